@@ -1,0 +1,62 @@
+use std::fmt;
+
+/// A deployed version of the WebSocket protocol.
+///
+/// The three hybi framings differ in their close-code tables only; draft 0 is a protocol of its own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Version {
+    /// hixie-76, also published as hybi-00: `0x00 .. 0xFF` text frames, no binary, no ping.
+    Hybi00,
+    /// draft-ietf-hybi-thewebsocketprotocol-07 (`Sec-WebSocket-Version: 7`).
+    Hybi07,
+    /// draft-ietf-hybi-thewebsocketprotocol-08 to -12 (`Sec-WebSocket-Version: 8`).
+    Hybi08,
+    /// RFC 6455, and the drafts 13 to 17 before it (`Sec-WebSocket-Version: 13`).
+    Rfc6455,
+}
+
+impl Version {
+    /// The number that a client of this version announces: 0, 7, 8 or 13.
+    #[must_use]
+    pub const fn number(self) -> u8 {
+        match self {
+            Self::Hybi00 => 0,
+            Self::Hybi07 => 7,
+            Self::Hybi08 => 8,
+            Self::Rfc6455 => 13,
+        }
+    }
+
+    /// The version with that number, if clws speaks it.
+    #[must_use]
+    pub const fn from_number(number: u8) -> Option<Self> {
+        match number {
+            0 => Some(Self::Hybi00),
+            7 => Some(Self::Hybi07),
+            8 => Some(Self::Hybi08),
+            13 => Some(Self::Rfc6455),
+            _ => None,
+        }
+    }
+
+    /// Whether this is draft 0, whose frames carry text only and no close code.
+    #[must_use]
+    pub const fn is_hixie(self) -> bool {
+        matches!(self, Self::Hybi00)
+    }
+}
+
+impl fmt::Display for Version {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.number())
+    }
+}
+
+/// Which end of the connection this is: it decides who masks and who must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Role {
+    /// Receives masked frames and sends unmasked ones.
+    Server,
+    /// Receives unmasked frames and sends masked ones.
+    Client,
+}
