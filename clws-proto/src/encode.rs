@@ -1,0 +1,56 @@
+//! Frames to be sent.
+
+use std::num::NonZeroUsize;
+
+use crate::apply_mask;
+use crate::header::{Header, MAX_HEADER, Opcode};
+
+/// Appends a message in frames of at most `frame_size` octets; an empty message is one empty frame. `key` gives
+/// each frame its masking key, or none.
+#[inline]
+pub(crate) fn hybi(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    payload: &[u8],
+    frame_size: Option<NonZeroUsize>,
+    mut key: impl FnMut() -> Option<[u8; 4]>,
+) {
+    let size = frame_size.map_or(payload.len(), NonZeroUsize::get);
+    if payload.len() <= size {
+        out.reserve(MAX_HEADER + payload.len());
+        return frame(out, true, opcode, payload, key());
+    }
+    out.reserve((payload.len() / size + 1).saturating_mul(MAX_HEADER).min(payload.len()) + payload.len());
+    // RFC 6455 §5.4: "a single frame with the FIN bit clear and an opcode other than 0, followed by zero or more
+    // frames with the FIN bit clear and the opcode set to 0, and terminated by a single frame with the FIN bit set and
+    // an opcode of 0"
+    let mut opcode = opcode;
+    let mut rest = payload;
+    while let Some((fragment, behind)) = rest.split_at_checked(size) {
+        frame(out, behind.is_empty(), opcode, fragment, key());
+        if behind.is_empty() {
+            return;
+        }
+        (opcode, rest) = (Opcode::Continuation, behind);
+    }
+    frame(out, true, opcode, rest, key());
+}
+
+/// Appends one frame.
+#[inline]
+pub(crate) fn frame(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8], key: Option<[u8; 4]>) {
+    Header::write(out, fin, opcode, payload.len(), key);
+    let start = out.len();
+    out.extend_from_slice(payload);
+    if let Some(key) = key {
+        apply_mask(key, 0, out.get_mut(start..).unwrap_or_default());
+    }
+}
+
+/// Appends a text frame of draft 0. UTF-8 never holds the octet 0xFF, so the text cannot end the frame early.
+pub(crate) fn hixie_text(out: &mut Vec<u8>, text: &[u8]) {
+    out.reserve(text.len() + 2);
+    out.push(0x00);
+    out.extend_from_slice(text);
+    out.push(0xFF);
+}

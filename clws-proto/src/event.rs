@@ -1,0 +1,148 @@
+use std::fmt;
+use std::ops::Deref;
+
+use bytes::Bytes;
+
+use crate::CloseFrame;
+
+/// What came from the peer: a whole message, or a control frame.
+///
+/// It borrows from the buffer that was lent to [`Receiver::receive`](crate::Receiver::receive) where it lay there in
+/// one piece; [`Payload::into_bytes`] and [`Text::into_string`] make it last longer.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<'a> {
+    /// A text message.
+    Text(Text<'a>),
+    /// A binary message; never in draft 0.
+    Binary(Payload<'a>),
+    /// A ping, to be answered by [`Sender::answer_ping`](crate::Sender::answer_ping); never in draft 0.
+    Ping(Payload<'a>),
+    /// A pong, asked for or not; never in draft 0.
+    Pong(Payload<'a>),
+    /// The closing handshake, to be answered by [`Sender::answer_close`](crate::Sender::answer_close); nothing
+    /// comes behind it. `None` where the frame had no body.
+    Close(Option<CloseFrame<'a>>),
+}
+
+/// The octets of a message or of a control frame.
+#[derive(Debug)]
+pub struct Payload<'a>(Data<'a>);
+
+#[derive(Debug)]
+enum Data<'a> {
+    Borrowed(&'a [u8]),
+    Assembled(Vec<u8>),
+}
+
+impl<'a> Payload<'a> {
+    pub(crate) const fn borrowed(octets: &'a [u8]) -> Self {
+        Self(Data::Borrowed(octets))
+    }
+
+    pub(crate) const fn assembled(octets: Vec<u8>) -> Self {
+        Self(Data::Assembled(octets))
+    }
+
+    /// The octets, to keep: free where the message was assembled from pieces, one exact copy otherwise.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Data::Borrowed(octets) => Bytes::copy_from_slice(octets),
+            Data::Assembled(octets) => Bytes::from(octets),
+        }
+    }
+
+    /// The octets, to keep and to change; costs what [`into_bytes`](Self::into_bytes) costs.
+    #[must_use]
+    pub fn into_vec(self) -> Vec<u8> {
+        match self.0 {
+            Data::Borrowed(octets) => octets.to_vec(),
+            Data::Assembled(octets) => octets,
+        }
+    }
+}
+
+impl Deref for Payload<'_> {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match &self.0 {
+            Data::Borrowed(octets) => octets,
+            Data::Assembled(octets) => octets,
+        }
+    }
+}
+
+impl AsRef<[u8]> for Payload<'_> {
+    fn as_ref(&self) -> &[u8] {
+        self
+    }
+}
+
+/// The text of a message, checked to be UTF-8.
+#[derive(Debug)]
+pub struct Text<'a>(Characters<'a>);
+
+#[derive(Debug)]
+enum Characters<'a> {
+    Borrowed(&'a str),
+    Assembled(String),
+}
+
+impl<'a> Text<'a> {
+    pub(crate) const fn borrowed(text: &'a str) -> Self {
+        Self(Characters::Borrowed(text))
+    }
+
+    pub(crate) const fn assembled(text: String) -> Self {
+        Self(Characters::Assembled(text))
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        self
+    }
+
+    /// The text, to keep: free where the message was assembled from pieces, one exact copy otherwise.
+    #[must_use]
+    pub fn into_string(self) -> String {
+        match self.0 {
+            Characters::Borrowed(text) => text.to_owned(),
+            Characters::Assembled(text) => text,
+        }
+    }
+
+    /// The octets of the text, to keep; costs what [`into_string`](Self::into_string) costs.
+    #[must_use]
+    pub fn into_bytes(self) -> Bytes {
+        match self.0 {
+            Characters::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
+            Characters::Assembled(text) => Bytes::from(text),
+        }
+    }
+}
+
+impl Deref for Text<'_> {
+    type Target = str;
+
+    fn deref(&self) -> &str {
+        match &self.0 {
+            Characters::Borrowed(text) => text,
+            Characters::Assembled(text) => text,
+        }
+    }
+}
+
+impl AsRef<str> for Text<'_> {
+    fn as_ref(&self) -> &str {
+        self
+    }
+}
+
+impl fmt::Display for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self)
+    }
+}

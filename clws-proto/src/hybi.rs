@@ -1,0 +1,247 @@
+//! The framing of drafts 7, 8 and 13, RFC 6455 §5.
+
+use crate::header::{Header, MAX_HEADER, Opcode};
+use crate::receive::Step;
+use crate::utf8::{TextBuffer, reserve_bounded};
+use crate::{Limits, ProtocolError, Role, apply_mask};
+
+/// Where in the stream a receiver is; nothing is allocated between messages.
+#[derive(Debug, Default)]
+pub(crate) struct Hybi {
+    partial: Option<Box<Partial>>,
+}
+
+/// What is cut off: a header, a frame, a message, or several of them.
+#[derive(Debug, Default)]
+struct Partial {
+    header: [u8; MAX_HEADER],
+    header_len: u8,
+    frame: Option<Frame>,
+    control: Vec<u8>,
+    message: Option<Message>,
+}
+
+/// A frame whose payload has not come in full.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    header: Header,
+    received: usize,
+}
+
+/// A data message in progress.
+#[derive(Debug)]
+struct Message {
+    data: Assembly,
+    fragments: u32,
+}
+
+#[derive(Debug)]
+enum Assembly {
+    Text(TextBuffer),
+    Binary(Vec<u8>),
+}
+
+impl Hybi {
+    /// Goes on from `position` to the next event.
+    #[inline]
+    pub(crate) fn step(
+        &mut self,
+        buffer: &mut [u8],
+        position: &mut usize,
+        role: Role,
+        limits: &Limits,
+    ) -> Result<Step, ProtocolError> {
+        let rest = buffer.get_mut(*position..).unwrap_or_default();
+        if rest.is_empty() {
+            return Ok(Step::Starved);
+        }
+        if self.partial.is_none() {
+            // The fast path: a whole message in one frame, lying in the input.
+            if let Some(header) = Header::parse(rest, role)?
+                && header.fin
+                && header.opcode != Opcode::Continuation
+            {
+                check_size(header.payload_len, 0, limits)?;
+                if let Some(payload) =
+                    rest.get_mut(header.size..).and_then(|p| p.get_mut(..header.payload_len))
+                {
+                    apply_mask(header.key, 0, payload);
+                    let start = *position + header.size;
+                    let end = start + header.payload_len;
+                    *position = end;
+                    return Ok(Step::Lent { opcode: header.opcode, start, end });
+                }
+            }
+        }
+        let mut partial = self.partial.take().unwrap_or_default();
+        let step = partial.step(buffer, position, role, limits)?;
+        if !partial.is_done() {
+            self.partial = Some(partial);
+        }
+        Ok(step)
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            let message = match &partial.message {
+                Some(Message { data: Assembly::Binary(octets), .. }) => octets.capacity(),
+                Some(Message { data: Assembly::Text(text), .. }) => text.capacity(),
+                None => 0,
+            };
+            size_of::<Partial>() + partial.control.capacity() + message
+        })
+    }
+}
+
+/// The limits on one frame and on its message, of which `before` octets have come.
+fn check_size(payload_len: usize, before: usize, limits: &Limits) -> Result<(), ProtocolError> {
+    if payload_len > limits.max_frame_size {
+        return Err(ProtocolError::FrameTooBig { limit: limits.max_frame_size });
+    }
+    if payload_len > limits.max_message_size.saturating_sub(before) {
+        return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
+    }
+    Ok(())
+}
+
+impl Partial {
+    fn is_done(&self) -> bool {
+        self.header_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    fn step(
+        &mut self,
+        buffer: &mut [u8],
+        position: &mut usize,
+        role: Role,
+        limits: &Limits,
+    ) -> Result<Step, ProtocolError> {
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => {
+                    let Some(header) = self.next_header(buffer, position, role)? else {
+                        return Ok(Step::Starved);
+                    };
+                    self.begin(&header, limits)?;
+                    Frame { header, received: 0 }
+                }
+            };
+            let Frame { header, received } = frame;
+            let rest = buffer.get_mut(*position..).unwrap_or_default();
+            let coming = (header.payload_len - received).min(rest.len());
+            let piece = rest.get_mut(..coming).unwrap_or_default();
+            apply_mask(header.key, received, piece);
+            let start = *position;
+            *position += coming;
+
+            if header.opcode.is_control() {
+                if coming == header.payload_len {
+                    return Ok(Step::Lent { opcode: header.opcode, start, end: *position });
+                }
+                self.control.extend_from_slice(piece); // at most 125 octets, Header::parse saw to it
+            } else if let Some(message) = &mut self.message {
+                message.append(piece, header.payload_len - received)?;
+            }
+
+            frame.received += coming;
+            if frame.received < header.payload_len {
+                self.frame = Some(frame);
+                return Ok(Step::Starved);
+            }
+            if header.opcode.is_control() {
+                return Ok(Step::Control(header.opcode, std::mem::take(&mut self.control)));
+            }
+            if header.fin
+                && let Some(message) = self.message.take()
+            {
+                return match message.data {
+                    Assembly::Text(text) => Ok(Step::Text(text.finish()?)),
+                    Assembly::Binary(octets) => Ok(Step::Binary(octets)),
+                };
+            }
+        }
+    }
+
+    /// The header at `position`, of which the first octets may have come before.
+    fn next_header(
+        &mut self,
+        buffer: &[u8],
+        position: &mut usize,
+        role: Role,
+    ) -> Result<Option<Header>, ProtocolError> {
+        let rest = buffer.get(*position..).unwrap_or_default();
+        if self.header_len == 0
+            && let Some(header) = Header::parse(rest, role)?
+        {
+            *position += header.size;
+            return Ok(Some(header));
+        }
+        for byte in rest {
+            let held = usize::from(self.header_len);
+            // 14 octets always make a header or an error, so there is room for one more.
+            let Some(slot) = self.header.get_mut(held) else { return Err(ProtocolError::LengthOverflow) };
+            *slot = *byte;
+            self.header_len += 1;
+            *position += 1;
+            if let Some(header) = Header::parse(self.header.get(..=held).unwrap_or_default(), role)? {
+                self.header_len = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a header by what came before it, and opens a message where it begins one.
+    fn begin(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
+        // RFC 6455 §5.4: "Control frames MAY be injected in the middle of a fragmented message."
+        match (header.opcode, &self.message) {
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(()),
+            // RFC 6455 §5.4: "a fragmented message consists of a single frame with the FIN bit clear and an opcode other
+            // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
+            // by a single frame with the FIN bit set and an opcode of 0."
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
+            (Opcode::Continuation, Some(_)) => {}
+            (Opcode::Text, None) => self.message = Some(Message::new(Assembly::Text(TextBuffer::default()))),
+            (Opcode::Binary, None) => self.message = Some(Message::new(Assembly::Binary(Vec::new()))),
+        }
+        if let Some(message) = &mut self.message {
+            check_size(header.payload_len, message.len(), limits)?;
+            message.fragments = message.fragments.saturating_add(1);
+            if message.fragments > limits.max_fragments {
+                return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl Message {
+    const fn new(data: Assembly) -> Self {
+        Self { data, fragments: 0 }
+    }
+
+    fn len(&self) -> usize {
+        match &self.data {
+            Assembly::Text(text) => text.len(),
+            Assembly::Binary(octets) => octets.len(),
+        }
+    }
+
+    /// Appends what has come of a frame of which `remaining` octets were to come.
+    fn append(&mut self, piece: &[u8], remaining: usize) -> Result<(), ProtocolError> {
+        match &mut self.data {
+            Assembly::Text(text) => {
+                text.reserve(piece.len(), remaining);
+                text.push(piece)
+            }
+            Assembly::Binary(octets) => {
+                let (len, capacity) = (octets.len(), octets.capacity());
+                reserve_bounded(len, capacity, piece.len(), len + remaining, |n| octets.reserve_exact(n));
+                octets.extend_from_slice(piece);
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,173 @@
+use std::collections::VecDeque;
+use std::io::IoSlice;
+
+use bytes::Bytes;
+
+/// Shared octets up to this length are copied behind the small frames: one buffer, one slice for the write.
+const FLATTEN: usize = 1024;
+
+/// An emptied buffer is kept for the next frames up to this capacity.
+const KEEP: usize = 64 * 1024;
+
+/// Octets to be written, in order: small frames flattened into one buffer, big ones as they are.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    /// What comes before `tail`; there only while big or shared octets are queued.
+    #[expect(
+        clippy::box_collection,
+        reason = "8 octets instead of 32 in each connection that has nothing queued"
+    )]
+    before: Option<Box<VecDeque<Bytes>>>,
+    /// The last octets, to which small frames are appended.
+    tail: Vec<u8>,
+    /// Octets of the first chunk that are written already.
+    written: usize,
+    /// All octets that are not written.
+    queued: usize,
+}
+
+impl Outbox {
+    pub(crate) const fn new() -> Self {
+        Self { before: None, tail: Vec::new(), written: 0, queued: 0 }
+    }
+
+    pub(crate) const fn queued(&self) -> usize {
+        self.queued
+    }
+
+    /// Appends what `write` writes.
+    #[inline]
+    pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        self.compact();
+        let len = self.tail.len();
+        write(&mut self.tail);
+        self.queued += self.tail.len() - len;
+    }
+
+    /// Appends octets that others share, without a copy where that is worth it.
+    pub(crate) fn append_shared(&mut self, octets: &Bytes) {
+        if octets.len() <= FLATTEN {
+            return self.append(|tail| tail.extend_from_slice(octets));
+        }
+        let before = self.before.get_or_insert_default();
+        if !self.tail.is_empty() {
+            before.push_back(Bytes::from(std::mem::take(&mut self.tail)));
+        }
+        before.push_back(octets.clone());
+        self.queued += octets.len();
+    }
+
+    /// Puts the octets that are next into `slices`; returns how many slices they fill.
+    pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let before = self.before.iter().flat_map(|before| before.iter().map(|chunk| &chunk[..]));
+        let chunks = before.chain((!self.tail.is_empty()).then_some(&self.tail[..]));
+        let mut filled = 0;
+        for (slice, chunk) in slices.iter_mut().zip(chunks) {
+            let skip = if filled == 0 { self.written } else { 0 };
+            *slice = IoSlice::new(chunk.get(skip..).unwrap_or_default());
+            filled += 1;
+        }
+        filled
+    }
+
+    /// Takes note that so many octets were written; more than are queued count as all of them.
+    pub(crate) fn consume(&mut self, count: usize) {
+        let count = count.min(self.queued);
+        self.queued -= count;
+        self.written += count;
+        if let Some(before) = &mut self.before {
+            while let Some(chunk) = before.front()
+                && self.written >= chunk.len()
+            {
+                self.written -= chunk.len();
+                before.pop_front();
+            }
+            if before.is_empty() {
+                self.before = None;
+            }
+        }
+        if self.queued == 0 {
+            self.written = 0;
+            self.tail.clear();
+            if self.tail.capacity() > KEEP {
+                self.tail = Vec::new();
+            }
+        }
+    }
+
+    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
+        if self.queued == 0 { std::mem::take(&mut self.tail) } else { Vec::new() }
+    }
+
+    pub(crate) fn give_buffer(&mut self, mut buffer: Vec<u8>) {
+        if self.tail.capacity() == 0 {
+            buffer.clear();
+            self.tail = buffer;
+        }
+    }
+
+    pub(crate) fn clear(&mut self) {
+        *self = Self::default();
+    }
+
+    /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all.
+    fn compact(&mut self) {
+        if self.before.is_none() && self.written > 4096 && self.written > self.tail.len() / 2 {
+            self.tail.drain(..self.written);
+            self.written = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn drain(outbox: &mut Outbox, at_a_time: usize) -> Vec<u8> {
+        let mut slices = [IoSlice::new(&[]); 3];
+        let filled = outbox.io_slices(&mut slices);
+        let octets: Vec<u8> =
+            slices[..filled].iter().flat_map(|s| s.iter().copied()).take(at_a_time).collect();
+        outbox.consume(octets.len());
+        octets
+    }
+
+    proptest! {
+        /// Whatever is appended, and however the writes are cut, comes out once and in order.
+        #[test]
+        fn is_a_queue(steps in prop::collection::vec((any::<bool>(), 0usize..5000, 0usize..9000), 1..40)) {
+            let mut outbox = Outbox::default();
+            let (mut expected, mut found) = (Vec::new(), Vec::new());
+            for (fill, (shared, size, write)) in (0u8..).zip(steps) {
+                let octets = vec![fill; size];
+                expected.extend_from_slice(&octets);
+                if shared {
+                    outbox.append_shared(&Bytes::from(octets));
+                } else {
+                    outbox.append(|tail| tail.extend_from_slice(&octets));
+                }
+                found.extend(drain(&mut outbox, write));
+                prop_assert_eq!(outbox.queued(), expected.len() - found.len());
+            }
+            while outbox.queued() > 0 {
+                found.extend(drain(&mut outbox, 100_000));
+            }
+            prop_assert_eq!(found, expected);
+            prop_assert!(outbox.before.is_none() && outbox.tail.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_buffer_that_never_empties_stays_small() {
+        let mut outbox = Outbox::default();
+        outbox.append(|tail| tail.extend_from_slice(&[0; 100]));
+        for _ in 0..100_000 {
+            outbox.append(|tail| tail.extend_from_slice(&[0; 100]));
+            outbox.consume(100);
+        }
+        assert_eq!(outbox.queued(), 100);
+        assert!(outbox.tail.capacity() < 32 * 1024, "{}", outbox.tail.capacity());
+    }
+}

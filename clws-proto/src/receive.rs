@@ -1,0 +1,211 @@
+use crate::close;
+use crate::event::{Event, Payload, Text};
+use crate::header::Opcode;
+use crate::hixie::Hixie;
+use crate::hybi::Hybi;
+use crate::{Limits, ProtocolError, Role, Version};
+
+/// The receiving half of a connection: octets in, [`Event`]s out.
+///
+/// It works in the buffer that the caller lends for one read. A whole message in it is unmasked in place and lent
+/// back without a copy or an allocation; what is cut off moves to the connection's own buffer, which grows by what
+/// came and never by what the peer declares, and is freed when the message is done. Between messages a `Receiver`
+/// holds no buffer.
+///
+/// Any way of cutting the stream into pieces gives the same events.
+///
+/// ```
+/// use clws_proto::{Event, Limits, Receiver, Role, Version};
+///
+/// let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+/// // RFC 6455 §5.7: "A single-frame masked text message"
+/// let mut read = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+/// let mut events = receiver.receive(&mut read);
+/// while let Some(event) = events.next()? {
+///     match event {
+///         Event::Text(text) => assert_eq!(&*text, "Hello"),
+///         other => panic!("{other:?}"),
+///     }
+/// }
+/// # Ok::<(), clws_proto::ProtocolError>(())
+/// ```
+#[derive(Debug)]
+pub struct Receiver {
+    framing: Framing,
+    limits: Limits,
+    /// Input that came while a reader stopped short of its end.
+    unread: Box<[u8]>,
+    version: Version,
+    role: Role,
+    /// A close frame was read, or the peer broke the protocol: what follows is discarded.
+    finished: bool,
+}
+
+#[derive(Debug)]
+enum Framing {
+    Hybi(Hybi),
+    Hixie(Hixie),
+}
+
+impl Receiver {
+    /// A receiver at the start of a connection, right behind the opening handshake.
+    #[must_use]
+    pub fn new(version: Version, role: Role, limits: Limits) -> Self {
+        let framing = match version {
+            Version::Hybi00 => Framing::Hixie(Hixie::default()),
+            Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(Hybi::default()),
+        };
+        Self { framing, limits, unread: Box::default(), version, role, finished: false }
+    }
+
+    /// Lends the octets of one read and returns the events in them.
+    ///
+    /// The buffer's content is spent afterwards: payloads are unmasked in place. Pull until `Ok(None)`; a reader
+    /// that stops earlier loses nothing, the remainder is copied and comes first next time (`receive(&mut [])`
+    /// goes on without new input).
+    #[must_use = "the events are pulled out of it"]
+    pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
+        let mut held = Vec::new();
+        if !self.unread.is_empty() {
+            held = std::mem::take(&mut self.unread).into_vec();
+            held.extend_from_slice(input);
+        }
+        Events { receiver: self, input, held, control: Vec::new(), position: 0 }
+    }
+
+    /// The version that is spoken.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The limits that hold.
+    #[must_use]
+    pub const fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether nothing more will come: a close frame was read or the peer broke the protocol.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether input waits that a reader left unread.
+    #[must_use]
+    pub const fn has_unread(&self) -> bool {
+        !self.unread.is_empty()
+    }
+
+    /// Octets of memory held for what is cut off: 0 between messages.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let partial = match &self.framing {
+            Framing::Hybi(hybi) => hybi.held(),
+            Framing::Hixie(hixie) => hixie.held(),
+        };
+        partial + self.unread.len()
+    }
+
+    fn finish(&mut self) {
+        self.finished = true;
+        match &mut self.framing {
+            Framing::Hybi(hybi) => *hybi = Hybi::default(),
+            Framing::Hixie(hixie) => *hixie = Hixie::default(),
+        }
+    }
+}
+
+/// The events of one read; dropping it keeps what was not pulled.
+#[derive(Debug)]
+pub struct Events<'a> {
+    receiver: &'a mut Receiver,
+    input: &'a mut [u8],
+    /// The unread rest of earlier input with `input` behind it; empty (and then unused) in the normal case.
+    held: Vec<u8>,
+    /// The body of a control frame that came in pieces.
+    control: Vec<u8>,
+    position: usize,
+}
+
+/// What a framing found.
+pub(crate) enum Step {
+    /// All input is consumed.
+    Starved,
+    /// A payload that lies in the input, unmasked, from `start` to `end`.
+    Lent { opcode: Opcode, start: usize, end: usize },
+    /// Text that was assembled.
+    Text(String),
+    /// A binary message that was assembled.
+    Binary(Vec<u8>),
+    /// A control frame that was assembled.
+    Control(Opcode, Vec<u8>),
+}
+
+impl Events<'_> {
+    /// The next event; `Ok(None)` when the input is used up or the receiver [is finished](Receiver::is_finished).
+    ///
+    /// # Errors
+    ///
+    /// What the peer did wrong, once; after it there are no more events.
+    #[inline]
+    #[expect(clippy::should_implement_trait, reason = "it lends from itself, which an Iterator cannot")]
+    pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
+        let receiver = &mut *self.receiver;
+        if receiver.finished {
+            return Ok(None);
+        }
+        let buffer: &mut [u8] = if self.held.is_empty() { self.input } else { &mut self.held };
+        let step = match &mut receiver.framing {
+            Framing::Hybi(hybi) => hybi.step(buffer, &mut self.position, receiver.role, &receiver.limits),
+            Framing::Hixie(hixie) => hixie.step(buffer, &mut self.position, &receiver.limits),
+        };
+        let (opcode, payload) = match step {
+            Ok(Step::Starved) => return Ok(None),
+            Ok(Step::Lent { opcode, start, end }) => (opcode, buffer.get(start..end).unwrap_or_default()),
+            Ok(Step::Text(text)) => return Ok(Some(Event::Text(Text::assembled(text)))),
+            Ok(Step::Binary(octets)) => return Ok(Some(Event::Binary(Payload::assembled(octets)))),
+            Ok(Step::Control(opcode, octets)) => {
+                self.control = octets;
+                (opcode, &self.control[..])
+            }
+            Err(error) => {
+                receiver.finish();
+                return Err(error);
+            }
+        };
+        match opcode {
+            Opcode::Text if receiver.version.is_hixie() => Ok(Some(Event::Text(crate::hixie::text(payload)))),
+            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream
+            // is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
+            Opcode::Text => match simdutf8::basic::from_utf8(payload) {
+                Ok(text) => Ok(Some(Event::Text(Text::borrowed(text)))),
+                Err(_) => {
+                    receiver.finish();
+                    Err(ProtocolError::InvalidUtf8)
+                }
+            },
+            Opcode::Ping => Ok(Some(Event::Ping(Payload::borrowed(payload)))),
+            Opcode::Pong => Ok(Some(Event::Pong(Payload::borrowed(payload)))),
+            Opcode::Close => {
+                // RFC 6455 §1.4: "After receiving a control frame indicating the connection should be closed, a peer
+                // discards any further data received."
+                receiver.finish();
+                if receiver.version.is_hixie() {
+                    return Ok(Some(Event::Close(None)));
+                }
+                close::parse_body(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
+            }
+            Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
+        }
+    }
+}
+
+impl Drop for Events<'_> {
+    fn drop(&mut self) {
+        let buffer: &[u8] = if self.held.is_empty() { self.input } else { &self.held };
+        if self.position < buffer.len() && !self.receiver.finished {
+            self.receiver.unread = buffer.get(self.position..).unwrap_or_default().into();
+        }
+    }
+}

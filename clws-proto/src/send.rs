@@ -1,0 +1,381 @@
+use std::fmt;
+use std::io::IoSlice;
+use std::num::NonZeroUsize;
+
+use bytes::Bytes;
+
+use crate::encode;
+use crate::header::{Header, MAX_HEADER, Opcode};
+use crate::outbox::Outbox;
+use crate::{CloseCode, CloseFrame, Role, SendError, SharedMessage, Version};
+
+/// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
+const PONG_BUDGET: u32 = 4096;
+
+/// Messages from this length on are queued as they are where the caller gives them away.
+const BIG: usize = 16 * 1024;
+
+/// The sending half of a connection: messages in, octets for the socket out.
+///
+/// It is an outbox. Commands encode into it; then write what [`io_slices`](Self::io_slices) shows and tell
+/// [`consume`](Self::consume) how much of it went. A `Sender` never refuses for fullness: whoever drives it compares
+/// [`queued`](Self::queued) with a bound of its own.
+///
+/// ```
+/// use std::io::{IoSlice, Write};
+/// use clws_proto::{Sender, Version};
+///
+/// let mut sender = Sender::server(Version::Rfc6455);
+/// sender.text("Hello", None)?;
+///
+/// let mut socket = Vec::new(); // anything that implements Write
+/// while sender.queued() > 0 {
+///     let mut slices = [IoSlice::new(&[]); 8];
+///     let filled = sender.io_slices(&mut slices);
+///     let written = socket.write_vectored(&slices[..filled])?;
+///     sender.consume(written);
+/// }
+/// // RFC 6455 §5.7: "A single-frame unmasked text message"
+/// assert_eq!(socket, [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Sender {
+    outbox: Outbox,
+    /// The newest ping's payload, while answers to earlier ones fill the budget.
+    deferred_pong: Option<Box<DeferredPong>>,
+    /// Where masking keys come from; with the client's role only.
+    keys: Option<Box<KeySource>>,
+    /// Octets of pongs that were queued since the outbox was last empty.
+    pong_octets: u32,
+    version: Version,
+    close_sent: bool,
+}
+
+struct KeySource(Box<dyn FnMut() -> [u8; 4] + Send>);
+
+#[derive(Debug)]
+struct DeferredPong {
+    payload: [u8; 125],
+    len: u8,
+}
+
+impl Sender {
+    /// The server's half: its frames are not masked.
+    #[must_use]
+    pub const fn server(version: Version) -> Self {
+        Self {
+            outbox: Outbox::new(),
+            deferred_pong: None,
+            keys: None,
+            pong_octets: 0,
+            version,
+            close_sent: false,
+        }
+    }
+
+    /// The client's half: each frame is masked with a fresh key from `keys`.
+    ///
+    /// RFC 6455 §5.3: "The masking key needs to be unpredictable; thus, the masking key MUST be derived from a strong
+    /// source of entropy" — give it a cryptographic random source. Draft 0 does not mask and asks for no key.
+    #[must_use]
+    pub fn client(version: Version, keys: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
+        Self { keys: Some(Box::new(KeySource(Box::new(keys)))), ..Self::server(version) }
+    }
+
+    /// The version that is spoken.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// Which half this is.
+    #[must_use]
+    pub const fn role(&self) -> Role {
+        if self.keys.is_some() { Role::Client } else { Role::Server }
+    }
+
+    /// Queues a text message, in frames of at most `frame_size` octets (draft 0 ignores it; `None`: one frame).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] behind a close frame.
+    #[inline]
+    pub fn text(&mut self, message: &str, frame_size: Option<NonZeroUsize>) -> Result<(), SendError> {
+        self.message(Opcode::Text, message.as_bytes(), frame_size)
+    }
+
+    /// Queues a binary message, in frames of at most `frame_size` octets (`None`: one frame).
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] in draft 0.
+    #[inline]
+    pub fn binary(&mut self, message: &[u8], frame_size: Option<NonZeroUsize>) -> Result<(), SendError> {
+        self.message(Opcode::Binary, message, frame_size)
+    }
+
+    /// Queues a text message that is given away: a big one (from 16 KiB on) goes out without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn text_owned(&mut self, message: impl Into<String>) -> Result<(), SendError> {
+        self.owned(Opcode::Text, &Bytes::from(message.into()))
+    }
+
+    /// Queues a binary message that is given away: a big one (from 16 KiB on) goes out without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`binary`](Self::binary).
+    pub fn binary_owned(&mut self, message: impl Into<Bytes>) -> Result<(), SendError> {
+        self.owned(Opcode::Binary, &message.into())
+    }
+
+    /// Queues a message that goes to many, encoding it only if no other sender of this framing has.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] for binary in draft 0.
+    pub fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
+        self.check(message.opcode())?;
+        if self.version.is_hixie() {
+            self.outbox.append_shared(message.hixie());
+        } else if self.keys.is_some() {
+            // A client masks each frame with a key of its own, so there is nothing to share.
+            return self.message(message.opcode(), message.payload(), message.frame_size());
+        } else {
+            self.outbox.append_shared(message.hybi());
+        }
+        Ok(())
+    }
+
+    /// Queues a ping with a payload of at most 125 octets.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ControlTooLong`], [`SendError::Closed`], and [`SendError::Unsupported`] in draft 0.
+    pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(Opcode::Ping, payload)
+    }
+
+    /// Queues a pong that no ping asked for (RFC 6455 §5.5.3: "a unidirectional heartbeat").
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&mut self, payload: &[u8]) -> Result<(), SendError> {
+        self.control(Opcode::Pong, payload)
+    }
+
+    /// Answers a ping that came, with its payload.
+    ///
+    /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs wait, only the newest ping is kept and
+    /// answered when the outbox has drained: a flood of pings cannot grow memory. Behind a close frame nothing is
+    /// sent.
+    pub fn answer_ping(&mut self, payload: &[u8]) {
+        // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
+        // already received a Close frame."
+        if self.pong_octets < PONG_BUDGET {
+            let queued = self.outbox.queued();
+            // It fails only where nothing may be sent, and there no answer is due.
+            let _ = self.pong(payload);
+            let grown = self.outbox.queued().saturating_sub(queued);
+            self.pong_octets = self.pong_octets.saturating_add(u32::try_from(grown).unwrap_or(u32::MAX));
+        } else if !self.close_sent
+            && let Ok(len @ ..=125) = u8::try_from(payload.len())
+        {
+            // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to
+            // previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most recently
+            // processed Ping frame."
+            let mut pong = DeferredPong { payload: [0; 125], len };
+            pong.payload[..payload.len()].copy_from_slice(payload);
+            self.deferred_pong = Some(Box::new(pong));
+        }
+    }
+
+    /// Queues the close frame: the beginning of the closing handshake, or its end. Nothing can follow it.
+    ///
+    /// A code that this version's table lacks is sent as [the nearest it has](CloseCode::nearest_in). Draft 0 sends
+    /// its `FF 00`, which has neither code nor reason.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::ReasonTooLong`] over 123 octets, [`SendError::InvalidCloseCode`] for one that must not be on the
+    /// wire, [`SendError::Closed`] the second time.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        if self.close_sent {
+            return Err(SendError::Closed);
+        }
+        if reason.len() > 123 {
+            return Err(SendError::ReasonTooLong);
+        }
+        if self.version.is_hixie() {
+            if !code.is_allowed_in(Version::Rfc6455) && code != CloseCode::FRAME_TOO_LARGE {
+                return Err(SendError::InvalidCloseCode(code.value()));
+            }
+            self.close_with(&[]);
+            return Ok(());
+        }
+        let code = code.nearest_in(self.version);
+        if !code.is_allowed_in(self.version) {
+            return Err(SendError::InvalidCloseCode(code.value()));
+        }
+        let mut body = [0; 125];
+        body[..2].copy_from_slice(&code.value().to_be_bytes());
+        body[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
+        self.close_with(&body[..2 + reason.len()]);
+        Ok(())
+    }
+
+    /// Queues a close frame without a code. A second one is ignored.
+    pub fn close_without_code(&mut self) {
+        if !self.close_sent {
+            self.close_with(&[]);
+        }
+    }
+
+    /// Answers the peer's close frame with its own code, unless a close frame was sent before.
+    pub fn answer_close(&mut self, frame: Option<&CloseFrame<'_>>) {
+        // RFC 6455 §5.5.1: "If an endpoint receives a Close frame and did not previously send a Close frame, the
+        // endpoint MUST send a Close frame in response. (When sending a Close frame in response, the endpoint
+        // typically echos the status code it received.)"
+        match frame {
+            Some(frame) if !self.version.is_hixie() => {
+                // It fails only when a close frame was sent: the receiver has checked the code against the table.
+                let _ = self.close(frame.code, "");
+            }
+            _ => self.close_without_code(),
+        }
+    }
+
+    /// Whether a close frame was queued: nothing more can be sent.
+    #[must_use]
+    pub const fn close_sent(&self) -> bool {
+        self.close_sent
+    }
+
+    /// Octets that are queued and not written.
+    #[must_use]
+    pub const fn queued(&self) -> usize {
+        self.outbox.queued()
+    }
+
+    /// Puts the octets to be written next into `slices`, for one vectored write; returns how many slices are filled.
+    ///
+    /// With as many slices as it is given it may show less than is [queued](Self::queued).
+    pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        self.outbox.io_slices(slices)
+    }
+
+    /// Takes note that so many octets were written.
+    pub fn consume(&mut self, written: usize) {
+        self.outbox.consume(written);
+        if self.outbox.queued() == 0 {
+            self.pong_octets = 0;
+            if let Some(pong) = self.deferred_pong.take() {
+                self.answer_ping(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
+            }
+        }
+    }
+
+    /// Takes away the buffer of an outbox that is empty, for another connection to use. An empty `Vec` otherwise.
+    #[must_use]
+    pub fn take_buffer(&mut self) -> Vec<u8> {
+        self.outbox.take_buffer()
+    }
+
+    /// Gives an outbox without a buffer that one, to save it the allocation.
+    pub fn give_buffer(&mut self, buffer: Vec<u8>) {
+        self.outbox.give_buffer(buffer);
+    }
+
+    /// Drops all that is queued: for a connection that is lost.
+    pub fn abandon(&mut self) {
+        self.close_sent = true;
+        self.deferred_pong = None;
+        self.outbox.clear();
+    }
+
+    #[inline]
+    fn check(&self, opcode: Opcode) -> Result<(), SendError> {
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
+        if self.close_sent {
+            return Err(SendError::Closed);
+        }
+        if self.version.is_hixie() && opcode != Opcode::Text {
+            return Err(SendError::Unsupported);
+        }
+        Ok(())
+    }
+
+    #[inline]
+    fn message(
+        &mut self,
+        opcode: Opcode,
+        payload: &[u8],
+        frame_size: Option<NonZeroUsize>,
+    ) -> Result<(), SendError> {
+        self.check(opcode)?;
+        if self.version.is_hixie() {
+            self.outbox.append(|out| encode::hixie_text(out, payload));
+        } else {
+            let keys = &mut self.keys;
+            self.outbox.append(|out| {
+                encode::hybi(out, opcode, payload, frame_size, || keys.as_mut().map(|keys| (keys.0)()));
+            });
+        }
+        Ok(())
+    }
+
+    fn owned(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
+        if payload.len() < BIG || self.version.is_hixie() || self.keys.is_some() {
+            return self.message(opcode, payload, None);
+        }
+        self.check(opcode)?;
+        self.outbox.append(|out| Header::write(out, true, opcode, payload.len(), None));
+        self.outbox.append_shared(payload);
+        Ok(())
+    }
+
+    fn control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        self.check(opcode)?;
+        // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
+        // fragmented."
+        if payload.len() > 125 {
+            return Err(SendError::ControlTooLong);
+        }
+        self.frame(opcode, payload);
+        Ok(())
+    }
+
+    fn close_with(&mut self, body: &[u8]) {
+        self.close_sent = true;
+        self.deferred_pong = None;
+        if self.version.is_hixie() {
+            // hixie-76, "Closing handshake": the frame 0xFF 0x00.
+            self.outbox.append(|out| out.extend_from_slice(&[0xFF, 0x00]));
+        } else {
+            self.frame(Opcode::Close, body);
+        }
+    }
+
+    fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
+        let key = self.keys.as_mut().map(|keys| (keys.0)());
+        self.outbox.append(|out| {
+            out.reserve(MAX_HEADER + payload.len());
+            encode::frame(out, true, opcode, payload, key);
+        });
+    }
+}
+
+impl fmt::Debug for Sender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sender")
+            .field("version", &self.version)
+            .field("role", &self.role())
+            .field("queued", &self.queued())
+            .field("close_sent", &self.close_sent)
+            .finish_non_exhaustive()
+    }
+}
