@@ -1,0 +1,143 @@
+use std::fmt;
+
+use crate::request::origin_header;
+use crate::{Headers, Request};
+
+/// What is kept of a request while its connection lives: one exact allocation, read again whenever something is asked.
+///
+/// The struct is a boxed slice and nothing else (16 bytes on a 64-bit machine). Its bytes hold the target, the host and,
+/// if [`Request::to_head`] was told so, the header lines without their blanks. Getters walk those bytes, so they cost
+/// time in the head's length, and nothing while nobody asks.
+///
+/// ```
+/// use clws_handshake::{parse, Caps, Status};
+///
+/// let bytes = b"GET /chat?room=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+///     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nCookie: id=1\r\n\r\n";
+/// let Status::Complete(request) = parse(bytes, &Caps::default())? else { panic!("it is all there") };
+/// let head = request.to_head(true);
+/// assert_eq!((head.path(), head.query(), head.host()), ("/chat", Some("room=1"), "a.example"));
+/// assert_eq!(head.header("cookie"), Some("id=1"));
+/// assert_eq!(request.to_head(false).memory(), 24);
+/// # Ok::<(), clws_handshake::Reject>(())
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Head {
+    /// A byte that names the origin's header, then lines that each end in LF: `path[?query]`, the host (empty if it is
+    /// the `Host` header's), and `name:value` for each header. None of them can hold an LF.
+    bytes: Box<[u8]>,
+}
+
+const NO_ORIGIN: u8 = b'-';
+const ORIGIN: u8 = b'o';
+const SEC_ORIGIN: u8 = b's';
+
+impl Head {
+    pub(crate) fn new(request: &Request<'_>, keep_headers: bool) -> Self {
+        let headers = if keep_headers { request.headers() } else { Headers::default() };
+        let origin = match (headers.is_empty() || request.origin().is_none(), request.version()) {
+            (true, _) => NO_ORIGIN,
+            (false, version) if origin_header(headers, version) == "Origin" => ORIGIN,
+            (false, _) => SEC_ORIGIN,
+        };
+        let host = if headers.get("Host") == Some(request.host()) { "" } else { request.host() };
+        let query = request.query();
+        let length = 1
+            + request.path().len()
+            + query.map_or(0, |query| 1 + query.len())
+            + 1
+            + host.len()
+            + 1
+            + headers.iter_bytes().map(|(name, value)| name.len() + 1 + value.len() + 1).sum::<usize>();
+        let mut bytes = Vec::with_capacity(length);
+        bytes.push(origin);
+        bytes.extend_from_slice(request.path().as_bytes());
+        if let Some(query) = query {
+            bytes.push(b'?');
+            bytes.extend_from_slice(query.as_bytes());
+        }
+        bytes.push(b'\n');
+        bytes.extend_from_slice(host.as_bytes());
+        bytes.push(b'\n');
+        for (name, value) in headers.iter_bytes() {
+            bytes.extend_from_slice(name.as_bytes());
+            bytes.push(b':');
+            bytes.extend_from_slice(value);
+            bytes.push(b'\n');
+        }
+        debug_assert_eq!(bytes.len(), length);
+        Self { bytes: bytes.into_boxed_slice() }
+    }
+
+    /// The path, beginning with `/`, its percent-encoding untouched.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        let target = self.parts().target;
+        target.split_once('?').map_or(target, |(path, _)| path)
+    }
+
+    /// What follows the `?` of the target, if there is one.
+    #[must_use]
+    pub fn query(&self) -> Option<&str> {
+        self.parts().target.split_once('?').map(|(_, query)| query)
+    }
+
+    /// The host that was asked for, with its port if there is one.
+    #[must_use]
+    pub fn host(&self) -> &str {
+        let parts = self.parts();
+        if parts.host.is_empty() { parts.headers.get("Host").unwrap_or_default() } else { parts.host }
+    }
+
+    /// The origin, from the header that the client's draft has for it; none if the headers were not kept.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        match self.bytes.first() {
+            Some(&ORIGIN) => self.header("Origin"),
+            Some(&SEC_ORIGIN) => self.header("Sec-WebSocket-Origin"),
+            _ => None,
+        }
+    }
+
+    /// The value of the first header with that name, in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers().get(name)
+    }
+
+    /// The headers that were kept: all of them, or none.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        self.parts().headers
+    }
+
+    /// The size of the allocation in bytes.
+    #[must_use]
+    pub fn memory(&self) -> usize {
+        self.bytes.len()
+    }
+
+    fn parts(&self) -> Parts<'_> {
+        let mut lines = self.bytes.get(1..).unwrap_or_default().splitn(3, |&byte| byte == b'\n');
+        let mut text = || str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
+        let (target, host) = (text(), text());
+        Parts { target, host, headers: Headers::new(lines.next().unwrap_or_default()) }
+    }
+}
+
+struct Parts<'a> {
+    target: &'a str,
+    host: &'a str,
+    headers: Headers<'a>,
+}
+
+impl fmt::Debug for Head {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Head")
+            .field("path", &self.path())
+            .field("query", &self.query())
+            .field("host", &self.host())
+            .field("headers", &self.headers())
+            .finish()
+    }
+}

@@ -1,0 +1,154 @@
+use std::fmt;
+
+use crate::token;
+
+/// A borrowed, case-insensitive multimap of header lines, read where they lie: nothing is copied or indexed.
+///
+/// Looking a name up walks the lines, of which there are at most [`Caps::max_headers`](crate::Caps::max_headers).
+/// Values come without the blanks around them.
+///
+/// A value need not be UTF-8: bytes from 0x80 up are allowed in HTTP, and RFC 9110 §5.5 asks to treat them as opaque
+/// data, so they do not fail a handshake. The `&str` methods pass over such values; [`iter_bytes`](Self::iter_bytes)
+/// and [`get_bytes`](Self::get_bytes) have them all.
+///
+/// ```
+/// use clws_handshake::{Caps, HttpRequest};
+///
+/// let head = b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: id=1\r\ncookie: lang=en\r\n\r\n";
+/// let request = HttpRequest::parse(head, &Caps::default())?;
+/// assert_eq!(request.headers().get("COOKIE"), Some("id=1"));
+/// assert_eq!(request.headers().get_all("cookie").collect::<Vec<_>>(), ["id=1", "lang=en"]);
+/// # Ok::<(), clws_handshake::Reject>(())
+/// ```
+#[derive(Clone, Copy, Default)]
+pub struct Headers<'a> {
+    /// Lines of `name ":" value "\n"`, blanks around the value allowed, the last line end too.
+    lines: &'a [u8],
+}
+
+impl<'a> Headers<'a> {
+    /// A view of lines that a parser has found to be well-formed.
+    pub(crate) const fn new(lines: &'a [u8]) -> Self {
+        Self { lines }
+    }
+
+    /// The value of the first line with that name, in any case.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<&'a str> {
+        self.get_all(name).next()
+    }
+
+    /// The values of every line with that name, in the order they came.
+    pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.all_bytes(name).filter_map(|value| str::from_utf8(value).ok())
+    }
+
+    /// The first value with that name as it came, UTF-8 or not.
+    #[must_use]
+    pub fn get_bytes(&self, name: &str) -> Option<&'a [u8]> {
+        self.all_bytes(name).next()
+    }
+
+    /// Every line as name and value, in the order they came; values that are not UTF-8 are left out.
+    pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        self.iter_bytes().filter_map(|(name, value)| Some((name, str::from_utf8(value).ok()?)))
+    }
+
+    /// Every line as name and value, in the order they came.
+    pub fn iter_bytes(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
+        self.lines.split(|&byte| byte == b'\n').filter_map(|line| {
+            let colon = memchr::memchr(b':', line)?;
+            let (name, value) = line.split_at_checked(colon)?;
+            // The carriage return of the line end goes with the blanks.
+            Some((str::from_utf8(name).ok()?, value.get(1..)?.trim_ascii()))
+        })
+    }
+
+    /// Whether there is no line at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.iter_bytes().next().is_none()
+    }
+
+    /// The members of the comma-separated list that all lines of that name make together.
+    ///
+    /// RFC 9110 §5.3: lines of one name are one list, in order.
+    pub(crate) fn list<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
+        self.get_all(name).flat_map(token::list)
+    }
+
+    /// Whether that list has the member, in any case.
+    pub(crate) fn list_has(&self, name: &str, member: &str) -> bool {
+        self.list(name).any(|found| found.eq_ignore_ascii_case(member))
+    }
+
+    /// The values of every line with that name as they came.
+    pub(crate) fn all_bytes<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
+        self.iter_bytes().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+    }
+
+    /// The one value of a header that must not be repeated.
+    pub(crate) fn single(&self, name: &str) -> Single<'a> {
+        let mut values = self.all_bytes(name);
+        match (values.next(), values.next()) {
+            (None, _) => Single::Missing,
+            (Some(value), None) => str::from_utf8(value).map_or(Single::NotText, Single::One),
+            (Some(_), Some(_)) => Single::Repeated,
+        }
+    }
+}
+
+impl fmt::Debug for Headers<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map()
+            .entries(self.iter_bytes().map(|(name, value)| (name, String::from_utf8_lossy(value))))
+            .finish()
+    }
+}
+
+/// How a header that may come once did come.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Single<'a> {
+    Missing,
+    One(&'a str),
+    NotText,
+    Repeated,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LINES: &[u8] = b"Host: a\r\nX-Raw: \xff\xfe\r\nx-list: a, b\r\nEmpty:\r\nX-List:\tC \r\nX:a:b\r\n";
+
+    #[test]
+    fn names_are_found_in_any_case_and_values_are_trimmed() {
+        let headers = Headers::new(LINES);
+        assert_eq!(headers.get("HOST"), Some("a"));
+        assert_eq!(headers.get("empty"), Some(""));
+        assert_eq!(headers.get("x"), Some("a:b"));
+        assert_eq!(headers.get("hos"), None);
+        assert_eq!(headers.get_all("X-List").collect::<Vec<_>>(), ["a, b", "C"]);
+        assert!(headers.list_has("x-list", "c") && headers.list_has("x-list", "B"));
+        assert!(!headers.list_has("x-list", "a, b"));
+    }
+
+    #[test]
+    fn what_is_not_text_is_there_as_bytes_only() {
+        let headers = Headers::new(LINES);
+        assert_eq!(headers.get("x-raw"), None);
+        assert_eq!(headers.get_bytes("x-raw"), Some(&b"\xff\xfe"[..]));
+        assert_eq!((headers.iter().count(), headers.iter_bytes().count()), (5, 6));
+        assert_eq!(headers.single("x-raw"), Single::NotText);
+        assert_eq!(headers.single("x-list"), Single::Repeated);
+        assert_eq!(headers.single("host"), Single::One("a"));
+        assert_eq!(headers.single("absent"), Single::Missing);
+    }
+
+    #[test]
+    fn the_compact_form_reads_the_same() {
+        let compact = Headers::new(b"Host:a\nEmpty:\nX:a:b\n");
+        assert_eq!(compact.iter().collect::<Vec<_>>(), [("Host", "a"), ("Empty", ""), ("X", "a:b")]);
+        assert!(Headers::default().is_empty() && !compact.is_empty());
+    }
+}

@@ -1,0 +1,209 @@
+use clws_proto::Version;
+use thiserror::Error;
+
+use crate::request::Proof;
+use crate::{Request, hybi, token};
+
+/// What an application answers to a handshake that it takes: the subprotocol it chose and headers of its own.
+///
+/// ```
+/// use clws_handshake::Offer;
+///
+/// let offer = Offer::new().with_subprotocol("chat").with_header("Set-Cookie", "id=1");
+/// # let _ = offer;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Offer<'a> {
+    subprotocol: Option<&'a str>,
+    headers: Vec<(&'a str, &'a str)>,
+    secure: bool,
+    origin: Option<&'a str>,
+    location: Option<&'a str>,
+}
+
+impl<'a> Offer<'a> {
+    /// The plain answer: no subprotocol, no headers, over `ws://`.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { subprotocol: None, headers: Vec::new(), secure: false, origin: None, location: None }
+    }
+
+    /// Chooses one of the subprotocols that the client offered. Clients of draft 0 give up when theirs is not taken,
+    /// and every client gives up on one that it did not ask for, which [`Request::accept`] therefore refuses to send.
+    #[must_use]
+    pub const fn with_subprotocol(mut self, name: &'a str) -> Self {
+        self.subprotocol = Some(name);
+        self
+    }
+
+    /// Adds a header line. Its name must be a token, its value must not break the line, and it must not be one that the
+    /// handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*` and what says where a body ends.
+    #[must_use]
+    pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Says that the client came through TLS, which draft 0 is told as a `wss://` location. Default: it did not.
+    #[must_use]
+    pub const fn with_secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
+        self
+    }
+
+    /// Draft 0: the origin to answer, in place of the one that the client sent.
+    #[must_use]
+    pub const fn with_origin(mut self, origin: &'a str) -> Self {
+        self.origin = Some(origin);
+        self
+    }
+
+    /// Draft 0: the location to answer, in place of the URL that was asked for; for a server behind a proxy that
+    /// changes `Host` or path.
+    #[must_use]
+    pub const fn with_location(mut self, url: &'a str) -> Self {
+        self.location = Some(url);
+        self
+    }
+}
+
+/// An accepted handshake.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Accepted {
+    /// The bytes to send, draft 0's 16 bytes of digest included.
+    pub response: Vec<u8>,
+    /// The version that the connection speaks from now on.
+    pub version: Version,
+    /// The subprotocol that it speaks.
+    pub subprotocol: Option<Box<str>>,
+    /// How many of the received bytes were the handshake. What follows are frames that the client sent early.
+    pub consumed: usize,
+}
+
+/// The application's answer cannot be sent. This is the caller's fault, never the client's: 500 is the answer to give.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AcceptError {
+    /// The client did not offer this subprotocol, so it must not be chosen (RFC 6455 §4.2.2).
+    #[error("the client did not offer the subprotocol {0:?}")]
+    NotOffered(Box<str>),
+    /// A header that cannot be sent.
+    #[error(transparent)]
+    Header(#[from] HeaderError),
+}
+
+/// A header line that would break a message, or contradict what is written already.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// The name is not a token (RFC 9110 §5.6.2).
+    #[error("{0:?} is not a header name")]
+    Name(Box<str>),
+    /// The value has a control character, or a blank at an end.
+    #[error("the value of the header {0} has characters that cannot be sent")]
+    Value(Box<str>),
+    /// The handshake writes this header itself.
+    #[error("the header {0} is the handshake's own")]
+    Reserved(Box<str>),
+}
+
+impl Request<'_> {
+    /// Writes the answer that opens the connection.
+    ///
+    /// # Errors
+    /// The subprotocol was not offered, or a header cannot be sent. Nothing of such an answer is made.
+    pub fn accept(self, offer: &Offer<'_>) -> Result<Accepted, AcceptError> {
+        // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by selecting one
+        // of the values from the |Sec-WebSocket-Protocol| field that the server is willing to use for this connection
+        // (if any)."
+        if let Some(name) = offer.subprotocol
+            && !self.subprotocols().any(|offered| offered == name)
+        {
+            return Err(AcceptError::NotOffered(name.into()));
+        }
+        for (name, value) in &offer.headers {
+            check_header(name, value)?;
+        }
+        let mut response = Vec::with_capacity(256);
+        match self.proof {
+            Proof::Key(key) => {
+                response.extend_from_slice(
+                    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
+                );
+                line(&mut response, "Sec-WebSocket-Accept", &[&hybi::accept_key(key)]);
+            }
+            Proof::Digest(_) => self.hixie_head(offer, &mut response)?,
+        }
+        if let Some(name) = offer.subprotocol {
+            line(&mut response, "Sec-WebSocket-Protocol", &[name]);
+        }
+        for (name, value) in &offer.headers {
+            line(&mut response, name, &[value]);
+        }
+        response.extend_from_slice(b"\r\n");
+        if let Proof::Digest(digest) = self.proof {
+            response.extend_from_slice(&digest);
+        }
+        Ok(Accepted {
+            response,
+            version: self.version,
+            subprotocol: offer.subprotocol.map(Box::from),
+            consumed: self.consumed(),
+        })
+    }
+
+    fn hixie_head(&self, offer: &Offer<'_>, response: &mut Vec<u8>) -> Result<(), HeaderError> {
+        for (name, value) in
+            [("Sec-WebSocket-Origin", offer.origin), ("Sec-WebSocket-Location", offer.location)]
+        {
+            if !value.is_none_or(token::is_field_value) {
+                return Err(HeaderError::Value(name.into()));
+            }
+        }
+        // The case is the draft's: its clients compare "WebSocket" and "Upgrade" byte for byte (hixie-76 §4.1).
+        response.extend_from_slice(
+            b"HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n",
+        );
+        line(response, "Sec-WebSocket-Origin", &[offer.origin.or(self.origin).unwrap_or_default()]);
+        let scheme = if offer.secure { "wss://" } else { "ws://" };
+        let asked = match self.http.path_and_query() {
+            "" => [scheme, self.host(), "/"],
+            path => [scheme, self.host(), path],
+        };
+        match offer.location {
+            Some(url) => line(response, "Sec-WebSocket-Location", &[url]),
+            None => line(response, "Sec-WebSocket-Location", &asked),
+        }
+        Ok(())
+    }
+}
+
+/// Whether a caller may add this header.
+pub(crate) fn check_header(name: &str, value: &str) -> Result<(), HeaderError> {
+    if !token::is_token(name) {
+        return Err(HeaderError::Name(name.into()));
+    }
+    let prefix = "sec-websocket-";
+    let reserved = name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
+        || ["Upgrade", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Host"]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own));
+    if reserved {
+        return Err(HeaderError::Reserved(name.into()));
+    }
+    if !token::is_field_value(value) {
+        return Err(HeaderError::Value(name.into()));
+    }
+    Ok(())
+}
+
+/// Appends `name: value` and a line end.
+pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[&str]) {
+    out.extend_from_slice(name.as_bytes());
+    out.extend_from_slice(b": ");
+    for part in value {
+        out.extend_from_slice(part.as_bytes());
+    }
+    out.extend_from_slice(b"\r\n");
+}

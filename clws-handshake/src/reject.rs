@@ -1,0 +1,199 @@
+use std::borrow::Cow;
+use std::fmt;
+
+use crate::offer::{HeaderError, check_header};
+
+/// A refused opening handshake: the HTTP answer to send before the connection is closed.
+///
+/// It is made by the parsers for what a client did wrong, and by an application for what it does not want. It is cheap
+/// to make: no constructor here allocates for a text known at compile time.
+///
+/// [`response`](Self::response) is a whole answer: status line, `Connection: close`, `Content-Type: text/plain`,
+/// `Content-Length`, and a short body that names what was wrong.
+///
+/// ```
+/// use clws_handshake::Reject;
+///
+/// let reject = Reject::forbidden("this origin is not welcome here");
+/// assert_eq!(reject.to_string(), "403 Forbidden: this origin is not welcome here");
+/// assert_eq!(
+///     String::from_utf8_lossy(&reject.response()),
+///     "HTTP/1.1 403 Forbidden\r\nConnection: close\r\nContent-Type: text/plain; charset=utf-8\r\n\
+///      Content-Length: 31\r\n\r\nthis origin is not welcome here"
+/// );
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reject {
+    status: u16,
+    body: Cow<'static, str>,
+    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+}
+
+/// The versions spoken here, best first, as 426 lists them. Draft 0 has no number that a client could announce.
+pub(crate) const VERSIONS: &str = "13, 8, 7";
+
+impl Reject {
+    /// 400: the request breaks the rule that `why` names.
+    pub fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::custom(400, why)
+    }
+
+    /// 403: the request is well-formed, but this client (its origin, say) is not welcome (RFC 6455 §4.2.2).
+    pub fn forbidden(why: impl Into<Cow<'static, str>>) -> Self {
+        Self::custom(403, why)
+    }
+
+    /// 404: there is no such resource.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::custom(404, "there is nothing at this path")
+    }
+
+    /// 405 with `Allow: GET`: an opening handshake is a GET.
+    #[must_use]
+    pub fn method_not_allowed() -> Self {
+        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response"
+        Self::custom(405, "a WebSocket handshake is a GET").and("Allow", "GET")
+    }
+
+    /// 426 for a request that does not ask for WebSocket at all.
+    #[must_use]
+    pub fn upgrade_required() -> Self {
+        Self::upgrade("this resource speaks WebSocket: ask with Upgrade: websocket and Connection: Upgrade")
+    }
+
+    /// 426 for a version that is not spoken: `Sec-WebSocket-Version` says which ones are (RFC 6455 §4.4).
+    #[must_use]
+    pub fn unsupported_version() -> Self {
+        Self::upgrade("this WebSocket version is not spoken here: use 13, 8 or 7")
+    }
+
+    /// 431: the head is longer, or has more lines, than the [`Caps`](crate::Caps) allow.
+    #[must_use]
+    pub fn head_too_large() -> Self {
+        Self::custom(431, "the request head is too large")
+    }
+
+    /// 503: no room now. `retry_after` is in seconds and becomes a `Retry-After` header.
+    #[must_use]
+    pub fn unavailable(retry_after: Option<u32>) -> Self {
+        let reject = Self::custom(503, "the server is full");
+        match retry_after {
+            Some(seconds) => reject.and("Retry-After", seconds.to_string()),
+            None => reject,
+        }
+    }
+
+    /// 505: a version of HTTP other than 1.1.
+    #[must_use]
+    pub fn http_version_not_supported() -> Self {
+        Self::custom(505, "a WebSocket handshake is HTTP/1.1")
+    }
+
+    /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and 304, which
+    /// have no body) becomes 500.
+    pub fn custom(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
+        let status =
+            if matches!(status, 200..=599) && !matches!(status, 204 | 205 | 304) { status } else { 500 };
+        Self { status, body: body.into(), headers: Vec::new() }
+    }
+
+    /// This answer with one more header, `WWW-Authenticate` or `Location` for instance.
+    ///
+    /// # Errors
+    /// The name is not a token, the value would break its line, or the header is one that [`response`](Self::response)
+    /// writes itself.
+    pub fn with_header(
+        self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Result<Self, HeaderError> {
+        let (name, value) = (name.into(), value.into());
+        check_header(&name, &value)?;
+        Ok(self.and(name, value))
+    }
+
+    /// The HTTP status code.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The reason: the body of the answer, one short sentence.
+    #[must_use]
+    pub fn body(&self) -> &str {
+        &self.body
+    }
+
+    /// The bytes to send. Close the connection once they are out.
+    #[must_use]
+    pub fn response(&self) -> Vec<u8> {
+        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
+        let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
+        let mut text = format!(
+            "HTTP/1.1 {} {}\r\nConnection: {upgrade}close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
+            self.status,
+            reason(self.status),
+            self.body.len()
+        );
+        for (name, value) in &self.headers {
+            text.extend([name, ": ", value, "\r\n"]);
+        }
+        text.extend(["\r\n", &*self.body]);
+        text.into_bytes()
+    }
+
+    fn upgrade(body: &'static str) -> Self {
+        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the required
+        // protocol(s)"
+        // RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426 Upgrade Required) and a
+        // |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of understanding."
+        Self::custom(426, body).and("Upgrade", "websocket").and("Sec-WebSocket-Version", VERSIONS)
+    }
+
+    fn and(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+impl fmt::Display for Reject {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}: {}", self.status, reason(self.status), self.body)
+    }
+}
+
+impl std::error::Error for Reject {}
+
+/// The reason phrase of a status; an empty one is allowed (RFC 9112 §4).
+const fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        200..=299 => "Success",
+        300..=399 => "Redirect",
+        400..=499 => "Client Error",
+        _ => "Server Error",
+    }
+}

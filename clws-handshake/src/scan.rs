@@ -1,0 +1,82 @@
+use crate::{Caps, Reject, Status};
+
+/// Finds the end of a request head in bytes that are still arriving, looking at each byte once.
+///
+/// Give it everything received so far each time more has come; it remembers how far it looked, so a head that comes
+/// byte by byte costs linear time. It refuses at once what cannot become a request line (a TLS hello, binary data),
+/// and a head that grows over [`Caps::max_head_bytes`].
+///
+/// Line ends are CRLF and nothing else: a bare LF is 400. RFC 9112 §2.2 allows a server to be lenient here ("MAY
+/// recognize a single LF as a line terminator"), but two readers that disagree on where a head ends are how requests
+/// get smuggled, and every WebSocket client sends CRLF. Empty lines before the request line, which a server SHOULD
+/// skip after an earlier request, are 400 too: a handshake is the first thing on its connection.
+///
+/// ```
+/// use clws_handshake::{Caps, HeadScanner, Status};
+///
+/// let (caps, mut scanner) = (Caps::default(), HeadScanner::new());
+/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n", &caps)?, Status::Partial);
+/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x81\x80", &caps)?, Status::Complete(27));
+/// assert_eq!(HeadScanner::new().scan(b"\x16\x03\x01", &caps).unwrap_err().status(), 400); // TLS
+/// # Ok::<(), clws_handshake::Reject>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct HeadScanner {
+    /// How many bytes have been looked at.
+    looked_at: u32,
+    /// Whether the request line's method is behind us.
+    past_method: bool,
+}
+
+/// The longest registered method, `UPDATEREDIRECTREF`, has 17 letters.
+const LONGEST_METHOD: usize = 24;
+
+impl HeadScanner {
+    /// A scanner for a new connection.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { looked_at: 0, past_method: false }
+    }
+
+    /// Looks at the bytes that are new in `received`, which is everything that came on this connection so far.
+    ///
+    /// `Complete(n)`: the head is `received[..n]`, its closing empty line included; what follows is not the head's.
+    ///
+    /// # Errors
+    /// 400 for what cannot become an HTTP request or has a line end other than CRLF, 431 for a head over the cap.
+    pub fn scan(&mut self, received: &[u8], caps: &Caps) -> Result<Status<usize>, Reject> {
+        // What lies behind the cap is never looked at, so the answer does not depend on how the bytes were split.
+        let cap = caps.max_head_bytes.min(u32::MAX as usize);
+        let window = received.get(..cap).unwrap_or(received);
+        if !self.past_method {
+            self.past_method = starts_like_http(window)?;
+        }
+        let mut from = self.looked_at as usize;
+        while let Some(found) = window.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+            from += found + 1;
+            let line = window.get(..from).unwrap_or_default();
+            if line.ends_with(b"\r\n\r\n") {
+                return Ok(Status::Complete(from));
+            }
+            if !line.ends_with(b"\r\n") {
+                return Err(Reject::bad_request("a line of the request head does not end in CRLF"));
+            }
+        }
+        if window.len() == cap {
+            return Err(Reject::head_too_large());
+        }
+        self.looked_at = u32::try_from(window.len()).unwrap_or(u32::MAX);
+        Ok(Status::Partial)
+    }
+}
+
+/// Whether the method has ended: only its few bytes are looked at.
+fn starts_like_http(window: &[u8]) -> Result<bool, Reject> {
+    let method =
+        window.iter().take(LONGEST_METHOD + 1).take_while(|&&byte| crate::token::is_tchar(byte)).count();
+    match window.get(method) {
+        None if method <= LONGEST_METHOD => Ok(false),
+        Some(b' ') if method > 0 && method <= LONGEST_METHOD => Ok(true),
+        _ => Err(Reject::bad_request("this is not an HTTP request")),
+    }
+}

@@ -1,0 +1,63 @@
+//! The small grammar of HTTP fields: tokens, comma-separated lists, what may be written into a header.
+
+/// RFC 9110 §5.6.2: a token is one or more `tchar`.
+pub(crate) fn is_token(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(is_tchar)
+}
+
+/// RFC 9110 §5.6.2: "any VCHAR, except delimiters".
+pub(crate) const fn is_tchar(byte: u8) -> bool {
+    matches!(byte,
+        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
+        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+}
+
+/// Whether a value can be sent in a header line as it is: no control character (so no line break), and no blank at
+/// either end, which a reader would take away.
+pub(crate) fn is_field_value(value: &str) -> bool {
+    // RFC 9110 §5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous"
+    value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
+        && trim(value).len() == value.len()
+}
+
+/// A value without the optional whitespace (spaces and tabs) around it.
+pub(crate) fn trim(value: &str) -> &str {
+    value.trim_matches([' ', '\t'])
+}
+
+/// The members of a comma-separated list, trimmed, empty ones left out.
+pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
+    // RFC 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list elements"
+    value.split(',').map(trim).filter(|member| !member.is_empty())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_exclude_delimiters_and_everything_outside_ascii() {
+        assert!(is_token("x-webkit-deflate-frame"));
+        assert!(is_token("!#$%&'*+-.^_`|~09azAZ"));
+        for bad in [
+            "", "a b", "a,b", "a\"b", "a/b", "a=b", "a;b", "é", "a\t", "(a)", "a@b", "[a]", "{a}", "a\\b",
+            "a\0",
+        ] {
+            assert!(!is_token(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn field_values_cannot_break_the_line() {
+        assert!(is_field_value("") && is_field_value("a b\tc") && is_field_value("ü"));
+        for bad in ["a\r\nB: c", "a\nb", "a\rb", "a\0", "\x7f", " a", "a ", "\ta"] {
+            assert!(!is_field_value(bad), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn lists_skip_empty_members() {
+        assert_eq!(list(" a ,, b,\t,c ,").collect::<Vec<_>>(), ["a", "b", "c"]);
+        assert_eq!(list(" , ").count(), 0);
+    }
+}
