@@ -1,0 +1,114 @@
+//! `idle`: connections that say nothing, and what each costs the server in memory.
+
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+
+use super::args::{Draft, IdleArgs, MessageArgs, check_connections, in_range, source};
+use super::error::Error;
+use super::frames::Ring;
+use super::opening;
+use super::reader::{Expect, Reader};
+use super::report::Report;
+use super::sys::{self, Memory};
+
+/// Connections made and closed before the first look, so that what a server sets up once is not counted.
+const WARM: usize = 32;
+/// Connections that must still echo at the end.
+const PROBES: usize = 100;
+
+/// Runs the load to its end.
+///
+/// # Errors
+/// See [`super::run`].
+pub fn run(args: &IdleArgs) -> Result<Report, Error> {
+    let common = &args.common;
+    check_connections(args.connections)?;
+    in_range("--hold", args.hold, 0.0, 600.0)?;
+    let Some(pid) = common.pid else {
+        return Err(Error::Usage("idle needs --pid: it reports the memory of that process".into()));
+    };
+    sys::need_sockets(args.connections + WARM)?;
+    let message = MessageArgs { size: 16, text: false, binary: false, fragments: 1, verify: true };
+    let ring = Ring::new(common.draft, &message)?;
+    let request = opening::request(common.draft, common.target, common.path_or("/echo"));
+    let patience = Duration::from_secs_f64(common.stall);
+    let open = |number| {
+        let source = source(common.target, args.sources, number);
+        opening::open(common.draft, common.target, source, &request, patience).map(|(socket, _)| socket)
+    };
+
+    let warm = (0..WARM).map(open).collect::<Result<Vec<_>, _>>()?;
+    for (number, mut socket) in warm.into_iter().enumerate() {
+        echo_once(&mut socket, common.draft, &ring, number)?;
+        goodbye(socket, common.draft);
+    }
+    let before = settled(pid)?;
+
+    let start = Instant::now();
+    let mut sockets = (0..args.connections).map(open).collect::<Result<Vec<_>, _>>()?;
+    let took = start.elapsed();
+    let mut report = Report::new("idle", common);
+    report.connections = args.connections;
+    report.messages = args.connections as u64;
+    report.seconds = took.as_secs_f64();
+    report.memory = Some(growth(before, settled(pid)?, args.connections));
+
+    if args.touch {
+        for (number, socket) in sockets.iter_mut().enumerate() {
+            echo_once(socket, common.draft, &ring, number)?;
+        }
+        report.memory_touched = Some(growth(before, settled(pid)?, args.connections));
+    }
+    std::thread::sleep(Duration::from_secs_f64(args.hold));
+    let step = args.connections.div_ceil(PROBES);
+    for (number, socket) in sockets.iter_mut().enumerate().step_by(step) {
+        echo_once(socket, common.draft, &ring, number)?;
+    }
+    for socket in sockets {
+        goodbye(socket, common.draft);
+    }
+    Ok(report)
+}
+
+/// Sends one message and waits for it.
+fn echo_once(socket: &mut TcpStream, draft: Draft, ring: &Ring, connection: usize) -> Result<(), Error> {
+    let expect = Expect { ring, verify: true };
+    let mut reader = Reader::new(draft);
+    socket.write_all(&ring.encoded()[..ring.wire()]).map_err(|e| Error::io("sending a message", e))?;
+    let mut part = [0; 256];
+    while reader.messages() == 0 {
+        let n = socket.read(&mut part).map_err(|e| Error::io("waiting for a message", e))?;
+        reader.feed(&part[..n], expect).map_err(|source| Error::Frame { connection, source })?;
+        if n == 0 || reader.is_closed() {
+            return Err(Error::Closed { connection, code: reader.close_code() });
+        }
+    }
+    Ok(())
+}
+
+/// Closes without waiting for the server to agree.
+fn goodbye(mut socket: TcpStream, draft: Draft) {
+    // Everything was measured: a server that is gone already is no error any more.
+    let _ = socket.write_all(super::frames::close(draft));
+}
+
+/// The memory of a process once it no longer changes, or after two seconds.
+fn settled(pid: u32) -> Result<Memory, Error> {
+    let mut last = sys::memory(pid)?;
+    for _ in 0..10 {
+        std::thread::sleep(Duration::from_millis(200));
+        let now = sys::memory(pid)?;
+        if now == last {
+            break;
+        }
+        last = now;
+    }
+    Ok(last)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+fn growth(before: Memory, after: Memory, connections: usize) -> [f64; 2] {
+    let each = |before: u64, after: u64| (after as f64 - before as f64) / connections as f64;
+    [each(before.rss, after.rss), each(before.pss, after.pss)]
+}
