@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod caps;
+pub mod client;
 mod extensions;
 mod head;
 mod headers;

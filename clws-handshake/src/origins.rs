@@ -31,12 +31,14 @@ pub struct Origins {
     absent: Option<bool>,
 }
 
+type Closure = dyn Fn(Option<&str>) -> bool + Send + Sync;
+
 #[derive(Clone)]
 enum Rule {
     Any,
     Exact(Arc<[Box<str>]>),
     Prefix(Arc<[Box<str>]>),
-    Closure(Arc<dyn Fn(Option<&str>) -> bool + Send + Sync>),
+    Closure(Arc<Closure>),
 }
 
 impl Origins {

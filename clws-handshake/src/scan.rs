@@ -45,29 +45,59 @@ impl HeadScanner {
     /// # Errors
     /// 400 for what cannot become an HTTP request or has a line end other than CRLF, 431 for a head over the cap.
     pub fn scan(&mut self, received: &[u8], caps: &Caps) -> Result<Status<usize>, Reject> {
-        // What lies behind the cap is never looked at, so the answer does not depend on how the bytes were split.
-        let cap = caps.max_head_bytes.min(u32::MAX as usize);
-        let window = received.get(..cap).unwrap_or(received);
+        let window = window(received, caps);
         if !self.past_method {
             self.past_method = starts_like_http(window)?;
         }
-        let mut from = self.looked_at as usize;
-        while let Some(found) = window.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
-            from += found + 1;
-            let line = window.get(..from).unwrap_or_default();
-            if line.ends_with(b"\r\n\r\n") {
-                return Ok(Status::Complete(from));
+        match find_end(window, &mut self.looked_at, caps) {
+            Ok(status) => Ok(status),
+            Err(ScanError::BareLf) => {
+                Err(Reject::bad_request("a line of the request head does not end in CRLF"))
             }
-            if !line.ends_with(b"\r\n") {
-                return Err(Reject::bad_request("a line of the request head does not end in CRLF"));
-            }
+            Err(ScanError::TooLong) => Err(Reject::head_too_large()),
         }
-        if window.len() == cap {
-            return Err(Reject::head_too_large());
-        }
-        self.looked_at = u32::try_from(window.len()).unwrap_or(u32::MAX);
-        Ok(Status::Partial)
     }
+}
+
+/// Why no head can come of the bytes.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum ScanError {
+    BareLf,
+    TooLong,
+}
+
+/// The bytes within the cap. What lies behind is never looked at, so no answer depends on how the bytes were split.
+fn window<'a>(received: &'a [u8], caps: &Caps) -> &'a [u8] {
+    received.get(..cap(caps)).unwrap_or(received)
+}
+
+fn cap(caps: &Caps) -> usize {
+    caps.max_head_bytes.min(u32::MAX as usize)
+}
+
+/// Looks for an empty line behind the bytes that were looked at already, in a request or in an answer.
+pub(crate) fn find_end(
+    received: &[u8],
+    looked_at: &mut u32,
+    caps: &Caps,
+) -> Result<Status<usize>, ScanError> {
+    let window = window(received, caps);
+    let mut from = *looked_at as usize;
+    while let Some(found) = window.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
+        from += found + 1;
+        let line = window.get(..from).unwrap_or_default();
+        if line.ends_with(b"\r\n\r\n") {
+            return Ok(Status::Complete(from));
+        }
+        if !line.ends_with(b"\r\n") {
+            return Err(ScanError::BareLf);
+        }
+    }
+    if window.len() == cap(caps) {
+        return Err(ScanError::TooLong);
+    }
+    *looked_at = u32::try_from(window.len()).unwrap_or(u32::MAX);
+    Ok(Status::Partial)
 }
 
 /// Whether the method has ended: only its few bytes are looked at.

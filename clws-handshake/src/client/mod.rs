@@ -1,0 +1,30 @@
+//! The client's side: write the request of any draft, check the answer to it.
+//!
+//! [`ClientRequest`] is the request; its [`build`](ClientRequest::build) gives the bytes to send and a [`Pending`], which
+//! then [`check`](Pending::check)s what comes back. Random bytes come from the caller.
+//!
+//! ```
+//! use clws_handshake::client::ClientRequest;
+//! use clws_handshake::{Caps, Offer, Status, Version, parse};
+//!
+//! let (caps, mut random) = (Caps::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
+//! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/chat?room=1")
+//!     .with_subprotocol("chat")
+//!     .build(&mut random)?;
+//!
+//! let Status::Complete(request) = parse(&bytes, &caps)? else { panic!("it is all there") };
+//! let answer = request.accept(&Offer::new().with_subprotocol("chat"))?.response;
+//!
+//! let Status::Complete(open) = pending.check(&answer, &caps)? else { panic!("it is all there") };
+//! assert_eq!(open.subprotocol, Some("chat"));
+//! assert_eq!(open.consumed, answer.len());
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod key;
+mod pending;
+mod request;
+mod url;
+
+pub use pending::{AnswerError, Established, Pending};
+pub use request::{ClientRequest, RequestError};

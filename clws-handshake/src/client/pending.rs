@@ -1,0 +1,212 @@
+use std::mem::MaybeUninit;
+
+use clws_proto::Version;
+use thiserror::Error;
+
+use crate::headers::Single;
+use crate::scan::{ScanError, find_end};
+use crate::{Caps, Headers, Status};
+
+/// A request that has been sent and not answered yet. It knows what a right answer looks like.
+#[derive(Clone, Debug)]
+pub struct Pending {
+    version: Version,
+    proof: Proof,
+    offered: Box<[Box<str>]>,
+    /// How many bytes of the answer have been looked at.
+    looked_at: u32,
+}
+
+/// What the server must have read.
+#[derive(Clone, Debug)]
+pub(crate) enum Proof {
+    Accept(Box<str>),
+    Digest { digest: [u8; 16], origin: Box<str>, location: Box<str> },
+}
+
+/// The server took the handshake: the connection is open.
+#[derive(Clone, Copy, Debug)]
+#[non_exhaustive]
+pub struct Established<'a> {
+    /// The version that the connection speaks: the one that was asked for.
+    pub version: Version,
+    /// The subprotocol that the server chose out of those offered.
+    pub subprotocol: Option<&'a str>,
+    /// The header lines of the answer.
+    pub headers: Headers<'a>,
+    /// How many of the received bytes were the handshake. What follows are frames.
+    pub consumed: usize,
+}
+
+/// The answer does not open a connection: close it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The server refused in good HTTP.
+    #[error("the server answered {status} {reason}")]
+    Refused {
+        /// The status code, 404 for instance; never 101.
+        status: u16,
+        /// The reason phrase, which may be empty.
+        reason: Box<str>,
+    },
+    /// What came is not a well-formed HTTP/1.1 answer; the text says where.
+    #[error("the answer is not HTTP/1.1: {0}")]
+    Malformed(&'static str),
+    /// The head is longer, or has more lines, than the [`Caps`] allow.
+    #[error("the head of the answer is too large")]
+    TooLarge,
+    /// A header that a right answer has once is missing, repeated, or has another value.
+    #[error("the answer's {0} header is missing or wrong")]
+    Header(&'static str),
+    /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
+    #[error("the answer's digest is wrong")]
+    Digest,
+    /// The server chose a subprotocol that was not offered, or in draft 0 not the one that was.
+    #[error("the server chose a subprotocol that was not offered")]
+    Subprotocol,
+    /// The server uses an extension; none was offered.
+    #[error("the server uses an extension that was not offered")]
+    Extension,
+}
+
+/// So many header lines are parsed without an allocation.
+const ON_STACK: usize = 128;
+
+impl Pending {
+    pub(crate) const fn new(version: Version, proof: Proof, offered: Box<[Box<str>]>) -> Self {
+        Self { version, proof, offered, looked_at: 0 }
+    }
+
+    /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes byte by byte
+    /// costs linear time.
+    ///
+    /// # Errors
+    /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection must be
+    /// closed.
+    pub fn check<'a>(
+        &mut self,
+        received: &'a [u8],
+        caps: &Caps,
+    ) -> Result<Status<Established<'a>>, AnswerError> {
+        if !received.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
+            return Err(AnswerError::Malformed("the status line"));
+        }
+        let end = match find_end(received, &mut self.looked_at, caps) {
+            Ok(Status::Complete(end)) => end,
+            Ok(Status::Partial) => return Ok(Status::Partial),
+            Err(ScanError::BareLf) => return Err(AnswerError::Malformed("a line end other than CRLF")),
+            Err(ScanError::TooLong) => return Err(AnswerError::TooLarge),
+        };
+        let (head, rest) = received.split_at_checked(end).unwrap_or((received, &[]));
+        let headers = parse(head, caps)?;
+        let consumed = match &self.proof {
+            Proof::Accept(accept) => {
+                self.check_hybi(headers, accept)?;
+                end
+            }
+            Proof::Digest { digest, origin, location } => {
+                check_hixie(headers, origin, location)?;
+                let Some(answered) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
+                // hixie-76 §4.1: "If /reply/ does not exactly match /expected/, then fail"
+                if answered != digest {
+                    return Err(AnswerError::Digest);
+                }
+                end + answered.len()
+            }
+        };
+        let subprotocol = self.subprotocol(headers)?;
+        Ok(Status::Complete(Established { version: self.version, subprotocol, headers, consumed }))
+    }
+
+    fn check_hybi(&self, headers: Headers<'_>, accept: &str) -> Result<(), AnswerError> {
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value
+        // that is not an ASCII case-insensitive match for the value "websocket", the client MUST _Fail the WebSocket
+        // Connection_."
+        one(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
+        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field doesn't
+        // contain a token that is an ASCII case-insensitive match for the value "Upgrade", the client MUST _Fail the
+        // WebSocket Connection_."
+        if !headers.list_has("Connection", "upgrade") {
+            return Err(AnswerError::Header("Connection"));
+        }
+        one(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header field
+        // indicates the use of an extension that was not present in the client's handshake ..., the client MUST _Fail the
+        // WebSocket Connection_."
+        if headers.all_bytes("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
+            return Err(AnswerError::Extension);
+        }
+        Ok(())
+    }
+
+    fn subprotocol<'a>(&self, headers: Headers<'a>) -> Result<Option<&'a str>, AnswerError> {
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header field
+        // indicates the use of a subprotocol that was not present in the client's handshake ..., the client MUST _Fail
+        // the WebSocket Connection_."
+        match headers.single("Sec-WebSocket-Protocol") {
+            // hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
+            Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
+                Err(AnswerError::Subprotocol)
+            }
+            Single::Missing => Ok(None),
+            Single::One(name) if self.offered.iter().any(|offered| **offered == *name) => Ok(Some(name)),
+            _ => Err(AnswerError::Subprotocol),
+        }
+    }
+}
+
+/// The header lines of an answer with status 101.
+fn parse<'a>(head: &'a [u8], caps: &Caps) -> Result<Headers<'a>, AnswerError> {
+    let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+    let block = head.get(line_end..).unwrap_or_default();
+    let count = memchr::memchr_iter(b'\n', block).count().saturating_sub(1);
+    if count > caps.max_headers {
+        return Err(AnswerError::TooLarge);
+    }
+    let mut on_stack = [const { MaybeUninit::uninit() }; ON_STACK];
+    let mut on_heap = Vec::new();
+    let space = if count <= ON_STACK {
+        &mut on_stack[..]
+    } else {
+        on_heap.resize_with(count, MaybeUninit::uninit);
+        &mut on_heap[..]
+    };
+    let mut response = httparse::Response::new(&mut []);
+    let config = httparse::ParserConfig::default();
+    match config.parse_response_with_uninit_headers(&mut response, head, space) {
+        Ok(httparse::Status::Complete(_)) if response.version == Some(1) => {}
+        Ok(httparse::Status::Complete(_)) => return Err(AnswerError::Malformed("the status line")),
+        Ok(httparse::Status::Partial) => return Err(AnswerError::Malformed("a line that is cut short")),
+        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
+            return Err(AnswerError::Malformed("a header line"));
+        }
+        Err(_) => return Err(AnswerError::Malformed("the status line")),
+    }
+    // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the response per HTTP
+    // [RFC2616] procedures."
+    match response.code {
+        Some(101) => Ok(Headers::new(block)),
+        code => Err(AnswerError::Refused {
+            status: code.unwrap_or_default(),
+            reason: response.reason.unwrap_or_default().into(),
+        }),
+    }
+}
+
+fn check_hixie(headers: Headers<'_>, origin: &str, location: &str) -> Result<(), AnswerError> {
+    // hixie-76 §4.1: fail if "upgrade" is "not exactly equal to the string "WebSocket"", if "connection", in lower case,
+    // is not "upgrade", and if origin or location are not exactly those of the request.
+    one(headers, "Upgrade", |value| value == "WebSocket")?;
+    one(headers, "Connection", |value| value.eq_ignore_ascii_case("upgrade"))?;
+    one(headers, "Sec-WebSocket-Origin", |value| value == origin)?;
+    one(headers, "Sec-WebSocket-Location", |value| value == location)
+}
+
+/// Checks a header that must come exactly once.
+fn one(headers: Headers<'_>, name: &'static str, good: impl Fn(&str) -> bool) -> Result<(), AnswerError> {
+    match headers.single(name) {
+        Single::One(value) if good(value) => Ok(()),
+        _ => Err(AnswerError::Header(name)),
+    }
+}

@@ -1,0 +1,110 @@
+use crate::http::is_host;
+
+/// A `ws://` or `wss://` URL taken apart (RFC 6455 §3).
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Url<'a> {
+    pub(crate) secure: bool,
+    /// Host and port as the `Host` header has them: in lower case, without the scheme's own port.
+    pub(crate) host: String,
+    path_and_query: &'a str,
+}
+
+impl<'a> Url<'a> {
+    /// The parts of a URL, or nothing if it is not one, has a fragment, or user information.
+    pub(crate) fn parse(url: &'a str) -> Option<Self> {
+        let (scheme, rest) = url.split_once("://")?;
+        let secure = scheme.eq_ignore_ascii_case("wss");
+        if !secure && !scheme.eq_ignore_ascii_case("ws") {
+            return None;
+        }
+        let end = rest.find(['/', '?']).unwrap_or(rest.len());
+        let (authority, path_and_query) = rest.split_at_checked(end)?;
+        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
+        // these URIs."
+        if !path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') || !is_host(authority)
+        {
+            return None;
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            // The colons of an IPv6 address stand in brackets.
+            Some((host, port)) if !port.contains(']') => (host, Some(port)),
+            _ => (authority, None),
+        };
+        let bracketed = host.starts_with('[') && host.ends_with(']');
+        if host.is_empty() || (!bracketed && host.contains([':', '[', ']'])) {
+            return None;
+        }
+        let mut host = host.to_ascii_lowercase();
+        // RFC 6455 §4.1: the Host header has "/port/ (when not using the default port)".
+        if let Some(port) = port
+            && let default = if secure { 443 } else { 80 }
+            && port_number(port)? != default
+        {
+            host.extend([":", port]);
+        }
+        Some(Self { secure, host, path_and_query })
+    }
+
+    /// The resource name (RFC 6455 §3): path and query, the path at least `/`.
+    pub(crate) fn resource(&self) -> String {
+        let slash = if self.path_and_query.starts_with('/') { "" } else { "/" };
+        format!("{slash}{}", self.path_and_query)
+    }
+}
+
+fn port_number(port: &str) -> Option<u16> {
+    port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hosts_lose_their_case_and_their_default_port() {
+        for (url, secure, host, resource) in [
+            ("ws://A.Example", false, "a.example", "/"),
+            ("WS://a:80/x?y=1", false, "a", "/x?y=1"),
+            ("ws://a:443?q", false, "a:443", "/?q"),
+            ("wss://a:443/", true, "a", "/"),
+            ("wss://[::1]:80/p", true, "[::1]:80", "/p"),
+            ("ws://[::1]/", false, "[::1]", "/"),
+        ] {
+            let parsed = Url::parse(url).unwrap();
+            assert_eq!(
+                (parsed.secure, &*parsed.host, &*parsed.resource()),
+                (secure, host, resource),
+                "{url}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_is_not_such_a_url_is_refused() {
+        for bad in [
+            "",
+            "a",
+            "/x",
+            "http://a/",
+            "ws:/a",
+            "ws://",
+            "ws:///x",
+            "ws://a/#f",
+            "ws://a#f",
+            "ws://u@a/",
+            "ws://a:x/",
+            "ws://a:65536/",
+            "ws://:80/",
+            "ws://a b/",
+            "ws://a/ b",
+            "ws://a/é",
+            "ws://a/\r\nX: y",
+            "ws://::1/",
+            "ws://a:+1",
+            "ws://[::1",
+            "ws://a\r\n",
+        ] {
+            assert_eq!(Url::parse(bad), None, "{bad:?}");
+        }
+    }
+}
