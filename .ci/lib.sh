@@ -1,0 +1,176 @@
+# shellcheck shell=bash
+# What every stage shares: where things are, counting, installing, starting an echo server.
+# A stage sources this file, calls check/ok/fail/tally, and ends with `finish`, which prints `N passed, N failed`.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+ci=$root/.ci
+out=$root/target/ci          # logs, virtual environments, node_modules, reports
+target=${CARGO_TARGET_DIR:-$root/target}
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+cd "$root" || exit 2
+mkdir -p "$out"
+
+passed=0
+failed=0
+ok() { passed=$((passed + 1)); echo "ok   $*"; }
+fail() { failed=$((failed + 1)); echo "FAIL $*"; }
+# Lines that start with `note:` are shown by .ci/run even when the stage passes.
+note() { echo "note: $*"; }
+finish() {
+    echo "$passed passed, $failed failed"
+    exit $((failed > 0))
+}
+
+# check NAME COMMAND...: one counted check; its output is kept in a file and shown when it fails.
+check() {
+    local name=$1 log
+    shift
+    log=$out/${STAGE:-stage}.${name//[^A-Za-z0-9_.-]/-}.log
+    if "$@" >"$log" 2>&1 </dev/null; then
+        ok "$name"
+    else
+        fail "$name (${log#"$root"/})"
+        tail -n 40 "$log" | sed 's/^/     | /'
+    fi
+}
+
+# tally LOG STATUS NAME: adds the `N passed, N failed` that ends LOG; a run without that line, without a test, or
+# with a status that contradicts it is a failure of its own.
+tally() {
+    local log=$1 status=$2 name=$3 p f
+    if read -r p f < <(closing_line "$log") && ((p + f > 0)) && (((status == 0) == (f == 0))); then
+        passed=$((passed + p)) failed=$((failed + f))
+        ((f == 0)) || { echo "FAIL $name: $p passed, $f failed"; grep -iE -A3 '^ *(FAIL|INVALID)' "$log" | head -n 60; }
+    else
+        passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
+        fail "$name: exit status $status, no valid closing line"
+        tail -n 40 "$log" | sed 's/^/     | /'
+    fi
+}
+
+# closing_line LOG: the two numbers of `N passed, N failed` when that is LOG's last line.
+closing_line() {
+    tail -n 1 "$1" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' | grep .
+}
+
+# run_counted NAME COMMAND...: runs a program that ends on `N passed, N failed`, adds its numbers and shows its notes.
+run_counted() {
+    local name=$1 log status=0
+    shift
+    log=$out/${STAGE:-stage}.${name//[^A-Za-z0-9_.-]/-}.log
+    "$@" >"$log" 2>&1 </dev/null || status=$?
+    grep '^note:' "$log" || true
+    tally "$log" "$status" "$name"
+    echo "     $name: $(tail -n 1 "$log" | cut -c1-160)"
+}
+
+# --- installing: each function does nothing when its work is done already ---
+
+retry() { # COMMAND...: registries have bad moments
+    local n
+    for n in 1 2 3; do
+        "$@" && return 0
+        sleep $((n * 5))
+    done
+    return 1
+}
+
+need_apt() { # PACKAGE...
+    local p missing=() sudo=()
+    for p; do dpkg-query -W -f '${Status}' "$p" 2>/dev/null | grep -q 'ok installed' || missing+=("$p"); done
+    ((${#missing[@]})) || return 0
+    [ "$(id -u)" = 0 ] || sudo=(sudo -n)
+    local apt=("${sudo[@]}" env DEBIAN_FRONTEND=noninteractive apt-get -qq -o DPkg::Lock::Timeout=300 -o Acquire::Retries=3)
+    retry "${apt[@]}" update && retry "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
+}
+
+need_python() { # sets $python: a virtual environment with requirements.txt in it
+    local want stamp=$out/venv/.stamp
+    python=$out/venv/bin/python
+    want=$(sha256sum <"$ci/requirements.txt")
+    [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
+    python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv || return 1
+    rm -rf "$out/venv"
+    python3 -m venv "$out/venv" && retry "$python" -m pip -q --disable-pip-version-check install -r "$ci/requirements.txt" &&
+        echo "$want" >"$stamp"
+}
+
+need_node() { # $out/node/node_modules, exactly as package-lock.json says
+    local want stamp=$out/node/.stamp
+    want=$(cat "$ci/node/package.json" "$ci/node/package-lock.json" | sha256sum)
+    export NODE_PATH=$out/node/node_modules
+    [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
+    { command -v node && command -v npm; } >/dev/null || need_apt nodejs npm || return 1
+    rm -rf "$out/node"
+    mkdir -p "$out/node"
+    cp "$ci/node/package.json" "$ci/node/package-lock.json" "$out/node/"
+    # Nothing here needs an install script: ws 0.4 has a plain JavaScript path beside its native one.
+    (cd "$out/node" && retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && echo "$want" >"$stamp"
+}
+
+need_autobahn() { # sets $WSTEST
+    WSTEST=$(retry "$ci/autobahn/install.sh" "$out/autobahn") && export WSTEST
+}
+
+# --- the server under test ---
+
+# CI_ECHO names another program with the same flags and the same first lines: a stand-in to try the stages on.
+build_echo() {
+    echo_command=${CI_ECHO:-$target/release/echo}
+    [ -n "${CI_ECHO:-}" ] || cargo build --release --quiet -p clws-examples --bin echo
+}
+
+server_pids=()
+stop_servers() {
+    local pid
+    for pid in "${server_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
+    for pid in "${server_pids[@]}"; do
+        for _ in {1..30}; do
+            kill -0 "$pid" 2>/dev/null || break
+            sleep 0.1
+        done
+        kill -KILL "$pid" 2>/dev/null || true
+        wait "$pid" 2>/dev/null || true
+    done
+    server_pids=()
+}
+trap stop_servers EXIT
+trap 'exit 143' TERM
+trap 'exit 130' INT
+
+# serve NAME FLAG...: starts an echo server on a free loopback port; sets server_pid and server_urls, one URL without
+# its final slash for each `listening on ws://...` line (as many as there are --listen flags, one without any).
+serve() {
+    local name=$1 log want=0 arg
+    shift
+    log=$out/${STAGE:-stage}.server-$name.log
+    for arg; do [ "$arg" != --listen ] || want=$((want + 1)); done
+    ((want)) || { want=1; set -- --listen 127.0.0.1:0 "$@"; }
+    # $echo_command is not quoted: CI_ECHO may hold a command of several words.
+    # shellcheck disable=SC2086
+    $echo_command "$@" >"$log" 2>&1 </dev/null &
+    server_pid=$!
+    server_pids+=("$server_pid")
+    for _ in {1..100}; do
+        mapfile -t server_urls < <(sed -nE 's|^listening on (ws://[^ /]+).*|\1|p' "$log")
+        ((${#server_urls[@]} < want)) || return 0
+        kill -0 "$server_pid" 2>/dev/null || break
+        sleep 0.1
+    done
+    fail "echo $* did not say where it listens"
+    tail -n 20 "$log" | sed 's/^/     | /'
+    return 1
+}
+
+# still_serving NAME: the server came through: same process, and no error-level line, for a client's fault is none.
+still_serving() {
+    local log=$out/${STAGE:-stage}.server-$1.log
+    if kill -0 "$server_pid" 2>/dev/null; then ok "$1: the server is still up"; else fail "$1: the server is gone"; fi
+    if grep -qE '(^|[^A-Za-z])(ERROR|panicked at)' "$log"; then
+        fail "$1: error in the server's log: $(grep -m 1 -E 'ERROR|panicked at' "$log" | cut -c1-200)"
+    else
+        ok "$1: no error in the server's log"
+    fi
+}
+
+have_ipv6() { grep -q '^0\{31\}1 .* lo$' /proc/net/if_inet6 2>/dev/null; }
