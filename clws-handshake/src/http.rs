@@ -238,9 +238,9 @@ fn refuse(error: httparse::Error, line: &[u8]) -> Reject {
     }
 }
 
-/// Whether the request line ends in `HTTP/d.d`, which is a version, be it spoken here or not.
+/// Whether the third word of the request line is `HTTP/d.d`, which is a version, be it spoken here or not.
 fn names_http(line: &[u8]) -> bool {
-    let version = line.trim_ascii_end().rsplit(|&byte| byte == b' ').next().unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+    let version = line.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
+    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n']
         if major.is_ascii_digit() && minor.is_ascii_digit())
 }

@@ -1,0 +1,182 @@
+//! The 101 of each draft, byte for byte, and what an application may and may not put into it.
+
+mod common;
+
+use clws_handshake::{AcceptError, HeaderError, Offer, Status, Version, parse};
+use common::{HIXIE, HIXIE_BODY, RFC, head, hixie_on, plus, whole, with};
+
+fn hixie(head: Vec<u8>) -> Vec<u8> {
+    [head, HIXIE_BODY.to_vec()].concat()
+}
+
+#[track_caller]
+fn answer(bytes: &[u8], offer: &Offer<'_>) -> String {
+    let accepted = whole(bytes).unwrap().accept(offer).unwrap();
+    assert_eq!(accepted.consumed, bytes.len());
+    String::from_utf8(accepted.response).unwrap()
+}
+
+#[test]
+fn the_rfcs_example() {
+    // RFC 6455 §1.2 and §1.3
+    let bytes = plus(RFC, &["Sec-WebSocket-Protocol: chat, superchat"]);
+    assert_eq!(
+        answer(&bytes, &Offer::new().with_subprotocol("chat")),
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
+    );
+}
+
+#[test]
+fn the_drafts_example() {
+    // hixie-76 §1.2
+    let bytes = hixie(head(HIXIE));
+    let accepted = whole(&bytes).unwrap().accept(&Offer::new().with_subprotocol("sample")).unwrap();
+    assert_eq!(
+        String::from_utf8(accepted.response).unwrap(),
+        "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Origin: http://example.com\r\nSec-WebSocket-Location: ws://example.com/demo\r\n\
+         Sec-WebSocket-Protocol: sample\r\n\r\n8jKS'y:G*Co,Wxa-"
+    );
+    assert_eq!((accepted.version, accepted.subprotocol.as_deref()), (Version::Hybi00, Some("sample")));
+}
+
+#[test]
+fn draft_0_is_told_exactly_what_it_asked() {
+    let line = |target: &str, host: &str, origin: &str| {
+        let lines: Vec<_> = HIXIE
+            .iter()
+            .map(|line| match line.split(' ').next() {
+                Some("GET") => format!("GET {target} HTTP/1.1"),
+                Some("Host:") => format!("hOST:  {host} "),
+                Some("Origin:") => format!("Origin: {origin}"),
+                _ => (*line).to_owned(),
+            })
+            .collect();
+        hixie(head(lines))
+    };
+    for (target, host, origin, location) in [
+        ("/a%20b?c=d", "H.Example:81", "h.example:81", "ws://H.Example:81/a%20b?c=d"),
+        ("/?", "[::1]:9", "null", "ws://[::1]:9/?"),
+        ("ws://other:7/x?y", "h", "file://", "ws://other:7/x?y"),
+        ("ws://other", "h", "HTTP://UPPER", "ws://other/"),
+    ] {
+        let answer = answer(&line(target, host, origin), &Offer::new());
+        assert!(answer.contains(&format!("\r\nSec-WebSocket-Origin: {origin}\r\n")), "{answer}");
+        assert!(answer.contains(&format!("\r\nSec-WebSocket-Location: {location}\r\n")), "{answer}");
+        assert!(!answer.contains("Sec-WebSocket-Protocol"), "not chosen, not said: {answer}");
+    }
+    let bytes = line("/x", "h", "o");
+    assert!(answer(&bytes, &Offer::new().with_secure(true)).contains("Location: wss://h/x\r\n"));
+    let behind_proxy = Offer::new().with_location("wss://public/y").with_origin("p");
+    let answer = answer(&bytes, &behind_proxy);
+    assert!(answer.contains("Origin: p\r\nSec-WebSocket-Location: wss://public/y\r\n"), "{answer}");
+}
+
+#[test]
+fn draft_0_waits_for_its_body_and_takes_no_more() {
+    let mut bytes = hixie(head(HIXIE));
+    let head = bytes.len() - 8;
+    for length in head..bytes.len() {
+        assert!(matches!(parse(&bytes[..length], &hixie_on()), Ok(Status::Partial)), "{length}");
+    }
+    bytes.extend_from_slice(b"\x00early\xff");
+    assert_eq!(whole(&bytes).unwrap().consumed(), head + 8);
+}
+
+#[test]
+fn frames_sent_early_stay_the_connections() {
+    let bytes = [head(RFC), b"\x81\x80\r\n\r\n".to_vec()].concat();
+    let request = whole(&bytes).unwrap();
+    assert_eq!(&bytes[request.consumed()..], b"\x81\x80\r\n\r\n");
+}
+
+#[test]
+fn a_subprotocol_that_was_not_offered_is_never_sent() {
+    let none = head(RFC);
+    let some = plus(RFC, &["Sec-WebSocket-Protocol: a , b", "Sec-WebSocket-Protocol: C"]);
+    let old = hixie(with(HIXIE, "Sec-WebSocket-Protocol", &["Sec-WebSocket-Protocol: a, b"]));
+    assert_eq!(whole(&some).unwrap().subprotocols().collect::<Vec<_>>(), ["a", "b", "C"]);
+    assert_eq!(whole(&none).unwrap().subprotocols().count(), 0);
+    // Draft 0 has no lists: its clients compare the answer with all that they sent.
+    assert_eq!(whole(&old).unwrap().subprotocols().collect::<Vec<_>>(), ["a, b"]);
+    for (bytes, good, bad) in [
+        (&some, &["a", "b", "C"][..], &["c", "A", "", "a , b", "d"][..]),
+        (&old, &["a, b"], &["a", "b"]),
+        (&none, &[], &["a", ""]),
+    ] {
+        for name in good {
+            let accepted = whole(bytes).unwrap().accept(&Offer::new().with_subprotocol(name)).unwrap();
+            assert_eq!(accepted.subprotocol.as_deref(), Some(*name));
+            assert!(String::from_utf8_lossy(&accepted.response).contains(&format!("Protocol: {name}\r\n")));
+        }
+        for name in bad {
+            let error = whole(bytes).unwrap().accept(&Offer::new().with_subprotocol(name)).unwrap_err();
+            assert_eq!(error, AcceptError::NotOffered((*name).into()));
+        }
+    }
+}
+
+#[test]
+fn headers_of_the_application() {
+    let bytes = head(RFC);
+    let offer = Offer::new().with_header("Set-Cookie", "a=b; HttpOnly").with_header("X", "");
+    assert!(answer(&bytes, &offer).ends_with("xOo=\r\nSet-Cookie: a=b; HttpOnly\r\nX: \r\n\r\n"));
+    let error = |name, value| match whole(&bytes)
+        .unwrap()
+        .accept(&Offer::new().with_header("Ok", "1").with_header(name, value))
+        .unwrap_err()
+    {
+        AcceptError::Header(error) => error,
+        other => panic!("{other}"),
+    };
+    for name in ["", "A B", "A:", "A\r\nB", "\u{e4}"] {
+        assert_eq!(error(name, "x"), HeaderError::Name(name.into()));
+    }
+    for value in ["x\r\nB: y", "x\n", "\r", "\0", " x", "x\t"] {
+        assert_eq!(error("A", value), HeaderError::Value("A".into()));
+    }
+    for name in [
+        "upgrade",
+        "CONNECTION",
+        "Content-Length",
+        "Transfer-Encoding",
+        "sec-websocket-accept",
+        "Sec-WebSocket-X",
+    ] {
+        assert_eq!(error(name, "x"), HeaderError::Reserved(name.into()));
+    }
+    let old = hixie(head(HIXIE));
+    for offer in [Offer::new().with_location("ws://a\r\nX: y"), Offer::new().with_origin("a\nb")] {
+        assert!(matches!(
+            whole(&old).unwrap().accept(&offer),
+            Err(AcceptError::Header(HeaderError::Value(_)))
+        ));
+    }
+}
+
+#[test]
+fn each_draft_has_its_origin_header() {
+    let both = ["Origin: plain", "Sec-WebSocket-Origin: sec"];
+    let lines = |version: &str, origins: &[&str]| {
+        let mut bytes: Vec<_> =
+            RFC.iter().copied().filter(|l| !l.starts_with("Origin") && !l.contains("Version")).collect();
+        bytes.push(version);
+        plus(&bytes, origins)
+    };
+    for (version, with_both, only_plain, only_sec) in [
+        ("Sec-WebSocket-Version: 7", Some("sec"), Some("plain"), Some("sec")),
+        ("Sec-WebSocket-Version: 8", Some("sec"), Some("plain"), Some("sec")),
+        ("Sec-WebSocket-Version: 13", Some("plain"), Some("plain"), None),
+    ] {
+        for (origins, expected) in
+            [(&both[..], with_both), (&both[..1], only_plain), (&both[1..], only_sec), (&[], None)]
+        {
+            let bytes = lines(version, origins);
+            let request = whole(&bytes).unwrap();
+            assert_eq!(request.origin(), expected, "{version} {origins:?}");
+            assert_eq!(request.to_head(true).origin(), expected, "{version} {origins:?}");
+            assert_eq!(request.to_head(false).origin(), None);
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! The client's side against the server's, and against servers that answer wrongly.
+
+mod common;
+
+use clws_handshake::client::{AnswerError, ClientRequest, Pending, RequestError};
+use clws_handshake::{Caps, HeaderError, Offer, Reject, Status, Version};
+use common::whole;
+
+const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
+
+/// The same bytes each time, different ones for each test.
+fn random(mut state: u32) -> impl FnMut(&mut [u8]) {
+    move |bytes| {
+        for byte in bytes {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            *byte = (state >> 24) as u8;
+        }
+    }
+}
+
+fn request(version: Version) -> ClientRequest<'static> {
+    ClientRequest::new(version, "ws://Server.Example:8080/chat?x=y").with_origin("http://page.example")
+}
+
+/// A request with a subprotocol, what checks its answer, and the right answer.
+fn exchange(version: Version) -> (Pending, String) {
+    let (bytes, pending) = request(version).with_subprotocol("chat").build(&mut random(5)).unwrap();
+    let answer = whole(&bytes).unwrap().accept(&Offer::new().with_subprotocol("chat")).unwrap().response;
+    // Latin-1, so that draft 0's digest can be part of a text.
+    (pending, answer.iter().map(|&byte| char::from(byte)).collect())
+}
+
+fn latin1(text: &str) -> Vec<u8> {
+    text.chars().map(|char| char as u8).collect()
+}
+
+#[test]
+fn our_server_takes_our_client_in_every_version() {
+    for version in ALL {
+        for seed in 0..50 {
+            let (bytes, mut pending) = request(version)
+                .with_subprotocol("chat")
+                .with_header("Cookie", "a=b")
+                .build(&mut random(seed))
+                .unwrap();
+            let request = whole(&bytes).unwrap();
+            assert_eq!(request.version(), version);
+            assert_eq!((request.path(), request.query()), ("/chat", Some("x=y")));
+            assert_eq!(
+                (request.host(), request.origin()),
+                ("server.example:8080", Some("http://page.example"))
+            );
+            assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat"]);
+            assert_eq!(request.headers().get("cookie"), Some("a=b"));
+            assert_eq!(request.consumed(), bytes.len());
+            let offer = Offer::new().with_subprotocol("chat").with_header("X-Served-By", "me");
+            let mut answer = request.accept(&offer).unwrap().response;
+            let end = answer.len();
+            answer.extend_from_slice(b"\x81\x00\r\n\r\n");
+            for length in 0..end {
+                let got = pending.check(&answer[..length], &Caps::default());
+                assert!(matches!(got, Ok(Status::Partial)), "{version} {length}");
+            }
+            let open = pending.check(&answer, &Caps::default()).unwrap().complete().unwrap();
+            assert_eq!((open.version, open.consumed, open.subprotocol), (version, end, Some("chat")));
+            assert_eq!(open.headers.get("x-served-by"), Some("me"));
+        }
+    }
+}
+
+#[test]
+fn the_requests_own_bytes() {
+    let (bytes, _) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
+        .with_origin("http://example.com")
+        .with_subprotocol("chat")
+        .with_subprotocol("superchat")
+        .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"))
+        .unwrap();
+    assert_eq!(
+        String::from_utf8(bytes).unwrap(),
+        "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nOrigin: http://example.com\r\n\
+         Sec-WebSocket-Protocol: chat, superchat\r\n\r\n"
+    );
+    for version in [Version::Hybi07, Version::Hybi08] {
+        let (bytes, _) = request(version).build(&mut random(1)).unwrap();
+        let request = whole(&bytes).unwrap();
+        assert_eq!(request.headers().get("Sec-WebSocket-Origin"), Some("http://page.example"));
+        assert_eq!(request.headers().get("Origin"), None);
+    }
+}
+
+#[test]
+fn wrong_answers_fail() {
+    for version in ALL {
+        let (pending, right) = exchange(version);
+        let check = |answer: &str| {
+            let answer = latin1(answer);
+            pending
+                .clone()
+                .check(&answer, &Caps::default())
+                .map(|status| status.complete().map(|open| open.consumed))
+        };
+        assert_eq!(check(&right), Ok(Some(right.chars().count())));
+        let wrong = |from: &str, to: &str, error: AnswerError| {
+            let changed = right.replace(from, to);
+            assert_ne!(changed, right, "{from}");
+            assert_eq!(check(&changed), Err(error), "{version}: {changed}");
+        };
+        wrong("Upgrade: ", "Downgrade: ", AnswerError::Header("Upgrade"));
+        wrong("Connection: Upgrade\r\n", "", AnswerError::Header("Connection"));
+        wrong("Connection: Upgrade\r\n", "Connection: close\r\n", AnswerError::Header("Connection"));
+        wrong("Protocol: chat", "Protocol: Chat", AnswerError::Subprotocol);
+        wrong("Protocol: chat", "Protocol: chat, chat", AnswerError::Subprotocol);
+        wrong("HTTP/1.1", "HTTP/1.0", AnswerError::Malformed("the status line"));
+        wrong("HTTP/1.1", "ICY/1.1", AnswerError::Malformed("the status line"));
+        wrong("\r\nSec-", "\nSec-", AnswerError::Malformed("a line end other than CRLF"));
+        wrong("\r\nSec-", "\r\n Sec-", AnswerError::Malformed("a header line"));
+        wrong("\r\n\r\n", "\r\nSec-WebSocket-Protocol: chat\r\n\r\n", AnswerError::Subprotocol);
+    }
+}
+
+#[test]
+fn wrong_proofs_fail() {
+    for version in [Version::Hybi07, Version::Hybi08, Version::Rfc6455] {
+        let (mut pending, right) = exchange(version);
+        let (_, other) = {
+            let (bytes, _) = request(version).build(&mut random(6)).unwrap();
+            ((), whole(&bytes).unwrap().accept(&Offer::new()).unwrap().response)
+        };
+        let wrong = Err(AnswerError::Header("Sec-WebSocket-Accept"));
+        let mut check = |answer: &[u8]| pending.check(answer, &Caps::default()).map(|_| ());
+        assert_eq!(check(&other), wrong);
+        assert_eq!(check(right.replace("-Accept", "-Except").as_bytes()), wrong);
+        let line = right.lines().find(|line| line.contains("Accept")).unwrap();
+        assert_eq!(check(right.replace(line, &format!("{line}\r\n{line}")).as_bytes()), wrong);
+        let extension = right.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
+        assert_eq!(check(extension.as_bytes()), Err(AnswerError::Extension));
+        // Letters of Upgrade and Connection have no case here, unlike in draft 0; no choice is a choice.
+        let loose = right
+            .replace("Upgrade: websocket", "UPGRADE: WebSocket")
+            .replace("Connection: U", "Connection: a, u");
+        assert_eq!(check(loose.replace("Sec-WebSocket-Protocol: chat\r\n", "").as_bytes()), Ok(()));
+    }
+}
+
+#[test]
+fn draft_0_compares_exactly() {
+    let (pending, right) = exchange(Version::Hybi00);
+    let check = |answer: &str| pending.clone().check(&latin1(answer), &Caps::default()).map(|_| ());
+    for (from, to, error) in [
+        ("Upgrade: WebSocket", "Upgrade: websocket", AnswerError::Header("Upgrade")),
+        ("http://page.example", "http://PAGE.example", AnswerError::Header("Sec-WebSocket-Origin")),
+        ("ws://server.example:8080/", "ws://server.example/", AnswerError::Header("Sec-WebSocket-Location")),
+        ("ws://server", "wss://server", AnswerError::Header("Sec-WebSocket-Location")),
+        ("/chat?x=y", "/chat", AnswerError::Header("Sec-WebSocket-Location")),
+        ("Sec-WebSocket-Protocol: chat\r\n", "", AnswerError::Subprotocol),
+        ("\r\n\r\n", "\r\n\r\n.", AnswerError::Digest),
+    ] {
+        let changed = right.replace(from, to);
+        assert_ne!(changed, right, "{from}");
+        assert_eq!(check(&changed), Err(error), "{changed}");
+    }
+}
+
+#[test]
+fn a_refusal_is_reported() {
+    for version in ALL {
+        let (mut pending, _) = exchange(version);
+        let refusal = Reject::not_found().response();
+        let expected = AnswerError::Refused { status: 404, reason: "Not Found".into() };
+        assert_eq!(pending.check(&refusal, &Caps::default()).unwrap_err(), expected);
+        assert_eq!(expected.to_string(), "the server answered 404 Not Found");
+    }
+    let check = |answer: &[u8], caps: &Caps| {
+        exchange(Version::Rfc6455).0.check(answer, caps).map(|_| ()).unwrap_err()
+    };
+    assert_eq!(
+        check(b"HTTP/1.1 503\r\n\r\n", &Caps::default()),
+        AnswerError::Refused { status: 503, reason: "".into() }
+    );
+    assert_eq!(
+        check(b"HTTP/1.1 101 x\r\nA: b\r\n", &Caps::default().with_max_head_bytes(20)),
+        AnswerError::TooLarge
+    );
+    let lines = b"HTTP/1.1 101 x\r\nA: b\r\nA: b\r\n\r\n";
+    assert_eq!(check(lines, &Caps::default().with_max_headers(1)), AnswerError::TooLarge);
+    assert_eq!(check(b"\x15\x03", &Caps::default()), AnswerError::Malformed("the status line"));
+}
+
+#[test]
+fn what_cannot_be_sent_is_the_callers_error() {
+    let build = |request: ClientRequest<'_>| request.build(&mut random(1)).map(|_| ()).unwrap_err();
+    for version in ALL {
+        for url in ["http://a/", "ws://a/#x", "ws://a/\r\nX: y", "ws://u@a/"] {
+            assert_eq!(build(ClientRequest::new(version, url).with_origin("o")), RequestError::Url, "{url}");
+        }
+        for origin in ["", "a\r\nX: y", " a"] {
+            assert_eq!(
+                build(ClientRequest::new(version, "ws://a").with_origin(origin)),
+                RequestError::Origin
+            );
+        }
+        for name in ["", "a b", "a,b", "a\r\n"] {
+            assert_eq!(
+                build(request(version).with_subprotocol(name)),
+                RequestError::Subprotocol(name.into())
+            );
+        }
+        assert_eq!(
+            build(request(version).with_subprotocol("a").with_subprotocol("a")),
+            RequestError::Subprotocol("a".into())
+        );
+        let two = request(version).with_subprotocol("a").with_subprotocol("b").build(&mut random(1));
+        assert_eq!(two.is_err(), version == Version::Hybi00);
+        for own in ["Host", "Origin", "Upgrade", "Sec-WebSocket-Key"] {
+            let error = RequestError::Header(HeaderError::Reserved(own.into()));
+            assert_eq!(build(request(version).with_header(own, "x")), error);
+        }
+        let error = RequestError::Header(HeaderError::Value("X".into()));
+        assert_eq!(build(request(version).with_header("X", "a\r\nB: c")), error);
+    }
+    assert_eq!(build(ClientRequest::new(Version::Hybi00, "ws://a")), RequestError::OriginRequired);
+    assert!(ClientRequest::new(Version::Rfc6455, "ws://a").build(&mut random(1)).is_ok());
+}

@@ -1,0 +1,55 @@
+//! The head that outlives the handshake: small, exact, and the same as what came.
+
+mod common;
+
+use clws_handshake::Head;
+use common::{RFC, plus, whole, with};
+
+#[test]
+fn it_gives_back_what_came() {
+    let mut bytes = plus(RFC, &["Cookie:\ta=b \t", "cookie: c", "Empty:", "X-Raw: ?"]);
+    let raw = bytes.iter().rposition(|&byte| byte == b'?').unwrap();
+    bytes[raw] = 0xff;
+    let request = whole(&bytes).unwrap();
+    let head = request.to_head(true);
+    assert_eq!((head.path(), head.query(), head.host()), ("/chat", None, "server.example.com"));
+    assert_eq!(head.origin(), Some("http://example.com"));
+    assert_eq!(head.header("COOKIE"), Some("a=b"));
+    assert_eq!(head.header("empty"), Some(""));
+    assert_eq!(head.header("x-raw"), None);
+    assert_eq!(head.headers().get_bytes("x-raw"), Some(&b"\xff"[..]));
+    assert!(head.headers().iter_bytes().eq(request.headers().iter_bytes()));
+    // The flag, the target, an empty host line, and each line without its blanks.
+    let lines: usize = request.headers().iter_bytes().map(|(name, value)| name.len() + value.len() + 2).sum();
+    assert_eq!(head.memory(), 1 + "/chat\n\n".len() + lines);
+    assert!(head.memory() < bytes.len());
+    let debug = format!("{head:?}");
+    assert!(debug.contains("/chat") && debug.contains("a=b"), "{debug}");
+}
+
+#[test]
+fn without_headers_it_is_target_and_host() {
+    let bytes = with(RFC, "GET", &["GET /chat?a=b?c HTTP/1.1"]);
+    let head = whole(&bytes).unwrap().to_head(false);
+    assert_eq!((head.path(), head.query(), head.host()), ("/chat", Some("a=b?c"), "server.example.com"));
+    assert_eq!((head.origin(), head.header("Host"), head.headers().is_empty()), (None, None, true));
+    assert_eq!(head.memory(), 1 + "/chat?a=b?c\nserver.example.com\n".len());
+}
+
+#[test]
+fn the_host_of_an_absolute_target_is_kept_beside_the_header() {
+    let bytes = with(RFC, "GET", &["GET wss://other:1?q HTTP/1.1"]);
+    for keep in [true, false] {
+        let head = whole(&bytes).unwrap().to_head(keep);
+        assert_eq!((head.path(), head.query(), head.host()), ("/", Some("q"), "other:1"));
+        assert_eq!(head.header("host"), keep.then_some("server.example.com"));
+    }
+}
+
+#[test]
+fn it_is_small_and_can_be_empty() {
+    assert!(size_of::<Head>() <= 24 && size_of::<Option<Head>>() == size_of::<Head>());
+    let empty = Head::default();
+    assert_eq!((empty.path(), empty.query(), empty.host(), empty.origin()), ("", None, "", None));
+    assert_eq!((empty.headers().iter().count(), empty.memory()), (0, 0));
+}

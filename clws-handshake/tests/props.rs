@@ -1,0 +1,134 @@
+//! Whatever comes, in whatever pieces.
+
+mod common;
+
+use clws_handshake::client::ClientRequest;
+use clws_handshake::{Caps, Extension, HeadScanner, HttpRequest, Offer, Origins, Status, Version, parse};
+use common::{HIXIE, HIXIE_BODY, RFC, head, hixie_on};
+use proptest::prelude::*;
+
+/// A valid handshake of some draft with frames behind it.
+fn handshake() -> impl Strategy<Value = Vec<u8>> {
+    let lines = prop::collection::vec("X-[A-Za-z0-9-]{0,12}: [ -~\t]{0,40}", 0..8);
+    (any::<bool>(), lines, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(hixie, more, behind)| {
+        let lines = if hixie { HIXIE } else { RFC };
+        let mut bytes = head(lines.iter().copied().chain(more.iter().map(String::as_str)));
+        if hixie {
+            bytes.extend_from_slice(HIXIE_BODY);
+        }
+        bytes.extend(behind);
+        bytes
+    })
+}
+
+/// What there is to know of a parsed handshake.
+fn facts(received: &[u8]) -> Option<(Version, usize, Vec<u8>)> {
+    let request = parse(received, &hixie_on()).unwrap().complete()?;
+    let (version, consumed) = (request.version(), request.consumed());
+    Some((version, consumed, request.accept(&Offer::new()).unwrap().response))
+}
+
+proptest! {
+    #[test]
+    fn any_split_gives_the_same(bytes in handshake(), cuts in prop::collection::vec(any::<prop::sample::Index>(), 0..12)) {
+        let expected = facts(&bytes);
+        prop_assert!(expected.is_some());
+        let mut lengths: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
+        lengths.push(bytes.len());
+        lengths.sort_unstable();
+        let mut scanner = HeadScanner::new();
+        let whole_head = HeadScanner::new().scan(&bytes, &hixie_on()).unwrap();
+        for length in lengths {
+            let received = &bytes[..length];
+            // Whatever part has come, the result is none or the one of the whole.
+            if let Status::Complete(end) = scanner.scan(received, &hixie_on()).unwrap() {
+                prop_assert_eq!(Status::Complete(end), whole_head);
+                let http = HttpRequest::parse(&received[..end], &hixie_on()).unwrap();
+                if let Status::Complete(request) = http.upgrade(&received[end..], &hixie_on()).unwrap() {
+                    let now = (request.version(), request.consumed(), request.accept(&Offer::new()).unwrap().response);
+                    prop_assert_eq!(Some(now), facts(received));
+                }
+            }
+            if let Some(now) = facts(received) {
+                prop_assert_eq!(Some(&now), expected.as_ref());
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_does_not_depend_on_the_split(mut bytes in handshake(), at in any::<prop::sample::Index>(), byte in any::<u8>(), cap in 1usize..400) {
+        let at = at.index(bytes.len());
+        bytes[at] = byte;
+        let caps = hixie_on().with_max_head_bytes(cap);
+        let whole = HeadScanner::new().scan(&bytes, &caps);
+        let mut scanner = HeadScanner::new();
+        let pieces = (0..=bytes.len()).map(|length| scanner.scan(&bytes[..length], &caps)).find(|got| got != &Ok(Status::Partial));
+        prop_assert_eq!(pieces.unwrap_or(Ok(Status::Partial)), whole);
+    }
+
+    #[test]
+    fn arbitrary_bytes_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        everything(&bytes);
+        everything(&[b"GET / HTTP/1.1\r\n", &bytes[..], b"\r\n\r\n"].concat());
+        everything(&[b"HTTP/1.1 101 \r\n", &bytes[..], b"\r\n\r\n"].concat());
+    }
+
+    #[test]
+    fn changed_handshakes_panic_nothing(mut bytes in handshake(), changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..6)) {
+        for (at, byte) in changes {
+            let at = at.index(bytes.len());
+            bytes[at] = byte;
+        }
+        everything(&bytes);
+    }
+
+    #[test]
+    fn header_soup_panics_nothing(lines in prop::collection::vec("(Host|Upgrade|Connection|Sec-WebSocket-(Key|Key1|Key2|Version|Protocol|Extensions|Origin)|Content-Length): ?(websocket|Upgrade|13|8|7|[0-9 ]{0,30}|[ -~]{0,30}|\\PC{0,8})", 0..14)) {
+        everything(&head(std::iter::once("GET ws://a/?b HTTP/1.1").chain(lines.iter().map(String::as_str))));
+    }
+
+    #[test]
+    fn strings_panic_nothing(text in "\\PC{0,40}", other in "\\PC{0,10}") {
+        let _ = Extension::parse(&text).map(|extension| (extension.name().len(), extension.params().count()));
+        let prefix = Origins::prefix([other.as_str()]);
+        prop_assert!(!prefix.allows(Some(&text)) || text.to_ascii_lowercase().starts_with(&other.to_ascii_lowercase()));
+        prop_assert!(prefix.allows(Some(&other)));
+        let _ = ClientRequest::new(Version::Rfc6455, &text).with_origin(&other).build(&mut |bytes: &mut [u8]| bytes.fill(1));
+        let _ = ClientRequest::new(Version::Hybi00, &format!("ws://{text}")).with_origin("a").build(&mut |bytes: &mut [u8]| bytes.fill(1));
+    }
+}
+
+/// Gives the bytes to every reader there is, and uses what they return.
+fn everything(bytes: &[u8]) {
+    for caps in [hixie_on(), Caps::default(), hixie_on().with_max_head_bytes(50).with_max_headers(2)] {
+        let _ = HeadScanner::new().scan(bytes, &caps);
+        if let Ok(http) = HttpRequest::parse(bytes, &caps) {
+            let _ = (http.wants_upgrade(), format!("{http:?}"));
+            let _ = http.upgrade(bytes, &caps);
+        }
+        match parse(bytes, &caps) {
+            Ok(Status::Complete(request)) => {
+                for keep in [true, false] {
+                    let kept = request.to_head(keep);
+                    assert_eq!(
+                        (kept.path(), kept.query(), kept.host()),
+                        (request.path(), request.query(), request.host())
+                    );
+                    assert!(!keep || kept.origin() == request.origin());
+                    let _ = format!("{kept:?}");
+                }
+                let offers = request.extensions().map(|extension| extension.params().count()).sum::<usize>();
+                assert!(offers <= bytes.len() && request.subprotocols().count() <= bytes.len());
+                let accepted = request.accept(&Offer::new()).unwrap();
+                assert!(accepted.consumed <= bytes.len());
+            }
+            Ok(Status::Partial) => {}
+            Err(reject) => assert!(reject.response().starts_with(b"HTTP/1.1 4") || reject.status() == 505),
+        }
+        for version in [Version::Hybi00, Version::Rfc6455] {
+            let request = ClientRequest::new(version, "ws://a/").with_origin("o");
+            let (_, mut pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(3)).unwrap();
+            assert!(!matches!(pending.check(bytes, &caps), Ok(Status::Complete(_))));
+        }
+    }
+}

@@ -1,0 +1,104 @@
+//! The end of a head, found once, early, and in linear time.
+
+mod common;
+
+use clws_handshake::{Caps, HeadScanner, Status};
+use common::{RFC, head};
+
+fn caps() -> Caps {
+    Caps::default()
+}
+
+#[test]
+fn a_byte_that_was_looked_at_is_not_looked_at_again() {
+    let head = head(RFC);
+    for split in 25..head.len() {
+        let mut scanner = HeadScanner::new();
+        assert_eq!(scanner.scan(&head[..split], &caps()), Ok(Status::Partial), "{split}");
+        // Bare LFs where it has been would be refused if they were seen; the last three bytes may be part of an end.
+        let mut changed = head.clone();
+        changed[..split - 3].fill(b'\n');
+        assert_eq!(scanner.scan(&changed, &caps()), Ok(Status::Complete(head.len())), "{split}");
+        assert_eq!(HeadScanner::new().scan(&changed, &caps()).unwrap_err().status(), 400);
+    }
+}
+
+#[test]
+fn every_split_ends_at_the_same_place() {
+    let mut bytes = head(RFC);
+    let end = bytes.len();
+    bytes.extend_from_slice(b"\x81\x80\n\r\n\r\n");
+    let mut byte_by_byte = HeadScanner::new();
+    for length in 0..=bytes.len() {
+        let expected = if length < end { Status::Partial } else { Status::Complete(end) };
+        assert_eq!(byte_by_byte.scan(&bytes[..length], &caps()), Ok(expected), "{length}");
+        assert_eq!(HeadScanner::new().scan(&bytes[..length], &caps()), Ok(expected), "{length}");
+    }
+}
+
+#[test]
+fn what_cannot_become_a_request_is_refused_at_once() {
+    let refused: &[&[u8]] = &[
+        b"\x16\x03\x01\x02\x00",
+        b"\x00",
+        b"\xff",
+        b" ",
+        b"\r\n",
+        b"\n",
+        b"GET\t/",
+        b"GET\r\n",
+        b"SSH-2.0-x\r\n",
+        b"{\"a\"",
+        b"ABCDEFGHIJKLMNOPQRSTUVWXY",
+        b"A\xc3\xa9",
+        b"<policy-file-request/>\0",
+    ];
+    for bytes in refused {
+        let reject = HeadScanner::new().scan(bytes, &caps()).expect_err(&String::from_utf8_lossy(bytes));
+        assert_eq!(reject.status(), 400, "{bytes:?}");
+        // By the last byte at the latest, none of them waits for more.
+        let mut scanner = HeadScanner::new();
+        assert!((0..=bytes.len()).any(|length| scanner.scan(&bytes[..length], &caps()).is_err()));
+    }
+    for good in ["", "G", "GET", "GET ", "UPDATEREDIRECTREF ", "ABCDEFGHIJKLMNOPQRSTUVWX"] {
+        assert_eq!(HeadScanner::new().scan(good.as_bytes(), &caps()), Ok(Status::Partial), "{good}");
+    }
+}
+
+#[test]
+fn line_ends_are_crlf() {
+    for bad in
+        ["GET / HTTP/1.1\nHost: a\n\n", "GET / HTTP/1.1\r\nHost: a\n\r\n", "GET / HTTP/1.1\r\nHost: a\r\n\n"]
+    {
+        let reject = HeadScanner::new().scan(bad.as_bytes(), &caps()).unwrap_err();
+        assert_eq!(reject.to_string(), "400 Bad Request: a line of the request head does not end in CRLF");
+    }
+}
+
+#[test]
+fn the_cap_is_exact_and_the_same_for_every_split() {
+    let head = head(RFC);
+    let fits = caps().with_max_head_bytes(head.len());
+    let tight = caps().with_max_head_bytes(head.len() - 1);
+    assert_eq!(HeadScanner::new().scan(&head, &fits), Ok(Status::Complete(head.len())));
+    assert_eq!(HeadScanner::new().scan(&head, &tight).unwrap_err().status(), 431);
+    let mut scanner = HeadScanner::new();
+    for length in 0..head.len() - 1 {
+        assert_eq!(scanner.scan(&head[..length], &tight), Ok(Status::Partial), "{length}");
+    }
+    assert_eq!(scanner.scan(&head[..head.len() - 1], &tight).unwrap_err().status(), 431);
+
+    let mut endless = b"GET / HTTP/1.1\r\nX: ".to_vec();
+    endless.resize(16 * 1024 - 1, b'x');
+    let mut scanner = HeadScanner::new();
+    assert_eq!(scanner.scan(&endless, &caps()), Ok(Status::Partial));
+    endless.push(b'x');
+    assert_eq!(scanner.scan(&endless, &caps()).unwrap_err().status(), 431);
+    endless.resize(10 << 20, b'\n');
+    assert_eq!(HeadScanner::new().scan(&endless, &caps()).unwrap_err().status(), 431);
+}
+
+#[test]
+fn it_is_small() {
+    assert!(size_of::<HeadScanner>() <= 8);
+}
