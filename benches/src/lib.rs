@@ -11,3 +11,6 @@
 
 #[cfg(target_os = "linux")]
 pub mod load;
+
+#[cfg(all(target_os = "linux", feature = "peers"))]
+pub mod peers;

@@ -59,20 +59,27 @@ pub fn own_cpu() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Makes sure that this many sockets can be open: the soft limit is raised to the hard one.
+/// Raises the soft limit of open files to the hard one, and tells the hard one (`None`: there is no limit).
+///
+/// # Errors
+/// What the system refused.
+pub fn raise_file_limit() -> Result<Option<u64>, Error> {
+    let limit = rustix::process::getrlimit(Resource::Nofile);
+    if limit.current != limit.maximum {
+        let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
+        rustix::process::setrlimit(Resource::Nofile, raised)
+            .map_err(|e| Error::io("raising the limit of open files", e))?;
+    }
+    Ok(limit.maximum)
+}
+
+/// Makes sure that this many sockets can be open.
 ///
 /// # Errors
 /// [`Error::Usage`] when the hard limit is too low.
 pub fn need_sockets(sockets: usize) -> Result<(), Error> {
     let need = sockets as u64 + 32;
-    let limit = rustix::process::getrlimit(Resource::Nofile);
-    if limit.current.is_none_or(|soft| soft >= need) {
-        return Ok(());
-    }
-    let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
-    rustix::process::setrlimit(Resource::Nofile, raised)
-        .map_err(|e| Error::io("raising the limit of open files", e))?;
-    match limit.maximum {
+    match raise_file_limit()? {
         Some(hard) if hard < need => Err(Error::Usage(format!(
             "{sockets} connections need {need} open files, and this shell allows {hard} (ulimit -Hn)"
         ))),

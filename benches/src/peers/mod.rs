@@ -1,0 +1,79 @@
+//! Echo servers of other libraries, each as its authors recommend for speed.
+//!
+//! What they share: `TCP_NODELAY`; a current-thread runtime on one core and a multi-thread one on more; messages that were
+//! read together are answered in one write where the library can buffer writes; no limits below 64 MiB; no logging.
+//! Any path echoes, and on `/broadcast` each message goes to all who are there, the sender too.
+
+mod fast;
+mod room;
+mod streams;
+
+use std::error::Error;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+
+use clap::ValueEnum;
+
+/// A library to compare with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Peer {
+    /// tokio-tungstenite
+    TokioTungstenite,
+    /// fastwebsockets, behind hyper as in its own example
+    Fastwebsockets,
+    /// tokio-websockets
+    TokioWebsockets,
+    /// async-tungstenite on async-std
+    AsyncTungstenite,
+}
+
+impl Peer {
+    /// Its name and version, for tables.
+    #[must_use]
+    pub fn title(self) -> &'static str {
+        match self {
+            Self::TokioTungstenite => "tokio-tungstenite 0.30",
+            Self::Fastwebsockets => "fastwebsockets 0.10",
+            Self::TokioWebsockets => "tokio-websockets 0.13",
+            Self::AsyncTungstenite => "async-tungstenite 0.35 (async-std)",
+        }
+    }
+}
+
+/// How a server is set up.
+#[derive(Debug, Clone, Copy)]
+pub struct Settings {
+    /// Threads of its runtime.
+    pub threads: usize,
+    /// tungstenite's read buffer, in octets; `None` is its default.
+    pub read_buffer: Option<usize>,
+}
+
+/// What ends a server or a connection.
+pub type Failure = Box<dyn Error + Send + Sync>;
+
+/// Serves on 127.0.0.1 until the process is ended; prints where.
+///
+/// # Errors
+/// When it cannot listen.
+pub fn serve(peer: Peer, port: u16, settings: &Settings) -> Result<(), Failure> {
+    let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
+    listener.set_nonblocking(true)?;
+    println!("{} listening on {}", peer.title(), listener.local_addr()?);
+    match peer {
+        Peer::AsyncTungstenite => streams::async_std(listener, settings),
+        tokio => {
+            let mut builder = match settings.threads {
+                1 => tokio::runtime::Builder::new_current_thread(),
+                _ => tokio::runtime::Builder::new_multi_thread(),
+            };
+            let runtime = builder.worker_threads(settings.threads).enable_io().build()?;
+            let _guard = runtime.enter();
+            let listener = tokio::net::TcpListener::from_std(listener)?;
+            match tokio {
+                Peer::Fastwebsockets => runtime.block_on(fast::serve(listener)),
+                Peer::TokioWebsockets => runtime.block_on(streams::tokio_websockets(listener)),
+                _ => runtime.block_on(streams::tokio_tungstenite(listener, settings)),
+            }
+        }
+    }
+}

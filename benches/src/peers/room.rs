@@ -1,0 +1,32 @@
+//! Who is at `/broadcast`.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+/// A list of mailboxes, one for each connection at `/broadcast`.
+#[derive(Debug)]
+pub(super) struct Room<M>(Mutex<Vec<UnboundedSender<M>>>);
+
+impl<M: Clone> Room<M> {
+    /// An empty one.
+    pub(super) fn new() -> Self {
+        Self(Mutex::new(Vec::new()))
+    }
+
+    /// Comes in; leaving is dropping the receiver.
+    pub(super) fn join(&self) -> UnboundedReceiver<M> {
+        let (sender, receiver) = unbounded_channel();
+        self.lock().push(sender);
+        receiver
+    }
+
+    /// Sends to everyone.
+    pub(super) fn say(&self, message: &M) {
+        self.lock().retain(|mailbox| mailbox.send(message.clone()).is_ok());
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<UnboundedSender<M>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

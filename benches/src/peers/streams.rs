@@ -1,0 +1,211 @@
+//! The libraries whose connections are a `Stream` and a `Sink` of messages: tokio-tungstenite, tokio-websockets and
+//! async-tungstenite. One loop serves them all: read until nothing more is there, then flush once.
+
+use std::future::poll_fn;
+use std::net;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use futures_util::{Sink, Stream};
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_tungstenite::tungstenite::{
+    Message as TungsteniteMessage,
+    handshake::server::{ErrorResponse, Request, Response},
+    protocol::WebSocketConfig,
+};
+
+use super::room::Room;
+use super::{Failure, Settings};
+
+/// Replies are gathered up to so many octets before they are written without a flush.
+const GATHER: usize = 128 << 10;
+
+/// Most messages of one connection answered at a time.
+const BATCH: usize = 256;
+
+/// A message of text or binary, as opposed to control frames.
+trait Data {
+    fn is_data(&self) -> bool;
+}
+
+impl Data for TungsteniteMessage {
+    fn is_data(&self) -> bool {
+        self.is_text() || self.is_binary()
+    }
+}
+
+impl Data for tokio_websockets::Message {
+    fn is_data(&self) -> bool {
+        self.is_text() || self.is_binary()
+    }
+}
+
+/// tungstenite's settings. It fills its whole read buffer with zeros before each read, so small messages are several times
+/// cheaper with a small one, and large messages with a large one.
+fn tungstenite_config(settings: &Settings) -> WebSocketConfig {
+    let config = WebSocketConfig::default();
+    let read_buffer = settings.read_buffer.unwrap_or(config.read_buffer_size);
+    config.read_buffer_size(read_buffer)
+}
+
+/// tokio-tungstenite on tokio.
+pub(super) async fn tokio_tungstenite(
+    listener: tokio::net::TcpListener,
+    settings: &Settings,
+) -> Result<(), Failure> {
+    let config = tungstenite_config(settings);
+    let room = Arc::new(Room::new());
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let room = room.clone();
+        // A connection's end is its own affair: the load generator tells what went wrong.
+        tokio::spawn(tokio::task::unconstrained(async move {
+            let mut path = String::new();
+            let ws =
+                tokio_tungstenite::accept_hdr_async_with_config(socket, note_path(&mut path), Some(config))
+                    .await?;
+            run(ws, &path, &room).await
+        }));
+    }
+}
+
+/// tokio-websockets as in its own echo example, with writes gathered up to the same size as tungstenite's.
+pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
+    use tokio_websockets::{Config, Limits, ServerBuilder};
+
+    let room = Arc::new(Room::new());
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let room = room.clone();
+        tokio::spawn(tokio::task::unconstrained(async move {
+            let (request, ws) = ServerBuilder::new()
+                .config(Config::default().frame_size(usize::MAX).flush_threshold(GATHER))
+                .limits(Limits::default().max_payload_len(Some(64 << 20)))
+                .accept(socket)
+                .await?;
+            run(ws, request.uri().path(), &room).await
+        }));
+    }
+}
+
+/// async-tungstenite on async-std's executor.
+pub(super) fn async_std(listener: net::TcpListener, settings: &Settings) -> Result<(), Failure> {
+    let config = tungstenite_config(settings);
+    let threads = settings.threads;
+    if std::env::var_os("ASYNC_STD_THREAD_COUNT").is_none()
+        && threads != std::thread::available_parallelism()?.get()
+    {
+        return Err(
+            "async-std has as many threads as ASYNC_STD_THREAD_COUNT says: set it instead of --threads"
+                .into(),
+        );
+    }
+    let room = Arc::new(Room::new());
+    async_std::task::block_on(async {
+        let listener = async_std::net::TcpListener::from(listener);
+        loop {
+            let (socket, _) = listener.accept().await?;
+            socket.set_nodelay(true)?;
+            let room = room.clone();
+            async_std::task::spawn(async move {
+                let mut path = String::new();
+                let ws = async_tungstenite::accept_hdr_async_with_config(
+                    socket,
+                    note_path(&mut path),
+                    Some(config),
+                )
+                .await?;
+                run(ws, &path, &room).await
+            });
+        }
+    })
+}
+
+/// A tungstenite callback that accepts every request and keeps its path.
+#[expect(clippy::result_large_err, reason = "tungstenite's own signature")]
+fn note_path(
+    path: &mut String,
+) -> impl FnOnce(&Request, Response) -> Result<Response, ErrorResponse> + Unpin {
+    |request, response| {
+        request.uri().path().clone_into(path);
+        Ok(response)
+    }
+}
+
+async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
+    M: Data + Clone,
+    E: std::error::Error + Send + Sync + 'static,
+{
+    let mut ws = pin!(ws);
+    let result = if path == "/broadcast" {
+        let mut mailbox = room.join();
+        poll_fn(|cx| relay(ws.as_mut(), room, &mut mailbox, cx)).await
+    } else {
+        let mut gathered = Vec::new();
+        poll_fn(|cx| echo(ws.as_mut(), &mut gathered, cx)).await
+    };
+    result.map_err(Into::into)
+}
+
+/// Echoes until the connection ends: gathers what there is to read, sends it, flushes once. (Sending between reads would make
+/// tokio-websockets write each message by itself: it flushes before it reads.) Nothing is read while replies cannot be written.
+fn echo<S, M, E>(mut ws: Pin<&mut S>, gathered: &mut Vec<M>, cx: &mut Context<'_>) -> Poll<Result<(), E>>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
+    M: Data,
+{
+    loop {
+        ready!(ws.as_mut().poll_ready(cx))?;
+        let mut more = true;
+        while more && gathered.len() < BATCH {
+            match ws.as_mut().poll_next(cx)? {
+                Poll::Ready(Some(message)) if message.is_data() => gathered.push(message),
+                Poll::Ready(Some(_)) => {}
+                Poll::Ready(None) => return Poll::Ready(Ok(())),
+                Poll::Pending => more = false,
+            }
+        }
+        for message in gathered.drain(..) {
+            ws.as_mut().start_send(message)?;
+        }
+        ready!(ws.as_mut().poll_flush(cx))?;
+        if !more {
+            return Poll::Pending;
+        }
+    }
+}
+
+/// Says what comes in to the room, and writes what the room says.
+fn relay<S, M, E>(
+    mut ws: Pin<&mut S>,
+    room: &Room<M>,
+    mailbox: &mut UnboundedReceiver<M>,
+    cx: &mut Context<'_>,
+) -> Poll<Result<(), E>>
+where
+    S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
+    M: Data + Clone,
+{
+    loop {
+        match ws.as_mut().poll_next(cx)? {
+            Poll::Ready(Some(message)) if message.is_data() => room.say(&message),
+            Poll::Ready(Some(_)) => {}
+            Poll::Ready(None) => return Poll::Ready(Ok(())),
+            Poll::Pending => break,
+        }
+    }
+    loop {
+        ready!(ws.as_mut().poll_ready(cx))?;
+        match mailbox.poll_recv(cx) {
+            Poll::Ready(Some(message)) => ws.as_mut().start_send(message)?,
+            Poll::Ready(None) | Poll::Pending => break,
+        }
+    }
+    ready!(ws.as_mut().poll_flush(cx))?;
+    Poll::Pending
+}
