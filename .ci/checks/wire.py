@@ -1,6 +1,5 @@
 """WebSocket bytes by hand, over blocking sockets: for tests that have to say what no client library would."""
 
-import os
 import socket
 import struct
 from urllib.parse import urlsplit
@@ -128,6 +127,3 @@ def memory(pid: int, field: str = "VmRSS") -> int:
                 return int(line.split()[1]) * 1024
     raise RuntimeError(f"no {field} for process {pid}")
 
-
-def page_size() -> int:
-    return os.sysconf("SC_PAGE_SIZE")

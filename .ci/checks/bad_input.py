@@ -1,0 +1,440 @@
+#!/usr/bin/env python3
+"""Hostile bytes over real sockets: bad_input.py ws://HOST:PORT PID
+
+The server is echo with `--hixie --handshake-timeout 2` and the default limits (16 KiB of head, 16 MiB of message). Each
+attack has its right answer; beside them all a good client talks on and must not notice; the server's resident memory
+is bounded over the whole run.
+"""
+
+import random
+import select
+import struct
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+
+import wire
+from wire import BINARY, CLOSE, PING, PONG, TEXT, Connection, close_payload, frame, request
+
+HANDSHAKE_TIMEOUT = 2.0
+MIB = 1 << 20
+MEMORY_LIMIT = 96 * MIB  # a 16 MiB message, its echo, and an allocator's rounding
+HIXIE_HEAD = (
+    b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nOrigin: http://example.com\r\n"
+    b"Sec-WebSocket-Key1: %b\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
+)
+HIXIE_KEY1 = b"4 @1  46546xW%0l 1 5"  # with Key2 and the eight octets behind the head: hixie-76 section 1.3
+
+passed = failed = 0
+lock = threading.Lock()
+
+
+def check(name: str, body: Callable[[], None]) -> None:
+    global passed, failed
+    try:
+        body()
+    except Exception as error:  # whatever went wrong, it is this check's and the next one runs
+        with lock:
+            failed += 1
+            print("FAIL", name, "-", type(error).__name__, str(error)[:300], flush=True)
+    else:
+        with lock:
+            passed += 1
+            print("ok  ", name, flush=True)
+
+
+def want(good: bool, what: object) -> None:
+    if not good:
+        raise AssertionError(what)
+
+
+class GoodClient(threading.Thread):
+    """Keeps echoing on one connection and opens a new one now and then; remembers the first thing that went wrong."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(daemon=True)
+        self.url = url
+        self.trips = 0
+        self.slowest = 0.0
+        self.trouble: BaseException | None = None
+        self.stop = threading.Event()
+
+    def run(self) -> None:
+        try:
+            with Connection(self.url) as steady:
+                steady.open()
+                while not self.stop.wait(0.002):
+                    self.trip(steady)
+                    if self.trips % 100 == 0:
+                        with Connection(self.url) as fresh:
+                            self.trip(fresh.open())
+                steady.send(frame(CLOSE, close_payload(1000)))
+                want(steady.frame() == (CLOSE, close_payload(1000)), "close not echoed")
+        except BaseException as error:
+            self.trouble = error
+
+    def trip(self, connection: Connection) -> None:
+        start = time.monotonic()
+        text = f"message {self.trips} ".encode() * (1 + self.trips % 50)
+        connection.send(frame(TEXT, text))
+        got = connection.frame()
+        want(got == (TEXT, text), f"echo differs: {got!r}"[:200])
+        self.slowest = max(self.slowest, time.monotonic() - start)
+        self.trips += 1
+
+
+# --- the opening handshake ---
+
+
+def refused(url: str, data: bytes | Iterable[bytes], statuses: Iterable[int], **headers: str) -> None:
+    """`data` gets one HTTP answer with one of `statuses`, complete and closed behind it."""
+    with Connection(url) as c:
+        pour(c, [data] if isinstance(data, bytes) else data)
+        status, got = c.head()
+        want(status in set(statuses), f"status {status}, want {statuses}")
+        tokens = [token.strip() for token in got.get("connection", "").lower().split(",")]
+        want("close" in tokens, f"no Connection: close in {got}")
+        body = c.exactly(int(got["content-length"]))
+        want(bool(body.strip()), "empty body")
+        for name, value in headers.items():
+            want(got.get(name.replace("_", "-")) == value, f"{name}: {got.get(name.replace('_', '-'))}, want {value}")
+        want(c.at_end(), "the connection stays open")
+
+
+def pour(c: Connection, pieces: Iterable[bytes]) -> None:
+    """Sends until all is out or the server answers or has gone: what it then said is read by the caller."""
+    for piece in pieces:
+        if c.buffer or select.select([c.socket], [], [], 0)[0]:
+            return
+        try:
+            c.socket.sendall(piece)
+        except ConnectionError:
+            return
+
+
+def handshakes(url: str) -> None:
+    noise = random.Random(6455)
+    for n in range(5):
+        data = b"\x00" + noise.randbytes(3000)
+        check(f"garbage {n}", lambda data=data: refused(url, data, [400]))  # type: ignore[misc]
+    check("garbage that ends like a head", lambda: refused(url, noise.randbytes(200) + b"\r\n\r\n", [400]))
+    check("a TLS client", lambda: refused(url, bytes.fromhex("16030100c8010000c40303") + noise.randbytes(194), [400]))
+    check("one endless word", lambda: refused(url, b"G" * 20000, [400, 414, 431]))
+    check("HTTP/2 preface", lambda: refused(url, b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", [400, 405]))
+
+    start = request()[:-2]
+    ten = [b"a" * 65536] * 160
+    check("a head of 10 MiB in one header", lambda: refused(url, [start + b"X: ", *ten], [431]))
+    check("a head of 10 MiB in many headers", lambda: refused(url, [start, *([b"X-Filler: filler\r\n" * 4000] * 146)], [431]))
+    check("a request line of 10 MiB", lambda: refused(url, [b"GET /", *ten], [414, 431]))
+    check("a head of 10 MiB in one go", lambda: refused(url, start + b"X: " + b"a" * (10 * MIB), [431]))
+    # Complete, so that only the number of fields can be against it: 5 octets each, 2 KiB together.
+    check("400 headers", lambda: refused(url, start + b"a: b\r\n" * 400 + b"\r\n", [431]))
+
+    cases: list[tuple[str, bytes, list[int], dict[str, str]]] = [
+        ("POST", request().replace(b"GET", b"POST", 1), [405], {"allow": "GET"}),
+        ("HTTP/1.0", request().replace(b"HTTP/1.1", b"HTTP/1.0", 1), [400, 505], {}),
+        ("HTTP/3.7", request().replace(b"HTTP/1.1", b"HTTP/3.7", 1), [400, 505], {}),
+        ("no Host", request(Host=None), [400], {}),
+        ("two Hosts", request().replace(b"Host: ", b"Host: elsewhere\r\nHost: ", 1), [400], {}),
+        ("no Upgrade", request(Upgrade=None), [400, 426], {}),
+        ("another Upgrade", request(Upgrade="h2c"), [400, 426], {}),
+        ("no Connection", request(Connection=None), [400, 426], {}),
+        ("no key", request(Sec_WebSocket_Key=None), [400], {}),
+        ("two keys", request().replace(b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: AAAA\r\nSec-WebSocket-Key: ", 1), [400], {}),
+        ("a key of 3 octets", request(Sec_WebSocket_Key="AAAA"), [400], {}),
+        ("a key that is no base64", request(Sec_WebSocket_Key="!" * 24), [400], {}),
+        ("version 9", request(version=9), [426], {"sec_websocket_version": "13, 8, 7"}),
+        ("version 99999999999999999999", request(Sec_WebSocket_Version="9" * 20), [400, 426], {}),
+        ("version twice", request().replace(b"Sec-WebSocket-Version", b"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version", 1), [400], {}),
+        ("unknown path", request("/no/such/resource"), [404], {}),
+        ("a fragment in the path", request("/echo#part"), [400], {}),
+        ("a space before a header's colon", request().replace(b"Host:", b"Host :", 1), [400], {}),
+        ("a header folded over two lines", request().replace(b"Host: ", b"X: a\r\n b\r\nHost: ", 1), [400], {}),
+        ("a NUL in a header", request(X="a\0b"), [400], {}),
+        ("hixie: a key without spaces", HIXIE_HEAD % b"4@146546xW%0l15", [400], {}),
+        ("hixie: a key without digits", HIXIE_HEAD % b"x @y  z", [400], {}),
+        ("hixie: not divisible by its spaces", HIXIE_HEAD % b"1 0  1", [400], {}),
+        ("hixie: a number over 32 bits", HIXIE_HEAD % (b"9" * 40 + b" "), [400], {}),
+    ]
+    for name, data, statuses, headers in cases:
+        check(name, lambda d=data, s=statuses, h=headers: refused(url, d, s, **h))  # type: ignore[misc]
+
+    def byte_by_byte() -> None:
+        with Connection(url) as c:
+            for n in request():
+                c.send(bytes([n]))
+                time.sleep(0.001)
+            want(c.head()[0] == 101, "not opened")
+            for n in frame(TEXT, b"slow but sure"):
+                c.send(bytes([n]))
+                time.sleep(0.001)
+            want(c.frame() == (TEXT, b"slow but sure"), "echo differs")
+
+    check("a head byte by byte is a good head", byte_by_byte)
+
+    def pipelined() -> None:
+        with Connection(url) as c:
+            c.send(request() + frame(TEXT, b"early") + frame(CLOSE, close_payload(1000)))
+            want(c.head()[0] == 101, "not opened")
+            want([c.frame(), c.frame()] == [(TEXT, b"early"), (CLOSE, close_payload(1000))], "frames behind the head")
+
+    check("frames in one piece with the head are kept", pipelined)
+
+
+def slow_heads(url: str) -> list[threading.Thread]:
+    """Connections that never finish their head: closed by the deadline, not before. They run beside the other checks."""
+
+    def slow(drops: Callable[[], Iterator[bytes]]) -> None:
+        with Connection(url) as c:
+            start = time.monotonic()
+            for piece in drops():
+                if select.select([c.socket], [], [], 0.1)[0]:
+                    break
+                c.send(piece)
+            said = b""
+            try:
+                while piece := c.socket.recv(4096):
+                    said += piece
+            except ConnectionError:
+                pass
+            seconds = time.monotonic() - start
+            want(HANDSHAKE_TIMEOUT - 0.5 < seconds < HANDSHAKE_TIMEOUT + 3, f"closed after {seconds:.1f} s")
+            want(not said or said.startswith(b"HTTP/1.1 408 "), f"it said {said[:80]!r}")
+
+    def trickle() -> Iterator[bytes]:
+        yield request()[:-2]
+        for _ in range(100):
+            yield b"X-Slow: y\r\n"
+
+    kinds: dict[str, Callable[[], Iterator[bytes]]] = {
+        "a head that trickles on is closed by the deadline": trickle,
+        "a head that stops half way is closed by the deadline": lambda: iter([b"GET /echo HT"]),
+        "a client that says nothing is closed by the deadline": lambda: iter([]),
+        "a hixie client whose eight octets never come is closed by the deadline": lambda: iter([(HIXIE_HEAD % HIXIE_KEY1)[:-3]]),
+    }
+    threads = [threading.Thread(target=check, args=(name, lambda d=drops: slow(d))) for name, drops in kinds.items()]
+    for thread in threads:
+        thread.start()
+    return threads
+
+
+# --- frames ---
+
+
+def closed_with(url: str, data: bytes, codes: Iterable[int | None], version: int = 13) -> None:
+    """`data` in an open connection is answered by a Close with one of `codes` (None: an empty one), then by the end."""
+    with Connection(url) as c:
+        c.open(version=version)
+        pour(c, [data])
+        opcode, payload = c.frame()
+        while opcode in (TEXT, BINARY, PONG):  # answers to what was right before the fault
+            opcode, payload = c.frame()
+        want(opcode == CLOSE, f"opcode {opcode}")
+        code = struct.unpack("!H", payload[:2])[0] if payload else None
+        want(code in set(codes), f"close code {code} {payload[2:]!r}, want {codes}")
+        want(c.at_end(), "the connection stays open")
+
+
+def frames(url: str) -> None:
+    def declared(length: int, first: int = 0x82) -> bytes:
+        return struct.pack("!BBQ", first, 0xFF, length) + b"mask" + b"some of it"
+
+    cases: list[tuple[str, bytes, list[int | None]]] = [
+        ("declared length 2^62", declared(1 << 62), [1009]),
+        ("declared length 2^62 of text", declared(1 << 62, 0x81), [1009]),
+        ("declared length 2^63 (top bit)", declared(1 << 63), [1002]),
+        ("declared length 2^64 - 1", declared((1 << 64) - 1), [1002]),
+        ("declared length just over the limit", declared(16 * MIB + 1), [1009]),
+        ("a message over the limit in fragments",
+         frame(BINARY, bytes(9 * MIB), fin=False) + frame(0, bytes(9 * MIB)), [1009]),
+        ("a ping of length 2^62", declared(1 << 62, 0x89), [1002]),
+        ("RSV1", frame(TEXT, b"x", rsv=4), [1002]),
+        ("RSV2", frame(TEXT, b"x", rsv=2), [1002]),
+        ("RSV3 on a ping", frame(PING, b"x", rsv=1), [1002]),
+        ("an unmasked frame", frame(TEXT, b"x", mask=None), [1002]),
+        ("an unmasked close", frame(CLOSE, close_payload(1000), mask=None), [1002]),
+        ("opcode 3", frame(3, b"x"), [1002]),
+        ("opcode 11", frame(11, b"x"), [1002]),
+        ("a ping of 126 octets", frame(PING, b"p" * 126), [1002]),
+        ("a fragmented ping", frame(PING, b"p", fin=False), [1002]),
+        ("a 16-bit length for 5 octets", b"\x82\xfe\x00\x05maskabcde", [1002]),
+        ("a 64-bit length for 126 octets", b"\x82\xff" + struct.pack("!Q", 126) + b"mask" + b"a" * 126, [1002]),
+        ("a continuation of nothing", frame(0, b"x"), [1002]),
+        ("a text inside a text", frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), [1002]),
+        ("text that is no UTF-8", frame(TEXT, b"ok \xff"), [1007]),
+        ("text that ends inside a character", frame(TEXT, "é".encode()[:1]), [1007]),
+        ("a surrogate in UTF-8", frame(TEXT, b"\xed\xa0\x80"), [1007]),
+        ("bad UTF-8 in a frame that is not all there", frame(TEXT, b"\xff" + b"a" * 999)[:50], [1007]),
+        ("a close of one octet", frame(CLOSE, b"\x03"), [1002]),
+        ("close code 1005", frame(CLOSE, close_payload(1005)), [1002]),
+        ("close code 999", frame(CLOSE, close_payload(999)), [1002]),
+        ("a close reason that is no UTF-8", frame(CLOSE, close_payload(1000, b"\xff")), [1007]),
+        ("a good close", frame(CLOSE, close_payload(1000, b"bye")), [1000]),
+        ("an empty close", frame(CLOSE), [None]),
+        ("a close, then more", frame(CLOSE, close_payload(3000)) + frame(TEXT, b"late") * 100, [3000]),
+        ("200,000 empty fragments", frame(TEXT, fin=False) + frame(0, fin=False) * 200_000, [1002, 1008, 1009]),
+        ("garbage", b"\xff" * 4096, [1002]),
+    ]
+    for name, data, codes in cases:
+        check(f"{name}: {'/'.join('no code' if c is None else str(c) for c in codes)}",
+              lambda d=data, c=codes: closed_with(url, d, c))  # type: ignore[misc]
+    for version in (7, 8):
+        check(f"version {version}: an unmasked frame", lambda v=version: closed_with(url, frame(TEXT, b"x", mask=None), [1002], v))  # type: ignore[misc]
+
+    def half_closed() -> None:
+        with Connection(url) as c:
+            c.open().socket.shutdown(1)
+            want(c.at_end(), "the connection stays open")
+
+    check("an end without a close frame ends it", half_closed)
+
+
+def hixie(url: str) -> None:
+    def opened(c: Connection) -> Connection:
+        c.send(HIXIE_HEAD % HIXIE_KEY1)
+        want(c.head()[0] == 101, "not opened")
+        want(c.exactly(16) == b"8jKS'y:G*Co,Wxa-", "digest")
+        return c
+
+    def echoed() -> None:
+        with Connection(url) as c:
+            opened(c).send(b"\x00hello\xff")
+            want(c.exactly(7) == b"\x00hello\xff", "echo differs")
+            c.send(b"\xff\x00")
+            want(c.exactly(2) == b"\xff\x00", "no closing handshake")
+
+    def ended(data: Iterable[bytes]) -> None:
+        with Connection(url) as c:
+            pour(opened(c), data)
+            while not c.at_end():
+                c.buffer = b""  # a closing handshake, or the echo of what was good
+                want(bool(select.select([c.socket], [], [], wire.TIMEOUT)[0]), "the connection stays open")
+
+    check("hixie: the draft's own example, and an echo", echoed)
+    check("hixie: a length that overflows ends it", lambda: ended([b"\x80" + b"\xff" * 100]))
+    check("hixie: a declared length of 2^62 ends it", lambda: ended([b"\x80" + b"\xc0" + b"\x80" * 7 + b"\x00"]))
+    check("hixie: a text without an end ends it at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
+
+
+# --- memory, resets ---
+
+
+def blocked(c: Connection, data: bytes, most: int) -> int:
+    """Sends `data` over and over, reads nothing; ends when the server takes no more for a second, or at `most` octets."""
+    c.socket.settimeout(1.0)
+    sent = 0
+    try:
+        while sent < most:
+            sent += c.socket.send(data)
+    except (TimeoutError, ConnectionError):
+        pass
+    return sent
+
+
+def memory_bounds(url: str, pid: int) -> None:
+    def grows(by: int, attack: Callable[[], None]) -> None:
+        before = wire.memory(pid)
+        highest = before
+        stop = threading.Event()
+
+        def watch() -> None:
+            nonlocal highest
+            while not stop.wait(0.01):
+                highest = max(highest, wire.memory(pid))
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        try:
+            attack()
+        finally:
+            highest = max(highest, wire.memory(pid))
+            stop.set()
+            watcher.join()
+        want(highest - before < by, f"resident memory grew by {(highest - before) >> 10} KiB, {by >> 10} KiB allowed")
+
+    def promises() -> None:
+        connections = [Connection(url).open() for _ in range(100)]
+        for c in connections:
+            c.send(b"\x82\xff" + struct.pack("!Q", 16 * MIB) + b"mask" + b"little")
+        time.sleep(0.5)
+        for c in connections:
+            c.reset()
+
+    def never_reads(data: bytes) -> None:
+        with Connection(url) as c:
+            blocked(c.open(), data, 256 * MIB)
+            c.reset()
+
+    check("100 frames of 16 MiB that are only declared cost nothing", lambda: grows(4 * MIB, promises))
+    check("a client that sends and never reads is held back", lambda: grows(32 * MIB, lambda: never_reads(frame(BINARY, bytes(65535)))))
+    check("a client that sends small messages and never reads is held back",
+          lambda: grows(32 * MIB, lambda: never_reads(frame(TEXT, b"x" * 16) * 1000)))
+    check("a flood of pings that reads no pong costs nothing", lambda: grows(16 * MIB, lambda: never_reads(frame(PING, b"p" * 125) * 100)))
+
+
+def resets(url: str) -> None:
+    big = frame(BINARY, bytes(MIB))
+    stages: dict[str, Callable[[Connection], object]] = {
+        "after the connect": lambda c: None,
+        "inside the head": lambda c: c.send(request()[:40]),
+        "before the answer is read": lambda c: c.send(request()),
+        "after the handshake": lambda c: c.open(),
+        "inside a frame's head": lambda c: c.open().send(big[:5]),
+        "inside a payload": lambda c: c.open().send(big[:70000]),
+        "inside a fragmented message": lambda c: c.open().send(frame(TEXT, b"abc", fin=False)),
+        "with an echo on its way": lambda c: c.open().send(big),
+        "with 100 echoes on their way": lambda c: c.open().send(frame(TEXT, b"x" * 5000) * 100),
+        "after a close": lambda c: c.open().send(frame(CLOSE, close_payload(1000))),
+        "after a fault": lambda c: c.open().send(frame(3)),
+        "after a refusal": lambda c: c.send(request("/nowhere")),
+    }
+
+    def twenty(stage: Callable[[Connection], object]) -> None:
+        for _ in range(20):
+            c = Connection(url)
+            stage(c)
+            c.reset()
+        with Connection(url) as c:
+            c.open().send(frame(TEXT, b"next"))
+            want(c.frame() == (TEXT, b"next"), "the next client gets no echo")
+
+    for name, stage in stages.items():
+        check(f"reset {name}, 20 times", lambda s=stage: twenty(s))  # type: ignore[misc]
+
+
+def main(url: str, pid: int) -> None:
+    good = GoodClient(url)
+    good.start()
+    while good.trips < 20 and good.is_alive():
+        time.sleep(0.01)
+    before = wire.memory(pid)
+    slow = slow_heads(url)
+    handshakes(url)
+    frames(url)
+    hixie(url)
+    memory_bounds(url, pid)
+    resets(url)
+    for thread in slow:
+        thread.join()
+    good.stop.set()
+    good.join(10)
+
+    def unnoticed() -> None:
+        if good.trouble:
+            raise good.trouble
+        want(not good.is_alive(), "it hangs")
+        want(good.trips > 200, f"only {good.trips} round trips")
+        want(good.slowest < 2, f"a round trip of {good.slowest:.2f} s")
+
+    check("the good client beside all that never noticed", unnoticed)
+    grown = wire.memory(pid, "VmHWM") - before
+    check("memory is bounded over the run", lambda: want(grown < MEMORY_LIMIT, f"grew by {grown >> 10} KiB"))
+    print(f"note: good client: {good.trips} round trips, the slowest {good.slowest * 1000:.0f} ms; "
+          f"the server's memory grew by at most {grown >> 10} KiB from {before >> 10} KiB")
+
+
+main(sys.argv[1], int(sys.argv[2]))
+print(f"{passed} passed, {failed} failed")
+sys.exit(1 if failed else 0)
