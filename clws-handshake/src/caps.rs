@@ -14,8 +14,8 @@ pub struct Caps {
     pub max_head_bytes: usize,
     /// The most header lines a head may have. More are answered with 431. Default: 100.
     pub max_headers: usize,
-    /// Whether draft 0 (hixie-76, hybi-00) is spoken. While it is off its clients get 426. Default: off, because its
-    /// handshake is older than any defence that came after it and no browser since 2011 needs it.
+    /// Whether draft 0 (hixie-76, hybi-00) is spoken. While it is off its clients get 426. Default: off,
+    /// because its handshake is older than any defence that came after it and no browser since 2011 needs it.
     pub hixie: bool,
 }
 

@@ -2,12 +2,14 @@ use std::borrow::Cow;
 
 use crate::token;
 
-/// One extension out of a `Sec-WebSocket-Extensions` list (RFC 6455 §9.1), its parameters read when asked for.
+/// One extension out of a `Sec-WebSocket-Extensions` list (RFC 6455 §9.1), its parameters read when asked
+/// for.
 ///
 /// ```
 /// use clws_handshake::Extension;
 ///
-/// let offer = Extension::parse("permessage-deflate; client_max_window_bits; server_max_window_bits=10").unwrap();
+/// let offer = "permessage-deflate; client_max_window_bits; server_max_window_bits=10";
+/// let offer = Extension::parse(offer).unwrap();
 /// assert_eq!(offer.name(), "permessage-deflate");
 /// let params: Vec<_> = offer.params().collect();
 /// assert_eq!(params[0], ("client_max_window_bits", None));
@@ -26,8 +28,9 @@ impl<'a> Extension<'a> {
         let extension = Self { raw: token::trim(raw) };
         let mut parts = split_unquoted(extension.raw, b';');
         let name = parts.next()?;
-        // RFC 6455 §9.1: extension-param = token [ "=" (token | quoted-string) ], and "When using the quoted-string
-        // syntax variant, the value after quoted-string unescaping MUST conform to the 'token' ABNF."
+        // RFC 6455 §9.1: extension-param = token [ "=" (token | quoted-string) ], and "When using the
+        // quoted-string syntax variant, the value after quoted-string unescaping MUST conform to the 'token'
+        // ABNF."
         let well_formed = token::is_token(token::trim(name))
             && parts.all(|part| {
                 let (name, value) = split_param(part);

@@ -3,17 +3,19 @@ use std::fmt;
 use crate::request::origin_header;
 use crate::{Headers, Request};
 
-/// What is kept of a request while its connection lives: one exact allocation, read again whenever something is asked.
+/// What is kept of a request while its connection lives: one exact allocation, read again whenever something
+/// is asked.
 ///
-/// The struct is a boxed slice and nothing else (16 bytes on a 64-bit machine). Its bytes hold the target, the host and,
-/// if [`Request::to_head`] was told so, the header lines without their blanks. Getters walk those bytes, so they cost
-/// time in the head's length, and nothing while nobody asks.
+/// The struct is a boxed slice and nothing else (16 bytes on a 64-bit machine). Its bytes hold the target,
+/// the host and, if [`Request::to_head`] was told so, the header lines without their blanks. Getters walk
+/// those bytes, so they cost time in the head's length, and nothing while nobody asks.
 ///
 /// ```
 /// use clws_handshake::{parse, Caps, Status};
 ///
-/// let bytes = b"GET /chat?room=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-///     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nCookie: id=1\r\n\r\n";
+/// let bytes = b"GET /chat?room=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\
+///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+///     Sec-WebSocket-Version: 13\r\nCookie: id=1\r\n\r\n";
 /// let Status::Complete(request) = parse(bytes, &Caps::default())? else { panic!("it is all there") };
 /// let head = request.to_head(true);
 /// assert_eq!((head.path(), head.query(), head.host()), ("/chat", Some("room=1"), "a.example"));
@@ -23,8 +25,8 @@ use crate::{Headers, Request};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Head {
-    /// A byte that names the origin's header, then lines that each end in LF: `path[?query]`, the host (empty if it is
-    /// the `Host` header's), and `name:value` for each header. None of them can hold an LF.
+    /// A byte that names the origin's header, then lines that each end in LF: `path[?query]`, the host (empty
+    /// if it is the `Host` header's), and `name:value` for each header. None of them can hold an LF.
     bytes: Box<[u8]>,
 }
 

@@ -4,12 +4,12 @@ use crate::token;
 
 /// A borrowed, case-insensitive multimap of header lines, read where they lie: nothing is copied or indexed.
 ///
-/// Looking a name up walks the lines, of which there are at most [`Caps::max_headers`](crate::Caps::max_headers).
-/// Values come without the blanks around them.
+/// Looking a name up walks the lines, of which there are at most
+/// [`Caps::max_headers`](crate::Caps::max_headers). Values come without the blanks around them.
 ///
-/// A value need not be UTF-8: bytes from 0x80 up are allowed in HTTP, and RFC 9110 §5.5 asks to treat them as opaque
-/// data, so they do not fail a handshake. The `&str` methods pass over such values; [`iter_bytes`](Self::iter_bytes)
-/// and [`get_bytes`](Self::get_bytes) have them all.
+/// A value need not be UTF-8: bytes from 0x80 up are allowed in HTTP, and RFC 9110 §5.5 asks to treat them as
+/// opaque data, so they do not fail a handshake. The `&str` methods pass over such values;
+/// [`iter_bytes`](Self::iter_bytes) and [`get_bytes`](Self::get_bytes) have them all.
 ///
 /// ```
 /// use clws_handshake::{Caps, HttpRequest};

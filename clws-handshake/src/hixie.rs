@@ -1,4 +1,5 @@
-//! Draft 0's challenge (hixie-76 §5.2, the same in hybi-00): two numbers hidden in keys, eight bytes, one MD5.
+//! Draft 0's challenge (hixie-76 §5.2, the same in hybi-00): two numbers hidden in keys, eight bytes, one
+//! MD5.
 
 use md5::{Digest as _, Md5};
 
@@ -23,8 +24,9 @@ pub(crate) fn digest(part1: u32, part2: u32, body: &[u8; BODY]) -> [u8; 16] {
 
 /// The number in a key: its digits divided by its spaces.
 fn number(key: &str) -> Result<u32, Reject> {
-    // hixie-76 §5.2: the digits in the key, "interpreted as a base ten integer, ignoring all other characters". A
-    // client's own product of number and spaces is at most 4,294,967,295 (§4.1), so a larger one is no client's.
+    // hixie-76 §5.2: the digits in the key, "interpreted as a base ten integer, ignoring all other
+    // characters". A client's own product of number and spaces is at most 4,294,967,295 (§4.1), so a larger
+    // one is no client's.
     let mut digits = 0u32;
     let mut any = false;
     for digit in key.bytes().filter(u8::is_ascii_digit) {
@@ -37,12 +39,13 @@ fn number(key: &str) -> Result<u32, Reject> {
     if !any {
         return Err(Reject::bad_request("a Sec-WebSocket-Key1 or -Key2 has no digits"));
     }
-    // hixie-76 §5.2: "If either /spaces_1/ or /spaces_2/ is zero, then the server must abort the WebSocket connection.
-    // This is a symptom of a cross-protocol attack."
+    // hixie-76 §5.2: "If either /spaces_1/ or /spaces_2/ is zero, then the server must abort the WebSocket
+    // connection. This is a symptom of a cross-protocol attack."
     let spaces = u32::try_from(key.bytes().filter(|&byte| byte == b' ').count()).unwrap_or(u32::MAX);
     match (digits.checked_div(spaces), digits.checked_rem(spaces)) {
         (Some(number), Some(0)) => Ok(number),
-        // hixie-76 §5.2: a number that "is not an integral multiple" of its spaces aborts the connection, too.
+        // hixie-76 §5.2: a number that "is not an integral multiple" of its spaces aborts the connection,
+        // too.
         (Some(_), _) => {
             Err(Reject::bad_request("a Sec-WebSocket-Key1 or -Key2 is not divisible by its spaces"))
         }

@@ -5,8 +5,8 @@ use crate::{Caps, HeadScanner, Headers, Reject, Status};
 
 /// A well-formed HTTP/1.1 request head, borrowed from the bytes it came in; it need not ask for WebSocket.
 ///
-/// A server that also answers plain HTTP requests looks at [`wants_upgrade`](Self::wants_upgrade) before it goes on
-/// with [`upgrade`](Self::upgrade).
+/// A server that also answers plain HTTP requests looks at [`wants_upgrade`](Self::wants_upgrade) before it
+/// goes on with [`upgrade`](Self::upgrade).
 ///
 /// ```
 /// use clws_handshake::{Caps, HttpRequest};
@@ -33,8 +33,9 @@ impl<'a> HttpRequest<'a> {
     /// Parses a whole head, as [`HeadScanner`] found it. Bytes behind its empty line are ignored.
     ///
     /// # Errors
-    /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 431 over the
-    /// [`Caps`]; 505 for a version of HTTP other than 1.1. Folded header lines and blanks before a colon are malformed.
+    /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 431 over
+    /// the [`Caps`]; 505 for a version of HTTP other than 1.1. Folded header lines and blanks before a colon
+    /// are malformed.
     pub fn parse(head: &'a [u8], caps: &Caps) -> Result<Self, Reject> {
         let Status::Complete(head_len) = HeadScanner::new().scan(head, caps)? else {
             return Err(Reject::bad_request("the request head is cut short"));
@@ -45,9 +46,9 @@ impl<'a> HttpRequest<'a> {
         let header_host = host(parsed.headers)?;
         Ok(Self {
             method: parsed.method,
-            // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of request-target, the
-            // origin server MUST ignore the received Host header field (if any) and instead replace it with the host
-            // information of the request-target."
+            // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of
+            // request-target, the origin server MUST ignore the received Host header field (if any) and
+            // instead replace it with the host information of the request-target."
             host: target.authority.unwrap_or(header_host),
             target,
             headers: parsed.headers,
@@ -67,7 +68,8 @@ impl<'a> HttpRequest<'a> {
         self.target.raw
     }
 
-    /// The path, beginning with `/`, its percent-encoding untouched; the whole target for `OPTIONS *` and `CONNECT`.
+    /// The path, beginning with `/`, its percent-encoding untouched; the whole target for `OPTIONS *` and
+    /// `CONNECT`.
     #[must_use]
     pub const fn path(&self) -> &'a str {
         self.target.path
@@ -79,7 +81,8 @@ impl<'a> HttpRequest<'a> {
         self.target.query
     }
 
-    /// The host that was asked for, with its port if there is one: of an absolute target, else of the `Host` header.
+    /// The host that was asked for, with its port if there is one: of an absolute target, else of the `Host`
+    /// header.
     #[must_use]
     pub const fn host(&self) -> &'a str {
         self.host
@@ -101,8 +104,8 @@ impl<'a> HttpRequest<'a> {
     #[must_use]
     pub fn wants_upgrade(&self) -> bool {
         // RFC 6455 §4.2.1: "An |Upgrade| header field containing the value "websocket", treated as an ASCII
-        // case-insensitive value." and "A |Connection| header field that includes the token "Upgrade", treated as an
-        // ASCII case-insensitive value."
+        // case-insensitive value." and "A |Connection| header field that includes the token "Upgrade",
+        // treated as an ASCII case-insensitive value."
         self.headers.list_has("Upgrade", "websocket") && self.headers.list_has("Connection", "upgrade")
     }
 
@@ -169,13 +172,13 @@ struct Target<'a> {
 
 impl<'a> Target<'a> {
     fn parse(method: &str, raw: &'a str) -> Result<Self, Reject> {
-        // hixie-76 §5.1: the resource name "will only include characters in the range U+0021 to U+007E"; RFC 3986 §2
-        // knows no others either.
+        // hixie-76 §5.1: the resource name "will only include characters in the range U+0021 to U+007E"; RFC
+        // 3986 §2 knows no others either.
         if !raw.bytes().all(|byte| byte.is_ascii_graphic()) {
             return Err(Reject::bad_request("the request target is not printable ASCII"));
         }
-        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
-        // these URIs."
+        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
+        // used on these URIs."
         if raw.contains('#') {
             return Err(Reject::bad_request("the request target has a fragment"));
         }
@@ -210,9 +213,9 @@ fn absolute(raw: &str) -> Option<(&str, &str)> {
 
 /// The value of the one `Host` header.
 fn host(headers: Headers<'_>) -> Result<&str, Reject> {
-    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request message that
-    // lacks a Host header field and to any request message that contains more than one Host header field line or a
-    // Host header field with an invalid field value."
+    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
+    // message that lacks a Host header field and to any request message that contains more than one Host
+    // header field line or a Host header field with an invalid field value."
     match headers.single("Host") {
         Single::One(host) if is_host(host) => Ok(host),
         Single::One(_) | Single::NotText => Err(Reject::bad_request("the Host header is malformed")),
@@ -221,8 +224,8 @@ fn host(headers: Headers<'_>) -> Result<&str, Reject> {
     }
 }
 
-/// Whether a text has only the characters of RFC 3986's `host [ ":" port ]`, and is not empty. User information, which
-/// RFC 9110 §4.2.4 asks to treat as an error, has an `@` and is out.
+/// Whether a text has only the characters of RFC 3986's `host [ ":" port ]`, and is not empty. User
+/// information, which RFC 9110 §4.2.4 asks to treat as an error, has an `@` and is out.
 pub(crate) fn is_host(text: &str) -> bool {
     !text.is_empty()
         && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte))

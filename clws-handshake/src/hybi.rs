@@ -8,8 +8,8 @@ use sha1::{Digest as _, Sha1};
 /// RFC 6455 §1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Reads base64 with or without its padding. Bits that a last character has too many are not looked at: the key's text
-/// is hashed as it came, so they change nothing.
+/// Reads base64 with or without its padding. Bits that a last character has too many are not looked at: the
+/// key's text is hashed as it came, so they change nothing.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -19,8 +19,9 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
 
 /// The `Sec-WebSocket-Accept` value that answers a key.
 pub(crate) fn accept_key(key: &str) -> String {
-    // RFC 6455 §4.2.2: "... concatenating /key/ ... with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", taking the
-    // SHA-1 hash of this concatenated value to obtain a 20-byte value and base64-encoding ... this 20-byte hash."
+    // RFC 6455 §4.2.2: "... concatenating /key/ ... with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
+    // taking the SHA-1 hash of this concatenated value to obtain a 20-byte value and base64-encoding ... this
+    // 20-byte hash."
     let mut sha1 = Sha1::new();
     sha1.update(key);
     sha1.update(GUID);
@@ -34,13 +35,13 @@ pub(crate) fn encode_key(nonce: [u8; 16]) -> String {
 
 /// Whether a key is base64 of exactly 16 bytes.
 pub(crate) fn is_key(key: &str) -> bool {
-    // RFC 6455 §4.2.1: "A |Sec-WebSocket-Key| header field with a base64-encoded (see Section 4 of [RFC4648]) value
-    // that, when decoded, is 16 bytes in length."
+    // RFC 6455 §4.2.1: "A |Sec-WebSocket-Key| header field with a base64-encoded (see Section 4 of [RFC4648])
+    // value that, when decoded, is 16 bytes in length."
     key.len() == 24 && decoded_len(key) == Some(16)
 }
 
-/// Whether a key is one that clients of drafts 7 and 8 sent: base64, padded or not, of 15 or 16 bytes. The drafts ask
-/// for 16 as the RFC does, but ws 0.4 sends the 15 bytes of `8-` and a time in milliseconds.
+/// Whether a key is one that clients of drafts 7 and 8 sent: base64, padded or not, of 15 or 16 bytes. The
+/// drafts ask for 16 as the RFC does, but ws 0.4 sends the 15 bytes of `8-` and a time in milliseconds.
 pub(crate) fn is_draft_key(key: &str) -> bool {
     key.len() <= 24 && matches!(decoded_len(key), Some(15 | 16))
 }

@@ -28,23 +28,26 @@ impl<'a> Offer<'a> {
         Self { subprotocol: None, headers: Vec::new(), secure: false, origin: None, location: None }
     }
 
-    /// Chooses one of the subprotocols that the client offered. Clients of draft 0 give up when theirs is not taken,
-    /// and every client gives up on one that it did not ask for, which [`Request::accept`] therefore refuses to send.
+    /// Chooses one of the subprotocols that the client offered. Clients of draft 0 give up when theirs is not
+    /// taken, and every client gives up on one that it did not ask for, which [`Request::accept`] therefore
+    /// refuses to send.
     #[must_use]
     pub const fn with_subprotocol(mut self, name: &'a str) -> Self {
         self.subprotocol = Some(name);
         self
     }
 
-    /// Adds a header line. Its name must be a token, its value must not break the line, and it must not be one that the
-    /// handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*` and what says where a body ends.
+    /// Adds a header line. Its name must be a token, its value must not break the line, and it must not be
+    /// one that the handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*` and what says where a
+    /// body ends.
     #[must_use]
     pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Says that the client came through TLS, which draft 0 is told as a `wss://` location. Default: it did not.
+    /// Says that the client came through TLS, which draft 0 is told as a `wss://` location. Default: it did
+    /// not.
     #[must_use]
     pub const fn with_secure(mut self, secure: bool) -> Self {
         self.secure = secure;
@@ -58,8 +61,8 @@ impl<'a> Offer<'a> {
         self
     }
 
-    /// Draft 0: the location to answer, in place of the URL that was asked for; for a server behind a proxy that
-    /// changes `Host` or path.
+    /// Draft 0: the location to answer, in place of the URL that was asked for; for a server behind a proxy
+    /// that changes `Host` or path.
     #[must_use]
     pub const fn with_location(mut self, url: &'a str) -> Self {
         self.location = Some(url);
@@ -81,7 +84,8 @@ pub struct Accepted {
     pub consumed: usize,
 }
 
-/// The application's answer cannot be sent. This is the caller's fault, never the client's: 500 is the answer to give.
+/// The application's answer cannot be sent. This is the caller's fault, never the client's: 500 is the answer
+/// to give.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
@@ -114,9 +118,9 @@ impl Request<'_> {
     /// # Errors
     /// The subprotocol was not offered, or a header cannot be sent. Nothing of such an answer is made.
     pub fn accept(self, offer: &Offer<'_>) -> Result<Accepted, AcceptError> {
-        // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by selecting one
-        // of the values from the |Sec-WebSocket-Protocol| field that the server is willing to use for this connection
-        // (if any)."
+        // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
+        // selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to
+        // use for this connection (if any)."
         if let Some(name) = offer.subprotocol
             && !self.subprotocols().any(|offered| offered == name)
         {
@@ -161,7 +165,8 @@ impl Request<'_> {
                 return Err(HeaderError::Value(name.into()));
             }
         }
-        // The case is the draft's: its clients compare "WebSocket" and "Upgrade" byte for byte (hixie-76 §4.1).
+        // The case is the draft's: its clients compare "WebSocket" and "Upgrade" byte for byte (hixie-76
+        // §4.1).
         response.extend_from_slice(
             b"HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n",
         );

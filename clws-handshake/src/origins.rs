@@ -4,11 +4,12 @@ use std::sync::Arc;
 /// Which origins may connect to a resource: CLWS's validators any, exact, prefix, and any closure.
 ///
 /// Only a browser's `Origin` means something: it keeps other sites' pages from using a visitor's cookies here
-/// (RFC 6455 §10.2). Other clients send what they like. Schemes and hosts have no case, so letters are compared without
-/// theirs. The origin `null`, which sandboxed pages and files send, is a string like others, admitted only where it is
-/// listed.
+/// (RFC 6455 §10.2). Other clients send what they like. Schemes and hosts have no case, so letters are
+/// compared without theirs. The origin `null`, which sandboxed pages and files send, is a string like others,
+/// admitted only where it is listed.
 ///
-/// What a client without an origin gets is each validator's choice, which [`or_absent`](Self::or_absent) changes:
+/// What a client without an origin gets is each validator's choice, which [`or_absent`](Self::or_absent)
+/// changes:
 ///
 /// | validator | without an origin |
 /// |---|---|
@@ -48,14 +49,16 @@ impl Origins {
         Self { rule: Rule::Any, absent: None }
     }
 
-    /// Admits the origins that are listed, each as `scheme://host` with its port unless that is the scheme's own.
+    /// Admits the origins that are listed, each as `scheme://host` with its port unless that is the scheme's
+    /// own.
     pub fn exact<S: Into<Box<str>>>(origins: impl IntoIterator<Item = S>) -> Self {
         Self { rule: Rule::Exact(origins.into_iter().map(Into::into).collect()), absent: None }
     }
 
-    /// Admits the origins that start with one of the prefixes and have a boundary behind it: their end, a port, or a
-    /// `/`. So `http://localhost` is also `http://localhost:8080`, but not `http://localhost.evil.com`. A prefix that
-    /// itself ends in `:` or `/` is at its boundary already: `https://` admits every origin of that scheme.
+    /// Admits the origins that start with one of the prefixes and have a boundary behind it: their end, a
+    /// port, or a `/`. So `http://localhost` is also `http://localhost:8080`, but not
+    /// `http://localhost.evil.com`. A prefix that itself ends in `:` or `/` is at its boundary already:
+    /// `https://` admits every origin of that scheme.
     pub fn prefix<S: Into<Box<str>>>(prefixes: impl IntoIterator<Item = S>) -> Self {
         Self { rule: Rule::Prefix(prefixes.into_iter().map(Into::into).collect()), absent: None }
     }
@@ -65,7 +68,8 @@ impl Origins {
         Self { rule: Rule::Closure(Arc::new(admits)), absent: None }
     }
 
-    /// Changes what a client without an origin gets: admitted or not. A closure is then no longer asked about it.
+    /// Changes what a client without an origin gets: admitted or not. A closure is then no longer asked about
+    /// it.
     #[must_use]
     pub const fn or_absent(mut self, admitted: bool) -> Self {
         self.absent = Some(admitted);
@@ -116,7 +120,8 @@ fn starts_with(origin: &str, prefix: &str) -> bool {
     let (Some(start), Some(rest)) = (origin.get(..prefix.len()), origin.get(prefix.len()..)) else {
         return false;
     };
-    // RFC 6454 §6.2 has no user information in an origin; with one, what looks like host and port is a name and password.
+    // RFC 6454 §6.2 has no user information in an origin; with one, what looks like host and port is a name
+    // and password.
     start.eq_ignore_ascii_case(prefix)
         && !rest.contains('@')
         && (rest.is_empty() || rest.starts_with([':', '/']) || prefix.ends_with([':', '/']))

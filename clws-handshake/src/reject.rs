@@ -5,11 +5,11 @@ use crate::offer::{HeaderError, check_header};
 
 /// A refused opening handshake: the HTTP answer to send before the connection is closed.
 ///
-/// It is made by the parsers for what a client did wrong, and by an application for what it does not want. It is cheap
-/// to make: no constructor here allocates for a text known at compile time.
+/// It is made by the parsers for what a client did wrong, and by an application for what it does not want. It
+/// is cheap to make: no constructor here allocates for a text known at compile time.
 ///
-/// [`response`](Self::response) is a whole answer: status line, `Connection: close`, `Content-Type: text/plain`,
-/// `Content-Length`, and a short body that names what was wrong.
+/// [`response`](Self::response) is a whole answer: status line, `Connection: close`, `Content-Type:
+/// text/plain`, `Content-Length`, and a short body that names what was wrong.
 ///
 /// ```
 /// use clws_handshake::Reject;
@@ -29,7 +29,8 @@ pub struct Reject {
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
 }
 
-/// The versions spoken here, best first, as 426 lists them. Draft 0 has no number that a client could announce.
+/// The versions spoken here, best first, as 426 lists them. Draft 0 has no number that a client could
+/// announce.
 pub(crate) const VERSIONS: &str = "13, 8, 7";
 
 impl Reject {
@@ -90,8 +91,8 @@ impl Reject {
         Self::custom(505, "a WebSocket handshake is HTTP/1.1")
     }
 
-    /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and 304, which
-    /// have no body) becomes 500.
+    /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and
+    /// 304, which have no body) becomes 500.
     pub fn custom(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
         let status =
             if matches!(status, 200..=599) && !matches!(status, 204 | 205 | 304) { status } else { 500 };
@@ -101,8 +102,8 @@ impl Reject {
     /// This answer with one more header, `WWW-Authenticate` or `Location` for instance.
     ///
     /// # Errors
-    /// The name is not a token, the value would break its line, or the header is one that [`response`](Self::response)
-    /// writes itself.
+    /// The name is not a token, the value would break its line, or the header is one that
+    /// [`response`](Self::response) writes itself.
     pub fn with_header(
         self,
         name: impl Into<Cow<'static, str>>,
@@ -128,10 +129,12 @@ impl Reject {
     /// The bytes to send. Close the connection once they are out.
     #[must_use]
     pub fn response(&self) -> Vec<u8> {
-        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
+        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection
+        // header"
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
         let mut text = format!(
-            "HTTP/1.1 {} {}\r\nConnection: {upgrade}close\r\nContent-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
+            "HTTP/1.1 {} {}\r\nConnection: {upgrade}close\r\n\
+             Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
             self.status,
             reason(self.status),
             self.body.len()
@@ -144,10 +147,11 @@ impl Reject {
     }
 
     fn upgrade(body: &'static str) -> Self {
-        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the required
-        // protocol(s)"
-        // RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426 Upgrade Required) and a
-        // |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of understanding."
+        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the
+        // required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426
+        // Upgrade Required) and a
+        // |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
+        // understanding."
         Self::custom(426, body).and("Upgrade", "websocket").and("Sec-WebSocket-Version", VERSIONS)
     }
 

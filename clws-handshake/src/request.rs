@@ -6,9 +6,9 @@ use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, hixie
 
 /// A valid opening handshake of any draft, borrowed from the bytes it came in.
 ///
-/// What is left to decide is the application's: whether it has such a resource, likes the [`origin`](Self::origin),
-/// and which of the [`subprotocols`](Self::subprotocols) it takes. Then [`accept`](Self::accept) writes the answer, or
-/// a [`Reject`] refuses.
+/// What is left to decide is the application's: whether it has such a resource, likes the
+/// [`origin`](Self::origin), and which of the [`subprotocols`](Self::subprotocols) it takes. Then
+/// [`accept`](Self::accept) writes the answer, or a [`Reject`] refuses.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     pub(crate) http: HttpRequest<'a>,
@@ -30,14 +30,15 @@ pub(crate) enum Proof<'a> {
 /// Reads an opening handshake from everything received so far: [`HeadScanner`], [`HttpRequest::parse`] and
 /// [`HttpRequest::upgrade`] in one, for those who have the bytes at once.
 ///
-/// It starts from the first byte each time; while a head is still arriving, a [`HeadScanner`] is what keeps its cost
-/// linear.
+/// It starts from the first byte each time; while a head is still arriving, a [`HeadScanner`] is what keeps
+/// its cost linear.
 ///
 /// ```
 /// use clws_handshake::{parse, Caps, Status, Version};
 ///
-/// let bytes = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-///     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+/// let bytes = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+///     Sec-WebSocket-Version: 13\r\n\r\n";
 /// let Status::Complete(request) = parse(bytes, &Caps::default())? else { panic!("it is all there") };
 /// assert_eq!((request.version(), request.path()), (Version::Rfc6455, "/chat"));
 /// # Ok::<(), clws_handshake::Reject>(())
@@ -56,13 +57,14 @@ pub fn parse<'a>(received: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>,
 }
 
 impl<'a> HttpRequest<'a> {
-    /// Reads the request as an opening handshake. `body` is what has come behind the head so far; draft 0 keeps 8 bytes
-    /// there, and `Partial` says that they are not all here yet. For the other drafts those bytes are the connection's
-    /// first frames, and stay untouched.
+    /// Reads the request as an opening handshake. `body` is what has come behind the head so far; draft 0
+    /// keeps 8 bytes there, and `Partial` says that they are not all here yet. For the other drafts those
+    /// bytes are the connection's first frames, and stay untouched.
     ///
     /// # Errors
-    /// 405 for a method other than GET; 426 for a request that does not ask for WebSocket, and for a version that is not
-    /// spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake that breaks its draft's rules.
+    /// 405 for a method other than GET; 426 for a request that does not ask for WebSocket, and for a version
+    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake that breaks its
+    /// draft's rules.
     pub fn upgrade(self, body: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
         // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
         if self.method() != "GET" {
@@ -72,8 +74,8 @@ impl<'a> HttpRequest<'a> {
         if !headers.list_has("Upgrade", "websocket") {
             return Err(Reject::upgrade_required());
         }
-        // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as an ASCII
-        // case-insensitive value."
+        // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as an
+        // ASCII case-insensitive value."
         if !headers.list_has("Connection", "upgrade") {
             return Err(Reject::bad_request("the Connection header does not list Upgrade"));
         }
@@ -116,8 +118,8 @@ impl<'a> HttpRequest<'a> {
         if headers.get_bytes("Transfer-Encoding").is_some() {
             return Err(Reject::bad_request("a WebSocket handshake has no Transfer-Encoding"));
         }
-        // hixie-76 §4.1 has every client send its origin, and §5.2 the server give it back: there is nothing to
-        // answer to a client that sent none.
+        // hixie-76 §4.1 has every client send its origin, and §5.2 the server give it back: there is nothing
+        // to answer to a client that sent none.
         if origin.is_none() {
             return Err(Reject::bad_request("draft 0 requires an Origin"));
         }
@@ -171,8 +173,8 @@ impl<'a> Request<'a> {
         self.http.host()
     }
 
-    /// The origin of the page that connects: the `Origin` header in drafts 0 and 13, in 7 and 8 `Sec-WebSocket-Origin`
-    /// and, for want of that, `Origin`. Clients other than browsers may send none.
+    /// The origin of the page that connects: the `Origin` header in drafts 0 and 13, in 7 and 8
+    /// `Sec-WebSocket-Origin` and, for want of that, `Origin`. Clients other than browsers may send none.
     #[must_use]
     pub const fn origin(&self) -> Option<&'a str> {
         self.origin
@@ -184,8 +186,8 @@ impl<'a> Request<'a> {
         self.http.headers()
     }
 
-    /// The subprotocols that the client offers, in its order of preference. Draft 0 offers at most one, and takes the
-    /// header's whole value as its name.
+    /// The subprotocols that the client offers, in its order of preference. Draft 0 offers at most one, and
+    /// takes the header's whole value as its name.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         let (whole, list) = match self.version {
             Version::Hybi00 => (self.headers().get("Sec-WebSocket-Protocol"), Headers::default()),
@@ -194,14 +196,15 @@ impl<'a> Request<'a> {
         whole.into_iter().chain(list.list("Sec-WebSocket-Protocol"))
     }
 
-    /// The extensions that the client offers, in its order of preference; none in draft 0. No answer written here takes
-    /// one up so far, which is any server's right.
+    /// The extensions that the client offers, in its order of preference; none in draft 0. No answer written
+    /// here takes one up so far, which is any server's right.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'a>> + use<'a> {
         let headers = if self.version.is_hixie() { Headers::default() } else { self.headers() };
         headers.get_all("Sec-WebSocket-Extensions").flat_map(extensions::members).flatten()
     }
 
-    /// How many of the received bytes are the handshake: the head, and draft 0's 8 bytes. What follows are frames.
+    /// How many of the received bytes are the handshake: the head, and draft 0's 8 bytes. What follows are
+    /// frames.
     #[must_use]
     pub const fn consumed(&self) -> usize {
         self.consumed
@@ -213,8 +216,8 @@ impl<'a> Request<'a> {
         &self.http
     }
 
-    /// A compact owned copy to keep while the connection lives. Without `keep_headers` only path, query and host are in
-    /// it, which for most connections is a few dozen bytes.
+    /// A compact owned copy to keep while the connection lives. Without `keep_headers` only path, query and
+    /// host are in it, which for most connections is a few dozen bytes.
     #[must_use]
     pub fn to_head(&self, keep_headers: bool) -> Head {
         Head::new(self, keep_headers)
@@ -227,16 +230,17 @@ fn version(headers: Headers<'_>) -> Result<Version, Reject> {
         Single::One("13") => Ok(Version::Rfc6455),
         Single::One("8") => Ok(Version::Hybi08),
         Single::One("7") => Ok(Version::Hybi07),
-        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server MUST abort the
-        // WebSocket handshake described in this section and instead send an appropriate HTTP error code (such as 426
-        // Upgrade Required) and a |Sec-WebSocket-Version| header field"
+        // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
+        // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
+        // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field"
         Single::One(number) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
             Err(Reject::unsupported_version())
         }
         Single::One(_) | Single::NotText => {
             Err(Reject::bad_request("the Sec-WebSocket-Version is not a number"))
         }
-        // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than once in an HTTP request."
+        // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than once in an
+        // HTTP request."
         Single::Repeated => Err(Reject::bad_request("the Sec-WebSocket-Version header is there twice")),
         Single::Missing
             if headers.get_bytes("Sec-WebSocket-Key1").is_some()
@@ -244,23 +248,24 @@ fn version(headers: Headers<'_>) -> Result<Version, Reject> {
         {
             Ok(Version::Hybi00)
         }
-        // RFC 6455 §4.2.1: to a handshake that does not match its description, "including but not limited to any
-        // violations of the ABNF grammar", the server must "return an HTTP response with an appropriate error code (such
-        // as 400 Bad Request)". Without version and keys this matches no draft's.
+        // RFC 6455 §4.2.1: to a handshake that does not match its description, "including but not limited to
+        // any violations of the ABNF grammar", the server must "return an HTTP response with an appropriate
+        // error code (such as 400 Bad Request)". Without version and keys this matches no draft's.
         Single::Missing => Err(Reject::bad_request("the Sec-WebSocket-Version header is missing")),
     }
 }
 
 /// The origin, from the header that the draft has for it.
 fn origin(headers: Headers<'_>, version: Version) -> Result<Option<&str>, Reject> {
-    // hybi-07 and -08 name the header Sec-WebSocket-Origin; hybi-11 and -12, which also announce version 8, and RFC 6455
-    // call it Origin again. ws 0.4 sends both to 7 and 8, and means the first.
+    // hybi-07 and -08 name the header Sec-WebSocket-Origin; hybi-11 and -12, which also announce version 8,
+    // and RFC 6455 call it Origin again. ws 0.4 sends both to 7 and 8, and means the first.
     let name = origin_header(headers, version);
     match headers.single(name) {
         Single::Missing => Ok(None),
         Single::One(origin) => Ok(Some(origin)),
         Single::NotText => Err(Reject::bad_request("the origin is not text")),
-        // RFC 6454 §7.3: "the user agent MUST NOT include more than one Origin header field in any HTTP request."
+        // RFC 6454 §7.3: "the user agent MUST NOT include more than one Origin header field in any HTTP
+        // request."
         Single::Repeated => Err(Reject::bad_request("the origin is there twice")),
     }
 }
@@ -280,7 +285,8 @@ fn required<'a>(headers: Headers<'a>, name: &str) -> Result<&'a str, Reject> {
         Single::One(value) => Ok(value),
         Single::NotText => Err(Reject::bad_request(format!("the {name} header is not text"))),
         Single::Missing => Err(Reject::bad_request(format!("the {name} header is missing"))),
-        // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP request."
+        // RFC 6455 §11.3.1: "The |Sec-WebSocket-Key| header field MUST NOT appear more than once in an HTTP
+        // request."
         Single::Repeated => Err(Reject::bad_request(format!("the {name} header is there twice"))),
     }
 }
@@ -299,8 +305,9 @@ fn check_subprotocols(headers: Headers<'_>) -> Result<(), Reject> {
     if headers.get_bytes("Sec-WebSocket-Protocol").is_none() {
         return Ok(());
     }
-    // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters in the range
-    // U+0021 to U+007E not including separator characters as defined in [RFC2616] and MUST all be unique strings."
+    // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters in the
+    // range U+0021 to U+007E not including separator characters as defined in [RFC2616] and MUST all be
+    // unique strings."
     let mut names: Vec<_> = headers.list("Sec-WebSocket-Protocol").collect();
     let all_text = headers.all_bytes("Sec-WebSocket-Protocol").all(|value| value.is_ascii());
     if !all_text || names.is_empty() || !names.iter().copied().all(token::is_token) {
@@ -315,8 +322,9 @@ fn check_subprotocols(headers: Headers<'_>) -> Result<(), Reject> {
 
 /// Checks the grammar of the offered extensions.
 fn check_extensions(headers: Headers<'_>) -> Result<(), Reject> {
-    // RFC 6455 §9.1: "If a value is received by either the client or the server during negotiation that does not conform
-    // to the ABNF below, the recipient of such malformed data MUST immediately _Fail the WebSocket Connection_."
+    // RFC 6455 §9.1: "If a value is received by either the client or the server during negotiation that does
+    // not conform to the ABNF below, the recipient of such malformed data MUST immediately _Fail the
+    // WebSocket Connection_."
     let good = headers.all_bytes("Sec-WebSocket-Extensions").all(|value| {
         let Ok(value) = str::from_utf8(value) else { return false };
         let mut members = extensions::members(value).peekable();

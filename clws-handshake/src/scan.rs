@@ -2,14 +2,15 @@ use crate::{Caps, Reject, Status};
 
 /// Finds the end of a request head in bytes that are still arriving, looking at each byte once.
 ///
-/// Give it everything received so far each time more has come; it remembers how far it looked, so a head that comes
-/// byte by byte costs linear time. It refuses at once what cannot become a request line (a TLS hello, binary data),
-/// and a head that grows over [`Caps::max_head_bytes`].
+/// Give it everything received so far each time more has come; it remembers how far it looked, so a head that
+/// comes byte by byte costs linear time. It refuses at once what cannot become a request line (a TLS hello,
+/// binary data), and a head that grows over [`Caps::max_head_bytes`].
 ///
-/// Line ends are CRLF and nothing else: a bare LF is 400. RFC 9112 §2.2 allows a server to be lenient here ("MAY
-/// recognize a single LF as a line terminator"), but two readers that disagree on where a head ends are how requests
-/// get smuggled, and every WebSocket client sends CRLF. Empty lines before the request line, which a server SHOULD
-/// skip after an earlier request, are 400 too: a handshake is the first thing on its connection.
+/// Line ends are CRLF and nothing else: a bare LF is 400. RFC 9112 §2.2 allows a server to be lenient here
+/// ("MAY recognize a single LF as a line terminator"), but two readers that disagree on where a head ends are
+/// how requests get smuggled, and every WebSocket client sends CRLF. Empty lines before the request line,
+/// which a server SHOULD skip after an earlier request, are 400 too: a handshake is the first thing on its
+/// connection.
 ///
 /// ```
 /// use clws_handshake::{Caps, HeadScanner, Status};
@@ -38,12 +39,15 @@ impl HeadScanner {
         Self { looked_at: 0, past_method: false }
     }
 
-    /// Looks at the bytes that are new in `received`, which is everything that came on this connection so far.
+    /// Looks at the bytes that are new in `received`, which is everything that came on this connection so
+    /// far.
     ///
-    /// `Complete(n)`: the head is `received[..n]`, its closing empty line included; what follows is not the head's.
+    /// `Complete(n)`: the head is `received[..n]`, its closing empty line included; what follows is not the
+    /// head's.
     ///
     /// # Errors
-    /// 400 for what cannot become an HTTP request or has a line end other than CRLF, 431 for a head over the cap.
+    /// 400 for what cannot become an HTTP request or has a line end other than CRLF, 431 for a head over the
+    /// cap.
     pub fn scan(&mut self, received: &[u8], caps: &Caps) -> Result<Status<usize>, Reject> {
         let window = window(received, caps);
         if !self.past_method {
@@ -66,7 +70,8 @@ pub(crate) enum ScanError {
     TooLong,
 }
 
-/// The bytes within the cap. What lies behind is never looked at, so no answer depends on how the bytes were split.
+/// The bytes within the cap. What lies behind is never looked at, so no answer depends on how the bytes were
+/// split.
 fn window<'a>(received: &'a [u8], caps: &Caps) -> &'a [u8] {
     received.get(..cap(caps)).unwrap_or(received)
 }

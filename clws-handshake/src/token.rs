@@ -6,14 +6,12 @@ pub(crate) fn is_token(text: &str) -> bool {
 }
 
 /// RFC 9110 §5.6.2: "any VCHAR, except delimiters".
-pub(crate) const fn is_tchar(byte: u8) -> bool {
-    matches!(byte,
-        b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_' | b'`' | b'|' | b'~'
-        | b'0'..=b'9' | b'A'..=b'Z' | b'a'..=b'z')
+pub(crate) fn is_tchar(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }
 
-/// Whether a value can be sent in a header line as it is: no control character (so no line break), and no blank at
-/// either end, which a reader would take away.
+/// Whether a value can be sent in a header line as it is: no control character (so no line break), and no
+/// blank at either end, which a reader would take away.
 pub(crate) fn is_field_value(value: &str) -> bool {
     // RFC 9110 §5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous"
     value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))

@@ -1,5 +1,7 @@
 //! The 101 of each draft, byte for byte, and what an application may and may not put into it.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+
 mod common;
 
 use clws_handshake::{AcceptError, HeaderError, Offer, Status, Version, parse};

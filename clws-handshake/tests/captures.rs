@@ -1,5 +1,8 @@
 //! What real clients sent, and what a server that they were content with answered.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+#![allow(clippy::cast_possible_truncation, reason = "the low byte is what is meant")]
+
 mod common;
 
 use clws_handshake::client::ClientRequest;

@@ -1,5 +1,8 @@
 //! The client's side against the server's, and against servers that answer wrongly.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+#![allow(clippy::cast_possible_truncation, reason = "the low byte is what is meant")]
+
 mod common;
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending, RequestError};
@@ -79,8 +82,8 @@ fn the_requests_own_bytes() {
     assert_eq!(
         String::from_utf8(bytes).unwrap(),
         "GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\nOrigin: http://example.com\r\n\
-         Sec-WebSocket-Protocol: chat, superchat\r\n\r\n"
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\
+         Origin: http://example.com\r\nSec-WebSocket-Protocol: chat, superchat\r\n\r\n"
     );
     for version in [Version::Hybi07, Version::Hybi08] {
         let (bytes, _) = request(version).build(&mut random(1)).unwrap();
@@ -221,5 +224,10 @@ fn what_cannot_be_sent_is_the_callers_error() {
         assert_eq!(build(request(version).with_header("X", "a\r\nB: c")), error);
     }
     assert_eq!(build(ClientRequest::new(Version::Hybi00, "ws://a")), RequestError::OriginRequired);
+    let (bytes, _) = ClientRequest::new(Version::Hybi00, "ws://A")
+        .with_origin("http://P.example")
+        .build(&mut random(1))
+        .unwrap();
+    assert_eq!(whole(&bytes).unwrap().origin(), Some("http://p.example"));
     assert!(ClientRequest::new(Version::Rfc6455, "ws://a").build(&mut random(1)).is_ok());
 }

@@ -1,5 +1,7 @@
 //! The head that outlives the handshake: small, exact, and the same as what came.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+
 mod common;
 
 use clws_handshake::Head;

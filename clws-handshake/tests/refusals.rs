@@ -1,5 +1,7 @@
 //! Every refusal: which request earns it, and the bytes that are sent.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+
 mod common;
 
 use clws_handshake::{Caps, HeaderError, HttpRequest, Reject, parse};

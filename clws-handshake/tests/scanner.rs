@@ -1,5 +1,7 @@
 //! The end of a head, found once, early, and in linear time.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+
 mod common;
 
 use clws_handshake::{Caps, HeadScanner, Status};
@@ -15,7 +17,8 @@ fn a_byte_that_was_looked_at_is_not_looked_at_again() {
     for split in 25..head.len() {
         let mut scanner = HeadScanner::new();
         assert_eq!(scanner.scan(&head[..split], &caps()), Ok(Status::Partial), "{split}");
-        // Bare LFs where it has been would be refused if they were seen; the last three bytes may be part of an end.
+        // Bare LFs where it has been would be refused if they were seen; its last three bytes may be part of
+        // an end.
         let mut changed = head.clone();
         changed[..split - 3].fill(b'\n');
         assert_eq!(scanner.scan(&changed, &caps()), Ok(Status::Complete(head.len())), "{split}");

@@ -13,7 +13,8 @@ impl<R: FnMut(&mut [u8])> Random<'_, R> {
     /// A number from 0 to `max`.
     fn up_to(&mut self, max: u32) -> u32 {
         let drawn = u64::from(u32::from_ne_bytes(self.bytes()));
-        // The product's upper half is at most `max`; that some numbers come a little more often does not matter here.
+        // The product's upper half is at most `max`; that some numbers come a little more often does not
+        // matter here.
         u32::try_from((drawn * (u64::from(max) + 1)) >> 32).unwrap_or(max)
     }
 
@@ -30,12 +31,13 @@ impl<R: FnMut(&mut [u8])> Random<'_, R> {
 
     /// A key, and the number that a server finds in it.
     pub(crate) fn hixie_key(&mut self) -> (String, u32) {
-        // hixie-76 §4.1: spaces from 1 to 12; a number from 0 to the largest whose product with them is at most
-        // 4,294,967,295; that product in base ten is the key to begin with.
+        // hixie-76 §4.1: spaces from 1 to 12; a number from 0 to the largest whose product with them is at
+        // most 4,294,967,295; that product in base ten is the key to begin with.
         let spaces = 1 + self.up_to(11);
         let number = self.up_to(u32::MAX.checked_div(spaces).unwrap_or_default());
         let mut key = number.saturating_mul(spaces).to_string();
-        // "between one and twelve random characters from the ranges U+0021 to U+002F and U+003A to U+007E", anywhere
+        // "between one and twelve random characters from the ranges U+0021 to U+002F and U+003A to U+007E",
+        // anywhere
         for _ in 0..=self.up_to(11) {
             let at = self.index(key.len() + 1);
             key.insert(at, CHARS.get(self.index(CHARS.len())).map_or('!', |&byte| char::from(byte)));

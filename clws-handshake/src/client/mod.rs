@@ -1,7 +1,7 @@
 //! The client's side: write the request of any draft, check the answer to it.
 //!
-//! [`ClientRequest`] is the request; its [`build`](ClientRequest::build) gives the bytes to send and a [`Pending`], which
-//! then [`check`](Pending::check)s what comes back. Random bytes come from the caller.
+//! [`ClientRequest`] is the request; its [`build`](ClientRequest::build) gives the bytes to send and a
+//! [`Pending`], which then [`check`](Pending::check)s what comes back. Random bytes come from the caller.
 //!
 //! ```
 //! use clws_handshake::client::ClientRequest;

@@ -78,12 +78,12 @@ impl Pending {
         Self { version, proof, offered, looked_at: 0 }
     }
 
-    /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes byte by byte
-    /// costs linear time.
+    /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes
+    /// byte by byte costs linear time.
     ///
     /// # Errors
-    /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection must be
-    /// closed.
+    /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection
+    /// must be closed.
     pub fn check<'a>(
         &mut self,
         received: &'a [u8],
@@ -108,7 +108,8 @@ impl Pending {
             Proof::Digest { digest, origin, location } => {
                 check_hixie(headers, origin, location)?;
                 let Some(answered) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
-                // hixie-76 §4.1: "If /reply/ does not exactly match /expected/, then fail"
+                // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the WebSocket
+                // connection"
                 if answered != digest {
                     return Err(AnswerError::Digest);
                 }
@@ -120,20 +121,20 @@ impl Pending {
     }
 
     fn check_hybi(&self, headers: Headers<'_>, accept: &str) -> Result<(), AnswerError> {
-        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field contains a value
-        // that is not an ASCII case-insensitive match for the value "websocket", the client MUST _Fail the WebSocket
-        // Connection_."
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field
+        // contains a value that is not an ASCII case-insensitive match for the value "websocket", the client
+        // MUST _Fail the WebSocket Connection_."
         one(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
-        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field doesn't
-        // contain a token that is an ASCII case-insensitive match for the value "Upgrade", the client MUST _Fail the
-        // WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field
+        // doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade", the client
+        // MUST _Fail the WebSocket Connection_."
         if !headers.list_has("Connection", "upgrade") {
             return Err(AnswerError::Header("Connection"));
         }
         one(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header field
-        // indicates the use of an extension that was not present in the client's handshake ..., the client MUST _Fail the
-        // WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
+        // field indicates the use of an extension that was not present in the client's handshake ..., the
+        // client MUST _Fail the WebSocket Connection_."
         if headers.all_bytes("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
             return Err(AnswerError::Extension);
         }
@@ -141,9 +142,9 @@ impl Pending {
     }
 
     fn subprotocol<'a>(&self, headers: Headers<'a>) -> Result<Option<&'a str>, AnswerError> {
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header field
-        // indicates the use of a subprotocol that was not present in the client's handshake ..., the client MUST _Fail
-        // the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
+        // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
+        // client MUST _Fail the WebSocket Connection_."
         match headers.single("Sec-WebSocket-Protocol") {
             // hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
@@ -183,8 +184,8 @@ fn parse<'a>(head: &'a [u8], caps: &Caps) -> Result<Headers<'a>, AnswerError> {
         }
         Err(_) => return Err(AnswerError::Malformed("the status line")),
     }
-    // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the response per HTTP
-    // [RFC2616] procedures."
+    // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the response
+    // per HTTP [RFC2616] procedures."
     match response.code {
         Some(101) => Ok(Headers::new(block)),
         code => Err(AnswerError::Refused {
@@ -195,8 +196,10 @@ fn parse<'a>(head: &'a [u8], caps: &Caps) -> Result<Headers<'a>, AnswerError> {
 }
 
 fn check_hixie(headers: Headers<'_>, origin: &str, location: &str) -> Result<(), AnswerError> {
-    // hixie-76 §4.1: fail if "upgrade" is "not exactly equal to the string "WebSocket"", if "connection", in lower case,
-    // is not "upgrade", and if origin or location are not exactly those of the request.
+    // hixie-76 §4.1: "if the value is not exactly equal to the string "WebSocket", then fail the WebSocket
+    // connection"; the same for a connection that, "converted to ASCII lowercase, is not exactly equal to the
+    // string "upgrade"", and for an origin or a location that is not exactly the request's. Each must be
+    // there exactly once.
     one(headers, "Upgrade", |value| value == "WebSocket")?;
     one(headers, "Connection", |value| value.eq_ignore_ascii_case("upgrade"))?;
     one(headers, "Sec-WebSocket-Origin", |value| value == origin)?;

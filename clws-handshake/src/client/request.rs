@@ -39,7 +39,8 @@ pub enum RequestError {
 }
 
 impl<'a> ClientRequest<'a> {
-    /// A request for a URL, `ws://host:port/path?query` or `wss://`; TLS is the caller's. Nothing is checked yet.
+    /// A request for a URL, `ws://host:port/path?query` or `wss://`; TLS is the caller's. Nothing is checked
+    /// yet.
     #[must_use]
     pub const fn new(version: Version, url: &'a str) -> Self {
         Self { version, url, origin: None, subprotocols: Vec::new(), headers: Vec::new() }
@@ -59,15 +60,16 @@ impl<'a> ClientRequest<'a> {
         self
     }
 
-    /// Adds a header line, `Cookie` or `Authorization` for instance; not one that the handshake itself writes.
+    /// Adds a header line, `Cookie` or `Authorization` for instance; not one that the handshake itself
+    /// writes.
     #[must_use]
     pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Writes the request: the bytes to send, and what checks the answer. `random` fills a slice with unpredictable
-    /// bytes.
+    /// Writes the request: the bytes to send, and what checks the answer. `random` fills a slice with
+    /// unpredictable bytes.
     ///
     /// # Errors
     /// The URL, the origin, a subprotocol or a header cannot be sent.
@@ -79,7 +81,8 @@ impl<'a> ClientRequest<'a> {
         let mut fields = vec![format!("Host: {}", url.host)];
         let mut body = None;
         let proof = if self.version.is_hixie() {
-            let origin = self.origin.ok_or(RequestError::OriginRequired)?;
+            // hixie-76 §4.1: "the /origin/ value, converted to ASCII lowercase"
+            let origin = self.origin.ok_or(RequestError::OriginRequired)?.to_ascii_lowercase();
             let ((key1, number1), (key2, number2)) = (random.hixie_key(), random.hixie_key());
             let key3 = random.bytes();
             body = Some(key3);

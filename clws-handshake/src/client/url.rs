@@ -19,8 +19,8 @@ impl<'a> Url<'a> {
         }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at_checked(end)?;
-        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be used on
-        // these URIs."
+        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
+        // used on these URIs."
         if !path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') || !is_host(authority)
         {
             return None;

@@ -1,5 +1,6 @@
 //! Requests to take apart in more than one scenario.
 #![allow(dead_code, reason = "each scenario uses some of these")]
+#![allow(clippy::panic, reason = "outside of #[test] functions clippy does not see that this is a test")]
 
 use clws_handshake::{Caps, Reject, Request, Status, parse};
 
