@@ -1,6 +1,5 @@
-use std::mem::MaybeUninit;
-
 use crate::headers::Single;
+use crate::lines::Lines;
 use crate::{Caps, HeadScanner, Headers, Reject, Status};
 
 /// A well-formed HTTP/1.1 request head, borrowed from the bytes it came in; it need not ask for WebSocket.
@@ -26,9 +25,6 @@ pub struct HttpRequest<'a> {
     head_len: usize,
 }
 
-/// So many header lines are parsed without an allocation.
-const ON_STACK: usize = 128;
-
 impl<'a> HttpRequest<'a> {
     /// Parses a whole head, as [`HeadScanner`] found it. Bytes behind its empty line are ignored.
     ///
@@ -41,7 +37,7 @@ impl<'a> HttpRequest<'a> {
             return Err(Reject::bad_request("the request head is cut short"));
         };
         let head = head.get(..head_len).unwrap_or(head);
-        let parsed = Lines::parse(head, caps.max_headers)?;
+        let parsed = Parsed::new(head, caps.max_headers)?;
         let target = Target::parse(parsed.method, parsed.target)?;
         let header_host = host(parsed.headers)?;
         Ok(Self {
@@ -116,46 +112,34 @@ impl<'a> HttpRequest<'a> {
 }
 
 /// The request line and the header lines, checked for their grammar only.
-struct Lines<'a> {
+struct Parsed<'a> {
     method: &'a str,
     target: &'a str,
     headers: Headers<'a>,
 }
 
-impl<'a> Lines<'a> {
-    fn parse(head: &'a [u8], max_headers: usize) -> Result<Self, Reject> {
-        let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
-        let (line, block) = head.split_at_checked(line_end).unwrap_or_default();
-        // Every line of the block but the empty one is a header.
-        let count = memchr::memchr_iter(b'\n', block).count().saturating_sub(1);
-        if count > max_headers {
+impl<'a> Parsed<'a> {
+    fn new(head: &'a [u8], max_headers: usize) -> Result<Self, Reject> {
+        let lines = Lines::split(head);
+        if lines.count > max_headers {
             return Err(Reject::head_too_large());
         }
-        let mut on_stack = [const { MaybeUninit::uninit() }; ON_STACK];
-        let mut on_heap = Vec::new();
-        let space = if count <= ON_STACK {
-            &mut on_stack[..]
-        } else {
-            on_heap.resize_with(count, MaybeUninit::uninit);
-            &mut on_heap[..]
-        };
-        let mut request = httparse::Request::new(&mut []);
-        match request.parse_with_uninit_headers(head, space) {
-            Ok(httparse::Status::Complete(_)) => {}
-            Ok(httparse::Status::Partial) => {
-                return Err(Reject::bad_request("the request head is cut short"));
-            }
-            Err(error) => return Err(refuse(error, line)),
+        let (result, method, target, version) = lines.with_room(|room| {
+            let mut request = httparse::Request::new(&mut []);
+            let result = request.parse_with_uninit_headers(head, room);
+            (result, request.method, request.path, request.version)
+        });
+        if result.map_err(|error| refuse(error, lines.first))?.is_partial() {
+            return Err(Reject::bad_request("the request head is cut short"));
         }
-        let (Some(method), Some(target), Some(version)) = (request.method, request.path, request.version)
-        else {
+        let (Some(method), Some(target), Some(version)) = (method, target, version) else {
             return Err(Reject::bad_request("the request line is malformed"));
         };
         // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
         if version != 1 {
             return Err(Reject::http_version_not_supported());
         }
-        Ok(Self { method, target, headers: Headers::new(block) })
+        Ok(Self { method, target, headers: Headers::new(lines.block) })
     }
 }
 

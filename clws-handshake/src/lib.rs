@@ -116,6 +116,7 @@ mod headers;
 mod hixie;
 mod http;
 mod hybi;
+mod lines;
 mod offer;
 mod origins;
 mod reject;

@@ -80,11 +80,11 @@ impl<'a> HttpRequest<'a> {
             return Err(Reject::bad_request("the Connection header does not list Upgrade"));
         }
         let version = version(headers)?;
+        if version.is_hixie() && !caps.hixie {
+            return Err(Reject::unsupported_version());
+        }
         let origin = origin(headers, version)?;
         if version.is_hixie() {
-            if !caps.hixie {
-                return Err(Reject::unsupported_version());
-            }
             return self.upgrade_hixie(body, origin);
         }
         check_no_body(headers)?;
@@ -106,7 +106,7 @@ impl<'a> HttpRequest<'a> {
 
     fn upgrade_hixie(self, body: &[u8], origin: Option<&'a str>) -> Result<Status<Request<'a>>, Reject> {
         let headers = self.headers();
-        // The draft's own clients announce no body, proxies' friends among them announce the 8 bytes.
+        // hixie-76 has no Content-Length, but some of its clients announce the 8 bytes.
         match headers.single("Content-Length") {
             Single::Missing | Single::One("8") => {}
             _ => {

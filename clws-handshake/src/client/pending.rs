@@ -1,9 +1,8 @@
-use std::mem::MaybeUninit;
-
 use clws_proto::Version;
 use thiserror::Error;
 
 use crate::headers::Single;
+use crate::lines::Lines;
 use crate::scan::{ScanError, find_end};
 use crate::{Caps, Headers, Status};
 
@@ -69,9 +68,6 @@ pub enum AnswerError {
     #[error("the server uses an extension that was not offered")]
     Extension,
 }
-
-/// So many header lines are parsed without an allocation.
-const ON_STACK: usize = 128;
 
 impl Pending {
     pub(crate) const fn new(version: Version, proof: Proof, offered: Box<[Box<str>]>) -> Self {
@@ -159,38 +155,30 @@ impl Pending {
 
 /// The header lines of an answer with status 101.
 fn parse<'a>(head: &'a [u8], caps: &Caps) -> Result<Headers<'a>, AnswerError> {
-    let line_end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
-    let block = head.get(line_end..).unwrap_or_default();
-    let count = memchr::memchr_iter(b'\n', block).count().saturating_sub(1);
-    if count > caps.max_headers {
+    let lines = Lines::split(head);
+    if lines.count > caps.max_headers {
         return Err(AnswerError::TooLarge);
     }
-    let mut on_stack = [const { MaybeUninit::uninit() }; ON_STACK];
-    let mut on_heap = Vec::new();
-    let space = if count <= ON_STACK {
-        &mut on_stack[..]
-    } else {
-        on_heap.resize_with(count, MaybeUninit::uninit);
-        &mut on_heap[..]
-    };
-    let mut response = httparse::Response::new(&mut []);
-    let config = httparse::ParserConfig::default();
-    match config.parse_response_with_uninit_headers(&mut response, head, space) {
-        Ok(httparse::Status::Complete(_)) if response.version == Some(1) => {}
-        Ok(httparse::Status::Complete(_)) => return Err(AnswerError::Malformed("the status line")),
-        Ok(httparse::Status::Partial) => return Err(AnswerError::Malformed("a line that is cut short")),
+    let (result, version, code, reason) = lines.with_room(|room| {
+        let mut response = httparse::Response::new(&mut []);
+        let config = httparse::ParserConfig::default();
+        let result = config.parse_response_with_uninit_headers(&mut response, head, room);
+        (result, response.version, response.code, response.reason)
+    });
+    match result {
+        Ok(httparse::Status::Complete(_)) if version == Some(1) => {}
         Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
             return Err(AnswerError::Malformed("a header line"));
         }
-        Err(_) => return Err(AnswerError::Malformed("the status line")),
+        _ => return Err(AnswerError::Malformed("the status line")),
     }
     // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the response
     // per HTTP [RFC2616] procedures."
-    match response.code {
-        Some(101) => Ok(Headers::new(block)),
+    match code {
+        Some(101) => Ok(Headers::new(lines.block)),
         code => Err(AnswerError::Refused {
             status: code.unwrap_or_default(),
-            reason: response.reason.unwrap_or_default().into(),
+            reason: reason.unwrap_or_default().into(),
         }),
     }
 }
