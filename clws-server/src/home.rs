@@ -1,0 +1,146 @@
+//! Where a client's socket is, and how to tell that place that there is something to write.
+
+use std::cell::{Cell, RefCell};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use futures::task::AtomicWaker;
+
+use crate::poll::Waker;
+use crate::socket::{Peer, Socket};
+
+/// How many spare outbox buffers a shard keeps for its clients: many small ones, which a broadcast needs, few big ones.
+const SMALL_SPARES: usize = 1024;
+const SMALL: usize = 4096;
+const BIG_SPARES: usize = 32;
+
+/// The owner of a connection's socket.
+#[derive(Clone, Debug)]
+pub(crate) enum Home {
+    /// A shard, and the connection's slot in it.
+    Shard(Arc<Remote>, u32),
+    /// A task that drives one stream.
+    Stream(Arc<AtomicWaker>),
+}
+
+/// What other threads see of a shard.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    /// Unlike every other shard's in this process; never 0.
+    id: usize,
+    commands: Mutex<Vec<Command>>,
+    sleeping: AtomicBool,
+    waker: Waker,
+    /// Connections that it has, or is about to get.
+    pub(crate) load: AtomicUsize,
+}
+
+/// What other threads ask of a shard.
+#[derive(Debug)]
+pub(crate) enum Command {
+    /// The client in that slot has something to write, or is to be closed.
+    Touch(u32),
+    /// A new connection.
+    Adopt(Socket, Peer),
+    /// Close everything and end.
+    Stop,
+}
+
+/// What the thread of a shard shares with the code that its handlers call.
+struct Local {
+    shard: Cell<usize>,
+    touched: RefCell<Vec<u32>>,
+    spares: RefCell<Vec<Vec<u8>>>,
+}
+
+thread_local! {
+    static LOCAL: Local = const {
+        Local { shard: Cell::new(0), touched: RefCell::new(Vec::new()), spares: RefCell::new(Vec::new()) }
+    };
+}
+
+impl Home {
+    /// Tells it that the client has something to write where before it had nothing, or that its state changed.
+    #[inline]
+    pub(crate) fn touch(&self) {
+        match self {
+            Self::Shard(remote, slot) => {
+                let here = LOCAL.with(|local| {
+                    let here = local.shard.get() == remote.id;
+                    if here {
+                        local.touched.borrow_mut().push(*slot);
+                    }
+                    here
+                });
+                if !here {
+                    remote.send(Command::Touch(*slot));
+                }
+            }
+            Self::Stream(waker) => waker.wake(),
+        }
+    }
+}
+
+impl Remote {
+    pub(crate) fn new(waker: Waker) -> Self {
+        static IDS: AtomicUsize = AtomicUsize::new(1);
+        Self {
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            commands: Mutex::default(),
+            sleeping: AtomicBool::new(false),
+            waker,
+            load: AtomicUsize::new(0),
+        }
+    }
+
+    /// Gives it a command, and wakes it only if it sleeps.
+    pub(crate) fn send(&self, command: Command) {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+        // The shard sets the flag before it looks at the queue for the last time, so either it sees the command or we
+        // see the flag: both are sequentially consistent.
+        if self.sleeping.swap(false, Ordering::SeqCst) {
+            self.waker.wake();
+        }
+    }
+
+    /// Called by the shard before it sleeps; false where there are commands to see first.
+    pub(crate) fn may_sleep(&self) -> bool {
+        self.sleeping.store(true, Ordering::SeqCst);
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// Called by the shard when it is awake: puts the commands that came into `into`, which is empty.
+    pub(crate) fn take(&self, into: &mut Vec<Command>) {
+        self.sleeping.store(false, Ordering::SeqCst);
+        std::mem::swap(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner), into);
+    }
+
+    /// Makes the current thread this shard's: from now on touches from it cost no lock.
+    pub(crate) fn settle_here(&self) {
+        LOCAL.with(|local| local.shard.set(self.id));
+    }
+}
+
+/// Takes the slots that handlers of this thread touched; `into` is empty.
+#[inline]
+pub(crate) fn take_touched(into: &mut Vec<u32>) {
+    LOCAL.with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
+}
+
+/// A spare buffer of this thread's shard; empty where there is none.
+#[inline]
+pub(crate) fn take_spare() -> Vec<u8> {
+    LOCAL.with(|local| local.spares.borrow_mut().pop().unwrap_or_default())
+}
+
+/// Gives a buffer to this thread's shard, for the next client that has something to write.
+#[inline]
+pub(crate) fn give_spare(buffer: Vec<u8>) {
+    LOCAL.with(|local| {
+        let mut spares = local.spares.borrow_mut();
+        let most = if buffer.capacity() <= SMALL { SMALL_SPARES } else { BIG_SPARES };
+        if buffer.capacity() > 0 && local.shard.get() != 0 && spares.len() < most {
+            spares.push(buffer);
+        }
+    });
+}

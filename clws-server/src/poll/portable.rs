@@ -1,0 +1,93 @@
+#![allow(unsafe_code)] // the one file of this crate that has any
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use polling::{AsRawSource, AsSource, Event, PollMode};
+
+use super::Readiness;
+
+/// A poller of the `polling` crate (kqueue and others).
+#[derive(Debug)]
+pub(crate) struct Poller {
+    poller: Arc<polling::Poller>,
+}
+
+/// The reports of one wait.
+pub(crate) struct Events {
+    events: polling::Events,
+    ready: Vec<Readiness>,
+}
+
+/// Ends the wait of a [`Poller`], from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Waker(Arc<polling::Poller>);
+
+impl Poller {
+    /// Fails with [`io::ErrorKind::Unsupported`] where sockets cannot be polled by edges (Windows).
+    pub(crate) fn new() -> io::Result<Self> {
+        let poller = Arc::new(polling::Poller::new()?);
+        if !poller.supports_edge() {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
+        Ok(Self { poller })
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        Waker(Arc::clone(&self.poller))
+    }
+
+    pub(crate) fn add<'a, S>(&self, socket: &'a S, key: usize) -> io::Result<()>
+    where
+        &'a S: AsRawSource,
+    {
+        // SAFETY: a source must be deleted from the poller before it is dropped. A shard owns each socket in one slab,
+        // takes it out in one place (`Shard::drop_connection`) and calls `closing` there first; the poller itself
+        // lives in the same struct and is dropped behind the slab.
+        unsafe { self.poller.add_with_mode(socket, Event::all(key), PollMode::Edge) }
+    }
+
+    /// Ends the reports of a socket that is about to be dropped.
+    pub(crate) fn closing(&self, socket: impl AsSource) {
+        // It fails only where the socket is not registered, which is what is asked for.
+        let _ = self.poller.delete(socket);
+    }
+
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let Events { events, ready } = events;
+        events.clear();
+        self.poller.wait(events, timeout)?;
+        ready.clear();
+        // Whether the peer is gone is not told on every system, so each is read to its end.
+        ready.extend(events.iter().map(|event| Readiness {
+            key: event.key,
+            readable: event.readable,
+            writable: event.writable,
+            hangup: event.readable,
+        }));
+        Ok(())
+    }
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self { events: polling::Events::new(), ready: Vec::new() }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.ready.len()
+    }
+
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Readiness> {
+        self.ready.get(index).copied()
+    }
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        // It fails only where the system refuses to write to the poller's own descriptor.
+        let _ = self.0.notify();
+    }
+}

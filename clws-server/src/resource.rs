@@ -1,0 +1,265 @@
+use std::fmt;
+use std::io;
+
+use clws_handshake::{Headers, Reject, Request, Version};
+use clws_proto::{CloseCode, Payload, ProtocolError, Text};
+
+use crate::{Client, Peer};
+
+/// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.
+///
+/// Each method is called on the thread that read the client's octets, in the order they came in; clients of
+/// different shards call it at the same time, hence `&self`. A handler that blocks holds up every client of its
+/// shard. What it sends to the client at hand or to others goes out when it has returned, several messages in one
+/// write.
+///
+/// A panic in a handler closes that client with 1011 and is logged; nobody else notices.
+///
+/// ```
+/// use clws_server::{Client, Payload, Resource, Text};
+///
+/// /// Sends each message back.
+/// struct Echo;
+///
+/// impl Resource for Echo {
+///     fn text(&self, client: &Client, text: Text<'_>) {
+///         let _ = client.send_text(&text); // a client that is gone misses nothing
+///     }
+///
+///     fn binary(&self, client: &Client, payload: Payload<'_>) {
+///         let _ = client.send_binary(&payload);
+///     }
+/// }
+/// ```
+#[expect(unused_variables, reason = "the names are for the documentation")]
+pub trait Resource: Send + Sync + 'static {
+    /// Decides on a client whose handshake is valid and whose origin is admitted: `resource-accept-connection`.
+    ///
+    /// The default takes everybody, with no subprotocol.
+    ///
+    /// # Errors
+    ///
+    /// The answer to send instead: any HTTP status, `Reject::forbidden(..)` for instance.
+    fn accept(&self, opening: &Opening<'_>) -> Result<Accept, Reject> {
+        Ok(Accept::new())
+    }
+
+    /// A client is there and can be sent to: `resource-client-connected`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refuse`] closes the connection again; no other handler is called for this client.
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        Ok(())
+    }
+
+    /// A text message came: `resource-received-text`. The default closes with 1003.
+    fn text(&self, client: &Client, text: Text<'_>) {
+        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+    }
+
+    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+    }
+
+    /// A pong came: `resource-received-pong`. Pings are answered by the server itself.
+    fn pong(&self, client: &Client, payload: Payload<'_>) {}
+
+    /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
+    /// [`connected`](Self::connected), and the last call for it; nothing can be sent to it any more.
+    fn disconnected(&self, client: &Client, end: &Disconnect) {}
+}
+
+/// A valid handshake, to be [accepted](Resource::accept) or not.
+#[derive(Debug)]
+pub struct Opening<'a> {
+    pub(crate) request: &'a Request<'a>,
+    pub(crate) peer: Peer,
+}
+
+impl<'a> Opening<'a> {
+    /// The path, percent-encoding untouched: CLWS's resource name.
+    #[must_use]
+    pub fn resource_name(&self) -> &'a str {
+        self.request.path()
+    }
+
+    /// What follows the `?`, if there is one.
+    #[must_use]
+    pub fn query_string(&self) -> Option<&'a str> {
+        self.request.query()
+    }
+
+    /// The request's headers.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'a> {
+        self.request.headers()
+    }
+
+    /// The origin, from the header that the client's draft puts it in.
+    #[must_use]
+    pub fn origin(&self) -> Option<&'a str> {
+        self.request.origin()
+    }
+
+    /// The host that the client asked for.
+    #[must_use]
+    pub fn host(&self) -> &'a str {
+        self.request.host()
+    }
+
+    /// The subprotocols that the client offers, its favourite first.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
+        self.request.subprotocols()
+    }
+
+    /// The version that the client speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.request.version()
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+}
+
+/// The answer to a client that is taken.
+///
+/// ```
+/// use clws_server::Accept;
+///
+/// let accept = Accept::new().subprotocol("chat").header("Set-Cookie", "id=1");
+/// # let _ = accept;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct Accept {
+    pub(crate) subprotocol: Option<Box<str>>,
+    pub(crate) headers: Vec<(Box<str>, Box<str>)>,
+    pub(crate) origin: Option<Box<str>>,
+    pub(crate) location: Option<Box<str>>,
+}
+
+impl Accept {
+    /// The plain answer.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Chooses one of the [offered](Opening::subprotocols) subprotocols. One that was not offered is never sent: the
+    /// client gets 500 and the fault is logged.
+    #[must_use]
+    pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
+        self.subprotocol = Some(name.into());
+        self
+    }
+
+    /// Adds a header to the answer, `Set-Cookie` for instance.
+    #[must_use]
+    pub fn header(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Draft 0: answers another origin than the client's own.
+    #[must_use]
+    pub fn hixie_origin(mut self, origin: impl Into<Box<str>>) -> Self {
+        self.origin = Some(origin.into());
+        self
+    }
+
+    /// Draft 0: answers another location than the one asked for, for a server behind a proxy.
+    #[must_use]
+    pub fn hixie_location(mut self, url: impl Into<Box<str>>) -> Self {
+        self.location = Some(url.into());
+        self
+    }
+}
+
+/// Closes a client right after it connected: CLWS's `client-connection-rejected`.
+#[derive(Clone, Debug)]
+pub struct Refuse {
+    pub(crate) code: CloseCode,
+    pub(crate) reason: Box<str>,
+}
+
+impl Refuse {
+    /// With that code and reason; a reason of over 123 octets is left out.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: impl Into<Box<str>>) -> Self {
+        Self { code, reason: reason.into() }
+    }
+}
+
+impl Default for Refuse {
+    /// With 1008, policy.
+    fn default() -> Self {
+        Self::new(CloseCode::POLICY, "")
+    }
+}
+
+/// How a connection ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Disconnect {
+    /// The code in the client's close frame, [`NO_STATUS`](CloseCode::NO_STATUS) (1005) where it had none, or
+    /// [`ABNORMAL`](CloseCode::ABNORMAL) (1006) where no close frame came.
+    pub code: CloseCode,
+    /// The reason in the client's close frame.
+    pub reason: String,
+    /// What ended it.
+    pub cause: Cause,
+}
+
+impl Disconnect {
+    /// Whether the closing handshake was done.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        matches!(self.cause, Cause::Closed)
+    }
+
+    pub(crate) const fn abnormal(cause: Cause) -> Self {
+        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause }
+    }
+}
+
+/// What ended a connection.
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Cause {
+    /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it.
+    Closed,
+    /// The client ended the TCP connection without a close frame.
+    Vanished,
+    /// The client broke the protocol and was told so.
+    Protocol(ProtocolError),
+    /// The connection failed.
+    Io(io::Error),
+    /// The client did not answer our close frame in time.
+    CloseTimeout,
+    /// [`Client::abort`] was called.
+    Aborted,
+    /// A handler panicked.
+    Panic,
+    /// The server stopped before the client had answered.
+    Stopped,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Vanished => f.write_str("vanished"),
+            Self::Protocol(error) => write!(f, "broke the protocol: {error}"),
+            Self::Io(error) => write!(f, "failed: {error}"),
+            Self::CloseTimeout => f.write_str("did not answer a close frame"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::Panic => f.write_str("a handler panicked"),
+            Self::Stopped => f.write_str("the server stopped"),
+        }
+    }
+}

@@ -1,0 +1,99 @@
+//! The runtime: the only file that names `async_std`.
+//!
+//! async-std is discontinued in favour of smol (RUSTSEC-2025-0052), which runs on the same `async-io` reactor. To move,
+//! replace what this file imports: `smol::spawn`, `smol::Timer::at`, `smol::net`.
+//!
+//! Shards have threads of their own. A shard that is a task of the executor and awaits its poller pays for two reactors
+//! at each wake-up; `ARCHITECTURE.md` has the figures.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Instant;
+
+use async_std::net::TcpListener;
+#[cfg(unix)]
+use async_std::os::unix::net::UnixListener;
+use futures::channel::oneshot;
+use futures::future::{Either, select};
+
+use crate::server::Shared;
+use crate::socket::{Listener, Peer};
+use crate::stream;
+
+/// A timer, boxed so that it can be kept and polled.
+pub(crate) type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// A timer that ends at that time.
+pub(crate) fn timer(at: Instant) -> Timer {
+    Box::pin(async_std::task::sleep(at.saturating_duration_since(Instant::now())))
+}
+
+/// Runs a task on the executor, detached.
+pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    drop(async_std::task::spawn(task));
+}
+
+/// Runs a shard on a thread of its own; the future ends with it.
+pub(crate) fn run_shard(
+    name: String,
+    shard: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> io::Result<impl Future<Output = io::Result<()>>> {
+    let (done, ended) = oneshot::channel();
+    std::thread::Builder::new().name(name).spawn(move || {
+        // It fails only where nobody waits for the server any more.
+        let _ = done.send(shard());
+    })?;
+    Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
+}
+
+/// Accepts connections until the server stops, and serves each in a task of its own.
+pub(crate) async fn serve_tasks(listener: Listener, shared: Arc<Shared>) -> io::Result<()> {
+    let mut stop = shared.stopped();
+    match &listener {
+        Listener::Tcp(tcp) => {
+            let accepting = TcpListener::from(tcp.try_clone()?);
+            loop {
+                match select(Box::pin(accepting.accept()), stop).await {
+                    Either::Left((Ok((socket, address)), rest)) => {
+                        stop = rest;
+                        // A client that is gone already is found out at the first read.
+                        let _ = socket.set_nodelay(shared.config.nodelay);
+                        spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
+                    }
+                    Either::Left((Err(error), rest)) => {
+                        stop = rest;
+                        rest_after(&error).await;
+                    }
+                    Either::Right(_) => return Ok(()),
+                }
+            }
+        }
+        #[cfg(unix)]
+        Listener::Unix(unix, _) => {
+            let accepting = UnixListener::from(unix.try_clone()?);
+            loop {
+                match select(Box::pin(accepting.accept()), stop).await {
+                    Either::Left((Ok((socket, _)), rest)) => {
+                        stop = rest;
+                        spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared)));
+                    }
+                    Either::Left((Err(error), rest)) => {
+                        stop = rest;
+                        rest_after(&error).await;
+                    }
+                    Either::Right(_) => return Ok(()),
+                }
+            }
+        }
+    }
+}
+
+/// Accepting failed: most likely there is no descriptor left.
+async fn rest_after(error: &io::Error) {
+    if error.kind() != io::ErrorKind::ConnectionAborted {
+        tracing::warn!("cannot accept connections for a moment: {error}");
+        async_std::task::sleep(std::time::Duration::from_millis(100)).await;
+    }
+}

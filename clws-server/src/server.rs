@@ -1,0 +1,261 @@
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use clws_handshake::Origins;
+use futures::channel::oneshot;
+use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
+use futures::io::{AsyncRead, AsyncWrite};
+
+use crate::home::{Command, Remote};
+use crate::poll::Poller;
+use crate::registry::RegisterError;
+use crate::shard::Shard;
+use crate::socket::{Listen, Listener, Peer};
+use crate::{Config, Resource, Resources, rt, stream};
+
+/// A WebSocket server, bound to its addresses: `run-server`.
+///
+/// ```no_run
+/// use clws_server::{Client, Config, Origins, Resource, Server, Text};
+///
+/// struct Echo;
+/// impl Resource for Echo {
+///     fn text(&self, client: &Client, text: Text<'_>) {
+///         let _ = client.send_text(&text);
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(Config::default().listen("127.0.0.1:12345"))?;
+/// server.register("/echo", Origins::any(), Echo)?;
+/// # let main =
+/// async move { server.run().await }
+/// # ; async_std::task::block_on(main)?;
+/// # Ok(()) }
+/// ```
+#[derive(Debug)]
+pub struct Server {
+    shared: Arc<Shared>,
+    listeners: Vec<Listener>,
+}
+
+/// A handle of a running server: to change its resources, to stop it. Cheap to clone, for any thread.
+#[derive(Clone, Debug)]
+pub struct ServerHandle(Arc<Shared>);
+
+/// What all parts of a server share.
+pub(crate) struct Shared {
+    pub(crate) config: Config,
+    pub(crate) resources: Resources,
+    /// Connections in any stage.
+    pub(crate) clients: AtomicUsize,
+    remotes: OnceLock<Vec<Arc<Remote>>>,
+    stop: Mutex<Option<oneshot::Sender<()>>>,
+    stopped: SharedFuture<oneshot::Receiver<()>>,
+}
+
+impl Server {
+    /// Binds the [addresses](Config::listen) of the config; clients can connect from now on and are served by
+    /// [`run`](Self::run).
+    ///
+    /// # Errors
+    ///
+    /// An address cannot be bound, or a name not be resolved.
+    pub fn bind(config: Config) -> io::Result<Self> {
+        let mut addresses = config.listen.clone();
+        if addresses.is_empty() {
+            addresses.push(Listen::from("127.0.0.1:12345"));
+        }
+        let mut listeners = Vec::new();
+        for address in &addresses {
+            let bound = Listener::bind(address, &config)
+                .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
+            listeners.extend(bound);
+        }
+        let (stop, stopped) = oneshot::channel();
+        let shared = Arc::new(Shared {
+            config,
+            resources: Resources::default(),
+            clients: AtomicUsize::new(0),
+            remotes: OnceLock::new(),
+            stop: Mutex::new(Some(stop)),
+            stopped: stopped.shared(),
+        });
+        Ok(Self { shared, listeners })
+    }
+
+    /// The addresses it listens on, with the ports that were really taken.
+    ///
+    /// # Errors
+    ///
+    /// The system does not tell.
+    pub fn local_addrs(&self) -> io::Result<Vec<Listen>> {
+        self.listeners.iter().map(Listener::local_addr).collect()
+    }
+
+    /// Its resources, which can be changed while it runs.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.shared.resources
+    }
+
+    /// Registers a resource: [`Resources::register`].
+    ///
+    /// # Errors
+    ///
+    /// The path is no path, or is taken.
+    pub fn register(
+        &self,
+        path: &str,
+        origins: Origins,
+        resource: impl Resource,
+    ) -> Result<(), RegisterError> {
+        self.shared.resources.register(path, origins, resource)
+    }
+
+    /// A handle to it.
+    #[must_use]
+    pub fn handle(&self) -> ServerHandle {
+        ServerHandle(Arc::clone(&self.shared))
+    }
+
+    /// Serves until [`ServerHandle::stop`] is called, or this future is dropped, which stops it too.
+    ///
+    /// The work is done by the shards' threads; the future only waits for them, on any executor.
+    ///
+    /// # Errors
+    ///
+    /// The system refuses a thread, or what a shard needs to poll its sockets.
+    pub async fn run(self) -> io::Result<()> {
+        let Self { shared, listeners } = self;
+        let _stop = StopOnDrop(ServerHandle(Arc::clone(&shared)));
+        if shared.config.task_per_client {
+            return run_tasks(shared, listeners).await;
+        }
+        let count = shared.config.shards.map_or_else(processors, NonZeroUsize::get);
+        let pollers = match (0..count).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>() {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return run_tasks(shared, listeners).await;
+            }
+            pollers => pollers?,
+        };
+        let remotes: Vec<_> = pollers.iter().map(|poller| Arc::new(Remote::new(poller.waker()))).collect();
+        let _ = shared.remotes.set(remotes.clone()); // nobody else sets it: `run` takes the server
+        let mut listeners = Some(listeners);
+        let mut ended = Vec::new();
+        for (index, (poller, remote)) in pollers.into_iter().zip(remotes).enumerate() {
+            let shared = Arc::clone(&shared);
+            let listeners = listeners.take().unwrap_or_default(); // the first shard's
+            let shard = Shard::new(shared, remote, poller, listeners)?;
+            ended.push(rt::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
+        }
+        if shared.stopped.clone().now_or_never().is_some() {
+            shared.stop_shards(); // it was stopped before there were any
+        }
+        try_join_all(ended).await.map(drop)
+    }
+}
+
+impl ServerHandle {
+    /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
+    /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
+    pub fn stop(&self) {
+        // The receiver lives in `Shared`, so sending cannot fail.
+        let stop = self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let _ = stop.map(|stop| stop.send(()));
+        self.0.stop_shards();
+    }
+
+    /// Its resources.
+    #[must_use]
+    pub fn resources(&self) -> &Resources {
+        &self.0.resources
+    }
+
+    /// Connections at this moment, in any stage.
+    #[must_use]
+    pub fn clients(&self) -> usize {
+        self.0.clients.load(Ordering::Relaxed)
+    }
+
+    /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of another protocol, a
+    /// pipe. The future ends with the connection; it may run on any executor and needs no [`Server::run`].
+    ///
+    /// ```
+    /// use clws_server::{Client, Config, Origins, Peer, Resource, Server, Text};
+    ///
+    /// # struct Echo;
+    /// # impl Resource for Echo {
+    /// #     fn text(&self, client: &Client, text: Text<'_>) { let _ = client.send_text(&text); }
+    /// # }
+    /// async fn serve(stream: impl futures::AsyncRead + futures::AsyncWrite + Unpin) -> std::io::Result<()> {
+    ///     let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
+    ///     server.register("/echo", Origins::any(), Echo).map_err(std::io::Error::other)?;
+    ///     server.handle().serve_stream(stream, Peer::Stream).await;
+    ///     Ok(())
+    /// }
+    /// ```
+    pub fn serve_stream(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin,
+        peer: Peer,
+    ) -> impl Future<Output = ()> {
+        stream::drive(stream, peer, Arc::clone(&self.0))
+    }
+}
+
+impl Shared {
+    /// The shards; none before the server runs, and none where every client has a task.
+    pub(crate) fn remotes(&self) -> &[Arc<Remote>] {
+        self.remotes.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Ends when the server is stopped.
+    pub(crate) fn stopped(&self) -> SharedFuture<oneshot::Receiver<()>> {
+        self.stopped.clone()
+    }
+
+    fn stop_shards(&self) {
+        for remote in self.remotes() {
+            remote.send(Command::Stop);
+        }
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("resources", &self.resources)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
+
+struct StopOnDrop(ServerHandle);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Serves each client by a task of its own.
+async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+    let accepting = listeners.into_iter().map(|listener| rt::serve_tasks(listener, Arc::clone(&shared)));
+    try_join_all(accepting).await?;
+    // The tasks see the stop themselves; each ends within the time for its closing handshake.
+    let patience = Instant::now() + shared.config.close_timeout.saturating_mul(2);
+    while shared.clients.load(Ordering::Relaxed) > 0 && Instant::now() < patience {
+        rt::timer(Instant::now() + Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+fn processors() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}

@@ -1,0 +1,495 @@
+//! The life of one connection, sans-IO: opening handshake, messages, closing handshake.
+//!
+//! Octets and time come in, octets and a deadline go out; sockets are its drivers' business (`shard`, `stream`). Every
+//! rule about time-outs, limits and closing is here and is tested without a socket.
+
+use std::io::{self, IoSlice};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status, Version};
+use clws_proto::{CloseCode, Event, Receiver, Role, Sender};
+
+use crate::home::Home;
+use crate::resource::{Cause, Disconnect, Opening};
+use crate::server::Shared;
+use crate::{Client, Peer};
+
+/// One connection.
+pub(crate) struct Session {
+    stage: Stage,
+}
+
+/// What a driver has to do next.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// Wait for input, for room to write, or for the deadline.
+    Wait,
+    /// End our side of the socket, then wait for the peer to end its own.
+    ShutdownWrite,
+    /// Drop the socket.
+    Drop,
+}
+
+/// What a session needs to know of the world around it.
+pub(crate) struct Context<'a> {
+    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) home: Home,
+    pub(crate) now: Instant,
+}
+
+enum Stage {
+    Handshake(Box<Handshake>),
+    Open(Open),
+    Ending(Box<Ending>),
+    Over,
+}
+
+/// Before the request is complete.
+struct Handshake {
+    peer: Peer,
+    scanner: HeadScanner,
+    /// What came of the request; empty as long as nothing came.
+    received: Vec<u8>,
+    deadline: Deadline,
+}
+
+/// Messages go both ways, or we have sent a close frame and wait for the client's.
+struct Open {
+    receiver: Receiver,
+    client: Client,
+    /// How long we wait for the client's close frame.
+    closing: Option<Box<Deadline>>,
+    /// Whether the resource knows the client, and so is to be told when it goes.
+    connected: bool,
+}
+
+/// The application knows that it is over; the last octets go out.
+struct Ending {
+    /// The answer to a handshake that failed.
+    reply: Vec<u8>,
+    written: usize,
+    /// The client whose outbox holds the last frames.
+    client: Option<Client>,
+    /// Whether the peer may still be sending. Then we end our side first and read to the end of its own, because to
+    /// close a socket with unread input resets the connection and may destroy our last octets under way.
+    linger: bool,
+    flushed: bool,
+    shut: bool,
+    deadline: Deadline,
+}
+
+/// A point in time that the driver is told of once.
+struct Deadline {
+    at: Instant,
+    told: bool,
+}
+
+impl Deadline {
+    const fn new(at: Instant) -> Self {
+        Self { at, told: false }
+    }
+}
+
+/// Why an open connection ends.
+enum End {
+    /// The client's close frame came, and was answered if it began.
+    Closed(Disconnect),
+    /// The client broke the protocol, a handler panicked: a close frame is queued, the client may still be sending.
+    Failed(Cause),
+    /// The connection is of no more use.
+    Lost(Cause),
+}
+
+impl Session {
+    pub(crate) fn new(peer: Peer, context: &Context<'_>) -> Self {
+        let deadline = Deadline::new(context.now + context.shared.config.handshake_timeout);
+        Self {
+            stage: Stage::Handshake(Box::new(Handshake {
+                peer,
+                scanner: HeadScanner::new(),
+                received: Vec::new(),
+                deadline,
+            })),
+        }
+    }
+
+    /// A connection that is only told to go away.
+    pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
+        Self { stage: Stage::Ending(Box::new(Ending::reply(reject, context))) }
+    }
+
+    /// Takes what was read. It is spent afterwards: payloads are unmasked in place.
+    pub(crate) fn receive(&mut self, input: &mut [u8], context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => {
+                if let Some(end) = open.receive(input) {
+                    self.end(end, context);
+                }
+            }
+            Stage::Handshake(_) => self.shake_hands(input, context),
+            Stage::Ending(_) | Stage::Over => {}
+        }
+    }
+
+    /// The peer has ended its side.
+    pub(crate) fn end_of_input(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(_) => self.stage = Stage::Over,
+            Stage::Open(open) => {
+                // hixie-76 has a closing handshake, but the WebKit that speaks it ends the TCP connection instead.
+                let clean = open.client.websocket_version() == Version::Hybi00 && open.receiver.held() == 0;
+                let end = if clean {
+                    End::Closed(Disconnect {
+                        code: CloseCode::NO_STATUS,
+                        reason: String::new(),
+                        cause: Cause::Closed,
+                    })
+                } else {
+                    End::Lost(Cause::Vanished)
+                };
+                self.end(end, context);
+            }
+            Stage::Ending(ending) => {
+                ending.linger = false;
+                if ending.flushed {
+                    self.stage = Stage::Over;
+                }
+            }
+            Stage::Over => {}
+        }
+    }
+
+    /// The socket failed.
+    pub(crate) fn lost(&mut self, error: io::Error, context: &Context<'_>) {
+        if let Stage::Open(_) = self.stage {
+            self.end(End::Lost(Cause::Io(error)), context);
+        }
+        self.over();
+    }
+
+    /// Time has passed; nothing happens before the deadline.
+    pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(handshake) if handshake.deadline.at <= context.now => {
+                let reject = Reject::custom(408, "the request did not come in time");
+                self.stage = Stage::Ending(Box::new(Ending::reply(&reject, context)));
+            }
+            Stage::Open(open) if open.closing.as_ref().is_some_and(|closing| closing.at <= context.now) => {
+                self.end(End::Lost(Cause::CloseTimeout), context);
+                self.over();
+            }
+            Stage::Ending(ending) if ending.deadline.at <= context.now => self.over(),
+            _ => {}
+        }
+    }
+
+    /// The server stops: open connections are closed with 1001, others dropped.
+    pub(crate) fn stop(&mut self) {
+        match &mut self.stage {
+            Stage::Handshake(_) => self.stage = Stage::Over,
+            // A client that is closing already goes on with that.
+            Stage::Open(open) => drop(open.client.close(CloseCode::GOING_AWAY, "")),
+            Stage::Ending(_) | Stage::Over => {}
+        }
+    }
+
+    /// The server has waited long enough.
+    pub(crate) fn kill(&mut self, context: &Context<'_>) {
+        if let Stage::Open(_) = self.stage {
+            self.end(End::Lost(Cause::Stopped), context);
+        }
+        self.over();
+    }
+
+    /// Writes what there is to write, as far as `write` takes it; whether all of it went.
+    pub(crate) fn flush(
+        &mut self,
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        match &mut self.stage {
+            Stage::Handshake(_) | Stage::Over => Ok(true),
+            Stage::Open(open) => open.client.flush(write),
+            Stage::Ending(ending) => {
+                ending.flushed = ending.flush(write)?;
+                Ok(ending.flushed)
+            }
+        }
+    }
+
+    /// What is to be done next; to be asked after everything that happened, when what could be written is written.
+    pub(crate) fn next(&mut self, context: &Context<'_>) -> Next {
+        match &mut self.stage {
+            Stage::Open(open) if open.client.is_aborted() => {
+                self.end(End::Lost(Cause::Aborted), context);
+                self.over();
+            }
+            Stage::Open(open) => {
+                if open.closing.is_none() && open.client.is_closing() {
+                    let at = context.now + context.shared.config.close_timeout;
+                    open.closing = Some(Box::new(Deadline::new(at)));
+                }
+            }
+            Stage::Ending(ending) if ending.flushed && !ending.linger => self.over(),
+            Stage::Ending(ending) if ending.flushed && !ending.shut => {
+                ending.shut = true;
+                return Next::ShutdownWrite;
+            }
+            Stage::Handshake(_) | Stage::Ending(_) | Stage::Over => {}
+        }
+        if let Stage::Over = self.stage { Next::Drop } else { Next::Wait }
+    }
+
+    /// A deadline that the driver has not been told of: [`timed_out`](Self::timed_out) is to be called then.
+    pub(crate) fn new_deadline(&mut self) -> Option<Instant> {
+        let deadline = match &mut self.stage {
+            Stage::Handshake(handshake) => &mut handshake.deadline,
+            Stage::Open(Open { closing: Some(deadline), .. }) => deadline,
+            Stage::Ending(ending) => &mut ending.deadline,
+            Stage::Open(_) | Stage::Over => return None,
+        };
+        (!std::mem::replace(&mut deadline.told, true)).then_some(deadline.at)
+    }
+
+    /// Octets that wait to be written.
+    pub(crate) fn queued(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.client.buffered_amount(),
+            Stage::Ending(ending) => {
+                ending.reply.len() - ending.written
+                    + ending.client.as_ref().map_or(0, Client::buffered_amount)
+            }
+            Stage::Handshake(_) | Stage::Over => 0,
+        }
+    }
+
+    fn shake_hands(&mut self, input: &mut [u8], context: &Context<'_>) {
+        let Stage::Handshake(handshake) = &mut self.stage else { return };
+        // A request that comes in one piece, and most do, is read where it lies.
+        let mut kept = std::mem::take(&mut handshake.received);
+        let whole = kept.is_empty();
+        if !whole {
+            kept.extend_from_slice(input);
+        }
+        let octets = if whole { input } else { &mut kept[..] };
+        let (open, consumed) = match handshake.step(octets, context) {
+            Ok(Status::Complete(opened)) => opened,
+            Ok(Status::Partial) => {
+                handshake.received = if whole { octets.to_vec() } else { kept };
+                return;
+            }
+            Err(reject) => {
+                tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                self.stage = Stage::Ending(Box::new(Ending::reply(&reject, context)));
+                return;
+            }
+        };
+        self.stage = Stage::Open(open);
+        let Stage::Open(open) = &mut self.stage else { return };
+        open.connect();
+        // What the client sent behind its request, without waiting for the answer.
+        let early = octets.get_mut(consumed..).unwrap_or_default();
+        let end = open.receive(early);
+        if let Some(end) = end {
+            self.end(end, context);
+        }
+    }
+
+    /// Leaves the open stage: tells the application, and goes on to what is left to do.
+    fn end(&mut self, end: End, context: &Context<'_>) {
+        let Stage::Open(open) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        let (disconnect, linger) = match end {
+            End::Closed(disconnect) => (disconnect, false),
+            End::Failed(cause) => (Disconnect::abnormal(cause), true),
+            End::Lost(cause) => (Disconnect::abnormal(cause), false),
+        };
+        // Where the peer has ended its side it may still read: what is queued gets its chance.
+        open.client.seal();
+        tracing::debug!(peer = %open.client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
+        if open.connected {
+            guard(|| open.client.entry().resource.disconnected(&open.client, &disconnect));
+        }
+        let deadline = Deadline::new(context.now + context.shared.config.close_timeout);
+        self.stage = Stage::Ending(Box::new(Ending {
+            reply: Vec::new(),
+            written: 0,
+            client: Some(open.client),
+            linger,
+            flushed: false,
+            shut: false,
+            deadline,
+        }));
+    }
+
+    fn over(&mut self) {
+        let client = match std::mem::replace(&mut self.stage, Stage::Over) {
+            Stage::Ending(ending) => ending.client,
+            Stage::Open(open) => Some(open.client),
+            Stage::Handshake(_) | Stage::Over => None,
+        };
+        if let Some(client) = client {
+            client.abandon();
+        }
+    }
+}
+
+impl Handshake {
+    /// Reads the request, as far as it came, and lets the application decide on it.
+    fn step(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Status<(Open, usize)>, Reject> {
+        let caps = context.shared.config.caps();
+        let Status::Complete(length) = self.scanner.scan(octets, &caps)? else { return Ok(Status::Partial) };
+        let (head, body) = octets.split_at_checked(length).unwrap_or((octets, &[]));
+        let request = match HttpRequest::parse(head, &caps)?.upgrade(body, &caps)? {
+            Status::Complete(request) => request,
+            Status::Partial => return Ok(Status::Partial),
+        };
+        let consumed = request.consumed();
+        Ok(Status::Complete((self.decide(request, context)?, consumed)))
+    }
+
+    fn decide(&self, request: Request<'_>, context: &Context<'_>) -> Result<Open, Reject> {
+        let shared = context.shared;
+        let Some(entry) = shared.resources.entry(request.path()) else { return Err(Reject::not_found()) };
+        if !entry.origins.allows(request.origin()) {
+            return Err(Reject::forbidden("this origin is not admitted"));
+        }
+        let opening = Opening { request: &request, peer: self.peer };
+        let accept = guard(|| entry.resource.accept(&opening))
+            .unwrap_or_else(|| Err(Reject::custom(500, "the resource failed")))?;
+
+        let mut offer = Offer::new();
+        if let Some(name) = &accept.subprotocol {
+            offer = offer.with_subprotocol(name);
+        }
+        if let Some(origin) = &accept.origin {
+            offer = offer.with_origin(origin);
+        }
+        if let Some(location) = &accept.location {
+            offer = offer.with_location(location);
+        }
+        for (name, value) in &accept.headers {
+            offer = offer.with_header(name, value);
+        }
+        let head = request.to_head(shared.config.keep_headers);
+        let accepted = request.accept(&offer).map_err(|error| {
+            tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
+            Reject::custom(500, "the resource failed")
+        })?;
+
+        let version = accepted.version;
+        let mut sender = Sender::server(version);
+        sender.give_buffer(crate::home::take_spare());
+        sender.preface(&accepted.response);
+        let client = Client::new(
+            sender,
+            context.home.clone(),
+            entry,
+            Arc::clone(shared),
+            head,
+            accepted.subprotocol,
+            self.peer,
+        );
+        let receiver = Receiver::new(version, Role::Server, shared.config.limits());
+        Ok(Open { receiver, client, closing: None, connected: false })
+    }
+}
+
+impl Open {
+    /// Tells the resource that the client is there.
+    fn connect(&mut self) {
+        let client = &self.client;
+        match guard(|| client.entry().resource.connected(client)) {
+            Some(Ok(())) => self.connected = true,
+            Some(Err(refuse)) => client.close_quietly(refuse.code, &refuse.reason),
+            None => client.close_quietly(CloseCode::INTERNAL, ""),
+        }
+        client.touch();
+    }
+
+    /// Hands the events in the input to the resource.
+    #[inline]
+    fn receive(&mut self, input: &mut [u8]) -> Option<End> {
+        let client = &self.client;
+        let resource = &*client.entry().resource;
+        let mut events = self.receiver.receive(input);
+        // One guard for all of them: a panic ends the connection, so nothing half-done is looked at again.
+        let end = catch_unwind(AssertUnwindSafe(|| {
+            loop {
+                match events.next() {
+                    Ok(None) => return None,
+                    Ok(Some(Event::Close(frame))) => {
+                        client.answer_close(frame.as_ref());
+                        let (code, reason) =
+                            frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
+                        let reason = reason.to_owned();
+                        return Some(End::Closed(Disconnect { code, reason, cause: Cause::Closed }));
+                    }
+                    Ok(Some(Event::Ping(payload))) => client.answer_ping(&payload),
+                    // We have sent a close frame: only the client's own is of interest.
+                    Ok(Some(_)) if client.is_closing() => {}
+                    Ok(Some(Event::Text(text))) => resource.text(client, text),
+                    Ok(Some(Event::Binary(payload))) => resource.binary(client, payload),
+                    Ok(Some(Event::Pong(payload))) => resource.pong(client, payload),
+                    Ok(Some(_)) => {}
+                    Err(error) => {
+                        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
+                        // responding Close frame) from the remote endpoint after being instructed to _Fail the
+                        // WebSocket Connection_."
+                        client
+                            .close_quietly(error.close_code(client.websocket_version()), &error.to_string());
+                        return Some(End::Failed(Cause::Protocol(error)));
+                    }
+                }
+            }
+        }));
+        end.unwrap_or_else(|panic| {
+            log_panic(&*panic);
+            client.close_quietly(CloseCode::INTERNAL, "");
+            Some(End::Failed(Cause::Panic))
+        })
+    }
+}
+
+impl Ending {
+    fn reply(reject: &Reject, context: &Context<'_>) -> Self {
+        Self {
+            reply: reject.response(),
+            written: 0,
+            client: None,
+            linger: true,
+            flushed: false,
+            shut: false,
+            deadline: Deadline::new(context.now + context.shared.config.close_timeout),
+        }
+    }
+
+    fn flush(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<bool> {
+        while let Some(rest) = self.reply.get(self.written..)
+            && !rest.is_empty()
+        {
+            match write(&[IoSlice::new(rest)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.client.as_ref().map_or(Ok(true), |client| client.flush(write))
+    }
+}
+
+/// Calls code of the application; a panic in it is logged.
+fn guard<T>(call: impl FnOnce() -> T) -> Option<T> {
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| log_panic(&*panic)).ok()
+}
+
+fn log_panic(panic: &(dyn std::any::Any + Send)) {
+    let message = panic
+        .downcast_ref::<&str>()
+        .copied()
+        .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
+        .unwrap_or("no message");
+    tracing::error!("a handler panicked: {message}");
+}

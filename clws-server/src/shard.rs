@@ -1,0 +1,421 @@
+//! A shard: one thread that owns many connections, the driver of their sessions.
+//!
+//! A wake-up takes a batch of ready sockets: read, decode, run handlers, flush each touched outbox with one vectored
+//! write. All reads go through one scratch buffer.
+
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use clws_handshake::Reject;
+use slab::Slab;
+
+use crate::home::{self, Command, Home, Remote};
+use crate::poll::{Events, Poller, Readiness};
+use crate::server::Shared;
+use crate::session::{Context, Next, Session};
+use crate::socket::{Listener, Peer, Socket};
+
+/// Octets of the scratch buffer.
+const SCRATCH: usize = 64 * 1024;
+
+/// Reads from one socket before the others get their turn.
+const READS: usize = 4;
+
+/// Connections taken from one listener before the sockets get their turn.
+const ACCEPTS: usize = 64;
+
+/// Deadlines are rounded up to this, so that many of them share a wake-up.
+const TICK: Duration = Duration::from_millis(100);
+
+/// How long accepting rests when the system has no descriptor left.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Connections beyond `max_clients` that are told 503; more are dropped without a word.
+const REFUSALS: usize = 1024;
+
+pub(crate) struct Shard {
+    // Dropped in this order: sockets before the poller that knows them.
+    connections: Slab<Connection>,
+    listeners: Vec<Listening>,
+    poller: Poller,
+    shared: Arc<Shared>,
+    remote: Arc<Remote>,
+    scratch: Box<[u8]>,
+    /// Ticks and slots; a session knows itself whether its time is over.
+    deadlines: BinaryHeap<Reverse<(u64, u32)>>,
+    /// Slots to be read from again, their budget having ended before their input.
+    unread: Vec<u32>,
+    /// Slots that handlers touched and that are not flushed.
+    touched: Vec<u32>,
+    commands: Vec<Command>,
+    started: Instant,
+    now: Instant,
+    accept_again: Option<Instant>,
+    /// When a stop is over, whoever is left.
+    stop_at: Option<Instant>,
+}
+
+struct Connection {
+    socket: Socket,
+    session: Session,
+    /// An edge told of input that was not read to its end.
+    readable: bool,
+    /// The socket took less than there was.
+    blocked: bool,
+    /// The peer has ended its side: read on to the end.
+    hangup: bool,
+}
+
+struct Listening {
+    listener: Listener,
+    ready: bool,
+}
+
+impl Shard {
+    /// A shard that accepts connections from these listeners, and gives each to the shard with the fewest.
+    pub(crate) fn new(
+        shared: Arc<Shared>,
+        remote: Arc<Remote>,
+        poller: Poller,
+        listeners: Vec<Listener>,
+    ) -> io::Result<Self> {
+        let now = Instant::now();
+        for (index, listener) in listeners.iter().enumerate() {
+            poller.add(listener, listener_key(index))?;
+        }
+        Ok(Self {
+            connections: Slab::new(),
+            listeners: listeners.into_iter().map(|listener| Listening { listener, ready: false }).collect(),
+            poller,
+            shared,
+            remote,
+            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            deadlines: BinaryHeap::new(),
+            unread: Vec::new(),
+            touched: Vec::new(),
+            commands: Vec::new(),
+            started: now,
+            now,
+            accept_again: None,
+            stop_at: None,
+        })
+    }
+
+    /// Serves until it is told to stop.
+    pub(crate) fn run(mut self) -> io::Result<()> {
+        self.remote.settle_here();
+        let mut events = Events::new();
+        loop {
+            self.turn(&mut events)?;
+            if let Some(stop_at) = self.stop_at {
+                if self.now >= stop_at {
+                    self.kill_all();
+                }
+                if self.connections.is_empty() {
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    fn turn(&mut self, events: &mut Events) -> io::Result<()> {
+        let timeout = if self.has_work() || !self.remote.may_sleep() {
+            Some(Duration::ZERO)
+        } else {
+            self.next_wake_up().map(|at| at.saturating_duration_since(Instant::now()))
+        };
+        self.poller.wait(events, timeout)?;
+        self.now = Instant::now();
+        self.remote.take(&mut self.commands);
+
+        for index in 0..events.len() {
+            if let Some(ready) = events.get(index) {
+                self.ready(ready);
+            }
+        }
+        for slot in std::mem::take(&mut self.unread) {
+            self.read(slot);
+        }
+        let mut commands = std::mem::take(&mut self.commands);
+        for command in commands.drain(..) {
+            self.obey(command);
+        }
+        self.commands = commands;
+        self.flush_touched();
+        self.expire();
+        self.accept();
+        Ok(())
+    }
+
+    fn has_work(&self) -> bool {
+        !self.unread.is_empty() || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
+    }
+
+    fn ready(&mut self, ready: Readiness) {
+        if let Some(listening) = self.listener_at(ready.key) {
+            listening.ready = true;
+            return;
+        }
+        let Some(connection) = self.connections.get_mut(ready.key) else { return };
+        let Ok(slot) = u32::try_from(ready.key) else { return };
+        connection.readable |= ready.readable;
+        connection.hangup |= ready.hangup;
+        if ready.writable && connection.blocked {
+            self.settle(slot);
+        }
+        self.read(slot);
+    }
+
+    /// Reads what came for a connection, as far as its budget and its outbox allow, and flushes what that brought.
+    fn read(&mut self, slot: u32) {
+        let home = Home::Shard(Arc::clone(&self.remote), slot);
+        let context = Context { shared: &self.shared, home, now: self.now };
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        if !connection.readable {
+            return;
+        }
+        let paused = connection.blocked && connection.session.queued() > self.shared.config.write_high_water;
+        if paused {
+            return; // `settle` comes back to it when the client has read
+        }
+        for _ in 0..READS {
+            match connection.socket.read(&mut self.scratch) {
+                Ok(0) => {
+                    connection.readable = false;
+                    connection.session.end_of_input(&context);
+                    break;
+                }
+                Ok(count) => {
+                    connection.session.receive(self.scratch.get_mut(..count).unwrap_or_default(), &context);
+                    // A short read has emptied the socket; what comes later is another edge. Only the end of the
+                    // stream may have been reported already.
+                    if count < SCRATCH && !connection.hangup {
+                        connection.readable = false;
+                        break;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                    connection.readable = false;
+                    break;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => {
+                    connection.readable = false;
+                    connection.session.lost(error, &context);
+                    break;
+                }
+            }
+        }
+        if connection.readable {
+            self.unread.push(slot);
+        }
+        self.settle(slot);
+    }
+
+    /// Writes what a connection has to write, and does what it asks for next.
+    fn settle(&mut self, slot: u32) {
+        let home = Home::Shard(Arc::clone(&self.remote), slot);
+        let context = Context { shared: &self.shared, home, now: self.now };
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let was_blocked = connection.blocked;
+        let socket = &connection.socket;
+        match connection.session.flush(&mut |slices| socket.write(slices)) {
+            Ok(all) => connection.blocked = !all,
+            Err(error) => connection.session.lost(error, &context),
+        }
+        match connection.session.next(&context) {
+            Next::Wait => {}
+            Next::ShutdownWrite => connection.socket.shutdown_write(),
+            Next::Drop => return self.drop_connection(slot),
+        }
+        if was_blocked && connection.readable {
+            self.unread.push(slot);
+        }
+        if let Some(at) = connection.session.new_deadline() {
+            let tick = at.saturating_duration_since(self.started).as_millis().div_ceil(TICK.as_millis());
+            self.deadlines.push(Reverse((u64::try_from(tick).unwrap_or(u64::MAX), slot)));
+        }
+    }
+
+    /// Flushes all outboxes that handlers have touched, those that are touched meanwhile too.
+    fn flush_touched(&mut self) {
+        loop {
+            home::take_touched(&mut self.touched);
+            if self.touched.is_empty() {
+                return;
+            }
+            let mut touched = std::mem::take(&mut self.touched);
+            for slot in touched.drain(..) {
+                self.settle(slot);
+            }
+            self.touched = touched;
+        }
+    }
+
+    fn obey(&mut self, command: Command) {
+        match command {
+            Command::Touch(slot) => self.settle(slot),
+            Command::Adopt(socket, peer) => self.adopt(socket, peer),
+            Command::Stop => {
+                // Long enough for clients to answer our close frame, and then for the last octets to go.
+                let patience = self.shared.config.close_timeout.saturating_mul(2);
+                self.stop_at = Some(self.now + patience);
+                self.listeners.clear();
+                for slot in self.slots() {
+                    if let Some(connection) = self.connections.get_mut(slot as usize) {
+                        connection.session.stop();
+                    }
+                    self.settle(slot);
+                }
+            }
+        }
+    }
+
+    fn accept(&mut self) {
+        if self.accept_again.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.accept_again = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS {
+                let Some(listening) = self.listeners.get_mut(index).filter(|listening| listening.ready)
+                else {
+                    break;
+                };
+                match listening.listener.accept() {
+                    Ok((socket, peer)) => self.place(socket, peer),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // A client that gave up while it waited.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    Err(error) => {
+                        tracing::warn!("cannot accept connections for a moment: {error}");
+                        self.accept_again = Some(self.now + ACCEPT_REST);
+                        return;
+                    }
+                }
+            }
+        }
+    }
+
+    /// Gives a new connection to the shard that has the fewest.
+    fn place(&mut self, socket: Socket, peer: Peer) {
+        let clients = self.shared.clients.fetch_add(1, Ordering::Relaxed);
+        if clients >= self.shared.config.max_clients.saturating_add(REFUSALS) {
+            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+            return;
+        }
+        let load = |remote: &Arc<Remote>| remote.load.load(Ordering::Relaxed);
+        let fewest = self.shared.remotes().iter().min_by_key(|remote| load(remote));
+        match fewest {
+            Some(remote) if load(remote) < load(&self.remote) => {
+                remote.load.fetch_add(1, Ordering::Relaxed);
+                remote.send(Command::Adopt(socket, peer));
+            }
+            _ => {
+                self.remote.load.fetch_add(1, Ordering::Relaxed);
+                self.adopt(socket, peer);
+            }
+        }
+    }
+
+    fn adopt(&mut self, socket: Socket, peer: Peer) {
+        let vacant = self.connections.vacant_entry();
+        let key = vacant.key();
+        let added = match u32::try_from(key) {
+            Ok(slot) if self.stop_at.is_none() => self.poller.add(&socket, key).map(|()| slot),
+            _ => Err(io::ErrorKind::QuotaExceeded.into()),
+        };
+        let Ok(slot) = added.inspect_err(|error| tracing::debug!(%peer, "not taken: {error}")) else {
+            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+            self.remote.load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        let home = Home::Shard(Arc::clone(&self.remote), slot);
+        let context = Context { shared: &self.shared, home, now: self.now };
+        let session = if self.shared.clients.load(Ordering::Relaxed) > self.shared.config.max_clients {
+            Session::refused(&Reject::unavailable(None), &context)
+        } else {
+            Session::new(peer, &context)
+        };
+        vacant.insert(Connection { socket, session, readable: false, blocked: false, hangup: false });
+        self.settle(slot);
+    }
+
+    fn drop_connection(&mut self, slot: u32) {
+        if let Some(connection) = self.connections.try_remove(slot as usize) {
+            self.poller.closing(&connection.socket);
+            self.remote.load.fetch_sub(1, Ordering::Relaxed);
+            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Tells the sessions whose deadline has come.
+    fn expire(&mut self) {
+        while let Some(&Reverse((tick, slot))) = self.deadlines.peek()
+            && self.at(tick) <= self.now
+        {
+            self.deadlines.pop();
+            let home = Home::Shard(Arc::clone(&self.remote), slot);
+            let context = Context { shared: &self.shared, home, now: self.now };
+            if let Some(connection) = self.connections.get_mut(slot as usize) {
+                connection.session.timed_out(&context);
+                self.settle(slot);
+            }
+        }
+        if self.deadlines.is_empty() && self.deadlines.capacity() > 1024 {
+            self.deadlines = BinaryHeap::new();
+        }
+        self.flush_touched();
+    }
+
+    fn kill_all(&mut self) {
+        for slot in self.slots() {
+            let home = Home::Shard(Arc::clone(&self.remote), slot);
+            let context = Context { shared: &self.shared, home, now: self.now };
+            if let Some(connection) = self.connections.get_mut(slot as usize) {
+                connection.session.kill(&context);
+                self.settle(slot);
+            }
+        }
+    }
+
+    fn next_wake_up(&self) -> Option<Instant> {
+        let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
+        [deadline, self.accept_again, self.stop_at].into_iter().flatten().min()
+    }
+
+    fn at(&self, tick: u64) -> Instant {
+        let since = TICK.saturating_mul(u32::try_from(tick).unwrap_or(u32::MAX));
+        self.started.checked_add(since).unwrap_or(self.now)
+    }
+
+    fn slots(&self) -> Vec<u32> {
+        self.connections.iter().filter_map(|(key, _)| u32::try_from(key).ok()).collect()
+    }
+
+    fn listener_at(&mut self, key: usize) -> Option<&mut Listening> {
+        let index = listener_key(0).checked_sub(key)?;
+        self.listeners.get_mut(index)
+    }
+}
+
+impl Drop for Shard {
+    fn drop(&mut self) {
+        for (_, connection) in &self.connections {
+            self.poller.closing(&connection.socket);
+        }
+        for listening in &self.listeners {
+            self.poller.closing(&listening.listener);
+        }
+    }
+}
+
+/// Listeners count down from the top (which is the waker's), connections up from 0.
+const fn listener_key(index: usize) -> usize {
+    usize::MAX - 1 - index
+}

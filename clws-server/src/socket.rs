@@ -1,0 +1,290 @@
+//! The kinds of sockets a server listens on and reads from, TCP and Unix, as one type each.
+
+use std::fmt;
+use std::io::{self, IoSlice, Read, Write};
+use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
+#[cfg(unix)]
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::PathBuf;
+
+use crate::Config;
+
+/// An address to listen on: `host:port`, or `unix:` and a path.
+///
+/// Port 0 takes a free one; [`Server::local_addrs`](crate::Server::local_addrs) tells which.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listen {
+    /// A TCP address, IPv4 or IPv6. An IPv6 one takes no IPv4 clients beside it.
+    Tcp(SocketAddr),
+    /// A host name and port, resolved when the server binds; it listens on every address the name has.
+    Name(String),
+    /// A Unix socket at that path, which must not exist; it is removed when the server ends.
+    Unix(PathBuf),
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<(IpAddr, u16)> for Listen {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl From<&str> for Listen {
+    fn from(address: &str) -> Self {
+        match (address.strip_prefix("unix:"), address.parse()) {
+            (Some(path), _) => Self::Unix(path.into()),
+            (None, Ok(address)) => Self::Tcp(address),
+            (None, Err(_)) => Self::Name(address.to_owned()),
+        }
+    }
+}
+
+impl From<String> for Listen {
+    fn from(address: String) -> Self {
+        Self::from(address.as_str())
+    }
+}
+
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
+}
+
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// A TCP client's address.
+    Tcp(SocketAddr),
+    /// A process on the same machine, through a Unix socket.
+    Unix,
+    /// Whatever is behind a stream that was given to the server.
+    Stream,
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+            Self::Stream => f.write_str("stream"),
+        }
+    }
+}
+
+/// A connection's socket, not blocking.
+#[derive(Debug)]
+pub(crate) enum Socket {
+    Tcp(TcpStream),
+    #[cfg(unix)]
+    Unix(UnixStream),
+}
+
+/// A listening socket, not blocking.
+#[derive(Debug)]
+pub(crate) enum Listener {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener, PathBuf),
+}
+
+impl Socket {
+    #[inline]
+    pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => (&mut &*stream).read(buffer),
+            #[cfg(unix)]
+            Self::Unix(stream) => (&mut &*stream).read(buffer),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+        // One slice goes by the shorter way through the kernel.
+        match (self, slices) {
+            (Self::Tcp(stream), [slice]) => (&mut &*stream).write(slice),
+            (Self::Tcp(stream), slices) => (&mut &*stream).write_vectored(slices),
+            #[cfg(unix)]
+            (Self::Unix(stream), slices) => (&mut &*stream).write_vectored(slices),
+        }
+    }
+
+    /// Ends our side: the peer reads to an end of file.
+    pub(crate) fn shutdown_write(&self) {
+        // It fails only where the connection is gone already.
+        let _ = match self {
+            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(unix)]
+            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+        };
+    }
+}
+
+impl Listener {
+    /// Opens the sockets of an address; a name may have several.
+    pub(crate) fn bind(listen: &Listen, config: &Config) -> io::Result<Vec<Self>> {
+        match listen {
+            Listen::Tcp(address) => Ok(vec![Self::Tcp(bind_tcp(*address, config)?)]),
+            Listen::Name(name) => {
+                let addresses = std::net::ToSocketAddrs::to_socket_addrs(name.as_str())?;
+                addresses.map(|address| bind_tcp(address, config).map(Self::Tcp)).collect()
+            }
+            #[cfg(unix)]
+            Listen::Unix(path) => {
+                let listener = UnixListener::bind(path)?;
+                listener.set_nonblocking(true)?;
+                Ok(vec![Self::Unix(listener, path.clone())])
+            }
+            #[cfg(not(unix))]
+            Listen::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    /// The address it listens on, with the port that was really taken.
+    pub(crate) fn local_addr(&self) -> io::Result<Listen> {
+        match self {
+            Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
+            #[cfg(unix)]
+            Self::Unix(_, path) => Ok(Listen::Unix(path.clone())),
+        }
+    }
+
+    /// Takes the next connection.
+    pub(crate) fn accept(&self) -> io::Result<(Socket, Peer)> {
+        match self {
+            Self::Tcp(listener) => accept_tcp(listener),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => {
+                let (stream, _) = listener.accept()?;
+                stream.set_nonblocking(true)?;
+                Ok((Socket::Unix(stream), Peer::Unix))
+            }
+        }
+    }
+}
+
+#[cfg(unix)]
+impl Drop for Listener {
+    fn drop(&mut self) {
+        if let Self::Unix(_, path) = self {
+            let _ = std::fs::remove_file(path);
+        }
+    }
+}
+
+fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // One wildcard of each family may then stand on the same port.
+        socket.set_only_v6(true)?;
+    }
+    // On Windows this option means something else, which nobody wants.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_nodelay(config.nodelay)?; // inherited by every connection
+    socket.bind(&address.into())?;
+    socket.listen(config.backlog)?;
+    Ok(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn accept_tcp(listener: &TcpListener) -> io::Result<(Socket, Peer)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+
+    // One system call: the flags come with it, and TCP_NODELAY is the listener's.
+    let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
+    Ok((Socket::Tcp(TcpStream::from(socket)), peer))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn accept_tcp(listener: &TcpListener) -> io::Result<(Socket, Peer)> {
+    let (stream, address) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    // A client that is gone already is found out at the first read.
+    let _ = stream.set_nodelay(true);
+    Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Socket {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::Tcp(stream) => stream.as_fd(),
+            Self::Unix(stream) => stream.as_fd(),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for Socket {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsFd::as_fd(self).as_raw_fd()
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsFd for Listener {
+    fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
+        match self {
+            Self::Tcp(listener) => listener.as_fd(),
+            Self::Unix(listener, _) => listener.as_fd(),
+        }
+    }
+}
+
+#[cfg(unix)]
+impl std::os::fd::AsRawFd for Listener {
+    fn as_raw_fd(&self) -> std::os::fd::RawFd {
+        std::os::fd::AsFd::as_fd(self).as_raw_fd()
+    }
+}
+
+#[cfg(windows)]
+mod windows {
+    use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
+
+    use super::{Listener, Socket};
+
+    impl AsSocket for Socket {
+        fn as_socket(&self) -> BorrowedSocket<'_> {
+            let Self::Tcp(stream) = self;
+            stream.as_socket()
+        }
+    }
+
+    impl AsRawSocket for Socket {
+        fn as_raw_socket(&self) -> RawSocket {
+            let Self::Tcp(stream) = self;
+            stream.as_raw_socket()
+        }
+    }
+
+    impl AsSocket for Listener {
+        fn as_socket(&self) -> BorrowedSocket<'_> {
+            let Self::Tcp(listener) = self;
+            listener.as_socket()
+        }
+    }
+
+    impl AsRawSocket for Listener {
+        fn as_raw_socket(&self) -> RawSocket {
+            let Self::Tcp(listener) = self;
+            listener.as_raw_socket()
+        }
+    }
+}
