@@ -3,6 +3,7 @@
 use crate::event::Text;
 use crate::header::Opcode;
 use crate::receive::Step;
+use crate::utf8::reserve_bounded;
 use crate::{Limits, ProtocolError};
 
 /// Where in the stream a receiver is; no payload is held between messages.
@@ -30,9 +31,10 @@ enum State {
 
 /// The text of a frame.
 ///
-/// A server of the draft reads the octets between 0x00 and 0xFF "as a UTF-8 string"; like the draft's own clients we
-/// put U+FFFD where they are not UTF-8, since the draft has no way to tell the client of an error, and the user agents
-/// that speak it replace before they send.
+/// Where it is not UTF-8 it gets U+FFFD. hybi-00 §4.3 asks clients for that; of servers §5.4 says that "behavior is
+/// undefined. A server could close the connection, convert invalid byte sequences to U+FFFD REPLACEMENT CHARACTERs,
+/// store the data verbatim, or perform application-specific processing." We convert in both roles, since the draft has
+/// no way to tell a peer why it is refused.
 pub(crate) fn text(octets: &[u8]) -> Text<'_> {
     match simdutf8::basic::from_utf8(octets) {
         Ok(text) => Text::borrowed(text),
@@ -55,8 +57,9 @@ impl Hixie {
             match &mut *self.state {
                 State::Type => {
                     *position += 1;
-                    // hixie-76, "Data framing": a type with its high bit clear is followed by octets up to 0xFF, one
-                    // with its high bit set by a length and so many octets.
+                    // hybi-00 §1.2: "Frames denoted by bytes that do not have the high bit set (0x00 to 0x7F) are
+                    // treated as a stream of bytes terminated by 0xFF. Frames denoted by bytes that have the high bit
+                    // set (0x80 to 0xFF) have a leading length indicator".
                     match first {
                         0x00 => match memchr::memchr(0xFF, rest) {
                             Some(end) => {
@@ -80,6 +83,8 @@ impl Hixie {
                     if piece.len() > max - text.len() {
                         return Err(ProtocolError::MessageTooBig { limit: max });
                     }
+                    let (len, capacity) = (text.len(), text.capacity());
+                    reserve_bounded(len, capacity, piece.len(), max, |n| text.reserve_exact(n));
                     text.extend_from_slice(piece);
                     *position += piece.len();
                     if end.is_some() {
@@ -107,7 +112,8 @@ impl Hixie {
                 }
                 State::Length { frame_type, length } => {
                     *position += 1;
-                    // hixie-76, "Data framing": the length is in base 128, the high bit says that more digits follow.
+                    // hybi-00 §1.2: "a series of 7-bit bytes stored in octets with the 8th bit being set for all but
+                    // the last byte"; §5.3 warns of lengths that overflow an integer.
                     let digit = usize::from(first & 0x7F);
                     *length = length.saturating_mul(128).saturating_add(digit);
                     if *length > max {
@@ -116,7 +122,8 @@ impl Hixie {
                     if first & 0x80 == 0 {
                         let (frame_type, length) = (*frame_type, *length);
                         *self.state = if length == 0 { State::Type } else { State::Skip(length) };
-                        // hixie-76, "Closing handshake": the frame 0xFF 0x00.
+                        // hybi-00 §5.3: "If /type/ is 0xFF and /length/ is 0, then set the /client terminated/ flag
+                        // and abort these steps. All further data sent by the client should be discarded."
                         if frame_type == 0xFF && length == 0 {
                             return Ok(Step::Control(Opcode::Close, Vec::new()));
                         }

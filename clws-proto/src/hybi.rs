@@ -61,7 +61,9 @@ impl Hybi {
                 && header.fin
                 && header.opcode != Opcode::Continuation
             {
-                check_size(header.payload_len, 0, limits)?;
+                if !header.opcode.is_control() {
+                    check_size(header.payload_len, 0, limits)?;
+                }
                 if let Some(payload) =
                     rest.get_mut(header.size..).and_then(|p| p.get_mut(..header.payload_len))
                 {
@@ -141,7 +143,10 @@ impl Partial {
                 }
                 self.control.extend_from_slice(piece); // at most 125 octets, Header::parse saw to it
             } else if let Some(message) = &mut self.message {
-                message.append(piece, header.payload_len - received)?;
+                let remaining = header.payload_len - received;
+                // How long the message may get; known once its final frame is there.
+                let longest = if header.fin { message.len() + remaining } else { limits.max_message_size };
+                message.append(piece, longest)?;
             }
 
             frame.received += coming;
@@ -194,10 +199,11 @@ impl Partial {
 
     /// Judges a header by what came before it, and opens a message where it begins one.
     fn begin(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
-        // RFC 6455 §5.4: "Control frames MAY be injected in the middle of a fragmented message."
+        // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a fragmented message."
+        // They are bounded by 125 octets, whatever the limits on messages.
         match (header.opcode, &self.message) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(()),
-            // RFC 6455 §5.4: "a fragmented message consists of a single frame with the FIN bit clear and an opcode other
+            // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit clear and an opcode other
             // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
             // by a single frame with the FIN bit set and an opcode of 0."
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
@@ -208,9 +214,11 @@ impl Partial {
         }
         if let Some(message) = &mut self.message {
             check_size(header.payload_len, message.len(), limits)?;
-            message.fragments = message.fragments.saturating_add(1);
-            if message.fragments > limits.max_fragments {
-                return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+            if header.opcode == Opcode::Continuation {
+                if message.fragments >= limits.max_fragments {
+                    return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+                }
+                message.fragments += 1;
             }
         }
         Ok(())
@@ -219,7 +227,7 @@ impl Partial {
 
 impl Message {
     const fn new(data: Assembly) -> Self {
-        Self { data, fragments: 0 }
+        Self { data, fragments: 1 }
     }
 
     fn len(&self) -> usize {
@@ -229,16 +237,16 @@ impl Message {
         }
     }
 
-    /// Appends what has come of a frame of which `remaining` octets were to come.
-    fn append(&mut self, piece: &[u8], remaining: usize) -> Result<(), ProtocolError> {
+    /// Appends what has come, to a message that will not be longer than `longest`.
+    fn append(&mut self, piece: &[u8], longest: usize) -> Result<(), ProtocolError> {
         match &mut self.data {
             Assembly::Text(text) => {
-                text.reserve(piece.len(), remaining);
+                text.reserve(piece.len(), longest);
                 text.push(piece)
             }
             Assembly::Binary(octets) => {
                 let (len, capacity) = (octets.len(), octets.capacity());
-                reserve_bounded(len, capacity, piece.len(), len + remaining, |n| octets.reserve_exact(n));
+                reserve_bounded(len, capacity, piece.len(), longest, |n| octets.reserve_exact(n));
                 octets.extend_from_slice(piece);
                 Ok(())
             }

@@ -1,5 +1,8 @@
 /// What a [`Receiver`](crate::Receiver) takes from a peer before it refuses.
 ///
+/// The sizes bound data frames; a control frame has at most 125 octets anyway. In draft 0 a frame is a message, so the
+/// smaller of the two sizes holds, for the frames to be discarded too.
+///
 /// ```
 /// use clws_proto::Limits;
 ///
@@ -13,7 +16,7 @@ pub struct Limits {
     pub max_frame_size: usize,
     /// Payload octets of one message, the final fragment counted; beyond it 1009. Default 16 MiB.
     pub max_message_size: usize,
-    /// Frames of one message; beyond it 1008. Default 131,072.
+    /// Frames of one message; beyond it 1008. Default 131,072. A message in one frame always passes.
     ///
     /// Each fragment costs its sender at least 6 octets and its receiver a step of work, so this bounds the
     /// work that one message may cause.

@@ -18,12 +18,10 @@ impl TextBuffer {
         self.text.len() + usize::from(self.carry_len)
     }
 
-    /// Makes room for octets that have come, out of `remaining` that the frame announces.
-    pub(crate) fn reserve(&mut self, coming: usize, remaining: usize) {
+    /// Makes room for octets that have come, in a text that will not be longer than `longest`.
+    pub(crate) fn reserve(&mut self, coming: usize, longest: usize) {
         let (len, capacity, carried) = (self.text.len(), self.text.capacity(), usize::from(self.carry_len));
-        reserve_bounded(len, capacity, coming + carried, len + remaining + carried, |n| {
-            self.text.reserve_exact(n);
-        });
+        reserve_bounded(len, capacity, coming + carried, longest, |n| self.text.reserve_exact(n));
     }
 
     /// Appends a piece; fails at the first octet that cannot belong to UTF-8 text.
@@ -71,17 +69,17 @@ impl TextBuffer {
 }
 
 /// Grows a buffer for octets that have come: by doubling, so that growth is linear in all, but never past
-/// `expected` where that suffices. What a peer declares caps the growth and never causes it.
+/// `longest` where that suffices. What a peer declares caps the growth and never causes it.
 pub(crate) fn reserve_bounded(
     len: usize,
     capacity: usize,
     coming: usize,
-    expected: usize,
+    longest: usize,
     reserve_exact: impl FnOnce(usize),
 ) {
     let needed = len.saturating_add(coming);
     if needed > capacity {
-        let wanted = capacity.saturating_mul(2).min(expected).max(needed);
+        let wanted = capacity.saturating_mul(2).min(longest).max(needed);
         reserve_exact(wanted - len);
     }
 }
