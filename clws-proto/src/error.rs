@@ -27,7 +27,7 @@ pub enum ProtocolError {
     /// A length in more bytes than it needs (RFC 6455 §5.2).
     #[error("the payload length is not minimally encoded")]
     NonMinimalLength,
-    /// A length whose top bit is set, or that overflows what can be counted (RFC 6455 §5.2).
+    /// A length whose top bit is set (RFC 6455 §5.2).
     #[error("the payload length is out of range")]
     LengthOverflow,
     /// A frame from a client that is not masked (RFC 6455 §5.1).

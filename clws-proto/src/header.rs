@@ -58,7 +58,7 @@ pub(crate) struct Header {
 }
 
 impl Header {
-    /// Reads a header; `None` where octets are missing. Each octet is judged as soon as it is there.
+    /// Reads a header; `None` where octets are missing. Each of its fields is judged as soon as it is there.
     #[inline]
     pub(crate) fn parse(bytes: &[u8], role: Role) -> Result<Option<Self>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
@@ -111,7 +111,8 @@ impl Header {
                 if len >> 63 != 0 {
                     return Err(ProtocolError::LengthOverflow);
                 }
-                (usize::try_from(len).map_err(|_| ProtocolError::LengthOverflow)?, 10)
+                // What this machine cannot count is over any limit, see `Receiver::new`.
+                (usize::try_from(len).unwrap_or(usize::MAX), 10)
             }
             short => (usize::from(short), 2),
         };

@@ -34,7 +34,7 @@ pub struct Receiver {
     framing: Framing,
     limits: Limits,
     /// Input that came while a reader stopped short of its end.
-    unread: Box<[u8]>,
+    unread: Option<Box<Unread>>,
     version: Version,
     role: Role,
     /// A close frame was read, or the peer broke the protocol: what follows is discarded.
@@ -47,30 +47,42 @@ enum Framing {
     Hixie(Hixie),
 }
 
+/// What a reader left: the octets from `position` on, never less than half of them all.
+#[derive(Debug)]
+struct Unread {
+    octets: Vec<u8>,
+    position: usize,
+}
+
 impl Receiver {
     /// A receiver at the start of a connection, right behind the opening handshake.
     #[must_use]
-    pub fn new(version: Version, role: Role, limits: Limits) -> Self {
+    pub fn new(version: Version, role: Role, mut limits: Limits) -> Self {
+        // No buffer can be longer, so a length that passes the limits can always be counted and held.
+        let longest = isize::MAX.unsigned_abs();
+        limits.max_frame_size = limits.max_frame_size.min(longest);
+        limits.max_message_size = limits.max_message_size.min(longest);
         let framing = match version {
             Version::Hybi00 => Framing::Hixie(Hixie::default()),
             Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(Hybi::default()),
         };
-        Self { framing, limits, unread: Box::default(), version, role, finished: false }
+        Self { framing, limits, unread: None, version, role, finished: false }
     }
 
     /// Lends the octets of one read and returns the events in them.
     ///
     /// The buffer's content is spent afterwards: payloads are unmasked in place. Pull until `Ok(None)`; a reader
     /// that stops earlier loses nothing, the remainder is copied and comes first next time (`receive(&mut [])`
-    /// goes on without new input).
+    /// goes on without new input). The remainder is the one thing that no limit bounds: while there is
+    /// [some](Self::has_unread), pull before you read more from the peer.
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
-        let mut held = Vec::new();
-        if !self.unread.is_empty() {
-            held = std::mem::take(&mut self.unread).into_vec();
+        let (mut held, mut position) = (Vec::new(), 0);
+        if let Some(unread) = self.unread.take() {
+            (held, position) = (unread.octets, unread.position);
             held.extend_from_slice(input);
         }
-        Events { receiver: self, input, held, control: Vec::new(), position: 0 }
+        Events { receiver: self, input, held, control: Vec::new(), position }
     }
 
     /// The version that is spoken.
@@ -94,17 +106,17 @@ impl Receiver {
     /// Whether input waits that a reader left unread.
     #[must_use]
     pub const fn has_unread(&self) -> bool {
-        !self.unread.is_empty()
+        self.unread.is_some()
     }
 
-    /// Octets of memory held for what is cut off: 0 between messages.
+    /// Octets of memory held for what is cut off or unread: 0 between messages.
     #[must_use]
     pub fn held(&self) -> usize {
         let partial = match &self.framing {
             Framing::Hybi(hybi) => hybi.held(),
             Framing::Hixie(hixie) => hixie.held(),
         };
-        partial + self.unread.len()
+        partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.octets.capacity())
     }
 
     fn finish(&mut self) {
@@ -188,7 +200,7 @@ impl Events<'_> {
             Opcode::Ping => Ok(Some(Event::Ping(Payload::borrowed(payload)))),
             Opcode::Pong => Ok(Some(Event::Pong(Payload::borrowed(payload)))),
             Opcode::Close => {
-                // RFC 6455 §1.4: "After receiving a control frame indicating the connection should be closed, a peer
+                // RFC 6455 §1.4: "after receiving a control frame indicating the connection should be closed, a peer
                 // discards any further data received."
                 receiver.finish();
                 if receiver.version.is_hixie() {
@@ -203,9 +215,21 @@ impl Events<'_> {
 
 impl Drop for Events<'_> {
     fn drop(&mut self) {
-        let buffer: &[u8] = if self.held.is_empty() { self.input } else { &self.held };
-        if self.position < buffer.len() && !self.receiver.finished {
-            self.receiver.unread = buffer.get(self.position..).unwrap_or_default().into();
+        let (mut octets, mut position) = (std::mem::take(&mut self.held), self.position);
+        let len = if octets.is_empty() { self.input.len() } else { octets.len() };
+        if position >= len || self.receiver.finished {
+            return;
         }
+        if octets.is_empty() {
+            octets = self.input.get(position..).unwrap_or_default().to_vec();
+            position = 0;
+        } else if position > len / 2 {
+            // What is moved is less than what was pulled since the last time, so that a reader who stops at each event
+            // causes linear work in all.
+            octets.drain(..position);
+            octets.shrink_to(2 * octets.len());
+            position = 0;
+        }
+        self.receiver.unread = Some(Box::new(Unread { octets, position }));
     }
 }

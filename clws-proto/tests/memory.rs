@@ -1,0 +1,193 @@
+//! Memory: whole messages are lent where they lie; what is cut off is held in a buffer that follows what came and never
+//! what was declared; nothing is held between messages; and no way of feeding or pulling makes the work quadratic.
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
+
+mod common;
+use std::time::{Duration, Instant};
+
+use clws_proto::{Event, Limits, Receiver, Role, Version};
+use common::*;
+
+/// More than what a receiver keeps beside payload octets while a message is cut off.
+const STATE: usize = 256;
+
+#[test]
+fn a_whole_message_is_lent_from_the_buffer_that_was_read_into() {
+    let mut read = [to_server(FIN | TEXT, b"Hello"), to_server(FIN | BINARY, &[1; 200])].concat();
+    let lies_in = read.as_ptr_range();
+    let mut receiver = server();
+    let mut events = receiver.receive(&mut read);
+    match events.next().unwrap() {
+        Some(Event::Text(text)) => assert!(lies_in.contains(&text.as_ptr())),
+        other => panic!("{other:?}"),
+    }
+    match events.next().unwrap() {
+        Some(Event::Binary(octets)) => assert!(lies_in.contains(&octets.as_ptr())),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_message_that_was_assembled_is_kept_without_a_copy() {
+    let mut receiver = server();
+    assert_eq!(feed(&mut receiver, &to_server(BINARY, &[1; 1000])), []);
+    let mut read = to_server(FIN | CONTINUATION, &[2; 700]);
+    match receiver.receive(&mut read).next().unwrap() {
+        Some(Event::Binary(octets)) => {
+            let lies_at = octets.as_ptr();
+            assert_eq!(octets.into_bytes().as_ptr(), lies_at);
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(feed(&mut receiver, &to_server(TEXT, &[b'1'; 1000])), []);
+    let mut read = to_server(FIN | CONTINUATION, &[b'2'; 700]);
+    match receiver.receive(&mut read).next().unwrap() {
+        Some(Event::Text(text)) => {
+            let lies_at = text.as_ptr();
+            assert_eq!(text.into_bytes().as_ptr(), lies_at);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn nothing_is_held_between_messages() {
+    let messages = [
+        to_server(FIN | TEXT, &[b'x'; 300]),
+        [to_server(BINARY, &[1; 300]), to_server(FIN | CONTINUATION, &[2; 300])].concat(),
+        to_server(FIN | PING, &[b'x'; 125]),
+        to_server(FIN | TEXT, b""),
+    ];
+    let mut receiver = server();
+    for message in messages {
+        assert_eq!(feed(&mut receiver, &message).len(), 1);
+        assert_eq!(receiver.held(), 0, "it came whole");
+        let (last, before) = message.split_last().unwrap();
+        for octet in before {
+            assert_eq!(feed(&mut receiver, &[*octet]), []);
+            assert!(receiver.held() > 0);
+        }
+        assert_eq!(feed(&mut receiver, &[*last]).len(), 1);
+        assert_eq!(receiver.held(), 0, "it came octet by octet");
+    }
+    let mut receiver = Receiver::new(Version::Hybi00, Role::Server, Limits::default());
+    assert_eq!(feed(&mut receiver, b"\x00Hel"), []);
+    assert!(receiver.held() > 0);
+    assert_eq!(feed(&mut receiver, b"lo\xFF"), [text("Hello")]);
+    assert_eq!(receiver.held(), 0);
+}
+
+#[test]
+fn a_declared_length_reserves_nothing() {
+    let limits = Limits::default().with_max_frame_size(1 << 40).with_max_message_size(1 << 40);
+    for opcode in [TEXT, BINARY] {
+        for declared in [1000, 1 << 16, 16 << 20, 1 << 40] {
+            let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, limits);
+            assert_eq!(feed(&mut receiver, &header(FIN | opcode, declared, Role::Server)), []);
+            assert!(receiver.held() < STATE, "{} for a header", receiver.held());
+            let mut came = 0;
+            for piece in [1, 10, 100, 400, 4] {
+                let masked: Vec<u8> = (came..came + piece).map(|i| b'x' ^ KEY[i % 4]).collect();
+                assert_eq!(feed(&mut receiver, &masked), []);
+                came += piece;
+                assert!(receiver.held() <= 2 * came + STATE, "{} for {came}", receiver.held());
+            }
+        }
+    }
+}
+
+#[test]
+fn a_buffer_is_never_larger_than_the_message_may_be() {
+    let limits = Limits::default().with_max_frame_size(100_000).with_max_message_size(100_000);
+    for version in [Version::Rfc6455, Version::Hybi00] {
+        let mut receiver = Receiver::new(version, Role::Server, limits);
+        let begin = match version {
+            Version::Hybi00 => vec![0x00],
+            _ => header(FIN | TEXT, 100_000, Role::Server),
+        };
+        assert_eq!(feed(&mut receiver, &begin), []);
+        for _ in 0..99 {
+            let piece = match version {
+                Version::Hybi00 => vec![b'x'; 1000],
+                _ => to_server(0, &[b'x'; 1000]).split_off(8),
+            };
+            assert_eq!(feed(&mut receiver, &piece), []);
+            assert!(receiver.held() <= 100_000 + STATE, "{}", receiver.held());
+        }
+    }
+}
+
+/// A buffer grows by doubling, however small the pieces: the copies are linear in all.
+#[test]
+fn growth_is_geometric() {
+    let reads: [(Version, Vec<u8>, &[u8]); 3] = [
+        (Version::Rfc6455, header(FIN | BINARY, 1 << 20, Role::Server), &[0]),
+        (Version::Rfc6455, to_server(TEXT, b""), &to_server(CONTINUATION, b"x")),
+        (Version::Hybi00, vec![0x00], b"x"),
+    ];
+    for (version, begin, piece) in reads {
+        let mut receiver = receiver(version, Role::Server);
+        assert_eq!(feed(&mut receiver, &begin), []);
+        let (mut sizes, mut largest) = (0, 0);
+        for _ in 0..100_000 {
+            assert_eq!(feed(&mut receiver, piece), []);
+            if receiver.held() > largest {
+                largest = receiver.held();
+                sizes += 1;
+            }
+        }
+        assert!(sizes <= 20, "{sizes} sizes on the way to 100,000 octets");
+    }
+}
+
+/// A reader that stops at every event, as one under backpressure does, gets them all in linear time: quadratic work
+/// would move over 100 GB here.
+#[test]
+fn stopping_at_every_event_is_linear() {
+    const MESSAGES: usize = 200_000;
+    let begin = Instant::now();
+    let mut read = to_server(FIN | PING, b"").repeat(MESSAGES);
+    let len = read.len();
+    let mut receiver = server();
+    assert_eq!(next(&mut receiver.receive(&mut read)), Some(Got::Ping(vec![])));
+    let mut found = 1;
+    let mut left = receiver.held();
+    assert!(left <= len + STATE);
+    while receiver.has_unread() {
+        assert_eq!(next(&mut receiver.receive(&mut [])), Some(Got::Ping(vec![])));
+        found += 1;
+        assert!(receiver.held() <= left, "it shrinks on the way");
+        left = receiver.held();
+        let unread = (MESSAGES - found) * 6;
+        assert!(left <= 4 * unread + STATE, "{left} held for {unread} unread");
+    }
+    assert_eq!((found, receiver.held()), (MESSAGES, 0));
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}
+
+/// The same while more comes in: each read brings two messages and takes one.
+#[test]
+fn falling_behind_is_linear() {
+    const READS: usize = 100_000;
+    let begin = Instant::now();
+    let two = to_server(FIN | PING, b"").repeat(2);
+    let mut receiver = server();
+    for _ in 0..READS {
+        assert_eq!(next(&mut receiver.receive(&mut two.clone())), Some(Got::Ping(vec![])));
+    }
+    assert!(receiver.held() <= 4 * 6 * READS + STATE);
+    assert_eq!(feed(&mut receiver, &[]).len(), READS);
+    assert_eq!(receiver.held(), 0);
+    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
+}
+
+#[test]
+fn what_is_unread_when_the_connection_fails_is_freed() {
+    let mut read = [to_server(FIN | TEXT, b"one"), to_server(0x40, b"bad"), vec![0; 1000]].concat();
+    let mut receiver = server();
+    assert_eq!(next(&mut receiver.receive(&mut read)), Some(text("one")));
+    assert!(receiver.has_unread() && receiver.held() > 1000);
+    assert_eq!(feed(&mut receiver, &[]).len(), 1);
+    assert!(receiver.is_finished() && !receiver.has_unread());
+    assert_eq!(receiver.held(), 0);
+}
