@@ -45,8 +45,10 @@ pub struct Sender {
     deferred_pong: Option<Box<DeferredPong>>,
     /// Where masking keys come from; with the client's role only.
     keys: Option<Box<KeySource>>,
-    /// Octets of pongs that were queued since the outbox was last empty.
+    /// Octets of pongs that were queued since none was waiting.
     pong_octets: u32,
+    /// How much of the outbox is to be written until none of these pongs waits.
+    pong_mark: usize,
     version: Version,
     close_sent: bool,
 }
@@ -68,6 +70,7 @@ impl Sender {
             deferred_pong: None,
             keys: None,
             pong_octets: 0,
+            pong_mark: 0,
             version,
             close_sent: false,
         }
@@ -92,6 +95,13 @@ impl Sender {
     #[must_use]
     pub const fn role(&self) -> Role {
         if self.keys.is_some() { Role::Client } else { Role::Server }
+    }
+
+    /// Queues octets that come before the first frame: the answer to the opening handshake.
+    ///
+    /// So the answer and the first messages go out in one write, in order.
+    pub fn preface(&mut self, octets: &[u8]) {
+        self.outbox.append(|out| out.extend_from_slice(octets));
     }
 
     /// Queues a text message, in frames of at most `frame_size` octets (draft 0 ignores it; `None`: one frame).
@@ -171,17 +181,19 @@ impl Sender {
     /// Answers a ping that came, with its payload.
     ///
     /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs wait, only the newest ping is kept and
-    /// answered when the outbox has drained: a flood of pings cannot grow memory. Behind a close frame nothing is
+    /// answered when those pongs have gone: a flood of pings cannot grow memory. Behind a close frame nothing is
     /// sent.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
         // already received a Close frame."
         if self.pong_octets < PONG_BUDGET {
-            let queued = self.outbox.queued();
+            let before = self.outbox.queued();
             // It fails only where nothing may be sent, and there no answer is due.
-            let _ = self.pong(payload);
-            let grown = self.outbox.queued().saturating_sub(queued);
-            self.pong_octets = self.pong_octets.saturating_add(u32::try_from(grown).unwrap_or(u32::MAX));
+            if self.pong(payload).is_ok() {
+                self.pong_mark = self.outbox.queued();
+                let grown = u32::try_from(self.pong_mark.saturating_sub(before)).unwrap_or(u32::MAX);
+                self.pong_octets = self.pong_octets.saturating_add(grown);
+            }
         } else if !self.close_sent
             && let Ok(len @ ..=125) = u8::try_from(payload.len())
         {
@@ -242,8 +254,11 @@ impl Sender {
         // typically echos the status code it received.)"
         match frame {
             Some(frame) if !self.version.is_hixie() => {
-                // It fails only when a close frame was sent: the receiver has checked the code against the table.
-                let _ = self.close(frame.code, "");
+                // The receiver has checked the code against the table; one made by hand may be wrong, and an answer
+                // is due nevertheless.
+                if self.close(frame.code, "").is_err() {
+                    self.close_without_code();
+                }
             }
             _ => self.close_without_code(),
         }
@@ -270,8 +285,9 @@ impl Sender {
 
     /// Takes note that so many octets were written.
     pub fn consume(&mut self, written: usize) {
+        self.pong_mark = self.pong_mark.saturating_sub(written);
         self.outbox.consume(written);
-        if self.outbox.queued() == 0 {
+        if self.pong_mark == 0 {
             self.pong_octets = 0;
             if let Some(pong) = self.deferred_pong.take() {
                 self.answer_ping(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
@@ -290,10 +306,16 @@ impl Sender {
         self.outbox.give_buffer(buffer);
     }
 
-    /// Drops all that is queued: for a connection that is lost.
-    pub fn abandon(&mut self) {
+    /// Takes nothing more, as behind a close frame, without sending one: for a peer that has ended its side.
+    pub fn seal(&mut self) {
         self.close_sent = true;
         self.deferred_pong = None;
+    }
+
+    /// Takes nothing more and drops all that is queued: for a connection that is lost.
+    pub fn abandon(&mut self) {
+        self.seal();
+        self.pong_mark = 0;
         self.outbox.clear();
     }
 
@@ -353,7 +375,8 @@ impl Sender {
         self.close_sent = true;
         self.deferred_pong = None;
         if self.version.is_hixie() {
-            // hixie-76, "Closing handshake": the frame 0xFF 0x00.
+            // hybi-00 §5.3: "Send a 0xFF byte and a 0x00 byte to the client to indicate the start of the closing
+            // handshake."
             self.outbox.append(|out| out.extend_from_slice(&[0xFF, 0x00]));
         } else {
             self.frame(Opcode::Close, body);
