@@ -14,7 +14,7 @@
 /// ```
 #[inline]
 pub fn apply_mask(key: [u8; 4], offset: usize, payload: &mut [u8]) {
-    // RFC 6455 §5.3: "j = i MOD 4; transformed-octet-i = original-octet-i XOR masking-key-octet-j"
+    // RFC 6455 §5.3: "transformed-octet-i = original-octet-i XOR masking-key-octet-j", where j is i modulo 4
     let mut key = key;
     key.rotate_left(offset % 4);
     let word = u32::from_ne_bytes(key);

@@ -10,8 +10,8 @@ use crate::header::Opcode;
 /// A message for many clients, encoded at most once per framing.
 ///
 /// A server's frames are not masked, so one encoding serves every client of drafts 7, 8 and 13, and one more
-/// those of draft 0. Each is made when the first client needs it and shared from then on; a clone or a reference
-/// costs no copy of the octets. Give it to [`Sender::shared`](crate::Sender::shared).
+/// those of draft 0. Each is made when the first client needs it and shared from then on, between threads too (in an
+/// [`Arc`](std::sync::Arc)). Give it to [`Sender::shared`](crate::Sender::shared).
 ///
 /// ```
 /// use clws_proto::{Role, Sender, SharedMessage, Version};

@@ -1,0 +1,30 @@
+//! What an idle connection costs: these two structs, and no buffer.
+
+use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
+
+#[test]
+fn an_idle_connection_is_small() {
+    println!(
+        "Receiver {}, Sender {}, Event {}",
+        size_of::<Receiver>(),
+        size_of::<Sender>(),
+        size_of::<Event<'_>>()
+    );
+    if size_of::<usize>() == 8 {
+        assert!(size_of::<Receiver>() <= 56, "{}", size_of::<Receiver>());
+        assert!(size_of::<Sender>() <= 80, "{}", size_of::<Sender>());
+    }
+    for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455] {
+        assert_eq!(Receiver::new(version, Role::Server, Limits::default()).held(), 0);
+        assert_eq!(Sender::server(version).take_buffer().capacity(), 0);
+    }
+}
+
+#[test]
+fn both_halves_go_to_any_thread() {
+    fn send<T: Send>() {}
+    fn sync<T: Sync>() {}
+    send::<Receiver>();
+    send::<Sender>();
+    sync::<Receiver>();
+}
