@@ -94,6 +94,18 @@ fn the_requests_own_bytes() {
 }
 
 #[test]
+fn draft_0_sends_its_fields_in_a_random_order() {
+    let names = |seed| {
+        let (bytes, _) = request(Version::Hybi00).build(&mut random(seed)).unwrap();
+        let request = whole(&bytes).unwrap();
+        request.headers().iter().map(|(name, _)| name.to_owned()).collect::<Vec<_>>()
+    };
+    let orders: std::collections::HashSet<_> = (0..20).map(names).collect();
+    assert!(orders.len() > 10, "{}", orders.len());
+    assert!(orders.iter().all(|order| order.len() == 6));
+}
+
+#[test]
 fn wrong_answers_fail() {
     for version in ALL {
         let (pending, right) = exchange(version);

@@ -265,6 +265,13 @@ fn subprotocols_and_extensions() {
         let line = format!("Sec-WebSocket-Protocol: {bad}");
         assert_refused(&plus(RFC, &[&line]), 400, "the Sec-WebSocket-Protocol header is malformed");
     }
+    // Bytes that are no text are refused even beside a good line.
+    for name in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"] {
+        let mut raw = plus(RFC, &[&format!("{name}: a"), &format!("{name}: ?")]);
+        let at = raw.iter().rposition(|&byte| byte == b'?').unwrap();
+        raw[at] = 0xff;
+        assert_refused(&raw, 400, &format!("the {name} header is malformed"));
+    }
     let twice = ["Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: c, a"];
     assert_refused(&plus(RFC, &twice), 400, "a subprotocol is offered twice");
     for bad in ["", "a b", "a; b=\"1 2\"", "a,b;", "a; =x", "\u{e4}"] {
