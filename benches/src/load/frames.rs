@@ -149,7 +149,7 @@ mod tests {
             assert_eq!(wire[1] & 0x80, 0x80, "client frames are masked");
             let (length, head) = match wire[1] & 0x7f {
                 126 => (usize::from(u16::from_be_bytes([wire[2], wire[3]])), 4),
-                127 => (u64::from_be_bytes(wire[2..10].try_into().unwrap()) as usize, 10),
+                127 => (u64::from_be_bytes(wire[2..10].try_into().unwrap()).try_into().unwrap(), 10),
                 short => (usize::from(short), 2),
             };
             let key = &wire[head..head + 4];

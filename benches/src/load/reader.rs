@@ -308,10 +308,10 @@ mod tests {
     fn frame(first: u8, body: &[u8]) -> Vec<u8> {
         let mut wire = vec![first];
         match body.len() {
-            0..=125 => wire.push(body.len() as u8),
+            0..=125 => wire.push(u8::try_from(body.len()).unwrap()),
             126..=0xffff => {
                 wire.push(126);
-                wire.extend((body.len() as u16).to_be_bytes());
+                wire.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
             }
             _ => {
                 wire.push(127);

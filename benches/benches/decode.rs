@@ -1,0 +1,116 @@
+//! Receiving: messages of several sizes, whole, in two reads, in fragments and pipelined, in every version.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench: criterion's macros, and failing loudly"
+)]
+
+mod common;
+
+use std::hint::black_box;
+use std::num::NonZeroUsize;
+
+use clws_proto::{Event, Limits, Receiver, Role, Version};
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const SIZES: [usize; 5] = [16, 125, 1 << 10, 16 << 10, 1 << 20];
+
+fn whole(c: &mut Criterion) {
+    for version in common::VERSIONS {
+        let mut group = c.benchmark_group(format!("decode/{version}"));
+        for size in SIZES {
+            group.throughput(Throughput::Bytes(size as u64));
+            let mut wire = common::client_text(version, &common::ascii(size), common::KEY);
+            let mut receiver = receiver(version);
+            group.bench_function(BenchmarkId::new("text", common::short(size)), |b| {
+                b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 1));
+            });
+        }
+        group.finish();
+    }
+}
+
+fn binary(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode/binary");
+    for size in SIZES {
+        group.throughput(Throughput::Bytes(size as u64));
+        let name = common::short(size);
+        let mut receiver = receiver(Version::Rfc6455);
+        let mut wire = common::client_binary(&common::octets(size), None);
+        group.bench_function(BenchmarkId::new("whole", &name), |b| {
+            b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 1));
+        });
+        let half = wire.len() / 2;
+        group.bench_function(BenchmarkId::new("in two reads", &name), |b| {
+            b.iter(|| {
+                assert_eq!(receive(&mut receiver, black_box(&mut wire[..half])), 0);
+                assert_eq!(receive(&mut receiver, black_box(&mut wire[half..])), 1);
+            });
+        });
+        // Cut where a generator says, 4 KiB apart on average: as reads from a busy socket come.
+        let cuts = cuts(wire.len());
+        group.bench_function(BenchmarkId::new("in random reads", &name), |b| {
+            b.iter(|| {
+                let messages: usize = cuts
+                    .windows(2)
+                    .map(|cut| receive(&mut receiver, black_box(&mut wire[cut[0]..cut[1]])))
+                    .sum();
+                assert_eq!(messages, 1);
+            });
+        });
+        let mut wire = common::client_binary(&common::octets(size), NonZeroUsize::new(size.div_ceil(4)));
+        group.bench_function(BenchmarkId::new("in four fragments", &name), |b| {
+            b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 1));
+        });
+    }
+    group.finish();
+}
+
+/// 64 messages in one read.
+fn pipelined(c: &mut Criterion) {
+    let mut group = c.benchmark_group("decode/64 in one read");
+    group.throughput(Throughput::Elements(64));
+    for size in [16, 125, 1 << 10] {
+        for version in [Version::Rfc6455, Version::Hybi00] {
+            let mut wire = common::client_text(version, &common::ascii(size), common::KEY).repeat(64);
+            let mut receiver = receiver(version);
+            group.bench_function(BenchmarkId::new(format!("text {version}"), common::short(size)), |b| {
+                b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 64));
+            });
+        }
+    }
+    group.finish();
+}
+
+fn cuts(len: usize) -> Vec<usize> {
+    let (mut cuts, mut at, mut random) = (vec![0], 0, 1u64);
+    while at < len {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        at = len.min(at + 1 + usize::try_from(random >> 51).unwrap());
+        cuts.push(at);
+    }
+    cuts
+}
+
+fn receiver(version: Version) -> Receiver {
+    Receiver::new(version, Role::Server, Limits::default())
+}
+
+/// Pulls every event; how many messages there were.
+fn receive(receiver: &mut Receiver, read: &mut [u8]) -> usize {
+    let mut messages = 0;
+    let mut events = receiver.receive(read);
+    while let Some(event) = events.next().unwrap() {
+        messages += 1;
+        match event {
+            Event::Text(text) => _ = black_box(text.len()),
+            Event::Binary(payload) => _ = black_box(payload.len()),
+            other => panic!("{other:?}"),
+        }
+    }
+    messages
+}
+
+criterion_group!(benches, whole, binary, pipelined);
+criterion_main!(benches);

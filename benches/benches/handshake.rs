@@ -1,0 +1,116 @@
+//! The opening handshake: reading a request and writing its answer, in every version.
+#![allow(
+    missing_docs,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a bench: criterion's macros, and failing loudly"
+)]
+
+mod common;
+
+use std::hint::black_box;
+
+use clws_handshake::{Caps, HeadScanner, Offer, Origins, Status, parse};
+use clws_proto::Version;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+/// What a browser sends beside the WebSocket headers.
+const BROWSER: &str = "Pragma: no-cache\r\nCache-Control: no-cache\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) \
+    AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
+    Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\
+    Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n";
+
+fn request(version: Version, more: &str) -> Vec<u8> {
+    let head = format!("GET /echo HTTP/1.1\r\nHost: 127.0.0.1:12345\r\nConnection: Upgrade\r\n{more}");
+    let rest = match version {
+        Version::Hybi00 => "Upgrade: WebSocket\r\nOrigin: http://example.com\r\n\
+             Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
+            .to_owned(),
+        version => {
+            let origin = if version == Version::Rfc6455 { "Origin" } else { "Sec-WebSocket-Origin" };
+            format!(
+                "Upgrade: websocket\r\n{origin}: http://example.com\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+                 Sec-WebSocket-Version: {}\r\n\r\n",
+                version.number()
+            )
+        }
+    };
+    (head + &rest).into_bytes()
+}
+
+fn handshake(c: &mut Criterion) {
+    let caps = Caps::default().with_hixie(true);
+    for (kind, more) in [("plain", ""), ("browser", BROWSER)] {
+        let mut group = c.benchmark_group(format!("handshake/{kind}"));
+        for version in common::VERSIONS {
+            let request = request(version, more);
+            group.throughput(Throughput::Bytes(request.len() as u64));
+            group.bench_function(BenchmarkId::new("parse", version), |b| {
+                b.iter(|| match parse(black_box(&request), &caps).unwrap() {
+                    Status::Complete(request) => assert_eq!(request.version(), version),
+                    Status::Partial => panic!("the request is whole"),
+                });
+            });
+            let origins = Origins::prefix(["http://example.com"]);
+            group.bench_function(BenchmarkId::new("parse, check the origin, answer", version), |b| {
+                b.iter(|| {
+                    let Status::Complete(request) = parse(black_box(&request), &caps).unwrap() else {
+                        panic!("the request is whole");
+                    };
+                    assert!(origins.allows(request.origin()));
+                    request.accept(&Offer::new()).unwrap().response
+                });
+            });
+        }
+        group.finish();
+    }
+
+    // A head that comes octet by octet is looked at once, not once for each octet.
+    let mut group = c.benchmark_group("handshake/find the end");
+    for (kind, more) in
+        [("plain", String::new()), ("8 KiB", format!("Cookie: {}\r\n", common::ascii(8 << 10)))]
+    {
+        let request = request(Version::Rfc6455, &more);
+        group.throughput(Throughput::Bytes(request.len() as u64));
+        for (cut, step) in [("whole", request.len()), ("octet by octet", 1)] {
+            group.bench_function(BenchmarkId::new(cut, kind), |b| {
+                b.iter(|| {
+                    let mut scanner = HeadScanner::new();
+                    let mut end = step;
+                    while scanner.scan(black_box(&request[..end]), &caps).unwrap().is_partial() {
+                        end += step;
+                    }
+                    assert_eq!(end, request.len());
+                });
+            });
+        }
+    }
+    group.finish();
+
+    #[cfg(feature = "peers")]
+    tungstenite(c);
+}
+
+#[cfg(feature = "peers")]
+fn tungstenite(c: &mut Criterion) {
+    use tokio_tungstenite::tungstenite::handshake::{machine::TryParse, server};
+
+    let mut group = c.benchmark_group("handshake/tungstenite");
+    for (kind, more) in [("plain", ""), ("browser", BROWSER)] {
+        let request = request(Version::Rfc6455, more);
+        group.throughput(Throughput::Bytes(request.len() as u64));
+        group.bench_function(BenchmarkId::new("parse, answer", kind), |b| {
+            b.iter(|| {
+                let (_, request) = server::Request::try_parse(black_box(&request)).unwrap().unwrap();
+                let response = server::create_response(&request).unwrap();
+                let mut out = Vec::new();
+                server::write_response(&mut out, &response).unwrap();
+                out
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, handshake);
+criterion_main!(benches);
