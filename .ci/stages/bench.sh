@@ -3,11 +3,10 @@
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
-# `--benches` also builds the libtest harness of the library, which takes `--test` too. Without link-time optimisation:
-# a smoke run needs no speed, and a fat link for each bench costs minutes.
-export CARGO_PROFILE_BENCH_LTO=off CARGO_PROFILE_BENCH_CODEGEN_UNITS=16
+# `--benches` also builds the libtest harness of the library, which takes `--test` too. In the profile of the tests: a
+# smoke run needs no speed, and what the test stage compiled serves again.
 log=$out/bench.cargo.log status=0
-cargo bench -p clws-benches --benches -- --test >"$log" 2>&1 || status=$?
+cargo bench --profile dev -p clws-benches --benches -- --test >"$log" 2>&1 || status=$?
 passed=$(grep -cE '^Success$' "$log" || true)
 started=$(grep -cE '^Testing ' "$log" || true)
 ((started == passed)) || fail "$started benches started, $passed ended well"
