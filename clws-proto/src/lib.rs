@@ -67,3 +67,8 @@ pub use receive::{Events, Receiver};
 pub use send::Sender;
 pub use shared::SharedMessage;
 pub use version::{Role, Version};
+
+/// The README's example is compiled and run with the tests.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

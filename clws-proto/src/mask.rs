@@ -18,6 +18,9 @@ pub fn apply_mask(key: [u8; 4], offset: usize, payload: &mut [u8]) {
     let mut key = key;
     key.rotate_left(offset % 4);
     let word = u32::from_ne_bytes(key);
+    if word == 0 {
+        return; // a server's frame, or a client's that is not to be touched
+    }
     let word = u64::from(word) << 32 | u64::from(word);
 
     let (blocks, rest) = payload.as_chunks_mut::<32>();
