@@ -13,4 +13,6 @@
 pub mod load;
 
 #[cfg(all(target_os = "linux", feature = "peers"))]
+pub mod compare;
+#[cfg(all(target_os = "linux", feature = "peers"))]
 pub mod peers;

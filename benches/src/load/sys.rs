@@ -42,14 +42,25 @@ fn parse_rollup(text: &str) -> Memory {
 pub fn cpu(pid: u32) -> Result<Duration, Error> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).map_err(|e| Error::io(path, e))?;
-    let mut nanos = 0;
-    for task in tasks.flatten() {
-        // A thread may end between the listing and the reading.
-        if let Ok(text) = fs::read_to_string(task.path().join("schedstat")) {
-            nanos += text.split_whitespace().next().and_then(|n| n.parse::<u64>().ok()).unwrap_or(0);
-        }
-    }
-    Ok(Duration::from_nanos(nanos))
+    // A thread may end between the listing and the reading.
+    let texts = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
+    Ok(texts.map(|text| schedstat(&text)[0]).sum())
+}
+
+/// How long this thread was kept waiting for its core so far, while it could have run: somebody else was there.
+///
+/// # Errors
+/// When the kernel keeps no such figures.
+pub fn own_wait() -> Result<Duration, Error> {
+    let path = "/proc/thread-self/schedstat";
+    let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
+    Ok(schedstat(&text)[1])
+}
+
+/// Time on a core, and time waiting for one.
+fn schedstat(text: &str) -> [Duration; 2] {
+    let mut fields = text.split_whitespace().map(|n| Duration::from_nanos(n.parse().unwrap_or(0)));
+    [fields.next().unwrap_or_default(), fields.next().unwrap_or_default()]
 }
 
 /// The CPU time of this process so far.
@@ -126,6 +137,8 @@ mod tests {
         assert!(memory(pid).unwrap().rss > 0);
         assert!(own_cpu() > Duration::ZERO);
         assert!(cpu(pid).is_ok());
+        assert!(own_wait().is_ok());
+        assert_eq!(schedstat("5 7 9\n"), [Duration::from_nanos(5), Duration::from_nanos(7)]);
         assert!(cpu(u32::MAX).is_err());
         assert!(!cores().unwrap().is_empty());
         assert!(pin_this_thread(1 << 20).is_err());

@@ -1,0 +1,88 @@
+//! What is measured.
+
+use std::time::Duration;
+
+use crate::load::Report;
+
+/// A row of the comparison.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// What it is called.
+    pub(super) title: &'static str,
+    /// What `load` is told, without the server's address.
+    pub(super) load: &'static str,
+    /// The unit of the figure that counts. Less is better.
+    pub(super) unit: &'static str,
+    /// The read buffer that suits tungstenite best here (it is zeroed before each read).
+    pub(super) read_buffer: usize,
+}
+
+const CPU: &str = "µs of CPU";
+const MEMORY: &str = "octets";
+
+/// All rows.
+pub(super) const ROWS: &[Row] = &[
+    row("echo 16 B, 1 connection", "echo -c 1 --size 16", CPU, 8 << 10),
+    row("echo 16 B, 64 connections", "echo -c 64 --size 16", CPU, 8 << 10),
+    row("echo 16 B, 1000 connections", "echo -c 1000 --size 16", CPU, 8 << 10),
+    row(
+        "echo 125 B text, 64 connections, 64 in flight",
+        "echo -c 64 --size 125 --text --in-flight 64",
+        CPU,
+        8 << 10,
+    ),
+    row("echo 16 KiB, 64 connections", "echo -c 64 --size 16384", CPU, 16 << 10),
+    row("echo 1 MiB, 4 connections", "echo -c 4 --size 1048576", CPU, 128 << 10),
+    row("broadcast 125 B to 500, window 1", "broadcast -c 500 --size 125 --window 1", CPU, 8 << 10),
+    row("broadcast 125 B to 500, window 16", "broadcast -c 500 --size 125 --window 16", CPU, 8 << 10),
+    row("connect, shake hands, echo, close", "connect -c 16 --size 16", CPU, 8 << 10),
+    row("10,000 idle connections, PSS each", "idle -c 10000", MEMORY, 4 << 10),
+];
+
+const fn row(title: &'static str, load: &'static str, unit: &'static str, read_buffer: usize) -> Row {
+    Row { title, load, unit, read_buffer }
+}
+
+impl Row {
+    /// The command line of `load`.
+    pub(super) fn line(&self, port: u16, pid: u32, seconds: f64, name: &str) -> Vec<String> {
+        let mut line = vec!["load".to_owned()];
+        line.extend(self.load.split(' ').map(str::to_owned));
+        line.push(format!("127.0.0.1:{port}"));
+        line.extend(["--pid".to_owned(), pid.to_string(), "--name".to_owned(), name.to_owned()]);
+        if !self.is_memory() {
+            line.extend(["--seconds".to_owned(), seconds.to_string()]);
+        }
+        line
+    }
+
+    /// The figure that counts: less is better.
+    pub(super) fn figure(&self, report: &Report) -> Option<f64> {
+        if self.is_memory() { report.memory.map(|[_, pss]| pss) } else { report.server_micros() }
+    }
+
+    /// Whether it is memory that counts here.
+    pub(super) fn is_memory(&self) -> bool {
+        self.unit == MEMORY
+    }
+
+    /// How long a server may take to be ready.
+    pub(super) const PATIENCE: Duration = Duration::from_secs(10);
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::load::Cli;
+
+    #[test]
+    fn every_row_is_a_load() {
+        for row in ROWS {
+            let line = row.line(1, 1, 1.5, "a server");
+            let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
+            assert!(cli.mode.common().check().is_ok());
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! Who is measured, and how a server is started and ended.
+
+use std::env;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::path::PathBuf;
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+
+use super::Error;
+use super::rows::Row;
+use crate::peers::Peer;
+
+/// A server that can be started.
+#[derive(Debug)]
+pub(super) struct Server {
+    name: String,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Ours,
+    Peer(Peer),
+    Extra(Vec<String>),
+}
+
+/// A server that runs; dropping it ends it.
+#[derive(Debug)]
+pub(super) struct Running {
+    child: Child,
+    port: u16,
+}
+
+/// Ours, the peers, and what the command line adds.
+pub(super) fn list(extras: &[String]) -> Result<Vec<Server>, Error> {
+    let mut servers = vec![Server { name: "clws".into(), kind: Kind::Ours }];
+    for peer in Peer::value_variants() {
+        servers.push(Server { name: peer.title().into(), kind: Kind::Peer(*peer) });
+    }
+    for extra in extras {
+        servers.push(Server::extra(extra)?);
+    }
+    Ok(servers)
+}
+
+/// Builds what the servers need, as a user would: the echo server by itself, so that no peer's features get into it.
+pub(super) fn build(servers: &[Server]) -> Result<(), Error> {
+    let mut lines = Vec::new();
+    if servers.iter().any(|server| matches!(server.kind, Kind::Ours)) {
+        lines.push("build --release -p clws-examples --bin echo");
+    }
+    if servers.iter().any(|server| matches!(server.kind, Kind::Peer(_))) {
+        lines.push("build --release -p clws-benches --features peers --bin peers");
+    }
+    let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    for line in lines {
+        eprintln!("cargo {line}");
+        let status = Command::new(&cargo)
+            .args(line.split(' '))
+            .current_dir(env!("CARGO_MANIFEST_DIR"))
+            .status()
+            .map_err(|error| Error::Io("starting cargo".into(), error))?;
+        if !status.success() {
+            return Err(Error::Usage(format!("cargo {line}: {status}")));
+        }
+    }
+    Ok(())
+}
+
+impl Server {
+    /// Reads `NAME|COMMAND {port}`.
+    fn extra(text: &str) -> Result<Self, Error> {
+        let usage = || Error::Usage(format!("--extra is 'NAME|COMMAND {{port}}', not {text:?}"));
+        let (name, command) = text.split_once('|').ok_or_else(usage)?;
+        let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
+        if name.trim().is_empty() || words.is_empty() || !command.contains("{port}") {
+            return Err(usage());
+        }
+        Ok(Self { name: name.trim().into(), kind: Kind::Extra(words) })
+    }
+
+    /// Its name, for tables.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether it is clws.
+    pub(super) fn is_ours(&self) -> bool {
+        matches!(self.kind, Kind::Ours)
+    }
+
+    /// Starts it on a free port, as it should be set up for this row.
+    pub(super) fn start(&self, row: &Row) -> Result<Running, Error> {
+        let port = free_port().map_err(|error| Error::Io("looking for a free port".into(), error))?;
+        let mut command = match &self.kind {
+            Kind::Ours => {
+                let mut command = Command::new(beside_us("echo")?);
+                command.args(["--listen", &format!("127.0.0.1:{port}"), "--shards", "1"]);
+                command
+            }
+            Kind::Peer(peer) => {
+                let mut command = Command::new(beside_us("peers")?);
+                let name =
+                    peer.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
+                command.args([name, port.to_string(), "--read-buffer".into(), row.read_buffer.to_string()]);
+                command
+            }
+            Kind::Extra(words) => {
+                let mut words = words.iter().map(|word| word.replace("{port}", &port.to_string()));
+                let mut command = Command::new(words.next().unwrap_or_default());
+                command.args(words);
+                command
+            }
+        };
+        let child = command
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .map_err(|error| Error::Io(format!("starting {:?}", command.get_program()), error))?;
+        Ok(Running { child, port })
+    }
+}
+
+impl Running {
+    /// Its process.
+    pub(super) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// Its port on 127.0.0.1.
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How it ended, if it did.
+    pub(super) fn ended(&mut self) -> Option<ExitStatus> {
+        self.child.try_wait().ok().flatten()
+    }
+
+    /// Returns when a connection is accepted.
+    pub(super) fn wait_until_it_listens(&mut self) -> Result<(), Error> {
+        let start = Instant::now();
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
+        while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
+            if let Some(status) = self.ended() {
+                return Err(Error::Usage(format!("the server ended at once: {status}")));
+            }
+            if start.elapsed() > Row::PATIENCE {
+                return Err(Error::Usage(format!("the server does not listen on {address}")));
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        Ok(())
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+/// A binary that was built with this one.
+fn beside_us(name: &str) -> Result<PathBuf, Error> {
+    let me = env::current_exe().map_err(|error| Error::Io("looking for this program".into(), error))?;
+    Ok(me.with_file_name(name))
+}
+
+fn free_port() -> io::Result<u16> {
+    Ok(TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn extras_have_a_name_and_a_port() {
+        let server = Server::extra(" node ws |node server.js --port {port}").unwrap();
+        assert_eq!(server.name(), "node ws");
+        assert!(!server.is_ours());
+        for bad in ["node", "|node {port}", "node|", "node|node server.js"] {
+            assert!(Server::extra(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_server_that_cannot_start_is_told() {
+        let server = Server::extra("none|/nonexistent/server {port}").unwrap();
+        assert!(server.start(&super::super::rows::ROWS[0]).is_err());
+        let server = Server::extra("ends|true {port}").unwrap();
+        let mut running = server.start(&super::super::rows::ROWS[0]).unwrap();
+        assert!(running.wait_until_it_listens().is_err());
+    }
+}
