@@ -142,6 +142,7 @@ impl Client {
     ///
     /// As [`send_binary`](Self::send_binary).
     pub fn send_binary_owned(&self, message: impl Into<Bytes>) -> Result<Sent, SendError> {
+        let message = message.into(); // the caller's own code, which must not run under the outbox's lock
         self.send(|outbox| outbox.binary_owned(message))
     }
 
@@ -151,6 +152,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text).
     pub fn send_text_owned(&self, message: impl Into<String>) -> Result<Sent, SendError> {
+        let message = message.into(); // as above
         self.send(|outbox| outbox.text_owned(message))
     }
 
@@ -278,7 +280,10 @@ impl Client {
             } else if was > config.max_write_backlog {
                 return Err(SendError::Full);
             }
-            queue(&mut outbox)?;
+            if let Err(error) = queue(&mut outbox) {
+                home::give_spare(outbox.take_buffer());
+                return Err(error.into());
+            }
             (was, outbox.queued())
         };
         // An outbox that was not empty is known to its home: it is to be flushed, or waits for the socket.
@@ -365,6 +370,7 @@ impl Client {
             let slices = slices.get(..filled).unwrap_or_default();
             let offered: usize = slices.iter().map(|slice| slice.len()).sum();
             match write(slices) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
                     outbox.consume(written);
                     // The socket is full, and will say when it is not.

@@ -1,5 +1,53 @@
-//! A WebSocket server that speaks every version that was ever deployed and dispatches by resource.
-#![forbid(clippy::undocumented_unsafe_blocks)]
+//! A WebSocket server that speaks every version of the protocol that was ever deployed, and dispatches by *resource*.
+//!
+//! # A server
+//!
+//! A [`Resource`] is what stands behind a path. A [`Server`] is bound to its addresses by a [`Config`], resources are
+//! registered with the origins they admit, and [`Server::run`] serves:
+//!
+//! ```
+//! use clws_server::{Client, Config, Origins, Resource, Server, Text};
+//!
+//! struct Echo;
+//!
+//! impl Resource for Echo {
+//!     fn text(&self, client: &Client, text: Text<'_>) {
+//!         let _ = client.send_text(&text); // a client that is gone misses nothing
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?; // 0: any free port
+//! server.register("/echo", Origins::any(), Echo)?;
+//! println!("listening on {:?}", server.local_addrs()?);
+//!
+//! let handle = server.handle();
+//! # handle.stop(); // or this example would go on for ever
+//! async_std::task::block_on(server.run())?;
+//! # Ok(()) }
+//! ```
+//!
+//! Clients of hybi-07, hybi-08 and RFC 6455 can connect; those of draft 0 too with
+//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support).
+//!
+//! # Handlers
+//!
+//! The methods of a [`Resource`] are called on the thread (the *shard*) that has the client's socket, in the order its
+//! messages came. Clients of different shards are served in parallel. [`accept`](Resource::accept) sees the request
+//! before there is a connection; [`connected`](Resource::connected), [`text`](Resource::text),
+//! [`binary`](Resource::binary), [`pong`](Resource::pong) and [`disconnected`](Resource::disconnected) have a [`Client`].
+//!
+//! # Sending
+//!
+//! A [`Client`] is a handle for any thread. Its methods encode into the client's outbox and return at once with what
+//! became of the message: [`Sent::Queued`], [`Sent::AboveHighWater`] where the client reads slowly, or a [`SendError`].
+//! A [`SharedMessage`] goes to many clients and is encoded once for all of them.
+//!
+//! # Limits
+//!
+//! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. What a client does
+//! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and is
+//! reported to [`disconnected`](Resource::disconnected); nobody else notices.
 
 mod client;
 mod config;
@@ -22,3 +70,13 @@ pub use registry::{RegisterError, Resources};
 pub use resource::{Accept, Cause, Disconnect, Opening, Refuse, Resource};
 pub use server::{Server, ServerHandle};
 pub use socket::{Listen, Peer};
+
+/// The examples of the READMEs are tested as the documentation's are.
+#[cfg(doctest)]
+mod readmes {
+    #[doc = include_str!("../README.md")]
+    struct OfTheCrate;
+
+    #[doc = include_str!("../../README.md")]
+    struct OfTheWorkspace;
+}

@@ -245,7 +245,7 @@ pub enum Cause {
     Aborted,
     /// A handler panicked.
     Panic,
-    /// The server stopped before the client had answered.
+    /// The server stopped before the client had answered, or the future that served its stream was dropped.
     Stopped,
 }
 

@@ -6,7 +6,7 @@
 use std::io::{self, IoSlice};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status, Version};
 use clws_proto::{CloseCode, Event, Receiver, Role, Sender};
@@ -87,9 +87,14 @@ struct Deadline {
 }
 
 impl Deadline {
-    const fn new(at: Instant) -> Self {
-        Self { at, told: false }
+    fn new(now: Instant, time: Duration) -> Self {
+        Self { at: later(now, time), told: false }
     }
+}
+
+/// When that time is over. A year stands for all that is longer, `Duration::MAX` among it.
+pub(crate) fn later(now: Instant, time: Duration) -> Instant {
+    now + time.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
 /// Why an open connection ends.
@@ -104,7 +109,7 @@ enum End {
 
 impl Session {
     pub(crate) fn new(peer: Peer, context: &Context<'_>) -> Self {
-        let deadline = Deadline::new(context.now + context.shared.config.handshake_timeout);
+        let deadline = Deadline::new(context.now, context.shared.config.handshake_timeout);
         Self {
             stage: Stage::Handshake(Box::new(Handshake {
                 peer,
@@ -169,7 +174,7 @@ impl Session {
         self.over();
     }
 
-    /// Time has passed; nothing happens before the deadline.
+    /// Time has passed. Nothing happens before the deadline; whoever comes too early is told of it again.
     pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.deadline.at <= context.now => {
@@ -181,7 +186,11 @@ impl Session {
                 self.over();
             }
             Stage::Ending(ending) if ending.deadline.at <= context.now => self.over(),
-            _ => {}
+            _ => {
+                if let Some(deadline) = self.deadline() {
+                    deadline.told = false;
+                }
+            }
         }
     }
 
@@ -196,9 +205,9 @@ impl Session {
     }
 
     /// The server has waited long enough.
-    pub(crate) fn kill(&mut self, context: &Context<'_>) {
-        if let Stage::Open(_) = self.stage {
-            self.end(End::Lost(Cause::Stopped), context);
+    pub(crate) fn kill(&mut self) {
+        if let Stage::Open(open) = &self.stage {
+            open.leave(&Disconnect::abnormal(Cause::Stopped));
         }
         self.over();
     }
@@ -227,8 +236,8 @@ impl Session {
             }
             Stage::Open(open) => {
                 if open.closing.is_none() && open.client.is_closing() {
-                    let at = context.now + context.shared.config.close_timeout;
-                    open.closing = Some(Box::new(Deadline::new(at)));
+                    let deadline = Deadline::new(context.now, context.shared.config.close_timeout);
+                    open.closing = Some(Box::new(deadline));
                 }
             }
             Stage::Ending(ending) if ending.flushed && !ending.linger => self.over(),
@@ -243,13 +252,17 @@ impl Session {
 
     /// A deadline that the driver has not been told of: [`timed_out`](Self::timed_out) is to be called then.
     pub(crate) fn new_deadline(&mut self) -> Option<Instant> {
-        let deadline = match &mut self.stage {
-            Stage::Handshake(handshake) => &mut handshake.deadline,
-            Stage::Open(Open { closing: Some(deadline), .. }) => deadline,
-            Stage::Ending(ending) => &mut ending.deadline,
-            Stage::Open(_) | Stage::Over => return None,
-        };
+        let deadline = self.deadline()?;
         (!std::mem::replace(&mut deadline.told, true)).then_some(deadline.at)
+    }
+
+    fn deadline(&mut self) -> Option<&mut Deadline> {
+        match &mut self.stage {
+            Stage::Handshake(handshake) => Some(&mut handshake.deadline),
+            Stage::Open(open) => open.closing.as_deref_mut(),
+            Stage::Ending(ending) => Some(&mut ending.deadline),
+            Stage::Over => None,
+        }
     }
 
     /// Octets that wait to be written.
@@ -305,12 +318,8 @@ impl Session {
             End::Lost(cause) => (Disconnect::abnormal(cause), false),
         };
         // Where the peer has ended its side it may still read: what is queued gets its chance.
-        open.client.seal();
-        tracing::debug!(peer = %open.client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
-        if open.connected {
-            guard(|| open.client.entry().resource.disconnected(&open.client, &disconnect));
-        }
-        let deadline = Deadline::new(context.now + context.shared.config.close_timeout);
+        open.leave(&disconnect);
+        let deadline = Deadline::new(context.now, context.shared.config.close_timeout);
         self.stage = Stage::Ending(Box::new(Ending {
             reply: Vec::new(),
             written: 0,
@@ -334,6 +343,13 @@ impl Session {
     }
 }
 
+/// A driver that is dropped, a future that serves a stream for instance, leaves no client that nobody hears of.
+impl Drop for Session {
+    fn drop(&mut self) {
+        self.kill();
+    }
+}
+
 impl Handshake {
     /// Reads the request, as far as it came, and lets the application decide on it.
     fn step(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Status<(Open, usize)>, Reject> {
@@ -351,12 +367,12 @@ impl Handshake {
     fn decide(&self, request: Request<'_>, context: &Context<'_>) -> Result<Open, Reject> {
         let shared = context.shared;
         let Some(entry) = shared.resources.entry(request.path()) else { return Err(Reject::not_found()) };
-        if !entry.origins.allows(request.origin()) {
+        let failed = || Reject::custom(500, "the resource failed");
+        if !guard(|| entry.origins.allows(request.origin())).ok_or_else(failed)? {
             return Err(Reject::forbidden("this origin is not admitted"));
         }
         let opening = Opening { request: &request, peer: self.peer };
-        let accept = guard(|| entry.resource.accept(&opening))
-            .unwrap_or_else(|| Err(Reject::custom(500, "the resource failed")))?;
+        let accept = guard(|| entry.resource.accept(&opening)).ok_or_else(failed)??;
 
         let mut offer = Offer::new();
         if let Some(name) = &accept.subprotocol {
@@ -374,7 +390,7 @@ impl Handshake {
         let head = request.to_head(shared.config.keep_headers);
         let accepted = request.accept(&offer).map_err(|error| {
             tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
-            Reject::custom(500, "the resource failed")
+            failed()
         })?;
 
         let version = accepted.version;
@@ -405,6 +421,15 @@ impl Open {
             None => client.close_quietly(CloseCode::INTERNAL, ""),
         }
         client.touch();
+    }
+
+    /// Takes nothing more for the client, and tells the resource that it goes.
+    fn leave(&self, disconnect: &Disconnect) {
+        self.client.seal();
+        tracing::debug!(peer = %self.client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
+        if self.connected {
+            guard(|| self.client.entry().resource.disconnected(&self.client, disconnect));
+        }
     }
 
     /// Hands the events in the input to the resource.
@@ -460,7 +485,7 @@ impl Ending {
             linger: true,
             flushed: false,
             shut: false,
-            deadline: Deadline::new(context.now + context.shared.config.close_timeout),
+            deadline: Deadline::new(context.now, context.shared.config.close_timeout),
         }
     }
 
