@@ -119,6 +119,8 @@ fn a_length_cannot_overflow() {
     let none = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
     if usize::BITS >= 64 {
         assert_eq!(found_with(none, &[0xFF, 0x90, 0x80, 0x80, 0x80, 0x00, 0x00, b'x', 0xFF]), []);
+        let longest = isize::MAX.unsigned_abs();
+        assert_eq!(found_with(none, &octets), [Got::Failed(ProtocolError::DiscardTooBig { limit: longest })]);
     }
 }
 
