@@ -251,9 +251,9 @@ pub struct IdleArgs {
     /// Connections
     #[arg(long, short, default_value_t = 10_000, value_name = "N")]
     pub connections: usize,
-    /// Source addresses to spread them over: 127.0.0.1, 127.0.0.2, ...
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub sources: u8,
+    /// Source addresses to spread them over: 127.0.0.1, 127.0.0.2, ... [default: one for each 20,000 connections]
+    #[arg(long, value_name = "N")]
+    pub sources: Option<u8>,
     /// Then echo one message on each, and measure again
     #[arg(long)]
     pub touch: bool,
@@ -271,9 +271,6 @@ pub struct ConnectArgs {
     /// Connections under way at a time
     #[arg(long, short, default_value_t = 16, value_name = "N")]
     pub connections: usize,
-    /// Source addresses to spread them over: 127.0.0.1, 127.0.0.2, ...
-    #[arg(long, default_value_t = 8, value_name = "N")]
-    pub sources: u8,
     /// Octets in the one message
     #[arg(long, default_value_t = 16, value_name = "OCTETS")]
     pub size: usize,
@@ -329,6 +326,9 @@ fn parse_target(text: &str) -> Result<SocketAddr, String> {
 }
 
 /// The source address of connection `index`, when they are spread over `sources` of them (IPv4 only; `None` is the system's choice).
+///
+/// More than one only where a single one has too few ports: a port that was bound to an address is lost for a minute to
+/// every connection that leaves its own to the system.
 #[must_use]
 pub fn source(target: SocketAddr, sources: u8, index: usize) -> Option<IpAddr> {
     if sources <= 1 || target.is_ipv6() {

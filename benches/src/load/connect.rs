@@ -7,7 +7,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
-use super::args::{ConnectArgs, MessageArgs, source};
+use super::args::{ConnectArgs, MessageArgs};
 use super::error::Error;
 use super::frames::{self, Ring};
 use super::opening;
@@ -124,10 +124,9 @@ impl Load<'_> {
             return Ok(None);
         }
         let common = &self.args.common;
-        let number = usize::try_from(self.begun).unwrap_or(slot);
         self.begun += 1;
         let born = self.window.now();
-        let socket = opening::socket(common.target, source(common.target, self.args.sources, number))?;
+        let socket = opening::socket(common.target, None)?;
         socket.set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
         match socket.connect(&common.target.into()) {
             Ok(()) => {}

@@ -14,6 +14,8 @@ use super::sys::{self, Memory};
 
 /// Connections made and closed before the first look, so that what a server sets up once is not counted.
 const WARM: usize = 32;
+/// Connections from one address to one server: there are 28,232 ports for them.
+const PORTS: usize = 20_000;
 /// Connections that must still echo at the end.
 const PROBES: usize = 100;
 
@@ -33,8 +35,10 @@ pub fn run(args: &IdleArgs) -> Result<Report, Error> {
     let ring = Ring::new(common.draft, &message)?;
     let request = opening::request(common.draft, common.target, common.path_or("/echo"));
     let patience = Duration::from_secs_f64(common.stall);
+    let enough = u8::try_from(args.connections.div_ceil(PORTS)).unwrap_or(u8::MAX);
+    let sources = args.sources.unwrap_or(enough);
     let open = |number| {
-        let source = source(common.target, args.sources, number);
+        let source = source(common.target, sources, number);
         opening::open(common.draft, common.target, source, &request, patience).map(|(socket, _)| socket)
     };
 
