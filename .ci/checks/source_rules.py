@@ -10,6 +10,7 @@ SANS_IO = ("clws-proto/src/", "clws-handshake/src/")
 RUNTIME = "clws-server/src/rt.rs"
 # Clocks, sockets, threads, files and processes, however they are imported. `std::io::IoSlice` is data and may be named.
 OUTSIDE = re.compile(r"\b(Instant|SystemTime|TcpStream|UdpSocket|(std|core)::(net|thread|fs|process|os|env)\b|(thread|net|fs|process)::)")
+GROUPED = re.compile(r"\buse (std|core)::\{[^;]*\b(net|thread|fs|process|os|env)\b[^;]*;")
 UNSAFE = re.compile(r"\bunsafe\b")
 ASYNC_STD = re.compile(r"\basync_std\b")
 
@@ -25,7 +26,10 @@ def main(root: Path) -> int:
     breaches: list[str] = []
     unsafe_files: set[str] = set()
     for name in files:
-        for number, line in enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1):
+        lines = (root / name).read_text(encoding="utf-8").splitlines()
+        if name.startswith(SANS_IO) and (group := GROUPED.search("\n".join(map(code, lines)))):
+            breaches.append(f"a clock, socket, thread or file in a sans-IO crate: {name}: {' '.join(group[0].split())}")
+        for number, line in enumerate(lines, 1):
             where = f"{name}:{number}: {line.strip()}"
             text = code(line)
             if UNSAFE.search(text):
