@@ -1,7 +1,7 @@
 use std::fmt;
 
-use crate::request::origin_header;
-use crate::{Headers, Request};
+use crate::request::{self, origin_header};
+use crate::{Headers, Request, Version};
 
 /// What is kept of a request while its connection lives: one exact allocation, read again whenever something
 /// is asked.
@@ -111,6 +111,11 @@ impl Head {
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.parts().headers
+    }
+
+    /// The subprotocols that the client of this version offered; none if the headers were not kept.
+    pub fn subprotocols(&self, version: Version) -> impl Iterator<Item = &str> {
+        request::subprotocols(self.headers(), version)
     }
 
     /// The size of the allocation in bytes.

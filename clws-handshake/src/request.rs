@@ -189,11 +189,7 @@ impl<'a> Request<'a> {
     /// The subprotocols that the client offers, in its order of preference. Draft 0 offers at most one, and
     /// takes the header's whole value as its name.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let (whole, list) = match self.version {
-            Version::Hybi00 => (self.headers().get("Sec-WebSocket-Protocol"), Headers::default()),
-            _ => (None, self.headers()),
-        };
-        whole.into_iter().chain(list.list("Sec-WebSocket-Protocol"))
+        subprotocols(self.headers(), self.version)
     }
 
     /// The extensions that the client offers, in its order of preference; none in draft 0. No answer written
@@ -298,6 +294,18 @@ fn check_no_body(headers: Headers<'_>) -> Result<(), Reject> {
         return Err(Reject::bad_request("a WebSocket handshake has no body"));
     }
     Ok(())
+}
+
+/// The subprotocols in these headers, as that version writes them.
+pub(crate) fn subprotocols<'a>(
+    headers: Headers<'a>,
+    version: Version,
+) -> impl Iterator<Item = &'a str> + use<'a> {
+    let (whole, list) = match version {
+        Version::Hybi00 => (headers.get("Sec-WebSocket-Protocol"), Headers::default()),
+        _ => (None, headers),
+    };
+    whole.into_iter().chain(list.list("Sec-WebSocket-Protocol"))
 }
 
 /// Checks the list of subprotocols in time that is not quadratic in its length.
