@@ -142,7 +142,7 @@ impl Client {
     ///
     /// As [`send_binary`](Self::send_binary).
     pub fn send_binary_owned(&self, message: impl Into<Bytes>) -> Result<Sent, SendError> {
-        let message = message.into(); // the caller's own code, which must not run under the outbox's lock
+        let message: Bytes = message.into(); // the caller's own code, which must not run under the outbox's lock
         self.send(|outbox| outbox.binary_owned(message))
     }
 
@@ -152,7 +152,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text).
     pub fn send_text_owned(&self, message: impl Into<String>) -> Result<Sent, SendError> {
-        let message = message.into(); // as above
+        let message: String = message.into(); // as above
         self.send(|outbox| outbox.text_owned(message))
     }
 

@@ -2,11 +2,12 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use futures::task::AtomicWaker;
 
 use crate::poll::Waker;
+use crate::server::Seat;
 use crate::socket::{Peer, Socket};
 
 /// How many spare outbox buffers a shard keeps for its clients: many small ones, which a broadcast needs, few big ones.
@@ -28,7 +29,8 @@ pub(crate) enum Home {
 pub(crate) struct Remote {
     /// Unlike every other shard's in this process; never 0.
     id: usize,
-    commands: Mutex<Vec<Command>>,
+    /// What it has not seen yet; `None` once it has ended.
+    commands: Mutex<Option<Vec<Command>>>,
     sleeping: AtomicBool,
     waker: Waker,
     /// Connections that it has, or is about to get.
@@ -41,7 +43,7 @@ pub(crate) enum Command {
     /// The client in that slot has something to write, or is to be closed.
     Touch(u32),
     /// A new connection.
-    Adopt(Socket, Peer),
+    Adopt(Socket, Peer, Seat),
     /// Close everything and end.
     Stop,
 }
@@ -73,7 +75,7 @@ impl Home {
                     here
                 });
                 if !here {
-                    remote.send(Command::Touch(*slot));
+                    drop(remote.send(Command::Touch(*slot))); // a shard that has ended has no client to touch
                 }
             }
             Self::Stream(waker) => waker.wake(),
@@ -86,33 +88,48 @@ impl Remote {
         static IDS: AtomicUsize = AtomicUsize::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            commands: Mutex::default(),
+            commands: Mutex::new(Some(Vec::new())),
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
         }
     }
 
-    /// Gives it a command, and wakes it only if it sleeps.
-    pub(crate) fn send(&self, command: Command) {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).push(command);
+    /// Gives it a command, and wakes it only if it sleeps. A shard that has ended gives the command back.
+    pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
+        match &mut *self.commands() {
+            Some(commands) => commands.push(command),
+            None => return Err(command),
+        }
         // The shard sets the flag before it looks at the queue for the last time, so either it sees the command or we
         // see the flag: both are sequentially consistent.
         if self.sleeping.swap(false, Ordering::SeqCst) {
             self.waker.wake();
         }
+        Ok(())
     }
 
     /// Called by the shard before it sleeps; false where there are commands to see first.
     pub(crate) fn may_sleep(&self) -> bool {
         self.sleeping.store(true, Ordering::SeqCst);
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        self.commands().as_ref().is_none_or(Vec::is_empty)
     }
 
     /// Called by the shard when it is awake: puts the commands that came into `into`, which is empty.
     pub(crate) fn take(&self, into: &mut Vec<Command>) {
         self.sleeping.store(false, Ordering::SeqCst);
-        std::mem::swap(&mut *self.commands.lock().unwrap_or_else(PoisonError::into_inner), into);
+        if let Some(commands) = &mut *self.commands() {
+            std::mem::swap(commands, into);
+        }
+    }
+
+    /// Called by the shard when it ends: takes the last commands, and no more come.
+    pub(crate) fn close(&self) -> Vec<Command> {
+        self.commands().take().unwrap_or_default()
+    }
+
+    fn commands(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
+        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Makes the current thread this shard's: from now on touches from it cost no lock.

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::io;
 
-use clws_handshake::{Headers, Reject, Request, Version};
+use clws_handshake::{Head, Headers, Reject, Version};
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
 use crate::{Client, Peer};
@@ -40,7 +40,7 @@ pub trait Resource: Send + Sync + 'static {
     /// # Errors
     ///
     /// The answer to send instead: any HTTP status, `Reject::forbidden(..)` for instance.
-    fn accept(&self, opening: &Opening<'_>) -> Result<Accept, Reject> {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         Ok(Accept::new())
     }
 
@@ -72,52 +72,53 @@ pub trait Resource: Send + Sync + 'static {
 }
 
 /// A valid handshake, to be [accepted](Resource::accept) or not.
-#[derive(Debug)]
-pub struct Opening<'a> {
-    pub(crate) request: &'a Request<'a>,
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub(crate) head: Head,
+    pub(crate) version: Version,
     pub(crate) peer: Peer,
 }
 
-impl<'a> Opening<'a> {
+impl Opening {
     /// The path, percent-encoding untouched: CLWS's resource name.
     #[must_use]
-    pub fn resource_name(&self) -> &'a str {
-        self.request.path()
+    pub fn resource_name(&self) -> &str {
+        self.head.path()
     }
 
     /// What follows the `?`, if there is one.
     #[must_use]
-    pub fn query_string(&self) -> Option<&'a str> {
-        self.request.query()
+    pub fn query_string(&self) -> Option<&str> {
+        self.head.query()
     }
 
     /// The request's headers.
     #[must_use]
-    pub fn headers(&self) -> Headers<'a> {
-        self.request.headers()
+    pub fn headers(&self) -> Headers<'_> {
+        self.head.headers()
     }
 
     /// The origin, from the header that the client's draft puts it in.
     #[must_use]
-    pub fn origin(&self) -> Option<&'a str> {
-        self.request.origin()
+    pub fn origin(&self) -> Option<&str> {
+        self.head.origin()
     }
 
     /// The host that the client asked for.
     #[must_use]
-    pub fn host(&self) -> &'a str {
-        self.request.host()
+    pub fn host(&self) -> &str {
+        self.head.host()
     }
 
     /// The subprotocols that the client offers, its favourite first.
-    pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        self.request.subprotocols()
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.head.subprotocols(self.version)
     }
 
     /// The version that the client speaks.
     #[must_use]
     pub fn version(&self) -> Version {
-        self.request.version()
+        self.version
     }
 
     /// The client's address.

@@ -14,6 +14,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
 use crate::registry::RegisterError;
+use crate::session::later;
 use crate::shard::Shard;
 use crate::socket::{Listen, Listener, Peer};
 use crate::{Config, Resource, Resources, rt, stream};
@@ -52,11 +53,23 @@ pub struct ServerHandle(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) resources: Resources,
-    /// Connections in any stage.
-    pub(crate) clients: AtomicUsize,
+    /// Connections that are served, in any stage.
+    clients: AtomicUsize,
+    /// Connections that are told 503.
+    refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     stopped: SharedFuture<oneshot::Receiver<()>>,
+}
+
+/// Connections beyond `max_clients` that are told 503 at once; more are dropped without a word.
+const REFUSALS: usize = 1024;
+
+/// What a connection is counted as; to be given back by [`Shared::leave`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Seat {
+    Client,
+    Refused,
 }
 
 impl Server {
@@ -82,6 +95,7 @@ impl Server {
             config,
             resources: Resources::default(),
             clients: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
             stop: Mutex::new(Some(stop)),
             stopped: stopped.shared(),
@@ -177,7 +191,7 @@ impl ServerHandle {
         &self.0.resources
     }
 
-    /// Connections at this moment, in any stage.
+    /// Connections at this moment, in any stage, without those that are told 503.
     #[must_use]
     pub fn clients(&self) -> usize {
         self.0.clients.load(Ordering::Relaxed)
@@ -215,6 +229,28 @@ impl Shared {
         self.remotes.get().map_or(&[], Vec::as_slice)
     }
 
+    /// Counts a new connection in; `None` where there is no room even to refuse it.
+    pub(crate) fn admit(&self) -> Option<Seat> {
+        let take = |seats: &AtomicUsize, most| {
+            let more = |taken| (taken < most).then_some(taken + 1);
+            seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+        };
+        if take(&self.clients, self.config.max_clients) {
+            Some(Seat::Client)
+        } else {
+            take(&self.refused, REFUSALS).then_some(Seat::Refused)
+        }
+    }
+
+    /// Counts a connection out.
+    pub(crate) fn leave(&self, seat: Seat) {
+        let seats = match seat {
+            Seat::Client => &self.clients,
+            Seat::Refused => &self.refused,
+        };
+        seats.fetch_sub(1, Ordering::Relaxed);
+    }
+
     /// Ends when the server is stopped.
     pub(crate) fn stopped(&self) -> SharedFuture<oneshot::Receiver<()>> {
         self.stopped.clone()
@@ -222,7 +258,7 @@ impl Shared {
 
     fn stop_shards(&self) {
         for remote in self.remotes() {
-            remote.send(Command::Stop);
+            drop(remote.send(Command::Stop)); // one that has ended needs no telling
         }
     }
 }
@@ -249,7 +285,7 @@ async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<
     let accepting = listeners.into_iter().map(|listener| rt::serve_tasks(listener, Arc::clone(&shared)));
     try_join_all(accepting).await?;
     // The tasks see the stop themselves; each ends within the time for its closing handshake.
-    let patience = Instant::now() + shared.config.close_timeout.saturating_mul(2);
+    let patience = later(Instant::now(), shared.config.close_timeout.saturating_mul(2));
     while shared.clients.load(Ordering::Relaxed) > 0 && Instant::now() < patience {
         rt::timer(Instant::now() + Duration::from_millis(10)).await;
     }

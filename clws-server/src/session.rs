@@ -256,6 +256,11 @@ impl Session {
         (!std::mem::replace(&mut deadline.told, true)).then_some(deadline.at)
     }
 
+    /// The deadline that the driver was told of, if that is still one.
+    pub(crate) fn told_deadline(&mut self) -> Option<Instant> {
+        self.deadline().filter(|deadline| deadline.told).map(|deadline| deadline.at)
+    }
+
     fn deadline(&mut self) -> Option<&mut Deadline> {
         match &mut self.stage {
             Stage::Handshake(handshake) => Some(&mut handshake.deadline),
@@ -371,7 +376,7 @@ impl Handshake {
         if !guard(|| entry.origins.allows(request.origin())).ok_or_else(failed)? {
             return Err(Reject::forbidden("this origin is not admitted"));
         }
-        let opening = Opening { request: &request, peer: self.peer };
+        let opening = Opening { head: request.to_head(true), version: request.version(), peer: self.peer };
         let accept = guard(|| entry.resource.accept(&opening)).ok_or_else(failed)??;
 
         let mut offer = Offer::new();
@@ -387,7 +392,7 @@ impl Handshake {
         for (name, value) in &accept.headers {
             offer = offer.with_header(name, value);
         }
-        let head = request.to_head(shared.config.keep_headers);
+        let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
         let accepted = request.accept(&offer).map_err(|error| {
             tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
             failed()

@@ -15,8 +15,8 @@ use slab::Slab;
 
 use crate::home::{self, Command, Home, Remote};
 use crate::poll::{Events, Poller, Readiness};
-use crate::server::Shared;
-use crate::session::{Context, Next, Session};
+use crate::server::{Seat, Shared};
+use crate::session::{Context, Next, Session, later};
 use crate::socket::{Listener, Peer, Socket};
 
 /// Octets of the scratch buffer.
@@ -33,9 +33,6 @@ const TICK: Duration = Duration::from_millis(100);
 
 /// How long accepting rests when the system has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// Connections beyond `max_clients` that are told 503; more are dropped without a word.
-const REFUSALS: usize = 1024;
 
 pub(crate) struct Shard {
     // Dropped in this order: sockets before the poller that knows them.
@@ -68,6 +65,9 @@ struct Connection {
     blocked: bool,
     /// The peer has ended its side: read on to the end.
     hangup: bool,
+    /// Its slot is in `Shard::unread`.
+    unread: bool,
+    seat: Seat,
 }
 
 struct Listening {
@@ -138,6 +138,9 @@ impl Shard {
             }
         }
         for slot in std::mem::take(&mut self.unread) {
+            if let Some(connection) = self.connections.get_mut(slot as usize) {
+                connection.unread = false;
+            }
             self.read(slot);
         }
         let mut commands = std::mem::take(&mut self.commands);
@@ -210,7 +213,7 @@ impl Shard {
                 }
             }
         }
-        if connection.readable {
+        if connection.readable && !std::mem::replace(&mut connection.unread, true) {
             self.unread.push(slot);
         }
         self.settle(slot);
@@ -232,12 +235,12 @@ impl Shard {
             Next::ShutdownWrite => connection.socket.shutdown_write(),
             Next::Drop => return self.drop_connection(slot),
         }
-        if was_blocked && connection.readable {
+        if was_blocked && connection.readable && !std::mem::replace(&mut connection.unread, true) {
             self.unread.push(slot);
         }
         if let Some(at) = connection.session.new_deadline() {
-            let tick = at.saturating_duration_since(self.started).as_millis().div_ceil(TICK.as_millis());
-            self.deadlines.push(Reverse((u64::try_from(tick).unwrap_or(u64::MAX), slot)));
+            self.deadlines.push(Reverse((tick(at.saturating_duration_since(self.started)), slot)));
+            self.forget_deadlines();
         }
     }
 
@@ -259,12 +262,15 @@ impl Shard {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Touch(slot) => self.settle(slot),
-            Command::Adopt(socket, peer) => self.adopt(socket, peer),
+            Command::Adopt(socket, peer, seat) => self.adopt(socket, peer, seat),
+            Command::Stop if self.stop_at.is_some() => {}
             Command::Stop => {
                 // Long enough for clients to answer our close frame, and then for the last octets to go.
                 let patience = self.shared.config.close_timeout.saturating_mul(2);
-                self.stop_at = Some(self.now + patience);
-                self.listeners.clear();
+                self.stop_at = Some(later(self.now, patience));
+                for listening in self.listeners.drain(..) {
+                    self.poller.closing(&listening.listener);
+                }
                 for slot in self.slots() {
                     if let Some(connection) = self.connections.get_mut(slot as usize) {
                         connection.session.stop();
@@ -304,26 +310,25 @@ impl Shard {
 
     /// Gives a new connection to the shard that has the fewest.
     fn place(&mut self, socket: Socket, peer: Peer) {
-        let clients = self.shared.clients.fetch_add(1, Ordering::Relaxed);
-        if clients >= self.shared.config.max_clients.saturating_add(REFUSALS) {
-            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
-            return;
-        }
+        let Some(seat) = self.shared.admit() else { return };
         let load = |remote: &Arc<Remote>| remote.load.load(Ordering::Relaxed);
         let fewest = self.shared.remotes().iter().min_by_key(|remote| load(remote));
         match fewest {
             Some(remote) if load(remote) < load(&self.remote) => {
                 remote.load.fetch_add(1, Ordering::Relaxed);
-                remote.send(Command::Adopt(socket, peer));
+                if remote.send(Command::Adopt(socket, peer, seat)).is_err() {
+                    remote.load.fetch_sub(1, Ordering::Relaxed);
+                    self.shared.leave(seat); // the server stops, and that shard has ended
+                }
             }
             _ => {
                 self.remote.load.fetch_add(1, Ordering::Relaxed);
-                self.adopt(socket, peer);
+                self.adopt(socket, peer, seat);
             }
         }
     }
 
-    fn adopt(&mut self, socket: Socket, peer: Peer) {
+    fn adopt(&mut self, socket: Socket, peer: Peer, seat: Seat) {
         let vacant = self.connections.vacant_entry();
         let key = vacant.key();
         let added = match u32::try_from(key) {
@@ -331,18 +336,25 @@ impl Shard {
             _ => Err(io::ErrorKind::QuotaExceeded.into()),
         };
         let Ok(slot) = added.inspect_err(|error| tracing::debug!(%peer, "not taken: {error}")) else {
-            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+            self.shared.leave(seat);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         let home = Home::Shard(Arc::clone(&self.remote), slot);
         let context = Context { shared: &self.shared, home, now: self.now };
-        let session = if self.shared.clients.load(Ordering::Relaxed) > self.shared.config.max_clients {
-            Session::refused(&Reject::unavailable(None), &context)
-        } else {
-            Session::new(peer, &context)
+        let session = match seat {
+            Seat::Client => Session::new(peer, &context),
+            Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
         };
-        vacant.insert(Connection { socket, session, readable: false, blocked: false, hangup: false });
+        vacant.insert(Connection {
+            socket,
+            session,
+            readable: false,
+            blocked: false,
+            hangup: false,
+            unread: false,
+            seat,
+        });
         self.settle(slot);
     }
 
@@ -350,7 +362,7 @@ impl Shard {
         if let Some(connection) = self.connections.try_remove(slot as usize) {
             self.poller.closing(&connection.socket);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
-            self.shared.clients.fetch_sub(1, Ordering::Relaxed);
+            self.shared.leave(connection.seat);
         }
     }
 
@@ -373,12 +385,23 @@ impl Shard {
         self.flush_touched();
     }
 
+    /// Drops the deadlines of connections that are gone, or past the stage that had them, once they outnumber the rest.
+    fn forget_deadlines(&mut self) {
+        if self.deadlines.len() <= 1024 + 4 * self.connections.len() {
+            return;
+        }
+        let started = self.started;
+        let told = self.connections.iter_mut().filter_map(|(key, connection)| {
+            let at = connection.session.told_deadline()?;
+            Some(Reverse((tick(at.saturating_duration_since(started)), u32::try_from(key).ok()?)))
+        });
+        self.deadlines = told.collect();
+    }
+
     fn kill_all(&mut self) {
         for slot in self.slots() {
-            let home = Home::Shard(Arc::clone(&self.remote), slot);
-            let context = Context { shared: &self.shared, home, now: self.now };
             if let Some(connection) = self.connections.get_mut(slot as usize) {
-                connection.session.kill(&context);
+                connection.session.kill();
                 self.settle(slot);
             }
         }
@@ -390,8 +413,7 @@ impl Shard {
     }
 
     fn at(&self, tick: u64) -> Instant {
-        let since = TICK.saturating_mul(u32::try_from(tick).unwrap_or(u32::MAX));
-        self.started.checked_add(since).unwrap_or(self.now)
+        self.started + time(tick)
     }
 
     fn slots(&self) -> Vec<u32> {
@@ -408,11 +430,27 @@ impl Drop for Shard {
     fn drop(&mut self) {
         for (_, connection) in &self.connections {
             self.poller.closing(&connection.socket);
+            self.shared.leave(connection.seat);
         }
         for listening in &self.listeners {
             self.poller.closing(&listening.listener);
         }
+        for command in self.remote.close() {
+            if let Command::Adopt(_, _, seat) = command {
+                self.shared.leave(seat);
+            }
+        }
     }
+}
+
+/// The first tick that is not before that time, counted from the shard's start.
+fn tick(since: Duration) -> u64 {
+    u64::try_from(since.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+}
+
+/// When that tick is, counted from the shard's start.
+fn time(tick: u64) -> Duration {
+    TICK.saturating_mul(u32::try_from(tick).unwrap_or(u32::MAX))
 }
 
 /// Listeners count down from the top (which is the waker's), connections up from 0.

@@ -6,7 +6,6 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 use std::time::Instant;
 
@@ -17,8 +16,8 @@ use futures::task::AtomicWaker;
 use crate::Peer;
 use crate::home::Home;
 use crate::rt;
-use crate::server::Shared;
-use crate::session::{Context, Next, Session};
+use crate::server::{Seat, Shared};
+use crate::session::{Context, Next, Session, later};
 
 /// Octets of the scratch buffer that the streams of one thread share.
 const SCRATCH: usize = 64 * 1024;
@@ -33,13 +32,12 @@ thread_local! {
 /// Serves one stream to its end.
 pub(crate) async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, shared: Arc<Shared>) {
     let waker = Arc::new(AtomicWaker::new());
-    let clients = shared.clients.fetch_add(1, Ordering::Relaxed);
-    let _counted = Counted(&shared);
+    let Some(seat) = shared.admit() else { return };
+    let _seated = Seated(&shared, seat);
     let context = Context { shared: &shared, home: Home::Stream(Arc::clone(&waker)), now: Instant::now() };
-    let session = if clients >= shared.config.max_clients {
-        Session::refused(&Reject::unavailable(None), &context)
-    } else {
-        Session::new(peer, &context)
+    let session = match seat {
+        Seat::Client => Session::new(peer, &context),
+        Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
     };
     let mut driver = Driver {
         stream,
@@ -47,6 +45,8 @@ pub(crate) async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Pee
         readable: true,
         write_pending: false,
         shutting: false,
+        closed: false,
+        over: false,
         timer: None,
         stop: Some(shared.stopped()),
     };
@@ -57,11 +57,11 @@ pub(crate) async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Pee
     .await;
 }
 
-struct Counted<'a>(&'a Shared);
+struct Seated<'a>(&'a Shared, Seat);
 
-impl Drop for Counted<'_> {
+impl Drop for Seated<'_> {
     fn drop(&mut self) {
-        self.0.clients.fetch_sub(1, Ordering::Relaxed);
+        self.0.leave(self.1);
     }
 }
 
@@ -71,8 +71,12 @@ struct Driver<S, Stop> {
     /// The stream has not ended.
     readable: bool,
     write_pending: bool,
-    /// Our side is being ended.
+    /// Our side is being ended, or has been.
     shutting: bool,
+    /// Our side has ended.
+    closed: bool,
+    /// The session is over. What it wrote may still sit in the stream's own buffer.
+    over: bool,
     timer: Option<rt::Timer>,
     stop: Option<Stop>,
 }
@@ -89,38 +93,44 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             let context = Context { shared, home, now: Instant::now() };
             let mut progress = false;
 
+            if let Some(timer) = &mut self.timer
+                && timer.as_mut().poll(cx).is_ready()
+            {
+                if self.over {
+                    return Poll::Ready(());
+                }
+                self.timer = None;
+                self.session.timed_out(&context);
+                progress = true;
+            }
+            if self.over {
+                return if self.close(cx) { Poll::Ready(()) } else { Poll::Pending };
+            }
             if let Some(stop) = &mut self.stop
                 && Pin::new(stop).poll(cx).is_ready()
             {
                 self.stop = None;
                 self.session.stop();
             }
-            if let Some(timer) = &mut self.timer
-                && timer.as_mut().poll(cx).is_ready()
-            {
-                self.timer = None;
-                self.session.timed_out(&context);
-                progress = true;
-            }
-            let paused = self.write_pending && self.session.queued() > shared.config.write_high_water;
+            let paused = self.is_paused(shared);
             if self.readable && !paused {
                 progress |= self.read(cx, &context);
             }
             self.write(cx, &context);
+            // The stream was not asked for input, so it will not wake us for any: go on with that.
+            progress |= paused && !self.is_paused(shared);
 
             match self.session.next(&context) {
                 Next::Wait => {}
                 Next::ShutdownWrite => self.shutting = true,
                 Next::Drop => {
-                    // What is written may still sit in the stream's own buffer.
-                    return match self.session.queued() {
-                        0 => Pin::new(&mut self.stream).poll_close(cx).map(drop),
-                        _ => Poll::Ready(()),
-                    };
+                    self.over = true;
+                    self.timer = Some(rt::timer(later(context.now, shared.config.close_timeout)));
+                    progress = true;
                 }
             }
-            if self.shutting && Pin::new(&mut self.stream).poll_close(cx).is_ready() {
-                self.shutting = false;
+            if self.shutting {
+                self.close(cx);
             }
             if let Some(at) = self.session.new_deadline() {
                 self.timer = Some(rt::timer(at));
@@ -132,6 +142,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         }
         cx.waker().wake_by_ref();
         Poll::Pending
+    }
+
+    /// Whether the peer reads so little that it is not read from.
+    fn is_paused(&self, shared: &Shared) -> bool {
+        self.write_pending && self.session.queued() > shared.config.write_high_water
+    }
+
+    /// Ends our side of the stream, once; whether that is done.
+    fn close(&mut self, cx: &mut std::task::Context<'_>) -> bool {
+        self.closed = self.closed || Pin::new(&mut self.stream).poll_close(cx).is_ready();
+        self.closed
     }
 
     fn read(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) -> bool {
@@ -187,7 +208,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 }
             }
         }
-        if let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx) {
+        if !self.shutting
+            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx)
+        {
             self.session.lost(error, context);
         }
     }
