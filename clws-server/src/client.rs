@@ -358,6 +358,12 @@ impl Client {
         self.outbox().abandon();
     }
 
+    /// Octets of the buffer that its outbox holds, which it then has no more.
+    #[cfg(test)]
+    pub(crate) fn held(&self) -> usize {
+        self.outbox().take_buffer().capacity()
+    }
+
     /// Writes what is queued, as far as the socket takes it; whether all of it went.
     pub(crate) fn flush(
         &self,

@@ -90,16 +90,7 @@ impl Server {
                 .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
             listeners.extend(bound);
         }
-        let (stop, stopped) = oneshot::channel();
-        let shared = Arc::new(Shared {
-            config,
-            resources: Resources::default(),
-            clients: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
-            remotes: OnceLock::new(),
-            stop: Mutex::new(Some(stop)),
-            stopped: stopped.shared(),
-        });
+        let shared = Arc::new(Shared::new(config));
         Ok(Self { shared, listeners })
     }
 
@@ -224,6 +215,19 @@ impl ServerHandle {
 }
 
 impl Shared {
+    pub(crate) fn new(config: Config) -> Self {
+        let (stop, stopped) = oneshot::channel();
+        Self {
+            config,
+            resources: Resources::default(),
+            clients: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            remotes: OnceLock::new(),
+            stop: Mutex::new(Some(stop)),
+            stopped: stopped.shared(),
+        }
+    }
+
     /// The shards; none before the server runs, and none where every client has a task.
     pub(crate) fn remotes(&self) -> &[Arc<Remote>] {
         self.remotes.get().map_or(&[], Vec::as_slice)

@@ -523,3 +523,6 @@ fn log_panic(panic: &(dyn std::any::Any + Send)) {
         .unwrap_or("no message");
     tracing::error!("a handler panicked: {message}");
 }
+
+#[cfg(test)]
+mod tests;
