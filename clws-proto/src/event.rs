@@ -32,7 +32,8 @@ pub struct Payload<'a>(Data<'a>);
 #[derive(Debug)]
 enum Data<'a> {
     Borrowed(&'a [u8]),
-    Assembled(Vec<u8>),
+    /// Lent by the `Events`, which give it back to the pool unless it is taken.
+    Assembled(&'a mut Vec<u8>),
 }
 
 impl<'a> Payload<'a> {
@@ -40,8 +41,13 @@ impl<'a> Payload<'a> {
         Self(Data::Borrowed(octets))
     }
 
-    pub(crate) const fn assembled(octets: Vec<u8>) -> Self {
+    pub(crate) const fn assembled(octets: &'a mut Vec<u8>) -> Self {
         Self(Data::Assembled(octets))
+    }
+
+    /// Whether they lie in a buffer of their own, so that to keep them is free.
+    pub(crate) const fn is_assembled(&self) -> bool {
+        matches!(self.0, Data::Assembled(_))
     }
 
     /// The octets, to keep: free where the message was assembled from pieces, one exact copy otherwise.
@@ -49,7 +55,7 @@ impl<'a> Payload<'a> {
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Data::Borrowed(octets) => Bytes::copy_from_slice(octets),
-            Data::Assembled(octets) => Bytes::from(octets),
+            Data::Assembled(octets) => Bytes::from(std::mem::take(octets)),
         }
     }
 
@@ -58,7 +64,7 @@ impl<'a> Payload<'a> {
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
             Data::Borrowed(octets) => octets.to_vec(),
-            Data::Assembled(octets) => octets,
+            Data::Assembled(octets) => std::mem::take(octets),
         }
     }
 }
@@ -87,7 +93,10 @@ pub struct Text<'a>(Characters<'a>);
 #[derive(Debug)]
 enum Characters<'a> {
     Borrowed(&'a str),
-    Assembled(String),
+    /// Lent by the `Events`, which give it back to the pool unless it is taken.
+    Assembled(&'a mut String),
+    /// Made anew, because what came was not UTF-8.
+    Replaced(String),
 }
 
 impl<'a> Text<'a> {
@@ -95,8 +104,17 @@ impl<'a> Text<'a> {
         Self(Characters::Borrowed(text))
     }
 
-    pub(crate) const fn assembled(text: String) -> Self {
+    pub(crate) const fn assembled(text: &'a mut String) -> Self {
         Self(Characters::Assembled(text))
+    }
+
+    pub(crate) const fn replaced(text: String) -> Self {
+        Self(Characters::Replaced(text))
+    }
+
+    /// Whether it lies in a buffer of its own, so that to keep it is free.
+    pub(crate) const fn is_assembled(&self) -> bool {
+        !matches!(self.0, Characters::Borrowed(_))
     }
 
     /// The text.
@@ -110,7 +128,8 @@ impl<'a> Text<'a> {
     pub fn into_string(self) -> String {
         match self.0 {
             Characters::Borrowed(text) => text.to_owned(),
-            Characters::Assembled(text) => text,
+            Characters::Assembled(text) => std::mem::take(text),
+            Characters::Replaced(text) => text,
         }
     }
 
@@ -119,7 +138,8 @@ impl<'a> Text<'a> {
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Characters::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
-            Characters::Assembled(text) => Bytes::from(text),
+            Characters::Assembled(text) => Bytes::from(std::mem::take(text)),
+            Characters::Replaced(text) => Bytes::from(text),
         }
     }
 }
@@ -131,6 +151,7 @@ impl Deref for Text<'_> {
         match &self.0 {
             Characters::Borrowed(text) => text,
             Characters::Assembled(text) => text,
+            Characters::Replaced(text) => text,
         }
     }
 }

@@ -38,7 +38,7 @@ enum State {
 pub(crate) fn text(octets: &[u8]) -> Text<'_> {
     match simdutf8::basic::from_utf8(octets) {
         Ok(text) => Text::borrowed(text),
-        Err(_) => Text::assembled(String::from_utf8_lossy(octets).into_owned()),
+        Err(_) => Text::replaced(String::from_utf8_lossy(octets).into_owned()),
     }
 }
 

@@ -3,7 +3,7 @@
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::receive::Step;
 use crate::utf8::{TextBuffer, reserve_bounded};
-use crate::{Limits, ProtocolError, Role, apply_mask};
+use crate::{Buffers, Limits, ProtocolError, Role, apply_mask};
 
 /// Where in the stream a receiver is; nothing is allocated between messages.
 #[derive(Debug, Default)]
@@ -50,6 +50,7 @@ impl Hybi {
         position: &mut usize,
         role: Role,
         limits: &Limits,
+        buffers: &dyn Buffers,
     ) -> Result<Step, ProtocolError> {
         let rest = buffer.get_mut(*position..).unwrap_or_default();
         if rest.is_empty() {
@@ -76,7 +77,7 @@ impl Hybi {
             }
         }
         let mut partial = self.partial.take().unwrap_or_default();
-        let step = partial.step(buffer, position, role, limits)?;
+        let step = partial.step(buffer, position, role, limits, buffers)?;
         if !partial.is_done() {
             self.partial = Some(partial);
         }
@@ -117,6 +118,7 @@ impl Partial {
         position: &mut usize,
         role: Role,
         limits: &Limits,
+        buffers: &dyn Buffers,
     ) -> Result<Step, ProtocolError> {
         loop {
             let mut frame = match self.frame.take() {
@@ -125,7 +127,7 @@ impl Partial {
                     let Some(header) = self.next_header(buffer, position, role)? else {
                         return Ok(Step::Starved);
                     };
-                    self.begin(&header, limits)?;
+                    self.begin(&header, limits, buffers)?;
                     Frame { header, received: 0 }
                 }
             };
@@ -198,7 +200,12 @@ impl Partial {
     }
 
     /// Judges a header by what came before it, and opens a message where it begins one.
-    fn begin(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
+    fn begin(
+        &mut self,
+        header: &Header,
+        limits: &Limits,
+        buffers: &dyn Buffers,
+    ) -> Result<(), ProtocolError> {
         // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a fragmented message."
         // They are bounded by 125 octets, whatever the limits on messages.
         match (header.opcode, &self.message) {
@@ -209,8 +216,14 @@ impl Partial {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (Opcode::Continuation, Some(_)) => {}
-            (Opcode::Text, None) => self.message = Some(Message::new(Assembly::Text(TextBuffer::default()))),
-            (Opcode::Binary, None) => self.message = Some(Message::new(Assembly::Binary(Vec::new()))),
+            (Opcode::Text, None) => {
+                self.message = Some(Message::new(Assembly::Text(TextBuffer::in_buffer(buffers.take()))));
+            }
+            (Opcode::Binary, None) => {
+                let mut octets = buffers.take();
+                octets.clear();
+                self.message = Some(Message::new(Assembly::Binary(octets)));
+            }
         }
         if let Some(message) = &mut self.message {
             check_size(header.payload_len, message.len(), limits)?;

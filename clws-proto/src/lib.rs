@@ -42,6 +42,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+mod buffers;
 mod close;
 mod encode;
 mod error;
@@ -58,6 +59,7 @@ mod shared;
 mod utf8;
 mod version;
 
+pub use buffers::{Buffers, NoPool};
 pub use close::{CloseCode, CloseFrame};
 pub use error::{ProtocolError, SendError};
 pub use event::{Event, Payload, Text};

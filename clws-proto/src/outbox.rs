@@ -1,7 +1,10 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
+use std::ops::Deref;
 
 use bytes::Bytes;
+
+use crate::Buffers;
 
 /// Shared octets up to this length are copied behind the small frames: one buffer, one slice for the write.
 const FLATTEN: usize = 1024;
@@ -17,13 +20,31 @@ pub(crate) struct Outbox {
         clippy::box_collection,
         reason = "8 octets instead of 32 in each connection that has nothing queued"
     )]
-    before: Option<Box<VecDeque<Bytes>>>,
+    before: Option<Box<VecDeque<Chunk>>>,
     /// The last octets, to which small frames are appended.
     tail: Vec<u8>,
     /// Octets of the first chunk that are written already.
     written: usize,
     /// All octets that are not written.
     queued: usize,
+}
+
+/// Octets that are not copied.
+#[derive(Debug)]
+enum Chunk {
+    Shared(Bytes),
+    Owned(Vec<u8>),
+}
+
+impl Deref for Chunk {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        match self {
+            Self::Shared(octets) => octets,
+            Self::Owned(octets) => octets,
+        }
+    }
 }
 
 impl Outbox {
@@ -49,12 +70,21 @@ impl Outbox {
         if octets.len() <= FLATTEN {
             return self.append(|tail| tail.extend_from_slice(octets));
         }
+        self.append_chunk(Chunk::Shared(octets.clone()));
+    }
+
+    /// Appends octets that are given away.
+    pub(crate) fn append_owned(&mut self, octets: Vec<u8>) {
+        self.append_chunk(Chunk::Owned(octets));
+    }
+
+    fn append_chunk(&mut self, chunk: Chunk) {
         let before = self.before.get_or_insert_default();
         if !self.tail.is_empty() {
-            before.push_back(Bytes::from(std::mem::take(&mut self.tail)));
+            before.push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
         }
-        before.push_back(octets.clone());
-        self.queued += octets.len();
+        self.queued += chunk.len();
+        before.push_back(chunk);
     }
 
     /// Puts the octets that are next into `slices`; returns how many slices they fill.
@@ -71,7 +101,8 @@ impl Outbox {
     }
 
     /// Takes note that so many octets were written; more than are queued count as all of them.
-    pub(crate) fn consume(&mut self, count: usize) {
+    /// Emptied buffers that are not kept go to the pool.
+    pub(crate) fn consume(&mut self, count: usize, buffers: &dyn Buffers) {
         let count = count.min(self.queued);
         self.queued -= count;
         self.written += count;
@@ -80,7 +111,17 @@ impl Outbox {
                 && self.written >= chunk.len()
             {
                 self.written -= chunk.len();
-                before.pop_front();
+                match before.pop_front() {
+                    // A header or small frames that came before something big: of use for the next ones.
+                    Some(Chunk::Owned(mut buffer))
+                        if self.tail.capacity() == 0 && buffer.capacity() <= KEEP =>
+                    {
+                        buffer.clear();
+                        self.tail = buffer;
+                    }
+                    Some(Chunk::Owned(buffer)) => buffers.give(buffer),
+                    Some(Chunk::Shared(_)) | None => {}
+                }
             }
             if before.is_empty() {
                 self.before = None;
@@ -90,7 +131,7 @@ impl Outbox {
             self.written = 0;
             self.tail.clear();
             if self.tail.capacity() > KEEP {
-                self.tail = Vec::new();
+                buffers.give(std::mem::take(&mut self.tail));
             }
         }
     }
@@ -124,13 +165,14 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::NoPool;
 
     fn drain(outbox: &mut Outbox, at_a_time: usize) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 3];
         let filled = outbox.io_slices(&mut slices);
         let octets: Vec<u8> =
             slices[..filled].iter().flat_map(|s| s.iter().copied()).take(at_a_time).collect();
-        outbox.consume(octets.len());
+        outbox.consume(octets.len(), &NoPool);
         octets
     }
 
@@ -165,7 +207,7 @@ mod tests {
         outbox.append(|tail| tail.extend_from_slice(&[0; 100]));
         for _ in 0..100_000 {
             outbox.append(|tail| tail.extend_from_slice(&[0; 100]));
-            outbox.consume(100);
+            outbox.consume(100, &NoPool);
         }
         assert_eq!(outbox.queued(), 100);
         assert!(outbox.tail.capacity() < 32 * 1024, "{}", outbox.tail.capacity());

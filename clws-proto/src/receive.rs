@@ -3,7 +3,7 @@ use crate::event::{Event, Payload, Text};
 use crate::header::Opcode;
 use crate::hixie::Hixie;
 use crate::hybi::Hybi;
-use crate::{Limits, ProtocolError, Role, Version};
+use crate::{Buffers, Limits, NoPool, ProtocolError, Role, Version};
 
 /// The receiving half of a connection: octets in, [`Event`]s out.
 ///
@@ -77,12 +77,18 @@ impl Receiver {
     /// [some](Self::has_unread), pull before you read more from the peer.
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
+        self.receive_with(input, &NoPool)
+    }
+
+    /// The same, with a pool for the buffers that messages are assembled in.
+    #[must_use = "the events are pulled out of it"]
+    pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn Buffers) -> Events<'a> {
         let (mut held, mut position) = (Vec::new(), 0);
         if let Some(unread) = self.unread.take() {
             (held, position) = (unread.octets, unread.position);
             held.extend_from_slice(input);
         }
-        Events { receiver: self, input, held, control: Vec::new(), position }
+        Events { receiver: self, input, buffers, held, octets: Vec::new(), text: String::new(), position }
     }
 
     /// The version that is spoken.
@@ -135,8 +141,12 @@ pub struct Events<'a> {
     input: &'a mut [u8],
     /// The unread rest of earlier input with `input` behind it; empty (and then unused) in the normal case.
     held: Vec<u8>,
-    /// The body of a control frame that came in pieces.
-    control: Vec<u8>,
+    /// Where assembled messages come from and go to.
+    buffers: &'a dyn Buffers,
+    /// What was assembled and is lent: a binary message, the body of a control frame.
+    octets: Vec<u8>,
+    /// A text message that was assembled and is lent.
+    text: String,
     position: usize,
 }
 
@@ -163,23 +173,32 @@ impl Events<'_> {
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it lends from itself, which an Iterator cannot")]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
+        self.give_back();
         let receiver = &mut *self.receiver;
         if receiver.finished {
             return Ok(None);
         }
         let buffer: &mut [u8] = if self.held.is_empty() { self.input } else { &mut self.held };
         let step = match &mut receiver.framing {
-            Framing::Hybi(hybi) => hybi.step(buffer, &mut self.position, receiver.role, &receiver.limits),
+            Framing::Hybi(hybi) => {
+                hybi.step(buffer, &mut self.position, receiver.role, &receiver.limits, self.buffers)
+            }
             Framing::Hixie(hixie) => hixie.step(buffer, &mut self.position, &receiver.limits),
         };
         let (opcode, payload) = match step {
             Ok(Step::Starved) => return Ok(None),
             Ok(Step::Lent { opcode, start, end }) => (opcode, buffer.get(start..end).unwrap_or_default()),
-            Ok(Step::Text(text)) => return Ok(Some(Event::Text(Text::assembled(text)))),
-            Ok(Step::Binary(octets)) => return Ok(Some(Event::Binary(Payload::assembled(octets)))),
+            Ok(Step::Text(text)) => {
+                self.text = text;
+                return Ok(Some(Event::Text(Text::assembled(&mut self.text))));
+            }
+            Ok(Step::Binary(octets)) => {
+                self.octets = octets;
+                return Ok(Some(Event::Binary(Payload::assembled(&mut self.octets))));
+            }
             Ok(Step::Control(opcode, octets)) => {
-                self.control = octets;
-                (opcode, &self.control[..])
+                self.octets = octets;
+                (opcode, &self.octets[..])
             }
             Err(error) => {
                 receiver.finish();
@@ -213,8 +232,22 @@ impl Events<'_> {
     }
 }
 
+impl Events<'_> {
+    /// Gives the buffer of the last event back, unless it was taken.
+    #[inline]
+    fn give_back(&mut self) {
+        if self.octets.capacity() > 0 {
+            self.buffers.give(std::mem::take(&mut self.octets));
+        }
+        if self.text.capacity() > 0 {
+            self.buffers.give(std::mem::take(&mut self.text).into_bytes());
+        }
+    }
+}
+
 impl Drop for Events<'_> {
     fn drop(&mut self) {
+        self.give_back();
         let (mut octets, mut position) = (std::mem::take(&mut self.held), self.position);
         let len = if octets.is_empty() { self.input.len() } else { octets.len() };
         if position >= len || self.receiver.finished {

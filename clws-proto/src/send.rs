@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::encode;
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::outbox::Outbox;
-use crate::{CloseCode, CloseFrame, Role, SendError, SharedMessage, Version};
+use crate::{Buffers, CloseCode, CloseFrame, NoPool, Payload, Role, SendError, SharedMessage, Text, Version};
 
 /// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
 const PONG_BUDGET: u32 = 4096;
@@ -140,6 +140,30 @@ impl Sender {
     /// As [`binary`](Self::binary).
     pub fn binary_owned(&mut self, message: impl Into<Bytes>) -> Result<(), SendError> {
         self.owned(Opcode::Binary, &message.into())
+    }
+
+    /// Queues a text message that came from a peer: a big one that was assembled goes out without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn forward_text(&mut self, text: Text<'_>) -> Result<(), SendError> {
+        if self.keeps(text.len()) && text.is_assembled() {
+            return self.given(Opcode::Text, text.into_string().into_bytes());
+        }
+        self.text(&text, None)
+    }
+
+    /// Queues a binary message that came from a peer: a big one that was assembled goes out without a copy.
+    ///
+    /// # Errors
+    ///
+    /// As [`binary`](Self::binary).
+    pub fn forward_binary(&mut self, payload: Payload<'_>) -> Result<(), SendError> {
+        if self.keeps(payload.len()) && payload.is_assembled() {
+            return self.given(Opcode::Binary, payload.into_vec());
+        }
+        self.binary(&payload, None)
     }
 
     /// Queues a message that goes to many, encoding it only if no other sender of this framing has.
@@ -284,9 +308,16 @@ impl Sender {
     }
 
     /// Takes note that so many octets were written.
+    ///
+    /// An emptied buffer of up to 64 KiB is kept for what comes next; [`take_buffer`](Self::take_buffer) takes it away.
     pub fn consume(&mut self, written: usize) {
+        self.consume_with(written, &NoPool);
+    }
+
+    /// The same, with a pool that big buffers go to when they are written.
+    pub fn consume_with(&mut self, written: usize, buffers: &dyn Buffers) {
         self.pong_mark = self.pong_mark.saturating_sub(written);
-        self.outbox.consume(written);
+        self.outbox.consume(written, buffers);
         if self.pong_mark == 0 {
             self.pong_octets = 0;
             if let Some(pong) = self.deferred_pong.take() {
@@ -351,12 +382,24 @@ impl Sender {
     }
 
     fn owned(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
-        if payload.len() < BIG || self.version.is_hixie() || self.keys.is_some() {
+        if !self.keeps(payload.len()) {
             return self.message(opcode, payload, None);
         }
         self.check(opcode)?;
         self.outbox.append(|out| Header::write(out, true, opcode, payload.len(), None));
         self.outbox.append_shared(payload);
+        Ok(())
+    }
+
+    /// Whether a message of that length is queued as it is: it is big, and its octets are those on the wire.
+    const fn keeps(&self, len: usize) -> bool {
+        len >= BIG && !self.version.is_hixie() && self.keys.is_none()
+    }
+
+    fn given(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<(), SendError> {
+        self.check(opcode)?;
+        self.outbox.append(|out| Header::write(out, true, opcode, payload.len(), None));
+        self.outbox.append_owned(payload);
         Ok(())
     }
 

@@ -10,6 +10,13 @@ pub(crate) struct TextBuffer {
 }
 
 impl TextBuffer {
+    /// Text in that buffer, whose content is dropped.
+    pub(crate) fn in_buffer(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        // Nothing is always text.
+        Self { text: String::from_utf8(buffer).unwrap_or_default(), ..Self::default() }
+    }
+
     pub(crate) fn capacity(&self) -> usize {
         self.text.capacity()
     }

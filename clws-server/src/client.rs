@@ -8,9 +8,10 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use bytes::Bytes;
 use clws_handshake::{Head, Headers, Version};
-use clws_proto::{CloseCode, CloseFrame, SharedMessage};
+use clws_proto::{CloseCode, CloseFrame, Payload, SharedMessage, Text};
 
-use crate::home::{self, Home};
+use crate::home::Home;
+use crate::pool::{self, Pool};
 use crate::registry::Entry;
 use crate::server::Shared;
 use crate::socket::Peer;
@@ -156,6 +157,26 @@ impl Client {
         self.send(|outbox| outbox.text_owned(message))
     }
 
+    /// Sends a text message that came from a client, this one or another; a big one is not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_text`](Self::send_text).
+    #[inline]
+    pub fn forward_text(&self, message: Text<'_>) -> Result<Sent, SendError> {
+        self.send(|outbox| outbox.forward_text(message))
+    }
+
+    /// Sends a binary message that came from a client, this one or another; a big one is not copied.
+    ///
+    /// # Errors
+    ///
+    /// As [`send_binary`](Self::send_binary).
+    #[inline]
+    pub fn forward_binary(&self, message: Payload<'_>) -> Result<Sent, SendError> {
+        self.send(|outbox| outbox.forward_binary(message))
+    }
+
     /// Sends a message that goes to many clients; it is encoded once for all of them.
     ///
     /// # Errors
@@ -276,12 +297,12 @@ impl Client {
             let mut outbox = self.outbox();
             let was = outbox.queued();
             if was == 0 {
-                outbox.give_buffer(home::take_spare());
+                outbox.give_buffer(pool::take());
             } else if was > config.max_write_backlog {
                 return Err(SendError::Full);
             }
             if let Err(error) = queue(&mut outbox) {
-                home::give_spare(outbox.take_buffer());
+                pool::give(outbox.take_buffer());
                 return Err(error.into());
             }
             (was, outbox.queued())
@@ -378,7 +399,7 @@ impl Client {
             match write(slices) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    outbox.consume(written);
+                    outbox.consume_with(written, &Pool);
                     // The socket is full, and will say when it is not.
                     if written < offered {
                         return Ok(false);
@@ -389,7 +410,7 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        home::give_spare(outbox.take_buffer());
+        pool::give(outbox.take_buffer());
         Ok(true)
     }
 }

@@ -10,11 +10,6 @@ use crate::poll::Waker;
 use crate::server::Seat;
 use crate::socket::{Peer, Socket};
 
-/// How many spare outbox buffers a shard keeps for its clients: many small ones, which a broadcast needs, few big ones.
-const SMALL_SPARES: usize = 1024;
-const SMALL: usize = 4096;
-const BIG_SPARES: usize = 32;
-
 /// The owner of a connection's socket.
 #[derive(Clone, Debug)]
 pub(crate) enum Home {
@@ -52,12 +47,11 @@ pub(crate) enum Command {
 struct Local {
     shard: Cell<usize>,
     touched: RefCell<Vec<u32>>,
-    spares: RefCell<Vec<Vec<u8>>>,
 }
 
 thread_local! {
     static LOCAL: Local = const {
-        Local { shard: Cell::new(0), touched: RefCell::new(Vec::new()), spares: RefCell::new(Vec::new()) }
+        Local { shard: Cell::new(0), touched: RefCell::new(Vec::new()) }
     };
 }
 
@@ -142,22 +136,4 @@ impl Remote {
 #[inline]
 pub(crate) fn take_touched(into: &mut Vec<u32>) {
     LOCAL.with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
-}
-
-/// A spare buffer of this thread's shard; empty where there is none.
-#[inline]
-pub(crate) fn take_spare() -> Vec<u8> {
-    LOCAL.with(|local| local.spares.borrow_mut().pop().unwrap_or_default())
-}
-
-/// Gives a buffer to this thread's shard, for the next client that has something to write.
-#[inline]
-pub(crate) fn give_spare(buffer: Vec<u8>) {
-    LOCAL.with(|local| {
-        let mut spares = local.spares.borrow_mut();
-        let most = if buffer.capacity() <= SMALL { SMALL_SPARES } else { BIG_SPARES };
-        if buffer.capacity() > 0 && local.shard.get() != 0 && spares.len() < most {
-            spares.push(buffer);
-        }
-    });
 }

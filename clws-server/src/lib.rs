@@ -53,6 +53,7 @@ mod client;
 mod config;
 mod home;
 mod poll;
+mod pool;
 mod registry;
 mod resource;
 mod rt;

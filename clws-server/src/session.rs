@@ -12,6 +12,7 @@ use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status, V
 use clws_proto::{CloseCode, Event, Receiver, Role, Sender};
 
 use crate::home::Home;
+use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect, Opening};
 use crate::server::Shared;
 use crate::{Client, Peer};
@@ -400,7 +401,7 @@ impl Handshake {
 
         let version = accepted.version;
         let mut sender = Sender::server(version);
-        sender.give_buffer(crate::home::take_spare());
+        sender.give_buffer(crate::pool::take());
         sender.preface(&accepted.response);
         let client = Client::new(
             sender,
@@ -442,7 +443,7 @@ impl Open {
     fn receive(&mut self, input: &mut [u8]) -> Option<End> {
         let client = &self.client;
         let resource = &*client.entry().resource;
-        let mut events = self.receiver.receive(input);
+        let mut events = self.receiver.receive_with(input, &Pool);
         // One guard for all of them: a panic ends the connection, so nothing half-done is looked at again.
         let end = catch_unwind(AssertUnwindSafe(|| {
             loop {

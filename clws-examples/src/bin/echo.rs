@@ -13,11 +13,11 @@ struct Echo;
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
         // It fails only where the client is gone, and then misses nothing.
-        let _ = client.send_text(&text);
+        let _ = client.forward_text(text);
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.send_binary(&payload);
+        let _ = client.forward_binary(payload);
     }
 }
 

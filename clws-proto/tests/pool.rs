@@ -1,0 +1,122 @@
+//! A driver that lends a pool: a big message is assembled in a pooled buffer, forwarded without a copy, and the buffer
+//! comes back when it is written.
+#![allow(clippy::unwrap_used)]
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+
+use clws_proto::{Buffers, Event, Limits, Receiver, Role, Sender, Version};
+
+#[derive(Debug, Default)]
+struct Pool {
+    buffers: RefCell<Vec<Vec<u8>>>,
+    taken: RefCell<usize>,
+}
+
+impl Buffers for Pool {
+    fn take(&self) -> Vec<u8> {
+        *self.taken.borrow_mut() += 1;
+        self.buffers.borrow_mut().pop().unwrap_or_default()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        self.buffers.borrow_mut().push(buffer);
+    }
+}
+
+/// Octets on the wire for a message of the client's.
+fn wire(text: bool, len: usize) -> Vec<u8> {
+    let mut sender = Sender::client(Version::Rfc6455, || [1, 2, 3, 4]);
+    if text {
+        sender.text(&"x".repeat(len), None).unwrap();
+    } else {
+        sender.binary(&vec![7; len], None).unwrap();
+    }
+    drain(&mut sender, &clws_proto::NoPool)
+}
+
+fn drain(sender: &mut Sender, pool: &dyn Buffers) -> Vec<u8> {
+    let mut octets = Vec::new();
+    while sender.queued() > 0 {
+        let mut slices = [IoSlice::new(&[]); 4];
+        let filled = sender.io_slices(&mut slices);
+        let before = octets.len();
+        slices[..filled].iter().for_each(|slice| octets.extend_from_slice(slice));
+        sender.consume_with(octets.len() - before, pool);
+    }
+    octets
+}
+
+#[test]
+fn a_forwarded_message_goes_round_in_one_buffer() {
+    for text in [false, true] {
+        let pool = Pool::default();
+        pool.give(Vec::with_capacity(100_000));
+        let home = pool.buffers.borrow()[0].as_ptr();
+        let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+        let mut sender = Sender::server(Version::Rfc6455);
+        for _ in 0..3 {
+            for piece in wire(text, 100_000).chunks_mut(30_000) {
+                let mut events = receiver.receive_with(piece, &pool);
+                while let Some(event) = events.next().unwrap() {
+                    match event {
+                        Event::Text(text) => sender.forward_text(text).unwrap(),
+                        Event::Binary(payload) => sender.forward_binary(payload).unwrap(),
+                        other => panic!("{other:?}"),
+                    }
+                }
+            }
+            let mut slices = [IoSlice::new(&[]); 4];
+            assert_eq!(sender.io_slices(&mut slices), 2, "a header, and the payload where it was assembled");
+            assert_eq!(slices[1].as_ptr(), home);
+            assert_eq!(slices[1].len(), 100_000);
+            drain(&mut sender, &pool);
+            assert_eq!(pool.buffers.borrow().len(), 1, "the buffer is back");
+        }
+        assert_eq!(*pool.taken.borrow(), 3);
+    }
+}
+
+#[test]
+fn a_message_that_is_only_looked_at_gives_its_buffer_back() {
+    let pool = Pool::default();
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    for _ in 0..2 {
+        for piece in wire(false, 50_000).chunks_mut(30_000) {
+            let mut events = receiver.receive_with(piece, &pool);
+            while let Some(event) = events.next().unwrap() {
+                assert!(matches!(event, Event::Binary(payload) if payload.len() == 50_000));
+            }
+        }
+        assert_eq!(pool.buffers.borrow().len(), 1);
+    }
+    assert_eq!(receiver.held(), 0);
+}
+
+#[test]
+fn a_message_that_is_kept_takes_its_buffer_along() {
+    let pool = Pool::default();
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    let mut kept = Vec::new();
+    for piece in wire(true, 50_000).chunks_mut(30_000) {
+        let mut events = receiver.receive_with(piece, &pool);
+        while let Some(event) = events.next().unwrap() {
+            if let Event::Text(text) = event {
+                kept.push(text.into_bytes());
+            }
+        }
+    }
+    assert_eq!(kept[0].len(), 50_000);
+    assert!(pool.buffers.borrow().is_empty());
+}
+
+#[test]
+fn a_small_message_asks_no_pool() {
+    let pool = Pool::default();
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    let mut octets = wire(false, 1000);
+    let mut events = receiver.receive_with(&mut octets, &pool);
+    assert!(events.next().unwrap().is_some());
+    drop(events);
+    assert_eq!(*pool.taken.borrow(), 0);
+}
