@@ -1,8 +1,9 @@
 //! The framing of drafts 7, 8 and 13, RFC 6455 §5.
 
+use crate::filling::Filling;
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::receive::Step;
-use crate::utf8::{TextBuffer, reserve_bounded};
+use crate::utf8::TextBuffer;
 use crate::{Buffers, Limits, ProtocolError, Role, apply_mask};
 
 /// Where in the stream a receiver is; nothing is allocated between messages.
@@ -38,7 +39,7 @@ struct Message {
 #[derive(Debug)]
 enum Assembly {
     Text(TextBuffer),
-    Binary(Vec<u8>),
+    Binary(Filling),
 }
 
 impl Hybi {
@@ -53,7 +54,7 @@ impl Hybi {
         buffers: &dyn Buffers,
     ) -> Result<Step, ProtocolError> {
         let rest = buffer.get_mut(*position..).unwrap_or_default();
-        if rest.is_empty() {
+        if rest.is_empty() && !self.is_complete() {
             return Ok(Step::Starved);
         }
         if self.partial.is_none() {
@@ -82,6 +83,38 @@ impl Hybi {
             self.partial = Some(partial);
         }
         Ok(step)
+    }
+
+    /// Whether all of a frame is here that no step has seen: its last octets were read to the room.
+    #[inline]
+    fn is_complete(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| {
+            partial.frame.is_some_and(|frame| frame.received == frame.header.payload_len)
+        })
+    }
+
+    /// Where the payload of a big binary frame, of which a part has come, may be read to directly.
+    pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
+        let partial = self.partial.as_mut()?;
+        let Frame { header, received } = partial.frame?;
+        match &mut partial.message.as_mut()?.data {
+            Assembly::Binary(octets) if !header.opcode.is_control() => {
+                octets.room(header.payload_len - received)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes note that so many octets were read to the [`room`](Self::room); the next step goes on from there.
+    pub(crate) fn read_to_room(&mut self, count: usize) {
+        if let Some(partial) = self.partial.as_mut()
+            && let Some(frame) = &mut partial.frame
+            && let Some(Message { data: Assembly::Binary(octets), .. }) = &mut partial.message
+        {
+            let octets = octets.read(count.min(frame.header.payload_len - frame.received));
+            apply_mask(frame.header.key, frame.received, octets);
+            frame.received += octets.len();
+        }
     }
 
     pub(crate) fn held(&self) -> usize {
@@ -164,7 +197,7 @@ impl Partial {
             {
                 return match message.data {
                     Assembly::Text(text) => Ok(Step::Text(text.finish()?)),
-                    Assembly::Binary(octets) => Ok(Step::Binary(octets)),
+                    Assembly::Binary(octets) => Ok(Step::Binary(octets.finish())),
                 };
             }
         }
@@ -220,9 +253,7 @@ impl Partial {
                 self.message = Some(Message::new(Assembly::Text(TextBuffer::in_buffer(buffers.take()))));
             }
             (Opcode::Binary, None) => {
-                let mut octets = buffers.take();
-                octets.clear();
-                self.message = Some(Message::new(Assembly::Binary(octets)));
+                self.message = Some(Message::new(Assembly::Binary(Filling::in_buffer(buffers.take()))));
             }
         }
         if let Some(message) = &mut self.message {
@@ -258,9 +289,7 @@ impl Message {
                 text.push(piece)
             }
             Assembly::Binary(octets) => {
-                let (len, capacity) = (octets.len(), octets.capacity());
-                reserve_bounded(len, capacity, piece.len(), longest, |n| octets.reserve_exact(n));
-                octets.extend_from_slice(piece);
+                octets.append(piece, longest);
                 Ok(())
             }
         }

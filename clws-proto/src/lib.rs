@@ -47,6 +47,7 @@ mod close;
 mod encode;
 mod error;
 mod event;
+mod filling;
 mod header;
 mod hixie;
 mod hybi;

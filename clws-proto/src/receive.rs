@@ -91,6 +91,28 @@ impl Receiver {
         Events { receiver: self, input, buffers, held, octets: Vec::new(), text: String::new(), position }
     }
 
+    /// Where the next octets from the peer may be read to directly: behind what has come of a big binary frame.
+    ///
+    /// It saves the copy from the lent buffer. Read into it and tell [`receive_direct`](Self::receive_direct) how much
+    /// came, or do not: [`receive`](Self::receive) works all the same. `None` where there is no such frame (and always
+    /// for text, which is checked as it is copied).
+    #[must_use]
+    pub fn room(&mut self) -> Option<&mut [u8]> {
+        match &mut self.framing {
+            Framing::Hybi(hybi) if self.unread.is_none() && !self.finished => hybi.room(),
+            _ => None,
+        }
+    }
+
+    /// Takes `count` octets that were read into [`room`](Self::room), and returns the events that they complete.
+    #[must_use = "the events are pulled out of it"]
+    pub fn receive_direct<'a>(&'a mut self, count: usize, buffers: &'a dyn Buffers) -> Events<'a> {
+        if let Framing::Hybi(hybi) = &mut self.framing {
+            hybi.read_to_room(count);
+        }
+        self.receive_with(&mut [], buffers)
+    }
+
     /// The version that is spoken.
     #[must_use]
     pub const fn version(&self) -> Version {

@@ -98,6 +98,14 @@ pub(crate) fn later(now: Instant, time: Duration) -> Instant {
     now + time.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
+/// What was read, and where it is.
+enum Input<'a> {
+    /// In a buffer of the driver's.
+    Lent(&'a mut [u8]),
+    /// So many octets are in the receiver's own room.
+    Direct(usize),
+}
+
 /// Why an open connection ends.
 enum End {
     /// The client's close frame came, and was answered if it began.
@@ -130,12 +138,30 @@ impl Session {
     pub(crate) fn receive(&mut self, input: &mut [u8], context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
-                if let Some(end) = open.receive(input) {
+                if let Some(end) = open.receive(Input::Lent(input)) {
                     self.end(end, context);
                 }
             }
             Stage::Handshake(_) => self.shake_hands(input, context),
             Stage::Ending(_) | Stage::Over => {}
+        }
+    }
+
+    /// Where the next octets may be read to, without a copy from a scratch buffer: the payload of a big message.
+    #[inline]
+    pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
+        match &mut self.stage {
+            Stage::Open(open) => open.receiver.room(),
+            _ => None,
+        }
+    }
+
+    /// Takes what was read to the [`room`](Self::room).
+    pub(crate) fn receive_direct(&mut self, count: usize, context: &Context<'_>) {
+        if let Stage::Open(open) = &mut self.stage
+            && let Some(end) = open.receive(Input::Direct(count))
+        {
+            self.end(end, context);
         }
     }
 
@@ -309,7 +335,7 @@ impl Session {
         open.connect();
         // What the client sent behind its request, without waiting for the answer.
         let early = octets.get_mut(consumed..).unwrap_or_default();
-        let end = open.receive(early);
+        let end = open.receive(Input::Lent(early));
         if let Some(end) = end {
             self.end(end, context);
         }
@@ -440,10 +466,13 @@ impl Open {
 
     /// Hands the events in the input to the resource.
     #[inline]
-    fn receive(&mut self, input: &mut [u8]) -> Option<End> {
+    fn receive(&mut self, input: Input<'_>) -> Option<End> {
         let client = &self.client;
         let resource = &*client.entry().resource;
-        let mut events = self.receiver.receive_with(input, &Pool);
+        let mut events = match input {
+            Input::Lent(input) => self.receiver.receive_with(input, &Pool),
+            Input::Direct(count) => self.receiver.receive_direct(count, &Pool),
+        };
         // One guard for all of them: a panic ends the connection, so nothing half-done is looked at again.
         let end = catch_unwind(AssertUnwindSafe(|| {
             loop {

@@ -70,6 +70,13 @@ struct Connection {
     seat: Seat,
 }
 
+/// How much was read, and where to.
+enum Read {
+    /// The session's own room.
+    Direct(usize),
+    Scratch(usize),
+}
+
 struct Listening {
     listener: Listener,
     ready: bool,
@@ -186,17 +193,28 @@ impl Shard {
             return; // `settle` comes back to it when the client has read
         }
         for _ in 0..READS {
-            match connection.socket.read(&mut self.scratch) {
-                Ok(0) => {
+            let Connection { session, socket, .. } = connection;
+            let (read, size) = match session.room() {
+                Some(room) => (socket.read(room).map(Read::Direct), room.len()),
+                None => (socket.read(&mut self.scratch).map(Read::Scratch), SCRATCH),
+            };
+            match read {
+                Ok(Read::Direct(0) | Read::Scratch(0)) => {
                     connection.readable = false;
                     connection.session.end_of_input(&context);
                     break;
                 }
-                Ok(count) => {
-                    connection.session.receive(self.scratch.get_mut(..count).unwrap_or_default(), &context);
+                Ok(read) => {
+                    let (Read::Direct(count) | Read::Scratch(count)) = read;
+                    match read {
+                        Read::Direct(count) => session.receive_direct(count, &context),
+                        Read::Scratch(count) => {
+                            session.receive(self.scratch.get_mut(..count).unwrap_or_default(), &context);
+                        }
+                    }
                     // A short read has emptied the socket; what comes later is another edge. Only the end of the
                     // stream may have been reported already.
-                    if count < SCRATCH && !connection.hangup {
+                    if count < size && !connection.hangup {
                         connection.readable = false;
                         break;
                     }

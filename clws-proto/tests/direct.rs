@@ -1,0 +1,114 @@
+//! Payloads that are read straight to where the message is assembled: the same events, and never much more memory than
+//! what came.
+
+use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
+use proptest::prelude::*;
+
+/// What a server sees, told apart by kind and content.
+fn seen(events: &mut clws_proto::Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
+    while let Some(event) = events.next().unwrap() {
+        log.push(match event {
+            Event::Text(text) => ('t', text.into_bytes().to_vec()),
+            Event::Binary(payload) => ('b', payload.to_vec()),
+            Event::Ping(payload) => ('i', payload.to_vec()),
+            Event::Pong(payload) => ('o', payload.to_vec()),
+            other => panic!("{other:?}"),
+        });
+    }
+}
+
+fn drain(sender: &mut Sender) -> Vec<u8> {
+    let mut octets = Vec::new();
+    while sender.queued() > 0 {
+        let mut slices = [std::io::IoSlice::new(&[])];
+        assert_eq!(sender.io_slices(&mut slices), 1);
+        octets.extend_from_slice(&slices[0]);
+        sender.consume(slices[0].len());
+    }
+    octets
+}
+
+/// Feeds a stream in pieces, through the room wherever there is some; how often there was.
+fn feed(receiver: &mut Receiver, mut stream: &[u8], sizes: &[usize]) -> (Vec<(char, Vec<u8>)>, usize) {
+    let (mut log, mut direct) = (Vec::new(), 0);
+    let mut came = 0;
+    let mut sizes = sizes.iter().cycle();
+    while !stream.is_empty() {
+        let size = (*sizes.next().unwrap()).min(stream.len());
+        let count = if let Some(room) = receiver.room() {
+            let count = room.len().min(size);
+            assert!(room.len() <= came, "more room than came");
+            room[..count].copy_from_slice(&stream[..count]);
+            direct += 1;
+            seen(&mut receiver.receive_direct(count, &NoPool), &mut log);
+            count
+        } else {
+            let mut piece = stream[..size].to_vec();
+            seen(&mut receiver.receive(&mut piece), &mut log);
+            size
+        };
+        came += count;
+        assert!(receiver.held() <= 2 * came + 1024, "{} held of {came}", receiver.held());
+        stream = &stream[count..];
+    }
+    (log, direct)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn gives_the_same_events(
+        messages in prop::collection::vec((0u8..4, 0usize..200_000, any::<u8>()), 1..5),
+        frame_size in prop::option::of(1000usize..150_000),
+        sizes in prop::collection::vec(1usize..90_000, 1..6),
+    ) {
+        let mut key = 0u32;
+        let mut sender = Sender::client(Version::Rfc6455, move || { key += 0x0102_0305; key.to_be_bytes() });
+        let mut expected = Vec::new();
+        for (kind, len, fill) in messages {
+            let frame_size = frame_size.and_then(std::num::NonZeroUsize::new);
+            match kind {
+                0 => {
+                    let text = "é".repeat(len / 2);
+                    sender.text(&text, frame_size).unwrap();
+                    expected.push(('t', text.into_bytes()));
+                }
+                1 => {
+                    let payload = vec![fill; len % 126];
+                    sender.ping(&payload).unwrap();
+                    expected.push(('i', payload));
+                }
+                _ => {
+                    let payload: Vec<u8> = (0..len).map(|i| fill ^ (i % 251) as u8).collect();
+                    sender.binary(&payload, frame_size).unwrap();
+                    expected.push(('b', payload));
+                }
+            }
+        }
+        let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+        let (log, _) = feed(&mut receiver, &drain(&mut sender), &sizes);
+        prop_assert!(log == expected);
+        prop_assert_eq!(receiver.held(), 0);
+    }
+}
+
+#[test]
+fn a_big_binary_frame_is_read_directly_and_text_is_not() {
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    let mut sender = Sender::client(Version::Rfc6455, || [9, 8, 7, 6]);
+    sender.binary(&vec![1; 1 << 20], None).unwrap();
+    let (log, direct) = feed(&mut receiver, &drain(&mut sender), &[64 * 1024]);
+    assert_eq!((log.len(), direct), (1, 16), "all but the first 64 KiB, and the last octets");
+    sender.text(&"x".repeat(1 << 20), None).unwrap();
+    assert_eq!(feed(&mut receiver, &drain(&mut sender), &[64 * 1024]).1, 0);
+}
+
+#[test]
+fn who_declares_much_and_sends_little_gets_little_room() {
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    let mut head = [0x82, 0xFF, 0, 0, 0, 0, 0, 0xF0, 0, 0, 1, 2, 3, 4];
+    assert!(receiver.receive(&mut head).next().unwrap().is_none());
+    assert!(receiver.room().is_none());
+    assert!(receiver.receive(&mut [0; 20_000]).next().unwrap().is_none());
+    assert_eq!(receiver.room().map(|room| room.len()), Some(20_000));
+}
