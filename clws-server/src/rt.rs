@@ -7,16 +7,19 @@
 //! at each wake-up; `ARCHITECTURE.md` has the figures.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
+use std::net::Shutdown;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use async_std::net::TcpListener;
+use async_std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
-use async_std::os::unix::net::UnixListener;
+use async_std::os::unix::net::{UnixListener, UnixStream};
 use futures::channel::oneshot;
 use futures::future::{Either, select};
+use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::server::Shared;
 use crate::socket::{Listener, Peer};
@@ -60,6 +63,7 @@ pub(crate) async fn serve_tasks(listener: Listener, shared: Arc<Shared>) -> io::
                         stop = rest;
                         // A client that is gone already is found out at the first read.
                         let _ = socket.set_nodelay(shared.config.nodelay);
+                        let socket = Closing { socket, shutdown: TcpStream::shutdown };
                         spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
                     }
                     Either::Left((Err(error), rest)) => {
@@ -77,6 +81,7 @@ pub(crate) async fn serve_tasks(listener: Listener, shared: Arc<Shared>) -> io::
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, _)), rest)) => {
                         stop = rest;
+                        let socket = Closing { socket, shutdown: UnixStream::shutdown };
                         spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared)));
                     }
                     Either::Left((Err(error), rest)) => {
@@ -87,6 +92,44 @@ pub(crate) async fn serve_tasks(listener: Listener, shared: Arc<Shared>) -> io::
                 }
             }
         }
+    }
+}
+
+/// A socket that is closed by ending our side of the connection; async-std's own only flush.
+struct Closing<S> {
+    socket: S,
+    shutdown: fn(&S, Shutdown) -> io::Result<()>,
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Closing<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Closing<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, octets)
+    }
+
+    fn poll_write_vectored(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready((self.shutdown)(&self.socket, Shutdown::Write))
     }
 }
 

@@ -1,0 +1,80 @@
+//! Resources that come and go while the server runs.
+
+#[macro_use]
+mod common;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use clws_server::{Client, Config, Origins, RegisterError, Resource, Server, Text, Version};
+use common::{Got, Running, text};
+
+in_both_modes!(the_path_decides, clients_of_a_resource_that_is_gone_stay);
+
+/// Answers with its name, and tells when it is dropped.
+struct Named(&'static str, Sender<&'static str>);
+
+impl Resource for Named {
+    fn text(&self, client: &Client, _: Text<'_>) {
+        client.send_text(self.0).unwrap();
+    }
+}
+
+impl Drop for Named {
+    fn drop(&mut self) {
+        let _ = self.1.send(self.0);
+    }
+}
+
+fn start(config: Config) -> (Running, Sender<&'static str>, Receiver<&'static str>) {
+    let (dropped, drops) = channel();
+    (Running::run(Server::bind(config.listen("127.0.0.1:0")).unwrap()), dropped, drops)
+}
+
+fn the_path_decides(config: Config) {
+    let (server, dropped, _drops) = start(config);
+    let resources = server.handle.resources();
+    assert_eq!(server.try_connect(Version::Rfc6455, "/a").err(), Some(404));
+    resources.register("/a", Origins::any(), Named("a", dropped.clone())).unwrap();
+    resources.register("/a/b", Origins::any(), Named("a/b", dropped.clone())).unwrap();
+    for (target, name) in [("/a", "a"), ("/a/b", "a/b"), ("/a?/a/b", "a"), ("/a/b?", "a/b")] {
+        let mut peer = server.connect(Version::Rfc6455, target);
+        peer.text("who?");
+        assert_eq!(peer.next(), text(name));
+    }
+    for target in ["/", "/a/", "/A", "/a/b/c", "/%61", "//a"] {
+        assert_eq!(server.try_connect(Version::Rfc6455, target).err(), Some(404), "{target}");
+    }
+    let taken = resources.register("/a", Origins::any(), Named("other", dropped.clone()));
+    assert_eq!(taken, Err(RegisterError::Taken("/a".into())));
+    for path in ["", "a", "/a b", "/a?b", "/a#b", "/\n", "/\u{7f}"] {
+        let invalid = resources.register(path, Origins::any(), Named("", dropped.clone()));
+        assert_eq!(invalid, Err(RegisterError::InvalidPath(path.into())));
+    }
+    assert!(resources.find("/a").is_some() && resources.find("/b").is_none());
+}
+
+fn clients_of_a_resource_that_is_gone_stay(config: Config) {
+    let (server, dropped, drops) = start(config);
+    let resources = server.handle.resources();
+    resources.register("/a", Origins::any(), Named("first", dropped.clone())).unwrap();
+    let mut old = server.connect(Version::Rfc6455, "/a");
+    assert!(resources.unregister("/a"));
+    assert!(!resources.unregister("/a"));
+    assert_eq!(server.try_connect(Version::Rfc6455, "/a").err(), Some(404));
+
+    let second: Arc<dyn Resource> = Arc::new(Named("second", dropped));
+    resources.register_shared("/a", Origins::any(), Arc::clone(&second)).unwrap();
+    resources.register_shared("/b", Origins::any(), second).unwrap();
+    for target in ["/a", "/b"] {
+        let mut new = server.connect(Version::Rfc6455, target);
+        new.text("who?");
+        assert_eq!(new.next(), text("second"));
+    }
+    old.text("who?");
+    assert_eq!(old.next(), text("first"));
+    assert!(drops.try_recv().is_err());
+    old.close(1000, "");
+    assert!(matches!(old.next(), Got::Close(_)));
+    assert_eq!(drops.recv_timeout(common::PATIENCE), Ok("first"), "behind its last client");
+}
