@@ -16,3 +16,8 @@ pub mod load;
 pub mod compare;
 #[cfg(all(target_os = "linux", feature = "peers"))]
 pub mod peers;
+
+/// The examples of the workspace's README are tested as the documentation's are.
+#[cfg(doctest)]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -72,12 +72,7 @@ pub use resource::{Accept, Cause, Disconnect, Opening, Refuse, Resource};
 pub use server::{Server, ServerHandle};
 pub use socket::{Listen, Peer};
 
-/// The examples of the READMEs are tested as the documentation's are.
+/// The example of the README is tested as the documentation's are.
 #[cfg(doctest)]
-mod readmes {
-    #[doc = include_str!("../README.md")]
-    struct OfTheCrate;
-
-    #[doc = include_str!("../../README.md")]
-    struct OfTheWorkspace;
-}
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -81,16 +81,16 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         server.register(path, origins, Echo)?;
     }
 
-    for address in server.local_addrs()? {
-        match address {
-            Listen::Tcp(address) => println!("listening on ws://{address}/"),
-            other => println!("listening on {other}"),
-        }
-    }
-    println!(
-        "try it in a browser's console: ws = new WebSocket('ws://…/'); ws.onmessage = m => console.log(m.data)"
-    );
-    println!("then: ws.send('hello')");
+    let mut urls = server.local_addrs()?.into_iter().map(|address| match address {
+        Listen::Tcp(address) => format!("ws://{address}/"),
+        other => other.to_string(),
+    });
+    let first = urls.next().unwrap_or_default();
+    println!("listening on {first}");
+    urls.for_each(|url| println!("listening on {url}"));
+    println!("try it in the console of a browser:");
+    println!("    ws = new WebSocket({first:?}); ws.onmessage = m => console.log(m.data)");
+    println!("    ws.send('hello')");
     server.run().await?;
     Ok(())
 }
