@@ -1,0 +1,175 @@
+//! Clients that do not read what they are sent.
+
+#[macro_use]
+mod common;
+
+use std::thread;
+
+use clws_server::{Client, Config, Origins, Resource, SendError, Sent, Server, Text, Version};
+use common::{Got, PATIENCE, Peer, Probe, Running, Seen, text};
+
+in_both_modes!(
+    sends_say_when_it_is_too_much,
+    a_reader_who_pauses_gets_every_echo,
+    a_reader_who_pauses_and_ends_its_side_gets_every_echo,
+    uploads_go_on_below_the_mark,
+    a_flood_of_pings_grows_nothing,
+);
+
+fn start(config: Config) -> (Running, common::Diary) {
+    let (probe, diary) = Probe::new();
+    (Running::start(config, probe), diary)
+}
+
+fn sends_say_when_it_is_too_much(config: Config) {
+    const HIGH_WATER: usize = 100_000;
+    const BACKLOG: usize = 1_000_000;
+    const MESSAGE: usize = 10_000;
+
+    let (server, diary) = start(config.write_high_water(HIGH_WATER).max_write_backlog(BACKLOG));
+    let mut slow = server.connect(Version::Rfc6455, "/");
+    let client = diary.connected();
+    let mut other = server.connect(Version::Rfc6455, "/");
+
+    // First the system's own buffers fill, then ours.
+    let message = "x".repeat(MESSAGE);
+    let (mut queued, mut high) = (0, 0);
+    let full = loop {
+        match client.send_text(&message) {
+            Ok(Sent::Queued) => queued += 1,
+            Ok(Sent::AboveHighWater) => high += 1,
+            Err(full) => break full,
+        }
+        if (queued + high) % 100 == 0 {
+            other.assert_echo("undisturbed");
+        }
+        assert!((queued + high) * MESSAGE < 100 << 20, "it never is too much");
+    };
+    assert_eq!(full, SendError::Full);
+    assert!(high >= (BACKLOG - HIGH_WATER) / MESSAGE / 2, "{queued} {high}");
+    // What may be held is the backlog and one message.
+    assert!(client.buffered_amount() <= BACKLOG + MESSAGE + 14, "{}", client.buffered_amount());
+    assert!(client.is_open(), "a full outbox is no end");
+    other.assert_echo("undisturbed");
+
+    // All that was taken arrives.
+    for _ in 0..queued + high {
+        assert!(slow.next() == text(&message));
+    }
+    slow.assert_echo("and it goes on");
+    assert_eq!(client.send_text("again"), Ok(Sent::Queued));
+}
+
+/// Writes megabytes before it reads the first octet: the server must stop to read, and go on later.
+fn pipeline(server: &Running, diary: &common::Diary, half_close: bool) {
+    const MESSAGES: usize = 800;
+    const SIZE: usize = 20_000;
+
+    let stream = server.tcp();
+    let mut writing = stream.try_clone().unwrap();
+    let url = format!("ws://{}/", server.address());
+    let request = clws_handshake::client::ClientRequest::new(Version::Rfc6455, &url);
+    let mut peer = Peer::open(stream, Version::Rfc6455, request).unwrap();
+    let client = diary.connected();
+    let mut other = server.connect(Version::Rfc6455, "/");
+    let writer = thread::spawn(move || {
+        let mut sender = clws_proto::Sender::client(Version::Rfc6455, || [9, 8, 7, 6]);
+        for i in 0..MESSAGES {
+            sender.text(&format!("{i:0SIZE$}"), None).unwrap();
+            while sender.queued() > 0 {
+                let mut slices = [std::io::IoSlice::new(&[])];
+                sender.io_slices(&mut slices);
+                let written = std::io::Write::write(&mut writing, &slices[0]).unwrap();
+                sender.consume(written);
+            }
+        }
+        if half_close {
+            writing.shutdown(std::net::Shutdown::Write).unwrap();
+        }
+    });
+    // It stops to read us: the amount that waits stays the same, above the mark.
+    let mut before = 0;
+    common::eventually("a pause", || {
+        thread::sleep(std::time::Duration::from_millis(30));
+        let now = client.buffered_amount();
+        now > 50_000 && std::mem::replace(&mut before, now) == now
+    });
+    assert!(!writer.is_finished(), "the server has read it all");
+    assert!(before < 1_000_000, "{before}");
+    other.assert_echo("undisturbed");
+    for i in 0..MESSAGES {
+        assert!(peer.next() == Got::Text(format!("{i:0SIZE$}")), "{i}");
+    }
+    writer.join().unwrap();
+    if half_close {
+        assert_eq!(peer.next(), Got::End);
+    } else {
+        peer.assert_echo("and it goes on");
+    }
+}
+
+fn a_reader_who_pauses_gets_every_echo(config: Config) {
+    let (server, diary) = start(config.write_high_water(50_000));
+    pipeline(&server, &diary, false);
+}
+
+fn a_reader_who_pauses_and_ends_its_side_gets_every_echo(config: Config) {
+    let (server, diary) = start(config.write_high_water(50_000));
+    pipeline(&server, &diary, true);
+}
+
+/// Has something to say that is not read, and listens nevertheless.
+struct Sink;
+
+impl Resource for Sink {
+    fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+        let message = "x".repeat(100_000);
+        // Until the system takes no more.
+        thread::spawn({
+            let client = client.clone();
+            move || while client.buffered_amount() < 200_000 && client.send_text(&message).is_ok() {}
+        });
+        Ok(())
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        if &*text == "count me" {
+            client.abort();
+        }
+    }
+}
+
+/// While less than the mark waits for a client that does not read, what it sends is read all the same.
+fn uploads_go_on_below_the_mark(config: Config) {
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    server.register("/", Origins::any(), Sink).unwrap();
+    let server = Running::run(server);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    for _ in 0..1000 {
+        peer.text(&"y".repeat(30_000));
+    }
+    peer.text("count me");
+    server.wait_for_clients(0);
+}
+
+fn a_flood_of_pings_grows_nothing(config: Config) {
+    let (server, diary) = start(config.max_write_backlog(1_000_000));
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    let client = diary.connected();
+    let mut other = server.connect(Version::Rfc6455, "/");
+    // Fill the way to it first, so that no pong gets through.
+    while client.send_text(&"x".repeat(10_000)).is_ok() {}
+    let full = client.buffered_amount();
+    for _ in 0..200 {
+        peer.send(|sender| (0..100).for_each(|_| sender.ping(&[7; 100]).unwrap()));
+        assert!(client.buffered_amount() < full + 10_000);
+    }
+    other.assert_echo("undisturbed");
+    // When it reads, the newest is answered.
+    peer.send(|sender| sender.ping(b"newest").unwrap());
+    let end = std::time::Instant::now() + PATIENCE;
+    while peer.next() != Got::Pong(b"newest".to_vec()) {
+        assert!(std::time::Instant::now() < end);
+    }
+    assert_eq!(diary.count(|seen| matches!(seen, Seen::Gone { .. })), 0);
+}
