@@ -1,7 +1,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io::{self, IoSlice};
-use std::net::IpAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -24,22 +24,66 @@ use crate::socket::Peer;
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
+/// There is one for each connection, idle or not: `sizes` in the tests bounds it.
 struct Inner {
     outbox: Mutex<clws_proto::Sender>,
     home: Home,
     entry: Arc<Entry>,
     shared: Arc<Shared>,
     head: Head,
-    subprotocol: Option<Box<str>>,
-    peer: Peer,
+    rare: Option<Box<Rare>>,
+    peer: ShortPeer,
     version: Version,
     state: AtomicU8,
+}
+
+/// What few connections have.
+struct Rare {
+    subprotocol: Option<Box<str>>,
+    /// Where it does not fit into a [`ShortPeer`].
+    peer: Option<Peer>,
+}
+
+/// A [`Peer`] without a scope and a flow, which only link-local IPv6 addresses have; 20 octets in place of 32.
+enum ShortPeer {
+    V4([u8; 4], u16),
+    V6([u8; 16], u16),
+    Unix,
+    Stream,
+    /// In [`Rare`].
+    Long,
+}
+
+impl ShortPeer {
+    fn new(peer: Peer) -> Self {
+        match peer {
+            Peer::Tcp(SocketAddr::V4(address)) => Self::V4(address.ip().octets(), address.port()),
+            Peer::Tcp(SocketAddr::V6(address)) if address.scope_id() == 0 && address.flowinfo() == 0 => {
+                Self::V6(address.ip().octets(), address.port())
+            }
+            Peer::Tcp(SocketAddr::V6(_)) => Self::Long,
+            Peer::Unix => Self::Unix,
+            Peer::Stream => Self::Stream,
+        }
+    }
+
+    fn long(&self) -> Option<Peer> {
+        match *self {
+            Self::V4(ip, port) => Some(Peer::Tcp((ip, port).into())),
+            Self::V6(ip, port) => Some(Peer::Tcp((ip, port).into())),
+            Self::Unix => Some(Peer::Unix),
+            Self::Stream => Some(Peer::Stream),
+            Self::Long => None,
+        }
+    }
 }
 
 /// `Inner::state`: this side has begun to close; what still comes is not delivered.
 const CLOSING: u8 = 1;
 /// `Inner::state`: the connection is to be dropped at once.
 const ABORTED: u8 = 2;
+/// `Inner::state`: the resource knows the client, and so is to be told when it goes.
+const CONNECTED: u8 = 4;
 
 /// A message is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,7 +140,11 @@ impl Client {
     ) -> Self {
         let version = sender.version();
         let (outbox, state) = (Mutex::new(sender), AtomicU8::new(0));
-        Self(Arc::new(Inner { outbox, home, entry, shared, head, subprotocol, peer, version, state }))
+        let (short, long) = (ShortPeer::new(peer), Some(peer));
+        let long = long.filter(|_| short.long().is_none());
+        let rare =
+            (subprotocol.is_some() || long.is_some()).then(|| Box::new(Rare { subprotocol, peer: long }));
+        Self(Arc::new(Inner { outbox, home, entry, shared, head, rare, peer: short, version, state }))
     }
 
     /// Sends a text message: `write-to-client-text`.
@@ -235,13 +283,14 @@ impl Client {
     /// The address of the client.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        self.0.peer
+        let rare = || self.0.rare.as_ref().and_then(|rare| rare.peer);
+        self.0.peer.long().or_else(rare).unwrap_or(Peer::Stream)
     }
 
     /// The client's IP address: `client-host`. `None` where it did not come over TCP.
     #[must_use]
     pub fn host(&self) -> Option<IpAddr> {
-        match self.0.peer {
+        match self.peer() {
             Peer::Tcp(address) => Some(address.ip()),
             Peer::Unix | Peer::Stream => None,
         }
@@ -250,7 +299,7 @@ impl Client {
     /// The client's port: `client-port`. `None` where it did not come over TCP.
     #[must_use]
     pub fn port(&self) -> Option<u16> {
-        match self.0.peer {
+        match self.peer() {
             Peer::Tcp(address) => Some(address.port()),
             Peer::Unix | Peer::Stream => None,
         }
@@ -284,7 +333,7 @@ impl Client {
     /// The subprotocol that was chosen for it.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
-        self.0.subprotocol.as_deref()
+        self.0.rare.as_ref().and_then(|rare| rare.subprotocol.as_deref())
     }
 
     #[inline]
@@ -330,6 +379,14 @@ impl Client {
     #[inline]
     pub(crate) fn is_closing(&self) -> bool {
         self.0.state.load(Ordering::Relaxed) & CLOSING != 0
+    }
+
+    pub(crate) fn set_connected(&self) {
+        self.0.state.fetch_or(CONNECTED, Ordering::Relaxed);
+    }
+
+    pub(crate) fn is_connected(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & CONNECTED != 0
     }
 
     pub(crate) fn is_aborted(&self) -> bool {
@@ -432,9 +489,38 @@ impl Hash for Client {
 impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
-            .field("peer", &self.0.peer)
+            .field("peer", &self.peer())
             .field("resource_name", &self.resource_name())
             .field("version", &self.0.version.number())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_peer_is_what_it_was() {
+        let v6 = |scope, flow| std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 2, flow, scope);
+        for (peer, short) in [
+            (Peer::Tcp("1.2.3.4:5".parse().unwrap()), true),
+            (Peer::Tcp("[::1]:5".parse().unwrap()), true),
+            (Peer::Tcp(v6(0, 0).into()), true),
+            (Peer::Tcp(v6(3, 0).into()), false),
+            (Peer::Tcp(v6(0, 4).into()), false),
+            (Peer::Unix, true),
+            (Peer::Stream, true),
+        ] {
+            assert_eq!(ShortPeer::new(peer).long(), short.then_some(peer));
+        }
+    }
+
+    /// Every idle connection costs one of these, with the two counters of an `Arc`.
+    #[test]
+    #[cfg(target_pointer_width = "64")]
+    fn sizes() {
+        assert_eq!(size_of::<ShortPeer>(), 20);
+        assert!(size_of::<Inner>() <= 168, "{}", size_of::<Inner>());
     }
 }

@@ -62,8 +62,6 @@ struct Open {
     client: Client,
     /// How long we wait for the client's close frame.
     closing: Option<Box<Deadline>>,
-    /// Whether the resource knows the client, and so is to be told when it goes.
-    connected: bool,
 }
 
 /// The application knows that it is over; the last octets go out.
@@ -439,7 +437,7 @@ impl Handshake {
             self.peer,
         );
         let receiver = Receiver::new(version, Role::Server, shared.config.limits());
-        Ok(Open { receiver, client, closing: None, connected: false })
+        Ok(Open { receiver, client, closing: None })
     }
 }
 
@@ -448,7 +446,7 @@ impl Open {
     fn connect(&mut self) {
         let client = &self.client;
         match guard(|| client.entry().resource.connected(client)) {
-            Some(Ok(())) => self.connected = true,
+            Some(Ok(())) => client.set_connected(),
             Some(Err(refuse)) => client.close_quietly(refuse.code, &refuse.reason),
             None => client.close_quietly(CloseCode::INTERNAL, ""),
         }
@@ -459,7 +457,7 @@ impl Open {
     fn leave(&self, disconnect: &Disconnect) {
         self.client.seal();
         tracing::debug!(peer = %self.client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
-        if self.connected {
+        if self.client.is_connected() {
             guard(|| self.client.entry().resource.disconnected(&self.client, disconnect));
         }
     }

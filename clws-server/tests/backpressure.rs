@@ -1,4 +1,5 @@
 //! Clients that do not read what they are sent.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! Hostile octets over real sockets: each gets its right answer, and an echo client beside them never notices.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

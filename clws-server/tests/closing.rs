@@ -1,4 +1,5 @@
 //! Ends of connections: by the client, by the application, by faults of either.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! Messages of every size, in every version, side by side.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! What is too big is refused, as early as it can be known.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

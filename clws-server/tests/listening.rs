@@ -1,4 +1,5 @@
 //! Where a server listens: both families, several addresses, Unix sockets, free ports; and on how many threads.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

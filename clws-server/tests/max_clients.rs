@@ -1,4 +1,5 @@
 //! More clients than the server takes.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

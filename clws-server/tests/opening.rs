@@ -1,4 +1,5 @@
 //! What a resource decides on while a client's handshake is looked at.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;
@@ -48,7 +49,7 @@ fn start(config: Config, origins: Origins) -> Running {
     Running::run(server)
 }
 
-fn open<'a>(
+fn open(
     server: &Running,
     version: Version,
     change: impl FnOnce(ClientRequest<'_>) -> ClientRequest<'_>,

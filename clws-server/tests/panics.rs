@@ -1,4 +1,5 @@
 //! A handler that panics harms its own client only.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! Pings of both sides.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! Resources that come and go while the server runs.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! Sends from threads that have nothing to do with the server.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! The end of a server: in peace, in haste, before it began.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;

@@ -1,4 +1,5 @@
 //! Connections over streams that are no sockets.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod common;
 
