@@ -75,6 +75,9 @@ impl Receiver {
     /// that stops earlier loses nothing, the remainder is copied and comes first next time (`receive(&mut [])`
     /// goes on without new input). The remainder is the one thing that no limit bounds: while there is
     /// [some](Self::has_unread), pull before you read more from the peer.
+    ///
+    /// The buffer is yours again when the [`Events`] are dropped; in a loop that reads more into it, `drop(events)`
+    /// comes first.
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
         self.receive_with(input, &NoPool)

@@ -6,7 +6,7 @@ use clws_proto::Limits;
 
 use crate::Listen;
 
-/// Everything that can be set, with CLWS's names where CLWS has it.
+/// Everything that can be set. CLWS's name stands beside it where CLWS has the same: `*max-clients*`.
 ///
 /// The fields can be read; the methods of the same names set them.
 ///
@@ -14,8 +14,8 @@ use crate::Listen;
 /// |---|---|---|---|
 /// | `listen` | `127.0.0.1:12345` | addresses | |
 /// | `protocol_76_00_support` | off | | draft 0's clients get 426 |
-/// | `max_clients` | 100,000 | connections | 503 |
-/// | `max_header_size` | 16 KiB | octets of a request head | 431 |
+/// | `max_clients` | 100,000 | connections | 503; dropped without it while 1,024 others are told so |
+/// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431 |
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |
@@ -27,6 +27,7 @@ use crate::Listen;
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
 /// | `shards` | one per processor | threads | |
+/// | `task_per_client` | off | | |
 ///
 /// ```
 /// use std::time::Duration;

@@ -46,8 +46,13 @@
 //! # Limits
 //!
 //! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. What a client does
-//! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and is
-//! reported to [`disconnected`](Resource::disconnected); nobody else notices.
+//! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
+//! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
+//!
+//! # Names
+//!
+//! Where a name in the manner of Lisp stands behind a colon (`resource-received-text`, `*max-clients*`), it is what the
+//! same thing is called in [CLWS](https://github.com/3b/clws), the Common Lisp server that this one follows.
 
 mod client;
 mod config;
