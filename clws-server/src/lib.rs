@@ -23,7 +23,7 @@
 //!
 //! let handle = server.handle();
 //! # handle.stop(); // or this example would go on for ever
-//! async_std::task::block_on(server.run())?;
+//! futures::executor::block_on(server.run())?;
 //! # Ok(()) }
 //! ```
 //!

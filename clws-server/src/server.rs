@@ -36,7 +36,7 @@ use crate::{Config, Resource, Resources, rt, stream};
 /// server.register("/echo", Origins::any(), Echo)?;
 /// # let main =
 /// async move { server.run().await }
-/// # ; async_std::task::block_on(main)?;
+/// # ; futures::executor::block_on(main)?;
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
