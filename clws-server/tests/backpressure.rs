@@ -89,11 +89,12 @@ fn pipeline(server: &Running, diary: &common::Diary, half_close: bool) {
         }
     });
     // It stops to read us: the amount that waits stays the same, above the mark.
-    let mut before = 0;
+    let (mut before, mut times) = (0, 0);
     common::eventually("a pause", || {
-        thread::sleep(std::time::Duration::from_millis(30));
+        thread::sleep(std::time::Duration::from_millis(20));
         let now = client.buffered_amount();
-        now > 50_000 && std::mem::replace(&mut before, now) == now
+        times = if now > 50_000 && std::mem::replace(&mut before, now) == now { times + 1 } else { 0 };
+        times == 8
     });
     assert!(!writer.is_finished(), "the server has read it all");
     assert!(before < 1_000_000, "{before}");
