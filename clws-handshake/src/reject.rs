@@ -169,6 +169,12 @@ impl fmt::Display for Reject {
 
 impl std::error::Error for Reject {}
 
+/// A header that cannot be sent is the application's fault: 500.
+impl From<HeaderError> for Reject {
+    fn from(_: HeaderError) -> Self {
+        Self::custom(500, "the resource failed")
+    }
+}
 /// The reason phrase of a status; an empty one is allowed (RFC 9112 §4).
 const fn reason(status: u16) -> &'static str {
     match status {

@@ -26,10 +26,8 @@ pub enum Event<'a> {
 }
 
 /// The octets of a message or of a control frame.
-#[derive(Debug)]
 pub struct Payload<'a>(Data<'a>);
 
-#[derive(Debug)]
 enum Data<'a> {
     Borrowed(&'a [u8]),
     /// Lent by the `Events`, which give it back to the pool unless it is taken.
@@ -87,10 +85,8 @@ impl AsRef<[u8]> for Payload<'_> {
 }
 
 /// The text of a message, checked to be UTF-8.
-#[derive(Debug)]
 pub struct Text<'a>(Characters<'a>);
 
-#[derive(Debug)]
 enum Characters<'a> {
     Borrowed(&'a str),
     /// Lent by the `Events`, which give it back to the pool unless it is taken.
@@ -165,5 +161,29 @@ impl AsRef<str> for Text<'_> {
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self)
+    }
+}
+
+impl fmt::Debug for Payload<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        (**self).fmt(f)
+    }
+}
+
+impl fmt::Debug for Text<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: AsRef<[u8]> + ?Sized> PartialEq<T> for Payload<'_> {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
+    }
+}
+
+impl<T: AsRef<str> + ?Sized> PartialEq<T> for Text<'_> {
+    fn eq(&self, other: &T) -> bool {
+        **self == *other.as_ref()
     }
 }

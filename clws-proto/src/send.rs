@@ -1,5 +1,5 @@
 use std::fmt;
-use std::io::IoSlice;
+use std::io::{self, IoSlice};
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
@@ -22,19 +22,13 @@ const BIG: usize = 16 * 1024;
 /// [`queued`](Self::queued) with a bound of its own.
 ///
 /// ```
-/// use std::io::{IoSlice, Write};
 /// use clws_proto::{Sender, Version};
 ///
 /// let mut sender = Sender::server(Version::Rfc6455);
 /// sender.text("Hello", None)?;
 ///
 /// let mut socket = Vec::new(); // anything that implements Write
-/// while sender.queued() > 0 {
-///     let mut slices = [IoSlice::new(&[]); 8];
-///     let filled = sender.io_slices(&mut slices);
-///     let written = socket.write_vectored(&slices[..filled])?;
-///     sender.consume(written);
-/// }
+/// sender.write_to(&mut socket)?;
 /// // RFC 6455 §5.7: "A single-frame unmasked text message"
 /// assert_eq!(socket, [0x81, 0x05, 0x48, 0x65, 0x6c, 0x6c, 0x6f]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -305,6 +299,27 @@ impl Sender {
     /// With as many slices as it is given it may show less than is [queued](Self::queued).
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.outbox.io_slices(slices)
+    }
+
+    /// Writes what is queued to a blocking writer, until all of it is written.
+    ///
+    /// It is [`io_slices`](Self::io_slices) and [`consume`](Self::consume) in a loop, for whoever needs no other.
+    ///
+    /// # Errors
+    ///
+    /// The writer's; what it took before is consumed.
+    pub fn write_to(&mut self, writer: &mut impl io::Write) -> io::Result<()> {
+        while self.queued() > 0 {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let filled = self.io_slices(&mut slices);
+            match writer.write_vectored(slices.get(..filled).unwrap_or_default()) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.consume(written),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
     }
 
     /// Takes note that so many octets were written.

@@ -1,6 +1,6 @@
 use std::num::NonZeroUsize;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
@@ -23,8 +23,11 @@ use crate::header::Opcode;
 /// assert_eq!(message.encodings(), 1);
 /// # Ok::<(), clws_proto::SendError>(())
 /// ```
+#[derive(Clone, Debug)]
+pub struct SharedMessage(Arc<Inner>);
+
 #[derive(Debug)]
-pub struct SharedMessage {
+struct Inner {
     opcode: Opcode,
     payload: Bytes,
     frame_size: Option<NonZeroUsize>,
@@ -37,86 +40,78 @@ impl SharedMessage {
     /// A text message.
     #[must_use]
     pub fn text(message: impl Into<String>) -> Self {
-        Self::new(Opcode::Text, Bytes::from(message.into()))
+        Self::new(Opcode::Text, Bytes::from(message.into()), None)
     }
 
     /// A binary message; draft-0 clients cannot get it.
     #[must_use]
     pub fn binary(message: impl Into<Bytes>) -> Self {
-        Self::new(Opcode::Binary, message.into())
+        Self::new(Opcode::Binary, message.into(), None)
     }
 
     /// The same in fragments of at most that many octets; `None` (the default) sends one frame.
     #[must_use]
     pub fn with_frame_size(self, frame_size: Option<NonZeroUsize>) -> Self {
-        let mut message = Self::new(self.opcode, self.payload);
-        message.frame_size = frame_size;
-        message
+        Self::new(self.0.opcode, self.0.payload.clone(), frame_size)
     }
 
     /// How many encodings were made so far: at most one per framing.
     #[must_use]
     pub fn encodings(&self) -> usize {
-        self.encodings.load(Ordering::Relaxed)
+        self.0.encodings.load(Ordering::Relaxed)
     }
 
     /// Octets of the payload.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.payload.len()
+        self.0.payload.len()
     }
 
     /// Whether the payload is empty.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.payload.is_empty()
+        self.0.payload.is_empty()
     }
 
     /// Whether this is text.
     #[must_use]
     pub fn is_text(&self) -> bool {
-        self.opcode == Opcode::Text
+        self.0.opcode == Opcode::Text
     }
 
     pub(crate) fn payload(&self) -> &[u8] {
-        &self.payload
+        &self.0.payload
     }
 
-    pub(crate) const fn opcode(&self) -> Opcode {
-        self.opcode
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.0.opcode
     }
 
-    pub(crate) const fn frame_size(&self) -> Option<NonZeroUsize> {
-        self.frame_size
+    pub(crate) fn frame_size(&self) -> Option<NonZeroUsize> {
+        self.0.frame_size
     }
 
     pub(crate) fn hybi(&self) -> &Bytes {
-        self.hybi.get_or_init(|| {
+        self.0.hybi.get_or_init(|| {
             self.encode(|out| {
-                encode::hybi(out, self.opcode, &self.payload, self.frame_size, || None);
+                encode::hybi(out, self.0.opcode, &self.0.payload, self.0.frame_size, || None);
             })
         })
     }
 
     pub(crate) fn hixie(&self) -> &Bytes {
-        self.hixie.get_or_init(|| self.encode(|out| encode::hixie_text(out, &self.payload)))
+        self.0.hixie.get_or_init(|| self.encode(|out| encode::hixie_text(out, &self.0.payload)))
     }
 
     fn encode(&self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
-        self.encodings.fetch_add(1, Ordering::Relaxed);
+        self.0.encodings.fetch_add(1, Ordering::Relaxed);
         let mut out = Vec::new();
         write(&mut out);
         Bytes::from(out)
     }
 
-    fn new(opcode: Opcode, payload: Bytes) -> Self {
-        Self {
-            opcode,
-            payload,
-            frame_size: None,
-            hybi: OnceLock::new(),
-            hixie: OnceLock::new(),
-            encodings: AtomicUsize::new(0),
-        }
+    fn new(opcode: Opcode, payload: Bytes, frame_size: Option<NonZeroUsize>) -> Self {
+        let (hybi, hixie, encodings) = (OnceLock::new(), OnceLock::new(), AtomicUsize::new(0));
+        Self(Arc::new(Inner { opcode, payload, frame_size, hybi, hixie, encodings }))
     }
 }

@@ -27,16 +27,13 @@ impl Version {
         }
     }
 
+    /// All of them, the oldest first.
+    pub const ALL: [Self; 4] = [Self::Hybi00, Self::Hybi07, Self::Hybi08, Self::Rfc6455];
+
     /// The version with that number, if clws speaks it.
     #[must_use]
-    pub const fn from_number(number: u8) -> Option<Self> {
-        match number {
-            0 => Some(Self::Hybi00),
-            7 => Some(Self::Hybi07),
-            8 => Some(Self::Hybi08),
-            13 => Some(Self::Rfc6455),
-            _ => None,
-        }
+    pub fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|version| version.number() == number)
     }
 
     /// Whether this is draft 0, whose frames carry text only and no close code.

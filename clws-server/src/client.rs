@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::io::{self, IoSlice};
@@ -13,6 +14,7 @@ use clws_proto::{CloseCode, CloseFrame, Payload, SharedMessage, Text};
 use crate::home::Home;
 use crate::pool::{self, Pool};
 use crate::registry::Entry;
+use crate::resource::Accept;
 use crate::server::Shared;
 use crate::socket::Peer;
 
@@ -40,6 +42,7 @@ struct Inner {
 /// What few connections have.
 struct Rare {
     subprotocol: Option<Box<str>>,
+    data: Option<Box<dyn Any + Send + Sync>>,
     /// Where it does not fit into a [`ShortPeer`].
     peer: Option<Peer>,
 }
@@ -135,15 +138,16 @@ impl Client {
         entry: Arc<Entry>,
         shared: Arc<Shared>,
         head: Head,
-        subprotocol: Option<Box<str>>,
+        accept: Accept,
         peer: Peer,
     ) -> Self {
+        let Accept { subprotocol, data, .. } = accept;
         let version = sender.version();
         let (outbox, state) = (Mutex::new(sender), AtomicU8::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
         let long = long.filter(|_| short.long().is_none());
-        let rare =
-            (subprotocol.is_some() || long.is_some()).then(|| Box::new(Rare { subprotocol, peer: long }));
+        let is_rare = subprotocol.is_some() || data.is_some() || long.is_some();
+        let rare = is_rare.then(|| Box::new(Rare { subprotocol, data, peer: long }));
         Self(Arc::new(Inner { outbox, home, entry, shared, head, rare, peer: short, version, state }))
     }
 
@@ -328,6 +332,45 @@ impl Client {
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.0.head.headers()
+    }
+
+    /// The origin of the page it came from, if it told one. `None` with
+    /// [`keep_headers`](crate::Config#structfield.keep_headers) off.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.0.head.origin()
+    }
+
+    /// The host it asked for, with its port if there was one.
+    #[must_use]
+    pub fn requested_host(&self) -> &str {
+        self.0.head.host()
+    }
+
+    /// The data that [`Accept::data`](crate::Accept::data) gave it, if it is of that type.
+    ///
+    /// ```
+    /// use clws_server::{Accept, Client, Opening, Reject, Resource, Text};
+    ///
+    /// struct User(String);
+    /// struct Greeter;
+    ///
+    /// impl Resource for Greeter {
+    ///     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+    ///         let name = opening.query_string().ok_or_else(|| Reject::forbidden("who are you?"))?;
+    ///         Ok(Accept::new().data(User(name.to_owned())))
+    ///     }
+    ///
+    ///     fn text(&self, client: &Client, _: Text<'_>) {
+    ///         if let Some(User(name)) = client.data() {
+    ///             let _ = client.send_text(&format!("hello, {name}"));
+    ///         }
+    ///     }
+    /// }
+    /// ```
+    #[must_use]
+    pub fn data<T: Any>(&self) -> Option<&T> {
+        self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
     /// The subprotocol that was chosen for it.

@@ -24,6 +24,8 @@ use crate::Listen;
 /// | `backlog` | 1,024 | connections the system holds for us | the system makes them wait |
 /// | `handshake_timeout` | 10 s | from connect to the end of the request | 408 |
 /// | `close_timeout` | 5 s | from our close frame to theirs | the connection is dropped |
+/// | `write_timeout` | 60 s | in which a client takes nothing of what is queued for it | the connection is dropped |
+/// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
 /// | `shards` | one per processor | threads | |
@@ -70,6 +72,12 @@ pub struct Config {
     pub handshake_timeout: Duration,
     /// How long a client may take to answer our close frame, and to end its side of the connection.
     pub close_timeout: Duration,
+    /// How long a client for which something is queued may take nothing of it. Then it is dropped, so that one that
+    /// never reads does not hold memory for ever.
+    pub write_timeout: Duration,
+    /// The silence from which on the system asks a TCP client whether it is still there (`SO_KEEPALIVE`), so that one
+    /// whose machine or network is gone does not keep its place for ever. `None`: never.
+    pub keepalive: Option<Duration>,
     /// Whether small frames are sent at once (`TCP_NODELAY`).
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) has the request's headers, at the price of their size.
@@ -134,6 +142,10 @@ impl Config {
         handshake_timeout: Duration,
         /// Sets [`close_timeout`](Self#structfield.close_timeout).
         close_timeout: Duration,
+        /// Sets [`write_timeout`](Self#structfield.write_timeout).
+        write_timeout: Duration,
+        /// Sets [`keepalive`](Self#structfield.keepalive).
+        keepalive: Option<Duration>,
         /// Sets [`nodelay`](Self#structfield.nodelay).
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).
@@ -169,6 +181,8 @@ impl Default for Config {
             backlog: 1024,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
+            write_timeout: Duration::from_secs(60),
+            keepalive: Some(Duration::from_secs(60)),
             nodelay: true,
             keep_headers: true,
             shards: None,

@@ -68,8 +68,9 @@ mod shard;
 mod socket;
 mod stream;
 
+pub use bytes::Bytes;
 pub use client::{Client, SendError, Sent};
-pub use clws_handshake::{Headers, Origins, Reject, Version};
+pub use clws_handshake::{HeaderError, Headers, Origins, Reject, Version};
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 pub use config::Config;
 pub use registry::{RegisterError, Resources};

@@ -1,3 +1,4 @@
+use std::any::Any;
 use std::fmt;
 use std::io;
 
@@ -104,9 +105,10 @@ impl Opening {
         self.head.origin()
     }
 
-    /// The host that the client asked for.
+    /// The host that the client asked for, with its port if there was one. (The client's own address is its
+    /// [`peer`](Self::peer).)
     #[must_use]
-    pub fn host(&self) -> &str {
+    pub fn requested_host(&self) -> &str {
         self.head.host()
     }
 
@@ -136,12 +138,14 @@ impl Opening {
 /// let accept = Accept::new().subprotocol("chat").header("Set-Cookie", "id=1");
 /// # let _ = accept;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct Accept {
     pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) headers: Vec<(Box<str>, Box<str>)>,
     pub(crate) origin: Option<Box<str>>,
     pub(crate) location: Option<Box<str>>,
+    pub(crate) secure: bool,
+    pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
 }
 
 impl Accept {
@@ -163,6 +167,21 @@ impl Accept {
     #[must_use]
     pub fn header(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         self.headers.push((name.into(), value.into()));
+        self
+    }
+
+    /// Gives the client data of the application's own, the user it belongs to for instance: see
+    /// [`Client::data`](crate::Client::data). A second call replaces the first's.
+    #[must_use]
+    pub fn data(mut self, data: impl Any + Send + Sync) -> Self {
+        self.data = Some(Box::new(data));
+        self
+    }
+
+    /// Draft 0: says that the client came through TLS, so that the location it is answered is a `wss://` one.
+    #[must_use]
+    pub fn hixie_secure(mut self, secure: bool) -> Self {
+        self.secure = secure;
         self
     }
 
@@ -242,6 +261,8 @@ pub enum Cause {
     Io(io::Error),
     /// The client did not answer our close frame in time.
     CloseTimeout,
+    /// The client took nothing of what was queued for it for too long.
+    WriteTimeout,
     /// [`Client::abort`] was called.
     Aborted,
     /// A handler panicked.
@@ -258,6 +279,7 @@ impl fmt::Display for Cause {
             Self::Protocol(error) => write!(f, "broke the protocol: {error}"),
             Self::Io(error) => write!(f, "failed: {error}"),
             Self::CloseTimeout => f.write_str("did not answer a close frame"),
+            Self::WriteTimeout => f.write_str("did not read what was sent"),
             Self::Aborted => f.write_str("aborted"),
             Self::Panic => f.write_str("a handler panicked"),
             Self::Stopped => f.write_str("the server stopped"),

@@ -205,11 +205,10 @@ impl ServerHandle {
     ///     Ok(())
     /// }
     /// ```
-    pub fn serve_stream(
-        &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin,
-        peer: Peer,
-    ) -> impl Future<Output = ()> {
+    pub fn serve_stream<S>(&self, stream: S, peer: Peer) -> impl Future<Output = ()> + use<S>
+    where
+        S: AsyncRead + AsyncWrite + Unpin,
+    {
         stream::drive(stream, peer, Arc::clone(&self.0))
     }
 }

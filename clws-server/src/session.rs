@@ -60,8 +60,18 @@ struct Handshake {
 struct Open {
     receiver: Receiver,
     client: Client,
-    /// How long we wait for the client's close frame.
-    closing: Option<Box<Deadline>>,
+    /// What we wait for with a deadline, if anything.
+    waiting: Option<Box<Waiting>>,
+}
+
+/// Something that a client has to do in time.
+struct Waiting {
+    /// For its close frame; otherwise for it to read what is queued.
+    close: bool,
+    /// `None` until `wait` sets it.
+    deadline: Option<Deadline>,
+    /// It has read something since the deadline was set.
+    read: bool,
 }
 
 /// The application knows that it is over; the last octets go out.
@@ -206,8 +216,11 @@ impl Session {
                 let reject = Reject::custom(408, "the request did not come in time");
                 self.stage = Stage::Ending(Box::new(Ending::reply(&reject, context)));
             }
-            Stage::Open(open) if open.closing.as_ref().is_some_and(|closing| closing.at <= context.now) => {
-                self.end(End::Lost(Cause::CloseTimeout), context);
+            Stage::Open(Open { waiting: Some(waiting), .. })
+                if waiting.deadline.as_ref().is_some_and(|deadline| deadline.at <= context.now) =>
+            {
+                let cause = if waiting.close { Cause::CloseTimeout } else { Cause::WriteTimeout };
+                self.end(End::Lost(cause), context);
                 self.over();
             }
             Stage::Ending(ending) if ending.deadline.at <= context.now => self.over(),
@@ -244,7 +257,7 @@ impl Session {
     ) -> io::Result<bool> {
         match &mut self.stage {
             Stage::Handshake(_) | Stage::Over => Ok(true),
-            Stage::Open(open) => open.client.flush(write),
+            Stage::Open(open) => open.flush(write),
             Stage::Ending(ending) => {
                 ending.flushed = ending.flush(write)?;
                 Ok(ending.flushed)
@@ -259,12 +272,7 @@ impl Session {
                 self.end(End::Lost(Cause::Aborted), context);
                 self.over();
             }
-            Stage::Open(open) => {
-                if open.closing.is_none() && open.client.is_closing() {
-                    let deadline = Deadline::new(context.now, context.shared.config.close_timeout);
-                    open.closing = Some(Box::new(deadline));
-                }
-            }
+            Stage::Open(open) => open.wait(context),
             Stage::Ending(ending) if ending.flushed && !ending.linger => self.over(),
             Stage::Ending(ending) if ending.flushed && !ending.shut => {
                 ending.shut = true;
@@ -289,7 +297,7 @@ impl Session {
     fn deadline(&mut self) -> Option<&mut Deadline> {
         match &mut self.stage {
             Stage::Handshake(handshake) => Some(&mut handshake.deadline),
-            Stage::Open(open) => open.closing.as_deref_mut(),
+            Stage::Open(open) => open.waiting.as_mut()?.deadline.as_mut(),
             Stage::Ending(ending) => Some(&mut ending.deadline),
             Stage::Over => None,
         }
@@ -404,7 +412,7 @@ impl Handshake {
         let opening = Opening { head: request.to_head(true), version: request.version(), peer: self.peer };
         let accept = guard(|| entry.resource.accept(&opening)).ok_or_else(failed)??;
 
-        let mut offer = Offer::new();
+        let mut offer = Offer::new().with_secure(accept.secure);
         if let Some(name) = &accept.subprotocol {
             offer = offer.with_subprotocol(name);
         }
@@ -427,21 +435,47 @@ impl Handshake {
         let mut sender = Sender::server(version);
         sender.give_buffer(crate::pool::take());
         sender.preface(&accepted.response);
-        let client = Client::new(
-            sender,
-            context.home.clone(),
-            entry,
-            Arc::clone(shared),
-            head,
-            accepted.subprotocol,
-            self.peer,
-        );
+        let client =
+            Client::new(sender, context.home.clone(), entry, Arc::clone(shared), head, accept, self.peer);
         let receiver = Receiver::new(version, Role::Server, shared.config.limits());
-        Ok(Open { receiver, client, closing: None })
+        Ok(Open { receiver, client, waiting: None })
     }
 }
 
 impl Open {
+    /// Writes what is queued, and takes note of whether the client reads.
+    fn flush(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<bool> {
+        let mut read = false;
+        let all = self.client.flush(&mut |slices| write(slices).inspect(|written| read |= *written > 0))?;
+        match &mut self.waiting {
+            Some(waiting) if waiting.close => {}
+            _ if all => self.waiting = None,
+            Some(waiting) => waiting.read |= read,
+            None => self.waiting = Some(Box::new(Waiting { close: false, deadline: None, read: true })),
+        }
+        Ok(all)
+    }
+
+    /// Sets the deadline for what the client has to do.
+    fn wait(&mut self, context: &Context<'_>) {
+        let config = &context.shared.config;
+        if self.client.is_closing() {
+            if self.waiting.as_ref().is_none_or(|waiting| !waiting.close) {
+                let deadline = Deadline::new(context.now, config.close_timeout);
+                self.waiting = Some(Box::new(Waiting { close: true, deadline: Some(deadline), read: false }));
+            }
+        } else if let Some(waiting) = &mut self.waiting
+            && std::mem::take(&mut waiting.read)
+        {
+            let at = later(context.now, config.write_timeout);
+            match &mut waiting.deadline {
+                // The driver keeps the one that it was told of, comes too early, and is told of this one then.
+                Some(deadline) => deadline.at = at,
+                None => waiting.deadline = Some(Deadline { at, told: false }),
+            }
+        }
+    }
+
     /// Tells the resource that the client is there.
     fn connect(&mut self) {
         let client = &self.client;

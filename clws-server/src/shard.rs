@@ -91,10 +91,7 @@ impl Shard {
         listeners: Vec<Listener>,
     ) -> io::Result<Self> {
         let now = Instant::now();
-        for (index, listener) in listeners.iter().enumerate() {
-            poller.add(listener, listener_key(index))?;
-        }
-        Ok(Self {
+        let shard = Self {
             connections: Slab::new(),
             listeners: listeners.into_iter().map(|listener| Listening { listener, ready: false }).collect(),
             poller,
@@ -109,7 +106,12 @@ impl Shard {
             now,
             accept_again: None,
             stop_at: None,
-        })
+        };
+        // Added when the shard owns them: its drop takes them from the poller again, whatever fails.
+        for (index, listening) in shard.listeners.iter().enumerate() {
+            shard.poller.add(&listening.listener, listener_key(index))?;
+        }
+        Ok(shard)
     }
 
     /// Serves until it is told to stop.
@@ -310,7 +312,7 @@ impl Shard {
                 else {
                     break;
                 };
-                match listening.listener.accept() {
+                match listening.listener.accept(&self.shared.config) {
                     Ok((socket, peer)) => self.place(socket, peer),
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -476,7 +478,8 @@ const fn listener_key(index: usize) -> usize {
     usize::MAX - 1 - index
 }
 
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod tests {
     use std::os::unix::net::UnixStream;
 

@@ -19,7 +19,8 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A host name and port, resolved when the server binds; it listens on every address the name has.
     Name(String),
-    /// A Unix socket at that path, which must not exist; it is removed when the server ends.
+    /// A Unix socket at that path; it is removed when the server ends. One that a server left which was killed is
+    /// replaced, one that a server answers on is not.
     Unix(PathBuf),
 }
 
@@ -142,7 +143,17 @@ impl Listener {
             }
             #[cfg(unix)]
             Listen::Unix(path) => {
-                let listener = UnixListener::bind(path)?;
+                let listener = UnixListener::bind(path).or_else(|error| {
+                    // A server that was killed leaves its socket behind: nobody answers there any more.
+                    let stale = error.kind() == io::ErrorKind::AddrInUse
+                        && UnixStream::connect(path)
+                            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
+                    if !stale {
+                        return Err(error);
+                    }
+                    std::fs::remove_file(path)?;
+                    UnixListener::bind(path)
+                })?;
                 listener.set_nonblocking(true)?;
                 Ok(vec![Self::Unix(listener, path.clone())])
             }
@@ -161,9 +172,9 @@ impl Listener {
     }
 
     /// Takes the next connection.
-    pub(crate) fn accept(&self) -> io::Result<(Socket, Peer)> {
+    pub(crate) fn accept(&self, config: &Config) -> io::Result<(Socket, Peer)> {
         match self {
-            Self::Tcp(listener) => accept_tcp(listener),
+            Self::Tcp(listener) => accept_tcp(listener, config),
             #[cfg(unix)]
             Self::Unix(listener, _) => {
                 let (stream, _) = listener.accept()?;
@@ -194,29 +205,37 @@ fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
-    #[cfg(any(target_os = "linux", target_os = "android"))]
-    socket.set_tcp_nodelay(config.nodelay)?; // inherited by every connection
+    // Inherited by every connection; where it is not, `accept_tcp` sets it again.
+    set_options(socket2::SockRef::from(&socket), config)?;
     socket.bind(&address.into())?;
     socket.listen(config.backlog)?;
     Ok(socket.into())
 }
 
+fn set_options(socket: socket2::SockRef<'_>, config: &Config) -> io::Result<()> {
+    socket.set_tcp_nodelay(config.nodelay)?;
+    match config.keepalive {
+        Some(time) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(time)),
+        None => Ok(()),
+    }
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn accept_tcp(listener: &TcpListener) -> io::Result<(Socket, Peer)> {
+fn accept_tcp(listener: &TcpListener, _: &Config) -> io::Result<(Socket, Peer)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
 
-    // One system call: the flags come with it, and TCP_NODELAY is the listener's.
+    // One system call: the flags come with it, and the options are the listener's.
     let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
     let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
     Ok((Socket::Tcp(TcpStream::from(socket)), peer))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn accept_tcp(listener: &TcpListener) -> io::Result<(Socket, Peer)> {
+fn accept_tcp(listener: &TcpListener, config: &Config) -> io::Result<(Socket, Peer)> {
     let (stream, address) = listener.accept()?;
     stream.set_nonblocking(true)?;
     // A client that is gone already is found out at the first read.
-    let _ = stream.set_nodelay(true);
+    let _ = set_options(socket2::SockRef::from(&stream), config);
     Ok((Socket::Tcp(stream), Peer::Tcp(address)))
 }
 

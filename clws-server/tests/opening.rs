@@ -116,7 +116,7 @@ impl Resource for Tell {
             opening.resource_name(),
             opening.query_string().unwrap_or("-"),
             opening.version().number(),
-            opening.host(),
+            opening.requested_host(),
             opening.origin().unwrap_or("-"),
             opening.headers().get("x-LETTERS"),
             opening.peer(),

@@ -3,8 +3,8 @@
 //!
 //! `cargo run --release -p clws-examples --bin custom_io -- 127.0.0.1:12345`
 
-use std::io::{self, ErrorKind, IoSlice, Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
 use std::time::Duration;
 
 use clws_handshake::{Caps, HeadScanner, HttpRequest, Offer, Reject, Request, Status, Version};
@@ -15,10 +15,8 @@ fn main() -> io::Result<()> {
     let listener = TcpListener::bind(address)?;
     println!("listening on ws://{}/", listener.local_addr()?);
     for stream in listener.incoming() {
-        let stream = stream?;
-        std::thread::spawn(move || {
-            serve(&stream).inspect_err(|error| eprintln!("a client is lost: {error}"))
-        });
+        let Ok(stream) = stream else { continue }; // a client that gave up while it waited
+        std::thread::spawn(move || serve(&stream).inspect_err(|e| eprintln!("a client is lost: {e}")));
     }
     Ok(())
 }
@@ -26,26 +24,29 @@ fn main() -> io::Result<()> {
 fn serve(mut stream: &TcpStream) -> io::Result<()> {
     stream.set_nodelay(true)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    let Some((version, mut early)) = shake_hands(stream)? else { return Ok(()) };
+    let Some((version, mut early)) = shake_hands(stream)? else { return finish(stream) };
     stream.set_read_timeout(None)?;
     let mut receiver = Receiver::new(version, Role::Server, Limits::default());
     let mut sender = Sender::server(version);
     echo(&mut receiver, &mut sender, &mut early);
-
     let mut buffer = vec![0; 64 * 1024];
     loop {
-        while sender.queued() > 0 {
-            let mut slices = [IoSlice::new(&[]); 8];
-            let filled = sender.io_slices(&mut slices);
-            let written = stream.write_vectored(&slices[..filled])?;
-            sender.consume(written);
+        sender.write_to(&mut stream)?;
+        if sender.close_sent() {
+            return finish(stream);
         }
-        let count = if sender.close_sent() { 0 } else { stream.read(&mut buffer)? };
-        if count == 0 {
-            return Ok(());
+        match stream.read(&mut buffer)? {
+            0 => return Ok(()),
+            count => echo(&mut receiver, &mut sender, &mut buffer[..count]),
         }
-        echo(&mut receiver, &mut sender, &mut buffer[..count]);
     }
+}
+
+/// Ends our side, then reads to the end of the client's: to drop a socket with unread input resets the connection.
+fn finish(stream: &TcpStream) -> io::Result<()> {
+    stream.shutdown(Shutdown::Write)?;
+    stream.set_read_timeout(Some(Duration::from_secs(5)))?;
+    io::copy(&mut stream.take(1 << 20), &mut io::sink()).map(drop)
 }
 
 /// Reads the request and answers it; what the client sent behind it comes back with the version.

@@ -42,9 +42,9 @@ impl Poller {
     where
         &'a S: AsRawSource,
     {
-        // SAFETY: a source must be deleted from the poller before it is dropped. A shard owns each socket in one slab,
-        // takes it out in one place (`Shard::drop_connection`) and calls `closing` there first; the poller itself
-        // lives in the same struct and is dropped behind the slab.
+        // SAFETY: a source must be deleted from the poller before it is dropped. Only a `Shard` adds sources, and it owns
+        // them and the poller: it calls `closing` where it takes a connection from its slab, where it drops its
+        // listeners, and for all that is left in its own `Drop`.
         unsafe { self.poller.add_with_mode(socket, Event::all(key), PollMode::Edge) }
     }
 
