@@ -58,8 +58,16 @@ fn on_a_unix_socket(config: Config) {
     assert!(matches!(peer.next(), Got::Close(Some((1002, _)))));
     assert_eq!(peer.next(), Got::End);
     drop(peer);
+    let second = Server::bind(common::config().listen(format!("unix:{}", path.display())));
+    assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse, "somebody answers there");
     server.stop().unwrap();
     assert!(!path.exists(), "it is removed with the server");
+
+    // What a server leaves that was killed.
+    drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
+    assert!(path.exists());
+    drop(Server::bind(common::config().listen(format!("unix:{}", path.display()))).unwrap());
+    assert!(!path.exists());
 }
 
 #[cfg(not(unix))]

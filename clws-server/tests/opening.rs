@@ -12,6 +12,7 @@ in_both_modes!(
     origins,
     subprotocols_and_headers,
     refusals_in_accept,
+    data_for_the_client,
     getters_of_the_opening,
     getters_of_the_client,
 );
@@ -102,6 +103,35 @@ fn refusals_in_accept(config: Config) {
     other.send(|sender| sender.ping(b"still here").unwrap());
     assert_eq!(other.next(), common::Got::Pong(b"still here".to_vec()));
     server.wait_for_clients(1);
+}
+
+/// What `accept` found out is there in every later call, and is nobody else's.
+fn data_for_the_client(config: Config) {
+    struct User(String);
+    struct Greeter;
+
+    impl Resource for Greeter {
+        fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+            let accept = Accept::new();
+            Ok(match opening.query_string() {
+                Some(name) => accept.data(User(name.to_owned())),
+                None => accept,
+            })
+        }
+
+        fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+            assert!(client.data::<String>().is_none(), "it is of another type");
+            let name = client.data().map_or("nobody", |User(name)| name);
+            client.send_text(name).unwrap();
+            Ok(())
+        }
+    }
+
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    server.register("/", Origins::any(), Greeter).unwrap();
+    let server = Running::run(server);
+    let mut both = ["/?ann", "/?bob", "/"].map(|target| server.connect(Version::Rfc6455, target));
+    assert_eq!(both.each_mut().map(Peer::next), ["ann", "bob", "nobody"].map(common::text));
 }
 
 /// Tells all that can be asked about an opening, or about a client.

@@ -195,8 +195,7 @@ fn serve(config: Config) -> (ServerHandle, Diary) {
 }
 
 fn spawn(handle: &ServerHandle, ours: Ours) -> async_std::task::JoinHandle<()> {
-    let handle = handle.clone();
-    async_std::task::spawn(async move { handle.serve_stream(ours, Address::Stream).await })
+    async_std::task::spawn(handle.serve_stream(ours, Address::Stream))
 }
 
 #[track_caller]
