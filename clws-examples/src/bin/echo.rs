@@ -81,16 +81,25 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         server.register(path, origins, Echo)?;
     }
 
-    let mut urls = server.local_addrs()?.into_iter().map(|address| match address {
-        Listen::Tcp(address) => format!("ws://{address}/"),
-        other => other.to_string(),
+    let addresses = server.local_addrs()?;
+    for address in &addresses {
+        match address {
+            Listen::Tcp(address) => println!("listening on ws://{address}/"),
+            other => println!("listening on {other}"),
+        }
+    }
+    let tcp = addresses.iter().find_map(|address| match address {
+        Listen::Tcp(address) => Some(address),
+        _ => None,
     });
-    let first = urls.next().unwrap_or_default();
-    println!("listening on {first}");
-    urls.for_each(|url| println!("listening on {url}"));
-    println!("try it in the console of a browser:");
-    println!("    ws = new WebSocket({first:?}); ws.onmessage = m => console.log(m.data)");
-    println!("    ws.send('hello')");
+    if let Some(address) = tcp {
+        let host =
+            if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
+        let host = if host.contains(':') { format!("[{host}]") } else { host };
+        println!("try it in the console of a browser:");
+        println!("    ws = new WebSocket('ws://{host}:{}/')", address.port());
+        println!("    ws.onmessage = m => console.log(m.data); ws.onopen = () => ws.send('hello')");
+    }
     server.run().await?;
     Ok(())
 }
