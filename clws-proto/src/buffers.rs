@@ -3,12 +3,15 @@ use std::fmt;
 /// A pool that big buffers come from and go back to, for a driver of many connections.
 ///
 /// Fresh memory for each big message costs more than the message: the system maps it, clears it and takes it back. A
-/// pool is asked when a message has to be assembled ([`Receiver::receive_with`](crate::Receiver::receive_with)) and is
-/// given the buffer when the message is done or, forwarded, has been written
-/// ([`Sender::consume_with`](crate::Sender::consume_with)). How much it keeps is its own decision.
+/// pool is asked when so much of a message has come that it matters
+/// ([`Receiver::receive_with`](crate::Receiver::receive_with)), and is given the buffer when the message is done or,
+/// forwarded, has been written ([`Sender::consume_with`](crate::Sender::consume_with)). How much it keeps is its own
+/// decision.
 pub trait Buffers: fmt::Debug {
-    /// A buffer, of any capacity; its content does not matter. An empty `Vec` where there is none.
-    fn take(&self) -> Vec<u8>;
+    /// A buffer for a message of which so many octets have come or are coming: of that capacity at least and four times
+    /// that at most, so that no peer holds much more than it sent. Its content does not matter, and it helps if it has
+    /// some: safe code has to initialise what it reads into. An empty `Vec` where there is none that fits.
+    fn take(&self, octets: usize) -> Vec<u8>;
 
     /// Takes a buffer back, or drops it.
     fn give(&self, buffer: Vec<u8>);
@@ -19,9 +22,33 @@ pub trait Buffers: fmt::Debug {
 pub struct NoPool;
 
 impl Buffers for NoPool {
-    fn take(&self) -> Vec<u8> {
+    fn take(&self, _octets: usize) -> Vec<u8> {
         Vec::new()
     }
 
     fn give(&self, _buffer: Vec<u8>) {}
+}
+
+/// Messages under this are not worth a buffer of the pool.
+const POOLED: usize = 16 * 1024;
+
+/// A buffer of the pool for so many octets, if it has one that fits.
+pub(crate) fn fitting(buffers: &dyn Buffers, octets: usize) -> Option<Vec<u8>> {
+    if octets < POOLED {
+        return None;
+    }
+    let buffer = buffers.take(octets);
+    if buffer.capacity() >= octets && buffer.capacity() / 4 <= octets {
+        return Some(buffer);
+    }
+    give_back(buffers, buffer);
+    None
+}
+
+/// Gives a buffer to the pool, if it is one.
+#[inline]
+pub(crate) fn give_back(buffers: &dyn Buffers, buffer: Vec<u8>) {
+    if buffer.capacity() > 0 {
+        buffers.give(buffer);
+    }
 }

@@ -1,3 +1,5 @@
+use crate::Buffers;
+use crate::buffers::{fitting, give_back};
 use crate::utf8::reserve_bounded;
 
 /// The most octets that a frame's payload is read in directly at once: they are unmasked while they are in the cache.
@@ -10,18 +12,13 @@ const WORTH_IT: usize = 16 * 1024;
 ///
 /// The buffer is longer than what has come, since safe code can only read into memory that is initialised, and to do
 /// that again for each message would cost as much as a copy. A pooled buffer comes initialised.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Filling {
     octets: Vec<u8>,
     filled: usize,
 }
 
 impl Filling {
-    /// A message in that buffer, whose content is overwritten.
-    pub(crate) const fn in_buffer(octets: Vec<u8>) -> Self {
-        Self { octets, filled: 0 }
-    }
-
     pub(crate) const fn len(&self) -> usize {
         self.filled
     }
@@ -31,7 +28,8 @@ impl Filling {
     }
 
     /// Appends what has come, to a message that will not be longer than `longest`.
-    pub(crate) fn append(&mut self, piece: &[u8], longest: usize) {
+    pub(crate) fn append(&mut self, piece: &[u8], longest: usize, buffers: &dyn Buffers) {
+        self.grow(self.filled.saturating_add(piece.len()), buffers);
         if let Some(room) = self.octets.get_mut(self.filled..).and_then(|room| room.get_mut(..piece.len())) {
             room.copy_from_slice(piece);
         } else {
@@ -47,12 +45,13 @@ impl Filling {
     ///
     /// There is never more room than there are octets already, so a peer that declares much and sends little gets
     /// little.
-    pub(crate) fn room(&mut self, remaining: usize) -> Option<&mut [u8]> {
+    pub(crate) fn room(&mut self, remaining: usize, buffers: &dyn Buffers) -> Option<&mut [u8]> {
         let size = remaining.min(AT_ONCE).min(self.filled);
         if size < WORTH_IT {
             return None;
         }
         let end = self.filled + size;
+        self.grow(end, buffers);
         if self.octets.len() < end {
             // To double keeps the growth linear in all; from what has come, not from a capacity that was doubled before.
             let wanted = end.max(self.filled.saturating_mul(2).min(self.filled + remaining));
@@ -60,6 +59,23 @@ impl Filling {
             self.octets.resize(end, 0);
         }
         self.octets.get_mut(self.filled..end)
+    }
+
+    /// Moves to a buffer of the pool where so many octets are too many for this one, and the pool has one.
+    fn grow(&mut self, octets: usize, buffers: &dyn Buffers) {
+        if octets > self.octets.capacity()
+            && let Some(mut buffer) = fitting(buffers, octets)
+        {
+            let filled = self.octets.get(..self.filled).unwrap_or_default();
+            match buffer.get_mut(..self.filled) {
+                Some(start) => start.copy_from_slice(filled),
+                None => {
+                    buffer.clear();
+                    buffer.extend_from_slice(filled);
+                }
+            }
+            give_back(buffers, std::mem::replace(&mut self.octets, buffer));
+        }
     }
 
     /// Takes note that so many octets of the room were read, and lends them.

@@ -94,12 +94,12 @@ impl Hybi {
     }
 
     /// Where the payload of a big binary frame, of which a part has come, may be read to directly.
-    pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
+    pub(crate) fn room(&mut self, buffers: &dyn Buffers) -> Option<&mut [u8]> {
         let partial = self.partial.as_mut()?;
         let Frame { header, received } = partial.frame?;
         match &mut partial.message.as_mut()?.data {
             Assembly::Binary(octets) if !header.opcode.is_control() => {
-                octets.room(header.payload_len - received)
+                octets.room(header.payload_len - received, buffers)
             }
             _ => None,
         }
@@ -160,7 +160,7 @@ impl Partial {
                     let Some(header) = self.next_header(buffer, position, role)? else {
                         return Ok(Step::Starved);
                     };
-                    self.begin(&header, limits, buffers)?;
+                    self.begin(&header, limits)?;
                     Frame { header, received: 0 }
                 }
             };
@@ -181,7 +181,7 @@ impl Partial {
                 let remaining = header.payload_len - received;
                 // How long the message may get; known once its final frame is there.
                 let longest = if header.fin { message.len() + remaining } else { limits.max_message_size };
-                message.append(piece, longest)?;
+                message.append(piece, longest, buffers)?;
             }
 
             frame.received += coming;
@@ -233,12 +233,7 @@ impl Partial {
     }
 
     /// Judges a header by what came before it, and opens a message where it begins one.
-    fn begin(
-        &mut self,
-        header: &Header,
-        limits: &Limits,
-        buffers: &dyn Buffers,
-    ) -> Result<(), ProtocolError> {
+    fn begin(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
         // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a fragmented message."
         // They are bounded by 125 octets, whatever the limits on messages.
         match (header.opcode, &self.message) {
@@ -250,10 +245,10 @@ impl Partial {
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (Opcode::Continuation, Some(_)) => {}
             (Opcode::Text, None) => {
-                self.message = Some(Message::new(Assembly::Text(TextBuffer::in_buffer(buffers.take()))));
+                self.message = Some(Message::new(Assembly::Text(TextBuffer::default())));
             }
             (Opcode::Binary, None) => {
-                self.message = Some(Message::new(Assembly::Binary(Filling::in_buffer(buffers.take()))));
+                self.message = Some(Message::new(Assembly::Binary(Filling::default())));
             }
         }
         if let Some(message) = &mut self.message {
@@ -282,14 +277,14 @@ impl Message {
     }
 
     /// Appends what has come, to a message that will not be longer than `longest`.
-    fn append(&mut self, piece: &[u8], longest: usize) -> Result<(), ProtocolError> {
+    fn append(&mut self, piece: &[u8], longest: usize, buffers: &dyn Buffers) -> Result<(), ProtocolError> {
         match &mut self.data {
             Assembly::Text(text) => {
-                text.reserve(piece.len(), longest);
+                text.reserve(piece.len(), longest, buffers);
                 text.push(piece)
             }
             Assembly::Binary(octets) => {
-                octets.append(piece, longest);
+                octets.append(piece, longest, buffers);
                 Ok(())
             }
         }

@@ -1,3 +1,4 @@
+use crate::buffers::give_back;
 use crate::close;
 use crate::event::{Event, Payload, Text};
 use crate::header::Opcode;
@@ -100,9 +101,9 @@ impl Receiver {
     /// came, or do not: [`receive`](Self::receive) works all the same. `None` where there is no such frame (and always
     /// for text, which is checked as it is copied).
     #[must_use]
-    pub fn room(&mut self) -> Option<&mut [u8]> {
+    pub fn room(&mut self, buffers: &dyn Buffers) -> Option<&mut [u8]> {
         match &mut self.framing {
-            Framing::Hybi(hybi) if self.unread.is_none() && !self.finished => hybi.room(),
+            Framing::Hybi(hybi) if self.unread.is_none() && !self.finished => hybi.room(buffers),
             _ => None,
         }
     }
@@ -261,12 +262,8 @@ impl Events<'_> {
     /// Gives the buffer of the last event back, unless it was taken.
     #[inline]
     fn give_back(&mut self) {
-        if self.octets.capacity() > 0 {
-            self.buffers.give(std::mem::take(&mut self.octets));
-        }
-        if self.text.capacity() > 0 {
-            self.buffers.give(std::mem::take(&mut self.text).into_bytes());
-        }
+        give_back(self.buffers, std::mem::take(&mut self.octets));
+        give_back(self.buffers, std::mem::take(&mut self.text).into_bytes());
     }
 }
 

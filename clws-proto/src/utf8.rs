@@ -1,4 +1,5 @@
-use crate::ProtocolError;
+use crate::buffers::{fitting, give_back};
+use crate::{Buffers, ProtocolError};
 
 /// Text that grows by pieces cut anywhere, valid at every moment: each octet is checked once and copied once.
 #[derive(Debug, Default)]
@@ -10,13 +11,6 @@ pub(crate) struct TextBuffer {
 }
 
 impl TextBuffer {
-    /// Text in that buffer, whose content is dropped.
-    pub(crate) fn in_buffer(mut buffer: Vec<u8>) -> Self {
-        buffer.clear();
-        // Nothing is always text.
-        Self { text: String::from_utf8(buffer).unwrap_or_default(), ..Self::default() }
-    }
-
     pub(crate) fn capacity(&self) -> usize {
         self.text.capacity()
     }
@@ -26,8 +20,17 @@ impl TextBuffer {
     }
 
     /// Makes room for octets that have come, in a text that will not be longer than `longest`.
-    pub(crate) fn reserve(&mut self, coming: usize, longest: usize) {
+    pub(crate) fn reserve(&mut self, coming: usize, longest: usize, buffers: &dyn Buffers) {
         let (len, capacity, carried) = (self.text.len(), self.text.capacity(), usize::from(self.carry_len));
+        let needed = len.saturating_add(coming).saturating_add(carried);
+        if needed > capacity
+            && let Some(mut buffer) = fitting(buffers, needed)
+        {
+            buffer.clear();
+            let mut text = String::from_utf8(buffer).unwrap_or_default(); // nothing is always text
+            text.push_str(&self.text);
+            return give_back(buffers, std::mem::replace(&mut self.text, text).into_bytes());
+        }
         reserve_bounded(len, capacity, coming + carried, longest, |n| self.text.reserve_exact(n));
     }
 

@@ -14,7 +14,7 @@ struct Pool {
 }
 
 impl Buffers for Pool {
-    fn take(&self) -> Vec<u8> {
+    fn take(&self, _: usize) -> Vec<u8> {
         *self.taken.borrow_mut() += 1;
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }
@@ -119,4 +119,22 @@ fn a_small_message_asks_no_pool() {
     assert!(events.next().unwrap().is_some());
     drop(events);
     assert_eq!(*pool.taken.borrow(), 0);
+}
+
+/// Whatever the pool has, a peer holds what it sent, four times over at most.
+#[test]
+fn little_that_came_holds_little() {
+    let pool = Pool::default();
+    pool.give(Vec::with_capacity(16 << 20));
+    for len in [1, 1000, 20_000, 100_000, 1_000_000] {
+        for text in [false, true] {
+            let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+            let mut octets = wire(text, 8 << 20);
+            octets.truncate(14 + len);
+            while receiver.receive_with(&mut octets, &pool).next().unwrap().is_some() {}
+            let _ = receiver.room(&pool);
+            assert!(receiver.held() <= 4 * 2 * len + 1024, "{} held of {len}", receiver.held());
+        }
+    }
+    assert!(pool.buffers.borrow().iter().any(|buffer| buffer.capacity() == 16 << 20), "it is still there");
 }

@@ -41,8 +41,8 @@ pub(crate) fn give(buffer: Vec<u8>) {
 pub(crate) struct Pool;
 
 impl Buffers for Pool {
-    fn take(&self) -> Vec<u8> {
-        BIGS.with_borrow_mut(Shelf::take)
+    fn take(&self, octets: usize) -> Vec<u8> {
+        BIGS.with_borrow_mut(|shelf| shelf.take_fitting(octets))
     }
 
     fn give(&self, buffer: Vec<u8>) {
@@ -68,6 +68,17 @@ impl Shelf {
         buffer
     }
 
+    /// The smallest that holds so many octets, if it holds not over four times as many.
+    fn take_fitting(&mut self, octets: usize) -> Vec<u8> {
+        let fits =
+            |(_, buffer): &(usize, &Vec<u8>)| buffer.capacity() >= octets && buffer.capacity() / 4 <= octets;
+        let best = self.buffers.iter().enumerate().filter(fits).min_by_key(|(_, buffer)| buffer.capacity());
+        let Some((index, _)) = best else { return Vec::new() };
+        let buffer = self.buffers.swap_remove(index);
+        self.octets -= buffer.capacity();
+        buffer
+    }
+
     fn give(&mut self, buffer: Vec<u8>) {
         if self.octets + buffer.capacity() <= self.most_octets && self.buffers.len() < self.most {
             self.octets += buffer.capacity();
@@ -89,6 +100,9 @@ mod tests {
         assert_eq!((shelf.buffers.len(), shelf.octets), (3, 990), "200 more would have been too much");
         shelf.give(Vec::with_capacity(1));
         assert_eq!(shelf.buffers.len(), 3, "a fourth is too many");
+        assert_eq!(shelf.take_fitting(100).capacity(), 400, "the best of those that fit");
+        assert_eq!(shelf.take_fitting(100).capacity(), 0, "500 are too many for 100, 90 too few");
+        shelf.give(Vec::with_capacity(400));
         let sum: usize = (0..3).map(|_| shelf.take().capacity()).sum();
         assert_eq!((sum, shelf.octets, shelf.take().capacity()), (990, 0, 0));
     }

@@ -159,7 +159,7 @@ impl Session {
     #[inline]
     pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
         match &mut self.stage {
-            Stage::Open(open) => open.receiver.room(),
+            Stage::Open(open) => open.receiver.room(&Pool),
             _ => None,
         }
     }
