@@ -70,7 +70,8 @@ pub struct Config {
     pub backlog: i32,
     /// How long a client may take for its request.
     pub handshake_timeout: Duration,
-    /// How long a client may take to answer our close frame, and to end its side of the connection.
+    /// How long a client may take to answer our close frame, and to end its side of the connection. As long as it still
+    /// reads what was queued before, the time begins anew.
     pub close_timeout: Duration,
     /// How long a client for which something is queued may take nothing of it. Then it is dropped, so that one that
     /// never reads does not hold memory for ever.

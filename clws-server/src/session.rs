@@ -448,7 +448,7 @@ impl Open {
         let mut read = false;
         let all = self.client.flush(&mut |slices| write(slices).inspect(|written| read |= *written > 0))?;
         match &mut self.waiting {
-            Some(waiting) if waiting.close => {}
+            Some(waiting) if waiting.close => waiting.read |= read,
             _ if all => self.waiting = None,
             Some(waiting) => waiting.read |= read,
             None => self.waiting = Some(Box::new(Waiting { close: false, deadline: None, read: true })),
@@ -459,15 +459,14 @@ impl Open {
     /// Sets the deadline for what the client has to do.
     fn wait(&mut self, context: &Context<'_>) {
         let config = &context.shared.config;
-        if self.client.is_closing() {
-            if self.waiting.as_ref().is_none_or(|waiting| !waiting.close) {
-                let deadline = Deadline::new(context.now, config.close_timeout);
-                self.waiting = Some(Box::new(Waiting { close: true, deadline: Some(deadline), read: false }));
-            }
-        } else if let Some(waiting) = &mut self.waiting
+        if self.client.is_closing() && self.waiting.as_ref().is_none_or(|waiting| !waiting.close) {
+            self.waiting = Some(Box::new(Waiting { close: true, deadline: None, read: true }));
+        }
+        if let Some(waiting) = &mut self.waiting
             && std::mem::take(&mut waiting.read)
         {
-            let at = later(context.now, config.write_timeout);
+            let time = if waiting.close { config.close_timeout } else { config.write_timeout };
+            let at = later(context.now, time);
             match &mut waiting.deadline {
                 // The driver keeps the one that it was told of, comes too early, and is told of this one then.
                 Some(deadline) => deadline.at = at,

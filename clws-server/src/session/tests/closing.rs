@@ -94,6 +94,27 @@ fn behind_a_backlog_times_out_too() {
 }
 
 #[test]
+fn waits_for_a_backlog_that_is_read() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.room = 0;
+    world.send(&text(&"x".repeat(1000)));
+    world.resource.client().close(CloseCode::NORMAL, "").unwrap();
+    world.settle();
+    for _ in 0..4 {
+        world.pass(SECOND * 4);
+        world.room = 200;
+        world.settle();
+    }
+    world.room = usize::MAX;
+    world.settle();
+    assert_eq!(world.got(), [Got::Text("x".repeat(1000)), Got::Close(Some((1000, String::new())))]);
+    world.pass(SECOND * 4);
+    assert!(!world.dropped);
+    world.pass(SECOND);
+    assert!(world.dropped);
+}
+
+#[test]
 fn whoever_comes_before_the_deadline_is_told_of_it_again() {
     let mut world = World::open(Version::Rfc6455, "/");
     world.send(&text("close"));
