@@ -22,8 +22,9 @@ use crate::socket::{Listener, Peer, Socket};
 /// Octets of the scratch buffer.
 const SCRATCH: usize = 64 * 1024;
 
-/// Reads from one socket before the others get their turn.
-const READS: usize = 4;
+/// Octets read from one socket before the others get their turn. Enough for a big message to be read and answered while
+/// it is in the processor's cache: with a quarter of it an echo of 1 MiB cost a fifth more.
+const READ_BUDGET: usize = 1 << 20;
 
 /// Connections taken from one listener before the sockets get their turn.
 const ACCEPTS: usize = 64;
@@ -194,7 +195,8 @@ impl Shard {
         if paused {
             return; // `settle` comes back to it when the client has read
         }
-        for _ in 0..READS {
+        let mut budget = READ_BUDGET;
+        while budget > 0 {
             let Connection { session, socket, .. } = connection;
             let (read, size) = match session.room() {
                 Some(room) => (socket.read(room).map(Read::Direct), room.len()),
@@ -208,6 +210,7 @@ impl Shard {
                 }
                 Ok(read) => {
                     let (Read::Direct(count) | Read::Scratch(count)) = read;
+                    budget = budget.saturating_sub(count);
                     match read {
                         Read::Direct(count) => session.receive_direct(count, &context),
                         Read::Scratch(count) => {
