@@ -110,6 +110,7 @@
 
 mod caps;
 pub mod client;
+mod draft;
 mod extensions;
 mod head;
 mod headers;

@@ -1,6 +1,7 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::draft;
 use crate::offer::{HeaderError, check_header};
 
 /// A refused opening handshake: the HTTP answer to send before the connection is closed.
@@ -28,10 +29,6 @@ pub struct Reject {
     body: Cow<'static, str>,
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
 }
-
-/// The versions spoken here, best first, as 426 lists them. Draft 0 has no number that a client could
-/// announce.
-pub(crate) const VERSIONS: &str = "13, 8, 7";
 
 impl Reject {
     /// 400: the request breaks the rule that `why` names.
@@ -66,7 +63,7 @@ impl Reject {
     /// 426 for a version that is not spoken: `Sec-WebSocket-Version` says which ones are (RFC 6455 §4.4).
     #[must_use]
     pub fn unsupported_version() -> Self {
-        Self::upgrade("this WebSocket version is not spoken here: use 13, 8 or 7")
+        Self::upgrade(format!("this WebSocket version is not spoken here; these are: {}", spoken()))
     }
 
     /// 431: the head is longer, or has more lines, than the [`Caps`](crate::Caps) allow.
@@ -146,13 +143,13 @@ impl Reject {
         text.into_bytes()
     }
 
-    fn upgrade(body: &'static str) -> Self {
+    fn upgrade(body: impl Into<Cow<'static, str>>) -> Self {
         // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the
         // required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426
         // Upgrade Required) and a
         // |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
         // understanding."
-        Self::custom(426, body).and("Upgrade", "websocket").and("Sec-WebSocket-Version", VERSIONS)
+        Self::custom(426, body).and("Upgrade", "websocket").and("Sec-WebSocket-Version", spoken())
     }
 
     fn and(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
@@ -203,4 +200,8 @@ const fn reason(status: u16) -> &'static str {
         505 => "HTTP Version Not Supported",
         _ => "Other",
     }
+}
+/// The versions spoken here, best first. Draft 0 has no number that a client could announce.
+fn spoken() -> String {
+    draft::announced().map(|version| version.to_string()).collect::<Vec<_>>().join(", ")
 }

@@ -2,7 +2,7 @@ use clws_proto::Version;
 
 use crate::extensions::{self, Extension};
 use crate::headers::Single;
-use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, hixie, hybi, token};
+use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft, hixie, token};
 
 /// A valid opening handshake of any draft, borrowed from the bytes it came in.
 ///
@@ -89,8 +89,7 @@ impl<'a> HttpRequest<'a> {
         }
         check_no_body(headers)?;
         let key = required(headers, "Sec-WebSocket-Key")?;
-        let good = if version == Version::Rfc6455 { hybi::is_key(key) } else { hybi::is_draft_key(key) };
-        if !good {
+        if !draft::is_key(version, key) {
             return Err(Reject::bad_request("the Sec-WebSocket-Key is not base64 of 16 bytes"));
         }
         check_subprotocols(headers)?;
@@ -223,14 +222,11 @@ impl<'a> Request<'a> {
 /// The version that the client announces, spoken here; draft 0 announces none but has its two keys.
 fn version(headers: Headers<'_>) -> Result<Version, Reject> {
     match headers.single("Sec-WebSocket-Version") {
-        Single::One("13") => Ok(Version::Rfc6455),
-        Single::One("8") => Ok(Version::Hybi08),
-        Single::One("7") => Ok(Version::Hybi07),
         // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
         // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
         // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field"
         Single::One(number) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            Err(Reject::unsupported_version())
+            draft::named(number).ok_or_else(Reject::unsupported_version)
         }
         Single::One(_) | Single::NotText => {
             Err(Reject::bad_request("the Sec-WebSocket-Version is not a number"))
@@ -268,11 +264,8 @@ fn origin(headers: Headers<'_>, version: Version) -> Result<Option<&str>, Reject
 
 /// The name of the header that holds the origin.
 pub(crate) fn origin_header(headers: Headers<'_>, version: Version) -> &'static str {
-    let sec = "Sec-WebSocket-Origin";
-    match version {
-        Version::Hybi07 | Version::Hybi08 if headers.get_bytes(sec).is_some() => sec,
-        _ => "Origin",
-    }
+    let own = draft::origin_header(version);
+    if headers.get_bytes(own).is_some() { own } else { "Origin" }
 }
 
 /// The value of a header that must come exactly once.

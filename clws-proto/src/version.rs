@@ -57,3 +57,24 @@ pub enum Role {
     /// Receives unmasked frames and sends masked ones.
     Client,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn all_are_there() {
+        // A new version is missed here by the compiler, and below by the test.
+        let place = |version| match version {
+            Version::Hybi00 => 0,
+            Version::Hybi07 => 1,
+            Version::Hybi08 => 2,
+            Version::Rfc6455 => 3,
+        };
+        assert_eq!(Version::ALL.map(place), std::array::from_fn(|i| i));
+        for version in Version::ALL {
+            assert_eq!(Version::from_number(version.number()), Some(version));
+        }
+        assert_eq!(Version::from_number(14), None);
+    }
+}

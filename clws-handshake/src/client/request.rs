@@ -5,7 +5,7 @@ use super::key::Random;
 use super::pending::{Pending, Proof};
 use super::url::Url;
 use crate::offer::{HeaderError, check_header};
-use crate::{hixie, hybi, token};
+use crate::{draft, hixie, hybi, token};
 
 /// An opening handshake to send, of any draft.
 #[derive(Clone, Debug)]
@@ -108,8 +108,7 @@ impl<'a> ClientRequest<'a> {
                 format!("Sec-WebSocket-Version: {}", self.version),
             ]);
             if let Some(origin) = self.origin {
-                let sec = if self.version == Version::Rfc6455 { "" } else { "Sec-WebSocket-" };
-                fields.push(format!("{sec}Origin: {origin}"));
+                fields.push(format!("{}: {origin}", draft::origin_header(self.version)));
             }
             Proof::Accept(hybi::accept_key(&key).into())
         };

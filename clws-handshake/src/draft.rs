@@ -1,0 +1,47 @@
+//! In what the handshakes of the versions differ that announce a number: where another draft finds its place.
+
+use clws_proto::Version;
+
+use crate::hybi;
+
+/// The versions that a client can announce by number, the best first, as 426 lists them.
+pub(crate) fn announced() -> impl Iterator<Item = Version> {
+    Version::ALL.into_iter().rev().filter(|version| !version.is_hixie())
+}
+
+/// The version that a `Sec-WebSocket-Version` header names, if it is spoken.
+pub(crate) fn named(number: &str) -> Option<Version> {
+    announced().find(|version| number.parse() == Ok(version.number()) && !number.starts_with(['0', '+']))
+}
+
+/// The header that a client of that version tells its origin in.
+pub(crate) const fn origin_header(version: Version) -> &'static str {
+    match version {
+        Version::Hybi00 | Version::Rfc6455 => "Origin",
+        Version::Hybi07 | Version::Hybi08 => "Sec-WebSocket-Origin",
+    }
+}
+
+/// Whether a client of that version may send this key.
+pub(crate) fn is_key(version: Version, key: &str) -> bool {
+    match version {
+        Version::Hybi00 => false, // it has two of another kind
+        Version::Hybi07 | Version::Hybi08 => hybi::is_draft_key(key),
+        Version::Rfc6455 => hybi::is_key(key),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_is_written_in_one_way() {
+        for version in announced() {
+            assert_eq!(named(&version.to_string()), Some(version));
+        }
+        for number in ["", "0", "013", "+13", "13 ", "12", "255", "256", "99999999999999999999", "x"] {
+            assert_eq!(named(number), None, "{number:?}");
+        }
+    }
+}
