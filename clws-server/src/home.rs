@@ -19,6 +19,22 @@ pub(crate) enum Home {
     Stream(Arc<AtomicWaker>),
 }
 
+/// A [`Home`], borrowed: what a driver has at hand each time, of which only a new client takes a share.
+#[derive(Clone, Copy)]
+pub(crate) enum Place<'a> {
+    Shard(&'a Arc<Remote>, u32),
+    Stream(&'a Arc<AtomicWaker>),
+}
+
+impl Place<'_> {
+    pub(crate) fn to_home(self) -> Home {
+        match self {
+            Self::Shard(remote, slot) => Home::Shard(Arc::clone(remote), slot),
+            Self::Stream(waker) => Home::Stream(Arc::clone(waker)),
+        }
+    }
+}
+
 /// What other threads see of a shard.
 #[derive(Debug)]
 pub(crate) struct Remote {
@@ -130,6 +146,12 @@ impl Remote {
     pub(crate) fn settle_here(&self) {
         LOCAL.with(|local| local.shard.set(self.id));
     }
+}
+
+/// Takes back the newest touch if it is of this slot, which is about to be settled anyway.
+#[inline]
+pub(crate) fn untouch(slot: u32) {
+    LOCAL.with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
 }
 
 /// Takes the slots that handlers of this thread touched; `into` is empty.

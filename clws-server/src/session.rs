@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status, Version};
 use clws_proto::{CloseCode, Event, Receiver, Role, Sender};
 
-use crate::home::Home;
+use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect, Opening};
 use crate::server::Shared;
@@ -36,7 +36,7 @@ pub(crate) enum Next {
 /// What a session needs to know of the world around it.
 pub(crate) struct Context<'a> {
     pub(crate) shared: &'a Arc<Shared>,
-    pub(crate) home: Home,
+    pub(crate) place: Place<'a>,
     pub(crate) now: Instant,
 }
 
@@ -436,7 +436,7 @@ impl Handshake {
         sender.give_buffer(crate::pool::take());
         sender.preface(&accepted.response);
         let client =
-            Client::new(sender, context.home.clone(), entry, Arc::clone(shared), head, accept, self.peer);
+            Client::new(sender, context.place.to_home(), entry, Arc::clone(shared), head, accept, self.peer);
         let receiver = Receiver::new(version, Role::Server, shared.config.limits());
         Ok(Open { receiver, client, waiting: None })
     }

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
-use crate::home::{self, Command, Home, Remote};
+use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
@@ -185,8 +185,8 @@ impl Shard {
 
     /// Reads what came for a connection, as far as its budget and its outbox allow, and flushes what that brought.
     fn read(&mut self, slot: u32) {
-        let home = Home::Shard(Arc::clone(&self.remote), slot);
-        let context = Context { shared: &self.shared, home, now: self.now };
+        let place = Place::Shard(&self.remote, slot);
+        let context = Context { shared: &self.shared, place, now: self.now };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         if !connection.readable {
             return;
@@ -239,13 +239,14 @@ impl Shard {
         if connection.readable && !std::mem::replace(&mut connection.unread, true) {
             self.unread.push(slot);
         }
+        home::untouch(slot);
         self.settle(slot);
     }
 
     /// Writes what a connection has to write, and does what it asks for next.
     fn settle(&mut self, slot: u32) {
-        let home = Home::Shard(Arc::clone(&self.remote), slot);
-        let context = Context { shared: &self.shared, home, now: self.now };
+        let place = Place::Shard(&self.remote, slot);
+        let context = Context { shared: &self.shared, place, now: self.now };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let was_blocked = connection.blocked;
         let socket = &connection.socket;
@@ -363,8 +364,8 @@ impl Shard {
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             return;
         };
-        let home = Home::Shard(Arc::clone(&self.remote), slot);
-        let context = Context { shared: &self.shared, home, now: self.now };
+        let place = Place::Shard(&self.remote, slot);
+        let context = Context { shared: &self.shared, place, now: self.now };
         let session = match seat {
             Seat::Client => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
@@ -395,8 +396,8 @@ impl Shard {
             && self.at(tick) <= self.now
         {
             self.deadlines.pop();
-            let home = Home::Shard(Arc::clone(&self.remote), slot);
-            let context = Context { shared: &self.shared, home, now: self.now };
+            let place = Place::Shard(&self.remote, slot);
+            let context = Context { shared: &self.shared, place, now: self.now };
             if let Some(connection) = self.connections.get_mut(slot as usize) {
                 connection.session.timed_out(&context);
                 self.settle(slot);

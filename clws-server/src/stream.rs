@@ -14,7 +14,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
 
 use crate::Peer;
-use crate::home::Home;
+use crate::home::Place;
 use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
@@ -34,7 +34,7 @@ pub(crate) async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Pee
     let waker = Arc::new(AtomicWaker::new());
     let Some(seat) = shared.admit() else { return };
     let _seated = Seated(&shared, seat);
-    let context = Context { shared: &shared, home: Home::Stream(Arc::clone(&waker)), now: Instant::now() };
+    let context = Context { shared: &shared, place: Place::Stream(&waker), now: Instant::now() };
     let session = match seat {
         Seat::Client => Session::new(peer, &context),
         Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
@@ -89,8 +89,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         waker: &Arc<AtomicWaker>,
     ) -> Poll<()> {
         for _ in 0..STEPS {
-            let home = Home::Stream(Arc::clone(waker));
-            let context = Context { shared, home, now: Instant::now() };
+            let context = Context { shared, place: Place::Stream(waker), now: Instant::now() };
             let mut progress = false;
 
             if let Some(timer) = &mut self.timer

@@ -9,7 +9,7 @@ mod stopping;
 mod the_end_of_input;
 
 use std::num::NonZeroUsize;
-use std::sync::Mutex;
+use std::sync::{LazyLock, Mutex};
 
 use clws_handshake::Caps;
 use clws_handshake::client::ClientRequest;
@@ -244,7 +244,8 @@ impl World {
 }
 
 fn context(shared: &Arc<Shared>, now: Instant) -> Context<'_> {
-    Context { shared, home: Home::Stream(Arc::new(AtomicWaker::new())), now }
+    static WAKER: LazyLock<Arc<AtomicWaker>> = LazyLock::new(Arc::default);
+    Context { shared, place: Place::Stream(&WAKER), now }
 }
 
 fn request(version: Version, target: &str) -> Vec<u8> {
