@@ -20,12 +20,7 @@ fn seen(events: &mut clws_proto::Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
 
 fn drain(sender: &mut Sender) -> Vec<u8> {
     let mut octets = Vec::new();
-    while sender.queued() > 0 {
-        let mut slices = [std::io::IoSlice::new(&[])];
-        assert_eq!(sender.io_slices(&mut slices), 1);
-        octets.extend_from_slice(&slices[0]);
-        sender.consume(slices[0].len());
-    }
+    sender.write_to(&mut octets).unwrap();
     octets
 }
 
