@@ -102,6 +102,13 @@
 //! The 15 bytes are no slip: ws 0.4, which speaks 7 and 8, makes its key of `8-` and the time in
 //! milliseconds.
 //!
+//! # permessage-deflate
+//!
+//! With the feature `deflate` the one extension that everybody has, RFC 7692, is negotiated where both sides
+//! want it: a server says so by `Offer::with_deflate` and a client by `ClientRequest::with_deflate`, and what
+//! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Drafts 0, 7
+//! and 8 never have it.
+//!
 //! # What a peer can cost
 //!
 //! [`Caps`] bound a head in bytes and lines. A head that comes byte by byte costs linear time, no allocation
@@ -110,6 +117,8 @@
 
 mod caps;
 pub mod client;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod draft;
 mod extensions;
 mod head;
@@ -127,6 +136,8 @@ mod token;
 
 pub use caps::{Caps, Status};
 pub use clws_proto::Version;
+#[cfg(feature = "deflate")]
+pub use clws_proto::{DeflateConfig, DeflateParams};
 pub use extensions::Extension;
 pub use head::Head;
 pub use headers::Headers;

@@ -1,6 +1,10 @@
 use clws_proto::Version;
+#[cfg(feature = "deflate")]
+use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
+#[cfg(feature = "deflate")]
+use crate::deflate;
 use crate::request::Proof;
 use crate::{Request, hybi, token};
 
@@ -19,13 +23,23 @@ pub struct Offer<'a> {
     secure: bool,
     origin: Option<&'a str>,
     location: Option<&'a str>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateConfig>,
 }
 
 impl<'a> Offer<'a> {
     /// The plain answer: no subprotocol, no headers, over `ws://`.
     #[must_use]
     pub const fn new() -> Self {
-        Self { subprotocol: None, headers: Vec::new(), secure: false, origin: None, location: None }
+        Self {
+            subprotocol: None,
+            headers: Vec::new(),
+            secure: false,
+            origin: None,
+            location: None,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+        }
     }
 
     /// Chooses one of the subprotocols that the client offered. Clients of draft 0 give up when theirs is not
@@ -68,6 +82,18 @@ impl<'a> Offer<'a> {
         self.location = Some(url);
         self
     }
+
+    /// Takes up permessage-deflate if the client offers it in a way that this configuration can agree to; what
+    /// was agreed on is in [`Accepted::deflate`]. Default: no extension. Only version 13 has it.
+    ///
+    /// Of several offers the first one counts that can be taken. A client that demands a window of 256 octets
+    /// from the server cannot have it, as no zlib compresses so; what it demands apart from that it gets.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub const fn with_deflate(mut self, config: &DeflateConfig) -> Self {
+        self.deflate = Some(*config);
+        self
+    }
 }
 
 /// An accepted handshake.
@@ -80,6 +106,9 @@ pub struct Accepted {
     pub version: Version,
     /// The subprotocol that it speaks.
     pub subprotocol: Option<Box<str>>,
+    /// What it agreed on for permessage-deflate, if both sides want that.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateParams>,
     /// How many of the received bytes were the handshake. What follows are frames that the client sent early.
     pub consumed: usize,
 }
@@ -142,6 +171,15 @@ impl Request<'_> {
         if let Some(name) = offer.subprotocol {
             line(&mut response, "Sec-WebSocket-Protocol", &[name]);
         }
+        #[cfg(feature = "deflate")]
+        let deflate = match &offer.deflate {
+            Some(config) if self.version == Version::Rfc6455 => deflate::accept(self.extensions(), config),
+            _ => None,
+        };
+        #[cfg(feature = "deflate")]
+        if let Some((_, answer)) = &deflate {
+            line(&mut response, "Sec-WebSocket-Extensions", &[answer]);
+        }
         for (name, value) in &offer.headers {
             line(&mut response, name, &[value]);
         }
@@ -153,6 +191,8 @@ impl Request<'_> {
             response,
             version: self.version,
             subprotocol: offer.subprotocol.map(Box::from),
+            #[cfg(feature = "deflate")]
+            deflate: deflate.map(|(params, _)| params),
             consumed: self.consumed(),
         })
     }

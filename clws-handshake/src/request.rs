@@ -191,8 +191,9 @@ impl<'a> Request<'a> {
         subprotocols(self.headers(), self.version)
     }
 
-    /// The extensions that the client offers, in its order of preference; none in draft 0. No answer written
-    /// here takes one up so far, which is any server's right.
+    /// The extensions that the client offers, in its order of preference; none in draft 0. The only one that an
+    /// answer written here can take up is permessage-deflate, with the feature `deflate` and where the
+    /// [`Offer`](crate::Offer) says so.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'a>> + use<'a> {
         let headers = if self.version.is_hixie() { Headers::default() } else { self.headers() };
         headers.get_all("Sec-WebSocket-Extensions").flat_map(extensions::members).flatten()

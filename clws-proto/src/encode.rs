@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 
 use crate::apply_mask;
+#[cfg(feature = "deflate")]
+use crate::header::RSV1;
 use crate::header::{Header, MAX_HEADER, Opcode};
 
 /// Appends a message in frames of at most `frame_size` octets; an empty message is one empty frame. `key` gives
@@ -34,6 +36,23 @@ pub(crate) fn hybi(
         (opcode, rest) = (Opcode::Continuation, behind);
     }
     frame(out, true, opcode, rest, key());
+}
+
+/// The same for a message that is compressed, of which these are the octets.
+#[cfg(feature = "deflate")]
+pub(crate) fn compressed(
+    out: &mut Vec<u8>,
+    opcode: Opcode,
+    octets: &[u8],
+    frame_size: Option<NonZeroUsize>,
+    key: impl FnMut() -> Option<[u8; 4]>,
+) {
+    let start = out.len();
+    hybi(out, opcode, octets, frame_size, key);
+    // RFC 7692 §6.1: "Set the "Per-Message Compressed" bit of the first fragment to 1."
+    if let Some(first) = out.get_mut(start) {
+        *first |= RSV1;
+    }
 }
 
 /// Appends one frame.

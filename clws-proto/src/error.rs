@@ -6,7 +6,8 @@ use crate::{CloseCode, Version};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ProtocolError {
-    /// A reserved bit is set and no extension was negotiated that gives it a meaning (RFC 6455 §5.2).
+    /// A reserved bit is set and no extension was negotiated that gives it a meaning on this frame (RFC 6455 §5.2; with
+    /// permessage-deflate RFC 7692 §6.1).
     #[error("a reserved bit is set")]
     ReservedBits,
     /// An opcode that the protocol reserves (RFC 6455 §5.2).
@@ -39,6 +40,11 @@ pub enum ProtocolError {
     /// A text message that is not UTF-8 (RFC 6455 §8.1).
     #[error("text is not valid UTF-8")]
     InvalidUtf8,
+    /// A compressed message that does not inflate: its octets are no DEFLATE blocks, refer back further than was agreed
+    /// (or than the connection), or are cut off (RFC 7692 §7.2.2).
+    #[cfg(feature = "deflate")]
+    #[error("a compressed message is corrupt")]
+    CorruptDeflate,
     /// A close frame with a body of one octet (RFC 6455 §5.5.1).
     #[error("a close frame has a body of one octet")]
     CloseBodyTooShort,
@@ -81,6 +87,9 @@ impl ProtocolError {
         let code = match self {
             // RFC 6455 §8.1: "that endpoint MUST _Fail the WebSocket Connection_"; §7.4.1 gives it 1007.
             Self::InvalidUtf8 | Self::InvalidCloseReason => CloseCode::INVALID_PAYLOAD,
+            // RFC 6455 §7.4.1: 1007 is for "data within a message that was not consistent with the type of the message".
+            #[cfg(feature = "deflate")]
+            Self::CorruptDeflate => CloseCode::INVALID_PAYLOAD,
             Self::FrameTooBig { .. } | Self::MessageTooBig { .. } | Self::DiscardTooBig { .. } => {
                 CloseCode::TOO_BIG
             }

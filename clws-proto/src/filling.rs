@@ -85,6 +85,12 @@ impl Filling {
         self.octets.get_mut(start..self.filled).unwrap_or_default()
     }
 
+    /// What has come.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.octets.get(..self.filled).unwrap_or_default()
+    }
+
     /// The whole message.
     pub(crate) fn finish(mut self) -> Vec<u8> {
         self.octets.truncate(self.filled);

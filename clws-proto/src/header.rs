@@ -1,3 +1,4 @@
+use crate::extension::Extension;
 use crate::{ProtocolError, Role};
 
 /// What a frame is, RFC 6455 §5.2.
@@ -38,10 +39,15 @@ impl Opcode {
 /// The most octets a header takes: 2, 8 of length, 4 of key.
 pub(crate) const MAX_HEADER: usize = 14;
 
+/// The first of the three reserved bits; RFC 7692 §6 calls it "Per-Message Compressed".
+pub(crate) const RSV1: u8 = 0x40;
+
 /// A frame's header, read.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
+    /// RSV1: it begins a compressed message; never without an extension that compresses.
+    pub(crate) compressed: bool,
     pub(crate) opcode: Opcode,
     /// Zero where the frame is not masked: XOR with it changes nothing.
     pub(crate) key: [u8; 4],
@@ -53,16 +59,22 @@ pub(crate) struct Header {
 impl Header {
     /// Reads a header; `None` where octets are missing. Each of its fields is judged as soon as it is there.
     #[inline]
-    pub(crate) fn parse(bytes: &[u8], role: Role) -> Result<Option<Self>, ProtocolError> {
+    pub(crate) fn parse<E: Extension>(bytes: &[u8], role: Role) -> Result<Option<Self>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         // RFC 6455 §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values. If
         // a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero
         // value, the receiving endpoint MUST _Fail the WebSocket Connection_."
-        if first & 0x70 != 0 {
+        let compressed = E::COMPRESSES && first & RSV1 != 0;
+        if first & 0x70 != 0 && (!compressed || first & 0x30 != 0) {
             return Err(ProtocolError::ReservedBits);
         }
         let fin = first & 0x80 != 0;
         let opcode = Opcode::from_bits(first & 0x0F)?;
+        // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
+        // fragments of a data message. An endpoint receiving such a frame MUST _Fail the WebSocket Connection_."
+        if compressed && (opcode.is_control() || opcode == Opcode::Continuation) {
+            return Err(ProtocolError::ReservedBits);
+        }
         // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
         // fragmented."
         if opcode.is_control() && !fin {
@@ -115,7 +127,7 @@ impl Header {
             key = *found;
             size += 4;
         }
-        Ok(Some(Self { fin, opcode, key, payload_len, size }))
+        Ok(Some(Self { fin, compressed, opcode, key, payload_len, size }))
     }
 
     /// Appends the header of a frame to be sent, with the shortest length there is.
@@ -143,9 +155,10 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::extension::Plain;
 
     fn parse(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
-        Header::parse(bytes, Role::Client).map(|header| header.map(|header| header.payload_len))
+        Header::parse::<Plain>(bytes, Role::Client).map(|header| header.map(|header| header.payload_len))
     }
 
     #[test]
@@ -165,9 +178,9 @@ mod tests {
                 let mut bytes = Vec::new();
                 Header::write(&mut bytes, true, Opcode::Binary, len, key);
                 for cut in 0..bytes.len() {
-                    assert!(Header::parse(&bytes[..cut], role).unwrap().is_none());
+                    assert!(Header::parse::<Plain>(&bytes[..cut], role).unwrap().is_none());
                 }
-                let header = Header::parse(&bytes, role).unwrap().unwrap();
+                let header = Header::parse::<Plain>(&bytes, role).unwrap().unwrap();
                 assert_eq!((header.payload_len, header.size), (len, bytes.len()));
                 assert_eq!(
                     (header.fin, header.opcode, header.key),

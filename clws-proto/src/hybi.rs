@@ -1,5 +1,6 @@
 //! The framing of drafts 7, 8 and 13, RFC 6455 §5.
 
+use crate::extension::Extension;
 use crate::filling::Filling;
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::receive::Step;
@@ -34,10 +35,13 @@ struct Frame {
 struct Message {
     data: Assembly,
     fragments: u32,
+    /// Its frames carry what an extension has to inflate.
+    compressed: bool,
 }
 
+/// The payload of a message, as far as it is there.
 #[derive(Debug)]
-enum Assembly {
+pub(crate) enum Assembly {
     Text(TextBuffer),
     Binary(Filling),
 }
@@ -45,13 +49,14 @@ enum Assembly {
 impl Hybi {
     /// Goes on from `position` to the next event.
     #[inline]
-    pub(crate) fn step(
+    pub(crate) fn step<E: Extension>(
         &mut self,
         buffer: &mut [u8],
         position: &mut usize,
         role: Role,
         limits: &Limits,
         buffers: &dyn Buffers,
+        extension: &mut E,
     ) -> Result<Step, ProtocolError> {
         let rest = buffer.get_mut(*position..).unwrap_or_default();
         if rest.is_empty() && !self.is_complete() {
@@ -59,12 +64,12 @@ impl Hybi {
         }
         if self.partial.is_none() {
             // The fast path: a whole message in one frame, lying in the input.
-            if let Some(header) = Header::parse(rest, role)?
+            if let Some(header) = Header::parse::<E>(rest, role)?
                 && header.fin
                 && header.opcode != Opcode::Continuation
             {
                 if !header.opcode.is_control() {
-                    check_size(header.payload_len, 0, limits)?;
+                    check_size(&header, header.compressed, 0, limits)?;
                 }
                 if let Some(payload) =
                     rest.get_mut(header.size..).and_then(|p| p.get_mut(..header.payload_len))
@@ -73,12 +78,15 @@ impl Hybi {
                     let start = *position + header.size;
                     let end = start + header.payload_len;
                     *position = end;
+                    if header.compressed {
+                        return inflate(header.opcode, payload, limits, buffers, extension);
+                    }
                     return Ok(Step::Lent { opcode: header.opcode, start, end });
                 }
             }
         }
         let mut partial = self.partial.take().unwrap_or_default();
-        let step = partial.step(buffer, position, role, limits, buffers)?;
+        let step = partial.step(buffer, position, role, limits, buffers, extension)?;
         if !partial.is_done() {
             self.partial = Some(partial);
         }
@@ -97,8 +105,10 @@ impl Hybi {
     pub(crate) fn room(&mut self, buffers: &dyn Buffers) -> Option<&mut [u8]> {
         let partial = self.partial.as_mut()?;
         let Frame { header, received } = partial.frame?;
-        match &mut partial.message.as_mut()?.data {
-            Assembly::Binary(octets) if !header.opcode.is_control() => {
+        match partial.message.as_mut()? {
+            Message { data: Assembly::Binary(octets), compressed: false, .. }
+                if !header.opcode.is_control() =>
+            {
                 octets.room(header.payload_len - received, buffers)
             }
             _ => None,
@@ -109,7 +119,8 @@ impl Hybi {
     pub(crate) fn read_to_room(&mut self, count: usize) {
         if let Some(partial) = self.partial.as_mut()
             && let Some(frame) = &mut partial.frame
-            && let Some(Message { data: Assembly::Binary(octets), .. }) = &mut partial.message
+            && let Some(Message { data: Assembly::Binary(octets), compressed: false, .. }) =
+                &mut partial.message
         {
             let octets = octets.read(count.min(frame.header.payload_len - frame.received));
             apply_mask(frame.header.key, frame.received, octets);
@@ -129,12 +140,34 @@ impl Hybi {
     }
 }
 
-/// The limits on one frame and on its message, of which `before` octets have come.
-fn check_size(payload_len: usize, before: usize, limits: &Limits) -> Result<(), ProtocolError> {
+/// A whole message of one frame that is compressed.
+#[inline(never)]
+fn inflate<E: Extension>(
+    opcode: Opcode,
+    payload: &[u8],
+    limits: &Limits,
+    buffers: &dyn Buffers,
+    extension: &mut E,
+) -> Result<Step, ProtocolError> {
+    let mut data = Assembly::new(opcode);
+    extension.inflate(payload, &mut data, limits, buffers)?;
+    extension.finish(&data)?;
+    data.into_step()
+}
+
+/// The limits on one frame and on its message, of which `before` octets have come. What a compressed one inflates to is
+/// counted as it does.
+fn check_size(
+    header: &Header,
+    compressed: bool,
+    before: usize,
+    limits: &Limits,
+) -> Result<(), ProtocolError> {
+    let payload_len = header.payload_len;
     if payload_len > limits.max_frame_size {
         return Err(ProtocolError::FrameTooBig { limit: limits.max_frame_size });
     }
-    if payload_len > limits.max_message_size.saturating_sub(before) {
+    if !compressed && payload_len > limits.max_message_size.saturating_sub(before) {
         return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
     }
     Ok(())
@@ -145,19 +178,20 @@ impl Partial {
         self.header_len == 0 && self.frame.is_none() && self.message.is_none()
     }
 
-    fn step(
+    fn step<E: Extension>(
         &mut self,
         buffer: &mut [u8],
         position: &mut usize,
         role: Role,
         limits: &Limits,
         buffers: &dyn Buffers,
+        extension: &mut E,
     ) -> Result<Step, ProtocolError> {
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
                 None => {
-                    let Some(header) = self.next_header(buffer, position, role)? else {
+                    let Some(header) = self.next_header::<E>(buffer, position, role)? else {
                         return Ok(Step::Starved);
                     };
                     self.begin(&header, limits)?;
@@ -178,10 +212,15 @@ impl Partial {
                 }
                 self.control.extend_from_slice(piece); // at most 125 octets, Header::parse saw to it
             } else if let Some(message) = &mut self.message {
-                let remaining = header.payload_len - received;
-                // How long the message may get; known once its final frame is there.
-                let longest = if header.fin { message.len() + remaining } else { limits.max_message_size };
-                message.append(piece, longest, buffers)?;
+                if message.compressed {
+                    extension.inflate(piece, &mut message.data, limits, buffers)?;
+                } else {
+                    let remaining = header.payload_len - received;
+                    // How long the message may get; known once its final frame is there.
+                    let longest =
+                        if header.fin { message.data.len() + remaining } else { limits.max_message_size };
+                    message.data.append(piece, longest, buffers)?;
+                }
             }
 
             frame.received += coming;
@@ -195,16 +234,16 @@ impl Partial {
             if header.fin
                 && let Some(message) = self.message.take()
             {
-                return match message.data {
-                    Assembly::Text(text) => Ok(Step::Text(text.finish()?)),
-                    Assembly::Binary(octets) => Ok(Step::Binary(octets.finish())),
-                };
+                if message.compressed {
+                    extension.finish(&message.data)?;
+                }
+                return message.data.into_step();
             }
         }
     }
 
     /// The header at `position`, of which the first octets may have come before.
-    fn next_header(
+    fn next_header<E: Extension>(
         &mut self,
         buffer: &[u8],
         position: &mut usize,
@@ -212,7 +251,7 @@ impl Partial {
     ) -> Result<Option<Header>, ProtocolError> {
         let rest = buffer.get(*position..).unwrap_or_default();
         if self.header_len == 0
-            && let Some(header) = Header::parse(rest, role)?
+            && let Some(header) = Header::parse::<E>(rest, role)?
         {
             *position += header.size;
             return Ok(Some(header));
@@ -224,7 +263,8 @@ impl Partial {
             *slot = *byte;
             self.header_len += 1;
             *position += 1;
-            if let Some(header) = Header::parse(self.header.get(..=held).unwrap_or_default(), role)? {
+            let begun = self.header.get(..=held).unwrap_or_default();
+            if let Some(header) = Header::parse::<E>(begun, role)? {
                 self.header_len = 0;
                 return Ok(Some(header));
             }
@@ -244,15 +284,13 @@ impl Partial {
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (Opcode::Continuation, Some(_)) => {}
-            (Opcode::Text, None) => {
-                self.message = Some(Message::new(Assembly::Text(TextBuffer::default())));
-            }
-            (Opcode::Binary, None) => {
-                self.message = Some(Message::new(Assembly::Binary(Filling::default())));
+            (opcode @ (Opcode::Text | Opcode::Binary), None) => {
+                let (data, compressed) = (Assembly::new(opcode), header.compressed);
+                self.message = Some(Message { data, fragments: 1, compressed });
             }
         }
         if let Some(message) = &mut self.message {
-            check_size(header.payload_len, message.len(), limits)?;
+            check_size(header, message.compressed, message.data.len(), limits)?;
             if header.opcode == Opcode::Continuation {
                 if message.fragments >= limits.max_fragments {
                     return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
@@ -264,29 +302,53 @@ impl Partial {
     }
 }
 
-impl Message {
-    const fn new(data: Assembly) -> Self {
-        Self { data, fragments: 1 }
+impl Assembly {
+    fn new(opcode: Opcode) -> Self {
+        match opcode {
+            Opcode::Text => Self::Text(TextBuffer::default()),
+            _ => Self::Binary(Filling::default()),
+        }
     }
 
-    fn len(&self) -> usize {
-        match &self.data {
-            Assembly::Text(text) => text.len(),
-            Assembly::Binary(octets) => octets.len(),
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(octets) => octets.len(),
         }
     }
 
     /// Appends what has come, to a message that will not be longer than `longest`.
-    fn append(&mut self, piece: &[u8], longest: usize, buffers: &dyn Buffers) -> Result<(), ProtocolError> {
-        match &mut self.data {
-            Assembly::Text(text) => {
+    pub(crate) fn append(
+        &mut self,
+        piece: &[u8],
+        longest: usize,
+        buffers: &dyn Buffers,
+    ) -> Result<(), ProtocolError> {
+        match self {
+            Self::Text(text) => {
                 text.reserve(piece.len(), longest, buffers);
                 text.push(piece)
             }
-            Assembly::Binary(octets) => {
+            Self::Binary(octets) => {
                 octets.append(piece, longest, buffers);
                 Ok(())
             }
+        }
+    }
+
+    /// What is there: of text the whole characters.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn octets(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.octets(),
+            Self::Binary(octets) => octets.octets(),
+        }
+    }
+
+    fn into_step(self) -> Result<Step, ProtocolError> {
+        match self {
+            Self::Text(text) => Ok(Step::Text(text.finish()?)),
+            Self::Binary(octets) => Ok(Step::Binary(octets.finish())),
         }
     }
 }

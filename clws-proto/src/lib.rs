@@ -44,9 +44,12 @@
 
 mod buffers;
 mod close;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod encode;
 mod error;
 mod event;
+mod extension;
 mod filling;
 mod header;
 mod hixie;
@@ -62,6 +65,8 @@ mod version;
 
 pub use buffers::{Buffers, NoPool};
 pub use close::{CloseCode, CloseFrame};
+#[cfg(feature = "deflate")]
+pub use deflate::{Codecs, DeflateConfig, DeflateParams};
 pub use error::{ProtocolError, SendError};
 pub use event::{Event, Payload, Text};
 pub use limits::Limits;

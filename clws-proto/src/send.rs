@@ -4,6 +4,8 @@ use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::{Codecs, DeflateParams, Deflation};
 use crate::encode;
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::outbox::Outbox;
@@ -37,16 +39,32 @@ pub struct Sender {
     outbox: Outbox,
     /// The newest ping's payload, while answers to earlier ones fill the budget.
     deferred_pong: Option<Box<DeferredPong>>,
-    /// Where masking keys come from; with the client's role only.
-    keys: Option<Box<KeySource>>,
+    /// What a server without extensions has not.
+    special: Option<Box<Special>>,
     /// Octets of pongs that were queued since none was waiting.
     pong_octets: u32,
     /// How much of the outbox is to be written until none of these pongs waits.
     pong_mark: usize,
     version: Version,
+    role: Role,
     close_sent: bool,
 }
 
+#[derive(Default)]
+struct Special {
+    /// With the client's role only.
+    keys: Option<KeySource>,
+    #[cfg(feature = "deflate")]
+    deflation: Option<Deflation>,
+}
+
+impl Special {
+    fn key(&mut self) -> Option<[u8; 4]> {
+        self.keys.as_mut().map(|keys| (keys.0)())
+    }
+}
+
+/// Where masking keys come from.
 struct KeySource(Box<dyn FnMut() -> [u8; 4] + Send>);
 
 #[derive(Debug)]
@@ -62,10 +80,11 @@ impl Sender {
         Self {
             outbox: Outbox::new(),
             deferred_pong: None,
-            keys: None,
+            special: None,
             pong_octets: 0,
             pong_mark: 0,
             version,
+            role: Role::Server,
             close_sent: false,
         }
     }
@@ -76,7 +95,37 @@ impl Sender {
     /// source of entropy" — give it a cryptographic random source. Draft 0 does not mask and asks for no key.
     #[must_use]
     pub fn client(version: Version, keys: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
-        Self { keys: Some(Box::new(KeySource(Box::new(keys)))), ..Self::server(version) }
+        let keys = Some(KeySource(Box::new(keys)));
+        let special = Some(Box::new(Special { keys, ..Special::default() }));
+        Self { special, role: Role::Client, ..Self::server(version) }
+    }
+
+    /// The same with permessage-deflate as it was agreed on: messages from the [threshold] on are compressed, unless they
+    /// would not get smaller.
+    ///
+    /// Each borrows a compressor from the `codecs`, whose [`DeflateConfig`](crate::DeflateConfig) says how. What it costs
+    /// in time is the caller's: `text` and the others return when the message is compressed. Where the agreed window of
+    /// this side has 8 bits, which no zlib can do, and for versions other than 13, nothing is compressed.
+    ///
+    /// [threshold]: crate::DeflateConfig::threshold
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(mut self, params: DeflateParams, codecs: &Codecs) -> Self {
+        if self.version == Version::Rfc6455 {
+            let deflation = Deflation::new(self.role, params, codecs);
+            self.special.get_or_insert_default().deflation = Some(deflation);
+        }
+        self
+    }
+
+    /// Octets of memory that hold the end of earlier messages, which the next compressed one may refer back to.
+    ///
+    /// 0 where permessage-deflate or context takeover was not agreed on, and before the first compressed message. Beside
+    /// it, permessage-deflate costs a sender some 80 octets.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn context_size(&self) -> usize {
+        self.deflation().map_or(0, Deflation::context_size)
     }
 
     /// The version that is spoken.
@@ -88,7 +137,7 @@ impl Sender {
     /// Which half this is.
     #[must_use]
     pub const fn role(&self) -> Role {
-        if self.keys.is_some() { Role::Client } else { Role::Server }
+        self.role
     }
 
     /// Queues octets that come before the first frame: the answer to the opening handshake.
@@ -169,10 +218,22 @@ impl Sender {
         self.check(message.opcode())?;
         if self.version.is_hixie() {
             self.outbox.append_shared(message.hixie());
-        } else if self.keys.is_some() {
+        } else if self.role == Role::Client {
             // A client masks each frame with a key of its own, so there is nothing to share.
             return self.message(message.opcode(), message.payload(), message.frame_size());
         } else {
+            #[cfg(feature = "deflate")]
+            if let Some(deflation) = self.deflation()
+                && deflation.wants(message.len())
+            {
+                if deflation.has_context() {
+                    return self.message(message.opcode(), message.payload(), message.frame_size());
+                }
+                if let Some(encoded) = message.deflated(deflation) {
+                    self.outbox.append_shared(encoded);
+                    return Ok(());
+                }
+            }
             self.outbox.append_shared(message.hybi());
         }
         Ok(())
@@ -387,13 +448,38 @@ impl Sender {
         self.check(opcode)?;
         if self.version.is_hixie() {
             self.outbox.append(|out| encode::hixie_text(out, payload));
+        } else if self.special.is_some() {
+            self.special_message(opcode, payload, frame_size);
         } else {
-            let keys = &mut self.keys;
-            self.outbox.append(|out| {
-                encode::hybi(out, opcode, payload, frame_size, || keys.as_mut().map(|keys| (keys.0)()));
-            });
+            self.outbox.append(|out| encode::hybi(out, opcode, payload, frame_size, || None));
         }
         Ok(())
+    }
+
+    /// A client's message, or one that may be compressed.
+    fn special_message(&mut self, opcode: Opcode, payload: &[u8], frame_size: Option<NonZeroUsize>) {
+        let Some(special) = self.special.as_deref_mut() else { return };
+        #[cfg(feature = "deflate")]
+        if let Some(deflation) = &mut special.deflation
+            && deflation.wants(payload.len())
+        {
+            let (outbox, keys) = (&mut self.outbox, &mut special.keys);
+            let sent = deflation.compress(payload, |octets| {
+                outbox.append(|out| {
+                    let key = || keys.as_mut().map(|keys| (keys.0)());
+                    encode::compressed(out, opcode, octets, frame_size, key);
+                });
+            });
+            if sent {
+                return;
+            }
+        }
+        self.outbox.append(|out| encode::hybi(out, opcode, payload, frame_size, || special.key()));
+    }
+
+    #[cfg(feature = "deflate")]
+    fn deflation(&self) -> Option<&Deflation> {
+        self.special.as_deref()?.deflation.as_ref()
     }
 
     fn owned(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
@@ -407,8 +493,18 @@ impl Sender {
     }
 
     /// Whether a message of that length is queued as it is: it is big, and its octets are those on the wire.
-    const fn keeps(&self, len: usize) -> bool {
-        len >= BIG && !self.version.is_hixie() && self.keys.is_none()
+    fn keeps(&self, len: usize) -> bool {
+        len >= BIG && !self.version.is_hixie() && !self.changes(len)
+    }
+
+    /// Whether a message of that length is masked or compressed.
+    fn changes(&self, len: usize) -> bool {
+        #[cfg(feature = "deflate")]
+        if self.deflation().is_some_and(|deflation| deflation.wants(len)) {
+            return true;
+        }
+        let _ = len;
+        self.role == Role::Client
     }
 
     fn given(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<(), SendError> {
@@ -442,7 +538,7 @@ impl Sender {
     }
 
     fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
-        let key = self.keys.as_mut().map(|keys| (keys.0)());
+        let key = self.special.as_mut().and_then(|special| special.key());
         self.outbox.append(|out| {
             out.reserve(MAX_HEADER + payload.len());
             encode::frame(out, true, opcode, payload, key);

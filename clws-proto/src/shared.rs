@@ -4,6 +4,8 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+#[cfg(feature = "deflate")]
+use crate::deflate::Deflation;
 use crate::encode;
 use crate::header::Opcode;
 
@@ -12,6 +14,10 @@ use crate::header::Opcode;
 /// A server's frames are not masked, so one encoding serves every client of drafts 7, 8 and 13, and one more
 /// those of draft 0. Each is made when the first client needs it and shared from then on, between threads too (in an
 /// [`Arc`](std::sync::Arc)). Give it to [`Sender::shared`](crate::Sender::shared).
+///
+/// For clients that agreed on permessage-deflate without context takeover it is compressed once for each size of window,
+/// as the first of them has it configured. For those with context takeover it is compressed one by one, since what each
+/// gets depends on what it got before.
 ///
 /// ```
 /// use clws_proto::{Role, Sender, SharedMessage, Version};
@@ -33,6 +39,9 @@ struct Inner {
     frame_size: Option<NonZeroUsize>,
     hybi: OnceLock<Bytes>,
     hixie: OnceLock<Bytes>,
+    /// Compressed, by the bits of the window from 9 on; `None` for one that does not get smaller.
+    #[cfg(feature = "deflate")]
+    deflated: OnceLock<Box<[OnceLock<Option<Bytes>>; 7]>>,
     encodings: AtomicUsize,
 }
 
@@ -55,7 +64,7 @@ impl SharedMessage {
         Self::new(self.0.opcode, self.0.payload.clone(), frame_size)
     }
 
-    /// How many encodings were made so far: at most one per framing.
+    /// How many encodings were made so far: at most one per framing and per size of a compressor's window.
     #[must_use]
     pub fn encodings(&self) -> usize {
         self.0.encodings.load(Ordering::Relaxed)
@@ -103,6 +112,19 @@ impl SharedMessage {
         self.0.hixie.get_or_init(|| self.encode(|out| encode::hixie_text(out, &self.0.payload)))
     }
 
+    /// Compressed for the clients with such a window and without context; `None` if it does not get smaller.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn deflated(&self, deflation: &Deflation) -> Option<&Bytes> {
+        let classes = self.0.deflated.get_or_init(Box::default);
+        let class = classes.get(usize::from(deflation.bits()).checked_sub(9)?)?;
+        let encoded = class.get_or_init(|| {
+            deflation.compress_for_all(&self.0.payload, |octets| {
+                self.encode(|out| encode::compressed(out, self.0.opcode, octets, self.0.frame_size, || None))
+            })
+        });
+        encoded.as_ref()
+    }
+
     fn encode(&self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
         self.0.encodings.fetch_add(1, Ordering::Relaxed);
         let mut out = Vec::new();
@@ -111,7 +133,15 @@ impl SharedMessage {
     }
 
     fn new(opcode: Opcode, payload: Bytes, frame_size: Option<NonZeroUsize>) -> Self {
-        let (hybi, hixie, encodings) = (OnceLock::new(), OnceLock::new(), AtomicUsize::new(0));
-        Self(Arc::new(Inner { opcode, payload, frame_size, hybi, hixie, encodings }))
+        Self(Arc::new(Inner {
+            opcode,
+            payload,
+            frame_size,
+            hybi: OnceLock::new(),
+            hixie: OnceLock::new(),
+            #[cfg(feature = "deflate")]
+            deflated: OnceLock::new(),
+            encodings: AtomicUsize::new(0),
+        }))
     }
 }

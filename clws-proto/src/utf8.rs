@@ -72,6 +72,12 @@ impl TextBuffer {
         Ok(())
     }
 
+    /// The whole characters that are there.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn octets(&self) -> &[u8] {
+        self.text.as_bytes()
+    }
+
     /// The whole text; fails where its last character is cut off.
     pub(crate) fn finish(self) -> Result<String, ProtocolError> {
         if self.carry_len == 0 { Ok(self.text) } else { Err(ProtocolError::InvalidUtf8) }

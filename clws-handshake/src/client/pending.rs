@@ -1,10 +1,14 @@
 use clws_proto::Version;
+#[cfg(feature = "deflate")]
+use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
 use crate::headers::Single;
 use crate::lines::Lines;
 use crate::scan::{ScanError, find_end};
 use crate::{Caps, Headers, Status};
+#[cfg(feature = "deflate")]
+use crate::{deflate, extensions};
 
 /// A request that has been sent and not answered yet. It knows what a right answer looks like.
 #[derive(Clone, Debug)]
@@ -12,6 +16,8 @@ pub struct Pending {
     version: Version,
     proof: Proof,
     offered: Box<[Box<str>]>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateConfig>,
     /// How many bytes of the answer have been looked at.
     looked_at: u32,
 }
@@ -31,6 +37,9 @@ pub struct Established<'a> {
     pub version: Version,
     /// The subprotocol that the server chose out of those offered.
     pub subprotocol: Option<&'a str>,
+    /// What the server agreed to of the permessage-deflate that was offered, if it did.
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateParams>,
     /// The header lines of the answer.
     pub headers: Headers<'a>,
     /// How many of the received bytes were the handshake. What follows are frames.
@@ -64,14 +73,28 @@ pub enum AnswerError {
     /// The server chose a subprotocol that was not offered, or in draft 0 not the one that was.
     #[error("the server chose a subprotocol that was not offered")]
     Subprotocol,
-    /// The server uses an extension; none was offered.
-    #[error("the server uses an extension that was not offered")]
+    /// The server uses an extension that was not offered, or in a way that was not.
+    #[error("the server uses an extension that was not offered, or not so")]
     Extension,
 }
 
 impl Pending {
     pub(crate) const fn new(version: Version, proof: Proof, offered: Box<[Box<str>]>) -> Self {
-        Self { version, proof, offered, looked_at: 0 }
+        Self {
+            version,
+            proof,
+            offered,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+            looked_at: 0,
+        }
+    }
+
+    /// The same for a request that offered permessage-deflate so.
+    #[cfg(feature = "deflate")]
+    pub(crate) const fn with_deflate(mut self, config: Option<DeflateConfig>) -> Self {
+        self.deflate = config;
+        self
     }
 
     /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes
@@ -113,7 +136,14 @@ impl Pending {
             }
         };
         let subprotocol = self.subprotocol(headers)?;
-        Ok(Status::Complete(Established { version: self.version, subprotocol, headers, consumed }))
+        Ok(Status::Complete(Established {
+            version: self.version,
+            subprotocol,
+            #[cfg(feature = "deflate")]
+            deflate: self.agreed(headers)?,
+            headers,
+            consumed,
+        }))
     }
 
     fn check_hybi(&self, headers: Headers<'_>, accept: &str) -> Result<(), AnswerError> {
@@ -131,10 +161,31 @@ impl Pending {
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
         // field indicates the use of an extension that was not present in the client's handshake ..., the
         // client MUST _Fail the WebSocket Connection_."
+        #[cfg(feature = "deflate")]
+        if self.deflate.is_some() {
+            return Ok(()); // `agreed` looks at it
+        }
         if headers.all_bytes("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
             return Err(AnswerError::Extension);
         }
         Ok(())
+    }
+
+    /// What the server agreed to of the permessage-deflate that was offered.
+    #[cfg(feature = "deflate")]
+    fn agreed(&self, headers: Headers<'_>) -> Result<Option<DeflateParams>, AnswerError> {
+        let Some(config) = &self.deflate else { return Ok(None) };
+        let mut members = Vec::new();
+        for value in headers.all_bytes("Sec-WebSocket-Extensions") {
+            let value = str::from_utf8(value).map_err(|_| AnswerError::Extension)?;
+            members.extend(extensions::members(value));
+        }
+        match members.as_slice() {
+            [] => Ok(None),
+            [Some(answer)] => deflate::agreed(*answer, config).ok_or(AnswerError::Extension).map(Some),
+            // Two at once were not offered, and a malformed one is none.
+            _ => Err(AnswerError::Extension),
+        }
     }
 
     fn subprotocol<'a>(&self, headers: Headers<'a>) -> Result<Option<&'a str>, AnswerError> {

@@ -1,3 +1,5 @@
+#[cfg(feature = "deflate")]
+use clws_proto::DeflateConfig;
 use clws_proto::Version;
 use thiserror::Error;
 
@@ -15,6 +17,8 @@ pub struct ClientRequest<'a> {
     origin: Option<&'a str>,
     subprotocols: Vec<&'a str>,
     headers: Vec<(&'a str, &'a str)>,
+    #[cfg(feature = "deflate")]
+    deflate: Option<DeflateConfig>,
 }
 
 /// The request cannot be sent: the caller's fault.
@@ -43,7 +47,15 @@ impl<'a> ClientRequest<'a> {
     /// yet.
     #[must_use]
     pub const fn new(version: Version, url: &'a str) -> Self {
-        Self { version, url, origin: None, subprotocols: Vec::new(), headers: Vec::new() }
+        Self {
+            version,
+            url,
+            origin: None,
+            subprotocols: Vec::new(),
+            headers: Vec::new(),
+            #[cfg(feature = "deflate")]
+            deflate: None,
+        }
     }
 
     /// Sends an origin, in the header that the version has for it. Draft 0 cannot do without.
@@ -65,6 +77,15 @@ impl<'a> ClientRequest<'a> {
     #[must_use]
     pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
+        self
+    }
+
+    /// Offers permessage-deflate; what the server agreed to is in
+    /// [`Established::deflate`](super::Established::deflate). Only version 13 has it, so the others offer nothing.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn with_deflate(mut self, config: &DeflateConfig) -> Self {
+        self.deflate = (self.version == Version::Rfc6455).then_some(config.in_range());
         self
     }
 
@@ -115,6 +136,12 @@ impl<'a> ClientRequest<'a> {
         if !self.subprotocols.is_empty() {
             fields.push(format!("Sec-WebSocket-Protocol: {}", self.subprotocols.join(", ")));
         }
+        #[cfg(feature = "deflate")]
+        fields.extend(
+            self.deflate
+                .iter()
+                .map(|config| format!("Sec-WebSocket-Extensions: {}", crate::deflate::offer(config))),
+        );
         fields.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         if self.version.is_hixie() {
             // hixie-76 §4.1 sends the fields "in a random order".
@@ -123,7 +150,10 @@ impl<'a> ClientRequest<'a> {
         let mut bytes = format!("GET {resource} HTTP/1.1\r\n{}\r\n\r\n", fields.join("\r\n")).into_bytes();
         bytes.extend(body.iter().flatten());
         let offered = self.subprotocols.iter().map(|&name| name.into()).collect();
-        Ok((bytes, Pending::new(self.version, proof, offered)))
+        let pending = Pending::new(self.version, proof, offered);
+        #[cfg(feature = "deflate")]
+        let pending = pending.with_deflate(self.deflate);
+        Ok((bytes, pending))
     }
 
     fn check(&self) -> Result<(), RequestError> {

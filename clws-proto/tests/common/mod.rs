@@ -8,6 +8,9 @@
     reason = "test code; each uses a part"
 )]
 
+#[cfg(feature = "deflate")]
+pub(crate) mod deflate;
+
 use std::io::IoSlice;
 
 use clws_proto::{Event, Events, Limits, ProtocolError, Receiver, Role, Sender, Version};
@@ -18,6 +21,7 @@ pub(crate) const HYBI: [Version; 3] = [Version::Hybi07, Version::Hybi08, Version
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 pub(crate) const FIN: u8 = 0x80;
+pub(crate) const RSV1: u8 = 0x40;
 pub(crate) const CONTINUATION: u8 = 0x0;
 pub(crate) const TEXT: u8 = 0x1;
 pub(crate) const BINARY: u8 = 0x2;

@@ -1,0 +1,180 @@
+use std::fmt;
+
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::history::History;
+use super::{Codecs, DeflateParams, MAX_BITS, TAIL};
+use crate::extension::Extension;
+use crate::hybi::Assembly;
+use crate::{Buffers, Limits, ProtocolError, Role};
+
+/// Octets that are inflated at once, checked and appended to the message.
+const AT_ONCE: usize = 16 * 1024;
+
+/// The tail that each message lacks, and a last block without content: inflating ends with it exactly where the message's
+/// own blocks have ended.
+const END: [u8; 6] = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0x03, 0x00];
+
+/// A decompressor, and room for what comes out of it.
+pub(super) struct Inflater {
+    inflate: Inflate,
+    room: Box<[u8]>,
+    /// The octets before ended with a block that says it is the last one.
+    ended: bool,
+}
+
+impl Inflater {
+    /// Octets that one takes: zlib-rs has all windows as large as the largest.
+    pub(super) const SIZE: usize = AT_ONCE + 44 * 1024;
+
+    pub(super) fn new() -> Self {
+        // With the largest window, whatever was agreed: it reads all smaller ones.
+        let inflate = Inflate::new(false, MAX_BITS);
+        Self { inflate, room: vec![0; AT_ONCE].into_boxed_slice(), ended: false }
+    }
+
+    /// Starts a message that may refer back to these octets.
+    pub(super) fn begin(&mut self, window: &[u8]) {
+        self.inflate.reset(false);
+        self.ended = false;
+        if !window.is_empty() {
+            // It cannot fail at the start of a raw stream; if it did, the message's references would be refused.
+            let _ = self.inflate.set_dictionary(window);
+        }
+    }
+
+    /// Inflates, and gives what comes out to `take` piece by piece.
+    fn run(
+        &mut self,
+        mut octets: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(), ProtocolError> {
+        loop {
+            if self.ended && !octets.is_empty() {
+                // RFC 7692 §7.2.3.4 has a message with a block whose BFINAL is 1, and blocks behind it: to zlib, a new
+                // stream.
+                self.inflate.reset(false);
+                self.ended = false;
+            }
+            let (read, written) = self.step(octets)?;
+            take(self.room.get(..written).unwrap_or_default())?;
+            octets = octets.get(read..).unwrap_or_default();
+            // A room that was filled may have left something behind in the decompressor.
+            if octets.is_empty() && (self.ended || written < self.room.len()) {
+                return Ok(());
+            }
+            if read == 0 && written == 0 && !self.ended {
+                return Err(ProtocolError::CorruptDeflate); // never: octets and room are there
+            }
+        }
+    }
+
+    /// One call of the decompressor: how many octets it read and wrote.
+    fn step(&mut self, octets: &[u8]) -> Result<(usize, usize), ProtocolError> {
+        let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
+        let status = self
+            .inflate
+            .decompress(octets, &mut self.room, InflateFlush::SyncFlush)
+            .map_err(|_| ProtocolError::CorruptDeflate)?;
+        self.ended = status == Status::StreamEnd;
+        let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+        Ok((since(self.inflate.total_in(), read), since(self.inflate.total_out(), written)))
+    }
+
+    /// Ends the message.
+    fn end(&mut self) -> Result<(), ProtocolError> {
+        if self.ended {
+            return Ok(()); // its last block says so, and some leave out the empty one behind it
+        }
+        // RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message."
+        match self.step(&END)? {
+            (read, 0) if self.ended && read == END.len() => Ok(()),
+            _ => Err(ProtocolError::CorruptDeflate), // the message was cut off
+        }
+    }
+}
+
+impl fmt::Debug for Inflater {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Inflater").field("ended", &self.ended).finish_non_exhaustive()
+    }
+}
+
+/// The receiving half of the extension.
+#[derive(Debug)]
+pub(crate) struct Inflation {
+    codecs: Codecs,
+    /// Borrowed while a message is in progress.
+    inflater: Option<Box<Inflater>>,
+    history: History,
+}
+
+impl Inflation {
+    pub(crate) fn new(role: Role, params: DeflateParams, codecs: &Codecs) -> Self {
+        let (bits, takeover) = params.received_by(role);
+        Self { codecs: codecs.clone(), inflater: None, history: History::new(bits, takeover) }
+    }
+
+    /// Octets of the context.
+    pub(crate) const fn context_size(&self) -> usize {
+        self.history.capacity()
+    }
+
+    /// Octets that a message in progress holds.
+    pub(crate) const fn held(&self) -> usize {
+        if self.inflater.is_some() { Inflater::SIZE } else { 0 }
+    }
+
+    /// Gives back and forgets everything.
+    pub(crate) fn reset(&mut self) {
+        if let Some(inflater) = self.inflater.take() {
+            self.codecs.put_inflater(inflater);
+        }
+        self.history.clear();
+    }
+}
+
+impl Extension for Inflation {
+    const COMPRESSES: bool = true;
+
+    fn inflate(
+        &mut self,
+        octets: &[u8],
+        data: &mut Assembly,
+        limits: &Limits,
+        buffers: &dyn Buffers,
+    ) -> Result<(), ProtocolError> {
+        if octets.is_empty() {
+            return Ok(());
+        }
+        let inflater = match &mut self.inflater {
+            Some(inflater) => inflater,
+            none => none.insert(self.codecs.inflater(self.history.window())),
+        };
+        inflater.run(octets, |piece| {
+            if piece.len() > limits.max_message_size.saturating_sub(data.len()) {
+                return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
+            }
+            data.append(piece, limits.max_message_size, buffers)
+        })
+    }
+
+    fn finish(&mut self, data: &Assembly) -> Result<(), ProtocolError> {
+        // Without a single octet there is nothing to inflate; RFC 7692 §7.2.3.6 has one even for an empty message.
+        if let Some(mut inflater) = self.inflater.take() {
+            let end = inflater.end();
+            self.codecs.put_inflater(inflater);
+            end?;
+        }
+        // RFC 7692 §7.2.2: "Otherwise, the server MUST decompress each new message using the LZ77 sliding window used to
+        // process the last compressed message."
+        self.history.push(data.octets());
+        Ok(())
+    }
+}
+
+impl Drop for Inflation {
+    fn drop(&mut self) {
+        self.reset();
+    }
+}
