@@ -95,13 +95,13 @@ impl Sender {
     /// source of entropy" — give it a cryptographic random source. Draft 0 does not mask and asks for no key.
     #[must_use]
     pub fn client(version: Version, keys: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
-        let keys = Some(KeySource(Box::new(keys)));
-        let special = Some(Box::new(Special { keys, ..Special::default() }));
-        Self { special, role: Role::Client, ..Self::server(version) }
+        let mut special = Box::<Special>::default();
+        special.keys = Some(KeySource(Box::new(keys)));
+        Self { special: Some(special), role: Role::Client, ..Self::server(version) }
     }
 
     /// The same with permessage-deflate as it was agreed on: messages from the [threshold] on are compressed, unless they
-    /// would not get smaller.
+    /// would not get smaller and no later one may refer back to them.
     ///
     /// Each borrows a compressor from the `codecs`, whose [`DeflateConfig`](crate::DeflateConfig) says how. What it costs
     /// in time is the caller's: `text` and the others return when the message is compressed. Where the agreed window of

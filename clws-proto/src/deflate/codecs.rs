@@ -38,6 +38,7 @@ struct Inner {
 }
 
 /// What nobody uses now, the last used last.
+#[expect(clippy::vec_box, reason = "they are lent to connections, for which a pointer is to suffice")]
 #[derive(Debug, Default)]
 struct Shelf {
     inflaters: Vec<Box<Inflater>>,

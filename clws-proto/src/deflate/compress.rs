@@ -59,9 +59,9 @@ impl Compressor {
         }
     }
 
-    /// The octets to send for a message; `None` if they are not fewer.
-    pub(super) fn compress(&mut self, mut payload: &[u8]) -> Option<&[u8]> {
-        let longest = payload.len() + TAIL.len();
+    /// The octets to send for a message; `None` if they are `longest` or more.
+    fn compress(&mut self, mut payload: &[u8], longest: usize) -> Option<&[u8]> {
+        let longest = longest + TAIL.len();
         let mut len = 0;
         loop {
             if self.out.len() < len + SPARE {
@@ -136,12 +136,15 @@ impl Deflation {
         self.history.capacity()
     }
 
-    /// Gives `send` the octets to send for a message; `false` if they are not fewer, so that it goes out as it is.
+    /// Gives `send` the octets to send for a message; `false` if it is better to send it as it is.
     pub(crate) fn compress(&mut self, payload: &[u8], send: impl FnOnce(&[u8])) -> bool {
         // RFC 7692 §7.2.1: "If the "agreed parameters" contain the "server_no_context_takeover" extension parameter, the
         // server MUST start compressing each new message with an empty LZ77 sliding window." The history is empty then.
         let mut compressor = self.codecs.compressor(self.bits, self.owner, self.history.window());
-        let sent = compressor.compress(payload).map(send).is_some();
+        // A message that gets no smaller goes out as it is. With takeover though it goes compressed, for the next ones to
+        // refer back to: the first of many small ones is never smaller.
+        let allowance = if self.has_context() { payload.len() / 64 + 64 } else { 0 };
+        let sent = compressor.compress(payload, payload.len() + allowance).map(send).is_some();
         if sent {
             self.history.push(payload);
         } else {
@@ -151,10 +154,10 @@ impl Deflation {
         sent
     }
 
-    /// The same for a message without context, to be kept.
+    /// The same for a message without context, to be kept; `None` if it does not get smaller.
     pub(crate) fn compress_for_all<T>(&self, payload: &[u8], make: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let mut compressor = self.codecs.compressor(self.bits, 0, &[]);
-        let made = compressor.compress(payload).map(make);
+        let made = compressor.compress(payload, payload.len()).map(make);
         self.codecs.put_compressor(compressor);
         made
     }

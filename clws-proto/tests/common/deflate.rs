@@ -28,6 +28,16 @@ pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &Codecs) -> Send
     .with_deflate(params, codecs)
 }
 
+/// Octets that no compressor makes fewer.
+pub(crate) fn noise(len: usize) -> Vec<u8> {
+    let mut random = 1u64;
+    let mut next = || {
+        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        u8::try_from(random >> 56).unwrap()
+    };
+    (0..len).map(|_| next()).collect()
+}
+
 /// The payload of a server's unmasked frames one behind the other, and the first octet of each.
 pub(crate) fn frames(mut wire: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut firsts, mut payload) = (Vec::new(), Vec::new());
@@ -62,6 +72,24 @@ const LENGTHS: [usize; 29] = [
 ];
 const LENGTH_BITS: [usize; 29] =
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
+
+/// A canonical code: how many symbols there are of each length, and the symbols in order.
+struct Code {
+    counts: [usize; 16],
+    symbols: Vec<usize>,
+}
+
+impl Code {
+    fn new(lengths: &[usize]) -> Self {
+        let mut counts = [0; 16];
+        for length in lengths {
+            counts[*length] += 1;
+        }
+        let mut symbols: Vec<usize> = (0..lengths.len()).filter(|symbol| lengths[*symbol] > 0).collect();
+        symbols.sort_by_key(|symbol| lengths[*symbol]);
+        Self { counts, symbols }
+    }
+}
 
 impl Strict {
     /// Inflates a message's payload behind those before; they may be referred to only if `takeover`.
@@ -118,6 +146,7 @@ impl Strict {
         {
             lengths[index] = self.take(3);
         }
+        let lengths = Code::new(&lengths);
         let mut all: Vec<usize> = Vec::new();
         while all.len() < literals + distances {
             let (times, value) = match self.symbol(&lengths) {
@@ -132,30 +161,30 @@ impl Strict {
         (all, distances)
     }
 
-    /// The next symbol of a canonical code with these lengths.
-    fn symbol(&mut self, lengths: &[usize]) -> usize {
-        let (mut code, mut first) = (0, 0);
-        for length in 1..=15 {
-            code = code << 1 | self.take(1);
+    /// The next symbol of a canonical code.
+    fn symbol(&mut self, code: &Code) -> usize {
+        let (mut bits, mut first, mut index) = (0, 0, 0);
+        for count in &code.counts[1..] {
+            bits = bits << 1 | self.take(1);
             first <<= 1;
-            let mut of_length = lengths.iter().enumerate().filter(|(_, l)| **l == length);
-            let count = of_length.clone().count();
-            if code < first + count {
-                return of_length.nth(code - first).unwrap().0;
+            if bits < first + count {
+                return code.symbols[index + bits - first];
             }
             first += count;
+            index += count;
         }
         panic!("no such code")
     }
 
     fn compressed(&mut self, literals: &[usize], distances: &[usize]) {
+        let (literals, distances) = (Code::new(literals), Code::new(distances));
         loop {
-            match self.symbol(literals) {
+            match self.symbol(&literals) {
                 literal @ 0..=255 => self.history.push(u8::try_from(literal).unwrap()),
                 256 => return,
                 code => {
                     let len = LENGTHS[code - 257] + self.take(LENGTH_BITS[code - 257]);
-                    let code = self.symbol(distances);
+                    let code = self.symbol(&distances);
                     let extra = (code / 2).saturating_sub(1);
                     let base = if code < 4 { code + 1 } else { ((2 + code % 2) << extra) + 1 };
                     let distance = base + self.take(extra);

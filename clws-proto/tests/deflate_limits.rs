@@ -1,0 +1,153 @@
+//! What a peer can cost: limits hold on what a message inflates to, while it inflates; nothing is allocated for what is
+//! only promised; and no decompressor stays with a connection that is done.
+#![cfg(feature = "deflate")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use clws_proto::{
+    CloseCode, Codecs, DeflateConfig, DeflateParams, Limits, ProtocolError, Receiver, Role, Version,
+};
+use common::deflate::{codecs, frames, no_takeover, sender};
+use common::*;
+
+/// A decompressor and its room, and what a receiver keeps beside.
+const INFLATER: usize = 64 * 1024;
+
+fn server(limits: Limits, params: DeflateParams, codecs: &Codecs) -> Receiver {
+    Receiver::new(Version::Rfc6455, Role::Server, limits).with_deflate(params, codecs)
+}
+
+/// The payload of a compressed message of so many zeros.
+fn zeros(count: usize) -> Vec<u8> {
+    let mut sender = sender(Role::Server, no_takeover(), &codecs());
+    sender.binary(&vec![0; count], None).unwrap();
+    frames(&drain(&mut sender)).1
+}
+
+#[test]
+fn a_gigabyte_of_zeros_in_a_megabyte_is_refused_at_the_limit() {
+    // 64 MiB of zeros again and again, which is allowed: its blocks refer back within it only.
+    let piece = zeros(64 << 20);
+    let bomb = [&piece[..], &[0x00, 0x00, 0xff, 0xff]].concat().repeat(16);
+    assert!(bomb.len() < 1_100_000, "{}", bomb.len());
+    let limit = 1 << 20;
+    let limits = Limits::default().with_max_message_size(limit);
+    for in_reads_of in [1 << 10, 64 << 10, 2 << 20] {
+        for opcode in [TEXT, BINARY] {
+            let codecs = codecs();
+            let mut receiver = server(limits, no_takeover(), &codecs);
+            let wire = to_server(FIN | RSV1 | opcode, &bomb);
+            let (mut read, mut failed) = (0, None);
+            for octets in wire.chunks(in_reads_of) {
+                read += octets.len();
+                failed = feed(&mut receiver, octets).pop();
+                assert!(receiver.held() <= 2 * limit + INFLATER, "{} held", receiver.held());
+                if failed.is_some() {
+                    break;
+                }
+            }
+            assert_eq!(failed, Some(Got::Failed(ProtocolError::MessageTooBig { limit })));
+            assert!(read <= 2 * in_reads_of.max(2 << 10), "it took {read} octets");
+            assert_eq!(receiver.held(), 0);
+            assert!(codecs.held() < INFLATER, "the decompressor is back");
+        }
+    }
+    let error = ProtocolError::MessageTooBig { limit };
+    assert_eq!(error.close_code(Version::Rfc6455), CloseCode::TOO_BIG);
+}
+
+#[test]
+fn the_limit_on_a_message_is_on_what_it_inflates_to() {
+    let limits = Limits::default().with_max_message_size(100_000);
+    for (count, fits) in [(100_000, true), (100_001, false)] {
+        let payload = zeros(count);
+        let mut receiver = server(limits, no_takeover(), &codecs());
+        let got = feed(&mut receiver, &to_server(FIN | RSV1 | BINARY, &payload));
+        match fits {
+            true => assert_eq!(got, [Got::Binary(vec![0; count])]),
+            false => assert_eq!(got, [Got::Failed(ProtocolError::MessageTooBig { limit: 100_000 })]),
+        }
+        // In fragments the sum counts.
+        let mut receiver = server(limits, no_takeover(), &codecs());
+        let (one, two) = payload.split_at(payload.len() / 2);
+        let wire = [to_server(RSV1 | BINARY, one), to_server(FIN, two)].concat();
+        assert_eq!(matches!(feed(&mut receiver, &wire)[..], [Got::Binary(_)]), fits);
+    }
+}
+
+#[test]
+fn the_limit_on_a_frame_is_on_what_comes() {
+    let payload = zeros(1 << 20);
+    let limits = Limits::default().with_max_frame_size(payload.len());
+    let wire = to_server(FIN | RSV1 | BINARY, &payload);
+    assert!(matches!(feed(&mut server(limits, no_takeover(), &codecs()), &wire)[..], [Got::Binary(_)]));
+    let limit = payload.len() - 1;
+    let limits = limits.with_max_frame_size(limit);
+    let got = feed(&mut server(limits, no_takeover(), &codecs()), &wire);
+    assert_eq!(got, [Got::Failed(ProtocolError::FrameTooBig { limit })]);
+    // A frame that is larger than a message may be is none of the limits' business while it inflates to less.
+    let limits = Limits::default().with_max_message_size(10);
+    let stored = [&[0x00, 0x00, 0x00, 0xff, 0xff].repeat(100)[..], &[0x00]].concat();
+    let got = feed(&mut server(limits, no_takeover(), &codecs()), &to_server(FIN | RSV1 | BINARY, &stored));
+    assert_eq!(got, [Got::Binary(vec![])]);
+}
+
+#[test]
+fn fragments_are_counted_as_ever() {
+    let limits = Limits::default().with_max_fragments(3);
+    let mut wire = to_server(RSV1 | TEXT, &[]);
+    for _ in 0..3 {
+        wire.extend(to_server(CONTINUATION, &[]));
+    }
+    let got = feed(&mut server(limits, no_takeover(), &codecs()), &wire);
+    assert_eq!(got, [Got::Failed(ProtocolError::TooManyFragments { limit: 3 })]);
+}
+
+#[test]
+fn a_declared_length_reserves_nothing() {
+    let limits = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
+    let mut receiver = server(limits, no_takeover(), &codecs());
+    assert_eq!(feed(&mut receiver, &header(FIN | RSV1 | BINARY, 1 << 40, Role::Server)), []);
+    assert!(receiver.held() < 256, "{}", receiver.held());
+    assert!(receiver.room(&clws_proto::NoPool).is_none(), "compressed octets go to the decompressor");
+    // A stored block that declares 65,535 octets, of which one comes.
+    let start: Vec<u8> =
+        [0x00, 0xff, 0xff, 0x00, 0x00, 0x07].iter().zip(KEY.iter().cycle()).map(|(a, b)| a ^ b).collect();
+    assert_eq!(feed(&mut receiver, &start), []);
+    assert!(receiver.held() < INFLATER + 256, "{}", receiver.held());
+}
+
+#[test]
+fn a_connection_that_goes_gives_its_decompressor_back() {
+    let codecs = codecs();
+    let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &codecs)).collect();
+    for receiver in &mut receivers {
+        assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &[0xf2, 0x48])), []);
+        assert!(receiver.held() > 0);
+    }
+    assert_eq!(codecs.held(), 0, "all five are in use");
+    drop(receivers);
+    assert!(codecs.held() >= 5 * 50_000, "{}", codecs.held());
+    // They are kept up to a number that can be set.
+    let few = Codecs::with_kept(&DeflateConfig::default(), 2);
+    let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &few)).collect();
+    for receiver in &mut receivers {
+        assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &[0xf2, 0x48])), []);
+    }
+    drop(receivers);
+    assert_eq!(few.held(), codecs.held() / 5 * 2);
+}
+
+/// Each final block makes the decompressor begin anew: it must not cost more than octets do that inflate to something.
+#[test]
+fn a_flood_of_final_blocks_is_no_bomb() {
+    let mut receiver = server(Limits::default(), no_takeover(), &codecs());
+    let begin = Instant::now();
+    let wire = to_server(FIN | RSV1 | BINARY, &[0x03, 0x00].repeat(500_000));
+    assert_eq!(feed(&mut receiver, &wire), [Got::Binary(vec![])]);
+    println!("a million octets of empty final blocks: {:?}", begin.elapsed());
+    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+}

@@ -1,0 +1,107 @@
+//! Whatever is sent, with whatever was agreed on, however it is cut: what one role deflates the other inflates.
+#![cfg(feature = "deflate")]
+#![allow(clippy::unwrap_used, reason = "test code")]
+
+mod common;
+
+use std::num::NonZeroUsize;
+
+use clws_proto::{Codecs, DeflateConfig, DeflateParams, Role};
+use common::deflate::{codecs, receiver, sender};
+use common::*;
+use proptest::prelude::*;
+
+/// Messages that resemble each other, and some that are noise.
+fn message() -> impl Strategy<Value = Got> {
+    prop_oneof![
+        "[a-e ]{0,40}".prop_map(Got::Text),
+        "(tick|bid|ask|[0-9]){0,500}".prop_map(Got::Text),
+        "\\PC{0,60}".prop_map(Got::Text),
+        prop::collection::vec(any::<u8>(), 0..3000).prop_map(Got::Binary),
+        (any::<u8>(), 0usize..100_000).prop_map(|(octet, count)| Got::Binary(vec![octet; count])),
+    ]
+}
+
+fn params() -> impl Strategy<Value = DeflateParams> {
+    (8u8..=15, 8u8..=15, any::<bool>(), any::<bool>()).prop_map(|(server, client, alone, on_their_own)| {
+        DeflateParams::default()
+            .with_server_max_window_bits(server)
+            .with_client_max_window_bits(client)
+            .with_server_no_context_takeover(alone)
+            .with_client_no_context_takeover(on_their_own)
+    })
+}
+
+fn config() -> impl Strategy<Value = DeflateConfig> {
+    (1u8..=9, 1u8..=9, 0usize..300).prop_map(|(level, memory_level, threshold)| {
+        DeflateConfig::default().with_level(level).with_memory_level(memory_level).with_threshold(threshold)
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    #[test]
+    fn what_one_role_deflates_the_other_inflates(
+        messages in prop::collection::vec(message(), 1..12),
+        params in params(), config in config(), kept in 0usize..3, to_server: bool,
+        frame_size in prop::option::of(1usize..2000), size in 1usize..5000,
+    ) {
+        let (from, to) = if to_server { (Role::Client, Role::Server) } else { (Role::Server, Role::Client) };
+        let mut sender = sender(from, params, &Codecs::with_kept(&config, kept));
+        let mut receiver = receiver(to, params);
+        let frame_size = frame_size.and_then(NonZeroUsize::new);
+        for message in &messages {
+            match message {
+                Got::Text(text) => sender.text(text, frame_size).unwrap(),
+                Got::Binary(octets) => sender.binary(octets, frame_size).unwrap(),
+                _ => {}
+            }
+        }
+        let wire = drain(&mut sender);
+        let got: Vec<_> = wire.chunks(size).flat_map(|piece| feed(&mut receiver, piece)).collect();
+        prop_assert!(got == messages);
+        prop_assert_eq!(receiver.held(), 0);
+        let window = |bits: u8| (1usize << bits.max(9)) * 5 / 4;
+        let (bits, alone) = if to_server {
+            (params.client_max_window_bits, params.client_no_context_takeover)
+        } else {
+            (params.server_max_window_bits, params.server_no_context_takeover)
+        };
+        let most = if alone { 0 } else { window(bits) };
+        prop_assert!(sender.context_size() <= most && receiver.context_size() <= most);
+    }
+
+    /// Two servers and their clients take turns with the same codecs.
+    #[test]
+    fn connections_that_share_codecs_do_not_mix(
+        messages in prop::collection::vec((any::<bool>(), "(tick|bid|ask|[0-9]){0,300}"), 1..30),
+        params in params(), kept in 0usize..3,
+    ) {
+        let codecs = Codecs::with_kept(&DeflateConfig::default().with_threshold(0), kept);
+        let mut ends = [0, 1].map(|_| (sender(Role::Server, params, &codecs), receiver(Role::Client, params)));
+        for (second, message) in &messages {
+            let (sender, receiver) = &mut ends[usize::from(*second)];
+            sender.text(message, None).unwrap();
+            prop_assert_eq!(feed(receiver, &drain(sender)), [text(message)]);
+        }
+    }
+}
+
+#[test]
+fn big_messages_in_every_shape() {
+    let lines: String =
+        (0..40_000).map(|i| format!("{{\"id\":{i},\"name\":\"user {}\"}}\n", i * 7919 % 1000)).collect();
+    for params in [DeflateParams::default(), common::deflate::no_takeover()] {
+        let mut sender = sender(Role::Server, params, &codecs());
+        let mut receiver = receiver(Role::Client, params);
+        for _ in 0..2 {
+            sender.text_owned(lines.clone()).unwrap();
+            sender.binary_owned(lines.clone().into_bytes()).unwrap();
+            assert!(sender.queued() < lines.len() / 2);
+            let wire = drain(&mut sender);
+            let got: Vec<_> = wire.chunks(60_000).flat_map(|piece| feed(&mut receiver, piece)).collect();
+            assert!(got == [text(&lines), Got::Binary(lines.clone().into_bytes())]);
+        }
+    }
+}

@@ -1,0 +1,97 @@
+//! Never further back than was agreed on: each window and level, read by an inflater that measures.
+#![cfg(feature = "deflate")]
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod common;
+
+use clws_proto::{Codecs, DeflateConfig, DeflateParams, Role};
+use common::deflate::{Strict, frames, sender};
+use common::*;
+
+/// Messages with something to find at every distance.
+fn messages() -> Vec<Vec<u8>> {
+    let mut random = 1u32;
+    let mut next = move || {
+        random = random.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        random >> 16
+    };
+    let words: Vec<Vec<u8>> =
+        (0..200).map(|_| (0..4 + next() % 9).map(|_| b'a' + (next() % 26) as u8).collect()).collect();
+    let text = |len: usize| {
+        let mut message = Vec::new();
+        while message.len() < len {
+            message.extend_from_slice(&words[next() as usize % words.len()]);
+        }
+        message
+    };
+    [1, 30, 300, 600, 3000, 1200, 10_000, 25_000, 40].into_iter().map(text).collect()
+}
+
+fn params(bits: u8, takeover: bool) -> DeflateParams {
+    DeflateParams::default().with_server_max_window_bits(bits).with_server_no_context_takeover(!takeover)
+}
+
+#[test]
+fn no_reference_goes_further_back() {
+    let messages = messages();
+    for bits in 9..=15 {
+        for level in [1, 2, 3, 6, 7, 9] {
+            // zlib-rs has four ways to compress, which begin at 1, 2, 3 and 7
+            for takeover in [false, true] {
+                let config = DeflateConfig::default().with_threshold(0).with_level(level);
+                let mut server = sender(Role::Server, params(bits, takeover), &Codecs::new(&config));
+                let mut peer = Strict::default();
+                for message in &messages {
+                    server.binary(message, None).unwrap();
+                    let (firsts, payload) = frames(&drain(&mut server));
+                    if firsts[0] & RSV1 == 0 {
+                        assert_eq!(payload, *message, "as it is");
+                    } else {
+                        assert!(takeover || payload.len() < message.len());
+                        assert!(peer.message(&payload, takeover) == *message, "{bits} bits, level {level}");
+                    }
+                }
+                assert!(peer.furthest <= 1 << bits, "{} of {bits} bits, level {level}", peer.furthest);
+                assert!(peer.furthest > 1 << (bits - 2), "{} of {bits} bits is little", peer.furthest);
+            }
+        }
+    }
+}
+
+/// A window of 256 octets is what no zlib has: who was promised it gets his messages as they are.
+#[test]
+fn with_8_bits_nothing_is_compressed() {
+    let mut server = sender(Role::Server, params(8, true), &common::deflate::codecs());
+    server.text(&"la ".repeat(100), None).unwrap();
+    assert_eq!(server.queued(), 4 + 300);
+    assert_eq!(server.context_size(), 0);
+    // The other way it is read like 9.
+    let agreed = DeflateParams::default().with_client_max_window_bits(8);
+    let mut client = sender(Role::Client, agreed.with_client_max_window_bits(9), &common::deflate::codecs());
+    let mut receiver = common::deflate::receiver(Role::Server, agreed);
+    for _ in 0..5 {
+        client.text(&"la ".repeat(300), None).unwrap();
+        assert_eq!(feed(&mut receiver, &drain(&mut client)), [text(&"la ".repeat(300))]);
+    }
+}
+
+/// A compressor that other connections used in between gives the same octets as one of its own.
+#[test]
+fn whose_compressor_it_was_makes_no_difference() {
+    let messages = messages();
+    let config = DeflateConfig::default().with_threshold(0);
+    for kept in [0, 1, 2, 8] {
+        let shared = Codecs::with_kept(&config, kept);
+        let mut servers: Vec<_> = (0..4).map(|_| sender(Role::Server, params(12, true), &shared)).collect();
+        let mut peers: Vec<_> = (0..4).map(|_| Strict::default()).collect();
+        for (turn, message) in messages.iter().cycle().take(60).enumerate() {
+            let index = turn * 7 % 5 % 4;
+            servers[index].binary(message, None).unwrap();
+            let (firsts, payload) = frames(&drain(&mut servers[index]));
+            if firsts[0] & RSV1 != 0 {
+                assert!(peers[index].message(&payload, true) == *message, "turn {turn}, {kept} kept");
+            }
+        }
+        assert!(peers.iter().all(|peer| peer.furthest <= 1 << 12));
+    }
+}
