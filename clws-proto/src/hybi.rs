@@ -68,8 +68,9 @@ impl Hybi {
                 && header.fin
                 && header.opcode != Opcode::Continuation
             {
+                let compressed = E::COMPRESSES && header.compressed;
                 if !header.opcode.is_control() {
-                    check_size(&header, header.compressed, 0, limits)?;
+                    check_size(header.payload_len, compressed, 0, limits)?;
                 }
                 if let Some(payload) =
                     rest.get_mut(header.size..).and_then(|p| p.get_mut(..header.payload_len))
@@ -78,7 +79,7 @@ impl Hybi {
                     let start = *position + header.size;
                     let end = start + header.payload_len;
                     *position = end;
-                    if header.compressed {
+                    if compressed {
                         return inflate(header.opcode, payload, limits, buffers, extension);
                     }
                     return Ok(Step::Lent { opcode: header.opcode, start, end });
@@ -158,12 +159,11 @@ fn inflate<E: Extension>(
 /// The limits on one frame and on its message, of which `before` octets have come. What a compressed one inflates to is
 /// counted as it does.
 fn check_size(
-    header: &Header,
+    payload_len: usize,
     compressed: bool,
     before: usize,
     limits: &Limits,
 ) -> Result<(), ProtocolError> {
-    let payload_len = header.payload_len;
     if payload_len > limits.max_frame_size {
         return Err(ProtocolError::FrameTooBig { limit: limits.max_frame_size });
     }
@@ -290,7 +290,7 @@ impl Partial {
             }
         }
         if let Some(message) = &mut self.message {
-            check_size(header, message.compressed, message.data.len(), limits)?;
+            check_size(header.payload_len, message.compressed, message.data.len(), limits)?;
             if header.opcode == Opcode::Continuation {
                 if message.fragments >= limits.max_fragments {
                     return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });

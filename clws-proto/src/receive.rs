@@ -54,6 +54,29 @@ enum Framing {
     Deflate(Box<(Hybi, Inflation)>),
 }
 
+impl Framing {
+    /// A step of any kind.
+    #[inline(never)]
+    fn step(
+        &mut self,
+        buffer: &mut [u8],
+        position: &mut usize,
+        role: Role,
+        limits: &Limits,
+        buffers: &dyn Buffers,
+    ) -> Result<Step, ProtocolError> {
+        match self {
+            Self::Hybi(hybi) => hybi.step(buffer, position, role, limits, buffers, &mut Plain),
+            Self::Hixie(hixie) => hixie.step(buffer, position, limits),
+            #[cfg(feature = "deflate")]
+            Self::Deflate(deflate) => {
+                let (hybi, inflation) = &mut **deflate;
+                hybi.step(buffer, position, role, limits, buffers, inflation)
+            }
+        }
+    }
+}
+
 /// What a reader left: the octets from `position` on, never less than half of them all.
 #[derive(Debug)]
 struct Unread {
@@ -269,14 +292,10 @@ impl Events<'_> {
         }
         let buffer: &mut [u8] = if self.held.is_empty() { self.input } else { &mut self.held };
         let (role, limits, position) = (receiver.role, &receiver.limits, &mut self.position);
+        // Most are of the first kind: the others are by themselves, so that this stays small for those.
         let step = match &mut receiver.framing {
             Framing::Hybi(hybi) => hybi.step(buffer, position, role, limits, self.buffers, &mut Plain),
-            Framing::Hixie(hixie) => hixie.step(buffer, position, limits),
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => {
-                let (hybi, inflation) = &mut **deflate;
-                hybi.step(buffer, position, role, limits, self.buffers, inflation)
-            }
+            other => other.step(buffer, position, role, limits, self.buffers),
         };
         let (opcode, payload) = match step {
             Ok(Step::Starved) => return Ok(None),
