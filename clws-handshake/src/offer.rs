@@ -88,6 +88,22 @@ impl<'a> Offer<'a> {
     ///
     /// Of several offers the first one counts that can be taken. A client that demands a window of 256 octets
     /// from the server cannot have it, as no zlib compresses so; what it demands apart from that it gets.
+    ///
+    /// ```
+    /// use clws_handshake::{Caps, DeflateConfig, Offer, Status, parse};
+    ///
+    /// let bytes = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
+    ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    ///     Sec-WebSocket-Version: 13\r\n\
+    ///     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
+    /// let Status::Complete(request) = parse(bytes, &Caps::default())? else { panic!("it is all there") };
+    /// let config = DeflateConfig::default().with_context_takeover(true).with_max_window_bits(12);
+    /// let accepted = request.accept(&Offer::new().with_deflate(&config))?;
+    /// let response = String::from_utf8_lossy(&accepted.response);
+    /// assert!(response.contains("Extensions: permessage-deflate; client_max_window_bits=12\r\n"));
+    /// assert_eq!(accepted.deflate.map(|params| params.client_max_window_bits), Some(12));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     #[cfg(feature = "deflate")]
     #[must_use]
     pub const fn with_deflate(mut self, config: &DeflateConfig) -> Self {

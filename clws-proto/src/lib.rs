@@ -10,6 +10,8 @@
 //! * [`Sender`] is an outbox: text, binary, ping, pong and close go in, slices for a vectored write come out. What it
 //!   cannot send is a [`SendError`]. A [`SharedMessage`] is for many outboxes and is encoded once.
 //!
+//! With the feature `deflate` both speak permessage-deflate (RFC 7692) where the handshake agreed on it.
+//!
 //! The opening handshake is the business of `clws-handshake`; a server with sockets is `clws-server`.
 //!
 //! # An echo, without any IO

@@ -121,7 +121,7 @@ impl Sender {
     /// Octets of memory that hold the end of earlier messages, which the next compressed one may refer back to.
     ///
     /// 0 where permessage-deflate or context takeover was not agreed on, and before the first compressed message. Beside
-    /// it, permessage-deflate costs a sender some 80 octets.
+    /// it, permessage-deflate costs a sender 80 octets.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn context_size(&self) -> usize {

@@ -8,11 +8,11 @@ use super::{MAX_BITS, MIN_BITS};
 ///
 /// | choice | octets of memory |
 /// |---|---|
-/// | a connection that agreed on it and has no context | about 130, whatever the windows |
+/// | a connection that agreed on it and has no context | 136, whatever the windows |
 /// | a server's messages with context takeover | in addition its last messages' octets, as they come: 1.25 · 2^`server_max_window_bits` at most (40 KiB for 15, 5 KiB for 12) |
 /// | a client's messages with context takeover | the same with `client_max_window_bits` |
 /// | a compressor, of the [`Codecs`](crate::Codecs) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1 |
-/// | a decompressor, of the `Codecs` too | about 60,000, whatever the window |
+/// | a decompressor, of the `Codecs` too | about 64,000, whatever the window |
 ///
 /// A browser that does not offer `client_max_window_bits` (Firefox) cannot be held to less than 15.
 ///
@@ -30,11 +30,16 @@ use super::{MAX_BITS, MIN_BITS};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DeflateConfig {
-    /// How hard to compress, from 1 (fast) to 9 (small). Default 6.
+    /// How hard to compress, from 1 (fast) to 9 (small). Default 4.
+    ///
+    /// On JSON of 16 KiB, 1, 4, 6 and 9 made a 3.7th, 5.7th, 6.0th and 6.3th of it at 535, 187, 135 and 93 MB/s.
     pub level: u8,
     /// How much memory a compressor has for its symbols, from 1 to 9. Default 8.
     pub memory_level: u8,
     /// Messages of fewer octets go out as they are. Default 512.
+    ///
+    /// Without context takeover a message of 100 octets gets a tenth smaller and one of 600 half as large, while each
+    /// costs some 5 to 8 microseconds before its first octet. With takeover even the smallest are worth it.
     pub threshold: usize,
     /// The window of the server's messages is at most 2 to the power of this, 9 to 15. Default 15.
     pub server_max_window_bits: u8,
@@ -123,7 +128,7 @@ impl DeflateConfig {
 impl Default for DeflateConfig {
     fn default() -> Self {
         Self {
-            level: 6,
+            level: 4,
             memory_level: 8,
             threshold: 512,
             server_max_window_bits: MAX_BITS,
