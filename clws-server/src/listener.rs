@@ -148,8 +148,10 @@ pub enum CallError {
 /// What the application sends to a listener.
 enum Mail<L: Listener> {
     Message(L::Message),
-    Call(Box<dyn FnOnce(&mut L, DebugOn) + Send>),
+    Call(Call<L>),
 }
+
+type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
 
 /// Events handled before other tasks of the executor get their turn.
 const TURN: usize = 64;
