@@ -223,8 +223,8 @@ fn handle<L: Listener>(
             return;
         }
     }
-    // We have sent a close frame: only its end is of interest.
-    if client.is_closing() && matches!(event, Event::Text(..) | Event::Binary(..) | Event::Pong(..)) {
+    // A handler has closed it: only its end is of interest.
+    if client.is_hushed() && matches!(event, Event::Text(..) | Event::Binary(..) | Event::Pong(..)) {
         return;
     }
     let is_end = matches!(event, Event::Disconnected(..));
