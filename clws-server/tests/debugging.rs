@@ -1,4 +1,5 @@
-//! With `debug_on_resource_errors`, a panic in a handler ends the process where it happens. Each scenario runs in a
+//! With `debug_on_resource_errors`, a panic in a handler ends the process where it happens, and with
+//! `debug_on_server_errors` one outside of handlers. Each scenario runs in a
 //! process of its own: this program again, told by a variable what to do.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
@@ -6,11 +7,17 @@
 #[macro_use]
 mod common;
 
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::process::ExitStatusExt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
 use std::process::{Command, Output};
+use std::task::{Context, Poll};
 
-use clws_server::{Client, Config, Listener, Origins, Resource, Server, Text, Version, async_handler};
+use clws_server::{Client, Config, Listener, Origins, Peer, Resource, Server, Text, Version, async_handler};
 use common::{Got, Running};
+use futures::io::{AsyncRead, AsyncWrite};
 
 const SCENARIO: &str = "CLWS_TEST_SCENARIO";
 
@@ -41,6 +48,43 @@ fn run(test: &str, scenario: &str) -> Output {
     let mut command = Command::new(program);
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
     command.env(SCENARIO, scenario).env("RUST_BACKTRACE", "1").output().unwrap()
+}
+
+/// A socket with a bug.
+struct FragileStream(TcpStream);
+
+impl AsyncRead for FragileStream {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.peek(buffer)?;
+        fragile_handler();
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for FragileStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready((&self.0).write(octets))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What that process does where not a handler panics, but what the server calls otherwise.
+fn server_scenario(debug: bool) {
+    let server = Server::bind(Config::default().listen("127.0.0.1:0").debug_on_server_errors(debug)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.write_all(b"GET").unwrap();
+    let serving = server.handle().serve_stream(FragileStream(listener.accept().unwrap().0), Peer::Stream);
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| async_std::task::block_on(serving)));
+    assert!(ended.is_err(), "whoever serves a stream sees its panics");
+    println!("survived");
 }
 
 /// What that process does: a client's message makes a handler panic.
@@ -84,6 +128,18 @@ fn a_panic_ends_the_process_with_its_stack_whole() {
         assert_eq!(output.status.signal(), Some(6), "{name}: {} {text}", output.status);
         assert!(text.contains("a bug of the application") && text.contains("fragile_handler"), "{text}");
     }
+}
+
+#[test]
+fn so_does_one_of_the_servers_own() {
+    if let Ok(name) = std::env::var(SCENARIO) {
+        return server_scenario(name == "debug");
+    }
+    let output = run("so_does_one_of_the_servers_own", "debug");
+    assert_eq!(output.status.signal(), Some(6), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("FragileStream"));
+    let output = run("so_does_one_of_the_servers_own", "no debug");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("survived"));
 }
 
 #[test]
