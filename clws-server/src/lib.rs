@@ -54,9 +54,17 @@
 //! Where a name in the manner of Lisp stands behind a colon (`resource-received-text`, `*max-clients*`), it is what the
 //! same thing is called in [CLWS](https://github.com/3b/clws), the Common Lisp server that this one follows.
 
+mod async_handler;
 mod client;
 mod config;
+#[cfg(feature = "serde")]
+mod config_file;
+mod decision;
+mod group;
+mod guard;
 mod home;
+mod listener;
+mod mailbox;
 mod poll;
 mod pool;
 mod registry;
@@ -67,16 +75,25 @@ mod session;
 mod shard;
 mod socket;
 mod stream;
+mod topics;
+mod websocket;
 
+pub use async_handler::{AsyncHandler, async_handler};
 pub use bytes::Bytes;
 pub use client::{Client, SendError, Sent};
-pub use clws_handshake::{HeaderError, Headers, Origins, Reject, Version};
+pub use clws_handshake::{HeaderError, Headers, HttpRequest, HttpResponse, Origins, Reject, Version};
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 pub use config::Config;
+pub use decision::Decision;
+pub use group::{Delivery, Group, send_binary, send_shared, send_text};
+pub use listener::{CallError, Listener, ListenerGone, ListenerHandle, ListenerTask};
+pub use mailbox::{Event, Mailbox, MailboxSender, mailbox};
 pub use registry::{RegisterError, Resources};
 pub use resource::{Accept, Cause, Disconnect, Opening, Refuse, Resource};
 pub use server::{Server, ServerHandle};
 pub use socket::{Listen, Peer};
+pub use topics::Topics;
+pub use websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
 
 /// The example of the README is tested as the documentation's are.
 #[cfg(doctest)]

@@ -1,10 +1,12 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use clws_handshake::{Head, Headers, Reject, Version};
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
+use crate::decision::Pending;
 use crate::{Client, Peer};
 
 /// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.
@@ -67,6 +69,11 @@ pub trait Resource: Send + Sync + 'static {
     /// A pong came: `resource-received-pong`. Pings are answered by the server itself.
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
+    /// A client that was sent more than it had read, so that a send said
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), has read: less than half of
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) waits for it now.
+    fn drained(&self, client: &Client) {}
+
     /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
     /// [`connected`](Self::connected), and the last call for it; nothing can be sent to it any more.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
@@ -112,6 +119,12 @@ impl Opening {
         self.head.host()
     }
 
+    /// The value of a cookie that the client sent.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.head.headers().cookie(name)
+    }
+
     /// The subprotocols that the client offers, its favourite first.
     pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
         self.head.subprotocols(self.version)
@@ -146,6 +159,9 @@ pub struct Accept {
     pub(crate) location: Option<Box<str>>,
     pub(crate) secure: bool,
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) later: Option<Arc<Pending>>,
+    /// The client gets a place for something of the resource adaptor's own.
+    pub(crate) has_slot: bool,
 }
 
 impl Accept {
@@ -223,7 +239,7 @@ impl Default for Refuse {
 }
 
 /// How a connection ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Disconnect {
     /// The code in the client's close frame, [`NO_STATUS`](CloseCode::NO_STATUS) (1005) where it had none, or
@@ -242,13 +258,19 @@ impl Disconnect {
         matches!(self.cause, Cause::Closed)
     }
 
+    /// One that did not happen, for an application's tests of its own handlers.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: impl Into<String>, cause: Cause) -> Self {
+        Self { code, reason: reason.into(), cause }
+    }
+
     pub(crate) const fn abnormal(cause: Cause) -> Self {
         Self { code: CloseCode::ABNORMAL, reason: String::new(), cause }
     }
 }
 
 /// What ended a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Cause {
     /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it.
@@ -258,7 +280,7 @@ pub enum Cause {
     /// The client broke the protocol and was told so.
     Protocol(ProtocolError),
     /// The connection failed.
-    Io(io::Error),
+    Io(Arc<io::Error>),
     /// The client did not answer our close frame in time.
     CloseTimeout,
     /// The client took nothing of what was queued for it for too long.

@@ -13,11 +13,11 @@ use std::sync::{LazyLock, Mutex};
 
 use clws_handshake::Caps;
 use clws_handshake::client::ClientRequest;
-use clws_proto::Limits;
+use clws_proto::{Event, Limits, Role, Sender};
 use futures::task::AtomicWaker;
 
 use super::*;
-use crate::{Accept, Config, Origins, Payload, Refuse, Resource, Text};
+use crate::{Accept, Client, Config, Opening, Origins, Payload, Refuse, Resource, Text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
