@@ -77,6 +77,12 @@ impl Program {
         };
         (status, self.lines.iter().collect())
     }
+
+    /// Stops it by force; what it still said.
+    pub fn stop(mut self) -> Vec<String> {
+        let _ = self.child.kill(); // it has ended already
+        self.lines.iter().collect()
+    }
 }
 
 impl Drop for Program {
