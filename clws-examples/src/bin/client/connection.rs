@@ -14,6 +14,7 @@ const HELP: &str = "\
 any other line       a text message (//x sends /x)
 /binary HEX          a binary message: /binary 00 ff 10
 /ping [TEXT]         a ping
+/pong [TEXT]         a pong that no ping asked for
 /close [CODE] [WHY]  the closing handshake, as the end of input does it with 1000";
 
 /// What goes or comes; a message that comes in fragments is shown as one.
@@ -36,6 +37,7 @@ impl<'a> Frame<'a> {
                 .map(|octets| Self::Binary(octets.into()))
                 .ok_or(format!("not hexadecimal: {rest}")),
             "ping" => Ok(Self::Ping(rest.as_bytes())),
+            "pong" => Ok(Self::Pong(rest.as_bytes())),
             "close" if rest.is_empty() => Ok(Self::close(CloseCode::NORMAL)),
             "close" => {
                 let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
