@@ -1,9 +1,10 @@
 //! The example `client`, against the example `echo` and against servers that misbehave.
 
 use std::io::{Read, Write};
-use std::net::TcpListener;
+use std::net::{Shutdown, TcpListener};
 use std::thread;
 
+use clws_handshake::{Caps, Offer, Status, parse};
 use common::{client, connected, once, serve};
 
 mod common;
@@ -128,5 +129,40 @@ fn a_server_that_misbehaves_is_left() {
         let (good, said) = once(&url, "x", &["--timeout", "1"]);
         assert!(!good);
         assert_eq!(said.trim_start_matches("! "), told);
+    }
+}
+
+#[test]
+fn what_a_server_does_is_shown_as_it_is() {
+    for (octets, shown, good) in [
+        (&b"\x88\x00"[..], &["< close without a code", "> close without a code"][..], true),
+        (b"\x88\x05\x0f\xa0bye", &["< close 4000 bye", "> close 4000"], true),
+        (b"\x89\x02\x00\xff", &["< ping 2 00 ff", "> pong 2 00 ff"], false),
+        (b"\x01\x02fr\x80\x05\x1bagm.", &["< text 7 fr\\u{1b}agm."], false),
+        (b"\x81\x81aaaa!", &["> close 1002", "! client: the server broke the protocol: "], false),
+        (b"\x82\x01\x07", &["< binary 1 07"], false),
+        (b"", &["! client: the connection ended without the server's close frame"], false),
+    ] {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("ws://{}", listener.local_addr().unwrap());
+        thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let (mut request, mut buffer) = (Vec::new(), [0; 1024]);
+            let answer = loop {
+                let count = stream.read(&mut buffer).unwrap();
+                request.extend_from_slice(&buffer[..count]);
+                if let Status::Complete(request) = parse(&request, &Caps::default()).unwrap() {
+                    break request.accept(&Offer::new()).unwrap().response;
+                }
+            };
+            stream.write_all(&[&answer, octets].concat()).unwrap();
+            stream.shutdown(Shutdown::Write).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()); // until the client has gone
+        });
+        let (status, lines) = client(&url, &[]).ended();
+        for line in shown {
+            assert!(lines.iter().any(|said| said.starts_with(line)), "{line} is not in {lines:#?}");
+        }
+        assert_eq!(status.success(), good, "{lines:#?}");
     }
 }

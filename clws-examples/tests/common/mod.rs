@@ -67,6 +67,12 @@ impl Program {
     #[track_caller]
     pub fn finish(mut self) -> (ExitStatus, Vec<String>) {
         drop(self.stdin.take());
+        self.ended()
+    }
+
+    /// Waits until it has ended of itself.
+    #[track_caller]
+    pub fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             match self.child.try_wait().unwrap() {

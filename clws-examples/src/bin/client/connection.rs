@@ -60,6 +60,7 @@ impl<'a> Frame<'a> {
             Self::Ping(payload) => sender.ping(payload),
             Self::Pong(payload) => sender.pong(payload),
             Self::Close(Some(frame)) => sender.close(frame.code, frame.reason),
+            Self::Close(None) if sender.close_sent() => Err(SendError::Closed),
             Self::Close(None) => {
                 sender.close_without_code();
                 Ok(())
@@ -113,7 +114,7 @@ impl Connection {
 
     fn show(&self, direction: char, frame: &Frame<'_>) {
         if !self.quiet {
-            println!("{}", format!("{direction} {frame}").trim_end());
+            crate::say(format!("{direction} {frame}").trim_end());
         }
     }
 
@@ -156,8 +157,8 @@ impl Connection {
                 };
                 self.show('<', &frame);
                 match &frame {
-                    Frame::Text(text) if wanted => println!("{text}"),
-                    Frame::Binary(payload) if wanted => println!("{}", hex(payload)),
+                    Frame::Text(text) if wanted => crate::say(text),
+                    Frame::Binary(payload) if wanted => crate::say(&hex(payload)),
                     Frame::Text(_) | Frame::Binary(_) | Frame::Pong(_) => continue,
                     Frame::Ping(payload) => {
                         let _ = self.send(&Frame::Pong(payload)); // nothing is due behind our close frame
@@ -165,7 +166,8 @@ impl Connection {
                     }
                     Frame::Close(_) if wanted => return Err(format!("in place of an answer: {frame}").into()),
                     Frame::Close(close) => {
-                        let _ = self.send(&Frame::close(close.map_or(CloseCode::NORMAL, |close| close.code)));
+                        let answer = close.map(|close| CloseFrame { reason: "", ..close });
+                        let _ = self.send(&Frame::Close(answer)); // it is the answer to ours, or the server is gone
                         return Ok(());
                     }
                 }

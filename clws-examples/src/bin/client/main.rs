@@ -88,6 +88,13 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     connection.receive(early, Some(deadline))
 }
 
+/// Prints a line, for as long as somebody reads them.
+fn say(line: &str) {
+    if writeln!(io::stdout(), "{line}").is_err() {
+        std::process::exit(1);
+    }
+}
+
 /// RFC 6455 §5.3 wants masks that nobody can predict; without them nothing may be sent.
 fn random(bytes: &mut [u8]) {
     if let Err(error) = getrandom::fill(bytes) {
@@ -145,7 +152,7 @@ fn shake_hands(mut stream: &TcpStream, flags: &Flags, deadline: Instant) -> Resu
                 show('<', &received);
                 if flags.once.is_none() {
                     let subprotocol = open.subprotocol.map(|name| format!(", subprotocol {name}"));
-                    println!("connected, version {}{}", open.version, subprotocol.unwrap_or_default());
+                    say(&format!("connected, version {}{}", open.version, subprotocol.unwrap_or_default()));
                 }
                 let consumed = open.consumed;
                 return Ok(received.split_off(consumed));
