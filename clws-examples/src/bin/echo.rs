@@ -26,9 +26,7 @@ impl Resource for Echo {
     }
 }
 
-/// An echo server that speaks every WebSocket version.
-///
-/// Flags override what the configuration file says; where neither says anything, the default holds.
+/// An echo server that speaks every WebSocket version. Flags override what its configuration file says.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {

@@ -29,7 +29,7 @@ struct Latency {
 impl Latency {
     /// Takes note of a pong. One that answers no ping of ours is nobody's time: a client may send pongs unasked.
     fn pong(&mut self, payload: &[u8]) -> Option<Duration> {
-        let (_, sent_at) = self.pending.take_if(|(number, _)| number.to_be_bytes() == payload)?;
+        let (_, sent_at) = self.pending.take_if(|(number, _)| number.to_string().as_bytes() == payload)?;
         self.last = sent_at.elapsed();
         self.least = if self.answered == 0 { self.last } else { self.least.min(self.last) };
         self.answered += 1;
@@ -103,7 +103,7 @@ fn ping(client: &Client) -> Result<(), SendError> {
             println!("{} has not answered for {:?}", client.peer(), sent_at.elapsed());
             return Ok(());
         }
-        client.ping(&latency.sent.to_be_bytes())?; // draft 0 has no pings: `SendError::Unsupported`
+        client.ping(latency.sent.to_string().as_bytes())?; // draft 0 has no pings: `SendError::Unsupported`
         latency.pending = Some((latency.sent, Instant::now()));
         latency.sent += 1;
         Ok(())
