@@ -103,12 +103,33 @@ impl HttpResponse {
         self.write(body)
     }
 
-    /// The bytes of the whole answer, its body with it.
+    /// The same as head and body, so that a body that many ask for is not copied for each.
+    #[must_use]
+    pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
+        let head = self.head();
+        let none = request.method() == "HEAD" || self.is_bodiless();
+        (head, if none { Cow::Borrowed(NOTHING) } else { self.body })
+    }
+
+    /// The bytes of the whole answer with that body.
     pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
+        let mut out = self.head();
+        if !self.is_bodiless() {
+            out.extend_from_slice(body);
+        }
+        out
+    }
+
+    const fn is_bodiless(&self) -> bool {
+        matches!(self.status, 204 | 304)
+    }
+
+    /// The head, its closing empty line included.
+    fn head(&self) -> Vec<u8> {
         // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
         // 1xx (Informational) or 204 (No Content)." 304 has no content either (§15.4.5).
-        let bodiless = matches!(self.status, 204 | 304);
-        let mut out = Vec::with_capacity(256 + if bodiless { 0 } else { body.len() });
+        let bodiless = self.is_bodiless();
+        let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.status.to_string().as_bytes());
         out.push(b' ');
@@ -127,9 +148,6 @@ impl HttpResponse {
             line(&mut out, name, &[value]);
         }
         out.extend_from_slice(b"\r\n");
-        if !bodiless {
-            out.extend_from_slice(body);
-        }
         out
     }
 
@@ -203,7 +221,10 @@ mod tests {
     fn answer(response: &HttpResponse, method: &str) -> String {
         let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
         let request = HttpRequest::parse(head.as_bytes(), &Caps::default()).unwrap();
-        String::from_utf8(response.to_bytes(&request)).unwrap()
+        let whole = response.to_bytes(&request);
+        let (head, body) = response.clone().into_parts(&request);
+        assert_eq!([&head[..], &*body].concat(), whole);
+        String::from_utf8(whole).unwrap()
     }
 
     #[test]

@@ -1,11 +1,12 @@
+use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
 
 use clws_handshake::Reject;
-use clws_proto::{CloseCode, Payload, Text};
+use clws_proto::{Payload, Text};
 
 use crate::guard::guard;
 use crate::websocket::Inbox;
@@ -31,19 +32,22 @@ use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebS
 /// server.register("/echo", Origins::any(), async_handler(echo))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[must_use]
 pub fn async_handler<F, R>(handler: F) -> AsyncHandler<F>
 where
     F: Fn(WebSocket) -> R + Send + Sync + 'static,
     R: Future + Send + 'static,
     R::Output: Send,
 {
-    AsyncHandler { handler, accept: None }
+    AsyncHandler { handler, accept: None, strays: Mutex::default() }
 }
 
 /// A resource that serves each client with an async function: see [`async_handler`].
 pub struct AsyncHandler<F> {
     handler: F,
     accept: Option<Decide>,
+    /// Clients that came past our `accept`, for a resource around this one has its own.
+    strays: Mutex<HashMap<usize, Arc<Inbox>>>,
 }
 
 type Decide = Box<dyn Fn(&Opening) -> Result<Accept, Reject> + Send + Sync>;
@@ -87,7 +91,9 @@ where
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         let inbox = Arc::new(Inbox::default());
-        client.set_slot(Arc::clone(&inbox));
+        if !client.set_slot(Arc::clone(&inbox)) {
+            self.strays().insert(client.id(), Arc::clone(&inbox));
+        }
         let socket = WebSocket::new(client.clone(), inbox);
         let task = Box::pin((self.handler)(socket));
         rt::spawn(Guarded { client: client.clone(), task });
@@ -95,33 +101,46 @@ where
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        put(client, || Message::Text(text.into_string()));
+        self.put(client, || Message::Text(text.into_string()));
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        put(client, || Message::Binary(payload.into_bytes()));
+        self.put(client, || Message::Binary(payload.into_bytes()));
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {
-        put(client, || Message::Pong(payload.into_bytes()));
+        self.put(client, || Message::Pong(payload.into_bytes()));
     }
 
     fn drained(&self, client: &Client) {
-        if let Some(inbox) = client.slot::<Arc<Inbox>>() {
+        if let Some(inbox) = self.inbox(client) {
             inbox.drained();
         }
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
-        if let Some(inbox) = client.slot::<Arc<Inbox>>() {
+        if let Some(inbox) = self.inbox(client) {
             inbox.end(end.clone());
+        }
+        if client.slot::<Arc<Inbox>>().is_none() {
+            self.strays().remove(&client.id());
         }
     }
 }
 
-fn put(client: &Client, message: impl FnOnce() -> Message) {
-    if let Some(inbox) = client.slot::<Arc<Inbox>>() {
-        inbox.put(client, message());
+impl<F> AsyncHandler<F> {
+    fn put(&self, client: &Client, message: impl FnOnce() -> Message) {
+        if let Some(inbox) = self.inbox(client) {
+            inbox.put(client, message());
+        }
+    }
+
+    fn inbox(&self, client: &Client) -> Option<Arc<Inbox>> {
+        client.slot().cloned().or_else(|| self.strays().get(&client.id()).cloned())
+    }
+
+    fn strays(&self) -> MutexGuard<'_, HashMap<usize, Arc<Inbox>>> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -137,8 +156,7 @@ impl<R: Future> Future for Guarded<R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let debug = self.client.config().debug_on();
         guard(debug, || self.task.as_mut().poll(cx).map(drop)).unwrap_or_else(|| {
-            self.client.close_quietly(CloseCode::INTERNAL, "");
-            self.client.touch();
+            self.client.fail();
             Poll::Ready(())
         })
     }

@@ -7,7 +7,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -27,7 +27,8 @@ use crate::socket::Peer;
 ///
 /// It is cheap to clone, can be sent anywhere and used from any thread; none of its methods waits for the network.
 /// It stays valid when the client has gone: then sends say [`SendError::Closed`]. Two handles are equal if they are of
-/// the same connection.
+/// the same connection, which nothing changes, so a handle is a good key of a map (whatever `clippy::mutable_key_type` says of
+/// what is behind it).
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -43,7 +44,7 @@ struct Inner {
     connected: u64,
     peer: ShortPeer,
     version: Version,
-    state: AtomicU8,
+    state: AtomicU16,
 }
 
 /// What few connections have.
@@ -57,21 +58,23 @@ struct Rare {
 }
 
 /// `Inner::state`: this side has begun to close; what still comes is not delivered.
-const CLOSING: u8 = 1;
+const CLOSING: u16 = 1;
 /// `Inner::state`: the connection is to be dropped at once.
-const ABORTED: u8 = 2;
+const ABORTED: u16 = 2;
 /// `Inner::state`: the resource knows the client, and so is to be told when it goes.
-const CONNECTED: u8 = 4;
+const CONNECTED: u16 = 4;
 /// `Inner::state`: nothing is to be read from it.
-const PAUSED: u8 = 8;
+const PAUSED: u16 = 8;
 /// `Inner::state`: it was sent more than it reads; the resource is to be told when it has read.
-const SLOW: u8 = 16;
+const SLOW: u16 = 16;
 /// `Inner::state`: it is, or was, in a group.
-const MEMBER: u8 = 32;
+const MEMBER: u16 = 32;
 /// `Inner::state`: its connection has ended.
-const LEFT: u8 = 64;
+const LEFT: u16 = 64;
 /// `Inner::state`: the application has closed it, and is to hear no more of it, not even what has come already.
-const HUSHED: u8 = 128;
+const HUSHED: u16 = 128;
+/// `Inner::state`: a handler that runs elsewhere has panicked over it; its close frame is queued.
+const FAILED: u16 = 256;
 
 impl Client {
     /// Sends a text message: `write-to-client-text`.
@@ -200,9 +203,11 @@ impl Client {
     /// [`SendError::TooLong`] for a reason of over 123 octets, [`SendError::InvalidCloseCode`], or
     /// [`SendError::Closed`] where it is closing already.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.begin_close(code, reason)?;
-        self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
-        Ok(())
+        let closed = self.begin_close(code, reason);
+        if matches!(closed, Ok(()) | Err(SendError::Closed)) {
+            self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
+        }
+        closed
     }
 
     /// Drops the connection at once, without a closing handshake; what is queued is lost.
@@ -370,7 +375,7 @@ impl Client {
                 return Err(error.into());
             }
             let now = outbox.queued();
-            if now > config.write_high_water {
+            if now > config.high_water() {
                 // Under the lock: whoever flushes it sees the one with the other.
                 self.0.state.fetch_or(SLOW, Ordering::Relaxed);
             }
@@ -380,7 +385,7 @@ impl Client {
         if was == 0 {
             touch(&self.0.home);
         }
-        Ok(if now > config.write_high_water { Sent::AboveHighWater } else { Sent::Queued })
+        Ok(if now > config.high_water() { Sent::AboveHighWater } else { Sent::Queued })
     }
 
     #[inline]

@@ -24,7 +24,7 @@ use crate::guard::DebugOn;
 /// | `max_write_backlog` | 64 MiB | octets queued for a client | [`SendError::Full`](crate::SendError::Full) |
 /// | `max_handler_read_backlog` | 1 MiB | octets of messages that wait in a mailbox or for a [`WebSocket`](crate::WebSocket), 64 more for each | the clients that send more are not read from until half is handled |
 /// | `backlog` | 1,024 | connections the system holds for us | the system makes them wait |
-/// | `handshake_timeout` | 10 s | from connect to the end of the request | 408 |
+/// | `handshake_timeout` | 10 s | from connect to the end of the request, and to the decision on it | 408, or 503 where the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to theirs | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client takes nothing of what is queued for it | the connection is dropped |
 /// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
@@ -79,11 +79,13 @@ pub struct Config {
     /// Octets of messages that may wait to be handled in the mailbox of a [`Listener`](crate::Listener) or in a
     /// [`Mailbox`](crate::Mailbox), and for each client's [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
     /// Each message counts 64 octets more than it has. A client whose message goes beyond it is not read from, so that
-    /// TCP slows it down, until less than half of it waits. Nothing is lost.
+    /// TCP slows it down, until no more than half of it waits. Nothing is lost. What one read had brought from such a client,
+    /// 64 KiB at most, is kept beside it.
     pub max_handler_read_backlog: usize,
     /// Connections that the system holds until they are accepted.
     pub backlog: i32,
-    /// How long a client may take for its request.
+    /// How long a client may take for its request. A resource that [decides later](crate::Accept::later) has what is left of
+    /// it.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub handshake_timeout: Duration,
     /// How long a client may take to answer our close frame, and to end its side of the connection. As long as it still
@@ -218,6 +220,11 @@ impl Config {
 
     pub(crate) fn caps(&self) -> Caps {
         Caps::default().with_max_head_bytes(self.max_header_size).with_hixie(self.protocol_76_00_support)
+    }
+
+    /// From so much on a client counts as slow: never above what may be queued at all.
+    pub(crate) fn high_water(&self) -> usize {
+        self.write_high_water.min(self.max_write_backlog)
     }
 
     pub(crate) const fn debug_on(&self) -> DebugOn {

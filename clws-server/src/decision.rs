@@ -71,6 +71,13 @@ impl Decision {
         self.decide(Err(reject));
     }
 
+    /// Whether somebody still waits for it: false when the client is gone, or its time is over.
+    #[must_use]
+    pub fn is_waiting(&self) -> bool {
+        // The handshake holds the other share.
+        Arc::strong_count(&self.0) > 1
+    }
+
     /// What [`Resource::accept`](crate::Resource::accept) would have returned.
     pub fn decide(self, answer: Result<Accept, Reject>) {
         self.0.put(answer);
@@ -79,7 +86,8 @@ impl Decision {
 
 impl Drop for Decision {
     fn drop(&mut self) {
-        if self.0.put(Err(Reject::custom(500, "the resource failed"))) {
+        let waiting = self.is_waiting();
+        if self.0.put(Err(Reject::custom(500, "the resource failed"))) && waiting {
             tracing::error!("a decision on a client was dropped without an answer");
         }
     }

@@ -1,10 +1,11 @@
 use std::collections::HashMap;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
-use clws_proto::SharedMessage;
+use clws_proto::{CloseCode, SharedMessage};
 
 use crate::home::Touches;
 use crate::topics::Topic;
@@ -60,6 +61,7 @@ struct Members {
 
 /// What became of a message to many.
 #[derive(Clone, Debug, Default)]
+#[non_exhaustive]
 pub struct Delivery {
     /// How many clients it was queued for.
     pub sent: usize,
@@ -98,6 +100,11 @@ pub fn send_binary<'a>(
 
 /// Sends a message that may be sent to others again to several clients.
 pub fn send_shared<'a>(clients: impl IntoIterator<Item = &'a Client>, message: &SharedMessage) -> Delivery {
+    queue(clients, message).0
+}
+
+/// Queues a message; the clients' homes hear of it when the second is dropped.
+fn queue<'a>(clients: impl IntoIterator<Item = &'a Client>, message: &SharedMessage) -> (Delivery, Touches) {
     let (mut delivery, mut touches) = (Delivery::default(), Touches::default());
     for client in clients {
         match client.send_with(message, &mut touches) {
@@ -105,7 +112,7 @@ pub fn send_shared<'a>(clients: impl IntoIterator<Item = &'a Client>, message: &
             Err(error) => delivery.failed.push((client.clone(), error)),
         }
     }
-    delivery
+    (delivery, touches)
 }
 
 impl Group {
@@ -127,12 +134,16 @@ impl Group {
             self.leave(client);
             return false;
         }
+        // Somebody may have let it go between the two.
+        if !self.contains(client) {
+            client.shared().memberships.remove(client, Arc::as_ptr(&self.0));
+        }
         true
     }
 
     /// Lets a client go; whether it was in.
     pub fn leave(&self, client: &Client) -> bool {
-        client.shared().memberships.remove(client, &self.0);
+        client.shared().memberships.remove(client, Arc::as_ptr(&self.0));
         self.0.remove(client)
     }
 
@@ -170,15 +181,31 @@ impl Group {
         self.send(&SharedMessage::binary(message))
     }
 
+    /// Sends a text message to all members but one, the one it came from for instance.
+    pub fn send_text_except(&self, message: impl Into<String>, except: &Client) -> Delivery {
+        self.send_except(&SharedMessage::text(message), except)
+    }
+
     /// Sends a message to all members.
     pub fn send(&self, message: &SharedMessage) -> Delivery {
-        // The lock is held while it is queued, so that all members get the group's messages in one order.
-        send_shared(&self.0.members().clients, message)
+        // The lock is held while it is queued, so that all members get the group's messages in one order; the homes are
+        // told when it is free again.
+        let (delivery, _touches) = queue(&self.0.members().clients, message);
+        delivery
     }
 
     /// Sends a message to all members but one, the one it came from for instance.
     pub fn send_except(&self, message: &SharedMessage, except: &Client) -> Delivery {
-        send_shared(self.0.members().clients.iter().filter(|client| *client != except), message)
+        let (delivery, _touches) =
+            queue(self.0.members().clients.iter().filter(|client| *client != except), message);
+        delivery
+    }
+
+    /// Closes the connections of all members, as [`Client::close`] does; they leave the group when they are gone.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        for client in self.members() {
+            let _ = client.close(code, reason); // one that is closing already goes on with that
+        }
     }
 
     pub(crate) fn for_topic(topic: Topic) -> Self {
@@ -206,9 +233,10 @@ impl Inner {
 /// A group that is dropped is no more among those its members are in.
 impl Drop for Inner {
     fn drop(&mut self) {
+        let this = std::ptr::from_ref(self);
         let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
         for client in members.clients.drain(..) {
-            client.shared().memberships.forget_dropped(&client);
+            client.shared().memberships.remove(&client, this);
         }
     }
 }
@@ -239,29 +267,25 @@ impl Members {
 
 /// Which groups the clients of a server are in; those that are in none cost nothing here.
 #[derive(Default)]
-pub(crate) struct Memberships(Mutex<HashMap<usize, Vec<Weak<Inner>>>>);
+pub(crate) struct Memberships(Mutex<HashMap<usize, Groups>>);
+
+/// The groups of one client, by their address.
+type Groups = HashMap<usize, Weak<Inner>>;
 
 impl Memberships {
-    fn table(&self) -> MutexGuard<'_, HashMap<usize, Vec<Weak<Inner>>>> {
+    fn table(&self) -> MutexGuard<'_, HashMap<usize, Groups>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn add(&self, client: &Client, group: &Arc<Inner>) {
-        self.table().entry(client.id()).or_default().push(Arc::downgrade(group));
+        let key = Arc::as_ptr(group).addr();
+        self.table().entry(client.id()).or_default().insert(key, Arc::downgrade(group));
     }
 
-    fn remove(&self, client: &Client, group: &Arc<Inner>) {
-        self.retain(client, |known| known.as_ptr() != Arc::as_ptr(group));
-    }
-
-    fn forget_dropped(&self, client: &Client) {
-        self.retain(client, |known| known.strong_count() > 0);
-    }
-
-    fn retain(&self, client: &Client, keep: impl FnMut(&Weak<Inner>) -> bool) {
+    fn remove(&self, client: &Client, group: *const Inner) {
         let mut table = self.table();
         if let Some(groups) = table.get_mut(&client.id()) {
-            groups.retain(keep);
+            groups.remove(&group.addr());
             if groups.is_empty() {
                 table.remove(&client.id());
             }
@@ -271,7 +295,7 @@ impl Memberships {
     /// Takes a client that is gone out of all its groups.
     pub(crate) fn leave_all(&self, client: &Client) {
         let groups = self.table().remove(&client.id()).unwrap_or_default();
-        for group in groups.iter().filter_map(Weak::upgrade) {
+        for group in groups.values().filter_map(Weak::upgrade) {
             group.remove(client);
         }
     }
@@ -284,6 +308,12 @@ impl PartialEq for Group {
 }
 
 impl Eq for Group {}
+
+impl Hash for Group {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
 
 impl fmt::Debug for Group {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

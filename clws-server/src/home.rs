@@ -89,7 +89,10 @@ impl Home {
 /// Homes that are told together when this is dropped, each shard once: a message to many costs one wake-up a shard,
 /// and each shard writes to its own clients.
 #[derive(Default)]
-pub(crate) struct Touches(Vec<(Arc<Remote>, Vec<u32>)>);
+pub(crate) struct Touches {
+    shards: Vec<(Arc<Remote>, Vec<u32>)>,
+    streams: Vec<Arc<AtomicWaker>>,
+}
 
 impl Touches {
     #[inline]
@@ -97,20 +100,23 @@ impl Touches {
         match home {
             Home::Shard(remote, slot) if remote.touch_here(*slot) => {}
             Home::Shard(remote, slot) => {
-                match self.0.iter_mut().find(|(known, _)| Arc::ptr_eq(known, remote)) {
+                match self.shards.iter_mut().find(|(known, _)| Arc::ptr_eq(known, remote)) {
                     Some((_, slots)) => slots.push(*slot),
-                    None => self.0.push((Arc::clone(remote), vec![*slot])),
+                    None => self.shards.push((Arc::clone(remote), vec![*slot])),
                 }
             }
-            Home::Stream(waker) => waker.wake(),
+            Home::Stream(waker) => self.streams.push(Arc::clone(waker)),
         }
     }
 }
 
 impl Drop for Touches {
     fn drop(&mut self) {
-        for (remote, slots) in self.0.drain(..) {
+        for (remote, slots) in self.shards.drain(..) {
             drop(remote.send(Command::TouchAll(slots)));
+        }
+        for waker in self.streams.drain(..) {
+            waker.wake();
         }
     }
 }
@@ -186,6 +192,11 @@ impl Remote {
 #[inline]
 pub(crate) fn untouch(slot: u32) {
     LOCAL.with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
+}
+
+/// Whether handlers of this thread touched slots that were not taken.
+pub(crate) fn is_touched() -> bool {
+    LOCAL.with(|local| !local.touched.borrow().is_empty())
 }
 
 /// Takes the slots that handlers of this thread touched; `into` is empty.

@@ -6,12 +6,15 @@ use std::sync::Arc;
 use bytes::Bytes;
 use clws_handshake::Reject;
 use clws_proto::CloseCode;
-use futures::StreamExt;
 use futures::channel::oneshot;
+use futures::future::Shared as SharedFuture;
+use futures::{FutureExt, StreamExt};
 
 use crate::guard::{DebugOn, guard};
+use crate::registry::Registered;
 use crate::{
-    Accept, Client, Disconnect, Event, Mailbox, MailboxSender, Opening, Refuse, Resource, mailbox, rt,
+    Accept, Client, Disconnect, Event, Mailbox, MailboxClosed, MailboxSender, Opening, Refuse, Resource,
+    mailbox, rt,
 };
 
 /// A resource with `&mut self`: its events come in order, through one mailbox, to one task.
@@ -121,21 +124,23 @@ pub struct ListenerTask<L: Listener> {
     listener: L,
     mailbox: Mailbox<Mail<L>>,
     sender: MailboxSender<Mail<L>>,
+    done: oneshot::Sender<()>,
+    ended: SharedFuture<oneshot::Receiver<()>>,
     debug: DebugOn,
     /// Clients of which the handlers are to hear no more; whether they hear of their end.
     muted: HashMap<usize, bool>,
 }
 
 /// A handle of a listener that runs: to send it messages, to call closures on its task, to end it. Cheap to clone.
-pub struct ListenerHandle<L: Listener>(MailboxSender<Mail<L>>);
-
-/// The listener has ended and takes nothing more.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the listener has ended")]
-pub struct ListenerGone;
+pub struct ListenerHandle<L: Listener> {
+    sender: MailboxSender<Mail<L>>,
+    ended: SharedFuture<oneshot::Receiver<()>>,
+    registered: Option<Arc<Registered>>,
+}
 
 /// A closure gave no result.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
 pub enum CallError {
     /// The listener had ended, or ended before it came to the closure.
     #[error("the listener has ended")]
@@ -162,7 +167,9 @@ impl<L: Listener> ListenerTask<L> {
     pub fn new(listener: L) -> Self {
         let (sender, mailbox) = mailbox();
         let sender = sender.with_openings();
-        Self { listener, mailbox, sender, debug: DebugOn::default(), muted: HashMap::new() }
+        let (done, ended) = oneshot::channel();
+        let (debug, muted) = (DebugOn::default(), HashMap::new());
+        Self { listener, mailbox, sender, done, ended: ended.shared(), debug, muted }
     }
 
     /// What is to be registered, once or behind several paths.
@@ -174,13 +181,14 @@ impl<L: Listener> ListenerTask<L> {
     /// A handle to it.
     #[must_use]
     pub fn handle(&self) -> ListenerHandle<L> {
-        ListenerHandle(self.sender.clone())
+        let (sender, ended) = (self.sender.clone(), self.ended.clone());
+        ListenerHandle { sender, ended, registered: None }
     }
 
     /// Handles what comes until the listener is [killed](ListenerHandle::kill), or is registered nowhere, has no clients
-    /// and no handles; then returns it. A future that is dropped ends it too.
+    /// and no handles; then returns it. A future that is dropped ends it too, without a word more to the listener.
     pub async fn run(self) -> L {
-        let Self { mut listener, mut mailbox, sender, mut debug, mut muted } = self;
+        let Self { mut listener, mut mailbox, sender, done, ended: _, mut debug, mut muted } = self;
         // Or it would hold itself for ever.
         drop(sender);
         let mut turn = 0;
@@ -191,6 +199,7 @@ impl<L: Listener> ListenerTask<L> {
                 rt::yield_now().await;
             }
         }
+        let _ = done.send(()); // nobody may be waiting
         listener
     }
 
@@ -214,7 +223,11 @@ fn handle<L: Listener>(
         }
         Event::Text(client, _) | Event::Binary(client, _) | Event::Pong(client, _) => client.clone(),
         Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
-        Event::Opening(..) | Event::Message(_) => return handle_other(listener, event, *debug),
+        Event::Opening(opening, _) => {
+            *debug = opening.shared.config.debug_on();
+            return handle_other(listener, event, *debug);
+        }
+        Event::Message(_) => return handle_other(listener, event, *debug),
     };
     if let Some(&hears_of_end) = muted.get(&client.id()) {
         let Event::Disconnected(..) = event else { return };
@@ -228,6 +241,7 @@ fn handle<L: Listener>(
         return;
     }
     let is_end = matches!(event, Event::Disconnected(..));
+    let is_begin = matches!(event, Event::Connected(_));
     let done = guard(*debug, || match event {
         Event::Connected(client) => listener.connected(&client),
         event => {
@@ -242,15 +256,18 @@ fn handle<L: Listener>(
             Ok(())
         }
     });
-    let (code, reason, hears_of_end) = match done {
-        Some(Ok(())) => return,
-        Some(Err(refuse)) => (refuse.code, refuse.reason, false),
-        None => (CloseCode::INTERNAL, "".into(), true),
-    };
-    if !is_end {
-        muted.insert(client.id(), hears_of_end);
-        client.close_quietly(code, &reason);
-        client.touch();
+    match done {
+        Some(Ok(())) => {}
+        Some(Err(refuse)) => {
+            muted.insert(client.id(), false);
+            client.close_quietly(refuse.code, &refuse.reason);
+            client.touch();
+        }
+        None if is_end => {}
+        None => {
+            muted.insert(client.id(), !is_begin);
+            client.fail();
+        }
     }
 }
 
@@ -274,8 +291,8 @@ impl<L: Listener> ListenerHandle<L> {
     /// # Errors
     ///
     /// The listener has ended.
-    pub fn send(&self, message: L::Message) -> Result<(), ListenerGone> {
-        self.0.send(Mail::Message(message))
+    pub fn send(&self, message: L::Message) -> Result<(), MailboxClosed> {
+        self.sender.send(Mail::Message(message))
     }
 
     /// Calls a closure on the listener's task, behind what waits in the mailbox: `call-on-resource-thread`. It is called
@@ -295,21 +312,44 @@ impl<L: Listener> ListenerHandle<L> {
             let _ = done.send(result); // nobody may be interested
         };
         // Where it has ended, the closure is dropped, and `done` with it.
-        let _ = self.0.send(Mail::Call(Box::new(call)));
+        let _ = self.sender.send(Mail::Call(Box::new(call)));
         async { result.await.unwrap_or(Err(CallError::Gone)) }
     }
 
     /// Ends it: `kill-resource-listener`. What is in its mailbox is still handled; what comes later is dropped. Then its
-    /// clients are closed with 1001 and [`ListenerTask::run`] returns. New clients are told 503, or 404 where
-    /// [`run_resource_listener`](crate::Server::run_resource_listener) had registered it, for it takes its path back.
+    /// clients are closed with 1001, and when it has heard of the end of each (a client that does not answer takes
+    /// [`close_timeout`](crate::Config#structfield.close_timeout)) [`ListenerTask::run`] returns.
+    ///
+    /// Where [`run_resource_listener`](crate::Server::run_resource_listener) had registered it, its path is free when this
+    /// returns. Elsewhere it stays registered, and new clients are told 503.
     pub fn kill(&self) {
-        self.0.close();
+        if let Some(registered) = &self.registered {
+            registered.unregister();
+        }
+        self.sender.close();
+    }
+
+    /// Whether it was killed, or has ended otherwise: it takes nothing more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until it has ended, after a [`kill`](Self::kill) for instance.
+    pub async fn ended(&self) {
+        let _ = self.ended.clone().await; // dropped with a task that did not run to its end
+    }
+
+    pub(crate) fn registered(mut self, registered: Registered) -> Self {
+        self.registered = Some(Arc::new(registered));
+        self
     }
 }
 
 impl<L: Listener> Clone for ListenerHandle<L> {
     fn clone(&self) -> Self {
-        Self(self.0.clone())
+        let (sender, ended) = (self.sender.clone(), self.ended.clone());
+        Self { sender, ended, registered: self.registered.clone() }
     }
 }
 

@@ -8,12 +8,20 @@ use bytes::Bytes;
 use clws_handshake::Reject;
 use clws_proto::{CloseCode, Payload, Text};
 use futures::Stream;
+use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 
-use crate::{Accept, Client, Decision, Disconnect, ListenerGone, Opening, Refuse, Resource};
+use crate::websocket::shrink;
+use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
-/// What a message costs in a mailbox beside its own octets.
+/// What a message costs in a mailbox beside its own octets, at least.
 pub(crate) const EACH: usize = 64;
+
+/// So many clients may come before the first of them is handled; more wait with their handshakes.
+const NEWCOMERS: usize = 1024;
+
+/// So many undecided openings are kept before those are thrown out that nobody waits for any more.
+const OPENINGS: usize = 64;
 
 /// Makes a mailbox: a resource whose events are collected, and the stream that they come out of, for people who write
 /// their own loop. ([`Listener`](crate::Listener) is such a loop.)
@@ -39,7 +47,7 @@ pub(crate) const EACH: usize = 64;
 pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
     let shared = Arc::new(Shared { state: Mutex::default(), waker: AtomicWaker::new() });
     let sender = MailboxSender { ends: Arc::new(Ends(Arc::clone(&shared))), asks: false };
-    (sender, Mailbox { shared, batch: VecDeque::new(), handled: 0, report_at: 0 })
+    (sender, Mailbox { shared, batch: VecDeque::new(), handled: 0, report_at: 0, ended: false })
 }
 
 /// What comes to a mailbox.
@@ -74,10 +82,11 @@ pub struct MailboxSender<M> {
 /// The side of a mailbox that events come out of, in order: a [`Stream`].
 ///
 /// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages
-/// wait in it, each client that sends another is not read from until less than half of it waits; others go on.
+/// wait in it, each client that sends another is not read from until no more than half of it waits; others go on.
 ///
-/// The stream ends when the mailbox is [closed](MailboxSender::close) and empty, or nobody holds a [`MailboxSender`] any
-/// more. When it has ended, or is dropped, its clients are closed with 1001 and no new ones are taken.
+/// When it is [closed](MailboxSender::close), or nobody holds a [`MailboxSender`] any more, what is in it still comes out; then
+/// its clients are closed with 1001, and it ends when the last of them has been told of as
+/// [`Disconnected`](Event::Disconnected). When it is dropped, its clients are closed with 1001 too.
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
     /// Taken out together, so that senders and receiver seldom meet at the lock.
@@ -86,7 +95,13 @@ pub struct Mailbox<M> {
     handled: usize,
     /// From so many on they are told.
     report_at: usize,
+    ended: bool,
 }
+
+/// The mailbox is closed, or the listener behind it has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the mailbox is closed")]
+pub struct MailboxClosed;
 
 /// Dropped with the last [`MailboxSender`].
 struct Ends<M>(Arc<Shared<M>>);
@@ -100,11 +115,21 @@ struct State<M> {
     queue: VecDeque<Event<M>>,
     /// Octets that were put in and are not known to be handled.
     backlog: usize,
+    /// What it may be.
+    limit: usize,
     /// Clients that are not read from.
     paused: Vec<Client>,
+    /// Clients in the queue that have just come, and more that wait until those are handled.
+    newcomers: usize,
+    doors: Vec<Decision>,
+    /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
+    openings: usize,
+    most_openings: usize,
     clients: HashMap<usize, Client>,
-    /// Nothing more is taken.
+    /// Nothing more is taken, but that clients are gone.
     closed: bool,
+    /// Its clients were closed.
+    told: bool,
 }
 
 impl<M> Default for State<M> {
@@ -112,9 +137,15 @@ impl<M> Default for State<M> {
         Self {
             queue: VecDeque::new(),
             backlog: 0,
+            limit: usize::MAX,
             paused: Vec::new(),
+            newcomers: 0,
+            doors: Vec::new(),
+            openings: 0,
+            most_openings: OPENINGS,
             clients: HashMap::new(),
             closed: false,
+            told: false,
         }
     }
 }
@@ -133,12 +164,12 @@ impl<M: Send + 'static> MailboxSender<M> {
     /// # Errors
     ///
     /// The mailbox is closed.
-    pub fn send(&self, message: M) -> Result<(), ListenerGone> {
-        if self.put(Event::Message(message), None) { Ok(()) } else { Err(ListenerGone) }
+    pub fn send(&self, message: M) -> Result<(), MailboxClosed> {
+        if self.put(Event::Message(message), None) { Ok(()) } else { Err(MailboxClosed) }
     }
 
-    /// Closes the mailbox: nothing more is taken, what is in it still comes out, and then its clients are closed with
-    /// 1001.
+    /// Closes the mailbox: no client and no message is taken any more, what is in it still comes out, and then its clients
+    /// are closed with 1001.
     pub fn close(&self) {
         self.ends.0.close();
     }
@@ -153,26 +184,28 @@ impl<M: Send + 'static> MailboxSender<M> {
     fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
         let shared = &*self.ends.0;
         let mut state = shared.state();
-        if state.closed {
+        let known = match (&event, client) {
+            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()).is_some(),
+            _ => false,
+        };
+        if state.closed && !known {
             return false;
-        }
-        match (&event, client) {
-            (Event::Connected(_), Some(client)) => {
-                state.clients.insert(client.id(), client.clone());
-            }
-            (Event::Disconnected(..), Some(client)) => {
-                state.clients.remove(&client.id());
-            }
-            _ => {}
         }
         let cost = cost(&event);
         state.backlog = state.backlog.saturating_add(cost);
-        if let Some(client) = client
-            && cost > 0
-            && state.backlog > client.config().max_handler_read_backlog
-        {
-            client.pause();
-            state.paused.push(client.clone());
+        if let Some(client) = client {
+            state.limit = client.config().max_handler_read_backlog;
+            match &event {
+                Event::Connected(_) => {
+                    state.newcomers += 1;
+                    state.clients.insert(client.id(), client.clone());
+                }
+                Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
+                    client.pause();
+                    state.paused.push(client.clone());
+                }
+                _ => {}
+            }
         }
         let was_empty = state.queue.is_empty();
         state.queue.push_back(event);
@@ -182,31 +215,75 @@ impl<M: Send + 'static> MailboxSender<M> {
         }
         true
     }
+
+    /// Puts a decision in; gives it back where it is closed.
+    fn put_opening(&self, opening: &Opening, decision: Decision) -> Result<(), Decision> {
+        let shared = &*self.ends.0;
+        let mut state = shared.state();
+        if state.closed {
+            return Err(decision);
+        }
+        if state.openings >= state.most_openings {
+            state.queue.retain(|event| !is_stale(event));
+            let is_opening = |event: &&Event<M>| matches!(event, Event::Opening(..));
+            state.openings = state.queue.iter().filter(is_opening).count();
+            state.most_openings = OPENINGS.max(2 * state.openings);
+        }
+        state.openings += 1;
+        let was_empty = state.queue.is_empty();
+        state.queue.push_back(Event::Opening(opening.clone(), decision));
+        drop(state);
+        if was_empty {
+            shared.waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes a client, at once or when there is room.
+    fn admit(&self) -> Result<Accept, Reject> {
+        let mut state = self.ends.0.state();
+        if state.closed {
+            return Err(gone());
+        }
+        if state.newcomers < NEWCOMERS {
+            return Ok(Accept::new());
+        }
+        if state.doors.len() >= state.most_openings {
+            state.doors.retain(Decision::is_waiting);
+            state.most_openings = OPENINGS.max(2 * state.doors.len());
+        }
+        let (accept, decision) = Accept::later();
+        state.doors.push(decision);
+        Ok(accept)
+    }
+}
+
+/// Whether it is an opening that nobody waits for.
+fn is_stale<M>(event: &Event<M>) -> bool {
+    matches!(event, Event::Opening(_, decision) if !decision.is_waiting())
 }
 
 /// What an event counts for the backlog.
 fn cost<M>(event: &Event<M>) -> usize {
-    match event {
-        Event::Text(_, text) => text.len() + EACH,
-        Event::Binary(_, payload) | Event::Pong(_, payload) => payload.len() + EACH,
-        _ => 0,
-    }
+    let octets = match event {
+        Event::Text(_, text) => text.len(),
+        Event::Binary(_, payload) | Event::Pong(_, payload) => payload.len(),
+        // The application's own; and those of which there is at most one a client.
+        _ => return 0,
+    };
+    octets.saturating_add(EACH.max(size_of::<Event<M>>()))
 }
 
 impl<M: Send + 'static> Resource for MailboxSender<M> {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         if !self.asks {
-            return if self.is_closed() { Err(gone()) } else { Ok(Accept::new()) };
+            return self.admit();
         }
         let (accept, decision) = Accept::later();
-        // A decision that is dropped here says 500 with a line in the log, but nobody has failed.
-        match self.put_opening(opening, decision) {
-            Ok(()) => Ok(accept),
-            Err(decision) => {
-                decision.reject(gone());
-                Ok(accept)
-            }
+        if let Err(decision) = self.put_opening(opening, decision) {
+            decision.reject(gone());
         }
+        Ok(accept)
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
@@ -235,23 +312,6 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
     }
 }
 
-impl<M: Send + 'static> MailboxSender<M> {
-    fn put_opening(&self, opening: &Opening, decision: Decision) -> Result<(), Decision> {
-        let shared = &*self.ends.0;
-        let mut state = shared.state();
-        if state.closed {
-            return Err(decision);
-        }
-        let was_empty = state.queue.is_empty();
-        state.queue.push_back(Event::Opening(opening.clone(), decision));
-        drop(state);
-        if was_empty {
-            shared.waker.wake();
-        }
-        Ok(())
-    }
-}
-
 fn gone() -> Reject {
     Reject::custom(503, "this resource has ended")
 }
@@ -261,46 +321,86 @@ impl<M> Stream for Mailbox<M> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
         let this = &mut *self;
-        let mut closed = false;
-        if this.batch.is_empty() || this.handled > this.report_at {
-            this.shared.waker.register(cx.waker());
-            closed = this.report();
-        }
-        let Some(event) = this.batch.pop_front() else {
-            if !closed {
-                return Poll::Pending;
+        loop {
+            let mut next = Next::Wait;
+            if this.batch.is_empty() || this.handled > this.report_at {
+                this.shared.waker.register(cx.waker());
+                next = this.report();
             }
-            this.shared.end();
-            return Poll::Ready(None);
-        };
-        this.handled += cost(&event);
-        Poll::Ready(Some(event))
+            if let Some(event) = this.batch.pop_front() {
+                if is_stale(&event) {
+                    continue;
+                }
+                this.handled += cost(&event);
+                return Poll::Ready(Some(event));
+            }
+            match next {
+                Next::Wait => return Poll::Pending,
+                Next::Close(clients) => clients.iter().for_each(leave),
+                Next::End => {
+                    this.ended = true;
+                    return Poll::Ready(None);
+                }
+            }
+        }
+    }
+}
+
+impl<M> FusedStream for Mailbox<M> {
+    fn is_terminated(&self) -> bool {
+        self.ended
     }
 }
 
 impl<M> Unpin for Mailbox<M> {}
 
+/// What a mailbox that is empty does next.
+enum Next {
+    /// Wait for events.
+    Wait,
+    /// It is closed: close its clients, and wait until they are gone.
+    Close(Vec<Client>),
+    End,
+}
+
+/// Ends a client's connection. One that is closing already goes on with that; either ends its pause.
+fn leave(client: &Client) {
+    let _ = client.begin_close(CloseCode::GOING_AWAY, "");
+}
+
 impl<M> Mailbox<M> {
-    /// Tells the senders what was handled, resumes them where that is enough, and takes what they have put in; whether it is
-    /// closed.
-    fn report(&mut self) -> bool {
+    /// Tells the senders what was handled, resumes them where that is enough, and takes what they have put in.
+    fn report(&mut self) -> Next {
         let mut state = self.shared.state();
         state.backlog = state.backlog.saturating_sub(std::mem::take(&mut self.handled));
+        let mut doors = Vec::new();
         if self.batch.is_empty() {
+            shrink(&mut self.batch);
             std::mem::swap(&mut self.batch, &mut state.queue);
+            (state.openings, state.newcomers) = (0, 0);
+            doors = std::mem::take(&mut state.doors);
         }
-        let limit = state.paused.first().map(|client| client.config().max_handler_read_backlog);
-        self.report_at = limit.unwrap_or(EACH << 10) / 4;
-        let paused = match limit {
-            Some(limit) if state.backlog <= limit / 2 => std::mem::take(&mut state.paused),
-            _ => Vec::new(),
+        self.report_at = state.limit / 4;
+        let resumes = state.backlog <= state.limit / 2;
+        let paused = if resumes { std::mem::take(&mut state.paused) } else { Vec::new() };
+        let next = if !state.closed || !self.batch.is_empty() {
+            Next::Wait
+        } else if state.clients.is_empty() {
+            Next::End
+        } else if std::mem::replace(&mut state.told, true) {
+            Next::Wait
+        } else {
+            Next::Close(state.clients.values().cloned().collect())
         };
         let closed = state.closed;
         drop(state);
         for client in paused {
             client.resume();
         }
-        closed
+        for decision in doors {
+            decision.decide(if closed { Err(gone()) } else { Ok(Accept::new()) });
+        }
+        next
     }
 }
 
@@ -316,20 +416,22 @@ impl<M> Shared<M> {
 
     /// Nobody receives any more.
     fn end(&self) {
-        let (queue, clients) = {
+        let (queue, clients, doors) = {
             let mut state = self.state();
             state.closed = true;
             state.paused.clear();
-            (std::mem::take(&mut state.queue), std::mem::take(&mut state.clients))
+            let clients = std::mem::take(&mut state.clients);
+            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors))
         };
-        for event in queue {
-            if let Event::Opening(_, decision) = event {
-                decision.reject(gone());
-            }
+        let undecided = queue.into_iter().filter_map(|event| match event {
+            Event::Opening(_, decision) => Some(decision),
+            _ => None,
+        });
+        for decision in undecided.chain(doors) {
+            decision.reject(gone());
         }
-        for client in clients.into_values() {
-            // One that is closing already goes on with that; either ends its pause.
-            let _ = client.close(CloseCode::GOING_AWAY, "");
+        for client in clients.values() {
+            leave(client);
         }
     }
 }

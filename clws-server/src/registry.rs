@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
+use futures::FutureExt;
 
 use crate::guard::DebugOn;
 use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
@@ -33,7 +34,7 @@ use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
 pub struct Resources(Arc<Inner>);
 
 #[derive(Default)]
-struct Inner {
+pub(crate) struct Inner {
     tables: RwLock<Tables>,
     debug: DebugOn,
 }
@@ -43,6 +44,8 @@ struct Tables {
     exact: HashMap<Box<str>, Arc<Entry>>,
     /// Each key ends in `/`.
     prefixes: HashMap<Box<str>, Arc<Entry>>,
+    /// The lengths that prefixes have, the longest first: only so many look-ups a path, whatever is asked for.
+    lengths: Vec<usize>,
     fallback: Option<Arc<Entry>>,
     http: Option<Arc<Hook>>,
 }
@@ -107,7 +110,10 @@ impl Resources {
         if !is_path(path) {
             return Err(RegisterError::InvalidPath(path.into()));
         }
-        put(&mut self.write().exact, path, Entry { origins, resource })
+        let entry = Arc::new(Entry { origins, resource });
+        // What is refused is dropped outside of the lock: the resource's own drop may come back here.
+        let refused = put(&mut self.write().exact, path, entry);
+        refused.map_err(|_| RegisterError::Taken(path.into()))
     }
 
     /// Puts a resource behind all paths that begin with a prefix, `/rooms/` for instance, and have no resource of their
@@ -125,7 +131,14 @@ impl Resources {
         if !is_path(prefix) || !prefix.ends_with('/') {
             return Err(RegisterError::InvalidPrefix(prefix.into()));
         }
-        put(&mut self.write().prefixes, prefix, Entry { origins, resource: Arc::new(resource) })
+        let entry = Arc::new(Entry { origins, resource: Arc::new(resource) });
+        let refused = {
+            let mut tables = self.write();
+            let refused = put(&mut tables.prefixes, prefix, entry);
+            tables.measure();
+            refused
+        };
+        refused.map_err(|_| RegisterError::Taken(prefix.into()))
     }
 
     /// Puts a resource behind all paths that have no other.
@@ -134,16 +147,18 @@ impl Resources {
     ///
     /// There is one already.
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
+        let entry = Arc::new(Entry { origins, resource: Arc::new(resource) });
         let mut tables = self.write();
         if tables.fallback.is_some() {
+            drop(tables); // before the entry
             return Err(RegisterError::FallbackTaken);
         }
-        tables.fallback = Some(Arc::new(Entry { origins, resource: Arc::new(resource) }));
+        tables.fallback = Some(entry);
         Ok(())
     }
 
     /// Registers a [`Listener`] and runs it, in a task of async-std's executor: `run-resource-listener`. When it is
-    /// [killed](ListenerHandle::kill), its path is free again. (A [`ListenerTask`] leaves the running to you.)
+    /// [killed](ListenerHandle::kill), its path is free again at once. (A [`ListenerTask`] leaves the running to you.)
     ///
     /// # Errors
     ///
@@ -155,26 +170,16 @@ impl Resources {
         listener: L,
     ) -> Result<ListenerHandle<L>, RegisterError> {
         let task = ListenerTask::new(listener).debug_on(self.0.debug);
-        let (handle, resource) = (task.handle(), task.resource());
-        let registered = Arc::downgrade(&resource);
+        let resource = task.resource();
+        // The handle and the task must not hold the server: the listener ends when that is gone.
+        let registered = Registered {
+            tables: Arc::downgrade(&self.0),
+            path: path.into(),
+            resource: Arc::downgrade(&resource),
+        };
+        let handle = task.handle().registered(registered);
         self.register_shared(path, origins, resource)?;
-        // The task must not hold the server: the listener ends when the server is gone.
-        let (tables, path) = (Arc::downgrade(&self.0), Box::<str>::from(path));
-        rt::spawn(async move {
-            task.run().await;
-            if let Some(tables) = tables.upgrade() {
-                let resources = Self(tables);
-                let mut tables = resources.write();
-                let still =
-                    |entry: &Arc<Entry>| std::ptr::addr_eq(Arc::as_ptr(&entry.resource), registered.as_ptr());
-                let removed = match tables.exact.get(&path) {
-                    Some(entry) if still(entry) => tables.exact.remove(&path),
-                    _ => None,
-                };
-                drop(tables);
-                drop(removed);
-            }
-        });
+        rt::spawn(task.run().map(drop));
         Ok(handle)
     }
 
@@ -218,7 +223,12 @@ impl Resources {
 
     /// Takes the resource from a [prefix](Self::register_prefix); returns whether there was one.
     pub fn unregister_prefix(&self, prefix: &str) -> bool {
-        let removed = self.write().prefixes.remove(prefix);
+        let removed = {
+            let mut tables = self.write();
+            let removed = tables.prefixes.remove(prefix);
+            tables.measure();
+            removed
+        };
         removed.is_some()
     }
 
@@ -230,18 +240,11 @@ impl Resources {
 
     pub(crate) fn entry(&self, path: &str) -> Option<Arc<Entry>> {
         let tables = self.read();
-        let found = tables.exact.get(path).or_else(|| {
-            let mut rest = if tables.prefixes.is_empty() { "" } else { path };
-            while let Some(slash) = rest.rfind('/') {
-                let prefix = rest.get(..=slash)?;
-                if let Some(entry) = tables.prefixes.get(prefix) {
-                    return Some(entry);
-                }
-                rest = rest.get(..slash)?;
-            }
-            tables.fallback.as_ref()
-        });
-        found.cloned()
+        let prefixes = || {
+            let candidates = tables.lengths.iter().filter_map(|length| path.get(..*length));
+            candidates.filter(|prefix| prefix.ends_with('/')).find_map(|prefix| tables.prefixes.get(prefix))
+        };
+        tables.exact.get(path).or_else(prefixes).or(tables.fallback.as_ref()).cloned()
     }
 
     pub(crate) fn hook(&self) -> Option<Arc<Hook>> {
@@ -263,13 +266,47 @@ fn is_path(path: &str) -> bool {
     path.starts_with('/') && !path.bytes().any(unfit)
 }
 
-fn put(table: &mut HashMap<Box<str>, Arc<Entry>>, path: &str, entry: Entry) -> Result<(), RegisterError> {
+/// Puts an entry into a table; where there is one already, gives it back.
+fn put(table: &mut HashMap<Box<str>, Arc<Entry>>, path: &str, entry: Arc<Entry>) -> Result<(), Arc<Entry>> {
     match table.entry(path.into()) {
-        Slot::Occupied(_) => Err(RegisterError::Taken(path.into())),
+        Slot::Occupied(_) => Err(entry),
         Slot::Vacant(slot) => {
-            slot.insert(Arc::new(entry));
+            slot.insert(entry);
             Ok(())
         }
+    }
+}
+
+impl Tables {
+    fn measure(&mut self) {
+        self.lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
+        self.lengths.sort_unstable_by(|a, b| b.cmp(a));
+        self.lengths.dedup();
+    }
+}
+
+/// Where a listener was registered, to take its path back.
+pub(crate) struct Registered {
+    tables: Weak<Inner>,
+    path: Box<str>,
+    resource: Weak<dyn Resource>,
+}
+
+impl Registered {
+    /// Frees the path, if it is still this resource's.
+    pub(crate) fn unregister(&self) {
+        let Some(inner) = self.tables.upgrade() else { return };
+        let resources = Resources(inner);
+        let removed = {
+            let mut tables = resources.write();
+            match tables.exact.get(&self.path) {
+                Some(entry) if std::ptr::addr_eq(Arc::as_ptr(&entry.resource), self.resource.as_ptr()) => {
+                    tables.exact.remove(&self.path)
+                }
+                _ => None,
+            }
+        };
+        drop(removed); // outside of the lock
     }
 }
 

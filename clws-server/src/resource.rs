@@ -7,6 +7,7 @@ use clws_handshake::{Head, Headers, Reject, Version};
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
 use crate::decision::Pending;
+use crate::server::Shared;
 use crate::{Client, Peer};
 
 /// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.
@@ -70,8 +71,8 @@ pub trait Resource: Send + Sync + 'static {
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
     /// A client that was sent more than it had read, so that a send said
-    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), has read: less than half of
-    /// [`write_high_water`](crate::Config#structfield.write_high_water) waits for it now.
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), has read: no more than half of
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) waits for it now. A good moment to send it more.
     fn drained(&self, client: &Client) {}
 
     /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
@@ -80,12 +81,44 @@ pub trait Resource: Send + Sync + 'static {
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
 }
 
+/// A resource that the caller keeps a share of.
+impl<R: Resource + ?Sized> Resource for Arc<R> {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        (**self).accept(opening)
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        (**self).connected(client)
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        (**self).text(client, text);
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        (**self).binary(client, payload);
+    }
+
+    fn pong(&self, client: &Client, payload: Payload<'_>) {
+        (**self).pong(client, payload);
+    }
+
+    fn drained(&self, client: &Client) {
+        (**self).drained(client);
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        (**self).disconnected(client, end);
+    }
+}
+
 /// A valid handshake, to be [accepted](Resource::accept) or not.
 #[derive(Clone, Debug)]
 pub struct Opening {
     pub(crate) head: Head,
     pub(crate) version: Version,
     pub(crate) peer: Peer,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Opening {

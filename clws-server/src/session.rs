@@ -7,6 +7,7 @@ mod ending;
 mod handshake;
 mod open;
 
+use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -77,7 +78,12 @@ impl Session {
 
     /// A connection that is only told to go away.
     pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
-        Self { stage: Stage::Ending(Box::new(Ending::reply(reject.response(), context))) }
+        Self {
+            stage: Stage::Ending(Box::new(Ending::reply(
+                [reject.response().into(), Cow::default()],
+                context,
+            ))),
+        }
     }
 
     /// Takes what was read. It is spent afterwards: payloads are unmasked in place.
@@ -108,6 +114,7 @@ impl Session {
     #[inline]
     pub(crate) fn proceed(&mut self, context: &Context<'_>) {
         match &mut self.stage {
+            Stage::Open(open) if open.client.has_failed() => self.end(End::Failed(Cause::Panic), context),
             Stage::Open(open) if open.may_go_on() => self.receive(&mut [], context),
             Stage::Handshake(handshake) if handshake.is_asking() => {
                 let mut octets = std::mem::take(&mut handshake.received);
@@ -176,13 +183,13 @@ impl Session {
     pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.deadline.at <= context.now => {
-                let reply = handshake.timed_out().response();
+                let reply = [handshake.timed_out().response().into(), Cow::default()];
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
             Stage::Open(Open { waiting: Some(waiting), .. })
                 if waiting.deadline.as_ref().is_some_and(|deadline| deadline.at <= context.now) =>
             {
-                let cause = if waiting.close { Cause::CloseTimeout } else { Cause::WriteTimeout };
+                let cause = waiting.cause();
                 self.end(End::Lost(cause), context);
                 self.over();
             }
@@ -192,6 +199,19 @@ impl Session {
                     deadline.told = false;
                 }
             }
+        }
+    }
+
+    /// The socket is broken, but is not read from, so that nothing tells of it: the application has some time left to go on
+    /// with what came before.
+    pub(crate) fn broken(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(_) => self.stage = Stage::Over,
+            Stage::Open(open) => {
+                open.broken();
+                open.wait(context);
+            }
+            Stage::Ending(_) | Stage::Over => {}
         }
     }
 
@@ -230,6 +250,9 @@ impl Session {
 
     /// What is to be done next; to be asked after everything that happened, when what could be written is written.
     pub(crate) fn next(&mut self, context: &Context<'_>) -> Next {
+        if let Stage::Ending(ending) = &mut self.stage {
+            ending.wait(context);
+        }
         match &mut self.stage {
             Stage::Open(open) if open.client.is_aborted() => {
                 self.end(End::Lost(Cause::Aborted), context);
@@ -310,7 +333,10 @@ impl Session {
             }
             Err(reject) => {
                 tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
-                self.stage = Stage::Ending(Box::new(Ending::reply(reject.response(), context)));
+                self.stage = Stage::Ending(Box::new(Ending::reply(
+                    [reject.response().into(), Cow::default()],
+                    context,
+                )));
                 return false;
             }
         };

@@ -30,6 +30,9 @@ const READ_BUDGET: usize = 1 << 20;
 /// Connections taken from one listener before the sockets get their turn.
 const ACCEPTS: usize = 64;
 
+/// How often what handlers touch while outboxes are flushed is flushed too, before the sockets get their turn.
+const FLUSHES: usize = 4;
+
 /// Deadlines are rounded up to this, so that many of them share a wake-up.
 const TICK: Duration = Duration::from_millis(100);
 
@@ -76,8 +79,7 @@ impl Connection {
     /// Whether it is not read from for now: its client does not read, or the application has enough of its messages.
     #[inline]
     fn is_stalled(&self, shared: &Shared) -> bool {
-        !self.session.wants_input()
-            || (self.blocked && self.session.queued() > shared.config.write_high_water)
+        !self.session.wants_input() || (self.blocked && self.session.queued() > shared.config.high_water())
     }
 }
 
@@ -176,7 +178,9 @@ impl Shard {
     }
 
     fn has_work(&self) -> bool {
-        !self.unread.is_empty() || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
+        !self.unread.is_empty()
+            || home::is_touched()
+            || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
     }
 
     fn ready(&mut self, ready: Readiness) {
@@ -188,6 +192,13 @@ impl Shard {
         let Ok(slot) = u32::try_from(ready.key) else { return };
         connection.readable |= ready.readable;
         connection.hangup |= ready.hangup;
+        // A client that is not read from would be noticed by nobody else.
+        if ready.broken && connection.is_stalled(&self.shared) {
+            let place = Place::Shard(&self.remote, slot);
+            let context = Context { shared: &self.shared, place, now: self.now };
+            connection.session.broken(&context);
+            return self.settle(slot);
+        }
         if ready.writable && connection.blocked {
             self.settle(slot);
         }
@@ -276,9 +287,10 @@ impl Shard {
         }
     }
 
-    /// Flushes all outboxes that handlers have touched, those that are touched meanwhile too.
+    /// Flushes the outboxes that handlers have touched, and those that are touched meanwhile, some times over: what is
+    /// touched again and again, by a handler that sends whenever its client has read, has its turn with the sockets.
     fn flush_touched(&mut self) {
-        loop {
+        for _ in 0..FLUSHES {
             home::take_touched(&mut self.touched);
             if self.touched.is_empty() {
                 return;

@@ -150,7 +150,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
     /// Whether it is not read from for now: the peer does not read, or the application has enough of its messages.
     fn is_stalled(&self, shared: &Shared) -> bool {
         !self.session.wants_input()
-            || (self.write_pending && self.session.queued() > shared.config.write_high_water)
+            || (self.write_pending && self.session.queued() > shared.config.high_water())
     }
 
     /// Ends our side of the stream, once; whether that is done.

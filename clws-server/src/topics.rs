@@ -58,9 +58,6 @@ impl Topics {
             let joined = group.join(client);
             // Its last subscriber may have left between the two: then it is not known any more, and is again.
             if !joined || self.0.keep(name, &group) {
-                if !joined {
-                    self.0.forget_if_empty(name, &group);
-                }
                 return joined;
             }
             group.leave(client);
@@ -77,7 +74,18 @@ impl Topics {
         self.group(name).map(|group| group.send(message)).unwrap_or_default()
     }
 
-    /// The subscribers of a topic, as a group; `None` where nobody is subscribed.
+    /// Sends a text message to everybody who is subscribed.
+    pub fn publish_text(&self, name: &str, message: impl Into<String>) -> Delivery {
+        self.publish(name, &SharedMessage::text(message))
+    }
+
+    /// Sends a message to everybody who is subscribed but one, the one it came from for instance.
+    pub fn publish_except(&self, name: &str, message: &SharedMessage, except: &Client) -> Delivery {
+        self.group(name).map(|group| group.send_except(message, except)).unwrap_or_default()
+    }
+
+    /// The subscribers of a topic, as a group; `None` where nobody is subscribed. It is the topic's as long as somebody is:
+    /// when the last has left, the next subscriber begins another.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<Group> {
         self.0.map().get(name).cloned()

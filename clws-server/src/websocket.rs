@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use clws_proto::CloseCode;
+use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 use futures::{Sink, Stream};
 
@@ -20,7 +21,8 @@ use crate::{Client, Disconnect, SendError, Sent};
 ///
 /// Messages wait here until they are asked for; with more than
 /// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of them the client is not read
-/// from. Dropping it (both halves, where it was [split](Self::split)) closes with 1000, or with 1011 where the function
+/// from, and then it is not noticed either that it ends its side. So a function that never reads does well to
+/// [split](Self::split) the socket and to drop its reader: then what comes is read and dropped. Dropping it (both halves, where it was [split](Self::split)) closes with 1000, or with 1011 where the function
 /// panicked.
 pub struct WebSocket {
     ends: Arc<Ends>,
@@ -45,6 +47,9 @@ pub enum Message {
     /// A pong that came, or one to be sent that answers nothing.
     Pong(Bytes),
 }
+
+/// Messages that an empty queue keeps room for.
+const KEEP: usize = 16;
 
 /// What the server's side and the function's share.
 #[derive(Default)]
@@ -169,6 +174,12 @@ impl WebSocketWriter {
     pub fn client(&self) -> &Client {
         self.0.client()
     }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn disconnect(&self) -> Option<Disconnect> {
+        self.0.disconnect()
+    }
 }
 
 impl Ends {
@@ -179,6 +190,7 @@ impl Ends {
             return if state.end.is_some() || state.closed { Poll::Ready(None) } else { Poll::Pending };
         };
         state.backlog -= message.cost();
+        shrink(&mut state.queue);
         let resume = state.paused && state.backlog <= self.client.config().max_handler_read_backlog / 2;
         if resume {
             state.paused = false;
@@ -188,6 +200,12 @@ impl Ends {
             self.client.resume();
         }
         Poll::Ready(Some(message))
+    }
+
+    /// Whether there is and will be nothing to read.
+    fn is_over(&self) -> bool {
+        let state = self.inbox.state();
+        state.queue.is_empty() && (state.end.is_some() || state.closed)
     }
 
     /// Ready when the client has read enough to be sent more.
@@ -270,6 +288,13 @@ impl Inbox {
     }
 }
 
+/// Frees what a burst has made of a queue, once it is empty: idle clients hold little.
+pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEEP {
+        *queue = VecDeque::new();
+    }
+}
+
 impl Message {
     /// What it counts for the backlog.
     fn cost(&self) -> usize {
@@ -309,6 +334,18 @@ impl Sink<Message> for WebSocket {
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         let _ = self.ends.client.close(CloseCode::NORMAL, ""); // or it is closing already
         Poll::Ready(Ok(()))
+    }
+}
+
+impl FusedStream for WebSocket {
+    fn is_terminated(&self) -> bool {
+        self.ends.is_over()
+    }
+}
+
+impl FusedStream for WebSocketReader {
+    fn is_terminated(&self) -> bool {
+        self.0.is_terminated()
     }
 }
 

@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Bytes, CloseCode, Config, Message, Origins, Reject, SendError, Server, Version, WebSocket,
-    async_handler,
+    Accept, Bytes, Client, CloseCode, Config, Disconnect, Message, Opening, Origins, Refuse, Reject,
+    Resource, SendError, Server, Text, Version, WebSocket, async_handler,
 };
 use common::{ALL, Got, PATIENCE, Running, text};
 use futures::future::{Either, select};
@@ -27,6 +27,9 @@ in_both_modes!(
     a_dropped_send_has_sent_nothing,
     is_a_stream_and_a_sink,
     halves_live_in_two_tasks,
+    a_send_that_waits_ends_with_its_client,
+    waits_too_where_little_may_be_queued,
+    may_stand_behind_another_resource,
     that_does_not_read_stops_its_client_only,
     accepts_with_data,
 );
@@ -248,6 +251,87 @@ fn halves_live_in_two_tasks(config: Config) {
     }
     assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
     peer.finish();
+}
+
+/// However it goes: a send must not wait for ever.
+fn a_send_that_waits_ends_with_its_client(config: Config) {
+    let (tell, told) = told();
+    let config = config.write_high_water(1000).write_timeout(Duration::from_millis(200));
+    let server = start(config.close_timeout(Duration::from_millis(200)), move |mut socket: WebSocket| {
+        let tell = tell.clone();
+        async move {
+            while socket.send(vec![0; PIECE]).await.is_ok() {}
+            tell.send(()).unwrap();
+        }
+    });
+    for round in 0..20 {
+        let mut peer = server.connect(Version::Rfc6455, "/");
+        match round % 4 {
+            0 => drop(peer),            // resets
+            1 => peer.close(1000, ""),  // says that it goes, and reads no more
+            2 => peer.raw(&[0xFF; 10]), // is told to go
+            _ => {
+                told.recv_timeout(PATIENCE).unwrap(); // stays, and reads nothing until it is dropped
+                continue;
+            }
+        }
+        told.recv_timeout(PATIENCE).unwrap();
+    }
+    server.wait_for_clients(0);
+}
+
+fn waits_too_where_little_may_be_queued(config: Config) {
+    let server = start(config.max_write_backlog(10_000), |mut socket: WebSocket| async move {
+        for _ in 0..100 {
+            socket.send(vec![0; PIECE]).await.unwrap(); // never `Full`
+        }
+    });
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    for _ in 0..100 {
+        assert!(matches!(peer.next(), Got::Binary(_)));
+    }
+}
+
+fn may_stand_behind_another_resource(config: Config) {
+    /// Decides itself, and leaves the rest to another.
+    struct Guard<R>(R);
+
+    impl<R: Resource> Resource for Guard<R> {
+        fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+            opening.query_string().map(|_| Accept::new()).ok_or_else(|| Reject::forbidden("who?"))
+        }
+
+        fn connected(&self, client: &Client) -> Result<(), Refuse> {
+            self.0.connected(client)
+        }
+
+        fn text(&self, client: &Client, text: Text<'_>) {
+            self.0.text(client, text);
+        }
+
+        fn disconnected(&self, client: &Client, end: &Disconnect) {
+            self.0.disconnected(client, end);
+        }
+    }
+
+    let (tell, told) = told();
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    let handler = async_handler(move |mut socket: WebSocket| {
+        let tell = tell.clone();
+        async move {
+            while let Some(message) = socket.next().await {
+                socket.send(message).await.unwrap();
+            }
+            tell.send(()).unwrap();
+        }
+    });
+    server.register("/", Origins::any(), Guard(handler)).unwrap();
+    let server = Running::run(server);
+    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(403));
+    let mut peer = server.connect(Version::Rfc6455, "/?me");
+    peer.assert_echo("hello");
+    drop(peer);
+    told.recv_timeout(PATIENCE).unwrap();
 }
 
 fn that_does_not_read_stops_its_client_only(config: Config) {

@@ -7,10 +7,10 @@ mod common;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
 use clws_server::{
-    Accept, Bytes, CallError, Client, CloseCode, Config, Disconnect, Listener, ListenerGone, ListenerHandle,
-    ListenerTask, Opening, Origins, Refuse, Reject, Server, Version,
+    Accept, Bytes, CallError, Client, CloseCode, Config, Disconnect, Listener, ListenerHandle, ListenerTask,
+    MailboxClosed, Opening, Origins, Refuse, Reject, Server, Version,
 };
-use common::{ALL, Got, PATIENCE, Running, eventually, text};
+use common::{ALL, Got, PATIENCE, Running, text};
 use futures::executor::block_on;
 
 in_both_modes!(
@@ -19,6 +19,7 @@ in_both_modes!(
     refuses_whom_it_does_not_like_and_hears_no_more_of_them,
     is_called_and_sent_messages,
     a_panic_costs_one_client,
+    hears_no_more_of_whom_it_closes,
     killed_handles_what_is_queued_and_closes_its_clients,
     gives_its_path_back,
     is_awaited_by_the_caller,
@@ -179,11 +180,50 @@ fn a_panic_costs_one_client(config: Config) {
     });
     assert_eq!(bad.next(), Got::Close(Some((1001, String::new()))), "what hybi-07 has for 1011");
     bad.finish();
-    expect(&told, &["connected", "connected", "text panic", "disconnected 1005 closed"]);
+    expect(&told, &["connected", "connected", "text panic", "disconnected 1006 a handler panicked"]);
     handle.send("panic").unwrap();
     assert_eq!(block_on(handle.call(|_| panic!("in a closure"))), Err::<(), _>(CallError::Panicked));
     good.text("still");
     assert_eq!(good.next(), text("2 still"));
+}
+
+/// Not even of what came before, and though the client has gone itself.
+fn hears_no_more_of_whom_it_closes(config: Config) {
+    struct Judge(Sender<String>);
+
+    impl Listener for Judge {
+        type Message = Receiver<()>;
+
+        fn text(&mut self, client: &Client, text: String) {
+            self.0.send(text).unwrap();
+            let _ = client.close(CloseCode::POLICY, "banned");
+        }
+
+        fn disconnected(&mut self, _: &Client, _: &Disconnect) {
+            self.0.send("gone".to_owned()).unwrap();
+        }
+
+        fn custom_message(&mut self, go_on: Receiver<()>) {
+            go_on.recv_timeout(PATIENCE).unwrap();
+        }
+    }
+
+    let (tell, told) = channel();
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    let judge = server.run_resource_listener("/", Origins::any(), Judge(tell)).unwrap();
+    let server = Running::run(server);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    let (go_on, wait) = channel();
+    judge.send(wait).unwrap();
+    peer.send(|sender| {
+        for text in ["bad", "worse"] {
+            sender.text(text, None).unwrap();
+        }
+        sender.close(CloseCode::NORMAL, "").unwrap();
+    });
+    assert!(matches!(peer.next(), Got::Close(_)));
+    go_on.send(()).unwrap();
+    expect(&told, &["bad", "gone"]);
 }
 
 fn killed_handles_what_is_queued_and_closes_its_clients(config: Config) {
@@ -199,7 +239,7 @@ fn killed_handles_what_is_queued_and_closes_its_clients(config: Config) {
     inside.recv_timeout(PATIENCE).unwrap();
     handle.send("queued").unwrap();
     handle.kill();
-    assert_eq!(handle.send("too late"), Err(ListenerGone));
+    assert_eq!(handle.send("too late"), Err(MailboxClosed));
     let late = handle.call(|_| ());
     go_on.send(()).unwrap();
     expect(&told, &["message queued"]);
@@ -209,7 +249,11 @@ fn killed_handles_what_is_queued_and_closes_its_clients(config: Config) {
         assert_eq!(peer.next(), Got::Close(close), "{version}");
         peer.finish();
     }
-    assert!(told.recv_timeout(PATIENCE).is_err(), "the listener is gone, and has heard nothing more");
+    // It hears of the end of each client, and then it is gone.
+    block_on(handle.ended());
+    let ends: Vec<_> = told.iter().collect();
+    assert!(ends.len() == 4 && ends.iter().all(|line| line.starts_with("disconnected ")), "{ends:?}");
+    assert!(handle.is_closed());
     server.wait_for_clients(0);
 }
 
@@ -218,7 +262,7 @@ fn gives_its_path_back(config: Config) {
     let resources = server.handle.resources();
     assert!(resources.run_resource_listener("/", Origins::any(), Diary::new().0).is_err(), "it is taken");
     handle.kill();
-    eventually("the path is free", || resources.find("/").is_none());
+    assert!(resources.find("/").is_none(), "at once");
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(404));
     let (diary, told) = Diary::new();
     let second = resources.run_resource_listener("/", Origins::any(), diary).unwrap();

@@ -8,7 +8,7 @@ use std::io::Write;
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Config, Event, ListenerGone, Mailbox, MailboxSender, Origins, Reject, Server, Version, mailbox,
+    Accept, Config, Event, Mailbox, MailboxClosed, MailboxSender, Origins, Reject, Server, Version, mailbox,
 };
 use common::{Got, Running, text};
 use futures::StreamExt;
@@ -161,7 +161,7 @@ fn that_is_dropped_closes_its_clients(config: Config) {
     assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
     peer.finish();
     assert!(sender.is_closed());
-    assert_eq!(sender.send(1), Err(ListenerGone));
+    assert_eq!(sender.send(1), Err(MailboxClosed));
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
 }
 
@@ -175,7 +175,11 @@ fn that_is_closed_ends_when_it_is_empty(config: Config) {
     sender.send(3).unwrap_err();
     assert!(matches!(next(&mut events), Event::Message(1)));
     assert!(matches!(next(&mut events), Event::Message(2)));
+    let closing = std::thread::spawn(move || {
+        assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+        peer.finish();
+    });
+    assert!(matches!(next(&mut events), Event::Disconnected(_, end) if end.is_clean()));
     assert!(block_on(events.next()).is_none());
-    assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
-    peer.finish();
+    closing.join().unwrap();
 }

@@ -2,14 +2,14 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
 use clws_handshake::Head;
 use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
-use super::{ABORTED, CLOSING, CONNECTED, Client, HUSHED, Inner, LEFT, MEMBER, PAUSED, Rare, SLOW};
+use super::{ABORTED, CLOSING, CONNECTED, Client, FAILED, HUSHED, Inner, LEFT, MEMBER, PAUSED, Rare, SLOW};
 use crate::pool::{self, Pool};
 use crate::registry::Entry;
 use crate::resource::Accept;
@@ -31,7 +31,7 @@ impl Client {
         let since = context.now.saturating_duration_since(shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
-        let (outbox, state) = (Mutex::new(sender), AtomicU8::new(0));
+        let (outbox, state) = (Mutex::new(sender), AtomicU16::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
         let long = long.filter(|_| short.long().is_none());
         let is_rare = has_slot || subprotocol.is_some() || data.is_some() || long.is_some();
@@ -70,11 +70,10 @@ impl Client {
         &self.0.entry
     }
 
-    /// Keeps something for the adaptor that stands behind its resource, once; only where `Accept::has_slot` was set.
-    pub(crate) fn set_slot(&self, value: impl Any + Send + Sync) {
-        if let Some(rare) = &self.0.rare {
-            let _ = rare.slot.set(Box::new(value)); // nobody sets it twice
-        }
+    /// Keeps something for the adaptor that stands behind its resource, once; false where there is no place for it,
+    /// `Accept::has_slot` not being set.
+    pub(crate) fn set_slot(&self, value: impl Any + Send + Sync) -> bool {
+        self.0.rare.as_ref().is_some_and(|rare| rare.slot.set(Box::new(value)).is_ok())
     }
 
     pub(crate) fn slot<T: Any>(&self) -> Option<&T> {
@@ -124,17 +123,18 @@ impl Client {
         }
         // Under the lock, as it was set: a send that comes in between sets it again.
         let outbox = self.outbox();
-        let drained = outbox.queued() <= self.config().write_high_water / 2;
+        let drained = outbox.queued() <= self.config().high_water() / 2;
         if drained {
             self.0.state.fetch_and(!SLOW, Ordering::Relaxed);
         }
         drained
     }
 
-    /// Whether so much is queued that a sender had better wait for the resource's `drained`.
+    /// Whether so much is queued that a sender had better wait for the resource's `drained`. Not when it is closed: what is
+    /// queued then may never go, and `disconnected` has been called or will be.
     pub(crate) fn is_slow(&self) -> bool {
         let outbox = self.outbox();
-        let slow = outbox.queued() > self.config().write_high_water;
+        let slow = !outbox.close_sent() && outbox.queued() > self.config().high_water();
         if slow {
             self.0.state.fetch_or(SLOW, Ordering::Relaxed);
         }
@@ -197,6 +197,17 @@ impl Client {
             // A code or a reason that cannot be sent; without them it always can.
             outbox.close_without_code();
         }
+    }
+
+    /// A handler that runs elsewhere has panicked over it.
+    pub(crate) fn fail(&self) {
+        self.close_quietly(CloseCode::INTERNAL, "");
+        self.0.state.fetch_or(FAILED, Ordering::Release);
+        self.touch();
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        self.0.state.load(Ordering::Acquire) & FAILED != 0
     }
 
     /// Tells its home of what was queued quietly.

@@ -1,12 +1,16 @@
+use std::borrow::Cow;
 use std::io::{self, IoSlice};
 
-use super::{Context, Deadline};
+use super::{Context, Deadline, later};
 use crate::Client;
+
+/// The head and the body of an answer.
+pub(super) type Reply = [Cow<'static, [u8]>; 2];
 
 /// The application knows that it is over; the last octets go out.
 pub(super) struct Ending {
-    /// The answer to a handshake that failed, or to a request that was none.
-    reply: Vec<u8>,
+    /// The answer to a handshake that failed, or to a request that was none: its head and its body.
+    reply: Reply,
     written: usize,
     /// The client whose outbox holds the last frames.
     pub(super) client: Option<Client>,
@@ -16,11 +20,13 @@ pub(super) struct Ending {
     pub(super) flushed: bool,
     pub(super) shut: bool,
     pub(super) deadline: Deadline,
+    /// It has read something since the deadline was set.
+    read: bool,
 }
 
 impl Ending {
     /// To a peer that never became a client.
-    pub(super) fn reply(reply: Vec<u8>, context: &Context<'_>) -> Self {
+    pub(super) fn reply(reply: Reply, context: &Context<'_>) -> Self {
         Self { reply, ..Self::new(None, true, context) }
     }
 
@@ -31,22 +37,36 @@ impl Ending {
 
     fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {
         let deadline = Deadline::new(context.now, context.shared.config.close_timeout);
-        Self { reply: Vec::new(), written: 0, client, linger, flushed: false, shut: false, deadline }
+        let (reply, flushed, shut, read) = (Reply::default(), false, false, false);
+        Self { reply, written: 0, client, linger, flushed, shut, deadline, read }
     }
 
     /// Octets that wait to be written.
     pub(super) fn queued(&self) -> usize {
-        self.reply.len() - self.written + self.client.as_ref().map_or(0, Client::buffered_amount)
+        self.reply.iter().map(|part| part.len()).sum::<usize>() - self.written
+            + self.client.as_ref().map_or(0, Client::buffered_amount)
+    }
+
+    /// Who still reads what is queued for it has its time anew.
+    pub(super) fn wait(&mut self, context: &Context<'_>) {
+        if std::mem::take(&mut self.read) {
+            self.deadline.at = later(context.now, context.shared.config.close_timeout);
+        }
     }
 
     pub(super) fn flush(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        while let Some(rest) = self.reply.get(self.written..)
-            && !rest.is_empty()
-        {
-            match write(&[IoSlice::new(rest)]) {
+        let read = &mut self.read;
+        let mut write = |slices: &[IoSlice<'_>]| write(slices).inspect(|written| *read |= *written > 0);
+        let [head, body] = &self.reply;
+        while self.written < head.len() + body.len() {
+            let rest = [
+                IoSlice::new(head.get(self.written..).unwrap_or_default()),
+                IoSlice::new(body.get(self.written.saturating_sub(head.len())..).unwrap_or_default()),
+            ];
+            match write(&rest) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => self.written += written,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
@@ -54,6 +74,6 @@ impl Ending {
                 Err(error) => return Err(error),
             }
         }
-        self.client.as_ref().map_or(Ok(true), |client| client.flush(write))
+        self.client.as_ref().map_or(Ok(true), |client| client.flush(&mut write))
     }
 }

@@ -1,8 +1,10 @@
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status};
 use clws_proto::{Receiver, Role, Sender};
 
+use super::ending::Reply;
 use super::open::Open;
 use super::{Context, Deadline};
 use crate::decision::Pending;
@@ -13,6 +15,8 @@ use crate::{Client, Peer};
 
 /// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
+
+const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
 
 /// Before the request is complete, and until the application has decided on it.
 pub(super) struct Handshake {
@@ -40,7 +44,7 @@ pub(super) enum Outcome {
     /// A client; the octets behind its request begin there.
     Open(Open, usize),
     /// An answer to something that does not become a client.
-    Reply(Vec<u8>),
+    Reply(Reply),
 }
 
 impl Handshake {
@@ -69,7 +73,7 @@ impl Handshake {
             && octets.first() == POLICY_REQUEST.first()
         {
             if octets.starts_with(POLICY_REQUEST) {
-                return Ok(Outcome::Reply([policy.as_bytes(), b"\0"].concat()));
+                return Ok(Outcome::Reply([[policy.as_bytes(), b"\0"].concat().into(), NOTHING]));
             }
             if POLICY_REQUEST.starts_with(octets) {
                 return Ok(Outcome::Wait);
@@ -85,9 +89,11 @@ impl Handshake {
             Err(reject) if http.wants_upgrade() => Err(reject),
             Err(reject) => Ok(Outcome::Reply(match context.shared.resources.hook() {
                 Some(answer) => {
-                    guard(config.debug_on(), || answer(&http)).ok_or_else(failed)?.to_bytes(&http)
+                    let answer = guard(config.debug_on(), || answer(&http)).ok_or_else(failed)?;
+                    let (head, body) = answer.into_parts(&http);
+                    [head.into(), body]
                 }
-                None => reject.response(),
+                None => [reject.response().into(), NOTHING],
             })),
         }
     }
@@ -119,7 +125,12 @@ impl Handshake {
         if !admits.ok_or_else(failed)? {
             return Err(Reject::forbidden("this origin is not admitted"));
         }
-        let opening = Opening { head: request.to_head(true), version: request.version(), peer: self.peer };
+        let opening = Opening {
+            head: request.to_head(true),
+            version: request.version(),
+            peer: self.peer,
+            shared: Arc::clone(shared),
+        };
         let accept =
             guard(shared.config.debug_on(), || entry.resource.accept(&opening)).ok_or_else(failed)??;
         self.answer(request, entry, opening, accept, context)

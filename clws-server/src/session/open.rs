@@ -19,11 +19,13 @@ pub(super) struct Open {
 /// Something that a client has to do in time.
 pub(super) struct Waiting {
     /// For its close frame; otherwise for it to read what is queued.
-    pub(super) close: bool,
+    close: bool,
     /// `None` until `wait` sets it.
     pub(super) deadline: Option<Deadline>,
     /// It has read something since the deadline was set.
     read: bool,
+    /// Its connection is broken, and it is not read from: for the application to go on with what it has sent.
+    broken: bool,
 }
 
 /// What was read, and where it is.
@@ -44,6 +46,21 @@ pub(super) enum End {
     Lost(Cause),
 }
 
+impl Waiting {
+    const fn new(close: bool) -> Self {
+        Self { close, deadline: None, read: true, broken: false }
+    }
+
+    /// What it is when it did not come in time.
+    pub(super) const fn cause(&self) -> Cause {
+        match (self.close, self.broken) {
+            (true, _) => Cause::CloseTimeout,
+            (false, true) => Cause::Vanished,
+            (false, false) => Cause::WriteTimeout,
+        }
+    }
+}
+
 impl Open {
     /// Writes what is queued, and takes note of whether the client reads.
     pub(super) fn flush(
@@ -54,11 +71,12 @@ impl Open {
         let all = self.client.flush(&mut |slices| write(slices).inspect(|written| read |= *written > 0))?;
         match &mut self.waiting {
             Some(waiting) if waiting.close => waiting.read |= read,
+            Some(waiting) if waiting.broken => {}
             _ if all => self.waiting = None,
             Some(waiting) => waiting.read |= read,
-            None => self.waiting = Some(Box::new(Waiting { close: false, deadline: None, read: true })),
+            None => self.waiting = Some(Box::new(Waiting::new(false))),
         }
-        if self.client.has_drained() && self.client.is_connected() {
+        if self.client.has_drained() && self.client.is_connected() && !self.client.is_closing() {
             let client = &self.client;
             let told = guard(client.config().debug_on(), || client.entry().resource.drained(client));
             if told.is_none() {
@@ -73,18 +91,27 @@ impl Open {
     pub(super) fn wait(&mut self, context: &Context<'_>) {
         let config = &context.shared.config;
         if self.client.is_closing() && self.waiting.as_ref().is_none_or(|waiting| !waiting.close) {
-            self.waiting = Some(Box::new(Waiting { close: true, deadline: None, read: true }));
+            self.waiting = Some(Box::new(Waiting::new(true)));
         }
         if let Some(waiting) = &mut self.waiting
             && std::mem::take(&mut waiting.read)
         {
-            let time = if waiting.close { config.close_timeout } else { config.write_timeout };
+            let time =
+                if waiting.close || waiting.broken { config.close_timeout } else { config.write_timeout };
             let at = later(context.now, time);
             match &mut waiting.deadline {
                 // The driver keeps the one that it was told of, comes too early, and is told of this one then.
                 Some(deadline) => deadline.at = at,
                 None => waiting.deadline = Some(Deadline { at, told: false }),
             }
+        }
+    }
+
+    /// The connection is broken, and what the client has sent before is not read for now.
+    pub(super) fn broken(&mut self) {
+        let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(false)));
+        if !std::mem::replace(&mut waiting.broken, true) {
+            waiting.read = true; // the time begins now
         }
     }
 

@@ -97,3 +97,37 @@ fn refusals_have_an_end() {
 fn sizes() {
     assert!(size_of::<Connection>() <= 88, "{}", size_of::<Connection>());
 }
+
+/// Sends whenever its client has read, and once to begin with.
+struct Fountain;
+
+impl crate::Resource for Fountain {
+    fn connected(&self, client: &crate::Client) -> Result<(), crate::Refuse> {
+        let _ = client.send_binary(&[0; 1000]);
+        Ok(())
+    }
+
+    fn drained(&self, client: &crate::Client) {
+        let _ = client.send_binary(&[0; 1000]);
+    }
+}
+
+#[test]
+fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
+    let mut shard = shard(crate::Config::default().write_high_water(10));
+    shard.shared.resources.register("/", crate::Origins::any(), Fountain).unwrap();
+    shard.remote.settle_here();
+    let mut theirs = adopt(&mut shard);
+    std::io::Write::write_all(
+        &mut theirs,
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://a\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    )
+    .unwrap();
+    shard.connections[0].readable = true;
+    shard.read(0);
+    for _ in 0..10 {
+        shard.flush_touched(); // comes back, though there is always more to flush
+        assert!(shard.has_work());
+    }
+}
