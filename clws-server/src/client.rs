@@ -70,6 +70,8 @@ const SLOW: u8 = 16;
 const MEMBER: u8 = 32;
 /// `Inner::state`: its connection has ended.
 const LEFT: u8 = 64;
+/// `Inner::state`: the application has closed it, and is to hear no more of it, not even what has come already.
+const HUSHED: u8 = 128;
 
 impl Client {
     /// Sends a text message: `write-to-client-text`.
@@ -198,16 +200,14 @@ impl Client {
     /// [`SendError::TooLong`] for a reason of over 123 octets, [`SendError::InvalidCloseCode`], or
     /// [`SendError::Closed`] where it is closing already.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.outbox().close(code, reason)?;
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        // Even with more queued before it: the time for the client's answer begins now.
-        self.0.home.touch();
+        self.begin_close(code, reason)?;
+        self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
         Ok(())
     }
 
     /// Drops the connection at once, without a closing handshake; what is queued is lost.
     pub fn abort(&self) {
-        self.0.state.fetch_or(CLOSING | ABORTED, Ordering::Relaxed);
+        self.0.state.fetch_or(CLOSING | ABORTED | HUSHED, Ordering::Relaxed);
         self.outbox().abandon();
         self.0.home.touch();
     }

@@ -148,8 +148,10 @@ pub enum CallError {
 /// What the application sends to a listener.
 enum Mail<L: Listener> {
     Message(L::Message),
-    Call(Box<dyn FnOnce(&mut L, DebugOn) + Send>),
+    Call(Call<L>),
 }
+
+type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
 
 /// Events handled before other tasks of the executor get their turn.
 const TURN: usize = 64;
@@ -221,8 +223,8 @@ fn handle<L: Listener>(
             return;
         }
     }
-    // We have sent a close frame: only its end is of interest.
-    if client.is_closing() && matches!(event, Event::Text(..) | Event::Binary(..) | Event::Pong(..)) {
+    // A handler has closed it: only its end is of interest.
+    if client.is_hushed() && matches!(event, Event::Text(..) | Event::Binary(..) | Event::Pong(..)) {
         return;
     }
     let is_end = matches!(event, Event::Disconnected(..));

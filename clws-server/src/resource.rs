@@ -269,6 +269,14 @@ impl Disconnect {
     }
 }
 
+/// Its code, its reason if there is one, and what ended it: `1001 going away: closed`, `1006: vanished`.
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blank = if self.reason.is_empty() { "" } else { " " };
+        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)
+    }
+}
+
 /// What ended a connection.
 #[derive(Clone, Debug)]
 #[non_exhaustive]

@@ -200,7 +200,7 @@ impl Session {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Over,
             // A client that is closing already goes on with that.
-            Stage::Open(open) => drop(open.client.close(CloseCode::GOING_AWAY, "")),
+            Stage::Open(open) => drop(open.client.begin_close(CloseCode::GOING_AWAY, "")),
             Stage::Ending(_) | Stage::Over => {}
         }
     }

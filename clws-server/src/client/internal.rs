@@ -9,13 +9,13 @@ use clws_handshake::Head;
 use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
-use super::{ABORTED, CLOSING, CONNECTED, Client, Inner, LEFT, MEMBER, PAUSED, Rare, SLOW};
+use super::{ABORTED, CLOSING, CONNECTED, Client, HUSHED, Inner, LEFT, MEMBER, PAUSED, Rare, SLOW};
 use crate::pool::{self, Pool};
 use crate::registry::Entry;
 use crate::resource::Accept;
 use crate::server::Shared;
 use crate::session::Context;
-use crate::{Config, Peer};
+use crate::{Config, Peer, SendError};
 
 impl Client {
     pub(crate) fn new(
@@ -173,6 +173,20 @@ impl Client {
 
     pub(crate) fn answer_close(&self, frame: Option<&CloseFrame<'_>>) {
         self.outbox().answer_close(frame);
+    }
+
+    /// Begins the closing handshake. Messages that have come before are still of interest.
+    pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.outbox().close(code, reason)?;
+        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
+        // Even with more queued before it: the time for the client's answer begins now.
+        self.0.home.touch();
+        Ok(())
+    }
+
+    /// Whether the application has closed it itself.
+    pub(crate) fn is_hushed(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & HUSHED != 0
     }
 
     /// Nothing can be sent any more; what is queued still goes out.
