@@ -185,6 +185,18 @@ const widths = (page) => page.evaluate(() => [document.documentElement.scrollWid
       assert.equal(await ada.evaluate(() => localStorage.getItem('clws.name')), 'Ada L.');
     });
 
+    await check('a name that somebody has is ours when they leave', async () => {
+      const first = await hixie76.open(`ws://127.0.0.1:${port}/?name=Lin`);
+      await notices(ada, 'Lin joined');
+      const second = await openPage(browser, home, 'Lin');
+      await arrived(second);
+      assert.equal(await second.textContent('#my-name'), 'Lin-2');
+      first.close();
+      await second.waitForFunction(() => document.getElementById('my-name').textContent === 'Lin');
+      await second.context().close();
+      await notices(ada, 'Lin left');
+    });
+
     await check('what is too long is not sent', async () => {
       await ada.fill('#text', '😀'.repeat(2001));
       assert.deepEqual([await ada.textContent('#left'), await ada.isDisabled('#send')], ['-1', true]);
@@ -213,6 +225,8 @@ const widths = (page) => page.evaluate(() => [document.documentElement.scrollWid
       await ada.waitForFunction(() => document.getElementById('room').textContent === 'lobby' && document.querySelectorAll('#people li').length === 3);
       await noor.waitForFunction(() => document.getElementById('room').textContent === 'lobby');
       await sees(noor, '😀'.repeat(2000)); // the log of the room is as it was left
+      await noor.evaluate(() => { location.hash = `#${'x'.repeat(25)}`; });
+      await noor.waitForFunction(() => location.hash === '#lobby' && /^a name has/.test(document.querySelector('#log .bad:last-child')?.textContent));
       const linked = await openPage(browser, `${home}?room=Tea`, '');
       await arrived(linked);
       assert.deepEqual([await linked.textContent('#room'), new URL(linked.url()).hash, await linked.textContent('#my-name')], ['tea', '#tea', 'guest']);
@@ -261,6 +275,31 @@ const widths = (page) => page.evaluate(() => [document.documentElement.scrollWid
       await noor.keyboard.press('Escape');
       await noor.waitForSelector('#side:not(.open)', { state: 'attached' });
       assert.deepEqual(await noor.evaluate(() => [document.activeElement.id, document.querySelector('main').inert]), ['menu', false]);
+    });
+
+    await check('who reads further up stays there, and is told what is new', async () => {
+      for (let line = 0; line < 30; line += 1) await say(ada, `line ${line}`);
+      await sees(noor, 'line 29');
+      assert.equal(await noor.isHidden('#newer'), true);
+      await noor.$eval('#scroll', (element) => { element.scrollTop = 0; });
+      await noor.waitForTimeout(100);
+      await say(ada, 'one more');
+      await sees(noor, 'one more');
+      assert.equal(await noor.$eval('#scroll', (element) => element.scrollTop), 0);
+      await noor.click('#newer');
+      await noor.waitForFunction(() => document.getElementById('newer').hidden
+        && document.getElementById('log').lastElementChild.getBoundingClientRect().bottom <= innerHeight);
+    });
+
+    await check('a page that is not answered in time takes the connection for dead', async () => {
+      server.kill('SIGSTOP'); // the socket stays open, and says nothing
+      serverIsGone = true;
+      await ada.waitForSelector('#banner:not([hidden])', { timeout: 25000 });
+      server.kill('SIGCONT');
+      await Promise.all([arrived(ada), arrived(noor)]);
+      serverIsGone = false;
+      await say(ada, 'still here');
+      await sees(noor, 'still here');
     });
 
     const echo = await openPage(browser, `${home}echo.html`, '');

@@ -40,6 +40,7 @@ const log = $('log');
 const scroll = $('scroll');
 const logs = new Map(); // room -> the entries it had when we left it
 let last = null;        // { name, at, element } of the last message, to group by
+let atEnd = true;       // the last entry is in sight
 let unread = 0;
 
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit' });
@@ -85,13 +86,24 @@ function linked(text) {
   return [...nodes, text.slice(end)];
 }
 
+function isAtEnd() {
+  return scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+}
+
+function toEnd() {
+  scroll.scrollTop = scroll.scrollHeight;
+  atEnd = true;
+  $('newer').hidden = true;
+}
+
+// Returns whether the new entry is in sight: whoever reads further up is not taken away from there.
 function add(element) {
-  const atEnd = scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80;
+  const follow = isAtEnd();
   $('empty').hidden = true;
   log.append(element);
   while (log.childElementCount > KEPT) log.firstElementChild.remove();
-  if (atEnd) scroll.scrollTop = scroll.scrollHeight;
-  return atEnd;
+  if (follow) toEnd();
+  return follow;
 }
 
 function said(from, text) {
@@ -117,7 +129,7 @@ function said(from, text) {
   if (!first) last.element.classList.remove('last');
   last = { name: from, at, element: message };
   const seen = add(message);
-  if (mine) scroll.scrollTop = scroll.scrollHeight;
+  if (mine) toEnd();
   else if (!seen) $('newer').hidden = false;
   if (!mine && document.hidden) { unread += 1; title(); }
 }
@@ -139,17 +151,16 @@ function showLogOf(next) {
   log.ariaLive = 'off';
   log.replaceChildren(...(logs.get(next) ?? []));
   setTimeout(() => { log.ariaLive = 'polite'; }, 100);
-  scroll.scrollTop = scroll.scrollHeight;
-  $('newer').hidden = true;
+  toEnd();
 }
 
 scroll.addEventListener('scroll', () => {
-  if (scroll.scrollHeight - scroll.scrollTop - scroll.clientHeight < 80) $('newer').hidden = true;
+  atEnd = isAtEnd();
+  if (atEnd) $('newer').hidden = true;
 }, { passive: true });
-new ResizeObserver(() => { if ($('newer').hidden) scroll.scrollTop = scroll.scrollHeight; }).observe(scroll);
+new ResizeObserver(() => { if (atEnd) toEnd(); }).observe(scroll); // a phone's keyboard opens
 $('newer').addEventListener('click', () => {
-  scroll.scrollTop = scroll.scrollHeight;
-  $('newer').hidden = true;
+  toEnd();
   $('text').focus();
 });
 
@@ -189,22 +200,30 @@ function showRooms() {
   }));
 }
 
+// Asks for another room; offline it is where we come back to.
 function go(next) {
-  if (next === room) return;
+  if (next === wantedRoom) return;
   wantedRoom = next;
   if (!send(`/room ${next}`)) showRoom(next);
 }
 
-function showRoom(next) {
+// `travelled`: the browser's way back leads to the room that we come from.
+function showRoom(next, travelled = false) {
   $('room').textContent = next;
   $('text').placeholder = `Message #${next}`;
   $('text-label').textContent = `Message to #${next}`;
   title();
-  if (roomOfAddress() !== next) history.pushState(null, '', `#${encodeURIComponent(next)}`);
+  if (roomOfAddress() !== next) history[travelled ? 'pushState' : 'replaceState'](null, '', `#${encodeURIComponent(next)}`);
   $('link').textContent = location.href;
 }
 
-addEventListener('popstate', () => go(roomOfAddress() || 'lobby'));
+// The address was changed by hand, or by the way back.
+let byAddress = false;
+addEventListener('popstate', () => {
+  const next = roomOfAddress() || 'lobby';
+  byAddress = next !== wantedRoom;
+  go(next);
+});
 
 const handlers = {
   room({ room: next, you, here }) {
@@ -215,7 +234,8 @@ const handlers = {
     visited.add(next);
     people.clear();
     here.forEach((each) => people.add(each));
-    showRoom(next);
+    showRoom(next, moved && !arriving && !byAddress);
+    byAddress = false;
     showPeople();
     showRooms();
     if (arriving && wantedName && wantedName !== you) {
@@ -237,6 +257,7 @@ const handlers = {
     showPeople();
     showRooms();
     notice(name(who), ' left');
+    if (who === wantedName) send(`/name ${who}`); // it may have been our own last connection
   },
   renamed({ name: who, to }) {
     people.delete(who);
@@ -256,12 +277,17 @@ const handlers = {
   pong({ text }) {
     if (Number(text) !== pinged.number) return;
     pinged.waiting = false;
+    tries = 0; // not sooner: a server that takes us and drops us is no reason to come more often
     const ms = performance.now() - pinged.at;
     $('latency').textContent = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   },
   error({ text }) {
     if ($('rename').open) $('name-error').textContent = text;
     else trouble(text);
+    if (!room) return;
+    wantedRoom = room; // it may have been the room that was refused
+    byAddress = false;
+    showRoom(room);
   },
 };
 
@@ -291,6 +317,7 @@ function state(word, kind) {
 function connect() {
   clearTimeout(nextTry?.timer);
   clearInterval(nextTry?.ticker);
+  clearInterval(pinger);
   nextTry = null;
   state(tries ? 'Reconnecting' : 'Connecting', 'connecting');
   if (tries) $('banner-text').textContent = 'Connection lost. Trying again …';
@@ -305,7 +332,6 @@ function connect() {
     clearTimeout(giveUp);
     arriving = true;
     cameBack = tries > 0;
-    tries = 0;
     $('banner').hidden = true;
     state('Connected', 'open');
     pinged.waiting = false;
@@ -331,7 +357,7 @@ function ping() {
   return undefined;
 }
 
-// Waits twice as long after each failure, and a random part of that: a thousand pages do not come back in one moment.
+// Waits twice as long after each failure, less a random part: a thousand pages do not come back in one moment.
 function lost(which) {
   if (which !== socket) return;
   socket = null;

@@ -194,6 +194,7 @@ fn rooms_are_apart() {
     let there = grace.ask("/room #Tea  Time");
     assert_eq!(there, json!({ "type": "room", "room": "tea-time", "you": "Grace", "here": ["Grace"] }));
     assert_eq!(ada.next(), json!({ "type": "left", "name": "Grace" }));
+    assert_eq!(grace.ask("/room tea-time"), there, "she is there already");
     assert_eq!(grace.ask("psst"), json!({ "type": "said", "name": "Grace", "text": "psst" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 1, "tea-time": 1 } }));
     // The room that nobody is in is gone.

@@ -149,7 +149,9 @@ impl Chat {
             }
             "/room" => {
                 let to = room_of(rest)?;
-                if to != *room {
+                if to == *room {
+                    self.tell_where(client);
+                } else {
                     self.leave(client);
                     self.enter(client, to);
                 }
