@@ -2,37 +2,29 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::collections::VecDeque;
-use std::io::{BufRead, BufReader, Read, Write};
+use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clws_handshake::client::ClientRequest;
 use clws_handshake::{Caps, Status, Version};
 use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
+use common::{PATIENCE, Program, serve};
 use serde_json::{Value, json};
 
-/// No wait of these tests is longer; whoever reaches it has failed.
-const PATIENCE: Duration = Duration::from_secs(20);
+mod common;
 
 /// The chat on a free port of the loopback, until this is dropped.
 struct Chat {
-    process: Child,
+    _program: Program,
     address: String,
 }
 
 impl Chat {
     fn start() -> Self {
-        let mut process = Command::new(env!("CARGO_BIN_EXE_chat"))
-            .args(["--listen", "127.0.0.1:0", "--hixie"])
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines().map(Result::unwrap);
-        let first = lines.next().unwrap();
-        let address = first.strip_prefix("listening on ws://").unwrap().trim_end_matches('/').to_owned();
-        assert_eq!(lines.next().unwrap(), format!("open http://{address}/"));
-        Self { process, address }
+        let (program, url) = serve(env!("CARGO_BIN_EXE_chat"), &["--hixie"]);
+        let address = url.trim_start_matches("ws://").to_owned();
+        assert_eq!(program.line(), format!("open http://{address}/"));
+        Self { _program: program, address }
     }
 
     fn tcp(&self) -> TcpStream {
@@ -57,13 +49,6 @@ impl Chat {
     }
 }
 
-impl Drop for Chat {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
 struct Peer {
     stream: TcpStream,
     receiver: Receiver,
@@ -74,13 +59,7 @@ struct Peer {
 
 impl Peer {
     fn open(mut stream: TcpStream, version: Version, url: &str) -> Self {
-        let mut seed = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
-        let mut random = |octets: &mut [u8]| {
-            for octet in octets {
-                seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-                *octet = seed.to_be_bytes()[8];
-            }
-        };
+        let mut random = |octets: &mut [u8]| getrandom::fill(octets).unwrap();
         let (request, mut pending) =
             ClientRequest::new(version, url).with_origin("http://here.example").build(&mut random).unwrap();
         stream.write_all(&request).unwrap();

@@ -32,6 +32,8 @@
 //! ```
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::error::Error;
+use std::fs;
 
 use clap::Parser;
 use clws_server::{
@@ -258,25 +260,36 @@ fn page(request: &HttpRequest<'_>) -> HttpResponse {
     answer.unwrap_or_else(|_| HttpResponse::new(500))
 }
 
-/// A chat server with its page.
+/// A chat server with its page. Flags override what its configuration file says.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// Address to listen on; may be repeated. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
+    /// Configuration in TOML; clws.toml beside this example's manifest lists every setting and its default.
+    #[arg(long, value_name = "FILE", value_parser = read)]
+    config: Option<Config>,
+    /// Address to listen on; may be repeated. Port 0 takes a free one. [default: 127.0.0.1:12345]
+    #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Speak draft 0 (hixie-76, hybi-00) too.
     #[arg(long)]
     hixie: bool,
 }
 
+fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
+    Ok(toml::from_str(&fs::read_to_string(path)?)?)
+}
+
 #[async_std::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    let config = Config::default().protocol_76_00_support(flags.hixie);
-    let server = Server::bind(flags.listen.into_iter().fold(config, Config::listen))?;
+    let mut config = flags.config.unwrap_or_default();
+    if !flags.listen.is_empty() {
+        config.listen = flags.listen.into_iter().map(Listen::from).collect();
+    }
+    config.protocol_76_00_support |= flags.hixie;
+    let server = Server::bind(config)?;
     server.run_resource_listener("/", Origins::any(), Chat::default())?;
     server.register("/echo", Origins::any(), Echo)?;
     server.http(page);
