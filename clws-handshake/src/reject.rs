@@ -38,6 +38,15 @@ impl Reject {
         Self::custom(400, why)
     }
 
+    /// 401: who is it? The challenge says how to tell, `Bearer` or `Basic realm="chat"` for instance, and becomes the
+    /// `WWW-Authenticate` header; one that cannot stand in a header line becomes `Bearer`.
+    pub fn unauthorized(challenge: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field"
+        let challenge = challenge.into();
+        let fits = !challenge.is_empty() && crate::token::is_field_value(&challenge);
+        Self::custom(401, why).and("WWW-Authenticate", if fits { challenge } else { "Bearer".into() })
+    }
+
     /// 403: the request is well-formed, but this client (its origin, say) is not welcome (RFC 6455 §4.2.2).
     pub fn forbidden(why: impl Into<Cow<'static, str>>) -> Self {
         Self::custom(403, why)

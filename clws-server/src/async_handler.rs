@@ -13,19 +13,18 @@ use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebS
 
 /// Makes a resource that serves each client with an async function, in a task of its own on async-std's executor.
 ///
-/// The function reads and writes the client's [`WebSocket`] as it likes; when it returns, the connection is closed with
-/// 1000. A panic in it closes that connection with 1011. Each message reaches another thread before it is handled, which
+/// The function reads and writes the client's [`WebSocket`] as it likes; when it returns, whatever it returns, the
+/// connection is closed with 1000. A panic in it closes that connection with 1011. Each message reaches another thread before it is handled, which
 /// costs some microseconds that a [`Resource`](crate::Resource) does not pay, and each client has a task.
 ///
 /// ```
-/// use clws_server::{Config, Origins, Server, WebSocket, async_handler};
+/// use clws_server::{Config, Origins, SendError, Server, WebSocket, async_handler};
 ///
-/// async fn echo(mut socket: WebSocket) {
+/// async fn echo(mut socket: WebSocket) -> Result<(), SendError> {
 ///     while let Some(message) = socket.next().await {
-///         if socket.send(message).await.is_err() {
-///             break; // it is gone
-///         }
+///         socket.send(message).await?; // an error ends it: the client is gone
 ///     }
+///     Ok(())
 /// }
 ///
 /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
@@ -35,7 +34,8 @@ use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebS
 pub fn async_handler<F, R>(handler: F) -> AsyncHandler<F>
 where
     F: Fn(WebSocket) -> R + Send + Sync + 'static,
-    R: Future<Output = ()> + Send + 'static,
+    R: Future + Send + 'static,
+    R::Output: Send,
 {
     AsyncHandler { handler, accept: None }
 }
@@ -76,7 +76,8 @@ impl<F> AsyncHandler<F> {
 impl<F, R> Resource for AsyncHandler<F>
 where
     F: Fn(WebSocket) -> R + Send + Sync + 'static,
-    R: Future<Output = ()> + Send + 'static,
+    R: Future + Send + 'static,
+    R::Output: Send,
 {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         let mut accept = self.accept.as_ref().map_or_else(|| Ok(Accept::new()), |accept| accept(opening))?;
@@ -130,12 +131,12 @@ struct Guarded<R> {
     task: Pin<Box<R>>,
 }
 
-impl<R: Future<Output = ()>> Future for Guarded<R> {
+impl<R: Future> Future for Guarded<R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let debug = self.client.config().debug_on();
-        guard(debug, || self.task.as_mut().poll(cx)).unwrap_or_else(|| {
+        guard(debug, || self.task.as_mut().poll(cx).map(drop)).unwrap_or_else(|| {
             self.client.close_quietly(CloseCode::INTERNAL, "");
             self.client.touch();
             Poll::Ready(())

@@ -287,7 +287,8 @@ impl Client {
         self.0.head.host()
     }
 
-    /// The data that [`Accept::data`](crate::Accept::data) gave it, if it is of that type.
+    /// The data that [`Accept::data`](crate::Accept::data) gave it, if it is of that type. A resource whose `accept` gives
+    /// it to every client can rely on it; where it is not there, a `return` or `?` is as good as a panic.
     ///
     /// ```
     /// use clws_server::{Accept, Client, Opening, Reject, Resource, Text};

@@ -10,7 +10,8 @@ use crate::home::Touches;
 use crate::topics::Topic;
 use crate::{Client, SendError};
 
-/// A set of clients that are sent to together; members leave it by disconnecting.
+/// A set of clients that are sent to together; members leave it by disconnecting, right before their resource's
+/// [`disconnected`](crate::Resource::disconnected) is called.
 ///
 /// It is cheap to clone (all clones are the same group) and can be used from any thread. A client can be in any
 /// number of groups, and in groups of any resource. Joining and leaving cost the same in a group of any size.

@@ -95,7 +95,7 @@ pub trait Listener: Send + Sized + 'static {
     fn drained(&mut self, client: &Client) {}
 
     /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
-    /// [`connected`](Self::connected), and the last call for it.
+    /// [`connected`](Self::connected), and the last call for it; it is in no [`Group`](crate::Group) any more.
     fn disconnected(&mut self, client: &Client, end: &Disconnect) {}
 
     /// A message of the application's own came: `resource-received-custom-message`.

@@ -75,7 +75,8 @@ pub trait Resource: Send + Sync + 'static {
     fn drained(&self, client: &Client) {}
 
     /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
-    /// [`connected`](Self::connected), and the last call for it; nothing can be sent to it any more.
+    /// [`connected`](Self::connected), and the last call for it; nothing can be sent to it any more, and it is in no
+    /// [`Group`](crate::Group) any more, so that a group can be told of it here.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
 }
 

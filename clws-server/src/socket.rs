@@ -24,6 +24,22 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// The URL of the root resource there, `ws://127.0.0.1:12345/`, for those on the same machine: `localhost` stands for an
+    /// address that means all of them. `None` for a Unix socket, which has none.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Self::Tcp(address) if address.ip().is_unspecified() => {
+                Some(format!("ws://localhost:{}/", address.port()))
+            }
+            Self::Tcp(address) => Some(format!("ws://{address}/")),
+            Self::Name(name) => Some(format!("ws://{name}/")),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Self {
         Self::Tcp(address)

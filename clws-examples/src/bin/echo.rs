@@ -105,16 +105,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
             other => println!("listening on {other}"),
         }
     }
-    let tcp = addresses.iter().find_map(|address| match address {
-        Listen::Tcp(address) => Some(address),
-        _ => None,
-    });
-    if let Some(address) = tcp {
-        let host =
-            if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+    if let Some(url) = addresses.iter().find_map(Listen::url) {
         println!("try it in the console of a browser:");
-        println!("    ws = new WebSocket('ws://{host}:{}/')", address.port());
+        println!("    ws = new WebSocket('{url}')");
         println!("    ws.onmessage = m => console.log(m.data); ws.onopen = () => ws.send('hello')");
     }
     server.run().await?;

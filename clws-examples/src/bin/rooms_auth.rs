@@ -48,9 +48,7 @@ async fn authorize(session: &str, room: &str) -> Result<User, Reject> {
 }
 
 fn unauthorized(why: &'static str) -> Reject {
-    let reject = Reject::custom(401, why);
-    // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field"
-    reject.clone().with_header("WWW-Authenticate", "Bearer").unwrap_or(reject)
+    Reject::unauthorized("Bearer", why)
 }
 
 #[derive(Default)]
