@@ -294,9 +294,12 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server.register("/echo", Origins::any(), Echo)?;
     server.http(page);
     for address in server.local_addrs()? {
-        if let Listen::Tcp(address) = address {
-            println!("listening on ws://{address}/");
-            println!("open http://{address}/");
+        match &address {
+            Listen::Tcp(address) => println!("listening on ws://{address}/"),
+            other => println!("listening on {other}"),
+        }
+        if let Some(url) = address.url() {
+            println!("open {}", url.replacen("ws", "http", 1));
         }
     }
     server.run().await?;
