@@ -18,5 +18,5 @@ stop_servers
 
 # It starts the chat itself, for it also has to see it go and come back. CI_CHAT names another program.
 [ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
-run_counted chat timeout 120 node "$ci/browser/chat.js" "${CI_CHAT:-$target/release/chat}" "$out"
+run_counted chat timeout 150 node "$ci/browser/chat.js" "${CI_CHAT:-$target/release/chat}" "$out"
 finish
