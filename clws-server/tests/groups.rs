@@ -28,6 +28,7 @@ in_both_modes!(
     membership_begins_with_join_and_ends_with_leave,
     nobody_joins_behind_its_end,
     neither_group_nor_client_holds_the_other,
+    is_closed_together,
 );
 
 /// A server with clients of all versions.
@@ -502,4 +503,28 @@ fn neither_group_nor_client_holds_the_other(config: Config) {
     drop(second);
     returned();
     assert_eq!(later.len(), 1);
+}
+
+fn is_closed_together(config: Config) {
+    let (server, _diary, mut peers, clients) = assemble(config, 5);
+    let group = Group::new();
+    clients[1..].iter().for_each(|client| assert!(group.join(client)));
+    assert_sent(group.send_text_except("all but one", &clients[1]), 3);
+    group.close(4000.into(), "closing time");
+    for (number, peer) in peers.iter_mut().enumerate().skip(1) {
+        if number > 1 {
+            assert_eq!(peer.next(), text("all but one"));
+        }
+        // Draft 0 has no codes.
+        let end = if ALL[number % ALL.len()] == Version::Hybi00 {
+            None
+        } else {
+            Some((4000, "closing time".to_owned()))
+        };
+        assert_eq!(peer.next(), Got::Close(end));
+        peer.finish();
+    }
+    server.wait_for_clients(1);
+    assert!(group.is_empty());
+    assert_nothing_came(&mut peers[0]);
 }

@@ -84,7 +84,9 @@ fn subscribers_get_what_is_published(config: Config) {
     assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
     assert_eq!(peers[1].next(), Got::Binary(b"x".to_vec()));
     let message = SharedMessage::text("not to 1");
-    assert_eq!(topics.group("news").unwrap().send_except(&message, &clients[1]).sent, 2);
+    assert_eq!(topics.publish_except("news", &message, &clients[1]).sent, 2);
+    assert_eq!(topics.publish_except("nothing", &message, &clients[1]).sent, 0);
+    assert_eq!(topics.publish_text("weather", "fine").sent, 2);
     assert_eq!(peers[0].next(), text("not to 1"));
     peers[1].assert_echo("nothing");
 }
