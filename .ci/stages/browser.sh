@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # A real browser: headless Chromium opens a page that uses WebSocket. One server takes any origin, one only another
-# page's.
+# page's. Then the chat: its own page in two windows, and a client of draft 0.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
-need_apt chromium
+need_apt chromium fonts-inter fonts-noto-color-emoji # the fonts for the screenshots
 need_node
 build_echo
 
@@ -14,4 +14,9 @@ picky=${server_urls[0]}
 
 run_counted echo timeout 90 node "$ci/browser/echo.js" "$any" "$picky"
 still_serving picky
+stop_servers
+
+# It starts the chat itself, for it also has to see it go and come back. CI_CHAT names another program.
+[ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
+run_counted chat timeout 150 node "$ci/browser/chat.js" "${CI_CHAT:-$target/release/chat}" "$out"
 finish

@@ -30,6 +30,8 @@ check "README has the two commands" readme_commands
 check "rules of the source" python3 "$ci/checks/source_rules.py" "$root"
 check "rules of the manifests" python3 "$ci/checks/manifest_rules.py" "$root"
 
+check "CLWS's names" python3 "$ci/checks/clws_names.py" "$root"
+
 mapfile -t scripts < <(git ls-files '.ci/*.sh' .ci/run)
 check "shellcheck" shellcheck -x -P SCRIPTDIR "${scripts[@]}"
 mapfile -t checks < <(git ls-files '.ci/checks/*.py' '.ci/clients/*.py')

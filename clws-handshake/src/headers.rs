@@ -64,6 +64,32 @@ impl<'a> Headers<'a> {
         })
     }
 
+    /// The value of the first cookie with that name, as the client sent it; names are case-sensitive.
+    ///
+    /// ```
+    /// use clws_handshake::{Caps, HttpRequest};
+    ///
+    /// let head = b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: id=1; lang=en\r\n\r\n";
+    /// let request = HttpRequest::parse(head, &Caps::default())?;
+    /// assert_eq!(request.headers().cookie("lang"), Some("en"));
+    /// # Ok::<(), clws_handshake::Reject>(())
+    /// ```
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&'a str> {
+        self.cookies().find(|(found, _)| *found == name).map(|(_, value)| value)
+    }
+
+    /// The cookies as name and value, in the order they came. A part of the line that has no `=` is left out, and so
+    /// are lines that are not UTF-8; quotes around a value stay.
+    pub fn cookies(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
+        // RFC 6265 §4.2.1: cookie-string = cookie-pair *( ";" SP cookie-pair ); clients of HTTP/2 proxies send several
+        // lines (RFC 9113 §8.2.3), and the blank is not always there.
+        self.get_all("Cookie").flat_map(|line| line.split(';')).filter_map(|pair| {
+            let (name, value) = pair.split_once('=')?;
+            Some((name.trim_ascii(), value.trim_ascii()))
+        })
+    }
+
     /// Whether there is no line at all.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -143,6 +169,17 @@ mod tests {
         assert_eq!(headers.single("x-list"), Single::Repeated);
         assert_eq!(headers.single("host"), Single::One("a"));
         assert_eq!(headers.single("absent"), Single::Missing);
+    }
+
+    #[test]
+    fn cookies_are_found_by_name() {
+        let headers = Headers::new(b"Cookie:a=1; b=x=y;c=\"q\" ;; d; =e; A=2\nCookie:a=3\ncookie:f=\n");
+        let all = [("a", "1"), ("b", "x=y"), ("c", "\"q\""), ("", "e"), ("A", "2"), ("a", "3"), ("f", "")];
+        assert_eq!(headers.cookies().collect::<Vec<_>>(), all);
+        assert_eq!(
+            (headers.cookie("a"), headers.cookie("f"), headers.cookie("d")),
+            (Some("1"), Some(""), None)
+        );
     }
 
     #[test]

@@ -131,6 +131,7 @@ mod offer;
 mod origins;
 mod reject;
 mod request;
+mod response;
 mod scan;
 mod token;
 
@@ -146,6 +147,7 @@ pub use offer::{AcceptError, Accepted, HeaderError, Offer};
 pub use origins::Origins;
 pub use reject::Reject;
 pub use request::{Request, parse};
+pub use response::HttpResponse;
 pub use scan::HeadScanner;
 
 /// The README's example is run as a test.

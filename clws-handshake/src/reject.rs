@@ -1,8 +1,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
+use crate::HttpResponse;
 use crate::draft;
 use crate::offer::{HeaderError, check_header};
+use crate::response::reason;
 
 /// A refused opening handshake: the HTTP answer to send before the connection is closed.
 ///
@@ -34,6 +36,15 @@ impl Reject {
     /// 400: the request breaks the rule that `why` names.
     pub fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {
         Self::custom(400, why)
+    }
+
+    /// 401: who is it? The challenge says how to tell, `Bearer` or `Basic realm="chat"` for instance, and becomes the
+    /// `WWW-Authenticate` header; one that cannot stand in a header line becomes `Bearer`.
+    pub fn unauthorized(challenge: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
+        // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field"
+        let challenge = challenge.into();
+        let fits = !challenge.is_empty() && crate::token::is_field_value(&challenge);
+        Self::custom(401, why).and("WWW-Authenticate", if fits { challenge } else { "Bearer".into() })
     }
 
     /// 403: the request is well-formed, but this client (its origin, say) is not welcome (RFC 6455 §4.2.2).
@@ -126,21 +137,16 @@ impl Reject {
     /// The bytes to send. Close the connection once they are out.
     #[must_use]
     pub fn response(&self) -> Vec<u8> {
-        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection
-        // header"
-        let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
-        let mut text = format!(
-            "HTTP/1.1 {} {}\r\nConnection: {upgrade}close\r\n\
-             Content-Type: text/plain; charset=utf-8\r\nContent-Length: {}\r\n",
-            self.status,
-            reason(self.status),
-            self.body.len()
-        );
-        for (name, value) in &self.headers {
-            text.extend([name, ": ", value, "\r\n"]);
-        }
-        text.extend(["\r\n", &*self.body]);
-        text.into_bytes()
+        self.to_http().write(self.body.as_bytes())
+    }
+
+    /// The refusal as an HTTP answer, for a hook that answers plain requests in the same words.
+    #[must_use]
+    pub fn to_http(&self) -> HttpResponse {
+        let response = HttpResponse::text(self.status, self.body.clone());
+        self.headers
+            .iter()
+            .fold(response, |response, (name, value)| response.and(name.clone(), value.clone()))
     }
 
     fn upgrade(body: impl Into<Cow<'static, str>>) -> Self {
@@ -170,35 +176,6 @@ impl std::error::Error for Reject {}
 impl From<HeaderError> for Reject {
     fn from(_: HeaderError) -> Self {
         Self::custom(500, "the resource failed")
-    }
-}
-/// The reason phrase of a status; an empty one is allowed (RFC 9112 §4).
-const fn reason(status: u16) -> &'static str {
-    match status {
-        200 => "OK",
-        301 => "Moved Permanently",
-        302 => "Found",
-        303 => "See Other",
-        307 => "Temporary Redirect",
-        308 => "Permanent Redirect",
-        400 => "Bad Request",
-        401 => "Unauthorized",
-        403 => "Forbidden",
-        404 => "Not Found",
-        405 => "Method Not Allowed",
-        408 => "Request Timeout",
-        409 => "Conflict",
-        410 => "Gone",
-        426 => "Upgrade Required",
-        429 => "Too Many Requests",
-        431 => "Request Header Fields Too Large",
-        500 => "Internal Server Error",
-        501 => "Not Implemented",
-        502 => "Bad Gateway",
-        503 => "Service Unavailable",
-        504 => "Gateway Timeout",
-        505 => "HTTP Version Not Supported",
-        _ => "Other",
     }
 }
 /// The versions spoken here, best first. Draft 0 has no number that a client could announce.

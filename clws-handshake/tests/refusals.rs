@@ -284,3 +284,14 @@ fn subprotocols_and_extensions() {
     let caps = hixie_on().with_max_head_bytes(8 << 20);
     assert!(parse(&huge, &caps).is_ok());
 }
+
+#[test]
+fn unauthorized_says_how_to_tell() {
+    let text = |reject: Reject| String::from_utf8(reject.response()).unwrap();
+    let answer = text(Reject::unauthorized("Basic realm=\"chat\"", "log in first"));
+    assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n") && answer.ends_with("\r\n\r\nlog in first"));
+    assert!(answer.contains("\r\nWWW-Authenticate: Basic realm=\"chat\"\r\n"));
+    for unfit in ["", "a\r\nb: c"] {
+        assert!(text(Reject::unauthorized(unfit, "")).contains("\r\nWWW-Authenticate: Bearer\r\n"));
+    }
+}

@@ -1,20 +1,25 @@
+mod internal;
+mod outcome;
+mod short_peer;
+
 use std::any::Any;
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::io::{self, IoSlice};
-use std::net::{IpAddr, SocketAddr};
+use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clws_handshake::{Head, Headers, Version};
-use clws_proto::{CloseCode, CloseFrame, Payload, SharedMessage, Text};
+use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
-use crate::home::Home;
-use crate::pool::{self, Pool};
+pub use self::outcome::{SendError, Sent};
+use self::short_peer::ShortPeer;
+use crate::home::{Home, Touches};
+use crate::pool;
 use crate::registry::Entry;
-use crate::resource::Accept;
 use crate::server::Shared;
 use crate::socket::Peer;
 
@@ -22,7 +27,8 @@ use crate::socket::Peer;
 ///
 /// It is cheap to clone, can be sent anywhere and used from any thread; none of its methods waits for the network.
 /// It stays valid when the client has gone: then sends say [`SendError::Closed`]. Two handles are equal if they are of
-/// the same connection.
+/// the same connection, which nothing changes, so a handle is a good key of a map (whatever `clippy::mutable_key_type` says of
+/// what is behind it).
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -34,9 +40,11 @@ struct Inner {
     shared: Arc<Shared>,
     head: Head,
     rare: Option<Box<Rare>>,
+    /// Nanoseconds from the server's start.
+    connected: u64,
     peer: ShortPeer,
     version: Version,
-    state: AtomicU8,
+    state: AtomicU16,
 }
 
 /// What few connections have.
@@ -45,112 +53,30 @@ struct Rare {
     data: Option<Box<dyn Any + Send + Sync>>,
     /// Where it does not fit into a [`ShortPeer`].
     peer: Option<Peer>,
-}
-
-/// A [`Peer`] without a scope and a flow, which only link-local IPv6 addresses have; 20 octets in place of 32.
-enum ShortPeer {
-    V4([u8; 4], u16),
-    V6([u8; 16], u16),
-    Unix,
-    Stream,
-    /// In [`Rare`].
-    Long,
-}
-
-impl ShortPeer {
-    fn new(peer: Peer) -> Self {
-        match peer {
-            Peer::Tcp(SocketAddr::V4(address)) => Self::V4(address.ip().octets(), address.port()),
-            Peer::Tcp(SocketAddr::V6(address)) if address.scope_id() == 0 && address.flowinfo() == 0 => {
-                Self::V6(address.ip().octets(), address.port())
-            }
-            Peer::Tcp(SocketAddr::V6(_)) => Self::Long,
-            Peer::Unix => Self::Unix,
-            Peer::Stream => Self::Stream,
-        }
-    }
-
-    fn long(&self) -> Option<Peer> {
-        match *self {
-            Self::V4(ip, port) => Some(Peer::Tcp((ip, port).into())),
-            Self::V6(ip, port) => Some(Peer::Tcp((ip, port).into())),
-            Self::Unix => Some(Peer::Unix),
-            Self::Stream => Some(Peer::Stream),
-            Self::Long => None,
-        }
-    }
+    /// What the server's own adaptors of resources keep for the client.
+    slot: OnceLock<Box<dyn Any + Send + Sync>>,
 }
 
 /// `Inner::state`: this side has begun to close; what still comes is not delivered.
-const CLOSING: u8 = 1;
+const CLOSING: u16 = 1;
 /// `Inner::state`: the connection is to be dropped at once.
-const ABORTED: u8 = 2;
+const ABORTED: u16 = 2;
 /// `Inner::state`: the resource knows the client, and so is to be told when it goes.
-const CONNECTED: u8 = 4;
-
-/// A message is queued.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Sent {
-    /// It goes out as fast as the client reads.
-    Queued,
-    /// It is queued too, but the client reads slowly: more than
-    /// [`write_high_water`](crate::Config#structfield.write_high_water) octets wait. A good moment to send it less.
-    AboveHighWater,
-}
-
-/// A message was not queued; nothing else is lost.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum SendError {
-    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) octets wait for the client already.
-    #[error("the client does not read what is queued for it")]
-    Full,
-    /// The client is gone, or its connection is being closed.
-    #[error("the connection is closed")]
-    Closed,
-    /// The client speaks draft 0, which has no binary messages and no pings.
-    #[error("draft 0 cannot send this")]
-    Unsupported,
-    /// A ping of over 125 octets, a close reason of over 123.
-    #[error("too long for a control frame")]
-    TooLong,
-    /// A close code that must not be sent, such as 1005 or 1006.
-    #[error("close code {0} must not be sent")]
-    InvalidCloseCode(CloseCode),
-}
-
-impl From<clws_proto::SendError> for SendError {
-    fn from(error: clws_proto::SendError) -> Self {
-        use clws_proto::SendError as Proto;
-        match error {
-            Proto::Unsupported => Self::Unsupported,
-            Proto::ControlTooLong | Proto::ReasonTooLong => Self::TooLong,
-            Proto::InvalidCloseCode(code) => Self::InvalidCloseCode(CloseCode::new(code)),
-            _ => Self::Closed,
-        }
-    }
-}
+const CONNECTED: u16 = 4;
+/// `Inner::state`: nothing is to be read from it.
+const PAUSED: u16 = 8;
+/// `Inner::state`: it was sent more than it reads; the resource is to be told when it has read.
+const SLOW: u16 = 16;
+/// `Inner::state`: it is, or was, in a group.
+const MEMBER: u16 = 32;
+/// `Inner::state`: its connection has ended.
+const LEFT: u16 = 64;
+/// `Inner::state`: the application has closed it, and is to hear no more of it, not even what has come already.
+const HUSHED: u16 = 128;
+/// `Inner::state`: a handler that runs elsewhere has panicked over it; its close frame is queued.
+const FAILED: u16 = 256;
 
 impl Client {
-    pub(crate) fn new(
-        sender: clws_proto::Sender,
-        home: Home,
-        entry: Arc<Entry>,
-        shared: Arc<Shared>,
-        head: Head,
-        accept: Accept,
-        peer: Peer,
-    ) -> Self {
-        let Accept { subprotocol, data, .. } = accept;
-        let version = sender.version();
-        let (outbox, state) = (Mutex::new(sender), AtomicU8::new(0));
-        let (short, long) = (ShortPeer::new(peer), Some(peer));
-        let long = long.filter(|_| short.long().is_none());
-        let is_rare = subprotocol.is_some() || data.is_some() || long.is_some();
-        let rare = is_rare.then(|| Box::new(Rare { subprotocol, data, peer: long }));
-        Self(Arc::new(Inner { outbox, home, entry, shared, head, rare, peer: short, version, state }))
-    }
-
     /// Sends a text message: `write-to-client-text`.
     ///
     /// # Errors
@@ -169,6 +95,15 @@ impl Client {
     #[inline]
     pub fn send_binary(&self, message: &[u8]) -> Result<Sent, SendError> {
         self.send(|outbox| outbox.binary(message, None))
+    }
+
+    /// Sends a text message given as octets, which are checked once.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::InvalidUtf8`], or as [`send_text`](Self::send_text).
+    pub fn send_text_bytes(&self, message: &[u8]) -> Result<Sent, SendError> {
+        self.send_text(simdutf8::basic::from_utf8(message).map_err(|_| SendError::InvalidUtf8)?)
     }
 
     /// Sends a text message in fragments of at most `frame_size` octets. Draft 0 has no fragments and ignores it.
@@ -248,6 +183,16 @@ impl Client {
         self.send(|outbox| outbox.ping(payload))
     }
 
+    /// Sends a pong that answers no ping, a heartbeat of one side (RFC 6455 §5.5.3); at most 125 octets. Pings that come
+    /// are answered by the server itself.
+    ///
+    /// # Errors
+    ///
+    /// As [`ping`](Self::ping).
+    pub fn pong(&self, payload: &[u8]) -> Result<Sent, SendError> {
+        self.send(|outbox| outbox.pong(payload))
+    }
+
     /// Begins the closing handshake: `write-to-client-close`. What was queued before still goes out.
     ///
     /// From now on nothing is delivered from this client and nothing can be sent to it. A client that does not answer
@@ -258,16 +203,16 @@ impl Client {
     /// [`SendError::TooLong`] for a reason of over 123 octets, [`SendError::InvalidCloseCode`], or
     /// [`SendError::Closed`] where it is closing already.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.outbox().close(code, reason)?;
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        // Even with more queued before it: the time for the client's answer begins now.
-        self.0.home.touch();
-        Ok(())
+        let closed = self.begin_close(code, reason);
+        if matches!(closed, Ok(()) | Err(SendError::Closed)) {
+            self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
+        }
+        closed
     }
 
     /// Drops the connection at once, without a closing handshake; what is queued is lost.
     pub fn abort(&self) {
-        self.0.state.fetch_or(CLOSING | ABORTED, Ordering::Relaxed);
+        self.0.state.fetch_or(CLOSING | ABORTED | HUSHED, Ordering::Relaxed);
         self.outbox().abandon();
         self.0.home.touch();
     }
@@ -347,7 +292,8 @@ impl Client {
         self.0.head.host()
     }
 
-    /// The data that [`Accept::data`](crate::Accept::data) gave it, if it is of that type.
+    /// The data that [`Accept::data`](crate::Accept::data) gave it, if it is of that type. A resource whose `accept` gives
+    /// it to every client can rely on it; where it is not there, a `return` or `?` is as good as a panic.
     ///
     /// ```
     /// use clws_server::{Accept, Client, Opening, Reject, Resource, Text};
@@ -373,6 +319,19 @@ impl Client {
         self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
+    /// The value of a cookie that it sent with its request. `None` with
+    /// [`keep_headers`](crate::Config#structfield.keep_headers) off.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.headers().cookie(name)
+    }
+
+    /// When its opening handshake was done.
+    #[must_use]
+    pub fn connected_at(&self) -> Instant {
+        self.0.shared.started + Duration::from_nanos(self.0.connected)
+    }
+
     /// The subprotocol that was chosen for it.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
@@ -383,6 +342,24 @@ impl Client {
     fn send(
         &self,
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
+    ) -> Result<Sent, SendError> {
+        self.send_and(queue, Home::touch)
+    }
+
+    /// Sends to one of many; their homes are told together.
+    pub(crate) fn send_with(
+        &self,
+        message: &SharedMessage,
+        touches: &mut Touches,
+    ) -> Result<Sent, SendError> {
+        self.send_and(|outbox| outbox.shared(message), |home| touches.add(home))
+    }
+
+    #[inline]
+    fn send_and(
+        &self,
+        queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
+        touch: impl FnOnce(&Home),
     ) -> Result<Sent, SendError> {
         let config = &self.0.shared.config;
         let (was, now) = {
@@ -397,121 +374,23 @@ impl Client {
                 pool::give(outbox.take_buffer());
                 return Err(error.into());
             }
-            (was, outbox.queued())
+            let now = outbox.queued();
+            if now > config.high_water() {
+                // Under the lock: whoever flushes it sees the one with the other.
+                self.0.state.fetch_or(SLOW, Ordering::Relaxed);
+            }
+            (was, now)
         };
         // An outbox that was not empty is known to its home: it is to be flushed, or waits for the socket.
         if was == 0 {
-            self.0.home.touch();
+            touch(&self.0.home);
         }
-        Ok(if now > config.write_high_water { Sent::AboveHighWater } else { Sent::Queued })
+        Ok(if now > config.high_water() { Sent::AboveHighWater } else { Sent::Queued })
     }
 
     #[inline]
     fn outbox(&self) -> MutexGuard<'_, clws_proto::Sender> {
         self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// What the session does with it.
-impl Client {
-    pub(crate) fn entry(&self) -> &Entry {
-        &self.0.entry
-    }
-
-    /// Whether this side has begun to close.
-    #[inline]
-    pub(crate) fn is_closing(&self) -> bool {
-        self.0.state.load(Ordering::Relaxed) & CLOSING != 0
-    }
-
-    pub(crate) fn set_connected(&self) {
-        self.0.state.fetch_or(CONNECTED, Ordering::Relaxed);
-    }
-
-    pub(crate) fn is_connected(&self) -> bool {
-        self.0.state.load(Ordering::Relaxed) & CONNECTED != 0
-    }
-
-    pub(crate) fn is_aborted(&self) -> bool {
-        self.0.state.load(Ordering::Relaxed) & ABORTED != 0
-    }
-
-    pub(crate) fn answer_ping(&self, payload: &[u8]) {
-        let was = {
-            let mut outbox = self.outbox();
-            let was = outbox.queued();
-            outbox.answer_ping(payload);
-            was
-        };
-        if was == 0 {
-            self.0.home.touch();
-        }
-    }
-
-    pub(crate) fn answer_close(&self, frame: Option<&CloseFrame<'_>>) {
-        self.outbox().answer_close(frame);
-    }
-
-    /// Nothing can be sent any more; what is queued still goes out.
-    pub(crate) fn close_quietly(&self, code: CloseCode, reason: &str) {
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        let mut outbox = self.outbox();
-        if outbox.close(code, reason).is_err() {
-            // A code or a reason that cannot be sent; without them it always can.
-            outbox.close_without_code();
-        }
-    }
-
-    /// Tells its home of what was queued quietly.
-    pub(crate) fn touch(&self) {
-        self.0.home.touch();
-    }
-
-    /// Nothing can be sent from now on; what is queued still goes out.
-    pub(crate) fn seal(&self) {
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        self.outbox().seal();
-    }
-
-    /// The connection is gone; frees what is queued.
-    pub(crate) fn abandon(&self) {
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        self.outbox().abandon();
-    }
-
-    /// Octets of the buffer that its outbox holds, which it then has no more.
-    #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
-        self.outbox().take_buffer().capacity()
-    }
-
-    /// Writes what is queued, as far as the socket takes it; whether all of it went.
-    pub(crate) fn flush(
-        &self,
-        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
-    ) -> io::Result<bool> {
-        let mut outbox = self.outbox();
-        while outbox.queued() > 0 {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let filled = outbox.io_slices(&mut slices);
-            let slices = slices.get(..filled).unwrap_or_default();
-            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-            match write(slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    outbox.consume_with(written, &Pool);
-                    // The socket is full, and will say when it is not.
-                    if written < offered {
-                        return Ok(false);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        pool::give(outbox.take_buffer());
-        Ok(true)
     }
 }
 
@@ -543,27 +422,10 @@ impl fmt::Debug for Client {
 mod tests {
     use super::*;
 
-    #[test]
-    fn a_peer_is_what_it_was() {
-        let v6 = |scope, flow| std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 2, flow, scope);
-        for (peer, short) in [
-            (Peer::Tcp("1.2.3.4:5".parse().unwrap()), true),
-            (Peer::Tcp("[::1]:5".parse().unwrap()), true),
-            (Peer::Tcp(v6(0, 0).into()), true),
-            (Peer::Tcp(v6(3, 0).into()), false),
-            (Peer::Tcp(v6(0, 4).into()), false),
-            (Peer::Unix, true),
-            (Peer::Stream, true),
-        ] {
-            assert_eq!(ShortPeer::new(peer).long(), short.then_some(peer));
-        }
-    }
-
     /// Every idle connection costs one of these, with the two counters of an `Arc`.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
-        assert_eq!(size_of::<ShortPeer>(), 20);
-        assert!(size_of::<Inner>() <= 168, "{}", size_of::<Inner>());
+        assert!(size_of::<Inner>() <= 176, "{}", size_of::<Inner>());
     }
 }

@@ -5,6 +5,7 @@ use clws_handshake::Caps;
 use clws_proto::Limits;
 
 use crate::Listen;
+use crate::guard::DebugOn;
 
 /// Everything that can be set. CLWS's name stands beside it where CLWS has the same: `*max-clients*`.
 ///
@@ -21,13 +22,17 @@ use crate::Listen;
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |
 /// | `write_high_water` | 1 MiB | octets queued for a client | it is not read from until it reads |
 /// | `max_write_backlog` | 64 MiB | octets queued for a client | [`SendError::Full`](crate::SendError::Full) |
+/// | `max_handler_read_backlog` | 1 MiB | octets of messages that wait in a mailbox or for a [`WebSocket`](crate::WebSocket), 64 more for each | the clients that send more are not read from until half is handled |
 /// | `backlog` | 1,024 | connections the system holds for us | the system makes them wait |
-/// | `handshake_timeout` | 10 s | from connect to the end of the request | 408 |
+/// | `handshake_timeout` | 10 s | from connect to the end of the request, and to the decision on it | 408, or 503 where the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to theirs | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client takes nothing of what is queued for it | the connection is dropped |
 /// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
+/// | `policy_file` | none | octets sent to Flash's `<policy-file-request/>` | 400 |
+/// | `debug_on_resource_errors` | off | | a panic in a handler ends the process, for a debugger or a core dump |
+/// | `debug_on_server_errors` | off | | a panic of the server's own does |
 /// | `shards` | one per processor | threads | |
 /// | `task_per_client` | off | | |
 ///
@@ -43,7 +48,12 @@ use crate::Listen;
 ///     .handshake_timeout(Duration::from_secs(3));
 /// assert_eq!(config.max_clients, 10_000);
 /// ```
-#[derive(Clone, Debug)]
+///
+/// With the feature `serde` it can be read from a file: every field may be left out and then has its default, an unknown
+/// one is an error. Times are in seconds (`0.5` is half of one), `keepalive = 0` is never, `shards = 0` one per processor,
+/// and `listen` a list of texts.
+#[derive(Clone, Debug, PartialEq)]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Config {
     /// The addresses to listen on. None given: `127.0.0.1:12345`.
@@ -66,24 +76,46 @@ pub struct Config {
     /// Octets queued for a client from which on messages to it are refused: `*max-write-backlog*`. What is queued
     /// already stays, so at most this and one message are held.
     pub max_write_backlog: usize,
+    /// Octets of messages that may wait to be handled in the mailbox of a [`Listener`](crate::Listener) or in a
+    /// [`Mailbox`](crate::Mailbox), and for each client's [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
+    /// Each message counts 64 octets more than it has. A client whose message goes beyond it is not read from, so that
+    /// TCP slows it down, until no more than half of it waits. Nothing is lost. What one read had brought from such a client,
+    /// 64 KiB at most, is kept beside it.
+    pub max_handler_read_backlog: usize,
     /// Connections that the system holds until they are accepted.
     pub backlog: i32,
-    /// How long a client may take for its request.
+    /// How long a client may take for its request. A resource that [decides later](crate::Accept::later) has what is left of
+    /// it.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub handshake_timeout: Duration,
     /// How long a client may take to answer our close frame, and to end its side of the connection. As long as it still
     /// reads what was queued before, the time begins anew.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub close_timeout: Duration,
     /// How long a client for which something is queued may take nothing of it. Then it is dropped, so that one that
     /// never reads does not hold memory for ever.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub write_timeout: Duration,
     /// The silence from which on the system asks a TCP client whether it is still there (`SO_KEEPALIVE`), so that one
     /// whose machine or network is gone does not keep its place for ever. `None`: never.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds_or_never"))]
     pub keepalive: Option<Duration>,
     /// Whether small frames are sent at once (`TCP_NODELAY`).
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) has the request's headers, at the price of their size.
     pub keep_headers: bool,
+    /// What is sent, with a NUL behind it, to a client that asks `<policy-file-request/>`, as Adobe's Flash Player does
+    /// before its sockets may connect: `*policy-file*`. [`Config::flash_policy`] writes one.
+    pub policy_file: Option<String>,
+    /// Whether a panic in a handler ends the process where it happens (by `abort`, behind the process's own panic hook),
+    /// so that a debugger or a core dump sees the whole stack: `*debug-on-resource-errors*`. Otherwise it costs that
+    /// client its connection.
+    pub debug_on_resource_errors: bool,
+    /// The same for a panic in the server's own code, which otherwise ends [`Server::run`](crate::Server::run) with an
+    /// error: `*debug-on-server-errors*`.
+    pub debug_on_server_errors: bool,
     /// Threads that serve connections. `None`: one per processor. A zero in [`Config::shards`] is `None`.
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::number_or_default"))]
     pub shards: Option<NonZeroUsize>,
     /// Whether each connection is served by a task of async-std in place of the shards. It is the way of systems
     /// without edge-triggered polling (Windows), and here for tests of it.
@@ -113,6 +145,29 @@ impl Config {
         self
     }
 
+    /// A socket policy file that lets pages of a domain (`*` for all) connect to these ports (`*`, `80,443`,
+    /// `1024-2048`); `None` where they could not stand in it.
+    ///
+    /// ```
+    /// use clws_server::Config;
+    ///
+    /// let config = Config::default().policy_file(Config::flash_policy("*.example.com", "443"));
+    /// assert!(config.policy_file.is_some_and(|policy| policy.contains("domain=\"*.example.com\" to-ports=\"443\"")));
+    /// ```
+    #[must_use]
+    pub fn flash_policy(domain: &str, ports: &str) -> Option<String> {
+        let fits = |text: &str, also: &[u8]| {
+            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte))
+        };
+        (fits(domain, b"*.-:_[]") && fits(ports, b"*,-")).then(|| {
+            format!(
+                "<?xml version=\"1.0\"?>\n<!DOCTYPE cross-domain-policy SYSTEM \
+                 \"http://www.macromedia.com/xml/dtds/cross-domain-policy.dtd\">\n<cross-domain-policy>\
+                 <allow-access-from domain=\"{domain}\" to-ports=\"{ports}\" /></cross-domain-policy>"
+            )
+        })
+    }
+
     /// Sets [`shards`](Self#structfield.shards); 0 is one per processor.
     #[must_use]
     pub const fn shards(mut self, shards: usize) -> Self {
@@ -137,6 +192,8 @@ impl Config {
         write_high_water: usize,
         /// Sets [`max_write_backlog`](Self#structfield.max_write_backlog).
         max_write_backlog: usize,
+        /// Sets [`max_handler_read_backlog`](Self#structfield.max_handler_read_backlog).
+        max_handler_read_backlog: usize,
         /// Sets [`backlog`](Self#structfield.backlog).
         backlog: i32,
         /// Sets [`handshake_timeout`](Self#structfield.handshake_timeout).
@@ -151,12 +208,27 @@ impl Config {
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).
         keep_headers: bool,
+        /// Sets [`policy_file`](Self#structfield.policy_file).
+        policy_file: Option<String>,
+        /// Sets [`debug_on_resource_errors`](Self#structfield.debug_on_resource_errors).
+        debug_on_resource_errors: bool,
+        /// Sets [`debug_on_server_errors`](Self#structfield.debug_on_server_errors).
+        debug_on_server_errors: bool,
         /// Sets [`task_per_client`](Self#structfield.task_per_client).
         task_per_client: bool,
     }
 
     pub(crate) fn caps(&self) -> Caps {
         Caps::default().with_max_head_bytes(self.max_header_size).with_hixie(self.protocol_76_00_support)
+    }
+
+    /// From so much on a client counts as slow: never above what may be queued at all.
+    pub(crate) fn high_water(&self) -> usize {
+        self.write_high_water.min(self.max_write_backlog)
+    }
+
+    pub(crate) const fn debug_on(&self) -> DebugOn {
+        DebugOn { resource: self.debug_on_resource_errors, server: self.debug_on_server_errors }
     }
 
     pub(crate) fn limits(&self) -> Limits {
@@ -179,6 +251,7 @@ impl Default for Config {
             max_fragments: 131_072,
             write_high_water: 1 << 20,
             max_write_backlog: 64 << 20,
+            max_handler_read_backlog: 1 << 20,
             backlog: 1024,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
@@ -186,6 +259,9 @@ impl Default for Config {
             keepalive: Some(Duration::from_secs(60)),
             nodelay: true,
             keep_headers: true,
+            policy_file: None,
+            debug_on_resource_errors: false,
+            debug_on_server_errors: false,
             shards: None,
             task_per_client: false,
         }

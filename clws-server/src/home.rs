@@ -51,8 +51,10 @@ pub(crate) struct Remote {
 /// What other threads ask of a shard.
 #[derive(Debug)]
 pub(crate) enum Command {
-    /// The client in that slot has something to write, or is to be closed.
+    /// The client in that slot has something to write, is to be closed, or waits no more for the application.
     Touch(u32),
+    /// The same for many.
+    TouchAll(Vec<u32>),
     /// A new connection.
     Adopt(Socket, Peer, Seat),
     /// Close everything and end.
@@ -76,19 +78,45 @@ impl Home {
     #[inline]
     pub(crate) fn touch(&self) {
         match self {
-            Self::Shard(remote, slot) => {
-                let here = LOCAL.with(|local| {
-                    let here = local.shard.get() == remote.id;
-                    if here {
-                        local.touched.borrow_mut().push(*slot);
-                    }
-                    here
-                });
-                if !here {
-                    drop(remote.send(Command::Touch(*slot))); // a shard that has ended has no client to touch
+            Self::Shard(remote, slot) if remote.touch_here(*slot) => {}
+            // A shard that has ended has no client to touch.
+            Self::Shard(remote, slot) => drop(remote.send(Command::Touch(*slot))),
+            Self::Stream(waker) => waker.wake(),
+        }
+    }
+}
+
+/// Homes that are told together when this is dropped, each shard once: a message to many costs one wake-up a shard,
+/// and each shard writes to its own clients.
+#[derive(Default)]
+pub(crate) struct Touches {
+    shards: Vec<(Arc<Remote>, Vec<u32>)>,
+    streams: Vec<Arc<AtomicWaker>>,
+}
+
+impl Touches {
+    #[inline]
+    pub(crate) fn add(&mut self, home: &Home) {
+        match home {
+            Home::Shard(remote, slot) if remote.touch_here(*slot) => {}
+            Home::Shard(remote, slot) => {
+                match self.shards.iter_mut().find(|(known, _)| Arc::ptr_eq(known, remote)) {
+                    Some((_, slots)) => slots.push(*slot),
+                    None => self.shards.push((Arc::clone(remote), vec![*slot])),
                 }
             }
-            Self::Stream(waker) => waker.wake(),
+            Home::Stream(waker) => self.streams.push(Arc::clone(waker)),
+        }
+    }
+}
+
+impl Drop for Touches {
+    fn drop(&mut self) {
+        for (remote, slots) in self.shards.drain(..) {
+            drop(remote.send(Command::TouchAll(slots)));
+        }
+        for waker in self.streams.drain(..) {
+            waker.wake();
         }
     }
 }
@@ -103,6 +131,18 @@ impl Remote {
             waker,
             load: AtomicUsize::new(0),
         }
+    }
+
+    /// Touches the slot where this thread is the shard's own; whether it is.
+    #[inline]
+    fn touch_here(&self, slot: u32) -> bool {
+        LOCAL.with(|local| {
+            let here = local.shard.get() == self.id;
+            if here {
+                local.touched.borrow_mut().push(slot);
+            }
+            here
+        })
     }
 
     /// Gives it a command, and wakes it only if it sleeps. A shard that has ended gives the command back.
@@ -152,6 +192,11 @@ impl Remote {
 #[inline]
 pub(crate) fn untouch(slot: u32) {
     LOCAL.with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
+}
+
+/// Whether handlers of this thread touched slots that were not taken.
+pub(crate) fn is_touched() -> bool {
+    LOCAL.with(|local| !local.touched.borrow().is_empty())
 }
 
 /// Takes the slots that handlers of this thread touched; `into` is empty.

@@ -32,31 +32,91 @@
 //!
 //! # Handlers
 //!
-//! The methods of a [`Resource`] are called on the thread (the *shard*) that has the client's socket, in the order its
-//! messages came. Clients of different shards are served in parallel. [`accept`](Resource::accept) sees the request
-//! before there is a connection; [`connected`](Resource::connected), [`text`](Resource::text),
-//! [`binary`](Resource::binary), [`pong`](Resource::pong) and [`disconnected`](Resource::disconnected) have a [`Client`].
+//! A resource is written in one of four ways; a server can have all of them, behind different paths:
+//!
+//! | | is | choose it for |
+//! |---|---|---|
+//! | [`Resource`] | `&self`, called on the thread that read the message (a *shard*), in parallel | speed: nothing is copied, nothing waits |
+//! | [`Listener`] | `&mut self`, one mailbox, one task, everything in order | state that clients share: a chat, a game |
+//! | [`mailbox`] | the same mailbox as a `Stream` of [`Event`]s | a loop of your own |
+//! | [`async_handler`] | an async function for each client, with a [`WebSocket`] | conversations: ask, wait, answer |
+//!
+//! Each of them may decide on a client before there is a connection ([`Resource::accept`] and its like): take it, with a
+//! subprotocol, headers and data of the application's own; refuse it with any HTTP status; or [later](Accept::later),
+//! when a database has answered.
+//!
+//! A request goes to the resource of its path, or of the longest [prefix](Resources::register_prefix), or to the
+//! [fallback](Resources::register_fallback). What asks for no WebSocket goes to the [HTTP hook](Resources::http), if there
+//! is one: a page can be served on the same port.
 //!
 //! # Sending
 //!
 //! A [`Client`] is a handle for any thread. Its methods encode into the client's outbox and return at once with what
 //! became of the message: [`Sent::Queued`], [`Sent::AboveHighWater`] where the client reads slowly, or a [`SendError`].
-//! A [`SharedMessage`] goes to many clients and is encoded once for all of them.
+//! When a slow client has read, its resource is [told](Resource::drained). A [`WebSocket`]'s `send` waits for that by itself.
 //!
-//! # Limits
+//! # Groups
+//!
+//! A [`Group`] is a set of clients that are sent to together, and that leave it by disconnecting; [`Topics`] are groups with
+//! names. A message to many is encoded once: [`SharedMessage`], [`send_text`], [`send_binary`].
+//!
+//! ```
+//! use clws_server::{Client, Config, Group, Listener, Origins, Refuse, Server};
+//!
+//! /// Everybody hears what anybody says, and is told who comes and goes.
+//! #[derive(Default)]
+//! struct Chat {
+//!     everybody: Group,
+//!     guests: u32,
+//! }
+//!
+//! impl Listener for Chat {
+//!     type Message = ();
+//!
+//!     fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+//!         self.guests += 1;
+//!         self.everybody.join(client);
+//!         self.everybody.send_text(format!("guest {} is here", self.guests));
+//!         Ok(())
+//!     }
+//!
+//!     fn text(&mut self, _: &Client, text: String) {
+//!         self.everybody.send_text(text);
+//!     }
+//! }
+//!
+//! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
+//! let chat = server.run_resource_listener("/chat", Origins::any(), Chat::default())?;
+//! chat.kill(); // `kill-resource-listener`: its clients are closed with 1001
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! # Limits and configuration
 //!
 //! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. What a client does
 //! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
 //! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
+//!
+//! Nothing that waits grows without bound: a client that does not read is not read from
+//! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
+//! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)).
 //!
 //! # Names
 //!
 //! Where a name in the manner of Lisp stands behind a colon (`resource-received-text`, `*max-clients*`), it is what the
 //! same thing is called in [CLWS](https://github.com/3b/clws), the Common Lisp server that this one follows.
 
+mod async_handler;
 mod client;
 mod config;
+#[cfg(feature = "serde")]
+mod config_file;
+mod decision;
+mod group;
+mod guard;
 mod home;
+mod listener;
+mod mailbox;
 mod poll;
 mod pool;
 mod registry;
@@ -67,16 +127,25 @@ mod session;
 mod shard;
 mod socket;
 mod stream;
+mod topics;
+mod websocket;
 
+pub use async_handler::{AsyncHandler, async_handler};
 pub use bytes::Bytes;
 pub use client::{Client, SendError, Sent};
-pub use clws_handshake::{HeaderError, Headers, Origins, Reject, Version};
+pub use clws_handshake::{HeaderError, Headers, HttpRequest, HttpResponse, Origins, Reject, Version};
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 pub use config::Config;
+pub use decision::Decision;
+pub use group::{Delivery, Group, send_binary, send_shared, send_text};
+pub use listener::{CallError, Listener, ListenerHandle, ListenerTask};
+pub use mailbox::{Event, Mailbox, MailboxClosed, MailboxSender, mailbox};
 pub use registry::{RegisterError, Resources};
 pub use resource::{Accept, Cause, Disconnect, Opening, Refuse, Resource};
 pub use server::{Server, ServerHandle};
 pub use socket::{Listen, Peer};
+pub use topics::Topics;
+pub use websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
 
 /// The example of the README is tested as the documentation's are.
 #[cfg(doctest)]

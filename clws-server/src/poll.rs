@@ -23,6 +23,8 @@ pub(crate) struct Readiness {
     pub(crate) writable: bool,
     /// The peer has ended its side, or the socket failed: read on to its end.
     pub(crate) hangup: bool,
+    /// Both directions have ended: reset, or closed altogether. Not told on every system.
+    pub(crate) broken: bool,
 }
 
 #[cfg(all(test, unix))]

@@ -1,13 +1,18 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
 
-use clws_handshake::Origins;
+use clws_handshake::{HttpRequest, HttpResponse, Origins};
+use futures::FutureExt;
 
-use crate::Resource;
+use crate::guard::DebugOn;
+use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
 
 /// The resources of a server: which path has which handler, and which origins it admits.
+///
+/// A request goes to the resource registered for exactly its path; else to that of the longest
+/// [prefix](Self::register_prefix) it begins with; else to the [fallback](Self::register_fallback); else it gets 404.
 ///
 /// It can be changed while the server runs. Two servers share nothing.
 ///
@@ -26,7 +31,27 @@ use crate::Resource;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Default)]
-pub struct Resources(Arc<RwLock<HashMap<Box<str>, Arc<Entry>>>>);
+pub struct Resources(Arc<Inner>);
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    tables: RwLock<Tables>,
+    debug: DebugOn,
+}
+
+#[derive(Default)]
+struct Tables {
+    exact: HashMap<Box<str>, Arc<Entry>>,
+    /// Each key ends in `/`.
+    prefixes: HashMap<Box<str>, Arc<Entry>>,
+    /// The lengths that prefixes have, the longest first: only so many look-ups a path, whatever is asked for.
+    lengths: Vec<usize>,
+    fallback: Option<Arc<Entry>>,
+    http: Option<Arc<Hook>>,
+}
+
+/// Answers requests that are no upgrade.
+pub(crate) type Hook = dyn Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync;
 
 /// A registered resource.
 pub(crate) struct Entry {
@@ -41,12 +66,22 @@ pub enum RegisterError {
     /// It does not begin with `/`, or has a `?`, a `#`, a blank or a control character in it.
     #[error("{0:?} is not a path that a request can have")]
     InvalidPath(Box<str>),
+    /// It does not begin and end with `/`, or is no path.
+    #[error("{0:?} is not a prefix of paths that ends in a slash")]
+    InvalidPrefix(Box<str>),
     /// Another resource has it.
     #[error("{0:?} is registered already")]
     Taken(Box<str>),
+    /// Another resource is the fallback.
+    #[error("there is a fallback already")]
+    FallbackTaken,
 }
 
 impl Resources {
+    pub(crate) fn new(debug: DebugOn) -> Self {
+        Self(Arc::new(Inner { tables: RwLock::default(), debug }))
+    }
+
     /// Puts a resource behind a path, which clients must ask for exactly: `register-global-resource`.
     ///
     /// # Errors
@@ -72,21 +107,105 @@ impl Resources {
         origins: Origins,
         resource: Arc<dyn Resource>,
     ) -> Result<(), RegisterError> {
-        let unfit = |byte: u8| byte <= b' ' || byte == 0x7F || byte == b'?' || byte == b'#';
-        if !path.starts_with('/') || path.bytes().any(unfit) {
+        if !is_path(path) {
             return Err(RegisterError::InvalidPath(path.into()));
         }
-        let mut map = self.0.write().unwrap_or_else(PoisonError::into_inner);
-        match map.entry(path.into()) {
-            Slot::Occupied(_) => Err(RegisterError::Taken(path.into())),
-            Slot::Vacant(slot) => {
-                slot.insert(Arc::new(Entry { origins, resource }));
-                Ok(())
-            }
-        }
+        let entry = Arc::new(Entry { origins, resource });
+        // What is refused is dropped outside of the lock: the resource's own drop may come back here.
+        let refused = put(&mut self.write().exact, path, entry);
+        refused.map_err(|_| RegisterError::Taken(path.into()))
     }
 
-    /// The resource behind a path: `find-global-resource`.
+    /// Puts a resource behind all paths that begin with a prefix, `/rooms/` for instance, and have no resource of their
+    /// own. Which one was asked for is the [`resource_name`](crate::Client::resource_name).
+    ///
+    /// # Errors
+    ///
+    /// The prefix does not end in `/`, is no path, or is taken.
+    pub fn register_prefix(
+        &self,
+        prefix: &str,
+        origins: Origins,
+        resource: impl Resource,
+    ) -> Result<(), RegisterError> {
+        if !is_path(prefix) || !prefix.ends_with('/') {
+            return Err(RegisterError::InvalidPrefix(prefix.into()));
+        }
+        let entry = Arc::new(Entry { origins, resource: Arc::new(resource) });
+        let refused = {
+            let mut tables = self.write();
+            let refused = put(&mut tables.prefixes, prefix, entry);
+            tables.measure();
+            refused
+        };
+        refused.map_err(|_| RegisterError::Taken(prefix.into()))
+    }
+
+    /// Puts a resource behind all paths that have no other.
+    ///
+    /// # Errors
+    ///
+    /// There is one already.
+    pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
+        let entry = Arc::new(Entry { origins, resource: Arc::new(resource) });
+        let mut tables = self.write();
+        if tables.fallback.is_some() {
+            drop(tables); // before the entry
+            return Err(RegisterError::FallbackTaken);
+        }
+        tables.fallback = Some(entry);
+        Ok(())
+    }
+
+    /// Registers a [`Listener`] and runs it, in a task of async-std's executor: `run-resource-listener`. When it is
+    /// [killed](ListenerHandle::kill), its path is free again at once. (A [`ListenerTask`] leaves the running to you.)
+    ///
+    /// # Errors
+    ///
+    /// As [`register`](Self::register).
+    pub fn run_resource_listener<L: Listener>(
+        &self,
+        path: &str,
+        origins: Origins,
+        listener: L,
+    ) -> Result<ListenerHandle<L>, RegisterError> {
+        let task = ListenerTask::new(listener).debug_on(self.0.debug);
+        let resource = task.resource();
+        // The handle and the task must not hold the server: the listener ends when that is gone.
+        let registered = Registered {
+            tables: Arc::downgrade(&self.0),
+            path: path.into(),
+            resource: Arc::downgrade(&resource),
+        };
+        let handle = task.handle().registered(registered);
+        self.register_shared(path, origins, resource)?;
+        rt::spawn(task.run().map(drop));
+        Ok(handle)
+    }
+
+    /// Answers requests that ask for no WebSocket, on the same port: a page, a health check. It takes the place of the
+    /// hook that was there; without one they get 426.
+    ///
+    /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of the request, within the
+    /// handshake's limits; a body is not read. The connection is closed behind the answer.
+    ///
+    /// ```
+    /// use clws_server::{Config, HttpResponse, Server};
+    ///
+    /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
+    /// server.http(|request| match request.path() {
+    ///     "/" => HttpResponse::html("<!doctype html><title>clws</title><p>It runs."),
+    ///     "/health" => HttpResponse::text(200, "ok"),
+    ///     _ => HttpResponse::not_found(),
+    /// });
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
+        let before = self.write().http.replace(Arc::new(answer));
+        drop(before); // outside of the lock: it is the application's
+    }
+
+    /// The resource that a client that asks for this path gets: `find-global-resource`.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Arc<dyn Resource>> {
         self.entry(path).map(|entry| Arc::clone(&entry.resource))
@@ -94,21 +213,106 @@ impl Resources {
 
     /// Takes the resource from a path: `unregister-global-resource`; returns whether there was one.
     ///
-    /// New clients get 404. Those that are connected stay, and their resource is dropped behind the last of them.
+    /// New clients get what else fits, or 404. Those that are connected stay, and their resource is dropped behind the last
+    /// of them.
     pub fn unregister(&self, path: &str) -> bool {
-        let removed = self.0.write().unwrap_or_else(PoisonError::into_inner).remove(path);
         // Dropped outside of the lock: the resource's own drop may come back here.
+        let removed = self.write().exact.remove(path);
+        removed.is_some()
+    }
+
+    /// Takes the resource from a [prefix](Self::register_prefix); returns whether there was one.
+    pub fn unregister_prefix(&self, prefix: &str) -> bool {
+        let removed = {
+            let mut tables = self.write();
+            let removed = tables.prefixes.remove(prefix);
+            tables.measure();
+            removed
+        };
+        removed.is_some()
+    }
+
+    /// Takes the [fallback](Self::register_fallback) away; returns whether there was one.
+    pub fn unregister_fallback(&self) -> bool {
+        let removed = self.write().fallback.take();
         removed.is_some()
     }
 
     pub(crate) fn entry(&self, path: &str) -> Option<Arc<Entry>> {
-        self.0.read().unwrap_or_else(PoisonError::into_inner).get(path).cloned()
+        let tables = self.read();
+        let prefixes = || {
+            let candidates = tables.lengths.iter().filter_map(|length| path.get(..*length));
+            candidates.filter(|prefix| prefix.ends_with('/')).find_map(|prefix| tables.prefixes.get(prefix))
+        };
+        tables.exact.get(path).or_else(prefixes).or(tables.fallback.as_ref()).cloned()
+    }
+
+    pub(crate) fn hook(&self) -> Option<Arc<Hook>> {
+        self.read().http.clone()
+    }
+
+    fn read(&self) -> RwLockReadGuard<'_, Tables> {
+        self.0.tables.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
+        self.0.tables.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether a request can ask for it.
+fn is_path(path: &str) -> bool {
+    let unfit = |byte: u8| byte <= b' ' || byte == 0x7F || byte == b'?' || byte == b'#';
+    path.starts_with('/') && !path.bytes().any(unfit)
+}
+
+/// Puts an entry into a table; where there is one already, gives it back.
+fn put(table: &mut HashMap<Box<str>, Arc<Entry>>, path: &str, entry: Arc<Entry>) -> Result<(), Arc<Entry>> {
+    match table.entry(path.into()) {
+        Slot::Occupied(_) => Err(entry),
+        Slot::Vacant(slot) => {
+            slot.insert(entry);
+            Ok(())
+        }
+    }
+}
+
+impl Tables {
+    fn measure(&mut self) {
+        self.lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
+        self.lengths.sort_unstable_by(|a, b| b.cmp(a));
+        self.lengths.dedup();
+    }
+}
+
+/// Where a listener was registered, to take its path back.
+pub(crate) struct Registered {
+    tables: Weak<Inner>,
+    path: Box<str>,
+    resource: Weak<dyn Resource>,
+}
+
+impl Registered {
+    /// Frees the path, if it is still this resource's.
+    pub(crate) fn unregister(&self) {
+        let Some(inner) = self.tables.upgrade() else { return };
+        let resources = Resources(inner);
+        let removed = {
+            let mut tables = resources.write();
+            match tables.exact.get(&self.path) {
+                Some(entry) if std::ptr::addr_eq(Arc::as_ptr(&entry.resource), self.resource.as_ptr()) => {
+                    tables.exact.remove(&self.path)
+                }
+                _ => None,
+            }
+        };
+        drop(removed); // outside of the lock
     }
 }
 
 impl fmt::Debug for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let map = self.0.read().unwrap_or_else(PoisonError::into_inner);
-        f.debug_set().entries(map.keys()).finish()
+        let tables = self.read();
+        f.debug_set().entries(tables.exact.keys()).entries(tables.prefixes.keys()).finish()
     }
 }

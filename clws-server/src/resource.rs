@@ -1,10 +1,13 @@
 use std::any::Any;
 use std::fmt;
 use std::io;
+use std::sync::Arc;
 
 use clws_handshake::{Head, Headers, Reject, Version};
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
+use crate::decision::Pending;
+use crate::server::Shared;
 use crate::{Client, Peer};
 
 /// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.
@@ -67,9 +70,46 @@ pub trait Resource: Send + Sync + 'static {
     /// A pong came: `resource-received-pong`. Pings are answered by the server itself.
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
+    /// A client that was sent more than it had read, so that a send said
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), has read: no more than half of
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) waits for it now. A good moment to send it more.
+    fn drained(&self, client: &Client) {}
+
     /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
-    /// [`connected`](Self::connected), and the last call for it; nothing can be sent to it any more.
+    /// [`connected`](Self::connected), and the last call for it; nothing can be sent to it any more, and it is in no
+    /// [`Group`](crate::Group) any more, so that a group can be told of it here.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
+}
+
+/// A resource that the caller keeps a share of.
+impl<R: Resource + ?Sized> Resource for Arc<R> {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        (**self).accept(opening)
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        (**self).connected(client)
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        (**self).text(client, text);
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        (**self).binary(client, payload);
+    }
+
+    fn pong(&self, client: &Client, payload: Payload<'_>) {
+        (**self).pong(client, payload);
+    }
+
+    fn drained(&self, client: &Client) {
+        (**self).drained(client);
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        (**self).disconnected(client, end);
+    }
 }
 
 /// A valid handshake, to be [accepted](Resource::accept) or not.
@@ -78,6 +118,7 @@ pub struct Opening {
     pub(crate) head: Head,
     pub(crate) version: Version,
     pub(crate) peer: Peer,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl Opening {
@@ -110,6 +151,12 @@ impl Opening {
     #[must_use]
     pub fn requested_host(&self) -> &str {
         self.head.host()
+    }
+
+    /// The value of a cookie that the client sent.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.head.headers().cookie(name)
     }
 
     /// The subprotocols that the client offers, its favourite first.
@@ -146,6 +193,9 @@ pub struct Accept {
     pub(crate) location: Option<Box<str>>,
     pub(crate) secure: bool,
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) later: Option<Arc<Pending>>,
+    /// The client gets a place for something of the resource adaptor's own.
+    pub(crate) has_slot: bool,
 }
 
 impl Accept {
@@ -223,7 +273,7 @@ impl Default for Refuse {
 }
 
 /// How a connection ended.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Disconnect {
     /// The code in the client's close frame, [`NO_STATUS`](CloseCode::NO_STATUS) (1005) where it had none, or
@@ -242,13 +292,27 @@ impl Disconnect {
         matches!(self.cause, Cause::Closed)
     }
 
+    /// One that did not happen, for an application's tests of its own handlers.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: impl Into<String>, cause: Cause) -> Self {
+        Self { code, reason: reason.into(), cause }
+    }
+
     pub(crate) const fn abnormal(cause: Cause) -> Self {
         Self { code: CloseCode::ABNORMAL, reason: String::new(), cause }
     }
 }
 
+/// Its code, its reason if there is one, and what ended it: `1001 going away: closed`, `1006: vanished`.
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blank = if self.reason.is_empty() { "" } else { " " };
+        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)
+    }
+}
+
 /// What ended a connection.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Cause {
     /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it.
@@ -258,7 +322,7 @@ pub enum Cause {
     /// The client broke the protocol and was told so.
     Protocol(ProtocolError),
     /// The connection failed.
-    Io(io::Error),
+    Io(Arc<io::Error>),
     /// The client did not answer our close frame in time.
     CloseTimeout,
     /// The client took nothing of what was queued for it for too long.

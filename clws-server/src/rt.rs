@@ -22,7 +22,7 @@ use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::server::Shared;
-use crate::socket::{Listener, Peer};
+use crate::socket::{Acceptor, Peer};
 use crate::stream;
 
 /// A timer, boxed so that it can be kept and polled.
@@ -36,6 +36,11 @@ pub(crate) fn timer(at: Instant) -> Timer {
 /// Runs a task on the executor, detached.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     drop(async_std::task::spawn(task));
+}
+
+/// Lets other tasks of the executor have their turn.
+pub(crate) async fn yield_now() {
+    async_std::task::yield_now().await;
 }
 
 /// Runs a shard on a thread of its own; the future ends with it.
@@ -52,10 +57,10 @@ pub(crate) fn run_shard(
 }
 
 /// Accepts connections until the server stops, and serves each in a task of its own.
-pub(crate) async fn serve_tasks(listener: Listener, shared: Arc<Shared>) -> io::Result<()> {
+pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
     let mut stop = shared.stopped();
     match &listener {
-        Listener::Tcp(tcp) => {
+        Acceptor::Tcp(tcp) => {
             let accepting = TcpListener::from(tcp.try_clone()?);
             loop {
                 match select(Box::pin(accepting.accept()), stop).await {
@@ -75,7 +80,7 @@ pub(crate) async fn serve_tasks(listener: Listener, shared: Arc<Shared>) -> io::
             }
         }
         #[cfg(unix)]
-        Listener::Unix(unix, _) => {
+        Acceptor::Unix(unix, _) => {
             let accepting = UnixListener::from(unix.try_clone()?);
             loop {
                 match select(Box::pin(accepting.accept()), stop).await {

@@ -6,18 +6,19 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
-use clws_handshake::Origins;
+use clws_handshake::{HttpRequest, HttpResponse, Origins};
 use futures::channel::oneshot;
 use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
 use crate::registry::RegisterError;
 use crate::session::later;
 use crate::shard::Shard;
-use crate::socket::{Listen, Listener, Peer};
-use crate::{Config, Resource, Resources, rt, stream};
+use crate::socket::{Acceptor, Listen, Peer};
+use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
 /// A WebSocket server, bound to its addresses: `run-server`.
 ///
@@ -42,7 +43,7 @@ use crate::{Config, Resource, Resources, rt, stream};
 #[derive(Debug)]
 pub struct Server {
     shared: Arc<Shared>,
-    listeners: Vec<Listener>,
+    listeners: Vec<Acceptor>,
 }
 
 /// A handle of a running server: to change its resources, to stop it. Cheap to clone, for any thread.
@@ -53,6 +54,9 @@ pub struct ServerHandle(Arc<Shared>);
 pub(crate) struct Shared {
     pub(crate) config: Config,
     pub(crate) resources: Resources,
+    /// Which groups clients are in.
+    pub(crate) memberships: Memberships,
+    pub(crate) started: Instant,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
     /// Connections that are told 503.
@@ -86,7 +90,7 @@ impl Server {
         }
         let mut listeners = Vec::new();
         for address in &addresses {
-            let bound = Listener::bind(address, &config)
+            let bound = Acceptor::bind(address, &config)
                 .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
             listeners.extend(bound);
         }
@@ -100,7 +104,7 @@ impl Server {
     ///
     /// The system does not tell.
     pub fn local_addrs(&self) -> io::Result<Vec<Listen>> {
-        self.listeners.iter().map(Listener::local_addr).collect()
+        self.listeners.iter().map(Acceptor::local_addr).collect()
     }
 
     /// Its resources, which can be changed while it runs.
@@ -121,6 +125,48 @@ impl Server {
         resource: impl Resource,
     ) -> Result<(), RegisterError> {
         self.shared.resources.register(path, origins, resource)
+    }
+
+    /// Registers a resource behind all paths below a prefix: [`Resources::register_prefix`].
+    ///
+    /// # Errors
+    ///
+    /// The prefix does not end in `/`, is no path, or is taken.
+    pub fn register_prefix(
+        &self,
+        prefix: &str,
+        origins: Origins,
+        resource: impl Resource,
+    ) -> Result<(), RegisterError> {
+        self.shared.resources.register_prefix(prefix, origins, resource)
+    }
+
+    /// Registers a resource for all paths that have no other: [`Resources::register_fallback`].
+    ///
+    /// # Errors
+    ///
+    /// There is one already.
+    pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
+        self.shared.resources.register_fallback(origins, resource)
+    }
+
+    /// Registers a listener and runs it: [`Resources::run_resource_listener`].
+    ///
+    /// # Errors
+    ///
+    /// The path is no path, or is taken.
+    pub fn run_resource_listener<L: Listener>(
+        &self,
+        path: &str,
+        origins: Origins,
+        listener: L,
+    ) -> Result<ListenerHandle<L>, RegisterError> {
+        self.shared.resources.run_resource_listener(path, origins, listener)
+    }
+
+    /// Answers requests that ask for no WebSocket: [`Resources::http`].
+    pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
+        self.shared.resources.http(answer);
     }
 
     /// A handle to it.
@@ -217,8 +263,10 @@ impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let (stop, stopped) = oneshot::channel();
         Self {
+            resources: Resources::new(config.debug_on()),
             config,
-            resources: Resources::default(),
+            memberships: Memberships::default(),
+            started: Instant::now(),
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
@@ -284,7 +332,7 @@ impl Drop for StopOnDrop {
 }
 
 /// Serves each client by a task of its own.
-async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Listener>) -> io::Result<()> {
+async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Acceptor>) -> io::Result<()> {
     let accepting = listeners.into_iter().map(|listener| rt::serve_tasks(listener, Arc::clone(&shared)));
     try_join_all(accepting).await?;
     // The tasks see the stop themselves; each ends within the time for its closing handshake.

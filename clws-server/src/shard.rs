@@ -13,11 +13,12 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
+use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
-use crate::socket::{Listener, Peer, Socket};
+use crate::socket::{Acceptor, Peer, Socket};
 
 /// Octets of the scratch buffer.
 const SCRATCH: usize = 64 * 1024;
@@ -28,6 +29,9 @@ const READ_BUDGET: usize = 1 << 20;
 
 /// Connections taken from one listener before the sockets get their turn.
 const ACCEPTS: usize = 64;
+
+/// How often what handlers touch while outboxes are flushed is flushed too, before the sockets get their turn.
+const FLUSHES: usize = 4;
 
 /// Deadlines are rounded up to this, so that many of them share a wake-up.
 const TICK: Duration = Duration::from_millis(100);
@@ -71,6 +75,14 @@ struct Connection {
     seat: Seat,
 }
 
+impl Connection {
+    /// Whether it is not read from for now: its client does not read, or the application has enough of its messages.
+    #[inline]
+    fn is_stalled(&self, shared: &Shared) -> bool {
+        !self.session.wants_input() || (self.blocked && self.session.queued() > shared.config.high_water())
+    }
+}
+
 /// How much was read, and where to.
 enum Read {
     /// The session's own room.
@@ -79,7 +91,7 @@ enum Read {
 }
 
 struct Listening {
-    listener: Listener,
+    listener: Acceptor,
     ready: bool,
 }
 
@@ -89,7 +101,7 @@ impl Shard {
         shared: Arc<Shared>,
         remote: Arc<Remote>,
         poller: Poller,
-        listeners: Vec<Listener>,
+        listeners: Vec<Acceptor>,
     ) -> io::Result<Self> {
         let now = Instant::now();
         let shard = Self {
@@ -117,6 +129,7 @@ impl Shard {
 
     /// Serves until it is told to stop.
     pub(crate) fn run(mut self) -> io::Result<()> {
+        let _watch = Watch::start(self.shared.config.debug_on_server_errors);
         self.remote.settle_here();
         let mut events = Events::new();
         loop {
@@ -165,7 +178,9 @@ impl Shard {
     }
 
     fn has_work(&self) -> bool {
-        !self.unread.is_empty() || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
+        !self.unread.is_empty()
+            || home::is_touched()
+            || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
     }
 
     fn ready(&mut self, ready: Readiness) {
@@ -177,6 +192,13 @@ impl Shard {
         let Ok(slot) = u32::try_from(ready.key) else { return };
         connection.readable |= ready.readable;
         connection.hangup |= ready.hangup;
+        // A client that is not read from would be noticed by nobody else.
+        if ready.broken && connection.is_stalled(&self.shared) {
+            let place = Place::Shard(&self.remote, slot);
+            let context = Context { shared: &self.shared, place, now: self.now };
+            connection.session.broken(&context);
+            return self.settle(slot);
+        }
         if ready.writable && connection.blocked {
             self.settle(slot);
         }
@@ -191,12 +213,11 @@ impl Shard {
         if !connection.readable {
             return;
         }
-        let paused = connection.blocked && connection.session.queued() > self.shared.config.write_high_water;
-        if paused {
-            return; // `settle` comes back to it when the client has read
+        if connection.is_stalled(&self.shared) {
+            return; // `settle` comes back to it when the client has read, or the application has
         }
         let mut budget = READ_BUDGET;
-        while budget > 0 {
+        while budget > 0 && connection.session.wants_input() {
             let Connection { session, socket, .. } = connection;
             let (read, size) = match session.room() {
                 Some(room) => (socket.read(room).map(Read::Direct), room.len()),
@@ -236,9 +257,6 @@ impl Shard {
                 }
             }
         }
-        if connection.readable && !std::mem::replace(&mut connection.unread, true) {
-            self.unread.push(slot);
-        }
         home::untouch(slot);
         self.settle(slot);
     }
@@ -248,7 +266,7 @@ impl Shard {
         let place = Place::Shard(&self.remote, slot);
         let context = Context { shared: &self.shared, place, now: self.now };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        let was_blocked = connection.blocked;
+        connection.session.proceed(&context);
         let socket = &connection.socket;
         match connection.session.flush(&mut |slices| socket.write(slices)) {
             Ok(all) => connection.blocked = !all,
@@ -259,7 +277,8 @@ impl Shard {
             Next::ShutdownWrite => connection.socket.shutdown_write(),
             Next::Drop => return self.drop_connection(slot),
         }
-        if was_blocked && connection.readable && !std::mem::replace(&mut connection.unread, true) {
+        if connection.readable && !connection.unread && !connection.is_stalled(&self.shared) {
+            connection.unread = true;
             self.unread.push(slot);
         }
         if let Some(at) = connection.session.new_deadline() {
@@ -268,9 +287,10 @@ impl Shard {
         }
     }
 
-    /// Flushes all outboxes that handlers have touched, those that are touched meanwhile too.
+    /// Flushes the outboxes that handlers have touched, and those that are touched meanwhile, some times over: what is
+    /// touched again and again, by a handler that sends whenever its client has read, has its turn with the sockets.
     fn flush_touched(&mut self) {
-        loop {
+        for _ in 0..FLUSHES {
             home::take_touched(&mut self.touched);
             if self.touched.is_empty() {
                 return;
@@ -286,6 +306,7 @@ impl Shard {
     fn obey(&mut self, command: Command) {
         match command {
             Command::Touch(slot) => self.settle(slot),
+            Command::TouchAll(slots) => slots.into_iter().for_each(|slot| self.settle(slot)),
             Command::Adopt(socket, peer, seat) => self.adopt(socket, peer, seat),
             Command::Stop if self.stop_at.is_some() => {}
             Command::Stop => {
@@ -484,105 +505,4 @@ const fn listener_key(index: usize) -> usize {
 
 #[cfg(test)]
 #[cfg(unix)]
-mod tests {
-    use std::os::unix::net::UnixStream;
-
-    use super::*;
-
-    #[test]
-    fn no_deadline_is_before_its_time() {
-        for nanos in [
-            0,
-            1,
-            999_999,
-            1_000_000,
-            99_999_999,
-            100_000_000,
-            100_000_001,
-            100_900_000,
-            400 * 86_400_000_000_000 + 1,
-        ] {
-            let since = Duration::from_nanos(nanos);
-            assert!(time(tick(since)) >= since, "{since:?}");
-            assert!(time(tick(since)) - since < TICK, "{since:?}");
-        }
-    }
-
-    fn shard(config: crate::Config) -> Shard {
-        let poller = Poller::new().unwrap();
-        let remote = Arc::new(Remote::new(poller.waker()));
-        Shard::new(Arc::new(Shared::new(config)), remote, poller, Vec::new()).unwrap()
-    }
-
-    fn adopt(shard: &mut Shard) -> UnixStream {
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        shard.place(Socket::Unix(ours), Peer::Unix);
-        theirs
-    }
-
-    /// Many connections come and go before the first of their deadlines.
-    #[test]
-    fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
-        let mut shard = shard(crate::Config::default().handshake_timeout(Duration::MAX));
-        let stays = adopt(&mut shard);
-        for _ in 0..3000 {
-            drop(adopt(&mut shard));
-            shard.connections[1].readable = true;
-            shard.read(1);
-            assert_eq!(shard.connections.len(), 1);
-            assert!(shard.deadlines.len() <= 1024 + 4 * 2);
-        }
-        let of_slot_0 =
-            |shard: &Shard| shard.deadlines.iter().filter(|Reverse((_, slot))| *slot == 0).count();
-        assert_eq!(of_slot_0(&shard), 1, "that of the one that stays is kept");
-        drop(stays);
-    }
-
-    #[test]
-    fn a_shard_that_has_ended_takes_nothing_and_gives_its_seats_back() {
-        let mut shard = shard(crate::Config::default().max_clients(2));
-        let (remote, shared) = (Arc::clone(&shard.remote), Arc::clone(&shard.shared));
-        let _connected = adopt(&mut shard);
-        let (under_way, _theirs) = UnixStream::pair().unwrap();
-        let seat = shared.admit().unwrap();
-        remote.send(Command::Adopt(Socket::Unix(under_way), Peer::Unix, seat)).unwrap();
-        assert_eq!(shared.admit(), Some(Seat::Refused));
-        drop(shard);
-        assert!(remote.send(Command::Touch(0)).is_err());
-        assert_eq!((shared.admit(), shared.admit()), (Some(Seat::Client), Some(Seat::Client)));
-    }
-
-    #[test]
-    fn a_slot_waits_to_be_read_once() {
-        let mut shard = shard(crate::Config::default());
-        let (ours, theirs) = UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        shard.place(Socket::Unix(ours), Peer::Unix);
-        let connection = &mut shard.connections[0];
-        (connection.readable, connection.blocked, connection.hangup) = (true, true, true);
-        for _ in 0..5 {
-            shard.connections[0].blocked = true;
-            shard.settle(0);
-        }
-        assert_eq!(shard.unread, [0]);
-        drop(theirs);
-    }
-
-    #[test]
-    fn refusals_have_an_end() {
-        let shared = Shared::new(crate::Config::default().max_clients(1));
-        assert_eq!(shared.admit(), Some(Seat::Client));
-        let refused = std::iter::from_fn(|| shared.admit()).inspect(|seat| assert_eq!(*seat, Seat::Refused));
-        assert_eq!(refused.count(), 1024);
-        shared.leave(Seat::Client);
-        assert_eq!(shared.admit(), Some(Seat::Client));
-    }
-
-    /// With the client's own memory this is what an idle connection costs.
-    #[test]
-    #[cfg(target_pointer_width = "64")]
-    fn sizes() {
-        assert!(size_of::<Connection>() <= 88, "{}", size_of::<Connection>());
-    }
-}
+mod tests;

@@ -24,6 +24,22 @@ pub enum Listen {
     Unix(PathBuf),
 }
 
+impl Listen {
+    /// The URL of the root resource there, `ws://127.0.0.1:12345/`, for those on the same machine: `localhost` stands for an
+    /// address that means all of them. `None` for a Unix socket, which has none.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Self::Tcp(address) if address.ip().is_unspecified() => {
+                Some(format!("ws://localhost:{}/", address.port()))
+            }
+            Self::Tcp(address) => Some(format!("ws://{address}/")),
+            Self::Name(name) => Some(format!("ws://{name}/")),
+            Self::Unix(_) => None,
+        }
+    }
+}
+
 impl From<SocketAddr> for Listen {
     fn from(address: SocketAddr) -> Self {
         Self::Tcp(address)
@@ -94,7 +110,7 @@ pub(crate) enum Socket {
 
 /// A listening socket, not blocking.
 #[derive(Debug)]
-pub(crate) enum Listener {
+pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener, PathBuf),
@@ -132,7 +148,7 @@ impl Socket {
     }
 }
 
-impl Listener {
+impl Acceptor {
     /// Opens the sockets of an address; a name may have several.
     pub(crate) fn bind(listen: &Listen, config: &Config) -> io::Result<Vec<Self>> {
         match listen {
@@ -186,7 +202,7 @@ impl Listener {
 }
 
 #[cfg(unix)]
-impl Drop for Listener {
+impl Drop for Acceptor {
     fn drop(&mut self) {
         if let Self::Unix(_, path) = self {
             let _ = std::fs::remove_file(path);
@@ -257,7 +273,7 @@ impl std::os::fd::AsRawFd for Socket {
 }
 
 #[cfg(unix)]
-impl std::os::fd::AsFd for Listener {
+impl std::os::fd::AsFd for Acceptor {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
@@ -267,7 +283,7 @@ impl std::os::fd::AsFd for Listener {
 }
 
 #[cfg(unix)]
-impl std::os::fd::AsRawFd for Listener {
+impl std::os::fd::AsRawFd for Acceptor {
     fn as_raw_fd(&self) -> std::os::fd::RawFd {
         std::os::fd::AsFd::as_fd(self).as_raw_fd()
     }
@@ -277,7 +293,7 @@ impl std::os::fd::AsRawFd for Listener {
 mod windows {
     use std::os::windows::io::{AsRawSocket, AsSocket, BorrowedSocket, RawSocket};
 
-    use super::{Listener, Socket};
+    use super::{Acceptor, Socket};
 
     impl AsSocket for Socket {
         fn as_socket(&self) -> BorrowedSocket<'_> {
@@ -293,14 +309,14 @@ mod windows {
         }
     }
 
-    impl AsSocket for Listener {
+    impl AsSocket for Acceptor {
         fn as_socket(&self) -> BorrowedSocket<'_> {
             let Self::Tcp(listener) = self;
             listener.as_socket()
         }
     }
 
-    impl AsRawSocket for Listener {
+    impl AsRawSocket for Acceptor {
         fn as_raw_socket(&self) -> RawSocket {
             let Self::Tcp(listener) = self;
             listener.as_raw_socket()

@@ -14,6 +14,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
 
 use crate::Peer;
+use crate::guard::Watch;
 use crate::home::Place;
 use crate::rt;
 use crate::server::{Seat, Shared};
@@ -88,6 +89,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         shared: &Arc<Shared>,
         waker: &Arc<AtomicWaker>,
     ) -> Poll<()> {
+        let config = &shared.config;
+        let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
         for _ in 0..STEPS {
             let context = Context { shared, place: Place::Stream(waker), now: Instant::now() };
             let mut progress = false;
@@ -111,13 +114,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.stop = None;
                 self.session.stop();
             }
-            let paused = self.is_paused(shared);
-            if self.readable && !paused {
+            self.session.proceed(&context);
+            let stalled = self.is_stalled(shared);
+            if self.readable && !stalled {
                 progress |= self.read(cx, &context);
             }
             self.write(cx, &context);
             // The stream was not asked for input, so it will not wake us for any: go on with that.
-            progress |= paused && !self.is_paused(shared);
+            progress |= stalled && !self.is_stalled(shared);
 
             match self.session.next(&context) {
                 Next::Wait => {}
@@ -143,9 +147,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         Poll::Pending
     }
 
-    /// Whether the peer reads so little that it is not read from.
-    fn is_paused(&self, shared: &Shared) -> bool {
-        self.write_pending && self.session.queued() > shared.config.write_high_water
+    /// Whether it is not read from for now: the peer does not read, or the application has enough of its messages.
+    fn is_stalled(&self, shared: &Shared) -> bool {
+        !self.session.wants_input()
+            || (self.write_pending && self.session.queued() > shared.config.high_water())
     }
 
     /// Ends our side of the stream, once; whether that is done.

@@ -10,6 +10,7 @@ use common::{ALL, Peer, Running};
 
 in_both_modes!(
     origins,
+    draft_0_is_off_by_default,
     subprotocols_and_headers,
     refusals_in_accept,
     data_for_the_client,
@@ -60,13 +61,28 @@ fn open(
 }
 
 fn origins(config: Config) {
-    let server = start(config, Origins::exact(["http://good.example"]));
+    let server = start(config.clone(), Origins::exact(["http://good.example"]));
     for version in ALL {
         assert!(open(&server, version, |r| r.with_origin("http://good.example")).is_ok());
         let evil = open(&server, version, |r| r.with_origin("http://good.example.evil"));
         assert_eq!(evil.err(), Some(403), "{version}");
     }
     assert_eq!(open(&server, Version::Rfc6455, |r| r).err(), Some(403));
+
+    let server = start(config, Origins::prefix(["http://good.example"]));
+    for version in ALL {
+        assert!(open(&server, version, |r| r.with_origin("http://good.example:8080")).is_ok());
+        let evil = open(&server, version, |r| r.with_origin("http://good.example.evil"));
+        assert_eq!(evil.err(), Some(403), "{version}");
+    }
+}
+
+/// Its clients get 426, with the versions that are spoken.
+fn draft_0_is_off_by_default(config: Config) {
+    let server = start(config.protocol_76_00_support(false), Origins::any());
+    assert_eq!(server.try_connect(Version::Hybi00, "/").err(), Some(426));
+    assert!(server.try_connect(Version::Hybi07, "/").is_ok());
+    assert!(!Config::default().protocol_76_00_support);
 }
 
 fn subprotocols_and_headers(config: Config) {
@@ -168,6 +184,8 @@ impl Resource for Tell {
             client.headers().get("x-none"),
         );
         assert!(client.is_open() && client == &client.clone());
+        assert!(client.connected_at().elapsed() < common::PATIENCE);
+        assert_eq!(client.cookie("id"), client.headers().get("Cookie").and(Some("7")));
         client.send_text(&told).unwrap();
         Ok(())
     }
@@ -207,7 +225,8 @@ fn getters_of_the_client(config: Config) {
             let url = format!("ws://{}/path/%C3%A9?q=1&r", server.address());
             let request = ClientRequest::new(version, &url)
                 .with_origin("http://o.example")
-                .with_header("X-Letters", "AbC");
+                .with_header("X-Letters", "AbC")
+                .with_header("Cookie", "a=b; id=7");
             let mut peer = Peer::open(stream, version, request).unwrap();
             let letters = if keep { "Some(\"AbC\")" } else { "None" };
             let (host, port, version) = (me.ip(), me.port(), version.number());

@@ -29,6 +29,8 @@ fn the_resource_hears_of_answers(config: Config) {
     let client = diary.connected();
     client.ping(b"are you there?").unwrap();
     assert_eq!(peer.next(), Got::Ping(b"are you there?".to_vec()));
+    client.pong(b"a heartbeat").unwrap();
+    assert_eq!(peer.next(), Got::Pong(b"a heartbeat".to_vec()));
     peer.send(|sender| {
         sender.pong(b"are you there?").unwrap();
         sender.pong(b"").unwrap();

@@ -10,7 +10,11 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use clws_server::{Client, Config, Origins, RegisterError, Resource, Server, Text, Version};
 use common::{Got, Running, text};
 
-in_both_modes!(the_path_decides, clients_of_a_resource_that_is_gone_stay);
+in_both_modes!(
+    the_path_decides,
+    clients_of_a_resource_that_is_gone_stay,
+    a_refused_resource_may_use_it_as_it_goes
+);
 
 /// Answers with its name, and tells when it is dropped.
 struct Named(&'static str, Sender<&'static str>);
@@ -78,4 +82,30 @@ fn clients_of_a_resource_that_is_gone_stay(config: Config) {
     old.close(1000, "");
     assert!(matches!(old.next(), Got::Close(_)));
     assert_eq!(drops.recv_timeout(common::PATIENCE), Ok("first"), "behind its last client");
+}
+
+/// Looks itself up when it is dropped.
+struct Nostalgic(clws_server::Resources);
+
+impl Resource for Nostalgic {}
+
+impl Drop for Nostalgic {
+    fn drop(&mut self) {
+        let _ = self.0.find("/a");
+        self.0.unregister("/nothing");
+    }
+}
+
+fn a_refused_resource_may_use_it_as_it_goes(config: Config) {
+    let (server, ..) = start(config);
+    let resources = server.handle.resources();
+    let one = || Nostalgic(resources.clone());
+    for _ in 0..2 {
+        let _ = resources.register("/a", Origins::any(), one());
+        let _ = resources.register_prefix("/a/", Origins::any(), one());
+        let _ = resources.register_fallback(Origins::any(), one());
+    }
+    assert!(
+        resources.unregister("/a") && resources.unregister_prefix("/a/") && resources.unregister_fallback()
+    );
 }

@@ -116,8 +116,11 @@ fn what_cannot_be_sent(config: Config) {
     assert_eq!(client.ping(&[0; 126]), Err(SendError::TooLong));
     assert_eq!(client.close(1000.into(), &"x".repeat(124)), Err(SendError::TooLong));
     assert_eq!(client.close(1006.into(), ""), Err(SendError::InvalidCloseCode(1006.into())));
+    assert_eq!(client.send_text_bytes(b"\xF0\x9F\x98"), Err(SendError::InvalidUtf8));
     assert!(client.is_open());
     peer.assert_echo("nothing happened");
+    client.send_text_bytes("octets that are text \u{1F600}".as_bytes()).unwrap();
+    assert_eq!(peer.next(), text("octets that are text \u{1F600}"));
 }
 
 fn to_a_client_that_is_gone(config: Config) {

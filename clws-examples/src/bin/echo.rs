@@ -1,11 +1,16 @@
 //! An echo server for every WebSocket client there is: resources `/echo` and `/`.
 //!
-//! `cargo run --release -p clws-examples --bin echo -- --help` shows its flags.
+//! `cargo run --release -p clws-examples --bin echo -- --help` shows its flags; `-- --config clws-examples/clws.toml` takes
+//! everything that can be set from a file.
 
+use std::error::Error;
+use std::fs;
+use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
 use clws_server::{Client, Config, Listen, Origins, Payload, Resource, Server, Text};
+use tracing_subscriber::filter::LevelFilter;
 
 /// Sends each message back.
 struct Echo;
@@ -21,12 +26,18 @@ impl Resource for Echo {
     }
 }
 
-/// An echo server that speaks every WebSocket version.
+/// An echo server that speaks every WebSocket version. Flags override what its configuration file says.
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// Address to listen on, or `unix:PATH`; may be repeated. Port 0 takes a free one.
-    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
+    /// Configuration in TOML; clws.toml beside this example's manifest lists every setting and its default.
+    #[arg(long, value_name = "FILE", value_parser = read)]
+    config: Option<Config>,
+    /// What to log to standard error: off, error, warn, info, debug or trace.
+    #[arg(long, value_name = "LEVEL", default_value_t = LevelFilter::INFO)]
+    log_level: LevelFilter,
+    /// Address to listen on, or `unix:PATH`; may be repeated. Port 0 takes a free one. [default: 127.0.0.1:12345]
+    #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
     /// Speak draft 0 (hixie-76, hybi-00) too.
     #[arg(long)]
@@ -35,20 +46,20 @@ struct Flags {
     #[arg(long, value_name = "PREFIX")]
     origin: Vec<String>,
     /// Connections at once; more are told 503.
-    #[arg(long, default_value_t = Config::default().max_clients)]
-    max_clients: usize,
+    #[arg(long)]
+    max_clients: Option<usize>,
     /// Octets of a frame's payload; a larger one is answered with close code 1009.
-    #[arg(long, value_name = "OCTETS", default_value_t = Config::default().max_read_frame_size)]
-    max_frame: usize,
+    #[arg(long, value_name = "OCTETS")]
+    max_frame: Option<usize>,
     /// Octets of a message; a larger one is answered with close code 1009.
-    #[arg(long, value_name = "OCTETS", default_value_t = Config::default().max_read_message_size)]
-    max_message: usize,
+    #[arg(long, value_name = "OCTETS")]
+    max_message: Option<usize>,
     /// Threads that serve clients; 0 is one per processor.
-    #[arg(long, default_value_t = 0)]
-    shards: usize,
+    #[arg(long)]
+    shards: Option<usize>,
     /// Seconds a client may take for its handshake.
-    #[arg(long, value_name = "SECONDS", default_value_t = Config::default().handshake_timeout.as_secs_f64())]
-    handshake_timeout: f64,
+    #[arg(long, value_name = "SECONDS")]
+    handshake_timeout: Option<f64>,
     /// Do not keep the request headers of connected clients.
     #[arg(long)]
     forget_headers: bool,
@@ -57,23 +68,29 @@ struct Flags {
     task_per_client: bool,
 }
 
-#[async_std::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
-    let flags = Flags::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
+    Ok(toml::from_str(&fs::read_to_string(path)?)?)
+}
 
-    let mut config = Config::default()
-        .protocol_76_00_support(flags.hixie)
-        .max_clients(flags.max_clients)
-        .max_read_frame_size(flags.max_frame)
-        .max_read_message_size(flags.max_message)
-        .shards(flags.shards)
-        .handshake_timeout(Duration::try_from_secs_f64(flags.handshake_timeout)?)
-        .keep_headers(!flags.forget_headers)
-        .task_per_client(flags.task_per_client);
-    for address in flags.listen {
-        config = config.listen(address);
+#[async_std::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt().with_max_level(flags.log_level).with_writer(std::io::stderr).init();
+
+    let mut config = flags.config.unwrap_or_default();
+    if !flags.listen.is_empty() {
+        config.listen = flags.listen.into_iter().map(Listen::from).collect();
     }
+    config.protocol_76_00_support |= flags.hixie;
+    config.max_clients = flags.max_clients.unwrap_or(config.max_clients);
+    config.max_read_frame_size = flags.max_frame.unwrap_or(config.max_read_frame_size);
+    config.max_read_message_size = flags.max_message.unwrap_or(config.max_read_message_size);
+    config.shards = flags.shards.map_or(config.shards, NonZeroUsize::new);
+    if let Some(seconds) = flags.handshake_timeout {
+        config.handshake_timeout = Duration::try_from_secs_f64(seconds)?;
+    }
+    config.keep_headers &= !flags.forget_headers;
+    config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
     for path in ["/echo", "/"] {
         let origins =
@@ -88,16 +105,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
             other => println!("listening on {other}"),
         }
     }
-    let tcp = addresses.iter().find_map(|address| match address {
-        Listen::Tcp(address) => Some(address),
-        _ => None,
-    });
-    if let Some(address) = tcp {
-        let host =
-            if address.ip().is_unspecified() { "localhost".to_owned() } else { address.ip().to_string() };
-        let host = if host.contains(':') { format!("[{host}]") } else { host };
+    if let Some(url) = addresses.iter().find_map(Listen::url) {
         println!("try it in the console of a browser:");
-        println!("    ws = new WebSocket('ws://{host}:{}/')", address.port());
+        println!("    ws = new WebSocket('{url}')");
         println!("    ws.onmessage = m => console.log(m.data); ws.onopen = () => ws.send('hello')");
     }
     server.run().await?;

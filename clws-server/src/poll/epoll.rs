@@ -92,6 +92,7 @@ impl Events {
             readable: hangup || flags.contains(EventFlags::IN),
             writable: hangup || flags.contains(EventFlags::OUT),
             hangup,
+            broken: flags.intersects(EventFlags::HUP | EventFlags::ERR),
         })
     }
 }

@@ -65,6 +65,7 @@ impl Poller {
             readable: event.readable,
             writable: event.writable,
             hangup: event.readable,
+            broken: false,
         }));
         Ok(())
     }

@@ -1,9 +1,12 @@
 //! The rules of a connection's life, without sockets and with a clock that the test turns.
 
+mod beside;
 mod closing;
+mod deciding;
 mod failures;
 mod memory;
 mod opening;
+mod pausing;
 mod reading;
 mod stopping;
 mod the_end_of_input;
@@ -13,11 +16,11 @@ use std::sync::{LazyLock, Mutex};
 
 use clws_handshake::Caps;
 use clws_handshake::client::ClientRequest;
-use clws_proto::Limits;
+use clws_proto::{Event, Limits, Role, Sender};
 use futures::task::AtomicWaker;
 
 use super::*;
-use crate::{Accept, Config, Origins, Payload, Refuse, Resource, Text};
+use crate::{Accept, Client, Config, Decision, Opening, Origins, Payload, Refuse, Resource, Text};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -42,6 +45,7 @@ struct World {
 struct Diary {
     lines: Mutex<Vec<String>>,
     client: Mutex<Option<Client>>,
+    decision: Mutex<Option<Decision>>,
 }
 
 impl Diary {
@@ -63,6 +67,11 @@ impl Resource for Diary {
         match opening.query_string() {
             Some("forbidden") => Err(Reject::forbidden("not you")),
             Some("panic-accept") => panic!("in accept"),
+            Some("later") => {
+                let (accept, decision) = Accept::later();
+                *self.decision.lock().unwrap() = Some(decision);
+                Ok(accept)
+            }
             Some("not-offered") => Ok(Accept::new().subprotocol("chat")),
             _ => Ok(Accept::new()),
         }
@@ -76,6 +85,10 @@ impl Resource for Diary {
             Some("refuse-badly") => Err(Refuse::new(CloseCode::NO_STATUS, "")),
             Some("refuse-at-length") => Err(Refuse::new(CloseCode::POLICY, "x".repeat(124))),
             Some("panic-connected") => panic!("in connected"),
+            Some("pause") => {
+                client.pause();
+                Ok(())
+            }
             Some("greet") => {
                 client.send_text("hello").unwrap();
                 Ok(())
@@ -90,6 +103,10 @@ impl Resource for Diary {
             "panic" => panic!("in text"),
             "close" => client.close(CloseCode::NORMAL, "enough").unwrap(),
             "abort" => client.abort(),
+            "pause" => {
+                client.pause();
+                client.send_text("pause").unwrap();
+            }
             text => drop(client.send_text(text)),
         }
     }
@@ -100,6 +117,10 @@ impl Resource for Diary {
 
     fn pong(&self, _: &Client, payload: Payload<'_>) {
         self.line(format!("pong {}", payload.len()));
+    }
+
+    fn drained(&self, _: &Client) {
+        self.line("drained");
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
@@ -148,7 +169,11 @@ impl World {
 
     /// Past the opening handshake.
     fn open(version: Version, target: &str) -> Self {
-        let mut world = Self::new(Config::default());
+        Self::with(Config::default(), version, target)
+    }
+
+    fn with(config: Config, version: Version, target: &str) -> Self {
+        let mut world = Self::new(config);
         world.send(&request(version, target));
         world.expect_101();
         world.client = clws_proto::Receiver::new(version, Role::Client, Limits::default());
@@ -189,6 +214,7 @@ impl World {
     /// What a driver does after everything that happened.
     fn settle(&mut self) {
         let context = context(&self.shared, self.now);
+        self.session.proceed(&context);
         let (out, room) = (&mut self.out, &mut self.room);
         let all = self.session.flush(&mut |slices| {
             let octets = slices.iter().flat_map(|slice| slice.iter()).copied();

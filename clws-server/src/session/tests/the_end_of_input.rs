@@ -46,3 +46,49 @@ fn before_the_last_octets_are_out_waits_for_them() {
     assert!(world.dropped);
     assert_eq!(world.got().len(), 1);
 }
+
+/// A page on a slow line: as long as the client reads, its time begins anew.
+#[test]
+fn of_a_long_answer_comes_when_it_is_read() {
+    let mut world = World::new(Config::default().close_timeout(2 * SECOND));
+    world.shared.resources.http(|_| crate::HttpResponse::text(200, "x".repeat(1000)));
+    world.room = 0;
+    world.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    for _ in 0..20 {
+        world.pass(SECOND);
+        world.room = 40;
+        world.settle();
+    }
+    assert!(!world.dropped && !world.shut);
+    world.pass(SECOND * 2);
+    assert!(world.dropped, "it does not read any more");
+
+    // The same for what a client had queued when it closed.
+    let mut world = World::with(Config::default().close_timeout(2 * SECOND), Version::Rfc6455, "/");
+    world.room = 0;
+    world.resource.client().send_text(&"x".repeat(500)).unwrap();
+    world.settle();
+    world.send(&close(CloseCode::NORMAL, ""));
+    for _ in 0..20 {
+        world.pass(SECOND);
+        world.room = 40;
+        world.settle();
+    }
+    assert!(world.dropped);
+    assert!(matches!(world.got()[..], [Got::Text(_), Got::Close(_)]));
+}
+
+#[test]
+fn that_nobody_reads_leaves_the_application_some_time() {
+    let mut world = World::with(Config::default().close_timeout(2 * SECOND), Version::Rfc6455, "/");
+    world.send(&[text("pause"), text("before")].concat());
+    world.diary(&["connected", "text pause"]);
+    let context = context(&world.shared, world.now);
+    world.session.broken(&context);
+    world.settle();
+    world.pass(SECOND);
+    assert!(!world.dropped);
+    world.pass(SECOND);
+    assert!(world.dropped);
+    world.diary(&["disconnected 1006 \"\": vanished"]);
+}

@@ -1,0 +1,95 @@
+// A client of draft 0 (hixie-76, hybi-00) in a few lines: it sends text, collects text, closes.
+'use strict';
+const crypto = require('node:crypto');
+const net = require('node:net');
+
+// A number with spaces and other characters strewn into it: draft 0, section 1.3. Its value is what remains of the
+// digits, divided by the number of spaces.
+function key() {
+  const spaces = crypto.randomInt(1, 13);
+  const number = crypto.randomInt(0, Math.floor(4294967295 / spaces) + 1);
+  let text = String(number * spaces);
+  const insert = (character, from, to) => {
+    const at = crypto.randomInt(from, to + 1);
+    text = text.slice(0, at) + character + text.slice(at);
+  };
+  for (let i = crypto.randomInt(1, 13); i > 0; i -= 1) insert(String.fromCharCode(crypto.randomInt(0x3a, 0x7f)), 0, text.length);
+  for (let i = spaces; i > 0; i -= 1) insert(' ', 1, text.length - 1);
+  return { text, number };
+}
+
+// open(url): a promise of { send(text), next(test) -> promise of the first message for which test holds, close(), closed }.
+function open(url) {
+  const { hostname, port, host, pathname, search } = new URL(url);
+  const keys = [key(), key()];
+  const challenge = crypto.randomBytes(8);
+  const numbers = Buffer.alloc(8);
+  numbers.writeUInt32BE(keys[0].number, 0);
+  numbers.writeUInt32BE(keys[1].number, 4);
+  const wanted = crypto.createHash('md5').update(numbers).update(challenge).digest();
+
+  return new Promise((resolve, reject) => {
+    const socket = net.connect(Number(port), hostname);
+    const messages = [];
+    const waiting = [];
+    let received = Buffer.alloc(0);
+    let isOpen = false;
+    let sayClosed;
+    const closed = new Promise((done) => { sayClosed = done; });
+
+    const client = {
+      closed, // true where the server said FF 00 first
+      send: (text) => socket.write(Buffer.concat([Buffer.from([0x00]), Buffer.from(text), Buffer.from([0xff])])),
+      close: () => socket.write(Buffer.from([0xff, 0x00])),
+      next: (test) => new Promise((found) => {
+        waiting.push({ test, found });
+        deliver();
+      }),
+    };
+
+    function deliver() {
+      for (const waiter of [...waiting]) {
+        const index = messages.findIndex(waiter.test);
+        if (index < 0) continue;
+        waiting.splice(waiting.indexOf(waiter), 1);
+        waiter.found(messages.splice(0, index + 1).pop());
+      }
+    }
+
+    function read(octets) {
+      received = Buffer.concat([received, octets]);
+      if (!isOpen) {
+        const end = received.indexOf('\r\n\r\n') + 4;
+        if (end < 4 || received.length < end + 16) return;
+        const head = received.subarray(0, end).toString('latin1');
+        if (!/^HTTP\/1\.1 101 /.test(head)) return void reject(new Error(`draft 0 is answered ${head.split('\r\n')[0]}`));
+        if (!received.subarray(end, end + 16).equals(wanted)) return void reject(new Error('draft 0: the wrong answer to the keys'));
+        received = received.subarray(end + 16);
+        isOpen = true;
+        resolve(client);
+      }
+      while (received.length >= 2) {
+        if (received[0] === 0xff) {
+          sayClosed(true);
+          socket.end();
+          return;
+        }
+        const end = received.indexOf(0xff);
+        if (end < 0) return;
+        messages.push(new TextDecoder('utf-8', { fatal: true }).decode(received.subarray(1, end)));
+        received = received.subarray(end + 1);
+      }
+      deliver();
+    }
+
+    socket.on('data', read);
+    socket.on('error', reject);
+    socket.on('close', () => sayClosed(false));
+    socket.write(Buffer.concat([Buffer.from([
+      `GET ${pathname}${search} HTTP/1.1`, 'Upgrade: WebSocket', 'Connection: Upgrade', `Host: ${host}`,
+      `Origin: http://${host}`, `Sec-WebSocket-Key1: ${keys[0].text}`, `Sec-WebSocket-Key2: ${keys[1].text}`, '', '',
+    ].join('\r\n'), 'latin1'), challenge]));
+  });
+}
+
+module.exports = { open };

@@ -1,0 +1,114 @@
+//! Each client an async function: what has happened so far is where the function stands, and its variables. It shows
+//! [`WebSocket`]'s `next` and `send`, a time-out, waiting for two things at once, and reading and writing apart.
+//!
+//! `cargo run --release -p clws-examples --bin async_handler`, then one of
+//! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/guess` (or `/clock`, or `/jobs`)
+
+use std::pin::pin;
+use std::time::Duration;
+
+use async_std::channel;
+use async_std::future::timeout;
+use async_std::task;
+use clap::Parser;
+use clws_server::{Config, Message, Origins, SendError, Server, WebSocket, async_handler};
+use futures::FutureExt;
+use futures::select;
+
+/// A game: find the number. Who thinks for too long is sent home.
+async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendError> {
+    // As good as random, and short: nobody knows which port the system gives to the next client.
+    let secret = 1 + socket.client().port().unwrap_or_default() % 100;
+    socket.send("guess my number, from 1 to 100").await?;
+    for tries in 1.. {
+        let text = match timeout(patience, socket.next()).await {
+            Ok(Some(Message::Text(text))) => text,
+            Ok(Some(_)) => String::new(),
+            Ok(None) => break, // the client has gone
+            Err(_) => return socket.send("too slow: goodbye").await,
+        };
+        match text.trim().parse::<u16>() {
+            Err(_) => socket.send("that is no number").await?,
+            Ok(number) if number < secret => socket.send("more").await?,
+            Ok(number) if number > secret => socket.send("less").await?,
+            Ok(_) => return socket.send(format!("yes, after {tries} tries: goodbye")).await,
+        }
+    }
+    Ok(())
+}
+
+/// A clock whose pace the client sets: it waits for the next tick and for the client at once.
+async fn clock(mut socket: WebSocket) -> Result<(), SendError> {
+    let mut pace = Duration::from_secs(1);
+    for tick in 0_u32.. {
+        let mut pause = pin!(task::sleep(pace).fuse());
+        loop {
+            // Dropping a `next` that is not done loses no message, so it can be begun anew in each round.
+            select! {
+                () = pause => break,
+                message = socket.next().fuse() => match message {
+                    Some(Message::Text(text)) => match text.parse().map(Duration::try_from_secs_f64) {
+                        Ok(Ok(wanted)) if wanted >= Duration::from_millis(10) => pace = wanted,
+                        _ => socket.send("say the seconds from tick to tick, 0.01 or more").await?,
+                    },
+                    Some(_) => {}
+                    None => return Ok(()),
+                },
+            }
+        }
+        socket.send(format!("tick {tick}")).await?;
+    }
+    Ok(())
+}
+
+/// Work that takes time: jobs are taken in while others are still being done, and no more than eight of them wait.
+async fn jobs(socket: WebSocket) {
+    let (mut reader, mut writer) = socket.split();
+    let (queue, waiting) = channel::bounded(8);
+    let worker = task::spawn(async move {
+        while let Ok(job) = waiting.recv().await {
+            task::sleep(Duration::from_millis(100)).await;
+            writer.send(format!("done: {job}")).await?;
+        }
+        Ok::<_, SendError>(())
+    });
+    while let Some(message) = reader.next().await {
+        if let Message::Text(job) = message {
+            // With a full queue this waits, the client's messages stay unread, and TCP makes the client wait.
+            if queue.send(job).await.is_err() {
+                break; // the worker has ended: the client reads no answers
+            }
+        }
+    }
+    drop(queue);
+    let _ = worker.await; // a client that has gone misses nothing
+}
+
+/// Three services that serve each client by an async function.
+#[derive(Parser)]
+struct Flags {
+    /// Address to listen on; port 0 takes a free one.
+    #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
+    listen: String,
+    /// Seconds to think about a guess.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    patience: f64,
+}
+
+#[async_std::main]
+async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+    let patience = Duration::try_from_secs_f64(flags.patience)?;
+
+    let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
+    // What such a function returns is of no interest: what a client that has gone did not get is nobody's loss.
+    server.register("/guess", Origins::any(), async_handler(move |socket| guess(socket, patience)))?;
+    server.register("/clock", Origins::any(), async_handler(clock))?;
+    server.register("/jobs", Origins::any(), async_handler(jobs))?;
+    for address in server.local_addrs()? {
+        println!("listening on ws://{address}/");
+    }
+    server.run().await?;
+    Ok(())
+}

@@ -1,0 +1,307 @@
+//! A chat with rooms: one listener, one group for each room, and a page that the same port serves.
+//!
+//! `cargo run --release -p clws-examples --bin chat`, then open the address that it prints, in two windows. Plain
+//! clients do as well, draft 0's too with `--hixie`: `python3 -m websockets "ws://127.0.0.1:12345/?name=Ada&room=tea"`.
+//!
+//! # What goes over the wire
+//!
+//! A client writes text, each message one of these. `name` and `room` in the query say who comes and whereto; without
+//! them one is a guest, in the lobby.
+//!
+//! | message | does |
+//! |---|---|
+//! | `hello everybody` | says it in the room |
+//! | `/say /etc is a folder` | says it, whatever it begins with |
+//! | `/name Ada` | takes that name, if nobody has it |
+//! | `/room tea` | goes to that room; there is one as long as somebody is in it |
+//! | `/who` | asks who is here |
+//! | `/rooms` | asks which rooms there are |
+//! | `/ping 17` | asks for that text back, to measure the time |
+//!
+//! The server writes JSON, an object each message:
+//!
+//! ```json
+//! {"type":"room","room":"tea","you":"Ada","here":["Ada","Grace"]}
+//! {"type":"rooms","rooms":{"lobby":1,"tea":2}}
+//! {"type":"joined","name":"Grace"}
+//! {"type":"left","name":"Grace"}
+//! {"type":"renamed","name":"guest-1","to":"Grace"}
+//! {"type":"said","name":"Grace","text":"hello everybody"}
+//! {"type":"pong","text":"17"}
+//! {"type":"error","text":"somebody is called Ada already"}
+//! ```
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::error::Error;
+use std::fs;
+
+use clap::Parser;
+use clws_server::{
+    Accept, Client, Config, Disconnect, Group, HttpRequest, HttpResponse, Listen, Listener, Opening, Origins,
+    Payload, Refuse, Reject, Resource, Server, Text,
+};
+use serde::Serialize;
+
+/// Characters of a message, and of a name.
+const LONGEST_MESSAGE: usize = 2000;
+const LONGEST_NAME: usize = 24;
+
+/// What a client is told.
+#[derive(Serialize)]
+#[serde(tag = "type", rename_all = "lowercase")]
+enum Event<'a> {
+    Room { room: &'a str, you: &'a str, here: Vec<&'a str> },
+    Rooms { rooms: BTreeMap<&'a str, usize> },
+    Joined { name: &'a str },
+    Left { name: &'a str },
+    Renamed { name: &'a str, to: &'a str },
+    Said { name: &'a str, text: &'a str },
+    Pong { text: &'a str },
+    Error { text: &'a str },
+}
+
+impl Event<'_> {
+    fn json(&self) -> String {
+        serde_json::to_string(self).unwrap_or_default() // strings and numbers: nothing in it can fail
+    }
+
+    /// Who is gone misses nothing.
+    fn tell(&self, client: &Client) {
+        let _ = client.send_text_owned(self.json());
+    }
+
+    /// Encodes it once for all of the room. Who does not read it in time is dropped by the server.
+    fn tell_all(&self, room: &Group) {
+        let _ = room.send_text(self.json());
+    }
+}
+
+struct Member {
+    name: String,
+    room: String,
+}
+
+/// Everything the chat knows. Its events come one after the other, so there is nothing to lock.
+#[derive(Default)]
+struct Chat {
+    members: HashMap<Client, Member>,
+    /// The names of all members in lower case: `ada` is not to be mistaken for `Ada`.
+    names: HashSet<String>,
+    rooms: BTreeMap<String, Group>,
+}
+
+impl Listener for Chat {
+    type Message = ();
+
+    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+        let query = client.query_string().unwrap_or_default().as_bytes();
+        let asked = |key| form_urlencoded::parse(query).find_map(|(k, value)| (k == key).then_some(value));
+        let wish = asked("name").and_then(|name| name_of(&name).ok()).unwrap_or_else(|| "guest".to_owned());
+        let room = asked("room").and_then(|room| room_of(&room).ok()).unwrap_or_else(|| "lobby".to_owned());
+        let (mut name, mut number) = (wish.clone(), 1);
+        while !self.names.insert(name.to_lowercase()) {
+            number += 1;
+            name = format!("{wish}-{number}");
+        }
+        self.members.insert(client.clone(), Member { name, room: String::new() });
+        self.enter(client, room);
+        Ok(())
+    }
+
+    fn text(&mut self, client: &Client, text: String) {
+        if let Err(trouble) = self.obey(client, text.trim()) {
+            Event::Error { text: &trouble }.tell(client);
+        }
+    }
+
+    fn disconnected(&mut self, client: &Client, _: &Disconnect) {
+        self.leave(client);
+        if let Some(member) = self.members.remove(client) {
+            self.names.remove(&member.name.to_lowercase());
+        }
+    }
+}
+
+impl Chat {
+    /// Does what one message asks for, or tells why not.
+    fn obey(&mut self, client: &Client, line: &str) -> Result<(), String> {
+        if line.chars().count() > LONGEST_MESSAGE {
+            return Err(format!("a message has at most {LONGEST_MESSAGE} characters"));
+        }
+        let (command, rest) = match line.split_once(char::is_whitespace).unwrap_or((line, "")) {
+            (command, rest) if command.starts_with('/') => (command, rest.trim()),
+            _ => ("/say", line),
+        };
+        let Some(Member { name, room }) = self.members.get_mut(client) else { return Ok(()) };
+        let Some(group) = self.rooms.get(room) else { return Ok(()) };
+        match command {
+            "/say" if rest.is_empty() => return Err("there is nothing to say in that message".to_owned()),
+            "/say" => Event::Said { name, text: rest }.tell_all(group),
+            "/name" => {
+                let to = name_of(rest)?;
+                let (old, new) = (name.to_lowercase(), to.to_lowercase());
+                if old != new {
+                    if !self.names.insert(new) {
+                        return Err(format!("somebody is called {to} already"));
+                    }
+                    self.names.remove(&old);
+                }
+                Event::Renamed { name, to: &to }.tell_all(group);
+                *name = to;
+            }
+            "/room" => {
+                let to = room_of(rest)?;
+                if to == *room {
+                    self.tell_where(client);
+                } else {
+                    self.leave(client);
+                    self.enter(client, to);
+                }
+            }
+            "/who" => self.tell_where(client),
+            "/rooms" => {
+                let rooms = self.rooms.iter().map(|(name, group)| (&**name, group.len())).collect();
+                Event::Rooms { rooms }.tell(client);
+            }
+            "/ping" => Event::Pong { text: rest }.tell(client),
+            _ => return Err(format!("there is no {command}; there are /say /name /room /who /rooms /ping")),
+        }
+        Ok(())
+    }
+
+    /// Tells those who are in the room, then lets the client in and tells it where it is.
+    fn enter(&mut self, client: &Client, room: String) {
+        let Some(member) = self.members.get_mut(client) else { return };
+        member.room.clone_from(&room);
+        let group = self.rooms.entry(room).or_default();
+        Event::Joined { name: &member.name }.tell_all(group);
+        group.join(client);
+        self.tell_where(client);
+    }
+
+    /// Tells those who stay; nobody is left in a room that is empty, and then there is none.
+    fn leave(&mut self, client: &Client) {
+        let Some(Member { name, room }) = self.members.get(client) else { return };
+        let Some(group) = self.rooms.get(room) else { return };
+        group.leave(client);
+        if group.is_empty() {
+            self.rooms.remove(room);
+        } else {
+            Event::Left { name }.tell_all(group);
+        }
+    }
+
+    fn tell_where(&self, client: &Client) {
+        let Some(Member { name, room }) = self.members.get(client) else { return };
+        let there = self.rooms.get(room).map(Group::members).unwrap_or_default();
+        let mut here: Vec<_> = there.iter().filter_map(|each| Some(&*self.members.get(each)?.name)).collect();
+        here.sort_unstable();
+        Event::Room { room, you: name, here }.tell(client);
+    }
+}
+
+/// A name is short, and all of it can be seen: no controls, no signs without a width, none that turn the direction.
+fn name_of(text: &str) -> Result<String, String> {
+    let hidden = |c: char| {
+        c.is_control()
+            || matches!(c, '\u{ad}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+    };
+    let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match name.chars().count() {
+        1..=LONGEST_NAME if !name.contains(hidden) => Ok(name),
+        _ => Err(format!("a name has 1 to {LONGEST_NAME} characters that can be seen")),
+    }
+}
+
+/// The same for a room: `Tea time` is `tea-time`.
+fn room_of(text: &str) -> Result<String, String> {
+    name_of(text.trim_start_matches('#')).map(|name| name.to_lowercase().replace(' ', "-"))
+}
+
+/// Sends each message back, for the page at `/echo.html`.
+struct Echo;
+
+impl Resource for Echo {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        let offered = opening.subprotocols().any(|name| name == "echo");
+        Ok(if offered { Accept::new().subprotocol("echo") } else { Accept::new() })
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        let _ = client.forward_text(text);
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        let _ = client.forward_binary(payload);
+    }
+}
+
+/// What the pages may load: what is served here, and no text of a user's becomes markup or script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
+     base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
+
+/// The pages, for requests that ask for no WebSocket.
+fn page(request: &HttpRequest<'_>) -> HttpResponse {
+    let (content_type, body) = match request.path() {
+        "/" => ("text/html; charset=utf-8", include_str!("../../assets/chat.html")),
+        "/chat.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/chat.js")),
+        "/echo.html" => ("text/html; charset=utf-8", include_str!("../../assets/echo.html")),
+        "/echo.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/echo.js")),
+        "/style.css" => ("text/css; charset=utf-8", include_str!("../../assets/style.css")),
+        "/icon.svg" => ("image/svg+xml", include_str!("../../assets/icon.svg")),
+        _ => return HttpResponse::not_found(),
+    };
+    if !matches!(request.method(), "GET" | "HEAD") {
+        return HttpResponse::text(405, "this can be read, no more");
+    }
+    let answer = HttpResponse::new(200).with_body(content_type, body.as_bytes());
+    let answer = answer.with_header("Content-Security-Policy", POLICY);
+    let answer = answer.and_then(|it| it.with_header("X-Content-Type-Options", "nosniff"));
+    answer.unwrap_or_else(|_| HttpResponse::new(500))
+}
+
+/// A chat server with its page. Flags override what its configuration file says.
+#[derive(Parser)]
+#[command(version)]
+struct Flags {
+    /// Configuration in TOML; clws.toml beside this example's manifest lists every setting and its default.
+    #[arg(long, value_name = "FILE", value_parser = read)]
+    config: Option<Config>,
+    /// Address to listen on; may be repeated. Port 0 takes a free one. [default: 127.0.0.1:12345]
+    #[arg(long, value_name = "ADDR:PORT")]
+    listen: Vec<String>,
+    /// Speak draft 0 (hixie-76, hybi-00) too.
+    #[arg(long)]
+    hixie: bool,
+}
+
+fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
+    Ok(toml::from_str(&fs::read_to_string(path)?)?)
+}
+
+#[async_std::main]
+async fn main() -> Result<(), Box<dyn Error>> {
+    let flags = Flags::parse();
+    tracing_subscriber::fmt().with_writer(std::io::stderr).init();
+
+    let mut config = flags.config.unwrap_or_default();
+    if !flags.listen.is_empty() {
+        config.listen = flags.listen.into_iter().map(Listen::from).collect();
+    }
+    config.protocol_76_00_support |= flags.hixie;
+    let server = Server::bind(config)?;
+    server.run_resource_listener("/", Origins::any(), Chat::default())?;
+    server.register("/echo", Origins::any(), Echo)?;
+    server.http(page);
+    for address in server.local_addrs()? {
+        match &address {
+            Listen::Tcp(address) => println!("listening on ws://{address}/"),
+            other => println!("listening on {other}"),
+        }
+        if let Some(url) = address.url() {
+            println!("open {}", url.replacen("ws", "http", 1));
+        }
+    }
+    server.run().await?;
+    Ok(())
+}

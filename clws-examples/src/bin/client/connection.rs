@@ -1,0 +1,206 @@
+//! The open connection: what stdin says goes out, what comes is shown.
+
+use std::borrow::Cow;
+use std::error::Error;
+use std::net::{Shutdown, TcpStream};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+use std::{fmt, io, thread};
+
+use clws_handshake::Version;
+use clws_proto::{CloseCode, CloseFrame, Event, Limits, Receiver, Role, SendError, Sender};
+
+const HELP: &str = "\
+any other line       a text message (//x sends /x)
+/binary HEX          a binary message: /binary 00 ff 10
+/ping [TEXT]         a ping
+/pong [TEXT]         a pong that no ping asked for
+/close [CODE] [WHY]  the closing handshake, as the end of input does it with 1000";
+
+/// What goes or comes; a message that comes in fragments is shown as one.
+pub(crate) enum Frame<'a> {
+    Text(&'a str),
+    Binary(Cow<'a, [u8]>),
+    Ping(&'a [u8]),
+    Pong(&'a [u8]),
+    Close(Option<CloseFrame<'a>>),
+}
+
+impl<'a> Frame<'a> {
+    /// What a line of stdin asks for.
+    fn parse(line: &'a str) -> Result<Self, String> {
+        let Some(command) = line.strip_prefix('/') else { return Ok(Self::Text(line)) };
+        let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
+        match name {
+            _ if command.starts_with('/') => Ok(Self::Text(command)),
+            "binary" => from_hex(rest)
+                .map(|octets| Self::Binary(octets.into()))
+                .ok_or(format!("not hexadecimal: {rest}")),
+            "ping" => Ok(Self::Ping(rest.as_bytes())),
+            "pong" => Ok(Self::Pong(rest.as_bytes())),
+            "close" if rest.is_empty() => Ok(Self::close(CloseCode::NORMAL)),
+            "close" => {
+                let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+                let code = code.parse::<u16>().map_err(|error| format!("{code}: {error}"))?.into();
+                Ok(Self::Close(Some(CloseFrame { code, reason })))
+            }
+            "help" => Err(HELP.to_owned()),
+            _ => Err(format!("there is no /{name}; /help lists what there is")),
+        }
+    }
+
+    fn close(code: CloseCode) -> Self {
+        Self::Close(Some(CloseFrame { code, reason: "" }))
+    }
+
+    fn queue(&self, sender: &mut Sender) -> Result<(), SendError> {
+        match self {
+            Self::Text(text) => sender.text(text, None),
+            Self::Binary(payload) => sender.binary(payload, None),
+            Self::Ping(payload) => sender.ping(payload),
+            Self::Pong(payload) => sender.pong(payload),
+            Self::Close(Some(frame)) => sender.close(frame.code, frame.reason),
+            Self::Close(None) if sender.close_sent() => Err(SendError::Closed),
+            Self::Close(None) => {
+                sender.close_without_code();
+                Ok(())
+            }
+        }
+    }
+}
+
+impl fmt::Display for Frame<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => write!(f, "text {} {}", text.len(), visible(text)),
+            Self::Binary(payload) => write!(f, "binary {} {}", payload.len(), hex(payload)),
+            Self::Ping(payload) => write!(f, "ping {} {}", payload.len(), readable(payload)),
+            Self::Pong(payload) => write!(f, "pong {} {}", payload.len(), readable(payload)),
+            Self::Close(Some(frame)) => write!(f, "close {} {}", frame.code, visible(frame.reason)),
+            Self::Close(None) => f.write_str("close without a code"),
+        }
+    }
+}
+
+/// The connection, as the reading and the typing thread share it.
+pub(crate) struct Connection {
+    stream: TcpStream,
+    sender: Mutex<Sender>,
+    patience: Duration,
+    version: Version,
+    quiet: bool,
+}
+
+impl Connection {
+    pub(crate) fn new(stream: TcpStream, version: Version, patience: Duration, quiet: bool) -> Self {
+        let sender = Mutex::new(Sender::client(version, || {
+            let mut key = [0; 4];
+            crate::random(&mut key);
+            key
+        }));
+        Self { stream, sender, patience, version, quiet }
+    }
+
+    /// Sends and shows what went; under one lock, so that it is shown in the order of the wire.
+    pub(crate) fn send(&self, frame: &Frame<'_>) -> Result<(), Box<dyn Error>> {
+        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
+        frame.queue(&mut sender)?;
+        match frame {
+            Frame::Close(_) if self.version.is_hixie() => self.show('>', &Frame::Close(None)),
+            frame => self.show('>', frame),
+        }
+        Ok(sender.write_to(&mut &self.stream)?)
+    }
+
+    fn show(&self, direction: char, frame: &Frame<'_>) {
+        if !self.quiet {
+            crate::say(format!("{direction} {frame}").trim_end());
+        }
+    }
+
+    /// Sends what the lines of stdin say, then closes; a server that does not answer is left.
+    pub(crate) fn read_stdin(&self) {
+        for line in io::stdin().lines().map_while(Result::ok) {
+            match Frame::parse(&line).map(|frame| self.send(&frame)) {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => eprintln!("not sent: {error}"),
+                Err(usage) => eprintln!("{usage}"),
+            }
+        }
+        let _ = self.send(&Frame::close(CloseCode::NORMAL)); // it fails where one of the two has closed already
+        thread::sleep(self.patience);
+        let _ = self.stream.shutdown(Shutdown::Both); // it fails where the connection is gone
+    }
+
+    /// Shows what comes until the connection is closed; with a deadline, the first message is all that is wanted.
+    pub(crate) fn receive(&self, mut input: Vec<u8>, once: Option<Instant>) -> Result<(), Box<dyn Error>> {
+        let mut receiver = Receiver::new(self.version, Role::Client, Limits::default());
+        let mut wanted = once.is_some();
+        loop {
+            let mut events = receiver.receive(&mut input);
+            loop {
+                let event = match events.next() {
+                    Ok(Some(event)) => event,
+                    Ok(None) => break,
+                    Err(error) => {
+                        let _ = self.send(&Frame::close(error.close_code(self.version))); // the connection fails anyway
+                        return Err(format!("the server broke the protocol: {error}").into());
+                    }
+                };
+                let frame = match &event {
+                    Event::Text(text) => Frame::Text(text),
+                    Event::Binary(payload) => Frame::Binary(Cow::Borrowed(payload)),
+                    Event::Ping(payload) => Frame::Ping(payload),
+                    Event::Pong(payload) => Frame::Pong(payload),
+                    Event::Close(close) => Frame::Close(*close),
+                    _ => continue,
+                };
+                self.show('<', &frame);
+                match &frame {
+                    Frame::Text(text) if wanted => crate::say(text),
+                    Frame::Binary(payload) if wanted => crate::say(&hex(payload)),
+                    Frame::Text(_) | Frame::Binary(_) | Frame::Pong(_) => continue,
+                    Frame::Ping(payload) => {
+                        let _ = self.send(&Frame::Pong(payload)); // nothing is due behind our close frame
+                        continue;
+                    }
+                    Frame::Close(_) if wanted => return Err(format!("in place of an answer: {frame}").into()),
+                    Frame::Close(close) => {
+                        let answer = close.map(|close| CloseFrame { reason: "", ..close });
+                        let _ = self.send(&Frame::Close(answer)); // it is the answer to ours, or the server is gone
+                        return Ok(());
+                    }
+                }
+                wanted = false;
+                self.send(&Frame::close(CloseCode::NORMAL))?;
+            }
+            drop(events);
+            let mut buffer = vec![0; 64 * 1024];
+            match crate::read(&self.stream, &mut buffer, once)? {
+                0 => return Err("the connection ended without the server's close frame".into()),
+                count => buffer.truncate(count),
+            }
+            input = buffer;
+        }
+    }
+}
+
+/// Text from elsewhere with its control characters escaped: it shall not command the terminal.
+pub(crate) fn visible(text: &str) -> String {
+    let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
+    text.chars().map(escape).collect()
+}
+
+fn readable(payload: &[u8]) -> String {
+    str::from_utf8(payload).map_or_else(|_| hex(payload), visible)
+}
+
+fn hex(payload: &[u8]) -> String {
+    payload.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(" ")
+}
+
+fn from_hex(text: &str) -> Option<Vec<u8>> {
+    let digits: Vec<_> =
+        text.chars().filter(|c| !c.is_whitespace()).map(|c| c.to_digit(16)).collect::<Option<_>>()?;
+    digits.chunks(2).map(|pair| u8::try_from(pair.first()? * 16 + pair.get(1)?).ok()).collect()
+}

@@ -1,0 +1,191 @@
+//! A command-line client for trying any WebSocket server, in any draft, on `clws-handshake` and `clws-proto` alone: one
+//! thread reads the socket, another one the lines of stdin.
+//!
+//! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/echo`, then type; `/help` lists the
+//! commands. It shows what goes (`>`) and what comes (`<`): type, octets, payload. `--once MESSAGE` is for scripts: it
+//! prints the first answer and nothing else, and its exit status says whether there was one.
+
+use std::error::Error;
+use std::io::{self, ErrorKind, Read, Write};
+use std::net::{TcpStream, ToSocketAddrs};
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::Parser;
+use clws_handshake::client::{AnswerError, ClientRequest};
+use clws_handshake::{Caps, Status, Version};
+
+use crate::connection::{Connection, Frame, visible};
+
+mod connection;
+
+/// Tries a WebSocket server: lines of stdin are messages, /help lists the other commands.
+#[derive(Parser)]
+#[command(disable_version_flag = true)]
+struct Flags {
+    /// Where to: `ws://HOST[:PORT][/PATH][?QUERY]`.
+    url: String,
+    /// The version to speak: 0 (hixie-76), 7, 8 or 13 (RFC 6455).
+    #[arg(long, default_value = "13", value_parser = version)]
+    version: Version,
+    /// The origin to tell; draft 0 cannot do without and has `http://localhost`.
+    #[arg(long)]
+    origin: Option<String>,
+    /// A subprotocol to offer; may be repeated, the favourite first.
+    #[arg(long, value_name = "NAME")]
+    subprotocol: Vec<String>,
+    /// A header of the request; may be repeated.
+    #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
+    header: Vec<(String, String)>,
+    /// A cookie; may be repeated.
+    #[arg(long, value_name = "NAME=VALUE")]
+    cookie: Vec<String>,
+    /// Send one text message, print one answer, and end; fails if there is none.
+    #[arg(long, value_name = "MESSAGE")]
+    once: Option<String>,
+    /// Seconds to wait for the handshake and for the close frame's answer; with --once, for everything.
+    #[arg(long, value_name = "SECONDS", default_value_t = 10)]
+    timeout: u32,
+    /// Show the handshake; with --once, what goes and comes too.
+    #[arg(short, long)]
+    verbose: bool,
+}
+
+fn version(number: &str) -> Result<Version, &'static str> {
+    number.parse().ok().and_then(Version::from_number).ok_or("there are 0, 7, 8 and 13")
+}
+
+fn header(line: &str) -> Result<(String, String), &'static str> {
+    let (name, value) = line.split_once(':').ok_or("there is no colon in it")?;
+    Ok((name.to_owned(), value.trim().to_owned()))
+}
+
+fn main() -> ExitCode {
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("client: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    let patience = Duration::from_secs(flags.timeout.max(1).into());
+    let deadline = Instant::now() + patience;
+    let stream = connect(&flags.url, patience)?;
+    let early = shake_hands(&stream, flags, deadline)?;
+    let quiet = flags.once.is_some() && !flags.verbose;
+    let connection = Arc::new(Connection::new(stream, flags.version, patience, quiet));
+    let Some(message) = &flags.once else {
+        let typing = Arc::clone(&connection);
+        thread::spawn(move || typing.read_stdin());
+        return connection.receive(early, None);
+    };
+    connection.send(&Frame::Text(message))?;
+    connection.receive(early, Some(deadline))
+}
+
+/// Prints a line, for as long as somebody reads them.
+fn say(line: &str) {
+    if writeln!(io::stdout(), "{line}").is_err() {
+        std::process::exit(1);
+    }
+}
+
+/// RFC 6455 §5.3 wants masks that nobody can predict; without them nothing may be sent.
+fn random(bytes: &mut [u8]) {
+    if let Err(error) = getrandom::fill(bytes) {
+        eprintln!("client: the system has no random numbers: {error}");
+        std::process::exit(1);
+    }
+}
+
+fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
+    let rest = url.strip_prefix("ws://").ok_or("the URL has to begin with ws:// (there is no TLS here)")?;
+    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
+    let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
+    let mut result = Err(ErrorKind::NotFound.into());
+    for address in address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))? {
+        result = TcpStream::connect_timeout(&address, patience);
+        if result.is_ok() {
+            break;
+        }
+    }
+    let stream = result.map_err(|error| format!("{address}: {error}"))?;
+    stream.set_nodelay(true)?;
+    stream.set_write_timeout(Some(patience))?;
+    Ok(stream)
+}
+
+/// Sends the request and checks the answer; what came behind it are the first frames.
+fn shake_hands(mut stream: &TcpStream, flags: &Flags, deadline: Instant) -> Result<Vec<u8>, Box<dyn Error>> {
+    let cookies = flags.cookie.join("; ");
+    let mut request = ClientRequest::new(flags.version, &flags.url);
+    if let Some(origin) = flags.origin.as_deref().or(flags.version.is_hixie().then_some("http://localhost")) {
+        request = request.with_origin(origin);
+    }
+    request = flags.subprotocol.iter().fold(request, |request, name| request.with_subprotocol(name));
+    request = flags.header.iter().fold(request, |request, (name, value)| request.with_header(name, value));
+    if !cookies.is_empty() {
+        request = request.with_header("Cookie", &cookies);
+    }
+    let (bytes, mut pending) = request.build(&mut random)?;
+    let show = |direction, bytes: &[u8]| {
+        let text = String::from_utf8_lossy(bytes).into_owned();
+        let (head, body) = text.split_once("\r\n\r\n").unwrap_or((&text, ""));
+        for line in head.lines().filter(|_| flags.verbose) {
+            eprintln!("{direction} {}", visible(line));
+        }
+        body.to_owned()
+    };
+    show('>', &bytes);
+    stream.write_all(&bytes)?;
+    let mut received = Vec::new();
+    loop {
+        match pending.check(&received, &Caps::default()) {
+            Ok(Status::Partial) => {}
+            Ok(Status::Complete(open)) => {
+                show('<', &received);
+                if flags.once.is_none() {
+                    let subprotocol = open.subprotocol.map(|name| format!(", subprotocol {name}"));
+                    say(&format!("connected, version {}{}", open.version, subprotocol.unwrap_or_default()));
+                }
+                let consumed = open.consumed;
+                return Ok(received.split_off(consumed));
+            }
+            Err(error @ AnswerError::Refused { .. }) => {
+                stream.set_read_timeout(Some(Duration::from_secs(1)))?;
+                let _ = stream.take(64 * 1024).read_to_end(&mut received); // a part is better than nothing
+                let body = show('<', &received);
+                return Err(format!("{error}: {}", visible(body.trim())).trim_end_matches(": ").into());
+            }
+            Err(error) => {
+                show('<', &received);
+                return Err(error.into());
+            }
+        }
+        let mut buffer = [0; 4096];
+        match read(stream, &mut buffer, Some(deadline))? {
+            0 => return Err("the server ended the connection in place of an answer".into()),
+            count => received.extend_from_slice(&buffer[..count]),
+        }
+    }
+}
+
+/// Reads what has come, not longer than until the deadline.
+fn read(mut stream: &TcpStream, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
+    let late = || io::Error::new(ErrorKind::TimedOut, "the server did not answer in time");
+    let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
+    if left == Some(Duration::ZERO) {
+        return Err(late());
+    }
+    stream.set_read_timeout(left)?;
+    match stream.read(buffer) {
+        Err(error) if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::TimedOut) => Err(late()),
+        read => read,
+    }
+}

@@ -1,0 +1,69 @@
+//! The example `async_handler`, talked to by the example `client`.
+
+use common::{connected, serve};
+
+mod common;
+
+const ASYNC_HANDLER: &str = env!("CARGO_BIN_EXE_async_handler");
+
+#[test]
+fn the_number_is_found_by_halving() {
+    let (_server, url) = serve(ASYNC_HANDLER, &[]);
+    for version in ["0", "7", "8", "13"] {
+        let mut client = connected(&format!("{url}/guess"), &["--version", version]);
+        client.until("< text 30 guess my number, from 1 to 100");
+        client.say("seven");
+        client.until("< text 17 that is no number");
+        let (mut least, mut most) = (1, 100);
+        loop {
+            let guess = (least + most) / 2;
+            client.say(&guess.to_string());
+            let answer = client.until("< text ");
+            if answer.ends_with("more") {
+                least = guess + 1;
+            } else if answer.ends_with("less") {
+                most = guess - 1;
+            } else {
+                assert!(answer.contains("yes, after "), "{answer}");
+                break;
+            }
+        }
+        client.until("< close"); // the function has returned
+        assert!(client.finish().0.success());
+    }
+}
+
+#[test]
+fn who_thinks_for_too_long_is_sent_home() {
+    let (_server, url) = serve(ASYNC_HANDLER, &["--patience", "0.1"]);
+    let client = connected(&format!("{url}/guess"), &[]);
+    client.until("too slow: goodbye");
+    client.until("< close 1000");
+}
+
+#[test]
+fn the_clock_ticks_at_the_pace_it_is_told() {
+    let (_server, url) = serve(ASYNC_HANDLER, &[]);
+    let mut client = connected(&format!("{url}/clock"), &[]);
+    client.say("soon");
+    client.until("say the seconds from tick to tick, 0.01 or more");
+    client.say("0.02");
+    for tick in 0..10 {
+        client.until(&format!("tick {tick}"));
+    }
+    let (status, lines) = client.finish();
+    assert!(status.success() && lines.iter().any(|line| line == "< close 1000"), "{lines:?}");
+}
+
+#[test]
+fn jobs_are_taken_while_others_are_done() {
+    let (_server, url) = serve(ASYNC_HANDLER, &[]);
+    let mut client = connected(&format!("{url}/jobs"), &[]);
+    for job in 0..12 {
+        client.say(&format!("job {job}"));
+    }
+    for job in 0..12 {
+        client.until(&format!("done: job {job}"));
+    }
+    assert!(client.finish().0.success());
+}

@@ -1,0 +1,254 @@
+//! The chat as a process, over real sockets, with clients of every version.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+
+use clws_handshake::client::ClientRequest;
+use clws_handshake::{Caps, Status, Version};
+use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
+use common::{PATIENCE, Program, serve};
+use serde_json::{Value, json};
+
+mod common;
+
+/// The chat on a free port of the loopback, until this is dropped.
+struct Chat {
+    _program: Program,
+    address: String,
+}
+
+impl Chat {
+    fn start() -> Self {
+        let (program, url) = serve(env!("CARGO_BIN_EXE_chat"), &["--hixie"]);
+        let address = url.trim_start_matches("ws://").to_owned();
+        assert_eq!(program.line(), format!("open http://{address}/"));
+        Self { _program: program, address }
+    }
+
+    fn tcp(&self) -> TcpStream {
+        let stream = TcpStream::connect(&self.address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        stream
+    }
+
+    /// Comes in, and returns what the client is told of where it is.
+    fn join(&self, version: Version, target: &str) -> (Peer, Value) {
+        let mut peer = Peer::open(self.tcp(), version, &format!("ws://{}{target}", self.address));
+        let arrival = peer.next();
+        (peer, arrival)
+    }
+
+    fn get(&self, request: &str) -> String {
+        let mut stream = self.tcp();
+        write!(stream, "{request}\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    }
+}
+
+struct Peer {
+    stream: TcpStream,
+    receiver: Receiver,
+    sender: Sender,
+    inbox: VecDeque<Value>,
+    closed: Option<CloseCode>,
+}
+
+impl Peer {
+    fn open(mut stream: TcpStream, version: Version, url: &str) -> Self {
+        let mut random = |octets: &mut [u8]| getrandom::fill(octets).unwrap();
+        let (request, mut pending) =
+            ClientRequest::new(version, url).with_origin("http://here.example").build(&mut random).unwrap();
+        stream.write_all(&request).unwrap();
+        let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
+        let consumed = loop {
+            let count = stream.read(&mut buffer).unwrap();
+            assert_ne!(count, 0, "the server ends the connection");
+            answer.extend_from_slice(&buffer[..count]);
+            if let Status::Complete(open) = pending.check(&answer, &Caps::default()).unwrap() {
+                break open.consumed;
+            }
+        };
+        let receiver = Receiver::new(version, Role::Client, Limits::default());
+        let sender = Sender::client(version, || [1, 2, 3, 4]);
+        let mut peer = Self { stream, receiver, sender, inbox: VecDeque::new(), closed: None };
+        peer.take(&mut answer[consumed..]);
+        peer
+    }
+
+    fn take(&mut self, octets: &mut [u8]) {
+        let mut events = self.receiver.receive(octets);
+        while let Some(event) = events.next().unwrap() {
+            match event {
+                Event::Text(text) => self.inbox.push_back(serde_json::from_str(&text).unwrap()),
+                Event::Close(frame) => self.closed = Some(frame.map_or(CloseCode::NO_STATUS, |it| it.code)),
+                other => panic!("{other:?}"),
+            }
+        }
+    }
+
+    fn read(&mut self) {
+        let mut buffer = [0; 4096];
+        let count = self.stream.read(&mut buffer).unwrap();
+        assert_ne!(count, 0, "the server ends the connection");
+        self.take(&mut buffer[..count]);
+    }
+
+    /// The next thing that the server tells.
+    fn next(&mut self) -> Value {
+        loop {
+            if let Some(event) = self.inbox.pop_front() {
+                return event;
+            }
+            assert_eq!(self.closed, None, "closed in place of a message");
+            self.read();
+        }
+    }
+
+    fn write(&mut self, line: &str) {
+        self.sender.text(line, None).unwrap();
+        self.sender.write_to(&mut self.stream).unwrap();
+    }
+
+    /// Writes one line and returns what comes back.
+    fn ask(&mut self, line: &str) -> Value {
+        self.write(line);
+        self.next()
+    }
+
+    #[track_caller]
+    fn is_refused(&mut self, line: &str, why: &str) {
+        let answer = self.ask(line);
+        assert_eq!(answer["type"], "error", "{answer}");
+        assert!(answer["text"].as_str().unwrap().contains(why), "{answer}");
+    }
+}
+
+#[test]
+fn clients_of_all_versions_talk_in_a_room() {
+    const SAID: [&str; 4] = ["hello", "👩‍👩‍👧‍👦 🏳️‍🌈 👍🏽", "שלום עולם", "\"two\"\nlines \\ \u{1}"];
+    let chat = Chat::start();
+    let mut peers = Vec::new();
+    for version in Version::ALL {
+        let (peer, arrival) = chat.join(version, &format!("/?room=tea&name=v{version}"));
+        let mut here: Vec<_> = peers.iter().map(|(name, _): &(String, Peer)| name.clone()).collect();
+        here.push(format!("v{version}"));
+        here.sort_unstable();
+        assert_eq!(
+            arrival,
+            json!({ "type": "room", "room": "tea", "you": format!("v{version}"), "here": here })
+        );
+        for (_, earlier) in &mut peers {
+            assert_eq!(earlier.next(), json!({ "type": "joined", "name": format!("v{version}") }));
+        }
+        peers.push((format!("v{version}"), peer));
+    }
+    for index in 0..peers.len() {
+        for text in SAID {
+            peers[index].1.write(text);
+            let said = json!({ "type": "said", "name": peers[index].0, "text": text });
+            for (_, peer) in &mut peers {
+                assert_eq!(peer.next(), said);
+            }
+        }
+    }
+    while let Some((name, peer)) = peers.pop() {
+        drop(peer);
+        for (_, other) in &mut peers {
+            assert_eq!(other.next(), json!({ "type": "left", "name": name }));
+        }
+    }
+}
+
+#[test]
+fn rooms_are_apart() {
+    let chat = Chat::start();
+    let (mut ada, arrival) = chat.join(Version::Rfc6455, "/?name=Ada");
+    assert_eq!(arrival, json!({ "type": "room", "room": "lobby", "you": "Ada", "here": ["Ada"] }));
+    let (mut grace, _) = chat.join(Version::Rfc6455, "/?name=Grace");
+    assert_eq!(ada.next(), json!({ "type": "joined", "name": "Grace" }));
+    let there = grace.ask("/room #Tea  Time");
+    assert_eq!(there, json!({ "type": "room", "room": "tea-time", "you": "Grace", "here": ["Grace"] }));
+    assert_eq!(ada.next(), json!({ "type": "left", "name": "Grace" }));
+    assert_eq!(grace.ask("/room tea-time"), there, "she is there already");
+    assert_eq!(grace.ask("psst"), json!({ "type": "said", "name": "Grace", "text": "psst" }));
+    assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 1, "tea-time": 1 } }));
+    // The room that nobody is in is gone.
+    assert_eq!(grace.ask("/room lobby")["here"], json!(["Ada", "Grace"]));
+    assert_eq!(ada.next(), json!({ "type": "joined", "name": "Grace" }));
+    assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 2 } }));
+    assert_eq!(ada.ask("/who")["here"], json!(["Ada", "Grace"]));
+}
+
+#[test]
+fn names_are_unique_short_and_visible() {
+    let chat = Chat::start();
+    let (mut ada, _) = chat.join(Version::Rfc6455, "/?name=Ada+Lovelace");
+    let (mut second, arrival) = chat.join(Version::Hybi00, "/?name=ada%20lovelace");
+    assert_eq!(arrival["you"], "ada lovelace-2");
+    assert_eq!(ada.next(), json!({ "type": "joined", "name": "ada lovelace-2" }));
+    let (_guest, arrival) = chat.join(Version::Rfc6455, "/?name=%E2%80%AE&room=elsewhere");
+    assert_eq!(arrival["you"], "guest");
+    for wish in ["/name ADA LOVELACE", "/name guest"] {
+        second.is_refused(wish, "already");
+    }
+    for wish in ["/name", "/name \u{202e}", "/name a\u{200b}b", "/name 1234567890123456789012345"] {
+        second.is_refused(wish, "1 to 24 characters");
+    }
+    let renamed = json!({ "type": "renamed", "name": "ada lovelace-2", "to": "Žofie 🦉" });
+    assert_eq!(second.ask("/name  Žofie   🦉 "), renamed);
+    assert_eq!(ada.next(), renamed);
+    // One's own name in other letters is nobody else's; and what nobody has any more can be taken.
+    assert_eq!(second.ask("/name žofie 🦉")["type"], "renamed");
+    assert_eq!(ada.next()["type"], "renamed");
+    assert_eq!(ada.ask("/name Ada Lovelace-2")["type"], "renamed");
+}
+
+#[test]
+fn bad_input_gets_an_answer_and_nothing_breaks() {
+    let chat = Chat::start();
+    let (mut ada, _) = chat.join(Version::Rfc6455, "/?name=Ada&name=&room=&%ff=%zz&&=");
+    ada.is_refused("", "nothing to say");
+    ada.is_refused("/say   ", "nothing to say");
+    ada.is_refused("/dance", "/dance");
+    ada.is_refused("/", "there is no /");
+    ada.is_refused("/room", "1 to 24");
+    ada.is_refused(&"é".repeat(2001), "2000 characters");
+    assert_eq!(ada.ask(&"é".repeat(2000))["text"], "é".repeat(2000));
+    assert_eq!(ada.ask("/say /say")["text"], "/say");
+    assert_eq!(ada.ask("/ping 17"), json!({ "type": "pong", "text": "17" }));
+    ada.sender.binary(&[0], None).unwrap();
+    ada.sender.write_to(&mut ada.stream).unwrap();
+    while ada.closed.is_none() {
+        ada.read();
+    }
+    assert_eq!(ada.closed, Some(CloseCode::UNSUPPORTED));
+    let (_, arrival) = chat.join(Version::Hybi00, "/?name=Ada");
+    assert_eq!(arrival["type"], "room");
+}
+
+#[test]
+fn the_page_is_on_the_same_port() {
+    let chat = Chat::start();
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/?room=tea", "text/html; charset=utf-8"),
+        ("/chat.js", "text/javascript; charset=utf-8"),
+        ("/echo.html", "text/html; charset=utf-8"),
+        ("/echo.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = chat.get(&format!("GET {path} HTTP/1.1"));
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {answer}");
+        assert!(answer.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{path}");
+        assert!(answer.contains("\r\nContent-Security-Policy: default-src 'none'; "), "{path}");
+    }
+    assert!(chat.get("GET /chat.rs HTTP/1.1").starts_with("HTTP/1.1 404 "));
+    assert!(chat.get("POST / HTTP/1.1").starts_with("HTTP/1.1 405 "));
+    let head = chat.get("HEAD / HTTP/1.1");
+    assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
+}

@@ -1,0 +1,69 @@
+//! The example `echo`: its flags and its configuration file. That it echoes is the test of the example `client`.
+
+use std::path::Path;
+
+use clws_server::Config;
+use common::{Program, once, serve};
+
+mod common;
+
+const ECHO: &str = env!("CARGO_BIN_EXE_echo");
+const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clws.toml");
+
+#[test]
+fn the_file_that_is_shipped_is_the_default_and_complete() {
+    let text = std::fs::read_to_string(FILE).unwrap();
+    let config: Config = toml::from_str(&text).unwrap();
+    let default = Config::default().listen("127.0.0.1:12345");
+    assert_eq!(config, default);
+
+    // Each field of the config is in the file, be it in a comment where it has no default.
+    for line in format!("{default:#?}").lines() {
+        if let Some((name, _)) = line.strip_prefix("    ").and_then(|field| field.split_once(": "))
+            && !name.starts_with(' ')
+        {
+            let named = text.lines().any(|line| {
+                line.trim_start_matches("# ").strip_prefix(name).is_some_and(|rest| rest.starts_with(" = "))
+            });
+            assert!(named, "{name} is missing in clws.toml");
+        }
+    }
+}
+
+#[test]
+fn flags_override_the_file() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("echo-{}.toml", std::process::id()));
+    std::fs::write(
+        &file,
+        "max_read_message_size = 4\nprotocol_76_00_support = true\nhandshake_timeout = 2.5\n",
+    )
+    .unwrap();
+    let path = file.to_str().unwrap();
+
+    let (_server, url) = serve(ECHO, &["--config", path]);
+    assert_eq!(once(&url, "four", &["--version", "0"]), (true, "four".to_owned()));
+    let (good, said) = once(&url, "fifth", &[]);
+    assert!(!good && said.contains("1009"), "{said}");
+
+    let (_server, url) = serve(ECHO, &["--config", path, "--max-message", "5"]);
+    assert_eq!(once(&url, "fifth", &[]), (true, "fifth".to_owned()));
+
+    std::fs::write(&file, "max_cleints = 4").unwrap();
+    let server = Program::start(ECHO, &["--config", path]);
+    let (status, lines) = server.finish();
+    assert!(!status.success());
+    assert!(lines.iter().any(|line| line.contains("max_cleints")), "{lines:#?}");
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn the_log_has_the_level_that_is_asked_for() {
+    let faulty = |level| {
+        let (server, url) = serve(ECHO, &["--log-level", level, "--max-message", "4"]);
+        assert!(!once(&url, "a message that is too big", &[]).0);
+        server
+    };
+    faulty("debug").until("DEBUG");
+    let lines = faulty("off").stop();
+    assert!(!lines.iter().any(|line| line.starts_with("! ")), "{lines:#?}");
+}

@@ -1,0 +1,265 @@
+use std::borrow::Cow;
+
+use crate::offer::{HeaderError, check_header, line};
+use crate::{HttpRequest, Reject};
+
+/// A whole HTTP answer to a request that asks for no WebSocket: a page, a file, a status.
+///
+/// The connection is closed behind it: [`to_bytes`](Self::to_bytes) writes `Connection: close` and `Content-Length`
+/// itself.
+///
+/// ```
+/// use clws_handshake::{Caps, HttpRequest, HttpResponse};
+///
+/// let request = HttpRequest::parse(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", &Caps::default())?;
+/// let response = match (request.method(), request.path()) {
+///     ("GET" | "HEAD", "/") => HttpResponse::html("<!doctype html><title>Hello</title>"),
+///     _ => HttpResponse::not_found(),
+/// };
+/// let bytes = response.with_header("Cache-Control", "no-store")?.to_bytes(&request);
+/// assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n"));
+/// # Ok::<(), clws_handshake::Reject>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpResponse {
+    status: u16,
+    content_type: Cow<'static, str>,
+    headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
+    body: Cow<'static, [u8]>,
+}
+
+const NOTHING: &[u8] = &[];
+
+impl HttpResponse {
+    /// An answer with that status and no body. A status that is no final one (outside 200..=599) becomes 500.
+    #[must_use]
+    pub const fn new(status: u16) -> Self {
+        let status = if matches!(status, 200..=599) { status } else { 500 };
+        let (content_type, body) = (Cow::Borrowed(""), Cow::Borrowed(NOTHING));
+        Self { status, content_type, headers: Vec::new(), body }
+    }
+
+    /// This answer with a body of that type, `image/png` for instance. A type that cannot stand in a header line
+    /// becomes `application/octet-stream`.
+    #[must_use]
+    pub fn with_body(
+        mut self,
+        content_type: impl Into<Cow<'static, str>>,
+        body: impl Into<Cow<'static, [u8]>>,
+    ) -> Self {
+        let content_type = content_type.into();
+        let fits = crate::token::is_field_value(&content_type);
+        self.content_type = if fits { content_type } else { "application/octet-stream".into() };
+        self.body = body.into();
+        self
+    }
+
+    /// This answer with one more header, `Location` or `Content-Security-Policy` for instance.
+    ///
+    /// # Errors
+    /// The name is not a token, the value would break its line, or the header is one that the answer writes itself.
+    pub fn with_header(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Result<Self, HeaderError> {
+        let (name, value) = (name.into(), value.into());
+        check_header(&name, &value)?;
+        self.headers.push((name, value));
+        Ok(self)
+    }
+
+    /// Plain text.
+    #[must_use]
+    pub fn text(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(status).with_body("text/plain; charset=utf-8", bytes_of(body.into()))
+    }
+
+    /// 200 with a page.
+    #[must_use]
+    pub fn html(body: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(200).with_body("text/html; charset=utf-8", bytes_of(body.into()))
+    }
+
+    /// 404 in plain text.
+    #[must_use]
+    pub fn not_found() -> Self {
+        Self::text(404, "there is nothing at this path")
+    }
+
+    /// The HTTP status code.
+    #[must_use]
+    pub const fn status(&self) -> u16 {
+        self.status
+    }
+
+    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 304).
+    /// Close the connection once they are out.
+    #[must_use]
+    pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
+        // RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send content in the
+        // response."
+        let body = if request.method() == "HEAD" { NOTHING } else { &self.body };
+        self.write(body)
+    }
+
+    /// The same as head and body, so that a body that many ask for is not copied for each.
+    #[must_use]
+    pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
+        let head = self.head();
+        let none = request.method() == "HEAD" || self.is_bodiless();
+        (head, if none { Cow::Borrowed(NOTHING) } else { self.body })
+    }
+
+    /// The bytes of the whole answer with that body.
+    pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
+        let mut out = self.head();
+        if !self.is_bodiless() {
+            out.extend_from_slice(body);
+        }
+        out
+    }
+
+    const fn is_bodiless(&self) -> bool {
+        matches!(self.status, 204 | 304)
+    }
+
+    /// The head, its closing empty line included.
+    fn head(&self) -> Vec<u8> {
+        // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
+        // 1xx (Informational) or 204 (No Content)." 304 has no content either (§15.4.5).
+        let bodiless = self.is_bodiless();
+        let mut out = Vec::with_capacity(256);
+        out.extend_from_slice(b"HTTP/1.1 ");
+        out.extend_from_slice(self.status.to_string().as_bytes());
+        out.push(b' ');
+        out.extend_from_slice(reason(self.status).as_bytes());
+        out.extend_from_slice(b"\r\n");
+        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
+        let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
+        line(&mut out, "Connection", &[upgrade, "close"]);
+        if !bodiless {
+            if !self.content_type.is_empty() {
+                line(&mut out, "Content-Type", &[&self.content_type]);
+            }
+            line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
+        }
+        for (name, value) in &self.headers {
+            line(&mut out, name, &[value]);
+        }
+        out.extend_from_slice(b"\r\n");
+        out
+    }
+
+    /// With a header that only this crate may set.
+    pub(crate) fn and(
+        mut self,
+        name: impl Into<Cow<'static, str>>,
+        value: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.headers.push((name.into(), value.into()));
+        self
+    }
+}
+
+/// The refusal as an answer, for a hook that wants to say no in the same words.
+impl From<Reject> for HttpResponse {
+    fn from(reject: Reject) -> Self {
+        reject.to_http()
+    }
+}
+
+fn bytes_of(text: Cow<'static, str>) -> Cow<'static, [u8]> {
+    match text {
+        Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
+        Cow::Owned(text) => Cow::Owned(text.into_bytes()),
+    }
+}
+
+/// The reason phrase of a status; an empty one is allowed (RFC 9112 §4).
+pub(crate) const fn reason(status: u16) -> &'static str {
+    match status {
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
+        426 => "Upgrade Required",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        505 => "HTTP Version Not Supported",
+        _ => "Other",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Caps;
+
+    fn answer(response: &HttpResponse, method: &str) -> String {
+        let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
+        let request = HttpRequest::parse(head.as_bytes(), &Caps::default()).unwrap();
+        let whole = response.to_bytes(&request);
+        let (head, body) = response.clone().into_parts(&request);
+        assert_eq!([&head[..], &*body].concat(), whole);
+        String::from_utf8(whole).unwrap()
+    }
+
+    #[test]
+    fn a_body_goes_with_its_type_and_length() {
+        let response = HttpResponse::new(200).with_body("image/svg+xml", &b"<svg/>"[..]);
+        let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/svg+xml\r\nContent-Length: 6\r\n\r\n";
+        assert_eq!(answer(&response, "GET"), format!("{head}<svg/>"));
+        assert_eq!(answer(&response, "HEAD"), head);
+    }
+
+    #[test]
+    fn what_has_no_body_has_none() {
+        let gone = HttpResponse::new(410);
+        assert_eq!(
+            answer(&gone, "GET"),
+            "HTTP/1.1 410 Gone\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        );
+        for status in [204, 304] {
+            let text = answer(&HttpResponse::text(status, "not to be seen"), "GET");
+            assert!(text.ends_with("\r\nConnection: close\r\n\r\n"), "{text}");
+        }
+        assert_eq!(HttpResponse::new(101).status(), 500);
+        assert_eq!(HttpResponse::new(600).status(), 500);
+    }
+
+    #[test]
+    fn no_header_breaks_the_answer() {
+        let response = HttpResponse::new(302).with_header("Location", "/chat").unwrap();
+        assert!(answer(&response, "GET").contains("\r\nLocation: /chat\r\n"));
+        for (name, value) in
+            [("X\r\n", "a"), ("X", "a\r\nb"), ("Content-Length", "1"), ("Connection", "keep-alive")]
+        {
+            assert!(HttpResponse::new(200).with_header(name, value).is_err(), "{name}");
+        }
+        let odd = HttpResponse::new(200).with_body("text/html\r\nX: y", Vec::new());
+        assert!(answer(&odd, "GET").contains("\r\nContent-Type: application/octet-stream\r\n"));
+    }
+}

@@ -1,0 +1,169 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use clws_handshake::Reject;
+use clws_proto::{Payload, Text};
+
+use crate::guard::guard;
+use crate::websocket::Inbox;
+use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebSocket, rt};
+
+/// Makes a resource that serves each client with an async function, in a task of its own on async-std's executor.
+///
+/// The function reads and writes the client's [`WebSocket`] as it likes; when it returns, whatever it returns, the
+/// connection is closed with 1000. A panic in it closes that connection with 1011. Each message reaches another thread before it is handled, which
+/// costs some microseconds that a [`Resource`](crate::Resource) does not pay, and each client has a task.
+///
+/// ```
+/// use clws_server::{Config, Origins, SendError, Server, WebSocket, async_handler};
+///
+/// async fn echo(mut socket: WebSocket) -> Result<(), SendError> {
+///     while let Some(message) = socket.next().await {
+///         socket.send(message).await?; // an error ends it: the client is gone
+///     }
+///     Ok(())
+/// }
+///
+/// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
+/// server.register("/echo", Origins::any(), async_handler(echo))?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[must_use]
+pub fn async_handler<F, R>(handler: F) -> AsyncHandler<F>
+where
+    F: Fn(WebSocket) -> R + Send + Sync + 'static,
+    R: Future + Send + 'static,
+    R::Output: Send,
+{
+    AsyncHandler { handler, accept: None, strays: Mutex::default() }
+}
+
+/// A resource that serves each client with an async function: see [`async_handler`].
+pub struct AsyncHandler<F> {
+    handler: F,
+    accept: Option<Decide>,
+    /// Clients that came past our `accept`, for a resource around this one has its own.
+    strays: Mutex<HashMap<usize, Arc<Inbox>>>,
+}
+
+type Decide = Box<dyn Fn(&Opening) -> Result<Accept, Reject> + Send + Sync>;
+
+impl<F> AsyncHandler<F> {
+    /// Decides on each client, as [`Resource::accept`] does; otherwise everybody is taken.
+    ///
+    /// ```
+    /// use clws_server::{Accept, Reject, WebSocket, async_handler};
+    ///
+    /// let resource = async_handler(|mut socket: WebSocket| async move {
+    ///     let _ = socket.send("welcome").await;
+    /// })
+    /// .accepting(|opening| match opening.cookie("session") {
+    ///     Some(session) => Ok(Accept::new().data(session.to_owned())),
+    ///     None => Err(Reject::custom(401, "who are you?")),
+    /// });
+    /// # let _ = resource;
+    /// ```
+    #[must_use]
+    pub fn accepting(
+        mut self,
+        accept: impl Fn(&Opening) -> Result<Accept, Reject> + Send + Sync + 'static,
+    ) -> Self {
+        self.accept = Some(Box::new(accept));
+        self
+    }
+}
+
+impl<F, R> Resource for AsyncHandler<F>
+where
+    F: Fn(WebSocket) -> R + Send + Sync + 'static,
+    R: Future + Send + 'static,
+    R::Output: Send,
+{
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        let mut accept = self.accept.as_ref().map_or_else(|| Ok(Accept::new()), |accept| accept(opening))?;
+        accept.has_slot = true;
+        Ok(accept)
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        let inbox = Arc::new(Inbox::default());
+        if !client.set_slot(Arc::clone(&inbox)) {
+            self.strays().insert(client.id(), Arc::clone(&inbox));
+        }
+        let socket = WebSocket::new(client.clone(), inbox);
+        let task = Box::pin((self.handler)(socket));
+        rt::spawn(Guarded { client: client.clone(), task });
+        Ok(())
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        self.put(client, || Message::Text(text.into_string()));
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        self.put(client, || Message::Binary(payload.into_bytes()));
+    }
+
+    fn pong(&self, client: &Client, payload: Payload<'_>) {
+        self.put(client, || Message::Pong(payload.into_bytes()));
+    }
+
+    fn drained(&self, client: &Client) {
+        if let Some(inbox) = self.inbox(client) {
+            inbox.drained();
+        }
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        if let Some(inbox) = self.inbox(client) {
+            inbox.end(end.clone());
+        }
+        if client.slot::<Arc<Inbox>>().is_none() {
+            self.strays().remove(&client.id());
+        }
+    }
+}
+
+impl<F> AsyncHandler<F> {
+    fn put(&self, client: &Client, message: impl FnOnce() -> Message) {
+        if let Some(inbox) = self.inbox(client) {
+            inbox.put(client, message());
+        }
+    }
+
+    fn inbox(&self, client: &Client) -> Option<Arc<Inbox>> {
+        client.slot().cloned().or_else(|| self.strays().get(&client.id()).cloned())
+    }
+
+    fn strays(&self) -> MutexGuard<'_, HashMap<usize, Arc<Inbox>>> {
+        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A handler's task: a panic in it costs its client only.
+struct Guarded<R> {
+    client: Client,
+    task: Pin<Box<R>>,
+}
+
+impl<R: Future> Future for Guarded<R> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let debug = self.client.config().debug_on();
+        guard(debug, || self.task.as_mut().poll(cx).map(drop)).unwrap_or_else(|| {
+            self.client.fail();
+            Poll::Ready(())
+        })
+    }
+}
+
+impl<F> fmt::Debug for AsyncHandler<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsyncHandler").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,47 @@
+use clws_proto::CloseCode;
+
+/// A message is queued.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sent {
+    /// It goes out as fast as the client reads.
+    Queued,
+    /// It is queued too, but the client reads slowly: more than
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) octets wait. A good moment to send it less.
+    AboveHighWater,
+}
+
+/// A message was not queued; nothing else is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SendError {
+    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) octets wait for the client already.
+    #[error("the client does not read what is queued for it")]
+    Full,
+    /// The client is gone, or its connection is being closed.
+    #[error("the connection is closed")]
+    Closed,
+    /// The client speaks draft 0, which has no binary messages and no pings.
+    #[error("draft 0 cannot send this")]
+    Unsupported,
+    /// Octets that were to be sent as text are not UTF-8.
+    #[error("not UTF-8")]
+    InvalidUtf8,
+    /// A ping of over 125 octets, a close reason of over 123.
+    #[error("too long for a control frame")]
+    TooLong,
+    /// A close code that must not be sent, such as 1005 or 1006.
+    #[error("close code {0} must not be sent")]
+    InvalidCloseCode(CloseCode),
+}
+
+impl From<clws_proto::SendError> for SendError {
+    fn from(error: clws_proto::SendError) -> Self {
+        use clws_proto::SendError as Proto;
+        match error {
+            Proto::Unsupported => Self::Unsupported,
+            Proto::ControlTooLong | Proto::ReasonTooLong => Self::TooLong,
+            Proto::InvalidCloseCode(code) => Self::InvalidCloseCode(CloseCode::new(code)),
+            _ => Self::Closed,
+        }
+    }
+}

@@ -1,0 +1,322 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::hash::{Hash, Hasher};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use bytes::Bytes;
+use clws_proto::{CloseCode, SharedMessage};
+
+use crate::home::Touches;
+use crate::topics::Topic;
+use crate::{Client, SendError};
+
+/// A set of clients that are sent to together; members leave it by disconnecting, right before their resource's
+/// [`disconnected`](crate::Resource::disconnected) is called.
+///
+/// It is cheap to clone (all clones are the same group) and can be used from any thread. A client can be in any
+/// number of groups, and in groups of any resource. Joining and leaving cost the same in a group of any size.
+///
+/// A message is encoded once, whatever the number of members: once per framing, to be exact, of which there are two,
+/// draft 0's and everybody else's. Members get the messages of a group in one order, the same for all, and each of them
+/// gets them in order with what is sent to it alone. The system calls that write to their sockets are made by the shards
+/// that own the members, in parallel.
+///
+/// ```
+/// use clws_server::{Client, Group, Refuse, Resource, SharedMessage, Text};
+///
+/// /// Sends what one client says to all others.
+/// #[derive(Default)]
+/// struct Room {
+///     members: Group,
+/// }
+///
+/// impl Resource for Room {
+///     fn connected(&self, client: &Client) -> Result<(), Refuse> {
+///         self.members.join(client); // it leaves when it disconnects
+///         Ok(())
+///     }
+///
+///     fn text(&self, client: &Client, text: Text<'_>) {
+///         self.members.send_except(&SharedMessage::text(text.as_str()), client);
+///     }
+/// }
+/// ```
+#[derive(Clone, Default)]
+pub struct Group(Arc<Inner>);
+
+#[derive(Default)]
+pub(crate) struct Inner {
+    members: Mutex<Members>,
+    /// The name under which it is to be forgotten when it is empty.
+    topic: Option<Topic>,
+}
+
+#[derive(Default)]
+struct Members {
+    clients: Vec<Client>,
+    /// Where in `clients` each is.
+    places: HashMap<usize, usize>,
+}
+
+/// What became of a message to many.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Delivery {
+    /// How many clients it was queued for.
+    pub sent: usize,
+    /// Who did not get it, and why: a client that is gone, one that does not read, a draft-0 client a binary message.
+    pub failed: Vec<(Client, SendError)>,
+}
+
+impl Delivery {
+    /// Whether everybody got it.
+    #[must_use]
+    pub const fn is_complete(&self) -> bool {
+        self.failed.is_empty()
+    }
+}
+
+/// Sends a text message to several clients: `write-to-clients-text`. It is encoded once per framing.
+///
+/// With a `frame_size`, it goes out in fragments of at most so many octets; draft 0 has none and ignores it.
+pub fn send_text<'a>(
+    clients: impl IntoIterator<Item = &'a Client>,
+    message: impl Into<String>,
+    frame_size: Option<NonZeroUsize>,
+) -> Delivery {
+    send_shared(clients, &SharedMessage::text(message).with_frame_size(frame_size))
+}
+
+/// Sends a binary message to several clients: `write-to-clients-binary`. Clients of draft 0 are reported as
+/// [`SendError::Unsupported`], the others get theirs.
+pub fn send_binary<'a>(
+    clients: impl IntoIterator<Item = &'a Client>,
+    message: impl Into<Bytes>,
+    frame_size: Option<NonZeroUsize>,
+) -> Delivery {
+    send_shared(clients, &SharedMessage::binary(message).with_frame_size(frame_size))
+}
+
+/// Sends a message that may be sent to others again to several clients.
+pub fn send_shared<'a>(clients: impl IntoIterator<Item = &'a Client>, message: &SharedMessage) -> Delivery {
+    queue(clients, message).0
+}
+
+/// Queues a message; the clients' homes hear of it when the second is dropped.
+fn queue<'a>(clients: impl IntoIterator<Item = &'a Client>, message: &SharedMessage) -> (Delivery, Touches) {
+    let (mut delivery, mut touches) = (Delivery::default(), Touches::default());
+    for client in clients {
+        match client.send_with(message, &mut touches) {
+            Ok(_) => delivery.sent += 1,
+            Err(error) => delivery.failed.push((client.clone(), error)),
+        }
+    }
+    (delivery, touches)
+}
+
+impl Group {
+    /// An empty one.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Takes a client in; false where it was in already, or is gone.
+    pub fn join(&self, client: &Client) -> bool {
+        // Before it is looked at whether the client is gone: whoever ends its connection sees the one or we the other.
+        client.set_member();
+        if !self.0.members().insert(client) {
+            return false;
+        }
+        client.shared().memberships.add(client, &self.0);
+        if client.has_left() {
+            self.leave(client);
+            return false;
+        }
+        // Somebody may have let it go between the two.
+        if !self.contains(client) {
+            client.shared().memberships.remove(client, Arc::as_ptr(&self.0));
+        }
+        true
+    }
+
+    /// Lets a client go; whether it was in.
+    pub fn leave(&self, client: &Client) -> bool {
+        client.shared().memberships.remove(client, Arc::as_ptr(&self.0));
+        self.0.remove(client)
+    }
+
+    /// Whether a client is in.
+    #[must_use]
+    pub fn contains(&self, client: &Client) -> bool {
+        self.0.members().places.contains_key(&client.id())
+    }
+
+    /// The number of members.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.members().clients.len()
+    }
+
+    /// Whether nobody is in.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The members at this moment, in no order.
+    #[must_use]
+    pub fn members(&self) -> Vec<Client> {
+        self.0.members().clients.clone()
+    }
+
+    /// Sends a text message to all members.
+    pub fn send_text(&self, message: impl Into<String>) -> Delivery {
+        self.send(&SharedMessage::text(message))
+    }
+
+    /// Sends a binary message to all members; those of draft 0 cannot get it.
+    pub fn send_binary(&self, message: impl Into<Bytes>) -> Delivery {
+        self.send(&SharedMessage::binary(message))
+    }
+
+    /// Sends a text message to all members but one, the one it came from for instance.
+    pub fn send_text_except(&self, message: impl Into<String>, except: &Client) -> Delivery {
+        self.send_except(&SharedMessage::text(message), except)
+    }
+
+    /// Sends a message to all members.
+    pub fn send(&self, message: &SharedMessage) -> Delivery {
+        // The lock is held while it is queued, so that all members get the group's messages in one order; the homes are
+        // told when it is free again.
+        let (delivery, _touches) = queue(&self.0.members().clients, message);
+        delivery
+    }
+
+    /// Sends a message to all members but one, the one it came from for instance.
+    pub fn send_except(&self, message: &SharedMessage, except: &Client) -> Delivery {
+        let (delivery, _touches) =
+            queue(self.0.members().clients.iter().filter(|client| *client != except), message);
+        delivery
+    }
+
+    /// Closes the connections of all members, as [`Client::close`] does; they leave the group when they are gone.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        for client in self.members() {
+            let _ = client.close(code, reason); // one that is closing already goes on with that
+        }
+    }
+
+    pub(crate) fn for_topic(topic: Topic) -> Self {
+        Self(Arc::new(Inner { members: Mutex::default(), topic: Some(topic) }))
+    }
+}
+
+impl Inner {
+    fn members(&self) -> MutexGuard<'_, Members> {
+        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn remove(self: &Arc<Self>, client: &Client) -> bool {
+        let (removed, empty) = {
+            let mut members = self.members();
+            (members.remove(client), members.clients.is_empty())
+        };
+        if empty && let Some(topic) = &self.topic {
+            topic.forget(&Group(Arc::clone(self)));
+        }
+        removed.is_some()
+    }
+}
+
+/// A group that is dropped is no more among those its members are in.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        let this = std::ptr::from_ref(self);
+        let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for client in members.clients.drain(..) {
+            client.shared().memberships.remove(&client, this);
+        }
+    }
+}
+
+impl Members {
+    fn insert(&mut self, client: &Client) -> bool {
+        let place = self.clients.len();
+        if self.places.contains_key(&client.id()) {
+            return false;
+        }
+        self.places.insert(client.id(), place);
+        self.clients.push(client.clone());
+        true
+    }
+
+    fn remove(&mut self, client: &Client) -> Option<Client> {
+        let place = self.places.remove(&client.id())?;
+        if place >= self.clients.len() {
+            return None;
+        }
+        let removed = self.clients.swap_remove(place);
+        if let Some(moved) = self.clients.get(place) {
+            self.places.insert(moved.id(), place);
+        }
+        Some(removed)
+    }
+}
+
+/// Which groups the clients of a server are in; those that are in none cost nothing here.
+#[derive(Default)]
+pub(crate) struct Memberships(Mutex<HashMap<usize, Groups>>);
+
+/// The groups of one client, by their address.
+type Groups = HashMap<usize, Weak<Inner>>;
+
+impl Memberships {
+    fn table(&self) -> MutexGuard<'_, HashMap<usize, Groups>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn add(&self, client: &Client, group: &Arc<Inner>) {
+        let key = Arc::as_ptr(group).addr();
+        self.table().entry(client.id()).or_default().insert(key, Arc::downgrade(group));
+    }
+
+    fn remove(&self, client: &Client, group: *const Inner) {
+        let mut table = self.table();
+        if let Some(groups) = table.get_mut(&client.id()) {
+            groups.remove(&group.addr());
+            if groups.is_empty() {
+                table.remove(&client.id());
+            }
+        }
+    }
+
+    /// Takes a client that is gone out of all its groups.
+    pub(crate) fn leave_all(&self, client: &Client) {
+        let groups = self.table().remove(&client.id()).unwrap_or_default();
+        for group in groups.values().filter_map(Weak::upgrade) {
+            group.remove(client);
+        }
+    }
+}
+
+impl PartialEq for Group {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for Group {}
+
+impl Hash for Group {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        Arc::as_ptr(&self.0).hash(state);
+    }
+}
+
+impl fmt::Debug for Group {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Group").field("len", &self.len()).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,366 @@
+use std::collections::HashMap;
+use std::fmt;
+use std::future::Future;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clws_handshake::Reject;
+use clws_proto::CloseCode;
+use futures::channel::oneshot;
+use futures::future::Shared as SharedFuture;
+use futures::{FutureExt, StreamExt};
+
+use crate::guard::{DebugOn, guard};
+use crate::registry::Registered;
+use crate::{
+    Accept, Client, Disconnect, Event, Mailbox, MailboxClosed, MailboxSender, Opening, Refuse, Resource,
+    mailbox, rt,
+};
+
+/// A resource with `&mut self`: its events come in order, through one mailbox, to one task.
+///
+/// It is CLWS's model: what all clients do to the state of a chat room, say, happens one after the other, and no lock is
+/// needed. [`run_resource_listener`](crate::Server::run_resource_listener) registers one and runs it;
+/// [`ListenerTask`] leaves it to you where it runs. What an inline [`Resource`](crate::Resource) can do is told there,
+/// and is the same here, but that a message reaches another thread before it is handled, which costs some microseconds.
+///
+/// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages wait
+/// in its mailbox, the clients that send more are not read from until half of it is handled. Nothing is lost.
+///
+/// A panic in a handler closes the client at hand with 1011; the listener goes on, so leave its state in order before you
+/// call what may panic. With [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends
+/// the process.
+///
+/// ```
+/// use clws_server::{Client, Config, Listener, Origins, Server};
+///
+/// /// Numbers what is said.
+/// #[derive(Default)]
+/// struct Counter {
+///     count: u64,
+/// }
+///
+/// impl Listener for Counter {
+///     type Message = ();
+///
+///     fn text(&mut self, client: &Client, text: String) {
+///         self.count += 1;
+///         let _ = client.send_text(&format!("{}: {text}", self.count));
+///     }
+/// }
+///
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
+/// let counter = server.run_resource_listener("/count", Origins::any(), Counter::default())?;
+/// let count = counter.call(|counter| counter.count); // runs on the listener's task
+/// assert_eq!(futures::executor::block_on(count), Ok(0));
+/// # Ok(()) }
+/// ```
+#[expect(unused_variables, reason = "the names are for the documentation")]
+pub trait Listener: Send + Sized + 'static {
+    /// What the application itself sends to the listener by [`ListenerHandle::send`]; `()` where there is nothing.
+    type Message: Send + 'static;
+
+    /// Decides on a client whose handshake is valid and whose origin is admitted: `resource-accept-connection`.
+    ///
+    /// The default takes everybody, with no subprotocol.
+    ///
+    /// # Errors
+    ///
+    /// The answer to send instead.
+    fn accept(&mut self, opening: &Opening) -> Result<Accept, Reject> {
+        Ok(Accept::new())
+    }
+
+    /// A client is there and can be sent to: `resource-client-connected`.
+    ///
+    /// # Errors
+    ///
+    /// [`Refuse`] closes the connection again; no other handler is called for this client, whatever it has sent already.
+    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+        Ok(())
+    }
+
+    /// A text message came: `resource-received-text`. The default closes with 1003.
+    fn text(&mut self, client: &Client, text: String) {
+        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+    }
+
+    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
+    fn binary(&mut self, client: &Client, payload: Bytes) {
+        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+    }
+
+    /// A pong came: `resource-received-pong`.
+    fn pong(&mut self, client: &Client, payload: Bytes) {}
+
+    /// A client that was sent more than it had read has read: see [`Resource::drained`](crate::Resource::drained).
+    fn drained(&mut self, client: &Client) {}
+
+    /// The client is gone or going: `resource-client-disconnected`. Called once for each client that was
+    /// [`connected`](Self::connected), and the last call for it; it is in no [`Group`](crate::Group) any more.
+    fn disconnected(&mut self, client: &Client, end: &Disconnect) {}
+
+    /// A message of the application's own came: `resource-received-custom-message`.
+    fn custom_message(&mut self, message: Self::Message) {}
+}
+
+/// A listener with its mailbox, to be run by whoever wants to: spawned on any executor, or awaited.
+///
+/// ```
+/// use clws_server::{Client, Listener, ListenerTask, Origins, Server};
+///
+/// # struct Chat;
+/// # impl Listener for Chat { type Message = String; }
+/// async fn chat(server: &Server) -> Result<Chat, Box<dyn std::error::Error>> {
+///     let task = ListenerTask::new(Chat);
+///     server.resources().register_shared("/chat", Origins::any(), task.resource())?;
+///     let handle = task.handle();
+///     handle.send("the doors are open".to_owned())?;
+///     Ok(task.run().await) // until somebody calls `kill`
+/// }
+/// ```
+pub struct ListenerTask<L: Listener> {
+    listener: L,
+    mailbox: Mailbox<Mail<L>>,
+    sender: MailboxSender<Mail<L>>,
+    done: oneshot::Sender<()>,
+    ended: SharedFuture<oneshot::Receiver<()>>,
+    debug: DebugOn,
+    /// Clients of which the handlers are to hear no more; whether they hear of their end.
+    muted: HashMap<usize, bool>,
+}
+
+/// A handle of a listener that runs: to send it messages, to call closures on its task, to end it. Cheap to clone.
+pub struct ListenerHandle<L: Listener> {
+    sender: MailboxSender<Mail<L>>,
+    ended: SharedFuture<oneshot::Receiver<()>>,
+    registered: Option<Arc<Registered>>,
+}
+
+/// A closure gave no result.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CallError {
+    /// The listener had ended, or ended before it came to the closure.
+    #[error("the listener has ended")]
+    Gone,
+    /// It panicked.
+    #[error("the closure panicked")]
+    Panicked,
+}
+
+/// What the application sends to a listener.
+enum Mail<L: Listener> {
+    Message(L::Message),
+    Call(Call<L>),
+}
+
+type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
+
+/// Events handled before other tasks of the executor get their turn.
+const TURN: usize = 64;
+
+impl<L: Listener> ListenerTask<L> {
+    /// A listener that does not run yet; what comes for it meanwhile waits in its mailbox.
+    #[must_use]
+    pub fn new(listener: L) -> Self {
+        let (sender, mailbox) = mailbox();
+        let sender = sender.with_openings();
+        let (done, ended) = oneshot::channel();
+        let (debug, muted) = (DebugOn::default(), HashMap::new());
+        Self { listener, mailbox, sender, done, ended: ended.shared(), debug, muted }
+    }
+
+    /// What is to be registered, once or behind several paths.
+    #[must_use]
+    pub fn resource(&self) -> Arc<dyn Resource> {
+        Arc::new(self.sender.clone())
+    }
+
+    /// A handle to it.
+    #[must_use]
+    pub fn handle(&self) -> ListenerHandle<L> {
+        let (sender, ended) = (self.sender.clone(), self.ended.clone());
+        ListenerHandle { sender, ended, registered: None }
+    }
+
+    /// Handles what comes until the listener is [killed](ListenerHandle::kill), or is registered nowhere, has no clients
+    /// and no handles; then returns it. A future that is dropped ends it too, without a word more to the listener.
+    pub async fn run(self) -> L {
+        let Self { mut listener, mut mailbox, sender, done, ended: _, mut debug, mut muted } = self;
+        // Or it would hold itself for ever.
+        drop(sender);
+        let mut turn = 0;
+        while let Some(event) = mailbox.next().await {
+            handle(&mut listener, event, &mut debug, &mut muted);
+            turn += 1;
+            if turn % TURN == 0 {
+                rt::yield_now().await;
+            }
+        }
+        let _ = done.send(()); // nobody may be waiting
+        listener
+    }
+
+    pub(crate) fn debug_on(mut self, debug: DebugOn) -> Self {
+        self.debug = debug;
+        self
+    }
+}
+
+/// Handles one event.
+fn handle<L: Listener>(
+    listener: &mut L,
+    event: Event<Mail<L>>,
+    debug: &mut DebugOn,
+    muted: &mut HashMap<usize, bool>,
+) {
+    let client = match &event {
+        Event::Connected(client) => {
+            *debug = client.config().debug_on();
+            client.clone()
+        }
+        Event::Text(client, _) | Event::Binary(client, _) | Event::Pong(client, _) => client.clone(),
+        Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
+        Event::Opening(opening, _) => {
+            *debug = opening.shared.config.debug_on();
+            return handle_other(listener, event, *debug);
+        }
+        Event::Message(_) => return handle_other(listener, event, *debug),
+    };
+    if let Some(&hears_of_end) = muted.get(&client.id()) {
+        let Event::Disconnected(..) = event else { return };
+        muted.remove(&client.id());
+        if !hears_of_end {
+            return;
+        }
+    }
+    // A handler has closed it: only its end is of interest.
+    if client.is_hushed() && matches!(event, Event::Text(..) | Event::Binary(..) | Event::Pong(..)) {
+        return;
+    }
+    let is_end = matches!(event, Event::Disconnected(..));
+    let is_begin = matches!(event, Event::Connected(_));
+    let done = guard(*debug, || match event {
+        Event::Connected(client) => listener.connected(&client),
+        event => {
+            match event {
+                Event::Text(client, text) => listener.text(&client, text),
+                Event::Binary(client, payload) => listener.binary(&client, payload),
+                Event::Pong(client, payload) => listener.pong(&client, payload),
+                Event::Drained(client) => listener.drained(&client),
+                Event::Disconnected(client, end) => listener.disconnected(&client, &end),
+                Event::Connected(_) | Event::Opening(..) | Event::Message(_) => {}
+            }
+            Ok(())
+        }
+    });
+    match done {
+        Some(Ok(())) => {}
+        Some(Err(refuse)) => {
+            muted.insert(client.id(), false);
+            client.close_quietly(refuse.code, &refuse.reason);
+            client.touch();
+        }
+        None if is_end => {}
+        None => {
+            muted.insert(client.id(), !is_begin);
+            client.fail();
+        }
+    }
+}
+
+/// Handles what has no client.
+fn handle_other<L: Listener>(listener: &mut L, event: Event<Mail<L>>, debug: DebugOn) {
+    match event {
+        Event::Opening(opening, decision) => {
+            let failed = || Err(Reject::custom(500, "the resource failed"));
+            decision.decide(guard(debug, || listener.accept(&opening)).unwrap_or_else(failed));
+        }
+        Event::Message(Mail::Message(message)) => drop(guard(debug, || listener.custom_message(message))),
+        Event::Message(Mail::Call(call)) => call(listener, debug),
+        _ => {}
+    }
+}
+
+impl<L: Listener> ListenerHandle<L> {
+    /// Sends it a message of the application's own: `send-custom-message-to-resource`. It is handled behind what waits
+    /// in the mailbox, by [`Listener::custom_message`].
+    ///
+    /// # Errors
+    ///
+    /// The listener has ended.
+    pub fn send(&self, message: L::Message) -> Result<(), MailboxClosed> {
+        self.sender.send(Mail::Message(message))
+    }
+
+    /// Calls a closure on the listener's task, behind what waits in the mailbox: `call-on-resource-thread`. It is called
+    /// whether the result is awaited or not.
+    ///
+    /// # Errors
+    ///
+    /// The listener has ended, or the closure panicked.
+    pub fn call<R, F>(&self, call: F) -> impl Future<Output = Result<R, CallError>> + Send + use<L, R, F>
+    where
+        R: Send + 'static,
+        F: FnOnce(&mut L) -> R + Send + 'static,
+    {
+        let (done, result) = oneshot::channel();
+        let call = move |listener: &mut L, debug| {
+            let result = guard(debug, || call(listener)).ok_or(CallError::Panicked);
+            let _ = done.send(result); // nobody may be interested
+        };
+        // Where it has ended, the closure is dropped, and `done` with it.
+        let _ = self.sender.send(Mail::Call(Box::new(call)));
+        async { result.await.unwrap_or(Err(CallError::Gone)) }
+    }
+
+    /// Ends it: `kill-resource-listener`. What is in its mailbox is still handled; what comes later is dropped. Then its
+    /// clients are closed with 1001, and when it has heard of the end of each (a client that does not answer takes
+    /// [`close_timeout`](crate::Config#structfield.close_timeout)) [`ListenerTask::run`] returns.
+    ///
+    /// Where [`run_resource_listener`](crate::Server::run_resource_listener) had registered it, its path is free when this
+    /// returns. Elsewhere it stays registered, and new clients are told 503.
+    pub fn kill(&self) {
+        if let Some(registered) = &self.registered {
+            registered.unregister();
+        }
+        self.sender.close();
+    }
+
+    /// Whether it was killed, or has ended otherwise: it takes nothing more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+
+    /// Waits until it has ended, after a [`kill`](Self::kill) for instance.
+    pub async fn ended(&self) {
+        let _ = self.ended.clone().await; // dropped with a task that did not run to its end
+    }
+
+    pub(crate) fn registered(mut self, registered: Registered) -> Self {
+        self.registered = Some(Arc::new(registered));
+        self
+    }
+}
+
+impl<L: Listener> Clone for ListenerHandle<L> {
+    fn clone(&self) -> Self {
+        let (sender, ended) = (self.sender.clone(), self.ended.clone());
+        Self { sender, ended, registered: self.registered.clone() }
+    }
+}
+
+impl<L: Listener> fmt::Debug for ListenerHandle<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerHandle").finish_non_exhaustive()
+    }
+}
+
+impl<L: Listener> fmt::Debug for ListenerTask<L> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ListenerTask").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,79 @@
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
+
+use super::{Context, Deadline, later};
+use crate::Client;
+
+/// The head and the body of an answer.
+pub(super) type Reply = [Cow<'static, [u8]>; 2];
+
+/// The application knows that it is over; the last octets go out.
+pub(super) struct Ending {
+    /// The answer to a handshake that failed, or to a request that was none: its head and its body.
+    reply: Reply,
+    written: usize,
+    /// The client whose outbox holds the last frames.
+    pub(super) client: Option<Client>,
+    /// Whether the peer may still be sending. Then we end our side first and read to the end of its own, because to
+    /// close a socket with unread input resets the connection and may destroy our last octets under way.
+    pub(super) linger: bool,
+    pub(super) flushed: bool,
+    pub(super) shut: bool,
+    pub(super) deadline: Deadline,
+    /// It has read something since the deadline was set.
+    read: bool,
+}
+
+impl Ending {
+    /// To a peer that never became a client.
+    pub(super) fn reply(reply: Reply, context: &Context<'_>) -> Self {
+        Self { reply, ..Self::new(None, true, context) }
+    }
+
+    /// Of a connection that was open.
+    pub(super) fn of(client: Client, linger: bool, context: &Context<'_>) -> Self {
+        Self::new(Some(client), linger, context)
+    }
+
+    fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {
+        let deadline = Deadline::new(context.now, context.shared.config.close_timeout);
+        let (reply, flushed, shut, read) = (Reply::default(), false, false, false);
+        Self { reply, written: 0, client, linger, flushed, shut, deadline, read }
+    }
+
+    /// Octets that wait to be written.
+    pub(super) fn queued(&self) -> usize {
+        self.reply.iter().map(|part| part.len()).sum::<usize>() - self.written
+            + self.client.as_ref().map_or(0, Client::buffered_amount)
+    }
+
+    /// Who still reads what is queued for it has its time anew.
+    pub(super) fn wait(&mut self, context: &Context<'_>) {
+        if std::mem::take(&mut self.read) {
+            self.deadline.at = later(context.now, context.shared.config.close_timeout);
+        }
+    }
+
+    pub(super) fn flush(
+        &mut self,
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        let read = &mut self.read;
+        let mut write = |slices: &[IoSlice<'_>]| write(slices).inspect(|written| *read |= *written > 0);
+        let [head, body] = &self.reply;
+        while self.written < head.len() + body.len() {
+            let rest = [
+                IoSlice::new(head.get(self.written..).unwrap_or_default()),
+                IoSlice::new(body.get(self.written.saturating_sub(head.len())..).unwrap_or_default()),
+            ];
+            match write(&rest) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        self.client.as_ref().map_or(Ok(true), |client| client.flush(&mut write))
+    }
+}

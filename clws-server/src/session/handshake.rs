@@ -1,0 +1,198 @@
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status};
+use clws_proto::{Receiver, Role, Sender};
+
+use super::ending::Reply;
+use super::open::Open;
+use super::{Context, Deadline};
+use crate::decision::Pending;
+use crate::guard::guard;
+use crate::registry::Entry;
+use crate::resource::{Accept, Opening};
+use crate::{Client, Peer};
+
+/// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
+const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
+
+const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
+
+/// Before the request is complete, and until the application has decided on it.
+pub(super) struct Handshake {
+    pub(super) peer: Peer,
+    scanner: HeadScanner,
+    /// What came of the request; empty as long as nothing came.
+    pub(super) received: Vec<u8>,
+    pub(super) deadline: Deadline,
+    /// The request is complete, and the application takes its time.
+    asked: Option<Box<Asked>>,
+}
+
+/// A request that the application decides on later.
+struct Asked {
+    pending: Arc<Pending>,
+    entry: Arc<Entry>,
+    opening: Opening,
+    has_slot: bool,
+}
+
+/// What a handshake came to.
+pub(super) enum Outcome {
+    /// More is needed: of the request, or the application's decision.
+    Wait,
+    /// A client; the octets behind its request begin there.
+    Open(Open, usize),
+    /// An answer to something that does not become a client.
+    Reply(Reply),
+}
+
+impl Handshake {
+    pub(super) fn new(peer: Peer, context: &Context<'_>) -> Self {
+        let deadline = Deadline::new(context.now, context.shared.config.handshake_timeout);
+        Self { peer, scanner: HeadScanner::new(), received: Vec::new(), deadline, asked: None }
+    }
+
+    /// Whether the application is asked, so that nothing more is to be read before it has decided.
+    pub(super) const fn is_asking(&self) -> bool {
+        self.asked.is_some()
+    }
+
+    /// What a client is told whose time is over.
+    pub(super) fn timed_out(&self) -> Reject {
+        match self.asked {
+            Some(_) => Reject::custom(503, "the resource did not decide in time"),
+            None => Reject::custom(408, "the request did not come in time"),
+        }
+    }
+
+    /// Reads the request, as far as it came, and lets the application decide on it.
+    pub(super) fn step(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
+        let config = &context.shared.config;
+        if let Some(policy) = &config.policy_file
+            && octets.first() == POLICY_REQUEST.first()
+        {
+            if octets.starts_with(POLICY_REQUEST) {
+                return Ok(Outcome::Reply([[policy.as_bytes(), b"\0"].concat().into(), NOTHING]));
+            }
+            if POLICY_REQUEST.starts_with(octets) {
+                return Ok(Outcome::Wait);
+            }
+        }
+        let caps = config.caps();
+        let Status::Complete(length) = self.scanner.scan(octets, &caps)? else { return Ok(Outcome::Wait) };
+        let (head, body) = octets.split_at_checked(length).unwrap_or((octets, &[]));
+        let http = HttpRequest::parse(head, &caps)?;
+        match http.upgrade(body, &caps) {
+            Ok(Status::Complete(request)) => self.ask(request, context),
+            Ok(Status::Partial) => Ok(Outcome::Wait),
+            Err(reject) if http.wants_upgrade() => Err(reject),
+            Err(reject) => Ok(Outcome::Reply(match context.shared.resources.hook() {
+                Some(answer) => {
+                    let answer = guard(config.debug_on(), || answer(&http)).ok_or_else(failed)?;
+                    let (head, body) = answer.into_parts(&http);
+                    [head.into(), body]
+                }
+                None => [reject.response().into(), NOTHING],
+            })),
+        }
+    }
+
+    /// Goes on when the application has decided; `octets` are those that the request is in.
+    pub(super) fn decided(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
+        let Some(asked) = self.asked.take() else { return Ok(Outcome::Wait) };
+        let Some(decision) = asked.pending.take() else {
+            self.asked = Some(asked);
+            return Ok(Outcome::Wait);
+        };
+        let caps = context.shared.config.caps();
+        // It was found complete before.
+        let Status::Complete(length) = HeadScanner::new().scan(octets, &caps)? else { return Err(failed()) };
+        let (head, body) = octets.split_at_checked(length).unwrap_or((octets, &[]));
+        let Status::Complete(request) = HttpRequest::parse(head, &caps)?.upgrade(body, &caps)? else {
+            return Err(failed());
+        };
+        let mut accept = decision?;
+        accept.has_slot |= asked.has_slot;
+        self.answer(request, asked.entry, asked.opening, accept, context)
+    }
+
+    /// Finds the resource, and asks it.
+    fn ask(&mut self, request: Request<'_>, context: &Context<'_>) -> Result<Outcome, Reject> {
+        let shared = context.shared;
+        let Some(entry) = shared.resources.entry(request.path()) else { return Err(Reject::not_found()) };
+        let admits = guard(shared.config.debug_on(), || entry.origins.allows(request.origin()));
+        if !admits.ok_or_else(failed)? {
+            return Err(Reject::forbidden("this origin is not admitted"));
+        }
+        let opening = Opening {
+            head: request.to_head(true),
+            version: request.version(),
+            peer: self.peer,
+            shared: Arc::clone(shared),
+        };
+        let accept =
+            guard(shared.config.debug_on(), || entry.resource.accept(&opening)).ok_or_else(failed)??;
+        self.answer(request, entry, opening, accept, context)
+    }
+
+    /// Does what the application decided.
+    fn answer(
+        &mut self,
+        request: Request<'_>,
+        entry: Arc<Entry>,
+        opening: Opening,
+        accept: Accept,
+        context: &Context<'_>,
+    ) -> Result<Outcome, Reject> {
+        if let Some(pending) = accept.later {
+            pending.wake(context.place.to_home());
+            self.asked = Some(Box::new(Asked { pending, entry, opening, has_slot: accept.has_slot }));
+            return Ok(Outcome::Wait);
+        }
+        let consumed = request.consumed();
+        let open = open(request, entry, opening, accept, context)?;
+        Ok(Outcome::Open(open, consumed))
+    }
+}
+
+/// Writes the answer of a client that is taken.
+fn open(
+    request: Request<'_>,
+    entry: Arc<Entry>,
+    opening: Opening,
+    accept: Accept,
+    context: &Context<'_>,
+) -> Result<Open, Reject> {
+    let shared = context.shared;
+    let mut offer = Offer::new().with_secure(accept.secure);
+    if let Some(name) = &accept.subprotocol {
+        offer = offer.with_subprotocol(name);
+    }
+    if let Some(origin) = &accept.origin {
+        offer = offer.with_origin(origin);
+    }
+    if let Some(location) = &accept.location {
+        offer = offer.with_location(location);
+    }
+    for (name, value) in &accept.headers {
+        offer = offer.with_header(name, value);
+    }
+    let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
+    let accepted = request.accept(&offer).map_err(|error| {
+        tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
+        failed()
+    })?;
+
+    let version = accepted.version;
+    let mut sender = Sender::server(version);
+    sender.give_buffer(crate::pool::take());
+    sender.preface(&accepted.response);
+    let client = Client::new(sender, entry, head, accept, opening.peer, context);
+    let receiver = Receiver::new(version, Role::Server, shared.config.limits());
+    Ok(Open { receiver, client, waiting: None })
+}
+
+fn failed() -> Reject {
+    Reject::custom(500, "the resource failed")
+}

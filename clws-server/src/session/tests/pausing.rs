@@ -1,0 +1,104 @@
+//! Clients that are not read from, because the application has enough of their messages.
+
+use super::*;
+
+#[test]
+fn keeps_what_has_come_and_goes_on_with_it_in_order() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&[text("one"), text("pause"), text("two"), text("three")].concat());
+    world.diary(&["connected", "text one", "text pause"]);
+    assert!(!world.session.wants_input());
+    world.settle();
+    world.diary(&[]);
+
+    world.resource.client().resume();
+    assert!(world.session.wants_input());
+    world.settle();
+    world.diary(&["text two", "text three"]);
+    world.send(&text("four"));
+    world.diary(&["text four"]);
+}
+
+#[test]
+fn may_begin_again_in_what_was_kept() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&[text("pause"), text("one"), text("pause"), text("two")].concat());
+    world.resource.client().resume();
+    world.settle();
+    world.diary(&["connected", "text pause", "text one", "text pause"]);
+    world.resource.client().resume();
+    world.settle();
+    world.diary(&["text two"]);
+}
+
+#[test]
+fn may_begin_before_the_first_message() {
+    let mut world = World::new(Config::default());
+    world.send(&[request(Version::Rfc6455, "/?pause"), text("early")].concat());
+    world.expect_101();
+    world.diary(&["connected"]);
+    world.resource.client().resume();
+    world.settle();
+    world.diary(&["text early"]);
+}
+
+#[test]
+fn holds_in_the_middle_of_a_big_message_too() {
+    let big = frames(Version::Rfc6455, |sender| sender.binary(&[7; 100_000], None).unwrap());
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&[text("pause"), big[..50_000].to_vec()].concat());
+    world.resource.client().resume();
+    world.settle();
+    world.send(&big[50_000..]);
+    world.diary(&["connected", "text pause", "binary 100000"]);
+}
+
+#[test]
+fn ends_when_this_side_closes_so_that_the_answer_is_seen() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&[text("pause"), text("dropped"), close(CloseCode::NORMAL, "")].concat());
+    world.diary(&["connected", "text pause"]);
+    world.resource.client().close(CloseCode::GOING_AWAY, "").unwrap();
+    world.settle();
+    world.diary(&["disconnected 1000 \"\": closed"]);
+    assert!(world.dropped);
+}
+
+#[test]
+fn is_no_reason_not_to_stop_or_to_abort() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&text("pause"));
+    world.session.stop();
+    world.settle();
+    assert!(world.session.wants_input());
+    assert_eq!(world.got(), [Got::Text("pause".into()), Got::Close(Some((1001, String::new())))]);
+
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&text("pause"));
+    world.resource.client().abort();
+    world.settle();
+    assert!(world.dropped);
+}
+
+#[test]
+fn a_slow_client_that_has_read_is_told_of_once() {
+    let config = Config::default().write_high_water(1000);
+    let mut world = World::with(config, Version::Rfc6455, "/");
+    world.room = 0;
+    let client = world.resource.client();
+    client.send_binary(&[0; 900]).unwrap();
+    world.settle();
+    assert_eq!(client.send_binary(&[0; 900]), Ok(crate::Sent::AboveHighWater));
+    world.room = 1200;
+    world.settle();
+    world.diary(&["connected"]); // 608 are left
+    world.room = 200;
+    world.settle();
+    world.diary(&["drained"]);
+    world.room = usize::MAX;
+    world.settle();
+    world.diary(&[]);
+    client.send_binary(&[0; 900]).unwrap();
+    world.settle();
+    world.diary(&[]);
+}

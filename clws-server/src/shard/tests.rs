@@ -1,0 +1,133 @@
+use std::os::unix::net::UnixStream;
+
+use super::*;
+
+#[test]
+fn no_deadline_is_before_its_time() {
+    for nanos in [
+        0,
+        1,
+        999_999,
+        1_000_000,
+        99_999_999,
+        100_000_000,
+        100_000_001,
+        100_900_000,
+        400 * 86_400_000_000_000 + 1,
+    ] {
+        let since = Duration::from_nanos(nanos);
+        assert!(time(tick(since)) >= since, "{since:?}");
+        assert!(time(tick(since)) - since < TICK, "{since:?}");
+    }
+}
+
+fn shard(config: crate::Config) -> Shard {
+    let poller = Poller::new().unwrap();
+    let remote = Arc::new(Remote::new(poller.waker()));
+    Shard::new(Arc::new(Shared::new(config)), remote, poller, Vec::new()).unwrap()
+}
+
+fn adopt(shard: &mut Shard) -> UnixStream {
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    shard.place(Socket::Unix(ours), Peer::Unix);
+    theirs
+}
+
+/// Many connections come and go before the first of their deadlines.
+#[test]
+fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
+    let mut shard = shard(crate::Config::default().handshake_timeout(Duration::MAX));
+    let stays = adopt(&mut shard);
+    for _ in 0..3000 {
+        drop(adopt(&mut shard));
+        shard.connections[1].readable = true;
+        shard.read(1);
+        assert_eq!(shard.connections.len(), 1);
+        assert!(shard.deadlines.len() <= 1024 + 4 * 2);
+    }
+    let of_slot_0 = |shard: &Shard| shard.deadlines.iter().filter(|Reverse((_, slot))| *slot == 0).count();
+    assert_eq!(of_slot_0(&shard), 1, "that of the one that stays is kept");
+    drop(stays);
+}
+
+#[test]
+fn a_shard_that_has_ended_takes_nothing_and_gives_its_seats_back() {
+    let mut shard = shard(crate::Config::default().max_clients(2));
+    let (remote, shared) = (Arc::clone(&shard.remote), Arc::clone(&shard.shared));
+    let _connected = adopt(&mut shard);
+    let (under_way, _theirs) = UnixStream::pair().unwrap();
+    let seat = shared.admit().unwrap();
+    remote.send(Command::Adopt(Socket::Unix(under_way), Peer::Unix, seat)).unwrap();
+    assert_eq!(shared.admit(), Some(Seat::Refused));
+    drop(shard);
+    assert!(remote.send(Command::Touch(0)).is_err());
+    assert_eq!((shared.admit(), shared.admit()), (Some(Seat::Client), Some(Seat::Client)));
+}
+
+#[test]
+fn a_slot_waits_to_be_read_once() {
+    let mut shard = shard(crate::Config::default());
+    let (ours, theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    shard.place(Socket::Unix(ours), Peer::Unix);
+    let connection = &mut shard.connections[0];
+    (connection.readable, connection.blocked, connection.hangup) = (true, true, true);
+    for _ in 0..5 {
+        shard.connections[0].blocked = true;
+        shard.settle(0);
+    }
+    assert_eq!(shard.unread, [0]);
+    drop(theirs);
+}
+
+#[test]
+fn refusals_have_an_end() {
+    let shared = Shared::new(crate::Config::default().max_clients(1));
+    assert_eq!(shared.admit(), Some(Seat::Client));
+    let refused = std::iter::from_fn(|| shared.admit()).inspect(|seat| assert_eq!(*seat, Seat::Refused));
+    assert_eq!(refused.count(), 1024);
+    shared.leave(Seat::Client);
+    assert_eq!(shared.admit(), Some(Seat::Client));
+}
+
+/// With the client's own memory this is what an idle connection costs.
+#[test]
+#[cfg(target_pointer_width = "64")]
+fn sizes() {
+    assert!(size_of::<Connection>() <= 88, "{}", size_of::<Connection>());
+}
+
+/// Sends whenever its client has read, and once to begin with.
+struct Fountain;
+
+impl crate::Resource for Fountain {
+    fn connected(&self, client: &crate::Client) -> Result<(), crate::Refuse> {
+        let _ = client.send_binary(&[0; 1000]);
+        Ok(())
+    }
+
+    fn drained(&self, client: &crate::Client) {
+        let _ = client.send_binary(&[0; 1000]);
+    }
+}
+
+#[test]
+fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
+    let mut shard = shard(crate::Config::default().write_high_water(10));
+    shard.shared.resources.register("/", crate::Origins::any(), Fountain).unwrap();
+    shard.remote.settle_here();
+    let mut theirs = adopt(&mut shard);
+    std::io::Write::write_all(
+        &mut theirs,
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://a\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    )
+    .unwrap();
+    shard.connections[0].readable = true;
+    shard.read(0);
+    for _ in 0..10 {
+        shard.flush_touched(); // comes back, though there is always more to flush
+        assert!(shard.has_work());
+    }
+}

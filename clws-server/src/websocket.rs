@@ -1,0 +1,414 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use clws_proto::CloseCode;
+use futures::stream::FusedStream;
+use futures::task::AtomicWaker;
+use futures::{Sink, Stream};
+
+use crate::mailbox::EACH;
+use crate::{Client, Disconnect, SendError, Sent};
+
+/// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
+///
+/// It is a [`Stream`] of [`Message`]s and a [`Sink`] for them. All its futures are cancel-safe: a [`next`](Self::next) that
+/// is dropped loses no message, a [`send`](Self::send) that is dropped has sent its message or has not.
+///
+/// Messages wait here until they are asked for; with more than
+/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of them the client is not read
+/// from, and then it is not noticed either that it ends its side. So a function that never reads does well to
+/// [split](Self::split) the socket and to drop its reader: then what comes is read and dropped. Dropping it (both halves, where it was [split](Self::split)) closes with 1000, or with 1011 where the function
+/// panicked.
+pub struct WebSocket {
+    ends: Arc<Ends>,
+}
+
+/// The half of a [`WebSocket`] that messages come from. When it is dropped, what still comes is dropped too.
+pub struct WebSocketReader(WebSocket);
+
+/// The half of a [`WebSocket`] that messages go to.
+pub struct WebSocketWriter(WebSocket);
+
+/// A message of a [`WebSocket`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Octets; never in draft 0.
+    Binary(Bytes),
+    /// A ping to be sent. None ever comes: the server answers pings itself.
+    Ping(Bytes),
+    /// A pong that came, or one to be sent that answers nothing.
+    Pong(Bytes),
+}
+
+/// Messages that an empty queue keeps room for.
+const KEEP: usize = 16;
+
+/// What the server's side and the function's share.
+#[derive(Default)]
+pub(crate) struct Inbox {
+    state: Mutex<State>,
+    reader: AtomicWaker,
+    writer: AtomicWaker,
+}
+
+#[derive(Default)]
+struct State {
+    queue: VecDeque<Message>,
+    backlog: usize,
+    paused: bool,
+    /// Nobody reads any more.
+    closed: bool,
+    end: Option<Disconnect>,
+}
+
+/// Closes the connection when nothing holds it any more.
+struct Ends {
+    client: Client,
+    inbox: Arc<Inbox>,
+}
+
+impl WebSocket {
+    pub(crate) fn new(client: Client, inbox: Arc<Inbox>) -> Self {
+        Self { ends: Arc::new(Ends { client, inbox }) }
+    }
+
+    /// The next message; `None` when the connection is over: [`disconnect`](Self::disconnect) tells how it ended.
+    pub async fn next(&mut self) -> Option<Message> {
+        poll_fn(|cx| self.ends.poll_next(cx)).await
+    }
+
+    /// Sends a message. It waits as long as more than
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) octets wait for the client; it does not wait for the
+    /// message to be written.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::send_text`] and its like.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.ends.send(message.into()).await
+    }
+
+    /// Begins the closing handshake; [`next`](Self::next) gives what has come before, and then `None`.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Client::close`].
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.client().close(code, reason)
+    }
+
+    /// The client, for everything that needs no waiting.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        &self.ends.client
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn disconnect(&self) -> Option<Disconnect> {
+        self.ends.inbox.state().end.clone()
+    }
+
+    /// A half to read from and a half to write to, for two tasks.
+    #[must_use]
+    pub fn split(self) -> (WebSocketReader, WebSocketWriter) {
+        let writer = Self { ends: Arc::clone(&self.ends) };
+        (WebSocketReader(self), WebSocketWriter(writer))
+    }
+}
+
+impl WebSocketReader {
+    /// As [`WebSocket::next`].
+    pub async fn next(&mut self) -> Option<Message> {
+        self.0.next().await
+    }
+
+    /// The client, for everything that needs no waiting.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.0.client()
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn disconnect(&self) -> Option<Disconnect> {
+        self.0.disconnect()
+    }
+}
+
+impl Drop for WebSocketReader {
+    fn drop(&mut self) {
+        self.0.ends.inbox.close(&self.0.ends.client);
+    }
+}
+
+impl WebSocketWriter {
+    /// As [`WebSocket::send`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+        self.0.send(message).await
+    }
+
+    /// As [`WebSocket::close`].
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.0.close(code, reason)
+    }
+
+    /// The client, for everything that needs no waiting.
+    #[must_use]
+    pub fn client(&self) -> &Client {
+        self.0.client()
+    }
+
+    /// How the connection ended, once it has.
+    #[must_use]
+    pub fn disconnect(&self) -> Option<Disconnect> {
+        self.0.disconnect()
+    }
+}
+
+impl Ends {
+    fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.inbox.reader.register(cx.waker());
+        let mut state = self.inbox.state();
+        let Some(message) = state.queue.pop_front() else {
+            return if state.end.is_some() || state.closed { Poll::Ready(None) } else { Poll::Pending };
+        };
+        state.backlog -= message.cost();
+        shrink(&mut state.queue);
+        let resume = state.paused && state.backlog <= self.client.config().max_handler_read_backlog / 2;
+        if resume {
+            state.paused = false;
+        }
+        drop(state);
+        if resume {
+            self.client.resume();
+        }
+        Poll::Ready(Some(message))
+    }
+
+    /// Whether there is and will be nothing to read.
+    fn is_over(&self) -> bool {
+        let state = self.inbox.state();
+        state.queue.is_empty() && (state.end.is_some() || state.closed)
+    }
+
+    /// Ready when the client has read enough to be sent more.
+    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.inbox.writer.register(cx.waker());
+        if self.client.is_slow() { Poll::Pending } else { Poll::Ready(()) }
+    }
+
+    fn send(&self, message: Message) -> impl Future<Output = Result<(), SendError>> {
+        let mut message = Some(message);
+        poll_fn(move |cx| {
+            if self.poll_ready(cx).is_pending() {
+                return Poll::Pending;
+            }
+            Poll::Ready(message.take().map_or(Ok(()), |message| self.queue(message)))
+        })
+    }
+
+    fn queue(&self, message: Message) -> Result<(), SendError> {
+        let sent: Result<Sent, SendError> = match message {
+            Message::Text(text) => self.client.send_text_owned(text),
+            Message::Binary(payload) => self.client.send_binary_owned(payload),
+            Message::Ping(payload) => self.client.ping(&payload),
+            Message::Pong(payload) => self.client.pong(&payload),
+        };
+        sent.map(drop)
+    }
+}
+
+impl Drop for Ends {
+    fn drop(&mut self) {
+        let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
+        self.inbox.close(&self.client);
+        let _ = self.client.close(code, ""); // or it is closing already
+    }
+}
+
+impl Inbox {
+    /// Puts in what came from the client, and pauses it where that is too much.
+    pub(crate) fn put(&self, client: &Client, message: Message) {
+        let mut state = self.state();
+        if state.closed {
+            return;
+        }
+        state.backlog += message.cost();
+        if state.backlog > client.config().max_handler_read_backlog {
+            client.pause();
+            state.paused = true;
+        }
+        state.queue.push_back(message);
+        drop(state);
+        self.reader.wake();
+    }
+
+    /// The connection is over.
+    pub(crate) fn end(&self, end: Disconnect) {
+        self.state().end = Some(end);
+        self.reader.wake();
+        self.writer.wake();
+    }
+
+    /// The client has read.
+    pub(crate) fn drained(&self) {
+        self.writer.wake();
+    }
+
+    /// Nobody reads any more: what comes is dropped.
+    fn close(&self, client: &Client) {
+        let dropped = {
+            let mut state = self.state();
+            (state.closed, state.paused, state.backlog) = (true, false, 0);
+            std::mem::take(&mut state.queue)
+        };
+        drop(dropped);
+        client.resume();
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Frees what a burst has made of a queue, once it is empty: idle clients hold little.
+pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
+    if queue.is_empty() && queue.capacity() > KEEP {
+        *queue = VecDeque::new();
+    }
+}
+
+impl Message {
+    /// What it counts for the backlog.
+    fn cost(&self) -> usize {
+        let octets = match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(payload) | Self::Ping(payload) | Self::Pong(payload) => payload.len(),
+        };
+        octets.saturating_add(EACH)
+    }
+}
+
+impl Stream for WebSocket {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.ends.poll_next(cx)
+    }
+}
+
+/// `flush` waits until the client is below the high-water mark again, not until all is written: the server writes on its
+/// own, at once.
+impl Sink<Message> for WebSocket {
+    type Error = SendError;
+
+    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.ends.poll_ready(cx).map(Ok)
+    }
+
+    fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        self.ends.queue(message)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.ends.poll_ready(cx).map(Ok)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let _ = self.ends.client.close(CloseCode::NORMAL, ""); // or it is closing already
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl FusedStream for WebSocket {
+    fn is_terminated(&self) -> bool {
+        self.ends.is_over()
+    }
+}
+
+impl FusedStream for WebSocketReader {
+    fn is_terminated(&self) -> bool {
+        self.0.is_terminated()
+    }
+}
+
+impl Stream for WebSocketReader {
+    type Item = Message;
+
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.0.ends.poll_next(cx)
+    }
+}
+
+impl Sink<Message> for WebSocketWriter {
+    type Error = SendError;
+
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        Pin::new(&mut self.0).poll_ready(cx)
+    }
+
+    fn start_send(mut self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
+        Pin::new(&mut self.0).start_send(message)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        Pin::new(&mut self.0).poll_close(cx)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(payload: Bytes) -> Self {
+        Self::Binary(payload)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(payload: Vec<u8>) -> Self {
+        Self::Binary(payload.into())
+    }
+}
+
+macro_rules! debug {
+    ($($name:ident $(.$field:tt)?),*) => {
+        $(impl fmt::Debug for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($name)).field("client", self.client()).finish_non_exhaustive()
+            }
+        })*
+    };
+}
+
+debug!(WebSocket, WebSocketReader, WebSocketWriter);

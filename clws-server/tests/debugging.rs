@@ -1,0 +1,155 @@
+//! With `debug_on_resource_errors`, a panic in a handler ends the process where it happens, and with
+//! `debug_on_server_errors` one outside of handlers. Each scenario runs in a
+//! process of its own: this program again, told by a variable what to do.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::process::ExitStatusExt;
+use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::process::{Command, Output};
+use std::task::{Context, Poll};
+
+use clws_server::{Client, Config, Listener, Origins, Peer, Resource, Server, Text, Version, async_handler};
+use common::{Got, Running};
+use futures::io::{AsyncRead, AsyncWrite};
+
+const SCENARIO: &str = "CLWS_TEST_SCENARIO";
+
+struct Fragile;
+
+impl Resource for Fragile {
+    fn text(&self, _: &Client, _: Text<'_>) {
+        fragile_handler();
+    }
+}
+
+impl Listener for Fragile {
+    type Message = ();
+
+    fn text(&mut self, _: &Client, _: String) {
+        fragile_handler();
+    }
+}
+
+#[inline(never)]
+fn fragile_handler() {
+    panic!("a bug of the application");
+}
+
+/// Runs a scenario in another process, whose tests are all filtered out but the one that calls this.
+fn run(test: &str, scenario: &str) -> Output {
+    let program = std::env::current_exe().unwrap();
+    let mut command = Command::new(program);
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]);
+    command.env(SCENARIO, scenario).env("RUST_BACKTRACE", "1").output().unwrap()
+}
+
+/// A socket with a bug.
+struct FragileStream(TcpStream);
+
+impl AsyncRead for FragileStream {
+    fn poll_read(self: Pin<&mut Self>, _: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.0.peek(buffer)?;
+        fragile_handler();
+        Poll::Pending
+    }
+}
+
+impl AsyncWrite for FragileStream {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready((&self.0).write(octets))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}
+
+/// What that process does where not a handler panics, but what the server calls otherwise.
+fn server_scenario(debug: bool) {
+    let server = Server::bind(Config::default().listen("127.0.0.1:0").debug_on_server_errors(debug)).unwrap();
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut peer = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+    peer.write_all(b"GET").unwrap();
+    let serving = server.handle().serve_stream(FragileStream(listener.accept().unwrap().0), Peer::Stream);
+    let ended = std::panic::catch_unwind(AssertUnwindSafe(|| async_std::task::block_on(serving)));
+    assert!(ended.is_err(), "whoever serves a stream sees its panics");
+    println!("survived");
+}
+
+/// What that process does: a client's message makes a handler panic.
+fn scenario(scenario: &str) {
+    let config = Config::default().listen("127.0.0.1:0");
+    let config = match scenario.strip_suffix(" caught") {
+        Some(_) => config.debug_on_server_errors(true), // which is not about handlers
+        None => config.debug_on_resource_errors(true),
+    };
+    let tasks = scenario.contains("tasks");
+    let server = Server::bind(config.task_per_client(tasks)).unwrap();
+    let resources = server.resources();
+    if scenario.contains("listener") {
+        drop(resources.run_resource_listener("/", Origins::any(), Fragile).unwrap());
+    } else if scenario.contains("async") {
+        let handler = async_handler(|mut socket| async move {
+            let socket: &mut clws_server::WebSocket = &mut socket;
+            socket.next().await;
+            fragile_handler();
+        });
+        resources.register("/", Origins::any(), handler).unwrap();
+    } else {
+        resources.register("/", Origins::any(), Fragile).unwrap();
+    }
+    let server = Running::run(server);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    peer.text("now");
+    assert_eq!(peer.next(), Got::Close(Some((1011, String::new()))));
+    peer.finish();
+    println!("survived");
+}
+
+#[test]
+fn a_panic_ends_the_process_with_its_stack_whole() {
+    if let Ok(name) = std::env::var(SCENARIO) {
+        return scenario(&name);
+    }
+    for name in ["inline", "inline tasks", "listener", "async"] {
+        let output = run("a_panic_ends_the_process_with_its_stack_whole", name);
+        let text = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.signal(), Some(6), "{name}: {} {text}", output.status);
+        assert!(text.contains("a bug of the application") && text.contains("fragile_handler"), "{text}");
+    }
+}
+
+#[test]
+fn so_does_one_of_the_servers_own() {
+    if let Ok(name) = std::env::var(SCENARIO) {
+        return server_scenario(name == "debug");
+    }
+    let output = run("so_does_one_of_the_servers_own", "debug");
+    assert_eq!(output.status.signal(), Some(6), "{output:?}");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("FragileStream"));
+    let output = run("so_does_one_of_the_servers_own", "no debug");
+    assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("survived"));
+}
+
+#[test]
+fn otherwise_it_is_caught() {
+    if let Ok(name) = std::env::var(SCENARIO) {
+        return scenario(&name);
+    }
+    for name in ["inline caught", "listener caught", "async caught"] {
+        let output = run("otherwise_it_is_caught", name);
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success() && text.contains("survived"), "{name}: {} {text}", output.status);
+    }
+}

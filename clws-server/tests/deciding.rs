@@ -1,0 +1,108 @@
+//! A resource that looks a client up before it decides on it.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use clws_handshake::client::ClientRequest;
+use clws_server::{Accept, Client, Config, Decision, Opening, Reject, Resource, Text, Version};
+use common::{ALL, Peer, Running, text};
+
+in_both_modes!(
+    others_are_served_meanwhile,
+    waits_no_longer_than_for_the_handshake,
+    everything_is_seen_and_set
+);
+
+/// Leaves its decisions to the test.
+#[derive(Default)]
+struct Undecided(Mutex<Vec<(Opening, Decision)>>);
+
+impl Resource for Undecided {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        if opening.query_string() == Some("now") {
+            return Ok(Accept::new());
+        }
+        let (accept, decision) = Accept::later();
+        self.0.lock().unwrap().push((opening.clone(), decision));
+        Ok(accept)
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        let data = client.data::<u8>().copied().unwrap_or_default();
+        client.send_text(&format!("{data} {text}")).unwrap();
+    }
+}
+
+impl Undecided {
+    fn take(&self) -> (Opening, Decision) {
+        common::eventually("somebody asks", || !self.0.lock().unwrap().is_empty());
+        self.0.lock().unwrap().remove(0)
+    }
+}
+
+/// Connects on a thread of its own, for that waits until the decision.
+fn connect(server: &Running, version: Version) -> JoinHandle<Result<Peer, u16>> {
+    let (stream, url) = (server.tcp(), format!("ws://{}/?a=b", server.address()));
+    std::thread::spawn(move || {
+        let mut request = ClientRequest::new(version, &url)
+            .with_origin("http://here.example")
+            .with_subprotocol("chat")
+            .with_header("Cookie", "id=7; lang=en");
+        if version != Version::Hybi00 {
+            request = request.with_subprotocol("echo"); // draft 0 offers one
+        }
+        Peer::open(stream, version, request)
+    })
+}
+
+fn others_are_served_meanwhile(config: Config) {
+    let resource = Arc::new(Undecided::default());
+    let server = Running::start(config.shards(1), resource.clone());
+    for version in ALL {
+        let waiting = connect(&server, version);
+        let (opening, decision) = resource.take();
+        assert_eq!(opening.version(), version);
+        let mut other = server.connect(version, "/?now");
+        other.text("hello");
+        assert_eq!(other.next(), text("0 hello"));
+        std::thread::spawn(move || decision.accept(Accept::new().subprotocol("chat").data(7u8)));
+        let mut peer = waiting.join().unwrap().unwrap_or_else(|status| panic!("{status}"));
+        peer.text("at last");
+        assert_eq!(peer.next(), text("7 at last"));
+    }
+}
+
+fn waits_no_longer_than_for_the_handshake(config: Config) {
+    let resource = Arc::new(Undecided::default());
+    let config = config.handshake_timeout(Duration::from_millis(100));
+    let server = Running::start(config, resource.clone());
+    assert_eq!(server.try_connect(common::ALL[3], "/").err(), Some(503));
+    let (_, decision) = resource.take();
+    decision.accept(Accept::new()); // of no effect
+    server.wait_for_clients(0);
+}
+
+fn everything_is_seen_and_set(config: Config) {
+    let resource = Arc::new(Undecided::default());
+    let server = Running::start(config, resource.clone());
+    for version in ALL {
+        let waiting = connect(&server, version);
+        let (opening, decision) = resource.take();
+        assert_eq!((opening.resource_name(), opening.query_string()), ("/", Some("a=b")));
+        assert_eq!((opening.cookie("lang"), opening.cookie("Lang")), (Some("en"), None));
+        assert_eq!(opening.headers().get("cookie"), Some("id=7; lang=en"));
+        assert_eq!((opening.version(), opening.origin()), (version, Some("http://here.example")));
+        assert!(opening.peer().to_string().starts_with("127.0.0.1:"));
+        let offered: Vec<_> = opening.subprotocols().collect();
+        let chosen = offered.last().copied().unwrap().to_owned();
+        decision.accept(Accept::new().subprotocol(&*chosen).header("Set-Cookie", "seen=1"));
+        let peer = waiting.join().unwrap().unwrap_or_else(|status| panic!("{status}"));
+        assert_eq!(peer.subprotocol, Some(chosen));
+        assert!(peer.headers.contains(&("Set-Cookie".to_owned(), "seen=1".to_owned())));
+    }
+}

@@ -1,0 +1,83 @@
+//! What is logged, and at which level: CLWS's `*log-level*` is `tracing`'s. (A file of its own: the subscriber is the
+//! process's.)
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod common;
+
+use std::fmt::Write;
+use std::sync::{Arc, Mutex};
+
+use clws_server::{Client, Resource, Text, Version};
+use common::{Got, Running};
+use tracing::field::{Field, Visit};
+use tracing::{Event, Level, Metadata, Subscriber, span};
+
+#[derive(Clone, Default)]
+struct Log(Arc<Mutex<Vec<(Level, String)>>>);
+
+struct Line(String);
+
+impl Visit for Line {
+    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
+        write!(self.0, "{field}={value:?} ").unwrap();
+    }
+}
+
+impl Subscriber for Log {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        metadata.target().starts_with("clws_server")
+    }
+
+    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
+        span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        let mut line = Line(String::new());
+        event.record(&mut line);
+        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
+    }
+
+    fn enter(&self, _: &span::Id) {}
+
+    fn exit(&self, _: &span::Id) {}
+}
+
+impl Log {
+    #[track_caller]
+    fn expect(&self, level: Level, part: &str) {
+        common::eventually(part, || {
+            self.0.lock().unwrap().iter().any(|(at, line)| *at == level && line.contains(part))
+        });
+    }
+}
+
+struct Fragile;
+
+impl Resource for Fragile {
+    fn text(&self, _: &Client, text: Text<'_>) {
+        assert_ne!(&*text, "panic");
+    }
+}
+
+#[test]
+fn a_clients_faults_are_debug_lines_and_the_applications_are_errors() {
+    let log = Log::default();
+    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let server = Running::start(common::config(), Arc::new(Fragile));
+    assert_eq!(server.try_connect(Version::Rfc6455, "/none").err(), Some(404));
+    log.expect(Level::DEBUG, "status=404");
+    server.connect(Version::Rfc6455, "/").close(4000, "bye");
+    log.expect(Level::DEBUG, "code=4000");
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    peer.raw(&[0xFF; 10]);
+    assert!(matches!(peer.next(), Got::Close(Some((1002, _)))));
+    log.expect(Level::DEBUG, "broke the protocol");
+    assert!(log.0.lock().unwrap().iter().all(|(level, _)| *level >= Level::DEBUG), "no client makes noise");
+    server.connect(Version::Rfc6455, "/").text("panic");
+    log.expect(Level::ERROR, "a handler panicked: assertion");
+}

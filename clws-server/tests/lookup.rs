@@ -1,0 +1,89 @@
+//! Which resource a path leads to: its own, that of the longest prefix, the fallback.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use clws_server::{Client, Config, Origins, RegisterError, Resource, Server, Text, Version};
+use common::{Running, text};
+
+in_both_modes!(exact_then_the_longest_prefix_then_the_fallback, origins_are_those_of_the_resource_found);
+
+/// Answers with its name and the path that was asked for.
+struct Named(&'static str);
+
+impl Resource for Named {
+    fn text(&self, client: &Client, _: Text<'_>) {
+        client.send_text(&format!("{} {}", self.0, client.resource_name())).unwrap();
+    }
+}
+
+fn exact_then_the_longest_prefix_then_the_fallback(config: Config) {
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    server.register_prefix("/rooms/", Origins::any(), Named("rooms")).unwrap();
+    server.register_prefix("/rooms/private/", Origins::any(), Named("private")).unwrap();
+    server.register("/rooms/lobby", Origins::any(), Named("lobby")).unwrap();
+    let server = Running::run(server);
+    let resources = server.handle.resources();
+    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(404));
+    assert_eq!(server.try_connect(Version::Rfc6455, "/rooms").err(), Some(404));
+    resources.register_fallback(Origins::any(), Named("fallback")).unwrap();
+    for (target, answer) in [
+        ("/rooms/lobby", "lobby /rooms/lobby"),
+        ("/rooms/lobby?x", "lobby /rooms/lobby"),
+        ("/rooms/lobby/", "rooms /rooms/lobby/"),
+        ("/rooms/", "rooms /rooms/"),
+        ("/rooms/a", "rooms /rooms/a"),
+        ("/rooms/a/b", "rooms /rooms/a/b"),
+        ("/rooms/private", "rooms /rooms/private"),
+        ("/rooms/private/", "private /rooms/private/"),
+        ("/rooms/private/a/b?/rooms/lobby", "private /rooms/private/a/b"),
+        ("/rooms", "fallback /rooms"),
+        ("/roomsy/a", "fallback /roomsy/a"),
+        ("/", "fallback /"),
+        ("//", "fallback //"),
+    ] {
+        for version in [Version::Hybi00, Version::Rfc6455] {
+            let mut peer = server.connect(version, target);
+            peer.text("who?");
+            assert_eq!(peer.next(), text(answer), "{target}");
+        }
+    }
+    assert!(
+        resources.unregister_prefix("/rooms/private/") && !resources.unregister_prefix("/rooms/private/")
+    );
+    assert!(resources.unregister("/rooms/lobby"));
+    for target in ["/rooms/private/", "/rooms/lobby"] {
+        let mut peer = server.connect(Version::Rfc6455, target);
+        peer.text("who?");
+        assert_eq!(peer.next(), text(&format!("rooms {target}")));
+    }
+    assert!(resources.unregister_fallback() && !resources.unregister_fallback());
+    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(404));
+    assert!(resources.find("/rooms/x").is_some() && resources.find("/").is_none());
+}
+
+fn origins_are_those_of_the_resource_found(config: Config) {
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    server.register_prefix("/", Origins::exact(["http://elsewhere.example"]), Named("all")).unwrap();
+    server.register("/open", Origins::any(), Named("open")).unwrap();
+    let server = Running::run(server);
+    assert_eq!(server.try_connect(Version::Rfc6455, "/closed").err(), Some(403));
+    assert!(server.try_connect(Version::Rfc6455, "/open").is_ok());
+}
+
+#[test]
+fn what_cannot_be_registered_is_told() {
+    let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
+    for prefix in ["", "/a", "a/", "/a b/", "/a?/"] {
+        let result = server.register_prefix(prefix, Origins::any(), Named(""));
+        assert_eq!(result, Err(RegisterError::InvalidPrefix(prefix.into())));
+    }
+    server.register_prefix("/a/", Origins::any(), Named("")).unwrap();
+    let again = server.register_prefix("/a/", Origins::any(), Named(""));
+    assert_eq!(again, Err(RegisterError::Taken("/a/".into())));
+    server.register("/a/", Origins::any(), Named("")).unwrap();
+    server.register_fallback(Origins::any(), Named("")).unwrap();
+    let again = server.register_fallback(Origins::any(), Named(""));
+    assert_eq!(again, Err(RegisterError::FallbackTaken));
+}

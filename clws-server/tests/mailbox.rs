@@ -1,0 +1,185 @@
+//! A mailbox as a stream of events, and what happens when it fills.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::io::Write;
+use std::time::Duration;
+
+use clws_server::{
+    Accept, Config, Event, Mailbox, MailboxClosed, MailboxSender, Origins, Reject, Server, Version, mailbox,
+};
+use common::{Got, Running, text};
+use futures::StreamExt;
+use futures::executor::block_on;
+
+in_both_modes!(
+    is_a_stream_of_what_happens,
+    asks_about_openings,
+    a_full_one_stops_reading_and_loses_nothing,
+    others_go_on_when_one_fills_it,
+    that_is_dropped_closes_its_clients,
+    that_is_closed_ends_when_it_is_empty,
+);
+
+fn start(config: Config, asks: bool) -> (Running, MailboxSender<u32>, Mailbox<u32>) {
+    let (sender, events) = mailbox();
+    let sender = if asks { sender.with_openings() } else { sender };
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    server.register("/", Origins::any(), sender.clone()).unwrap();
+    (Running::run(server), sender, events)
+}
+
+fn next(events: &mut Mailbox<u32>) -> Event<u32> {
+    block_on(events.next()).expect("an event")
+}
+
+fn is_a_stream_of_what_happens(config: Config) {
+    let (server, sender, mut events) = start(config, false);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    let Event::Connected(client) = next(&mut events) else { panic!() };
+    peer.text("hello");
+    peer.binary(&[1]);
+    assert!(matches!(next(&mut events), Event::Text(from, text) if from == client && text == "hello"));
+    assert!(matches!(next(&mut events), Event::Binary(from, octets) if from == client && octets[..] == [1]));
+    client.ping(b"are you there?").unwrap();
+    assert_eq!(peer.next(), Got::Ping(b"are you there?".into()));
+    peer.send(|sender| sender.pong(b"yes").unwrap());
+    assert!(matches!(next(&mut events), Event::Pong(_, payload) if payload == "yes"));
+    sender.send(7).unwrap();
+    assert!(matches!(next(&mut events), Event::Message(7)));
+    client.close(4000.into(), "").unwrap();
+    assert_eq!(peer.next(), Got::Close(Some((4000, String::new()))));
+    peer.close(4001, "you too");
+    let Event::Disconnected(from, end) = next(&mut events) else { panic!() };
+    assert!(from == client && end.is_clean());
+    assert_eq!((end.code.value(), &*end.reason), (4001, "you too"));
+}
+
+fn asks_about_openings(config: Config) {
+    let (server, _sender, mut events) = start(config, true);
+    let deciding = std::thread::spawn(move || {
+        let (mut decided, mut connected) = (0, 0);
+        while decided < 2 {
+            match next(&mut events) {
+                Event::Opening(opening, decision) if opening.query_string() == Some("yes") => {
+                    decision.accept(Accept::new().header("X-A", "b"));
+                    decided += 1;
+                }
+                Event::Opening(_, decision) => {
+                    decision.reject(Reject::forbidden("no"));
+                    decided += 1;
+                }
+                Event::Connected(_) => connected += 1,
+                other => panic!("{other:?}"),
+            }
+        }
+        assert_eq!(connected, 1);
+        events
+    });
+    let peer = server.connect(Version::Rfc6455, "/?yes");
+    assert!(peer.headers.contains(&("X-A".into(), "b".into())));
+    assert_eq!(server.try_connect(Version::Rfc6455, "/?no").err(), Some(403));
+    drop(deciding.join().unwrap());
+    assert_eq!(server.try_connect(Version::Rfc6455, "/?yes").err(), Some(503));
+}
+
+/// Sends until the other side takes no more, and then the rest in the background.
+fn flood(server: &Running, messages: u32) -> (std::thread::JoinHandle<()>, std::sync::mpsc::Receiver<bool>) {
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    let (stuck, is_stuck) = std::sync::mpsc::channel();
+    let sending = std::thread::spawn(move || {
+        // A connection of its own, whose writes time out when nobody reads.
+        let mut octets = Vec::new();
+        for number in 0..messages {
+            peer.sender.text(&format!("{number:0>1000}"), None).unwrap();
+            peer.sender.write_to(&mut octets).unwrap();
+        }
+        let half = octets.len() / 2;
+        peer.stream.write_all(&octets[..half]).unwrap();
+        let _ = stuck.send(false);
+        peer.stream.write_all(&octets[half..]).unwrap();
+        peer.close(1000, "");
+        while !matches!(peer.next(), Got::End | Got::Reset) {}
+    });
+    (sending, is_stuck)
+}
+
+fn a_full_one_stops_reading_and_loses_nothing(config: Config) {
+    const MESSAGES: u32 = 40_000; // 40 MB, far more than the sockets' buffers hold
+    let (server, _sender, mut events) = start(config.max_handler_read_backlog(100_000), false);
+    let (sending, half) = flood(&server, MESSAGES);
+    let refused = half.recv_timeout(Duration::from_millis(500));
+    assert!(refused.is_err(), "20 MB were taken by a mailbox of 100 KB");
+    assert!(matches!(next(&mut events), Event::Connected(_)));
+    for number in 0..MESSAGES {
+        let Event::Text(_, text) = next(&mut events) else { panic!() };
+        assert_eq!(text.trim_start_matches('0').parse().unwrap_or(0), number);
+        assert_eq!(text.len(), 1000);
+    }
+    assert!(matches!(next(&mut events), Event::Disconnected(_, end) if end.is_clean()));
+    sending.join().unwrap();
+}
+
+fn others_go_on_when_one_fills_it(config: Config) {
+    let (server, sender, mut events) = start(config.max_handler_read_backlog(100_000), false);
+    let (sending, half) = flood(&server, 40_000);
+    assert!(half.recv_timeout(Duration::from_millis(500)).is_err());
+    // The mailbox is full. Others connect, and a message of each comes in.
+    let mut others: Vec<_> = (0..3).map(|_| server.connect(Version::Hybi00, "/")).collect();
+    for peer in &mut others {
+        peer.text("from another");
+    }
+    let (mut seen, mut answered) = (0, 0);
+    while seen < 40_000 + others.len() {
+        if let Event::Text(client, text) = next(&mut events) {
+            seen += 1;
+            if text == "from another" {
+                answered += 1;
+                client.send_text("seen").unwrap();
+            }
+        }
+    }
+    assert_eq!(answered, others.len());
+    for peer in &mut others {
+        assert_eq!(peer.next(), text("seen"));
+    }
+    drop(sender);
+    sending.join().unwrap();
+}
+
+fn that_is_dropped_closes_its_clients(config: Config) {
+    let (server, sender, mut events) = start(config.max_handler_read_backlog(0), false);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    assert!(matches!(next(&mut events), Event::Connected(_)));
+    // It is paused when the mailbox goes.
+    peer.text("one");
+    peer.text("two");
+    assert!(matches!(next(&mut events), Event::Text(_, text) if text == "one"));
+    drop(events);
+    assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+    peer.finish();
+    assert!(sender.is_closed());
+    assert_eq!(sender.send(1), Err(MailboxClosed));
+    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
+}
+
+fn that_is_closed_ends_when_it_is_empty(config: Config) {
+    let (server, sender, mut events) = start(config, false);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    assert!(matches!(next(&mut events), Event::Connected(_)));
+    sender.send(1).unwrap();
+    sender.send(2).unwrap();
+    sender.close();
+    sender.send(3).unwrap_err();
+    assert!(matches!(next(&mut events), Event::Message(1)));
+    assert!(matches!(next(&mut events), Event::Message(2)));
+    let closing = std::thread::spawn(move || {
+        assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+        peer.finish();
+    });
+    assert!(matches!(next(&mut events), Event::Disconnected(_, end) if end.is_clean()));
+    assert!(block_on(events.next()).is_none());
+    closing.join().unwrap();
+}
