@@ -13,10 +13,14 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use clws_handshake::{Head, Headers, Version};
+#[cfg(feature = "deflate")]
+use clws_proto::DeflateParams;
 use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
 pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 use crate::home::{Home, Touches};
 use crate::pool;
 use crate::registry::Entry;
@@ -53,8 +57,21 @@ struct Rare {
     data: Option<Box<dyn Any + Send + Sync>>,
     /// Where it does not fit into a [`ShortPeer`].
     peer: Option<Peer>,
+    #[cfg(feature = "deflate")]
+    agreed: Option<Agreed>,
     /// What the server's own adaptors of resources keep for the client.
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
+}
+
+impl Rare {
+    /// Whether it need not be kept.
+    fn is_empty(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        let agreed = self.agreed.is_some();
+        #[cfg(not(feature = "deflate"))]
+        let agreed = false;
+        !agreed && self.subprotocol.is_none() && self.data.is_none() && self.peer.is_none()
+    }
 }
 
 /// `Inner::state`: this side has begun to close; what still comes is not delivered.
@@ -336,6 +353,21 @@ impl Client {
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
         self.0.rare.as_ref().and_then(|rare| rare.subprotocol.as_deref())
+    }
+
+    /// What was agreed on for permessage-deflate; `None` where messages go as they are.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(&self) -> Option<DeflateParams> {
+        self.agreed().map(|agreed| agreed.params)
+    }
+
+    /// Octets of memory that it costs at this moment to have agreed on context takeover: the ends of earlier messages, to which
+    /// the next compressed ones refer. 0 before the first compressed message.
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn context_size(&self) -> usize {
+        self.agreed().map_or(0, |agreed| agreed.received() + self.outbox().context_size())
     }
 
     #[inline]

@@ -2,6 +2,8 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clws_handshake::Caps;
+#[cfg(feature = "deflate")]
+use clws_proto::DeflateConfig;
 use clws_proto::Limits;
 
 use crate::Listen;
@@ -30,6 +32,7 @@ use crate::guard::DebugOn;
 /// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
+/// | `deflate` | off (a feature) | [`DeflateConfig`](clws_proto::DeflateConfig)'s table | messages go as they are |
 /// | `policy_file` | none | octets sent to Flash's `<policy-file-request/>` | 400 |
 /// | `debug_on_resource_errors` | off | | a panic in a handler ends the process, for a debugger or a core dump |
 /// | `debug_on_server_errors` | off | | a panic of the server's own does |
@@ -104,6 +107,11 @@ pub struct Config {
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) has the request's headers, at the price of their size.
     pub keep_headers: bool,
+    /// How messages are compressed for clients that offer permessage-deflate (RFC 7692), as browsers do; `None`: not at
+    /// all. A resource can decide otherwise for a client: [`Accept::deflate`](crate::Accept::deflate).
+    #[cfg(feature = "deflate")]
+    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::deflate"))]
+    pub deflate: Option<DeflateConfig>,
     /// What is sent, with a NUL behind it, to a client that asks `<policy-file-request/>`, as Adobe's Flash Player does
     /// before its sockets may connect: `*policy-file*`. [`Config::flash_policy`] writes one.
     pub policy_file: Option<String>,
@@ -208,6 +216,9 @@ impl Config {
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).
         keep_headers: bool,
+        /// Sets [`deflate`](Self#structfield.deflate).
+        #[cfg(feature = "deflate")]
+        deflate: Option<DeflateConfig>,
         /// Sets [`policy_file`](Self#structfield.policy_file).
         policy_file: Option<String>,
         /// Sets [`debug_on_resource_errors`](Self#structfield.debug_on_resource_errors).
@@ -259,6 +270,8 @@ impl Default for Config {
             keepalive: Some(Duration::from_secs(60)),
             nodelay: true,
             keep_headers: true,
+            #[cfg(feature = "deflate")]
+            deflate: None,
             policy_file: None,
             debug_on_resource_errors: false,
             debug_on_server_errors: false,

@@ -3,6 +3,8 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+#[cfg(feature = "deflate")]
+use clws_proto::DeflateConfig;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::Listen;
@@ -24,6 +26,48 @@ pub(crate) fn number_or_default<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<NonZeroUsize>, D::Error> {
     usize::deserialize(deserializer).map(NonZeroUsize::new)
+}
+
+/// `true` for the defaults, `false`, or a table of what is to differ from them.
+#[cfg(feature = "deflate")]
+pub(crate) fn deflate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DeflateConfig>, D::Error> {
+    #[derive(serde::Deserialize)]
+    #[serde(untagged, expecting = "true, false or a table of deflate's settings")]
+    enum Setting {
+        Whether(bool),
+        Table(Table),
+    }
+
+    #[derive(serde::Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Table {
+        level: Option<u8>,
+        memory_level: Option<u8>,
+        threshold: Option<usize>,
+        server_max_window_bits: Option<u8>,
+        client_max_window_bits: Option<u8>,
+        server_no_context_takeover: Option<bool>,
+        client_no_context_takeover: Option<bool>,
+    }
+
+    let table = match Setting::deserialize(deserializer)? {
+        Setting::Whether(yes) => return Ok(yes.then(DeflateConfig::default)),
+        Setting::Table(table) => table,
+    };
+    let mut config = DeflateConfig::default();
+    config.level = table.level.unwrap_or(config.level);
+    config.memory_level = table.memory_level.unwrap_or(config.memory_level);
+    config.threshold = table.threshold.unwrap_or(config.threshold);
+    config.server_max_window_bits = table.server_max_window_bits.unwrap_or(config.server_max_window_bits);
+    config.client_max_window_bits = table.client_max_window_bits.unwrap_or(config.client_max_window_bits);
+    config.server_no_context_takeover =
+        table.server_no_context_takeover.unwrap_or(config.server_no_context_takeover);
+    config.client_no_context_takeover =
+        table.client_no_context_takeover.unwrap_or(config.client_no_context_takeover);
+    if config.in_range() != config {
+        return Err(D::Error::custom("levels of deflate are 1 to 9, window bits 9 to 15"));
+    }
+    Ok(Some(config))
 }
 
 impl<'de> Deserialize<'de> for Listen {
@@ -62,6 +106,22 @@ mod tests {
         let config = read("keepalive = 9\nshards = 2\npolicy_file = '<x/>'").unwrap();
         assert_eq!((config.keepalive, config.shards.unwrap().get()), (Some(Duration::from_secs(9)), 2));
         assert_eq!(config.policy_file.unwrap(), "<x/>");
+    }
+
+    #[test]
+    #[cfg(feature = "deflate")]
+    fn deflate_is_a_word_or_a_table() {
+        use clws_proto::DeflateConfig;
+
+        assert_eq!(read("deflate = false").unwrap().deflate, None);
+        assert_eq!(read("deflate = true").unwrap().deflate, Some(DeflateConfig::default()));
+        let config = read("[deflate]\nlevel = 9\nthreshold = 7\nserver_no_context_takeover = false").unwrap();
+        let expected =
+            DeflateConfig::default().with_level(9).with_threshold(7).with_server_no_context_takeover(false);
+        assert_eq!(config.deflate, Some(expected));
+        for wrong in ["deflate = 'yes'", "[deflate]\nlevel = 10", "[deflate]\nwindow = 9"] {
+            assert!(read(wrong).is_err(), "{wrong}");
+        }
     }
 
     #[test]

@@ -112,6 +112,8 @@ mod config;
 #[cfg(feature = "serde")]
 mod config_file;
 mod decision;
+#[cfg(feature = "deflate")]
+mod deflate;
 mod group;
 mod guard;
 mod home;
@@ -135,6 +137,8 @@ pub use bytes::Bytes;
 pub use client::{Client, SendError, Sent};
 pub use clws_handshake::{HeaderError, Headers, HttpRequest, HttpResponse, Origins, Reject, Version};
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
+#[cfg(feature = "deflate")]
+pub use clws_proto::{DeflateConfig, DeflateParams};
 pub use config::Config;
 pub use decision::Decision;
 pub use group::{Delivery, Group, send_binary, send_shared, send_text};

@@ -4,9 +4,13 @@ use std::io;
 use std::sync::Arc;
 
 use clws_handshake::{Head, Headers, Reject, Version};
+#[cfg(feature = "deflate")]
+use clws_proto::DeflateConfig;
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
 use crate::decision::Pending;
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 use crate::server::Shared;
 use crate::{Client, Peer};
 
@@ -194,6 +198,12 @@ pub struct Accept {
     pub(crate) secure: bool,
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
     pub(crate) later: Option<Arc<Pending>>,
+    /// `None`: as the server's configuration says.
+    #[cfg(feature = "deflate")]
+    pub(crate) deflate: Option<Option<DeflateConfig>>,
+    /// What came of it.
+    #[cfg(feature = "deflate")]
+    pub(crate) agreed: Option<Agreed>,
     /// The client gets a place for something of the resource adaptor's own.
     pub(crate) has_slot: bool,
 }
@@ -225,6 +235,23 @@ impl Accept {
     #[must_use]
     pub fn data(mut self, data: impl Any + Send + Sync) -> Self {
         self.data = Some(Box::new(data));
+        self
+    }
+
+    /// Compresses messages of this client in its own way, if it offers permessage-deflate, or with `None` not at all;
+    /// otherwise the server's [`deflate`](crate::Config#structfield.deflate) counts.
+    ///
+    /// ```
+    /// use clws_server::{Accept, DeflateConfig};
+    ///
+    /// let pictures = Accept::new().deflate(None); // they are compressed already
+    /// let logs = Accept::new().deflate(DeflateConfig::default().with_level(6));
+    /// # let _ = (pictures, logs);
+    /// ```
+    #[cfg(feature = "deflate")]
+    #[must_use]
+    pub fn deflate(mut self, config: impl Into<Option<DeflateConfig>>) -> Self {
+        self.deflate = Some(config.into());
         self
     }
 

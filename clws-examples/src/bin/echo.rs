@@ -60,6 +60,18 @@ struct Flags {
     /// Seconds a client may take for its handshake.
     #[arg(long, value_name = "SECONDS")]
     handshake_timeout: Option<f64>,
+    /// Compress messages for clients that offer permessage-deflate.
+    #[arg(long)]
+    deflate: bool,
+    /// The same, and let both sides refer to earlier messages.
+    #[arg(long)]
+    deflate_takeover: bool,
+    /// The same, with windows of at most 2 to the power of this, 9 to 15.
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(9..=15))]
+    deflate_window: Option<u8>,
+    /// The same, for messages of at least so many octets.
+    #[arg(long, value_name = "OCTETS")]
+    deflate_threshold: Option<usize>,
     /// Do not keep the request headers of connected clients.
     #[arg(long)]
     forget_headers: bool,
@@ -90,6 +102,17 @@ async fn main() -> Result<(), Box<dyn Error>> {
         config.handshake_timeout = Duration::try_from_secs_f64(seconds)?;
     }
     config.keep_headers &= !flags.forget_headers;
+    let wanted = flags.deflate || flags.deflate_takeover || flags.deflate_window.is_some();
+    if wanted || flags.deflate_threshold.is_some() {
+        let mut deflate = config.deflate.unwrap_or_default();
+        if let Some(bits) = flags.deflate_window {
+            deflate = deflate.with_max_window_bits(bits);
+        }
+        if flags.deflate_takeover {
+            deflate = deflate.with_context_takeover(true);
+        }
+        config.deflate = Some(deflate.with_threshold(flags.deflate_threshold.unwrap_or(deflate.threshold)));
+    }
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
     for path in ["/echo", "/"] {

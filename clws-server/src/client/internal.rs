@@ -10,6 +10,8 @@ use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
 use super::{ABORTED, CLOSING, CONNECTED, Client, FAILED, HUSHED, Inner, LEFT, MEMBER, PAUSED, Rare, SLOW};
+#[cfg(feature = "deflate")]
+use crate::deflate::Agreed;
 use crate::pool::{self, Pool};
 use crate::registry::Entry;
 use crate::resource::Accept;
@@ -26,16 +28,21 @@ impl Client {
         peer: Peer,
         context: &Context<'_>,
     ) -> Self {
-        let Accept { subprotocol, data, has_slot, .. } = accept;
         let (home, shared) = (context.place.to_home(), Arc::clone(context.shared));
         let since = context.now.saturating_duration_since(shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
         let (outbox, state) = (Mutex::new(sender), AtomicU16::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
-        let long = long.filter(|_| short.long().is_none());
-        let is_rare = has_slot || subprotocol.is_some() || data.is_some() || long.is_some();
-        let rare = is_rare.then(|| Box::new(Rare { subprotocol, data, peer: long, slot: OnceLock::new() }));
+        let rare = Rare {
+            subprotocol: accept.subprotocol,
+            data: accept.data,
+            peer: long.filter(|_| short.long().is_none()),
+            #[cfg(feature = "deflate")]
+            agreed: accept.agreed,
+            slot: OnceLock::new(),
+        };
+        let rare = (accept.has_slot || !rare.is_empty()).then(|| Box::new(rare));
         Self(Arc::new(Inner {
             outbox,
             home,
@@ -68,6 +75,11 @@ impl Client {
     #[inline]
     pub(crate) fn entry(&self) -> &Entry {
         &self.0.entry
+    }
+
+    #[cfg(feature = "deflate")]
+    pub(crate) fn agreed(&self) -> Option<&Agreed> {
+        self.0.rare.as_ref()?.agreed.as_ref()
     }
 
     /// Keeps something for the adaptor that stands behind its resource, once; false where there is no place for it,

@@ -161,7 +161,8 @@ fn open(
     request: Request<'_>,
     entry: Arc<Entry>,
     opening: Opening,
-    accept: Accept,
+    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "what was agreed on goes in"))]
+    mut accept: Accept,
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
     let shared = context.shared;
@@ -178,6 +179,12 @@ fn open(
     for (name, value) in &accept.headers {
         offer = offer.with_header(name, value);
     }
+    #[cfg(feature = "deflate")]
+    let deflate = accept.deflate.unwrap_or(shared.config.deflate);
+    #[cfg(feature = "deflate")]
+    if let Some(deflate) = &deflate {
+        offer = offer.with_deflate(deflate);
+    }
     let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
     let accepted = request.accept(&offer).map_err(|error| {
         tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
@@ -188,8 +195,16 @@ fn open(
     let mut sender = Sender::server(version);
     sender.give_buffer(crate::pool::take());
     sender.preface(&accepted.response);
+    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
+    let mut receiver = Receiver::new(version, Role::Server, shared.config.limits());
+    #[cfg(feature = "deflate")]
+    if let (Some(params), Some(config)) = (accepted.deflate, deflate) {
+        let codecs = crate::deflate::codecs(&config);
+        sender = sender.with_deflate(params, &codecs);
+        receiver = receiver.with_deflate(params, &codecs);
+        accept.agreed = Some(crate::deflate::Agreed::new(params));
+    }
     let client = Client::new(sender, entry, head, accept, opening.peer, context);
-    let receiver = Receiver::new(version, Role::Server, shared.config.limits());
     Ok(Open { receiver, client, waiting: None })
 }
 

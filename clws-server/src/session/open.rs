@@ -182,6 +182,11 @@ impl Open {
             }
             None
         });
+        drop(events);
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = client.agreed() {
+            agreed.note(self.receiver.context_size());
+        }
         end.unwrap_or_else(|| {
             client.close_quietly(CloseCode::INTERNAL, "");
             Some(End::Failed(Cause::Panic))

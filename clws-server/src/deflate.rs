@@ -1,0 +1,46 @@
+//! permessage-deflate, for those who agreed on it: whose compressors they borrow, and what they keep.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use clws_proto::{Codecs, DeflateConfig, DeflateParams};
+
+/// Kinds of codecs that a thread keeps: one for the server's configuration, some for resources that have their own.
+const KINDS: usize = 16;
+
+thread_local! {
+    static CODECS: RefCell<HashMap<DeflateConfig, Codecs>> = RefCell::default();
+}
+
+/// The codecs of this thread, a shard's for instance, that compress in that way.
+pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
+    CODECS.with_borrow_mut(|kinds| {
+        if kinds.len() >= KINDS && !kinds.contains_key(config) {
+            kinds.clear(); // connections that have them keep them
+        }
+        kinds.entry(*config).or_insert_with(|| Codecs::new(config)).clone()
+    })
+}
+
+/// What a client agreed on, and what it costs.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pub(crate) params: DeflateParams,
+    /// Octets that the receiver keeps of messages that have come.
+    received: AtomicUsize,
+}
+
+impl Agreed {
+    pub(crate) const fn new(params: DeflateParams) -> Self {
+        Self { params, received: AtomicUsize::new(0) }
+    }
+
+    pub(crate) fn received(&self) -> usize {
+        self.received.load(Ordering::Relaxed)
+    }
+
+    pub(crate) fn note(&self, octets: usize) {
+        self.received.store(octets, Ordering::Relaxed);
+    }
+}
