@@ -230,6 +230,12 @@ impl Peer {
         }
     }
 
+    /// Behind an opening handshake that was done elsewhere.
+    pub fn established(stream: impl Stream + 'static, sender: Sender, receiver: Receiver) -> Self {
+        let (headers, got) = (Vec::new(), VecDeque::new());
+        Self { stream: Box::new(stream), sender, receiver, headers, subprotocol: None, got, ended: false }
+    }
+
     pub fn text(&mut self, message: &str) {
         self.send(|sender| sender.text(message, None).unwrap());
     }
