@@ -50,6 +50,12 @@ pub struct AsyncHandler<F> {
     strays: Mutex<HashMap<usize, Arc<Inbox>>>,
 }
 
+/// What a handler puts into its clients.
+struct Slot {
+    handler: usize,
+    inbox: Arc<Inbox>,
+}
+
 type Decide = Box<dyn Fn(&Opening) -> Result<Accept, Reject> + Send + Sync>;
 
 impl<F> AsyncHandler<F> {
@@ -91,11 +97,11 @@ where
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         let inbox = Arc::new(Inbox::default());
-        if !client.set_slot(Arc::clone(&inbox)) {
-            self.strays().insert(client.id(), Arc::clone(&inbox));
-        }
-        let socket = WebSocket::new(client.clone(), inbox);
+        let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));
+        if !client.set_slot(Slot { handler: self.id(), inbox: Arc::clone(&inbox) }) {
+            self.strays().insert(client.id(), inbox);
+        }
         rt::spawn(Guarded { client: client.clone(), task });
         Ok(())
     }
@@ -122,7 +128,7 @@ where
         if let Some(inbox) = self.inbox(client) {
             inbox.end(end.clone());
         }
-        if client.slot::<Arc<Inbox>>().is_none() {
+        if self.slot(client).is_none() {
             self.strays().remove(&client.id());
         }
     }
@@ -136,7 +142,18 @@ impl<F> AsyncHandler<F> {
     }
 
     fn inbox(&self, client: &Client) -> Option<Arc<Inbox>> {
-        client.slot().cloned().or_else(|| self.strays().get(&client.id()).cloned())
+        self.slot(client).or_else(|| self.strays().get(&client.id()).cloned())
+    }
+
+    /// What this handler, and not another that stands beside it, has put into the client.
+    fn slot(&self, client: &Client) -> Option<Arc<Inbox>> {
+        let slot = client.slot::<Slot>().filter(|slot| slot.handler == self.id())?;
+        Some(Arc::clone(&slot.inbox))
+    }
+
+    /// What tells it from other handlers; it is registered, and so stays where it is.
+    fn id(&self) -> usize {
+        std::ptr::from_ref(&self.strays).addr()
     }
 
     fn strays(&self) -> MutexGuard<'_, HashMap<usize, Arc<Inbox>>> {

@@ -135,9 +135,7 @@ impl Group {
             return false;
         }
         // Somebody may have let it go between the two.
-        if !self.contains(client) {
-            client.shared().memberships.remove(client, Arc::as_ptr(&self.0));
-        }
+        client.shared().memberships.remove_unless(client, &self.0, || self.contains(client));
         true
     }
 
@@ -280,6 +278,19 @@ impl Memberships {
     fn add(&self, client: &Client, group: &Arc<Inner>) {
         let key = Arc::as_ptr(group).addr();
         self.table().entry(client.id()).or_default().insert(key, Arc::downgrade(group));
+    }
+
+    /// Removes it, unless something holds; nothing is added meanwhile.
+    fn remove_unless(&self, client: &Client, group: &Arc<Inner>, holds: impl FnOnce() -> bool) {
+        let mut table = self.table();
+        if !holds()
+            && let Some(groups) = table.get_mut(&client.id())
+        {
+            groups.remove(&Arc::as_ptr(group).addr());
+            if groups.is_empty() {
+                table.remove(&client.id());
+            }
+        }
     }
 
     fn remove(&self, client: &Client, group: *const Inner) {

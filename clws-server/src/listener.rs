@@ -1,7 +1,9 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Instant;
 
 use bytes::Bytes;
 use clws_handshake::Reject;
@@ -12,6 +14,7 @@ use futures::{FutureExt, StreamExt};
 
 use crate::guard::{DebugOn, guard};
 use crate::registry::Registered;
+use crate::session::later;
 use crate::{
     Accept, Client, Disconnect, Event, Mailbox, MailboxClosed, MailboxSender, Opening, Refuse, Resource,
     mailbox, rt,
@@ -191,8 +194,8 @@ impl<L: Listener> ListenerTask<L> {
         let Self { mut listener, mut mailbox, sender, done, ended: _, mut debug, mut muted } = self;
         // Or it would hold itself for ever.
         drop(sender);
-        let mut turn = 0;
-        while let Some(event) = mailbox.next().await {
+        let (mut turn, mut patience) = (0, None);
+        while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut patience, cx)).await {
             handle(&mut listener, event, &mut debug, &mut muted);
             turn += 1;
             if turn % TURN == 0 {
@@ -206,6 +209,27 @@ impl<L: Listener> ListenerTask<L> {
     pub(crate) fn debug_on(mut self, debug: DebugOn) -> Self {
         self.debug = debug;
         self
+    }
+}
+
+/// The next event. Clients of a listener that was killed, which take long to read what was queued for them, are waited for
+/// twice the time that they have to answer a close frame, and then dropped.
+fn poll_next<L: Listener>(
+    mailbox: &mut Mailbox<Mail<L>>,
+    patience: &mut Option<rt::Timer>,
+    cx: &mut Context<'_>,
+) -> Poll<Option<Event<Mail<L>>>> {
+    loop {
+        if let Poll::Ready(next) = mailbox.poll_next_unpin(cx) {
+            return Poll::Ready(next);
+        }
+        let Some(time) = mailbox.leaving() else { return Poll::Pending };
+        let over = later(Instant::now(), time.saturating_mul(2));
+        if patience.get_or_insert_with(|| rt::timer(over)).as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        mailbox.abort_clients(); // and their ends come
+        *patience = Some(Box::pin(pending()));
     }
 }
 
@@ -237,7 +261,7 @@ fn handle<L: Listener>(
         }
     }
     // A handler has closed it: only its end is of interest.
-    if client.is_hushed() && matches!(event, Event::Text(..) | Event::Binary(..) | Event::Pong(..)) {
+    if client.is_hushed() && !matches!(event, Event::Connected(_) | Event::Disconnected(..)) {
         return;
     }
     let is_end = matches!(event, Event::Disconnected(..));
@@ -317,8 +341,8 @@ impl<L: Listener> ListenerHandle<L> {
     }
 
     /// Ends it: `kill-resource-listener`. What is in its mailbox is still handled; what comes later is dropped. Then its
-    /// clients are closed with 1001, and when it has heard of the end of each (a client that does not answer takes
-    /// [`close_timeout`](crate::Config#structfield.close_timeout)) [`ListenerTask::run`] returns.
+    /// clients are closed with 1001, and when it has heard of the end of each [`ListenerTask::run`] returns: twice the
+    /// [`close_timeout`](crate::Config#structfield.close_timeout) later at most, for who takes longer is dropped.
     ///
     /// Where [`run_resource_listener`](crate::Server::run_resource_listener) had registered it, its path is free when this
     /// returns. Elsewhere it stays registered, and new clients are told 503.

@@ -3,6 +3,7 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use clws_handshake::Reject;
@@ -86,7 +87,7 @@ pub struct MailboxSender<M> {
 ///
 /// When it is [closed](MailboxSender::close), or nobody holds a [`MailboxSender`] any more, what is in it still comes out; then
 /// its clients are closed with 1001, and it ends when the last of them has been told of as
-/// [`Disconnected`](Event::Disconnected). When it is dropped, its clients are closed with 1001 too.
+/// [`Disconnected`](Event::Disconnected), which takes as long as they read what was queued for them. When it is dropped, its clients are closed with 1001 too.
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
     /// Taken out together, so that senders and receiver seldom meet at the lock.
@@ -223,8 +224,14 @@ impl<M: Send + 'static> MailboxSender<M> {
         if state.closed {
             return Err(decision);
         }
+        let mut stale = Vec::new(); // dropped behind the lock
         if state.openings >= state.most_openings {
-            state.queue.retain(|event| !is_stale(event));
+            let (gone, kept): (Vec<_>, VecDeque<_>) = {
+                let queue = std::mem::take(&mut state.queue);
+                let (gone, kept): (Vec<_>, Vec<_>) = queue.into_iter().partition(is_stale);
+                (gone, kept.into())
+            };
+            (stale, state.queue) = (gone, kept);
             let is_opening = |event: &&Event<M>| matches!(event, Event::Opening(..));
             state.openings = state.queue.iter().filter(is_opening).count();
             state.most_openings = OPENINGS.max(2 * state.openings);
@@ -233,6 +240,7 @@ impl<M: Send + 'static> MailboxSender<M> {
         let was_empty = state.queue.is_empty();
         state.queue.push_back(Event::Opening(opening.clone(), decision));
         drop(state);
+        drop(stale);
         if was_empty {
             shared.waker.wake();
         }
@@ -268,8 +276,9 @@ fn cost<M>(event: &Event<M>) -> usize {
     let octets = match event {
         Event::Text(_, text) => text.len(),
         Event::Binary(_, payload) | Event::Pong(_, payload) => payload.len(),
+        Event::Drained(_) => 0,
         // The application's own; and those of which there is at most one a client.
-        _ => return 0,
+        Event::Message(_) | Event::Opening(..) | Event::Connected(_) | Event::Disconnected(..) => return 0,
     };
     octets.saturating_add(EACH.max(size_of::<Event<M>>()))
 }
@@ -328,9 +337,14 @@ impl<M> Stream for Mailbox<M> {
                 next = this.report();
             }
             if let Some(event) = this.batch.pop_front() {
-                if is_stale(&event) {
-                    continue;
-                }
+                let event = match event {
+                    Event::Opening(_, decision) if !decision.is_waiting() => continue,
+                    Event::Opening(_, decision) if this.shared.state().closed => {
+                        decision.reject(gone());
+                        continue;
+                    }
+                    event => event,
+                };
                 this.handled += cost(&event);
                 return Poll::Ready(Some(event));
             }
@@ -378,11 +392,19 @@ impl<M> Mailbox<M> {
             shrink(&mut self.batch);
             std::mem::swap(&mut self.batch, &mut state.queue);
             (state.openings, state.newcomers) = (0, 0);
-            doors = std::mem::take(&mut state.doors);
+            let opened = state.doors.len().min(NEWCOMERS);
+            doors = state.doors.drain(..opened).collect();
         }
         self.report_at = state.limit / 4;
         let resumes = state.backlog <= state.limit / 2;
         let paused = if resumes { std::mem::take(&mut state.paused) } else { Vec::new() };
+        let mut left = Vec::new();
+        if state.closed && self.batch.is_empty() {
+            // A resource around this one may have refused a client that it had handed in, so that no word of its end comes.
+            let gone: Vec<_> =
+                state.clients.values().filter(|client| client.has_left()).map(Client::id).collect();
+            left.extend(gone.iter().filter_map(|id| state.clients.remove(id)));
+        }
         let next = if !state.closed || !self.batch.is_empty() {
             Next::Wait
         } else if state.clients.is_empty() {
@@ -394,6 +416,7 @@ impl<M> Mailbox<M> {
         };
         let closed = state.closed;
         drop(state);
+        drop(left);
         for client in paused {
             client.resume();
         }
@@ -401,6 +424,21 @@ impl<M> Mailbox<M> {
             decision.decide(if closed { Err(gone()) } else { Ok(Accept::new()) });
         }
         next
+    }
+}
+
+impl<M> Mailbox<M> {
+    /// Where its clients were closed and it waits for their ends: how long they have to answer.
+    pub(crate) fn leaving(&self) -> Option<Duration> {
+        let state = self.shared.state();
+        let client = state.clients.values().next().filter(|_| state.told)?;
+        Some(client.config().close_timeout)
+    }
+
+    /// Drops those who are left.
+    pub(crate) fn abort_clients(&self) {
+        let clients: Vec<_> = self.shared.state().clients.values().cloned().collect();
+        clients.iter().for_each(Client::abort);
     }
 }
 
@@ -416,12 +454,12 @@ impl<M> Shared<M> {
 
     /// Nobody receives any more.
     fn end(&self) {
-        let (queue, clients, doors) = {
+        // All of it is dropped outside of the lock: the last of a client's handles may hold the last sender.
+        let (queue, clients, doors, _paused) = {
             let mut state = self.state();
             state.closed = true;
-            state.paused.clear();
-            let clients = std::mem::take(&mut state.clients);
-            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors))
+            let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
+            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused)
         };
         let undecided = queue.into_iter().filter_map(|event| match event {
             Event::Opening(_, decision) => Some(decision),

@@ -56,7 +56,8 @@ pub trait Resource: Send + Sync + 'static {
     ///
     /// # Errors
     ///
-    /// [`Refuse`] closes the connection again; no other handler is called for this client.
+    /// [`Refuse`] closes the connection again; no other handler is called for this client. (A resource around another one
+    /// refuses before it calls the other's `connected`.)
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         Ok(())
     }

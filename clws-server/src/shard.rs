@@ -70,6 +70,8 @@ struct Connection {
     blocked: bool,
     /// The peer has ended its side: read on to the end.
     hangup: bool,
+    /// Both directions of the connection have ended; noticed by reading, or, where that has stopped, by the session.
+    broken: bool,
     /// Its slot is in `Shard::unread`.
     unread: bool,
     seat: Seat,
@@ -192,14 +194,10 @@ impl Shard {
         let Ok(slot) = u32::try_from(ready.key) else { return };
         connection.readable |= ready.readable;
         connection.hangup |= ready.hangup;
-        // A client that is not read from would be noticed by nobody else.
-        if ready.broken && connection.is_stalled(&self.shared) {
-            let place = Place::Shard(&self.remote, slot);
-            let context = Context { shared: &self.shared, place, now: self.now };
-            connection.session.broken(&context);
-            return self.settle(slot);
-        }
-        if ready.writable && connection.blocked {
+        if ready.broken {
+            connection.broken = true;
+            self.settle(slot);
+        } else if ready.writable && connection.blocked {
             self.settle(slot);
         }
         self.read(slot);
@@ -280,6 +278,13 @@ impl Shard {
         if connection.readable && !connection.unread && !connection.is_stalled(&self.shared) {
             connection.unread = true;
             self.unread.push(slot);
+        }
+        // A client that is not read from would be noticed by nobody else.
+        if connection.broken && connection.is_stalled(&self.shared) {
+            connection.session.broken(&context);
+            if connection.session.next(&context) == Next::Drop {
+                return self.drop_connection(slot);
+            }
         }
         if let Some(at) = connection.session.new_deadline() {
             self.deadlines.push(Reverse((tick(at.saturating_duration_since(self.started)), slot)));
@@ -397,6 +402,7 @@ impl Shard {
             readable: false,
             blocked: false,
             hangup: false,
+            broken: false,
             unread: false,
             seat,
         });

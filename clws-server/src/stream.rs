@@ -31,36 +31,44 @@ thread_local! {
 }
 
 /// Serves one stream to its end.
-pub(crate) async fn drive(stream: impl AsyncRead + AsyncWrite + Unpin, peer: Peer, shared: Arc<Shared>) {
-    let waker = Arc::new(AtomicWaker::new());
-    let Some(seat) = shared.admit() else { return };
-    let _seated = Seated(&shared, seat);
-    let context = Context { shared: &shared, place: Place::Stream(&waker), now: Instant::now() };
-    let session = match seat {
-        Seat::Client => Session::new(peer, &context),
-        Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
-    };
-    let mut driver = Driver {
-        stream,
-        session,
-        readable: true,
-        write_pending: false,
-        shutting: false,
-        closed: false,
-        over: false,
-        timer: None,
-        stop: Some(shared.stopped()),
-    };
-    poll_fn(|cx| {
-        waker.register(cx.waker());
-        driver.poll(cx, &shared, &waker)
-    })
-    .await;
+pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: Peer,
+    shared: Arc<Shared>,
+) -> impl Future<Output = ()> {
+    // Counted from now on, not from the first time that the future is polled: a server that ends waits for it.
+    let seated = shared.admit().map(|seat| Seated(Arc::clone(&shared), seat));
+    async move {
+        let Some(seated) = seated else { return };
+        let waker = Arc::new(AtomicWaker::new());
+        let context = Context { shared: &shared, place: Place::Stream(&waker), now: Instant::now() };
+        let session = match seated.1 {
+            Seat::Client => Session::new(peer, &context),
+            Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
+        };
+        let mut driver = Driver {
+            stream,
+            session,
+            readable: true,
+            write_pending: false,
+            shutting: false,
+            closed: false,
+            over: false,
+            timer: None,
+            stop: Some(shared.stopped()),
+            patience: None,
+        };
+        poll_fn(|cx| {
+            waker.register(cx.waker());
+            driver.poll(cx, &shared, &waker)
+        })
+        .await;
+    }
 }
 
-struct Seated<'a>(&'a Shared, Seat);
+struct Seated(Arc<Shared>, Seat);
 
-impl Drop for Seated<'_> {
+impl Drop for Seated {
     fn drop(&mut self) {
         self.0.leave(self.1);
     }
@@ -80,6 +88,8 @@ struct Driver<S, Stop> {
     over: bool,
     timer: Option<rt::Timer>,
     stop: Option<Stop>,
+    /// When a stop is over.
+    patience: Option<rt::Timer>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
@@ -113,6 +123,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             {
                 self.stop = None;
                 self.session.stop();
+                let over = later(context.now, shared.config.close_timeout.saturating_mul(2));
+                self.patience = Some(rt::timer(over));
+            }
+            if let Some(patience) = &mut self.patience
+                && patience.as_mut().poll(cx).is_ready()
+            {
+                self.patience = None;
+                self.session.kill();
             }
             self.session.proceed(&context);
             let stalled = self.is_stalled(shared);

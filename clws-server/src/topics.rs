@@ -57,8 +57,13 @@ impl Topics {
             let group = self.open(name);
             let joined = group.join(client);
             // Its last subscriber may have left between the two: then it is not known any more, and is again.
-            if !joined || self.0.keep(name, &group) {
-                return joined;
+            if !joined {
+                return false;
+            }
+            if self.0.keep(name, &group) {
+                // It may have left in between, and then nobody else forgets it.
+                self.0.forget_if_empty(name, &group);
+                return true;
             }
             group.leave(client);
         }

@@ -26,6 +26,8 @@ use crate::{Client, Disconnect, SendError, Sent};
 /// panicked.
 pub struct WebSocket {
     ends: Arc<Ends>,
+    /// The end was told.
+    ended: bool,
 }
 
 /// The half of a [`WebSocket`] that messages come from. When it is dropped, what still comes is dropped too.
@@ -77,12 +79,12 @@ struct Ends {
 
 impl WebSocket {
     pub(crate) fn new(client: Client, inbox: Arc<Inbox>) -> Self {
-        Self { ends: Arc::new(Ends { client, inbox }) }
+        Self { ends: Arc::new(Ends { client, inbox }), ended: false }
     }
 
     /// The next message; `None` when the connection is over: [`disconnect`](Self::disconnect) tells how it ended.
     pub async fn next(&mut self) -> Option<Message> {
-        poll_fn(|cx| self.ends.poll_next(cx)).await
+        poll_fn(|cx| self.poll_next_message(cx)).await
     }
 
     /// Sends a message. It waits as long as more than
@@ -120,8 +122,16 @@ impl WebSocket {
     /// A half to read from and a half to write to, for two tasks.
     #[must_use]
     pub fn split(self) -> (WebSocketReader, WebSocketWriter) {
-        let writer = Self { ends: Arc::clone(&self.ends) };
+        let writer = Self { ends: Arc::clone(&self.ends), ended: false };
         (WebSocketReader(self), WebSocketWriter(writer))
+    }
+}
+
+impl WebSocket {
+    fn poll_next_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        let next = self.ends.poll_next(cx);
+        self.ended = matches!(next, Poll::Ready(None));
+        next
     }
 }
 
@@ -200,12 +210,6 @@ impl Ends {
             self.client.resume();
         }
         Poll::Ready(Some(message))
-    }
-
-    /// Whether there is and will be nothing to read.
-    fn is_over(&self) -> bool {
-        let state = self.inbox.state();
-        state.queue.is_empty() && (state.end.is_some() || state.closed)
     }
 
     /// Ready when the client has read enough to be sent more.
@@ -309,8 +313,8 @@ impl Message {
 impl Stream for WebSocket {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.ends.poll_next(cx)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.poll_next_message(cx)
     }
 }
 
@@ -339,7 +343,7 @@ impl Sink<Message> for WebSocket {
 
 impl FusedStream for WebSocket {
     fn is_terminated(&self) -> bool {
-        self.ends.is_over()
+        self.ended
     }
 }
 
@@ -352,8 +356,8 @@ impl FusedStream for WebSocketReader {
 impl Stream for WebSocketReader {
     type Item = Message;
 
-    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
-        self.0.ends.poll_next(cx)
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        self.0.poll_next_message(cx)
     }
 }
 

@@ -15,6 +15,7 @@ use clws_server::{
 };
 use common::{ALL, Got, PATIENCE, Running, text};
 use futures::future::{Either, select};
+use futures::stream::FusedStream;
 use futures::{SinkExt, StreamExt};
 
 in_both_modes!(
@@ -100,7 +101,14 @@ fn learns_how_it_ended(config: Config) {
     let server = start(config, move |mut socket: WebSocket| {
         let tell = tell.clone();
         async move {
-            while socket.next().await.is_some() {}
+            // `select!` passes over a stream that says it is terminated: not before its end was told.
+            loop {
+                assert!(!socket.is_terminated());
+                if socket.next().await.is_none() {
+                    break;
+                }
+            }
+            assert!(socket.is_terminated());
             assert_eq!(socket.send("too late").await, Err(SendError::Closed));
             assert_eq!(socket.next().await, None, "and again");
             tell.send(socket.disconnect().unwrap().to_string()).unwrap();

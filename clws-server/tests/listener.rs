@@ -4,7 +4,9 @@
 #[macro_use]
 mod common;
 
+use std::io::Read;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use clws_server::{
     Accept, Bytes, CallError, Client, CloseCode, Config, Disconnect, Listener, ListenerHandle, ListenerTask,
@@ -21,6 +23,7 @@ in_both_modes!(
     a_panic_costs_one_client,
     hears_no_more_of_whom_it_closes,
     killed_handles_what_is_queued_and_closes_its_clients,
+    waits_for_no_slow_reader_when_it_is_killed,
     gives_its_path_back,
     is_awaited_by_the_caller,
     ends_with_the_server,
@@ -68,6 +71,9 @@ impl Listener for Diary {
         self.count += 1;
         self.line(format!("text {text}"));
         assert_ne!(text, "panic");
+        if text == "big" {
+            client.send_binary_owned(vec![0; 60 << 20]).unwrap();
+        }
         client.send_text(&format!("{} {text}", self.count)).unwrap();
     }
 
@@ -255,6 +261,28 @@ fn killed_handles_what_is_queued_and_closes_its_clients(config: Config) {
     assert!(ends.len() == 4 && ends.iter().all(|line| line.starts_with("disconnected ")), "{ends:?}");
     assert!(handle.is_closed());
     server.wait_for_clients(0);
+}
+
+fn waits_for_no_slow_reader_when_it_is_killed(config: Config) {
+    let (server, handle, told) = start(config.close_timeout(Duration::from_millis(200)));
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    peer.text("big");
+    expect(&told, &["connected", "text big"]);
+    // What it sends back is far more than the sockets hold, and is read a little at a time.
+    let (done, is_done) = channel::<()>();
+    let reading = std::thread::spawn(move || {
+        let mut buffer = vec![0; 64 * 1024];
+        while is_done.try_recv().is_err() && peer.stream.read(&mut buffer).is_ok_and(|count| count > 0) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    });
+    handle.kill();
+    block_on(handle.ended());
+    // Or, on a machine so busy that the reader is not seen to read, the time to answer the close frame was over before.
+    let end = told.recv_timeout(PATIENCE).unwrap();
+    assert!(["aborted", "did not answer a close frame"].iter().any(|cause| end.ends_with(cause)), "{end}");
+    done.send(()).unwrap();
+    reading.join().unwrap();
 }
 
 fn gives_its_path_back(config: Config) {

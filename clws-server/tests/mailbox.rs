@@ -21,6 +21,7 @@ in_both_modes!(
     others_go_on_when_one_fills_it,
     that_is_dropped_closes_its_clients,
     that_is_closed_ends_when_it_is_empty,
+    that_is_dropped_may_hold_the_last_of_everything,
 );
 
 fn start(config: Config, asks: bool) -> (Running, MailboxSender<u32>, Mailbox<u32>) {
@@ -182,4 +183,20 @@ fn that_is_closed_ends_when_it_is_empty(config: Config) {
     assert!(matches!(next(&mut events), Event::Disconnected(_, end) if end.is_clean()));
     assert!(block_on(events.next()).is_none());
     closing.join().unwrap();
+}
+
+/// A paused client that is gone is held by the mailbox alone, and holds the resource, which holds the mailbox.
+fn that_is_dropped_may_hold_the_last_of_everything(config: Config) {
+    let (server, sender, mut events) = start(config.max_handler_read_backlog(0), false);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    assert!(matches!(next(&mut events), Event::Connected(_)));
+    peer.text("one");
+    common::eventually("it has come", || server.handle.clients() == 1 && !sender.is_closed());
+    assert!(matches!(next(&mut events), Event::Text(_, text) if text == "one"));
+    peer.text("two"); // pauses it
+    drop(peer);
+    server.handle.stop();
+    server.wait().unwrap();
+    drop((server, sender));
+    drop(events); // and does not wait for itself
 }

@@ -22,6 +22,8 @@ pub(super) struct Ending {
     pub(super) deadline: Deadline,
     /// It has read something since the deadline was set.
     read: bool,
+    /// The deadline is that of one for whom all is written.
+    was_flushed: bool,
 }
 
 impl Ending {
@@ -36,9 +38,9 @@ impl Ending {
     }
 
     fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {
-        let deadline = Deadline::new(context.now, context.shared.config.close_timeout);
-        let (reply, flushed, shut, read) = (Reply::default(), false, false, false);
-        Self { reply, written: 0, client, linger, flushed, shut, deadline, read }
+        let deadline = Deadline::new(context.now, context.shared.config.write_timeout);
+        let (reply, flushed, shut, read, was_flushed) = (Reply::default(), false, false, false, false);
+        Self { reply, written: 0, client, linger, flushed, shut, deadline, read, was_flushed }
     }
 
     /// Octets that wait to be written.
@@ -47,10 +49,16 @@ impl Ending {
             + self.client.as_ref().map_or(0, Client::buffered_amount)
     }
 
-    /// Who still reads what is queued for it has its time anew.
+    /// Who still reads what is queued for it has its time anew: that of any client to read, and when all is written that
+    /// to end its side.
     pub(super) fn wait(&mut self, context: &Context<'_>) {
-        if std::mem::take(&mut self.read) {
-            self.deadline.at = later(context.now, context.shared.config.close_timeout);
+        let config = &context.shared.config;
+        let ends = self.flushed && !std::mem::replace(&mut self.was_flushed, self.flushed);
+        if std::mem::take(&mut self.read) || ends {
+            let time = if self.flushed { config.close_timeout } else { config.write_timeout };
+            let at = later(context.now, time);
+            self.deadline.told &= self.deadline.at <= at;
+            self.deadline.at = at;
         }
     }
 

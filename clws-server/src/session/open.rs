@@ -101,7 +101,10 @@ impl Open {
             let at = later(context.now, time);
             match &mut waiting.deadline {
                 // The driver keeps the one that it was told of, comes too early, and is told of this one then.
-                Some(deadline) => deadline.at = at,
+                Some(deadline) => {
+                    deadline.told &= deadline.at <= at;
+                    deadline.at = at;
+                }
                 None => waiting.deadline = Some(Deadline { at, told: false }),
             }
         }
@@ -186,6 +189,11 @@ impl Open {
         #[cfg(feature = "deflate")]
         if let Some(agreed) = client.agreed() {
             agreed.note(self.receiver.context_size());
+        }
+        // Its connection is broken, but the application goes on with what had come: it has its time anew.
+        if let Some(waiting) = &mut self.waiting {
+            waiting.read |= waiting.broken;
+        }
         }
         end.unwrap_or_else(|| {
             client.close_quietly(CloseCode::INTERNAL, "");

@@ -38,7 +38,7 @@ fn to_a_peer_that_does_not_read_is_given_up() {
     let mut world = World::open(Version::Rfc6455, "/");
     world.room = 0;
     world.send(&close(CloseCode::NORMAL, ""));
-    world.pass(world.shared.config.close_timeout);
+    world.pass(world.shared.config.write_timeout);
     assert!(world.dropped);
     assert_eq!(world.session.queued(), 0);
     world.diary(&["connected", "disconnected 1000 \"\": closed"]);

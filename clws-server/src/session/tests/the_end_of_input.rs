@@ -50,7 +50,7 @@ fn before_the_last_octets_are_out_waits_for_them() {
 /// A page on a slow line: as long as the client reads, its time begins anew.
 #[test]
 fn of_a_long_answer_comes_when_it_is_read() {
-    let mut world = World::new(Config::default().close_timeout(2 * SECOND));
+    let mut world = World::new(Config::default().write_timeout(2 * SECOND));
     world.shared.resources.http(|_| crate::HttpResponse::text(200, "x".repeat(1000)));
     world.room = 0;
     world.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -64,7 +64,7 @@ fn of_a_long_answer_comes_when_it_is_read() {
     assert!(world.dropped, "it does not read any more");
 
     // The same for what a client had queued when it closed.
-    let mut world = World::with(Config::default().close_timeout(2 * SECOND), Version::Rfc6455, "/");
+    let mut world = World::with(Config::default().write_timeout(2 * SECOND), Version::Rfc6455, "/");
     world.room = 0;
     world.resource.client().send_text(&"x".repeat(500)).unwrap();
     world.settle();
