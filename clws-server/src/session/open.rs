@@ -194,7 +194,6 @@ impl Open {
         if let Some(waiting) = &mut self.waiting {
             waiting.read |= waiting.broken;
         }
-        }
         end.unwrap_or_else(|| {
             client.close_quietly(CloseCode::INTERNAL, "");
             Some(End::Failed(Cause::Panic))
