@@ -1,4 +1,5 @@
 use std::num::NonZeroUsize;
+use std::str::Utf8Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
@@ -50,6 +51,20 @@ impl SharedMessage {
     #[must_use]
     pub fn text(message: impl Into<String>) -> Self {
         Self::new(Opcode::Text, Bytes::from(message.into()), None)
+    }
+
+    /// A text message given as octets, which are checked once and not copied.
+    ///
+    /// # Errors
+    ///
+    /// They are not UTF-8.
+    pub fn text_from_utf8(message: impl Into<Bytes>) -> Result<Self, Utf8Error> {
+        let message = message.into();
+        // The fast check does not say where the fault is, the standard library's does.
+        if simdutf8::basic::from_utf8(&message).is_err() {
+            std::str::from_utf8(&message)?;
+        }
+        Ok(Self::new(Opcode::Text, message, None))
     }
 
     /// A binary message; draft-0 clients cannot get it.

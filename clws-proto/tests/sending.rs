@@ -277,3 +277,16 @@ fn a_buffer_is_lent_from_one_idle_outbox_to_another() {
     second.io_slices(&mut slices);
     assert_eq!((slices[0].as_ptr(), &*slices[0]), (lies_at, &b"\x81\x02Hi"[..]));
 }
+
+#[test]
+fn shared_text_may_be_given_as_octets() {
+    let message = SharedMessage::text_from_utf8(&b"\xC3\xA9t\xC3\xA9"[..]).unwrap();
+    assert!(message.is_text() && message.len() == 5);
+    let mut sender = Sender::server(Version::Rfc6455);
+    sender.shared(&message).unwrap();
+    let mut octets = Vec::new();
+    sender.write_to(&mut octets).unwrap();
+    assert_eq!(octets, b"\x81\x05\xC3\xA9t\xC3\xA9");
+    let error = SharedMessage::text_from_utf8(&b"ab\xFF"[..]).unwrap_err();
+    assert_eq!(error.valid_up_to(), 2);
+}
