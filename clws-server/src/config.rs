@@ -32,7 +32,7 @@ use crate::guard::DebugOn;
 /// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
-/// | `deflate` | off (a feature) | [`DeflateConfig`](clws_proto::DeflateConfig)'s table | messages go as they are |
+/// | `deflate` | off (a feature) | see `DeflateConfig` | messages go as they are |
 /// | `policy_file` | none | octets sent to Flash's `<policy-file-request/>` | 400 |
 /// | `debug_on_resource_errors` | off | | a panic in a handler ends the process, for a debugger or a core dump |
 /// | `debug_on_server_errors` | off | | a panic of the server's own does |

@@ -101,6 +101,11 @@
 //! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
 //! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)).
 //!
+//! # Compression
+//!
+//! With the feature `deflate`, clients that offer permessage-deflate (RFC 7692), as browsers do, get it where
+//! [`Config::deflate`](Config#structfield.deflate) is set; a resource decides otherwise for its clients by `Accept::deflate`.
+//!
 //! # Names
 //!
 //! Where a name in the manner of Lisp stands behind a colon (`resource-received-text`, `*max-clients*`), it is what the
