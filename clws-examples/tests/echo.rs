@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clws_server::Config;
-use common::{Program, once, serve};
+use common::{Program, connected, once, serve};
 
 mod common;
 
@@ -66,4 +66,29 @@ fn the_log_has_the_level_that_is_asked_for() {
     faulty("debug").until("DEBUG");
     let lines = faulty("off").stop();
     assert!(!lines.iter().any(|line| line.starts_with("! ")), "{lines:#?}");
+}
+
+#[test]
+fn a_broadcast_is_heard_by_everybody() {
+    let (_server, url) = serve(ECHO, &["--hixie"]);
+    let url = format!("{url}/broadcast");
+    let mut clients: Vec<_> =
+        ["13", "0", "8"].iter().map(|version| connected(&url, &["--version", version])).collect();
+    clients[0].say("hear, hear");
+    for client in &clients {
+        assert!(client.until("hear, hear").ends_with(" 10 hear, hear"));
+    }
+}
+
+#[test]
+fn compresses_where_it_is_asked_to() {
+    let (_server, url) =
+        serve(ECHO, &["--deflate-takeover", "--deflate-window", "10", "--deflate-threshold", "0"]);
+    assert_eq!(
+        once(&url, "for who does not offer it nothing changes", &[]).1,
+        "for who does not offer it nothing changes"
+    );
+    let server = Program::start(ECHO, &["--deflate-window", "16"]);
+    let (status, lines) = server.finish();
+    assert!(!status.success() && lines.iter().any(|line| line.contains("--deflate-window")), "{lines:#?}");
 }

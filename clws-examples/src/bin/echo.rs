@@ -1,4 +1,5 @@
-//! An echo server for every WebSocket client there is: resources `/echo` and `/`.
+//! An echo server for every WebSocket client there is: resources `/echo` and `/`; and `/broadcast`, where everybody hears
+//! what anybody says.
 //!
 //! `cargo run --release -p clws-examples --bin echo -- --help` shows its flags; `-- --config clws-examples/clws.toml` takes
 //! everything that can be set from a file.
@@ -9,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
-use clws_server::{Client, Config, Listen, Origins, Payload, Resource, Server, Text};
+use clws_server::{Client, Config, Group, Listen, Origins, Payload, Refuse, Resource, Server, Text};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Sends each message back.
@@ -23,6 +24,27 @@ impl Resource for Echo {
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         let _ = client.forward_binary(payload);
+    }
+}
+
+/// Sends each message to everybody who is here.
+#[derive(Default)]
+struct Broadcast {
+    everybody: Group,
+}
+
+impl Resource for Broadcast {
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        self.everybody.join(client); // it leaves when it disconnects
+        Ok(())
+    }
+
+    fn text(&self, _: &Client, text: Text<'_>) {
+        self.everybody.send_text(text.into_string());
+    }
+
+    fn binary(&self, _: &Client, payload: Payload<'_>) {
+        self.everybody.send_binary(payload.into_bytes());
     }
 }
 
@@ -115,11 +137,10 @@ async fn main() -> Result<(), Box<dyn Error>> {
     }
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
-    for path in ["/echo", "/"] {
-        let origins =
-            if flags.origin.is_empty() { Origins::any() } else { Origins::prefix(flags.origin.clone()) };
-        server.register(path, origins, Echo)?;
-    }
+    let admits = if flags.origin.is_empty() { Origins::any() } else { Origins::prefix(flags.origin) };
+    server.register("/echo", admits.clone(), Echo)?;
+    server.register("/", admits.clone(), Echo)?;
+    server.register("/broadcast", admits, Broadcast::default())?;
 
     let addresses = server.local_addrs()?;
     for address in &addresses {
