@@ -111,7 +111,8 @@ def json_of(size: int, seed: int = 7692) -> bytes:
     noise = random.Random(seed)
     rows: list[str] = []
     while sum(map(len, rows)) + len(rows) < size - 60:
-        rows.append(f'{{"id":{noise.randrange(10**6)},"user":"{noise.choice(("ada", "bob", "cleo", "dan"))}","seen":{noise.random():.6f},"ok":true}}')
+        user = noise.choice(("ada", "bob", "cleo", "dan"))
+        rows.append(f'{{"id":{noise.randrange(10**6)},"user":"{user}","seen":{noise.random():.6f},"ok":true}}')
     return ("[" + ",".join(rows) + "]").encode()
 
 
