@@ -160,6 +160,13 @@ def content(server: Attacked) -> None:
     later = message(before[:1500] + b"!", before=before)
     if server.takeover:
         server.echoes("a reference to the message before", message(before) + later, (TEXT, before), (TEXT, before[:1500] + b"!"))
+        between = frame(BINARY, bytes(40000))
+        server.echoes("plain messages are no part of the context", message(before) + between + later,
+                      (TEXT, before), (BINARY, bytes(40000)), (TEXT, before[:1500] + b"!"))
+        final = zlib.compressobj(6, zlib.DEFLATED, -15, zdict=before)
+        finished = final.compress(before) + final.flush(zlib.Z_FINISH)
+        server.echoes("BFINAL=1 ends no context", message(before) + frame(TEXT, finished + b"\x00", rsv=COMPRESSED) + later,
+                      (TEXT, before), (TEXT, before), (TEXT, before[:1500] + b"!"))
         server.closes("a reference beyond the window", message(before) + message(noise.randbytes(40000), BINARY) + later, [1007])
     else:
         server.closes("a reference to the message before, which was not agreed on", message(before) + later, [1007])
