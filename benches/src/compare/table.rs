@@ -42,7 +42,7 @@ impl Spread {
 }
 
 /// What the report of rows with compression says in addition.
-const DEFLATE: &str = "\n\nMessages are JSON as of a shop's events, none like another within 128 KiB, and all are compressed both ways \
+const DEFLATE: &str = "\n\nMessages are JSON as of a shop's events, none of them again within 64 KiB, and all are compressed both ways \
 (thresholds are 64 octets). *Compression* is octets of content for each octet that came from the server, frame headers \
 counted. *Level* is zlib's: clws has 4 by default, ws 6; the other's is shown too. Each message is compressed by itself \
 unless the row says *takeover*, with the bits of both windows. *After one message* is after 1 KiB came and went compressed on \
