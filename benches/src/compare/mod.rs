@@ -15,7 +15,7 @@ use std::{fs, io};
 use clap::Parser;
 
 use crate::load::{self, Cli as LoadCli, Report, sys};
-use rows::{ROWS, Row};
+use rows::{DEFLATE_ROWS, ROWS, Row};
 use servers::Server;
 
 /// The load generator waited for its core for more than this share of a measurement: somebody else was busy there.
@@ -27,6 +27,9 @@ const RETRIES: usize = 2;
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub struct Cli {
+    /// Measure permessage-deflate, beside npm ws if it is installed; writes deflate.md
+    #[arg(long)]
+    deflate: bool,
     /// Rounds; the table shows medians of them
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: u16,
@@ -96,10 +99,13 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
         return Err(Error::Usage("the server and the load generator need a core each".into()));
     }
     sys::raise_file_limit()?;
-    let servers = servers::list(&cli.extra)?;
+    let (servers, all, file) = match cli.deflate {
+        true => (servers::compressing(&cli.extra)?, DEFLATE_ROWS, "deflate"),
+        false => (servers::list(&cli.extra)?, ROWS, "compare"),
+    };
     let servers: Vec<Server> =
         servers.into_iter().filter(|server| wanted(&cli.server, server.name())).collect();
-    let rows: Vec<&Row> = ROWS.iter().filter(|row| wanted(&cli.row, row.title)).collect();
+    let rows: Vec<&Row> = all.iter().filter(|row| wanted(&cli.row, row.title)).collect();
     if servers.is_empty() || rows.is_empty() {
         return Err(Error::Usage("nothing is left to measure: look at --row and --server".into()));
     }
@@ -120,15 +126,16 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
         }
         // After each round, so that a run that is cut off has not been for nothing.
         let text = table::markdown(&rows, &servers, &outcomes, round, cli.seconds);
-        save(cli, "compare.md", &text)?;
-        save(cli, "compare.jsonl", &lines(&outcomes))?;
+        save(cli, &format!("{file}.md"), &text)?;
+        save(cli, &format!("{file}.jsonl"), &lines(&outcomes))?;
     }
     println!("{}", table::markdown(&rows, &servers, &outcomes, cli.rounds, cli.seconds));
-    println!("written to {}", cli.out.join("compare.md").display());
+    println!("written to {}", cli.out.join(file).with_extension("md").display());
     Ok(())
 }
 
-/// Measures, again if somebody else was busy on the load generator's core; whether that was so to the end.
+/// Measures, again if somebody else was busy on the load generator's core; whether that was so to the end. (Memory is the
+/// same however busy the machine is.)
 fn steady(
     row: &Row,
     server: &Server,
@@ -141,7 +148,7 @@ fn steady(
         let before = (Instant::now(), sys::own_wait().unwrap_or_default());
         let result = measure(row, server, seconds, server_core, load_core).map_err(|error| error.to_string());
         let waited = sys::own_wait().unwrap_or_default().saturating_sub(before.1);
-        let busy = waited.as_secs_f64() > BUSY * before.0.elapsed().as_secs_f64();
+        let busy = !row.is_memory() && waited.as_secs_f64() > BUSY * before.0.elapsed().as_secs_f64();
         if !busy || tries == RETRIES {
             return (result, busy);
         }

@@ -15,6 +15,8 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// The read buffer that suits tungstenite best here (it is zeroed before each read).
     pub(super) read_buffer: usize,
+    /// How messages are compressed, in the words of `load` and of the servers alike; none if they are not.
+    pub(super) deflate: &'static str,
 }
 
 const CPU: &str = "µs of CPU";
@@ -39,21 +41,56 @@ pub(super) const ROWS: &[Row] = &[
     row("10,000 idle connections, PSS each", "idle -c 10000", MEMORY, 4 << 10),
 ];
 
+/// The rows of `compare --deflate`.
+pub(super) const DEFLATE_ROWS: &[Row] = &[
+    deflate("echo 125 B, 64 connections", "echo -c 64 --size 125", CPU, BY_ITSELF),
+    deflate("echo 125 B, 64 connections, takeover 12", "echo -c 64 --size 125", CPU, TAKEOVER_12),
+    deflate("echo 125 B, 64 connections, takeover 15", "echo -c 64 --size 125", CPU, TAKEOVER_15),
+    deflate("echo 1 KiB, 64 connections", "echo -c 64 --size 1024", CPU, BY_ITSELF),
+    deflate("echo 1 KiB, 64 connections, takeover 12", "echo -c 64 --size 1024", CPU, TAKEOVER_12),
+    deflate("echo 1 KiB, 64 connections, takeover 15", "echo -c 64 --size 1024", CPU, TAKEOVER_15),
+    deflate("echo 1 KiB, 4 connections, takeover 15", "echo -c 4 --size 1024", CPU, TAKEOVER_15),
+    deflate("echo 16 KiB, 64 connections", "echo -c 64 --size 16384", CPU, BY_ITSELF),
+    deflate("echo 16 KiB, 64 connections, takeover 15", "echo -c 64 --size 16384", CPU, TAKEOVER_15),
+    deflate("echo 256 KiB, 4 connections", "echo -c 4 --size 262144", CPU, BY_ITSELF),
+    deflate("10,000 idle connections", "idle -c 10000 --touch", MEMORY, BY_ITSELF),
+    deflate("10,000 idle connections, takeover 12", "idle -c 10000 --touch", MEMORY, TAKEOVER_12),
+    deflate("10,000 idle connections, takeover 15", "idle -c 10000 --touch", MEMORY, TAKEOVER_15),
+    deflate("1,000 idle connections, takeover 12, full", FULL, MEMORY, TAKEOVER_12),
+    deflate("1,000 idle connections, takeover 15, full", FULL, MEMORY, TAKEOVER_15),
+];
+
+/// A message that fills every window.
+const FULL: &str = "idle -c 1000 --touch --size 65536";
+
+const BY_ITSELF: &str = "--deflate";
+const TAKEOVER_12: &str = "--deflate-takeover --deflate-window 12";
+const TAKEOVER_15: &str = "--deflate-takeover";
+
 const fn row(title: &'static str, load: &'static str, unit: &'static str, read_buffer: usize) -> Row {
-    Row { title, load, unit, read_buffer }
+    Row { title, load, unit, read_buffer, deflate: "" }
+}
+
+const fn deflate(title: &'static str, load: &'static str, unit: &'static str, deflate: &'static str) -> Row {
+    Row { title, load, unit, read_buffer: 8 << 10, deflate }
 }
 
 impl Row {
     /// The command line of `load`.
     pub(super) fn line(&self, port: u16, pid: u32, seconds: f64, name: &str) -> Vec<String> {
         let mut line = vec!["load".to_owned()];
-        line.extend(self.load.split(' ').map(str::to_owned));
+        line.extend(self.load.split(' ').chain(self.deflate()).map(str::to_owned));
         line.push(format!("127.0.0.1:{port}"));
         line.extend(["--pid".to_owned(), pid.to_string(), "--name".to_owned(), name.to_owned()]);
         if !self.is_memory() {
             line.extend(["--seconds".to_owned(), seconds.to_string()]);
         }
         line
+    }
+
+    /// The words that say how messages are compressed.
+    pub(super) fn deflate(&self) -> impl Iterator<Item = &'static str> {
+        self.deflate.split_whitespace()
     }
 
     /// The figure that counts: less is better.
@@ -79,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_row_is_a_load() {
-        for row in ROWS {
+        for row in ROWS.iter().chain(DEFLATE_ROWS) {
             let line = row.line(1, 1, 1.5, "a server");
             let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
             assert!(cli.mode.common().check().is_ok());
