@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use super::Error;
 use super::rows::Row;
+use super::scripts::{SCRIPTS, Script};
 use crate::peers::Peer;
 
 /// A server that can be started.
@@ -24,6 +25,7 @@ pub(super) struct Server {
 enum Kind {
     Ours,
     Peer(Peer),
+    Script(&'static Script),
     Extra(Vec<String>),
 }
 
@@ -34,16 +36,23 @@ pub(super) struct Running {
     port: u16,
 }
 
-/// Ours, the peers, and what the command line adds.
-pub(super) fn list(extras: &[String]) -> Result<Vec<Server>, Error> {
+/// Ours, the peers, and what the command line adds; and the names of those that are not installed.
+pub(super) fn list(extras: &[String]) -> Result<(Vec<Server>, Vec<&'static str>), Error> {
+    let mut missing = Vec::new();
     let mut servers = vec![Server { name: "clws".into(), kind: Kind::Ours }];
     for peer in Peer::value_variants() {
         servers.push(Server { name: peer.title().into(), kind: Kind::Peer(*peer) });
     }
+    for script in SCRIPTS {
+        match script.title() {
+            Ok(name) => servers.push(Server { name, kind: Kind::Script(script) }),
+            Err(name) => missing.push(name),
+        }
+    }
     for extra in extras {
         servers.push(Server::extra(extra)?);
     }
-    Ok(servers)
+    Ok((servers, missing))
 }
 
 /// Builds what the servers need, as a user would: the echo server by itself, so that no peer's features get into it.
@@ -98,7 +107,8 @@ impl Server {
         let mut command = match &self.kind {
             Kind::Ours => {
                 let mut command = Command::new(beside_us("echo")?);
-                command.args(["--listen", &format!("127.0.0.1:{port}"), "--shards", "1"]);
+                command.args(["--listen", &format!("127.0.0.1:{port}")]);
+                command.args(["--shards".into(), row.threads.to_string()]);
                 command
             }
             Kind::Peer(peer) => {
@@ -106,6 +116,13 @@ impl Server {
                 let name =
                     peer.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
                 command.args([name, port.to_string(), "--read-buffer".into(), row.read_buffer.to_string()]);
+                command.args(["--threads".into(), row.threads.to_string()]);
+                command.env("ASYNC_STD_THREAD_COUNT", row.threads.to_string());
+                command
+            }
+            Kind::Script(script) => {
+                let mut command = Command::new(script.program);
+                command.arg(script.path()).arg(port.to_string());
                 command
             }
             Kind::Extra(words) => {
