@@ -14,8 +14,10 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 
+import attack
 import wire
-from wire import BINARY, CLOSE, PING, PONG, TEXT, Connection, close_payload, frame, request
+from attack import blocked, check, grows, pour, want
+from wire import BINARY, CLOSE, PING, TEXT, Connection, close_payload, frame, request
 
 HANDSHAKE_TIMEOUT = 2.0  # as --handshake-timeout says
 MIB = 1 << 20
@@ -25,64 +27,6 @@ HIXIE_HEAD = (
     b"Sec-WebSocket-Key1: %b\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
 )
 HIXIE_KEY1 = b"4 @1  46546xW%0l 1 5"  # with Key2 and the eight octets behind the head: hixie-76 section 1.3
-
-passed = failed = 0
-lock = threading.Lock()
-
-
-def check(name: str, body: Callable[[], None]) -> None:
-    global passed, failed
-    try:
-        body()
-    except Exception as error:  # whatever went wrong, it is this check's and the next one runs
-        with lock:
-            failed += 1
-            print("FAIL", name, "-", type(error).__name__, str(error)[:300], flush=True)
-    else:
-        with lock:
-            passed += 1
-            print("ok  ", name, flush=True)
-
-
-def want(good: bool, what: object) -> None:
-    if not good:
-        raise AssertionError(what)
-
-
-class GoodClient(threading.Thread):
-    """Keeps echoing on one connection and opens a new one now and then; remembers the first thing that went wrong."""
-
-    def __init__(self, url: str) -> None:
-        super().__init__(daemon=True)
-        self.url = url
-        self.trips = 0
-        self.slowest = 0.0
-        self.trouble: BaseException | None = None
-        self.stop = threading.Event()
-
-    def run(self) -> None:
-        try:
-            with Connection(self.url) as steady:
-                steady.open()
-                while not self.stop.wait(0.002):
-                    self.trip(steady)
-                    if self.trips % 100 == 0:
-                        with Connection(self.url) as fresh:
-                            self.trip(fresh.open())
-                steady.send(frame(CLOSE, close_payload(1000)))
-                want(steady.frame() == (CLOSE, close_payload(1000)), "close not echoed")
-        except BaseException as error:
-            self.trouble = error
-
-    def trip(self, connection: Connection) -> None:
-        start = time.monotonic()
-        text = f"message {self.trips} ".encode() * (1 + self.trips % 50)
-        connection.send(frame(TEXT, text))
-        got = connection.frame()
-        want(got == (TEXT, text), f"echo differs: {got!r}"[:200])
-        self.slowest = max(self.slowest, time.monotonic() - start)
-        self.trips += 1
-
 
 # --- the opening handshake ---
 
@@ -100,17 +44,6 @@ def refused(url: str, data: bytes | Iterable[bytes], statuses: Iterable[int], **
         for name, value in headers.items():
             want(got.get(name.replace("_", "-")) == value, f"{name}: {got.get(name.replace('_', '-'))}, want {value}")
         want(c.at_end(), "the connection stays open")
-
-
-def pour(c: Connection, pieces: Iterable[bytes]) -> None:
-    """Sends until all is out or the server answers or has gone: what it then said is read by the caller."""
-    for piece in pieces:
-        if c.buffer or select.select([c.socket], [], [], 0)[0]:
-            return
-        try:
-            c.socket.sendall(piece)
-        except ConnectionError:
-            return
 
 
 def handshakes(url: str) -> None:
@@ -224,17 +157,8 @@ def slow_heads(url: str) -> list[threading.Thread]:
 
 
 def closed_with(url: str, data: bytes, codes: Iterable[int | None], version: int = 13) -> None:
-    """`data` in an open connection is answered by a Close with one of `codes` (None: an empty one), then by the end."""
     with Connection(url) as c:
-        c.open(version=version)
-        pour(c, [data])
-        opcode, payload = c.frame()
-        while opcode in (TEXT, BINARY, PONG):  # answers to what was right before the fault
-            opcode, payload = c.frame()
-        want(opcode == CLOSE, f"opcode {opcode}")
-        code = struct.unpack("!H", payload[:2])[0] if payload else None
-        want(code in set(codes), f"close code {code} {payload[2:]!r}, want {codes}")
-        want(c.at_end(), "the connection stays open")
+        attack.closed_with(c.open(version=version), data, codes)
 
 
 def frames(url: str) -> None:
@@ -321,39 +245,7 @@ def hixie(url: str) -> None:
 # --- memory, resets ---
 
 
-def blocked(c: Connection, data: bytes, most: int) -> int:
-    """Sends `data` over and over, reads nothing; ends when the server takes no more for a second, or at `most` octets."""
-    c.socket.settimeout(1.0)
-    sent = 0
-    try:
-        while sent < most:
-            sent += c.socket.send(data)
-    except (TimeoutError, ConnectionError):
-        pass
-    return sent
-
-
 def memory_bounds(url: str, pid: int) -> None:
-    def grows(by: int, attack: Callable[[], None]) -> None:
-        before = wire.memory(pid)
-        highest = before
-        stop = threading.Event()
-
-        def watch() -> None:
-            nonlocal highest
-            while not stop.wait(0.01):
-                highest = max(highest, wire.memory(pid))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            attack()
-        finally:
-            highest = max(highest, wire.memory(pid))
-            stop.set()
-            watcher.join()
-        want(highest - before < by, f"resident memory grew by {(highest - before) >> 10} KiB, {by >> 10} KiB allowed")
-
     def promises() -> None:
         connections = [Connection(url).open() for _ in range(100)]
         for c in connections:
@@ -367,11 +259,11 @@ def memory_bounds(url: str, pid: int) -> None:
             blocked(c.open(), data, 256 * MIB)
             c.reset()
 
-    check("100 frames of 16 MiB that are only declared cost nothing", lambda: grows(4 * MIB, promises))
-    check("a client that sends and never reads is held back", lambda: grows(32 * MIB, lambda: never_reads(frame(BINARY, bytes(65535)))))
+    check("100 frames of 16 MiB that are only declared cost nothing", lambda: grows(pid, 4 * MIB, promises))
+    check("a client that sends and never reads is held back", lambda: grows(pid, 32 * MIB, lambda: never_reads(frame(BINARY, bytes(65535)))))
     check("a client that sends small messages and never reads is held back",
-          lambda: grows(32 * MIB, lambda: never_reads(frame(TEXT, b"x" * 16) * 1000)))
-    check("a flood of pings that reads no pong costs nothing", lambda: grows(16 * MIB, lambda: never_reads(frame(PING, b"p" * 125) * 100)))
+          lambda: grows(pid, 32 * MIB, lambda: never_reads(frame(TEXT, b"x" * 16) * 1000)))
+    check("a flood of pings that reads no pong costs nothing", lambda: grows(pid, 16 * MIB, lambda: never_reads(frame(PING, b"p" * 125) * 100)))
 
 
 def resets(url: str) -> None:
@@ -405,36 +297,16 @@ def resets(url: str) -> None:
 
 
 def main(url: str, pid: int) -> None:
-    good = GoodClient(url)
-    good.start()
-    while good.trips < 20 and good.is_alive():
-        time.sleep(0.01)
-    before = wire.memory(pid)
-    slow = slow_heads(url)
-    handshakes(url)
-    frames(url)
-    hixie(url)
-    memory_bounds(url, pid)
-    resets(url)
-    for thread in slow:
-        thread.join()
-    good.stop.set()
-    good.join(10)
-
-    def unnoticed() -> None:
-        if good.trouble:
-            raise good.trouble
-        want(not good.is_alive(), "it hangs")
-        want(good.trips > 200, f"only {good.trips} round trips")
-        want(good.slowest < 2, f"a round trip of {good.slowest:.2f} s")
-
-    check("the good client beside all that never noticed", unnoticed)
-    grown = wire.memory(pid, "VmHWM") - before
-    check("memory is bounded over the run", lambda: want(grown < MEMORY_LIMIT, f"grew by {grown >> 10} KiB"))
-    print(f"note: good client: {good.trips} round trips, the slowest {good.slowest * 1000:.0f} ms; "
-          f"the server's memory grew by at most {grown >> 10} KiB from {before >> 10} KiB")
+    with attack.beside(attack.GoodClient(url), pid, MEMORY_LIMIT):
+        slow = slow_heads(url)
+        handshakes(url)
+        frames(url)
+        hixie(url)
+        memory_bounds(url, pid)
+        resets(url)
+        for thread in slow:
+            thread.join()
 
 
 main(sys.argv[1], int(sys.argv[2]))
-print(f"{passed} passed, {failed} failed")
-sys.exit(1 if failed else 0)
+attack.finish()

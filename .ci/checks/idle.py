@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""What an idle connection costs a server: idle.py ws://HOST:PORT PID [CONNECTIONS].
+"""What an idle connection costs a server: idle.py ws://HOST:PORT PID [CONNECTIONS [none|takeover]].
 
-Opens the connections, lets every one say one message, and reports the server's resident memory before and after.
+Opens the connections, lets every one say one message, and reports the server's resident memory before and after. With
+`none` or `takeover` they negotiate permessage-deflate, with a server that keeps no context or does, and say JSON.
 """
 
 import resource
@@ -10,12 +11,14 @@ import socket
 import sys
 import time
 
+import deflated
 import wire
 
 WARM = 200  # the first ones also pay for what a server sets up once
 AT_ONCE = 100  # connects in flight: below any listen backlog
 SOURCES = 8  # 127.0.0.1 .. 127.0.0.8: ports enough, whatever the machine has in TIME_WAIT
 LIMIT = 4096  # octets a connection may cost, generous: the aim is 1 KiB
+CONTEXT = 4096  # in addition after a message of about 1 KiB, where both directions keep what it was
 DEADLINE = time.monotonic() + 80
 
 passed = failed = 0
@@ -50,7 +53,7 @@ def exchange(sockets: list[socket.socket], message: bytes, answer_size: int) -> 
     return list(answers.values())
 
 
-def open_many(url: str, count: int) -> list[socket.socket]:
+def open_many(url: str, count: int, offer: str | None) -> list[socket.socket]:
     sockets: list[socket.socket] = []
     while len(sockets) < count:
         batch = []
@@ -60,9 +63,12 @@ def open_many(url: str, count: int) -> list[socket.socket]:
             s.bind((f"127.0.0.{n % SOURCES + 1}", 0))
             s.connect(wire.address(url))
             batch.append(s)
-        refused = [answer for answer in exchange(batch, wire.request(), 0) if not answer.startswith(b"HTTP/1.1 101 ")]
+        answers = exchange(batch, wire.request(Sec_WebSocket_Extensions=offer), 0)
+        refused = [answer for answer in answers if not answer.startswith(b"HTTP/1.1 101 ")]
         if refused:
             raise AssertionError(f"{len(refused)} of {len(batch)} not opened after {len(sockets)}: {refused[0][:200]!r}")
+        if offer and not all(offer.encode() in answer for answer in answers):
+            raise AssertionError(f"no {offer} in {answers[0]!r}")
         sockets += batch
     return sockets
 
@@ -79,30 +85,49 @@ def settled(pid: int) -> int:
     return before
 
 
-def main(url: str, pid: int, count: int) -> None:
+def conversation(url: str, deflate: str | None) -> tuple[str | None, bytes, bytes]:
+    """What each connection offers, what it says, and the octets that come back: one connection finds that out."""
+    if deflate is None:
+        return None, wire.frame(wire.TEXT, b"x" * 100), b"\x81\x64" + b"x" * 100
+    text = deflated.json_of(1000)
+    with wire.Connection(url) as c:
+        c.open(offer=deflated.NAME).send(deflated.message(text))
+        agreed = deflated.agreed(deflated.NAME, str(c.extensions))
+        check(f"negotiated {c.extensions}", agreed.server_takeover == agreed.client_takeover == (deflate == "takeover"))
+        first, payload = c.any_frame()
+        inflated = deflated.Inflater(15, False).message(payload)
+        check(f"JSON of {len(text)} octets comes back in {len(payload)}", first == 0xC1 and inflated == text)
+    head = bytes([first, len(payload)]) if len(payload) < 126 else bytes([first, 126]) + len(payload).to_bytes(2, "big")
+    return deflated.NAME, deflated.message(text), head + payload
+
+
+def main(url: str, pid: int, count: int, deflate: str | None) -> None:
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - WARM - 100
     if count > allowed:
         print(f"note: {allowed} connections instead of {count}: the limit of open files")
         count = allowed
 
-    warm = open_many(url, WARM)
-    exchange(warm, wire.frame(wire.TEXT, b"warm"), 6)
+    offer, said, wanted = conversation(url, deflate)
+    warm = open_many(url, WARM, offer)
+    exchange(warm, said, len(wanted))
     before = settled(pid)
     start = time.monotonic()
-    sockets = open_many(url, count)
+    sockets = open_many(url, count, offer)
     seconds = time.monotonic() - start
     opened = settled(pid)
     check(f"{count} connections opened", len(sockets) == count)
 
-    answers = exchange(sockets, wire.frame(wire.TEXT, b"x" * 100), 102)
-    check("each echoes one message", answers == [b"\x81\x64" + b"x" * 100] * count)
+    answers = exchange(sockets, said, len(wanted))
+    check("each echoes one message", answers == [wanted] * count)
     spoken = settled(pid)
 
     each, each_after = (opened - before) / count, (spoken - before) / count
-    print(f"note: {count} idle connections, opened in {seconds:.1f} s: {each:.0f} octets of resident memory each, "
+    kind = {None: "", "none": " with deflate and no context", "takeover": " with deflate and context takeover"}[deflate]
+    print(f"note: {count} idle connections{kind}, opened in {seconds:.1f} s: {each:.0f} octets of resident memory each, "
           f"{each_after:.0f} after one message each (server {before >> 10} KiB before, {spoken >> 10} KiB after)")
     check(f"an idle connection costs less than {LIMIT} octets", each < LIMIT)
-    check("and still does after a message", each_after < LIMIT)
+    limit = LIMIT + CONTEXT * (deflate == "takeover")
+    check(f"and less than {limit} after a message", each_after < limit)
 
     for s in warm + sockets:
         s.close()
@@ -112,7 +137,7 @@ def main(url: str, pid: int, count: int) -> None:
 
 
 try:
-    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 10000)
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]) if len(sys.argv) > 3 else 10000, sys.argv[4] if len(sys.argv) > 4 else None)
 except (OSError, AssertionError, EOFError) as error:
     check(f"{type(error).__name__}: {error}", False)
 print(f"{passed} passed, {failed} failed")

@@ -57,6 +57,7 @@ class Connection:
         self.socket = socket.create_connection(address(url), timeout)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.buffer = b""
+        self.extensions: str | None = None
 
     def __enter__(self) -> "Connection":
         return self
@@ -87,22 +88,32 @@ class Connection:
             raise AssertionError(f"no HTTP answer: {first[:80]!r}")
         return int(first.split()[1]), {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
 
-    def open(self, path: str = "/echo", version: int = 13) -> "Connection":
-        status, headers = self.send(request(path, version)).head()
+    def open(self, path: str = "/echo", version: int = 13, offer: str | None = None) -> "Connection":
+        """With `offer` the answer to it is in `extensions`, None where there is none."""
+        status, headers = self.send(request(path, version, Sec_WebSocket_Extensions=offer)).head()
         if status != 101 or headers["sec-websocket-accept"] != ACCEPT:
             raise AssertionError(f"not opened: {status} {headers}")
+        self.extensions = headers.get("sec-websocket-extensions")
         return self
 
     def frame(self) -> tuple[int, bytes]:
+        """A whole frame that nothing but its opcode and its payload has to say anything about."""
+        first, payload = self.any_frame()
+        if first & 0xF0 != 0x80:
+            raise AssertionError(f"frame begins {first:02x}")
+        return first & 0x0F, payload
+
+    def any_frame(self) -> tuple[int, bytes]:
+        """A frame's first octet, FIN and RSV as they are, and its payload."""
         first, second = self.exactly(2)
         size = second & 0x7F
         if size == 126:
             (size,) = struct.unpack("!H", self.exactly(2))
         elif size == 127:
             (size,) = struct.unpack("!Q", self.exactly(8))
-        if first & 0x70 or second & 0x80 or not first & 0x80:
-            raise AssertionError(f"frame begins {first:02x} {second:02x}")
-        return first & 0x0F, self.exactly(size)
+        if second & 0x80:
+            raise AssertionError(f"a server's frame is masked: {first:02x} {second:02x}")
+        return first, self.exactly(size)
 
     def at_end(self) -> bool:
         """True when the peer closed, in whatever way; False when it still sends or keeps silent."""

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Real clients of every draft, round trips checked byte for byte.
+# Real clients of every draft, round trips checked byte for byte; and permessage-deflate as each of them can offer it.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt libprotocol-websocket-perl ruby ruby-websocket
@@ -7,23 +7,46 @@ need_python
 need_node
 build_echo
 
-listen=(--listen 127.0.0.1:0)
-if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback here: clients ran over IPv4 only"; fi
-serve main --hixie "${listen[@]}" || finish
+# What every client speaks, against a server with or without permessage-deflate: round_trips NAME FLAG...
+round_trips() {
+    local name=$1 listen=(--listen 127.0.0.1:0) url family
+    shift
+    if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback here: clients ran over IPv4 only"; fi
+    serve "$name" --hixie "${listen[@]}" "$@" || finish
+    run_counted "perl-ruby-$name" "$ci/clients/run.sh" "${server_urls[0]}/echo"
+    for url in "${server_urls[@]}"; do
+        family=v4
+        [[ $url != *'['* ]] || family=v6
+        run_counted "python-websockets-$name-$family" timeout 60 "$python" "$ci/clients/python_websockets.py" "$url"
+        run_counted "node-ws-$name-$family" timeout 60 node "$ci/clients/node_ws.js" "$url"
+    done
+    # ws 0.4.32 is a client of 2014: should a later node no longer run it, that is said, and is no failure of the server.
+    if node -e 'require("ws-0.4")' 2>"$out/clients.ws-0.4-load.log"; then
+        run_counted "node-ws-0.4-$name" timeout 60 node "$ci/clients/node_ws_0_4.js" "${server_urls[0]}"
+    else
+        note "ws 0.4.32 does not load on node $(node --version): its three drafts were not run"
+    fi
+    still_serving "$name"
+}
 
-v4=${server_urls[0]}
-run_counted perl-ruby "$ci/clients/run.sh" "$v4/echo"
-for url in "${server_urls[@]}"; do
-    family=v4
-    [[ $url != *'['* ]] || family=v6
-    run_counted "python-websockets-$family" timeout 60 "$python" "$ci/clients/python_websockets.py" "$url"
-    run_counted "node-ws-$family" timeout 60 node "$ci/clients/node_ws.js" "$url"
-done
-# ws 0.4.32 is a client of 2014: should a later node no longer run it, that is said, and is no failure of the server.
-if node -e 'require("ws-0.4")' 2>"$out/clients.ws-0.4-load.log"; then
-    run_counted node-ws-0.4 timeout 60 node "$ci/clients/node_ws_0_4.js" "$v4"
-else
-    note "ws 0.4.32 does not load on node $(node --version): its three drafts were not run"
-fi
-still_serving main
+# Every offer a client can make: deflate NAME none|takeover WINDOW THRESHOLD FLAG...
+deflate() {
+    local name=deflate-$1 about=("${@:2:3}") url
+    serve "$name" "${@:5}" || finish
+    url=${server_urls[0]}
+    run_counted "python-websockets-$name" timeout 60 "$python" "$ci/clients/python_deflate.py" "$url" "${about[@]}"
+    run_counted "node-ws-$name" timeout 60 node "$ci/clients/node_deflate.js" "$url" "${about[@]}"
+    run_counted "negotiation-$name" timeout 60 python3 "$ci/checks/negotiation.py" "$url" "${about[@]}"
+    still_serving "$name"
+}
+
+round_trips main
+round_trips main-deflate --deflate-takeover --deflate-threshold 0
+deflate none none 15 512 --deflate
+deflate takeover takeover 15 512 --deflate-takeover
+deflate none-9 none 9 0 --deflate --deflate-window 9 --deflate-threshold 0
+deflate takeover-9 takeover 9 0 --deflate-takeover --deflate-window 9 --deflate-threshold 0
+deflate takeover-12 takeover 12 512 --deflate-takeover --deflate-window 12
+deflate none-tasks none 15 0 --deflate --deflate-threshold 0 --task-per-client
+deflate takeover-tasks takeover 11 64 --deflate-takeover --deflate-window 11 --deflate-threshold 64 --task-per-client
 finish

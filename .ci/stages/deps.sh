@@ -5,6 +5,7 @@ set -euo pipefail
 
 install() { "$@" || fail "${*:2} could not be installed"; }
 install need_apt git shellcheck libprotocol-websocket-perl ruby ruby-websocket chromium
+need_apt firefox-esr || note "firefox-esr could not be installed: the browser stage does without"
 install need_python
 install need_node
 install need_autobahn

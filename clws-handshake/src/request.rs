@@ -329,8 +329,9 @@ fn check_extensions(headers: Headers<'_>) -> Result<(), Reject> {
     // WebSocket Connection_."
     let good = headers.all_bytes("Sec-WebSocket-Extensions").all(|value| {
         let Ok(value) = str::from_utf8(value) else { return false };
-        let mut members = extensions::members(value).peekable();
-        members.peek().is_some() && members.all(|member| member.is_some())
+        // The list needs a member by that ABNF, but there are clients that send an empty one (python's websockets, told
+        // to have no extensions), and RFC 9110 §5.6.1.2 asks to "parse and ignore" empty members.
+        extensions::members(value).all(|member| member.is_some())
     });
     if good { Ok(()) } else { Err(Reject::bad_request("the Sec-WebSocket-Extensions header is malformed")) }
 }

@@ -274,7 +274,10 @@ fn subprotocols_and_extensions() {
     }
     let twice = ["Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: c, a"];
     assert_refused(&plus(RFC, &twice), 400, "a subprotocol is offered twice");
-    for bad in ["", "a b", "a; b=\"1 2\"", "a,b;", "a; =x", "\u{e4}"] {
+    for none in ["", " , ,"] {
+        assert!(parse(&plus(RFC, &[&format!("Sec-WebSocket-Extensions: {none}")]), &hixie_on()).is_ok());
+    }
+    for bad in ["a b", "a; b=\"1 2\"", "a,b;", "a; =x", "\u{e4}"] {
         let line = format!("Sec-WebSocket-Extensions: {bad}");
         assert_refused(&plus(RFC, &[&line]), 400, "the Sec-WebSocket-Extensions header is malformed");
     }

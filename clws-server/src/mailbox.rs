@@ -1,28 +1,28 @@
-use std::collections::{HashMap, VecDeque};
+mod sender;
+mod state;
+
+use std::collections::VecDeque;
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
-use clws_handshake::Reject;
-use clws_proto::{CloseCode, Payload, Text};
+use clws_proto::CloseCode;
 use futures::Stream;
 use futures::stream::FusedStream;
-use futures::task::AtomicWaker;
 
+pub use self::sender::MailboxSender;
+use self::state::{Shared, cost, gone};
 use crate::websocket::shrink;
-use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
+use crate::{Accept, Client, Decision, Disconnect, Opening};
 
 /// What a message costs in a mailbox beside its own octets, at least.
 pub(crate) const EACH: usize = 64;
 
 /// So many clients may come before the first of them is handled; more wait with their handshakes.
 const NEWCOMERS: usize = 1024;
-
-/// So many undecided openings are kept before those are thrown out that nobody waits for any more.
-const OPENINGS: usize = 64;
 
 /// Makes a mailbox: a resource whose events are collected, and the stream that they come out of, for people who write
 /// their own loop. ([`Listener`](crate::Listener) is such a loop.)
@@ -46,8 +46,8 @@ const OPENINGS: usize = 64;
 /// ```
 #[must_use]
 pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
-    let shared = Arc::new(Shared { state: Mutex::default(), waker: AtomicWaker::new() });
-    let sender = MailboxSender { ends: Arc::new(Ends(Arc::clone(&shared))), asks: false };
+    let shared = Arc::new(Shared::default());
+    let sender = MailboxSender::new(Arc::clone(&shared));
     (sender, Mailbox { shared, batch: VecDeque::new(), handled: 0, report_at: 0, ended: false })
 }
 
@@ -73,13 +73,6 @@ pub enum Event<M> {
     Message(M),
 }
 
-/// The side of a mailbox that events are put into: a [`Resource`] to be registered, and a handle to send it messages of
-/// the application's own. Cheap to clone.
-pub struct MailboxSender<M> {
-    ends: Arc<Ends<M>>,
-    asks: bool,
-}
-
 /// The side of a mailbox that events come out of, in order: a [`Stream`].
 ///
 /// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages
@@ -103,227 +96,6 @@ pub struct Mailbox<M> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the mailbox is closed")]
 pub struct MailboxClosed;
-
-/// Dropped with the last [`MailboxSender`].
-struct Ends<M>(Arc<Shared<M>>);
-
-struct Shared<M> {
-    state: Mutex<State<M>>,
-    waker: AtomicWaker,
-}
-
-struct State<M> {
-    queue: VecDeque<Event<M>>,
-    /// Octets that were put in and are not known to be handled.
-    backlog: usize,
-    /// What it may be.
-    limit: usize,
-    /// Clients that are not read from.
-    paused: Vec<Client>,
-    /// Clients in the queue that have just come, and more that wait until those are handled.
-    newcomers: usize,
-    doors: Vec<Decision>,
-    /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
-    openings: usize,
-    most_openings: usize,
-    clients: HashMap<usize, Client>,
-    /// Nothing more is taken, but that clients are gone.
-    closed: bool,
-    /// Its clients were closed.
-    told: bool,
-}
-
-impl<M> Default for State<M> {
-    fn default() -> Self {
-        Self {
-            queue: VecDeque::new(),
-            backlog: 0,
-            limit: usize::MAX,
-            paused: Vec::new(),
-            newcomers: 0,
-            doors: Vec::new(),
-            openings: 0,
-            most_openings: OPENINGS,
-            clients: HashMap::new(),
-            closed: false,
-            told: false,
-        }
-    }
-}
-
-impl<M: Send + 'static> MailboxSender<M> {
-    /// Asks the mailbox about each client, by [`Event::Opening`]; otherwise everybody is taken.
-    #[must_use]
-    pub fn with_openings(mut self) -> Self {
-        self.asks = true;
-        self
-    }
-
-    /// Puts a message of the application's own behind what is in the mailbox: `send-custom-message-to-resource`. It does
-    /// not count for any limit.
-    ///
-    /// # Errors
-    ///
-    /// The mailbox is closed.
-    pub fn send(&self, message: M) -> Result<(), MailboxClosed> {
-        if self.put(Event::Message(message), None) { Ok(()) } else { Err(MailboxClosed) }
-    }
-
-    /// Closes the mailbox: no client and no message is taken any more, what is in it still comes out, and then its clients
-    /// are closed with 1001.
-    pub fn close(&self) {
-        self.ends.0.close();
-    }
-
-    /// Whether it was closed, or nobody receives any more.
-    #[must_use]
-    pub fn is_closed(&self) -> bool {
-        self.ends.0.state().closed
-    }
-
-    /// Puts an event in; false where it is closed.
-    fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
-        let shared = &*self.ends.0;
-        let mut state = shared.state();
-        let known = match (&event, client) {
-            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()).is_some(),
-            _ => false,
-        };
-        if state.closed && !known {
-            return false;
-        }
-        let cost = cost(&event);
-        state.backlog = state.backlog.saturating_add(cost);
-        if let Some(client) = client {
-            state.limit = client.config().max_handler_read_backlog;
-            match &event {
-                Event::Connected(_) => {
-                    state.newcomers += 1;
-                    state.clients.insert(client.id(), client.clone());
-                }
-                Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
-                    client.pause();
-                    state.paused.push(client.clone());
-                }
-                _ => {}
-            }
-        }
-        let was_empty = state.queue.is_empty();
-        state.queue.push_back(event);
-        drop(state);
-        if was_empty {
-            shared.waker.wake();
-        }
-        true
-    }
-
-    /// Puts a decision in; gives it back where it is closed.
-    fn put_opening(&self, opening: &Opening, decision: Decision) -> Result<(), Decision> {
-        let shared = &*self.ends.0;
-        let mut state = shared.state();
-        if state.closed {
-            return Err(decision);
-        }
-        let mut stale = Vec::new(); // dropped behind the lock
-        if state.openings >= state.most_openings {
-            let (gone, kept): (Vec<_>, VecDeque<_>) = {
-                let queue = std::mem::take(&mut state.queue);
-                let (gone, kept): (Vec<_>, Vec<_>) = queue.into_iter().partition(is_stale);
-                (gone, kept.into())
-            };
-            (stale, state.queue) = (gone, kept);
-            let is_opening = |event: &&Event<M>| matches!(event, Event::Opening(..));
-            state.openings = state.queue.iter().filter(is_opening).count();
-            state.most_openings = OPENINGS.max(2 * state.openings);
-        }
-        state.openings += 1;
-        let was_empty = state.queue.is_empty();
-        state.queue.push_back(Event::Opening(opening.clone(), decision));
-        drop(state);
-        drop(stale);
-        if was_empty {
-            shared.waker.wake();
-        }
-        Ok(())
-    }
-
-    /// Takes a client, at once or when there is room.
-    fn admit(&self) -> Result<Accept, Reject> {
-        let mut state = self.ends.0.state();
-        if state.closed {
-            return Err(gone());
-        }
-        if state.newcomers < NEWCOMERS {
-            return Ok(Accept::new());
-        }
-        if state.doors.len() >= state.most_openings {
-            state.doors.retain(Decision::is_waiting);
-            state.most_openings = OPENINGS.max(2 * state.doors.len());
-        }
-        let (accept, decision) = Accept::later();
-        state.doors.push(decision);
-        Ok(accept)
-    }
-}
-
-/// Whether it is an opening that nobody waits for.
-fn is_stale<M>(event: &Event<M>) -> bool {
-    matches!(event, Event::Opening(_, decision) if !decision.is_waiting())
-}
-
-/// What an event counts for the backlog.
-fn cost<M>(event: &Event<M>) -> usize {
-    let octets = match event {
-        Event::Text(_, text) => text.len(),
-        Event::Binary(_, payload) | Event::Pong(_, payload) => payload.len(),
-        Event::Drained(_) => 0,
-        // The application's own; and those of which there is at most one a client.
-        Event::Message(_) | Event::Opening(..) | Event::Connected(_) | Event::Disconnected(..) => return 0,
-    };
-    octets.saturating_add(EACH.max(size_of::<Event<M>>()))
-}
-
-impl<M: Send + 'static> Resource for MailboxSender<M> {
-    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
-        if !self.asks {
-            return self.admit();
-        }
-        let (accept, decision) = Accept::later();
-        if let Err(decision) = self.put_opening(opening, decision) {
-            decision.reject(gone());
-        }
-        Ok(accept)
-    }
-
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
-        let taken = self.put(Event::Connected(client.clone()), Some(client));
-        if taken { Ok(()) } else { Err(Refuse::new(CloseCode::GOING_AWAY, "")) }
-    }
-
-    fn text(&self, client: &Client, text: Text<'_>) {
-        self.put(Event::Text(client.clone(), text.into_string()), Some(client));
-    }
-
-    fn binary(&self, client: &Client, payload: Payload<'_>) {
-        self.put(Event::Binary(client.clone(), payload.into_bytes()), Some(client));
-    }
-
-    fn pong(&self, client: &Client, payload: Payload<'_>) {
-        self.put(Event::Pong(client.clone(), payload.into_bytes()), Some(client));
-    }
-
-    fn drained(&self, client: &Client) {
-        self.put(Event::Drained(client.clone()), Some(client));
-    }
-
-    fn disconnected(&self, client: &Client, end: &Disconnect) {
-        self.put(Event::Disconnected(client.clone(), end.clone()), Some(client));
-    }
-}
-
-fn gone() -> Reject {
-    Reject::custom(503, "this resource has ended")
-}
 
 impl<M> Stream for Mailbox<M> {
     type Item = Event<M>;
@@ -442,44 +214,6 @@ impl<M> Mailbox<M> {
     }
 }
 
-impl<M> Shared<M> {
-    fn state(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn close(&self) {
-        self.state().closed = true;
-        self.waker.wake();
-    }
-
-    /// Nobody receives any more.
-    fn end(&self) {
-        // All of it is dropped outside of the lock: the last of a client's handles may hold the last sender.
-        let (queue, clients, doors, _paused) = {
-            let mut state = self.state();
-            state.closed = true;
-            let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
-            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused)
-        };
-        let undecided = queue.into_iter().filter_map(|event| match event {
-            Event::Opening(_, decision) => Some(decision),
-            _ => None,
-        });
-        for decision in undecided.chain(doors) {
-            decision.reject(gone());
-        }
-        for client in clients.values() {
-            leave(client);
-        }
-    }
-}
-
-impl<M> Drop for Ends<M> {
-    fn drop(&mut self) {
-        self.0.close();
-    }
-}
-
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
         for event in self.batch.drain(..) {
@@ -488,18 +222,6 @@ impl<M> Drop for Mailbox<M> {
             }
         }
         self.shared.end();
-    }
-}
-
-impl<M> Clone for MailboxSender<M> {
-    fn clone(&self) -> Self {
-        Self { ends: Arc::clone(&self.ends), asks: self.asks }
-    }
-}
-
-impl<M> fmt::Debug for MailboxSender<M> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MailboxSender").finish_non_exhaustive()
     }
 }
 

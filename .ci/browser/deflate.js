@@ -1,0 +1,110 @@
+// permessage-deflate with real browsers: deflate.js chromium|firefox NONE TAKEOVER   (ws://HOST:PORT of two echo servers,
+// the first with --deflate, the other with --deflate-takeover). Both have the same conversations.
+'use strict';
+const net = require('node:net');
+const { assert, check, finish } = require('../checks/checks.js');
+const { openBrowser, servePage } = require('./chromium.js');
+const { conversation } = require('./conversation.js');
+const { runFirefox } = require('./firefox.js');
+
+const [browser, ...servers] = process.argv.slice(2);
+
+const LINE = (n) => `{"id":${n},"user":"ada","text":"naïve 日本語 😀👩‍👩‍👧‍👦 𝄞","ok":true}`;
+const LINES = Array.from({ length: 30 }, (_, n) => Array.from({ length: 10 }, (__, m) => LINE(n * 10 + m)).join('\n'));
+const CONVERSATIONS = {
+  texts: { send: ['', 'hello', 'naïve 日本語 😀👩‍👩‍👧‍👦 𝄞', '😀'.repeat(30000), ...LINES], close: [1000] },
+  'a text of 1 MiB': { send: ['k'.repeat(1 << 20), 'and again'], close: [1000] },
+  'a text of 1 MiB of emoji': { send: ['😀'.repeat(1 << 18)], close: [1000] },
+  'a binary message of 1 MiB': { send: [], binarySize: 1 << 20, close: [3001, 'bye'] },
+  'an empty binary message': { send: ['before'], binarySize: 0, close: [] },
+};
+
+// Between the browser and a server: counts octets each way and keeps the heads. Resolves to { url, connections, close }.
+function listenBetween(target) {
+  const { hostname, port } = new URL(target);
+  const connections = [];
+  const server = net.createServer((client) => {
+    const upstream = net.connect(Number(port), hostname);
+    const seen = { request: '', answer: '', sent: 0, received: 0 };
+    connections.push(seen);
+    client.on('data', (data) => {
+      if (!seen.sent) seen.request = data.toString('latin1');
+      seen.sent += data.length;
+    });
+    upstream.on('data', (data) => {
+      if (!seen.received) seen.answer = data.toString('latin1');
+      seen.received += data.length;
+    });
+    client.pipe(upstream).pipe(client);
+    for (const [one, other] of [[client, upstream], [upstream, client]]) one.on('error', () => other.destroy());
+  });
+  return new Promise((resolve, reject) => {
+    server.once('error', reject);
+    server.listen(0, '127.0.0.1', () => resolve({
+      url: `ws://127.0.0.1:${server.address().port}/echo`, connections, close: () => server.close(),
+    }));
+  });
+}
+
+const header = (head) => /^sec-websocket-extensions:\s*(.*?)\s*$/im.exec(head)?.[1];
+
+async function runChromium(plan) {
+  const server = await servePage();
+  const chromium = await openBrowser();
+  try {
+    const page = await chromium.newPage();
+    await page.goto(server.url);
+    const seen = [];
+    for (const each of plan) seen.push(await page.evaluate(conversation, each));
+    return seen;
+  } finally {
+    await chromium.close();
+    server.close();
+  }
+}
+
+(async () => {
+  const between = await Promise.all(servers.map(listenBetween));
+  const plan = between.flatMap(({ url }) => Object.values(CONVERSATIONS).map((each) => ({ url, ...each })));
+  let seen = [];
+  await check(`${browser} has its conversations`, async () => {
+    seen = await (browser === 'firefox' ? runFirefox : runChromium)(plan);
+    assert.equal(seen.length, plan.length);
+  }, 80);
+  between.forEach((one) => one.close());
+
+  const all = between.flatMap(({ connections }, which) => Object.entries(CONVERSATIONS).map(([name, each], n) =>
+    ({ name: `${name}, ${which ? 'with' : 'no'} context`, takeover: which === 1, each, octets: connections[n] })));
+  for (const [n, { name, takeover, each, octets }] of all.entries()) {
+    if (!seen[n]) break; // the first check has said why
+    await check(`${browser}: ${name}`, async () => {
+      const { messages, events, wasClean, code, extensions } = seen[n];
+      const want = [...each.send, ...(each.binarySize === undefined ? [] : [{ size: each.binarySize, same: true }])];
+      assert.equal(messages.length, want.length);
+      messages.forEach((got, at) => {
+        if (typeof got === 'string') assert.ok(got === want[at], `message ${at}: got ${got.slice(0, 60)}, want ${want[at]}`);
+        else assert.deepEqual(got, want[at]);
+      });
+      assert.deepEqual([events, wasClean, code], [['open', 'close'], true, each.close[0] ?? 1005]);
+
+      // RFC 7692 section 7.1: a window may be named where it was offered only; this server's are the largest, so none is.
+      assert.match(header(octets.request), /permessage-deflate/);
+      const answer = header(octets.answer);
+      assert.deepEqual(answer.split(';').map((part) => part.trim()).sort(), takeover ? ['permessage-deflate']
+        : ['client_no_context_takeover', 'permessage-deflate', 'server_no_context_takeover']);
+      // Chromium tells the page what the server said, Firefox only the name.
+      assert.equal(extensions, browser === 'firefox' ? 'permessage-deflate' : answer);
+    });
+    await check(`${browser}: ${name}: compressed both ways`, async () => {
+      const size = each.send.reduce((sum, text) => sum + Buffer.byteLength(text), each.binarySize ?? 0);
+      const [sent, received] = [octets.sent - octets.request.length, octets.received - octets.answer.length];
+      if (size > 1000) assert.ok(sent < size / 4 && received < size / 4, `${sent} octets out and ${received} in for ${size}`);
+      else assert.ok(received > 0);
+    });
+  }
+  if (all[0].octets) console.log(`note: ${browser} offers "${header(all[0].octets.request)}" and gets "${header(all[0].octets.answer)}"`);
+  finish();
+})().catch((error) => {
+  console.log('FAIL the browser itself -', error.message);
+  process.exit(1);
+});

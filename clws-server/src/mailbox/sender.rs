@@ -1,0 +1,200 @@
+use std::collections::VecDeque;
+use std::fmt;
+use std::sync::Arc;
+
+use clws_handshake::Reject;
+use clws_proto::{CloseCode, Payload, Text};
+
+use super::state::{Shared, cost, gone, is_stale};
+use super::{Event, MailboxClosed, NEWCOMERS};
+use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
+
+/// So many undecided openings are kept before those are thrown out that nobody waits for any more.
+pub(super) const OPENINGS: usize = 64;
+
+/// The side of a mailbox that events are put into: a [`Resource`] to be registered, and a handle to send it messages of
+/// the application's own. Cheap to clone.
+pub struct MailboxSender<M> {
+    ends: Arc<Ends<M>>,
+    asks: bool,
+}
+
+/// Dropped with the last [`MailboxSender`].
+struct Ends<M>(Arc<Shared<M>>);
+
+impl<M> MailboxSender<M> {
+    pub(super) fn new(shared: Arc<Shared<M>>) -> Self {
+        Self { ends: Arc::new(Ends(shared)), asks: false }
+    }
+}
+
+impl<M: Send + 'static> MailboxSender<M> {
+    /// Asks the mailbox about each client, by [`Event::Opening`]; otherwise everybody is taken.
+    #[must_use]
+    pub fn with_openings(mut self) -> Self {
+        self.asks = true;
+        self
+    }
+
+    /// Puts a message of the application's own behind what is in the mailbox: `send-custom-message-to-resource`. It does
+    /// not count for any limit.
+    ///
+    /// # Errors
+    ///
+    /// The mailbox is closed.
+    pub fn send(&self, message: M) -> Result<(), MailboxClosed> {
+        if self.put(Event::Message(message), None) { Ok(()) } else { Err(MailboxClosed) }
+    }
+
+    /// Closes the mailbox: no client and no message is taken any more, what is in it still comes out, and then its clients
+    /// are closed with 1001.
+    pub fn close(&self) {
+        self.ends.0.close();
+    }
+
+    /// Whether it was closed, or nobody receives any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.ends.0.state().closed
+    }
+
+    /// Puts an event in; false where it is closed.
+    fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
+        let shared = &*self.ends.0;
+        let mut state = shared.state();
+        let known = match (&event, client) {
+            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()).is_some(),
+            _ => false,
+        };
+        if state.closed && !known {
+            return false;
+        }
+        let cost = cost(&event);
+        state.backlog = state.backlog.saturating_add(cost);
+        if let Some(client) = client {
+            state.limit = client.config().max_handler_read_backlog;
+            match &event {
+                Event::Connected(_) => {
+                    state.newcomers += 1;
+                    state.clients.insert(client.id(), client.clone());
+                }
+                Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
+                    client.pause();
+                    state.paused.push(client.clone());
+                }
+                _ => {}
+            }
+        }
+        let was_empty = state.queue.is_empty();
+        state.queue.push_back(event);
+        drop(state);
+        if was_empty {
+            shared.waker.wake();
+        }
+        true
+    }
+
+    /// Puts a decision in; gives it back where it is closed.
+    fn put_opening(&self, opening: &Opening, decision: Decision) -> Result<(), Decision> {
+        let shared = &*self.ends.0;
+        let mut state = shared.state();
+        if state.closed {
+            return Err(decision);
+        }
+        let mut stale = Vec::new(); // dropped behind the lock
+        if state.openings >= state.most_openings {
+            let (gone, kept): (Vec<_>, VecDeque<_>) = {
+                let queue = std::mem::take(&mut state.queue);
+                let (gone, kept): (Vec<_>, Vec<_>) = queue.into_iter().partition(is_stale);
+                (gone, kept.into())
+            };
+            (stale, state.queue) = (gone, kept);
+            let is_opening = |event: &&Event<M>| matches!(event, Event::Opening(..));
+            state.openings = state.queue.iter().filter(is_opening).count();
+            state.most_openings = OPENINGS.max(2 * state.openings);
+        }
+        state.openings += 1;
+        let was_empty = state.queue.is_empty();
+        state.queue.push_back(Event::Opening(opening.clone(), decision));
+        drop(state);
+        drop(stale);
+        if was_empty {
+            shared.waker.wake();
+        }
+        Ok(())
+    }
+
+    /// Takes a client, at once or when there is room.
+    fn admit(&self) -> Result<Accept, Reject> {
+        let mut state = self.ends.0.state();
+        if state.closed {
+            return Err(gone());
+        }
+        if state.newcomers < NEWCOMERS {
+            return Ok(Accept::new());
+        }
+        if state.doors.len() >= state.most_openings {
+            state.doors.retain(Decision::is_waiting);
+            state.most_openings = OPENINGS.max(2 * state.doors.len());
+        }
+        let (accept, decision) = Accept::later();
+        state.doors.push(decision);
+        Ok(accept)
+    }
+}
+
+impl<M: Send + 'static> Resource for MailboxSender<M> {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        if !self.asks {
+            return self.admit();
+        }
+        let (accept, decision) = Accept::later();
+        if let Err(decision) = self.put_opening(opening, decision) {
+            decision.reject(gone());
+        }
+        Ok(accept)
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        let taken = self.put(Event::Connected(client.clone()), Some(client));
+        if taken { Ok(()) } else { Err(Refuse::new(CloseCode::GOING_AWAY, "")) }
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        self.put(Event::Text(client.clone(), text.into_string()), Some(client));
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        self.put(Event::Binary(client.clone(), payload.into_bytes()), Some(client));
+    }
+
+    fn pong(&self, client: &Client, payload: Payload<'_>) {
+        self.put(Event::Pong(client.clone(), payload.into_bytes()), Some(client));
+    }
+
+    fn drained(&self, client: &Client) {
+        self.put(Event::Drained(client.clone()), Some(client));
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        self.put(Event::Disconnected(client.clone(), end.clone()), Some(client));
+    }
+}
+
+impl<M> Drop for Ends<M> {
+    fn drop(&mut self) {
+        self.0.close();
+    }
+}
+
+impl<M> Clone for MailboxSender<M> {
+    fn clone(&self) -> Self {
+        Self { ends: Arc::clone(&self.ends), asks: self.asks }
+    }
+}
+
+impl<M> fmt::Debug for MailboxSender<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MailboxSender").finish_non_exhaustive()
+    }
+}
