@@ -132,7 +132,7 @@ fn draw_lines(title: &str, axis: &str, lines: &[Line]) -> Result<String, Box<dyn
             .margin(14)
             .x_label_area_size(44)
             .y_label_area_size(70)
-            .build_cartesian_2d((x.start..x.end).log_scale(), (y.start / 1.5..y.end * 1.5).log_scale())?;
+            .build_cartesian_2d((x.start..x.end).log_scale(), (y.start / 2.0..y.end * 2.0).log_scale())?;
         chart
             .configure_mesh()
             .x_desc(axis)
@@ -143,6 +143,11 @@ fn draw_lines(title: &str, axis: &str, lines: &[Line]) -> Result<String, Box<dyn
             .x_label_formatter(&|value| figure(*value))
             .y_label_formatter(&|value| figure(*value))
             .draw()?;
+        // Where the curves are not.
+        let falls = lines
+            .iter()
+            .any(|line| line.points.first().zip(line.points.last()).is_some_and(|(a, b)| a.1 > b.1));
+        let place = if falls { SeriesLabelPosition::UpperMiddle } else { SeriesLabelPosition::UpperLeft };
         let mut others = OTHERS.iter().cycle();
         for line in lines {
             let color = if line.ours { OURS } else { *others.next().unwrap_or(&OTHERS[0]) };
@@ -155,7 +160,7 @@ fn draw_lines(title: &str, axis: &str, lines: &[Line]) -> Result<String, Box<dyn
         }
         chart
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
+            .position(place)
             .label_font((FONT, 14))
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.2))

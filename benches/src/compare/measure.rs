@@ -13,15 +13,15 @@ use crate::load::{self, Cli as LoadCli, Report, sys};
 
 /// The rest of the machine took more than this share of a core during a measurement.
 const BUSY: f64 = 0.1;
-/// How often such a measurement is taken again.
-const RETRIES: usize = 2;
-/// And how long after.
+/// How long after such a measurement it is taken again.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How to measure.
 #[derive(Debug)]
 pub(super) struct Measure {
     pub(super) rounds: u16,
+    /// How often a measurement is taken again that others disturbed.
+    pub(super) retries: u16,
     pub(super) seconds: f64,
     pub(super) server_core: usize,
     pub(super) load_core: usize,
@@ -60,7 +60,7 @@ impl Measure {
     /// is the same however busy the machine is.)
     fn steady(&self, row: &Row, server: &Server) -> (Result<Report, String>, f64) {
         let mut best = self.once(row, server);
-        for _ in 0..RETRIES {
+        for _ in 0..self.retries {
             if best.1 <= BUSY {
                 break;
             }

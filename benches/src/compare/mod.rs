@@ -41,6 +41,9 @@ pub struct Cli {
     /// Seconds to measure each row and server in each round
     #[arg(long, default_value_t = 1.5)]
     seconds: f64,
+    /// How often a measurement is taken again that others disturbed
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=99))]
+    retries: u16,
     /// Only rows whose title contains this (repeatable)
     #[arg(long, value_name = "TEXT")]
     row: Vec<String>,
@@ -119,7 +122,8 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
         servers::build(&servers)?;
     }
 
-    let measure = Measure { rounds: cli.rounds, seconds: cli.seconds, server_core, load_core, cores };
+    let (rounds, retries, seconds) = (cli.rounds, cli.retries, cli.seconds);
+    let measure = Measure { rounds, retries, seconds, server_core, load_core, cores };
     let all: Vec<&Server> = servers.iter().collect();
     let mut text = String::new();
     let mut log = String::new();
