@@ -6,10 +6,11 @@ pub(crate) trait Extension {
     /// Whether RSV1 may be set: the message is compressed.
     const COMPRESSES: bool;
 
-    /// Appends to a message what these octets of its frames inflate to.
+    /// Appends to a message what these octets of its frames inflate to, sooner or later; with the `last` ones all is there.
     fn inflate(
         &mut self,
         octets: &[u8],
+        last: bool,
         data: &mut Assembly,
         limits: &Limits,
         buffers: &dyn Buffers,
@@ -29,6 +30,7 @@ impl Extension for Plain {
     fn inflate(
         &mut self,
         _: &[u8],
+        _: bool,
         _: &mut Assembly,
         _: &Limits,
         _: &dyn Buffers,

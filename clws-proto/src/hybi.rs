@@ -151,7 +151,7 @@ fn inflate<E: Extension>(
     extension: &mut E,
 ) -> Result<Step, ProtocolError> {
     let mut data = Assembly::new(opcode);
-    extension.inflate(payload, &mut data, limits, buffers)?;
+    extension.inflate(payload, true, &mut data, limits, buffers)?;
     extension.finish(&data)?;
     data.into_step()
 }
@@ -213,7 +213,8 @@ impl Partial {
                 self.control.extend_from_slice(piece); // at most 125 octets, Header::parse saw to it
             } else if let Some(message) = &mut self.message {
                 if message.compressed {
-                    extension.inflate(piece, &mut message.data, limits, buffers)?;
+                    let last = header.fin && received + coming == header.payload_len;
+                    extension.inflate(piece, last, &mut message.data, limits, buffers)?;
                 } else {
                     let remaining = header.payload_len - received;
                     // How long the message may get; known once its final frame is there.

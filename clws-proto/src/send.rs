@@ -417,6 +417,11 @@ impl Sender {
     pub fn seal(&mut self) {
         self.close_sent = true;
         self.deferred_pong = None;
+        // No message will refer back to earlier ones any more.
+        #[cfg(feature = "deflate")]
+        if let Some(special) = &mut self.special {
+            special.deflation = None;
+        }
     }
 
     /// Takes nothing more and drops all that is queued: for a connection that is lost.

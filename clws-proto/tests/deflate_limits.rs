@@ -50,7 +50,7 @@ fn a_gigabyte_of_zeros_in_a_megabyte_is_refused_at_the_limit() {
                 }
             }
             assert_eq!(failed, Some(Got::Failed(ProtocolError::MessageTooBig { limit })));
-            assert!(read <= 2 * in_reads_of.max(2 << 10), "it took {read} octets");
+            assert!(read <= 2 * in_reads_of.max(4 << 10), "it took {read} octets");
             assert_eq!(receiver.held(), 0);
             assert!(codecs.held() < INFLATER, "the decompressor is back");
         }
@@ -120,13 +120,23 @@ fn a_declared_length_reserves_nothing() {
     assert!(receiver.held() < INFLATER + 256, "{}", receiver.held());
 }
 
+/// More than is kept as it comes: flushes that add nothing to the message.
+fn empty_blocks() -> Vec<u8> {
+    [0x00, 0x00, 0x00, 0xff, 0xff].repeat(1000)
+}
+
 #[test]
 fn a_connection_that_goes_gives_its_decompressor_back() {
     let codecs = codecs();
     let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &codecs)).collect();
     for receiver in &mut receivers {
-        assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &[0xf2, 0x48])), []);
-        assert!(receiver.held() > 0);
+        // A message of which little has come costs what has come of it.
+        assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &[0x00, 0x00])), []);
+        assert!(receiver.held() < 1000, "{}", receiver.held());
+    }
+    for receiver in &mut receivers {
+        assert_eq!(feed(receiver, &to_server(0, &empty_blocks()[2..])), []);
+        assert!(receiver.held() > 50_000);
     }
     assert_eq!(codecs.held(), 0, "all five are in use");
     drop(receivers);
@@ -135,7 +145,7 @@ fn a_connection_that_goes_gives_its_decompressor_back() {
     let few = Codecs::with_kept(&DeflateConfig::default(), 2);
     let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &few)).collect();
     for receiver in &mut receivers {
-        assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &[0xf2, 0x48])), []);
+        assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &empty_blocks())), []);
     }
     drop(receivers);
     assert_eq!(few.held(), codecs.held() / 5 * 2);

@@ -1,7 +1,6 @@
 //! permessage-deflate, for those who agreed on it: whose compressors they borrow, and what they keep.
 
 use std::cell::RefCell;
-use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clws_proto::{Codecs, DeflateConfig, DeflateParams};
@@ -10,16 +9,20 @@ use clws_proto::{Codecs, DeflateConfig, DeflateParams};
 const KINDS: usize = 16;
 
 thread_local! {
-    static CODECS: RefCell<HashMap<DeflateConfig, Codecs>> = RefCell::default();
+    /// The last used first.
+    static CODECS: RefCell<Vec<(DeflateConfig, Codecs)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// The codecs of this thread, a shard's for instance, that compress in that way.
 pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
     CODECS.with_borrow_mut(|kinds| {
-        if kinds.len() >= KINDS && !kinds.contains_key(config) {
-            kinds.clear(); // connections that have them keep them
-        }
-        kinds.entry(*config).or_insert_with(|| Codecs::new(config)).clone()
+        let codecs = match kinds.iter().position(|(kind, _)| kind == config) {
+            Some(index) => kinds.remove(index).1,
+            None => Codecs::new(config),
+        };
+        kinds.insert(0, (*config, codecs.clone()));
+        kinds.truncate(KINDS); // connections that have those that go keep them
+        codecs
     })
 }
 

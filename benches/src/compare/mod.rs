@@ -27,7 +27,7 @@ use clap::Parser;
 use crate::load::{self, Report, sys};
 use charts::Line;
 use measure::Measure;
-use rows::{ROWS, Row, SWEEPS, Sweep};
+use rows::{DEFLATE_ROWS, ROWS, Row, SWEEPS, Sweep};
 use servers::Server;
 use table::Head;
 
@@ -35,6 +35,9 @@ use table::Head;
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub struct Cli {
+    /// Measure permessage-deflate, beside npm ws if it is installed; writes deflate.md
+    #[arg(long)]
+    deflate: bool,
     /// Rounds; the table shows medians of them
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: u16,
@@ -110,11 +113,14 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
         return Err(Error::Usage("the server and the load generator need a core each".into()));
     }
     sys::raise_file_limit()?;
-    let (servers, missing) = servers::list(&cli.extra)?;
+    let ((servers, missing), all, sweeps, file) = match cli.deflate {
+        true => ((servers::compressing(&cli.extra)?, Vec::new()), DEFLATE_ROWS, &[][..], "deflate"),
+        false => (servers::list(&cli.extra)?, ROWS, SWEEPS, "compare"),
+    };
     let servers: Vec<Server> =
         servers.into_iter().filter(|server| wanted(&cli.server, server.name())).collect();
-    let rows: Vec<&Row> = ROWS.iter().filter(|row| wanted(&cli.row, row.title)).collect();
-    let sweeps: Vec<&Sweep> = SWEEPS.iter().filter(|sweep| wanted(&cli.row, sweep.title)).collect();
+    let rows: Vec<&Row> = all.iter().filter(|row| wanted(&cli.row, row.title)).collect();
+    let sweeps: Vec<&Sweep> = sweeps.iter().filter(|sweep| wanted(&cli.row, sweep.title)).collect();
     if servers.is_empty() || (rows.is_empty() && sweeps.is_empty()) {
         return Err(Error::Usage("nothing is left to measure: look at --row and --server".into()));
     }
@@ -125,16 +131,17 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
     let (rounds, retries, seconds) = (cli.rounds, cli.retries, cli.seconds);
     let measure = Measure { rounds, retries, seconds, server_core, load_core, cores };
     let all: Vec<&Server> = servers.iter().collect();
+    let (table, jsonl) = (format!("{file}.md"), format!("{file}.jsonl"));
     let mut text = String::new();
     let mut log = String::new();
     let outcomes = measure.rounds(&rows, &all, |rounds, outcomes| {
         text =
             table::markdown(&Head { rounds, seconds: cli.seconds, missing: &missing }, &rows, &all, outcomes);
         log = lines(outcomes);
-        save(cli, "compare.md", &text)?;
-        save(cli, "compare.jsonl", &log)
+        save(cli, &table, &text)?;
+        save(cli, &jsonl, &log)
     })?;
-    if !rows.is_empty() {
+    if !rows.is_empty() && !cli.deflate {
         save(cli, "compare.svg", &charts::bars(&table::panels(&rows, &all, &outcomes))?)?;
     }
 
@@ -146,14 +153,14 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
         let outcomes = measure.rounds(&points, &some, |_, outcomes| {
             text = before.0.clone() + &table::sweep(sweep, &some, outcomes);
             log = before.1.clone() + &lines(outcomes);
-            save(cli, "compare.md", &text)?;
-            save(cli, "compare.jsonl", &log)
+            save(cli, &table, &text)?;
+            save(cli, &jsonl, &log)
         })?;
         let chart: Vec<Line> = table::curves(sweep, &some, &outcomes);
         save(cli, sweep.file, &charts::lines(sweep.title, sweep.axis, &chart)?)?;
     }
     println!("{text}");
-    println!("written to {}", cli.out.join("compare.md").display());
+    println!("written to {}", cli.out.join(table).display());
     Ok(())
 }
 

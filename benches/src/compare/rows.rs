@@ -17,6 +17,8 @@ pub(super) struct Row {
     pub(super) read_buffer: usize,
     /// Threads of the server; with more than one nobody is pinned to a core.
     pub(super) threads: usize,
+    /// How messages are compressed, in the words of `load` and of the servers alike; none if they are not.
+    pub(super) deflate: &'static str,
 }
 
 /// Rows that differ in one number: a chart.
@@ -88,26 +90,61 @@ pub(super) const SWEEPS: &[Sweep] = &[
     },
 ];
 
+/// The rows of `compare --deflate`.
+pub(super) const DEFLATE_ROWS: &[Row] = &[
+    deflate("echo 125 B, 64 connections", "echo -c 64 --size 125", CPU, BY_ITSELF),
+    deflate("echo 125 B, 64 connections, takeover 12", "echo -c 64 --size 125", CPU, TAKEOVER_12),
+    deflate("echo 125 B, 64 connections, takeover 15", "echo -c 64 --size 125", CPU, TAKEOVER_15),
+    deflate("echo 1 KiB, 64 connections", "echo -c 64 --size 1024", CPU, BY_ITSELF),
+    deflate("echo 1 KiB, 64 connections, takeover 12", "echo -c 64 --size 1024", CPU, TAKEOVER_12),
+    deflate("echo 1 KiB, 64 connections, takeover 15", "echo -c 64 --size 1024", CPU, TAKEOVER_15),
+    deflate("echo 1 KiB, 4 connections, takeover 15", "echo -c 4 --size 1024", CPU, TAKEOVER_15),
+    deflate("echo 16 KiB, 64 connections", "echo -c 64 --size 16384", CPU, BY_ITSELF),
+    deflate("echo 16 KiB, 64 connections, takeover 15", "echo -c 64 --size 16384", CPU, TAKEOVER_15),
+    deflate("echo 256 KiB, 4 connections", "echo -c 4 --size 262144", CPU, BY_ITSELF),
+    deflate("10,000 idle connections", "idle -c 10000 --touch", MEMORY, BY_ITSELF),
+    deflate("10,000 idle connections, takeover 12", "idle -c 10000 --touch", MEMORY, TAKEOVER_12),
+    deflate("10,000 idle connections, takeover 15", "idle -c 10000 --touch", MEMORY, TAKEOVER_15),
+    deflate("1,000 idle connections, takeover 12, full", FULL, MEMORY, TAKEOVER_12),
+    deflate("1,000 idle connections, takeover 15, full", FULL, MEMORY, TAKEOVER_15),
+];
+
+/// A message that fills every window.
+const FULL: &str = "idle -c 1000 --touch --size 65536";
+
+const BY_ITSELF: &str = "--deflate";
+const TAKEOVER_12: &str = "--deflate-takeover --deflate-window 12";
+const TAKEOVER_15: &str = "--deflate-takeover";
+
 const fn row(title: &'static str, load: &'static str, unit: &'static str, read_buffer: usize) -> Row {
-    Row { title, load, unit, read_buffer, threads: 1 }
+    Row { title, load, unit, read_buffer, threads: 1, deflate: "" }
 }
 
 /// A row in which the server has two threads, and the kernel decides who runs where.
 const fn two(title: &'static str, load: &'static str) -> Row {
-    Row { title, load, unit: CPU, read_buffer: 8 << 10, threads: 2 }
+    Row { title, load, unit: CPU, read_buffer: 8 << 10, threads: 2, deflate: "" }
+}
+
+const fn deflate(title: &'static str, load: &'static str, unit: &'static str, deflate: &'static str) -> Row {
+    Row { title, load, unit, read_buffer: 8 << 10, threads: 1, deflate }
 }
 
 impl Row {
     /// The command line of `load`.
     pub(super) fn line(&self, port: u16, pid: u32, seconds: f64, name: &str) -> Vec<String> {
         let mut line = vec!["load".to_owned()];
-        line.extend(self.load.split(' ').map(str::to_owned));
+        line.extend(self.load.split(' ').chain(self.deflate()).map(str::to_owned));
         line.push(format!("127.0.0.1:{port}"));
         line.extend(["--pid".to_owned(), pid.to_string(), "--name".to_owned(), name.to_owned()]);
         if !self.is_memory() {
             line.extend(["--seconds".to_owned(), seconds.to_string()]);
         }
         line
+    }
+
+    /// The words that say how messages are compressed.
+    pub(super) fn deflate(&self) -> impl Iterator<Item = &'static str> {
+        self.deflate.split_whitespace()
     }
 
     /// The figure that counts: less is better.
@@ -134,7 +171,7 @@ mod tests {
     #[test]
     fn every_row_is_a_load() {
         let points = SWEEPS.iter().flat_map(|sweep| sweep.points).map(|(_, row)| row);
-        for row in ROWS.iter().chain(points) {
+        for row in ROWS.iter().chain(DEFLATE_ROWS).chain(points) {
             let line = row.line(1, 1, 1.5, "a server");
             let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
             assert!(cli.mode.common().check().is_ok());

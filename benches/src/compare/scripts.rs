@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-/// A server of `benches/servers`.
+/// A server of `benches/node` or `benches/servers`.
 #[derive(Debug)]
 pub(super) struct Script {
     /// What runs it.
@@ -14,15 +14,15 @@ pub(super) struct Script {
 
 /// All of them.
 pub(super) const SCRIPTS: &[Script] = &[
-    Script { program: "node", file: "ws.cjs", name: "ws (node)" },
-    Script { program: "python3", file: "picows_echo.py", name: "picows (python)" },
-    Script { program: "python3", file: "websockets_echo.py", name: "websockets (python)" },
+    Script { program: "node", file: "node/ws.mjs", name: "ws (node)" },
+    Script { program: "python3", file: "servers/picows_echo.py", name: "picows (python)" },
+    Script { program: "python3", file: "servers/websockets_echo.py", name: "websockets (python)" },
 ];
 
 impl Script {
     /// The file.
     pub(super) fn path(&self) -> PathBuf {
-        [env!("CARGO_MANIFEST_DIR"), "servers", self.file].iter().collect()
+        [env!("CARGO_MANIFEST_DIR"), self.file].iter().collect()
     }
 
     /// Its name in tables, with the version that is installed; or its name alone, if it is not.
@@ -44,7 +44,7 @@ mod tests {
 
     #[test]
     fn what_is_not_installed_is_named() {
-        let script = Script { program: "/nonexistent/interpreter", file: "ws.cjs", name: "ws (node)" };
+        let script = Script { program: "/nonexistent/interpreter", file: "node/ws.mjs", name: "ws (node)" };
         assert_eq!(script.title(), Err("ws (node)"));
         assert!(SCRIPTS.iter().all(|script| script.path().exists()));
     }

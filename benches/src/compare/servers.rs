@@ -23,11 +23,17 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 enum Kind {
-    Ours,
+    /// With that configuration file of `benches`, if it is to have one.
+    Ours(Option<&'static str>),
     Peer(Peer),
     Script(&'static Script),
+    /// npm `ws`, with that level of compression.
+    Node(u8),
     Extra(Vec<String>),
 }
+
+/// Messages of so many octets and more are compressed in the rows that compress.
+const THRESHOLD: &str = "64";
 
 /// A server that runs; dropping it ends it.
 #[derive(Debug)]
@@ -39,7 +45,7 @@ pub(super) struct Running {
 /// Ours, the peers, and what the command line adds; and the names of those that are not installed.
 pub(super) fn list(extras: &[String]) -> Result<(Vec<Server>, Vec<&'static str>), Error> {
     let mut missing = Vec::new();
-    let mut servers = vec![Server { name: "clws".into(), kind: Kind::Ours }];
+    let mut servers = vec![Server { name: "clws".into(), kind: Kind::Ours(None) }];
     for peer in Peer::value_variants() {
         servers.push(Server { name: peer.title().into(), kind: Kind::Peer(*peer) });
     }
@@ -55,10 +61,41 @@ pub(super) fn list(extras: &[String]) -> Result<(Vec<Server>, Vec<&'static str>)
     Ok((servers, missing))
 }
 
+/// Those that have permessage-deflate: ours and npm `ws`, each with its own level of compression and with the other's.
+pub(super) fn compressing(extras: &[String]) -> Result<Vec<Server>, Error> {
+    let ours = |name: &str, file| Server { name: name.into(), kind: Kind::Ours(file) };
+    let mut servers = vec![ours("clws, level 4", None), ours("clws, level 6", Some("level-6.toml"))];
+    match node_ws() {
+        Some(version) => {
+            for level in [6, 4] {
+                let name = format!("npm ws {version}, level {level}");
+                servers.push(Server { name, kind: Kind::Node(level) });
+            }
+        }
+        None => eprintln!("npm ws is not measured: it takes node, and npm ci --prefix benches/node"),
+    }
+    for extra in extras {
+        servers.push(Server::extra(extra)?);
+    }
+    Ok(servers)
+}
+
+/// The version of npm `ws`, if that and node are installed.
+fn node_ws() -> Option<String> {
+    let output = Command::new("node").arg(of_benches("node/ws.mjs")).stdin(Stdio::null()).output().ok()?;
+    let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
+    (output.status.success() && !version.is_empty()).then_some(version)
+}
+
+/// A file of this crate.
+fn of_benches(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
+}
+
 /// Builds what the servers need, as a user would: the echo server by itself, so that no peer's features get into it.
 pub(super) fn build(servers: &[Server]) -> Result<(), Error> {
     let mut lines = Vec::new();
-    if servers.iter().any(|server| matches!(server.kind, Kind::Ours)) {
+    if servers.iter().any(|server| matches!(server.kind, Kind::Ours(_))) {
         lines.push("build --release -p clws-examples --bin echo");
     }
     if servers.iter().any(|server| matches!(server.kind, Kind::Peer(_))) {
@@ -98,17 +135,25 @@ impl Server {
 
     /// Whether it is clws.
     pub(super) fn is_ours(&self) -> bool {
-        matches!(self.kind, Kind::Ours)
+        matches!(self.kind, Kind::Ours(_))
     }
 
     /// Starts it on a free port, as it should be set up for this row.
     pub(super) fn start(&self, row: &Row) -> Result<Running, Error> {
         let port = free_port().map_err(|error| Error::Io("looking for a free port".into(), error))?;
         let mut command = match &self.kind {
-            Kind::Ours => {
+            Kind::Ours(file) => {
                 let mut command = Command::new(beside_us("echo")?);
                 command.args(["--listen", &format!("127.0.0.1:{port}")]);
                 command.args(["--shards".into(), row.threads.to_string()]);
+                if let Some(file) = file {
+                    command.arg("--config").arg(of_benches(file));
+                }
+                command
+            }
+            Kind::Node(level) => {
+                let mut command = Command::new("node");
+                command.arg(of_benches("node/ws.mjs")).args([port.to_string(), format!("--level={level}")]);
                 command
             }
             Kind::Peer(peer) => {
@@ -132,6 +177,9 @@ impl Server {
                 command
             }
         };
+        if !row.deflate.is_empty() && !matches!(self.kind, Kind::Extra(_)) {
+            command.args(row.deflate()).args(["--deflate-threshold", THRESHOLD]);
+        }
         let child = command
             .stdin(Stdio::null())
             .stdout(Stdio::null())
@@ -205,6 +253,14 @@ mod tests {
         for bad in ["node", "|node {port}", "node|", "node|node server.js"] {
             assert!(Server::extra(bad).is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn compression_is_measured_without_node_too() {
+        let servers = compressing(&["mine|server {port}".into()]).unwrap();
+        assert!(servers.len() == 3 || servers.len() == 5, "{servers:?}");
+        assert!(servers[0].is_ours() && servers[1].is_ours() && !servers[2].is_ours());
+        assert!(of_benches("level-6.toml").is_file());
     }
 
     #[test]

@@ -43,6 +43,18 @@ impl Spread {
     }
 }
 
+/// What the report of rows without compression says in addition.
+const PLAIN: &str = " tungstenite's read buffer is set to what suits it best in each row. picows hands out text without asking \
+whether it is UTF-8. `BENCHMARKS.md` tells the rest.\n";
+
+/// What the report of rows with compression says in addition.
+const DEFLATE: &str = "\n\nMessages are JSON as of a shop's events, none of them again within 64 KiB, and all are compressed both ways \
+(thresholds are 64 octets). *Compression* is octets of content for each octet that came from the server, frame headers \
+counted. *Level* is zlib's: clws has 4 by default, ws 6; the other's is shown too. Each message is compressed by itself \
+unless the row says *takeover*, with the bits of both windows. *After one message* is after 1 KiB came and went compressed on \
+each connection (64 KiB where it says *full*). ws compresses in libuv's threads, which are on the server's core too; it has \
+no native add-on (bufferutil, utf-8-validate).\n";
+
 /// What stands over the tables.
 pub(super) struct Head<'a> {
     pub(super) rounds: u16,
@@ -59,7 +71,9 @@ fn figures(row: &Row, number: usize, server: usize, outcomes: &[Outcome]) -> Opt
 
 /// The tables of all rows.
 pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> String {
-    let mut text = String::from("# clws and its peers\n\n");
+    let compressing = rows.iter().any(|row| !row.deflate.is_empty());
+    let mut text =
+        String::from(if compressing { "# permessage-deflate\n\n" } else { "# clws and its peers\n\n" });
     let _ = writeln!(
         text,
         "{}, {}. Medians of {} interleaved rounds of {} s (least–most). The server has one core, the load generator \
@@ -73,23 +87,34 @@ pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outc
     );
     text.push_str(
         "*CPU* is the server's CPU time per message (delivery, handshake): the figure that counts. *Ratio* is against clws: \
-         above 1 clws needs less. *Load* is how busy the load generator was: near 1 the rate is its own, not the server's. \
-         tungstenite's read buffer is set to what suits it best in each row. picows hands out text without asking whether it is \
-         UTF-8. `BENCHMARKS.md` tells the rest.\n",
+         above 1 clws needs less. *Load* is how busy the load generator was: near 1 the rate is its own, not the server's.",
     );
+    text.push_str(if compressing { DEFLATE } else { PLAIN });
     if !head.missing.is_empty() {
         let _ = writeln!(text, "\nNot installed here, and so not measured: {}.", head.missing.join(", "));
     }
-    text.push_str("\n![CPU time in each row](compare.svg)\n");
+    if !compressing {
+        text.push_str("\n![CPU time in each row](compare.svg)\n");
+    }
     for (number, row) in rows.iter().enumerate() {
         let of = |server: usize| outcomes.iter().filter(move |o| o.row == number && o.server == server);
         let figures = |server| figures(row, number, server, outcomes);
         let ours = servers.iter().position(|server| server.is_ours()).and_then(figures);
-        let _ = writeln!(text, "\n## {}\n\n`load {}`\n", row.title, row.load);
-        text.push_str(if row.is_memory() {
-            "| server | PSS each, octets | ratio | RSS each, octets |\n|---|---:|---:|---:|\n"
-        } else {
-            "| server | CPU, µs | ratio | per second | p50, µs | p99, µs | load |\n|---|---:|---:|---:|---:|---:|---:|\n"
+        let words: Vec<&str> = row.load.split(' ').chain(row.deflate()).collect();
+        let _ = writeln!(text, "\n## {}\n\n`load {}`\n", row.title, words.join(" "));
+        text.push_str(match (row.is_memory(), row.deflate.is_empty()) {
+            (true, true) => "| server | PSS each, octets | ratio | RSS each, octets |\n|---|---:|---:|---:|\n",
+            (true, false) => {
+                "| server | PSS each, octets | after one message | ratio | RSS each, octets | after one message |\n\
+                 |---|---:|---:|---:|---:|---:|\n"
+            }
+            (false, true) => {
+                "| server | CPU, µs | ratio | per second | p50, µs | p99, µs | load |\n|---|---:|---:|---:|---:|---:|---:|\n"
+            }
+            (false, false) => {
+                "| server | CPU, µs | ratio | compression | per second | p50, µs | p99, µs | load |\n\
+                 |---|---:|---:|---:|---:|---:|---:|---:|\n"
+            }
         });
         let mut lines: Vec<(f64, String)> = (0..servers.len())
             .map(|server| (figures(server).map_or(f64::INFINITY, |figure| figure.median), server))
@@ -204,12 +229,27 @@ fn line<'a>(
     if outcomes.clone().any(|outcome| outcome.busy) {
         notes.push_str(" (the machine was busy)");
     }
+    if row.is_memory() && !row.deflate.is_empty() {
+        let touched = |report: &Report| Some(report.memory_touched?[1]);
+        let touched = outcomes.clone().filter_map(|outcome| touched(outcome.result.as_ref().ok()?)).collect();
+        return format!(
+            "| {name}{notes} | {} | {} | {ratio} | {} | {} |\n",
+            figure.show(),
+            Spread::of(touched).map_or("-".into(), Spread::show),
+            median(|report| report.memory.map_or(0.0, |[rss, _]| rss), 0),
+            median(|report| report.memory_touched.map_or(0.0, |[rss, _]| rss), 0),
+        );
+    }
     if row.is_memory() {
         let rss = median(|report| report.memory.map_or(0.0, |[rss, _]| rss), 0);
         return format!("| {name}{notes} | {} | {ratio} | {rss} |\n", figure.show());
     }
+    let compression = match row.deflate {
+        "" => String::new(),
+        _ => median(|report| report.ratio().unwrap_or_default(), 2) + " | ",
+    };
     format!(
-        "| {name}{notes} | {} | {ratio} | {} | {} | {} | {} |\n",
+        "| {name}{notes} | {} | {ratio} | {compression}{} | {} | {} | {} |\n",
         figure.show(),
         median(Report::rate, 0),
         median(|report| report.latency[0], 1),

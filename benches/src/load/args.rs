@@ -4,6 +4,7 @@ use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use super::deflate::Offer;
 use super::error::Error;
 
 /// Most connections one load opens.
@@ -145,7 +146,7 @@ pub struct MessageArgs {
     /// Send each message in so many frames
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub fragments: usize,
-    /// Compare every octet that comes back
+    /// Compare every octet that comes back, inflating it if it is compressed (else only each connection's first is)
     #[arg(long)]
     pub verify: bool,
 }
@@ -169,6 +170,34 @@ impl MessageArgs {
             return Err(Error::Usage("draft 0 has no fragments".into()));
         }
         Ok(())
+    }
+}
+
+/// Whether messages are compressed.
+#[derive(Debug, Clone, Args)]
+pub struct DeflateArgs {
+    /// Offer permessage-deflate, each message by itself both ways, and send compressed JSON (as text unless --binary)
+    #[arg(long)]
+    pub deflate: bool,
+    /// The same with context takeover: the server's messages refer back to earlier ones, and it keeps the client's
+    #[arg(long)]
+    pub deflate_takeover: bool,
+    /// The same, with windows of at most 2 to the power of this both ways, 9 to 15
+    #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(9..=15))]
+    pub deflate_window: Option<u8>,
+}
+
+impl DeflateArgs {
+    /// What is offered, if anything is.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for a draft that has no extensions.
+    pub fn offer(&self, draft: Draft) -> Result<Option<Offer>, Error> {
+        let wanted = self.deflate || self.deflate_takeover || self.deflate_window.is_some();
+        if wanted && draft != Draft::Rfc6455 {
+            return Err(Error::Usage("only draft 13 (RFC 6455) has permessage-deflate".into()));
+        }
+        Ok(wanted.then(|| Offer::new(self.deflate_takeover, self.deflate_window.unwrap_or(15))))
     }
 }
 
@@ -217,6 +246,9 @@ pub struct EchoArgs {
     /// What a message is
     #[command(flatten)]
     pub message: MessageArgs,
+    /// Whether it is compressed
+    #[command(flatten)]
+    pub deflate: DeflateArgs,
     /// When to stop
     #[command(flatten)]
     pub end: EndArgs,
@@ -237,6 +269,9 @@ pub struct BroadcastArgs {
     /// What a message is
     #[command(flatten)]
     pub message: MessageArgs,
+    /// Whether it is compressed
+    #[command(flatten)]
+    pub deflate: DeflateArgs,
     /// When to stop (--messages counts messages published)
     #[command(flatten)]
     pub end: EndArgs,
@@ -257,6 +292,12 @@ pub struct IdleArgs {
     /// Then echo one message on each, and measure again
     #[arg(long)]
     pub touch: bool,
+    /// Octets in that message [default: 16, and 1024 compressed]
+    #[arg(long, value_name = "OCTETS")]
+    pub size: Option<usize>,
+    /// Whether it is compressed
+    #[command(flatten)]
+    pub deflate: DeflateArgs,
     /// Keep the connections open for so many seconds after that
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS")]
     pub hold: f64,
@@ -404,6 +445,21 @@ mod tests {
         assert!(echo("load echo --size 0 --fragments 1").message.check(Draft::Rfc6455).is_ok());
         assert!(parse("load echo --text --binary").is_err());
         assert!(parse("load echo --draft 9").is_err());
+    }
+
+    #[test]
+    fn compression_is_for_draft_13() {
+        let offer = |line: &str| {
+            let args = echo(line);
+            args.deflate.offer(args.common.draft)
+        };
+        assert_eq!(offer("load echo").unwrap(), None);
+        assert_eq!(offer("load echo --deflate").unwrap(), Some(Offer::new(false, 15)));
+        assert_eq!(offer("load echo --deflate-window 9").unwrap(), Some(Offer::new(false, 9)));
+        assert_eq!(offer("load echo --deflate-takeover").unwrap(), Some(Offer::new(true, 15)));
+        assert!(offer("load echo --deflate --draft 8").is_err());
+        assert!(parse("load echo --deflate-window 8").is_err());
+        assert!(parse("load connect --deflate").is_err());
     }
 
     #[test]

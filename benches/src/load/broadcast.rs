@@ -51,17 +51,20 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
     if args.window == 0 || args.window > MAX_WINDOW {
         return Err(Error::Usage(format!("--window is between 1 and {MAX_WINDOW}")));
     }
-    let ring = Ring::new(common.draft, &args.message)?;
+    let offer = args.deflate.offer(common.draft)?;
+    let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
     let expect = Expect { ring: &ring, verify: args.message.verify };
     sys::need_sockets(args.connections + 1)?;
 
     let mut poll = Poll::new()?;
-    let request = opening::request(common.draft, common.target, common.path_or("/broadcast"));
+    let request = opening::request(common.draft, common.target, common.path_or("/broadcast"), offer.as_ref());
+    let mut agreed = String::new();
     let patience = Duration::from_secs_f64(common.stall);
     let mut conns = Vec::with_capacity(args.connections + 1);
     for number in 0..=args.connections {
-        let (socket, came) = opening::open(common.draft, common.target, None, &request, patience)?;
-        let conn = Conn::new(socket, common.draft, number, &came, expect)?;
+        let opened = opening::open(common.draft, common.target, None, &request, offer.as_ref(), patience)?;
+        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.came, expect)?;
+        agreed = opened.agreed;
         poll.add(conn.socket(), number)?;
         conns.push(conn);
     }
@@ -107,6 +110,8 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
     let mut report = load.window.report("broadcast", common, &load.counts);
     report.connections = args.connections;
     report.size = args.message.size;
+    report.sent_ratio = ring.ratio();
+    report.note = agreed;
     report.in_flight = args.window;
     Ok(report)
 }
@@ -132,6 +137,7 @@ impl Load<'_> {
             let step = conn.read(&mut self.buffer, event.hangup, self.expect)?;
             if !over {
                 self.counts.octets_in += step.octets as u64;
+                self.counts.payload_in += step.messages * self.expect.ring.size() as u64;
             }
             if step.messages > 0 && conn.number() < self.subscribers {
                 let now = self.window.now();

@@ -4,6 +4,7 @@ use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
 
 use super::args::Draft;
+use super::deflate::Offer;
 use super::error::Error;
 use super::frames::Ring;
 use super::reader::{Expect, Reader};
@@ -18,6 +19,7 @@ pub struct Conn {
     reader: Reader,
     number: usize,
     cursor: usize,
+    queued: u64,
     pending: usize,
 }
 
@@ -33,19 +35,22 @@ pub struct Step {
 }
 
 impl Conn {
-    /// Takes over a socket that shook hands, and makes it non-blocking. `came` is what followed the handshake.
+    /// Takes over a socket that shook hands (with this offer agreed to), and makes it non-blocking. `came` is what followed
+    /// the handshake.
     ///
     /// # Errors
     /// What the system refused, or a wrong frame in `came`.
     pub fn new(
         socket: TcpStream,
         draft: Draft,
+        offer: Option<&Offer>,
         number: usize,
         came: &[u8],
         expect: Expect<'_>,
     ) -> Result<Self, Error> {
         socket.set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
-        let mut conn = Self { socket, reader: Reader::new(draft), number, cursor: 0, pending: 0 };
+        let reader = Reader::new(draft, offer);
+        let mut conn = Self { socket, reader, number, cursor: 0, queued: 0, pending: 0 };
         conn.feed(came, expect)?;
         Ok(conn)
     }
@@ -70,7 +75,8 @@ impl Conn {
 
     /// Queues the next `count` messages of the circle.
     pub fn queue(&mut self, count: u64, ring: &Ring) {
-        self.pending += usize::try_from(count).unwrap_or(0) * ring.wire();
+        self.pending += ring.wire(self.queued, count);
+        self.queued += count;
     }
 
     /// Whether something queued is not written yet.

@@ -63,15 +63,15 @@ pub fn run(args: &ConnectArgs) -> Result<Report, Error> {
         return Err(Error::Usage(format!("--connections is between 1 and {MAX_UNDER_WAY} for connect")));
     }
     let message = MessageArgs { size: args.size, text: false, binary: false, fragments: 1, verify: true };
-    let ring = Ring::new(common.draft, &message)?;
-    if ring.wire() > 4096 {
+    let ring = Ring::new(common.draft, &message, None)?;
+    if ring.message(0).len() > 4096 {
         return Err(Error::Usage("--size is at most 4000 for connect".into()));
     }
     sys::need_sockets(args.connections)?;
     let mut load = Load {
         args,
         expect: Expect { ring: &ring, verify: true },
-        request: opening::request(common.draft, common.target, common.path_or("/echo")),
+        request: opening::request(common.draft, common.target, common.path_or("/echo"), None),
         poll: Poll::new()?,
         window: Window::new(common, &args.end)?,
         counts: Counts::new()?,
@@ -135,7 +135,7 @@ impl Load<'_> {
         }
         let socket = TcpStream::from(socket);
         self.poll.add(&socket, slot)?;
-        Ok(Some(Visit { socket, stage: Stage::Connecting, reader: Reader::new(common.draft), born }))
+        Ok(Some(Visit { socket, stage: Stage::Connecting, reader: Reader::new(common.draft, None), born }))
     }
 
     fn step(&mut self, visits: &mut [Option<Visit>], event: Ready) -> Result<(), Error> {
@@ -186,7 +186,7 @@ impl Load<'_> {
                     self.counts.latency.saturating_record(self.window.now() - visit.born);
                 }
                 let ring = self.expect.ring;
-                self.counts.octets_out += send(&visit.socket, &ring.encoded()[..ring.wire()])?;
+                self.counts.octets_out += send(&visit.socket, ring.message(0))?;
                 visit.stage = Stage::Echo;
             }
             let came = &self.buffer[input..octets];

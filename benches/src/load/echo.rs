@@ -42,17 +42,20 @@ pub fn run(args: &EchoArgs) -> Result<Report, Error> {
     if args.in_flight == 0 || args.in_flight > MAX_IN_FLIGHT {
         return Err(Error::Usage(format!("--in-flight is between 1 and {MAX_IN_FLIGHT}")));
     }
-    let ring = Ring::new(common.draft, &args.message)?;
+    let offer = args.deflate.offer(common.draft)?;
+    let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
     let expect = Expect { ring: &ring, verify: args.message.verify };
     sys::need_sockets(args.connections)?;
 
     let mut poll = Poll::new()?;
-    let request = opening::request(common.draft, common.target, common.path_or("/echo"));
+    let request = opening::request(common.draft, common.target, common.path_or("/echo"), offer.as_ref());
+    let mut agreed = String::new();
     let patience = Duration::from_secs_f64(common.stall);
     let mut clients = Vec::with_capacity(args.connections);
     for number in 0..args.connections {
-        let (socket, came) = opening::open(common.draft, common.target, None, &request, patience)?;
-        let conn = Conn::new(socket, common.draft, number, &came, expect)?;
+        let opened = opening::open(common.draft, common.target, None, &request, offer.as_ref(), patience)?;
+        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.came, expect)?;
+        agreed = opened.agreed;
         poll.add(conn.socket(), number)?;
         clients.push(Client { conn, sent: VecDeque::new() });
     }
@@ -92,6 +95,8 @@ pub fn run(args: &EchoArgs) -> Result<Report, Error> {
     let mut report = load.window.report("echo", common, &load.counts);
     report.connections = args.connections;
     report.size = args.message.size;
+    report.sent_ratio = ring.ratio();
+    report.note = agreed;
     report.in_flight = args.in_flight;
     Ok(report)
 }
@@ -107,6 +112,7 @@ impl Load<'_> {
             let step = client.conn.read(&mut self.buffer, event.hangup, self.expect)?;
             if step.octets > 0 && !over {
                 self.counts.octets_in += step.octets as u64;
+                self.counts.payload_in += step.messages * self.expect.ring.size() as u64;
             }
             if step.messages > 0 {
                 now = self.window.now();

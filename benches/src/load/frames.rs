@@ -1,10 +1,15 @@
-//! Messages to send, encoded and masked before the clock starts.
+//! Messages to send, encoded, compressed and masked before the clock starts.
 
 use super::args::{Draft, MessageArgs};
+use super::deflate::{Compressor, Offer};
 use super::error::Error;
+use crate::random::SplitMix;
+use crate::text::{Kind, Lines};
 
 /// About how many octets of encoded messages are kept ready: they should stay in the core's own cache.
 const READY: usize = 64 << 10;
+/// About how many octets of messages are kept ready compressed: none comes again within a window.
+const READY_COMPRESSED: usize = 128 << 10;
 
 /// A circle of encoded messages, all of the same size, each with its own content and masks.
 ///
@@ -15,23 +20,30 @@ pub struct Ring {
     payloads: Vec<u8>,
     slots: usize,
     size: usize,
-    wire: usize,
+    /// Where each message begins, and where the last one ends.
+    starts: Vec<usize>,
     text: bool,
+    compressed: bool,
 }
 
 impl Ring {
-    /// Encodes as many messages as fit, at least one.
+    /// Encodes as many messages as fit, at least one; compressed ones if there is an offer to do so.
     ///
     /// # Errors
     /// [`Error::Usage`] when the draft cannot carry such a message.
-    pub fn new(draft: Draft, args: &MessageArgs) -> Result<Self, Error> {
+    pub fn new(draft: Draft, args: &MessageArgs, offer: Option<&Offer>) -> Result<Self, Error> {
         args.check(draft)?;
+        match offer {
+            Some(offer) => Self::compressed(args, offer),
+            None => Ok(Self::plain(draft, args)),
+        }
+    }
+
+    fn plain(draft: Draft, args: &MessageArgs) -> Self {
         let text = args.text || draft == Draft::Hybi00;
-        let slots = (READY / (args.size + 8)).clamp(1, 1024);
+        let mut ring = Self::empty((READY / (args.size + 8)).clamp(1, 1024), args, text);
         let mut random = SplitMix(0x5eed);
-        let mut ring =
-            Self { encoded: Vec::new(), payloads: Vec::new(), slots, size: args.size, wire: 0, text };
-        for _ in 0..slots {
+        for _ in 0..ring.slots {
             let from = ring.payloads.len();
             while ring.payloads.len() < from + args.size {
                 let word = random.next().to_le_bytes();
@@ -44,17 +56,60 @@ impl Ring {
                 ring.encoded.extend_from_slice(payload);
                 ring.encoded.push(0xff);
             } else {
-                encode(&mut ring.encoded, payload, text, args.fragments, &mut random);
+                encode(&mut ring.encoded, payload, u8::from(!text) + 1, args.fragments, &mut random);
             }
+            ring.starts.push(ring.encoded.len());
         }
-        ring.wire = ring.encoded.len() / slots;
+        ring
+    }
+
+    /// JSON, each message compressed by itself.
+    fn compressed(args: &MessageArgs, offer: &Offer) -> Result<Self, Error> {
+        let slots = (READY_COMPRESSED / (args.size + 8)).clamp(1, 8192);
+        let mut ring = Self::empty(slots, args, !args.binary);
+        ring.compressed = true;
+        let (mut random, mut lines) = (SplitMix(0x5eed), Lines::new(Kind::Json, 0x5eed));
+        let mut compressor = Compressor::new(offer);
+        let rsv1_and_opcode = 0x40 | (u8::from(args.binary) + 1);
+        for _ in 0..slots {
+            let payload = lines.message(args.size);
+            let octets = compressor.compress(payload.as_bytes())?;
+            encode(&mut ring.encoded, &octets, rsv1_and_opcode, args.fragments, &mut random);
+            ring.payloads.extend(payload.into_bytes());
+            ring.starts.push(ring.encoded.len());
+        }
         Ok(ring)
     }
 
-    /// Octets of one message on the wire.
+    fn empty(slots: usize, args: &MessageArgs, text: bool) -> Self {
+        let (encoded, payloads) = (Vec::new(), Vec::new());
+        Self { encoded, payloads, slots, size: args.size, starts: vec![0], text, compressed: false }
+    }
+
+    /// Octets on the wire of so many messages, from number `from` on.
     #[must_use]
-    pub fn wire(&self) -> usize {
-        self.wire
+    pub fn wire(&self, from: u64, count: u64) -> usize {
+        let before = |n: u64| {
+            let slots = self.slots as u64;
+            let circles = usize::try_from(n / slots).unwrap_or(0);
+            circles * self.encoded.len() + self.starts[usize::try_from(n % slots).unwrap_or(0)]
+        };
+        let first = from % self.slots as u64;
+        before(first + count) - before(first)
+    }
+
+    /// Message number `n`, encoded.
+    #[must_use]
+    pub fn message(&self, n: u64) -> &[u8] {
+        let slot = self.slot(n);
+        &self.encoded[self.starts[slot]..self.starts[slot + 1]]
+    }
+
+    /// Octets of content for each octet on the wire; `None` for messages that are not compressed.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub fn ratio(&self) -> Option<f64> {
+        self.compressed.then(|| self.payloads.len() as f64 / self.encoded.len() as f64)
     }
 
     /// Octets of one message's content.
@@ -78,9 +133,11 @@ impl Ring {
     /// The content of message number `n`.
     #[must_use]
     pub fn payload(&self, n: u64) -> &[u8] {
-        let slots = u64::try_from(self.slots).unwrap_or(1);
-        let slot = usize::try_from(n % slots).unwrap_or(0);
-        &self.payloads[slot * self.size..][..self.size]
+        &self.payloads[self.slot(n) * self.size..][..self.size]
+    }
+
+    fn slot(&self, n: u64) -> usize {
+        usize::try_from(n % self.slots as u64).unwrap_or(0)
     }
 }
 
@@ -94,13 +151,15 @@ pub fn close(draft: Draft) -> &'static [u8] {
 }
 
 /// Appends one message in `fragments` masked frames of nearly equal size.
-fn encode(out: &mut Vec<u8>, payload: &[u8], text: bool, fragments: usize, random: &mut SplitMix) {
+///
+/// The first has this opcode, and RSV1 if it is to have that.
+fn encode(out: &mut Vec<u8>, payload: &[u8], first: u8, fragments: usize, random: &mut SplitMix) {
     let mut sent = 0;
     for index in 0..fragments {
         let until = payload.len() * (index + 1) / fragments;
         let part = &payload[sent..until];
         sent = until;
-        let opcode = if index > 0 { 0 } else { 2 - u8::from(text) };
+        let opcode = if index > 0 { 0 } else { first };
         out.push(opcode | if index + 1 == fragments { 0x80 } else { 0 });
         match part.len() {
             0..=125 => out.push(0x80 | part.len().to_le_bytes()[0]),
@@ -121,25 +180,12 @@ fn encode(out: &mut Vec<u8>, payload: &[u8], text: bool, fragments: usize, rando
     }
 }
 
-/// A small generator of well-mixed numbers (Steele, Lea, Flood 2014): the same messages in every run.
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn ring(draft: Draft, size: usize, text: bool, fragments: usize) -> Ring {
-        Ring::new(draft, &MessageArgs { size, text, binary: false, fragments, verify: false }).unwrap()
+        Ring::new(draft, &MessageArgs { size, text, binary: false, fragments, verify: false }, None).unwrap()
     }
 
     /// Undoes [`encode`] by the letter of RFC 6455 §5.2.
@@ -170,14 +216,14 @@ mod tests {
                 assert_eq!((*opcode, *fin), (2, true));
                 assert_eq!(body, ring.payload(n as u64));
             }
-            assert_eq!(ring.encoded().len(), ring.wire() * ring.slots);
+            assert_eq!(ring.encoded().len(), ring.wire(3, ring.slots as u64));
         }
     }
 
     #[test]
     fn fragments_add_up() {
         let ring = ring(Draft::Hybi08, 1000, true, 3);
-        let frames = decode(&ring.encoded()[..ring.wire()]);
+        let frames = decode(ring.message(0));
         let kinds: Vec<_> = frames.iter().map(|(opcode, fin, _)| (*opcode, *fin)).collect();
         assert_eq!(kinds, [(1, false), (0, false), (0, true)]);
         let whole: Vec<u8> = frames.into_iter().flat_map(|(_, _, body)| body).collect();
@@ -189,10 +235,26 @@ mod tests {
     #[test]
     fn draft_0_is_text_between_00_and_ff() {
         let ring = ring(Draft::Hybi00, 5, false, 1);
-        let wire = &ring.encoded()[..ring.wire()];
+        let wire = ring.message(0);
         assert_eq!((wire[0], wire[6], wire.len()), (0x00, 0xff, 7));
         assert_eq!(&wire[1..6], ring.payload(0));
         assert!(wire[1..6].iter().all(u8::is_ascii_lowercase));
+    }
+
+    #[test]
+    fn compressed_messages_differ_in_length() {
+        let offer = Offer::new(false, 15);
+        let args = MessageArgs { size: 300, text: false, binary: false, fragments: 1, verify: false };
+        let ring = Ring::new(Draft::Rfc6455, &args, Some(&offer)).unwrap();
+        let slots = ring.slots as u64;
+        assert!(ring.ratio().unwrap() > 1.2 && ring.is_text());
+        for (from, count) in [(0, 0), (0, 1), (slots - 1, 3), (5, 2 * slots + 1)] {
+            let sum: usize = (from..from + count).map(|n| ring.message(n).len()).sum();
+            assert_eq!(ring.wire(from, count), sum, "{from} {count}");
+        }
+        assert_eq!(ring.message(0)[0], 0xc1, "FIN, RSV1, text");
+        assert_ne!(ring.message(0).len(), ring.message(1).len());
+        assert_ne!(ring.payload(0), ring.payload(1));
     }
 
     #[test]

@@ -19,6 +19,14 @@ const PORTS: usize = 20_000;
 /// Connections that must still echo at the end.
 const PROBES: usize = 100;
 
+/// A connection, blocking.
+struct Client {
+    socket: TcpStream,
+    reader: Reader,
+    number: usize,
+    agreed: String,
+}
+
 /// Runs the load to its end.
 ///
 /// # Errors
@@ -31,64 +39,79 @@ pub fn run(args: &IdleArgs) -> Result<Report, Error> {
         return Err(Error::Usage("idle needs --pid: it reports the memory of that process".into()));
     };
     sys::need_sockets(args.connections + WARM)?;
-    let message = MessageArgs { size: 16, text: false, binary: false, fragments: 1, verify: true };
-    let ring = Ring::new(common.draft, &message)?;
-    let request = opening::request(common.draft, common.target, common.path_or("/echo"));
+    let offer = args.deflate.offer(common.draft)?;
+    let size = args.size.unwrap_or(if offer.is_some() { 1024 } else { 16 });
+    let message = MessageArgs { size, text: false, binary: false, fragments: 1, verify: offer.is_none() };
+    let ring = Ring::new(common.draft, &message, offer.as_ref())?;
+    // Compressed, the first message of each connection is compared all the same.
+    let expect = Expect { ring: &ring, verify: message.verify };
+    let request = opening::request(common.draft, common.target, common.path_or("/echo"), offer.as_ref());
     let patience = Duration::from_secs_f64(common.stall);
     let enough = u8::try_from(args.connections.div_ceil(PORTS)).unwrap_or(u8::MAX);
     let sources = args.sources.unwrap_or(enough);
     let open = |number| {
         let source = source(common.target, sources, number);
-        opening::open(common.draft, common.target, source, &request, patience).map(|(socket, _)| socket)
+        let opened = opening::open(common.draft, common.target, source, &request, offer.as_ref(), patience)?;
+        Ok(Client {
+            socket: opened.stream,
+            reader: Reader::new(common.draft, offer.as_ref()),
+            number,
+            agreed: opened.agreed,
+        })
     };
 
-    let warm = (0..WARM).map(open).collect::<Result<Vec<_>, _>>()?;
-    for (number, mut socket) in warm.into_iter().enumerate() {
-        echo_once(&mut socket, common.draft, &ring, number)?;
-        goodbye(socket, common.draft);
+    let warm = (0..WARM).map(open).collect::<Result<Vec<_>, Error>>()?;
+    let agreed = warm.first().map(|client| client.agreed.clone()).unwrap_or_default();
+    for mut client in warm {
+        client.echo_once(expect)?;
+        goodbye(client.socket, common.draft);
     }
     let before = settled(pid)?;
 
     let start = Instant::now();
-    let mut sockets = (0..args.connections).map(open).collect::<Result<Vec<_>, _>>()?;
+    let mut clients = (0..args.connections).map(open).collect::<Result<Vec<_>, Error>>()?;
     let took = start.elapsed();
     let mut report = Report::new("idle", common);
     report.connections = args.connections;
+    report.size = size;
+    report.note = agreed;
     report.messages = args.connections as u64;
     report.seconds = took.as_secs_f64();
     report.memory = Some(growth(before, settled(pid)?, args.connections));
 
     if args.touch {
-        for (number, socket) in sockets.iter_mut().enumerate() {
-            echo_once(socket, common.draft, &ring, number)?;
+        for client in &mut clients {
+            client.echo_once(expect)?;
         }
         report.memory_touched = Some(growth(before, settled(pid)?, args.connections));
     }
     std::thread::sleep(Duration::from_secs_f64(args.hold));
     let step = args.connections.div_ceil(PROBES);
-    for (number, socket) in sockets.iter_mut().enumerate().step_by(step) {
-        echo_once(socket, common.draft, &ring, number)?;
+    for client in clients.iter_mut().step_by(step) {
+        client.echo_once(expect)?;
     }
-    for socket in sockets {
-        goodbye(socket, common.draft);
+    for client in clients {
+        goodbye(client.socket, common.draft);
     }
     Ok(report)
 }
 
-/// Sends one message and waits for it.
-fn echo_once(socket: &mut TcpStream, draft: Draft, ring: &Ring, connection: usize) -> Result<(), Error> {
-    let expect = Expect { ring, verify: true };
-    let mut reader = Reader::new(draft);
-    socket.write_all(&ring.encoded()[..ring.wire()]).map_err(|e| Error::io("sending a message", e))?;
-    let mut part = [0; 256];
-    while reader.messages() == 0 {
-        let n = socket.read(&mut part).map_err(|e| Error::io("waiting for a message", e))?;
-        reader.feed(&part[..n], expect).map_err(|source| Error::Frame { connection, source })?;
-        if n == 0 || reader.is_closed() {
-            return Err(Error::Closed { connection, code: reader.close_code() });
+impl Client {
+    /// Sends the next message and waits for it.
+    fn echo_once(&mut self, expect: Expect<'_>) -> Result<(), Error> {
+        let (reader, connection) = (&mut self.reader, self.number);
+        let had = reader.messages();
+        self.socket.write_all(expect.ring.message(had)).map_err(|e| Error::io("sending a message", e))?;
+        let mut part = [0; 256];
+        while reader.messages() == had {
+            let n = self.socket.read(&mut part).map_err(|e| Error::io("waiting for a message", e))?;
+            reader.feed(&part[..n], expect).map_err(|source| Error::Frame { connection, source })?;
+            if n == 0 || reader.is_closed() {
+                return Err(Error::Closed { connection, code: reader.close_code() });
+            }
         }
+        Ok(())
     }
-    Ok(())
 }
 
 /// Closes without waiting for the server to agree.

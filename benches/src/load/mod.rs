@@ -10,6 +10,7 @@
 //! | [`args`] | the command line and what it refuses |
 //! | [`frames`] | messages to send, encoded and masked beforehand |
 //! | [`reader`] | what the server sends, counted |
+//! | [`deflate`] | permessage-deflate: the offer, compressing beforehand, inflating to compare |
 //! | [`opening`] | the client's side of the opening handshake, drafts 0, 7, 8, 13 |
 //! | [`conn`] | one connection |
 //! | [`poll`], [`sys`] | epoll; `/proc`, limits, affinity |
@@ -20,6 +21,7 @@ pub mod args;
 pub mod broadcast;
 pub mod conn;
 pub mod connect;
+pub mod deflate;
 pub mod echo;
 pub mod error;
 pub mod frames;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use socket2::{Domain, Protocol, Socket, Type};
 
 use super::args::Draft;
+use super::deflate::Offer;
 use super::error::Error;
 
 /// RFC 6455 §1.3.
@@ -21,10 +22,13 @@ const DIGEST: &[u8; 16] = b"8jKS'y:G*Co,Wxa-";
 /// Heads longer than this are refused.
 const MAX_HEAD: usize = 16 << 10;
 
-/// The request that opens a connection.
+/// The request that opens a connection, and makes that offer if there is one.
 #[must_use]
-pub fn request(draft: Draft, target: SocketAddr, path: &str) -> Vec<u8> {
-    let head = format!("GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: Upgrade\r\n");
+pub fn request(draft: Draft, target: SocketAddr, path: &str, offer: Option<&Offer>) -> Vec<u8> {
+    let mut head = format!("GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: Upgrade\r\n");
+    if let Some(offer) = offer {
+        head += &offer.header();
+    }
     let origin = format!("http://{target}");
     let rest = match draft {
         Draft::Hybi00 => format!(
@@ -86,7 +90,18 @@ pub fn socket(target: SocketAddr, source: Option<IpAddr>) -> Result<Socket, Erro
     Ok(socket)
 }
 
-/// Connects and shakes hands, waiting for it; answers the socket (still blocking) and what came behind the handshake.
+/// A connection after its handshake.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its socket, still blocking.
+    pub stream: TcpStream,
+    /// What came behind the handshake.
+    pub came: Vec<u8>,
+    /// What the server agreed to, if something was offered.
+    pub agreed: String,
+}
+
+/// Connects and shakes hands, waiting for it.
 ///
 /// # Errors
 /// What the system refused, or what the server did wrong.
@@ -95,8 +110,9 @@ pub fn open(
     target: SocketAddr,
     source: Option<IpAddr>,
     request: &[u8],
+    offer: Option<&Offer>,
     patience: Duration,
-) -> Result<(TcpStream, Vec<u8>), Error> {
+) -> Result<Opened, Error> {
     let socket = socket(target, source)?;
     socket
         .connect_timeout(&target.into(), patience)
@@ -114,7 +130,8 @@ pub fn open(
         }
         came.extend_from_slice(&part[..n]);
         if let Some(end) = answer(draft, &came)? {
-            return Ok((stream, came.split_off(end)));
+            let agreed = offer.map_or(Ok(String::new()), |offer| offer.agreed(&came[..end]))?;
+            return Ok(Opened { stream, came: came.split_off(end), agreed });
         }
     }
 }
@@ -152,7 +169,7 @@ mod tests {
     #[test]
     fn requests_name_their_draft() {
         let target = "127.0.0.1:80".parse().unwrap();
-        let text = |draft| String::from_utf8(request(draft, target, "/a?b")).unwrap();
+        let text = |draft| String::from_utf8(request(draft, target, "/a?b", None)).unwrap();
         assert!(text(Draft::Rfc6455).starts_with("GET /a?b HTTP/1.1\r\nHost: 127.0.0.1:80\r\n"));
         assert!(text(Draft::Rfc6455).contains("Version: 13\r\n"));
         assert!(text(Draft::Hybi07).contains("Version: 7\r\n"));

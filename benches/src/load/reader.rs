@@ -2,8 +2,13 @@
 //!
 //! Frames are skipped by the length in their header, so a message costs a few instructions whatever its size. What is
 //! always checked: that the frames are frames, that they are unmasked, and that each message has the size of the one sent.
+//! The size of a compressed message is not seen before it is inflated: with `verify` all are, else the first of each
+//! connection.
+
+use std::fmt;
 
 use super::args::Draft;
+use super::deflate::{Inflater, Offer};
 use super::frames::Ring;
 
 /// What is due to come back.
@@ -46,6 +51,12 @@ pub enum FrameError {
         /// Which message of this connection, counted from 0.
         message: u64,
     },
+    /// Compressed octets that are corrupt, or that inflate to more than was sent.
+    #[error("message {message}: it cannot be inflated to the size sent")]
+    Deflate {
+        /// Which message of this connection, counted from 0.
+        message: u64,
+    },
     /// With `verify`: text came back as binary or the other way round.
     #[error("message {message}: text came back as binary, or binary as text")]
     Kind {
@@ -55,7 +66,7 @@ pub enum FrameError {
 }
 
 /// Reads the frames of one connection, however its octets are cut.
-#[derive(Debug, Clone)]
+#[derive(Debug)]
 pub struct Reader {
     hixie: bool,
     state: State,
@@ -67,6 +78,22 @@ pub struct Reader {
     pings: u64,
     closed: bool,
     code: [u8; 2],
+    /// RSV1 is set on the message in progress.
+    compressed: bool,
+    deflate: Option<Box<Deflated>>,
+}
+
+/// Where compression was agreed on: the message in progress, and what inflates it.
+struct Deflated {
+    takeover: bool,
+    octets: Vec<u8>,
+    inflater: Option<Inflater>,
+}
+
+impl fmt::Debug for Deflated {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Deflated").field("octets", &self.octets.len()).finish_non_exhaustive()
+    }
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -84,9 +111,14 @@ enum State {
 }
 
 impl Reader {
-    /// A reader for a connection that just finished its handshake.
+    /// A reader for a connection that just finished its handshake, with this offer agreed to.
     #[must_use]
-    pub fn new(draft: Draft) -> Self {
+    pub fn new(draft: Draft, offer: Option<&Offer>) -> Self {
+        let deflate = offer.map(|offer| Deflated {
+            takeover: offer.has_takeover(),
+            octets: Vec::new(),
+            inflater: None,
+        });
         Self {
             hixie: draft == Draft::Hybi00,
             state: State::Head,
@@ -98,6 +130,8 @@ impl Reader {
             pings: 0,
             closed: false,
             code: [0; 2],
+            compressed: false,
+            deflate: deflate.map(Box::new),
         }
     }
 
@@ -217,7 +251,8 @@ impl Reader {
             short => u64::from(short),
         };
         let fin = first & 0x80 != 0;
-        match first & 0x7f {
+        let compressed = self.deflate.is_some() && matches!(first & 0x7f, 0x41 | 0x42);
+        match first & if compressed { 0x3f } else { 0x7f } {
             opcode @ 0..=2 => {
                 if self.in_message != (opcode == 0) {
                     return Err(FrameError::Order);
@@ -229,6 +264,7 @@ impl Reader {
                     return Err(FrameError::Kind { message: self.messages });
                 }
                 self.in_message = true;
+                self.compressed |= compressed;
                 self.state = State::Data { left, fin };
                 self.end_data(expect)?;
             }
@@ -247,7 +283,13 @@ impl Reader {
 
     /// Content of a message.
     fn content(&mut self, part: &[u8], expect: Expect<'_>) -> Result<(), FrameError> {
-        if expect.verify {
+        if self.compressed {
+            if let Some(deflate) = &mut self.deflate
+                && (expect.verify || self.messages == 0)
+            {
+                deflate.octets.extend_from_slice(part);
+            }
+        } else if expect.verify {
             let payload = expect.ring.payload(self.messages);
             let from = usize::try_from(self.got).unwrap_or(usize::MAX);
             let due = payload.get(from..).and_then(|rest| rest.get(..part.len()));
@@ -272,13 +314,38 @@ impl Reader {
 
     fn end_message(&mut self, expect: Expect<'_>) -> Result<(), FrameError> {
         let want = expect.ring.size() as u64;
-        if self.got != want {
+        if self.compressed {
+            if expect.verify || self.messages == 0 {
+                self.inflate(expect)?;
+            }
+            self.compressed = false;
+        } else if self.got != want {
             return Err(FrameError::Size { message: self.messages, got: self.got, want });
         }
         self.messages += 1;
         self.got = 0;
         self.in_message = false;
         self.state = State::Head;
+        Ok(())
+    }
+
+    /// Inflates the message that just ended, and compares it.
+    fn inflate(&mut self, expect: Expect<'_>) -> Result<(), FrameError> {
+        let Some(deflate) = &mut self.deflate else { return Ok(()) };
+        let (message, size) = (self.messages, expect.ring.size());
+        let inflater = deflate.inflater.get_or_insert_with(|| Inflater::new(deflate.takeover));
+        let inflated = inflater.inflate(&deflate.octets, size).ok_or(FrameError::Deflate { message })?;
+        if inflated.len() != size {
+            return Err(FrameError::Size { message, got: inflated.len() as u64, want: size as u64 });
+        }
+        if inflated != expect.ring.payload(message) {
+            return Err(FrameError::Content { message });
+        }
+        if expect.verify {
+            deflate.octets.clear();
+        } else {
+            (deflate.octets, deflate.inflater) = (Vec::new(), None); // it was the first and the last
+        }
         Ok(())
     }
 
@@ -299,10 +366,12 @@ fn clip(left: u64, there: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::super::args::MessageArgs;
+    use super::super::deflate::Compressor;
     use super::*;
 
     fn ring(draft: Draft, size: usize, text: bool) -> Ring {
-        Ring::new(draft, &MessageArgs { size, text, binary: false, fragments: 1, verify: true }).unwrap()
+        Ring::new(draft, &MessageArgs { size, text, binary: false, fragments: 1, verify: true }, None)
+            .unwrap()
     }
 
     fn frame(first: u8, body: &[u8]) -> Vec<u8> {
@@ -323,7 +392,7 @@ mod tests {
     }
 
     fn read(wire: &[u8], ring: &Ring, step: usize) -> Result<Reader, FrameError> {
-        let mut reader = Reader::new(Draft::Rfc6455);
+        let mut reader = Reader::new(Draft::Rfc6455, None);
         let mut messages = 0;
         for part in wire.chunks(step) {
             messages += reader.feed(part, Expect { ring, verify: true })?;
@@ -394,9 +463,42 @@ mod tests {
     }
 
     #[test]
+    fn compressed_messages_are_inflated() {
+        let offer = Offer::new(false, 15);
+        let args = MessageArgs { size: 200, text: true, binary: false, fragments: 1, verify: true };
+        let ring = Ring::new(Draft::Rfc6455, &args, Some(&offer)).unwrap();
+        let mut compressor = Compressor::new(&offer);
+        let mut wire = Vec::new();
+        for n in 0..3 {
+            let octets = compressor.compress(ring.payload(n)).unwrap();
+            let (a, b) = octets.split_at(octets.len() / 2);
+            wire.extend([frame(0x41, a), frame(0x89, b"ping"), frame(0x80, b)].concat());
+        }
+        wire.extend(frame(0x81, ring.payload(3))); // and one that the server did not compress
+        for (verify, step) in [(true, 1), (true, 4096), (false, 7)] {
+            let mut reader = Reader::new(Draft::Rfc6455, Some(&offer));
+            for part in wire.chunks(step) {
+                reader.feed(part, Expect { ring: &ring, verify }).unwrap();
+            }
+            assert_eq!((reader.messages(), reader.pings()), (4, 3));
+        }
+        let error = |wire: &[u8], offer| {
+            let expect = Expect { ring: &ring, verify: false };
+            Reader::new(Draft::Rfc6455, offer).feed(wire, expect).unwrap_err()
+        };
+        let mut other = |text: &[u8]| frame(0xc1, &compressor.compress(text).unwrap());
+        assert_eq!(error(&other(ring.payload(1)), Some(&offer)), FrameError::Content { message: 0 });
+        let short = FrameError::Size { message: 0, got: 2, want: 200 };
+        assert_eq!(error(&other(b"la"), Some(&offer)), short);
+        assert_eq!(error(&other(&[b'a'; 201]), Some(&offer)), FrameError::Deflate { message: 0 });
+        assert_eq!(error(&[0xc9, 0], Some(&offer)), FrameError::Unknown(0xc9));
+        assert_eq!(error(&other(ring.payload(0)), None), FrameError::Unknown(0xc1));
+    }
+
+    #[test]
     fn without_verify_only_the_size_counts() {
         let ring = ring(Draft::Rfc6455, 4, true);
-        let mut reader = Reader::new(Draft::Rfc6455);
+        let mut reader = Reader::new(Draft::Rfc6455, None);
         let expect = Expect { ring: &ring, verify: false };
         assert_eq!(reader.feed(&frame(0x82, b"????"), expect), Ok(1));
         assert!(reader.feed(&frame(0x82, b"???"), expect).is_err());
@@ -413,14 +515,17 @@ mod tests {
         }
         wire.extend([0xff, 0x00]);
         for step in [1, 3, 100] {
-            let mut reader = Reader::new(Draft::Hybi00);
+            let mut reader = Reader::new(Draft::Hybi00, None);
             for part in wire.chunks(step) {
                 reader.feed(part, Expect { ring: &ring, verify: true }).unwrap();
             }
             assert_eq!((reader.messages(), reader.is_closed(), reader.close_code()), (2, true, None));
         }
         let expect = Expect { ring: &ring, verify: true };
-        assert_eq!(Reader::new(Draft::Hybi00).feed(&[0x81], expect), Err(FrameError::Unknown(0x81)));
-        assert_eq!(Reader::new(Draft::Hybi00).feed(&[0xff, 0x01], expect), Err(FrameError::Unknown(0xff)));
+        assert_eq!(Reader::new(Draft::Hybi00, None).feed(&[0x81], expect), Err(FrameError::Unknown(0x81)));
+        assert_eq!(
+            Reader::new(Draft::Hybi00, None).feed(&[0xff, 0x01], expect),
+            Err(FrameError::Unknown(0xff))
+        );
     }
 }

@@ -18,6 +18,8 @@ pub struct Counts {
     pub octets_in: u64,
     /// Octets written to sockets.
     pub octets_out: u64,
+    /// Octets of the messages that came, uncompressed.
+    pub payload_in: u64,
     /// From sending to receiving, in nanoseconds.
     pub latency: Histogram<u64>,
 }
@@ -30,12 +32,12 @@ impl Counts {
     pub fn new() -> Result<Self, Error> {
         let latency = Histogram::new_with_bounds(1, 60_000_000_000, 2)
             .map_err(|e| Error::Usage(format!("latency histogram: {e}")))?;
-        Ok(Self { messages: 0, octets_in: 0, octets_out: 0, latency })
+        Ok(Self { messages: 0, octets_in: 0, octets_out: 0, payload_in: 0, latency })
     }
 
     /// Back to zero.
     pub fn clear(&mut self) {
-        (self.messages, self.octets_in, self.octets_out) = (0, 0, 0);
+        (self.messages, self.octets_in, self.octets_out, self.payload_in) = (0, 0, 0, 0);
         self.latency.reset();
     }
 }
@@ -139,6 +141,7 @@ impl Window {
         report.messages = counts.messages;
         report.octets_in = counts.octets_in;
         report.octets_out = counts.octets_out;
+        report.payload_in = counts.payload_in;
         let micros = |quantile| nanos_to_micros(counts.latency.value_at_quantile(quantile));
         report.latency = [micros(0.5), micros(0.99), micros(0.999)];
         report
@@ -173,6 +176,10 @@ pub struct Report {
     pub octets_in: u64,
     /// Octets written.
     pub octets_out: u64,
+    /// Octets of the messages that came (broadcast: the publisher's too), uncompressed.
+    pub payload_in: u64,
+    /// With compression: octets of the messages that were sent, for each octet written.
+    pub sent_ratio: Option<f64>,
     /// p50, p99 and p99.9, in microseconds.
     pub latency: [f64; 3],
     /// CPU time of the server's process, if that is known.
@@ -202,6 +209,8 @@ impl Report {
             messages: 0,
             octets_in: 0,
             octets_out: 0,
+            payload_in: 0,
+            sent_ratio: None,
             latency: [0.0; 3],
             server_cpu: None,
             own_cpu: Duration::ZERO,
@@ -209,6 +218,14 @@ impl Report {
             memory_touched: None,
             note: String::new(),
         }
+    }
+
+    /// With compression: octets of the messages that came, for each octet read.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    pub fn ratio(&self) -> Option<f64> {
+        let known = self.sent_ratio.is_some() && self.octets_in > 0;
+        known.then(|| self.payload_in as f64 / self.octets_in as f64)
     }
 
     /// Messages per second.
@@ -274,6 +291,12 @@ impl Report {
             cells
                 .push(("server cores", self.server_load().map_or("-".into(), |cores| format!("{cores:.2}"))));
             cells.push(("load cores", format!("{:.2}", self.own_load())));
+            if let (Some(ratio), Some(sent)) = (self.ratio(), self.sent_ratio) {
+                cells.push(("octets in", self.octets_in.to_string()));
+                cells.push(("payload in", self.payload_in.to_string()));
+                cells.push(("ratio", format!("{ratio:.2}")));
+                cells.push(("ratio sent", format!("{sent:.2}")));
+            }
         }
         let mut lines = [String::new(), String::new()];
         for (head, value) in &cells {
@@ -299,7 +322,7 @@ impl Report {
             "{{\"mode\":\"{}\",\"name\":{},\"draft\":{},\"connections\":{},\"size\":{},\"in_flight\":{},\"seconds\":{:.4},\
              \"messages\":{},\"octets_in\":{},\"octets_out\":{},\"rate\":{:.1},\"p50_us\":{:.2},\"p99_us\":{:.2},\
              \"p999_us\":{:.2},\"server_us_per_message\":{},\"server_cores\":{},\"load_cores\":{:.4},\
-             \"rss_pss_per_connection\":{},\"rss_pss_touched\":{},\"note\":{}}}",
+             \"rss_pss_per_connection\":{},\"rss_pss_touched\":{},\"payload_in\":{},\"ratio\":{},\"ratio_sent\":{},\"note\":{}}}",
             self.mode,
             quoted(&self.name),
             self.draft,
@@ -319,6 +342,9 @@ impl Report {
             self.own_load(),
             pair(self.memory),
             pair(self.memory_touched),
+            self.payload_in,
+            number(self.ratio()),
+            number(self.sent_ratio),
             quoted(&self.note),
         )
     }

@@ -118,6 +118,9 @@ impl Codecs {
     }
 
     pub(super) fn put_compressor(&self, mut compressor: Box<Compressor>) {
+        if !compressor.is_sound() {
+            return;
+        }
         compressor.trim();
         let mut shelf = self.shelf();
         shelf.compressors.push(compressor);

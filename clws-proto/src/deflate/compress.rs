@@ -21,6 +21,7 @@ pub(super) struct Compressor {
     owner: u64,
     /// Initialised as long as it is, since safe code can only write there.
     out: Vec<u8>,
+    broken: bool,
 }
 
 impl Compressor {
@@ -31,7 +32,7 @@ impl Compressor {
             mem_level: i32::from(config.memory_level),
             ..zlib_rs::DeflateConfig::default()
         });
-        Self { deflate, bits, memory_level: config.memory_level, owner: 0, out: Vec::new() }
+        Self { deflate, bits, memory_level: config.memory_level, owner: 0, out: Vec::new(), broken: false }
     }
 
     pub(super) const fn bits(&self) -> u8 {
@@ -62,23 +63,42 @@ impl Compressor {
     /// The octets to send for a message; `None` if they are `longest` or more.
     fn compress(&mut self, mut payload: &[u8], longest: usize) -> Option<&[u8]> {
         let longest = longest + TAIL.len();
-        let mut len = 0;
+        let (mut len, mut too_long) = (0, false);
         loop {
             if self.out.len() < len + SPARE {
                 self.out.resize((self.out.len() * 2).clamp(4096, longest.max(4096)).max(len + SPARE), 0);
             }
             let (read, written) = (self.deflate.total_in(), self.deflate.total_out());
+            let room = self.out.get_mut(len..).unwrap_or_default();
+            let full = room.len();
             // RFC 7692 §7.2.1: "Compress all the octets of the payload of the message using DEFLATE."
-            self.deflate.compress(payload, self.out.get_mut(len..)?, DeflateFlush::SyncFlush).ok()?;
-            payload = payload.get(usize::try_from(self.deflate.total_in() - read).ok()?..)?;
-            len += usize::try_from(self.deflate.total_out() - written).ok()?;
-            if len >= longest {
+            if self.deflate.compress(payload, room, DeflateFlush::SyncFlush).is_err() {
+                self.broken = true;
                 return None;
             }
-            if payload.is_empty() && len < self.out.len() {
+            let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
+            let written = since(self.deflate.total_out(), written);
+            payload = payload.get(since(self.deflate.total_in(), read)..).unwrap_or_default();
+            len += written;
+            let done = payload.is_empty() && written < full;
+            too_long |= len >= longest;
+            if done && too_long {
+                return None;
+            }
+            if done {
                 return self.out.get(..len)?.strip_suffix(&TAIL);
             }
+            if too_long {
+                // Nobody gets it, but it goes on to its end: a compressor that is left in the middle of a block, with octets
+                // that were not fetched, is not made new by a reset of zlib-rs (0.6), and the next message would suffer.
+                len = 0;
+            }
         }
+    }
+
+    /// Whether it can be used again.
+    pub(super) const fn is_sound(&self) -> bool {
+        !self.broken
     }
 
     /// Gives up what it has seen: the next message begins anew, whoever's it is.

@@ -8,11 +8,12 @@ use super::{MAX_BITS, MIN_BITS};
 ///
 /// | choice | octets of memory |
 /// |---|---|
-/// | a connection that agreed on it and has no context | 136, whatever the windows |
+/// | a connection that agreed on it and has no context | 160, whatever the windows |
 /// | a server's messages with context takeover | in addition its last messages' octets, as they come: 1.25 · 2^`server_max_window_bits` at most (40 KiB for 15, 5 KiB for 12) |
 /// | a client's messages with context takeover | the same with `client_max_window_bits` |
-/// | a compressor, of the [`Codecs`](crate::Codecs) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1 |
+/// | a compressor, of the [`Codecs`](crate::Codecs) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB for what comes out |
 /// | a decompressor, of the `Codecs` too | about 64,000, whatever the window |
+/// | a message that has come in part | what came of it, up to 4 KiB; beyond that a decompressor, and what it inflated to |
 ///
 /// A browser that does not offer `client_max_window_bits` (Firefox) cannot be held to less than 15.
 ///

@@ -11,6 +11,9 @@ use crate::{Buffers, Limits, ProtocolError, Role};
 /// Octets that are inflated at once, checked and appended to the message.
 const AT_ONCE: usize = 16 * 1024;
 
+/// Octets of a message that are kept as they came before a decompressor is borrowed for them.
+const BEGUN: usize = 4096;
+
 /// The tail that each message lacks, and a last block without content: inflating ends with it exactly where the message's
 /// own blocks have ended.
 const END: [u8; 6] = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0x03, 0x00];
@@ -104,7 +107,9 @@ impl fmt::Debug for Inflater {
 #[derive(Debug)]
 pub(crate) struct Inflation {
     codecs: Codecs,
-    /// Borrowed while a message is in progress.
+    /// The first octets of a message in progress, as they came: who sends little and goes silent holds little here.
+    begun: Vec<u8>,
+    /// Borrowed while more of it is in progress.
     inflater: Option<Box<Inflater>>,
     history: History,
 }
@@ -112,7 +117,12 @@ pub(crate) struct Inflation {
 impl Inflation {
     pub(crate) fn new(role: Role, params: DeflateParams, codecs: &Codecs) -> Self {
         let (bits, takeover) = params.received_by(role);
-        Self { codecs: codecs.clone(), inflater: None, history: History::new(bits, takeover) }
+        Self {
+            codecs: codecs.clone(),
+            begun: Vec::new(),
+            inflater: None,
+            history: History::new(bits, takeover),
+        }
     }
 
     /// Octets of the context.
@@ -122,7 +132,7 @@ impl Inflation {
 
     /// Octets that a message in progress holds.
     pub(crate) const fn held(&self) -> usize {
-        if self.inflater.is_some() { Inflater::SIZE } else { 0 }
+        self.begun.capacity() + if self.inflater.is_some() { Inflater::SIZE } else { 0 }
     }
 
     /// Gives back and forgets everything.
@@ -130,6 +140,7 @@ impl Inflation {
         if let Some(inflater) = self.inflater.take() {
             self.codecs.put_inflater(inflater);
         }
+        self.begun = Vec::new();
         self.history.clear();
     }
 }
@@ -140,23 +151,35 @@ impl Extension for Inflation {
     fn inflate(
         &mut self,
         octets: &[u8],
+        last: bool,
         data: &mut Assembly,
         limits: &Limits,
         buffers: &dyn Buffers,
     ) -> Result<(), ProtocolError> {
-        if octets.is_empty() {
+        if self.inflater.is_none() && !last && self.begun.len() + octets.len() <= BEGUN {
+            self.begun.extend_from_slice(octets);
+            return Ok(());
+        }
+        let begun = std::mem::take(&mut self.begun);
+        if begun.is_empty() && octets.is_empty() {
             return Ok(());
         }
         let inflater = match &mut self.inflater {
             Some(inflater) => inflater,
             none => none.insert(self.codecs.inflater(self.history.window())),
         };
-        inflater.run(octets, |piece| {
+        let mut take = |piece: &[u8]| {
             if piece.len() > limits.max_message_size.saturating_sub(data.len()) {
                 return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
             }
             data.append(piece, limits.max_message_size, buffers)
-        })
+        };
+        for octets in [&begun, octets] {
+            if !octets.is_empty() {
+                inflater.run(octets, &mut take)?;
+            }
+        }
+        Ok(())
     }
 
     fn finish(&mut self, data: &Assembly) -> Result<(), ProtocolError> {

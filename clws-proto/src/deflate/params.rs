@@ -58,8 +58,12 @@ impl DeflateParams {
     /// The window of the messages that this side sends, and whether it outlives a message.
     pub(super) const fn sent_by(&self, role: Role) -> (u8, bool) {
         match role {
-            Role::Server => (self.server_max_window_bits, !self.server_no_context_takeover),
-            Role::Client => (self.client_max_window_bits, !self.client_no_context_takeover),
+            Role::Server => {
+                (in_range(self.server_max_window_bits, 8, MAX_BITS), !self.server_no_context_takeover)
+            }
+            Role::Client => {
+                (in_range(self.client_max_window_bits, 8, MAX_BITS), !self.client_no_context_takeover)
+            }
         }
     }
 

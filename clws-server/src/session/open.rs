@@ -134,6 +134,10 @@ impl Open {
         let client = &self.client;
         client.seal();
         client.leave_groups();
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = client.agreed() {
+            agreed.note(0);
+        }
         tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
         if client.is_connected() {
             guard(client.config().debug_on(), || client.entry().resource.disconnected(client, disconnect));

@@ -1,0 +1,223 @@
+//! Compression: MB/s of the uncompressed message, and once at the start what becomes of it.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and failing loudly")]
+
+mod common;
+
+use std::hint::black_box;
+use std::io::IoSlice;
+use std::time::Duration;
+
+use clws_benches::text::{Kind, Lines};
+use clws_proto::{
+    Codecs, DeflateConfig, DeflateParams, Event, Limits, Receiver, Role, Sender, SharedMessage, Version,
+};
+use criterion::measurement::WallTime;
+use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
+
+const KINDS: [(&str, Kind); 2] = [("JSON", Kind::Json), ("chat", Kind::Chat)];
+const SIZES: [usize; 4] = [125, 1 << 10, 16 << 10, 256 << 10];
+const LEVELS: [u8; 4] = [1, 4, 6, 9];
+/// Each message by itself; with context takeover and windows of 4 and of 32 KiB.
+const CONTEXTS: [(&str, Option<u8>); 3] =
+    [("by itself", None), ("takeover 12", Some(12)), ("takeover 15", Some(15))];
+const OUTBOXES: usize = 1000;
+
+/// Whether each bench only has to run once: unoptimised, as a test.
+fn is_test() -> bool {
+    std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench")
+}
+
+/// Messages of that size, more than any window holds, so that none is referred back to when it comes again.
+fn messages(kind: Kind, size: usize) -> Vec<String> {
+    let mut lines = Lines::new(kind, 42);
+    let count = if is_test() { 1 } else { ((256 << 10) / size).max(4) };
+    (0..count).map(|_| lines.message(size)).collect()
+}
+
+fn codecs(level: u8) -> Codecs {
+    Codecs::new(&DeflateConfig::default().with_level(level).with_threshold(1))
+}
+
+/// What both sides agreed on: takeover with such windows, or none.
+fn params(window: Option<u8>) -> DeflateParams {
+    let bits = window.unwrap_or(15);
+    DeflateParams::default()
+        .with_server_max_window_bits(bits)
+        .with_client_max_window_bits(bits)
+        .with_server_no_context_takeover(window.is_none())
+        .with_client_no_context_takeover(window.is_none())
+}
+
+fn sender(window: Option<u8>, codecs: &Codecs) -> Sender {
+    Sender::server(Version::Rfc6455).with_deflate(params(window), codecs)
+}
+
+/// What one vectored write after another would take, taken all.
+fn write(sender: &mut Sender) -> usize {
+    let mut octets = 0;
+    while sender.queued() > 0 {
+        let mut slices = [IoSlice::new(&[]); 16];
+        let n = sender.io_slices(&mut slices);
+        let written = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
+        sender.consume(written);
+        octets += written;
+    }
+    octets
+}
+
+/// How many octets of content there are for each on the wire, frame headers counted.
+fn ratio(window: Option<u8>, level: u8, messages: &[String]) -> f64 {
+    let codecs = codecs(level);
+    let mut sender = sender(window, &codecs);
+    let sent = |message: &String| {
+        sender.text(message, None).unwrap();
+        write(&mut sender)
+    };
+    let wire: usize = messages.iter().map(sent).sum();
+    let content: usize = messages.iter().map(String::len).sum();
+    content as f64 / wire as f64
+}
+
+/// Prints the ratios, which no plot of criterion's shows.
+fn ratios(_: &mut Criterion) {
+    if is_test() {
+        return;
+    }
+    println!("octets of content for each on the wire");
+    println!("{:<6}{:>8}{:>12}{:>14}{:>14}", "", "size", "by itself", "takeover 12", "takeover 15");
+    for (name, kind) in KINDS {
+        for size in SIZES {
+            let messages = messages(kind, size);
+            let [none, small, large] = CONTEXTS.map(|(_, window)| ratio(window, 4, &messages));
+            println!("{name:<6}{:>8}{none:>12.2}{small:>14.2}{large:>14.2}", common::short(size));
+        }
+        let messages = messages(kind, 16 << 10);
+        let levels = LEVELS.map(|level| format!("level {level}: {:.2}", ratio(None, level, &messages)));
+        println!("{name:<6}{:>8}  {}", common::short(16 << 10), levels.join("  "));
+    }
+}
+
+/// One message after another, each compressed or inflated.
+fn compress(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: BenchmarkId,
+    mut sender: Sender,
+    messages: &[String],
+) {
+    let mut next = messages.iter().cycle();
+    group.bench_function(id, |b| {
+        b.iter(|| {
+            sender.text(black_box(next.next().unwrap()), None).unwrap();
+            write(&mut sender)
+        });
+    });
+}
+
+fn inflate(
+    group: &mut BenchmarkGroup<'_, WallTime>,
+    id: BenchmarkId,
+    window: Option<u8>,
+    codecs: &Codecs,
+    messages: &[String],
+) {
+    let mut sender = sender(window, codecs);
+    // The first one refers back to nothing, so that the circle may begin again.
+    let mut frames: Vec<_> = messages
+        .iter()
+        .map(|message| {
+            sender.text(message, None).unwrap();
+            common::take(&mut sender)
+        })
+        .collect();
+    let mut receiver =
+        Receiver::new(Version::Rfc6455, Role::Client, Limits::default()).with_deflate(params(window), codecs);
+    let mut next = 0;
+    group.bench_function(id, |b| {
+        b.iter(|| {
+            let frame = &mut frames[next % messages.len()];
+            let due = messages[next % messages.len()].len();
+            next += 1;
+            let mut events = receiver.receive(black_box(frame));
+            assert!(matches!(events.next().unwrap(), Some(Event::Text(text)) if text.len() == due));
+            assert!(events.next().unwrap().is_none());
+        });
+    });
+}
+
+fn group<'a>(c: &'a mut Criterion, name: String, size: usize) -> BenchmarkGroup<'a, WallTime> {
+    let mut group = c.benchmark_group(name);
+    group.throughput(Throughput::Bytes(size as u64));
+    group.warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    group
+}
+
+fn sizes(c: &mut Criterion) {
+    for (name, kind) in KINDS {
+        for size in SIZES {
+            let messages = messages(kind, size);
+            let codecs = codecs(4);
+            let short = common::short(size);
+            let mut group = group(c, format!("deflate/{name}"), size);
+            for (context, window) in CONTEXTS {
+                let id = BenchmarkId::new(format!("compress, {context}"), &short);
+                compress(&mut group, id, sender(window, &codecs), &messages);
+                let id = BenchmarkId::new(format!("inflate, {context}"), &short);
+                inflate(&mut group, id, window, &codecs, &messages);
+            }
+            group.finish();
+        }
+    }
+}
+
+fn levels(c: &mut Criterion) {
+    let messages = messages(Kind::Json, 16 << 10);
+    let mut group = group(c, "deflate/levels, JSON of 16Ki".into(), 16 << 10);
+    for level in LEVELS {
+        let codecs = codecs(level);
+        compress(&mut group, BenchmarkId::new("compress", level), sender(None, &codecs), &messages);
+        inflate(&mut group, BenchmarkId::new("inflate", level), None, &codecs, &messages);
+    }
+    group.finish();
+}
+
+/// One message for all: compressed once where nobody has a context, else by each.
+fn shared(c: &mut Criterion) {
+    let outboxes = if is_test() { 10 } else { OUTBOXES };
+    let codecs = codecs(4);
+    let mut group = c.benchmark_group(format!("deflate/{outboxes} outboxes"));
+    group.throughput(Throughput::Elements(outboxes as u64));
+    group.sample_size(10).warm_up_time(Duration::from_millis(500)).measurement_time(Duration::from_secs(2));
+    for size in [1 << 10, 16 << 10] {
+        let messages = messages(Kind::Json, size);
+        let short = common::short(size);
+        for (name, window) in [("shared", None), ("shared, takeover 12", Some(12))] {
+            let mut senders: Vec<_> = (0..outboxes).map(|_| sender(window, &codecs)).collect();
+            let mut next = messages.iter().cycle();
+            group.bench_function(BenchmarkId::new(name, &short), |b| {
+                b.iter(|| {
+                    let message = SharedMessage::text(next.next().unwrap().as_str());
+                    for sender in &mut senders {
+                        sender.shared(&message).unwrap();
+                        write(sender);
+                    }
+                    assert_eq!(message.encodings(), usize::from(window.is_none()));
+                });
+            });
+        }
+        let mut plain: Vec<_> = (0..outboxes).map(|_| Sender::server(Version::Rfc6455)).collect();
+        let mut next = messages.iter().cycle();
+        group.bench_function(BenchmarkId::new("shared, not compressed", &short), |b| {
+            b.iter(|| {
+                let message = SharedMessage::text(next.next().unwrap().as_str());
+                for sender in &mut plain {
+                    sender.shared(&message).unwrap();
+                    write(sender);
+                }
+            });
+        });
+    }
+    group.finish();
+}
+
+criterion_group!(benches, ratios, sizes, levels, shared);
+criterion_main!(benches);

@@ -1,0 +1,55 @@
+// An echo server on npm ws with permessage-deflate: every path echoes, and on /broadcast each message goes to all.
+//
+// node ws.mjs PORT [--level N] [--deflate] [--deflate-takeover] [--deflate-window BITS] [--deflate-threshold OCTETS]
+import { createRequire } from 'node:module';
+import { parseArgs } from 'node:util';
+
+// By require, which finds a ws elsewhere by NODE_PATH; without arguments this only tells whether there is one.
+const require = createRequire(import.meta.url);
+const { WebSocketServer } = require('ws');
+const { values, positionals } = parseArgs({
+  allowPositionals: true,
+  options: {
+    level: { type: 'string' },
+    deflate: { type: 'boolean' }, // always
+    'deflate-takeover': { type: 'boolean', default: false },
+    'deflate-window': { type: 'string' },
+    'deflate-threshold': { type: 'string', default: '1024' },
+  },
+});
+if (positionals.length === 0) {
+  console.log(require('ws/package.json').version);
+  process.exit();
+}
+
+const perMessageDeflate = {
+  threshold: Number(values['deflate-threshold']),
+  serverNoContextTakeover: !values['deflate-takeover'],
+  clientNoContextTakeover: !values['deflate-takeover'],
+};
+if (values.level) perMessageDeflate.zlibDeflateOptions = { level: Number(values.level) };
+if (values['deflate-window']) {
+  perMessageDeflate.serverMaxWindowBits = Number(values['deflate-window']);
+  perMessageDeflate.clientMaxWindowBits = Number(values['deflate-window']);
+}
+const server = new WebSocketServer({
+  host: '127.0.0.1',
+  port: Number(positionals[0]),
+  backlog: 4096,
+  maxPayload: 64 << 20,
+  perMessageDeflate,
+});
+const room = new Set();
+server.on('connection', (socket, request) => {
+  socket.on('error', () => {});
+  if (request.url === '/broadcast') {
+    room.add(socket);
+    socket.on('close', () => room.delete(socket));
+    socket.on('message', (data, binary) => {
+      for (const member of room) member.send(data, { binary });
+    });
+  } else {
+    socket.on('message', (data, binary) => socket.send(data, { binary }));
+  }
+});
+server.on('listening', () => console.log(`ws listening on 127.0.0.1:${server.address().port}`));
