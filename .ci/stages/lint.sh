@@ -9,6 +9,7 @@ need_python
 check "cargo fmt" cargo fmt --all --check
 check "Cargo.lock is current" cargo metadata --locked --format-version 1
 check "cargo clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
+check "cargo clippy, no feature" cargo clippy -p clws-proto -p clws-handshake -p clws-server --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --workspace --no-deps --all-features
 check "cargo package" cargo package --allow-dirty --no-verify -p clws-proto -p clws-handshake -p clws-server
 

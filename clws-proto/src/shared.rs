@@ -9,6 +9,8 @@ use bytes::Bytes;
 use crate::deflate::Deflation;
 use crate::encode;
 use crate::header::Opcode;
+#[cfg(feature = "deflate")]
+use crate::{Codecs, DeflateParams, Role};
 
 /// A message for many clients, encoded at most once per framing.
 ///
@@ -101,6 +103,18 @@ impl SharedMessage {
     #[must_use]
     pub fn is_text(&self) -> bool {
         self.0.opcode == Opcode::Text
+    }
+
+    /// Compresses it now, if it is to be compressed for a server's clients that agreed on `params` without context, so that
+    /// [`Sender::shared`](crate::Sender::shared) need not: outside of a lock, for instance. It is done once.
+    #[cfg(feature = "deflate")]
+    pub fn prepare(&self, params: DeflateParams, codecs: &Codecs) {
+        if params.server_no_context_takeover {
+            let deflation = Deflation::new(Role::Server, params, codecs);
+            if deflation.wants(self.len()) {
+                self.deflated(&deflation);
+            }
+        }
     }
 
     pub(crate) fn payload(&self) -> &[u8] {

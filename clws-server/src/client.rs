@@ -101,6 +101,9 @@ impl Client {
     /// [`SendError::Full`] or [`SendError::Closed`].
     #[inline]
     pub fn send_text(&self, message: &str) -> Result<Sent, SendError> {
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::text(message));
+        }
         self.send(|outbox| outbox.text(message, None))
     }
 
@@ -111,6 +114,9 @@ impl Client {
     /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0.
     #[inline]
     pub fn send_binary(&self, message: &[u8]) -> Result<Sent, SendError> {
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::binary(message.to_vec()));
+        }
         self.send(|outbox| outbox.binary(message, None))
     }
 
@@ -129,6 +135,9 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text).
     pub fn send_text_in_frames(&self, message: &str, frame_size: NonZeroUsize) -> Result<Sent, SendError> {
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::text(message).with_frame_size(Some(frame_size)));
+        }
         self.send(|outbox| outbox.text(message, Some(frame_size)))
     }
 
@@ -138,6 +147,10 @@ impl Client {
     ///
     /// As [`send_binary`](Self::send_binary).
     pub fn send_binary_in_frames(&self, message: &[u8], frame_size: NonZeroUsize) -> Result<Sent, SendError> {
+        if self.compresses(message.len()) {
+            let message = SharedMessage::binary(message.to_vec());
+            return self.send_shared(&message.with_frame_size(Some(frame_size)));
+        }
         self.send(|outbox| outbox.binary(message, Some(frame_size)))
     }
 
@@ -148,6 +161,9 @@ impl Client {
     /// As [`send_binary`](Self::send_binary).
     pub fn send_binary_owned(&self, message: impl Into<Bytes>) -> Result<Sent, SendError> {
         let message: Bytes = message.into(); // the caller's own code, which must not run under the outbox's lock
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::binary(message));
+        }
         self.send(|outbox| outbox.binary_owned(message))
     }
 
@@ -158,6 +174,9 @@ impl Client {
     /// As [`send_text`](Self::send_text).
     pub fn send_text_owned(&self, message: impl Into<String>) -> Result<Sent, SendError> {
         let message: String = message.into(); // as above
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::text(message));
+        }
         self.send(|outbox| outbox.text_owned(message))
     }
 
@@ -168,6 +187,9 @@ impl Client {
     /// As [`send_text`](Self::send_text).
     #[inline]
     pub fn forward_text(&self, message: Text<'_>) -> Result<Sent, SendError> {
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::text(message.into_string()));
+        }
         self.send(|outbox| outbox.forward_text(message))
     }
 
@@ -178,6 +200,9 @@ impl Client {
     /// As [`send_binary`](Self::send_binary).
     #[inline]
     pub fn forward_binary(&self, message: Payload<'_>) -> Result<Sent, SendError> {
+        if self.compresses(message.len()) {
+            return self.send_shared(&SharedMessage::binary(message.into_bytes()));
+        }
         self.send(|outbox| outbox.forward_binary(message))
     }
 
@@ -187,6 +212,10 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text) or [`send_binary`](Self::send_binary).
     pub fn send_shared(&self, message: &SharedMessage) -> Result<Sent, SendError> {
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = self.agreed() {
+            message.prepare(agreed.params, &agreed.codecs);
+        }
         self.send(|outbox| outbox.shared(message))
     }
 
@@ -376,6 +405,18 @@ impl Client {
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
     ) -> Result<Sent, SendError> {
         self.send_and(queue, Home::touch)
+    }
+
+    /// Whether a message of that length is compressed by itself, which is then done before the outbox is locked: whoever
+    /// writes to the client's socket waits for that lock.
+    #[inline]
+    fn compresses(&self, len: usize) -> bool {
+        #[cfg(feature = "deflate")]
+        let compresses = len >= crate::deflate::BIG
+            && self.agreed().is_some_and(|agreed| agreed.params.server_no_context_takeover);
+        #[cfg(not(feature = "deflate"))]
+        let compresses = len == usize::MAX; // never
+        compresses
     }
 
     /// Sends to one of many; their homes are told together.

@@ -26,17 +26,21 @@ pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
     })
 }
 
+/// Messages of so many octets are compressed before a lock is taken, for that takes its time.
+pub(crate) const BIG: usize = 16 * 1024;
+
 /// What a client agreed on, and what it costs.
 #[derive(Debug)]
 pub(crate) struct Agreed {
     pub(crate) params: DeflateParams,
+    pub(crate) codecs: Codecs,
     /// Octets that the receiver keeps of messages that have come.
     received: AtomicUsize,
 }
 
 impl Agreed {
-    pub(crate) const fn new(params: DeflateParams) -> Self {
-        Self { params, received: AtomicUsize::new(0) }
+    pub(crate) const fn new(params: DeflateParams, codecs: Codecs) -> Self {
+        Self { params, codecs, received: AtomicUsize::new(0) }
     }
 
     pub(crate) fn received(&self) -> usize {

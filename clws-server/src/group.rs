@@ -6,6 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use bytes::Bytes;
 use clws_proto::{CloseCode, SharedMessage};
+#[cfg(feature = "deflate")]
+use clws_proto::{Codecs, DeflateParams};
 
 use crate::home::Touches;
 use crate::topics::Topic;
@@ -18,7 +20,8 @@ use crate::{Client, SendError};
 /// number of groups, and in groups of any resource. Joining and leaving cost the same in a group of any size.
 ///
 /// A message is encoded once, whatever the number of members: once per framing, to be exact, of which there are two,
-/// draft 0's and everybody else's. Members get the messages of a group in one order, the same for all, and each of them
+/// draft 0's and everybody else's, and where permessage-deflate was agreed on once more for each size of window. (Who agreed
+/// on context takeover gets it compressed individually, which takes its time for each.) Members get the messages of a group in one order, the same for all, and each of them
 /// gets them in order with what is sent to it alone. The system calls that write to their sockets are made by the shards
 /// that own the members, in parallel.
 ///
@@ -57,6 +60,9 @@ struct Members {
     clients: Vec<Client>,
     /// Where in `clients` each is.
     places: HashMap<usize, usize>,
+    /// The ways in which messages to members are compressed by themselves; one for each size of window.
+    #[cfg(feature = "deflate")]
+    classes: Vec<(DeflateParams, Codecs)>,
 }
 
 /// What became of a message to many.
@@ -188,16 +194,31 @@ impl Group {
     pub fn send(&self, message: &SharedMessage) -> Delivery {
         // The lock is held while it is queued, so that all members get the group's messages in one order; the homes are
         // told when it is free again.
+        self.prepare(message);
         let (delivery, _touches) = queue(&self.0.members().clients, message);
         delivery
     }
 
     /// Sends a message to all members but one, the one it came from for instance.
     pub fn send_except(&self, message: &SharedMessage, except: &Client) -> Delivery {
+        self.prepare(message);
         let (delivery, _touches) =
             queue(self.0.members().clients.iter().filter(|client| *client != except), message);
         delivery
     }
+
+    /// Compresses a message for those who get it compressed by itself, before the lock is taken that others wait for.
+    #[cfg(feature = "deflate")]
+    fn prepare(&self, message: &SharedMessage) {
+        let classes = self.0.members().classes.clone();
+        for (params, codecs) in &classes {
+            message.prepare(*params, codecs);
+        }
+    }
+
+    #[cfg(not(feature = "deflate"))]
+    #[expect(clippy::unused_self, reason = "the other one needs it")]
+    const fn prepare(&self, _: &SharedMessage) {}
 
     /// Closes the connections of all members, as [`Client::close`] does; they leave the group when they are gone.
     pub fn close(&self, code: CloseCode, reason: &str) {
@@ -247,6 +268,13 @@ impl Members {
         }
         self.places.insert(client.id(), place);
         self.clients.push(client.clone());
+        #[cfg(feature = "deflate")]
+        if let Some(agreed) = client.agreed().filter(|agreed| agreed.params.server_no_context_takeover) {
+            let bits = agreed.params.server_max_window_bits;
+            if !self.classes.iter().any(|(known, _)| known.server_max_window_bits == bits) {
+                self.classes.push((agreed.params, agreed.codecs.clone()));
+            }
+        }
         true
     }
 

@@ -65,7 +65,7 @@ pub enum Event<M> {
     Binary(Client, Bytes),
     /// A pong came.
     Pong(Client, Bytes),
-    /// A client that read slowly has read: see [`Resource::drained`].
+    /// A client that read slowly has read: see [`Resource::drained`](crate::Resource::drained).
     Drained(Client),
     /// A client is gone; nothing comes from it any more.
     Disconnected(Client, Disconnect),

@@ -8,7 +8,7 @@ use super::{MAX_BITS, MIN_BITS};
 ///
 /// | choice | octets of memory |
 /// |---|---|
-/// | a connection that agreed on it and has no context | 160, whatever the windows |
+/// | a connection that agreed on it and has no context | 160, whatever the windows (and as much again in `clws-server`, for what is seldom there) |
 /// | a server's messages with context takeover | in addition its last messages' octets, as they come: 1.25 · 2^`server_max_window_bits` at most (40 KiB for 15, 5 KiB for 12) |
 /// | a client's messages with context takeover | the same with `client_max_window_bits` |
 /// | a compressor, of the [`Codecs`](crate::Codecs) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB for what comes out |
@@ -33,7 +33,8 @@ use super::{MAX_BITS, MIN_BITS};
 pub struct DeflateConfig {
     /// How hard to compress, from 1 (fast) to 9 (small). Default 4.
     ///
-    /// On JSON of 16 KiB, 1, 4, 6 and 9 made a 3.7th, 5.7th, 6.0th and 6.3th of it at 535, 187, 135 and 93 MB/s.
+    /// On JSON lines of 16 KiB, 1, 4, 6 and 9 made a 2.3rd, 3.2nd, 3.4th and 3.4th of it, each step at about two thirds of the
+    /// speed of the one before (`cargo bench -p clws-benches --bench deflate`).
     pub level: u8,
     /// How much memory a compressor has for its symbols, from 1 to 9. Default 8.
     pub memory_level: u8,

@@ -202,7 +202,7 @@ fn open(
         let codecs = crate::deflate::codecs(&config);
         sender = sender.with_deflate(params, &codecs);
         receiver = receiver.with_deflate(params, &codecs);
-        accept.agreed = Some(crate::deflate::Agreed::new(params));
+        accept.agreed = Some(crate::deflate::Agreed::new(params, codecs));
     }
     let client = Client::new(sender, entry, head, accept, opening.peer, context);
     Ok(Open { receiver, client, waiting: None })
