@@ -4,6 +4,7 @@
 mod common;
 
 use std::hint::black_box;
+use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -28,26 +29,35 @@ fn sizes(c: &mut Criterion) {
     group.finish();
 }
 
-/// Any alignment of the payload and any position in the key cost the same.
+/// Any alignment of the payload costs the same, beside a copy to the same place; so does any position in the key.
 fn alignments(c: &mut Criterion) {
-    let mut group = c.benchmark_group("mask/alignment");
-    let mut payload = common::octets(1024 + 64);
-    group.throughput(Throughput::Bytes(1024));
-    for lead in [0, 1, 2, 3, 4, 8, 31] {
-        group.bench_function(BenchmarkId::new("lead", lead), |b| {
-            b.iter(|| {
-                clws_proto::apply_mask(black_box(common::KEY), 0, black_box(&mut payload[lead..][..1024]));
+    for size in [16, 125, 1 << 10, 16 << 10] {
+        let mut group = c.benchmark_group(format!("mask/alignment {}", common::short(size)));
+        group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
+        group.throughput(Throughput::Bytes(size as u64));
+        let source = common::octets(size);
+        let mut payload = common::octets(size + 64);
+        // An allocation begins anywhere: leads are counted from the line of the cache that begins in it.
+        let line = payload.as_ptr().align_offset(64);
+        for lead in (0..8).chain([16, 31]).map(|lead| (line + lead) % 64) {
+            let name = (lead + 64 - line) % 64;
+            group.bench_function(BenchmarkId::new("clws", name), |b| {
+                let payload = &mut payload[lead..][..size];
+                b.iter(|| clws_proto::apply_mask(black_box(common::KEY), 0, black_box(&mut *payload)));
             });
-        });
-    }
-    for offset in 1..4 {
-        group.bench_function(BenchmarkId::new("offset", offset), |b| {
-            b.iter(|| {
-                clws_proto::apply_mask(black_box(common::KEY), offset, black_box(&mut payload[..1024]));
+            group.bench_function(BenchmarkId::new("copy", name), |b| {
+                let payload = &mut payload[lead..][..size];
+                b.iter(|| black_box(&mut *payload).copy_from_slice(black_box(&source)));
             });
-        });
+        }
+        for offset in 1..4 {
+            group.bench_function(BenchmarkId::new("clws, in the key at", offset), |b| {
+                let payload = &mut payload[line % 64..][..size];
+                b.iter(|| clws_proto::apply_mask(black_box(common::KEY), offset, black_box(&mut *payload)));
+            });
+        }
+        group.finish();
     }
-    group.finish();
 }
 
 criterion_group!(benches, sizes, alignments);

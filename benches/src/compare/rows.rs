@@ -15,8 +15,23 @@ pub(super) struct Row {
     pub(super) unit: &'static str,
     /// The read buffer that suits tungstenite best here (it is zeroed before each read).
     pub(super) read_buffer: usize,
+    /// Threads of the server; with more than one nobody is pinned to a core.
+    pub(super) threads: usize,
     /// How messages are compressed, in the words of `load` and of the servers alike; none if they are not.
     pub(super) deflate: &'static str,
+}
+
+/// Rows that differ in one number: a chart.
+#[derive(Debug)]
+pub(super) struct Sweep {
+    /// What it is called.
+    pub(super) title: &'static str,
+    /// The number.
+    pub(super) axis: &'static str,
+    /// The chart's file.
+    pub(super) file: &'static str,
+    /// The number's values, and a row for each.
+    pub(super) points: &'static [(u32, Row)],
 }
 
 const CPU: &str = "µs of CPU";
@@ -39,6 +54,40 @@ pub(super) const ROWS: &[Row] = &[
     row("broadcast 125 B to 500, window 16", "broadcast -c 500 --size 125 --window 16", CPU, 8 << 10),
     row("connect, shake hands, echo, close", "connect -c 16 --size 16", CPU, 8 << 10),
     row("10,000 idle connections, PSS each", "idle -c 10000", MEMORY, 4 << 10),
+    two("two threads, nothing pinned: echo 16 B, 64 connections", "echo -c 64 --size 16"),
+    two(
+        "two threads, nothing pinned: echo 125 B text, 64 connections, 64 in flight",
+        "echo -c 64 --size 125 --text --in-flight 64",
+    ),
+];
+
+/// All sweeps.
+pub(super) const SWEEPS: &[Sweep] = &[
+    Sweep {
+        title: "scaling: connections, echo 16 B",
+        axis: "connections",
+        file: "scaling-connections.svg",
+        points: &[
+            (1, row("1 connection", "echo -c 1 --size 16", CPU, 8 << 10)),
+            (10, row("10 connections", "echo -c 10 --size 16", CPU, 8 << 10)),
+            (100, row("100 connections", "echo -c 100 --size 16", CPU, 8 << 10)),
+            (1000, row("1000 connections", "echo -c 1000 --size 16", CPU, 8 << 10)),
+            (10_000, row("10,000 connections", "echo -c 10000 --size 16", CPU, 8 << 10)),
+        ],
+    },
+    Sweep {
+        title: "scaling: size, echo on 4 connections",
+        axis: "octets of a message",
+        file: "scaling-size.svg",
+        points: &[
+            (16, row("16 B", "echo -c 4 --size 16", CPU, 8 << 10)),
+            (256, row("256 B", "echo -c 4 --size 256", CPU, 8 << 10)),
+            (4096, row("4 KiB", "echo -c 4 --size 4096", CPU, 8 << 10)),
+            (65_536, row("64 KiB", "echo -c 4 --size 65536", CPU, 64 << 10)),
+            (1 << 20, row("1 MiB", "echo -c 4 --size 1048576", CPU, 128 << 10)),
+            (16 << 20, row("16 MiB", "echo -c 4 --size 16777216", CPU, 128 << 10)),
+        ],
+    },
 ];
 
 /// The rows of `compare --deflate`.
@@ -68,11 +117,16 @@ const TAKEOVER_12: &str = "--deflate-takeover --deflate-window 12";
 const TAKEOVER_15: &str = "--deflate-takeover";
 
 const fn row(title: &'static str, load: &'static str, unit: &'static str, read_buffer: usize) -> Row {
-    Row { title, load, unit, read_buffer, deflate: "" }
+    Row { title, load, unit, read_buffer, threads: 1, deflate: "" }
+}
+
+/// A row in which the server has two threads, and the kernel decides who runs where.
+const fn two(title: &'static str, load: &'static str) -> Row {
+    Row { title, load, unit: CPU, read_buffer: 8 << 10, threads: 2, deflate: "" }
 }
 
 const fn deflate(title: &'static str, load: &'static str, unit: &'static str, deflate: &'static str) -> Row {
-    Row { title, load, unit, read_buffer: 8 << 10, deflate }
+    Row { title, load, unit, read_buffer: 8 << 10, threads: 1, deflate }
 }
 
 impl Row {
@@ -116,7 +170,8 @@ mod tests {
 
     #[test]
     fn every_row_is_a_load() {
-        for row in ROWS.iter().chain(DEFLATE_ROWS) {
+        let points = SWEEPS.iter().flat_map(|sweep| sweep.points).map(|(_, row)| row);
+        for row in ROWS.iter().chain(DEFLATE_ROWS).chain(points) {
             let line = row.line(1, 1, 1.5, "a server");
             let cli = Cli::try_parse_from(&line).unwrap_or_else(|error| panic!("{line:?}: {error}"));
             assert!(cli.mode.common().check().is_ok());

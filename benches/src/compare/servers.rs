@@ -11,6 +11,7 @@ use clap::ValueEnum;
 
 use super::Error;
 use super::rows::Row;
+use super::scripts::{SCRIPTS, Script};
 use crate::peers::Peer;
 
 /// A server that can be started.
@@ -25,6 +26,7 @@ enum Kind {
     /// With that configuration file of `benches`, if it is to have one.
     Ours(Option<&'static str>),
     Peer(Peer),
+    Script(&'static Script),
     /// npm `ws`, with that level of compression.
     Node(u8),
     Extra(Vec<String>),
@@ -40,16 +42,23 @@ pub(super) struct Running {
     port: u16,
 }
 
-/// Ours, the peers, and what the command line adds.
-pub(super) fn list(extras: &[String]) -> Result<Vec<Server>, Error> {
+/// Ours, the peers, and what the command line adds; and the names of those that are not installed.
+pub(super) fn list(extras: &[String]) -> Result<(Vec<Server>, Vec<&'static str>), Error> {
+    let mut missing = Vec::new();
     let mut servers = vec![Server { name: "clws".into(), kind: Kind::Ours(None) }];
     for peer in Peer::value_variants() {
         servers.push(Server { name: peer.title().into(), kind: Kind::Peer(*peer) });
     }
+    for script in SCRIPTS {
+        match script.title() {
+            Ok(name) => servers.push(Server { name, kind: Kind::Script(script) }),
+            Err(name) => missing.push(name),
+        }
+    }
     for extra in extras {
         servers.push(Server::extra(extra)?);
     }
-    Ok(servers)
+    Ok((servers, missing))
 }
 
 /// Those that have permessage-deflate: ours and npm `ws`, each with its own level of compression and with the other's.
@@ -135,7 +144,8 @@ impl Server {
         let mut command = match &self.kind {
             Kind::Ours(file) => {
                 let mut command = Command::new(beside_us("echo")?);
-                command.args(["--listen", &format!("127.0.0.1:{port}"), "--shards", "1"]);
+                command.args(["--listen", &format!("127.0.0.1:{port}")]);
+                command.args(["--shards".into(), row.threads.to_string()]);
                 if let Some(file) = file {
                     command.arg("--config").arg(of_benches(file));
                 }
@@ -151,6 +161,13 @@ impl Server {
                 let name =
                     peer.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
                 command.args([name, port.to_string(), "--read-buffer".into(), row.read_buffer.to_string()]);
+                command.args(["--threads".into(), row.threads.to_string()]);
+                command.env("ASYNC_STD_THREAD_COUNT", row.threads.to_string());
+                command
+            }
+            Kind::Script(script) => {
+                let mut command = Command::new(script.program);
+                command.arg(script.path()).arg(port.to_string());
                 command
             }
             Kind::Extra(words) => {

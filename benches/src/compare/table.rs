@@ -2,10 +2,12 @@
 
 use std::fmt::Write as _;
 use std::fs;
+use std::process::Command;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use super::Outcome;
-use super::rows::Row;
+use super::charts::{Bar, Line, Panel};
+use super::rows::{Row, Sweep};
 use super::servers::Server;
 use crate::load::Report;
 
@@ -41,6 +43,10 @@ impl Spread {
     }
 }
 
+/// What the report of rows without compression says in addition.
+const PLAIN: &str = " tungstenite's read buffer is set to what suits it best in each row. picows hands out text without asking \
+whether it is UTF-8. `BENCHMARKS.md` tells the rest.\n";
+
 /// What the report of rows with compression says in addition.
 const DEFLATE: &str = "\n\nMessages are JSON as of a shop's events, none of them again within 64 KiB, and all are compressed both ways \
 (thresholds are 64 octets). *Compression* is octets of content for each octet that came from the server, frame headers \
@@ -49,40 +55,51 @@ unless the row says *takeover*, with the bits of both windows. *After one messag
 each connection (64 KiB where it says *full*). ws compresses in libuv's threads, which are on the server's core too; it has \
 no native add-on (bufferutil, utf-8-validate).\n";
 
-/// The whole report.
-pub(super) fn markdown(
-    rows: &[&Row],
-    servers: &[Server],
-    outcomes: &[Outcome],
-    rounds: u16,
-    seconds: f64,
-) -> String {
+/// What stands over the tables.
+pub(super) struct Head<'a> {
+    pub(super) rounds: u16,
+    pub(super) seconds: f64,
+    /// Servers that are not installed.
+    pub(super) missing: &'a [&'static str],
+}
+
+/// One server's figures of one row.
+fn figures(row: &Row, number: usize, server: usize, outcomes: &[Outcome]) -> Option<Spread> {
+    let of = outcomes.iter().filter(|outcome| outcome.row == number && outcome.server == server);
+    Spread::of(of.filter_map(|outcome| row.figure(outcome.result.as_ref().ok()?)).collect())
+}
+
+/// The tables of all rows.
+pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> String {
     let compressing = rows.iter().any(|row| !row.deflate.is_empty());
     let mut text =
         String::from(if compressing { "# permessage-deflate\n\n" } else { "# clws and its peers\n\n" });
     let _ = writeln!(
         text,
-        "{}, {}. Medians of {rounds} interleaved rounds of {seconds} s (least–most). The server has one core, the load \
-         generator another; every measurement has a process of its own.\n\n\
+        "{}, {}. Medians of {} interleaved rounds of {} s (least–most). The server has one core, the load generator \
+         another, unless a row says otherwise; every measurement has a process of its own.\n\n\
          Command: `{}`\n",
         date(),
         machine(),
+        head.rounds,
+        head.seconds,
         command()
     );
     text.push_str(
         "*CPU* is the server's CPU time per message (delivery, handshake): the figure that counts. *Ratio* is against clws: \
          above 1 clws needs less. *Load* is how busy the load generator was: near 1 the rate is its own, not the server's.",
     );
-    text.push_str(if compressing {
-        DEFLATE
-    } else {
-        " tungstenite's read buffer is set to what suits it best in each row.\n"
-    });
+    text.push_str(if compressing { DEFLATE } else { PLAIN });
+    if !head.missing.is_empty() {
+        let _ = writeln!(text, "\nNot installed here, and so not measured: {}.", head.missing.join(", "));
+    }
+    if !compressing {
+        text.push_str("\n![CPU time in each row](compare.svg)\n");
+    }
     for (number, row) in rows.iter().enumerate() {
         let of = |server: usize| outcomes.iter().filter(move |o| o.row == number && o.server == server);
-        let figures =
-            |server| Spread::of(of(server).filter_map(|o| row.figure(o.result.as_ref().ok()?)).collect());
-        let ours = servers.iter().position(Server::is_ours).and_then(figures);
+        let figures = |server| figures(row, number, server, outcomes);
+        let ours = servers.iter().position(|server| server.is_ours()).and_then(figures);
         let words: Vec<&str> = row.load.split(' ').chain(row.deflate()).collect();
         let _ = writeln!(text, "\n## {}\n\n`load {}`\n", row.title, words.join(" "));
         text.push_str(match (row.is_memory(), row.deflate.is_empty()) {
@@ -101,12 +118,89 @@ pub(super) fn markdown(
         });
         let mut lines: Vec<(f64, String)> = (0..servers.len())
             .map(|server| (figures(server).map_or(f64::INFINITY, |figure| figure.median), server))
-            .map(|(order, server)| (order, line(row, &servers[server], of(server), figures(server), ours)))
+            .map(|(order, server)| (order, line(row, servers[server], of(server), figures(server), ours)))
             .collect();
         lines.sort_by(|a, b| a.0.total_cmp(&b.0));
         text.extend(lines.into_iter().map(|(_, line)| line));
     }
     text
+}
+
+/// The table of a sweep: a line for each point, a column for each server.
+pub(super) fn sweep(sweep: &Sweep, servers: &[&Server], outcomes: &[Outcome]) -> String {
+    let names: Vec<&str> = servers.iter().map(|server| server.name()).collect();
+    let mut text = format!("\n## {}\n\n![{}]({})\n\n", sweep.title, sweep.title, sweep.file);
+    let _ = writeln!(
+        text,
+        "CPU per message, µs.\n\n| | {} |\n|---|{}",
+        names.join(" | "),
+        "---:|".repeat(names.len())
+    );
+    for (number, (_, row)) in sweep.points.iter().enumerate() {
+        let cell = |server| match figures(row, number, server, outcomes) {
+            Some(figure) => figure.show(),
+            None => outcomes
+                .iter()
+                .filter(|outcome| outcome.row == number && outcome.server == server)
+                .find_map(|outcome| outcome.result.as_ref().err())
+                .map_or("-".into(), |why| format!("failed: {}", why.replace(['|', '\n'], " "))),
+        };
+        let cells: Vec<String> = (0..servers.len()).map(cell).collect();
+        let _ = writeln!(text, "| {} | {} |", row.title, cells.join(" | "));
+    }
+    text
+}
+
+/// The bar charts of all rows: the servers that have a figure, the least first, and the names of those that failed.
+pub(super) fn panels(rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> Vec<Panel> {
+    let panel = |(number, row): (usize, &&Row)| {
+        let figure = |server| figures(row, number, server, outcomes).map(|figure| figure.median);
+        let mut bars: Vec<Bar> = (0..servers.len())
+            .map(|server| Bar {
+                name: servers[server].name().to_owned(),
+                ours: servers[server].is_ours(),
+                value: figure(server),
+            })
+            .collect();
+        let order = |bar: &Bar| bar.value.unwrap_or(f64::INFINITY);
+        bars.sort_by(|a, b| order(a).total_cmp(&order(b)));
+        Panel { title: format!("{}, {}", row.title, row.unit), bars }
+    };
+    rows.iter().enumerate().map(panel).collect()
+}
+
+/// The curves of a sweep.
+pub(super) fn curves(sweep: &Sweep, servers: &[&Server], outcomes: &[Outcome]) -> Vec<Line> {
+    let curve = |(server, of): (usize, &&Server)| {
+        let point = |(number, (x, row)): (usize, &(u32, Row))| {
+            Some((f64::from(*x), figures(row, number, server, outcomes)?.median))
+        };
+        let points = sweep.points.iter().enumerate().filter_map(point).collect();
+        Line { name: of.name().to_owned(), ours: of.is_ours(), points }
+    };
+    servers.iter().enumerate().map(curve).collect()
+}
+
+/// Clws and the two others that need least, by the geometric mean of their ratios to the least in each row that measures CPU
+/// time (who failed in a row is out); all, where nothing was measured or nobody else is left.
+pub(super) fn ours_and_the_best(rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> Vec<usize> {
+    let measured = || rows.iter().enumerate().filter(|(_, row)| !row.is_memory());
+    let mean = |server: usize| {
+        let logs: Option<Vec<f64>> = measured()
+            .map(|(number, row)| Some(figures(row, number, server, outcomes)?.median.ln()))
+            .collect();
+        logs.map(|logs| logs.iter().sum::<f64>())
+    };
+    let mut others: Vec<(f64, usize)> = (0..servers.len())
+        .filter(|server| !servers[*server].is_ours())
+        .filter_map(|server| Some((mean(server)?, server)))
+        .collect();
+    if measured().next().is_none() || others.is_empty() {
+        return (0..servers.len()).collect();
+    }
+    others.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let ours = (0..servers.len()).filter(|server| servers[*server].is_ours());
+    ours.chain(others.into_iter().take(2).map(|(_, server)| server)).collect()
 }
 
 /// One server's line of one row.
@@ -187,7 +281,18 @@ fn machine() -> String {
         .map_or(0, usize::from)
         .max(info.lines().filter(|line| line.starts_with("processor")).count());
     let model = model.trim_start_matches([' ', '\t', ':']);
-    format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim())
+    let mut text = format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim());
+    // Which compiler and which clws, where that can be known.
+    for (program, arguments) in [("rustc", &["--version"][..]), ("git", &["describe", "--always", "--dirty"])]
+    {
+        let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
+        if let Some(output) = output.ok().filter(|output| output.status.success()) {
+            let clws =
+                if program == "git" { concat!("clws ", env!("CARGO_PKG_VERSION"), " at ") } else { "" };
+            let _ = write!(text, ", {clws}{}", String::from_utf8_lossy(&output.stdout).trim());
+        }
+    }
+    text
 }
 
 /// Today (UTC), as 2026-01-31: Howard Hinnant's days-to-civil.
@@ -229,10 +334,15 @@ mod tests {
 
     #[test]
     fn failures_are_shown() {
-        let servers = super::super::servers::list(&[]).unwrap();
+        let (servers, _) = super::super::servers::list(&[]).unwrap();
+        let servers: Vec<&Server> = servers.iter().collect();
         let rows = [&super::super::rows::ROWS[0]];
         let outcomes = [Outcome { row: 0, server: 1, result: Err("it fell|over".into()), busy: false }];
-        let text = markdown(&rows, &servers, &outcomes, 1, 1.0);
+        let head = Head { rounds: 1, seconds: 1.0, missing: &["a server"] };
+        let text = markdown(&head, &rows, &servers, &outcomes);
         assert!(text.contains("| tokio-tungstenite 0.30 | failed: it fell over |"), "{text}");
+        assert!(text.contains("not measured: a server."), "{text}");
+        let text = sweep(&super::super::rows::SWEEPS[0], &servers, &outcomes);
+        assert!(text.contains("| 1 connection | - | failed: it fell over |"), "{text}");
     }
 }

@@ -103,12 +103,23 @@ pub fn need_sockets(sockets: usize) -> Result<(), Error> {
 /// # Errors
 /// When there is no such core, or this process may not use it.
 pub fn pin_this_thread(core: usize) -> Result<(), Error> {
-    if core >= CpuSet::MAX_CPU {
-        return Err(Error::Usage(format!("there is no core {core}")));
-    }
+    run_on(&[core])
+}
+
+/// Lets this thread, and processes that it starts from now on, run on these cores only.
+///
+/// # Errors
+/// When there is no such core, or this process may use none of them.
+pub fn run_on(cores: &[usize]) -> Result<(), Error> {
     let mut set = CpuSet::new();
-    set.set(core);
-    rustix::thread::sched_setaffinity(None, &set).map_err(|e| Error::io(format!("running on core {core}"), e))
+    for core in cores {
+        if *core >= CpuSet::MAX_CPU {
+            return Err(Error::Usage(format!("there is no core {core}")));
+        }
+        set.set(*core);
+    }
+    rustix::thread::sched_setaffinity(None, &set)
+        .map_err(|e| Error::io(format!("running on cores {cores:?}"), e))
 }
 
 /// The cores that this thread may run on.

@@ -6,7 +6,10 @@
 
 mod fast;
 mod room;
+mod soketto;
 mod streams;
+mod wtx;
+mod yawc;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
@@ -24,7 +27,16 @@ pub enum Peer {
     TokioWebsockets,
     /// async-tungstenite on async-std
     AsyncTungstenite,
+    /// yawc, behind hyper as in its own example
+    Yawc,
+    /// wtx on tokio
+    Wtx,
+    /// soketto on tokio
+    Soketto,
 }
+
+/// What the libraries are told about the largest message, where they ask.
+const MAX_MESSAGE: usize = 64 << 20;
 
 impl Peer {
     /// Its name and version, for tables.
@@ -35,6 +47,9 @@ impl Peer {
             Self::Fastwebsockets => "fastwebsockets 0.10",
             Self::TokioWebsockets => "tokio-websockets 0.13",
             Self::AsyncTungstenite => "async-tungstenite 0.35 (async-std)",
+            Self::Yawc => "yawc 0.5",
+            Self::Wtx => "wtx 0.46",
+            Self::Soketto => "soketto 0.8",
         }
     }
 }
@@ -72,6 +87,9 @@ pub fn serve(peer: Peer, port: u16, settings: &Settings) -> Result<(), Failure> 
             match tokio {
                 Peer::Fastwebsockets => runtime.block_on(fast::serve(listener)),
                 Peer::TokioWebsockets => runtime.block_on(streams::tokio_websockets(listener)),
+                Peer::Yawc => runtime.block_on(yawc::serve(listener, settings)),
+                Peer::Wtx => runtime.block_on(wtx::serve(listener)),
+                Peer::Soketto => runtime.block_on(soketto::serve(listener)),
                 _ => runtime.block_on(streams::tokio_tungstenite(listener, settings)),
             }
         }

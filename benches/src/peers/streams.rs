@@ -16,7 +16,7 @@ use tokio_tungstenite::tungstenite::{
 };
 
 use super::room::Room;
-use super::{Failure, Settings};
+use super::{Failure, MAX_MESSAGE, Settings};
 
 /// Replies are gathered up to so many octets before they are written without a flush.
 const GATHER: usize = 128 << 10;
@@ -25,7 +25,7 @@ const GATHER: usize = 128 << 10;
 const BATCH: usize = 256;
 
 /// A message of text or binary, as opposed to control frames.
-trait Data {
+pub(super) trait Data {
     fn is_data(&self) -> bool;
 }
 
@@ -83,7 +83,7 @@ pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Resul
         tokio::spawn(tokio::task::unconstrained(async move {
             let (request, ws) = ServerBuilder::new()
                 .config(Config::default().frame_size(usize::MAX).flush_threshold(GATHER))
-                .limits(Limits::default().max_payload_len(Some(64 << 20)))
+                .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)))
                 .accept(socket)
                 .await?;
             run(ws, request.uri().path(), &room).await
@@ -135,7 +135,8 @@ fn note_path(
     }
 }
 
-async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
+/// Serves a connection that was opened at this path.
+pub(super) async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
     M: Data + Clone,

@@ -1,0 +1,295 @@
+//! The libraries, each on a stream in memory.
+
+use std::future::Future;
+use std::hint::black_box;
+use std::io::{ErrorKind, IoSlice, Read, Write};
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, Waker};
+
+use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
+use futures_util::{Sink, Stream};
+use tokio_tungstenite::tungstenite;
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use crate::memory::Memory;
+
+/// A library's connection.
+pub(crate) trait Codec {
+    /// Receives all that the memory has; how many messages that were.
+    fn decode(&mut self) -> usize;
+    /// Sends its message so often, and writes it out.
+    fn encode(&mut self, count: usize);
+    /// Sends back all that the memory has.
+    fn echo(&mut self);
+}
+
+/// All of them, on this memory, with this text to send.
+pub(crate) fn all(memory: &Memory, text: &str) -> Vec<(&'static str, Box<dyn Codec>)> {
+    vec![
+        ("clws", Box::new(Clws::new(memory, text))),
+        ("tungstenite, 8 KiB buffer", Box::new(Tungstenite::new(memory, text, 8 << 10))),
+        ("tungstenite", Box::new(Tungstenite::new(memory, text, 128 << 10))),
+        ("fastwebsockets", Box::new(Fastwebsockets::new(memory, text))),
+        ("tokio-websockets", Box::new(TokioWebsockets::new(memory, text))),
+        ("soketto", Box::new(Soketto::new(memory, text))),
+    ]
+}
+
+struct Clws {
+    memory: Memory,
+    text: String,
+    scratch: Vec<u8>,
+    receiver: Receiver,
+    sender: Sender,
+}
+
+impl Clws {
+    fn new(memory: &Memory, text: &str) -> Self {
+        Self {
+            memory: memory.clone(),
+            text: text.to_owned(),
+            scratch: vec![0; 64 << 10],
+            receiver: Receiver::new(Version::Rfc6455, Role::Server, Limits::default()),
+            sender: Sender::server(Version::Rfc6455),
+        }
+    }
+
+    fn write(&mut self) {
+        while self.sender.queued() > 0 {
+            let mut slices = [IoSlice::new(&[]); 16];
+            let n = self.sender.io_slices(&mut slices);
+            let written = self.memory.write_vectored(&slices[..n]).unwrap();
+            self.sender.consume(written);
+        }
+    }
+}
+
+impl Codec for Clws {
+    fn decode(&mut self) -> usize {
+        let mut messages = 0;
+        while let Ok(n) = self.memory.read(&mut self.scratch) {
+            let mut events = self.receiver.receive(&mut self.scratch[..n]);
+            while let Some(event) = events.next().unwrap() {
+                black_box(event);
+                messages += 1;
+            }
+        }
+        messages
+    }
+
+    fn encode(&mut self, count: usize) {
+        for _ in 0..count {
+            self.sender.text(black_box(&self.text), None).unwrap();
+        }
+        self.write();
+    }
+
+    fn echo(&mut self) {
+        while let Ok(n) = self.memory.read(&mut self.scratch) {
+            let mut events = self.receiver.receive(&mut self.scratch[..n]);
+            while let Some(event) = events.next().unwrap() {
+                match event {
+                    Event::Text(text) => self.sender.text(&text, None).unwrap(),
+                    Event::Binary(octets) => self.sender.binary(&octets, None).unwrap(),
+                    other => panic!("{other:?}"),
+                }
+            }
+        }
+        self.write();
+    }
+}
+
+struct Tungstenite {
+    socket: tungstenite::WebSocket<Memory>,
+    message: tungstenite::Message,
+}
+
+impl Tungstenite {
+    fn new(memory: &Memory, text: &str, buffer: usize) -> Self {
+        let config = tungstenite::protocol::WebSocketConfig::default().read_buffer_size(buffer);
+        let role = tungstenite::protocol::Role::Server;
+        let socket = tungstenite::WebSocket::from_raw_socket(memory.clone(), role, Some(config));
+        Self { socket, message: tungstenite::Message::text(text) }
+    }
+
+    fn read(&mut self) -> Option<tungstenite::Message> {
+        match self.socket.read() {
+            Ok(message) => Some(message),
+            Err(tungstenite::Error::Io(error)) if error.kind() == ErrorKind::WouldBlock => None,
+            Err(error) => panic!("{error}"),
+        }
+    }
+}
+
+impl Codec for Tungstenite {
+    fn decode(&mut self) -> usize {
+        let mut messages = 0;
+        while let Some(message) = self.read() {
+            black_box(message);
+            messages += 1;
+        }
+        messages
+    }
+
+    fn encode(&mut self, count: usize) {
+        for _ in 0..count {
+            self.socket.write(black_box(&self.message).clone()).unwrap();
+        }
+        self.socket.flush().unwrap();
+    }
+
+    fn echo(&mut self) {
+        while let Some(message) = self.read() {
+            self.socket.write(message).unwrap();
+        }
+        self.socket.flush().unwrap();
+    }
+}
+
+struct Fastwebsockets {
+    socket: fastwebsockets::FragmentCollector<Memory>,
+    text: String,
+}
+
+impl Fastwebsockets {
+    fn new(memory: &Memory, text: &str) -> Self {
+        let socket = fastwebsockets::WebSocket::after_handshake(memory.clone(), fastwebsockets::Role::Server);
+        Self { socket: fastwebsockets::FragmentCollector::new(socket), text: text.to_owned() }
+    }
+}
+
+impl Codec for Fastwebsockets {
+    fn decode(&mut self) -> usize {
+        let mut messages = 0;
+        while let Some(frame) = poll(self.socket.read_frame()) {
+            black_box(frame.unwrap());
+            messages += 1;
+        }
+        messages
+    }
+
+    fn encode(&mut self, count: usize) {
+        for _ in 0..count {
+            let payload = fastwebsockets::Payload::Borrowed(black_box(self.text.as_bytes()));
+            let frame = fastwebsockets::Frame::text(payload);
+            poll(self.socket.write_frame(frame)).unwrap().unwrap();
+        }
+    }
+
+    fn echo(&mut self) {
+        while let Some(frame) = poll(self.socket.read_frame()) {
+            poll(self.socket.write_frame(frame.unwrap())).unwrap().unwrap();
+        }
+    }
+}
+
+struct TokioWebsockets {
+    socket: tokio_websockets::WebSocketStream<Memory>,
+    message: tokio_websockets::Message,
+    gathered: Vec<tokio_websockets::Message>,
+}
+
+impl TokioWebsockets {
+    fn new(memory: &Memory, text: &str) -> Self {
+        let config = tokio_websockets::Config::default().frame_size(usize::MAX);
+        let socket = tokio_websockets::ServerBuilder::new().config(config).serve(memory.clone());
+        let message = tokio_websockets::Message::text(text.to_owned());
+        Self { socket, message, gathered: Vec::new() }
+    }
+
+    fn read(&mut self) -> Option<tokio_websockets::Message> {
+        let mut cx = Context::from_waker(Waker::noop());
+        match Pin::new(&mut self.socket).poll_next(&mut cx) {
+            Poll::Ready(Some(message)) => Some(message.unwrap()),
+            _ => None,
+        }
+    }
+
+    fn flush(&mut self) {
+        let mut cx = Context::from_waker(Waker::noop());
+        assert!(Pin::new(&mut self.socket).poll_flush(&mut cx).is_ready());
+    }
+}
+
+impl Codec for TokioWebsockets {
+    fn decode(&mut self) -> usize {
+        let mut messages = 0;
+        while let Some(message) = self.read() {
+            black_box(message);
+            messages += 1;
+        }
+        messages
+    }
+
+    fn encode(&mut self, count: usize) {
+        for _ in 0..count {
+            Pin::new(&mut self.socket).start_send(black_box(&self.message).clone()).unwrap();
+        }
+        self.flush();
+    }
+
+    /// Gathers first: it flushes before it reads.
+    fn echo(&mut self) {
+        while let Some(message) = self.read() {
+            self.gathered.push(message);
+        }
+        for message in self.gathered.drain(..) {
+            Pin::new(&mut self.socket).start_send(message).unwrap();
+        }
+        self.flush();
+    }
+}
+
+struct Soketto {
+    sender: soketto::Sender<Compat<Memory>>,
+    receiver: soketto::Receiver<Compat<Memory>>,
+    message: Vec<u8>,
+    text: String,
+}
+
+impl Soketto {
+    fn new(memory: &Memory, text: &str) -> Self {
+        let builder = soketto::connection::Builder::new(memory.clone().compat(), soketto::Mode::Server);
+        let (sender, receiver) = builder.finish();
+        Self { sender, receiver, message: Vec::new(), text: text.to_owned() }
+    }
+}
+
+impl Codec for Soketto {
+    fn decode(&mut self) -> usize {
+        let mut messages = 0;
+        loop {
+            self.message.clear();
+            let Some(kind) = poll(self.receiver.receive_data(&mut self.message)) else { return messages };
+            assert!(kind.unwrap().is_text());
+            black_box(std::str::from_utf8(&self.message).unwrap());
+            messages += 1;
+        }
+    }
+
+    fn encode(&mut self, count: usize) {
+        for _ in 0..count {
+            poll(self.sender.send_text(black_box(&self.text))).unwrap().unwrap();
+        }
+        poll(self.sender.flush()).unwrap().unwrap();
+    }
+
+    fn echo(&mut self) {
+        loop {
+            self.message.clear();
+            let Some(kind) = poll(self.receiver.receive_data(&mut self.message)) else { break };
+            assert!(kind.unwrap().is_text());
+            let text = std::str::from_utf8(&self.message).unwrap();
+            poll(self.sender.send_text(text)).unwrap().unwrap();
+        }
+        poll(self.sender.flush()).unwrap().unwrap();
+    }
+}
+
+/// What a future says at once. Those that are given up here wait for the first octet of a message.
+fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(value) => Some(value),
+        Poll::Pending => None,
+    }
+}

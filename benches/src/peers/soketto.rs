@@ -1,0 +1,107 @@
+//! soketto on tokio, its socket buffered on both sides as in its authors' examples; replies to what was read together are
+//! flushed together.
+
+use std::future::{Future, poll_fn};
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::Poll;
+
+use futures_util::io::{BufReader, BufWriter};
+use soketto::handshake::{Server, server::Response};
+use soketto::{Data, Receiver, Sender, connection};
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
+
+use super::room::Room;
+use super::{Failure, MAX_MESSAGE};
+
+type Socket = BufReader<BufWriter<Compat<TcpStream>>>;
+type Messages = Room<(bool, Arc<[u8]>)>;
+
+pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+    let room = Arc::new(Room::new());
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let room = room.clone();
+        // A connection's end is its own affair: the load generator tells what went wrong.
+        tokio::spawn(tokio::task::unconstrained(connection(socket, room)));
+    }
+}
+
+async fn connection(socket: TcpStream, room: Arc<Messages>) -> Result<(), Failure> {
+    let mut server = Server::new(BufReader::new(BufWriter::new(socket.compat())));
+    let (key, broadcast) = {
+        let request = server.receive_request().await?;
+        (request.key(), request.path() == "/broadcast")
+    };
+    server.send_response(&Response::Accept { key, protocol: None }).await?;
+    let mut builder = server.into_builder();
+    builder.set_max_message_size(MAX_MESSAGE);
+    builder.set_max_frame_size(MAX_MESSAGE);
+    let (sender, receiver) = builder.finish();
+    if broadcast {
+        relay(sender, receiver, &room).await
+    } else {
+        echo(sender, receiver).await.map_err(Into::into)
+    }
+}
+
+async fn echo(mut sender: Sender<Socket>, mut receiver: Receiver<Socket>) -> Result<(), connection::Error> {
+    let mut message = Vec::new();
+    loop {
+        message.clear();
+        let kind = {
+            let mut next = pin!(receiver.receive_data(&mut message));
+            // Is the next one here already?
+            match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
+                Poll::Ready(kind) => kind?,
+                Poll::Pending => {
+                    sender.flush().await?;
+                    next.await?
+                }
+            }
+        };
+        send(&mut sender, kind.is_text(), &mut message).await?;
+    }
+}
+
+async fn send(sender: &mut Sender<Socket>, text: bool, message: &mut [u8]) -> Result<(), connection::Error> {
+    if text {
+        sender.send_text(std::str::from_utf8(message)?).await
+    } else {
+        sender.send_binary_mut(message).await
+    }
+}
+
+async fn relay(
+    mut sender: Sender<Socket>,
+    mut receiver: Receiver<Socket>,
+    room: &Messages,
+) -> Result<(), Failure> {
+    let mut mailbox = room.join();
+    tokio::spawn(tokio::task::unconstrained(async move {
+        while let Some(mut message) = mailbox.recv().await {
+            loop {
+                let (text, payload) = message;
+                if text {
+                    sender.send_text(std::str::from_utf8(&payload)?).await?;
+                } else {
+                    sender.send_binary(&payload).await?;
+                }
+                match mailbox.try_recv() {
+                    Ok(next) => message = next,
+                    Err(_) => break,
+                }
+            }
+            sender.flush().await?;
+        }
+        Ok::<_, connection::Error>(())
+    }));
+    let mut message = Vec::new();
+    loop {
+        message.clear();
+        let kind: Data = receiver.receive_data(&mut message).await?;
+        room.say(&(kind.is_text(), Arc::from(&*message)));
+    }
+}

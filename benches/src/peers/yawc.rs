@@ -1,0 +1,67 @@
+//! yawc behind hyper, tuned as in its authors' own comparison: UTF-8 checked, no compression, large read buffers (except
+//! where memory is measured), replies of one batch flushed together.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use futures_util::StreamExt;
+use http_body_util::Empty;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Request, Response};
+use hyper_util::rt::TokioIo;
+use tokio::net::TcpListener;
+use yawc::{Frame, OpCode, Options, WebSocket, WebSocketError};
+
+use super::room::Room;
+use super::streams::{self, Data};
+use super::{Failure, MAX_MESSAGE, Settings};
+
+/// The read buffer of its authors' comparison.
+const READ_BUFFER: usize = 128 << 10;
+/// And how much it gathers before it writes.
+const GATHER: usize = 64 << 10;
+/// Under this the settings ask for little memory, and it keeps its default.
+const SMALL: usize = 8 << 10;
+
+impl Data for Frame {
+    fn is_data(&self) -> bool {
+        matches!(self.opcode(), OpCode::Text | OpCode::Binary)
+    }
+}
+
+pub(super) async fn serve(listener: TcpListener, settings: &Settings) -> Result<(), Failure> {
+    let room = Arc::new(Room::new());
+    let mut options = Options::default()
+        .with_utf8()
+        .without_compression()
+        .with_limits(MAX_MESSAGE, MAX_MESSAGE)
+        .with_backpressure_boundary(GATHER);
+    if settings.read_buffer.is_none_or(|octets| octets >= SMALL) {
+        options = options.with_read_buffer_capacity(READ_BUFFER);
+    }
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        let (room, options) = (room.clone(), options.clone());
+        tokio::spawn(async move {
+            let service = service_fn(|request| answer(request, options.clone(), room.clone()));
+            // A connection's end is its own affair: the load generator tells what went wrong.
+            http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await
+        });
+    }
+}
+
+async fn answer(
+    mut request: Request<Incoming>,
+    options: Options,
+    room: Arc<Room<Frame>>,
+) -> Result<Response<Empty<Bytes>>, WebSocketError> {
+    let path = request.uri().path().to_owned();
+    let (response, upgraded) = WebSocket::upgrade_with_options(&mut request, options)?;
+    tokio::spawn(tokio::task::unconstrained(async move {
+        streams::run(upgraded.await?.map(Ok::<_, WebSocketError>), &path, &room).await
+    }));
+    Ok(response)
+}
