@@ -6,7 +6,7 @@ pub(crate) trait Extension {
     /// Whether RSV1 may be set: the message is compressed.
     const COMPRESSES: bool;
 
-    /// Appends to a message what these octets of its frames inflate to, sooner or later; with the `last` ones all is there.
+    /// Appends to a message what these octets of its frames inflate to; behind the `last` ones it is finished.
     fn inflate(
         &mut self,
         octets: &[u8],

@@ -13,7 +13,7 @@ use super::{MAX_BITS, MIN_BITS};
 /// | a client's messages with context takeover | the same with `client_max_window_bits` |
 /// | a compressor, of the [`Codecs`](crate::Codecs) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB for what comes out |
 /// | a decompressor, of the `Codecs` too | about 64,000, whatever the window |
-/// | a message that has come in part | what came of it, up to 4 KiB; beyond that a decompressor, and what it inflated to |
+/// | a message that has come in part | what came of it and what it inflated to; beyond 1 KiB of the one or 16 KiB of the other a decompressor |
 ///
 /// A browser that does not offer `client_max_window_bits` (Firefox) cannot be held to less than 15.
 ///

@@ -11,8 +11,9 @@ use crate::{Buffers, Limits, ProtocolError, Role};
 /// Octets that are inflated at once, checked and appended to the message.
 const AT_ONCE: usize = 16 * 1024;
 
-/// Octets of a message that are kept as they came before a decompressor is borrowed for them.
-const BEGUN: usize = 4096;
+/// As long as so few octets of a message have come, they are kept as they came and the decompressor is given back in between:
+/// it reads them anew when more come. So nobody holds one by sending seven octets and going silent.
+const BEGUN: usize = 1024;
 
 /// The tail that each message lacks, and a last block without content: inflating ends with it exactly where the message's
 /// own blocks have ended.
@@ -107,7 +108,7 @@ impl fmt::Debug for Inflater {
 #[derive(Debug)]
 pub(crate) struct Inflation {
     codecs: Codecs,
-    /// The first octets of a message in progress, as they came: who sends little and goes silent holds little here.
+    /// The first octets of a message in progress, while there are few.
     begun: Vec<u8>,
     /// Borrowed while more of it is in progress.
     inflater: Option<Box<Inflater>>,
@@ -156,28 +157,29 @@ impl Extension for Inflation {
         limits: &Limits,
         buffers: &dyn Buffers,
     ) -> Result<(), ProtocolError> {
-        if self.inflater.is_none() && !last && self.begun.len() + octets.len() <= BEGUN {
-            self.begun.extend_from_slice(octets);
+        if octets.is_empty() && (self.begun.is_empty() || !last) {
             return Ok(());
         }
-        let begun = std::mem::take(&mut self.begun);
-        if begun.is_empty() && octets.is_empty() {
-            return Ok(());
-        }
+        let (mut begun, short) = (std::mem::take(&mut self.begun), self.inflater.is_none());
         let inflater = match &mut self.inflater {
             Some(inflater) => inflater,
             none => none.insert(self.codecs.inflater(self.history.window())),
         };
-        let mut take = |piece: &[u8]| {
-            if piece.len() > limits.max_message_size.saturating_sub(data.len()) {
-                return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
-            }
-            data.append(piece, limits.max_message_size, buffers)
-        };
-        for octets in [&begun, octets] {
-            if !octets.is_empty() {
-                inflater.run(octets, &mut take)?;
-            }
+        if !begun.is_empty() {
+            inflater.run(&begun, |_| Ok(()))?; // what comes of them is in the message already
+        }
+        if !octets.is_empty() {
+            inflater.run(octets, |piece| {
+                if piece.len() > limits.max_message_size.saturating_sub(data.len()) {
+                    return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
+                }
+                data.append(piece, limits.max_message_size, buffers)
+            })?;
+        }
+        if short && !last && begun.len() + octets.len() <= BEGUN && data.len() <= AT_ONCE {
+            begun.extend_from_slice(octets);
+            self.begun = begun;
+            self.inflater.take().into_iter().for_each(|inflater| self.codecs.put_inflater(inflater));
         }
         Ok(())
     }
