@@ -74,7 +74,7 @@ pub use event::{Event, Payload, Text};
 pub use limits::Limits;
 pub use mask::apply_mask;
 pub use receive::{Events, Receiver};
-pub use send::Sender;
+pub use send::{OutboxBuffer, Sender};
 pub use shared::SharedMessage;
 pub use version::{Role, Version};
 

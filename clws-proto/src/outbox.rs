@@ -48,10 +48,6 @@ impl Deref for Chunk {
 }
 
 impl Outbox {
-    pub(crate) const fn new() -> Self {
-        Self { before: None, tail: Vec::new(), written: 0, queued: 0 }
-    }
-
     pub(crate) const fn queued(&self) -> usize {
         self.queued
     }
@@ -136,19 +132,9 @@ impl Outbox {
         }
     }
 
-    pub(crate) fn take_buffer(&mut self) -> Vec<u8> {
-        if self.queued == 0 { std::mem::take(&mut self.tail) } else { Vec::new() }
-    }
-
-    pub(crate) fn give_buffer(&mut self, mut buffer: Vec<u8>) {
-        if self.tail.capacity() == 0 {
-            buffer.clear();
-            self.tail = buffer;
-        }
-    }
-
-    pub(crate) fn clear(&mut self) {
-        *self = Self::default();
+    /// Octets of the buffer for small frames.
+    pub(crate) const fn capacity(&self) -> usize {
+        self.tail.capacity()
     }
 
     /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all.

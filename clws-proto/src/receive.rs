@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use crate::buffers::give_back;
 use crate::close;
 #[cfg(feature = "deflate")]
@@ -36,7 +38,7 @@ use crate::{Buffers, Limits, NoPool, ProtocolError, Role, Version};
 #[derive(Debug)]
 pub struct Receiver {
     framing: Framing,
-    limits: Limits,
+    limits: Arc<Limits>,
     /// Input that came while a reader stopped short of its end.
     unread: Option<Box<Unread>>,
     version: Version,
@@ -86,12 +88,18 @@ struct Unread {
 
 impl Receiver {
     /// A receiver at the start of a connection, right behind the opening handshake.
+    ///
+    /// The limits are given as they are, or in an `Arc` that many receivers share: to each of them they are 8 octets then.
     #[must_use]
-    pub fn new(version: Version, role: Role, mut limits: Limits) -> Self {
+    pub fn new(version: Version, role: Role, limits: impl Into<Arc<Limits>>) -> Self {
+        let mut limits = limits.into();
         // No buffer can be longer, so a length that passes the limits can always be counted and held.
         let longest = isize::MAX.unsigned_abs();
-        limits.max_frame_size = limits.max_frame_size.min(longest);
-        limits.max_message_size = limits.max_message_size.min(longest);
+        if limits.max_frame_size.max(limits.max_message_size) > longest {
+            let limits = Arc::make_mut(&mut limits);
+            limits.max_frame_size = limits.max_frame_size.min(longest);
+            limits.max_message_size = limits.max_message_size.min(longest);
+        }
         let framing = match version {
             Version::Hybi00 => Framing::Hixie(Hixie::default()),
             Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(Hybi::default()),
@@ -203,7 +211,7 @@ impl Receiver {
 
     /// The limits that hold.
     #[must_use]
-    pub const fn limits(&self) -> &Limits {
+    pub fn limits(&self) -> &Limits {
         &self.limits
     }
 

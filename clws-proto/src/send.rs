@@ -36,18 +36,37 @@ const BIG: usize = 16 * 1024;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Sender {
+    /// What is queued. Nothing in it is of use when it is empty: it may be taken away then, and is when idle.
+    buffer: Option<Box<OutboxBuffer>>,
+    /// What a server without extensions has not.
+    special: Option<Box<Special>>,
+    version: Version,
+    role: Role,
+    close_sent: bool,
+}
+
+/// What a [`Sender`] encodes into, while it has something to send.
+///
+/// A `Sender` makes one when it is needed. A driver of many connections may take it away when all of it is written
+/// ([`Sender::take_buffer`]) and give it to the next one that sends ([`Sender::give_buffer`]): then those that are idle have
+/// none. A `Sender` without one is 24 octets on a 64-bit machine.
+#[derive(Debug, Default)]
+pub struct OutboxBuffer {
     outbox: Outbox,
     /// The newest ping's payload, while answers to earlier ones fill the budget.
     deferred_pong: Option<Box<DeferredPong>>,
-    /// What a server without extensions has not.
-    special: Option<Box<Special>>,
     /// Octets of pongs that were queued since none was waiting.
     pong_octets: u32,
     /// How much of the outbox is to be written until none of these pongs waits.
     pong_mark: usize,
-    version: Version,
-    role: Role,
-    close_sent: bool,
+}
+
+impl OutboxBuffer {
+    /// Octets of memory that it holds, beside its own.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.outbox.capacity()
+    }
 }
 
 #[derive(Default)]
@@ -77,16 +96,7 @@ impl Sender {
     /// The server's half: its frames are not masked.
     #[must_use]
     pub const fn server(version: Version) -> Self {
-        Self {
-            outbox: Outbox::new(),
-            deferred_pong: None,
-            special: None,
-            pong_octets: 0,
-            pong_mark: 0,
-            version,
-            role: Role::Server,
-            close_sent: false,
-        }
+        Self { buffer: None, special: None, version, role: Role::Server, close_sent: false }
     }
 
     /// The client's half: each frame is masked with a fresh key from `keys`.
@@ -144,7 +154,7 @@ impl Sender {
     ///
     /// So the answer and the first messages go out in one write, in order.
     pub fn preface(&mut self, octets: &[u8]) {
-        self.outbox.append(|out| out.extend_from_slice(octets));
+        self.outbox().append(|out| out.extend_from_slice(octets));
     }
 
     /// Queues a text message, in frames of at most `frame_size` octets (draft 0 ignores it; `None`: one frame).
@@ -217,7 +227,7 @@ impl Sender {
     pub fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
         self.check(message.opcode())?;
         if self.version.is_hixie() {
-            self.outbox.append_shared(message.hixie());
+            self.outbox().append_shared(message.hixie());
         } else if self.role == Role::Client {
             // A client masks each frame with a key of its own, so there is nothing to share.
             return self.message(message.opcode(), message.payload(), message.frame_size());
@@ -230,11 +240,11 @@ impl Sender {
                     return self.message(message.opcode(), message.payload(), message.frame_size());
                 }
                 if let Some(encoded) = message.deflated(deflation) {
-                    self.outbox.append_shared(encoded);
+                    self.outbox().append_shared(encoded);
                     return Ok(());
                 }
             }
-            self.outbox.append_shared(message.hybi());
+            self.outbox().append_shared(message.hybi());
         }
         Ok(())
     }
@@ -265,13 +275,14 @@ impl Sender {
     pub fn answer_ping(&mut self, payload: &[u8]) {
         // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
         // already received a Close frame."
-        if self.pong_octets < PONG_BUDGET {
-            let before = self.outbox.queued();
+        if self.buffer.as_ref().is_none_or(|buffer| buffer.pong_octets < PONG_BUDGET) {
+            let before = self.queued();
             // It fails only where nothing may be sent, and there no answer is due.
             if self.pong(payload).is_ok() {
-                self.pong_mark = self.outbox.queued();
-                let grown = u32::try_from(self.pong_mark.saturating_sub(before)).unwrap_or(u32::MAX);
-                self.pong_octets = self.pong_octets.saturating_add(grown);
+                let buffer = self.buffer();
+                buffer.pong_mark = buffer.outbox.queued();
+                let grown = u32::try_from(buffer.pong_mark.saturating_sub(before)).unwrap_or(u32::MAX);
+                buffer.pong_octets = buffer.pong_octets.saturating_add(grown);
             }
         } else if !self.close_sent
             && let Ok(len @ ..=125) = u8::try_from(payload.len())
@@ -281,7 +292,7 @@ impl Sender {
             // processed Ping frame."
             let mut pong = DeferredPong { payload: [0; 125], len };
             pong.payload[..payload.len()].copy_from_slice(payload);
-            self.deferred_pong = Some(Box::new(pong));
+            self.buffer().deferred_pong = Some(Box::new(pong));
         }
     }
 
@@ -352,14 +363,17 @@ impl Sender {
     /// Octets that are queued and not written.
     #[must_use]
     pub const fn queued(&self) -> usize {
-        self.outbox.queued()
+        match &self.buffer {
+            Some(buffer) => buffer.outbox.queued(),
+            None => 0,
+        }
     }
 
     /// Puts the octets to be written next into `slices`, for one vectored write; returns how many slices are filled.
     ///
     /// With as many slices as it is given it may show less than is [queued](Self::queued).
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        self.outbox.io_slices(slices)
+        self.buffer.as_ref().map_or(0, |buffer| buffer.outbox.io_slices(slices))
     }
 
     /// Writes what is queued to a blocking writer, until all of it is written.
@@ -392,31 +406,47 @@ impl Sender {
 
     /// The same, with a pool that big buffers go to when they are written.
     pub fn consume_with(&mut self, written: usize, buffers: &dyn Buffers) {
-        self.pong_mark = self.pong_mark.saturating_sub(written);
-        self.outbox.consume(written, buffers);
-        if self.pong_mark == 0 {
-            self.pong_octets = 0;
-            if let Some(pong) = self.deferred_pong.take() {
+        let Some(buffer) = &mut self.buffer else { return };
+        buffer.pong_mark = buffer.pong_mark.saturating_sub(written);
+        buffer.outbox.consume(written, buffers);
+        if buffer.pong_mark == 0 {
+            buffer.pong_octets = 0;
+            if let Some(pong) = buffer.deferred_pong.take() {
                 self.answer_ping(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
             }
         }
     }
 
-    /// Takes away the buffer of an outbox that is empty, for another connection to use. An empty `Vec` otherwise.
+    /// Takes away the buffer of an outbox that is empty, for another connection to use. `None` where something is queued,
+    /// or where it has none.
     #[must_use]
-    pub fn take_buffer(&mut self) -> Vec<u8> {
-        self.outbox.take_buffer()
+    #[inline]
+    pub fn take_buffer(&mut self) -> Option<Box<OutboxBuffer>> {
+        if self.queued() == 0 { self.buffer.take() } else { None }
     }
 
-    /// Gives an outbox without a buffer that one, to save it the allocation.
-    pub fn give_buffer(&mut self, buffer: Vec<u8>) {
-        self.outbox.give_buffer(buffer);
+    /// Gives an outbox without a buffer that one, to save it the allocation. One that has its own drops it.
+    #[inline]
+    pub fn give_buffer(&mut self, buffer: Box<OutboxBuffer>) {
+        self.buffer.get_or_insert(buffer);
+    }
+
+    #[inline]
+    fn buffer(&mut self) -> &mut OutboxBuffer {
+        self.buffer.get_or_insert_default()
+    }
+
+    #[inline]
+    fn outbox(&mut self) -> &mut Outbox {
+        &mut self.buffer().outbox
     }
 
     /// Takes nothing more, as behind a close frame, without sending one: for a peer that has ended its side.
     pub fn seal(&mut self) {
         self.close_sent = true;
-        self.deferred_pong = None;
+        if let Some(buffer) = &mut self.buffer {
+            buffer.deferred_pong = None;
+        }
         // No message will refer back to earlier ones any more.
         #[cfg(feature = "deflate")]
         if let Some(special) = &mut self.special {
@@ -427,8 +457,7 @@ impl Sender {
     /// Takes nothing more and drops all that is queued: for a connection that is lost.
     pub fn abandon(&mut self) {
         self.seal();
-        self.pong_mark = 0;
-        self.outbox.clear();
+        self.buffer = None;
     }
 
     #[inline]
@@ -452,11 +481,11 @@ impl Sender {
     ) -> Result<(), SendError> {
         self.check(opcode)?;
         if self.version.is_hixie() {
-            self.outbox.append(|out| encode::hixie_text(out, payload));
+            self.outbox().append(|out| encode::hixie_text(out, payload));
         } else if self.special.is_some() {
             self.special_message(opcode, payload, frame_size);
         } else {
-            self.outbox.append(|out| encode::hybi(out, opcode, payload, frame_size, || None));
+            self.outbox().append(|out| encode::hybi(out, opcode, payload, frame_size, || None));
         }
         Ok(())
     }
@@ -468,7 +497,7 @@ impl Sender {
         if let Some(deflation) = &mut special.deflation
             && deflation.wants(payload.len())
         {
-            let (outbox, keys) = (&mut self.outbox, &mut special.keys);
+            let (outbox, keys) = (&mut self.buffer.get_or_insert_default().outbox, &mut special.keys);
             let sent = deflation.compress(payload, |octets| {
                 outbox.append(|out| {
                     let key = || keys.as_mut().map(|keys| (keys.0)());
@@ -479,7 +508,8 @@ impl Sender {
                 return;
             }
         }
-        self.outbox.append(|out| encode::hybi(out, opcode, payload, frame_size, || special.key()));
+        let outbox = &mut self.buffer.get_or_insert_default().outbox;
+        outbox.append(|out| encode::hybi(out, opcode, payload, frame_size, || special.key()));
     }
 
     #[cfg(feature = "deflate")]
@@ -492,8 +522,8 @@ impl Sender {
             return self.message(opcode, payload, None);
         }
         self.check(opcode)?;
-        self.outbox.append(|out| Header::write(out, true, opcode, payload.len(), None));
-        self.outbox.append_shared(payload);
+        self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
+        self.outbox().append_shared(payload);
         Ok(())
     }
 
@@ -514,8 +544,8 @@ impl Sender {
 
     fn given(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<(), SendError> {
         self.check(opcode)?;
-        self.outbox.append(|out| Header::write(out, true, opcode, payload.len(), None));
-        self.outbox.append_owned(payload);
+        self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
+        self.outbox().append_owned(payload);
         Ok(())
     }
 
@@ -532,11 +562,13 @@ impl Sender {
 
     fn close_with(&mut self, body: &[u8]) {
         self.close_sent = true;
-        self.deferred_pong = None;
+        if let Some(buffer) = &mut self.buffer {
+            buffer.deferred_pong = None;
+        }
         if self.version.is_hixie() {
             // hybi-00 §5.3: "Send a 0xFF byte and a 0x00 byte to the client to indicate the start of the closing
             // handshake."
-            self.outbox.append(|out| out.extend_from_slice(&[0xFF, 0x00]));
+            self.outbox().append(|out| out.extend_from_slice(&[0xFF, 0x00]));
         } else {
             self.frame(Opcode::Close, body);
         }
@@ -544,7 +576,7 @@ impl Sender {
 
     fn frame(&mut self, opcode: Opcode, payload: &[u8]) {
         let key = self.special.as_mut().and_then(|special| special.key());
-        self.outbox.append(|out| {
+        self.outbox().append(|out| {
             out.reserve(MAX_HEADER + payload.len());
             encode::frame(out, true, opcode, payload, key);
         });

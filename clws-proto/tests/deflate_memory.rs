@@ -12,8 +12,8 @@ use common::*;
 #[test]
 fn who_did_not_agree_on_it_pays_nothing() {
     if size_of::<usize>() == 8 {
-        assert!(size_of::<Receiver>() <= 56, "{}", size_of::<Receiver>());
-        assert!(size_of::<Sender>() <= 80, "{}", size_of::<Sender>());
+        assert!(size_of::<Receiver>() <= 40, "{}", size_of::<Receiver>());
+        assert!(size_of::<Sender>() <= 24, "{}", size_of::<Sender>());
     }
     let server = Sender::server(clws_proto::Version::Rfc6455);
     assert_eq!((server.context_size(), common::server().context_size()), (0, 0));

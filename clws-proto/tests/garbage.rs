@@ -139,7 +139,7 @@ proptest! {
                 Command::TakeBuffer => {
                     let buffer = sender.take_buffer();
                     prop_assert_eq!(sender.queued(), queued);
-                    sender.give_buffer(buffer);
+                    sender.give_buffer(buffer.unwrap_or_default());
                     continue;
                 }
             };

@@ -439,12 +439,12 @@ impl Client {
             let mut outbox = self.outbox();
             let was = outbox.queued();
             if was == 0 {
-                outbox.give_buffer(pool::take());
+                pool::lend(&mut outbox);
             } else if was > config.max_write_backlog {
                 return Err(SendError::Full);
             }
             if let Err(error) = queue(&mut outbox) {
-                pool::give(outbox.take_buffer());
+                pool::take_back(&mut outbox);
                 return Err(error.into());
             }
             let now = outbox.queued();
@@ -499,6 +499,6 @@ mod tests {
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sizes() {
-        assert!(size_of::<Inner>() <= 176, "{}", size_of::<Inner>());
+        assert!(size_of::<Inner>() <= 120, "{}", size_of::<Inner>());
     }
 }

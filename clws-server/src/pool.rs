@@ -2,37 +2,38 @@
 
 use std::cell::RefCell;
 
-use clws_proto::Buffers;
+use clws_proto::{Buffers, OutboxBuffer, Sender};
 
-/// A buffer up to this capacity is an ordinary one; these serve outboxes, and a broadcast needs many at once.
+/// The most octets of outboxes that a thread keeps, and how many: a broadcast needs many at once.
+const OUTBOX_OCTETS: usize = 4 << 20;
+const OUTBOX_COUNT: usize = 1024;
+
+/// A buffer up to this capacity is not kept for messages: the allocator hands it on as well.
 const ORDINARY: usize = 64 * 1024;
-
-/// The most octets of ordinary buffers that a thread keeps, and how many.
-const ORDINARY_OCTETS: usize = 4 << 20;
-const ORDINARY_COUNT: usize = 1024;
 
 /// The most octets of big buffers that a thread keeps. Memory that is fresh from the system costs a page fault for
 /// each 4 KiB, which is more than the message that it is for.
 const BIG_OCTETS: usize = 16 << 20;
 
 thread_local! {
-    static ORDINARIES: RefCell<Shelf> = const { RefCell::new(Shelf::new(ORDINARY_OCTETS, ORDINARY_COUNT)) };
-    static BIGS: RefCell<Shelf> = const { RefCell::new(Shelf::new(BIG_OCTETS, 64)) };
+    static OUTBOXES: RefCell<Shelf<Box<OutboxBuffer>>> =
+        const { RefCell::new(Shelf::new(OUTBOX_OCTETS, OUTBOX_COUNT)) };
+    static BIGS: RefCell<Shelf<Vec<u8>>> = const { RefCell::new(Shelf::new(BIG_OCTETS, 64)) };
 }
 
-/// A buffer for an outbox; empty where there is none to spare.
+/// Gives a sender that has nothing queued what it encodes into, if there is some to spare.
 #[inline]
-pub(crate) fn take() -> Vec<u8> {
-    ORDINARIES.with_borrow_mut(Shelf::take)
+pub(crate) fn lend(sender: &mut Sender) {
+    if let Some(buffer) = OUTBOXES.with_borrow_mut(Shelf::take) {
+        sender.give_buffer(buffer);
+    }
 }
 
-/// Gives a buffer to the next one on this thread, or drops it.
+/// Takes from a sender that has nothing queued what it encodes into, for the next one on this thread.
 #[inline]
-pub(crate) fn give(buffer: Vec<u8>) {
-    match buffer.capacity() {
-        0 => {}
-        1..=ORDINARY => ORDINARIES.with_borrow_mut(|shelf| shelf.give(buffer)),
-        _ => BIGS.with_borrow_mut(|shelf| shelf.give(buffer)),
+pub(crate) fn take_back(sender: &mut Sender) {
+    if let Some(buffer) = sender.take_buffer() {
+        OUTBOXES.with_borrow_mut(|shelf| shelf.give(buffer));
     }
 }
 
@@ -46,28 +47,58 @@ impl Buffers for Pool {
     }
 
     fn give(&self, buffer: Vec<u8>) {
-        give(buffer);
+        if buffer.capacity() > ORDINARY {
+            BIGS.with_borrow_mut(|shelf| shelf.give(buffer));
+        }
     }
 }
 
-struct Shelf {
-    buffers: Vec<Vec<u8>>,
+struct Shelf<T> {
+    buffers: Vec<T>,
     octets: usize,
     most_octets: usize,
     most: usize,
 }
 
-impl Shelf {
+/// What holds octets of memory.
+trait Capacity {
+    fn octets(&self) -> usize;
+}
+
+impl Capacity for Vec<u8> {
+    fn octets(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl Capacity for Box<OutboxBuffer> {
+    fn octets(&self) -> usize {
+        self.capacity()
+    }
+}
+
+impl<T: Capacity> Shelf<T> {
     const fn new(most_octets: usize, most: usize) -> Self {
         Self { buffers: Vec::new(), octets: 0, most_octets, most }
     }
 
-    fn take(&mut self) -> Vec<u8> {
-        let buffer = self.buffers.pop().unwrap_or_default();
-        self.octets -= buffer.capacity();
-        buffer
+    #[inline]
+    fn take(&mut self) -> Option<T> {
+        let buffer = self.buffers.pop()?;
+        self.octets -= buffer.octets();
+        Some(buffer)
     }
 
+    #[inline]
+    fn give(&mut self, buffer: T) {
+        if self.octets + buffer.octets() <= self.most_octets && self.buffers.len() < self.most {
+            self.octets += buffer.octets();
+            self.buffers.push(buffer);
+        }
+    }
+}
+
+impl Shelf<Vec<u8>> {
     /// The smallest that holds so many octets, if it holds not over four times as many.
     fn take_fitting(&mut self, octets: usize) -> Vec<u8> {
         let fits =
@@ -77,13 +108,6 @@ impl Shelf {
         let buffer = self.buffers.swap_remove(index);
         self.octets -= buffer.capacity();
         buffer
-    }
-
-    fn give(&mut self, buffer: Vec<u8>) {
-        if self.octets + buffer.capacity() <= self.most_octets && self.buffers.len() < self.most {
-            self.octets += buffer.capacity();
-            self.buffers.push(buffer);
-        }
     }
 }
 
@@ -103,7 +127,7 @@ mod tests {
         assert_eq!(shelf.take_fitting(100).capacity(), 400, "the best of those that fit");
         assert_eq!(shelf.take_fitting(100).capacity(), 0, "500 are too many for 100, 90 too few");
         shelf.give(Vec::with_capacity(400));
-        let sum: usize = (0..3).map(|_| shelf.take().capacity()).sum();
-        assert_eq!((sum, shelf.octets, shelf.take().capacity()), (990, 0, 0));
+        let sum: usize = (0..3).map(|_| shelf.take().unwrap().capacity()).sum();
+        assert_eq!((sum, shelf.octets, shelf.take()), (990, 0, None));
     }
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
+use clws_proto::Limits;
 use futures::channel::oneshot;
 use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
 use futures::io::{AsyncRead, AsyncWrite};
@@ -53,6 +54,8 @@ pub struct ServerHandle(Arc<Shared>);
 /// What all parts of a server share.
 pub(crate) struct Shared {
     pub(crate) config: Config,
+    /// Those of the configuration, for all receivers.
+    pub(crate) limits: Arc<Limits>,
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
@@ -264,6 +267,7 @@ impl Shared {
         let (stop, stopped) = oneshot::channel();
         Self {
             resources: Resources::new(config.debug_on()),
+            limits: Arc::new(config.limits()),
             config,
             memberships: Memberships::default(),
             started: Instant::now(),

@@ -48,7 +48,7 @@ pub(crate) struct Shard {
     remote: Arc<Remote>,
     scratch: Box<[u8]>,
     /// Ticks and slots; a session knows itself whether its time is over.
-    deadlines: BinaryHeap<Reverse<(u64, u32)>>,
+    deadlines: BinaryHeap<Reverse<(u32, u32)>>,
     /// Slots to be read from again, their budget having ended before their input.
     unread: Vec<u32>,
     /// Slots that handlers touched and that are not flushed.
@@ -463,7 +463,7 @@ impl Shard {
         [deadline, self.accept_again, self.stop_at].into_iter().flatten().min()
     }
 
-    fn at(&self, tick: u64) -> Instant {
+    fn at(&self, tick: u32) -> Instant {
         self.started + time(tick)
     }
 
@@ -494,14 +494,14 @@ impl Drop for Shard {
     }
 }
 
-/// The first tick that is not before that time, counted from the shard's start.
-fn tick(since: Duration) -> u64 {
-    u64::try_from(since.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u64::MAX)
+/// The first tick that is not before that time, counted from the shard's start; there are ticks for 13 years.
+fn tick(since: Duration) -> u32 {
+    u32::try_from(since.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX)
 }
 
 /// When that tick is, counted from the shard's start.
-fn time(tick: u64) -> Duration {
-    TICK.saturating_mul(u32::try_from(tick).unwrap_or(u32::MAX))
+fn time(tick: u32) -> Duration {
+    TICK.saturating_mul(tick)
 }
 
 /// Listeners count down from the top (which is the waker's), connections up from 0.

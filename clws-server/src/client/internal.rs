@@ -239,10 +239,10 @@ impl Client {
         self.outbox().abandon();
     }
 
-    /// Octets of the buffer that its outbox holds, which it then has no more.
+    /// Whether its outbox holds a buffer, which it then has no more.
     #[cfg(test)]
-    pub(crate) fn held(&self) -> usize {
-        self.outbox().take_buffer().capacity()
+    pub(crate) fn has_buffer(&self) -> bool {
+        self.outbox().take_buffer().is_some()
     }
 
     /// Writes what is queued, as far as the socket takes it; whether all of it went.
@@ -270,7 +270,7 @@ impl Client {
                 Err(error) => return Err(error),
             }
         }
-        pool::give(outbox.take_buffer());
+        pool::take_back(&mut outbox);
         Ok(true)
     }
 }

@@ -193,10 +193,10 @@ fn open(
 
     let version = accepted.version;
     let mut sender = Sender::server(version);
-    sender.give_buffer(crate::pool::take());
+    crate::pool::lend(&mut sender);
     sender.preface(&accepted.response);
     #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
-    let mut receiver = Receiver::new(version, Role::Server, shared.config.limits());
+    let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&shared.limits));
     #[cfg(feature = "deflate")]
     if let (Some(params), Some(config)) = (accepted.deflate, deflate) {
         let codecs = crate::deflate::codecs(&config);

@@ -95,7 +95,7 @@ fn refusals_have_an_end() {
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn sizes() {
-    assert!(size_of::<Connection>() <= 88, "{}", size_of::<Connection>());
+    assert!(size_of::<Connection>() <= 72, "{}", size_of::<Connection>());
 }
 
 /// Sends whenever its client has read, and once to begin with.
