@@ -8,10 +8,11 @@ use std::fmt;
 /// forwarded, has been written ([`Sender::consume_with`](crate::Sender::consume_with)). How much it keeps is its own
 /// decision.
 pub trait Buffers: fmt::Debug {
-    /// A buffer for a message of which so many octets have come or are coming: of that capacity at least and four times
-    /// that at most, so that no peer holds much more than it sent. Its content does not matter, and it helps if it has
-    /// some: safe code has to initialise what it reads into. An empty `Vec` where there is none that fits.
-    fn take(&self, octets: usize) -> Vec<u8>;
+    /// A buffer for a message of which `least` octets have come or are coming: of that capacity at least, and of `most` at
+    /// most, so that no peer holds much more than it sent; the nearer to `most`, the seldomer the message moves. Its content
+    /// does not matter, and it helps if it has some: safe code has to initialise what it reads into. An empty `Vec` where
+    /// there is none that fits.
+    fn take(&self, least: usize, most: usize) -> Vec<u8>;
 
     /// Takes a buffer back, or drops it.
     fn give(&self, buffer: Vec<u8>);
@@ -22,7 +23,7 @@ pub trait Buffers: fmt::Debug {
 pub struct NoPool;
 
 impl Buffers for NoPool {
-    fn take(&self, _octets: usize) -> Vec<u8> {
+    fn take(&self, _least: usize, _most: usize) -> Vec<u8> {
         Vec::new()
     }
 
@@ -30,19 +31,29 @@ impl Buffers for NoPool {
 }
 
 /// Messages under this are not worth a buffer of the pool.
-const POOLED: usize = 16 * 1024;
+pub(crate) const POOLED: usize = 16 * 1024;
 
-/// A buffer of the pool for so many octets, if it has one that fits.
-pub(crate) fn fitting(buffers: &dyn Buffers, octets: usize) -> Option<Vec<u8>> {
-    if octets < POOLED {
+/// A buffer has at most so many times the octets that came.
+pub(crate) const MOST_TIMES: usize = 4;
+
+/// A buffer of the pool for `least` octets, if it has one of not over `most`.
+pub(crate) fn fitting(buffers: &dyn Buffers, least: usize, most: usize) -> Option<Vec<u8>> {
+    if least < POOLED {
         return None;
     }
-    let buffer = buffers.take(octets);
-    if buffer.capacity() >= octets && buffer.capacity() / 4 <= octets {
+    let buffer = buffers.take(least, most);
+    if (least..=most).contains(&buffer.capacity()) {
         return Some(buffer);
     }
     give_back(buffers, buffer);
     None
+}
+
+/// From how many octets on a message may keep the buffer of that capacity that it was read to, the octets around it counted
+/// leniently.
+pub(crate) const fn worth(capacity: usize) -> usize {
+    let octets = capacity.saturating_sub(8 * 1024) / MOST_TIMES;
+    if octets > POOLED { octets } else { POOLED }
 }
 
 /// Gives a buffer to the pool, if it is one.

@@ -1,9 +1,10 @@
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, Range};
 
 use bytes::Bytes;
 
 use crate::CloseFrame;
+use crate::part::Part;
 
 /// What came from the peer: a whole message, or a control frame.
 ///
@@ -31,7 +32,9 @@ pub struct Payload<'a>(Data<'a>);
 enum Data<'a> {
     Borrowed(&'a [u8]),
     /// Lent by the `Events`, which give it back to the pool unless it is taken.
-    Assembled(&'a mut Vec<u8>),
+    Assembled(&'a mut Part),
+    /// The last octets that were read to that buffer, which is worth them: to be had with it.
+    Owned(&'a mut Vec<u8>, Range<usize>),
 }
 
 impl<'a> Payload<'a> {
@@ -39,21 +42,31 @@ impl<'a> Payload<'a> {
         Self(Data::Borrowed(octets))
     }
 
-    pub(crate) const fn assembled(octets: &'a mut Vec<u8>) -> Self {
+    pub(crate) const fn assembled(octets: &'a mut Part) -> Self {
         Self(Data::Assembled(octets))
     }
 
-    /// Whether they lie in a buffer of their own, so that to keep them is free.
-    pub(crate) const fn is_assembled(&self) -> bool {
-        matches!(self.0, Data::Assembled(_))
+    pub(crate) const fn owned(buffer: &'a mut Vec<u8>, range: Range<usize>) -> Self {
+        Self(Data::Owned(buffer, range))
+    }
+
+    /// The octets with the buffer that they lie in, for as long as they wait to be sent; the payload itself where that is
+    /// not theirs.
+    pub(crate) fn into_part(self) -> Result<Part, Self> {
+        match self.0 {
+            Data::Borrowed(_) => Err(self),
+            Data::Assembled(octets) => Ok(std::mem::take(octets)),
+            Data::Owned(buffer, range) => Ok(Part::new(std::mem::take(buffer), range)),
+        }
     }
 
     /// The octets, to keep: free where the message was assembled from pieces, one exact copy otherwise.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Data::Borrowed(octets) => Bytes::copy_from_slice(octets),
-            Data::Assembled(octets) => Bytes::from(std::mem::take(octets)),
+            Data::Assembled(octets) => std::mem::take(octets).into_bytes(),
+            // What is kept, maybe for long, does not keep more than itself.
+            Data::Borrowed(_) | Data::Owned(..) => Bytes::copy_from_slice(&self),
         }
     }
 
@@ -61,8 +74,8 @@ impl<'a> Payload<'a> {
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
-            Data::Borrowed(octets) => octets.to_vec(),
-            Data::Assembled(octets) => std::mem::take(octets),
+            Data::Assembled(octets) => std::mem::take(octets).into_vec(),
+            Data::Borrowed(_) | Data::Owned(..) => self.to_vec(),
         }
     }
 }
@@ -74,6 +87,7 @@ impl Deref for Payload<'_> {
         match &self.0 {
             Data::Borrowed(octets) => octets,
             Data::Assembled(octets) => octets,
+            Data::Owned(buffer, range) => buffer.get(range.clone()).unwrap_or_default(),
         }
     }
 }

@@ -1,5 +1,6 @@
 use crate::Buffers;
-use crate::buffers::{fitting, give_back};
+use crate::buffers::{MOST_TIMES, fitting, give_back};
+use crate::part::Part;
 use crate::utf8::reserve_bounded;
 
 /// The most octets that a frame's payload is read in directly at once: they are unmasked while they are in the cache.
@@ -13,87 +14,78 @@ const WORTH_IT: usize = 16 * 1024;
 /// The buffer is longer than what has come, since safe code can only read into memory that is initialised, and to do
 /// that again for each message would cost as much as a copy. A pooled buffer comes initialised.
 #[derive(Debug, Default)]
-pub(crate) struct Filling {
-    octets: Vec<u8>,
-    filled: usize,
-}
+pub(crate) struct Filling(Part);
 
 impl Filling {
+    /// Goes on in the buffer that the first octets were read to.
+    pub(crate) const fn adopt(part: Part) -> Self {
+        Self(part)
+    }
+
     pub(crate) const fn len(&self) -> usize {
-        self.filled
+        self.0.len()
     }
 
     pub(crate) const fn capacity(&self) -> usize {
-        self.octets.capacity()
+        self.0.capacity()
     }
 
     /// Appends what has come, to a message that will not be longer than `longest`.
     pub(crate) fn append(&mut self, piece: &[u8], longest: usize, buffers: &dyn Buffers) {
-        self.grow(self.filled.saturating_add(piece.len()), buffers);
-        if let Some(room) = self.octets.get_mut(self.filled..).and_then(|room| room.get_mut(..piece.len())) {
-            room.copy_from_slice(piece);
-        } else {
-            self.octets.truncate(self.filled);
-            let capacity = self.octets.capacity();
-            reserve_bounded(self.filled, capacity, piece.len(), longest, |n| self.octets.reserve_exact(n));
-            self.octets.extend_from_slice(piece);
+        if piece.len() > self.0.spare() {
+            self.grow(piece.len(), longest, buffers);
         }
-        self.filled += piece.len();
+        self.0.append(piece, |buffer| {
+            let (len, capacity) = (buffer.len(), buffer.capacity());
+            reserve_bounded(len, capacity, piece.len(), longest, |more| buffer.reserve_exact(more));
+        });
     }
 
     /// Room to read into, for a frame of which `remaining` octets have not come; `None` where little is missing.
     ///
-    /// There is never more room than there are octets already, so a peer that declares much and sends little gets
+    /// No memory is taken for more octets than there are already, so a peer that declares much and sends little gets
     /// little.
     pub(crate) fn room(&mut self, remaining: usize, buffers: &dyn Buffers) -> Option<&mut [u8]> {
-        let size = remaining.min(AT_ONCE).min(self.filled);
+        let size = remaining.min(AT_ONCE).min(self.len().max(self.0.spare()));
         if size < WORTH_IT {
             return None;
         }
-        let end = self.filled + size;
-        self.grow(end, buffers);
-        if self.octets.len() < end {
-            // To double keeps the growth linear in all; from what has come, not from a capacity that was doubled before.
-            let wanted = end.max(self.filled.saturating_mul(2).min(self.filled + remaining));
-            self.octets.reserve_exact(wanted.saturating_sub(self.octets.len()));
-            self.octets.resize(end, 0);
+        if size > self.0.spare() {
+            self.grow(size, self.len().saturating_add(remaining), buffers);
         }
-        self.octets.get_mut(self.filled..end)
+        if size > self.0.spare() {
+            // To double keeps the growth linear in all; from what has come, not from a capacity that was doubled before.
+            self.0.reserve_exact(size.max(self.len().min(remaining)));
+            self.0.initialise(size);
+        }
+        self.0.room(size)
     }
 
-    /// Moves to a buffer of the pool where so many octets are too many for this one, and the pool has one.
-    fn grow(&mut self, octets: usize, buffers: &dyn Buffers) {
-        if octets > self.octets.capacity()
-            && let Some(mut buffer) = fitting(buffers, octets)
+    /// Moves to a buffer of the pool where so many more octets are too many for this one, and the pool has one that is
+    /// not over twice the whole message.
+    fn grow(&mut self, more: usize, longest: usize, buffers: &dyn Buffers) {
+        let octets = self.len().saturating_add(more);
+        let most = longest.saturating_mul(2).min(octets.saturating_mul(MOST_TIMES)).max(octets);
+        if octets > self.0.capacity()
+            && let Some(buffer) = fitting(buffers, octets, most)
         {
-            let filled = self.octets.get(..self.filled).unwrap_or_default();
-            match buffer.get_mut(..self.filled) {
-                Some(start) => start.copy_from_slice(filled),
-                None => {
-                    buffer.clear();
-                    buffer.extend_from_slice(filled);
-                }
-            }
-            give_back(buffers, std::mem::replace(&mut self.octets, buffer));
+            give_back(buffers, self.0.move_to(buffer));
         }
     }
 
     /// Takes note that so many octets of the room were read, and lends them.
     pub(crate) fn read(&mut self, count: usize) -> &mut [u8] {
-        let start = self.filled;
-        self.filled = self.octets.len().min(start + count);
-        self.octets.get_mut(start..self.filled).unwrap_or_default()
+        self.0.extend_by(count)
     }
 
     /// What has come.
     #[cfg(feature = "deflate")]
     pub(crate) fn octets(&self) -> &[u8] {
-        self.octets.get(..self.filled).unwrap_or_default()
+        &self.0
     }
 
     /// The whole message.
-    pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.octets.truncate(self.filled);
-        self.octets
+    pub(crate) fn finish(self) -> Part {
+        self.0
     }
 }

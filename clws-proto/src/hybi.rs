@@ -3,6 +3,7 @@
 use crate::extension::Extension;
 use crate::filling::Filling;
 use crate::header::{Header, MAX_HEADER, Opcode};
+use crate::part::Part;
 use crate::receive::Step;
 use crate::utf8::TextBuffer;
 use crate::{Buffers, Limits, ProtocolError, Role, apply_mask};
@@ -46,13 +47,22 @@ pub(crate) enum Assembly {
     Binary(Filling),
 }
 
+/// The input of one step.
+pub(crate) struct Input<'a> {
+    pub(crate) buffer: &'a mut [u8],
+    /// Where the step begins, and then where it ended.
+    pub(crate) position: &'a mut usize,
+    /// So many octets of one message may keep the buffer.
+    pub(crate) worth: usize,
+}
+
 impl Hybi {
-    /// Goes on from `position` to the next event.
+    /// Goes on from `position` to the next event. The beginning of a binary message is left in the buffer where it has
+    /// `worth` octets or more.
     #[inline]
     pub(crate) fn step<E: Extension>(
         &mut self,
-        buffer: &mut [u8],
-        position: &mut usize,
+        Input { buffer, position, worth }: Input<'_>,
         role: Role,
         limits: &Limits,
         buffers: &dyn Buffers,
@@ -84,6 +94,11 @@ impl Hybi {
                     }
                     return Ok(Step::Lent { opcode: header.opcode, start, end });
                 }
+                let start = *position + header.size;
+                if header.opcode == Opcode::Binary && !compressed && buffer.len() - start >= worth {
+                    *position = buffer.len();
+                    return Ok(Step::Begun { header, start });
+                }
             }
         }
         let mut partial = self.partial.take().unwrap_or_default();
@@ -92,6 +107,17 @@ impl Hybi {
             self.partial = Some(partial);
         }
         Ok(step)
+    }
+
+    /// Keeps the beginning of a binary message in one frame, in the buffer that it was read to.
+    pub(crate) fn adopt(&mut self, header: Header, mut part: Part) {
+        part.apply_mask(header.key);
+        let received = part.len();
+        let data = Assembly::Binary(Filling::adopt(part));
+        let mut partial = self.partial.take().unwrap_or_default();
+        partial.frame = Some(Frame { header, received });
+        partial.message = Some(Message { data, fragments: 1, compressed: false });
+        self.partial = Some(partial);
     }
 
     /// Whether all of a frame is here that no step has seen: its last octets were read to the room.

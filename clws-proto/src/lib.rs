@@ -59,6 +59,7 @@ mod hybi;
 mod limits;
 mod mask;
 mod outbox;
+mod part;
 mod receive;
 mod send;
 mod shared;

@@ -5,6 +5,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 use crate::Buffers;
+use crate::part::Part;
 
 /// Shared octets up to this length are copied behind the small frames: one buffer, one slice for the write.
 const FLATTEN: usize = 1024;
@@ -15,12 +16,8 @@ const KEEP: usize = 64 * 1024;
 /// Octets to be written, in order: small frames flattened into one buffer, big ones as they are.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {
-    /// What comes before `tail`; there only while big or shared octets are queued.
-    #[expect(
-        clippy::box_collection,
-        reason = "8 octets instead of 32 in each connection that has nothing queued"
-    )]
-    before: Option<Box<VecDeque<Chunk>>>,
+    /// What comes before `tail`: big or shared octets, and what was queued before them.
+    before: VecDeque<Chunk>,
     /// The last octets, to which small frames are appended.
     tail: Vec<u8>,
     /// Octets of the first chunk that are written already.
@@ -33,7 +30,9 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 enum Chunk {
     Shared(Bytes),
-    Owned(Vec<u8>),
+    Owned(Part),
+    /// Small frames: what was a tail.
+    Flat(Vec<u8>),
 }
 
 impl Deref for Chunk {
@@ -43,6 +42,7 @@ impl Deref for Chunk {
         match self {
             Self::Shared(octets) => octets,
             Self::Owned(octets) => octets,
+            Self::Flat(octets) => octets,
         }
     }
 }
@@ -70,22 +70,21 @@ impl Outbox {
     }
 
     /// Appends octets that are given away.
-    pub(crate) fn append_owned(&mut self, octets: Vec<u8>) {
+    pub(crate) fn append_owned(&mut self, octets: Part) {
         self.append_chunk(Chunk::Owned(octets));
     }
 
     fn append_chunk(&mut self, chunk: Chunk) {
-        let before = self.before.get_or_insert_default();
         if !self.tail.is_empty() {
-            before.push_back(Chunk::Owned(std::mem::take(&mut self.tail)));
+            self.before.push_back(Chunk::Flat(std::mem::take(&mut self.tail)));
         }
         self.queued += chunk.len();
-        before.push_back(chunk);
+        self.before.push_back(chunk);
     }
 
     /// Puts the octets that are next into `slices`; returns how many slices they fill.
     pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let before = self.before.iter().flat_map(|before| before.iter().map(|chunk| &chunk[..]));
+        let before = self.before.iter().map(|chunk| &chunk[..]);
         let chunks = before.chain((!self.tail.is_empty()).then_some(&self.tail[..]));
         let mut filled = 0;
         for (slice, chunk) in slices.iter_mut().zip(chunks) {
@@ -102,25 +101,19 @@ impl Outbox {
         let count = count.min(self.queued);
         self.queued -= count;
         self.written += count;
-        if let Some(before) = &mut self.before {
-            while let Some(chunk) = before.front()
-                && self.written >= chunk.len()
-            {
-                self.written -= chunk.len();
-                match before.pop_front() {
-                    // A header or small frames that came before something big: of use for the next ones.
-                    Some(Chunk::Owned(mut buffer))
-                        if self.tail.capacity() == 0 && buffer.capacity() <= KEEP =>
-                    {
-                        buffer.clear();
-                        self.tail = buffer;
-                    }
-                    Some(Chunk::Owned(buffer)) => buffers.give(buffer),
-                    Some(Chunk::Shared(_)) | None => {}
+        while let Some(chunk) = self.before.front()
+            && self.written >= chunk.len()
+        {
+            self.written -= chunk.len();
+            match self.before.pop_front() {
+                // Of use for the next ones.
+                Some(Chunk::Flat(mut buffer)) if self.tail.capacity() == 0 && buffer.capacity() <= KEEP => {
+                    buffer.clear();
+                    self.tail = buffer;
                 }
-            }
-            if before.is_empty() {
-                self.before = None;
+                Some(Chunk::Flat(buffer)) => buffers.give(buffer),
+                Some(Chunk::Owned(part)) => buffers.give(part.into_buffer()),
+                Some(Chunk::Shared(_)) | None => {}
             }
         }
         if self.queued == 0 {
@@ -132,14 +125,14 @@ impl Outbox {
         }
     }
 
-    /// Octets of the buffer for small frames.
-    pub(crate) const fn capacity(&self) -> usize {
-        self.tail.capacity()
+    /// Octets of memory that it holds when it is empty.
+    pub(crate) fn capacity(&self) -> usize {
+        self.tail.capacity() + self.before.capacity() * size_of::<Chunk>()
     }
 
     /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all.
     fn compact(&mut self) {
-        if self.before.is_none() && self.written > 4096 && self.written > self.tail.len() / 2 {
+        if self.before.is_empty() && self.written > 4096 && self.written > self.tail.len() / 2 {
             self.tail.drain(..self.written);
             self.written = 0;
         }
@@ -183,7 +176,7 @@ mod tests {
                 found.extend(drain(&mut outbox, 100_000));
             }
             prop_assert_eq!(found, expected);
-            prop_assert!(outbox.before.is_none() && outbox.tail.is_empty());
+            prop_assert!(outbox.before.is_empty() && outbox.tail.is_empty());
         }
     }
 

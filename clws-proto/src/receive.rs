@@ -1,14 +1,16 @@
+use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffers::give_back;
+use crate::buffers::{give_back, worth};
 use crate::close;
 #[cfg(feature = "deflate")]
 use crate::deflate::{Codecs, DeflateParams, Inflation};
 use crate::event::{Event, Payload, Text};
 use crate::extension::Plain;
-use crate::header::Opcode;
+use crate::header::{Header, Opcode};
 use crate::hixie::Hixie;
-use crate::hybi::Hybi;
+use crate::hybi::{self, Hybi};
+use crate::part::Part;
 use crate::{Buffers, Limits, NoPool, ProtocolError, Role, Version};
 
 /// The receiving half of a connection: octets in, [`Event`]s out.
@@ -61,20 +63,29 @@ impl Framing {
     #[inline(never)]
     fn step(
         &mut self,
-        buffer: &mut [u8],
-        position: &mut usize,
+        input: hybi::Input<'_>,
         role: Role,
         limits: &Limits,
         buffers: &dyn Buffers,
     ) -> Result<Step, ProtocolError> {
         match self {
-            Self::Hybi(hybi) => hybi.step(buffer, position, role, limits, buffers, &mut Plain),
-            Self::Hixie(hixie) => hixie.step(buffer, position, limits),
+            Self::Hybi(hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
+            Self::Hixie(hixie) => hixie.step(input.buffer, input.position, limits),
             #[cfg(feature = "deflate")]
             Self::Deflate(deflate) => {
                 let (hybi, inflation) = &mut **deflate;
-                hybi.step(buffer, position, role, limits, buffers, inflation)
+                hybi.step(input, role, limits, buffers, inflation)
             }
+        }
+    }
+
+    /// The framing with frames that have a length and may be read in pieces.
+    const fn hybi(&mut self) -> Option<&mut Hybi> {
+        match self {
+            Self::Hybi(hybi) => Some(hybi),
+            Self::Hixie(_) => None,
+            #[cfg(feature = "deflate")]
+            Self::Deflate(deflate) => Some(&mut deflate.0),
         }
     }
 }
@@ -167,12 +178,58 @@ impl Receiver {
     /// The same, with a pool for the buffers that messages are assembled in.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn Buffers) -> Events<'a> {
+        self.events(Input::Lent(input), buffers)
+    }
+
+    /// The same with a buffer that a big binary message may keep, of which the octets in `range` were read.
+    ///
+    /// Where the message is cut off, what follows is then read behind it ([`room`](Self::room)); where it is whole and is
+    /// forwarded ([`Sender::forward_binary`](crate::Sender::forward_binary)), it goes out from there: neither is copied. An
+    /// empty `Vec` is left behind then. The buffer has at most about four times the octets of the message, and goes the way of
+    /// all that messages are assembled in: to `buffers`, when the message is done or written.
+    ///
+    /// ```
+    /// use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
+    ///
+    /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    /// let mut sender = Sender::server(Version::Rfc6455);
+    /// let mut scratch = vec![0; 64 * 1024];
+    ///
+    /// // What a socket would have put there: a binary message of 20,000 zeros, masked with zeros.
+    /// scratch[..8].copy_from_slice(&[0x82, 0xFE, 0x4E, 0x20, 0, 0, 0, 0]);
+    /// let mut events = receiver.receive_owned(&mut scratch, 0..8 + 20_000, &NoPool);
+    /// while let Some(event) = events.next()? {
+    ///     if let Event::Binary(payload) = event {
+    ///         sender.forward_binary(payload)?;
+    ///     }
+    /// }
+    /// drop(events);
+    /// assert_eq!((scratch.len(), sender.queued()), (0, 4 + 20_000));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use = "the events are pulled out of it"]
+    pub fn receive_owned<'a>(
+        &'a mut self,
+        buffer: &'a mut Vec<u8>,
+        range: Range<usize>,
+        buffers: &'a dyn Buffers,
+    ) -> Events<'a> {
+        let Range { start, end } = range;
+        // Only a message of which so many octets are here can keep it.
+        if end.saturating_sub(start) < worth(buffer.capacity()) || buffer.len() < end {
+            return self.receive_with(buffer.get_mut(start..end).unwrap_or_default(), buffers);
+        }
+        self.events(Input::Owned { buffer, start, end }, buffers)
+    }
+
+    #[inline]
+    fn events<'a>(&'a mut self, mut input: Input<'a>, buffers: &'a dyn Buffers) -> Events<'a> {
         let (mut held, mut position) = (Vec::new(), 0);
         if let Some(unread) = self.unread.take() {
             (held, position) = (unread.octets, unread.position);
-            held.extend_from_slice(input);
+            held.extend_from_slice(input.octets());
         }
-        Events { receiver: self, input, buffers, held, octets: Vec::new(), text: String::new(), position }
+        Events { receiver: self, input, buffers, held, part: Part::default(), text: String::new(), position }
     }
 
     /// Where the next octets from the peer may be read to directly: behind what has come of a big binary frame.
@@ -182,23 +239,17 @@ impl Receiver {
     /// for text, which is checked as it is copied).
     #[must_use]
     pub fn room(&mut self, buffers: &dyn Buffers) -> Option<&mut [u8]> {
-        match &mut self.framing {
-            _ if self.unread.is_some() || self.finished => None,
-            Framing::Hybi(hybi) => hybi.room(buffers),
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.room(buffers),
-            Framing::Hixie(_) => None,
+        if self.unread.is_some() || self.finished {
+            return None;
         }
+        self.framing.hybi()?.room(buffers)
     }
 
     /// Takes `count` octets that were read into [`room`](Self::room), and returns the events that they complete.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_direct<'a>(&'a mut self, count: usize, buffers: &'a dyn Buffers) -> Events<'a> {
-        match &mut self.framing {
-            Framing::Hybi(hybi) => hybi.read_to_room(count),
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.read_to_room(count),
-            Framing::Hixie(_) => {}
+        if let Some(hybi) = self.framing.hybi() {
+            hybi.read_to_room(count);
         }
         self.receive_with(&mut [], buffers)
     }
@@ -258,16 +309,63 @@ impl Receiver {
 #[derive(Debug)]
 pub struct Events<'a> {
     receiver: &'a mut Receiver,
-    input: &'a mut [u8],
+    input: Input<'a>,
     /// The unread rest of earlier input with `input` behind it; empty (and then unused) in the normal case.
     held: Vec<u8>,
     /// Where assembled messages come from and go to.
     buffers: &'a dyn Buffers,
     /// What was assembled and is lent: a binary message, the body of a control frame.
-    octets: Vec<u8>,
+    part: Part,
     /// A text message that was assembled and is lent.
     text: String,
     position: usize,
+}
+
+/// What was read.
+#[derive(Debug)]
+enum Input<'a> {
+    Lent(&'a mut [u8]),
+    /// What lies between in a buffer, which may be kept.
+    Owned {
+        buffer: &'a mut Vec<u8>,
+        start: usize,
+        end: usize,
+    },
+}
+
+impl Input<'_> {
+    #[inline]
+    fn octets(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lent(octets) => octets,
+            Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
+        }
+    }
+
+    /// How many octets of one message may keep the buffer.
+    #[inline]
+    const fn worth(&self) -> usize {
+        match self {
+            Self::Lent(_) => usize::MAX,
+            Self::Owned { buffer, .. } => worth(buffer.capacity()),
+        }
+    }
+
+    /// A message that lies there, with the buffer if it is the last that was read and is worth it.
+    #[inline]
+    fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
+        match self {
+            Self::Lent(octets) => Payload::borrowed(octets.get(range).unwrap_or_default()),
+            Self::Owned { buffer, start, end } => {
+                let range = *start + range.start..*start + range.end;
+                if range.end == *end && range.len() >= worth(buffer.capacity()) {
+                    Payload::owned(buffer, range)
+                } else {
+                    Payload::borrowed(buffer.get(range).unwrap_or_default())
+                }
+            }
+        }
+    }
 }
 
 /// What a framing found.
@@ -279,7 +377,9 @@ pub(crate) enum Step {
     /// Text that was assembled.
     Text(String),
     /// A binary message that was assembled.
-    Binary(Vec<u8>),
+    Binary(Part),
+    /// The beginning of a binary message, to the end of the input.
+    Begun { header: Header, start: usize },
     /// A control frame that was assembled.
     Control(Opcode, Vec<u8>),
 }
@@ -298,27 +398,46 @@ impl Events<'_> {
         if receiver.finished {
             return Ok(None);
         }
-        let buffer: &mut [u8] = if self.held.is_empty() { self.input } else { &mut self.held };
-        let (role, limits, position) = (receiver.role, &receiver.limits, &mut self.position);
+        let (is_input, worth) = match self.held.is_empty() {
+            true => (true, self.input.worth()),
+            false => (false, usize::MAX),
+        };
+        let buffer = if is_input { self.input.octets() } else { &mut self.held };
+        let (role, limits) = (receiver.role, &*receiver.limits);
+        let input = hybi::Input { buffer, position: &mut self.position, worth };
         // Most are of the first kind: the others are by themselves, so that this stays small for those.
         let step = match &mut receiver.framing {
-            Framing::Hybi(hybi) => hybi.step(buffer, position, role, limits, self.buffers, &mut Plain),
-            other => other.step(buffer, position, role, limits, self.buffers),
+            Framing::Hybi(hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
+            other => other.step(input, role, limits, self.buffers),
         };
-        let (opcode, payload) = match step {
+        let (opcode, payload): (_, &[u8]) = match step {
             Ok(Step::Starved) => return Ok(None),
-            Ok(Step::Lent { opcode, start, end }) => (opcode, buffer.get(start..end).unwrap_or_default()),
+            Ok(Step::Lent { opcode: Opcode::Binary, start, end }) if is_input => {
+                return Ok(Some(Event::Binary(self.input.payload(start..end))));
+            }
+            Ok(Step::Lent { opcode, start, end }) => {
+                let buffer = if is_input { self.input.octets() } else { &mut self.held };
+                (opcode, buffer.get(start..end).unwrap_or_default())
+            }
             Ok(Step::Text(text)) => {
                 self.text = text;
                 return Ok(Some(Event::Text(Text::assembled(&mut self.text))));
             }
-            Ok(Step::Binary(octets)) => {
-                self.octets = octets;
-                return Ok(Some(Event::Binary(Payload::assembled(&mut self.octets))));
+            Ok(Step::Binary(part)) => {
+                self.part = part;
+                return Ok(Some(Event::Binary(Payload::assembled(&mut self.part))));
+            }
+            Ok(Step::Begun { header, start }) => {
+                if let Input::Owned { buffer, start: offset, end } = &mut self.input
+                    && let Some(hybi) = receiver.framing.hybi()
+                {
+                    hybi.adopt(header, Part::new(std::mem::take(buffer), *offset + start..*end));
+                }
+                return Ok(None);
             }
             Ok(Step::Control(opcode, octets)) => {
-                self.octets = octets;
-                (opcode, &self.octets[..])
+                self.part = octets.into();
+                (opcode, &self.part[..])
             }
             Err(error) => {
                 receiver.finish();
@@ -356,7 +475,7 @@ impl Events<'_> {
     /// Gives the buffer of the last event back, unless it was taken.
     #[inline]
     fn give_back(&mut self) {
-        give_back(self.buffers, std::mem::take(&mut self.octets));
+        give_back(self.buffers, std::mem::take(&mut self.part).into_buffer());
         give_back(self.buffers, std::mem::take(&mut self.text).into_bytes());
     }
 }
@@ -365,12 +484,12 @@ impl Drop for Events<'_> {
     fn drop(&mut self) {
         self.give_back();
         let (mut octets, mut position) = (std::mem::take(&mut self.held), self.position);
-        let len = if octets.is_empty() { self.input.len() } else { octets.len() };
+        let len = if octets.is_empty() { self.input.octets().len() } else { octets.len() };
         if position >= len || self.receiver.finished {
             return;
         }
         if octets.is_empty() {
-            octets = self.input.get(position..).unwrap_or_default().to_vec();
+            octets = self.input.octets().get(position..).unwrap_or_default().to_vec();
             position = 0;
         } else if position > len / 2 {
             // What is moved is less than what was pulled since the last time, so that a reader who stops at each event

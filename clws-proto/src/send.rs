@@ -9,6 +9,7 @@ use crate::deflate::{Codecs, DeflateParams, Deflation};
 use crate::encode;
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::outbox::Outbox;
+use crate::part::Part;
 use crate::{Buffers, CloseCode, CloseFrame, NoPool, Payload, Role, SendError, SharedMessage, Text, Version};
 
 /// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
@@ -64,7 +65,7 @@ pub struct OutboxBuffer {
 impl OutboxBuffer {
     /// Octets of memory that it holds, beside its own.
     #[must_use]
-    pub const fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.outbox.capacity()
     }
 }
@@ -202,21 +203,25 @@ impl Sender {
     /// As [`text`](Self::text).
     pub fn forward_text(&mut self, text: Text<'_>) -> Result<(), SendError> {
         if self.keeps(text.len()) && text.is_assembled() {
-            return self.given(Opcode::Text, text.into_string().into_bytes());
+            return self.given(Opcode::Text, text.into_string().into_bytes().into());
         }
         self.text(&text, None)
     }
 
-    /// Queues a binary message that came from a peer: a big one that was assembled goes out without a copy.
+    /// Queues a binary message that came from a peer: a big one that was assembled, or is all that was read to a buffer that
+    /// was [given](crate::Receiver::receive_owned), goes out without a copy.
     ///
     /// # Errors
     ///
     /// As [`binary`](Self::binary).
     pub fn forward_binary(&mut self, payload: Payload<'_>) -> Result<(), SendError> {
-        if self.keeps(payload.len()) && payload.is_assembled() {
-            return self.given(Opcode::Binary, payload.into_vec());
+        if !self.keeps(payload.len()) {
+            return self.binary(&payload, None);
         }
-        self.binary(&payload, None)
+        match payload.into_part() {
+            Ok(part) => self.given(Opcode::Binary, part),
+            Err(payload) => self.binary(&payload, None),
+        }
     }
 
     /// Queues a message that goes to many, encoding it only if no other sender of this framing has.
@@ -542,7 +547,7 @@ impl Sender {
         self.role == Role::Client
     }
 
-    fn given(&mut self, opcode: Opcode, payload: Vec<u8>) -> Result<(), SendError> {
+    fn given(&mut self, opcode: Opcode, payload: Part) -> Result<(), SendError> {
         self.check(opcode)?;
         self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
         self.outbox().append_owned(payload);

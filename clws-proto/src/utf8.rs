@@ -1,4 +1,4 @@
-use crate::buffers::{fitting, give_back};
+use crate::buffers::{MOST_TIMES, fitting, give_back};
 use crate::{Buffers, ProtocolError};
 
 /// Text that grows by pieces cut anywhere, valid at every moment: each octet is checked once and copied once.
@@ -24,7 +24,7 @@ impl TextBuffer {
         let (len, capacity, carried) = (self.text.len(), self.text.capacity(), usize::from(self.carry_len));
         let needed = len.saturating_add(coming).saturating_add(carried);
         if needed > capacity
-            && let Some(mut buffer) = fitting(buffers, needed)
+            && let Some(mut buffer) = fitting(buffers, needed, needed.saturating_mul(MOST_TIMES))
         {
             buffer.clear();
             let mut text = String::from_utf8(buffer).unwrap_or_default(); // nothing is always text

@@ -14,7 +14,7 @@ struct Pool {
 }
 
 impl Buffers for Pool {
-    fn take(&self, _: usize) -> Vec<u8> {
+    fn take(&self, _: usize, _: usize) -> Vec<u8> {
         *self.taken.borrow_mut() += 1;
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }

@@ -129,6 +129,7 @@ mod pool;
 mod registry;
 mod resource;
 mod rt;
+mod scratch;
 mod server;
 mod session;
 mod shard;

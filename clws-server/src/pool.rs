@@ -8,8 +8,8 @@ use clws_proto::{Buffers, OutboxBuffer, Sender};
 const OUTBOX_OCTETS: usize = 4 << 20;
 const OUTBOX_COUNT: usize = 1024;
 
-/// A buffer up to this capacity is not kept for messages: the allocator hands it on as well.
-const ORDINARY: usize = 64 * 1024;
+/// A buffer under this capacity is not kept for messages: the allocator hands it on as well.
+const BIG: usize = 64 * 1024;
 
 /// The most octets of big buffers that a thread keeps. Memory that is fresh from the system costs a page fault for
 /// each 4 KiB, which is more than the message that it is for.
@@ -37,19 +37,30 @@ pub(crate) fn take_back(sender: &mut Sender) {
     }
 }
 
+/// A buffer of so many octets, or not many more.
+pub(crate) fn take(octets: usize) -> Vec<u8> {
+    let buffer = BIGS.with_borrow_mut(|shelf| shelf.take_fitting(octets, octets + octets / 2));
+    if buffer.capacity() > 0 { buffer } else { vec![0; octets] }
+}
+
+/// Gives a big buffer to the next one on this thread, or drops it.
+pub(crate) fn give(buffer: Vec<u8>) {
+    if buffer.capacity() >= BIG {
+        BIGS.with_borrow_mut(|shelf| shelf.give(buffer));
+    }
+}
+
 /// The pool for big messages that come in pieces, and go out as they are.
 #[derive(Debug)]
 pub(crate) struct Pool;
 
 impl Buffers for Pool {
-    fn take(&self, octets: usize) -> Vec<u8> {
-        BIGS.with_borrow_mut(|shelf| shelf.take_fitting(octets))
+    fn take(&self, least: usize, most: usize) -> Vec<u8> {
+        BIGS.with_borrow_mut(|shelf| shelf.take_fitting(least, most))
     }
 
     fn give(&self, buffer: Vec<u8>) {
-        if buffer.capacity() > ORDINARY {
-            BIGS.with_borrow_mut(|shelf| shelf.give(buffer));
-        }
+        give(buffer);
     }
 }
 
@@ -99,11 +110,10 @@ impl<T: Capacity> Shelf<T> {
 }
 
 impl Shelf<Vec<u8>> {
-    /// The smallest that holds so many octets, if it holds not over four times as many.
-    fn take_fitting(&mut self, octets: usize) -> Vec<u8> {
-        let fits =
-            |(_, buffer): &(usize, &Vec<u8>)| buffer.capacity() >= octets && buffer.capacity() / 4 <= octets;
-        let best = self.buffers.iter().enumerate().filter(fits).min_by_key(|(_, buffer)| buffer.capacity());
+    /// The biggest that holds so many octets; of equals the one that was used last.
+    fn take_fitting(&mut self, least: usize, most: usize) -> Vec<u8> {
+        let fits = |(_, buffer): &(usize, &Vec<u8>)| (least..=most).contains(&buffer.capacity());
+        let best = self.buffers.iter().enumerate().filter(fits).max_by_key(|(_, buffer)| buffer.capacity());
         let Some((index, _)) = best else { return Vec::new() };
         let buffer = self.buffers.swap_remove(index);
         self.octets -= buffer.capacity();
@@ -124,8 +134,8 @@ mod tests {
         assert_eq!((shelf.buffers.len(), shelf.octets), (3, 990), "200 more would have been too much");
         shelf.give(Vec::with_capacity(1));
         assert_eq!(shelf.buffers.len(), 3, "a fourth is too many");
-        assert_eq!(shelf.take_fitting(100).capacity(), 400, "the best of those that fit");
-        assert_eq!(shelf.take_fitting(100).capacity(), 0, "500 are too many for 100, 90 too few");
+        assert_eq!(shelf.take_fitting(100, 450).capacity(), 400, "the best of those that fit");
+        assert_eq!(shelf.take_fitting(100, 450).capacity(), 0, "500 are too many, 90 too few");
         shelf.give(Vec::with_capacity(400));
         let sum: usize = (0..3).map(|_| shelf.take().unwrap().capacity()).sum();
         assert_eq!((sum, shelf.octets, shelf.take()), (990, 0, None));

@@ -9,6 +9,7 @@ mod open;
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -96,6 +97,19 @@ impl Session {
             }
             Stage::Handshake(_) => self.shake_hands(input, context),
             Stage::Ending(_) | Stage::Over => {}
+        }
+    }
+
+    /// The same with a buffer, which a big message may keep; it is empty then.
+    #[inline]
+    pub(crate) fn receive_owned(&mut self, buffer: &mut Vec<u8>, range: Range<usize>, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => {
+                if let Some(end) = open.receive(Input::Owned(buffer, range)) {
+                    self.end(end, context);
+                }
+            }
+            _ => self.receive(buffer.get_mut(range).unwrap_or_default(), context),
         }
     }
 

@@ -16,12 +16,10 @@ use slab::Slab;
 use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
+use crate::scratch::Scratch;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
 use crate::socket::{Acceptor, Peer, Socket};
-
-/// Octets of the scratch buffer.
-const SCRATCH: usize = 64 * 1024;
 
 /// Octets read from one socket before the others get their turn. Enough for a big message to be read and answered while
 /// it is in the processor's cache: with a quarter of it an echo of 1 MiB cost a fifth more.
@@ -46,7 +44,7 @@ pub(crate) struct Shard {
     poller: Poller,
     shared: Arc<Shared>,
     remote: Arc<Remote>,
-    scratch: Box<[u8]>,
+    scratch: Scratch,
     /// Ticks and slots; a session knows itself whether its time is over.
     deadlines: BinaryHeap<Reverse<(u32, u32)>>,
     /// Slots to be read from again, their budget having ended before their input.
@@ -112,7 +110,7 @@ impl Shard {
             poller,
             shared,
             remote,
-            scratch: vec![0; SCRATCH].into_boxed_slice(),
+            scratch: Scratch::new(),
             deadlines: BinaryHeap::new(),
             unread: Vec::new(),
             touched: Vec::new(),
@@ -219,7 +217,10 @@ impl Shard {
             let Connection { session, socket, .. } = connection;
             let (read, size) = match session.room() {
                 Some(room) => (socket.read(room).map(Read::Direct), room.len()),
-                None => (socket.read(&mut self.scratch).map(Read::Scratch), SCRATCH),
+                None => {
+                    let buffer = self.scratch.lend();
+                    (socket.read(buffer).map(Read::Scratch), buffer.len())
+                }
             };
             match read {
                 Ok(Read::Direct(0) | Read::Scratch(0)) => {
@@ -233,7 +234,8 @@ impl Shard {
                     match read {
                         Read::Direct(count) => session.receive_direct(count, &context),
                         Read::Scratch(count) => {
-                            session.receive(self.scratch.get_mut(..count).unwrap_or_default(), &context);
+                            let (buffer, range) = self.scratch.read(count);
+                            session.receive_owned(buffer, range, &context);
                         }
                     }
                     // A short read has emptied the socket; what comes later is another edge. Only the end of the

@@ -1,4 +1,5 @@
 use std::io::{self, IoSlice};
+use std::ops::Range;
 
 use clws_proto::{CloseCode, Event, Receiver};
 
@@ -32,6 +33,8 @@ pub(super) struct Waiting {
 pub(super) enum Input<'a> {
     /// In a buffer of the driver's.
     Lent(&'a mut [u8]),
+    /// In a part of a buffer, which a big message may keep.
+    Owned(&'a mut Vec<u8>, Range<usize>),
     /// So many octets are in the receiver's own room.
     Direct(usize),
 }
@@ -156,6 +159,7 @@ impl Open {
         let resource = &*client.entry().resource;
         let mut events = match input {
             Input::Lent(input) => self.receiver.receive_with(input, &Pool),
+            Input::Owned(buffer, range) => self.receiver.receive_owned(buffer, range, &Pool),
             Input::Direct(count) => self.receiver.receive_direct(count, &Pool),
         };
         // One guard for all of them: a panic ends the connection, so nothing half-done is looked at again.

@@ -1,0 +1,234 @@
+//! A buffer that is read into and given to the receiver: a big binary message keeps it instead of being copied, others leave
+//! it where it is, and the events are those that any other way of feeding gives.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+use std::cell::RefCell;
+use std::io::IoSlice;
+use std::num::NonZeroUsize;
+
+use clws_proto::{Buffers, Event, Events, Limits, NoPool, Receiver, Role, Sender, Version};
+use proptest::prelude::*;
+
+const SCRATCH: usize = 100_000;
+
+#[derive(Debug, Default)]
+struct Pool(RefCell<Vec<Vec<u8>>>);
+
+impl Buffers for Pool {
+    fn take(&self, _: usize, _: usize) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        self.0.borrow_mut().push(buffer);
+    }
+}
+
+fn server() -> Receiver {
+    Receiver::new(Version::Rfc6455, Role::Server, Limits::default())
+}
+
+fn client() -> Sender {
+    Sender::client(Version::Rfc6455, || [9, 8, 7, 6])
+}
+
+fn drain(sender: &mut Sender) -> Vec<u8> {
+    let mut octets = Vec::new();
+    sender.write_to(&mut octets).unwrap();
+    octets
+}
+
+/// A scratch buffer with those octets read to it, from `start` on.
+fn read(start: usize, octets: &[u8]) -> Vec<u8> {
+    let mut scratch = vec![0xEE; SCRATCH];
+    scratch[start..start + octets.len()].copy_from_slice(octets);
+    scratch
+}
+
+fn seen(events: &mut Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
+    while let Some(event) = events.next().unwrap() {
+        log.push(match event {
+            Event::Text(text) => ('t', text.into_bytes().to_vec()),
+            // Each way to have the octets in turn.
+            Event::Binary(payload) if log.len().is_multiple_of(3) => ('b', payload.to_vec()),
+            Event::Binary(payload) if log.len() % 3 == 1 => ('b', payload.into_vec()),
+            Event::Binary(payload) => ('b', payload.into_bytes().to_vec()),
+            Event::Ping(payload) => ('i', payload.to_vec()),
+            other => panic!("{other:?}"),
+        });
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn gives_the_same_events(
+        messages in prop::collection::vec((0u8..4, 0usize..200_000, any::<u8>()), 1..6),
+        frame_size in prop::option::of(1000usize..150_000),
+        reads in prop::collection::vec((0usize..2000, 1usize..98_000, any::<bool>()), 1..6),
+    ) {
+        let (mut sender, mut expected) = (client(), Vec::new());
+        for (kind, len, fill) in messages {
+            let frame_size = frame_size.and_then(NonZeroUsize::new);
+            match kind {
+                0 => {
+                    let text = "é".repeat(len / 2);
+                    sender.text(&text, frame_size).unwrap();
+                    expected.push(('t', text.into_bytes()));
+                }
+                1 => {
+                    let payload = vec![fill; len % 126];
+                    sender.ping(&payload).unwrap();
+                    expected.push(('i', payload));
+                }
+                _ => {
+                    let payload: Vec<u8> = (0..=250u8).cycle().take(len).map(|i| fill ^ i).collect();
+                    sender.binary(&payload, frame_size).unwrap();
+                    expected.push(('b', payload));
+                }
+            }
+        }
+        let wire = drain(&mut sender);
+        let (mut receiver, mut log) = (server(), Vec::new());
+        let (mut rest, mut reads) = (&wire[..], reads.iter().cycle());
+        while !rest.is_empty() {
+            let &(start, size, direct) = reads.next().unwrap();
+            let size = size.min(rest.len());
+            let count = match receiver.room(&NoPool).filter(|_| direct) {
+                Some(room) => {
+                    let count = room.len().min(size);
+                    room[..count].copy_from_slice(&rest[..count]);
+                    seen(&mut receiver.receive_direct(count, &NoPool), &mut log);
+                    count
+                }
+                None => {
+                    let mut scratch = read(start, &rest[..size]);
+                    seen(&mut receiver.receive_owned(&mut scratch, start..start + size, &NoPool), &mut log);
+                    size
+                }
+            };
+            rest = &rest[count..];
+            let came = wire.len() - rest.len();
+            prop_assert!(receiver.held() <= 4 * came + 16 * 1024, "{} held of {came}", receiver.held());
+        }
+        prop_assert!(log == expected);
+        prop_assert_eq!(receiver.held(), 0);
+    }
+}
+
+#[test]
+fn a_whole_message_is_forwarded_where_it_was_read_to() {
+    let (mut receiver, mut sender, pool) = (server(), Sender::server(Version::Rfc6455), Pool::default());
+    let mut wire = client();
+    wire.text("first", None).unwrap();
+    wire.binary(&[5; 50_000], None).unwrap();
+    let wire = drain(&mut wire);
+    let mut scratch = read(3, &wire);
+    let lies_at = scratch.as_ptr().addr();
+    let mut events = receiver.receive_owned(&mut scratch, 3..3 + wire.len(), &pool);
+    assert!(matches!(events.next().unwrap(), Some(Event::Text(text)) if text == "first"));
+    match events.next().unwrap() {
+        Some(Event::Binary(payload)) => sender.forward_binary(payload).unwrap(),
+        other => panic!("{other:?}"),
+    }
+    assert!(events.next().unwrap().is_none());
+    drop(events);
+    assert_eq!(scratch.capacity(), 0, "the outbox has it");
+
+    let mut slices = [IoSlice::new(&[]); 3];
+    assert_eq!(sender.io_slices(&mut slices), 2);
+    assert_eq!(slices[1].as_ptr().addr(), lies_at + 3 + wire.len() - 50_000);
+    assert!(*slices[1] == [5; 50_000]);
+    sender.consume_with(30_000, &pool);
+    assert_eq!(pool.0.borrow().len(), 0);
+    sender.consume_with(sender.queued(), &pool);
+    let back = pool.0.borrow_mut().pop().unwrap();
+    assert_eq!((back.as_ptr().addr(), back.len()), (lies_at, SCRATCH), "it is back, and as it was");
+}
+
+#[test]
+fn a_message_that_is_cut_off_goes_on_in_the_same_buffer() {
+    let (mut receiver, pool) = (server(), Pool::default());
+    let mut wire = client();
+    wire.binary(&[5; 80_000], None).unwrap();
+    let wire = drain(&mut wire);
+    let (first, rest) = wire.split_at(40_000);
+    let mut scratch = read(10, first);
+    let lies_at = scratch.as_ptr().addr();
+    assert!(receiver.receive_owned(&mut scratch, 10..40_010, &pool).next().unwrap().is_none());
+    assert_eq!(scratch.capacity(), 0, "the message has it");
+
+    let room = receiver.room(&pool).unwrap();
+    assert_eq!((room.as_ptr().addr(), room.len()), (lies_at + 40_010, rest.len()));
+    room.copy_from_slice(rest);
+    let mut events = receiver.receive_direct(rest.len(), &pool);
+    assert!(matches!(events.next().unwrap(), Some(Event::Binary(payload)) if payload == [5; 80_000]));
+    drop(events);
+    assert_eq!(
+        pool.0.borrow_mut().pop().map(|buffer| (buffer.as_ptr().addr(), buffer.len())),
+        Some((lies_at, SCRATCH))
+    );
+}
+
+/// Nobody holds much more than it sent.
+#[test]
+fn a_buffer_is_kept_only_by_what_fills_a_quarter_of_it() {
+    let keeps = |binary: bool, len: usize, cut: usize| {
+        let mut wire = client();
+        if binary {
+            wire.binary(&vec![b'x'; len], None).unwrap();
+        } else {
+            wire.text(&"x".repeat(len), None).unwrap();
+        }
+        let wire = drain(&mut wire);
+        let count = wire.len() - cut;
+        let (mut receiver, mut sender) = (server(), Sender::server(Version::Rfc6455));
+        let mut scratch = read(0, &wire[..count]);
+        let mut events = receiver.receive_owned(&mut scratch, 0..count, &NoPool);
+        match events.next().unwrap() {
+            Some(Event::Binary(payload)) => sender.forward_binary(payload).unwrap(),
+            Some(Event::Text(text)) => sender.forward_text(text).unwrap(),
+            other => assert!(other.is_none()),
+        }
+        assert!(events.next().unwrap().is_none());
+        drop(events);
+        assert!(receiver.held() <= 4 * count + 16 * 1024);
+        scratch.is_empty()
+    };
+    for cut in [0, 1000] {
+        assert!(keeps(true, SCRATCH / 4 + 1000, cut));
+        assert!(!keeps(true, SCRATCH / 5, cut));
+        assert!(!keeps(true, 1001, cut));
+        assert!(!keeps(false, SCRATCH / 2, cut), "text is checked as it is copied");
+    }
+}
+
+#[test]
+fn what_was_not_pulled_comes_first_the_next_time() {
+    let mut wire = client();
+    wire.binary(&[1; 40_000], None).unwrap();
+    wire.binary(&[2; 40_000], None).unwrap();
+    let wire = drain(&mut wire);
+    let (mut receiver, mut scratch) = (server(), read(0, &wire));
+    let mut events = receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool);
+    assert!(matches!(events.next().unwrap(), Some(Event::Binary(payload)) if payload == [1; 40_000]));
+    drop(events);
+    assert!(receiver.has_unread() && scratch.len() == SCRATCH);
+    let mut log = Vec::new();
+    let mut third = client();
+    third.binary(&[3; 30_000], None).unwrap();
+    let wire = drain(&mut third);
+    let mut scratch = read(0, &wire);
+    seen(&mut receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool), &mut log);
+    assert!(log == [('b', vec![2; 40_000]), ('b', vec![3; 30_000])]);
+    assert_eq!((receiver.held(), scratch.len()), (0, SCRATCH));
+}
+
+#[test]
+fn a_range_that_is_none_is_no_input() {
+    let mut scratch = vec![0x82; 1000];
+    #[expect(clippy::reversed_empty_ranges, reason = "that is the point")]
+    for range in [5..5, 7..3, 900..1001, 0..usize::MAX] {
+        assert!(server().receive_owned(&mut scratch, range, &NoPool).next().unwrap().is_none());
+    }
+}
