@@ -6,7 +6,7 @@ use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
 
-use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
+use clws_proto::{Event, Limits, Receiver, Role, Sender, SharedMessage, Version};
 use futures_util::{Sink, Stream};
 use tokio_tungstenite::tungstenite;
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
@@ -15,18 +15,23 @@ use crate::memory::Memory;
 
 /// A library's connection.
 pub(crate) trait Codec {
-    /// Receives all that the memory has; how many messages that were.
-    fn decode(&mut self) -> usize;
+    /// Receives all that the memory has, which is that many messages; how many there were.
+    fn decode(&mut self, count: usize) -> usize;
     /// Sends its message so often, and writes it out.
     fn encode(&mut self, count: usize);
     /// Sends back all that the memory has.
-    fn echo(&mut self);
+    fn echo(&mut self, count: usize);
 }
+
+/// clws with what it has for a message that is sent more than once. It differs in *encode* only, where the others send clones
+/// that share the message's memory too.
+pub(crate) const SHARED: &str = "clws, SharedMessage";
 
 /// All of them, on this memory, with this text to send.
 pub(crate) fn all(memory: &Memory, text: &str) -> Vec<(&'static str, Box<dyn Codec>)> {
     vec![
-        ("clws", Box::new(Clws::new(memory, text))),
+        ("clws", Box::new(Clws::new(memory, text, false))),
+        (SHARED, Box::new(Clws::new(memory, text, true))),
         ("tungstenite, 8 KiB buffer", Box::new(Tungstenite::new(memory, text, 8 << 10))),
         ("tungstenite", Box::new(Tungstenite::new(memory, text, 128 << 10))),
         ("fastwebsockets", Box::new(Fastwebsockets::new(memory, text))),
@@ -38,17 +43,19 @@ pub(crate) fn all(memory: &Memory, text: &str) -> Vec<(&'static str, Box<dyn Cod
 struct Clws {
     memory: Memory,
     text: String,
+    shared: Option<SharedMessage>,
     scratch: Vec<u8>,
     receiver: Receiver,
     sender: Sender,
 }
 
 impl Clws {
-    fn new(memory: &Memory, text: &str) -> Self {
+    fn new(memory: &Memory, text: &str, shared: bool) -> Self {
         Self {
             memory: memory.clone(),
             text: text.to_owned(),
-            scratch: vec![0; 64 << 10],
+            shared: shared.then(|| SharedMessage::text(text)),
+            scratch: vec![0; (1 << 20) + (8 << 10)], // that of a shard, where messages are big
             receiver: Receiver::new(Version::Rfc6455, Role::Server, Limits::default()),
             sender: Sender::server(Version::Rfc6455),
         }
@@ -65,7 +72,7 @@ impl Clws {
 }
 
 impl Codec for Clws {
-    fn decode(&mut self) -> usize {
+    fn decode(&mut self, _: usize) -> usize {
         let mut messages = 0;
         while let Ok(n) = self.memory.read(&mut self.scratch) {
             let mut events = self.receiver.receive(&mut self.scratch[..n]);
@@ -79,18 +86,21 @@ impl Codec for Clws {
 
     fn encode(&mut self, count: usize) {
         for _ in 0..count {
-            self.sender.text(black_box(&self.text), None).unwrap();
+            match &self.shared {
+                Some(message) => self.sender.shared(black_box(message)).unwrap(),
+                None => self.sender.text(black_box(&self.text), None).unwrap(),
+            }
         }
         self.write();
     }
 
-    fn echo(&mut self) {
+    fn echo(&mut self, _: usize) {
         while let Ok(n) = self.memory.read(&mut self.scratch) {
             let mut events = self.receiver.receive(&mut self.scratch[..n]);
             while let Some(event) = events.next().unwrap() {
                 match event {
-                    Event::Text(text) => self.sender.text(&text, None).unwrap(),
-                    Event::Binary(octets) => self.sender.binary(&octets, None).unwrap(),
+                    Event::Text(text) => self.sender.forward_text(text).unwrap(),
+                    Event::Binary(octets) => self.sender.forward_binary(octets).unwrap(),
                     other => panic!("{other:?}"),
                 }
             }
@@ -122,7 +132,7 @@ impl Tungstenite {
 }
 
 impl Codec for Tungstenite {
-    fn decode(&mut self) -> usize {
+    fn decode(&mut self, _: usize) -> usize {
         let mut messages = 0;
         while let Some(message) = self.read() {
             black_box(message);
@@ -138,7 +148,7 @@ impl Codec for Tungstenite {
         self.socket.flush().unwrap();
     }
 
-    fn echo(&mut self) {
+    fn echo(&mut self, _: usize) {
         while let Some(message) = self.read() {
             self.socket.write(message).unwrap();
         }
@@ -159,7 +169,7 @@ impl Fastwebsockets {
 }
 
 impl Codec for Fastwebsockets {
-    fn decode(&mut self) -> usize {
+    fn decode(&mut self, _: usize) -> usize {
         let mut messages = 0;
         while let Some(frame) = poll(self.socket.read_frame()) {
             black_box(frame.unwrap());
@@ -176,7 +186,7 @@ impl Codec for Fastwebsockets {
         }
     }
 
-    fn echo(&mut self) {
+    fn echo(&mut self, _: usize) {
         while let Some(frame) = poll(self.socket.read_frame()) {
             poll(self.socket.write_frame(frame.unwrap())).unwrap().unwrap();
         }
@@ -212,7 +222,7 @@ impl TokioWebsockets {
 }
 
 impl Codec for TokioWebsockets {
-    fn decode(&mut self) -> usize {
+    fn decode(&mut self, _: usize) -> usize {
         let mut messages = 0;
         while let Some(message) = self.read() {
             black_box(message);
@@ -229,7 +239,7 @@ impl Codec for TokioWebsockets {
     }
 
     /// Gathers first: it flushes before it reads.
-    fn echo(&mut self) {
+    fn echo(&mut self, _: usize) {
         while let Some(message) = self.read() {
             self.gathered.push(message);
         }
@@ -256,15 +266,15 @@ impl Soketto {
 }
 
 impl Codec for Soketto {
-    fn decode(&mut self) -> usize {
-        let mut messages = 0;
-        loop {
+    /// A future of its `receive_data` that is given up takes the state of the message with it, so it is asked no oftener than
+    /// there are messages.
+    fn decode(&mut self, count: usize) -> usize {
+        for _ in 0..count {
             self.message.clear();
-            let Some(kind) = poll(self.receiver.receive_data(&mut self.message)) else { return messages };
-            assert!(kind.unwrap().is_text());
+            assert!(poll(self.receiver.receive_data(&mut self.message)).unwrap().unwrap().is_text());
             black_box(std::str::from_utf8(&self.message).unwrap());
-            messages += 1;
         }
+        count
     }
 
     fn encode(&mut self, count: usize) {
@@ -274,11 +284,10 @@ impl Codec for Soketto {
         poll(self.sender.flush()).unwrap().unwrap();
     }
 
-    fn echo(&mut self) {
-        loop {
+    fn echo(&mut self, count: usize) {
+        for _ in 0..count {
             self.message.clear();
-            let Some(kind) = poll(self.receiver.receive_data(&mut self.message)) else { break };
-            assert!(kind.unwrap().is_text());
+            assert!(poll(self.receiver.receive_data(&mut self.message)).unwrap().unwrap().is_text());
             let text = std::str::from_utf8(&self.message).unwrap();
             poll(self.sender.send_text(text)).unwrap().unwrap();
         }
