@@ -19,6 +19,8 @@ pub(super) struct Row {
     pub(super) threads: usize,
     /// How messages are compressed, in the words of `load` and of the servers alike; none if they are not.
     pub(super) deflate: &'static str,
+    /// What our server is told beside that.
+    pub(super) ours: &'static str,
 }
 
 /// Rows that differ in one number: a chart.
@@ -54,6 +56,10 @@ pub(super) const ROWS: &[Row] = &[
     row("broadcast 125 B to 500, window 16", "broadcast -c 500 --size 125 --window 16", CPU, 8 << 10),
     row("connect, shake hands, echo, close", "connect -c 16 --size 16", CPU, 8 << 10),
     row("10,000 idle connections, PSS each", "idle -c 10000", MEMORY, 4 << 10),
+    Row {
+        ours: "--forget-headers",
+        ..row("10,000 idle connections, clws without their headers", "idle -c 10000", MEMORY, 4 << 10)
+    },
     two("two threads, nothing pinned: echo 16 B, 64 connections", "echo -c 64 --size 16"),
     two(
         "two threads, nothing pinned: echo 125 B text, 64 connections, 64 in flight",
@@ -117,16 +123,16 @@ const TAKEOVER_12: &str = "--deflate-takeover --deflate-window 12";
 const TAKEOVER_15: &str = "--deflate-takeover";
 
 const fn row(title: &'static str, load: &'static str, unit: &'static str, read_buffer: usize) -> Row {
-    Row { title, load, unit, read_buffer, threads: 1, deflate: "" }
+    Row { title, load, unit, read_buffer, threads: 1, deflate: "", ours: "" }
 }
 
 /// A row in which the server has two threads, and the kernel decides who runs where.
 const fn two(title: &'static str, load: &'static str) -> Row {
-    Row { title, load, unit: CPU, read_buffer: 8 << 10, threads: 2, deflate: "" }
+    Row { title, load, unit: CPU, read_buffer: 8 << 10, threads: 2, deflate: "", ours: "" }
 }
 
 const fn deflate(title: &'static str, load: &'static str, unit: &'static str, deflate: &'static str) -> Row {
-    Row { title, load, unit, read_buffer: 8 << 10, threads: 1, deflate }
+    Row { title, load, unit, read_buffer: 8 << 10, threads: 1, deflate, ours: "" }
 }
 
 impl Row {

@@ -146,6 +146,7 @@ impl Server {
                 let mut command = Command::new(beside_us("echo")?);
                 command.args(["--listen", &format!("127.0.0.1:{port}")]);
                 command.args(["--shards".into(), row.threads.to_string()]);
+                command.args(row.ours.split_whitespace());
                 if let Some(file) = file {
                     command.arg("--config").arg(of_benches(file));
                 }
