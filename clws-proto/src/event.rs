@@ -51,31 +51,33 @@ impl<'a> Payload<'a> {
     }
 
     /// The octets with the buffer that they lie in, for as long as they wait to be sent; the payload itself where that is
-    /// not theirs.
-    pub(crate) fn into_part(self) -> Result<Part, Self> {
+    /// not theirs, or, unless it may be `loose`, over twice as long as they are.
+    pub(crate) fn into_part(self, loose: bool) -> Result<Part, Self> {
         match self.0 {
             Data::Borrowed(_) => Err(self),
+            Data::Assembled(ref octets) if !loose && !octets.is_snug() => Err(self),
+            Data::Owned(ref buffer, ref range) if !loose && buffer.capacity() / 2 > range.len() => Err(self),
             Data::Assembled(octets) => Ok(std::mem::take(octets)),
             Data::Owned(buffer, range) => Ok(Part::new(std::mem::take(buffer), range)),
         }
     }
 
-    /// The octets, to keep: free where the message was assembled from pieces, one exact copy otherwise.
+    /// The octets, to keep: free where the message was assembled from pieces, in a buffer that it fills by half at least; one
+    /// exact copy otherwise, since what is kept, maybe for long, is not to keep much more than itself.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Data::Assembled(octets) => std::mem::take(octets).into_bytes(),
-            // What is kept, maybe for long, does not keep more than itself.
-            Data::Borrowed(_) | Data::Owned(..) => Bytes::copy_from_slice(&self),
+            Data::Assembled(octets) if octets.is_snug() => std::mem::take(octets).into_bytes(),
+            Data::Assembled(_) | Data::Borrowed(_) | Data::Owned(..) => Bytes::copy_from_slice(&self),
         }
     }
 
-    /// The octets, to keep and to change; costs what [`into_bytes`](Self::into_bytes) costs.
+    /// The octets, to keep and to change; costs what [`into_bytes`](Self::into_bytes) costs, or a copy.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
-            Data::Assembled(octets) => std::mem::take(octets).into_vec(),
-            Data::Borrowed(_) | Data::Owned(..) => self.to_vec(),
+            Data::Assembled(octets) if octets.is_snug() => std::mem::take(octets).into_vec(),
+            Data::Assembled(_) | Data::Borrowed(_) | Data::Owned(..) => self.to_vec(),
         }
     }
 }
@@ -122,9 +124,23 @@ impl<'a> Text<'a> {
         Self(Characters::Replaced(text))
     }
 
-    /// Whether it lies in a buffer of its own, so that to keep it is free.
-    pub(crate) const fn is_assembled(&self) -> bool {
-        !matches!(self.0, Characters::Borrowed(_))
+    /// Whether it lies in a buffer of its own, so that to keep it is free; and, unless it may be `loose`, not one over twice as
+    /// long.
+    pub(crate) const fn is_assembled(&self, loose: bool) -> bool {
+        match &self.0 {
+            Characters::Borrowed(_) => false,
+            Characters::Assembled(text) => loose || text.capacity() / 2 <= text.len(),
+            Characters::Replaced(_) => true,
+        }
+    }
+
+    /// The octets with the whole buffer that they were assembled in, for as long as they wait to be sent.
+    pub(crate) fn into_buffer(self) -> Vec<u8> {
+        match self.0 {
+            Characters::Borrowed(text) => text.as_bytes().to_vec(),
+            Characters::Assembled(text) => std::mem::take(text).into_bytes(),
+            Characters::Replaced(text) => text.into_bytes(),
+        }
     }
 
     /// The text.
@@ -133,11 +149,13 @@ impl<'a> Text<'a> {
         self
     }
 
-    /// The text, to keep: free where the message was assembled from pieces, one exact copy otherwise.
+    /// The text, to keep: free where the message was assembled from pieces, in a buffer that it fills by half at least; one
+    /// exact copy otherwise.
     #[must_use]
     pub fn into_string(self) -> String {
         match self.0 {
             Characters::Borrowed(text) => text.to_owned(),
+            Characters::Assembled(text) if text.capacity() / 2 > text.len() => text.clone(),
             Characters::Assembled(text) => std::mem::take(text),
             Characters::Replaced(text) => text,
         }
@@ -148,6 +166,9 @@ impl<'a> Text<'a> {
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Characters::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
+            Characters::Assembled(text) if text.capacity() / 2 > text.len() => {
+                Bytes::copy_from_slice(text.as_bytes())
+            }
             Characters::Assembled(text) => Bytes::from(std::mem::take(text)),
             Characters::Replaced(text) => Bytes::from(text),
         }

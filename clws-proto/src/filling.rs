@@ -14,28 +14,32 @@ const WORTH_IT: usize = 16 * 1024;
 /// The buffer is longer than what has come, since safe code can only read into memory that is initialised, and to do
 /// that again for each message would cost as much as a copy. A pooled buffer comes initialised.
 #[derive(Debug, Default)]
-pub(crate) struct Filling(Part);
+pub(crate) struct Filling {
+    part: Part,
+    /// Octets of the room that was lent last.
+    lent: usize,
+}
 
 impl Filling {
     /// Goes on in the buffer that the first octets were read to.
     pub(crate) const fn adopt(part: Part) -> Self {
-        Self(part)
+        Self { part, lent: 0 }
     }
 
     pub(crate) const fn len(&self) -> usize {
-        self.0.len()
+        self.part.len()
     }
 
     pub(crate) const fn capacity(&self) -> usize {
-        self.0.capacity()
+        self.part.capacity()
     }
 
     /// Appends what has come, to a message that will not be longer than `longest`.
     pub(crate) fn append(&mut self, piece: &[u8], longest: usize, buffers: &dyn Buffers) {
-        if piece.len() > self.0.spare() {
-            self.grow(piece.len(), longest, buffers);
+        if piece.len() > self.part.spare() {
+            self.grow(piece.len(), piece.len(), longest, buffers);
         }
-        self.0.append(piece, |buffer| {
+        self.part.append(piece, |buffer| {
             let (len, capacity) = (buffer.len(), buffer.capacity());
             reserve_bounded(len, capacity, piece.len(), longest, |more| buffer.reserve_exact(more));
         });
@@ -46,46 +50,53 @@ impl Filling {
     /// No memory is taken for more octets than there are already, so a peer that declares much and sends little gets
     /// little.
     pub(crate) fn room(&mut self, remaining: usize, buffers: &dyn Buffers) -> Option<&mut [u8]> {
-        let size = remaining.min(AT_ONCE).min(self.len().max(self.0.spare()));
+        // What is there is used first: to grow at each read that brings little would move the message at each.
+        let spare = self.part.spare();
+        let most = if spare >= WORTH_IT.min(remaining) { spare } else { self.len() };
+        let size = remaining.min(AT_ONCE).min(most);
         if size < WORTH_IT {
             return None;
         }
-        if size > self.0.spare() {
-            self.grow(size, self.len().saturating_add(remaining), buffers);
+        if size > self.part.spare() {
+            self.grow(size, 0, self.len().saturating_add(remaining), buffers);
         }
-        if size > self.0.spare() {
+        if size > self.part.spare() {
             // To double keeps the growth linear in all; from what has come, not from a capacity that was doubled before.
-            self.0.reserve_exact(size.max(self.len().min(remaining)));
-            self.0.initialise(size);
+            self.part.reserve_exact(size.max(self.len().min(remaining)));
+            self.part.initialise(size);
         }
-        self.0.room(size)
+        self.lent = size;
+        self.part.room(size)
     }
 
-    /// Moves to a buffer of the pool where so many more octets are too many for this one, and the pool has one that is
-    /// not over twice the whole message.
-    fn grow(&mut self, more: usize, longest: usize, buffers: &dyn Buffers) {
+    /// Makes room for so many more octets, of which `coming` have come: at the beginning of this buffer, or, where that is too
+    /// small, in one of the pool's that is not over twice the whole message.
+    fn grow(&mut self, more: usize, coming: usize, longest: usize, buffers: &dyn Buffers) {
         let octets = self.len().saturating_add(more);
-        let most = longest.saturating_mul(2).min(octets.saturating_mul(MOST_TIMES)).max(octets);
-        if octets > self.0.capacity()
+        let came = self.len().saturating_add(coming);
+        let most = longest.saturating_mul(2).min(came.saturating_mul(MOST_TIMES)).max(octets);
+        if octets > self.part.capacity()
             && let Some(buffer) = fitting(buffers, octets, most)
         {
-            give_back(buffers, self.0.move_to(buffer));
+            give_back(buffers, self.part.move_to(buffer));
         }
+        self.part.move_to_start();
     }
 
-    /// Takes note that so many octets of the room were read, and lends them.
+    /// Takes note that so many octets of the room were read, of those that were lent, and shows them.
     pub(crate) fn read(&mut self, count: usize) -> &mut [u8] {
-        self.0.extend_by(count)
+        let count = count.min(std::mem::take(&mut self.lent));
+        self.part.extend_by(count)
     }
 
     /// What has come.
     #[cfg(feature = "deflate")]
     pub(crate) fn octets(&self) -> &[u8] {
-        &self.0
+        &self.part
     }
 
     /// The whole message.
     pub(crate) fn finish(self) -> Part {
-        self.0
+        self.part
     }
 }

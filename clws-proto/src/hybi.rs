@@ -58,7 +58,7 @@ pub(crate) struct Input<'a> {
 
 impl Hybi {
     /// Goes on from `position` to the next event. The beginning of a binary message is left in the buffer where it has
-    /// `worth` octets or more.
+    /// `worth` octets or more, and the message twice as many.
     #[inline]
     pub(crate) fn step<E: Extension>(
         &mut self,
@@ -95,7 +95,11 @@ impl Hybi {
                     return Ok(Step::Lent { opcode: header.opcode, start, end });
                 }
                 let start = *position + header.size;
-                if header.opcode == Opcode::Binary && !compressed && buffer.len() - start >= worth {
+                if header.opcode == Opcode::Binary
+                    && !compressed
+                    && buffer.len().saturating_sub(start) >= worth
+                    && header.payload_len / 2 >= worth
+                {
                     *position = buffer.len();
                     return Ok(Step::Begun { header, start });
                 }
@@ -122,7 +126,7 @@ impl Hybi {
 
     /// Whether all of a frame is here that no step has seen: its last octets were read to the room.
     #[inline]
-    fn is_complete(&self) -> bool {
+    pub(crate) fn is_complete(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| {
             partial.frame.is_some_and(|frame| frame.received == frame.header.payload_len)
         })

@@ -119,6 +119,9 @@ impl Outbox {
         if self.queued == 0 {
             self.written = 0;
             self.tail.clear();
+            if self.before.capacity() * size_of::<Chunk>() > KEEP {
+                self.before = VecDeque::new();
+            }
             if self.tail.capacity() > KEEP {
                 buffers.give(std::mem::take(&mut self.tail));
             }

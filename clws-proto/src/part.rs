@@ -74,6 +74,19 @@ impl Part {
         apply_mask(key, 0, self.buffer.get_mut(self.start..self.end).unwrap_or_default());
     }
 
+    /// Moves to the start of its buffer, so that nothing is before it. A part that is to grow does so once.
+    pub(crate) fn move_to_start(&mut self) {
+        if self.start > 0 {
+            self.buffer.copy_within(self.start.min(self.end)..self.end, 0);
+            (self.start, self.end) = (0, self.len());
+        }
+    }
+
+    /// Whether it fills half of its buffer, and so may keep it.
+    pub(crate) const fn is_snug(&self) -> bool {
+        self.buffer.capacity() / 2 <= self.len()
+    }
+
     /// Moves to another buffer, and gives up this one.
     pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) -> Vec<u8> {
         match buffer.get_mut(..self.len()) {

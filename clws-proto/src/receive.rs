@@ -186,7 +186,8 @@ impl Receiver {
     /// Where the message is cut off, what follows is then read behind it ([`room`](Self::room)); where it is whole and is
     /// forwarded ([`Sender::forward_binary`](crate::Sender::forward_binary)), it goes out from there: neither is copied. An
     /// empty `Vec` is left behind then. The buffer has at most about four times the octets of the message, and goes the way of
-    /// all that messages are assembled in: to `buffers`, when the message is done or written.
+    /// all that messages are assembled in: to `buffers`, when the message is done or written. A range that is not in the
+    /// buffer is no input.
     ///
     /// ```
     /// use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
@@ -274,8 +275,14 @@ impl Receiver {
 
     /// Whether input waits that a reader left unread.
     #[must_use]
-    pub const fn has_unread(&self) -> bool {
-        self.unread.is_some()
+    pub fn has_unread(&self) -> bool {
+        let is_complete = match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_complete(),
+            Framing::Hixie(_) => false,
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_complete(),
+        };
+        is_complete || self.unread.is_some()
     }
 
     /// Octets of memory held for what is cut off or unread: 0 between messages. (What is kept for compressed messages to refer

@@ -202,14 +202,16 @@ impl Sender {
     ///
     /// As [`text`](Self::text).
     pub fn forward_text(&mut self, text: Text<'_>) -> Result<(), SendError> {
-        if self.keeps(text.len()) && text.is_assembled() {
-            return self.given(Opcode::Text, text.into_string().into_bytes().into());
+        if self.keeps(text.len()) && text.is_assembled(self.queued() == 0) {
+            self.check(Opcode::Text)?;
+            return self.given(Opcode::Text, text.into_buffer().into());
         }
         self.text(&text, None)
     }
 
     /// Queues a binary message that came from a peer: a big one that was assembled, or is all that was read to a buffer that
-    /// was [given](crate::Receiver::receive_owned), goes out without a copy.
+    /// was [given](crate::Receiver::receive_owned), goes out without a copy. Its buffer may be four times as long if nothing else is
+    /// queued, and twice behind others, so that [`queued`](Self::queued) tells what is held.
     ///
     /// # Errors
     ///
@@ -218,7 +220,8 @@ impl Sender {
         if !self.keeps(payload.len()) {
             return self.binary(&payload, None);
         }
-        match payload.into_part() {
+        self.check(Opcode::Binary)?;
+        match payload.into_part(self.queued() == 0) {
             Ok(part) => self.given(Opcode::Binary, part),
             Err(payload) => self.binary(&payload, None),
         }

@@ -195,12 +195,166 @@ fn a_buffer_is_kept_only_by_what_fills_a_quarter_of_it() {
         assert!(receiver.held() <= 4 * count + 16 * 1024);
         scratch.is_empty()
     };
+    assert!(keeps(true, SCRATCH / 4 + 1000, 0));
+    assert!(!keeps(true, SCRATCH / 4 + 1000, 1000), "a message that goes on is to fill half");
     for cut in [0, 1000] {
-        assert!(keeps(true, SCRATCH / 4 + 1000, cut));
+        assert!(keeps(true, SCRATCH / 2, cut));
         assert!(!keeps(true, SCRATCH / 5, cut));
         assert!(!keeps(true, 1001, cut));
         assert!(!keeps(false, SCRATCH / 2, cut), "text is checked as it is copied");
     }
+}
+
+/// Whatever came before the message in the same read: the message alone counts, and to go on octet by octet costs no more
+/// than the octets do.
+#[test]
+fn a_message_that_began_late_in_its_buffer_grows_like_any_other() {
+    let mut before = client();
+    for _ in 0..500 {
+        before.binary(&[1; 100], None).unwrap();
+    }
+    let before = drain(&mut before);
+    for (payload, with_room) in
+        [(80_000, true), (80_000, false), (60_000, true), (60_000, false), (300_000, true)]
+    {
+        let mut wire = client();
+        wire.binary(&vec![7; payload], None).unwrap();
+        let wire = drain(&mut wire);
+        let mut scratch = read(0, &[&before[..], &wire[..SCRATCH - before.len()]].concat());
+        let mut rest = &wire[SCRATCH - before.len()..];
+        let (mut receiver, pool, mut log) = (server(), Pool::default(), Vec::new());
+        seen(&mut receiver.receive_owned(&mut scratch, 0..SCRATCH, &pool), &mut log);
+        assert_eq!((log.len(), scratch.len()), (500, 0), "the message has the buffer");
+        let (mut moves, mut capacity) = (0, receiver.held());
+        while !rest.is_empty() {
+            let size = rest.len().min(if rest.len() > 20_000 && with_room { 5000 } else { 7 });
+            match receiver.room(&pool).filter(|_| with_room) {
+                Some(room) => {
+                    room[..size].copy_from_slice(&rest[..size]);
+                    seen(&mut receiver.receive_direct(size, &pool), &mut log);
+                }
+                None => seen(&mut receiver.receive_with(&mut rest[..size].to_vec(), &pool), &mut log),
+            }
+            rest = &rest[size..];
+            moves += usize::from(receiver.held() > capacity);
+            capacity = capacity.max(receiver.held());
+            let came = wire.len() - rest.len();
+            assert!(receiver.held() <= 4 * came + 16 * 1024, "{} held of {came}", receiver.held());
+        }
+        assert!(moves <= 4, "{moves} times another buffer, for {payload}");
+        assert!(log.last() == Some(&('b', vec![7; payload])));
+    }
+}
+
+/// A pool that has buffers: a message that outgrows the one it began in moves to one of those.
+#[test]
+fn a_message_moves_to_a_buffer_of_the_pool() {
+    #[derive(Debug)]
+    struct Rich(RefCell<Vec<(usize, usize)>>);
+    impl Buffers for Rich {
+        fn take(&self, least: usize, most: usize) -> Vec<u8> {
+            self.0.borrow_mut().push((least, most));
+            vec![0xAA; most]
+        }
+        fn give(&self, _: Vec<u8>) {}
+    }
+    let mut wire = client();
+    let payload: Vec<u8> = (0..=250u8).cycle().take(400_000).collect();
+    wire.binary(&payload, None).unwrap();
+    let wire = drain(&mut wire);
+    let (mut receiver, pool, mut log) = (server(), Rich(RefCell::default()), Vec::new());
+    let mut scratch = read(1001, &wire[..90_000]);
+    seen(&mut receiver.receive_owned(&mut scratch, 1001..91_001, &pool), &mut log);
+    let mut rest = &wire[90_000..];
+    while !rest.is_empty() {
+        let room = receiver.room(&pool).unwrap();
+        let size = room.len().min(rest.len());
+        room[..size].copy_from_slice(&rest[..size]);
+        rest = &rest[size..];
+        seen(&mut receiver.receive_direct(size, &pool), &mut log);
+    }
+    assert!(log == [('b', payload)]);
+    let takes = pool.0.into_inner();
+    assert!(!takes.is_empty());
+    for (least, most) in takes {
+        assert!(least <= most && most <= 4 * least, "{least} to {most}");
+    }
+}
+
+#[test]
+fn what_is_kept_does_not_keep_much_more_than_itself() {
+    for (payload, exact) in [(26_000, true), (90_000, false)] {
+        let mut wire = client();
+        wire.binary(&vec![3; payload], None).unwrap();
+        let wire = drain(&mut wire);
+        let (mut receiver, pool) = (server(), Pool::default());
+        // Assembled in pieces, in a buffer that the pool is given back unless it is kept.
+        let mut scratch = read(0, &wire[..wire.len() - 100]);
+        assert!(receiver.receive_owned(&mut scratch, 0..wire.len() - 100, &pool).next().unwrap().is_none());
+        let mut last = wire[wire.len() - 100..].to_vec();
+        let mut events = receiver.receive_with(&mut last, &pool);
+        match events.next().unwrap() {
+            Some(Event::Binary(octets)) => assert_eq!(octets.into_vec(), vec![3; payload]),
+            other => panic!("{other:?}"),
+        }
+        drop(events);
+        assert_eq!(!pool.0.borrow().is_empty() || !scratch.is_empty(), exact, "{payload}");
+    }
+}
+
+#[test]
+fn a_message_that_was_read_and_not_pulled_is_unread() {
+    let mut wire = client();
+    wire.binary(&[5; 80_000], None).unwrap();
+    let wire = drain(&mut wire);
+    let mut receiver = server();
+    assert!(receiver.receive(&mut wire[..50_000].to_vec()).next().unwrap().is_none());
+    assert!(!receiver.has_unread());
+    let rest = wire.len() - 50_000;
+    receiver.room(&NoPool).unwrap()[..rest].copy_from_slice(&wire[50_000..]);
+    drop(receiver.receive_direct(rest, &NoPool));
+    assert!(receiver.has_unread());
+    let mut log = Vec::new();
+    seen(&mut receiver.receive(&mut []), &mut log);
+    assert!(log == [('b', vec![5; 80_000])] && !receiver.has_unread());
+}
+
+#[test]
+fn no_more_is_taken_than_was_lent() {
+    let mut wire = client();
+    wire.binary(&[5; 90_000], None).unwrap();
+    let wire = drain(&mut wire);
+    let (mut receiver, mut log) = (server(), Vec::new());
+    let mut scratch = read(0, &wire[..50_000]);
+    seen(&mut receiver.receive_owned(&mut scratch, 0..50_000, &NoPool), &mut log);
+    drop(receiver.receive_direct(30_000, &NoPool)); // nothing was lent
+    assert!(!receiver.has_unread());
+    let mut rest = &wire[50_000..];
+    while let Some(room) = receiver.room(&NoPool) {
+        let size = room.len();
+        room.copy_from_slice(&rest[..size]);
+        rest = &rest[size..];
+        seen(&mut receiver.receive_direct(usize::MAX, &NoPool), &mut log);
+    }
+    seen(&mut receiver.receive(&mut rest.to_vec()), &mut log);
+    assert!(log == [('b', vec![5; 90_000])]);
+}
+
+#[test]
+fn a_sender_that_is_closed_leaves_the_buffer_where_it_is() {
+    let mut wire = client();
+    wire.binary(&[5; 50_000], None).unwrap();
+    let wire = drain(&mut wire);
+    let mut scratch = read(0, &wire);
+    let (mut receiver, mut sender) = (server(), Sender::server(Version::Rfc6455));
+    sender.close_without_code();
+    let mut events = receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool);
+    match events.next().unwrap() {
+        Some(Event::Binary(payload)) => assert!(sender.forward_binary(payload).is_err()),
+        other => panic!("{other:?}"),
+    }
+    drop(events);
+    assert_eq!(scratch.len(), SCRATCH);
 }
 
 #[test]

@@ -96,6 +96,7 @@ where
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        client.set_queued_for();
         let inbox = Arc::new(Inbox::default());
         let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));

@@ -92,6 +92,8 @@ const LEFT: u16 = 64;
 const HUSHED: u16 = 128;
 /// `Inner::state`: a handler that runs elsewhere has panicked over it; its close frame is queued.
 const FAILED: u16 = 256;
+/// `Inner::state`: its messages are queued for a handler that runs elsewhere, and reading may have to pause for that.
+const QUEUED: u16 = 512;
 
 impl Client {
     /// Sends a text message: `write-to-client-text`.

@@ -77,7 +77,7 @@ pub struct Config {
     /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater).
     pub write_high_water: usize,
     /// Octets queued for a client from which on messages to it are refused: `*max-write-backlog*`. What is queued
-    /// already stays, so at most this and one message are held.
+    /// already stays, so at most this and one message are held, forwarded ones in buffers that may be twice as long.
     pub max_write_backlog: usize,
     /// Octets of messages that may wait to be handled in the mailbox of a [`Listener`](crate::Listener) or in a
     /// [`Mailbox`](crate::Mailbox), and for each client's [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
@@ -243,9 +243,11 @@ impl Config {
     }
 
     pub(crate) fn limits(&self) -> Limits {
+        // As a receiver takes them, which would have to make its own of them otherwise.
+        let longest = isize::MAX.unsigned_abs();
         Limits::default()
-            .with_max_frame_size(self.max_read_frame_size)
-            .with_max_message_size(self.max_read_message_size)
+            .with_max_frame_size(self.max_read_frame_size.min(longest))
+            .with_max_message_size(self.max_read_message_size.min(longest))
             .with_max_fragments(self.max_fragments)
     }
 }

@@ -46,7 +46,7 @@ pub(crate) fn take(octets: usize) -> Vec<u8> {
 /// Gives a big buffer to the next one on this thread, or drops it.
 pub(crate) fn give(buffer: Vec<u8>) {
     if buffer.capacity() >= BIG {
-        BIGS.with_borrow_mut(|shelf| shelf.give(buffer));
+        BIGS.with_borrow_mut(|shelf| shelf.give_big(buffer));
     }
 }
 
@@ -110,12 +110,32 @@ impl<T: Capacity> Shelf<T> {
 }
 
 impl Shelf<Vec<u8>> {
+    fn give_big(&mut self, buffer: Vec<u8>) {
+        if self.octets + buffer.capacity() > self.most_octets || self.buffers.len() >= self.most {
+            self.make_room(buffer.capacity());
+        }
+        self.give(buffer);
+    }
+
+    /// Lets go of the biggest, if that is bigger than what comes, or of the oldest where there are too many: what was once of
+    /// use is not kept for ever in the place of what is.
+    #[cold]
+    fn make_room(&mut self, octets: usize) {
+        let sizes = self.buffers.iter().map(Vec::capacity).enumerate();
+        let index = match sizes.max_by_key(|(_, size)| *size) {
+            Some((index, size)) if size > octets => index,
+            Some(_) if self.buffers.len() >= self.most => 0,
+            _ => return,
+        };
+        self.octets -= self.buffers.remove(index).capacity();
+    }
+
     /// The biggest that holds so many octets; of equals the one that was used last.
     fn take_fitting(&mut self, least: usize, most: usize) -> Vec<u8> {
         let fits = |(_, buffer): &(usize, &Vec<u8>)| (least..=most).contains(&buffer.capacity());
         let best = self.buffers.iter().enumerate().filter(fits).max_by_key(|(_, buffer)| buffer.capacity());
         let Some((index, _)) = best else { return Vec::new() };
-        let buffer = self.buffers.swap_remove(index);
+        let buffer = self.buffers.remove(index); // in order: there are few
         self.octets -= buffer.capacity();
         buffer
     }
@@ -139,5 +159,24 @@ mod tests {
         shelf.give(Vec::with_capacity(400));
         let sum: usize = (0..3).map(|_| shelf.take().unwrap().capacity()).sum();
         assert_eq!((sum, shelf.octets, shelf.take()), (990, 0, None));
+    }
+
+    #[test]
+    fn what_was_once_of_use_makes_room() {
+        let mut shelf = Shelf::new(1000, 3);
+        for capacity in [900, 300, 300, 800] {
+            shelf.give_big(Vec::with_capacity(capacity));
+        }
+        let capacities = |shelf: &Shelf<Vec<u8>>| shelf.buffers.iter().map(Vec::capacity).collect::<Vec<_>>();
+        assert_eq!(
+            (capacities(&shelf), shelf.octets),
+            (vec![300, 300], 600),
+            "not the smaller for the bigger"
+        );
+        shelf.give_big(Vec::with_capacity(100));
+        shelf.give_big(Vec::with_capacity(350));
+        assert_eq!((capacities(&shelf), shelf.octets), (vec![300, 100, 350], 750), "the oldest of too many");
+        shelf.give_big(Vec::with_capacity(200));
+        assert_eq!((capacities(&shelf), shelf.octets), (vec![300, 100, 200], 600), "the biggest of too many");
     }
 }

@@ -1,94 +1,104 @@
-//! The buffer that all reads of a shard go through.
+//! The buffers that all reads of a shard go through, and which of them a connection is read with.
 
 use std::ops::Range;
 
 use crate::pool;
 
-/// The least and the most octets of it.
-const LEAST: usize = 64 * 1024;
-const MOST: usize = (1 << 20) + HEADERS;
-
-/// It grows and shrinks by this. A big message keeps the buffer that it was read to, instead of being copied, where it fills a
-/// quarter of it; so the buffer follows the messages.
-const STEP: usize = 4;
-
-/// Room for a message's header and for small ones before it.
-const HEADERS: usize = 8 * 1024;
+/// Octets of the buffers. A big message keeps the one that it was read to, instead of being copied, where it fills about a quarter
+/// of it: so each is four times the one before, with some room for headers and for small messages before a big one.
+const SIZES: [usize; 3] = [64 * 1024, (256 + 8) * 1024, (1024 + 8) * 1024];
 
 /// A big message's payload lies at a multiple of this, for the sake of the copies and the mask: what was read begins so many
 /// octets before one as a big frame's header has.
 const ALIGNED: usize = 64;
 const HEADER: usize = 14;
 
-/// So many reads in a row that would have fitted into a quarter of the next smaller buffer make it smaller.
+/// So many reads in a row that would have fitted into a quarter of the next smaller buffer lead back to that.
 const PATIENCE: u8 = 64;
 
-#[derive(Debug, Default)]
-pub(crate) struct Scratch {
-    /// Empty where a message has kept it.
-    buffer: Vec<u8>,
+pub(crate) struct Scratch([Buffer; SIZES.len()]);
+
+struct Buffer {
+    /// Empty where a message has kept it, and before the first read.
+    octets: Vec<u8>,
     /// Where in it reads begin.
     start: usize,
-    /// Octets that it takes when it is lent next.
-    size: usize,
+}
+
+/// How much a connection has to be read at once: the buffers follow its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Appetite {
+    level: u8,
     small_reads: u8,
 }
 
-impl Scratch {
-    pub(crate) const fn new() -> Self {
-        Self { buffer: Vec::new(), start: 0, size: LEAST, small_reads: 0 }
-    }
-
-    /// Where to read to.
+impl Appetite {
+    /// Takes note of how much a read brought.
     #[inline]
-    pub(crate) fn lend(&mut self) -> &mut [u8] {
-        if self.buffer.len() != self.size + ALIGNED {
-            self.replace();
-        }
-        self.buffer.get_mut(self.start..self.start + self.size).unwrap_or_default()
-    }
-
-    /// The buffer, which a message may keep, and where in it lies what was read.
-    #[inline]
-    pub(crate) fn read(&mut self, count: usize) -> (&mut Vec<u8>, Range<usize>) {
-        self.note(count);
-        (&mut self.buffer, self.start..self.start + count)
-    }
-
-    #[inline]
-    fn note(&mut self, count: usize) {
-        if count == self.size {
-            self.grow();
-        } else if self.size > LEAST {
-            self.shrink(count);
+    pub(crate) fn note(&mut self, count: usize) {
+        let level = usize::from(self.level);
+        if SIZES.get(level).is_some_and(|size| count >= *size) {
+            self.small_reads = 0;
+            self.level = (self.level + 1).min(2);
+        } else if level > 0 {
+            self.digest(count);
         }
     }
 
-    #[cold]
-    fn grow(&mut self) {
-        self.small_reads = 0;
-        self.size = (self.size * STEP + HEADERS).min(MOST);
-    }
-
-    fn shrink(&mut self, count: usize) {
-        if count >= self.size / STEP / STEP {
+    fn digest(&mut self, count: usize) {
+        let smaller = usize::from(self.level).checked_sub(1).and_then(|level| SIZES.get(level));
+        if smaller.is_some_and(|size| count > size / 4) {
             self.small_reads = 0;
         } else if self.small_reads < PATIENCE {
             self.small_reads += 1;
         } else {
             self.small_reads = 0;
-            self.size = (self.size / STEP).max(LEAST);
+            self.level = self.level.saturating_sub(1);
         }
     }
+}
 
+impl Scratch {
+    pub(crate) const fn new() -> Self {
+        Self([const { Buffer { octets: Vec::new(), start: 0 } }; SIZES.len()])
+    }
+
+    /// Where to read to for that appetite.
+    #[inline]
+    pub(crate) fn lend(&mut self, appetite: Appetite) -> &mut [u8] {
+        let (buffer, size) = self.of(appetite);
+        if buffer.octets.len() != size + ALIGNED {
+            buffer.replace(size + ALIGNED);
+        }
+        buffer.octets.get_mut(buffer.start..buffer.start + size).unwrap_or_default()
+    }
+
+    /// The buffer that was lent for that appetite, which a message may keep, and where in it lies what was read.
+    #[inline]
+    pub(crate) fn read(&mut self, appetite: Appetite, count: usize) -> (&mut Vec<u8>, Range<usize>) {
+        let (buffer, _) = self.of(appetite);
+        (&mut buffer.octets, buffer.start..buffer.start + count)
+    }
+
+    #[inline]
+    const fn of(&mut self, appetite: Appetite) -> (&mut Buffer, usize) {
+        let [small, middle, big] = &mut self.0;
+        match appetite.level {
+            0 => (small, SIZES[0]),
+            1 => (middle, SIZES[1]),
+            _ => (big, SIZES[2]),
+        }
+    }
+}
+
+impl Buffer {
     #[inline(never)]
-    fn replace(&mut self) {
-        pool::give(std::mem::take(&mut self.buffer));
-        let octets = self.size + ALIGNED;
-        self.buffer = pool::take(octets);
-        self.buffer.truncate(octets);
-        self.buffer.resize(octets, 0);
-        let unaligned = (self.buffer.as_ptr().addr() + HEADER) % ALIGNED;
+    fn replace(&mut self, octets: usize) {
+        pool::give(std::mem::take(&mut self.octets));
+        self.octets = pool::take(octets);
+        self.octets.truncate(octets);
+        self.octets.resize(octets, 0);
+        let unaligned = (self.octets.as_ptr().addr() + HEADER) % ALIGNED;
         self.start = (ALIGNED - unaligned) % ALIGNED;
     }
 }
@@ -99,38 +109,36 @@ mod tests {
 
     #[test]
     fn follows_what_is_read() {
-        let mut scratch = Scratch::new();
-        let mut sizes = vec![scratch.lend().len()];
-        for _ in 0..4 {
-            scratch.read(scratch.size);
-            sizes.push(scratch.lend().len());
+        let (mut scratch, mut appetite) = (Scratch::new(), Appetite::default());
+        let mut sizes = Vec::new();
+        for _ in 0..5 {
+            sizes.push(scratch.lend(appetite).len());
+            appetite.note(scratch.lend(appetite).len());
         }
-        assert_eq!(sizes, [LEAST, 4 * LEAST + HEADERS, MOST, MOST, MOST]);
+        assert_eq!(sizes, [SIZES[0], SIZES[1], SIZES[2], SIZES[2], SIZES[2]]);
         for _ in 0..1000 {
-            scratch.read(MOST - 1);
-            for _ in 0..PATIENCE {
-                scratch.read(1);
-            }
-            assert_eq!(scratch.lend().len(), MOST, "a big one now and then");
+            appetite.note(SIZES[2] - 1);
+            (0..PATIENCE).for_each(|_| appetite.note(1));
+            assert_eq!(scratch.lend(appetite).len(), SIZES[2], "a big one now and then");
         }
-        for _ in 0..1000 {
-            scratch.read(1);
-        }
-        assert_eq!(scratch.lend().len(), LEAST);
+        (0..=PATIENCE).for_each(|_| appetite.note(1));
+        assert_eq!(scratch.lend(appetite).len(), SIZES[1]);
+        (0..=PATIENCE).for_each(|_| appetite.note(1));
+        assert_eq!(appetite, Appetite::default());
     }
 
     #[test]
     fn one_that_was_kept_is_replaced() {
-        let mut scratch = Scratch::new();
-        scratch.lend();
-        let (buffer, range) = scratch.read(100);
+        let (mut scratch, appetite) = (Scratch::new(), Appetite::default());
+        scratch.lend(appetite);
+        let (buffer, range) = scratch.read(appetite, 100);
         let kept = std::mem::take(buffer);
         assert_eq!((kept.as_ptr().addr() + range.start + HEADER) % ALIGNED, 0);
-        assert_eq!((kept.len(), scratch.lend().len()), (LEAST + ALIGNED, LEAST));
+        assert_eq!((kept.len(), scratch.lend(appetite).len()), (SIZES[0] + ALIGNED, SIZES[0]));
         let lies_at = kept.as_ptr();
         pool::give(kept);
-        drop(std::mem::take(scratch.read(0).0));
-        scratch.lend();
-        assert_eq!(scratch.read(0).0.as_ptr(), lies_at, "by one of the pool's");
+        drop(std::mem::take(scratch.read(appetite, 0).0));
+        scratch.lend(appetite);
+        assert_eq!(scratch.read(appetite, 0).0.as_ptr(), lies_at, "by one of the pool's");
     }
 }

@@ -124,6 +124,16 @@ impl Session {
         }
     }
 
+    /// Whether what is read may have to be kept beside what the application has, so that little is to be read at once: its
+    /// decision on the handshake is waited for, or its messages wait for others to be handled.
+    #[inline]
+    pub(crate) fn reads_little(&self) -> bool {
+        match &self.stage {
+            Stage::Open(open) => open.client.is_queued_for(),
+            Stage::Handshake(_) | Stage::Ending(_) | Stage::Over => true,
+        }
+    }
+
     /// Goes on with what waited for the application, if it waits no more; to be called when the home was touched.
     #[inline]
     pub(crate) fn proceed(&mut self, context: &Context<'_>) {

@@ -9,7 +9,9 @@ use clws_handshake::Head;
 use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
-use super::{ABORTED, CLOSING, CONNECTED, Client, FAILED, HUSHED, Inner, LEFT, MEMBER, PAUSED, Rare, SLOW};
+use super::{
+    ABORTED, CLOSING, CONNECTED, Client, FAILED, HUSHED, Inner, LEFT, MEMBER, PAUSED, QUEUED, Rare, SLOW,
+};
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
 use crate::pool::{self, Pool};
@@ -122,6 +124,16 @@ impl Client {
         }
     }
 
+    /// Its messages are going to be queued for a handler that runs elsewhere, which may pause it.
+    pub(crate) fn set_queued_for(&self) {
+        self.0.state.fetch_or(QUEUED, Ordering::Relaxed);
+    }
+
+    #[inline]
+    pub(crate) fn is_queued_for(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & QUEUED != 0
+    }
+
     #[inline]
     pub(crate) fn is_paused(&self) -> bool {
         self.0.state.load(Ordering::Relaxed) & (PAUSED | CLOSING) == PAUSED
@@ -175,6 +187,9 @@ impl Client {
         let was = {
             let mut outbox = self.outbox();
             let was = outbox.queued();
+            if was == 0 {
+                pool::lend(&mut outbox);
+            }
             outbox.answer_ping(payload);
             was
         };

@@ -156,6 +156,7 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        client.set_queued_for();
         let taken = self.put(Event::Connected(client.clone()), Some(client));
         if taken { Ok(()) } else { Err(Refuse::new(CloseCode::GOING_AWAY, "")) }
     }

@@ -131,3 +131,62 @@ fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
         assert!(shard.has_work());
     }
 }
+
+/// Sends back what comes.
+struct Echo;
+
+impl crate::Resource for Echo {
+    fn binary(&self, client: &crate::Client, payload: crate::Payload<'_>) {
+        let _ = client.forward_binary(payload);
+    }
+}
+
+/// A shard with one client of that resource, and the client's end of its socket.
+fn open(resource: impl crate::Resource) -> (Shard, UnixStream) {
+    let mut shard = shard(crate::Config::default());
+    shard.shared.resources.register("/", crate::Origins::any(), resource).unwrap();
+    shard.remote.settle_here();
+    let mut theirs = adopt(&mut shard);
+    assert!(shard.connections[0].session.reads_little(), "before it is accepted");
+    std::io::Write::write_all(
+        &mut theirs,
+        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+    )
+    .unwrap();
+    shard.connections[0].readable = true;
+    shard.read(0);
+    let mut answer = [0; 4096];
+    assert!(std::io::Read::read(&mut theirs, &mut answer).unwrap() > 100);
+    (shard, theirs)
+}
+
+#[test]
+fn echoes_go_round_in_one_buffer() {
+    let (mut shard, mut theirs) = open(Echo);
+    let mut sender = clws_proto::Sender::client(clws_proto::Version::Rfc6455, || [1, 2, 3, 4]);
+    let appetite = Appetite::default();
+    let lies_at = shard.scratch.lend(appetite).as_ptr();
+    for _ in 0..5 {
+        sender.binary(&[7; 40_000], None).unwrap();
+        sender.write_to(&mut theirs).unwrap();
+        shard.connections[0].readable = true;
+        shard.read(0);
+        assert_eq!(shard.scratch.read(appetite, 0).0.len(), 0, "the message took it");
+        let mut echo = [0; 4 + 40_000];
+        std::io::Read::read_exact(&mut theirs, &mut echo).unwrap();
+        assert!(echo[4..] == [7; 40_000]);
+        assert_eq!(shard.scratch.lend(appetite).as_ptr(), lies_at, "and gave it back");
+    }
+    assert!(!shard.connections[0].session.reads_little());
+}
+
+/// What one read brings is kept beside a mailbox that is full.
+#[test]
+fn whose_messages_are_queued_is_read_little_by_little() {
+    let (sender, _mailbox) = crate::mailbox::<()>();
+    let (shard, _theirs) = open(sender);
+    assert!(shard.connections[0].session.reads_little());
+    let (shard, _theirs) = open(crate::async_handler(async |_| ()));
+    assert!(shard.connections[0].session.reads_little());
+}
