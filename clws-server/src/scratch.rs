@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use crate::pool;
 
-/// Octets of the buffers. A big message keeps the one that it was read to, instead of being copied, where it fills about a quarter
+/// Octets of the buffers, [`ALIGNED`] of which are not used. A big message keeps the one that it was read to, instead of being copied, where it fills about a quarter
 /// of it: so each is four times the one before, with some room for headers and for small messages before a big one.
 const SIZES: [usize; 3] = [64 * 1024, (256 + 8) * 1024, (1024 + 8) * 1024];
 
@@ -37,7 +37,7 @@ impl Appetite {
     #[inline]
     pub(crate) fn note(&mut self, count: usize) {
         let level = usize::from(self.level);
-        if SIZES.get(level).is_some_and(|size| count >= *size) {
+        if SIZES.get(level).is_some_and(|size| count >= *size - ALIGNED) {
             self.small_reads = 0;
             self.level = (self.level + 1).min(2);
         } else if level > 0 {
@@ -67,10 +67,14 @@ impl Scratch {
     #[inline]
     pub(crate) fn lend(&mut self, appetite: Appetite) -> &mut [u8] {
         let (buffer, size) = self.of(appetite);
-        if buffer.octets.len() != size + ALIGNED {
-            buffer.replace(size + ALIGNED);
+        if buffer.octets.len() != size {
+            buffer.replace(size);
         }
-        buffer.octets.get_mut(buffer.start..buffer.start + size).unwrap_or_default()
+        buffer
+            .octets
+            .get_mut(buffer.start..)
+            .and_then(|octets| octets.get_mut(..size - ALIGNED))
+            .unwrap_or_default()
     }
 
     /// The buffer that was lent for that appetite, which a message may keep, and where in it lies what was read.
@@ -115,16 +119,41 @@ mod tests {
             sizes.push(scratch.lend(appetite).len());
             appetite.note(scratch.lend(appetite).len());
         }
-        assert_eq!(sizes, [SIZES[0], SIZES[1], SIZES[2], SIZES[2], SIZES[2]]);
+        assert_eq!(sizes, [0, 1, 2, 2, 2].map(|level| SIZES[level] - ALIGNED));
         for _ in 0..1000 {
-            appetite.note(SIZES[2] - 1);
+            appetite.note(SIZES[2] - ALIGNED - 1);
             (0..PATIENCE).for_each(|_| appetite.note(1));
-            assert_eq!(scratch.lend(appetite).len(), SIZES[2], "a big one now and then");
+            assert_eq!(scratch.lend(appetite).len(), sizes[2], "a big one now and then");
         }
         (0..=PATIENCE).for_each(|_| appetite.note(1));
-        assert_eq!(scratch.lend(appetite).len(), SIZES[1]);
+        assert_eq!(scratch.lend(appetite).len(), sizes[1]);
         (0..=PATIENCE).for_each(|_| appetite.note(1));
         assert_eq!(appetite, Appetite::default());
+    }
+
+    /// A message of 16 KiB, 64 KiB or 256 KiB keeps the buffer that is a size bigger.
+    #[test]
+    fn a_quarter_is_worth_it() {
+        for (level, size) in (0..).zip(SIZES) {
+            let mut buffer = vec![0; size];
+            let len = 16 * 1024 << (2 * level);
+            let mut wire = clws_proto::Sender::client(clws_proto::Version::Rfc6455, || [1; 4]);
+            wire.binary(&vec![0; len], None).unwrap();
+            let count = wire.queued();
+            wire.write_to(&mut &mut buffer[..]).unwrap();
+            let limits = clws_proto::Limits::default();
+            let (version, role) = (clws_proto::Version::Rfc6455, clws_proto::Role::Server);
+            let mut receiver = clws_proto::Receiver::new(version, role, limits);
+            let mut sender = clws_proto::Sender::server(version);
+            let mut events = receiver.receive_owned(&mut buffer, 0..count, &clws_proto::NoPool);
+            while let Some(event) = events.next().unwrap() {
+                if let clws_proto::Event::Binary(payload) = event {
+                    sender.forward_binary(payload).unwrap();
+                }
+            }
+            drop(events);
+            assert!(buffer.is_empty(), "{len} of {size}");
+        }
     }
 
     #[test]
@@ -134,7 +163,7 @@ mod tests {
         let (buffer, range) = scratch.read(appetite, 100);
         let kept = std::mem::take(buffer);
         assert_eq!((kept.as_ptr().addr() + range.start + HEADER) % ALIGNED, 0);
-        assert_eq!((kept.len(), scratch.lend(appetite).len()), (SIZES[0] + ALIGNED, SIZES[0]));
+        assert_eq!((kept.len(), scratch.lend(appetite).len()), (SIZES[0], SIZES[0] - ALIGNED));
         let lies_at = kept.as_ptr();
         pool::give(kept);
         drop(std::mem::take(scratch.read(appetite, 0).0));
