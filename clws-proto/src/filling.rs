@@ -36,6 +36,7 @@ impl Filling {
 
     /// Appends what has come, to a message that will not be longer than `longest`.
     pub(crate) fn append(&mut self, piece: &[u8], longest: usize, buffers: &dyn Buffers) {
+        self.lent = 0;
         if piece.len() > self.part.spare() {
             self.grow(piece.len(), piece.len(), longest, buffers);
         }

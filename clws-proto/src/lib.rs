@@ -74,8 +74,9 @@ pub use error::{ProtocolError, SendError};
 pub use event::{Event, Payload, Text};
 pub use limits::Limits;
 pub use mask::apply_mask;
+pub use outbox::OutboxBuffer;
 pub use receive::{Events, Receiver};
-pub use send::{OutboxBuffer, Sender};
+pub use send::Sender;
 pub use shared::SharedMessage;
 pub use version::{Role, Version};
 

@@ -13,6 +13,37 @@ const FLATTEN: usize = 1024;
 /// An emptied buffer is kept for the next frames up to this capacity.
 const KEEP: usize = 64 * 1024;
 
+/// What a [`Sender`](crate::Sender) encodes into, while it has something to send.
+///
+/// A `Sender` makes one when it is needed. A driver of many connections may take it away when all of it is written
+/// ([`take_buffer`](crate::Sender::take_buffer)) and give it to the next one that sends
+/// ([`give_buffer`](crate::Sender::give_buffer)): then those that are idle have none. A `Sender` without one is 24 octets on a
+/// 64-bit machine.
+#[derive(Debug, Default)]
+pub struct OutboxBuffer {
+    pub(crate) outbox: Outbox,
+    /// The newest ping's payload, while answers to earlier ones fill the budget.
+    pub(crate) deferred_pong: Option<Box<DeferredPong>>,
+    /// Octets of pongs that were queued since none was waiting.
+    pub(crate) pong_octets: u32,
+    /// How much of the outbox is to be written until none of these pongs waits.
+    pub(crate) pong_mark: usize,
+}
+
+impl OutboxBuffer {
+    /// Octets of memory that it holds, beside its own.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.outbox.capacity()
+    }
+}
+
+#[derive(Debug)]
+pub(crate) struct DeferredPong {
+    pub(crate) payload: [u8; 125],
+    pub(crate) len: u8,
+}
+
 /// Octets to be written, in order: small frames flattened into one buffer, big ones as they are.
 #[derive(Debug, Default)]
 pub(crate) struct Outbox {

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::deflate::{Codecs, DeflateParams, Deflation};
 use crate::encode;
 use crate::header::{Header, MAX_HEADER, Opcode};
-use crate::outbox::Outbox;
+use crate::outbox::{DeferredPong, Outbox, OutboxBuffer};
 use crate::part::Part;
 use crate::{Buffers, CloseCode, CloseFrame, NoPool, Payload, Role, SendError, SharedMessage, Text, Version};
 
@@ -46,30 +46,6 @@ pub struct Sender {
     close_sent: bool,
 }
 
-/// What a [`Sender`] encodes into, while it has something to send.
-///
-/// A `Sender` makes one when it is needed. A driver of many connections may take it away when all of it is written
-/// ([`Sender::take_buffer`]) and give it to the next one that sends ([`Sender::give_buffer`]): then those that are idle have
-/// none. A `Sender` without one is 24 octets on a 64-bit machine.
-#[derive(Debug, Default)]
-pub struct OutboxBuffer {
-    outbox: Outbox,
-    /// The newest ping's payload, while answers to earlier ones fill the budget.
-    deferred_pong: Option<Box<DeferredPong>>,
-    /// Octets of pongs that were queued since none was waiting.
-    pong_octets: u32,
-    /// How much of the outbox is to be written until none of these pongs waits.
-    pong_mark: usize,
-}
-
-impl OutboxBuffer {
-    /// Octets of memory that it holds, beside its own.
-    #[must_use]
-    pub fn capacity(&self) -> usize {
-        self.outbox.capacity()
-    }
-}
-
 #[derive(Default)]
 struct Special {
     /// With the client's role only.
@@ -86,12 +62,6 @@ impl Special {
 
 /// Where masking keys come from.
 struct KeySource(Box<dyn FnMut() -> [u8; 4] + Send>);
-
-#[derive(Debug)]
-struct DeferredPong {
-    payload: [u8; 125],
-    len: u8,
-}
 
 impl Sender {
     /// The server's half: its frames are not masked.
