@@ -136,7 +136,7 @@ mod tests {
     fn a_quarter_is_worth_it() {
         for (level, size) in (0..).zip(SIZES) {
             let mut buffer = vec![0; size];
-            let len = 16 * 1024 << (2 * level);
+            let len = (16 * 1024) << (2 * level);
             let mut wire = clws_proto::Sender::client(clws_proto::Version::Rfc6455, || [1; 4]);
             wire.binary(&vec![0; len], None).unwrap();
             let count = wire.queued();
