@@ -2,6 +2,8 @@
 //! what came.
 #![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
 
+mod common;
+
 use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
@@ -58,31 +60,9 @@ proptest! {
         frame_size in prop::option::of(1000usize..150_000),
         sizes in prop::collection::vec(1usize..90_000, 1..6),
     ) {
-        let mut key = 0u32;
-        let mut sender = Sender::client(Version::Rfc6455, move || { key += 0x0102_0305; key.to_be_bytes() });
-        let mut expected = Vec::new();
-        for (kind, len, fill) in messages {
-            let frame_size = frame_size.and_then(std::num::NonZeroUsize::new);
-            match kind {
-                0 => {
-                    let text = "é".repeat(len / 2);
-                    sender.text(&text, frame_size).unwrap();
-                    expected.push(('t', text.into_bytes()));
-                }
-                1 => {
-                    let payload = vec![fill; len % 126];
-                    sender.ping(&payload).unwrap();
-                    expected.push(('i', payload));
-                }
-                _ => {
-                    let payload: Vec<u8> = (0..=250u8).cycle().take(len).map(|i| fill ^ i).collect();
-                    sender.binary(&payload, frame_size).unwrap();
-                    expected.push(('b', payload));
-                }
-            }
-        }
+        let (wire, expected) = common::conversation(messages, frame_size);
         let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
-        let (log, _) = feed(&mut receiver, &drain(&mut sender), &sizes);
+        let (log, _) = feed(&mut receiver, &wire, &sizes);
         prop_assert!(log == expected);
         prop_assert_eq!(receiver.held(), 0);
     }

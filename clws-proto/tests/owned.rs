@@ -2,9 +2,10 @@
 //! it where it is, and the events are those that any other way of feeding gives.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
+mod common;
+
 use std::cell::RefCell;
 use std::io::IoSlice;
-use std::num::NonZeroUsize;
 
 use clws_proto::{Buffers, Event, Events, Limits, NoPool, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
@@ -67,28 +68,7 @@ proptest! {
         frame_size in prop::option::of(1000usize..150_000),
         reads in prop::collection::vec((0usize..2000, 1usize..98_000, any::<bool>()), 1..6),
     ) {
-        let (mut sender, mut expected) = (client(), Vec::new());
-        for (kind, len, fill) in messages {
-            let frame_size = frame_size.and_then(NonZeroUsize::new);
-            match kind {
-                0 => {
-                    let text = "é".repeat(len / 2);
-                    sender.text(&text, frame_size).unwrap();
-                    expected.push(('t', text.into_bytes()));
-                }
-                1 => {
-                    let payload = vec![fill; len % 126];
-                    sender.ping(&payload).unwrap();
-                    expected.push(('i', payload));
-                }
-                _ => {
-                    let payload: Vec<u8> = (0..=250u8).cycle().take(len).map(|i| fill ^ i).collect();
-                    sender.binary(&payload, frame_size).unwrap();
-                    expected.push(('b', payload));
-                }
-            }
-        }
-        let wire = drain(&mut sender);
+        let (wire, expected) = common::conversation(messages, frame_size);
         let (mut receiver, mut log) = (server(), Vec::new());
         let (mut rest, mut reads) = (&wire[..], reads.iter().cycle());
         while !rest.is_empty() {

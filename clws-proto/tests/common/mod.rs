@@ -12,10 +12,47 @@
 pub(crate) mod deflate;
 
 use std::io::IoSlice;
+use std::num::NonZeroUsize;
 
 use clws_proto::{Event, Events, Limits, ProtocolError, Receiver, Role, Sender, Version};
 
 pub(crate) const HYBI: [Version; 3] = [Version::Hybi07, Version::Hybi08, Version::Rfc6455];
+
+/// A client's octets for messages of a kind (0 text, 1 ping, else binary), a length and a fill; and what a server is to see,
+/// told apart by a letter.
+pub(crate) fn conversation(
+    messages: Vec<(u8, usize, u8)>,
+    frame_size: Option<usize>,
+) -> (Vec<u8>, Vec<(char, Vec<u8>)>) {
+    let (mut key, mut expected) = (0u32, Vec::new());
+    let mut sender = Sender::client(Version::Rfc6455, move || {
+        key += 0x0102_0305;
+        key.to_be_bytes()
+    });
+    let frame_size = frame_size.and_then(NonZeroUsize::new);
+    for (kind, len, fill) in messages {
+        match kind {
+            0 => {
+                let text = "é".repeat(len / 2);
+                sender.text(&text, frame_size).unwrap();
+                expected.push(('t', text.into_bytes()));
+            }
+            1 => {
+                let payload = vec![fill; len % 126];
+                sender.ping(&payload).unwrap();
+                expected.push(('i', payload));
+            }
+            _ => {
+                let payload: Vec<u8> = (0..=250u8).cycle().take(len).map(|i| fill ^ i).collect();
+                sender.binary(&payload, frame_size).unwrap();
+                expected.push(('b', payload));
+            }
+        }
+    }
+    let mut wire = Vec::new();
+    sender.write_to(&mut wire).unwrap();
+    (wire, expected)
+}
 
 /// The key that the masked frames of these tests use, RFC 6455 §5.7's.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
