@@ -56,6 +56,11 @@ pub(crate) const fn worth(capacity: usize) -> usize {
     if octets > POOLED { octets } else { POOLED }
 }
 
+/// Whether so many octets fill half of a buffer of that capacity, and so may keep it for as long as they are kept.
+pub(crate) const fn is_snug(octets: usize, capacity: usize) -> bool {
+    capacity / 2 <= octets
+}
+
 /// Gives a buffer to the pool, if it is one.
 #[inline]
 pub(crate) fn give_back(buffers: &dyn Buffers, buffer: Vec<u8>) {

@@ -4,6 +4,7 @@ use std::ops::{Deref, Range};
 use bytes::Bytes;
 
 use crate::CloseFrame;
+use crate::buffers::is_snug;
 use crate::part::Part;
 
 /// What came from the peer: a whole message, or a control frame.
@@ -56,7 +57,9 @@ impl<'a> Payload<'a> {
         match self.0 {
             Data::Borrowed(_) => Err(self),
             Data::Assembled(ref octets) if !loose && !octets.is_snug() => Err(self),
-            Data::Owned(ref buffer, ref range) if !loose && buffer.capacity() / 2 > range.len() => Err(self),
+            Data::Owned(ref buffer, ref range) if !loose && !is_snug(range.len(), buffer.capacity()) => {
+                Err(self)
+            }
             Data::Assembled(octets) => Ok(std::mem::take(octets)),
             Data::Owned(buffer, range) => Ok(Part::new(std::mem::take(buffer), range)),
         }
@@ -129,7 +132,7 @@ impl<'a> Text<'a> {
     pub(crate) const fn is_assembled(&self, loose: bool) -> bool {
         match &self.0 {
             Characters::Borrowed(_) => false,
-            Characters::Assembled(text) => loose || text.capacity() / 2 <= text.len(),
+            Characters::Assembled(text) => loose || is_snug(text.len(), text.capacity()),
             Characters::Replaced(_) => true,
         }
     }
@@ -155,7 +158,7 @@ impl<'a> Text<'a> {
     pub fn into_string(self) -> String {
         match self.0 {
             Characters::Borrowed(text) => text.to_owned(),
-            Characters::Assembled(text) if text.capacity() / 2 > text.len() => text.clone(),
+            Characters::Assembled(text) if !is_snug(text.len(), text.capacity()) => text.clone(),
             Characters::Assembled(text) => std::mem::take(text),
             Characters::Replaced(text) => text,
         }
@@ -166,7 +169,7 @@ impl<'a> Text<'a> {
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
             Characters::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
-            Characters::Assembled(text) if text.capacity() / 2 > text.len() => {
+            Characters::Assembled(text) if !is_snug(text.len(), text.capacity()) => {
                 Bytes::copy_from_slice(text.as_bytes())
             }
             Characters::Assembled(text) => Bytes::from(std::mem::take(text)),

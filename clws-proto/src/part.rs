@@ -4,6 +4,7 @@ use std::ops::{Deref, Range};
 use bytes::Bytes;
 
 use crate::apply_mask;
+use crate::buffers::is_snug;
 
 /// Octets in a buffer of their own, which may have others before and behind them: who reads into it again need not initialise
 /// it again.
@@ -84,7 +85,7 @@ impl Part {
 
     /// Whether it fills half of its buffer, and so may keep it.
     pub(crate) const fn is_snug(&self) -> bool {
-        self.buffer.capacity() / 2 <= self.len()
+        is_snug(self.len(), self.buffer.capacity())
     }
 
     /// Moves to another buffer, and gives up this one.

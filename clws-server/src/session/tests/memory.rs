@@ -8,6 +8,7 @@ fn an_idle_client_holds_no_buffer() {
         world.got();
         let Stage::Open(open) = &world.session.stage else { panic!() };
         assert_eq!(open.receiver.held(), 0);
+        assert_eq!(open.client.buffered_amount(), 0);
         assert!(!open.client.has_buffer());
     }
 }
@@ -19,6 +20,7 @@ fn a_client_that_is_gone_keeps_nothing_that_is_sent_to_it() {
     world.session.kill();
     for _ in 0..3 {
         assert!(client.send_text("x").is_err());
+        assert_eq!(client.buffered_amount(), 0);
         assert!(!client.has_buffer());
     }
     world.settle();
