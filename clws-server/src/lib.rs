@@ -135,6 +135,7 @@ mod session;
 mod shard;
 mod socket;
 mod stream;
+mod time;
 mod topics;
 mod websocket;
 

@@ -3,7 +3,6 @@ use std::fmt;
 use std::future::{Future, pending, poll_fn};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Instant;
 
 use bytes::Bytes;
 use clws_handshake::Reject;
@@ -15,6 +14,7 @@ use futures::{FutureExt, StreamExt};
 use crate::guard::{DebugOn, guard};
 use crate::registry::Registered;
 use crate::session::later;
+use crate::time::now;
 use crate::{
     Accept, Client, Disconnect, Event, Mailbox, MailboxClosed, MailboxSender, Opening, Refuse, Resource,
     mailbox, rt,
@@ -224,7 +224,7 @@ fn poll_next<L: Listener>(
             return Poll::Ready(next);
         }
         let Some(time) = mailbox.leaving() else { return Poll::Pending };
-        let over = later(Instant::now(), time.saturating_mul(2));
+        let over = later(now(), time.saturating_mul(2));
         if patience.get_or_insert_with(|| rt::timer(over)).as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }

@@ -24,13 +24,14 @@ use futures::io::{AsyncRead, AsyncWrite};
 use crate::server::Shared;
 use crate::socket::{Acceptor, Peer};
 use crate::stream;
+use crate::time::now;
 
 /// A timer, boxed so that it can be kept and polled.
 pub(crate) type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A timer that ends at that time.
 pub(crate) fn timer(at: Instant) -> Timer {
-    Box::pin(async_std::task::sleep(at.saturating_duration_since(Instant::now())))
+    Box::pin(async_std::task::sleep(at.saturating_duration_since(now())))
 }
 
 /// Runs a task on the executor, detached.

@@ -19,6 +19,7 @@ use crate::registry::RegisterError;
 use crate::session::later;
 use crate::shard::Shard;
 use crate::socket::{Acceptor, Listen, Peer};
+use crate::time::now;
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
 /// A WebSocket server, bound to its addresses: `run-server`.
@@ -270,7 +271,7 @@ impl Shared {
             limits: Arc::new(config.limits()),
             config,
             memberships: Memberships::default(),
-            started: Instant::now(),
+            started: now(),
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
@@ -340,9 +341,9 @@ async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Acceptor>) -> io::Result<
     let accepting = listeners.into_iter().map(|listener| rt::serve_tasks(listener, Arc::clone(&shared)));
     try_join_all(accepting).await?;
     // The tasks see the stop themselves; each ends within the time for its closing handshake.
-    let patience = later(Instant::now(), shared.config.close_timeout.saturating_mul(2));
-    while shared.clients.load(Ordering::Relaxed) > 0 && Instant::now() < patience {
-        rt::timer(Instant::now() + Duration::from_millis(10)).await;
+    let patience = later(now(), shared.config.close_timeout.saturating_mul(2));
+    while shared.clients.load(Ordering::Relaxed) > 0 && now() < patience {
+        rt::timer(now() + Duration::from_millis(10)).await;
     }
     Ok(())
 }

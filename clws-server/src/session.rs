@@ -24,6 +24,7 @@ use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
 use crate::server::Shared;
+use crate::time::now;
 
 /// One connection.
 pub(crate) struct Session {
@@ -45,7 +46,6 @@ pub(crate) enum Next {
 pub(crate) struct Context<'a> {
     pub(crate) shared: &'a Arc<Shared>,
     pub(crate) place: Place<'a>,
-    pub(crate) now: Instant,
 }
 
 enum Stage {
@@ -62,8 +62,9 @@ struct Deadline {
 }
 
 impl Deadline {
-    fn new(now: Instant, time: Duration) -> Self {
-        Self { at: later(now, time), told: false }
+    /// That time from now on, by the clock and not by the beginning of the event loop turn: a handler may have taken long.
+    fn after(time: Duration) -> Self {
+        Self { at: later(now(), time), told: false }
     }
 }
 
@@ -206,18 +207,18 @@ impl Session {
     /// Time has passed. Nothing happens before the deadline; whoever comes too early is told of it again.
     pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
         match &mut self.stage {
-            Stage::Handshake(handshake) if handshake.deadline.at <= context.now => {
+            Stage::Handshake(handshake) if handshake.deadline.at <= now() => {
                 let reply = [handshake.timed_out().response().into(), Cow::default()];
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
             Stage::Open(Open { waiting: Some(waiting), .. })
-                if waiting.deadline.as_ref().is_some_and(|deadline| deadline.at <= context.now) =>
+                if waiting.deadline.as_ref().is_some_and(|deadline| deadline.at <= now()) =>
             {
                 let cause = waiting.cause();
                 self.end(End::Lost(cause), context);
                 self.over();
             }
-            Stage::Ending(ending) if ending.deadline.at <= context.now => self.over(),
+            Stage::Ending(ending) if ending.deadline.at <= now() => self.over(),
             _ => {
                 if let Some(deadline) = self.deadline() {
                     deadline.told = false;

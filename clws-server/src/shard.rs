@@ -20,6 +20,7 @@ use crate::scratch::{Appetite, Scratch};
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
 use crate::socket::{Acceptor, Peer, Socket};
+use crate::time::now;
 
 /// About how many octets are read from one socket before the others get their turn. Enough for a big message to be read and answered while
 /// it is in the processor's cache: with a quarter of it an echo of 1 MiB cost a fifth more.
@@ -104,7 +105,7 @@ impl Shard {
         poller: Poller,
         listeners: Vec<Acceptor>,
     ) -> io::Result<Self> {
-        let now = Instant::now();
+        let started = now();
         let shard = Self {
             connections: Slab::new(),
             listeners: listeners.into_iter().map(|listener| Listening { listener, ready: false }).collect(),
@@ -116,8 +117,8 @@ impl Shard {
             unread: Vec::new(),
             touched: Vec::new(),
             commands: Vec::new(),
-            started: now,
-            now,
+            started,
+            now: started,
             accept_again: None,
             stop_at: None,
         };
@@ -147,13 +148,23 @@ impl Shard {
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
-        let timeout = if self.has_work() || !self.remote.may_sleep() {
-            Some(Duration::ZERO)
-        } else {
-            self.next_wake_up().map(|at| at.saturating_duration_since(Instant::now()))
-        };
+        let timeout = self.timeout();
         self.poller.wait(events, timeout)?;
-        self.now = Instant::now();
+        self.work(events);
+        Ok(())
+    }
+
+    /// How long to wait for events. From now on a command from another thread wakes the poller.
+    fn timeout(&self) -> Option<Duration> {
+        if self.has_work() || !self.remote.may_sleep() {
+            return Some(Duration::ZERO);
+        }
+        self.next_wake_up().map(|at| at.saturating_duration_since(now()))
+    }
+
+    /// Does what the events ask for, and everything else that waits for this shard.
+    fn work(&mut self, events: &mut Events) {
+        self.now = now();
         self.remote.take(&mut self.commands);
 
         for index in 0..events.len() {
@@ -175,7 +186,6 @@ impl Shard {
         self.flush_touched();
         self.expire();
         self.accept();
-        Ok(())
     }
 
     fn has_work(&self) -> bool {
@@ -205,7 +215,7 @@ impl Shard {
     /// Reads what came for a connection, as far as its budget and its outbox allow, and flushes what that brought.
     fn read(&mut self, slot: u32) {
         let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place, now: self.now };
+        let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         if !connection.readable {
             return;
@@ -267,7 +277,7 @@ impl Shard {
     /// Writes what a connection has to write, and does what it asks for next.
     fn settle(&mut self, slot: u32) {
         let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place, now: self.now };
+        let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         connection.session.proceed(&context);
         let socket = &connection.socket;
@@ -396,7 +406,7 @@ impl Shard {
             return;
         };
         let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place, now: self.now };
+        let context = Context { shared: &self.shared, place };
         let session = match seat {
             Seat::Client => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
@@ -430,7 +440,7 @@ impl Shard {
         {
             self.deadlines.pop();
             let place = Place::Shard(&self.remote, slot);
-            let context = Context { shared: &self.shared, place, now: self.now };
+            let context = Context { shared: &self.shared, place };
             if let Some(connection) = self.connections.get_mut(slot as usize) {
                 connection.session.timed_out(&context);
                 self.settle(slot);

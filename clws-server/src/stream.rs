@@ -7,7 +7,6 @@ use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
-use std::time::Instant;
 
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
@@ -19,6 +18,7 @@ use crate::home::Place;
 use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
+use crate::time::now;
 
 /// Octets of the scratch buffer that the streams of one thread share.
 const SCRATCH: usize = 64 * 1024;
@@ -41,7 +41,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     async move {
         let Some(seated) = seated else { return };
         let waker = Arc::new(AtomicWaker::new());
-        let context = Context { shared: &shared, place: Place::Stream(&waker), now: Instant::now() };
+        let context = Context { shared: &shared, place: Place::Stream(&waker) };
         let session = match seated.1 {
             Seat::Client => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
@@ -102,7 +102,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         let config = &shared.config;
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
         for _ in 0..STEPS {
-            let context = Context { shared, place: Place::Stream(waker), now: Instant::now() };
+            let context = Context { shared, place: Place::Stream(waker) };
             let mut progress = false;
 
             if let Some(timer) = &mut self.timer
@@ -123,7 +123,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             {
                 self.stop = None;
                 self.session.stop();
-                let over = later(context.now, shared.config.close_timeout.saturating_mul(2));
+                let over = later(now(), shared.config.close_timeout.saturating_mul(2));
                 self.patience = Some(rt::timer(over));
             }
             if let Some(patience) = &mut self.patience
@@ -146,7 +146,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 Next::ShutdownWrite => self.shutting = true,
                 Next::Drop => {
                     self.over = true;
-                    self.timer = Some(rt::timer(later(context.now, shared.config.close_timeout)));
+                    self.timer = Some(rt::timer(later(now(), shared.config.close_timeout)));
                     progress = true;
                 }
             }

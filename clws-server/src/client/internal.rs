@@ -19,6 +19,7 @@ use crate::registry::Entry;
 use crate::resource::Accept;
 use crate::server::Shared;
 use crate::session::Context;
+use crate::time::now;
 use crate::{Config, Peer, SendError};
 
 impl Client {
@@ -31,7 +32,7 @@ impl Client {
         context: &Context<'_>,
     ) -> Self {
         let (home, shared) = (context.place.to_home(), Arc::clone(context.shared));
-        let since = context.now.saturating_duration_since(shared.started);
+        let since = now().saturating_duration_since(shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
         let (outbox, state) = (Mutex::new(sender), AtomicU16::new(0));

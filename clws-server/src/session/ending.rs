@@ -3,6 +3,7 @@ use std::io::{self, IoSlice};
 
 use super::{Context, Deadline, later};
 use crate::Client;
+use crate::time::now;
 
 /// The head and the body of an answer.
 pub(super) type Reply = [Cow<'static, [u8]>; 2];
@@ -38,7 +39,7 @@ impl Ending {
     }
 
     fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {
-        let deadline = Deadline::new(context.now, context.shared.config.write_timeout);
+        let deadline = Deadline::after(context.shared.config.write_timeout);
         let (reply, flushed, shut, read, was_flushed) = (Reply::default(), false, false, false, false);
         Self { reply, written: 0, client, linger, flushed, shut, deadline, read, was_flushed }
     }
@@ -56,7 +57,7 @@ impl Ending {
         let ends = self.flushed && !std::mem::replace(&mut self.was_flushed, self.flushed);
         if std::mem::take(&mut self.read) || ends {
             let time = if self.flushed { config.close_timeout } else { config.write_timeout };
-            let at = later(context.now, time);
+            let at = later(now(), time);
             self.deadline.told &= self.deadline.at <= at;
             self.deadline.at = at;
         }

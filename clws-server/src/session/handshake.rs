@@ -49,7 +49,7 @@ pub(super) enum Outcome {
 
 impl Handshake {
     pub(super) fn new(peer: Peer, context: &Context<'_>) -> Self {
-        let deadline = Deadline::new(context.now, context.shared.config.handshake_timeout);
+        let deadline = Deadline::after(context.shared.config.handshake_timeout);
         Self { peer, scanner: HeadScanner::new(), received: Vec::new(), deadline, asked: None }
     }
 

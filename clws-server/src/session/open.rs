@@ -8,6 +8,7 @@ use crate::Client;
 use crate::guard::guard;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
+use crate::time::now;
 
 /// Messages go both ways, or we have sent a close frame and wait for the client's.
 pub(super) struct Open {
@@ -101,7 +102,7 @@ impl Open {
         {
             let time =
                 if waiting.close || waiting.broken { config.close_timeout } else { config.write_timeout };
-            let at = later(context.now, time);
+            let at = later(now(), time);
             match &mut waiting.deadline {
                 // The driver keeps the one that it was told of, comes too early, and is told of this one then.
                 Some(deadline) => {

@@ -20,6 +20,7 @@ use clws_proto::{Event, Limits, Role, Sender};
 use futures::task::AtomicWaker;
 
 use super::*;
+use crate::time::virtual_clock;
 use crate::{Accept, Client, Config, Decision, Opening, Origins, Payload, Refuse, Resource, Text};
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -149,7 +150,8 @@ impl World {
         let panics = Origins::closure(|_| panic!("in the origin rule"));
         shared.resources.register_shared("/origin-panics", panics, resource.clone()).unwrap();
         let now = Instant::now();
-        let session = Session::new(Peer::Stream, &context(&shared, now));
+        virtual_clock::set(Some(now));
+        let session = Session::new(Peer::Stream, &context(&shared));
         let client = clws_proto::Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
         let mut world = Self {
             shared,
@@ -189,13 +191,13 @@ impl World {
     }
 
     fn send(&mut self, octets: &[u8]) {
-        let context = context(&self.shared, self.now);
+        let context = context(&self.shared);
         self.session.receive(&mut octets.to_vec(), &context);
         self.settle();
     }
 
     fn end_of_input(&mut self) {
-        let context = context(&self.shared, self.now);
+        let context = context(&self.shared);
         self.session.end_of_input(&context);
         self.settle();
     }
@@ -203,9 +205,10 @@ impl World {
     /// Turns the clock.
     fn pass(&mut self, time: Duration) {
         self.now += time;
+        virtual_clock::set(Some(self.now));
         if self.deadline.is_some_and(|at| at <= self.now) {
             self.deadline = None;
-            let context = context(&self.shared, self.now);
+            let context = context(&self.shared);
             self.session.timed_out(&context);
         }
         self.settle();
@@ -213,7 +216,7 @@ impl World {
 
     /// What a driver does after everything that happened.
     fn settle(&mut self) {
-        let context = context(&self.shared, self.now);
+        let context = context(&self.shared);
         self.session.proceed(&context);
         let (out, room) = (&mut self.out, &mut self.room);
         let all = self.session.flush(&mut |slices| {
@@ -269,9 +272,9 @@ impl World {
     }
 }
 
-fn context(shared: &Arc<Shared>, now: Instant) -> Context<'_> {
+fn context(shared: &Arc<Shared>) -> Context<'_> {
     static WAKER: LazyLock<Arc<AtomicWaker>> = LazyLock::new(Arc::default);
-    Context { shared, place: Place::Stream(&WAKER), now }
+    Context { shared, place: Place::Stream(&WAKER) }
 }
 
 fn request(version: Version, target: &str) -> Vec<u8> {

@@ -4,8 +4,8 @@ use super::*;
 fn of_the_socket_are_told_once() {
     let mut world = World::open(Version::Rfc6455, "/");
     let lost = || io::Error::from(io::ErrorKind::ConnectionReset);
-    world.session.lost(lost(), &context(&world.shared, world.now));
-    world.session.lost(lost(), &context(&world.shared, world.now));
+    world.session.lost(lost(), &context(&world.shared));
+    world.session.lost(lost(), &context(&world.shared));
     world.settle();
     assert!(world.dropped);
     let lines = world.resource.take();

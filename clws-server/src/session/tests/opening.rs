@@ -132,7 +132,7 @@ fn that_fails_is_answered_and_read_to_its_end() {
 #[test]
 fn of_a_client_over_the_number_is_refused_unread() {
     let mut world = World::new(Config::default());
-    world.session = Session::refused(&Reject::unavailable(None), &context(&world.shared, world.now));
+    world.session = Session::refused(&Reject::unavailable(None), &context(&world.shared));
     world.settle();
     assert_eq!(world.refusal(), 503);
     assert!(world.shut && !world.dropped);

@@ -83,7 +83,7 @@ fn that_nobody_reads_leaves_the_application_some_time() {
     let mut world = World::with(Config::default().close_timeout(2 * SECOND), Version::Rfc6455, "/");
     world.send(&[text("pause"), text("before")].concat());
     world.diary(&["connected", "text pause"]);
-    let context = context(&world.shared, world.now);
+    let context = context(&world.shared);
     world.session.broken(&context);
     world.settle();
     world.pass(SECOND);

@@ -1,0 +1,33 @@
+//! The current time. Tests can put a clock of their own in its place.
+
+use std::time::Instant;
+
+/// The current time.
+#[inline]
+pub(crate) fn now() -> Instant {
+    #[cfg(test)]
+    if let Some(now) = virtual_clock::get() {
+        return now;
+    }
+    Instant::now()
+}
+
+/// A clock for the current thread, which stands still unless a test turns it.
+#[cfg(test)]
+pub(crate) mod virtual_clock {
+    use std::cell::Cell;
+    use std::time::Instant;
+
+    thread_local! {
+        static NOW: Cell<Option<Instant>> = const { Cell::new(None) };
+    }
+
+    pub(crate) fn get() -> Option<Instant> {
+        NOW.get()
+    }
+
+    /// Sets the time of this thread; `None` gives it the system's clock back.
+    pub(crate) fn set(now: Option<Instant>) {
+        NOW.set(now);
+    }
+}
