@@ -1,8 +1,9 @@
 //! Where a client's socket is, and how to tell that place that there is something to write.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use futures::task::AtomicWaker;
 
@@ -46,6 +47,8 @@ pub(crate) struct Remote {
     waker: Waker,
     /// Connections that it has, or is about to get.
     pub(crate) load: AtomicUsize,
+    /// When its turn began, in nanoseconds from the server's start; `ASLEEP` between turns.
+    turn: AtomicU64,
 }
 
 /// What other threads ask of a shard.
@@ -57,9 +60,17 @@ pub(crate) enum Command {
     TouchAll(Vec<u32>),
     /// A new connection.
     Adopt(Socket, Peer, Seat),
+    /// More connections wait to be accepted than the shard takes that was told of them.
+    Accept,
     /// Close everything and end.
     Stop,
 }
+
+/// `Remote::turn`: the shard sleeps, or is about to.
+const ASLEEP: u64 = u64::MAX;
+
+/// No new connection goes to a shard whose turn takes longer.
+const HELD_UP: Duration = Duration::from_millis(50);
 
 /// What the thread of a shard shares with the code that its handlers call.
 struct Local {
@@ -130,7 +141,23 @@ impl Remote {
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
+            turn: AtomicU64::new(ASLEEP),
         }
+    }
+
+    /// Called by the shard when a turn begins, so long after the server's start.
+    pub(crate) fn begin_turn(&self, at: Duration) {
+        self.turn.store(u64::try_from(at.as_nanos()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.turn.store(ASLEEP, Ordering::Relaxed);
+    }
+
+    /// Whether a handler seems to block it: its turn takes longer than any should.
+    pub(crate) fn is_held_up(&self, at: Duration) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed);
+        turn != ASLEEP && at.saturating_sub(Duration::from_nanos(turn)) > HELD_UP
     }
 
     /// Touches the slot where this thread is the shard's own; whether it is.

@@ -311,6 +311,10 @@ pub struct Disconnect {
     pub reason: String,
     /// What ended it.
     pub cause: Cause,
+    /// Data messages that the server had read from the client and did not deliver. They are lost to the application: it
+    /// had closed the client itself, a deadline passed while it took nothing, or a handler panicked. 0 whenever the client
+    /// ended the connection and the application took all of its messages.
+    pub undelivered: u64,
 }
 
 impl Disconnect {
@@ -323,11 +327,11 @@ impl Disconnect {
     /// One that did not happen, for an application's tests of its own handlers.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>, cause: Cause) -> Self {
-        Self { code, reason: reason.into(), cause }
+        Self { code, reason: reason.into(), cause, undelivered: 0 }
     }
 
     pub(crate) const fn abnormal(cause: Cause) -> Self {
-        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause }
+        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause, undelivered: 0 }
     }
 }
 
@@ -335,7 +339,12 @@ impl Disconnect {
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.reason.is_empty() { "" } else { " " };
-        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)
+        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)?;
+        match self.undelivered {
+            0 => Ok(()),
+            1 => f.write_str(", 1 message undelivered"),
+            many => write!(f, ", {many} messages undelivered"),
+        }
     }
 }
 

@@ -201,14 +201,14 @@ impl Server {
         };
         let remotes: Vec<_> = pollers.iter().map(|poller| Arc::new(Remote::new(poller.waker()))).collect();
         let _ = shared.remotes.set(remotes.clone()); // nobody else sets it: `run` takes the server
-        let mut listeners = Some(listeners);
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let mut ended = Vec::new();
         for (index, (poller, remote)) in pollers.into_iter().zip(remotes).enumerate() {
             let shared = Arc::clone(&shared);
-            let listeners = listeners.take().unwrap_or_default(); // the first shard's
-            let shard = Shard::new(shared, remote, poller, listeners)?;
+            let shard = Shard::new(shared, remote, poller, &listeners)?;
             ended.push(rt::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
         }
+        drop(listeners); // they are the shards' now, and are closed with the last of them
         if shared.stopped.clone().now_or_never().is_some() {
             shared.stop_shards(); // it was stopped before there were any
         }
