@@ -26,6 +26,11 @@ pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
     })
 }
 
+/// Frees the compressors and decompressors that this thread keeps.
+pub(crate) fn release_memory() {
+    drop(CODECS.take());
+}
+
 /// Messages of so many octets are compressed before a lock is taken, for that takes its time.
 pub(crate) const BIG: usize = 16 * 1024;
 

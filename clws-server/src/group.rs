@@ -287,7 +287,18 @@ impl Members {
         if let Some(moved) = self.clients.get(place) {
             self.places.insert(moved.id(), place);
         }
+        if self.clients.is_empty() {
+            self.clients = Vec::new();
+        }
+        shrink(&mut self.places);
         Some(removed)
+    }
+}
+
+/// Frees the memory of a big table that is empty.
+pub(crate) fn shrink<V>(table: &mut HashMap<usize, V>) {
+    if table.is_empty() && table.capacity() > 256 {
+        *table = HashMap::new();
     }
 }
 
@@ -333,7 +344,12 @@ impl Memberships {
 
     /// Takes a client that is gone out of all its groups.
     pub(crate) fn leave_all(&self, client: &Client) {
-        let groups = self.table().remove(&client.id()).unwrap_or_default();
+        let groups = {
+            let mut table = self.table();
+            let groups = table.remove(&client.id()).unwrap_or_default();
+            shrink(&mut table);
+            groups
+        };
         for group in groups.values().filter_map(Weak::upgrade) {
             group.remove(client);
         }

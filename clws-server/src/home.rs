@@ -215,6 +215,17 @@ impl Remote {
     }
 }
 
+/// Whether the current thread is a shard's.
+#[inline]
+pub(crate) fn is_shard() -> bool {
+    LOCAL.with(|local| local.shard.get() != 0)
+}
+
+/// Gives back the memory of touches, of which there are none now.
+pub(crate) fn release_memory() {
+    LOCAL.with(|local| local.touched.borrow_mut().shrink_to_fit());
+}
+
 /// Takes back the newest touch if it is of this slot, which is about to be settled anyway.
 #[inline]
 pub(crate) fn untouch(slot: u32) {

@@ -1,8 +1,12 @@
 //! Buffers that the connections of one thread hand on: an idle connection holds none, a busy one does not allocate.
+//!
+//! Only the threads of shards keep some, at most 20 MiB each, for they can tell when the last connection has gone and free them.
 
 use std::cell::RefCell;
 
 use clws_proto::{Buffers, OutboxBuffer, Sender};
+
+use crate::home;
 
 /// The most octets of outboxes that a thread keeps, and how many: a broadcast needs many at once.
 const OUTBOX_OCTETS: usize = 4 << 20;
@@ -32,7 +36,9 @@ pub(crate) fn lend(sender: &mut Sender) {
 /// Takes from a sender that has nothing queued what it encodes into, for the next one on this thread.
 #[inline]
 pub(crate) fn take_back(sender: &mut Sender) {
-    if let Some(buffer) = sender.take_buffer() {
+    if let Some(buffer) = sender.take_buffer()
+        && home::is_shard()
+    {
         OUTBOXES.with_borrow_mut(|shelf| shelf.give(buffer));
     }
 }
@@ -45,9 +51,15 @@ pub(crate) fn take(octets: usize) -> Vec<u8> {
 
 /// Gives a big buffer to the next one on this thread, or drops it.
 pub(crate) fn give(buffer: Vec<u8>) {
-    if buffer.capacity() >= BIG {
+    if buffer.capacity() >= BIG && home::is_shard() {
         BIGS.with_borrow_mut(|shelf| shelf.give_big(buffer));
     }
+}
+
+/// Frees what this thread keeps.
+pub(crate) fn release_memory() {
+    drop(OUTBOXES.take_shelf());
+    drop(BIGS.take_shelf());
 }
 
 /// The pool for big messages that come in pieces, and go out as they are.
@@ -61,6 +73,20 @@ impl Buffers for Pool {
 
     fn give(&self, buffer: Vec<u8>) {
         give(buffer);
+    }
+}
+
+/// Takes everything from a shelf.
+trait TakeShelf<T> {
+    fn take_shelf(&'static self) -> Vec<T>;
+}
+
+impl<T> TakeShelf<T> for std::thread::LocalKey<RefCell<Shelf<T>>> {
+    fn take_shelf(&'static self) -> Vec<T> {
+        self.with_borrow_mut(|shelf| {
+            shelf.octets = 0;
+            std::mem::take(&mut shelf.buffers)
+        })
     }
 }
 

@@ -16,6 +16,7 @@ use slab::Slab;
 use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
+use crate::pool;
 use crate::scratch::{Appetite, Scratch};
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, RETRY_AFTER, Session, later};
@@ -42,6 +43,9 @@ const BETWEEN_LOOKS: usize = 8;
 /// Deadlines are rounded up to this, so that many of them share a wake-up.
 const TICK: Duration = Duration::from_millis(100);
 
+/// How long the memory that connections hand on is kept when the last of them is gone.
+const KEPT: Duration = Duration::from_secs(1);
+
 /// How long accepting rests when the system has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
@@ -67,6 +71,8 @@ pub(crate) struct Shard {
     started: Instant,
     now: Instant,
     accept_again: Option<Instant>,
+    /// When the memory is released that connections handed on, the last of them having gone.
+    release_at: Option<Instant>,
     /// When a stop is over, whoever is left.
     stop_at: Option<Instant>,
 }
@@ -199,6 +205,7 @@ impl Shard {
             started,
             now: started,
             accept_again: None,
+            release_at: None,
             stop_at: None,
         };
         // Added when the shard owns them: its drop takes them from the poller again, whatever fails.
@@ -277,6 +284,26 @@ impl Shard {
         self.serve_queues();
         self.flush_touched();
         self.expire();
+        if self.release_at.is_some_and(|at| at <= self.now) {
+            self.release_memory();
+        }
+    }
+
+    /// Gives back what was kept for the next connections, if there are still none: a server that was busy once does not hold on
+    /// to the memory of that time.
+    fn release_memory(&mut self) {
+        self.release_at = None;
+        if self.connections.is_empty() {
+            self.connections = Slab::new();
+            self.scratch = Scratch::new();
+            self.deadlines = BinaryHeap::new();
+            (self.queue, self.fresh) = Default::default();
+            (self.touched, self.touched_by_others, self.commands) = Default::default();
+            home::release_memory();
+            pool::release_memory();
+            #[cfg(feature = "deflate")]
+            crate::deflate::release_memory();
+        }
     }
 
     /// Serves those who were left over, first the ones whose turn it has not been yet.
@@ -599,6 +626,9 @@ impl Shard {
             self.poller.closing(&connection.socket);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             self.shared.leave(connection.seat);
+            if self.connections.is_empty() {
+                self.release_at = Some(later(now(), KEPT));
+            }
         }
     }
 
@@ -654,7 +684,7 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        [deadline, self.accept_again, self.stop_at].into_iter().flatten().min()
+        [deadline, self.accept_again, self.stop_at, self.release_at].into_iter().flatten().min()
     }
 
     fn at(&self, tick: u32) -> Instant {
