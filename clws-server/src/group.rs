@@ -66,6 +66,9 @@ struct Members {
 }
 
 /// What became of a message to many.
+///
+/// A client that had no room for it ([`SendError::Full`]) was closed with 1013, because it missed a message: nobody looks after each
+/// receiver of a message to many.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -190,7 +193,9 @@ impl Group {
         self.send_except(&SharedMessage::text(message), except)
     }
 
-    /// Sends a message to all members.
+    /// Sends a message to all members. A member for which more than
+    /// [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait already is closed with 1013, "try again
+    /// later", and is listed in [`Delivery::failed`]: it would miss a message that the others get.
     pub fn send(&self, message: &SharedMessage) -> Delivery {
         // The lock is held while it is queued, so that all members get the group's messages in one order; the homes are
         // told when it is free again.

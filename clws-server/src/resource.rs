@@ -31,7 +31,8 @@ use crate::{Client, Peer};
 ///
 /// impl Resource for Echo {
 ///     fn text(&self, client: &Client, text: Text<'_>) {
-///         let _ = client.send_text(&text); // a client that is gone misses nothing
+///         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+///         let _ = client.send_text(&text);
 ///     }
 ///
 ///     fn binary(&self, client: &Client, payload: Payload<'_>) {
