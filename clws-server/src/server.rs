@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,7 @@ pub(crate) struct Shared {
     /// Connections that are told 503.
     refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
+    stopping: AtomicBool,
     stop: Mutex<Option<oneshot::Sender<()>>>,
     stopped: SharedFuture<oneshot::Receiver<()>>,
 }
@@ -220,6 +221,7 @@ impl ServerHandle {
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
         // The receiver lives in `Shared`, so sending cannot fail.
         let stop = self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
         let _ = stop.map(|stop| stop.send(()));
@@ -275,6 +277,7 @@ impl Shared {
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
+            stopping: AtomicBool::new(false),
             stop: Mutex::new(Some(stop)),
             stopped: stopped.shared(),
         }
@@ -305,6 +308,11 @@ impl Shared {
             Seat::Refused => &self.refused,
         };
         seats.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it was stopped: the shards may not have heard of it yet.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Ends when the server is stopped.

@@ -147,6 +147,12 @@ impl Session {
         }
     }
 
+    /// Whether events of the last read wait to be delivered, now or later.
+    #[inline]
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.has_unread())
+    }
+
     /// Whether its events may take long, so that the time of its share is to be measured from the beginning.
     #[inline]
     pub(crate) fn is_compressed(&self) -> bool {

@@ -410,7 +410,7 @@ impl Shard {
                             session.receive_owned(buffer, range, &mut share, &context);
                         }
                     }
-                    flags.set(Flags::LEFT_SOME, session.may_go_on());
+                    flags.set(Flags::LEFT_SOME, session.has_unread());
                     // A short read has emptied the socket; what comes later is another edge. Only the end of the
                     // stream may have been reported already.
                     if count < size && !flags.has(Flags::HANGUP) {
@@ -516,6 +516,7 @@ impl Shard {
                 let patience = self.shared.config.close_timeout.saturating_mul(2);
                 self.stop_at = Some(later(now(), patience));
                 for listening in self.listeners.drain(..) {
+                    listening.listener.refuse_all();
                     self.poller.closing(&*listening.listener);
                 }
                 for slot in self.slots() {
@@ -546,6 +547,8 @@ impl Shard {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // A client that gave up while it waited.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    // Another shard has refused all that come.
+                    Err(_) if self.shared.is_stopping() => listening.ready = false,
                     Err(error) => {
                         tracing::warn!("cannot accept connections for a moment: {error}");
                         self.accept_again = Some(now() + ACCEPT_REST);

@@ -197,6 +197,12 @@ impl Open {
         !self.receiver.has_unread() && (self.client.hearing() != Hearing::Wait || self.client.is_closing())
     }
 
+    /// Whether events of the last read wait.
+    #[inline]
+    pub(super) fn has_unread(&self) -> bool {
+        self.receiver.has_unread()
+    }
+
     /// Delivers what was read, until the share is over.
     #[inline]
     pub(super) fn receive(&mut self, input: Input<'_>, share: &mut Share) -> Option<End> {
@@ -289,13 +295,6 @@ impl Open {
 
     /// Discards what was read and not delivered; returns how many data messages were, these and earlier ones.
     fn discard_unread(&mut self) -> u64 {
-        let mut undelivered = self.waiting.as_ref().map_or(0, |waiting| waiting.undelivered);
-        if self.receiver.has_unread() {
-            let mut events = self.receiver.receive(&mut []);
-            while let Ok(Some(event)) = events.next() {
-                undelivered += u64::from(matches!(event, Event::Text(_) | Event::Binary(_)));
-            }
-        }
-        undelivered
+        self.receiver.discard() + self.waiting.as_ref().map_or(0, |waiting| waiting.undelivered)
     }
 }
