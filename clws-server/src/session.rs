@@ -20,6 +20,7 @@ use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
 use crate::Peer;
+use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
@@ -200,6 +201,8 @@ impl Session {
     pub(crate) fn lost(&mut self, error: io::Error, context: &Context<'_>) {
         if let Stage::Open(_) = self.stage {
             self.end(End::Lost(Cause::Io(Arc::new(error))), context);
+        } else {
+            discard(context.shared.config.debug_on(), error);
         }
         self.over();
     }
@@ -357,7 +360,9 @@ impl Session {
                 return false;
             }
             Err(reject) => {
-                tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                log(|| {
+                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                });
                 self.stage = Stage::Ending(Box::new(Ending::reply(
                     [reject.response().into(), Cow::default()],
                     context,
@@ -386,6 +391,7 @@ impl Session {
         };
         // Where the peer has ended its side it may still read: what is queued gets its chance.
         open.leave(&disconnect);
+        discard(context.shared.config.debug_on(), disconnect); // an error of the application's stream may be in it
         self.stage = Stage::Ending(Box::new(Ending::of(open.client, linger, context)));
     }
 

@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
-use crate::guard::Watch;
+use crate::guard::{Watch, log};
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
 use crate::scratch::{Appetite, Scratch};
@@ -364,7 +364,7 @@ impl Shard {
                     // A client that gave up while it waited.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     Err(error) => {
-                        tracing::warn!("cannot accept connections for a moment: {error}");
+                        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
                         self.accept_again = Some(self.now + ACCEPT_REST);
                         return;
                     }
@@ -400,7 +400,8 @@ impl Shard {
             Ok(slot) if self.stop_at.is_none() => self.poller.add(&socket, key).map(|()| slot),
             _ => Err(io::ErrorKind::QuotaExceeded.into()),
         };
-        let Ok(slot) = added.inspect_err(|error| tracing::debug!(%peer, "not taken: {error}")) else {
+        let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
+        let Ok(slot) = added.inspect_err(refused) else {
             self.shared.leave(seat);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             return;

@@ -5,7 +5,7 @@ use clws_proto::{CloseCode, Event, Receiver};
 
 use super::{Context, Deadline, later};
 use crate::Client;
-use crate::guard::guard;
+use crate::guard::{guard, log};
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
 use crate::time::now;
@@ -142,7 +142,9 @@ impl Open {
         if let Some(agreed) = client.agreed() {
             agreed.note(0);
         }
-        tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
+        log(|| {
+            tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
+        });
         if client.is_connected() {
             guard(client.config().debug_on(), || client.entry().resource.disconnected(client, disconnect));
         }
