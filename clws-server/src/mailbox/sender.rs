@@ -62,17 +62,20 @@ impl<M: Send + 'static> MailboxSender<M> {
     fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
         let shared = &*self.ends.0;
         let mut state = shared.state();
+        // Not dropped under the lock, though the caller holds the client too.
         let known = match (&event, client) {
-            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()).is_some(),
-            _ => false,
+            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()),
+            _ => None,
         };
-        if state.closed && !known {
+        if state.closed && known.is_none() {
+            drop(state); // before the event, in which there may be a message of the application's
             return false;
         }
         let cost = cost(&event);
         state.backlog = state.backlog.saturating_add(cost);
         if let Some(client) = client {
             state.limit = client.config().max_handler_read_backlog;
+            state.debug = client.config().debug_on();
             match &event {
                 Event::Connected(_) => {
                     state.newcomers += 1;
@@ -133,12 +136,16 @@ impl<M: Send + 'static> MailboxSender<M> {
         if state.newcomers < NEWCOMERS {
             return Ok(Accept::new());
         }
+        let mut stale = Vec::new(); // dropped behind the lock
         if state.doors.len() >= state.most_openings {
-            state.doors.retain(Decision::is_waiting);
+            let doors = std::mem::take(&mut state.doors);
+            (state.doors, stale) = doors.into_iter().partition(Decision::is_waiting);
             state.most_openings = OPENINGS.max(2 * state.doors.len());
         }
         let (accept, decision) = Accept::later();
         state.doors.push(decision);
+        drop(state);
+        drop(stale);
         Ok(accept)
     }
 }
