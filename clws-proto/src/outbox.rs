@@ -5,6 +5,7 @@ use std::ops::Deref;
 use bytes::Bytes;
 
 use crate::Buffers;
+use crate::buffers::give_back;
 use crate::part::Part;
 
 /// Shared octets up to this length are copied behind the small frames: one buffer, one slice for the write.
@@ -61,6 +62,8 @@ pub(crate) struct Outbox {
 #[derive(Debug)]
 enum Chunk {
     Shared(Bytes),
+    /// The same, but they are the caller's: to drop them may run code of its own.
+    Given(Bytes),
     Owned(Part),
     /// Small frames: what was a tail.
     Flat(Vec<u8>),
@@ -71,9 +74,21 @@ impl Deref for Chunk {
 
     fn deref(&self) -> &[u8] {
         match self {
-            Self::Shared(octets) => octets,
+            Self::Shared(octets) | Self::Given(octets) => octets,
             Self::Owned(octets) => octets,
             Self::Flat(octets) => octets,
+        }
+    }
+}
+
+impl Chunk {
+    /// Gives its buffer to those that it came from.
+    fn give_back(self, buffers: &dyn Buffers) {
+        match self {
+            Self::Flat(buffer) => buffers.give(buffer),
+            Self::Owned(part) => buffers.give(part.into_buffer()),
+            Self::Given(octets) => buffers.discard(octets),
+            Self::Shared(octets) => drop(octets),
         }
     }
 }
@@ -98,6 +113,11 @@ impl Outbox {
             return self.append(|tail| tail.extend_from_slice(octets));
         }
         self.append_chunk(Chunk::Shared(octets.clone()));
+    }
+
+    /// Appends octets of the caller's, without a copy.
+    pub(crate) fn append_given(&mut self, octets: &Bytes) {
+        self.append_chunk(Chunk::Given(octets.clone()));
     }
 
     /// Appends octets that are given away.
@@ -142,9 +162,8 @@ impl Outbox {
                     buffer.clear();
                     self.tail = buffer;
                 }
-                Some(Chunk::Flat(buffer)) => buffers.give(buffer),
-                Some(Chunk::Owned(part)) => buffers.give(part.into_buffer()),
-                Some(Chunk::Shared(_)) | None => {}
+                Some(chunk) => chunk.give_back(buffers),
+                None => {}
             }
         }
         if self.queued == 0 {
@@ -157,6 +176,12 @@ impl Outbox {
                 buffers.give(std::mem::take(&mut self.tail));
             }
         }
+    }
+
+    /// Gives up all that is queued.
+    pub(crate) fn abandon(self, buffers: &dyn Buffers) {
+        self.before.into_iter().for_each(|chunk| chunk.give_back(buffers));
+        give_back(buffers, self.tail);
     }
 
     /// Octets of memory that it holds when it is empty.

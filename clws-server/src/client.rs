@@ -1,3 +1,4 @@
+mod copied;
 mod internal;
 mod outcome;
 mod short_peer;
@@ -8,7 +9,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -22,7 +23,9 @@ pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
+use crate::guard::discard;
 use crate::home::{Home, Touches};
+use crate::lock::{Lock, LockGuard, assert_none_held, rank};
 use crate::pool;
 use crate::registry::Entry;
 use crate::server::Shared;
@@ -39,7 +42,7 @@ pub struct Client(Arc<Inner>);
 
 /// There is one for each connection, idle or not: `sizes` in the tests bounds it.
 struct Inner {
-    outbox: Mutex<clws_proto::Sender>,
+    outbox: Lock<clws_proto::Sender, { rank::OUTBOX }>,
     home: Home,
     entry: Arc<Entry>,
     shared: Arc<Shared>,
@@ -168,10 +171,17 @@ impl Client {
     /// As [`send_binary`](Self::send_binary).
     pub fn send_binary_owned(&self, message: impl Into<Bytes>) -> Result<Sent, SendError> {
         let message: Bytes = message.into(); // the caller's own code, which must not run under the outbox's lock
+        // Lent, and dropped when the outbox is free again: its owner is the caller's code too. It may be written already, so
+        // that this is the last of it.
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::binary(message));
+            let message = SharedMessage::binary(message);
+            let sent = self.send_shared(&message);
+            discard(self.config().debug_on(), message);
+            return sent;
         }
-        self.send(|outbox| outbox.binary_owned(message))
+        let sent = self.send(|outbox| outbox.binary_bytes(&message));
+        discard(self.config().debug_on(), message);
+        sent
     }
 
     /// Sends a text message that is given away; a big one is not copied.
@@ -266,7 +276,7 @@ impl Client {
     /// Drops the connection at once, without a closing handshake; what is queued is lost.
     pub fn abort(&self) {
         self.0.state.fetch_or(CLOSING | ABORTED | HUSHED, Ordering::Relaxed);
-        self.outbox().abandon();
+        self.abandon();
         self.0.home.touch();
     }
 
@@ -476,8 +486,24 @@ impl Client {
     }
 
     #[inline]
-    fn outbox(&self) -> MutexGuard<'_, clws_proto::Sender> {
-        self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outbox(&self) -> LockGuard<'_, clws_proto::Sender> {
+        self.0.outbox.lock()
+    }
+}
+
+/// What is left of a client is code of the application: its data, and what an adaptor keeps for it.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        assert_none_held();
+        let Some(rare) = self.rare.take() else { return };
+        let debug = self.shared.config.debug_on();
+        let Rare { data, slot, .. } = *rare;
+        if data.is_some() {
+            discard(debug, data);
+        }
+        if slot.get().is_some() {
+            discard(debug, slot);
+        }
     }
 }
 

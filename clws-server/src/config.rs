@@ -119,10 +119,12 @@ pub struct Config {
     pub policy_file: Option<String>,
     /// Whether a panic in a handler ends the process where it happens (by `abort`, behind the process's own panic hook),
     /// so that a debugger or a core dump sees the whole stack: `*debug-on-resource-errors*`. Otherwise it costs that
-    /// client its connection.
+    /// client its connection. The drop of what the application gave to the server counts as a handler: data of a client, a
+    /// resource, a message. There a panic otherwise costs a line in the log.
     pub debug_on_resource_errors: bool,
     /// The same for a panic in the server's own code, which otherwise ends [`Server::run`](crate::Server::run) with an
-    /// error: `*debug-on-server-errors*`.
+    /// error: `*debug-on-server-errors*`. A panic in a [stream](crate::ServerHandle::serve_stream) ends the process with
+    /// either setting. Otherwise it costs that stream.
     pub debug_on_server_errors: bool,
     /// Threads that serve connections. `None`: one per processor. A zero in [`Config::shards`] is `None`.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::number_or_default"))]

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use clws_proto::{CloseCode, SharedMessage};
@@ -10,6 +10,7 @@ use clws_proto::{CloseCode, SharedMessage};
 use clws_proto::{Codecs, DeflateParams};
 
 use crate::home::Touches;
+use crate::lock::{Lock, LockGuard, rank};
 use crate::topics::Topic;
 use crate::{Client, SendError};
 
@@ -50,7 +51,7 @@ pub struct Group(Arc<Inner>);
 
 #[derive(Default)]
 pub(crate) struct Inner {
-    members: Mutex<Members>,
+    members: Lock<Members, { rank::GROUP }>,
     /// The name under which it is to be forgotten when it is empty.
     topic: Option<Topic>,
 }
@@ -233,13 +234,13 @@ impl Group {
     }
 
     pub(crate) fn for_topic(topic: Topic) -> Self {
-        Self(Arc::new(Inner { members: Mutex::default(), topic: Some(topic) }))
+        Self(Arc::new(Inner { members: Lock::default(), topic: Some(topic) }))
     }
 }
 
 impl Inner {
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn members(&self) -> LockGuard<'_, Members> {
+        self.members.lock()
     }
 
     fn remove(self: &Arc<Self>, client: &Client) -> bool {
@@ -258,7 +259,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let this = std::ptr::from_ref(self);
-        let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members.get_mut();
         for client in members.clients.drain(..) {
             client.shared().memberships.remove(&client, this);
         }
@@ -309,14 +310,14 @@ pub(crate) fn shrink<V>(table: &mut HashMap<usize, V>) {
 
 /// Which groups the clients of a server are in; those that are in none cost nothing here.
 #[derive(Default)]
-pub(crate) struct Memberships(Mutex<HashMap<usize, Groups>>);
+pub(crate) struct Memberships(Lock<HashMap<usize, Groups>, { rank::MEMBERSHIPS }>);
 
 /// The groups of one client, by their address.
 type Groups = HashMap<usize, Weak<Inner>>;
 
 impl Memberships {
-    fn table(&self) -> MutexGuard<'_, HashMap<usize, Groups>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> LockGuard<'_, HashMap<usize, Groups>> {
+        self.0.lock()
     }
 
     fn add(&self, client: &Client, group: &Arc<Inner>) {

@@ -1,15 +1,15 @@
 //! Where a client's socket is, and how to tell that place that there is something to write.
 
 use std::cell::{Cell, RefCell};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use futures::task::AtomicWaker;
-
+use crate::lock::{Lock, LockGuard, rank};
 use crate::poll::Waker;
 use crate::server::Seat;
 use crate::socket::{Peer, Socket};
+use crate::task_waker::TaskWaker;
 
 /// The owner of a connection's socket.
 #[derive(Clone, Debug)]
@@ -17,14 +17,14 @@ pub(crate) enum Home {
     /// A shard, and the connection's slot in it.
     Shard(Arc<Remote>, u32),
     /// A task that drives one stream.
-    Stream(Arc<AtomicWaker>),
+    Stream(Arc<TaskWaker>),
 }
 
 /// A [`Home`], borrowed: what a driver has at hand each time, of which only a new client takes a share.
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'a> {
     Shard(&'a Arc<Remote>, u32),
-    Stream(&'a Arc<AtomicWaker>),
+    Stream(&'a Arc<TaskWaker>),
 }
 
 impl Place<'_> {
@@ -42,7 +42,7 @@ pub(crate) struct Remote {
     /// Unlike every other shard's in this process; never 0.
     id: usize,
     /// What it has not seen yet; `None` once it has ended.
-    commands: Mutex<Option<Vec<Command>>>,
+    commands: Lock<Option<Vec<Command>>, { rank::COMMANDS }>,
     sleeping: AtomicBool,
     waker: Waker,
     /// Connections that it has, or is about to get.
@@ -102,7 +102,7 @@ impl Home {
 #[derive(Default)]
 pub(crate) struct Touches {
     shards: Vec<(Arc<Remote>, Vec<u32>)>,
-    streams: Vec<Arc<AtomicWaker>>,
+    streams: Vec<Arc<TaskWaker>>,
 }
 
 impl Touches {
@@ -137,7 +137,7 @@ impl Remote {
         static IDS: AtomicUsize = AtomicUsize::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            commands: Mutex::new(Some(Vec::new())),
+            commands: Lock::new(Some(Vec::new())),
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
@@ -163,13 +163,15 @@ impl Remote {
     /// Touches the slot where this thread is the shard's own; whether it is.
     #[inline]
     fn touch_here(&self, slot: u32) -> bool {
-        LOCAL.with(|local| {
+        // A thread that ends has it no more: what its destructors touch goes the way from other threads.
+        let touched = LOCAL.try_with(|local| {
             let here = local.shard.get() == self.id;
             if here {
                 local.touched.borrow_mut().push(slot);
             }
             here
-        })
+        });
+        touched.unwrap_or(false)
     }
 
     /// Gives it a command, and wakes it only if it sleeps. A shard that has ended gives the command back.
@@ -205,40 +207,40 @@ impl Remote {
         self.commands().take().unwrap_or_default()
     }
 
-    fn commands(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    fn commands(&self) -> LockGuard<'_, Option<Vec<Command>>> {
+        self.commands.lock()
     }
 
     /// Makes the current thread this shard's: from now on touches from it cost no lock.
     pub(crate) fn settle_here(&self) {
-        LOCAL.with(|local| local.shard.set(self.id));
+        let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // it fails only in a thread that ends
     }
 }
 
 /// Whether the current thread is a shard's.
 #[inline]
 pub(crate) fn is_shard() -> bool {
-    LOCAL.with(|local| local.shard.get() != 0)
+    LOCAL.try_with(|local| local.shard.get() != 0).unwrap_or(false)
 }
 
 /// Gives back the memory of touches, of which there are none now.
 pub(crate) fn release_memory() {
-    LOCAL.with(|local| local.touched.borrow_mut().shrink_to_fit());
+    let _ = LOCAL.try_with(|local| local.touched.borrow_mut().shrink_to_fit());
 }
 
 /// Takes back the newest touch if it is of this slot, which is about to be settled anyway.
 #[inline]
 pub(crate) fn untouch(slot: u32) {
-    LOCAL.with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
+    let _ = LOCAL.try_with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
 }
 
 /// Whether handlers of this thread touched slots that were not taken.
 pub(crate) fn is_touched() -> bool {
-    LOCAL.with(|local| !local.touched.borrow().is_empty())
+    LOCAL.try_with(|local| !local.touched.borrow().is_empty()).unwrap_or(false)
 }
 
 /// Takes the slots that handlers of this thread touched; `into` is empty.
 #[inline]
 pub(crate) fn take_touched(into: &mut Vec<u32>) {
-    LOCAL.with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
+    let _ = LOCAL.try_with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
 }

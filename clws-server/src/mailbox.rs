@@ -15,7 +15,7 @@ use futures::Stream;
 use futures::stream::FusedStream;
 
 pub use self::sender::MailboxSender;
-use self::state::{Shared, cost, gone};
+use self::state::{Shared, cost, gone, refuse};
 use self::undelivered::Undelivered;
 use crate::poll_budget::PollBudget;
 use crate::websocket::shrink;
@@ -251,11 +251,8 @@ impl<M> Mailbox<M> {
 
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
-        for event in self.batch.drain(..) {
-            if let Event::Opening(_, decision) = event {
-                decision.reject(gone());
-            }
-        }
+        let debug = self.shared.state().debug;
+        refuse(std::mem::take(&mut self.batch), debug);
         self.shared.end();
     }
 }

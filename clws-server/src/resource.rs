@@ -11,6 +11,7 @@ use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 use crate::decision::Pending;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
+use crate::guard::{DebugOn, Foreign};
 use crate::server::Shared;
 use crate::{Client, Peer};
 
@@ -198,7 +199,7 @@ pub struct Accept {
     pub(crate) origin: Option<Box<str>>,
     pub(crate) location: Option<Box<str>>,
     pub(crate) secure: bool,
-    pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) data: Option<Foreign<Box<dyn Any + Send + Sync>>>,
     pub(crate) later: Option<Arc<Pending>>,
     /// `None`: as the server's configuration says.
     #[cfg(feature = "deflate")]
@@ -236,8 +237,15 @@ impl Accept {
     /// [`Client::data`](crate::Client::data). A second call replaces the first's.
     #[must_use]
     pub fn data(mut self, data: impl Any + Send + Sync) -> Self {
-        self.data = Some(Box::new(data));
+        self.data = Some(Foreign::new(Box::new(data), DebugOn::default()));
         self
+    }
+
+    /// It has come to a server, which is told where its data panics.
+    pub(crate) fn set_debug(&mut self, debug: DebugOn) {
+        if let Some(data) = &mut self.data {
+            data.set_debug(debug);
+        }
     }
 
     /// Compresses messages of this client in its own way, if it offers permessage-deflate, or with `None` not at all;

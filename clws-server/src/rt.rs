@@ -21,6 +21,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::guard::{DebugOn, guard_other, log};
 use crate::server::Shared;
 use crate::socket::{Acceptor, Peer};
 use crate::stream;
@@ -51,8 +52,9 @@ pub(crate) fn run_shard(
 ) -> io::Result<impl Future<Output = io::Result<()>>> {
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new().name(name).spawn(move || {
-        // It fails only where nobody waits for the server any more.
-        let _ = done.send(shard());
+        let ended = shard();
+        // It fails only where nobody waits for the server any more. Whoever waits is woken.
+        guard_other(DebugOn::default(), "a waker", || drop(done.send(ended)));
     })?;
     Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
 }
@@ -154,7 +156,7 @@ async fn rest_now_and_then(accepted: u32) {
 /// Accepting failed: most likely there is no descriptor left.
 async fn rest_after(error: &io::Error) {
     if error.kind() != io::ErrorKind::ConnectionAborted {
-        tracing::warn!("cannot accept connections for a moment: {error}");
+        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
         async_std::task::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

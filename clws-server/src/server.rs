@@ -2,14 +2,13 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
 use clws_proto::Limits;
-use futures::channel::oneshot;
-use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
+use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::group::Memberships;
@@ -18,6 +17,7 @@ use crate::poll::Poller;
 use crate::registry::RegisterError;
 use crate::session::later;
 use crate::shard::Shard;
+use crate::signal::{Signal, Waiting};
 use crate::socket::{Acceptor, Listen, Peer};
 use crate::time::now;
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
@@ -66,9 +66,7 @@ pub(crate) struct Shared {
     /// Connections that are told 503.
     refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
-    stopping: AtomicBool,
-    stop: Mutex<Option<oneshot::Sender<()>>>,
-    stopped: SharedFuture<oneshot::Receiver<()>>,
+    stop: Arc<Signal>,
 }
 
 /// Connections beyond `max_clients` that are told 503 at once; more are dropped without a word.
@@ -210,7 +208,7 @@ impl Server {
             ended.push(rt::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
         }
         drop(listeners); // they are the shards' now, and are closed with the last of them
-        if shared.stopped.clone().now_or_never().is_some() {
+        if shared.stop.is_given() {
             shared.stop_shards(); // it was stopped before there were any
         }
         try_join_all(ended).await.map(drop)
@@ -221,10 +219,7 @@ impl ServerHandle {
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
-        self.0.stopping.store(true, Ordering::Relaxed);
-        // The receiver lives in `Shared`, so sending cannot fail.
-        let stop = self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = stop.map(|stop| stop.send(()));
+        self.0.stop.give();
         self.0.stop_shards();
     }
 
@@ -267,7 +262,6 @@ impl ServerHandle {
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
-        let (stop, stopped) = oneshot::channel();
         Self {
             resources: Resources::new(config.debug_on()),
             limits: Arc::new(config.limits()),
@@ -277,9 +271,7 @@ impl Shared {
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
-            stopping: AtomicBool::new(false),
-            stop: Mutex::new(Some(stop)),
-            stopped: stopped.shared(),
+            stop: Arc::default(),
         }
     }
 
@@ -312,12 +304,12 @@ impl Shared {
 
     /// Whether it was stopped: the shards may not have heard of it yet.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stop.is_given()
     }
 
     /// Ends when the server is stopped.
-    pub(crate) fn stopped(&self) -> SharedFuture<oneshot::Receiver<()>> {
-        self.stopped.clone()
+    pub(crate) fn stopped(&self) -> Waiting {
+        self.stop.wait()
     }
 
     fn stop_shards(&self) {

@@ -20,6 +20,7 @@ use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
 use crate::Peer;
+use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
@@ -246,6 +247,8 @@ impl Session {
         if let Stage::Open(open) = &mut self.stage {
             let error = open.take_error().unwrap_or(error);
             self.end(End::Lost(Cause::Io(Arc::new(error))), context);
+        } else {
+            discard(context.shared.config.debug_on(), error);
         }
         self.over();
     }
@@ -434,7 +437,9 @@ impl Session {
                 return false;
             }
             Err(reject) => {
-                tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                log(|| {
+                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                });
                 self.stage = Stage::Ending(Box::new(Ending::reply(
                     [reject.response().into(), Cow::default()],
                     context,

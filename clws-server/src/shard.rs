@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
-use crate::guard::Watch;
+use crate::guard::{Watch, log};
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
 use crate::pool;
@@ -550,7 +550,7 @@ impl Shard {
                     // Another shard has refused all that come.
                     Err(_) if self.shared.is_stopping() => listening.ready = false,
                     Err(error) => {
-                        tracing::warn!("cannot accept connections for a moment: {error}");
+                        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
@@ -599,7 +599,8 @@ impl Shard {
             Ok(slot) => self.poller.add(&socket, key).map(|()| slot),
             _ => Err(io::ErrorKind::QuotaExceeded.into()),
         };
-        let Ok(slot) = added.inspect_err(|error| tracing::debug!(%peer, "not taken: {error}")) else {
+        let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
+        let Ok(slot) = added.inspect_err(refused) else {
             self.shared.leave(seat);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             return;

@@ -1,7 +1,9 @@
 //! The driver of one session over any asynchronous stream: a TLS stream, one that another HTTP server upgraded, a pipe
 //! in a test; and of every connection where sockets cannot be polled by edges.
 
-use std::cell::RefCell;
+mod guarded;
+
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -10,8 +12,8 @@ use std::task::Poll;
 
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
-use futures::task::AtomicWaker;
 
+use self::guarded::GuardedStream;
 use crate::Peer;
 use crate::guard::Watch;
 use crate::home::Place;
@@ -19,6 +21,7 @@ use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
 use crate::share::Share;
+use crate::task_waker::TaskWaker;
 use crate::time::now;
 
 /// Octets of the scratch buffer that the streams of one thread share.
@@ -28,7 +31,7 @@ const SCRATCH: usize = 64 * 1024;
 const STEPS: usize = 16;
 
 thread_local! {
-    static SCRATCHES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCHES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Serves one stream to its end.
@@ -37,11 +40,12 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     peer: Peer,
     shared: Arc<Shared>,
 ) -> impl Future<Output = ()> {
+    let stream = GuardedStream::new(stream, shared.config.debug_on());
     // Counted from now on, not from the first time that the future is polled: a server that ends waits for it.
     let seated = shared.admit().map(|seat| Seated(Arc::clone(&shared), seat));
     async move {
         let Some(seated) = seated else { return };
-        let waker = Arc::new(AtomicWaker::new());
+        let waker = Arc::new(TaskWaker::default());
         let context = Context { shared: &shared, place: Place::Stream(&waker) };
         let session = match seated.1 {
             Seat::Client => Session::new(peer, &context),
@@ -76,7 +80,7 @@ impl Drop for Seated {
 }
 
 struct Driver<S, Stop> {
-    stream: S,
+    stream: GuardedStream<S>,
     session: Session,
     /// The stream has not ended.
     readable: bool,
@@ -99,7 +103,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         &mut self,
         cx: &mut std::task::Context<'_>,
         shared: &Arc<Shared>,
-        waker: &Arc<AtomicWaker>,
+        waker: &Arc<TaskWaker>,
     ) -> Poll<()> {
         let config = &shared.config;
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
@@ -185,14 +189,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
 
     /// Ends our side of the stream, once; whether that is done.
     fn close(&mut self, cx: &mut std::task::Context<'_>) -> bool {
-        self.closed = self.closed || Pin::new(&mut self.stream).poll_close(cx).is_ready();
+        self.closed = self.closed || self.stream.poll_close(cx).is_ready();
         self.closed
     }
 
     fn read(&mut self, cx: &mut std::task::Context<'_>, share: &mut Share, context: &Context<'_>) -> bool {
-        let mut scratch = SCRATCHES.take();
+        let mut scratch = SCRATCHES.try_with(Cell::take).unwrap_or_default(); // a thread that ends has none any more
         scratch.resize(SCRATCH, 0);
-        let progress = match Pin::new(&mut self.stream).poll_read(cx, &mut scratch) {
+        let progress = match self.stream.poll_read(cx, &mut scratch) {
             // Nothing more comes where nothing can be written any more.
             Poll::Pending if self.session.has_failed_to_write() => {
                 self.readable = false;
@@ -218,7 +222,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             }
         };
         // A handler that ran another stream meanwhile has taken an empty one, and left its own here.
-        SCRATCHES.set(scratch);
+        let _ = SCRATCHES.try_with(|kept| kept.set(scratch));
         progress
     }
 
@@ -226,9 +230,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         let stream = &mut self.stream;
         let mut pending = false;
         loop {
-            let flushed = self.session.flush(&mut |slices| match Pin::new(&mut *stream)
-                .poll_write_vectored(cx, slices)
-            {
+            let flushed = self.session.flush(&mut |slices| match stream.poll_write(cx, slices) {
                 Poll::Ready(result) => result,
                 Poll::Pending => {
                     pending = true;
@@ -246,7 +248,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             }
         }
         if !self.shutting
-            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx)
+            && let Poll::Ready(Err(error)) = stream.poll_flush(cx)
         {
             self.session.write_failed(error, context);
         }

@@ -2,17 +2,18 @@ use std::collections::VecDeque;
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use clws_proto::CloseCode;
 use futures::stream::FusedStream;
-use futures::task::AtomicWaker;
 use futures::{Sink, Stream};
 
+use crate::lock::{Lock, LockGuard, rank};
 use crate::mailbox::EACH;
 use crate::poll_budget::PollBudget;
+use crate::task_waker::TaskWaker;
 use crate::{Client, Disconnect, SendError, Sent};
 
 /// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
@@ -58,9 +59,9 @@ const KEEP: usize = 16;
 /// What the server's side and the function's share.
 #[derive(Default)]
 pub(crate) struct Inbox {
-    state: Mutex<State>,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+    state: Lock<State, { rank::INBOX }>,
+    reader: TaskWaker,
+    writer: TaskWaker,
 }
 
 #[derive(Default)]
@@ -298,7 +299,8 @@ impl Inbox {
 
     /// The connection is over.
     pub(crate) fn end(&self, end: Disconnect) {
-        self.state().end = Some(end);
+        let before = self.state().end.replace(end);
+        drop(before); // outside of the lock
         self.reader.wake();
         self.writer.wake();
     }
@@ -319,8 +321,8 @@ impl Inbox {
         client.resume();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> LockGuard<'_, State> {
+        self.state.lock()
     }
 }
 

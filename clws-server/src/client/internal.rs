@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU16, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use clws_handshake::Head;
 use clws_proto::{CloseCode, CloseFrame};
@@ -15,7 +15,10 @@ use super::{
 };
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
-use crate::pool::{self, Pool};
+use crate::guard::Foreign;
+use crate::home::Home;
+use crate::lock::Lock;
+use crate::pool::{self, DeferredDrops};
 use crate::registry::Entry;
 use crate::resource::Accept;
 use crate::server::Shared;
@@ -46,11 +49,11 @@ impl Client {
         let since = now().saturating_duration_since(shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
-        let (outbox, state) = (Mutex::new(sender), AtomicU16::new(0));
+        let (outbox, state) = (Lock::new(sender), AtomicU16::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
         let rare = Rare {
             subprotocol: accept.subprotocol,
-            data: accept.data,
+            data: accept.data.and_then(Foreign::into_inner), // from now on `Inner` guards its drop
             peer: long.filter(|_| short.long().is_none()),
             #[cfg(feature = "deflate")]
             agreed: accept.agreed,
@@ -286,7 +289,8 @@ impl Client {
     /// The connection is gone; frees what is queued.
     pub(crate) fn abandon(&self) {
         self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        self.outbox().abandon();
+        let drops = DeferredDrops::new(self.config());
+        self.outbox().abandon_with(&drops);
     }
 
     /// Whether its outbox holds a buffer, which it then has no more.
@@ -300,6 +304,11 @@ impl Client {
         &self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
+        // A socket is written to under the lock. A stream is code of the application.
+        if let Home::Stream(_) = self.0.home {
+            return self.flush_copied(write);
+        }
+        let drops = DeferredDrops::new(self.config()); // dropped after the lock
         let mut outbox = self.outbox();
         while outbox.queued() > 0 {
             let mut slices = [IoSlice::new(&[]); 16];
@@ -309,7 +318,7 @@ impl Client {
             match write(slices) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => {
-                    outbox.consume_with(written, &Pool);
+                    outbox.consume_with(written, &drops);
                     // The socket is full, and will say when it is not.
                     if written < offered {
                         return Ok(false);

@@ -62,26 +62,29 @@ impl<M: Send + 'static> MailboxSender<M> {
     fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
         let shared = &*self.ends.0;
         let mut state = shared.state();
+        // Not dropped under the lock, though the caller holds the client too.
         let known = match (&mut event, client) {
             (Event::Disconnected(_, end), Some(client)) => {
-                let member = state.clients.remove(&client.id()); // not the last handle: the event has one
+                let member = state.clients.remove(&client.id());
                 end.undelivered += member.as_ref().map_or(0, |member| member.undelivered);
-                member.is_some()
+                member
             }
-            _ => false,
+            _ => None,
         };
-        if state.closed && !known {
+        if state.closed && known.is_none() {
             if let (Event::Text(..) | Event::Binary(..), Some(client)) = (&event, client)
                 && let Some(member) = state.clients.get_mut(&client.id())
             {
                 member.undelivered += 1;
             }
+            drop(state); // before the event, in which there may be a message of the application's
             return false;
         }
         let cost = cost(&event);
         state.backlog = state.backlog.saturating_add(cost);
         if let Some(client) = client {
             state.limit = client.config().max_handler_read_backlog;
+            state.debug = client.config().debug_on();
             match &event {
                 Event::Connected(_) => {
                     state.newcomers += 1;
@@ -142,12 +145,16 @@ impl<M: Send + 'static> MailboxSender<M> {
         if state.newcomers < NEWCOMERS {
             return Ok(Accept::new());
         }
+        let mut stale = Vec::new(); // dropped behind the lock
         if state.doors.len() >= state.most_openings {
-            state.doors.retain(Decision::is_waiting);
+            let doors = std::mem::take(&mut state.doors);
+            (state.doors, stale) = doors.into_iter().partition(Decision::is_waiting);
             state.most_openings = OPENINGS.max(2 * state.doors.len());
         }
         let (accept, decision) = Accept::later();
         state.doors.push(decision);
+        drop(state);
+        drop(stale);
         Ok(accept)
     }
 }

@@ -1,17 +1,18 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clws_handshake::Reject;
-use futures::task::AtomicWaker;
 
 use super::sender::OPENINGS;
 use super::{EACH, Event, leave};
+use crate::guard::{DebugOn, discard};
+use crate::lock::{Lock, LockGuard, rank};
+use crate::task_waker::TaskWaker;
 use crate::{Client, Decision};
 
 /// What a mailbox and those who put something in share.
 pub(super) struct Shared<M> {
-    state: Mutex<State<M>>,
-    pub(super) waker: AtomicWaker,
+    state: Lock<State<M>, { rank::MAILBOX }>,
+    pub(super) waker: TaskWaker,
 }
 
 pub(super) struct State<M> {
@@ -20,6 +21,8 @@ pub(super) struct State<M> {
     pub(super) backlog: usize,
     /// What it may be.
     pub(super) limit: usize,
+    /// Whether what the application sent and nobody receives may end the process by its drop.
+    pub(super) debug: DebugOn,
     /// Clients that are not read from.
     pub(super) paused: Vec<Client>,
     /// Clients in the queue that have just come, and more that wait until those are handled.
@@ -44,7 +47,7 @@ pub(super) struct Member {
 
 impl<M> Default for Shared<M> {
     fn default() -> Self {
-        Self { state: Mutex::default(), waker: AtomicWaker::new() }
+        Self { state: Lock::default(), waker: TaskWaker::default() }
     }
 }
 
@@ -54,6 +57,7 @@ impl<M> Default for State<M> {
             queue: VecDeque::new(),
             backlog: 0,
             limit: usize::MAX,
+            debug: DebugOn::default(),
             paused: Vec::new(),
             newcomers: 0,
             doors: Vec::new(),
@@ -67,8 +71,8 @@ impl<M> Default for State<M> {
 }
 
 impl<M> Shared<M> {
-    pub(super) fn state(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> LockGuard<'_, State<M>> {
+        self.state.lock()
     }
 
     pub(super) fn close(&self) {
@@ -79,17 +83,14 @@ impl<M> Shared<M> {
     /// Nobody receives any more.
     pub(super) fn end(&self) {
         // All of it is dropped outside of the lock: the last of a client's handles may hold the last sender.
-        let (queue, clients, doors, paused) = {
+        let (queue, clients, doors, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
             let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
-            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused)
+            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused, state.debug)
         };
-        let undecided = queue.into_iter().filter_map(|event| match event {
-            Event::Opening(_, decision) => Some(decision),
-            _ => None,
-        });
-        for decision in undecided.chain(doors) {
+        refuse(queue, debug);
+        for decision in doors {
             decision.reject(gone());
         }
         for member in clients.values() {
@@ -97,6 +98,16 @@ impl<M> Shared<M> {
         }
         for client in paused {
             client.resume();
+        }
+    }
+}
+
+/// Drops events that nobody receives, each by itself: messages of the application may panic.
+pub(super) fn refuse<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
+    for event in events {
+        match event {
+            Event::Opening(_, decision) => decision.reject(gone()),
+            event => discard(debug, event),
         }
     }
 }

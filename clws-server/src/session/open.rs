@@ -7,7 +7,7 @@ use clws_proto::{CloseCode, Event, Receiver};
 use super::{Context, Deadline, later};
 use crate::Client;
 use crate::client::Hearing;
-use crate::guard::guard;
+use crate::guard::{discard, guard, log};
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
 use crate::share::Share;
@@ -177,10 +177,13 @@ impl Open {
         if let Some(agreed) = client.agreed() {
             agreed.note(0);
         }
-        tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
+        log(|| {
+            tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
+        });
         if client.is_connected() {
             guard(client.config().debug_on(), || client.entry().resource.disconnected(client, &disconnect));
         }
+        discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
     }
 
     /// Whether events wait that the application may have now.

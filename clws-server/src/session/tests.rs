@@ -14,10 +14,10 @@ mod the_end_of_input;
 use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex};
 
+use crate::task_waker::TaskWaker;
 use clws_handshake::Caps;
 use clws_handshake::client::ClientRequest;
 use clws_proto::{Event, Limits, Role, Sender};
-use futures::task::AtomicWaker;
 
 use super::*;
 use crate::time::virtual_clock;
@@ -281,7 +281,7 @@ impl World {
 }
 
 fn context(shared: &Arc<Shared>) -> Context<'_> {
-    static WAKER: LazyLock<Arc<AtomicWaker>> = LazyLock::new(Arc::default);
+    static WAKER: LazyLock<Arc<TaskWaker>> = LazyLock::new(Arc::default);
     Context { shared, place: Place::Stream(&WAKER) }
 }
 
