@@ -133,6 +133,8 @@ mod scratch;
 mod server;
 mod session;
 mod shard;
+#[cfg(all(test, unix))]
+mod sim;
 mod socket;
 mod stream;
 mod time;

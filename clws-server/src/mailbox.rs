@@ -184,7 +184,7 @@ impl<M> Mailbox<M> {
         } else if std::mem::replace(&mut state.told, true) {
             Next::Wait
         } else {
-            Next::Close(state.clients.values().cloned().collect())
+            Next::Close(state.clients())
         };
         let closed = state.closed;
         drop(state);
@@ -209,7 +209,7 @@ impl<M> Mailbox<M> {
 
     /// Drops those who are left.
     pub(crate) fn abort_clients(&self) {
-        let clients: Vec<_> = self.shared.state().clients.values().cloned().collect();
+        let clients = self.shared.state().clients();
         clients.iter().for_each(Client::abort);
     }
 }

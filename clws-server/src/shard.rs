@@ -136,15 +136,19 @@ impl Shard {
         let mut events = Events::new();
         loop {
             self.turn(&mut events)?;
-            if let Some(stop_at) = self.stop_at {
-                if self.now >= stop_at {
-                    self.kill_all();
-                }
-                if self.connections.is_empty() {
-                    return Ok(());
-                }
+            if self.has_ended() {
+                return Ok(());
             }
         }
+    }
+
+    /// Whether it was told to stop and has no connection left; those that are left when the time for that is over are dropped.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Some(stop_at) = self.stop_at else { return false };
+        if self.now >= stop_at {
+            self.kill_all();
+        }
+        self.connections.is_empty()
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
@@ -155,7 +159,7 @@ impl Shard {
     }
 
     /// How long to wait for events. From now on a command from another thread wakes the poller.
-    fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         if self.has_work() || !self.remote.may_sleep() {
             return Some(Duration::ZERO);
         }
@@ -163,7 +167,7 @@ impl Shard {
     }
 
     /// Does what the events ask for, and everything else that waits for this shard.
-    fn work(&mut self, events: &mut Events) {
+    pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
         self.remote.take(&mut self.commands);
 

@@ -59,6 +59,17 @@ impl<M> Default for State<M> {
     }
 }
 
+impl<M> State<M> {
+    /// Its clients, in no order; the simulation has one of its own, to be able to repeat itself.
+    pub(super) fn clients(&self) -> Vec<Client> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests sort them"))]
+        let mut clients: Vec<_> = self.clients.values().cloned().collect();
+        #[cfg(test)]
+        clients.sort_by_key(Client::port);
+        clients
+    }
+}
+
 impl<M> Shared<M> {
     pub(super) fn state(&self) -> MutexGuard<'_, State<M>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -75,7 +86,8 @@ impl<M> Shared<M> {
         let (queue, clients, doors, _paused) = {
             let mut state = self.state();
             state.closed = true;
-            let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
+            let (clients, paused) = (state.clients(), std::mem::take(&mut state.paused));
+            state.clients.clear(); // `clients` holds them
             (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused)
         };
         let undecided = queue.into_iter().filter_map(|event| match event {
@@ -85,9 +97,7 @@ impl<M> Shared<M> {
         for decision in undecided.chain(doors) {
             decision.reject(gone());
         }
-        for client in clients.values() {
-            leave(client);
-        }
+        clients.iter().for_each(leave);
     }
 }
 
