@@ -13,6 +13,7 @@ pub(super) fn run(errand: Errand) {
         Errand::Serve(conn) => serve(conn),
         Errand::Decide(conn) => decide(conn),
         Errand::Stop => stop(),
+        Errand::Stall => with(State::stall),
         Errand::Chaos => {
             let wild = with(|state| {
                 let gap = 1 + state.rng.time(state.plan.chaos);
@@ -106,7 +107,6 @@ fn disturb() {
                 let _ = mailbox.send(1);
             }
         }
-        30..34 if with(|state| state.plan.stalls) => with(State::stall),
         _ => chat(),
     }
 }

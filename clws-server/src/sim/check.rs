@@ -99,6 +99,7 @@ pub(super) struct Log {
     handed: u32,
     ended: u32,
     end: Option<(Disconnect, u64)>,
+    ended_in_stop: bool,
     /// The same of the application behind it, where that is a task.
     app_opened: u32,
     told: u32,
@@ -238,9 +239,10 @@ impl State {
     /// A resource is told of a client's end.
     pub(super) fn ended(&mut self, conn: u32, end: &Disconnect) {
         self.trace(conn, "disconnected", end.code.value().into(), 0);
-        let read = self.conn(conn).read;
+        let (read, stopped) = (self.conn(conn).read, self.stopped_at.is_some());
         let log = self.log(conn);
         log.ended += 1;
+        log.ended_in_stop = stopped;
         log.end = Some((end.clone(), read));
         if log.ended > 1 || log.opened == 0 {
             self.violation(Check::Ends, conn, "an end without a beginning".to_owned());
@@ -306,7 +308,8 @@ impl State {
         let (at, stopped) = (self.now, self.stopped_at.is_some());
         let patience = Plan::nanos(self.plan.config.close_timeout);
         let (has_end, has_reset) = (self.conn(conn).has_end(), self.conn(conn).has_reset());
-        let always_reads = self.peer(conn).always_reads();
+        let write_patience = Plan::nanos(self.plan.config.write_timeout);
+        let had_room = self.conn(conn).had_room_after();
         let hixie = self.peer(conn).nature.version == Version::Hybi00;
         let log = &self.logs[conn as usize];
         let plausible = match &end.cause {
@@ -338,8 +341,9 @@ impl State {
                 let text = format!("its close frame came {} ns after ours", answered.saturating_sub(begun));
                 self.violation(Check::Deadlines, conn, format!("{text}, but it ended as {end} at {at}"));
             }
-            (Cause::WriteTimeout, ..) if always_reads => {
-                self.violation(Check::Deadlines, conn, format!("it reads all the time, but it ended as {end}"));
+            (Cause::WriteTimeout, ..) if had_room.is_some_and(|after| after + MILLI / 10 < write_patience) => {
+                let text = format!("there was room after {had_room:?} ns, but it ended as {end}");
+                self.violation(Check::Deadlines, conn, text);
             }
             _ => {}
         }
@@ -393,8 +397,7 @@ impl State {
         let (told, handed, queued) = (log.told, log.handed, log.kind.is_some_and(Kind::is_queued));
         let app_knows = log.app_ended == 1 || log.app_opened == 0 || log.kind == Some(Kind::Async);
         if lost > 0 && !excused {
-            let check =
-                if self.stopped_at.is_some() { Check::DeliveryInStop } else { Check::Delivery };
+            let check = if log.ended_in_stop { Check::DeliveryInStop } else { Check::Delivery };
             let text = format!("{read} messages were read, {delivered} delivered, and it ended as {end}");
             self.violation(check, conn, text);
         } else if delivered + counted > read {

@@ -104,6 +104,8 @@ enum Errand {
     Decide(u32),
     /// Anything.
     Chaos,
+    /// The process stands still for a while.
+    Stall,
     /// The server is stopped.
     Stop,
 }

@@ -16,9 +16,9 @@ const CALL: u64 = MICRO;
 pub(super) struct Conn {
     // From the client to the server.
     /// Written by the client, and under way.
-    out: VecDeque<u8>,
+    out: Bytes,
     /// Arrived, and not read by the server.
-    inbox: VecDeque<u8>,
+    inbox: Bytes,
     inbox_size: usize,
     /// Bytes that arrived so far, and that the server has read of them.
     pub(super) arrived: u64,
@@ -33,7 +33,7 @@ pub(super) struct Conn {
 
     // From the server to the client.
     /// Written by the server, and not read by the client.
-    sent: VecDeque<u8>,
+    sent: Bytes,
     sent_size: usize,
     written: u64,
     carried: u64,
@@ -41,6 +41,9 @@ pub(super) struct Conn {
     writes: VecDeque<(u64, u64)>,
     /// The server was told that there is no room: an edge follows when there is.
     full: bool,
+    /// When it last wrote something, and since when there is room again.
+    wrote_at: u64,
+    room_since: Option<u64>,
     /// The server has ended its side; it has closed the socket.
     shut: bool,
     pub(super) closed: bool,
@@ -59,6 +62,41 @@ pub(super) struct Conn {
     queued: bool,
     pub(super) read_waker: Option<Waker>,
     pub(super) write_waker: Option<Waker>,
+}
+
+/// Bytes that wait, the oldest first.
+#[derive(Debug, Default)]
+struct Bytes {
+    bytes: Vec<u8>,
+    start: usize,
+}
+
+impl Bytes {
+    const fn len(&self) -> usize {
+        self.bytes.len() - self.start
+    }
+
+    const fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn push(&mut self, bytes: &[u8]) {
+        self.bytes.extend_from_slice(bytes);
+    }
+
+    /// The oldest `count` of them.
+    fn pop(&mut self, count: usize) -> &[u8] {
+        if self.start > self.bytes.len() / 2 {
+            self.bytes.drain(..self.start);
+            self.start = 0;
+        }
+        self.start += count;
+        &self.bytes[self.start - count..self.start]
+    }
+
+    fn clear(&mut self) {
+        *self = Self::default();
+    }
 }
 
 /// A listening socket.
@@ -124,6 +162,11 @@ impl Conn {
         self.writes.iter().find(|(end, _)| *end >= offset).map_or(0, |(_, at)| *at)
     }
 
+    /// There was room again so long after the server's last write.
+    pub(super) fn had_room_after(&self) -> Option<u64> {
+        self.room_since.map(|at| at - self.wrote_at)
+    }
+
     pub(super) const fn has_end(&self) -> bool {
         self.fin_in
     }
@@ -146,7 +189,7 @@ impl Conn {
 impl State {
     pub(super) fn client_writes(&mut self, conn: u32, bytes: &[u8]) {
         if !self.conn(conn).gone {
-            self.conn(conn).out.extend(bytes);
+            self.conn(conn).out.push(bytes);
             self.move_in(conn);
         }
     }
@@ -205,7 +248,7 @@ impl State {
             return;
         }
         let count = most.min(conn_.out.len()).min(conn_.inbox_size - conn_.inbox.len());
-        conn_.inbox.extend(conn_.out.drain(..count));
+        conn_.inbox.push(conn_.out.pop(count));
         conn_.arrived += count as u64;
         let ends = conn_.out.is_empty() && conn_.fin_out && !conn_.fin_in;
         conn_.fin_in |= ends;
@@ -242,17 +285,18 @@ impl State {
     pub(super) fn carry_out(&mut self, conn: u32) {
         let segment = self.conn(conn).segment;
         let most = 1 + self.rng.below(segment);
-        let reads = self.peer(conn).pace().is_some();
+        let (at, reads) = (self.at, self.peer(conn).pace().is_some());
         let conn_ = self.conn(conn);
         conn_.carrying_out = false;
         if conn_.gone || !reads {
             return;
         }
         let count = most.min(conn_.sent.len());
-        let mut bytes: Vec<u8> = conn_.sent.drain(..count).collect();
+        let mut bytes = conn_.sent.pop(count).to_vec();
         conn_.carried += count as u64;
         if conn_.full && conn_.is_writable() {
             conn_.full = false;
+            self.conn(conn).room_since = Some(at);
             self.edge(conn);
         }
         if count > 0 {
@@ -280,13 +324,12 @@ impl State {
         self.check_read(conn);
         let conn_ = self.conn(conn);
         if !conn_.inbox.is_empty() {
-            let count = io::Read::read(&mut conn_.inbox, buffer)?;
-            // A deque is read one of its two halves at a time; a socket is not.
-            let rest = io::Read::read(&mut conn_.inbox, &mut buffer[count..])?;
-            conn_.read += (count + rest) as u64;
-            self.trace(conn, "read", (count + rest) as u64, buffer.len() as u64);
+            let count = buffer.len().min(conn_.inbox.len());
+            buffer[..count].copy_from_slice(conn_.inbox.pop(count));
+            conn_.read += count as u64;
+            self.trace(conn, "read", count as u64, buffer.len() as u64);
             self.move_in(conn);
-            return Ok(count + rest);
+            return Ok(count);
         }
         if conn_.reset && !std::mem::replace(&mut conn_.reset_told, true) {
             self.trace(conn, "read: reset", 0, 0);
@@ -309,7 +352,7 @@ impl State {
         for slice in slices {
             let room = conn_.sent_size - conn_.sent.len();
             let taken = slice.len().min(room);
-            conn_.sent.extend(&slice[..taken]);
+            conn_.sent.push(&slice[..taken]);
             written += taken;
             if taken < slice.len() {
                 conn_.full = true;
@@ -319,6 +362,7 @@ impl State {
         if written == 0 && conn_.full {
             return Err(io::ErrorKind::WouldBlock.into());
         }
+        (conn_.wrote_at, conn_.room_since) = (now, None);
         conn_.written += written as u64;
         conn_.writes.push_back((conn_.written, now));
         self.trace(conn, "write", written as u64, 0);

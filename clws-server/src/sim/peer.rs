@@ -21,7 +21,6 @@ pub(super) struct Peer {
     answer: Vec<u8>,
     /// It does not read for now.
     deaf: bool,
-    was_deaf: bool,
     /// Bytes that it has written so far.
     wrote: u64,
     /// The number of its messages.
@@ -49,7 +48,6 @@ impl Peer {
             receiver: None,
             answer: Vec::new(),
             deaf: false,
-            was_deaf: false,
             wrote: 0,
             messages: 0,
         }
@@ -68,12 +66,7 @@ impl Peer {
     pub(super) const fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
-
-    /// Reads at once whatever comes, all the time.
-    pub(super) fn always_reads(&self) -> bool {
-        self.nature.reading == Reading::Always && !self.was_deaf
     }
-}
 
 /// What a client reads that it has to do something about.
 enum Heard {
@@ -188,7 +181,6 @@ impl State {
             }
             Op::Deaf(deaf) => {
                 self.peer(conn).deaf = deaf;
-                self.peer(conn).was_deaf |= deaf;
                 self.move_out(conn);
             }
             Op::Nonsense if self.peer(conn).nature.version != Version::Hybi00 => {

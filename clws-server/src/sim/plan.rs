@@ -26,8 +26,8 @@ pub(super) struct Plan {
     pub(super) streams: usize,
     /// Between two things that other threads do, at most; 0 where they do nothing.
     pub(super) chaos: u64,
-    /// Whether the process is stopped now and then, for longer than most deadlines.
-    pub(super) stalls: bool,
+    /// How often the process is stopped, for longer than most deadlines.
+    pub(super) stalls: usize,
     /// When the server is stopped, if that is before all is over.
     pub(super) stop: Option<u64>,
     /// The longest answer that a client asks for.
@@ -45,7 +45,7 @@ impl Plan {
         };
         let active = rng.magnitude(50, 3000) as u64 * MILLI;
         let high_water = rng.magnitude(512, 128 * 1024);
-        let stalls = rng.percent(25);
+        let stalls = rng.below(12).saturating_sub(8);
         Self {
             config: config(rng, high_water),
             shards: 1 + rng.below(3),

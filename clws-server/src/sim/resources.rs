@@ -28,10 +28,12 @@ impl<R: Resource> Resource for Watched<R> {
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         let conn = conn_of(client);
         with(|state| state.opened(conn));
-        app::keep_client(conn, client);
         // If that panics it is not wanted either.
         with(|state| state.log(conn).unwanted = true);
-        self.0.connected(client).inspect(|()| with(|state| state.log(conn).unwanted = false))
+        self.0.connected(client)?;
+        with(|state| state.log(conn).unwanted = false);
+        app::keep_client(conn, client);
+        Ok(())
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {

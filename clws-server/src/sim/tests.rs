@@ -38,7 +38,8 @@ fn watch_panics() {
 fn simulate(seed: u64, keeps_trace: bool) -> Report {
     watch_panics();
     SIMULATES.set(true);
-    let report = run(seed, keeps_trace);
+    let conn = number("CLWS_CONN").and_then(|conn| u32::try_from(conn).ok());
+    let report = run(seed, keeps_trace, conn);
     SIMULATES.set(false);
     report
 }
@@ -90,6 +91,9 @@ fn census() {
         messages += u64::from(report.messages);
         let mut checks: Vec<_> = report.violations.iter().map(|violation| violation.check).collect();
         checks.dedup();
+        if number("CLWS_LIST").is_some() {
+            report.violations.iter().for_each(|violation| println!("{seed}: {violation}"));
+        }
         for violation in report.violations {
             let entry = found.entry(violation.check).or_insert((seed, 0, violation.to_string()));
             entry.1 += u64::from(checks.contains(&violation.check));

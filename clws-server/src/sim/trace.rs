@@ -59,9 +59,12 @@ impl Trace {
         self.hash
     }
 
-    /// The last entries about that connection and about none in particular, as lines.
+    /// The last entries about that connection, and about what concerns all, as lines.
     pub(super) fn last(&self, conn: u32, count: usize) -> Vec<String> {
-        let about = |entry: &&Entry| conn == NOBODY || entry.conn == conn || entry.conn == NOBODY;
+        let routine = |entry: &Entry| matches!(entry.what, "task" | "poll" | "shard sleeps");
+        let about = |entry: &&Entry| {
+            conn == NOBODY || entry.conn == conn || (entry.conn == NOBODY && !routine(entry))
+        };
         let mut lines: Vec<_> =
             self.entries.iter().rev().filter(about).take(count).map(ToString::to_string).collect();
         lines.reverse();

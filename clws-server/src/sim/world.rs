@@ -37,8 +37,8 @@ pub(super) struct Report {
     pub(super) messages: u32,
 }
 
-/// Runs a seed; with `keeps_trace` the report tells how it came to that.
-pub(super) fn run(seed: u64, keeps_trace: bool) -> Report {
+/// Runs a seed; with `keeps_trace` the report tells how it came to that, for that connection or the first with a violation.
+pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut world = World::new(seed, keeps_trace);
         world.run();
@@ -56,7 +56,7 @@ pub(super) fn run(seed: u64, keeps_trace: bool) -> Report {
         state.violation(Check::Panics, NOBODY, panic);
     }
     let State { trace, violations, messages, .. } = *state;
-    let about = violations.first().map_or(NOBODY, |violation| violation.conn);
+    let about = about.or_else(|| Some(violations.first()?.conn)).unwrap_or(NOBODY);
     Report { hash: trace.hash(), trace: trace.last(about, 150), violations, steps: ran.unwrap_or(0), messages }
 }
 
@@ -342,6 +342,10 @@ impl State {
         }
         if plan.chaos > 0 {
             self.errand(0, Errand::Chaos);
+        }
+        for _ in 0..plan.stalls {
+            let at = self.rng.time(plan.active);
+            self.errand(at, Errand::Stall);
         }
         if let Some(at) = plan.stop {
             self.errand(at.min(10 * SECOND), Errand::Stop);
