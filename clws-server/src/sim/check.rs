@@ -28,6 +28,8 @@ pub(super) enum Check {
     Answers,
     /// A deadline has no effect where what it waits for was there in time.
     Deadlines,
+    /// The same of the time in which a client is to read: it has no effect where there was room to write again.
+    WriteDeadlines,
     /// Causes and codes tell what happened.
     Causes,
     /// What is sent to a client arrives in the order of the sends, and before the close frame.
@@ -343,7 +345,7 @@ impl State {
             }
             (Cause::WriteTimeout, ..) if had_room.is_some_and(|after| after + MILLI / 10 < write_patience) => {
                 let text = format!("there was room after {had_room:?} ns, but it ended as {end}");
-                self.violation(Check::Deadlines, conn, text);
+                self.violation(Check::WriteDeadlines, conn, text);
             }
             _ => {}
         }

@@ -72,6 +72,9 @@ struct State {
     slow: u64,
     /// What clients took of this turn, or of this poll of a task.
     shares: Vec<(u32, u64)>,
+    /// The clients' compressors.
+    #[cfg(feature = "deflate")]
+    codecs: clws_proto::Codecs,
     /// The number of messages that the server was told to send.
     messages: u32,
 }
@@ -153,6 +156,8 @@ impl State {
             violations: Vec::new(),
             stopped_at: None,
             slow: 0,
+            #[cfg(feature = "deflate")]
+            codecs: clws_proto::Codecs::new(&peer::deflate_offer()),
             shares: Vec::new(),
             messages: 0,
         }

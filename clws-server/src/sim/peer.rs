@@ -236,6 +236,8 @@ impl State {
     }
 
     fn hears_answer(&mut self, conn: u32, bytes: &[u8]) {
+        #[cfg(feature = "deflate")]
+        let codecs = self.codecs.clone();
         let peer = self.peer(conn);
         let Some(pending) = &mut peer.pending else { return };
         peer.answer.extend_from_slice(bytes);
@@ -249,7 +251,6 @@ impl State {
                     peer.sender.take().unwrap_or_else(|| Sender::client(version, || [0x12, 0x34, 0x56, 0x78]));
                 #[cfg(feature = "deflate")]
                 if let Some(params) = open.deflate {
-                    let codecs = clws_proto::Codecs::with_kept(&deflate_offer(), 0);
                     sender = sender.with_deflate(params, &codecs);
                     receiver = receiver.with_deflate(params, &codecs);
                 }
@@ -358,6 +359,6 @@ fn number(payload: &[u8]) -> Option<u32> {
 }
 
 #[cfg(feature = "deflate")]
-fn deflate_offer() -> clws_proto::DeflateConfig {
+pub(super) fn deflate_offer() -> clws_proto::DeflateConfig {
     clws_proto::DeflateConfig::default().with_level(1).with_memory_level(1).with_max_window_bits(9)
 }
