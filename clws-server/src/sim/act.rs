@@ -6,7 +6,8 @@ use clws_handshake::Version;
 
 use super::app::{GROUPS, TOPICS, app};
 use super::socket::conn_of;
-use super::{MICRO, State, pass, with};
+use super::plan::Plan;
+use super::{MICRO, State, with};
 use crate::{Client, CloseCode, Delivery, Group, SendError, SharedMessage};
 
 /// What a message tells.
@@ -49,16 +50,26 @@ pub(super) fn take_time() {
     });
 }
 
+/// Takes that long, as it was told to.
+fn be_slow(nanos: u64) {
+    with(|state| {
+        state.slow += nanos;
+        state.pass(nanos);
+    });
+}
+
 /// Does what a message tells, as a handler of that client; `inline` on its shard.
 pub(super) fn act(client: &Client, request: Request, inline: bool) {
     let (conn, argument) = (conn_of(client), request.argument);
     match request.command {
         'a' => answer(client, argument, inline),
-        's' => {
-            with(|state| state.slow += argument as u64 * MICRO);
-            pass(argument as u64 * MICRO);
-        }
+        's' => be_slow(argument as u64 * MICRO),
         'p' => panic_over(conn),
+        // For longer than it has time to answer, maybe.
+        'c' if argument > 0 => {
+            be_slow(with(|state| state.rng.time(2 * Plan::nanos(state.plan.config.close_timeout))));
+            close(client);
+        }
         'c' => close(client),
         'x' => abort(client),
         'i' => drop(client.ping(b"?")),

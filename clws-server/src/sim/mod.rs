@@ -127,11 +127,6 @@ fn try_with(work: impl FnOnce(&mut State)) {
     let _ = STATE.try_with(|state| state.borrow_mut().as_mut().map(|state| work(state)));
 }
 
-/// Lets time pass.
-fn pass(nanos: u64) {
-    with(|state| state.pass(nanos));
-}
-
 impl State {
     fn new(seed: u64, plan: Plan, rng: Rng, keeps_trace: bool) -> Self {
         let base = Instant::now();

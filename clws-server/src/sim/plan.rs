@@ -60,7 +60,7 @@ impl Plan {
             stalls,
             stop: rng.percent(30).then(|| rng.time(active + active / 4)),
             answer: rng.magnitude(16, high_water.min(16 * 1024)),
-            wild: rng.pick(&[0, 5, 30]),
+            wild: rng.pick(&[0, 5, 30, 100]),
         }
     }
 
