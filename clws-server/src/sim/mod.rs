@@ -203,6 +203,12 @@ impl State {
     /// Something is wrong.
     fn violation(&mut self, check: Check, conn: u32, text: String) {
         self.trace(conn, "VIOLATION", check as u64, 0);
+        let nature = self.peers.get(conn as usize).map(|peer| &peer.nature);
+        let nature = nature.map_or(String::new(), |nature| {
+            let (kind, version) = (nature.kind, nature.version.number());
+            format!(" ({kind:?}, {}, version {version})", if nature.stream { "stream" } else { "shard" })
+        });
+        let text = text + &nature;
         if !self.violations.iter().any(|known| known.check == check && known.conn == conn) {
             self.violations.push(Violation { check, conn, text });
         }
