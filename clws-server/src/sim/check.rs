@@ -376,7 +376,7 @@ impl State {
 
     /// After the server has been stopped.
     pub(super) fn check_over(&mut self, conn: u32) {
-        let closed = self.conn(conn).closed;
+        let (closed, end_read) = (self.conn(conn).closed, self.conn(conn).end_read);
         let log = &self.logs[conn as usize];
         if !closed && log.request_end > 0 && !log.refused {
             self.violation(Check::Leaks, conn, "its socket is still open".to_owned());
@@ -392,7 +392,10 @@ impl State {
             return;
         };
         let (read, counted) = (u64::from(log.complete(*read)), undelivered(end));
+        // Gone, and the application has taken nothing for so long that its end has not been waited for.
+        let given_up = matches!(end.cause, Cause::Vanished) && !end_read;
         let excused = log.silenced.is_some()
+            || given_up
             || matches!(end.cause, Cause::CloseTimeout | Cause::WriteTimeout | Cause::Stopped | Cause::Aborted);
         let delivered = u64::from(log.handed);
         let lost = read.saturating_sub(delivered + counted);

@@ -29,6 +29,8 @@ pub(super) struct Conn {
     /// A reset has arrived, and a read has told the server.
     reset: bool,
     reset_told: bool,
+    /// The server has read to the end.
+    pub(super) end_read: bool,
     carrying_in: bool,
 
     // From the server to the client.
@@ -337,6 +339,7 @@ impl State {
         }
         if conn_.reset || conn_.fin_in {
             self.trace(conn, "read: end", 0, 0);
+            self.conn(conn).end_read = true;
             return Ok(0);
         }
         Err(io::ErrorKind::WouldBlock.into())

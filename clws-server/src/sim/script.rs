@@ -187,7 +187,8 @@ impl Asks {
             },
             Self::Anything => match rng.below(40) {
                 0 => ('p', 0),
-                1 => ('c', rng.pick(&[0, 0, 1])),
+                1 => ('c', 0),
+                8 | 9 => ('c', 1),
                 2 => ('x', 0),
                 3 => ('s', rng.magnitude(100, 1_000_000)),
                 4 => ('i', 0),
