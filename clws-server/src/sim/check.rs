@@ -160,9 +160,14 @@ impl State {
     /// A client's request was refused.
     pub(super) fn check_status(&mut self, conn: u32, status: u16) {
         let patience = Plan::nanos(self.plan.config.handshake_timeout);
+        let answered = self.conn(conn).written_at(1);
         let log = self.log(conn);
         let in_time = log.request_arrived.is_some_and(|at| at < log.connected + patience);
         match status {
+            408 if answered < log.connected + patience => {
+                let text = format!("408 {} ns after it connected", answered - log.connected);
+                self.violation(Check::Deadlines, conn, text);
+            }
             408 if in_time => {
                 let text = format!("408, but the request had come after {:?} ns", log.request_arrived);
                 self.violation(Check::Deadlines, conn, text);
@@ -311,6 +316,7 @@ impl State {
         let patience = Plan::nanos(self.plan.config.close_timeout);
         let (has_end, has_reset) = (self.conn(conn).has_end(), self.conn(conn).has_reset());
         let write_patience = Plan::nanos(self.plan.config.write_timeout);
+        let wrote_at = self.conn(conn).wrote_at;
         let had_room = self.conn(conn).had_room_after();
         let hixie = self.peer(conn).nature.version == Version::Hybi00;
         let log = &self.logs[conn as usize];
@@ -332,6 +338,16 @@ impl State {
         };
         if !plausible || !code {
             return self.violation(Check::Causes, conn, format!("it ended as {end}"));
+        }
+        let waited = at - wrote_at;
+        let too_early = match &end.cause {
+            Cause::CloseTimeout => waited < patience,
+            Cause::WriteTimeout => waited < write_patience,
+            _ => false,
+        };
+        if too_early {
+            let text = format!("it ended as {end} only {waited} ns after the last write");
+            return self.violation(Check::Deadlines, conn, text);
         }
         let unread = log.close_end.is_some_and(|end| log.complete(end) > log.handed);
         let queued = log.kind.is_some_and(Kind::is_queued);

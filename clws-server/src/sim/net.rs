@@ -44,7 +44,7 @@ pub(super) struct Conn {
     /// The server was told that there is no room: an edge follows when there is.
     full: bool,
     /// When it last wrote something, and since when there is room again.
-    wrote_at: u64,
+    pub(super) wrote_at: u64,
     room_since: Option<u64>,
     /// The server has ended its side; it has closed the socket.
     shut: bool,
