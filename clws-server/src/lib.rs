@@ -133,7 +133,8 @@ mod scratch;
 mod server;
 mod session;
 mod shard;
-#[cfg(all(test, unix))]
+#[cfg(test)]
+#[cfg(unix)]
 mod sim;
 mod socket;
 mod stream;

@@ -5,8 +5,8 @@ use std::panic::resume_unwind;
 use clws_handshake::Version;
 
 use super::app::{GROUPS, TOPICS, app};
-use super::socket::conn_of;
 use super::plan::Plan;
+use super::socket::conn_of;
 use super::{MICRO, State, with};
 use crate::{Client, CloseCode, Delivery, Group, SendError, SharedMessage};
 

@@ -299,7 +299,11 @@ impl State {
             self.violation(Check::Delivery, conn, text);
         }
         if ended > 0 {
-            self.violation(Check::Ends, conn, format!("the application gets message {number} behind the end"));
+            self.violation(
+                Check::Ends,
+                conn,
+                format!("the application gets message {number} behind the end"),
+            );
         }
     }
 
@@ -359,7 +363,9 @@ impl State {
                 let text = format!("its close frame came {} ns after ours", answered.saturating_sub(begun));
                 self.violation(Check::Deadlines, conn, format!("{text}, but it ended as {end} at {at}"));
             }
-            (Cause::WriteTimeout, ..) if had_room.is_some_and(|after| after + MILLI / 10 < write_patience) => {
+            (Cause::WriteTimeout, ..)
+                if had_room.is_some_and(|after| after + MILLI / 10 < write_patience) =>
+            {
                 let text = format!("there was room after {had_room:?} ns, but it ended as {end}");
                 self.violation(Check::WriteDeadlines, conn, text);
             }
@@ -412,7 +418,10 @@ impl State {
         let given_up = matches!(end.cause, Cause::Vanished) && !end_read;
         let excused = log.silenced.is_some()
             || given_up
-            || matches!(end.cause, Cause::CloseTimeout | Cause::WriteTimeout | Cause::Stopped | Cause::Aborted);
+            || matches!(
+                end.cause,
+                Cause::CloseTimeout | Cause::WriteTimeout | Cause::Stopped | Cause::Aborted
+            );
         let delivered = u64::from(log.handed);
         let lost = read.saturating_sub(delivered + counted);
         let (told, handed, queued) = (log.told, log.handed, log.kind.is_some_and(Kind::is_queued));

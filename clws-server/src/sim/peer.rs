@@ -66,7 +66,7 @@ impl Peer {
     pub(super) const fn is_open(&self) -> bool {
         matches!(self.stage, Stage::Open)
     }
-    }
+}
 
 /// What a client reads that it has to do something about.
 enum Heard {
@@ -247,8 +247,10 @@ impl State {
             Ok(Status::Complete(open)) => {
                 let version = peer.nature.version;
                 let mut receiver = Receiver::new(version, Role::Client, Limits::default());
-                let mut sender =
-                    peer.sender.take().unwrap_or_else(|| Sender::client(version, || [0x12, 0x34, 0x56, 0x78]));
+                let mut sender = peer
+                    .sender
+                    .take()
+                    .unwrap_or_else(|| Sender::client(version, || [0x12, 0x34, 0x56, 0x78]));
                 #[cfg(feature = "deflate")]
                 if let Some(params) = open.deflate {
                     sender = sender.with_deflate(params, &codecs);

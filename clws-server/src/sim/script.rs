@@ -43,7 +43,11 @@ impl Kind {
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
     /// So many messages, of about that length, that ask for the same kinds of things.
-    Messages { count: usize, len: usize, asks: Asks },
+    Messages {
+        count: usize,
+        len: usize,
+        asks: Asks,
+    },
     Ping,
     /// Begins the closing handshake.
     Close(u16),
@@ -148,7 +152,9 @@ fn script(rng: &mut Rng, plan: &Plan) -> VecDeque<(u64, Op)> {
         let op = match rng.below(20) {
             0..6 => Op::Messages { count: 1, len: 0, asks },
             6..9 => Op::Messages { count: 1 + rng.below(20), len: rng.magnitude(1, 1000), asks },
-            9..12 if !crowd => Op::Messages { count: rng.magnitude(20, 600), len: rng.magnitude(1, 60), asks },
+            9..12 if !crowd => {
+                Op::Messages { count: rng.magnitude(20, 600), len: rng.magnitude(1, 60), asks }
+            }
             12 => Op::Messages { count: 1 + rng.below(3), len: rng.magnitude(1000, 100_000), asks },
             13 if wild => Op::Deaf(true),
             14 if wild => Op::Deaf(false),

@@ -79,11 +79,7 @@ impl SimStream {
 }
 
 impl AsyncRead for SimStream {
-    fn poll_read(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        buffer: &mut [u8],
-    ) -> Poll<io::Result<usize>> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
         with(|state| match state.read(self.0.0, buffer) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                 state.conn(self.0.0).read_waker = Some(cx.waker().clone());

@@ -16,7 +16,7 @@ use super::rng::Rng;
 use super::script::{Kind, Nature};
 use super::socket::SimListener;
 use super::trace::NOBODY;
-use super::{Errand, Event, MICRO, MILLI, STATE, SECOND, State, chaos, executor, with};
+use super::{Errand, Event, MICRO, MILLI, SECOND, STATE, State, chaos, executor, with};
 use crate::home::{self, Aside, Remote};
 use crate::server::Shared;
 use crate::shard::Shard;
@@ -47,7 +47,9 @@ pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
     if ran.is_err() {
         // What is left is dropped without the application, which may be in any state.
         let _ = catch_unwind(|| app::install(None));
-        with(|state| state.violation(Check::Panics, NOBODY, "the server, or the simulation, panicked".to_owned()));
+        with(|state| {
+            state.violation(Check::Panics, NOBODY, "the server, or the simulation, panicked".to_owned());
+        });
     }
     executor::install(false);
     virtual_clock::set(None);
@@ -57,7 +59,13 @@ pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
     }
     let State { trace, violations, messages, .. } = *state;
     let about = about.or_else(|| Some(violations.first()?.conn)).unwrap_or(NOBODY);
-    Report { hash: trace.hash(), trace: trace.last(about, 150), violations, steps: ran.unwrap_or(0), messages }
+    Report {
+        hash: trace.hash(),
+        trace: trace.last(about, 150),
+        violations,
+        steps: ran.unwrap_or(0),
+        messages,
+    }
 }
 
 /// The server.
@@ -151,7 +159,9 @@ impl World {
         let task = ListenerTask::new(Loud);
         register(Kind::Listener, Arc::new(Watched(task.resource())));
         let listener = task.handle();
-        executor::spawn(async move { drop(task.run().await) });
+        executor::spawn(async move {
+            task.run().await;
+        });
         app::install(Some(App::new(ServerHandle::of(Arc::clone(&self.shared)), sender, listener)));
     }
 
@@ -213,10 +223,11 @@ impl World {
 
     /// When something may happen next.
     fn next(&self) -> Option<u64> {
-        let lanes = self.lanes.iter().filter(|lane| lane.shard.is_some()).filter_map(|lane| match lane.sleep {
-            Sleep::Not => None,
-            Sleep::Until(at) => at,
-        });
+        let lanes =
+            self.lanes.iter().filter(|lane| lane.shard.is_some()).filter_map(|lane| match lane.sleep {
+                Sleep::Not => None,
+                Sleep::Until(at) => at,
+            });
         let lanes = lanes.min();
         let timer = executor::next_timer();
         with(|state| {
@@ -283,7 +294,8 @@ impl World {
         let alive = self.lanes.iter().filter(|lane| lane.shard.is_some()).count();
         let members: usize = app(|app| app.groups.iter().map(crate::Group::len).sum()).unwrap_or(0);
         let topics = app(|app| app.topics.names().len()).unwrap_or(0);
-        let (clients, refused) = (ServerHandle::of(Arc::clone(&self.shared)).clients(), self.shared.refused());
+        let (clients, refused) =
+            (ServerHandle::of(Arc::clone(&self.shared)).clients(), self.shared.refused());
         let load: usize =
             self.remotes.iter().map(|remote| remote.load.load(std::sync::atomic::Ordering::Relaxed)).sum();
         let memberships = self.shared.memberships.len();
