@@ -9,7 +9,7 @@ use super::rng::Rng;
 use super::{Event, MICRO, MILLI, State};
 
 /// What a system call takes.
-const CALL: u64 = MICRO;
+pub(super) const CALL: u64 = MICRO;
 
 /// One TCP connection.
 #[derive(Debug, Default)]
@@ -25,9 +25,9 @@ pub(super) struct Conn {
     pub(super) read: u64,
     /// The client has ended its side: at its end, at the server's.
     fin_out: bool,
-    fin_in: bool,
+    pub(super) fin_in: bool,
     /// A reset has arrived, and a read has told the server.
-    reset: bool,
+    pub(super) reset: bool,
     reset_told: bool,
     /// The server has read to the end.
     pub(super) end_read: bool,
@@ -42,12 +42,12 @@ pub(super) struct Conn {
     /// How much was written in all, and when.
     writes: VecDeque<(u64, u64)>,
     /// The server was told that there is no room: an edge follows when there is.
-    full: bool,
+    pub(super) full: bool,
     /// When it last wrote something, and since when there is room again.
     pub(super) wrote_at: u64,
     room_since: Option<u64>,
     /// The server has ended its side; it has closed the socket.
-    shut: bool,
+    pub(super) shut: bool,
     pub(super) closed: bool,
     end_told: bool,
     carrying_out: bool,
@@ -60,8 +60,8 @@ pub(super) struct Conn {
     segment: usize,
 
     // How the server is told.
-    poller: Option<(u32, usize)>,
-    queued: bool,
+    pub(super) poller: Option<(u32, usize)>,
+    pub(super) queued: bool,
     pub(super) read_waker: Option<Waker>,
     pub(super) write_waker: Option<Waker>,
 }
@@ -101,31 +101,6 @@ impl Bytes {
     }
 }
 
-/// A listening socket.
-#[derive(Debug, Default)]
-pub(super) struct Port {
-    backlog: VecDeque<u32>,
-    pub(super) closed: bool,
-    poller: Option<(u32, usize)>,
-    queued: bool,
-    /// Until then there is no descriptor for another connection.
-    pub(super) fails_until: u64,
-}
-
-/// Something with edges.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Source {
-    Conn(u32),
-    Port(u32),
-}
-
-/// A poller: what is to be reported, in order.
-#[derive(Debug, Default)]
-pub(super) struct Ready {
-    pub(super) woken: bool,
-    sources: VecDeque<Source>,
-}
-
 impl Conn {
     pub(super) fn new(rng: &mut Rng) -> Self {
         let latency = rng.pick(&[0, 10 * MICRO, 100 * MICRO, 5 * MILLI]);
@@ -140,12 +115,12 @@ impl Conn {
     }
 
     /// There is room for the server to write, as Linux defines it for its edges.
-    fn is_writable(&self) -> bool {
+    pub(super) fn is_writable(&self) -> bool {
         self.gone || self.shut || (self.sent_size - self.sent.len()) * 2 >= self.sent.len()
     }
 
     /// Whether the server has something to read: bytes or an end.
-    fn is_readable(&self) -> bool {
+    pub(super) fn is_readable(&self) -> bool {
         !self.inbox.is_empty() || self.fin_in || self.reset
     }
 
@@ -262,7 +237,7 @@ impl State {
         } // else there is no room: the next read goes on
     }
 
-    fn reset_by_server(&mut self, conn: u32) {
+    pub(super) fn reset_by_server(&mut self, conn: u32) {
         self.trace(conn, "net: reset by the server", 0, 0);
         let conn_ = self.conn(conn);
         (conn_.gone, conn_.end_told) = (true, true);
@@ -393,128 +368,5 @@ impl State {
             self.reset_by_server(conn);
         }
         self.move_out(conn);
-    }
-
-    /// Takes the next connection.
-    pub(super) fn accept(&mut self, port: u32) -> io::Result<u32> {
-        self.pass(CALL);
-        let now = self.now;
-        let port = &mut self.ports[port as usize];
-        if port.backlog.is_empty() {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        if port.fails_until > now {
-            return Err(io::Error::from_raw_os_error(24)); // EMFILE
-        }
-        let conn = port.backlog.pop_front().unwrap_or_default();
-        self.trace(conn, "accept", 0, 0);
-        Ok(conn)
-    }
-
-    pub(super) fn close_port(&mut self, port: u32) {
-        self.ports[port as usize].closed = true;
-        self.ports[port as usize].poller = None;
-        for conn in std::mem::take(&mut self.ports[port as usize].backlog) {
-            self.log(conn).refused = true;
-            self.reset_by_server(conn);
-        }
-    }
-}
-
-// Edges.
-impl State {
-    pub(super) fn arrive_at_port(&mut self, port: u32, conn: u32) {
-        let port_ = &mut self.ports[port as usize];
-        port_.backlog.push_back(conn);
-        if let Some((poller, _)) = port_.poller
-            && !std::mem::replace(&mut port_.queued, true)
-        {
-            self.pollers[poller as usize].sources.push_back(Source::Port(port));
-        }
-    }
-
-    fn edge(&mut self, conn: u32) {
-        let conn_ = self.conn(conn);
-        if let Some((poller, _)) = conn_.poller
-            && !std::mem::replace(&mut conn_.queued, true)
-        {
-            self.pollers[poller as usize].sources.push_back(Source::Conn(conn));
-        }
-        let conn_ = self.conn(conn);
-        if conn_.is_readable()
-            && let Some(waker) = conn_.read_waker.take()
-        {
-            waker.wake();
-        }
-        let conn_ = self.conn(conn);
-        if conn_.is_writable()
-            && let Some(waker) = conn_.write_waker.take()
-        {
-            waker.wake();
-        }
-    }
-
-    /// A poller watches a source from now on.
-    pub(super) fn watch(&mut self, poller: u32, source: Source, key: usize) {
-        match source {
-            Source::Conn(conn) => {
-                self.conn(conn).poller = Some((poller, key));
-                self.edge(conn); // it can be written to
-            }
-            Source::Port(port) => {
-                let port_ = &mut self.ports[port as usize];
-                port_.poller = Some((poller, key));
-                if !port_.backlog.is_empty() && !std::mem::replace(&mut port_.queued, true) {
-                    self.pollers[poller as usize].sources.push_back(source);
-                }
-            }
-        }
-    }
-
-    /// Whether a poller would report something.
-    pub(super) fn is_due(&self, poller: u32) -> bool {
-        let poller = &self.pollers[poller as usize];
-        poller.woken || !poller.sources.is_empty()
-    }
-
-    /// What a poller reports now: the wake-up first, and then a batch of sources.
-    pub(super) fn poll(&mut self, poller: u32, events: &mut Vec<Option<crate::poll::Readiness>>) {
-        events.clear();
-        let ready = &mut self.pollers[poller as usize];
-        if std::mem::take(&mut ready.woken) {
-            events.push(None);
-        }
-        while events.len() < self.plan.batch
-            && let Some(source) = self.pollers[poller as usize].sources.pop_front()
-        {
-            let readiness = match source {
-                Source::Conn(conn) => self.readiness(conn),
-                Source::Port(port) => {
-                    let port = &mut self.ports[port as usize];
-                    port.queued = false;
-                    port.poller.map(|(_, key)| crate::poll::Readiness {
-                        key,
-                        readable: true,
-                        writable: false,
-                        hangup: false,
-                        broken: false,
-                    })
-                }
-            };
-            events.extend(readiness.map(Some));
-        }
-        let count = events.len() as u64;
-        self.trace(super::trace::NOBODY, "poll", u64::from(poller), count);
-    }
-
-    fn readiness(&mut self, conn: u32) -> Option<crate::poll::Readiness> {
-        let conn = self.conn(conn);
-        conn.queued = false;
-        let (_, key) = conn.poller?;
-        let hangup = conn.fin_in || conn.reset;
-        let (readable, writable) = (conn.is_readable(), hangup || conn.is_writable());
-        conn.full |= !writable; // as Linux does when it is asked
-        let broken = conn.reset || (conn.fin_in && conn.shut);
-        (readable || writable).then_some(crate::poll::Readiness { key, readable, writable, hangup, broken })
     }
 }

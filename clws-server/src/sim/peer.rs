@@ -4,7 +4,7 @@ use clws_handshake::client::{AnswerError, ClientRequest, Pending};
 use clws_handshake::{Caps, Status, Version};
 use clws_proto::{Event as Got, Limits, Receiver, Role, Sender};
 
-use super::check::Check;
+use super::log::Check;
 use super::script::{Nature, Op, Reading};
 use super::{Errand, Event, SECOND, State};
 
@@ -246,7 +246,12 @@ impl State {
             Ok(Status::Partial) => peer.answer = answer,
             Ok(Status::Complete(open)) => {
                 let version = peer.nature.version;
+                #[cfg_attr(
+                    not(feature = "deflate"),
+                    expect(unused_mut, reason = "what was agreed on goes in")
+                )]
                 let mut receiver = Receiver::new(version, Role::Client, Limits::default());
+                #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
                 let mut sender = peer
                     .sender
                     .take()

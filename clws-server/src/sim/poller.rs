@@ -4,7 +4,7 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use super::net::Source;
+use super::edges::Source;
 use super::{try_with, with};
 use crate::poll::{Readiness, system};
 use crate::socket::{Acceptor, Socket};

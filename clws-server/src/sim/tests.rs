@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::panic;
 use std::sync::Once;
 
-use super::check::Check;
+use super::log::Check;
 use super::world::{Report, run};
 
 /// The seeds of an ordinary test run.

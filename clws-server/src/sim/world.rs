@@ -6,8 +6,9 @@ use std::sync::Arc;
 use clws_handshake::Origins;
 
 use super::app::{self, App, app};
-use super::check::{Check, Log, Violation};
-use super::net::{Conn, Port, Ready};
+use super::edges::{Port, Ready};
+use super::log::{Check, Log, Violation};
+use super::net::Conn;
 use super::peer::Peer;
 use super::plan::Plan;
 use super::poller::{Events, Poller};
