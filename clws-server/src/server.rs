@@ -216,6 +216,12 @@ impl Server {
 }
 
 impl ServerHandle {
+    /// A handle of a server that the simulation runs.
+    #[cfg(test)]
+    pub(crate) const fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
@@ -310,6 +316,18 @@ impl Shared {
     /// Ends when the server is stopped.
     pub(crate) fn stopped(&self) -> Waiting {
         self.stop.wait()
+    }
+
+    /// Gives it shards that the simulation runs.
+    #[cfg(test)]
+    pub(crate) fn set_remotes(&self, remotes: Vec<Arc<Remote>>) {
+        drop(self.remotes.set(remotes));
+    }
+
+    /// Connections that are told 503.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn stop_shards(&self) {
