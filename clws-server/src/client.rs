@@ -266,9 +266,11 @@ impl Client {
     /// [`SendError::TooLong`] for a reason of over 123 octets, [`SendError::InvalidCloseCode`], or
     /// [`SendError::Closed`] where it is closing already.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        let closed = self.begin_close(code, reason);
+        let closed = self.queue_close(code, reason);
         if matches!(closed, Ok(()) | Err(SendError::Closed)) {
-            self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
+            // Before its home is told: events that waited are to be discarded now.
+            self.hush();
+            self.0.home.touch();
         }
         closed
     }
