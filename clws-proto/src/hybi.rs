@@ -159,6 +159,13 @@ impl Hybi {
         }
     }
 
+    /// Forgets what has come of a message in progress, whose end is still to be seen.
+    pub(crate) fn forget_payload(&mut self) {
+        if let Some(message) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {
+            message.data = Assembly::Binary(Filling::default());
+        }
+    }
+
     pub(crate) fn held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
             let message = match &partial.message {

@@ -18,6 +18,7 @@ use clws_handshake::{Head, Headers, Version};
 use clws_proto::DeflateParams;
 use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
+pub(crate) use self::internal::Hearing;
 pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
 #[cfg(feature = "deflate")]
@@ -95,6 +96,10 @@ const LEFT: u16 = 64;
 const HUSHED: u16 = 128;
 /// `Inner::state`: a handler that runs elsewhere has panicked over it; its close frame is queued.
 const FAILED: u16 = 256;
+/// `Inner::state`: more is queued for it than the high-water mark, so that its events wait until it was flushed.
+const CROWDED: u16 = 1024;
+/// `Inner::state`: that was still so when it was flushed, and its events wait until it has read half of it.
+const HELD: u16 = 2048;
 /// `Inner::state`: its messages are queued for a handler that runs elsewhere, and reading may have to pause for that.
 const QUEUED: u16 = 512;
 
@@ -432,12 +437,19 @@ impl Client {
     }
 
     /// Sends to one of many; their homes are told together.
+    ///
+    /// A client that has no room for the message is closed with 1013: nobody looks after each receiver of a message to many,
+    /// so it would miss the message without ever knowing.
     pub(crate) fn send_with(
         &self,
         message: &SharedMessage,
         touches: &mut Touches,
     ) -> Result<Sent, SendError> {
-        self.send_and(|outbox| outbox.shared(message), |home| touches.add(home))
+        let sent = self.send_and(|outbox| outbox.shared(message), |home| touches.add(home));
+        if sent == Err(SendError::Full) && self.queue_close(CloseCode::TRY_AGAIN_LATER, "").is_ok() {
+            touches.add(&self.0.home);
+        }
+        sent
     }
 
     #[inline]
@@ -453,7 +465,7 @@ impl Client {
             if was == 0 {
                 pool::lend(&mut outbox);
             } else if was > config.max_write_backlog {
-                return Err(SendError::Full);
+                return Err(if outbox.close_sent() { SendError::Closed } else { SendError::Full });
             }
             if let Err(error) = queue(&mut outbox) {
                 pool::take_back(&mut outbox);
@@ -462,7 +474,7 @@ impl Client {
             let now = outbox.queued();
             if now > config.high_water() {
                 // Under the lock: whoever flushes it sees the one with the other.
-                self.0.state.fetch_or(SLOW, Ordering::Relaxed);
+                self.0.state.fetch_or(SLOW | CROWDED, Ordering::Relaxed);
             }
             (was, now)
         };

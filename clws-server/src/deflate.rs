@@ -29,6 +29,12 @@ pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
     codecs.ok().flatten().unwrap_or_else(|| Codecs::new(config))
 }
 
+/// Frees the compressors and decompressors that this thread keeps.
+pub(crate) fn release_memory() {
+    let kept = CODECS.try_with(RefCell::take);
+    drop(kept);
+}
+
 /// Messages of so many octets are compressed before a lock is taken, for that takes its time.
 pub(crate) const BIG: usize = 16 * 1024;
 

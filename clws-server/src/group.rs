@@ -67,6 +67,9 @@ struct Members {
 }
 
 /// What became of a message to many.
+///
+/// A client that had no room for it ([`SendError::Full`]) was closed with 1013, because it missed a message: nobody looks after each
+/// receiver of a message to many.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -191,7 +194,9 @@ impl Group {
         self.send_except(&SharedMessage::text(message), except)
     }
 
-    /// Sends a message to all members.
+    /// Sends a message to all members. A member for which more than
+    /// [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait already is closed with 1013, "try again
+    /// later", and is listed in [`Delivery::failed`]: it would miss a message that the others get.
     pub fn send(&self, message: &SharedMessage) -> Delivery {
         // The lock is held while it is queued, so that all members get the group's messages in one order; the homes are
         // told when it is free again.
@@ -288,7 +293,18 @@ impl Members {
         if let Some(moved) = self.clients.get(place) {
             self.places.insert(moved.id(), place);
         }
+        if self.clients.is_empty() {
+            self.clients = Vec::new();
+        }
+        shrink(&mut self.places);
         Some(removed)
+    }
+}
+
+/// Frees the memory of a big table that is empty.
+pub(crate) fn shrink<V>(table: &mut HashMap<usize, V>) {
+    if table.is_empty() && table.capacity() > 256 {
+        *table = HashMap::new();
     }
 }
 
@@ -334,7 +350,12 @@ impl Memberships {
 
     /// Takes a client that is gone out of all its groups.
     pub(crate) fn leave_all(&self, client: &Client) {
-        let groups = self.table().remove(&client.id()).unwrap_or_default();
+        let groups = {
+            let mut table = self.table();
+            let groups = table.remove(&client.id()).unwrap_or_default();
+            shrink(&mut table);
+            groups
+        };
         for group in groups.values().filter_map(Weak::upgrade) {
             group.remove(client);
         }

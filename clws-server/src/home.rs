@@ -2,7 +2,8 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
 use crate::lock::{Lock, LockGuard, rank};
 use crate::poll::Waker;
@@ -46,6 +47,8 @@ pub(crate) struct Remote {
     waker: Waker,
     /// Connections that it has, or is about to get.
     pub(crate) load: AtomicUsize,
+    /// When its turn began, in nanoseconds from the server's start; `ASLEEP` between turns.
+    turn: AtomicU64,
 }
 
 /// What other threads ask of a shard.
@@ -57,9 +60,17 @@ pub(crate) enum Command {
     TouchAll(Vec<u32>),
     /// A new connection.
     Adopt(Socket, Peer, Seat),
+    /// More connections wait to be accepted than the shard takes that was told of them.
+    Accept,
     /// Close everything and end.
     Stop,
 }
+
+/// `Remote::turn`: the shard sleeps, or is about to.
+const ASLEEP: u64 = u64::MAX;
+
+/// No new connection goes to a shard whose turn takes longer.
+const HELD_UP: Duration = Duration::from_millis(50);
 
 /// What the thread of a shard shares with the code that its handlers call.
 struct Local {
@@ -130,7 +141,23 @@ impl Remote {
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
+            turn: AtomicU64::new(ASLEEP),
         }
+    }
+
+    /// Called by the shard when a turn begins, so long after the server's start.
+    pub(crate) fn begin_turn(&self, at: Duration) {
+        self.turn.store(u64::try_from(at.as_nanos()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.turn.store(ASLEEP, Ordering::Relaxed);
+    }
+
+    /// Whether a handler seems to block it: its turn takes longer than any should.
+    pub(crate) fn is_held_up(&self, at: Duration) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed);
+        turn != ASLEEP && at.saturating_sub(Duration::from_nanos(turn)) > HELD_UP
     }
 
     /// Touches the slot where this thread is the shard's own; whether it is.
@@ -188,6 +215,17 @@ impl Remote {
     pub(crate) fn settle_here(&self) {
         let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // it fails only in a thread that ends
     }
+}
+
+/// Whether the current thread is a shard's.
+#[inline]
+pub(crate) fn is_shard() -> bool {
+    LOCAL.try_with(|local| local.shard.get() != 0).unwrap_or(false)
+}
+
+/// Gives back the memory of touches, of which there are none now.
+pub(crate) fn release_memory() {
+    let _ = LOCAL.try_with(|local| local.touched.borrow_mut().shrink_to_fit());
 }
 
 /// Takes back the newest touch if it is of this slot, which is about to be settled anyway.

@@ -12,7 +12,8 @@
 //!
 //! impl Resource for Echo {
 //!     fn text(&self, client: &Client, text: Text<'_>) {
-//!         let _ = client.send_text(&text); // a client that is gone misses nothing
+//!         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+//!         let _ = client.send_text(&text);
 //!     }
 //! }
 //!
@@ -126,6 +127,7 @@ mod listener;
 mod lock;
 mod mailbox;
 mod poll;
+mod poll_budget;
 mod pool;
 mod registry;
 mod resource;
@@ -134,6 +136,7 @@ mod scratch;
 mod server;
 mod session;
 mod shard;
+mod share;
 mod signal;
 mod socket;
 mod stream;

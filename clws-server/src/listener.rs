@@ -129,8 +129,13 @@ pub struct ListenerTask<L: Listener> {
     sender: MailboxSender<Mail<L>>,
     ended: GivesOnDrop,
     debug: DebugOn,
-    /// Clients of which the handlers are to hear no more; whether they hear of their end.
-    muted: HashMap<usize, bool>,
+    muted: HashMap<usize, Muted>,
+}
+
+/// A client of which the handlers are to hear no more.
+struct Muted {
+    hears_of_end: bool,
+    undelivered: u64,
 }
 
 /// A handle of a listener that runs: to send it messages, to call closures on its task, to end it. Cheap to clone.
@@ -159,9 +164,6 @@ enum Mail<L: Listener> {
 }
 
 type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
-
-/// Events handled before other tasks of the executor get their turn.
-const TURN: usize = 64;
 
 impl<L: Listener> ListenerTask<L> {
     /// A listener that does not run yet; what comes for it meanwhile waits in its mailbox.
@@ -193,13 +195,9 @@ impl<L: Listener> ListenerTask<L> {
         let Self { mut listener, mut mailbox, sender, ended, mut debug, mut muted } = self;
         // Or it would hold itself for ever.
         drop(sender);
-        let (mut turn, mut patience) = (0, None);
+        let mut patience = None;
         while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut patience, cx)).await {
             handle(&mut listener, event, &mut debug, &mut muted);
-            turn += 1;
-            if turn % TURN == 0 {
-                rt::yield_now().await;
-            }
         }
         drop(ended); // whoever waits for it goes on
         listener
@@ -237,8 +235,9 @@ fn handle<L: Listener>(
     listener: &mut L,
     event: Event<Mail<L>>,
     debug: &mut DebugOn,
-    muted: &mut HashMap<usize, bool>,
+    muted: &mut HashMap<usize, Muted>,
 ) {
+    let mut event = event;
     let client = match &event {
         Event::Connected(client) => {
             *debug = client.config().debug_on();
@@ -252,16 +251,15 @@ fn handle<L: Listener>(
         }
         Event::Message(_) => return handle_other(listener, event, *debug),
     };
-    if let Some(&hears_of_end) = muted.get(&client.id()) {
-        let Event::Disconnected(..) = event else { return discard(*debug, event) };
-        muted.remove(&client.id());
-        if !hears_of_end {
+    if let Some(known) = muted.get_mut(&client.id()) {
+        let Event::Disconnected(_, end) = &mut event else {
+            known.undelivered += u64::from(matches!(event, Event::Text(..) | Event::Binary(..)));
+            return;
+        };
+        end.undelivered += known.undelivered;
+        if muted.remove(&client.id()).is_none_or(|muted| !muted.hears_of_end) {
             return discard(*debug, event);
         }
-    }
-    // A handler has closed it: only its end is of interest.
-    if client.is_hushed() && !matches!(event, Event::Connected(_) | Event::Disconnected(..)) {
-        return;
     }
     let is_end = matches!(event, Event::Disconnected(..));
     let is_begin = matches!(event, Event::Connected(_));
@@ -282,13 +280,14 @@ fn handle<L: Listener>(
     match done {
         Some(Ok(())) => {}
         Some(Err(refuse)) => {
-            muted.insert(client.id(), false);
+            muted.insert(client.id(), Muted { hears_of_end: false, undelivered: 0 });
+            client.hush();
             client.close_quietly(refuse.code, &refuse.reason);
             client.touch();
         }
         None if is_end => {}
         None => {
-            muted.insert(client.id(), !is_begin);
+            muted.insert(client.id(), Muted { hears_of_end: !is_begin, undelivered: 0 });
             client.fail();
         }
     }

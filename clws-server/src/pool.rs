@@ -1,4 +1,6 @@
 //! Buffers that the connections of one thread hand on: an idle connection holds none, a busy one does not allocate.
+//!
+//! Only the threads of shards keep some, at most 20 MiB each, for they can tell when the last connection has gone and free them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -9,6 +11,7 @@ use clws_proto::{Buffers, OutboxBuffer, Sender};
 
 use crate::Config;
 use crate::guard::discard;
+use crate::home;
 
 /// The most octets of outboxes that a thread keeps, and how many: a broadcast needs many at once.
 const OUTBOX_OCTETS: usize = 4 << 20;
@@ -38,7 +41,9 @@ pub(crate) fn lend(sender: &mut Sender) {
 /// Takes from a sender that has nothing queued what it encodes into, for the next one on this thread.
 #[inline]
 pub(crate) fn take_back(sender: &mut Sender) {
-    if let Some(buffer) = sender.take_buffer() {
+    if let Some(buffer) = sender.take_buffer()
+        && home::is_shard()
+    {
         on(&OUTBOXES, |shelf| shelf.give(buffer));
     }
 }
@@ -51,9 +56,15 @@ pub(crate) fn take(octets: usize) -> Vec<u8> {
 
 /// Gives a big buffer to the next one on this thread, or drops it.
 pub(crate) fn give(buffer: Vec<u8>) {
-    if buffer.capacity() >= BIG {
+    if buffer.capacity() >= BIG && home::is_shard() {
         on(&BIGS, |shelf| shelf.give_big(buffer));
     }
+}
+
+/// Frees what this thread keeps.
+pub(crate) fn release_memory() {
+    drop(on(&OUTBOXES, Shelf::take_all));
+    drop(on(&BIGS, Shelf::take_all));
 }
 
 fn take_fitting(least: usize, most: usize) -> Vec<u8> {
@@ -164,6 +175,11 @@ impl<T: Capacity> Shelf<T> {
         let buffer = self.buffers.pop()?;
         self.octets -= buffer.octets();
         Some(buffer)
+    }
+
+    fn take_all(&mut self) -> Vec<T> {
+        self.octets = 0;
+        std::mem::take(&mut self.buffers)
     }
 
     #[inline]

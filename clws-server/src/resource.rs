@@ -32,7 +32,8 @@ use crate::{Client, Peer};
 ///
 /// impl Resource for Echo {
 ///     fn text(&self, client: &Client, text: Text<'_>) {
-///         let _ = client.send_text(&text); // a client that is gone misses nothing
+///         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+///         let _ = client.send_text(&text);
 ///     }
 ///
 ///     fn binary(&self, client: &Client, payload: Payload<'_>) {
@@ -319,6 +320,10 @@ pub struct Disconnect {
     pub reason: String,
     /// What ended it.
     pub cause: Cause,
+    /// Data messages that the server had read from the client and did not deliver. They are lost to the application: it
+    /// had closed the client itself, a deadline passed while it took nothing, or a handler panicked. 0 whenever the client
+    /// ended the connection and the application took all of its messages.
+    pub undelivered: u64,
 }
 
 impl Disconnect {
@@ -331,11 +336,11 @@ impl Disconnect {
     /// One that did not happen, for an application's tests of its own handlers.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>, cause: Cause) -> Self {
-        Self { code, reason: reason.into(), cause }
+        Self { code, reason: reason.into(), cause, undelivered: 0 }
     }
 
     pub(crate) const fn abnormal(cause: Cause) -> Self {
-        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause }
+        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause, undelivered: 0 }
     }
 }
 
@@ -343,7 +348,12 @@ impl Disconnect {
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.reason.is_empty() { "" } else { " " };
-        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)
+        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)?;
+        match self.undelivered {
+            0 => Ok(()),
+            1 => f.write_str(", 1 message undelivered"),
+            many => write!(f, ", {many} messages undelivered"),
+        }
     }
 }
 

@@ -62,6 +62,7 @@ pub(crate) fn run_shard(
 /// Accepts connections until the server stops, and serves each in a task of its own.
 pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
     let mut stop = shared.stopped();
+    let mut accepted = 0_u32;
     match &listener {
         Acceptor::Tcp(tcp) => {
             let accepting = TcpListener::from(tcp.try_clone()?);
@@ -73,6 +74,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                         let _ = socket.set_nodelay(shared.config.nodelay);
                         let socket = Closing { socket, shutdown: TcpStream::shutdown };
                         spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
+                        accepted = accepted.wrapping_add(1);
+                        rest_now_and_then(accepted).await;
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
@@ -91,6 +94,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                         stop = rest;
                         let socket = Closing { socket, shutdown: UnixStream::shutdown };
                         spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared)));
+                        accepted = accepted.wrapping_add(1);
+                        rest_now_and_then(accepted).await;
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
@@ -138,6 +143,13 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Closing<S> {
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready((self.shutdown)(&self.socket, Shutdown::Write))
+    }
+}
+
+/// Lets other tasks have their turn after some connections: more may come for ever.
+async fn rest_now_and_then(accepted: u32) {
+    if accepted.is_multiple_of(64) {
+        yield_now().await;
     }
 }
 

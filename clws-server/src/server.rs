@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -66,6 +66,7 @@ pub(crate) struct Shared {
     /// Connections that are told 503.
     refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
+    stopping: AtomicBool,
     stop: Arc<Signal>,
 }
 
@@ -200,14 +201,14 @@ impl Server {
         };
         let remotes: Vec<_> = pollers.iter().map(|poller| Arc::new(Remote::new(poller.waker()))).collect();
         let _ = shared.remotes.set(remotes.clone()); // nobody else sets it: `run` takes the server
-        let mut listeners = Some(listeners);
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let mut ended = Vec::new();
         for (index, (poller, remote)) in pollers.into_iter().zip(remotes).enumerate() {
             let shared = Arc::clone(&shared);
-            let listeners = listeners.take().unwrap_or_default(); // the first shard's
-            let shard = Shard::new(shared, remote, poller, listeners)?;
+            let shard = Shard::new(shared, remote, poller, &listeners)?;
             ended.push(rt::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
         }
+        drop(listeners); // they are the shards' now, and are closed with the last of them
         if shared.stop.is_given() {
             shared.stop_shards(); // it was stopped before there were any
         }
@@ -219,6 +220,7 @@ impl ServerHandle {
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
+        self.0.stopping.store(true, Ordering::Relaxed);
         self.0.stop.give();
         self.0.stop_shards();
     }
@@ -271,6 +273,7 @@ impl Shared {
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
+            stopping: AtomicBool::new(false),
             stop: Arc::default(),
         }
     }
@@ -300,6 +303,11 @@ impl Shared {
             Seat::Refused => &self.refused,
         };
         seats.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Whether it was stopped: the shards may not have heard of it yet.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Relaxed)
     }
 
     /// Ends when the server is stopped.

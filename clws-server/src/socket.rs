@@ -187,6 +187,16 @@ impl Acceptor {
         }
     }
 
+    /// Refuses all connections from now on, though others may still hold this socket. Not every system can do that; on those
+    /// it takes until the last of them has let go.
+    pub(crate) fn refuse_all(&self) {
+        let _ = match self {
+            Self::Tcp(listener) => socket2::SockRef::from(listener).shutdown(Shutdown::Both),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => socket2::SockRef::from(listener).shutdown(Shutdown::Both),
+        };
+    }
+
     /// Takes the next connection.
     pub(crate) fn accept(&self, config: &Config) -> io::Result<(Socket, Peer)> {
         match self {

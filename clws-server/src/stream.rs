@@ -20,13 +20,14 @@ use crate::home::Place;
 use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
+use crate::share::Share;
 use crate::task_waker::TaskWaker;
 use crate::time::now;
 
 /// Octets of the scratch buffer that the streams of one thread share.
 const SCRATCH: usize = 64 * 1024;
 
-/// Steps before other tasks of the executor get their turn.
+/// Steps of one poll, whatever its share of time: a stream that is always ready does not keep its thread.
 const STEPS: usize = 16;
 
 thread_local! {
@@ -54,10 +55,10 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             stream,
             session,
             readable: true,
-            write_pending: false,
             shutting: false,
             closed: false,
             over: false,
+            greedy: false,
             timer: None,
             stop: Some(shared.stopped()),
             patience: None,
@@ -83,13 +84,14 @@ struct Driver<S, Stop> {
     session: Session,
     /// The stream has not ended.
     readable: bool,
-    write_pending: bool,
     /// Our side is being ended, or has been.
     shutting: bool,
     /// Our side has ended.
     closed: bool,
     /// The session is over. What it wrote may still sit in the stream's own buffer.
     over: bool,
+    /// The client has used up its last share.
+    greedy: bool,
     timer: Option<rt::Timer>,
     stop: Option<Stop>,
     /// When a stop is over.
@@ -105,18 +107,24 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
     ) -> Poll<()> {
         let config = &shared.config;
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
+        let context = Context { shared, place: Place::Stream(waker) };
+        // One share for the whole poll: other tasks of the executor wait for it, as other clients of a shard do.
+        let mut share = if self.greedy {
+            Share::strict()
+        } else if self.session.is_compressed() {
+            Share::started_now()
+        } else {
+            Share::new()
+        };
         for _ in 0..STEPS {
-            let context = Context { shared, place: Place::Stream(waker) };
             let mut progress = false;
 
-            if let Some(timer) = &mut self.timer
-                && timer.as_mut().poll(cx).is_ready()
-            {
+            let is_due = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
+            if is_due {
                 if self.over {
                     return Poll::Ready(());
                 }
                 self.timer = None;
-                self.session.timed_out(&context);
                 progress = true;
             }
             if self.over {
@@ -126,7 +134,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 && Pin::new(stop).poll(cx).is_ready()
             {
                 self.stop = None;
-                self.session.stop();
+                self.session.stop(&context);
                 let over = later(now(), shared.config.close_timeout.saturating_mul(2));
                 self.patience = Some(rt::timer(over));
             }
@@ -137,13 +145,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.session.kill();
             }
             self.session.proceed(&context);
-            let stalled = self.is_stalled(shared);
-            if self.readable && !stalled {
-                progress |= self.read(cx, &context);
+            progress |= self.session.may_go_on();
+            self.session.go_on(&mut share, &context);
+            let wanted_input = self.session.wants_input();
+            if self.readable && wanted_input && !share.is_over() {
+                progress |= self.read(cx, &mut share, &context);
             }
             self.write(cx, &context);
-            // The stream was not asked for input, so it will not wake us for any: go on with that.
-            progress |= stalled && !self.is_stalled(shared);
+            // What has arrived by the deadline was read before it takes effect.
+            if is_due {
+                self.session.timed_out(&context);
+            }
 
             match self.session.next(&context) {
                 Next::Wait => {}
@@ -154,6 +166,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                     progress = true;
                 }
             }
+            // The stream was not asked for input, so it will not wake us for any: go on with that.
+            progress |= self.session.may_go_on() || (!wanted_input && self.session.wants_input());
             if self.shutting {
                 self.close(cx);
             }
@@ -161,18 +175,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.timer = Some(rt::timer(at));
                 progress = true;
             }
-            if !progress {
+            self.greedy = share.is_over();
+            if !progress && !share.is_over() {
                 return Poll::Pending;
+            }
+            if share.is_over() {
+                break;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
-    }
-
-    /// Whether it is not read from for now: the peer does not read, or the application has enough of its messages.
-    fn is_stalled(&self, shared: &Shared) -> bool {
-        !self.session.wants_input()
-            || (self.write_pending && self.session.queued() > shared.config.high_water())
     }
 
     /// Ends our side of the stream, once; whether that is done.
@@ -181,10 +193,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         self.closed
     }
 
-    fn read(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) -> bool {
+    fn read(&mut self, cx: &mut std::task::Context<'_>, share: &mut Share, context: &Context<'_>) -> bool {
         let mut scratch = SCRATCHES.try_with(Cell::take).unwrap_or_default(); // a thread that ends has none any more
         scratch.resize(SCRATCH, 0);
         let progress = match self.stream.poll_read(cx, &mut scratch) {
+            // Nothing more comes where nothing can be written any more.
+            Poll::Pending if self.session.has_failed_to_write() => {
+                self.readable = false;
+                self.session.end_of_input(context);
+                true
+            }
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
                 self.readable = false;
@@ -192,13 +210,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 true
             }
             Poll::Ready(Ok(count)) => {
-                self.session.receive(scratch.get_mut(..count).unwrap_or_default(), context);
+                self.session.receive(scratch.get_mut(..count).unwrap_or_default(), share, context);
                 true
             }
             Poll::Ready(Err(error)) => {
                 if error.kind() != io::ErrorKind::Interrupted {
                     self.readable = false;
-                    self.session.lost(error, context);
+                    self.session.read_failed(error, context);
                 }
                 true
             }
@@ -222,12 +240,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             match flushed {
                 // A short write is not yet the stream's word that it will wake us.
                 Ok(false) if !pending => {}
-                Ok(all) => {
-                    self.write_pending = !all;
-                    break;
-                }
+                Ok(_) => break,
                 Err(error) => {
-                    self.session.lost(error, context);
+                    self.session.write_failed(error, context);
                     return;
                 }
             }
@@ -235,7 +250,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         if !self.shutting
             && let Poll::Ready(Err(error)) = stream.poll_flush(cx)
         {
-            self.session.lost(error, context);
+            self.session.write_failed(error, context);
         }
     }
 }

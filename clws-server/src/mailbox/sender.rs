@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clws_handshake::Reject;
 use clws_proto::{CloseCode, Payload, Text};
 
-use super::state::{Shared, cost, gone, is_stale};
+use super::state::{Member, Shared, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
 use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
@@ -59,15 +59,24 @@ impl<M: Send + 'static> MailboxSender<M> {
     }
 
     /// Puts an event in; false where it is closed.
-    fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
+    fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
         let shared = &*self.ends.0;
         let mut state = shared.state();
         // Not dropped under the lock, though the caller holds the client too.
-        let known = match (&event, client) {
-            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()),
+        let known = match (&mut event, client) {
+            (Event::Disconnected(_, end), Some(client)) => {
+                let member = state.clients.remove(&client.id());
+                end.undelivered += member.as_ref().map_or(0, |member| member.undelivered);
+                member
+            }
             _ => None,
         };
         if state.closed && known.is_none() {
+            if let (Event::Text(..) | Event::Binary(..), Some(client)) = (&event, client)
+                && let Some(member) = state.clients.get_mut(&client.id())
+            {
+                member.undelivered += 1;
+            }
             drop(state); // before the event, in which there may be a message of the application's
             return false;
         }
@@ -79,7 +88,7 @@ impl<M: Send + 'static> MailboxSender<M> {
             match &event {
                 Event::Connected(_) => {
                     state.newcomers += 1;
-                    state.clients.insert(client.id(), client.clone());
+                    state.clients.insert(client.id(), Member { client: client.clone(), undelivered: 0 });
                 }
                 Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
                     client.pause();

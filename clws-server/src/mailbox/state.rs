@@ -31,11 +31,18 @@ pub(super) struct State<M> {
     /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
     pub(super) openings: usize,
     pub(super) most_openings: usize,
-    pub(super) clients: HashMap<usize, Client>,
+    pub(super) clients: HashMap<usize, Member>,
     /// Nothing more is taken, but that clients are gone.
     pub(super) closed: bool,
     /// Its clients were closed.
     pub(super) told: bool,
+}
+
+/// A client that the mailbox knows.
+pub(super) struct Member {
+    pub(super) client: Client,
+    /// Data messages that came when the mailbox took no more.
+    pub(super) undelivered: u64,
 }
 
 impl<M> Default for Shared<M> {
@@ -76,7 +83,7 @@ impl<M> Shared<M> {
     /// Nobody receives any more.
     pub(super) fn end(&self) {
         // All of it is dropped outside of the lock: the last of a client's handles may hold the last sender.
-        let (queue, clients, doors, _paused, debug) = {
+        let (queue, clients, doors, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
             let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
@@ -86,8 +93,11 @@ impl<M> Shared<M> {
         for decision in doors {
             decision.reject(gone());
         }
-        for client in clients.values() {
-            leave(client);
+        for member in clients.values() {
+            leave(&member.client);
+        }
+        for client in paused {
+            client.resume();
         }
     }
 }

@@ -58,6 +58,11 @@ impl Handshake {
         self.asked.is_some()
     }
 
+    /// Whether nothing has come.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.received.is_empty()
+    }
+
     /// What a client is told whose time is over.
     pub(super) fn timed_out(&self) -> Reject {
         match self.asked {
