@@ -31,7 +31,8 @@ pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
 
 /// Frees the compressors and decompressors that this thread keeps.
 pub(crate) fn release_memory() {
-    drop(CODECS.take());
+    let kept = CODECS.try_with(RefCell::take);
+    drop(kept);
 }
 
 /// Forgets the codecs of this thread.

@@ -243,12 +243,15 @@ impl Session {
     }
 
     /// Reading failed: nothing more comes.
-    pub(crate) fn read_failed(&mut self, error: io::Error, context: &Context<'_>) {
+    pub(crate) fn read_failed(&mut self, mut error: io::Error, context: &Context<'_>) {
+        let debug = context.shared.config.debug_on();
         if let Stage::Open(open) = &mut self.stage {
-            let error = open.take_error().unwrap_or(error);
+            if let Some(earlier) = open.take_error() {
+                discard(debug, std::mem::replace(&mut error, earlier));
+            }
             self.end(End::Lost(Cause::Io(Arc::new(error))), context);
         } else {
-            discard(context.shared.config.debug_on(), error);
+            discard(debug, error);
         }
         self.over();
     }
@@ -261,7 +264,10 @@ impl Session {
                 open.write_failed(error);
                 open.wait(context);
             }
-            _ => self.over(),
+            _ => {
+                discard(context.shared.config.debug_on(), error);
+                self.over();
+            }
         }
     }
 

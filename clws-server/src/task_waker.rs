@@ -37,3 +37,40 @@ impl Drop for TaskWaker {
 pub(crate) fn wake(waker: Waker) {
     guard_other(DebugOn::default(), "a waker", || waker.wake());
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use super::*;
+
+    /// Panics when it is dropped.
+    struct Fragile(Arc<AtomicUsize>);
+
+    impl Wake for Fragile {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for Fragile {
+        fn drop(&mut self) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+            panic!("in the drop of a waker");
+        }
+    }
+
+    #[test]
+    fn a_waker_may_panic_when_it_is_dropped() {
+        let drops = Arc::new(AtomicUsize::new(0));
+        for wakes in [true, false] {
+            let task = TaskWaker::default();
+            task.register(&Waker::from(Arc::new(Fragile(Arc::clone(&drops)))));
+            if wakes {
+                task.wake();
+                task.wake(); // nobody waits any more
+            }
+        }
+        assert_eq!(drops.load(Ordering::Relaxed), 2);
+    }
+}

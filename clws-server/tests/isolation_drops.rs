@@ -305,10 +305,12 @@ fn of_a_result_that_nobody_waits_for(config: Config) {
         handle = Some(server.run_resource_listener("/", Origins::any(), listener).unwrap());
     });
     let handle = handle.unwrap();
-    let sender = bombs.sender.clone();
-    // If the result is there already, it is dropped on this thread, which is the application's own.
-    let call = handle.call(move |_| Bomb(sender));
-    let _ = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(call)));
+    let (sender, (go, goes)) = (bombs.sender.clone(), channel());
+    drop(handle.call(move |_| {
+        goes.recv_timeout(PATIENCE).unwrap();
+        Bomb(sender)
+    }));
+    go.send(()).unwrap(); // from now on there is nobody to take it
     bombs.expect(1);
     server.connect(Version::Rfc6455, "/").assert_echo("it goes on");
     handle.kill();

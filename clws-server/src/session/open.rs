@@ -7,7 +7,7 @@ use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
 use super::{Context, Deadline, later};
 use crate::Client;
 use crate::client::Hearing;
-use crate::guard::{discard, guard, log};
+use crate::guard::{Foreign, discard, guard, log};
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
 use crate::share::Share;
@@ -32,7 +32,7 @@ pub(super) struct Waiting {
     /// Its connection is broken: for the application to take what the client has sent before.
     broken: bool,
     /// Why it is broken, where the system said so.
-    error: Option<io::Error>,
+    error: Option<Foreign<io::Error>>,
     /// Data messages that were read and discarded.
     undelivered: u64,
 }
@@ -64,7 +64,7 @@ impl Waiting {
 
     /// Why the connection ends if this does not come in time.
     pub(super) fn cause(&mut self) -> Cause {
-        match (self.error.take(), self.close, self.broken) {
+        match (self.error.take().and_then(Foreign::into_inner), self.close, self.broken) {
             (Some(error), ..) => Cause::Io(Arc::new(error)),
             (None, _, true) => Cause::Vanished,
             (None, true, false) => Cause::CloseTimeout,
@@ -134,6 +134,7 @@ impl Open {
 
     /// The system does not take what we write any more. What the client has sent before is still delivered.
     pub(super) fn write_failed(&mut self, error: io::Error) {
+        let error = Foreign::new(error, self.client.config().debug_on()); // it may be one of the application's stream
         self.client.abandon();
         self.broken();
         if let Some(waiting) = &mut self.waiting {
@@ -143,7 +144,7 @@ impl Open {
 
     /// Why writing has failed, if it has.
     pub(super) fn take_error(&mut self) -> Option<io::Error> {
-        self.waiting.as_mut()?.error.take()
+        self.waiting.as_mut()?.error.take()?.into_inner()
     }
 
     pub(super) fn has_failed_to_write(&self) -> bool {
