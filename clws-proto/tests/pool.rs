@@ -81,6 +81,43 @@ fn a_forwarded_message_goes_round_in_one_buffer() {
     }
 }
 
+/// A message that is read directly doubles its buffer only when that is full. It then asks the pool first.
+#[test]
+fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
+    const SIZE: usize = 4 << 20;
+    let pool = Pool::default();
+    pool.give(vec![0; SIZE]);
+    let home = pool.buffers.borrow()[0].as_ptr();
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    let mut octets = wire(false, SIZE);
+    let (first, mut rest) = octets.split_at_mut(64 * 1024);
+    assert!(receiver.receive_with(first, &pool).next().unwrap().is_none());
+    let mut messages = 0;
+    while !rest.is_empty() {
+        let count = match receiver.room(&pool) {
+            Some(room) => {
+                let count = room.len().min(rest.len());
+                room[..count].copy_from_slice(&rest[..count]);
+                count
+            }
+            None => 0,
+        };
+        let mut events = if count > 0 {
+            receiver.receive_direct(count, &pool)
+        } else {
+            receiver.receive_with(std::mem::take(&mut rest), &pool)
+        };
+        while let Some(event) = events.next().unwrap() {
+            let Event::Binary(payload) = event else { panic!("{event:?}") };
+            assert_eq!((payload.len(), payload.as_ptr()), (SIZE, home));
+            messages += 1;
+        }
+        drop(events);
+        rest = &mut rest[count..];
+    }
+    assert_eq!(messages, 1);
+}
+
 #[test]
 fn a_message_that_is_only_looked_at_gives_its_buffer_back() {
     let pool = Pool::default();
