@@ -57,7 +57,8 @@ impl State {
                 self.violation(Check::Deadlines, conn, text);
             }
             _ if log.is_wanted => {
-                self.violation(Check::Stuck, conn, format!("status {status}, but the application wanted it"));
+                let text = format!("status {status}, but the application wanted it, in time");
+                self.violation(Check::Deadlines, conn, text);
             }
             403 | 404 | 408 | 500 | 503 => {}
             _ => self.violation(Check::Peer, conn, format!("status {status}")),

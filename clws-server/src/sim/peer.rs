@@ -106,7 +106,8 @@ impl State {
         self.log(conn).request_end = request.len() as u64;
         self.peer(conn).wrote = request.len() as u64;
         if is_mute {
-            request.truncate(self.rng.below(request.len()));
+            let most = self.rng.pick(&[1, request.len()]);
+            request.truncate(self.rng.below(most));
         } else if let Some(time) = hesitates {
             self.peer(conn).rest = request.split_off(self.rng.below(request.len()));
             self.later(time, Event::Script(conn));
