@@ -3,10 +3,11 @@
 use super::act::{abort, answer, close, publish, say_to_group};
 use super::app::{self, app};
 use super::executor;
+use super::resources::accept_by;
 use super::script::Kind;
 use super::socket::{SimStream, address};
 use super::{Errand, MILLI, SECOND, State, with};
-use crate::{Accept, Client, Reject};
+use crate::{Client, Reject};
 
 pub(super) fn run(errand: Errand) {
     match errand {
@@ -41,7 +42,7 @@ fn decide(conn: u32) {
     match with(|state| state.rng.below(10)) {
         0 => drop(decision),
         1 => decision.reject(Reject::forbidden("not you")),
-        _ => decision.accept(Accept::new()),
+        _ => accept_by(conn, decision),
     }
 }
 

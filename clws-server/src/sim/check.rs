@@ -56,9 +56,32 @@ impl State {
                 let text = format!("408, but the request had come after {:?} ns", log.request_arrived);
                 self.violation(Check::Deadlines, conn, text);
             }
+            _ if log.is_wanted => {
+                let text = format!("status {status}, but the application wanted it, in time");
+                self.violation(Check::Deadlines, conn, text);
+            }
             403 | 404 | 408 | 500 | 503 => {}
             _ => self.violation(Check::Peer, conn, format!("status {status}")),
         }
+    }
+
+    /// A client was reset by the server.
+    pub(super) fn check_reset(&mut self, conn: u32) {
+        let reads = self.peer(conn).pace() == Some(0);
+        let log = self.log(conn);
+        let end = log.end.as_ref().map(|(end, _)| &end.cause);
+        let told_why = matches!(end, Some(Cause::Protocol(_)));
+        if told_why && reads && log.got_close.is_none() && !log.ends_itself {
+            self.violation(Check::Peer, conn, "it was reset before it could read our close frame".to_owned());
+        }
+    }
+
+    /// The application has decided on a client that waits.
+    pub(super) fn decided(&mut self, conn: u32, accepts: bool) {
+        self.trace(conn, "decided", u64::from(accepts), 0);
+        let (now, patience) = (self.now, Plan::nanos(self.plan.config.handshake_timeout));
+        let log = self.log(conn);
+        log.is_wanted = accepts && now < log.connected + patience;
     }
 
     /// A client has got a message.
@@ -214,7 +237,8 @@ impl State {
             Cause::Io(_) => has_reset,
             Cause::Protocol(_) => log.broke_protocol,
             Cause::CloseTimeout | Cause::WriteTimeout => true,
-            Cause::Aborted => log.aborted,
+            // A listener that was killed drops those who take long.
+            Cause::Aborted => log.aborted || log.silenced == Some("listener killed"),
             Cause::Panic => log.panicked,
             Cause::Stopped => stopped || log.cancelled,
         };

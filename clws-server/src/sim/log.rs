@@ -108,6 +108,8 @@ pub(super) struct Log {
     pub(super) aborted: bool,
     pub(super) panicked: bool,
     pub(super) cancelled: bool,
+    /// A decision that it may come was made in time.
+    pub(super) is_wanted: bool,
 }
 
 impl Log {

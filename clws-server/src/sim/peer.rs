@@ -80,7 +80,7 @@ impl State {
     /// A client connects, and asks for its handshake.
     pub(super) fn connect(&mut self, conn: u32) {
         let port = self.rng.below(self.ports.len());
-        let Nature { version, kind, stream, deflate, hesitates, .. } = self.peer(conn).nature;
+        let Nature { version, kind, stream, deflate, hesitates, is_mute, .. } = self.peer(conn).nature;
         let at = self.at;
         self.log(conn).connected = at;
         self.trace(conn, "client: connect", u64::from(stream), version.number().into());
@@ -105,14 +105,17 @@ impl State {
             .expect("the request is right");
         self.log(conn).request_end = request.len() as u64;
         self.peer(conn).wrote = request.len() as u64;
-        if let Some(time) = hesitates {
+        if is_mute {
+            let most = self.rng.pick(&[1, request.len()]);
+            request.truncate(self.rng.below(most));
+        } else if let Some(time) = hesitates {
             self.peer(conn).rest = request.split_off(self.rng.below(request.len()));
             self.later(time, Event::Script(conn));
         }
         let peer = self.peer(conn);
         (peer.stage, peer.pending) = (Stage::Asking, Some(pending));
         self.client_writes(conn, &request);
-        if hesitates.is_none() {
+        if hesitates.is_none() && !is_mute {
             self.asked(conn);
         }
     }
@@ -186,7 +189,10 @@ impl State {
             Op::Nonsense if self.peer(conn).nature.version != Version::Hybi00 => {
                 self.trace(conn, "client: nonsense", 0, 0);
                 self.log(conn).broke_protocol = true;
+                // It does not notice at once that nobody listens.
+                let more = self.rng.pick(&[0, 100, 10_000]);
                 self.client_writes(conn, b"\xF3\x80\0\0\0\0");
+                self.client_writes(conn, &vec![b'x'; more]);
             }
             Op::Nonsense => {}
         }
@@ -343,6 +349,7 @@ impl State {
     }
 
     pub(super) fn hears_reset(&mut self, conn: u32) {
+        self.check_reset(conn);
         self.peer(conn).stage = Stage::Done;
     }
 

@@ -88,7 +88,7 @@ impl Resource for Inline {
         }
         let (accept, decision) = Accept::later();
         match with(|state| state.rng.below(10)) {
-            0 => decision.accept(Accept::new()),
+            0 => accept_by(conn, decision),
             1 => drop(decision),
             _ => decide_later(conn, decision),
         }
@@ -117,6 +117,10 @@ impl Resource for Inline {
 
     fn drained(&self, client: &Client) {
         panic_sometimes(client);
+        // Which may be too much again.
+        if with(|state| state.rng.percent(50)) {
+            answer(client, with(|state| state.plan.config.write_high_water), true);
+        }
     }
 
     fn disconnected(&self, client: &Client, _: &Disconnect) {
@@ -126,6 +130,14 @@ impl Resource for Inline {
 
 fn conn_of_opening(opening: &Opening) -> u32 {
     opening.query_string().and_then(|query| query.parse().ok()).unwrap_or_default()
+}
+
+/// Decides that a client may come.
+pub(super) fn accept_by(conn: u32, decision: Decision) {
+    if decision.is_waiting() {
+        with(|state| state.decided(conn, true));
+    }
+    decision.accept(Accept::new());
 }
 
 fn decide_later(conn: u32, decision: Decision) {
@@ -171,7 +183,7 @@ pub(super) async fn collect(mut mailbox: Mailbox<u32>, percent: usize, most: u64
                 0 => drop(decision),
                 1 => decide_later(conn_of_opening(&opening), decision),
                 2 => decision.reject(Reject::forbidden("not you")),
-                _ => decision.accept(Accept::new()),
+                _ => accept_by(conn_of_opening(&opening), decision),
             },
             Event::Connected(client) => with(|state| state.app_opened(conn_of(&client))),
             Event::Text(client, text) => hear_in_task(&client, text.as_bytes()),

@@ -95,6 +95,8 @@ pub(super) struct Nature {
     pub(super) early: bool,
     /// How long it takes for its request, in two parts.
     pub(super) hesitates: Option<u64>,
+    /// The second never comes.
+    pub(super) is_mute: bool,
     pub(super) script: VecDeque<(u64, Op)>,
 }
 
@@ -133,6 +135,7 @@ impl Nature {
                 1 | 2 => Some(rng.time(10 * MILLI)),
                 _ => None,
             },
+            is_mute: rng.percent(3),
             script: script(rng, plan),
         }
     }

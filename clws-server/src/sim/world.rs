@@ -2,6 +2,7 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::Duration;
 
 use clws_handshake::Origins;
 
@@ -260,6 +261,10 @@ impl World {
         match lane.sleep {
             Sleep::Not => {
                 let timeout = shard.timeout();
+                if home::is_touched() && timeout != Some(Duration::ZERO) {
+                    let text = "a shard sleeps before it has written what its handlers sent".to_owned();
+                    with(|state| state.violation(Check::Stuck, NOBODY, text));
+                }
                 let now = with(|state| {
                     state.trace(NOBODY, "shard sleeps", index as u64, timeout.map_or(0, Plan::nanos));
                     state.pollers[index].sleeps = true;
