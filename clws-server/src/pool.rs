@@ -189,11 +189,6 @@ impl<T: Capacity> Shelf<T> {
         Some(buffer)
     }
 
-    fn take_all(&mut self) -> Vec<T> {
-        self.octets = 0;
-        std::mem::take(&mut self.buffers)
-    }
-
     #[inline]
     fn give(&mut self, buffer: T) {
         if self.octets + buffer.octets() <= self.most_octets && self.buffers.len() < self.most {
