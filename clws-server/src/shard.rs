@@ -20,7 +20,7 @@ use crate::pool;
 use crate::scratch::{Appetite, Scratch};
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, RETRY_AFTER, Session, later};
-use crate::share::Share;
+use crate::share::{Share, WriteShare};
 use crate::socket::{Acceptor, Peer, Socket};
 use crate::time::now;
 
@@ -104,6 +104,8 @@ impl Flags {
     const GREEDY: u8 = 32;
     /// Events of its last read wait, so that the next read is to be small.
     const LEFT_SOME: u8 = 64;
+    /// The socket may take more, but its share of writing is over.
+    const UNFLUSHED: u8 = 128;
 
     #[inline]
     const fn has(self, flag: u8) -> bool {
@@ -117,11 +119,13 @@ impl Flags {
 }
 
 impl Connection {
-    /// Whether there is something to do that no event tells of: input that was not read to its end, or events of it that were
-    /// not delivered.
+    /// Whether there is something to do that no event tells of: input that was not read to its end, events of it that were not
+    /// delivered, or output that was cut off.
     #[inline]
     fn has_work(&self) -> bool {
-        self.session.may_go_on() || (self.flags.has(Flags::READABLE) && self.session.wants_input())
+        self.flags.has(Flags::UNFLUSHED)
+            || self.session.may_go_on()
+            || (self.flags.has(Flags::READABLE) && self.session.wants_input())
     }
 
     /// The share that it gets of this turn.
@@ -449,10 +453,15 @@ impl Shard {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         connection.session.proceed(&mut Share::new(), &context);
         let socket = &connection.socket;
-        match connection.session.flush(&mut |slices| socket.write(slices)) {
-            Ok(all) => connection.flags.set(Flags::BLOCKED, !all),
+        let mut share = WriteShare::new();
+        match connection.session.flush(&mut |slices| share.write(|| socket.write(slices))) {
+            Ok(all) => {
+                connection.flags.set(Flags::BLOCKED, !all && !share.was_cut());
+                connection.flags.set(Flags::UNFLUSHED, !all && share.was_cut());
+            }
             Err(error) => {
                 connection.session.write_failed(error, &context);
+                connection.flags.set(Flags::UNFLUSHED, false);
                 // What came before is read to its end.
                 connection.flags.set(Flags::READABLE | Flags::HANGUP | Flags::BROKEN, true);
             }

@@ -1,5 +1,6 @@
 //! How long one client may keep its thread before others have their turn.
 
+use std::io;
 use std::time::{Duration, Instant};
 
 use crate::time::now;
@@ -12,6 +13,10 @@ const EVERY: u8 = 32;
 
 /// From so many bytes on, the clock is looked at after the event.
 const BIG: usize = 16 * 1024;
+
+/// The most bytes that are written for one client before others have their turn, but for the last write. A client that reads as
+/// fast as it is written to would keep the thread otherwise, as long as others send to it.
+pub(crate) const WRITE_BUDGET: usize = 2 << 20;
 
 /// One client's share of an event loop turn, or of one poll of its task.
 ///
@@ -67,6 +72,38 @@ impl Share {
     }
 }
 
+/// The part of a share that is writing.
+#[derive(Debug)]
+pub(crate) struct WriteShare {
+    left: usize,
+    cut: bool,
+}
+
+impl WriteShare {
+    #[inline]
+    pub(crate) const fn new() -> Self {
+        Self { left: WRITE_BUDGET, cut: false }
+    }
+
+    /// Writes, unless the share is over: then it says that the socket is full.
+    #[inline]
+    pub(crate) fn write(&mut self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+        if self.left == 0 {
+            self.cut = true;
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        let written = write()?;
+        self.left = self.left.saturating_sub(written);
+        Ok(written)
+    }
+
+    /// Whether there was more to write.
+    #[inline]
+    pub(crate) const fn was_cut(&self) -> bool {
+        self.cut
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -81,6 +118,18 @@ mod tests {
             events += 1;
         }
         events
+    }
+
+    #[test]
+    fn a_peer_that_reads_for_ever_is_not_written_to_for_ever() {
+        let (mut share, mut written) = (WriteShare::new(), 0);
+        while let Ok(count) = share.write(|| Ok(100_000)) {
+            assert!(!share.was_cut());
+            written += count;
+        }
+        assert!(share.was_cut());
+        assert!((WRITE_BUDGET..WRITE_BUDGET + 100_000).contains(&written));
+        assert!(WriteShare::new().write(|| Err(io::ErrorKind::WouldBlock.into())).is_err());
     }
 
     #[test]

@@ -20,7 +20,7 @@ use crate::home::Place;
 use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
-use crate::share::Share;
+use crate::share::{Share, WriteShare};
 use crate::task_waker::TaskWaker;
 use crate::time::now;
 
@@ -154,7 +154,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             let has_read =
                 self.readable && wanted_input && !share.is_over() && self.read(cx, &mut share, &context);
             progress |= has_read;
-            self.write(cx, &context);
+            progress |= self.write(cx, &context);
             // What has arrived by the deadline is read and delivered before it takes effect.
             let has_more = has_read || self.session.may_go_on() || share.is_over();
             if self.due && !(has_more && self.session.has_grace(&context)) {
@@ -231,24 +231,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         progress
     }
 
-    fn write(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) {
+    /// Writes what there is to write; whether there was more than its share.
+    fn write(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) -> bool {
         let stream = &mut self.stream;
-        let mut pending = false;
+        let (mut pending, mut share) = (false, WriteShare::new());
         loop {
-            let flushed = self.session.flush(&mut |slices| match stream.poll_write(cx, slices) {
-                Poll::Ready(result) => result,
-                Poll::Pending => {
-                    pending = true;
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
+            let flushed = self.session.flush(&mut |slices| {
+                share.write(|| match stream.poll_write(cx, slices) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => {
+                        pending = true;
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                })
             });
             match flushed {
                 // A short write is not yet the stream's word that it will wake us.
-                Ok(false) if !pending => {}
+                Ok(false) if !pending && !share.was_cut() => {}
                 Ok(_) => break,
                 Err(error) => {
                     self.session.write_failed(error, context);
-                    return;
+                    return false;
                 }
             }
         }
@@ -257,5 +260,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         {
             self.session.write_failed(error, context);
         }
+        share.was_cut()
     }
 }
