@@ -67,7 +67,8 @@ impl State {
 
     /// A client was reset by the server.
     pub(super) fn check_reset(&mut self, conn: u32) {
-        let reads = self.peer(conn).pace() == Some(0);
+        // A server that stops does not wait for the end of those who are told why they are closed.
+        let reads = self.peer(conn).pace() == Some(0) && self.stopped_at.is_none();
         let log = self.log(conn);
         let end = log.end.as_ref().map(|(end, _)| &end.cause);
         let told_why = matches!(end, Some(Cause::Protocol(_)));
