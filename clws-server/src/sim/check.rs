@@ -67,7 +67,8 @@ impl State {
 
     /// A client was reset by the server.
     pub(super) fn check_reset(&mut self, conn: u32) {
-        let reads = self.peer(conn).pace() == Some(0);
+        // A server that stops does not wait for the end of those who are told why they are closed.
+        let reads = self.peer(conn).pace() == Some(0) && self.stopped_at.is_none();
         let log = self.log(conn);
         let end = log.end.as_ref().map(|(end, _)| &end.cause);
         let told_why = matches!(end, Some(Cause::Protocol(_)));
@@ -284,6 +285,19 @@ impl State {
 
 // When nothing more happens.
 impl State {
+    /// For a while: a client that is there, for which so much is queued.
+    pub(super) fn check_rest(&mut self, conn: u32, buffered: usize, paused: bool) {
+        let conn_ = self.conn(conn);
+        let full = buffered > 0 && !conn_.has_room();
+        let what = match (conn_.has_input(), conn_.has_room()) {
+            _ if conn_.closed => return,
+            (true, _) if !paused && !full => "it has input that nobody is about to read".to_owned(),
+            (_, true) if buffered > 0 => format!("nobody is about to write {buffered} bytes"),
+            _ => return,
+        };
+        self.violation(Check::Stuck, conn, what);
+    }
+
     /// Before the server is stopped: who is still there waits for nothing.
     pub(super) fn check_idle(&mut self, conn: u32, buffered: usize) {
         let (conn_, log) = (&self.conns[conn as usize], &self.logs[conn as usize]);

@@ -116,7 +116,7 @@ impl Conn {
 
     /// There is room for the server to write, as Linux defines it for its edges.
     pub(super) fn is_writable(&self) -> bool {
-        self.gone || self.shut || (self.sent_size - self.sent.len()) * 2 >= self.sent.len()
+        self.reset || self.shut || (self.sent_size - self.sent.len()) * 2 >= self.sent.len()
     }
 
     /// Whether the server has something to read: bytes or an end.

@@ -118,7 +118,7 @@ impl Resource for Inline {
     fn drained(&self, client: &Client) {
         panic_sometimes(client);
         // Which may be too much again.
-        if with(|state| state.rng.percent(50)) {
+        if with(|state| state.rng.percent(90)) {
             answer(client, with(|state| state.plan.config.write_high_water), true);
         }
     }

@@ -78,9 +78,10 @@ fn seeds() {
 fn census() {
     let Some(seeds) = number("CLWS_CENSUS") else { return };
     let mut found = std::collections::BTreeMap::<Check, (u64, u64, String)>::new();
-    let (mut steps, mut messages) = (0, 0);
+    let (mut steps, mut messages, mut hash) = (0, 0, 0u64);
     for seed in 0..seeds {
         let report = simulate(seed, false);
+        hash = hash.rotate_left(1) ^ report.hash;
         steps += report.steps;
         messages += u64::from(report.messages);
         let mut checks: Vec<_> = report.violations.iter().map(|violation| violation.check).collect();
@@ -94,7 +95,7 @@ fn census() {
             checks.retain(|check| *check != violation.check);
         }
     }
-    println!("{seeds} seeds, {steps} steps, {messages} messages sent");
+    println!("{seeds} seeds, {steps} steps, {messages} messages sent, hash {hash:016x}");
     for (check, (first, count, text)) in found {
         println!("{check:?}: {count} seeds, first {first}: {text}");
     }

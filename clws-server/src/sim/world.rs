@@ -187,6 +187,9 @@ impl World {
                     state.pass(time);
                 });
             } else if let Some(at) = self.next() {
+                if with(|state| at > state.now + MILLI / 2) {
+                    check_rest();
+                }
                 with(|state| state.pass(at.saturating_sub(state.now)));
             } else {
                 return;
@@ -343,6 +346,16 @@ impl World {
         self.run_until_idle();
         self.lanes.clear();
         self.run_until_idle();
+    }
+}
+
+/// Nothing is to be done for a while: nobody who is there waits for anything but the network, the clients and timers.
+fn check_rest() {
+    for conn in app::present() {
+        if let Some(client) = app::client(conn) {
+            let (buffered, paused) = (client.buffered_amount(), client.is_paused());
+            with(|state| state.check_rest(conn, buffered, paused));
+        }
     }
 }
 
