@@ -287,6 +287,21 @@ impl Receiver {
         is_complete || self.unread.is_some()
     }
 
+    /// Whether the input that a reader left unread begins with a close frame: then no message waits before it.
+    ///
+    /// A reader that takes no more messages for now need not let the end of the connection wait.
+    #[must_use]
+    pub fn is_close_next(&self) -> bool {
+        let Some(unread) = &self.unread else { return false };
+        let rest = unread.octets.get(unread.position..).unwrap_or_default();
+        match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_close(rest),
+            Framing::Hixie(hixie) => hixie.is_close(rest),
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_close(rest),
+        }
+    }
+
     /// Octets of memory held for what is cut off or unread: 0 between messages. (What is kept for compressed messages to refer
     /// back to is counted apart, by `context_size`.)
     #[must_use]

@@ -88,3 +88,26 @@ fn nothing_counts_behind_the_end() {
         assert_eq!(receiver.discard(), 1);
     }
 }
+
+#[test]
+fn a_close_frame_that_comes_next_is_seen() {
+    for version in ALL {
+        let mut sender = Sender::client(version, || [1, 2, 3, 4]);
+        sender.text("one", None).unwrap();
+        sender.close(1000.into(), "").unwrap();
+        let mut wire = Vec::new();
+        sender.write_to(&mut wire).unwrap();
+        let mut receiver = receiver(version);
+        assert!(!receiver.is_close_next());
+        drop(receiver.receive(&mut wire));
+        assert!(!receiver.is_close_next(), "{version:?}: a message comes before it");
+        let mut events = receiver.receive(&mut []);
+        assert!(matches!(events.next(), Ok(Some(Event::Text(text))) if text == "one"));
+        drop(events);
+        assert!(receiver.is_close_next(), "{version:?}");
+        let mut events = receiver.receive(&mut []);
+        assert!(matches!(events.next(), Ok(Some(Event::Close(_)))));
+        drop(events);
+        assert!(!receiver.is_close_next());
+    }
+}

@@ -35,6 +35,12 @@ pub(crate) fn release_memory() {
     drop(kept);
 }
 
+/// Forgets the codecs of this thread.
+#[cfg(test)]
+pub(crate) fn clear() {
+    CODECS.set(Vec::new());
+}
+
 /// Messages of so many octets are compressed before a lock is taken, for that takes its time.
 pub(crate) const BIG: usize = 16 * 1024;
 

@@ -348,6 +348,12 @@ impl Memberships {
         }
     }
 
+    /// The number of clients that are in a group.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.table().len()
+    }
+
     /// Takes a client that is gone out of all its groups.
     pub(crate) fn leave_all(&self, client: &Client) {
         let groups = {

@@ -228,6 +228,20 @@ pub(crate) fn release_memory() {
     let _ = LOCAL.try_with(|local| local.touched.borrow_mut().shrink_to_fit());
 }
 
+/// A thread's part of this file, while another shard of the simulation runs on the same thread.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Aside(usize, Vec<u32>);
+
+/// Exchanges what the current thread is: the shard that it belongs to, if any, and what was touched on it.
+#[cfg(test)]
+pub(crate) fn swap_here(aside: &mut Aside) {
+    LOCAL.with(|local| {
+        aside.0 = local.shard.replace(aside.0);
+        std::mem::swap(&mut *local.touched.borrow_mut(), &mut aside.1);
+    });
+}
+
 /// Takes back the newest touch if it is of this slot, which is about to be settled anyway.
 #[inline]
 pub(crate) fn untouch(slot: u32) {

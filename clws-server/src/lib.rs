@@ -138,6 +138,9 @@ mod session;
 mod shard;
 mod share;
 mod signal;
+#[cfg(test)]
+#[cfg(unix)]
+mod sim;
 mod socket;
 mod stream;
 mod task_waker;

@@ -254,7 +254,7 @@ fn handle<L: Listener>(
     if let Some(known) = muted.get_mut(&client.id()) {
         let Event::Disconnected(_, end) = &mut event else {
             known.undelivered += u64::from(matches!(event, Event::Text(..) | Event::Binary(..)));
-            return;
+            return discard(*debug, event);
         };
         end.undelivered += known.undelivered;
         if muted.remove(&client.id()).is_none_or(|muted| !muted.hears_of_end) {

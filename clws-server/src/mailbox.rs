@@ -218,7 +218,7 @@ impl<M> Mailbox<M> {
         } else if std::mem::replace(&mut state.told, true) {
             Next::Wait
         } else {
-            Next::Close(state.clients.values().map(|member| member.client.clone()).collect())
+            Next::Close(state.clients())
         };
         let closed = state.closed;
         drop(state);
@@ -243,8 +243,7 @@ impl<M> Mailbox<M> {
 
     /// Drops those who are left.
     pub(crate) fn abort_clients(&self) {
-        let clients: Vec<_> =
-            self.shared.state().clients.values().map(|member| member.client.clone()).collect();
+        let clients = self.shared.state().clients();
         clients.iter().for_each(Client::abort);
     }
 }

@@ -9,10 +9,18 @@ mod epoll;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
 mod portable;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use epoll::{Events, Poller, Waker};
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use portable::{Events, Poller, Waker};
+#[cfg(not(all(test, unix)))]
+pub(crate) use self::system::{Events, Poller, Waker};
+#[cfg(all(test, unix))]
+pub(crate) use crate::sim::poller::{Events, Poller, Waker};
+
+/// The poller of this system.
+pub(crate) mod system {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) use super::epoll::{Events, Poller, Waker};
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) use super::portable::{Events, Poller, Waker};
+}
 
 /// What became of one socket since it was last reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -54,6 +54,13 @@ pub(crate) fn take(octets: usize) -> Vec<u8> {
     if buffer.capacity() > 0 { buffer } else { vec![0; octets] }
 }
 
+/// Drops what this thread keeps.
+#[cfg(test)]
+pub(crate) fn clear() {
+    OUTBOXES.set(Shelf::new(OUTBOX_OCTETS, OUTBOX_COUNT));
+    BIGS.set(Shelf::new(BIG_OCTETS, 64));
+}
+
 /// Gives a big buffer to the next one on this thread, or drops it.
 pub(crate) fn give(buffer: Vec<u8>) {
     if buffer.capacity() >= BIG && home::is_shard() {
@@ -170,16 +177,16 @@ impl<T: Capacity> Shelf<T> {
         Self { buffers: Vec::new(), octets: 0, most_octets, most }
     }
 
+    fn take_all(&mut self) -> Vec<T> {
+        self.octets = 0;
+        std::mem::take(&mut self.buffers)
+    }
+
     #[inline]
     fn take(&mut self) -> Option<T> {
         let buffer = self.buffers.pop()?;
         self.octets -= buffer.octets();
         Some(buffer)
-    }
-
-    fn take_all(&mut self) -> Vec<T> {
-        self.octets = 0;
-        std::mem::take(&mut self.buffers)
     }
 
     #[inline]

@@ -32,11 +32,19 @@ pub(crate) type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A timer that ends at that time.
 pub(crate) fn timer(at: Instant) -> Timer {
+    #[cfg(all(test, unix))]
+    if let Some(timer) = crate::sim::executor::timer(at) {
+        return timer;
+    }
     Box::pin(async_std::task::sleep(at.saturating_duration_since(now())))
 }
 
 /// Runs a task on the executor, detached.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(all(test, unix))]
+    if crate::sim::executor::is_here() {
+        return crate::sim::executor::spawn(task);
+    }
     drop(async_std::task::spawn(task));
 }
 
@@ -105,6 +113,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                 }
             }
         }
+        #[cfg(all(test, unix))]
+        Acceptor::Sim(_) => Ok(()),
     }
 }
 

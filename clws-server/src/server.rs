@@ -2,7 +2,7 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -66,7 +66,6 @@ pub(crate) struct Shared {
     /// Connections that are told 503.
     refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
-    stopping: AtomicBool,
     stop: Arc<Signal>,
 }
 
@@ -217,10 +216,15 @@ impl Server {
 }
 
 impl ServerHandle {
+    /// A handle of a server that the simulation runs.
+    #[cfg(test)]
+    pub(crate) const fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
-        self.0.stopping.store(true, Ordering::Relaxed);
         self.0.stop.give();
         self.0.stop_shards();
     }
@@ -273,7 +277,6 @@ impl Shared {
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
-            stopping: AtomicBool::new(false),
             stop: Arc::default(),
         }
     }
@@ -307,12 +310,24 @@ impl Shared {
 
     /// Whether it was stopped: the shards may not have heard of it yet.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.stopping.load(Ordering::Relaxed)
+        self.stop.is_given()
     }
 
     /// Ends when the server is stopped.
     pub(crate) fn stopped(&self) -> Waiting {
         self.stop.wait()
+    }
+
+    /// Gives it shards that the simulation runs.
+    #[cfg(test)]
+    pub(crate) fn set_remotes(&self, remotes: Vec<Arc<Remote>>) {
+        drop(self.remotes.set(remotes));
+    }
+
+    /// Connections that are told 503.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn stop_shards(&self) {

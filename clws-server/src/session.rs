@@ -101,7 +101,7 @@ impl Session {
                     self.end(end, context);
                 }
             }
-            Stage::Handshake(_) => self.shake_hands(input, context),
+            Stage::Handshake(_) => self.shake_hands(input, share, context),
             Stage::Ending(_) | Stage::Over => {}
         }
     }
@@ -184,13 +184,13 @@ impl Session {
     /// Takes note of what happened elsewhere: a handler's panic, a decision on the handshake. To be called when the home
     /// was touched.
     #[inline]
-    pub(crate) fn proceed(&mut self, context: &Context<'_>) {
+    pub(crate) fn proceed(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) if open.client.has_failed() => self.end(End::Failed(Cause::Panic), context),
             Stage::Handshake(handshake) if handshake.is_asking() => {
                 let mut octets = std::mem::take(&mut handshake.received);
                 let outcome = handshake.decided(&octets, context);
-                if self.conclude(outcome, &mut octets, context)
+                if self.conclude(outcome, &mut octets, share, context)
                     && let Stage::Handshake(handshake) = &mut self.stage
                 {
                     handshake.received = octets;
@@ -282,9 +282,22 @@ impl Session {
         self.deadline().is_some_and(|deadline| deadline.at <= now())
     }
 
+    /// Whether a deadline that is over may take effect a little later, because input waits that may have come before it: what the
+    /// peer was to do may be in it. It has as long as a closing handshake, for a peer may send for ever.
+    pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
+        let time = context.shared.config.close_timeout;
+        self.deadline().is_some_and(|deadline| now() < later(deadline.at, time))
+    }
+
     /// Time has passed. Nothing happens before the deadline; whoever comes too early is told of it again. What has arrived
     /// counts: the driver reads once before it calls this.
     pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
+        // What the peer has done since the deadline was set gives it time anew.
+        match &mut self.stage {
+            Stage::Open(open) => open.wait(context),
+            Stage::Ending(ending) => ending.wait(context),
+            Stage::Handshake(_) | Stage::Over => {}
+        }
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.deadline.at <= now() => {
                 let reply = [handshake.timed_out().response().into(), Cow::default()];
@@ -409,7 +422,7 @@ impl Session {
         }
     }
 
-    fn shake_hands(&mut self, input: &mut [u8], context: &Context<'_>) {
+    fn shake_hands(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
         let Stage::Handshake(handshake) = &mut self.stage else { return };
         // A request that comes in one piece, and most do, is read where it lies.
         let mut kept = std::mem::take(&mut handshake.received);
@@ -420,7 +433,7 @@ impl Session {
         let octets = if whole { input } else { &mut kept[..] };
         let asking = handshake.is_asking();
         let outcome = if asking { Ok(Outcome::Wait) } else { handshake.step(octets, context) };
-        if self.conclude(outcome, octets, context)
+        if self.conclude(outcome, octets, share, context)
             && let Stage::Handshake(handshake) = &mut self.stage
         {
             handshake.received = if whole { octets.to_vec() } else { kept };
@@ -432,6 +445,7 @@ impl Session {
         &mut self,
         outcome: Result<Outcome, Reject>,
         octets: &mut [u8],
+        share: &mut Share,
         context: &Context<'_>,
     ) -> bool {
         let Stage::Handshake(handshake) = &self.stage else { return false };
@@ -458,7 +472,7 @@ impl Session {
         open.connect();
         // What the client sent behind its request, without waiting for the answer.
         let early = octets.get_mut(consumed..).unwrap_or_default();
-        if let Some(end) = open.receive(Input::Lent(early), &mut Share::started_now()) {
+        if let Some(end) = open.receive(Input::Lent(early), share) {
             self.end(end, context);
         }
         false

@@ -222,15 +222,19 @@ impl Shard {
         let mut events = Events::new();
         loop {
             self.turn(&mut events)?;
-            if let Some(stop_at) = self.stop_at {
-                if self.now >= stop_at {
-                    self.kill_all();
-                }
-                if self.connections.is_empty() {
-                    return Ok(());
-                }
+            if self.has_ended() {
+                return Ok(());
             }
         }
+    }
+
+    /// Whether it was told to stop and has no connection left; those that are left when the time for that is over are dropped.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Some(stop_at) = self.stop_at else { return false };
+        if self.now >= stop_at {
+            self.kill_all();
+        }
+        self.connections.is_empty()
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
@@ -241,7 +245,7 @@ impl Shard {
     }
 
     /// How long to wait for events. From now on a command from another thread wakes the poller.
-    fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
         self.remote.end_turn();
         if self.has_work() || !self.remote.may_sleep() {
             return Some(Duration::ZERO);
@@ -253,10 +257,11 @@ impl Shard {
     ///
     /// Clients with new events come first. Those whose share ended before their input wait in a queue, and have some
     /// milliseconds of each turn together: so a client that sends a little waits that long at most for those that send a lot.
-    fn work(&mut self, events: &mut Events) {
+    pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
         self.remote.begin_turn(self.now.saturating_duration_since(self.shared.started));
         self.remote.take(&mut self.commands);
+        let (fresh, queued) = (self.fresh.len(), self.queue.len());
 
         // Before any handler runs, so that one that blocks keeps nobody out.
         for index in 0..events.len() {
@@ -281,7 +286,7 @@ impl Shard {
             }
         }
         self.flush_touched();
-        self.serve_queues();
+        self.serve_queues(fresh, queued);
         self.flush_touched();
         self.expire();
         if self.release_at.is_some_and(|at| at <= self.now) {
@@ -306,13 +311,14 @@ impl Shard {
         }
     }
 
-    /// Serves those who were left over, first the ones whose turn it has not been yet.
-    fn serve_queues(&mut self) {
-        if self.fresh.is_empty() && self.queue.is_empty() {
+    /// Serves those who were left over by earlier turns, which are so many: first the ones that have had nothing yet. Who is
+    /// left over by this turn has had its share of it.
+    fn serve_queues(&mut self, fresh: usize, queued: usize) {
+        if fresh + queued == 0 {
             return;
         }
         let mut time = TurnTime::new(now());
-        for _ in 0..self.fresh.len() {
+        for _ in 0..fresh {
             let Some(slot) = self.fresh.pop_front() else { break };
             time.spend(self.serve_queued(slot));
             if time.is_over() {
@@ -320,7 +326,7 @@ impl Shard {
             }
         }
         // At least one, so that everybody gets on.
-        for _ in 0..self.queue.len() {
+        for _ in 0..queued {
             let Some(slot) = self.queue.pop_front() else { break };
             time.spend(self.serve_queued(slot));
             if time.is_over() {
@@ -441,7 +447,7 @@ impl Shard {
         let place = Place::Shard(&self.remote, slot);
         let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        connection.session.proceed(&context);
+        connection.session.proceed(&mut Share::new(), &context);
         let socket = &connection.socket;
         match connection.session.flush(&mut |slices| socket.write(slices)) {
             Ok(all) => connection.flags.set(Flags::BLOCKED, !all),
@@ -640,8 +646,8 @@ impl Shard {
     /// read it: so each is read once before.
     fn expire(&mut self) {
         let until = now();
-        while let Some(&Reverse((tick, slot))) = self.deadlines.peek()
-            && self.at(tick) <= until
+        while let Some(&Reverse((due, slot))) = self.deadlines.peek()
+            && self.at(due) <= until
         {
             self.deadlines.pop();
             if self.connections.get_mut(slot as usize).is_some_and(|connection| connection.session.is_due()) {
@@ -653,7 +659,12 @@ impl Shard {
             }
             let place = Place::Shard(&self.remote, slot);
             let context = Context { shared: &self.shared, place };
-            if let Some(connection) = self.connections.get_mut(slot as usize) {
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            if connection.session.is_due() && connection.has_work() && connection.session.has_grace(&context)
+            {
+                let again = tick(until.saturating_duration_since(self.started)) + 1;
+                self.deadlines.push(Reverse((again, slot)));
+            } else {
                 connection.session.timed_out(&context);
                 self.settle(slot);
             }

@@ -60,6 +60,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             over: false,
             greedy: false,
             timer: None,
+            due: false,
             stop: Some(shared.stopped()),
             patience: None,
         };
@@ -93,6 +94,8 @@ struct Driver<S, Stop> {
     /// The client has used up its last share.
     greedy: bool,
     timer: Option<rt::Timer>,
+    /// The timer's time has come, and the session was not told yet.
+    due: bool,
     stop: Option<Stop>,
     /// When a stop is over.
     patience: Option<rt::Timer>,
@@ -119,12 +122,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         for _ in 0..STEPS {
             let mut progress = false;
 
-            let is_due = self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready());
-            if is_due {
+            if self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
                 if self.over {
                     return Poll::Ready(());
                 }
                 self.timer = None;
+                self.due = true;
                 progress = true;
             }
             if self.over {
@@ -144,16 +147,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.patience = None;
                 self.session.kill();
             }
-            self.session.proceed(&context);
+            self.session.proceed(&mut share, &context);
             progress |= self.session.may_go_on();
             self.session.go_on(&mut share, &context);
             let wanted_input = self.session.wants_input();
-            if self.readable && wanted_input && !share.is_over() {
-                progress |= self.read(cx, &mut share, &context);
-            }
+            let has_read =
+                self.readable && wanted_input && !share.is_over() && self.read(cx, &mut share, &context);
+            progress |= has_read;
             self.write(cx, &context);
-            // What has arrived by the deadline was read before it takes effect.
-            if is_due {
+            // What has arrived by the deadline is read and delivered before it takes effect.
+            let has_more = has_read || self.session.may_go_on() || share.is_over();
+            if self.due && !(has_more && self.session.has_grace(&context)) {
+                self.due = false;
                 self.session.timed_out(&context);
             }
 

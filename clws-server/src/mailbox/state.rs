@@ -70,6 +70,17 @@ impl<M> Default for State<M> {
     }
 }
 
+impl<M> State<M> {
+    /// Its clients, in no order; the simulation has one of its own, to be able to repeat itself.
+    pub(super) fn clients(&self) -> Vec<Client> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests sort them"))]
+        let mut clients: Vec<_> = self.clients.values().map(|member| member.client.clone()).collect();
+        #[cfg(test)]
+        clients.sort_by_key(Client::port);
+        clients
+    }
+}
+
 impl<M> Shared<M> {
     pub(super) fn state(&self) -> LockGuard<'_, State<M>> {
         self.state.lock()
@@ -86,16 +97,15 @@ impl<M> Shared<M> {
         let (queue, clients, doors, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
-            let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
+            let (clients, paused) = (state.clients(), std::mem::take(&mut state.paused));
+            state.clients.clear(); // `clients` holds them
             (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused, state.debug)
         };
         refuse(queue, debug);
         for decision in doors {
             decision.reject(gone());
         }
-        for member in clients.values() {
-            leave(&member.client);
-        }
+        clients.iter().for_each(leave);
         for client in paused {
             client.resume();
         }

@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, Event, Receiver};
+use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
 
 use super::{Context, Deadline, later};
 use crate::Client;
@@ -190,7 +190,8 @@ impl Open {
     /// Whether events wait that the application may have now.
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {
-        self.receiver.has_unread() && self.client.hearing() != Hearing::Wait
+        self.receiver.has_unread()
+            && (self.client.hearing() != Hearing::Wait || self.receiver.is_close_next())
     }
 
     /// Whether more may be read: what was read before has been delivered, and the application takes more.
@@ -229,12 +230,7 @@ impl Open {
                 };
                 let bytes = match events.next() {
                     Ok(None) => return None,
-                    Ok(Some(Event::Close(frame))) => {
-                        client.answer_close(frame.as_ref());
-                        let (code, reason) =
-                            frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
-                        return Some(End::Closed(Disconnect::new(code, reason, Cause::Closed)));
-                    }
+                    Ok(Some(Event::Close(frame))) => return Some(answer_close(client, frame.as_ref())),
                     Ok(Some(Event::Ping(payload))) => {
                         client.answer_ping(&payload);
                         payload.len()
@@ -265,14 +261,7 @@ impl Open {
                         bytes
                     }
                     Ok(Some(_)) => 0,
-                    Err(error) => {
-                        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
-                        // responding Close frame) from the remote endpoint after being instructed to _Fail the
-                        // WebSocket Connection_."
-                        client
-                            .close_quietly(error.close_code(client.websocket_version()), &error.to_string());
-                        return Some(End::Failed(Cause::Protocol(error)));
-                    }
+                    Err(error) => return Some(fail(client, error)),
                 };
                 delivered = true;
                 share.spend(bytes);
@@ -291,14 +280,46 @@ impl Open {
         if let Some(waiting) = &mut self.waiting {
             waiting.read |= waiting.broken && delivered;
         }
-        end.unwrap_or_else(|| {
-            self.client.close_quietly(CloseCode::INTERNAL, "");
-            Some(End::Failed(Cause::Panic))
-        })
+        match end {
+            None => {
+                self.client.close_quietly(CloseCode::INTERNAL, "");
+                Some(End::Failed(Cause::Panic))
+            }
+            Some(None) => self.close_behind(),
+            Some(end) => end,
+        }
+    }
+
+    /// The client's close frame takes effect though the application is full, if no message waits before it.
+    #[inline]
+    fn close_behind(&mut self) -> Option<End> {
+        if !self.receiver.is_close_next() {
+            return None;
+        }
+        match self.receiver.receive(&mut []).next() {
+            Ok(Some(Event::Close(frame))) => Some(answer_close(&self.client, frame.as_ref())),
+            Ok(_) => None, // it is not complete
+            Err(error) => Some(fail(&self.client, error)),
+        }
     }
 
     /// Discards what was read and not delivered; returns how many data messages were, these and earlier ones.
     fn discard_unread(&mut self) -> u64 {
         self.receiver.discard() + self.waiting.as_ref().map_or(0, |waiting| waiting.undelivered)
     }
+}
+
+/// The client's close frame came.
+fn answer_close(client: &Client, frame: Option<&CloseFrame<'_>>) -> End {
+    client.answer_close(frame);
+    let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
+    End::Closed(Disconnect::new(code, reason, Cause::Closed))
+}
+
+/// The client broke the protocol.
+fn fail(client: &Client, error: ProtocolError) -> End {
+    // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
+    // the remote endpoint after being instructed to _Fail the WebSocket Connection_."
+    client.close_quietly(error.close_code(client.websocket_version()), &error.to_string());
+    End::Failed(Cause::Protocol(error))
 }

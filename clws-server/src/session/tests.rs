@@ -221,7 +221,7 @@ impl World {
     /// What a driver does after everything that happened.
     fn settle(&mut self) {
         let context = context(&self.shared);
-        self.session.proceed(&context);
+        self.session.proceed(&mut Share::new(), &context);
         self.session.go_on(&mut Share::new(), &context);
         let (out, room) = (&mut self.out, &mut self.room);
         let all = self.session.flush(&mut |slices| {
