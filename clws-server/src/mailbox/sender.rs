@@ -7,6 +7,7 @@ use clws_proto::{CloseCode, Payload, Text};
 
 use super::state::{Member, Shared, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
+use crate::guard::discard;
 use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
 /// So many undecided openings are kept before those are thrown out that nobody waits for any more.
@@ -77,7 +78,9 @@ impl<M: Send + 'static> MailboxSender<M> {
             {
                 member.undelivered += 1;
             }
-            drop(state); // before the event, in which there may be a message of the application's
+            let debug = state.debug;
+            drop(state);
+            discard(debug, event); // a message of the application's, for instance
             return false;
         }
         let cost = cost(&event);
