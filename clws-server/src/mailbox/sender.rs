@@ -79,8 +79,8 @@ impl<M: Send + 'static> MailboxSender<M> {
                 member.undelivered += 1;
             }
             let debug = state.debug;
-            drop(state); // before the event, in which there may be a message of the application's
-            discard(debug, event);
+            drop(state);
+            discard(debug, event); // a message of the application's, for instance
             return false;
         }
         let cost = cost(&event);
