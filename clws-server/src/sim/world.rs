@@ -353,7 +353,8 @@ impl World {
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let (buffered, paused) = (client.buffered_amount(), client.is_paused());
+            let (buffered, paused) =
+                (client.buffered_amount(), client.hearing() == crate::client::Hearing::Wait);
             with(|state| state.check_rest(conn, buffered, paused));
         }
     }
