@@ -12,6 +12,7 @@ use futures::channel::oneshot;
 use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::budget::Budget;
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
@@ -57,6 +58,8 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Those of the configuration, for all receivers.
     pub(crate) limits: Arc<Limits>,
+    /// The memory of its clients.
+    pub(crate) budget: Arc<Budget>,
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
@@ -238,6 +241,20 @@ impl ServerHandle {
         self.0.clients.load(Ordering::Relaxed)
     }
 
+    /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
+    /// each thread are counted that are not held any more, and not yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.0.budget.used()
+    }
+
+    /// Clients that were dropped, since the server was bound, because too much memory was held for all of them and most of it
+    /// for them.
+    #[must_use]
+    pub fn dropped_for_memory(&self) -> u64 {
+        self.0.budget.dropped()
+    }
+
     /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of another protocol, a
     /// pipe. The future ends with the connection; it may run on any executor and needs no [`Server::run`].
     ///
@@ -269,6 +286,7 @@ impl Shared {
         Self {
             resources: Resources::new(config.debug_on()),
             limits: Arc::new(config.limits()),
+            budget: Budget::new(config.max_buffered),
             config,
             memberships: Memberships::default(),
             started: now(),
