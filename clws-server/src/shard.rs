@@ -3,6 +3,8 @@
 //! A wake-up takes a batch of ready sockets: read, decode, run handlers, flush each touched outbox with one vectored
 //! write. All reads go through one scratch buffer.
 
+mod flags;
+
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io;
@@ -13,6 +15,7 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
+use self::flags::{BLOCKED, BROKEN, Flags, HANGUP, READABLE, UNREAD};
 use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
@@ -63,16 +66,7 @@ pub(crate) struct Shard {
 struct Connection {
     socket: Socket,
     session: Session,
-    /// An edge told of input that was not read to its end.
-    readable: bool,
-    /// The socket took less than there was.
-    blocked: bool,
-    /// The peer has ended its side: read on to the end.
-    hangup: bool,
-    /// Both directions of the connection have ended; noticed by reading, or, where that has stopped, by the session.
-    broken: bool,
-    /// Its slot is in `Shard::unread`.
-    unread: bool,
+    flags: Flags,
     appetite: Appetite,
     seat: Seat,
 }
@@ -81,7 +75,8 @@ impl Connection {
     /// Whether it is not read from for now: its client does not read, or the application has enough of its messages.
     #[inline]
     fn is_stalled(&self, shared: &Shared) -> bool {
-        !self.session.wants_input() || (self.blocked && self.session.queued() > shared.config.high_water())
+        !self.session.wants_input()
+            || (self.flags.has(BLOCKED) && self.session.queued() > shared.config.high_water())
     }
 }
 
@@ -174,7 +169,7 @@ impl Shard {
         }
         for slot in std::mem::take(&mut self.unread) {
             if let Some(connection) = self.connections.get_mut(slot as usize) {
-                connection.unread = false;
+                connection.flags.set(UNREAD, false);
             }
             self.read(slot);
         }
@@ -201,12 +196,12 @@ impl Shard {
         }
         let Some(connection) = self.connections.get_mut(ready.key) else { return };
         let Ok(slot) = u32::try_from(ready.key) else { return };
-        connection.readable |= ready.readable;
-        connection.hangup |= ready.hangup;
+        connection.flags.insert_if(READABLE, ready.readable);
+        connection.flags.insert_if(HANGUP, ready.hangup);
         if ready.broken {
-            connection.broken = true;
+            connection.flags.set(BROKEN, true);
             self.settle(slot);
-        } else if ready.writable && connection.blocked {
+        } else if ready.writable && connection.flags.has(BLOCKED) {
             self.settle(slot);
         }
         self.read(slot);
@@ -217,7 +212,7 @@ impl Shard {
         let place = Place::Shard(&self.remote, slot);
         let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        if !connection.readable {
+        if !connection.flags.has(READABLE) {
             return;
         }
         if connection.is_stalled(&self.shared) {
@@ -236,7 +231,7 @@ impl Shard {
             };
             match read {
                 Ok(Read::Direct(0) | Read::Scratch(0)) => {
-                    connection.readable = false;
+                    connection.flags.set(READABLE, false);
                     connection.session.end_of_input(&context);
                     break;
                 }
@@ -253,18 +248,18 @@ impl Shard {
                     }
                     // A short read has emptied the socket; what comes later is another edge. Only the end of the
                     // stream may have been reported already.
-                    if count < size && !connection.hangup {
-                        connection.readable = false;
+                    if count < size && !connection.flags.has(HANGUP) {
+                        connection.flags.set(READABLE, false);
                         break;
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.readable = false;
+                    connection.flags.set(READABLE, false);
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    connection.readable = false;
+                    connection.flags.set(READABLE, false);
                     connection.session.lost(error, &context);
                     break;
                 }
@@ -282,7 +277,7 @@ impl Shard {
         connection.session.proceed(&context);
         let socket = &connection.socket;
         match connection.session.flush(&mut |slices| socket.write(slices)) {
-            Ok(all) => connection.blocked = !all,
+            Ok(all) => connection.flags.set(BLOCKED, !all),
             Err(error) => connection.session.lost(error, &context),
         }
         match connection.session.next(&context) {
@@ -290,12 +285,15 @@ impl Shard {
             Next::ShutdownWrite => connection.socket.shutdown_write(),
             Next::Drop => return self.drop_connection(slot),
         }
-        if connection.readable && !connection.unread && !connection.is_stalled(&self.shared) {
-            connection.unread = true;
+        if connection.flags.has(READABLE)
+            && !connection.flags.has(UNREAD)
+            && !connection.is_stalled(&self.shared)
+        {
+            connection.flags.set(UNREAD, true);
             self.unread.push(slot);
         }
         // A client that is not read from would be noticed by nobody else.
-        if connection.broken && connection.is_stalled(&self.shared) {
+        if connection.flags.has(BROKEN) && connection.is_stalled(&self.shared) {
             connection.session.broken(&context);
             if connection.session.next(&context) == Next::Drop {
                 return self.drop_connection(slot);
@@ -414,11 +412,7 @@ impl Shard {
         vacant.insert(Connection {
             socket,
             session,
-            readable: false,
-            blocked: false,
-            hangup: false,
-            broken: false,
-            unread: false,
+            flags: Flags::default(),
             appetite: Appetite::default(),
             seat,
         });

@@ -41,7 +41,7 @@ fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
     let stays = adopt(&mut shard);
     for _ in 0..3000 {
         drop(adopt(&mut shard));
-        shard.connections[1].readable = true;
+        shard.connections[1].flags.set(READABLE, true);
         shard.read(1);
         assert_eq!(shard.connections.len(), 1);
         assert!(shard.deadlines.len() <= 1024 + 4 * 2);
@@ -72,9 +72,9 @@ fn a_slot_waits_to_be_read_once() {
     ours.set_nonblocking(true).unwrap();
     shard.place(Socket::Unix(ours), Peer::Unix);
     let connection = &mut shard.connections[0];
-    (connection.readable, connection.blocked, connection.hangup) = (true, true, true);
+    connection.flags.insert_if(READABLE | BLOCKED | HANGUP, true);
     for _ in 0..5 {
-        shard.connections[0].blocked = true;
+        shard.connections[0].flags.set(BLOCKED, true);
         shard.settle(0);
     }
     assert_eq!(shard.unread, [0]);
@@ -124,7 +124,7 @@ fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     )
     .unwrap();
-    shard.connections[0].readable = true;
+    shard.connections[0].flags.set(READABLE, true);
     shard.read(0);
     for _ in 0..10 {
         shard.flush_touched(); // comes back, though there is always more to flush
@@ -154,7 +154,7 @@ fn open(resource: impl crate::Resource) -> (Shard, UnixStream) {
           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     )
     .unwrap();
-    shard.connections[0].readable = true;
+    shard.connections[0].flags.set(READABLE, true);
     shard.read(0);
     let mut answer = [0; 4096];
     assert!(std::io::Read::read(&mut theirs, &mut answer).unwrap() > 100);
@@ -170,7 +170,7 @@ fn echoes_go_round_in_one_buffer() {
     for _ in 0..5 {
         sender.binary(&[7; 40_000], None).unwrap();
         sender.write_to(&mut theirs).unwrap();
-        shard.connections[0].readable = true;
+        shard.connections[0].flags.set(READABLE, true);
         shard.read(0);
         assert_eq!(shard.scratch.read(appetite, 0).0.len(), 0, "the message took it");
         let mut echo = [0; 4 + 40_000];
