@@ -1,4 +1,5 @@
 mod internal;
+mod memory;
 mod outcome;
 mod short_peer;
 
@@ -7,7 +8,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -19,6 +20,7 @@ use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
 pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
+use crate::budget::is_another_page;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
 use crate::home::{Home, Touches};
@@ -61,6 +63,8 @@ struct Rare {
     agreed: Option<Agreed>,
     /// What the server's own adaptors of resources keep for the client.
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Bytes of messages that wait in the client's own [`WebSocket`](crate::WebSocket).
+    inbox: AtomicUsize,
 }
 
 impl Rare {
@@ -214,6 +218,7 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text) or [`send_binary`](Self::send_binary).
     pub fn send_shared(&self, message: &SharedMessage) -> Result<Sent, SendError> {
+        message.set_meter(&self.0.shared.meter);
         #[cfg(feature = "deflate")]
         if let Some(agreed) = self.agreed() {
             message.prepare(agreed.params, &agreed.codecs);
@@ -261,7 +266,7 @@ impl Client {
     /// Drops the connection at once, without a closing handshake; what is queued is lost.
     pub fn abort(&self) {
         self.0.state.fetch_or(CLOSING | ABORTED | HUSHED, Ordering::Relaxed);
-        self.outbox().abandon();
+        self.abandon();
         self.0.home.touch();
     }
 
@@ -406,7 +411,7 @@ impl Client {
         &self,
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
     ) -> Result<Sent, SendError> {
-        self.send_and(queue, Home::touch)
+        self.send_and(queue, None)
     }
 
     /// Whether a message of that length is compressed by itself, which is then done before the outbox is locked: whoever
@@ -427,22 +432,23 @@ impl Client {
         message: &SharedMessage,
         touches: &mut Touches,
     ) -> Result<Sent, SendError> {
-        self.send_and(|outbox| outbox.shared(message), |home| touches.add(home))
+        message.set_meter(&self.0.shared.meter);
+        self.send_and(|outbox| outbox.shared(message), Some(touches))
     }
 
     #[inline]
     fn send_and(
         &self,
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
-        touch: impl FnOnce(&Home),
+        touches: Option<&mut Touches>,
     ) -> Result<Sent, SendError> {
-        let config = &self.0.shared.config;
-        let (was, now) = {
+        let shared = &*self.0.shared;
+        let (was, is_above) = {
             let mut outbox = self.outbox();
             let was = outbox.queued();
             if was == 0 {
                 pool::lend(&mut outbox);
-            } else if was > config.max_write_backlog {
+            } else if was > shared.config.max_write_backlog {
                 return Err(SendError::Full);
             }
             if let Err(error) = queue(&mut outbox) {
@@ -450,17 +456,23 @@ impl Client {
                 return Err(error.into());
             }
             let now = outbox.queued();
-            if now > config.high_water() {
+            let is_above = now > shared.high_water;
+            if is_above {
                 // Under the lock: whoever flushes it sees the one with the other.
                 self.0.state.fetch_or(SLOW, Ordering::Relaxed);
             }
-            (was, now)
+            if is_another_page(was, now) {
+                self.charge(&mut outbox);
+            }
+            (was, is_above)
         };
         // An outbox that was not empty is known to its home: it is to be flushed, or waits for the socket.
-        if was == 0 {
-            touch(&self.0.home);
+        match touches {
+            Some(touches) if was == 0 => touches.add(&self.0.home),
+            None if was == 0 => self.0.home.touch(),
+            _ => {}
         }
-        Ok(if now > config.high_water() { Sent::AboveHighWater } else { Sent::Queued })
+        Ok(if is_above { Sent::AboveHighWater } else { Sent::Queued })
     }
 
     #[inline]

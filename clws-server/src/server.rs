@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
-use clws_proto::Limits;
+use clws_proto::{Limits, Meter};
 use futures::channel::oneshot;
 use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
 use futures::io::{AsyncRead, AsyncWrite};
@@ -60,6 +60,10 @@ pub(crate) struct Shared {
     pub(crate) limits: Arc<Limits>,
     /// The memory of its clients.
     pub(crate) budget: Arc<Budget>,
+    /// The same for messages to many.
+    pub(crate) meter: Arc<dyn Meter>,
+    /// Bytes queued for a client from which on it counts as slow.
+    pub(crate) high_water: usize,
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
@@ -238,7 +242,7 @@ impl ServerHandle {
     /// Connections at this moment, in any stage, without those that are told 503.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.0.clients.load(Ordering::Relaxed)
+        self.0.clients()
     }
 
     /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
@@ -283,10 +287,13 @@ impl ServerHandle {
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let (stop, stopped) = oneshot::channel();
+        let budget = Budget::new(config.max_buffered);
         Self {
             resources: Resources::new(config.debug_on()),
             limits: Arc::new(config.limits()),
-            budget: Budget::new(config.max_buffered),
+            meter: Arc::clone(&budget) as _,
+            budget,
+            high_water: config.high_water(),
             config,
             memberships: Memberships::default(),
             started: now(),
@@ -301,6 +308,11 @@ impl Shared {
     /// The shards; none before the server runs, and none where every client has a task.
     pub(crate) fn remotes(&self) -> &[Arc<Remote>] {
         self.remotes.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Connections at this moment.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
     }
 
     /// Counts a new connection in; `None` where there is no room even to refuse it.

@@ -19,12 +19,12 @@ use clws_proto::CloseCode;
 use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
-use crate::Peer;
 use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
 use crate::server::Shared;
 use crate::time::now;
+use crate::{Client, Peer};
 
 /// One connection.
 pub(crate) struct Session {
@@ -320,6 +320,31 @@ impl Session {
             Stage::Open(open) => open.client.buffered_amount(),
             Stage::Ending(ending) => ending.queued(),
             Stage::Handshake(_) | Stage::Over => 0,
+        }
+    }
+
+    /// Bytes of memory that it holds beside what its client does: input that is not handled, and answers to what is no
+    /// WebSocket.
+    #[inline]
+    pub(crate) fn held_input(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.held_input(),
+            Stage::Handshake(handshake) => handshake.received.capacity(),
+            Stage::Ending(ending) => ending.held_reply(),
+            Stage::Over => 0,
+        }
+    }
+
+    /// Bytes of memory that are held for it.
+    pub(crate) fn held(&self) -> usize {
+        self.held_input() + self.client().map_or(0, Client::held)
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.stage {
+            Stage::Open(open) => Some(&open.client),
+            Stage::Ending(ending) => ending.client.as_ref(),
+            Stage::Handshake(_) | Stage::Over => None,
         }
     }
 

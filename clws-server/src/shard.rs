@@ -16,6 +16,7 @@ use clws_handshake::Reject;
 use slab::Slab;
 
 use self::flags::{BLOCKED, BROKEN, Flags, HANGUP, READABLE, UNREAD};
+use crate::budget::Charged;
 use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
@@ -69,6 +70,8 @@ struct Connection {
     flags: Flags,
     appetite: Appetite,
     seat: Seat,
+    /// For what its session holds; what its client holds is charged there.
+    charged: Charged,
 }
 
 impl Connection {
@@ -285,6 +288,7 @@ impl Shard {
             Next::ShutdownWrite => connection.socket.shutdown_write(),
             Next::Drop => return self.drop_connection(slot),
         }
+        connection.charged.update(connection.session.held_input(), &self.shared.budget);
         if connection.flags.has(READABLE)
             && !connection.flags.has(UNREAD)
             && !connection.is_stalled(&self.shared)
@@ -415,12 +419,14 @@ impl Shard {
             flags: Flags::default(),
             appetite: Appetite::default(),
             seat,
+            charged: Charged::default(),
         });
         self.settle(slot);
     }
 
     fn drop_connection(&mut self, slot: u32) {
-        if let Some(connection) = self.connections.try_remove(slot as usize) {
+        if let Some(mut connection) = self.connections.try_remove(slot as usize) {
+            connection.charged.clear(&self.shared.budget);
             self.poller.closing(&connection.socket);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             self.shared.leave(connection.seat);
@@ -489,7 +495,8 @@ impl Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        for (_, connection) in &self.connections {
+        for (_, connection) in &mut self.connections {
+            connection.charged.clear(&self.shared.budget);
             self.poller.closing(&connection.socket);
             self.shared.leave(connection.seat);
         }

@@ -11,8 +11,9 @@ use futures::stream::FusedStream;
 use futures::task::AtomicWaker;
 use futures::{Sink, Stream};
 
+use crate::budget::{Budget, Charged};
 use crate::mailbox::EACH;
-use crate::{Client, Disconnect, SendError, Sent};
+use crate::{Cause, Client, Disconnect, SendError, Sent};
 
 /// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
 ///
@@ -54,9 +55,9 @@ pub enum Message {
 const KEEP: usize = 16;
 
 /// What the server's side and the function's share.
-#[derive(Default)]
 pub(crate) struct Inbox {
     state: Mutex<State>,
+    budget: Arc<Budget>,
     reader: AtomicWaker,
     writer: AtomicWaker,
 }
@@ -65,6 +66,7 @@ pub(crate) struct Inbox {
 struct State {
     queue: VecDeque<Message>,
     backlog: usize,
+    charged: Charged,
     paused: bool,
     /// Nobody reads any more.
     closed: bool,
@@ -200,6 +202,7 @@ impl Ends {
             return if state.end.is_some() || state.closed { Poll::Ready(None) } else { Poll::Pending };
         };
         state.backlog -= message.cost();
+        self.inbox.charge(&mut state, &self.client);
         shrink(&mut state.queue);
         let resume = state.paused && state.backlog <= self.client.config().max_handler_read_backlog / 2;
         if resume {
@@ -248,6 +251,17 @@ impl Drop for Ends {
 }
 
 impl Inbox {
+    pub(crate) fn new(client: &Client) -> Self {
+        let (state, budget) = (Mutex::default(), Arc::clone(&client.shared().budget));
+        Self { state, budget, reader: AtomicWaker::new(), writer: AtomicWaker::new() }
+    }
+
+    /// Charges the server for the backlog, which has changed.
+    fn charge(&self, state: &mut State, client: &Client) {
+        state.charged.update(state.backlog, &self.budget);
+        client.note_inbox(state.backlog);
+    }
+
     /// Puts in what came from the client, and pauses it where that is too much.
     pub(crate) fn put(&self, client: &Client, message: Message) {
         let mut state = self.state();
@@ -255,6 +269,7 @@ impl Inbox {
             return;
         }
         state.backlog += message.cost();
+        self.charge(&mut state, client);
         if state.backlog > client.config().max_handler_read_backlog {
             client.pause();
             state.paused = true;
@@ -265,8 +280,21 @@ impl Inbox {
     }
 
     /// The connection is over.
-    pub(crate) fn end(&self, end: Disconnect) {
-        self.state().end = Some(end);
+    pub(crate) fn end(&self, client: &Client, end: Disconnect) {
+        let dropped = {
+            let mut state = self.state();
+            let is_for_memory = matches!(end.cause, Cause::Budget);
+            state.end = Some(end);
+            // What waits here may be what it was dropped for.
+            if is_for_memory {
+                state.backlog = 0;
+                self.charge(&mut state, client);
+                std::mem::take(&mut state.queue)
+            } else {
+                VecDeque::new()
+            }
+        };
+        drop(dropped);
         self.reader.wake();
         self.writer.wake();
     }
@@ -281,6 +309,7 @@ impl Inbox {
         let dropped = {
             let mut state = self.state();
             (state.closed, state.paused, state.backlog) = (true, false, 0);
+            self.charge(&mut state, client);
             std::mem::take(&mut state.queue)
         };
         drop(dropped);
@@ -289,6 +318,13 @@ impl Inbox {
 
     fn state(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.charged.clear(&self.budget);
     }
 }
 

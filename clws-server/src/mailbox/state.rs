@@ -1,11 +1,12 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use clws_handshake::Reject;
 use futures::task::AtomicWaker;
 
 use super::sender::OPENINGS;
 use super::{EACH, Event, leave};
+use crate::budget::{Budget, Charged};
 use crate::{Client, Decision};
 
 /// What a mailbox and those who put something in share.
@@ -20,6 +21,9 @@ pub(super) struct State<M> {
     pub(super) backlog: usize,
     /// What it may be.
     pub(super) limit: usize,
+    /// The server of the first client is charged for the backlog.
+    pub(super) budget: Option<Arc<Budget>>,
+    charged: Charged,
     /// Clients that are not read from.
     pub(super) paused: Vec<Client>,
     /// Clients in the queue that have just come, and more that wait until those are handled.
@@ -47,6 +51,8 @@ impl<M> Default for State<M> {
             queue: VecDeque::new(),
             backlog: 0,
             limit: usize::MAX,
+            budget: None,
+            charged: Charged::default(),
             paused: Vec::new(),
             newcomers: 0,
             doors: Vec::new(),
@@ -55,6 +61,15 @@ impl<M> Default for State<M> {
             clients: HashMap::new(),
             closed: false,
             told: false,
+        }
+    }
+}
+
+impl<M> State<M> {
+    /// Charges the server for the backlog, which has changed.
+    pub(super) fn charge(&mut self) {
+        if let Some(budget) = &self.budget {
+            self.charged.update(self.backlog, budget);
         }
     }
 }
@@ -75,6 +90,8 @@ impl<M> Shared<M> {
         let (queue, clients, doors, _paused) = {
             let mut state = self.state();
             state.closed = true;
+            state.backlog = 0;
+            state.charge();
             let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
             (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused)
         };

@@ -148,6 +148,15 @@ impl Open {
         }
     }
 
+    /// Bytes of memory for input that is not handled, and for what compressed messages refer back to.
+    #[inline]
+    pub(super) fn held_input(&self) -> usize {
+        let held = self.receiver.held();
+        #[cfg(feature = "deflate")]
+        let held = held + self.receiver.context_size();
+        held
+    }
+
     /// Whether events wait that were left when the client was paused, and it is no more.
     pub(super) fn may_go_on(&self) -> bool {
         self.receiver.has_unread() && !self.client.is_paused()
