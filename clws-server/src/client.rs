@@ -223,7 +223,9 @@ impl Client {
         if let Some(agreed) = self.agreed() {
             message.prepare(agreed.params, &agreed.codecs);
         }
-        self.send(|outbox| outbox.shared(message))
+        let sent = self.send(|outbox| outbox.shared(message));
+        self.0.shared.relieve(&self.0.home); // it may be held beside the outbox
+        sent
     }
 
     /// Sends a ping with a payload of at most 125 octets: `write-to-client-ping`. The pong comes to
@@ -443,12 +445,12 @@ impl Client {
         touches: Option<&mut Touches>,
     ) -> Result<Sent, SendError> {
         let shared = &*self.0.shared;
-        let (was, is_above) = {
+        let (was, is_above, has_grown) = {
             let mut outbox = self.outbox();
             let was = outbox.queued();
             if was == 0 {
                 pool::lend(&mut outbox);
-            } else if was > shared.config.max_write_backlog {
+            } else if was > shared.backlog && self.is_behind(was) {
                 return Err(SendError::Full);
             }
             if let Err(error) = queue(&mut outbox) {
@@ -456,21 +458,32 @@ impl Client {
                 return Err(error.into());
             }
             let now = outbox.queued();
-            let is_above = now > shared.high_water;
+            let (is_above, has_grown) = (now > shared.high_water, is_another_page(was, now));
             if is_above {
                 // Under the lock: whoever flushes it sees the one with the other.
                 self.0.state.fetch_or(SLOW, Ordering::Relaxed);
             }
-            if is_another_page(was, now) {
+            if has_grown {
                 self.charge(&mut outbox);
             }
-            (was, is_above)
+            (was, is_above, has_grown)
         };
         // An outbox that was not empty is known to its home: it is to be flushed, or waits for the socket.
         match touches {
-            Some(touches) if was == 0 => touches.add(&self.0.home),
-            None if was == 0 => self.0.home.touch(),
-            _ => {}
+            Some(touches) => {
+                if was == 0 {
+                    touches.add(&self.0.home);
+                }
+                touches.relieve(&self.0.shared, &self.0.home);
+            }
+            None => {
+                if was == 0 {
+                    self.0.home.touch();
+                }
+                if has_grown {
+                    shared.relieve(&self.0.home);
+                }
+            }
         }
         Ok(if is_above { Sent::AboveHighWater } else { Sent::Queued })
     }

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use futures::task::AtomicWaker;
 
 use crate::poll::Waker;
-use crate::server::Seat;
+use crate::server::{Seat, Shared};
 use crate::socket::{Peer, Socket};
 
 /// The owner of a connection's socket.
@@ -46,6 +46,8 @@ pub(crate) struct Remote {
     waker: Waker,
     /// Connections that it has, or is about to get.
     pub(crate) load: AtomicUsize,
+    /// A [`Command::Relieve`] is under way.
+    relief: AtomicBool,
 }
 
 /// What other threads ask of a shard.
@@ -57,6 +59,8 @@ pub(crate) enum Command {
     TouchAll(Vec<u32>),
     /// A new connection.
     Adopt(Socket, Peer, Seat),
+    /// Too much memory is held: drop the clients that hold most, or ask one of so many others to do so.
+    Relieve(usize),
     /// Close everything and end.
     Stop,
 }
@@ -92,6 +96,8 @@ impl Home {
 pub(crate) struct Touches {
     shards: Vec<(Arc<Remote>, Vec<u32>)>,
     streams: Vec<Arc<AtomicWaker>>,
+    /// A client that was sent something while too much memory was held.
+    relief: Option<(Arc<Shared>, Home)>,
 }
 
 impl Touches {
@@ -108,6 +114,14 @@ impl Touches {
             Home::Stream(waker) => self.streams.push(Arc::clone(waker)),
         }
     }
+
+    /// Asks for relief, where it is needed, when this is dropped.
+    #[inline]
+    pub(crate) fn relieve(&mut self, shared: &Arc<Shared>, home: &Home) {
+        if self.relief.is_none() && shared.budget.is_over() {
+            self.relief = Some((Arc::clone(shared), home.clone()));
+        }
+    }
 }
 
 impl Drop for Touches {
@@ -117,6 +131,9 @@ impl Drop for Touches {
         }
         for waker in self.streams.drain(..) {
             waker.wake();
+        }
+        if let Some((shared, home)) = self.relief.take() {
+            shared.relieve(&home);
         }
     }
 }
@@ -130,7 +147,25 @@ impl Remote {
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
+            relief: AtomicBool::new(false),
         }
+    }
+
+    /// Whether this thread is the shard's own.
+    pub(crate) fn is_here(&self) -> bool {
+        LOCAL.try_with(|local| local.shard.get() == self.id).unwrap_or(false)
+    }
+
+    /// Asks the shard to drop clients that hold much, unless it is asked already.
+    pub(crate) fn relieve(&self, others: usize) {
+        if !self.relief.swap(true, Ordering::AcqRel) {
+            drop(self.send(Command::Relieve(others))); // a shard that has ended holds nothing
+        }
+    }
+
+    /// Called by the shard when it comes to that.
+    pub(crate) fn sees_relief(&self) {
+        self.relief.store(false, Ordering::Release);
     }
 
     /// Touches the slot where this thread is the shard's own; whether it is.

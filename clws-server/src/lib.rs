@@ -129,6 +129,7 @@ mod mailbox;
 mod poll;
 mod pool;
 mod registry;
+mod relief;
 mod resource;
 mod rt;
 mod scratch;

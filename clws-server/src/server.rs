@@ -12,7 +12,7 @@ use futures::channel::oneshot;
 use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
 use futures::io::{AsyncRead, AsyncWrite};
 
-use crate::budget::Budget;
+use crate::budget::{Budget, FREE};
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
@@ -20,6 +20,7 @@ use crate::registry::RegisterError;
 use crate::session::later;
 use crate::shard::Shard;
 use crate::socket::{Acceptor, Listen, Peer};
+use crate::stream::Streams;
 use crate::time::now;
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
@@ -62,8 +63,11 @@ pub(crate) struct Shared {
     pub(crate) budget: Arc<Budget>,
     /// The same for messages to many.
     pub(crate) meter: Arc<dyn Meter>,
-    /// Bytes queued for a client from which on it counts as slow.
+    /// Bytes queued for a client from which on it counts as slow, and from which on a send has more to look at.
     pub(crate) high_water: usize,
+    pub(crate) backlog: usize,
+    /// Those that no shard serves.
+    pub(crate) streams: Streams,
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
@@ -294,6 +298,8 @@ impl Shared {
             meter: Arc::clone(&budget) as _,
             budget,
             high_water: config.high_water(),
+            backlog: config.max_write_backlog.min(FREE),
+            streams: Streams::default(),
             config,
             memberships: Memberships::default(),
             started: now(),

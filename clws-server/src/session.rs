@@ -19,6 +19,7 @@ use clws_proto::CloseCode;
 use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
+use crate::budget::FREE;
 use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
@@ -346,6 +347,42 @@ impl Session {
             Stage::Ending(ending) => ending.client.as_ref(),
             Stage::Handshake(_) | Stage::Over => None,
         }
+    }
+
+    /// Whether it is not read from because memory is short: it holds much; or nothing is left, and what is read would only
+    /// wait for others to be handled.
+    #[inline]
+    pub(crate) fn is_held_back(&self, shared: &Shared) -> bool {
+        shared.budget.is_pressed() && self.is_held_back_pressed(shared)
+    }
+
+    #[cold]
+    fn is_held_back_pressed(&self, shared: &Shared) -> bool {
+        match &self.stage {
+            // What compressed messages refer back to is there however little it sends. Where it is closed, what comes is
+            // dropped, and its close frame is to be seen.
+            Stage::Open(open) => {
+                let held = self.held().saturating_sub(open.client.context());
+                let waits = open.client.is_queued_for() && shared.budget.is_over();
+                (waits || held > FREE) && !open.client.is_closing()
+            }
+            Stage::Handshake(_) => self.held() > FREE,
+            Stage::Ending(_) | Stage::Over => false,
+        }
+    }
+
+    /// Too much memory is held, most of it here. It ends at once, and what is queued is lost.
+    pub(crate) fn drop_for_memory(&mut self, context: &Context<'_>) {
+        if let Stage::Over = self.stage {
+            return;
+        }
+        let (held, peer) = (self.held(), self.client().map(Client::peer));
+        tracing::warn!(?peer, held, "dropped a client, for too much memory is held");
+        context.shared.budget.note_dropped();
+        if let Stage::Open(_) = self.stage {
+            self.end(End::Lost(Cause::Budget), context);
+        }
+        self.over();
     }
 
     fn shake_hands(&mut self, input: &mut [u8], context: &Context<'_>) {

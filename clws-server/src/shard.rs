@@ -4,6 +4,7 @@
 //! write. All reads go through one scratch buffer.
 
 mod flags;
+mod relief;
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
@@ -15,8 +16,9 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
-use self::flags::{BLOCKED, BROKEN, Flags, HANGUP, READABLE, UNREAD};
-use crate::budget::Charged;
+use self::flags::{ALLOWED, BLOCKED, BROKEN, Flags, HANGUP, READABLE, UNREAD};
+use self::relief::Relief;
+use crate::budget::{Charged, FREE};
 use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
@@ -62,6 +64,7 @@ pub(crate) struct Shard {
     accept_again: Option<Instant>,
     /// When a stop is over, whoever is left.
     stop_at: Option<Instant>,
+    relief: Relief,
 }
 
 struct Connection {
@@ -75,9 +78,21 @@ struct Connection {
 }
 
 impl Connection {
-    /// Whether it is not read from for now: its client does not read, or the application has enough of its messages.
+    /// Whether it is not read from for now: it is blocked, or holds much while memory is short.
     #[inline]
     fn is_stalled(&self, shared: &Shared) -> bool {
+        self.is_blocked(shared) || (!self.flags.has(ALLOWED) && self.is_held_back(shared))
+    }
+
+    /// Whether it holds much while memory is short. A broken one is read from: that frees what it holds.
+    #[inline]
+    fn is_held_back(&self, shared: &Shared) -> bool {
+        self.session.is_held_back(shared) && !self.flags.has(BROKEN)
+    }
+
+    /// Whether its client does not read, or the application has enough of its messages.
+    #[inline]
+    fn is_blocked(&self, shared: &Shared) -> bool {
         !self.session.wants_input()
             || (self.flags.has(BLOCKED) && self.session.queued() > shared.config.high_water())
     }
@@ -119,6 +134,7 @@ impl Shard {
             now: started,
             accept_again: None,
             stop_at: None,
+            relief: Relief::default(),
         };
         // Added when the shard owns them: its drop takes them from the poller again, whatever fails.
         for (index, listening) in shard.listeners.iter().enumerate() {
@@ -182,6 +198,8 @@ impl Shard {
         }
         self.commands = commands;
         self.flush_touched();
+        self.relieve();
+        self.look_again();
         self.expire();
         self.accept();
     }
@@ -219,14 +237,22 @@ impl Shard {
             return;
         }
         if connection.is_stalled(&self.shared) {
-            return; // `settle` comes back to it when the client has read, or the application has
+            // `settle` comes back to it when the client has read, or the application has.
+            return self.hold_back(slot);
         }
-        let mut budget = READ_BUDGET;
+        // One read, and a small one, while memory is short.
+        let (mut budget, most) =
+            if self.shared.budget.is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
         while budget > 0 && connection.session.wants_input() {
             let Connection { session, socket, appetite, .. } = connection;
-            let eager = if session.reads_little() { Appetite::default() } else { *appetite };
+            let little = session.reads_little() || most == FREE;
+            let eager = if little { Appetite::default() } else { *appetite };
             let (read, size) = match session.room() {
-                Some(room) => (socket.read(room).map(Read::Direct), room.len()),
+                Some(room) => {
+                    let size = room.len().min(most);
+                    let room = room.get_mut(..size).unwrap_or_default();
+                    (socket.read(room).map(Read::Direct), size)
+                }
                 None => {
                     let buffer = self.scratch.lend(eager);
                     (socket.read(buffer).map(Read::Scratch), buffer.len())
@@ -270,6 +296,7 @@ impl Shard {
         }
         home::untouch(slot);
         self.settle(slot);
+        self.relieve();
     }
 
     /// Writes what a connection has to write, and does what it asks for next.
@@ -307,6 +334,7 @@ impl Shard {
             self.deadlines.push(Reverse((tick(at.saturating_duration_since(self.started)), slot)));
             self.forget_deadlines();
         }
+        self.hold_back(slot);
     }
 
     /// Flushes the outboxes that handlers have touched, and those that are touched meanwhile, some times over: what is
@@ -330,6 +358,10 @@ impl Shard {
             Command::Touch(slot) => self.settle(slot),
             Command::TouchAll(slots) => slots.into_iter().for_each(|slot| self.settle(slot)),
             Command::Adopt(socket, peer, seat) => self.adopt(socket, peer, seat),
+            Command::Relieve(others) => {
+                self.remote.sees_relief();
+                self.drop_biggest(others);
+            }
             Command::Stop if self.stop_at.is_some() => {}
             Command::Stop => {
                 // Long enough for clients to answer our close frame, and then for the last octets to go.
@@ -430,6 +462,9 @@ impl Shard {
             self.poller.closing(&connection.socket);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             self.shared.leave(connection.seat);
+            if self.connections.is_empty() {
+                self.shared.budget.give_back();
+            }
         }
     }
 
@@ -476,7 +511,7 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        [deadline, self.accept_again, self.stop_at].into_iter().flatten().min()
+        [deadline, self.accept_again, self.stop_at, self.relief.next_wake_up()].into_iter().flatten().min()
     }
 
     fn at(&self, tick: u32) -> Instant {

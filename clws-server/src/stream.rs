@@ -1,6 +1,8 @@
 //! The driver of one session over any asynchronous stream: a TLS stream, one that another HTTP server upgraded, a pipe
 //! in a test; and of every connection where sockets cannot be polled by edges.
 
+mod memory;
+
 use std::cell::RefCell;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -12,6 +14,8 @@ use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
 use futures::task::AtomicWaker;
 
+use self::memory::Memory;
+pub(crate) use self::memory::Streams;
 use crate::Peer;
 use crate::guard::Watch;
 use crate::home::Place;
@@ -57,6 +61,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             timer: None,
             stop: Some(shared.stopped()),
             patience: None,
+            memory: Memory::new(&shared, &waker),
         };
         poll_fn(|cx| {
             waker.register(cx.waker());
@@ -90,6 +95,7 @@ struct Driver<S, Stop> {
     stop: Option<Stop>,
     /// When a stop is over.
     patience: Option<rt::Timer>,
+    memory: Memory,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
@@ -132,12 +138,18 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.patience = None;
                 self.session.kill();
             }
+            if self.memory.must_go() {
+                self.session.drop_for_memory(&context);
+            }
             self.session.proceed(&context);
             let stalled = self.is_stalled(shared);
-            if self.readable && !stalled {
+            if stalled || !self.readable {
+                self.memory.go_on();
+            } else if self.memory.may_read(&self.session, cx) {
                 progress |= self.read(cx, &context);
             }
             self.write(cx, &context);
+            self.memory.note(&self.session);
             // The stream was not asked for input, so it will not wake us for any: go on with that.
             progress |= stalled && !self.is_stalled(shared);
 
@@ -146,6 +158,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 Next::ShutdownWrite => self.shutting = true,
                 Next::Drop => {
                     self.over = true;
+                    self.memory.go_on();
                     self.timer = Some(rt::timer(later(now(), shared.config.close_timeout)));
                     progress = true;
                 }

@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 use clws_proto::Sender;
 
 use super::Client;
-use crate::budget::Charged;
+use crate::budget::{Charged, FREE};
 
 impl Client {
     /// Charges for what the outbox holds by now. To be called when more is queued by a page, and when it was written to the
@@ -16,6 +16,13 @@ impl Client {
         let mut charged = Charged::from_pages(outbox.mark());
         charged.update(outbox.held(), &self.0.shared.budget);
         outbox.set_mark(charged.into_pages());
+    }
+
+    /// Whether it is not sent more: too much is queued, or much and the server's memory is used up.
+    #[cold]
+    pub(super) fn is_behind(&self, queued: usize) -> bool {
+        let shared = &self.0.shared;
+        queued > shared.config.max_write_backlog || (queued > FREE && shared.budget.is_exhausted())
     }
 
     /// Takes note of how many bytes wait in its own [`WebSocket`](crate::WebSocket).

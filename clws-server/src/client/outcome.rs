@@ -14,7 +14,9 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) octets wait for the client already.
+    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) octets wait for the client already; or more
+    /// than 64 KiB, and a quarter more memory is held for all clients than
+    /// [`max_buffered`](crate::Config#structfield.max_buffered) is.
     #[error("the client does not read what is queued for it")]
     Full,
     /// The client is gone, or its connection is being closed.

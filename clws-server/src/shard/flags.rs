@@ -10,6 +10,10 @@ pub(super) const HANGUP: u8 = 4;
 pub(super) const BROKEN: u8 = 8;
 /// Its slot is in `Shard::unread`.
 pub(super) const UNREAD: u8 = 16;
+/// It is not read from because it holds much, and its slot is in `Relief`.
+pub(super) const HELD_BACK: u8 = 32;
+/// It may be read from though it holds much.
+pub(super) const ALLOWED: u8 = 64;
 
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Flags(u8);
