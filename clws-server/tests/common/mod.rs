@@ -9,6 +9,8 @@
     reason = "test code; each scenario uses a part"
 )]
 
+pub mod memory;
+
 use std::collections::VecDeque;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
