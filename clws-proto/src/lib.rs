@@ -77,7 +77,7 @@ pub use mask::apply_mask;
 pub use outbox::OutboxBuffer;
 pub use receive::{Events, Receiver};
 pub use send::Sender;
-pub use shared::SharedMessage;
+pub use shared::{Meter, SharedMessage};
 pub use version::{Role, Version};
 
 /// The README's example is compiled and run with the tests.

@@ -1,15 +1,24 @@
 use std::collections::VecDeque;
 use std::io::IoSlice;
-use std::ops::Deref;
 
 use bytes::Bytes;
 
 use crate::Buffers;
 use crate::buffers::give_back;
 use crate::part::Part;
+use crate::shared::{Encoded, Reference};
 
-/// Shared octets up to this length are copied behind the small frames: one buffer, one slice for the write.
+/// A message to many is copied behind the small frames up to this length: one buffer, one slice for the write.
 const FLATTEN: usize = 1024;
+
+/// From so many queued bytes on the peer is behind. Copies would be held for as long as it stays behind.
+const BEHIND: usize = 16 * 1024;
+
+/// Then a message to many is copied up to this length only: a reference to a longer one takes less memory.
+const FLATTEN_BEHIND: usize = 64;
+
+/// From so many bytes on a buffer of small frames need not grow.
+const CUT: usize = 60 * 1024;
 
 /// An emptied buffer is kept for the next frames up to this capacity.
 const KEEP: usize = 64 * 1024;
@@ -35,7 +44,7 @@ impl OutboxBuffer {
     /// Octets of memory that it holds, beside its own.
     #[must_use]
     pub fn capacity(&self) -> usize {
-        self.outbox.capacity()
+        self.outbox.held()
     }
 }
 
@@ -56,28 +65,58 @@ pub(crate) struct Outbox {
     written: usize,
     /// All octets that are not written.
     queued: usize,
+    /// Bytes of memory that the chunks of `before` hold, beside their places in it.
+    chunks: usize,
+    /// How many slices show the chunks of `before`.
+    slices: usize,
 }
 
 /// Octets that are not copied.
 #[derive(Debug)]
 enum Chunk {
-    Shared(Bytes),
-    /// The same, but they are the caller's: to drop them may run code of its own.
+    /// A message to many.
+    Shared(Reference),
+    /// Two or more of them.
+    Run(VecDeque<Reference>),
+    /// A message that the application gave away, and may still share. To drop it may run code of its own.
     Given(Bytes),
     Owned(Part),
     /// Small frames: what was a tail.
     Flat(Vec<u8>),
 }
 
-impl Deref for Chunk {
-    type Target = [u8];
-
-    fn deref(&self) -> &[u8] {
+impl Chunk {
+    /// Bytes of memory that it alone holds. A message to many counts itself, once for all outboxes.
+    fn held(&self) -> usize {
         match self {
-            Self::Shared(octets) | Self::Given(octets) => octets,
-            Self::Owned(octets) => octets,
-            Self::Flat(octets) => octets,
+            Self::Shared(_) => 0,
+            Self::Run(run) => run.capacity() * size_of::<Reference>(),
+            Self::Given(bytes) => bytes.len(),
+            Self::Owned(part) => part.capacity(),
+            Self::Flat(buffer) => buffer.capacity(),
         }
+    }
+
+    /// How many slices show it.
+    fn slices(&self) -> usize {
+        if let Self::Run(run) = self { run.len() } else { 1 }
+    }
+
+    /// The bytes of the first slice.
+    fn first(&self) -> &[u8] {
+        match self {
+            Self::Shared(message) => message,
+            Self::Run(run) => run.front().map_or(&[], |message| message),
+            Self::Given(bytes) => bytes,
+            Self::Owned(part) => part,
+            Self::Flat(buffer) => buffer,
+        }
+    }
+
+    /// The bytes of the others.
+    fn others(&self) -> impl Iterator<Item = &[u8]> {
+        let run = if let Self::Run(run) = self { Some(run) } else { None };
+        run.into_iter().flat_map(|run| run.iter().skip(1)).map(|message| &message[..])
     }
 }
 
@@ -88,7 +127,8 @@ impl Chunk {
             Self::Flat(buffer) => buffers.give(buffer),
             Self::Owned(part) => buffers.give(part.into_buffer()),
             Self::Given(octets) => buffers.discard(octets),
-            Self::Shared(octets) => drop(octets),
+            Self::Shared(message) => drop(message),
+            Self::Run(run) => drop(run),
         }
     }
 }
@@ -96,6 +136,16 @@ impl Chunk {
 impl Outbox {
     pub(crate) const fn queued(&self) -> usize {
         self.queued
+    }
+
+    /// Bytes of memory that it holds. Of messages to many only the places of the references count.
+    pub(crate) fn held(&self) -> usize {
+        self.tail.capacity() + self.before.capacity() * size_of::<Chunk>() + self.chunks
+    }
+
+    /// How many slices show all of it.
+    pub(crate) fn slices(&self) -> usize {
+        self.slices + usize::from(!self.tail.is_empty())
     }
 
     /// Appends what `write` writes.
@@ -107,17 +157,37 @@ impl Outbox {
         self.queued += self.tail.len() - len;
     }
 
-    /// Appends octets that others share, without a copy where that is worth it.
-    pub(crate) fn append_shared(&mut self, octets: &Bytes) {
-        if octets.len() <= FLATTEN {
-            return self.append(|tail| tail.extend_from_slice(octets));
+    /// Appends a message to many, without a copy where that is worth it.
+    pub(crate) fn append_shared(&mut self, message: &Encoded) {
+        let copied = if self.queued < BEHIND { FLATTEN } else { FLATTEN_BEHIND };
+        if message.len() <= copied {
+            return self.append(|tail| tail.extend_from_slice(message));
         }
-        self.append_chunk(Chunk::Shared(octets.clone()));
+        if self.tail.is_empty()
+            && let Some(Chunk::Shared(_) | Chunk::Run(_)) = self.before.back()
+        {
+            self.queued += message.len();
+            return self.append_to_run(message.refer());
+        }
+        self.append_chunk(Chunk::Shared(message.refer()));
     }
 
-    /// Appends octets of the caller's, without a copy.
-    pub(crate) fn append_given(&mut self, octets: &Bytes) {
-        self.append_chunk(Chunk::Given(octets.clone()));
+    /// Appends to the messages to many that are last: there each takes the place of a pointer.
+    fn append_to_run(&mut self, message: Reference) {
+        if let Some(Chunk::Run(run)) = self.before.back_mut() {
+            let places = run.capacity();
+            run.push_back(message);
+            self.chunks += (run.capacity() - places) * size_of::<Reference>();
+            self.slices += 1;
+        } else if let Some(Chunk::Shared(first)) = self.before.pop_back() {
+            self.slices -= 1;
+            self.push(Chunk::Run(VecDeque::from([first, message])));
+        }
+    }
+
+    /// Appends a big message that the application gave away, without a copy.
+    pub(crate) fn append_given(&mut self, message: &Bytes) {
+        self.append_chunk(Chunk::Given(message.clone()));
     }
 
     /// Appends octets that are given away.
@@ -127,20 +197,57 @@ impl Outbox {
 
     fn append_chunk(&mut self, chunk: Chunk) {
         if !self.tail.is_empty() {
-            self.before.push_back(Chunk::Flat(std::mem::take(&mut self.tail)));
+            let tail = std::mem::take(&mut self.tail);
+            self.push(Chunk::Flat(tail));
         }
-        self.queued += chunk.len();
+        self.queued += chunk.first().len();
+        self.push(chunk);
+    }
+
+    /// Begins another buffer where the last one has got long.
+    pub(crate) fn cut(&mut self) {
+        if self.tail.len() >= CUT {
+            let mut tail = std::mem::take(&mut self.tail);
+            if tail.len() < tail.capacity() / 8 * 7 {
+                tail.shrink_to_fit();
+            }
+            self.push(Chunk::Flat(tail));
+        }
+    }
+
+    fn push(&mut self, chunk: Chunk) {
+        self.chunks += chunk.held();
+        self.slices += chunk.slices();
         self.before.push_back(chunk);
     }
 
+    fn pop(&mut self) -> Option<Chunk> {
+        let chunk = self.before.pop_front()?;
+        self.chunks -= chunk.held();
+        self.slices -= chunk.slices();
+        Some(chunk)
+    }
+
     /// Puts the octets that are next into `slices`; returns how many slices they fill.
+    #[inline]
     pub(crate) fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
-        let before = self.before.iter().map(|chunk| &chunk[..]);
-        let chunks = before.chain((!self.tail.is_empty()).then_some(&self.tail[..]));
+        if self.before.is_empty()
+            && let Some(slice) = slices.first_mut()
+        {
+            *slice = IoSlice::new(self.tail.get(self.written..).unwrap_or_default());
+            return usize::from(!self.tail.is_empty());
+        }
+        self.all_io_slices(slices)
+    }
+
+    fn all_io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
+        let before =
+            self.before.iter().flat_map(|chunk| std::iter::once(chunk.first()).chain(chunk.others()));
+        let all = before.chain((!self.tail.is_empty()).then_some(&self.tail[..]));
         let mut filled = 0;
-        for (slice, chunk) in slices.iter_mut().zip(chunks) {
+        for (slice, bytes) in slices.iter_mut().zip(all) {
             let skip = if filled == 0 { self.written } else { 0 };
-            *slice = IoSlice::new(chunk.get(skip..).unwrap_or_default());
+            *slice = IoSlice::new(bytes.get(skip..).unwrap_or_default());
             filled += 1;
         }
         filled
@@ -152,11 +259,14 @@ impl Outbox {
         let count = count.min(self.queued);
         self.queued -= count;
         self.written += count;
-        while let Some(chunk) = self.before.front()
-            && self.written >= chunk.len()
+        while let Some(first) = self.before.front().map(|chunk| chunk.first().len())
+            && self.written >= first
         {
-            self.written -= chunk.len();
-            match self.before.pop_front() {
+            self.written -= first;
+            if self.shorten_run() {
+                continue;
+            }
+            match self.pop() {
                 // Of use for the next ones.
                 Some(Chunk::Flat(mut buffer)) if self.tail.capacity() == 0 && buffer.capacity() <= KEEP => {
                     buffer.clear();
@@ -166,6 +276,7 @@ impl Outbox {
                 None => {}
             }
         }
+        shrink(&mut self.before);
         if self.queued == 0 {
             self.written = 0;
             self.tail.clear();
@@ -184,17 +295,39 @@ impl Outbox {
         give_back(buffers, self.tail);
     }
 
-    /// Octets of memory that it holds when it is empty.
-    pub(crate) fn capacity(&self) -> usize {
-        self.tail.capacity() + self.before.capacity() * size_of::<Chunk>()
+    /// Drops the first message of a run that is next; false where no other follows in the run.
+    fn shorten_run(&mut self) -> bool {
+        let Some(Chunk::Run(run)) = self.before.front_mut() else { return false };
+        let places = run.capacity();
+        self.slices -= usize::from(run.pop_front().is_some());
+        shrink(run);
+        self.chunks -= (places - run.capacity()) * size_of::<Reference>();
+        !run.is_empty()
     }
 
     /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all.
+    #[inline]
     fn compact(&mut self) {
         if self.before.is_empty() && self.written > 4096 && self.written > self.tail.len() / 2 {
-            self.tail.drain(..self.written);
-            self.written = 0;
+            self.drop_written();
         }
+    }
+
+    #[cold]
+    fn drop_written(&mut self) {
+        self.tail.drain(..self.written);
+        self.written = 0;
+        if self.tail.capacity() > KEEP && self.tail.len() < self.tail.capacity() / 4 {
+            self.tail.shrink_to(2 * self.tail.len());
+        }
+    }
+}
+
+/// Gives back most of the places once few are taken: a queue may go on for long without being empty.
+fn shrink<T>(queue: &mut VecDeque<T>) {
+    let (len, places) = (queue.len(), queue.capacity());
+    if places * size_of::<T>() > KEEP && len < places / 4 {
+        queue.shrink_to(2 * len);
     }
 }
 
@@ -203,7 +336,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::NoPool;
+    use crate::{NoPool, SharedMessage};
 
     fn drain(outbox: &mut Outbox, at_a_time: usize) -> Vec<u8> {
         let mut slices = [IoSlice::new(&[]); 3];
@@ -217,25 +350,44 @@ mod tests {
     proptest! {
         /// Whatever is appended, and however the writes are cut, comes out once and in order.
         #[test]
-        fn is_a_queue(steps in prop::collection::vec((any::<bool>(), 0usize..5000, 0usize..9000), 1..40)) {
+        fn is_a_queue(steps in prop::collection::vec((0u8..7, 0usize..70_000, 0usize..90_000, any::<bool>()), 1..40)) {
             let mut outbox = Outbox::default();
             let (mut expected, mut found) = (Vec::new(), Vec::new());
-            for (fill, (shared, size, write)) in (0u8..).zip(steps) {
+            for (fill, (kind, size, write, cut)) in (0u8..).zip(steps) {
                 let octets = vec![fill; size];
-                expected.extend_from_slice(&octets);
-                if shared {
-                    outbox.append_shared(&Bytes::from(octets));
-                } else {
-                    outbox.append(|tail| tail.extend_from_slice(&octets));
+                match kind {
+                    0..3 => {
+                        let message = SharedMessage::binary(octets);
+                        expected.extend_from_slice(message.hybi());
+                        outbox.append_shared(message.hybi());
+                    }
+                    3 => {
+                        expected.extend_from_slice(&octets);
+                        outbox.append_given(&Bytes::from(octets));
+                    }
+                    4 => {
+                        expected.extend_from_slice(&octets);
+                        outbox.append_owned(octets.into());
+                    }
+                    _ => {
+                        expected.extend_from_slice(&octets);
+                        outbox.append(|tail| tail.extend_from_slice(&octets));
+                    }
                 }
                 found.extend(drain(&mut outbox, write));
+                if cut {
+                    outbox.cut();
+                }
                 prop_assert_eq!(outbox.queued(), expected.len() - found.len());
+                prop_assert_eq!(outbox.chunks, outbox.before.iter().map(Chunk::held).sum::<usize>());
+                prop_assert_eq!(outbox.slices, outbox.before.iter().map(Chunk::slices).sum::<usize>());
             }
             while outbox.queued() > 0 {
                 found.extend(drain(&mut outbox, 100_000));
             }
             prop_assert_eq!(found, expected);
             prop_assert!(outbox.before.is_empty() && outbox.tail.is_empty());
+            prop_assert!(outbox.chunks == 0 && outbox.held() <= 2 * KEEP, "{}", outbox.held());
         }
     }
 
@@ -249,5 +401,20 @@ mod tests {
         }
         assert_eq!(outbox.queued(), 100);
         assert!(outbox.tail.capacity() < 32 * 1024, "{}", outbox.tail.capacity());
+    }
+    #[test]
+    fn a_queue_that_never_empties_gives_its_places_back() {
+        let message = SharedMessage::binary(vec![0; 2000]);
+        let mut outbox = Outbox::default();
+        (0..100_000).for_each(|_| outbox.append_shared(message.hybi()));
+        let full = outbox.held();
+        assert!((800_000..2_000_000).contains(&full), "{full}");
+        outbox.consume(99_000 * message.hybi().len(), &NoPool);
+        assert!(outbox.held() < full / 10, "{} of {full}", outbox.held());
+        outbox.append(|tail| tail.extend_from_slice(&[0; 4 << 20]));
+        outbox.consume(outbox.queued() - 100, &NoPool);
+        outbox.append(|tail| tail.push(0));
+        assert_eq!(outbox.queued(), 101);
+        assert!(outbox.held() < 3 * KEEP, "{}", outbox.held());
     }
 }

@@ -44,6 +44,8 @@ pub struct Sender {
     version: Version,
     role: Role,
     close_sent: bool,
+    /// The driver's own.
+    mark: u32,
 }
 
 #[derive(Default)]
@@ -67,7 +69,7 @@ impl Sender {
     /// The server's half: its frames are not masked.
     #[must_use]
     pub const fn server(version: Version) -> Self {
-        Self { buffer: None, special: None, version, role: Role::Server, close_sent: false }
+        Self { buffer: None, special: None, version, role: Role::Server, close_sent: false, mark: 0 }
     }
 
     /// The client's half: each frame is masked with a fresh key from `keys`.
@@ -356,6 +358,44 @@ impl Sender {
             Some(buffer) => buffer.outbox.queued(),
             None => 0,
         }
+    }
+
+    /// Bytes of memory that it holds: the buffers of what is queued, which may be longer, and the end of earlier messages that
+    /// compressed ones refer back to. A [`SharedMessage`] that is queued without a copy counts as a reference to it; see
+    /// [`SharedMessage::set_meter`].
+    #[must_use]
+    #[inline]
+    pub fn held(&self) -> usize {
+        let queued = self.buffer.as_ref().map_or(0, |buffer| buffer.outbox.held());
+        #[cfg(feature = "deflate")]
+        let queued = queued + self.context_size();
+        queued
+    }
+
+    /// Begins another buffer where the last one has got long. What is queued need not be moved then to queue more, and is free
+    /// as it is written: for a peer that is behind.
+    pub fn cut(&mut self) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.outbox.cut();
+        }
+    }
+
+    /// A number that its driver keeps here: what it was charged for [what is held](Self::held), for instance. It takes no
+    /// memory of its own, and is 0 at first.
+    #[must_use]
+    pub const fn mark(&self) -> u32 {
+        self.mark
+    }
+
+    /// Sets that number.
+    pub const fn set_mark(&mut self, mark: u32) {
+        self.mark = mark;
+    }
+
+    /// How many slices [`io_slices`](Self::io_slices) fills to show all that is queued.
+    #[must_use]
+    pub fn slices(&self) -> usize {
+        self.buffer.as_ref().map_or(0, |buffer| buffer.outbox.slices())
     }
 
     /// Puts the octets to be written next into `slices`, for one vectored write; returns how many slices are filled.

@@ -1,4 +1,6 @@
+use std::fmt;
 use std::num::NonZeroUsize;
+use std::ops::Deref;
 use std::str::Utf8Error;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
@@ -40,12 +42,87 @@ struct Inner {
     opcode: Opcode,
     payload: Bytes,
     frame_size: Option<NonZeroUsize>,
-    hybi: OnceLock<Bytes>,
-    hixie: OnceLock<Bytes>,
+    hybi: OnceLock<Encoded>,
+    hixie: OnceLock<Encoded>,
     /// Compressed, by the bits of the window from 9 on; `None` for one that does not get smaller.
     #[cfg(feature = "deflate")]
-    deflated: OnceLock<Box<[OnceLock<Option<Bytes>>; 7]>>,
+    deflated: OnceLock<Box<[OnceLock<Option<Encoded>>; 7]>>,
     encodings: AtomicUsize,
+    meter: OnceLock<Arc<dyn Meter>>,
+}
+
+/// Counts the memory of messages to many while they wait in outboxes: see [`SharedMessage::set_meter`].
+///
+/// Both methods are called while an outbox is changed, from any thread.
+pub trait Meter: fmt::Debug + Send + Sync {
+    /// A message waits in a first outbox, and holds so many bytes from now on.
+    fn charge(&self, bytes: usize);
+
+    /// It waits in no outbox any more: the bytes that were charged for it.
+    fn release(&self, bytes: usize);
+}
+
+/// The bytes on the wire of a message to many.
+#[derive(Debug)]
+pub(crate) struct Encoded(Arc<Wire>);
+
+#[derive(Debug)]
+struct Wire {
+    bytes: Vec<u8>,
+    /// In how many places of outboxes it waits, where that is of interest to a meter.
+    waiting: AtomicUsize,
+    meter: Option<Arc<dyn Meter>>,
+}
+
+/// A message to many that waits in an outbox.
+#[derive(Debug)]
+pub(crate) struct Reference(Arc<Wire>);
+
+impl Encoded {
+    /// Makes it wait in one more place.
+    pub(crate) fn refer(&self) -> Reference {
+        let wire = &self.0;
+        if let Some(meter) = &wire.meter
+            && wire.waiting.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            meter.charge(wire.held());
+        }
+        Reference(Arc::clone(wire))
+    }
+}
+
+impl Wire {
+    /// Bytes of memory, the allocator's own share estimated.
+    const fn held(&self) -> usize {
+        self.bytes.capacity() + size_of::<Self>() + 4 * size_of::<usize>()
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let wire = &self.0;
+        if let Some(meter) = &wire.meter
+            && wire.waiting.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            meter.release(wire.held());
+        }
+    }
+}
+
+impl Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl Deref for Reference {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
 }
 
 impl SharedMessage {
@@ -105,6 +182,44 @@ impl SharedMessage {
         self.0.opcode == Opcode::Text
     }
 
+    /// Has its encodings counted by a meter while they wait in outboxes: each once, in however many it waits. Of several
+    /// meters the first counts, and only what is encoded from then on.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// use clws_proto::{Meter, Sender, SharedMessage, Version};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Count(AtomicUsize);
+    ///
+    /// impl Meter for Count {
+    ///     fn charge(&self, bytes: usize) {
+    ///         self.0.fetch_add(bytes, Ordering::Relaxed);
+    ///     }
+    ///
+    ///     fn release(&self, bytes: usize) {
+    ///         self.0.fetch_sub(bytes, Ordering::Relaxed);
+    ///     }
+    /// }
+    ///
+    /// let count = Arc::new(Count::default());
+    /// let message = SharedMessage::binary(vec![0; 10_000]);
+    /// message.set_meter(&(count.clone() as _));
+    /// let mut senders = [(); 100].map(|()| Sender::server(Version::Rfc6455));
+    /// for sender in &mut senders {
+    ///     sender.shared(&message)?;
+    /// }
+    /// assert!((10_000..11_000).contains(&count.0.load(Ordering::Relaxed)));
+    /// drop(senders);
+    /// assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    /// # Ok::<(), clws_proto::SendError>(())
+    /// ```
+    pub fn set_meter(&self, meter: &Arc<dyn Meter>) {
+        self.0.meter.get_or_init(|| Arc::clone(meter));
+    }
+
     /// Compresses it now, if it is to be compressed for a server's clients that agreed on `params` without context, so that
     /// [`Sender::shared`](crate::Sender::shared) need not: outside of a lock, for instance. It is done once.
     #[cfg(feature = "deflate")]
@@ -129,7 +244,7 @@ impl SharedMessage {
         self.0.frame_size
     }
 
-    pub(crate) fn hybi(&self) -> &Bytes {
+    pub(crate) fn hybi(&self) -> &Encoded {
         self.0.hybi.get_or_init(|| {
             self.encode(|out| {
                 encode::hybi(out, self.0.opcode, &self.0.payload, self.0.frame_size, || None);
@@ -137,13 +252,13 @@ impl SharedMessage {
         })
     }
 
-    pub(crate) fn hixie(&self) -> &Bytes {
+    pub(crate) fn hixie(&self) -> &Encoded {
         self.0.hixie.get_or_init(|| self.encode(|out| encode::hixie_text(out, &self.0.payload)))
     }
 
     /// Compressed for the clients with such a window and without context; `None` if it does not get smaller.
     #[cfg(feature = "deflate")]
-    pub(crate) fn deflated(&self, deflation: &Deflation) -> Option<&Bytes> {
+    pub(crate) fn deflated(&self, deflation: &Deflation) -> Option<&Encoded> {
         let classes = self.0.deflated.get_or_init(Box::default);
         let class = classes.get(usize::from(deflation.bits()).checked_sub(9)?)?;
         let encoded = class.get_or_init(|| {
@@ -154,11 +269,12 @@ impl SharedMessage {
         encoded.as_ref()
     }
 
-    fn encode(&self, write: impl FnOnce(&mut Vec<u8>)) -> Bytes {
+    fn encode(&self, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
         self.0.encodings.fetch_add(1, Ordering::Relaxed);
-        let mut out = Vec::new();
-        write(&mut out);
-        Bytes::from(out)
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let (waiting, meter) = (AtomicUsize::new(0), self.0.meter.get().cloned());
+        Encoded(Arc::new(Wire { bytes, waiting, meter }))
     }
 
     fn new(opcode: Opcode, payload: Bytes, frame_size: Option<NonZeroUsize>) -> Self {
@@ -171,6 +287,7 @@ impl SharedMessage {
             #[cfg(feature = "deflate")]
             deflated: OnceLock::new(),
             encodings: AtomicUsize::new(0),
+            meter: OnceLock::new(),
         }))
     }
 }

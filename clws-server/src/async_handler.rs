@@ -100,7 +100,7 @@ where
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         client.set_queued_for();
-        let inbox = Arc::new(Inbox::default());
+        let inbox = Arc::new(Inbox::new(client));
         let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));
         if !client.set_slot(Slot { handler: self.id(), inbox: Arc::clone(&inbox) }) {
@@ -132,7 +132,7 @@ where
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
         if let Some(inbox) = self.inbox(client) {
-            inbox.end(end.clone());
+            inbox.end(client, end.clone());
         }
         if self.slot(client).is_none() {
             let stray = self.strays().remove(&client.id());

@@ -1,5 +1,6 @@
 mod copied;
 mod internal;
+mod memory;
 mod outcome;
 mod short_peer;
 
@@ -8,7 +9,7 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -21,6 +22,7 @@ use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 pub(crate) use self::internal::Hearing;
 pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
+use crate::budget::is_another_page;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
 use crate::guard::discard;
@@ -65,6 +67,8 @@ struct Rare {
     agreed: Option<Agreed>,
     /// What the server's own adaptors of resources keep for the client.
     slot: OnceLock<Box<dyn Any + Send + Sync>>,
+    /// Bytes of messages that wait in the client's own [`WebSocket`](crate::WebSocket).
+    inbox: AtomicUsize,
 }
 
 impl Rare {
@@ -229,11 +233,14 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text) or [`send_binary`](Self::send_binary).
     pub fn send_shared(&self, message: &SharedMessage) -> Result<Sent, SendError> {
+        message.set_meter(&self.0.shared.meter);
         #[cfg(feature = "deflate")]
         if let Some(agreed) = self.agreed() {
             message.prepare(agreed.params, &agreed.codecs);
         }
-        self.send(|outbox| outbox.shared(message))
+        let sent = self.send(|outbox| outbox.shared(message));
+        self.0.shared.relieve(&self.0.home); // it may be held beside the outbox
+        sent
     }
 
     /// Sends a ping with a payload of at most 125 octets: `write-to-client-ping`. The pong comes to
@@ -423,7 +430,7 @@ impl Client {
         &self,
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
     ) -> Result<Sent, SendError> {
-        self.send_and(queue, Home::touch)
+        self.send_and(queue, None)
     }
 
     /// Whether a message of that length is compressed by itself, which is then done before the outbox is locked: whoever
@@ -447,7 +454,8 @@ impl Client {
         message: &SharedMessage,
         touches: &mut Touches,
     ) -> Result<Sent, SendError> {
-        let sent = self.send_and(|outbox| outbox.shared(message), |home| touches.add(home));
+        message.set_meter(&self.0.shared.meter);
+        let sent = self.send_and(|outbox| outbox.shared(message), Some(touches));
         if sent == Err(SendError::Full) && self.queue_close(CloseCode::TRY_AGAIN_LATER, "").is_ok() {
             touches.add(&self.0.home);
         }
@@ -458,15 +466,15 @@ impl Client {
     fn send_and(
         &self,
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
-        touch: impl FnOnce(&Home),
+        touches: Option<&mut Touches>,
     ) -> Result<Sent, SendError> {
-        let config = &self.0.shared.config;
-        let (was, now) = {
+        let shared = &*self.0.shared;
+        let (was, is_above, has_grown) = {
             let mut outbox = self.outbox();
             let was = outbox.queued();
             if was == 0 {
                 pool::lend(&mut outbox);
-            } else if was > config.max_write_backlog {
+            } else if was > shared.backlog && self.is_behind(was) {
                 return Err(if outbox.close_sent() { SendError::Closed } else { SendError::Full });
             }
             if let Err(error) = queue(&mut outbox) {
@@ -474,17 +482,34 @@ impl Client {
                 return Err(error.into());
             }
             let now = outbox.queued();
-            if now > config.high_water() {
+            let (is_above, has_grown) = (now > shared.high_water, is_another_page(was, now));
+            if is_above {
                 // Under the lock: whoever flushes it sees the one with the other.
                 self.0.state.fetch_or(SLOW | CROWDED, Ordering::Relaxed);
             }
-            (was, now)
+            if has_grown {
+                self.charge(&mut outbox);
+            }
+            (was, is_above, has_grown)
         };
         // An outbox that was not empty is known to its home: it is to be flushed, or waits for the socket.
-        if was == 0 {
-            touch(&self.0.home);
+        match touches {
+            Some(touches) => {
+                if was == 0 {
+                    touches.add(&self.0.home);
+                }
+                touches.relieve(&self.0.shared, &self.0.home);
+            }
+            None => {
+                if was == 0 {
+                    self.0.home.touch();
+                }
+                if has_grown {
+                    shared.relieve(&self.0.home);
+                }
+            }
         }
-        Ok(if now > config.high_water() { Sent::AboveHighWater } else { Sent::Queued })
+        Ok(if is_above { Sent::AboveHighWater } else { Sent::Queued })
     }
 
     #[inline]

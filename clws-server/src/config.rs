@@ -6,8 +6,8 @@ use clws_handshake::Caps;
 use clws_proto::DeflateConfig;
 use clws_proto::Limits;
 
-use crate::Listen;
 use crate::guard::DebugOn;
+use crate::{Listen, budget};
 
 /// Everything that can be set. CLWS's name stands beside it where CLWS has the same: `*max-clients*`.
 ///
@@ -24,6 +24,7 @@ use crate::guard::DebugOn;
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |
 /// | `write_high_water` | 1 MiB | bytes queued for a client | its messages wait until it has read half of that |
 /// | `max_write_backlog` | 64 MiB | octets queued for a client | [`SendError::Full`](crate::SendError::Full) |
+/// | `max_buffered` | a quarter of the machine's memory, at least 64 MiB | bytes of memory for what all clients have sent or have not read | who holds much is not read from; at the limit the client that holds most is dropped |
 /// | `max_handler_read_backlog` | 1 MiB | octets of messages that wait in a mailbox or for a [`WebSocket`](crate::WebSocket), 64 more for each | the clients that send more are not read from until half is handled |
 /// | `backlog` | 1,024 | connections the system holds for us | the system makes them wait |
 /// | `handshake_timeout` | 10 s | from connect to the end of the request, and to the decision on it | 408, or 503 where the resource did not decide |
@@ -87,6 +88,21 @@ pub struct Config {
     /// 64 KiB at most, is kept beside it. Whatever it sends waits, pings too: they are answered when it is read again, and so
     /// is its end noticed, but for a connection that is broken.
     pub max_handler_read_backlog: usize,
+    /// Bytes of memory that may be held for all clients together: messages of which a part has come, input that is not
+    /// handled, messages that wait to be handled or to be written (a message to many counts once), and what compression
+    /// keeps. The default is a quarter of the machine's memory, or of the limit of its control group, and at least 64 MiB.
+    /// Less than 1 MiB counts as 1 MiB.
+    ///
+    /// Above three quarters of it, clients for which more than 64 KiB are held are read from only little by little. Above all
+    /// of it, the client for which most is held on the thread that finds out is dropped, with
+    /// [`Cause::Budget`](crate::Cause::Budget), until less is held. A quarter more can be held before that is done, and
+    /// beside that one message for each thread; then sends to clients that are behind say
+    /// [`SendError::Full`](crate::SendError::Full).
+    ///
+    /// What a client holds is counted in pages of 4 KiB, and less than one is not counted. Buffers that threads keep for the
+    /// next messages are not counted either: at most 20 MiB for each thread.
+    /// [`ServerHandle::buffered`](crate::ServerHandle::buffered) tells how much is held.
+    pub max_buffered: usize,
     /// Connections that the system holds until they are accepted.
     pub backlog: i32,
     /// How long a client may take for its request. A resource that [decides later](crate::Accept::later) has what is left of
@@ -206,6 +222,8 @@ impl Config {
         max_write_backlog: usize,
         /// Sets [`max_handler_read_backlog`](Self#structfield.max_handler_read_backlog).
         max_handler_read_backlog: usize,
+        /// Sets [`max_buffered`](Self#structfield.max_buffered).
+        max_buffered: usize,
         /// Sets [`backlog`](Self#structfield.backlog).
         backlog: i32,
         /// Sets [`handshake_timeout`](Self#structfield.handshake_timeout).
@@ -269,6 +287,7 @@ impl Default for Config {
             write_high_water: 1 << 20,
             max_write_backlog: 64 << 20,
             max_handler_read_backlog: 1 << 20,
+            max_buffered: budget::quarter_of_memory(),
             backlog: 1024,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),

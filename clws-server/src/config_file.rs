@@ -90,9 +90,10 @@ mod tests {
     fn what_is_left_out_has_its_default() {
         assert_eq!(read("").unwrap(), Config::default());
         let config =
-            read("listen = ['127.0.0.1:0', 'unix:/run/a.sock', 'localhost:80']\nmax_clients = 3").unwrap();
+            read("listen = ['127.0.0.1:0', 'unix:/run/a.sock', 'localhost:80']\nmax_clients = 3\nmax_buffered = 70_000_000").unwrap();
         assert_eq!(config.listen[1], Listen::Unix("/run/a.sock".into()));
         assert_eq!((config.listen.len(), config.max_clients, config.backlog), (3, 3, 1024));
+        assert_eq!(config.max_buffered, 70_000_000);
     }
 
     #[test]

@@ -216,7 +216,13 @@ impl Group {
     /// Compresses a message for those who get it compressed by itself, before the lock is taken that others wait for.
     #[cfg(feature = "deflate")]
     fn prepare(&self, message: &SharedMessage) {
-        let classes = self.0.members().classes.clone();
+        let classes = {
+            let members = self.0.members();
+            if let Some(client) = members.clients.first() {
+                message.set_meter(&client.shared().meter);
+            }
+            members.classes.clone()
+        };
         for (params, codecs) in &classes {
             message.prepare(*params, codecs);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use crate::lock::{Lock, LockGuard, rank};
 use crate::poll::Waker;
-use crate::server::Seat;
+use crate::server::{Seat, Shared};
 use crate::socket::{Peer, Socket};
 use crate::task_waker::TaskWaker;
 
@@ -49,6 +49,8 @@ pub(crate) struct Remote {
     pub(crate) load: AtomicUsize,
     /// When its turn began, in nanoseconds from the server's start; `ASLEEP` between turns.
     turn: AtomicU64,
+    /// A [`Command::Relieve`] is under way.
+    relief: AtomicBool,
 }
 
 /// What other threads ask of a shard.
@@ -62,6 +64,8 @@ pub(crate) enum Command {
     Adopt(Socket, Peer, Seat),
     /// More connections wait to be accepted than the shard takes that was told of them.
     Accept,
+    /// Too much memory is held: drop the clients that hold most, or ask one of so many others to do so.
+    Relieve(usize),
     /// Close everything and end.
     Stop,
 }
@@ -103,6 +107,8 @@ impl Home {
 pub(crate) struct Touches {
     shards: Vec<(Arc<Remote>, Vec<u32>)>,
     streams: Vec<Arc<TaskWaker>>,
+    /// A client that was sent something while too much memory was held.
+    relief: Option<(Arc<Shared>, Home)>,
 }
 
 impl Touches {
@@ -119,6 +125,14 @@ impl Touches {
             Home::Stream(waker) => self.streams.push(Arc::clone(waker)),
         }
     }
+
+    /// Asks for relief, where it is needed, when this is dropped.
+    #[inline]
+    pub(crate) fn relieve(&mut self, shared: &Arc<Shared>, home: &Home) {
+        if self.relief.is_none() && shared.budget.is_over() {
+            self.relief = Some((Arc::clone(shared), home.clone()));
+        }
+    }
 }
 
 impl Drop for Touches {
@@ -128,6 +142,9 @@ impl Drop for Touches {
         }
         for waker in self.streams.drain(..) {
             waker.wake();
+        }
+        if let Some((shared, home)) = self.relief.take() {
+            shared.relieve(&home);
         }
     }
 }
@@ -142,6 +159,7 @@ impl Remote {
             waker,
             load: AtomicUsize::new(0),
             turn: AtomicU64::new(ASLEEP),
+            relief: AtomicBool::new(false),
         }
     }
 
@@ -158,6 +176,23 @@ impl Remote {
     pub(crate) fn is_held_up(&self, at: Duration) -> bool {
         let turn = self.turn.load(Ordering::Relaxed);
         turn != ASLEEP && at.saturating_sub(Duration::from_nanos(turn)) > HELD_UP
+    }
+
+    /// Whether this thread is the shard's own.
+    pub(crate) fn is_here(&self) -> bool {
+        LOCAL.try_with(|local| local.shard.get() == self.id).unwrap_or(false)
+    }
+
+    /// Asks the shard to drop clients that hold much, unless it is asked already.
+    pub(crate) fn relieve(&self, others: usize) {
+        if !self.relief.swap(true, Ordering::AcqRel) {
+            drop(self.send(Command::Relieve(others))); // a shard that has ended holds nothing
+        }
+    }
+
+    /// Called by the shard when it comes to that.
+    pub(crate) fn sees_relief(&self) {
+        self.relief.store(false, Ordering::Release);
     }
 
     /// Touches the slot where this thread is the shard's own; whether it is.

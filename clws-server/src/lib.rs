@@ -100,7 +100,8 @@
 //!
 //! Nothing that waits grows without bound: a client that does not read is not read from
 //! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
-//! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)).
+//! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). What is held for
+//! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)).
 //!
 //! # Compression
 //!
@@ -113,6 +114,7 @@
 //! same thing is called in [CLWS](https://github.com/3b/clws), the Common Lisp server that this one follows.
 
 mod async_handler;
+mod budget;
 mod client;
 mod config;
 #[cfg(feature = "serde")]
@@ -130,6 +132,7 @@ mod poll;
 mod poll_budget;
 mod pool;
 mod registry;
+mod relief;
 mod resource;
 mod rt;
 mod scratch;

@@ -34,6 +34,8 @@ pub(crate) mod rank {
     pub(crate) const COMMANDS: u8 = 9;
     /// The tasks that wait for a signal.
     pub(crate) const SIGNAL: u8 = 10;
+    /// The streams that a server serves, and whose turn it is to read.
+    pub(crate) const STREAMS: u8 = 11;
 }
 
 /// A mutex with a rank.

@@ -189,6 +189,7 @@ impl<M> Mailbox<M> {
     fn report(&mut self) -> Next {
         let mut state = self.shared.state();
         state.backlog = state.backlog.saturating_sub(std::mem::take(&mut self.handled));
+        state.charge();
         let mut doors = Vec::new();
         if self.batch.is_empty() {
             shrink(&mut self.batch);

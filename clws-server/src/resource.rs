@@ -377,6 +377,9 @@ pub enum Cause {
     Aborted,
     /// A handler panicked.
     Panic,
+    /// Too much memory was held for all clients, and most of it for this one: see
+    /// [`max_buffered`](crate::Config#structfield.max_buffered).
+    Budget,
     /// The server stopped before the client had answered, or the future that served its stream was dropped.
     Stopped,
 }
@@ -392,6 +395,7 @@ impl fmt::Display for Cause {
             Self::WriteTimeout => f.write_str("did not read what was sent"),
             Self::Aborted => f.write_str("aborted"),
             Self::Panic => f.write_str("a handler panicked"),
+            Self::Budget => f.write_str("held too much memory"),
             Self::Stopped => f.write_str("the server stopped"),
         }
     }

@@ -7,10 +7,11 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
-use clws_proto::Limits;
+use clws_proto::{Limits, Meter};
 use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::budget::{Budget, FREE};
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
@@ -19,6 +20,7 @@ use crate::session::later;
 use crate::shard::Shard;
 use crate::signal::{Signal, Waiting};
 use crate::socket::{Acceptor, Listen, Peer};
+use crate::stream::Streams;
 use crate::time::now;
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
@@ -57,6 +59,15 @@ pub(crate) struct Shared {
     pub(crate) config: Config,
     /// Those of the configuration, for all receivers.
     pub(crate) limits: Arc<Limits>,
+    /// The memory of its clients.
+    pub(crate) budget: Arc<Budget>,
+    /// The same for messages to many.
+    pub(crate) meter: Arc<dyn Meter>,
+    /// Bytes queued for a client from which on it counts as slow, and from which on a send has more to look at.
+    pub(crate) high_water: usize,
+    pub(crate) backlog: usize,
+    /// Those that no shard serves.
+    pub(crate) streams: Streams,
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
@@ -238,7 +249,21 @@ impl ServerHandle {
     /// Connections at this moment, in any stage, without those that are told 503.
     #[must_use]
     pub fn clients(&self) -> usize {
-        self.0.clients.load(Ordering::Relaxed)
+        self.0.clients()
+    }
+
+    /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
+    /// each thread are counted that are not held any more, and not yet.
+    #[must_use]
+    pub fn buffered(&self) -> usize {
+        self.0.budget.used()
+    }
+
+    /// Clients that were dropped, since the server was bound, because too much memory was held for all of them and most of it
+    /// for them.
+    #[must_use]
+    pub fn dropped_for_memory(&self) -> u64 {
+        self.0.budget.dropped()
     }
 
     /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of another protocol, a
@@ -268,9 +293,15 @@ impl ServerHandle {
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
+        let budget = Budget::new(config.max_buffered);
         Self {
             resources: Resources::new(config.debug_on()),
             limits: Arc::new(config.limits()),
+            meter: Arc::clone(&budget) as _,
+            budget,
+            high_water: config.high_water(),
+            backlog: config.max_write_backlog.min(FREE),
+            streams: Streams::default(),
             config,
             memberships: Memberships::default(),
             started: now(),
@@ -284,6 +315,11 @@ impl Shared {
     /// The shards; none before the server runs, and none where every client has a task.
     pub(crate) fn remotes(&self) -> &[Arc<Remote>] {
         self.remotes.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Connections at this moment.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
     }
 
     /// Counts a new connection in; `None` where there is no room even to refuse it.

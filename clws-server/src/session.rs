@@ -19,7 +19,7 @@ use clws_proto::CloseCode;
 use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
-use crate::Peer;
+use crate::budget::FREE;
 use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
@@ -27,6 +27,7 @@ use crate::resource::{Cause, Disconnect};
 use crate::server::Shared;
 use crate::share::Share;
 use crate::time::now;
+use crate::{Client, Peer};
 
 /// One connection.
 pub(crate) struct Session {
@@ -420,6 +421,67 @@ impl Session {
             Stage::Ending(ending) => ending.queued(),
             Stage::Handshake(_) | Stage::Over => 0,
         }
+    }
+
+    /// Bytes of memory that it holds beside what its client does: input that is not handled, and answers to what is no
+    /// WebSocket.
+    #[inline]
+    pub(crate) fn held_input(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.held_input(),
+            Stage::Handshake(handshake) => handshake.received.capacity(),
+            Stage::Ending(ending) => ending.held_reply(),
+            Stage::Over => 0,
+        }
+    }
+
+    /// Bytes of memory that are held for it.
+    pub(crate) fn held(&self) -> usize {
+        self.held_input() + self.client().map_or(0, Client::held)
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.stage {
+            Stage::Open(open) => Some(&open.client),
+            Stage::Ending(ending) => ending.client.as_ref(),
+            Stage::Handshake(_) | Stage::Over => None,
+        }
+    }
+
+    /// Whether it is not read from because memory is short: it holds much; or nothing is left, and what is read would only
+    /// wait for others to be handled.
+    #[inline]
+    pub(crate) fn is_held_back(&self, shared: &Shared) -> bool {
+        shared.budget.is_pressed() && self.is_held_back_pressed(shared)
+    }
+
+    #[cold]
+    fn is_held_back_pressed(&self, shared: &Shared) -> bool {
+        match &self.stage {
+            // What compressed messages refer back to is there however little it sends. Where it is closed, what comes is
+            // dropped, and its close frame is to be seen.
+            Stage::Open(open) => {
+                let held = self.held().saturating_sub(open.client.context());
+                let waits = open.client.is_queued_for() && shared.budget.is_over();
+                (waits || held > FREE) && !open.client.is_closing()
+            }
+            Stage::Handshake(_) => self.held() > FREE,
+            Stage::Ending(_) | Stage::Over => false,
+        }
+    }
+
+    /// Too much memory is held, most of it here. It ends at once, and what is queued is lost.
+    pub(crate) fn drop_for_memory(&mut self, context: &Context<'_>) {
+        if let Stage::Over = self.stage {
+            return;
+        }
+        let (held, peer) = (self.held(), self.client().map(Client::peer));
+        log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
+        context.shared.budget.note_dropped();
+        if let Stage::Open(_) = self.stage {
+            self.end(End::Lost(Cause::Budget), context);
+        }
+        self.over();
     }
 
     fn shake_hands(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {

@@ -3,6 +3,9 @@
 //! A wake-up takes a batch of ready sockets: read, decode, run handlers, flush each touched outbox with one vectored
 //! write. All reads go through one scratch buffer.
 
+mod flags;
+mod relief;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
@@ -13,6 +16,9 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
+use self::flags::Flags;
+use self::relief::Relief;
+use crate::budget::{Charged, FREE};
 use crate::guard::{Watch, log};
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
@@ -75,6 +81,7 @@ pub(crate) struct Shard {
     release_at: Option<Instant>,
     /// When a stop is over, whoever is left.
     stop_at: Option<Instant>,
+    relief: Relief,
 }
 
 struct Connection {
@@ -82,50 +89,34 @@ struct Connection {
     session: Session,
     flags: Flags,
     appetite: Appetite,
-    seat: Seat,
-}
-
-/// What a shard knows of a connection, in one byte.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-struct Flags(u8);
-
-impl Flags {
-    /// An edge told of input that was not read to its end.
-    const READABLE: u8 = 1;
-    /// The socket took less than there was.
-    const BLOCKED: u8 = 2;
-    /// The peer has ended its side: read on to the end.
-    const HANGUP: u8 = 4;
-    /// Both directions of the connection have ended; noticed by reading, or, where that has stopped, by the session.
-    const BROKEN: u8 = 8;
-    /// Its slot is in a queue of the shard.
-    const QUEUED: u8 = 16;
-    /// It has used up its last share.
-    const GREEDY: u8 = 32;
-    /// Events of its last read wait, so that the next read is to be small.
-    const LEFT_SOME: u8 = 64;
-    /// The socket may take more, but its share of writing is over.
-    const UNFLUSHED: u8 = 128;
-
-    #[inline]
-    const fn has(self, flag: u8) -> bool {
-        self.0 & flag != 0
-    }
-
-    #[inline]
-    const fn set(&mut self, flag: u8, on: bool) {
-        if on { self.0 |= flag } else { self.0 &= !flag }
-    }
+    /// For what its session holds; what its client holds is charged there.
+    charged: Charged,
 }
 
 impl Connection {
     /// Whether there is something to do that no event tells of: input that was not read to its end, events of it that were not
     /// delivered, or output that was cut off.
     #[inline]
-    fn has_work(&self) -> bool {
+    fn has_work(&self, shared: &Shared) -> bool {
         self.flags.has(Flags::UNFLUSHED)
             || self.session.may_go_on()
-            || (self.flags.has(Flags::READABLE) && self.session.wants_input())
+            || (self.flags.has(Flags::READABLE) && self.may_read(shared))
+    }
+
+    /// Whether it may be read from: its session wants input, and there is memory for that.
+    #[inline]
+    fn may_read(&self, shared: &Shared) -> bool {
+        self.session.wants_input() && (self.flags.has(Flags::ALLOWED) || !self.is_held_back(shared))
+    }
+
+    /// Whether it holds much while memory is short. A broken one is read from: that frees what it holds.
+    #[inline]
+    fn is_held_back(&self, shared: &Shared) -> bool {
+        self.session.is_held_back(shared) && !self.flags.has(Flags::BROKEN)
+    }
+
+    fn seat(&self) -> Seat {
+        if self.flags.has(Flags::REFUSED) { Seat::Refused } else { Seat::Client }
     }
 
     /// The share that it gets of this turn.
@@ -211,6 +202,7 @@ impl Shard {
             accept_again: None,
             release_at: None,
             stop_at: None,
+            relief: Relief::default(),
         };
         // Added when the shard owns them: its drop takes them from the poller again, whatever fails.
         for (index, listening) in shard.listeners.iter().enumerate() {
@@ -292,6 +284,8 @@ impl Shard {
         self.flush_touched();
         self.serve_queues(fresh, queued);
         self.flush_touched();
+        self.relieve();
+        self.look_again();
         self.expire();
         if self.release_at.is_some_and(|at| at <= self.now) {
             self.release_memory();
@@ -383,22 +377,29 @@ impl Shard {
         let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
         // `settle` comes back to one that has nothing to do now when the client has read, or the application has.
-        if !connection.has_work() {
+        if !connection.has_work(&self.shared) {
+            self.hold_back(slot);
             return false;
         }
         let mut share = connection.share();
         connection.session.go_on(&mut share, &context);
-        let mut budget = READ_BUDGET;
+        // One read, and a small one, while memory is short.
+        let (mut budget, most) =
+            if self.shared.budget.is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
         while budget > 0
             && !share.is_over()
             && connection.flags.has(Flags::READABLE)
-            && connection.session.wants_input()
+            && connection.may_read(&self.shared)
         {
             let Connection { session, socket, appetite, flags, .. } = connection;
-            let little = session.reads_little() || flags.has(Flags::LEFT_SOME);
+            let little = session.reads_little() || flags.has(Flags::LEFT_SOME) || most == FREE;
             let eager = if little { Appetite::default() } else { *appetite };
             let (read, size) = match session.room() {
-                Some(room) => (socket.read(room).map(Read::Direct), room.len()),
+                Some(room) => {
+                    let size = room.len().min(most);
+                    let room = room.get_mut(..size).unwrap_or_default();
+                    (socket.read(room).map(Read::Direct), size)
+                }
                 None => {
                     let buffer = self.scratch.lend(eager);
                     (socket.read(buffer).map(Read::Scratch), buffer.len())
@@ -443,6 +444,7 @@ impl Shard {
         connection.flags.set(Flags::GREEDY, share.is_over());
         home::untouch(slot);
         self.settle(slot);
+        self.relieve();
         share.is_over()
     }
 
@@ -471,7 +473,8 @@ impl Shard {
             Next::ShutdownWrite => connection.socket.shutdown_write(),
             Next::Drop => return self.drop_connection(slot),
         }
-        if connection.has_work() {
+        connection.charged.update(connection.session.held_input(), &self.shared.budget);
+        if connection.has_work(&self.shared) {
             if !connection.flags.has(Flags::QUEUED) {
                 connection.flags.set(Flags::QUEUED, true);
                 self.queue.push_back(slot);
@@ -487,6 +490,7 @@ impl Shard {
             self.deadlines.push(Reverse((tick(at.saturating_duration_since(self.started)), slot)));
             self.forget_deadlines();
         }
+        self.hold_back(slot);
     }
 
     /// Flushes the outboxes that handlers have touched, and those that are touched meanwhile, some times over: what is
@@ -525,6 +529,10 @@ impl Shard {
             Command::TouchAll(mut slots) => self.touched_by_others.append(&mut slots),
             Command::Accept => self.listeners.iter_mut().for_each(|listening| listening.ready = true),
             Command::Adopt(socket, peer, seat) => self.adopt(socket, peer, seat),
+            Command::Relieve(others) => {
+                self.remote.sees_relief();
+                self.drop_biggest(others);
+            }
             Command::Stop if self.stop_at.is_some() => {}
             Command::Stop => {
                 // Long enough for clients to answer our close frame, and then for the last octets to go.
@@ -630,22 +638,26 @@ impl Shard {
             Seat::Client => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
         };
+        let mut flags = Flags::default();
+        flags.set(Flags::REFUSED, seat == Seat::Refused);
         vacant.insert(Connection {
             socket,
             session,
-            flags: Flags::default(),
+            flags,
             appetite: Appetite::default(),
-            seat,
+            charged: Charged::default(),
         });
         self.settle(slot);
     }
 
     fn drop_connection(&mut self, slot: u32) {
-        if let Some(connection) = self.connections.try_remove(slot as usize) {
+        if let Some(mut connection) = self.connections.try_remove(slot as usize) {
+            connection.charged.clear(&self.shared.budget);
             self.poller.closing(&connection.socket);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
-            self.shared.leave(connection.seat);
+            self.shared.leave(connection.seat());
             if self.connections.is_empty() {
+                self.shared.budget.give_back();
                 self.release_at = Some(later(now(), KEPT));
             }
         }
@@ -669,7 +681,9 @@ impl Shard {
             let place = Place::Shard(&self.remote, slot);
             let context = Context { shared: &self.shared, place };
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
-            if connection.session.is_due() && connection.has_work() && connection.session.has_grace(&context)
+            if connection.session.is_due()
+                && connection.has_work(&self.shared)
+                && connection.session.has_grace(&context)
             {
                 let again = tick(until.saturating_duration_since(self.started)) + 1;
                 self.deadlines.push(Reverse((again, slot)));
@@ -708,7 +722,8 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        [deadline, self.accept_again, self.stop_at, self.release_at].into_iter().flatten().min()
+        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up()];
+        others.into_iter().chain([deadline]).flatten().min()
     }
 
     fn at(&self, tick: u32) -> Instant {
@@ -727,9 +742,10 @@ impl Shard {
 
 impl Drop for Shard {
     fn drop(&mut self) {
-        for (_, connection) in &self.connections {
+        for (_, connection) in &mut self.connections {
+            connection.charged.clear(&self.shared.budget);
             self.poller.closing(&connection.socket);
-            self.shared.leave(connection.seat);
+            self.shared.leave(connection.seat());
         }
         for listening in &self.listeners {
             self.poller.closing(&*listening.listener);

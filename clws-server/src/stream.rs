@@ -2,6 +2,7 @@
 //! in a test; and of every connection where sockets cannot be polled by edges.
 
 mod guarded;
+mod memory;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
@@ -14,6 +15,8 @@ use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use self::guarded::GuardedStream;
+use self::memory::Memory;
+pub(crate) use self::memory::Streams;
 use crate::Peer;
 use crate::guard::Watch;
 use crate::home::Place;
@@ -63,6 +66,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             due: false,
             stop: Some(shared.stopped()),
             patience: None,
+            memory: Memory::new(&shared, &waker),
         };
         poll_fn(|cx| {
             waker.register(cx.waker());
@@ -99,6 +103,7 @@ struct Driver<S, Stop> {
     stop: Option<Stop>,
     /// When a stop is over.
     patience: Option<rt::Timer>,
+    memory: Memory,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
@@ -147,14 +152,22 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.patience = None;
                 self.session.kill();
             }
+            if self.memory.must_go() {
+                self.session.drop_for_memory(&context);
+            }
             self.session.proceed(&mut share, &context);
             progress |= self.session.may_go_on();
             self.session.go_on(&mut share, &context);
             let wanted_input = self.session.wants_input();
-            let has_read =
-                self.readable && wanted_input && !share.is_over() && self.read(cx, &mut share, &context);
+            let mut has_read = false;
+            if !self.readable || !wanted_input {
+                self.memory.go_on();
+            } else if !share.is_over() && self.memory.may_read(&self.session, cx) {
+                has_read = self.read(cx, &mut share, &context);
+            }
             progress |= has_read;
             progress |= self.write(cx, &context);
+            self.memory.note(&self.session);
             // What has arrived by the deadline is read and delivered before it takes effect.
             let has_more = has_read || self.session.may_go_on() || share.is_over();
             if self.due && !(has_more && self.session.has_grace(&context)) {
@@ -167,6 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 Next::ShutdownWrite => self.shutting = true,
                 Next::Drop => {
                     self.over = true;
+                    self.memory.go_on();
                     self.timer = Some(rt::timer(later(now(), shared.config.close_timeout)));
                     progress = true;
                 }

@@ -10,11 +10,12 @@ use clws_proto::CloseCode;
 use futures::stream::FusedStream;
 use futures::{Sink, Stream};
 
+use crate::budget::{Budget, Charged};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::mailbox::EACH;
 use crate::poll_budget::PollBudget;
 use crate::task_waker::TaskWaker;
-use crate::{Client, Disconnect, SendError, Sent};
+use crate::{Cause, Client, Disconnect, SendError, Sent};
 
 /// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
 ///
@@ -57,9 +58,9 @@ pub enum Message {
 const KEEP: usize = 16;
 
 /// What the server's side and the function's share.
-#[derive(Default)]
 pub(crate) struct Inbox {
     state: Lock<State, { rank::INBOX }>,
+    budget: Arc<Budget>,
     reader: TaskWaker,
     writer: TaskWaker,
 }
@@ -68,6 +69,7 @@ pub(crate) struct Inbox {
 struct State {
     queue: VecDeque<Message>,
     backlog: usize,
+    charged: Charged,
     paused: bool,
     /// Nobody reads any more.
     closed: bool,
@@ -233,6 +235,7 @@ impl Ends {
         let mut state = self.inbox.state();
         if self.client.is_hushed() {
             let dropped = state.discard();
+            self.inbox.charge(&mut state, &self.client);
             let ended = state.end.is_some() || state.closed;
             drop(state);
             drop(dropped);
@@ -242,6 +245,7 @@ impl Ends {
             return if state.end.is_some() || state.closed { Poll::Ready(None) } else { Poll::Pending };
         };
         state.backlog -= message.cost();
+        self.inbox.charge(&mut state, &self.client);
         shrink(&mut state.queue);
         let resume = state.paused && state.backlog <= self.client.config().max_handler_read_backlog / 2;
         if resume {
@@ -280,6 +284,17 @@ impl Drop for Ends {
 }
 
 impl Inbox {
+    pub(crate) fn new(client: &Client) -> Self {
+        let (state, budget) = (Lock::default(), Arc::clone(&client.shared().budget));
+        Self { state, budget, reader: TaskWaker::default(), writer: TaskWaker::default() }
+    }
+
+    /// Charges the server for the backlog, which has changed.
+    fn charge(&self, state: &mut State, client: &Client) {
+        state.charged.update(state.backlog, &self.budget);
+        client.note_inbox(state.backlog);
+    }
+
     /// Puts in what came from the client, and pauses it where that is too much.
     pub(crate) fn put(&self, client: &Client, message: Message) {
         let mut state = self.state();
@@ -288,6 +303,7 @@ impl Inbox {
             return;
         }
         state.backlog += message.cost();
+        self.charge(&mut state, client);
         if state.backlog > client.config().max_handler_read_backlog {
             client.pause();
             state.paused = true;
@@ -298,9 +314,20 @@ impl Inbox {
     }
 
     /// The connection is over.
-    pub(crate) fn end(&self, end: Disconnect) {
-        let before = self.state().end.replace(end);
-        drop(before); // outside of the lock
+    pub(crate) fn end(&self, client: &Client, end: Disconnect) {
+        let dropped = {
+            let mut state = self.state();
+            // What waits here may be what it was dropped for.
+            let queue = if matches!(end.cause, Cause::Budget) {
+                let queue = state.discard();
+                self.charge(&mut state, client);
+                queue
+            } else {
+                VecDeque::new()
+            };
+            (state.end.replace(end), queue)
+        };
+        drop(dropped); // outside of the lock
         self.reader.wake();
         self.writer.wake();
     }
@@ -315,7 +342,9 @@ impl Inbox {
         let dropped = {
             let mut state = self.state();
             state.closed = true;
-            state.discard()
+            let queue = state.discard();
+            self.charge(&mut state, client);
+            queue
         };
         drop(dropped);
         client.resume();
@@ -323,6 +352,12 @@ impl Inbox {
 
     fn state(&self) -> LockGuard<'_, State> {
         self.state.lock()
+    }
+}
+
+impl Drop for Inbox {
+    fn drop(&mut self) {
+        self.state.get_mut().charged.clear(&self.budget);
     }
 }
 

@@ -26,7 +26,7 @@ pub(crate) fn conversation(
 ) -> (Vec<u8>, Vec<(char, Vec<u8>)>) {
     let (mut key, mut expected) = (0u32, Vec::new());
     let mut sender = Sender::client(Version::Rfc6455, move || {
-        key += 0x0102_0305;
+        key = key.wrapping_add(0x0102_0305);
         key.to_be_bytes()
     });
     let frame_size = frame_size.and_then(NonZeroUsize::new);

@@ -63,6 +63,8 @@ impl Client {
 
     fn consume(&self, written: usize) {
         let drops = DeferredDrops::new(self.config()); // dropped after the lock
-        self.outbox().consume_with(written, &drops);
+        let mut outbox = self.outbox();
+        outbox.consume_with(written, &drops);
+        self.charge(&mut outbox);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU16, Ordering};
+use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::Head;
@@ -35,6 +35,9 @@ pub(crate) enum Hearing {
     /// The application has closed the client: only its end is of interest.
     Discard,
 }
+/// Slices for one write: enough for most outboxes, and for one with many small messages that others have too.
+const FEW: usize = 16;
+const MANY: usize = 64;
 
 impl Client {
     pub(crate) fn new(
@@ -58,6 +61,7 @@ impl Client {
             #[cfg(feature = "deflate")]
             agreed: accept.agreed,
             slot: OnceLock::new(),
+            inbox: AtomicUsize::new(0),
         };
         let rare = (accept.has_slot || !rare.is_empty()).then(|| Box::new(rare));
         Self(Arc::new(Inner {
@@ -289,8 +293,10 @@ impl Client {
     /// The connection is gone; frees what is queued.
     pub(crate) fn abandon(&self) {
         self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        let drops = DeferredDrops::new(self.config());
-        self.outbox().abandon_with(&drops);
+        let drops = DeferredDrops::new(self.config()); // dropped after the lock
+        let mut outbox = self.outbox();
+        outbox.abandon_with(&drops);
+        self.charge(&mut outbox);
     }
 
     /// Whether its outbox holds a buffer, which it then has no more.
@@ -310,26 +316,53 @@ impl Client {
         }
         let drops = DeferredDrops::new(self.config()); // dropped after the lock
         let mut outbox = self.outbox();
-        while outbox.queued() > 0 {
-            let mut slices = [IoSlice::new(&[]); 16];
-            let filled = outbox.io_slices(&mut slices);
-            let slices = slices.get(..filled).unwrap_or_default();
-            let offered: usize = slices.iter().map(|slice| slice.len()).sum();
-            match write(slices) {
-                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
-                Ok(written) => {
-                    outbox.consume_with(written, &drops);
-                    // The socket is full, and will say when it is not.
-                    if written < offered {
-                        return Ok(false);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => return Err(error),
-            }
-        }
-        pool::take_back(&mut outbox);
-        Ok(true)
+        let flushed = flush(&mut outbox, &drops, write);
+        self.charge(&mut outbox);
+        flushed
     }
+}
+
+/// Writes what is queued, as far as the socket takes it; whether all of it went.
+fn flush(
+    outbox: &mut clws_proto::Sender,
+    drops: &DeferredDrops<'_>,
+    write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> io::Result<bool> {
+    while outbox.queued() > 0 {
+        let (offered, result) = offer(outbox, write);
+        match result {
+            Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+            Ok(written) => {
+                outbox.consume_with(written, drops);
+                // The socket is full, and will say when it is not.
+                if written < offered {
+                    return Ok(false);
+                }
+            }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
+        }
+    }
+    pool::take_back(outbox);
+    Ok(true)
+}
+
+/// Offers what is queued to a vectored write: how much, and the result.
+fn offer(
+    outbox: &clws_proto::Sender,
+    write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> (usize, io::Result<usize>) {
+    let most = outbox.slices();
+    if most <= FEW { offer_in::<FEW>(outbox, write) } else { offer_in::<MANY>(outbox, write) }
+}
+
+fn offer_in<const SLICES: usize>(
+    outbox: &clws_proto::Sender,
+    write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+) -> (usize, io::Result<usize>) {
+    let mut slices = [IoSlice::new(&[]); SLICES];
+    let filled = outbox.io_slices(&mut slices);
+    let slices = slices.get(..filled).unwrap_or_default();
+    (slices.iter().map(|slice| slice.len()).sum(), write(slices))
 }

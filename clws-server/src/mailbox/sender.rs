@@ -86,6 +86,7 @@ impl<M: Send + 'static> MailboxSender<M> {
         let cost = cost(&event);
         state.backlog = state.backlog.saturating_add(cost);
         if let Some(client) = client {
+            state.budget.get_or_insert_with(|| Arc::clone(&client.shared().budget));
             state.limit = client.config().max_handler_read_backlog;
             state.debug = client.config().debug_on();
             match &event {
@@ -100,6 +101,7 @@ impl<M: Send + 'static> MailboxSender<M> {
                 _ => {}
             }
         }
+        state.charge();
         let was_empty = state.queue.is_empty();
         state.queue.push_back(event);
         drop(state);

@@ -1,9 +1,11 @@
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use clws_handshake::Reject;
 
 use super::sender::OPENINGS;
 use super::{EACH, Event, leave};
+use crate::budget::{Budget, Charged};
 use crate::guard::{DebugOn, discard};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::task_waker::TaskWaker;
@@ -23,6 +25,9 @@ pub(super) struct State<M> {
     pub(super) limit: usize,
     /// Whether what the application sent and nobody receives may end the process by its drop.
     pub(super) debug: DebugOn,
+    /// The server of the first client is charged for the backlog.
+    pub(super) budget: Option<Arc<Budget>>,
+    charged: Charged,
     /// Clients that are not read from.
     pub(super) paused: Vec<Client>,
     /// Clients in the queue that have just come, and more that wait until those are handled.
@@ -58,6 +63,8 @@ impl<M> Default for State<M> {
             backlog: 0,
             limit: usize::MAX,
             debug: DebugOn::default(),
+            budget: None,
+            charged: Charged::default(),
             paused: Vec::new(),
             newcomers: 0,
             doors: Vec::new(),
@@ -79,6 +86,13 @@ impl<M> State<M> {
         clients.sort_by_key(Client::port);
         clients
     }
+
+    /// Charges the server for the backlog, which has changed.
+    pub(super) fn charge(&mut self) {
+        if let Some(budget) = &self.budget {
+            self.charged.update(self.backlog, budget);
+        }
+    }
 }
 
 impl<M> Shared<M> {
@@ -97,6 +111,8 @@ impl<M> Shared<M> {
         let (queue, clients, doors, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
+            state.backlog = 0;
+            state.charge();
             let (clients, paused) = (state.clients(), std::mem::take(&mut state.paused));
             state.clients.clear(); // `clients` holds them
             (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused, state.debug)

@@ -51,6 +51,12 @@ impl Ending {
             + self.client.as_ref().map_or(0, Client::buffered_amount)
     }
 
+    /// Bytes of memory of an answer.
+    pub(super) fn held_reply(&self) -> usize {
+        let held = |part: &Cow<'_, [u8]>| if let Cow::Owned(bytes) = part { bytes.capacity() } else { 0 };
+        self.reply.iter().map(held).sum()
+    }
+
     /// Who still reads what is queued for it has its time anew: that of any client to read, and when all is written that
     /// to end its side.
     pub(super) fn wait(&mut self, context: &Context<'_>) {

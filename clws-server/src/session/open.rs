@@ -187,6 +187,15 @@ impl Open {
         discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
     }
 
+    /// Bytes of memory for input that is not handled, and for what compressed messages refer back to.
+    #[inline]
+    pub(super) fn held_input(&self) -> usize {
+        let held = self.receiver.held();
+        #[cfg(feature = "deflate")]
+        let held = held + self.receiver.context_size();
+        held
+    }
+
     /// Whether events wait that the application may have now.
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {

@@ -188,3 +188,75 @@ fn whose_messages_are_queued_is_read_little_by_little() {
     let (shard, _theirs) = open(crate::async_handler(async |_| ()));
     assert!(shard.connections[0].session.reads_little());
 }
+
+/// A message in progress, of which so many bytes more are written to the client's socket.
+fn go_on(theirs: &mut UnixStream, bytes: usize) {
+    std::io::Write::write_all(theirs, &vec![0; bytes]).unwrap();
+}
+
+/// While memory is short a client that holds much is read from once each tick, and one that holds little as ever.
+#[test]
+fn who_holds_much_reads_little() {
+    let (mut shard, mut theirs) = open(Echo);
+    let shared = Arc::clone(&shard.shared);
+    let budget = &shared.budget;
+    let held = |shard: &Shard| shard.connections[0].session.held();
+    let read = |shard: &mut Shard| {
+        shard.connections[0].flags.set(Flags::READABLE, true);
+        shard.serve(0);
+    };
+    std::io::Write::write_all(&mut theirs, &[0x81, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
+    go_on(&mut theirs, 50_000);
+    read(&mut shard);
+    assert!((50_000..FREE).contains(&held(&shard)), "{}", held(&shard));
+
+    let most = budget.limit() - budget.limit() / 8;
+    budget.charge_bytes(most);
+    go_on(&mut theirs, 50_000);
+    read(&mut shard);
+    let before = held(&shard);
+    assert!(before >= 100_000, "it held little");
+    for _ in 0..3 {
+        go_on(&mut theirs, 10_000);
+        read(&mut shard);
+    }
+    assert!(held(&shard) == before && shard.relief.held_back == [0], "once");
+    shard.look_again();
+    assert!(shard.relief.held_back == [0], "not before a tick");
+    let at = shard.relief.next_wake_up().unwrap();
+    assert!(shard.next_wake_up().unwrap() <= at);
+    shard.now = at;
+    shard.look_again();
+    assert!(held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE), "it read a little");
+
+    // Another has less, and one that was held back goes on when there is memory again.
+    go_on(&mut theirs, 10_000);
+    read(&mut shard);
+    assert_eq!(shard.relief.held_back, [0]);
+    budget.release_bytes(most);
+    budget.give_back();
+    shard.now = shard.relief.next_wake_up().unwrap();
+    shard.look_again();
+    assert!(shard.relief.held_back.is_empty() && shard.relief.next_wake_up().is_none());
+    assert_eq!(shard.queue, [0]);
+}
+
+#[test]
+fn the_biggest_is_dropped_when_all_together_hold_too_much() {
+    let (mut shard, mut big) = open(Echo);
+    let shared = Arc::clone(&shard.shared);
+    let budget = &shared.budget;
+    let _other = adopt(&mut shard);
+    std::io::Write::write_all(&mut big, &[0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
+    go_on(&mut big, 100_000);
+    shard.connections[0].flags.set(Flags::READABLE, true);
+    shard.serve(0);
+
+    // As much as it is, it is not its fault.
+    budget.charge_bytes(budget.limit());
+    shard.relieve();
+    assert!(budget.is_over());
+    assert_eq!((shard.connections.len(), budget.dropped()), (2, 0));
+    assert!(shard.relief.next_wake_up().is_some(), "it looks again");
+    budget.release_bytes(budget.limit());
+}

@@ -238,6 +238,7 @@ impl State {
             Cause::Io(_) => has_reset,
             Cause::Protocol(_) => log.broke_protocol,
             Cause::CloseTimeout | Cause::WriteTimeout => true,
+            Cause::Budget => false, // its limit is far away
             // A listener that was killed drops those who take long.
             Cause::Aborted => log.aborted || log.silenced == Some("listener killed"),
             Cause::Panic => log.panicked,

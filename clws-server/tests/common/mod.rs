@@ -13,6 +13,7 @@ pub mod alone;
 pub mod bomb;
 pub mod flood;
 pub mod gate;
+pub mod memory;
 pub mod receivers;
 pub mod wire;
 

@@ -31,3 +31,57 @@ fn caps_are_the_configs() {
     let config = Config::default().max_header_size(77).protocol_76_00_support(true);
     assert_eq!(config.caps(), Caps::default().with_max_head_bytes(77).with_hixie(true));
 }
+
+#[test]
+fn a_client_that_holds_too_much_is_dropped_at_once() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    let client = world.resource.client();
+    world.resource.take();
+    world.room = 0;
+    client.send_binary(&[0; 100_000]).unwrap();
+    world.send(&text(&"x".repeat(50_000))[..40_000]);
+    let held = world.session.held();
+    assert!((140_000..200_000).contains(&held), "{held}");
+    assert!(world.session.held_input() >= 40_000);
+
+    let shared = Arc::clone(&world.shared);
+    world.session.drop_for_memory(&context(&shared));
+    world.settle();
+    world.diary(&["disconnected 1006 \"\": held too much memory"]);
+    assert!(world.dropped);
+    assert_eq!((world.session.held(), client.buffered_amount(), shared.budget.dropped()), (0, 0, 1));
+}
+
+#[test]
+fn who_holds_little_is_never_held_back() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    let shared = Arc::clone(&world.shared);
+    let (some, budget) = (text(&"x".repeat(200_000)), &shared.budget);
+    world.send(&some[..60_000]);
+    assert!(!world.session.is_held_back(&shared));
+    budget.charge_bytes(budget.limit());
+    assert!(!world.session.is_held_back(&shared));
+    world.send(&some[60_000..130_000]);
+    assert!(world.session.is_held_back(&shared));
+    let client = world.resource.client();
+    client.close(CloseCode::NORMAL, "").unwrap();
+    assert!(!world.session.is_held_back(&shared), "its close frame is to be seen");
+    budget.release_bytes(budget.limit());
+    budget.give_back();
+}
+
+/// What it would send has no place to go, however little it is.
+#[test]
+fn whose_messages_wait_for_others_is_held_back_at_the_limit() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    let shared = Arc::clone(&world.shared);
+    let (client, budget) = (world.resource.client(), &shared.budget);
+    budget.charge_bytes(budget.limit());
+    assert!(budget.is_over() && !world.session.is_held_back(&shared));
+    client.set_queued_for();
+    assert!(world.session.is_held_back(&shared));
+    budget.release_bytes(budget.limit());
+    budget.give_back();
+    assert!(!world.session.is_held_back(&shared));
+    world.send(&close(CloseCode::NORMAL, ""));
+}

@@ -1,0 +1,51 @@
+//! The memory that is held for a client, and what the server's budget is charged for it.
+
+use std::sync::atomic::Ordering;
+
+use clws_proto::Sender;
+
+use super::Client;
+use crate::budget::{Charged, FREE};
+
+impl Client {
+    /// Charges for what the outbox holds by now. To be called when more is queued by a page, and when it was written to the
+    /// socket.
+    #[inline(never)]
+    pub(super) fn charge(&self, outbox: &mut Sender) {
+        outbox.cut();
+        let mut charged = Charged::from_pages(outbox.mark());
+        charged.update(outbox.held(), &self.0.shared.budget);
+        outbox.set_mark(charged.into_pages());
+    }
+
+    /// Whether it is not sent more: too much is queued, or much and the server's memory is used up.
+    #[cold]
+    pub(super) fn is_behind(&self, queued: usize) -> bool {
+        let shared = &self.0.shared;
+        queued > shared.config.max_write_backlog || (queued > FREE && shared.budget.is_exhausted())
+    }
+
+    /// Takes note of how many bytes wait in its own [`WebSocket`](crate::WebSocket).
+    pub(crate) fn note_inbox(&self, bytes: usize) {
+        if let Some(rare) = &self.0.rare {
+            rare.inbox.store(bytes, Ordering::Relaxed);
+        }
+    }
+
+    /// Bytes of memory that are held for it: what is queued, a message to many counted as a whole; what compressed messages to it
+    /// refer back to; and what waits in its own [`WebSocket`](crate::WebSocket).
+    pub(crate) fn held(&self) -> usize {
+        let inbox = self.0.rare.as_ref().map_or(0, |rare| rare.inbox.load(Ordering::Relaxed));
+        let outbox = self.outbox();
+        outbox.held().max(outbox.queued()) + inbox
+    }
+
+    /// How much of it is the end of earlier messages, which compressed ones refer back to.
+    pub(crate) fn context(&self) -> usize {
+        #[cfg(feature = "deflate")]
+        let context = self.context_size();
+        #[cfg(not(feature = "deflate"))]
+        let context = 0;
+        context
+    }
+}

@@ -1,0 +1,108 @@
+//! Messages that wait to be handled.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use clws_server::{Config, Event, Origins, Server, Version, WebSocket, async_handler, mailbox};
+use common::memory::{LIMIT, UNUSED, Watch, assert_all_is_free, limited};
+use common::{Peer, Running};
+use futures::StreamExt;
+
+in_both_modes!(
+    a_mailbox_counts_until_it_is_handled,
+    a_mailbox_that_is_dropped_holds_nothing,
+    functions_that_never_read_cost_their_clients,
+);
+
+/// Sends messages of 1 MiB for as long as they are read, and tells how many.
+fn flood(mut peer: Peer, messages: usize) -> thread::JoinHandle<(Peer, usize)> {
+    thread::spawn(move || {
+        peer.sender.binary(&vec![1; 1 << 20], None).unwrap();
+        let mut wire = Vec::new();
+        peer.sender.write_to(&mut wire).unwrap();
+        let written = (0..messages).take_while(|_| peer.stream.write_all(&wire).is_ok()).count();
+        (peer, written)
+    })
+}
+
+fn a_mailbox_counts_until_it_is_handled(config: Config) {
+    const CLIENTS: usize = 8;
+    const MESSAGES: usize = 10;
+
+    let server =
+        Server::bind(limited(config).max_handler_read_backlog(usize::MAX).listen("127.0.0.1:0")).unwrap();
+    let (resource, mut events) = mailbox::<()>();
+    server.register("/", Origins::any(), resource).unwrap();
+    let server = Running::run(server);
+    let watch = Watch::new(&server.handle);
+    let floods: Vec<_> =
+        (0..CLIENTS).map(|_| flood(server.connect(Version::Rfc6455, "/"), MESSAGES)).collect();
+    // Nothing is handled: what comes stops at the limit.
+    common::eventually("the mailbox is full", || server.handle.buffered() > LIMIT / 4 * 3);
+    thread::sleep(Duration::from_millis(500));
+    assert!(watch.most() <= LIMIT + UNUSED, "{}", watch.most());
+
+    let (done, all) = mpsc::channel();
+    thread::spawn(move || {
+        futures::executor::block_on(async {
+            let mut messages = 0;
+            while let Some(event) = events.next().await {
+                match event {
+                    Event::Binary(_, payload) => messages += usize::from(payload.len() == 1 << 20),
+                    Event::Disconnected(..) => done.send(messages).unwrap(),
+                    _ => {}
+                }
+            }
+        });
+    });
+    let floods: Vec<_> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
+    // Somebody may have been dropped at the limit; all others lose nothing.
+    let written: usize = floods.iter().map(|(_, written)| written).sum();
+    let dropped = usize::try_from(server.handle.dropped_for_memory()).unwrap();
+    assert!(dropped < CLIENTS / 2, "{dropped}");
+    drop(floods);
+    let handled = (0..CLIENTS).fold(0, |_, _| all.recv_timeout(common::PATIENCE).unwrap());
+    assert!(handled + dropped * MESSAGES >= written, "{handled} of {written}, {dropped} dropped");
+    assert_all_is_free(&server);
+}
+
+fn a_mailbox_that_is_dropped_holds_nothing(config: Config) {
+    let server = Server::bind(limited(config).listen("127.0.0.1:0")).unwrap();
+    let (resource, events) = mailbox::<()>();
+    server.register("/", Origins::any(), resource).unwrap();
+    let server = Running::run(server);
+    let floods: Vec<_> = (0..20).map(|_| flood(server.connect(Version::Rfc6455, "/"), 1)).collect();
+    common::eventually("each has a message in it", || server.handle.buffered() >= 20 << 20);
+    drop(events);
+    common::eventually("all is free", || server.handle.buffered() <= UNUSED);
+    floods.into_iter().for_each(|flood| drop(flood.join().unwrap()));
+    assert_all_is_free(&server);
+}
+
+fn functions_that_never_read_cost_their_clients(config: Config) {
+    const CLIENTS: usize = 20;
+    // From three quarters to the limit it goes little by little: 2 MiB are fewer ticks.
+    const LIMIT: usize = 8 << 20;
+
+    let config = config.max_buffered(LIMIT).max_handler_read_backlog(usize::MAX);
+    let server = Server::bind(config.close_timeout(Duration::from_secs(1)).listen("127.0.0.1:0")).unwrap();
+    let stuck = async_handler(|socket: WebSocket| async move {
+        while socket.disconnect().is_none() {
+            async_std::task::sleep(Duration::from_millis(10)).await;
+        }
+    });
+    server.register("/", Origins::any(), stuck).unwrap();
+    let server = Running::run(server);
+    let watch = Watch::new(&server.handle);
+    let floods: Vec<_> = (0..CLIENTS).map(|_| flood(server.connect(Version::Rfc6455, "/"), 20)).collect();
+    common::eventually("somebody is dropped", || server.handle.dropped_for_memory() > 0);
+    assert!(watch.most() <= LIMIT + UNUSED, "{}", watch.most());
+    server.handle.stop(); // whoever is held back is not waited for
+    floods.into_iter().for_each(|flood| drop(flood.join().unwrap()));
+    assert_all_is_free(&server);
+}
