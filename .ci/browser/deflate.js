@@ -19,11 +19,11 @@ const CONVERSATIONS = {
   'an empty binary message': { send: ['before'], binarySize: 0, close: [] },
 };
 
-// Counts what passes, however it is cut: the head up to the empty line, and the octets behind it.
+// One direction of a connection, however its bytes are cut: the head up to the empty line, and the number of bytes behind it.
 class Direction {
   head = '';
 
-  octets = 0;
+  bytes = 0;
 
   pass(data) {
     let text = data.toString('latin1');
@@ -34,12 +34,12 @@ class Direction {
       this.head = this.hasHead ? text.slice(0, end) : text;
       text = this.hasHead ? text.slice(end) : '';
     }
-    this.octets += text.length;
+    this.bytes += text.length;
   }
 }
 
-// Between the browser and a server. Resolves to { url, connection(n), close }, where connection(n) is what passed for the
-// request with `?n`.
+// Listens between the browser and a server. Resolves to { url, connection(n), close }; connection(n) has both directions of the
+// connection that asked for `?n`.
 function listenBetween(target) {
   const { hostname, port } = new URL(target);
   const connections = [];
@@ -113,8 +113,8 @@ async function runChromium(plan) {
     });
     await check(`${browser}: ${name}: compressed both ways`, async () => {
       const size = each.send.reduce((sum, text) => sum + Buffer.byteLength(text), each.binarySize ?? 0);
-      const [sent, received] = [passed.sent.octets, passed.received.octets];
-      if (size > 1000) assert.ok(sent < size / 4 && received < size / 4, `${sent} octets out and ${received} in for ${size}`);
+      const [sent, received] = [passed.sent.bytes, passed.received.bytes];
+      if (size > 1000) assert.ok(sent < size / 4 && received < size / 4, `${sent} bytes out and ${received} in for ${size}`);
       else assert.ok(received > 0);
     });
   }

@@ -13,7 +13,7 @@ async function apart(at) {
   return [ada, noor];
 }
 
-// Loses the server; both pages say so, and have tried at least once in vain to come back.
+// Ends the server; the pages say so, and each has tried at least once to come back.
 async function lose(at, persons) {
   const before = new Map(persons.map((each) => [each, each.socketsClosed]));
   at.serverIsGone = true;
@@ -47,7 +47,7 @@ scene('the server goes and comes back: so does the page, with its name and room'
   await both[0].notices('نور joined');
 });
 
-scene('what could not be sent is kept, and sent later', async (at) => {
+scene('a text that could not be sent is kept, and sent later', async (at) => {
   const [ada] = await apart(at);
   await ada.page.fill('#text', 'half a thought');
   await lose(at, [ada]);

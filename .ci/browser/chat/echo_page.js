@@ -22,7 +22,7 @@ scene('the echo page shows a text, there and back', async (at) => {
   await shows(echo, ['↓ received', 'text', '15 B', 'Hé 👩‍🚀'], ['↑ sent', 'text', '15 B', 'Hé 👩‍🚀']);
 });
 
-scene('the echo page shows octets, and takes no others than hexadecimal ones', async (at) => {
+scene('the echo page sends bytes written as hexadecimal digits, and refuses other text', async (at) => {
   const echo = await connected(at);
   await echo.page.fill('#octets', '00 ff 7');
   await echo.page.click('#binary-form button');
@@ -33,7 +33,7 @@ scene('the echo page shows octets, and takes no others than hexadecimal ones', a
   await shows(echo, ['↓ received', 'binary', '3 B', '00 ff 7f'], ['↑ sent', 'binary', '3 B', '00 ff 7f']);
 });
 
-scene('the echo page shows a close, and takes no code that a page may not send', async (at) => {
+scene('the echo page shows a close, and refuses a code that a page may not send', async (at) => {
   const echo = await connected(at);
   await echo.page.fill('#code', '999');
   await echo.page.click('#close-form button');
@@ -54,7 +54,7 @@ scene('the echo page offers subprotocols', async (at) => {
   await echo.shows('#state', 'Connected, echo');
 });
 
-scene('the policy would stop what is not ours', async (at) => {
+scene('the policy stops foreign markup and requests', async (at) => {
   at.provokes = true;
   const echo = await connected(at);
   assert.equal(await echo.page.evaluate(() => {

@@ -52,7 +52,7 @@ async function furnishedEcho(at) {
   return echo;
 }
 
-// All pages with something of everything on them.
+// The pages with every kind of text on them.
 async function furnished(at) {
   const ada = await at.enters('Ada', { colorScheme: 'light' });
   const noor = await at.enters('نور', PHONE);
@@ -77,14 +77,14 @@ scene('on a phone the list is a drawer that a keyboard can leave', async (at) =>
   await noor.becomes(() => [document.activeElement.id, document.querySelector('main').inert], ['menu', false]);
 });
 
-scene('who reads further up stays there, and is told what is new', async (at) => {
+scene('a reader further up stays there, and is told of new messages', async (at) => {
   const ada = await at.enters('Ada');
   const noor = await at.enters('نور', PHONE);
   await ada.notices('نور joined');
   for (let line = 0; line < 30; line += 1) await ada.says(`line ${line}`);
   await noor.hears('line 29');
   assert.equal(await noor.page.isHidden('#newer'), true);
-  // The page's own listener came first, so it knows of the new place when this one does.
+  // The page's own listener was added first, so it has run when this one runs.
   await noor.page.$eval('#scroll', (element) => new Promise((resolve) => {
     element.addEventListener('scroll', resolve, { once: true });
     element.scrollTop = 0;

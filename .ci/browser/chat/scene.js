@@ -84,7 +84,7 @@ class ChatServer {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  // Ends it without a word to its clients.
+  // Ends it without a word to its clients, as a crash does.
   async stop() {
     if (!this.child || !this.isRunning) return;
     const ended = new Promise((resolve) => { this.child.once('exit', resolve); });
@@ -100,7 +100,7 @@ class Person {
     page.on('pageerror', (error) => this.complains(error.message));
     page.on('requestfailed', (request) => { if (!scene.serverIsGone) this.complains(`${request.url()} failed`); });
     page.on('console', (message) => {
-      // The browser itself says so for each try while nobody listens.
+      // The browser says so for each attempt while nobody listens.
       const isExpected = scene.serverIsGone && /^WebSocket connection to .* failed/.test(message.text());
       if (['error', 'warning'].includes(message.type()) && !isExpected) this.complains(message.text());
     });
@@ -141,12 +141,12 @@ class Person {
     await this.becomes(() => [...document.querySelectorAll('#people bdi')].map((each) => each.textContent), names);
   }
 
-  // A text of this becomes the newest message.
+  // This text becomes the newest message.
   async hears(text) {
     await this.becomes(() => [...document.querySelectorAll('#log .msg .text')].at(-1)?.textContent, text);
   }
 
-  // Such a line comes between the messages.
+  // This notice is among the messages.
   async notices(text, patience) {
     await eventually(async () => {
       const all = await this.page.$$eval('#log .notice', (found) => found.map((each) => each.textContent));
@@ -160,7 +160,7 @@ class Person {
     await this.submits();
   }
 
-  // Sends what stands in the composer.
+  // Sends the text in the composer.
   async submits() {
     await this.page.waitForSelector('#send:enabled');
     await this.page.press('#text', 'Enter');
@@ -173,15 +173,15 @@ class Person {
   }
 }
 
-// What one check works with, and nobody else.
+// The server and the pages of one check.
 class Scene {
   server = new ChatServer();
 
-  serverIsGone = false; // then pages may complain of vain tries
+  serverIsGone = false; // while it is, pages may complain that they cannot connect
 
-  provokes = false; // then the check itself does what pages complain of
+  provokes = false; // whether the check itself provokes complaints
 
-  complaints = []; // what a page's console says
+  complaints = []; // errors and warnings of the pages
 
   persons = [];
 
@@ -201,7 +201,7 @@ class Scene {
     context.setDefaultTimeout(PATIENCE);
     await context.addInitScript((wanted) => {
       if (wanted && !localStorage.getItem('clws.name')) localStorage.setItem('clws.name', wanted);
-      window.stopped = []; // what the page's policy stopped
+      window.stopped = []; // breaches of the page's policy
       addEventListener('securitypolicyviolation', (event) => window.stopped.push(`${event.violatedDirective} ${event.blockedURI}`));
     }, name);
     const person = new Person(this, name || at, await context.newPage());
@@ -210,7 +210,7 @@ class Scene {
     return person;
   }
 
-  // The same, and waits until the person is in the room.
+  // Opens a page, and waits until the person is in the room.
   async enters(name, options = {}, at = '') {
     const person = await this.opens(name, at, options);
     await person.arrived();
@@ -247,7 +247,7 @@ function scene(name, body, seconds = LIMIT) {
 async function play() {
   let browser;
   for (const { name, body, seconds } of scenes) {
-    if (!browser?.isConnected()) browser = await openBrowser(); // the first one, or one in place of a crashed one
+    if (!browser?.isConnected()) browser = await openBrowser(); // the first one, or a new one after a crash
     const one = new Scene(browser);
     await checks.check(name, async () => {
       await one.server.start();
@@ -260,7 +260,7 @@ async function play() {
   checks.finish();
 }
 
-// Behind the file that declares the scenes.
+// Runs after the file that declares the scenes.
 setImmediate(() => play().catch((error) => {
   console.log('FAIL the browser itself -', error.message);
   process.exit(1);

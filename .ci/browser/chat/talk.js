@@ -5,7 +5,7 @@ const { assert, eventually, scene, PHONE } = require('./scene.js');
 
 const is = (type) => (message) => JSON.parse(message).type === type;
 
-// Ada at a desk and then Noor with a phone, who see each other.
+// Ada at a desk and then Noor with a phone come in. Ada's page knows of both.
 async function two(at) {
   const ada = await at.enters('Ada', { colorScheme: 'light' });
   const noor = await at.enters('نور', PHONE);
@@ -83,7 +83,7 @@ scene('a name that somebody has is ours when they leave', async (at) => {
   await second.shows('#my-name', 'Lin');
 });
 
-scene('what is too long is not sent', async (at) => {
+scene('a text that is too long is not sent', async (at) => {
   const [ada, noor] = await two(at);
   await ada.page.fill('#text', '😀'.repeat(2001));
   await ada.shows('#left', '-1');
@@ -95,7 +95,7 @@ scene('what is too long is not sent', async (at) => {
   await ada.shows('#log .notice.bad', /^there is no \/dance/);
 });
 
-scene('one who leaves by draft 0 is seen to leave', async (at) => {
+scene('a client of draft 0 that leaves is seen to leave', async (at) => {
   const [ada, noor] = await two(at);
   const grace = await at.draft0('Grace');
   await Promise.all([ada.notices('Grace joined'), noor.notices('Grace joined')]);
@@ -105,7 +105,7 @@ scene('one who leaves by draft 0 is seen to leave', async (at) => {
   await Promise.all([ada.seesPeople('Ada', 'نور'), noor.seesPeople('نور', 'Ada')]);
 });
 
-scene('one who closes the page is seen to leave', async (at) => {
+scene('a person who closes the page is seen to leave', async (at) => {
   const [ada, noor] = await two(at);
   const eve = await at.enters('Eve');
   await Promise.all([ada.notices('Eve joined'), noor.notices('Eve joined')]);
