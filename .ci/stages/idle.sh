@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What an idle connection costs: resident memory over 10,000 of them, plain, and with permessage-deflate negotiated,
-# without and with context takeover.
+# without and with context takeover. Then whether memory goes back to the system when clients with big messages leave.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_echo
@@ -22,4 +22,13 @@ idle() {
 idle main
 idle deflate --deflate -- none
 idle takeover --deflate-takeover -- takeover
+
+for driver in shards tasks; do
+    flags=()
+    [ $driver = shards ] || flags=(--task-per-client)
+    serve $driver "${flags[@]}" || finish
+    run_counted "returned-$driver" timeout 180 python3 "$ci/checks/returned.py" "${server_urls[0]}" "$server_pid" 400 3
+    still_serving $driver
+    stop_servers
+done
 finish

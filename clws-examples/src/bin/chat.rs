@@ -284,6 +284,7 @@ fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn Error>> {
+    clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 

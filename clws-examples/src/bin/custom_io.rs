@@ -11,6 +11,7 @@ use clws_handshake::{Caps, HeadScanner, HttpRequest, Offer, Reject, Request, Sta
 use clws_proto::{Event, Limits, Receiver, Role, Sender};
 
 fn main() -> io::Result<()> {
+    clws_examples::return_freed_memory();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12345".to_owned());
     let listener = TcpListener::bind(address)?;
     println!("listening on ws://{}/", listener.local_addr()?);

@@ -124,6 +124,7 @@ struct Flags {
 
 #[async_std::main]
 async fn main() -> Result<(), Box<dyn std::error::Error>> {
+    clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let every = Duration::try_from_secs_f64(flags.every)?;
