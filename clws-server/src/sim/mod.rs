@@ -80,6 +80,7 @@ struct State {
     trace: Trace,
     violations: Vec<Violation>,
     stopped_at: Option<u64>,
+    listener_killed: bool,
     /// How long handlers took that were told to be slow.
     slow: u64,
     /// What clients took of this turn, or of this poll of a task.
@@ -162,6 +163,7 @@ impl State {
             trace,
             violations: Vec::new(),
             stopped_at: None,
+            listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]
             codecs: clws_proto::Codecs::new(&peer::deflate_offer()),
