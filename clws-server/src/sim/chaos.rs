@@ -159,6 +159,7 @@ fn kill_listener() {
         with(|state| {
             state.trace(super::trace::NOBODY, "the listener is killed", 0, 0);
             state.silence(Kind::Listener, "listener killed");
+            state.listener_killed = true;
         });
         listener.kill();
     }

@@ -69,6 +69,9 @@ impl State {
     pub(super) fn check_reset(&mut self, conn: u32) {
         // A server that stops does not wait for the end of those who are told why they are closed.
         let reads = self.peer(conn).pace() == Some(0) && self.stopped_at.is_none();
+        // Nor does any wait longer than this.
+        let waited = self.now - self.conn(conn).wrote_at;
+        let reads = reads && waited < Plan::nanos(self.plan.config.close_timeout);
         let log = self.log(conn);
         let end = log.end.as_ref().map(|(end, _)| &end.cause);
         let told_why = matches!(end, Some(Cause::Protocol(_)));
@@ -225,6 +228,7 @@ impl State {
 
     fn check_cause(&mut self, conn: u32, end: &Disconnect) {
         let (at, stopped) = (self.now, self.stopped_at.is_some());
+        let killed = self.listener_killed;
         let patience = Plan::nanos(self.plan.config.close_timeout);
         let (has_end, has_reset) = (self.conn(conn).has_end(), self.conn(conn).has_reset());
         let write_patience = Plan::nanos(self.plan.config.write_timeout);
@@ -240,7 +244,7 @@ impl State {
             Cause::CloseTimeout | Cause::WriteTimeout => true,
             Cause::Budget => false, // its limit is far away
             // A listener that was killed drops those who take long.
-            Cause::Aborted => log.aborted || log.silenced == Some("listener killed"),
+            Cause::Aborted => log.aborted || (killed && log.kind == Some(Kind::Listener)),
             Cause::Panic => log.panicked,
             Cause::Stopped => stopped || log.cancelled,
         };

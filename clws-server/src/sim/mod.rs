@@ -11,7 +11,16 @@
 //!
 //! Checks put what they find into [`State::violations`]: a panic could be taken for one of a handler.
 //!
-//! `CLWS_SEED=n` repeats one seed, with its trace; `CLWS_SEEDS=n` runs so many from the first one.
+//! Variables of the environment:
+//!
+//! | | |
+//! |---|---|
+//! | `CLWS_SEEDS=n` | the test `seeds` runs so many, from 0 on |
+//! | `CLWS_SEED=n` | it repeats that one, and prints what happened last to the first connection with a violation |
+//! | `CLWS_CONN=n` | to that connection in its place |
+//! | `CLWS_SKIP=A,B` | checks that it does not look at; `CLWS_SKIP=` looks at all |
+//! | `CLWS_CENSUS=n` | the test `census` runs so many and tells how many fail each check, and which first |
+//! | `CLWS_LIST=1` | it tells each violation, too |
 
 mod act;
 mod app;
@@ -71,6 +80,7 @@ struct State {
     trace: Trace,
     violations: Vec<Violation>,
     stopped_at: Option<u64>,
+    listener_killed: bool,
     /// How long handlers took that were told to be slow.
     slow: u64,
     /// What clients took of this turn, or of this poll of a task.
@@ -153,6 +163,7 @@ impl State {
             trace,
             violations: Vec::new(),
             stopped_at: None,
+            listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]
             codecs: clws_proto::Codecs::new(&peer::deflate_offer()),

@@ -87,6 +87,7 @@ fn census() {
         let mut checks: Vec<_> = report.violations.iter().map(|violation| violation.check).collect();
         checks.dedup();
         if number("CLWS_LIST").is_some() {
+            println!("{seed}: hash {:016x}", report.hash);
             report.violations.iter().for_each(|violation| println!("{seed}: {violation}"));
         }
         for violation in report.violations {
