@@ -104,6 +104,8 @@ const FAILED: u16 = 256;
 const CROWDED: u16 = 1024;
 /// `Inner::state`: that was still so when it was flushed, and its events wait until it has read half of it.
 const HELD: u16 = 2048;
+/// `Inner::state`: it is [`ABORTED`] because too much memory is held for all clients.
+const OVERDRAWN: u16 = 4096;
 /// `Inner::state`: its messages are queued for a handler that runs elsewhere, and reading may have to pause for that.
 const QUEUED: u16 = 512;
 
@@ -448,7 +450,7 @@ impl Client {
     /// Sends to one of many; their homes are told together.
     ///
     /// A client that has no room for the message is closed with 1013: nobody looks after each receiver of a message to many,
-    /// so it would miss the message without ever knowing.
+    /// so it would miss the message without ever knowing. Where it is the server that has no room, the client is dropped.
     pub(crate) fn send_with(
         &self,
         message: &SharedMessage,
@@ -456,8 +458,14 @@ impl Client {
     ) -> Result<Sent, SendError> {
         message.set_meter(&self.0.shared.meter);
         let sent = self.send_and(|outbox| outbox.shared(message), Some(touches));
-        if sent == Err(SendError::Full) && self.queue_close(CloseCode::TRY_AGAIN_LATER, "").is_ok() {
-            touches.add(&self.0.home);
+        if sent == Err(SendError::Full) {
+            let is_its_own = self.buffered_amount() > self.0.shared.config.max_write_backlog;
+            if is_its_own && self.queue_close(CloseCode::TRY_AGAIN_LATER, "").is_ok() {
+                touches.add(&self.0.home);
+            } else if !is_its_own {
+                self.overdraw();
+                touches.add(&self.0.home);
+            }
         }
         sent
     }

@@ -378,6 +378,7 @@ impl Session {
             ending.wait(context);
         }
         match &mut self.stage {
+            Stage::Open(open) if open.client.is_overdrawn() => self.drop_for_memory(context),
             Stage::Open(open) if open.client.is_aborted() => {
                 self.end(End::Lost(Cause::Aborted), context);
                 self.over();

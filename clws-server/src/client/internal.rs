@@ -10,8 +10,8 @@ use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
 use super::{
-    ABORTED, CLOSING, CONNECTED, CROWDED, Client, FAILED, HELD, HUSHED, Inner, LEFT, MEMBER, PAUSED, QUEUED,
-    Rare, SLOW,
+    ABORTED, CLOSING, CONNECTED, CROWDED, Client, FAILED, HELD, HUSHED, Inner, LEFT, MEMBER, OVERDRAWN,
+    PAUSED, QUEUED, Rare, SLOW,
 };
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
@@ -125,6 +125,16 @@ impl Client {
 
     pub(crate) fn is_connected(&self) -> bool {
         self.0.state.load(Ordering::Relaxed) & CONNECTED != 0
+    }
+
+    /// It is to be dropped at once because too much memory is held. Its home is to be told.
+    pub(super) fn overdraw(&self) {
+        self.0.state.fetch_or(CLOSING | ABORTED | OVERDRAWN, Ordering::Relaxed);
+    }
+
+    /// Whether it is aborted for the sake of memory.
+    pub(crate) fn is_overdrawn(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & OVERDRAWN != 0
     }
 
     pub(crate) fn is_aborted(&self) -> bool {

@@ -22,7 +22,8 @@ impl Client {
     #[cold]
     pub(super) fn is_behind(&self, queued: usize) -> bool {
         let shared = &self.0.shared;
-        queued > shared.config.max_write_backlog || (queued > FREE && shared.budget.is_exhausted())
+        queued > shared.config.max_write_backlog
+            || (shared.budget.is_exhausted() && queued > FREE.max(shared.fair_share()))
     }
 
     /// Takes note of how many bytes wait in its own [`WebSocket`](crate::WebSocket).
