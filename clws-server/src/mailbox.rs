@@ -24,6 +24,9 @@ use crate::{Accept, Client, Decision, Disconnect, Opening};
 /// What a message costs in a mailbox beside its own octets, at least.
 pub(crate) const EACH: usize = 64;
 
+/// So many bytes may be handled at most before the senders are told, whatever the limit: they are charged until then.
+const REPORT: usize = 1 << 20;
+
 /// So many clients may come before the first of them is handled; more wait with their handshakes.
 const NEWCOMERS: usize = 1024;
 
@@ -198,7 +201,7 @@ impl<M> Mailbox<M> {
             let opened = state.doors.len().min(NEWCOMERS);
             doors = state.doors.drain(..opened).collect();
         }
-        self.report_at = state.limit / 4;
+        self.report_at = (state.limit / 4).min(REPORT);
         let resumes = state.backlog <= state.limit / 2;
         let paused = if resumes { std::mem::take(&mut state.paused) } else { Vec::new() };
         let mut left = Vec::new();

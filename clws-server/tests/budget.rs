@@ -203,7 +203,8 @@ fn of_messages_to_members_that_never_read(config: Config) {
     for (_, end) in &dropped {
         assert!(matches!(end.cause, Cause::Budget), "{end}");
     }
-    assert!(dropped[0].0 == *greedy, "another one than the biggest was dropped first");
+    // Which end is told first is a matter of the executor.
+    assert!(dropped.iter().any(|(client, _)| client == greedy), "the biggest was not dropped");
     assert!(dropped.iter().all(|(client, _)| *client != good_client));
     good.assert_answered_within(SHORT);
     Wire::connect(&server, "/").assert_answered_within(SHORT);
@@ -268,7 +269,7 @@ fn of_messages_in_a_mailbox(config: Config) {
             match event {
                 Event::Text(client, text) => {
                     let next = next.entry(client).or_default();
-                    assert_eq!(text.trim_start_matches('0').parse().unwrap_or(0), *next);
+                    assert_eq!(text[text.len() - 6..].parse(), Ok(*next));
                     *next += 1;
                     complete += usize::from(*next == MESSAGES);
                 }
