@@ -54,11 +54,16 @@ closing_line() {
 }
 
 # run_counted NAME COMMAND...: runs a program that ends on `N passed, N failed`, adds its numbers and shows its notes.
+# In the background, because bash answers no signal while a command runs in the foreground.
+program=
 run_counted() {
     local name=$1 log status=0
     shift
     log=$out/${STAGE:-stage}.${name//[^A-Za-z0-9_.-]/-}.log
-    "$@" >"$log" 2>&1 </dev/null || status=$?
+    "$@" >"$log" 2>&1 </dev/null &
+    program=$!
+    wait "$program" || status=$?
+    program=
     grep '^note:' "$log" || true
     tally "$log" "$status" "$name"
     echo "     $name: $(tail -n 1 "$log" | cut -c1-160)"
@@ -134,7 +139,11 @@ stop_servers() {
     done
     server_pids=()
 }
-trap stop_servers EXIT
+stop_all() {
+    [ -z "$program" ] || kill "$program" 2>/dev/null || true
+    stop_servers
+}
+trap stop_all EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 
@@ -152,7 +161,7 @@ serve() {
     $echo_command "$@" >"$log" 2>&1 </dev/null &
     server_pid=$!
     server_pids+=("$server_pid")
-    for _ in {1..100}; do
+    for _ in {1..300}; do
         mapfile -t server_urls < <(sed -nE 's|^listening on (ws://[^ /]+).*|\1|p' "$log")
         ((${#server_urls[@]} < want)) || return 0
         kill -0 "$server_pid" 2>/dev/null || break

@@ -7,89 +7,91 @@ const { conversation } = require('./conversation.js');
 
 const [any, picky] = process.argv.slice(2);
 
-(async () => {
-  const server = await servePage();
-  const browser = await openBrowser();
+// Runs `body` with a page, in a browser profile, that nothing else uses; HOST is the name it is opened by.
+async function inPage({ browser, page: { url } }, body, host = '127.0.0.1') {
+  const context = await browser.newContext();
   try {
-    const page = await browser.newPage();
-    await page.goto(server.url);
-    const talk = (options) => page.evaluate(conversation, { send: [], close: [], ...options });
+    const page = await context.newPage();
+    await page.goto(url.replace('127.0.0.1', host));
+    return await body(page);
+  } finally {
+    await context.close();
+  }
+}
 
+(async () => {
+  const page = await servePage();
+  const browser = await openBrowser();
+  const within = { browser, page };
+  const talk = (url, options, host) =>
+    inPage(within, (each) => each.evaluate(conversation, { url, send: [], close: [], ...options }), host);
+  try {
     await check('texts come back', async () => {
       const send = ['', 'hello', 'naïve 日本語 😀👩‍👩‍👧‍👦 𝄞', '😀'.repeat(30000)];
-      const seen = await talk({ url: `${any}/echo`, send, close: [1000] });
+      const seen = await talk(`${any}/echo`, { send, close: [1000] });
       assert.deepEqual(seen.messages, send);
       assert.deepEqual(seen.events, ['open', 'close']);
     });
 
     await check('a binary message of 100 KB comes back', async () => {
-      const seen = await talk({ url: `${any}/`, binarySize: 100000, close: [1000] });
+      const seen = await talk(`${any}/`, { binarySize: 100000, close: [1000] });
       assert.deepEqual(seen.messages, [{ size: 100000, same: true }]);
     });
 
     await check('close(3001, "bye") is clean and its code echoed', async () => {
-      const seen = await talk({ url: `${any}/echo`, close: [3001, 'bye'] });
+      const seen = await talk(`${any}/echo`, { close: [3001, 'bye'] });
       assert.equal(seen.wasClean, true);
       closedWith([seen.code, seen.reason], 3001, 'bye');
     });
 
     await check('close() without a code is clean', async () => {
-      const seen = await talk({ url: `${any}/echo`, close: [] });
+      const seen = await talk(`${any}/echo`);
       assert.deepEqual([seen.wasClean, seen.code], [true, 1005]);
     });
 
     await check('ws.protocol is empty', async () => {
-      const seen = await talk({ url: `${any}/echo`, close: [1000] });
+      const seen = await talk(`${any}/echo`, { close: [1000] });
       assert.equal(seen.protocol, '');
     });
 
     await check('an unknown resource is an error and 1006', async () => {
-      const seen = await talk({ url: `${any}/no/such/resource` });
+      const seen = await talk(`${any}/no/such/resource`);
       assert.deepEqual([seen.events, seen.wasClean, seen.code], [['error', 'close'], false, 1006]);
     });
 
     await check('this page\'s origin is refused by the picky server', async () => {
-      const seen = await talk({ url: `${picky}/echo` });
+      const seen = await talk(`${picky}/echo`);
       assert.deepEqual([seen.events, seen.wasClean, seen.code], [['error', 'close'], false, 1006]);
     });
 
     // Two names of this same page; chromium.js has the browser take both for 127.0.0.1.
     await check('a page of the allowed origin gets in', async () => {
-      const allowed = await browser.newPage();
-      await allowed.goto(server.url.replace('127.0.0.1', 'allowed.example'));
-      const seen = await allowed.evaluate(conversation, { url: `${picky}/echo`, send: ['let in'], close: [1000, 'ok'] });
+      const seen = await talk(`${picky}/echo`, { send: ['let in'], close: [1000, 'ok'] }, 'allowed.example');
       assert.deepEqual([seen.messages, seen.wasClean, seen.code], [['let in'], true, 1000]);
-      await allowed.close();
     });
 
     await check('a page whose name only begins like the allowed one is refused', async () => {
-      const evil = await browser.newPage();
-      await evil.goto(server.url.replace('127.0.0.1', 'allowed.example.evil.test'));
-      const seen = await evil.evaluate(conversation, { url: `${picky}/echo`, send: [], close: [] });
+      const seen = await talk(`${picky}/echo`, {}, 'allowed.example.evil.test');
       assert.deepEqual([seen.events, seen.wasClean, seen.code], [['error', 'close'], false, 1006]);
-      await evil.close();
     });
 
     await check('20 sockets of one page', async () => {
-      const all = await Promise.all(Array.from({ length: 20 }, (_, n) =>
-        talk({ url: `${any}/echo`, send: [`socket ${n}`], close: [4000 + n] })));
+      const all = await inPage(within, (each) => Promise.all(Array.from({ length: 20 }, (_, n) =>
+        each.evaluate(conversation, { url: `${any}/echo`, send: [`socket ${n}`], close: [4000 + n] }))));
       all.forEach((seen, n) => assert.deepEqual([seen.messages, seen.wasClean, seen.code], [[`socket ${n}`], true, 4000 + n]));
     });
 
     await check('a page that goes away leaves the server well', async () => {
-      const leaving = await browser.newPage();
-      await leaving.goto(server.url);
-      await leaving.evaluate((url) => new Promise((resolve) => {
+      await inPage(within, (leaving) => leaving.evaluate((url) => new Promise((resolve) => {
         window.left = new WebSocket(url);
         window.left.onopen = () => resolve();
-      }), `${any}/echo`);
-      await leaving.close();
-      const seen = await talk({ url: `${any}/echo`, send: ['still there?'], close: [1000] });
+      }), `${any}/echo`));
+      const seen = await talk(`${any}/echo`, { send: ['still there?'], close: [1000] });
       assert.deepEqual(seen.messages, ['still there?']);
     });
   } finally {
     await browser.close();
-    server.close();
+    page.close();
   }
   finish();
 })().catch((error) => {

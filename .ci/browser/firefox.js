@@ -7,7 +7,7 @@ const os = require('node:os');
 const path = require('node:path');
 const { conversation } = require('./conversation.js');
 
-const PATIENCE = 60000; // from its start to the last conversation's end
+const PATIENCE = 120000; // from its start to the last conversation's end
 // A new profile's pages and requests, none of which this is about.
 const PREFERENCES = {
   'app.normandy.enabled': false,

@@ -19,6 +19,7 @@ function key() {
 }
 
 // open(url): a promise of { send(text), next(test) -> promise of the first message for which test holds, close(), closed }.
+// A message that does not come before the end is an error.
 function open(url) {
   const { hostname, port, host, pathname, search } = new URL(url);
   const keys = [key(), key()];
@@ -34,6 +35,7 @@ function open(url) {
     const waiting = [];
     let received = Buffer.alloc(0);
     let isOpen = false;
+    let hasEnded = false;
     let sayClosed;
     const closed = new Promise((done) => { sayClosed = done; });
 
@@ -41,10 +43,12 @@ function open(url) {
       closed, // true where the server said FF 00 first
       send: (text) => socket.write(Buffer.concat([Buffer.from([0x00]), Buffer.from(text), Buffer.from([0xff])])),
       close: () => socket.write(Buffer.from([0xff, 0x00])),
-      next: (test) => new Promise((found) => {
-        waiting.push({ test, found });
+      next: (test) => {
+        const message = new Promise((found, failed) => { waiting.push({ test, found, failed }); });
+        message.catch(() => {}); // a check that fails before it waits for this one has said so
         deliver();
-      }),
+        return message;
+      },
     };
 
     function deliver() {
@@ -54,37 +58,44 @@ function open(url) {
         waiting.splice(waiting.indexOf(waiter), 1);
         waiter.found(messages.splice(0, index + 1).pop());
       }
+      if (hasEnded) waiting.splice(0).forEach(({ failed }) => failed(new Error('draft 0: the end in place of a message')));
+    }
+
+    function end(isClean) {
+      hasEnded = true;
+      sayClosed(isClean);
+      deliver();
     }
 
     function read(octets) {
       received = Buffer.concat([received, octets]);
       if (!isOpen) {
-        const end = received.indexOf('\r\n\r\n') + 4;
-        if (end < 4 || received.length < end + 16) return;
-        const head = received.subarray(0, end).toString('latin1');
+        const size = received.indexOf('\r\n\r\n') + 4;
+        if (size < 4 || received.length < size + 16) return;
+        const head = received.subarray(0, size).toString('latin1');
         if (!/^HTTP\/1\.1 101 /.test(head)) return void reject(new Error(`draft 0 is answered ${head.split('\r\n')[0]}`));
-        if (!received.subarray(end, end + 16).equals(wanted)) return void reject(new Error('draft 0: the wrong answer to the keys'));
-        received = received.subarray(end + 16);
+        if (!received.subarray(size, size + 16).equals(wanted)) return void reject(new Error('draft 0: the wrong answer to the keys'));
+        received = received.subarray(size + 16);
         isOpen = true;
         resolve(client);
       }
       while (received.length >= 2) {
         if (received[0] === 0xff) {
-          sayClosed(true);
+          end(true);
           socket.end();
           return;
         }
-        const end = received.indexOf(0xff);
-        if (end < 0) return;
-        messages.push(new TextDecoder('utf-8', { fatal: true }).decode(received.subarray(1, end)));
-        received = received.subarray(end + 1);
+        const last = received.indexOf(0xff);
+        if (last < 0) break;
+        messages.push(new TextDecoder('utf-8', { fatal: true }).decode(received.subarray(1, last)));
+        received = received.subarray(last + 1);
       }
       deliver();
     }
 
     socket.on('data', read);
     socket.on('error', reject);
-    socket.on('close', () => sayClosed(false));
+    socket.on('close', () => end(false));
     socket.write(Buffer.concat([Buffer.from([
       `GET ${pathname}${search} HTTP/1.1`, 'Upgrade: WebSocket', 'Connection: Upgrade', `Host: ${host}`,
       `Origin: http://${host}`, `Sec-WebSocket-Key1: ${keys[0].text}`, `Sec-WebSocket-Key2: ${keys[1].text}`, '', '',

@@ -5,7 +5,7 @@ const assert = require('node:assert/strict');
 let passed = 0;
 let failed = 0;
 
-async function check(name, body, seconds = 15) {
+async function check(name, body, seconds = 30) {
   let timer;
   const late = new Promise((_, reject) => {
     timer = setTimeout(() => reject(new Error(`no end after ${seconds} s`)), seconds * 1000);

@@ -4,7 +4,7 @@ import socket
 import struct
 from urllib.parse import urlsplit
 
-TIMEOUT = 5.0
+TIMEOUT = 20.0  # of any read or write; one that reaches it has failed
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
@@ -128,6 +128,20 @@ class Connection:
         """Ends the connection with a RST instead of a FIN."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.socket.close()
+
+
+def is_all_read(url: str) -> bool:
+    """Whether the server at `url` has taken everything out of the system that its clients sent so far."""
+    port = address(url)[1]
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        with open(table, encoding="ascii") as lines:
+            for _, local, remote, state, queues, *_ in map(str.split, list(lines)[1:]):
+                unsent, unread = (int(queue, 16) for queue in queues.split(":"))
+                is_listening = state == "0A"  # its queues are those of connections to accept
+                at_server, at_client = (int(end.split(":")[1], 16) == port for end in (local, remote))
+                if not is_listening and (at_server and unread or at_client and unsent):
+                    return False
+    return True
 
 
 def memory(pid: int, field: str = "VmRSS") -> int:

@@ -170,7 +170,7 @@ function offered(serverAlone, clientAlone, serverBits, clientBits) {
   for (const which of [[], [false, false, undefined, false], [true, true, 15, 15], [true, false, 9, 9], [false, true, 12, 10],
     [false, false, 9, 15], [false, false, 15, 9]]) {
     const offer = offered(...which);
-    await check(`all messages with ${JSON.stringify(offer)}`, () => wholeSet(offer), 30);
+    await check(`all messages with ${JSON.stringify(offer)}`, () => wholeSet(offer), 60);
   }
 
   await check('no offer, or none that can be taken: no extension, no compression', async () => {

@@ -15,7 +15,7 @@ function open(path = '/echo', protocols = [], options = {}) {
 }
 
 function next(ws) {
-  return new Promise((resolve, reject) => {
+  const message = new Promise((resolve, reject) => {
     const closed = (code) => reject(new Error(`closed with ${code} while waiting for a message`));
     ws.once('close', closed);
     ws.once('message', (data, isBinary) => {
@@ -23,6 +23,8 @@ function next(ws) {
       resolve(isBinary ? data : data.toString());
     });
   });
+  message.catch(() => {}); // a check that fails before it waits for this one has said so
+  return message;
 }
 
 function close(ws, ...args) {

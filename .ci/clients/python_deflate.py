@@ -39,7 +39,7 @@ passed = failed = 0
 async def check(name: str, body: Callable[[], Awaitable[None]]) -> None:
     global passed, failed
     try:
-        await asyncio.wait_for(body(), 20)
+        await asyncio.wait_for(body(), 60)
         passed += 1
         print("ok  ", name)
     except Exception as error:  # whatever went wrong, it is this check's and the next one runs

@@ -29,7 +29,7 @@ passed = failed = 0
 async def check(name: str, body: Callable[[], Awaitable[None]]) -> None:
     global passed, failed
     try:
-        await asyncio.wait_for(body(), 15)
+        await asyncio.wait_for(body(), 30)
         passed += 1
         print("ok  ", name)
     except Exception as error:  # whatever went wrong, it is this check's and the next one runs

@@ -7,7 +7,7 @@ url=${1:?usage: run.sh ws://HOST:PORT/PATH}
 pass=0 failed=0
 one() { # NAME DRAFT COMMAND...
   local name=$1 draft=$2 out; shift 2
-  if out=$(timeout 25 "$@" "$url" --draft "$draft" 2>&1 </dev/null); then pass=$((pass + 1)); else failed=$((failed + 1)); fi
+  if out=$(timeout 60 "$@" "$url" --draft "$draft" 2>&1 </dev/null); then pass=$((pass + 1)); else failed=$((failed + 1)); fi
   printf '%-26s %-8s %s\n' "$name" "$draft" "$(printf '%s\n' "$out" | tail -n 1 | cut -c1-160)"
 }
 for draft in hybi-00 hybi-08 rfc6455; do one 'Protocol::WebSocket (Perl)' "$draft" perl clients/perl_protocol_websocket.pl; done

@@ -11,7 +11,7 @@ compressed() {
     local name=$1 takeover=$2 most=$3
     shift 3
     serve "$name" --max-message "$most" "$@" || finish
-    run_counted "$name" timeout 100 python3 "$ci/checks/bad_deflate.py" "${server_urls[0]}" "$server_pid" "$takeover" "$most"
+    run_counted "$name" timeout 200 python3 "$ci/checks/bad_deflate.py" "${server_urls[0]}" "$server_pid" "$takeover" "$most"
     still_serving "$name"
 }
 
@@ -19,7 +19,7 @@ for driver in shards tasks; do
     flags=()
     [ $driver = shards ] || flags=(--task-per-client)
     serve $driver --hixie --handshake-timeout 2 "${flags[@]}" || finish
-    run_counted "bytes-$driver" timeout 110 python3 "$ci/checks/bad_input.py" "${server_urls[0]}" "$server_pid"
+    run_counted "bytes-$driver" timeout 200 python3 "$ci/checks/bad_input.py" "${server_urls[0]}" "$server_pid"
     still_serving $driver
     compressed "deflate-$driver" none 16777216 --deflate "${flags[@]}"
     compressed "deflate-small-$driver" none 65536 --deflate "${flags[@]}"

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # A real browser: headless Chromium opens a page that uses WebSocket. One server takes any origin, one only another
-# page's. Then permessage-deflate, with Firefox too. Then the chat: its own page in two windows, and a client of draft 0.
+# page's. Then permessage-deflate, with Firefox too. Then the chat: its own pages, and a client of draft 0.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt chromium fonts-inter fonts-noto-color-emoji # the fonts for the screenshots
@@ -12,7 +12,7 @@ any=${server_urls[0]}
 serve picky --listen 127.0.0.1:0 --origin http://allowed.example || finish
 picky=${server_urls[0]}
 
-run_counted echo timeout 90 node "$ci/browser/echo.js" "$any" "$picky"
+run_counted echo timeout 200 node "$ci/browser/echo.js" "$any" "$picky"
 still_serving picky
 stop_servers
 
@@ -20,16 +20,18 @@ serve none --deflate || finish
 none=${server_urls[0]}
 serve takeover --deflate-takeover || finish
 takeover=${server_urls[0]}
-run_counted deflate-chromium timeout 100 node "$ci/browser/deflate.js" chromium "$none" "$takeover"
+run_counted deflate-chromium timeout 200 node "$ci/browser/deflate.js" chromium "$none" "$takeover"
 if need_apt firefox-esr; then
-    run_counted deflate-firefox timeout 100 node "$ci/browser/deflate.js" firefox "$none" "$takeover"
+    run_counted deflate-firefox timeout 200 node "$ci/browser/deflate.js" firefox "$none" "$takeover"
 else
     note "no firefox-esr to be had here: permessage-deflate ran with Chromium only"
 fi
 still_serving takeover
 stop_servers
 
-# It starts the chat itself, for it also has to see it go and come back. CI_CHAT names another program.
+# Each of these starts the chat itself, a process for each check. CI_CHAT names another program.
 [ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
-run_counted chat timeout 150 node "$ci/browser/chat.js" "${CI_CHAT:-$target/release/chat}" "$out"
+for part in talk rooms connection looks echo_page; do
+    run_counted "chat-$part" timeout 400 node "$ci/browser/chat/$part.js" "${CI_CHAT:-$target/release/chat}" "$out"
+done
 finish

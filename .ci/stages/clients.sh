@@ -17,12 +17,12 @@ round_trips() {
     for url in "${server_urls[@]}"; do
         family=v4
         [[ $url != *'['* ]] || family=v6
-        run_counted "python-websockets-$name-$family" timeout 60 "$python" "$ci/clients/python_websockets.py" "$url"
-        run_counted "node-ws-$name-$family" timeout 60 node "$ci/clients/node_ws.js" "$url"
+        run_counted "python-websockets-$name-$family" timeout 180 "$python" "$ci/clients/python_websockets.py" "$url"
+        run_counted "node-ws-$name-$family" timeout 180 node "$ci/clients/node_ws.js" "$url"
     done
     # ws 0.4.32 is a client of 2014: should a later node no longer run it, that is said, and is no failure of the server.
     if node -e 'require("ws-0.4")' 2>"$out/clients.ws-0.4-load.log"; then
-        run_counted "node-ws-0.4-$name" timeout 60 node "$ci/clients/node_ws_0_4.js" "${server_urls[0]}"
+        run_counted "node-ws-0.4-$name" timeout 180 node "$ci/clients/node_ws_0_4.js" "${server_urls[0]}"
     else
         note "ws 0.4.32 does not load on node $(node --version): its three drafts were not run"
     fi
@@ -34,9 +34,9 @@ deflate() {
     local name=deflate-$1 about=("${@:2:3}") url
     serve "$name" "${@:5}" || finish
     url=${server_urls[0]}
-    run_counted "python-websockets-$name" timeout 60 "$python" "$ci/clients/python_deflate.py" "$url" "${about[@]}"
-    run_counted "node-ws-$name" timeout 60 node "$ci/clients/node_deflate.js" "$url" "${about[@]}"
-    run_counted "negotiation-$name" timeout 60 python3 "$ci/checks/negotiation.py" "$url" "${about[@]}"
+    run_counted "python-websockets-$name" timeout 180 "$python" "$ci/clients/python_deflate.py" "$url" "${about[@]}"
+    run_counted "node-ws-$name" timeout 180 node "$ci/clients/node_deflate.js" "$url" "${about[@]}"
+    run_counted "negotiation-$name" timeout 180 python3 "$ci/checks/negotiation.py" "$url" "${about[@]}"
     still_serving "$name"
 }
 

@@ -14,7 +14,7 @@ idle() {
     shift
     while (($#)) && [ "$1" != -- ]; do flags+=("$1"); shift; done
     serve "$name" --listen 127.0.0.1:0 --max-clients 20000 "${flags[@]}" || finish
-    run_counted "connections-$name" timeout 100 python3 "$ci/checks/idle.py" "${server_urls[0]}" "$server_pid" 10000 "${@:2}"
+    run_counted "connections-$name" timeout 180 python3 "$ci/checks/idle.py" "${server_urls[0]}" "$server_pid" 10000 "${@:2}"
     still_serving "$name"
     stop_servers
 }

@@ -1,5 +1,7 @@
 use std::fmt;
 
+use bytes::Bytes;
+
 /// A pool that big buffers come from and go back to, for a driver of many connections.
 ///
 /// Fresh memory for each big message costs more than the message: the system maps it, clears it and takes it back. A
@@ -16,6 +18,13 @@ pub trait Buffers: fmt::Debug {
 
     /// Takes a buffer back, or drops it.
     fn give(&self, buffer: Vec<u8>);
+
+    /// Drops the bytes of a message that was given to the [`Sender`](crate::Sender) as [`Bytes`] and is written, or never will
+    /// be. Their owner may be of any kind ([`Bytes::from_owner`]), and its drop may run any code. A driver that holds a lock
+    /// of its own around the `Sender` keeps them here until that is free. The default drops them at once.
+    fn discard(&self, bytes: Bytes) {
+        drop(bytes);
+    }
 }
 
 /// No pool: buffers are allocated and freed.

@@ -42,3 +42,28 @@ impl Extension for Plain {
         Err(ProtocolError::ReservedBits)
     }
 }
+
+/// Looks at no payload: for messages that are counted and not read.
+#[cfg(feature = "deflate")]
+#[derive(Debug)]
+pub(crate) struct Skip;
+
+#[cfg(feature = "deflate")]
+impl Extension for Skip {
+    const COMPRESSES: bool = true;
+
+    fn inflate(
+        &mut self,
+        _: &[u8],
+        _: bool,
+        _: &mut Assembly,
+        _: &Limits,
+        _: &dyn Buffers,
+    ) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &Assembly) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+}

@@ -62,8 +62,10 @@ impl Filling {
             self.grow(size, 0, self.len().saturating_add(remaining), buffers);
         }
         if size > self.part.spare() {
-            // To double keeps the growth linear in all; from what has come, not from a capacity that was doubled before.
-            self.part.reserve_exact(size.max(self.len().min(remaining)));
+            // Doubling keeps the growth linear in all, if it waits until the capacity is used up.
+            if size > self.part.free() {
+                self.part.reserve_exact(size.max(self.len().min(remaining)));
+            }
             self.part.initialise(size);
         }
         self.lent = size;

@@ -141,6 +141,11 @@ impl Hixie {
         }
     }
 
+    /// Whether the closing handshake begins there, hybi-00 §5.3.
+    pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
+        matches!(*self.state, State::Type) && rest.starts_with(&[0xFF, 0x00])
+    }
+
     pub(crate) fn held(&self) -> usize {
         match &*self.state {
             State::Text(text) => text.capacity(),

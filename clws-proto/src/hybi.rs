@@ -159,6 +159,20 @@ impl Hybi {
         }
     }
 
+    /// Whether a close frame begins there.
+    pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
+        let between_frames =
+            self.partial.as_ref().is_none_or(|partial| partial.header_len == 0 && partial.frame.is_none());
+        between_frames && rest.first().is_some_and(|first| first & 0x0F == Opcode::Close.bits())
+    }
+
+    /// Forgets what has come of a message in progress, whose end is still to be seen.
+    pub(crate) fn forget_payload(&mut self) {
+        if let Some(message) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {
+            message.data = Assembly::Binary(Filling::default());
+        }
+    }
+
     pub(crate) fn held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
             let message = match &partial.message {

@@ -4,6 +4,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use crate::Buffers;
+use crate::buffers::give_back;
 use crate::part::Part;
 use crate::shared::{Encoded, Reference};
 
@@ -77,7 +78,7 @@ enum Chunk {
     Shared(Reference),
     /// Two or more of them.
     Run(VecDeque<Reference>),
-    /// A message that the application gave away, and may still share.
+    /// A message that the application gave away: to drop it may run code of its own.
     Given(Bytes),
     Owned(Part),
     /// Small frames: what was a tail.
@@ -116,6 +117,18 @@ impl Chunk {
     fn others(&self) -> impl Iterator<Item = &[u8]> {
         let run = if let Self::Run(run) = self { Some(run) } else { None };
         run.into_iter().flat_map(|run| run.iter().skip(1)).map(|message| &message[..])
+    }
+}
+
+impl Chunk {
+    /// Gives its buffer to those that it came from.
+    fn give_back(self, buffers: &dyn Buffers) {
+        match self {
+            Self::Flat(buffer) => buffers.give(buffer),
+            Self::Owned(part) => buffers.give(part.into_buffer()),
+            Self::Given(bytes) => buffers.discard(bytes),
+            Self::Shared(_) | Self::Run(_) => {}
+        }
     }
 }
 
@@ -258,9 +271,8 @@ impl Outbox {
                     buffer.clear();
                     self.tail = buffer;
                 }
-                Some(Chunk::Flat(buffer)) => buffers.give(buffer),
-                Some(Chunk::Owned(part)) => buffers.give(part.into_buffer()),
-                Some(Chunk::Shared(_) | Chunk::Run(_) | Chunk::Given(_)) | None => {}
+                Some(chunk) => chunk.give_back(buffers),
+                None => {}
             }
         }
         shrink(&mut self.before);
@@ -284,6 +296,12 @@ impl Outbox {
         shrink(run);
         self.chunks -= (places - run.capacity()) * size_of::<Reference>();
         !run.is_empty()
+    }
+
+    /// Gives up all that is queued.
+    pub(crate) fn abandon(self, buffers: &dyn Buffers) {
+        self.before.into_iter().for_each(|chunk| chunk.give_back(buffers));
+        give_back(buffers, self.tail);
     }
 
     /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all.

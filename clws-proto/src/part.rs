@@ -33,6 +33,11 @@ impl Part {
         self.buffer.len().saturating_sub(self.end)
     }
 
+    /// How many more bytes fit without another allocation.
+    pub(crate) const fn free(&self) -> usize {
+        self.buffer.capacity().saturating_sub(self.end)
+    }
+
     /// The next so many octets behind them; `None` where not so many are initialised.
     pub(crate) fn room(&mut self, octets: usize) -> Option<&mut [u8]> {
         self.buffer.get_mut(self.end..)?.get_mut(..octets)

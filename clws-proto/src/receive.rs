@@ -7,6 +7,8 @@ use crate::close;
 use crate::deflate::{Codecs, DeflateParams, Inflation};
 use crate::event::{Event, Payload, Text};
 use crate::extension::Plain;
+#[cfg(feature = "deflate")]
+use crate::extension::Skip;
 use crate::header::{Header, Opcode};
 use crate::hixie::Hixie;
 use crate::hybi::{self, Hybi};
@@ -285,6 +287,21 @@ impl Receiver {
         is_complete || self.unread.is_some()
     }
 
+    /// Whether the input that a reader left unread begins with a close frame: then no message waits before it.
+    ///
+    /// A reader that takes no more messages for now need not let the end of the connection wait.
+    #[must_use]
+    pub fn is_close_next(&self) -> bool {
+        let Some(unread) = &self.unread else { return false };
+        let rest = unread.octets.get(unread.position..).unwrap_or_default();
+        match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_close(rest),
+            Framing::Hixie(hixie) => hixie.is_close(rest),
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_close(rest),
+        }
+    }
+
     /// Octets of memory held for what is cut off or unread: 0 between messages. (What is kept for compressed messages to refer
     /// back to is counted apart, by `context_size`.)
     #[must_use]
@@ -296,6 +313,57 @@ impl Receiver {
             Framing::Deflate(deflate) => deflate.0.held() + deflate.1.held(),
         };
         partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.octets.capacity())
+    }
+
+    /// Discards all that is held, for a connection that ends: unread input, and a message in progress.
+    ///
+    /// Returns how many whole data messages were in it that no event has told of. Compressed ones are counted without being
+    /// inflated. Nothing more can be received afterwards.
+    ///
+    /// ```
+    /// use clws_proto::{Limits, Receiver, Role, Version};
+    ///
+    /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
+    /// let mut read = [0x81, 0x01, b'a', 0x89, 0x00, 0x82, 0x01, b'b', 0x81, 0x05, b'c'];
+    /// drop(receiver.receive(&mut read)); // a reader that stops at once
+    /// assert_eq!(receiver.discard(), 2); // "a" and "b"; the ping is no data, and "c" is not complete
+    /// assert_eq!(receiver.held(), 0);
+    /// ```
+    pub fn discard(&mut self) -> u64 {
+        if self.finished {
+            return 0;
+        }
+        let (mut held, mut position) = self.unread.take().map_or((Vec::new(), 0), |u| (u.octets, u.position));
+        if let Some(hybi) = self.framing.hybi() {
+            hybi.forget_payload();
+        }
+        let mut messages = 0;
+        loop {
+            let input = hybi::Input { buffer: &mut held, position: &mut position, worth: usize::MAX };
+            let step = match &mut self.framing {
+                Framing::Hybi(hybi) => hybi.step(input, self.role, &self.limits, &NoPool, &mut Plain),
+                Framing::Hixie(hixie) => hixie.step(input.buffer, input.position, &self.limits),
+                #[cfg(feature = "deflate")]
+                Framing::Deflate(deflate) => {
+                    deflate.0.step(input, self.role, &self.limits, &NoPool, &mut Skip)
+                }
+            };
+            match step {
+                Ok(
+                    Step::Text(_)
+                    | Step::Binary(_)
+                    | Step::Lent { opcode: Opcode::Text | Opcode::Binary | Opcode::Continuation, .. },
+                ) => messages += 1,
+                Ok(
+                    Step::Control(Opcode::Ping | Opcode::Pong, _)
+                    | Step::Lent { opcode: Opcode::Ping | Opcode::Pong, .. },
+                ) => {}
+                // The end of the input, a close frame, or something that breaks the protocol.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.finish();
+        messages
     }
 
     fn finish(&mut self) {

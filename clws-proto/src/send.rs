@@ -168,6 +168,17 @@ impl Sender {
         self.owned(Opcode::Binary, &message.into())
     }
 
+    /// The same with a message of which the caller keeps a share, and so decides itself where that is dropped: outside of a
+    /// lock that it holds around the sender, for instance. A small message is copied, a big one is shared, and one that is
+    /// refused is not touched.
+    ///
+    /// # Errors
+    ///
+    /// As [`binary`](Self::binary).
+    pub fn binary_bytes(&mut self, message: &Bytes) -> Result<(), SendError> {
+        self.owned(Opcode::Binary, message)
+    }
+
     /// Queues a text message that came from a peer: a big one that was assembled goes out without a copy.
     ///
     /// # Errors
@@ -474,8 +485,15 @@ impl Sender {
 
     /// Takes nothing more and drops all that is queued: for a connection that is lost.
     pub fn abandon(&mut self) {
+        self.abandon_with(&NoPool);
+    }
+
+    /// The same, with a pool that the buffers go to.
+    pub fn abandon_with(&mut self, buffers: &dyn Buffers) {
         self.seal();
-        self.buffer = None;
+        if let Some(buffer) = self.buffer.take() {
+            buffer.outbox.abandon(buffers);
+        }
     }
 
     #[inline]

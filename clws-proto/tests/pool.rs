@@ -4,8 +4,12 @@
 
 use std::cell::RefCell;
 use std::io::IoSlice;
+use std::sync::Arc;
 
-use clws_proto::{Buffers, Event, Limits, Receiver, Role, Sender, Version};
+use bytes::Bytes;
+use clws_proto::{
+    Buffers, CloseCode, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version,
+};
 
 #[derive(Debug, Default)]
 struct Pool {
@@ -77,6 +81,43 @@ fn a_forwarded_message_goes_round_in_one_buffer() {
     }
 }
 
+/// A message that is read directly doubles its buffer only when that is full. It then asks the pool first.
+#[test]
+fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
+    const SIZE: usize = 4 << 20;
+    let pool = Pool::default();
+    pool.give(vec![0; SIZE]);
+    let home = pool.buffers.borrow()[0].as_ptr();
+    let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
+    let mut octets = wire(false, SIZE);
+    let (first, mut rest) = octets.split_at_mut(64 * 1024);
+    assert!(receiver.receive_with(first, &pool).next().unwrap().is_none());
+    let mut messages = 0;
+    while !rest.is_empty() {
+        let count = match receiver.room(&pool) {
+            Some(room) => {
+                let count = room.len().min(rest.len());
+                room[..count].copy_from_slice(&rest[..count]);
+                count
+            }
+            None => 0,
+        };
+        let mut events = if count > 0 {
+            receiver.receive_direct(count, &pool)
+        } else {
+            receiver.receive_with(std::mem::take(&mut rest), &pool)
+        };
+        while let Some(event) = events.next().unwrap() {
+            let Event::Binary(payload) = event else { panic!("{event:?}") };
+            assert_eq!((payload.len(), payload.as_ptr()), (SIZE, home));
+            messages += 1;
+        }
+        drop(events);
+        rest = &mut rest[count..];
+    }
+    assert_eq!(messages, 1);
+}
+
 #[test]
 fn a_message_that_is_only_looked_at_gives_its_buffer_back() {
     let pool = Pool::default();
@@ -137,4 +178,72 @@ fn little_that_came_holds_little() {
         }
     }
     assert!(pool.buffers.borrow().iter().any(|buffer| buffer.capacity() == 16 << 20), "it is still there");
+}
+
+/// Keeps what was discarded, as a driver does that holds a lock.
+#[derive(Debug, Default)]
+struct Later(RefCell<Vec<Bytes>>);
+
+impl Buffers for Later {
+    fn take(&self, _: usize, _: usize) -> Vec<u8> {
+        Vec::new()
+    }
+
+    fn give(&self, _: Vec<u8>) {}
+
+    fn discard(&self, bytes: Bytes) {
+        self.0.borrow_mut().push(bytes);
+    }
+}
+
+/// Bytes with an owner, and whether that owner is still there.
+fn owned(len: usize) -> (Bytes, Arc<()>) {
+    struct Owner(Vec<u8>, #[expect(dead_code, reason = "it is counted")] Arc<()>);
+    impl AsRef<[u8]> for Owner {
+        fn as_ref(&self) -> &[u8] {
+            &self.0
+        }
+    }
+    let alive = Arc::new(());
+    (Bytes::from_owner(Owner(vec![7; len], Arc::clone(&alive))), alive)
+}
+
+#[test]
+fn bytes_of_the_callers_are_discarded_by_the_pool() {
+    for written in [true, false] {
+        let (pool, mut sender) = (Later::default(), Sender::server(Version::Rfc6455));
+        let (first, first_alive) = owned(20_000);
+        let (second, second_alive) = owned(30_000);
+        sender.binary_owned(first).unwrap();
+        sender.text("between", None).unwrap();
+        sender.binary_bytes(&second).unwrap();
+        drop(second);
+        sender.shared(&SharedMessage::binary(vec![1; 5000])).unwrap();
+        if written {
+            drain(&mut sender, &pool);
+        } else {
+            sender.abandon_with(&pool);
+            assert_eq!((sender.queued(), sender.text("x", None)), (0, Err(SendError::Closed)));
+        }
+        let kept: Vec<_> = pool.0.borrow().iter().map(Bytes::len).collect();
+        assert_eq!(kept, [20_000, 30_000], "written: {written}");
+        assert_eq!((Arc::strong_count(&first_alive), Arc::strong_count(&second_alive)), (2, 2));
+        drop(pool);
+        assert_eq!((Arc::strong_count(&first_alive), Arc::strong_count(&second_alive)), (1, 1));
+    }
+}
+
+#[test]
+fn a_message_that_the_caller_shares_stays_the_callers() {
+    let mut sender = Sender::server(Version::Rfc6455);
+    let (small, alive) = owned(100);
+    sender.binary_bytes(&small).unwrap();
+    drop(small);
+    assert_eq!((Arc::strong_count(&alive), sender.queued()), (1, 102), "it was copied");
+
+    sender.close(CloseCode::NORMAL, "").unwrap();
+    let (refused, alive) = owned(20_000);
+    assert_eq!(sender.binary_bytes(&refused), Err(SendError::Closed));
+    assert_eq!(Arc::strong_count(&alive), 2, "the caller has it");
+    assert_eq!(Sender::server(Version::Hybi00).binary_bytes(&refused), Err(SendError::Unsupported));
 }

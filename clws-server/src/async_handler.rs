@@ -2,13 +2,14 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use clws_handshake::Reject;
 use clws_proto::{Payload, Text};
 
-use crate::guard::guard;
+use crate::guard::{Foreign, guard};
+use crate::lock::{Lock, LockGuard, rank};
 use crate::websocket::Inbox;
 use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebSocket, rt};
 
@@ -39,7 +40,7 @@ where
     R: Future + Send + 'static,
     R::Output: Send,
 {
-    AsyncHandler { handler, accept: None, strays: Mutex::default() }
+    AsyncHandler { handler, accept: None, strays: Lock::default() }
 }
 
 /// A resource that serves each client with an async function: see [`async_handler`].
@@ -47,8 +48,10 @@ pub struct AsyncHandler<F> {
     handler: F,
     accept: Option<Decide>,
     /// Clients that came past our `accept`, for a resource around this one has its own.
-    strays: Mutex<HashMap<usize, Arc<Inbox>>>,
+    strays: Lock<Strays, { rank::STRAYS }>,
 }
+
+type Strays = HashMap<usize, Arc<Inbox>>;
 
 /// What a handler puts into its clients.
 struct Slot {
@@ -101,8 +104,10 @@ where
         let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));
         if !client.set_slot(Slot { handler: self.id(), inbox: Arc::clone(&inbox) }) {
-            self.strays().insert(client.id(), inbox);
+            let before = self.strays().insert(client.id(), inbox);
+            drop(before); // outside of the lock: there are wakers in it
         }
+        let task = Foreign::new(task, client.config().debug_on());
         rt::spawn(Guarded { client: client.clone(), task });
         Ok(())
     }
@@ -130,7 +135,8 @@ where
             inbox.end(client, end.clone());
         }
         if self.slot(client).is_none() {
-            self.strays().remove(&client.id());
+            let stray = self.strays().remove(&client.id());
+            drop(stray); // as above
         }
     }
 }
@@ -157,15 +163,15 @@ impl<F> AsyncHandler<F> {
         std::ptr::from_ref(&self.strays).addr()
     }
 
-    fn strays(&self) -> MutexGuard<'_, HashMap<usize, Arc<Inbox>>> {
-        self.strays.lock().unwrap_or_else(PoisonError::into_inner)
+    fn strays(&self) -> LockGuard<'_, Strays> {
+        self.strays.lock()
     }
 }
 
-/// A handler's task: a panic in it costs its client only.
+/// A handler's task: a panic in it, or in the drop of what it held, costs its client only.
 struct Guarded<R> {
     client: Client,
-    task: Pin<Box<R>>,
+    task: Foreign<Pin<Box<R>>>,
 }
 
 impl<R: Future> Future for Guarded<R> {
@@ -173,10 +179,16 @@ impl<R: Future> Future for Guarded<R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let debug = self.client.config().debug_on();
-        guard(debug, || self.task.as_mut().poll(cx).map(drop)).unwrap_or_else(|| {
+        let Some(task) = self.task.get_mut() else { return Poll::Ready(()) };
+        let polled = guard(debug, || task.as_mut().poll(cx).map(drop));
+        if let Some(Poll::Pending) = polled {
+            return Poll::Pending;
+        }
+        if polled.is_none() {
             self.client.fail();
-            Poll::Ready(())
-        })
+        }
+        self.task.discard(); // not left to the executor
+        Poll::Ready(())
     }
 }
 

@@ -1,3 +1,4 @@
+mod copied;
 mod internal;
 mod memory;
 mod outcome;
@@ -9,7 +10,7 @@ use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,12 +19,15 @@ use clws_handshake::{Head, Headers, Version};
 use clws_proto::DeflateParams;
 use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
+pub(crate) use self::internal::Hearing;
 pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
 use crate::budget::is_another_page;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
+use crate::guard::discard;
 use crate::home::{Home, Touches};
+use crate::lock::{Lock, LockGuard, assert_none_held, rank};
 use crate::pool;
 use crate::registry::Entry;
 use crate::server::Shared;
@@ -40,7 +44,7 @@ pub struct Client(Arc<Inner>);
 
 /// There is one for each connection, idle or not: `sizes` in the tests bounds it.
 struct Inner {
-    outbox: Mutex<clws_proto::Sender>,
+    outbox: Lock<clws_proto::Sender, { rank::OUTBOX }>,
     home: Home,
     entry: Arc<Entry>,
     shared: Arc<Shared>,
@@ -96,6 +100,10 @@ const LEFT: u16 = 64;
 const HUSHED: u16 = 128;
 /// `Inner::state`: a handler that runs elsewhere has panicked over it; its close frame is queued.
 const FAILED: u16 = 256;
+/// `Inner::state`: more is queued for it than the high-water mark, so that its events wait until it was flushed.
+const CROWDED: u16 = 1024;
+/// `Inner::state`: that was still so when it was flushed, and its events wait until it has read half of it.
+const HELD: u16 = 2048;
 /// `Inner::state`: its messages are queued for a handler that runs elsewhere, and reading may have to pause for that.
 const QUEUED: u16 = 512;
 
@@ -167,10 +175,17 @@ impl Client {
     /// As [`send_binary`](Self::send_binary).
     pub fn send_binary_owned(&self, message: impl Into<Bytes>) -> Result<Sent, SendError> {
         let message: Bytes = message.into(); // the caller's own code, which must not run under the outbox's lock
+        // Lent, and dropped when the outbox is free again: its owner is the caller's code too. It may be written already, so
+        // that this is the last of it.
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::binary(message));
+            let message = SharedMessage::binary(message);
+            let sent = self.send_shared(&message);
+            discard(self.config().debug_on(), message);
+            return sent;
         }
-        self.send(|outbox| outbox.binary_owned(message))
+        let sent = self.send(|outbox| outbox.binary_bytes(&message));
+        discard(self.config().debug_on(), message);
+        sent
     }
 
     /// Sends a text message that is given away; a big one is not copied.
@@ -258,9 +273,11 @@ impl Client {
     /// [`SendError::TooLong`] for a reason of over 123 octets, [`SendError::InvalidCloseCode`], or
     /// [`SendError::Closed`] where it is closing already.
     pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        let closed = self.begin_close(code, reason);
+        let closed = self.queue_close(code, reason);
         if matches!(closed, Ok(()) | Err(SendError::Closed)) {
-            self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
+            // Before its home is told: events that waited are to be discarded now.
+            self.hush();
+            self.0.home.touch();
         }
         closed
     }
@@ -429,13 +446,20 @@ impl Client {
     }
 
     /// Sends to one of many; their homes are told together.
+    ///
+    /// A client that has no room for the message is closed with 1013: nobody looks after each receiver of a message to many,
+    /// so it would miss the message without ever knowing.
     pub(crate) fn send_with(
         &self,
         message: &SharedMessage,
         touches: &mut Touches,
     ) -> Result<Sent, SendError> {
         message.set_meter(&self.0.shared.meter);
-        self.send_and(|outbox| outbox.shared(message), Some(touches))
+        let sent = self.send_and(|outbox| outbox.shared(message), Some(&mut *touches));
+        if sent == Err(SendError::Full) && self.queue_close(CloseCode::TRY_AGAIN_LATER, "").is_ok() {
+            touches.add(&self.0.home);
+        }
+        sent
     }
 
     #[inline]
@@ -451,7 +475,7 @@ impl Client {
             if was == 0 {
                 pool::lend(&mut outbox);
             } else if was > shared.backlog && self.is_behind(was) {
-                return Err(SendError::Full);
+                return Err(if outbox.close_sent() { SendError::Closed } else { SendError::Full });
             }
             if let Err(error) = queue(&mut outbox) {
                 pool::take_back(&mut outbox);
@@ -461,7 +485,7 @@ impl Client {
             let (is_above, has_grown) = (now > shared.high_water, is_another_page(was, now));
             if is_above {
                 // Under the lock: whoever flushes it sees the one with the other.
-                self.0.state.fetch_or(SLOW, Ordering::Relaxed);
+                self.0.state.fetch_or(SLOW | CROWDED, Ordering::Relaxed);
             }
             if has_grown {
                 self.charge(&mut outbox);
@@ -489,8 +513,24 @@ impl Client {
     }
 
     #[inline]
-    fn outbox(&self) -> MutexGuard<'_, clws_proto::Sender> {
-        self.0.outbox.lock().unwrap_or_else(PoisonError::into_inner)
+    fn outbox(&self) -> LockGuard<'_, clws_proto::Sender> {
+        self.0.outbox.lock()
+    }
+}
+
+/// What is left of a client is code of the application: its data, and what an adaptor keeps for it.
+impl Drop for Inner {
+    fn drop(&mut self) {
+        assert_none_held();
+        let Some(rare) = self.rare.take() else { return };
+        let debug = self.shared.config.debug_on();
+        let Rare { data, slot, .. } = *rare;
+        if data.is_some() {
+            discard(debug, data);
+        }
+        if slot.get().is_some() {
+            discard(debug, slot);
+        }
     }
 }
 

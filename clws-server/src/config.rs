@@ -22,7 +22,7 @@ use crate::{Listen, budget};
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |
-/// | `write_high_water` | 1 MiB | octets queued for a client | it is not read from until it reads |
+/// | `write_high_water` | 1 MiB | bytes queued for a client | its messages wait until it has read half of that |
 /// | `max_write_backlog` | 64 MiB | octets queued for a client | [`SendError::Full`](crate::SendError::Full) |
 /// | `max_buffered` | a quarter of the machine's memory, at least 64 MiB | bytes of memory for what all clients have sent or have not read | who holds much is not read from; at the limit the client that holds most is dropped |
 /// | `max_handler_read_backlog` | 1 MiB | octets of messages that wait in a mailbox or for a [`WebSocket`](crate::WebSocket), 64 more for each | the clients that send more are not read from until half is handled |
@@ -74,8 +74,9 @@ pub struct Config {
     pub max_read_message_size: usize,
     /// Frames of one message.
     pub max_fragments: u32,
-    /// Octets queued for a client from which on it is not read from, so that TCP slows it down, and sends say
-    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater).
+    /// Bytes queued for a client from which on its messages wait, so that TCP slows it down, and sends say
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater). This is looked at between any two of its messages, so a client that
+    /// asks for more than it reads gets all of its answers, one after the other.
     pub write_high_water: usize,
     /// Octets queued for a client from which on messages to it are refused: `*max-write-backlog*`. What is queued
     /// already stays, so at most this and one message are held, forwarded ones in buffers that may be twice as long.
@@ -84,7 +85,8 @@ pub struct Config {
     /// [`Mailbox`](crate::Mailbox), and for each client's [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
     /// Each message counts 64 octets more than it has. A client whose message goes beyond it is not read from, so that
     /// TCP slows it down, until no more than half of it waits. Nothing is lost. What one read had brought from such a client,
-    /// 64 KiB at most, is kept beside it.
+    /// 64 KiB at most, is kept beside it. Whatever it sends waits, pings too: they are answered when it is read again, and so
+    /// is its end noticed, but for a connection that is broken.
     pub max_handler_read_backlog: usize,
     /// Bytes of memory that may be held for all clients together: messages of which a part has come, input that is not
     /// handled, messages that wait to be handled or to be written (a message to many counts once), and what compression
@@ -133,10 +135,12 @@ pub struct Config {
     pub policy_file: Option<String>,
     /// Whether a panic in a handler ends the process where it happens (by `abort`, behind the process's own panic hook),
     /// so that a debugger or a core dump sees the whole stack: `*debug-on-resource-errors*`. Otherwise it costs that
-    /// client its connection.
+    /// client its connection. The drop of what the application gave to the server counts as a handler: data of a client, a
+    /// resource, a message. There a panic otherwise costs a line in the log.
     pub debug_on_resource_errors: bool,
     /// The same for a panic in the server's own code, which otherwise ends [`Server::run`](crate::Server::run) with an
-    /// error: `*debug-on-server-errors*`.
+    /// error: `*debug-on-server-errors*`. A panic in a [stream](crate::ServerHandle::serve_stream) ends the process with
+    /// either setting. Otherwise it costs that stream.
     pub debug_on_server_errors: bool,
     /// Threads that serve connections. `None`: one per processor. A zero in [`Config::shards`] is `None`.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::number_or_default"))]

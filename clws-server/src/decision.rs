@@ -1,7 +1,9 @@
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
+use crate::guard::{DebugOn, log};
 use crate::home::Home;
+use crate::lock::{Lock, LockGuard, rank};
 use crate::{Accept, Reject};
 
 /// The answer to a client that is still to be given: see [`Accept::later`].
@@ -14,7 +16,7 @@ use crate::{Accept, Reject};
 pub struct Decision(Arc<Pending>);
 
 /// What a handshake and a [`Decision`] share.
-pub(crate) struct Pending(Mutex<State>);
+pub(crate) struct Pending(Lock<State, { rank::DECISION }>);
 
 #[derive(Default)]
 struct State {
@@ -23,6 +25,8 @@ struct State {
     answer: Option<Result<Accept, Reject>>,
     /// Where the handshake waits, once it does.
     home: Option<Home>,
+    /// That of the server that waits.
+    debug: DebugOn,
 }
 
 impl Accept {
@@ -55,7 +59,7 @@ impl Accept {
     /// }
     /// ```
     pub fn later() -> (Self, Decision) {
-        let pending = Arc::new(Pending(Mutex::default()));
+        let pending = Arc::new(Pending(Lock::default()));
         (Self { later: Some(Arc::clone(&pending)), ..Self::default() }, Decision(pending))
     }
 }
@@ -88,16 +92,20 @@ impl Drop for Decision {
     fn drop(&mut self) {
         let waiting = self.is_waiting();
         if self.0.put(Err(Reject::custom(500, "the resource failed"))) && waiting {
-            tracing::error!("a decision on a client was dropped without an answer");
+            log(|| tracing::error!("a decision on a client was dropped without an answer"));
         }
     }
 }
 
 impl Pending {
     /// Puts the answer there, unless there was one; whether it did.
-    fn put(&self, answer: Result<Accept, Reject>) -> bool {
+    fn put(&self, mut answer: Result<Accept, Reject>) -> bool {
         let mut state = self.state();
+        if let Ok(accept) = &mut answer {
+            accept.set_debug(state.debug); // it may come too late, and be dropped here or there
+        }
         if state.decided {
+            drop(state); // before the answer, in which there is data of the application's
             return false;
         }
         state.decided = true;
@@ -111,11 +119,16 @@ impl Pending {
     }
 
     /// That home is touched when there is an answer, at once if there is one already.
-    pub(crate) fn wake(&self, home: Home) {
+    pub(crate) fn wake(&self, home: Home, debug: DebugOn) {
         let mut state = self.state();
-        if state.answer.is_none() {
-            state.home = Some(home);
-            return;
+        state.debug = debug;
+        match &mut state.answer {
+            Some(Ok(accept)) => accept.set_debug(debug),
+            Some(Err(_)) => {}
+            None => {
+                state.home = Some(home);
+                return;
+            }
         }
         drop(state);
         home.touch();
@@ -125,8 +138,8 @@ impl Pending {
         self.state().answer.take()
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> LockGuard<'_, State> {
+        self.0.lock()
     }
 }
 

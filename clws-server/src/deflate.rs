@@ -15,15 +15,30 @@ thread_local! {
 
 /// The codecs of this thread, a shard's for instance, that compress in that way.
 pub(crate) fn codecs(config: &DeflateConfig) -> Codecs {
-    CODECS.with_borrow_mut(|kinds| {
+    let codecs = CODECS.try_with(|kinds| {
+        let mut kinds = kinds.try_borrow_mut().ok()?;
         let codecs = match kinds.iter().position(|(kind, _)| kind == config) {
             Some(index) => kinds.remove(index).1,
             None => Codecs::new(config),
         };
         kinds.insert(0, (*config, codecs.clone()));
         kinds.truncate(KINDS); // connections that have those that go keep them
-        codecs
-    })
+        Some(codecs)
+    });
+    // A thread that ends has none any more.
+    codecs.ok().flatten().unwrap_or_else(|| Codecs::new(config))
+}
+
+/// Frees the compressors and decompressors that this thread keeps.
+pub(crate) fn release_memory() {
+    let kept = CODECS.try_with(RefCell::take);
+    drop(kept);
+}
+
+/// Forgets the codecs of this thread.
+#[cfg(test)]
+pub(crate) fn clear() {
+    CODECS.set(Vec::new());
 }
 
 /// Messages of so many octets are compressed before a lock is taken, for that takes its time.

@@ -2,7 +2,7 @@ use std::collections::HashMap;
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use bytes::Bytes;
 use clws_proto::{CloseCode, SharedMessage};
@@ -10,6 +10,7 @@ use clws_proto::{CloseCode, SharedMessage};
 use clws_proto::{Codecs, DeflateParams};
 
 use crate::home::Touches;
+use crate::lock::{Lock, LockGuard, rank};
 use crate::topics::Topic;
 use crate::{Client, SendError};
 
@@ -50,7 +51,7 @@ pub struct Group(Arc<Inner>);
 
 #[derive(Default)]
 pub(crate) struct Inner {
-    members: Mutex<Members>,
+    members: Lock<Members, { rank::GROUP }>,
     /// The name under which it is to be forgotten when it is empty.
     topic: Option<Topic>,
 }
@@ -66,6 +67,9 @@ struct Members {
 }
 
 /// What became of a message to many.
+///
+/// A client that had no room for it ([`SendError::Full`]) was closed with 1013, because it missed a message: nobody looks after each
+/// receiver of a message to many.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Delivery {
@@ -190,7 +194,9 @@ impl Group {
         self.send_except(&SharedMessage::text(message), except)
     }
 
-    /// Sends a message to all members.
+    /// Sends a message to all members. A member for which more than
+    /// [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait already is closed with 1013, "try again
+    /// later", and is listed in [`Delivery::failed`]: it would miss a message that the others get.
     pub fn send(&self, message: &SharedMessage) -> Delivery {
         // The lock is held while it is queued, so that all members get the group's messages in one order; the homes are
         // told when it is free again.
@@ -234,13 +240,13 @@ impl Group {
     }
 
     pub(crate) fn for_topic(topic: Topic) -> Self {
-        Self(Arc::new(Inner { members: Mutex::default(), topic: Some(topic) }))
+        Self(Arc::new(Inner { members: Lock::default(), topic: Some(topic) }))
     }
 }
 
 impl Inner {
-    fn members(&self) -> MutexGuard<'_, Members> {
-        self.members.lock().unwrap_or_else(PoisonError::into_inner)
+    fn members(&self) -> LockGuard<'_, Members> {
+        self.members.lock()
     }
 
     fn remove(self: &Arc<Self>, client: &Client) -> bool {
@@ -259,7 +265,7 @@ impl Inner {
 impl Drop for Inner {
     fn drop(&mut self) {
         let this = std::ptr::from_ref(self);
-        let members = self.members.get_mut().unwrap_or_else(PoisonError::into_inner);
+        let members = self.members.get_mut();
         for client in members.clients.drain(..) {
             client.shared().memberships.remove(&client, this);
         }
@@ -293,20 +299,31 @@ impl Members {
         if let Some(moved) = self.clients.get(place) {
             self.places.insert(moved.id(), place);
         }
+        if self.clients.is_empty() {
+            self.clients = Vec::new();
+        }
+        shrink(&mut self.places);
         Some(removed)
+    }
+}
+
+/// Frees the memory of a big table that is empty.
+pub(crate) fn shrink<V>(table: &mut HashMap<usize, V>) {
+    if table.is_empty() && table.capacity() > 256 {
+        *table = HashMap::new();
     }
 }
 
 /// Which groups the clients of a server are in; those that are in none cost nothing here.
 #[derive(Default)]
-pub(crate) struct Memberships(Mutex<HashMap<usize, Groups>>);
+pub(crate) struct Memberships(Lock<HashMap<usize, Groups>, { rank::MEMBERSHIPS }>);
 
 /// The groups of one client, by their address.
 type Groups = HashMap<usize, Weak<Inner>>;
 
 impl Memberships {
-    fn table(&self) -> MutexGuard<'_, HashMap<usize, Groups>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn table(&self) -> LockGuard<'_, HashMap<usize, Groups>> {
+        self.0.lock()
     }
 
     fn add(&self, client: &Client, group: &Arc<Inner>) {
@@ -337,9 +354,20 @@ impl Memberships {
         }
     }
 
+    /// The number of clients that are in a group.
+    #[cfg(test)]
+    pub(crate) fn len(&self) -> usize {
+        self.table().len()
+    }
+
     /// Takes a client that is gone out of all its groups.
     pub(crate) fn leave_all(&self, client: &Client) {
-        let groups = self.table().remove(&client.id()).unwrap_or_default();
+        let groups = {
+            let mut table = self.table();
+            let groups = table.remove(&client.id()).unwrap_or_default();
+            shrink(&mut table);
+            groups
+        };
         for group in groups.values().filter_map(Weak::upgrade) {
             group.remove(client);
         }

@@ -1,14 +1,15 @@
 //! Where a client's socket is, and how to tell that place that there is something to write.
 
 use std::cell::{Cell, RefCell};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
 
-use futures::task::AtomicWaker;
-
+use crate::lock::{Lock, LockGuard, rank};
 use crate::poll::Waker;
 use crate::server::{Seat, Shared};
 use crate::socket::{Peer, Socket};
+use crate::task_waker::TaskWaker;
 
 /// The owner of a connection's socket.
 #[derive(Clone, Debug)]
@@ -16,14 +17,14 @@ pub(crate) enum Home {
     /// A shard, and the connection's slot in it.
     Shard(Arc<Remote>, u32),
     /// A task that drives one stream.
-    Stream(Arc<AtomicWaker>),
+    Stream(Arc<TaskWaker>),
 }
 
 /// A [`Home`], borrowed: what a driver has at hand each time, of which only a new client takes a share.
 #[derive(Clone, Copy)]
 pub(crate) enum Place<'a> {
     Shard(&'a Arc<Remote>, u32),
-    Stream(&'a Arc<AtomicWaker>),
+    Stream(&'a Arc<TaskWaker>),
 }
 
 impl Place<'_> {
@@ -41,13 +42,15 @@ pub(crate) struct Remote {
     /// Unlike every other shard's in this process; never 0.
     id: usize,
     /// What it has not seen yet; `None` once it has ended.
-    commands: Mutex<Option<Vec<Command>>>,
+    commands: Lock<Option<Vec<Command>>, { rank::COMMANDS }>,
     sleeping: AtomicBool,
     waker: Waker,
     /// Connections that it has, or is about to get.
     pub(crate) load: AtomicUsize,
     /// A [`Command::Relieve`] is under way.
     relief: AtomicBool,
+    /// When its turn began, in nanoseconds from the server's start; `ASLEEP` between turns.
+    turn: AtomicU64,
 }
 
 /// What other threads ask of a shard.
@@ -61,9 +64,17 @@ pub(crate) enum Command {
     Adopt(Socket, Peer, Seat),
     /// Too much memory is held: drop the clients that hold most, or ask one of so many others to do so.
     Relieve(usize),
+    /// More connections wait to be accepted than the shard takes that was told of them.
+    Accept,
     /// Close everything and end.
     Stop,
 }
+
+/// `Remote::turn`: the shard sleeps, or is about to.
+const ASLEEP: u64 = u64::MAX;
+
+/// No new connection goes to a shard whose turn takes longer.
+const HELD_UP: Duration = Duration::from_millis(50);
 
 /// What the thread of a shard shares with the code that its handlers call.
 struct Local {
@@ -95,7 +106,7 @@ impl Home {
 #[derive(Default)]
 pub(crate) struct Touches {
     shards: Vec<(Arc<Remote>, Vec<u32>)>,
-    streams: Vec<Arc<AtomicWaker>>,
+    streams: Vec<Arc<TaskWaker>>,
     /// A client that was sent something while too much memory was held.
     relief: Option<(Arc<Shared>, Home)>,
 }
@@ -143,11 +154,12 @@ impl Remote {
         static IDS: AtomicUsize = AtomicUsize::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
-            commands: Mutex::new(Some(Vec::new())),
+            commands: Lock::new(Some(Vec::new())),
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
             relief: AtomicBool::new(false),
+            turn: AtomicU64::new(ASLEEP),
         }
     }
 
@@ -168,16 +180,33 @@ impl Remote {
         self.relief.store(false, Ordering::Release);
     }
 
+    /// Called by the shard when a turn begins, so long after the server's start.
+    pub(crate) fn begin_turn(&self, at: Duration) {
+        self.turn.store(u64::try_from(at.as_nanos()).unwrap_or(0), Ordering::Relaxed);
+    }
+
+    pub(crate) fn end_turn(&self) {
+        self.turn.store(ASLEEP, Ordering::Relaxed);
+    }
+
+    /// Whether a handler seems to block it: its turn takes longer than any should.
+    pub(crate) fn is_held_up(&self, at: Duration) -> bool {
+        let turn = self.turn.load(Ordering::Relaxed);
+        turn != ASLEEP && at.saturating_sub(Duration::from_nanos(turn)) > HELD_UP
+    }
+
     /// Touches the slot where this thread is the shard's own; whether it is.
     #[inline]
     fn touch_here(&self, slot: u32) -> bool {
-        LOCAL.with(|local| {
+        // A thread that ends has it no more: what its destructors touch goes the way from other threads.
+        let touched = LOCAL.try_with(|local| {
             let here = local.shard.get() == self.id;
             if here {
                 local.touched.borrow_mut().push(slot);
             }
             here
-        })
+        });
+        touched.unwrap_or(false)
     }
 
     /// Gives it a command, and wakes it only if it sleeps. A shard that has ended gives the command back.
@@ -213,29 +242,54 @@ impl Remote {
         self.commands().take().unwrap_or_default()
     }
 
-    fn commands(&self) -> MutexGuard<'_, Option<Vec<Command>>> {
-        self.commands.lock().unwrap_or_else(PoisonError::into_inner)
+    fn commands(&self) -> LockGuard<'_, Option<Vec<Command>>> {
+        self.commands.lock()
     }
 
     /// Makes the current thread this shard's: from now on touches from it cost no lock.
     pub(crate) fn settle_here(&self) {
-        LOCAL.with(|local| local.shard.set(self.id));
+        let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // it fails only in a thread that ends
     }
+}
+
+/// Whether the current thread is a shard's.
+#[inline]
+pub(crate) fn is_shard() -> bool {
+    LOCAL.try_with(|local| local.shard.get() != 0).unwrap_or(false)
+}
+
+/// Gives back the memory of touches, of which there are none now.
+pub(crate) fn release_memory() {
+    let _ = LOCAL.try_with(|local| local.touched.borrow_mut().shrink_to_fit());
+}
+
+/// A thread's part of this file, while another shard of the simulation runs on the same thread.
+#[cfg(test)]
+#[derive(Debug, Default)]
+pub(crate) struct Aside(usize, Vec<u32>);
+
+/// Exchanges what the current thread is: the shard that it belongs to, if any, and what was touched on it.
+#[cfg(test)]
+pub(crate) fn swap_here(aside: &mut Aside) {
+    LOCAL.with(|local| {
+        aside.0 = local.shard.replace(aside.0);
+        std::mem::swap(&mut *local.touched.borrow_mut(), &mut aside.1);
+    });
 }
 
 /// Takes back the newest touch if it is of this slot, which is about to be settled anyway.
 #[inline]
 pub(crate) fn untouch(slot: u32) {
-    LOCAL.with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
+    let _ = LOCAL.try_with(|local| local.touched.borrow_mut().pop_if(|newest| *newest == slot));
 }
 
 /// Whether handlers of this thread touched slots that were not taken.
 pub(crate) fn is_touched() -> bool {
-    LOCAL.with(|local| !local.touched.borrow().is_empty())
+    LOCAL.try_with(|local| !local.touched.borrow().is_empty()).unwrap_or(false)
 }
 
 /// Takes the slots that handlers of this thread touched; `into` is empty.
 #[inline]
 pub(crate) fn take_touched(into: &mut Vec<u32>) {
-    LOCAL.with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
+    let _ = LOCAL.try_with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
 }

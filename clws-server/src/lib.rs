@@ -12,7 +12,8 @@
 //!
 //! impl Resource for Echo {
 //!     fn text(&self, client: &Client, text: Text<'_>) {
-//!         let _ = client.send_text(&text); // a client that is gone misses nothing
+//!         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+//!         let _ = client.send_text(&text);
 //!     }
 //! }
 //!
@@ -125,8 +126,10 @@ mod group;
 mod guard;
 mod home;
 mod listener;
+mod lock;
 mod mailbox;
 mod poll;
+mod poll_budget;
 mod pool;
 mod registry;
 mod relief;
@@ -136,8 +139,14 @@ mod scratch;
 mod server;
 mod session;
 mod shard;
+mod share;
+mod signal;
+#[cfg(test)]
+#[cfg(unix)]
+mod sim;
 mod socket;
 mod stream;
+mod task_waker;
 mod time;
 mod topics;
 mod websocket;

@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use clws_handshake::Reject;
 use clws_proto::CloseCode;
+use futures::StreamExt;
 use futures::channel::oneshot;
-use futures::future::Shared as SharedFuture;
-use futures::{FutureExt, StreamExt};
 
-use crate::guard::{DebugOn, guard};
+use crate::guard::{DebugOn, discard, guard, guard_other};
 use crate::registry::Registered;
 use crate::session::later;
+use crate::signal::{GivesOnDrop, Signal};
 use crate::time::now;
 use crate::{
     Accept, Client, Disconnect, Event, Mailbox, MailboxClosed, MailboxSender, Opening, Refuse, Resource,
@@ -127,17 +127,21 @@ pub struct ListenerTask<L: Listener> {
     listener: L,
     mailbox: Mailbox<Mail<L>>,
     sender: MailboxSender<Mail<L>>,
-    done: oneshot::Sender<()>,
-    ended: SharedFuture<oneshot::Receiver<()>>,
+    ended: GivesOnDrop,
     debug: DebugOn,
-    /// Clients of which the handlers are to hear no more; whether they hear of their end.
-    muted: HashMap<usize, bool>,
+    muted: HashMap<usize, Muted>,
+}
+
+/// A client of which the handlers are to hear no more.
+struct Muted {
+    hears_of_end: bool,
+    undelivered: u64,
 }
 
 /// A handle of a listener that runs: to send it messages, to call closures on its task, to end it. Cheap to clone.
 pub struct ListenerHandle<L: Listener> {
     sender: MailboxSender<Mail<L>>,
-    ended: SharedFuture<oneshot::Receiver<()>>,
+    ended: Arc<Signal>,
     registered: Option<Arc<Registered>>,
 }
 
@@ -161,18 +165,15 @@ enum Mail<L: Listener> {
 
 type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
 
-/// Events handled before other tasks of the executor get their turn.
-const TURN: usize = 64;
-
 impl<L: Listener> ListenerTask<L> {
     /// A listener that does not run yet; what comes for it meanwhile waits in its mailbox.
     #[must_use]
     pub fn new(listener: L) -> Self {
         let (sender, mailbox) = mailbox();
         let sender = sender.with_openings();
-        let (done, ended) = oneshot::channel();
+        let ended = GivesOnDrop(Arc::default());
         let (debug, muted) = (DebugOn::default(), HashMap::new());
-        Self { listener, mailbox, sender, done, ended: ended.shared(), debug, muted }
+        Self { listener, mailbox, sender, ended, debug, muted }
     }
 
     /// What is to be registered, once or behind several paths.
@@ -184,25 +185,21 @@ impl<L: Listener> ListenerTask<L> {
     /// A handle to it.
     #[must_use]
     pub fn handle(&self) -> ListenerHandle<L> {
-        let (sender, ended) = (self.sender.clone(), self.ended.clone());
+        let (sender, ended) = (self.sender.clone(), Arc::clone(&self.ended.0));
         ListenerHandle { sender, ended, registered: None }
     }
 
     /// Handles what comes until the listener is [killed](ListenerHandle::kill), or is registered nowhere, has no clients
     /// and no handles; then returns it. A future that is dropped ends it too, without a word more to the listener.
     pub async fn run(self) -> L {
-        let Self { mut listener, mut mailbox, sender, done, ended: _, mut debug, mut muted } = self;
+        let Self { mut listener, mut mailbox, sender, ended, mut debug, mut muted } = self;
         // Or it would hold itself for ever.
         drop(sender);
-        let (mut turn, mut patience) = (0, None);
+        let mut patience = None;
         while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut patience, cx)).await {
             handle(&mut listener, event, &mut debug, &mut muted);
-            turn += 1;
-            if turn % TURN == 0 {
-                rt::yield_now().await;
-            }
         }
-        let _ = done.send(()); // nobody may be waiting
+        drop(ended); // whoever waits for it goes on
         listener
     }
 
@@ -238,8 +235,9 @@ fn handle<L: Listener>(
     listener: &mut L,
     event: Event<Mail<L>>,
     debug: &mut DebugOn,
-    muted: &mut HashMap<usize, bool>,
+    muted: &mut HashMap<usize, Muted>,
 ) {
+    let mut event = event;
     let client = match &event {
         Event::Connected(client) => {
             *debug = client.config().debug_on();
@@ -253,16 +251,15 @@ fn handle<L: Listener>(
         }
         Event::Message(_) => return handle_other(listener, event, *debug),
     };
-    if let Some(&hears_of_end) = muted.get(&client.id()) {
-        let Event::Disconnected(..) = event else { return };
-        muted.remove(&client.id());
-        if !hears_of_end {
-            return;
+    if let Some(known) = muted.get_mut(&client.id()) {
+        let Event::Disconnected(_, end) = &mut event else {
+            known.undelivered += u64::from(matches!(event, Event::Text(..) | Event::Binary(..)));
+            return discard(*debug, event);
+        };
+        end.undelivered += known.undelivered;
+        if muted.remove(&client.id()).is_none_or(|muted| !muted.hears_of_end) {
+            return discard(*debug, event);
         }
-    }
-    // A handler has closed it: only its end is of interest.
-    if client.is_hushed() && !matches!(event, Event::Connected(_) | Event::Disconnected(..)) {
-        return;
     }
     let is_end = matches!(event, Event::Disconnected(..));
     let is_begin = matches!(event, Event::Connected(_));
@@ -283,13 +280,14 @@ fn handle<L: Listener>(
     match done {
         Some(Ok(())) => {}
         Some(Err(refuse)) => {
-            muted.insert(client.id(), false);
+            muted.insert(client.id(), Muted { hears_of_end: false, undelivered: 0 });
+            client.hush();
             client.close_quietly(refuse.code, &refuse.reason);
             client.touch();
         }
         None if is_end => {}
         None => {
-            muted.insert(client.id(), !is_begin);
+            muted.insert(client.id(), Muted { hears_of_end: !is_begin, undelivered: 0 });
             client.fail();
         }
     }
@@ -333,7 +331,10 @@ impl<L: Listener> ListenerHandle<L> {
         let (done, result) = oneshot::channel();
         let call = move |listener: &mut L, debug| {
             let result = guard(debug, || call(listener)).ok_or(CallError::Panicked);
-            let _ = done.send(result); // nobody may be interested
+            // Nobody may be interested in it, and then it is dropped; or a task is woken that waits for it.
+            guard_other(debug, "the result of a closure, or the task that waits for it,", || {
+                done.send(result).is_ok()
+            });
         };
         // Where it has ended, the closure is dropped, and `done` with it.
         let _ = self.sender.send(Mail::Call(Box::new(call)));
@@ -361,7 +362,7 @@ impl<L: Listener> ListenerHandle<L> {
 
     /// Waits until it has ended, after a [`kill`](Self::kill) for instance.
     pub async fn ended(&self) {
-        let _ = self.ended.clone().await; // dropped with a task that did not run to its end
+        self.ended.wait().await; // or with a task that is dropped before its end
     }
 
     pub(crate) fn registered(mut self, registered: Registered) -> Self {
@@ -372,7 +373,7 @@ impl<L: Listener> ListenerHandle<L> {
 
 impl<L: Listener> Clone for ListenerHandle<L> {
     fn clone(&self) -> Self {
-        let (sender, ended) = (self.sender.clone(), self.ended.clone());
+        let (sender, ended) = (self.sender.clone(), Arc::clone(&self.ended));
         Self { sender, ended, registered: self.registered.clone() }
     }
 }

@@ -1,5 +1,6 @@
 mod sender;
 mod state;
+mod undelivered;
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -14,7 +15,9 @@ use futures::Stream;
 use futures::stream::FusedStream;
 
 pub use self::sender::MailboxSender;
-use self::state::{Shared, cost, gone};
+use self::state::{Shared, cost, gone, refuse};
+use self::undelivered::Undelivered;
+use crate::poll_budget::PollBudget;
 use crate::websocket::shrink;
 use crate::{Accept, Client, Decision, Disconnect, Opening};
 
@@ -48,7 +51,19 @@ const NEWCOMERS: usize = 1024;
 pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
     let shared = Arc::new(Shared::default());
     let sender = MailboxSender::new(Arc::clone(&shared));
-    (sender, Mailbox { shared, batch: VecDeque::new(), handled: 0, report_at: 0, ended: false })
+    let (undelivered, budget) = (Undelivered::default(), PollBudget::default());
+    (
+        sender,
+        Mailbox {
+            shared,
+            batch: VecDeque::new(),
+            handled: 0,
+            report_at: 0,
+            ended: false,
+            undelivered,
+            budget,
+        },
+    )
 }
 
 /// What comes to a mailbox.
@@ -75,6 +90,10 @@ pub enum Event<M> {
 
 /// The side of a mailbox that events come out of, in order: a [`Stream`].
 ///
+/// Of a client that the application has closed, only its end comes out, however many of its messages wait:
+/// [`Disconnect::undelivered`] counts those. The stream is not ready for ever, even if its clients send as fast as their messages
+/// are taken: it lets other tasks of the executor have their turn now and then.
+///
 /// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages
 /// wait in it, each client that sends another is not read from until no more than half of it waits; others go on.
 ///
@@ -90,6 +109,8 @@ pub struct Mailbox<M> {
     /// From so many on they are told.
     report_at: usize,
     ended: bool,
+    undelivered: Undelivered,
+    budget: PollBudget,
 }
 
 /// The mailbox is closed, or the listener behind it has ended.
@@ -102,6 +123,9 @@ impl<M> Stream for Mailbox<M> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
         let this = &mut *self;
+        if this.budget.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
         loop {
             let mut next = Next::Wait;
             if this.batch.is_empty() || this.handled > this.report_at {
@@ -118,10 +142,16 @@ impl<M> Stream for Mailbox<M> {
                     event => event,
                 };
                 this.handled += cost(&event);
-                return Poll::Ready(Some(event));
+                if let Some(event) = this.undelivered.pass(event) {
+                    return Poll::Ready(Some(event));
+                }
+                continue;
             }
             match next {
-                Next::Wait => return Poll::Pending,
+                Next::Wait => {
+                    this.budget.renew();
+                    return Poll::Pending;
+                }
                 Next::Close(clients) => clients.iter().for_each(leave),
                 Next::End => {
                     this.ended = true;
@@ -174,8 +204,12 @@ impl<M> Mailbox<M> {
         let mut left = Vec::new();
         if state.closed && self.batch.is_empty() {
             // A resource around this one may have refused a client that it had handed in, so that no word of its end comes.
-            let gone: Vec<_> =
-                state.clients.values().filter(|client| client.has_left()).map(Client::id).collect();
+            let gone: Vec<_> = state
+                .clients
+                .iter()
+                .filter(|(_, member)| member.client.has_left())
+                .map(|(id, _)| *id)
+                .collect();
             left.extend(gone.iter().filter_map(|id| state.clients.remove(id)));
         }
         let next = if !state.closed || !self.batch.is_empty() {
@@ -185,7 +219,7 @@ impl<M> Mailbox<M> {
         } else if std::mem::replace(&mut state.told, true) {
             Next::Wait
         } else {
-            Next::Close(state.clients.values().cloned().collect())
+            Next::Close(state.clients())
         };
         let closed = state.closed;
         drop(state);
@@ -204,24 +238,21 @@ impl<M> Mailbox<M> {
     /// Where its clients were closed and it waits for their ends: how long they have to answer.
     pub(crate) fn leaving(&self) -> Option<Duration> {
         let state = self.shared.state();
-        let client = state.clients.values().next().filter(|_| state.told)?;
-        Some(client.config().close_timeout)
+        let member = state.clients.values().next().filter(|_| state.told)?;
+        Some(member.client.config().close_timeout)
     }
 
     /// Drops those who are left.
     pub(crate) fn abort_clients(&self) {
-        let clients: Vec<_> = self.shared.state().clients.values().cloned().collect();
+        let clients = self.shared.state().clients();
         clients.iter().for_each(Client::abort);
     }
 }
 
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
-        for event in self.batch.drain(..) {
-            if let Event::Opening(_, decision) = event {
-                decision.reject(gone());
-            }
-        }
+        let debug = self.shared.state().debug;
+        refuse(std::mem::take(&mut self.batch), debug);
         self.shared.end();
     }
 }

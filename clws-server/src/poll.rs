@@ -9,10 +9,18 @@ mod epoll;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
 mod portable;
 
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) use epoll::{Events, Poller, Waker};
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(crate) use portable::{Events, Poller, Waker};
+#[cfg(not(all(test, unix)))]
+pub(crate) use self::system::{Events, Poller, Waker};
+#[cfg(all(test, unix))]
+pub(crate) use crate::sim::poller::{Events, Poller, Waker};
+
+/// The poller of this system.
+pub(crate) mod system {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    pub(crate) use super::epoll::{Events, Poller, Waker};
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    pub(crate) use super::portable::{Events, Poller, Waker};
+}
 
 /// What became of one socket since it was last reported.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,6 +92,37 @@ mod tests {
                     let last = wait(&poller, SOON)[0];
                     assert!(last.hangup && last.readable);
                     poller.closing(&ours);
+                }
+
+                /// Whichever of them sleeps, and however long the other one's thread is busy.
+                #[test]
+                fn reports_a_listener_that_several_have() {
+                    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+                    let address = listener.local_addr().unwrap();
+                    let pollers = [Poller::new().unwrap(), Poller::new().unwrap()];
+                    for poller in &pollers {
+                        poller.add_listener(&listener, 3).unwrap();
+                    }
+                    for sleeper in &pollers {
+                        let client = std::thread::spawn(move || {
+                            std::thread::sleep(Duration::from_millis(20)); // the poller sleeps by then, or sees it at once
+                            std::net::TcpStream::connect(address)
+                        });
+                        assert_eq!(keys(sleeper, SOON), [(3, true)]);
+                        client.join().unwrap().unwrap();
+                    }
+                    for poller in &pollers {
+                        poller.closing(&listener);
+                    }
+                }
+
+                #[test]
+                fn waits_for_as_long_as_anybody_asks() {
+                    let poller = Poller::new().unwrap();
+                    poller.waker().wake();
+                    wait(&poller, Some(Duration::MAX));
+                    poller.waker().wake();
+                    wait(&poller, Some(Duration::from_secs(30 * 24 * 60 * 60)));
                 }
 
                 #[test]

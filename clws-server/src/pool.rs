@@ -1,8 +1,17 @@
 //! Buffers that the connections of one thread hand on: an idle connection holds none, a busy one does not allocate.
+//!
+//! Only the threads of shards keep some, at most 20 MiB each, for they can tell when the last connection has gone and free them.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
+use std::fmt;
+use std::thread::LocalKey;
 
+use bytes::Bytes;
 use clws_proto::{Buffers, OutboxBuffer, Sender};
+
+use crate::Config;
+use crate::guard::discard;
+use crate::home;
 
 /// The most octets of outboxes that a thread keeps, and how many: a broadcast needs many at once.
 const OUTBOX_OCTETS: usize = 4 << 20;
@@ -24,7 +33,7 @@ thread_local! {
 /// Gives a sender that has nothing queued what it encodes into, if there is some to spare.
 #[inline]
 pub(crate) fn lend(sender: &mut Sender) {
-    if let Some(buffer) = OUTBOXES.with_borrow_mut(Shelf::take) {
+    if let Some(Some(buffer)) = on(&OUTBOXES, Shelf::take) {
         sender.give_buffer(buffer);
     }
 }
@@ -32,22 +41,48 @@ pub(crate) fn lend(sender: &mut Sender) {
 /// Takes from a sender that has nothing queued what it encodes into, for the next one on this thread.
 #[inline]
 pub(crate) fn take_back(sender: &mut Sender) {
-    if let Some(buffer) = sender.take_buffer() {
-        OUTBOXES.with_borrow_mut(|shelf| shelf.give(buffer));
+    if let Some(buffer) = sender.take_buffer()
+        && home::is_shard()
+    {
+        on(&OUTBOXES, |shelf| shelf.give(buffer));
     }
 }
 
 /// A buffer of so many octets, or not many more.
 pub(crate) fn take(octets: usize) -> Vec<u8> {
-    let buffer = BIGS.with_borrow_mut(|shelf| shelf.take_fitting(octets, octets + octets / 2));
+    let buffer = take_fitting(octets, octets + octets / 2);
     if buffer.capacity() > 0 { buffer } else { vec![0; octets] }
+}
+
+/// Drops what this thread keeps.
+#[cfg(test)]
+pub(crate) fn clear() {
+    OUTBOXES.set(Shelf::new(OUTBOX_OCTETS, OUTBOX_COUNT));
+    BIGS.set(Shelf::new(BIG_OCTETS, 64));
 }
 
 /// Gives a big buffer to the next one on this thread, or drops it.
 pub(crate) fn give(buffer: Vec<u8>) {
-    if buffer.capacity() >= BIG {
-        BIGS.with_borrow_mut(|shelf| shelf.give_big(buffer));
+    if buffer.capacity() >= BIG && home::is_shard() {
+        on(&BIGS, |shelf| shelf.give_big(buffer));
     }
+}
+
+/// Frees what this thread keeps.
+pub(crate) fn release_memory() {
+    drop(on(&OUTBOXES, Shelf::take_all));
+    drop(on(&BIGS, Shelf::take_all));
+}
+
+fn take_fitting(least: usize, most: usize) -> Vec<u8> {
+    on(&BIGS, |shelf| shelf.take_fitting(least, most)).unwrap_or_default()
+}
+
+/// Does something with a shelf. `None` in a thread that ends and has its shelves no more: a client may be sent to by the
+/// destructor of another thread-local.
+#[inline]
+fn on<T, R>(shelf: &'static LocalKey<RefCell<Shelf<T>>>, call: impl FnOnce(&mut Shelf<T>) -> R) -> Option<R> {
+    shelf.try_with(|shelf| shelf.try_borrow_mut().ok().map(|mut shelf| call(&mut shelf))).ok().flatten()
 }
 
 /// The pool for big messages that come in pieces, and go out as they are.
@@ -56,11 +91,60 @@ pub(crate) struct Pool;
 
 impl Buffers for Pool {
     fn take(&self, least: usize, most: usize) -> Vec<u8> {
-        BIGS.with_borrow_mut(|shelf| shelf.take_fitting(least, most))
+        take_fitting(least, most)
     }
 
     fn give(&self, buffer: Vec<u8>) {
         give(buffer);
+    }
+}
+
+/// The same pool while an outbox is locked. Bytes of the application that are written, or never will be, are kept until this
+/// is dropped, because their drop is code of the application. Make it before the lock is taken: then it is dropped later.
+pub(crate) struct DeferredDrops<'a> {
+    config: &'a Config,
+    /// Mostly there is none, or one.
+    first: Cell<Option<Bytes>>,
+    more: RefCell<Vec<Bytes>>,
+}
+
+impl<'a> DeferredDrops<'a> {
+    #[inline]
+    pub(crate) const fn new(config: &'a Config) -> Self {
+        Self { config, first: Cell::new(None), more: RefCell::new(Vec::new()) }
+    }
+}
+
+impl Buffers for DeferredDrops<'_> {
+    fn take(&self, least: usize, most: usize) -> Vec<u8> {
+        Pool.take(least, most)
+    }
+
+    fn give(&self, buffer: Vec<u8>) {
+        Pool.give(buffer);
+    }
+
+    fn discard(&self, bytes: Bytes) {
+        if let Some(before) = self.first.replace(Some(bytes)) {
+            self.more.borrow_mut().push(before);
+        }
+    }
+}
+
+impl fmt::Debug for DeferredDrops<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DeferredDrops")
+    }
+}
+
+impl Drop for DeferredDrops<'_> {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(last) = self.first.take() {
+            // In the order in which they were written.
+            let (before, debug) = (std::mem::take(self.more.get_mut()), self.config.debug_on());
+            before.into_iter().chain([last]).for_each(|bytes| discard(debug, bytes));
+        }
     }
 }
 
@@ -91,6 +175,11 @@ impl Capacity for Box<OutboxBuffer> {
 impl<T: Capacity> Shelf<T> {
     const fn new(most_octets: usize, most: usize) -> Self {
         Self { buffers: Vec::new(), octets: 0, most_octets, most }
+    }
+
+    fn take_all(&mut self) -> Vec<T> {
+        self.octets = 0;
+        std::mem::take(&mut self.buffers)
     }
 
     #[inline]

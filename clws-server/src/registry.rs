@@ -1,12 +1,14 @@
 use std::collections::HashMap;
 use std::collections::hash_map::Entry as Slot;
 use std::fmt;
-use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, Weak};
+use std::ops::{Deref, DerefMut};
+use std::sync::{Arc, Weak};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
 use futures::FutureExt;
 
-use crate::guard::DebugOn;
+use crate::guard::{DebugOn, discard};
+use crate::lock::{RwLock, assert_none_held, rank};
 use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
 
 /// The resources of a server: which path has which handler, and which origins it admits.
@@ -35,7 +37,7 @@ pub struct Resources(Arc<Inner>);
 
 #[derive(Default)]
 pub(crate) struct Inner {
-    tables: RwLock<Tables>,
+    tables: RwLock<Tables, { rank::REGISTRY }>,
     debug: DebugOn,
 }
 
@@ -51,12 +53,45 @@ struct Tables {
 }
 
 /// Answers requests that are no upgrade.
-pub(crate) type Hook = dyn Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync;
+pub(crate) struct Hook {
+    answer: Box<Answer>,
+    debug: DebugOn,
+}
+
+type Answer = dyn Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync;
 
 /// A registered resource.
 pub(crate) struct Entry {
     pub(crate) origins: Origins,
     pub(crate) resource: Arc<dyn Resource>,
+    debug: DebugOn,
+}
+
+/// Takes the place of a resource that is dropped.
+struct Gone;
+
+impl Resource for Gone {}
+
+/// The last of its clients may be the last to hold it: its drop is code of the application.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        assert_none_held();
+        discard(self.debug, std::mem::replace(&mut self.resource, Arc::new(Gone)));
+        discard(self.debug, std::mem::take(&mut self.origins));
+    }
+}
+
+impl Hook {
+    /// The answer of the application.
+    pub(crate) fn answer(&self, request: &HttpRequest<'_>) -> HttpResponse {
+        (self.answer)(request)
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        discard(self.debug, std::mem::replace(&mut self.answer, Box::new(|_| HttpResponse::not_found())));
+    }
 }
 
 /// A path cannot be registered.
@@ -110,7 +145,7 @@ impl Resources {
         if !is_path(path) {
             return Err(RegisterError::InvalidPath(path.into()));
         }
-        let entry = Arc::new(Entry { origins, resource });
+        let entry = self.new_entry(origins, resource);
         // What is refused is dropped outside of the lock: the resource's own drop may come back here.
         let refused = put(&mut self.write().exact, path, entry);
         refused.map_err(|_| RegisterError::Taken(path.into()))
@@ -131,7 +166,7 @@ impl Resources {
         if !is_path(prefix) || !prefix.ends_with('/') {
             return Err(RegisterError::InvalidPrefix(prefix.into()));
         }
-        let entry = Arc::new(Entry { origins, resource: Arc::new(resource) });
+        let entry = self.new_entry(origins, Arc::new(resource));
         let refused = {
             let mut tables = self.write();
             let refused = put(&mut tables.prefixes, prefix, entry);
@@ -147,7 +182,7 @@ impl Resources {
     ///
     /// There is one already.
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
-        let entry = Arc::new(Entry { origins, resource: Arc::new(resource) });
+        let entry = self.new_entry(origins, Arc::new(resource));
         let mut tables = self.write();
         if tables.fallback.is_some() {
             drop(tables); // before the entry
@@ -179,7 +214,8 @@ impl Resources {
         };
         let handle = task.handle().registered(registered);
         self.register_shared(path, origins, resource)?;
-        rt::spawn(task.run().map(drop));
+        let debug = self.0.debug;
+        rt::spawn(task.run().map(move |listener| discard(debug, listener)));
         Ok(handle)
     }
 
@@ -201,7 +237,8 @@ impl Resources {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
-        let before = self.write().http.replace(Arc::new(answer));
+        let hook = Arc::new(Hook { answer: Box::new(answer), debug: self.0.debug });
+        let before = self.write().http.replace(hook);
         drop(before); // outside of the lock: it is the application's
     }
 
@@ -251,12 +288,16 @@ impl Resources {
         self.read().http.clone()
     }
 
-    fn read(&self) -> RwLockReadGuard<'_, Tables> {
-        self.0.tables.read().unwrap_or_else(PoisonError::into_inner)
+    fn new_entry(&self, origins: Origins, resource: Arc<dyn Resource>) -> Arc<Entry> {
+        Arc::new(Entry { origins, resource, debug: self.0.debug })
     }
 
-    fn write(&self) -> RwLockWriteGuard<'_, Tables> {
-        self.0.tables.write().unwrap_or_else(PoisonError::into_inner)
+    fn read(&self) -> impl Deref<Target = Tables> {
+        self.0.tables.read()
+    }
+
+    fn write(&self) -> impl DerefMut<Target = Tables> {
+        self.0.tables.write()
     }
 }
 
@@ -312,7 +353,10 @@ impl Registered {
 
 impl fmt::Debug for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let tables = self.read();
-        f.debug_set().entries(tables.exact.keys()).entries(tables.prefixes.keys()).finish()
+        let paths: Vec<_> = {
+            let tables = self.read();
+            tables.exact.keys().chain(tables.prefixes.keys()).cloned().collect()
+        };
+        f.debug_set().entries(paths).finish() // the formatter is the caller's: not under the lock
     }
 }

@@ -11,6 +11,7 @@ use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 use crate::decision::Pending;
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
+use crate::guard::{DebugOn, Foreign};
 use crate::server::Shared;
 use crate::{Client, Peer};
 
@@ -31,7 +32,8 @@ use crate::{Client, Peer};
 ///
 /// impl Resource for Echo {
 ///     fn text(&self, client: &Client, text: Text<'_>) {
-///         let _ = client.send_text(&text); // a client that is gone misses nothing
+///         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+///         let _ = client.send_text(&text);
 ///     }
 ///
 ///     fn binary(&self, client: &Client, payload: Payload<'_>) {
@@ -197,7 +199,7 @@ pub struct Accept {
     pub(crate) origin: Option<Box<str>>,
     pub(crate) location: Option<Box<str>>,
     pub(crate) secure: bool,
-    pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
+    pub(crate) data: Option<Foreign<Box<dyn Any + Send + Sync>>>,
     pub(crate) later: Option<Arc<Pending>>,
     /// `None`: as the server's configuration says.
     #[cfg(feature = "deflate")]
@@ -235,8 +237,15 @@ impl Accept {
     /// [`Client::data`](crate::Client::data). A second call replaces the first's.
     #[must_use]
     pub fn data(mut self, data: impl Any + Send + Sync) -> Self {
-        self.data = Some(Box::new(data));
+        self.data = Some(Foreign::new(Box::new(data), DebugOn::default()));
         self
+    }
+
+    /// It has come to a server, which is told where its data panics.
+    pub(crate) fn set_debug(&mut self, debug: DebugOn) {
+        if let Some(data) = &mut self.data {
+            data.set_debug(debug);
+        }
     }
 
     /// Compresses messages of this client in its own way, if it offers permessage-deflate, or with `None` not at all;
@@ -311,6 +320,10 @@ pub struct Disconnect {
     pub reason: String,
     /// What ended it.
     pub cause: Cause,
+    /// Data messages that the server had read from the client and did not deliver. They are lost to the application: it
+    /// had closed the client itself, a deadline passed while it took nothing, or a handler panicked. 0 whenever the client
+    /// ended the connection and the application took all of its messages.
+    pub undelivered: u64,
 }
 
 impl Disconnect {
@@ -323,11 +336,11 @@ impl Disconnect {
     /// One that did not happen, for an application's tests of its own handlers.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>, cause: Cause) -> Self {
-        Self { code, reason: reason.into(), cause }
+        Self { code, reason: reason.into(), cause, undelivered: 0 }
     }
 
     pub(crate) const fn abnormal(cause: Cause) -> Self {
-        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause }
+        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause, undelivered: 0 }
     }
 }
 
@@ -335,7 +348,12 @@ impl Disconnect {
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.reason.is_empty() { "" } else { " " };
-        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)
+        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)?;
+        match self.undelivered {
+            0 => Ok(()),
+            1 => f.write_str(", 1 message undelivered"),
+            many => write!(f, ", {many} messages undelivered"),
+        }
     }
 }
 

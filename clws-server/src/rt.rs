@@ -21,6 +21,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::guard::{DebugOn, guard_other, log};
 use crate::server::Shared;
 use crate::socket::{Acceptor, Peer};
 use crate::stream;
@@ -31,11 +32,19 @@ pub(crate) type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A timer that ends at that time.
 pub(crate) fn timer(at: Instant) -> Timer {
+    #[cfg(all(test, unix))]
+    if let Some(timer) = crate::sim::executor::timer(at) {
+        return timer;
+    }
     Box::pin(async_std::task::sleep(at.saturating_duration_since(now())))
 }
 
 /// Runs a task on the executor, detached.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
+    #[cfg(all(test, unix))]
+    if crate::sim::executor::is_here() {
+        return crate::sim::executor::spawn(task);
+    }
     drop(async_std::task::spawn(task));
 }
 
@@ -51,8 +60,9 @@ pub(crate) fn run_shard(
 ) -> io::Result<impl Future<Output = io::Result<()>>> {
     let (done, ended) = oneshot::channel();
     std::thread::Builder::new().name(name).spawn(move || {
-        // It fails only where nobody waits for the server any more.
-        let _ = done.send(shard());
+        let ended = shard();
+        // It fails only where nobody waits for the server any more. Whoever waits is woken.
+        guard_other(DebugOn::default(), "a waker", || drop(done.send(ended)));
     })?;
     Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
 }
@@ -60,6 +70,7 @@ pub(crate) fn run_shard(
 /// Accepts connections until the server stops, and serves each in a task of its own.
 pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
     let mut stop = shared.stopped();
+    let mut accepted = 0_u32;
     match &listener {
         Acceptor::Tcp(tcp) => {
             let accepting = TcpListener::from(tcp.try_clone()?);
@@ -71,6 +82,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                         let _ = socket.set_nodelay(shared.config.nodelay);
                         let socket = Closing { socket, shutdown: TcpStream::shutdown };
                         spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
+                        accepted = accepted.wrapping_add(1);
+                        rest_now_and_then(accepted).await;
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
@@ -89,6 +102,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                         stop = rest;
                         let socket = Closing { socket, shutdown: UnixStream::shutdown };
                         spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared)));
+                        accepted = accepted.wrapping_add(1);
+                        rest_now_and_then(accepted).await;
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
@@ -98,6 +113,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                 }
             }
         }
+        #[cfg(all(test, unix))]
+        Acceptor::Sim(_) => Ok(()),
     }
 }
 
@@ -139,10 +156,17 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Closing<S> {
     }
 }
 
+/// Lets other tasks have their turn after some connections: more may come for ever.
+async fn rest_now_and_then(accepted: u32) {
+    if accepted.is_multiple_of(64) {
+        yield_now().await;
+    }
+}
+
 /// Accepting failed: most likely there is no descriptor left.
 async fn rest_after(error: &io::Error) {
     if error.kind() != io::ErrorKind::ConnectionAborted {
-        tracing::warn!("cannot accept connections for a moment: {error}");
+        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
         async_std::task::sleep(std::time::Duration::from_millis(100)).await;
     }
 }

@@ -3,13 +3,12 @@ use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
 use clws_proto::{Limits, Meter};
-use futures::channel::oneshot;
-use futures::future::{FutureExt, Shared as SharedFuture, try_join_all};
+use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::budget::{Budget, FREE};
@@ -19,6 +18,7 @@ use crate::poll::Poller;
 use crate::registry::RegisterError;
 use crate::session::later;
 use crate::shard::Shard;
+use crate::signal::{Signal, Waiting};
 use crate::socket::{Acceptor, Listen, Peer};
 use crate::stream::Streams;
 use crate::time::now;
@@ -77,8 +77,7 @@ pub(crate) struct Shared {
     /// Connections that are told 503.
     refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
-    stop: Mutex<Option<oneshot::Sender<()>>>,
-    stopped: SharedFuture<oneshot::Receiver<()>>,
+    stop: Arc<Signal>,
 }
 
 /// Connections beyond `max_clients` that are told 503 at once; more are dropped without a word.
@@ -212,15 +211,15 @@ impl Server {
         };
         let remotes: Vec<_> = pollers.iter().map(|poller| Arc::new(Remote::new(poller.waker()))).collect();
         let _ = shared.remotes.set(remotes.clone()); // nobody else sets it: `run` takes the server
-        let mut listeners = Some(listeners);
+        let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let mut ended = Vec::new();
         for (index, (poller, remote)) in pollers.into_iter().zip(remotes).enumerate() {
             let shared = Arc::clone(&shared);
-            let listeners = listeners.take().unwrap_or_default(); // the first shard's
-            let shard = Shard::new(shared, remote, poller, listeners)?;
+            let shard = Shard::new(shared, remote, poller, &listeners)?;
             ended.push(rt::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
         }
-        if shared.stopped.clone().now_or_never().is_some() {
+        drop(listeners); // they are the shards' now, and are closed with the last of them
+        if shared.stop.is_given() {
             shared.stop_shards(); // it was stopped before there were any
         }
         try_join_all(ended).await.map(drop)
@@ -228,12 +227,16 @@ impl Server {
 }
 
 impl ServerHandle {
+    /// A handle of a server that the simulation runs.
+    #[cfg(test)]
+    pub(crate) const fn of(shared: Arc<Shared>) -> Self {
+        Self(shared)
+    }
+
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
-        // The receiver lives in `Shared`, so sending cannot fail.
-        let stop = self.0.stop.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let _ = stop.map(|stop| stop.send(()));
+        self.0.stop.give();
         self.0.stop_shards();
     }
 
@@ -290,7 +293,6 @@ impl ServerHandle {
 
 impl Shared {
     pub(crate) fn new(config: Config) -> Self {
-        let (stop, stopped) = oneshot::channel();
         let budget = Budget::new(config.max_buffered);
         Self {
             resources: Resources::new(config.debug_on()),
@@ -306,8 +308,7 @@ impl Shared {
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
-            stop: Mutex::new(Some(stop)),
-            stopped: stopped.shared(),
+            stop: Arc::default(),
         }
     }
 
@@ -343,9 +344,26 @@ impl Shared {
         seats.fetch_sub(1, Ordering::Relaxed);
     }
 
+    /// Whether it was stopped: the shards may not have heard of it yet.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_given()
+    }
+
     /// Ends when the server is stopped.
-    pub(crate) fn stopped(&self) -> SharedFuture<oneshot::Receiver<()>> {
-        self.stopped.clone()
+    pub(crate) fn stopped(&self) -> Waiting {
+        self.stop.wait()
+    }
+
+    /// Gives it shards that the simulation runs.
+    #[cfg(test)]
+    pub(crate) fn set_remotes(&self, remotes: Vec<Arc<Remote>>) {
+        drop(self.remotes.set(remotes));
+    }
+
+    /// Connections that are told 503.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
     }
 
     fn stop_shards(&self) {

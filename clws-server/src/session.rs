@@ -20,10 +20,12 @@ use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
 use crate::budget::FREE;
+use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
 use crate::server::Shared;
+use crate::share::Share;
 use crate::time::now;
 use crate::{Client, Peer};
 
@@ -69,6 +71,9 @@ impl Deadline {
     }
 }
 
+/// Seconds after which a client may try again that was told 503 because the server stops: about what a restart takes.
+pub(crate) const RETRY_AFTER: u32 = 5;
+
 /// When that time is over. A year stands for all that is longer, `Duration::MAX` among it.
 pub(crate) fn later(now: Instant, time: Duration) -> Instant {
     now + time.min(Duration::from_secs(365 * 24 * 60 * 60))
@@ -90,40 +95,74 @@ impl Session {
     }
 
     /// Takes what was read. It is spent afterwards: payloads are unmasked in place.
-    pub(crate) fn receive(&mut self, input: &mut [u8], context: &Context<'_>) {
+    pub(crate) fn receive(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
-                if let Some(end) = open.receive(Input::Lent(input)) {
+                if let Some(end) = open.receive(Input::Lent(input), share) {
                     self.end(end, context);
                 }
             }
-            Stage::Handshake(_) => self.shake_hands(input, context),
+            Stage::Handshake(_) => self.shake_hands(input, share, context),
             Stage::Ending(_) | Stage::Over => {}
         }
     }
 
     /// The same with a buffer, which a big message may keep; it is empty then.
     #[inline]
-    pub(crate) fn receive_owned(&mut self, buffer: &mut Vec<u8>, range: Range<usize>, context: &Context<'_>) {
+    pub(crate) fn receive_owned(
+        &mut self,
+        buffer: &mut Vec<u8>,
+        range: Range<usize>,
+        share: &mut Share,
+        context: &Context<'_>,
+    ) {
         match &mut self.stage {
             Stage::Open(open) => {
-                if let Some(end) = open.receive(Input::Owned(buffer, range)) {
+                if let Some(end) = open.receive(Input::Owned(buffer, range), share) {
                     self.end(end, context);
                 }
             }
-            _ => self.receive(buffer.get_mut(range).unwrap_or_default(), context),
+            _ => self.receive(buffer.get_mut(range).unwrap_or_default(), share, context),
         }
     }
 
-    /// Whether the driver may read: false while the application decides on the handshake, or has more of the client's
-    /// messages than it can take. [`proceed`](Self::proceed) is called when that changes.
+    /// Whether the driver may read. It is false while events that were read wait to be delivered, while the application has
+    /// more of the client's messages than it can take, while the client has more answers than it reads, and while the
+    /// application decides on the handshake.
+    ///
+    /// As long as it is false the driver must not look for the end of the input either: that would overtake the events.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         match &self.stage {
             Stage::Handshake(handshake) => !handshake.is_asking(),
-            Stage::Open(open) => !open.client.is_paused(),
+            Stage::Open(open) => open.wants_input(),
             Stage::Ending(_) | Stage::Over => true,
         }
+    }
+
+    /// Whether events that were read before can be delivered now, by [`go_on`](Self::go_on).
+    #[inline]
+    pub(crate) fn may_go_on(&self) -> bool {
+        match &self.stage {
+            Stage::Open(open) => open.may_go_on(),
+            _ => false,
+        }
+    }
+
+    /// Whether events of the last read wait to be delivered, now or later.
+    #[inline]
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.has_unread())
+    }
+
+    /// Whether its events may take long, so that the time of its share is to be measured from the beginning.
+    #[inline]
+    pub(crate) fn is_compressed(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        let is_compressed = matches!(&self.stage, Stage::Open(open) if open.client.agreed().is_some());
+        #[cfg(not(feature = "deflate"))]
+        let is_compressed = false;
+        is_compressed
     }
 
     /// Whether what is read may have to be kept beside what the application has, so that little is to be read at once: its
@@ -136,16 +175,23 @@ impl Session {
         }
     }
 
-    /// Goes on with what waited for the application, if it waits no more; to be called when the home was touched.
+    /// Delivers events that were read before and waited.
+    pub(crate) fn go_on(&mut self, share: &mut Share, context: &Context<'_>) {
+        if self.may_go_on() {
+            self.receive(&mut [], share, context);
+        }
+    }
+
+    /// Takes note of what happened elsewhere: a handler's panic, a decision on the handshake. To be called when the home
+    /// was touched.
     #[inline]
-    pub(crate) fn proceed(&mut self, context: &Context<'_>) {
+    pub(crate) fn proceed(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) if open.client.has_failed() => self.end(End::Failed(Cause::Panic), context),
-            Stage::Open(open) if open.may_go_on() => self.receive(&mut [], context),
             Stage::Handshake(handshake) if handshake.is_asking() => {
                 let mut octets = std::mem::take(&mut handshake.received);
                 let outcome = handshake.decided(&octets, context);
-                if self.conclude(outcome, &mut octets, context)
+                if self.conclude(outcome, &mut octets, share, context)
                     && let Stage::Handshake(handshake) = &mut self.stage
                 {
                     handshake.received = octets;
@@ -165,9 +211,9 @@ impl Session {
     }
 
     /// Takes what was read to the [`room`](Self::room).
-    pub(crate) fn receive_direct(&mut self, count: usize, context: &Context<'_>) {
+    pub(crate) fn receive_direct(&mut self, count: usize, share: &mut Share, context: &Context<'_>) {
         if let Stage::Open(open) = &mut self.stage
-            && let Some(end) = open.receive(Input::Direct(count))
+            && let Some(end) = open.receive(Input::Direct(count), share)
         {
             self.end(end, context);
         }
@@ -180,10 +226,10 @@ impl Session {
             Stage::Open(open) => {
                 // hixie-76 has a closing handshake, but the WebKit that speaks it ends the TCP connection instead.
                 let clean = open.client.websocket_version() == Version::Hybi00 && open.receiver.held() == 0;
-                let end = if clean {
-                    End::Closed(Disconnect::new(CloseCode::NO_STATUS, "", Cause::Closed))
-                } else {
-                    End::Lost(Cause::Vanished)
+                let end = match open.take_error() {
+                    Some(error) => End::Lost(Cause::Io(Arc::new(error))),
+                    None if clean => End::Closed(Disconnect::new(CloseCode::NO_STATUS, "", Cause::Closed)),
+                    None => End::Lost(Cause::Vanished),
                 };
                 self.end(end, context);
             }
@@ -197,16 +243,62 @@ impl Session {
         }
     }
 
-    /// The socket failed.
-    pub(crate) fn lost(&mut self, error: io::Error, context: &Context<'_>) {
-        if let Stage::Open(_) = self.stage {
+    /// Reading failed: nothing more comes.
+    pub(crate) fn read_failed(&mut self, mut error: io::Error, context: &Context<'_>) {
+        let debug = context.shared.config.debug_on();
+        if let Stage::Open(open) = &mut self.stage {
+            if let Some(earlier) = open.take_error() {
+                discard(debug, std::mem::replace(&mut error, earlier));
+            }
             self.end(End::Lost(Cause::Io(Arc::new(error))), context);
+        } else {
+            discard(debug, error);
         }
         self.over();
     }
 
-    /// Time has passed. Nothing happens before the deadline; whoever comes too early is told of it again.
+    /// Writing failed. What has come from the client before is still delivered, and what the system holds is still read: the
+    /// driver goes on reading, and reports the end of the input when there is nothing more.
+    pub(crate) fn write_failed(&mut self, error: io::Error, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => {
+                open.write_failed(error);
+                open.wait(context);
+            }
+            _ => {
+                discard(context.shared.config.debug_on(), error);
+                self.over();
+            }
+        }
+    }
+
+    /// Whether writing has failed, so that the input ends where nothing more of it is there.
+    #[inline]
+    pub(crate) fn has_failed_to_write(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.has_failed_to_write())
+    }
+
+    /// Whether a deadline is over, so that [`timed_out`](Self::timed_out) would end something.
+    pub(crate) fn is_due(&mut self) -> bool {
+        self.deadline().is_some_and(|deadline| deadline.at <= now())
+    }
+
+    /// Whether a deadline that is over may take effect a little later, because input waits that may have come before it: what the
+    /// peer was to do may be in it. It has as long as a closing handshake, for a peer may send for ever.
+    pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
+        let time = context.shared.config.close_timeout;
+        self.deadline().is_some_and(|deadline| now() < later(deadline.at, time))
+    }
+
+    /// Time has passed. Nothing happens before the deadline; whoever comes too early is told of it again. What has arrived
+    /// counts: the driver reads once before it calls this.
     pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
+        // What the peer has done since the deadline was set gives it time anew.
+        match &mut self.stage {
+            Stage::Open(open) => open.wait(context),
+            Stage::Ending(ending) => ending.wait(context),
+            Stage::Handshake(_) | Stage::Over => {}
+        }
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.deadline.at <= now() => {
                 let reply = [handshake.timed_out().response().into(), Cow::default()];
@@ -228,8 +320,8 @@ impl Session {
         }
     }
 
-    /// The socket is broken, but is not read from, so that nothing tells of it: the application has some time left to go on
-    /// with what came before.
+    /// The socket is broken, but is not read from, so that nothing tells of it: the application has some time left to take
+    /// what came before.
     pub(crate) fn broken(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Over,
@@ -241,10 +333,16 @@ impl Session {
         }
     }
 
-    /// The server stops: open connections are closed with 1001, others dropped.
-    pub(crate) fn stop(&mut self) {
+    /// The server stops: clients are closed with 1001, requests are told 503. What a client has sent before its own close
+    /// frame is still delivered.
+    pub(crate) fn stop(&mut self, context: &Context<'_>) {
         match &mut self.stage {
-            Stage::Handshake(_) => self.stage = Stage::Over,
+            // Nothing was asked for yet.
+            Stage::Handshake(handshake) if handshake.is_untouched() => self.stage = Stage::Over,
+            Stage::Handshake(_) => {
+                let reply = [Reject::unavailable(Some(RETRY_AFTER)).response().into(), Cow::default()];
+                self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
+            }
             // A client that is closing already goes on with that.
             Stage::Open(open) => drop(open.client.begin_close(CloseCode::GOING_AWAY, "")),
             Stage::Ending(_) | Stage::Over => {}
@@ -253,8 +351,8 @@ impl Session {
 
     /// The server has waited long enough.
     pub(crate) fn kill(&mut self) {
-        if let Stage::Open(open) = &self.stage {
-            open.leave(&Disconnect::abnormal(Cause::Stopped));
+        if let Stage::Open(open) = &mut self.stage {
+            open.leave(Disconnect::abnormal(Cause::Stopped));
         }
         self.over();
     }
@@ -315,7 +413,8 @@ impl Session {
         }
     }
 
-    /// Octets that wait to be written.
+    /// Bytes that wait to be written.
+    #[cfg(test)]
     pub(crate) fn queued(&self) -> usize {
         match &self.stage {
             Stage::Open(open) => open.client.buffered_amount(),
@@ -377,7 +476,7 @@ impl Session {
             return;
         }
         let (held, peer) = (self.held(), self.client().map(Client::peer));
-        tracing::warn!(?peer, held, "dropped a client, for too much memory is held");
+        log(|| tracing::warn!(?peer, held, "dropped a client, for too much memory is held"));
         context.shared.budget.note_dropped();
         if let Stage::Open(_) = self.stage {
             self.end(End::Lost(Cause::Budget), context);
@@ -385,7 +484,7 @@ impl Session {
         self.over();
     }
 
-    fn shake_hands(&mut self, input: &mut [u8], context: &Context<'_>) {
+    fn shake_hands(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
         let Stage::Handshake(handshake) = &mut self.stage else { return };
         // A request that comes in one piece, and most do, is read where it lies.
         let mut kept = std::mem::take(&mut handshake.received);
@@ -396,7 +495,7 @@ impl Session {
         let octets = if whole { input } else { &mut kept[..] };
         let asking = handshake.is_asking();
         let outcome = if asking { Ok(Outcome::Wait) } else { handshake.step(octets, context) };
-        if self.conclude(outcome, octets, context)
+        if self.conclude(outcome, octets, share, context)
             && let Stage::Handshake(handshake) = &mut self.stage
         {
             handshake.received = if whole { octets.to_vec() } else { kept };
@@ -408,6 +507,7 @@ impl Session {
         &mut self,
         outcome: Result<Outcome, Reject>,
         octets: &mut [u8],
+        share: &mut Share,
         context: &Context<'_>,
     ) -> bool {
         let Stage::Handshake(handshake) = &self.stage else { return false };
@@ -419,7 +519,9 @@ impl Session {
                 return false;
             }
             Err(reject) => {
-                tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                log(|| {
+                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                });
                 self.stage = Stage::Ending(Box::new(Ending::reply(
                     [reject.response().into(), Cow::default()],
                     context,
@@ -432,7 +534,7 @@ impl Session {
         open.connect();
         // What the client sent behind its request, without waiting for the answer.
         let early = octets.get_mut(consumed..).unwrap_or_default();
-        if let Some(end) = open.receive(Input::Lent(early)) {
+        if let Some(end) = open.receive(Input::Lent(early), share) {
             self.end(end, context);
         }
         false
@@ -440,14 +542,14 @@ impl Session {
 
     /// Leaves the open stage: tells the application, and goes on to what is left to do.
     fn end(&mut self, end: End, context: &Context<'_>) {
-        let Stage::Open(open) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
         let (disconnect, linger) = match end {
             End::Closed(disconnect) => (disconnect, false),
             End::Failed(cause) => (Disconnect::abnormal(cause), true),
             End::Lost(cause) => (Disconnect::abnormal(cause), false),
         };
         // Where the peer has ended its side it may still read: what is queued gets its chance.
-        open.leave(&disconnect);
+        open.leave(disconnect);
         self.stage = Stage::Ending(Box::new(Ending::of(open.client, linger, context)));
     }
 

@@ -3,11 +3,10 @@
 //! A wake-up takes a batch of ready sockets: read, decode, run handlers, flush each touched outbox with one vectored
 //! write. All reads go through one scratch buffer.
 
-mod flags;
 mod relief;
 
 use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -16,15 +15,16 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use slab::Slab;
 
-use self::flags::{ALLOWED, BLOCKED, BROKEN, Flags, HANGUP, READABLE, UNREAD};
 use self::relief::Relief;
 use crate::budget::{Charged, FREE};
-use crate::guard::Watch;
+use crate::guard::{Watch, log};
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
+use crate::pool;
 use crate::scratch::{Appetite, Scratch};
 use crate::server::{Seat, Shared};
-use crate::session::{Context, Next, Session, later};
+use crate::session::{Context, Next, RETRY_AFTER, Session, later};
+use crate::share::{Share, WriteShare};
 use crate::socket::{Acceptor, Peer, Socket};
 use crate::time::now;
 
@@ -38,8 +38,17 @@ const ACCEPTS: usize = 64;
 /// How often what handlers touch while outboxes are flushed is flushed too, before the sockets get their turn.
 const FLUSHES: usize = 4;
 
+/// About how long a shard serves clients that were cut off before it asks for new events, which come first.
+const TURN: Duration = Duration::from_millis(5);
+
+/// Clients are served out of a queue that many at a time between two looks at the clock.
+const BETWEEN_LOOKS: usize = 8;
+
 /// Deadlines are rounded up to this, so that many of them share a wake-up.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How long the memory that connections hand on is kept when the last of them is gone.
+const KEPT: Duration = Duration::from_secs(1);
 
 /// How long accepting rests when the system has no descriptor left.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
@@ -54,14 +63,20 @@ pub(crate) struct Shard {
     scratch: Scratch,
     /// Ticks and slots; a session knows itself whether its time is over.
     deadlines: BinaryHeap<Reverse<(u32, u32)>>,
-    /// Slots to be read from again, their budget having ended before their input.
-    unread: Vec<u32>,
+    /// Slots that are to be served again, because their share ended before their input.
+    queue: VecDeque<u32>,
+    /// Slots whose events came in a turn that had no time left for them. They come before the `queue`.
+    fresh: VecDeque<u32>,
     /// Slots that handlers touched and that are not flushed.
     touched: Vec<u32>,
+    /// Slots that other threads touched.
+    touched_by_others: Vec<u32>,
     commands: Vec<Command>,
     started: Instant,
     now: Instant,
     accept_again: Option<Instant>,
+    /// When the memory is released that connections handed on, the last of them having gone.
+    release_at: Option<Instant>,
     /// When a stop is over, whoever is left.
     stop_at: Option<Instant>,
     relief: Relief,
@@ -77,24 +92,71 @@ struct Connection {
     charged: Charged,
 }
 
-impl Connection {
-    /// Whether it is not read from for now: it is blocked, or holds much while memory is short.
+/// What a shard knows of a connection, in one byte.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Flags(u8);
+
+impl Flags {
+    /// An edge told of input that was not read to its end.
+    const READABLE: u8 = 1;
+    /// The socket took less than there was.
+    const BLOCKED: u8 = 2;
+    /// The peer has ended its side: read on to the end.
+    const HANGUP: u8 = 4;
+    /// Both directions of the connection have ended; noticed by reading, or, where that has stopped, by the session.
+    const BROKEN: u8 = 8;
+    /// Its slot is in a queue of the shard.
+    const QUEUED: u8 = 16;
+    /// It has used up its last share.
+    const GREEDY: u8 = 32;
+    /// Events of its last read wait, so that the next read is to be small.
+    const LEFT_SOME: u8 = 64;
+    /// The socket may take more, but its share of writing is over.
+    const UNFLUSHED: u8 = 128;
+
     #[inline]
-    fn is_stalled(&self, shared: &Shared) -> bool {
-        self.is_blocked(shared) || (!self.flags.has(ALLOWED) && self.is_held_back(shared))
+    const fn has(self, flag: u8) -> bool {
+        self.0 & flag != 0
+    }
+
+    #[inline]
+    const fn set(&mut self, flag: u8, on: bool) {
+        if on { self.0 |= flag } else { self.0 &= !flag }
+    }
+}
+
+impl Connection {
+    /// Whether there is something to do that no event tells of: input that was not read to its end, events of it that were not
+    /// delivered, or output that was cut off.
+    #[inline]
+    fn has_work(&self, shared: &Shared) -> bool {
+        self.flags.has(Flags::UNFLUSHED)
+            || self.session.may_go_on()
+            || (self.has_input() && !self.is_held_back(shared))
+    }
+
+    /// Whether there is input that the session wants.
+    #[inline]
+    fn has_input(&self) -> bool {
+        self.flags.has(Flags::READABLE) && self.session.wants_input()
     }
 
     /// Whether it holds much while memory is short. A broken one is read from: that frees what it holds.
     #[inline]
     fn is_held_back(&self, shared: &Shared) -> bool {
-        self.session.is_held_back(shared) && !self.flags.has(BROKEN)
+        self.session.is_held_back(shared) && !self.flags.has(Flags::BROKEN)
     }
 
-    /// Whether its client does not read, or the application has enough of its messages.
+    /// The share that it gets of this turn.
     #[inline]
-    fn is_blocked(&self, shared: &Shared) -> bool {
-        !self.session.wants_input()
-            || (self.flags.has(BLOCKED) && self.session.queued() > shared.config.high_water())
+    fn share(&self) -> Share {
+        if self.flags.has(Flags::GREEDY) {
+            Share::strict()
+        } else if self.session.is_compressed() {
+            Share::started_now()
+        } else {
+            Share::new()
+        }
     }
 }
 
@@ -105,40 +167,74 @@ enum Read {
     Scratch(usize),
 }
 
+/// A listening socket, which all shards accept from.
 struct Listening {
-    listener: Acceptor,
+    listener: Arc<Acceptor>,
     ready: bool,
 }
 
+/// How long the part of a turn has taken in which some clients are served, of which there may be many.
+struct TurnTime {
+    started: Instant,
+    served: usize,
+    over: bool,
+}
+
+impl TurnTime {
+    const fn new(started: Instant) -> Self {
+        Self { started, served: 0, over: false }
+    }
+
+    /// Takes note of a client that was served, and of whether it has used its whole share.
+    #[inline]
+    fn spend(&mut self, whole: bool) {
+        self.served += 1;
+        if whole || self.served.is_multiple_of(BETWEEN_LOOKS) {
+            self.over |= now().saturating_duration_since(self.started) >= TURN;
+        }
+    }
+
+    #[inline]
+    const fn is_over(&self) -> bool {
+        self.over
+    }
+}
+
 impl Shard {
-    /// A shard that accepts connections from these listeners, and gives each to the shard with the fewest.
+    /// A shard that accepts connections from these listeners, as all shards do, and gives each to the one with the fewest.
     pub(crate) fn new(
         shared: Arc<Shared>,
         remote: Arc<Remote>,
         poller: Poller,
-        listeners: Vec<Acceptor>,
+        listeners: &[Arc<Acceptor>],
     ) -> io::Result<Self> {
         let started = now();
         let shard = Self {
             connections: Slab::new(),
-            listeners: listeners.into_iter().map(|listener| Listening { listener, ready: false }).collect(),
+            listeners: listeners
+                .iter()
+                .map(|listener| Listening { listener: Arc::clone(listener), ready: false })
+                .collect(),
             poller,
             shared,
             remote,
             scratch: Scratch::new(),
             deadlines: BinaryHeap::new(),
-            unread: Vec::new(),
+            queue: VecDeque::new(),
+            fresh: VecDeque::new(),
             touched: Vec::new(),
+            touched_by_others: Vec::new(),
             commands: Vec::new(),
             started,
             now: started,
             accept_again: None,
+            release_at: None,
             stop_at: None,
             relief: Relief::default(),
         };
         // Added when the shard owns them: its drop takes them from the poller again, whatever fails.
         for (index, listening) in shard.listeners.iter().enumerate() {
-            shard.poller.add(&listening.listener, listener_key(index))?;
+            shard.poller.add_listener(&*listening.listener, listener_key(index))?;
         }
         Ok(shard)
     }
@@ -150,15 +246,19 @@ impl Shard {
         let mut events = Events::new();
         loop {
             self.turn(&mut events)?;
-            if let Some(stop_at) = self.stop_at {
-                if self.now >= stop_at {
-                    self.kill_all();
-                }
-                if self.connections.is_empty() {
-                    return Ok(());
-                }
+            if self.has_ended() {
+                return Ok(());
             }
         }
+    }
+
+    /// Whether it was told to stop and has no connection left; those that are left when the time for that is over are dropped.
+    pub(crate) fn has_ended(&mut self) -> bool {
+        let Some(stop_at) = self.stop_at else { return false };
+        if self.now >= stop_at {
+            self.kill_all();
+        }
+        self.connections.is_empty()
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
@@ -169,7 +269,8 @@ impl Shard {
     }
 
     /// How long to wait for events. From now on a command from another thread wakes the poller.
-    fn timeout(&self) -> Option<Duration> {
+    pub(crate) fn timeout(&self) -> Option<Duration> {
+        self.remote.end_turn();
         if self.has_work() || !self.remote.may_sleep() {
             return Some(Duration::ZERO);
         }
@@ -177,75 +278,156 @@ impl Shard {
     }
 
     /// Does what the events ask for, and everything else that waits for this shard.
-    fn work(&mut self, events: &mut Events) {
+    ///
+    /// Clients with new events come first. Those whose share ended before their input wait in a queue, and have some
+    /// milliseconds of each turn together: so a client that sends a little waits that long at most for those that send a lot.
+    pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
+        self.remote.begin_turn(self.now.saturating_duration_since(self.shared.started));
         self.remote.take(&mut self.commands);
+        let (fresh, queued) = (self.fresh.len(), self.queue.len());
 
+        // Before any handler runs, so that one that blocks keeps nobody out.
         for index in 0..events.len() {
-            if let Some(ready) = events.get(index) {
-                self.ready(ready);
+            if let Some(ready) = events.get(index)
+                && let Some(listening) = self.listener_at(ready.key)
+            {
+                listening.ready = true;
             }
         }
-        for slot in std::mem::take(&mut self.unread) {
-            if let Some(connection) = self.connections.get_mut(slot as usize) {
-                connection.flags.set(UNREAD, false);
-            }
-            self.read(slot);
-        }
+        self.accept();
+
         let mut commands = std::mem::take(&mut self.commands);
         for command in commands.drain(..) {
             self.obey(command);
         }
         self.commands = commands;
+        self.flush_touched_by_others();
+        let mut time = TurnTime::new(self.now);
+        for index in 0..events.len() {
+            if let Some(ready) = events.get(index) {
+                self.ready(ready, &mut time);
+            }
+        }
+        self.flush_touched();
+        self.serve_queues(fresh, queued);
         self.flush_touched();
         self.relieve();
         self.look_again();
         self.expire();
-        self.accept();
+        if self.release_at.is_some_and(|at| at <= self.now) {
+            self.release_memory();
+        }
+    }
+
+    /// Gives back what was kept for the next connections, if there are still none: a server that was busy once does not hold on
+    /// to the memory of that time.
+    fn release_memory(&mut self) {
+        self.release_at = None;
+        if self.connections.is_empty() {
+            self.connections = Slab::new();
+            self.scratch = Scratch::new();
+            self.deadlines = BinaryHeap::new();
+            (self.queue, self.fresh) = Default::default();
+            (self.touched, self.touched_by_others, self.commands) = Default::default();
+            home::release_memory();
+            pool::release_memory();
+            #[cfg(feature = "deflate")]
+            crate::deflate::release_memory();
+        }
+    }
+
+    /// Serves those who were left over by earlier turns, which are so many: first the ones that have had nothing yet. Who is
+    /// left over by this turn has had its share of it.
+    fn serve_queues(&mut self, fresh: usize, queued: usize) {
+        if fresh + queued == 0 {
+            return;
+        }
+        let mut time = TurnTime::new(now());
+        for _ in 0..fresh {
+            let Some(slot) = self.fresh.pop_front() else { break };
+            time.spend(self.serve_queued(slot));
+            if time.is_over() {
+                break;
+            }
+        }
+        // At least one, so that everybody gets on.
+        for _ in 0..queued {
+            let Some(slot) = self.queue.pop_front() else { break };
+            time.spend(self.serve_queued(slot));
+            if time.is_over() {
+                break;
+            }
+        }
+    }
+
+    fn serve_queued(&mut self, slot: u32) -> bool {
+        if let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.flags.set(Flags::QUEUED, false);
+        }
+        self.serve(slot)
     }
 
     fn has_work(&self) -> bool {
-        !self.unread.is_empty()
+        !self.queue.is_empty()
+            || !self.fresh.is_empty()
             || home::is_touched()
             || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
     }
 
-    fn ready(&mut self, ready: Readiness) {
-        if let Some(listening) = self.listener_at(ready.key) {
-            listening.ready = true;
-            return;
-        }
+    fn ready(&mut self, ready: Readiness, time: &mut TurnTime) {
         let Some(connection) = self.connections.get_mut(ready.key) else { return };
         let Ok(slot) = u32::try_from(ready.key) else { return };
-        connection.flags.insert_if(READABLE, ready.readable);
-        connection.flags.insert_if(HANGUP, ready.hangup);
-        if ready.broken {
-            connection.flags.set(BROKEN, true);
-            self.settle(slot);
-        } else if ready.writable && connection.flags.has(BLOCKED) {
+        let flags = &mut connection.flags;
+        flags.set(Flags::READABLE, flags.has(Flags::READABLE) || ready.readable);
+        flags.set(Flags::HANGUP, flags.has(Flags::HANGUP) || ready.hangup);
+        flags.set(Flags::BROKEN, flags.has(Flags::BROKEN) || ready.broken);
+        let settles = ready.broken || (ready.writable && flags.has(Flags::BLOCKED));
+        if settles {
             self.settle(slot);
         }
-        self.read(slot);
-    }
-
-    /// Reads what came for a connection, as far as its budget and its outbox allow, and flushes what that brought.
-    fn read(&mut self, slot: u32) {
-        let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        if !connection.flags.has(READABLE) {
+        if connection.flags.has(Flags::QUEUED) || !connection.flags.has(Flags::READABLE) {
             return;
         }
-        if connection.is_stalled(&self.shared) {
-            // `settle` comes back to it when the client has read, or the application has.
-            return self.hold_back(slot);
+        if time.is_over() {
+            connection.flags.set(Flags::QUEUED, true);
+            self.fresh.push_back(slot);
+        } else {
+            time.spend(self.serve(slot));
         }
+    }
+
+    /// Gives a connection its share: delivers what was read before, reads what came, as far as its time and its outbox allow, and
+    /// flushes what that brought. Returns whether all of the share was used.
+    fn serve(&mut self, slot: u32) -> bool {
+        self.serve_and(slot, false)
+    }
+
+    /// The same; one that `reads` is read from even if it is held back.
+    fn serve_and(&mut self, slot: u32, reads: bool) -> bool {
+        let place = Place::Shard(&self.remote, slot);
+        let context = Context { shared: &self.shared, place };
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
+        // `settle` comes back to one that has nothing to do now when the client has read, or the application has.
+        if !reads && !connection.has_work(&self.shared) {
+            self.hold_back(slot);
+            return false;
+        }
+        let mut share = connection.share();
+        connection.session.go_on(&mut share, &context);
+        let reads = reads || !connection.is_held_back(&self.shared);
         // One read, and a small one, while memory is short.
         let (mut budget, most) =
             if self.shared.budget.is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
-        while budget > 0 && connection.session.wants_input() {
-            let Connection { session, socket, appetite, .. } = connection;
-            let little = session.reads_little() || most == FREE;
+        while budget > 0
+            && reads
+            && !share.is_over()
+            && connection.flags.has(Flags::READABLE)
+            && connection.session.wants_input()
+        {
+            let Connection { session, socket, appetite, flags, .. } = connection;
+            let little = session.reads_little() || flags.has(Flags::LEFT_SOME) || most == FREE;
             let eager = if little { Appetite::default() } else { *appetite };
             let (read, size) = match session.room() {
                 Some(room) => {
@@ -260,43 +442,45 @@ impl Shard {
             };
             match read {
                 Ok(Read::Direct(0) | Read::Scratch(0)) => {
-                    connection.flags.set(READABLE, false);
-                    connection.session.end_of_input(&context);
-                    break;
+                    flags.set(Flags::READABLE, false);
+                    session.end_of_input(&context);
                 }
                 Ok(read) => {
                     let (Read::Direct(count) | Read::Scratch(count)) = read;
                     budget = budget.saturating_sub(count);
                     match read {
-                        Read::Direct(count) => session.receive_direct(count, &context),
+                        Read::Direct(count) => session.receive_direct(count, &mut share, &context),
                         Read::Scratch(count) => {
                             appetite.note(count);
                             let (buffer, range) = self.scratch.read(eager, count);
-                            session.receive_owned(buffer, range, &context);
+                            session.receive_owned(buffer, range, &mut share, &context);
                         }
                     }
+                    flags.set(Flags::LEFT_SOME, session.has_unread());
                     // A short read has emptied the socket; what comes later is another edge. Only the end of the
                     // stream may have been reported already.
-                    if count < size && !connection.flags.has(HANGUP) {
-                        connection.flags.set(READABLE, false);
-                        break;
+                    if count < size && !flags.has(Flags::HANGUP) {
+                        flags.set(Flags::READABLE, false);
                     }
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    connection.flags.set(READABLE, false);
-                    break;
+                    flags.set(Flags::READABLE, false);
+                    if session.has_failed_to_write() {
+                        session.end_of_input(&context);
+                    }
                 }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => {
-                    connection.flags.set(READABLE, false);
-                    connection.session.lost(error, &context);
-                    break;
+                    flags.set(Flags::READABLE, false);
+                    session.read_failed(error, &context);
                 }
             }
         }
+        connection.flags.set(Flags::GREEDY, share.is_over());
         home::untouch(slot);
         self.settle(slot);
         self.relieve();
+        share.is_over()
     }
 
     /// Writes what a connection has to write, and does what it asks for next.
@@ -304,11 +488,20 @@ impl Shard {
         let place = Place::Shard(&self.remote, slot);
         let context = Context { shared: &self.shared, place };
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        connection.session.proceed(&context);
+        connection.session.proceed(&mut Share::new(), &context);
         let socket = &connection.socket;
-        match connection.session.flush(&mut |slices| socket.write(slices)) {
-            Ok(all) => connection.flags.set(BLOCKED, !all),
-            Err(error) => connection.session.lost(error, &context),
+        let mut share = WriteShare::new();
+        match connection.session.flush(&mut |slices| share.write(|| socket.write(slices))) {
+            Ok(all) => {
+                connection.flags.set(Flags::BLOCKED, !all && !share.was_cut());
+                connection.flags.set(Flags::UNFLUSHED, !all && share.was_cut());
+            }
+            Err(error) => {
+                connection.session.write_failed(error, &context);
+                connection.flags.set(Flags::UNFLUSHED, false);
+                // What came before is read to its end.
+                connection.flags.set(Flags::READABLE | Flags::HANGUP | Flags::BROKEN, true);
+            }
         }
         match connection.session.next(&context) {
             Next::Wait => {}
@@ -316,15 +509,13 @@ impl Shard {
             Next::Drop => return self.drop_connection(slot),
         }
         connection.charged.update(connection.session.held_input(), &self.shared.budget);
-        if connection.flags.has(READABLE)
-            && !connection.flags.has(UNREAD)
-            && !connection.is_stalled(&self.shared)
-        {
-            connection.flags.set(UNREAD, true);
-            self.unread.push(slot);
-        }
-        // A client that is not read from would be noticed by nobody else.
-        if connection.flags.has(BROKEN) && connection.is_stalled(&self.shared) {
+        if connection.has_work(&self.shared) {
+            if !connection.flags.has(Flags::QUEUED) {
+                connection.flags.set(Flags::QUEUED, true);
+                self.queue.push_back(slot);
+            }
+        } else if connection.flags.has(Flags::BROKEN) && !connection.session.wants_input() {
+            // A client that is not read from would be noticed by nobody else.
             connection.session.broken(&context);
             if connection.session.next(&context) == Next::Drop {
                 return self.drop_connection(slot);
@@ -353,10 +544,25 @@ impl Shard {
         }
     }
 
+    /// Flushes what other threads have sent, each outbox once, however often they told of it.
+    fn flush_touched_by_others(&mut self) {
+        if self.touched_by_others.is_empty() {
+            return;
+        }
+        let mut touched = std::mem::take(&mut self.touched_by_others);
+        touched.sort_unstable();
+        touched.dedup();
+        for slot in touched.drain(..) {
+            self.settle(slot);
+        }
+        self.touched_by_others = touched;
+    }
+
     fn obey(&mut self, command: Command) {
         match command {
-            Command::Touch(slot) => self.settle(slot),
-            Command::TouchAll(slots) => slots.into_iter().for_each(|slot| self.settle(slot)),
+            Command::Touch(slot) => self.touched_by_others.push(slot),
+            Command::TouchAll(mut slots) => self.touched_by_others.append(&mut slots),
+            Command::Accept => self.listeners.iter_mut().for_each(|listening| listening.ready = true),
             Command::Adopt(socket, peer, seat) => self.adopt(socket, peer, seat),
             Command::Relieve(others) => {
                 self.remote.sees_relief();
@@ -366,13 +572,15 @@ impl Shard {
             Command::Stop => {
                 // Long enough for clients to answer our close frame, and then for the last octets to go.
                 let patience = self.shared.config.close_timeout.saturating_mul(2);
-                self.stop_at = Some(later(self.now, patience));
+                self.stop_at = Some(later(now(), patience));
                 for listening in self.listeners.drain(..) {
-                    self.poller.closing(&listening.listener);
+                    listening.listener.refuse_all();
+                    self.poller.closing(&*listening.listener);
                 }
                 for slot in self.slots() {
+                    let context = Context { shared: &self.shared, place: Place::Shard(&self.remote, slot) };
                     if let Some(connection) = self.connections.get_mut(slot as usize) {
-                        connection.session.stop();
+                        connection.session.stop(&context);
                     }
                     self.settle(slot);
                 }
@@ -397,21 +605,36 @@ impl Shard {
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // A client that gave up while it waited.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    // Another shard has refused all that come.
+                    Err(_) if self.shared.is_stopping() => listening.ready = false,
                     Err(error) => {
-                        tracing::warn!("cannot accept connections for a moment: {error}");
-                        self.accept_again = Some(self.now + ACCEPT_REST);
+                        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
+                        self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
                 }
             }
         }
+        // More are waiting, and a handler of this turn may block: another shard goes on with them.
+        if self.listeners.iter().any(|listening| listening.ready) {
+            let free = self.freest(|remote| !Arc::ptr_eq(remote, &self.remote));
+            let _ = free.map(|remote| remote.send(Command::Accept));
+        }
+    }
+
+    /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
+    fn freest(&self, fits: impl Fn(&Arc<Remote>) -> bool) -> Option<&Arc<Remote>> {
+        let at = now().saturating_duration_since(self.shared.started);
+        let free = self.shared.remotes().iter().filter(|remote| fits(remote) && !remote.is_held_up(at));
+        free.min_by_key(|remote| remote.load.load(Ordering::Relaxed))
     }
 
     /// Gives a new connection to the shard that has the fewest.
     fn place(&mut self, socket: Socket, peer: Peer) {
         let Some(seat) = self.shared.admit() else { return };
         let load = |remote: &Arc<Remote>| remote.load.load(Ordering::Relaxed);
-        let fewest = self.shared.remotes().iter().min_by_key(|remote| load(remote));
+        let others = self.shared.remotes().len() > 1;
+        let fewest = if others { self.freest(|_| true) } else { None };
         match fewest {
             Some(remote) if load(remote) < load(&self.remote) => {
                 remote.load.fetch_add(1, Ordering::Relaxed);
@@ -431,10 +654,11 @@ impl Shard {
         let vacant = self.connections.vacant_entry();
         let key = vacant.key();
         let added = match u32::try_from(key) {
-            Ok(slot) if self.stop_at.is_none() => self.poller.add(&socket, key).map(|()| slot),
+            Ok(slot) => self.poller.add(&socket, key).map(|()| slot),
             _ => Err(io::ErrorKind::QuotaExceeded.into()),
         };
-        let Ok(slot) = added.inspect_err(|error| tracing::debug!(%peer, "not taken: {error}")) else {
+        let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
+        let Ok(slot) = added.inspect_err(refused) else {
             self.shared.leave(seat);
             self.remote.load.fetch_sub(1, Ordering::Relaxed);
             return;
@@ -442,6 +666,10 @@ impl Shard {
         let place = Place::Shard(&self.remote, slot);
         let context = Context { shared: &self.shared, place };
         let session = match seat {
+            // It was accepted before the stop.
+            _ if self.stop_at.is_some() => {
+                Session::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
+            }
             Seat::Client => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
         };
@@ -464,19 +692,36 @@ impl Shard {
             self.shared.leave(connection.seat);
             if self.connections.is_empty() {
                 self.shared.budget.give_back();
+                self.release_at = Some(later(now(), KEPT));
             }
         }
     }
 
-    /// Tells the sessions whose deadline has come.
+    /// Tells the sessions whose deadline has come. What has arrived by then counts, even if this shard was held up and has not
+    /// read it: so each is read once before.
     fn expire(&mut self) {
-        while let Some(&Reverse((tick, slot))) = self.deadlines.peek()
-            && self.at(tick) <= self.now
+        let until = now();
+        while let Some(&Reverse((due, slot))) = self.deadlines.peek()
+            && self.at(due) <= until
         {
             self.deadlines.pop();
+            if self.connections.get_mut(slot as usize).is_some_and(|connection| connection.session.is_due()) {
+                self.settle(slot);
+                if let Some(connection) = self.connections.get_mut(slot as usize) {
+                    connection.flags.set(Flags::READABLE, true);
+                }
+                self.serve_and(slot, true);
+            }
             let place = Place::Shard(&self.remote, slot);
             let context = Context { shared: &self.shared, place };
-            if let Some(connection) = self.connections.get_mut(slot as usize) {
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            if connection.session.is_due()
+                && connection.has_work(&self.shared)
+                && connection.session.has_grace(&context)
+            {
+                let again = tick(until.saturating_duration_since(self.started)) + 1;
+                self.deadlines.push(Reverse((again, slot)));
+            } else {
                 connection.session.timed_out(&context);
                 self.settle(slot);
             }
@@ -511,7 +756,8 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        [deadline, self.accept_again, self.stop_at, self.relief.next_wake_up()].into_iter().flatten().min()
+        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up()];
+        others.into_iter().chain([deadline]).flatten().min()
     }
 
     fn at(&self, tick: u32) -> Instant {
@@ -536,7 +782,7 @@ impl Drop for Shard {
             self.shared.leave(connection.seat);
         }
         for listening in &self.listeners {
-            self.poller.closing(&listening.listener);
+            self.poller.closing(&*listening.listener);
         }
         for command in self.remote.close() {
             if let Command::Adopt(_, _, seat) = command {

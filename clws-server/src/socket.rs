@@ -106,6 +106,8 @@ pub(crate) enum Socket {
     Tcp(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
+    #[cfg(all(test, unix))]
+    Sim(crate::sim::socket::SimSocket),
 }
 
 /// A listening socket, not blocking.
@@ -114,6 +116,8 @@ pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener, PathBuf),
+    #[cfg(all(test, unix))]
+    Sim(crate::sim::socket::SimListener),
 }
 
 impl Socket {
@@ -123,6 +127,8 @@ impl Socket {
             Self::Tcp(stream) => (&mut &*stream).read(buffer),
             #[cfg(unix)]
             Self::Unix(stream) => (&mut &*stream).read(buffer),
+            #[cfg(all(test, unix))]
+            Self::Sim(socket) => socket.read(buffer),
         }
     }
 
@@ -134,6 +140,8 @@ impl Socket {
             (Self::Tcp(stream), slices) => (&mut &*stream).write_vectored(slices),
             #[cfg(unix)]
             (Self::Unix(stream), slices) => (&mut &*stream).write_vectored(slices),
+            #[cfg(all(test, unix))]
+            (Self::Sim(socket), slices) => socket.write(slices),
         }
     }
 
@@ -144,6 +152,11 @@ impl Socket {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(all(test, unix))]
+            Self::Sim(socket) => {
+                socket.shutdown_write();
+                Ok(())
+            }
         };
     }
 }
@@ -184,7 +197,21 @@ impl Acceptor {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
             #[cfg(unix)]
             Self::Unix(_, path) => Ok(Listen::Unix(path.clone())),
+            #[cfg(all(test, unix))]
+            Self::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
         }
+    }
+
+    /// Refuses all connections from now on, though others may still hold this socket. Not every system can do that; on those
+    /// it takes until the last of them has let go.
+    pub(crate) fn refuse_all(&self) {
+        let _ = match self {
+            Self::Tcp(listener) => socket2::SockRef::from(listener).shutdown(Shutdown::Both),
+            #[cfg(unix)]
+            Self::Unix(listener, _) => socket2::SockRef::from(listener).shutdown(Shutdown::Both),
+            #[cfg(all(test, unix))]
+            Self::Sim(listener) => return listener.refuse_all(),
+        };
     }
 
     /// Takes the next connection.
@@ -196,6 +223,10 @@ impl Acceptor {
                 let (stream, _) = listener.accept()?;
                 stream.set_nonblocking(true)?;
                 Ok((Socket::Unix(stream), Peer::Unix))
+            }
+            #[cfg(all(test, unix))]
+            Self::Sim(listener) => {
+                listener.accept().map(|(socket, address)| (Socket::Sim(socket), Peer::Tcp(address)))
             }
         }
     }
@@ -261,6 +292,8 @@ impl std::os::fd::AsFd for Socket {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
+            #[cfg(test)]
+            Self::Sim(_) => unreachable!("a simulated socket has no descriptor"),
         }
     }
 }
@@ -278,6 +311,8 @@ impl std::os::fd::AsFd for Acceptor {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
             Self::Unix(listener, _) => listener.as_fd(),
+            #[cfg(test)]
+            Self::Sim(_) => unreachable!("a simulated socket has no descriptor"),
         }
     }
 }

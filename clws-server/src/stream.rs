@@ -1,9 +1,10 @@
 //! The driver of one session over any asynchronous stream: a TLS stream, one that another HTTP server upgraded, a pipe
 //! in a test; and of every connection where sockets cannot be polled by edges.
 
+mod guarded;
 mod memory;
 
-use std::cell::RefCell;
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::Pin;
@@ -12,8 +13,8 @@ use std::task::Poll;
 
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
-use futures::task::AtomicWaker;
 
+use self::guarded::GuardedStream;
 use self::memory::Memory;
 pub(crate) use self::memory::Streams;
 use crate::Peer;
@@ -22,16 +23,18 @@ use crate::home::Place;
 use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
+use crate::share::{Share, WriteShare};
+use crate::task_waker::TaskWaker;
 use crate::time::now;
 
 /// Octets of the scratch buffer that the streams of one thread share.
 const SCRATCH: usize = 64 * 1024;
 
-/// Steps before other tasks of the executor get their turn.
+/// Steps of one poll, whatever its share of time: a stream that is always ready does not keep its thread.
 const STEPS: usize = 16;
 
 thread_local! {
-    static SCRATCHES: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+    static SCRATCHES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
 /// Serves one stream to its end.
@@ -40,11 +43,12 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     peer: Peer,
     shared: Arc<Shared>,
 ) -> impl Future<Output = ()> {
+    let stream = GuardedStream::new(stream, shared.config.debug_on());
     // Counted from now on, not from the first time that the future is polled: a server that ends waits for it.
     let seated = shared.admit().map(|seat| Seated(Arc::clone(&shared), seat));
     async move {
         let Some(seated) = seated else { return };
-        let waker = Arc::new(AtomicWaker::new());
+        let waker = Arc::new(TaskWaker::default());
         let context = Context { shared: &shared, place: Place::Stream(&waker) };
         let session = match seated.1 {
             Seat::Client => Session::new(peer, &context),
@@ -54,11 +58,12 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             stream,
             session,
             readable: true,
-            write_pending: false,
             shutting: false,
             closed: false,
             over: false,
+            greedy: false,
             timer: None,
+            due: false,
             stop: Some(shared.stopped()),
             patience: None,
             memory: Memory::new(&shared, &waker),
@@ -80,18 +85,21 @@ impl Drop for Seated {
 }
 
 struct Driver<S, Stop> {
-    stream: S,
+    stream: GuardedStream<S>,
     session: Session,
     /// The stream has not ended.
     readable: bool,
-    write_pending: bool,
     /// Our side is being ended, or has been.
     shutting: bool,
     /// Our side has ended.
     closed: bool,
     /// The session is over. What it wrote may still sit in the stream's own buffer.
     over: bool,
+    /// The client has used up its last share.
+    greedy: bool,
     timer: Option<rt::Timer>,
+    /// The timer's time has come, and the session was not told yet.
+    due: bool,
     stop: Option<Stop>,
     /// When a stop is over.
     patience: Option<rt::Timer>,
@@ -103,22 +111,28 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         &mut self,
         cx: &mut std::task::Context<'_>,
         shared: &Arc<Shared>,
-        waker: &Arc<AtomicWaker>,
+        waker: &Arc<TaskWaker>,
     ) -> Poll<()> {
         let config = &shared.config;
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
+        let context = Context { shared, place: Place::Stream(waker) };
+        // One share for the whole poll: other tasks of the executor wait for it, as other clients of a shard do.
+        let mut share = if self.greedy {
+            Share::strict()
+        } else if self.session.is_compressed() {
+            Share::started_now()
+        } else {
+            Share::new()
+        };
         for _ in 0..STEPS {
-            let context = Context { shared, place: Place::Stream(waker) };
             let mut progress = false;
 
-            if let Some(timer) = &mut self.timer
-                && timer.as_mut().poll(cx).is_ready()
-            {
+            if self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
                 if self.over {
                     return Poll::Ready(());
                 }
                 self.timer = None;
-                self.session.timed_out(&context);
+                self.due = true;
                 progress = true;
             }
             if self.over {
@@ -128,7 +142,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 && Pin::new(stop).poll(cx).is_ready()
             {
                 self.stop = None;
-                self.session.stop();
+                self.session.stop(&context);
                 let over = later(now(), shared.config.close_timeout.saturating_mul(2));
                 self.patience = Some(rt::timer(over));
             }
@@ -141,17 +155,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             if self.memory.must_go() {
                 self.session.drop_for_memory(&context);
             }
-            self.session.proceed(&context);
-            let stalled = self.is_stalled(shared);
-            if stalled || !self.readable {
+            self.session.proceed(&mut share, &context);
+            progress |= self.session.may_go_on();
+            self.session.go_on(&mut share, &context);
+            let wanted_input = self.session.wants_input();
+            if !self.readable || !wanted_input {
                 self.memory.go_on();
-            } else if self.memory.may_read(&self.session, cx) {
-                progress |= self.read(cx, &context);
             }
-            self.write(cx, &context);
+            let has_read = self.readable
+                && wanted_input
+                && !share.is_over()
+                && (self.due || self.memory.may_read(&self.session, cx))
+                && self.read(cx, &mut share, &context);
+            progress |= has_read;
+            progress |= self.write(cx, &context);
             self.memory.note(&self.session);
-            // The stream was not asked for input, so it will not wake us for any: go on with that.
-            progress |= stalled && !self.is_stalled(shared);
+            // What has arrived by the deadline is read and delivered before it takes effect.
+            let has_more = has_read || self.session.may_go_on() || share.is_over();
+            if self.due && !(has_more && self.session.has_grace(&context)) {
+                self.due = false;
+                self.session.timed_out(&context);
+            }
 
             match self.session.next(&context) {
                 Next::Wait => {}
@@ -163,6 +187,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                     progress = true;
                 }
             }
+            // The stream was not asked for input, so it will not wake us for any: go on with that.
+            progress |= self.session.may_go_on() || (!wanted_input && self.session.wants_input());
             if self.shutting {
                 self.close(cx);
             }
@@ -170,30 +196,34 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.timer = Some(rt::timer(at));
                 progress = true;
             }
-            if !progress {
+            self.greedy = share.is_over();
+            if !progress && !share.is_over() {
                 return Poll::Pending;
+            }
+            if share.is_over() {
+                break;
             }
         }
         cx.waker().wake_by_ref();
         Poll::Pending
     }
 
-    /// Whether it is not read from for now: the peer does not read, or the application has enough of its messages.
-    fn is_stalled(&self, shared: &Shared) -> bool {
-        !self.session.wants_input()
-            || (self.write_pending && self.session.queued() > shared.config.high_water())
-    }
-
     /// Ends our side of the stream, once; whether that is done.
     fn close(&mut self, cx: &mut std::task::Context<'_>) -> bool {
-        self.closed = self.closed || Pin::new(&mut self.stream).poll_close(cx).is_ready();
+        self.closed = self.closed || self.stream.poll_close(cx).is_ready();
         self.closed
     }
 
-    fn read(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) -> bool {
-        let mut scratch = SCRATCHES.take();
+    fn read(&mut self, cx: &mut std::task::Context<'_>, share: &mut Share, context: &Context<'_>) -> bool {
+        let mut scratch = SCRATCHES.try_with(Cell::take).unwrap_or_default(); // a thread that ends has none any more
         scratch.resize(SCRATCH, 0);
-        let progress = match Pin::new(&mut self.stream).poll_read(cx, &mut scratch) {
+        let progress = match self.stream.poll_read(cx, &mut scratch) {
+            // Nothing more comes where nothing can be written any more.
+            Poll::Pending if self.session.has_failed_to_write() => {
+                self.readable = false;
+                self.session.end_of_input(context);
+                true
+            }
             Poll::Pending => false,
             Poll::Ready(Ok(0)) => {
                 self.readable = false;
@@ -201,52 +231,51 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 true
             }
             Poll::Ready(Ok(count)) => {
-                self.session.receive(scratch.get_mut(..count).unwrap_or_default(), context);
+                self.session.receive(scratch.get_mut(..count).unwrap_or_default(), share, context);
                 true
             }
             Poll::Ready(Err(error)) => {
                 if error.kind() != io::ErrorKind::Interrupted {
                     self.readable = false;
-                    self.session.lost(error, context);
+                    self.session.read_failed(error, context);
                 }
                 true
             }
         };
         // A handler that ran another stream meanwhile has taken an empty one, and left its own here.
-        SCRATCHES.set(scratch);
+        let _ = SCRATCHES.try_with(|kept| kept.set(scratch));
         progress
     }
 
-    fn write(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) {
+    /// Writes what there is to write; whether there was more than its share.
+    fn write(&mut self, cx: &mut std::task::Context<'_>, context: &Context<'_>) -> bool {
         let stream = &mut self.stream;
-        let mut pending = false;
+        let (mut pending, mut share) = (false, WriteShare::new());
         loop {
-            let flushed = self.session.flush(&mut |slices| match Pin::new(&mut *stream)
-                .poll_write_vectored(cx, slices)
-            {
-                Poll::Ready(result) => result,
-                Poll::Pending => {
-                    pending = true;
-                    Err(io::ErrorKind::WouldBlock.into())
-                }
+            let flushed = self.session.flush(&mut |slices| {
+                share.write(|| match stream.poll_write(cx, slices) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => {
+                        pending = true;
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                })
             });
             match flushed {
                 // A short write is not yet the stream's word that it will wake us.
-                Ok(false) if !pending => {}
-                Ok(all) => {
-                    self.write_pending = !all;
-                    break;
-                }
+                Ok(false) if !pending && !share.was_cut() => {}
+                Ok(_) => break,
                 Err(error) => {
-                    self.session.lost(error, context);
-                    return;
+                    self.session.write_failed(error, context);
+                    return false;
                 }
             }
         }
         if !self.shutting
-            && let Poll::Ready(Err(error)) = Pin::new(stream).poll_flush(cx)
+            && let Poll::Ready(Err(error)) = stream.poll_flush(cx)
         {
-            self.session.lost(error, context);
+            self.session.write_failed(error, context);
         }
+        share.was_cut()
     }
 }

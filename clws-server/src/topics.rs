@@ -1,9 +1,10 @@
 use std::collections::HashMap;
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Weak};
 
 use clws_proto::SharedMessage;
 
+use crate::lock::{Lock, LockGuard, rank};
 use crate::{Client, Delivery, Group};
 
 /// Groups with names, which clients subscribe to and messages are published on.
@@ -36,7 +37,7 @@ use crate::{Client, Delivery, Group};
 pub struct Topics(Arc<Inner>);
 
 #[derive(Default)]
-struct Inner(Mutex<HashMap<Box<str>, Group>>);
+struct Inner(Lock<HashMap<Box<str>, Group>, { rank::TOPICS }>);
 
 /// The name of a group, and where it is known under it.
 pub(crate) struct Topic {
@@ -114,8 +115,8 @@ impl Topics {
 }
 
 impl Inner {
-    fn map(&self) -> MutexGuard<'_, HashMap<Box<str>, Group>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn map(&self) -> LockGuard<'_, HashMap<Box<str>, Group>> {
+        self.0.lock()
     }
 
     /// Makes sure that a name stands for a group; false where it stands for another by now.
@@ -152,6 +153,6 @@ impl Topic {
 
 impl fmt::Debug for Topics {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.map().keys()).finish()
+        f.debug_set().entries(self.names()).finish() // the formatter is the caller's: not under the lock
     }
 }

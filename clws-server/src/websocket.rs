@@ -1,18 +1,20 @@
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use clws_proto::CloseCode;
 use futures::stream::FusedStream;
-use futures::task::AtomicWaker;
 use futures::{Sink, Stream};
 
 use crate::budget::{Budget, Charged};
+use crate::lock::{Lock, LockGuard, rank};
 use crate::mailbox::EACH;
+use crate::poll_budget::PollBudget;
+use crate::task_waker::TaskWaker;
 use crate::{Cause, Client, Disconnect, SendError, Sent};
 
 /// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
@@ -29,6 +31,7 @@ pub struct WebSocket {
     ends: Arc<Ends>,
     /// The end was told.
     ended: bool,
+    budget: PollBudget,
 }
 
 /// The half of a [`WebSocket`] that messages come from. When it is dropped, what still comes is dropped too.
@@ -56,10 +59,10 @@ const KEEP: usize = 16;
 
 /// What the server's side and the function's share.
 pub(crate) struct Inbox {
-    state: Mutex<State>,
+    state: Lock<State, { rank::INBOX }>,
     budget: Arc<Budget>,
-    reader: AtomicWaker,
-    writer: AtomicWaker,
+    reader: TaskWaker,
+    writer: TaskWaker,
 }
 
 #[derive(Default)]
@@ -71,6 +74,8 @@ struct State {
     /// Nobody reads any more.
     closed: bool,
     end: Option<Disconnect>,
+    /// Data messages that came and were not taken.
+    undelivered: u64,
 }
 
 /// Closes the connection when nothing holds it any more.
@@ -81,7 +86,7 @@ struct Ends {
 
 impl WebSocket {
     pub(crate) fn new(client: Client, inbox: Arc<Inbox>) -> Self {
-        Self { ends: Arc::new(Ends { client, inbox }), ended: false }
+        Self { ends: Arc::new(Ends { client, inbox }), ended: false, budget: PollBudget::default() }
     }
 
     /// The next message; `None` when the connection is over: [`disconnect`](Self::disconnect) tells how it ended.
@@ -97,10 +102,19 @@ impl WebSocket {
     ///
     /// Those of [`Client::send_text`] and its like.
     pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
-        self.ends.send(message.into()).await
+        let mut message = Some(message.into());
+        poll_fn(|cx| {
+            if self.poll_room(cx).is_pending() {
+                return Poll::Pending;
+            }
+            Poll::Ready(message.take().map_or(Ok(()), |message| self.ends.queue(message)))
+        })
+        .await
     }
 
-    /// Begins the closing handshake; [`next`](Self::next) gives what has come before, and then `None`.
+    /// Begins the closing handshake. Messages that have come and were not taken are dropped:
+    /// [`Disconnect::undelivered`](crate::Disconnect) counts them. [`next`](Self::next) waits for the end of the connection and
+    /// gives `None`.
     ///
     /// # Errors
     ///
@@ -118,22 +132,43 @@ impl WebSocket {
     /// How the connection ended, once it has.
     #[must_use]
     pub fn disconnect(&self) -> Option<Disconnect> {
-        self.ends.inbox.state().end.clone()
+        let state = self.ends.inbox.state();
+        let mut end = state.end.clone()?;
+        end.undelivered += state.undelivered;
+        Some(end)
     }
 
     /// A half to read from and a half to write to, for two tasks.
     #[must_use]
     pub fn split(self) -> (WebSocketReader, WebSocketWriter) {
-        let writer = Self { ends: Arc::clone(&self.ends), ended: false };
+        let writer = Self { ends: Arc::clone(&self.ends), ended: false, budget: PollBudget::default() };
         (WebSocketReader(self), WebSocketWriter(writer))
     }
 }
 
 impl WebSocket {
     fn poll_next_message(&mut self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
+        if self.budget.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
         let next = self.ends.poll_next(cx);
         self.ended = matches!(next, Poll::Ready(None));
+        if next.is_pending() {
+            self.budget.renew();
+        }
         next
+    }
+
+    /// Ready when the client has read enough to be sent more.
+    fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.budget.poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        let ready = self.ends.poll_ready(cx);
+        if ready.is_pending() {
+            self.budget.renew();
+        }
+        ready
     }
 }
 
@@ -198,6 +233,13 @@ impl Ends {
     fn poll_next(&self, cx: &mut Context<'_>) -> Poll<Option<Message>> {
         self.inbox.reader.register(cx.waker());
         let mut state = self.inbox.state();
+        if self.client.is_hushed() {
+            let dropped = self.inbox.discard(&mut state, &self.client);
+            let ended = state.end.is_some() || state.closed;
+            drop(state);
+            drop(dropped);
+            return if ended { Poll::Ready(None) } else { Poll::Pending };
+        }
         let Some(message) = state.queue.pop_front() else {
             return if state.end.is_some() || state.closed { Poll::Ready(None) } else { Poll::Pending };
         };
@@ -221,16 +263,6 @@ impl Ends {
         if self.client.is_slow() { Poll::Pending } else { Poll::Ready(()) }
     }
 
-    fn send(&self, message: Message) -> impl Future<Output = Result<(), SendError>> {
-        let mut message = Some(message);
-        poll_fn(move |cx| {
-            if self.poll_ready(cx).is_pending() {
-                return Poll::Pending;
-            }
-            Poll::Ready(message.take().map_or(Ok(()), |message| self.queue(message)))
-        })
-    }
-
     fn queue(&self, message: Message) -> Result<(), SendError> {
         let sent: Result<Sent, SendError> = match message {
             Message::Text(text) => self.client.send_text_owned(text),
@@ -252,8 +284,15 @@ impl Drop for Ends {
 
 impl Inbox {
     pub(crate) fn new(client: &Client) -> Self {
-        let (state, budget) = (Mutex::default(), Arc::clone(&client.shared().budget));
-        Self { state, budget, reader: AtomicWaker::new(), writer: AtomicWaker::new() }
+        let (state, budget) = (Lock::default(), Arc::clone(&client.shared().budget));
+        Self { state, budget, reader: TaskWaker::default(), writer: TaskWaker::default() }
+    }
+
+    /// Drops all messages, behind the lock: the queue is for the caller to drop.
+    fn discard(&self, state: &mut State, client: &Client) -> VecDeque<Message> {
+        let queue = state.discard();
+        self.charge(state, client);
+        queue
     }
 
     /// Charges the server for the backlog, which has changed.
@@ -266,6 +305,7 @@ impl Inbox {
     pub(crate) fn put(&self, client: &Client, message: Message) {
         let mut state = self.state();
         if state.closed {
+            state.undelivered += u64::from(message.is_data());
             return;
         }
         state.backlog += message.cost();
@@ -283,18 +323,12 @@ impl Inbox {
     pub(crate) fn end(&self, client: &Client, end: Disconnect) {
         let dropped = {
             let mut state = self.state();
-            let is_for_memory = matches!(end.cause, Cause::Budget);
-            state.end = Some(end);
             // What waits here may be what it was dropped for.
-            if is_for_memory {
-                state.backlog = 0;
-                self.charge(&mut state, client);
-                std::mem::take(&mut state.queue)
-            } else {
-                VecDeque::new()
-            }
+            let is_for_memory = matches!(end.cause, Cause::Budget);
+            let before = state.end.replace(end);
+            (before, is_for_memory.then(|| self.discard(&mut state, client)))
         };
-        drop(dropped);
+        drop(dropped); // outside of the lock
         self.reader.wake();
         self.writer.wake();
     }
@@ -308,23 +342,21 @@ impl Inbox {
     fn close(&self, client: &Client) {
         let dropped = {
             let mut state = self.state();
-            (state.closed, state.paused, state.backlog) = (true, false, 0);
-            self.charge(&mut state, client);
-            std::mem::take(&mut state.queue)
+            state.closed = true;
+            self.discard(&mut state, client)
         };
         drop(dropped);
         client.resume();
     }
 
-    fn state(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> LockGuard<'_, State> {
+        self.state.lock()
     }
 }
 
 impl Drop for Inbox {
     fn drop(&mut self) {
-        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
-        state.charged.clear(&self.budget);
+        self.state.get_mut().charged.clear(&self.budget);
     }
 }
 
@@ -335,7 +367,21 @@ pub(crate) fn shrink<T>(queue: &mut VecDeque<T>) {
     }
 }
 
+impl State {
+    /// Drops all messages, behind the lock: the queue is for the caller to drop.
+    fn discard(&mut self) -> VecDeque<Message> {
+        (self.paused, self.backlog) = (false, 0);
+        let queue = std::mem::take(&mut self.queue);
+        self.undelivered += queue.iter().filter(|message| message.is_data()).count() as u64;
+        queue
+    }
+}
+
 impl Message {
+    const fn is_data(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Binary(_))
+    }
+
     /// What it counts for the backlog.
     fn cost(&self) -> usize {
         let octets = match self {
@@ -359,8 +405,8 @@ impl Stream for WebSocket {
 impl Sink<Message> for WebSocket {
     type Error = SendError;
 
-    fn poll_ready(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.ends.poll_ready(cx).map(Ok)
+    fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.poll_room(cx).map(Ok)
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {

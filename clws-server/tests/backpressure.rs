@@ -61,11 +61,20 @@ fn sends_say_when_it_is_too_much(config: Config) {
     assert_eq!(client.send_text("again"), Ok(Sent::Queued));
 }
 
-/// Writes megabytes before it reads the first octet: the server must stop to read, and go on later.
+/// The bytes that the system may hold in one buffer of a TCP socket: `tcp_rmem` or `tcp_wmem`.
+fn most_in_buffer(setting: &str) -> usize {
+    let values = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{setting}")).unwrap_or_default();
+    values.split_whitespace().nth(2).and_then(|most| most.parse().ok()).unwrap_or(8 << 20)
+}
+
+/// Writes megabytes before it reads the first byte: the server must stop to read, and go on later.
 fn pipeline(server: &Running, diary: &common::Diary, half_close: bool) {
-    const MESSAGES: usize = 800;
     const SIZE: usize = 20_000;
 
+    // More than the system can hold on the way there and back, so that a server that does not read stops the writer. The
+    // client's receive buffer does not grow before it reads.
+    let held = most_in_buffer("tcp_rmem") + 2 * most_in_buffer("tcp_wmem");
+    let messages = (held + (4 << 20)) / SIZE;
     let stream = server.tcp();
     let mut writing = stream.try_clone().unwrap();
     let url = format!("ws://{}/", server.address());
@@ -75,7 +84,7 @@ fn pipeline(server: &Running, diary: &common::Diary, half_close: bool) {
     let mut other = server.connect(Version::Rfc6455, "/");
     let writer = thread::spawn(move || {
         let mut sender = clws_proto::Sender::client(Version::Rfc6455, || [9, 8, 7, 6]);
-        for i in 0..MESSAGES {
+        for i in 0..messages {
             sender.text(&format!("{i:0SIZE$}"), None).unwrap();
             while sender.queued() > 0 {
                 let mut slices = [std::io::IoSlice::new(&[])];
@@ -99,7 +108,7 @@ fn pipeline(server: &Running, diary: &common::Diary, half_close: bool) {
     assert!(!writer.is_finished(), "the server has read it all");
     assert!(before < 1_000_000, "{before}");
     other.assert_echo("undisturbed");
-    for i in 0..MESSAGES {
+    for i in 0..messages {
         assert!(peer.next() == Got::Text(format!("{i:0SIZE$}")), "{i}");
     }
     writer.join().unwrap();

@@ -187,7 +187,9 @@ fn that_is_closed_ends_when_it_is_empty(config: Config) {
 
 /// A paused client that is gone is held by the mailbox alone, and holds the resource, which holds the mailbox.
 fn that_is_dropped_may_hold_the_last_of_everything(config: Config) {
-    let (server, sender, mut events) = start(config.max_handler_read_backlog(0), false);
+    // It does not end at once: a message waits that nobody takes.
+    let config = config.max_handler_read_backlog(0).close_timeout(std::time::Duration::from_millis(100));
+    let (server, sender, mut events) = start(config, false);
     let mut peer = server.connect(Version::Rfc6455, "/");
     assert!(matches!(next(&mut events), Event::Connected(_)));
     peer.text("one");

@@ -21,7 +21,7 @@ WebSocket.max_frame_size = 1 << 20
 class Fail < StandardError; end
 
 begin
-  Timeout.timeout(20) do
+  Timeout.timeout(50) do
     u = URI.parse(url)
     s = TCPSocket.new(u.host, u.port || 80)
     s.setsockopt(Socket::IPPROTO_TCP, Socket::TCP_NODELAY, 1)

@@ -81,7 +81,7 @@ async fn jobs(socket: WebSocket) {
         }
     }
     drop(queue);
-    let _ = worker.await; // a client that has gone misses nothing
+    let _ = worker.await; // it fails only if the client is gone
 }
 
 /// Three services that serve each client by an async function.

@@ -37,8 +37,8 @@ use std::fs;
 
 use clap::Parser;
 use clws_server::{
-    Accept, Client, Config, Disconnect, Group, HttpRequest, HttpResponse, Listen, Listener, Opening, Origins,
-    Payload, Refuse, Reject, Resource, Server, Text,
+    Accept, Client, CloseCode, Config, Disconnect, Group, HttpRequest, HttpResponse, Listen, Listener,
+    Opening, Origins, Payload, Refuse, Reject, Resource, SendError, Server, Text,
 };
 use serde::Serialize;
 
@@ -65,12 +65,15 @@ impl Event<'_> {
         serde_json::to_string(self).unwrap_or_default() // strings and numbers: nothing in it can fail
     }
 
-    /// Who is gone misses nothing.
+    /// Closes a client that reads so little that an answer has no room. One that is gone needs nothing.
     fn tell(&self, client: &Client) {
-        let _ = client.send_text_owned(self.json());
+        if client.send_text_owned(self.json()) == Err(SendError::Full) {
+            let _ = client.close(CloseCode::TRY_AGAIN_LATER, "you do not read your messages");
+        }
     }
 
-    /// Encodes it once for all of the room. Who does not read it in time is dropped by the server.
+    /// Encodes it once for all of the room. The server closes a member that has no room for it, so there is nothing to do
+    /// about those in the report.
     fn tell_all(&self, room: &Group) {
         let _ = room.send_text(self.json());
     }

@@ -18,7 +18,7 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        // It fails only where the client is gone, and then misses nothing.
+        // It fails only if the client is gone: while it does not read its answers, its messages wait.
         let _ = client.forward_text(text);
     }
 
@@ -27,7 +27,8 @@ impl Resource for Echo {
     }
 }
 
-/// Sends each message to everybody who is here.
+/// Sends each message to everybody who is here. The server closes a client that does not read, when it has no room for another
+/// message to it: see [`Group::send`].
 #[derive(Default)]
 struct Broadcast {
     everybody: Group,

@@ -74,7 +74,8 @@ impl Resource for Ping {
         } else {
             latency(client, |latency| latency.report())
         };
-        let _ = client.send_text(&report); // a client that is gone misses nothing
+        // It fails only if the client is gone: while it does not read its answers, its messages wait.
+        let _ = client.send_text(&report);
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {

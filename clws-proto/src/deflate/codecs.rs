@@ -1,3 +1,4 @@
+use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -26,10 +27,9 @@ use super::inflate::Inflater;
 /// assert!(sender.queued() < 40);
 /// # Ok::<(), clws_proto::SendError>(())
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Codecs(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     config: DeflateConfig,
     kept: usize,
@@ -39,7 +39,7 @@ struct Inner {
 
 /// What nobody uses now, the last used last.
 #[expect(clippy::vec_box, reason = "they are lent to connections, for which a pointer is to suffice")]
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Shelf {
     inflaters: Vec<Box<Inflater>>,
     compressors: Vec<Box<Compressor>>,
@@ -131,5 +131,15 @@ impl Codecs {
 
     fn shelf(&self) -> MutexGuard<'_, Shelf> {
         self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without the shelf: its lock would be held while a formatter of the caller's runs.
+impl fmt::Debug for Codecs {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Codecs")
+            .field("config", &self.0.config)
+            .field("kept", &self.0.kept)
+            .finish_non_exhaustive()
     }
 }

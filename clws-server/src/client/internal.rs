@@ -3,18 +3,22 @@
 use std::any::Any;
 use std::io::{self, IoSlice};
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, OnceLock};
+use std::sync::{Arc, OnceLock};
 
 use clws_handshake::Head;
 use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
 use super::{
-    ABORTED, CLOSING, CONNECTED, Client, FAILED, HUSHED, Inner, LEFT, MEMBER, PAUSED, QUEUED, Rare, SLOW,
+    ABORTED, CLOSING, CONNECTED, CROWDED, Client, FAILED, HELD, HUSHED, Inner, LEFT, MEMBER, PAUSED, QUEUED,
+    Rare, SLOW,
 };
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
-use crate::pool::{self, Pool};
+use crate::guard::Foreign;
+use crate::home::Home;
+use crate::lock::Lock;
+use crate::pool::{self, DeferredDrops};
 use crate::registry::Entry;
 use crate::resource::Accept;
 use crate::server::Shared;
@@ -24,7 +28,17 @@ use crate::{Config, Peer, SendError};
 
 /// Slices for one write: enough for most outboxes, and for one with many small messages that others have too.
 const FEW: usize = 16;
-const MANY: usize = 64;
+pub(super) const MANY: usize = 64;
+
+/// What is to become of a client's next event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Hearing {
+    Deliver,
+    /// It waits: the application has enough of the client's messages, or the client has enough of the answers.
+    Wait,
+    /// The application has closed the client: only its end is of interest.
+    Discard,
+}
 
 impl Client {
     pub(crate) fn new(
@@ -39,11 +53,11 @@ impl Client {
         let since = now().saturating_duration_since(shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
-        let (outbox, state) = (Mutex::new(sender), AtomicU16::new(0));
+        let (outbox, state) = (Lock::new(sender), AtomicU16::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
         let rare = Rare {
             subprotocol: accept.subprotocol,
-            data: accept.data,
+            data: accept.data.and_then(Foreign::into_inner), // from now on `Inner` guards its drop
             peer: long.filter(|_| short.long().is_none()),
             #[cfg(feature = "deflate")]
             agreed: accept.agreed,
@@ -118,8 +132,7 @@ impl Client {
         self.0.state.load(Ordering::Relaxed) & ABORTED != 0
     }
 
-    /// Nothing more is read from it, as long as it is not closing, until it is resumed. To be called on its own home, by
-    /// what its messages are handed to.
+    /// Its events wait until it is resumed. To be called on its own home, by what its messages are handed to.
     pub(crate) fn pause(&self) {
         self.0.state.fetch_or(PAUSED, Ordering::Relaxed);
     }
@@ -140,24 +153,37 @@ impl Client {
         self.0.state.load(Ordering::Relaxed) & QUEUED != 0
     }
 
+    /// What is to become of its next event.
     #[inline]
-    pub(crate) fn is_paused(&self) -> bool {
-        self.0.state.load(Ordering::Relaxed) & (PAUSED | CLOSING) == PAUSED
+    pub(crate) fn hearing(&self) -> Hearing {
+        match self.0.state.load(Ordering::Relaxed) & (PAUSED | CROWDED | HUSHED) {
+            0 => Hearing::Deliver,
+            state if state & HUSHED != 0 => Hearing::Discard,
+            _ => Hearing::Wait,
+        }
     }
 
-    /// Whether it had more queued than the high-water mark and has read so much that it is fine again; told once.
+    /// Takes note that it was flushed: its events may go on when it has no more than the high-water mark queued, or, where it
+    /// had after an earlier flush, no more than half of that.
+    ///
+    /// Returns whether it is fine again after a send said [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), once.
     #[inline]
-    pub(crate) fn has_drained(&self) -> bool {
-        if self.0.state.load(Ordering::Relaxed) & SLOW == 0 {
+    pub(crate) fn note_flushed(&self) -> bool {
+        if self.0.state.load(Ordering::Relaxed) & (SLOW | CROWDED) == 0 {
             return false;
         }
-        // Under the lock, as it was set: a send that comes in between sets it again.
+        // Under the lock, as they were set: a send that comes in between sets them again.
         let outbox = self.outbox();
-        let drained = outbox.queued() <= self.config().high_water() / 2;
-        if drained {
-            self.0.state.fetch_and(!SLOW, Ordering::Relaxed);
+        let (queued, mark) = (outbox.queued(), self.config().high_water());
+        if queued <= mark / 2 {
+            return self.0.state.fetch_and(!(SLOW | CROWDED | HELD), Ordering::Relaxed) & SLOW != 0;
         }
-        drained
+        if queued > mark {
+            self.0.state.fetch_or(HELD, Ordering::Relaxed);
+        } else if self.0.state.load(Ordering::Relaxed) & HELD == 0 {
+            self.0.state.fetch_and(!CROWDED, Ordering::Relaxed);
+        }
+        false
     }
 
     /// Whether so much is queued that a sender had better wait for the resource's `drained`. Not when it is closed: what is
@@ -210,11 +236,22 @@ impl Client {
 
     /// Begins the closing handshake. Messages that have come before are still of interest.
     pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.outbox().close(code, reason)?;
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
+        self.queue_close(code, reason)?;
         // Even with more queued before it: the time for the client's answer begins now.
         self.0.home.touch();
         Ok(())
+    }
+
+    /// The same, for a caller that tells its home.
+    pub(super) fn queue_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
+        self.outbox().close(code, reason)?;
+        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// The application hears nothing more from it, but that it is gone.
+    pub(crate) fn hush(&self) {
+        self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
     }
 
     /// Whether the application has closed it itself.
@@ -257,8 +294,9 @@ impl Client {
     /// The connection is gone; frees what is queued.
     pub(crate) fn abandon(&self) {
         self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
+        let drops = DeferredDrops::new(self.config());
         let mut outbox = self.outbox();
-        outbox.abandon();
+        outbox.abandon_with(&drops);
         self.charge(&mut outbox);
     }
 
@@ -273,8 +311,13 @@ impl Client {
         &self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
+        // A socket is written to under the lock. A stream is code of the application.
+        if let Home::Stream(_) = self.0.home {
+            return self.flush_copied(write);
+        }
+        let drops = DeferredDrops::new(self.config()); // dropped after the lock
         let mut outbox = self.outbox();
-        let flushed = flush(&mut outbox, write);
+        let flushed = flush(&mut outbox, &drops, write);
         self.charge(&mut outbox);
         flushed
     }
@@ -283,6 +326,7 @@ impl Client {
 /// Writes what is queued, as far as the socket takes it; whether all of it went.
 fn flush(
     outbox: &mut clws_proto::Sender,
+    drops: &DeferredDrops<'_>,
     write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
 ) -> io::Result<bool> {
     while outbox.queued() > 0 {
@@ -290,7 +334,7 @@ fn flush(
         match result {
             Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
             Ok(written) => {
-                outbox.consume_with(written, &Pool);
+                outbox.consume_with(written, drops);
                 // The socket is full, and will say when it is not.
                 if written < offered {
                     return Ok(false);

@@ -14,9 +14,11 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) octets wait for the client already; or more
+    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait for the client already; or more
     /// than 64 KiB, and a quarter more memory is held for all clients than
     /// [`max_buffered`](crate::Config#structfield.max_buffered) is.
+    /// Nothing was queued, and the client stays connected: it would miss the message without knowing, so close it if that
+    /// matters. A message to many does that by itself.
     #[error("the client does not read what is queued for it")]
     Full,
     /// The client is gone, or its connection is being closed.

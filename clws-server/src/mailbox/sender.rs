@@ -5,8 +5,9 @@ use std::sync::Arc;
 use clws_handshake::Reject;
 use clws_proto::{CloseCode, Payload, Text};
 
-use super::state::{Shared, cost, gone, is_stale};
+use super::state::{Member, Shared, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
+use crate::guard::discard;
 use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
 /// So many undecided openings are kept before those are thrown out that nobody waits for any more.
@@ -59,14 +60,27 @@ impl<M: Send + 'static> MailboxSender<M> {
     }
 
     /// Puts an event in; false where it is closed.
-    fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
+    fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
         let shared = &*self.ends.0;
         let mut state = shared.state();
-        let known = match (&event, client) {
-            (Event::Disconnected(..), Some(client)) => state.clients.remove(&client.id()).is_some(),
-            _ => false,
+        // Not dropped under the lock, though the caller holds the client too.
+        let known = match (&mut event, client) {
+            (Event::Disconnected(_, end), Some(client)) => {
+                let member = state.clients.remove(&client.id());
+                end.undelivered += member.as_ref().map_or(0, |member| member.undelivered);
+                member
+            }
+            _ => None,
         };
-        if state.closed && !known {
+        if state.closed && known.is_none() {
+            if let (Event::Text(..) | Event::Binary(..), Some(client)) = (&event, client)
+                && let Some(member) = state.clients.get_mut(&client.id())
+            {
+                member.undelivered += 1;
+            }
+            let debug = state.debug;
+            drop(state);
+            discard(debug, event); // a message of the application's, for instance
             return false;
         }
         let cost = cost(&event);
@@ -74,10 +88,11 @@ impl<M: Send + 'static> MailboxSender<M> {
         if let Some(client) = client {
             state.budget.get_or_insert_with(|| Arc::clone(&client.shared().budget));
             state.limit = client.config().max_handler_read_backlog;
+            state.debug = client.config().debug_on();
             match &event {
                 Event::Connected(_) => {
                     state.newcomers += 1;
-                    state.clients.insert(client.id(), client.clone());
+                    state.clients.insert(client.id(), Member { client: client.clone(), undelivered: 0 });
                 }
                 Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
                     client.pause();
@@ -135,12 +150,16 @@ impl<M: Send + 'static> MailboxSender<M> {
         if state.newcomers < NEWCOMERS {
             return Ok(Accept::new());
         }
+        let mut stale = Vec::new(); // dropped behind the lock
         if state.doors.len() >= state.most_openings {
-            state.doors.retain(Decision::is_waiting);
+            let doors = std::mem::take(&mut state.doors);
+            (state.doors, stale) = doors.into_iter().partition(Decision::is_waiting);
             state.most_openings = OPENINGS.max(2 * state.doors.len());
         }
         let (accept, decision) = Accept::later();
         state.doors.push(decision);
+        drop(state);
+        drop(stale);
         Ok(accept)
     }
 }

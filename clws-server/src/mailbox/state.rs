@@ -1,18 +1,20 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use clws_handshake::Reject;
-use futures::task::AtomicWaker;
 
 use super::sender::OPENINGS;
 use super::{EACH, Event, leave};
 use crate::budget::{Budget, Charged};
+use crate::guard::{DebugOn, discard};
+use crate::lock::{Lock, LockGuard, rank};
+use crate::task_waker::TaskWaker;
 use crate::{Client, Decision};
 
 /// What a mailbox and those who put something in share.
 pub(super) struct Shared<M> {
-    state: Mutex<State<M>>,
-    pub(super) waker: AtomicWaker,
+    state: Lock<State<M>, { rank::MAILBOX }>,
+    pub(super) waker: TaskWaker,
 }
 
 pub(super) struct State<M> {
@@ -24,6 +26,8 @@ pub(super) struct State<M> {
     /// The server of the first client is charged for the backlog.
     pub(super) budget: Option<Arc<Budget>>,
     charged: Charged,
+    /// Whether what the application sent and nobody receives may end the process by its drop.
+    pub(super) debug: DebugOn,
     /// Clients that are not read from.
     pub(super) paused: Vec<Client>,
     /// Clients in the queue that have just come, and more that wait until those are handled.
@@ -32,16 +36,23 @@ pub(super) struct State<M> {
     /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
     pub(super) openings: usize,
     pub(super) most_openings: usize,
-    pub(super) clients: HashMap<usize, Client>,
+    pub(super) clients: HashMap<usize, Member>,
     /// Nothing more is taken, but that clients are gone.
     pub(super) closed: bool,
     /// Its clients were closed.
     pub(super) told: bool,
 }
 
+/// A client that the mailbox knows.
+pub(super) struct Member {
+    pub(super) client: Client,
+    /// Data messages that came when the mailbox took no more.
+    pub(super) undelivered: u64,
+}
+
 impl<M> Default for Shared<M> {
     fn default() -> Self {
-        Self { state: Mutex::default(), waker: AtomicWaker::new() }
+        Self { state: Lock::default(), waker: TaskWaker::default() }
     }
 }
 
@@ -53,6 +64,7 @@ impl<M> Default for State<M> {
             limit: usize::MAX,
             budget: None,
             charged: Charged::default(),
+            debug: DebugOn::default(),
             paused: Vec::new(),
             newcomers: 0,
             doors: Vec::new(),
@@ -72,11 +84,20 @@ impl<M> State<M> {
             self.charged.update(self.backlog, budget);
         }
     }
+
+    /// Its clients, in no order; the simulation has one of its own, to be able to repeat itself.
+    pub(super) fn clients(&self) -> Vec<Client> {
+        #[cfg_attr(not(test), expect(unused_mut, reason = "tests sort them"))]
+        let mut clients: Vec<_> = self.clients.values().map(|member| member.client.clone()).collect();
+        #[cfg(test)]
+        clients.sort_by_key(Client::port);
+        clients
+    }
 }
 
 impl<M> Shared<M> {
-    pub(super) fn state(&self) -> MutexGuard<'_, State<M>> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(super) fn state(&self) -> LockGuard<'_, State<M>> {
+        self.state.lock()
     }
 
     pub(super) fn close(&self) {
@@ -87,23 +108,32 @@ impl<M> Shared<M> {
     /// Nobody receives any more.
     pub(super) fn end(&self) {
         // All of it is dropped outside of the lock: the last of a client's handles may hold the last sender.
-        let (queue, clients, doors, _paused) = {
+        let (queue, clients, doors, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
             state.backlog = 0;
             state.charge();
-            let (clients, paused) = (std::mem::take(&mut state.clients), std::mem::take(&mut state.paused));
-            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused)
+            let (clients, paused) = (state.clients(), std::mem::take(&mut state.paused));
+            state.clients.clear(); // `clients` holds them
+            (std::mem::take(&mut state.queue), clients, std::mem::take(&mut state.doors), paused, state.debug)
         };
-        let undecided = queue.into_iter().filter_map(|event| match event {
-            Event::Opening(_, decision) => Some(decision),
-            _ => None,
-        });
-        for decision in undecided.chain(doors) {
+        refuse(queue, debug);
+        for decision in doors {
             decision.reject(gone());
         }
-        for client in clients.values() {
-            leave(client);
+        clients.iter().for_each(leave);
+        for client in paused {
+            client.resume();
+        }
+    }
+}
+
+/// Drops events that nobody receives, each by itself: messages of the application may panic.
+pub(super) fn refuse<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
+    for event in events {
+        match event {
+            Event::Opening(_, decision) => decision.reject(gone()),
+            event => discard(debug, event),
         }
     }
 }

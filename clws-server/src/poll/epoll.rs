@@ -16,6 +16,9 @@ const BATCH: usize = 256;
 /// The waker's key.
 const WAKE: u64 = u64::MAX;
 
+/// Before Linux 5.11 a wait is given in milliseconds of 32 bits. Longer ones end early, and are waited for again.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
 /// An epoll instance.
 #[derive(Debug)]
 pub(crate) struct Poller {
@@ -49,13 +52,20 @@ impl Poller {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
     }
 
+    /// Reports connections that wait to be accepted from a socket that several pollers have. Of those that sleep only one is
+    /// woken; a poller whose thread is busy is passed over.
+    pub(crate) fn add_listener(&self, socket: &impl AsFd, key: usize) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::EXCLUSIVE | EventFlags::ET;
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
+    }
+
     /// Takes note that a socket is about to be dropped: epoll forgets a closed descriptor by itself.
     #[expect(clippy::unused_self, reason = "other systems need the call")]
     pub(crate) fn closing(&self, _socket: &impl AsFd) {}
 
     /// Waits for edges, or for the waker, or until the time is over.
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout).ok());
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(LONGEST)).ok());
         events.0.clear();
         match epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout.as_ref()) {
             Ok(_) => Ok(()),

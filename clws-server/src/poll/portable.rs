@@ -8,6 +8,9 @@ use polling::{AsRawSource, AsSource, Event, PollMode};
 
 use super::Readiness;
 
+/// A longer wait ends early, and is waited for again: not every system can count as far as a `Duration`.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
 /// A poller of the `polling` crate (kqueue and others).
 #[derive(Debug)]
 pub(crate) struct Poller {
@@ -48,6 +51,14 @@ impl Poller {
         unsafe { self.poller.add_with_mode(socket, Event::all(key), PollMode::Edge) }
     }
 
+    /// Reports connections that wait to be accepted from a socket that several pollers have.
+    pub(crate) fn add_listener<'a, S>(&self, socket: &'a S, key: usize) -> io::Result<()>
+    where
+        &'a S: AsRawSource,
+    {
+        self.add(socket, key)
+    }
+
     /// Ends the reports of a socket that is about to be dropped.
     pub(crate) fn closing(&self, socket: impl AsSource) {
         // It fails only where the socket is not registered, which is what is asked for.
@@ -57,7 +68,7 @@ impl Poller {
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let Events { events, ready } = events;
         events.clear();
-        self.poller.wait(events, timeout)?;
+        self.poller.wait(events, timeout.map(|timeout| timeout.min(LONGEST)))?;
         ready.clear();
         // Whether the peer is gone is not told on every system, so each is read to its end.
         ready.extend(events.iter().map(|event| Readiness {

@@ -44,7 +44,8 @@ impl Ending {
         Self { reply, written: 0, client, linger, flushed, shut, deadline, read, was_flushed }
     }
 
-    /// Octets that wait to be written.
+    /// Bytes that wait to be written.
+    #[cfg(test)]
     pub(super) fn queued(&self) -> usize {
         self.reply.iter().map(|part| part.len()).sum::<usize>() - self.written
             + self.client.as_ref().map_or(0, Client::buffered_amount)

@@ -8,7 +8,7 @@ use super::ending::Reply;
 use super::open::Open;
 use super::{Context, Deadline};
 use crate::decision::Pending;
-use crate::guard::guard;
+use crate::guard::{guard, log};
 use crate::registry::Entry;
 use crate::resource::{Accept, Opening};
 use crate::{Client, Peer};
@@ -58,6 +58,11 @@ impl Handshake {
         self.asked.is_some()
     }
 
+    /// Whether nothing has come.
+    pub(super) fn is_untouched(&self) -> bool {
+        self.received.is_empty()
+    }
+
     /// What a client is told whose time is over.
     pub(super) fn timed_out(&self) -> Reject {
         match self.asked {
@@ -88,8 +93,8 @@ impl Handshake {
             Ok(Status::Partial) => Ok(Outcome::Wait),
             Err(reject) if http.wants_upgrade() => Err(reject),
             Err(reject) => Ok(Outcome::Reply(match context.shared.resources.hook() {
-                Some(answer) => {
-                    let answer = guard(config.debug_on(), || answer(&http)).ok_or_else(failed)?;
+                Some(hook) => {
+                    let answer = guard(config.debug_on(), || hook.answer(&http)).ok_or_else(failed)?;
                     let (head, body) = answer.into_parts(&http);
                     [head.into(), body]
                 }
@@ -131,8 +136,9 @@ impl Handshake {
             peer: self.peer,
             shared: Arc::clone(shared),
         };
-        let accept =
+        let mut accept =
             guard(shared.config.debug_on(), || entry.resource.accept(&opening)).ok_or_else(failed)??;
+        accept.set_debug(shared.config.debug_on());
         self.answer(request, entry, opening, accept, context)
     }
 
@@ -146,7 +152,7 @@ impl Handshake {
         context: &Context<'_>,
     ) -> Result<Outcome, Reject> {
         if let Some(pending) = accept.later {
-            pending.wake(context.place.to_home());
+            pending.wake(context.place.to_home(), context.shared.config.debug_on());
             self.asked = Some(Box::new(Asked { pending, entry, opening, has_slot: accept.has_slot }));
             return Ok(Outcome::Wait);
         }
@@ -187,7 +193,9 @@ fn open(
     }
     let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
     let accepted = request.accept(&offer).map_err(|error| {
-        tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
+        log(|| {
+            tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
+        });
         failed()
     })?;
 

@@ -1,13 +1,16 @@
 use std::io::{self, IoSlice};
 use std::ops::Range;
+use std::sync::Arc;
 
-use clws_proto::{CloseCode, Event, Receiver};
+use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
 
 use super::{Context, Deadline, later};
 use crate::Client;
-use crate::guard::guard;
+use crate::client::Hearing;
+use crate::guard::{Foreign, discard, guard, log};
 use crate::pool::Pool;
 use crate::resource::{Cause, Disconnect};
+use crate::share::Share;
 use crate::time::now;
 
 /// Messages go both ways, or we have sent a close frame and wait for the client's.
@@ -18,7 +21,7 @@ pub(super) struct Open {
     pub(super) waiting: Option<Box<Waiting>>,
 }
 
-/// Something that a client has to do in time.
+/// Something that a client has to do in time, and what becomes of one that is closing.
 pub(super) struct Waiting {
     /// For its close frame; otherwise for it to read what is queued.
     close: bool,
@@ -26,8 +29,12 @@ pub(super) struct Waiting {
     pub(super) deadline: Option<Deadline>,
     /// It has read something since the deadline was set.
     read: bool,
-    /// Its connection is broken, and it is not read from: for the application to go on with what it has sent.
+    /// Its connection is broken: for the application to take what the client has sent before.
     broken: bool,
+    /// Why it is broken, where the system said so.
+    error: Option<Foreign<io::Error>>,
+    /// Data messages that were read and discarded.
+    undelivered: u64,
 }
 
 /// What was read, and where it is.
@@ -52,15 +59,16 @@ pub(super) enum End {
 
 impl Waiting {
     const fn new(close: bool) -> Self {
-        Self { close, deadline: None, read: true, broken: false }
+        Self { close, deadline: None, read: true, broken: false, error: None, undelivered: 0 }
     }
 
-    /// What it is when it did not come in time.
-    pub(super) const fn cause(&self) -> Cause {
-        match (self.close, self.broken) {
-            (true, _) => Cause::CloseTimeout,
-            (false, true) => Cause::Vanished,
-            (false, false) => Cause::WriteTimeout,
+    /// Why the connection ends if this does not come in time.
+    pub(super) fn cause(&mut self) -> Cause {
+        match (self.error.take().and_then(Foreign::into_inner), self.close, self.broken) {
+            (Some(error), ..) => Cause::Io(Arc::new(error)),
+            (None, _, true) => Cause::Vanished,
+            (None, true, false) => Cause::CloseTimeout,
+            (None, false, false) => Cause::WriteTimeout,
         }
     }
 }
@@ -80,12 +88,11 @@ impl Open {
             Some(waiting) => waiting.read |= read,
             None => self.waiting = Some(Box::new(Waiting::new(false))),
         }
-        if self.client.has_drained() && self.client.is_connected() && !self.client.is_closing() {
+        if self.client.note_flushed() && self.client.is_connected() && !self.client.is_closing() {
             let client = &self.client;
             let told = guard(client.config().debug_on(), || client.entry().resource.drained(client));
             if told.is_none() {
-                client.close_quietly(CloseCode::INTERNAL, "");
-                client.touch();
+                client.fail();
             }
         }
         Ok(all)
@@ -94,8 +101,11 @@ impl Open {
     /// Sets the deadline for what the client has to do.
     pub(super) fn wait(&mut self, context: &Context<'_>) {
         let config = &context.shared.config;
-        if self.client.is_closing() && self.waiting.as_ref().is_none_or(|waiting| !waiting.close) {
-            self.waiting = Some(Box::new(Waiting::new(true)));
+        if self.client.is_closing() {
+            let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(true)));
+            // The time for its answer begins now, whatever it was to do before.
+            waiting.read |= !waiting.close && !waiting.broken;
+            waiting.close = true;
         }
         if let Some(waiting) = &mut self.waiting
             && std::mem::take(&mut waiting.read)
@@ -114,12 +124,31 @@ impl Open {
         }
     }
 
-    /// The connection is broken, and what the client has sent before is not read for now.
+    /// The connection is broken, and what the client has sent before waits to be taken: its time begins now.
     pub(super) fn broken(&mut self) {
         let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(false)));
         if !std::mem::replace(&mut waiting.broken, true) {
-            waiting.read = true; // the time begins now
+            waiting.read = true;
         }
+    }
+
+    /// The system does not take what we write any more. What the client has sent before is still delivered.
+    pub(super) fn write_failed(&mut self, error: io::Error) {
+        let error = Foreign::new(error, self.client.config().debug_on()); // it may be one of the application's stream
+        self.client.abandon();
+        self.broken();
+        if let Some(waiting) = &mut self.waiting {
+            waiting.error.get_or_insert(error);
+        }
+    }
+
+    /// Why writing has failed, if it has.
+    pub(super) fn take_error(&mut self) -> Option<io::Error> {
+        self.waiting.as_mut()?.error.take()?.into_inner()
+    }
+
+    pub(super) fn has_failed_to_write(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.error.is_some())
     }
 
     /// Tells the resource that the client is there.
@@ -127,14 +156,21 @@ impl Open {
         let client = &self.client;
         match guard(client.config().debug_on(), || client.entry().resource.connected(client)) {
             Some(Ok(())) => client.set_connected(),
-            Some(Err(refuse)) => client.close_quietly(refuse.code, &refuse.reason),
-            None => client.close_quietly(CloseCode::INTERNAL, ""),
+            Some(Err(refuse)) => {
+                client.hush();
+                client.close_quietly(refuse.code, &refuse.reason);
+            }
+            None => {
+                client.hush();
+                client.close_quietly(CloseCode::INTERNAL, "");
+            }
         }
         client.touch();
     }
 
     /// Takes nothing more for the client, and tells the resource that it goes.
-    pub(super) fn leave(&self, disconnect: &Disconnect) {
+    pub(super) fn leave(&mut self, mut disconnect: Disconnect) {
+        disconnect.undelivered = self.discard_unread();
         let client = &self.client;
         client.seal();
         client.leave_groups();
@@ -142,10 +178,13 @@ impl Open {
         if let Some(agreed) = client.agreed() {
             agreed.note(0);
         }
-        tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {}", disconnect.cause);
+        log(|| {
+            tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
+        });
         if client.is_connected() {
-            guard(client.config().debug_on(), || client.entry().resource.disconnected(client, disconnect));
+            guard(client.config().debug_on(), || client.entry().resource.disconnected(client, &disconnect));
         }
+        discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
     }
 
     /// Bytes of memory for input that is not handled, and for what compressed messages refer back to.
@@ -157,49 +196,84 @@ impl Open {
         held
     }
 
-    /// Whether events wait that were left when the client was paused, and it is no more.
+    /// Whether events wait that the application may have now.
+    #[inline]
     pub(super) fn may_go_on(&self) -> bool {
-        self.receiver.has_unread() && !self.client.is_paused()
+        self.receiver.has_unread()
+            && (self.client.hearing() != Hearing::Wait || self.receiver.is_close_next())
     }
 
-    /// Hands the events in the input to the resource, until it pauses the client.
+    /// Whether more may be read: what was read before has been delivered, and the application takes more.
+    ///
+    /// One that is closing is read from even if the application takes nothing, for it may be gone; its messages wait.
     #[inline]
-    pub(super) fn receive(&mut self, input: Input<'_>) -> Option<End> {
+    pub(super) fn wants_input(&self) -> bool {
+        !self.receiver.has_unread() && (self.client.hearing() != Hearing::Wait || self.client.is_closing())
+    }
+
+    /// Whether events of the last read wait.
+    #[inline]
+    pub(super) fn has_unread(&self) -> bool {
+        self.receiver.has_unread()
+    }
+
+    /// Delivers what was read, until the share is over.
+    #[inline]
+    pub(super) fn receive(&mut self, input: Input<'_>, share: &mut Share) -> Option<End> {
         let client = &self.client;
-        let resource = &*client.entry().resource;
+        let resource = &client.entry().resource;
+        let (mut delivered, mut undelivered) = (false, 0);
         let mut events = match input {
-            Input::Lent(input) => self.receiver.receive_with(input, &Pool),
+            Input::Lent(bytes) => self.receiver.receive_with(bytes, &Pool),
             Input::Owned(buffer, range) => self.receiver.receive_owned(buffer, range, &Pool),
             Input::Direct(count) => self.receiver.receive_direct(count, &Pool),
         };
         // One guard for all of them: a panic ends the connection, so nothing half-done is looked at again.
         let end = guard(client.config().debug_on(), || {
-            // What is not pulled is kept, and comes first when the client is resumed.
-            while !client.is_paused() {
-                match events.next() {
+            // Events that are not pulled are kept by the receiver, and come first when the client goes on.
+            while !share.is_over() {
+                let deliver = match client.hearing() {
+                    Hearing::Deliver => true,
+                    Hearing::Discard => false,
+                    Hearing::Wait => return None,
+                };
+                let bytes = match events.next() {
                     Ok(None) => return None,
-                    Ok(Some(Event::Close(frame))) => {
-                        client.answer_close(frame.as_ref());
-                        let (code, reason) =
-                            frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
-                        return Some(End::Closed(Disconnect::new(code, reason, Cause::Closed)));
+                    Ok(Some(Event::Close(frame))) => return Some(answer_close(client, frame.as_ref())),
+                    Ok(Some(Event::Ping(payload))) => {
+                        client.answer_ping(&payload);
+                        payload.len()
                     }
-                    Ok(Some(Event::Ping(payload))) => client.answer_ping(&payload),
-                    // We have sent a close frame: only the client's own is of interest.
-                    Ok(Some(_)) if client.is_closing() => {}
-                    Ok(Some(Event::Text(text))) => resource.text(client, text),
-                    Ok(Some(Event::Binary(payload))) => resource.binary(client, payload),
-                    Ok(Some(Event::Pong(payload))) => resource.pong(client, payload),
-                    Ok(Some(_)) => {}
-                    Err(error) => {
-                        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
-                        // responding Close frame) from the remote endpoint after being instructed to _Fail the
-                        // WebSocket Connection_."
-                        client
-                            .close_quietly(error.close_code(client.websocket_version()), &error.to_string());
-                        return Some(End::Failed(Cause::Protocol(error)));
+                    Ok(Some(Event::Text(text))) => {
+                        let bytes = text.len();
+                        if deliver {
+                            resource.text(client, text);
+                        } else {
+                            undelivered += 1;
+                        }
+                        bytes
                     }
-                }
+                    Ok(Some(Event::Binary(payload))) => {
+                        let bytes = payload.len();
+                        if deliver {
+                            resource.binary(client, payload);
+                        } else {
+                            undelivered += 1;
+                        }
+                        bytes
+                    }
+                    Ok(Some(Event::Pong(payload))) => {
+                        let bytes = payload.len();
+                        if deliver {
+                            resource.pong(client, payload);
+                        }
+                        bytes
+                    }
+                    Ok(Some(_)) => 0,
+                    Err(error) => return Some(fail(client, error)),
+                };
+                delivered = true;
+                share.spend(bytes);
             }
             None
         });
@@ -208,13 +282,53 @@ impl Open {
         if let Some(agreed) = client.agreed() {
             agreed.note(self.receiver.context_size());
         }
+        if undelivered > 0 {
+            self.waiting.get_or_insert_with(|| Box::new(Waiting::new(true))).undelivered += undelivered;
+        }
         // Its connection is broken, but the application goes on with what had come: it has its time anew.
         if let Some(waiting) = &mut self.waiting {
-            waiting.read |= waiting.broken;
+            waiting.read |= waiting.broken && delivered;
         }
-        end.unwrap_or_else(|| {
-            client.close_quietly(CloseCode::INTERNAL, "");
-            Some(End::Failed(Cause::Panic))
-        })
+        match end {
+            None => {
+                self.client.close_quietly(CloseCode::INTERNAL, "");
+                Some(End::Failed(Cause::Panic))
+            }
+            Some(None) => self.close_behind(),
+            Some(end) => end,
+        }
     }
+
+    /// The client's close frame takes effect though the application is full, if no message waits before it.
+    #[inline]
+    fn close_behind(&mut self) -> Option<End> {
+        if !self.receiver.is_close_next() {
+            return None;
+        }
+        match self.receiver.receive(&mut []).next() {
+            Ok(Some(Event::Close(frame))) => Some(answer_close(&self.client, frame.as_ref())),
+            Ok(_) => None, // it is not complete
+            Err(error) => Some(fail(&self.client, error)),
+        }
+    }
+
+    /// Discards what was read and not delivered; returns how many data messages were, these and earlier ones.
+    fn discard_unread(&mut self) -> u64 {
+        self.receiver.discard() + self.waiting.as_ref().map_or(0, |waiting| waiting.undelivered)
+    }
+}
+
+/// The client's close frame came.
+fn answer_close(client: &Client, frame: Option<&CloseFrame<'_>>) -> End {
+    client.answer_close(frame);
+    let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
+    End::Closed(Disconnect::new(code, reason, Cause::Closed))
+}
+
+/// The client broke the protocol.
+fn fail(client: &Client, error: ProtocolError) -> End {
+    // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
+    // the remote endpoint after being instructed to _Fail the WebSocket Connection_."
+    client.close_quietly(error.close_code(client.websocket_version()), &error.to_string());
+    End::Failed(Cause::Protocol(error))
 }

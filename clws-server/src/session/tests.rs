@@ -14,10 +14,10 @@ mod the_end_of_input;
 use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex};
 
+use crate::task_waker::TaskWaker;
 use clws_handshake::Caps;
 use clws_handshake::client::ClientRequest;
 use clws_proto::{Event, Limits, Role, Sender};
-use futures::task::AtomicWaker;
 
 use super::*;
 use crate::time::virtual_clock;
@@ -127,7 +127,11 @@ impl Resource for Diary {
     fn disconnected(&self, client: &Client, end: &Disconnect) {
         assert!(!client.is_open());
         assert_eq!(client.send_text("too late"), Err(crate::SendError::Closed));
-        self.line(format!("disconnected {} {:?}: {}", end.code, end.reason, end.cause));
+        let undelivered = match end.undelivered {
+            0 => String::new(),
+            count => format!(", {count} undelivered"),
+        };
+        self.line(format!("disconnected {} {:?}: {}{undelivered}", end.code, end.reason, end.cause));
         if client.query_string() == Some("panic-disconnected") {
             panic!("in disconnected");
         }
@@ -192,7 +196,7 @@ impl World {
 
     fn send(&mut self, octets: &[u8]) {
         let context = context(&self.shared);
-        self.session.receive(&mut octets.to_vec(), &context);
+        self.session.receive(&mut octets.to_vec(), &mut Share::new(), &context);
         self.settle();
     }
 
@@ -217,7 +221,8 @@ impl World {
     /// What a driver does after everything that happened.
     fn settle(&mut self) {
         let context = context(&self.shared);
-        self.session.proceed(&context);
+        self.session.proceed(&mut Share::new(), &context);
+        self.session.go_on(&mut Share::new(), &context);
         let (out, room) = (&mut self.out, &mut self.room);
         let all = self.session.flush(&mut |slices| {
             let octets = slices.iter().flat_map(|slice| slice.iter()).copied();
@@ -228,6 +233,9 @@ impl World {
             if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
         });
         assert_eq!(all.unwrap(), self.session.queued() == 0);
+        if self.session.may_go_on() {
+            return self.settle(); // the outbox has room again
+        }
         match self.session.next(&context) {
             Next::Wait => {}
             Next::ShutdownWrite => {
@@ -273,7 +281,7 @@ impl World {
 }
 
 fn context(shared: &Arc<Shared>) -> Context<'_> {
-    static WAKER: LazyLock<Arc<AtomicWaker>> = LazyLock::new(Arc::default);
+    static WAKER: LazyLock<Arc<TaskWaker>> = LazyLock::new(Arc::default);
     Context { shared, place: Place::Stream(&WAKER) }
 }
 

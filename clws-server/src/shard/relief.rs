@@ -2,19 +2,19 @@
 //! and at the limit the one that holds most is dropped.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::flags::{ALLOWED, HELD_BACK, READABLE};
 use super::{Shard, TICK};
 use crate::home::Place;
 use crate::session::Context;
 
 #[derive(Debug, Default)]
 pub(super) struct Relief {
-    /// Slots of clients that are not read from for now. Those that have `HELD_BACK`; others have gone on.
+    /// Slots of clients that are not read from for now, each once. Some may have gone on.
     pub(super) held_back: VecDeque<u32>,
+    members: HashSet<u32>,
     /// When they are looked at again.
     at: Option<Instant>,
     /// So much was used when there was nobody to drop. To look again would be in vain.
@@ -86,15 +86,13 @@ impl Shard {
         }
     }
 
-    /// Whether it is to be put among those that are held back; it has the flag then.
+    /// Whether it is to be put among those that are held back. It counts as one of them then.
     #[cold]
     fn must_wait(&mut self, slot: u32) -> bool {
-        let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
-        let waits = connection.flags.has(READABLE)
-            && !connection.flags.has(HELD_BACK)
-            && connection.is_held_back(&self.shared);
+        let connection = self.connections.get(slot as usize);
+        let waits = connection.is_some_and(|it| it.has_input() && it.is_held_back(&self.shared))
+            && self.relief.members.insert(slot);
         if waits {
-            connection.flags.set(HELD_BACK, true);
             self.relief.at.get_or_insert(self.now + TICK);
         }
         waits
@@ -110,23 +108,18 @@ impl Shard {
         self.relieve();
         let mut reads = self.shared.budget.reads_per_tick(self.shared.remotes().len());
         let mut waiting = std::mem::take(&mut self.relief.held_back);
+        self.relief.members.clear();
         while let Some(slot) = waiting.pop_front() {
-            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
-            if !connection.flags.has(HELD_BACK) {
-                continue; // another connection has the slot now
-            }
-            connection.flags.set(HELD_BACK, false);
-            if !connection.is_held_back(&self.shared) {
+            let Some(connection) = self.connections.get(slot as usize) else { continue };
+            if !connection.has_input() || !connection.is_held_back(&self.shared) {
                 self.settle(slot);
-            } else if reads > 0 && !connection.is_blocked(&self.shared) {
+            } else if reads > 0 {
                 reads -= 1;
-                connection.flags.set(ALLOWED, true);
-                self.read(slot);
-                if let Some(connection) = self.connections.get_mut(slot as usize) {
-                    connection.flags.set(ALLOWED, false);
-                }
-                // It stays the first as long as it has input.
-                if self.must_wait(slot) {
+                self.serve_and(slot, true);
+                // It stays the first as long as it has input, and not the last, as it is when it was settled.
+                if self.relief.held_back.back() == Some(&slot) {
+                    self.relief.held_back.pop_back();
+                    self.relief.members.remove(&slot);
                     waiting.push_front(slot);
                 }
             } else {

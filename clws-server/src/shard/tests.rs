@@ -24,7 +24,7 @@ fn no_deadline_is_before_its_time() {
 fn shard(config: crate::Config) -> Shard {
     let poller = Poller::new().unwrap();
     let remote = Arc::new(Remote::new(poller.waker()));
-    Shard::new(Arc::new(Shared::new(config)), remote, poller, Vec::new()).unwrap()
+    Shard::new(Arc::new(Shared::new(config)), remote, poller, &[]).unwrap()
 }
 
 fn adopt(shard: &mut Shard) -> UnixStream {
@@ -41,8 +41,8 @@ fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
     let stays = adopt(&mut shard);
     for _ in 0..3000 {
         drop(adopt(&mut shard));
-        shard.connections[1].flags.set(READABLE, true);
-        shard.read(1);
+        shard.connections[1].flags.set(Flags::READABLE, true);
+        shard.serve(1);
         assert_eq!(shard.connections.len(), 1);
         assert!(shard.deadlines.len() <= 1024 + 4 * 2);
     }
@@ -71,13 +71,11 @@ fn a_slot_waits_to_be_read_once() {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     shard.place(Socket::Unix(ours), Peer::Unix);
-    let connection = &mut shard.connections[0];
-    connection.flags.insert_if(READABLE | BLOCKED | HANGUP, true);
     for _ in 0..5 {
-        shard.connections[0].flags.set(BLOCKED, true);
+        shard.connections[0].flags.set(Flags::READABLE | Flags::HANGUP, true);
         shard.settle(0);
     }
-    assert_eq!(shard.unread, [0]);
+    assert_eq!(shard.queue, [0]);
     drop(theirs);
 }
 
@@ -124,8 +122,8 @@ fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     )
     .unwrap();
-    shard.connections[0].flags.set(READABLE, true);
-    shard.read(0);
+    shard.connections[0].flags.set(Flags::READABLE, true);
+    shard.serve(0);
     for _ in 0..10 {
         shard.flush_touched(); // comes back, though there is always more to flush
         assert!(shard.has_work());
@@ -154,8 +152,8 @@ fn open(resource: impl crate::Resource) -> (Shard, UnixStream) {
           Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
     )
     .unwrap();
-    shard.connections[0].flags.set(READABLE, true);
-    shard.read(0);
+    shard.connections[0].flags.set(Flags::READABLE, true);
+    shard.serve(0);
     let mut answer = [0; 4096];
     assert!(std::io::Read::read(&mut theirs, &mut answer).unwrap() > 100);
     (shard, theirs)
@@ -170,8 +168,8 @@ fn echoes_go_round_in_one_buffer() {
     for _ in 0..5 {
         sender.binary(&[7; 40_000], None).unwrap();
         sender.write_to(&mut theirs).unwrap();
-        shard.connections[0].flags.set(READABLE, true);
-        shard.read(0);
+        shard.connections[0].flags.set(Flags::READABLE, true);
+        shard.serve(0);
         assert_eq!(shard.scratch.read(appetite, 0).0.len(), 0, "the message took it");
         let mut echo = [0; 4 + 40_000];
         std::io::Read::read_exact(&mut theirs, &mut echo).unwrap();
@@ -204,8 +202,8 @@ fn who_holds_much_reads_little() {
     let budget = &shared.budget;
     let held = |shard: &Shard| shard.connections[0].session.held();
     let read = |shard: &mut Shard| {
-        shard.connections[0].flags.set(READABLE, true);
-        shard.read(0);
+        shard.connections[0].flags.set(Flags::READABLE, true);
+        shard.serve(0);
     };
     std::io::Write::write_all(&mut theirs, &[0x81, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
     go_on(&mut theirs, 50_000);
@@ -229,7 +227,7 @@ fn who_holds_much_reads_little() {
     assert!(shard.next_wake_up().unwrap() <= at);
     shard.now = at;
     shard.look_again();
-    assert!(held(&shard) > before && !shard.connections[0].flags.has(READABLE), "it read a little");
+    assert!(held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE), "it read a little");
 
     // Another has less, and one that was held back goes on when there is memory again.
     go_on(&mut theirs, 10_000);
@@ -240,7 +238,7 @@ fn who_holds_much_reads_little() {
     shard.now = shard.relief.next_wake_up().unwrap();
     shard.look_again();
     assert!(shard.relief.held_back.is_empty() && shard.relief.next_wake_up().is_none());
-    assert_eq!(shard.unread, [0]);
+    assert_eq!(shard.queue, [0]);
 }
 
 #[test]
@@ -251,8 +249,8 @@ fn the_biggest_is_dropped_when_all_together_hold_too_much() {
     let _other = adopt(&mut shard);
     std::io::Write::write_all(&mut big, &[0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
     go_on(&mut big, 100_000);
-    shard.connections[0].flags.set(READABLE, true);
-    shard.read(0);
+    shard.connections[0].flags.set(Flags::READABLE, true);
+    shard.serve(0);
 
     // As much as it is, it is not its fault.
     budget.charge_bytes(budget.limit());

@@ -2,16 +2,17 @@
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::time::{Duration, Instant};
 
-use futures::task::AtomicWaker;
 use slab::Slab;
 
 use crate::budget::Charged;
+use crate::lock::{Lock, LockGuard, rank};
 use crate::server::Shared;
 use crate::session::Session;
+use crate::task_waker::TaskWaker;
 use crate::time::now;
 use crate::{Client, rt};
 
@@ -21,8 +22,8 @@ const TICK: Duration = Duration::from_millis(100);
 /// The streams that a server serves.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
-    holders: Mutex<Slab<Arc<Holder>>>,
-    turns: Mutex<Turns>,
+    holders: Lock<Slab<Arc<Holder>>, { rank::STREAMS }>,
+    turns: Lock<Turns, { rank::TURNS }>,
     /// Bytes that those hold that are to be dropped and have not seen it.
     going: AtomicUsize,
     /// So much was used when there was nobody to drop. To look again would be in vain.
@@ -48,7 +49,7 @@ struct Holder {
     dropped: AtomicBool,
     /// Bytes that it held when that was decided; 0 once it has seen it.
     going: AtomicUsize,
-    waker: Arc<AtomicWaker>,
+    waker: Arc<TaskWaker>,
 }
 
 /// A driver's share in it.
@@ -72,12 +73,12 @@ impl Holder {
 }
 
 impl Streams {
-    fn holders(&self) -> MutexGuard<'_, Slab<Arc<Holder>>> {
-        self.holders.lock().unwrap_or_else(PoisonError::into_inner)
+    fn holders(&self) -> LockGuard<'_, Slab<Arc<Holder>>> {
+        self.holders.lock()
     }
 
-    fn turns(&self) -> MutexGuard<'_, Turns> {
-        self.turns.lock().unwrap_or_else(PoisonError::into_inner)
+    fn turns(&self) -> LockGuard<'_, Turns> {
+        self.turns.lock()
     }
 
     /// Has the client dropped that holds most. False where none holds much, though too much is held.
@@ -113,7 +114,7 @@ impl Streams {
 }
 
 impl Memory {
-    pub(super) fn new(shared: &Arc<Shared>, waker: &Arc<AtomicWaker>) -> Self {
+    pub(super) fn new(shared: &Arc<Shared>, waker: &Arc<TaskWaker>) -> Self {
         let holder = Arc::new(Holder { waker: Arc::clone(waker), ..Holder::default() });
         let key = shared.streams.holders().insert(Arc::clone(&holder));
         let charged = Charged::default();

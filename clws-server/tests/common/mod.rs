@@ -9,9 +9,16 @@
     reason = "test code; each scenario uses a part"
 )]
 
+pub mod alone;
+pub mod bomb;
+pub mod flood;
+pub mod gate;
 pub mod memory;
+pub mod receivers;
+pub mod wire;
 
 use std::collections::VecDeque;
+use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 #[cfg(unix)]
@@ -41,6 +48,37 @@ macro_rules! in_both_modes {
         }
         mod tasks {
             $(#[test] fn $name() { super::$name(crate::common::config().task_per_client(true)); })*
+        }
+    };
+}
+
+/// The same, each test in a process of its own: a deadlock or an abort there is a failed test here.
+macro_rules! alone_in_both_modes {
+    ($($name:ident),* $(,)?) => {
+        mod shards {
+            $(#[test] fn $name() {
+                crate::common::alone::run(concat!("shards::", stringify!($name)), || {
+                    super::$name(crate::common::config());
+                });
+            })*
+        }
+        mod tasks {
+            $(#[test] fn $name() {
+                crate::common::alone::run(concat!("tasks::", stringify!($name)), || {
+                    super::$name(crate::common::config().task_per_client(true));
+                });
+            })*
+        }
+    };
+}
+
+/// Tests without a config, each in a process of its own.
+macro_rules! alone {
+    ($($name:ident),* $(,)?) => {
+        mod alone {
+            $(#[test] fn $name() {
+                crate::common::alone::run(concat!("alone::", stringify!($name)), || super::$name());
+            })*
         }
     };
 }
@@ -118,8 +156,9 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.handle.stop();
-        // One that hangs is a failure, but not a second panic.
-        let ended = self.ended.recv_timeout(PATIENCE);
+        // One that hangs is a failure, but not a second panic. A test that has failed already does not wait for it.
+        let patience = if thread::panicking() { Duration::from_millis(500) } else { PATIENCE };
+        let ended = self.ended.recv_timeout(patience);
         if !thread::panicking() && matches!(ended, Err(mpsc::RecvTimeoutError::Timeout)) {
             panic!("the server does not end");
         }
@@ -140,6 +179,12 @@ pub fn unix(path: &std::path::Path) -> UnixStream {
     stream.set_read_timeout(Some(PATIENCE)).unwrap();
     stream.set_write_timeout(Some(PATIENCE)).unwrap();
     stream
+}
+
+/// Waits for a future that is ready soon.
+#[track_caller]
+pub fn within<T>(future: impl Future<Output = T>) -> T {
+    async_std::task::block_on(async_std::future::timeout(wire::SHORT, future)).expect("not in time")
 }
 
 /// Waits for something that comes true soon.

@@ -65,7 +65,11 @@ fn begun_here_waits_for_the_answer() {
         }));
         assert!(world.dropped && world.out.is_empty());
         let code = if version.is_hixie() { 1005 } else { 1001 };
-        world.diary(&["connected", "text close", &format!("disconnected {code} \"\": closed")]);
+        world.diary(&[
+            "connected",
+            "text close",
+            &format!("disconnected {code} \"\": closed, 2 undelivered"),
+        ]);
     }
 }
 

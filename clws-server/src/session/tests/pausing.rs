@@ -12,8 +12,9 @@ fn keeps_what_has_come_and_goes_on_with_it_in_order() {
     world.diary(&[]);
 
     world.resource.client().resume();
-    assert!(world.session.wants_input());
+    assert!(world.session.may_go_on() && !world.session.wants_input(), "what was read comes first");
     world.settle();
+    assert!(world.session.wants_input());
     world.diary(&["text two", "text three"]);
     world.send(&text("four"));
     world.diary(&["text four"]);
@@ -60,18 +61,21 @@ fn ends_when_this_side_closes_so_that_the_answer_is_seen() {
     world.diary(&["connected", "text pause"]);
     world.resource.client().close(CloseCode::GOING_AWAY, "").unwrap();
     world.settle();
-    world.diary(&["disconnected 1000 \"\": closed"]);
+    world.diary(&["disconnected 1000 \"\": closed, 1 undelivered"]);
     assert!(world.dropped);
 }
 
 #[test]
 fn is_no_reason_not_to_stop_or_to_abort() {
     let mut world = World::open(Version::Rfc6455, "/");
-    world.send(&text("pause"));
-    world.session.stop();
+    world.send(&[text("pause"), text("one"), close(CloseCode::NORMAL, "")].concat());
+    world.session.stop(&context(&world.shared));
     world.settle();
-    assert!(world.session.wants_input());
     assert_eq!(world.got(), [Got::Text("pause".into()), Got::Close(Some((1001, String::new())))]);
+    world.diary(&["connected", "text pause"]);
+    world.resource.client().resume();
+    world.settle();
+    world.diary(&["text one", "disconnected 1000 \"\": closed"]);
 
     let mut world = World::open(Version::Rfc6455, "/");
     world.send(&text("pause"));
@@ -101,4 +105,25 @@ fn a_slow_client_that_has_read_is_told_of_once() {
     client.send_binary(&[0; 900]).unwrap();
     world.settle();
     world.diary(&[]);
+}
+
+#[test]
+fn holds_back_everything_while_the_client_does_not_read_its_answers() {
+    let config = Config::default().write_high_water(1000);
+    let mut world = World::with(config, Version::Rfc6455, "/");
+    world.room = 0;
+    let requests = (0..10).map(|n| text(&format!("{n}{}", "x".repeat(600)))).collect::<Vec<_>>();
+    world.send(&requests.concat());
+    assert_eq!(world.resource.take().len(), 1 + 2, "the second answer goes beyond the mark");
+    assert!(!world.session.wants_input() && !world.session.may_go_on());
+    // A bit is not enough: half of the mark has to be read.
+    world.room = 605 + 100;
+    world.settle();
+    assert!(world.resource.take().is_empty());
+    world.room = 100;
+    world.settle();
+    assert_eq!(world.resource.take().len(), 2, "drained, and one more message");
+    world.room = usize::MAX;
+    world.settle();
+    assert_eq!(world.got().len(), 10);
 }

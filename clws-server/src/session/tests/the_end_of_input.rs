@@ -90,5 +90,5 @@ fn that_nobody_reads_leaves_the_application_some_time() {
     assert!(!world.dropped);
     world.pass(SECOND);
     assert!(world.dropped);
-    world.diary(&["disconnected 1006 \"\": vanished"]);
+    world.diary(&["disconnected 1006 \"\": vanished, 1 undelivered"]);
 }

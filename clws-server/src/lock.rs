@@ -1,0 +1,254 @@
+//! Locks that are taken in one order only, and never while code of the application runs.
+//!
+//! Each lock has a rank. A thread that holds one may take only locks of higher ranks, so no two threads can wait for
+//! each other. Debug builds assert it at each lock. They also assert that no lock is held where code of the application
+//! is called ([`guard`](crate::guard::guard)): that code may come back here, and would wait for itself.
+//!
+//! A lock whose holder panicked can still be taken: application code runs under no lock, so nothing is left half done.
+
+use std::fmt;
+use std::ops::{Deref, DerefMut};
+use std::sync::{self, PoisonError};
+
+/// The ranks, in the order in which locks are taken.
+pub(crate) mod rank {
+    /// The resources of a server.
+    pub(crate) const REGISTRY: u8 = 0;
+    /// The names of groups.
+    pub(crate) const TOPICS: u8 = 1;
+    /// The groups that clients are in.
+    pub(crate) const MEMBERSHIPS: u8 = 2;
+    /// The clients in a group.
+    pub(crate) const GROUP: u8 = 3;
+    /// The queue of a mailbox.
+    pub(crate) const MAILBOX: u8 = 4;
+    /// The clients of an async handler that have no slot for it.
+    pub(crate) const STRAYS: u8 = 5;
+    /// What waits for a `WebSocket`.
+    pub(crate) const INBOX: u8 = 6;
+    /// The answer to a handshake.
+    pub(crate) const DECISION: u8 = 7;
+    /// A client's outbox.
+    pub(crate) const OUTBOX: u8 = 8;
+    /// What a shard is asked to do.
+    pub(crate) const COMMANDS: u8 = 9;
+    /// The tasks that wait for a signal.
+    pub(crate) const SIGNAL: u8 = 10;
+    /// The streams that a server serves, and those of them that wait for memory.
+    pub(crate) const STREAMS: u8 = 11;
+    pub(crate) const TURNS: u8 = 12;
+}
+
+/// A mutex with a rank.
+pub(crate) struct Lock<T, const RANK: u8>(sync::Mutex<T>);
+
+/// A reader-writer lock with a rank.
+pub(crate) struct RwLock<T, const RANK: u8>(sync::RwLock<T>);
+
+/// Access to what a lock protects. The lock is free again when this is dropped.
+pub(crate) struct Guard<G> {
+    inner: G,
+    /// Dropped after `inner`.
+    #[cfg(debug_assertions)]
+    _held: held::Held,
+}
+
+pub(crate) type LockGuard<'a, T> = Guard<sync::MutexGuard<'a, T>>;
+
+impl<T, const RANK: u8> Lock<T, RANK> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(sync::Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> LockGuard<'_, T> {
+        Guard::new(RANK, || self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// What it protects; nobody else can hold the lock.
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<T, const RANK: u8> RwLock<T, RANK> {
+    pub(crate) const fn new(value: T) -> Self {
+        Self(sync::RwLock::new(value))
+    }
+
+    pub(crate) fn read(&self) -> Guard<sync::RwLockReadGuard<'_, T>> {
+        Guard::new(RANK, || self.0.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    pub(crate) fn write(&self) -> Guard<sync::RwLockWriteGuard<'_, T>> {
+        Guard::new(RANK, || self.0.write().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+impl<G> Guard<G> {
+    #[inline]
+    #[cfg_attr(
+        not(debug_assertions),
+        expect(unused_variables, reason = "only debug builds look at the rank")
+    )]
+    fn new(rank: u8, take: impl FnOnce() -> G) -> Self {
+        // Before the wait for the lock: what would wait for ever is told instead.
+        #[cfg(debug_assertions)]
+        let held = held::Held::new(rank);
+        Self {
+            inner: take(),
+            #[cfg(debug_assertions)]
+            _held: held,
+        }
+    }
+}
+
+impl<G: Deref> Deref for Guard<G> {
+    type Target = G::Target;
+
+    #[inline]
+    fn deref(&self) -> &G::Target {
+        &self.inner
+    }
+}
+
+impl<G: DerefMut> DerefMut for Guard<G> {
+    #[inline]
+    fn deref_mut(&mut self) -> &mut G::Target {
+        &mut self.inner
+    }
+}
+
+/// In debug builds, asserts that this thread holds none of our locks: code of the application runs now.
+#[inline]
+pub(crate) fn assert_none_held() {
+    #[cfg(debug_assertions)]
+    held::assert_none();
+}
+
+/// The ranks of the locks that a thread holds.
+#[cfg(debug_assertions)]
+mod held {
+    use std::cell::Cell;
+
+    thread_local! {
+        /// A bit for each rank. It has no destructor, so it can be used in those of other thread-locals.
+        static HELD: Cell<u32> = const { Cell::new(0) };
+    }
+
+    /// A lock of that rank is held, or waited for.
+    pub(super) struct Held(u8);
+
+    impl Held {
+        pub(super) fn new(rank: u8) -> Self {
+            let held = HELD.get();
+            assert!(
+                held.checked_shr(u32::from(rank)).unwrap_or(0) == 0,
+                "a lock of rank {rank} is taken while others of the ranks {held:#b} are held"
+            );
+            HELD.set(held | (1 << rank));
+            Self(rank)
+        }
+    }
+
+    impl Drop for Held {
+        fn drop(&mut self) {
+            HELD.set(HELD.get() & !(1 << self.0));
+        }
+    }
+
+    pub(super) fn assert_none() {
+        let held = HELD.get();
+        // A panic that unwinds has been told already, and a second one would end the process.
+        assert!(
+            held == 0 || std::thread::panicking(),
+            "code of the application runs while locks of the ranks {held:#b} are held"
+        );
+    }
+}
+
+impl<T: Default, const RANK: u8> Default for Lock<T, RANK> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+impl<T: Default, const RANK: u8> Default for RwLock<T, RANK> {
+    fn default() -> Self {
+        Self::new(T::default())
+    }
+}
+
+/// Without what it protects: that would be written to a formatter of the application's while the lock is held.
+impl<T, const RANK: u8> fmt::Debug for Lock<T, RANK> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Lock").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::*;
+
+    fn panics(call: impl FnOnce()) -> bool {
+        catch_unwind(AssertUnwindSafe(call)).is_err()
+    }
+
+    #[test]
+    fn higher_ranks_are_taken_later() {
+        let (low, high) = (Lock::<_, 1>::new(1), Lock::<_, 2>::new(2));
+        let first = low.lock();
+        let second = high.lock();
+        assert_eq!((*first, *second), (1, 2));
+        drop(first); // in any order
+        drop(second);
+        assert!(!panics(|| drop(low.lock())), "nothing is held any more");
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn a_wrong_order_panics_in_debug_builds() {
+        let (low, high) = (Lock::<_, 1>::new(()), Lock::<_, 2>::new(()));
+        let table = RwLock::<_, 2>::new(());
+        let held = high.lock();
+        assert!(panics(|| drop(low.lock())), "a lower rank");
+        assert!(panics(|| drop(table.read())), "the same rank");
+        assert!(panics(|| drop(high.lock())), "the same lock, which would wait for ever");
+        drop(held);
+        let held = table.read();
+        assert!(panics(|| drop(table.read())), "a reader that reads again may wait for a writer in between");
+        drop(held);
+        drop((low.lock(), table.write()));
+    }
+
+    #[test]
+    #[cfg(debug_assertions)]
+    fn application_code_under_a_lock_panics_in_debug_builds() {
+        let lock = Lock::<_, 0>::new(());
+        let held = lock.lock();
+        assert!(panics(assert_none_held));
+        let debug = crate::guard::DebugOn::default();
+        assert!(panics(|| assert_eq!(crate::guard::guard(debug, || ()), None)));
+        drop(held);
+        assert_none_held();
+    }
+
+    #[test]
+    fn a_lock_whose_holder_panicked_can_be_taken() {
+        let (lock, table) = (Lock::<_, 1>::new(1), RwLock::<_, 2>::new(2));
+        assert!(panics(|| {
+            let _held = (lock.lock(), table.write());
+            panic!("with both");
+        }));
+        assert_eq!((*lock.lock(), *table.read()), (1, 2));
+    }
+
+    /// A rank costs nothing: each connection has such a lock.
+    #[test]
+    fn sizes() {
+        assert_eq!(size_of::<Lock<u64, 1>>(), size_of::<sync::Mutex<u64>>());
+        assert_eq!(size_of::<RwLock<u64, 1>>(), size_of::<sync::RwLock<u64>>());
+    }
+}

@@ -1,0 +1,104 @@
+//! What kind of run a seed makes: the server's configuration and how the world around it behaves.
+
+use std::time::Duration;
+
+use super::rng::Rng;
+use super::{MICRO, MILLI, SECOND};
+use crate::Config;
+
+/// A run.
+#[derive(Clone, Debug)]
+pub(super) struct Plan {
+    pub(super) config: Config,
+    pub(super) shards: usize,
+    pub(super) ports: usize,
+    /// The most sources that a poller reports at once. The real one reports 256; with fewer, fewer connections suffice for
+    /// some to be left for the next turn.
+    pub(super) batch: usize,
+    pub(super) peers: usize,
+    /// How long clients come and other threads do something.
+    pub(super) active: u64,
+    /// The most that a handler takes which is not told to be slow.
+    pub(super) handler_cost: u64,
+    /// The most that a step of the scheduler takes.
+    pub(super) step_cost: u64,
+    /// Of a hundred clients so many come by streams.
+    pub(super) streams: usize,
+    /// Between two things that other threads do, at most; 0 where they do nothing.
+    pub(super) chaos: u64,
+    /// How often the process is stopped, for longer than most deadlines.
+    pub(super) stalls: usize,
+    /// When the server is stopped, if that is before all is over.
+    pub(super) stop: Option<u64>,
+    /// The longest answer that a client asks for.
+    pub(super) answer: usize,
+    /// Whether clients ask for what only some do: that a handler panics, closes, takes long.
+    pub(super) wild: usize,
+}
+
+impl Plan {
+    pub(super) fn new(rng: &mut Rng) -> Self {
+        let peers = match rng.below(20) {
+            0 => 100 + rng.below(200),
+            1..5 => 25 + rng.below(50),
+            _ => 3 + rng.below(22),
+        };
+        let active = rng.magnitude(50, 3000) as u64 * MILLI;
+        let high_water = rng.magnitude(512, 128 * 1024);
+        let stalls = rng.below(12).saturating_sub(8);
+        Self {
+            config: config(rng, high_water),
+            shards: 1 + rng.below(3),
+            ports: 1 + rng.below(2),
+            batch: rng.pick(&[1, 2, 4, 16, 256]),
+            peers,
+            active,
+            handler_cost: rng.pick(&[0, 2, 10, 50]) * MICRO,
+            step_cost: rng.pick(&[1, 5, 50]) * MICRO,
+            streams: rng.pick(&[0, 15, 30, 100]),
+            chaos: rng.pick(&[0, 2, 20, 200]) * MILLI,
+            stalls,
+            stop: rng.percent(30).then(|| rng.time(active + active / 4)),
+            answer: rng.magnitude(16, high_water.min(16 * 1024)),
+            wild: rng.pick(&[0, 5, 30, 100]),
+        }
+    }
+
+    pub(super) fn nanos(time: Duration) -> u64 {
+        u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
+    }
+}
+
+fn config(rng: &mut Rng, high_water: usize) -> Config {
+    let mut time = |low, high| Duration::from_millis(rng.magnitude(low, high) as u64);
+    let (handshake, close, write) = (time(50, 2000), time(30, 800), time(100, 2000));
+    let config = Config::default()
+        .protocol_76_00_support(true)
+        .handshake_timeout(handshake)
+        .close_timeout(close)
+        .write_timeout(write)
+        .write_high_water(high_water)
+        .max_write_backlog(high_water * (1 + rng.below(6)))
+        .max_handler_read_backlog(rng.magnitude(200, 50_000))
+        .max_clients(if rng.percent(10) { 1 + rng.below(10) } else { 100_000 })
+        .keep_headers(rng.percent(50));
+    #[cfg(feature = "deflate")]
+    let config = config.deflate(rng.percent(25).then(|| {
+        crate::DeflateConfig::default()
+            .with_level(1)
+            .with_memory_level(1)
+            .with_threshold(rng.pick(&[0, 100]))
+            .with_max_window_bits(9)
+            .with_context_takeover(rng.percent(50))
+    }));
+    config
+}
+
+/// Lengths of time that clients take.
+pub(super) fn pause(rng: &mut Rng) -> u64 {
+    match rng.below(10) {
+        0..5 => rng.time(200 * MICRO),
+        5..9 => rng.time(20 * MILLI),
+        _ => rng.time(SECOND / 2),
+    }
+}

@@ -1,0 +1,126 @@
+//! The poller that shards have in tests: the system's own, or a simulated one.
+
+use std::io;
+use std::os::fd::{AsFd, AsRawFd};
+use std::time::Duration;
+
+use super::edges::Source;
+use super::{try_with, with};
+use crate::poll::{Readiness, system};
+use crate::socket::{Acceptor, Socket};
+
+/// A poller of either kind.
+#[derive(Debug)]
+pub(crate) enum Poller {
+    System(system::Poller),
+    Sim(u32),
+}
+
+/// The reports of one wait of either kind of poller.
+pub(crate) enum Events {
+    System(system::Events),
+    Sim(Vec<Option<Readiness>>),
+}
+
+/// Ends the wait of either kind of poller.
+#[derive(Clone, Debug)]
+pub(crate) enum Waker {
+    System(system::Waker),
+    Sim(u32),
+}
+
+/// What can be polled by either.
+pub(crate) trait Pollable: AsFd + AsRawFd {
+    /// The simulated source that it is.
+    fn sim(&self) -> Option<Source>;
+}
+
+impl Pollable for Socket {
+    fn sim(&self) -> Option<Source> {
+        if let Self::Sim(socket) = self { Some(Source::Conn(socket.0)) } else { None }
+    }
+}
+
+impl Pollable for Acceptor {
+    fn sim(&self) -> Option<Source> {
+        if let Self::Sim(listener) = self { Some(Source::Port(listener.0)) } else { None }
+    }
+}
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        system::Poller::new().map(Self::System)
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        match self {
+            Self::System(poller) => Waker::System(poller.waker()),
+            Self::Sim(poller) => Waker::Sim(*poller),
+        }
+    }
+
+    pub(crate) fn add(&self, pollable: &impl Pollable, key: usize) -> io::Result<()> {
+        match (self, pollable.sim()) {
+            (Self::System(poller), _) => poller.add(pollable, key),
+            (Self::Sim(poller), Some(source)) => {
+                with(|state| state.watch(*poller, source, key));
+                Ok(())
+            }
+            (Self::Sim(_), None) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
+    pub(crate) fn add_listener(&self, pollable: &impl Pollable, key: usize) -> io::Result<()> {
+        match self {
+            Self::System(poller) => poller.add_listener(pollable, key),
+            Self::Sim(_) => self.add(pollable, key),
+        }
+    }
+
+    pub(crate) fn closing(&self, pollable: &impl Pollable) {
+        if let Self::System(poller) = self {
+            poller.closing(pollable);
+        }
+    }
+
+    /// The simulated one does not wait: a shard is run when it has waited long enough.
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        match (self, events) {
+            (Self::System(poller), Events::System(events)) => poller.wait(events, timeout),
+            (Self::Sim(poller), Events::Sim(events)) => {
+                with(|state| state.poll(*poller, events));
+                Ok(())
+            }
+            _ => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self::System(system::Events::new())
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::System(events) => events.len(),
+            Self::Sim(events) => events.len(),
+        }
+    }
+
+    pub(crate) fn get(&self, index: usize) -> Option<Readiness> {
+        match self {
+            Self::System(events) => events.get(index),
+            Self::Sim(events) => events.get(index).copied().flatten(),
+        }
+    }
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        match self {
+            Self::System(waker) => waker.wake(),
+            Self::Sim(poller) => try_with(|state| state.pollers[*poller as usize].woken = true),
+        }
+    }
+}

@@ -1,0 +1,295 @@
+//! The application's handlers, one of each kind that there is.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use clws_handshake::Reject;
+use clws_proto::{Payload, Text};
+use futures::StreamExt;
+
+use super::act::{Request, act, answer, panic_over, take_time, text};
+use super::script::Kind;
+use super::socket::conn_of;
+use super::{Errand, MILLI, State, app, with};
+use crate::time::now;
+use crate::{
+    Accept, Bytes, Client, CloseCode, Decision, Disconnect, Event, Listener, Mailbox, Message, Opening,
+    Refuse, Resource, WebSocket, rt,
+};
+
+/// A resource around any other, which writes down what that one is told.
+pub(super) struct Watched<R>(pub(super) R);
+
+impl<R: Resource> Resource for Watched<R> {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        self.0.accept(opening)
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        let conn = conn_of(client);
+        with(|state| state.opened(conn));
+        // If that panics it is not wanted either.
+        with(|state| state.log(conn).unwanted = true);
+        self.0.connected(client)?;
+        with(|state| state.log(conn).unwanted = false);
+        app::keep_client(conn, client);
+        Ok(())
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        let request = Request::parse(text.as_bytes());
+        measured(client, request, || self.0.text(client, text));
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        let request = Request::parse(&payload);
+        measured(client, request, || self.0.binary(client, payload));
+    }
+
+    fn pong(&self, client: &Client, payload: Payload<'_>) {
+        self.0.pong(client, payload);
+    }
+
+    fn drained(&self, client: &Client) {
+        with(|state| state.trace(conn_of(client), "drained", 0, 0));
+        self.0.drained(client);
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        let conn = conn_of(client);
+        with(|state| state.ended(conn, end));
+        app::forget_client(conn);
+        self.0.disconnected(client, end);
+    }
+}
+
+/// A message is handed to a resource.
+fn measured(client: &Client, request: Request, hand: impl FnOnce()) {
+    let conn = conn_of(client);
+    let begun = with(|state| {
+        state.handed(conn, request.number);
+        state.now - state.slow
+    });
+    hand();
+    with(|state| state.served(conn, begun));
+}
+
+/// Handlers that run on the shard.
+pub(super) struct Inline(pub(super) Kind);
+
+impl Resource for Inline {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        let conn = conn_of_opening(opening);
+        if with(|state| state.rng.below(100) < state.plan.wild / 10) {
+            panic_over(conn);
+        }
+        if self.0 == Kind::Inline {
+            return Ok(Accept::new());
+        }
+        let (accept, decision) = Accept::later();
+        match with(|state| state.rng.below(10)) {
+            0 => accept_by(conn, decision),
+            1 => drop(decision),
+            _ => decide_later(conn, decision),
+        }
+        Ok(accept)
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        match with(|state| state.rng.below(3000).checked_div(state.plan.wild + 1)) {
+            Some(0) => Err(Refuse::new(CloseCode::POLICY, "not you")),
+            Some(1) => panic_over(conn_of(client)),
+            Some(2..20) => {
+                answer(client, 10, true);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        hear(client, text.as_bytes(), true);
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        hear(client, &payload, true);
+    }
+
+    fn drained(&self, client: &Client) {
+        panic_sometimes(client);
+        // Which may be too much again.
+        if with(|state| state.rng.percent(90)) {
+            answer(client, with(|state| state.plan.config.write_high_water), true);
+        }
+    }
+
+    fn disconnected(&self, client: &Client, _: &Disconnect) {
+        panic_sometimes(client);
+    }
+}
+
+fn conn_of_opening(opening: &Opening) -> u32 {
+    opening.query_string().and_then(|query| query.parse().ok()).unwrap_or_default()
+}
+
+/// Decides that a client may come.
+pub(super) fn accept_by(conn: u32, decision: Decision) {
+    if decision.is_waiting() {
+        with(|state| state.decided(conn, true));
+    }
+    decision.accept(Accept::new());
+}
+
+fn decide_later(conn: u32, decision: Decision) {
+    app::keep_decision(conn, decision);
+    with(|state| {
+        let time = super::plan::pause(&mut state.rng);
+        state.errand(time, Errand::Decide(conn));
+    });
+}
+
+fn panic_sometimes(client: &Client) {
+    if with(|state| state.rng.below(200) < state.plan.wild / 10) {
+        panic_over(conn_of(client));
+    }
+}
+
+/// The application gets a message.
+fn hear(client: &Client, payload: &[u8], inline: bool) {
+    let request = Request::parse(payload);
+    with(|state| state.told(conn_of(client), request.number));
+    take_time();
+    act(client, request, inline);
+}
+
+/// Waits for so long, at most.
+async fn sleep(most: u64) {
+    let time = with(|state| state.rng.time(most + 1));
+    rt::timer(now() + Duration::from_nanos(time)).await;
+}
+
+/// Tasks rest now and then: their clients are paused then.
+async fn rest(percent: usize, most: u64) {
+    if with(|state| state.rng.percent(percent)) {
+        sleep(most).await;
+    }
+}
+
+/// A loop over a mailbox.
+pub(super) async fn collect(mut mailbox: Mailbox<u32>, percent: usize, most: u64) {
+    while let Some(event) = mailbox.next().await {
+        match event {
+            Event::Opening(opening, decision) => match with(|state| state.rng.below(10)) {
+                0 => drop(decision),
+                1 => decide_later(conn_of_opening(&opening), decision),
+                2 => decision.reject(Reject::forbidden("not you")),
+                _ => accept_by(conn_of_opening(&opening), decision),
+            },
+            Event::Connected(client) => with(|state| state.app_opened(conn_of(&client))),
+            Event::Text(client, text) => hear_in_task(&client, text.as_bytes()),
+            Event::Binary(client, payload) => hear_in_task(&client, &payload),
+            Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
+            Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
+        }
+        rest(percent, most).await;
+    }
+    with(|state| state.trace(super::trace::NOBODY, "the mailbox has ended", 0, 0));
+}
+
+/// The same, where a panic would end the loop and with it the mailbox.
+fn hear_in_task(client: &Client, payload: &[u8]) {
+    let request = Request::parse(payload);
+    if request.command == 'p' && with(|state| state.rng.percent(80)) {
+        return with(|state| state.told(conn_of(client), request.number));
+    }
+    if request.command == 'p' {
+        with(|state| state.silence(Kind::Mailbox, "the loop panicked"));
+    }
+    hear(client, payload, false);
+}
+
+/// A conversation with one client.
+pub(super) async fn converse(mut socket: WebSocket) {
+    let client = socket.client().clone();
+    let conn = conn_of(&client);
+    with(|state| state.app_opened(conn));
+    rest(30, 60 * MILLI).await;
+    while let Some(message) = socket.next().await {
+        let request = Request::parse(match &message {
+            Message::Text(text) => text.as_bytes(),
+            Message::Binary(payload) | Message::Ping(payload) | Message::Pong(payload) => payload,
+        });
+        if matches!(message, Message::Pong(_)) {
+            continue;
+        }
+        with(|state| state.told(conn, request.number));
+        take_time();
+        match request.command {
+            'a' => {
+                let number = with(State::new_message);
+                let result = socket.send(text(number, request.argument)).await;
+                with(|state| state.sent(conn, number, result, false));
+            }
+            'r' => return with(|state| state.log(conn).silenced = Some("returned")),
+            'd' => {
+                with(|state| state.log(conn).silenced = Some("reader dropped"));
+                let (reader, writer) = socket.split();
+                drop(reader);
+                sleep(20 * MILLI).await;
+                drop(writer);
+                return;
+            }
+            'w' => sleep(MILLI).await,
+            _ => act(&client, request, false),
+        }
+        rest(5, 5 * MILLI).await;
+    }
+    with(|state| state.app_ended(conn));
+}
+
+/// A listener.
+pub(super) struct Loud;
+
+impl Listener for Loud {
+    type Message = u32;
+
+    fn accept(&mut self, opening: &Opening) -> Result<Accept, Reject> {
+        match with(|state| state.rng.below(3000).checked_div(state.plan.wild + 1)) {
+            Some(0) => Err(Reject::forbidden("not you")),
+            Some(1) => panic_over(conn_of_opening(opening)),
+            _ => Ok(Accept::new()),
+        }
+    }
+
+    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+        with(|state| state.app_opened(conn_of(client)));
+        if with(|state| state.rng.below(100) < state.plan.wild / 10) {
+            with(|state| state.muted(conn_of(client)));
+            return Err(Refuse::default());
+        }
+        Ok(())
+    }
+
+    fn text(&mut self, client: &Client, text: String) {
+        hear(client, text.as_bytes(), false);
+    }
+
+    fn binary(&mut self, client: &Client, payload: Bytes) {
+        hear(client, &payload, false);
+    }
+
+    fn disconnected(&mut self, client: &Client, _: &Disconnect) {
+        with(|state| state.app_ended(conn_of(client)));
+        panic_sometimes(client);
+    }
+
+    fn custom_message(&mut self, message: u32) {
+        take_time();
+        if message == 0 && with(|state| state.plan.wild > 0) {
+            std::panic::resume_unwind(Box::new("as it was told to"));
+        }
+    }
+}
+
+/// A listener's resource is an `Arc` of one.
+pub(super) type Shared = Arc<dyn Resource>;

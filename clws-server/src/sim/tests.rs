@@ -1,0 +1,111 @@
+//! Runs seeds.
+
+use std::cell::{Cell, RefCell};
+use std::panic;
+use std::sync::Once;
+
+use super::log::Check;
+use super::world::{Report, run};
+
+/// The seeds of an ordinary test run.
+const SEEDS: u64 = 300;
+
+thread_local! {
+    static SIMULATES: Cell<bool> = const { Cell::new(false) };
+    static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Panics of this thread that were not meant to be, since the last time.
+pub(super) fn panics() -> Vec<String> {
+    PANICS.take()
+}
+
+/// Catches panics before the server does, which takes them for those of a handler.
+fn watch_panics() {
+    static ONCE: Once = Once::new();
+    ONCE.call_once(|| {
+        let report = panic::take_hook();
+        panic::set_hook(Box::new(move |info| {
+            if SIMULATES.get() {
+                PANICS.with_borrow_mut(|panics| panics.push(info.to_string()));
+            } else {
+                report(info);
+            }
+        }));
+    });
+}
+
+fn simulate(seed: u64, keeps_trace: bool) -> Report {
+    watch_panics();
+    SIMULATES.set(true);
+    let conn = number("CLWS_CONN").and_then(|conn| u32::try_from(conn).ok());
+    let report = run(seed, keeps_trace, conn);
+    SIMULATES.set(false);
+    report
+}
+
+fn number(name: &str) -> Option<u64> {
+    std::env::var(name).ok().map(|value| value.parse().expect(name))
+}
+
+#[test]
+fn seeds() {
+    if let Some(seed) = number("CLWS_SEED") {
+        let report = simulate(seed, true);
+        let lines = report.trace.join("\n");
+        let violations: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
+        println!("{lines}\nseed {seed}, {} steps, {} messages", report.steps, report.messages);
+        assert!(violations.is_empty(), "seed {seed}:\n{}", violations.join("\n"));
+        return;
+    }
+    for seed in 0..number("CLWS_SEEDS").unwrap_or(SEEDS) {
+        let report = simulate(seed, false);
+        if !report.violations.is_empty() {
+            let report = simulate(seed, true);
+            let violations: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
+            let last = report.trace.len().saturating_sub(40);
+            panic!(
+                "seed {seed}:\n{}\n{}\nCLWS_SEED={seed} repeats it with more of its trace",
+                violations.join("\n"),
+                report.trace[last..].join("\n")
+            );
+        }
+    }
+}
+
+/// Tells how often each check fails, and with which seed first: `CLWS_CENSUS=1000`.
+#[test]
+fn census() {
+    let Some(seeds) = number("CLWS_CENSUS") else { return };
+    let mut found = std::collections::BTreeMap::<Check, (u64, u64, String)>::new();
+    let (mut steps, mut messages, mut hash) = (0, 0, 0u64);
+    for seed in 0..seeds {
+        let report = simulate(seed, false);
+        hash = hash.rotate_left(1) ^ report.hash;
+        steps += report.steps;
+        messages += u64::from(report.messages);
+        let mut checks: Vec<_> = report.violations.iter().map(|violation| violation.check).collect();
+        checks.dedup();
+        if number("CLWS_LIST").is_some() {
+            report.violations.iter().for_each(|violation| println!("{seed}: {violation}"));
+        }
+        for violation in report.violations {
+            let entry = found.entry(violation.check).or_insert((seed, 0, violation.to_string()));
+            entry.1 += u64::from(checks.contains(&violation.check));
+            checks.retain(|check| *check != violation.check);
+        }
+    }
+    println!("{seeds} seeds, {steps} steps, {messages} messages sent, hash {hash:016x}");
+    for (check, (first, count, text)) in found {
+        println!("{check:?}: {count} seeds, first {first}: {text}");
+    }
+}
+
+#[test]
+fn a_seed_repeats_itself() {
+    for seed in 0..20 {
+        let (first, second) = (simulate(seed, false), simulate(seed, true));
+        assert_eq!(first.hash, second.hash, "seed {seed}");
+        assert_eq!(first.steps, second.steps, "seed {seed}");
+    }
+}

@@ -1,0 +1,132 @@
+//! A handler that blocks its shard. New connections are accepted and served meanwhile, whichever shard it is.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::collections::HashMap;
+use std::io::Read;
+use std::thread;
+use std::time::Duration;
+
+use clws_server::{Client, Config, Origins, Resource, Server, Text};
+use common::Running;
+use common::flood::{Echo, PROMPT, executor_threads};
+use common::gate::Gate;
+use common::wire::{Wire, dial, request};
+
+/// The number of shards.
+const SHARDS: usize = 4;
+
+/// Tells its clients which thread serves them, and blocks that when it is asked to.
+struct Blocking(Gate);
+
+impl Resource for Blocking {
+    fn text(&self, client: &Client, text: Text<'_>) {
+        if &*text == "block" {
+            self.0.pass_within(Duration::from_secs(3));
+        }
+        let _ = client.send_text(thread::current().name().unwrap_or_default());
+    }
+}
+
+fn start(config: Config) -> (Running, Gate) {
+    let server = Server::bind(config.shards(SHARDS).listen("127.0.0.1:0")).unwrap();
+    let gate = Gate::default();
+    server.register("/", Origins::any(), Blocking(gate.clone())).unwrap();
+    server.register("/echo", Origins::any(), Echo).unwrap();
+    (Running::run(server), gate)
+}
+
+/// A client of each shard, by the name of its thread. Each shard has the same number of clients.
+fn connect(server: &Running) -> HashMap<String, Vec<Wire>> {
+    let mut clients = HashMap::<_, Vec<_>>::new();
+    for _ in 0..4 * SHARDS {
+        let mut client = Wire::connect(server, "/");
+        client.text("who?");
+        let (_, name) = client.next().unwrap();
+        clients.entry(String::from_utf8(name).unwrap()).or_default().push(client);
+    }
+    assert_eq!(clients.len(), SHARDS, "{:?}", clients.keys());
+    clients
+}
+
+/// Newcomers get their handshake and an echo in time. They stay, so that each shard would get some.
+#[track_caller]
+fn assert_newcomers_are_served(server: &Running) {
+    thread::sleep(Duration::from_millis(100)); // from 50 ms on a blocked shard gets no new connection
+    let mut newcomers = Vec::new();
+    for number in 0..3 * SHARDS {
+        let mut newcomer = Wire { socket: dial(&server.addresses[0]) };
+        newcomer.socket.set_read_timeout(Some(PROMPT)).unwrap();
+        newcomer.raw(request("/echo").as_bytes());
+        let mut start = [0; 12];
+        let read = newcomer.socket.read_exact(&mut start);
+        assert!(read.is_ok(), "newcomer {number} is not answered in {PROMPT:?}: {read:?}");
+        assert_eq!(&start, b"HTTP/1.1 101");
+        newcomer.head();
+        newcomer.assert_answered_within(PROMPT);
+        newcomers.push(newcomer);
+    }
+}
+
+/// Blocks one shard. It has the fewest clients.
+fn block_a_shard(number: usize) {
+    let (server, gate) = start(common::config());
+    let mut clients = connect(&server);
+    let blocked = clients.get_mut(&format!("clws-shard-{number}")).unwrap();
+    let count = server.handle.clients() - blocked.len() + 1;
+    blocked.truncate(1);
+    server.wait_for_clients(count);
+    blocked[0].text("block");
+    gate.wait_for(1);
+    assert_newcomers_are_served(&server);
+    gate.open();
+    assert!(blocked[0].next().is_some());
+}
+
+#[test]
+fn the_first_shard() {
+    block_a_shard(0);
+}
+
+#[test]
+fn the_second_shard() {
+    block_a_shard(1);
+}
+
+#[test]
+fn the_third_shard() {
+    block_a_shard(2);
+}
+
+#[test]
+fn the_fourth_shard() {
+    block_a_shard(3);
+}
+
+#[test]
+fn all_shards_but_one() {
+    for free in 0..SHARDS {
+        let (server, gate) = start(common::config());
+        let mut clients = connect(&server);
+        clients.remove(&format!("clws-shard-{free}")).unwrap();
+        clients.values_mut().for_each(|clients| clients[0].text("block"));
+        gate.wait_for(SHARDS - 1);
+        assert_newcomers_are_served(&server);
+        gate.open();
+    }
+}
+
+/// One thread of the executor is left for the tasks of newcomers.
+#[test]
+fn all_threads_of_the_executor_but_one() {
+    common::alone::run("all_threads_of_the_executor_but_one", || {
+        let (server, gate) = start(common::config().task_per_client(true));
+        let mut clients: Vec<_> = (1..executor_threads()).map(|_| Wire::connect(&server, "/")).collect();
+        clients.iter_mut().for_each(|client| client.text("block"));
+        gate.wait_for(clients.len());
+        assert_newcomers_are_served(&server);
+        gate.open();
+    });
+}

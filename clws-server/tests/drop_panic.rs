@@ -1,0 +1,278 @@
+//! The `Drop` of something that belongs to a client, or of its handler, panics. It costs nobody else anything.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use clws_server::{
+    Accept, Bytes, Client, Config, Event, Listener, Opening, Origins, Reject, Resource, Server, Text,
+    WebSocket, async_handler, mailbox,
+};
+use common::bomb::{Bomb, quietly};
+use common::flood::{Echo, executor_threads};
+use common::wire::{CLOSE, SHORT, Wire, dial, request, soon};
+use common::{Running, within};
+use futures::StreamExt;
+
+alone_in_both_modes!(
+    of_the_data_of_a_client_that_closes,
+    of_the_data_of_a_client_that_resets,
+    of_the_data_of_a_client_that_is_aborted,
+    of_the_data_of_clients_that_share_a_poisoned_lock,
+    of_the_data_of_a_client_that_others_hold,
+    of_the_data_of_a_client_that_is_refused,
+    of_the_data_of_all_clients_when_the_server_stops,
+    of_a_payload_that_is_written,
+    of_a_future_that_has_ended,
+    of_a_listener_that_was_killed,
+);
+
+/// Gives each client a bomb as its data, and aborts it when it is told to.
+struct Armed;
+
+impl Resource for Armed {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        let accept = Accept::new().data(Bomb);
+        // A subprotocol that was not offered cannot be sent.
+        Ok(if opening.query_string() == Some("fails") { accept.subprotocol("chat") } else { accept })
+    }
+
+    fn text(&self, client: &Client, _: Text<'_>) {
+        client.abort();
+    }
+}
+
+fn bind(config: Config) -> Server {
+    let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
+    server.register("/", Origins::any(), Armed).unwrap();
+    server.register("/echo", Origins::any(), Echo).unwrap();
+    server
+}
+
+/// A server, and a neighbour on the only shard.
+fn start(config: Config) -> (Running, Wire) {
+    let server = Running::run(bind(config));
+    let neighbour = Wire::connect(&server, "/echo");
+    (server, neighbour)
+}
+
+/// The neighbour and newcomers notice nothing.
+#[track_caller]
+fn assert_unharmed(server: &Running, neighbour: &mut Wire) {
+    soon("the others are gone", || server.handle.clients() == 1);
+    neighbour.assert_answered_within(SHORT);
+    Wire::connect(server, "/echo").assert_answered_within(SHORT);
+}
+
+fn of_the_data_of_a_client_that_closes(config: Config) {
+    let (server, mut neighbour) = start(config);
+    let mut client = Wire::connect(&server, "/");
+    client.send(CLOSE, &1000u16.to_be_bytes());
+    assert_eq!(client.close_code(), Some(1000));
+    assert_eq!(client.next(), None);
+    assert_unharmed(&server, &mut neighbour);
+}
+
+fn of_the_data_of_a_client_that_resets(config: Config) {
+    let (server, mut neighbour) = start(config);
+    Wire::connect(&server, "/").reset();
+    assert_unharmed(&server, &mut neighbour);
+}
+
+fn of_the_data_of_a_client_that_is_aborted(config: Config) {
+    let (server, mut neighbour) = start(config);
+    let mut client = Wire::connect(&server, "/");
+    client.text("abort me");
+    assert_eq!(client.next(), None);
+    assert_unharmed(&server, &mut neighbour);
+}
+
+/// A handler panics with the lock held, and then the drop of each client's data does. Not all at once.
+fn of_the_data_of_clients_that_share_a_poisoned_lock(config: Config) {
+    struct Seat(Arc<Mutex<u32>>);
+
+    impl Drop for Seat {
+        fn drop(&mut self) {
+            *self.0.lock().unwrap() -= 1;
+        }
+    }
+
+    struct Room(Arc<Mutex<u32>>);
+
+    impl Resource for Room {
+        fn accept(&self, _: &Opening) -> Result<Accept, Reject> {
+            *self.0.lock().unwrap() += 1;
+            Ok(Accept::new().data(Seat(Arc::clone(&self.0))))
+        }
+
+        fn text(&self, client: &Client, text: Text<'_>) {
+            let _seats = (&*text == "panic").then(|| self.0.lock().unwrap());
+            assert_ne!(&*text, "panic");
+            let _ = client.send_text(&text);
+        }
+    }
+
+    let server = bind(config);
+    server.register("/room", Origins::any(), Room(Arc::default())).unwrap();
+    let server = Running::run(server);
+    let mut others: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/room")).collect();
+    let mut bad = Wire::connect(&server, "/room");
+    bad.text("panic");
+    assert_eq!(bad.close_code(), Some(1011));
+    bad.finish();
+    while let Some(mut other) = others.pop() {
+        other.assert_answered_within(SHORT);
+        other.finish();
+        soon("it is gone", || server.handle.clients() == others.len());
+    }
+    Wire::connect(&server, "/echo").assert_answered_within(SHORT);
+}
+
+/// The last handle of a client is the application's.
+fn of_the_data_of_a_client_that_others_hold(config: Config) {
+    let server = bind(config);
+    let (resource, mut events) = mailbox::<()>();
+    server.register("/held", Origins::any(), Held(resource)).unwrap();
+    let server = Running::run(server);
+    let mut neighbour = Wire::connect(&server, "/echo");
+    let client = Wire::connect(&server, "/held");
+    let Some(Event::Connected(held)) = within(events.next()) else { panic!() };
+    client.finish();
+    let end = within(events.next());
+    assert!(matches!(end, Some(Event::Disconnected(..))));
+    soon("it is gone", || server.handle.clients() == 1);
+    quietly(|| drop(end));
+    quietly(|| drop(held));
+    assert_unharmed(&server, &mut neighbour);
+}
+
+/// A mailbox whose clients have bombs.
+struct Held(clws_server::MailboxSender<()>);
+
+impl Resource for Held {
+    fn accept(&self, _: &Opening) -> Result<Accept, Reject> {
+        Ok(Accept::new().data(Bomb))
+    }
+
+    fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+        self.0.connected(client)
+    }
+
+    fn disconnected(&self, client: &Client, end: &clws_server::Disconnect) {
+        self.0.disconnected(client, end);
+    }
+}
+
+fn of_the_data_of_a_client_that_is_refused(config: Config) {
+    let (server, mut neighbour) = start(config);
+    let mut client = Wire { socket: dial(&server.addresses[0]) };
+    client.raw(request("/?fails").as_bytes());
+    assert!(client.head().starts_with("HTTP/1.1 500 "));
+    drop(client);
+    assert_unharmed(&server, &mut neighbour);
+}
+
+fn of_the_data_of_all_clients_when_the_server_stops(config: Config) {
+    let (server, neighbour) = start(config.close_timeout(Duration::from_millis(200)));
+    let mut good = Wire::connect(&server, "/");
+    let _stuck: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/")).collect();
+    server.handle.stop();
+    assert_eq!(good.close_code(), Some(1001));
+    good.finish();
+    neighbour.finish();
+    server.wait().unwrap();
+    assert_eq!(server.handle.clients(), 0);
+}
+
+/// The memory of a message.
+struct Chunk(Vec<u8>, Bomb);
+
+impl AsRef<[u8]> for Chunk {
+    fn as_ref(&self) -> &[u8] {
+        &self.0
+    }
+}
+
+fn of_a_payload_that_is_written(config: Config) {
+    struct Sends;
+
+    impl Resource for Sends {
+        fn text(&self, client: &Client, text: Text<'_>) {
+            let len = text.parse().unwrap();
+            let sent = client.send_binary_owned(Bytes::from_owner(Chunk(vec![7; len], Bomb)));
+            assert!(sent.is_ok());
+        }
+    }
+
+    let server = bind(config);
+    server.register("/sends", Origins::any(), Sends).unwrap();
+    let server = Running::run(server);
+    let mut neighbour = Wire::connect(&server, "/echo");
+    let mut client = Wire::connect(&server, "/sends");
+    client.text("100000");
+    assert_eq!(client.next().unwrap().1.len(), 100_000);
+    client.text("10"); // copied
+    drop(client);
+    assert_unharmed(&server, &mut neighbour);
+}
+
+/// A future that still has its values when it is ready: a bomb is dropped with it.
+struct Ends(Pin<Box<dyn Future<Output = ()> + Send>>, Bomb);
+
+impl Future for Ends {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        ready!(self.0.as_mut().poll(cx));
+        Poll::Ready(())
+    }
+}
+
+fn of_a_future_that_has_ended(config: Config) {
+    let server = bind(config);
+    let handler = async_handler(|mut socket: WebSocket| {
+        let text = async move {
+            let _ = socket.next().await;
+        };
+        Ends(Box::pin(text), Bomb)
+    });
+    server.register("/async", Origins::any(), handler).unwrap();
+    let server = Running::run(server);
+    let mut neighbour = Wire::connect(&server, "/echo");
+    for _ in 0..2 * executor_threads() {
+        let mut client = Wire::connect(&server, "/async");
+        client.text("go");
+        let code = client.close_code();
+        assert!(code == Some(1000) || code == Some(1011), "{code:?}");
+        client.finish();
+    }
+    assert_unharmed(&server, &mut neighbour);
+}
+
+/// A listener with a bomb in it.
+struct Loaded(Bomb);
+
+impl Listener for Loaded {
+    type Message = ();
+}
+
+fn of_a_listener_that_was_killed(config: Config) {
+    let (server, mut neighbour) = start(config);
+    for number in 0..2 * executor_threads() {
+        let path = format!("/listener{number}");
+        let resources = server.handle.resources();
+        let handle = resources.run_resource_listener(&path, Origins::any(), Loaded(Bomb)).unwrap();
+        let mut client = Wire::connect(&server, &path);
+        handle.kill();
+        assert_eq!(client.close_code(), Some(1001));
+        client.finish();
+        within(handle.ended());
+    }
+    assert_unharmed(&server, &mut neighbour);
+}

@@ -1,0 +1,74 @@
+//! 16 clients that pipeline compression bombs. Their neighbours are answered meanwhile.
+#![cfg(feature = "deflate")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::io::{Read, Write};
+use std::time::Duration;
+
+use clws_handshake::client::ClientRequest;
+use clws_handshake::{Caps, Status};
+use clws_proto::{Codecs, Sender};
+use clws_server::{Config, DeflateConfig, DeflateParams, Origins, Server, Version};
+use common::Running;
+use common::flood::{Echo, Flood, Work, ask_during, wait_for_backlog};
+use common::wire::{Wire, dial};
+
+alone_in_both_modes!(beside_clients_with_bombs);
+
+const CLIENTS: usize = 16;
+
+/// What a bomb inflates to.
+const INFLATED: usize = 256 * 1024;
+
+fn deflate() -> DeflateConfig {
+    DeflateConfig::default().with_threshold(0)
+}
+
+/// A client that has agreed on permessage-deflate without context takeover.
+fn connect(server: &Running) -> (Wire, DeflateParams) {
+    let url = format!("ws://{}/work", server.address());
+    let deflate = deflate();
+    let request = ClientRequest::new(Version::Rfc6455, &url).with_deflate(&deflate);
+    let (request, mut pending) = request.build(&mut |random: &mut [u8]| random.fill(7)).unwrap();
+    let mut socket = dial(&server.addresses[0]);
+    socket.write_all(&request).unwrap();
+    let mut received = Vec::new();
+    loop {
+        let mut byte = [0];
+        socket.read_exact(&mut byte).unwrap();
+        received.push(byte[0]);
+        if let Status::Complete(open) = pending.check(&received, &Caps::default()).unwrap() {
+            return (Wire { socket }, open.deflate.expect("it is agreed on"));
+        }
+    }
+}
+
+/// A message of zeros, compressed.
+fn bomb(params: DeflateParams) -> Vec<u8> {
+    let mut sender =
+        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(params, &Codecs::new(&deflate()));
+    sender.binary(&vec![0; INFLATED], None).unwrap();
+    let mut bomb = Vec::new();
+    sender.write_to(&mut bomb).unwrap();
+    assert!(bomb.len() < INFLATED / 500, "{} bytes are no bomb", bomb.len());
+    bomb
+}
+
+fn beside_clients_with_bombs(config: Config) {
+    let config = config.shards(1).close_timeout(Duration::from_millis(300)).deflate(Some(deflate()));
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    let (work, ends_work) = Work::of(Duration::ZERO);
+    server.register("/work", Origins::any(), work.clone()).unwrap();
+    server.register("/echo", Origins::any(), Echo).unwrap();
+    let server = Running::run(server);
+    let mut neighbours = [Wire::connect(&server, "/echo")];
+    let (clients, params): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| connect(&server)).unzip();
+    let bomb = bomb(params[0]);
+    let floods: Vec<_> = clients.into_iter().map(|client| Flood::of(client, bomb.repeat(100))).collect();
+    let _ends_work = ends_work; // before the floods are
+    wait_for_backlog(&floods, bomb.len(), &work);
+    ask_during(&mut neighbours, &floods, bomb.len(), &work);
+}

@@ -1,0 +1,138 @@
+//! A handshake that waits for a decision is told 503 when the server stops, and the decision has no effect any more.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+
+use clws_server::{
+    Accept, Client, Config, Decision, Event, Opening, Origins, Refuse, Reject, Resource, Server, mailbox,
+};
+use common::bomb::{Bomb, quietly};
+use common::wire::{Wire, dial, request, soon};
+use common::{Running, within};
+use futures::StreamExt;
+
+in_both_modes!(
+    of_a_resource,
+    of_several_drafts,
+    of_a_mailbox,
+    a_late_decision_has_no_effect,
+    a_late_decision_whose_data_panics_when_they_are_dropped,
+    a_decision_that_is_dropped_late_is_no_fault,
+);
+
+/// Leaves its decisions to the test.
+#[derive(Clone, Default)]
+struct Undecided {
+    decisions: Arc<Mutex<Vec<Decision>>>,
+    connected: Arc<AtomicUsize>,
+}
+
+impl Resource for Undecided {
+    fn accept(&self, _: &Opening) -> Result<Accept, Reject> {
+        let (accept, decision) = Accept::later();
+        self.decisions.lock().unwrap().push(decision);
+        Ok(accept)
+    }
+
+    fn connected(&self, _: &Client) -> Result<(), Refuse> {
+        self.connected.fetch_add(1, Ordering::Relaxed);
+        Ok(())
+    }
+}
+
+/// A client that waits for a decision.
+fn ask(server: &Running) -> Wire {
+    let mut wire = Wire { socket: dial(&server.addresses[0]) };
+    wire.raw(request("/").as_bytes());
+    wire
+}
+
+#[track_caller]
+fn assert_told(wire: &mut Wire) {
+    let head = wire.head().to_ascii_lowercase();
+    assert!(head.starts_with("http/1.1 503 "), "{head}");
+    assert!(head.contains("\r\nretry-after: "), "{head}");
+}
+
+fn start(config: Config) -> (Running, Undecided) {
+    let resource = Undecided::default();
+    (Running::start(config, Arc::new(resource.clone())), resource)
+}
+
+/// A server that was stopped while a client waited, and the decision on that client.
+fn stop(config: Config) -> (Running, Undecided, Decision) {
+    let (server, resource) = start(config);
+    let mut wire = ask(&server);
+    soon("somebody asks", || !resource.decisions.lock().unwrap().is_empty());
+    let decision = resource.decisions.lock().unwrap().pop().unwrap();
+    assert!(decision.is_waiting());
+    server.handle.stop();
+    assert_told(&mut wire);
+    assert!(!decision.is_waiting());
+    (server, resource, decision)
+}
+
+fn of_a_resource(config: Config) {
+    let (server, _, decision) = stop(config);
+    server.wait().unwrap();
+    assert!(!decision.is_waiting());
+}
+
+fn of_several_drafts(config: Config) {
+    let (server, resource) = start(config);
+    let waiting = common::ALL.map(|version| {
+        let (stream, url) = (server.tcp(), format!("ws://{}/", server.address()));
+        std::thread::spawn(move || {
+            let request = clws_handshake::client::ClientRequest::new(version, &url);
+            common::Peer::open(stream, version, request.with_origin("http://here.example")).err()
+        })
+    });
+    soon("all of them ask", || resource.decisions.lock().unwrap().len() == common::ALL.len());
+    server.handle.stop();
+    for waiting in waiting {
+        assert_eq!(waiting.join().unwrap(), Some(503));
+    }
+    server.wait().unwrap();
+    assert!(resource.decisions.lock().unwrap().iter().all(|decision| !decision.is_waiting()));
+}
+
+fn of_a_mailbox(config: Config) {
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    let (resource, mut events) = mailbox::<()>();
+    server.register("/", Origins::any(), resource.with_openings()).unwrap();
+    let server = Running::run(server);
+    let mut waiting = [ask(&server), ask(&server)];
+    let Some(Event::Opening(_, decision)) = within(events.next()) else { panic!() };
+    soon("both wait", || server.handle.clients() == 2);
+    common::wire::settle();
+    server.handle.stop();
+    waiting.iter_mut().for_each(assert_told);
+    assert!(!decision.is_waiting());
+    decision.accept(Accept::new());
+    drop(waiting);
+    server.wait().unwrap();
+}
+
+fn a_late_decision_has_no_effect(config: Config) {
+    let (server, resource, decision) = stop(config);
+    decision.accept(Accept::new().data(7u8));
+    server.wait().unwrap();
+    assert_eq!(resource.connected.load(Ordering::Relaxed), 0);
+    assert_eq!(server.handle.clients(), 0);
+}
+
+fn a_late_decision_whose_data_panics_when_they_are_dropped(config: Config) {
+    let (server, _, decision) = stop(config);
+    quietly(|| decision.accept(Accept::new().data(Bomb)));
+    server.wait().unwrap();
+}
+
+fn a_decision_that_is_dropped_late_is_no_fault(config: Config) {
+    let (server, _, decision) = stop(config);
+    drop(decision);
+    server.wait().unwrap();
+}
