@@ -84,8 +84,10 @@ impl State {
     pub(super) fn decided(&mut self, conn: u32, accepts: bool) {
         self.trace(conn, "decided", u64::from(accepts), 0);
         let (now, patience) = (self.now, Plan::nanos(self.plan.config.handshake_timeout));
+        // When a stop has begun, a decision comes too late.
+        let stopped = self.stopped_at.is_some();
         let log = self.log(conn);
-        log.is_wanted = accepts && now < log.connected + patience;
+        log.is_wanted = accepts && !stopped && now < log.connected + patience;
     }
 
     /// A client has got a message.
