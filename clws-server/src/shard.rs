@@ -3,39 +3,33 @@
 //! A wake-up takes a batch of ready sockets: read, decode, run handlers, flush each touched outbox with one vectored
 //! write. All reads go through one scratch buffer.
 
+mod accepting;
+mod deadlines;
 mod flags;
 mod relief;
+mod serving;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use clws_handshake::Reject;
 use slab::Slab;
 
+use self::accepting::{Listening, listener_key};
 use self::flags::Flags;
 use self::relief::Relief;
-use crate::budget::{Charged, FREE};
-use crate::guard::{Watch, log};
+use self::serving::Connection;
+use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
 use crate::pool;
-use crate::scratch::{Appetite, Scratch};
-use crate::server::{Seat, Shared};
-use crate::session::{Context, Next, RETRY_AFTER, Session, later};
-use crate::share::{Share, WriteShare};
-use crate::socket::{Acceptor, Peer, Socket};
+use crate::scratch::Scratch;
+use crate::server::Shared;
+use crate::session::{Context, later};
+use crate::socket::Acceptor;
 use crate::time::now;
-
-/// About how many octets are read from one socket before the others get their turn. Enough for a big message to be read and answered while
-/// it is in the processor's cache: with a quarter of it an echo of 1 MiB cost a fifth more.
-const READ_BUDGET: usize = 1 << 20;
-
-/// Connections taken from one listener before the sockets get their turn.
-const ACCEPTS: usize = 64;
 
 /// How often what handlers touch while outboxes are flushed is flushed too, before the sockets get their turn.
 const FLUSHES: usize = 4;
@@ -46,14 +40,8 @@ const TURN: Duration = Duration::from_millis(5);
 /// Clients are served out of a queue that many at a time between two looks at the clock.
 const BETWEEN_LOOKS: usize = 8;
 
-/// Deadlines are rounded up to this, so that many of them share a wake-up.
-const TICK: Duration = Duration::from_millis(100);
-
 /// How long the memory that connections hand on is kept when the last of them is gone.
 const KEPT: Duration = Duration::from_secs(1);
-
-/// How long accepting rests when the system has no descriptor left.
-const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 pub(crate) struct Shard {
     // Dropped in this order: sockets before the poller that knows them.
@@ -82,67 +70,6 @@ pub(crate) struct Shard {
     /// When a stop is over, whoever is left.
     stop_at: Option<Instant>,
     relief: Relief,
-}
-
-struct Connection {
-    socket: Socket,
-    session: Session,
-    flags: Flags,
-    appetite: Appetite,
-    /// For what its session holds; what its client holds is charged there.
-    charged: Charged,
-}
-
-impl Connection {
-    /// Whether there is something to do that no event tells of: input that was not read to its end, events of it that were not
-    /// delivered, or output that was cut off.
-    #[inline]
-    fn has_work(&self, shared: &Shared) -> bool {
-        self.flags.has(Flags::UNFLUSHED)
-            || self.session.may_go_on()
-            || (self.flags.has(Flags::READABLE) && self.may_read(shared))
-    }
-
-    /// Whether it may be read from: its session wants input, and there is memory for that.
-    #[inline]
-    fn may_read(&self, shared: &Shared) -> bool {
-        self.session.wants_input() && (self.flags.has(Flags::ALLOWED) || !self.is_held_back(shared))
-    }
-
-    /// Whether it holds much while memory is short. A broken one is read from: that frees what it holds.
-    #[inline]
-    fn is_held_back(&self, shared: &Shared) -> bool {
-        self.session.is_held_back(shared) && !self.flags.has(Flags::BROKEN)
-    }
-
-    fn seat(&self) -> Seat {
-        if self.flags.has(Flags::REFUSED) { Seat::Refused } else { Seat::Client }
-    }
-
-    /// The share that it gets of this turn.
-    #[inline]
-    fn share(&self) -> Share {
-        if self.flags.has(Flags::GREEDY) {
-            Share::strict()
-        } else if self.session.is_compressed() {
-            Share::started_now()
-        } else {
-            Share::new()
-        }
-    }
-}
-
-/// How much was read, and where to.
-enum Read {
-    /// The session's own room.
-    Direct(usize),
-    Scratch(usize),
-}
-
-/// A listening socket, which all shards accept from.
-struct Listening {
-    listener: Arc<Acceptor>,
-    ready: bool,
 }
 
 /// How long the part of a turn has taken in which some clients are served, of which there may be many.
@@ -370,129 +297,6 @@ impl Shard {
         }
     }
 
-    /// Gives a connection its share: delivers what was read before, reads what came, as far as its time and its outbox allow, and
-    /// flushes what that brought. Returns whether all of the share was used.
-    fn serve(&mut self, slot: u32) -> bool {
-        let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place };
-        let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
-        // `settle` comes back to one that has nothing to do now when the client has read, or the application has.
-        if !connection.has_work(&self.shared) {
-            self.hold_back(slot);
-            return false;
-        }
-        let mut share = connection.share();
-        connection.session.go_on(&mut share, &context);
-        // One read, and a small one, while memory is short.
-        let (mut budget, most) =
-            if self.shared.budget.is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
-        while budget > 0
-            && !share.is_over()
-            && connection.flags.has(Flags::READABLE)
-            && connection.may_read(&self.shared)
-        {
-            let Connection { session, socket, appetite, flags, .. } = connection;
-            let little = session.reads_little() || flags.has(Flags::LEFT_SOME) || most == FREE;
-            let eager = if little { Appetite::default() } else { *appetite };
-            let (read, size) = match session.room() {
-                Some(room) => {
-                    let size = room.len().min(most);
-                    let room = room.get_mut(..size).unwrap_or_default();
-                    (socket.read(room).map(Read::Direct), size)
-                }
-                None => {
-                    let buffer = self.scratch.lend(eager);
-                    (socket.read(buffer).map(Read::Scratch), buffer.len())
-                }
-            };
-            match read {
-                Ok(Read::Direct(0) | Read::Scratch(0)) => {
-                    flags.set(Flags::READABLE, false);
-                    session.end_of_input(&context);
-                }
-                Ok(read) => {
-                    let (Read::Direct(count) | Read::Scratch(count)) = read;
-                    budget = budget.saturating_sub(count);
-                    match read {
-                        Read::Direct(count) => session.receive_direct(count, &mut share, &context),
-                        Read::Scratch(count) => {
-                            appetite.note(count);
-                            let (buffer, range) = self.scratch.read(eager, count);
-                            session.receive_owned(buffer, range, &mut share, &context);
-                        }
-                    }
-                    flags.set(Flags::LEFT_SOME, session.has_unread());
-                    // A short read has emptied the socket; what comes later is another edge. Only the end of the
-                    // stream may have been reported already.
-                    if count < size && !flags.has(Flags::HANGUP) {
-                        flags.set(Flags::READABLE, false);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    flags.set(Flags::READABLE, false);
-                    if session.has_failed_to_write() {
-                        session.end_of_input(&context);
-                    }
-                }
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                Err(error) => {
-                    flags.set(Flags::READABLE, false);
-                    session.read_failed(error, &context);
-                }
-            }
-        }
-        connection.flags.set(Flags::GREEDY, share.is_over());
-        home::untouch(slot);
-        self.settle(slot);
-        self.relieve();
-        share.is_over()
-    }
-
-    /// Writes what a connection has to write, and does what it asks for next.
-    fn settle(&mut self, slot: u32) {
-        let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place };
-        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
-        connection.session.proceed(&mut Share::new(), &context);
-        let socket = &connection.socket;
-        let mut share = WriteShare::new();
-        match connection.session.flush(&mut |slices| share.write(|| socket.write(slices))) {
-            Ok(all) => {
-                connection.flags.set(Flags::BLOCKED, !all && !share.was_cut());
-                connection.flags.set(Flags::UNFLUSHED, !all && share.was_cut());
-            }
-            Err(error) => {
-                connection.session.write_failed(error, &context);
-                connection.flags.set(Flags::UNFLUSHED, false);
-                // What came before is read to its end.
-                connection.flags.set(Flags::READABLE | Flags::HANGUP | Flags::BROKEN, true);
-            }
-        }
-        match connection.session.next(&context) {
-            Next::Wait => {}
-            Next::ShutdownWrite => connection.socket.shutdown_write(),
-            Next::Drop => return self.drop_connection(slot),
-        }
-        connection.charged.update(connection.session.held_input(), &self.shared.budget);
-        if connection.has_work(&self.shared) {
-            if !connection.flags.has(Flags::QUEUED) {
-                connection.flags.set(Flags::QUEUED, true);
-                self.queue.push_back(slot);
-            }
-        } else if connection.flags.has(Flags::BROKEN) && !connection.session.wants_input() {
-            // A client that is not read from would be noticed by nobody else.
-            connection.session.broken(&context);
-            if connection.session.next(&context) == Next::Drop {
-                return self.drop_connection(slot);
-            }
-        }
-        if let Some(at) = connection.session.new_deadline() {
-            self.deadlines.push(Reverse((tick(at.saturating_duration_since(self.started)), slot)));
-            self.forget_deadlines();
-        }
-        self.hold_back(slot);
-    }
-
     /// Flushes the outboxes that handlers have touched, and those that are touched meanwhile, some times over: what is
     /// touched again and again, by a handler that sends whenever its client has read, has its turn with the sockets.
     fn flush_touched(&mut self) {
@@ -553,164 +357,6 @@ impl Shard {
         }
     }
 
-    fn accept(&mut self) {
-        if self.accept_again.is_some_and(|at| at > self.now) {
-            return;
-        }
-        self.accept_again = None;
-        for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS {
-                let Some(listening) = self.listeners.get_mut(index).filter(|listening| listening.ready)
-                else {
-                    break;
-                };
-                match listening.listener.accept(&self.shared.config) {
-                    Ok((socket, peer)) => self.place(socket, peer),
-                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // A client that gave up while it waited.
-                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    // Another shard has refused all that come.
-                    Err(_) if self.shared.is_stopping() => listening.ready = false,
-                    Err(error) => {
-                        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
-                        self.accept_again = Some(now() + ACCEPT_REST);
-                        return;
-                    }
-                }
-            }
-        }
-        // More are waiting, and a handler of this turn may block: another shard goes on with them.
-        if self.listeners.iter().any(|listening| listening.ready) {
-            let free = self.freest(|remote| !Arc::ptr_eq(remote, &self.remote));
-            let _ = free.map(|remote| remote.send(Command::Accept));
-        }
-    }
-
-    /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
-    fn freest(&self, fits: impl Fn(&Arc<Remote>) -> bool) -> Option<&Arc<Remote>> {
-        let at = now().saturating_duration_since(self.shared.started);
-        let free = self.shared.remotes().iter().filter(|remote| fits(remote) && !remote.is_held_up(at));
-        free.min_by_key(|remote| remote.load.load(Ordering::Relaxed))
-    }
-
-    /// Gives a new connection to the shard that has the fewest.
-    fn place(&mut self, socket: Socket, peer: Peer) {
-        let Some(seat) = self.shared.admit() else { return };
-        let load = |remote: &Arc<Remote>| remote.load.load(Ordering::Relaxed);
-        let others = self.shared.remotes().len() > 1;
-        let fewest = if others { self.freest(|_| true) } else { None };
-        match fewest {
-            Some(remote) if load(remote) < load(&self.remote) => {
-                remote.load.fetch_add(1, Ordering::Relaxed);
-                if remote.send(Command::Adopt(socket, peer, seat)).is_err() {
-                    remote.load.fetch_sub(1, Ordering::Relaxed);
-                    self.shared.leave(seat); // the server stops, and that shard has ended
-                }
-            }
-            _ => {
-                self.remote.load.fetch_add(1, Ordering::Relaxed);
-                self.adopt(socket, peer, seat);
-            }
-        }
-    }
-
-    fn adopt(&mut self, socket: Socket, peer: Peer, seat: Seat) {
-        let vacant = self.connections.vacant_entry();
-        let key = vacant.key();
-        let added = match u32::try_from(key) {
-            Ok(slot) => self.poller.add(&socket, key).map(|()| slot),
-            _ => Err(io::ErrorKind::QuotaExceeded.into()),
-        };
-        let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
-        let Ok(slot) = added.inspect_err(refused) else {
-            self.shared.leave(seat);
-            self.remote.load.fetch_sub(1, Ordering::Relaxed);
-            return;
-        };
-        let place = Place::Shard(&self.remote, slot);
-        let context = Context { shared: &self.shared, place };
-        let session = match seat {
-            // It was accepted before the stop.
-            _ if self.stop_at.is_some() => {
-                Session::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
-            }
-            Seat::Client => Session::new(peer, &context),
-            Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
-        };
-        let mut flags = Flags::default();
-        flags.set(Flags::REFUSED, seat == Seat::Refused);
-        vacant.insert(Connection {
-            socket,
-            session,
-            flags,
-            appetite: Appetite::default(),
-            charged: Charged::default(),
-        });
-        self.settle(slot);
-    }
-
-    fn drop_connection(&mut self, slot: u32) {
-        if let Some(mut connection) = self.connections.try_remove(slot as usize) {
-            connection.charged.clear(&self.shared.budget);
-            self.poller.closing(&connection.socket);
-            self.remote.load.fetch_sub(1, Ordering::Relaxed);
-            self.shared.leave(connection.seat());
-            if self.connections.is_empty() {
-                self.shared.budget.give_back();
-                self.release_at = Some(later(now(), KEPT));
-            }
-        }
-    }
-
-    /// Tells the sessions whose deadline has come. What has arrived by then counts, even if this shard was held up and has not
-    /// read it: so each is read once before.
-    fn expire(&mut self) {
-        let until = now();
-        while let Some(&Reverse((due, slot))) = self.deadlines.peek()
-            && self.at(due) <= until
-        {
-            self.deadlines.pop();
-            if self.connections.get_mut(slot as usize).is_some_and(|connection| connection.session.is_due()) {
-                self.settle(slot);
-                if let Some(connection) = self.connections.get_mut(slot as usize) {
-                    connection.flags.set(Flags::READABLE, true);
-                }
-                self.serve(slot);
-            }
-            let place = Place::Shard(&self.remote, slot);
-            let context = Context { shared: &self.shared, place };
-            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
-            if connection.session.is_due()
-                && connection.has_work(&self.shared)
-                && connection.session.has_grace(&context)
-            {
-                let again = tick(until.saturating_duration_since(self.started)) + 1;
-                self.deadlines.push(Reverse((again, slot)));
-            } else {
-                connection.session.timed_out(&context);
-                self.settle(slot);
-            }
-        }
-        if self.deadlines.is_empty() && self.deadlines.capacity() > 1024 {
-            self.deadlines = BinaryHeap::new();
-        }
-        self.flush_touched();
-    }
-
-    /// Drops the deadlines of connections that are gone, or past the stage that had them, once they outnumber the rest.
-    fn forget_deadlines(&mut self) {
-        if self.deadlines.len() <= 1024 + 4 * self.connections.len() {
-            return;
-        }
-        let started = self.started;
-        let told = self.connections.iter_mut().filter_map(|(key, connection)| {
-            let at = connection.session.told_deadline()?;
-            Some(Reverse((tick(at.saturating_duration_since(started)), u32::try_from(key).ok()?)))
-        });
-        self.deadlines = told.collect();
-    }
-
     fn kill_all(&mut self) {
         for slot in self.slots() {
             if let Some(connection) = self.connections.get_mut(slot as usize) {
@@ -726,17 +372,8 @@ impl Shard {
         others.into_iter().chain([deadline]).flatten().min()
     }
 
-    fn at(&self, tick: u32) -> Instant {
-        self.started + time(tick)
-    }
-
     fn slots(&self) -> Vec<u32> {
         self.connections.iter().filter_map(|(key, _)| u32::try_from(key).ok()).collect()
-    }
-
-    fn listener_at(&mut self, key: usize) -> Option<&mut Listening> {
-        let index = listener_key(0).checked_sub(key)?;
-        self.listeners.get_mut(index)
     }
 }
 
@@ -756,21 +393,6 @@ impl Drop for Shard {
             }
         }
     }
-}
-
-/// The first tick that is not before that time, counted from the shard's start; there are ticks for 13 years.
-fn tick(since: Duration) -> u32 {
-    u32::try_from(since.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX)
-}
-
-/// When that tick is, counted from the shard's start.
-fn time(tick: u32) -> Duration {
-    TICK.saturating_mul(tick)
-}
-
-/// Listeners count down from the top (which is the waker's), connections up from 0.
-const fn listener_key(index: usize) -> usize {
-    usize::MAX - 1 - index
 }
 
 #[cfg(test)]

@@ -162,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             let mut has_read = false;
             if !self.readable || !wanted_input {
                 self.memory.go_on();
-            } else if !share.is_over() && self.memory.may_read(&self.session, cx) {
+            } else if !share.is_over() && (self.due || self.memory.may_read(&self.session, cx)) {
                 has_read = self.read(cx, &mut share, &context);
             }
             progress |= has_read;

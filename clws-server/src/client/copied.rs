@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::io::{self, IoSlice};
 
 use super::Client;
+use super::internal::MANY;
 use crate::pool::{self, DeferredDrops};
 
 /// The most bytes that a stream is given at once.
@@ -51,9 +52,10 @@ impl Client {
     fn copy_queued(&self, copy: &mut Vec<u8>) {
         let mut outbox = self.outbox();
         if outbox.queued() == 0 {
-            return pool::take_back(&mut outbox);
+            pool::take_back(&mut outbox);
+            return self.charge(&mut outbox);
         }
-        let mut slices = [IoSlice::new(&[]); 16];
+        let mut slices = [IoSlice::new(&[]); MANY];
         let filled = outbox.io_slices(&mut slices);
         for slice in slices.get(..filled).unwrap_or_default() {
             let room = AT_ONCE.saturating_sub(copy.len());

@@ -37,7 +37,7 @@ pub(crate) enum Hearing {
 }
 /// Slices for one write: enough for most outboxes, and for one with many small messages that others have too.
 const FEW: usize = 16;
-const MANY: usize = 64;
+pub(super) const MANY: usize = 64;
 
 impl Client {
     pub(crate) fn new(

@@ -6,8 +6,9 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::Shard;
+use super::deadlines::TICK;
 use super::flags::Flags;
-use super::{Shard, TICK};
 use crate::home::Place;
 use crate::session::Context;
 
@@ -91,6 +92,7 @@ impl Shard {
     fn must_wait(&mut self, slot: u32) -> bool {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
         let waits = connection.flags.has(Flags::READABLE)
+            && connection.session.wants_input()
             && !connection.flags.has(Flags::HELD_BACK)
             && connection.is_held_back(&self.shared);
         if waits {
@@ -125,8 +127,9 @@ impl Shard {
                 if let Some(connection) = self.connections.get_mut(slot as usize) {
                     connection.flags.set(Flags::ALLOWED, false);
                 }
-                // It stays the first as long as it has input.
-                if self.must_wait(slot) {
+                // It stays the first as long as it has input, and not the last, as it is when it was settled.
+                if self.relief.held_back.back() == Some(&slot) {
+                    self.relief.held_back.pop_back();
                     waiting.push_front(slot);
                 }
             } else {

@@ -1,6 +1,11 @@
 use std::os::unix::net::UnixStream;
 
+use super::deadlines::{TICK, tick, time};
 use super::*;
+use crate::budget::FREE;
+use crate::scratch::Appetite;
+use crate::server::Seat;
+use crate::socket::{Peer, Socket};
 
 #[test]
 fn no_deadline_is_before_its_time() {

@@ -1,0 +1,154 @@
+//! New connections: all shards accept, and each connection goes to the shard that has the fewest.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clws_handshake::Reject;
+
+use super::flags::Flags;
+use super::serving::Connection;
+use super::{KEPT, Shard};
+use crate::budget::Charged;
+use crate::guard::log;
+use crate::home::{Command, Place, Remote};
+use crate::scratch::Appetite;
+use crate::server::Seat;
+use crate::session::{Context, RETRY_AFTER, Session, later};
+use crate::socket::{Acceptor, Peer, Socket};
+use crate::time::now;
+
+/// Connections taken from one listener before the sockets get their turn.
+const ACCEPTS: usize = 64;
+
+/// How long accepting rests when the system has no descriptor left.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A listening socket, which all shards accept from.
+pub(super) struct Listening {
+    pub(super) listener: Arc<Acceptor>,
+    pub(super) ready: bool,
+}
+
+impl Shard {
+    pub(super) fn accept(&mut self) {
+        if self.accept_again.is_some_and(|at| at > self.now) {
+            return;
+        }
+        self.accept_again = None;
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS {
+                let Some(listening) = self.listeners.get_mut(index).filter(|listening| listening.ready)
+                else {
+                    break;
+                };
+                match listening.listener.accept(&self.shared.config) {
+                    Ok((socket, peer)) => self.place(socket, peer),
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // A client that gave up while it waited.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    // Another shard has refused all that come.
+                    Err(_) if self.shared.is_stopping() => listening.ready = false,
+                    Err(error) => {
+                        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
+                        self.accept_again = Some(now() + ACCEPT_REST);
+                        return;
+                    }
+                }
+            }
+        }
+        // More are waiting, and a handler of this turn may block: another shard goes on with them.
+        if self.listeners.iter().any(|listening| listening.ready) {
+            let free = self.freest(|remote| !Arc::ptr_eq(remote, &self.remote));
+            let _ = free.map(|remote| remote.send(Command::Accept));
+        }
+    }
+
+    /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
+    pub(super) fn freest(&self, fits: impl Fn(&Arc<Remote>) -> bool) -> Option<&Arc<Remote>> {
+        let at = now().saturating_duration_since(self.shared.started);
+        let free = self.shared.remotes().iter().filter(|remote| fits(remote) && !remote.is_held_up(at));
+        free.min_by_key(|remote| remote.load.load(Ordering::Relaxed))
+    }
+
+    /// Gives a new connection to the shard that has the fewest.
+    pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
+        let Some(seat) = self.shared.admit() else { return };
+        let load = |remote: &Arc<Remote>| remote.load.load(Ordering::Relaxed);
+        let others = self.shared.remotes().len() > 1;
+        let fewest = if others { self.freest(|_| true) } else { None };
+        match fewest {
+            Some(remote) if load(remote) < load(&self.remote) => {
+                remote.load.fetch_add(1, Ordering::Relaxed);
+                if remote.send(Command::Adopt(socket, peer, seat)).is_err() {
+                    remote.load.fetch_sub(1, Ordering::Relaxed);
+                    self.shared.leave(seat); // the server stops, and that shard has ended
+                }
+            }
+            _ => {
+                self.remote.load.fetch_add(1, Ordering::Relaxed);
+                self.adopt(socket, peer, seat);
+            }
+        }
+    }
+
+    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer, seat: Seat) {
+        let vacant = self.connections.vacant_entry();
+        let key = vacant.key();
+        let added = match u32::try_from(key) {
+            Ok(slot) => self.poller.add(&socket, key).map(|()| slot),
+            _ => Err(io::ErrorKind::QuotaExceeded.into()),
+        };
+        let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
+        let Ok(slot) = added.inspect_err(refused) else {
+            self.shared.leave(seat);
+            self.remote.load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        let place = Place::Shard(&self.remote, slot);
+        let context = Context { shared: &self.shared, place };
+        let session = match seat {
+            // It was accepted before the stop.
+            _ if self.stop_at.is_some() => {
+                Session::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
+            }
+            Seat::Client => Session::new(peer, &context),
+            Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
+        };
+        let mut flags = Flags::default();
+        flags.set(Flags::REFUSED, seat == Seat::Refused);
+        vacant.insert(Connection {
+            socket,
+            session,
+            flags,
+            appetite: Appetite::default(),
+            charged: Charged::default(),
+        });
+        self.settle(slot);
+    }
+
+    pub(super) fn drop_connection(&mut self, slot: u32) {
+        if let Some(mut connection) = self.connections.try_remove(slot as usize) {
+            connection.charged.clear(&self.shared.budget);
+            self.poller.closing(&connection.socket);
+            self.remote.load.fetch_sub(1, Ordering::Relaxed);
+            self.shared.leave(connection.seat());
+            if self.connections.is_empty() {
+                self.shared.budget.give_back();
+                self.release_at = Some(later(now(), KEPT));
+            }
+        }
+    }
+
+    pub(super) fn listener_at(&mut self, key: usize) -> Option<&mut Listening> {
+        let index = listener_key(0).checked_sub(key)?;
+        self.listeners.get_mut(index)
+    }
+}
+
+/// Listeners count down from the top (which is the waker's), connections up from 0.
+pub(super) const fn listener_key(index: usize) -> usize {
+    usize::MAX - 1 - index
+}
