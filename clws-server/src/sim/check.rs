@@ -8,9 +8,10 @@ use super::script::Kind;
 use super::{MILLI, State, app};
 use crate::{Cause, CloseCode, Disconnect, SendError};
 
-/// What a client may take of a turn, and so many events more, for the clock is not read at each.
-const SHARE: u64 = MILLI;
-const EVENTS: u32 = 40;
+/// What a client may take of a turn: its share, and another where a deadline of its own has come, before which it is read
+/// once more. And so many events more, for the clock is not read at each.
+const SHARE: u64 = 2 * MILLI;
+const EVENTS: u32 = 2 * 40;
 
 /// Messages that had not come to the application when it was told of the end.
 const fn undelivered(end: &Disconnect) -> u64 {
@@ -45,6 +46,7 @@ impl State {
     pub(super) fn check_status(&mut self, conn: u32, status: u16) {
         let patience = Plan::nanos(self.plan.config.handshake_timeout);
         let answered = self.conn(conn).written_at(1);
+        let stopped = self.stopped_at.is_some_and(|at| at <= answered);
         let log = self.log(conn);
         let in_time = log.request_arrived.is_some_and(|at| at < log.connected + patience);
         match status {
@@ -56,7 +58,8 @@ impl State {
                 let text = format!("408, but the request had come after {:?} ns", log.request_arrived);
                 self.violation(Check::Deadlines, conn, text);
             }
-            _ if log.is_wanted => {
+            // A stop may overtake the decision.
+            _ if log.is_wanted && !stopped => {
                 let text = format!("status {status}, but the application wanted it, in time");
                 self.violation(Check::Deadlines, conn, text);
             }
@@ -84,10 +87,8 @@ impl State {
     pub(super) fn decided(&mut self, conn: u32, accepts: bool) {
         self.trace(conn, "decided", u64::from(accepts), 0);
         let (now, patience) = (self.now, Plan::nanos(self.plan.config.handshake_timeout));
-        // When a stop has begun, a decision comes too late.
-        let stopped = self.stopped_at.is_some();
         let log = self.log(conn);
-        log.is_wanted = accepts && !stopped && now < log.connected + patience;
+        log.is_wanted = accepts && now < log.connected + patience;
     }
 
     /// A client has got a message.
