@@ -8,7 +8,7 @@ use super::log::Check;
 use super::world::{Report, run};
 
 /// The seeds of an ordinary test run.
-const SEEDS: u64 = 300;
+const SEEDS: u64 = 100;
 
 thread_local! {
     static SIMULATES: Cell<bool> = const { Cell::new(false) };
