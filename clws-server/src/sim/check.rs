@@ -78,6 +78,8 @@ impl State {
         let log = self.log(conn);
         let end = log.end.as_ref().map(|(end, _)| &end.cause);
         let told_why = matches!(end, Some(Cause::Protocol(_)));
+        // The application may have dropped the stream.
+        let reads = reads && !log.cancelled;
         if told_why && reads && log.got_close.is_none() && !log.ends_itself {
             self.violation(Check::Peer, conn, "it was reset before it could read our close frame".to_owned());
         }
