@@ -273,7 +273,9 @@ impl State {
             return self.violation(Check::Deadlines, conn, text);
         }
         let unread = log.close_end.is_some_and(|end| log.complete(end) > log.handed);
+        // A close frame also waits behind the first fragments of a message, where a full mailbox holds those back.
         let queued = log.kind.is_some_and(Kind::is_queued);
+        let unread = unread || stopped;
         match (&end.cause, log.got_close, log.close_arrived) {
             // Where its messages wait for a handler, its close frame waits behind them.
             (Cause::CloseTimeout, Some(begun), Some(answered))
