@@ -19,6 +19,9 @@ use crate::{Client, rt};
 /// How often a stream that is held back looks again.
 const TICK: Duration = Duration::from_millis(100);
 
+/// `Holder::going`: its driver has ended.
+const ENDED: usize = usize::MAX;
+
 /// The streams that a server serves.
 #[derive(Debug, Default)]
 pub(crate) struct Streams {
@@ -47,7 +50,7 @@ struct Holder {
     client: OnceLock<Client>,
     /// It is to be dropped.
     dropped: AtomicBool,
-    /// Bytes that it held when that was decided; 0 once it has seen it.
+    /// Bytes that it held when that was decided; 0 once it has seen it, and `ENDED` when nobody is to see it.
     going: AtomicUsize,
     waker: Arc<TaskWaker>,
 }
@@ -106,7 +109,10 @@ impl Streams {
             }
             let rest = holder.held();
             self.going.fetch_add(rest, Ordering::Relaxed);
-            holder.going.store(rest, Ordering::Relaxed);
+            // Its driver may have ended meanwhile.
+            if holder.going.compare_exchange(0, rest, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+                self.going.fetch_sub(rest, Ordering::Relaxed);
+            }
             holder.waker.wake();
         }
         true
@@ -123,9 +129,14 @@ impl Memory {
 
     /// Whether its client is to be dropped; told once.
     pub(super) fn must_go(&mut self) -> bool {
-        let held = self.holder.going.swap(0, Ordering::Relaxed);
-        self.shared.streams.going.fetch_sub(held, Ordering::Relaxed);
+        self.sees(0);
         self.holder.dropped.load(Ordering::Relaxed) && !std::mem::replace(&mut self.gone, true)
+    }
+
+    /// What it held when it was dropped is about to be free.
+    fn sees(&self, then: usize) {
+        let held = self.holder.going.swap(then, Ordering::Relaxed);
+        self.shared.streams.going.fetch_sub(held, Ordering::Relaxed);
     }
 
     /// Takes note of what the session holds by now.
@@ -182,8 +193,8 @@ impl Drop for Memory {
         self.go_on();
         let holder = self.shared.streams.holders().try_remove(self.key);
         drop(holder);
-        self.must_go();
         self.charged.clear(&self.shared.budget);
+        self.sees(ENDED);
     }
 }
 
