@@ -15,12 +15,14 @@
 //! [PCT]: https://www.microsoft.com/en-us/research/publication/a-randomized-scheduler-with-probabilistic-guarantees-of-finding-bugs/
 //! [`broken`]: crate::sync::broken
 
+mod budget;
 mod close;
 mod decision;
 mod group;
 mod mailbox_end;
 mod outbox;
 mod pause;
+mod relief;
 mod seats;
 mod signal;
 mod wake_up;
@@ -68,6 +70,16 @@ pub(crate) enum Fault {
     LooksOnceOnly,
     /// A mailbox that is closed does not wake its receiver.
     ClosesWithoutWake,
+    /// Credit that is given back stays with its thread.
+    CreditIsCopied,
+    /// A thread that ends keeps its credit.
+    CreditIsKept,
+    /// Credit is taken by a look at what is used, and a change after it.
+    CountsInTwoSteps,
+    /// A shard that was asked to drop clients is not asked again.
+    StaysAskedForRelief,
+    /// The end of a stream is not seen by a thread that drops it for memory.
+    GoesUnseen,
     /// A client that joins a group does not look whether it is gone.
     JoinsWithoutLook,
 }

@@ -28,6 +28,8 @@ use crate::{Config, Origins, Peer, Resource, ServerHandle, Version, stream};
 pub(super) enum Driver {
     Shard,
     Stream,
+    /// A stream that takes no output.
+    FullStream,
 }
 
 /// What the client does when all is sent.
@@ -35,6 +37,8 @@ pub(super) enum Driver {
 pub(super) enum Then {
     Ends,
     Stays,
+    /// It stays, and the last byte of the last text does not come.
+    StaysWithinText,
 }
 
 pub(super) struct World {
@@ -61,7 +65,7 @@ pub(super) fn run_shard(shared: &Arc<Shared>) -> (Arc<Remote>, JoinHandle<()>) {
 pub(super) fn connection(texts: &[&str], then: Then) -> (Socket, UnixStream) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    theirs.write_all(&input(texts)).unwrap();
+    theirs.write_all(&input(texts, then)).unwrap();
     if then == Then::Ends {
         theirs.shutdown(Shutdown::Write).unwrap();
     }
@@ -88,8 +92,13 @@ impl World {
                 remote.send(Command::Adopt(socket, Peer::Unix, seat)).unwrap();
                 (driver, TestPeer::Socket(peer, remote))
             }
-            Driver::Stream => {
-                let pipe = Pipe { input: input(texts), ends: then == Then::Ends, output: Arc::default() };
+            Driver::Stream | Driver::FullStream => {
+                let pipe = Pipe {
+                    input: input(texts, then),
+                    ends: then == Then::Ends,
+                    full: matches!(driver, Driver::FullStream),
+                    output: Arc::default(),
+                };
                 let output = Arc::clone(&pipe.output);
                 let serves = stream::drive(pipe, Peer::Stream, Arc::clone(&shared));
                 (thread::spawn(move || block_on(serves)), TestPeer::Stream(output))
@@ -123,7 +132,7 @@ impl World {
 }
 
 /// A request and texts, as a client sends them.
-fn input(texts: &[&str]) -> Vec<u8> {
+fn input(texts: &[&str], then: Then) -> Vec<u8> {
     static REQUEST: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
         request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0
@@ -134,14 +143,18 @@ fn input(texts: &[&str]) -> Vec<u8> {
         sender.text(text, None).unwrap();
     }
     sender.write_to(&mut bytes).unwrap();
+    if then == Then::StaysWithinText {
+        bytes.pop();
+    }
     bytes
 }
 
-/// A stream from which all input has come, and that takes all output.
+/// A stream from which all input has come, and that takes all output or none.
 struct Pipe {
     input: Vec<u8>,
     ends: bool,
     output: Arc<Mutex<Vec<u8>>>,
+    full: bool,
 }
 
 impl AsyncRead for Pipe {
@@ -163,6 +176,9 @@ impl AsyncRead for Pipe {
 
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.full {
+            return Poll::Pending; // for ever
+        }
         self.output.lock().unwrap().extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))
     }

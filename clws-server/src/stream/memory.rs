@@ -1,7 +1,6 @@
 //! The memory that streams hold: who of them is dropped where it is too much, and who may read on while it is short.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -12,6 +11,8 @@ use crate::budget::Charged;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::server::Shared;
 use crate::session::Session;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::now;
 use crate::{Client, rt};
@@ -78,6 +79,12 @@ impl Holder {
 impl Streams {
     fn holders(&self) -> LockGuard<'_, Slab<Arc<Holder>>> {
         self.holders.lock()
+    }
+
+    /// Bytes of those that are to be dropped and have not seen it.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn going(&self) -> usize {
+        self.going.load(Ordering::Relaxed)
     }
 
     fn turns(&self) -> LockGuard<'_, Turns> {
@@ -194,6 +201,7 @@ impl Drop for Memory {
         let holder = self.shared.streams.holders().try_remove(self.key);
         drop(holder);
         self.charged.clear(&self.shared.budget);
+        broken!(GoesUnseen, return self.sees(0));
         self.sees(ENDED);
     }
 }
