@@ -18,6 +18,7 @@ pub use self::sender::MailboxSender;
 use self::state::{Shared, cost, gone, refuse};
 use self::undelivered::Undelivered;
 use crate::poll_budget::PollBudget;
+use crate::sync::broken;
 use crate::websocket::shrink;
 use crate::{Accept, Client, Decision, Disconnect, Opening};
 
@@ -211,7 +212,10 @@ impl<M> Mailbox<M> {
             let gone: Vec<_> = state
                 .clients
                 .iter()
-                .filter(|(_, member)| member.client.has_left() && !member.client.is_connected())
+                .filter(|(_, member)| {
+                    broken!(ForgetsTooEarly, return member.client.has_left());
+                    member.client.has_left() && !member.client.is_connected()
+                })
                 .map(|(id, _)| *id)
                 .collect();
             left.extend(gone.iter().filter_map(|id| state.clients.remove(id)));

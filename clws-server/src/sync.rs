@@ -1,7 +1,7 @@
 //! The locks, atomics, thread-locals and wakers that threads meet at: those of the standard library and of `futures`.
 //!
 //! Tests that are built with `--cfg shuttle` get those of the crate `shuttle`, which decides at each of them which thread
-//! goes on. So the [models](crate::models) run the real code in many interleavings. Nothing else differs.
+//! goes on. So the models (`models/`) run the real code in many interleavings. Nothing else differs.
 //!
 //! Import from the standard library what no other thread looks at, and numbers that only have to be unique.
 

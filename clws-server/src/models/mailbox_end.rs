@@ -76,6 +76,13 @@ fn fails_when_the_receiver_is_not_woken() {
 }
 
 #[test]
+fn fails_when_a_client_is_forgotten_too_early() {
+    for model in [CLOSED_SHARD, CLOSED_STREAM] {
+        model.fails(Fault::ForgetsTooEarly, "texts that came out or were counted");
+    }
+}
+
+#[test]
 fn fails_when_a_resumed_client_is_not_touched() {
     DROPPED.fails(Fault::ResumesWithoutWake, "deadlock");
 }

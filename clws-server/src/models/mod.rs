@@ -70,6 +70,8 @@ pub(crate) enum Fault {
     LooksOnceOnly,
     /// A mailbox that is closed does not wake its receiver.
     ClosesWithoutWake,
+    /// A mailbox that is closed forgets a client that has left before its end has come.
+    ForgetsTooEarly,
     /// Credit that is given back stays with its thread.
     CreditIsCopied,
     /// A thread that ends keeps its credit.
@@ -90,7 +92,7 @@ const DEPTH: usize = 3;
 const SEED: u64 = 0x6c77_7363;
 
 /// A fault must show in so many rounds, each of so many schedules of either kind.
-const ROUNDS: usize = 40;
+const ROUNDS: usize = 100;
 const ROUND: usize = 50;
 
 thread_local! {
