@@ -48,6 +48,19 @@ tally() {
     fi
 }
 
+# tally_tests LOG STATUS: adds what `cargo test` counted. An ignored test has failed.
+tally_tests() {
+    local log=$1 status=$2 p f i
+    read -r p f i < <(awk '/^test result: / { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$log")
+    passed=$((passed + p)) failed=$((failed + f))
+    ((i == 0)) || fail "$i ignored tests"
+    grep -E '^test .*FAILED$' "$log" || true
+    ((status != 0)) || return 0
+    # A crate that does not compile, or a test binary that died, has no result line.
+    ((failed)) || fail "cargo test: exit status $status"
+    tail -n 80 "$log" | sed 's/^/     | /'
+}
+
 # closing_line LOG: the two numbers of `N passed, N failed` when that is LOG's last line.
 closing_line() {
     tail -n 1 "$1" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' | grep .

@@ -8,11 +8,6 @@ seeds=${SEEDS:-1000}
 read -ra profile <<<"${SIMULATE_PROFILE:-}" # `--release` for many
 log=$out/$STAGE.cargo.log status=0
 CLWS_SEEDS=$seeds cargo test "${profile[@]}" -p clws-server --lib --all-features sim::tests >"$log" 2>&1 || status=$?
-read -r passed failed < <(awk '/^test result: / { p += $4; f += $6 } END { print p + 0, f + 0 }' "$log")
-if ((status != 0)); then
-    ((failed)) || fail "cargo test: exit status $status"
-    tail -n 80 "$log" | sed 's/^/     | /'
-else
-    note "$seeds seeds: $(grep -oE 'finished in [0-9.]+s' "$log" | tail -n 1)"
-fi
+tally_tests "$log" "$status"
+((status != 0)) || note "$seeds seeds: $(grep -oE 'finished in [0-9.]+s' "$log" | tail -n 1)"
 finish

@@ -7,13 +7,14 @@ mod machine;
 
 use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::thread;
 
 use clws_proto::Meter;
 
 pub(crate) use self::machine::quarter_of_memory;
+use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{self, broken};
 
 /// What clients hold is charged in units of so many bytes. Less than one is not charged: most clients hold nothing, and a
 /// small outbox that fills and empties costs nothing here.
@@ -55,7 +56,7 @@ struct Credit {
     budget: RefCell<Weak<Budget>>,
 }
 
-thread_local! {
+sync::thread_local! {
     static CREDIT: Credit = const {
         Credit { id: Cell::new(0), bytes: Cell::new(0), budget: RefCell::new(Weak::new()) }
     };
@@ -67,8 +68,8 @@ impl Budget {
     }
 
     /// For so many threads that hold credit. What all of them do not use is to be a small part of the limit.
-    fn for_threads(limit: usize, threads: usize) -> Arc<Self> {
-        static IDS: AtomicUsize = AtomicUsize::new(1);
+    pub(crate) fn for_threads(limit: usize, threads: usize) -> Arc<Self> {
+        static IDS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
         let limit = limit.max(MIN_LIMIT);
         Arc::new_cyclic(|this| Self {
             this: Weak::clone(this),
@@ -165,6 +166,10 @@ impl Budget {
 
     /// Gives the unused credit of this thread back.
     pub(crate) fn give_back(&self) {
+        broken!(CreditIsCopied, {
+            self.used.0.fetch_sub(CREDIT.with(|credit| credit.bytes.get()), Ordering::Relaxed);
+            return;
+        });
         let unused =
             CREDIT.try_with(|credit| if credit.id.get() == self.id { credit.bytes.take() } else { 0 });
         self.used.0.fetch_sub(unused.unwrap_or(0), Ordering::Relaxed);
@@ -183,7 +188,13 @@ impl Budget {
             credit.bytes.set(credit.bytes.get() + taken - bytes);
             taken
         });
-        self.used.0.fetch_add(taken.unwrap_or(bytes), Ordering::Relaxed);
+        let taken = taken.unwrap_or(bytes);
+        broken!(CountsInTwoSteps, {
+            let used = self.used.0.load(Ordering::Relaxed);
+            self.used.0.store(used + taken, Ordering::Relaxed);
+            return;
+        });
+        self.used.0.fetch_add(taken, Ordering::Relaxed);
     }
 
     /// Releases what is too much for this thread's credit. It keeps one step.
@@ -218,6 +229,7 @@ impl Credit {
 
 impl Drop for Credit {
     fn drop(&mut self) {
+        broken!(CreditIsKept, return);
         if let Some(budget) = self.budget.get_mut().upgrade() {
             budget.used.0.fetch_sub(self.bytes.take(), Ordering::Relaxed);
         }

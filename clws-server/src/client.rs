@@ -9,7 +9,6 @@ use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::net::IpAddr;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -32,6 +31,8 @@ use crate::pool;
 use crate::registry::Entry;
 use crate::server::Shared;
 use crate::socket::Peer;
+use crate::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use crate::sync::broken;
 
 /// A connected client: a handle to send to it and to ask about it.
 ///
@@ -278,7 +279,9 @@ impl Client {
         let closed = self.queue_close(code, reason);
         if matches!(closed, Ok(()) | Err(SendError::Closed)) {
             // Before its home is told: events that waited are to be discarded now.
+            broken!(WakesBeforeSilence, self.0.home.touch());
             self.hush();
+            broken!(WakesBeforeSilence, return closed);
             self.0.home.touch();
         }
         closed
@@ -480,6 +483,10 @@ impl Client {
         let (was, is_above, has_grown) = {
             let mut outbox = self.outbox();
             let was = outbox.queued();
+            broken!(StaleOutbox, {
+                drop(outbox);
+                outbox = self.outbox();
+            });
             if was == 0 {
                 pool::lend(&mut outbox);
             } else if was > shared.backlog && self.is_behind(was) {
@@ -492,6 +499,10 @@ impl Client {
             let now = outbox.queued();
             let (is_above, has_grown) = (now > shared.high_water, is_another_page(was, now));
             if is_above {
+                broken!(CrowdedTooLate, {
+                    drop(outbox);
+                    outbox = self.outbox();
+                });
                 // Under the lock: whoever flushes it sees the one with the other.
                 self.0.state.fetch_or(SLOW | CROWDED, Ordering::Relaxed);
             }

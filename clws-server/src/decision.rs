@@ -4,6 +4,7 @@ use std::sync::Arc;
 use crate::guard::{DebugOn, log};
 use crate::home::Home;
 use crate::lock::{Lock, LockGuard, rank};
+use crate::sync::broken;
 use crate::{Accept, Reject};
 
 /// The answer to a client that is still to be given: see [`Accept::later`].
@@ -113,6 +114,7 @@ impl Pending {
         let home = state.home.take();
         drop(state);
         if let Some(home) = home {
+            broken!(DecidesWithoutWake, return true);
             home.touch();
         }
         true
@@ -126,6 +128,10 @@ impl Pending {
             Some(Ok(accept)) => accept.set_debug(debug),
             Some(Err(_)) => {}
             None => {
+                broken!(WaitsTooLate, {
+                    drop(state);
+                    state = self.state();
+                });
                 state.home = Some(home);
                 return;
             }

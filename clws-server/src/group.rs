@@ -11,6 +11,7 @@ use clws_proto::{Codecs, DeflateParams};
 
 use crate::home::Touches;
 use crate::lock::{Lock, LockGuard, rank};
+use crate::sync::broken;
 use crate::topics::Topic;
 use crate::{Client, SendError};
 
@@ -140,6 +141,7 @@ impl Group {
             return false;
         }
         client.shared().memberships.add(client, &self.0);
+        broken!(JoinsWithoutLook, return true);
         if client.has_left() {
             self.leave(client);
             return false;

@@ -2,13 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::lock::{Lock, LockGuard, rank};
 use crate::poll::Waker;
 use crate::server::{Seat, Shared};
 use crate::socket::{Peer, Socket};
+use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::{self, broken};
 use crate::task_waker::TaskWaker;
 
 /// The owner of a connection's socket.
@@ -82,7 +83,7 @@ struct Local {
     touched: RefCell<Vec<u32>>,
 }
 
-thread_local! {
+sync::thread_local! {
     static LOCAL: Local = const {
         Local { shard: Cell::new(0), touched: RefCell::new(Vec::new()) }
     };
@@ -151,7 +152,7 @@ impl Drop for Touches {
 
 impl Remote {
     pub(crate) fn new(waker: Waker) -> Self {
-        static IDS: AtomicUsize = AtomicUsize::new(1);
+        static IDS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
         Self {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             commands: Lock::new(Some(Vec::new())),
@@ -192,6 +193,7 @@ impl Remote {
 
     /// Called by the shard when it comes to that.
     pub(crate) fn sees_relief(&self) {
+        broken!(StaysAskedForRelief, return);
         self.relief.store(false, Ordering::Release);
     }
 
@@ -211,20 +213,32 @@ impl Remote {
 
     /// Gives it a command, and wakes it only if it sleeps. A shard that has ended gives the command back.
     pub(crate) fn send(&self, command: Command) -> Result<(), Command> {
+        broken!(WakesBeforeCommand, self.wake_sleeper());
         match &mut *self.commands() {
             Some(commands) => commands.push(command),
             None => return Err(command),
         }
-        // The shard sets the flag before it looks at the queue for the last time, so either it sees the command or we
-        // see the flag: both are sequentially consistent.
+        broken!(WakesBeforeCommand, return Ok(()));
+        self.wake_sleeper();
+        Ok(())
+    }
+
+    /// The shard sets the flag before it looks at the queue for the last time, so either it sees the command or we see
+    /// the flag: both are sequentially consistent.
+    #[inline]
+    fn wake_sleeper(&self) {
         if self.sleeping.swap(false, Ordering::SeqCst) {
             self.waker.wake();
         }
-        Ok(())
     }
 
     /// Called by the shard before it sleeps; false where there are commands to see first.
     pub(crate) fn may_sleep(&self) -> bool {
+        broken!(LooksBeforeFlag, {
+            let empty = self.commands().as_ref().is_none_or(Vec::is_empty);
+            self.sleeping.store(true, Ordering::SeqCst);
+            return empty;
+        });
         self.sleeping.store(true, Ordering::SeqCst);
         self.commands().as_ref().is_none_or(Vec::is_empty)
     }
@@ -239,6 +253,7 @@ impl Remote {
 
     /// Called by the shard when it ends: takes the last commands, and no more come.
     pub(crate) fn close(&self) -> Vec<Command> {
+        broken!(EndsWithoutClosing, return self.commands().as_mut().map(std::mem::take).unwrap_or_default());
         self.commands().take().unwrap_or_default()
     }
 

@@ -128,6 +128,9 @@ mod home;
 mod listener;
 mod lock;
 mod mailbox;
+#[cfg(test)]
+#[cfg(shuttle)]
+mod models;
 mod poll;
 mod poll_budget;
 mod pool;
@@ -146,6 +149,7 @@ mod signal;
 mod sim;
 mod socket;
 mod stream;
+mod sync;
 mod task_waker;
 mod time;
 mod topics;

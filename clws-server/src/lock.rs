@@ -8,7 +8,9 @@
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
-use std::sync::{self, PoisonError};
+use std::sync::PoisonError;
+
+use crate::sync;
 
 /// The ranks, in the order in which locks are taken.
 pub(crate) mod rank {
@@ -130,9 +132,19 @@ pub(crate) fn assert_none_held() {
 mod held {
     use std::cell::Cell;
 
-    thread_local! {
+    use crate::sync;
+
+    sync::thread_local! {
         /// A bit for each rank. It has no destructor, so it can be used in those of other thread-locals.
         static HELD: Cell<u32> = const { Cell::new(0) };
+    }
+
+    fn get() -> u32 {
+        HELD.try_with(Cell::get).unwrap_or(0)
+    }
+
+    fn set(held: u32) {
+        let _ = HELD.try_with(|bits| bits.set(held));
     }
 
     /// A lock of that rank is held, or waited for.
@@ -140,24 +152,24 @@ mod held {
 
     impl Held {
         pub(super) fn new(rank: u8) -> Self {
-            let held = HELD.get();
+            let held = get();
             assert!(
                 held.checked_shr(u32::from(rank)).unwrap_or(0) == 0,
                 "a lock of rank {rank} is taken while others of the ranks {held:#b} are held"
             );
-            HELD.set(held | (1 << rank));
+            set(held | (1 << rank));
             Self(rank)
         }
     }
 
     impl Drop for Held {
         fn drop(&mut self) {
-            HELD.set(HELD.get() & !(1 << self.0));
+            set(get() & !(1 << self.0));
         }
     }
 
     pub(super) fn assert_none() {
-        let held = HELD.get();
+        let held = get();
         // A panic that unwinds has been told already, and a second one would end the process.
         assert!(
             held == 0 || std::thread::panicking(),

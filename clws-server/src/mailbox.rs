@@ -18,6 +18,7 @@ pub use self::sender::MailboxSender;
 use self::state::{Shared, cost, gone, refuse};
 use self::undelivered::Undelivered;
 use crate::poll_budget::PollBudget;
+use crate::sync::broken;
 use crate::websocket::shrink;
 use crate::{Accept, Client, Decision, Disconnect, Opening};
 
@@ -207,10 +208,14 @@ impl<M> Mailbox<M> {
         let mut left = Vec::new();
         if state.closed && self.batch.is_empty() {
             // A resource around this one may have refused a client that it had handed in, so that no word of its end comes.
+            // A client that was not refused may have left, and its end is about to come.
             let gone: Vec<_> = state
                 .clients
                 .iter()
-                .filter(|(_, member)| member.client.has_left())
+                .filter(|(_, member)| {
+                    broken!(ForgetsTooEarly, return member.client.has_left());
+                    member.client.has_left() && !member.client.is_connected()
+                })
                 .map(|(id, _)| *id)
                 .collect();
             left.extend(gone.iter().filter_map(|id| state.clients.remove(id)));

@@ -36,6 +36,9 @@ pub(crate) fn timer(at: Instant) -> Timer {
     if let Some(timer) = crate::sim::executor::timer(at) {
         return timer;
     }
+    if cfg!(all(test, shuttle)) {
+        return Box::pin(std::future::pending()); // time stands still in models
+    }
     Box::pin(async_std::task::sleep(at.saturating_duration_since(now())))
 }
 
@@ -45,6 +48,9 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     if crate::sim::executor::is_here() {
         return crate::sim::executor::spawn(task);
     }
+    #[cfg(all(test, shuttle))]
+    drop(shuttle::future::spawn(task));
+    #[cfg(not(all(test, shuttle)))]
     drop(async_std::task::spawn(task));
 }
 

@@ -2,7 +2,6 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
@@ -21,6 +20,7 @@ use crate::shard::Shard;
 use crate::signal::{Signal, Waiting};
 use crate::socket::{Acceptor, Listen, Peer};
 use crate::stream::Streams;
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::now;
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 

@@ -9,6 +9,7 @@ use slab::Slab;
 
 use crate::guard::{DebugOn, discard};
 use crate::lock::{Lock, rank};
+use crate::sync::broken;
 use crate::task_waker::wake;
 
 /// It was given, or tasks wait for it.
@@ -80,6 +81,10 @@ impl Future for Waiting {
         drop(state);
         let waker = cx.waker().clone();
         let mut state = signal.0.lock();
+        broken!(LooksOnceOnly, {
+            state.exchange(key, Some(waker));
+            return Poll::Pending;
+        });
         if state.given {
             drop(state);
             return Poll::Ready(());

@@ -24,6 +24,7 @@ use crate::rt;
 use crate::server::{Seat, Shared};
 use crate::session::{Context, Next, Session, later};
 use crate::share::{Share, WriteShare};
+use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::now;
 
@@ -69,6 +70,11 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             memory: Memory::new(&shared, &waker),
         };
         poll_fn(|cx| {
+            broken!(RegistersTooLate, {
+                let polled = driver.poll(cx, &shared, &waker);
+                waker.register(cx.waker());
+                return polled;
+            });
             waker.register(cx.waker());
             driver.poll(cx, &shared, &waker)
         })

@@ -2,9 +2,8 @@
 
 use std::task::Waker;
 
-use futures::task::AtomicWaker;
-
 use crate::guard::{DebugOn, discard, guard_other};
+use crate::sync::AtomicWaker;
 
 /// The task that waits for something here. A waker that panics is logged and costs nobody else anything.
 #[derive(Debug, Default)]

@@ -14,6 +14,7 @@ use crate::budget::{Budget, Charged};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::mailbox::EACH;
 use crate::poll_budget::PollBudget;
+use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::{Cause, Client, Disconnect, SendError, Sent};
 
@@ -297,6 +298,7 @@ impl Inbox {
 
     /// Puts in what came from the client, and pauses it where that is too much.
     pub(crate) fn put(&self, client: &Client, message: Message) {
+        broken!(WakesBeforeMessage, self.reader.wake());
         let mut state = self.state();
         if state.closed {
             state.undelivered += u64::from(message.is_data());
@@ -305,11 +307,16 @@ impl Inbox {
         state.backlog += message.cost();
         self.charge(&mut state, client);
         if state.backlog > client.config().max_handler_read_backlog {
-            client.pause();
             state.paused = true;
+            broken!(PausesTooLate, {
+                drop(state);
+                state = self.state();
+            });
+            client.pause();
         }
         state.queue.push_back(message);
         drop(state);
+        broken!(WakesBeforeMessage, return);
         self.reader.wake();
     }
 

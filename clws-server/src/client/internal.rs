@@ -2,7 +2,6 @@
 
 use std::any::Any;
 use std::io::{self, IoSlice};
-use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::Head;
@@ -23,6 +22,8 @@ use crate::registry::Entry;
 use crate::resource::Accept;
 use crate::server::Shared;
 use crate::session::Context;
+use crate::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
+use crate::sync::broken;
 use crate::time::now;
 use crate::{Config, Peer, SendError};
 
@@ -148,6 +149,7 @@ impl Client {
 
     pub(crate) fn resume(&self) {
         if self.0.state.fetch_and(!PAUSED, Ordering::Relaxed) & PAUSED != 0 {
+            broken!(ResumesWithoutWake, return);
             self.0.home.touch();
         }
     }

@@ -8,6 +8,7 @@ use clws_proto::{CloseCode, Payload, Text};
 use super::state::{Member, Shared, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
 use crate::guard::discard;
+use crate::sync::broken;
 use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
 /// So many undecided openings are kept before those are thrown out that nobody waits for any more.
@@ -62,6 +63,7 @@ impl<M: Send + 'static> MailboxSender<M> {
     /// Puts an event in; false where it is closed.
     fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
         let shared = &*self.ends.0;
+        broken!(WakesBeforeMessage, shared.waker.wake());
         let mut state = shared.state();
         // Not dropped under the lock, though the caller holds the client too.
         let known = match (&mut event, client) {
@@ -95,8 +97,12 @@ impl<M: Send + 'static> MailboxSender<M> {
                     state.clients.insert(client.id(), Member { client: client.clone(), undelivered: 0 });
                 }
                 Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
-                    client.pause();
                     state.paused.push(client.clone());
+                    broken!(PausesTooLate, {
+                        drop(state);
+                        state = shared.state();
+                    });
+                    client.pause();
                 }
                 _ => {}
             }
@@ -105,6 +111,7 @@ impl<M: Send + 'static> MailboxSender<M> {
         let was_empty = state.queue.is_empty();
         state.queue.push_back(event);
         drop(state);
+        broken!(WakesBeforeMessage, return true);
         if was_empty {
             shared.waker.wake();
         }

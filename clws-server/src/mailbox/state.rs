@@ -8,6 +8,7 @@ use super::{EACH, Event, leave};
 use crate::budget::{Budget, Charged};
 use crate::guard::{DebugOn, discard};
 use crate::lock::{Lock, LockGuard, rank};
+use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::{Client, Decision};
 
@@ -102,6 +103,7 @@ impl<M> Shared<M> {
 
     pub(super) fn close(&self) {
         self.state().closed = true;
+        broken!(ClosesWithoutWake, return);
         self.waker.wake();
     }
 

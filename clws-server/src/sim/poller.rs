@@ -1,4 +1,4 @@
-//! The poller that shards have in tests: the system's own, or a simulated one.
+//! The poller that shards have in tests: the system's own, a simulated one, or one of a model of threads.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -8,12 +8,17 @@ use super::edges::Source;
 use super::{try_with, with};
 use crate::poll::{Readiness, system};
 use crate::socket::{Acceptor, Socket};
+#[cfg(shuttle)]
+use crate::sync::Bell;
 
 /// A poller of either kind.
 #[derive(Debug)]
 pub(crate) enum Poller {
     System(system::Poller),
     Sim(u32),
+    /// The system's own never waits, and only the waker ends a wait: all input has come before, and time stands still.
+    #[cfg(shuttle)]
+    Model(system::Poller, Bell),
 }
 
 /// The reports of one wait of either kind of poller.
@@ -27,6 +32,8 @@ pub(crate) enum Events {
 pub(crate) enum Waker {
     System(system::Waker),
     Sim(u32),
+    #[cfg(shuttle)]
+    Model(Bell),
 }
 
 /// What can be polled by either.
@@ -56,6 +63,8 @@ impl Poller {
         match self {
             Self::System(poller) => Waker::System(poller.waker()),
             Self::Sim(poller) => Waker::Sim(*poller),
+            #[cfg(shuttle)]
+            Self::Model(_, bell) => Waker::Model(bell.clone()),
         }
     }
 
@@ -67,6 +76,8 @@ impl Poller {
                 Ok(())
             }
             (Self::Sim(_), None) => Err(io::ErrorKind::Unsupported.into()),
+            #[cfg(shuttle)]
+            (Self::Model(poller, _), _) => poller.add(pollable, key),
         }
     }
 
@@ -74,6 +85,8 @@ impl Poller {
         match self {
             Self::System(poller) => poller.add_listener(pollable, key),
             Self::Sim(_) => self.add(pollable, key),
+            #[cfg(shuttle)]
+            Self::Model(poller, _) => poller.add_listener(pollable, key),
         }
     }
 
@@ -89,6 +102,16 @@ impl Poller {
             (Self::System(poller), Events::System(events)) => poller.wait(events, timeout),
             (Self::Sim(poller), Events::Sim(events)) => {
                 with(|state| state.poll(*poller, events));
+                Ok(())
+            }
+            #[cfg(shuttle)]
+            (Self::Model(poller, bell), Events::System(events)) => {
+                poller.wait(events, Some(Duration::ZERO))?;
+                if events.len() == 0 && timeout != Some(Duration::ZERO) {
+                    bell.wait();
+                } else {
+                    bell.clear();
+                }
                 Ok(())
             }
             _ => Err(io::ErrorKind::Unsupported.into()),
@@ -121,6 +144,8 @@ impl Waker {
         match self {
             Self::System(waker) => waker.wake(),
             Self::Sim(poller) => try_with(|state| state.pollers[*poller as usize].woken = true),
+            #[cfg(shuttle)]
+            Self::Model(bell) => bell.ring(),
         }
     }
 }

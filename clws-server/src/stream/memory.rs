@@ -1,7 +1,6 @@
 //! The memory that streams hold: who of them is dropped where it is too much, and who may read on while it is short.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::task::Context;
 use std::time::{Duration, Instant};
@@ -12,12 +11,17 @@ use crate::budget::Charged;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::server::Shared;
 use crate::session::Session;
+use crate::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::now;
 use crate::{Client, rt};
 
 /// How often a stream that is held back looks again.
 const TICK: Duration = Duration::from_millis(100);
+
+/// `Holder::going`: its driver has ended.
+const ENDED: usize = usize::MAX;
 
 /// The streams that a server serves.
 #[derive(Debug, Default)]
@@ -47,7 +51,7 @@ struct Holder {
     client: OnceLock<Client>,
     /// It is to be dropped.
     dropped: AtomicBool,
-    /// Bytes that it held when that was decided; 0 once it has seen it.
+    /// Bytes that it held when that was decided; 0 once it has seen it, and `ENDED` when nobody is to see it.
     going: AtomicUsize,
     waker: Arc<TaskWaker>,
 }
@@ -75,6 +79,12 @@ impl Holder {
 impl Streams {
     fn holders(&self) -> LockGuard<'_, Slab<Arc<Holder>>> {
         self.holders.lock()
+    }
+
+    /// Bytes of those that are to be dropped and have not seen it.
+    #[cfg(all(test, shuttle))]
+    pub(crate) fn going(&self) -> usize {
+        self.going.load(Ordering::Relaxed)
     }
 
     fn turns(&self) -> LockGuard<'_, Turns> {
@@ -106,7 +116,10 @@ impl Streams {
             }
             let rest = holder.held();
             self.going.fetch_add(rest, Ordering::Relaxed);
-            holder.going.store(rest, Ordering::Relaxed);
+            // Its driver may have ended meanwhile.
+            if holder.going.compare_exchange(0, rest, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+                self.going.fetch_sub(rest, Ordering::Relaxed);
+            }
             holder.waker.wake();
         }
         true
@@ -123,9 +136,14 @@ impl Memory {
 
     /// Whether its client is to be dropped; told once.
     pub(super) fn must_go(&mut self) -> bool {
-        let held = self.holder.going.swap(0, Ordering::Relaxed);
-        self.shared.streams.going.fetch_sub(held, Ordering::Relaxed);
+        self.sees(0);
         self.holder.dropped.load(Ordering::Relaxed) && !std::mem::replace(&mut self.gone, true)
+    }
+
+    /// What it held when it was dropped is about to be free.
+    fn sees(&self, then: usize) {
+        let held = self.holder.going.swap(then, Ordering::Relaxed);
+        self.shared.streams.going.fetch_sub(held, Ordering::Relaxed);
     }
 
     /// Takes note of what the session holds by now.
@@ -182,8 +200,9 @@ impl Drop for Memory {
         self.go_on();
         let holder = self.shared.streams.holders().try_remove(self.key);
         drop(holder);
-        self.must_go();
         self.charged.clear(&self.shared.budget);
+        broken!(GoesUnseen, return self.sees(0));
+        self.sees(ENDED);
     }
 }
 

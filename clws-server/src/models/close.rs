@@ -1,0 +1,83 @@
+//! Clients that the application ends while their events wait.
+
+use std::sync::{Arc, Mutex};
+
+use shuttle::future::block_on;
+
+use super::world::{Driver, Then, World};
+use super::{Fault, Model};
+use crate::signal::{GivesOnDrop, Signal};
+use crate::{Client, CloseCode, Config, WebSocket, async_handler};
+
+const TEXTS: [&str; 4] = ["0", "1", "2", "3"];
+
+/// Each text pauses the client until it is taken. The handler takes one and ends the client; it hears of the end, and each
+/// text is delivered or counted.
+fn the_end_comes(driver: Driver, end: fn(&Client)) {
+    let (seen, done) = (Arc::new(Mutex::new((0, None))), Arc::new(Signal::default()));
+    let handler = {
+        let (seen, done) = (Arc::clone(&seen), Arc::clone(&done));
+        async_handler(move |mut socket: WebSocket| {
+            let (seen, done) = (Arc::clone(&seen), GivesOnDrop(Arc::clone(&done)));
+            async move {
+                let mut taken = 0;
+                while socket.next().await.is_some() {
+                    taken += 1;
+                    end(socket.client());
+                }
+                *seen.lock().unwrap() = (taken, socket.disconnect());
+                drop(done);
+            }
+        })
+    };
+    let config = Config::default().max_handler_read_backlog(1);
+    let world = World::serve(driver, config, handler, &TEXTS, Then::Ends);
+    block_on(done.wait());
+    let (taken, end) = seen.lock().unwrap().clone();
+    assert_eq!((taken, end.map(|end| end.undelivered)), (1, Some(3)), "texts that were delivered and not");
+    world.end();
+}
+
+fn close(client: &Client) {
+    client.close(CloseCode::NORMAL, "").unwrap();
+}
+
+fn closed_on_a_shard() {
+    the_end_comes(Driver::Shard, close);
+}
+
+fn closed_on_a_stream() {
+    the_end_comes(Driver::Stream, close);
+}
+
+fn aborted_on_a_shard() {
+    the_end_comes(Driver::Shard, Client::abort);
+}
+
+fn aborted_on_a_stream() {
+    the_end_comes(Driver::Stream, Client::abort);
+}
+
+const CLOSED_SHARD: Model = Model("a paused client, closed on a shard", closed_on_a_shard);
+const CLOSED_STREAM: Model = Model("a paused client, closed on a stream", closed_on_a_stream);
+const ABORTED_SHARD: Model = Model("a paused client, aborted on a shard", aborted_on_a_shard);
+const ABORTED_STREAM: Model = Model("a paused client, aborted on a stream", aborted_on_a_stream);
+
+#[test]
+fn holds() {
+    for model in [CLOSED_SHARD, CLOSED_STREAM, ABORTED_SHARD, ABORTED_STREAM] {
+        model.holds(500);
+    }
+}
+
+#[test]
+fn fails_when_a_driver_is_woken_too_early() {
+    for model in [CLOSED_SHARD, CLOSED_STREAM] {
+        model.fails(Fault::WakesBeforeSilence, "deadlock");
+    }
+}
+
+#[test]
+fn fails_when_a_stream_registers_too_late() {
+    CLOSED_STREAM.fails(Fault::RegistersTooLate, "deadlock");
+}

@@ -1,0 +1,44 @@
+//! Clients that join a group when they may be gone.
+
+use futures::StreamExt;
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::world::{Driver, Then, World};
+use super::{Fault, Model};
+use crate::{Config, Event, Group, mailbox};
+
+/// A client that is gone is in no group, whenever it joined.
+fn nobody_stays_in_a_group() {
+    let (sender, mut events) = mailbox::<()>();
+    let world = World::serve(Driver::Shard, Config::default(), sender, &[], Then::Ends);
+    let group = Group::new();
+    let mut joins = None;
+    block_on(async {
+        loop {
+            match events.next().await.unwrap() {
+                Event::Connected(client) => {
+                    let group = group.clone();
+                    joins = Some(thread::spawn(move || group.join(&client)));
+                }
+                Event::Disconnected(..) => break,
+                _ => {}
+            }
+        }
+    });
+    joins.unwrap().join().unwrap();
+    assert_eq!((group.len(), world.shared.memberships.len()), (0, 0), "members that are gone");
+    world.end();
+}
+
+const MODEL: Model = Model("a client that joins and goes", nobody_stays_in_a_group);
+
+#[test]
+fn holds() {
+    MODEL.holds(1000);
+}
+
+#[test]
+fn fails_when_a_client_does_not_look() {
+    MODEL.fails(Fault::JoinsWithoutLook, "members that are gone");
+}

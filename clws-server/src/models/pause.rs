@@ -1,0 +1,121 @@
+//! Clients that are paused because their messages wait for a handler on another thread, and resumed when it has taken them.
+
+use std::sync::{Arc, Mutex};
+
+use futures::StreamExt;
+use shuttle::future::block_on;
+
+use super::world::{Driver, Then, World};
+use super::{Fault, Model};
+use crate::signal::{GivesOnDrop, Signal};
+use crate::{Config, Event, WebSocket, async_handler, mailbox};
+
+const TEXTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
+
+/// Two texts may wait, and the third pauses the client.
+fn config(cost: usize) -> Config {
+    Config::default().max_handler_read_backlog(cost * 5 / 2)
+}
+
+/// A client that stays is aborted when its last text has come, and nothing after it.
+fn a_mailbox_gets_everything(driver: Driver, then: Then) {
+    let (sender, mut events) = mailbox::<()>();
+    let cost = crate::mailbox::EACH.max(size_of::<Event<()>>()) + 1;
+    let world = World::serve(driver, config(cost), sender, &TEXTS, then);
+    let (mut texts, mut undelivered) = (Vec::new(), None);
+    block_on(async {
+        while undelivered.is_none() {
+            match events.next().await.unwrap() {
+                Event::Text(client, text) => {
+                    texts.push(text);
+                    if texts.len() == TEXTS.len() && then == Then::Stays {
+                        client.abort();
+                    }
+                }
+                Event::Disconnected(_, end) => undelivered = Some(end.undelivered),
+                _ => {}
+            }
+        }
+    });
+    assert_eq!((texts.as_slice(), undelivered), (TEXTS.map(str::to_owned).as_slice(), Some(0)));
+    world.end();
+}
+
+fn a_websocket_gets_everything(driver: Driver, then: Then) {
+    let (texts, done) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Signal::default()));
+    let handler = {
+        let (texts, done) = (Arc::clone(&texts), Arc::clone(&done));
+        async_handler(move |mut socket: WebSocket| {
+            let (texts, done) = (Arc::clone(&texts), GivesOnDrop(Arc::clone(&done)));
+            async move {
+                while let Some(message) = socket.next().await {
+                    let mut texts = texts.lock().unwrap();
+                    texts.push(message);
+                    if texts.len() == TEXTS.len() && then == Then::Stays {
+                        socket.client().abort();
+                    }
+                }
+                drop(done);
+            }
+        })
+    };
+    let config = config(crate::mailbox::EACH + 1);
+    let world = World::serve(driver, config, handler, &TEXTS, then);
+    block_on(done.wait());
+    assert_eq!(*texts.lock().unwrap(), TEXTS.map(crate::Message::from));
+    world.end();
+}
+
+fn mailbox_on_a_shard() {
+    a_mailbox_gets_everything(Driver::Shard, Then::Ends);
+}
+
+fn mailbox_on_a_stream() {
+    a_mailbox_gets_everything(Driver::Stream, Then::Stays);
+}
+
+fn websocket_on_a_shard() {
+    a_websocket_gets_everything(Driver::Shard, Then::Stays);
+}
+
+fn websocket_on_a_stream() {
+    a_websocket_gets_everything(Driver::Stream, Then::Ends);
+}
+
+const MAILBOX_SHARD: Model = Model("a mailbox, paused on a shard", mailbox_on_a_shard);
+const MAILBOX_STREAM: Model = Model("a mailbox, paused on a stream", mailbox_on_a_stream);
+const WEBSOCKET_SHARD: Model = Model("a WebSocket, paused on a shard", websocket_on_a_shard);
+const WEBSOCKET_STREAM: Model = Model("a WebSocket, paused on a stream", websocket_on_a_stream);
+
+#[test]
+fn holds() {
+    for model in [MAILBOX_SHARD, MAILBOX_STREAM, WEBSOCKET_SHARD, WEBSOCKET_STREAM] {
+        model.holds(500);
+    }
+}
+
+#[test]
+fn fails_when_a_resumed_client_is_not_touched() {
+    for model in [MAILBOX_SHARD, MAILBOX_STREAM, WEBSOCKET_SHARD, WEBSOCKET_STREAM] {
+        model.fails(Fault::ResumesWithoutWake, "deadlock");
+    }
+}
+
+#[test]
+fn fails_when_a_client_is_paused_too_late() {
+    for model in [MAILBOX_SHARD, MAILBOX_STREAM, WEBSOCKET_SHARD, WEBSOCKET_STREAM] {
+        model.fails(Fault::PausesTooLate, "deadlock");
+    }
+}
+
+#[test]
+fn fails_when_a_reader_is_woken_too_early() {
+    for model in [MAILBOX_SHARD, MAILBOX_STREAM, WEBSOCKET_SHARD] {
+        model.fails(Fault::WakesBeforeMessage, "deadlock");
+    }
+}
+
+#[test]
+fn fails_when_a_stream_registers_too_late() {
+    MAILBOX_STREAM.fails(Fault::RegistersTooLate, "deadlock");
+}

@@ -1,0 +1,91 @@
+//! Clients that are dropped because too much memory is held.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use futures::StreamExt;
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::world::{Driver, Then, World};
+use super::{Fault, Model};
+use crate::{Cause, Client, Config, Event, Mailbox, mailbox};
+
+const LIMIT: usize = 1 << 20;
+
+fn start(driver: Driver, texts: &[&str], then: Then) -> (World, Mailbox<()>, Client) {
+    let (sender, mut events) = mailbox::<()>();
+    let world = World::serve(driver, Config::default().max_buffered(LIMIT), sender, texts, then);
+    match block_on(events.next()) {
+        Some(Event::Connected(client)) => (world, events, client),
+        event => panic!("{event:?}"),
+    }
+}
+
+fn send(client: &Client, len: usize) {
+    static BYTES: [u8; 2 * LIMIT] = [0; 2 * LIMIT];
+    let _ = client.send_binary_owned(Bytes::from_static(&BYTES[..len])); // or it was dropped
+}
+
+/// A client that is sent more than it reads, and more than may be held, is dropped by its shard.
+fn a_shard_drops_a_client() {
+    let (world, mut events, client) = start(Driver::Shard, &[], Then::Stays);
+    // The second is too much until the socket has taken the first, and the third for good.
+    for len in [160 * 1024, LIMIT - 96 * 1024, LIMIT / 2] {
+        send(&client, len);
+    }
+    let cause = block_on(async {
+        loop {
+            match events.next().await {
+                Some(Event::Disconnected(_, end)) => break end.cause,
+                Some(Event::Drained(_)) => {}
+                event => panic!("{event:?}"),
+            }
+        }
+    });
+    assert!(matches!(cause, Cause::Budget), "{cause:?}");
+    let shared = Arc::clone(&world.shared);
+    world.end();
+    drop((client, events));
+    shared.budget.give_back();
+    assert_eq!(shared.budget.used(), 0, "bytes are counted that are not held");
+}
+
+/// The same on a stream, by the thread that sends. A part of a message has come from the client. Another thread ends the
+/// client at the same time.
+fn a_stream_is_dropped() {
+    static TEXT: LazyLock<String> = LazyLock::new(|| "x".repeat(LIMIT * 9 / 16));
+    let (world, mut events, client) = start(Driver::FullStream, &[&TEXT], Then::StaysWithinText);
+    let ends = {
+        let client = client.clone();
+        thread::spawn(move || client.abort())
+    };
+    send(&client, LIMIT);
+    block_on(async { while !matches!(events.next().await, Some(Event::Disconnected(..))) {} });
+    ends.join().unwrap();
+    let shared = Arc::clone(&world.shared);
+    world.end();
+    drop((client, events));
+    shared.budget.give_back();
+    assert_eq!((shared.budget.used(), shared.streams.going()), (0, 0), "bytes are counted that are not held");
+}
+
+const SHARD: Model = Model("a client that holds too much, on a shard", a_shard_drops_a_client);
+const STREAM: Model = Model("a client that holds too much, on a stream", a_stream_is_dropped);
+
+#[test]
+fn holds() {
+    for model in [SHARD, STREAM] {
+        model.holds(500);
+    }
+}
+
+#[test]
+fn fails_when_a_shard_is_not_asked_again() {
+    SHARD.fails(Fault::StaysAskedForRelief, "deadlock");
+}
+
+#[test]
+fn fails_when_the_memory_of_a_stream_goes_unseen() {
+    STREAM.fails(Fault::GoesUnseen, "bytes are counted");
+}
