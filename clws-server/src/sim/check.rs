@@ -78,7 +78,7 @@ impl State {
         let log = self.log(conn);
         let end = log.end.as_ref().map(|(end, _)| &end.cause);
         let told_why = matches!(end, Some(Cause::Protocol(_)));
-        if told_why && reads && log.got_close.is_none() && !log.ends_itself {
+        if told_why && reads && log.got_close.is_none() && !log.ends_itself && !log.cancelled {
             self.violation(Check::Peer, conn, "it was reset before it could read our close frame".to_owned());
         }
     }
