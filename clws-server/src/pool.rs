@@ -1,6 +1,6 @@
 //! Buffers that the connections of one thread hand on: an idle connection holds none, a busy one does not allocate.
 //!
-//! Only the threads of shards keep some, at most 20 MiB each, for they can tell when the last connection has gone and free them.
+//! Only the threads of shards keep some, at most 44 MiB each, for they can tell when the last connection has gone and free them.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -22,7 +22,9 @@ const BIG: usize = 64 * 1024;
 
 /// The most octets of big buffers that a thread keeps. Memory that is fresh from the system costs a page fault for
 /// each 4 KiB, which is more than the message that it is for.
-const BIG_OCTETS: usize = 16 << 20;
+///
+/// Two of the biggest messages that the default limits let in, and some smaller ones.
+const BIG_OCTETS: usize = 40 << 20;
 
 thread_local! {
     static OUTBOXES: RefCell<Shelf<Box<OutboxBuffer>>> =
