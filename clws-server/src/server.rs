@@ -83,6 +83,9 @@ pub(crate) struct Shared {
 /// Connections beyond `max_clients` that are told 503 at once; more are dropped without a word.
 const REFUSALS: usize = 1024;
 
+/// In that time tasks that have something to do have their turn on any machine.
+const TASKS_SEE_IT: Duration = Duration::from_secs(2);
+
 /// What a connection is counted as; to be given back by [`Shared::leave`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seat {
@@ -394,8 +397,9 @@ impl Drop for StopOnDrop {
 async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Acceptor>) -> io::Result<()> {
     let accepting = listeners.into_iter().map(|listener| rt::serve_tasks(listener, Arc::clone(&shared)));
     try_join_all(accepting).await?;
-    // The tasks see the stop themselves; each ends within the time for its closing handshake.
-    let patience = later(now(), shared.config.close_timeout.saturating_mul(2));
+    // The tasks see the stop themselves. Each has twice the time for its closing handshake, and once more to close its stream;
+    // on a busy machine it sees the stop later than we do.
+    let patience = later(now(), shared.config.close_timeout.saturating_mul(3).saturating_add(TASKS_SEE_IT));
     while shared.clients.load(Ordering::Relaxed) > 0 && now() < patience {
         rt::timer(now() + Duration::from_millis(10)).await;
     }

@@ -64,7 +64,7 @@ fn with_clients_in_every_stage(config: Config) {
     use std::io::Write;
 
     let (probe, diary) = Probe::new();
-    let server = Running::start(config.close_timeout(Duration::from_millis(200)).max_clients(4), probe);
+    let server = Running::start(config.close_timeout(Duration::from_secs(1)).max_clients(4), probe);
     let _nothing = server.tcp();
     let mut half = server.tcp();
     half.write_all(b"GET / HT").unwrap();
