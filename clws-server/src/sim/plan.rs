@@ -6,6 +6,9 @@ use super::rng::Rng;
 use super::{MICRO, MILLI, SECOND};
 use crate::Config;
 
+/// Bytes that may be held for all clients where memory is short: the least that the server takes.
+const LIMIT: usize = 1 << 20;
+
 /// A run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
@@ -32,6 +35,8 @@ pub(super) struct Plan {
     pub(super) stop: Option<u64>,
     /// The longest answer that a client asks for.
     pub(super) answer: usize,
+    /// Bytes that are charged to the server's budget from the beginning, so that memory is short; 0 where there is enough.
+    pub(super) used: usize,
     /// Whether clients ask for what only some do: that a handler panics, closes, takes long.
     pub(super) wild: usize,
 }
@@ -46,8 +51,9 @@ impl Plan {
         let active = rng.magnitude(50, 3000) as u64 * MILLI;
         let high_water = rng.magnitude(512, 128 * 1024);
         let stalls = rng.below(12).saturating_sub(8);
+        let used = used(&mut rng.clone()); // so that other seeds are what they were
         Self {
-            config: config(rng, high_water),
+            config: config(rng, high_water).max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
             shards: 1 + rng.below(3),
             ports: 1 + rng.below(2),
             batch: rng.pick(&[1, 2, 4, 16, 256]),
@@ -60,6 +66,7 @@ impl Plan {
             stalls,
             stop: rng.percent(30).then(|| rng.time(active + active / 4)),
             answer: rng.magnitude(16, high_water.min(16 * 1024)),
+            used,
             wild: rng.pick(&[0, 5, 30, 100]),
         }
     }
@@ -67,6 +74,11 @@ impl Plan {
     pub(super) fn nanos(time: Duration) -> u64 {
         u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
     }
+}
+
+/// Of some runs: from a little below three quarters of the limit up to a little below all of it.
+fn used(rng: &mut Rng) -> usize {
+    if rng.percent(20) { LIMIT / 4 * 3 - 100_000 + rng.below(LIMIT / 4) } else { 0 }
 }
 
 fn config(rng: &mut Rng, high_water: usize) -> Config {

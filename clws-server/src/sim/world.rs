@@ -112,6 +112,7 @@ impl World {
         STATE.set(Some(Box::new(State::new(seed, plan.clone(), rng, keeps_trace))));
         executor::install(true);
         let shared = Arc::new(Shared::new(plan.config.clone()));
+        shared.budget.charge_bytes(plan.used);
         let mut listeners = Vec::new();
         with(|state| {
             for port in 0..u32::try_from(plan.ports).unwrap_or(1) {
