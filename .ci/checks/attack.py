@@ -95,8 +95,8 @@ def beside(good: GoodClient, pid: int, most: int) -> Iterator[None]:
             raise good.trouble
         want(not good.is_alive(), "it hangs")
         # Far below what a busy machine reaches, and far above what is left where an attack stops everybody.
-        want(good.trips > 100, f"only {good.trips} round trips")
-        want(good.slowest < 5, f"a round trip of {good.slowest:.2f} s")
+        want(good.trips > 200, f"only {good.trips} round trips")
+        want(good.slowest < 2, f"a round trip of {good.slowest:.2f} s")
 
     check("the good client beside all that never noticed", unnoticed)
     grown = wire.memory(pid, "VmHWM") - before
