@@ -40,8 +40,9 @@ pub enum ProtocolError {
     /// A text message that is not UTF-8 (RFC 6455 §8.1).
     #[error("text is not valid UTF-8")]
     InvalidUtf8,
-    /// A compressed message that does not inflate: its octets are no DEFLATE blocks, refer back further than was agreed
-    /// (or than the connection), or are cut off (RFC 7692 §7.2.2).
+    /// A compressed message that does not inflate (RFC 7692 §7.2.2): its bytes are not DEFLATE blocks, refer back to before
+    /// the first byte that is kept, or are cut off. Before a message, one window of the agreed size is kept, or nothing
+    /// without context takeover. A reference within a message may be longer than the agreed window; that is not checked.
     #[cfg(feature = "deflate")]
     #[error("a compressed message is corrupt")]
     CorruptDeflate,

@@ -84,7 +84,7 @@ pub struct Config {
     /// Octets of messages that may wait to be handled in the mailbox of a [`Listener`](crate::Listener) or in a
     /// [`Mailbox`](crate::Mailbox), and for each client's [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
     /// Each message counts 64 octets more than it has. A client whose message goes beyond it is not read from, so that
-    /// TCP slows it down, until no more than half of it waits. Nothing is lost. What one read had brought from such a client,
+    /// TCP slows it down, until no more than half of it waits. No message is lost. What one read had brought from such a client,
     /// 64 KiB at most, is kept beside it. Whatever it sends waits, pings too: they are answered when it is read again, and so
     /// is its end noticed, but for a connection that is broken.
     pub max_handler_read_backlog: usize,

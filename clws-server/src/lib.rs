@@ -98,10 +98,11 @@
 //! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
 //! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
 //!
-//! Nothing that waits grows without bound: a client that does not read is not read from
+//! Nothing that clients cause to wait grows without bound: a client that does not read is not read from
 //! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
 //! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). What is held for
-//! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)).
+//! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)). What the application itself sends to
+//! a listener ([`ListenerHandle::send`]) has no limit.
 //!
 //! # Compression
 //!

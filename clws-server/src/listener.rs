@@ -28,7 +28,7 @@ use crate::{
 /// and is the same here, but that a message reaches another thread before it is handled, which costs some microseconds.
 ///
 /// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages wait
-/// in its mailbox, the clients that send more are not read from until half of it is handled. Nothing is lost.
+/// in its mailbox, the clients that send more are not read from until half of it is handled. No message is lost.
 ///
 /// A panic in a handler closes the client at hand with 1011; the listener goes on, so leave its state in order before you
 /// call what may panic. With [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends

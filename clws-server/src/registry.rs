@@ -16,7 +16,7 @@ use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
 /// A request goes to the resource registered for exactly its path; else to that of the longest
 /// [prefix](Self::register_prefix) it begins with; else to the [fallback](Self::register_fallback); else it gets 404.
 ///
-/// It can be changed while the server runs. Two servers share nothing.
+/// It can be changed while the server runs. Each server has its own: two servers in one process share no resource.
 ///
 /// ```
 /// use clws_server::{Config, Origins, Resource, Server};
