@@ -73,11 +73,10 @@ fn writes(texts: &[&str]) -> Vec<Vec<u8>> {
     let mut slices = [IoSlice::new(&[]); 64];
     let filled = sender.io_slices(&mut slices);
     slices[..filled].iter().for_each(|slice| input.extend_from_slice(slice));
-    let writes = Arc::default();
+    let writes = Arc::<Mutex<Vec<Vec<u8>>>>::default();
     let stream = Recording { input: io::Cursor::new(input), writes: Arc::clone(&writes) };
     within(server.handle().serve_stream(stream, Peer::Stream));
-    let writes = writes.lock().unwrap().clone();
-    writes
+    writes.lock().unwrap().clone()
 }
 
 #[test]
@@ -88,7 +87,7 @@ fn the_answers_to_all_that_one_read_brought() {
     let answers: Vec<_> = ["one", "two", "three"]
         .iter()
         .flat_map(|text| {
-            let frame = |first: u8| [&[first, text.len() as u8], text.as_bytes()].concat();
+            let frame = |first: u8| [&[first, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat();
             [frame(0x81), frame(0x82)]
         })
         .flatten()
