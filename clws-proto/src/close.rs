@@ -125,8 +125,22 @@ impl From<CloseCode> for u16 {
 pub struct CloseFrame<'a> {
     /// Why the peer closes.
     pub code: CloseCode,
-    /// The reason in words, at most 123 octets; meant for a log, not for a user.
+    /// The reason in words, at most 123 bytes; meant for a log, not for a user.
     pub reason: &'a str,
+}
+
+/// The longest reason that fits into a close frame, in bytes. RFC 6455 §5.5: "All control frames MUST have a payload
+/// length of 125 bytes or less"; the code takes two of them. Drafts 7 and 8 say the same.
+const MAX_REASON: usize = 123;
+
+/// Writes the body of a close frame; returns its length. Of a reason that is too long the beginning is written, up to the
+/// end of a character.
+pub(crate) fn write_body(body: &mut [u8; 125], code: CloseCode, reason: &str) -> usize {
+    let end = (0..=reason.len().min(MAX_REASON)).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
+    let (head, rest) = body.split_at_mut(2);
+    head.copy_from_slice(&code.value().to_be_bytes());
+    rest[..end].copy_from_slice(&reason.as_bytes()[..end]);
+    2 + end
 }
 
 /// Reads the body of a close frame: nothing, or a code and a reason.
@@ -174,6 +188,31 @@ mod tests {
                 assert!(CloseCode(code).nearest_in(version).is_allowed_in(version), "{code} in {version}");
             }
             assert_eq!(CloseCode(1005).nearest_in(version), CloseCode(1005));
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_at_the_end_of_a_character() {
+        let written = |reason: &str| -> Vec<u8> {
+            let mut body = [0xAA; 125];
+            let len = write_body(&mut body, CloseCode::NORMAL, reason);
+            assert!(body[len..].iter().all(|&byte| byte == 0xAA), "nothing behind the body");
+            body[..len].to_vec()
+        };
+        for character in ["x", "\u{fc}", "\u{20ac}", "\u{1f600}"] {
+            for before in 0..4 {
+                for len in (0..=130).chain([1000, 70_000]) {
+                    let reason = "-".repeat(before) + &character.repeat(len);
+                    let fits =
+                        reason.char_indices().map(|(at, c)| at + c.len_utf8()).filter(|&end| end <= 123);
+                    let expected = &reason[..fits.max().unwrap_or(0)];
+                    assert_eq!(
+                        written(&reason),
+                        [b"\x03\xe8", expected.as_bytes()].concat(),
+                        "{before} {len}"
+                    );
+                }
+            }
         }
     }
 

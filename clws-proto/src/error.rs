@@ -114,10 +114,8 @@ pub enum SendError {
     /// A ping or pong payload of over 125 octets.
     #[error("a control frame's payload is at most 125 octets")]
     ControlTooLong,
-    /// A close reason of over 123 octets.
-    #[error("a close reason is at most 123 octets")]
-    ReasonTooLong,
-    /// A close code that must not be on the wire (RFC 6455 §7.4), such as 1005 or 1006.
+    /// A close code that must not be on the wire (RFC 6455 §7.4), such as 1005 or 1006. The connection is still open:
+    /// [`Sender::close_without_code`](crate::Sender::close_without_code) closes it.
     #[error("close code {0} must not be sent")]
     InvalidCloseCode(u16),
 }

@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::{Codecs, DeflateParams, Deflation};
-use crate::encode;
 use crate::header::{Header, MAX_HEADER, Opcode};
 use crate::outbox::{DeferredPong, Outbox, OutboxBuffer};
 use crate::part::Part;
 use crate::{Buffers, CloseCode, CloseFrame, NoPool, Payload, Role, SendError, SharedMessage, Text, Version};
+use crate::{close, encode};
 
 /// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
 const PONG_BUDGET: u32 = 4096;
@@ -289,19 +289,16 @@ impl Sender {
 
     /// Queues the close frame: the beginning of the closing handshake, or its end. Nothing can follow it.
     ///
-    /// A code that this version's table lacks is sent as [the nearest it has](CloseCode::nearest_in). Draft 0 sends
-    /// its `FF 00`, which has neither code nor reason.
+    /// A code that this version's table lacks is sent as [the nearest it has](CloseCode::nearest_in). A reason of over
+    /// 123 bytes is cut off at the end of a character. Draft 0 sends its `FF 00`, which has neither code nor reason.
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] over 123 octets, [`SendError::InvalidCloseCode`] for one that must not be on the
-    /// wire, [`SendError::Closed`] the second time.
+    /// [`SendError::Closed`] the second time. [`SendError::InvalidCloseCode`] for a code that must not be on the wire
+    /// (RFC 6455 §7.4): nothing is queued, and [`close_without_code`](Self::close_without_code) still closes.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         if self.close_sent {
             return Err(SendError::Closed);
-        }
-        if reason.len() > 123 {
-            return Err(SendError::ReasonTooLong);
         }
         if self.version.is_hixie() {
             if !code.is_allowed_in(Version::Rfc6455) && code != CloseCode::FRAME_TOO_LARGE {
@@ -315,9 +312,8 @@ impl Sender {
             return Err(SendError::InvalidCloseCode(code.value()));
         }
         let mut body = [0; 125];
-        body[..2].copy_from_slice(&code.value().to_be_bytes());
-        body[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
-        self.close_with(&body[..2 + reason.len()]);
+        let len = close::write_body(&mut body, code, reason);
+        self.close_with(body.get(..len).unwrap_or_default());
         Ok(())
     }
 

@@ -225,9 +225,7 @@ impl Group {
 
     /// Closes the connections of all members, as [`Client::close`] does; they leave the group when they are gone.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        for client in self.members() {
-            let _ = client.close(code, reason); // one that is closing already goes on with that
-        }
+        Client::close_all(&self.members(), code, reason);
     }
 
     pub(crate) fn for_topic(topic: Topic) -> Self {

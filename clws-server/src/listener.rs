@@ -86,12 +86,12 @@ pub trait Listener: Send + Sized + 'static {
 
     /// A text message came: `resource-received-text`. The default closes with 1003.
     fn text(&mut self, client: &Client, text: String) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
     /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
     fn binary(&mut self, client: &Client, payload: Bytes) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
 
     /// A pong came: `resource-received-pong`.
@@ -281,8 +281,7 @@ fn handle<L: Listener>(
         Some(Ok(())) => {}
         Some(Err(refuse)) => {
             muted.insert(client.id(), Muted { hears_of_end: false, undelivered: 0 });
-            client.hush();
-            client.close_quietly(refuse.code, &refuse.reason);
+            client.refuse(&refuse);
             client.touch();
         }
         None if is_end => {}

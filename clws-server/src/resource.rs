@@ -66,12 +66,12 @@ pub trait Resource: Send + Sync + 'static {
 
     /// A text message came: `resource-received-text`. The default closes with 1003.
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
     /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
 
     /// A pong came: `resource-received-pong`. Pings are answered by the server itself.
@@ -295,7 +295,7 @@ pub struct Refuse {
 }
 
 impl Refuse {
-    /// With that code and reason; a reason of over 123 octets is left out.
+    /// With that code and reason, which are sent as [`Client::close`] sends them.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<Box<str>>) -> Self {
         Self { code, reason: reason.into() }

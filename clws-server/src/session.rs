@@ -343,8 +343,7 @@ impl Session {
                 let reply = [Reject::unavailable(Some(RETRY_AFTER)).response().into(), Cow::default()];
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
-            // A client that is closing already goes on with that.
-            Stage::Open(open) => drop(open.client.begin_close(CloseCode::GOING_AWAY, "")),
+            Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
             Stage::Ending(_) | Stage::Over => {}
         }
     }

@@ -68,7 +68,7 @@ impl Event<'_> {
     /// Closes a client that reads so little that an answer has no room. One that is gone needs nothing.
     fn tell(&self, client: &Client) {
         if client.send_text_owned(self.json()) == Err(SendError::Full) {
-            let _ = client.close(CloseCode::TRY_AGAIN_LATER, "you do not read your messages");
+            client.close(CloseCode::TRY_AGAIN_LATER, "you do not read your messages");
         }
     }
 

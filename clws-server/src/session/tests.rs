@@ -102,7 +102,7 @@ impl Resource for Diary {
         self.line(format!("text {text}"));
         match text.as_str() {
             "panic" => panic!("in text"),
-            "close" => client.close(CloseCode::NORMAL, "enough").unwrap(),
+            "close" => client.close(CloseCode::NORMAL, "enough"),
             "abort" => client.abort(),
             "pause" => {
                 client.pause();

@@ -41,6 +41,9 @@ impl<'a> Frame<'a> {
             "close" if rest.is_empty() => Ok(Self::close(CloseCode::NORMAL)),
             "close" => {
                 let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+                if reason.len() > 123 {
+                    return Err(format!("a reason of {} bytes: it has at most 123", reason.len()));
+                }
                 let code = code.parse::<u16>().map_err(|error| format!("{code}: {error}"))?.into();
                 Ok(Self::Close(Some(CloseFrame { code, reason })))
             }
