@@ -155,6 +155,13 @@ impl Reject {
         &self.body
     }
 
+    /// The value of the first header with that name that was added, here or by [`with_header`](Self::with_header), in any
+    /// case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
     /// The bytes to send. Close the connection once they are out.
     #[must_use]
     pub fn response(&self) -> Vec<u8> {

@@ -121,6 +121,12 @@ impl HttpResponse {
         self.status
     }
 
+    /// The value of the first header with that name that was [added](Self::with_header), in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
     /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 205, 304).
     /// Close the connection once they are out.
     #[must_use]
@@ -167,6 +173,12 @@ impl HttpResponse {
         // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
         line(&mut out, "Connection", &[upgrade, "close"]);
+        // RFC 9110 §5.3: "it is good practice to send header fields that contain additional control data first, such as
+        // Host on requests and Date on responses".
+        let is_date = |name: &str| name.eq_ignore_ascii_case("Date");
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_date(name)) {
+            line(&mut out, name, &[value]);
+        }
         match self.content() {
             Content::Any => {
                 if !self.content_type.is_empty() {
@@ -185,7 +197,7 @@ impl HttpResponse {
             line(&mut out, "Upgrade", &["websocket"]);
             line(&mut out, "Sec-WebSocket-Version", &[&draft::spoken()]);
         }
-        for (name, value) in &self.headers {
+        for (name, value) in self.headers.iter().filter(|(name, _)| !is_date(name)) {
             line(&mut out, name, &[value]);
         }
         out.extend_from_slice(b"\r\n");

@@ -6,6 +6,8 @@ mod common;
 
 use clws_handshake::client::{ClientRequest, RequestError};
 use clws_handshake::{Caps, HttpRequest, Version};
+use proptest::prelude::*;
+
 use common::{HIXIE, HIXIE_BODY, RFC, head, refused, whole, with};
 
 const GOOD: &[&str] = &[
@@ -187,5 +189,22 @@ fn our_client_takes_the_same_hosts_in_its_urls() {
     for (host, sent) in [("a:", "a"), ("a:0080", "a"), ("A:0081", "a:81")] {
         let (bytes, _) = build(host).unwrap();
         assert_eq!(whole(&bytes).unwrap().host(), sent);
+    }
+}
+
+proptest! {
+    /// The standard library reads the same grammar.
+    #[test]
+    fn an_ipv6_address_is_one_for_the_standard_library(
+        text in prop_oneof![
+            "([0-9a-fA-F]{1,4}:){0,8}(:[0-9a-f]{1,4}){0,8}",
+            "(0|1|ab|::|:|[0-9]{1,3}\\.){0,12}",
+            "(::|1:){0,4}([0-9]{1,3}\\.){3}[0-9]{1,3}",
+            "[0-9a-f:.]{0,40}",
+        ]
+    ) {
+        let bytes = head(["GET / HTTP/1.1", &format!("Host: [{text}]")]);
+        let expected = text.parse::<std::net::Ipv6Addr>().is_ok();
+        prop_assert_eq!(HttpRequest::parse(&bytes, &Caps::default()).is_ok(), expected);
     }
 }

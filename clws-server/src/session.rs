@@ -20,6 +20,7 @@ use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
 use crate::budget::FREE;
+use crate::date::dated_reject;
 use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
@@ -88,7 +89,7 @@ impl Session {
     pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
         Self {
             stage: Stage::Ending(Box::new(Ending::reply(
-                [reject.response().into(), Cow::default()],
+                [dated_reject(reject).response().into(), Cow::default()],
                 context,
             ))),
         }

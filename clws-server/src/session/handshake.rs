@@ -8,6 +8,7 @@ use clws_proto::{Receiver, Role, Sender};
 use super::ending::Reply;
 use super::open::Open;
 use super::{Context, Deadline};
+use crate::date::{dated, dated_reject};
 use crate::decision::Pending;
 use crate::guard::{guard, log};
 use crate::registry::Entry;
@@ -82,7 +83,7 @@ impl Handshake {
 
     /// The answer to a request that is refused, of which `received` has come.
     pub(super) fn refusal(&self, reject: &Reject, received: &[u8]) -> Reply {
-        let answer = reject.response_to(received);
+        let answer = dated_reject(reject).response_to(received);
         // An interim answer that is on its way is written to its end.
         match self.interim.written {
             0 => [answer.into(), NOTHING],
@@ -153,7 +154,7 @@ impl Handshake {
                 Some(hook) => {
                     http.has_body()?; // it is not read, but must not be read in two ways
                     let answer = guard(config.debug_on(), || hook.answer(&http)).ok_or_else(failed)?;
-                    let (head, body) = answer.into_parts(&http);
+                    let (head, body) = dated(answer).into_parts(&http);
                     Ok(Outcome::Reply([head.into(), body]))
                 }
                 None => Ok(Outcome::Reply(self.refusal(&reject, octets))),
