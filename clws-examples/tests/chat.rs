@@ -248,7 +248,20 @@ fn the_page_is_on_the_same_port() {
         assert!(answer.contains("\r\nContent-Security-Policy: default-src 'none'; "), "{path}");
     }
     assert!(chat.get("GET /chat.rs HTTP/1.1").starts_with("HTTP/1.1 404 "));
-    assert!(chat.get("POST / HTTP/1.1").starts_with("HTTP/1.1 405 "));
+    let post = chat.get("POST / HTTP/1.1");
+    assert!(
+        post.starts_with("HTTP/1.1 405 ") && post.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+        "{post}"
+    );
+    // haproxy's default check, and a page through nginx's default protocol.
+    for line in ["OPTIONS / HTTP/1.0", "OPTIONS * HTTP/1.1"] {
+        let options = chat.get(line);
+        assert!(
+            options.starts_with("HTTP/1.1 204 ") && options.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+            "{options}"
+        );
+    }
+    assert!(chat.get("GET / HTTP/1.0").starts_with("HTTP/1.1 200 "));
     let head = chat.get("HEAD / HTTP/1.1");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
 }

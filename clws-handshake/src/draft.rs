@@ -9,6 +9,11 @@ pub(crate) fn announced() -> impl Iterator<Item = Version> {
     Version::ALL.into_iter().rev().filter(|version| !version.is_hixie())
 }
 
+/// Those versions as a `Sec-WebSocket-Version` header lists them.
+pub(crate) fn spoken() -> String {
+    announced().map(|version| version.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// The version that a `Sec-WebSocket-Version` header names, if it is spoken.
 pub(crate) fn named(number: &str) -> Option<Version> {
     announced().find(|version| number.parse() == Ok(version.number()) && !number.starts_with(['0', '+']))

@@ -12,14 +12,15 @@
 //! 2. [`HttpRequest::parse`] the head. A request that does not
 //!    [want an upgrade](HttpRequest::wants_upgrade) can be answered as plain HTTP.
 //! 3. [`HttpRequest::upgrade`] it. Draft 0 has 8 bytes behind its head, so this too can be
-//!    [`Status::Partial`]. (With all bytes in hand, [`parse`] does these three at once.)
+//!    [`Status::Partial`]; a client that [expects it](HttpRequest::expects_continue) is then sent [`CONTINUE`].
+//!    (With all bytes in hand, [`parse`] does these three at once.)
 //! 4. Look at the [`Request`]: [path](Request::path), [origin](Request::origin) (with an [`Origins`] rule),
 //!    offered [subprotocols](Request::subprotocols). Keep what should outlive it as a [`Head`].
 //! 5. [`Request::accept`] with an [`Offer`], send the [`Accepted`] response, and hand the bytes from
 //!    [`consumed`](Accepted::consumed) on, which are frames that the client sent early, to the receiver of
 //!    the [`Version`].
 //!
-//! Each step may end in a [`Reject`] instead: send its [`response`](Reject::response), then close.
+//! Each step may end in a [`Reject`] instead: send its [`response_to`](Reject::response_to) what came, then close.
 //!
 //! ```
 //! use clws_handshake::{Caps, HeadScanner, HttpRequest, Offer, Origins, Reject, Status};
@@ -115,12 +116,15 @@
 //! is sized by what a peer declares, and no bytes make anything here panic.
 #![forbid(unsafe_code)]
 
+mod authority;
 mod caps;
 pub mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod draft;
+mod expect;
 mod extensions;
+mod framing;
 mod head;
 mod headers;
 mod hixie;
@@ -131,6 +135,7 @@ mod offer;
 mod origins;
 mod reject;
 mod request;
+mod request_line;
 mod response;
 mod scan;
 mod token;
@@ -139,6 +144,7 @@ pub use caps::{Caps, Status};
 pub use clws_proto::Version;
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
+pub use expect::CONTINUE;
 pub use extensions::Extension;
 pub use head::Head;
 pub use headers::Headers;

@@ -6,7 +6,7 @@ use thiserror::Error;
 #[cfg(feature = "deflate")]
 use crate::deflate;
 use crate::request::Proof;
-use crate::{Request, hybi, token};
+use crate::{CONTINUE, Request, hybi, token};
 
 /// What an application answers to a handshake that it takes: the subprotocol it chose and headers of its own.
 ///
@@ -116,7 +116,8 @@ impl<'a> Offer<'a> {
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The bytes to send, draft 0's 16 bytes of digest included.
+    /// The bytes to send, draft 0's 16 bytes of digest included. They begin with [`CONTINUE`] if the client expects
+    /// that; whoever has sent it already leaves it out.
     pub response: Vec<u8>,
     /// The version that the connection speaks from now on.
     pub version: Version,
@@ -175,6 +176,12 @@ impl Request<'_> {
             check_header(name, value)?;
         }
         let mut response = Vec::with_capacity(256);
+        if self.http.expects_continue() {
+            // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
+            // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
+            // (Switching Protocols) response."
+            response.extend_from_slice(CONTINUE);
+        }
         match self.proof {
             Proof::Key(key) => {
                 response.extend_from_slice(

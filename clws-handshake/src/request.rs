@@ -63,16 +63,22 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// 405 for a method other than GET; 426 for a request that does not ask for WebSocket, and for a version
-    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake that breaks its
-    /// draft's rules.
+    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake in HTTP/1.0, and for one that
+    /// breaks its draft's rules.
     pub fn upgrade(self, body: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
-        // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
-        if self.method() != "GET" {
+        let headers = self.headers();
+        let asks = headers.list_has("Upgrade", "websocket");
+        // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request". A HEAD that asks for a page hears what a GET would hear.
+        if self.method() != "GET" && (asks || self.method() != "HEAD") {
             return Err(Reject::method_not_allowed());
         }
-        let headers = self.headers();
-        if !headers.list_has("Upgrade", "websocket") {
+        if !asks {
             return Err(Reject::upgrade_required());
+        }
+        if self.minor_version() == 0 {
+            return Err(Reject::bad_request(
+                "a WebSocket handshake is HTTP/1.1 or higher, and this request is HTTP/1.0",
+            ));
         }
         // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as an
         // ASCII case-insensitive value."
@@ -310,9 +316,11 @@ fn check_subprotocols(headers: Headers<'_>) -> Result<(), Reject> {
     // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters in the
     // range U+0021 to U+007E not including separator characters as defined in [RFC2616] and MUST all be
     // unique strings."
+    //
+    // Members that are empty, and a list of no others, are ignored (RFC 9110 §5.6.1.2): nothing is offered then.
     let mut names: Vec<_> = headers.list("Sec-WebSocket-Protocol").collect();
     let all_text = headers.all_bytes("Sec-WebSocket-Protocol").all(|value| value.is_ascii());
-    if !all_text || names.is_empty() || !names.iter().copied().all(token::is_token) {
+    if !all_text || !names.iter().copied().all(token::is_token) {
         return Err(Reject::bad_request("the Sec-WebSocket-Protocol header is malformed"));
     }
     names.sort_unstable();

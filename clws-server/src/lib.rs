@@ -120,6 +120,7 @@ mod client;
 mod config;
 #[cfg(feature = "serde")]
 mod config_file;
+mod date;
 mod decision;
 #[cfg(feature = "deflate")]
 mod deflate;

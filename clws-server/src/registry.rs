@@ -225,6 +225,9 @@ impl Resources {
     /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of the request, within the
     /// handshake's limits; a body is not read. The connection is closed behind the answer.
     ///
+    /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET` is: the body is not
+    /// sent. The hook sees every method but `CONNECT`, which is refused, and no request whose body has no certain end.
+    ///
     /// ```
     /// use clws_server::{Config, HttpResponse, Server};
     ///

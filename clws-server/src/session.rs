@@ -20,6 +20,7 @@ use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
 use crate::budget::FREE;
+use crate::date::dated_reject;
 use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
@@ -84,11 +85,11 @@ impl Session {
         Self { stage: Stage::Handshake(Box::new(Handshake::new(peer, context))) }
     }
 
-    /// A connection that is only told to go away.
+    /// A connection that is only told to go away, before its request has come.
     pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
         Self {
             stage: Stage::Ending(Box::new(Ending::reply(
-                [reject.response().into(), Cow::default()],
+                [dated_reject(reject).response().into(), Cow::default()],
                 context,
             ))),
         }
@@ -301,7 +302,7 @@ impl Session {
         }
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.deadline.at <= now() => {
-                let reply = [handshake.timed_out().response().into(), Cow::default()];
+                let reply = handshake.refusal(&handshake.timed_out(), &handshake.received);
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
             Stage::Open(Open { waiting: Some(waiting), .. })
@@ -339,8 +340,9 @@ impl Session {
         match &mut self.stage {
             // Nothing was asked for yet.
             Stage::Handshake(handshake) if handshake.is_untouched() => self.stage = Stage::Over,
-            Stage::Handshake(_) => {
-                let reply = [Reject::unavailable(Some(RETRY_AFTER)).response().into(), Cow::default()];
+            Stage::Handshake(handshake) => {
+                let reject = Reject::unavailable(Some(RETRY_AFTER));
+                let reply = handshake.refusal(&reject, &handshake.received);
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
             Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
@@ -362,7 +364,8 @@ impl Session {
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         match &mut self.stage {
-            Stage::Handshake(_) | Stage::Over => Ok(true),
+            Stage::Handshake(handshake) => handshake.flush(write),
+            Stage::Over => Ok(true),
             Stage::Open(open) => open.flush(write),
             Stage::Ending(ending) => {
                 ending.flushed = ending.flush(write)?;
@@ -419,7 +422,8 @@ impl Session {
         match &self.stage {
             Stage::Open(open) => open.client.buffered_amount(),
             Stage::Ending(ending) => ending.queued(),
-            Stage::Handshake(_) | Stage::Over => 0,
+            Stage::Handshake(handshake) => handshake.queued(),
+            Stage::Over => 0,
         }
     }
 
@@ -522,10 +526,8 @@ impl Session {
                 log(|| {
                     tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
                 });
-                self.stage = Stage::Ending(Box::new(Ending::reply(
-                    [reject.response().into(), Cow::default()],
-                    context,
-                )));
+                let reply = handshake.refusal(&reject, octets);
+                self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
                 return false;
             }
         };

@@ -243,6 +243,9 @@ impl Resource for Echo {
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
+/// The methods of every page.
+const METHODS: &str = "GET, HEAD, OPTIONS";
+
 /// The pages, for requests that ask for no WebSocket.
 fn page(request: &HttpRequest<'_>) -> HttpResponse {
     let (content_type, body) = match request.path() {
@@ -252,10 +255,18 @@ fn page(request: &HttpRequest<'_>) -> HttpResponse {
         "/echo.js" => ("text/javascript; charset=utf-8", include_str!("../../assets/echo.js")),
         "/style.css" => ("text/css; charset=utf-8", include_str!("../../assets/style.css")),
         "/icon.svg" => ("image/svg+xml", include_str!("../../assets/icon.svg")),
+        "*" => ("", ""), // OPTIONS alone has this target
         _ => return HttpResponse::not_found(),
     };
-    if !matches!(request.method(), "GET" | "HEAD") {
-        return HttpResponse::text(405, "this can be read, no more");
+    match request.method() {
+        "GET" | "HEAD" => {}
+        // What haproxy's checks ask by default.
+        "OPTIONS" => {
+            return HttpResponse::new(204)
+                .with_header("Allow", METHODS)
+                .unwrap_or_else(|_| HttpResponse::new(500));
+        }
+        _ => return HttpResponse::method_not_allowed(METHODS),
     }
     let answer = HttpResponse::new(200).with_body(content_type, body.as_bytes());
     let answer = answer.with_header("Content-Security-Policy", POLICY);

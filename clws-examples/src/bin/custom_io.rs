@@ -66,7 +66,7 @@ fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>>
                 stream.write_all(&accepted.response)?;
                 return Ok(Some((accepted.version, received.split_off(accepted.consumed))));
             }
-            Err(reject) => return stream.write_all(&reject.response()).map(|()| None),
+            Err(reject) => return stream.write_all(&reject.response_to(&received)).map(|()| None),
         }
     }
 }

@@ -3,6 +3,7 @@
 mod beside;
 mod closing;
 mod deciding;
+mod expecting;
 mod failures;
 mod memory;
 mod opening;
