@@ -100,8 +100,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
             }
         }
         #[cfg(unix)]
-        Acceptor::Unix(unix, _) => {
-            let accepting = UnixListener::from(unix.try_clone()?);
+        Acceptor::Unix(bound) => {
+            let accepting = UnixListener::from(bound.listener.try_clone()?);
             loop {
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, _)), rest)) => {
