@@ -30,7 +30,7 @@ use crate::{Listen, budget};
 /// | `handshake_timeout` | 10 s | from connect to the end of the request, and to the decision on it | 408, or 503 where the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to theirs | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client takes nothing of what is queued for it | the connection is dropped |
-/// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
+/// | `keepalive` | 60 s | of silence, after which the system asks a TCP client whether it is there | the connection fails after twice that time |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
 /// | `deflate` | off (a feature) | see `DeflateConfig` | messages go as they are |
@@ -117,8 +117,19 @@ pub struct Config {
     /// never reads does not hold memory for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub write_timeout: Duration,
-    /// The silence from which on the system asks a TCP client whether it is still there (`SO_KEEPALIVE`), so that one
-    /// whose machine or network is gone does not keep its place for ever. `None`: never.
+    /// The silence after which the system asks a TCP client whether it is still there (`SO_KEEPALIVE`). `None`: never.
+    ///
+    /// A client whose machine or network is gone is noticed after twice that time: four probes follow each other in a quarter
+    /// of it. The connection then [fails](crate::Cause::Io). On Linux this holds for a client that was just sent something
+    /// too (`TCP_USER_TIMEOUT`). Elsewhere such a client is noticed when the system gives up sending, which takes some 10
+    /// minutes.
+    ///
+    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and one probe more, because
+    /// it would otherwise end a client that is there and reads nothing. Where that is more than 15 minutes, Linux notices a
+    /// silent client as above, and one that was sent something after 15 minutes.
+    ///
+    /// The time is rounded up to whole seconds, and is at most 32,767 seconds. It has no effect on Unix sockets, and none on
+    /// what lies beneath a [stream](crate::ServerHandle::serve_stream): the options of that socket are the application's.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds_or_never"))]
     pub keepalive: Option<Duration>,
     /// Whether small frames are sent at once (`TCP_NODELAY`).

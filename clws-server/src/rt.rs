@@ -23,7 +23,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::guard::{DebugOn, guard_other, log};
 use crate::server::Shared;
-use crate::socket::{Acceptor, Peer};
+use crate::socket::{Acceptor, Peer, set_accepted_options};
 use crate::stream;
 use crate::time::now;
 
@@ -84,8 +84,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, address)), rest)) => {
                         stop = rest;
-                        // A client that is gone already is found out at the first read.
-                        let _ = socket.set_nodelay(shared.config.nodelay);
+                        set_accepted_options((&socket).into(), &shared.config);
                         let socket = Closing { socket, shutdown: TcpStream::shutdown };
                         spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
                         accepted = accepted.wrapping_add(1);

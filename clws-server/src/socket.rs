@@ -11,6 +11,7 @@ use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+pub(crate) use self::tcp::set_accepted_options;
 #[cfg(unix)]
 use self::unix::BoundUnix;
 use crate::Config;
