@@ -17,7 +17,8 @@ use crate::{Listen, budget};
 /// |---|---|---|---|
 /// | `listen` | `127.0.0.1:12345` | addresses | |
 /// | `protocol_76_00_support` | off | | draft 0's clients get 426 |
-/// | `max_clients` | 100,000 | connections | 503; dropped without it while 1,024 others are told so |
+/// | `max_clients` | 100,000 | connections | 503, which is not waited for while 1,024 others are told so |
+/// | `raise_descriptor_limit` | on | | fewer clients may fit |
 /// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431 |
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
@@ -65,7 +66,17 @@ pub struct Config {
     /// Whether draft 0 (hixie-76, hybi-00) is spoken: `*protocol-76/00-support*`.
     pub protocol_76_00_support: bool,
     /// Connections at once, in any stage: `*max-clients*`.
+    ///
+    /// Each connection takes a descriptor. Where the process may not open enough of them (`RLIMIT_NOFILE`), the server takes
+    /// fewer clients and logs a warning: it leaves descriptors for what is open when it is bound, for itself, for refusals and
+    /// 256 more for the application, or an eighth of a low limit. [`ServerHandle::max_clients`](crate::ServerHandle::max_clients)
+    /// has the number. Streams count as if each had a descriptor. When the application has opened all descriptors
+    /// nevertheless, clients are told 503 as well.
     pub max_clients: usize,
+    /// Whether [`Server::bind`](crate::Server::bind) raises the process's soft limit on descriptors (`RLIMIT_NOFILE`) where
+    /// it is too low for [`max_clients`](Self#structfield.max_clients): to what the servers of this process need together, at
+    /// most to the hard limit. It is never lowered. Programs that this process starts inherit it. Without effect on Windows.
+    pub raise_descriptor_limit: bool,
     /// Octets of a request head: `*max-header-size*`.
     pub max_header_size: usize,
     /// Octets of one frame's payload: `*max-read-frame-size*`.
@@ -219,6 +230,8 @@ impl Config {
         protocol_76_00_support: bool,
         /// Sets [`max_clients`](Self#structfield.max_clients).
         max_clients: usize,
+        /// Sets [`raise_descriptor_limit`](Self#structfield.raise_descriptor_limit).
+        raise_descriptor_limit: bool,
         /// Sets [`max_header_size`](Self#structfield.max_header_size).
         max_header_size: usize,
         /// Sets [`max_read_frame_size`](Self#structfield.max_read_frame_size).
@@ -291,6 +304,7 @@ impl Default for Config {
             listen: Vec::new(),
             protocol_76_00_support: false,
             max_clients: 100_000,
+            raise_descriptor_limit: true,
             max_header_size: 16 * 1024,
             max_read_frame_size: 16 << 20,
             max_read_message_size: 16 << 20,

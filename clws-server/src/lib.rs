@@ -122,6 +122,7 @@ mod config_file;
 mod decision;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod descriptors;
 mod group;
 mod guard;
 mod home;
