@@ -34,6 +34,7 @@ use crate::{Listen, budget};
 /// | `keepalive` | 60 s | of silence, after which the system asks a TCP client whether it is there | the connection fails after twice that time |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
+/// | `max_kept_headers` | 4 KiB | bytes of headers kept for a client | headers that do not fit are gone after `accept` |
 /// | `deflate` | off (a feature) | see `DeflateConfig` | messages go as they are |
 /// | `policy_file` | none | octets sent to Flash's `<policy-file-request/>` | 400 |
 /// | `debug_on_resource_errors` | off | | a panic in a handler ends the process, for a debugger or a core dump |
@@ -147,6 +148,14 @@ pub struct Config {
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) has the request's headers, at the price of their size.
     pub keep_headers: bool,
+    /// Bytes of headers that are kept for a client as long as it is connected: for each line its name, its value, and two more.
+    ///
+    /// All lines of one name are kept, or none: first the origin's, then each name in the order in which the names came, if its
+    /// lines fit into what is left. [`Client::headers_truncated`](crate::Client::headers_truncated) says whether some did not.
+    /// [`Resource::accept`](crate::Resource::accept) sees all headers, and can keep what it needs in
+    /// [`Accept::data`](crate::Accept::data). Path, query and host are always kept; with all else,
+    /// [`max_header_size`](Self#structfield.max_header_size) bounds them.
+    pub max_kept_headers: usize,
     /// How messages are compressed for clients that offer permessage-deflate (RFC 7692), as browsers do; `None`: not at
     /// all. A resource can decide otherwise for a client: [`Accept::deflate`](crate::Accept::deflate).
     #[cfg(feature = "deflate")]
@@ -262,6 +271,8 @@ impl Config {
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).
         keep_headers: bool,
+        /// Sets [`max_kept_headers`](Self#structfield.max_kept_headers).
+        max_kept_headers: usize,
         /// Sets [`deflate`](Self#structfield.deflate).
         #[cfg(feature = "deflate")]
         deflate: Option<DeflateConfig>,
@@ -320,6 +331,7 @@ impl Default for Config {
             keepalive: Some(Duration::from_secs(60)),
             nodelay: true,
             keep_headers: true,
+            max_kept_headers: 4 * 1024,
             #[cfg(feature = "deflate")]
             deflate: None,
             policy_file: None,

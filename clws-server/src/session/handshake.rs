@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status};
+use clws_handshake::{Head, HeadScanner, HttpRequest, Offer, Reject, Request, Status};
 use clws_proto::{Receiver, Role, Sender};
 
 use super::ending::Reply;
@@ -11,7 +11,7 @@ use crate::decision::Pending;
 use crate::guard::{guard, log};
 use crate::registry::Entry;
 use crate::resource::{Accept, Opening};
-use crate::{Client, Peer};
+use crate::{Client, Config, Peer};
 
 /// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
@@ -191,7 +191,11 @@ fn open(
     if let Some(deflate) = &deflate {
         offer = offer.with_deflate(deflate);
     }
-    let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
+    let head = kept(opening.head, &request, &shared.config);
+    if shared.config.keep_headers && head.is_truncated() {
+        let limit = shared.config.max_kept_headers;
+        log(|| tracing::debug!(peer = %opening.peer, limit, "the request has more headers than are kept"));
+    }
     let accepted = request.accept(&offer).map_err(|error| {
         log(|| {
             tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
@@ -214,6 +218,12 @@ fn open(
     }
     let client = Client::new(sender, entry, head, accept, opening.peer, context);
     Ok(Open { receiver, client, waiting: None })
+}
+
+/// What the client keeps of its request.
+fn kept(whole: Head, request: &Request<'_>, config: &Config) -> Head {
+    let limit = if config.keep_headers { config.max_kept_headers } else { 0 };
+    if whole.memory() <= limit { whole } else { request.to_head_within(limit) }
 }
 
 fn failed() -> Reject {
