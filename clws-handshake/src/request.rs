@@ -222,7 +222,18 @@ impl<'a> Request<'a> {
     /// host are in it, which for most connections is a few dozen bytes.
     #[must_use]
     pub fn to_head(&self, keep_headers: bool) -> Head {
-        Head::new(self, keep_headers)
+        Head::new(self, if keep_headers { usize::MAX } else { 0 })
+    }
+
+    /// A copy like that of [`to_head`](Self::to_head) whose headers have at most `limit` bytes: for each line its name, its
+    /// value, and two more.
+    ///
+    /// All lines of one name are kept, or none. The header of the origin comes first, then each name in the order in which
+    /// the names came, if its lines fit into what is left. So a long cookie does not displace the headers behind it.
+    /// [`Head::is_truncated`] says whether something was left out.
+    #[must_use]
+    pub fn to_head_within(&self, limit: usize) -> Head {
+        Head::new(self, limit)
     }
 }
 

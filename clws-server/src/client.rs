@@ -372,11 +372,18 @@ impl Client {
         self.0.version
     }
 
-    /// The headers of its request: `client-connection-headers`. Empty with
+    /// The headers of its request: `client-connection-headers`. Those that fit into
+    /// [`max_kept_headers`](crate::Config#structfield.max_kept_headers); none with
     /// [`keep_headers`](crate::Config#structfield.keep_headers) off.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.0.head.headers()
+    }
+
+    /// Whether its request had headers that [`headers`](Self::headers) does not have.
+    #[must_use]
+    pub fn headers_truncated(&self) -> bool {
+        self.0.head.is_truncated()
     }
 
     /// The origin of the page it came from, if it told one. `None` with
@@ -419,8 +426,9 @@ impl Client {
         self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
-    /// The value of a cookie that it sent with its request. `None` with
-    /// [`keep_headers`](crate::Config#structfield.keep_headers) off.
+    /// The value of a cookie that it sent with its request. `None` where the cookies do not fit into
+    /// [`max_kept_headers`](crate::Config#structfield.max_kept_headers): see [`headers`](Self::headers).
+    /// [`Opening::cookie`](crate::Opening::cookie) has every cookie.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.headers().cookie(name)

@@ -17,7 +17,8 @@ use crate::{Listen, budget};
 /// |---|---|---|---|
 /// | `listen` | `127.0.0.1:12345` | addresses | |
 /// | `protocol_76_00_support` | off | | draft 0's clients get 426 |
-/// | `max_clients` | 100,000 | connections | 503; dropped without it while 1,024 others are told so |
+/// | `max_clients` | 100,000 | connections | 503, which is not waited for while 1,024 others are told so |
+/// | `raise_descriptor_limit` | on | | fewer clients may fit |
 /// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431 |
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
@@ -30,9 +31,10 @@ use crate::{Listen, budget};
 /// | `handshake_timeout` | 10 s | from connect to the end of the request, and to the decision on it | 408, or 503 where the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to theirs | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client takes nothing of what is queued for it | the connection is dropped |
-/// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
+/// | `keepalive` | 60 s | of silence, after which the system asks a TCP client whether it is there | the connection fails after twice that time |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
+/// | `max_kept_headers` | 4 KiB | bytes of headers kept for a client | headers that do not fit are gone after `accept` |
 /// | `deflate` | off (a feature) | see `DeflateConfig` | messages go as they are |
 /// | `policy_file` | none | octets sent to Flash's `<policy-file-request/>` | 400 |
 /// | `debug_on_resource_errors` | off | | a panic in a handler ends the process, for a debugger or a core dump |
@@ -65,7 +67,17 @@ pub struct Config {
     /// Whether draft 0 (hixie-76, hybi-00) is spoken: `*protocol-76/00-support*`.
     pub protocol_76_00_support: bool,
     /// Connections at once, in any stage: `*max-clients*`.
+    ///
+    /// Each connection takes a descriptor. Where the process may not open enough of them (`RLIMIT_NOFILE`), the server takes
+    /// fewer clients and logs a warning: it leaves descriptors for what is open when it is bound, for itself, for refusals and
+    /// 256 more for the application, or an eighth of a low limit. [`ServerHandle::max_clients`](crate::ServerHandle::max_clients)
+    /// has the number. Streams count as if each had a descriptor. When the application has opened all descriptors
+    /// nevertheless, clients are told 503 as well.
     pub max_clients: usize,
+    /// Whether [`Server::bind`](crate::Server::bind) raises the process's soft limit on descriptors (`RLIMIT_NOFILE`) where
+    /// it is too low for [`max_clients`](Self#structfield.max_clients): to what the servers of this process need together, at
+    /// most to the hard limit. It is never lowered. Programs that this process starts inherit it. Without effect on Windows.
+    pub raise_descriptor_limit: bool,
     /// Octets of a request head: `*max-header-size*`.
     pub max_header_size: usize,
     /// Octets of one frame's payload: `*max-read-frame-size*`.
@@ -117,14 +129,33 @@ pub struct Config {
     /// never reads does not hold memory for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub write_timeout: Duration,
-    /// The silence from which on the system asks a TCP client whether it is still there (`SO_KEEPALIVE`), so that one
-    /// whose machine or network is gone does not keep its place for ever. `None`: never.
+    /// The silence after which the system asks a TCP client whether it is still there (`SO_KEEPALIVE`). `None`: never.
+    ///
+    /// A client whose machine or network is gone is noticed after twice that time: four probes follow each other in a quarter
+    /// of it. The connection then [fails](crate::Cause::Io). On Linux this holds for a client that was just sent something
+    /// too (`TCP_USER_TIMEOUT`). Elsewhere such a client is noticed when the system gives up sending, which takes some 10
+    /// minutes.
+    ///
+    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and one probe more, because
+    /// it would otherwise end a client that is there and reads nothing. Where that is more than 15 minutes, Linux notices a
+    /// silent client as above, and one that was sent something after 15 minutes.
+    ///
+    /// The time is rounded up to whole seconds, and is at most 32,767 seconds. It has no effect on Unix sockets, and none on
+    /// what lies beneath a [stream](crate::ServerHandle::serve_stream): the options of that socket are the application's.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds_or_never"))]
     pub keepalive: Option<Duration>,
     /// Whether small frames are sent at once (`TCP_NODELAY`).
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) has the request's headers, at the price of their size.
     pub keep_headers: bool,
+    /// Bytes of headers that are kept for a client as long as it is connected: for each line its name, its value, and two more.
+    ///
+    /// All lines of one name are kept, or none: first the origin's, then each name in the order in which the names came, if its
+    /// lines fit into what is left. [`Client::headers_truncated`](crate::Client::headers_truncated) says whether some did not.
+    /// [`Resource::accept`](crate::Resource::accept) sees all headers, and can keep what it needs in
+    /// [`Accept::data`](crate::Accept::data). Path, query and host are always kept; with all else,
+    /// [`max_header_size`](Self#structfield.max_header_size) bounds them.
+    pub max_kept_headers: usize,
     /// How messages are compressed for clients that offer permessage-deflate (RFC 7692), as browsers do; `None`: not at
     /// all. A resource can decide otherwise for a client: [`Accept::deflate`](crate::Accept::deflate).
     #[cfg(feature = "deflate")]
@@ -208,6 +239,8 @@ impl Config {
         protocol_76_00_support: bool,
         /// Sets [`max_clients`](Self#structfield.max_clients).
         max_clients: usize,
+        /// Sets [`raise_descriptor_limit`](Self#structfield.raise_descriptor_limit).
+        raise_descriptor_limit: bool,
         /// Sets [`max_header_size`](Self#structfield.max_header_size).
         max_header_size: usize,
         /// Sets [`max_read_frame_size`](Self#structfield.max_read_frame_size).
@@ -238,6 +271,8 @@ impl Config {
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).
         keep_headers: bool,
+        /// Sets [`max_kept_headers`](Self#structfield.max_kept_headers).
+        max_kept_headers: usize,
         /// Sets [`deflate`](Self#structfield.deflate).
         #[cfg(feature = "deflate")]
         deflate: Option<DeflateConfig>,
@@ -280,6 +315,7 @@ impl Default for Config {
             listen: Vec::new(),
             protocol_76_00_support: false,
             max_clients: 100_000,
+            raise_descriptor_limit: true,
             max_header_size: 16 * 1024,
             max_read_frame_size: 16 << 20,
             max_read_message_size: 16 << 20,
@@ -295,6 +331,7 @@ impl Default for Config {
             keepalive: Some(Duration::from_secs(60)),
             nodelay: true,
             keep_headers: true,
+            max_kept_headers: 4 * 1024,
             #[cfg(feature = "deflate")]
             deflate: None,
             policy_file: None,

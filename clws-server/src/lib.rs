@@ -124,6 +124,7 @@ mod date;
 mod decision;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod descriptors;
 mod group;
 mod guard;
 mod home;

@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::budget::{Budget, FREE};
+use crate::descriptors::Seats;
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
     pub(crate) started: Instant,
+    /// How many connections there may be.
+    seats: Seats,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
     /// Connections that are told 503.
@@ -79,9 +82,6 @@ pub(crate) struct Shared {
     remotes: OnceLock<Vec<Arc<Remote>>>,
     stop: Arc<Signal>,
 }
-
-/// Connections beyond `max_clients` that are told 503 at once; more are dropped without a word.
-const REFUSALS: usize = 1024;
 
 /// In that time tasks that have something to do have their turn on any machine.
 const TASKS_SEE_IT: Duration = Duration::from_secs(2);
@@ -111,7 +111,8 @@ impl Server {
                 .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
             listeners.extend(bound);
         }
-        let shared = Arc::new(Shared::new(config));
+        let seats = Seats::provide(&config);
+        let shared = Arc::new(Shared { seats, ..Shared::new(config) });
         Ok(Self { shared, listeners })
     }
 
@@ -255,6 +256,13 @@ impl ServerHandle {
         self.0.clients()
     }
 
+    /// The most connections at once: [`max_clients`](Config#structfield.max_clients), or fewer where the process may not open
+    /// that many descriptors.
+    #[must_use]
+    pub fn max_clients(&self) -> usize {
+        self.0.seats.clients
+    }
+
     /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
     /// each thread are counted that are not held any more, and not yet.
     #[must_use]
@@ -305,6 +313,7 @@ impl Shared {
             high_water: config.high_water(),
             backlog: config.max_write_backlog.min(FREE),
             streams: Streams::default(),
+            seats: Seats::configured(&config),
             config,
             memberships: Memberships::default(),
             started: now(),
@@ -331,10 +340,10 @@ impl Shared {
             let more = |taken| (taken < most).then_some(taken + 1);
             seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
         };
-        if take(&self.clients, self.config.max_clients) {
+        if take(&self.clients, self.seats.clients) {
             Some(Seat::Client)
         } else {
-            take(&self.refused, REFUSALS).then_some(Seat::Refused)
+            take(&self.refused, self.seats.refusals).then_some(Seat::Refused)
         }
     }
 

@@ -2,7 +2,7 @@ use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use clws_handshake::{CONTINUE, HeadScanner, HttpRequest, Offer, Reject, Request, Status};
+use clws_handshake::{CONTINUE, Head, HeadScanner, HttpRequest, Offer, Reject, Request, Status};
 use clws_proto::{Receiver, Role, Sender};
 
 use super::ending::Reply;
@@ -13,7 +13,7 @@ use crate::decision::Pending;
 use crate::guard::{guard, log};
 use crate::registry::Entry;
 use crate::resource::{Accept, Opening};
-use crate::{Client, Peer};
+use crate::{Client, Config, Peer};
 
 /// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
@@ -251,7 +251,11 @@ fn open(
     if let Some(deflate) = &deflate {
         offer = offer.with_deflate(deflate);
     }
-    let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
+    let head = kept(opening.head, &request, &shared.config);
+    if shared.config.keep_headers && head.is_truncated() {
+        let limit = shared.config.max_kept_headers;
+        log(|| tracing::debug!(peer = %opening.peer, limit, "the request has more headers than are kept"));
+    }
     let accepted = request.accept(&offer).map_err(|error| {
         log(|| {
             tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
@@ -274,6 +278,12 @@ fn open(
     }
     let client = Client::new(sender, entry, head, accept, opening.peer, context);
     Ok(Open { receiver, client, waiting: None })
+}
+
+/// What the client keeps of its request.
+fn kept(whole: Head, request: &Request<'_>, config: &Config) -> Head {
+    let limit = if config.keep_headers { config.max_kept_headers } else { 0 };
+    if whole.memory() <= limit { whole } else { request.to_head_within(limit) }
 }
 
 fn failed() -> Reject {
