@@ -1,4 +1,6 @@
-//! How the example servers give memory back to the system: [`return_freed_memory`].
+//! Parts that several example servers need: [`return_freed_memory`] and [`pace`].
+
+pub mod pace;
 
 /// The variable that glibc reads when a program starts, and the threshold for it. An allocation of so many bytes or more is
 /// mapped by itself, and goes back to the system when it is freed.

@@ -150,7 +150,7 @@ pub use head::Head;
 pub use headers::Headers;
 pub use http::HttpRequest;
 pub use offer::{AcceptError, Accepted, HeaderError, Offer};
-pub use origins::Origins;
+pub use origins::{InvalidOrigin, Origins};
 pub use reject::Reject;
 pub use request::{Request, parse};
 pub use response::HttpResponse;

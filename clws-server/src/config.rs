@@ -9,6 +9,12 @@ use clws_proto::Limits;
 use crate::guard::DebugOn;
 use crate::{Listen, budget};
 
+mod address;
+mod check;
+
+pub use check::ConfigError;
+pub(crate) use check::SHORTEST_HEAD;
+
 /// Everything that can be set. CLWS's name stands beside it where CLWS has the same: `*max-clients*`.
 ///
 /// The fields can be read; the methods of the same names set them.
@@ -56,10 +62,11 @@ use crate::{Listen, budget};
 /// ```
 ///
 /// With the feature `serde` it can be read from a file: every field may be left out and then has its default, an unknown
-/// one is an error. Times are in seconds (`0.5` is half of one), `keepalive = 0` is never, `shards = 0` one per processor,
+/// one is an error, and so is a value that can never work: see [`check`](Self::check). Times are in seconds (`0.5` is half of one), `keepalive = 0` is never, `shards = 0` one per processor,
 /// and `listen` a list of texts.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Config {
     /// The addresses to listen on. None given: `127.0.0.1:12345`.
@@ -98,12 +105,11 @@ pub struct Config {
     /// Each message counts 64 octets more than it has. A client whose message goes beyond it is not read from, so that
     /// TCP slows it down, until no more than half of it waits. No message is lost. What one read had brought from such a client,
     /// 64 KiB at most, is kept beside it. Whatever it sends waits, pings too: they are answered when it is read again, and so
-    /// is its end noticed, but for a connection that is broken.
+    /// is its end noticed, but for a connection that is broken. With 0, one message of each client waits at a time.
     pub max_handler_read_backlog: usize,
     /// Bytes of memory that may be held for all clients together: messages of which a part has come, input that is not
     /// handled, messages that wait to be handled or to be written (a message to many counts once), and what compression
     /// keeps. The default is a quarter of the machine's memory, or of the limit of its control group, and at least 64 MiB.
-    /// Less than 1 MiB counts as 1 MiB.
     ///
     /// Above three quarters of it, clients for which more than 64 KiB are held are read from only little by little. Above all
     /// of it, the client for which most is held on the thread that finds out is dropped, with

@@ -161,11 +161,13 @@ mod websocket;
 pub use async_handler::{AsyncHandler, async_handler};
 pub use bytes::Bytes;
 pub use client::{Client, SendError, Sent};
-pub use clws_handshake::{HeaderError, Headers, HttpRequest, HttpResponse, Origins, Reject, Version};
+pub use clws_handshake::{
+    HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
+};
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
-pub use config::Config;
+pub use config::{Config, ConfigError};
 pub use decision::Decision;
 pub use group::{Delivery, Group, send_binary, send_shared, send_text};
 pub use listener::{CallError, Listener, ListenerHandle, ListenerTask};

@@ -99,8 +99,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// An address cannot be bound, or a name not be resolved.
+    /// A field of the config has a value that can never work: [`io::ErrorKind::InvalidInput`] with a
+    /// [`ConfigError`](crate::ConfigError) inside. An address cannot be bound, or a name not be resolved.
     pub fn bind(config: Config) -> io::Result<Self> {
+        config.check()?;
         let mut addresses = config.listen.clone();
         if addresses.is_empty() {
             addresses.push(Listen::from("127.0.0.1:12345"));
@@ -135,7 +137,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The path is no path, or is taken.
+    /// As [`Resources::register`].
     pub fn register(
         &self,
         path: &str,
@@ -149,7 +151,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The prefix does not end in `/`, is no path, or is taken.
+    /// As [`Resources::register_prefix`].
     pub fn register_prefix(
         &self,
         prefix: &str,
@@ -163,7 +165,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// There is one already.
+    /// As [`Resources::register_fallback`].
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
         self.shared.resources.register_fallback(origins, resource)
     }
@@ -172,7 +174,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The path is no path, or is taken.
+    /// As [`Resources::register`].
     pub fn run_resource_listener<L: Listener>(
         &self,
         path: &str,
@@ -306,7 +308,7 @@ impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let budget = Budget::new(config.max_buffered);
         Self {
-            resources: Resources::new(config.debug_on()),
+            resources: Resources::new(config.debug_on(), config.max_header_size),
             limits: Arc::new(config.limits()),
             meter: Arc::clone(&budget) as _,
             budget,
