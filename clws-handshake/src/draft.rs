@@ -22,6 +22,14 @@ pub(crate) const fn origin_header(version: Version) -> &'static str {
     }
 }
 
+/// The header that a client of that version offers subprotocols in, and a server answers with one.
+pub(crate) const fn subprotocol_header(version: Version) -> &'static str {
+    match version {
+        Version::Hixie75 => "WebSocket-Protocol",
+        _ => "Sec-WebSocket-Protocol",
+    }
+}
+
 /// Whether a client of that version may send this key.
 pub(crate) fn is_key(version: Version, key: &str) -> bool {
     match version {

@@ -6,7 +6,7 @@ use thiserror::Error;
 use crate::headers::Single;
 use crate::lines::Lines;
 use crate::scan::{ScanError, find_end};
-use crate::{Caps, Headers, Status};
+use crate::{Caps, Headers, Status, draft, hixie_75};
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
 
@@ -26,7 +26,16 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     Accept(Box<str>),
-    Digest { digest: [u8; 16], origin: Box<str>, location: Box<str> },
+    Digest {
+        digest: [u8; 16],
+        origin: Box<str>,
+        location: Box<str>,
+    },
+    /// hixie-75: what the answer repeats.
+    Echo {
+        origin: Box<str>,
+        location: Box<str>,
+    },
 }
 
 /// The server took the handshake: the connection is open.
@@ -70,7 +79,7 @@ pub enum AnswerError {
     /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
     #[error("the answer's digest is wrong")]
     Digest,
-    /// The server chose a subprotocol that was not offered, or in draft 0 not the one that was.
+    /// The server chose a subprotocol that was not offered, or in draft 0 and hixie-75 not the one that was.
     #[error("the server chose a subprotocol that was not offered")]
     Subprotocol,
     /// The server uses an extension that was not offered, or in a way that was not.
@@ -134,6 +143,10 @@ impl Pending {
                 }
                 end + answered.len()
             }
+            Proof::Echo { origin, location } => {
+                hixie_75::check(head, headers, origin, location)?;
+                end
+            }
         };
         let subprotocol = self.subprotocol(headers)?;
         Ok(Status::Complete(Established {
@@ -192,8 +205,8 @@ impl Pending {
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
         // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
         // client MUST _Fail the WebSocket Connection_."
-        match headers.single("Sec-WebSocket-Protocol") {
-            // hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
+        match headers.single(draft::subprotocol_header(self.version)) {
+            // hixie-75 and hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
                 Err(AnswerError::Subprotocol)
             }
