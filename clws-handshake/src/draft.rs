@@ -22,15 +22,23 @@ pub(crate) fn named(number: &str) -> Option<Version> {
 /// The header that a client of that version tells its origin in.
 pub(crate) const fn origin_header(version: Version) -> &'static str {
     match version {
-        Version::Hybi00 | Version::Rfc6455 => "Origin",
+        Version::Hixie75 | Version::Hybi00 | Version::Rfc6455 => "Origin",
         Version::Hybi07 | Version::Hybi08 => "Sec-WebSocket-Origin",
+    }
+}
+
+/// The header that a client of that version offers subprotocols in, and a server answers with one.
+pub(crate) const fn subprotocol_header(version: Version) -> &'static str {
+    match version {
+        Version::Hixie75 => "WebSocket-Protocol",
+        _ => "Sec-WebSocket-Protocol",
     }
 }
 
 /// Whether a client of that version may send this key.
 pub(crate) fn is_key(version: Version, key: &str) -> bool {
     match version {
-        Version::Hybi00 => false, // it has two of another kind
+        Version::Hixie75 | Version::Hybi00 => false, // none, and two of another kind
         Version::Hybi07 | Version::Hybi08 => hybi::is_draft_key(key),
         Version::Rfc6455 => hybi::is_key(key),
     }

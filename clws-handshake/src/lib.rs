@@ -1,5 +1,5 @@
-//! Sans-IO WebSocket opening handshakes, for every draft that was ever deployed: hixie-76 (hybi-00), hybi-07,
-//! hybi-08 and RFC 6455; both the server's side and the client's.
+//! Sans-IO WebSocket opening handshakes, for every draft that was ever deployed: hixie-75, hixie-76
+//! (hybi-00), hybi-07, hybi-08 and RFC 6455; both the server's side and the client's.
 //!
 //! Bytes go in, bytes and facts come out. There is no socket here, no clock and no thread: whoever holds the
 //! connection reads, writes and decides how long to wait. What the connection speaks afterwards is
@@ -95,6 +95,7 @@
 //!
 //! | version | recognised by | origin in | key | answered with |
 //! |---|---|---|---|---|
+//! | hixie-75 | no version and no header `Sec-WebSocket-*`; only with [`Caps::hixie_75`] | `Origin`, required | none | origin and location |
 //! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`Caps::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 behind the head, origin and location |
 //! | 7 (hybi-07) | `Sec-WebSocket-Version: 7` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 8 (hybi-08 to -12) | `Sec-WebSocket-Version: 8` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
@@ -107,8 +108,8 @@
 //!
 //! With the feature `deflate` the one extension that everybody has, RFC 7692, is negotiated where both sides
 //! want it: a server says so by `Offer::with_deflate` and a client by `ClientRequest::with_deflate`, and what
-//! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Drafts 0, 7
-//! and 8 never have it.
+//! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Hixie-75
+//! and drafts 0, 7 and 8 never have it.
 //!
 //! # What a peer can cost
 //!
@@ -128,6 +129,7 @@ mod framing;
 mod head;
 mod headers;
 mod hixie;
+mod hixie_75;
 mod http;
 mod hybi;
 mod lines;

@@ -2,7 +2,7 @@ use clws_proto::Version;
 
 use crate::extensions::{self, Extension};
 use crate::headers::Single;
-use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft, hixie, token};
+use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft, hixie, hixie_75, token};
 
 /// A valid opening handshake of any draft, borrowed from the bytes it came in.
 ///
@@ -15,7 +15,7 @@ pub struct Request<'a> {
     pub(crate) version: Version,
     pub(crate) proof: Proof<'a>,
     pub(crate) origin: Option<&'a str>,
-    consumed: usize,
+    pub(crate) consumed: usize,
 }
 
 /// What the answer must prove to have read.
@@ -25,6 +25,8 @@ pub(crate) enum Proof<'a> {
     Key(&'a str),
     /// Draft 0's digest, already made.
     Digest([u8; 16]),
+    /// hixie-75 has no challenge.
+    Nothing,
 }
 
 /// Reads an opening handshake from everything received so far: [`HeadScanner`], [`HttpRequest::parse`] and
@@ -63,8 +65,8 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// 405 for a method other than GET; 426 for a request that does not ask for WebSocket, and for a version
-    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake in HTTP/1.0, and for one that
-    /// breaks its draft's rules.
+    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake in HTTP/1.0, for one that
+    /// breaks its draft's rules, and for one of hixie-75 without [`Caps::hixie_75`].
     pub fn upgrade(self, body: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
         let headers = self.headers();
         let asks = headers.list_has("Upgrade", "websocket");
@@ -85,15 +87,18 @@ impl<'a> HttpRequest<'a> {
         if !headers.list_has("Connection", "upgrade") {
             return Err(Reject::bad_request("the Connection header does not list Upgrade"));
         }
-        let version = version(headers)?;
-        if version.is_hixie() && !caps.hixie {
+        let version = version(headers, caps)?;
+        if version == Version::Hybi00 && !caps.hixie {
             return Err(Reject::unsupported_version());
         }
         let origin = origin(headers, version)?;
-        if version.is_hixie() {
+        if version == Version::Hybi00 {
             return self.upgrade_hixie(body, origin);
         }
         check_no_body(headers)?;
+        if version == Version::Hixie75 {
+            return hixie_75::read(self, origin).map(Status::Complete);
+        }
         let key = required(headers, "Sec-WebSocket-Key")?;
         if !draft::is_key(version, key) {
             return Err(Reject::bad_request("the Sec-WebSocket-Key is not base64 of 16 bytes"));
@@ -191,14 +196,14 @@ impl<'a> Request<'a> {
         self.http.headers()
     }
 
-    /// The subprotocols that the client offers, in its order of preference. Draft 0 offers at most one, and
-    /// takes the header's whole value as its name.
+    /// The subprotocols that the client offers, in its order of preference. Draft 0 and hixie-75 offer at most
+    /// one, and take the header's whole value as its name.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         subprotocols(self.headers(), self.version)
     }
 
-    /// The extensions that the client offers, in its order of preference; none in draft 0. The only one that an
-    /// answer written here can take up is permessage-deflate, with the feature `deflate` and where the
+    /// The extensions that the client offers, in its order of preference; none in draft 0 and hixie-75. The only one
+    /// that an answer written here can take up is permessage-deflate, with the feature `deflate` and where the
     /// [`Offer`](crate::Offer) says so.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'a>> + use<'a> {
         let headers = if self.version.is_hixie() { Headers::default() } else { self.headers() };
@@ -237,8 +242,9 @@ impl<'a> Request<'a> {
     }
 }
 
-/// The version that the client announces, spoken here; draft 0 announces none but has its two keys.
-fn version(headers: Headers<'_>) -> Result<Version, Reject> {
+/// The version that the client announces, spoken here. Draft 0 announces none but has its two keys; hixie-75, where it is
+/// spoken, is what has neither.
+fn version(headers: Headers<'_>, caps: &Caps) -> Result<Version, Reject> {
     match headers.single("Sec-WebSocket-Version") {
         // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
         // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
@@ -258,6 +264,7 @@ fn version(headers: Headers<'_>) -> Result<Version, Reject> {
         {
             Ok(Version::Hybi00)
         }
+        Single::Missing if caps.hixie_75 && hixie_75::may_be_meant(headers) => Ok(Version::Hixie75),
         // RFC 6455 §4.2.1: to a handshake that does not match its description, "including but not limited to
         // any violations of the ABNF grammar", the server must "return an HTTP response with an appropriate
         // error code (such as 400 Bad Request)". Without version and keys this matches no draft's.
@@ -312,11 +319,10 @@ pub(crate) fn subprotocols<'a>(
     headers: Headers<'a>,
     version: Version,
 ) -> impl Iterator<Item = &'a str> + use<'a> {
-    let (whole, list) = match version {
-        Version::Hybi00 => (headers.get("Sec-WebSocket-Protocol"), Headers::default()),
-        _ => (None, headers),
-    };
-    whole.into_iter().chain(list.list("Sec-WebSocket-Protocol"))
+    let name = draft::subprotocol_header(version);
+    let (whole, list) =
+        if version.is_hixie() { (headers.get(name), Headers::default()) } else { (None, headers) };
+    whole.into_iter().chain(list.list(name))
 }
 
 /// Checks the list of subprotocols in time that is not quadratic in its length.

@@ -65,11 +65,11 @@ impl CloseCode {
     ///
     /// RFC 6455 §7.4 with the codes that IANA registered since (1012 to 1014); for draft 8 the codes of drafts
     /// 8 to 12, which all announce version 8; for draft 7 its own table, 1000 to 1004. 3000 to 4999 are the
-    /// libraries' and the applications' in each of them. Draft 0 has no codes.
+    /// libraries' and the applications' in each of them. Draft 0 and hixie-75 have no codes.
     #[must_use]
     pub const fn is_allowed_in(self, version: Version) -> bool {
         match version {
-            Version::Hybi00 => false,
+            Version::Hixie75 | Version::Hybi00 => false,
             Version::Hybi07 => matches!(self.0, 1000..=1004 | 3000..=4999),
             Version::Hybi08 => matches!(self.0, 1000..=1004 | 1007..=1011 | 3000..=4999),
             Version::Rfc6455 => matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999),
@@ -82,7 +82,7 @@ impl CloseCode {
     /// that no table has stays as it is (and is refused by [`Sender::close`](crate::Sender::close)).
     #[must_use]
     pub const fn nearest_in(self, version: Version) -> Self {
-        if self.is_allowed_in(version) || matches!(version, Version::Hybi00) {
+        if self.is_allowed_in(version) || version.is_hixie() {
             return self;
         }
         match (version, self.0) {
@@ -168,6 +168,7 @@ mod tests {
         let allowed = |version| -> Vec<u16> {
             (0..=u16::MAX).filter(|&c| c < 3000 && CloseCode(c).is_allowed_in(version)).collect()
         };
+        assert_eq!(allowed(Version::Hixie75), []);
         assert_eq!(allowed(Version::Hybi00), []);
         assert_eq!(allowed(Version::Hybi07), [1000, 1001, 1002, 1003, 1004]);
         assert_eq!(allowed(Version::Hybi08), [1000, 1001, 1002, 1003, 1004, 1007, 1008, 1009, 1010, 1011]);

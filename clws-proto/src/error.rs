@@ -73,7 +73,7 @@ pub enum ProtocolError {
         /// The limit in frames.
         limit: u32,
     },
-    /// A draft-0 frame of a type that the draft does not define and that never ends within the limits.
+    /// A frame of draft 0 or hixie-75, of a type that the draft does not define, that does not end within the limits.
     #[error("a frame to be discarded is larger than the limit of {limit} octets")]
     DiscardTooBig {
         /// The limit in octets.
@@ -82,7 +82,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The code to close with, from that version's table (draft 0 has none: close without).
+    /// The code to close with, from that version's table (draft 0 and hixie-75 have none: close without).
     #[must_use]
     pub const fn close_code(&self, version: Version) -> CloseCode {
         let code = match self {
@@ -108,8 +108,8 @@ pub enum SendError {
     /// A close frame was queued before: RFC 6455 §5.5.1 allows nothing behind it.
     #[error("the connection is closing")]
     Closed,
-    /// Draft 0 has no such frame (binary, ping, pong).
-    #[error("draft 0 cannot send this")]
+    /// Draft 0 and hixie-75 have no such frame (binary, ping, pong).
+    #[error("this version of the protocol has only text messages")]
     Unsupported,
     /// A ping or pong payload of over 125 octets.
     #[error("a control frame's payload is at most 125 octets")]

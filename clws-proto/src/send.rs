@@ -85,7 +85,8 @@ impl Sender {
     /// The client's half: each frame is masked with a fresh key from `keys`.
     ///
     /// RFC 6455 §5.3: "The masking key needs to be unpredictable; thus, the masking key MUST be derived from a strong
-    /// source of entropy" — give it a cryptographic random source. Draft 0 does not mask and asks for no key.
+    /// source of entropy" — give it a cryptographic random source. Draft 0 and hixie-75 do not mask and ask for no
+    /// key.
     #[must_use]
     pub fn client(version: Version, keys: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
         let mut special = Box::<Special>::default();
@@ -141,7 +142,7 @@ impl Sender {
         self.pin(self.queued());
     }
 
-    /// Queues a text message, in frames of at most `frame_size` octets (draft 0 ignores it; `None`: one frame).
+    /// Queues a text message, in frames of at most `frame_size` octets (`None`: one frame). Draft 0 and hixie-75 ignore it.
     ///
     /// # Errors
     ///
@@ -155,7 +156,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] in draft 0 and hixie-75.
     #[inline]
     pub fn binary(&mut self, message: &[u8], frame_size: Option<NonZeroUsize>) -> Result<(), SendError> {
         self.message(Opcode::Binary, message, frame_size)
@@ -225,7 +226,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] for binary in draft 0.
+    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] for binary in draft 0 and hixie-75.
     pub fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
         self.check(message.opcode())?;
         if self.version.is_hixie() {
@@ -255,7 +256,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::ControlTooLong`], [`SendError::Closed`], and [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::ControlTooLong`], [`SendError::Closed`], and [`SendError::Unsupported`] in draft 0 and
+    /// hixie-75.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.control(Opcode::Ping, payload)
     }
@@ -321,6 +323,8 @@ impl Sender {
     ///
     /// A code that this version's table lacks is sent as [the nearest it has](CloseCode::nearest_in). A reason of over
     /// 123 bytes is cut off at the end of a character. Draft 0 sends its `FF 00`, which has neither code nor reason.
+    /// Hixie-75 [has no close frame](Version::has_close_frame): nothing is queued, and when all that was queued before is
+    /// written, the caller ends its side of the TCP connection.
     ///
     /// # Errors
     ///
@@ -651,7 +655,9 @@ impl Sender {
             self.queue_pong(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
         }
         self.close_sent = true;
-        if self.version.is_hixie() {
+        if !self.version.has_close_frame() {
+            // hixie-75 has no closing handshake: the end of the TCP connection is the end of the conversation.
+        } else if self.version.is_hixie() {
             // hybi-00 §5.3: "Send a 0xFF byte and a 0x00 byte to the client to indicate the start of the closing
             // handshake."
             self.outbox().append(|out| out.extend_from_slice(&[0xFF, 0x00]));

@@ -17,7 +17,7 @@ use crate::{Codecs, DeflateParams, Role};
 /// A message for many clients, encoded at most once per framing.
 ///
 /// A server's frames are not masked, so one encoding serves every client of drafts 7, 8 and 13, and one more
-/// those of draft 0. Each is made when the first client needs it and shared from then on, between threads too (in an
+/// those of draft 0 and hixie-75. Each is made when the first client needs it and shared from then on, between threads too (in an
 /// [`Arc`](std::sync::Arc)). Give it to [`Sender::shared`](crate::Sender::shared).
 ///
 /// For clients that agreed on permessage-deflate without context takeover it is compressed once for each size of window,
@@ -161,7 +161,7 @@ impl SharedMessage {
         Ok(Self::new(Opcode::Text, message, None))
     }
 
-    /// A binary message; draft-0 clients cannot get it.
+    /// A binary message; clients of draft 0 and hixie-75 cannot get it.
     #[must_use]
     pub fn binary(message: impl Into<Bytes>) -> Self {
         Self::new(Opcode::Binary, message.into(), None)

@@ -21,7 +21,7 @@ fn each_version_has_its_table_of_codes() {
     for version in HYBI {
         for code in (0..=1100).chain([1999, 2000, 2999, 3000, 3999, 4000, 4999, 5000, 65535]) {
             let allowed = match version {
-                Version::Hybi00 => false,
+                Version::Hixie75 | Version::Hybi00 => false,
                 Version::Hybi07 => matches!(code, 1000..=1004 | 3000..=4999),
                 Version::Hybi08 => matches!(code, 1000..=1004 | 1007..=1011 | 3000..=4999),
                 Version::Rfc6455 => matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999),

@@ -19,6 +19,10 @@ fn found_with(limits: Limits, octets: &[u8]) -> Vec<Got> {
         let pieces: Vec<Got> = octets.iter().flat_map(|octet| feed(&mut receiver, &[*octet])).collect();
         assert_eq!(pieces, whole);
     }
+    // hixie-75 differs in the closing frame alone.
+    if !whole.contains(&Got::Close(None)) {
+        assert_eq!(feed(&mut Receiver::new(Version::Hixie75, Role::Server, limits), octets), whole);
+    }
     whole
 }
 

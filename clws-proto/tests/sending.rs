@@ -91,8 +91,9 @@ fn a_shared_message_is_encoded_once_per_framing() {
             assert_eq!(message.encodings(), 1, "7, 8 and 13 share theirs");
             for _ in 0..50 {
                 Sender::server(Version::Hybi00).shared(&message).unwrap();
+                Sender::server(Version::Hixie75).shared(&message).unwrap();
             }
-            assert_eq!(message.encodings(), 2, "draft 0 has its own");
+            assert_eq!(message.encodings(), 2, "draft 0 and hixie-75 have another");
 
             let mut shared = Sender::server(Version::Rfc6455);
             shared.shared(&message).unwrap();

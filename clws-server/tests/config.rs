@@ -75,6 +75,7 @@ fn fields() -> Vec<Field> {
         ),
         switch("protocol_76_00_support", |on| base().protocol_76_00_support(on)),
         limit("max_clients", |n| base().max_clients(n), 1),
+        switch("raise_descriptor_limit", |on| base().raise_descriptor_limit(on)),
         limit("max_header_size", |n| base().max_header_size(n), 135),
         limit("max_read_frame_size", |n| base().max_read_frame_size(n), 1),
         limit("max_read_message_size", |n| base().max_read_message_size(n), 1),
@@ -114,6 +115,11 @@ fn fields() -> Vec<Field> {
         ),
         switch("nodelay", |on| base().nodelay(on)),
         switch("keep_headers", |on| base().keep_headers(on)),
+        field(
+            "max_kept_headers",
+            Vec::new(),
+            vec![base().max_kept_headers(0), base().max_kept_headers(usize::MAX)],
+        ),
         #[cfg(feature = "deflate")]
         deflate(),
         field(

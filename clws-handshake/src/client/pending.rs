@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::answer::{AnswerHead, Refusal, is_interim};
 use crate::headers::Single;
 use crate::scan::{ScanError, find_end};
-use crate::{Caps, Headers, Status};
+use crate::{Caps, Headers, Status, draft, hixie_75};
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
 
@@ -28,7 +28,16 @@ pub struct Pending {
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     Accept(Box<str>),
-    Digest { digest: [u8; 16], origin: Box<str>, location: Box<str> },
+    Digest {
+        digest: [u8; 16],
+        origin: Box<str>,
+        location: Box<str>,
+    },
+    /// hixie-75: what the answer repeats.
+    Echo {
+        origin: Box<str>,
+        location: Box<str>,
+    },
 }
 
 /// The server took the handshake: the connection is open.
@@ -72,7 +81,7 @@ pub enum AnswerError {
     /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
     #[error("the answer's digest is wrong")]
     Digest,
-    /// The server chose a subprotocol that was not offered, or in draft 0 not the one that was.
+    /// The server chose a subprotocol that was not offered, or in draft 0 and hixie-75 not the one that was.
     #[error("the server chose a subprotocol that was not offered")]
     Subprotocol,
     /// The server uses an extension that was not offered, or in a way that was not.
@@ -117,7 +126,7 @@ impl Pending {
         let Status::Complete((headers, end)) = self.final_head(received, caps)? else {
             return Ok(Status::Partial);
         };
-        let rest = received.get(end..).unwrap_or_default();
+        let (head, rest) = received.split_at_checked(end).unwrap_or((received, &[]));
         let consumed = match &self.proof {
             Proof::Accept(accept) => {
                 self.check_hybi(headers, accept)?;
@@ -132,6 +141,10 @@ impl Pending {
                     return Err(AnswerError::Digest);
                 }
                 end + answered.len()
+            }
+            Proof::Echo { origin, location } => {
+                hixie_75::check(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
+                end
             }
         };
         let subprotocol = self.subprotocol(headers)?;
@@ -254,8 +267,8 @@ impl Pending {
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
         // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
         // client MUST _Fail the WebSocket Connection_."
-        match headers.single("Sec-WebSocket-Protocol") {
-            // hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
+        match headers.single(draft::subprotocol_header(self.version)) {
+            // hixie-75 and hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
                 Err(AnswerError::Subprotocol)
             }

@@ -93,6 +93,7 @@ impl Config {
     /// | `listen` | `ADDRESS:PORT`, `NAME:PORT` or `unix:PATH`, each address once unless its port is 0 |
     /// | `protocol_76_00_support` | both |
     /// | `max_clients` | at least 1 |
+    /// | `raise_descriptor_limit` | both |
     /// | `max_header_size` | at least 135, the length of the shortest handshake |
     /// | `max_read_frame_size` | at least 1; above `max_read_message_size` that holds |
     /// | `max_read_message_size` | at least 1 |
@@ -108,6 +109,7 @@ impl Config {
     /// | `keepalive` | `None`, or 1 s to 32,767 s, the longest that Linux takes |
     /// | `nodelay` | both |
     /// | `keep_headers` | both |
+    /// | `max_kept_headers` | any; with 0 none are kept |
     /// | `deflate` | `None`, or levels from 1 to 9 and window bits from 9 to 15 |
     /// | `policy_file` | `None`, or 1 byte to 64 KiB without a NUL |
     /// | `debug_on_resource_errors` | both |
@@ -124,6 +126,7 @@ impl Config {
             listen,
             protocol_76_00_support: _,
             max_clients,
+            raise_descriptor_limit: _,
             max_header_size,
             max_read_frame_size,
             max_read_message_size,
@@ -139,6 +142,7 @@ impl Config {
             keepalive,
             nodelay: _,
             keep_headers: _,
+            max_kept_headers: _,
             #[cfg(feature = "deflate")]
             deflate,
             policy_file,
