@@ -24,7 +24,7 @@
 mod key;
 mod pending;
 mod request;
-mod url;
+pub(crate) mod url;
 
 pub use pending::{AnswerError, Established, Pending};
 pub use request::{ClientRequest, RequestError};
