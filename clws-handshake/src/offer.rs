@@ -3,6 +3,7 @@ use clws_proto::Version;
 use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
+use crate::client::url::Url;
 #[cfg(feature = "deflate")]
 use crate::deflate;
 use crate::request::Proof;
@@ -112,6 +113,21 @@ impl<'a> Offer<'a> {
     }
 }
 
+impl Offer<'_> {
+    /// Whether a client of hixie-76 could find its own origin and URL in the answer, which it requires (§4.1).
+    fn check_hixie(&self) -> Result<(), AcceptError> {
+        if self.origin.is_some_and(str::is_empty) {
+            return Err(AcceptError::EmptyOrigin);
+        }
+        match self.location {
+            Some(url) if token::is_field_value(url) && Url::parse(url).is_none() => {
+                Err(AcceptError::InvalidLocation(url.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An accepted handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -138,6 +154,12 @@ pub enum AcceptError {
     /// The client did not offer this subprotocol, so it must not be chosen (RFC 6455 §4.2.2).
     #[error("the client did not offer the subprotocol {0:?}")]
     NotOffered(Box<str>),
+    /// Draft 0: the origin to answer is empty.
+    #[error("the origin to answer is empty")]
+    EmptyOrigin,
+    /// Draft 0: the location to answer is not a URL that a client can have asked for.
+    #[error("the location {0:?} is not a ws:// or wss:// URL")]
+    InvalidLocation(Box<str>),
     /// A header that cannot be sent.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -162,7 +184,8 @@ impl Request<'_> {
     /// Writes the answer that opens the connection.
     ///
     /// # Errors
-    /// The subprotocol was not offered, or a header cannot be sent. Nothing of such an answer is made.
+    /// The subprotocol was not offered, a header cannot be sent, or, in draft 0, no client can have asked for the
+    /// location. Nothing of such an answer is made.
     pub fn accept(self, offer: &Offer<'_>) -> Result<Accepted, AcceptError> {
         // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
         // selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to
@@ -174,6 +197,9 @@ impl Request<'_> {
         }
         for (name, value) in &offer.headers {
             check_header(name, value)?;
+        }
+        if self.version.is_hixie() {
+            offer.check_hixie()?;
         }
         let mut response = Vec::with_capacity(256);
         if self.http.expects_continue() {

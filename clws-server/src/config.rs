@@ -187,6 +187,14 @@ pub struct Config {
     pub task_per_client: bool,
 }
 
+/// A port, or two of them with a hyphen between, the lower one first.
+fn is_port_or_range(text: &str) -> bool {
+    let port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let ports: (Option<u16>, Option<u16>) = (port(first), port(last));
+    matches!(ports, (Some(first), Some(last)) if 0 < first && first <= last)
+}
+
 /// The setters: each returns the config, to be chained.
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
@@ -210,8 +218,8 @@ impl Config {
         self
     }
 
-    /// A socket policy file that lets pages of a domain (`*` for all) connect to these ports (`*`, `80,443`,
-    /// `1024-2048`); `None` where they could not stand in it.
+    /// A socket policy file that lets pages of a domain (`*` for all, `*.example.com` for those below one) connect to these
+    /// ports (`*`, `80,443`, `1024-2048`). `None` for any other domain or ports.
     ///
     /// ```
     /// use clws_server::Config;
@@ -221,10 +229,10 @@ impl Config {
     /// ```
     #[must_use]
     pub fn flash_policy(domain: &str, ports: &str) -> Option<String> {
-        let fits = |text: &str, also: &[u8]| {
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte))
-        };
-        (fits(domain, b"*.-:_[]") && fits(ports, b"*,-")).then(|| {
+        let name = domain.strip_prefix("*.").unwrap_or(domain);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-:_[]".contains(&byte);
+        let is_domain = domain == "*" || (!name.is_empty() && name.bytes().all(is_name));
+        (is_domain && (ports == "*" || ports.split(',').all(is_port_or_range))).then(|| {
             format!(
                 "<?xml version=\"1.0\"?>\n<!DOCTYPE cross-domain-policy SYSTEM \
                  \"http://www.macromedia.com/xml/dtds/cross-domain-policy.dtd\">\n<cross-domain-policy>\

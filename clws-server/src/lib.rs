@@ -94,7 +94,8 @@
 //!
 //! # Limits and configuration
 //!
-//! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. What a client does
+//! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. A value that can never work
+//! is an error of [`Server::bind`], a path or an origin that can match nothing one of [`Server::register`]. What a client does
 //! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
 //! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
 //!

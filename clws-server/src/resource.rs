@@ -226,7 +226,8 @@ impl Accept {
         self
     }
 
-    /// Adds a header to the answer, `Set-Cookie` for instance.
+    /// Adds a header to the answer, `Set-Cookie` for instance. One that cannot be sent ([`HeaderError`](crate::HeaderError)) is
+    /// never sent: the client gets 500 and the fault is logged.
     #[must_use]
     pub fn header(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -279,7 +280,8 @@ impl Accept {
         self
     }
 
-    /// Draft 0: answers another location than the one asked for, for a server behind a proxy.
+    /// Draft 0: answers another location than the one asked for, for a server behind a proxy. A text that is not a `ws://` or
+    /// `wss://` URL is never sent: the client gets 500 and the fault is logged.
     #[must_use]
     pub fn hixie_location(mut self, url: impl Into<Box<str>>) -> Self {
         self.location = Some(url.into());

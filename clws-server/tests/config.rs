@@ -238,6 +238,10 @@ fn an_address_that_nothing_can_listen_on() {
         ("ü.de:80", "Punycode"),
         ("unix:", "the path is empty"),
         ("unix:/tmp/a\0b", "a NUL"),
+        (&format!("unix:/{}", "a".repeat(107)), "longer than the system takes"),
+        ("224.0.0.1:80", "multicast"),
+        ("[ff02::1]:80", "multicast"),
+        ("255.255.255.255:80", "broadcast"),
     ] {
         let error = bind(base().listen(address)).expect_err(address);
         assert_eq!(error.field(), "listen");

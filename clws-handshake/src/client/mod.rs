@@ -25,7 +25,7 @@ mod answer;
 mod key;
 mod pending;
 mod request;
-mod url;
+pub(crate) mod url;
 
 pub use answer::Refusal;
 pub use pending::{AnswerError, Established, Pending};

@@ -1,6 +1,6 @@
 //! The addresses that a server can listen on.
 
-use std::net::Ipv6Addr;
+use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
 use super::ConfigError;
@@ -14,7 +14,7 @@ pub(super) fn check(listen: &[Listen]) -> Result<(), ConfigError> {
     while let Some(address) = earlier.next_back() {
         let text = address.to_string();
         let fault = match address {
-            Listen::Tcp(_) => None,
+            Listen::Tcp(address) => ip_fault(address.ip()),
             Listen::Name(name) => name_fault(name),
             Listen::Unix(path) => path_fault(path),
         };
@@ -35,6 +35,11 @@ fn takes_free_port(address: &Listen) -> bool {
         Listen::Name(name) => name.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0u16)),
         Listen::Unix(_) => false,
     }
+}
+
+fn ip_fault(ip: IpAddr) -> Option<&'static str> {
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast")
 }
 
 /// Why no system resolves such a name and port.
@@ -63,10 +68,23 @@ fn name_fault(name: &str) -> Option<&'static str> {
     None
 }
 
+/// The longest path that fits into a `sockaddr_un`, before the NUL.
+#[cfg(unix)]
+const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+
+#[cfg(unix)]
 fn path_fault(path: &Path) -> Option<&'static str> {
-    let path = path.as_os_str();
+    let path = path.as_os_str().as_encoded_bytes();
     if path.is_empty() {
         return Some("the path is empty");
     }
-    path.as_encoded_bytes().contains(&0).then_some("the path has a NUL in it")
+    if path.len() > LONGEST_PATH {
+        return Some("the path is longer than the system takes, which is about 100 bytes");
+    }
+    path.contains(&0).then_some("the path has a NUL in it")
+}
+
+#[cfg(not(unix))]
+fn path_fault(_: &Path) -> Option<&'static str> {
+    Some("this system has no Unix sockets")
 }

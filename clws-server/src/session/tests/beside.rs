@@ -159,4 +159,15 @@ fn no_policy_breaks_its_file() {
     assert!(Config::flash_policy("\"/><evil", "*").is_none());
     assert!(Config::flash_policy("*", "1 2").is_none());
     assert!(Config::flash_policy("", "*").is_none());
+    for domain in ["*.", "a.*", "**", "*example.com", "a b", "ü.de"] {
+        assert!(Config::flash_policy(domain, "*").is_none(), "{domain}");
+    }
+    for ports in ["", ",", "0", "65536", "80,", "80-", "-80", "81-80", "1-2-3", "http", "80,*", "+80"] {
+        assert!(Config::flash_policy("*", ports).is_none(), "{ports}");
+    }
+    for (domain, ports) in
+        [("a.example", "80"), ("*.a.example", "80,443"), ("127.0.0.1", "1-65535"), ("[::1]", "80-80,1")]
+    {
+        assert!(Config::flash_policy(domain, ports).is_some(), "{domain} {ports}");
+    }
 }
