@@ -130,6 +130,14 @@ need_autobahn() { # sets $WSTEST
     WSTEST=$(retry "$ci/autobahn/install.sh" "$out/autobahn") && export WSTEST
 }
 
+need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler that libFuzzer is built with
+    local version=0.13.2
+    export PATH=$out/cargo-fuzz/bin:$PATH
+    command -v c++ >/dev/null || need_apt g++ || return 1
+    [ "$("$out/cargo-fuzz/bin/cargo-fuzz" fuzz --version 2>/dev/null)" = "cargo-fuzz $version" ] && return 0
+    retry cargo install --quiet --locked --root "$out/cargo-fuzz" --version "$version" cargo-fuzz
+}
+
 # --- the server under test ---
 
 # CI_ECHO names another program with the same flags and the same first lines: a stand-in to try the stages on.

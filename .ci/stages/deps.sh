@@ -9,5 +9,7 @@ need_apt firefox-esr || note "firefox-esr could not be installed: the browser st
 install need_python
 install need_node
 install need_autobahn
+install need_cargo_fuzz
 install retry cargo fetch --locked --quiet
+for manifest in */fuzz/Cargo.toml; do install retry cargo fetch --locked --quiet --manifest-path "$manifest"; done
 finish

@@ -8,6 +8,11 @@ need_python
 
 check "cargo fmt" cargo fmt --all --check
 check "Cargo.lock is current" cargo metadata --locked --format-version 1
+# The fuzz targets are workspaces of their own.
+for manifest in */fuzz/Cargo.toml; do
+    check "cargo fmt, ${manifest%/Cargo.toml}" cargo fmt --check --manifest-path "$manifest"
+    check "${manifest%.toml}.lock is current" cargo metadata --locked --format-version 1 --manifest-path "$manifest"
+done
 check "cargo clippy" cargo clippy --workspace --all-targets --all-features -- -D warnings
 check "cargo clippy, no feature" cargo clippy -p clws-proto -p clws-handshake -p clws-server --all-targets -- -D warnings
 RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --workspace --no-deps --all-features

@@ -27,6 +27,16 @@ pub(super) struct Inflater {
     ended: bool,
 }
 
+/// What one call of the decompressor did.
+struct Step {
+    /// Bytes that it read.
+    read: usize,
+    /// Bytes that it wrote, those before an error too.
+    written: usize,
+    /// It found no error.
+    is_sound: bool,
+}
+
 impl Inflater {
     /// Octets that one takes: zlib-rs has all windows as large as the largest.
     pub(super) const SIZE: usize = AT_ONCE + 47 * 1024;
@@ -60,8 +70,13 @@ impl Inflater {
                 self.inflate.reset(false);
                 self.ended = false;
             }
-            let (read, written) = self.step(octets)?;
-            take(self.room.get(..written).unwrap_or_default())?;
+            let step = self.step(octets);
+            // What came out before an error is looked at first: the error that is reported is the first one of the message,
+            // however it was cut into reads.
+            take(self.room.get(..step.written).unwrap_or_default())?;
+            let Step { read, written, is_sound: true } = step else {
+                return Err(ProtocolError::CorruptDeflate);
+            };
             octets = octets.get(read..).unwrap_or_default();
             // A room that was filled may have left something behind in the decompressor.
             if octets.is_empty() && (self.ended || written < self.room.len()) {
@@ -73,16 +88,17 @@ impl Inflater {
         }
     }
 
-    /// One call of the decompressor: how many octets it read and wrote.
-    fn step(&mut self, octets: &[u8]) -> Result<(usize, usize), ProtocolError> {
+    /// One call of the decompressor.
+    fn step(&mut self, octets: &[u8]) -> Step {
         let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self
-            .inflate
-            .decompress(octets, &mut self.room, InflateFlush::SyncFlush)
-            .map_err(|_| ProtocolError::CorruptDeflate)?;
-        self.ended = status == Status::StreamEnd;
+        let status = self.inflate.decompress(octets, &mut self.room, InflateFlush::SyncFlush);
+        self.ended = status == Ok(Status::StreamEnd);
         let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
-        Ok((since(self.inflate.total_in(), read), since(self.inflate.total_out(), written)))
+        Step {
+            read: since(self.inflate.total_in(), read),
+            written: since(self.inflate.total_out(), written),
+            is_sound: status.is_ok(),
+        }
     }
 
     /// Ends the message.
@@ -91,8 +107,8 @@ impl Inflater {
             return Ok(()); // its last block says so, and some leave out the empty one behind it
         }
         // RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message."
-        match self.step(&END)? {
-            (read, 0) if self.ended && read == END.len() => Ok(()),
+        match self.step(&END) {
+            Step { read, written: 0, is_sound: true } if self.ended && read == END.len() => Ok(()),
             _ => Err(ProtocolError::CorruptDeflate), // the message was cut off
         }
     }
@@ -170,10 +186,13 @@ impl Extension for Inflation {
         }
         if !octets.is_empty() {
             inflater.run(octets, |piece| {
-                if piece.len() > limits.max_message_size.saturating_sub(data.len()) {
+                let room = limits.max_message_size.saturating_sub(data.len());
+                // What fits is checked to be text before the rest is too much, as it would be if it had come alone.
+                data.append(piece.get(..room).unwrap_or(piece), limits.max_message_size, buffers)?;
+                if piece.len() > room {
                     return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
                 }
-                data.append(piece, limits.max_message_size, buffers)
+                Ok(())
             })?;
         }
         if short && !last && begun.len() + octets.len() <= BEGUN && data.len() <= AT_ONCE {

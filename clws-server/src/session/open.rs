@@ -82,7 +82,8 @@ impl Open {
         let mut read = false;
         let all = self.client.flush(&mut |slices| write(slices).inspect(|written| read |= *written > 0))?;
         match &mut self.waiting {
-            Some(waiting) if waiting.close => waiting.read |= read,
+            // What is counted there must not be forgotten: its close frame is being written, and waited for from then on.
+            Some(waiting) if waiting.close || waiting.undelivered > 0 => waiting.read |= read,
             Some(waiting) if waiting.broken => {}
             _ if all => self.waiting = None,
             Some(waiting) => waiting.read |= read,

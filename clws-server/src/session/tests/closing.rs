@@ -195,3 +195,22 @@ fn in_draft_0_may_be_the_end_of_the_stream() {
     world.end_of_input();
     world.diary(&["connected", "disconnected 1006 \"\": vanished"]);
 }
+
+/// The outbox was full when the client was closed, and is empty when that is noticed.
+#[test]
+fn what_is_not_delivered_is_counted_whatever_was_waited_for() {
+    for (last, end) in [("close", "1000 \"\": closed"), ("abort", "1006 \"\": aborted")] {
+        let mut world = World::open(Version::Rfc6455, "/");
+        world.room = 0;
+        world.send(&text("a")); // its answer cannot be written, so there is a deadline for that
+        world.room = usize::MAX;
+        world.send(&[text(last), text("b"), text("c")].concat());
+        world.send(&close(CloseCode::NORMAL, ""));
+        world.diary(&[
+            "connected",
+            "text a",
+            &format!("text {last}"),
+            &format!("disconnected {end}, 2 undelivered"),
+        ]);
+    }
+}

@@ -1,0 +1,78 @@
+#!/usr/bin/env bash
+# Fuzzing: every target of the crates' fuzz folders, from its seeds. FUZZ_SECONDS (20): how long each runs. An input that
+# breaks something is printed, and stays in target/ci/fuzz/found/TARGET.
+set -euo pipefail
+. "$(dirname "$0")/../lib.sh"
+need_cargo_fuzz
+
+seconds=${FUZZ_SECONDS:-20}
+jobs=${FUZZ_JOBS:-$(nproc)}
+[[ $seconds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || { echo "FUZZ_SECONDS and FUZZ_JOBS are numbers" >&2; exit 2; }
+
+# cargo-fuzz's flags for coverage are unstable ones. Debug assertions and overflow checks are on. There is no unsafe code for
+# a sanitizer to look at.
+export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} -D warnings" RUST_BACKTRACE=1
+host=$(rustc -vV | sed -n 's/^host: //p')
+bins=$target/fuzz/$host/release
+
+# run CRATE TARGET: its output ends up in a log, its exit status in a file beside that.
+run() {
+    local dir=$out/fuzz corpus=$out/fuzz/corpus/$2 status=0
+    # The gate begins with the seeds each time; a long run goes on with what earlier ones found.
+    [ "${FUZZ_KEEP:-}" ] || rm -rf "$corpus"
+    mkdir -p "$corpus" "$dir/found/$2"
+    rm -f "$dir/found/$2"/*
+    # The limit on one input is for those that hang: the machine may be busy.
+    "$bins/$2" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
+        -artifact_prefix="$dir/found/$2/" "$corpus" "$root/$1/fuzz/seeds/$2" >"$out/$STAGE.$2.log" 2>&1 </dev/null || status=$?
+    echo "$status" >"$dir/$2.status"
+}
+
+# report CRATE TARGET: one check.
+report() {
+    local status log=$out/$STAGE.$2.log units found
+    status=$(cat "$out/fuzz/$2.status" 2>/dev/null || echo none)
+    units=$(sed -n 's/^stat::number_of_executed_units: *//p' "$log")
+    if [ "$status" = 0 ] && ((${units:-0} > 0)); then
+        ok "$2"
+        note "$2: $units inputs in $seconds s, $(find "$root/$1/fuzz/seeds/$2" -type f | wc -l) of them seeds"
+        return
+    fi
+    fail "$2: exit status $status (${log#"$root"/})"
+    grep -vE '^(#|DEBUG|INFO|WARNING)' "$log" | head -n 60 | sed 's/^/     | /'
+    for found in "$out/fuzz/found/$2"/*; do
+        [ -f "$found" ] || continue
+        echo "     ${found#"$root"/}, to be repeated with: ${bins#"$root"/}/$2 ${found#"$root"/}"
+        echo "     base64: $(base64 -w0 "$found" | head -c 20000)"
+    done
+}
+
+pairs=()
+for crate in clws-proto clws-handshake clws-server; do
+    [ -d "$crate/fuzz" ] || continue
+    check "$crate: the targets build" cargo fuzz build --fuzz-dir "$crate/fuzz" --target-dir "$target/fuzz" --sanitizer none
+    while read -r name; do
+        pairs+=("$crate $name")
+        rm -f "$out/fuzz/$name.status" "$out/$STAGE.$name.log"
+    done < <(cargo fuzz list --fuzz-dir "$crate/fuzz")
+done
+((failed == 0)) || finish
+
+# As many at once as there are cores.
+pids=()
+# shellcheck disable=SC2317 # the trap of lib.sh calls it
+stop_all() { ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true; }
+mkdir -p "$out/fuzz"
+for pair in "${pairs[@]}"; do
+    while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
+    # shellcheck disable=SC2086 # two words
+    run $pair &
+    pids+=($!)
+done
+wait
+pids=()
+for pair in "${pairs[@]}"; do
+    # shellcheck disable=SC2086 # two words
+    report $pair
+done
+finish

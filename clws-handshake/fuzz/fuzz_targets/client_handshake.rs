@@ -1,0 +1,170 @@
+//! Any bytes as an answer, and answers of our own server with changes: a client takes only the right one, whatever it was
+//! cut into.
+#![no_main]
+
+use clws_handshake::client::{AnswerError, ClientRequest, Established, Pending};
+use clws_handshake::{Caps, DeflateConfig, DeflateParams, Offer, Status, Version, parse};
+use clws_handshake_fuzz::{Head, Input, accept_key};
+use libfuzzer_sys::fuzz_target;
+
+/// What a client finds in an answer, kept.
+#[derive(Clone, Debug, PartialEq)]
+struct Open {
+    version: Version,
+    subprotocol: Option<String>,
+    deflate: Option<DeflateParams>,
+    consumed: usize,
+}
+
+impl Open {
+    fn new(open: &Established<'_>) -> Self {
+        Self {
+            version: open.version,
+            subprotocol: open.subprotocol.map(str::to_owned),
+            deflate: open.deflate,
+            consumed: open.consumed,
+        }
+    }
+}
+
+const URL: &str = "ws://server.example.com/chat?room=1";
+const ORIGIN: &str = "http://example.com";
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input::new(data);
+    let (flags, more) = (input.byte(), input.byte());
+    let version = Version::ALL[usize::from(flags & 0x0F) % Version::ALL.len()];
+    let caps = Caps::default()
+        .with_hixie(true)
+        .with_max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
+        .with_max_headers([100, 12, 5, 1][usize::from(more >> 2 & 3)]);
+    let offered: &[&str] = match (flags >> 4 & 3, version.is_hixie()) {
+        (0, _) => &[],
+        (1, _) | (_, true) => &["chat"],
+        _ => &["chat", "superchat"],
+    };
+    let mut request = ClientRequest::new(version, URL).with_origin(ORIGIN);
+    for name in offered {
+        request = request.with_subprotocol(name);
+    }
+    let deflate =
+        (flags & 0x40 != 0).then(|| DeflateConfig::default().with_context_takeover(more & 0x10 != 0));
+    if let Some(deflate) = &deflate {
+        request = request.with_deflate(deflate);
+    }
+    let mut random =
+        |bytes: &mut [u8]| bytes.iter_mut().zip(b"the sample nonce").for_each(|(at, byte)| *at = *byte);
+    let (sent, pending) = request.build(&mut random).expect("it can be sent");
+
+    let answer = match flags & 0x80 {
+        0 => input.rest().to_vec(),
+        _ => changed(&sent, &mut input),
+    };
+    let whole = check(&mut pending.clone(), &answer, &caps);
+    let mut in_pieces = pending.clone();
+    let found = (0..=answer.len())
+        .map(|len| check(&mut in_pieces, &answer[..len], &caps))
+        .find(|result| *result != Ok(Status::Partial))
+        .unwrap_or(Ok(Status::Partial));
+    assert_eq!(found, whole, "byte by byte");
+
+    if let Ok(Status::Complete(open)) = &whole {
+        is_entitled(&sent, &answer, version, offered, deflate.is_some(), open, &caps);
+    }
+    if let Err(AnswerError::Refused { status, .. }) = &whole {
+        assert_ne!(*status, 101);
+    }
+});
+
+fn check(pending: &mut Pending, received: &[u8], caps: &Caps) -> Result<Status<Open>, AnswerError> {
+    Ok(match pending.check(received, caps)? {
+        Status::Partial => Status::Partial,
+        Status::Complete(open) => Status::Complete(Open::new(&open)),
+    })
+}
+
+/// What our server answers, with something written over it, put in or taken out.
+fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
+    let caps = Caps::default().with_hixie(true);
+    let Ok(Status::Complete(request)) = parse(sent, &caps) else { panic!("our server knows our client") };
+    let mut offer = Offer::new();
+    let choice = input.byte();
+    let config = DeflateConfig::default().with_context_takeover(choice & 2 != 0);
+    if request.subprotocols().next() == Some("chat") && (choice & 1 != 0 || request.version().is_hixie()) {
+        offer = offer.with_subprotocol("chat");
+    }
+    if choice & 4 != 0 {
+        offer = offer.with_deflate(&config);
+    }
+    let mut answer = request.accept(&offer).expect("it can be sent").response;
+    for _ in 0..choice >> 6 {
+        let (at, remove, count) = (input.byte(), input.byte() & 15, input.byte() & 63);
+        let at = usize::from(at).min(answer.len());
+        let end = (at + usize::from(remove)).min(answer.len());
+        answer.splice(at..end, input.take(usize::from(count)).iter().copied());
+    }
+    answer.extend_from_slice(input.rest());
+    answer
+}
+
+/// RFC 6455 §4.1 and hixie-76 §4.1: all that makes an answer one to this request.
+fn is_entitled(
+    sent: &[u8],
+    answer: &[u8],
+    version: Version,
+    offered: &[&str],
+    deflate: bool,
+    open: &Open,
+    caps: &Caps,
+) {
+    let asked = Head::split(sent).expect("our own request");
+    let mut rest = answer;
+    let head = loop {
+        let head = Head::split(rest).expect("a whole head");
+        // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final response".
+        match head.first.get(9..12) {
+            Some(status) if status[0] == b'1' && status != b"101" => rest = &rest[head.len..],
+            _ => break head,
+        }
+    };
+    let before = answer.len() - rest.len();
+    assert!(head.len <= caps.max_head_bytes && head.headers.len() <= caps.max_headers);
+    assert!(head.first.starts_with(b"HTTP/1.1 101"));
+    assert_eq!(open.version, version);
+    if version.is_hixie() {
+        assert_eq!(head.one("upgrade"), Some(&b"WebSocket"[..]));
+        assert!(head.one("connection").expect("one").eq_ignore_ascii_case(b"upgrade"));
+        assert_eq!(head.one("sec-websocket-origin"), Some(ORIGIN.as_bytes()));
+        assert_eq!(head.one("sec-websocket-location"), Some(URL.as_bytes()));
+        let Ok(Status::Complete(request)) = parse(sent, &Caps::default().with_hixie(true)) else { panic!() };
+        let right = request.accept(&Offer::new()).expect("it can be sent").response;
+        let digest = right.windows(4).position(|four| four == b"\r\n\r\n").expect("its head's end") + 4;
+        assert_eq!(rest[head.len..].get(..right.len() - digest), Some(&right[digest..]));
+        assert_eq!(open.consumed, before + head.len + right.len() - digest);
+    } else {
+        assert!(head.one("upgrade").expect("one").eq_ignore_ascii_case(b"websocket"));
+        assert!(head.lists("connection", "upgrade"));
+        let key = asked.one("sec-websocket-key").expect("our key");
+        assert_eq!(head.one("sec-websocket-accept"), Some(accept_key(key).as_bytes()));
+        assert_eq!(open.consumed, before + head.len);
+        let extensions = head.all("sec-websocket-extensions").concat();
+        if extensions.is_empty() {
+            assert_eq!(open.deflate, None);
+        } else if open.deflate.is_some() {
+            assert!(deflate && extensions.windows(18).any(|word| word == b"permessage-deflate"));
+        } else {
+            assert!(
+                extensions.iter().all(|byte| b" \t,".contains(byte)),
+                "an extension that was not agreed on"
+            );
+        }
+    }
+    match (head.all("sec-websocket-protocol").as_slice(), &open.subprotocol) {
+        ([], None) => assert!(!version.is_hixie() || offered.is_empty()),
+        ([value], Some(name)) => {
+            assert_eq!(*value, name.as_bytes());
+            assert!(offered.contains(&name.as_str()));
+        }
+        (values, name) => panic!("{values:?} {name:?}"),
+    }
+}

@@ -1,0 +1,332 @@
+//! Any bytes as a request, and anything that an application says to it: the answer is good HTTP whatever either of them
+//! says, it does not depend on how the request was cut, and 101 is only for what RFC 6455 §4.2.1 asks for.
+#![no_main]
+
+use clws_handshake::{
+    Accepted, Caps, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Offer, Reject, Request, Status,
+    Version,
+};
+use clws_handshake_fuzz::{Answer, Head, Input, accept_key, answer, key_len};
+use libfuzzer_sys::fuzz_target;
+
+/// What the application says.
+struct Application {
+    caps: Caps,
+    subprotocol: Option<String>,
+    header: Option<(String, String)>,
+    origin: Option<String>,
+    location: Option<String>,
+    secure: bool,
+    deflate: Option<DeflateConfig>,
+}
+
+/// What a request comes to.
+#[derive(Debug, PartialEq)]
+enum Outcome {
+    Partial,
+    Accepted(Accepted),
+    /// The application's answer cannot be sent.
+    Unsendable(String),
+    Rejected(Reject),
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input::new(data);
+    let (flags, sizes) = (input.byte(), input.byte());
+    let caps = Caps::default()
+        .with_hixie(flags & 1 != 0)
+        .with_max_head_bytes([16 * 1024, 1000, 300, 60][usize::from(sizes & 3)])
+        .with_max_headers([100, 12, 6, 1][usize::from(sizes >> 2 & 3)]);
+    let application = Application {
+        caps,
+        subprotocol: (flags & 2 != 0).then(|| input.text()),
+        header: (flags & 4 != 0).then(|| (input.text(), input.text())),
+        origin: (flags & 8 != 0).then(|| input.text()),
+        location: (flags & 16 != 0).then(|| input.text()),
+        secure: flags & 32 != 0,
+        deflate: (flags & 64 != 0).then(|| {
+            DeflateConfig::default()
+                .with_server_max_window_bits(9 + (sizes >> 4) % 7)
+                .with_context_takeover(sizes & 0x80 != 0)
+        }),
+    };
+    if flags & 128 != 0 {
+        refuses(&mut input);
+    }
+    let received = input.rest();
+
+    let whole = application.outcome(received, &mut HeadScanner::new());
+    let mut scanner = HeadScanner::new();
+    let in_pieces = (0..=received.len())
+        .map(|len| application.outcome(&received[..len], &mut scanner))
+        .find(|outcome| *outcome != Outcome::Partial)
+        .unwrap_or(Outcome::Partial);
+    assert_eq!(in_pieces, whole, "byte by byte");
+
+    let head = Head::split(received.strip_prefix(b"\r\n").unwrap_or(received));
+    match &whole {
+        Outcome::Accepted(accepted) => {
+            assert!(accepted.consumed <= received.len());
+            let head = head.expect("a head can be split that was accepted");
+            application.is_entitled(&head, accepted.version);
+            application.is_right(&head, received, accepted);
+        }
+        Outcome::Rejected(reject) => {
+            is_good_refusal(reject);
+            if let Some(head) = head {
+                assert!(!application.must_accept(&head, received), "{reject}");
+            }
+        }
+        Outcome::Partial | Outcome::Unsendable(_) => {}
+    }
+    answers_plain_http(received, &application.caps);
+});
+
+impl Application {
+    fn outcome(&self, received: &[u8], scanner: &mut HeadScanner) -> Outcome {
+        match self.request(received, scanner) {
+            Err(reject) => Outcome::Rejected(reject),
+            Ok(Status::Partial) => Outcome::Partial,
+            Ok(Status::Complete(request)) => match request.accept(&self.offer()) {
+                Ok(accepted) => Outcome::Accepted(accepted),
+                Err(error) => Outcome::Unsendable(error.to_string()),
+            },
+        }
+    }
+
+    fn request<'a>(
+        &self,
+        received: &'a [u8],
+        scanner: &mut HeadScanner,
+    ) -> Result<Status<Request<'a>>, Reject> {
+        let Status::Complete(end) = scanner.scan(received, &self.caps)? else { return Ok(Status::Partial) };
+        let (head, body) = received.split_at(end);
+        let request = HttpRequest::parse(head, &self.caps)?.upgrade(body, &self.caps)?;
+        if let Status::Complete(request) = &request {
+            looks_right(request);
+        }
+        Ok(request)
+    }
+
+    fn offer(&self) -> Offer<'_> {
+        let mut offer = Offer::new().with_secure(self.secure);
+        if let Some(name) = &self.subprotocol {
+            offer = offer.with_subprotocol(name);
+        }
+        if let Some((name, value)) = &self.header {
+            offer = offer.with_header(name, value);
+        }
+        if let Some(origin) = &self.origin {
+            offer = offer.with_origin(origin);
+        }
+        if let Some(location) = &self.location {
+            offer = offer.with_location(location);
+        }
+        if let Some(deflate) = &self.deflate {
+            offer = offer.with_deflate(deflate);
+        }
+        offer
+    }
+
+    /// RFC 6455 §4.2.1, and what the drafts have of it: without that nothing is accepted.
+    fn is_entitled(&self, head: &Head, version: Version) {
+        assert!(head.len <= self.caps.max_head_bytes && head.headers.len() <= self.caps.max_headers);
+        // "An HTTP/1.1 or higher GET request"
+        let words: Vec<&[u8]> = head.first.split(|byte| *byte == b' ').collect();
+        let [method, target, protocol] = words[..] else { panic!("a request line of {} words", words.len()) };
+        assert_eq!(method, b"GET");
+        assert!(!target.is_empty() && target.iter().all(|byte| byte.is_ascii_graphic() && *byte != b'#'));
+        assert!(protocol.starts_with(b"HTTP/1.") && protocol.len() == 8 && protocol[7] >= b'1');
+        // "A |Host| header field containing the server's authority."
+        let host = head.one("host").expect("one Host");
+        let is_authority = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(byte);
+        assert!(!host.is_empty() && host.iter().all(is_authority));
+        // "An |Upgrade| header field containing the value "websocket""
+        assert!(head.lists("upgrade", "websocket"));
+        // "A |Connection| header field that includes the token "Upgrade""
+        assert!(head.lists("connection", "upgrade"));
+        assert!(head.all("transfer-encoding").is_empty());
+        if version.is_hixie() {
+            assert!(self.caps.hixie && head.all("sec-websocket-version").is_empty());
+            assert!(head.one("origin").is_some());
+            return;
+        }
+        assert!(head.all("content-length").iter().all(|length| *length == b"0"));
+        // "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
+        let key = head.one("sec-websocket-key").expect("one key");
+        match (version, key_len(key)) {
+            (Version::Rfc6455, len) => assert!(len == Some(16) && key.len() == 24),
+            (_, len) => assert!(matches!(len, Some(15 | 16))),
+        }
+        // "A |Sec-WebSocket-Version| header field, with a value of 13."
+        assert_eq!(head.one("sec-websocket-version").expect("one version"), version.to_string().as_bytes());
+        assert!(head.all("origin").len() <= 1 || version != Version::Rfc6455);
+    }
+
+    /// The answer is the one to this request, and has no line that nobody meant.
+    fn is_right(&self, head: &Head, received: &[u8], accepted: &Accepted) {
+        let answer = answer(&accepted.response);
+        assert_eq!(answer.status, 101);
+        let mut expected = vec!["upgrade".to_owned(), "connection".to_owned()];
+        if accepted.version.is_hixie() {
+            expected.extend(["sec-websocket-origin".to_owned(), "sec-websocket-location".to_owned()]);
+            let origin = self.origin.as_ref().map(|origin| origin.as_bytes().to_vec());
+            let origin = origin.unwrap_or_else(|| head.one("origin").expect("an origin").to_vec());
+            assert_eq!(answer.one("sec-websocket-origin"), Some(&origin[..]));
+        } else {
+            expected.push("sec-websocket-accept".to_owned());
+            let key = head.one("sec-websocket-key").expect("one key");
+            assert_eq!(answer.one("sec-websocket-accept"), Some(accept_key(key).as_bytes()));
+            assert_eq!(answer.body, b"");
+            assert_eq!(received.len() - accepted.consumed, received.len() - skipped(received) - head.len);
+        }
+        if let Some(name) = &self.subprotocol {
+            expected.push("sec-websocket-protocol".to_owned());
+            assert_eq!(answer.one("sec-websocket-protocol"), Some(name.as_bytes()));
+            let offered = head.all("sec-websocket-protocol");
+            let is_offered = |value: &&[u8]| {
+                *value == name.as_bytes()
+                    || value.split(|byte| *byte == b',').any(|one| one.trim_ascii() == name.as_bytes())
+            };
+            assert!(offered.iter().any(is_offered), "{name} was not offered");
+        }
+        if let Some(extensions) = answer.one("sec-websocket-extensions") {
+            assert!(self.deflate.is_some() && accepted.version == Version::Rfc6455);
+            assert!(extensions.starts_with(b"permessage-deflate") && accepted.deflate.is_some());
+            let offered = head.all("sec-websocket-extensions").concat();
+            assert!(offered.windows(18).any(|word| word.eq_ignore_ascii_case(b"permessage-deflate")));
+            expected.push("sec-websocket-extensions".to_owned());
+        } else {
+            assert_eq!(accepted.deflate, None);
+        }
+        expected.extend(self.header.iter().map(|(name, _)| name.to_ascii_lowercase()));
+        let names: Vec<_> = answer.headers.iter().map(|(name, _)| name.clone()).collect();
+        assert_eq!(names, expected);
+        if let Some((_, value)) = &self.header {
+            assert_eq!(answer.headers.last().map(|(_, value)| &value[..]), Some(value.as_bytes()));
+        }
+    }
+
+    /// A request that is as plain as can be: nothing about it gives a reason to refuse it.
+    fn must_accept(&self, head: &Head, received: &[u8]) -> bool {
+        let printable = |value: &[u8]| value.iter().all(|byte| (b' '..=b'~').contains(byte));
+        let is_word = |name: &str| {
+            !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
+        };
+        let host = head.one("host").unwrap_or_default();
+        let head_only = received.get(..head.len).unwrap_or_default();
+        let plain = |name| head.all(name).is_empty();
+        head.len < self.caps.max_head_bytes
+            && head.headers.len() <= self.caps.max_headers
+            && head_only.iter().filter(|byte| **byte == b'\n').count() == head.headers.len() + 2
+            && head_only.iter().filter(|byte| **byte == b'\r').count() == head.headers.len() + 2
+            && [&b"GET / HTTP/1.1"[..], b"GET /echo HTTP/1.1", b"GET /chat?a=b HTTP/1.1"]
+                .contains(&&head.first[..])
+            && head.headers.iter().all(|(name, value)| is_word(name) && printable(value))
+            && !host.is_empty()
+            && host.iter().all(|byte| byte.is_ascii_lowercase() || *byte == b'.')
+            && host.first().is_some_and(u8::is_ascii_lowercase)
+            && head.lists("upgrade", "websocket")
+            && head.lists("connection", "upgrade")
+            && head.one("sec-websocket-version") == Some(b"13")
+            && head.one("sec-websocket-key").is_some_and(|key| key.len() == 24 && key_len(key) == Some(16))
+            && head.all("origin").len() <= 1
+            && ["content-length", "transfer-encoding", "expect"].into_iter().all(plain)
+            && ["sec-websocket-protocol", "sec-websocket-extensions"].into_iter().all(plain)
+    }
+}
+
+/// Empty lines before the request line.
+fn skipped(received: &[u8]) -> usize {
+    received.chunks(2).take_while(|two| *two == b"\r\n").count() * 2
+}
+
+/// What is kept of a request says what the request says.
+fn looks_right(request: &Request<'_>) {
+    for keep in [true, false] {
+        let kept = request.to_head(keep);
+        assert_eq!(
+            (kept.path(), kept.query(), kept.host()),
+            (request.path(), request.query(), request.host())
+        );
+        if keep {
+            assert_eq!(kept.origin(), request.origin());
+            let lines: Vec<_> = kept.headers().iter().collect();
+            assert_eq!(lines, request.headers().iter().collect::<Vec<_>>());
+        }
+    }
+    assert!(request.path().starts_with('/'));
+    for extension in request.extensions() {
+        assert!(!extension.name().is_empty());
+        let _ = extension.params().count();
+    }
+    let _ = request.subprotocols().count() + request.headers().cookies().count();
+}
+
+/// Refusals that the parsers make.
+fn is_good_refusal(reject: &Reject) {
+    let answer = body_is_counted(&reject.response());
+    assert_eq!(answer.status, reject.status());
+    assert!(answer.one("connection").is_some_and(|value| value.ends_with(b"close")));
+    match answer.status {
+        400 | 431 | 505 | 417 | 501 => {}
+        405 => assert_eq!(answer.one("allow"), Some(&b"GET"[..])),
+        426 => {
+            assert_eq!(answer.one("upgrade"), Some(&b"websocket"[..]));
+            let versions = answer.one("sec-websocket-version").expect("which are spoken");
+            assert!(versions.starts_with(b"13"));
+        }
+        status => panic!("{status}"),
+    }
+}
+
+/// A body is as long as its head says, and is text that does not repeat what the client sent without need.
+fn body_is_counted(bytes: &[u8]) -> Answer {
+    let answer = answer(bytes);
+    if let Some(length) = answer.one("content-length") {
+        let length: usize =
+            std::str::from_utf8(length).ok().and_then(|text| text.parse().ok()).expect("a number");
+        assert_eq!(length, answer.body.len());
+    }
+    answer
+}
+
+/// Refusals that an application makes: none of its words breaks the answer.
+fn refuses(input: &mut Input<'_>) {
+    let (status, why, name, value) = (u16::from(input.byte()) * 3, input.text(), input.text(), input.text());
+    let mut lines = 4;
+    let mut reject = Reject::custom(status, why.clone());
+    match reject.clone().with_header(name.clone(), value.clone()) {
+        Ok(with) => {
+            (reject, lines) = (with, lines + 1);
+            assert!(value.bytes().all(|byte| byte != b'\r' && byte != b'\n'));
+        }
+        Err(error) => assert!(!error.to_string().is_empty()),
+    }
+    let answer = body_is_counted(&reject.response());
+    assert_eq!(answer.status, reject.status());
+    assert_eq!(answer.headers.len(), lines - 1, "{reject:?}");
+    assert_eq!(answer.body, why.as_bytes());
+    let challenged = body_is_counted(&Reject::unauthorized(value, why).response());
+    assert_eq!((challenged.status, challenged.headers.len()), (401, 4));
+}
+
+/// Requests that ask for no WebSocket, and what a hook may answer to them.
+fn answers_plain_http(received: &[u8], caps: &Caps) {
+    let Ok(http) = HttpRequest::parse(received, caps) else { return };
+    assert!(http.head_len() <= received.len());
+    assert!(!http.method().is_empty() && !http.target().is_empty());
+    for status in [200, 204, 205, 304, 404] {
+        let response = HttpResponse::text(status, "the content");
+        let bytes = response.to_bytes(&http);
+        let (head, body) = response.into_parts(&http);
+        assert_eq!([&head[..], &body].concat(), bytes);
+        let answer = answer(&bytes);
+        assert_eq!(answer.status, status);
+        if http.method() == "HEAD" || matches!(status, 204 | 304) {
+            assert_eq!(answer.body, b"", "no content");
+        } else {
+            body_is_counted(&bytes);
+        }
+    }
+}

@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Makes the seeds of the targets from what real clients and servers sent: seeds.py. They are committed."""
+
+from pathlib import Path
+
+here = Path(__file__).parent
+captures = here.parent / "tests" / "captures"
+VERSIONS = {"hybi-00": 0, "hybi-07": 1, "hybi-08": 2, "rfc6455": 3}
+
+
+def seed(target: str, name: str, data: bytes) -> None:
+    folder = here / "seeds" / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(data)
+
+
+for capture in sorted(captures.glob("*.bin")):
+    data = capture.read_bytes()
+    version = next(number for name, number in VERSIONS.items() if name in capture.name)
+    end = data.index(b"\r\n\r\n") + 4
+    name = capture.name.removesuffix(".bin").removesuffix(".c2s").removesuffix(".s2c")
+    if ".c2s" in capture.name:
+        # Draft 0 is on, permessage-deflate offered.
+        seed("server_handshake", name, bytes([0x41, 0]) + data[: end + 8])
+    else:
+        seed("client_handshake", name, bytes([version, 0]) + data[: end + 16])
+
+REQUEST = (
+    b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://example.com\r\n"
+    b"Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n"
+    b"Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits, permessage-deflate\r\n\r\n"
+)
+
+
+def text(value: bytes) -> bytes:
+    return bytes([len(value)]) + value
+
+
+seed("server_handshake", "all", bytes([0x47, 0]) + text(b"chat") + text(b"Set-Cookie") + text(b"id=1") + REQUEST)
+seed("server_handshake", "injection", bytes([0x46, 0]) + text(b"chat\r\nX: y") + text(b"A") + text(b"b\r\nc: d") + REQUEST)
+seed("server_handshake", "refusal", bytes([0x80, 0, 134]) + text(b"why") + text(b"Retry-After") + text(b"5") + REQUEST)
+for name, request in {
+    "page": b"GET /?a HTTP/1.1\r\nHost: a:80\r\n\r\n",
+    "head": b"HEAD http://a.example/b HTTP/1.1\r\nHost: b\r\n\r\n",
+    "old": b"GET / HTTP/1.0\r\nHost: a\r\n\r\n",
+    "options": b"OPTIONS * HTTP/1.1\r\nHost: [::1]:8080\r\n\r\n",
+    "connect": b"CONNECT a:443 HTTP/1.1\r\nHost: a:443\r\nExpect: 100-continue\r\n\r\n",
+    "absolute": REQUEST.replace(b"GET /chat", b"GET ws://other.example:81/chat?b"),
+    "empty-line": b"\r\n" + REQUEST,
+    "empty-protocol": REQUEST.replace(b"chat, superchat", b""),
+    "post": REQUEST.replace(b"GET", b"POST").replace(b"Origin", b"Content-Length"),
+    "plain": b"\r\n".join(line for line in REQUEST.split(b"\r\n") if b"Protocol:" not in line and b"Extensions" not in line),
+    "small": b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x, websocket\r\nConnection: keep-alive,upgrade\r\n"
+    b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
+}.items():
+    seed("server_handshake", name, bytes([0x41, 0]) + request)
+
+ANSWER = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+)
+for name, flags, answer in (
+    ("plain", 0x03, ANSWER + b"\r\n\x81\x00"),
+    ("protocol", 0x23, ANSWER + b"Sec-WebSocket-Protocol: superchat\r\n\r\n"),
+    ("deflate", 0x43, ANSWER + b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n\r\n"),
+    ("continue", 0x03, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + ANSWER + b"\r\n"),
+    ("refused", 0x03, b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"),
+    ("redirect", 0x03, b"HTTP/1.1 302 \r\nLocation: /\r\n\r\n"),
+):
+    seed("client_handshake", name, bytes([flags, 0]) + answer)
+for version in range(4):
+    for choice in (0x00, 0x07, 0x43, 0xC5):
+        edits = bytes([90, 0, 9]) + b"\r\nX-Y: z\r" + bytes([200, 1, 1]) + b"X" + bytes([40, 2, 0])
+        seed("client_handshake", f"changed-{version}-{choice}", bytes([0xD0 | version, 0x10, choice]) + edits + b"\x81\x00")

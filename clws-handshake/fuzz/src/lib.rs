@@ -1,0 +1,140 @@
+//! What the fuzz targets of clws-handshake share: choices out of the fuzzer's bytes, and a second reading of heads to
+//! compare with.
+#![forbid(unsafe_code)]
+
+use base64::Engine as _;
+use sha1::{Digest as _, Sha1};
+
+/// Takes choices from the front of the fuzzer's bytes. At their end every choice is 0.
+pub struct Input<'a>(&'a [u8]);
+
+impl<'a> Input<'a> {
+    pub fn new(data: &'a [u8]) -> Self {
+        Self(data)
+    }
+
+    pub fn byte(&mut self) -> u8 {
+        self.take(1).first().copied().unwrap_or_default()
+    }
+
+    pub fn take(&mut self, count: usize) -> &'a [u8] {
+        let (taken, rest) = self.0.split_at(count.min(self.0.len()));
+        self.0 = rest;
+        taken
+    }
+
+    /// Text of up to 63 bytes; what is not UTF-8 is replaced.
+    pub fn text(&mut self) -> String {
+        let len = usize::from(self.byte() & 63);
+        String::from_utf8_lossy(self.take(len)).into_owned()
+    }
+
+    pub fn rest(&mut self) -> &'a [u8] {
+        std::mem::take(&mut self.0)
+    }
+}
+
+/// A head, split in the plainest way there is: at each CRLF, and at the first colon of each line.
+pub struct Head {
+    pub first: Vec<u8>,
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub len: usize,
+}
+
+impl Head {
+    /// The head at the beginning of these bytes; `None` where it has no end, or a line without a colon.
+    pub fn split(bytes: &[u8]) -> Option<Self> {
+        let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
+        let mut lines = Vec::new();
+        let mut rest = &bytes[..end];
+        while let Some(at) = rest.windows(2).position(|two| two == b"\r\n") {
+            lines.push(&rest[..at]);
+            rest = &rest[at + 2..];
+        }
+        lines.push(rest);
+        let mut headers = Vec::new();
+        for line in &lines[1..] {
+            let colon = line.iter().position(|byte| *byte == b':')?;
+            let value = line[colon + 1..].trim_ascii().to_vec();
+            headers.push((String::from_utf8(line[..colon].to_vec()).ok()?.to_ascii_lowercase(), value));
+        }
+        Some(Self { first: lines[0].to_vec(), headers, len: end + 4 })
+    }
+
+    pub fn all(&self, name: &str) -> Vec<&[u8]> {
+        self.headers.iter().filter(|(found, _)| found == name).map(|(_, value)| &value[..]).collect()
+    }
+
+    /// The value of a header that is there exactly once.
+    pub fn one(&self, name: &str) -> Option<&[u8]> {
+        match self.all(name)[..] {
+            [value] => Some(value),
+            _ => None,
+        }
+    }
+
+    /// Whether a list, in one line or in several, has that member in any case.
+    pub fn lists(&self, name: &str, member: &str) -> bool {
+        self.all(name).iter().any(|value| {
+            value
+                .split(|byte| *byte == b',')
+                .any(|one| one.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
+        })
+    }
+}
+
+/// RFC 6455 §4.2.2, /key/.
+pub fn accept_key(key: &[u8]) -> String {
+    let mut sha1 = Sha1::new();
+    sha1.update(key);
+    sha1.update("258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    base64::engine::general_purpose::STANDARD.encode(sha1.finalize())
+}
+
+/// How many bytes a key has behind its base64, decoded by hand and leniently; `None` for what is no base64.
+pub fn key_len(key: &[u8]) -> Option<usize> {
+    let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
+    let digits = key.iter().take_while(|byte| is_digit(byte)).count();
+    let padding = &key[digits..];
+    if padding.len() > 2 || padding.iter().any(|byte| *byte != b'=') || digits % 4 == 1 {
+        return None;
+    }
+    Some(digits * 6 / 8)
+}
+
+/// What a well-formed answer says.
+pub struct Answer {
+    pub status: u16,
+    /// In the order they came, names in lower case.
+    pub headers: Vec<(String, Vec<u8>)>,
+    pub body: Vec<u8>,
+}
+
+/// Reads an answer of the server's, with another parser; it must be good HTTP/1.1.
+pub fn answer(bytes: &[u8]) -> Answer {
+    let mut room = [httparse::EMPTY_HEADER; 64];
+    let mut response = httparse::Response::new(&mut room);
+    let end = match response.parse(bytes) {
+        Ok(httparse::Status::Complete(end)) => end,
+        other => panic!("{other:?} of {:?}", String::from_utf8_lossy(bytes)),
+    };
+    assert_eq!(response.version, Some(1));
+    let status = response.code.expect("a status");
+    let headers: Vec<_> =
+        response.headers.iter().map(|line| (line.name.to_ascii_lowercase(), line.value.to_vec())).collect();
+    // No line end but CRLF, and as many lines as were meant.
+    let head = &bytes[..end];
+    let lines = head.iter().filter(|byte| **byte == b'\n').count();
+    assert_eq!(lines, headers.len() + 2);
+    assert_eq!(lines, head.iter().filter(|byte| **byte == b'\r').count());
+    Answer { status, headers, body: bytes[end..].to_vec() }
+}
+
+impl Answer {
+    pub fn one(&self, name: &str) -> Option<&[u8]> {
+        let mut values = self.headers.iter().filter(|(found, _)| found == name);
+        let (_, value) = values.next()?;
+        assert!(values.next().is_none(), "{name} is there twice");
+        Some(value)
+    }
+}

@@ -1,0 +1,231 @@
+//! The same bytes to tungstenite and to a receiver of version 13 with the reactions that it asks for: the same messages,
+//! the same pongs, the same close frame, and the same verdict. Where the two differ for good, the README says why.
+#![no_main]
+
+use std::io::{self, Read, Write};
+
+use clws_proto::{CloseCode, CloseFrame, Limits, ProtocolError, Receiver, Role, Sender, Version};
+use clws_proto_fuzz::{Got, Input, feed, limits, other};
+use libfuzzer_sys::fuzz_target;
+use tungstenite::Message;
+use tungstenite::error::{Error, ProtocolError as Theirs};
+use tungstenite::protocol::{WebSocket, WebSocketConfig};
+
+/// How a connection ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// The input ended before a close frame.
+    Cut,
+    /// The peer's close frame came.
+    Closed,
+    /// The peer broke the protocol, as this close code says.
+    Failed(u16),
+}
+
+/// All that one side makes of a stream.
+#[derive(Debug, PartialEq, Eq)]
+struct Seen {
+    events: Vec<Got>,
+    end: End,
+    /// What it answered: pongs, and the code of a close frame.
+    answers: Vec<Got>,
+}
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input::new(data);
+    let role = if input.byte() & 0x80 != 0 { Role::Client } else { Role::Server };
+    let mut limits = limits(input.byte() & 0x3F).with_max_fragments(u32::MAX);
+    // README, 4: tungstenite has control frames under the limit on frames.
+    limits.max_frame_size = limits.max_frame_size.max(125);
+    let (wire, oversized) = whole(input.rest(), &limits);
+    let (ours, error) = self::ours(&wire, role, limits);
+    let theirs = self::theirs(&wire, role, limits);
+    if let Some(error) = error
+        && ours != theirs
+        && is_stricter(&error, &ours, &theirs, oversized.map(|at| self::ours(&wire[..at], role, limits).0))
+    {
+        return;
+    }
+    // 6. It does not know 1014, which IANA registered in 2015.
+    if let Some((Got::Close(Some((1014, _))), before)) = ours.events.split_last() {
+        assert_eq!((before, End::Failed(1002)), (&theirs.events[..], theirs.end));
+        return;
+    }
+    assert_eq!(ours.events, theirs.events);
+    assert_eq!(ours.end, theirs.end, "{error:?}");
+    assert_eq!(ours.answers, theirs.answers);
+});
+
+/// The bytes with the last frame completed: tungstenite judges whole frames, we each byte (README, 1). Also where the first
+/// frame begins that is over the limit.
+fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
+    let mut wire = bytes.to_vec();
+    let mut at = 0;
+    while at < wire.len() {
+        let second = wire.get(at + 1).copied().unwrap_or_default();
+        let bytes = match second & 0x7F {
+            126 => 2,
+            127 => 8,
+            _ => 0,
+        };
+        let header = 2 + bytes + if second & 0x80 != 0 { 4 } else { 0 };
+        if wire.len() < at + header {
+            wire.resize(at + header, 0);
+        }
+        let length = match bytes {
+            0 => u64::from(second & 0x7F),
+            _ => {
+                wire[at + 2..at + 2 + bytes].iter().fold(0u64, |length, byte| length << 8 | u64::from(*byte))
+            }
+        };
+        if length > limits.max_frame_size as u64 {
+            return (wire, Some(at));
+        }
+        let end = at + header + length as usize;
+        if end > wire.len() {
+            wire.resize(end, 0);
+        }
+        at = end;
+    }
+    (wire, None)
+}
+
+/// What our receiver and sender make of it.
+fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>) {
+    let mut receiver = Receiver::new(Version::Rfc6455, role, limits);
+    let mut sender = match role {
+        Role::Server => Sender::server(Version::Rfc6455),
+        Role::Client => Sender::client(Version::Rfc6455, || [1, 2, 3, 4]),
+    };
+    let (mut events, mut out, mut end, mut failure) = (Vec::new(), Vec::new(), End::Cut, None);
+    feed(&mut receiver, wire, &mut events);
+    for event in &events {
+        match event {
+            Got::Ping(payload) => sender.answer_ping(payload),
+            Got::Close(frame) => {
+                let frame = frame.as_ref().map(|(code, reason)| CloseFrame {
+                    code: CloseCode::new(*code),
+                    reason: reason.as_str(),
+                });
+                sender.answer_close(frame.as_ref());
+                end = End::Closed;
+            }
+            Got::Failed(error) => {
+                let code = error.close_code(Version::Rfc6455);
+                sender.close(code, &error.to_string()).expect("the code and the reason can be sent");
+                (end, failure) = (End::Failed(code.value()), Some(*error));
+            }
+            _ => {}
+        }
+        sender.write_to(&mut out).expect("into a Vec");
+    }
+    if failure.is_some() {
+        events.pop();
+    }
+    (Seen { answers: answers(&out, role, end), events, end }, failure)
+}
+
+/// A stream whose input is all there, and whose output is kept.
+struct Memory<'a> {
+    input: &'a [u8],
+    output: Vec<u8>,
+}
+
+impl Read for Memory<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.input.read(buffer)
+    }
+}
+
+impl Write for Memory<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.output.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
+    let config = WebSocketConfig::default()
+        .read_buffer_size(4096)
+        .max_message_size(Some(limits.max_message_size))
+        .max_frame_size(Some(limits.max_frame_size));
+    let their_role = match role {
+        Role::Server => tungstenite::protocol::Role::Server,
+        Role::Client => tungstenite::protocol::Role::Client,
+    };
+    let stream = Memory { input: wire, output: Vec::new() };
+    let mut socket = WebSocket::from_raw_socket(stream, their_role, Some(config));
+    let (mut events, mut end) = (Vec::new(), None);
+    let end = loop {
+        match socket.read() {
+            Ok(Message::Text(text)) => events.push(Got::Text(text.to_string())),
+            Ok(Message::Binary(octets)) => events.push(Got::Binary(octets.to_vec())),
+            Ok(Message::Ping(payload)) => events.push(Got::Ping(payload.to_vec())),
+            Ok(Message::Pong(payload)) => events.push(Got::Pong(payload.to_vec())),
+            Ok(Message::Close(frame)) => match frame {
+                // Not a close frame of the peer's but its error, told in this way.
+                Some(frame) if u16::from(frame.code) == 1002 && frame.reason == "Protocol violation" => {
+                    end = Some(End::Failed(1002));
+                }
+                frame => {
+                    let frame = frame.map(|frame| (u16::from(frame.code), frame.reason.to_string()));
+                    events.push(Got::Close(frame));
+                    end = Some(End::Closed);
+                }
+            },
+            Ok(Message::Frame(frame)) => panic!("a frame by itself: {frame:?}"),
+            Err(Error::ConnectionClosed | Error::Protocol(Theirs::ReceivedAfterClosing)) if end.is_some() => {
+                break end;
+            }
+            // What comes behind a close frame is discarded (RFC 6455 §1.4); tungstenite looks at it as a client.
+            Err(_) if end.is_some() => break end,
+            Err(Error::Protocol(Theirs::ResetWithoutClosingHandshake)) => break Some(End::Cut),
+            Err(Error::Protocol(_)) => break Some(End::Failed(1002)),
+            Err(Error::Utf8(_)) => break Some(End::Failed(1007)),
+            Err(Error::Capacity(_)) => break Some(End::Failed(1009)),
+            Err(error) => panic!("{error:?}"),
+        }
+    };
+    // A pong that it has not written yet is written with the next read, or never where the stream has ended.
+    let _ = socket.flush();
+    let end = end.expect("set before");
+    Seen { answers: answers(&socket.get_ref().output, role, end), events, end }
+}
+
+/// The pongs and the close frame in what one side wrote. Of a close frame its code only: whether the reason is sent back is
+/// everybody's own choice (RFC 6455 §5.5.1). None of it where it failed: then tungstenite leaves closing to its user.
+fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
+    let mut got = Vec::new();
+    feed(&mut Receiver::new(Version::Rfc6455, other(role), Limits::default()), out, &mut got);
+    got.retain(|event| !matches!(end, End::Failed(_)) || !matches!(event, Got::Close(_)));
+    for event in &mut got {
+        match event {
+            Got::Close(Some((_, reason))) => reason.clear(),
+            Got::Close(None) | Got::Pong(_) => {}
+            other => panic!("an answer that is none: {other:?}"),
+        }
+    }
+    got
+}
+
+/// What we refuse and tungstenite takes, or refuses for another reason; the numbers are the README's. `prefix` is what comes
+/// before the first frame that is over the limit.
+fn is_stricter(error: &ProtocolError, ours: &Seen, theirs: &Seen, prefix: Option<Seen>) -> bool {
+    match error {
+        // 2. tungstenite takes lengths in more bytes than they need, in control frames too.
+        ProtocolError::NonMinimalLength | ProtocolError::ControlTooLong => {
+            theirs.events.starts_with(&ours.events)
+        }
+        // 5. A close frame whose code and reason are both wrong: it looks at the reason first.
+        ProtocolError::InvalidCloseCode(_) if theirs.end == End::Failed(1007) => ours.events == theirs.events,
+        // 3. Its limit comes before all other rules on a frame, and before the range of lengths.
+        _ => {
+            let same = ours.events == theirs.events && ours.answers == theirs.answers;
+            let ends = (ours.end, theirs.end) == (End::Failed(1002), End::Failed(1009));
+            same && ends && prefix.is_some_and(|prefix| prefix.end == End::Cut)
+        }
+    }
+}

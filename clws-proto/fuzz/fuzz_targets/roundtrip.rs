@@ -1,0 +1,387 @@
+//! A sender that is told anything, whose outbox is written in pieces of any size, and a receiver of the other role: the
+//! same messages in the same order. Answers to pings may pass messages, and only the newest of many has to come.
+#![no_main]
+
+use std::collections::HashSet;
+use std::io::IoSlice;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bytes::Bytes;
+use clws_proto::{
+    CloseCode, CloseFrame, Codecs, DeflateConfig, Event, Limits, Meter, NoPool, Receiver, Role, SendError,
+    Sender, SharedMessage, Version,
+};
+use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
+use libfuzzer_sys::fuzz_target;
+
+/// The most bytes of answers to pings that wait at once, and one answer.
+const PONGS: usize = 4096 + 127;
+
+fuzz_target!(|data: &[u8]| {
+    let mut input = Input::new(data);
+    let (first, choice, config, seed) = (input.byte(), input.byte(), input.byte(), input.u16());
+    let role = if first & 0x80 != 0 { Role::Client } else { Role::Server };
+    let deflate = (first & 0x40 != 0).then_some((choice, config));
+    let mut pair = Pair::new(version(first & 0x1F), role, deflate, u64::from(seed));
+    let mut commands = 0;
+    while !input.is_empty() && commands < 200 && pair.sent < 4 << 20 {
+        pair.command(&mut input);
+        commands += 1;
+    }
+    pair.finish();
+});
+
+/// Counts what is held for messages to many.
+#[derive(Debug, Default)]
+struct Count(AtomicUsize);
+
+impl Meter for Count {
+    fn charge(&self, bytes: usize) {
+        self.0.fetch_add(bytes, Ordering::Relaxed);
+    }
+
+    fn release(&self, bytes: usize) {
+        let before = self.0.fetch_sub(bytes, Ordering::Relaxed);
+        assert!(before >= bytes, "more is released than was charged");
+    }
+}
+
+struct Pair {
+    version: Version,
+    role: Role,
+    sender: Sender,
+    receiver: Receiver,
+    codecs: Codecs,
+    random: Random,
+    count: Arc<Count>,
+    /// What has to come, in that order.
+    expected: Vec<Got>,
+    /// Answers to pings that were asked for, and how far they have come.
+    answers: Vec<Vec<u8>>,
+    answered: usize,
+    /// What came, but for those answers.
+    got: Vec<Got>,
+    /// Everything that was written.
+    wire: Vec<u8>,
+    sent: usize,
+    pongs: usize,
+    number: u32,
+}
+
+impl Pair {
+    fn new(version: Version, role: Role, deflate: Option<(u8, u8)>, seed: u64) -> Self {
+        let mut key = 0u32;
+        let mut sender = match role {
+            Role::Server => Sender::server(version),
+            Role::Client => Sender::client(version, move || {
+                key += 1;
+                key.to_le_bytes()
+            }),
+        };
+        let mut receiver = Receiver::new(version, other(role), Limits::default());
+        let config = deflate.map_or(0, |(_, config)| config);
+        let config = DeflateConfig::default()
+            .with_level(1 + config % 9)
+            .with_threshold(if config & 0x40 == 0 { 0 } else { 300 });
+        let codecs = Codecs::with_kept(&config, 1);
+        if let Some((choice, _)) = deflate {
+            sender = sender.with_deflate(params(choice), &codecs);
+            receiver = receiver.with_deflate(params(choice), &codecs);
+        }
+        Self {
+            version,
+            role,
+            sender,
+            receiver,
+            codecs,
+            random: Random::new(seed),
+            count: Arc::default(),
+            expected: Vec::new(),
+            answers: Vec::new(),
+            answered: 0,
+            got: Vec::new(),
+            wire: Vec::new(),
+            sent: 0,
+            pongs: 0,
+            number: 0,
+        }
+    }
+
+    /// One thing that the sender is told.
+    fn command(&mut self, input: &mut Input<'_>) {
+        self.number += 1;
+        let command = input.byte();
+        let (queued, closed) = (self.sender.queued(), self.sender.close_sent());
+        let frame_size = NonZeroUsize::new(usize::from(command >> 4) * 37);
+        match command & 0x0F {
+            kind @ (0 | 2 | 4) => {
+                let text = self.text(input);
+                let result = match kind {
+                    0 => self.sender.text(&text, frame_size),
+                    2 => self.sender.text_owned(text.clone()),
+                    _ => {
+                        let message = SharedMessage::text(text.clone()).with_frame_size(frame_size);
+                        self.shared(&message)
+                    }
+                };
+                self.told(result, closed, false, Got::Text(text));
+            }
+            kind @ (1 | 3 | 5) => {
+                let octets = self.octets(input);
+                let result = match kind {
+                    1 => self.sender.binary(&octets, frame_size),
+                    3 if command & 0x10 != 0 => self.sender.binary_bytes(&Bytes::from(octets.clone())),
+                    3 => self.sender.binary_owned(octets.clone()),
+                    _ => {
+                        let message = SharedMessage::binary(octets.clone()).with_frame_size(frame_size);
+                        self.shared(&message)
+                    }
+                };
+                self.told(result, closed, self.version.is_hixie(), Got::Binary(octets));
+            }
+            kind @ (6 | 7) => {
+                let payload = self.control(b'c', input);
+                let result = match kind {
+                    6 => self.sender.ping(&payload),
+                    _ => self.sender.pong(&payload),
+                };
+                let wrong = self.version.is_hixie() || payload.len() > 125;
+                let event = if kind == 6 { Got::Ping(payload) } else { Got::Pong(payload) };
+                self.told(result, closed, wrong, event);
+            }
+            8 | 9 => {
+                let payload = self.control(b'a', input);
+                self.sender.answer_ping(&payload);
+                if !closed && !self.version.is_hixie() && payload.len() <= 125 {
+                    self.answers.push(payload);
+                } else {
+                    assert_eq!(self.sender.queued(), queued);
+                }
+                self.pongs += self.sender.queued() - queued;
+                assert!(self.pongs <= PONGS, "{} bytes of answers wait", self.pongs);
+            }
+            10 => {
+                let (code, len) = (input.u16(), usize::from(input.byte() % 130));
+                let reason = "reason, ".chars().cycle().take(len).collect::<String>();
+                let nearest = CloseCode::new(code).nearest_in(self.version).value();
+                let frame = (!self.version.is_hixie()).then(|| (nearest, reason.clone()));
+                let is_allowed = CloseCode::new(nearest).is_allowed_in(self.version) && len <= 123;
+                let result = self.sender.close(CloseCode::new(code), &reason);
+                match result {
+                    Ok(()) => assert!(is_allowed || self.version.is_hixie()),
+                    Err(_) => assert!(closed || !is_allowed || self.version.is_hixie()),
+                }
+                self.told(result, closed, result.is_err(), Got::Close(frame));
+            }
+            11 => {
+                let code = input.u16();
+                let is_allowed = CloseCode::new(code).is_allowed_in(self.version);
+                let frame = CloseFrame { code: CloseCode::new(code), reason: "theirs" };
+                self.sender.answer_close(Some(&frame));
+                assert!(self.sender.close_sent());
+                let nearest = CloseCode::new(code).nearest_in(self.version);
+                let frame = (is_allowed || nearest.is_allowed_in(self.version))
+                    .then(|| (nearest.value(), String::new()));
+                let result = if closed { Err(SendError::Closed) } else { Ok(()) };
+                self.told(result, closed, closed, Got::Close(frame));
+            }
+            12 => match self.sender.take_buffer() {
+                Some(buffer) => {
+                    assert_eq!(queued, 0);
+                    if command & 0x10 != 0 {
+                        self.sender.give_buffer(buffer);
+                    }
+                }
+                None => self.sender.cut(),
+            },
+            13 => self.forward(input, closed),
+            14 => {
+                let most = input.length();
+                self.write(most, 1 + usize::from(command >> 4));
+            }
+            _ => self.write(usize::MAX, 16),
+        }
+        assert!(!closed || self.sender.queued() <= queued, "something behind a close frame");
+    }
+
+    fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
+        message.set_meter(&(Arc::clone(&self.count) as Arc<dyn Meter>));
+        self.sender.shared(message)
+    }
+
+    /// It took the message exactly if it had to.
+    fn told(&mut self, result: Result<(), SendError>, closed: bool, wrong: bool, event: Got) {
+        assert_eq!(result.is_ok(), !closed && !wrong, "{result:?}");
+        if result.is_ok() {
+            self.expected.push(event);
+        }
+    }
+
+    /// A message that came from elsewhere goes on, in the buffer in which it was put together.
+    fn forward(&mut self, input: &mut Input<'_>, closed: bool) {
+        let (kind, octets) = (input.byte(), self.octets(input));
+        let text = String::from_utf8(octets.clone());
+        let is_text = kind & 1 != 0 && text.is_ok();
+        let mut wire = Vec::new();
+        clws_proto_fuzz::frame(&mut wire, if is_text { 0x81 } else { 0x82 }, &octets, Role::Client, [0; 4]);
+        let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
+        let at = if kind & 2 != 0 { self.random.below(wire.len()) } else { 0 };
+        let mut read = wire[..at].to_vec();
+        assert!(receiver.receive(&mut read).next().expect("no error").is_none());
+        let mut rest = wire[at..].to_vec();
+        let len = rest.len();
+        let mut events = receiver.receive_owned(&mut rest, 0..len, &NoPool);
+        let result = match events.next().expect("no error").expect("a message") {
+            Event::Text(text) => self.sender.forward_text(text),
+            Event::Binary(payload) => self.sender.forward_binary(payload),
+            other => panic!("{other:?}"),
+        };
+        let event = if is_text { Got::Text(text.expect("it is")) } else { Got::Binary(octets) };
+        self.told(result, closed, self.version.is_hixie() && !is_text, event);
+    }
+
+    fn octets(&mut self, input: &mut Input<'_>) -> Vec<u8> {
+        let (len, fill) = (input.length(), input.byte());
+        self.sent += len;
+        let mut octets = vec![fill; len];
+        let number = self.number.to_string();
+        let count = number.len().min(len);
+        octets[..count].copy_from_slice(&number.as_bytes()[..count]);
+        octets
+    }
+
+    fn text(&mut self, input: &mut Input<'_>) -> String {
+        let mut octets = self.octets(input);
+        let tail = input.byte();
+        if tail & 1 != 0 {
+            octets = octets.iter().map(|octet| octet & 0x7F).collect();
+        }
+        String::from_utf8_lossy(&octets).into_owned()
+    }
+
+    fn control(&mut self, kind: u8, input: &mut Input<'_>) -> Vec<u8> {
+        let len = usize::from(input.byte() % 140);
+        let mut payload = format!("{}{}", char::from(kind), self.number).into_bytes();
+        if len > payload.len() {
+            payload.resize(len, b'.');
+        }
+        payload
+    }
+
+    /// Writes so many bytes at most, in so many slices, and gives them to the receiver.
+    fn write(&mut self, most: usize, count: usize) {
+        let mut left = most;
+        while left > 0 && self.sender.queued() > 0 {
+            let queued = self.sender.queued();
+            let mut slices = vec![IoSlice::new(&[]); count];
+            let filled = self.sender.io_slices(&mut slices);
+            assert!(filled > 0 && filled <= count);
+            let shown: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
+            assert!(shown > 0 && shown <= queued);
+            if filled == self.sender.slices() {
+                assert_eq!(shown, queued, "all of it is shown");
+            }
+            let octets: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter()).copied().collect();
+            let written = octets.len().min(left);
+            left -= written;
+            self.sender.consume(written);
+            if self.sender.queued() == 0 || self.sender.queued() > queued - written {
+                self.pongs = self.sender.queued();
+            }
+            self.arrive(&octets[..written]);
+        }
+    }
+
+    /// Bytes come to the receiver, in reads of any size and of any kind.
+    fn arrive(&mut self, octets: &[u8]) {
+        self.wire.extend_from_slice(octets);
+        let mut rest = octets;
+        while !rest.is_empty() {
+            let kind = self.random.below(3);
+            let mut read;
+            let mut events = match self.receiver.room(&NoPool) {
+                Some(room) if kind == 0 => {
+                    let count = room.len().min(rest.len());
+                    room[..count].copy_from_slice(&rest[..count]);
+                    rest = &rest[count..];
+                    self.receiver.receive_direct(count, &NoPool)
+                }
+                _ => {
+                    let (now, behind) = rest.split_at(self.random.cut().min(rest.len()));
+                    rest = behind;
+                    read = now.to_vec();
+                    let len = read.len();
+                    match kind {
+                        1 => self.receiver.receive(&mut read),
+                        _ => self.receiver.receive_owned(&mut read, 0..len, &NoPool),
+                    }
+                }
+            };
+            while let Some(event) = pull(&mut events) {
+                match event {
+                    Got::Pong(payload) if payload.first() == Some(&b'a') => {
+                        let behind = &self.answers[self.answered..];
+                        let at = behind.iter().position(|answer| *answer == payload);
+                        self.answered += 1 + at.expect("an answer to no ping, or not in order");
+                    }
+                    event => {
+                        let at = self.got.len();
+                        assert!(self.expected.get(at) == Some(&event), "message {at} is another one");
+                        self.got.push(event);
+                    }
+                }
+            }
+        }
+    }
+
+    fn finish(mut self) {
+        self.write(usize::MAX, 3);
+        assert_eq!(self.got.len(), self.expected.len(), "all of it came");
+        assert_eq!(self.receiver.is_finished(), self.sender.close_sent());
+        assert_eq!((self.receiver.held(), self.receiver.has_unread()), (0, false));
+        if !self.sender.close_sent() {
+            assert_eq!(self.answered, self.answers.len(), "the newest ping is answered");
+        }
+        drop(self.sender.take_buffer());
+        assert_eq!(self.sender.held(), self.sender.context_size());
+        assert_eq!(self.count.0.load(Ordering::Relaxed), 0, "messages to many are let go of");
+        let (version, role) = (self.version, self.role);
+        if !version.is_hixie() {
+            check_frames(&self.wire, role);
+        }
+        drop(self.codecs);
+    }
+}
+
+/// RFC 6455 §5.1, §5.2, §5.3: who masks, with a key of its own for each frame; the shortest length; no reserved bits.
+fn check_frames(mut wire: &[u8], role: Role) {
+    let mut keys = HashSet::new();
+    while let [first, second, after @ ..] = wire {
+        assert_eq!(first & 0x30, 0);
+        assert_eq!(second & 0x80 != 0, role == Role::Client);
+        let (len, after) = match second & 0x7F {
+            126 => {
+                let len = usize::from(after[0]) << 8 | usize::from(after[1]);
+                assert!(len > 125);
+                (len, &after[2..])
+            }
+            127 => {
+                let len = u64::from_be_bytes(after[..8].try_into().expect("8")) as usize;
+                assert!(len > 0xFFFF);
+                (len, &after[8..])
+            }
+            short => (usize::from(short), after),
+        };
+        let after = match role {
+            Role::Client => {
+                assert!(keys.insert(&after[..4]), "a key twice");
+                &after[4..]
+            }
+            Role::Server => after,
+        };
+        wire = &after[len..];
+    }
+    assert!(wire.is_empty());
+}

@@ -1,0 +1,67 @@
+//! What the fuzz targets of clws-proto share: reading choices out of the fuzzer's bytes, events that outlive their
+//! buffer, and a second reading of the protocol to compare with.
+#![forbid(unsafe_code)]
+
+mod events;
+mod input;
+pub mod reference;
+pub mod zlib;
+
+use clws_proto::{DeflateParams, Limits, Role, Version};
+pub use events::{Got, feed, pull};
+pub use input::{Input, Random};
+
+/// The version with that number in the fuzzer's bytes.
+pub fn version(choice: u8) -> Version {
+    Version::ALL[usize::from(choice) % Version::ALL.len()]
+}
+
+/// Limits around the places where something changes: nothing, lengths of one and of two bytes, and no limit to speak of.
+pub fn limits(choice: u8) -> Limits {
+    const SIZES: [usize; 8] = [0, 1, 7, 125, 126, 1000, 70_000, 16 << 20];
+    const FRAGMENTS: [u32; 4] = [131_072, 0, 1, 3];
+    Limits::default()
+        .with_max_message_size(SIZES[usize::from(choice & 7) ^ 7])
+        .with_max_frame_size(SIZES[usize::from(choice >> 3 & 7) ^ 7])
+        .with_max_fragments(FRAGMENTS[usize::from(choice >> 6)])
+}
+
+/// Parameters of permessage-deflate: 3 bits for each window, one for each takeover.
+pub fn params(choice: u8) -> DeflateParams {
+    DeflateParams::default()
+        .with_server_max_window_bits(15 - (choice & 7))
+        .with_client_max_window_bits(15 - (choice >> 3 & 7))
+        .with_server_no_context_takeover(choice & 0x40 != 0)
+        .with_client_no_context_takeover(choice & 0x80 != 0)
+}
+
+/// The peer of that role.
+pub fn other(role: Role) -> Role {
+    match role {
+        Role::Server => Role::Client,
+        Role::Client => Role::Server,
+    }
+}
+
+/// One frame as a peer sends it to `to`: masked with that key where it has to be.
+pub fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8], to: Role, key: [u8; 4]) {
+    let mask = if to == Role::Server { 0x80 } else { 0 };
+    out.push(first);
+    match payload.len() {
+        len @ 0..=125 => out.push(mask | len as u8),
+        len @ 126..=0xFFFF => {
+            out.push(mask | 126);
+            out.extend_from_slice(&(len as u16).to_be_bytes());
+        }
+        len => {
+            out.push(mask | 127);
+            out.extend_from_slice(&(len as u64).to_be_bytes());
+        }
+    }
+    if to == Role::Server {
+        out.extend_from_slice(&key);
+        out.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
+    } else {
+        out.extend_from_slice(payload);
+    }
+}
