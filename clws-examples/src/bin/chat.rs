@@ -426,6 +426,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server.run_resource_listener("/", Origins::any(), Chat::default())?;
     server.register("/echo", Origins::any(), Echo)?;
     server.http(page);
+    let handle = server.handle();
+    clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {
         match &address {
             Listen::Tcp(address) => println!("listening on ws://{address}/"),

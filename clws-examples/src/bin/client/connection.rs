@@ -130,7 +130,12 @@ impl Connection {
                 Err(usage) => eprintln!("{usage}"),
             }
         }
-        let _ = self.send(&Frame::close(CloseCode::NORMAL)); // it fails where one of the two has closed already
+        self.close(CloseCode::NORMAL);
+    }
+
+    /// Begins the closing handshake; a server that does not answer is left.
+    pub(crate) fn close(&self, code: CloseCode) {
+        let _ = self.send(&Frame::close(code)); // it fails where one of the two has closed already
         thread::sleep(self.patience);
         let _ = self.stream.shutdown(Shutdown::Both); // it fails where the connection is gone
     }
