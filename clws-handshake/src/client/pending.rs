@@ -227,7 +227,9 @@ impl Pending {
         if self.deflate.is_some() {
             return Ok(()); // `agreed` looks at it
         }
-        if headers.all_bytes("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
+        // Members that are empty use none (RFC 9110 §5.6.1.2).
+        let is_blank = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
+        if !headers.all_bytes("Sec-WebSocket-Extensions").all(|value| value.iter().all(is_blank)) {
             return Err(AnswerError::Extension);
         }
         Ok(())
