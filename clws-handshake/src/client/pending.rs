@@ -61,6 +61,7 @@ pub enum AnswerError {
         reason: Box<str>,
     },
     /// What came is not a well-formed HTTP/1.x answer, or opens the connection in HTTP/1.0; the text says where.
+    /// Folded header lines are malformed.
     #[error("the answer is not HTTP/1.1: {0}")]
     Malformed(&'static str),
     /// The head is longer, or has more lines, than the [`Caps`] allow; or interim answers together are longer.
