@@ -142,9 +142,10 @@ pub struct Config {
     /// too (`TCP_USER_TIMEOUT`). Elsewhere such a client is noticed when the system gives up sending, which takes some 10
     /// minutes.
     ///
-    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and one probe more, because
-    /// it would otherwise end a client that is there and reads nothing. Where that is more than 15 minutes, Linux notices a
-    /// silent client as above, and one that was sent something after 15 minutes.
+    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and a quarter of this one more,
+    /// because it would otherwise end a client that is there and reads nothing. It ends such a client after the same time, even
+    /// if everything that was sent lies with the system and `write_timeout` has nothing to count. Where that is more than 15
+    /// minutes, Linux notices a silent client as above, and one that was sent something after some 15 minutes.
     ///
     /// The time is rounded up to whole seconds, and is at most 32,767 seconds. It has no effect on Unix sockets, and none on
     /// what lies beneath a [stream](crate::ServerHandle::serve_stream): the options of that socket are the application's.
