@@ -128,7 +128,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and hixie-75.
     #[inline]
     pub fn send_binary(&self, message: &[u8]) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
@@ -146,7 +146,8 @@ impl Client {
         self.send_text(simdutf8::basic::from_utf8(message).map_err(|_| SendError::InvalidUtf8)?)
     }
 
-    /// Sends a text message in fragments of at most `frame_size` octets. Draft 0 has no fragments and ignores it.
+    /// Sends a text message in fragments of at most `frame_size` octets. Draft 0 and hixie-75 have no
+    /// fragments and ignore it.
     ///
     /// # Errors
     ///
@@ -251,7 +252,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and
+    /// hixie-75.
     pub fn ping(&self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send(|outbox| outbox.ping(payload))
     }
@@ -269,7 +271,8 @@ impl Client {
     /// Begins the closing handshake: `write-to-client-close`. What was queued before still goes out.
     ///
     /// From now on nothing is delivered from this client and nothing can be sent to it. A client that does not answer
-    /// within [`close_timeout`](crate::Config#structfield.close_timeout) is dropped.
+    /// within [`close_timeout`](crate::Config#structfield.close_timeout) is dropped. Hixie-75 has no closing handshake: there
+    /// our side of the connection is ended when what was queued is written, and the client answers by ending its own.
     ///
     /// # Errors
     ///
@@ -343,7 +346,8 @@ impl Client {
         self.0.head.query()
     }
 
-    /// The version it speaks: `client-websocket-version`; 0, 7, 8 or 13 as a [number](Version::number).
+    /// The version it speaks: `client-websocket-version`; 0, 7, 8 or 13 as a [number](Version::number), and
+    /// 75 for hixie-75.
     #[must_use]
     pub fn websocket_version(&self) -> Version {
         self.0.version

@@ -69,7 +69,8 @@ pub trait Resource: Send + Sync + 'static {
         let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
-    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
+    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0 and
+    /// hixie-75.
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
@@ -265,21 +266,21 @@ impl Accept {
         self
     }
 
-    /// Draft 0: says that the client came through TLS, so that the location it is answered is a `wss://` one.
+    /// Draft 0 and hixie-75: says that the client came through TLS, so that the location it is answered is a `wss://` one.
     #[must_use]
     pub fn hixie_secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
-    /// Draft 0: answers another origin than the client's own.
+    /// Draft 0 and hixie-75: answers another origin than the client's own.
     #[must_use]
     pub fn hixie_origin(mut self, origin: impl Into<Box<str>>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Draft 0: answers another location than the one asked for, for a server behind a proxy.
+    /// Draft 0 and hixie-75: answers another location than the one asked for, for a server behind a proxy.
     #[must_use]
     pub fn hixie_location(mut self, url: impl Into<Box<str>>) -> Self {
         self.location = Some(url.into());
@@ -361,7 +362,8 @@ impl fmt::Display for Disconnect {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it.
+    /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it, between two
+    /// messages, and hixie-75 has nothing else.
     Closed,
     /// The client ended the TCP connection without a close frame.
     Vanished,

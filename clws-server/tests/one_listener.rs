@@ -21,7 +21,7 @@ use std::thread;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, Config, Group, Listen, Listener, ListenerHandle, Origins, Refuse, SendError, Server, Version,
+    Client, Config, Group, Listen, Listener, ListenerHandle, Origins, Refuse, SendError, Server,
 };
 use common::{ALL, Got, Peer, Running};
 
@@ -57,7 +57,7 @@ struct Log {
 impl Log {
     /// As a client reads it.
     fn octets(&self, client: usize) -> &[u8] {
-        if ALL[client % ALL.len()] == Version::Hybi00 { &self.hixie } else { &self.hybi }
+        if ALL[client % ALL.len()].is_hixie() { &self.hixie } else { &self.hybi }
     }
 }
 
