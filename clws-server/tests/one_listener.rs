@@ -1,4 +1,4 @@
-//! One listener behind which 200 clients of all four drafts talk to each other.
+//! One listener behind which 200 clients of all versions talk to each other.
 //!
 //! What is counted: 100,000 messages come to the listener, 500 from each client, and the listener sends each of them to
 //! all 200, so that 20,000,000 messages go out. (With a task per client, where there is nothing else to see, a fifth of
