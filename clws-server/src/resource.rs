@@ -371,7 +371,7 @@ pub enum Cause {
     Protocol(ProtocolError),
     /// The connection failed.
     Io(Arc<io::Error>),
-    /// The client did not answer our close frame in time.
+    /// The client did not answer our close frame in time; in hixie-75, the end of our side of the connection.
     CloseTimeout,
     /// The client took nothing of what was queued for it for too long.
     WriteTimeout,
