@@ -23,6 +23,7 @@ pub(crate) use check::SHORTEST_HEAD;
 /// |---|---|---|---|
 /// | `listen` | `127.0.0.1:12345` | addresses | |
 /// | `protocol_76_00_support` | off | | draft 0's clients get 426 |
+/// | `protocol_75_support` | off | | hixie-75's clients get 400 |
 /// | `max_clients` | 100,000 | connections | 503, which is not waited for while 1,024 others are told so |
 /// | `raise_descriptor_limit` | on | | fewer clients may fit |
 /// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431, or 414 |
@@ -73,6 +74,13 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Whether draft 0 (hixie-76, hybi-00) is spoken: `*protocol-76/00-support*`.
     pub protocol_76_00_support: bool,
+    /// Whether hixie-75 is spoken, the draft that Chrome 4 and Safari 5.0.0 speak.
+    ///
+    /// Its handshake has no challenge, so nothing proves that a WebSocket client wrote the request. It is open to
+    /// cross-protocol attacks, where other software is led to send a request to this server, or to take this server's answer
+    /// for one of its own. Later drafts have their keys for that reason. Turn it on only for clients that speak nothing
+    /// newer, and register what they ask for with a rule for [`Origins`](crate::Origins).
+    pub protocol_75_support: bool,
     /// Connections at once, in any stage: `*max-clients*`.
     ///
     /// Each connection takes a descriptor. Where the process may not open enough of them (`RLIMIT_NOFILE`), the server takes
@@ -252,6 +260,8 @@ impl Config {
     setters! {
         /// Sets [`protocol_76_00_support`](Self#structfield.protocol_76_00_support).
         protocol_76_00_support: bool,
+        /// Sets [`protocol_75_support`](Self#structfield.protocol_75_support).
+        protocol_75_support: bool,
         /// Sets [`max_clients`](Self#structfield.max_clients).
         max_clients: usize,
         /// Sets [`raise_descriptor_limit`](Self#structfield.raise_descriptor_limit).
@@ -302,7 +312,10 @@ impl Config {
     }
 
     pub(crate) fn caps(&self) -> Caps {
-        Caps::default().with_max_head_bytes(self.max_header_size).with_hixie(self.protocol_76_00_support)
+        Caps::default()
+            .with_max_head_bytes(self.max_header_size)
+            .with_hixie(self.protocol_76_00_support)
+            .with_hixie_75(self.protocol_75_support)
     }
 
     /// From so much on a client counts as slow: never above what may be queued at all.
@@ -329,6 +342,7 @@ impl Default for Config {
         Self {
             listen: Vec::new(),
             protocol_76_00_support: false,
+            protocol_75_support: false,
             max_clients: 100_000,
             raise_descriptor_limit: true,
             max_header_size: 16 * 1024,

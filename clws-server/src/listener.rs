@@ -89,7 +89,8 @@ pub trait Listener: Send + Sized + 'static {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
-    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
+    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0 and
+    /// hixie-75.
     fn binary(&mut self, client: &Client, payload: Bytes) {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }

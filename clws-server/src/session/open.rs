@@ -35,6 +35,8 @@ pub(super) struct Waiting {
     error: Option<Foreign<io::Error>>,
     /// Data messages that were read and discarded.
     undelivered: u64,
+    /// Our side of the connection has been ended, in place of a close frame.
+    shut: bool,
 }
 
 /// What was read, and where it is.
@@ -59,7 +61,7 @@ pub(super) enum End {
 
 impl Waiting {
     const fn new(close: bool) -> Self {
-        Self { close, deadline: None, read: true, broken: false, error: None, undelivered: 0 }
+        Self { close, deadline: None, read: true, broken: false, error: None, undelivered: 0, shut: false }
     }
 
     /// Why the connection ends if this does not come in time.
@@ -123,6 +125,23 @@ impl Open {
                 None => waiting.deadline = Some(Deadline { at, told: false }),
             }
         }
+    }
+
+    /// Whether our side of the connection is to be ended now, which is told once: the client is closed, all that was queued for
+    /// it is written, and its version has no close frame that would tell it. It ends its own side then, as it would
+    /// answer a close frame.
+    pub(super) fn ends_our_side(&mut self) -> bool {
+        !self.client.websocket_version().has_close_frame()
+            && self.client.is_closing()
+            && self.client.buffered_amount() == 0
+            && self
+                .waiting
+                .as_mut()
+                .is_some_and(|waiting| !waiting.broken && !std::mem::replace(&mut waiting.shut, true))
+    }
+
+    pub(super) fn has_ended_our_side(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.shut)
     }
 
     /// The connection is broken, and what the client has sent before waits to be taken: its time begins now.
