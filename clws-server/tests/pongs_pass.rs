@@ -137,7 +137,9 @@ fn before_a_message_that_waits(config: Config) {
     let client = diary.connected();
     let message = vec![7; 60_000];
     let count = QUEUED / 60_000;
-    (0..count).for_each(|_| drop(client.send_binary(&message).unwrap()));
+    for _ in 0..count {
+        client.send_binary(&message).unwrap();
+    }
     wire.send(PING, b"first");
     wire.text("between");
     wire.send(PING, b"last");
