@@ -249,7 +249,8 @@ impl Client {
     }
 
     /// Sends a ping with a payload of at most 125 octets: `write-to-client-ping`. The pong comes to
-    /// [`Resource::pong`](crate::Resource::pong).
+    /// [`Resource::pong`](crate::Resource::pong). The ping keeps its place: the client has read all that was sent before when it
+    /// answers.
     ///
     /// # Errors
     ///

@@ -19,7 +19,8 @@ use crate::{Client, Peer};
 ///
 /// Each method is called on the thread that read the client's octets, in the order they came in; clients of
 /// different shards call it at the same time, hence `&self`. A handler that blocks holds up every client of its
-/// shard. What it sends to the client at hand or to others goes out when it has returned, several messages in one
+/// shard; one that blocks until something is written to a client of that shard, or comes from there, waits for
+/// ever. What it sends to the client at hand or to others goes out when it has returned, several messages in one
 /// write.
 ///
 /// A panic in a handler closes that client with 1011 and is logged; nobody else notices.

@@ -167,11 +167,11 @@ impl Session {
     }
 
     /// Whether what is read may have to be kept beside what the application has, so that little is to be read at once: its
-    /// decision on the handshake is waited for, or its messages wait for others to be handled.
+    /// decision on the handshake is waited for, its messages wait for others to be handled, or only its pings are answered.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.client.is_queued_for(),
+            Stage::Open(open) => open.client.is_queued_for() || open.reads_pings(),
             Stage::Handshake(_) | Stage::Ending(_) | Stage::Over => true,
         }
     }

@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
+use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver, Version};
 
 use super::{Context, Deadline, later};
 use crate::Client;
@@ -214,15 +214,29 @@ impl Open {
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {
         self.receiver.has_unread()
-            && (self.client.hearing() != Hearing::Wait || self.receiver.is_close_next())
+            && (self.client.hearing() != Hearing::Wait
+                || self.receiver.is_close_next()
+                || (self.client.hears_pings() && self.receiver.is_ping_next()))
     }
 
     /// Whether more may be read: what was read before has been delivered, and the application takes more.
     ///
-    /// One that is closing is read from even if the application takes nothing, for it may be gone; its messages wait.
+    /// One that is closing is read from even if the application takes nothing, for it may be gone; its messages wait. So is one
+    /// that has more answers than it reads, until a message begins: pings are answered meanwhile, which tell it that this side
+    /// is alive.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
-        !self.receiver.has_unread() && (self.client.hearing() != Hearing::Wait || self.client.is_closing())
+        !self.receiver.has_unread()
+            && (self.client.hearing() != Hearing::Wait || self.client.is_closing() || self.reads_pings())
+    }
+
+    /// Whether it is read from for the sake of its pings only.
+    #[inline]
+    pub(super) fn reads_pings(&self) -> bool {
+        self.client.hearing() == Hearing::Wait
+            && self.client.hears_pings()
+            && !self.receiver.is_in_message()
+            && self.client.websocket_version() != Version::Hybi00
     }
 
     /// Whether events of the last read wait.
@@ -249,6 +263,7 @@ impl Open {
                 let deliver = match client.hearing() {
                     Hearing::Deliver => true,
                     Hearing::Discard => false,
+                    Hearing::Wait if client.hears_pings() && events.is_ping_next() => false,
                     Hearing::Wait => return None,
                 };
                 let bytes = match events.next() {
