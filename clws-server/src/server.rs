@@ -22,6 +22,7 @@ use crate::socket::{Acceptor, Listen, Peer};
 use crate::stream::Streams;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::now;
+use crate::watchers::Watchers;
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
 /// A WebSocket server, bound to its addresses: `run-server`.
@@ -71,6 +72,8 @@ pub(crate) struct Shared {
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
+    /// What waits for clients.
+    pub(crate) watchers: Watchers,
     pub(crate) started: Instant,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
@@ -307,6 +310,7 @@ impl Shared {
             streams: Streams::default(),
             config,
             memberships: Memberships::default(),
+            watchers: Watchers::default(),
             started: now(),
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),

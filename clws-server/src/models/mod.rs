@@ -18,6 +18,7 @@
 mod budget;
 mod close;
 mod decision;
+mod flush;
 mod group;
 mod mailbox_end;
 mod outbox;
@@ -84,6 +85,10 @@ pub(crate) enum Fault {
     GoesUnseen,
     /// A client that joins a group does not look whether it is gone.
     JoinsWithoutLook,
+    /// A task that waits for all to be written does not look again when the client's driver knows of it.
+    WatchesTooLate,
+    /// What was queued is dropped, and the task that waits for it is not told.
+    AbandonsInSilence,
 }
 
 /// Preemptions of a schedule that has few of them, and one more.
