@@ -51,7 +51,6 @@ const NEWCOMERS: usize = 1024;
 ///     Ok(())
 /// }
 /// ```
-#[must_use]
 pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
     let shared = Arc::new(Shared::default());
     let sender = MailboxSender::new(Arc::clone(&shared));
@@ -104,6 +103,7 @@ pub enum Event<M> {
 /// When it is [closed](MailboxSender::close), or nobody holds a [`MailboxSender`] any more, what is in it still comes out; then
 /// its clients are closed with 1001, and it ends when the last of them has been told of as
 /// [`Disconnected`](Event::Disconnected), which takes as long as they read what was queued for them. When it is dropped, its clients are closed with 1001 too.
+#[must_use = "what comes for it waits until it is taken out"]
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
     /// Taken out together, so that senders and receiver seldom meet at the lock.

@@ -46,6 +46,7 @@ use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
+#[must_use = "it serves nobody until it is run"]
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<Acceptor>,
