@@ -18,7 +18,6 @@ pub use self::sender::MailboxSender;
 use self::state::{Shared, cost, gone, refuse};
 use self::undelivered::Undelivered;
 use crate::poll_budget::PollBudget;
-use crate::sync::broken;
 use crate::websocket::shrink;
 use crate::{Accept, Client, Decision, Disconnect, Opening};
 
@@ -205,21 +204,6 @@ impl<M> Mailbox<M> {
         self.report_at = (state.limit / 4).min(REPORT);
         let resumes = state.backlog <= state.limit / 2;
         let paused = if resumes { std::mem::take(&mut state.paused) } else { Vec::new() };
-        let mut left = Vec::new();
-        if state.closed && self.batch.is_empty() {
-            // A resource around this one may have refused a client that it had handed in, so that no word of its end comes.
-            // A client that was not refused may have left, and its end is about to come.
-            let gone: Vec<_> = state
-                .clients
-                .iter()
-                .filter(|(_, member)| {
-                    broken!(ForgetsTooEarly, return member.client.has_left());
-                    member.client.has_left() && !member.client.is_connected()
-                })
-                .map(|(id, _)| *id)
-                .collect();
-            left.extend(gone.iter().filter_map(|id| state.clients.remove(id)));
-        }
         let next = if !state.closed || !self.batch.is_empty() {
             Next::Wait
         } else if state.clients.is_empty() {
@@ -231,7 +215,6 @@ impl<M> Mailbox<M> {
         };
         let closed = state.closed;
         drop(state);
-        drop(left);
         for client in paused {
             client.resume();
         }

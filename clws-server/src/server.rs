@@ -13,6 +13,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use crate::budget::{Budget, FREE};
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
+use crate::lock::rank;
 use crate::poll::Poller;
 use crate::registry::RegisterError;
 use crate::session::later;
@@ -22,7 +23,7 @@ use crate::socket::{Acceptor, Listen, Peer};
 use crate::stream::Streams;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::now;
-use crate::watchers::Watchers;
+use crate::watchers::{Host, Watcher, Watchers};
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
 /// A WebSocket server, bound to its addresses: `run-server`.
@@ -73,8 +74,10 @@ pub(crate) struct Shared {
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
-    /// What waits for clients.
-    pub(crate) watchers: Watchers,
+    /// What waits for clients until all is written.
+    pub(crate) watchers: Watchers<dyn Watcher, { rank::WATCHERS }>,
+    /// The adaptors that were handed a client which may be refused still.
+    pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
@@ -312,6 +315,7 @@ impl Shared {
             config,
             memberships: Memberships::default(),
             watchers: Watchers::default(),
+            hosts: Watchers::default(),
             started: now(),
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),

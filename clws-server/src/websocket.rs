@@ -16,7 +16,7 @@ use crate::mailbox::EACH;
 use crate::poll_budget::PollBudget;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
-use crate::watchers::Watcher;
+use crate::watchers::{Host, Watcher};
 use crate::{Cause, Client, Disconnect, SendError, Sent};
 
 /// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
@@ -397,6 +397,12 @@ impl Inbox {
 impl Watcher for Inbox {
     fn notice(&self) {
         self.writer.wake();
+    }
+}
+
+impl Host for Inbox {
+    fn ended(&self, client: &Client, end: &Disconnect) {
+        self.end(client, end.clone());
     }
 }
 

@@ -25,7 +25,8 @@ use crate::session::Context;
 use crate::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use crate::sync::broken;
 use crate::time::now;
-use crate::{Config, Peer, Refuse};
+use crate::watchers::Host;
+use crate::{Config, Disconnect, Peer, Refuse};
 
 /// What is to become of a client's next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -177,6 +178,34 @@ impl Client {
     /// Its messages are going to be queued for a handler that runs elsewhere, which may pause it.
     pub(crate) fn set_queued_for(&self) {
         self.0.state.fetch_or(QUEUED, Ordering::Relaxed);
+    }
+
+    /// The same, to be called in `connected`: the host is told of the client's end where the resource around it refuses the
+    /// client nevertheless.
+    pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
+        self.set_queued_for();
+        self.0.shared.hosts.add(self, host);
+        // Somebody calls it for a client of other days: nothing would remove it.
+        if self.has_left() {
+            self.forget_hosts();
+        }
+    }
+
+    /// Its resource has taken it, and will be told of its end.
+    pub(crate) fn forget_hosts(&self) {
+        if self.is_queued_for() {
+            drop(self.0.shared.hosts.take(self));
+        }
+    }
+
+    /// It was refused, and has ended.
+    pub(crate) fn tell_hosts(&self, end: &Disconnect) {
+        if self.is_queued_for() {
+            for host in self.0.shared.hosts.take(self) {
+                broken!(RefusesInSilence, continue);
+                host.ended(self, end);
+            }
+        }
     }
 
     #[inline]

@@ -71,8 +71,8 @@ pub(crate) enum Fault {
     LooksOnceOnly,
     /// A mailbox that is closed does not wake its receiver.
     ClosesWithoutWake,
-    /// A mailbox that is closed forgets a client that has left before its end has come.
-    ForgetsTooEarly,
+    /// An adaptor that was handed a client, which was refused then, is not told of its end.
+    RefusesInSilence,
     /// Credit that is given back stays with its thread.
     CreditIsCopied,
     /// A thread that ends keeps its credit.
