@@ -126,6 +126,7 @@ pub trait Listener: Send + Sized + 'static {
 ///     Ok(task.run().await) // until somebody calls `kill`
 /// }
 /// ```
+#[must_use = "it handles nothing until it is run"]
 pub struct ListenerTask<L: Listener> {
     listener: L,
     mailbox: Mailbox<Mail<L>>,
@@ -200,7 +201,6 @@ type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
 
 impl<L: Listener> ListenerTask<L> {
     /// A listener that does not run yet; what comes for it meanwhile waits in its mailbox.
-    #[must_use]
     pub fn new(listener: L) -> Self {
         let (sender, mailbox) = mailbox();
         let sender = sender.with_openings();

@@ -58,7 +58,7 @@ fn pings(config: Config, closes: bool, send: impl Fn(&Client) -> usize) {
     let client = diary.connected();
     let mut total = send(&client);
     if closes {
-        client.close(CloseCode::NORMAL, "bye").unwrap();
+        client.close(CloseCode::NORMAL, "bye");
         total += frame_len(5);
     }
     let mut before = settled(&client);

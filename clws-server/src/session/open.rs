@@ -175,7 +175,10 @@ impl Open {
     pub(super) fn connect(&mut self) {
         let client = &self.client;
         match guard(client.config().debug_on(), || client.entry().resource.connected(client)) {
-            Some(Ok(())) => client.set_connected(),
+            Some(Ok(())) => {
+                client.set_connected();
+                client.forget_hosts();
+            }
             Some(Err(refuse)) => client.refuse(&refuse),
             None => client.refuse(&Refuse::new(CloseCode::INTERNAL, "")),
         }
@@ -197,6 +200,8 @@ impl Open {
         });
         if client.is_connected() {
             guard(client.config().debug_on(), || client.entry().resource.disconnected(client, &disconnect));
+        } else {
+            client.tell_hosts(&disconnect);
         }
         discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
     }
