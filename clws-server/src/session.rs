@@ -4,6 +4,8 @@
 //! rule about time-outs, limits and closing is here and is tested without a socket.
 
 mod ending;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod open;
 
@@ -415,7 +417,7 @@ impl Session {
     }
 
     /// Bytes that wait to be written.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn queued(&self) -> usize {
         match &self.stage {
             Stage::Open(open) => open.client.buffered_amount(),

@@ -5,7 +5,7 @@ use std::time::Instant;
 /// The current time.
 #[inline]
 pub(crate) fn now() -> Instant {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     if let Some(now) = virtual_clock::get() {
         return now;
     }
@@ -13,7 +13,7 @@ pub(crate) fn now() -> Instant {
 }
 
 /// A clock for the current thread, which stands still unless a test turns it.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod virtual_clock {
     use std::cell::Cell;
     use std::time::Instant;
