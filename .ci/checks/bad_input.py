@@ -31,6 +31,10 @@ HIXIE_KEY1 = b"4 @1  46546xW%0l 1 5"  # with Key2 and the eight octets behind th
 # --- the opening handshake ---
 
 
+def first_piece(data: bytes | Iterable[bytes]) -> bytes:
+    return data if isinstance(data, bytes) else b""
+
+
 def refused(url: str, data: bytes | Iterable[bytes], statuses: Iterable[int], **headers: str) -> None:
     """`data` gets one HTTP answer with one of `statuses`, complete and closed behind it."""
     with Connection(url) as c:
@@ -39,8 +43,10 @@ def refused(url: str, data: bytes | Iterable[bytes], statuses: Iterable[int], **
         want(status in set(statuses), f"status {status}, want {statuses}")
         tokens = [token.strip() for token in got.get("connection", "").lower().split(",")]
         want("close" in tokens, f"no Connection: close in {got}")
-        body = c.exactly(int(got["content-length"]))
-        want(bool(body.strip()), "empty body")
+        if first_piece(data).lstrip(b"\r\n").startswith(b"HEAD "):
+            want(int(got["content-length"]) > 0, "no length of the body that GET would get")
+        else:
+            want(bool(c.exactly(int(got["content-length"])).strip()), "empty body")
         for name, value in headers.items():
             want(got.get(name.replace("_", "-")) == value, f"{name}: {got.get(name.replace('_', '-'))}, want {value}")
         want(c.at_end(), "the connection stays open")
@@ -60,16 +66,25 @@ def handshakes(url: str) -> None:
     ten = [b"a" * 65536] * 160
     check("a head of 10 MiB in one header", lambda: refused(url, [start + b"X: ", *ten], [431]))
     check("a head of 10 MiB in many headers", lambda: refused(url, [start, *([b"X-Filler: filler\r\n" * 4000] * 146)], [431]))
-    check("a request line of 10 MiB", lambda: refused(url, [b"GET /", *ten], [414, 431]))
+    check("a request line of 10 MiB", lambda: refused(url, [b"GET /", *ten], [414]))
+    check("empty lines without end", lambda: refused(url, [b"\r\n" * 32768] * 160, [400, 431]))
     check("a head of 10 MiB in one go", lambda: refused(url, start + b"X: " + b"a" * (10 * MIB), [431]))
     # Complete, so that only the number of fields can be against it: 5 octets each, 2 KiB together.
     check("400 headers", lambda: refused(url, start + b"a: b\r\n" * 400 + b"\r\n", [431]))
 
     cases: list[tuple[str, bytes, list[int], dict[str, str]]] = [
         ("POST", request().replace(b"GET", b"POST", 1), [405], {"allow": "GET"}),
-        ("HTTP/1.0", request().replace(b"HTTP/1.1", b"HTTP/1.0", 1), [400, 505], {}),
-        ("HTTP/3.7", request().replace(b"HTTP/1.1", b"HTTP/3.7", 1), [400, 505], {}),
+        ("HEAD", request().replace(b"GET", b"HEAD", 1), [405], {"allow": "GET"}),
+        ("HEAD for a page", b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", [426], {"upgrade": "websocket"}),
+        ("CONNECT", b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", [405], {}),
+        ("HTTP/1.0", request().replace(b"HTTP/1.1", b"HTTP/1.0", 1), [400], {}),
+        ("HTTP/1.0 for a page", b"GET / HTTP/1.0\r\n\r\n", [426], {"upgrade": "websocket"}),
+        ("HTTP/3.7", request().replace(b"HTTP/1.1", b"HTTP/3.7", 1), [505], {}),
+        ("HTTP/0.9", request().replace(b"HTTP/1.1", b"HTTP/0.9", 1), [505], {}),
+        ("HTTP/1.10", request().replace(b"HTTP/1.1", b"HTTP/1.10", 1), [400], {}),
+        ("an expectation other than 100-continue", request(Expect="200-ok"), [417], {}),
         ("no Host", request(Host=None), [400], {}),
+        *((f"Host: {host}", request(Host=host), [400], {}) for host in ("a:b:c", "]:[", "%zz", ":", "", "a:99999999", "u@a", "[::g]")),
         ("two Hosts", request().replace(b"Host: ", b"Host: elsewhere\r\nHost: ", 1), [400], {}),
         ("no Upgrade", request(Upgrade=None), [400, 426], {}),
         ("another Upgrade", request(Upgrade="h2c"), [400, 426], {}),
@@ -114,6 +129,20 @@ def handshakes(url: str) -> None:
             want([c.frame(), c.frame()] == [(TEXT, b"early"), (CLOSE, close_payload(1000))], "frames behind the head")
 
     check("frames in one piece with the head are kept", pipelined)
+
+    def opened(data: bytes, *before: int) -> None:
+        with Connection(url) as c:
+            c.send(data)
+            for status in (*before, 101):
+                got = c.head()[0]
+                want(got == status, f"status {got}, want {status}")
+            c.send(frame(TEXT, b"hello"))
+            want(c.frame() == (TEXT, b"hello"), "echo differs")
+
+    check("HTTP/1.2 is HTTP/1.1", lambda: opened(request().replace(b"HTTP/1.1", b"HTTP/1.2", 1)))
+    check("empty lines before the request are ignored", lambda: opened(b"\r\n\r\n" + request()))
+    check("Expect: 100-continue gets 100 before 101", lambda: opened(request(Expect="100-continue"), 100))
+    check("lists without members are no offers", lambda: opened(request(Sec_WebSocket_Protocol="", Sec_WebSocket_Extensions=" ,")))
 
 
 def slow_heads(url: str) -> list[threading.Thread]:

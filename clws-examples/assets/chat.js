@@ -31,6 +31,7 @@ let wantedRoom = roomOfAddress() || 'lobby';
 let me = '';
 let room = '';
 const people = new Set();
+let unlisted = 0; // people whom a big room does not name
 const visited = new Set(['lobby']);
 let population = {};
 
@@ -177,10 +178,11 @@ function showPeople() {
     if (each === me) item.append(make('small', '', 'you'));
     return item;
   }));
-  $('count').textContent = names.length === 1 ? 'Only you are here' : `${names.length} people here`;
+  const count = names.length + unlisted;
+  $('count').textContent = count === 1 ? 'Only you are here' : `${count} people here`;
   $('my-name').textContent = me || wantedName || '…';
   avatar(me, $('my-avatar'));
-  $('empty').hidden = names.length !== 1 || log.childElementCount > 0;
+  $('empty').hidden = count !== 1 || log.childElementCount > 0;
 }
 
 function showRooms() {
@@ -191,7 +193,7 @@ function showRooms() {
     button.type = 'button';
     button.dataset.room = each;
     if (each === room) button.setAttribute('aria-current', 'true');
-    const here = each === room ? people.size : population[each] ?? 0;
+    const here = each === room ? people.size + unlisted : population[each] ?? 0;
     if (here) button.append(make('span', 'n', String(here), make('span', 'unseen', here === 1 ? ' person' : ' people')));
     button.addEventListener('click', () => { go(each); openSide(false); });
     const item = make('li', '', button);
@@ -226,7 +228,7 @@ addEventListener('popstate', () => {
 });
 
 const handlers = {
-  room({ room: next, you, here }) {
+  room({ room: next, you, here, more = 0 }) {
     const moved = next !== room;
     if (moved) showLogOf(next);
     room = wantedRoom = next;
@@ -234,6 +236,8 @@ const handlers = {
     visited.add(next);
     people.clear();
     here.forEach((each) => people.add(each));
+    people.add(you);
+    unlisted = here.length + more - people.size;
     showRoom(next, moved && !arriving && !byAddress);
     byAddress = false;
     showPeople();
@@ -251,12 +255,14 @@ const handlers = {
     showPeople();
     showRooms();
     notice(name(who), ' joined');
+    if (unlisted) send('/who'); // the room is so small again that it tells of everybody
   },
   left({ name: who }) {
     people.delete(who);
     showPeople();
     showRooms();
     notice(name(who), ' left');
+    if (unlisted) send('/who');
     if (who === wantedName) send(`/name ${who}`); // it may have been our own last connection
   },
   renamed({ name: who, to }) {

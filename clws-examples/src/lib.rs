@@ -1,4 +1,10 @@
-//! How the example servers give memory back to the system: [`return_freed_memory`].
+//! What the example servers have in common: they give memory back to the system ([`return_freed_memory`]), end in order
+//! ([`on_stop_signal`]), and bound how fast a client may go on ([`pace`]).
+
+pub mod pace;
+mod signals;
+
+pub use signals::on_stop_signal;
 
 /// The variable that glibc reads when a program starts, and the threshold for it. An allocation of so many bytes or more is
 /// mapped by itself, and goes back to the system when it is freed.

@@ -119,6 +119,17 @@ impl Peer {
         self.next()
     }
 
+    /// Writes one line and passes over what comes before an answer of that type.
+    fn ask_until(&mut self, line: &str, kind: &str) -> Value {
+        self.write(line);
+        loop {
+            let event = self.next();
+            if event["type"] == kind {
+                return event;
+            }
+        }
+    }
+
     #[track_caller]
     fn is_refused(&mut self, line: &str, why: &str) {
         let answer = self.ask(line);
@@ -231,6 +242,91 @@ fn bad_input_gets_an_answer_and_nothing_breaks() {
 }
 
 #[test]
+fn lists_are_bounded() {
+    let chat = Chat::start();
+    let url = |number: usize| format!("/?name=n{number:03}&room=r{number:03}");
+    let mut alone: Vec<_> = (0..107).map(|number| chat.join(Version::Rfc6455, &url(number)).0).collect();
+    let rooms = alone[0].ask("/rooms");
+    assert_eq!(rooms["rooms"].as_object().unwrap().len(), 100, "{rooms}");
+    assert_eq!(
+        (&rooms["rooms"]["r099"], &rooms["rooms"]["r100"], &rooms["more"]),
+        (&json!(1), &Value::Null, &json!(7))
+    );
+
+    // The first hundred are told of each other, those after them are not.
+    let mut together: Vec<_> = (1..=104)
+        .map(|number| chat.join(Version::Rfc6455, &format!("/?name=p{number:03}&room=big")))
+        .collect();
+    assert_eq!((&together[98].1["more"], &together[99].1["more"]), (&Value::Null, &Value::Null));
+    let last = &together[103].1;
+    assert_eq!(
+        (last["here"].as_array().unwrap().len(), &last["more"], &last["you"]),
+        (100, &json!(4), &json!("p104"))
+    );
+    for number in 2..=100 {
+        assert_eq!(together[0].0.next(), json!({ "type": "joined", "name": format!("p{number:03}") }));
+    }
+    assert_eq!(together[0].0.ask("/who")["more"], 4, "nothing else was told before");
+    // A message is for everybody.
+    together[103].0.write("hello");
+    assert_eq!(together[0].0.next()["text"], "hello");
+    // Once the room is small again, it is told who leaves.
+    while together.len() > 101 {
+        drop(together.pop());
+    }
+    let stays = loop {
+        let who = together[0].0.ask("/who");
+        if who["more"] == 1 {
+            break who["here"].as_array().unwrap().len();
+        }
+        std::thread::sleep(std::time::Duration::from_millis(200)); // within its pace
+    };
+    assert_eq!(stays, 100);
+    together[100].0.ask_until("/room elsewhere", "room");
+    assert_eq!(together[0].0.ask("/who")["more"], Value::Null, "of 101 the one that leaves is not told");
+    together[99].0.ask_until("/room elsewhere", "room");
+    assert_eq!(together[0].0.next(), json!({ "type": "left", "name": "p100" }));
+}
+
+#[test]
+fn who_writes_too_fast_is_told_and_then_closed() {
+    let chat = Chat::start();
+    let (mut ada, _) = chat.join(Version::Rfc6455, "/?name=Ada");
+    let (mut grace, _) = chat.join(Version::Rfc6455, "/?name=Grace");
+    let start = std::time::Instant::now();
+    for _ in 0..600 {
+        grace.sender.text("/ping 1", None).unwrap();
+    }
+    grace.sender.write_to(&mut grace.stream).unwrap();
+    while grace.closed.is_none() {
+        assert!(start.elapsed() < PATIENCE, "it is not closed");
+        grace.read();
+    }
+    assert_eq!(grace.closed, Some(CloseCode::POLICY));
+    // On a slow machine more of them were within the pace.
+    let more = usize::try_from(start.elapsed().as_millis() / 100).unwrap() + 1;
+    let pongs = grace.inbox.iter().filter(|event| event["type"] == "pong").count();
+    let told = grace.inbox.iter().filter(|event| event["type"] == "error").count();
+    assert!((60..=60 + more).contains(&pongs), "{pongs} and {more}");
+    assert!((1..=1 + more).contains(&told), "{told} and {more}");
+    let text = grace.inbox.iter().find(|event| event["type"] == "error").unwrap()["text"].as_str().unwrap();
+    assert!(text.contains("too fast"), "{text}");
+    // It costs nobody else anything.
+    assert_eq!(ada.next()["type"], "joined");
+    assert_eq!(ada.next(), json!({ "type": "left", "name": "Grace" }));
+    assert_eq!(ada.ask("/ping 2")["text"], "2");
+}
+
+#[test]
+fn many_with_one_name_get_numbers() {
+    let chat = Chat::start();
+    let names: Vec<_> = (0..13).map(|_| chat.join(Version::Rfc6455, "/?name=Ada&room=a")).collect();
+    for (number, (_, arrival)) in names.iter().enumerate().skip(1) {
+        assert_eq!(arrival["you"], format!("Ada-{}", number + 1));
+    }
+}
+
+#[test]
 fn the_page_is_on_the_same_port() {
     let chat = Chat::start();
     for (path, content_type) in [
@@ -248,7 +344,20 @@ fn the_page_is_on_the_same_port() {
         assert!(answer.contains("\r\nContent-Security-Policy: default-src 'none'; "), "{path}");
     }
     assert!(chat.get("GET /chat.rs HTTP/1.1").starts_with("HTTP/1.1 404 "));
-    assert!(chat.get("POST / HTTP/1.1").starts_with("HTTP/1.1 405 "));
+    let post = chat.get("POST / HTTP/1.1");
+    assert!(
+        post.starts_with("HTTP/1.1 405 ") && post.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+        "{post}"
+    );
+    // haproxy's default check, and a page through nginx's default protocol.
+    for line in ["OPTIONS / HTTP/1.0", "OPTIONS * HTTP/1.1"] {
+        let options = chat.get(line);
+        assert!(
+            options.starts_with("HTTP/1.1 204 ") && options.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
+            "{options}"
+        );
+    }
+    assert!(chat.get("GET / HTTP/1.0").starts_with("HTTP/1.1 200 "));
     let head = chat.get("HEAD / HTTP/1.1");
     assert!(head.starts_with("HTTP/1.1 200 ") && head.ends_with("\r\n\r\n"), "{head}");
 }

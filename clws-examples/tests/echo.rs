@@ -57,6 +57,33 @@ fn flags_override_the_file() {
 }
 
 #[test]
+fn a_value_that_can_never_work_stops_the_start() {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("never-{}.toml", std::process::id()));
+    let path = file.to_str().unwrap();
+    for (text, told) in [
+        ("max_clients = 0", "`max_clients` is 0: allowed is at least 1"),
+        ("handshake_timeout = 0", "`handshake_timeout` is 0 seconds"),
+        ("listen = [\":8080\"]", "`listen` is \":8080\""),
+    ] {
+        std::fs::write(&file, text).unwrap();
+        let (status, lines) = Program::start(ECHO, &["--config", path]).finish();
+        assert!(!status.success() && lines.iter().any(|line| line.contains(told)), "{lines:#?}");
+    }
+    std::fs::remove_file(&file).unwrap();
+    for (flags, told) in [
+        (&["--max-clients", "0"][..], "max_clients"),
+        (&["--max-message", "0"], "max_read_message_size"),
+        (&["--handshake-timeout", "0"], "handshake_timeout"),
+        (&["--listen", "localhost"], "the port is missing"),
+        (&["--listen", "127.0.0.1:0", "--origin", "https://example.com/"], "write `https://example.com`"),
+        (&["--listen", "127.0.0.1:0", "--origin", "example.com"], "the scheme is missing"),
+    ] {
+        let (status, lines) = Program::start(ECHO, flags).finish();
+        assert!(!status.success() && lines.iter().any(|line| line.contains(told)), "{lines:#?}");
+    }
+}
+
+#[test]
 fn the_log_has_the_level_that_is_asked_for() {
     let faulty = |level| {
         let (server, url) = serve(ECHO, &["--log-level", level, "--max-message", "4"]);

@@ -9,6 +9,11 @@ pub(crate) fn announced() -> impl Iterator<Item = Version> {
     Version::ALL.into_iter().rev().filter(|version| !version.is_hixie())
 }
 
+/// Those versions as a `Sec-WebSocket-Version` header lists them.
+pub(crate) fn spoken() -> String {
+    announced().map(|version| version.to_string()).collect::<Vec<_>>().join(", ")
+}
+
 /// The version that a `Sec-WebSocket-Version` header names, if it is spoken.
 pub(crate) fn named(number: &str) -> Option<Version> {
     announced().find(|version| number.parse() == Ok(version.number()) && !number.starts_with(['0', '+']))
@@ -17,15 +22,23 @@ pub(crate) fn named(number: &str) -> Option<Version> {
 /// The header that a client of that version tells its origin in.
 pub(crate) const fn origin_header(version: Version) -> &'static str {
     match version {
-        Version::Hybi00 | Version::Rfc6455 => "Origin",
+        Version::Hixie75 | Version::Hybi00 | Version::Rfc6455 => "Origin",
         Version::Hybi07 | Version::Hybi08 => "Sec-WebSocket-Origin",
+    }
+}
+
+/// The header that a client of that version offers subprotocols in, and a server answers with one.
+pub(crate) const fn subprotocol_header(version: Version) -> &'static str {
+    match version {
+        Version::Hixie75 => "WebSocket-Protocol",
+        _ => "Sec-WebSocket-Protocol",
     }
 }
 
 /// Whether a client of that version may send this key.
 pub(crate) fn is_key(version: Version, key: &str) -> bool {
     match version {
-        Version::Hybi00 => false, // it has two of another kind
+        Version::Hixie75 | Version::Hybi00 => false, // none, and two of another kind
         Version::Hybi07 | Version::Hybi08 => hybi::is_draft_key(key),
         Version::Rfc6455 => hybi::is_key(key),
     }

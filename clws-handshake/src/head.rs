@@ -34,15 +34,25 @@ const NO_ORIGIN: u8 = b'-';
 const ORIGIN: u8 = b'o';
 const SEC_ORIGIN: u8 = b's';
 
+/// Added to the first byte: there were more headers.
+const TRUNCATED: u8 = 0x80;
+
 impl Head {
-    pub(crate) fn new(request: &Request<'_>, keep_headers: bool) -> Self {
-        let headers = if keep_headers { request.headers() } else { Headers::default() };
-        let origin = match (headers.is_empty() || request.origin().is_none(), request.version()) {
-            (true, _) => NO_ORIGIN,
-            (false, version) if origin_header(headers, version) == "Origin" => ORIGIN,
-            (false, _) => SEC_ORIGIN,
+    /// Keeps headers of at most `limit` bytes.
+    pub(crate) fn new(request: &Request<'_>, limit: usize) -> Self {
+        let all = request.headers();
+        let origin = request.origin().map(|_| origin_header(all, request.version()));
+        let size = all.iter_bytes().map(line_len).sum::<usize>();
+        let kept = if size <= limit { Kept::All(size) } else { Kept::within(all, origin, limit) };
+
+        let flag = match origin.filter(|name| kept.has(name)) {
+            None => NO_ORIGIN,
+            Some("Origin") => ORIGIN,
+            Some(_) => SEC_ORIGIN,
         };
-        let host = if headers.get("Host") == Some(request.host()) { "" } else { request.host() };
+        let truncated = if matches!(kept, Kept::All(_)) { 0 } else { TRUNCATED };
+        let same_host = kept.has("Host") && all.get("Host") == Some(request.host());
+        let host = if same_host { "" } else { request.host() };
         let query = request.query();
         let length = 1
             + request.path().len()
@@ -50,9 +60,9 @@ impl Head {
             + 1
             + host.len()
             + 1
-            + headers.iter_bytes().map(|(name, value)| name.len() + 1 + value.len() + 1).sum::<usize>();
+            + kept.len();
         let mut bytes = Vec::with_capacity(length);
-        bytes.push(origin);
+        bytes.push(flag | truncated);
         bytes.extend_from_slice(request.path().as_bytes());
         if let Some(query) = query {
             bytes.push(b'?');
@@ -61,7 +71,7 @@ impl Head {
         bytes.push(b'\n');
         bytes.extend_from_slice(host.as_bytes());
         bytes.push(b'\n');
-        for (name, value) in headers.iter_bytes() {
+        for (name, value) in all.iter_bytes().filter(|(name, _)| kept.has(name)) {
             bytes.extend_from_slice(name.as_bytes());
             bytes.push(b':');
             bytes.extend_from_slice(value);
@@ -94,9 +104,9 @@ impl Head {
     /// The origin, from the header that the client's draft has for it; none if the headers were not kept.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
-        match self.bytes.first() {
-            Some(&ORIGIN) => self.header("Origin"),
-            Some(&SEC_ORIGIN) => self.header("Sec-WebSocket-Origin"),
+        match self.bytes.first().map(|flag| flag & !TRUNCATED) {
+            Some(ORIGIN) => self.header("Origin"),
+            Some(SEC_ORIGIN) => self.header("Sec-WebSocket-Origin"),
             _ => None,
         }
     }
@@ -107,10 +117,16 @@ impl Head {
         self.headers().get(name)
     }
 
-    /// The headers that were kept: all of them, or none.
+    /// The headers that were kept: all of them, none, or [those that fit](Request::to_head_within).
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.parts().headers
+    }
+
+    /// Whether the request had headers that were not kept.
+    #[must_use]
+    pub fn is_truncated(&self) -> bool {
+        self.bytes.first().is_some_and(|flag| flag & TRUNCATED != 0)
     }
 
     /// The subprotocols that the client of this version offered; none if the headers were not kept.
@@ -129,6 +145,53 @@ impl Head {
         let mut text = || str::from_utf8(lines.next().unwrap_or_default()).unwrap_or_default();
         let (target, host) = (text(), text());
         Parts { target, host, headers: Headers::new(lines.next().unwrap_or_default()) }
+    }
+}
+
+/// Bytes that a header line takes.
+fn line_len((name, value): (&str, &[u8])) -> usize {
+    name.len() + 1 + value.len() + 1
+}
+
+/// Which headers are kept.
+enum Kept<'a> {
+    /// All of them, with their bytes.
+    All(usize),
+    /// Those of these names, with their bytes.
+    Only(Vec<&'a str>, usize),
+}
+
+impl<'a> Kept<'a> {
+    fn within(all: Headers<'a>, origin: Option<&'a str>, limit: usize) -> Self {
+        let (mut names, mut seen, mut len) = (Vec::new(), Vec::<&str>::new(), 0);
+        if limit > 0 {
+            for name in origin.into_iter().chain(all.iter_bytes().map(|(name, _)| name)) {
+                if seen.iter().any(|before| before.eq_ignore_ascii_case(name)) {
+                    continue;
+                }
+                seen.push(name);
+                let same = all.iter_bytes().filter(|(found, _)| found.eq_ignore_ascii_case(name));
+                let needed = same.map(line_len).sum::<usize>();
+                if needed <= limit - len {
+                    names.push(name);
+                    len += needed;
+                }
+            }
+        }
+        Self::Only(names, len)
+    }
+
+    fn has(&self, name: &str) -> bool {
+        match self {
+            Self::All(_) => true,
+            Self::Only(names, _) => names.iter().any(|kept| kept.eq_ignore_ascii_case(name)),
+        }
+    }
+
+    const fn len(&self) -> usize {
+        match self {
+            Self::All(len) | Self::Only(_, len) => *len,
+        }
     }
 }
 

@@ -5,6 +5,14 @@ use md5::{Digest as _, Md5};
 
 use crate::Reject;
 
+/// The first bytes of the answer, and the headers with the origin and the location.
+pub(crate) const ANSWER: [&str; 3] = [
+    // The case is the draft's: its clients compare "WebSocket" and "Upgrade" byte for byte (hixie-76 §4.1).
+    "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n",
+    "Sec-WebSocket-Origin",
+    "Sec-WebSocket-Location",
+];
+
 /// How many bytes follow the head of a draft 0 request.
 pub(crate) const BODY: usize = 8;
 

@@ -1,8 +1,11 @@
+use crate::authority::Authority;
 use crate::headers::Single;
-use crate::lines::Lines;
-use crate::{Caps, HeadScanner, Headers, Reject, Status};
+use crate::lines::{Lines, LinesError};
+use crate::request_line::{RequestLine, Target};
+use crate::scan::skip_empty_lines;
+use crate::{Caps, HeadScanner, Headers, Reject, Status, expect, framing};
 
-/// A well-formed HTTP/1.1 request head, borrowed from the bytes it came in; it need not ask for WebSocket.
+/// A well-formed request head of HTTP/1.x, borrowed from the bytes it came in; it need not ask for WebSocket.
 ///
 /// A server that also answers plain HTTP requests looks at [`wants_upgrade`](Self::wants_upgrade) before it
 /// goes on with [`upgrade`](Self::upgrade).
@@ -23,32 +26,42 @@ pub struct HttpRequest<'a> {
     host: &'a str,
     headers: Headers<'a>,
     head_len: usize,
+    minor: u8,
+    expects_continue: bool,
 }
 
 impl<'a> HttpRequest<'a> {
     /// Parses a whole head, as [`HeadScanner`] found it. Bytes behind its empty line are ignored.
     ///
+    /// A minor version over 1 counts as HTTP/1.1 (RFC 9110 §6.2), and HTTP/1.0 needs no `Host`.
+    ///
     /// # Errors
-    /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 431 over
-    /// the [`Caps`]; 505 for a version of HTTP other than 1.1. Folded header lines and blanks before a colon
-    /// are malformed.
+    /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 417 for an expectation
+    /// other than `100-continue`; 414 or 431 over the [`Caps`]; 505 for a major version of HTTP other than 1. Folded
+    /// header lines and blanks before a colon are malformed.
     pub fn parse(head: &'a [u8], caps: &Caps) -> Result<Self, Reject> {
         let Status::Complete(head_len) = HeadScanner::new().scan(head, caps)? else {
             return Err(Reject::bad_request("the request head is cut short"));
         };
-        let head = head.get(..head_len).unwrap_or(head);
-        let parsed = Parsed::new(head, caps.max_headers)?;
-        let target = Target::parse(parsed.method, parsed.target)?;
-        let header_host = host(parsed.headers)?;
+        let lines = Lines::split(skip_empty_lines(head.get(..head_len).unwrap_or(head)));
+        let RequestLine { method, target, minor } = RequestLine::parse(lines.first)?;
+        let headers = lines.headers(caps.max_headers).map_err(|error| match error {
+            LinesError::TooMany => Reject::head_too_large(),
+            LinesError::Malformed => Reject::bad_request("a header line is malformed"),
+        })?;
+        let header_host = host(headers, minor)?;
+        let expects_continue = expect::expects_continue(headers, minor)?;
         Ok(Self {
-            method: parsed.method,
+            method,
             // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of
             // request-target, the origin server MUST ignore the received Host header field (if any) and
             // instead replace it with the host information of the request-target."
             host: target.authority.unwrap_or(header_host),
             target,
-            headers: parsed.headers,
+            headers,
             head_len,
+            minor,
+            expects_continue,
         })
     }
 
@@ -78,7 +91,7 @@ impl<'a> HttpRequest<'a> {
     }
 
     /// The host that was asked for, with its port if there is one: of an absolute target, else of the `Host`
-    /// header.
+    /// header. Empty for a request of HTTP/1.0 that names none.
     #[must_use]
     pub const fn host(&self) -> &'a str {
         self.host
@@ -90,7 +103,7 @@ impl<'a> HttpRequest<'a> {
         self.headers
     }
 
-    /// The length of the head in bytes, its closing empty line included.
+    /// The length of the head in bytes, with its closing empty line and with empty lines before the request line.
     #[must_use]
     pub const fn head_len(&self) -> usize {
         self.head_len
@@ -105,129 +118,45 @@ impl<'a> HttpRequest<'a> {
         self.headers.list_has("Upgrade", "websocket") && self.headers.list_has("Connection", "upgrade")
     }
 
+    /// The minor version of HTTP: 1 for HTTP/1.1. The major version is always 1.
+    #[must_use]
+    pub const fn minor_version(&self) -> u8 {
+        self.minor
+    }
+
+    /// Whether the client may wait for [`CONTINUE`](crate::CONTINUE) before it sends a body (RFC 9110 §10.1.1). A final
+    /// answer will do as well. Never for HTTP/1.0.
+    #[must_use]
+    pub const fn expects_continue(&self) -> bool {
+        self.expects_continue
+    }
+
+    /// Whether a body follows the head (RFC 9112 §6.3). A server that answers without reading the body must close the
+    /// connection.
+    ///
+    /// # Errors
+    /// 400 if it cannot be told where the body ends: `Content-Length` is no number, differs from another one, or is there
+    /// beside `Transfer-Encoding`; or the last transfer coding is not `chunked`. 501 for other codings before that.
+    pub fn has_body(&self) -> Result<bool, Reject> {
+        framing::has_body(self.headers, self.minor)
+    }
+
     /// The path and query as the client asked for them, without scheme and host.
     pub(crate) const fn path_and_query(&self) -> &'a str {
         self.target.path_and_query
     }
 }
 
-/// The request line and the header lines, checked for their grammar only.
-struct Parsed<'a> {
-    method: &'a str,
-    target: &'a str,
-    headers: Headers<'a>,
-}
-
-impl<'a> Parsed<'a> {
-    fn new(head: &'a [u8], max_headers: usize) -> Result<Self, Reject> {
-        let lines = Lines::split(head);
-        if lines.count > max_headers {
-            return Err(Reject::head_too_large());
-        }
-        let (result, method, target, version) = lines.with_room(|room| {
-            let mut request = httparse::Request::new(&mut []);
-            let result = request.parse_with_uninit_headers(head, room);
-            (result, request.method, request.path, request.version)
-        });
-        if result.map_err(|error| refuse(error, lines.first))?.is_partial() {
-            return Err(Reject::bad_request("the request head is cut short"));
-        }
-        let (Some(method), Some(target), Some(version)) = (method, target, version) else {
-            return Err(Reject::bad_request("the request line is malformed"));
-        };
-        // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
-        if version != 1 {
-            return Err(Reject::http_version_not_supported());
-        }
-        Ok(Self { method, target, headers: Headers::new(lines.block) })
-    }
-}
-
-/// The request target taken apart.
-#[derive(Clone, Copy, Debug)]
-struct Target<'a> {
-    raw: &'a str,
-    /// The host of an absolute target.
-    authority: Option<&'a str>,
-    path_and_query: &'a str,
-    path: &'a str,
-    query: Option<&'a str>,
-}
-
-impl<'a> Target<'a> {
-    fn parse(method: &str, raw: &'a str) -> Result<Self, Reject> {
-        // hixie-76 §5.1: the resource name "will only include characters in the range U+0021 to U+007E"; RFC
-        // 3986 §2 knows no others either.
-        if !raw.bytes().all(|byte| byte.is_ascii_graphic()) {
-            return Err(Reject::bad_request("the request target is not printable ASCII"));
-        }
-        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
-        // used on these URIs."
-        if raw.contains('#') {
-            return Err(Reject::bad_request("the request target has a fragment"));
-        }
-        if (method == "OPTIONS" && raw == "*") || method == "CONNECT" {
-            return Ok(Self { raw, authority: None, path_and_query: raw, path: raw, query: None });
-        }
-        let (authority, path_and_query) = if raw.starts_with('/') {
-            (None, raw)
-        } else {
-            let (authority, rest) = absolute(raw)
-                .ok_or_else(|| Reject::bad_request("the request target is neither a path nor a ws:// URL"))?;
-            (Some(authority), rest)
-        };
-        let (path, query) = match path_and_query.split_once('?') {
-            Some((path, query)) => (path, Some(query)),
-            None => (path_and_query, None),
-        };
-        // RFC 6455 §3: "/" is the resource name's path when the path component is empty.
-        let path = if path.is_empty() { "/" } else { path };
-        Ok(Self { raw, authority, path_and_query, path, query })
-    }
-}
-
-/// Splits `ws://host:port/path` behind the authority, if it is one of the four schemes that lead here.
-fn absolute(raw: &str) -> Option<(&str, &str)> {
-    let (scheme, rest) = raw.split_once("://")?;
-    ["ws", "wss", "http", "https"].iter().find(|known| scheme.eq_ignore_ascii_case(known))?;
-    let end = rest.find(['/', '?']).unwrap_or(rest.len());
-    let (authority, path) = rest.split_at_checked(end)?;
-    is_host(authority).then_some((authority, path))
-}
-
-/// The value of the one `Host` header.
-fn host(headers: Headers<'_>) -> Result<&str, Reject> {
+/// The value of the one `Host` header, if there must be one or is one.
+fn host(headers: Headers<'_>, minor: u8) -> Result<&str, Reject> {
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
     // message that lacks a Host header field and to any request message that contains more than one Host
     // header field line or a Host header field with an invalid field value."
     match headers.single("Host") {
-        Single::One(host) if is_host(host) => Ok(host),
+        Single::One(host) if Authority::parse(host).is_some() => Ok(host),
         Single::One(_) | Single::NotText => Err(Reject::bad_request("the Host header is malformed")),
+        Single::Missing if minor == 0 => Ok(""),
         Single::Missing => Err(Reject::bad_request("the Host header is missing")),
         Single::Repeated => Err(Reject::bad_request("the Host header is there twice")),
     }
-}
-
-/// Whether a text has only the characters of RFC 3986's `host [ ":" port ]`, and is not empty. User
-/// information, which RFC 9110 §4.2.4 asks to treat as an error, has an `@` and is out.
-pub(crate) fn is_host(text: &str) -> bool {
-    !text.is_empty()
-        && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(&byte))
-}
-
-fn refuse(error: httparse::Error, line: &[u8]) -> Reject {
-    use httparse::Error;
-    match error {
-        Error::Version if names_http(line) => Reject::http_version_not_supported(),
-        Error::TooManyHeaders => Reject::head_too_large(),
-        Error::HeaderName | Error::HeaderValue => Reject::bad_request("a header line is malformed"),
-        _ => Reject::bad_request("the request line is malformed"),
-    }
-}
-
-/// Whether the third word of the request line is `HTTP/d.d`, which is a version, be it spoken here or not.
-fn names_http(line: &[u8]) -> bool {
-    let version = line.split(|&byte| byte == b' ').nth(2).unwrap_or_default();
-    matches!(version, [b'H', b'T', b'T', b'P', b'/', major, b'.', minor, b'\r', b'\n']
-        if major.is_ascii_digit() && minor.is_ascii_digit())
 }

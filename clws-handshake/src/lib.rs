@@ -1,5 +1,5 @@
-//! Sans-IO WebSocket opening handshakes, for every draft that was ever deployed: hixie-76 (hybi-00), hybi-07,
-//! hybi-08 and RFC 6455; both the server's side and the client's.
+//! Sans-IO WebSocket opening handshakes, for every draft that was ever deployed: hixie-75, hixie-76
+//! (hybi-00), hybi-07, hybi-08 and RFC 6455; both the server's side and the client's.
 //!
 //! Bytes go in, bytes and facts come out. There is no socket here, no clock and no thread: whoever holds the
 //! connection reads, writes and decides how long to wait. What the connection speaks afterwards is
@@ -12,14 +12,15 @@
 //! 2. [`HttpRequest::parse`] the head. A request that does not
 //!    [want an upgrade](HttpRequest::wants_upgrade) can be answered as plain HTTP.
 //! 3. [`HttpRequest::upgrade`] it. Draft 0 has 8 bytes behind its head, so this too can be
-//!    [`Status::Partial`]. (With all bytes in hand, [`parse`] does these three at once.)
+//!    [`Status::Partial`]; a client that [expects it](HttpRequest::expects_continue) is then sent [`CONTINUE`].
+//!    (With all bytes in hand, [`parse`] does these three at once.)
 //! 4. Look at the [`Request`]: [path](Request::path), [origin](Request::origin) (with an [`Origins`] rule),
 //!    offered [subprotocols](Request::subprotocols). Keep what should outlive it as a [`Head`].
 //! 5. [`Request::accept`] with an [`Offer`], send the [`Accepted`] response, and hand the bytes from
 //!    [`consumed`](Accepted::consumed) on, which are frames that the client sent early, to the receiver of
 //!    the [`Version`].
 //!
-//! Each step may end in a [`Reject`] instead: send its [`response`](Reject::response), then close.
+//! Each step may end in a [`Reject`] instead: send its [`response_to`](Reject::response_to) what came, then close.
 //!
 //! ```
 //! use clws_handshake::{Caps, HeadScanner, HttpRequest, Offer, Origins, Reject, Status};
@@ -94,6 +95,7 @@
 //!
 //! | version | recognised by | origin in | key | answered with |
 //! |---|---|---|---|---|
+//! | hixie-75 | no version and no header `Sec-WebSocket-*`; only with [`Caps::hixie_75`] | `Origin`, required | none | origin and location |
 //! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`Caps::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 behind the head, origin and location |
 //! | 7 (hybi-07) | `Sec-WebSocket-Version: 7` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 8 (hybi-08 to -12) | `Sec-WebSocket-Version: 8` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
@@ -106,8 +108,8 @@
 //!
 //! With the feature `deflate` the one extension that everybody has, RFC 7692, is negotiated where both sides
 //! want it: a server says so by `Offer::with_deflate` and a client by `ClientRequest::with_deflate`, and what
-//! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Drafts 0, 7
-//! and 8 never have it.
+//! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Hixie-75
+//! and drafts 0, 7 and 8 never have it.
 //!
 //! # What a peer can cost
 //!
@@ -115,15 +117,19 @@
 //! is sized by what a peer declares, and no bytes make anything here panic.
 #![forbid(unsafe_code)]
 
+mod authority;
 mod caps;
 pub mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod draft;
+mod expect;
 mod extensions;
+mod framing;
 mod head;
 mod headers;
 mod hixie;
+mod hixie_75;
 mod http;
 mod hybi;
 mod lines;
@@ -131,6 +137,7 @@ mod offer;
 mod origins;
 mod reject;
 mod request;
+mod request_line;
 mod response;
 mod scan;
 mod token;
@@ -139,12 +146,13 @@ pub use caps::{Caps, Status};
 pub use clws_proto::Version;
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
+pub use expect::CONTINUE;
 pub use extensions::Extension;
 pub use head::Head;
 pub use headers::Headers;
 pub use http::HttpRequest;
 pub use offer::{AcceptError, Accepted, HeaderError, Offer};
-pub use origins::Origins;
+pub use origins::{InvalidOrigin, Origins};
 pub use reject::Reject;
 pub use request::{Request, parse};
 pub use response::HttpResponse;

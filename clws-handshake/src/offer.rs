@@ -3,10 +3,11 @@ use clws_proto::Version;
 use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
+use crate::client::url::Url;
 #[cfg(feature = "deflate")]
 use crate::deflate;
 use crate::request::Proof;
-use crate::{Request, hybi, token};
+use crate::{CONTINUE, Request, draft, hixie, hixie_75, hybi, token};
 
 /// What an application answers to a handshake that it takes: the subprotocol it chose and headers of its own.
 ///
@@ -42,8 +43,8 @@ impl<'a> Offer<'a> {
         }
     }
 
-    /// Chooses one of the subprotocols that the client offered. Clients of draft 0 give up when theirs is not
-    /// taken, and every client gives up on one that it did not ask for, which [`Request::accept`] therefore
+    /// Chooses one of the subprotocols that the client offered. Clients of draft 0 and hixie-75 give up when
+    /// theirs is not taken, and every client gives up on one that it did not ask for, which [`Request::accept`] therefore
     /// refuses to send.
     #[must_use]
     pub const fn with_subprotocol(mut self, name: &'a str) -> Self {
@@ -52,15 +53,15 @@ impl<'a> Offer<'a> {
     }
 
     /// Adds a header line. Its name must be a token, its value must not break the line, and it must not be
-    /// one that the handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*` and what says where a
-    /// body ends.
+    /// one that the handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*`, hixie-75's
+    /// `WebSocket-Origin`, `-Location` and `-Protocol`, and what says where a body ends.
     #[must_use]
     pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Says that the client came through TLS, which draft 0 is told as a `wss://` location. Default: it did
+    /// Says that the client came through TLS, which draft 0 and hixie-75 are told as a `wss://` location. Default: it did
     /// not.
     #[must_use]
     pub const fn with_secure(mut self, secure: bool) -> Self {
@@ -68,14 +69,14 @@ impl<'a> Offer<'a> {
         self
     }
 
-    /// Draft 0: the origin to answer, in place of the one that the client sent.
+    /// Draft 0 and hixie-75: the origin to answer, in place of the one that the client sent.
     #[must_use]
     pub const fn with_origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Draft 0: the location to answer, in place of the URL that was asked for; for a server behind a proxy
+    /// Draft 0 and hixie-75: the location to answer, in place of the URL that was asked for; for a server behind a proxy
     /// that changes `Host` or path.
     #[must_use]
     pub const fn with_location(mut self, url: &'a str) -> Self {
@@ -112,11 +113,27 @@ impl<'a> Offer<'a> {
     }
 }
 
+impl Offer<'_> {
+    /// Whether a client of hixie-76 could find its own origin and URL in the answer, which it requires (§4.1).
+    fn check_hixie(&self) -> Result<(), AcceptError> {
+        if self.origin.is_some_and(str::is_empty) {
+            return Err(AcceptError::EmptyOrigin);
+        }
+        match self.location {
+            Some(url) if token::is_field_value(url) && Url::parse(url).is_none() => {
+                Err(AcceptError::InvalidLocation(url.into()))
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
 /// An accepted handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The bytes to send, draft 0's 16 bytes of digest included.
+    /// The bytes to send, draft 0's 16 bytes of digest included. They begin with [`CONTINUE`] if the client expects
+    /// that; whoever has sent it already leaves it out.
     pub response: Vec<u8>,
     /// The version that the connection speaks from now on.
     pub version: Version,
@@ -137,6 +154,12 @@ pub enum AcceptError {
     /// The client did not offer this subprotocol, so it must not be chosen (RFC 6455 §4.2.2).
     #[error("the client did not offer the subprotocol {0:?}")]
     NotOffered(Box<str>),
+    /// Draft 0: the origin to answer is empty.
+    #[error("the origin to answer is empty")]
+    EmptyOrigin,
+    /// Draft 0: the location to answer is not a URL that a client can have asked for.
+    #[error("the location {0:?} is not a ws:// or wss:// URL")]
+    InvalidLocation(Box<str>),
     /// A header that cannot be sent.
     #[error(transparent)]
     Header(#[from] HeaderError),
@@ -161,7 +184,8 @@ impl Request<'_> {
     /// Writes the answer that opens the connection.
     ///
     /// # Errors
-    /// The subprotocol was not offered, or a header cannot be sent. Nothing of such an answer is made.
+    /// The subprotocol was not offered, a header cannot be sent, or, in draft 0, no client can have asked for the
+    /// location. Nothing of such an answer is made.
     pub fn accept(self, offer: &Offer<'_>) -> Result<Accepted, AcceptError> {
         // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
         // selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to
@@ -174,7 +198,16 @@ impl Request<'_> {
         for (name, value) in &offer.headers {
             check_header(name, value)?;
         }
+        if self.version.is_hixie() {
+            offer.check_hixie()?;
+        }
         let mut response = Vec::with_capacity(256);
+        if self.http.expects_continue() {
+            // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
+            // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
+            // (Switching Protocols) response."
+            response.extend_from_slice(CONTINUE);
+        }
         match self.proof {
             Proof::Key(key) => {
                 response.extend_from_slice(
@@ -182,10 +215,11 @@ impl Request<'_> {
                 );
                 line(&mut response, "Sec-WebSocket-Accept", &[&hybi::accept_key(key)]);
             }
-            Proof::Digest(_) => self.hixie_head(offer, &mut response)?,
+            Proof::Digest(_) => self.hixie_head(hixie::ANSWER, offer, &mut response)?,
+            Proof::Nothing => self.hixie_head(hixie_75::ANSWER, offer, &mut response)?,
         }
         if let Some(name) = offer.subprotocol {
-            line(&mut response, "Sec-WebSocket-Protocol", &[name]);
+            line(&mut response, draft::subprotocol_header(self.version), &[name]);
         }
         #[cfg(feature = "deflate")]
         let deflate = match &offer.deflate {
@@ -213,28 +247,27 @@ impl Request<'_> {
         })
     }
 
-    fn hixie_head(&self, offer: &Offer<'_>, response: &mut Vec<u8>) -> Result<(), HeaderError> {
-        for (name, value) in
-            [("Sec-WebSocket-Origin", offer.origin), ("Sec-WebSocket-Location", offer.location)]
-        {
+    fn hixie_head(
+        &self,
+        [first, origin, location]: [&str; 3],
+        offer: &Offer<'_>,
+        response: &mut Vec<u8>,
+    ) -> Result<(), HeaderError> {
+        for (name, value) in [(origin, offer.origin), (location, offer.location)] {
             if !value.is_none_or(token::is_field_value) {
                 return Err(HeaderError::Value(name.into()));
             }
         }
-        // The case is the draft's: its clients compare "WebSocket" and "Upgrade" byte for byte (hixie-76
-        // §4.1).
-        response.extend_from_slice(
-            b"HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n",
-        );
-        line(response, "Sec-WebSocket-Origin", &[offer.origin.or(self.origin).unwrap_or_default()]);
+        response.extend_from_slice(first.as_bytes());
+        line(response, origin, &[offer.origin.or(self.origin).unwrap_or_default()]);
         let scheme = if offer.secure { "wss://" } else { "ws://" };
         let asked = match self.http.path_and_query() {
             "" => [scheme, self.host(), "/"],
             path => [scheme, self.host(), path],
         };
         match offer.location {
-            Some(url) => line(response, "Sec-WebSocket-Location", &[url]),
-            None => line(response, "Sec-WebSocket-Location", &asked),
+            Some(url) => line(response, location, &[url]),
+            None => line(response, location, &asked),
         }
         Ok(())
     }
@@ -249,6 +282,7 @@ pub(crate) fn check_header(name: &str, value: &str) -> Result<(), HeaderError> {
     let reserved = name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
         || ["Upgrade", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Host"]
             .iter()
+            .chain(&["WebSocket-Origin", "WebSocket-Location", "WebSocket-Protocol"])
             .any(|own| name.eq_ignore_ascii_case(own));
     if reserved {
         return Err(HeaderError::Reserved(name.into()));

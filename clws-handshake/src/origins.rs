@@ -1,12 +1,20 @@
 use std::fmt;
 use std::sync::Arc;
 
+use entry::{Entry, Fault};
+
+mod entry;
+
 /// Which origins may connect to a resource: CLWS's validators any, exact, prefix, and any closure.
 ///
 /// Only a browser's `Origin` means something: it keeps other sites' pages from using a visitor's cookies here
 /// (RFC 6455 §10.2). Other clients send what they like. Schemes and hosts have no case, so letters are
 /// compared without theirs. The origin `null`, which sandboxed pages and files send, is a string like others,
 /// admitted only where it is listed.
+///
+/// The entries of `exact` and `prefix` are origins as browsers send them (RFC 6454 §6.2): `scheme://host`, with
+/// `:port` unless that is the scheme's default. An entry that no browser's origin can match is an error of
+/// [`check`](Self::check), which `clws-server` calls when a resource is registered.
 ///
 /// What a client without an origin gets is each validator's choice, which [`or_absent`](Self::or_absent)
 /// changes:
@@ -37,8 +45,8 @@ type Closure = dyn Fn(Option<&str>) -> bool + Send + Sync;
 #[derive(Clone)]
 enum Rule {
     Any,
-    Exact(Arc<[Box<str>]>),
-    Prefix(Arc<[Box<str>]>),
+    Exact(Arc<[Entry]>),
+    Prefix(Arc<[Entry]>),
     Closure(Arc<Closure>),
 }
 
@@ -50,17 +58,30 @@ impl Origins {
     }
 
     /// Admits the origins that are listed, each as `scheme://host` with its port unless that is the scheme's
-    /// own.
+    /// own: `https://example.com`, `http://localhost:8080`, `chrome-extension://abc`, `file://`, `null`.
+    ///
+    /// The host is in the form that browsers send: a domain that is not ASCII in Punycode, an IPv6 address in its
+    /// shortest form. See [`check`](Self::check).
     pub fn exact<S: Into<Box<str>>>(origins: impl IntoIterator<Item = S>) -> Self {
-        Self { rule: Rule::Exact(origins.into_iter().map(Into::into).collect()), absent: None }
+        let list = origins.into_iter().map(|origin| Entry::exact(origin.into())).collect();
+        Self { rule: Rule::Exact(list), absent: None }
     }
 
-    /// Admits the origins that start with one of the prefixes and have a boundary behind it: their end, a
-    /// port, or a `/`. So `http://localhost` is also `http://localhost:8080`, but not
-    /// `http://localhost.evil.com`. A prefix that itself ends in `:` or `/` is at its boundary already:
-    /// `https://` admits every origin of that scheme.
+    /// Admits the origins that begin with one of the prefixes. What may follow depends on where the prefix ends:
+    ///
+    /// | prefix | admits |
+    /// |---|---|
+    /// | `https://` | every host of the scheme, on any port |
+    /// | `http://localhost` | that host on any port; not `http://localhost.evil.com` |
+    /// | `http://localhost:` | that host on any port but the scheme's default |
+    /// | `http://localhost:8080`, `null` | itself |
+    ///
+    /// A slash after all of that is passed over, because some clients send one. Text of any other kind after the
+    /// prefix is refused: a port that is no number, user information, a path, a second origin. A prefix of any other
+    /// kind is an error of [`check`](Self::check), and admits nothing.
     pub fn prefix<S: Into<Box<str>>>(prefixes: impl IntoIterator<Item = S>) -> Self {
-        Self { rule: Rule::Prefix(prefixes.into_iter().map(Into::into).collect()), absent: None }
+        let list = prefixes.into_iter().map(|prefix| Entry::prefix(prefix.into())).collect();
+        Self { rule: Rule::Prefix(list), absent: None }
     }
 
     /// Admits what the closure says; it is asked on whatever thread the handshake is on.
@@ -85,15 +106,83 @@ impl Origins {
         match &self.rule {
             Rule::Any => true,
             Rule::Exact(list) => {
-                origin.is_some_and(|origin| list.iter().any(|one| one.eq_ignore_ascii_case(origin)))
+                origin.is_some_and(|origin| list.iter().any(|one| one.text.eq_ignore_ascii_case(origin)))
             }
             Rule::Prefix(list) => {
-                origin.is_some_and(|origin| list.iter().any(|prefix| starts_with(origin, prefix)))
+                origin.is_some_and(|origin| list.iter().any(|prefix| prefix.begins(origin)))
             }
             Rule::Closure(admits) => admits(origin),
         }
     }
+
+    /// Checks that a browser's origin can match each entry.
+    ///
+    /// Clients that are not browsers may send anything as their origin. [`closure`](Self::closure) decides on those
+    /// and is never an error.
+    ///
+    /// ```
+    /// use clws_handshake::Origins;
+    ///
+    /// assert!(Origins::exact(["https://example.com", "null"]).check().is_ok());
+    /// let error = Origins::exact(["https://example.com/"]).check().unwrap_err();
+    /// assert_eq!(error.origin(), "https://example.com/");
+    /// assert!(error.to_string().contains("write `https://example.com`"));
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// The first entry that can match no origin. Also a list without entries, unless
+    /// [`or_absent(true)`](Self::or_absent) leaves somebody to admit.
+    pub fn check(&self) -> Result<(), InvalidOrigin> {
+        let (list, allowed) = match &self.rule {
+            Rule::Any | Rule::Closure(_) => return Ok(()),
+            Rule::Exact(list) => (list, EXACT),
+            Rule::Prefix(list) => (list, PREFIX),
+        };
+        if list.is_empty() && self.absent != Some(true) {
+            return Err(InvalidOrigin { origin: None, fault: "no origin is listed".into(), allowed });
+        }
+        list.iter().try_for_each(|entry| match &entry.kind {
+            Ok(_) => Ok(()),
+            Err(fault) => {
+                Err(InvalidOrigin { origin: Some(entry.text.clone()), fault: fault.clone(), allowed })
+            }
+        })
+    }
 }
+
+const EXACT: &str = "`scheme://host`, `scheme://host:port` and `null`";
+const PREFIX: &str = "`scheme://`, `scheme://host`, `scheme://host:`, `scheme://host:port` and `null`";
+
+/// An entry of [`Origins`] that can match no origin of a browser: [`Origins::check`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InvalidOrigin {
+    /// None where the list has no entries.
+    origin: Option<Box<str>>,
+    fault: Fault,
+    allowed: &'static str,
+}
+
+impl InvalidOrigin {
+    /// The entry as it was written; empty if there was none.
+    #[must_use]
+    pub fn origin(&self) -> &str {
+        self.origin.as_deref().unwrap_or_default()
+    }
+}
+
+/// The entry, what is wrong with it, and the forms that are allowed.
+impl fmt::Display for InvalidOrigin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.origin {
+            Some(origin) => write!(f, "no browser sends an origin like {origin:?}: ")?,
+            None => f.write_str("no origin is admitted: ")?,
+        }
+        write!(f, "{}; allowed are {}", self.fault, self.allowed)
+    }
+}
+
+impl std::error::Error for InvalidOrigin {}
 
 impl Default for Origins {
     /// [`any`](Self::any).
@@ -107,24 +196,16 @@ impl fmt::Debug for Origins {
         let mut debug = f.debug_struct("Origins");
         match &self.rule {
             Rule::Any => debug.field("rule", &"any"),
-            Rule::Exact(list) => debug.field("exact", list),
-            Rule::Prefix(list) => debug.field("prefix", list),
+            Rule::Exact(list) => debug.field("exact", &texts(list)),
+            Rule::Prefix(list) => debug.field("prefix", &texts(list)),
             Rule::Closure(_) => debug.field("rule", &"closure"),
         };
         debug.field("absent", &self.absent).finish()
     }
 }
 
-/// Whether an origin starts with a prefix that ends at a boundary of it.
-fn starts_with(origin: &str, prefix: &str) -> bool {
-    let (Some(start), Some(rest)) = (origin.get(..prefix.len()), origin.get(prefix.len()..)) else {
-        return false;
-    };
-    // RFC 6454 §6.2 has no user information in an origin; with one, what looks like host and port is a name
-    // and password.
-    start.eq_ignore_ascii_case(prefix)
-        && !rest.contains('@')
-        && (rest.is_empty() || rest.starts_with([':', '/']) || prefix.ends_with([':', '/']))
+fn texts(list: &[Entry]) -> Vec<&str> {
+    list.iter().map(|entry| &*entry.text).collect()
 }
 
 #[cfg(test)]

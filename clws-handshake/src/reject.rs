@@ -5,6 +5,7 @@ use crate::HttpResponse;
 use crate::draft;
 use crate::offer::{HeaderError, check_header};
 use crate::response::reason;
+use crate::scan::skip_empty_lines;
 
 /// A refused opening handshake: the HTTP answer to send before the connection is closed.
 ///
@@ -68,13 +69,33 @@ impl Reject {
     /// 426 for a request that does not ask for WebSocket at all.
     #[must_use]
     pub fn upgrade_required() -> Self {
-        Self::upgrade("this resource speaks WebSocket: ask with Upgrade: websocket and Connection: Upgrade")
+        Self::custom(
+            426,
+            "this resource speaks WebSocket: ask with Upgrade: websocket and Connection: Upgrade",
+        )
     }
 
     /// 426 for a version that is not spoken: `Sec-WebSocket-Version` says which ones are (RFC 6455 §4.4).
     #[must_use]
     pub fn unsupported_version() -> Self {
-        Self::upgrade(format!("this WebSocket version is not spoken here; these are: {}", spoken()))
+        Self::custom(
+            426,
+            format!("this WebSocket version is not spoken here; these are: {}", draft::spoken()),
+        )
+    }
+
+    /// 414: the request line alone is longer than the [`Caps`](crate::Caps) allow a head to be.
+    #[must_use]
+    pub fn target_too_long() -> Self {
+        // RFC 9112 §3: "A server that receives a request-target longer than any URI it wishes to parse MUST respond
+        // with a 414 (URI Too Long) status code."
+        Self::custom(414, "the request target is too long")
+    }
+
+    /// 417: the client expects something other than `100-continue`.
+    #[must_use]
+    pub fn expectation_failed() -> Self {
+        Self::custom(417, "no expectation but 100-continue can be met")
     }
 
     /// 431: the head is longer, or has more lines, than the [`Caps`](crate::Caps) allow.
@@ -93,7 +114,7 @@ impl Reject {
         }
     }
 
-    /// 505: a version of HTTP other than 1.1.
+    /// 505: a major version of HTTP other than 1.
     #[must_use]
     pub fn http_version_not_supported() -> Self {
         Self::custom(505, "a WebSocket handshake is HTTP/1.1")
@@ -134,10 +155,34 @@ impl Reject {
         &self.body
     }
 
+    /// The value of the first header with that name that was added, here or by [`with_header`](Self::with_header), in any
+    /// case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
     /// The bytes to send. Close the connection once they are out.
     #[must_use]
     pub fn response(&self) -> Vec<u8> {
         self.to_http().write(self.body.as_bytes())
+    }
+
+    /// The bytes to send to a client that has sent `received` so far, be that a request or not: without the body if
+    /// the request is a `HEAD`. Close the connection once they are out.
+    ///
+    /// ```
+    /// use clws_handshake::Reject;
+    ///
+    /// let answer = Reject::not_found().response_to(b"HEAD / HTTP/1.1\r\nHost: a.exam");
+    /// assert!(answer.ends_with(b"Content-Length: 29\r\n\r\n"));
+    /// ```
+    #[must_use]
+    pub fn response_to(&self, received: &[u8]) -> Vec<u8> {
+        // RFC 9110 §9.3.2: "the server MUST NOT send content in the response". A client that asked by HEAD ends the
+        // answer at its empty line, whatever was wrong with the request.
+        let is_head = skip_empty_lines(received).starts_with(b"HEAD ");
+        self.to_http().write(if is_head { b"" } else { self.body.as_bytes() })
     }
 
     /// The refusal as an HTTP answer, for a hook that answers plain requests in the same words.
@@ -147,15 +192,6 @@ impl Reject {
         self.headers
             .iter()
             .fold(response, |response, (name, value)| response.and(name.clone(), value.clone()))
-    }
-
-    fn upgrade(body: impl Into<Cow<'static, str>>) -> Self {
-        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the
-        // required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426
-        // Upgrade Required) and a
-        // |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
-        // understanding."
-        Self::custom(426, body).and("Upgrade", "websocket").and("Sec-WebSocket-Version", spoken())
     }
 
     fn and(mut self, name: impl Into<Cow<'static, str>>, value: impl Into<Cow<'static, str>>) -> Self {
@@ -177,8 +213,4 @@ impl From<HeaderError> for Reject {
     fn from(_: HeaderError) -> Self {
         Self::custom(500, "the resource failed")
     }
-}
-/// The versions spoken here, best first. Draft 0 has no number that a client could announce.
-fn spoken() -> String {
-    draft::announced().map(|version| version.to_string()).collect::<Vec<_>>().join(", ")
 }

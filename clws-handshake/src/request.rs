@@ -2,7 +2,7 @@ use clws_proto::Version;
 
 use crate::extensions::{self, Extension};
 use crate::headers::Single;
-use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft, hixie, token};
+use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft, hixie, hixie_75, token};
 
 /// A valid opening handshake of any draft, borrowed from the bytes it came in.
 ///
@@ -15,7 +15,7 @@ pub struct Request<'a> {
     pub(crate) version: Version,
     pub(crate) proof: Proof<'a>,
     pub(crate) origin: Option<&'a str>,
-    consumed: usize,
+    pub(crate) consumed: usize,
 }
 
 /// What the answer must prove to have read.
@@ -25,6 +25,8 @@ pub(crate) enum Proof<'a> {
     Key(&'a str),
     /// Draft 0's digest, already made.
     Digest([u8; 16]),
+    /// hixie-75 has no challenge.
+    Nothing,
 }
 
 /// Reads an opening handshake from everything received so far: [`HeadScanner`], [`HttpRequest::parse`] and
@@ -63,31 +65,40 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// 405 for a method other than GET; 426 for a request that does not ask for WebSocket, and for a version
-    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake that breaks its
-    /// draft's rules.
+    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake in HTTP/1.0, for one that
+    /// breaks its draft's rules, and for one of hixie-75 without [`Caps::hixie_75`].
     pub fn upgrade(self, body: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
-        // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request"
-        if self.method() != "GET" {
+        let headers = self.headers();
+        let asks = headers.list_has("Upgrade", "websocket");
+        // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request". A HEAD that asks for a page hears what a GET would hear.
+        if self.method() != "GET" && (asks || self.method() != "HEAD") {
             return Err(Reject::method_not_allowed());
         }
-        let headers = self.headers();
-        if !headers.list_has("Upgrade", "websocket") {
+        if !asks {
             return Err(Reject::upgrade_required());
+        }
+        if self.minor_version() == 0 {
+            return Err(Reject::bad_request(
+                "a WebSocket handshake is HTTP/1.1 or higher, and this request is HTTP/1.0",
+            ));
         }
         // RFC 6455 §4.2.1: "A |Connection| header field that includes the token "Upgrade", treated as an
         // ASCII case-insensitive value."
         if !headers.list_has("Connection", "upgrade") {
             return Err(Reject::bad_request("the Connection header does not list Upgrade"));
         }
-        let version = version(headers)?;
-        if version.is_hixie() && !caps.hixie {
+        let version = version(headers, caps)?;
+        if version == Version::Hybi00 && !caps.hixie {
             return Err(Reject::unsupported_version());
         }
         let origin = origin(headers, version)?;
-        if version.is_hixie() {
+        if version == Version::Hybi00 {
             return self.upgrade_hixie(body, origin);
         }
         check_no_body(headers)?;
+        if version == Version::Hixie75 {
+            return hixie_75::read(self, origin).map(Status::Complete);
+        }
         let key = required(headers, "Sec-WebSocket-Key")?;
         if !draft::is_key(version, key) {
             return Err(Reject::bad_request("the Sec-WebSocket-Key is not base64 of 16 bytes"));
@@ -185,14 +196,14 @@ impl<'a> Request<'a> {
         self.http.headers()
     }
 
-    /// The subprotocols that the client offers, in its order of preference. Draft 0 offers at most one, and
-    /// takes the header's whole value as its name.
+    /// The subprotocols that the client offers, in its order of preference. Draft 0 and hixie-75 offer at most
+    /// one, and take the header's whole value as its name.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         subprotocols(self.headers(), self.version)
     }
 
-    /// The extensions that the client offers, in its order of preference; none in draft 0. The only one that an
-    /// answer written here can take up is permessage-deflate, with the feature `deflate` and where the
+    /// The extensions that the client offers, in its order of preference; none in draft 0 and hixie-75. The only one
+    /// that an answer written here can take up is permessage-deflate, with the feature `deflate` and where the
     /// [`Offer`](crate::Offer) says so.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'a>> + use<'a> {
         let headers = if self.version.is_hixie() { Headers::default() } else { self.headers() };
@@ -216,12 +227,24 @@ impl<'a> Request<'a> {
     /// host are in it, which for most connections is a few dozen bytes.
     #[must_use]
     pub fn to_head(&self, keep_headers: bool) -> Head {
-        Head::new(self, keep_headers)
+        Head::new(self, if keep_headers { usize::MAX } else { 0 })
+    }
+
+    /// A copy like that of [`to_head`](Self::to_head) whose headers have at most `limit` bytes: for each line its name, its
+    /// value, and two more.
+    ///
+    /// All lines of one name are kept, or none. The header of the origin comes first, then each name in the order in which
+    /// the names came, if its lines fit into what is left. So a long cookie does not displace the headers behind it.
+    /// [`Head::is_truncated`] says whether something was left out.
+    #[must_use]
+    pub fn to_head_within(&self, limit: usize) -> Head {
+        Head::new(self, limit)
     }
 }
 
-/// The version that the client announces, spoken here; draft 0 announces none but has its two keys.
-fn version(headers: Headers<'_>) -> Result<Version, Reject> {
+/// The version that the client announces, spoken here. Draft 0 announces none but has its two keys; hixie-75, where it is
+/// spoken, is what has neither.
+fn version(headers: Headers<'_>, caps: &Caps) -> Result<Version, Reject> {
     match headers.single("Sec-WebSocket-Version") {
         // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
         // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
@@ -241,6 +264,7 @@ fn version(headers: Headers<'_>) -> Result<Version, Reject> {
         {
             Ok(Version::Hybi00)
         }
+        Single::Missing if caps.hixie_75 && hixie_75::may_be_meant(headers) => Ok(Version::Hixie75),
         // RFC 6455 §4.2.1: to a handshake that does not match its description, "including but not limited to
         // any violations of the ABNF grammar", the server must "return an HTTP response with an appropriate
         // error code (such as 400 Bad Request)". Without version and keys this matches no draft's.
@@ -295,11 +319,10 @@ pub(crate) fn subprotocols<'a>(
     headers: Headers<'a>,
     version: Version,
 ) -> impl Iterator<Item = &'a str> + use<'a> {
-    let (whole, list) = match version {
-        Version::Hybi00 => (headers.get("Sec-WebSocket-Protocol"), Headers::default()),
-        _ => (None, headers),
-    };
-    whole.into_iter().chain(list.list("Sec-WebSocket-Protocol"))
+    let name = draft::subprotocol_header(version);
+    let (whole, list) =
+        if version.is_hixie() { (headers.get(name), Headers::default()) } else { (None, headers) };
+    whole.into_iter().chain(list.list(name))
 }
 
 /// Checks the list of subprotocols in time that is not quadratic in its length.
@@ -310,9 +333,11 @@ fn check_subprotocols(headers: Headers<'_>) -> Result<(), Reject> {
     // RFC 6455 §4.1: "The elements that comprise this value MUST be non-empty strings with characters in the
     // range U+0021 to U+007E not including separator characters as defined in [RFC2616] and MUST all be
     // unique strings."
+    //
+    // Members that are empty, and a list of no others, are ignored (RFC 9110 §5.6.1.2): nothing is offered then.
     let mut names: Vec<_> = headers.list("Sec-WebSocket-Protocol").collect();
     let all_text = headers.all_bytes("Sec-WebSocket-Protocol").all(|value| value.is_ascii());
-    if !all_text || names.is_empty() || !names.iter().copied().all(token::is_token) {
+    if !all_text || !names.iter().copied().all(token::is_token) {
         return Err(Reject::bad_request("the Sec-WebSocket-Protocol header is malformed"));
     }
     names.sort_unstable();

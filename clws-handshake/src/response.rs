@@ -1,7 +1,7 @@
 use std::borrow::Cow;
 
 use crate::offer::{HeaderError, check_header, line};
-use crate::{HttpRequest, Reject};
+use crate::{HttpRequest, Reject, draft};
 
 /// A whole HTTP answer to a request that asks for no WebSocket: a page, a file, a status.
 ///
@@ -30,8 +30,24 @@ pub struct HttpResponse {
 
 const NOTHING: &[u8] = &[];
 
+/// The content that an answer of a certain status may have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Content {
+    /// Any, and its length is announced.
+    Any,
+    /// None, and a length of 0. RFC 9110 §15.3.6: "a server MUST NOT generate content in a 205 response", which is a
+    /// status that HTTP/1.1 does not end at the empty line by itself.
+    Empty,
+    /// None, and no length. RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a
+    /// status code of 1xx (Informational) or 204 (No Content)." 304 has no content either (§15.4.5).
+    NoLength,
+}
+
 impl HttpResponse {
     /// An answer with that status and no body. A status that is no final one (outside 200..=599) becomes 500.
+    ///
+    /// Some statuses oblige to a header: 401 to `WWW-Authenticate` ([`Reject::unauthorized`]), 405 to `Allow`
+    /// ([`method_not_allowed`](Self::method_not_allowed)), 407 to `Proxy-Authenticate`. 426 gets its headers by itself.
     #[must_use]
     pub const fn new(status: u16) -> Self {
         let status = if matches!(status, 200..=599) { status } else { 500 };
@@ -40,7 +56,7 @@ impl HttpResponse {
     }
 
     /// This answer with a body of that type, `image/png` for instance. A type that cannot stand in a header line
-    /// becomes `application/octet-stream`.
+    /// becomes `application/octet-stream`. An answer of status 204, 205 or 304 goes out without its body.
     #[must_use]
     pub fn with_body(
         mut self,
@@ -81,6 +97,18 @@ impl HttpResponse {
         Self::new(200).with_body("text/html; charset=utf-8", bytes_of(body.into()))
     }
 
+    /// 405 in plain text, with the methods that are allowed, `GET, HEAD` for instance, in its `Allow` header. Methods that
+    /// cannot stand in a header line are left out, so that none is allowed.
+    #[must_use]
+    pub fn method_not_allowed(methods: impl Into<Cow<'static, str>>) -> Self {
+        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response". It may be empty
+        // (§10.2.1).
+        let methods = methods.into();
+        let fits = crate::token::is_field_value(&methods);
+        Self::text(405, "this method is not allowed here")
+            .and("Allow", if fits { methods } else { "".into() })
+    }
+
     /// 404 in plain text.
     #[must_use]
     pub fn not_found() -> Self {
@@ -93,7 +121,13 @@ impl HttpResponse {
         self.status
     }
 
-    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 304).
+    /// The value of the first header with that name that was [added](Self::with_header), in any case.
+    #[must_use]
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
+    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 205, 304).
     /// Close the connection once they are out.
     #[must_use]
     pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
@@ -107,28 +141,29 @@ impl HttpResponse {
     #[must_use]
     pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
         let head = self.head();
-        let none = request.method() == "HEAD" || self.is_bodiless();
+        let none = request.method() == "HEAD" || self.content() != Content::Any;
         (head, if none { Cow::Borrowed(NOTHING) } else { self.body })
     }
 
     /// The bytes of the whole answer with that body.
     pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
         let mut out = self.head();
-        if !self.is_bodiless() {
+        if self.content() == Content::Any {
             out.extend_from_slice(body);
         }
         out
     }
 
-    const fn is_bodiless(&self) -> bool {
-        matches!(self.status, 204 | 304)
+    const fn content(&self) -> Content {
+        match self.status {
+            204 | 304 => Content::NoLength,
+            205 => Content::Empty,
+            _ => Content::Any,
+        }
     }
 
     /// The head, its closing empty line included.
     fn head(&self) -> Vec<u8> {
-        // RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a status code of
-        // 1xx (Informational) or 204 (No Content)." 304 has no content either (§15.4.5).
-        let bodiless = self.is_bodiless();
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"HTTP/1.1 ");
         out.extend_from_slice(self.status.to_string().as_bytes());
@@ -138,13 +173,31 @@ impl HttpResponse {
         // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
         line(&mut out, "Connection", &[upgrade, "close"]);
-        if !bodiless {
-            if !self.content_type.is_empty() {
-                line(&mut out, "Content-Type", &[&self.content_type]);
-            }
-            line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
+        // RFC 9110 §5.3: "it is good practice to send header fields that contain additional control data first, such as
+        // Host on requests and Date on responses".
+        let is_date = |name: &str| name.eq_ignore_ascii_case("Date");
+        for (name, value) in self.headers.iter().filter(|(name, _)| is_date(name)) {
+            line(&mut out, name, &[value]);
         }
-        for (name, value) in &self.headers {
+        match self.content() {
+            Content::Any => {
+                if !self.content_type.is_empty() {
+                    line(&mut out, "Content-Type", &[&self.content_type]);
+                }
+                line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
+            }
+            Content::Empty => line(&mut out, "Content-Length", &["0"]),
+            Content::NoLength => {}
+        }
+        if self.status == 426 {
+            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the
+            // required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426 Upgrade
+            // Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
+            // understanding."
+            line(&mut out, "Upgrade", &["websocket"]);
+            line(&mut out, "Sec-WebSocket-Version", &[&draft::spoken()]);
+        }
+        for (name, value) in self.headers.iter().filter(|(name, _)| !is_date(name)) {
             line(&mut out, name, &[value]);
         }
         out.extend_from_slice(b"\r\n");
@@ -182,7 +235,11 @@ pub(crate) const fn reason(status: u16) -> &'static str {
         200 => "OK",
         201 => "Created",
         202 => "Accepted",
+        203 => "Non-Authoritative Information",
         204 => "No Content",
+        205 => "Reset Content",
+        206 => "Partial Content",
+        300 => "Multiple Choices",
         301 => "Moved Permanently",
         302 => "Found",
         303 => "See Other",
@@ -191,24 +248,36 @@ pub(crate) const fn reason(status: u16) -> &'static str {
         308 => "Permanent Redirect",
         400 => "Bad Request",
         401 => "Unauthorized",
+        402 => "Payment Required",
         403 => "Forbidden",
         404 => "Not Found",
         405 => "Method Not Allowed",
         406 => "Not Acceptable",
+        407 => "Proxy Authentication Required",
         408 => "Request Timeout",
         409 => "Conflict",
         410 => "Gone",
+        411 => "Length Required",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
         415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
         421 => "Misdirected Request",
+        422 => "Unprocessable Content",
         426 => "Upgrade Required",
+        428 => "Precondition Required",
         429 => "Too Many Requests",
         431 => "Request Header Fields Too Large",
+        451 => "Unavailable For Legal Reasons",
         500 => "Internal Server Error",
         501 => "Not Implemented",
         502 => "Bad Gateway",
         503 => "Service Unavailable",
         504 => "Gateway Timeout",
         505 => "HTTP Version Not Supported",
+        511 => "Network Authentication Required",
         _ => "Other",
     }
 }

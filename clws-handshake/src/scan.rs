@@ -8,9 +8,11 @@ use crate::{Caps, Reject, Status};
 ///
 /// Line ends are CRLF and nothing else: a bare LF is 400. RFC 9112 §2.2 allows a server to be lenient here
 /// ("MAY recognize a single LF as a line terminator"), but two readers that disagree on where a head ends are
-/// how requests get smuggled, and every WebSocket client sends CRLF. Empty lines before the request line,
-/// which a server SHOULD skip after an earlier request, are 400 too: a handshake is the first thing on its
-/// connection.
+/// how requests get smuggled, and every WebSocket client sends CRLF.
+///
+/// Empty lines before the request line are part of the head and otherwise ignored (RFC 9112 §2.2: a server "SHOULD
+/// ignore at least one empty line (CRLF) received prior to the request-line"). There may be as many as fit in
+/// [`Caps::max_head_bytes`].
 ///
 /// ```
 /// use clws_handshake::{Caps, HeadScanner, Status};
@@ -23,9 +25,9 @@ use crate::{Caps, Reject, Status};
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct HeadScanner {
-    /// How many bytes have been looked at.
+    /// How many bytes have been looked at; before the method has ended, the empty lines.
     looked_at: u32,
-    /// Whether the request line's method is behind us.
+    /// Whether the request line's method has ended.
     past_method: bool,
 }
 
@@ -46,20 +48,43 @@ impl HeadScanner {
     /// head's.
     ///
     /// # Errors
-    /// 400 for what cannot become an HTTP request or has a line end other than CRLF, 431 for a head over the
-    /// cap.
+    /// 400 for what cannot become an HTTP request or has a line end other than CRLF; 414 for a request line over the
+    /// cap, and 431 for a head over it.
     pub fn scan(&mut self, received: &[u8], caps: &Caps) -> Result<Status<usize>, Reject> {
         let window = window(received, caps);
         if !self.past_method {
-            self.past_method = starts_like_http(window)?;
+            let rest = skip_empty_lines(window.get(self.looked_at as usize..).unwrap_or_default());
+            self.looked_at = u32::try_from(window.len() - rest.len()).unwrap_or(u32::MAX);
+            self.past_method = starts_like_http(rest)?;
+        }
+        if !self.past_method {
+            return if window.len() == cap(caps) { Err(too_long(window)) } else { Ok(Status::Partial) };
         }
         match find_end(window, &mut self.looked_at, caps) {
             Ok(status) => Ok(status),
             Err(ScanError::BareLf) => {
                 Err(Reject::bad_request("a line of the request head does not end in CRLF"))
             }
-            Err(ScanError::TooLong) => Err(Reject::head_too_large()),
+            Err(ScanError::TooLong) => Err(too_long(window)),
         }
+    }
+}
+
+/// The bytes behind the empty lines that they start with.
+pub(crate) fn skip_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The refusal of a head that fills the cap: RFC 9112 §3 has a status of its own for a target that is too long.
+fn too_long(window: &[u8]) -> Reject {
+    let head = skip_empty_lines(window);
+    if !matches!(head, b"" | b"\r") && memchr::memchr(b'\n', head).is_none() {
+        Reject::target_too_long()
+    } else {
+        Reject::head_too_large()
     }
 }
 
@@ -106,10 +131,13 @@ pub(crate) fn find_end(
 }
 
 /// Whether the method has ended: only its few bytes are looked at.
-fn starts_like_http(window: &[u8]) -> Result<bool, Reject> {
+fn starts_like_http(start: &[u8]) -> Result<bool, Reject> {
+    if start == b"\r" {
+        return Ok(false); // it may become another empty line
+    }
     let method =
-        window.iter().take(LONGEST_METHOD + 1).take_while(|&&byte| crate::token::is_tchar(byte)).count();
-    match window.get(method) {
+        start.iter().take(LONGEST_METHOD + 1).take_while(|&&byte| crate::token::is_tchar(byte)).count();
+    match start.get(method) {
         None if method <= LONGEST_METHOD => Ok(false),
         Some(b' ') if method > 0 && method <= LONGEST_METHOD => Ok(true),
         _ => Err(Reject::bad_request("this is not an HTTP request")),

@@ -158,6 +158,32 @@ fn headers_of_the_application() {
 }
 
 #[test]
+fn draft_0_is_not_answered_what_no_client_can_have_sent() {
+    let old = hixie(head(HIXIE));
+    for url in [
+        "",
+        "/x",
+        "a.example/x",
+        "http://a.example/x",
+        "ws://",
+        "ws:///x",
+        "ws://a b/",
+        "ws://a/#x",
+        "ws://ü/",
+    ] {
+        let error = whole(&old).unwrap().accept(&Offer::new().with_location(url)).unwrap_err();
+        assert_eq!(error, AcceptError::InvalidLocation(url.into()));
+        assert!(error.to_string().contains(&format!("{url:?} is not a ws:// or wss:// URL")), "{error}");
+        // The other versions have no such header.
+        assert!(whole(&head(RFC)).unwrap().accept(&Offer::new().with_location(url)).is_ok());
+    }
+    let error = whole(&old).unwrap().accept(&Offer::new().with_origin("")).unwrap_err();
+    assert_eq!(error, AcceptError::EmptyOrigin);
+    let good = Offer::new().with_location("wss://a.example:8443/x?y").with_origin("null");
+    assert!(whole(&old).unwrap().accept(&good).is_ok());
+}
+
+#[test]
 fn each_draft_has_its_origin_header() {
     let both = ["Origin: plain", "Sec-WebSocket-Origin: sec"];
     let lines = |version: &str, origins: &[&str]| {

@@ -57,6 +57,8 @@ fn every_client_is_understood_and_answered_byte_for_byte() {
         assert_eq!(request.origin(), Some(origin), "{name}");
         assert!(request.host().starts_with("127.0.0.1:"), "{name}");
         assert!(Origins::exact([origin]).allows(request.origin()), "{name}");
+        // Other clients than browsers need not send an origin's form.
+        assert!(!name.contains("browser") || Origins::exact([origin]).check().is_ok(), "{name}");
         // What follows is a frame: 00 in draft 0, the first byte of a final text frame (81) in the others.
         let first = if version.is_hixie() { 0x00 } else { 0x81 };
         assert_eq!(sent[request.consumed()], first, "{name}");

@@ -55,3 +55,38 @@ fn it_is_small_and_can_be_empty() {
     assert_eq!((empty.path(), empty.query(), empty.host(), empty.origin()), ("", None, "", None));
     assert_eq!((empty.headers().iter().count(), empty.memory()), (0, 0));
 }
+
+#[test]
+fn within_a_limit_all_lines_of_a_name_are_kept_or_none() {
+    let long = format!("Cookie: {}", "c".repeat(500));
+    let bytes = plus(RFC, &["X-A: 1", &long, "x-a: 2", "X-B: 3", "cookie: short", "X-C:"]);
+    let request = whole(&bytes).unwrap();
+    let all: usize = request.headers().iter_bytes().map(|(name, value)| name.len() + value.len() + 2).sum();
+    for limit in [all, all + 1, usize::MAX] {
+        assert_eq!(request.to_head_within(limit), request.to_head(true));
+        assert!(!request.to_head_within(limit).is_truncated());
+    }
+
+    // Without the cookies, in one line of which there was no room.
+    let head = request.to_head_within(all - 100);
+    assert!(head.is_truncated());
+    assert_eq!(
+        (head.header("Cookie"), head.headers().get_all("X-A").collect::<Vec<_>>()),
+        (None, vec!["1", "2"])
+    );
+    let expected = request.headers().iter_bytes().filter(|(name, _)| !name.eq_ignore_ascii_case("cookie"));
+    assert!(head.headers().iter_bytes().eq(expected));
+    assert_eq!((head.path(), head.host()), ("/chat", "server.example.com"));
+
+    // The origin first, whatever comes before it; the host is there in any case.
+    let origin = "Originhttp://example.com".len() + 2;
+    for limit in 0..=all {
+        let head = request.to_head_within(limit);
+        let size: usize = head.headers().iter_bytes().map(|(name, value)| name.len() + value.len() + 2).sum();
+        assert!(size <= limit && head.host() == "server.example.com" && head.path() == "/chat");
+        assert_eq!(head.origin(), (limit >= origin).then_some("http://example.com"), "{limit}");
+        assert_eq!(head.headers().get_all("x-a").count() % 2, 0);
+        assert_eq!(head.is_truncated(), limit < all);
+    }
+    assert_eq!(request.to_head_within(0), request.to_head(false));
+}

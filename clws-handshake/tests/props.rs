@@ -6,17 +6,17 @@ mod common;
 
 use clws_handshake::client::ClientRequest;
 use clws_handshake::{Caps, Extension, HeadScanner, HttpRequest, Offer, Origins, Status, Version, parse};
-use common::{HIXIE, HIXIE_BODY, RFC, head, hixie_on};
+use common::{HIXIE, HIXIE_75, HIXIE_BODY, RFC, head, hixie_on};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
 /// A valid handshake of some draft with frames behind it.
 fn handshake() -> impl Strategy<Value = Vec<u8>> {
     let lines = prop::collection::vec("X-[A-Za-z0-9-]{0,12}: [ -~\t]{0,40}", 0..8);
-    (any::<bool>(), lines, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(hixie, more, behind)| {
-        let lines = if hixie { HIXIE } else { RFC };
+    let version = prop::sample::select(vec![RFC, HIXIE, HIXIE_75]);
+    (version, lines, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(lines, more, behind)| {
         let mut bytes = head(lines.iter().copied().chain(more.iter().map(String::as_str)));
-        if hixie {
+        if lines == HIXIE {
             bytes.extend_from_slice(HIXIE_BODY);
         }
         bytes.extend(behind);
@@ -27,7 +27,7 @@ fn handshake() -> impl Strategy<Value = Vec<u8>> {
 /// A header line that a handshake looks at, right or wrong.
 fn line() -> impl Strategy<Value = String> {
     let name = "Host|Upgrade|Connection|Content-Length|\
-        Sec-WebSocket-(Key|Key1|Key2|Version|Protocol|Extensions|Origin)";
+        (Sec-)?WebSocket-(Key|Key1|Key2|Version|Protocol|Extensions|Origin)";
     let value = r"websocket|Upgrade|13|8|7|[0-9 ]{0,30}|[ -~]{0,30}|\PC{0,8}";
     (name, value).prop_map(|(name, value)| format!("{name}: {value}"))
 }
@@ -111,10 +111,10 @@ proptest! {
     #[test]
     fn strings_panic_nothing(text in "\\PC{0,40}", other in "\\PC{0,10}") {
         let _ = Extension::parse(&text).map(|extension| (extension.name().len(), extension.params().count()));
-        let prefix = Origins::prefix([other.as_str()]);
+        let (exact, prefix) = (Origins::exact([other.as_str()]), Origins::prefix([other.as_str()]));
         let starts = text.to_ascii_lowercase().starts_with(&other.to_ascii_lowercase());
-        prop_assert!(starts || !prefix.allows(Some(&text)));
-        prop_assert!(prefix.allows(Some(&other)));
+        prop_assert!(prefix.check().is_ok() && starts || !prefix.allows(Some(&text)));
+        prop_assert!(exact.check().is_err() || prefix.allows(Some(&other)));
         let mut random = |bytes: &mut [u8]| bytes.fill(1);
         let _ = ClientRequest::new(Version::Rfc6455, &text).with_origin(&other).build(&mut random);
         let url = format!("ws://{text}");
@@ -149,7 +149,7 @@ fn everything(bytes: &[u8]) {
             Ok(Status::Partial) => {}
             Err(reject) => assert!(reject.response().starts_with(b"HTTP/1.1 4") || reject.status() == 505),
         }
-        for version in [Version::Hybi00, Version::Rfc6455] {
+        for version in [Version::Hixie75, Version::Hybi00, Version::Rfc6455] {
             let request = ClientRequest::new(version, "ws://a/").with_origin("o");
             let (_, mut pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(3)).unwrap();
             assert!(!matches!(pending.check(bytes, &caps), Ok(Status::Complete(_))));

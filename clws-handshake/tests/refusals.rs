@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_handshake::{Caps, HeaderError, HttpRequest, Reject, parse};
+use clws_handshake::{Caps, HeaderError, HttpRequest, Offer, Reject, parse};
 use common::{HIXIE, HIXIE_BODY, KEY, RFC, head, hixie_on, plus, refused, whole, with};
 
 /// What a refusal looks like: `Connection`, body, and lines of its own.
@@ -31,6 +31,9 @@ fn the_bytes_of_each_status() {
     assert_bytes(&Reject::method_not_allowed(), "405 Method Not Allowed", "close", "Allow: GET\r\n");
     assert_bytes(&Reject::upgrade_required(), "426 Upgrade Required", "Upgrade, close", upgrade);
     assert_bytes(&Reject::unsupported_version(), "426 Upgrade Required", "Upgrade, close", upgrade);
+    assert_bytes(&Reject::custom(426, "why"), "426 Upgrade Required", "Upgrade, close", upgrade);
+    assert_bytes(&Reject::target_too_long(), "414 URI Too Long", "close", "");
+    assert_bytes(&Reject::expectation_failed(), "417 Expectation Failed", "close", "");
     assert_bytes(&Reject::head_too_large(), "431 Request Header Fields Too Large", "close", "");
     assert_bytes(&Reject::unavailable(None), "503 Service Unavailable", "close", "");
     assert_bytes(&Reject::unavailable(Some(30)), "503 Service Unavailable", "close", "Retry-After: 30\r\n");
@@ -68,7 +71,7 @@ fn request_lines() {
     }
     assert_eq!(refused(&line("OPTIONS * HTTP/1.1")).status(), 405);
     assert_eq!(refused(&line("CONNECT a:80 HTTP/1.1")).status(), 405);
-    for version in ["HTTP/1.0", "HTTP/2.0", "HTTP/1.2", "HTTP/0.9"] {
+    for version in ["HTTP/2.0", "HTTP/3.7", "HTTP/0.9"] {
         assert_refused(&line(&format!("GET /chat {version}")), 505, "a WebSocket handshake is HTTP/1.1");
     }
     for bad in [
@@ -182,9 +185,13 @@ fn versions() {
     for bad in ["", "13, 8", "x", "-13", "1 3", "+13", "13.0", "\u{ff11}"] {
         assert_refused(&version(bad), 400, "the Sec-WebSocket-Version is not a number");
     }
-    // Neither version nor key: no draft's handshake (hixie-75 looks so).
+    // Neither version nor key: no draft's handshake, unless hixie-75 is spoken.
     let neither = with(RFC, "Sec-WebSocket-", &[]);
-    assert_refused(&neither, 400, "the Sec-WebSocket-Version header is missing");
+    for caps in [Caps::default(), Caps::default().with_hixie(true)] {
+        let reject = parse(&neither, &caps).unwrap_err();
+        assert_eq!((reject.status(), reject.body()), (400, "the Sec-WebSocket-Version header is missing"));
+    }
+    assert!(whole(&neither).is_ok());
     // One of draft 0's keys is enough to know what is meant.
     assert_refused(&with(HIXIE, "Sec-WebSocket-Key2", &[]), 400, "the Sec-WebSocket-Key2 header is missing");
     assert_refused(&with(HIXIE, "Sec-WebSocket-Key1", &[]), 400, "the Sec-WebSocket-Key1 header is missing");
@@ -261,7 +268,7 @@ fn draft_0s_keys_and_origin() {
 
 #[test]
 fn subprotocols_and_extensions() {
-    for bad in ["", " , ", "a b", "a,\u{e4}", "a/b", "\"a\"", "a;b"] {
+    for bad in ["a b", "a,\u{e4}", "a/b", "\"a\"", "a;b", ",\u{e4}"] {
         let line = format!("Sec-WebSocket-Protocol: {bad}");
         assert_refused(&plus(RFC, &[&line]), 400, "the Sec-WebSocket-Protocol header is malformed");
     }
@@ -274,9 +281,21 @@ fn subprotocols_and_extensions() {
     }
     let twice = ["Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: c, a"];
     assert_refused(&plus(RFC, &twice), 400, "a subprotocol is offered twice");
+    // RFC 9110 §5.6.1.2: empty members are ignored, and a list of no others is no offer.
     for none in ["", " , ,"] {
-        assert!(parse(&plus(RFC, &[&format!("Sec-WebSocket-Extensions: {none}")]), &hixie_on()).is_ok());
+        let bytes = plus(
+            RFC,
+            &[&format!("Sec-WebSocket-Extensions: {none}"), &format!("Sec-WebSocket-Protocol: {none}")],
+        );
+        let request = whole(&bytes).unwrap();
+        assert_eq!((request.extensions().count(), request.subprotocols().count()), (0, 0), "{none:?}");
+        assert!(!request.accept(&Offer::new()).unwrap().response.ends_with(b"Protocol: \r\n\r\n"));
     }
+    let bytes = plus(
+        RFC,
+        &["Sec-WebSocket-Protocol: , ,chat,", "Sec-WebSocket-Protocol:", "sec-websocket-protocol:\ta ,b"],
+    );
+    assert_eq!(whole(&bytes).unwrap().subprotocols().collect::<Vec<_>>(), ["chat", "a", "b"]);
     for bad in ["a b", "a; b=\"1 2\"", "a,b;", "a; =x", "\u{e4}"] {
         let line = format!("Sec-WebSocket-Extensions: {bad}");
         assert_refused(&plus(RFC, &[&line]), 400, "the Sec-WebSocket-Extensions header is malformed");

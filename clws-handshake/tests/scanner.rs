@@ -46,8 +46,11 @@ fn what_cannot_become_a_request_is_refused_at_once() {
         b"\x00",
         b"\xff",
         b" ",
-        b"\r\n",
         b"\n",
+        b"\r\r",
+        b"\r\n\n",
+        b"\r\n ",
+        b"\r\n\r\n\x16\x03",
         b"GET\t/",
         b"GET\r\n",
         b"SSH-2.0-x\r\n",
@@ -99,6 +102,26 @@ fn the_cap_is_exact_and_the_same_for_every_split() {
     assert_eq!(scanner.scan(&endless, &caps()).unwrap_err().status(), 431);
     endless.resize(10 << 20, b'\n');
     assert_eq!(HeadScanner::new().scan(&endless, &caps()).unwrap_err().status(), 431);
+}
+
+#[test]
+fn a_request_line_that_fills_the_cap_is_a_target_too_long() {
+    let cap = caps().with_max_head_bytes(100);
+    for (start, status) in [
+        ("GET /", 414),
+        ("\r\n\r\nGET /", 414),
+        ("GET / HTTP/1.1\r\n", 431),
+        ("\r\nGET / HTTP/1.1\r\nX: ", 431),
+    ] {
+        let mut bytes = start.as_bytes().to_vec();
+        bytes.resize(99, b'x');
+        let mut scanner = HeadScanner::new();
+        assert_eq!(scanner.scan(&bytes, &cap), Ok(Status::Partial), "{start}");
+        bytes.resize(1000, b'x');
+        for mut scanner in [scanner, HeadScanner::new()] {
+            assert_eq!(scanner.scan(&bytes, &cap).unwrap_err().status(), status, "{start}");
+        }
+    }
 }
 
 #[test]

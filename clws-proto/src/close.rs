@@ -65,11 +65,11 @@ impl CloseCode {
     ///
     /// RFC 6455 §7.4 with the codes that IANA registered since (1012 to 1014); for draft 8 the codes of drafts
     /// 8 to 12, which all announce version 8; for draft 7 its own table, 1000 to 1004. 3000 to 4999 are the
-    /// libraries' and the applications' in each of them. Draft 0 has no codes.
+    /// libraries' and the applications' in each of them. Draft 0 and hixie-75 have no codes.
     #[must_use]
     pub const fn is_allowed_in(self, version: Version) -> bool {
         match version {
-            Version::Hybi00 => false,
+            Version::Hixie75 | Version::Hybi00 => false,
             Version::Hybi07 => matches!(self.0, 1000..=1004 | 3000..=4999),
             Version::Hybi08 => matches!(self.0, 1000..=1004 | 1007..=1011 | 3000..=4999),
             Version::Rfc6455 => matches!(self.0, 1000..=1003 | 1007..=1014 | 3000..=4999),
@@ -82,7 +82,7 @@ impl CloseCode {
     /// that no table has stays as it is (and is refused by [`Sender::close`](crate::Sender::close)).
     #[must_use]
     pub const fn nearest_in(self, version: Version) -> Self {
-        if self.is_allowed_in(version) || matches!(version, Version::Hybi00) {
+        if self.is_allowed_in(version) || version.is_hixie() {
             return self;
         }
         match (version, self.0) {
@@ -125,8 +125,22 @@ impl From<CloseCode> for u16 {
 pub struct CloseFrame<'a> {
     /// Why the peer closes.
     pub code: CloseCode,
-    /// The reason in words, at most 123 octets; meant for a log, not for a user.
+    /// The reason in words, at most 123 bytes; meant for a log, not for a user.
     pub reason: &'a str,
+}
+
+/// The longest reason that fits into a close frame, in bytes. RFC 6455 §5.5: "All control frames MUST have a payload
+/// length of 125 bytes or less"; the code takes two of them. Drafts 7 and 8 say the same.
+const MAX_REASON: usize = 123;
+
+/// Writes the body of a close frame; returns its length. Of a reason that is too long the beginning is written, up to the
+/// end of a character.
+pub(crate) fn write_body(body: &mut [u8; 125], code: CloseCode, reason: &str) -> usize {
+    let end = (0..=reason.len().min(MAX_REASON)).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
+    let (head, rest) = body.split_at_mut(2);
+    head.copy_from_slice(&code.value().to_be_bytes());
+    rest[..end].copy_from_slice(&reason.as_bytes()[..end]);
+    2 + end
 }
 
 /// Reads the body of a close frame: nothing, or a code and a reason.
@@ -154,6 +168,7 @@ mod tests {
         let allowed = |version| -> Vec<u16> {
             (0..=u16::MAX).filter(|&c| c < 3000 && CloseCode(c).is_allowed_in(version)).collect()
         };
+        assert_eq!(allowed(Version::Hixie75), []);
         assert_eq!(allowed(Version::Hybi00), []);
         assert_eq!(allowed(Version::Hybi07), [1000, 1001, 1002, 1003, 1004]);
         assert_eq!(allowed(Version::Hybi08), [1000, 1001, 1002, 1003, 1004, 1007, 1008, 1009, 1010, 1011]);
@@ -174,6 +189,31 @@ mod tests {
                 assert!(CloseCode(code).nearest_in(version).is_allowed_in(version), "{code} in {version}");
             }
             assert_eq!(CloseCode(1005).nearest_in(version), CloseCode(1005));
+        }
+    }
+
+    #[test]
+    fn a_reason_is_cut_at_the_end_of_a_character() {
+        let written = |reason: &str| -> Vec<u8> {
+            let mut body = [0xAA; 125];
+            let len = write_body(&mut body, CloseCode::NORMAL, reason);
+            assert!(body[len..].iter().all(|&byte| byte == 0xAA), "nothing behind the body");
+            body[..len].to_vec()
+        };
+        for character in ["x", "\u{fc}", "\u{20ac}", "\u{1f600}"] {
+            for before in 0..4 {
+                for len in (0..=130).chain([1000, 70_000]) {
+                    let reason = "-".repeat(before) + &character.repeat(len);
+                    let fits =
+                        reason.char_indices().map(|(at, c)| at + c.len_utf8()).filter(|&end| end <= 123);
+                    let expected = &reason[..fits.max().unwrap_or(0)];
+                    assert_eq!(
+                        written(&reason),
+                        [b"\x03\xe8", expected.as_bytes()].concat(),
+                        "{before} {len}"
+                    );
+                }
+            }
         }
     }
 

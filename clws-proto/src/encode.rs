@@ -23,19 +23,36 @@ pub(crate) fn hybi(
         return frame(out, true, opcode, payload, key());
     }
     out.reserve((payload.len() / size + 1).saturating_mul(MAX_HEADER).min(payload.len()) + payload.len());
+    fragments(opcode, payload, size, |fin, opcode, fragment| frame(out, fin, opcode, fragment, key()));
+}
+
+/// Calls `write` for each fragment of a message that is longer than `size`: with whether it is the last one, its opcode and
+/// its payload.
+pub(crate) fn fragments(
+    mut opcode: Opcode,
+    payload: &[u8],
+    size: usize,
+    mut write: impl FnMut(bool, Opcode, &[u8]),
+) {
     // RFC 6455 §5.4: "a single frame with the FIN bit clear and an opcode other than 0, followed by zero or more
     // frames with the FIN bit clear and the opcode set to 0, and terminated by a single frame with the FIN bit set and
     // an opcode of 0"
-    let mut opcode = opcode;
     let mut rest = payload;
     while let Some((fragment, behind)) = rest.split_at_checked(size) {
-        frame(out, behind.is_empty(), opcode, fragment, key());
+        write(behind.is_empty(), opcode, fragment);
         if behind.is_empty() {
             return;
         }
         (opcode, rest) = (Opcode::Continuation, behind);
     }
-    frame(out, true, opcode, rest, key());
+    write(true, opcode, rest);
+}
+
+/// The length of each frame but the last of a message in frames of at most `frame_size` bytes, unmasked; `None` where it
+/// is one frame.
+pub(crate) fn frame_len(len: usize, frame_size: Option<NonZeroUsize>) -> Option<NonZeroUsize> {
+    let size = frame_size?;
+    if len <= size.get() { None } else { size.checked_add(Header::unmasked_len(size.get())) }
 }
 
 /// The same for a message that is compressed, of which these are the octets.
@@ -66,7 +83,7 @@ pub(crate) fn frame(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8]
     }
 }
 
-/// Appends a text frame of draft 0. UTF-8 never holds the octet 0xFF, so the text cannot end the frame early.
+/// Appends a text frame of draft 0 and hixie-75. UTF-8 never holds the octet 0xFF, so the text cannot end the frame early.
 pub(crate) fn hixie_text(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(0x00);

@@ -40,8 +40,9 @@ pub enum ProtocolError {
     /// A text message that is not UTF-8 (RFC 6455 §8.1).
     #[error("text is not valid UTF-8")]
     InvalidUtf8,
-    /// A compressed message that does not inflate: its octets are no DEFLATE blocks, refer back further than was agreed
-    /// (or than the connection), or are cut off (RFC 7692 §7.2.2).
+    /// A compressed message that does not inflate (RFC 7692 §7.2.2): its bytes are not DEFLATE blocks, refer back to before
+    /// the first byte that is kept, or are cut off. Before a message, one window of the agreed size is kept, or nothing
+    /// without context takeover. A reference within a message may be longer than the agreed window; that is not checked.
     #[cfg(feature = "deflate")]
     #[error("a compressed message is corrupt")]
     CorruptDeflate,
@@ -72,7 +73,7 @@ pub enum ProtocolError {
         /// The limit in frames.
         limit: u32,
     },
-    /// A draft-0 frame of a type that the draft does not define and that never ends within the limits.
+    /// A frame of draft 0 or hixie-75, of a type that the draft does not define, that does not end within the limits.
     #[error("a frame to be discarded is larger than the limit of {limit} octets")]
     DiscardTooBig {
         /// The limit in octets.
@@ -81,7 +82,7 @@ pub enum ProtocolError {
 }
 
 impl ProtocolError {
-    /// The code to close with, from that version's table (draft 0 has none: close without).
+    /// The code to close with, from that version's table (draft 0 and hixie-75 have none: close without).
     #[must_use]
     pub const fn close_code(&self, version: Version) -> CloseCode {
         let code = match self {
@@ -107,16 +108,14 @@ pub enum SendError {
     /// A close frame was queued before: RFC 6455 §5.5.1 allows nothing behind it.
     #[error("the connection is closing")]
     Closed,
-    /// Draft 0 has no such frame (binary, ping, pong).
-    #[error("draft 0 cannot send this")]
+    /// Draft 0 and hixie-75 have no such frame (binary, ping, pong).
+    #[error("this version of the protocol has only text messages")]
     Unsupported,
     /// A ping or pong payload of over 125 octets.
     #[error("a control frame's payload is at most 125 octets")]
     ControlTooLong,
-    /// A close reason of over 123 octets.
-    #[error("a close reason is at most 123 octets")]
-    ReasonTooLong,
-    /// A close code that must not be on the wire (RFC 6455 §7.4), such as 1005 or 1006.
+    /// A close code that must not be on the wire (RFC 6455 §7.4), such as 1005 or 1006. The connection is still open:
+    /// [`Sender::close_without_code`](crate::Sender::close_without_code) closes it.
     #[error("close code {0} must not be sent")]
     InvalidCloseCode(u16),
 }

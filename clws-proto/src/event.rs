@@ -16,11 +16,12 @@ use crate::part::Part;
 pub enum Event<'a> {
     /// A text message.
     Text(Text<'a>),
-    /// A binary message; never in draft 0.
+    /// A binary message; never in draft 0 and hixie-75.
     Binary(Payload<'a>),
-    /// A ping, to be answered by [`Sender::answer_ping`](crate::Sender::answer_ping); never in draft 0.
+    /// A ping, to be answered by [`Sender::answer_ping`](crate::Sender::answer_ping); never in draft 0 and
+    /// hixie-75.
     Ping(Payload<'a>),
-    /// A pong, asked for or not; never in draft 0.
+    /// A pong, asked for or not; never in draft 0 and hixie-75.
     Pong(Payload<'a>),
     /// The closing handshake, to be answered by [`Sender::answer_close`](crate::Sender::answer_close); nothing
     /// comes behind it. `None` where the frame had no body.

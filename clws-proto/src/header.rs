@@ -130,6 +130,15 @@ impl Header {
         Ok(Some(Self { fin, compressed, opcode, key, payload_len, size }))
     }
 
+    /// Bytes of the header of a frame that is not masked and has so many bytes of payload.
+    pub(crate) const fn unmasked_len(len: usize) -> usize {
+        match len {
+            0..=125 => 2,
+            126..=0xFFFF => 4,
+            _ => 10,
+        }
+    }
+
     /// Appends the header of a frame to be sent, with the shortest length there is.
     #[inline]
     pub(crate) fn write(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize, key: Option<[u8; 4]>) {

@@ -1,17 +1,22 @@
-//! The framing of hixie-76/hybi-00.
+//! The framing of hixie-75, and of hixie-76/hybi-00, which adds the closing frame.
 
 use crate::event::Text;
 use crate::header::Opcode;
 use crate::receive::Step;
 use crate::utf8::reserve_bounded;
-use crate::{Limits, ProtocolError};
+use crate::{Limits, ProtocolError, Version};
 
 /// Where in the stream a receiver is; no payload is held between messages.
 ///
 /// Boxed as a whole: it keeps the receivers of the other drafts small.
-#[derive(Debug, Default)]
-pub(crate) struct Hixie {
-    state: Box<State>,
+#[derive(Debug)]
+pub(crate) struct Hixie(Box<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    state: State,
+    /// Whether 0xFF 0x00 begins the closing handshake. In hixie-75 it is one more frame to discard.
+    has_close_frame: bool,
 }
 
 #[derive(Debug, Default)]
@@ -43,6 +48,15 @@ pub(crate) fn text(octets: &[u8]) -> Text<'_> {
 }
 
 impl Hixie {
+    pub(crate) fn new(version: Version) -> Self {
+        Self(Box::new(Inner { state: State::default(), has_close_frame: version.has_close_frame() }))
+    }
+
+    /// Forgets all that has come.
+    pub(crate) fn reset(&mut self) {
+        self.0.state = State::default();
+    }
+
     /// Goes on from `position` to the next event.
     pub(crate) fn step(
         &mut self,
@@ -51,10 +65,11 @@ impl Hixie {
         limits: &Limits,
     ) -> Result<Step, ProtocolError> {
         let max = limits.max_frame_size.min(limits.max_message_size);
+        let Inner { state, has_close_frame } = &mut *self.0;
         loop {
             let rest = buffer.get(*position..).unwrap_or_default();
             let Some(&first) = rest.first() else { return Ok(Step::Starved) };
-            match &mut *self.state {
+            match state {
                 State::Type => {
                     *position += 1;
                     // hybi-00 §1.2: "Frames denoted by bytes that do not have the high bit set (0x00 to 0x7F) are
@@ -71,10 +86,10 @@ impl Hixie {
                                 }
                                 return Ok(Step::Lent { opcode: Opcode::Text, start, end });
                             }
-                            None => *self.state = State::Text(Vec::new()),
+                            None => *state = State::Text(Vec::new()),
                         },
-                        0x01..=0x7F => *self.state = State::Discard(0),
-                        0x80.. => *self.state = State::Length { frame_type: first, length: 0 },
+                        0x01..=0x7F => *state = State::Discard(0),
+                        0x80.. => *state = State::Length { frame_type: first, length: 0 },
                     }
                 }
                 State::Text(text) => {
@@ -90,7 +105,7 @@ impl Hixie {
                     if end.is_some() {
                         *position += 1;
                         let octets = std::mem::take(text);
-                        *self.state = State::Type;
+                        *state = State::Type;
                         return Ok(Step::Text(match String::from_utf8(octets) {
                             Ok(text) => text,
                             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
@@ -107,7 +122,7 @@ impl Hixie {
                     }
                     if end.is_some() {
                         *position += 1;
-                        *self.state = State::Type;
+                        *state = State::Type;
                     }
                 }
                 State::Length { frame_type, length } => {
@@ -121,10 +136,10 @@ impl Hixie {
                     }
                     if first & 0x80 == 0 {
                         let (frame_type, length) = (*frame_type, *length);
-                        *self.state = if length == 0 { State::Type } else { State::Skip(length) };
+                        *state = if length == 0 { State::Type } else { State::Skip(length) };
                         // hybi-00 §5.3: "If /type/ is 0xFF and /length/ is 0, then set the /client terminated/ flag
                         // and abort these steps. All further data sent by the client should be discarded."
-                        if frame_type == 0xFF && length == 0 {
+                        if *has_close_frame && frame_type == 0xFF && length == 0 {
                             return Ok(Step::Control(Opcode::Close, Vec::new()));
                         }
                     }
@@ -134,7 +149,7 @@ impl Hixie {
                     *position += count;
                     *left -= count;
                     if *left == 0 {
-                        *self.state = State::Type;
+                        *state = State::Type;
                     }
                 }
             }
@@ -143,11 +158,16 @@ impl Hixie {
 
     /// Whether the closing handshake begins there, hybi-00 §5.3.
     pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
-        matches!(*self.state, State::Type) && rest.starts_with(&[0xFF, 0x00])
+        self.0.has_close_frame && self.is_between_frames() && rest.starts_with(&[0xFF, 0x00])
+    }
+
+    /// Whether no frame has begun that has not ended.
+    pub(crate) fn is_between_frames(&self) -> bool {
+        matches!(self.0.state, State::Type)
     }
 
     pub(crate) fn held(&self) -> usize {
-        match &*self.state {
+        match &self.0.state {
             State::Text(text) => text.capacity(),
             _ => 0,
         }

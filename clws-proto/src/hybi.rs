@@ -159,6 +159,11 @@ impl Hybi {
         }
     }
 
+    /// Whether a header, a frame or a message has begun that is not complete.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.partial.is_some()
+    }
+
     /// Whether a close frame begins there.
     pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
         let between_frames =

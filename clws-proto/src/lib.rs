@@ -1,4 +1,4 @@
-//! Sans-IO WebSocket frames and messages, for every version that was ever deployed: hixie-76/hybi-00, hybi-07,
+//! Sans-IO WebSocket frames and messages, for every version that was ever deployed: hixie-75, hixie-76/hybi-00, hybi-07,
 //! hybi-08 and RFC 6455 (13), for the server's and the client's role.
 //!
 //! It has no socket, no clock, no executor, no thread and no `unsafe`; whatever moves octets can drive it. Two

@@ -1,7 +1,7 @@
 /// What a [`Receiver`](crate::Receiver) takes from a peer before it refuses.
 ///
-/// The sizes bound data frames; a control frame has at most 125 octets anyway. In draft 0 a frame is a message, so the
-/// smaller of the two sizes holds, for the frames to be discarded too.
+/// The sizes bound data frames; a control frame has at most 125 octets anyway. In draft 0 and hixie-75 a frame is a
+/// message, so the smaller of the two sizes holds, for the frames to be discarded too.
 ///
 /// ```
 /// use clws_proto::Limits;

@@ -1,8 +1,12 @@
+mod chunk;
+mod insert;
+
 use std::collections::VecDeque;
 use std::io::IoSlice;
 
 use bytes::Bytes;
 
+use self::chunk::Chunk;
 use crate::Buffers;
 use crate::buffers::give_back;
 use crate::part::Part;
@@ -17,8 +21,11 @@ const BEHIND: usize = 16 * 1024;
 /// Then a message to many is copied up to this length only: a reference to a longer one takes less memory.
 const FLATTEN_BEHIND: usize = 64;
 
-/// From so many bytes on a buffer of small frames need not grow.
-const CUT: usize = 60 * 1024;
+/// From so many bytes on a buffer of small frames need not grow, and a bigger message gets one of its own.
+pub(crate) const CUT: usize = 60 * 1024;
+
+/// The written part of a buffer stays up to this length.
+const COMPACT: usize = 4096;
 
 /// An emptied buffer is kept for the next frames up to this capacity.
 const KEEP: usize = 64 * 1024;
@@ -38,6 +45,8 @@ pub struct OutboxBuffer {
     pub(crate) pong_octets: u32,
     /// How much of the outbox is to be written until none of these pongs waits.
     pub(crate) pong_mark: usize,
+    /// The next bytes to be written that no pong may pass: those up to `pong_mark`, and those that are pinned.
+    pub(crate) floor: usize,
 }
 
 impl OutboxBuffer {
@@ -71,68 +80,6 @@ pub(crate) struct Outbox {
     slices: usize,
 }
 
-/// Octets that are not copied.
-#[derive(Debug)]
-enum Chunk {
-    /// A message to many.
-    Shared(Reference),
-    /// Two or more of them.
-    Run(VecDeque<Reference>),
-    /// A message that the application gave away, and may still share. To drop it may run code of its own.
-    Given(Bytes),
-    Owned(Part),
-    /// Small frames: what was a tail.
-    Flat(Vec<u8>),
-}
-
-impl Chunk {
-    /// Bytes of memory that it alone holds. A message to many counts itself, once for all outboxes.
-    fn held(&self) -> usize {
-        match self {
-            Self::Shared(_) => 0,
-            Self::Run(run) => run.capacity() * size_of::<Reference>(),
-            Self::Given(bytes) => bytes.len(),
-            Self::Owned(part) => part.capacity(),
-            Self::Flat(buffer) => buffer.capacity(),
-        }
-    }
-
-    /// How many slices show it.
-    fn slices(&self) -> usize {
-        if let Self::Run(run) = self { run.len() } else { 1 }
-    }
-
-    /// The bytes of the first slice.
-    fn first(&self) -> &[u8] {
-        match self {
-            Self::Shared(message) => message,
-            Self::Run(run) => run.front().map_or(&[], |message| message),
-            Self::Given(bytes) => bytes,
-            Self::Owned(part) => part,
-            Self::Flat(buffer) => buffer,
-        }
-    }
-
-    /// The bytes of the others.
-    fn others(&self) -> impl Iterator<Item = &[u8]> {
-        let run = if let Self::Run(run) = self { Some(run) } else { None };
-        run.into_iter().flat_map(|run| run.iter().skip(1)).map(|message| &message[..])
-    }
-}
-
-impl Chunk {
-    /// Gives its buffer to those that it came from.
-    fn give_back(self, buffers: &dyn Buffers) {
-        match self {
-            Self::Flat(buffer) => buffers.give(buffer),
-            Self::Owned(part) => buffers.give(part.into_buffer()),
-            Self::Given(octets) => buffers.discard(octets),
-            Self::Shared(message) => drop(message),
-            Self::Run(run) => drop(run),
-        }
-    }
-}
-
 impl Outbox {
     pub(crate) const fn queued(&self) -> usize {
         self.queued
@@ -148,10 +95,12 @@ impl Outbox {
         self.slices + usize::from(!self.tail.is_empty())
     }
 
-    /// Appends what `write` writes.
+    /// Appends what `write` writes. It must begin where a frame begins.
     #[inline]
     pub(crate) fn append(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        self.compact();
+        if self.tail.len() >= CUT {
+            self.begin_chunk();
+        }
         let len = self.tail.len();
         write(&mut self.tail);
         self.queued += self.tail.len() - len;
@@ -204,15 +153,24 @@ impl Outbox {
         self.push(chunk);
     }
 
-    /// Begins another buffer where the last one has got long.
+    /// Begins another buffer where the last one has got long: there a control frame may be put between.
     pub(crate) fn cut(&mut self) {
         if self.tail.len() >= CUT {
-            let mut tail = std::mem::take(&mut self.tail);
-            if tail.len() < tail.capacity() / 8 * 7 {
-                tail.shrink_to_fit();
-            }
-            self.push(Chunk::Flat(tail));
+            self.begin_chunk();
         }
+    }
+
+    /// Begins another buffer. What is queued must end where a frame ends.
+    #[cold]
+    pub(crate) fn begin_chunk(&mut self) {
+        if self.tail.is_empty() {
+            return;
+        }
+        let mut tail = std::mem::take(&mut self.tail);
+        if tail.len() < tail.capacity() / 8 * 7 {
+            tail.shrink_to_fit();
+        }
+        self.push(Chunk::Flat(tail));
     }
 
     fn push(&mut self, chunk: Chunk) {
@@ -286,6 +244,8 @@ impl Outbox {
             if self.tail.capacity() > KEEP {
                 buffers.give(std::mem::take(&mut self.tail));
             }
+        } else if self.before.is_empty() && self.written > COMPACT && self.written > self.tail.len() / 2 {
+            self.drop_written();
         }
     }
 
@@ -305,18 +265,12 @@ impl Outbox {
         !run.is_empty()
     }
 
-    /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all.
-    #[inline]
-    fn compact(&mut self) {
-        if self.before.is_empty() && self.written > 4096 && self.written > self.tail.len() / 2 {
-            self.drop_written();
-        }
-    }
-
+    /// Drops the written part of a buffer that never empties, once it outweighs the rest: linear in all. One byte stays, which
+    /// tells that the buffer does not begin where a frame does.
     #[cold]
     fn drop_written(&mut self) {
-        self.tail.drain(..self.written);
-        self.written = 0;
+        self.tail.drain(..self.written.saturating_sub(1));
+        self.written = 1;
         if self.tail.capacity() > KEEP && self.tail.len() < self.tail.capacity() / 4 {
             self.tail.shrink_to(2 * self.tail.len());
         }

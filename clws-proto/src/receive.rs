@@ -114,7 +114,7 @@ impl Receiver {
             limits.max_message_size = limits.max_message_size.min(longest);
         }
         let framing = match version {
-            Version::Hybi00 => Framing::Hixie(Hixie::default()),
+            Version::Hixie75 | Version::Hybi00 => Framing::Hixie(Hixie::new(version)),
             Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(Hybi::default()),
         };
         Self { framing, limits, unread: None, version, role, finished: false }
@@ -287,6 +287,32 @@ impl Receiver {
         is_complete || self.unread.is_some()
     }
 
+    /// Whether all that has come was whole messages and frames, and none of it is unread: if the connection ends here, the
+    /// end cuts nothing off.
+    ///
+    /// In hixie-75, which has no close frame, this tells an end that the peer meant from a connection that broke. Draft 0
+    /// has a close frame, but there are clients that end the TCP connection instead.
+    ///
+    /// ```
+    /// use clws_proto::{Limits, Receiver, Role, Version};
+    ///
+    /// let mut receiver = Receiver::new(Version::Hixie75, Role::Server, Limits::default());
+    /// assert!(receiver.is_between_messages());
+    /// assert!(receiver.receive(&mut b"\0half of a".to_owned()).next()?.is_none());
+    /// assert!(!receiver.is_between_messages());
+    /// # Ok::<(), clws_proto::ProtocolError>(())
+    /// ```
+    #[must_use]
+    pub fn is_between_messages(&self) -> bool {
+        let has_begun = match &self.framing {
+            Framing::Hybi(hybi) => hybi.has_begun(),
+            Framing::Hixie(hixie) => !hixie.is_between_frames(),
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.has_begun(),
+        };
+        !has_begun && self.unread.is_none()
+    }
+
     /// Whether the input that a reader left unread begins with a close frame: then no message waits before it.
     ///
     /// A reader that takes no more messages for now need not let the end of the connection wait.
@@ -370,7 +396,7 @@ impl Receiver {
         self.finished = true;
         match &mut self.framing {
             Framing::Hybi(hybi) => *hybi = Hybi::default(),
-            Framing::Hixie(hixie) => *hixie = Hixie::default(),
+            Framing::Hixie(hixie) => hixie.reset(),
             #[cfg(feature = "deflate")]
             Framing::Deflate(deflate) => {
                 deflate.0 = Hybi::default();

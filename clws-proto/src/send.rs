@@ -6,11 +6,11 @@ use bytes::Bytes;
 
 #[cfg(feature = "deflate")]
 use crate::deflate::{Codecs, DeflateParams, Deflation};
-use crate::encode;
-use crate::header::{Header, MAX_HEADER, Opcode};
-use crate::outbox::{DeferredPong, Outbox, OutboxBuffer};
+use crate::header::{Header, MAX_HEADER, Opcode, RSV1};
+use crate::outbox::{CUT, DeferredPong, Outbox, OutboxBuffer};
 use crate::part::Part;
 use crate::{Buffers, CloseCode, CloseFrame, NoPool, Payload, Role, SendError, SharedMessage, Text, Version};
+use crate::{close, encode};
 
 /// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
 const PONG_BUDGET: u32 = 4096;
@@ -44,6 +44,8 @@ pub struct Sender {
     version: Version,
     role: Role,
     close_sent: bool,
+    /// Nothing can be sent any more, not even in front of a close frame that is queued.
+    sealed: bool,
     /// The driver's own.
     mark: u32,
 }
@@ -69,13 +71,22 @@ impl Sender {
     /// The server's half: its frames are not masked.
     #[must_use]
     pub const fn server(version: Version) -> Self {
-        Self { buffer: None, special: None, version, role: Role::Server, close_sent: false, mark: 0 }
+        Self {
+            buffer: None,
+            special: None,
+            version,
+            role: Role::Server,
+            close_sent: false,
+            sealed: false,
+            mark: 0,
+        }
     }
 
     /// The client's half: each frame is masked with a fresh key from `keys`.
     ///
     /// RFC 6455 §5.3: "The masking key needs to be unpredictable; thus, the masking key MUST be derived from a strong
-    /// source of entropy" — give it a cryptographic random source. Draft 0 does not mask and asks for no key.
+    /// source of entropy" — give it a cryptographic random source. Draft 0 and hixie-75 do not mask and ask for no
+    /// key.
     #[must_use]
     pub fn client(version: Version, keys: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
         let mut special = Box::<Special>::default();
@@ -128,9 +139,10 @@ impl Sender {
     /// So the answer and the first messages go out in one write, in order.
     pub fn preface(&mut self, octets: &[u8]) {
         self.outbox().append(|out| out.extend_from_slice(octets));
+        self.pin(self.queued());
     }
 
-    /// Queues a text message, in frames of at most `frame_size` octets (draft 0 ignores it; `None`: one frame).
+    /// Queues a text message, in frames of at most `frame_size` octets (`None`: one frame). Draft 0 and hixie-75 ignore it.
     ///
     /// # Errors
     ///
@@ -144,7 +156,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] in draft 0 and hixie-75.
     #[inline]
     pub fn binary(&mut self, message: &[u8], frame_size: Option<NonZeroUsize>) -> Result<(), SendError> {
         self.message(Opcode::Binary, message, frame_size)
@@ -214,7 +226,7 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] for binary in draft 0.
+    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] for binary in draft 0 and hixie-75.
     pub fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
         self.check(message.opcode())?;
         if self.version.is_hixie() {
@@ -244,7 +256,8 @@ impl Sender {
     ///
     /// # Errors
     ///
-    /// [`SendError::ControlTooLong`], [`SendError::Closed`], and [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::ControlTooLong`], [`SendError::Closed`], and [`SendError::Unsupported`] in draft 0 and
+    /// hixie-75.
     pub fn ping(&mut self, payload: &[u8]) -> Result<(), SendError> {
         self.control(Opcode::Ping, payload)
     }
@@ -260,24 +273,23 @@ impl Sender {
 
     /// Answers a ping that came, with its payload.
     ///
+    /// The pong passes what is queued, to the first boundary between frames that is known: behind the frame that is being written,
+    /// and behind at most 64 KiB of small frames. It passes nothing where less than 60 KiB of small frames are queued, no other pong
+    /// of this kind, and nothing that is [pinned](Self::pin).
+    ///
     /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs wait, only the newest ping is kept and
-    /// answered when those pongs have gone: a flood of pings cannot grow memory. Behind a close frame nothing is
-    /// sent.
+    /// answered when those pongs have gone: a flood of pings cannot grow memory. Behind a close frame
+    /// nothing is sent; where one is queued, a ping is answered if its pong can pass something that is before the close frame.
     pub fn answer_ping(&mut self, payload: &[u8]) {
+        let Ok(len @ ..=125) = u8::try_from(payload.len()) else { return };
         // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
         // already received a Close frame."
+        if self.version.is_hixie() || self.sealed || self.close_sent && self.queued() == 0 {
+            return;
+        }
         if self.buffer.as_ref().is_none_or(|buffer| buffer.pong_octets < PONG_BUDGET) {
-            let before = self.queued();
-            // It fails only where nothing may be sent, and there no answer is due.
-            if self.pong(payload).is_ok() {
-                let buffer = self.buffer();
-                buffer.pong_mark = buffer.outbox.queued();
-                let grown = u32::try_from(buffer.pong_mark.saturating_sub(before)).unwrap_or(u32::MAX);
-                buffer.pong_octets = buffer.pong_octets.saturating_add(grown);
-            }
-        } else if !self.close_sent
-            && let Ok(len @ ..=125) = u8::try_from(payload.len())
-        {
+            self.queue_pong(payload);
+        } else {
             // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to
             // previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most recently
             // processed Ping frame."
@@ -287,21 +299,40 @@ impl Sender {
         }
     }
 
+    fn queue_pong(&mut self, payload: &[u8]) {
+        let key = self.special.as_mut().and_then(|special| special.key());
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame." A pong goes before it.
+        let may_be_last = !self.close_sent;
+        let buffer = self.buffer();
+        // RFC 6455 §5.5.2: "It SHOULD respond with Pong frame as soon as is practical." And §5.4: "Control frames MAY be
+        // injected in the middle of a fragmented message."
+        let before = buffer.outbox.queued();
+        let position = buffer.outbox.insert(buffer.floor, may_be_last, |out| {
+            out.reserve(MAX_HEADER + payload.len());
+            encode::frame(out, true, Opcode::Pong, payload, key);
+        });
+        if let Some(position) = position {
+            let len = u32::try_from(buffer.outbox.queued() - before).unwrap_or(u32::MAX);
+            buffer.pong_octets = buffer.pong_octets.saturating_add(len);
+            buffer.pong_mark = position;
+            buffer.floor = buffer.floor.max(position);
+        }
+    }
+
     /// Queues the close frame: the beginning of the closing handshake, or its end. Nothing can follow it.
     ///
-    /// A code that this version's table lacks is sent as [the nearest it has](CloseCode::nearest_in). Draft 0 sends
-    /// its `FF 00`, which has neither code nor reason.
+    /// A code that this version's table lacks is sent as [the nearest it has](CloseCode::nearest_in). A reason of over
+    /// 123 bytes is cut off at the end of a character. Draft 0 sends its `FF 00`, which has neither code nor reason.
+    /// Hixie-75 [has no close frame](Version::has_close_frame): nothing is queued, and when all that was queued before is
+    /// written, the caller ends its side of the TCP connection.
     ///
     /// # Errors
     ///
-    /// [`SendError::ReasonTooLong`] over 123 octets, [`SendError::InvalidCloseCode`] for one that must not be on the
-    /// wire, [`SendError::Closed`] the second time.
+    /// [`SendError::Closed`] the second time. [`SendError::InvalidCloseCode`] for a code that must not be on the wire
+    /// (RFC 6455 §7.4): nothing is queued, and [`close_without_code`](Self::close_without_code) still closes.
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         if self.close_sent {
             return Err(SendError::Closed);
-        }
-        if reason.len() > 123 {
-            return Err(SendError::ReasonTooLong);
         }
         if self.version.is_hixie() {
             if !code.is_allowed_in(Version::Rfc6455) && code != CloseCode::FRAME_TOO_LARGE {
@@ -315,9 +346,8 @@ impl Sender {
             return Err(SendError::InvalidCloseCode(code.value()));
         }
         let mut body = [0; 125];
-        body[..2].copy_from_slice(&code.value().to_be_bytes());
-        body[2..2 + reason.len()].copy_from_slice(reason.as_bytes());
-        self.close_with(&body[..2 + reason.len()]);
+        let len = close::write_body(&mut body, code, reason);
+        self.close_with(body.get(..len).unwrap_or_default());
         Ok(())
     }
 
@@ -372,11 +402,21 @@ impl Sender {
         queued
     }
 
-    /// Begins another buffer where the last one has got long. What is queued need not be moved then to queue more, and is free
-    /// as it is written: for a peer that is behind.
+    /// Begins another buffer where the last one has got long, which the next message would do else. What is queued need not be
+    /// moved then to queue more, and is free as it is written: for a peer that is behind.
     pub fn cut(&mut self) {
         if let Some(buffer) = &mut self.buffer {
             buffer.outbox.cut();
+        }
+    }
+
+    /// Keeps the next `count` bytes to be written as they are: no answer to a ping is put between them.
+    ///
+    /// For a writer that has seen bytes of [`io_slices`](Self::io_slices), has taken none of them, and wants to be offered the
+    /// same again. TLS libraries do, where a record is encrypted and not yet sent. A socket does not.
+    pub fn pin(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.floor = buffer.floor.max(count.min(buffer.outbox.queued()));
         }
     }
 
@@ -436,8 +476,17 @@ impl Sender {
     /// The same, with a pool that big buffers go to when they are written.
     pub fn consume_with(&mut self, written: usize, buffers: &dyn Buffers) {
         let Some(buffer) = &mut self.buffer else { return };
-        buffer.pong_mark = buffer.pong_mark.saturating_sub(written);
         buffer.outbox.consume(written, buffers);
+        if buffer.floor > 0 {
+            self.lower_floor(written);
+        }
+    }
+
+    #[cold]
+    fn lower_floor(&mut self, written: usize) {
+        let Some(buffer) = &mut self.buffer else { return };
+        buffer.floor = buffer.floor.saturating_sub(written);
+        buffer.pong_mark = buffer.pong_mark.saturating_sub(written);
         if buffer.pong_mark == 0 {
             buffer.pong_octets = 0;
             if let Some(pong) = buffer.deferred_pong.take() {
@@ -472,7 +521,7 @@ impl Sender {
 
     /// Takes nothing more, as behind a close frame, without sending one: for a peer that has ended its side.
     pub fn seal(&mut self) {
-        self.close_sent = true;
+        (self.close_sent, self.sealed) = (true, true);
         if let Some(buffer) = &mut self.buffer {
             buffer.deferred_pong = None;
         }
@@ -516,12 +565,17 @@ impl Sender {
         frame_size: Option<NonZeroUsize>,
     ) -> Result<(), SendError> {
         self.check(opcode)?;
+        if payload.len() >= CUT {
+            self.outbox().begin_chunk(); // what is before it need not wait for it
+        }
         if self.version.is_hixie() {
             self.outbox().append(|out| encode::hixie_text(out, payload));
         } else if self.special.is_some() {
             self.special_message(opcode, payload, frame_size);
+        } else if let Some(size) = frame_size.filter(|size| payload.len() > size.get()) {
+            append_fragments(self.outbox(), opcode, payload, size, false, || None);
         } else {
-            self.outbox().append(|out| encode::hybi(out, opcode, payload, frame_size, || None));
+            self.outbox().append(|out| encode::hybi(out, opcode, payload, None, || None));
         }
         Ok(())
     }
@@ -534,18 +588,16 @@ impl Sender {
             && deflation.wants(payload.len())
         {
             let (outbox, keys) = (&mut self.buffer.get_or_insert_default().outbox, &mut special.keys);
-            let sent = deflation.compress(payload, |octets| {
-                outbox.append(|out| {
-                    let key = || keys.as_mut().map(|keys| (keys.0)());
-                    encode::compressed(out, opcode, octets, frame_size, key);
-                });
+            let sent = deflation.compress(payload, |compressed| {
+                let key = || keys.as_mut().map(|keys| (keys.0)());
+                append_message(outbox, opcode, compressed, frame_size, true, key);
             });
             if sent {
                 return;
             }
         }
         let outbox = &mut self.buffer.get_or_insert_default().outbox;
-        outbox.append(|out| encode::hybi(out, opcode, payload, frame_size, || special.key()));
+        append_message(outbox, opcode, payload, frame_size, false, || special.key());
     }
 
     #[cfg(feature = "deflate")]
@@ -597,11 +649,15 @@ impl Sender {
     }
 
     fn close_with(&mut self, body: &[u8]) {
-        self.close_sent = true;
-        if let Some(buffer) = &mut self.buffer {
-            buffer.deferred_pong = None;
+        if let Some(buffer) = &mut self.buffer
+            && let Some(pong) = buffer.deferred_pong.take()
+        {
+            self.queue_pong(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
         }
-        if self.version.is_hixie() {
+        self.close_sent = true;
+        if !self.version.has_close_frame() {
+            // hixie-75 has no closing handshake: the end of the TCP connection is the end of the conversation.
+        } else if self.version.is_hixie() {
             // hybi-00 §5.3: "Send a 0xFF byte and a 0x00 byte to the client to indicate the start of the closing
             // handshake."
             self.outbox().append(|out| out.extend_from_slice(&[0xFF, 0x00]));
@@ -617,6 +673,46 @@ impl Sender {
             encode::frame(out, true, opcode, payload, key);
         });
     }
+}
+
+/// Queues a message in frames of at most `frame_size` bytes, each with its key.
+fn append_message(
+    outbox: &mut Outbox,
+    opcode: Opcode,
+    payload: &[u8],
+    frame_size: Option<NonZeroUsize>,
+    compressed: bool,
+    key: impl FnMut() -> Option<[u8; 4]>,
+) {
+    let size = frame_size.filter(|size| payload.len() > size.get()).unwrap_or(NonZeroUsize::MAX);
+    append_fragments(outbox, opcode, payload, size, compressed, key);
+}
+
+/// Queues each fragment of a message by itself: a control frame may be put between any two buffers of them.
+#[inline(never)]
+fn append_fragments(
+    outbox: &mut Outbox,
+    opcode: Opcode,
+    payload: &[u8],
+    size: NonZeroUsize,
+    compressed: bool,
+    mut key: impl FnMut() -> Option<[u8; 4]>,
+) {
+    let mut rest = payload.len();
+    let mut first_bits = if compressed { RSV1 } else { 0 };
+    encode::fragments(opcode, payload, size.get(), |fin, opcode, fragment| {
+        outbox.append(|out| {
+            let start = out.len();
+            let room = CUT.saturating_sub(start).min(rest); // for others
+            out.reserve(MAX_HEADER + fragment.len().max(room));
+            encode::frame(out, fin, opcode, fragment, key());
+            // RFC 7692 §6.1: "Set the "Per-Message Compressed" bit of the first fragment to 1."
+            if let Some(first) = out.get_mut(start) {
+                *first |= std::mem::take(&mut first_bits);
+            }
+        });
+        rest -= fragment.len();
+    });
 }
 
 impl fmt::Debug for Sender {

@@ -17,7 +17,7 @@ use crate::{Codecs, DeflateParams, Role};
 /// A message for many clients, encoded at most once per framing.
 ///
 /// A server's frames are not masked, so one encoding serves every client of drafts 7, 8 and 13, and one more
-/// those of draft 0. Each is made when the first client needs it and shared from then on, between threads too (in an
+/// those of draft 0 and hixie-75. Each is made when the first client needs it and shared from then on, between threads too (in an
 /// [`Arc`](std::sync::Arc)). Give it to [`Sender::shared`](crate::Sender::shared).
 ///
 /// For clients that agreed on permessage-deflate without context takeover it is compressed once for each size of window,
@@ -69,6 +69,8 @@ pub(crate) struct Encoded(Arc<Wire>);
 #[derive(Debug)]
 struct Wire {
     bytes: Vec<u8>,
+    /// The length of each frame but the last; `None` for a single frame.
+    frame_len: Option<NonZeroUsize>,
     /// In how many places of outboxes it waits, where that is of interest to a meter.
     waiting: AtomicUsize,
     meter: Option<Arc<dyn Meter>>,
@@ -95,6 +97,19 @@ impl Wire {
     /// Bytes of memory, the allocator's own share estimated.
     const fn held(&self) -> usize {
         self.bytes.capacity() + size_of::<Self>() + 4 * size_of::<usize>()
+    }
+}
+
+impl Reference {
+    /// Another reference to the same message, which waits in one more place.
+    pub(crate) fn refer(&self) -> Self {
+        Encoded(Arc::clone(&self.0)).refer()
+    }
+
+    /// The first boundary between two of its frames that lies `from` bytes or more behind its beginning.
+    pub(crate) fn frame_boundary(&self, from: usize) -> Option<usize> {
+        let boundary = from.max(1).checked_next_multiple_of(self.0.frame_len?.get())?;
+        (boundary < self.0.bytes.len()).then_some(boundary)
     }
 }
 
@@ -146,7 +161,7 @@ impl SharedMessage {
         Ok(Self::new(Opcode::Text, message, None))
     }
 
-    /// A binary message; draft-0 clients cannot get it.
+    /// A binary message; clients of draft 0 and hixie-75 cannot get it.
     #[must_use]
     pub fn binary(message: impl Into<Bytes>) -> Self {
         Self::new(Opcode::Binary, message.into(), None)
@@ -246,14 +261,15 @@ impl SharedMessage {
 
     pub(crate) fn hybi(&self) -> &Encoded {
         self.0.hybi.get_or_init(|| {
-            self.encode(|out| {
-                encode::hybi(out, self.0.opcode, &self.0.payload, self.0.frame_size, || None);
+            let Inner { opcode, payload, frame_size, .. } = &*self.0;
+            self.encode(encode::frame_len(payload.len(), *frame_size), |out| {
+                encode::hybi(out, *opcode, payload, *frame_size, || None);
             })
         })
     }
 
     pub(crate) fn hixie(&self) -> &Encoded {
-        self.0.hixie.get_or_init(|| self.encode(|out| encode::hixie_text(out, &self.0.payload)))
+        self.0.hixie.get_or_init(|| self.encode(None, |out| encode::hixie_text(out, &self.0.payload)))
     }
 
     /// Compressed for the clients with such a window and without context; `None` if it does not get smaller.
@@ -262,19 +278,22 @@ impl SharedMessage {
         let classes = self.0.deflated.get_or_init(Box::default);
         let class = classes.get(usize::from(deflation.bits()).checked_sub(9)?)?;
         let encoded = class.get_or_init(|| {
-            deflation.compress_for_all(&self.0.payload, |octets| {
-                self.encode(|out| encode::compressed(out, self.0.opcode, octets, self.0.frame_size, || None))
+            let Inner { opcode, payload, frame_size, .. } = &*self.0;
+            deflation.compress_for_all(payload, |compressed| {
+                self.encode(encode::frame_len(compressed.len(), *frame_size), |out| {
+                    encode::compressed(out, *opcode, compressed, *frame_size, || None);
+                })
             })
         });
         encoded.as_ref()
     }
 
-    fn encode(&self, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
+    fn encode(&self, frame_len: Option<NonZeroUsize>, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
         self.0.encodings.fetch_add(1, Ordering::Relaxed);
         let mut bytes = Vec::new();
         write(&mut bytes);
         let (waiting, meter) = (AtomicUsize::new(0), self.0.meter.get().cloned());
-        Encoded(Arc::new(Wire { bytes, waiting, meter }))
+        Encoded(Arc::new(Wire { bytes, frame_len, waiting, meter }))
     }
 
     fn new(opcode: Opcode, payload: Bytes, frame_size: Option<NonZeroUsize>) -> Self {

@@ -2,9 +2,13 @@ use std::fmt;
 
 /// A deployed version of the WebSocket protocol.
 ///
-/// The three hybi framings differ in their close-code tables only; draft 0 is a protocol of its own.
+/// The three hybi framings differ in their close-code tables only. Draft 0 has a framing of its own, and hixie-75 has the
+/// same without its closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
+    /// draft-hixie-thewebsocketprotocol-75, which Chrome 4 and Safari 5.0.0 speak: the frames of draft 0, but no closing
+    /// handshake. Either side ends the TCP connection instead.
+    Hixie75,
     /// hixie-76, also published as hybi-00: `0x00 .. 0xFF` text frames, no binary, no ping.
     Hybi00,
     /// draft-ietf-hybi-thewebsocketprotocol-07 (`Sec-WebSocket-Version: 7`).
@@ -16,10 +20,11 @@ pub enum Version {
 }
 
 impl Version {
-    /// The number that a client of this version announces: 0, 7, 8 or 13.
+    /// The number that a client of this version announces: 0, 7, 8 or 13. Hixie-75 announces none, and is 75 here.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
+            Self::Hixie75 => 75,
             Self::Hybi00 => 0,
             Self::Hybi07 => 7,
             Self::Hybi08 => 8,
@@ -28,7 +33,7 @@ impl Version {
     }
 
     /// All of them, the oldest first.
-    pub const ALL: [Self; 4] = [Self::Hybi00, Self::Hybi07, Self::Hybi08, Self::Rfc6455];
+    pub const ALL: [Self; 5] = [Self::Hixie75, Self::Hybi00, Self::Hybi07, Self::Hybi08, Self::Rfc6455];
 
     /// The version with that number, if clws speaks it.
     #[must_use]
@@ -36,10 +41,17 @@ impl Version {
         Self::ALL.into_iter().find(|version| version.number() == number)
     }
 
-    /// Whether this is draft 0, whose frames carry text only and no close code.
+    /// Whether this is draft 0 or hixie-75, whose frames carry text only and no close code.
     #[must_use]
     pub const fn is_hixie(self) -> bool {
-        matches!(self, Self::Hybi00)
+        matches!(self, Self::Hixie75 | Self::Hybi00)
+    }
+
+    /// Whether a close frame announces the end of a connection. Only hixie-75 has none: there a side that has sent all it
+    /// has to send ends its side of the TCP connection, and the other side does the same.
+    #[must_use]
+    pub const fn has_close_frame(self) -> bool {
+        !matches!(self, Self::Hixie75)
     }
 }
 
@@ -66,10 +78,11 @@ mod tests {
     fn all_are_there() {
         // A new version is missed here by the compiler, and below by the test.
         let place = |version| match version {
-            Version::Hybi00 => 0,
-            Version::Hybi07 => 1,
-            Version::Hybi08 => 2,
-            Version::Rfc6455 => 3,
+            Version::Hixie75 => 0,
+            Version::Hybi00 => 1,
+            Version::Hybi07 => 2,
+            Version::Hybi08 => 3,
+            Version::Rfc6455 => 4,
         };
         assert_eq!(Version::ALL.map(place), std::array::from_fn(|i| i));
         for version in Version::ALL {

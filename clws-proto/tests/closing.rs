@@ -21,7 +21,7 @@ fn each_version_has_its_table_of_codes() {
     for version in HYBI {
         for code in (0..=1100).chain([1999, 2000, 2999, 3000, 3999, 4000, 4999, 5000, 65535]) {
             let allowed = match version {
-                Version::Hybi00 => false,
+                Version::Hixie75 | Version::Hybi00 => false,
                 Version::Hybi07 => matches!(code, 1000..=1004 | 3000..=4999),
                 Version::Hybi08 => matches!(code, 1000..=1004 | 1007..=1011 | 3000..=4999),
                 Version::Rfc6455 => matches!(code, 1000..=1003 | 1007..=1014 | 3000..=4999),
@@ -137,6 +137,26 @@ fn a_close_frame_is_answered_even_where_its_code_cannot_be_echoed() {
     sender.answer_close(Some(&CloseFrame { code: CloseCode::ABNORMAL, reason: "" }));
     assert_eq!(drain(&mut sender), b"\x88\x00");
     assert!(sender.close_sent());
+}
+
+/// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
+#[test]
+fn a_reason_that_is_too_long_is_cut_at_the_end_of_a_character() {
+    for version in HYBI {
+        for role in [Role::Server, Role::Client] {
+            let euros = "\u{20ac}".repeat(42); // 126 bytes
+            let faces = format!("-{}", "\u{1f600}".repeat(1000));
+            for (reason, len) in [("x".repeat(123), 123), ("x".repeat(124), 123), (euros, 123), (faces, 121)]
+            {
+                let mut sender = if role == Role::Server { Sender::server(version) } else { client(version) };
+                assert_eq!(sender.close(CloseCode::NORMAL, &reason), Ok(()));
+                assert!(sender.close_sent());
+                let other = if role == Role::Server { Role::Client } else { Role::Server };
+                let expected = Got::Close(Some((1000, reason[..len].to_owned())));
+                assert_eq!(events(version, other, &drain(&mut sender)), [expected], "{version}");
+            }
+        }
+    }
 }
 
 #[test]

@@ -5,8 +5,6 @@ use std::num::NonZeroUsize;
 
 use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
 
-const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
-
 fn receiver(version: Version) -> Receiver {
     Receiver::new(version, Role::Server, Limits::default())
 }
@@ -53,7 +51,7 @@ fn assert_counted(version: Version, wire: &[u8], receiver: impl Fn() -> Receiver
 
 #[test]
 fn every_message_is_pulled_or_counted() {
-    for version in ALL {
+    for version in Version::ALL {
         let wire = wire(version, Sender::client(version, || [1, 2, 3, 4]));
         assert_counted(version, &wire, || receiver(version));
     }
@@ -91,7 +89,7 @@ fn nothing_counts_behind_the_end() {
 
 #[test]
 fn a_close_frame_that_comes_next_is_seen() {
-    for version in ALL {
+    for version in Version::ALL.into_iter().filter(|version| version.has_close_frame()) {
         let mut sender = Sender::client(version, || [1, 2, 3, 4]);
         sender.text("one", None).unwrap();
         sender.close(1000.into(), "").unwrap();

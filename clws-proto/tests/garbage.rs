@@ -11,7 +11,7 @@ use proptest::prelude::*;
 const STATE: usize = 256 + 256;
 
 fn version() -> impl Strategy<Value = Version> {
-    prop::sample::select(vec![Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455])
+    prop::sample::select(Version::ALL.to_vec())
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -115,6 +115,7 @@ proptest! {
         let mut wire = Vec::new();
         for command in commands {
             let (queued, closed) = (sender.queued(), sender.close_sent());
+            let is_silent = matches!(command, Command::Close(..)) && !version.has_close_frame();
             let size = |size| std::num::NonZeroUsize::new(size);
             let result = match command {
                 Command::Text(len, frame) => sender.text(&"t".repeat(len), size(frame)),
@@ -143,7 +144,7 @@ proptest! {
                     continue;
                 }
             };
-            prop_assert_eq!(result.is_ok(), sender.queued() > queued);
+            prop_assert_eq!(result.is_ok() && !is_silent, sender.queued() > queued);
             prop_assert!(result.is_err() || !closed, "nothing behind a close frame");
         }
         wire.extend(drain(&mut sender));
@@ -153,6 +154,6 @@ proptest! {
         for event in feed(&mut receiver, &wire) {
             prop_assert!(!matches!(event, Got::Failed(_)), "{event:?}");
         }
-        prop_assert_eq!((receiver.held(), receiver.is_finished()), (0, sender.close_sent()));
+        prop_assert_eq!((receiver.held(), receiver.is_finished()), (0, sender.close_sent() && version.has_close_frame()));
     }
 }

@@ -6,8 +6,6 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clws_proto::{Meter, Sender, SharedMessage, Version};
 
-const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
-
 /// More than what an outbox with a few messages holds beside them.
 const PLACES: usize = 1024;
 
@@ -42,7 +40,7 @@ fn metered(message: SharedMessage) -> (SharedMessage, Arc<Count>) {
 
 #[test]
 fn nothing_holds_nothing() {
-    for version in ALL {
+    for version in Version::ALL {
         let mut sender = Sender::server(version);
         assert_eq!((sender.held(), sender.slices()), (0, 0));
         sender.text("hello", None).unwrap();
@@ -124,7 +122,7 @@ fn a_message_to_many_counts_once_while_it_waits() {
 #[test]
 fn each_framing_counts() {
     let (message, count) = metered(SharedMessage::text("x".repeat(10_000)));
-    let mut senders = ALL.map(Sender::server);
+    let mut senders = Version::ALL.map(Sender::server);
     for sender in &mut senders {
         sender.shared(&message).unwrap();
     }

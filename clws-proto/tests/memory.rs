@@ -99,16 +99,16 @@ fn a_declared_length_reserves_nothing() {
 #[test]
 fn a_buffer_is_never_larger_than_the_message_may_be() {
     let limits = Limits::default().with_max_frame_size(100_000).with_max_message_size(100_000);
-    for version in [Version::Rfc6455, Version::Hybi00] {
+    for version in [Version::Rfc6455, Version::Hybi00, Version::Hixie75] {
         let mut receiver = Receiver::new(version, Role::Server, limits);
         let begin = match version {
-            Version::Hybi00 => vec![0x00],
+            Version::Hixie75 | Version::Hybi00 => vec![0x00],
             _ => header(FIN | TEXT, 100_000, Role::Server),
         };
         assert_eq!(feed(&mut receiver, &begin), []);
         for _ in 0..99 {
             let piece = match version {
-                Version::Hybi00 => vec![b'x'; 1000],
+                Version::Hixie75 | Version::Hybi00 => vec![b'x'; 1000],
                 _ => to_server(0, &[b'x'; 1000]).split_off(8),
             };
             assert_eq!(feed(&mut receiver, &piece), []);

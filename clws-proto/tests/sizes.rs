@@ -14,7 +14,7 @@ fn an_idle_connection_is_small() {
         assert!(size_of::<Receiver>() <= 40, "{}", size_of::<Receiver>());
         assert!(size_of::<Sender>() <= 24, "{}", size_of::<Sender>());
     }
-    for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455] {
+    for version in Version::ALL {
         assert_eq!(Receiver::new(version, Role::Server, Limits::default()).held(), 0);
         assert!(Sender::server(version).take_buffer().is_none());
     }

@@ -19,7 +19,7 @@ enum Sent {
         between: Vec<(bool, Vec<u8>)>,
     },
     Control(bool, Vec<u8>),
-    /// Draft 0 only: a frame of that type, discarded.
+    /// Draft 0 and hixie-75 only: a frame of that type, discarded.
     Discarded(u8, Vec<u8>),
 }
 
@@ -64,7 +64,7 @@ fn control_frame(ping: bool, payload: &[u8], to: Role) -> (Vec<u8>, Got) {
 /// The octets of what is sent, and the events that are meant by it.
 fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<Got>) {
     let (mut octets, mut events) = (Vec::new(), Vec::new());
-    let hixie = version == Version::Hybi00;
+    let hixie = version.is_hixie();
     for one in all {
         match one {
             Sent::Message { text: true, payload, .. } if hixie => {
@@ -78,7 +78,9 @@ fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<
                 octets.extend_from_slice(data);
                 octets.push(0xFF);
             }
-            Sent::Discarded(kind, data) if hixie && !(*kind == 0xFF && data.is_empty()) => {
+            Sent::Discarded(kind, data)
+                if hixie && !(version.has_close_frame() && *kind == 0xFF && data.is_empty()) =>
+            {
                 octets.push(*kind);
                 let len = u16::try_from(data.len()).unwrap();
                 octets.push(0x80 | u8::try_from(len >> 7).unwrap());
@@ -113,7 +115,9 @@ fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<
             Sent::Discarded(..) => {}
         }
     }
-    if close && hixie {
+    if !version.has_close_frame() {
+        // Nothing closes.
+    } else if close && hixie {
         octets.extend_from_slice(&[0xFF, 0x00, 0x00, b'x', 0xFF]);
         events.push(Got::Close(None));
     } else if close {
@@ -149,7 +153,7 @@ fn in_pieces(receiver: &mut Receiver, mut octets: &[u8], sizes: &[usize], pulls:
 }
 
 fn version() -> impl Strategy<Value = Version> {
-    prop::sample::select(vec![Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455])
+    prop::sample::select(Version::ALL.to_vec())
 }
 
 fn role() -> impl Strategy<Value = Role> {
@@ -185,11 +189,13 @@ proptest! {
     fn a_valid_stream_gives_what_was_meant(
         version in version(), role in role(), all in vec(sent(), 0..6), close: bool, sizes in sizes(), pulls in pulls()
     ) {
+        let close = close && version.has_close_frame();
         let (octets, expected) = wire(version, role, &all, close);
         prop_assert_eq!(&events(version, role, &octets), &expected);
         let mut receiver = receiver(version, role);
         prop_assert_eq!(in_pieces(&mut receiver, &octets, &sizes, &pulls), expected);
         prop_assert_eq!((receiver.held(), receiver.has_unread(), receiver.is_finished()), (0, false, close));
+        prop_assert!(receiver.is_between_messages());
     }
 
     #[test]

@@ -28,7 +28,7 @@ pub(crate) const FREE: usize = 64 * 1024;
 
 /// The smallest step and the smallest limit.
 const MIN_STEP: usize = 64 * 1024;
-const MIN_LIMIT: usize = 1 << 20;
+pub(crate) const MIN_LIMIT: usize = 1 << 20;
 
 /// The memory of one server's clients.
 #[derive(Debug)]

@@ -19,6 +19,7 @@ use clws_proto::DeflateParams;
 use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
 pub(crate) use self::internal::Hearing;
+use self::internal::{Closing, warn_of};
 pub use self::outcome::{SendError, Sent};
 use self::short_peer::ShortPeer;
 use crate::budget::is_another_page;
@@ -269,22 +270,44 @@ impl Client {
     /// Begins the closing handshake: `write-to-client-close`. What was queued before still goes out.
     ///
     /// From now on nothing is delivered from this client and nothing can be sent to it. A client that does not answer
-    /// within [`close_timeout`](crate::Config#structfield.close_timeout) is dropped.
+    /// within [`close_timeout`](crate::Config#structfield.close_timeout) is dropped. One that is closing already goes on with
+    /// that, whoever began it: its close frame stays as it is.
     ///
-    /// # Errors
-    ///
-    /// [`SendError::TooLong`] for a reason of over 123 octets, [`SendError::InvalidCloseCode`], or
-    /// [`SendError::Closed`] where it is closing already.
-    pub fn close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        let closed = self.queue_close(code, reason);
-        if matches!(closed, Ok(()) | Err(SendError::Closed)) {
-            // Before its home is told: events that waited are to be discarded now.
-            broken!(WakesBeforeSilence, self.0.home.touch());
-            self.hush();
-            broken!(WakesBeforeSilence, return closed);
-            self.0.home.touch();
+    /// It always closes. Of a reason of over 123 bytes the beginning is sent, up to the end of a character. A code that must
+    /// not be sent (RFC 6455 §7.4), such as 1005, 1006 or 2000, is logged as a warning, and the close frame has no code and no
+    /// reason then. A code that the client's version lacks becomes the [nearest one](CloseCode::nearest_in); draft 0 has
+    /// neither codes nor reasons.
+    pub fn close(&self, code: CloseCode, reason: &str) {
+        if self.silence(code, reason, None) == Closing::WithoutCode {
+            warn_of(code);
         }
-        closed
+    }
+
+    /// The same for each of several clients.
+    pub(crate) fn close_all(clients: &[Self], code: CloseCode, reason: &str) {
+        let mut touches = Touches::default();
+        let mut without_code = false;
+        for client in clients {
+            without_code |= client.silence(code, reason, Some(&mut touches)) == Closing::WithoutCode;
+        }
+        drop(touches);
+        if without_code {
+            warn_of(code);
+        }
+    }
+
+    /// Closes it and listens to it no more.
+    fn silence(&self, code: CloseCode, reason: &str, touches: Option<&mut Touches>) -> Closing {
+        let closing = self.queue_close(code, reason);
+        // Before its home is told: events that waited are to be discarded now.
+        broken!(WakesBeforeSilence, self.0.home.touch());
+        self.hush();
+        broken!(WakesBeforeSilence, return closing);
+        match touches {
+            Some(touches) => touches.add(&self.0.home),
+            None => self.0.home.touch(),
+        }
+        closing
     }
 
     /// Drops the connection at once, without a closing handshake; what is queued is lost.
@@ -349,11 +372,18 @@ impl Client {
         self.0.version
     }
 
-    /// The headers of its request: `client-connection-headers`. Empty with
+    /// The headers of its request: `client-connection-headers`. Those that fit into
+    /// [`max_kept_headers`](crate::Config#structfield.max_kept_headers); none with
     /// [`keep_headers`](crate::Config#structfield.keep_headers) off.
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.0.head.headers()
+    }
+
+    /// Whether its request had headers that [`headers`](Self::headers) does not have.
+    #[must_use]
+    pub fn headers_truncated(&self) -> bool {
+        self.0.head.is_truncated()
     }
 
     /// The origin of the page it came from, if it told one. `None` with
@@ -396,8 +426,9 @@ impl Client {
         self.0.rare.as_ref()?.data.as_ref()?.downcast_ref()
     }
 
-    /// The value of a cookie that it sent with its request. `None` with
-    /// [`keep_headers`](crate::Config#structfield.keep_headers) off.
+    /// The value of a cookie that it sent with its request. `None` where the cookies do not fit into
+    /// [`max_kept_headers`](crate::Config#structfield.max_kept_headers): see [`headers`](Self::headers).
+    /// [`Opening::cookie`](crate::Opening::cookie) has every cookie.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.headers().cookie(name)
@@ -463,10 +494,10 @@ impl Client {
         let sent = self.send_and(|outbox| outbox.shared(message), Some(touches));
         if sent == Err(SendError::Full) {
             let is_its_own = self.buffered_amount() > self.0.shared.config.max_write_backlog;
-            if is_its_own && self.queue_close(CloseCode::TRY_AGAIN_LATER, "").is_ok() {
-                touches.add(&self.0.home);
-            } else if !is_its_own {
+            if !is_its_own {
                 self.overdraw();
+                touches.add(&self.0.home);
+            } else if self.queue_close(CloseCode::TRY_AGAIN_LATER, "") != Closing::Already {
                 touches.add(&self.0.home);
             }
         }

@@ -9,6 +9,12 @@ use clws_proto::Limits;
 use crate::guard::DebugOn;
 use crate::{Listen, budget};
 
+mod address;
+mod check;
+
+pub use check::ConfigError;
+pub(crate) use check::SHORTEST_HEAD;
+
 /// Everything that can be set. CLWS's name stands beside it where CLWS has the same: `*max-clients*`.
 ///
 /// The fields can be read; the methods of the same names set them.
@@ -17,7 +23,8 @@ use crate::{Listen, budget};
 /// |---|---|---|---|
 /// | `listen` | `127.0.0.1:12345` | addresses | |
 /// | `protocol_76_00_support` | off | | draft 0's clients get 426 |
-/// | `max_clients` | 100,000 | connections | 503; dropped without it while 1,024 others are told so |
+/// | `max_clients` | 100,000 | connections | 503, which is not waited for while 1,024 others are told so |
+/// | `raise_descriptor_limit` | on | | fewer clients may fit |
 /// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431 |
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
@@ -30,9 +37,10 @@ use crate::{Listen, budget};
 /// | `handshake_timeout` | 10 s | from connect to the end of the request, and to the decision on it | 408, or 503 where the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to theirs | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client takes nothing of what is queued for it | the connection is dropped |
-/// | `keepalive` | 60 s | of silence, from which on the system asks a TCP client whether it is there | the connection fails |
+/// | `keepalive` | 60 s | of silence, after which the system asks a TCP client whether it is there | the connection fails after twice that time |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are gone after `accept` |
+/// | `max_kept_headers` | 4 KiB | bytes of headers kept for a client | headers that do not fit are gone after `accept` |
 /// | `deflate` | off (a feature) | see `DeflateConfig` | messages go as they are |
 /// | `policy_file` | none | octets sent to Flash's `<policy-file-request/>` | 400 |
 /// | `debug_on_resource_errors` | off | | a panic in a handler ends the process, for a debugger or a core dump |
@@ -54,10 +62,11 @@ use crate::{Listen, budget};
 /// ```
 ///
 /// With the feature `serde` it can be read from a file: every field may be left out and then has its default, an unknown
-/// one is an error. Times are in seconds (`0.5` is half of one), `keepalive = 0` is never, `shards = 0` one per processor,
+/// one is an error, and so is a value that can never work: see [`check`](Self::check). Times are in seconds (`0.5` is half of one), `keepalive = 0` is never, `shards = 0` one per processor,
 /// and `listen` a list of texts.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize), serde(default, deny_unknown_fields))]
+#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
+#[cfg_attr(feature = "serde", serde(remote = "Self", default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Config {
     /// The addresses to listen on. None given: `127.0.0.1:12345`.
@@ -65,7 +74,17 @@ pub struct Config {
     /// Whether draft 0 (hixie-76, hybi-00) is spoken: `*protocol-76/00-support*`.
     pub protocol_76_00_support: bool,
     /// Connections at once, in any stage: `*max-clients*`.
+    ///
+    /// Each connection takes a descriptor. Where the process may not open enough of them (`RLIMIT_NOFILE`), the server takes
+    /// fewer clients and logs a warning: it leaves descriptors for what is open when it is bound, for itself, for refusals and
+    /// 256 more for the application, or an eighth of a low limit. [`ServerHandle::max_clients`](crate::ServerHandle::max_clients)
+    /// has the number. Streams count as if each had a descriptor. When the application has opened all descriptors
+    /// nevertheless, clients are told 503 as well.
     pub max_clients: usize,
+    /// Whether [`Server::bind`](crate::Server::bind) raises the process's soft limit on descriptors (`RLIMIT_NOFILE`) where
+    /// it is too low for [`max_clients`](Self#structfield.max_clients): to what the servers of this process need together, at
+    /// most to the hard limit. It is never lowered. Programs that this process starts inherit it. Without effect on Windows.
+    pub raise_descriptor_limit: bool,
     /// Octets of a request head: `*max-header-size*`.
     pub max_header_size: usize,
     /// Octets of one frame's payload: `*max-read-frame-size*`.
@@ -84,14 +103,13 @@ pub struct Config {
     /// Octets of messages that may wait to be handled in the mailbox of a [`Listener`](crate::Listener) or in a
     /// [`Mailbox`](crate::Mailbox), and for each client's [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
     /// Each message counts 64 octets more than it has. A client whose message goes beyond it is not read from, so that
-    /// TCP slows it down, until no more than half of it waits. Nothing is lost. What one read had brought from such a client,
+    /// TCP slows it down, until no more than half of it waits. No message is lost. What one read had brought from such a client,
     /// 64 KiB at most, is kept beside it. Whatever it sends waits, pings too: they are answered when it is read again, and so
-    /// is its end noticed, but for a connection that is broken.
+    /// is its end noticed, but for a connection that is broken. With 0, one message of each client waits at a time.
     pub max_handler_read_backlog: usize,
     /// Bytes of memory that may be held for all clients together: messages of which a part has come, input that is not
     /// handled, messages that wait to be handled or to be written (a message to many counts once), and what compression
     /// keeps. The default is a quarter of the machine's memory, or of the limit of its control group, and at least 64 MiB.
-    /// Less than 1 MiB counts as 1 MiB.
     ///
     /// Above three quarters of it, clients for which more than 64 KiB are held are read from only little by little. Above all
     /// of it, the client for which most is held on the thread that finds out is dropped, with
@@ -117,14 +135,33 @@ pub struct Config {
     /// never reads does not hold memory for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds"))]
     pub write_timeout: Duration,
-    /// The silence from which on the system asks a TCP client whether it is still there (`SO_KEEPALIVE`), so that one
-    /// whose machine or network is gone does not keep its place for ever. `None`: never.
+    /// The silence after which the system asks a TCP client whether it is still there (`SO_KEEPALIVE`). `None`: never.
+    ///
+    /// A client whose machine or network is gone is noticed after twice that time: four probes follow each other in a quarter
+    /// of it. The connection then [fails](crate::Cause::Io). On Linux this holds for a client that was just sent something
+    /// too (`TCP_USER_TIMEOUT`). Elsewhere such a client is noticed when the system gives up sending, which takes some 10
+    /// minutes.
+    ///
+    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and one probe more, because
+    /// it would otherwise end a client that is there and reads nothing. Where that is more than 15 minutes, Linux notices a
+    /// silent client as above, and one that was sent something after 15 minutes.
+    ///
+    /// The time is rounded up to whole seconds, and is at most 32,767 seconds. It has no effect on Unix sockets, and none on
+    /// what lies beneath a [stream](crate::ServerHandle::serve_stream): the options of that socket are the application's.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config_file::seconds_or_never"))]
     pub keepalive: Option<Duration>,
     /// Whether small frames are sent at once (`TCP_NODELAY`).
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) has the request's headers, at the price of their size.
     pub keep_headers: bool,
+    /// Bytes of headers that are kept for a client as long as it is connected: for each line its name, its value, and two more.
+    ///
+    /// All lines of one name are kept, or none: first the origin's, then each name in the order in which the names came, if its
+    /// lines fit into what is left. [`Client::headers_truncated`](crate::Client::headers_truncated) says whether some did not.
+    /// [`Resource::accept`](crate::Resource::accept) sees all headers, and can keep what it needs in
+    /// [`Accept::data`](crate::Accept::data). Path, query and host are always kept; with all else,
+    /// [`max_header_size`](Self#structfield.max_header_size) bounds them.
+    pub max_kept_headers: usize,
     /// How messages are compressed for clients that offer permessage-deflate (RFC 7692), as browsers do; `None`: not at
     /// all. A resource can decide otherwise for a client: [`Accept::deflate`](crate::Accept::deflate).
     #[cfg(feature = "deflate")]
@@ -150,6 +187,14 @@ pub struct Config {
     pub task_per_client: bool,
 }
 
+/// A port, or two of them with a hyphen between, the lower one first.
+fn is_port_or_range(text: &str) -> bool {
+    let port = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit()).then(|| text.parse().ok())?;
+    let (first, last) = text.split_once('-').unwrap_or((text, text));
+    let ports: (Option<u16>, Option<u16>) = (port(first), port(last));
+    matches!(ports, (Some(first), Some(last)) if 0 < first && first <= last)
+}
+
 /// The setters: each returns the config, to be chained.
 macro_rules! setters {
     ($($(#[$doc:meta])* $name:ident: $type:ty,)*) => {
@@ -173,8 +218,8 @@ impl Config {
         self
     }
 
-    /// A socket policy file that lets pages of a domain (`*` for all) connect to these ports (`*`, `80,443`,
-    /// `1024-2048`); `None` where they could not stand in it.
+    /// A socket policy file that lets pages of a domain (`*` for all, `*.example.com` for those below one) connect to these
+    /// ports (`*`, `80,443`, `1024-2048`). `None` for any other domain or ports.
     ///
     /// ```
     /// use clws_server::Config;
@@ -184,10 +229,10 @@ impl Config {
     /// ```
     #[must_use]
     pub fn flash_policy(domain: &str, ports: &str) -> Option<String> {
-        let fits = |text: &str, also: &[u8]| {
-            !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_alphanumeric() || also.contains(&byte))
-        };
-        (fits(domain, b"*.-:_[]") && fits(ports, b"*,-")).then(|| {
+        let name = domain.strip_prefix("*.").unwrap_or(domain);
+        let is_name = |byte: u8| byte.is_ascii_alphanumeric() || b".-:_[]".contains(&byte);
+        let is_domain = domain == "*" || (!name.is_empty() && name.bytes().all(is_name));
+        (is_domain && (ports == "*" || ports.split(',').all(is_port_or_range))).then(|| {
             format!(
                 "<?xml version=\"1.0\"?>\n<!DOCTYPE cross-domain-policy SYSTEM \
                  \"http://www.macromedia.com/xml/dtds/cross-domain-policy.dtd\">\n<cross-domain-policy>\
@@ -208,6 +253,8 @@ impl Config {
         protocol_76_00_support: bool,
         /// Sets [`max_clients`](Self#structfield.max_clients).
         max_clients: usize,
+        /// Sets [`raise_descriptor_limit`](Self#structfield.raise_descriptor_limit).
+        raise_descriptor_limit: bool,
         /// Sets [`max_header_size`](Self#structfield.max_header_size).
         max_header_size: usize,
         /// Sets [`max_read_frame_size`](Self#structfield.max_read_frame_size).
@@ -238,6 +285,8 @@ impl Config {
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).
         keep_headers: bool,
+        /// Sets [`max_kept_headers`](Self#structfield.max_kept_headers).
+        max_kept_headers: usize,
         /// Sets [`deflate`](Self#structfield.deflate).
         #[cfg(feature = "deflate")]
         deflate: Option<DeflateConfig>,
@@ -280,6 +329,7 @@ impl Default for Config {
             listen: Vec::new(),
             protocol_76_00_support: false,
             max_clients: 100_000,
+            raise_descriptor_limit: true,
             max_header_size: 16 * 1024,
             max_read_frame_size: 16 << 20,
             max_read_message_size: 16 << 20,
@@ -295,6 +345,7 @@ impl Default for Config {
             keepalive: Some(Duration::from_secs(60)),
             nodelay: true,
             keep_headers: true,
+            max_kept_headers: 4 * 1024,
             #[cfg(feature = "deflate")]
             deflate: None,
             policy_file: None,

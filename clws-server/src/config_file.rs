@@ -7,7 +7,16 @@ use std::time::Duration;
 use clws_proto::DeflateConfig;
 use serde::de::{Deserialize, Deserializer, Error};
 
-use crate::Listen;
+use crate::{Config, Listen};
+
+/// Reads the fields, then checks their values: a file is wrong where it is read, not where a server is bound.
+impl<'de> Deserialize<'de> for Config {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let config = Self::deserialize(deserializer)?;
+        config.check().map_err(D::Error::custom)?;
+        Ok(config)
+    }
+}
 
 /// A time in seconds, whole or not.
 pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
@@ -64,9 +73,6 @@ pub(crate) fn deflate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Opti
         table.server_no_context_takeover.unwrap_or(config.server_no_context_takeover);
     config.client_no_context_takeover =
         table.client_no_context_takeover.unwrap_or(config.client_no_context_takeover);
-    if config.in_range() != config {
-        return Err(D::Error::custom("levels of deflate are 1 to 9, window bits 9 to 15"));
-    }
     Ok(Some(config))
 }
 
@@ -122,6 +128,26 @@ mod tests {
         assert_eq!(config.deflate, Some(expected));
         for wrong in ["deflate = 'yes'", "[deflate]\nlevel = 10", "[deflate]\nwindow = 9"] {
             assert!(read(wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_value_that_can_never_work_is_told_by_its_key() {
+        for (text, told) in [
+            ("max_clients = 0", "`max_clients` is 0: allowed is at least 1"),
+            ("max_fragments = 0", "`max_fragments` is 0"),
+            ("backlog = -1", "`backlog` is -1"),
+            ("close_timeout = 0", "`close_timeout` is 0 seconds: allowed is at least 0.001 seconds"),
+            ("keepalive = 0.5", "`keepalive` is 0.5 seconds: allowed is none, or from 1 to 32767 seconds"),
+            ("listen = ['127.0.0.1:0', ':443']", "`listen` is \":443\""),
+            ("listen = ['unix:']", "`listen` is \"unix:\""),
+            ("policy_file = ''", "`policy_file` is empty"),
+            ("shards = 100_000", "`shards` is 100000"),
+            #[cfg(feature = "deflate")]
+            ("[deflate]\nlevel = 10", "`deflate.level` is 10: allowed is from 1 to 9"),
+        ] {
+            let error = read(text).unwrap_err();
+            assert!(error.contains(told), "{text}: {error}");
         }
     }
 

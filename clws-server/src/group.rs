@@ -133,28 +133,17 @@ impl Group {
         Self::default()
     }
 
-    /// Takes a client in; false where it was in already, or is gone.
+    /// Adds a client. Returns false if it is a member already, or if its connection has ended.
     pub fn join(&self, client: &Client) -> bool {
-        // Before it is looked at whether the client is gone: whoever ends its connection sees the one or we the other.
+        // This comes before the look at whether the client has left: either the end of its connection sees that the client
+        // is a member, or `Memberships::join` sees that the connection has ended.
         client.set_member();
-        if !self.0.members().insert(client) {
-            return false;
-        }
-        client.shared().memberships.add(client, &self.0);
-        broken!(JoinsWithoutLook, return true);
-        if client.has_left() {
-            self.leave(client);
-            return false;
-        }
-        // Somebody may have let it go between the two.
-        client.shared().memberships.remove_unless(client, &self.0, || self.contains(client));
-        true
+        client.shared().memberships.join(client, &self.0)
     }
 
-    /// Lets a client go; whether it was in.
+    /// Removes a client. Returns whether it was a member.
     pub fn leave(&self, client: &Client) -> bool {
-        client.shared().memberships.remove(client, Arc::as_ptr(&self.0));
-        self.0.remove(client)
+        client.shared().memberships.leave(client, &self.0)
     }
 
     /// Whether a client is in.
@@ -236,9 +225,7 @@ impl Group {
 
     /// Closes the connections of all members, as [`Client::close`] does; they leave the group when they are gone.
     pub fn close(&self, code: CloseCode, reason: &str) {
-        for client in self.members() {
-            let _ = client.close(code, reason); // one that is closing already goes on with that
-        }
+        Client::close_all(&self.members(), code, reason);
     }
 
     pub(crate) fn for_topic(topic: Topic) -> Self {
@@ -251,11 +238,14 @@ impl Inner {
         self.members.lock()
     }
 
-    fn remove(self: &Arc<Self>, client: &Client) -> bool {
-        let (removed, empty) = {
-            let mut members = self.members();
-            (members.remove(client), members.clients.is_empty())
-        };
+    /// Removes a client, and tells whether the group is empty now.
+    fn take(&self, client: &Client) -> (Option<Client>, bool) {
+        let mut members = self.members();
+        (members.remove(client), members.clients.is_empty())
+    }
+
+    /// Ends a topic whose last subscriber was removed. Returns whether there was anybody to remove.
+    fn told(self: &Arc<Self>, (removed, empty): (Option<Client>, bool)) -> bool {
         if empty && let Some(topic) = &self.topic {
             topic.forget(&Group(Arc::clone(self)));
         }
@@ -320,6 +310,15 @@ pub(crate) fn shrink<V>(table: &mut HashMap<usize, V>) {
 #[derive(Default)]
 pub(crate) struct Memberships(Lock<HashMap<usize, Groups>, { rank::MEMBERSHIPS }>);
 
+fn forget(table: &mut HashMap<usize, Groups>, client: &Client, group: *const Inner) {
+    if let Some(groups) = table.get_mut(&client.id()) {
+        groups.remove(&group.addr());
+        if groups.is_empty() {
+            table.remove(&client.id());
+        }
+    }
+}
+
 /// The groups of one client, by their address.
 type Groups = HashMap<usize, Weak<Inner>>;
 
@@ -328,32 +327,31 @@ impl Memberships {
         self.0.lock()
     }
 
-    fn add(&self, client: &Client, group: &Arc<Inner>) {
+    /// Adds a client to a group, and the group to the client's. The table is locked meanwhile, so a client whose
+    /// connection has ended is never seen in the group, not even for a moment.
+    fn join(&self, client: &Client, group: &Arc<Inner>) -> bool {
+        let mut table = self.table();
+        broken!(JoinsWithoutLook, return group.members().insert(client));
+        if client.has_left() || !group.members().insert(client) {
+            return false;
+        }
         let key = Arc::as_ptr(group).addr();
-        self.table().entry(client.id()).or_default().insert(key, Arc::downgrade(group));
+        table.entry(client.id()).or_default().insert(key, Arc::downgrade(group));
+        true
     }
 
-    /// Removes it, unless something holds; nothing is added meanwhile.
-    fn remove_unless(&self, client: &Client, group: &Arc<Inner>, holds: impl FnOnce() -> bool) {
+    /// Removes a client from a group, and the group from the client's, as one step.
+    fn leave(&self, client: &Client, group: &Arc<Inner>) -> bool {
         let mut table = self.table();
-        if !holds()
-            && let Some(groups) = table.get_mut(&client.id())
-        {
-            groups.remove(&Arc::as_ptr(group).addr());
-            if groups.is_empty() {
-                table.remove(&client.id());
-            }
-        }
+        forget(&mut table, client, Arc::as_ptr(group));
+        let removed = group.take(client);
+        drop(table); // a topic that is empty takes a lock of a lower rank
+        group.told(removed)
     }
 
+    /// Forgets a group that is dropped.
     fn remove(&self, client: &Client, group: *const Inner) {
-        let mut table = self.table();
-        if let Some(groups) = table.get_mut(&client.id()) {
-            groups.remove(&group.addr());
-            if groups.is_empty() {
-                table.remove(&client.id());
-            }
-        }
+        forget(&mut self.table(), client, group);
     }
 
     /// The number of clients that are in a group.
@@ -371,7 +369,7 @@ impl Memberships {
             groups
         };
         for group in groups.values().filter_map(Weak::upgrade) {
-            group.remove(client);
+            group.told(group.take(client));
         }
     }
 }

@@ -94,14 +94,16 @@
 //!
 //! # Limits and configuration
 //!
-//! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. What a client does
+//! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. A value that can never work
+//! is an error of [`Server::bind`], a path or an origin that can match nothing one of [`Server::register`]. What a client does
 //! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
 //! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
 //!
-//! Nothing that waits grows without bound: a client that does not read is not read from
+//! Nothing that clients cause to wait grows without bound: a client that does not read is not read from
 //! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
 //! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). What is held for
-//! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)).
+//! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)). What the application itself sends to
+//! a listener ([`ListenerHandle::send`]) has no limit.
 //!
 //! # Compression
 //!
@@ -119,9 +121,11 @@ mod client;
 mod config;
 #[cfg(feature = "serde")]
 mod config_file;
+mod date;
 mod decision;
 #[cfg(feature = "deflate")]
 mod deflate;
+mod descriptors;
 mod group;
 mod guard;
 mod home;
@@ -158,11 +162,13 @@ mod websocket;
 pub use async_handler::{AsyncHandler, async_handler};
 pub use bytes::Bytes;
 pub use client::{Client, SendError, Sent};
-pub use clws_handshake::{HeaderError, Headers, HttpRequest, HttpResponse, Origins, Reject, Version};
+pub use clws_handshake::{
+    HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
+};
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
-pub use config::Config;
+pub use config::{Config, ConfigError};
 pub use decision::Decision;
 pub use group::{Delivery, Group, send_binary, send_shared, send_text};
 pub use listener::{CallError, Listener, ListenerHandle, ListenerTask};

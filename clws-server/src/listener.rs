@@ -28,7 +28,7 @@ use crate::{
 /// and is the same here, but that a message reaches another thread before it is handled, which costs some microseconds.
 ///
 /// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages wait
-/// in its mailbox, the clients that send more are not read from until half of it is handled. Nothing is lost.
+/// in its mailbox, the clients that send more are not read from until half of it is handled. No message is lost.
 ///
 /// A panic in a handler closes the client at hand with 1011; the listener goes on, so leave its state in order before you
 /// call what may panic. With [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends
@@ -86,12 +86,12 @@ pub trait Listener: Send + Sized + 'static {
 
     /// A text message came: `resource-received-text`. The default closes with 1003.
     fn text(&mut self, client: &Client, text: String) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
     /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
     fn binary(&mut self, client: &Client, payload: Bytes) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
 
     /// A pong came: `resource-received-pong`.
@@ -281,8 +281,7 @@ fn handle<L: Listener>(
         Some(Ok(())) => {}
         Some(Err(refuse)) => {
             muted.insert(client.id(), Muted { hears_of_end: false, undelivered: 0 });
-            client.hush();
-            client.close_quietly(refuse.code, &refuse.reason);
+            client.refuse(&refuse);
             client.touch();
         }
         None if is_end => {}

@@ -38,6 +38,8 @@ pub(crate) mod rank {
     pub(crate) const SIGNAL: u8 = 10;
     /// The streams that a server serves, and whose turn it is to read.
     pub(crate) const STREAMS: u8 = 11;
+    /// The process's limit on descriptors.
+    pub(crate) const DESCRIPTORS: u8 = 12;
 }
 
 /// A mutex with a rank.

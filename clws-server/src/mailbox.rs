@@ -185,7 +185,7 @@ enum Next {
 
 /// Ends a client's connection. One that is closing already goes on with that; either ends its pause.
 fn leave(client: &Client) {
-    let _ = client.begin_close(CloseCode::GOING_AWAY, "");
+    client.begin_close(CloseCode::GOING_AWAY, "");
 }
 
 impl<M> Mailbox<M> {

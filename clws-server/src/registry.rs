@@ -4,19 +4,22 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
-use clws_handshake::{HttpRequest, HttpResponse, Origins};
+use clws_handshake::{HttpRequest, HttpResponse, InvalidOrigin, Origins};
 use futures::FutureExt;
 
+use crate::config::SHORTEST_HEAD;
 use crate::guard::{DebugOn, discard};
 use crate::lock::{RwLock, assert_none_held, rank};
 use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
+
+mod path;
 
 /// The resources of a server: which path has which handler, and which origins it admits.
 ///
 /// A request goes to the resource registered for exactly its path; else to that of the longest
 /// [prefix](Self::register_prefix) it begins with; else to the [fallback](Self::register_fallback); else it gets 404.
 ///
-/// It can be changed while the server runs. Two servers share nothing.
+/// It can be changed while the server runs. Each server has its own: two servers in one process share no resource.
 ///
 /// ```
 /// use clws_server::{Config, Origins, Resource, Server};
@@ -35,10 +38,17 @@ use crate::{Listener, ListenerHandle, ListenerTask, Resource, rt};
 #[derive(Clone, Default)]
 pub struct Resources(Arc<Inner>);
 
-#[derive(Default)]
 pub(crate) struct Inner {
     tables: RwLock<Tables, { rank::REGISTRY }>,
     debug: DebugOn,
+    /// The bytes of the longest request head that the server takes.
+    max_header_size: usize,
+}
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self { tables: RwLock::default(), debug: DebugOn::default(), max_header_size: usize::MAX }
+    }
 }
 
 #[derive(Default)]
@@ -94,16 +104,35 @@ impl Drop for Hook {
     }
 }
 
-/// A path cannot be registered.
+/// A resource cannot be registered.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// It does not begin with `/`, or has a `?`, a `#`, a blank or a control character in it.
-    #[error("{0:?} is not a path that a request can have")]
+    /// The path does not begin with `/`, or contains characters that clients percent-encode (`/ü` is `/%C3%BC`), a
+    /// `?`, a `#`, a backslash, or a segment `.` or `..`.
+    #[error("no request has the path {path:?}: {why}", path = .0, why = path::fault(.0).unwrap_or_default())]
     InvalidPath(Box<str>),
-    /// It does not begin and end with `/`, or is no path.
-    #[error("{0:?} is not a prefix of paths that ends in a slash")]
+    /// The prefix is no such path, or does not end in `/`.
+    #[error("no request has the prefix {path:?}: {why}", path = .0, why = path::prefix_fault(.0).unwrap_or_default())]
     InvalidPrefix(Box<str>),
+    /// The path is so long that a request for it exceeds [`max_header_size`](crate::Config#structfield.max_header_size).
+    #[error(
+        "the path has {path} bytes, which no request head of `max_header_size` = {max_header_size} bytes can hold"
+    )]
+    PathTooLong {
+        /// The length of the path in bytes.
+        path: usize,
+        /// The setting.
+        max_header_size: usize,
+    },
+    /// The origins have an entry that no browser's origin can match: [`Origins::check`].
+    #[error("the origins of {resource}: {error}")]
+    InvalidOrigin {
+        /// The path in quotation marks, or `the fallback`.
+        resource: Box<str>,
+        /// The entry, and the forms that are allowed.
+        error: InvalidOrigin,
+    },
     /// Another resource has it.
     #[error("{0:?} is registered already")]
     Taken(Box<str>),
@@ -113,15 +142,15 @@ pub enum RegisterError {
 }
 
 impl Resources {
-    pub(crate) fn new(debug: DebugOn) -> Self {
-        Self(Arc::new(Inner { tables: RwLock::default(), debug }))
+    pub(crate) fn new(debug: DebugOn, max_header_size: usize) -> Self {
+        Self(Arc::new(Inner { tables: RwLock::default(), debug, max_header_size }))
     }
 
     /// Puts a resource behind a path, which clients must ask for exactly: `register-global-resource`.
     ///
     /// # Errors
     ///
-    /// The path is no path, or is taken.
+    /// The path is taken, no request can have it, or an entry of the origins can match nothing.
     pub fn register(
         &self,
         path: &str,
@@ -142,9 +171,10 @@ impl Resources {
         origins: Origins,
         resource: Arc<dyn Resource>,
     ) -> Result<(), RegisterError> {
-        if !is_path(path) {
+        if path::fault(path).is_some() {
             return Err(RegisterError::InvalidPath(path.into()));
         }
+        self.check(path, &origins)?;
         let entry = self.new_entry(origins, resource);
         // What is refused is dropped outside of the lock: the resource's own drop may come back here.
         let refused = put(&mut self.write().exact, path, entry);
@@ -156,16 +186,17 @@ impl Resources {
     ///
     /// # Errors
     ///
-    /// The prefix does not end in `/`, is no path, or is taken.
+    /// The prefix is taken, does not end in `/`, no request can have it, or an entry of the origins can match nothing.
     pub fn register_prefix(
         &self,
         prefix: &str,
         origins: Origins,
         resource: impl Resource,
     ) -> Result<(), RegisterError> {
-        if !is_path(prefix) || !prefix.ends_with('/') {
+        if path::prefix_fault(prefix).is_some() {
             return Err(RegisterError::InvalidPrefix(prefix.into()));
         }
+        self.check(prefix, &origins)?;
         let entry = self.new_entry(origins, Arc::new(resource));
         let refused = {
             let mut tables = self.write();
@@ -180,8 +211,9 @@ impl Resources {
     ///
     /// # Errors
     ///
-    /// There is one already.
+    /// There is one already, or an entry of the origins can match nothing.
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
+        check_origins("the fallback", &origins)?;
         let entry = self.new_entry(origins, Arc::new(resource));
         let mut tables = self.write();
         if tables.fallback.is_some() {
@@ -224,6 +256,9 @@ impl Resources {
     ///
     /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of the request, within the
     /// handshake's limits; a body is not read. The connection is closed behind the answer.
+    ///
+    /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET` is: the body is not
+    /// sent. The hook sees every method but `CONNECT`, which is refused, and no request whose body has no certain end.
     ///
     /// ```
     /// use clws_server::{Config, HttpResponse, Server};
@@ -288,6 +323,16 @@ impl Resources {
         self.read().http.clone()
     }
 
+    /// Whether a request for a path and from an origin can ever get to it.
+    fn check(&self, path: &str, origins: &Origins) -> Result<(), RegisterError> {
+        let max_header_size = self.0.max_header_size;
+        let is_root = path == "/"; // it fits into each head that `bind` allows
+        if !is_root && path.len().saturating_add(SHORTEST_HEAD - "/".len()) > max_header_size {
+            return Err(RegisterError::PathTooLong { path: path.len(), max_header_size });
+        }
+        check_origins(&format!("{path:?}"), origins)
+    }
+
     fn new_entry(&self, origins: Origins, resource: Arc<dyn Resource>) -> Arc<Entry> {
         Arc::new(Entry { origins, resource, debug: self.0.debug })
     }
@@ -301,10 +346,8 @@ impl Resources {
     }
 }
 
-/// Whether a request can ask for it.
-fn is_path(path: &str) -> bool {
-    let unfit = |byte: u8| byte <= b' ' || byte == 0x7F || byte == b'?' || byte == b'#';
-    path.starts_with('/') && !path.bytes().any(unfit)
+fn check_origins(resource: &str, origins: &Origins) -> Result<(), RegisterError> {
+    origins.check().map_err(|error| RegisterError::InvalidOrigin { resource: resource.into(), error })
 }
 
 /// Puts an entry into a table; where there is one already, gives it back.

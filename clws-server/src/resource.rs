@@ -66,12 +66,12 @@ pub trait Resource: Send + Sync + 'static {
 
     /// A text message came: `resource-received-text`. The default closes with 1003.
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
     /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+        client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
 
     /// A pong came: `resource-received-pong`. Pings are answered by the server itself.
@@ -226,7 +226,8 @@ impl Accept {
         self
     }
 
-    /// Adds a header to the answer, `Set-Cookie` for instance.
+    /// Adds a header to the answer, `Set-Cookie` for instance. One that cannot be sent ([`HeaderError`](crate::HeaderError)) is
+    /// never sent: the client gets 500 and the fault is logged.
     #[must_use]
     pub fn header(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -279,7 +280,8 @@ impl Accept {
         self
     }
 
-    /// Draft 0: answers another location than the one asked for, for a server behind a proxy.
+    /// Draft 0: answers another location than the one asked for, for a server behind a proxy. A text that is not a `ws://` or
+    /// `wss://` URL is never sent: the client gets 500 and the fault is logged.
     #[must_use]
     pub fn hixie_location(mut self, url: impl Into<Box<str>>) -> Self {
         self.location = Some(url.into());
@@ -295,7 +297,7 @@ pub struct Refuse {
 }
 
 impl Refuse {
-    /// With that code and reason; a reason of over 123 octets is left out.
+    /// With that code and reason, which are sent as [`Client::close`] sends them.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<Box<str>>) -> Self {
         Self { code, reason: reason.into() }

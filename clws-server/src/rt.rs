@@ -21,9 +21,10 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
-use crate::guard::{DebugOn, guard_other, log};
+use crate::descriptors::Shortage;
+use crate::guard::{DebugOn, guard_other};
 use crate::server::Shared;
-use crate::socket::{Acceptor, Peer};
+use crate::socket::{Acceptor, Peer, set_accepted_options};
 use crate::stream;
 use crate::time::now;
 
@@ -77,6 +78,7 @@ pub(crate) fn run_shard(
 pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
     let mut stop = shared.stopped();
     let mut accepted = 0_u32;
+    let mut shortage = Shortage::new();
     match &listener {
         Acceptor::Tcp(tcp) => {
             let accepting = TcpListener::from(tcp.try_clone()?);
@@ -84,8 +86,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, address)), rest)) => {
                         stop = rest;
-                        // A client that is gone already is found out at the first read.
-                        let _ = socket.set_nodelay(shared.config.nodelay);
+                        set_accepted_options((&socket).into(), &shared.config);
                         let socket = Closing { socket, shutdown: TcpStream::shutdown };
                         spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
                         accepted = accepted.wrapping_add(1);
@@ -93,15 +94,15 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
-                        rest_after(&error).await;
+                        cannot_accept(error, &listener, &shared, &mut shortage).await;
                     }
                     Either::Right(_) => return Ok(()),
                 }
             }
         }
         #[cfg(unix)]
-        Acceptor::Unix(unix, _) => {
-            let accepting = UnixListener::from(unix.try_clone()?);
+        Acceptor::Unix(bound) => {
+            let accepting = UnixListener::from(bound.listener.try_clone()?);
             loop {
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, _)), rest)) => {
@@ -113,7 +114,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
-                        rest_after(&error).await;
+                        cannot_accept(error, &listener, &shared, &mut shortage).await;
                     }
                     Either::Right(_) => return Ok(()),
                 }
@@ -169,10 +170,21 @@ async fn rest_now_and_then(accepted: u32) {
     }
 }
 
-/// Accepting failed: most likely there is no descriptor left.
-async fn rest_after(error: &io::Error) {
-    if error.kind() != io::ErrorKind::ConnectionAborted {
-        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
-        async_std::task::sleep(std::time::Duration::from_millis(100)).await;
+/// Accepting failed. Without a descriptor, the client that waits is refused; otherwise accepting rests.
+async fn cannot_accept(error: io::Error, listener: &Acceptor, shared: &Shared, shortage: &mut Shortage) {
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return;
     }
+    if Shortage::is_meant_by(&error) {
+        match shortage.refuse(listener, &shared.config) {
+            Ok(()) => return yield_now().await,
+            // Nobody waits; accepting itself says so only when there is a descriptor again.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => shortage.note(&error),
+        }
+    } else {
+        shortage.note(&error);
+    }
+    async_std::task::sleep(std::time::Duration::from_millis(100)).await;
+    shortage.prepare();
 }

@@ -11,6 +11,7 @@ use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::budget::{Budget, FREE};
+use crate::descriptors::Seats;
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::poll::Poller;
@@ -72,6 +73,8 @@ pub(crate) struct Shared {
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
     pub(crate) started: Instant,
+    /// How many connections there may be.
+    seats: Seats,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
     /// Connections that are told 503.
@@ -79,9 +82,6 @@ pub(crate) struct Shared {
     remotes: OnceLock<Vec<Arc<Remote>>>,
     stop: Arc<Signal>,
 }
-
-/// Connections beyond `max_clients` that are told 503 at once; more are dropped without a word.
-const REFUSALS: usize = 1024;
 
 /// In that time tasks that have something to do have their turn on any machine.
 const TASKS_SEE_IT: Duration = Duration::from_secs(2);
@@ -99,8 +99,10 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// An address cannot be bound, or a name not be resolved.
+    /// A field of the config has a value that can never work: [`io::ErrorKind::InvalidInput`] with a
+    /// [`ConfigError`](crate::ConfigError) inside. An address cannot be bound, or a name not be resolved.
     pub fn bind(config: Config) -> io::Result<Self> {
+        config.check()?;
         let mut addresses = config.listen.clone();
         if addresses.is_empty() {
             addresses.push(Listen::from("127.0.0.1:12345"));
@@ -111,7 +113,8 @@ impl Server {
                 .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
             listeners.extend(bound);
         }
-        let shared = Arc::new(Shared::new(config));
+        let seats = Seats::provide(&config);
+        let shared = Arc::new(Shared { seats, ..Shared::new(config) });
         Ok(Self { shared, listeners })
     }
 
@@ -134,7 +137,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The path is no path, or is taken.
+    /// As [`Resources::register`].
     pub fn register(
         &self,
         path: &str,
@@ -148,7 +151,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The prefix does not end in `/`, is no path, or is taken.
+    /// As [`Resources::register_prefix`].
     pub fn register_prefix(
         &self,
         prefix: &str,
@@ -162,7 +165,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// There is one already.
+    /// As [`Resources::register_fallback`].
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
         self.shared.resources.register_fallback(origins, resource)
     }
@@ -171,7 +174,7 @@ impl Server {
     ///
     /// # Errors
     ///
-    /// The path is no path, or is taken.
+    /// As [`Resources::register`].
     pub fn run_resource_listener<L: Listener>(
         &self,
         path: &str,
@@ -255,6 +258,13 @@ impl ServerHandle {
         self.0.clients()
     }
 
+    /// The most connections at once: [`max_clients`](Config#structfield.max_clients), or fewer where the process may not open
+    /// that many descriptors.
+    #[must_use]
+    pub fn max_clients(&self) -> usize {
+        self.0.seats.clients
+    }
+
     /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
     /// each thread are counted that are not held any more, and not yet.
     #[must_use]
@@ -298,13 +308,14 @@ impl Shared {
     pub(crate) fn new(config: Config) -> Self {
         let budget = Budget::new(config.max_buffered);
         Self {
-            resources: Resources::new(config.debug_on()),
+            resources: Resources::new(config.debug_on(), config.max_header_size),
             limits: Arc::new(config.limits()),
             meter: Arc::clone(&budget) as _,
             budget,
             high_water: config.high_water(),
             backlog: config.max_write_backlog.min(FREE),
             streams: Streams::default(),
+            seats: Seats::configured(&config),
             config,
             memberships: Memberships::default(),
             started: now(),
@@ -331,10 +342,10 @@ impl Shared {
             let more = |taken| (taken < most).then_some(taken + 1);
             seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
         };
-        if take(&self.clients, self.config.max_clients) {
+        if take(&self.clients, self.seats.clients) {
             Some(Seat::Client)
         } else {
-            take(&self.refused, REFUSALS).then_some(Seat::Refused)
+            take(&self.refused, self.seats.refusals).then_some(Seat::Refused)
         }
     }
 

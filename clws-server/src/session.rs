@@ -1,7 +1,7 @@
 //! The life of one connection, sans-IO: opening handshake, messages, closing handshake.
 //!
-//! Octets and time come in, octets and a deadline go out; sockets are its drivers' business (`shard`, `stream`). Every
-//! rule about time-outs, limits and closing is here and is tested without a socket.
+//! Octets and time come in, octets and a deadline go out; sockets are its drivers' business (`shard`, `stream`). The
+//! rules for closing and for the deadlines of one connection are here and are tested without a socket.
 
 mod ending;
 #[cfg(any(test, fuzzing))]
@@ -22,6 +22,7 @@ use self::ending::Ending;
 use self::handshake::{Handshake, Outcome};
 use self::open::{End, Input, Open};
 use crate::budget::FREE;
+use crate::date::dated_reject;
 use crate::guard::{discard, log};
 use crate::home::Place;
 use crate::pool::Pool;
@@ -86,11 +87,11 @@ impl Session {
         Self { stage: Stage::Handshake(Box::new(Handshake::new(peer, context))) }
     }
 
-    /// A connection that is only told to go away.
+    /// A connection that is only told to go away, before its request has come.
     pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
         Self {
             stage: Stage::Ending(Box::new(Ending::reply(
-                [reject.response().into(), Cow::default()],
+                [dated_reject(reject).response().into(), Cow::default()],
                 context,
             ))),
         }
@@ -303,7 +304,7 @@ impl Session {
         }
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.deadline.at <= now() => {
-                let reply = [handshake.timed_out().response().into(), Cow::default()];
+                let reply = handshake.refusal(&handshake.timed_out(), &handshake.received);
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
             Stage::Open(Open { waiting: Some(waiting), .. })
@@ -341,12 +342,12 @@ impl Session {
         match &mut self.stage {
             // Nothing was asked for yet.
             Stage::Handshake(handshake) if handshake.is_untouched() => self.stage = Stage::Over,
-            Stage::Handshake(_) => {
-                let reply = [Reject::unavailable(Some(RETRY_AFTER)).response().into(), Cow::default()];
+            Stage::Handshake(handshake) => {
+                let reject = Reject::unavailable(Some(RETRY_AFTER));
+                let reply = handshake.refusal(&reject, &handshake.received);
                 self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
             }
-            // A client that is closing already goes on with that.
-            Stage::Open(open) => drop(open.client.begin_close(CloseCode::GOING_AWAY, "")),
+            Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
             Stage::Ending(_) | Stage::Over => {}
         }
     }
@@ -365,7 +366,8 @@ impl Session {
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         match &mut self.stage {
-            Stage::Handshake(_) | Stage::Over => Ok(true),
+            Stage::Handshake(handshake) => handshake.flush(write),
+            Stage::Over => Ok(true),
             Stage::Open(open) => open.flush(write),
             Stage::Ending(ending) => {
                 ending.flushed = ending.flush(write)?;
@@ -422,7 +424,8 @@ impl Session {
         match &self.stage {
             Stage::Open(open) => open.client.buffered_amount(),
             Stage::Ending(ending) => ending.queued(),
-            Stage::Handshake(_) | Stage::Over => 0,
+            Stage::Handshake(handshake) => handshake.queued(),
+            Stage::Over => 0,
         }
     }
 
@@ -525,10 +528,8 @@ impl Session {
                 log(|| {
                     tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
                 });
-                self.stage = Stage::Ending(Box::new(Ending::reply(
-                    [reject.response().into(), Cow::default()],
-                    context,
-                )));
+                let reply = handshake.refusal(&reject, octets);
+                self.stage = Stage::Ending(Box::new(Ending::reply(reply, context)));
                 return false;
             }
         };

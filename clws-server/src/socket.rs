@@ -1,12 +1,19 @@
 //! The kinds of sockets a server listens on and reads from, TCP and Unix, as one type each.
 
+mod tcp;
+#[cfg(unix)]
+mod unix;
+
 use std::fmt;
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{IpAddr, Shutdown, SocketAddr, TcpListener, TcpStream};
 #[cfg(unix)]
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
+pub(crate) use self::tcp::set_accepted_options;
+#[cfg(unix)]
+use self::unix::BoundUnix;
 use crate::Config;
 
 /// An address to listen on: `host:port`, or `unix:` and a path.
@@ -19,8 +26,12 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A host name and port, resolved when the server binds; it listens on every address the name has.
     Name(String),
-    /// A Unix socket at that path; it is removed when the server ends. One that a server left which was killed is
-    /// replaced, one that a server answers on is not.
+    /// A Unix socket at that path. It is removed when the server ends, unless another server has replaced it.
+    ///
+    /// A socket that no server listens on, as one that was killed leaves it, is replaced. Anything else at that path is left
+    /// as it is, and [`Server::bind`](crate::Server::bind) fails: a socket that a server listens on, a file, a directory, a
+    /// symbolic link (whatever it points to), a FIFO. While it is decided on, the directory is locked (`flock`), so that of
+    /// several servers that start at once one gets the path. Abstract addresses of Linux are not supported.
     Unix(PathBuf),
 }
 
@@ -115,7 +126,7 @@ pub(crate) enum Socket {
 pub(crate) enum Acceptor {
     Tcp(TcpListener),
     #[cfg(unix)]
-    Unix(UnixListener, PathBuf),
+    Unix(BoundUnix),
     #[cfg(all(test, unix))]
     Sim(crate::sim::socket::SimListener),
 }
@@ -165,27 +176,13 @@ impl Acceptor {
     /// Opens the sockets of an address; a name may have several.
     pub(crate) fn bind(listen: &Listen, config: &Config) -> io::Result<Vec<Self>> {
         match listen {
-            Listen::Tcp(address) => Ok(vec![Self::Tcp(bind_tcp(*address, config)?)]),
+            Listen::Tcp(address) => Ok(vec![Self::Tcp(tcp::bind(*address, config)?)]),
             Listen::Name(name) => {
                 let addresses = std::net::ToSocketAddrs::to_socket_addrs(name.as_str())?;
-                addresses.map(|address| bind_tcp(address, config).map(Self::Tcp)).collect()
+                addresses.map(|address| tcp::bind(address, config).map(Self::Tcp)).collect()
             }
             #[cfg(unix)]
-            Listen::Unix(path) => {
-                let listener = UnixListener::bind(path).or_else(|error| {
-                    // A server that was killed leaves its socket behind: nobody answers there any more.
-                    let stale = error.kind() == io::ErrorKind::AddrInUse
-                        && UnixStream::connect(path)
-                            .is_err_and(|error| error.kind() == io::ErrorKind::ConnectionRefused);
-                    if !stale {
-                        return Err(error);
-                    }
-                    std::fs::remove_file(path)?;
-                    UnixListener::bind(path)
-                })?;
-                listener.set_nonblocking(true)?;
-                Ok(vec![Self::Unix(listener, path.clone())])
-            }
+            Listen::Unix(path) => Ok(vec![Self::Unix(BoundUnix::bind(path, config.backlog)?)]),
             #[cfg(not(unix))]
             Listen::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -196,7 +193,7 @@ impl Acceptor {
         match self {
             Self::Tcp(listener) => listener.local_addr().map(Listen::Tcp),
             #[cfg(unix)]
-            Self::Unix(_, path) => Ok(Listen::Unix(path.clone())),
+            Self::Unix(bound) => Ok(Listen::Unix(bound.path.clone())),
             #[cfg(all(test, unix))]
             Self::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
         }
@@ -208,7 +205,7 @@ impl Acceptor {
         let _ = match self {
             Self::Tcp(listener) => socket2::SockRef::from(listener).shutdown(Shutdown::Both),
             #[cfg(unix)]
-            Self::Unix(listener, _) => socket2::SockRef::from(listener).shutdown(Shutdown::Both),
+            Self::Unix(bound) => socket2::SockRef::from(&bound.listener).shutdown(Shutdown::Both),
             #[cfg(all(test, unix))]
             Self::Sim(listener) => return listener.refuse_all(),
         };
@@ -217,10 +214,10 @@ impl Acceptor {
     /// Takes the next connection.
     pub(crate) fn accept(&self, config: &Config) -> io::Result<(Socket, Peer)> {
         match self {
-            Self::Tcp(listener) => accept_tcp(listener, config),
+            Self::Tcp(listener) => tcp::accept(listener, config),
             #[cfg(unix)]
-            Self::Unix(listener, _) => {
-                let (stream, _) = listener.accept()?;
+            Self::Unix(bound) => {
+                let (stream, _) = bound.listener.accept()?;
                 stream.set_nonblocking(true)?;
                 Ok((Socket::Unix(stream), Peer::Unix))
             }
@@ -230,60 +227,6 @@ impl Acceptor {
             }
         }
     }
-}
-
-#[cfg(unix)]
-impl Drop for Acceptor {
-    fn drop(&mut self) {
-        if let Self::Unix(_, path) = self {
-            let _ = std::fs::remove_file(path);
-        }
-    }
-}
-
-fn bind_tcp(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
-    let domain = socket2::Domain::for_address(address);
-    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
-    if address.is_ipv6() {
-        // One wildcard of each family may then stand on the same port.
-        socket.set_only_v6(true)?;
-    }
-    // On Windows this option means something else, which nobody wants.
-    #[cfg(unix)]
-    socket.set_reuse_address(true)?;
-    socket.set_nonblocking(true)?;
-    // Inherited by every connection; where it is not, `accept_tcp` sets it again.
-    set_options(socket2::SockRef::from(&socket), config)?;
-    socket.bind(&address.into())?;
-    socket.listen(config.backlog)?;
-    Ok(socket.into())
-}
-
-fn set_options(socket: socket2::SockRef<'_>, config: &Config) -> io::Result<()> {
-    socket.set_tcp_nodelay(config.nodelay)?;
-    match config.keepalive {
-        Some(time) => socket.set_tcp_keepalive(&socket2::TcpKeepalive::new().with_time(time)),
-        None => Ok(()),
-    }
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn accept_tcp(listener: &TcpListener, _: &Config) -> io::Result<(Socket, Peer)> {
-    use rustix::net::{SocketFlags, acceptfrom_with};
-
-    // One system call: the flags come with it, and the options are the listener's.
-    let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-    let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
-    Ok((Socket::Tcp(TcpStream::from(socket)), peer))
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn accept_tcp(listener: &TcpListener, config: &Config) -> io::Result<(Socket, Peer)> {
-    let (stream, address) = listener.accept()?;
-    stream.set_nonblocking(true)?;
-    // A client that is gone already is found out at the first read.
-    let _ = set_options(socket2::SockRef::from(&stream), config);
-    Ok((Socket::Tcp(stream), Peer::Tcp(address)))
 }
 
 #[cfg(unix)]
@@ -310,7 +253,7 @@ impl std::os::fd::AsFd for Acceptor {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self {
             Self::Tcp(listener) => listener.as_fd(),
-            Self::Unix(listener, _) => listener.as_fd(),
+            Self::Unix(bound) => bound.listener.as_fd(),
             #[cfg(test)]
             Self::Sim(_) => unreachable!("a simulated socket has no descriptor"),
         }

@@ -6,7 +6,7 @@ mod memory;
 
 use std::cell::Cell;
 use std::future::{Future, poll_fn};
-use std::io;
+use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -48,7 +48,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     // Counted from now on, not from the first time that the future is polled: a server that ends waits for it.
     let seated = shared.admit().map(|seat| Seated(Arc::clone(&shared), seat));
     async move {
-        let Some(seated) = seated else { return };
+        let Some(seated) = seated else { return refuse_at_once(stream).await };
         let waker = Arc::new(TaskWaker::default());
         let context = Context { shared: &shared, place: Place::Stream(&waker) };
         let session = match seated.1 {
@@ -80,6 +80,19 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         })
         .await;
     }
+}
+
+/// Tells a new connection 503 without waiting for anything.
+async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedStream<S>) {
+    let response = Reject::unavailable(None).response();
+    poll_fn(|cx| {
+        // The answer to a request that was not read may be lost with the connection.
+        let _ = stream.poll_read(cx, &mut [0; 4096]);
+        let _ = stream.poll_write(cx, &[IoSlice::new(&response)]);
+        let _ = stream.poll_close(cx);
+        Poll::Ready(())
+    })
+    .await;
 }
 
 struct Seated(Arc<Shared>, Seat);

@@ -1,6 +1,11 @@
 //! The current time. Tests can put a clock of their own in its place.
 
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+/// The date, for headers. No deadline depends on it.
+pub(crate) fn system_time() -> SystemTime {
+    SystemTime::now()
+}
 
 /// The current time.
 #[inline]

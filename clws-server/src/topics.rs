@@ -59,6 +59,8 @@ impl Topics {
             let joined = group.join(client);
             // Its last subscriber may have left between the two: then it is not known any more, and is again.
             if !joined {
+                // It may have been opened for this client, whose connection has ended.
+                self.0.forget_if_empty(name, &group);
                 return false;
             }
             if self.0.keep(name, &group) {

@@ -115,13 +115,9 @@ impl WebSocket {
 
     /// Begins the closing handshake. Messages that have come and were not taken are dropped:
     /// [`Disconnect::undelivered`](crate::Disconnect) counts them. [`next`](Self::next) waits for the end of the connection and
-    /// gives `None`.
-    ///
-    /// # Errors
-    ///
-    /// Those of [`Client::close`].
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.client().close(code, reason)
+    /// gives `None`. It always closes, as [`Client::close`] does.
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.client().close(code, reason);
     }
 
     /// The client, for everything that needs no waiting.
@@ -209,12 +205,8 @@ impl WebSocketWriter {
     }
 
     /// As [`WebSocket::close`].
-    ///
-    /// # Errors
-    ///
-    /// As there.
-    pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.0.close(code, reason)
+    pub fn close(&mut self, code: CloseCode, reason: &str) {
+        self.0.close(code, reason);
     }
 
     /// The client, for everything that needs no waiting.
@@ -280,7 +272,7 @@ impl Drop for Ends {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
         self.inbox.close(&self.client);
-        let _ = self.client.close(code, ""); // or it is closing already
+        self.client.close(code, ""); // or it is closing already
     }
 }
 
@@ -426,7 +418,7 @@ impl Sink<Message> for WebSocket {
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        let _ = self.ends.client.close(CloseCode::NORMAL, ""); // or it is closing already
+        self.ends.client.close(CloseCode::NORMAL, ""); // or it is closing already
         Poll::Ready(Ok(()))
     }
 }

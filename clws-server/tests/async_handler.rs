@@ -386,7 +386,7 @@ fn accepts_with_data(config: Config) {
     let resource = async_handler(|mut socket: WebSocket| async move {
         let name = socket.client().data::<User>().unwrap().0.clone();
         socket.send(format!("hello, {name}")).await.unwrap();
-        socket.close(CloseCode::new(4009), "that is all").unwrap();
+        socket.close(CloseCode::new(4009), "that is all");
         assert!(socket.next().await.is_none());
     })
     .accepting(|opening| {

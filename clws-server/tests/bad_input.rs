@@ -71,7 +71,7 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
 fn garbage(config: Config) {
     beside_an_echo(config, |server| {
         for octets in
-            [&b"\x16\x03\x01\x02\0\x01\0"[..], b"\r\n\r\n", b"SSH-2.0-x\r\n", b"GET\0/ HTTP/1.1\r\n\r\n"]
+            [&b"\x16\x03\x01\x02\0\x01\0"[..], b"\r\n\n", b"SSH-2.0-x\r\n", b"GET\0/ HTTP/1.1\r\n\r\n"]
         {
             let mut stream = server.tcp();
             stream.write_all(octets).unwrap();

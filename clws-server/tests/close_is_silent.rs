@@ -40,7 +40,7 @@ fn close(config: Config, kind: Kind, abort: bool) {
     if abort {
         client.abort();
     } else {
-        client.close(4000.into(), "").unwrap();
+        client.close(4000.into(), "");
         assert_eq!(wire.close_code(), Some(4000));
         wire.finish();
     }
@@ -84,7 +84,7 @@ fn a_mailbox_that_has_taken_the_first(config: Config) {
     let (server, mut events) = start(config);
     let (mut wire, client) = connect(&server, &mut events);
     assert!(matches!(within(events.next()), Some(Event::Text(..))));
-    client.close(4000.into(), "").unwrap();
+    client.close(4000.into(), "");
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     let next = within(events.next()).unwrap();
@@ -107,7 +107,7 @@ fn a_mailbox_goes_on_with_the_others(config: Config) {
         (wire, client)
     };
     bad.send_and_wait_until_read(&numbered(MESSAGES, 10));
-    bad_client.close(4000.into(), "").unwrap();
+    bad_client.close(4000.into(), "");
     assert_eq!(bad.close_code(), Some(4000));
     bad.finish();
     good.finish();
@@ -132,7 +132,7 @@ impl Listener for Strict {
     type Message = ();
 
     fn text(&mut self, client: &Client, text: String) {
-        let _ = client.close(4000.into(), "");
+        client.close(4000.into(), "");
         let _ = self.0.send(text);
     }
 
@@ -164,7 +164,7 @@ fn an_async_function_that_has_taken_the_first(config: Config) {
         async move {
             gate.passed().await;
             let first = socket.next().await;
-            socket.close(4000.into(), "").unwrap();
+            socket.close(4000.into(), "");
             let second: Option<Message> = socket.next().await;
             let _ = tell.send((first, second));
         }

@@ -133,7 +133,7 @@ fn of_one_that_is_aborted(config: Config) {
 
 fn of_one_that_comes_too_late(config: Config) {
     let (_server, _diary, mut neighbour, _wire, client) = start(config);
-    client.close(CloseCode::NORMAL, "").unwrap();
+    client.close(CloseCode::NORMAL, "");
     for len in [10, BIG] {
         let (bytes, told) = asking(len, &client);
         assert_eq!(client.send_binary_owned(bytes), Err(SendError::Closed));

@@ -206,7 +206,7 @@ impl Resource for Room {
 
     fn text(&self, client: &Client, text: Text<'_>) {
         match &*text {
-            "close me" => client.close(4001.into(), "").unwrap(),
+            "close me" => client.close(4001.into(), ""),
             "abort me" => client.abort(),
             "panic" => panic!("as it was told"),
             text => drop(self.members.send_except(&SharedMessage::text(text), client)),

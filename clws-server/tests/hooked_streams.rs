@@ -200,7 +200,7 @@ fn sends_when_it_is_flushed() {
 fn closes_its_client_when_it_is_written() {
     let server = bind();
     let (mut wire, task) = serve(&server, Method::Write, |client| {
-        let _ = client.close(4000.into(), "from the stream");
+        client.close(4000.into(), "from the stream");
     });
     wire.text("first");
     assert_eq!(wire.close_code(), Some(4000));

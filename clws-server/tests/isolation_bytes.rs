@@ -130,7 +130,7 @@ fn owners_ask_when_nothing_is_sent(config: Config) {
     assert_eq!(client.send_binary_owned(world.owned(&client, 100_000, false)), Err(SendError::Full));
     world.expect_drops(1);
     client.abort();
-    old.close(1000.into(), "").unwrap();
+    old.close(1000.into(), "");
     assert_eq!(old.send_binary_owned(world.owned(&old, 100_000, false)), Err(SendError::Closed));
     world.expect_drops(1);
     world.assert_works();

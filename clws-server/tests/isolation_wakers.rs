@@ -251,7 +251,7 @@ fn of_who_serves_a_stream() {
         waits(|| poll(serving.as_mut(), &waker), &waker);
         client.send_text("alone").unwrap(); // the caller does not notice
     }
-    client.close(1000.into(), "").unwrap();
+    client.close(1000.into(), "");
     waits(|| poll(serving.as_mut(), &waker), &waker);
     assert_eq!(peer.next(), common::text("to all"));
     (0..3).for_each(|_| assert_eq!(peer.next(), common::text("alone")));

@@ -202,7 +202,7 @@ fn hears_no_more_of_whom_it_closes(config: Config) {
 
         fn text(&mut self, client: &Client, text: String) {
             self.0.send(text).unwrap();
-            let _ = client.close(CloseCode::POLICY, "banned");
+            client.close(CloseCode::POLICY, "banned");
         }
 
         fn disconnected(&mut self, _: &Client, _: &Disconnect) {

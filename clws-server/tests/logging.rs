@@ -7,7 +7,7 @@ mod common;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-use clws_server::{Client, Resource, Text, Version};
+use clws_server::{Client, Group, Refuse, Resource, Text, Version};
 use common::{Got, Running};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -56,11 +56,22 @@ impl Log {
     }
 }
 
-struct Fragile;
+/// Panics, or closes with a code that must not be sent.
+#[derive(Default)]
+struct Fragile(Group);
 
 impl Resource for Fragile {
-    fn text(&self, _: &Client, text: Text<'_>) {
-        assert_ne!(&*text, "panic");
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        self.0.join(client);
+        if client.query_string().is_some() { Err(Refuse::new(2001.into(), "")) } else { Ok(()) }
+    }
+
+    fn text(&self, client: &Client, text: Text<'_>) {
+        match &*text {
+            "close" => client.close(1005.into(), "why"),
+            "close all" => self.0.close(1006.into(), "why"),
+            text => assert_ne!(text, "panic"),
+        }
     }
 }
 
@@ -68,7 +79,7 @@ impl Resource for Fragile {
 fn a_clients_faults_are_debug_lines_and_the_applications_are_errors() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.clone()).unwrap();
-    let server = Running::start(common::config(), Arc::new(Fragile));
+    let server = Running::start(common::config(), Arc::new(Fragile::default()));
     assert_eq!(server.try_connect(Version::Rfc6455, "/none").err(), Some(404));
     log.expect(Level::DEBUG, "status=404");
     server.connect(Version::Rfc6455, "/").close(4000, "bye");
@@ -80,4 +91,16 @@ fn a_clients_faults_are_debug_lines_and_the_applications_are_errors() {
     assert!(log.0.lock().unwrap().iter().all(|(level, _)| *level >= Level::DEBUG), "no client makes noise");
     server.connect(Version::Rfc6455, "/").text("panic");
     log.expect(Level::ERROR, "a handler panicked: assertion");
+
+    let warnings = || log.0.lock().unwrap().iter().filter(|(level, _)| *level == Level::WARN).count();
+    let mut peers = [(); 3].map(|()| server.connect(Version::Rfc6455, "/"));
+    peers[0].text("close");
+    assert_eq!(peers[0].next(), Got::Close(None));
+    log.expect(Level::WARN, "close code 1005 must not be sent");
+    peers[1].text("close all");
+    assert_eq!([peers[1].next(), peers[2].next()], [Got::Close(None), Got::Close(None)]);
+    log.expect(Level::WARN, "close code 1006 must not be sent");
+    assert_eq!(server.connect(Version::Rfc6455, "/?refuse").next(), Got::Close(None));
+    log.expect(Level::WARN, "close code 2001 must not be sent");
+    assert_eq!(warnings(), 3, "one for each call, however many clients are closed");
 }

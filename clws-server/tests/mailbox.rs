@@ -50,7 +50,7 @@ fn is_a_stream_of_what_happens(config: Config) {
     assert!(matches!(next(&mut events), Event::Pong(_, payload) if payload == "yes"));
     sender.send(7).unwrap();
     assert!(matches!(next(&mut events), Event::Message(7)));
-    client.close(4000.into(), "").unwrap();
+    client.close(4000.into(), "");
     assert_eq!(peer.next(), Got::Close(Some((4000, String::new()))));
     peer.close(4001, "you too");
     let Event::Disconnected(from, end) = next(&mut events) else { panic!() };

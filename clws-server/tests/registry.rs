@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use clws_server::{Client, Config, Origins, RegisterError, Resource, Server, Text, Version};
+use clws_server::{Client, Config, Listener, Origins, RegisterError, Resource, Server, Text, Version};
 use common::{Got, Running, text};
 
 in_both_modes!(
@@ -82,6 +82,102 @@ fn clients_of_a_resource_that_is_gone_stay(config: Config) {
     old.close(1000, "");
     assert!(matches!(old.next(), Got::Close(_)));
     assert_eq!(drops.recv_timeout(common::PATIENCE), Ok("first"), "behind its last client");
+}
+
+/// A path that no request can have, and what the error says about it.
+const NEVER: &[(&str, &str)] = &[
+    ("", "begins with `/`"),
+    ("chat", "begins with `/`"),
+    ("*", "begins with `/`"),
+    ("ws://localhost/chat", "begins with `/`"),
+    (" /chat", "begins with `/`"),
+    ("/ü", "write `/%C3%BC`"),
+    ("/chat/日本", "write `/chat/%E6%97%A5%E6%9C%AC`"),
+    ("/a b", "write `/a%20b`"),
+    ("/a\tb", "write `/a%09b`"),
+    ("/a\r\n", "write `/a%0D%0A`"),
+    ("/\0", "write `/%00`"),
+    ("/\u{7f}", "write `/%7F`"),
+    ("/a\"b", "write `/a%22b`"),
+    ("/<a>", "write `/%3Ca%3E`"),
+    ("/`", "write `/%60`"),
+    ("/rooms/{id}", "there are no patterns"),
+    ("/a?b", "ends before the query"),
+    ("/a#b", "ends before the query"),
+    ("/a\\b", "backslash"),
+    ("/.", "segments"),
+    ("/..", "segments"),
+    ("/a/./b", "segments"),
+    ("/a/../b", "segments"),
+    ("/a/%2e%2E/b", "segments"),
+    ("/a/.%2e", "segments"),
+];
+
+#[test]
+fn a_path_that_no_request_can_have_is_an_error_that_says_why() {
+    let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
+    for (path, why) in NEVER {
+        let error = server.register(path, Origins::any(), Silent).unwrap_err();
+        assert_eq!(error, RegisterError::InvalidPath((*path).into()));
+        let text = error.to_string();
+        assert!(text.contains(&format!("{path:?}")) && text.contains(why), "{text}");
+
+        let prefix = format!("{path}/");
+        if !path.is_empty() {
+            let error = server.register_prefix(&prefix, Origins::any(), Silent).unwrap_err();
+            assert_eq!(error, RegisterError::InvalidPrefix(prefix.as_str().into()));
+            assert!(error.to_string().contains(&format!("{prefix:?}")), "{error}");
+        }
+        assert!(server.run_resource_listener(path, Origins::any(), Silent).is_err());
+        assert!(server.resources().find(path).is_none());
+    }
+    let error = server.register_prefix("/a", Origins::any(), Silent).unwrap_err();
+    assert!(error.to_string().contains("a prefix ends in `/`"), "{error}");
+    for path in
+        ["/", "//", "/...", "/.a", "/a.", "/%C3%BC", "/%zz", "/100%", "/a;b=c,d", "/a:b@c", "/*", "/^|[]'"]
+    {
+        server.register(path, Origins::any(), Silent).unwrap();
+    }
+}
+
+#[test]
+fn origins_that_can_match_nothing_are_an_error_of_each_way_to_register() {
+    let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
+    for entry in
+        ["https://example.com/", "example.com", "*", ":443", "https://example.com:443", "https://ü.de", ""]
+    {
+        for origins in [Origins::exact(["https://good.example", entry]), Origins::prefix([entry])] {
+            let errors = [
+                server.register("/a", origins.clone(), Silent).unwrap_err(),
+                server.resources().register_shared("/a", origins.clone(), Arc::new(Silent)).unwrap_err(),
+                server.run_resource_listener("/a", origins.clone(), Silent).unwrap_err(),
+                server.register_prefix("/a/", origins.clone(), Silent).unwrap_err(),
+                server.register_fallback(origins.clone(), Silent).unwrap_err(),
+            ];
+            for (error, resource) in
+                errors.iter().zip(["\"/a\"", "\"/a\"", "\"/a\"", "\"/a/\"", "the fallback"])
+            {
+                let text = error.to_string();
+                assert!(text.starts_with(&format!("the origins of {resource}: ")), "{text}");
+                assert!(text.contains(&format!("{entry:?}")) && text.contains("allowed are"), "{text}");
+                let RegisterError::InvalidOrigin { error, .. } = error else { panic!("{text}") };
+                assert_eq!(error.origin(), entry);
+            }
+        }
+    }
+    let nobody = server.register("/a", Origins::exact([""; 0]), Silent).unwrap_err();
+    assert!(nobody.to_string().contains("no origin is listed"), "{nobody}");
+    assert!(server.resources().find("/a").is_none() && server.resources().find("/a/b").is_none());
+    server.register("/a", Origins::exact([""; 0]).or_absent(true), Silent).unwrap();
+    server.register("/b", Origins::prefix(["http://localhost", "file://", "null"]), Silent).unwrap();
+}
+
+struct Silent;
+
+impl Resource for Silent {}
+
+impl Listener for Silent {
+    type Message = ();
 }
 
 /// Looks itself up when it is dropped.

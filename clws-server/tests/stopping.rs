@@ -69,7 +69,7 @@ fn with_clients_in_every_stage(config: Config) {
     let mut half = server.tcp();
     half.write_all(b"GET / HT").unwrap();
     let mut closing = server.connect(Version::Rfc6455, "/");
-    diary.connected().close(4000.into(), "").unwrap();
+    diary.connected().close(4000.into(), "");
     assert!(matches!(closing.next(), Got::Close(_)));
     let mut broken = server.connect(Version::Rfc6455, "/");
     broken.raw(&[0xFF; 10]);

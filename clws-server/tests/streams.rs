@@ -245,7 +245,7 @@ fn sends_from_elsewhere_wake_a_stream_that_waits() {
         client.send_text(&i.to_string()).unwrap();
         assert_eq!(peer.next(), text(&i.to_string()));
     }
-    client.close(1000.into(), "").unwrap();
+    client.close(1000.into(), "");
     assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
     peer.finish();
     wait(task);

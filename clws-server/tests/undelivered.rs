@@ -50,7 +50,7 @@ fn assert_counted(delivered: usize, end: &Disconnect) {
 fn close(config: Config, kind: Kind) {
     let held = Gate::default();
     let (_server, log, mut wire, client) = start(config, kind, &held);
-    client.close(4000.into(), "").unwrap();
+    client.close(4000.into(), "");
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     held.open();

@@ -107,6 +107,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     server.register("/guess", Origins::any(), async_handler(move |socket| guess(socket, patience)))?;
     server.register("/clock", Origins::any(), async_handler(clock))?;
     server.register("/jobs", Origins::any(), async_handler(jobs))?;
+    let handle = server.handle();
+    clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {
         println!("listening on ws://{address}/");
     }

@@ -144,6 +144,8 @@ async fn main() -> Result<(), Box<dyn Error>> {
     server.register("/", admits.clone(), Echo)?;
     server.register("/broadcast", admits, Broadcast::default())?;
 
+    let handle = server.handle();
+    clws_examples::on_stop_signal(move || handle.stop())?;
     let addresses = server.local_addrs()?;
     for address in &addresses {
         match address {

@@ -134,6 +134,8 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // no browser.
     let origins = Origins::prefix(["http://localhost", "http://127.0.0.1"]).or_absent(true);
     server.register_prefix(PREFIX, origins, Rooms::default())?;
+    let handle = server.handle();
+    clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {
         println!("listening on ws://{address}/");
     }

@@ -84,6 +84,12 @@ impl Program {
         (status, self.lines.iter().collect())
     }
 
+    /// Sends it a signal.
+    #[cfg(unix)]
+    pub fn signal(&self, signal: rustix::process::Signal) {
+        rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Stops it by force; what it still said.
     pub fn stop(mut self) -> Vec<String> {
         let _ = self.child.kill(); // it has ended already

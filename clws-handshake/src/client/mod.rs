@@ -21,10 +21,12 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod answer;
 mod key;
 mod pending;
 mod request;
-mod url;
+pub(crate) mod url;
 
+pub use answer::Refusal;
 pub use pending::{AnswerError, Established, Pending};
 pub use request::{ClientRequest, RequestError};

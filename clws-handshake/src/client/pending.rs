@@ -3,10 +3,10 @@ use clws_proto::Version;
 use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
+use super::answer::{AnswerHead, Refusal, is_interim};
 use crate::headers::Single;
-use crate::lines::Lines;
 use crate::scan::{ScanError, find_end};
-use crate::{Caps, Headers, Status};
+use crate::{Caps, Headers, Status, draft, hixie_75};
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
 
@@ -18,15 +18,26 @@ pub struct Pending {
     offered: Box<[Box<str>]>,
     #[cfg(feature = "deflate")]
     deflate: Option<DeflateConfig>,
-    /// How many bytes of the answer have been looked at.
+    /// How many bytes of the answer have been looked at, from `start` on.
     looked_at: u32,
+    /// Where the answer begins, behind interim ones.
+    start: usize,
 }
 
 /// What the server must have read.
 #[derive(Clone, Debug)]
 pub(crate) enum Proof {
     Accept(Box<str>),
-    Digest { digest: [u8; 16], origin: Box<str>, location: Box<str> },
+    Digest {
+        digest: [u8; 16],
+        origin: Box<str>,
+        location: Box<str>,
+    },
+    /// hixie-75: what the answer repeats.
+    Echo {
+        origin: Box<str>,
+        location: Box<str>,
+    },
 }
 
 /// The server took the handshake: the connection is open.
@@ -42,7 +53,7 @@ pub struct Established<'a> {
     pub deflate: Option<DeflateParams>,
     /// The header lines of the answer.
     pub headers: Headers<'a>,
-    /// How many of the received bytes were the handshake. What follows are frames.
+    /// How many of the received bytes were the handshake, interim answers among them. What follows are frames.
     pub consumed: usize,
 }
 
@@ -50,18 +61,18 @@ pub struct Established<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AnswerError {
-    /// The server refused in good HTTP.
+    /// The server refused in good HTTP; [`Pending::refusal`] has its headers.
     #[error("the server answered {status} {reason}")]
     Refused {
-        /// The status code, 404 for instance; never 101.
+        /// The status code, 404 for instance; never 1xx.
         status: u16,
         /// The reason phrase, which may be empty.
         reason: Box<str>,
     },
-    /// What came is not a well-formed HTTP/1.1 answer; the text says where.
+    /// What came is not a well-formed HTTP/1.x answer, or opens the connection in HTTP/1.0; the text says where.
     #[error("the answer is not HTTP/1.1: {0}")]
     Malformed(&'static str),
-    /// The head is longer, or has more lines, than the [`Caps`] allow.
+    /// The head is longer, or has more lines, than the [`Caps`] allow; or interim answers together are longer.
     #[error("the head of the answer is too large")]
     TooLarge,
     /// A header that a right answer has once is missing, repeated, or has another value.
@@ -70,7 +81,7 @@ pub enum AnswerError {
     /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
     #[error("the answer's digest is wrong")]
     Digest,
-    /// The server chose a subprotocol that was not offered, or in draft 0 not the one that was.
+    /// The server chose a subprotocol that was not offered, or in draft 0 and hixie-75 not the one that was.
     #[error("the server chose a subprotocol that was not offered")]
     Subprotocol,
     /// The server uses an extension that was not offered, or in a way that was not.
@@ -87,6 +98,7 @@ impl Pending {
             #[cfg(feature = "deflate")]
             deflate: None,
             looked_at: 0,
+            start: 0,
         }
     }
 
@@ -100,6 +112,9 @@ impl Pending {
     /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes
     /// byte by byte costs linear time.
     ///
+    /// Interim answers (100, 103 and other 1xx) before the answer are skipped: all of them together may be as long as
+    /// [`Caps::max_head_bytes`].
+    ///
     /// # Errors
     /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection
     /// must be closed.
@@ -108,17 +123,10 @@ impl Pending {
         received: &'a [u8],
         caps: &Caps,
     ) -> Result<Status<Established<'a>>, AnswerError> {
-        if !received.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
-            return Err(AnswerError::Malformed("the status line"));
-        }
-        let end = match find_end(received, &mut self.looked_at, caps) {
-            Ok(Status::Complete(end)) => end,
-            Ok(Status::Partial) => return Ok(Status::Partial),
-            Err(ScanError::BareLf) => return Err(AnswerError::Malformed("a line end other than CRLF")),
-            Err(ScanError::TooLong) => return Err(AnswerError::TooLarge),
+        let Status::Complete((headers, end)) = self.final_head(received, caps)? else {
+            return Ok(Status::Partial);
         };
         let (head, rest) = received.split_at_checked(end).unwrap_or((received, &[]));
-        let headers = parse(head, caps)?;
         let consumed = match &self.proof {
             Proof::Accept(accept) => {
                 self.check_hybi(headers, accept)?;
@@ -134,6 +142,10 @@ impl Pending {
                 }
                 end + answered.len()
             }
+            Proof::Echo { origin, location } => {
+                hixie_75::check(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
+                end
+            }
         };
         let subprotocol = self.subprotocol(headers)?;
         Ok(Status::Complete(Established {
@@ -144,6 +156,69 @@ impl Pending {
             headers,
             consumed,
         }))
+    }
+
+    /// The refusal that [`check`](Self::check) reported as [`AnswerError::Refused`], in the same bytes and more of
+    /// them, if more have come since.
+    ///
+    /// ```
+    /// use clws_handshake::client::ClientRequest;
+    /// use clws_handshake::{Caps, Version};
+    ///
+    /// let mut random = |bytes: &mut [u8]| bytes.fill(7); // take better ones
+    /// let (_, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/").build(&mut random)?;
+    /// let answer = b"HTTP/1.1 302 Found\r\nLocation: wss://server.example/\r\nContent-Length: 5\r\n\r\nmoved";
+    /// assert!(pending.check(answer, &Caps::default()).is_err());
+    /// let refusal = pending.refusal(answer).unwrap();
+    /// assert_eq!((refusal.status, refusal.headers.get("Location")), (302, Some("wss://server.example/")));
+    /// assert_eq!(refusal.body, b"moved");
+    /// # Ok::<(), clws_handshake::client::RequestError>(())
+    /// ```
+    #[must_use]
+    pub fn refusal<'a>(&self, received: &'a [u8]) -> Option<Refusal<'a>> {
+        let received = received.get(self.start..)?;
+        let end = memchr::memmem::find(received, b"\r\n\r\n")? + 4;
+        let (head, body) = received.split_at_checked(end)?;
+        let AnswerHead { status, headers, .. } = AnswerHead::parse(head, usize::MAX).ok()?;
+        (status != 101 && !is_interim(status)).then_some(Refusal { status, headers, body })
+    }
+
+    /// Finds the head of the last answer; its header lines, and where it ends.
+    fn final_head<'a>(
+        &mut self,
+        received: &'a [u8],
+        caps: &Caps,
+    ) -> Result<Status<(Headers<'a>, usize)>, AnswerError> {
+        loop {
+            let answer = received.get(self.start..).unwrap_or_default();
+            if !answer.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
+                return Err(AnswerError::Malformed("the status line"));
+            }
+            let end = match find_end(answer, &mut self.looked_at, caps) {
+                Ok(Status::Complete(end)) => end,
+                Ok(Status::Partial) => return Ok(Status::Partial),
+                Err(ScanError::BareLf) => return Err(AnswerError::Malformed("a line end other than CRLF")),
+                Err(ScanError::TooLong) => return Err(AnswerError::TooLarge),
+            };
+            let AnswerHead { status, reason, headers } =
+                AnswerHead::parse(answer.get(..end).unwrap_or(answer), caps.max_headers)?;
+            if status == 101 {
+                return Ok(Status::Complete((headers, self.start + end)));
+            }
+            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the
+            // response per HTTP [RFC2616] procedures."
+            if !is_interim(status) {
+                let reason = String::from_utf8_lossy(reason).into();
+                return Err(AnswerError::Refused { status, reason });
+            }
+            // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
+            // response, even if the client does not expect one."
+            if self.start + end > caps.max_head_bytes {
+                return Err(AnswerError::TooLarge);
+            }
+            self.start += end;
+            self.looked_at = 0;
+        }
     }
 
     fn check_hybi(&self, headers: Headers<'_>, accept: &str) -> Result<(), AnswerError> {
@@ -192,8 +267,8 @@ impl Pending {
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
         // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
         // client MUST _Fail the WebSocket Connection_."
-        match headers.single("Sec-WebSocket-Protocol") {
-            // hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
+        match headers.single(draft::subprotocol_header(self.version)) {
+            // hixie-75 and hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
                 Err(AnswerError::Subprotocol)
             }
@@ -201,36 +276,6 @@ impl Pending {
             Single::One(name) if self.offered.iter().any(|offered| **offered == *name) => Ok(Some(name)),
             _ => Err(AnswerError::Subprotocol),
         }
-    }
-}
-
-/// The header lines of an answer with status 101.
-fn parse<'a>(head: &'a [u8], caps: &Caps) -> Result<Headers<'a>, AnswerError> {
-    let lines = Lines::split(head);
-    if lines.count > caps.max_headers {
-        return Err(AnswerError::TooLarge);
-    }
-    let (result, version, code, reason) = lines.with_room(|room| {
-        let mut response = httparse::Response::new(&mut []);
-        let config = httparse::ParserConfig::default();
-        let result = config.parse_response_with_uninit_headers(&mut response, head, room);
-        (result, response.version, response.code, response.reason)
-    });
-    match result {
-        Ok(httparse::Status::Complete(_)) if version == Some(1) => {}
-        Err(httparse::Error::HeaderName | httparse::Error::HeaderValue) => {
-            return Err(AnswerError::Malformed("a header line"));
-        }
-        _ => return Err(AnswerError::Malformed("the status line")),
-    }
-    // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the response
-    // per HTTP [RFC2616] procedures."
-    match code {
-        Some(101) => Ok(Headers::new(lines.block)),
-        code => Err(AnswerError::Refused {
-            status: code.unwrap_or_default(),
-            reason: reason.unwrap_or_default().into(),
-        }),
     }
 }
 

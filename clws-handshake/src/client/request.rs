@@ -31,10 +31,10 @@ pub enum RequestError {
     /// An origin that cannot stand in a header line.
     #[error("the origin has characters that cannot be sent")]
     Origin,
-    /// Draft 0 has no handshake without an origin.
-    #[error("draft 0 requires an origin")]
+    /// Draft 0 and hixie-75 have no handshake without an origin.
+    #[error("draft 0 and hixie-75 require an origin")]
     OriginRequired,
-    /// Not a token, or offered twice, or a second one in draft 0, which offers one.
+    /// Not a token, or offered twice, or a second one in draft 0 and hixie-75, which offer one.
     #[error("the subprotocol {0:?} cannot be offered")]
     Subprotocol(Box<str>),
     /// A header that cannot be sent.
@@ -58,7 +58,7 @@ impl<'a> ClientRequest<'a> {
         }
     }
 
-    /// Sends an origin, in the header that the version has for it. Draft 0 cannot do without.
+    /// Sends an origin, in the header that the version has for it. Draft 0 and hixie-75 cannot do without.
     #[must_use]
     pub const fn with_origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
@@ -102,23 +102,28 @@ impl<'a> ClientRequest<'a> {
         let mut fields = vec![format!("Host: {}", url.host)];
         let mut body = None;
         let proof = if self.version.is_hixie() {
-            // hixie-76 §4.1: "the /origin/ value, converted to ASCII lowercase"
+            // hixie-76 §4.1, and hixie-75 too: "the /origin/ value, converted to ASCII lowercase"
             let origin = self.origin.ok_or(RequestError::OriginRequired)?.to_ascii_lowercase();
-            let ((key1, number1), (key2, number2)) = (random.hixie_key(), random.hixie_key());
-            let key3 = random.bytes();
-            body = Some(key3);
-            fields.extend([
-                "Upgrade: WebSocket".to_owned(),
-                "Connection: Upgrade".to_owned(),
-                format!("Origin: {origin}"),
-                format!("Sec-WebSocket-Key1: {key1}"),
-                format!("Sec-WebSocket-Key2: {key2}"),
-            ]);
             let scheme = if url.secure { "wss" } else { "ws" };
-            Proof::Digest {
-                digest: hixie::digest(number1, number2, &key3),
-                origin: origin.into(),
-                location: format!("{scheme}://{}{resource}", url.host).into(),
+            let location = format!("{scheme}://{}{resource}", url.host).into();
+            let upgrade = ["Upgrade: WebSocket".to_owned(), "Connection: Upgrade".to_owned()];
+            if self.version == Version::Hixie75 {
+                // Its fields have a fixed order, and these two come first.
+                fields.splice(..0, upgrade);
+                fields.push(format!("Origin: {origin}"));
+                Proof::Echo { origin: origin.into(), location }
+            } else {
+                let ((key1, number1), (key2, number2)) = (random.hixie_key(), random.hixie_key());
+                let key3 = random.bytes();
+                body = Some(key3);
+                fields.extend(upgrade);
+                fields.extend([
+                    format!("Origin: {origin}"),
+                    format!("Sec-WebSocket-Key1: {key1}"),
+                    format!("Sec-WebSocket-Key2: {key2}"),
+                ]);
+                let digest = hixie::digest(number1, number2, &key3);
+                Proof::Digest { digest, origin: origin.into(), location }
             }
         } else {
             let key = hybi::encode_key(random.bytes());
@@ -134,7 +139,8 @@ impl<'a> ClientRequest<'a> {
             Proof::Accept(hybi::accept_key(&key).into())
         };
         if !self.subprotocols.is_empty() {
-            fields.push(format!("Sec-WebSocket-Protocol: {}", self.subprotocols.join(", ")));
+            let name = draft::subprotocol_header(self.version);
+            fields.push(format!("{name}: {}", self.subprotocols.join(", ")));
         }
         #[cfg(feature = "deflate")]
         fields.extend(
@@ -143,7 +149,7 @@ impl<'a> ClientRequest<'a> {
                 .map(|config| format!("Sec-WebSocket-Extensions: {}", crate::deflate::offer(config))),
         );
         fields.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
-        if self.version.is_hixie() {
+        if self.version == Version::Hybi00 {
             // hixie-76 §4.1 sends the fields "in a random order".
             random.shuffle(&mut fields);
         }

@@ -1,4 +1,4 @@
-use crate::http::is_host;
+use crate::authority::Authority;
 
 /// A `ws://` or `wss://` URL taken apart (RFC 6455 §3).
 #[derive(Debug, PartialEq, Eq)]
@@ -21,26 +21,16 @@ impl<'a> Url<'a> {
         let (authority, path_and_query) = rest.split_at_checked(end)?;
         // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
         // used on these URIs."
-        if !path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') || !is_host(authority)
-        {
+        if !path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return None;
         }
-        let (host, port) = match authority.rsplit_once(':') {
-            // The colons of an IPv6 address stand in brackets.
-            Some((host, port)) if !port.contains(']') => (host, Some(port)),
-            _ => (authority, None),
-        };
-        let bracketed = host.starts_with('[') && host.ends_with(']');
-        if host.is_empty() || (!bracketed && host.contains([':', '[', ']'])) {
-            return None;
-        }
+        let Authority { host, port } = Authority::parse(authority)?;
         let mut host = host.to_ascii_lowercase();
         // RFC 6455 §4.1: the Host header has "/port/ (when not using the default port)".
         if let Some(port) = port
-            && let default = if secure { 443 } else { 80 }
-            && port_number(port)? != default
+            && port != if secure { 443 } else { 80 }
         {
-            host.extend([":", port]);
+            host.extend([":", &port.to_string()]);
         }
         Some(Self { secure, host, path_and_query })
     }
@@ -50,10 +40,6 @@ impl<'a> Url<'a> {
         let slash = if self.path_and_query.starts_with('/') { "" } else { "/" };
         format!("{slash}{}", self.path_and_query)
     }
-}
-
-fn port_number(port: &str) -> Option<u16> {
-    port.bytes().all(|byte| byte.is_ascii_digit()).then(|| port.parse().ok())?
 }
 
 #[cfg(test)]

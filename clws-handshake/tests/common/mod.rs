@@ -31,6 +31,16 @@ pub(crate) const HIXIE: &[&str] = &[
 
 pub(crate) const HIXIE_BODY: &[u8] = b"^n:ds[4U";
 
+/// The request of hixie-75, as its client section orders the lines.
+pub(crate) const HIXIE_75: &[&str] = &[
+    "GET /demo HTTP/1.1",
+    "Upgrade: WebSocket",
+    "Connection: Upgrade",
+    "Host: example.com",
+    "Origin: http://example.com",
+    "WebSocket-Protocol: sample",
+];
+
 /// Lines made a head.
 pub(crate) fn head<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Vec<u8> {
     let mut head: String = lines.into_iter().map(|line| format!("{}\r\n", line.as_ref())).collect();
@@ -60,8 +70,9 @@ pub(crate) fn plus(lines: &[&str], more: &[&str]) -> Vec<u8> {
     head(lines.iter().chain(more))
 }
 
+/// Draft 0 and hixie-75 are spoken.
 pub(crate) fn hixie_on() -> Caps {
-    Caps::default().with_hixie(true)
+    Caps::default().with_hixie(true).with_hixie_75(true)
 }
 
 /// The handshake in whole bytes.

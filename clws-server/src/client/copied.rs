@@ -61,6 +61,8 @@ impl Client {
             let room = AT_ONCE.saturating_sub(copy.len());
             copy.extend_from_slice(slice.get(..room).unwrap_or(slice));
         }
+        // A TLS stream that says "not now" may have encrypted some of it, and takes it for written the next time.
+        outbox.pin(copy.len());
     }
 
     fn consume(&self, written: usize) {

@@ -14,7 +14,7 @@ use super::{
 };
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
-use crate::guard::Foreign;
+use crate::guard::{Foreign, log};
 use crate::home::Home;
 use crate::lock::Lock;
 use crate::pool::{self, DeferredDrops};
@@ -25,7 +25,7 @@ use crate::session::Context;
 use crate::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use crate::sync::broken;
 use crate::time::now;
-use crate::{Config, Peer, SendError};
+use crate::{Config, Peer, Refuse};
 
 /// What is to become of a client's next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,26 @@ pub(crate) enum Hearing {
     /// The application has closed the client: only its end is of interest.
     Discard,
 }
+
+/// What became of a close frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Closing {
+    /// The client was closing before.
+    Already,
+    WithCode,
+    /// The code must not be sent.
+    WithoutCode,
+}
+
+/// The application has closed with a code that must not be sent. No lock may be held.
+#[cold]
+pub(super) fn warn_of(code: CloseCode) {
+    log(|| {
+        let code = code.value();
+        tracing::warn!(code, "close code {code} must not be sent (RFC 6455 §7.4): the close frame has none");
+    });
+}
+
 /// Slices for one write: enough for most outboxes, and for one with many small messages that others have too.
 const FEW: usize = 16;
 pub(super) const MANY: usize = 64;
@@ -245,19 +265,29 @@ impl Client {
         self.outbox().answer_close(frame);
     }
 
-    /// Begins the closing handshake. Messages that have come before are still of interest.
-    pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.queue_close(code, reason)?;
-        // Even with more queued before it: the time for the client's answer begins now.
-        self.0.home.touch();
-        Ok(())
+    /// Begins the closing handshake. Messages that have come before are still of interest. A client that is closing already
+    /// goes on with that.
+    pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) {
+        if self.queue_close(code, reason) != Closing::Already {
+            // Even with more queued before it: the time for the client's answer begins now.
+            self.0.home.touch();
+        }
     }
 
-    /// The same, for a caller that tells its home.
-    pub(super) fn queue_close(&self, code: CloseCode, reason: &str) -> Result<(), SendError> {
-        self.outbox().close(code, reason)?;
+    /// Queues the close frame, unless there is one. The caller tells its home.
+    ///
+    /// It always closes: a reason that is too long is cut off, and a code that must not be sent is left out.
+    pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) -> Closing {
         self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        Ok(())
+        let mut outbox = self.outbox();
+        if outbox.close_sent() {
+            return Closing::Already;
+        }
+        if outbox.close(code, reason).is_ok() {
+            return Closing::WithCode;
+        }
+        outbox.close_without_code();
+        Closing::WithoutCode
     }
 
     /// The application hears nothing more from it, but that it is gone.
@@ -270,19 +300,17 @@ impl Client {
         self.0.state.load(Ordering::Relaxed) & HUSHED != 0
     }
 
-    /// Nothing can be sent any more; what is queued still goes out.
-    pub(crate) fn close_quietly(&self, code: CloseCode, reason: &str) {
-        self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
-        let mut outbox = self.outbox();
-        if outbox.close(code, reason).is_err() {
-            // A code or a reason that cannot be sent; without them it always can.
-            outbox.close_without_code();
+    /// The resource refuses it: the application hears nothing more from it. The caller tells its home.
+    pub(crate) fn refuse(&self, refuse: &Refuse) {
+        self.hush();
+        if self.queue_close(refuse.code, &refuse.reason) == Closing::WithoutCode {
+            warn_of(refuse.code);
         }
     }
 
     /// A handler that runs elsewhere has panicked over it.
     pub(crate) fn fail(&self) {
-        self.close_quietly(CloseCode::INTERNAL, "");
+        self.queue_close(CloseCode::INTERNAL, "");
         self.0.state.fetch_or(FAILED, Ordering::Release);
         self.touch();
     }

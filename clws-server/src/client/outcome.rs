@@ -1,5 +1,3 @@
-use clws_proto::CloseCode;
-
 /// A message is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
@@ -31,12 +29,9 @@ pub enum SendError {
     /// Octets that were to be sent as text are not UTF-8.
     #[error("not UTF-8")]
     InvalidUtf8,
-    /// A ping of over 125 octets, a close reason of over 123.
+    /// A ping or pong of over 125 bytes.
     #[error("too long for a control frame")]
     TooLong,
-    /// A close code that must not be sent, such as 1005 or 1006.
-    #[error("close code {0} must not be sent")]
-    InvalidCloseCode(CloseCode),
 }
 
 impl From<clws_proto::SendError> for SendError {
@@ -44,8 +39,7 @@ impl From<clws_proto::SendError> for SendError {
         use clws_proto::SendError as Proto;
         match error {
             Proto::Unsupported => Self::Unsupported,
-            Proto::ControlTooLong | Proto::ReasonTooLong => Self::TooLong,
-            Proto::InvalidCloseCode(code) => Self::InvalidCloseCode(CloseCode::new(code)),
+            Proto::ControlTooLong => Self::TooLong,
             _ => Self::Closed,
         }
     }

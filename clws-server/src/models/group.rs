@@ -21,7 +21,11 @@ fn nobody_stays_in_a_group() {
                     let group = group.clone();
                     joins = Some(thread::spawn(move || group.join(&client)));
                 }
-                Event::Disconnected(..) => break,
+                Event::Disconnected(..) => {
+                    // Not even for the moment in which another thread still adds it.
+                    assert!(group.is_empty(), "members that are gone");
+                    break;
+                }
                 _ => {}
             }
         }

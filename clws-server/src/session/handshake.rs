@@ -1,17 +1,19 @@
 use std::borrow::Cow;
+use std::io::{self, IoSlice};
 use std::sync::Arc;
 
-use clws_handshake::{HeadScanner, HttpRequest, Offer, Reject, Request, Status};
+use clws_handshake::{CONTINUE, Head, HeadScanner, HttpRequest, Offer, Reject, Request, Status};
 use clws_proto::{Receiver, Role, Sender};
 
 use super::ending::Reply;
 use super::open::Open;
 use super::{Context, Deadline};
+use crate::date::{dated, dated_reject};
 use crate::decision::Pending;
 use crate::guard::{guard, log};
 use crate::registry::Entry;
 use crate::resource::{Accept, Opening};
-use crate::{Client, Peer};
+use crate::{Client, Config, Peer};
 
 /// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
@@ -27,6 +29,15 @@ pub(super) struct Handshake {
     pub(super) deadline: Deadline,
     /// The request is complete, and the application takes its time.
     asked: Option<Box<Asked>>,
+    interim: Interim,
+}
+
+/// The interim answer to a client that waits for it before it sends the rest of its request.
+#[derive(Default)]
+struct Interim {
+    is_due: bool,
+    /// How many bytes of it are written.
+    written: usize,
 }
 
 /// A request that the application decides on later.
@@ -50,7 +61,14 @@ pub(super) enum Outcome {
 impl Handshake {
     pub(super) fn new(peer: Peer, context: &Context<'_>) -> Self {
         let deadline = Deadline::after(context.shared.config.handshake_timeout);
-        Self { peer, scanner: HeadScanner::new(), received: Vec::new(), deadline, asked: None }
+        Self {
+            peer,
+            scanner: HeadScanner::new(),
+            received: Vec::new(),
+            deadline,
+            asked: None,
+            interim: Interim::default(),
+        }
     }
 
     /// Whether the application is asked, so that nothing more is to be read before it has decided.
@@ -61,6 +79,40 @@ impl Handshake {
     /// Whether nothing has come.
     pub(super) fn is_untouched(&self) -> bool {
         self.received.is_empty()
+    }
+
+    /// The answer to a request that is refused, of which `received` has come.
+    pub(super) fn refusal(&self, reject: &Reject, received: &[u8]) -> Reply {
+        let answer = dated_reject(reject).response_to(received);
+        // An interim answer that is on its way is written to its end.
+        match self.interim.written {
+            0 => [answer.into(), NOTHING],
+            written => [CONTINUE.get(written..).unwrap_or_default().into(), answer.into()],
+        }
+    }
+
+    /// Bytes that wait to be written.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        if self.interim.is_due { CONTINUE.len() - self.interim.written } else { 0 }
+    }
+
+    /// Writes the interim answer, if one is due.
+    pub(super) fn flush(
+        &mut self,
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        while self.interim.is_due && self.interim.written < CONTINUE.len() {
+            let rest = CONTINUE.get(self.interim.written..).unwrap_or_default();
+            match write(&[IoSlice::new(rest)]) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => self.interim.written += written,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
     }
 
     /// What a client is told whose time is over.
@@ -90,16 +142,23 @@ impl Handshake {
         let http = HttpRequest::parse(head, &caps)?;
         match http.upgrade(body, &caps) {
             Ok(Status::Complete(request)) => self.ask(request, context),
-            Ok(Status::Partial) => Ok(Outcome::Wait),
-            Err(reject) if http.wants_upgrade() => Err(reject),
-            Err(reject) => Ok(Outcome::Reply(match context.shared.resources.hook() {
+            Ok(Status::Partial) => {
+                // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has already received some or
+                // all of the content".
+                self.interim.is_due = http.expects_continue() && body.is_empty();
+                Ok(Outcome::Wait)
+            }
+            // RFC 9110 §9.3.6: CONNECT asks for a tunnel, which no page is.
+            Err(reject) if http.wants_upgrade() || http.method() == "CONNECT" => Err(reject),
+            Err(reject) => match context.shared.resources.hook() {
                 Some(hook) => {
+                    http.has_body()?; // it is not read, but must not be read in two ways
                     let answer = guard(config.debug_on(), || hook.answer(&http)).ok_or_else(failed)?;
-                    let (head, body) = answer.into_parts(&http);
-                    [head.into(), body]
+                    let (head, body) = dated(answer).into_parts(&http);
+                    Ok(Outcome::Reply([head.into(), body]))
                 }
-                None => [reject.response().into(), NOTHING],
-            })),
+                None => Ok(Outcome::Reply(self.refusal(&reject, octets))),
+            },
         }
     }
 
@@ -157,18 +216,19 @@ impl Handshake {
             return Ok(Outcome::Wait);
         }
         let consumed = request.consumed();
-        let open = open(request, entry, opening, accept, context)?;
+        let open = open(request, entry, opening, accept, self.interim.written, context)?;
         Ok(Outcome::Open(open, consumed))
     }
 }
 
-/// Writes the answer of a client that is taken.
+/// Writes the answer of a client that is taken, except for the bytes of an interim answer that are written.
 fn open(
     request: Request<'_>,
     entry: Arc<Entry>,
     opening: Opening,
     #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "what was agreed on goes in"))]
     mut accept: Accept,
+    interim: usize,
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
     let shared = context.shared;
@@ -191,7 +251,11 @@ fn open(
     if let Some(deflate) = &deflate {
         offer = offer.with_deflate(deflate);
     }
-    let head = if shared.config.keep_headers { opening.head } else { request.to_head(false) };
+    let head = kept(opening.head, &request, &shared.config);
+    if shared.config.keep_headers && head.is_truncated() {
+        let limit = shared.config.max_kept_headers;
+        log(|| tracing::debug!(peer = %opening.peer, limit, "the request has more headers than are kept"));
+    }
     let accepted = request.accept(&offer).map_err(|error| {
         log(|| {
             tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
@@ -202,7 +266,7 @@ fn open(
     let version = accepted.version;
     let mut sender = Sender::server(version);
     crate::pool::lend(&mut sender);
-    sender.preface(&accepted.response);
+    sender.preface(accepted.response.get(interim..).unwrap_or_default());
     #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
     let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&shared.limits));
     #[cfg(feature = "deflate")]
@@ -214,6 +278,12 @@ fn open(
     }
     let client = Client::new(sender, entry, head, accept, opening.peer, context);
     Ok(Open { receiver, client, waiting: None })
+}
+
+/// What the client keeps of its request.
+fn kept(whole: Head, request: &Request<'_>, config: &Config) -> Head {
+    let limit = if config.keep_headers { config.max_kept_headers } else { 0 };
+    if whole.memory() <= limit { whole } else { request.to_head_within(limit) }
 }
 
 fn failed() -> Reject {

@@ -9,7 +9,7 @@ use crate::Client;
 use crate::client::Hearing;
 use crate::guard::{Foreign, discard, guard, log};
 use crate::pool::Pool;
-use crate::resource::{Cause, Disconnect};
+use crate::resource::{Cause, Disconnect, Refuse};
 use crate::share::Share;
 use crate::time::now;
 
@@ -157,14 +157,8 @@ impl Open {
         let client = &self.client;
         match guard(client.config().debug_on(), || client.entry().resource.connected(client)) {
             Some(Ok(())) => client.set_connected(),
-            Some(Err(refuse)) => {
-                client.hush();
-                client.close_quietly(refuse.code, &refuse.reason);
-            }
-            None => {
-                client.hush();
-                client.close_quietly(CloseCode::INTERNAL, "");
-            }
+            Some(Err(refuse)) => client.refuse(&refuse),
+            None => client.refuse(&Refuse::new(CloseCode::INTERNAL, "")),
         }
         client.touch();
     }
@@ -292,7 +286,7 @@ impl Open {
         }
         match end {
             None => {
-                self.client.close_quietly(CloseCode::INTERNAL, "");
+                self.client.queue_close(CloseCode::INTERNAL, "");
                 Some(End::Failed(Cause::Panic))
             }
             Some(None) => self.close_behind(),
@@ -330,6 +324,6 @@ fn answer_close(client: &Client, frame: Option<&CloseFrame<'_>>) -> End {
 fn fail(client: &Client, error: ProtocolError) -> End {
     // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
     // the remote endpoint after being instructed to _Fail the WebSocket Connection_."
-    client.close_quietly(error.close_code(client.websocket_version()), &error.to_string());
+    client.queue_close(error.close_code(client.websocket_version()), &error.to_string());
     End::Failed(Cause::Protocol(error))
 }

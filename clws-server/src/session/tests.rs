@@ -3,6 +3,7 @@
 mod beside;
 mod closing;
 mod deciding;
+mod expecting;
 mod failures;
 mod memory;
 mod opening;
@@ -102,7 +103,7 @@ impl Resource for Diary {
         self.line(format!("text {text}"));
         match text.as_str() {
             "panic" => panic!("in text"),
-            "close" => client.close(CloseCode::NORMAL, "enough").unwrap(),
+            "close" => client.close(CloseCode::NORMAL, "enough"),
             "abort" => client.abort(),
             "pause" => {
                 client.pause();

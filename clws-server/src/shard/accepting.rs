@@ -11,6 +11,7 @@ use super::flags::Flags;
 use super::serving::Connection;
 use super::{KEPT, Shard};
 use crate::budget::Charged;
+use crate::descriptors::{Shortage, refuse_at_once};
 use crate::guard::log;
 use crate::home::{Command, Place, Remote};
 use crate::scratch::Appetite;
@@ -22,7 +23,7 @@ use crate::time::now;
 /// Connections taken from one listener before the sockets get their turn.
 const ACCEPTS: usize = 64;
 
-/// How long accepting rests when the system has no descriptor left.
+/// How long accepting rests when it fails, and no client can be refused either.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// A listening socket, which all shards accept from.
@@ -36,7 +37,9 @@ impl Shard {
         if self.accept_again.is_some_and(|at| at > self.now) {
             return;
         }
-        self.accept_again = None;
+        if self.accept_again.take().is_some() {
+            self.shortage.prepare();
+        }
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
                 let Some(listening) = self.listeners.get_mut(index).filter(|listening| listening.ready)
@@ -52,7 +55,17 @@ impl Shard {
                     // Another shard has refused all that come.
                     Err(_) if self.shared.is_stopping() => listening.ready = false,
                     Err(error) => {
-                        log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
+                        if Shortage::is_meant_by(&error) {
+                            match self.shortage.refuse(&listening.listener, &self.shared.config) {
+                                Ok(()) => continue,
+                                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                    listening.ready = false;
+                                    continue;
+                                }
+                                Err(_) => {}
+                            }
+                        }
+                        self.shortage.note(&error);
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
@@ -75,7 +88,7 @@ impl Shard {
 
     /// Gives a new connection to the shard that has the fewest.
     pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
-        let Some(seat) = self.shared.admit() else { return };
+        let Some(seat) = self.shared.admit() else { return refuse_at_once(&socket) };
         let load = |remote: &Arc<Remote>| remote.load.load(Ordering::Relaxed);
         let others = self.shared.remotes().len() > 1;
         let fewest = if others { self.freest(|_| true) } else { None };

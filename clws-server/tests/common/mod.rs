@@ -86,7 +86,9 @@ macro_rules! alone {
 /// Whatever waits for one of these time-outs waits too long.
 pub fn config() -> Config {
     let never = 10 * PATIENCE;
-    Config::default().protocol_76_00_support(true).shards(2).handshake_timeout(never).close_timeout(never)
+    let config = Config::default().protocol_76_00_support(true).shards(2);
+    // So many that the descriptors of any machine suffice: otherwise the server logs a warning.
+    config.max_clients(2_000).handshake_timeout(never).close_timeout(never)
 }
 
 /// A server that runs on a thread of its own until this is dropped.

@@ -41,6 +41,9 @@ impl<'a> Frame<'a> {
             "close" if rest.is_empty() => Ok(Self::close(CloseCode::NORMAL)),
             "close" => {
                 let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
+                if reason.len() > 123 {
+                    return Err(format!("a reason of {} bytes: it has at most 123", reason.len()));
+                }
                 let code = code.parse::<u16>().map_err(|error| format!("{code}: {error}"))?.into();
                 Ok(Self::Close(Some(CloseFrame { code, reason })))
             }
@@ -127,7 +130,12 @@ impl Connection {
                 Err(usage) => eprintln!("{usage}"),
             }
         }
-        let _ = self.send(&Frame::close(CloseCode::NORMAL)); // it fails where one of the two has closed already
+        self.close(CloseCode::NORMAL);
+    }
+
+    /// Begins the closing handshake; a server that does not answer is left.
+    pub(crate) fn close(&self, code: CloseCode) {
+        let _ = self.send(&Frame::close(code)); // it fails where one of the two has closed already
         thread::sleep(self.patience);
         let _ = self.stream.shutdown(Shutdown::Both); // it fails where the connection is gone
     }

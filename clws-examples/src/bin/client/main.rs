@@ -16,6 +16,7 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use clws_handshake::client::{AnswerError, ClientRequest};
 use clws_handshake::{Caps, Status, Version};
+use clws_proto::CloseCode;
 
 use crate::connection::{Connection, Frame, visible};
 
@@ -76,10 +77,13 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let patience = Duration::from_secs(flags.timeout.max(1).into());
     let deadline = Instant::now() + patience;
     let stream = connect(&flags.url, patience)?;
-    let early = shake_hands(&stream, flags, deadline)?;
+    let (greeting, early) = shake_hands(&stream, flags, deadline)?;
     let quiet = flags.once.is_some() && !flags.verbose;
     let connection = Arc::new(Connection::new(stream, flags.version, patience, quiet));
+    let closing = Arc::clone(&connection);
+    clws_examples::on_stop_signal(move || closing.close(CloseCode::GOING_AWAY))?;
     let Some(message) = &flags.once else {
+        say(&greeting);
         let typing = Arc::clone(&connection);
         thread::spawn(move || typing.read_stdin());
         return connection.receive(early, None);
@@ -121,8 +125,12 @@ fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
     Ok(stream)
 }
 
-/// Sends the request and checks the answer; what came behind it are the first frames.
-fn shake_hands(mut stream: &TcpStream, flags: &Flags, deadline: Instant) -> Result<Vec<u8>, Box<dyn Error>> {
+/// Sends the request and checks the answer: what was agreed on, and the first frames if they came with it.
+fn shake_hands(
+    mut stream: &TcpStream,
+    flags: &Flags,
+    deadline: Instant,
+) -> Result<(String, Vec<u8>), Box<dyn Error>> {
     let cookies = flags.cookie.join("; ");
     let mut request = ClientRequest::new(flags.version, &flags.url);
     if let Some(origin) = flags.origin.as_deref().or(flags.version.is_hixie().then_some("http://localhost")) {
@@ -150,12 +158,11 @@ fn shake_hands(mut stream: &TcpStream, flags: &Flags, deadline: Instant) -> Resu
             Ok(Status::Partial) => {}
             Ok(Status::Complete(open)) => {
                 show('<', &received);
-                if flags.once.is_none() {
-                    let subprotocol = open.subprotocol.map(|name| format!(", subprotocol {name}"));
-                    say(&format!("connected, version {}{}", open.version, subprotocol.unwrap_or_default()));
-                }
+                let subprotocol = open.subprotocol.map(|name| format!(", subprotocol {name}"));
+                let greeting =
+                    format!("connected, version {}{}", open.version, subprotocol.unwrap_or_default());
                 let consumed = open.consumed;
-                return Ok(received.split_off(consumed));
+                return Ok((greeting, received.split_off(consumed)));
             }
             Err(error @ AnswerError::Refused { .. }) => {
                 stream.set_read_timeout(Some(Duration::from_secs(1)))?;

@@ -47,13 +47,81 @@ fn the_hook_sees_nothing_else() {
         (request(Version::Rfc6455, "/none"), 404),
         (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n".to_vec(), 400),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 400),
-        (b"GET / HTTP/1.0\r\nHost: a\r\n\r\n".to_vec(), 505),
+        (b"GET / HTTP/1.0\r\nHost: a:b\r\n\r\n".to_vec(), 400),
+        (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n".to_vec(), 505),
+        (b"GET / HTTP/1.0\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n".to_vec(), 400),
+        (b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n".to_vec(), 405),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nExpect: x\r\n\r\n".to_vec(), 417),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n".to_vec(), 400),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n".to_vec(),
+            400,
+        ),
+        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n".to_vec(), 501),
         (b"nonsense\r\n\r\n".to_vec(), 400),
     ] {
         let mut world = World::new(Config::default());
         world.shared.resources.http(|_| panic!("not called"));
         world.send(&octets);
         assert_eq!(world.refusal(), status, "{}", String::from_utf8_lossy(&octets));
+    }
+}
+
+#[test]
+fn every_version_1_x_is_answered() {
+    for head in [
+        "GET / HTTP/1.0\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
+        "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+    ] {
+        for cut in [0, 1, 2, 3, 10] {
+            let mut world = World::new(Config::default());
+            world.shared.resources.http(|_| HttpResponse::text(200, "here"));
+            world.send(&head.as_bytes()[..cut]);
+            world.send(&head.as_bytes()[cut..]);
+            let answer = answer(&mut world);
+            assert!(answer.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n"), "{answer}");
+            assert!(answer.ends_with("\r\n\r\nhere"), "{answer}");
+        }
+    }
+}
+
+#[test]
+fn a_refusal_of_head_has_no_body() {
+    // Without a hook, of what is malformed, of what is too late, and while the server stops.
+    for (sent, status) in [
+        ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 426),
+        ("HEAD / HTTP/1.1\r\nHost: :\r\n\r\n", 400),
+        ("\r\nHEAD / HTTP/3.0\r\n\r\n", 505),
+    ] {
+        let mut world = World::new(Config::default());
+        world.send(sent.as_bytes());
+        let answer = answer(&mut world);
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
+        assert!(
+            answer.contains("\r\nContent-Length: ") && !answer.contains("\r\nContent-Length: 0\r\n"),
+            "{answer}"
+        );
+    }
+    for stop in [true, false] {
+        let mut world = World::new(Config::default());
+        world.send(b"HEAD / HTTP/1.1\r\n");
+        if stop {
+            let context = context(&world.shared);
+            world.session.stop(&context);
+            world.settle();
+        } else {
+            world.pass(Config::default().handshake_timeout);
+        }
+        let answer = answer(&mut world);
+        let status = if stop { 503 } else { 408 };
+        assert!(
+            answer.starts_with(&format!("HTTP/1.1 {status} ")) && answer.ends_with("\r\n\r\n"),
+            "{answer}"
+        );
     }
 }
 
@@ -91,4 +159,15 @@ fn no_policy_breaks_its_file() {
     assert!(Config::flash_policy("\"/><evil", "*").is_none());
     assert!(Config::flash_policy("*", "1 2").is_none());
     assert!(Config::flash_policy("", "*").is_none());
+    for domain in ["*.", "a.*", "**", "*example.com", "a b", "ü.de"] {
+        assert!(Config::flash_policy(domain, "*").is_none(), "{domain}");
+    }
+    for ports in ["", ",", "0", "65536", "80,", "80-", "-80", "81-80", "1-2-3", "http", "80,*", "+80"] {
+        assert!(Config::flash_policy("*", ports).is_none(), "{ports}");
+    }
+    for (domain, ports) in
+        [("a.example", "80"), ("*.a.example", "80,443"), ("127.0.0.1", "1-65535"), ("[::1]", "80-80,1")]
+    {
+        assert!(Config::flash_policy(domain, ports).is_some(), "{domain} {ports}");
+    }
 }

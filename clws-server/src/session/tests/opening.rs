@@ -147,7 +147,7 @@ fn refused_right_after_it_is_a_close_frame_and_no_other_call() {
     for (target, close) in [
         ("/?refuse", Some((4000, "go".to_owned()))),
         ("/?refuse-badly", None),
-        ("/?refuse-at-length", None),
+        ("/?refuse-at-length", Some((1008, "x".repeat(123)))),
         ("/?panic-connected", Some((1011, String::new()))),
     ] {
         let mut world = World::open(Version::Rfc6455, target);

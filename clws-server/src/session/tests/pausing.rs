@@ -59,7 +59,7 @@ fn ends_when_this_side_closes_so_that_the_answer_is_seen() {
     let mut world = World::open(Version::Rfc6455, "/");
     world.send(&[text("pause"), text("dropped"), close(CloseCode::NORMAL, "")].concat());
     world.diary(&["connected", "text pause"]);
-    world.resource.client().close(CloseCode::GOING_AWAY, "").unwrap();
+    world.resource.client().close(CloseCode::GOING_AWAY, "");
     world.settle();
     world.diary(&["disconnected 1000 \"\": closed, 1 undelivered"]);
     assert!(world.dropped);

@@ -48,7 +48,7 @@ fn all_of_it_has_no_deadline_any_more() {
 fn nothing_while_it_is_closed_is_a_matter_of_the_close_time_out() {
     let mut world = who_does_not_read();
     world.pass(10 * SECOND);
-    world.resource.client().close(CloseCode::NORMAL, "").unwrap();
+    world.resource.client().close(CloseCode::NORMAL, "");
     world.settle();
     world.pass(5 * SECOND);
     assert!(world.dropped);

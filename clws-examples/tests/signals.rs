@@ -1,0 +1,144 @@
+//! Every server is told to end, and so is the client: close frames go out, and the status says that all is well.
+#![cfg(unix)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+use std::io::Write;
+use std::net::{Shutdown, TcpStream};
+use std::time::{Duration, Instant};
+
+use common::{PATIENCE, Program, connected, serve};
+use rustix::process::Signal;
+
+mod common;
+
+const ECHO: &str = env!("CARGO_BIN_EXE_echo");
+
+/// Each server with a path that takes clients, and headers that it wants.
+const SERVERS: [(&str, &[&str], &str, &[&str]); 7] = [
+    (ECHO, &[], "/echo", &[]),
+    (ECHO, &["--task-per-client"], "/echo", &[]),
+    (env!("CARGO_BIN_EXE_chat"), &[], "/", &[]),
+    (env!("CARGO_BIN_EXE_ping"), &["--every", "1000"], "/", &[]),
+    (
+        env!("CARGO_BIN_EXE_rooms_auth"),
+        &[],
+        "/rooms/lobby",
+        &["--cookie", "session=anna-1", "--subprotocol", "rooms.v1"],
+    ),
+    (env!("CARGO_BIN_EXE_async_handler"), &[], "/jobs", &[]),
+    (env!("CARGO_BIN_EXE_custom_io"), &[], "/", &[]),
+];
+
+/// Starts one of them; its address comes by a flag, or as the only argument.
+fn start(path: &str, args: &[&str]) -> (Program, String) {
+    if path != env!("CARGO_BIN_EXE_custom_io") {
+        return serve(path, args);
+    }
+    let server = Program::start(path, &["127.0.0.1:0"]);
+    let line = server.until("listening on ws://");
+    (server, line.trim_start_matches("listening on ").trim_end_matches('/').to_owned())
+}
+
+#[test]
+fn every_server_closes_its_clients() {
+    for signal in [Signal::TERM, Signal::INT] {
+        for (path, args, resource, headers) in SERVERS {
+            let (server, url) = start(path, args);
+            let clients: Vec<_> = (0..3).map(|_| connected(&format!("{url}{resource}"), headers)).collect();
+            server.signal(signal);
+            for client in clients {
+                client.until("< close 1001");
+                let (status, lines) = client.ended();
+                assert!(status.success(), "{path} {lines:#?}");
+            }
+            let (status, lines) = server.ended();
+            assert_eq!(status.code(), Some(0), "{path} {signal:?} {lines:#?}");
+        }
+    }
+}
+
+#[test]
+fn without_clients_every_server_ends_at_once() {
+    for (path, args, ..) in SERVERS {
+        let (server, _) = start(path, args);
+        server.signal(Signal::TERM);
+        let (status, lines) = server.ended();
+        assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
+    }
+}
+
+/// Connects one that asks for many megabytes and reads none of it.
+fn silent(url: &str, resource: &str) -> TcpStream {
+    let mut stream = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
+    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    let request = format!(
+        "GET {resource} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+         Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+    );
+    stream.write_all(request.as_bytes()).unwrap();
+    let mut message = vec![0x82, 0xff]; // a masked binary message of 1 MiB, its key of zeroes
+    message.extend_from_slice(&(1_u64 << 20).to_be_bytes());
+    message.resize(message.len() + 4 + (1 << 20), 0);
+    for _ in 0..64 {
+        if stream.write_all(&message).is_err() {
+            break; // the server has stopped reading
+        }
+    }
+    stream
+}
+
+#[test]
+fn a_client_that_never_reads_holds_nobody_up_for_long() {
+    let file =
+        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stop-{}.toml", std::process::id()));
+    std::fs::write(&file, "close_timeout = 2").unwrap();
+    let config = ["--config", file.to_str().unwrap()];
+    let tasks = ["--config", file.to_str().unwrap(), "--task-per-client"];
+    for (path, args) in [(ECHO, &config[..]), (ECHO, &tasks), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
+        let (server, url) = start(path, args);
+        let _silent = silent(&url, "/");
+        // One that says nothing at all, and one that does not answer close frames.
+        let _idle = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
+        let polite = connected(&url, &[]);
+        let told = Instant::now();
+        server.signal(Signal::TERM);
+        polite.until("< close 1001");
+        let (status, lines) = server.ended();
+        assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
+        assert!(told.elapsed() < PATIENCE / 2, "{path} {:?}", told.elapsed());
+    }
+    std::fs::remove_file(&file).unwrap();
+}
+
+#[test]
+fn a_second_signal_ends_it_at_once() {
+    for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
+        for (path, args) in
+            [(ECHO, &["--task-per-client"][..]), (ECHO, &[]), (env!("CARGO_BIN_EXE_custom_io"), &[])]
+        {
+            let (server, url) = start(path, args);
+            let silent = silent(&url, "/");
+            let polite = connected(&url, &[]);
+            server.signal(Signal::INT);
+            polite.until("< close 1001"); // the first one has come
+            server.signal(second);
+            let (status, lines) = server.ended();
+            assert_eq!(status.code(), Some(code), "{path} {lines:#?}");
+            let _ = silent.shutdown(Shutdown::Both); // held until now
+        }
+    }
+}
+
+#[test]
+fn the_client_closes_too() {
+    for signal in [Signal::INT, Signal::TERM] {
+        for (version, close) in [("13", "close 1001"), ("8", "close 1001"), ("0", "close without a code")] {
+            let (_server, url) = serve(ECHO, &["--hixie"]);
+            let client = connected(&url, &["--version", version]);
+            client.signal(signal);
+            let (status, lines) = client.ended();
+            assert!(status.success(), "{lines:#?}");
+            assert_eq!(lines, [format!("> {close}"), format!("< {close}")]);
+        }
+    }
+}

@@ -1,0 +1,29 @@
+//! `Expect` (RFC 9110 §10.1.1), and the interim answer that it asks for.
+
+use crate::{Headers, Reject, token};
+
+/// The interim answer to a request that [expects](crate::HttpRequest::expects_continue) it. It opens nothing and ends
+/// nothing: another answer follows.
+pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
+
+/// Whether the client expects 100 (Continue). Any other expectation is refused.
+pub(crate) fn expects_continue(headers: Headers<'_>, minor: u8) -> Result<bool, Reject> {
+    // RFC 9110 §10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that
+    // expectation." HTTP/1.0 has no other expectations either.
+    if minor == 0 {
+        return Ok(false);
+    }
+    let mut expects = false;
+    for value in headers.all_bytes("Expect") {
+        let members = token::list(str::from_utf8(value).map_err(|_| Reject::expectation_failed())?);
+        for member in members {
+            // "A server that receives an Expect field value containing a member other than 100-continue MAY respond
+            // with a 417 (Expectation Failed) status code"
+            if !member.eq_ignore_ascii_case("100-continue") {
+                return Err(Reject::expectation_failed());
+            }
+            expects = true;
+        }
+    }
+    Ok(expects)
+}

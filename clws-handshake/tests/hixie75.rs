@@ -1,0 +1,310 @@
+//! The handshake of hixie-75, both sides: what its clients sent byte for byte, and what they compare in the answer.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+
+mod common;
+
+use clws_handshake::client::{AnswerError, ClientRequest, Pending, RequestError};
+use clws_handshake::{AcceptError, Caps, HeaderError, HttpRequest, Offer, Reject, Status, Version, parse};
+use common::{HIXIE, HIXIE_75, HIXIE_BODY, RFC, head, hixie_on, plus, refused, whole, with};
+
+/// What Chrome 4 and Safari 5.0.0 send for `new WebSocket("ws://example.com:8880/chat?room=1")`, by the rules of the draft's
+/// client section that both implement.
+const CHROME_4: &[u8] = b"GET /chat?room=1 HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+    Host: example.com:8880\r\nOrigin: http://www.example.com\r\nCookie: id=1; lang=en\r\n\r\n";
+const CHROME_4_ANSWER: &str = "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\n\
+    Connection: Upgrade\r\nWebSocket-Origin: http://www.example.com\r\n\
+    WebSocket-Location: ws://example.com:8880/chat?room=1\r\n\r\n";
+
+#[track_caller]
+fn answer(bytes: &[u8], offer: &Offer<'_>) -> String {
+    let accepted = whole(bytes).unwrap().accept(offer).unwrap();
+    assert_eq!((accepted.version, accepted.consumed), (Version::Hixie75, bytes.len()));
+    String::from_utf8(accepted.response).unwrap()
+}
+
+#[track_caller]
+fn assert_refused(bytes: &[u8], status: u16, why: &str) {
+    let reject = refused(bytes);
+    assert_eq!((reject.status(), reject.body()), (status, why), "{}", String::from_utf8_lossy(bytes));
+}
+
+#[test]
+fn the_browsers_of_2010_are_answered_byte_for_byte() {
+    let request = whole(CHROME_4).unwrap();
+    assert_eq!(
+        (request.version(), request.path(), request.query()),
+        (Version::Hixie75, "/chat", Some("room=1"))
+    );
+    assert_eq!((request.host(), request.origin()), ("example.com:8880", Some("http://www.example.com")));
+    assert_eq!(request.headers().cookie("id"), Some("1"));
+    assert_eq!((request.subprotocols().count(), request.extensions().count()), (0, 0));
+    let kept = request.to_head(true);
+    assert_eq!((kept.origin(), kept.host()), (Some("http://www.example.com"), "example.com:8880"));
+    assert_eq!(answer(CHROME_4, &Offer::new()), CHROME_4_ANSWER);
+}
+
+#[test]
+fn the_drafts_example() {
+    let bytes = head(HIXIE_75);
+    let expected = "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
+        WebSocket-Origin: http://example.com\r\nWebSocket-Location: ws://example.com/demo\r\n";
+    let sample = Offer::new().with_subprotocol("sample");
+    assert_eq!(answer(&bytes, &sample), format!("{expected}WebSocket-Protocol: sample\r\n\r\n"));
+    assert_eq!(answer(&bytes, &Offer::new()), format!("{expected}\r\n"));
+    let more = sample.with_header("Set-Cookie", "a=b");
+    assert!(answer(&bytes, &more).ends_with("\r\nWebSocket-Protocol: sample\r\nSet-Cookie: a=b\r\n\r\n"));
+    assert_eq!(
+        whole(&bytes).unwrap().to_head(true).subprotocols(Version::Hixie75).collect::<Vec<_>>(),
+        ["sample"]
+    );
+}
+
+/// Proxies change the order of lines, and the letters of names.
+#[test]
+fn the_order_of_the_lines_does_not_matter() {
+    let mut lines = HIXIE_75.to_vec();
+    lines[1..].reverse();
+    let bytes = head(lines);
+    assert_eq!(whole(&bytes).unwrap().version(), Version::Hixie75);
+    let lower: Vec<_> = HIXIE_75.iter().map(|line| line.replace("Origin:", "origin:")).collect();
+    assert_eq!(whole(&head(lower)).unwrap().origin(), Some("http://example.com"));
+}
+
+#[test]
+fn what_follows_the_head_is_frames() {
+    let head_len = CHROME_4.len();
+    for length in 0..head_len {
+        assert!(matches!(parse(&CHROME_4[..length], &hixie_on()), Ok(Status::Partial)), "{length}");
+    }
+    let bytes = [CHROME_4, b"\x00early\xff"].concat();
+    assert_eq!(whole(&bytes).unwrap().consumed(), head_len);
+    assert_eq!(whole(CHROME_4).unwrap().consumed(), head_len);
+}
+
+#[test]
+fn the_location_is_what_was_asked_for() {
+    let asked = |target: &str, host: &str| {
+        head([
+            &format!("GET {target} HTTP/1.1")[..],
+            "Upgrade: WebSocket",
+            "Connection: Upgrade",
+            &format!("Host: {host}"),
+            "Origin: null",
+        ])
+    };
+    for (target, host, location) in [
+        ("/a%20b?c=d", "H.Example:81", "ws://H.Example:81/a%20b?c=d"),
+        ("/?", "[::1]:9", "ws://[::1]:9/?"),
+        ("ws://other:7/x?y", "h", "ws://other:7/x?y"),
+        ("ws://other", "h", "ws://other/"),
+    ] {
+        let answer = answer(&asked(target, host), &Offer::new());
+        assert!(answer.contains(&format!("\r\nWebSocket-Location: {location}\r\n")), "{answer}");
+        assert!(answer.contains("\r\nWebSocket-Origin: null\r\n"), "{answer}");
+    }
+    let bytes = asked("/x", "h");
+    assert!(
+        answer(&bytes, &Offer::new().with_secure(true)).contains("\r\nWebSocket-Location: wss://h/x\r\n")
+    );
+    let behind_proxy = Offer::new().with_location("wss://public/y").with_origin("http://p");
+    let answer = answer(&bytes, &behind_proxy);
+    assert!(
+        answer.contains("WebSocket-Origin: http://p\r\nWebSocket-Location: wss://public/y\r\n"),
+        "{answer}"
+    );
+    for offer in [Offer::new().with_location("ws://a\r\nX: y"), Offer::new().with_origin("a\nb")] {
+        let error = whole(&bytes).unwrap().accept(&offer).unwrap_err();
+        assert!(matches!(error, AcceptError::Header(HeaderError::Value(_))), "{error}");
+    }
+}
+
+#[test]
+fn it_is_refused_while_it_is_off() {
+    for caps in [Caps::default(), Caps::default().with_hixie(true)] {
+        for bytes in [CHROME_4.to_vec(), head(HIXIE_75)] {
+            let reject = parse(&bytes, &caps).unwrap_err();
+            assert_eq!(
+                (reject.status(), reject.body()),
+                (400, "the Sec-WebSocket-Version header is missing")
+            );
+        }
+    }
+    // And turning it on turns nothing else on.
+    let caps = Caps::default().with_hixie_75(true);
+    assert!(parse(CHROME_4, &caps).is_ok());
+    let draft_0 = [head(HIXIE), HIXIE_BODY.to_vec()].concat();
+    assert_eq!(parse(&draft_0, &caps).unwrap_err(), Reject::unsupported_version());
+}
+
+/// A broken handshake of a later version must not pass for this one, which asks for no proof.
+#[test]
+fn a_later_versions_handshake_is_never_taken_for_it() {
+    let version = "the Sec-WebSocket-Version header is missing";
+    for line in [
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
+        "sec-websocket-protocol: chat",
+        "Sec-WebSocket-Extensions: permessage-deflate",
+        "Sec-WebSocket-Origin: http://example.com",
+        "SEC-WEBSOCKET-DRAFT: 2",
+        "Sec-WebSocket-",
+    ] {
+        let line = if line.contains(':') { line.to_owned() } else { format!("{line}: x") };
+        assert_refused(&plus(HIXIE_75, &[&line]), 400, version);
+    }
+    assert_refused(
+        &plus(HIXIE_75, &["Sec-WebSocket-Key1: 1 2"]),
+        400,
+        "the Sec-WebSocket-Key2 header is missing",
+    );
+    assert_refused(&with(RFC, "Sec-WebSocket-Version", &[]), 400, version);
+    assert_eq!(refused(&plus(HIXIE_75, &["Sec-WebSocket-Version: 75"])), Reject::unsupported_version());
+    let both = [plus(HIXIE, &["WebSocket-Protocol: sample"]), HIXIE_BODY.to_vec()].concat();
+    assert_eq!(whole(&both).unwrap().version(), Version::Hybi00);
+    // Names that only begin alike are nobody's.
+    assert!(whole(&plus(HIXIE_75, &["Sec-WebSocke: x", "Sec-GPC: 1"])).is_ok());
+}
+
+#[test]
+fn an_origin_is_required_and_a_body_is_not_allowed() {
+    for (bad, why) in [
+        (&[][..], "hixie-75 requires an Origin"),
+        (&["Origin:"], "hixie-75 requires an Origin"),
+        (&["Origin: http://a", "Origin: http://a"], "the origin is there twice"),
+    ] {
+        assert_refused(&with(HIXIE_75, "Origin", bad), 400, why);
+    }
+    let mut raw = with(HIXIE_75, "Origin", &["Origin: ?"]);
+    let at = raw.iter().position(|&byte| byte == b'?').unwrap();
+    raw[at] = 0xFF;
+    assert_refused(&raw, 400, "the origin is not text");
+    for bad in ["Content-Length: 8", "Content-Length: x", "Transfer-Encoding: chunked"] {
+        assert_refused(&plus(HIXIE_75, &[bad]), 400, "a WebSocket handshake has no body");
+    }
+    assert!(whole(&plus(HIXIE_75, &["Content-Length: 0"])).is_ok());
+    assert_refused(&with(HIXIE_75, "Host", &[]), 400, "the Host header is missing");
+    assert_refused(&with(HIXIE_75, "GET", &["POST /demo HTTP/1.1"]), 405, "a WebSocket handshake is a GET");
+    assert_refused(&with(HIXIE_75, "Connection", &[]), 400, "the Connection header does not list Upgrade");
+    assert_eq!(refused(&with(HIXIE_75, "Upgrade", &[])), Reject::upgrade_required());
+    assert!(HttpRequest::parse(CHROME_4, &Caps::default()).unwrap().wants_upgrade());
+}
+
+#[test]
+fn a_subprotocol_is_one_name() {
+    let lines = |line: &str| with(HIXIE_75, "WebSocket-Protocol", &[line]);
+    for bad in [
+        "WebSocket-Protocol:",
+        "WebSocket-Protocol: \u{e4}",
+        "WebSocket-Protocol: a\r\nWebSocket-Protocol: a",
+    ] {
+        assert_refused(&lines(bad), 400, "the WebSocket-Protocol header is malformed");
+    }
+    let bytes = lines("WebSocket-Protocol: a, b");
+    assert_eq!(whole(&bytes).unwrap().subprotocols().collect::<Vec<_>>(), ["a, b"]);
+    assert!(
+        answer(&bytes, &Offer::new().with_subprotocol("a, b")).contains("\r\nWebSocket-Protocol: a, b\r\n")
+    );
+    for name in ["a", "b", ""] {
+        let error = whole(&bytes).unwrap().accept(&Offer::new().with_subprotocol(name)).unwrap_err();
+        assert_eq!(error, AcceptError::NotOffered(name.into()));
+    }
+    // The header of the later drafts is not looked at.
+    assert_eq!(whole(&with(HIXIE_75, "WebSocket-Protocol", &[])).unwrap().subprotocols().count(), 0);
+}
+
+#[test]
+fn an_application_cannot_answer_twice() {
+    for name in ["websocket-origin", "WebSocket-Location", "WEBSOCKET-PROTOCOL"] {
+        let error = whole(CHROME_4).unwrap().accept(&Offer::new().with_header(name, "x")).unwrap_err();
+        assert_eq!(error, AcceptError::Header(HeaderError::Reserved(name.into())));
+    }
+    assert!(whole(CHROME_4).unwrap().accept(&Offer::new().with_header("WebSocket-Server", "x")).is_ok());
+}
+
+fn no_random(_: &mut [u8]) {
+    unreachable!("hixie-75 hides nothing");
+}
+
+/// A client like Chrome 4, and what it sent.
+fn chrome_4() -> (Vec<u8>, Pending) {
+    ClientRequest::new(Version::Hixie75, "ws://Example.com:8880/chat?room=1")
+        .with_origin("HTTP://www.Example.com")
+        .with_header("Cookie", "id=1; lang=en")
+        .build(&mut no_random)
+        .unwrap()
+}
+
+#[test]
+fn our_client_sends_what_chrome_4_sends() {
+    let (bytes, mut pending) = chrome_4();
+    assert_eq!(String::from_utf8(bytes).unwrap(), String::from_utf8(CHROME_4.to_vec()).unwrap());
+    let early = [CHROME_4_ANSWER.as_bytes(), b"\x00hello\xff"].concat();
+    let open = pending.check(&early, &Caps::default()).unwrap().complete().unwrap();
+    assert_eq!(
+        (open.version, open.consumed, open.subprotocol),
+        (Version::Hixie75, CHROME_4_ANSWER.len(), None)
+    );
+
+    let sample = ClientRequest::new(Version::Hixie75, "ws://example.com/demo")
+        .with_origin("http://example.com")
+        .with_subprotocol("sample");
+    assert_eq!(sample.build(&mut no_random).unwrap().0, head(HIXIE_75));
+    assert_eq!(
+        ClientRequest::new(Version::Hixie75, "ws://a").build(&mut no_random).unwrap_err(),
+        RequestError::OriginRequired
+    );
+}
+
+#[test]
+fn our_client_compares_every_byte() {
+    let (_, pending) = chrome_4();
+    let check = |answer: &str| pending.clone().check(answer.as_bytes(), &Caps::default()).map(|_| ());
+    assert_eq!(check(CHROME_4_ANSWER), Ok(()));
+    let origin = AnswerError::Header("WebSocket-Origin");
+    let location = AnswerError::Header("WebSocket-Location");
+    for (from, to, error) in [
+        ("Web Socket", "WebSocket", AnswerError::Malformed("the status line")),
+        ("Handshake", "handshake", AnswerError::Malformed("the status line")),
+        ("Upgrade: WebSocket", "Upgrade: websocket", AnswerError::Header("Upgrade")),
+        ("Upgrade: WebSocket", "Upgrade:  WebSocket", AnswerError::Header("Upgrade")),
+        ("Connection: Upgrade", "Connection: upgrade", AnswerError::Header("Connection")),
+        ("Connection: Upgrade\r\n", "X: y\r\nConnection: Upgrade\r\n", AnswerError::Header("Connection")),
+        (
+            "Upgrade: WebSocket\r\nConnection: Upgrade",
+            "Connection: Upgrade\r\nUpgrade: WebSocket",
+            AnswerError::Header("Upgrade"),
+        ),
+        ("http://www", "http://WWW", origin.clone()),
+        ("WebSocket-Origin", "Sec-WebSocket-Origin", origin.clone()),
+        ("WebSocket-Location", "WebSocket-Origin: x\r\nWebSocket-Location", origin),
+        ("ws://example", "wss://example", location.clone()),
+        (":8880/", "/", location.clone()),
+        ("?room=1", "", location.clone()),
+        ("WebSocket-Location", "Sec-WebSocket-Location", location),
+        ("\r\n\r\n", "\r\nWebSocket-Protocol: chat\r\n\r\n", AnswerError::Subprotocol),
+    ] {
+        let changed = CHROME_4_ANSWER.replacen(from, to, 1);
+        assert_ne!(changed, CHROME_4_ANSWER, "{from}");
+        assert_eq!(check(&changed), Err(error), "{changed}");
+    }
+}
+
+#[test]
+fn our_client_wants_the_subprotocol_it_asked_for() {
+    let (bytes, pending) = ClientRequest::new(Version::Hixie75, "ws://example.com/demo")
+        .with_origin("http://example.com")
+        .with_subprotocol("sample")
+        .build(&mut no_random)
+        .unwrap();
+    let right = answer(&bytes, &Offer::new().with_subprotocol("sample"));
+    let check = |answer: &str| {
+        let mut pending = pending.clone();
+        let open = pending.check(answer.as_bytes(), &Caps::default())?;
+        Ok(open.complete().and_then(|open| open.subprotocol.map(str::to_owned)))
+    };
+    assert_eq!(check(&right), Ok(Some("sample".to_owned())));
+    for wrong in ["", "Sec-WebSocket-Protocol: sample\r\n", "WebSocket-Protocol: other\r\n"] {
+        let changed = right.replace("WebSocket-Protocol: sample\r\n", wrong);
+        assert_eq!(check(&changed), Err(AnswerError::Subprotocol), "{changed}");
+    }
+}

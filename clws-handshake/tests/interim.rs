@@ -1,0 +1,176 @@
+//! A client before whose answer interim ones come (RFC 9110 §15.2), and what it hears of a refusal.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
+
+mod common;
+
+use clws_handshake::client::{AnswerError, ClientRequest, Pending};
+use clws_handshake::{CONTINUE, Caps, Offer, Reject, Status, Version};
+use common::whole;
+
+const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
+
+/// What checks an answer, and the right answer.
+fn exchange(version: Version) -> (Pending, Vec<u8>) {
+    let request = ClientRequest::new(version, "ws://server.example/chat").with_origin("http://page.example");
+    let (bytes, pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(7)).unwrap();
+    let answer = whole(&bytes).unwrap().accept(&Offer::new()).unwrap().response;
+    (pending, answer)
+}
+
+/// The end of a check that is given the answer in one piece, which must be that of a check byte by byte.
+fn check(answer: &[u8], caps: &Caps) -> Result<usize, AnswerError> {
+    let (mut pending, _) = exchange(Version::Rfc6455);
+    let whole = pending.check(answer, caps).map(|status| status.complete().unwrap().consumed);
+    let (mut pending, _) = exchange(Version::Rfc6455);
+    let pieces = (0..=answer.len()).find_map(|length| match pending.check(&answer[..length], caps) {
+        Ok(Status::Partial) => None,
+        Ok(Status::Complete(open)) => Some(Ok(open.consumed)),
+        Err(error) => Some(Err(error)),
+    });
+    assert_eq!(pieces.unwrap(), whole);
+    whole
+}
+
+#[test]
+fn they_are_skipped() {
+    let hints = &b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nConnection: a\r\n\r\n"[..];
+    let bare = &b"HTTP/1.1 199\r\n\r\n"[..];
+    // A length says nothing where no content can be.
+    let lying = &b"HTTP/1.2 102 Processing\r\nContent-Length: 5\r\nSec-WebSocket-Accept: x\r\n\r\n"[..];
+    for version in ALL {
+        for interim in [&[CONTINUE][..], &[CONTINUE, hints, bare, lying, hints], &[CONTINUE; 50]] {
+            let (mut pending, answer) = exchange(version);
+            let mut bytes = [interim.concat(), answer].concat();
+            let end = bytes.len();
+            bytes.extend_from_slice(b"\x81\x00\r\n\r\nHTTP/1.1 404 \r\n\r\n");
+            for length in 0..end {
+                let got = pending.check(&bytes[..length], &Caps::default());
+                assert!(matches!(got, Ok(Status::Partial)), "{version} {length}");
+            }
+            let (mut at_once, _) = exchange(version);
+            for pending in [&mut pending, &mut at_once] {
+                // The same again when asked again.
+                for _ in 0..2 {
+                    let open = pending.check(&bytes, &Caps::default()).unwrap().complete().unwrap();
+                    assert_eq!((open.consumed, open.headers.get("Link")), (end, None), "{version}");
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn the_answer_behind_them_is_checked_as_ever() {
+    let refusal = [CONTINUE, &Reject::not_found().response()].concat();
+    assert_eq!(
+        check(&refusal, &Caps::default()),
+        Err(AnswerError::Refused { status: 404, reason: "Not Found".into() })
+    );
+    let wrong = [CONTINUE, b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"].concat();
+    assert_eq!(check(&wrong, &Caps::default()), Err(AnswerError::Header("Sec-WebSocket-Accept")));
+    for garbage in ["\x01\x00", "\r\nHTTP/1.1 101", "HTTP/2", "100 Continue"] {
+        let bytes = [CONTINUE, garbage.as_bytes()].concat();
+        assert_eq!(
+            check(&bytes, &Caps::default()),
+            Err(AnswerError::Malformed("the status line")),
+            "{garbage}"
+        );
+    }
+    let folded = b"HTTP/1.1 103 x\r\nLink: a\r\n b\r\n\r\n";
+    assert_eq!(check(folded, &Caps::default()), Err(AnswerError::Malformed("a header line")));
+}
+
+#[test]
+fn together_they_are_as_long_as_a_head_may_be() {
+    let (_, answer) = exchange(Version::Rfc6455);
+    let caps = Caps::default().with_max_head_bytes(10 * CONTINUE.len());
+    assert!(answer.len() <= caps.max_head_bytes);
+    for (count, fits) in [(10, true), (11, false)] {
+        let bytes = [CONTINUE.repeat(count), answer.clone()].concat();
+        assert_eq!(check(&bytes, &caps), if fits { Ok(bytes.len()) } else { Err(AnswerError::TooLarge) });
+    }
+    let endless = CONTINUE.repeat(10_000);
+    let (mut pending, _) = exchange(Version::Rfc6455);
+    assert_eq!(pending.check(&endless, &Caps::default()).unwrap_err(), AnswerError::TooLarge);
+    assert_eq!(
+        check(b"HTTP/1.1 100 \r\na: b\r\nc: d\r\n\r\n", &caps.with_max_headers(1)),
+        Err(AnswerError::TooLarge)
+    );
+}
+
+#[test]
+fn versions_and_status_lines() {
+    let (_, answer) = exchange(Version::Rfc6455);
+    let answer = String::from_utf8(answer).unwrap();
+    for good in
+        ["HTTP/1.1 101 Switching Protocols", "HTTP/1.2 101", "HTTP/1.9 101 ", "HTTP/1.1 101 \u{e4} \t!"]
+    {
+        let bytes = answer.replacen("HTTP/1.1 101 Switching Protocols", good, 1);
+        assert!(check(bytes.as_bytes(), &Caps::default()).is_ok(), "{good}");
+    }
+    for bad in [
+        "HTTP/1.0 101 Switching Protocols", // HTTP/1.0 has neither Upgrade nor 1xx
+        "HTTP/1.0 100 Continue",
+        "HTTP/1.10 101 x",
+        "HTTP/1.x 101 x",
+        "HTTP/1.1  101 x",
+        "HTTP/1.1 10 x",
+        "HTTP/1.1 1010",
+        "HTTP/1.1 101x",
+        "HTTP/1.1 +10 x",
+        "HTTP/1.1",
+        "HTTP/1.1 101 \0",
+        "HTTP/1.1 101 a\rb",
+    ] {
+        let bytes = answer.replacen("HTTP/1.1 101 Switching Protocols", bad, 1);
+        let expected = Err(AnswerError::Malformed("the status line"));
+        assert_eq!(check(bytes.as_bytes(), &Caps::default()), expected, "{bad}");
+    }
+    for bad in [
+        "HTTP/2.0 101 x\r\n",
+        "HTTP/0.9 101 x\r\n",
+        "http/1.1 101 x\r\n",
+        "\r\nHTTP/1.1 101 x\r\n",
+        "101\r\n",
+    ] {
+        assert_eq!(
+            check(bad.as_bytes(), &Caps::default()),
+            Err(AnswerError::Malformed("the status line")),
+            "{bad}"
+        );
+    }
+}
+
+#[test]
+fn a_refusal_keeps_its_status_its_headers_and_its_body() {
+    for version in ["HTTP/1.0", "HTTP/1.1"] {
+        for (status, header, value) in [
+            (200, "Content-Type", "text/html"),
+            (301, "Location", "wss://elsewhere.example/"),
+            (401, "WWW-Authenticate", "Basic realm=\"a\""),
+            (407, "Proxy-Authenticate", "Basic"),
+            (426, "Sec-WebSocket-Version", "25"),
+            (503, "Retry-After", "5"),
+            (700, "X", "y"),
+        ] {
+            let answer = format!("{version} {status} why\r\n{header}: {value}\r\n\r\nthe bo");
+            for interim in [&b""[..], CONTINUE] {
+                let (mut pending, _) = exchange(Version::Rfc6455);
+                let bytes = [interim, answer.as_bytes()].concat();
+                let refused = AnswerError::Refused { status, reason: "why".into() };
+                assert_eq!(pending.check(&bytes, &Caps::default()).unwrap_err(), refused);
+                for (more, body) in [("", "the bo"), ("dy", "the body")] {
+                    let bytes = [&bytes[..], more.as_bytes()].concat();
+                    let refusal = pending.refusal(&bytes).unwrap();
+                    assert_eq!((refusal.status, refusal.headers.get(header)), (status, Some(value)));
+                    assert_eq!(refusal.body, body.as_bytes());
+                }
+            }
+        }
+    }
+    let (mut pending, answer) = exchange(Version::Rfc6455);
+    assert!(pending.refusal(&answer).is_none(), "it opens");
+    assert!(pending.check(&answer, &Caps::default()).is_ok());
+    assert!(pending.refusal(b"HTTP/1.1 404 Not Found\r\nServer: a\r\n").is_none(), "cut short");
+}

@@ -1,0 +1,225 @@
+//! Any messages in any order, written in pieces of any length while pings are answered: on the wire all messages are whole and in
+//! order, answers to pings are in order and in no frame, and a close frame is last.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
+
+mod common;
+use std::num::NonZeroUsize;
+
+use clws_proto::{CloseCode, Limits, Receiver, Role, Sender, SharedMessage, Version};
+use common::*;
+use proptest::prelude::*;
+
+/// Something that is done with a sender.
+#[derive(Clone, Debug)]
+enum Step {
+    /// A message: a kind, a length, a size of frames.
+    Send(u8, usize, usize),
+    /// Several small ones.
+    Small(usize, usize),
+    Ping,
+    Pong,
+    /// Pings are answered.
+    Answer(usize),
+    Write(usize),
+    /// What is next is to stay.
+    Pin(usize),
+    Cut,
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let len = prop_oneof![0usize..300, 0usize..5000, 15_000usize..140_000];
+    let size = prop_oneof![Just(0), 1usize..40, 100usize..300, 1000usize..70_000];
+    let written = prop_oneof![1usize..20, 1usize..3000, 1usize..200_000];
+    let step = prop_oneof![
+        6 => (0u8..7, len, size).prop_map(|(kind, len, size)| Step::Send(kind, len, size)),
+        2 => (1usize..300, 0usize..400).prop_map(|(count, len)| Step::Small(count, len)),
+        1 => Just(Step::Ping),
+        1 => Just(Step::Pong),
+        5 => (1usize..4).prop_map(Step::Answer),
+        1 => Just(Step::Answer(1000)),
+        4 => written.clone().prop_map(Step::Write),
+        1 => written.prop_map(Step::Pin),
+        1 => Just(Step::Cut),
+    ];
+    prop::collection::vec(step, 1..60)
+}
+
+/// Payloads of the application's own control frames, and of pings that are answered.
+const OWN: u8 = b'o';
+const ANSWER: u8 = b'a';
+
+struct World {
+    sender: Sender,
+    wire: Vec<u8>,
+    expected: Vec<Got>,
+    /// How many pings were answered, and how many of them at least: those that came while nothing waited.
+    answers: u32,
+    pinned: Vec<u8>,
+}
+
+impl World {
+    fn send(&mut self, kind: u8, len: usize, frame_size: usize) {
+        let sender = &mut self.sender;
+        // It compresses a little.
+        let text: String =
+            (0..len).map(|i| char::from(b'a' + u8::try_from((i * i / 7) % 23).unwrap())).collect();
+        let bytes = text.clone().into_bytes();
+        let size = NonZeroUsize::new(frame_size);
+        match kind {
+            0 => sender.text(&text, size).unwrap(),
+            1 => sender.binary(&bytes, size).unwrap(),
+            2 => sender.text_owned(text.clone()).unwrap(),
+            3 => sender.binary_owned(bytes.clone()).unwrap(),
+            4 | 5 => sender.shared(&SharedMessage::text(text.clone()).with_frame_size(size)).unwrap(),
+            _ => {
+                let message = SharedMessage::binary(bytes.clone()).with_frame_size(size);
+                (0..3).for_each(|_| sender.shared(&message).unwrap());
+                self.expected.extend([Got::Binary(bytes.clone()), Got::Binary(bytes.clone())]);
+            }
+        }
+        self.expected.push(if matches!(kind, 0 | 2 | 4 | 5) { Got::Text(text) } else { Got::Binary(bytes) });
+    }
+
+    fn step(&mut self, step: &Step) {
+        match *step {
+            Step::Send(kind, len, frame_size) => self.send(kind, len, frame_size),
+            Step::Small(count, len) => (0..count).for_each(|_| self.send(0, len, 0)),
+            Step::Ping => {
+                self.sender.ping(&[OWN]).unwrap();
+                self.expected.push(Got::Ping(vec![OWN]));
+            }
+            Step::Pong => {
+                self.sender.pong(&[OWN]).unwrap();
+                self.expected.push(Got::Pong(vec![OWN]));
+            }
+            Step::Answer(count) => (0..count).for_each(|_| self.answer()),
+            Step::Write(count) => {
+                let queued = self.queued();
+                let count = count.min(queued.len());
+                self.sender.consume(count);
+                self.wire.extend_from_slice(&queued[..count]);
+                self.pinned.drain(..count.min(self.pinned.len()));
+            }
+            Step::Pin(count) => {
+                let queued = self.queued();
+                self.sender.pin(count);
+                let count = count.min(queued.len()).max(self.pinned.len());
+                self.pinned = queued[..count].to_vec();
+            }
+            Step::Cut => self.sender.cut(),
+        }
+    }
+
+    fn answer(&mut self) {
+        let before = self.sender.queued();
+        let payload = [&[ANSWER][..], &self.answers.to_be_bytes()].concat();
+        self.sender.answer_ping(&payload);
+        self.answers += 1;
+        assert!(self.sender.queued() - before <= 11);
+    }
+
+    fn queued(&self) -> Vec<u8> {
+        let mut slices = vec![std::io::IoSlice::new(&[]); self.sender.slices()];
+        let filled = self.sender.io_slices(&mut slices);
+        assert_eq!(filled, slices.len());
+        assert!(slices.iter().all(|slice| !slice.is_empty()));
+        let queued = slices.iter().map(|slice| &slice[..]).collect::<Vec<_>>().concat();
+        assert_eq!(queued.len(), self.sender.queued());
+        queued
+    }
+}
+
+fn check(sender: Sender, mut receiver: Receiver, steps: &[Step], closes: bool, after: &[Step]) {
+    let mut world = World { sender, wire: vec![], expected: vec![], answers: 0, pinned: vec![] };
+    for step in steps {
+        world.step(step);
+        assert!(world.queued().starts_with(&world.pinned));
+    }
+    if closes {
+        world.sender.close(CloseCode::NORMAL, "bye").unwrap();
+        world.expected.push(Got::Close(Some((1000, "bye".into()))));
+    }
+    let answered = world.answers;
+    for step in after {
+        if let Step::Answer(_) | Step::Write(_) | Step::Pin(_) = step {
+            world.step(step);
+        }
+    }
+    let mut wire = std::mem::take(&mut world.wire);
+    wire.extend(drain(&mut world.sender));
+    assert_eq!(world.sender.slices(), 0);
+    #[cfg(feature = "deflate")]
+    let context = world.sender.context_size();
+    #[cfg(not(feature = "deflate"))]
+    let context = 0;
+    assert!(world.sender.held() - context <= 128 * 1024, "{}", world.sender.held());
+    let (answers, others): (Vec<_>, Vec<_>) = feed(&mut receiver, &wire)
+        .into_iter()
+        .partition(|got| matches!(got, Got::Pong(payload) if payload[0] == ANSWER));
+    let same = others.iter().zip(&world.expected).take_while(|(found, expected)| found == expected).count();
+    assert!(others == world.expected, "{same} of {} are as expected", world.expected.len());
+    let answers: Vec<_> = answers
+        .into_iter()
+        .map(|got| match got {
+            Got::Pong(payload) => u32::from_be_bytes(payload[1..].try_into().unwrap()),
+            _ => 0,
+        })
+        .collect();
+    assert!(answers.is_sorted_by(|one, next| one < next), "{answers:?}");
+    if closes {
+        // One that came in time is answered by its own pong or by a newer one's.
+        assert!(answered == 0 || answers.last() >= Some(&(answered - 1)), "{answers:?} of {answered}");
+    } else {
+        assert_eq!(answers.last(), world.answers.checked_sub(1).as_ref());
+    }
+}
+
+fn no_limits() -> Limits {
+    let mut limits = Limits::default();
+    (limits.max_frame_size, limits.max_message_size, limits.max_fragments) = (1 << 30, 1 << 30, u32::MAX);
+    limits
+}
+
+fn a_client() -> Sender {
+    let mut key = 1u32;
+    Sender::client(Version::Rfc6455, move || {
+        key = key.wrapping_mul(0x0102_0305);
+        key.to_be_bytes()
+    })
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+
+    #[test]
+    fn of_a_server(before in steps(), closes: bool, after in steps()) {
+        let receiver = Receiver::new(Version::Hybi08, Role::Client, no_limits());
+        check(Sender::server(Version::Hybi08), receiver, &before, closes, &after);
+    }
+
+    #[test]
+    fn of_a_client(before in steps(), closes: bool, after in steps()) {
+        let receiver = Receiver::new(Version::Rfc6455, Role::Server, no_limits());
+        check(a_client(), receiver, &before, closes, &after);
+    }
+}
+
+#[cfg(feature = "deflate")]
+mod deflate {
+    use clws_proto::{Codecs, DeflateConfig, DeflateParams};
+
+    use super::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(20))]
+
+        #[test]
+        fn compressed(before in steps(), closes: bool, after in steps(), context: bool) {
+            let codecs = Codecs::new(&DeflateConfig::default());
+            let params = DeflateParams::default().with_server_no_context_takeover(!context);
+            let receiver = Receiver::new(Version::Rfc6455, Role::Client, no_limits()).with_deflate(params, &codecs);
+            let sender = Sender::server(Version::Rfc6455).with_deflate(params, &codecs);
+            check(sender, receiver, &before, closes, &after);
+        }
+    }
+}

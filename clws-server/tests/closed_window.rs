@@ -1,0 +1,57 @@
+//! A client that is there and keeps TCP's window closed: it has the whole of `write_timeout`, although the system would end
+//! it as early as one that has vanished.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clws_server::{Config, Version};
+use common::{Got, Probe, Running};
+
+in_both_modes!(it_has_the_write_timeout);
+
+/// A vanished client is noticed after 5 seconds: one of silence and four probes.
+const KEEPALIVE: Duration = Duration::from_secs(1);
+const WRITE_TIMEOUT: Duration = Duration::from_secs(9);
+
+fn it_has_the_write_timeout(config: Config) {
+    let config = config.keepalive(Some(KEEPALIVE)).write_timeout(WRITE_TIMEOUT);
+    let (probe, diary) = Probe::with(|client, text| {
+        let message = vec![b'x'; text.parse().unwrap()];
+        for _ in 0..50 {
+            client.send_binary(&message).unwrap();
+        }
+    });
+    let server = Running::start(config, probe);
+    let reading = Arc::new(AtomicBool::new(true));
+    let slow = thread::spawn({
+        let mut peer = server.connect(Version::Rfc6455, "/");
+        let reading = Arc::clone(&reading);
+        move || {
+            peer.text("1000000");
+            for _ in 0..50 {
+                assert!(matches!(peer.next(), Got::Binary(_)));
+                if reading.load(Ordering::Relaxed) {
+                    thread::sleep(Duration::from_secs(1));
+                }
+            }
+        }
+    });
+    let mut silent = server.connect(Version::Rfc6455, "/");
+    let started = Instant::now();
+    silent.text("1000000");
+    let (code, _, cause) = diary.gone();
+    // The system's buffer may have taken a little while its window was closed. Then the system is the first to give up.
+    let causes = ["did not read what was sent", "failed: Connection timed out (os error 110)"];
+    assert!(code == 1006 && causes.contains(&&*cause), "{code} {cause}");
+    assert!(started.elapsed() >= WRITE_TIMEOUT, "{:?}", started.elapsed());
+
+    // One that reads a little each second is still there, and gets everything.
+    reading.store(false, Ordering::Relaxed);
+    slow.join().unwrap();
+}
