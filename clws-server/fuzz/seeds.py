@@ -26,7 +26,7 @@ def length(count: int) -> tuple[int, int]:
 for capture in sorted(captures.glob("*.c2s.bin")):
     data = capture.read_bytes()[:2000].replace(b" /echo ", b" / ").replace(b"GET /echo", b"GET /")
     raw = b"".join(step(8, 0, *length(len(part))) + part for part in (data[:100], data[100:]))
-    seed("capture-" + capture.name.removesuffix(".c2s.bin"), bytes([3, 0x20, 8, 0]) + raw + step(10) + step(14, 4))
+    seed("capture-" + capture.name.removesuffix(".c2s.bin"), bytes([0, 0x20, 8, 0]) + raw + step(10) + step(14, 4))
 
 MESSAGE = {what: step(2, 0, index, 0, 10) for index, what in ((0, "echo"), (4, "big"), (5, "pause"), (6, "close"), (7, "abort"), (8, "slow"), (10, "queue"), (12, "none"))}
 ARRIVE, READ, STALL, END = step(10), step(16), step(17), step(18)
@@ -52,13 +52,13 @@ SCRIPTS = {
     "kill": MESSAGE["pause"] + MESSAGE["none"] * 3 + ARRIVE + step(30, 7),
 }
 for name, script in SCRIPTS.items():
-    for version in range(4):
+    for version in range(5):
         seed(f"{name}-{version}", bytes([version, 0x10, 0, 0]) + script)
-    seed(f"{name}-deflate", bytes([0x83, 0x18, 0, 1]) + script)
-    seed(f"{name}-small", bytes([3, 0x06, 4, 0x87]) + script)
+    seed(f"{name}-deflate", bytes([0x80, 0x18, 0, 1]) + script)
+    seed(f"{name}-small", bytes([0, 0x06, 4, 0x87]) + script)
 for query in range(6):
     decide = step(27, query & 3)
-    seed(f"query-{query}", bytes([3, 0xE0, query, 0]) + MESSAGE["echo"] + ARRIVE + decide + ARRIVE + step(15))
-    seed(f"query-{query}-stop", bytes([3, 0x00, query, 0]) + step(28) + decide + bytes([1]))
+    seed(f"query-{query}", bytes([0, 0xE0, query, 0]) + MESSAGE["echo"] + ARRIVE + decide + ARRIVE + step(15))
+    seed(f"query-{query}-stop", bytes([0, 0x00, query, 0]) + step(28) + decide + bytes([1]))
 for how in range(5, 8):
-    seed(f"request-{how}", bytes([3, 0xC0, 8, 0]) + step(0, how) + ARRIVE + step(15) + step(14, 4))
+    seed(f"request-{how}", bytes([0, 0xC0, 8, 0]) + step(0, how) + ARRIVE + step(15) + step(14, 4))

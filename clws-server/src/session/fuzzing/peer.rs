@@ -126,7 +126,7 @@ impl Peer {
     pub(super) fn look(&mut self) {
         if self.receiver.is_none() && !self.refused {
             let caps = Caps::default();
-            if self.read.starts_with(b"HTTP/1.1 101") {
+            if self.read.starts_with(b"HTTP/1.1 10") {
                 self.open(&caps);
             } else if self.read.len() > 12 {
                 self.refused = true;

@@ -84,7 +84,7 @@ impl World {
         }
         let session = Session::new(crate::Peer::Stream, &context(&shared));
         let query = ["", "?later", "?no", "?refuse", "?pause", "?greet", "", ""][usize::from(third & 7)];
-        let version = Version::ALL[usize::from(first & 0x1F) % Version::ALL.len()];
+        let version = Version::ALL[Version::ALL.len() - 1 - usize::from(first & 0x1F) % Version::ALL.len()];
         let peer = Peer::new(
             version,
             query,
