@@ -60,6 +60,33 @@ for name, request in {
 }.items():
     seed("server_handshake", name, bytes([0x41, 0]) + request)
 
+# Requests that lack one thing, or have one too many.
+LINES = REQUEST.split(b"\r\n")[1:-2]
+for at, line in enumerate(LINES):
+    name = line.split(b":")[0].decode().lower()
+    seed("server_handshake", f"without-{name}", bytes([0x41, 0]) + REQUEST.replace(line + b"\r\n", b""))
+    seed("server_handshake", f"twice-{name}", bytes([0x41, 0]) + REQUEST.replace(line, line + b"\r\n" + line))
+for name, old, new in (
+    ("key-unpadded", b"ZQ==", b"ZQ"),
+    ("key-long", b"ZQ==", b"ZQAA"),
+    ("key-15", b"ZQ==", b""),
+    ("version-8", b"Version: 13", b"Version: 8"),
+    ("version-14", b"Version: 13", b"Version: 14"),
+    ("version-list", b"Version: 13", b"Version: 13, 8"),
+    ("fold", b"Origin: ", b"Origin:\r\n "),
+    ("blank-before-colon", b"Origin:", b"Origin :"),
+    ("bare-lf", b"\r\nOrigin", b"\nOrigin"),
+    ("two-blanks", b"GET /", b"GET  /"),
+    ("host-port", b"example.com\r\nU", b"example.com:99999\r\nU"),
+    ("host-user", b"Host: ", b"Host: a@"),
+    ("length", b"Origin: ", b"Content-Length: 5\r\nOrigin: "),
+    ("chunked", b"Origin: ", b"Transfer-Encoding: chunked\r\nOrigin: "),
+    ("protocol-twice", b"chat, superchat", b"chat, chat"),
+    ("extension-malformed", b"permessage-deflate; client_max_window_bits", b"permessage-deflate; client_max_window_bits=\"1"),
+):
+    assert old in REQUEST, old
+    seed("server_handshake", name, bytes([0x41, 0]) + REQUEST.replace(old, new, 1))
+
 ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
