@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Hostile bytes over real sockets: bad_input.py ws://HOST:PORT PID
 
-The server is echo with `--hixie --handshake-timeout 2` and the default limits (16 KiB of head, 16 MiB of message). Each
+The server is echo with `--hixie --hixie-75 --handshake-timeout 2` and the default limits (16 KiB of head, 16 MiB of message). Each
 attack has its right answer; beside them all a good client talks on and must not notice; the server's resident memory
 is bounded over the whole run.
 """
@@ -27,6 +27,13 @@ HIXIE_HEAD = (
     b"Sec-WebSocket-Key1: %b\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
 )
 HIXIE_KEY1 = b"4 @1  46546xW%0l 1 5"  # with Key2 and the eight octets behind the head: hixie-76 section 1.3
+HIXIE_75_HEAD = (
+    b"GET /echo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: 127.0.0.1\r\nOrigin: http://example.com\r\n%b\r\n"
+)
+HIXIE_75_ANSWER = (
+    b"HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
+    b"WebSocket-Origin: http://example.com\r\nWebSocket-Location: ws://127.0.0.1/echo\r\n\r\n"
+)
 
 # --- the opening handshake ---
 
@@ -105,6 +112,9 @@ def handshakes(url: str) -> None:
         ("hixie: a key without digits", HIXIE_HEAD % b"x @y  z", [400], {}),
         ("hixie: not divisible by its spaces", HIXIE_HEAD % b"1 0  1", [400], {}),
         ("hixie: a number over 32 bits", HIXIE_HEAD % (b"9" * 40 + b" "), [400], {}),
+        ("hixie-75: no origin", (HIXIE_75_HEAD % b"").replace(b"Origin: http://example.com\r\n", b""), [400], {}),
+        ("hixie-75: a body", HIXIE_75_HEAD % b"Content-Length: 8\r\n", [400], {}),
+        ("hixie-75: a key and no version", HIXIE_75_HEAD % b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n", [400], {}),
     ]
     for name, data, statuses, headers in cases:
         check(name, lambda d=data, s=statuses, h=headers: refused(url, d, s, **h))  # type: ignore[misc]
@@ -271,6 +281,31 @@ def hixie(url: str) -> None:
     check("hixie: a text without an end ends it at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
 
 
+def hixie_75(url: str) -> None:
+    def opened(c: Connection) -> Connection:
+        c.send(HIXIE_75_HEAD % b"")
+        want(c.exactly(len(HIXIE_75_ANSWER)) == HIXIE_75_ANSWER, "the answer differs")
+        return c
+
+    def echoed() -> None:
+        with Connection(url) as c:
+            opened(c).send(b"\x00one\xff\xff\x00\x80\x01?\x00two\xff")
+            want(c.exactly(10) == b"\x00one\xff\x00two\xff", "echo differs")
+            c.socket.shutdown(1)
+            want(c.at_end(), "the connection stays open")
+
+    def ended(data: Iterable[bytes]) -> None:
+        with Connection(url) as c:
+            pour(opened(c), data)
+            want(c.at_end(), "the connection stays open")
+
+    check("hixie-75: the draft's own bytes, FF 00 in between, and an end", echoed)
+    check("hixie-75: a length that overflows ends it", lambda: ended([b"\xff" + b"\xff" * 100]))
+    check("hixie-75: a declared length of 2^62 ends it", lambda: ended([b"\xff" + b"\xc0" + b"\x80" * 7 + b"\x00"]))
+    check("hixie-75: a text without an end ends it at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
+    check("hixie-75: a frame without an end ends it at the limit", lambda: ended([b"\x01", *([b"a" * 65536] * 320)]))
+
+
 # --- memory, resets ---
 
 
@@ -331,6 +366,7 @@ def main(url: str, pid: int) -> None:
         handshakes(url)
         frames(url)
         hixie(url)
+        hixie_75(url)
         memory_bounds(url, pid)
         resets(url)
         for thread in slow:

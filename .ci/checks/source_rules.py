@@ -13,6 +13,8 @@ OUTSIDE = re.compile(r"\b(Instant|SystemTime|TcpStream|UdpSocket|(std|core)::(ne
 GROUPED = re.compile(r"\buse (std|core)::\{[^;]*\b(net|thread|fs|process|os|env)\b[^;]*;")
 UNSAFE = re.compile(r"\bunsafe\b")
 ASYNC_STD = re.compile(r"\basync_std\b")
+# 32-bit MIPS, PowerPC and ARMv5/6 have none: a library that names them does not compile there.
+ATOMIC_64 = re.compile(r"\bAtomic[UI]64\b")
 
 
 def code(line: str) -> str:
@@ -41,6 +43,8 @@ def main(root: Path) -> int:
             # The library names its runtime in one file, so that one file is what a move to another costs.
             if re.match(r"clws-(proto|handshake|server)/src/", name) and name != RUNTIME and ASYNC_STD.search(text):
                 breaches.append(f"async_std outside {RUNTIME}: {where}")
+            if re.match(r"clws-(proto|handshake|server)/src/", name) and ATOMIC_64.search(text):
+                breaches.append(f"a 64-bit atomic, which not every 32-bit target has: {where}")
     if len(unsafe_files) > 1:
         breaches.append(f"unsafe in more than one file: {', '.join(sorted(unsafe_files))}")
     if not files:

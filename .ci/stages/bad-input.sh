@@ -18,7 +18,7 @@ compressed() {
 for driver in shards tasks; do
     flags=()
     [ $driver = shards ] || flags=(--task-per-client)
-    serve $driver --hixie --handshake-timeout 2 "${flags[@]}" || finish
+    serve $driver --hixie --hixie-75 --handshake-timeout 2 "${flags[@]}" || finish
     run_counted "bytes-$driver" timeout 200 python3 "$ci/checks/bad_input.py" "${server_urls[0]}" "$server_pid"
     still_serving $driver
     compressed "deflate-$driver" none 16777216 --deflate "${flags[@]}"

@@ -12,7 +12,7 @@ round_trips() {
     local name=$1 listen=(--listen 127.0.0.1:0) url family
     shift
     if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback here: clients ran over IPv4 only"; fi
-    serve "$name" --hixie "${listen[@]}" "$@" || finish
+    serve "$name" --hixie --hixie-75 "${listen[@]}" "$@" || finish
     run_counted "perl-ruby-$name" "$ci/clients/run.sh" "${server_urls[0]}/echo"
     for url in "${server_urls[@]}"; do
         family=v4

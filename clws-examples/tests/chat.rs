@@ -21,7 +21,7 @@ struct Chat {
 
 impl Chat {
     fn start() -> Self {
-        let (program, url) = serve(env!("CARGO_BIN_EXE_chat"), &["--hixie"]);
+        let (program, url) = serve(env!("CARGO_BIN_EXE_chat"), &["--hixie", "--hixie-75"]);
         let address = url.trim_start_matches("ws://").to_owned();
         assert_eq!(program.line(), format!("open http://{address}/"));
         Self { _program: program, address }

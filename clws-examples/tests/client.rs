@@ -13,8 +13,8 @@ const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 
 #[test]
 fn what_goes_and_comes_is_shown_in_every_version() {
-    let (_server, url) = serve(ECHO, &["--hixie"]);
-    for version in ["0", "7", "8", "13"] {
+    let (_server, url) = serve(ECHO, &["--hixie", "--hixie-75"]);
+    for version in ["75", "0", "7", "8", "13"] {
         let mut client = connected(&format!("{url}/echo"), &["--version", version]);
         client.say("gr\u{fc}\u{df} \u{1f600}");
         assert_eq!(client.line(), "> text 11 gr\u{fc}\u{df} \u{1f600}");
@@ -22,9 +22,9 @@ fn what_goes_and_comes_is_shown_in_every_version() {
         client.say("//bell \u{7}");
         assert_eq!(client.line(), "> text 7 /bell \\u{7}");
         assert_eq!(client.line(), "< text 7 /bell \\u{7}");
-        if version == "0" {
+        if ["75", "0"].contains(&version) {
             client.say("/ping x");
-            assert_eq!(client.line(), "! not sent: draft 0 cannot send this");
+            assert_eq!(client.line(), "! not sent: this version of the protocol has only text messages");
         } else {
             client.say("/binary 00 ffA0");
             assert_eq!(client.line(), "> binary 3 00 ff a0");
@@ -33,7 +33,11 @@ fn what_goes_and_comes_is_shown_in_every_version() {
             assert_eq!(client.line(), "> ping 14 are you there?");
             assert_eq!(client.line(), "< pong 14 are you there?");
         }
-        let close = if version == "0" { "close without a code" } else { "close 1000" };
+        let close = match version {
+            "75" => "end",
+            "0" => "close without a code",
+            _ => "close 1000",
+        };
         let (status, rest) = client.finish();
         assert_eq!(rest, [format!("> {close}"), format!("< {close}")], "version {version}");
         assert!(status.success(), "version {version}");
@@ -70,8 +74,8 @@ fn slips_of_the_keyboard_are_told_and_end_nothing() {
 
 #[test]
 fn once_prints_the_answer_and_nothing_else() {
-    let (_server, url) = serve(ECHO, &["--hixie"]);
-    for version in ["0", "7", "8", "13"] {
+    let (_server, url) = serve(ECHO, &["--hixie", "--hixie-75"]);
+    for version in ["75", "0", "7", "8", "13"] {
         assert_eq!(once(&url, "hello", &["--version", version]), (true, "hello".to_owned()), "{version}");
     }
 }
@@ -86,6 +90,8 @@ fn a_refusal_is_told_with_status_and_body() {
     assert!(once(&url, "x", &["--origin", "https://good.example"]).0);
     let (good, said) = once(&url, "x", &["--origin", "https://good.example", "--version", "0"]);
     assert!(!good && said.contains("the server answered 426 Upgrade Required: "), "{said}");
+    let (good, said) = once(&url, "x", &["--origin", "https://good.example", "--version", "75"]);
+    assert!(!good && said.contains("the server answered 400 Bad Request: "), "{said}");
     let (good, said) = once("wss://127.0.0.1/", "x", &[]);
     assert!(!good && said.contains("no TLS"), "{said}");
 }

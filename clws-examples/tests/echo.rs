@@ -97,10 +97,10 @@ fn the_log_has_the_level_that_is_asked_for() {
 
 #[test]
 fn a_broadcast_is_heard_by_everybody() {
-    let (_server, url) = serve(ECHO, &["--hixie"]);
+    let (_server, url) = serve(ECHO, &["--hixie", "--hixie-75"]);
     let url = format!("{url}/broadcast");
     let mut clients: Vec<_> =
-        ["13", "0", "8"].iter().map(|version| connected(&url, &["--version", version])).collect();
+        ["13", "0", "8", "75"].iter().map(|version| connected(&url, &["--version", version])).collect();
     clients[0].say("hear, hear");
     for client in &clients {
         assert!(client.until("hear, hear").ends_with(" 10 hear, hear"));

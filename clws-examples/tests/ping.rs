@@ -43,5 +43,5 @@ fn draft_0_is_told_why_not() {
     let (good, said) = once(&url, "how is it?", &["--version", "0"]);
     assert!(good);
     assert_eq!(said, "draft 0 has no pings: your latency cannot be told");
-    server.until(" cannot be pinged: draft 0 cannot send this");
+    server.until(" cannot be pinged: the client's version of the protocol has only text messages");
 }

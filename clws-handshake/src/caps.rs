@@ -9,8 +9,9 @@
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Caps {
-    /// The longest head in bytes, from the first byte of the request line to the end of the empty line.
-    /// A longer one is answered with 431. Default: 16 KiB. Under 135 bytes no handshake of RFC 6455 fits.
+    /// The longest head in bytes, from the first byte that comes to the end of the empty line. A longer one is answered
+    /// with 431, or with 414 if the request line alone is longer. Default: 16 KiB. Under 135 bytes no handshake of RFC 6455
+    /// fits.
     pub max_head_bytes: usize,
     /// The most header lines a head may have. More are answered with 431. Default: 100.
     pub max_headers: usize,

@@ -56,11 +56,22 @@ impl<'a> Headers<'a> {
 
     /// Every line as name and value, in the order they came.
     pub fn iter_bytes(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
-        self.lines.split(|&byte| byte == b'\n').filter_map(|line| {
-            let colon = memchr::memchr(b':', line)?;
-            let (name, value) = line.split_at_checked(colon)?;
-            // The carriage return of the line end goes with the blanks.
-            Some((str::from_utf8(name).ok()?, value.get(1..)?.trim_ascii()))
+        self.raw_lines().filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value.trim_ascii())))
+    }
+
+    /// Every line as name and value, the value with the blanks around it.
+    fn raw_lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
+        let mut rest = self.lines;
+        std::iter::from_fn(move || {
+            let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
+            let (line, behind) = rest.split_at_checked(end).filter(|(line, _)| !line.is_empty())?;
+            rest = behind;
+            Some(line)
+        })
+        .filter_map(|line| {
+            let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
+            // The line end goes with the blanks.
+            Some((name, value.get(1..)?))
         })
     }
 
@@ -110,7 +121,9 @@ impl<'a> Headers<'a> {
 
     /// The values of every line with that name as they came.
     pub(crate) fn all_bytes<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
-        self.iter_bytes().filter(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        self.raw_lines()
+            .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
+            .map(|(_, value)| value.trim_ascii())
     }
 
     /// The one value of a header that must not be repeated.

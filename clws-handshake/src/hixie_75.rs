@@ -17,12 +17,15 @@ pub(crate) const ANSWER: [&str; 3] = [
 
 /// Whether a request without a version and without draft 0's keys can be one of hixie-75.
 ///
-/// That draft has no header of this prefix. A request that has one is a broken handshake of a later version.
+/// That draft has no header of this prefix. A request that has one is a broken handshake of a later version. So is one whose
+/// `Upgrade` is written as RFC 6455 has it: something on the way has taken the other headers out.
 pub(crate) fn may_be_meant(headers: Headers<'_>) -> bool {
     let prefix = "Sec-WebSocket-";
-    !headers
+    let is_spelled = matches!(headers.single("Upgrade"), Single::One("WebSocket"));
+    let is_later = headers
         .iter_bytes()
-        .any(|(name, _)| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)))
+        .any(|(name, _)| name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix)));
+    is_spelled && !is_later
 }
 
 /// Reads the request. Nothing belongs to it behind the head.

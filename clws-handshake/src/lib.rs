@@ -95,7 +95,7 @@
 //!
 //! | version | recognised by | origin in | key | answered with |
 //! |---|---|---|---|---|
-//! | hixie-75 | no version and no header `Sec-WebSocket-*`; only with [`Caps::hixie_75`] | `Origin`, required | none | origin and location |
+//! | hixie-75 | `Upgrade: WebSocket` in these letters, no header `Sec-WebSocket-*`; only with [`Caps::hixie_75`] | `Origin`, required | none | origin and location |
 //! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`Caps::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 behind the head, origin and location |
 //! | 7 (hybi-07) | `Sec-WebSocket-Version: 7` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 8 (hybi-08 to -12) | `Sec-WebSocket-Version: 8` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |

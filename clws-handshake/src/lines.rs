@@ -1,6 +1,9 @@
 //! What heads of requests and of answers have in common: a first line, and header lines under a cap.
 
-use crate::{Headers, token};
+use crate::Headers;
+
+/// So many header lines are parsed without an allocation.
+const ON_STACK: usize = 128;
 
 /// A head split behind its first line.
 pub(crate) struct Lines<'a> {
@@ -28,43 +31,44 @@ impl<'a> Lines<'a> {
     }
 
     /// The header lines, once their number and their grammar are checked.
+    ///
+    /// A line that starts with a blank, which once continued the line before it, has no name, so it is refused (RFC 9112
+    /// §5.2). So is whitespace before the colon: "A server MUST reject, with a response status code of 400 (Bad Request),
+    /// any received request message that contains whitespace between a header field name and colon" (§5.1).
     pub(crate) fn headers(&self, max_headers: usize) -> Result<Headers<'a>, LinesError> {
         // Every line of the block but the empty one is a header.
-        if memchr::memchr_iter(b'\n', self.block).count().saturating_sub(1) > max_headers {
+        let count = memchr::memchr_iter(b'\n', self.block).count().saturating_sub(1);
+        if count > max_headers {
             return Err(LinesError::TooMany);
         }
-        let mut lines = self.block.split_inclusive(|&byte| byte == b'\n');
-        let all_good = lines.all(|line| match line.strip_suffix(b"\r\n") {
-            Some(b"") => true, // the scanner ends a head at the first empty line
-            Some(line) => is_field_line(line),
-            None => false,
-        });
-        if all_good { Ok(Headers::new(self.block)) } else { Err(LinesError::Malformed) }
+        let parsed = if count <= ON_STACK {
+            httparse::parse_headers(self.block, &mut [httparse::EMPTY_HEADER; ON_STACK]).map(end_of)
+        } else {
+            httparse::parse_headers(self.block, &mut vec![httparse::EMPTY_HEADER; count]).map(end_of)
+        };
+        match parsed {
+            Ok(Some(end)) if end == self.block.len() => Ok(Headers::new(self.block)),
+            _ => Err(LinesError::Malformed),
+        }
     }
 }
 
-/// RFC 9112 §5: `field-line = field-name ":" OWS field-value OWS`.
-///
-/// A line that starts with a blank, which once continued the line before it, has no name, so it is refused (RFC 9112
-/// §5.2). So is whitespace before the colon: "A server MUST reject, with a response status code of 400 (Bad Request),
-/// any received request message that contains whitespace between a header field name and colon" (§5.1).
-fn is_field_line(line: &[u8]) -> bool {
-    let Some((name, value)) = memchr::memchr(b':', line).and_then(|colon| line.split_at_checked(colon))
-    else {
-        return false;
-    };
-    !name.is_empty() && name.iter().copied().all(token::is_tchar) && value.iter().copied().all(is_field_byte)
-}
-
-/// RFC 9110 §5.5: visible characters, bytes over 0x7F, spaces and tabs; "Field values containing CR, LF, or NUL
-/// characters are invalid and dangerous", and so is a CR that ends no line (RFC 9112 §2.2).
-const fn is_field_byte(byte: u8) -> bool {
-    byte == b'\t' || (byte >= b' ' && byte != 0x7f)
+/// How many bytes were parsed. The parsed lines are not of interest: [`Headers`] reads them where they lie.
+const fn end_of(parsed: httparse::Status<(usize, &[httparse::Header<'_>])>) -> Option<usize> {
+    match parsed {
+        httparse::Status::Complete((end, _)) => Some(end),
+        httparse::Status::Partial => None,
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn is_field_line(line: &[u8]) -> bool {
+        let head = [b"first\r\n", line, b"\r\n\r\n"].concat();
+        Lines::split(&head).headers(1).is_ok()
+    }
 
     #[test]
     fn field_lines_have_a_name_a_colon_and_any_text() {

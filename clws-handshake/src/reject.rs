@@ -121,7 +121,8 @@ impl Reject {
     }
 
     /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and
-    /// 304, which have no body) becomes 500.
+    /// 304, which have no body) becomes 500. The statuses 401, 405 and 407 oblige to a header, which
+    /// [`with_header`](Self::with_header) adds.
     pub fn custom(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
         let status =
             if matches!(status, 200..=599) && !matches!(status, 204 | 205 | 304) { status } else { 500 };

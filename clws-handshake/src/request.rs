@@ -77,6 +77,8 @@ impl<'a> HttpRequest<'a> {
         if !asks {
             return Err(Reject::upgrade_required());
         }
+        // RFC 9110 §7.8 has a server ignore Upgrade in HTTP/1.0, so nothing can be opened. Most of these come through a
+        // proxy that speaks 1.0 by default, and an error that says so is of more use than the page of that path.
         if self.minor_version() == 0 {
             return Err(Reject::bad_request(
                 "a WebSocket handshake is HTTP/1.1 or higher, and this request is HTTP/1.0",

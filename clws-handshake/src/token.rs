@@ -6,9 +6,20 @@ pub(crate) fn is_token(text: &str) -> bool {
 }
 
 /// RFC 9110 §5.6.2: "any VCHAR, except delimiters".
-pub(crate) fn is_tchar(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+pub(crate) const fn is_tchar(byte: u8) -> bool {
+    TCHARS[byte as usize]
 }
+
+/// A table, because each byte of each header name is looked up.
+const TCHARS: [bool; 256] = {
+    let mut table = [false; 256];
+    let mut rest: &[u8] = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz";
+    while let [byte, others @ ..] = rest {
+        table[*byte as usize] = true;
+        rest = others;
+    }
+    table
+};
 
 /// Whether a value can be sent in a header line as it is: no control character (so no line break), and no
 /// blank at either end, which a reader would take away.
@@ -37,6 +48,9 @@ mod tests {
     fn tokens_exclude_delimiters_and_everything_outside_ascii() {
         assert!(is_token("x-webkit-deflate-frame"));
         assert!(is_token("!#$%&'*+-.^_`|~09azAZ"));
+        for byte in 0..=255 {
+            assert_eq!(is_tchar(byte), byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        }
         for bad in [
             "", "a b", "a,b", "a\"b", "a/b", "a=b", "a;b", "é", "a\t", "(a)", "a@b", "[a]", "{a}", "a\\b",
             "a\0",

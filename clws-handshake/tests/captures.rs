@@ -25,8 +25,10 @@ type Capture = (&'static str, &'static [u8], &'static [u8], Version, &'static st
 
 const PAGE: &str = "http://client.example";
 
-fn all() -> [Capture; 17] {
+fn all() -> [Capture; 19] {
     captures! {
+        "Protocol-WebSocket-0.26-Perl-hixie-75" => Hixie75, PAGE;
+        "websocket-1.2.9-Ruby-hixie-75" => Hixie75, PAGE;
         "Protocol-WebSocket-0.26-Perl-hybi-00" => Hybi00, PAGE;
         "netty-4.1.48-Java-hybi-00" => Hybi00, PAGE;
         "phantomjs-1.9.8-browser-hybi-00" => Hybi00, "http://127.0.0.1:37875";
@@ -59,7 +61,7 @@ fn every_client_is_understood_and_answered_byte_for_byte() {
         assert!(Origins::exact([origin]).allows(request.origin()), "{name}");
         // Other clients than browsers need not send an origin's form.
         assert!(!name.contains("browser") || Origins::exact([origin]).check().is_ok(), "{name}");
-        // What follows is a frame: 00 in draft 0, the first byte of a final text frame (81) in the others.
+        // What follows is a frame: 00 in hixie-75 and draft 0, the first byte of a final text frame (81) in the others.
         let first = if version.is_hixie() { 0x00 } else { 0x81 };
         assert_eq!(sent[request.consumed()], first, "{name}");
         let accepted = request.accept(&Offer::new()).unwrap();
@@ -87,12 +89,34 @@ fn their_extensions_are_read() {
 }
 
 #[test]
-fn draft_0_is_426_while_it_is_off() {
+fn draft_0_is_426_and_hixie_75_400_while_they_are_off() {
     for (name, sent, _, version, _) in all() {
         match parse(sent, &Caps::default()) {
-            Err(reject) => assert!(version.is_hixie() && reject.status() == 426, "{name}: {reject}"),
+            Err(reject) => {
+                let status = if version == Version::Hixie75 { 400 } else { 426 };
+                assert!(version.is_hixie() && reject.status() == status, "{name}: {reject}");
+            }
             Ok(_) => assert!(!version.is_hixie(), "{name}"),
         }
+    }
+}
+
+#[test]
+fn our_client_of_hixie_75_takes_the_recorded_answers() {
+    for (name, sent, answered, version, origin) in all() {
+        if version != Version::Hixie75 {
+            continue;
+        }
+        let url = format!("ws://{}/echo", whole(sent).unwrap().host());
+        let (bytes, mut pending) = ClientRequest::new(version, &url)
+            .with_origin(origin)
+            .build(&mut |_: &mut [u8]| panic!("there is nothing random"))
+            .unwrap();
+        assert!(sent.starts_with(&bytes), "{name}");
+        let Ok(Status::Complete(open)) = pending.check(answered, &Caps::default()) else {
+            panic!("{name}: {:?}", pending.check(answered, &Caps::default()));
+        };
+        assert_eq!(answered[open.consumed], 0x00, "{name}");
     }
 }
 

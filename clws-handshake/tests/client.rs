@@ -151,6 +151,10 @@ fn wrong_proofs_fail() {
         assert_eq!(check(right.replace(line, &format!("{line}\r\n{line}")).as_bytes()), wrong);
         let extension = right.replace("\r\n\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n");
         assert_eq!(check(extension.as_bytes()), Err(AnswerError::Extension));
+        for none in ["", " ", ",", " ,\t, "] {
+            let none = format!("\r\nSec-WebSocket-Extensions: {none}\r\n\r\n");
+            assert_eq!(check(right.replace("\r\n\r\n", &none).as_bytes()), Ok(()), "{none:?}");
+        }
         // Letters of Upgrade and Connection have no case here, unlike in draft 0; no choice is a choice.
         let loose = right
             .replace("Upgrade: websocket", "UPGRADE: WebSocket")

@@ -158,6 +158,10 @@ fn a_later_versions_handshake_is_never_taken_for_it() {
         "the Sec-WebSocket-Key2 header is missing",
     );
     assert_refused(&with(RFC, "Sec-WebSocket-Version", &[]), 400, version);
+    // Something on the way may have taken its headers out.
+    for upgrade in [&["Upgrade: websocket"][..], &["Upgrade: WebSocket, h2c"], &["Upgrade: WebSocket"; 2]] {
+        assert_refused(&with(HIXIE_75, "Upgrade", upgrade), 400, version);
+    }
     assert_eq!(refused(&plus(HIXIE_75, &["Sec-WebSocket-Version: 75"])), Reject::unsupported_version());
     let both = [plus(HIXIE, &["WebSocket-Protocol: sample"]), HIXIE_BODY.to_vec()].concat();
     assert_eq!(whole(&both).unwrap().version(), Version::Hybi00);

@@ -10,12 +10,14 @@ use common::{HIXIE, HIXIE_75, HIXIE_BODY, RFC, head, hixie_on};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// A valid handshake of some draft with frames behind it.
+/// A valid handshake of some draft with frames behind it, and sometimes with empty lines before it.
 fn handshake() -> impl Strategy<Value = Vec<u8>> {
     let lines = prop::collection::vec("X-[A-Za-z0-9-]{0,12}: [ -~\t]{0,40}", 0..8);
+    let behind = prop::collection::vec(any::<u8>(), 0..40);
     let version = prop::sample::select(vec![RFC, HIXIE, HIXIE_75]);
-    (version, lines, prop::collection::vec(any::<u8>(), 0..40)).prop_map(|(lines, more, behind)| {
-        let mut bytes = head(lines.iter().copied().chain(more.iter().map(String::as_str)));
+    (version, 0usize..3, lines, behind).prop_map(|(lines, empty, more, behind)| {
+        let mut bytes = b"\r\n".repeat(empty);
+        bytes.extend(head(lines.iter().copied().chain(more.iter().map(String::as_str))));
         if lines == HIXIE {
             bytes.extend_from_slice(HIXIE_BODY);
         }
@@ -26,7 +28,7 @@ fn handshake() -> impl Strategy<Value = Vec<u8>> {
 
 /// A header line that a handshake looks at, right or wrong.
 fn line() -> impl Strategy<Value = String> {
-    let name = "Host|Upgrade|Connection|Content-Length|\
+    let name = "Host|Upgrade|Connection|Content-Length|Transfer-Encoding|Expect|\
         (Sec-)?WebSocket-(Key|Key1|Key2|Version|Protocol|Extensions|Origin)";
     let value = r"websocket|Upgrade|13|8|7|[0-9 ]{0,30}|[ -~]{0,30}|\PC{0,8}";
     (name, value).prop_map(|(name, value)| format!("{name}: {value}"))
@@ -89,6 +91,7 @@ proptest! {
         everything(&bytes);
         everything(&[b"GET / HTTP/1.1\r\n", &bytes[..], b"\r\n\r\n"].concat());
         everything(&[b"HTTP/1.1 101 \r\n", &bytes[..], b"\r\n\r\n"].concat());
+        everything(&[b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 4", &bytes[..], b"\r\n\r\n"].concat());
     }
 
     #[test]
@@ -127,7 +130,7 @@ fn everything(bytes: &[u8]) {
     for caps in [hixie_on(), Caps::default(), hixie_on().with_max_head_bytes(50).with_max_headers(2)] {
         let _ = HeadScanner::new().scan(bytes, &caps);
         if let Ok(http) = HttpRequest::parse(bytes, &caps) {
-            let _ = (http.wants_upgrade(), format!("{http:?}"));
+            let _ = (http.wants_upgrade(), http.has_body().is_ok(), format!("{http:?}"));
             let _ = http.upgrade(bytes, &caps);
         }
         match parse(bytes, &caps) {
@@ -153,6 +156,8 @@ fn everything(bytes: &[u8]) {
             let request = ClientRequest::new(version, "ws://a/").with_origin("o");
             let (_, mut pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(3)).unwrap();
             assert!(!matches!(pending.check(bytes, &caps), Ok(Status::Complete(_))));
+            let _ =
+                pending.refusal(bytes).map(|refusal| (refusal.headers.iter().count(), refusal.body.len()));
         }
     }
 }

@@ -24,7 +24,8 @@ pub enum Event<'a> {
     /// A pong, asked for or not; never in draft 0 and hixie-75.
     Pong(Payload<'a>),
     /// The closing handshake, to be answered by [`Sender::answer_close`](crate::Sender::answer_close); nothing
-    /// comes behind it. `None` where the frame had no body.
+    /// comes behind it. `None` where the frame had no body. Never in hixie-75, where the end of the TCP connection is all
+    /// there is.
     Close(Option<CloseFrame<'a>>),
 }
 

@@ -171,6 +171,20 @@ impl Hybi {
         between_frames && rest.first().is_some_and(|first| first & 0x0F == Opcode::Close.bits())
     }
 
+    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
+    pub(crate) fn is_ping(&self, rest: &[u8]) -> bool {
+        let begun = self.partial.as_ref().and_then(|partial| match partial.frame {
+            Some(frame) => Some(frame.header.opcode.bits()),
+            None => partial.header.first().copied().filter(|_| partial.header_len > 0),
+        });
+        begun.or(rest.first().copied()).is_some_and(|first| first & 0x0F == Opcode::Ping.bits())
+    }
+
+    /// Whether a data message has begun and is not complete.
+    pub(crate) fn is_in_message(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
+    }
+
     /// Forgets what has come of a message in progress, whose end is still to be seen.
     pub(crate) fn forget_payload(&mut self) {
         if let Some(message) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {

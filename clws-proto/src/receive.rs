@@ -81,6 +81,16 @@ impl Framing {
         }
     }
 
+    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
+    fn is_ping(&self, rest: &[u8]) -> bool {
+        match self {
+            Self::Hybi(hybi) => hybi.is_ping(rest),
+            Self::Hixie(_) => false,
+            #[cfg(feature = "deflate")]
+            Self::Deflate(deflate) => deflate.0.is_ping(rest),
+        }
+    }
+
     /// The framing with frames that have a length and may be read in pieces.
     const fn hybi(&mut self) -> Option<&mut Hybi> {
         match self {
@@ -325,6 +335,26 @@ impl Receiver {
             Framing::Hixie(hixie) => hixie.is_close(rest),
             #[cfg(feature = "deflate")]
             Framing::Deflate(deflate) => deflate.0.is_close(rest),
+        }
+    }
+
+    /// Whether the input that a reader left unread begins with a ping, or goes on with one: then no message waits before it.
+    ///
+    /// A reader that takes no more messages for now may still answer pings.
+    #[must_use]
+    pub fn is_ping_next(&self) -> bool {
+        let Some(unread) = &self.unread else { return false };
+        self.framing.is_ping(unread.octets.get(unread.position..).unwrap_or_default())
+    }
+
+    /// Whether a message has begun to come and is not complete. In draft 0 it is always false.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_in_message(),
+            Framing::Hixie(_) => false,
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_in_message(),
         }
     }
 
@@ -573,6 +603,15 @@ impl Events<'_> {
 }
 
 impl Events<'_> {
+    /// Whether the next event is a ping, as far as the input tells: see [`Receiver::is_ping_next`].
+    #[must_use]
+    pub fn is_ping_next(&mut self) -> bool {
+        let is_input = self.held.is_empty();
+        let input = if is_input { self.input.octets() } else { &mut self.held };
+        let rest = input.get(self.position..).unwrap_or_default();
+        !self.receiver.finished && !rest.is_empty() && self.receiver.framing.is_ping(rest)
+    }
+
     /// Gives the buffer of the last event back, unless it was taken.
     #[inline]
     fn give_back(&mut self) {

@@ -252,7 +252,7 @@ impl Sender {
         Ok(())
     }
 
-    /// Queues a ping with a payload of at most 125 octets.
+    /// Queues a ping with a payload of at most 125 octets, behind all that is queued.
     ///
     /// # Errors
     ///
@@ -262,7 +262,7 @@ impl Sender {
         self.control(Opcode::Ping, payload)
     }
 
-    /// Queues a pong that no ping asked for (RFC 6455 §5.5.3: "a unidirectional heartbeat").
+    /// Queues a pong that no ping asked for (RFC 6455 §5.5.3: "a unidirectional heartbeat"), behind all that is queued.
     ///
     /// # Errors
     ///

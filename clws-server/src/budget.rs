@@ -13,7 +13,7 @@ use std::thread;
 use clws_proto::Meter;
 
 pub(crate) use self::machine::quarter_of_memory;
-use crate::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::sync::{self, broken};
 
 /// What clients hold is charged in units of so many bytes. Less than one is not charged: most clients hold nothing, and a
@@ -40,7 +40,7 @@ pub(crate) struct Budget {
     /// The credit that a thread takes at once. At most two steps stay with a thread that does not use them.
     step: usize,
     /// Clients that were dropped because they held too much.
-    dropped: AtomicU64,
+    dropped: AtomicUsize,
     used: Used,
 }
 
@@ -76,7 +76,7 @@ impl Budget {
             id: IDS.fetch_add(1, Ordering::Relaxed),
             limit,
             step: (limit / 64 / threads.max(4)).clamp(MIN_STEP, STEP),
-            dropped: AtomicU64::new(0),
+            dropped: AtomicUsize::new(0),
             used: Used::default(),
         })
     }
@@ -121,7 +121,7 @@ impl Budget {
     }
 
     pub(crate) fn dropped(&self) -> u64 {
-        self.dropped.load(Ordering::Relaxed)
+        u64::try_from(self.dropped.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
     }
 
     /// Charges so many bytes.

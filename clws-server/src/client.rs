@@ -129,7 +129,7 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and hixie-75.
     #[inline]
     pub fn send_binary(&self, message: &[u8]) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
@@ -147,7 +147,8 @@ impl Client {
         self.send_text(simdutf8::basic::from_utf8(message).map_err(|_| SendError::InvalidUtf8)?)
     }
 
-    /// Sends a text message in fragments of at most `frame_size` octets. Draft 0 has no fragments and ignores it.
+    /// Sends a text message in fragments of at most `frame_size` octets. Draft 0 and hixie-75 have no
+    /// fragments and ignore it.
     ///
     /// # Errors
     ///
@@ -248,11 +249,13 @@ impl Client {
     }
 
     /// Sends a ping with a payload of at most 125 octets: `write-to-client-ping`. The pong comes to
-    /// [`Resource::pong`](crate::Resource::pong).
+    /// [`Resource::pong`](crate::Resource::pong). The ping keeps its place: the client has read all that was sent before when it
+    /// answers.
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0.
+    /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and
+    /// hixie-75.
     pub fn ping(&self, payload: &[u8]) -> Result<Sent, SendError> {
         self.send(|outbox| outbox.ping(payload))
     }
@@ -271,7 +274,8 @@ impl Client {
     ///
     /// From now on nothing is delivered from this client and nothing can be sent to it. A client that does not answer
     /// within [`close_timeout`](crate::Config#structfield.close_timeout) is dropped. One that is closing already goes on with
-    /// that, whoever began it: its close frame stays as it is.
+    /// that, whoever began it: its close frame stays as it is. Hixie-75 has no closing handshake: there our side of the
+    /// connection is ended when what was queued is written, and the client answers by ending its own.
     ///
     /// It always closes. Of a reason of over 123 bytes the beginning is sent, up to the end of a character. A code that must
     /// not be sent (RFC 6455 §7.4), such as 1005, 1006 or 2000, is logged as a warning, and the close frame has no code and no
@@ -366,7 +370,8 @@ impl Client {
         self.0.head.query()
     }
 
-    /// The version it speaks: `client-websocket-version`; 0, 7, 8 or 13 as a [number](Version::number).
+    /// The version it speaks: `client-websocket-version`; 0, 7, 8 or 13 as a [number](Version::number), and
+    /// 75 for hixie-75.
     #[must_use]
     pub fn websocket_version(&self) -> Version {
         self.0.version

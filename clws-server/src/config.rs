@@ -23,9 +23,10 @@ pub(crate) use check::SHORTEST_HEAD;
 /// |---|---|---|---|
 /// | `listen` | `127.0.0.1:12345` | addresses | |
 /// | `protocol_76_00_support` | off | | draft 0's clients get 426 |
+/// | `protocol_75_support` | off | | hixie-75's clients get 400 |
 /// | `max_clients` | 100,000 | connections | 503, which is not waited for while 1,024 others are told so |
 /// | `raise_descriptor_limit` | on | | fewer clients may fit |
-/// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431 |
+/// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431, or 414 |
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |
@@ -73,6 +74,13 @@ pub struct Config {
     pub listen: Vec<Listen>,
     /// Whether draft 0 (hixie-76, hybi-00) is spoken: `*protocol-76/00-support*`.
     pub protocol_76_00_support: bool,
+    /// Whether hixie-75 is spoken, the draft that Chrome 4 and Safari 5.0.0 speak.
+    ///
+    /// Its handshake has no challenge, so nothing proves that a WebSocket client wrote the request. It is open to
+    /// cross-protocol attacks, where other software is led to send a request to this server, or to take this server's answer
+    /// for one of its own. Later drafts have their keys for that reason. Turn it on only for clients that speak nothing
+    /// newer, and register what they ask for with a rule for [`Origins`](crate::Origins).
+    pub protocol_75_support: bool,
     /// Connections at once, in any stage: `*max-clients*`.
     ///
     /// Each connection takes a descriptor. Where the process may not open enough of them (`RLIMIT_NOFILE`), the server takes
@@ -142,9 +150,10 @@ pub struct Config {
     /// too (`TCP_USER_TIMEOUT`). Elsewhere such a client is noticed when the system gives up sending, which takes some 10
     /// minutes.
     ///
-    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and one probe more, because
-    /// it would otherwise end a client that is there and reads nothing. Where that is more than 15 minutes, Linux notices a
-    /// silent client as above, and one that was sent something after 15 minutes.
+    /// Where [`write_timeout`](Self#structfield.write_timeout) is longer, Linux takes that time and a quarter of this one more,
+    /// because it would otherwise end a client that is there and reads nothing. It ends such a client after the same time, even
+    /// if everything that was sent lies with the system and `write_timeout` has nothing to count. Where that is more than 15
+    /// minutes, Linux notices a silent client as above, and one that was sent something after some 15 minutes.
     ///
     /// The time is rounded up to whole seconds, and is at most 32,767 seconds. It has no effect on Unix sockets, and none on
     /// what lies beneath a [stream](crate::ServerHandle::serve_stream): the options of that socket are the application's.
@@ -251,6 +260,8 @@ impl Config {
     setters! {
         /// Sets [`protocol_76_00_support`](Self#structfield.protocol_76_00_support).
         protocol_76_00_support: bool,
+        /// Sets [`protocol_75_support`](Self#structfield.protocol_75_support).
+        protocol_75_support: bool,
         /// Sets [`max_clients`](Self#structfield.max_clients).
         max_clients: usize,
         /// Sets [`raise_descriptor_limit`](Self#structfield.raise_descriptor_limit).
@@ -301,7 +312,10 @@ impl Config {
     }
 
     pub(crate) fn caps(&self) -> Caps {
-        Caps::default().with_max_head_bytes(self.max_header_size).with_hixie(self.protocol_76_00_support)
+        Caps::default()
+            .with_max_head_bytes(self.max_header_size)
+            .with_hixie(self.protocol_76_00_support)
+            .with_hixie_75(self.protocol_75_support)
     }
 
     /// From so much on a client counts as slow: never above what may be queued at all.
@@ -328,6 +342,7 @@ impl Default for Config {
         Self {
             listen: Vec::new(),
             protocol_76_00_support: false,
+            protocol_75_support: false,
             max_clients: 100_000,
             raise_descriptor_limit: true,
             max_header_size: 16 * 1024,

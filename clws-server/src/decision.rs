@@ -17,7 +17,14 @@ use crate::{Accept, Reject};
 pub struct Decision(Arc<Pending>);
 
 /// What a handshake and a [`Decision`] share.
-pub(crate) struct Pending(Lock<State, { rank::DECISION }>);
+pub(crate) struct Pending {
+    state: Lock<State, { rank::DECISION }>,
+    /// Dropped when neither of them has it any more: the client is connected by then or about to be, or it is gone.
+    _ticket: Option<Box<dyn Ticket>>,
+}
+
+/// Something that is dropped when a handshake has taken its decision, or is gone.
+pub(crate) trait Ticket: Send + Sync {}
 
 #[derive(Default)]
 struct State {
@@ -60,7 +67,11 @@ impl Accept {
     /// }
     /// ```
     pub fn later() -> (Self, Decision) {
-        let pending = Arc::new(Pending(Lock::default()));
+        Self::later_with(None)
+    }
+
+    pub(crate) fn later_with(ticket: Option<Box<dyn Ticket>>) -> (Self, Decision) {
+        let pending = Arc::new(Pending { state: Lock::default(), _ticket: ticket });
         (Self { later: Some(Arc::clone(&pending)), ..Self::default() }, Decision(pending))
     }
 }
@@ -145,7 +156,7 @@ impl Pending {
     }
 
     fn state(&self) -> LockGuard<'_, State> {
-        self.0.lock()
+        self.state.lock()
     }
 }
 

@@ -22,7 +22,7 @@ use crate::{Client, SendError};
 /// number of groups, and in groups of any resource. Joining and leaving cost the same in a group of any size.
 ///
 /// A message is encoded once, whatever the number of members: once per framing, to be exact, of which there are two,
-/// draft 0's and everybody else's, and where permessage-deflate was agreed on once more for each size of window. (Who agreed
+/// draft 0's and hixie-75's, and everybody else's, and where permessage-deflate was agreed on once more for each size of window. (Who agreed
 /// on context takeover gets it compressed individually, which takes its time for each.) Members get the messages of a group in one order, the same for all, and each of them
 /// gets them in order with what is sent to it alone. The system calls that write to their sockets are made by the shards
 /// that own the members, in parallel.
@@ -76,7 +76,8 @@ struct Members {
 pub struct Delivery {
     /// How many clients it was queued for.
     pub sent: usize,
-    /// Who did not get it, and why: a client that is gone, one that does not read, a draft-0 client a binary message.
+    /// Who did not get it, and why: a client that is gone, one that does not read, a client of draft 0 or hixie-75 a
+    /// binary message.
     pub failed: Vec<(Client, SendError)>,
 }
 
@@ -90,7 +91,8 @@ impl Delivery {
 
 /// Sends a text message to several clients: `write-to-clients-text`. It is encoded once per framing.
 ///
-/// With a `frame_size`, it goes out in fragments of at most so many octets; draft 0 has none and ignores it.
+/// With a `frame_size`, it goes out in fragments of at most so many octets; draft 0 and hixie-75 have none and
+/// ignore it.
 pub fn send_text<'a>(
     clients: impl IntoIterator<Item = &'a Client>,
     message: impl Into<String>,
@@ -99,7 +101,7 @@ pub fn send_text<'a>(
     send_shared(clients, &SharedMessage::text(message).with_frame_size(frame_size))
 }
 
-/// Sends a binary message to several clients: `write-to-clients-binary`. Clients of draft 0 are reported as
+/// Sends a binary message to several clients: `write-to-clients-binary`. Clients of draft 0 and hixie-75 are reported as
 /// [`SendError::Unsupported`], the others get theirs.
 pub fn send_binary<'a>(
     clients: impl IntoIterator<Item = &'a Client>,
@@ -175,7 +177,7 @@ impl Group {
         self.send(&SharedMessage::text(message))
     }
 
-    /// Sends a binary message to all members; those of draft 0 cannot get it.
+    /// Sends a binary message to all members; those of draft 0 and hixie-75 cannot get it.
     pub fn send_binary(&self, message: impl Into<Bytes>) -> Delivery {
         self.send(&SharedMessage::binary(message))
     }

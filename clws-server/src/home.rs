@@ -8,7 +8,7 @@ use crate::lock::{Lock, LockGuard, rank};
 use crate::poll::Waker;
 use crate::server::{Seat, Shared};
 use crate::socket::{Peer, Socket};
-use crate::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use crate::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
 use crate::sync::{self, broken};
 use crate::task_waker::TaskWaker;
 
@@ -48,8 +48,8 @@ pub(crate) struct Remote {
     waker: Waker,
     /// Connections that it has, or is about to get.
     pub(crate) load: AtomicUsize,
-    /// When its turn began, in nanoseconds from the server's start; `ASLEEP` between turns.
-    turn: AtomicU64,
+    /// When its turn began, in [milliseconds](millis) from the server's start; `ASLEEP` between turns.
+    turn: AtomicU32,
     /// A [`Command::Relieve`] is under way.
     relief: AtomicBool,
 }
@@ -72,10 +72,22 @@ pub(crate) enum Command {
 }
 
 /// `Remote::turn`: the shard sleeps, or is about to.
-const ASLEEP: u64 = u64::MAX;
+const ASLEEP: u32 = u32::MAX;
 
-/// No new connection goes to a shard whose turn takes longer.
-const HELD_UP: Duration = Duration::from_millis(50);
+/// No new connection goes to a shard whose turn takes longer, in milliseconds.
+const HELD_UP: u32 = 50;
+
+/// Milliseconds modulo 2^32, which are 49 days. Not every processor has an atomic number that could be longer.
+fn millis(time: Duration) -> u32 {
+    u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or(0)
+}
+
+/// Whether a turn that began then takes longer than any should.
+fn is_long(turn: u32, at: Duration) -> bool {
+    let elapsed = millis(at).wrapping_sub(turn);
+    // A turn may have begun behind `at`, and has then taken no time.
+    turn != ASLEEP && elapsed > HELD_UP && elapsed <= u32::MAX / 2
+}
 
 /// What the thread of a shard shares with the code that its handlers call.
 struct Local {
@@ -159,14 +171,14 @@ impl Remote {
             sleeping: AtomicBool::new(false),
             waker,
             load: AtomicUsize::new(0),
-            turn: AtomicU64::new(ASLEEP),
+            turn: AtomicU32::new(ASLEEP),
             relief: AtomicBool::new(false),
         }
     }
 
     /// Called by the shard when a turn begins, so long after the server's start.
     pub(crate) fn begin_turn(&self, at: Duration) {
-        self.turn.store(u64::try_from(at.as_nanos()).unwrap_or(0), Ordering::Relaxed);
+        self.turn.store(millis(at).min(ASLEEP - 1), Ordering::Relaxed);
     }
 
     pub(crate) fn end_turn(&self) {
@@ -175,8 +187,7 @@ impl Remote {
 
     /// Whether a handler seems to block it: its turn takes longer than any should.
     pub(crate) fn is_held_up(&self, at: Duration) -> bool {
-        let turn = self.turn.load(Ordering::Relaxed);
-        turn != ASLEEP && at.saturating_sub(Duration::from_nanos(turn)) > HELD_UP
+        is_long(self.turn.load(Ordering::Relaxed), at)
     }
 
     /// Whether this thread is the shard's own.
@@ -307,4 +318,24 @@ pub(crate) fn is_touched() -> bool {
 #[inline]
 pub(crate) fn take_touched(into: &mut Vec<u32>) {
     let _ = LOCAL.try_with(|local| std::mem::swap(&mut *local.touched.borrow_mut(), into));
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_told_apart_after_any_time() {
+        let around = Duration::from_millis(1 << 32);
+        for start in
+            [Duration::ZERO, Duration::from_secs(1), around - Duration::from_millis(30), around, 7 * around]
+        {
+            let turn = millis(start).min(ASLEEP - 1);
+            for (passed, long) in [(0, false), (50, false), (60, true), (1000, true), (86_400_000, true)] {
+                assert_eq!(is_long(turn, start + Duration::from_millis(passed)), long, "{start:?} {passed}");
+            }
+            assert!(!is_long(turn, start.saturating_sub(Duration::from_millis(200))));
+        }
+        assert!(!is_long(ASLEEP, Duration::from_secs(100)));
+    }
 }

@@ -29,7 +29,8 @@
 //! ```
 //!
 //! Clients of hybi-07, hybi-08 and RFC 6455 can connect; those of draft 0 too with
-//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support).
+//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support), and those of hixie-75 with
+//! [`protocol_75_support`](Config#structfield.protocol_75_support).
 //!
 //! # Handlers
 //!

@@ -1,3 +1,4 @@
+use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
@@ -7,13 +8,14 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use clws_handshake::Reject;
 use clws_proto::CloseCode;
-use futures::StreamExt;
 use futures::channel::oneshot;
+use futures::{FutureExt, StreamExt};
 
-use crate::guard::{DebugOn, discard, guard, guard_other};
+use crate::guard::{DebugOn, discard, guard, guard_other, log};
 use crate::registry::Registered;
 use crate::session::later;
 use crate::signal::{GivesOnDrop, Signal};
+use crate::sync::thread_local;
 use crate::time::now;
 use crate::{
     Accept, Client, Disconnect, Event, Mailbox, MailboxClosed, MailboxSender, Opening, Refuse, Resource,
@@ -89,7 +91,8 @@ pub trait Listener: Send + Sized + 'static {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
-    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
+    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0 and
+    /// hixie-75.
     fn binary(&mut self, client: &Client, payload: Bytes) {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
@@ -155,6 +158,36 @@ pub enum CallError {
     /// It panicked.
     #[error("the closure panicked")]
     Panicked,
+    /// A handler of the listener waits for the result, or a closure that was called on its task: the closure could be called
+    /// only when that has returned. It is called then, and its result is dropped.
+    #[error("the listener would wait for itself")]
+    WaitsForItself,
+}
+
+thread_local! {
+    /// The listeners of which a handler runs on this thread, by [`ListenerHandle::id`]. One may run another by waiting for it.
+    static IN_HANDLER: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A handler of that listener runs on this thread until this is dropped.
+struct InHandler;
+
+impl InHandler {
+    fn of(id: usize) -> Self {
+        // A thread that ends has none any more.
+        let _ = IN_HANDLER.try_with(|running| running.borrow_mut().push(id));
+        Self
+    }
+
+    fn is_here(id: usize) -> bool {
+        IN_HANDLER.try_with(|running| running.borrow().contains(&id)).unwrap_or(false)
+    }
+}
+
+impl Drop for InHandler {
+    fn drop(&mut self) {
+        let _ = IN_HANDLER.try_with(|running| running.borrow_mut().pop());
+    }
 }
 
 /// What the application sends to a listener.
@@ -196,8 +229,11 @@ impl<L: Listener> ListenerTask<L> {
         // Or it would hold itself for ever.
         drop(sender);
         let mut patience = None;
+        let id = Arc::as_ptr(&ended.0).addr();
         while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut patience, cx)).await {
+            let in_handler = InHandler::of(id);
             handle(&mut listener, event, &mut debug, &mut muted);
+            drop(in_handler);
         }
         drop(ended); // whoever waits for it goes on
         listener
@@ -319,15 +355,22 @@ impl<L: Listener> ListenerHandle<L> {
     /// Calls a closure on the listener's task, behind what waits in the mailbox: `call-on-resource-thread`. It is called
     /// whether the result is awaited or not.
     ///
+    /// A handler of the listener itself can call it, but not wait for the result: until the handler has returned, no closure is
+    /// called. Where it blocks its thread on the future, it gets [`CallError::WaitsForItself`]. Longer circles are not noticed, and
+    /// wait for ever: two listeners of which each waits for the other, or a handler that waits for another task or thread that
+    /// waits for the listener. Nor can a future be polled inside a handler on behalf of a task that the handler does not
+    /// wait for, by an executor that runs there: it gets the same error.
+    ///
     /// # Errors
     ///
-    /// The listener has ended, or the closure panicked.
+    /// The listener has ended, the closure panicked, or the listener would wait for itself.
     pub fn call<R, F>(&self, call: F) -> impl Future<Output = Result<R, CallError>> + Send + use<L, R, F>
     where
         R: Send + 'static,
         F: FnOnce(&mut L) -> R + Send + 'static,
     {
-        let (done, result) = oneshot::channel();
+        let (done, mut result) = oneshot::channel();
+        let id = self.id();
         let call = move |listener: &mut L, debug| {
             let result = guard(debug, || call(listener)).ok_or(CallError::Panicked);
             // Nobody may be interested in it, and then it is dropped; or a task is woken that waits for it.
@@ -337,7 +380,11 @@ impl<L: Listener> ListenerHandle<L> {
         };
         // Where it has ended, the closure is dropped, and `done` with it.
         let _ = self.sender.send(Mail::Call(Box::new(call)));
-        async { result.await.unwrap_or(Err(CallError::Gone)) }
+        poll_fn(move |cx| match result.poll_unpin(cx) {
+            Poll::Ready(result) => Poll::Ready(result.unwrap_or(Err(CallError::Gone))),
+            Poll::Pending if InHandler::is_here(id) => Poll::Ready(Err(CallError::WaitsForItself)),
+            Poll::Pending => Poll::Pending,
+        })
     }
 
     /// Ends it: `kill-resource-listener`. What is in its mailbox is still handled; what comes later is dropped. Then its
@@ -360,8 +407,24 @@ impl<L: Listener> ListenerHandle<L> {
     }
 
     /// Waits until it has ended, after a [`kill`](Self::kill) for instance.
+    ///
+    /// A handler of the listener itself must not wait for that: the listener ends when the handler has returned, so it never
+    /// does. That is logged as an error.
     pub async fn ended(&self) {
-        self.ended.wait().await; // or with a task that is dropped before its end
+        let (id, mut ended) = (self.id(), self.ended.wait());
+        poll_fn(|cx| {
+            let polled = ended.poll_unpin(cx); // or with a task that is dropped before its end
+            if polled.is_pending() && InHandler::is_here(id) {
+                log(|| tracing::error!("a handler waits for the end of its own listener, which never comes"));
+            }
+            polled
+        })
+        .await;
+    }
+
+    /// What tells its listener from every other one.
+    fn id(&self) -> usize {
+        Arc::as_ptr(&self.ended).addr()
     }
 
     pub(crate) fn registered(mut self, registered: Registered) -> Self {

@@ -194,13 +194,12 @@ impl<M> Mailbox<M> {
         let mut state = self.shared.state();
         state.backlog = state.backlog.saturating_sub(std::mem::take(&mut self.handled));
         state.charge();
-        let mut doors = Vec::new();
+        let (mut doors, mut nobody) = (Vec::new(), Vec::new());
         if self.batch.is_empty() {
             shrink(&mut self.batch);
             std::mem::swap(&mut self.batch, &mut state.queue);
             (state.openings, state.newcomers) = (0, 0);
-            let opened = state.doors.len().min(NEWCOMERS);
-            doors = state.doors.drain(..opened).collect();
+            (doors, nobody) = state.open_doors();
         }
         self.report_at = (state.limit / 4).min(REPORT);
         let resumes = state.backlog <= state.limit / 2;
@@ -231,7 +230,7 @@ impl<M> Mailbox<M> {
         };
         let closed = state.closed;
         drop(state);
-        drop(left);
+        drop((left, nobody));
         for client in paused {
             client.resume();
         }

@@ -19,7 +19,8 @@ use crate::{Client, Peer};
 ///
 /// Each method is called on the thread that read the client's octets, in the order they came in; clients of
 /// different shards call it at the same time, hence `&self`. A handler that blocks holds up every client of its
-/// shard. What it sends to the client at hand or to others goes out when it has returned, several messages in one
+/// shard; one that blocks until something is written to a client of that shard, or comes from there, waits for
+/// ever. What it sends to the client at hand or to others goes out when it has returned, several messages in one
 /// write.
 ///
 /// A panic in a handler closes that client with 1011 and is logged; nobody else notices.
@@ -69,7 +70,8 @@ pub trait Resource: Send + Sync + 'static {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
-    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0.
+    /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0 and
+    /// hixie-75.
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
@@ -266,22 +268,22 @@ impl Accept {
         self
     }
 
-    /// Draft 0: says that the client came through TLS, so that the location it is answered is a `wss://` one.
+    /// Draft 0 and hixie-75: says that the client came through TLS, so that the location it is answered is a `wss://` one.
     #[must_use]
     pub fn hixie_secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
-    /// Draft 0: answers another origin than the client's own.
+    /// Draft 0 and hixie-75: answers another origin than the client's own.
     #[must_use]
     pub fn hixie_origin(mut self, origin: impl Into<Box<str>>) -> Self {
         self.origin = Some(origin.into());
         self
     }
 
-    /// Draft 0: answers another location than the one asked for, for a server behind a proxy. A text that is not a `ws://` or
-    /// `wss://` URL is never sent: the client gets 500 and the fault is logged.
+    /// Draft 0 and hixie-75: answers another location than the one asked for, for a server behind a proxy. A text that is not
+    /// a `ws://` or `wss://` URL is never sent: the client gets 500 and the fault is logged.
     #[must_use]
     pub fn hixie_location(mut self, url: impl Into<Box<str>>) -> Self {
         self.location = Some(url.into());
@@ -363,7 +365,8 @@ impl fmt::Display for Disconnect {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum Cause {
-    /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it.
+    /// The closing handshake, whoever began it. Draft 0's clients may end the TCP connection in place of it, between two
+    /// messages, and hixie-75 has nothing else.
     Closed,
     /// The client ended the TCP connection without a close frame.
     Vanished,
@@ -371,7 +374,7 @@ pub enum Cause {
     Protocol(ProtocolError),
     /// The connection failed.
     Io(Arc<io::Error>),
-    /// The client did not answer our close frame in time.
+    /// The client did not answer our close frame in time; in hixie-75, the end of our side of the connection.
     CloseTimeout,
     /// The client took nothing of what was queued for it for too long.
     WriteTimeout,

@@ -15,7 +15,7 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use clws_handshake::{Reject, Version};
+use clws_handshake::Reject;
 use clws_proto::CloseCode;
 
 use self::ending::Ending;
@@ -169,11 +169,11 @@ impl Session {
     }
 
     /// Whether what is read may have to be kept beside what the application has, so that little is to be read at once: its
-    /// decision on the handshake is waited for, or its messages wait for others to be handled.
+    /// decision on the handshake is waited for, its messages wait for others to be handled, or only its pings are answered.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.client.is_queued_for(),
+            Stage::Open(open) => open.client.is_queued_for() || open.reads_pings(),
             Stage::Handshake(_) | Stage::Ending(_) | Stage::Over => true,
         }
     }
@@ -227,8 +227,9 @@ impl Session {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Over,
             Stage::Open(open) => {
-                // hixie-76 has a closing handshake, but the WebKit that speaks it ends the TCP connection instead.
-                let clean = open.client.websocket_version() == Version::Hybi00 && open.receiver.held() == 0;
+                // hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it out: they end the TCP
+                // connection between two messages.
+                let clean = open.client.websocket_version().is_hixie() && open.receiver.is_between_messages();
                 let end = match open.take_error() {
                     Some(error) => End::Lost(Cause::Io(Arc::new(error))),
                     None if clean => End::Closed(Disconnect::new(CloseCode::NO_STATUS, "", Cause::Closed)),
@@ -387,7 +388,12 @@ impl Session {
                 self.end(End::Lost(Cause::Aborted), context);
                 self.over();
             }
-            Stage::Open(open) => open.wait(context),
+            Stage::Open(open) => {
+                open.wait(context);
+                if open.ends_our_side() {
+                    return Next::ShutdownWrite;
+                }
+            }
             Stage::Ending(ending) if ending.flushed && !ending.linger => self.over(),
             Stage::Ending(ending) if ending.flushed && !ending.shut => {
                 ending.shut = true;
@@ -547,6 +553,7 @@ impl Session {
     /// Leaves the open stage: tells the application, and goes on to what is left to do.
     fn end(&mut self, end: End, context: &Context<'_>) {
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Over) else { return };
+        let shut = open.has_ended_our_side();
         let (disconnect, linger) = match end {
             End::Closed(disconnect) => (disconnect, false),
             End::Failed(cause) => (Disconnect::abnormal(cause), true),
@@ -554,7 +561,7 @@ impl Session {
         };
         // Where the peer has ended its side it may still read: what is queued gets its chance.
         open.leave(disconnect);
-        self.stage = Stage::Ending(Box::new(Ending::of(open.client, linger, context)));
+        self.stage = Stage::Ending(Box::new(Ending::of(open.client, linger, shut, context)));
     }
 
     fn over(&mut self) {

@@ -31,7 +31,8 @@ pub enum Listen {
     /// A socket that no server listens on, as one that was killed leaves it, is replaced. Anything else at that path is left
     /// as it is, and [`Server::bind`](crate::Server::bind) fails: a socket that a server listens on, a file, a directory, a
     /// symbolic link (whatever it points to), a FIFO. While it is decided on, the directory is locked (`flock`), so that of
-    /// several servers that start at once one gets the path. Abstract addresses of Linux are not supported.
+    /// several servers that start at once one gets the path. The socket's permissions are those that the umask leaves. Abstract
+    /// addresses of Linux are not supported.
     Unix(PathBuf),
 }
 

@@ -47,7 +47,7 @@ pub struct WebSocketWriter(WebSocket);
 pub enum Message {
     /// Text.
     Text(String),
-    /// Octets; never in draft 0.
+    /// Octets; never in draft 0 and hixie-75.
     Binary(Bytes),
     /// A ping to be sent. None ever comes: the server answers pings itself.
     Ping(Bytes),

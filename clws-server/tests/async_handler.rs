@@ -64,7 +64,7 @@ fn echoes_in_every_version(config: Config) {
         for number in 0..100 {
             assert_eq!(peer.next(), text(&number.to_string()));
         }
-        if version != Version::Hybi00 {
+        if !version.is_hixie() {
             peer.binary(&[7; 100_000]);
             assert_eq!(peer.next(), Got::Binary(vec![7; 100_000]));
         }

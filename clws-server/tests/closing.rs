@@ -6,7 +6,7 @@ mod common;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{Client, CloseCode, Config, Disconnect, Origins, Refuse, Resource, Server, Version};
-use common::{ALL, Got, Peer, Probe, Running, Seen, text};
+use common::{ALL, Got, HYBI, Peer, Probe, Running, Seen, text};
 
 in_both_modes!(
     by_the_client,
@@ -23,7 +23,7 @@ in_both_modes!(
 fn by_the_client(config: Config) {
     let (probe, diary) = Probe::new();
     let server = Running::start(config, probe);
-    for version in &ALL[1..] {
+    for version in &HYBI {
         let mut peer = server.connect(*version, "/");
         peer.text("first");
         peer.close(3333, "bye");

@@ -74,6 +74,7 @@ fn fields() -> Vec<Field> {
             vec![Config::default().listen("localhost:0"), base().listen("127.0.0.1:0")],
         ),
         switch("protocol_76_00_support", |on| base().protocol_76_00_support(on)),
+        switch("protocol_75_support", |on| base().protocol_75_support(on)),
         limit("max_clients", |n| base().max_clients(n), 1),
         switch("raise_descriptor_limit", |on| base().raise_descriptor_limit(on)),
         limit("max_header_size", |n| base().max_header_size(n), 135),

@@ -53,7 +53,7 @@ fn connect(server: &Running, version: Version) -> JoinHandle<Result<Peer, u16>> 
             .with_origin("http://here.example")
             .with_subprotocol("chat")
             .with_header("Cookie", "id=7; lang=en");
-        if version != Version::Hybi00 {
+        if !version.is_hixie() {
             request = request.with_subprotocol("echo"); // draft 0 offers one
         }
         Peer::open(stream, version, request)
@@ -81,7 +81,7 @@ fn waits_no_longer_than_for_the_handshake(config: Config) {
     let resource = Arc::new(Undecided::default());
     let config = config.handshake_timeout(Duration::from_millis(100));
     let server = Running::start(config, resource.clone());
-    assert_eq!(server.try_connect(common::ALL[3], "/").err(), Some(503));
+    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
     let (_, decision) = resource.take();
     decision.accept(Accept::new()); // of no effect
     server.wait_for_clients(0);

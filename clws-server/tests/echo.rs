@@ -7,7 +7,7 @@ mod common;
 use std::num::NonZeroUsize;
 
 use clws_server::{Config, Version};
-use common::{ALL, Got, Probe, Running, text};
+use common::{ALL, Got, HYBI, Probe, Running, text};
 
 in_both_modes!(
     every_version_side_by_side,
@@ -51,7 +51,7 @@ fn binary_of_every_size(config: Config) {
 fn fragments_come_back_whole(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config, probe);
-    for version in &ALL[1..] {
+    for version in &HYBI {
         let mut peer = server.connect(*version, "/");
         let message = "zwölf Boxkämpfer jagen Viktor quer über den großen Sylter Deich ".repeat(100);
         peer.send(|sender| sender.text(&message, NonZeroUsize::new(7)).unwrap());

@@ -523,11 +523,8 @@ fn is_closed_together(config: Config) {
             assert_eq!(peer.next(), text("all but one"));
         }
         // Draft 0 has no codes.
-        let end = if ALL[number % ALL.len()] == Version::Hybi00 {
-            None
-        } else {
-            Some((4000, "closing time".to_owned()))
-        };
+        let end =
+            if ALL[number % ALL.len()].is_hixie() { None } else { Some((4000, "closing time".to_owned())) };
         assert_eq!(peer.next(), Got::Close(end));
         peer.finish();
     }

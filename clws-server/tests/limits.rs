@@ -6,6 +6,7 @@ mod common;
 
 use std::num::NonZeroUsize;
 
+use clws_handshake::client::ClientRequest;
 use clws_server::{Config, Version};
 use common::{ALL, Got, Peer, Probe, Running, text};
 
@@ -78,6 +79,9 @@ fn request_heads(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.max_header_size(600), probe);
     server.connect(Version::Rfc6455, "/").assert_echo("short enough");
-    let target = format!("/?{}", "x".repeat(600));
-    assert_eq!(server.try_connect(Version::Rfc6455, &target).err(), Some(431));
+    // RFC 9112 §3: a target that is too long has a status of its own.
+    let long = "x".repeat(600);
+    assert_eq!(server.try_connect(Version::Rfc6455, &format!("/?{long}")).err(), Some(414));
+    let request = ClientRequest::new(Version::Rfc6455, "ws://server/").with_header("X", &long);
+    assert_eq!(Peer::open(server.tcp(), Version::Rfc6455, request).err(), Some(431));
 }

@@ -1,4 +1,4 @@
-//! One listener behind which 200 clients of all four drafts talk to each other.
+//! One listener behind which 200 clients of all versions talk to each other.
 //!
 //! What is counted: 100,000 messages come to the listener, 500 from each client, and the listener sends each of them to
 //! all 200, so that 20,000,000 messages go out. (With a task per client, where there is nothing else to see, a fifth of
@@ -21,7 +21,7 @@ use std::thread;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, Config, Group, Listen, Listener, ListenerHandle, Origins, Refuse, SendError, Server, Version,
+    Client, Config, Group, Listen, Listener, ListenerHandle, Origins, Refuse, SendError, Server,
 };
 use common::{ALL, Got, Peer, Running};
 
@@ -57,7 +57,7 @@ struct Log {
 impl Log {
     /// As a client reads it.
     fn octets(&self, client: usize) -> &[u8] {
-        if ALL[client % ALL.len()] == Version::Hybi00 { &self.hixie } else { &self.hybi }
+        if ALL[client % ALL.len()].is_hixie() { &self.hixie } else { &self.hybi }
     }
 }
 

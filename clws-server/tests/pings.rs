@@ -5,14 +5,14 @@
 mod common;
 
 use clws_server::{Config, Version};
-use common::{ALL, Got, Probe, Running, Seen};
+use common::{Got, HYBI, Probe, Running, Seen};
 
 in_both_modes!(the_server_answers, the_resource_hears_of_answers);
 
 fn the_server_answers(config: Config) {
     let (probe, diary) = Probe::new();
     let server = Running::start(config, probe);
-    for version in &ALL[1..] {
+    for version in &HYBI {
         let mut peer = server.connect(*version, "/");
         peer.send(|sender| (0..10u8).for_each(|i| sender.ping(&vec![i; usize::from(i) * 12]).unwrap()));
         for i in 0..10u8 {

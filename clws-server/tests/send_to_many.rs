@@ -22,12 +22,12 @@ in_both_modes!(
     any_collection_of_clients,
 );
 
-/// A server with a client of each version.
+/// A server with a client of draft 0 and one of each version after it.
 fn assemble(config: Config) -> (Running, Diary, Vec<Peer>, Vec<Client>) {
     let (probe, diary) = Probe::new();
     let server = Running::start(config, probe);
     let (peers, clients) =
-        ALL.map(|version| (server.connect(version, "/"), diary.connected())).into_iter().unzip();
+        ALL[..4].iter().map(|version| (server.connect(*version, "/"), diary.connected())).unzip();
     (server, diary, peers, clients)
 }
 

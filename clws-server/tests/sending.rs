@@ -101,6 +101,7 @@ fn what_draft_0_cannot_have(config: Config) {
     let (probe, diary) = Probe::new();
     let server = Running::start(config, probe);
     let (mut peer, client) = connect(&server, &diary, Version::Hybi00);
+    common::eventually("its handshake is written", || client.buffered_amount() == 0);
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
     assert_eq!(client.send_shared(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));

@@ -37,7 +37,7 @@ fn in_peace(config: Config) {
         peer.finish();
     }
     server.wait().unwrap();
-    assert_eq!(diary.count(|seen| matches!(seen, Seen::Gone { cause, .. } if cause == "closed")), 4);
+    assert_eq!(diary.count(|seen| matches!(seen, Seen::Gone { cause, .. } if cause == "closed")), ALL.len());
     assert_eq!(server.handle.clients(), 0);
 }
 

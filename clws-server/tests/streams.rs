@@ -180,6 +180,12 @@ impl io::Write for Theirs {
     }
 }
 
+impl common::Stream for Theirs {
+    fn end(&mut self) {
+        self.output.lock().unwrap().end();
+    }
+}
+
 impl Drop for Theirs {
     fn drop(&mut self) {
         self.output.lock().unwrap().end();

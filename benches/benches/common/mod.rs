@@ -5,7 +5,7 @@ use std::io::IoSlice;
 
 use clws_proto::{Sender, Version};
 
-/// All versions, newest first.
+/// The versions with a framing or a table of their own, newest first. The frames of hixie-75 are those of draft 0.
 pub(crate) const VERSIONS: [Version; 4] =
     [Version::Rfc6455, Version::Hybi08, Version::Hybi07, Version::Hybi00];
 

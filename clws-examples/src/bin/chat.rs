@@ -1,7 +1,7 @@
 //! A chat with rooms: one listener, one group for each room, and a page that the same port serves.
 //!
 //! `cargo run --release -p clws-examples --bin chat`, then open the address that it prints, in two windows. Plain
-//! clients do as well, draft 0's too with `--hixie`: `python3 -m websockets "ws://127.0.0.1:12345/?name=Ada&room=tea"`.
+//! clients do as well, draft 0's too with `--hixie` and hixie-75's with `--hixie-75`: `python3 -m websockets "ws://127.0.0.1:12345/?name=Ada&room=tea"`.
 //!
 //! # What goes over the wire
 //!
@@ -405,6 +405,9 @@ struct Flags {
     /// Speak draft 0 (hixie-76, hybi-00) too.
     #[arg(long)]
     hixie: bool,
+    /// Speak hixie-75 too, as Chrome 4 and Safari 5.0.0 do. Its handshake is open to cross-protocol attacks.
+    #[arg(long = "hixie-75")]
+    hixie_75: bool,
 }
 
 fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
@@ -422,6 +425,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         config.listen = flags.listen.into_iter().map(Listen::from).collect();
     }
     config.protocol_76_00_support |= flags.hixie;
+    config.protocol_75_support |= flags.hixie_75;
     let server = Server::bind(config)?;
     server.run_resource_listener("/", Origins::any(), Chat::default())?;
     server.register("/echo", Origins::any(), Echo)?;

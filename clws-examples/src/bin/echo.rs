@@ -65,6 +65,9 @@ struct Flags {
     /// Speak draft 0 (hixie-76, hybi-00) too.
     #[arg(long)]
     hixie: bool,
+    /// Speak hixie-75 too, as Chrome 4 and Safari 5.0.0 do. Its handshake is open to cross-protocol attacks.
+    #[arg(long = "hixie-75")]
+    hixie_75: bool,
     /// Admit only origins with this prefix, such as `https://example.com`; may be repeated.
     #[arg(long, value_name = "PREFIX")]
     origin: Vec<String>,
@@ -118,6 +121,7 @@ async fn main() -> Result<(), Box<dyn Error>> {
         config.listen = flags.listen.into_iter().map(Listen::from).collect();
     }
     config.protocol_76_00_support |= flags.hixie;
+    config.protocol_75_support |= flags.hixie_75;
     config.max_clients = flags.max_clients.unwrap_or(config.max_clients);
     config.max_read_frame_size = flags.max_frame.unwrap_or(config.max_read_frame_size);
     config.max_read_message_size = flags.max_message.unwrap_or(config.max_read_message_size);

@@ -70,6 +70,7 @@ pub enum AnswerError {
         reason: Box<str>,
     },
     /// What came is not a well-formed HTTP/1.x answer, or opens the connection in HTTP/1.0; the text says where.
+    /// Folded header lines are malformed.
     #[error("the answer is not HTTP/1.1: {0}")]
     Malformed(&'static str),
     /// The head is longer, or has more lines, than the [`Caps`] allow; or interim answers together are longer.
@@ -240,7 +241,9 @@ impl Pending {
         if self.deflate.is_some() {
             return Ok(()); // `agreed` looks at it
         }
-        if headers.all_bytes("Sec-WebSocket-Extensions").any(|value| !value.is_empty()) {
+        // Members that are empty use none (RFC 9110 §5.6.1.2).
+        let is_blank = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
+        if !headers.all_bytes("Sec-WebSocket-Extensions").all(|value| value.iter().all(is_blank)) {
             return Err(AnswerError::Extension);
         }
         Ok(())

@@ -1,5 +1,4 @@
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::DeflateConfig;
@@ -34,7 +33,6 @@ struct Inner {
     config: DeflateConfig,
     kept: usize,
     shelf: Mutex<Shelf>,
-    owners: AtomicU64,
 }
 
 /// What nobody uses now, the last used last.
@@ -43,6 +41,8 @@ struct Inner {
 struct Shelf {
     inflaters: Vec<Box<Inflater>>,
     compressors: Vec<Box<Compressor>>,
+    /// How many owners have a name. It never begins again: a name given twice would mix up two connections' contexts.
+    owners: u64,
 }
 
 impl Codecs {
@@ -59,8 +59,7 @@ impl Codecs {
     /// compressors and 21 with 64 for a window of 15 bits, 12 and 6 for one of 12.
     #[must_use]
     pub fn with_kept(config: &DeflateConfig, kept: usize) -> Self {
-        let (shelf, owners) = (Mutex::default(), AtomicU64::new(1));
-        Self(Arc::new(Inner { config: config.in_range(), kept, shelf, owners }))
+        Self(Arc::new(Inner { config: config.in_range(), kept, shelf: Mutex::default() }))
     }
 
     /// How they compress.
@@ -77,9 +76,11 @@ impl Codecs {
         inflaters + shelf.compressors.iter().map(|compressor| compressor.size()).sum::<usize>()
     }
 
-    /// A name that no other connection has.
+    /// A name that no other connection has; never 0.
     pub(super) fn owner(&self) -> u64 {
-        self.0.owners.fetch_add(1, Ordering::Relaxed)
+        let mut shelf = self.shelf();
+        shelf.owners += 1;
+        shelf.owners
     }
 
     /// A decompressor at the start of a message that may refer back to these octets.

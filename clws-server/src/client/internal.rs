@@ -194,6 +194,12 @@ impl Client {
         }
     }
 
+    /// Whether its pings are answered though its messages [wait](Hearing::Wait): the client has enough of the answers, but the
+    /// application has not enough of the messages.
+    pub(crate) fn hears_pings(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & PAUSED == 0
+    }
+
     /// Takes note that it was flushed: its events may go on when it has no more than the high-water mark queued, or, where it
     /// had after an earlier flush, no more than half of that.
     ///

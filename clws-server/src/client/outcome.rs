@@ -23,8 +23,8 @@ pub enum SendError {
     /// The client is gone, or its connection is being closed.
     #[error("the connection is closed")]
     Closed,
-    /// The client speaks draft 0, which has no binary messages and no pings.
-    #[error("draft 0 cannot send this")]
+    /// The client speaks draft 0 or hixie-75, which have no binary messages and no pings.
+    #[error("the client's version of the protocol has only text messages")]
     Unsupported,
     /// Octets that were to be sent as text are not UTF-8.
     #[error("not UTF-8")]

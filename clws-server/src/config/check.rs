@@ -92,6 +92,7 @@ impl Config {
     /// |---|---|
     /// | `listen` | `ADDRESS:PORT`, `NAME:PORT` or `unix:PATH`, each address once unless its port is 0 |
     /// | `protocol_76_00_support` | both |
+    /// | `protocol_75_support` | both |
     /// | `max_clients` | at least 1 |
     /// | `raise_descriptor_limit` | both |
     /// | `max_header_size` | at least 135, the length of the shortest handshake |
@@ -125,6 +126,7 @@ impl Config {
         let Self {
             listen,
             protocol_76_00_support: _,
+            protocol_75_support: _,
             max_clients,
             raise_descriptor_limit: _,
             max_header_size,

@@ -86,7 +86,9 @@ impl Shortage {
 }
 
 fn reserve() -> Option<AnySocket> {
-    AnySocket::new(Domain::IPV4, Type::DGRAM, None).ok()
+    // Not every machine has every family.
+    let families = [Domain::IPV4, Domain::IPV6, Domain::UNIX];
+    families.into_iter().find_map(|family| AnySocket::new(family, Type::DGRAM, None).ok())
 }
 
 /// Tells a new connection 503 without waiting for anything: it takes no seat. Where the request has not come by now, the

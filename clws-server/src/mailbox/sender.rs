@@ -5,7 +5,7 @@ use std::sync::Arc;
 use clws_handshake::Reject;
 use clws_proto::{CloseCode, Payload, Text};
 
-use super::state::{Member, Shared, cost, gone, is_stale};
+use super::state::{Member, Shared, Waiting, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
 use crate::guard::discard;
 use crate::sync::broken;
@@ -157,14 +157,16 @@ impl<M: Send + 'static> MailboxSender<M> {
         if state.newcomers < NEWCOMERS {
             return Ok(Accept::new());
         }
-        let mut stale = Vec::new(); // dropped behind the lock
+        let mut stale = VecDeque::new(); // dropped behind the lock
         if state.doors.len() >= state.most_openings {
             let doors = std::mem::take(&mut state.doors);
             (state.doors, stale) = doors.into_iter().partition(Decision::is_waiting);
             state.most_openings = OPENINGS.max(2 * state.doors.len());
         }
-        let (accept, decision) = Accept::later();
-        state.doors.push(decision);
+        let ticket = Waiting(Arc::downgrade(&self.ends.0));
+        let (accept, decision) = Accept::later_with(Some(Box::new(ticket)));
+        state.doors.push_back(decision);
+        state.pending += 1;
         drop(state);
         drop(stale);
         Ok(accept)
@@ -225,5 +227,82 @@ impl<M> Clone for MailboxSender<M> {
 impl<M> fmt::Debug for MailboxSender<M> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MailboxSender").finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+#[allow(clippy::unwrap_used, reason = "test code")]
+mod tests {
+    use futures::task::noop_waker_ref;
+    use futures::{FutureExt, StreamExt};
+
+    use super::*;
+    use crate::mailbox;
+
+    /// Handshakes, of which a mailbox lets in `NEWCOMERS` at once, for so many clients are not handled yet.
+    fn handshakes(sender: &MailboxSender<()>, count: usize) -> Vec<Accept> {
+        sender.ends.0.state().newcomers = NEWCOMERS;
+        (0..count).map(|_| sender.admit().unwrap()).collect()
+    }
+
+    fn is_let_in(handshake: &Accept) -> bool {
+        matches!(handshake.later.as_ref().unwrap().take(), Some(Ok(_)))
+    }
+
+    /// Nothing comes out of the mailbox; whether its task is to be woken for more.
+    fn poll(mailbox: &mut crate::Mailbox<()>) {
+        let mut context = std::task::Context::from_waker(noop_waker_ref());
+        assert!(mailbox.next().poll_unpin(&mut context).is_pending());
+    }
+
+    #[test]
+    fn the_dead_keep_nobody_waiting() {
+        let (sender, mut mailbox) = mailbox();
+        let dead = handshakes(&sender, 5 * NEWCOMERS);
+        let live = handshakes(&sender, 3);
+        drop(dead);
+        poll(&mut mailbox);
+        assert!(live.iter().all(is_let_in));
+    }
+
+    /// They are let in and bring no client: they are gone by then, or refused by a resource around the mailbox.
+    #[test]
+    fn nor_do_those_that_come_to_nothing() {
+        for takes in [false, true] {
+            let (sender, mut mailbox) = mailbox::<()>();
+            let mut nothing = handshakes(&sender, 5 * NEWCOMERS);
+            let live = handshakes(&sender, 3);
+            let (woken, count) = futures_waker();
+            let mut context = std::task::Context::from_waker(&woken);
+            assert!(mailbox.next().poll_unpin(&mut context).is_pending());
+            for round in 1..=5 {
+                assert!(nothing[..NEWCOMERS].iter().all(|one| !takes || is_let_in(one)));
+                let before = count.load(std::sync::atomic::Ordering::Relaxed);
+                nothing.drain(..NEWCOMERS);
+                assert!(count.load(std::sync::atomic::Ordering::Relaxed) > before, "round {round}");
+                assert!(mailbox.next().poll_unpin(&mut context).is_pending());
+            }
+            assert!(live.iter().all(is_let_in));
+        }
+    }
+
+    /// No more are let in than one by one handled.
+    #[test]
+    fn the_others_wait_for_those_that_are_let_in() {
+        let (sender, mut mailbox) = mailbox::<()>();
+        let all = handshakes(&sender, 2 * NEWCOMERS);
+        poll(&mut mailbox);
+        assert_eq!(all.iter().filter(|one| is_let_in(one)).count(), NEWCOMERS);
+    }
+
+    fn futures_waker() -> (std::task::Waker, Arc<std::sync::atomic::AtomicUsize>) {
+        struct Count(Arc<std::sync::atomic::AtomicUsize>);
+        impl std::task::Wake for Count {
+            fn wake(self: Arc<Self>) {
+                self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        let count = Arc::default();
+        (Arc::new(Count(Arc::clone(&count))).into(), count)
     }
 }

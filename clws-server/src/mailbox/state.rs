@@ -1,11 +1,12 @@
 use std::collections::{HashMap, VecDeque};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 
 use clws_handshake::Reject;
 
 use super::sender::OPENINGS;
-use super::{EACH, Event, leave};
+use super::{EACH, Event, NEWCOMERS, leave};
 use crate::budget::{Budget, Charged};
+use crate::decision::Ticket;
 use crate::guard::{DebugOn, discard};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::sync::broken;
@@ -33,7 +34,9 @@ pub(super) struct State<M> {
     pub(super) paused: Vec<Client>,
     /// Clients in the queue that have just come, and more that wait until those are handled.
     pub(super) newcomers: usize,
-    pub(super) doors: Vec<Decision>,
+    pub(super) doors: VecDeque<Decision>,
+    /// How many handshakes wait in `doors`, or were let in from there and are not done.
+    pub(super) pending: usize,
     /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
     pub(super) openings: usize,
     pub(super) most_openings: usize,
@@ -68,7 +71,8 @@ impl<M> Default for State<M> {
             charged: Charged::default(),
             paused: Vec::new(),
             newcomers: 0,
-            doors: Vec::new(),
+            doors: VecDeque::new(),
+            pending: 0,
             openings: 0,
             most_openings: OPENINGS,
             clients: HashMap::new(),
@@ -79,6 +83,17 @@ impl<M> Default for State<M> {
 }
 
 impl<M> State<M> {
+    /// Takes out those that are let in next, and those in front of them that nobody waits for any more.
+    pub(super) fn open_doors(&mut self) -> (Vec<Decision>, Vec<Decision>) {
+        let (mut opened, mut gone) = (Vec::new(), Vec::new());
+        while opened.len() < NEWCOMERS
+            && let Some(decision) = self.doors.pop_front()
+        {
+            if decision.is_waiting() { opened.push(decision) } else { gone.push(decision) }
+        }
+        (opened, gone)
+    }
+
     /// Its clients, in no order; the simulation has one of its own, to be able to repeat itself.
     pub(super) fn clients(&self) -> Vec<Client> {
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests sort them"))]
@@ -92,6 +107,27 @@ impl<M> State<M> {
     pub(super) fn charge(&mut self) {
         if let Some(budget) = &self.budget {
             self.charged.update(self.backlog, budget);
+        }
+    }
+}
+
+/// That of a handshake in [`State::doors`]. Others wait behind those that were let in: if these bring no client to the mailbox, as
+/// they are gone or refused elsewhere, nothing else tells it to let in the next.
+pub(super) struct Waiting<M>(pub(super) Weak<Shared<M>>);
+
+impl<M: Send> Ticket for Waiting<M> {}
+
+impl<M> Drop for Waiting<M> {
+    fn drop(&mut self) {
+        let Some(shared) = self.0.upgrade() else { return };
+        let is_next = {
+            let mut state = shared.state();
+            state.pending = state.pending.saturating_sub(1);
+            let let_in = state.pending.saturating_sub(state.doors.len());
+            !state.doors.is_empty() && state.queue.is_empty() && let_in <= NEWCOMERS / 2
+        };
+        if is_next {
+            shared.waker.wake();
         }
     }
 }

@@ -34,8 +34,10 @@ impl Ending {
     }
 
     /// Of a connection that was open.
-    pub(super) fn of(client: Client, linger: bool, context: &Context<'_>) -> Self {
-        Self::new(Some(client), linger, context)
+    ///
+    /// `shut`: whether our side is ended already.
+    pub(super) fn of(client: Client, linger: bool, shut: bool, context: &Context<'_>) -> Self {
+        Self { shut, ..Self::new(Some(client), linger, context) }
     }
 
     fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {

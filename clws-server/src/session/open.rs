@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
+use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver, Version};
 
 use super::{Context, Deadline, later};
 use crate::Client;
@@ -35,6 +35,8 @@ pub(super) struct Waiting {
     error: Option<Foreign<io::Error>>,
     /// Data messages that were read and discarded.
     undelivered: u64,
+    /// Our side of the connection has been ended, in place of a close frame.
+    shut: bool,
 }
 
 /// What was read, and where it is.
@@ -59,7 +61,7 @@ pub(super) enum End {
 
 impl Waiting {
     const fn new(close: bool) -> Self {
-        Self { close, deadline: None, read: true, broken: false, error: None, undelivered: 0 }
+        Self { close, deadline: None, read: true, broken: false, error: None, undelivered: 0, shut: false }
     }
 
     /// Why the connection ends if this does not come in time.
@@ -123,6 +125,23 @@ impl Open {
                 None => waiting.deadline = Some(Deadline { at, told: false }),
             }
         }
+    }
+
+    /// Whether our side of the connection is to be ended now, which is told once: the client is closed, all that was queued for
+    /// it is written, and its version has no close frame that would tell it. It ends its own side then, as it would
+    /// answer a close frame.
+    pub(super) fn ends_our_side(&mut self) -> bool {
+        !self.client.websocket_version().has_close_frame()
+            && self.client.is_closing()
+            && self.client.buffered_amount() == 0
+            && self
+                .waiting
+                .as_mut()
+                .is_some_and(|waiting| !waiting.broken && !std::mem::replace(&mut waiting.shut, true))
+    }
+
+    pub(super) fn has_ended_our_side(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.shut)
     }
 
     /// The connection is broken, and what the client has sent before waits to be taken: its time begins now.
@@ -195,15 +214,29 @@ impl Open {
     #[inline]
     pub(super) fn may_go_on(&self) -> bool {
         self.receiver.has_unread()
-            && (self.client.hearing() != Hearing::Wait || self.receiver.is_close_next())
+            && (self.client.hearing() != Hearing::Wait
+                || self.receiver.is_close_next()
+                || (self.client.hears_pings() && self.receiver.is_ping_next()))
     }
 
     /// Whether more may be read: what was read before has been delivered, and the application takes more.
     ///
-    /// One that is closing is read from even if the application takes nothing, for it may be gone; its messages wait.
+    /// One that is closing is read from even if the application takes nothing, for it may be gone; its messages wait. So is one
+    /// that has more answers than it reads, until a message begins: pings are answered meanwhile, which tell it that this side
+    /// is alive.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
-        !self.receiver.has_unread() && (self.client.hearing() != Hearing::Wait || self.client.is_closing())
+        !self.receiver.has_unread()
+            && (self.client.hearing() != Hearing::Wait || self.client.is_closing() || self.reads_pings())
+    }
+
+    /// Whether it is read from for the sake of its pings only.
+    #[inline]
+    pub(super) fn reads_pings(&self) -> bool {
+        self.client.hearing() == Hearing::Wait
+            && self.client.hears_pings()
+            && !self.receiver.is_in_message()
+            && self.client.websocket_version() != Version::Hybi00
     }
 
     /// Whether events of the last read wait.
@@ -230,6 +263,7 @@ impl Open {
                 let deliver = match client.hearing() {
                     Hearing::Deliver => true,
                     Hearing::Discard => false,
+                    Hearing::Wait if client.hears_pings() && events.is_ping_next() => false,
                     Hearing::Wait => return None,
                 };
                 let bytes = match events.next() {

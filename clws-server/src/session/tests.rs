@@ -5,6 +5,7 @@ mod closing;
 mod deciding;
 mod expecting;
 mod failures;
+mod hixie_75;
 mod memory;
 mod opening;
 mod pausing;
@@ -16,8 +17,8 @@ use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex};
 
 use crate::task_waker::TaskWaker;
-use clws_handshake::Caps;
 use clws_handshake::client::ClientRequest;
+use clws_handshake::{Caps, Version};
 use clws_proto::{Event, Limits, Role, Sender};
 
 use super::*;
@@ -149,7 +150,7 @@ enum Got {
 
 impl World {
     fn new(config: Config) -> Self {
-        let shared = Arc::new(Shared::new(config.protocol_76_00_support(true)));
+        let shared = Arc::new(Shared::new(config.protocol_76_00_support(true).protocol_75_support(true)));
         let resource = Arc::new(Diary::default());
         shared.resources.register_shared("/", Origins::any(), resource.clone()).unwrap();
         let panics = Origins::closure(|_| panic!("in the origin rule"));
@@ -191,7 +192,7 @@ impl World {
         let answer = String::from_utf8_lossy(&self.out).into_owned();
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         let head = answer.find("\r\n\r\n").unwrap() + 4;
-        let digest = if answer.contains("Location") { 16 } else { 0 };
+        let digest = if answer.contains("Sec-WebSocket-Location") { 16 } else { 0 };
         self.out.drain(..head + digest);
     }
 
@@ -308,8 +309,6 @@ fn text(text: &str) -> Vec<u8> {
 fn close(code: CloseCode, reason: &str) -> Vec<u8> {
     frames(Version::Rfc6455, |sender| sender.close(code, reason).unwrap())
 }
-
-const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
 
 /// The shard's slab has one of these for each connection.
 #[test]

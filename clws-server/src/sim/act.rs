@@ -2,8 +2,6 @@
 
 use std::panic::resume_unwind;
 
-use clws_handshake::Version;
-
 use super::app::{GROUPS, TOPICS, app};
 use super::plan::Plan;
 use super::socket::conn_of;
@@ -87,7 +85,7 @@ pub(super) fn answer(client: &Client, len: usize, inline: bool) {
     let conn = conn_of(client);
     let number = with(State::new_message);
     let text = text(number, len);
-    let ways = if client.websocket_version() == Version::Hybi00 { 4 } else { 7 };
+    let ways = if client.websocket_version().is_hixie() { 4 } else { 7 };
     let result = match with(|state| state.rng.below(ways)) {
         0 | 1 => client.send_text(&text),
         2 => client.send_text_owned(text),

@@ -1,7 +1,5 @@
 //! What must be true of every run, looked at while it goes on and when it is over.
 
-use clws_handshake::Version;
-
 use super::log::Check;
 use super::plan::Plan;
 use super::script::Kind;
@@ -107,7 +105,7 @@ impl State {
     pub(super) fn check_got_close(&mut self, conn: u32) {
         let log = self.log(conn);
         if log.received != log.sent.len() {
-            let text = format!("close frame behind {} of {} messages", log.received, log.sent.len());
+            let text = format!("it is closed behind {} of {} messages", log.received, log.sent.len());
             self.violation(Check::Order, conn, text);
         }
     }
@@ -239,7 +237,7 @@ impl State {
         let write_patience = Plan::nanos(self.plan.config.write_timeout);
         let wrote_at = self.conn(conn).wrote_at;
         let had_room = self.conn(conn).had_room_after();
-        let hixie = self.peer(conn).nature.version == Version::Hybi00;
+        let hixie = self.peer(conn).nature.version.is_hixie();
         let log = &self.logs[conn as usize];
         let plausible = match &end.cause {
             Cause::Closed => log.close_arrived.is_some() || (hixie && has_end),

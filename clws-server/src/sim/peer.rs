@@ -1,7 +1,7 @@
 //! Model clients of all versions: what they write, and what they make of what they read.
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending};
-use clws_handshake::{Caps, Status, Version};
+use clws_handshake::{Caps, Status};
 use clws_proto::{Event as Got, Limits, Receiver, Role, Sender};
 
 use super::log::Check;
@@ -159,15 +159,16 @@ impl State {
                 }
                 self.utter(conn);
             }
-            Op::Ping if self.peer(conn).nature.version != Version::Hybi00 => {
+            Op::Ping if !self.peer(conn).nature.version.is_hixie() => {
                 self.speak(conn, |sender| sender.ping(b"are you there?").expect("it is open"));
             }
             Op::Ping => {}
+            Op::Close(_) if !self.peer(conn).nature.version.has_close_frame() => self.ends_for_a_close(conn),
             Op::Close(code) => {
                 self.trace(conn, "client: close", code.into(), 0);
                 self.speak(conn, |sender| sender.close(code.into(), "").expect("it is open"));
                 let wrote = self.peer(conn).wrote;
-                let hixie = self.peer(conn).nature.version == Version::Hybi00;
+                let hixie = self.peer(conn).nature.version.is_hixie();
                 let log = self.log(conn);
                 log.close_end = Some(wrote);
                 log.close_code = Some(if hixie { 1005 } else { code });
@@ -186,7 +187,7 @@ impl State {
                 self.peer(conn).deaf = deaf;
                 self.move_out(conn);
             }
-            Op::Nonsense if self.peer(conn).nature.version != Version::Hybi00 => {
+            Op::Nonsense if !self.peer(conn).nature.version.is_hixie() => {
                 self.trace(conn, "client: nonsense", 0, 0);
                 self.log(conn).broke_protocol = true;
                 // It does not notice at once that nobody listens.
@@ -205,7 +206,7 @@ impl State {
         let peer = self.peer(conn);
         let text = format!("{}:{command}{argument}:{}", peer.messages, "x".repeat(len));
         peer.messages += 1;
-        let binary = binary && peer.nature.version != Version::Hybi00;
+        let binary = binary && !peer.nature.version.is_hixie();
         let Some(sender) = &mut peer.sender else { return };
         let sent =
             if binary { sender.binary(text.as_bytes(), fragments) } else { sender.text(&text, fragments) };
@@ -335,15 +336,35 @@ impl State {
         if !peer.is_open() || peer.sender.as_ref().is_none_or(Sender::close_sent) {
             return;
         }
-        self.speak(conn, |sender| sender.answer_close(None));
+        let has_close_frame = peer.nature.version.has_close_frame();
         self.trace(conn, "client: answers close", 0, 0);
+        if !has_close_frame {
+            return self.ends_for_a_close(conn);
+        }
+        self.speak(conn, |sender| sender.answer_close(None));
         let wrote = self.peer(conn).wrote;
         self.log(conn).close_end = Some(wrote);
         self.later(2 * SECOND, Event::Impatient(conn));
     }
 
+    /// It closes, or answers a close, in a version that has no frame for that.
+    fn ends_for_a_close(&mut self, conn: u32) {
+        self.speak(conn, Sender::close_without_code);
+        let wrote = self.peer(conn).wrote;
+        self.log(conn).close_end = Some(wrote);
+        self.client_ends(conn);
+    }
+
     /// The server has ended its side.
     pub(super) fn hears_end(&mut self, conn: u32) {
+        // In hixie-75 that is how it closes: when all is written, and while it still reads. (The driver of a stream ends its
+        // side before it drops it, too.)
+        let has_all = self.log(conn).received == self.log(conn).sent.len();
+        let Nature { version, stream, .. } = self.peer(conn).nature;
+        let closes = !version.has_close_frame() && self.conn(conn).shut && (has_all || !stream);
+        if closes && self.peer(conn).is_open() {
+            return self.hears_close(conn, None);
+        }
         self.peer(conn).stage = Stage::Done;
         self.client_ends(conn);
     }

@@ -86,6 +86,7 @@ fn config(rng: &mut Rng, high_water: usize) -> Config {
     let (handshake, close, write) = (time(50, 2000), time(30, 800), time(100, 2000));
     let config = Config::default()
         .protocol_76_00_support(true)
+        .protocol_75_support(true)
         .handshake_timeout(handshake)
         .close_timeout(close)
         .write_timeout(write)

@@ -103,7 +103,9 @@ pub(super) struct Nature {
 impl Nature {
     pub(super) fn new(rng: &mut Rng, plan: &Plan) -> Self {
         let version = rng.pick(&[Version::Rfc6455, Version::Rfc6455, Version::Rfc6455, Version::Hybi00]);
-        let version = rng.pick(&[version, version, version, Version::Hybi07, Version::Hybi08]);
+        let others = [Version::Hybi07, Version::Hybi08, Version::Hixie75];
+        let other = rng.pick(&others);
+        let version = rng.pick(&[version, version, version, other, other]);
         let close = Plan::nanos(plan.config.close_timeout);
         let kind = match rng.below(10) {
             0..4 => Kind::Inline,

@@ -20,7 +20,7 @@ pub mod wire;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::io::{self, IoSlice, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::net::{Shutdown, SocketAddr, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 use std::sync::{Arc, mpsc};
@@ -38,7 +38,12 @@ use clws_server::{
 /// No wait of these tests is longer; whoever reaches it has failed.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-pub const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
+/// Every version. Tests of groups count on this order.
+pub const ALL: [Version; 5] =
+    [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455, Version::Hixie75];
+
+/// Those with binary messages, pings and close codes.
+pub const HYBI: [Version; 3] = [Version::Hybi07, Version::Hybi08, Version::Rfc6455];
 
 /// Makes two tests of each function that takes a config: one for shards, one for a task per client.
 macro_rules! in_both_modes {
@@ -86,7 +91,7 @@ macro_rules! alone {
 /// Whatever waits for one of these time-outs waits too long.
 pub fn config() -> Config {
     let never = 10 * PATIENCE;
-    let config = Config::default().protocol_76_00_support(true).shards(2);
+    let config = Config::default().protocol_76_00_support(true).protocol_75_support(true).shards(2);
     // So many that the descriptors of any machine suffice: otherwise the server logs a warning.
     config.max_clients(2_000).handshake_timeout(never).close_timeout(never)
 }
@@ -206,6 +211,7 @@ pub enum Got {
     Binary(Vec<u8>),
     Ping(Vec<u8>),
     Pong(Vec<u8>),
+    /// In hixie-75 this stands for the end of the server's side, and comes before `End`.
     Close(Option<(u16, String)>),
     /// The server has ended its side.
     End,
@@ -217,8 +223,25 @@ pub fn text(text: &str) -> Got {
     Got::Text(text.to_owned())
 }
 
-pub trait Stream: Read + Write + Send {}
-impl<T: Read + Write + Send> Stream for T {}
+pub trait Stream: Read + Write + Send {
+    /// Ends our side, as a client of hixie-75 closes.
+    fn end(&mut self) {
+        panic!("a stream that cannot be ended");
+    }
+}
+
+impl Stream for TcpStream {
+    fn end(&mut self) {
+        let _ = self.shutdown(Shutdown::Write); // a server that has gone already is fine
+    }
+}
+
+#[cfg(unix)]
+impl Stream for UnixStream {
+    fn end(&mut self) {
+        let _ = self.shutdown(Shutdown::Write);
+    }
+}
 
 /// A blocking client.
 pub struct Peer {
@@ -228,6 +251,8 @@ pub struct Peer {
     pub headers: Vec<(String, String)>,
     pub subprotocol: Option<String>,
     got: VecDeque<Got>,
+    /// `Got::Close` stood for the end.
+    closed: bool,
     ended: bool,
 }
 
@@ -267,6 +292,7 @@ impl Peer {
                         headers: open.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
                         subprotocol: open.subprotocol.map(ToOwned::to_owned),
                         got: VecDeque::new(),
+                        closed: false,
                         ended: false,
                     };
                     let consumed = open.consumed;
@@ -282,7 +308,8 @@ impl Peer {
     /// Behind an opening handshake that was done elsewhere.
     pub fn established(stream: impl Stream + 'static, sender: Sender, receiver: Receiver) -> Self {
         let (headers, got) = (Vec::new(), VecDeque::new());
-        Self { stream: Box::new(stream), sender, receiver, headers, subprotocol: None, got, ended: false }
+        let (closed, ended) = (false, false);
+        Self { stream: Box::new(stream), sender, receiver, headers, subprotocol: None, got, closed, ended }
     }
 
     pub fn text(&mut self, message: &str) {
@@ -307,6 +334,9 @@ impl Peer {
             assert!(written > 0);
             self.sender.consume(written);
         }
+        if self.sender.close_sent() && !self.sender.version().has_close_frame() {
+            self.stream.end();
+        }
     }
 
     /// Octets as they are, well-formed or not; a server that has gone already is fine.
@@ -324,6 +354,10 @@ impl Peer {
             assert!(!self.ended, "there is nothing behind the end");
             let mut buffer = vec![0; 64 * 1024];
             match self.stream.read(&mut buffer) {
+                Ok(0) if !self.receiver.version().has_close_frame() && !self.closed => {
+                    self.closed = true;
+                    return Got::Close(None);
+                }
                 Ok(0) => {
                     self.ended = true;
                     return Got::End;

@@ -24,6 +24,8 @@ pub(crate) enum Frame<'a> {
     Ping(&'a [u8]),
     Pong(&'a [u8]),
     Close(Option<CloseFrame<'a>>),
+    /// The end of a side of the connection, which closes in hixie-75.
+    End,
 }
 
 impl<'a> Frame<'a> {
@@ -63,8 +65,8 @@ impl<'a> Frame<'a> {
             Self::Ping(payload) => sender.ping(payload),
             Self::Pong(payload) => sender.pong(payload),
             Self::Close(Some(frame)) => sender.close(frame.code, frame.reason),
-            Self::Close(None) if sender.close_sent() => Err(SendError::Closed),
-            Self::Close(None) => {
+            Self::Close(None) | Self::End if sender.close_sent() => Err(SendError::Closed),
+            Self::Close(None) | Self::End => {
                 sender.close_without_code();
                 Ok(())
             }
@@ -81,6 +83,7 @@ impl fmt::Display for Frame<'_> {
             Self::Pong(payload) => write!(f, "pong {} {}", payload.len(), readable(payload)),
             Self::Close(Some(frame)) => write!(f, "close {} {}", frame.code, visible(frame.reason)),
             Self::Close(None) => f.write_str("close without a code"),
+            Self::End => f.write_str("end"),
         }
     }
 }
@@ -109,10 +112,15 @@ impl Connection {
         let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         frame.queue(&mut sender)?;
         match frame {
+            Frame::Close(_) if !self.version.has_close_frame() => self.show('>', &Frame::End),
             Frame::Close(_) if self.version.is_hixie() => self.show('>', &Frame::Close(None)),
             frame => self.show('>', frame),
         }
-        Ok(sender.write_to(&mut &self.stream)?)
+        sender.write_to(&mut &self.stream)?;
+        if sender.close_sent() && !self.version.has_close_frame() {
+            self.stream.shutdown(Shutdown::Write)?;
+        }
+        Ok(())
     }
 
     fn show(&self, direction: char, frame: &Frame<'_>) {
@@ -167,7 +175,7 @@ impl Connection {
                 match &frame {
                     Frame::Text(text) if wanted => crate::say(text),
                     Frame::Binary(payload) if wanted => crate::say(&hex(payload)),
-                    Frame::Text(_) | Frame::Binary(_) | Frame::Pong(_) => continue,
+                    Frame::Text(_) | Frame::Binary(_) | Frame::Pong(_) | Frame::End => continue,
                     Frame::Ping(payload) => {
                         let _ = self.send(&Frame::Pong(payload)); // nothing is due behind our close frame
                         continue;
@@ -185,6 +193,14 @@ impl Connection {
             drop(events);
             let mut buffer = vec![0; 64 * 1024];
             match crate::read(&self.stream, &mut buffer, once)? {
+                0 if !self.version.has_close_frame() => {
+                    if wanted || !receiver.is_between_messages() {
+                        return Err("the connection ended too early".into());
+                    }
+                    self.show('<', &Frame::End);
+                    let _ = self.send(&Frame::End); // it is the answer to ours, or the server is gone
+                    return Ok(());
+                }
                 0 => return Err("the connection ended without the server's close frame".into()),
                 count => buffer.truncate(count),
             }

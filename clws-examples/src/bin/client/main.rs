@@ -28,10 +28,10 @@ mod connection;
 struct Flags {
     /// Where to: `ws://HOST[:PORT][/PATH][?QUERY]`.
     url: String,
-    /// The version to speak: 0 (hixie-76), 7, 8 or 13 (RFC 6455).
+    /// The version to speak: 0 (hixie-76), 7, 8, 13 (RFC 6455), or 75 for hixie-75.
     #[arg(long, default_value = "13", value_parser = version)]
     version: Version,
-    /// The origin to tell; draft 0 cannot do without and has `http://localhost`.
+    /// The origin to tell; draft 0 and hixie-75 cannot do without and have `http://localhost`.
     #[arg(long)]
     origin: Option<String>,
     /// A subprotocol to offer; may be repeated, the favourite first.
@@ -55,7 +55,7 @@ struct Flags {
 }
 
 fn version(number: &str) -> Result<Version, &'static str> {
-    number.parse().ok().and_then(Version::from_number).ok_or("there are 0, 7, 8 and 13")
+    number.parse().ok().and_then(Version::from_number).ok_or("there are 0, 7, 8, 13 and 75")
 }
 
 fn header(line: &str) -> Result<(String, String), &'static str> {

@@ -18,7 +18,7 @@ fn later(version: Version) -> Vec<u8> {
 
 #[test]
 fn are_answered_when_it_has() {
-    for version in ALL {
+    for version in Version::ALL {
         let (mut world, decision) = asked(Config::default(), &later(version));
         world.pass(SECOND);
         decision.accept(Accept::new().header("X-Decided", "yes").data(7u32));

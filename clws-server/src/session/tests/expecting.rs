@@ -19,7 +19,7 @@ fn take_continue(world: &mut World) {
 
 #[test]
 fn it_comes_before_101_in_every_version() {
-    for version in ALL {
+    for version in Version::ALL {
         let mut world = World::new(Config::default());
         world.send(&expecting(version, "/?greet"));
         take_continue(&mut world);

@@ -2,7 +2,7 @@ use super::*;
 
 #[test]
 fn comes_octet_by_octet_in_every_version() {
-    for version in ALL {
+    for version in Version::ALL {
         let mut world = World::new(Config::default());
         for octet in request(version, "/?greet") {
             assert!(world.out.is_empty());

@@ -127,3 +127,83 @@ fn holds_back_everything_while_the_client_does_not_read_its_answers() {
     world.settle();
     assert_eq!(world.got().len(), 10);
 }
+
+#[test]
+fn pings_are_answered_while_the_client_does_not_read_its_answers() {
+    let ping = |payload: &[u8]| frames(Version::Rfc6455, |sender| sender.ping(payload).unwrap());
+    let config = Config::default().write_high_water(1000);
+    let mut world = World::with(config, Version::Rfc6455, "/");
+    world.room = 0;
+    let client = world.resource.client();
+    client.send_text(&"x".repeat(1200)).unwrap();
+    world.settle();
+    world.diary(&["connected"]);
+    assert!(world.session.wants_input() && world.session.reads_little());
+    let queued = client.buffered_amount();
+    world.send(&[ping(b"1"), ping(b"2")].concat());
+    assert_eq!(client.buffered_amount(), queued + 6);
+    // One that comes byte by byte.
+    for byte in ping(b"3") {
+        assert!(world.session.wants_input());
+        world.send(&[byte]);
+    }
+    assert_eq!(client.buffered_amount(), queued + 9);
+    // One before a message; one behind it waits with it.
+    world.send(&[ping(b"4"), text("waits"), ping(b"5")].concat());
+    assert_eq!(client.buffered_amount(), queued + 12);
+    assert!(!world.session.wants_input() && !world.session.may_go_on());
+    world.diary(&[]);
+
+    world.room = usize::MAX;
+    world.settle();
+    world.diary(&["drained", "text waits"]);
+    let pongs = world.got().into_iter().filter(|got| matches!(got, Got::Pong(_)));
+    assert_eq!(
+        pongs.collect::<Vec<_>>(),
+        [b"1", b"2", b"3", b"4", b"5"].map(|payload| Got::Pong(payload.to_vec()))
+    );
+}
+
+#[test]
+fn no_more_than_pings_is_read_meanwhile() {
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 3000], None).unwrap());
+    for (version, wants_input) in
+        [(Version::Rfc6455, true), (Version::Hybi07, true), (Version::Hybi00, false)]
+    {
+        let mut world = World::with(Config::default().write_high_water(1000), version, "/");
+        world.room = 0;
+        world.resource.client().send_text(&"x".repeat(1200)).unwrap();
+        world.settle();
+        assert_eq!(world.session.wants_input(), wants_input, "{version}: draft 0 has no pings");
+    }
+    // The beginning of a message ends it, and so does one that has begun before.
+    for before in [true, false] {
+        let mut world = World::with(Config::default().write_high_water(1000), Version::Rfc6455, "/");
+        world.room = 0;
+        if before {
+            world.send(&message[..100]);
+        }
+        world.resource.client().send_text(&"x".repeat(1200)).unwrap();
+        world.settle();
+        if !before {
+            world.send(&message[..100]);
+        }
+        assert!(!world.session.wants_input());
+        world.room = usize::MAX;
+        world.settle();
+        world.send(&message[100..]);
+        world.diary(&["connected", "drained", "binary 3000"]);
+    }
+}
+
+#[test]
+fn pings_wait_while_the_application_has_enough() {
+    let mut world = World::open(Version::Rfc6455, "/");
+    world.send(&text("pause"));
+    assert!(!world.session.wants_input());
+    world.send(&frames(Version::Rfc6455, |sender| sender.ping(b"?").unwrap()));
+    assert_eq!(world.got(), [Got::Text("pause".into())]);
+    world.resource.client().resume();
+    world.settle();
+    assert_eq!(world.got(), [Got::Pong(b"?".to_vec())]);
+}

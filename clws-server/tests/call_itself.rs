@@ -1,0 +1,127 @@
+//! Handlers that wait for their own listener: they are told so, where they would wait for ever.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+mod common;
+
+use std::sync::{Arc, OnceLock, mpsc};
+use std::thread;
+use std::time::Duration;
+
+use clws_server::{
+    Accept, CallError, Client, Disconnect, Listener, ListenerHandle, ListenerTask, Opening, Origins, Refuse,
+    Reject, Server,
+};
+use common::config;
+use common::wire::{TEXT, Wire};
+use futures::executor::block_on;
+
+alone!(each_handler, a_closure, the_call_is_made_all_the_same, others_can_be_waited_for);
+
+/// Waits for itself in each of its handlers.
+struct Narcissus {
+    me: Arc<OnceLock<ListenerHandle<Self>>>,
+    seen: mpsc::Sender<(&'static str, Result<u32, CallError>)>,
+    calls: u32,
+}
+
+impl Narcissus {
+    fn wait(&mut self, handler: &'static str) {
+        let call = self.me.get().unwrap().call(|narcissus| {
+            narcissus.calls += 1;
+            narcissus.calls
+        });
+        let _ = self.seen.send((handler, block_on(call)));
+    }
+}
+
+impl Listener for Narcissus {
+    type Message = ();
+
+    fn accept(&mut self, _: &Opening) -> Result<Accept, Reject> {
+        self.wait("accept");
+        Ok(Accept::new())
+    }
+
+    fn connected(&mut self, _: &Client) -> Result<(), Refuse> {
+        self.wait("connected");
+        Ok(())
+    }
+
+    fn text(&mut self, client: &Client, text: String) {
+        self.wait("text");
+        let _ = client.send_text(&text);
+    }
+
+    fn disconnected(&mut self, _: &Client, _: &Disconnect) {
+        self.wait("disconnected");
+    }
+
+    fn custom_message(&mut self, (): ()) {
+        self.wait("custom_message");
+    }
+}
+
+type Seen = mpsc::Receiver<(&'static str, Result<u32, CallError>)>;
+
+fn start() -> (common::Running, ListenerHandle<Narcissus>, Seen) {
+    let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
+    let (me, (seen, diary)) = (Arc::new(OnceLock::new()), mpsc::channel());
+    let narcissus = Narcissus { me: Arc::clone(&me), seen, calls: 0 };
+    let handle = server.run_resource_listener("/", Origins::any(), narcissus).unwrap();
+    me.set(handle.clone()).unwrap_or_else(|_| panic!());
+    (common::Running::run(server), handle, diary)
+}
+
+fn next(seen: &Seen) -> (&'static str, Result<u32, CallError>) {
+    seen.recv_timeout(Duration::from_secs(10)).expect("it waits")
+}
+
+fn each_handler() {
+    let (server, handle, seen) = start();
+    let mut wire = Wire::connect(&server, "/");
+    wire.text("hello");
+    assert_eq!(wire.next(), Some((TEXT, b"hello".to_vec())));
+    wire.finish();
+    handle.send(()).unwrap();
+    for handler in ["accept", "connected", "text"] {
+        assert_eq!(next(&seen), (handler, Err(CallError::WaitsForItself)));
+    }
+    let mut rest = [next(&seen).0, next(&seen).0];
+    rest.sort_unstable();
+    assert_eq!(rest, ["custom_message", "disconnected"]);
+}
+
+fn a_closure() {
+    let (_server, handle, _) = start();
+    let me = handle.clone();
+    let inner = block_on(handle.call(move |_| block_on(me.call(|_| 7))));
+    assert_eq!(inner, Ok(Err(CallError::WaitsForItself)));
+}
+
+/// What a handler calls without waiting, or hands to others to wait for, is called when the handler has returned.
+fn the_call_is_made_all_the_same() {
+    let (_server, handle, seen) = start();
+    handle.send(()).unwrap();
+    assert_eq!(next(&seen), ("custom_message", Err(CallError::WaitsForItself)));
+    assert_eq!(block_on(handle.call(|narcissus| narcissus.calls)), Ok(1));
+    let me = handle.clone();
+    let waiting = block_on(handle.call(move |_| {
+        let call = me.call(|_| 7);
+        thread::spawn(|| block_on(call))
+    }));
+    assert_eq!(waiting.unwrap().join().unwrap(), Ok(7));
+}
+
+/// A handler may wait for another listener, which runs elsewhere.
+fn others_can_be_waited_for() {
+    let (_server, handle, _) = start();
+    let other = ListenerTask::new(Narcissus { me: Arc::default(), seen: mpsc::channel().0, calls: 7 });
+    let other_handle = other.handle();
+    let thread = thread::spawn(|| block_on(other.run()));
+    let narcissus = other_handle.clone();
+    let answer = block_on(handle.call(move |_| block_on(narcissus.call(|narcissus| narcissus.calls))));
+    assert_eq!(answer, Ok(Ok(7)));
+    other_handle.kill();
+    thread.join().unwrap();
+}
