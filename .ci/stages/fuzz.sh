@@ -17,14 +17,15 @@ bins=$target/fuzz/$host/release
 
 # run CRATE TARGET: its output ends up in a log, its exit status in a file beside that.
 run() {
-    local dir=$out/fuzz corpus=$out/fuzz/corpus/$2 status=0
+    local dir=$out/fuzz corpus=$out/fuzz/corpus/$2 status=0 dict=()
     # The gate begins with the seeds each time; a long run goes on with what earlier ones found.
     [ "${FUZZ_KEEP:-}" ] || rm -rf "$corpus"
     mkdir -p "$corpus" "$dir/found/$2"
     rm -f "$dir/found/$2"/*
+    [ ! -f "$root/$1/fuzz/dict" ] || dict=(-dict="$root/$1/fuzz/dict")
     # The limit on one input is for those that hang: the machine may be busy.
     "$bins/$2" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
-        -artifact_prefix="$dir/found/$2/" "$corpus" "$root/$1/fuzz/seeds/$2" >"$out/$STAGE.$2.log" 2>&1 </dev/null || status=$?
+        "${dict[@]}" -artifact_prefix="$dir/found/$2/" "$corpus" "$root/$1/fuzz/seeds/$2" >"$out/$STAGE.$2.log" 2>&1 </dev/null || status=$?
     echo "$status" >"$dir/$2.status"
 }
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 here = Path(__file__).parent
 captures = here.parent / "tests" / "captures"
-VERSIONS = {"hybi-00": 0, "hybi-07": 1, "hybi-08": 2, "rfc6455": 3}
+# The newest first, as the target of clients has them.
+VERSIONS = {"rfc6455": 0, "hybi-08": 1, "hybi-07": 2, "hybi-00": 3}
 
 
 def seed(target: str, name: str, data: bytes) -> None:
@@ -51,25 +52,55 @@ for name, request in {
     "empty-protocol": REQUEST.replace(b"chat, superchat", b""),
     "post": REQUEST.replace(b"GET", b"POST").replace(b"Origin", b"Content-Length"),
     "plain": b"\r\n".join(line for line in REQUEST.split(b"\r\n") if b"Protocol:" not in line and b"Extensions" not in line),
+    "continue": REQUEST.replace(b"Origin", b"Expect: 100-continue\r\nOrigin"),
+    "hixie-75": b"GET /demo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: example.com\r\n"
+    b"Origin: http://example.com\r\nWebSocket-Protocol: sample\r\n\r\n\x00a\xff",
     "small": b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: x, websocket\r\nConnection: keep-alive,upgrade\r\n"
     b"Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n\r\n",
 }.items():
     seed("server_handshake", name, bytes([0x41, 0]) + request)
+
+# Requests that lack one thing, or have one too many.
+LINES = REQUEST.split(b"\r\n")[1:-2]
+for at, line in enumerate(LINES):
+    name = line.split(b":")[0].decode().lower()
+    seed("server_handshake", f"without-{name}", bytes([0x41, 0]) + REQUEST.replace(line + b"\r\n", b""))
+    seed("server_handshake", f"twice-{name}", bytes([0x41, 0]) + REQUEST.replace(line, line + b"\r\n" + line))
+for name, old, new in (
+    ("key-unpadded", b"ZQ==", b"ZQ"),
+    ("key-long", b"ZQ==", b"ZQAA"),
+    ("key-15", b"ZQ==", b""),
+    ("version-8", b"Version: 13", b"Version: 8"),
+    ("version-14", b"Version: 13", b"Version: 14"),
+    ("version-list", b"Version: 13", b"Version: 13, 8"),
+    ("fold", b"Origin: ", b"Origin:\r\n "),
+    ("blank-before-colon", b"Origin:", b"Origin :"),
+    ("bare-lf", b"\r\nOrigin", b"\nOrigin"),
+    ("two-blanks", b"GET /", b"GET  /"),
+    ("host-port", b"example.com\r\nU", b"example.com:99999\r\nU"),
+    ("host-user", b"Host: ", b"Host: a@"),
+    ("length", b"Origin: ", b"Content-Length: 5\r\nOrigin: "),
+    ("chunked", b"Origin: ", b"Transfer-Encoding: chunked\r\nOrigin: "),
+    ("protocol-twice", b"chat, superchat", b"chat, chat"),
+    ("extension-malformed", b"permessage-deflate; client_max_window_bits", b"permessage-deflate; client_max_window_bits=\"1"),
+):
+    assert old in REQUEST, old
+    seed("server_handshake", name, bytes([0x41, 0]) + REQUEST.replace(old, new, 1))
 
 ANSWER = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
     b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
 )
 for name, flags, answer in (
-    ("plain", 0x03, ANSWER + b"\r\n\x81\x00"),
-    ("protocol", 0x23, ANSWER + b"Sec-WebSocket-Protocol: superchat\r\n\r\n"),
-    ("deflate", 0x43, ANSWER + b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n\r\n"),
-    ("continue", 0x03, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + ANSWER + b"\r\n"),
-    ("refused", 0x03, b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"),
-    ("redirect", 0x03, b"HTTP/1.1 302 \r\nLocation: /\r\n\r\n"),
+    ("plain", 0x00, ANSWER + b"\r\n\x81\x00"),
+    ("protocol", 0x20, ANSWER + b"Sec-WebSocket-Protocol: superchat\r\n\r\n"),
+    ("deflate", 0x40, ANSWER + b"Sec-WebSocket-Extensions: permessage-deflate; server_max_window_bits=10\r\n\r\n"),
+    ("continue", 0x00, b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: a\r\n\r\n" + ANSWER + b"\r\n"),
+    ("refused", 0x00, b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"),
+    ("redirect", 0x00, b"HTTP/1.1 302 \r\nLocation: /\r\n\r\n"),
 ):
     seed("client_handshake", name, bytes([flags, 0]) + answer)
-for version in range(4):
+for version in range(5):
     for choice in (0x00, 0x07, 0x43, 0xC5):
         edits = bytes([90, 0, 9]) + b"\r\nX-Y: z\r" + bytes([200, 1, 1]) + b"X" + bytes([40, 2, 0])
         seed("client_handshake", f"changed-{version}-{choice}", bytes([0xD0 | version, 0x10, choice]) + edits + b"\x81\x00")

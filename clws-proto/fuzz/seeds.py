@@ -5,7 +5,9 @@ from pathlib import Path
 
 here = Path(__file__).parent
 captures = here.parent.parent / "clws-handshake" / "tests" / "captures"
-VERSIONS = {"hybi-00": 0, "hybi-07": 1, "hybi-08": 2, "rfc6455": 3}
+# The newest first, as in `version` of src/lib.rs.
+VERSIONS = {"rfc6455": 0, "hybi-08": 1, "hybi-07": 2, "hybi-00": 3}
+HIXIE_75 = 4
 
 
 def seed(target: str, name: str, data: bytes) -> None:
@@ -33,7 +35,7 @@ for capture in sorted(captures.glob("*.bin")):
     name = capture.name.removesuffix(".bin")
     wire = frames(capture)
     seed("receiver", name, bytes([version | role, 0, 0, 7, 0]) + wire)
-    if version == 3:
+    if version == 0:
         seed("differential_tungstenite", name, bytes([role, 0]) + wire)
 
 # RFC 6455 §5.7 and RFC 7692 §7.2.3, as a client gets them, and as a server does.
@@ -81,16 +83,16 @@ def to_server(parts: list[tuple[int, bytes]]) -> bytes:
 
 
 for name, wire in EXAMPLES.items():
-    for version in (1, 2, 3):
+    for version in (0, 1, 2):
         seed("receiver", f"{name}-{version}-client", bytes([0x80 | version, 0, 0, 7, 0]) + wire)
-    seed("receiver", f"{name}-server", bytes([3, 0x24, 0, 7, 0]) + to_server(split(wire)))
+    seed("receiver", f"{name}-server", bytes([0, 0x24, 0, 7, 0]) + to_server(split(wire)))
     seed("differential_tungstenite", f"{name}-client", bytes([0x80, 0]) + wire)
     seed("differential_tungstenite", f"{name}-server", bytes([0x00, 3]) + to_server(split(wire)))
 for name, parts in DEFLATED.items():
     raw = [(first, bytes.fromhex(payload)) for first, payload in parts]
     wire = b"".join(bytes([first, len(payload)]) + payload for first, payload in raw)
-    seed("receiver", f"deflate-{name}-client", bytes([0xC3, 0, 0, 7, 0]) + wire)
-    seed("receiver", f"deflate-{name}-server", bytes([0x43, 0, 0xC0, 7, 0]) + to_server(raw))
+    seed("receiver", f"deflate-{name}-client", bytes([0xC0, 0, 0, 7, 0]) + wire)
+    seed("receiver", f"deflate-{name}-server", bytes([0x40, 0, 0xC0, 7, 0]) + to_server(raw))
     # Mode 0: parameters, limits, cuts; then for each message its kind, and a length before its payload.
     messages = b"".join(bytes([first & 0x0F, len(payload)]) + payload for first, payload in raw if first & 0x08 == 0)
     seed("deflate", f"inflate-{name}", bytes([0, 0, 0, 7, 0]) + messages)
@@ -103,8 +105,9 @@ for name, wire in {
     "replaced": b"\x00a\xfe\x80b\xff",
     "close": b"\x00a\xff\xff\x00\x00b\xff",
 }.items():
-    seed("receiver", f"hixie-{name}", bytes([0, 0, 0, 7, 0]) + wire)
-    seed("receiver", f"hixie-{name}-client", bytes([0x80, 4, 0, 7, 0]) + wire)
+    for version in (3, HIXIE_75):
+        seed("receiver", f"hixie-{name}-{version}", bytes([version, 0, 0, 7, 0]) + wire)
+        seed("receiver", f"hixie-{name}-{version}-client", bytes([0x80 | version, 4, 0, 7, 0]) + wire)
 
 # Mode 1: parameters, level, memory, threshold; then for each message a kind, a length, a fill and its bytes.
 for bits in range(8):
@@ -113,7 +116,7 @@ for bits in range(8):
 
 # Operations of a sender: a byte for what, and its parameters.
 ops = b"".join(bytes([op, 0, 20 + op, op]) for op in range(16)) * 2
-for version in range(4):
+for version in range(5):
     for role in (0, 0x80):
         seed("roundtrip", f"ops-{version}-{role >> 7}", bytes([version | role, 0, 0, 9, 0]) + ops)
         seed("roundtrip", f"ops-deflate-{version}-{role >> 7}", bytes([version | role | 0x40, 0, 1, 9, 0]) + ops[::-1])

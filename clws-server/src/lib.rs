@@ -182,6 +182,13 @@ pub use socket::{Listen, Peer};
 pub use topics::Topics;
 pub use websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
 
+/// For the fuzz targets, and in no build but theirs.
+#[cfg(fuzzing)]
+#[doc(hidden)]
+pub mod fuzzing {
+    pub use crate::session::fuzzing::run;
+}
+
 /// The example of the README is tested as the documentation's are.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]

@@ -4,6 +4,8 @@
 //! rules for closing and for the deadlines of one connection are here and are tested without a socket.
 
 mod ending;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzing;
 mod handshake;
 mod open;
 
@@ -426,7 +428,7 @@ impl Session {
     }
 
     /// Bytes that wait to be written.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(crate) fn queued(&self) -> usize {
         match &self.stage {
             Stage::Open(open) => open.client.buffered_amount(),

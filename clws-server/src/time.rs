@@ -10,7 +10,7 @@ pub(crate) fn system_time() -> SystemTime {
 /// The current time.
 #[inline]
 pub(crate) fn now() -> Instant {
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     if let Some(now) = virtual_clock::get() {
         return now;
     }
@@ -18,7 +18,7 @@ pub(crate) fn now() -> Instant {
 }
 
 /// A clock for the current thread, which stands still unless a test turns it.
-#[cfg(test)]
+#[cfg(any(test, fuzzing))]
 pub(crate) mod virtual_clock {
     use std::cell::Cell;
     use std::time::Instant;

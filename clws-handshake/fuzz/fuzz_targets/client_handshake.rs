@@ -33,9 +33,10 @@ const ORIGIN: &str = "http://example.com";
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let (flags, more) = (input.byte(), input.byte());
-    let version = Version::ALL[usize::from(flags & 0x0F) % Version::ALL.len()];
+    let version = Version::ALL[Version::ALL.len() - 1 - usize::from(flags & 0x0F) % Version::ALL.len()];
     let caps = Caps::default()
         .with_hixie(true)
+        .with_hixie_75(true)
         .with_max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
         .with_max_headers([100, 12, 5, 1][usize::from(more >> 2 & 3)]);
     let offered: &[&str] = match (flags >> 4 & 3, version.is_hixie()) {
@@ -85,7 +86,7 @@ fn check(pending: &mut Pending, received: &[u8], caps: &Caps) -> Result<Status<O
 
 /// What our server answers, with something written over it, put in or taken out.
 fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
-    let caps = Caps::default().with_hixie(true);
+    let caps = Caps::default().with_hixie(true).with_hixie_75(true);
     let Ok(Status::Complete(request)) = parse(sent, &caps) else { panic!("our server knows our client") };
     let mut offer = Offer::new();
     let choice = input.byte();
@@ -129,14 +130,26 @@ fn is_entitled(
     };
     let before = answer.len() - rest.len();
     assert!(head.len <= caps.max_head_bytes && head.headers.len() <= caps.max_headers);
-    assert!(head.first.starts_with(b"HTTP/1.1 101"));
+    // RFC 9110 §6.2: a higher minor version is read as the highest that is known.
+    assert!(head.first.starts_with(b"HTTP/1.") && head.first[7] != b'0' && &head.first[8..12] == b" 101");
     assert_eq!(open.version, version);
-    if version.is_hixie() {
+    if version == Version::Hixie75 {
+        assert!(rest.starts_with(
+            b"HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n"
+        ));
+        assert_eq!(head.one("websocket-origin"), Some(ORIGIN.as_bytes()));
+        assert_eq!(head.one("websocket-location"), Some(URL.as_bytes()));
+        assert_eq!(open.consumed, before + head.len);
+    } else if version.is_hixie() {
         assert_eq!(head.one("upgrade"), Some(&b"WebSocket"[..]));
         assert!(head.one("connection").expect("one").eq_ignore_ascii_case(b"upgrade"));
         assert_eq!(head.one("sec-websocket-origin"), Some(ORIGIN.as_bytes()));
         assert_eq!(head.one("sec-websocket-location"), Some(URL.as_bytes()));
-        let Ok(Status::Complete(request)) = parse(sent, &Caps::default().with_hixie(true)) else { panic!() };
+        let Ok(Status::Complete(request)) =
+            parse(sent, &Caps::default().with_hixie(true).with_hixie_75(true))
+        else {
+            panic!()
+        };
         let right = request.accept(&Offer::new()).expect("it can be sent").response;
         let digest = right.windows(4).position(|four| four == b"\r\n\r\n").expect("its head's end") + 4;
         assert_eq!(rest[head.len..].get(..right.len() - digest), Some(&right[digest..]));
@@ -159,7 +172,8 @@ fn is_entitled(
             );
         }
     }
-    match (head.all("sec-websocket-protocol").as_slice(), &open.subprotocol) {
+    let protocol = if version == Version::Hixie75 { "websocket-protocol" } else { "sec-websocket-protocol" };
+    match (head.all(protocol).as_slice(), &open.subprotocol) {
         ([], None) => assert!(!version.is_hixie() || offered.is_empty()),
         ([value], Some(name)) => {
             assert_eq!(*value, name.as_bytes());

@@ -6,7 +6,7 @@ use clws_handshake::{
     Accepted, Caps, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Offer, Reject, Request, Status,
     Version,
 };
-use clws_handshake_fuzz::{Answer, Head, Input, accept_key, answer, key_len};
+use clws_handshake_fuzz::{Answer, Head, Input, accept_key, answer, is_authority, key_len};
 use libfuzzer_sys::fuzz_target;
 
 /// What the application says.
@@ -35,6 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let (flags, sizes) = (input.byte(), input.byte());
     let caps = Caps::default()
         .with_hixie(flags & 1 != 0)
+        .with_hixie_75(flags & 1 != 0)
         .with_max_head_bytes([16 * 1024, 1000, 300, 60][usize::from(sizes & 3)])
         .with_max_headers([100, 12, 6, 1][usize::from(sizes >> 2 & 3)]);
     let application = Application {
@@ -63,7 +64,7 @@ fuzz_target!(|data: &[u8]| {
         .unwrap_or(Outcome::Partial);
     assert_eq!(in_pieces, whole, "byte by byte");
 
-    let head = Head::split(received.strip_prefix(b"\r\n").unwrap_or(received));
+    let head = Head::split(&received[skipped(received)..]);
     match &whole {
         Outcome::Accepted(accepted) => {
             assert!(accepted.consumed <= received.len());
@@ -139,13 +140,20 @@ impl Application {
         assert!(protocol.starts_with(b"HTTP/1.") && protocol.len() == 8 && protocol[7] >= b'1');
         // "A |Host| header field containing the server's authority."
         let host = head.one("host").expect("one Host");
-        let is_authority = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%[]:".contains(byte);
-        assert!(!host.is_empty() && host.iter().all(is_authority));
+        assert!(is_authority(host), "{:?}", String::from_utf8_lossy(host));
         // "An |Upgrade| header field containing the value "websocket""
         assert!(head.lists("upgrade", "websocket"));
         // "A |Connection| header field that includes the token "Upgrade""
         assert!(head.lists("connection", "upgrade"));
         assert!(head.all("transfer-encoding").is_empty());
+        if version == Version::Hixie75 {
+            assert!(
+                self.caps.hixie_75
+                    && head.headers.iter().all(|(name, _)| !name.starts_with("sec-websocket-"))
+            );
+            assert!(head.one("origin").is_some_and(|origin| !origin.is_empty()));
+            return;
+        }
         if version.is_hixie() {
             assert!(self.caps.hixie && head.all("sec-websocket-version").is_empty());
             assert!(head.one("origin").is_some());
@@ -168,11 +176,14 @@ impl Application {
         let answer = answer(&accepted.response);
         assert_eq!(answer.status, 101);
         let mut expected = vec!["upgrade".to_owned(), "connection".to_owned()];
+        let prefix = if accepted.version == Version::Hixie75 { "" } else { "sec-" };
+        let protocol = format!("{prefix}websocket-protocol");
         if accepted.version.is_hixie() {
-            expected.extend(["sec-websocket-origin".to_owned(), "sec-websocket-location".to_owned()]);
+            expected.extend([format!("{prefix}websocket-origin"), format!("{prefix}websocket-location")]);
             let origin = self.origin.as_ref().map(|origin| origin.as_bytes().to_vec());
             let origin = origin.unwrap_or_else(|| head.one("origin").expect("an origin").to_vec());
-            assert_eq!(answer.one("sec-websocket-origin"), Some(&origin[..]));
+            assert_eq!(answer.one(&format!("{prefix}websocket-origin")), Some(&origin[..]));
+            assert_eq!(answer.body.len(), if accepted.version == Version::Hixie75 { 0 } else { 16 });
         } else {
             expected.push("sec-websocket-accept".to_owned());
             let key = head.one("sec-websocket-key").expect("one key");
@@ -181,9 +192,9 @@ impl Application {
             assert_eq!(received.len() - accepted.consumed, received.len() - skipped(received) - head.len);
         }
         if let Some(name) = &self.subprotocol {
-            expected.push("sec-websocket-protocol".to_owned());
-            assert_eq!(answer.one("sec-websocket-protocol"), Some(name.as_bytes()));
-            let offered = head.all("sec-websocket-protocol");
+            expected.push(protocol.clone());
+            assert_eq!(answer.one(&protocol), Some(name.as_bytes()));
+            let offered = head.all(&protocol);
             let is_offered = |value: &&[u8]| {
                 *value == name.as_bytes()
                     || value.split(|byte| *byte == b',').any(|one| one.trim_ascii() == name.as_bytes())
@@ -269,7 +280,7 @@ fn is_good_refusal(reject: &Reject) {
     assert_eq!(answer.status, reject.status());
     assert!(answer.one("connection").is_some_and(|value| value.ends_with(b"close")));
     match answer.status {
-        400 | 431 | 505 | 417 | 501 => {}
+        400 | 414 | 417 | 431 | 505 => {}
         405 => assert_eq!(answer.one("allow"), Some(&b"GET"[..])),
         426 => {
             assert_eq!(answer.one("upgrade"), Some(&b"websocket"[..]));
@@ -305,6 +316,8 @@ fn refuses(input: &mut Input<'_>) {
     }
     let answer = body_is_counted(&reject.response());
     assert_eq!(answer.status, reject.status());
+    // 426 says by itself what is spoken.
+    lines += if reject.status() == 426 { 2 } else { 0 };
     assert_eq!(answer.headers.len(), lines - 1, "{reject:?}");
     assert_eq!(answer.body, why.as_bytes());
     let challenged = body_is_counted(&Reject::unauthorized(value, why).response());
@@ -323,10 +336,12 @@ fn answers_plain_http(received: &[u8], caps: &Caps) {
         assert_eq!([&head[..], &body].concat(), bytes);
         let answer = answer(&bytes);
         assert_eq!(answer.status, status);
-        if http.method() == "HEAD" || matches!(status, 204 | 304) {
+        if http.method() == "HEAD" || matches!(status, 204 | 205 | 304) {
             assert_eq!(answer.body, b"", "no content");
         } else {
             body_is_counted(&bytes);
         }
+        let is_counted = answer.one("content-length").is_some();
+        assert_eq!(is_counted, !matches!(status, 204 | 304));
     }
 }

@@ -102,6 +102,32 @@ pub fn key_len(key: &[u8]) -> Option<usize> {
     Some(digits * 6 / 8)
 }
 
+/// RFC 3986 §3.2: a host and a port, read as leniently as a URL may be written, but for what no reading allows.
+pub fn is_authority(text: &[u8]) -> bool {
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
+    let (host, port) = match text.iter().rposition(|byte| *byte == b':') {
+        Some(colon) if !text[colon..].contains(&b']') => (&text[..colon], &text[colon + 1..]),
+        _ => (text, &b""[..]),
+    };
+    let port = std::str::from_utf8(port).unwrap_or("x");
+    let is_port =
+        port.is_empty() || port.bytes().all(|byte| byte.is_ascii_digit()) && port.parse::<u16>().is_ok();
+    let is_host = match host {
+        [b'[', inner @ .., b']'] => {
+            inner.first() == Some(&b'v')
+                || inner.first() == Some(&b'V')
+                || std::str::from_utf8(inner).is_ok_and(|text| text.parse::<std::net::Ipv6Addr>().is_ok())
+        }
+        name => {
+            let escapes = name.split(|byte| *byte == b'%').skip(1);
+            let are_hex =
+                escapes.into_iter().all(|rest| rest.len() > 1 && rest[..2].iter().all(u8::is_ascii_hexdigit));
+            !name.is_empty() && name.iter().all(is_name) && are_hex
+        }
+    };
+    is_host && is_port
+}
+
 /// What a well-formed answer says.
 pub struct Answer {
     pub status: u16,
@@ -112,6 +138,8 @@ pub struct Answer {
 
 /// Reads an answer of the server's, with another parser; it must be good HTTP/1.1.
 pub fn answer(bytes: &[u8]) -> Answer {
+    // An interim answer comes first where the client waits for it.
+    let bytes = bytes.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(bytes);
     let mut room = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut room);
     let end = match response.parse(bytes) {

@@ -11,9 +11,9 @@ use clws_proto::{DeflateParams, Limits, Role, Version};
 pub use events::{Got, feed, pull};
 pub use input::{Input, Random};
 
-/// The version with that number in the fuzzer's bytes.
+/// The version for that choice: 0 is the newest, so that older ones that are added change nothing.
 pub fn version(choice: u8) -> Version {
-    Version::ALL[usize::from(choice) % Version::ALL.len()]
+    Version::ALL[Version::ALL.len() - 1 - usize::from(choice) % Version::ALL.len()]
 }
 
 /// Limits around the places where something changes: nothing, lengths of one and of two bytes, and no limit to speak of.

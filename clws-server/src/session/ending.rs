@@ -47,7 +47,7 @@ impl Ending {
     }
 
     /// Bytes that wait to be written.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn queued(&self) -> usize {
         self.reply.iter().map(|part| part.len()).sum::<usize>() - self.written
             + self.client.as_ref().map_or(0, Client::buffered_amount)

@@ -92,7 +92,7 @@ impl Handshake {
     }
 
     /// Bytes that wait to be written.
-    #[cfg(test)]
+    #[cfg(any(test, fuzzing))]
     pub(super) fn queued(&self) -> usize {
         if self.interim.is_due { CONTINUE.len() - self.interim.written } else { 0 }
     }
