@@ -356,10 +356,10 @@ impl<L: Listener> ListenerHandle<L> {
     /// whether the result is awaited or not.
     ///
     /// A handler of the listener itself can call it, but not wait for the result: until the handler has returned, no closure is
-    /// called. Where it blocks its thread on the future, it gets [`CallError::WaitsForItself`]. Longer circles are not noticed, and
-    /// wait for ever: two listeners of which each waits for the other, or a handler that waits for another task or thread that
-    /// waits for the listener. Nor can a future be polled inside a handler on behalf of a task that the handler does not
-    /// wait for, by an executor that runs there: it gets the same error.
+    /// called. Where it blocks its thread on the future, it gets [`CallError::WaitsForItself`]. Longer circles are not
+    /// noticed, and wait for ever: two listeners of which each waits for the other, or a handler that waits for another
+    /// task or thread that waits for the listener. An executor that runs inside of a handler must poll no such future for
+    /// other tasks: they get the same error.
     ///
     /// # Errors
     ///

@@ -24,8 +24,8 @@ in_both_modes!(
 
 /// What is queued for the client.
 const QUEUED: usize = 12 << 20;
-/// How far behind what the system had taken the answer may be: a buffer of small frames, and for a stream a copy of 64 KiB that it
-/// has seen.
+/// How far behind what the system had taken the answer may be: a buffer of small frames, and for a stream a copy of 64 KiB
+/// that it has seen.
 const BEHIND: usize = 2 * 64 * 1024 + 4096;
 
 /// Bytes of a frame from the server.

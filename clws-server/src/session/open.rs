@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver, Version};
+use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
 
 use super::{Context, Deadline, later};
 use crate::Client;
@@ -241,7 +241,7 @@ impl Open {
         self.client.hearing() == Hearing::Wait
             && self.client.hears_pings()
             && !self.receiver.is_in_message()
-            && self.client.websocket_version() != Version::Hybi00
+            && !self.client.websocket_version().is_hixie() // which has no pings
     }
 
     /// Whether events of the last read wait.
