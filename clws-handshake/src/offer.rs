@@ -130,6 +130,7 @@ impl Offer<'_> {
 
 /// An accepted handshake.
 #[derive(Clone, Debug, PartialEq, Eq)]
+#[must_use = "the response is to be sent"]
 #[non_exhaustive]
 pub struct Accepted {
     /// The bytes to send, draft 0's 16 bytes of digest included. They begin with [`CONTINUE`] if the client expects

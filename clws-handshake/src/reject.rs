@@ -35,12 +35,14 @@ pub struct Reject {
 
 impl Reject {
     /// 400: the request breaks the rule that `why` names.
+    #[must_use]
     pub fn bad_request(why: impl Into<Cow<'static, str>>) -> Self {
         Self::custom(400, why)
     }
 
     /// 401: who is it? The challenge says how to tell, `Bearer` or `Basic realm="chat"` for instance, and becomes the
     /// `WWW-Authenticate` header; one that cannot stand in a header line becomes `Bearer`.
+    #[must_use]
     pub fn unauthorized(challenge: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
         // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field"
         let challenge = challenge.into();
@@ -49,6 +51,7 @@ impl Reject {
     }
 
     /// 403: the request is well-formed, but this client (its origin, say) is not welcome (RFC 6455 §4.2.2).
+    #[must_use]
     pub fn forbidden(why: impl Into<Cow<'static, str>>) -> Self {
         Self::custom(403, why)
     }
@@ -123,6 +126,7 @@ impl Reject {
     /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and
     /// 304, which have no body) becomes 500. The statuses 401, 405 and 407 oblige to a header, which
     /// [`with_header`](Self::with_header) adds.
+    #[must_use]
     pub fn custom(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
         let status =
             if matches!(status, 200..=599) && !matches!(status, 204 | 205 | 304) { status } else { 500 };

@@ -1,4 +1,5 @@
 mod chunk;
+mod fragments;
 mod insert;
 
 use std::collections::VecDeque;
@@ -7,6 +8,7 @@ use std::io::IoSlice;
 use bytes::Bytes;
 
 use self::chunk::Chunk;
+pub(crate) use self::fragments::{append_fragments, append_message};
 use crate::Buffers;
 use crate::buffers::give_back;
 use crate::part::Part;

@@ -2,14 +2,15 @@ use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use clws_handshake::Reject;
 use clws_proto::{Payload, Text};
 
 use crate::guard::{Foreign, guard};
-use crate::lock::{Lock, LockGuard, rank};
+use crate::lock::{Lock, rank};
+use crate::watchers::Host;
 use crate::websocket::Inbox;
 use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebSocket, rt};
 
@@ -40,7 +41,7 @@ where
     R: Future + Send + 'static,
     R::Output: Send,
 {
-    AsyncHandler { handler, accept: None, strays: Lock::default() }
+    AsyncHandler { handler, accept: None, strays: Arc::default() }
 }
 
 /// A resource that serves each client with an async function: see [`async_handler`].
@@ -48,10 +49,24 @@ pub struct AsyncHandler<F> {
     handler: F,
     accept: Option<Decide>,
     /// Clients that came past our `accept`, for a resource around this one has its own.
-    strays: Lock<Strays, { rank::STRAYS }>,
+    strays: Arc<Strays>,
 }
 
-type Strays = HashMap<usize, Arc<Inbox>>;
+type Strays = Lock<HashMap<usize, Arc<Inbox>>, { rank::STRAYS }>;
+
+/// What is kept for one of them.
+struct Stray {
+    inbox: Arc<Inbox>,
+    strays: Weak<Strays>,
+}
+
+impl Host for Stray {
+    fn ended(&self, client: &Client, end: &Disconnect) {
+        self.inbox.end(client, end.clone());
+        let stray = self.strays.upgrade().and_then(|strays| strays.lock().remove(&client.id()));
+        drop(stray); // outside of the lock
+    }
+}
 
 /// What a handler puts into its clients.
 struct Slot {
@@ -99,14 +114,18 @@ where
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
-        client.set_queued_for();
         let inbox = Arc::new(Inbox::new(client));
         let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));
-        if !client.set_slot(Slot { handler: self.id(), inbox: Arc::clone(&inbox) }) {
-            let before = self.strays().insert(client.id(), inbox);
+        let host: Arc<dyn Host> = if client.set_slot(Slot { handler: self.id(), inbox: Arc::clone(&inbox) }) {
+            inbox
+        } else {
+            let stray = Stray { inbox: Arc::clone(&inbox), strays: Arc::downgrade(&self.strays) };
+            let before = self.strays.lock().insert(client.id(), inbox);
             drop(before); // outside of the lock: there are wakers in it
-        }
+            Arc::new(stray)
+        };
+        client.hand_to(&host);
         let task = Foreign::new(task, client.config().debug_on());
         rt::spawn(Guarded { client: client.clone(), task });
         Ok(())
@@ -135,7 +154,7 @@ where
             inbox.end(client, end.clone());
         }
         if self.slot(client).is_none() {
-            let stray = self.strays().remove(&client.id());
+            let stray = self.strays.lock().remove(&client.id());
             drop(stray); // as above
         }
     }
@@ -149,7 +168,7 @@ impl<F> AsyncHandler<F> {
     }
 
     fn inbox(&self, client: &Client) -> Option<Arc<Inbox>> {
-        self.slot(client).or_else(|| self.strays().get(&client.id()).cloned())
+        self.slot(client).or_else(|| self.strays.lock().get(&client.id()).cloned())
     }
 
     /// What this handler, and not another that stands beside it, has put into the client.
@@ -158,13 +177,9 @@ impl<F> AsyncHandler<F> {
         Some(Arc::clone(&slot.inbox))
     }
 
-    /// What tells it from other handlers; it is registered, and so stays where it is.
+    /// What tells it from other handlers.
     fn id(&self) -> usize {
-        std::ptr::from_ref(&self.strays).addr()
-    }
-
-    fn strays(&self) -> LockGuard<'_, Strays> {
-        self.strays.lock()
+        Arc::as_ptr(&self.strays).addr()
     }
 }
 

@@ -3,6 +3,7 @@ mod internal;
 mod memory;
 mod outcome;
 mod short_peer;
+mod written;
 
 use std::any::Any;
 use std::fmt;
@@ -108,6 +109,10 @@ const CROWDED: u16 = 1024;
 const HELD: u16 = 2048;
 /// `Inner::state`: it is [`ABORTED`] because too much memory is held for all clients.
 const OVERDRAWN: u16 = 4096;
+/// `Inner::state`: something waits for it, and is in the table of the server's watchers.
+const WATCHED: u16 = 8192;
+/// `Inner::state`: some of what was queued for it was dropped, because the connection is gone.
+const LOST: u16 = 16384;
 /// `Inner::state`: its messages are queued for a handler that runs elsewhere, and reading may have to pause for that.
 const QUEUED: u16 = 512;
 

@@ -43,7 +43,8 @@ use crate::{Client, SendError};
 ///     }
 ///
 ///     fn text(&self, client: &Client, text: Text<'_>) {
-///         self.members.send_except(&SharedMessage::text(text.as_str()), client);
+///         // Who has no room for it is closed, so nothing is to be done about those in the report.
+///         let _ = self.members.send_except(&SharedMessage::text(text.as_str()), client);
 ///     }
 /// }
 /// ```
@@ -72,6 +73,7 @@ struct Members {
 /// A client that had no room for it ([`SendError::Full`]) was closed with 1013, because it missed a message: nobody looks after each
 /// receiver of a message to many.
 #[derive(Clone, Debug, Default)]
+#[must_use = "it tells which clients did not get the message"]
 #[non_exhaustive]
 pub struct Delivery {
     /// How many clients it was queued for.
@@ -88,6 +90,20 @@ impl Delivery {
         self.failed.is_empty()
     }
 }
+
+/// A report that nobody looks at is a warning; with `let _ =` it is none.
+///
+/// ```compile_fail
+/// #![deny(unused_must_use)]
+/// clws_server::Group::new().send_text("unseen");
+/// ```
+///
+/// ```
+/// #![deny(unused_must_use)]
+/// let _ = clws_server::Group::new().send_text("unseen");
+/// ```
+#[cfg(doctest)]
+struct ReportsMustBeUsed;
 
 /// Sends a text message to several clients: `write-to-clients-text`. It is encoded once per framing.
 ///

@@ -158,6 +158,7 @@ mod sync;
 mod task_waker;
 mod time;
 mod topics;
+mod watchers;
 mod websocket;
 
 pub use async_handler::{AsyncHandler, async_handler};

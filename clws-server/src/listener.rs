@@ -126,6 +126,7 @@ pub trait Listener: Send + Sized + 'static {
 ///     Ok(task.run().await) // until somebody calls `kill`
 /// }
 /// ```
+#[must_use = "it handles nothing until it is run"]
 pub struct ListenerTask<L: Listener> {
     listener: L,
     mailbox: Mailbox<Mail<L>>,
@@ -200,7 +201,6 @@ type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
 
 impl<L: Listener> ListenerTask<L> {
     /// A listener that does not run yet; what comes for it meanwhile waits in its mailbox.
-    #[must_use]
     pub fn new(listener: L) -> Self {
         let (sender, mailbox) = mailbox();
         let sender = sender.with_openings();
@@ -356,10 +356,10 @@ impl<L: Listener> ListenerHandle<L> {
     /// whether the result is awaited or not.
     ///
     /// A handler of the listener itself can call it, but not wait for the result: until the handler has returned, no closure is
-    /// called. Where it blocks its thread on the future, it gets [`CallError::WaitsForItself`]. Longer circles are not noticed, and
-    /// wait for ever: two listeners of which each waits for the other, or a handler that waits for another task or thread that
-    /// waits for the listener. Nor can a future be polled inside a handler on behalf of a task that the handler does not
-    /// wait for, by an executor that runs there: it gets the same error.
+    /// called. Where it blocks its thread on the future, it gets [`CallError::WaitsForItself`]. Longer circles are not
+    /// noticed, and wait for ever: two listeners of which each waits for the other, or a handler that waits for another
+    /// task or thread that waits for the listener. An executor that runs inside of a handler must poll no such future for
+    /// other tasks: they get the same error.
     ///
     /// # Errors
     ///

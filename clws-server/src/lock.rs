@@ -38,8 +38,12 @@ pub(crate) mod rank {
     pub(crate) const SIGNAL: u8 = 10;
     /// The streams that a server serves, and whose turn it is to read.
     pub(crate) const STREAMS: u8 = 11;
+    /// What waits for clients until all is written.
+    pub(crate) const WATCHERS: u8 = 12;
+    /// The adaptors that were handed a client which may be refused still.
+    pub(crate) const HOSTS: u8 = 13;
     /// The process's limit on descriptors.
-    pub(crate) const DESCRIPTORS: u8 = 12;
+    pub(crate) const DESCRIPTORS: u8 = 14;
 }
 
 /// A mutex with a rank.

@@ -18,7 +18,6 @@ pub use self::sender::MailboxSender;
 use self::state::{Shared, cost, gone, refuse};
 use self::undelivered::Undelivered;
 use crate::poll_budget::PollBudget;
-use crate::sync::broken;
 use crate::websocket::shrink;
 use crate::{Accept, Client, Decision, Disconnect, Opening};
 
@@ -51,7 +50,6 @@ const NEWCOMERS: usize = 1024;
 ///     Ok(())
 /// }
 /// ```
-#[must_use]
 pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
     let shared = Arc::new(Shared::default());
     let sender = MailboxSender::new(Arc::clone(&shared));
@@ -104,6 +102,7 @@ pub enum Event<M> {
 /// When it is [closed](MailboxSender::close), or nobody holds a [`MailboxSender`] any more, what is in it still comes out; then
 /// its clients are closed with 1001, and it ends when the last of them has been told of as
 /// [`Disconnected`](Event::Disconnected), which takes as long as they read what was queued for them. When it is dropped, its clients are closed with 1001 too.
+#[must_use = "what comes for it waits until it is taken out"]
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
     /// Taken out together, so that senders and receiver seldom meet at the lock.
@@ -204,21 +203,6 @@ impl<M> Mailbox<M> {
         self.report_at = (state.limit / 4).min(REPORT);
         let resumes = state.backlog <= state.limit / 2;
         let paused = if resumes { std::mem::take(&mut state.paused) } else { Vec::new() };
-        let mut left = Vec::new();
-        if state.closed && self.batch.is_empty() {
-            // A resource around this one may have refused a client that it had handed in, so that no word of its end comes.
-            // A client that was not refused may have left, and its end is about to come.
-            let gone: Vec<_> = state
-                .clients
-                .iter()
-                .filter(|(_, member)| {
-                    broken!(ForgetsTooEarly, return member.client.has_left());
-                    member.client.has_left() && !member.client.is_connected()
-                })
-                .map(|(id, _)| *id)
-                .collect();
-            left.extend(gone.iter().filter_map(|id| state.clients.remove(id)));
-        }
         let next = if !state.closed || !self.batch.is_empty() {
             Next::Wait
         } else if state.clients.is_empty() {
@@ -230,7 +214,7 @@ impl<M> Mailbox<M> {
         };
         let closed = state.closed;
         drop(state);
-        drop((left, nobody));
+        drop(nobody);
         for client in paused {
             client.resume();
         }

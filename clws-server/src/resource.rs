@@ -60,7 +60,8 @@ pub trait Resource: Send + Sync + 'static {
     /// # Errors
     ///
     /// [`Refuse`] closes the connection again; no other handler is called for this client. (A resource around another one
-    /// refuses before it calls the other's `connected`.)
+    /// does well to refuse before it calls the other's `connected`. A [`Listener`](crate::Listener), a mailbox or an async
+    /// handler that was told of the client is told of its end too.)
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         Ok(())
     }

@@ -14,6 +14,7 @@ use crate::budget::{Budget, FREE};
 use crate::descriptors::Seats;
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
+use crate::lock::rank;
 use crate::poll::Poller;
 use crate::registry::RegisterError;
 use crate::session::later;
@@ -23,6 +24,7 @@ use crate::socket::{Acceptor, Listen, Peer};
 use crate::stream::Streams;
 use crate::sync::atomic::{AtomicUsize, Ordering};
 use crate::time::now;
+use crate::watchers::{Host, Watcher, Watchers};
 use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 
 /// A WebSocket server, bound to its addresses: `run-server`.
@@ -46,6 +48,7 @@ use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
 /// # Ok(()) }
 /// ```
 #[derive(Debug)]
+#[must_use = "it serves nobody until it is run"]
 pub struct Server {
     shared: Arc<Shared>,
     listeners: Vec<Acceptor>,
@@ -72,6 +75,10 @@ pub(crate) struct Shared {
     pub(crate) resources: Resources,
     /// Which groups clients are in.
     pub(crate) memberships: Memberships,
+    /// What waits for clients until all is written.
+    pub(crate) watchers: Watchers<dyn Watcher, { rank::WATCHERS }>,
+    /// The adaptors that were handed a client which may be refused still.
+    pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
     /// How many connections there may be.
     seats: Seats,
@@ -318,6 +325,8 @@ impl Shared {
             seats: Seats::configured(&config),
             config,
             memberships: Memberships::default(),
+            watchers: Watchers::default(),
+            hosts: Watchers::default(),
             started: now(),
             clients: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),

@@ -372,6 +372,9 @@ impl Session {
             Stage::Open(open) => open.flush(write),
             Stage::Ending(ending) => {
                 ending.flushed = ending.flush(write)?;
+                if let Some(client) = &ending.client {
+                    let _ = client.note_flushed(); // for those that wait for it; the resource is told of nothing more
+                }
                 Ok(ending.flushed)
             }
         }

@@ -16,6 +16,7 @@ use crate::mailbox::EACH;
 use crate::poll_budget::PollBudget;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
+use crate::watchers::{Host, Watcher};
 use crate::{Cause, Client, Disconnect, SendError, Sent};
 
 /// One client, as an async function sees it: see [`async_handler`](crate::async_handler).
@@ -150,10 +151,7 @@ impl WebSocket {
         }
         let next = self.ends.poll_next(cx);
         self.ended = matches!(next, Poll::Ready(None));
-        if next.is_pending() {
-            self.budget.renew();
-        }
-        next
+        self.renewed_by(next)
     }
 
     /// Ready when the client has read enough to be sent more.
@@ -161,11 +159,16 @@ impl WebSocket {
         if self.budget.poll(cx).is_pending() {
             return Poll::Pending;
         }
-        let ready = self.ends.poll_ready(cx);
-        if ready.is_pending() {
+        let ready = self.ends.poll_room(cx);
+        self.renewed_by(ready)
+    }
+
+    /// A task that waits lets others have their turn.
+    fn renewed_by<T>(&mut self, poll: Poll<T>) -> Poll<T> {
+        if poll.is_pending() {
             self.budget.renew();
         }
-        ready
+        poll
     }
 }
 
@@ -251,10 +254,45 @@ impl Ends {
         Poll::Ready(Some(message))
     }
 
-    /// Ready when the client has read enough to be sent more.
-    fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
+    /// Ready when the client has read enough to be sent more, or cannot be sent to any more.
+    fn poll_room(&self, cx: &mut Context<'_>) -> Poll<()> {
         self.inbox.writer.register(cx.waker());
-        if self.client.is_slow() { Poll::Pending } else { Poll::Ready(()) }
+        if !self.client.is_slow() {
+            return Poll::Ready(());
+        }
+        // `drained` tells when it has read, but nothing when it is closed.
+        let watcher = self.watcher();
+        self.client.watch(&watcher);
+        if self.client.is_slow() {
+            return Poll::Pending;
+        }
+        self.client.unwatch(&watcher);
+        Poll::Ready(())
+    }
+
+    /// Ready when all that was queued is written, or lost.
+    fn poll_written(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        self.inbox.writer.register(cx.waker());
+        self.client.written(|| self.watcher()).map_or(Poll::Pending, Poll::Ready)
+    }
+
+    /// Closes, unless that was done. Ready when the connection is over and all that was queued is written, or lost.
+    fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        if !self.client.is_hushed() {
+            self.client.close(CloseCode::NORMAL, ""); // or it is closing already
+        }
+        self.inbox.writer.register(cx.waker());
+        let is_clean = self.inbox.state().end.as_ref().map(Disconnect::is_clean);
+        match is_clean {
+            None => Poll::Pending,
+            Some(false) => Poll::Ready(Err(SendError::Closed)),
+            // The answer to the client's close frame, and what was queued before it, may still be on its way.
+            Some(true) => self.poll_written(cx),
+        }
+    }
+
+    fn watcher(&self) -> Arc<dyn Watcher> {
+        Arc::clone(&self.inbox) as _
     }
 
     fn queue(&self, message: Message) -> Result<(), SendError> {
@@ -273,6 +311,7 @@ impl Drop for Ends {
         let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
         self.inbox.close(&self.client);
         self.client.close(code, ""); // or it is closing already
+        self.client.unwatch(&self.watcher());
     }
 }
 
@@ -354,6 +393,19 @@ impl Inbox {
     }
 }
 
+/// A task waits for the client to read what it was sent.
+impl Watcher for Inbox {
+    fn notice(&self) {
+        self.writer.wake();
+    }
+}
+
+impl Host for Inbox {
+    fn ended(&self, client: &Client, end: &Disconnect) {
+        self.end(client, end.clone());
+    }
+}
+
 impl Drop for Inbox {
     fn drop(&mut self) {
         self.state.get_mut().charged.clear(&self.budget);
@@ -400,26 +452,40 @@ impl Stream for WebSocket {
     }
 }
 
-/// `flush` waits until the client is below the high-water mark again, not until all is written: the server writes on its
-/// own, at once.
+/// The server writes on its own, at once, so nothing has to be flushed; these wait:
+///
+/// - `poll_ready` as [`send`](WebSocket::send) does, until no more than
+///   [`write_high_water`](crate::Config#structfield.write_high_water) bytes wait for the client. It fails with
+///   [`SendError::Closed`] where nothing can be sent any more.
+/// - `poll_flush` until nothing is [buffered](Client::buffered_amount) for the client, whoever has sent it: all of it was
+///   given to the system. It fails with [`SendError::Closed`] where the connection ended before that, and some of it was
+///   dropped.
+/// - `poll_close` closes with 1000, unless the client is closing already, and waits until the closing handshake is over: the
+///   client's close frame has come, and all that was queued, our close frame the last of it, was given to the system. It fails
+///   with [`SendError::Closed`] where the connection ended without the client's close frame, or some of it was dropped.
+///   A client has [`close_timeout`](crate::Config#structfield.close_timeout) to answer, so it ends.
+///
+/// They go on failing, or succeeding, once the connection is over. [`disconnect`](WebSocket::disconnect) tells how it ended.
 impl Sink<Message> for WebSocket {
     type Error = SendError;
 
     fn poll_ready(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.poll_room(cx).map(Ok)
+        let room = self.poll_room(cx);
+        room.map(|()| if self.client().is_open() { Ok(()) } else { Err(SendError::Closed) })
     }
 
     fn start_send(self: Pin<&mut Self>, message: Message) -> Result<(), SendError> {
         self.ends.queue(message)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.ends.poll_ready(cx).map(Ok)
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let written = self.ends.poll_written(cx);
+        self.renewed_by(written)
     }
 
-    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Result<(), SendError>> {
-        self.ends.client.close(CloseCode::NORMAL, ""); // or it is closing already
-        Poll::Ready(Ok(()))
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
+        let over = self.ends.poll_over(cx);
+        self.renewed_by(over)
     }
 }
 
@@ -443,6 +509,7 @@ impl Stream for WebSocketReader {
     }
 }
 
+/// As that of [`WebSocket`].
 impl Sink<Message> for WebSocketWriter {
     type Error = SendError;
 

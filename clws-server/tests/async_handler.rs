@@ -231,6 +231,7 @@ fn is_a_stream_and_a_sink(config: Config) {
     let mut peer = server.connect(Version::Hybi08, "/");
     peer.assert_echo("once");
     assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
+    peer.finish();
 }
 
 fn halves_live_in_two_tasks(config: Config) {

@@ -191,7 +191,7 @@ fn of_messages_to_members_that_never_read(config: Config) {
     let mut payload = Vec::new();
     while dropped.len() < MEMBERS / 4 {
         for _ in 0..50 {
-            room.members.send(&message);
+            let _ = room.members.send(&message);
         }
         for _ in 0..50 {
             assert_eq!(good.next_to(&mut payload), Some(TEXT));

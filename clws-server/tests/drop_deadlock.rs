@@ -191,7 +191,7 @@ fn of_one_to_a_group(config: Config) {
     let ((tell, told), members) = (channel(), group.clone());
     let bytes = chunk(BIG, move || {
         let amounts: usize = members.members().iter().map(Client::buffered_amount).sum();
-        members.send_text("all have got it");
+        let _ = members.send_text("all have got it");
         let _ = tell.send(amounts + members.len());
     });
     assert_eq!(group.send(&SharedMessage::binary(bytes)).sent, 2);

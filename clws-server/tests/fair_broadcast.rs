@@ -24,7 +24,7 @@ impl Resource for Broadcast {
     fn text(&self, _: &Client, text: Text<'_>) {
         self.1.work();
         if !self.1.is_over() {
-            self.0.send_text(text.as_str());
+            let _ = self.0.send_text(text.as_str());
         }
     }
 }

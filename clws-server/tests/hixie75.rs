@@ -182,7 +182,7 @@ fn closed_by_the_application(config: Config) {
         let client = diary.connected();
         // From another thread than its own.
         client.send_text("bye").unwrap();
-        client.close(CloseCode::new(4001), "that is all").unwrap();
+        client.close(CloseCode::new(4001), "that is all");
         assert_eq!(client.send_text("behind"), Err(SendError::Closed));
         expect(&mut stream, b"\x00bye\xFF");
         expect_end(&mut stream);
@@ -200,7 +200,7 @@ fn closed_by_a_handler_behind_a_backlog(config: Config) {
         for _ in 0..8 {
             client.send_text(&"x".repeat(SIZE)).unwrap();
         }
-        client.close(CloseCode::NORMAL, "").unwrap();
+        client.close(CloseCode::NORMAL, "");
     });
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Hixie75, "/");
@@ -217,7 +217,7 @@ fn closed_by_a_handler_behind_a_backlog(config: Config) {
 }
 
 fn of_a_client_that_never_ends_its_side(config: Config) {
-    let (probe, diary) = Probe::with(|client, _| client.close(CloseCode::NORMAL, "").unwrap());
+    let (probe, diary) = Probe::with(|client, _| client.close(CloseCode::NORMAL, ""));
     let server = Running::start(config.close_timeout(Duration::from_millis(150)), probe);
     let (mut stream, answer) = chrome_4(&server);
     stream.write_all(b"\x00go\xFF").unwrap();

@@ -29,7 +29,7 @@ impl Drop for Bye {
         let _ = self.client.send_binary_owned(big.clone());
         let _ = self.client.send_shared(&SharedMessage::binary(big));
         let _ = self.client.ping(b"bye");
-        self.group.send_text("bye to all");
+        let _ = self.group.send_text("bye to all");
         self.client.close(1000.into(), "bye");
         let _ = (self.client.buffered_amount(), self.client.is_open());
         self.done.send(()).unwrap();

@@ -24,8 +24,8 @@ in_both_modes!(
 
 /// What is queued for the client.
 const QUEUED: usize = 12 << 20;
-/// How far behind what the system had taken the answer may be: a buffer of small frames, and for a stream a copy of 64 KiB that it
-/// has seen.
+/// How far behind what the system had taken the answer may be: a buffer of small frames, and for a stream a copy of 64 KiB
+/// that it has seen.
 const BEHIND: usize = 2 * 64 * 1024 + 4096;
 
 /// Bytes of a frame from the server.
@@ -58,7 +58,7 @@ fn pings(config: Config, closes: bool, send: impl Fn(&Client) -> usize) {
     let client = diary.connected();
     let mut total = send(&client);
     if closes {
-        client.close(CloseCode::NORMAL, "bye").unwrap();
+        client.close(CloseCode::NORMAL, "bye");
         total += frame_len(5);
     }
     let mut before = settled(&client);

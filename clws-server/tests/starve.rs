@@ -177,7 +177,7 @@ fn beside_sinks_that_only_send(config: Config) {
             async move {
                 gate.passed().await;
                 let message = Message::Text("the time is now".to_owned());
-                while !work.is_over() && SinkExt::send(&mut socket, message.clone()).await.is_ok() {
+                while !work.is_over() && SinkExt::feed(&mut socket, message.clone()).await.is_ok() {
                     work.work();
                 }
             }

@@ -201,7 +201,7 @@ fn who_is_subscribed_gets_everything_while_others_come_and_go(config: Config) {
                         assert!(!topics.subscribe(name, client));
                     }
                     assert!(topics.unsubscribe(name, client), "nobody else ended it");
-                    publish(topics, name, &format!("{thread} {round} too late"));
+                    let _ = publish(topics, name, &format!("{thread} {round} too late"));
                 }
                 client.send_text("end").unwrap();
                 // What others said while it was subscribed comes too, each once.

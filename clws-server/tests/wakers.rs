@@ -128,7 +128,7 @@ impl Resource for Room {
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        self.members.send(&SharedMessage::text(text.as_str()));
+        let _ = self.members.send(&SharedMessage::text(text.as_str()));
     }
 }
 
@@ -175,7 +175,7 @@ fn panics_when_its_group_is_sent_to(config: Config) {
             assert_eq!(other.next(), Some((TEXT, b"to all".to_vec())));
         }
     }
-    quietly(|| room.members.send_text("from elsewhere"));
+    let _ = quietly(|| room.members.send_text("from elsewhere"));
     for other in &mut others {
         assert_eq!(other.next(), Some((TEXT, b"from elsewhere".to_vec())));
     }
@@ -249,7 +249,7 @@ fn uses_the_client_that_it_is_woken_for(config: Config) {
         let client = theirs.lock().unwrap().clone().unwrap();
         let _ = (client.buffered_amount(), client.is_open(), members.len());
         let _ = client.send_text("from the waker");
-        members.send_text("to all, from the waker");
+        let _ = members.send_text("to all, from the waker");
     });
     let (mut polled, client) = join(&server, &room, waker);
     *used.lock().unwrap() = Some(client.clone());
@@ -257,7 +257,7 @@ fn uses_the_client_that_it_is_woken_for(config: Config) {
     client.send_text("one").unwrap();
     assert!(polled.poll().is_pending());
     assert_eq!(polled.wire.next(), Some((TEXT, b"one".to_vec())));
-    room.members.send_text("two");
+    let _ = room.members.send_text("two");
     client.close(4000.into(), "");
     assert!(polled.poll().is_pending());
     assert_eq!(polled.wire.close_code(), Some(4000));

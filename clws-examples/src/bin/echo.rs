@@ -41,11 +41,11 @@ impl Resource for Broadcast {
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        self.everybody.send_text(text.into_string());
+        let _ = self.everybody.send_text(text.into_string());
     }
 
     fn binary(&self, _: &Client, payload: Payload<'_>) {
-        self.everybody.send_binary(payload.into_bytes());
+        let _ = self.everybody.send_binary(payload.into_bytes());
     }
 }
 

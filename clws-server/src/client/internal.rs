@@ -9,8 +9,8 @@ use clws_proto::{CloseCode, CloseFrame};
 
 use super::short_peer::ShortPeer;
 use super::{
-    ABORTED, CLOSING, CONNECTED, CROWDED, Client, FAILED, HELD, HUSHED, Inner, LEFT, MEMBER, OVERDRAWN,
-    PAUSED, QUEUED, Rare, SLOW,
+    ABORTED, CLOSING, CONNECTED, CROWDED, Client, FAILED, HELD, HUSHED, Inner, LEFT, LOST, MEMBER, OVERDRAWN,
+    PAUSED, QUEUED, Rare, SLOW, WATCHED,
 };
 #[cfg(feature = "deflate")]
 use crate::deflate::Agreed;
@@ -25,7 +25,8 @@ use crate::session::Context;
 use crate::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use crate::sync::broken;
 use crate::time::now;
-use crate::{Config, Peer, Refuse};
+use crate::watchers::Host;
+use crate::{Config, Disconnect, Peer, Refuse};
 
 /// What is to become of a client's next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -179,6 +180,34 @@ impl Client {
         self.0.state.fetch_or(QUEUED, Ordering::Relaxed);
     }
 
+    /// The same, to be called in `connected`: the host is told of the client's end where the resource around it refuses the
+    /// client nevertheless.
+    pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
+        self.set_queued_for();
+        self.0.shared.hosts.add(self, host);
+        // Somebody calls it for a client of other days: nothing would remove it.
+        if self.has_left() {
+            self.forget_hosts();
+        }
+    }
+
+    /// Its resource has taken it, and will be told of its end.
+    pub(crate) fn forget_hosts(&self) {
+        if self.is_queued_for() {
+            drop(self.0.shared.hosts.take(self));
+        }
+    }
+
+    /// It was refused, and has ended.
+    pub(crate) fn tell_hosts(&self, end: &Disconnect) {
+        if self.is_queued_for() {
+            for host in self.0.shared.hosts.take(self) {
+                broken!(RefusesInSilence, continue);
+                host.ended(self, end);
+            }
+        }
+    }
+
     #[inline]
     pub(crate) fn is_queued_for(&self) -> bool {
         self.0.state.load(Ordering::Relaxed) & QUEUED != 0
@@ -203,24 +232,31 @@ impl Client {
     /// Takes note that it was flushed: its events may go on when it has no more than the high-water mark queued, or, where it
     /// had after an earlier flush, no more than half of that.
     ///
+    /// Those that [watch](Self::watch) the client are told where all is written or the client is closed.
+    ///
     /// Returns whether it is fine again after a send said [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), once.
     #[inline]
     pub(crate) fn note_flushed(&self) -> bool {
-        if self.0.state.load(Ordering::Relaxed) & (SLOW | CROWDED) == 0 {
+        if self.0.state.load(Ordering::Relaxed) & (SLOW | CROWDED | WATCHED) == 0 {
             return false;
         }
         // Under the lock, as they were set: a send that comes in between sets them again.
         let outbox = self.outbox();
         let (queued, mark) = (outbox.queued(), self.config().high_water());
+        let mut is_fine = false;
         if queued <= mark / 2 {
-            return self.0.state.fetch_and(!(SLOW | CROWDED | HELD), Ordering::Relaxed) & SLOW != 0;
-        }
-        if queued > mark {
+            is_fine = self.0.state.fetch_and(!(SLOW | CROWDED | HELD), Ordering::Relaxed) & SLOW != 0;
+        } else if queued > mark {
             self.0.state.fetch_or(HELD, Ordering::Relaxed);
         } else if self.0.state.load(Ordering::Relaxed) & HELD == 0 {
             self.0.state.fetch_and(!CROWDED, Ordering::Relaxed);
         }
-        false
+        let is_of_interest = queued == 0 || outbox.close_sent();
+        drop(outbox);
+        if is_of_interest {
+            self.tell_watchers();
+        }
+        is_fine
     }
 
     /// Whether so much is queued that a sender had better wait for the resource's `drained`. Not when it is closed: what is
@@ -341,8 +377,14 @@ impl Client {
         self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
         let drops = DeferredDrops::new(self.config()); // dropped after the lock
         let mut outbox = self.outbox();
+        if outbox.queued() > 0 {
+            self.0.state.fetch_or(LOST, Ordering::Relaxed);
+        }
         outbox.abandon_with(&drops);
         self.charge(&mut outbox);
+        drop(outbox);
+        broken!(AbandonsInSilence, return);
+        self.tell_watchers();
     }
 
     /// Whether its outbox holds a buffer, which it then has no more.

@@ -9,6 +9,7 @@ use super::state::{Member, Shared, Waiting, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
 use crate::guard::discard;
 use crate::sync::broken;
+use crate::watchers::Host;
 use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
 /// So many undecided openings are kept before those are thrown out that nobody waits for any more.
@@ -60,62 +61,8 @@ impl<M: Send + 'static> MailboxSender<M> {
         self.ends.0.state().closed
     }
 
-    /// Puts an event in; false where it is closed.
-    fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
-        let shared = &*self.ends.0;
-        broken!(WakesBeforeMessage, shared.waker.wake());
-        let mut state = shared.state();
-        // Not dropped under the lock, though the caller holds the client too.
-        let known = match (&mut event, client) {
-            (Event::Disconnected(_, end), Some(client)) => {
-                let member = state.clients.remove(&client.id());
-                end.undelivered += member.as_ref().map_or(0, |member| member.undelivered);
-                member
-            }
-            _ => None,
-        };
-        if state.closed && known.is_none() {
-            if let (Event::Text(..) | Event::Binary(..), Some(client)) = (&event, client)
-                && let Some(member) = state.clients.get_mut(&client.id())
-            {
-                member.undelivered += 1;
-            }
-            let debug = state.debug;
-            drop(state);
-            discard(debug, event); // a message of the application's, for instance
-            return false;
-        }
-        let cost = cost(&event);
-        state.backlog = state.backlog.saturating_add(cost);
-        if let Some(client) = client {
-            state.budget.get_or_insert_with(|| Arc::clone(&client.shared().budget));
-            state.limit = client.config().max_handler_read_backlog;
-            state.debug = client.config().debug_on();
-            match &event {
-                Event::Connected(_) => {
-                    state.newcomers += 1;
-                    state.clients.insert(client.id(), Member { client: client.clone(), undelivered: 0 });
-                }
-                Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
-                    state.paused.push(client.clone());
-                    broken!(PausesTooLate, {
-                        drop(state);
-                        state = shared.state();
-                    });
-                    client.pause();
-                }
-                _ => {}
-            }
-        }
-        state.charge();
-        let was_empty = state.queue.is_empty();
-        state.queue.push_back(event);
-        drop(state);
-        broken!(WakesBeforeMessage, return true);
-        if was_empty {
-            shared.waker.wake();
-        }
-        true
+    fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
+        self.ends.0.put(event, client)
     }
 
     /// Puts a decision in; gives it back where it is closed.
@@ -173,6 +120,72 @@ impl<M: Send + 'static> MailboxSender<M> {
     }
 }
 
+impl<M> Shared<M> {
+    /// Puts an event in; false where it is closed.
+    fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
+        broken!(WakesBeforeMessage, self.waker.wake());
+        let mut state = self.state();
+        // Not dropped under the lock, though the caller holds the client too.
+        let known = match (&mut event, client) {
+            (Event::Disconnected(_, end), Some(client)) => {
+                let member = state.clients.remove(&client.id());
+                end.undelivered += member.as_ref().map_or(0, |member| member.undelivered);
+                member
+            }
+            _ => None,
+        };
+        if state.closed && known.is_none() {
+            if let (Event::Text(..) | Event::Binary(..), Some(client)) = (&event, client)
+                && let Some(member) = state.clients.get_mut(&client.id())
+            {
+                member.undelivered += 1;
+            }
+            let debug = state.debug;
+            drop(state);
+            discard(debug, event); // a message of the application's, for instance
+            return false;
+        }
+        let cost = cost(&event);
+        state.backlog = state.backlog.saturating_add(cost);
+        if let Some(client) = client {
+            state.budget.get_or_insert_with(|| Arc::clone(&client.shared().budget));
+            state.limit = client.config().max_handler_read_backlog;
+            state.debug = client.config().debug_on();
+            match &event {
+                Event::Connected(_) => {
+                    state.newcomers += 1;
+                    state.clients.insert(client.id(), Member { client: client.clone(), undelivered: 0 });
+                }
+                Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
+                    state.paused.push(client.clone());
+                    broken!(PausesTooLate, {
+                        drop(state);
+                        state = self.state();
+                    });
+                    client.pause();
+                }
+                _ => {}
+            }
+        }
+        state.charge();
+        let was_empty = state.queue.is_empty();
+        state.queue.push_back(event);
+        drop(state);
+        broken!(WakesBeforeMessage, return true);
+        if was_empty {
+            self.waker.wake();
+        }
+        true
+    }
+}
+
+/// A client that was put in, and refused by a resource around the mailbox.
+impl<M: Send + 'static> Host for Shared<M> {
+    fn ended(&self, client: &Client, end: &Disconnect) {
+        self.put(Event::Disconnected(client.clone(), end.clone()), Some(client));
+    }
+}
+
 impl<M: Send + 'static> Resource for MailboxSender<M> {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         if !self.asks {
@@ -186,7 +199,8 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
-        client.set_queued_for();
+        let host: Arc<dyn Host> = Arc::clone(&self.ends.0) as _;
+        client.hand_to(&host);
         let taken = self.put(Event::Connected(client.clone()), Some(client));
         if taken { Ok(()) } else { Err(Refuse::new(CloseCode::GOING_AWAY, "")) }
     }

@@ -111,8 +111,8 @@ impl<M> State<M> {
     }
 }
 
-/// That of a handshake in [`State::doors`]. Others wait behind those that were let in: if these bring no client to the mailbox, as
-/// they are gone or refused elsewhere, nothing else tells it to let in the next.
+/// That of a handshake in [`State::doors`]. Others wait behind those that were let in: if these bring no client to the
+/// mailbox, as they are gone or refused elsewhere, nothing else tells it to let in the next.
 pub(super) struct Waiting<M>(pub(super) Weak<Shared<M>>);
 
 impl<M: Send> Ticket for Waiting<M> {}

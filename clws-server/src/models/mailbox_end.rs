@@ -1,12 +1,14 @@
 //! Mailboxes that are closed or dropped while clients send.
 
+use std::sync::Arc;
+
 use futures::StreamExt;
 use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::world::{Driver, Then, World};
 use super::{Fault, Model};
-use crate::{Config, Event, mailbox};
+use crate::{Client, Config, Event, MailboxSender, Refuse, Resource, mailbox};
 
 const TEXTS: [&str; 3] = ["0", "1", "2"];
 
@@ -39,6 +41,41 @@ fn each_text_is_counted(driver: Driver) {
     world.end();
 }
 
+/// Hands each client to a mailbox, and then refuses it.
+struct Refuses(MailboxSender<()>);
+
+impl Resource for Refuses {
+    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        self.0.connected(client)?;
+        Err(Refuse::default())
+    }
+}
+
+/// Another thread closes a mailbox, whose client is refused. The mailbox hears of its end, and ends.
+fn a_refused_client_ends(driver: Driver) {
+    let (sender, mut events) = mailbox::<()>();
+    let closes = {
+        let sender = sender.clone();
+        thread::spawn(move || sender.close())
+    };
+    let world = World::serve(driver, config(), Refuses(sender), &[], Then::Ends);
+    let shared = Arc::clone(&world.shared);
+    let (mut came, mut ends) = (0, 0);
+    block_on(async {
+        while let Some(event) = events.next().await {
+            match event {
+                Event::Connected(_) => came += 1,
+                Event::Disconnected(..) => ends += 1,
+                _ => {}
+            }
+        }
+    });
+    assert_eq!(came, ends, "clients that came, and their ends");
+    closes.join().unwrap();
+    world.end();
+    assert_eq!(shared.hosts.len(), 0, "a host is left");
+}
+
 /// A mailbox is dropped while the client may be paused. That ends the connection.
 fn a_dropped_mailbox_ends_its_clients() {
     let (sender, mut events) = mailbox::<()>();
@@ -57,13 +94,23 @@ fn closed_on_a_stream() {
     each_text_is_counted(Driver::Stream);
 }
 
+fn refused_on_a_shard() {
+    a_refused_client_ends(Driver::Shard);
+}
+
+fn refused_on_a_stream() {
+    a_refused_client_ends(Driver::Stream);
+}
+
 const CLOSED_SHARD: Model = Model("a mailbox, closed, with a shard", closed_on_a_shard);
 const CLOSED_STREAM: Model = Model("a mailbox, closed, with a stream", closed_on_a_stream);
+const REFUSED_SHARD: Model = Model("a refused client, with a shard", refused_on_a_shard);
+const REFUSED_STREAM: Model = Model("a refused client, with a stream", refused_on_a_stream);
 const DROPPED: Model = Model("a mailbox, dropped, with a stream", a_dropped_mailbox_ends_its_clients);
 
 #[test]
 fn holds() {
-    for model in [CLOSED_SHARD, CLOSED_STREAM, DROPPED] {
+    for model in [CLOSED_SHARD, CLOSED_STREAM, REFUSED_SHARD, REFUSED_STREAM, DROPPED] {
         model.holds(500);
     }
 }
@@ -76,9 +123,9 @@ fn fails_when_the_receiver_is_not_woken() {
 }
 
 #[test]
-fn fails_when_a_client_is_forgotten_too_early() {
-    for model in [CLOSED_SHARD, CLOSED_STREAM] {
-        model.fails(Fault::ForgetsTooEarly, "texts that came out or were counted");
+fn fails_when_the_end_of_a_refused_client_is_not_told() {
+    for model in [REFUSED_SHARD, REFUSED_STREAM] {
+        model.fails(Fault::RefusesInSilence, "deadlock");
     }
 }
 

@@ -18,6 +18,7 @@
 mod budget;
 mod close;
 mod decision;
+mod flush;
 mod group;
 mod mailbox_end;
 mod outbox;
@@ -70,8 +71,8 @@ pub(crate) enum Fault {
     LooksOnceOnly,
     /// A mailbox that is closed does not wake its receiver.
     ClosesWithoutWake,
-    /// A mailbox that is closed forgets a client that has left before its end has come.
-    ForgetsTooEarly,
+    /// An adaptor that was handed a client, which was refused then, is not told of its end.
+    RefusesInSilence,
     /// Credit that is given back stays with its thread.
     CreditIsCopied,
     /// A thread that ends keeps its credit.
@@ -84,6 +85,10 @@ pub(crate) enum Fault {
     GoesUnseen,
     /// A client that joins a group does not look whether it is gone.
     JoinsWithoutLook,
+    /// A task that waits for all to be written does not look again when the client's driver knows of it.
+    WatchesTooLate,
+    /// What was queued is dropped, and the task that waits for it is not told.
+    AbandonsInSilence,
 }
 
 /// Preemptions of a schedule that has few of them, and one more.

@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver, Version};
+use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
 
 use super::{Context, Deadline, later};
 use crate::Client;
@@ -175,7 +175,10 @@ impl Open {
     pub(super) fn connect(&mut self) {
         let client = &self.client;
         match guard(client.config().debug_on(), || client.entry().resource.connected(client)) {
-            Some(Ok(())) => client.set_connected(),
+            Some(Ok(())) => {
+                client.set_connected();
+                client.forget_hosts();
+            }
             Some(Err(refuse)) => client.refuse(&refuse),
             None => client.refuse(&Refuse::new(CloseCode::INTERNAL, "")),
         }
@@ -197,6 +200,8 @@ impl Open {
         });
         if client.is_connected() {
             guard(client.config().debug_on(), || client.entry().resource.disconnected(client, &disconnect));
+        } else {
+            client.tell_hosts(&disconnect);
         }
         discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
     }
@@ -236,7 +241,7 @@ impl Open {
         self.client.hearing() == Hearing::Wait
             && self.client.hears_pings()
             && !self.receiver.is_in_message()
-            && self.client.websocket_version() != Version::Hybi00
+            && !self.client.websocket_version().is_hixie() // which has no pings
     }
 
     /// Whether events of the last read wait.

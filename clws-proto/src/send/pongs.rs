@@ -1,0 +1,83 @@
+//! Answers to pings.
+
+use super::Sender;
+use crate::encode;
+use crate::header::{MAX_HEADER, Opcode};
+use crate::outbox::DeferredPong;
+
+/// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
+const PONG_BUDGET: u32 = 4096;
+
+impl Sender {
+    /// Answers a ping that came, with its payload.
+    ///
+    /// The pong passes what is queued, to the first boundary between frames that is known: behind the frame that is being
+    /// written, and behind at most 64 KiB of small frames. It passes nothing where less than 60 KiB of small frames are
+    /// queued, no other pong of this kind, and nothing that is [pinned](Self::pin).
+    ///
+    /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs wait, only the newest ping is kept and
+    /// answered when those pongs have gone: a flood of pings cannot grow memory. Behind a close frame nothing is sent;
+    /// where one is queued, a ping is answered if its pong can pass something that is before the close frame.
+    pub fn answer_ping(&mut self, payload: &[u8]) {
+        let Ok(len @ ..=125) = u8::try_from(payload.len()) else { return };
+        // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
+        // already received a Close frame."
+        if self.version.is_hixie() || self.sealed || self.close_sent && self.queued() == 0 {
+            return;
+        }
+        if self.buffer.as_ref().is_none_or(|buffer| buffer.pong_octets < PONG_BUDGET) {
+            self.queue_pong(payload);
+        } else {
+            // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to
+            // previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most recently
+            // processed Ping frame."
+            let mut pong = DeferredPong { payload: [0; 125], len };
+            pong.payload[..payload.len()].copy_from_slice(payload);
+            self.buffer().deferred_pong = Some(Box::new(pong));
+        }
+    }
+
+    pub(super) fn queue_pong(&mut self, payload: &[u8]) {
+        let key = self.special.as_mut().and_then(|special| special.key());
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
+        let may_be_last = !self.close_sent;
+        let buffer = self.buffer();
+        // RFC 6455 §5.5.2: "It SHOULD respond with Pong frame as soon as is practical." And §5.4: "Control frames MAY be
+        // injected in the middle of a fragmented message."
+        let before = buffer.outbox.queued();
+        let position = buffer.outbox.insert(buffer.floor, may_be_last, |out| {
+            out.reserve(MAX_HEADER + payload.len());
+            encode::frame(out, true, Opcode::Pong, payload, key);
+        });
+        if let Some(position) = position {
+            let len = u32::try_from(buffer.outbox.queued() - before).unwrap_or(u32::MAX);
+            buffer.pong_octets = buffer.pong_octets.saturating_add(len);
+            buffer.pong_mark = position;
+            buffer.floor = buffer.floor.max(position);
+        }
+    }
+
+    /// Keeps the next `count` bytes to be written as they are: no answer to a ping is put between them.
+    ///
+    /// For a writer that has seen bytes of [`io_slices`](Self::io_slices), has taken none of them, and wants to be offered the
+    /// same again. TLS libraries do, where a record is encrypted and not yet sent. A socket does not.
+    pub fn pin(&mut self, count: usize) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.floor = buffer.floor.max(count.min(buffer.outbox.queued()));
+        }
+    }
+
+    /// So many bytes were written.
+    #[cold]
+    pub(super) fn lower_floor(&mut self, written: usize) {
+        let Some(buffer) = &mut self.buffer else { return };
+        buffer.floor = buffer.floor.saturating_sub(written);
+        buffer.pong_mark = buffer.pong_mark.saturating_sub(written);
+        if buffer.pong_mark == 0 {
+            buffer.pong_octets = 0;
+            if let Some(pong) = buffer.deferred_pong.take() {
+                self.answer_ping(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
+            }
+        }
+    }
+}
