@@ -76,7 +76,8 @@ fn in_reads(setup: &Setup, wire: &[u8], mut cut: impl FnMut() -> usize) -> Vec<G
         rest = behind;
         came += read.len();
         feed(&mut receiver, read, &mut got);
-        assert!(!receiver.has_unread() && !receiver.is_close_next());
+        assert!(!receiver.has_unread() && !receiver.is_close_next() && !receiver.is_ping_next());
+        assert!(!receiver.is_in_message() || receiver.held() > 0);
         assert!(receiver.held() <= setup.most_held(came, 0), "{} held for {came}", receiver.held());
         let window = 1 << 15;
         assert!(receiver.context_size() <= window + window / 4);
@@ -113,6 +114,15 @@ fn by_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
         }
         assert!(receiver.held() <= setup.most_held(came, came), "{} held for {came}", receiver.held());
         is_over(&mut receiver, got.last());
+        if receiver.is_ping_next() {
+            let mut events = receiver.receive(&mut []);
+            assert!(events.is_ping_next());
+            let event = pull(&mut events);
+            drop(events);
+            let is_ping = matches!(event, None | Some(Got::Ping(_) | Got::Failed(_)));
+            assert!(is_ping, "{event:?} where a ping was next");
+            got.extend(event);
+        }
         let close_next = receiver.is_close_next();
         if close_next {
             let before = got.len();

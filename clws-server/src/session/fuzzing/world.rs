@@ -66,6 +66,7 @@ impl World {
         let limit = [16 << 20, 100_000, 1000, 10][usize::from(second & 3)];
         let config = Config::default()
             .protocol_76_00_support(true)
+            .protocol_75_support(true)
             .handshake_timeout(Duration::from_secs(10))
             .write_timeout(Duration::from_secs(60))
             .close_timeout(Duration::from_secs(3))
