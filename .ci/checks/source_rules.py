@@ -10,6 +10,8 @@ SANS_IO = ("clws-proto/src/", "clws-handshake/src/")
 RUNTIME = "clws-server/src/rt.rs"
 # Clocks, sockets, threads, files and processes, however they are imported. `std::io::IoSlice` is data and may be named.
 OUTSIDE = re.compile(r"\b(Instant|SystemTime|TcpStream|UdpSocket|(std|core)::(net|thread|fs|process|os|env)\b|(thread|net|fs|process)::)")
+# Addresses are data, as long as they come without a port to connect to.
+ADDRESSES = re.compile(r"\b(std|core)::net::(Ipv[46]Addr|\{Ipv4Addr, Ipv6Addr\})(?=;)")
 GROUPED = re.compile(r"\buse (std|core)::\{[^;]*\b(net|thread|fs|process|os|env)\b[^;]*;")
 UNSAFE = re.compile(r"\bunsafe\b")
 ASYNC_STD = re.compile(r"\basync_std\b")
@@ -38,7 +40,7 @@ def main(root: Path) -> int:
                 unsafe_files.add(name)
                 if not name.startswith("clws-server/src/"):
                     breaches.append(f"unsafe outside clws-server: {where}")
-            if name.startswith(SANS_IO) and OUTSIDE.search(text):
+            if name.startswith(SANS_IO) and OUTSIDE.search(ADDRESSES.sub("", text)):
                 breaches.append(f"a clock, socket, thread or file in a sans-IO crate: {where}")
             # The library names its runtime in one file, so that one file is what a move to another costs.
             if re.match(r"clws-(proto|handshake|server)/src/", name) and name != RUNTIME and ASYNC_STD.search(text):

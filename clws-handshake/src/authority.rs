@@ -1,5 +1,7 @@
 //! `host [ ":" port ]` as RFC 3986 defines it, for `Host` headers, request targets and URLs.
 
+use std::net::Ipv6Addr;
+
 /// A host with an optional port, checked against the grammar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Authority<'a> {
@@ -50,48 +52,8 @@ fn is_ip_literal(literal: &str) -> bool {
                 && !address.is_empty()
                 && address.bytes().all(|byte| byte == b':' || is_name_byte(byte))
         }),
-        None => is_ipv6(literal),
+        None => literal.parse::<Ipv6Addr>().is_ok(),
     }
-}
-
-/// RFC 3986 §3.2.2: `IPv6address`, eight groups, of which `::` may stand for one or more.
-fn is_ipv6(text: &str) -> bool {
-    match text.split_once("::") {
-        None => groups(text, true) == Some(8),
-        // A second `::` is an empty group in the rest.
-        Some((before, rest)) => match (groups(before, false), groups(rest, true)) {
-            (Some(before), Some(rest)) => before + rest < 8,
-            _ => false,
-        },
-    }
-}
-
-/// The number of groups of 16 bits in a part of an IPv6 address. An IPv4 address at its end makes two.
-fn groups(text: &str, may_end_in_ipv4: bool) -> Option<usize> {
-    if text.is_empty() {
-        return Some(0);
-    }
-    let mut count = 0;
-    let mut groups = text.split(':').peekable();
-    while let Some(group) = groups.next() {
-        if matches!(group.len(), 1..=4) && group.bytes().all(|byte| byte.is_ascii_hexdigit()) {
-            count += 1;
-        } else if may_end_in_ipv4 && groups.peek().is_none() && is_ipv4(group) {
-            count += 2;
-        } else {
-            return None;
-        }
-    }
-    Some(count)
-}
-
-/// RFC 3986 §3.2.2: `IPv4address`, four numbers up to 255 without leading zeros.
-fn is_ipv4(text: &str) -> bool {
-    text.split('.').count() == 4
-        && text.split('.').all(|number| {
-            let is_short = number == "0" || !number.starts_with('0');
-            is_short && number.bytes().all(|byte| byte.is_ascii_digit()) && number.parse::<u8>().is_ok()
-        })
 }
 
 /// RFC 3986 §3.2.2: `reg-name = *( unreserved / pct-encoded / sub-delims )`, which IPv4 addresses are too.
