@@ -347,7 +347,7 @@ impl Receiver {
         self.framing.is_ping(unread.octets.get(unread.position..).unwrap_or_default())
     }
 
-    /// Whether a message has begun to come and is not complete. In draft 0 it is always false.
+    /// Whether a message has begun to come and is not complete. In draft 0 and hixie-75 it is always false.
     #[must_use]
     pub fn is_in_message(&self) -> bool {
         match &self.framing {
