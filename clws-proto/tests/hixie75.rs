@@ -123,7 +123,7 @@ fn a_close_is_no_bytes_and_nothing_follows_it() {
     }
 }
 
-/// A code or a reason that no version may send is the caller's mistake here, too.
+/// A code that no version may send is the caller's mistake here, too.
 #[test]
 fn a_wrong_close_is_refused() {
     let mut sender = Sender::server(Version::Hixie75);
