@@ -301,7 +301,8 @@ impl Receiver {
     /// end cuts nothing off.
     ///
     /// In hixie-75, which has no close frame, this tells an end that the peer meant from a connection that broke. Draft 0
-    /// has a close frame, but there are clients that end the TCP connection instead.
+    /// has a close frame, but there are clients that end the TCP connection instead. Ask before [`discard`](Self::discard): a
+    /// receiver that [is finished](Self::is_finished) has forgotten what had begun, and says true.
     ///
     /// ```
     /// use clws_proto::{Limits, Receiver, Role, Version};

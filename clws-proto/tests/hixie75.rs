@@ -98,6 +98,8 @@ fn an_end_cuts_nothing_off_between_messages_only() {
         let mut receiver = receiver(version, Role::Server);
         drop(receiver.receive(&mut wire));
         assert!(!receiver.is_between_messages());
+        receiver.discard();
+        assert!(receiver.is_finished() && receiver.is_between_messages());
     }
 }
 
