@@ -114,7 +114,8 @@ impl<'a> Offer<'a> {
 }
 
 impl Offer<'_> {
-    /// Whether a client of hixie-76 could find its own origin and URL in the answer, which it requires (§4.1).
+    /// Whether a client of draft 0 or hixie-75 could find its own origin and URL in the answer, which it requires
+    /// (hixie-76 §4.1).
     fn check_hixie(&self) -> Result<(), AcceptError> {
         if self.origin.is_some_and(str::is_empty) {
             return Err(AcceptError::EmptyOrigin);
@@ -155,10 +156,10 @@ pub enum AcceptError {
     /// The client did not offer this subprotocol, so it must not be chosen (RFC 6455 §4.2.2).
     #[error("the client did not offer the subprotocol {0:?}")]
     NotOffered(Box<str>),
-    /// Draft 0: the origin to answer is empty.
+    /// Draft 0 and hixie-75: the origin to answer is empty.
     #[error("the origin to answer is empty")]
     EmptyOrigin,
-    /// Draft 0: the location to answer is not a URL that a client can have asked for.
+    /// Draft 0 and hixie-75: the location to answer is not a URL that a client can have asked for.
     #[error("the location {0:?} is not a ws:// or wss:// URL")]
     InvalidLocation(Box<str>),
     /// A header that cannot be sent.
@@ -185,8 +186,8 @@ impl Request<'_> {
     /// Writes the answer that opens the connection.
     ///
     /// # Errors
-    /// The subprotocol was not offered, a header cannot be sent, or, in draft 0, no client can have asked for the
-    /// location. Nothing of such an answer is made.
+    /// The subprotocol was not offered, a header cannot be sent, or, in draft 0 and hixie-75, no client can have asked for
+    /// the location. Nothing of such an answer is made.
     pub fn accept(self, offer: &Offer<'_>) -> Result<Accepted, AcceptError> {
         // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
         // selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to

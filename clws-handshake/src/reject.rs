@@ -120,7 +120,7 @@ impl Reject {
     /// 505: a major version of HTTP other than 1.
     #[must_use]
     pub fn http_version_not_supported() -> Self {
-        Self::custom(505, "a WebSocket handshake is HTTP/1.1")
+        Self::custom(505, "only HTTP/1.x is spoken here")
     }
 
     /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and

@@ -72,7 +72,7 @@ fn request_lines() {
     assert_eq!(refused(&line("OPTIONS * HTTP/1.1")).status(), 405);
     assert_eq!(refused(&line("CONNECT a:80 HTTP/1.1")).status(), 405);
     for version in ["HTTP/2.0", "HTTP/3.7", "HTTP/0.9"] {
-        assert_refused(&line(&format!("GET /chat {version}")), 505, "a WebSocket handshake is HTTP/1.1");
+        assert_refused(&line(&format!("GET /chat {version}")), 505, "only HTTP/1.x is spoken here");
     }
     for bad in [
         "GET /chat",

@@ -83,7 +83,7 @@ pub(crate) fn frame(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8]
     }
 }
 
-/// Appends a text frame of draft 0 and hixie-75. UTF-8 never holds the octet 0xFF, so the text cannot end the frame early.
+/// Appends a text frame of draft 0 and hixie-75. UTF-8 never holds the byte 0xFF, so the text cannot end the frame early.
 pub(crate) fn hixie_text(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(0x00);

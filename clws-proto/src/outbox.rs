@@ -43,7 +43,7 @@ pub struct OutboxBuffer {
     pub(crate) outbox: Outbox,
     /// The newest ping's payload, while answers to earlier ones fill the budget.
     pub(crate) deferred_pong: Option<Box<DeferredPong>>,
-    /// Octets of pongs that were queued since none was waiting.
+    /// Bytes of pongs that were queued since none was waiting.
     pub(crate) pong_octets: u32,
     /// How much of the outbox is to be written until none of these pongs waits.
     pub(crate) pong_mark: usize,

@@ -301,7 +301,8 @@ impl Receiver {
     /// end cuts nothing off.
     ///
     /// In hixie-75, which has no close frame, this tells an end that the peer meant from a connection that broke. Draft 0
-    /// has a close frame, but there are clients that end the TCP connection instead.
+    /// has a close frame, but there are clients that end the TCP connection instead. Ask before [`discard`](Self::discard): a
+    /// receiver that [is finished](Self::is_finished) has forgotten what had begun, and says true.
     ///
     /// ```
     /// use clws_proto::{Limits, Receiver, Role, Version};
@@ -347,7 +348,7 @@ impl Receiver {
         self.framing.is_ping(unread.octets.get(unread.position..).unwrap_or_default())
     }
 
-    /// Whether a message has begun to come and is not complete. In draft 0 it is always false.
+    /// Whether a message has begun to come and is not complete. In draft 0 and hixie-75 it is always false.
     #[must_use]
     pub fn is_in_message(&self) -> bool {
         match &self.framing {

@@ -98,6 +98,8 @@ fn an_end_cuts_nothing_off_between_messages_only() {
         let mut receiver = receiver(version, Role::Server);
         drop(receiver.receive(&mut wire));
         assert!(!receiver.is_between_messages());
+        receiver.discard();
+        assert!(receiver.is_finished() && receiver.is_between_messages());
     }
 }
 
@@ -123,7 +125,7 @@ fn a_close_is_no_bytes_and_nothing_follows_it() {
     }
 }
 
-/// A code or a reason that no version may send is the caller's mistake here, too.
+/// A code that no version may send is the caller's mistake here, too.
 #[test]
 fn a_wrong_close_is_refused() {
     let mut sender = Sender::server(Version::Hixie75);

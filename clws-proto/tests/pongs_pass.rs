@@ -75,6 +75,17 @@ fn again_and_again() {
     assert_eq!(pongs, (0..100u8).map(|i| Got::Pong(vec![i; 5])).collect::<Vec<_>>());
 }
 
+/// Two frames that are just short enough to be copied behind others share a buffer: that is the longest there is.
+#[test]
+fn frames_of_almost_a_buffer() {
+    let mut sender = Sender::server(Version::Rfc6455);
+    let message = "x".repeat(60 * 1024 - 10);
+    (0..20).for_each(|_| sender.text(&message, None).unwrap());
+    sender.consume(1);
+    let at = pong_at(&mut sender, b"?");
+    assert!(at > BUFFER && at <= 120 * 1024, "{at}");
+}
+
 /// A frame that is being written cannot be passed; one that waits behind it can.
 #[test]
 fn behind_the_frame_that_is_written() {

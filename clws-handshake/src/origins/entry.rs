@@ -91,6 +91,9 @@ fn kind(text: &str) -> Result<Kind, Fault> {
     if rest.is_empty() {
         return Ok(Kind::Scheme);
     }
+    if rest.contains("://") {
+        return Err("there are several origins in it, and each is an entry by itself".into());
+    }
     if let Some(authority) = rest.split(['/', '?', '#', '\\']).next()
         && authority.len() < rest.len()
     {
@@ -167,8 +170,8 @@ fn host_fault(host: &str, is_web: bool) -> Option<Fault> {
                 .into(),
         );
     }
-    if let Some(inner) = host.strip_prefix('[') {
-        return address_fault(inner.strip_suffix(']').unwrap_or_default());
+    if host.starts_with('[') {
+        return address_fault(host);
     }
     let forbidden = |c: &char| match is_web {
         true => !c.is_ascii_alphanumeric() && !matches!(c, '-' | '.' | '_'),
@@ -196,10 +199,11 @@ fn host_fault(host: &str, is_web: bool) -> Option<Fault> {
         .then(|| "browsers send an IPv4 address as four decimal numbers from 0 to 255".into())
 }
 
-/// Why browsers send no such IPv6 address.
-fn address_fault(inner: &str) -> Option<Fault> {
+/// Why browsers send no such IPv6 address in brackets.
+fn address_fault(host: &str) -> Option<Fault> {
+    let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default();
     let Ok(address) = inner.parse::<Ipv6Addr>() else {
-        return Some(format!("`[{inner}]` is not an IPv6 address").into());
+        return Some(format!("`{host}` is not an IPv6 address in brackets").into());
     };
     let sent = match (address.to_ipv4_mapped(), address.segments()) {
         // The URL Standard's serializer knows no dots.

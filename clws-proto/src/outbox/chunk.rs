@@ -9,7 +9,7 @@ use crate::Buffers;
 use crate::part::Part;
 use crate::shared::Reference;
 
-/// Octets that are not copied.
+/// A part of what is queued.
 #[derive(Debug)]
 pub(super) enum Chunk {
     /// A message to many.
@@ -67,7 +67,7 @@ impl Chunk {
         match self {
             Self::Flat(buffer) => buffers.give(buffer),
             Self::Owned(part) => buffers.give(part.into_buffer()),
-            Self::Given(octets) => buffers.discard(octets),
+            Self::Given(bytes) => buffers.discard(bytes),
             Self::Shared(message) | Self::Frames(message, _) => drop(message),
             Self::Run(run) => drop(run),
             Self::Control(frames) => drop(frames),

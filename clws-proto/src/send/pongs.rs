@@ -5,14 +5,14 @@ use crate::encode;
 use crate::header::{MAX_HEADER, Opcode};
 use crate::outbox::DeferredPong;
 
-/// Octets of pongs that wait for a peer that does not read; past it only the newest ping is answered.
+/// Bytes of pongs that wait for a peer that does not read; past it only the newest ping is answered.
 const PONG_BUDGET: u32 = 4096;
 
 impl Sender {
     /// Answers a ping that came, with its payload.
     ///
     /// The pong passes what is queued, to the first boundary between frames that is known: behind the frame that is being
-    /// written, and behind at most 64 KiB of small frames. It passes nothing where less than 60 KiB of small frames are
+    /// written, and behind at most 120 KiB of frames that are shorter than 60 KiB. It passes nothing where less than 60 KiB of small frames are
     /// queued, no other pong of this kind, and nothing that is [pinned](Self::pin).
     ///
     /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs wait, only the newest ping is kept and
