@@ -94,7 +94,7 @@ impl App {
 
     fn close_client(&self, client: &Client, how: u8) {
         let code = [1000, 1001, 1009, 3000, 4999, 1000, 1000, 1000][usize::from(how & 7)];
-        let _ = client.close(CloseCode::new(code), "enough");
+        client.close(CloseCode::new(code), "enough");
         self.diary(|diary| diary.closed = true);
     }
 
