@@ -22,13 +22,14 @@ pub fn on_stop_signal(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
+    // First: a signal that comes before the flag is looked at still stops the server.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let told = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // In this order: the first signal finds the flag unset, and sets it.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&told))?;
         flag::register(signal, Arc::clone(&told))?;
     }
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if signals.forever().next().is_some() {
             stop();

@@ -57,6 +57,22 @@ fn every_server_closes_its_clients() {
     }
 }
 
+/// It has no close frame, but is not waited for in vain.
+#[test]
+fn clients_of_hixie_75_are_closed_too() {
+    for (path, args) in [(ECHO, &["--hixie-75"][..]), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
+        let (server, url) = start(path, args);
+        let client = connected(&format!("{url}/"), &["--version", "75"]);
+        let told = Instant::now();
+        server.signal(Signal::TERM);
+        let (status, lines) = client.ended();
+        assert!(status.success(), "{path} {lines:#?}");
+        let (status, lines) = server.ended();
+        assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
+        assert!(told.elapsed() < PATIENCE / 5, "{path} {:?}", told.elapsed());
+    }
+}
+
 #[test]
 fn without_clients_every_server_ends_at_once() {
     for (path, args, ..) in SERVERS {

@@ -152,7 +152,7 @@ impl Client {
         self.send_text(simdutf8::basic::from_utf8(message).map_err(|_| SendError::InvalidUtf8)?)
     }
 
-    /// Sends a text message in fragments of at most `frame_size` octets. Draft 0 and hixie-75 have no
+    /// Sends a text message in fragments of at most `frame_size` bytes. Draft 0 and hixie-75 have no
     /// fragments and ignore it.
     ///
     /// # Errors

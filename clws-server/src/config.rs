@@ -26,7 +26,7 @@ pub(crate) use check::SHORTEST_HEAD;
 /// | `protocol_75_support` | off | | hixie-75's clients get 400 |
 /// | `max_clients` | 100,000 | connections | 503, which is not waited for while 1,024 others are told so |
 /// | `raise_descriptor_limit` | on | | fewer clients may fit |
-/// | `max_header_size` | 16 KiB | octets of a request head, which has at most 100 lines besides | 431, or 414 |
+/// | `max_header_size` | 16 KiB | bytes of a request head, which has at most 100 lines besides | 431, or 414 |
 /// | `max_read_frame_size` | 16 MiB | octets of a frame's payload | close code 1009 |
 /// | `max_read_message_size` | 16 MiB | octets of a message, all its fragments counted | 1009 |
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |

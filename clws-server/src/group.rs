@@ -43,7 +43,7 @@ use crate::{Client, SendError};
 ///     }
 ///
 ///     fn text(&self, client: &Client, text: Text<'_>) {
-///         // Who has no room for it is closed, so nothing is to be done about those in the report.
+///         // A member that has no room for it is closed, so nothing is to be done about the report.
 ///         let _ = self.members.send_except(&SharedMessage::text(text.as_str()), client);
 ///     }
 /// }
@@ -107,7 +107,7 @@ struct ReportsMustBeUsed;
 
 /// Sends a text message to several clients: `write-to-clients-text`. It is encoded once per framing.
 ///
-/// With a `frame_size`, it goes out in fragments of at most so many octets; draft 0 and hixie-75 have none and
+/// With a `frame_size`, it goes out in fragments of at most so many bytes; draft 0 and hixie-75 have none and
 /// ignore it.
 pub fn send_text<'a>(
     clients: impl IntoIterator<Item = &'a Client>,

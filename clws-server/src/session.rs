@@ -1,6 +1,6 @@
 //! The life of one connection, sans-IO: opening handshake, messages, closing handshake.
 //!
-//! Octets and time come in, octets and a deadline go out; sockets are its drivers' business (`shard`, `stream`). The
+//! Bytes and time come in, bytes and a deadline go out; sockets are its drivers' business (`shard`, `stream`). The
 //! rules for closing and for the deadlines of one connection are here and are tested without a socket.
 
 mod ending;

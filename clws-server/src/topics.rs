@@ -28,7 +28,7 @@ use crate::{Client, Delivery, Group};
 ///         } else if let Some(name) = text.strip_prefix('-') {
 ///             self.topics.unsubscribe(name, client);
 ///         } else {
-///             let _ = self.topics.publish("news", &SharedMessage::text(text.as_str())); // who has no room is closed
+///             let _ = self.topics.publish("news", &SharedMessage::text(text.as_str())); // a client that has no room is closed
 ///         }
 ///     }
 /// }

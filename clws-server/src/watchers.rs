@@ -60,7 +60,7 @@ impl<W: ?Sized, const RANK: u8> Watchers<W, RANK> {
     }
 
     /// The number of clients that are waited for.
-    #[cfg(all(test, shuttle))]
+    #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
     }

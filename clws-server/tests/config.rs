@@ -229,7 +229,9 @@ fn an_address_that_nothing_can_listen_on() {
         ("2001:db8::1:80", "an IPv6 address is in brackets"),
         ("[::1]", "a port is a number"),
         ("[localhost]:80", "brackets contain an IPv6 address"),
-        ("[fe80::1%eth0]:80", "brackets contain an IPv6 address"),
+        ("[fe80::1%eth0]:80", "`fe80::1%eth0:80`"),
+        ("fe80::1%:80", "`fe80::1%eth0:80`"),
+        ("localhost%eth0:80", "`fe80::1%eth0:80`"),
         ("*:80", "a name is made of"),
         ("ws://localhost:80", "a name is made of"),
         ("user@localhost:80", "a name is made of"),
@@ -248,6 +250,14 @@ fn an_address_that_nothing_can_listen_on() {
         assert_eq!(error.field(), "listen");
         assert_eq!(error.value(), format!("{address:?}"));
         assert!(error.allowed().contains("`NAME:PORT`") && error.allowed().contains(why), "{error}");
+    }
+}
+
+/// The system resolves the name of the zone, and no other form has one.
+#[test]
+fn an_address_with_a_zone() {
+    for address in ["fe80::1%eth0:80", "fe80::1%en-0.2:0", "[fe80::1%2]:80"] {
+        base().listen(address).check().unwrap();
     }
 }
 

@@ -81,8 +81,9 @@ fn opens(server: &Running, version: Version, request: &str) -> String {
     }
     let head = String::from_utf8(head).unwrap();
     assert!(head.contains("HTTP/1.1 101 "), "{head}");
-    let hixie = version == Version::Hybi00;
-    let mut frame = vec![0; if hixie { 16 + 4 } else { 4 }];
+    let hixie = version.is_hixie();
+    let digest = if version == Version::Hybi00 { 16 } else { 0 };
+    let mut frame = vec![0; digest + 4];
     let sent = if hixie { &b"\x00hi\xff"[..] } else { b"\x81\x82\0\0\0\0hi" };
     stream.write_all(sent).unwrap();
     stream.read_exact(&mut frame).unwrap();

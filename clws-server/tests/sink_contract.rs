@@ -124,12 +124,15 @@ async fn fill(sink: &mut (impl Sink<Message, Error = SendError> + Unpin), client
 
 /// Whether the client takes no more, and much is queued.
 async fn is_full(client: &Client) -> bool {
-    let is_much = || client.buffered_amount() > 1 << 20;
-    if is_much() {
+    let queued = client.buffered_amount();
+    for _ in 0..5 {
+        if queued <= 1 << 20 || client.buffered_amount() != queued {
+            return false;
+        }
         // The server may only be slower than this task.
         async_std::task::sleep(Duration::from_millis(50)).await;
     }
-    is_much()
+    client.buffered_amount() == queued
 }
 
 /// Fills the client, and flushes.

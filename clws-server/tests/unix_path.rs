@@ -170,10 +170,13 @@ fn two_servers_of_one_process_do_not_share_a_path() {
     let path = place.at("socket");
     let first = bind(&path).unwrap();
     assert_in_use(&path, "another server listens");
-    let twice = place.at("same");
-    let error = Server::bind(config_at(&twice).listen(Listen::Unix(twice.clone()))).unwrap_err();
-    assert_eq!(error.kind(), ErrorKind::AddrInUse);
-    assert!(fs::symlink_metadata(&twice).is_err(), "its first socket is removed");
+    let same = place.at("same");
+    let other_name = place.0.join("..").join(place.0.file_name().unwrap()).join("same");
+    for (again, kind) in [(same.clone(), ErrorKind::InvalidInput), (other_name, ErrorKind::AddrInUse)] {
+        let error = Server::bind(config_at(&same).listen(Listen::Unix(again))).unwrap_err();
+        assert_eq!(error.kind(), kind, "{error}");
+        assert!(fs::symlink_metadata(&same).is_err(), "its first socket is removed");
+    }
     assert!(is_socket(&path), "and nothing else");
     drop(first);
     assert!(fs::symlink_metadata(&path).is_err());
@@ -249,7 +252,7 @@ fn paths_that_no_socket_can_have() {
     assert!(error.to_string().contains(&format!("has {length} bytes")), "{error}");
     #[cfg(target_os = "linux")]
     assert!(error.to_string().contains("at most 107"), "{error}");
-    for (path, why) in [("", "needs a path"), ("/tmp/a\0b", "NUL")] {
+    for (path, why) in [("", "the path is empty"), ("/tmp/a\0b", "NUL")] {
         let error = bind(Path::new(path)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(why), "{error}");

@@ -44,10 +44,10 @@ fn serve(stream: TcpStream, clients: &Clients) -> io::Result<()> {
     stream.set_read_timeout(Some(2 * PATIENCE))?;
     let Some((version, early)) = shake_hands(&stream)? else { return finish(&stream) };
     stream.set_read_timeout(None)?;
-    let connection = Arc::new(Connection { stream, sender: Mutex::new(Sender::server(version)) });
+    let connection = Arc::new(Connection { stream, version, sender: Mutex::new(Sender::server(version)) });
     let is_closing = clients.add(&connection);
     let result = if is_closing { connection.close() } else { Ok(()) };
-    let result = result.and_then(|()| connection.serve(version, early));
+    let result = result.and_then(|()| connection.serve(early));
     clients.remove(&connection);
     result
 }
@@ -55,12 +55,13 @@ fn serve(stream: TcpStream, clients: &Clients) -> io::Result<()> {
 /// An open connection: its own thread reads and answers, another one may close it.
 struct Connection {
     stream: TcpStream,
+    version: Version,
     sender: Mutex<Sender>,
 }
 
 impl Connection {
-    fn serve(&self, version: Version, mut early: Vec<u8>) -> io::Result<()> {
-        let mut receiver = Receiver::new(version, Role::Server, Limits::default());
+    fn serve(&self, mut early: Vec<u8>) -> io::Result<()> {
+        let mut receiver = Receiver::new(self.version, Role::Server, Limits::default());
         let mut closed = self.send(|sender| echo(&mut receiver, sender, &mut early))?;
         let mut buffer = vec![0; 64 * 1024];
         while !closed {
@@ -84,7 +85,11 @@ impl Connection {
         let close = |sender: &mut Sender| {
             let _ = sender.close(CloseCode::GOING_AWAY, ""); // it fails where the client has begun to close
         };
-        self.send(close).map(drop)
+        self.send(close)?;
+        if self.version.has_close_frame() {
+            return Ok(());
+        }
+        self.stream.shutdown(Shutdown::Write) // that is how hixie-75 closes
     }
 }
 

@@ -185,9 +185,9 @@ impl Client {
     pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
         self.set_queued_for();
         self.0.shared.hosts.add(self, host);
-        // Somebody calls it for a client of other days: nothing would remove it.
-        if self.has_left() {
-            self.forget_hosts();
+        // A resource may hand on a client that it has taken before, or that has ended: nothing would remove the host.
+        if self.is_connected() || self.has_left() {
+            self.0.shared.hosts.remove(self, host);
         }
     }
 

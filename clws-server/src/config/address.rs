@@ -1,5 +1,6 @@
 //! The addresses that a server can listen on.
 
+use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
@@ -14,8 +15,8 @@ pub(super) fn check(listen: &[Listen]) -> Result<(), ConfigError> {
     while let Some(address) = earlier.next_back() {
         let text = address.to_string();
         let fault = match address {
-            Listen::Tcp(address) => ip_fault(address.ip()),
-            Listen::Name(name) => name_fault(name),
+            Listen::Tcp(address) => ip_fault(address.ip()).map(Cow::Borrowed),
+            Listen::Name(name) => name_fault(name).map(Cow::Borrowed),
             Listen::Unix(path) => path_fault(path),
         };
         if let Some(fault) = fault {
@@ -57,6 +58,11 @@ fn name_fault(name: &str) -> Option<&'static str> {
     if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
         return Some("a port is a number from 0, for a free one, to 65535");
     }
+    if let Some((address, zone)) = host.split_once('%') {
+        let is_zone = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_graphic() && byte != b']');
+        let is_known = is_zone && address.parse::<Ipv6Addr>().is_ok(); // the system resolves the zone's name
+        return (!is_known).then_some("an IPv6 zone stands as in `fe80::1%eth0:80` or `[fe80::1%2]:80`");
+    }
     if !host.is_ascii() {
         return Some("a name that is not ASCII is in Punycode, as `xn--`...");
     }
@@ -68,23 +74,26 @@ fn name_fault(name: &str) -> Option<&'static str> {
     None
 }
 
-/// The longest path that fits into a `sockaddr_un`, before the NUL.
 #[cfg(unix)]
-const LONGEST_PATH: usize = if cfg!(any(target_os = "linux", target_os = "android")) { 107 } else { 103 };
+fn path_fault(path: &Path) -> Option<Cow<'static, str>> {
+    use std::os::unix::net::SocketAddr;
 
-#[cfg(unix)]
-fn path_fault(path: &Path) -> Option<&'static str> {
-    let path = path.as_os_str().as_encoded_bytes();
-    if path.is_empty() {
-        return Some("the path is empty");
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() {
+        return Some("the path is empty".into()); // Linux would choose an abstract name
     }
-    if path.len() > LONGEST_PATH {
-        return Some("the path is longer than the system takes, which is about 100 bytes");
+    if bytes.contains(&0) {
+        return Some("the path has a NUL in it".into());
     }
-    path.contains(&0).then_some("the path has a NUL in it")
+    SocketAddr::from_pathname(path).is_err().then(|| {
+        // 107 on Linux
+        let fits = |length: &usize| SocketAddr::from_pathname("x".repeat(*length)).is_ok();
+        let longest = (1..4096).take_while(fits).last().unwrap_or(0);
+        format!("the path has {} bytes, longer than the system takes: at most {longest}", bytes.len()).into()
+    })
 }
 
 #[cfg(not(unix))]
-fn path_fault(_: &Path) -> Option<&'static str> {
-    Some("this system has no Unix sockets")
+fn path_fault(_: &Path) -> Option<Cow<'static, str>> {
+    Some("this system has no Unix sockets".into())
 }

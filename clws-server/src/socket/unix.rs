@@ -2,9 +2,8 @@
 
 use std::fs::{self, File, FileType, TryLockError};
 use std::io;
-use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::{SocketAddr, UnixListener};
+use std::os::unix::net::UnixListener;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -45,7 +44,6 @@ impl FileId {
 impl BoundUnix {
     /// Creates a socket at a path where there is none, or one that no server listens on any more.
     pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<Self> {
-        check(path)?;
         let file = std::path::absolute(path)?;
         let _lock = lock_directory(&file);
         let listener = UnixListener::bind(path).or_else(|error| {
@@ -71,26 +69,6 @@ impl Drop for BoundUnix {
             let _ = fs::remove_file(&self.file);
         }
     }
-}
-
-/// Refuses paths that no socket can have, with the reason.
-fn check(path: &Path) -> io::Result<()> {
-    let length = path.as_os_str().len();
-    let reason = if length == 0 {
-        "a Unix socket needs a path".to_owned() // Linux would choose an abstract name
-    } else if path.as_os_str().as_bytes().contains(&0) {
-        "the path has a NUL byte".to_owned()
-    } else if SocketAddr::from_pathname(path).is_err() {
-        format!("the path has {length} bytes, and a Unix socket's has at most {}", longest_path())
-    } else {
-        return Ok(());
-    };
-    Err(io::Error::new(io::ErrorKind::InvalidInput, reason))
-}
-
-/// Bytes of the longest path that a socket can have, 107 on Linux.
-fn longest_path() -> usize {
-    (1..4096).take_while(|&length| SocketAddr::from_pathname("x".repeat(length)).is_ok()).last().unwrap_or(0)
 }
 
 /// Removes the socket of a server that was killed; leaves everything else and says what it is.

@@ -59,7 +59,7 @@ fn draft_0_gets_it_before_it_sends_its_body() {
         assert!(world.out.is_empty());
         world.diary(&["connected"]);
     }
-    // Who sends some of it does not wait.
+    // A client that sends some of it does not wait.
     let request = expecting(Version::Hybi00, "/");
     let mut world = World::new(Config::default());
     world.send(&request[..request.len() - 5]);

@@ -159,3 +159,29 @@ fn refused_right_after_it_is_a_close_frame_and_no_other_call() {
         world.diary(&["connected"]);
     }
 }
+
+/// A resource that lets its clients say who they are first. It hands them to a mailbox then, which hears of their end from it.
+struct HandsOn(crate::MailboxSender<()>);
+
+impl Resource for HandsOn {
+    fn text(&self, client: &Client, _: Text<'_>) {
+        self.0.connected(client).unwrap();
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        self.0.disconnected(client, end);
+    }
+}
+
+#[test]
+fn nothing_is_kept_for_a_client_that_is_handed_on_later() {
+    let mut world = World::new(Config::default());
+    let (sender, _mailbox) = crate::mailbox();
+    world.shared.resources.register("/later", Origins::any(), HandsOn(sender)).unwrap();
+    world.send(&request(Version::Rfc6455, "/later"));
+    world.expect_101();
+    world.send(&text("Ada"));
+    assert_eq!(world.shared.hosts.len(), 0);
+    world.send(&close(CloseCode::NORMAL, ""));
+    assert_eq!(world.shared.hosts.len(), 0);
+}
