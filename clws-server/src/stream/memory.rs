@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use slab::Slab;
 
-use crate::budget::Charged;
+use crate::budget::{Budget, Charged};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::server::Shared;
 use crate::session::Session;
@@ -96,24 +96,30 @@ impl Streams {
         let budget = &shared.budget;
         budget.give_back();
         let used = budget.used();
-        if used.saturating_sub(self.going.load(Ordering::Relaxed)) <= budget.limit()
-            || used < self.in_vain.load(Ordering::Relaxed)
-        {
+        if !self.is_too_much(budget) || used < self.in_vain.load(Ordering::Relaxed) {
             return true;
         }
         let holders: Vec<_> = self.holders().iter().map(|(_, holder)| Arc::clone(holder)).collect();
-        let stays = |holder: &&Arc<Holder>| !holder.dropped.load(Ordering::Relaxed);
+        let stays = |holder: &&Arc<Holder>| !holder.dropped.load(Ordering::Acquire);
         let biggest = holders.iter().filter(stays).map(|holder| (holder.held(), holder));
         let biggest = biggest.max_by_key(|(held, _)| *held);
         let Some((_, holder)) = biggest.filter(|(held, _)| *held >= shared.fair_share()) else {
             self.in_vain.store(used.saturating_add(budget.limit() / 64), Ordering::Relaxed);
             return false;
         };
-        if !holder.dropped.swap(true, Ordering::Relaxed) {
+        // The one that held most may have been dropped by another thread since it was looked at: its bytes are enough.
+        if !self.is_too_much(budget) {
+            return true;
+        }
+        // All that it holds is going before anybody sees that it is dropped.
+        let held = holder.held();
+        self.going.fetch_add(held, Ordering::Relaxed);
+        if !holder.dropped.swap(true, Ordering::AcqRel) {
             // What is queued for it is free at once, the rest when its driver sees it.
             if let Some(client) = holder.client.get() {
                 client.abandon();
             }
+            budget.give_back();
             let rest = holder.held();
             self.going.fetch_add(rest, Ordering::Relaxed);
             // Its driver may have ended meanwhile.
@@ -122,7 +128,15 @@ impl Streams {
             }
             holder.waker.wake();
         }
+        self.going.fetch_sub(held, Ordering::Release);
         true
+    }
+
+    /// Whether too much is held without what is going.
+    fn is_too_much(&self, budget: &Budget) -> bool {
+        // In this order: what is no longer going is not used either.
+        let going = self.going.load(Ordering::Acquire);
+        budget.used().saturating_sub(going) > budget.limit()
     }
 }
 
@@ -235,5 +249,59 @@ impl Turns {
             self.latest = self.waiting.pop_front();
         }
         takes
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+#[allow(clippy::unwrap_used, reason = "test code")]
+mod tests {
+    use clws_handshake::client::ClientRequest;
+
+    use super::*;
+    use crate::home::Place;
+    use crate::session::Context as SessionContext;
+    use crate::share::Share;
+    use crate::watchers::Watcher;
+    use crate::{Config, Origins, Peer, Resource, Version};
+
+    struct Silent;
+
+    impl Resource for Silent {}
+
+    /// A client of which the beginning of a message has come, so long.
+    fn holding(shared: &Arc<Shared>, waker: &Arc<TaskWaker>, len: usize) -> (Session, Memory) {
+        let context = SessionContext { shared, place: Place::Stream(waker) };
+        let mut session = Session::new(Peer::Stream, &context);
+        let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
+        let mut request = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0;
+        session.receive(&mut request, &mut Share::new(), &context);
+        let mut message = vec![0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]; // of 8 MiB
+        message.resize(message.len() + len, 0);
+        session.receive(&mut message, &mut Share::new(), &context);
+        assert!(session.held_input() >= len);
+        (session, Memory::new(shared, waker))
+    }
+
+    /// Looks for a client to drop while another one is being dropped.
+    struct Asks(Arc<Shared>);
+
+    impl Watcher for Asks {
+        fn notice(&self) {
+            self.0.streams.drop_biggest(&self.0);
+        }
+    }
+
+    #[test]
+    fn one_client_is_dropped_for_the_same_bytes() {
+        let shared = Arc::new(Shared::new(Config::default().max_buffered(1 << 20)));
+        shared.resources.register("/", Origins::any(), Silent).unwrap();
+        let waker = Arc::default();
+        let (big, mut memory_of_big) = holding(&shared, &waker, 700 << 10);
+        let (small, mut memory_of_small) = holding(&shared, &waker, 600 << 10);
+        let asks: Arc<dyn Watcher> = Arc::new(Asks(Arc::clone(&shared)));
+        big.client().unwrap().watch(&asks);
+        memory_of_big.note(&big);
+        memory_of_small.note(&small);
+        assert_eq!((memory_of_big.must_go(), memory_of_small.must_go()), (true, false));
     }
 }
