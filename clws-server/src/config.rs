@@ -86,7 +86,7 @@ pub struct Config {
     /// Each connection takes a descriptor. Where the process may not open enough of them (`RLIMIT_NOFILE`), the server takes
     /// fewer clients and logs a warning: it leaves descriptors for what is open when it is bound, for itself, for refusals and
     /// 256 more for the application, or an eighth of a low limit. [`ServerHandle::max_clients`](crate::ServerHandle::max_clients)
-    /// has the number. Streams count as if each had a descriptor. When the application has opened all descriptors
+    /// has the number. [Streams](crate::ServerHandle::serve_stream) take none of them and are counted here only. When the application has opened all descriptors
     /// nevertheless, clients are told 503 as well.
     pub max_clients: usize,
     /// Whether [`Server::bind`](crate::Server::bind) raises the process's soft limit on descriptors (`RLIMIT_NOFILE`) where

@@ -88,7 +88,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                         stop = rest;
                         set_accepted_options((&socket).into(), &shared.config);
                         let socket = Closing { socket, shutdown: TcpStream::shutdown };
-                        spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared)));
+                        spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared), shared.admit()));
                         accepted = accepted.wrapping_add(1);
                         rest_now_and_then(accepted).await;
                     }
@@ -108,7 +108,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     Either::Left((Ok((socket, _)), rest)) => {
                         stop = rest;
                         let socket = Closing { socket, shutdown: UnixStream::shutdown };
-                        spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared)));
+                        spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared), shared.admit()));
                         accepted = accepted.wrapping_add(1);
                         rest_now_and_then(accepted).await;
                     }

@@ -84,6 +84,8 @@ pub(crate) struct Shared {
     seats: Seats,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
+    /// Those among them whose descriptors, if they have any, are the application's.
+    streamed: AtomicUsize,
     /// Connections that are told 503.
     refused: AtomicUsize,
     remotes: OnceLock<Vec<Arc<Remote>>>,
@@ -96,7 +98,10 @@ const TASKS_SEE_IT: Duration = Duration::from_secs(2);
 /// What a connection is counted as; to be given back by [`Shared::leave`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Seat {
+    /// A connection that the server has accepted.
     Client,
+    /// A stream that the application has given.
+    Stream,
     Refused,
 }
 
@@ -265,8 +270,9 @@ impl ServerHandle {
         self.0.clients()
     }
 
-    /// The most connections at once: [`max_clients`](Config#structfield.max_clients), or fewer where the process may not open
-    /// that many descriptors.
+    /// The most connections that the server accepts at once: [`max_clients`](Config#structfield.max_clients), or fewer where the
+    /// process may not open that many descriptors. [Streams](Self::serve_stream) take none of the server's descriptors: for them
+    /// and all others together, `max_clients` is the limit.
     #[must_use]
     pub fn max_clients(&self) -> usize {
         self.0.seats.clients
@@ -307,8 +313,15 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        stream::drive(stream, peer, Arc::clone(&self.0))
+        // Counted from now on, not from the first time that the future is polled: a server that ends waits for it.
+        stream::drive(stream, peer, Arc::clone(&self.0), self.0.admit_stream())
     }
+}
+
+/// Takes one of so many seats, if one is free.
+fn take(seats: &AtomicUsize, most: usize) -> bool {
+    let more = |taken| (taken < most).then_some(taken + 1);
+    seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
 impl Shared {
@@ -329,6 +342,7 @@ impl Shared {
             hosts: Watchers::default(),
             started: now(),
             clients: AtomicUsize::new(0),
+            streamed: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
             remotes: OnceLock::new(),
             stop: Arc::default(),
@@ -347,21 +361,32 @@ impl Shared {
 
     /// Counts a new connection in; `None` where there is no room even to refuse it.
     pub(crate) fn admit(&self) -> Option<Seat> {
-        let take = |seats: &AtomicUsize, most| {
-            let more = |taken| (taken < most).then_some(taken + 1);
-            seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-        };
-        if take(&self.clients, self.seats.clients) {
-            Some(Seat::Client)
-        } else {
-            take(&self.refused, self.seats.refusals).then_some(Seat::Refused)
+        let accepted = self.seats.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
+        let is_taken = take(&self.clients, accepted.min(self.config.max_clients));
+        if is_taken { Some(Seat::Client) } else { self.refuse() }
+    }
+
+    /// Counts a new stream of the application's in; `None` where there is no room even to refuse it.
+    pub(crate) fn admit_stream(&self) -> Option<Seat> {
+        if !take(&self.clients, self.config.max_clients) {
+            return self.refuse();
         }
+        self.streamed.fetch_add(1, Ordering::Relaxed);
+        Some(Seat::Stream)
+    }
+
+    fn refuse(&self) -> Option<Seat> {
+        take(&self.refused, self.seats.refusals).then_some(Seat::Refused)
     }
 
     /// Counts a connection out.
     pub(crate) fn leave(&self, seat: Seat) {
         let seats = match seat {
             Seat::Client => &self.clients,
+            Seat::Stream => {
+                self.streamed.fetch_sub(1, Ordering::Relaxed);
+                &self.clients
+            }
             Seat::Refused => &self.refused,
         };
         seats.fetch_sub(1, Ordering::Relaxed);

@@ -38,21 +38,21 @@ thread_local! {
     static SCRATCHES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Serves one stream to its end.
+/// Serves one stream to its end. The seat is what [`Shared::admit`] or [`Shared::admit_stream`] gave for it.
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,
     shared: Arc<Shared>,
+    seat: Option<Seat>,
 ) -> impl Future<Output = ()> {
     let stream = GuardedStream::new(stream, shared.config.debug_on());
-    // Counted from now on, not from the first time that the future is polled: a server that ends waits for it.
-    let seated = shared.admit().map(|seat| Seated(Arc::clone(&shared), seat));
+    let seated = seat.map(|seat| Seated(Arc::clone(&shared), seat));
     async move {
         let Some(seated) = seated else { return refuse_at_once(stream).await };
         let waker = Arc::new(TaskWaker::default());
         let context = Context { shared: &shared, place: Place::Stream(&waker) };
         let session = match seated.1 {
-            Seat::Client => Session::new(peer, &context),
+            Seat::Client | Seat::Stream => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
         };
         let mut driver = Driver {

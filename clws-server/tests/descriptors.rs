@@ -12,13 +12,18 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::Duration;
 
-use clws_server::{Config, Server, Version};
+use clws_server::{Config, Peer, Server, Version};
 use common::{PATIENCE, Probe, Running};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
 alone!(the_soft_limit_is_raised, and_not_if_that_is_forbidden, what_several_servers_need_is_added);
-alone_in_both_modes!(fewer_clients_are_taken, none_is_left, none_is_left_for_long);
+alone_in_both_modes!(
+    fewer_clients_are_taken,
+    streams_take_no_descriptor,
+    none_is_left,
+    none_is_left_for_long
+);
 
 fn limit(soft: u64, hard: u64) {
     setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: Some(hard) }).unwrap();
@@ -119,6 +124,37 @@ fn fewer_clients_are_taken(config: Config) {
 }
 
 /// Opens files until there is no descriptor left.
+/// Streams of the application's are counted for `max_clients`, and not for what the descriptors suffice for.
+fn streams_take_no_descriptor(config: Config) {
+    limit(400, 400);
+    let mut clients = clients(300);
+    let server = Running::start(config.max_clients(350), Probe::new().0);
+    let most = server.handle.max_clients();
+    assert!((20..100).contains(&most), "{most}");
+    let streams: Vec<_> = (0..200).map(|_| serve_silence(&server)).collect();
+    assert_eq!(server.handle.clients(), 200);
+    let mut taken = Vec::new();
+    for _ in 0..most {
+        let (stream, status) = ask(&server, clients.pop().unwrap());
+        assert_eq!(status, "HTTP/1.1 101");
+        taken.push(stream);
+    }
+    assert_eq!(ask(&server, clients.pop().unwrap()).1, "HTTP/1.1 503");
+    // A stream that goes leaves no room for a socket.
+    drop(streams);
+    server.wait_for_clients(most);
+    assert_eq!(ask(&server, clients.pop().unwrap()).1, "HTTP/1.1 503");
+    // All together, there are no more than the configuration says.
+    let streams: Vec<_> = (0..350).map(|_| serve_silence(&server)).collect();
+    assert_eq!(server.handle.clients(), 350);
+    drop(streams);
+}
+
+/// A client over a stream that never says anything: one that is counted until this is dropped.
+fn serve_silence(server: &Running) -> impl Future<Output = ()> + use<> {
+    server.handle.serve_stream(futures::io::Cursor::new(Vec::new()), Peer::Stream)
+}
+
 fn take_all() -> Vec<File> {
     let mut files = Vec::new();
     // Some may still be closed: those of clients that have just gone.

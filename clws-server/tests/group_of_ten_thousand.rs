@@ -146,7 +146,9 @@ fn descriptors() -> usize {
 fn one_message_is_encoded_once_for_all() {
     let crowd = Crowd::default();
     let path = std::env::temp_dir().join(format!("clws-ten-thousand-{}", std::process::id()));
-    let server = Server::bind(config().listen(format!("unix:{}", path.display()))).unwrap();
+    let server =
+        Server::bind(config().max_clients(MEMBERS + DRAFT_0).listen(format!("unix:{}", path.display())))
+            .unwrap();
     server.register("/", Origins::any(), crowd.clone()).unwrap();
     let server = Running::run(server);
     let mut peers = connect(&path, SOCKETS.min(descriptors().saturating_sub(100) / 2));

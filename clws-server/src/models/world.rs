@@ -100,7 +100,7 @@ impl World {
                     output: Arc::default(),
                 };
                 let output = Arc::clone(&pipe.output);
-                let serves = stream::drive(pipe, Peer::Stream, Arc::clone(&shared));
+                let serves = stream::drive(pipe, Peer::Stream, Arc::clone(&shared), shared.admit_stream());
                 (thread::spawn(move || block_on(serves)), TestPeer::Stream(output))
             }
         };

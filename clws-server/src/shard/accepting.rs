@@ -127,7 +127,7 @@ impl Shard {
             _ if self.stop_at.is_some() => {
                 Session::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
             }
-            Seat::Client => Session::new(peer, &context),
+            Seat::Client | Seat::Stream => Session::new(peer, &context),
             Seat::Refused => Session::refused(&Reject::unavailable(None), &context),
         };
         let mut flags = Flags::default();
