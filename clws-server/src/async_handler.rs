@@ -10,7 +10,7 @@ use clws_proto::{Payload, Text};
 
 use crate::guard::{Foreign, guard};
 use crate::lock::{Lock, rank};
-use crate::watchers::Host;
+use crate::watchers::{Host, gone_already};
 use crate::websocket::Inbox;
 use crate::{Accept, Client, Disconnect, Message, Opening, Refuse, Resource, WebSocket, rt};
 
@@ -114,6 +114,9 @@ where
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        if client.has_left() {
+            return Err(gone_already());
+        }
         let inbox = Arc::new(Inbox::new(client));
         let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::group::shrink;
 use crate::lock::Lock;
-use crate::{Client, Disconnect};
+use crate::{Client, CloseCode, Disconnect, Refuse};
 
 /// Something that waits for a client until all that was queued is written.
 pub(crate) trait Watcher: Send + Sync {
@@ -22,6 +22,11 @@ pub(crate) trait Watcher: Send + Sync {
 pub(crate) trait Host: Send + Sync {
     /// The client was refused, and has ended. No lock may be held.
     fn ended(&self, client: &Client, end: &Disconnect);
+}
+
+/// Why an adaptor does not take a client whose connection has ended when a resource hands it in: no word of its end would come.
+pub(crate) fn gone_already() -> Refuse {
+    Refuse::new(CloseCode::GOING_AWAY, "")
 }
 
 /// Those that wait, by client.

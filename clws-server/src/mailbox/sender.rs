@@ -9,7 +9,7 @@ use super::state::{Member, Shared, Waiting, cost, gone, is_stale};
 use super::{Event, MailboxClosed, NEWCOMERS};
 use crate::guard::discard;
 use crate::sync::broken;
-use crate::watchers::Host;
+use crate::watchers::{Host, gone_already};
 use crate::{Accept, Client, Decision, Disconnect, Opening, Refuse, Resource};
 
 /// So many undecided openings are kept before those are thrown out that nobody waits for any more.
@@ -199,6 +199,9 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
     }
 
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        if client.has_left() {
+            return Err(gone_already());
+        }
         let host: Arc<dyn Host> = Arc::clone(&self.ends.0) as _;
         client.hand_to(&host);
         let taken = self.put(Event::Connected(client.clone()), Some(client));
