@@ -6,7 +6,8 @@ root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ci=$root/.ci
 out=$root/target/ci          # logs, virtual environments, node_modules, reports
 target=${CARGO_TARGET_DIR:-$root/target}
-export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0
+# Lines in backtraces suffice: the rest of what a debugger wants takes longer to link than the tests take to run.
+export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
 cd "$root" || exit 2
 mkdir -p "$out"
 
