@@ -240,7 +240,7 @@ fn an_address_that_nothing_can_listen_on() {
         ("local\0host:80", "a name is made of"),
         ("ü.de:80", "Punycode"),
         ("unix:", "the path is empty"),
-        ("unix:/tmp/a\0b", "a NUL"),
+        ("unix:/a\0b", "a NUL"),
         (&format!("unix:/{}", "a".repeat(107)), "longer than the system takes"),
         ("224.0.0.1:80", "multicast"),
         ("[ff02::1]:80", "multicast"),

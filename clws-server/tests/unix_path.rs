@@ -252,7 +252,7 @@ fn paths_that_no_socket_can_have() {
     assert!(error.to_string().contains(&format!("has {length} bytes")), "{error}");
     #[cfg(target_os = "linux")]
     assert!(error.to_string().contains("at most 107"), "{error}");
-    for (path, why) in [("", "the path is empty"), ("/tmp/a\0b", "NUL")] {
+    for (path, why) in [("", "the path is empty"), ("/a\0b", "NUL")] {
         let error = bind(Path::new(path)).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::InvalidInput);
         assert!(error.to_string().contains(why), "{error}");
