@@ -55,7 +55,7 @@ impl Head {
         let mut headers = Vec::new();
         for line in &lines[1..] {
             let colon = line.iter().position(|byte| *byte == b':')?;
-            let value = line[colon + 1..].trim_ascii().to_vec();
+            let value = trim_blanks(&line[colon + 1..]).to_vec();
             headers.push((String::from_utf8(line[..colon].to_vec()).ok()?.to_ascii_lowercase(), value));
         }
         Some(Self { first: lines[0].to_vec(), headers, len: end + 4 })
@@ -78,7 +78,7 @@ impl Head {
         self.all(name).iter().any(|value| {
             value
                 .split(|byte| *byte == b',')
-                .any(|one| one.trim_ascii().eq_ignore_ascii_case(member.as_bytes()))
+                .any(|one| trim_blanks(one).eq_ignore_ascii_case(member.as_bytes()))
         })
     }
 }
@@ -165,4 +165,12 @@ impl Answer {
         assert!(values.next().is_none(), "{name} is there twice");
         Some(value)
     }
+}
+
+/// RFC 9110 §5.6.3: `OWS = *( SP / HTAB )`. Other white space is no part of it, and a form feed in a value is an error.
+pub fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
+        bytes = rest;
+    }
+    bytes
 }
