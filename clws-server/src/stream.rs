@@ -38,7 +38,7 @@ thread_local! {
     static SCRATCHES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Serves one stream to its end. The seat is what [`Shared::admit`] or [`Shared::admit_stream`] gave for it.
+/// Serves one stream to its end. `seat` is the result of [`Shared::admit`] or [`Shared::admit_stream`] for this stream.
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,

@@ -40,7 +40,7 @@ in_both_modes!(
 
 /// What a handler tells.
 enum Told {
-    /// So many messages of 16 KiB were sent to this client, and it takes no more.
+    /// The number of messages of 16 KiB that were sent to this client. It takes no more of them.
     Filled(Client, usize),
     /// The client has closed.
     Closed,

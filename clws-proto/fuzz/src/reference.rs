@@ -19,7 +19,7 @@ pub fn events(version: Version, role: Role, limits: &Limits, wire: &[u8]) -> Vec
     got
 }
 
-/// How far text is good: an error in the middle fails it at once, an unfinished character only at its end.
+/// Whether text is valid UTF-8 so far. Invalid bytes fail it at once. A character that is cut off fails it only at the end.
 fn check_text(octets: &[u8], is_whole: bool) -> Result<(), ProtocolError> {
     match std::str::from_utf8(octets) {
         Ok(_) => Ok(()),

@@ -54,7 +54,7 @@ mod unix {
     fn raise_to(limit: Rlimit, needed: u64) {
         let Some(soft) = limit.current else { return };
         let mut target = limit.maximum.map_or(needed, |hard| needed.min(hard));
-        // Some systems refuse numbers below the hard limit too, and do not say where they begin to.
+        // Some systems refuse a soft limit that is below the hard limit, and do not say which values they accept.
         while target > soft && setrlimit(Resource::Nofile, Rlimit { current: Some(target), ..limit }).is_err()
         {
             target /= 2;
