@@ -59,7 +59,9 @@ tally_tests() {
     ((status != 0)) || return 0
     # A crate that does not compile, or a test binary that died, has no result line.
     ((failed)) || fail "cargo test: exit status $status"
-    tail -n 80 "$log" | sed 's/^/     | /'
+    # What failed tests printed stands before the result of each test binary.
+    sed -n '/^failures:$/,/^test result: /p' "$log" | head -n 300 | sed 's/^/     | /'
+    tail -n 20 "$log" | sed 's/^/     | /'
 }
 
 # closing_line LOG: the two numbers of `N passed, N failed` when that is LOG's last line.

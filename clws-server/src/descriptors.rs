@@ -9,7 +9,7 @@ mod shortage;
 use std::num::NonZeroUsize;
 
 use self::limit::Needed;
-pub(crate) use self::shortage::{Shortage, refuse_at_once};
+pub(crate) use self::shortage::{Shortage, refuse_at_once, refuse_stream};
 use crate::Config;
 use crate::guard::log;
 
@@ -69,11 +69,11 @@ fn fit(max_clients: usize, left: usize) -> (usize, usize) {
     (max_clients.min(left.saturating_sub(refusals + spare).max(1)), refusals)
 }
 
-/// Descriptors that the server opens for itself when it runs: each shard's poller, its waker, and its reserve for a
+/// Descriptors that the server opens for itself when it runs: each shard's poller and its waker; the reserve for a
 /// [`Shortage`]; the reactor of the executor.
 fn own(config: &Config) -> usize {
     let shards = config.shards.or_else(|| std::thread::available_parallelism().ok());
-    8_usize.saturating_add(shards.map_or(1, NonZeroUsize::get).saturating_mul(3))
+    9_usize.saturating_add(shards.map_or(1, NonZeroUsize::get).saturating_mul(2))
 }
 
 #[cfg(test)]

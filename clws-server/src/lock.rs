@@ -44,6 +44,8 @@ pub(crate) mod rank {
     pub(crate) const HOSTS: u8 = 13;
     /// The process's limit on descriptors.
     pub(crate) const DESCRIPTORS: u8 = 14;
+    /// The descriptor in reserve for a shortage.
+    pub(crate) const SHORTAGE: u8 = 15;
 }
 
 /// A mutex with a rank.

@@ -21,7 +21,7 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
-use crate::descriptors::Shortage;
+use crate::descriptors::{Shortage, refuse_stream};
 use crate::guard::{DebugOn, guard_other};
 use crate::server::Shared;
 use crate::socket::{Acceptor, Peer, set_accepted_options};
@@ -78,7 +78,6 @@ pub(crate) fn run_shard(
 pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
     let mut stop = shared.stopped();
     let mut accepted = 0_u32;
-    let mut shortage = Shortage::new();
     match &listener {
         Acceptor::Tcp(tcp) => {
             let accepting = TcpListener::from(tcp.try_clone()?);
@@ -86,6 +85,11 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, address)), rest)) => {
                         stop = rest;
+                        let Some(socket) =
+                            shared.shortage.admit(socket, |socket| refuse_stream(&socket.into()))
+                        else {
+                            continue;
+                        };
                         set_accepted_options((&socket).into(), &shared.config);
                         let socket = Closing { socket, shutdown: TcpStream::shutdown };
                         spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared), shared.admit()));
@@ -94,7 +98,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
-                        cannot_accept(error, &listener, &shared, &mut shortage).await;
+                        cannot_accept(error, &listener, &shared).await;
                     }
                     Either::Right(_) => return Ok(()),
                 }
@@ -107,6 +111,11 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                 match select(Box::pin(accepting.accept()), stop).await {
                     Either::Left((Ok((socket, _)), rest)) => {
                         stop = rest;
+                        let Some(socket) =
+                            shared.shortage.admit(socket, |socket| refuse_stream(&socket.into()))
+                        else {
+                            continue;
+                        };
                         let socket = Closing { socket, shutdown: UnixStream::shutdown };
                         spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared), shared.admit()));
                         accepted = accepted.wrapping_add(1);
@@ -114,7 +123,7 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
-                        cannot_accept(error, &listener, &shared, &mut shortage).await;
+                        cannot_accept(error, &listener, &shared).await;
                     }
                     Either::Right(_) => return Ok(()),
                 }
@@ -171,20 +180,20 @@ async fn rest_now_and_then(accepted: u32) {
 }
 
 /// Accepting failed. Without a descriptor, the client that waits is refused; otherwise accepting rests.
-async fn cannot_accept(error: io::Error, listener: &Acceptor, shared: &Shared, shortage: &mut Shortage) {
+async fn cannot_accept(error: io::Error, listener: &Acceptor, shared: &Shared) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;
     }
     if Shortage::is_meant_by(&error) {
-        match shortage.refuse(listener, &shared.config) {
+        match shared.shortage.refuse(listener, &shared.config) {
             Ok(()) => return yield_now().await,
             // Nobody waits; accepting itself says so only when there is a descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => shortage.note(&error),
+            Err(_) => shared.shortage.note(&error),
         }
     } else {
-        shortage.note(&error);
+        shared.shortage.note(&error);
     }
     async_std::task::sleep(std::time::Duration::from_millis(100)).await;
-    shortage.prepare();
+    shared.shortage.prepare();
 }

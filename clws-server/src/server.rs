@@ -11,7 +11,7 @@ use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::budget::{Budget, FREE};
-use crate::descriptors::Seats;
+use crate::descriptors::{Seats, Shortage};
 use crate::group::Memberships;
 use crate::home::{Command, Remote};
 use crate::lock::rank;
@@ -82,6 +82,8 @@ pub(crate) struct Shared {
     pub(crate) started: Instant,
     /// How many connections there may be.
     seats: Seats,
+    /// What clients are refused with when no descriptor is left.
+    pub(crate) shortage: Shortage,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
     /// Those among them whose descriptors, if they have any, are the application's.
@@ -217,6 +219,7 @@ impl Server {
     pub async fn run(self) -> io::Result<()> {
         let Self { shared, listeners } = self;
         let _stop = StopOnDrop(ServerHandle(Arc::clone(&shared)));
+        shared.shortage.prepare();
         if shared.config.task_per_client {
             return run_tasks(shared, listeners).await;
         }
@@ -336,6 +339,7 @@ impl Shared {
             backlog: config.max_write_backlog.min(FREE),
             streams: Streams::default(),
             seats: Seats::configured(&config),
+            shortage: Shortage::new(),
             config,
             memberships: Memberships::default(),
             watchers: Watchers::default(),

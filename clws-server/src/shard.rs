@@ -21,7 +21,6 @@ use self::accepting::{Listening, listener_key};
 use self::flags::Flags;
 use self::relief::Relief;
 use self::serving::Connection;
-use crate::descriptors::Shortage;
 use crate::guard::Watch;
 use crate::home::{self, Command, Place, Remote};
 use crate::poll::{Events, Poller, Readiness};
@@ -66,7 +65,6 @@ pub(crate) struct Shard {
     started: Instant,
     now: Instant,
     accept_again: Option<Instant>,
-    shortage: Shortage,
     /// When the memory is released that connections handed on, the last of them having gone.
     release_at: Option<Instant>,
     /// When a stop is over, whoever is left.
@@ -129,7 +127,6 @@ impl Shard {
             started,
             now: started,
             accept_again: None,
-            shortage: Shortage::new(),
             release_at: None,
             stop_at: None,
             relief: Relief::default(),

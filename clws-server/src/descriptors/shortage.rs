@@ -1,14 +1,17 @@
 //! What becomes of connections when the process, or the system, has no descriptor left to accept them with.
 
-use std::io::{self, IoSlice};
+use std::io::{self, IoSlice, Read, Write};
+use std::net::Shutdown;
 use std::time::{Duration, Instant};
 
 use clws_handshake::Reject;
-use socket2::{Domain, Socket as AnySocket, Type};
+use socket2::{Domain, SockRef, Socket as AnySocket, Type};
 
 use crate::Config;
 use crate::guard::log;
+use crate::lock::{Lock, rank};
 use crate::socket::{Acceptor, Socket};
+use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::time::now;
 
 /// The time from one line of the log to the next, as long as it lasts.
@@ -18,9 +21,16 @@ const BETWEEN_LINES: Duration = Duration::from_secs(10);
 /// and the client may not see the answer.
 const REQUEST: usize = 16 * 1024;
 
-/// A descriptor in reserve, to refuse clients with when there is no other.
-#[derive(Debug, Default)]
+/// A descriptor in reserve, to refuse clients with when there is no other. All shards of a server share it.
+#[derive(Debug)]
 pub(crate) struct Shortage {
+    /// The reserve is given up at this moment, or lost: a shard may have accepted a client with its descriptor.
+    is_lent: AtomicBool,
+    state: Lock<State, { rank::SHORTAGE }>,
+}
+
+#[derive(Debug)]
+struct State {
     /// Nothing comes or goes by this socket.
     reserve: Option<AnySocket>,
     refused: u64,
@@ -28,15 +38,17 @@ pub(crate) struct Shortage {
 }
 
 impl Shortage {
-    pub(crate) fn new() -> Self {
-        Self { reserve: reserve(), ..Self::default() }
+    /// Without a reserve, until [`prepare`](Self::prepare).
+    pub(crate) const fn new() -> Self {
+        Self {
+            is_lent: AtomicBool::new(false),
+            state: Lock::new(State { reserve: None, refused: 0, logged: None }),
+        }
     }
 
-    /// Takes a descriptor in reserve again, if there is one by now.
-    pub(crate) fn prepare(&mut self) {
-        if self.reserve.is_none() {
-            self.reserve = reserve();
-        }
+    /// Takes the descriptor in reserve, if there is one.
+    pub(crate) fn prepare(&self) {
+        self.retake(&mut self.state.lock());
     }
 
     /// Whether accepting failed because there is no descriptor left.
@@ -54,34 +66,89 @@ impl Shortage {
         meant
     }
 
-    /// Refuses a client that waits, by the descriptor in reserve.
+    /// Refuses the client that waits, by the descriptor in reserve.
     ///
     /// # Errors
     ///
     /// [`WouldBlock`](io::ErrorKind::WouldBlock) where no client waits. Otherwise another thread of the process was quicker
     /// to take the descriptor.
-    pub(crate) fn refuse(&mut self, listener: &Acceptor, config: &Config) -> io::Result<()> {
-        self.reserve = None;
-        let refused = listener.accept(config).map(|(socket, _)| refuse_at_once(&socket));
-        self.reserve = reserve();
-        refused?;
-        self.refused += 1;
-        let now = now();
-        if self.logged.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_LINES) {
-            self.logged = Some(now);
-            let refused = std::mem::take(&mut self.refused);
-            log(|| tracing::warn!(refused, "no descriptor is left: clients are told 503"));
+    pub(crate) fn refuse(&self, listener: &Acceptor, config: &Config) -> io::Result<()> {
+        let refused = {
+            let mut state = self.state.lock();
+            self.is_lent.store(true, Ordering::SeqCst); // before another shard can accept a client with it
+            state.reserve = None;
+            let refused = listener.accept(config).map(|(socket, _)| refuse_at_once(&socket));
+            self.retake(&mut state);
+            refused.map(|()| state.count_refused())
+        };
+        refused.map(log_refused)
+    }
+
+    /// Gives a client that was accepted back, if it did not take the descriptor that another shard refuses clients with.
+    /// Otherwise the client is refused, because the server could refuse nobody any more.
+    #[inline]
+    pub(crate) fn admit<S>(&self, socket: S, refuse: impl FnOnce(&S)) -> Option<S> {
+        if self.is_lent.load(Ordering::SeqCst) {
+            self.admit_with_reserve(socket, refuse)
+        } else {
+            Some(socket)
         }
-        Ok(())
+    }
+
+    #[cold]
+    fn admit_with_reserve<S>(&self, socket: S, refuse: impl FnOnce(&S)) -> Option<S> {
+        let refused = {
+            let mut state = self.state.lock(); // waits until the other shard has refused its client
+            if self.retake(&mut state) {
+                return Some(socket);
+            }
+            refuse(&socket);
+            drop(socket);
+            self.retake(&mut state);
+            state.count_refused()
+        };
+        log_refused(refused);
+        None
     }
 
     /// Tells of another reason why no client can be accepted, now and then.
-    pub(crate) fn note(&mut self, error: &io::Error) {
-        let now = now();
-        if self.logged.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_LINES) {
-            self.logged = Some(now);
+    pub(crate) fn note(&self, error: &io::Error) {
+        if self.state.lock().may_log() {
             log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
         }
+    }
+
+    /// Takes a descriptor in reserve if there is none. Returns whether there is one now.
+    fn retake(&self, state: &mut State) -> bool {
+        if state.reserve.is_none() {
+            state.reserve = reserve();
+        }
+        self.is_lent.store(state.reserve.is_none(), Ordering::SeqCst);
+        state.reserve.is_some()
+    }
+}
+
+impl State {
+    /// Counts one more client. Returns how many there are to tell of, if it is time for a line of the log.
+    fn count_refused(&mut self) -> Option<u64> {
+        self.refused += 1;
+        self.may_log().then(|| std::mem::take(&mut self.refused))
+    }
+
+    fn may_log(&mut self) -> bool {
+        let now = now();
+        let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_LINES);
+        if may {
+            self.logged = Some(now);
+        }
+        may
+    }
+}
+
+/// Outside the lock, because what logs is code of the application.
+fn log_refused(refused: Option<u64>) {
+    if let Some(refused) = refused {
+        log(|| tracing::warn!(refused, "no descriptor is left: clients are told 503"));
     }
 }
 
@@ -94,16 +161,29 @@ fn reserve() -> Option<AnySocket> {
 /// Tells a new connection 503 without waiting for anything: it takes no seat. Where the request has not come by now, the
 /// connection may be reset before the client reads the answer.
 pub(crate) fn refuse_at_once(socket: &Socket) {
+    refuse_by(|buffer| socket.read(buffer), |response| socket.write(&[IoSlice::new(response)]));
+    socket.shutdown_write();
+    let _ = socket.read(&mut [0; 4096]);
+}
+
+/// [`refuse_at_once`], for the sockets of an executor, which do not block either.
+pub(crate) fn refuse_stream(socket: &SockRef<'_>) {
+    refuse_by(|buffer| (&**socket).read(buffer), |response| (&**socket).write(response));
+    let _ = socket.shutdown(Shutdown::Write);
+    let _ = (&**socket).read(&mut [0; 4096]);
+}
+
+fn refuse_by(
+    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
+    write: impl FnOnce(&[u8]) -> io::Result<usize>,
+) {
     let mut buffer = [0; 4096];
     let mut left = REQUEST;
-    while let Ok(read @ 1..) = socket.read(&mut buffer) {
-        left = left.saturating_sub(read);
+    while let Ok(count @ 1..) = read(&mut buffer) {
+        left = left.saturating_sub(count);
         if left == 0 {
             break;
         }
     }
-    let response = Reject::unavailable(None).response();
-    let _ = socket.write(&[IoSlice::new(&response)]);
-    socket.shutdown_write();
-    let _ = socket.read(&mut buffer);
+    let _ = write(&Reject::unavailable(None).response());
 }

@@ -38,7 +38,7 @@ impl Shard {
             return;
         }
         if self.accept_again.take().is_some() {
-            self.shortage.prepare();
+            self.shared.shortage.prepare();
         }
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
@@ -47,7 +47,11 @@ impl Shard {
                     break;
                 };
                 match listening.listener.accept(&self.shared.config) {
-                    Ok((socket, peer)) => self.place(socket, peer),
+                    Ok((socket, peer)) => {
+                        if let Some(socket) = self.shared.shortage.admit(socket, refuse_at_once) {
+                            self.place(socket, peer);
+                        }
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // A client that gave up while it waited.
@@ -56,7 +60,7 @@ impl Shard {
                     Err(_) if self.shared.is_stopping() => listening.ready = false,
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
-                            match self.shortage.refuse(&listening.listener, &self.shared.config) {
+                            match self.shared.shortage.refuse(&listening.listener, &self.shared.config) {
                                 Ok(()) => continue,
                                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                                     listening.ready = false;
@@ -65,7 +69,7 @@ impl Shard {
                                 Err(_) => {}
                             }
                         }
-                        self.shortage.note(&error);
+                        self.shared.shortage.note(&error);
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
