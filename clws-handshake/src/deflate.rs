@@ -4,7 +4,7 @@ use std::fmt::Write;
 
 use clws_proto::{DeflateConfig, DeflateParams};
 
-use crate::Extension;
+use crate::extensions::Extension;
 
 const NAME: &str = "permessage-deflate";
 

@@ -1,6 +1,8 @@
 //! `Expect` (RFC 9110 §10.1.1), and the interim answer that it asks for.
 
-use crate::{Headers, Reject, token};
+use crate::headers::Headers;
+use crate::reject::Reject;
+use crate::token;
 
 /// The interim answer to a request that [expects](crate::HttpRequest::expects_continue) it. It opens nothing and ends
 /// nothing: another answer follows.

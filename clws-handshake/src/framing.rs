@@ -1,6 +1,8 @@
 //! Whether a body follows a request head (RFC 9112 §6).
 
-use crate::{Headers, Reject, token};
+use crate::headers::Headers;
+use crate::reject::Reject;
+use crate::token;
 
 /// Whether a body follows. It is an error if two readers could disagree on where that body ends.
 pub(crate) fn has_body(headers: Headers<'_>, minor: u8) -> Result<bool, Reject> {

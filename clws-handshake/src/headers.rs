@@ -5,17 +5,17 @@ use crate::token;
 /// A borrowed, case-insensitive multimap of header lines, read where they lie: nothing is copied or indexed.
 ///
 /// Looking a name up walks the lines, of which there are at most
-/// [`Caps::max_headers`](crate::Caps::max_headers). Values come without the blanks around them.
+/// [`HandshakeLimits::max_headers`](crate::HandshakeLimits::max_headers). Values come without the blanks around them.
 ///
 /// A value need not be UTF-8: bytes from 0x80 up are allowed in HTTP, and RFC 9110 §5.5 asks to treat them as
 /// opaque data, so they do not fail a handshake. The `&str` methods pass over such values;
 /// [`iter_bytes`](Self::iter_bytes) and [`get_bytes`](Self::get_bytes) have them all.
 ///
 /// ```
-/// use clws_handshake::{Caps, HttpRequest};
+/// use clws_handshake::{HandshakeLimits, HttpRequest};
 ///
 /// let head = b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: id=1\r\ncookie: lang=en\r\n\r\n";
-/// let request = HttpRequest::parse(head, &Caps::default())?;
+/// let request = HttpRequest::parse(head, &HandshakeLimits::default())?;
 /// assert_eq!(request.headers().get("COOKIE"), Some("id=1"));
 /// assert_eq!(request.headers().get_all("cookie").collect::<Vec<_>>(), ["id=1", "lang=en"]);
 /// # Ok::<(), clws_handshake::Reject>(())
@@ -78,10 +78,10 @@ impl<'a> Headers<'a> {
     /// The value of the first cookie with that name, as the client sent it; names are case-sensitive.
     ///
     /// ```
-    /// use clws_handshake::{Caps, HttpRequest};
+    /// use clws_handshake::{HandshakeLimits, HttpRequest};
     ///
     /// let head = b"GET / HTTP/1.1\r\nHost: a.example\r\nCookie: id=1; lang=en\r\n\r\n";
-    /// let request = HttpRequest::parse(head, &Caps::default())?;
+    /// let request = HttpRequest::parse(head, &HandshakeLimits::default())?;
     /// assert_eq!(request.headers().cookie("lang"), Some("en"));
     /// # Ok::<(), clws_handshake::Reject>(())
     /// ```

@@ -3,7 +3,7 @@
 
 use md5::{Digest as _, Md5};
 
-use crate::Reject;
+use crate::reject::Reject;
 
 /// The first bytes of the answer, and the headers with the origin and the location.
 pub(crate) const ANSWER: [&str; 3] = [

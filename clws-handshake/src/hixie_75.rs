@@ -2,10 +2,12 @@
 
 use clws_proto::Version;
 
-use crate::client::AnswerError;
+use crate::client::pending::AnswerError;
 use crate::headers::{Headers, Single};
-use crate::request::Proof;
-use crate::{HttpRequest, Reject, Request};
+use crate::http::HttpRequest;
+use crate::reject::Reject;
+use crate::request::ChallengeResponse;
+use crate::request::Request;
 
 /// The first bytes of the answer, and the headers with the origin and the location.
 pub(crate) const ANSWER: [&str; 3] = [
@@ -42,7 +44,7 @@ pub(crate) fn read<'a>(http: HttpRequest<'a>, origin: Option<&'a str>) -> Result
         _ => return Err(Reject::bad_request("the WebSocket-Protocol header is malformed")),
     }
     let consumed = http.head_len();
-    Ok(Request { http, version: Version::Hixie75, proof: Proof::Nothing, origin, consumed })
+    Ok(Request { http, version: Version::Hixie75, proof: ChallengeResponse::Nothing, origin, consumed })
 }
 
 /// Checks the answer to a client. `head` is its status line and its header lines, the status is 101.

@@ -1,9 +1,13 @@
 use crate::authority::Authority;
+use crate::head_lines::{Lines, LinesError};
+use crate::headers::Headers;
 use crate::headers::Single;
-use crate::lines::{Lines, LinesError};
+use crate::limits::{HandshakeLimits, Status};
+use crate::reject::Reject;
 use crate::request_line::{RequestLine, Target};
+use crate::scan::HeadScanner;
 use crate::scan::skip_empty_lines;
-use crate::{Caps, HeadScanner, Headers, Reject, Status, expect, framing};
+use crate::{expect, framing};
 
 /// A well-formed request head of HTTP/1.x, borrowed from the bytes it came in; it need not ask for WebSocket.
 ///
@@ -11,10 +15,10 @@ use crate::{Caps, HeadScanner, Headers, Reject, Status, expect, framing};
 /// goes on with [`upgrade`](Self::upgrade).
 ///
 /// ```
-/// use clws_handshake::{Caps, HttpRequest};
+/// use clws_handshake::{HandshakeLimits, HttpRequest};
 ///
 /// let head = b"GET /status?full HTTP/1.1\r\nHost: a.example\r\n\r\n";
-/// let request = HttpRequest::parse(head, &Caps::default())?;
+/// let request = HttpRequest::parse(head, &HandshakeLimits::default())?;
 /// assert_eq!((request.method(), request.path(), request.query()), ("GET", "/status", Some("full")));
 /// assert!(!request.wants_upgrade());
 /// # Ok::<(), clws_handshake::Reject>(())
@@ -37,9 +41,9 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 417 for an expectation
-    /// other than `100-continue`; 414 or 431 over the [`Caps`]; 505 for a major version of HTTP other than 1. Folded
+    /// other than `100-continue`; 414 or 431 over the [`HandshakeLimits`]; 505 for a major version of HTTP other than 1. Folded
     /// header lines and blanks before a colon are malformed.
-    pub fn parse(head: &'a [u8], caps: &Caps) -> Result<Self, Reject> {
+    pub fn parse(head: &'a [u8], caps: &HandshakeLimits) -> Result<Self, Reject> {
         let Status::Complete(head_len) = HeadScanner::new().scan(head, caps)? else {
             return Err(Reject::bad_request("the request head is cut short"));
         };

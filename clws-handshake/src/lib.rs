@@ -15,15 +15,15 @@
 //!    [`Status::Partial`]; a client that [expects it](HttpRequest::expects_continue) is then sent [`CONTINUE`].
 //!    (With all bytes in hand, [`parse`] does these three at once.)
 //! 4. Look at the [`Request`]: [path](Request::path), [origin](Request::origin) (with an [`Origins`] rule),
-//!    offered [subprotocols](Request::subprotocols). Keep what should outlive it as a [`Head`].
-//! 5. [`Request::accept`] with an [`Offer`], send the [`Accepted`] response, and hand the bytes from
+//!    offered [subprotocols](Request::subprotocols). Keep what should outlive it as a [`RequestHead`].
+//! 5. [`Request::accept`] with an [`Acceptance`], send the [`Accepted`] response, and hand the bytes from
 //!    [`consumed`](Accepted::consumed) on, which are frames that the client sent early, to the receiver of
 //!    the [`Version`].
 //!
 //! Each step may end in a [`Reject`] instead: send its [`response_to`](Reject::response_to) what came, then close.
 //!
 //! ```
-//! use clws_handshake::{Caps, HeadScanner, HttpRequest, Offer, Origins, Reject, Status};
+//! use clws_handshake::{HandshakeLimits, HeadScanner, HttpRequest, Acceptance, Origins, Reject, Status};
 //!
 //! /// What one connection keeps until it is open.
 //! #[derive(Default)]
@@ -34,7 +34,7 @@
 //! impl Handshake {
 //!     /// Takes all that came so far; the answer, once there is one, with the number of bytes it answers.
 //!     fn received(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Reject> {
-//!         let caps = Caps::default().with_hixie(true);
+//!         let caps = HandshakeLimits::default().with_hixie(true);
 //!         let Status::Complete(end) = self.scanner.scan(bytes, &caps)? else { return Ok(None) };
 //!         let (head, behind) = bytes.split_at(end);
 //!         let Status::Complete(request) = HttpRequest::parse(head, &caps)?.upgrade(behind, &caps)? else {
@@ -46,7 +46,7 @@
 //!         if !Origins::prefix(["http://example.com"]).or_absent(true).allows(request.origin()) {
 //!             return Err(Reject::forbidden("this page may not connect here"));
 //!         }
-//!         let mut offer = Offer::new();
+//!         let mut offer = Acceptance::new();
 //!         if request.subprotocols().any(|name| name == "superchat") {
 //!             offer = offer.with_subprotocol("superchat");
 //!         }
@@ -76,7 +76,7 @@
 //!
 //! ```
 //! use clws_handshake::client::ClientRequest;
-//! use clws_handshake::{Caps, Status, Version};
+//! use clws_handshake::{HandshakeLimits, Status, Version};
 //!
 //! let mut random = |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"); // take random ones
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
@@ -86,7 +86,7 @@
 //!
 //! let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //!     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
-//! let Status::Complete(open) = pending.check(answer, &Caps::default())? else { panic!("it is all there") };
+//! let Status::Complete(open) = pending.check(answer, &HandshakeLimits::default())? else { panic!("it is all there") };
 //! assert_eq!((open.subprotocol, open.consumed), (Some("chat"), answer.len()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -95,8 +95,8 @@
 //!
 //! | version | recognised by | origin in | key | answered with |
 //! |---|---|---|---|---|
-//! | hixie-75 | `Upgrade: WebSocket` in these letters, no header `Sec-WebSocket-*`; only with [`Caps::hixie_75`] | `Origin`, required | none | origin and location |
-//! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`Caps::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 behind the head, origin and location |
+//! | hixie-75 | `Upgrade: WebSocket` in these letters, no header `Sec-WebSocket-*`; only with [`HandshakeLimits::hixie_75`] | `Origin`, required | none | origin and location |
+//! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`HandshakeLimits::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 behind the head, origin and location |
 //! | 7 (hybi-07) | `Sec-WebSocket-Version: 7` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 8 (hybi-08 to -12) | `Sec-WebSocket-Version: 8` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 13 (RFC 6455) | `Sec-WebSocket-Version: 13` | `Origin` | base64 of 16 bytes | `Sec-WebSocket-Accept` |
@@ -107,56 +107,56 @@
 //! # permessage-deflate
 //!
 //! With the feature `deflate` the one extension that everybody has, RFC 7692, is negotiated where both sides
-//! want it: a server says so by `Offer::with_deflate` and a client by `ClientRequest::with_deflate`, and what
+//! want it: a server says so by `Acceptance::with_deflate` and a client by `ClientRequest::with_deflate`, and what
 //! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Hixie-75
 //! and drafts 0, 7 and 8 never have it.
 //!
 //! # What a peer can cost
 //!
-//! [`Caps`] bound a head in bytes and lines. A head that comes byte by byte costs linear time, no allocation
+//! [`HandshakeLimits`] bound a head in bytes and lines. A head that comes byte by byte costs linear time, no allocation
 //! is sized by what a peer declares, and no bytes make anything here panic.
 #![forbid(unsafe_code)]
 
+mod acceptance;
 mod authority;
-mod caps;
 pub mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
-mod draft;
 mod expect;
 mod extensions;
 mod framing;
-mod head;
+mod head_lines;
 mod headers;
 mod hixie;
 mod hixie_75;
 mod http;
 mod hybi;
-mod lines;
-mod offer;
+mod limits;
 mod origins;
 mod reject;
 mod request;
+mod request_head;
 mod request_line;
 mod response;
 mod scan;
 mod token;
+mod version_rules;
 
-pub use caps::{Caps, Status};
+pub use crate::acceptance::{AcceptError, Acceptance, Accepted, HeaderError};
+pub use crate::expect::CONTINUE;
+pub use crate::extensions::Extension;
+pub use crate::headers::Headers;
+pub use crate::http::HttpRequest;
+pub use crate::limits::{HandshakeLimits, Status};
+pub use crate::origins::{InvalidOrigin, Origins};
+pub use crate::reject::Reject;
+pub use crate::request::{Request, parse};
+pub use crate::request_head::RequestHead;
+pub use crate::response::HttpResponse;
+pub use crate::scan::HeadScanner;
 pub use clws_proto::Version;
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
-pub use expect::CONTINUE;
-pub use extensions::Extension;
-pub use head::Head;
-pub use headers::Headers;
-pub use http::HttpRequest;
-pub use offer::{AcceptError, Accepted, HeaderError, Offer};
-pub use origins::{InvalidOrigin, Origins};
-pub use reject::Reject;
-pub use request::{Request, parse};
-pub use response::HttpResponse;
-pub use scan::HeadScanner;
 
 /// The README's example is run as a test.
 #[cfg(doctest)]

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use entry::{Entry, Fault};
+use crate::origins::entry::{Entry, Fault};
 
 mod entry;
 

@@ -1,11 +1,11 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::HttpResponse;
-use crate::draft;
-use crate::offer::{HeaderError, check_header};
+use crate::acceptance::{HeaderError, check_header};
+use crate::response::HttpResponse;
 use crate::response::reason;
 use crate::scan::skip_empty_lines;
+use crate::version_rules;
 
 /// A refused opening handshake: the HTTP answer to send before the connection is closed.
 ///
@@ -83,11 +83,11 @@ impl Reject {
     pub fn unsupported_version() -> Self {
         Self::custom(
             426,
-            format!("this WebSocket version is not spoken here; these are: {}", draft::spoken()),
+            format!("this WebSocket version is not spoken here; these are: {}", version_rules::spoken()),
         )
     }
 
-    /// 414: the request line alone is longer than the [`Caps`](crate::Caps) allow a head to be.
+    /// 414: the request line alone is longer than the [`HandshakeLimits`](crate::HandshakeLimits) allow a head to be.
     #[must_use]
     pub fn target_too_long() -> Self {
         // RFC 9112 §3: "A server that receives a request-target longer than any URI it wishes to parse MUST respond
@@ -101,7 +101,7 @@ impl Reject {
         Self::custom(417, "no expectation but 100-continue can be met")
     }
 
-    /// 431: the head is longer, or has more lines, than the [`Caps`](crate::Caps) allow.
+    /// 431: the head is longer, or has more lines, than the [`HandshakeLimits`](crate::HandshakeLimits) allow.
     #[must_use]
     pub fn head_too_large() -> Self {
         Self::custom(431, "the request head is too large")

@@ -1,8 +1,14 @@
 use clws_proto::Version;
 
 use crate::extensions::{self, Extension};
+use crate::headers::Headers;
 use crate::headers::Single;
-use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft, hixie, hixie_75, token};
+use crate::http::HttpRequest;
+use crate::limits::{HandshakeLimits, Status};
+use crate::reject::Reject;
+use crate::request_head::RequestHead;
+use crate::scan::HeadScanner;
+use crate::{hixie, hixie_75, token, version_rules};
 
 /// A valid opening handshake of any draft, borrowed from the bytes it came in.
 ///
@@ -13,14 +19,14 @@ use crate::{Caps, Head, HeadScanner, Headers, HttpRequest, Reject, Status, draft
 pub struct Request<'a> {
     pub(crate) http: HttpRequest<'a>,
     pub(crate) version: Version,
-    pub(crate) proof: Proof<'a>,
+    pub(crate) proof: ChallengeResponse<'a>,
     pub(crate) origin: Option<&'a str>,
     pub(crate) consumed: usize,
 }
 
 /// What the answer must prove to have read.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Proof<'a> {
+pub(crate) enum ChallengeResponse<'a> {
     /// The key of drafts 7, 8 and 13.
     Key(&'a str),
     /// Draft 0's digest, already made.
@@ -36,19 +42,19 @@ pub(crate) enum Proof<'a> {
 /// its cost linear.
 ///
 /// ```
-/// use clws_handshake::{parse, Caps, Status, Version};
+/// use clws_handshake::{parse, HandshakeLimits, Status, Version};
 ///
 /// let bytes = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
 ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 ///     Sec-WebSocket-Version: 13\r\n\r\n";
-/// let Status::Complete(request) = parse(bytes, &Caps::default())? else { panic!("it is all there") };
+/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("it is all there") };
 /// assert_eq!((request.version(), request.path()), (Version::Rfc6455, "/chat"));
 /// # Ok::<(), clws_handshake::Reject>(())
 /// ```
 ///
 /// # Errors
 /// The answer to send instead, for anything that is not a valid handshake.
-pub fn parse<'a>(received: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
+pub fn parse<'a>(received: &'a [u8], caps: &HandshakeLimits) -> Result<Status<Request<'a>>, Reject> {
     match HeadScanner::new().scan(received, caps)? {
         Status::Partial => Ok(Status::Partial),
         Status::Complete(head) => {
@@ -65,9 +71,9 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// 405 for a method other than GET; 426 for a request that does not ask for WebSocket, and for a version
-    /// that is not spoken (draft 0 without [`Caps::hixie`] among them); 400 for a handshake in HTTP/1.0, for one that
-    /// breaks its draft's rules, and for one of hixie-75 without [`Caps::hixie_75`].
-    pub fn upgrade(self, body: &'a [u8], caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
+    /// that is not spoken (draft 0 without [`HandshakeLimits::hixie`] among them); 400 for a handshake in HTTP/1.0, for one that
+    /// breaks its draft's rules, and for one of hixie-75 without [`HandshakeLimits::hixie_75`].
+    pub fn upgrade(self, body: &'a [u8], caps: &HandshakeLimits) -> Result<Status<Request<'a>>, Reject> {
         let headers = self.headers();
         let asks = headers.list_has("Upgrade", "websocket");
         // RFC 6455 §4.2.1: "An HTTP/1.1 or higher GET request". A HEAD that asks for a page hears what a GET would hear.
@@ -102,7 +108,7 @@ impl<'a> HttpRequest<'a> {
             return hixie_75::read(self, origin).map(Status::Complete);
         }
         let key = required(headers, "Sec-WebSocket-Key")?;
-        if !draft::is_key(version, key) {
+        if !version_rules::is_key(version, key) {
             return Err(Reject::bad_request("the Sec-WebSocket-Key is not base64 of 16 bytes"));
         }
         check_subprotocols(headers)?;
@@ -110,7 +116,7 @@ impl<'a> HttpRequest<'a> {
         Ok(Status::Complete(Request {
             http: self,
             version,
-            proof: Proof::Key(key),
+            proof: ChallengeResponse::Key(key),
             origin,
             consumed: self.head_len(),
         }))
@@ -153,7 +159,7 @@ impl<'a> HttpRequest<'a> {
         Ok(Status::Complete(Request {
             http: self,
             version: Version::Hybi00,
-            proof: Proof::Digest(digest),
+            proof: ChallengeResponse::Digest(digest),
             origin,
             consumed: self.head_len() + hixie::BODY,
         }))
@@ -206,7 +212,7 @@ impl<'a> Request<'a> {
 
     /// The extensions that the client offers, in its order of preference; none in draft 0 and hixie-75. The only one
     /// that an answer written here can take up is permessage-deflate, with the feature `deflate` and where the
-    /// [`Offer`](crate::Offer) says so.
+    /// [`Acceptance`](crate::Acceptance) says so.
     pub fn extensions(&self) -> impl Iterator<Item = Extension<'a>> + use<'a> {
         let headers = if self.version.is_hixie() { Headers::default() } else { self.headers() };
         headers.get_all("Sec-WebSocket-Extensions").flat_map(extensions::members).flatten()
@@ -228,8 +234,8 @@ impl<'a> Request<'a> {
     /// A compact owned copy to keep while the connection lives. Without `keep_headers` only path, query and
     /// host are in it, which for most connections is a few dozen bytes.
     #[must_use]
-    pub fn to_head(&self, keep_headers: bool) -> Head {
-        Head::new(self, if keep_headers { usize::MAX } else { 0 })
+    pub fn to_head(&self, keep_headers: bool) -> RequestHead {
+        RequestHead::new(self, if keep_headers { usize::MAX } else { 0 })
     }
 
     /// A copy like that of [`to_head`](Self::to_head) whose headers have at most `limit` bytes: for each line its name, its
@@ -237,22 +243,22 @@ impl<'a> Request<'a> {
     ///
     /// All lines of one name are kept, or none. The header of the origin comes first, then each name in the order in which
     /// the names came, if its lines fit into what is left. So a long cookie does not displace the headers behind it.
-    /// [`Head::is_truncated`] says whether something was left out.
+    /// [`RequestHead::is_truncated`] says whether something was left out.
     #[must_use]
-    pub fn to_head_within(&self, limit: usize) -> Head {
-        Head::new(self, limit)
+    pub fn to_head_within(&self, limit: usize) -> RequestHead {
+        RequestHead::new(self, limit)
     }
 }
 
 /// The version that the client announces, spoken here. Draft 0 announces none but has its two keys; hixie-75, where it is
 /// spoken, is what has neither.
-fn version(headers: Headers<'_>, caps: &Caps) -> Result<Version, Reject> {
+fn version(headers: Headers<'_>, caps: &HandshakeLimits) -> Result<Version, Reject> {
     match headers.single("Sec-WebSocket-Version") {
         // RFC 6455 §4.2.2: "If this version does not match a version understood by the server, the server
         // MUST abort the WebSocket handshake described in this section and instead send an appropriate HTTP
         // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field"
         Single::One(number) if !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit()) => {
-            draft::named(number).ok_or_else(Reject::unsupported_version)
+            version_rules::named(number).ok_or_else(Reject::unsupported_version)
         }
         Single::One(_) | Single::NotText => {
             Err(Reject::bad_request("the Sec-WebSocket-Version is not a number"))
@@ -291,7 +297,7 @@ fn origin(headers: Headers<'_>, version: Version) -> Result<Option<&str>, Reject
 
 /// The name of the header that holds the origin.
 pub(crate) fn origin_header(headers: Headers<'_>, version: Version) -> &'static str {
-    let own = draft::origin_header(version);
+    let own = version_rules::origin_header(version);
     if headers.get_bytes(own).is_some() { own } else { "Origin" }
 }
 
@@ -321,7 +327,7 @@ pub(crate) fn subprotocols<'a>(
     headers: Headers<'a>,
     version: Version,
 ) -> impl Iterator<Item = &'a str> + use<'a> {
-    let name = draft::subprotocol_header(version);
+    let name = version_rules::subprotocol_header(version);
     let (whole, list) =
         if version.is_hixie() { (headers.get(name), Headers::default()) } else { (None, headers) };
     whole.into_iter().chain(list.list(name))

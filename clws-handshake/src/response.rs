@@ -1,7 +1,9 @@
 use std::borrow::Cow;
 
-use crate::offer::{HeaderError, check_header, line};
-use crate::{HttpRequest, Reject, draft};
+use crate::acceptance::{HeaderError, check_header, line};
+use crate::http::HttpRequest;
+use crate::reject::Reject;
+use crate::version_rules;
 
 /// A whole HTTP answer to a request that asks for no WebSocket: a page, a file, a status.
 ///
@@ -9,9 +11,9 @@ use crate::{HttpRequest, Reject, draft};
 /// itself.
 ///
 /// ```
-/// use clws_handshake::{Caps, HttpRequest, HttpResponse};
+/// use clws_handshake::{HandshakeLimits, HttpRequest, HttpResponse};
 ///
-/// let request = HttpRequest::parse(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", &Caps::default())?;
+/// let request = HttpRequest::parse(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", &HandshakeLimits::default())?;
 /// let response = match (request.method(), request.path()) {
 ///     ("GET" | "HEAD", "/") => HttpResponse::html("<!doctype html><title>Hello</title>"),
 ///     _ => HttpResponse::not_found(),
@@ -195,7 +197,7 @@ impl HttpResponse {
             // Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
             // understanding."
             line(&mut out, "Upgrade", &["websocket"]);
-            line(&mut out, "Sec-WebSocket-Version", &[&draft::spoken()]);
+            line(&mut out, "Sec-WebSocket-Version", &[&version_rules::spoken()]);
         }
         for (name, value) in self.headers.iter().filter(|(name, _)| !is_date(name)) {
             line(&mut out, name, &[value]);
@@ -285,11 +287,11 @@ pub(crate) const fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::Caps;
+    use crate::limits::HandshakeLimits;
 
     fn answer(response: &HttpResponse, method: &str) -> String {
         let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
-        let request = HttpRequest::parse(head.as_bytes(), &Caps::default()).unwrap();
+        let request = HttpRequest::parse(head.as_bytes(), &HandshakeLimits::default()).unwrap();
         let whole = response.to_bytes(&request);
         let (head, body) = response.clone().into_parts(&request);
         assert_eq!([&head[..], &*body].concat(), whole);

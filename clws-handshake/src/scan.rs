@@ -1,10 +1,11 @@
-use crate::{Caps, Reject, Status};
+use crate::limits::{HandshakeLimits, Status};
+use crate::reject::Reject;
 
 /// Finds the end of a request head in bytes that are still arriving, looking at each byte once.
 ///
 /// Give it everything received so far each time more has come; it remembers how far it looked, so a head that
 /// comes byte by byte costs linear time. It refuses at once what cannot become a request line (a TLS hello,
-/// binary data), and a head that grows over [`Caps::max_head_bytes`].
+/// binary data), and a head that grows over [`HandshakeLimits::max_head_bytes`].
 ///
 /// Line ends are CRLF and nothing else: a bare LF is 400. RFC 9112 §2.2 allows a server to be lenient here
 /// ("MAY recognize a single LF as a line terminator"), but two readers that disagree on where a head ends are
@@ -12,12 +13,12 @@ use crate::{Caps, Reject, Status};
 ///
 /// Empty lines before the request line are part of the head and otherwise ignored (RFC 9112 §2.2: a server "SHOULD
 /// ignore at least one empty line (CRLF) received prior to the request-line"). There may be as many as fit in
-/// [`Caps::max_head_bytes`].
+/// [`HandshakeLimits::max_head_bytes`].
 ///
 /// ```
-/// use clws_handshake::{Caps, HeadScanner, Status};
+/// use clws_handshake::{HandshakeLimits, HeadScanner, Status};
 ///
-/// let (caps, mut scanner) = (Caps::default(), HeadScanner::new());
+/// let (caps, mut scanner) = (HandshakeLimits::default(), HeadScanner::new());
 /// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n", &caps)?, Status::Partial);
 /// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x81\x80", &caps)?, Status::Complete(27));
 /// assert_eq!(HeadScanner::new().scan(b"\x16\x03\x01", &caps).unwrap_err().status(), 400); // TLS
@@ -50,7 +51,7 @@ impl HeadScanner {
     /// # Errors
     /// 400 for what cannot become an HTTP request or has a line end other than CRLF; 414 for a request line over the
     /// cap, and 431 for a head over it.
-    pub fn scan(&mut self, received: &[u8], caps: &Caps) -> Result<Status<usize>, Reject> {
+    pub fn scan(&mut self, received: &[u8], caps: &HandshakeLimits) -> Result<Status<usize>, Reject> {
         let window = window(received, caps);
         if !self.past_method {
             let rest = skip_empty_lines(window.get(self.looked_at as usize..).unwrap_or_default());
@@ -97,11 +98,11 @@ pub(crate) enum ScanError {
 
 /// The bytes within the cap. What lies behind is never looked at, so no answer depends on how the bytes were
 /// split.
-fn window<'a>(received: &'a [u8], caps: &Caps) -> &'a [u8] {
+fn window<'a>(received: &'a [u8], caps: &HandshakeLimits) -> &'a [u8] {
     received.get(..cap(caps)).unwrap_or(received)
 }
 
-fn cap(caps: &Caps) -> usize {
+fn cap(caps: &HandshakeLimits) -> usize {
     caps.max_head_bytes.min(u32::MAX as usize)
 }
 
@@ -109,7 +110,7 @@ fn cap(caps: &Caps) -> usize {
 pub(crate) fn find_end(
     received: &[u8],
     looked_at: &mut u32,
-    caps: &Caps,
+    caps: &HandshakeLimits,
 ) -> Result<Status<usize>, ScanError> {
     let window = window(received, caps);
     let mut from = *looked_at as usize;

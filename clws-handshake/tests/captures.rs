@@ -6,7 +6,7 @@
 mod common;
 
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{Caps, Offer, Origins, Status, Version, parse};
+use clws_handshake::{Acceptance, HandshakeLimits, Origins, Status, Version, parse};
 use common::whole;
 
 macro_rules! captures {
@@ -64,7 +64,7 @@ fn every_client_is_understood_and_answered_byte_for_byte() {
         // What follows is a frame: 00 in hixie-75 and draft 0, the first byte of a final text frame (81) in the others.
         let first = if version.is_hixie() { 0x00 } else { 0x81 };
         assert_eq!(sent[request.consumed()], first, "{name}");
-        let accepted = request.accept(&Offer::new()).unwrap();
+        let accepted = request.accept(&Acceptance::new()).unwrap();
         assert_eq!(accepted.version, version, "{name}");
         assert!(
             answered.starts_with(&accepted.response) && answered[accepted.response.len()] == first,
@@ -91,7 +91,7 @@ fn their_extensions_are_read() {
 #[test]
 fn draft_0_is_426_and_hixie_75_400_while_they_are_off() {
     for (name, sent, _, version, _) in all() {
-        match parse(sent, &Caps::default()) {
+        match parse(sent, &HandshakeLimits::default()) {
             Err(reject) => {
                 let status = if version == Version::Hixie75 { 400 } else { 426 };
                 assert!(version.is_hixie() && reject.status() == status, "{name}: {reject}");
@@ -113,8 +113,8 @@ fn our_client_of_hixie_75_takes_the_recorded_answers() {
             .build(&mut |_: &mut [u8]| panic!("there is nothing random"))
             .unwrap();
         assert!(sent.starts_with(&bytes), "{name}");
-        let Ok(Status::Complete(open)) = pending.check(answered, &Caps::default()) else {
-            panic!("{name}: {:?}", pending.check(answered, &Caps::default()));
+        let Ok(Status::Complete(open)) = pending.check(answered, &HandshakeLimits::default()) else {
+            panic!("{name}: {:?}", pending.check(answered, &HandshakeLimits::default()));
         };
         assert_eq!(answered[open.consumed], 0x00, "{name}");
     }
@@ -136,8 +136,8 @@ fn our_client_with_their_keys_takes_the_recorded_answers() {
             .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(&nonce))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Key"), Some(key), "{name}");
-        let Ok(Status::Complete(open)) = pending.check(answered, &Caps::default()) else {
-            panic!("{name}: {:?}", pending.check(answered, &Caps::default()));
+        let Ok(Status::Complete(open)) = pending.check(answered, &HandshakeLimits::default()) else {
+            panic!("{name}: {:?}", pending.check(answered, &HandshakeLimits::default()));
         };
         assert_eq!((answered[open.consumed], open.subprotocol), (0x81, None), "{name}");
         checked += 1;

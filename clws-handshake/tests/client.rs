@@ -6,7 +6,7 @@
 mod common;
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending, RequestError};
-use clws_handshake::{Caps, HeaderError, Offer, Reject, Status, Version};
+use clws_handshake::{Acceptance, HandshakeLimits, HeaderError, Reject, Status, Version};
 use common::whole;
 
 /// The same bytes each time, different ones for each test.
@@ -26,7 +26,7 @@ fn request(version: Version) -> ClientRequest<'static> {
 /// A request with a subprotocol, what checks its answer, and the right answer.
 fn exchange(version: Version) -> (Pending, String) {
     let (bytes, pending) = request(version).with_subprotocol("chat").build(&mut random(5)).unwrap();
-    let answer = whole(&bytes).unwrap().accept(&Offer::new().with_subprotocol("chat")).unwrap().response;
+    let answer = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol("chat")).unwrap().response;
     // Latin-1, so that draft 0's digest can be part of a text.
     (pending, answer.iter().map(|&byte| char::from(byte)).collect())
 }
@@ -54,15 +54,15 @@ fn our_server_takes_our_client_in_every_version() {
             assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat"]);
             assert_eq!(request.headers().get("cookie"), Some("a=b"));
             assert_eq!(request.consumed(), bytes.len());
-            let offer = Offer::new().with_subprotocol("chat").with_header("X-Served-By", "me");
+            let offer = Acceptance::new().with_subprotocol("chat").with_header("X-Served-By", "me");
             let mut answer = request.accept(&offer).unwrap().response;
             let end = answer.len();
             answer.extend_from_slice(b"\x81\x00\r\n\r\n");
             for length in 0..end {
-                let got = pending.check(&answer[..length], &Caps::default());
+                let got = pending.check(&answer[..length], &HandshakeLimits::default());
                 assert!(matches!(got, Ok(Status::Partial)), "{version} {length}");
             }
-            let open = pending.check(&answer, &Caps::default()).unwrap().complete().unwrap();
+            let open = pending.check(&answer, &HandshakeLimits::default()).unwrap().complete().unwrap();
             assert_eq!((open.version, open.consumed, open.subprotocol), (version, end, Some("chat")));
             assert_eq!(open.headers.get("x-served-by"), Some("me"));
         }
@@ -111,7 +111,7 @@ fn wrong_answers_fail() {
             let answer = latin1(answer);
             pending
                 .clone()
-                .check(&answer, &Caps::default())
+                .check(&answer, &HandshakeLimits::default())
                 .map(|status| status.complete().map(|open| open.consumed))
         };
         assert_eq!(check(&right), Ok(Some(right.chars().count())));
@@ -141,10 +141,10 @@ fn wrong_proofs_fail() {
         let (mut pending, right) = exchange(version);
         let (_, other) = {
             let (bytes, _) = request(version).build(&mut random(6)).unwrap();
-            ((), whole(&bytes).unwrap().accept(&Offer::new()).unwrap().response)
+            ((), whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap().response)
         };
         let wrong = Err(AnswerError::Header("Sec-WebSocket-Accept"));
-        let mut check = |answer: &[u8]| pending.check(answer, &Caps::default()).map(|_| ());
+        let mut check = |answer: &[u8]| pending.check(answer, &HandshakeLimits::default()).map(|_| ());
         assert_eq!(check(&other), wrong);
         assert_eq!(check(right.replace("-Accept", "-Except").as_bytes()), wrong);
         let line = right.lines().find(|line| line.contains("Accept")).unwrap();
@@ -166,7 +166,8 @@ fn wrong_proofs_fail() {
 #[test]
 fn draft_0_compares_exactly() {
     let (pending, right) = exchange(Version::Hybi00);
-    let check = |answer: &str| pending.clone().check(&latin1(answer), &Caps::default()).map(|_| ());
+    let check =
+        |answer: &str| pending.clone().check(&latin1(answer), &HandshakeLimits::default()).map(|_| ());
     for (from, to, error) in [
         ("Upgrade: WebSocket", "Upgrade: websocket", AnswerError::Header("Upgrade")),
         ("http://page.example", "http://PAGE.example", AnswerError::Header("Sec-WebSocket-Origin")),
@@ -188,23 +189,23 @@ fn a_refusal_is_reported() {
         let (mut pending, _) = exchange(version);
         let refusal = Reject::not_found().response();
         let expected = AnswerError::Refused { status: 404, reason: "Not Found".into() };
-        assert_eq!(pending.check(&refusal, &Caps::default()).unwrap_err(), expected);
+        assert_eq!(pending.check(&refusal, &HandshakeLimits::default()).unwrap_err(), expected);
         assert_eq!(expected.to_string(), "the server answered 404 Not Found");
     }
-    let check = |answer: &[u8], caps: &Caps| {
+    let check = |answer: &[u8], caps: &HandshakeLimits| {
         exchange(Version::Rfc6455).0.check(answer, caps).map(|_| ()).unwrap_err()
     };
     assert_eq!(
-        check(b"HTTP/1.1 503\r\n\r\n", &Caps::default()),
+        check(b"HTTP/1.1 503\r\n\r\n", &HandshakeLimits::default()),
         AnswerError::Refused { status: 503, reason: "".into() }
     );
     assert_eq!(
-        check(b"HTTP/1.1 101 x\r\nA: b\r\n", &Caps::default().with_max_head_bytes(20)),
+        check(b"HTTP/1.1 101 x\r\nA: b\r\n", &HandshakeLimits::default().with_max_head_bytes(20)),
         AnswerError::TooLarge
     );
     let lines = b"HTTP/1.1 101 x\r\nA: b\r\nA: b\r\n\r\n";
-    assert_eq!(check(lines, &Caps::default().with_max_headers(1)), AnswerError::TooLarge);
-    assert_eq!(check(b"\x15\x03", &Caps::default()), AnswerError::Malformed("the status line"));
+    assert_eq!(check(lines, &HandshakeLimits::default().with_max_headers(1)), AnswerError::TooLarge);
+    assert_eq!(check(b"\x15\x03", &HandshakeLimits::default()), AnswerError::Malformed("the status line"));
 }
 
 #[test]

@@ -5,7 +5,7 @@
 mod common;
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending};
-use clws_handshake::{Caps, DeflateConfig, DeflateParams, Offer, Status, Version};
+use clws_handshake::{Acceptance, DeflateConfig, DeflateParams, HandshakeLimits, Status, Version};
 use common::whole;
 use proptest::prelude::*;
 
@@ -35,7 +35,7 @@ fn check(config: &DeflateConfig, extensions: &[&str]) -> Result<Option<DeflatePa
         answer.push_str(&format!("Sec-WebSocket-Extensions: {line}\r\n"));
     }
     answer.push_str("\r\n");
-    match pending.check(answer.as_bytes(), &Caps::default())? {
+    match pending.check(answer.as_bytes(), &HandshakeLimits::default())? {
         Status::Complete(open) => Ok(open.deflate),
         Status::Partial => panic!("it is all there"),
     }
@@ -129,7 +129,7 @@ fn who_offers_nothing_takes_nothing() {
     let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
         Sec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
-    assert_eq!(pending.check(answer, &Caps::default()).map(|_| ()), Err(AnswerError::Extension));
+    assert_eq!(pending.check(answer, &HandshakeLimits::default()).map(|_| ()), Err(AnswerError::Extension));
 }
 
 fn config() -> impl Strategy<Value = DeflateConfig> {
@@ -147,8 +147,8 @@ proptest! {
     #[test]
     fn both_sides_agree_on_the_same(server in config(), client in config()) {
         let (bytes, mut pending) = request(&client);
-        let accepted = whole(&bytes).unwrap().accept(&Offer::new().with_deflate(&server)).unwrap();
-        let caps = Caps::default();
+        let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().with_deflate(&server)).unwrap();
+        let caps = HandshakeLimits::default();
         let Ok(Status::Complete(open)) = pending.check(&accepted.response, &caps) else {
             panic!("{}", String::from_utf8_lossy(&accepted.response));
         };

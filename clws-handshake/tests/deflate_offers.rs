@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_handshake::{DeflateConfig, DeflateParams, Offer, Version};
+use clws_handshake::{Acceptance, DeflateConfig, DeflateParams, Version};
 use common::{HIXIE, HIXIE_BODY, RFC, head, plus, whole, with};
 
 /// The answer to these header lines without the extension's name, and what was agreed on.
@@ -12,7 +12,7 @@ fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateP
     let lines: Vec<_> = lines.iter().map(|line| format!("Sec-WebSocket-Extensions: {line}")).collect();
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     let request = plus(RFC, &lines);
-    let accepted = whole(&request).unwrap().accept(&Offer::new().with_deflate(config)).unwrap();
+    let accepted = whole(&request).unwrap().accept(&Acceptance::new().with_deflate(config)).unwrap();
     let response = String::from_utf8(accepted.response).unwrap();
     let mut answers =
         response.lines().filter_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: permessage-deflate"));
@@ -67,7 +67,8 @@ fn captured_requests() {
         ("firefox", include_bytes!("captures/firefox-esr-browser-rfc6455.c2s.bin").as_slice()),
     ] {
         let request = whole(captured).unwrap();
-        let accepted = request.accept(&Offer::new().with_deflate(&open().with_max_window_bits(10))).unwrap();
+        let accepted =
+            request.accept(&Acceptance::new().with_deflate(&open().with_max_window_bits(10))).unwrap();
         let expected = DeflateParams::default().with_server_max_window_bits(10);
         let expected = match name {
             "chromium" => expected.with_client_max_window_bits(10),
@@ -194,14 +195,14 @@ fn the_first_offer_that_can_be_taken_is() {
 fn who_does_not_offer_gets_none_and_so_does_who_is_not_asked() {
     assert_eq!(negotiate(&[], &open()), None);
     let bytes = plus(RFC, &["Sec-WebSocket-Extensions: permessage-deflate"]);
-    let accepted = whole(&bytes).unwrap().accept(&Offer::new()).unwrap();
+    let accepted = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap();
     assert_eq!(accepted.deflate, None);
     assert!(!String::from_utf8(accepted.response).unwrap().contains("Extensions"));
 }
 
 #[test]
 fn no_draft_has_it() {
-    let offer = Offer::new().with_deflate(&open());
+    let offer = Acceptance::new().with_deflate(&open());
     for number in ["7", "8"] {
         let version = format!("Sec-WebSocket-Version: {number}");
         let bytes = with(

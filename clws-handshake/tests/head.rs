@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_handshake::{Caps, HttpRequest, HttpResponse, Reject};
+use clws_handshake::{HandshakeLimits, HttpRequest, HttpResponse, Reject};
 use common::{RFC, head, refused, with};
 
 /// An answer split at its empty line.
@@ -16,7 +16,7 @@ fn parts(answer: &[u8]) -> (String, String) {
 
 fn answer(response: &HttpResponse, method: &str) -> (String, String) {
     let head = head([&format!("{method} / HTTP/1.1"), "Host: a"]);
-    let request = HttpRequest::parse(&head, &Caps::default()).unwrap();
+    let request = HttpRequest::parse(&head, &HandshakeLimits::default()).unwrap();
     let whole = response.to_bytes(&request);
     let (head, body) = response.clone().into_parts(&request);
     assert_eq!([&head[..], &*body].concat(), whole);

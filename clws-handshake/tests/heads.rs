@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_handshake::Head;
+use clws_handshake::RequestHead;
 use common::{RFC, plus, whole, with};
 
 #[test]
@@ -50,8 +50,8 @@ fn the_host_of_an_absolute_target_is_kept_beside_the_header() {
 
 #[test]
 fn it_is_small_and_can_be_empty() {
-    assert!(size_of::<Head>() <= 24 && size_of::<Option<Head>>() == size_of::<Head>());
-    let empty = Head::default();
+    assert!(size_of::<RequestHead>() <= 24 && size_of::<Option<RequestHead>>() == size_of::<RequestHead>());
+    let empty = RequestHead::default();
     assert_eq!((empty.path(), empty.query(), empty.host(), empty.origin()), ("", None, "", None));
     assert_eq!((empty.headers().iter().count(), empty.memory()), (0, 0));
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use clws_handshake::client::{ClientRequest, RequestError};
-use clws_handshake::{Caps, HttpRequest, Version};
+use clws_handshake::{HandshakeLimits, HttpRequest, Version};
 use proptest::prelude::*;
 
 use common::{HIXIE, HIXIE_BODY, RFC, head, refused, whole, with};
@@ -120,7 +120,7 @@ fn the_header_is_a_host_and_a_port() {
     for bad in BAD {
         for version in ["1.0", "1.1"] {
             let page = head([&format!("GET / HTTP/{version}"), &format!("Host: {bad}")]);
-            let reject = HttpRequest::parse(&page, &Caps::default()).unwrap_err();
+            let reject = HttpRequest::parse(&page, &HandshakeLimits::default()).unwrap_err();
             assert_eq!((reject.status(), reject.body()), (400, "the Host header is malformed"), "{bad:?}");
         }
         assert_eq!(refused(&with(RFC, "Host", &[&format!("Host: {bad}")])).status(), 400, "{bad:?}");
@@ -150,7 +150,11 @@ fn an_absolute_target_wins_over_the_header() {
     // It does not make up for a header that is missing or wrong.
     for lines in [&[][..], &["Host:"], &["Host: a", "Host: a"], &["Host: ]:["]] {
         let bytes = head(["GET http://a/ HTTP/1.1"].iter().chain(lines));
-        assert_eq!(HttpRequest::parse(&bytes, &Caps::default()).unwrap_err().status(), 400, "{lines:?}");
+        assert_eq!(
+            HttpRequest::parse(&bytes, &HandshakeLimits::default()).unwrap_err().status(),
+            400,
+            "{lines:?}"
+        );
     }
 }
 
@@ -159,15 +163,15 @@ fn connect_has_a_host_and_a_port_as_its_target() {
     let request = |target: &str| head([&format!("CONNECT {target} HTTP/1.1"), "Host: a"]);
     for good in ["a:80", "[::1]:443", "a.example:0"] {
         let bytes = request(good);
-        let parsed = HttpRequest::parse(&bytes, &Caps::default()).unwrap();
+        let parsed = HttpRequest::parse(&bytes, &HandshakeLimits::default()).unwrap();
         assert_eq!((parsed.host(), parsed.path(), parsed.query()), (good, good, None));
-        assert_eq!(parsed.upgrade(&[], &Caps::default()).unwrap_err().status(), 405);
+        assert_eq!(parsed.upgrade(&[], &HandshakeLimits::default()).unwrap_err().status(), 405);
     }
     for bad in
         ["a", "a:", "a:b", "a:99999", ":80", "/", "/chat", "*", "http://a:80", "u@a:80", "::1:80", "%zz:80"]
     {
         let bytes = request(bad);
-        let reject = HttpRequest::parse(&bytes, &Caps::default()).unwrap_err();
+        let reject = HttpRequest::parse(&bytes, &HandshakeLimits::default()).unwrap_err();
         assert_eq!(reject.body(), "the target of CONNECT is not a host and a port", "{bad}");
     }
 }
@@ -205,6 +209,6 @@ proptest! {
     ) {
         let bytes = head(["GET / HTTP/1.1", &format!("Host: [{text}]")]);
         let expected = text.parse::<std::net::Ipv6Addr>().is_ok();
-        prop_assert_eq!(HttpRequest::parse(&bytes, &Caps::default()).is_ok(), expected);
+        prop_assert_eq!(HttpRequest::parse(&bytes, &HandshakeLimits::default()).is_ok(), expected);
     }
 }

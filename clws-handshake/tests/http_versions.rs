@@ -4,12 +4,12 @@
 
 mod common;
 
-use clws_handshake::{Caps, HttpRequest, HttpResponse, Offer, Reject};
+use clws_handshake::{Acceptance, HandshakeLimits, HttpRequest, HttpResponse, Reject};
 use common::{HIXIE, HIXIE_BODY, RFC, head, refused, whole, with};
 
 fn page(lines: &[&str]) -> Result<(u8, String), Reject> {
     let head = head(lines);
-    let request = HttpRequest::parse(&head, &Caps::default())?;
+    let request = HttpRequest::parse(&head, &HandshakeLimits::default())?;
     let answer = HttpResponse::text(200, "page").to_bytes(&request);
     assert!(answer.starts_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\n"));
     Ok((request.minor_version(), request.host().to_owned()))
@@ -83,7 +83,7 @@ fn what_is_no_version_is_400() {
 fn a_handshake_is_1_1_or_higher() {
     for minor in ["1", "2", "9"] {
         let bytes = with(RFC, "GET", &[&format!("GET /chat HTTP/1.{minor}")]);
-        let response = whole(&bytes).unwrap().accept(&Offer::new()).unwrap().response;
+        let response = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap().response;
         assert!(response.starts_with(b"HTTP/1.1 101 "));
         let hixie =
             [with(HIXIE, "GET", &[&format!("GET /demo HTTP/1.{minor}")]), HIXIE_BODY.to_vec()].concat();
@@ -95,6 +95,6 @@ fn a_handshake_is_1_1_or_higher() {
         assert!(reject.body().contains("HTTP/1.1 or higher"), "{reject}");
     }
     // A request of 1.0 that asks for no WebSocket hears what one of 1.1 hears.
-    let plain = HttpRequest::parse(b"GET / HTTP/1.0\r\n\r\n", &Caps::default()).unwrap();
-    assert_eq!(plain.upgrade(&[], &Caps::default()).unwrap_err(), Reject::upgrade_required());
+    let plain = HttpRequest::parse(b"GET / HTTP/1.0\r\n\r\n", &HandshakeLimits::default()).unwrap();
+    assert_eq!(plain.upgrade(&[], &HandshakeLimits::default()).unwrap_err(), Reject::upgrade_required());
 }

@@ -5,7 +5,9 @@
 mod common;
 
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{Caps, Extension, HeadScanner, HttpRequest, Offer, Origins, Status, Version, parse};
+use clws_handshake::{
+    Acceptance, Extension, HandshakeLimits, HeadScanner, HttpRequest, Origins, Status, Version, parse,
+};
 use common::{HIXIE, HIXIE_75, HIXIE_BODY, RFC, head, hixie_on};
 use proptest::prelude::*;
 use proptest::sample::Index;
@@ -38,7 +40,7 @@ fn line() -> impl Strategy<Value = String> {
 fn facts(received: &[u8]) -> Option<(Version, usize, Vec<u8>)> {
     let request = parse(received, &hixie_on()).unwrap().complete()?;
     let (version, consumed) = (request.version(), request.consumed());
-    Some((version, consumed, request.accept(&Offer::new()).unwrap().response))
+    Some((version, consumed, request.accept(&Acceptance::new()).unwrap().response))
 }
 
 proptest! {
@@ -59,7 +61,7 @@ proptest! {
                 let http = HttpRequest::parse(&received[..end], &hixie_on()).unwrap();
                 if let Status::Complete(request) = http.upgrade(&received[end..], &hixie_on()).unwrap() {
                     let (version, consumed) = (request.version(), request.consumed());
-                    let response = request.accept(&Offer::new()).unwrap().response;
+                    let response = request.accept(&Acceptance::new()).unwrap().response;
                     prop_assert_eq!(Some((version, consumed, response)), facts(received));
                 }
             }
@@ -127,7 +129,9 @@ proptest! {
 
 /// Gives the bytes to every reader there is, and uses what they return.
 fn everything(bytes: &[u8]) {
-    for caps in [hixie_on(), Caps::default(), hixie_on().with_max_head_bytes(50).with_max_headers(2)] {
+    for caps in
+        [hixie_on(), HandshakeLimits::default(), hixie_on().with_max_head_bytes(50).with_max_headers(2)]
+    {
         let _ = HeadScanner::new().scan(bytes, &caps);
         if let Ok(http) = HttpRequest::parse(bytes, &caps) {
             let _ = (http.wants_upgrade(), http.has_body().is_ok(), format!("{http:?}"));
@@ -146,7 +150,7 @@ fn everything(bytes: &[u8]) {
                 }
                 let offers = request.extensions().map(|extension| extension.params().count()).sum::<usize>();
                 assert!(offers <= bytes.len() && request.subprotocols().count() <= bytes.len());
-                let accepted = request.accept(&Offer::new()).unwrap();
+                let accepted = request.accept(&Acceptance::new()).unwrap();
                 assert!(accepted.consumed <= bytes.len());
             }
             Ok(Status::Partial) => {}

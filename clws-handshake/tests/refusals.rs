@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_handshake::{Caps, HeaderError, HttpRequest, Offer, Reject, parse};
+use clws_handshake::{Acceptance, HandshakeLimits, HeaderError, HttpRequest, Reject, parse};
 use common::{HIXIE, HIXIE_BODY, KEY, RFC, head, hixie_on, plus, refused, whole, with};
 
 /// What a refusal looks like: `Connection`, body, and lines of its own.
@@ -131,9 +131,9 @@ fn header_lines() {
     assert!(whole(&with_lines(93)).is_ok());
     let over = plus(RFC, &["X: y"; 95]);
     assert_refused(&over, 431, "the request head is too large");
-    assert!(parse(&over, &Caps::default().with_max_headers(101)).is_ok());
+    assert!(parse(&over, &HandshakeLimits::default().with_max_headers(101)).is_ok());
     let hundreds = plus(RFC, &["X: y"; 500]);
-    let request = HttpRequest::parse(&hundreds, &Caps::default().with_max_headers(506)).unwrap();
+    let request = HttpRequest::parse(&hundreds, &HandshakeLimits::default().with_max_headers(506)).unwrap();
     assert_eq!(request.headers().iter().count(), 506);
 }
 
@@ -170,9 +170,9 @@ fn upgrade_and_connection() {
         assert!(whole(&with(RFC, "Upgrade", good)).is_ok(), "{good:?}");
     }
     let plain = head(["GET / HTTP/1.1", "Host: a"]);
-    assert!(!HttpRequest::parse(&plain, &Caps::default()).unwrap().wants_upgrade());
+    assert!(!HttpRequest::parse(&plain, &HandshakeLimits::default()).unwrap().wants_upgrade());
     assert_eq!(refused(&plain), required);
-    assert!(HttpRequest::parse(&head(RFC), &Caps::default()).unwrap().wants_upgrade());
+    assert!(HttpRequest::parse(&head(RFC), &HandshakeLimits::default()).unwrap().wants_upgrade());
 }
 
 #[test]
@@ -187,14 +187,14 @@ fn versions() {
     }
     // Neither version nor key: no draft's handshake (hixie-75 looks so, but for the letters of Upgrade).
     let neither = with(RFC, "Sec-WebSocket-", &[]);
-    for caps in [Caps::default(), hixie_on()] {
+    for caps in [HandshakeLimits::default(), hixie_on()] {
         let reject = parse(&neither, &caps).unwrap_err();
         assert_eq!((reject.status(), reject.body()), (400, "the Sec-WebSocket-Version header is missing"));
     }
     // One of draft 0's keys is enough to know what is meant.
     assert_refused(&with(HIXIE, "Sec-WebSocket-Key2", &[]), 400, "the Sec-WebSocket-Key2 header is missing");
     assert_refused(&with(HIXIE, "Sec-WebSocket-Key1", &[]), 400, "the Sec-WebSocket-Key1 header is missing");
-    assert_eq!(parse(&head(HIXIE), &Caps::default()).unwrap_err(), Reject::unsupported_version());
+    assert_eq!(parse(&head(HIXIE), &HandshakeLimits::default()).unwrap_err(), Reject::unsupported_version());
 }
 
 #[test]
@@ -288,7 +288,7 @@ fn subprotocols_and_extensions() {
         );
         let request = whole(&bytes).unwrap();
         assert_eq!((request.extensions().count(), request.subprotocols().count()), (0, 0), "{none:?}");
-        assert!(!request.accept(&Offer::new()).unwrap().response.ends_with(b"Protocol: \r\n\r\n"));
+        assert!(!request.accept(&Acceptance::new()).unwrap().response.ends_with(b"Protocol: \r\n\r\n"));
     }
     let bytes = plus(
         RFC,

@@ -4,13 +4,16 @@
 
 mod common;
 
-use clws_handshake::{Caps, HttpRequest};
+use clws_handshake::{HandshakeLimits, HttpRequest};
 use common::head;
 
 fn has_body(version: &str, lines: &[&str]) -> Result<bool, u16> {
     let first = format!("POST / HTTP/{version}");
     let head = head([&first[..], "Host: a"].iter().chain(lines));
-    HttpRequest::parse(&head, &Caps::default()).unwrap().has_body().map_err(|reject| reject.status())
+    HttpRequest::parse(&head, &HandshakeLimits::default())
+        .unwrap()
+        .has_body()
+        .map_err(|reject| reject.status())
 }
 
 #[test]

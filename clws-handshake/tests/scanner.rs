@@ -4,11 +4,11 @@
 
 mod common;
 
-use clws_handshake::{Caps, HeadScanner, Status};
+use clws_handshake::{HandshakeLimits, HeadScanner, Status};
 use common::{RFC, head};
 
-fn caps() -> Caps {
-    Caps::default()
+fn caps() -> HandshakeLimits {
+    HandshakeLimits::default()
 }
 
 #[test]

@@ -1,6 +1,7 @@
 use std::fmt;
 
-use crate::{ProtocolError, Version};
+use crate::error::ProtocolError;
+use crate::version::Version;
 
 /// The status code of a close frame, RFC 6455 §7.4.
 ///

@@ -1,4 +1,5 @@
-use crate::{CloseCode, Version};
+use crate::close::CloseCode;
+use crate::version::Version;
 
 /// What a peer did wrong; the connection is to be failed with [`close_code`](Self::close_code).
 ///

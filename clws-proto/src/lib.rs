@@ -44,41 +44,34 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod buffers;
+mod buffer;
 mod close;
-#[cfg(feature = "deflate")]
 mod deflate;
-mod encode;
 mod error;
-mod event;
-mod extension;
-mod filling;
-mod header;
-mod hixie;
-mod hybi;
+mod frame;
 mod limits;
-mod mask;
-mod outbox;
-mod part;
+mod message;
 mod receive;
 mod send;
-mod shared;
-mod utf8;
 mod version;
 
-pub use buffers::{Buffers, NoPool};
-pub use close::{CloseCode, CloseFrame};
+pub use crate::buffer::pool::{BufferPool, NoPool};
+pub use crate::close::{CloseCode, CloseFrame};
 #[cfg(feature = "deflate")]
-pub use deflate::{Codecs, DeflateConfig, DeflateParams};
-pub use error::{ProtocolError, SendError};
-pub use event::{Event, Payload, Text};
-pub use limits::Limits;
-pub use mask::apply_mask;
-pub use outbox::OutboxBuffer;
-pub use receive::{Events, Receiver};
-pub use send::Sender;
-pub use shared::{Meter, SharedMessage};
-pub use version::{Role, Version};
+pub use crate::deflate::config::DeflateConfig;
+#[cfg(feature = "deflate")]
+pub use crate::deflate::params::DeflateParams;
+#[cfg(feature = "deflate")]
+pub use crate::deflate::pool::CodecPool;
+pub use crate::error::{ProtocolError, SendError};
+pub use crate::frame::mask::apply_mask;
+pub use crate::limits::Limits;
+pub use crate::message::event::{Event, Payload, Text};
+pub use crate::receive::{Events, Receiver};
+pub use crate::send::Sender;
+pub use crate::send::outbox::OutboxBuffer;
+pub use crate::send::shared::{Meter, SharedMessage};
+pub use crate::version::{Role, Version};
 
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]

@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_proto::{Codecs, DeflateConfig, DeflateParams, Role, SharedMessage};
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Role, SharedMessage};
 use common::deflate::{no_takeover, noise, receiver, sender};
 use common::*;
 
@@ -18,7 +18,7 @@ fn the_next_message_through_it_is_whole() {
         for &memory_level in memory_levels {
             let config = DeflateConfig::default().with_level(level).with_memory_level(memory_level);
             for params in [no_takeover(), DeflateParams::default()] {
-                let codecs = Codecs::with_kept(&config.with_threshold(0), 1);
+                let codecs = CodecPool::with_kept(&config.with_threshold(0), 1);
                 // The step has no factor in common with the sizes of zlib's buffers.
                 for len in (8_000..200_000).step_by(step).chain([32_994, 64_036]) {
                     let (mut hostile, mut other) =
@@ -47,7 +47,7 @@ fn the_next_message_through_it_is_whole() {
 
 #[test]
 fn so_is_the_next_one_to_many() {
-    let (codecs, noise) = (Codecs::with_kept(&DeflateConfig::default().with_level(1), 1), noise(100_000));
+    let (codecs, noise) = (CodecPool::with_kept(&DeflateConfig::default().with_level(1), 1), noise(100_000));
     for len in (8_000..100_000).step_by(3001) {
         let mut server = sender(Role::Server, no_takeover(), &codecs);
         let mut client = receiver(Role::Client, no_takeover());
@@ -62,7 +62,7 @@ fn so_is_the_next_one_to_many() {
 fn odd_windows_are_brought_into_their_range() {
     let mut params = DeflateParams::default();
     (params.server_max_window_bits, params.client_max_window_bits) = (200, 16);
-    let mut server = sender(Role::Server, params, &Codecs::new(&DeflateConfig::default()));
+    let mut server = sender(Role::Server, params, &CodecPool::new(&DeflateConfig::default()));
     server.text(&"x".repeat(10_000), None).unwrap();
     assert_eq!(feed(&mut receiver(Role::Client, params), &drain(&mut server)), [text(&"x".repeat(10_000))]);
 }

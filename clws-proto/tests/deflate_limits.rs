@@ -8,7 +8,7 @@ mod common;
 use std::time::{Duration, Instant};
 
 use clws_proto::{
-    CloseCode, Codecs, DeflateConfig, DeflateParams, Limits, ProtocolError, Receiver, Role, Version,
+    CloseCode, CodecPool, DeflateConfig, DeflateParams, Limits, ProtocolError, Receiver, Role, Version,
 };
 use common::deflate::{codecs, frames, no_takeover, sender};
 use common::*;
@@ -16,7 +16,7 @@ use common::*;
 /// A decompressor and its room, and what a receiver keeps beside.
 const INFLATER: usize = 64 * 1024;
 
-fn server(limits: Limits, params: DeflateParams, codecs: &Codecs) -> Receiver {
+fn server(limits: Limits, params: DeflateParams, codecs: &CodecPool) -> Receiver {
     Receiver::new(Version::Rfc6455, Role::Server, limits).with_deflate(params, codecs)
 }
 
@@ -112,7 +112,10 @@ fn a_declared_length_reserves_nothing() {
     let mut receiver = server(limits, no_takeover(), &codecs());
     assert_eq!(feed(&mut receiver, &header(FIN | RSV1 | BINARY, 1 << 40, Role::Server)), []);
     assert!(receiver.held() < 256, "{}", receiver.held());
-    assert!(receiver.room(&clws_proto::NoPool).is_none(), "compressed octets go to the decompressor");
+    assert!(
+        receiver.spare_capacity(&clws_proto::NoPool).is_none(),
+        "compressed octets go to the decompressor"
+    );
     // A stored block that declares 65,535 octets, of which one comes.
     let start: Vec<u8> =
         [0x00, 0xff, 0xff, 0x00, 0x00, 0x07].iter().zip(KEY.iter().cycle()).map(|(a, b)| a ^ b).collect();
@@ -142,7 +145,7 @@ fn a_connection_that_goes_gives_its_decompressor_back() {
     drop(receivers);
     assert!(codecs.held() >= 5 * 50_000, "{}", codecs.held());
     // They are kept up to a number that can be set.
-    let few = Codecs::with_kept(&DeflateConfig::default(), 2);
+    let few = CodecPool::with_kept(&DeflateConfig::default(), 2);
     let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &few)).collect();
     for receiver in &mut receivers {
         assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &empty_blocks())), []);

@@ -5,7 +5,7 @@
 
 mod common;
 
-use clws_proto::{Codecs, DeflateConfig, DeflateParams, Receiver, Role, Sender};
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Receiver, Role, Sender};
 use common::deflate::{codecs, no_takeover, receiver, sender};
 use common::*;
 
@@ -22,7 +22,7 @@ fn who_did_not_agree_on_it_pays_nothing() {
 #[test]
 fn a_context_begins_with_the_first_compressed_message() {
     let config = DeflateConfig::default().with_threshold(100);
-    let codecs = Codecs::new(&config);
+    let codecs = CodecPool::new(&config);
     let params = DeflateParams::default();
     let (mut server, mut client) = (sender(Role::Server, params, &codecs), receiver(Role::Client, params));
     let mut exchange = |message: &str| {
@@ -91,7 +91,7 @@ fn a_thousand_connections_have_a_few_compressors() {
     assert!(codecs.held() <= 8 * one, "{}", codecs.held());
     let contexts: usize = servers.iter().map(Sender::context_size).sum();
     assert_eq!(contexts, 1000 * 600, "each has what it sent, doubled as it grew");
-    let small = Codecs::new(&DeflateConfig::default().with_threshold(0).with_memory_level(1));
+    let small = CodecPool::new(&DeflateConfig::default().with_threshold(0).with_memory_level(1));
     sender(Role::Server, no_takeover().with_server_max_window_bits(9), &small)
         .text(&"la ".repeat(50), None)
         .unwrap();
@@ -105,6 +105,6 @@ fn both_halves_go_to_any_thread() {
     send::<Receiver>();
     send::<Sender>();
     sync::<Receiver>();
-    send::<Codecs>();
-    sync::<Codecs>();
+    send::<CodecPool>();
+    sync::<CodecPool>();
 }

@@ -6,7 +6,7 @@ mod common;
 
 use std::num::NonZeroUsize;
 
-use clws_proto::{Codecs, DeflateConfig, DeflateParams, Role};
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Role};
 use common::deflate::{codecs, receiver, sender};
 use common::*;
 use proptest::prelude::*;
@@ -48,7 +48,7 @@ proptest! {
         frame_size in prop::option::of(1usize..2000), size in 1usize..5000,
     ) {
         let (from, to) = if to_server { (Role::Client, Role::Server) } else { (Role::Server, Role::Client) };
-        let mut sender = sender(from, params, &Codecs::with_kept(&config, kept));
+        let mut sender = sender(from, params, &CodecPool::with_kept(&config, kept));
         let mut receiver = receiver(to, params);
         let frame_size = frame_size.and_then(NonZeroUsize::new);
         for message in &messages {
@@ -78,7 +78,7 @@ proptest! {
         messages in prop::collection::vec((any::<bool>(), "(tick|bid|ask|[0-9]){0,300}"), 1..30),
         params in params(), kept in 0usize..3,
     ) {
-        let codecs = Codecs::with_kept(&DeflateConfig::default().with_threshold(0), kept);
+        let codecs = CodecPool::with_kept(&DeflateConfig::default().with_threshold(0), kept);
         let mut ends = [0, 1].map(|_| (sender(Role::Server, params, &codecs), receiver(Role::Client, params)));
         for (second, message) in &messages {
             let (sender, receiver) = &mut ends[usize::from(*second)];

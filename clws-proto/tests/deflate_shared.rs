@@ -90,7 +90,7 @@ fn what_does_not_get_smaller_or_is_small_is_shared_as_it_is() {
         assert!(drain(&mut one) == drain(&mut plain));
     }
     assert_eq!(shared.encodings(), 1, "and it is not tried again");
-    let large = clws_proto::Codecs::new(&clws_proto::DeflateConfig::default().with_threshold(5000));
+    let large = clws_proto::CodecPool::new(&clws_proto::DeflateConfig::default().with_threshold(5000));
     sender(Role::Server, no_takeover(), &large).shared(&SharedMessage::text("la ".repeat(300))).unwrap();
     assert_eq!(large.held(), 0, "no compressor was needed");
 }

@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_proto::{Codecs, DeflateConfig, DeflateParams, Role};
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Role};
 use common::deflate::{Strict, frames, sender};
 use common::*;
 
@@ -39,7 +39,7 @@ fn no_reference_goes_further_back() {
             // zlib-rs has four ways to compress, which begin at 1, 2, 3 and 7
             for takeover in [false, true] {
                 let config = DeflateConfig::default().with_threshold(0).with_level(level);
-                let mut server = sender(Role::Server, params(bits, takeover), &Codecs::new(&config));
+                let mut server = sender(Role::Server, params(bits, takeover), &CodecPool::new(&config));
                 let mut peer = Strict::default();
                 for message in &messages {
                     server.binary(message, None).unwrap();
@@ -81,7 +81,7 @@ fn whose_compressor_it_was_makes_no_difference() {
     let messages = messages();
     let config = DeflateConfig::default().with_threshold(0);
     for kept in [0, 1, 2, 8] {
-        let shared = Codecs::with_kept(&config, kept);
+        let shared = CodecPool::with_kept(&config, kept);
         let mut servers: Vec<_> = (0..4).map(|_| sender(Role::Server, params(12, true), &shared)).collect();
         let mut peers: Vec<_> = (0..4).map(|_| Strict::default()).collect();
         for (turn, message) in messages.iter().cycle().take(60).enumerate() {

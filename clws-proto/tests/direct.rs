@@ -33,7 +33,7 @@ fn feed(receiver: &mut Receiver, mut stream: &[u8], sizes: &[usize]) -> (Vec<(ch
     let mut sizes = sizes.iter().cycle();
     while !stream.is_empty() {
         let size = (*sizes.next().unwrap()).min(stream.len());
-        let count = if let Some(room) = receiver.room(&NoPool) {
+        let count = if let Some(room) = receiver.spare_capacity(&NoPool) {
             let count = room.len().min(size);
             assert!(room.len() <= came, "more room than came");
             room[..count].copy_from_slice(&stream[..count]);
@@ -84,7 +84,7 @@ fn who_declares_much_and_sends_little_gets_little_room() {
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     let mut head = [0x82, 0xFF, 0, 0, 0, 0, 0, 0xF0, 0, 0, 1, 2, 3, 4];
     assert!(receiver.receive(&mut head).next().unwrap().is_none());
-    assert!(receiver.room(&NoPool).is_none());
+    assert!(receiver.spare_capacity(&NoPool).is_none());
     assert!(receiver.receive(&mut [0; 20_000]).next().unwrap().is_none());
-    assert_eq!(receiver.room(&NoPool).map(|room| room.len()), Some(20_000));
+    assert_eq!(receiver.spare_capacity(&NoPool).map(|room| room.len()), Some(20_000));
 }

@@ -60,10 +60,10 @@ fn every_message_is_pulled_or_counted() {
 #[cfg(feature = "deflate")]
 #[test]
 fn compressed_ones_too() {
-    use clws_proto::{Codecs, DeflateConfig, DeflateParams};
+    use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
     let version = Version::Rfc6455;
-    let codecs = Codecs::new(&DeflateConfig::default().with_threshold(0));
+    let codecs = CodecPool::new(&DeflateConfig::default().with_threshold(0));
     let params = DeflateParams::default();
     let sender = Sender::client(version, || [1, 2, 3, 4]).with_deflate(params, &codecs);
     let wire = wire(version, sender);

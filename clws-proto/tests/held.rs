@@ -188,13 +188,13 @@ fn short_messages_and_those_to_a_peer_that_reads_are_copied() {
 
 #[cfg(feature = "deflate")]
 mod deflate {
-    use clws_proto::{Codecs, DeflateConfig, DeflateParams};
+    use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
     use super::*;
 
     #[test]
     fn contexts_count() {
-        let codecs = Codecs::new(&DeflateConfig::default());
+        let codecs = CodecPool::new(&DeflateConfig::default());
         let mut sender = Sender::server(Version::Rfc6455).with_deflate(DeflateParams::default(), &codecs);
         sender.text(&"a message that is long enough ".repeat(100), None).unwrap();
         sender.consume(sender.queued());
@@ -206,7 +206,7 @@ mod deflate {
 
     #[test]
     fn compressed_messages_to_many_count_once_for_each_window() {
-        let codecs = Codecs::new(&DeflateConfig::default());
+        let codecs = CodecPool::new(&DeflateConfig::default());
         let noise: Vec<u8> =
             (0..50_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
         let (message, count) = metered(SharedMessage::binary(noise));

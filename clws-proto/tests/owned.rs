@@ -7,7 +7,7 @@ mod common;
 use std::cell::RefCell;
 use std::io::IoSlice;
 
-use clws_proto::{Buffers, Event, Events, Limits, NoPool, Receiver, Role, Sender, Version};
+use clws_proto::{BufferPool, Event, Events, Limits, NoPool, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
 const SCRATCH: usize = 100_000;
@@ -15,12 +15,12 @@ const SCRATCH: usize = 100_000;
 #[derive(Debug, Default)]
 struct Pool(RefCell<Vec<Vec<u8>>>);
 
-impl Buffers for Pool {
-    fn take(&self, _: usize, _: usize) -> Vec<u8> {
+impl BufferPool for Pool {
+    fn acquire(&self, _: usize, _: usize) -> Vec<u8> {
         Vec::new()
     }
 
-    fn give(&self, buffer: Vec<u8>) {
+    fn release(&self, buffer: Vec<u8>) {
         self.0.borrow_mut().push(buffer);
     }
 }
@@ -74,7 +74,7 @@ proptest! {
         while !rest.is_empty() {
             let &(start, size, direct) = reads.next().unwrap();
             let size = size.min(rest.len());
-            let count = match receiver.room(&NoPool).filter(|_| direct) {
+            let count = match receiver.spare_capacity(&NoPool).filter(|_| direct) {
                 Some(room) => {
                     let count = room.len().min(size);
                     room[..count].copy_from_slice(&rest[..count]);
@@ -138,7 +138,7 @@ fn a_message_that_is_cut_off_goes_on_in_the_same_buffer() {
     assert!(receiver.receive_owned(&mut scratch, 10..40_010, &pool).next().unwrap().is_none());
     assert_eq!(scratch.capacity(), 0, "the message has it");
 
-    let room = receiver.room(&pool).unwrap();
+    let room = receiver.spare_capacity(&pool).unwrap();
     assert_eq!((room.as_ptr().addr(), room.len()), (lies_at + 40_010, rest.len()));
     room.copy_from_slice(rest);
     let mut events = receiver.receive_direct(rest.len(), &pool);
@@ -208,7 +208,7 @@ fn a_message_that_began_late_in_its_buffer_grows_like_any_other() {
         let (mut moves, mut capacity) = (0, receiver.held());
         while !rest.is_empty() {
             let size = rest.len().min(if rest.len() > 20_000 && with_room { 5000 } else { 7 });
-            match receiver.room(&pool).filter(|_| with_room) {
+            match receiver.spare_capacity(&pool).filter(|_| with_room) {
                 Some(room) => {
                     room[..size].copy_from_slice(&rest[..size]);
                     seen(&mut receiver.receive_direct(size, &pool), &mut log);
@@ -231,12 +231,12 @@ fn a_message_that_began_late_in_its_buffer_grows_like_any_other() {
 fn a_message_moves_to_a_buffer_of_the_pool() {
     #[derive(Debug)]
     struct Rich(RefCell<Vec<(usize, usize)>>);
-    impl Buffers for Rich {
-        fn take(&self, least: usize, most: usize) -> Vec<u8> {
+    impl BufferPool for Rich {
+        fn acquire(&self, least: usize, most: usize) -> Vec<u8> {
             self.0.borrow_mut().push((least, most));
             vec![0xAA; most]
         }
-        fn give(&self, _: Vec<u8>) {}
+        fn release(&self, _: Vec<u8>) {}
     }
     let mut wire = client();
     let payload: Vec<u8> = (0..=250u8).cycle().take(400_000).collect();
@@ -247,7 +247,7 @@ fn a_message_moves_to_a_buffer_of_the_pool() {
     seen(&mut receiver.receive_owned(&mut scratch, 1001..91_001, &pool), &mut log);
     let mut rest = &wire[90_000..];
     while !rest.is_empty() {
-        let room = receiver.room(&pool).unwrap();
+        let room = receiver.spare_capacity(&pool).unwrap();
         let size = room.len().min(rest.len());
         room[..size].copy_from_slice(&rest[..size]);
         rest = &rest[size..];
@@ -291,7 +291,7 @@ fn a_message_that_was_read_and_not_pulled_is_unread() {
     assert!(receiver.receive(&mut wire[..50_000].to_vec()).next().unwrap().is_none());
     assert!(!receiver.has_unread());
     let rest = wire.len() - 50_000;
-    receiver.room(&NoPool).unwrap()[..rest].copy_from_slice(&wire[50_000..]);
+    receiver.spare_capacity(&NoPool).unwrap()[..rest].copy_from_slice(&wire[50_000..]);
     drop(receiver.receive_direct(rest, &NoPool));
     assert!(receiver.has_unread());
     let mut log = Vec::new();
@@ -310,7 +310,7 @@ fn no_more_is_taken_than_was_lent() {
     drop(receiver.receive_direct(30_000, &NoPool)); // nothing was lent
     assert!(!receiver.has_unread());
     let mut rest = &wire[50_000..];
-    while let Some(room) = receiver.room(&NoPool) {
+    while let Some(room) = receiver.spare_capacity(&NoPool) {
         let size = room.len();
         room.copy_from_slice(&rest[..size]);
         rest = &rest[size..];

@@ -206,7 +206,7 @@ proptest! {
 
 #[cfg(feature = "deflate")]
 mod deflate {
-    use clws_proto::{Codecs, DeflateConfig, DeflateParams};
+    use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
     use super::*;
 
@@ -215,7 +215,7 @@ mod deflate {
 
         #[test]
         fn compressed(before in steps(), closes: bool, after in steps(), context: bool) {
-            let codecs = Codecs::new(&DeflateConfig::default());
+            let codecs = CodecPool::new(&DeflateConfig::default());
             let params = DeflateParams::default().with_server_no_context_takeover(!context);
             let receiver = Receiver::new(Version::Rfc6455, Role::Client, no_limits()).with_deflate(params, &codecs);
             let sender = Sender::server(Version::Rfc6455).with_deflate(params, &codecs);

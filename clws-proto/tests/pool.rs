@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use clws_proto::{
-    Buffers, CloseCode, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version,
+    BufferPool, CloseCode, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version,
 };
 
 #[derive(Debug, Default)]
@@ -17,13 +17,13 @@ struct Pool {
     taken: RefCell<usize>,
 }
 
-impl Buffers for Pool {
-    fn take(&self, _: usize, _: usize) -> Vec<u8> {
+impl BufferPool for Pool {
+    fn acquire(&self, _: usize, _: usize) -> Vec<u8> {
         *self.taken.borrow_mut() += 1;
         self.buffers.borrow_mut().pop().unwrap_or_default()
     }
 
-    fn give(&self, buffer: Vec<u8>) {
+    fn release(&self, buffer: Vec<u8>) {
         self.buffers.borrow_mut().push(buffer);
     }
 }
@@ -39,7 +39,7 @@ fn wire(text: bool, len: usize) -> Vec<u8> {
     drain(&mut sender, &clws_proto::NoPool)
 }
 
-fn drain(sender: &mut Sender, pool: &dyn Buffers) -> Vec<u8> {
+fn drain(sender: &mut Sender, pool: &dyn BufferPool) -> Vec<u8> {
     let mut octets = Vec::new();
     while sender.queued() > 0 {
         let mut slices = [IoSlice::new(&[]); 4];
@@ -55,7 +55,7 @@ fn drain(sender: &mut Sender, pool: &dyn Buffers) -> Vec<u8> {
 fn a_forwarded_message_goes_round_in_one_buffer() {
     for text in [false, true] {
         let pool = Pool::default();
-        pool.give(Vec::with_capacity(100_000));
+        pool.release(Vec::with_capacity(100_000));
         let home = pool.buffers.borrow()[0].as_ptr();
         let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
         let mut sender = Sender::server(Version::Rfc6455);
@@ -86,7 +86,7 @@ fn a_forwarded_message_goes_round_in_one_buffer() {
 fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
     const SIZE: usize = 4 << 20;
     let pool = Pool::default();
-    pool.give(vec![0; SIZE]);
+    pool.release(vec![0; SIZE]);
     let home = pool.buffers.borrow()[0].as_ptr();
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     let mut octets = wire(false, SIZE);
@@ -94,7 +94,7 @@ fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
     assert!(receiver.receive_with(first, &pool).next().unwrap().is_none());
     let mut messages = 0;
     while !rest.is_empty() {
-        let count = match receiver.room(&pool) {
+        let count = match receiver.spare_capacity(&pool) {
             Some(room) => {
                 let count = room.len().min(rest.len());
                 room[..count].copy_from_slice(&rest[..count]);
@@ -166,14 +166,14 @@ fn a_small_message_asks_no_pool() {
 #[test]
 fn little_that_came_holds_little() {
     let pool = Pool::default();
-    pool.give(Vec::with_capacity(16 << 20));
+    pool.release(Vec::with_capacity(16 << 20));
     for len in [1, 1000, 20_000, 100_000, 1_000_000] {
         for text in [false, true] {
             let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
             let mut octets = wire(text, 8 << 20);
             octets.truncate(14 + len);
             while receiver.receive_with(&mut octets, &pool).next().unwrap().is_some() {}
-            let _ = receiver.room(&pool);
+            let _ = receiver.spare_capacity(&pool);
             assert!(receiver.held() <= 4 * 2 * len + 1024, "{} held of {len}", receiver.held());
         }
     }
@@ -184,12 +184,12 @@ fn little_that_came_holds_little() {
 #[derive(Debug, Default)]
 struct Later(RefCell<Vec<Bytes>>);
 
-impl Buffers for Later {
-    fn take(&self, _: usize, _: usize) -> Vec<u8> {
+impl BufferPool for Later {
+    fn acquire(&self, _: usize, _: usize) -> Vec<u8> {
         Vec::new()
     }
 
-    fn give(&self, _: Vec<u8>) {}
+    fn release(&self, _: Vec<u8>) {}
 
     fn discard(&self, bytes: Bytes) {
         self.0.borrow_mut().push(bytes);

@@ -57,12 +57,12 @@ pub(crate) fn log(write: impl FnOnce()) {
 }
 
 /// Something of the application that is kept here: wherever it is dropped, that is guarded.
-pub(crate) struct Foreign<T> {
+pub(crate) struct ApplicationValue<T> {
     value: Option<T>,
     debug: DebugOn,
 }
 
-impl<T> Foreign<T> {
+impl<T> ApplicationValue<T> {
     pub(crate) const fn new(value: T, debug: DebugOn) -> Self {
         Self { value: Some(value), debug }
     }
@@ -90,13 +90,13 @@ impl<T> Foreign<T> {
     }
 }
 
-impl<T> fmt::Debug for Foreign<T> {
+impl<T> fmt::Debug for ApplicationValue<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Foreign")
+        f.write_str("ApplicationValue")
     }
 }
 
-impl<T> Drop for Foreign<T> {
+impl<T> Drop for ApplicationValue<T> {
     fn drop(&mut self) {
         self.discard();
     }
@@ -202,14 +202,14 @@ mod tests {
     #[test]
     fn what_is_kept_is_dropped_once_and_guarded() {
         let drops = AtomicUsize::new(0);
-        drop(Foreign::new(Bomb(&drops), QUIET));
-        let mut early = Foreign::new(Bomb(&drops), QUIET);
+        drop(ApplicationValue::new(Bomb(&drops), QUIET));
+        let mut early = ApplicationValue::new(Bomb(&drops), QUIET);
         early.discard();
         assert!(early.get_mut().is_none());
         drop(early);
         assert_eq!(drops.load(Ordering::Relaxed), 2);
 
-        let kept = Foreign::new(Bomb(&drops), QUIET).into_inner();
+        let kept = ApplicationValue::new(Bomb(&drops), QUIET).into_inner();
         assert_eq!(drops.load(Ordering::Relaxed), 2);
         discard(QUIET, kept);
         assert_eq!(drops.load(Ordering::Relaxed), 3);

@@ -39,7 +39,7 @@
 //! | | is | choose it for |
 //! |---|---|---|
 //! | [`Resource`] | `&self`, called on the thread that read the message (a *shard*), in parallel | speed: nothing is copied, nothing waits |
-//! | [`Listener`] | `&mut self`, one mailbox, one task, everything in order | state that clients share: a chat, a game |
+//! | [`ResourceListener`] | `&mut self`, one mailbox, one task, everything in order | state that clients share: a chat, a game |
 //! | [`mailbox`] | the same mailbox as a `Stream` of [`Event`]s | a loop of your own |
 //! | [`async_handler`] | an async function for each client, with a [`WebSocket`] | conversations: ask, wait, answer |
 //!
@@ -63,7 +63,7 @@
 //! names. A message to many is encoded once: [`SharedMessage`], [`send_text`], [`send_binary`].
 //!
 //! ```
-//! use clws_server::{Client, Config, Group, Listener, Origins, Refuse, Server};
+//! use clws_server::{Client, Config, Group, ResourceListener, Origins, Close, Server};
 //!
 //! /// Everybody hears what anybody says, and is told who comes and goes.
 //! #[derive(Default)]
@@ -72,10 +72,10 @@
 //!     guests: u32,
 //! }
 //!
-//! impl Listener for Chat {
+//! impl ResourceListener for Chat {
 //!     type Message = ();
 //!
-//!     fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+//!     fn connected(&mut self, client: &Client) -> Result<(), Close> {
 //!         self.guests += 1;
 //!         self.everybody.join(client);
 //!         self.everybody.send_text(format!("guest {} is here", self.guests));
@@ -104,7 +104,7 @@
 //! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
 //! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). What is held for
 //! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)). What the application itself sends to
-//! a listener ([`ListenerHandle::send`]) has no limit.
+//! a listener ([`ResourceListenerHandle::send`]) has no limit.
 //!
 //! # Compression
 //!
@@ -116,77 +116,67 @@
 //! Where a name in the manner of Lisp stands behind a colon (`resource-received-text`, `*max-clients*`), it is what the
 //! same thing is called in [CLWS](https://github.com/3b/clws), the Common Lisp server that this one follows.
 
-mod async_handler;
+mod admission;
 mod budget;
+mod buffer_pool;
 mod client;
-mod config;
-#[cfg(feature = "serde")]
-mod config_file;
-mod date;
-mod decision;
 #[cfg(feature = "deflate")]
-mod deflate;
-mod descriptors;
-mod group;
+mod codecs;
+mod config;
+mod connection;
+mod date;
+mod driver;
 mod guard;
-mod home;
-mod listener;
+mod handler;
 mod lock;
-mod mailbox;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod models;
-mod poll;
-mod poll_budget;
-mod pool;
-mod registry;
+mod net;
 mod relief;
 mod resource;
-mod rt;
-mod scratch;
+mod runtime;
 mod server;
-mod session;
-mod shard;
-mod share;
 mod signal;
 #[cfg(test)]
 #[cfg(unix)]
 mod sim;
-mod socket;
-mod stream;
 mod sync;
 mod task_waker;
 mod time;
-mod topics;
-mod watchers;
-mod websocket;
+mod wake;
 
-pub use async_handler::{AsyncHandler, async_handler};
+pub use crate::client::Client;
+pub use crate::client::group::{Delivery, Group, send_binary, send_shared, send_text};
+pub use crate::client::outcome::{SendError, Sent};
+pub use crate::client::topics::Topics;
+pub use crate::config::Config;
+pub use crate::config::check::ConfigError;
+pub use crate::handler::async_handler::{AsyncHandler, async_handler};
+pub use crate::handler::mailbox::sender::MailboxSender;
+pub use crate::handler::mailbox::{Event, Mailbox, MailboxClosed, mailbox};
+pub use crate::handler::resource_listener::{
+    CallError, ResourceListener, ResourceListenerHandle, ResourceListenerTask,
+};
+pub use crate::handler::websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
+pub use crate::net::socket::{Listen, Peer};
+pub use crate::resource::decision::Decision;
+pub use crate::resource::registry::{RegisterError, Resources};
+pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};
+pub use crate::server::{Server, ServerHandle};
 pub use bytes::Bytes;
-pub use client::{Client, SendError, Sent};
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
 pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
-pub use config::{Config, ConfigError};
-pub use decision::Decision;
-pub use group::{Delivery, Group, send_binary, send_shared, send_text};
-pub use listener::{CallError, Listener, ListenerHandle, ListenerTask};
-pub use mailbox::{Event, Mailbox, MailboxClosed, MailboxSender, mailbox};
-pub use registry::{RegisterError, Resources};
-pub use resource::{Accept, Cause, Disconnect, Opening, Refuse, Resource};
-pub use server::{Server, ServerHandle};
-pub use socket::{Listen, Peer};
-pub use topics::Topics;
-pub use websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
 
 /// For the fuzz targets, and in no build but theirs.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
-    pub use crate::session::fuzzing::run;
+    pub use crate::connection::fuzzing::run;
 }
 
 /// The example of the README is tested as the documentation's are.

@@ -25,7 +25,7 @@ pub(crate) mod rank {
     /// The queue of a mailbox.
     pub(crate) const MAILBOX: u8 = 4;
     /// The clients of an async handler that have no slot for it.
-    pub(crate) const STRAYS: u8 = 5;
+    pub(crate) const PENDING_INBOXES: u8 = 5;
     /// What waits for a `WebSocket`.
     pub(crate) const INBOX: u8 = 6;
     /// The answer to a handshake.

@@ -3,27 +3,27 @@
 //! A shard looks at its own clients, and the driver of a stream at those of all streams. A place whose clients hold little
 //! asks the next one.
 
-use crate::home::Home;
 use crate::server::Shared;
+use crate::wake::WakeTarget;
 
 impl Shared {
     /// To be called when something was charged for a client of that home, with no lock held.
     #[inline]
-    pub(crate) fn relieve(&self, home: &Home) {
+    pub(crate) fn relieve(&self, wake_target: &WakeTarget) {
         if self.budget.is_over() {
-            self.ask(home);
+            self.ask(wake_target);
         }
     }
 
     #[cold]
-    fn ask(&self, home: &Home) {
+    fn ask(&self, wake_target: &WakeTarget) {
         // A shard looks itself, after each client's share of its turn.
-        if self.remotes().iter().any(|remote| remote.is_here()) {
+        if self.shards().iter().any(|shard_handle| shard_handle.is_here()) {
             return;
         }
-        match home {
-            Home::Shard(remote, _) => remote.relieve(self.remotes().len()),
-            Home::Stream(_) => self.relieve_streams(),
+        match wake_target {
+            WakeTarget::Shard(shard_handle, _) => shard_handle.relieve(self.shards().len()),
+            WakeTarget::Stream(_) => self.relieve_streams(),
         }
     }
 
@@ -31,9 +31,9 @@ impl Shared {
     #[cold]
     pub(crate) fn relieve_streams(&self) {
         if !self.streams.drop_biggest(self)
-            && let Some(first) = self.remotes().first()
+            && let Some(first) = self.shards().first()
         {
-            first.relieve(self.remotes().len());
+            first.relieve(self.shards().len());
         }
     }
 

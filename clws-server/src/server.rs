@@ -10,22 +10,28 @@ use clws_proto::{Limits, Meter};
 use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::admission::Admission;
 use crate::budget::{Budget, FREE};
-use crate::descriptors::{Seats, Shortage};
-use crate::group::Memberships;
-use crate::home::{Command, Remote};
+use crate::client::group::Memberships;
+use crate::client::watchers::{Host, Watcher, Watchers};
+use crate::config::Config;
+use crate::connection::deadline_after;
+use crate::driver::shard::Shard;
+use crate::driver::stream;
+use crate::driver::stream::memory::Streams;
+use crate::handler::resource_listener::{ResourceListener, ResourceListenerHandle};
 use crate::lock::rank;
-use crate::poll::Poller;
-use crate::registry::RegisterError;
-use crate::session::later;
-use crate::shard::Shard;
-use crate::signal::{Signal, Waiting};
-use crate::socket::{Acceptor, Listen, Peer};
-use crate::stream::Streams;
-use crate::sync::atomic::{AtomicUsize, Ordering};
+use crate::net::poll::Poller;
+use crate::net::shortage::Shortage;
+use crate::net::socket::{Acceptor, Listen, Peer};
+use crate::resource::Resource;
+use crate::resource::registry::RegisterError;
+use crate::resource::registry::Resources;
+use crate::runtime;
+use crate::signal::{Signal, SignalWait};
+use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
 use crate::time::now;
-use crate::watchers::{Host, Watcher, Watchers};
-use crate::{Config, Listener, ListenerHandle, Resource, Resources, rt, stream};
+use crate::wake::{ShardCommand, ShardHandle};
 
 /// A WebSocket server, bound to its addresses: `run-server`.
 ///
@@ -81,7 +87,7 @@ pub(crate) struct Shared {
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
     /// How many connections there may be.
-    seats: Seats,
+    admission: Admission,
     /// What clients are refused with when no descriptor is left.
     pub(crate) shortage: Shortage,
     /// Connections that are served, in any stage.
@@ -90,7 +96,7 @@ pub(crate) struct Shared {
     streamed: AtomicUsize,
     /// Connections that are told 503.
     refused: AtomicUsize,
-    remotes: OnceLock<Vec<Arc<Remote>>>,
+    shards: OnceLock<Vec<Arc<ShardHandle>>>,
     stop: Arc<Signal>,
 }
 
@@ -99,7 +105,7 @@ const TASKS_SEE_IT: Duration = Duration::from_secs(2);
 
 /// What a connection is counted as; to be given back by [`Shared::leave`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Seat {
+pub(crate) enum ConnectionPermit {
     /// A connection that the server has accepted.
     Client,
     /// A stream that the application has given.
@@ -127,8 +133,8 @@ impl Server {
                 .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
             listeners.extend(bound);
         }
-        let seats = Seats::provide(&config);
-        let shared = Arc::new(Shared { seats, ..Shared::new(config) });
+        let admission = Admission::provide(&config);
+        let shared = Arc::new(Shared { admission, ..Shared::new(config) });
         Ok(Self { shared, listeners })
     }
 
@@ -189,12 +195,12 @@ impl Server {
     /// # Errors
     ///
     /// As [`Resources::register`].
-    pub fn run_resource_listener<L: Listener>(
+    pub fn run_resource_listener<L: ResourceListener>(
         &self,
         path: &str,
         origins: Origins,
         listener: L,
-    ) -> Result<ListenerHandle<L>, RegisterError> {
+    ) -> Result<ResourceListenerHandle<L>, RegisterError> {
         self.shared.resources.run_resource_listener(path, origins, listener)
     }
 
@@ -230,14 +236,15 @@ impl Server {
             }
             pollers => pollers?,
         };
-        let remotes: Vec<_> = pollers.iter().map(|poller| Arc::new(Remote::new(poller.waker()))).collect();
-        let _ = shared.remotes.set(remotes.clone()); // nobody else sets it: `run` takes the server
+        let shards: Vec<_> =
+            pollers.iter().map(|poller| Arc::new(ShardHandle::new(poller.waker()))).collect();
+        let _ = shared.shards.set(shards.clone()); // nobody else sets it: `run` takes the server
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let mut ended = Vec::new();
-        for (index, (poller, remote)) in pollers.into_iter().zip(remotes).enumerate() {
+        for (index, (poller, shard_handle)) in pollers.into_iter().zip(shards).enumerate() {
             let shared = Arc::clone(&shared);
-            let shard = Shard::new(shared, remote, poller, &listeners)?;
-            ended.push(rt::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
+            let shard = Shard::new(shared, shard_handle, poller, &listeners)?;
+            ended.push(runtime::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
         }
         drop(listeners); // they are the shards' now, and are closed with the last of them
         if shared.stop.is_given() {
@@ -278,7 +285,7 @@ impl ServerHandle {
     /// and all others together, `max_clients` is the limit.
     #[must_use]
     pub fn max_clients(&self) -> usize {
-        self.0.seats.clients
+        self.0.admission.clients
     }
 
     /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
@@ -321,10 +328,10 @@ impl ServerHandle {
     }
 }
 
-/// Takes one of so many seats, if one is free.
-fn take(seats: &AtomicUsize, most: usize) -> bool {
+/// Takes one of so many admission, if one is free.
+fn take(admission: &AtomicUsize, most: usize) -> bool {
     let more = |taken| (taken < most).then_some(taken + 1);
-    seats.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+    admission.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
 }
 
 impl Shared {
@@ -338,7 +345,7 @@ impl Shared {
             high_water: config.high_water(),
             backlog: config.max_write_backlog.min(FREE),
             streams: Streams::default(),
-            seats: Seats::configured(&config),
+            admission: Admission::configured(&config),
             shortage: Shortage::new(),
             config,
             memberships: Memberships::default(),
@@ -348,14 +355,14 @@ impl Shared {
             clients: AtomicUsize::new(0),
             streamed: AtomicUsize::new(0),
             refused: AtomicUsize::new(0),
-            remotes: OnceLock::new(),
+            shards: OnceLock::new(),
             stop: Arc::default(),
         }
     }
 
     /// The shards; none before the server runs, and none where every client has a task.
-    pub(crate) fn remotes(&self) -> &[Arc<Remote>] {
-        self.remotes.get().map_or(&[], Vec::as_slice)
+    pub(crate) fn shards(&self) -> &[Arc<ShardHandle>] {
+        self.shards.get().map_or(&[], Vec::as_slice)
     }
 
     /// Connections at this moment.
@@ -364,36 +371,36 @@ impl Shared {
     }
 
     /// Counts a new connection in; `None` where there is no room even to refuse it.
-    pub(crate) fn admit(&self) -> Option<Seat> {
-        let accepted = self.seats.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
+    pub(crate) fn admit(&self) -> Option<ConnectionPermit> {
+        let accepted = self.admission.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
         let is_taken = take(&self.clients, accepted.min(self.config.max_clients));
-        if is_taken { Some(Seat::Client) } else { self.refuse() }
+        if is_taken { Some(ConnectionPermit::Client) } else { self.refuse() }
     }
 
     /// Counts a new stream of the application's in; `None` where there is no room even to refuse it.
-    pub(crate) fn admit_stream(&self) -> Option<Seat> {
+    pub(crate) fn admit_stream(&self) -> Option<ConnectionPermit> {
         if !take(&self.clients, self.config.max_clients) {
             return self.refuse();
         }
         self.streamed.fetch_add(1, Ordering::Relaxed);
-        Some(Seat::Stream)
+        Some(ConnectionPermit::Stream)
     }
 
-    fn refuse(&self) -> Option<Seat> {
-        take(&self.refused, self.seats.refusals).then_some(Seat::Refused)
+    fn refuse(&self) -> Option<ConnectionPermit> {
+        take(&self.refused, self.admission.refusals).then_some(ConnectionPermit::Refused)
     }
 
     /// Counts a connection out.
-    pub(crate) fn leave(&self, seat: Seat) {
-        let seats = match seat {
-            Seat::Client => &self.clients,
-            Seat::Stream => {
+    pub(crate) fn release(&self, permit: ConnectionPermit) {
+        let admission = match permit {
+            ConnectionPermit::Client => &self.clients,
+            ConnectionPermit::Stream => {
                 self.streamed.fetch_sub(1, Ordering::Relaxed);
                 &self.clients
             }
-            Seat::Refused => &self.refused,
+            ConnectionPermit::Refused => &self.refused,
         };
-        seats.fetch_sub(1, Ordering::Relaxed);
+        admission.fetch_sub(1, Ordering::Relaxed);
     }
 
     /// Whether it was stopped: the shards may not have heard of it yet.
@@ -401,15 +408,15 @@ impl Shared {
         self.stop.is_given()
     }
 
-    /// Ends when the server is stopped.
-    pub(crate) fn stopped(&self) -> Waiting {
+    /// CloseOnDrop when the server is stopped.
+    pub(crate) fn stopped(&self) -> SignalWait {
         self.stop.wait()
     }
 
     /// Gives it shards that the simulation runs.
     #[cfg(test)]
-    pub(crate) fn set_remotes(&self, remotes: Vec<Arc<Remote>>) {
-        drop(self.remotes.set(remotes));
+    pub(crate) fn set_shards(&self, shards: Vec<Arc<ShardHandle>>) {
+        drop(self.shards.set(shards));
     }
 
     /// Connections that are told 503.
@@ -419,8 +426,8 @@ impl Shared {
     }
 
     fn stop_shards(&self) {
-        for remote in self.remotes() {
-            drop(remote.send(Command::Stop)); // one that has ended needs no telling
+        for shard_handle in self.shards() {
+            drop(shard_handle.send(ShardCommand::Stop)); // one that has ended needs no telling
         }
     }
 }
@@ -444,13 +451,14 @@ impl Drop for StopOnDrop {
 
 /// Serves each client by a task of its own.
 async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Acceptor>) -> io::Result<()> {
-    let accepting = listeners.into_iter().map(|listener| rt::serve_tasks(listener, Arc::clone(&shared)));
+    let accepting = listeners.into_iter().map(|listener| runtime::serve_tasks(listener, Arc::clone(&shared)));
     try_join_all(accepting).await?;
     // The tasks see the stop themselves. Each has twice the time for its closing handshake, and once more to close its stream;
     // on a busy machine it sees the stop later than we do.
-    let patience = later(now(), shared.config.close_timeout.saturating_mul(3).saturating_add(TASKS_SEE_IT));
+    let patience =
+        deadline_after(now(), shared.config.close_timeout.saturating_mul(3).saturating_add(TASKS_SEE_IT));
     while shared.clients.load(Ordering::Relaxed) > 0 && now() < patience {
-        rt::timer(now() + Duration::from_millis(10)).await;
+        runtime::timer(now() + Duration::from_millis(10)).await;
     }
     Ok(())
 }

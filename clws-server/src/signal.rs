@@ -25,9 +25,9 @@ struct State {
     waiting: Slab<Waker>,
 }
 
-/// Ends when the signal is given.
+/// CloseOnDrop when the signal is given.
 #[derive(Debug)]
-pub(crate) struct Waiting {
+pub(crate) struct SignalWait {
     signal: Arc<Signal>,
     /// Where its waker is.
     key: Option<usize>,
@@ -52,8 +52,8 @@ impl Signal {
         self.0.lock().given
     }
 
-    pub(crate) fn wait(self: &Arc<Self>) -> Waiting {
-        Waiting { signal: Arc::clone(self), key: None }
+    pub(crate) fn wait(self: &Arc<Self>) -> SignalWait {
+        SignalWait { signal: Arc::clone(self), key: None }
     }
 }
 
@@ -66,7 +66,7 @@ impl State {
     }
 }
 
-impl Future for Waiting {
+impl Future for SignalWait {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -98,7 +98,7 @@ impl Future for Waiting {
     }
 }
 
-impl Drop for Waiting {
+impl Drop for SignalWait {
     fn drop(&mut self) {
         if self.key.is_none() {
             return;

@@ -15,7 +15,7 @@ pub(crate) use std::{
 pub(crate) use futures::task::AtomicWaker;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use self::modelled::{AtomicWaker, Bell};
+pub(crate) use crate::sync::{modelled::AtomicWaker, modelled::Bell};
 #[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic},
@@ -83,7 +83,7 @@ mod modelled {
             *rang = false;
         }
 
-        /// Ends a wait that does not wait.
+        /// CloseOnDrop a wait that does not wait.
         pub(crate) fn clear(&self) {
             *self.0.0.lock().unwrap() = false;
         }

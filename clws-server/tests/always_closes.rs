@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, CloseCode, Config, Event, Group, Listener, Origins, Refuse, Resource, SendError, Server, Text,
-    Topics, Version, WebSocket, async_handler, mailbox,
+    Client, Close, CloseCode, Config, Event, Group, Origins, Resource, ResourceListener, SendError, Server,
+    Text, Topics, Version, WebSocket, async_handler, mailbox,
 };
 use common::gate::Gate;
 use common::wire::{PING, frame};
@@ -94,10 +94,10 @@ struct Ends {
 }
 
 impl Resource for Ends {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         let (code, reason) = case(client.query_string().unwrap());
         if self.refuses {
-            return Err(Refuse::new(code, reason));
+            return Err(Close::new(code, reason));
         }
         client.close(code, &reason);
         Ok(())
@@ -108,12 +108,12 @@ struct Queued {
     refuses: bool,
 }
 
-impl Listener for Queued {
+impl ResourceListener for Queued {
     type Message = ();
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         let (code, reason) = case(client.query_string().unwrap());
-        if self.refuses { Err(Refuse::new(code, reason)) } else { Ok(()) }
+        if self.refuses { Err(Close::new(code, reason)) } else { Ok(()) }
     }
 
     fn text(&mut self, client: &Client, text: String) {
@@ -308,7 +308,7 @@ fn while_it_is_paused(config: Config) {
 struct Slow(Gate, Mutex<Sender<Client>>);
 
 impl Resource for Slow {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.1.lock().unwrap().send(client.clone()).unwrap();
         self.0.pass();
         Ok(())

@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Bytes, Client, CloseCode, Config, Disconnect, Message, Opening, Origins, Refuse, Reject,
-    Resource, SendError, Server, Text, Version, WebSocket, async_handler,
+    Accept, Bytes, Client, Close, CloseCode, Config, Disconnect, Message, Opening, Origins, Reject, Resource,
+    SendError, Server, Text, Version, WebSocket, async_handler,
 };
 use common::{ALL, Got, PATIENCE, Running, text};
 use futures::future::{Either, select};
@@ -310,7 +310,7 @@ fn may_stand_behind_another_resource(config: Config) {
             opening.query_string().map(|_| Accept::new()).ok_or_else(|| Reject::forbidden("who?"))
         }
 
-        fn connected(&self, client: &Client) -> Result<(), Refuse> {
+        fn connected(&self, client: &Client) -> Result<(), Close> {
             self.0.connected(client)
         }
 

@@ -133,7 +133,7 @@ fn a_reader_who_pauses_and_ends_its_side_gets_every_echo(config: Config) {
 struct Sink;
 
 impl Resource for Sink {
-    fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
         let message = "x".repeat(100_000);
         // Until the system takes no more.
         thread::spawn({

@@ -123,7 +123,7 @@ fn a_head_octet_by_octet(config: Config) {
                 let mut octet = [0];
                 stream.read_exact(&mut octet).unwrap();
                 answer.push(octet[0]);
-                match pending.check(&answer, &clws_handshake::Caps::default()).unwrap() {
+                match pending.check(&answer, &clws_handshake::HandshakeLimits::default()).unwrap() {
                     clws_handshake::Status::Complete(_) => break,
                     clws_handshake::Status::Partial => {}
                 }

@@ -16,7 +16,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clws_server::{
-    Cause, Client, Config, Disconnect, Event, Group, Origins, Payload, Refuse, Resource, Server,
+    Client, Close, Config, Disconnect, DisconnectCause, Event, Group, Origins, Payload, Resource, Server,
     SharedMessage, Text, mailbox,
 };
 use common::Running;
@@ -59,7 +59,7 @@ impl Room {
 }
 
 impl Resource for Room {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.members.join(client);
         Ok(())
     }
@@ -148,20 +148,26 @@ fn of_partial_messages(config: Config) {
             neighbour.assert_answered_within(SHORT);
         });
         for (_, end) in ended.try_iter() {
-            assert!(matches!(end.cause, Cause::Budget), "{end}");
+            assert!(matches!(end.cause, DisconnectCause::Budget), "{end}");
         }
         assert!(writers.iter().map(|writer| writer.written).sum::<usize>() > LIMIT / 8, "too little is held");
         drop(writers);
         soon("they are gone", || server.handle.clients() == 1);
         for (_, end) in ended.try_iter() {
-            assert!(matches!(end.cause, Cause::Budget | Cause::Vanished | Cause::Io(_)), "{end}");
+            assert!(
+                matches!(
+                    end.cause,
+                    DisconnectCause::Budget | DisconnectCause::Vanished | DisconnectCause::Io(_)
+                ),
+                "{end}"
+            );
         }
         // And nothing is held any more.
         let mut big = Wire::connect(&server, "/");
         big.send(BINARY, &vec![7; 8 << 20]);
         assert_eq!(big.next(), Some((TEXT, (8 << 20).to_string().into_bytes())));
         big.finish();
-        assert!(matches!(ended.recv_timeout(SHORT).unwrap().1.cause, Cause::Closed));
+        assert!(matches!(ended.recv_timeout(SHORT).unwrap().1.cause, DisconnectCause::Closed));
     }
 }
 
@@ -201,7 +207,7 @@ fn of_messages_to_members_that_never_read(config: Config) {
         dropped.extend(ended.try_iter());
     }
     for (_, end) in &dropped {
-        assert!(matches!(end.cause, Cause::Budget), "{end}");
+        assert!(matches!(end.cause, DisconnectCause::Budget), "{end}");
     }
     // Which end is told first is a matter of the executor.
     assert!(dropped.iter().any(|(client, _)| client == greedy), "the biggest was not dropped");
@@ -274,7 +280,7 @@ fn of_messages_in_a_mailbox(config: Config) {
                     complete += usize::from(*next == MESSAGES);
                 }
                 Event::Disconnected(_, end) => {
-                    assert!(matches!(end.cause, Cause::Budget), "{end}");
+                    assert!(matches!(end.cause, DisconnectCause::Budget), "{end}");
                     gone += 1;
                 }
                 _ => {}

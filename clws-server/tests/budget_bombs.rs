@@ -10,7 +10,7 @@ use std::net::TcpStream;
 use std::num::NonZeroUsize;
 
 use clws_handshake::client::ClientRequest;
-use clws_proto::{Codecs, DeflateConfig, DeflateParams, Sender};
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Sender};
 use clws_server::{Config, Version};
 use common::memory::{LIMIT, UNUSED, Watch, assert_all_is_free, limited};
 use common::{Probe, Running, Seen};
@@ -24,7 +24,7 @@ const FIT: u64 = 4;
 
 /// A frame that inflates to most of a message, which goes on.
 fn bomb() -> Vec<u8> {
-    let codecs = Codecs::new(&DeflateConfig::default());
+    let codecs = CodecPool::new(&DeflateConfig::default());
     let mut sender =
         Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(DeflateParams::default(), &codecs);
     let frame = NonZeroUsize::new(14_000).unwrap();

@@ -7,7 +7,8 @@ mod common;
 use std::sync::Arc;
 
 use clws_server::{
-    Cause, Client, Config, Disconnect, Group, Refuse, Resource, SendError, SharedMessage, Text, Version,
+    Client, Close, Config, Disconnect, DisconnectCause, Group, Resource, SendError, SharedMessage, Text,
+    Version,
 };
 use common::memory::{LIMIT, UNUSED, Watch, assert_all_is_free, limited};
 use common::{Probe, Running, text};
@@ -25,7 +26,7 @@ struct Room {
 }
 
 impl Resource for Room {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.members.join(client);
         Ok(())
     }
@@ -36,7 +37,10 @@ impl Resource for Room {
     }
 
     fn disconnected(&self, _: &Client, end: &Disconnect) {
-        assert!(matches!(end.cause, Cause::Budget | Cause::Vanished | Cause::Io(_)), "{end}");
+        assert!(
+            matches!(end.cause, DisconnectCause::Budget | DisconnectCause::Vanished | DisconnectCause::Io(_)),
+            "{end}"
+        );
     }
 }
 

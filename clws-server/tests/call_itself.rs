@@ -9,8 +9,8 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Accept, CallError, Client, Disconnect, Listener, ListenerHandle, ListenerTask, Opening, Origins, Refuse,
-    Reject, Server,
+    Accept, CallError, Client, Close, Disconnect, Opening, Origins, Reject, ResourceListener,
+    ResourceListenerHandle, ResourceListenerTask, Server,
 };
 use common::config;
 use common::wire::{TEXT, Wire};
@@ -20,7 +20,7 @@ alone!(each_handler, a_closure, the_call_is_made_all_the_same, others_can_be_wai
 
 /// Waits for itself in each of its handlers.
 struct Narcissus {
-    me: Arc<OnceLock<ListenerHandle<Self>>>,
+    me: Arc<OnceLock<ResourceListenerHandle<Self>>>,
     seen: mpsc::Sender<(&'static str, Result<u32, CallError>)>,
     calls: u32,
 }
@@ -35,7 +35,7 @@ impl Narcissus {
     }
 }
 
-impl Listener for Narcissus {
+impl ResourceListener for Narcissus {
     type Message = ();
 
     fn accept(&mut self, _: &Opening) -> Result<Accept, Reject> {
@@ -43,7 +43,7 @@ impl Listener for Narcissus {
         Ok(Accept::new())
     }
 
-    fn connected(&mut self, _: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, _: &Client) -> Result<(), Close> {
         self.wait("connected");
         Ok(())
     }
@@ -64,7 +64,7 @@ impl Listener for Narcissus {
 
 type Seen = mpsc::Receiver<(&'static str, Result<u32, CallError>)>;
 
-fn start() -> (common::Running, ListenerHandle<Narcissus>, Seen) {
+fn start() -> (common::Running, ResourceListenerHandle<Narcissus>, Seen) {
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
     let (me, (seen, diary)) = (Arc::new(OnceLock::new()), mpsc::channel());
     let narcissus = Narcissus { me: Arc::clone(&me), seen, calls: 0 };
@@ -116,7 +116,8 @@ fn the_call_is_made_all_the_same() {
 /// A handler may wait for another listener, which runs elsewhere.
 fn others_can_be_waited_for() {
     let (_server, handle, _) = start();
-    let other = ListenerTask::new(Narcissus { me: Arc::default(), seen: mpsc::channel().0, calls: 7 });
+    let other =
+        ResourceListenerTask::new(Narcissus { me: Arc::default(), seen: mpsc::channel().0, calls: 7 });
     let other_handle = other.handle();
     let thread = thread::spawn(|| block_on(other.run()));
     let narcissus = other_handle.clone();

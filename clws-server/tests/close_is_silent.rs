@@ -7,7 +7,8 @@ mod common;
 use std::sync::mpsc::channel;
 
 use clws_server::{
-    Client, Config, Event, Listener, Mailbox, Message, Origins, Server, WebSocket, async_handler, mailbox,
+    Client, Config, Event, Mailbox, Message, Origins, ResourceListener, Server, WebSocket, async_handler,
+    mailbox,
 };
 use common::gate::Gate;
 use common::receivers::{Kind, shared};
@@ -128,7 +129,7 @@ fn a_mailbox_goes_on_with_the_others(config: Config) {
 /// Closes its client at the first message.
 struct Strict(std::sync::mpsc::Sender<String>);
 
-impl Listener for Strict {
+impl ResourceListener for Strict {
     type Message = ();
 
     fn text(&mut self, client: &Client, text: String) {

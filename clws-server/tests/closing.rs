@@ -5,7 +5,7 @@
 mod common;
 
 use clws_handshake::client::ClientRequest;
-use clws_server::{Client, CloseCode, Config, Disconnect, Origins, Refuse, Resource, Server, Version};
+use clws_server::{Client, Close, CloseCode, Config, Disconnect, Origins, Resource, Server, Version};
 use common::{ALL, Got, HYBI, Peer, Probe, Running, Seen, text};
 
 in_both_modes!(
@@ -112,11 +112,11 @@ fn aborted(config: Config) {
 struct Choosy;
 
 impl Resource for Choosy {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         if client.query_string() == Some("panic") {
             panic!("in connected");
         }
-        Err(Refuse::new(CloseCode::new(4003), "full house"))
+        Err(Close::new(CloseCode::new(4003), "full house"))
     }
 
     fn text(&self, _: &Client, _: clws_server::Text<'_>) {

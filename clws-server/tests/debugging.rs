@@ -14,7 +14,9 @@ use std::pin::Pin;
 use std::process::{Command, Output};
 use std::task::{Context, Poll};
 
-use clws_server::{Client, Config, Listener, Origins, Peer, Resource, Server, Text, Version, async_handler};
+use clws_server::{
+    Client, Config, Origins, Peer, Resource, ResourceListener, Server, Text, Version, async_handler,
+};
 use common::{Got, Running};
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -28,7 +30,7 @@ impl Resource for Fragile {
     }
 }
 
-impl Listener for Fragile {
+impl ResourceListener for Fragile {
     type Message = ();
 
     fn text(&mut self, _: &Client, _: String) {

@@ -6,7 +6,7 @@ mod common;
 
 use std::sync::Arc;
 
-use clws_server::{Config, Listener, Origins, Resource, Server};
+use clws_server::{Config, Origins, Resource, ResourceListener, Server};
 use common::{ALL, Got, Running};
 
 in_both_modes!(messages_that_a_resource_does_not_take, messages_that_a_listener_does_not_take);
@@ -15,7 +15,7 @@ struct Nothing;
 
 impl Resource for Nothing {}
 
-impl Listener for Nothing {
+impl ResourceListener for Nothing {
     type Message = ();
 }
 

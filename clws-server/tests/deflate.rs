@@ -8,11 +8,11 @@ mod common;
 use std::sync::Arc;
 
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{Caps, Status};
-use clws_proto::{Codecs, Limits, Receiver, Role, Sender};
+use clws_handshake::{HandshakeLimits, Status};
+use clws_proto::{CodecPool, Limits, Receiver, Role, Sender};
 use clws_server::{
-    Accept, Client, CloseCode, Config, DeflateConfig, DeflateParams, Group, Opening, Origins, Payload,
-    Refuse, Reject, Resource, Server, SharedMessage, Text, Version, async_handler,
+    Accept, Client, Close, CloseCode, Config, DeflateConfig, DeflateParams, Group, Opening, Origins, Payload,
+    Reject, Resource, Server, SharedMessage, Text, Version, async_handler,
 };
 use common::{ALL, Got, Running};
 
@@ -41,7 +41,7 @@ impl Resource for Echo {
         })
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.members.join(client);
         Ok(())
     }
@@ -97,11 +97,11 @@ impl Peer {
             let mut octet = [0];
             stream.read_exact(&mut octet).unwrap();
             received.push(octet[0]);
-            if let Status::Complete(open) = pending.check(&received, &Caps::default()).unwrap() {
+            if let Status::Complete(open) = pending.check(&received, &HandshakeLimits::default()).unwrap() {
                 break open.deflate;
             }
         };
-        let codecs = Codecs::new(offer);
+        let codecs = CodecPool::new(offer);
         let (mut sender, mut receiver) = (
             Sender::client(version, || [1, 2, 3, 4]),
             Receiver::new(version, Role::Client, Limits::default()),

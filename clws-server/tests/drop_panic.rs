@@ -11,7 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Bytes, Client, Config, Event, Listener, Opening, Origins, Reject, Resource, Server, Text,
+    Accept, Bytes, Client, Config, Event, Opening, Origins, Reject, Resource, ResourceListener, Server, Text,
     WebSocket, async_handler, mailbox,
 };
 use common::bomb::{Bomb, quietly};
@@ -160,7 +160,7 @@ impl Resource for Held {
         Ok(Accept::new().data(Bomb))
     }
 
-    fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
         self.0.connected(client)
     }
 
@@ -258,7 +258,7 @@ fn of_a_future_that_has_ended(config: Config) {
 /// A listener with a bomb in it.
 struct Loaded(Bomb);
 
-impl Listener for Loaded {
+impl ResourceListener for Loaded {
     type Message = ();
 }
 

@@ -5,7 +5,8 @@
 mod common;
 
 use clws_server::{
-    CallError, Config, Event, HttpResponse, Listener, MailboxClosed, Origins, Resource, Server, mailbox,
+    CallError, Config, Event, HttpResponse, MailboxClosed, Origins, Resource, ResourceListener, Server,
+    mailbox,
 };
 use common::bomb::{Bomb, quietly};
 use common::flood::Echo;
@@ -47,7 +48,7 @@ fn assert_unharmed(server: &Running, neighbour: &mut Wire) {
 /// A listener with a bomb in it.
 struct Loaded(Bomb);
 
-impl Listener for Loaded {
+impl ResourceListener for Loaded {
     type Message = ();
 }
 
@@ -134,7 +135,7 @@ fn of_a_message_to_a_mailbox_that_is_closed(config: Config) {
 fn of_a_call_to_a_listener_that_has_ended(config: Config) {
     struct Plain;
 
-    impl Listener for Plain {
+    impl ResourceListener for Plain {
         type Message = Bomb;
     }
 

@@ -9,8 +9,8 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{Caps, Status};
-use clws_proto::{Codecs, Sender};
+use clws_handshake::{HandshakeLimits, Status};
+use clws_proto::{CodecPool, Sender};
 use clws_server::{Config, DeflateConfig, DeflateParams, Origins, Server, Version};
 use common::Running;
 use common::flood::{Echo, Flood, Work, ask_during, wait_for_backlog};
@@ -40,7 +40,7 @@ fn connect(server: &Running) -> (Wire, DeflateParams) {
         let mut byte = [0];
         socket.read_exact(&mut byte).unwrap();
         received.push(byte[0]);
-        if let Status::Complete(open) = pending.check(&received, &Caps::default()).unwrap() {
+        if let Status::Complete(open) = pending.check(&received, &HandshakeLimits::default()).unwrap() {
             return (Wire { socket }, open.deflate.expect("it is agreed on"));
         }
     }
@@ -49,7 +49,7 @@ fn connect(server: &Running) -> (Wire, DeflateParams) {
 /// A message of zeros, compressed.
 fn bomb(params: DeflateParams) -> Vec<u8> {
     let mut sender =
-        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(params, &Codecs::new(&deflate()));
+        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(params, &CodecPool::new(&deflate()));
     sender.binary(&vec![0; INFLATED], None).unwrap();
     let mut bomb = Vec::new();
     sender.write_to(&mut bomb).unwrap();

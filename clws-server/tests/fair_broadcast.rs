@@ -8,7 +8,7 @@ use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
-use clws_server::{Client, Config, Group, Origins, Refuse, Resource, Server, Text};
+use clws_server::{Client, Close, Config, Group, Origins, Resource, Server, Text};
 use common::flood::{Echo, Flood, Work, ask_during, executor_threads, wait_for_backlog};
 use common::wire::{TEXT, Wire, frame};
 use common::{Running, eventually};
@@ -32,7 +32,7 @@ impl Resource for Broadcast {
 struct Member(Group);
 
 impl Resource for Member {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.join(client);
         Ok(())
     }

@@ -17,7 +17,7 @@ use std::thread;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, Group, Origins, Peer as Address, Refuse, Resource, Server, ServerHandle, SharedMessage, Version,
+    Client, Close, Group, Origins, Peer as Address, Resource, Server, ServerHandle, SharedMessage, Version,
 };
 use common::{Got, Peer, Running, config, eventually};
 use futures::io::{AsyncRead, AsyncWrite};
@@ -37,7 +37,7 @@ struct Crowd {
 }
 
 impl Resource for Crowd {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         assert!(self.all.join(client));
         if client.websocket_version() != Version::Hybi00 {
             assert!(self.modern.join(client));

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use clws_server::{
-    Accept, Client, Config, Delivery, Disconnect, Group, Opening, Refuse, Reject, Resource, SendError,
+    Accept, Client, Close, Config, Delivery, Disconnect, Group, Opening, Reject, Resource, SendError,
     SharedMessage, Text, Version,
 };
 use common::{ALL, Diary, Got, PATIENCE, Peer, Probe, Running, eventually, text};
@@ -196,10 +196,10 @@ struct End {
 }
 
 impl Resource for Room {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         assert!(self.members.join(client));
         match client.query_string() {
-            Some("refuse") => Err(Refuse::new(4000.into(), "not you")),
+            Some("refuse") => Err(Close::new(4000.into(), "not you")),
             _ => Ok(()),
         }
     }
@@ -473,7 +473,7 @@ impl Resource for Tokens {
         Ok(Accept::new().data(Token(self.returned.clone())))
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.groups.lock().unwrap().iter().for_each(|group| assert!(group.join(client)));
         Ok(())
     }

@@ -8,7 +8,7 @@ mod common;
 use std::sync::mpsc::{Sender, channel};
 
 use clws_server::{
-    Client, Config, Disconnect, Origins, Refuse, Resource, Server, Version, WebSocket, async_handler, mailbox,
+    Client, Close, Config, Disconnect, Origins, Resource, Server, Version, WebSocket, async_handler, mailbox,
 };
 use common::{PATIENCE, Running, within};
 use futures::StreamExt;
@@ -16,7 +16,7 @@ use futures::StreamExt;
 in_both_modes!(a_mailbox, an_async_function);
 
 /// Hands each client in when it has gone, and tells what the other resource says.
-struct TooLate<R>(R, Sender<Result<(), Refuse>>);
+struct TooLate<R>(R, Sender<Result<(), Close>>);
 
 impl<R: Resource> Resource for TooLate<R> {
     fn disconnected(&self, client: &Client, _: &Disconnect) {

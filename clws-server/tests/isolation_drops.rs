@@ -10,8 +10,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Client, Config, Decision, HttpRequest, HttpResponse, Listener, Opening, Origins, Reject,
-    Resource, Server, Text, Version, WebSocket, async_handler,
+    Accept, Client, Config, Decision, HttpRequest, HttpResponse, Opening, Origins, Reject, Resource,
+    ResourceListener, Server, Text, Version, WebSocket, async_handler,
 };
 use common::{Got, PATIENCE, Running};
 
@@ -244,7 +244,7 @@ impl Future for Held {
 
 struct Fragile(#[expect(dead_code, reason = "it is dropped")] Bomb);
 
-impl Listener for Fragile {
+impl ResourceListener for Fragile {
     type Message = Bomb;
 
     fn text(&mut self, client: &Client, text: String) {

@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use clws_server::{
-    Accept, Bytes, Client, Opening, Origins, Refuse, Reject, Resource, Server, Text, Version, WebSocket,
+    Accept, Bytes, Client, Close, Opening, Origins, Reject, Resource, Server, Text, Version, WebSocket,
     async_handler,
 };
 use common::{Got, Running};
@@ -64,7 +64,7 @@ impl Resource for Fragile {
         }
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         clients().push(client.clone());
         Ok(())
     }

@@ -9,7 +9,7 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
 use clws_server::{
-    Client, Config, Event, Group, Origins, Refuse, Resource, Server, SharedMessage, Text, Version, mailbox,
+    Client, Close, Config, Event, Group, Origins, Resource, Server, SharedMessage, Text, Version, mailbox,
 };
 use common::{Got, PATIENCE, Probe, Running};
 
@@ -78,7 +78,7 @@ fn says_goodbye_when_a_thread_ends(config: Config) {
 struct Keeps(Mutex<Sender<()>>);
 
 impl Resource for Keeps {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         let (group, done) = (Group::new(), self.0.lock().unwrap().clone());
         group.join(client);
         BYE.with_borrow_mut(|byes| byes.push(Bye { client: client.clone(), group, done }));

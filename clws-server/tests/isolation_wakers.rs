@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Accept, Config, Event, Listener, Opening, Origins, Peer as Address, Reject, Resource, Server, Version,
-    WebSocket, async_handler, mailbox,
+    Accept, Config, Event, Opening, Origins, Peer as Address, Reject, Resource, ResourceListener, Server,
+    Version, WebSocket, async_handler, mailbox,
 };
 use common::{Got, PATIENCE, Peer, Probe, Running};
 use futures::StreamExt;
@@ -175,7 +175,7 @@ fn of_who_waits_for_a_mailbox(config: Config) {
 
 struct Silent;
 
-impl Listener for Silent {
+impl ResourceListener for Silent {
     type Message = ();
 }
 

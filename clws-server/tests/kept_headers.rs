@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 
 use clws_handshake::client::ClientRequest;
-use clws_server::{Accept, Client, Config, Opening, Refuse, Reject, Resource, Version};
+use clws_server::{Accept, Client, Close, Config, Opening, Reject, Resource, Version};
 use common::{Peer, Running, text};
 
 in_both_modes!(a_long_one_is_not_kept, as_many_as_are_configured, decided_later);
@@ -33,7 +33,7 @@ impl Resource for Shows {
         Ok(waits)
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         client.send_text(client.data::<String>().unwrap()).unwrap();
         let last = client.headers().get("X-Last");
         let kept = shown(client.cookie("id"), last, client.origin());

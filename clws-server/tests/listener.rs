@@ -9,8 +9,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Bytes, CallError, Client, CloseCode, Config, Disconnect, Listener, ListenerHandle, ListenerTask,
-    MailboxClosed, Opening, Origins, Refuse, Reject, Server, Version,
+    Accept, Bytes, CallError, Client, Close, CloseCode, Config, Disconnect, MailboxClosed, Opening, Origins,
+    Reject, ResourceListener, ResourceListenerHandle, ResourceListenerTask, Server, Version,
 };
 use common::{ALL, Got, PATIENCE, Running, text};
 use futures::executor::block_on;
@@ -47,7 +47,7 @@ impl Diary {
     }
 }
 
-impl Listener for Diary {
+impl ResourceListener for Diary {
     type Message = &'static str;
 
     fn accept(&mut self, opening: &Opening) -> Result<Accept, Reject> {
@@ -59,10 +59,10 @@ impl Listener for Diary {
         }
     }
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         self.line("connected");
         match client.query_string() {
-            Some("refuse") => Err(Refuse::new(CloseCode::new(4001), "no")),
+            Some("refuse") => Err(Close::new(CloseCode::new(4001), "no")),
             _ => Ok(()),
         }
     }
@@ -97,7 +97,7 @@ impl Listener for Diary {
     }
 }
 
-fn start(config: Config) -> (Running, ListenerHandle<Diary>, Receiver<String>) {
+fn start(config: Config) -> (Running, ResourceListenerHandle<Diary>, Receiver<String>) {
     let (diary, told) = Diary::new();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let handle = server.run_resource_listener("/", Origins::any(), diary).unwrap();
@@ -197,7 +197,7 @@ fn a_panic_costs_one_client(config: Config) {
 fn hears_no_more_of_whom_it_closes(config: Config) {
     struct Judge(Sender<String>);
 
-    impl Listener for Judge {
+    impl ResourceListener for Judge {
         type Message = Receiver<()>;
 
         fn text(&mut self, client: &Client, text: String) {
@@ -309,7 +309,7 @@ fn gives_its_path_back(config: Config) {
 
 fn is_awaited_by_the_caller(config: Config) {
     let (diary, told) = Diary::new();
-    let task = ListenerTask::new(diary);
+    let task = ResourceListenerTask::new(diary);
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.resources().register_shared("/", Origins::any(), task.resource()).unwrap();
     server.resources().register_shared("/other", Origins::any(), task.resource()).unwrap();

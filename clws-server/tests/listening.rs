@@ -9,9 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
 use clws_handshake::client::ClientRequest;
-use clws_server::{
-    Client, Config, Listen, Origins, Peer as Address, Refuse, Resource, Server, Text, Version,
-};
+use clws_server::{Client, Close, Config, Listen, Origins, Peer as Address, Resource, Server, Text, Version};
 use common::{Got, Peer, Probe, Running, text};
 
 in_both_modes!(on_several_addresses, on_a_unix_socket, on_a_name, nowhere_twice);
@@ -34,7 +32,7 @@ fn on_several_addresses(config: Config) {
         let mut peer = Peer::open(stream, Version::Rfc6455, request).unwrap();
         peer.assert_echo("hello");
         let client = diary.connected();
-        assert_eq!((client.host(), client.port()), (Some(me.ip()), Some(me.port())));
+        assert_eq!((client.remote_ip(), client.remote_port()), (Some(me.ip()), Some(me.port())));
     }
 }
 
@@ -53,7 +51,7 @@ fn on_a_unix_socket(config: Config) {
     .unwrap();
     peer.assert_echo(&"hello".repeat(100_000));
     let client = diary.connected();
-    assert_eq!((client.peer(), client.host(), client.port()), (Address::Unix, None, None));
+    assert_eq!((client.peer(), client.remote_ip(), client.remote_port()), (Address::Unix, None, None));
     peer.raw(&[0xFF; 10]);
     assert!(matches!(peer.next(), Got::Close(Some((1002, _)))));
     assert_eq!(peer.next(), Got::End);
@@ -92,7 +90,7 @@ fn nowhere_twice(config: Config) {
 struct Threads(Arc<Mutex<Vec<ThreadId>>>);
 
 impl Resource for Threads {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.lock().unwrap().push(std::thread::current().id());
         client.send_text("in").unwrap();
         Ok(())

@@ -7,7 +7,7 @@ mod common;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-use clws_server::{Client, Group, Refuse, Resource, Text, Version};
+use clws_server::{Client, Close, Group, Resource, Text, Version};
 use common::{Got, Running};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -61,9 +61,9 @@ impl Log {
 struct Fragile(Group);
 
 impl Resource for Fragile {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.join(client);
-        if client.query_string().is_some() { Err(Refuse::new(2001.into(), "")) } else { Ok(()) }
+        if client.query_string().is_some() { Err(Close::new(2001.into(), "")) } else { Ok(()) }
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {

@@ -71,7 +71,7 @@ fn after_partial_messages(config: Config) {
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// Buffers that threads keep are freed too, the biggest among them.
+/// BufferPool that threads keep are freed too, the biggest among them.
 fn after_big_messages(config: Config) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (probe, diary) = Probe::new();

@@ -21,7 +21,8 @@ use std::thread;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, Config, Group, Listen, Listener, ListenerHandle, Origins, Refuse, SendError, Server,
+    Client, Close, Config, Group, Listen, Origins, ResourceListener, ResourceListenerHandle, SendError,
+    Server,
 };
 use common::{ALL, Got, Peer, Running};
 
@@ -61,10 +62,10 @@ impl Log {
     }
 }
 
-impl Listener for Relay {
+impl ResourceListener for Relay {
     type Message = ();
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         assert!(self.members.join(client));
         Ok(())
     }
@@ -97,7 +98,7 @@ struct Scene {
     // Dropped first: clients that are gone let the server end.
     talkers: Vec<Talker>,
     server: Running,
-    relay: ListenerHandle<Relay>,
+    relay: ResourceListenerHandle<Relay>,
     log: Arc<Mutex<Log>>,
     /// Octets of a message.
     size: usize,

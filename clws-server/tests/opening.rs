@@ -38,7 +38,7 @@ impl Resource for Chooser {
         }
     }
 
-    fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
         let own = client.subprotocol().unwrap_or("none");
         client.send_text(own).unwrap();
         Ok(())
@@ -135,7 +135,7 @@ fn data_for_the_client(config: Config) {
             })
         }
 
-        fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+        fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
             assert!(client.data::<String>().is_none(), "it is of another type");
             let name = client.data().map_or("nobody", |User(name)| name);
             client.send_text(name).unwrap();
@@ -162,7 +162,7 @@ impl Resource for Tell {
             opening.resource_name(),
             opening.query_string().unwrap_or("-"),
             opening.version().number(),
-            opening.requested_host(),
+            opening.host(),
             opening.origin().unwrap_or("-"),
             opening.headers().get("x-LETTERS"),
             opening.peer(),
@@ -170,11 +170,11 @@ impl Resource for Tell {
         if self.opening { Err(Reject::custom(403, told)) } else { Ok(Accept::new()) }
     }
 
-    fn connected(&self, client: &Client) -> Result<(), clws_server::Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
         let told = format!(
             "{}|{}|{}|{}|{}|{}|{}|{:?}|{:?}",
-            client.host().unwrap(),
-            client.port().unwrap(),
+            client.remote_ip().unwrap(),
+            client.remote_port().unwrap(),
             client.peer(),
             client.resource_name(),
             client.query_string().unwrap_or("-"),

@@ -7,8 +7,8 @@ mod common;
 use std::panic::panic_any;
 
 use clws_server::{
-    Accept, Client, Config, Disconnect, HttpResponse, Listener, Opening, Origins, Refuse, Reject, Resource,
-    Server, Text, WebSocket, async_handler,
+    Accept, Client, Close, Config, Disconnect, HttpResponse, Opening, Origins, Reject, Resource,
+    ResourceListener, Server, Text, WebSocket, async_handler,
 };
 use common::Running;
 use common::bomb::Bomb;
@@ -44,7 +44,7 @@ impl Resource for Fragile {
         Ok(Accept::new())
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         fragile(client, "connected");
         Ok(())
     }
@@ -58,7 +58,7 @@ impl Resource for Fragile {
     }
 }
 
-impl Listener for Fragile {
+impl ResourceListener for Fragile {
     type Message = ();
 
     fn text(&mut self, client: &Client, _: String) {

@@ -4,7 +4,7 @@
 #[macro_use]
 mod common;
 
-use clws_server::{Client, Config, Disconnect, Origins, Payload, Refuse, Resource, Server, Text, Version};
+use clws_server::{Client, Close, Config, Disconnect, Origins, Payload, Resource, Server, Text, Version};
 use common::{Got, Running};
 
 in_both_modes!(in_each_handler, in_disconnected_while_stopping, in_an_origin_rule);
@@ -12,7 +12,7 @@ in_both_modes!(in_each_handler, in_disconnected_while_stopping, in_an_origin_rul
 struct Fragile;
 
 impl Resource for Fragile {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         assert_ne!(client.query_string(), Some("connected"));
         Ok(())
     }

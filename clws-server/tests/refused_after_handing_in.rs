@@ -8,8 +8,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
 use clws_server::{
-    Accept, Client, Config, Disconnect, Event, Listener, ListenerTask, Opening, Origins, Refuse, Reject,
-    Resource, Server, Version, WebSocket, async_handler, mailbox,
+    Accept, Client, Close, Config, Disconnect, Event, Opening, Origins, Reject, Resource, ResourceListener,
+    ResourceListenerTask, Server, Version, WebSocket, async_handler, mailbox,
 };
 use common::{Got, PATIENCE, Running, within};
 use futures::StreamExt;
@@ -33,12 +33,12 @@ impl<R: Resource> Resource for Refuses<R> {
         if let How::RefusesItsOwn = self.1 { Ok(Accept::new()) } else { self.0.accept(opening) }
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.connected(client)?;
         if let How::Panics = self.1 {
             panic!("when the other has it");
         }
-        Err(Refuse::new(4003.into(), "no"))
+        Err(Close::new(4003.into(), "no"))
     }
 
     fn disconnected(&self, _: &Client, _: &Disconnect) {
@@ -90,10 +90,10 @@ fn a_mailbox_that_is_closed(config: Config) {
 
 struct Counts(Sender<&'static str>);
 
-impl Listener for Counts {
+impl ResourceListener for Counts {
     type Message = ();
 
-    fn connected(&mut self, _: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, _: &Client) -> Result<(), Close> {
         self.0.send("connected").unwrap();
         Ok(())
     }
@@ -105,7 +105,7 @@ impl Listener for Counts {
 
 fn a_listener(config: Config) {
     let (tell, told) = channel();
-    let task = ListenerTask::new(Counts(tell));
+    let task = ResourceListenerTask::new(Counts(tell));
     let handle = task.handle();
     let server = serve(config, task.resource(), How::Refuses);
     let task = async_std::task::spawn(task.run());

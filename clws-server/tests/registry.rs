@@ -7,7 +7,9 @@ mod common;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use clws_server::{Client, Config, Listener, Origins, RegisterError, Resource, Server, Text, Version};
+use clws_server::{
+    Client, Config, Origins, RegisterError, Resource, ResourceListener, Server, Text, Version,
+};
 use common::{Got, Running, text};
 
 in_both_modes!(
@@ -176,7 +178,7 @@ struct Silent;
 
 impl Resource for Silent {}
 
-impl Listener for Silent {
+impl ResourceListener for Silent {
     type Message = ();
 }
 

@@ -6,7 +6,9 @@ mod common;
 
 use std::time::Duration;
 
-use clws_server::{Config, Event, Listener, Message, Origins, Server, WebSocket, async_handler, mailbox};
+use clws_server::{
+    Config, Event, Message, Origins, ResourceListener, Server, WebSocket, async_handler, mailbox,
+};
 use common::flood::{Flood, Work, ask_during, executor_threads, wait_for_backlog};
 use common::gate::Gate;
 use common::receivers::shared;
@@ -116,7 +118,7 @@ fn beside_mailboxes_that_are_flooded(config: Config) {
 
 struct Worker(Work);
 
-impl Listener for Worker {
+impl ResourceListener for Worker {
     type Message = ();
 
     fn text(&mut self, _: &clws_server::Client, _: String) {

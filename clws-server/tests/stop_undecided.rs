@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use clws_server::{
-    Accept, Client, Config, Decision, Event, Opening, Origins, Refuse, Reject, Resource, Server, mailbox,
+    Accept, Client, Close, Config, Decision, Event, Opening, Origins, Reject, Resource, Server, mailbox,
 };
 use common::bomb::{Bomb, quietly};
 use common::wire::{Wire, dial, request, soon};
@@ -38,7 +38,7 @@ impl Resource for Undecided {
         Ok(accept)
     }
 
-    fn connected(&self, _: &Client) -> Result<(), Refuse> {
+    fn connected(&self, _: &Client) -> Result<(), Close> {
         self.connected.fetch_add(1, Ordering::Relaxed);
         Ok(())
     }

@@ -224,7 +224,7 @@ fn every_version_over_pipes_of_every_width() {
             let task = spawn(&handle, ours);
             let mut peer = open(theirs, version);
             let client = diary.connected();
-            assert_eq!((client.peer(), client.host()), (Address::Stream, None));
+            assert_eq!((client.peer(), client.remote_ip()), (Address::Stream, None));
             for i in 0..20 {
                 peer.assert_echo(&format!("{i} äöü"));
             }

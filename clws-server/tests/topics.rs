@@ -11,7 +11,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::thread;
 
 use clws_server::{
-    Client, Config, Delivery, Disconnect, Refuse, Resource, SendError, SharedMessage, Topics, Version,
+    Client, Close, Config, Delivery, Disconnect, Resource, SendError, SharedMessage, Topics, Version,
 };
 use common::{ALL, Diary, Got, PATIENCE, Peer, Probe, Running, text};
 
@@ -135,7 +135,7 @@ struct Subscribe {
 }
 
 impl Resource for Subscribe {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         assert!(self.topics.subscribe("all", client));
         assert!(self.topics.subscribe(client.query_string().unwrap(), client));
         Ok(())

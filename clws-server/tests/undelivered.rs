@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
-use clws_server::{Cause, Client, Config, Disconnect, Event, Origins, Resource, Server, Text, mailbox};
+use clws_server::{
+    Client, Config, Disconnect, DisconnectCause, Event, Origins, Resource, Server, Text, mailbox,
+};
 use common::gate::Gate;
 use common::receivers::{Kind, Log, assert_in_order};
 use common::wire::{SHORT, Wire, numbered};
@@ -156,7 +158,7 @@ fn when_the_client_does_not_read_its_answers(config: Config) {
     let mut wire = Wire::connect(&server, "/");
     wire.send_and_wait_until_read(&numbered(MESSAGES, 90));
     let end = ended.recv_timeout(SHORT).unwrap();
-    assert!(matches!(end.cause, Cause::WriteTimeout), "{end}");
+    assert!(matches!(end.cause, DisconnectCause::WriteTimeout), "{end}");
     assert_counted(handled.load(Ordering::Relaxed), &end);
     assert!(end.undelivered > 0, "100 MiB of answers are queued");
 }

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use async_std::net::TcpStream;
 use clws_server::{
-    Accept, Client, Config, Decision, Event, Group, Listen, Opening, Origins, Peer, Refuse, Reject, Resource,
+    Accept, Client, Close, Config, Decision, Event, Group, Listen, Opening, Origins, Peer, Reject, Resource,
     Server, ServerHandle, SharedMessage, Text, mailbox,
 };
 use common::bomb::quietly;
@@ -121,7 +121,7 @@ impl Resource for Room {
         Ok(accept)
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.members.join(client);
         self.clients.lock().unwrap().push(client.clone());
         Ok(())

@@ -18,7 +18,7 @@ use futures::select;
 /// A game: find the number. Who thinks for too long is sent home.
 async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendError> {
     // As good as random, and short: nobody knows which port the system gives to the next client.
-    let secret = 1 + socket.client().port().unwrap_or_default() % 100;
+    let secret = 1 + socket.client().remote_port().unwrap_or_default() % 100;
     socket.send("guess my number, from 1 to 100").await?;
     for tries in 1.. {
         let text = match timeout(patience, socket.next()).await {

@@ -47,8 +47,8 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use clws_examples::pace::{Excess, Pace};
 use clws_server::{
-    Accept, Client, CloseCode, Config, Disconnect, Group, HttpRequest, HttpResponse, Listen, Listener,
-    Opening, Origins, Payload, Refuse, Reject, Resource, SendError, Server, SharedMessage, Text,
+    Accept, Client, Close, CloseCode, Config, Disconnect, Group, HttpRequest, HttpResponse, Listen, Opening,
+    Origins, Payload, Reject, Resource, ResourceListener, SendError, Server, SharedMessage, Text,
 };
 use serde::Serialize;
 
@@ -168,10 +168,10 @@ struct Chat {
     numbers: u64,
 }
 
-impl Listener for Chat {
+impl ResourceListener for Chat {
     type Message = ();
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         let query = client.query_string().unwrap_or_default().as_bytes();
         let asked = |key| form_urlencoded::parse(query).find_map(|(k, value)| (k == key).then_some(value));
         let wish = asked("name").and_then(|name| name_of(&name).ok()).unwrap_or_else(|| "guest".to_owned());

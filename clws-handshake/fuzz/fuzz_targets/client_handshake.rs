@@ -3,7 +3,7 @@
 #![no_main]
 
 use clws_handshake::client::{AnswerError, ClientRequest, Established, Pending};
-use clws_handshake::{Caps, DeflateConfig, DeflateParams, Offer, Status, Version, parse};
+use clws_handshake::{HandshakeLimits, DeflateConfig, DeflateParams, Acceptance, Status, Version, parse};
 use clws_handshake_fuzz::{Head, Input, accept_key};
 use libfuzzer_sys::fuzz_target;
 
@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let (flags, more) = (input.byte(), input.byte());
     let version = Version::ALL[Version::ALL.len() - 1 - usize::from(flags & 0x0F) % Version::ALL.len()];
-    let caps = Caps::default()
+    let caps = HandshakeLimits::default()
         .with_hixie(true)
         .with_hixie_75(true)
         .with_max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
@@ -77,7 +77,7 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn check(pending: &mut Pending, received: &[u8], caps: &Caps) -> Result<Status<Open>, AnswerError> {
+fn check(pending: &mut Pending, received: &[u8], caps: &HandshakeLimits) -> Result<Status<Open>, AnswerError> {
     Ok(match pending.check(received, caps)? {
         Status::Partial => Status::Partial,
         Status::Complete(open) => Status::Complete(Open::new(&open)),
@@ -86,9 +86,9 @@ fn check(pending: &mut Pending, received: &[u8], caps: &Caps) -> Result<Status<O
 
 /// What our server answers, with something written over it, put in or taken out.
 fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
-    let caps = Caps::default().with_hixie(true).with_hixie_75(true);
+    let caps = HandshakeLimits::default().with_hixie(true).with_hixie_75(true);
     let Ok(Status::Complete(request)) = parse(sent, &caps) else { panic!("our server knows our client") };
-    let mut offer = Offer::new();
+    let mut offer = Acceptance::new();
     let choice = input.byte();
     let config = DeflateConfig::default().with_context_takeover(choice & 2 != 0);
     if request.subprotocols().next() == Some("chat") && (choice & 1 != 0 || request.version().is_hixie()) {
@@ -116,7 +116,7 @@ fn is_entitled(
     offered: &[&str],
     deflate: bool,
     open: &Open,
-    caps: &Caps,
+    caps: &HandshakeLimits,
 ) {
     let asked = Head::split(sent).expect("our own request");
     let mut rest = answer;
@@ -146,11 +146,11 @@ fn is_entitled(
         assert_eq!(head.one("sec-websocket-origin"), Some(ORIGIN.as_bytes()));
         assert_eq!(head.one("sec-websocket-location"), Some(URL.as_bytes()));
         let Ok(Status::Complete(request)) =
-            parse(sent, &Caps::default().with_hixie(true).with_hixie_75(true))
+            parse(sent, &HandshakeLimits::default().with_hixie(true).with_hixie_75(true))
         else {
             panic!()
         };
-        let right = request.accept(&Offer::new()).expect("it can be sent").response;
+        let right = request.accept(&Acceptance::new()).expect("it can be sent").response;
         let digest = right.windows(4).position(|four| four == b"\r\n\r\n").expect("its head's end") + 4;
         assert_eq!(rest[head.len..].get(..right.len() - digest), Some(&right[digest..]));
         assert_eq!(open.consumed, before + head.len + right.len() - digest);

@@ -3,7 +3,7 @@
 #![no_main]
 
 use clws_handshake::{
-    Accepted, Caps, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Offer, Reject, Request, Status,
+    Accepted, HandshakeLimits, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Acceptance, Reject, Request, Status,
     Version,
 };
 use clws_handshake_fuzz::{Answer, Head, Input, accept_key, answer, is_authority, key_len, trim_blanks};
@@ -11,7 +11,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// What the application says.
 struct Application {
-    caps: Caps,
+    caps: HandshakeLimits,
     subprotocol: Option<String>,
     header: Option<(String, String)>,
     origin: Option<String>,
@@ -33,7 +33,7 @@ enum Outcome {
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let (flags, sizes) = (input.byte(), input.byte());
-    let caps = Caps::default()
+    let caps = HandshakeLimits::default()
         .with_hixie(flags & 1 != 0)
         .with_hixie_75(flags & 1 != 0)
         .with_max_head_bytes([16 * 1024, 1000, 300, 60][usize::from(sizes & 3)])
@@ -109,8 +109,8 @@ impl Application {
         Ok(request)
     }
 
-    fn offer(&self) -> Offer<'_> {
-        let mut offer = Offer::new().with_secure(self.secure);
+    fn offer(&self) -> Acceptance<'_> {
+        let mut offer = Acceptance::new().with_secure(self.secure);
         if let Some(name) = &self.subprotocol {
             offer = offer.with_subprotocol(name);
         }
@@ -325,7 +325,7 @@ fn refuses(input: &mut Input<'_>) {
 }
 
 /// Requests that ask for no WebSocket, and what a hook may answer to them.
-fn answers_plain_http(received: &[u8], caps: &Caps) {
+fn answers_plain_http(received: &[u8], caps: &HandshakeLimits) {
     let Ok(http) = HttpRequest::parse(received, caps) else { return };
     assert!(http.head_len() <= received.len());
     assert!(!http.method().is_empty() && !http.target().is_empty());

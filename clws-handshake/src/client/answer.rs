@@ -1,6 +1,6 @@
-use super::pending::AnswerError;
-use crate::Headers;
-use crate::lines::{Lines, LinesError};
+use crate::client::pending::AnswerError;
+use crate::head_lines::{Lines, LinesError};
+use crate::headers::Headers;
 use crate::request_line::version_of;
 
 /// An answer that opens no connection: what [`AnswerError::Refused`] says in short.

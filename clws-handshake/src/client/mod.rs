@@ -5,15 +5,15 @@
 //!
 //! ```
 //! use clws_handshake::client::ClientRequest;
-//! use clws_handshake::{Caps, Offer, Status, Version, parse};
+//! use clws_handshake::{HandshakeLimits, Acceptance, Status, Version, parse};
 //!
-//! let (caps, mut random) = (Caps::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
+//! let (caps, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/chat?room=1")
 //!     .with_subprotocol("chat")
 //!     .build(&mut random)?;
 //!
 //! let Status::Complete(request) = parse(&bytes, &caps)? else { panic!("it is all there") };
-//! let answer = request.accept(&Offer::new().with_subprotocol("chat"))?.response;
+//! let answer = request.accept(&Acceptance::new().with_subprotocol("chat"))?.response;
 //!
 //! let Status::Complete(open) = pending.check(&answer, &caps)? else { panic!("it is all there") };
 //! assert_eq!(open.subprotocol, Some("chat"));
@@ -23,10 +23,10 @@
 
 mod answer;
 mod key;
-mod pending;
+pub(crate) mod pending;
 mod request;
 pub(crate) mod url;
 
-pub use answer::Refusal;
-pub use pending::{AnswerError, Established, Pending};
-pub use request::{ClientRequest, RequestError};
+pub use crate::client::answer::Refusal;
+pub use crate::client::pending::{AnswerError, Established, Pending};
+pub use crate::client::request::{ClientRequest, RequestError};

@@ -3,18 +3,20 @@ use clws_proto::Version;
 use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
-use super::answer::{AnswerHead, Refusal, is_interim};
+use crate::client::answer::{AnswerHead, Refusal, is_interim};
+use crate::headers::Headers;
 use crate::headers::Single;
+use crate::limits::{HandshakeLimits, Status};
 use crate::scan::{ScanError, find_end};
-use crate::{Caps, Headers, Status, draft, hixie_75};
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
+use crate::{hixie_75, version_rules};
 
 /// A request that has been sent and not answered yet. It knows what a right answer looks like.
 #[derive(Clone, Debug)]
 pub struct Pending {
     version: Version,
-    proof: Proof,
+    proof: ChallengeResponse,
     offered: Box<[Box<str>]>,
     #[cfg(feature = "deflate")]
     deflate: Option<DeflateConfig>,
@@ -26,7 +28,7 @@ pub struct Pending {
 
 /// What the server must have read.
 #[derive(Clone, Debug)]
-pub(crate) enum Proof {
+pub(crate) enum ChallengeResponse {
     Accept(Box<str>),
     Digest {
         digest: [u8; 16],
@@ -73,7 +75,7 @@ pub enum AnswerError {
     /// Folded header lines are malformed.
     #[error("the answer is not HTTP/1.1: {0}")]
     Malformed(&'static str),
-    /// The head is longer, or has more lines, than the [`Caps`] allow; or interim answers together are longer.
+    /// The head is longer, or has more lines, than the [`HandshakeLimits`] allow; or interim answers together are longer.
     #[error("the head of the answer is too large")]
     TooLarge,
     /// A header that a right answer has once is missing, repeated, or has another value.
@@ -91,7 +93,7 @@ pub enum AnswerError {
 }
 
 impl Pending {
-    pub(crate) const fn new(version: Version, proof: Proof, offered: Box<[Box<str>]>) -> Self {
+    pub(crate) const fn new(version: Version, proof: ChallengeResponse, offered: Box<[Box<str>]>) -> Self {
         Self {
             version,
             proof,
@@ -114,7 +116,7 @@ impl Pending {
     /// byte by byte costs linear time.
     ///
     /// Interim answers (100, 103 and other 1xx) before the answer are skipped: all of them together may be as long as
-    /// [`Caps::max_head_bytes`].
+    /// [`HandshakeLimits::max_head_bytes`].
     ///
     /// # Errors
     /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection
@@ -122,18 +124,18 @@ impl Pending {
     pub fn check<'a>(
         &mut self,
         received: &'a [u8],
-        caps: &Caps,
+        caps: &HandshakeLimits,
     ) -> Result<Status<Established<'a>>, AnswerError> {
         let Status::Complete((headers, end)) = self.final_head(received, caps)? else {
             return Ok(Status::Partial);
         };
         let (head, rest) = received.split_at_checked(end).unwrap_or((received, &[]));
         let consumed = match &self.proof {
-            Proof::Accept(accept) => {
+            ChallengeResponse::Accept(accept) => {
                 self.check_hybi(headers, accept)?;
                 end
             }
-            Proof::Digest { digest, origin, location } => {
+            ChallengeResponse::Digest { digest, origin, location } => {
                 check_hixie(headers, origin, location)?;
                 let Some(answered) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
                 // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the WebSocket
@@ -143,7 +145,7 @@ impl Pending {
                 }
                 end + answered.len()
             }
-            Proof::Echo { origin, location } => {
+            ChallengeResponse::Echo { origin, location } => {
                 hixie_75::check(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
                 end
             }
@@ -164,12 +166,12 @@ impl Pending {
     ///
     /// ```
     /// use clws_handshake::client::ClientRequest;
-    /// use clws_handshake::{Caps, Version};
+    /// use clws_handshake::{HandshakeLimits, Version};
     ///
     /// let mut random = |bytes: &mut [u8]| bytes.fill(7); // take better ones
     /// let (_, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/").build(&mut random)?;
     /// let answer = b"HTTP/1.1 302 Found\r\nLocation: wss://server.example/\r\nContent-Length: 5\r\n\r\nmoved";
-    /// assert!(pending.check(answer, &Caps::default()).is_err());
+    /// assert!(pending.check(answer, &HandshakeLimits::default()).is_err());
     /// let refusal = pending.refusal(answer).unwrap();
     /// assert_eq!((refusal.status, refusal.headers.get("Location")), (302, Some("wss://server.example/")));
     /// assert_eq!(refusal.body, b"moved");
@@ -188,7 +190,7 @@ impl Pending {
     fn final_head<'a>(
         &mut self,
         received: &'a [u8],
-        caps: &Caps,
+        caps: &HandshakeLimits,
     ) -> Result<Status<(Headers<'a>, usize)>, AnswerError> {
         loop {
             let answer = received.get(self.start..).unwrap_or_default();
@@ -270,7 +272,7 @@ impl Pending {
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
         // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
         // client MUST _Fail the WebSocket Connection_."
-        match headers.single(draft::subprotocol_header(self.version)) {
+        match headers.single(version_rules::subprotocol_header(self.version)) {
             // hixie-75 and hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
                 Err(AnswerError::Subprotocol)

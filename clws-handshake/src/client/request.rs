@@ -3,11 +3,11 @@ use clws_proto::DeflateConfig;
 use clws_proto::Version;
 use thiserror::Error;
 
-use super::key::Random;
-use super::pending::{Pending, Proof};
-use super::url::Url;
-use crate::offer::{HeaderError, check_header};
-use crate::{draft, hixie, hybi, token};
+use crate::acceptance::{HeaderError, check_header};
+use crate::client::key::Random;
+use crate::client::pending::{ChallengeResponse, Pending};
+use crate::client::url::Url;
+use crate::{hixie, hybi, token, version_rules};
 
 /// An opening handshake to send, of any draft.
 #[derive(Clone, Debug)]
@@ -111,7 +111,7 @@ impl<'a> ClientRequest<'a> {
                 // Its fields have a fixed order, and these two come first.
                 fields.splice(..0, upgrade);
                 fields.push(format!("Origin: {origin}"));
-                Proof::Echo { origin: origin.into(), location }
+                ChallengeResponse::Echo { origin: origin.into(), location }
             } else {
                 let ((key1, number1), (key2, number2)) = (random.hixie_key(), random.hixie_key());
                 let key3 = random.bytes();
@@ -123,7 +123,7 @@ impl<'a> ClientRequest<'a> {
                     format!("Sec-WebSocket-Key2: {key2}"),
                 ]);
                 let digest = hixie::digest(number1, number2, &key3);
-                Proof::Digest { digest, origin: origin.into(), location }
+                ChallengeResponse::Digest { digest, origin: origin.into(), location }
             }
         } else {
             let key = hybi::encode_key(random.bytes());
@@ -134,12 +134,12 @@ impl<'a> ClientRequest<'a> {
                 format!("Sec-WebSocket-Version: {}", self.version),
             ]);
             if let Some(origin) = self.origin {
-                fields.push(format!("{}: {origin}", draft::origin_header(self.version)));
+                fields.push(format!("{}: {origin}", version_rules::origin_header(self.version)));
             }
-            Proof::Accept(hybi::accept_key(&key).into())
+            ChallengeResponse::Accept(hybi::accept_key(&key).into())
         };
         if !self.subprotocols.is_empty() {
-            let name = draft::subprotocol_header(self.version);
+            let name = version_rules::subprotocol_header(self.version);
             fields.push(format!("{name}: {}", self.subprotocols.join(", ")));
         }
         #[cfg(feature = "deflate")]

@@ -2,7 +2,7 @@
 #![allow(dead_code, reason = "each scenario uses some of these")]
 #![allow(clippy::panic, reason = "outside of #[test] functions clippy does not see that this is a test")]
 
-use clws_handshake::{Caps, Reject, Request, Status, parse};
+use clws_handshake::{HandshakeLimits, Reject, Request, Status, parse};
 
 pub(crate) const KEY: &str = "dGhlIHNhbXBsZSBub25jZQ==";
 
@@ -71,8 +71,8 @@ pub(crate) fn plus(lines: &[&str], more: &[&str]) -> Vec<u8> {
 }
 
 /// Draft 0 and hixie-75 are spoken.
-pub(crate) fn hixie_on() -> Caps {
-    Caps::default().with_hixie(true).with_hixie_75(true)
+pub(crate) fn hixie_on() -> HandshakeLimits {
+    HandshakeLimits::default().with_hixie(true).with_hixie_75(true)
 }
 
 /// The handshake in whole bytes.

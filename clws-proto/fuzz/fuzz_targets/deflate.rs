@@ -3,7 +3,7 @@
 #![no_main]
 
 use clws_proto::{
-    Codecs, DeflateConfig, DeflateParams, Limits, ProtocolError, Receiver, Role, Sender, Version,
+    CodecPool, DeflateConfig, DeflateParams, Limits, ProtocolError, Receiver, Role, Sender, Version,
 };
 use clws_proto_fuzz::zlib::{self, Inflated};
 use clws_proto_fuzz::{Got, Input, Random, feed, frame, limits, params};
@@ -79,7 +79,7 @@ fn inflates(input: &mut Input<'_>) {
     };
     let expected = pings(expected);
 
-    let codecs = Codecs::new(&DeflateConfig::default());
+    let codecs = CodecPool::new(&DeflateConfig::default());
     let mut whole = Vec::new();
     feed(&mut Receiver::new(Version::Rfc6455, role, limits).with_deflate(params, &codecs), &wire, &mut whole);
     assert_eq!(pings(whole.clone()), expected);
@@ -135,7 +135,7 @@ fn compresses(input: &mut Input<'_>) {
         .with_level(1 + level % 9)
         .with_memory_level(1 + memory % 9)
         .with_threshold(usize::from(threshold >> 8));
-    let codecs = Codecs::with_kept(&config, usize::from(memory >> 6));
+    let codecs = CodecPool::with_kept(&config, usize::from(memory >> 6));
     let sender = || match role {
         Role::Server => Sender::server(Version::Rfc6455).with_deflate(params, &codecs),
         Role::Client => Sender::client(Version::Rfc6455, || KEY).with_deflate(params, &codecs),

@@ -2,7 +2,7 @@
 //! of the documents, memory and limits are bounded, and nothing comes behind an error or a close frame.
 #![no_main]
 
-use clws_proto::{CloseCode, Codecs, DeflateConfig, Limits, ProtocolError, Receiver, Role, Version};
+use clws_proto::{CloseCode, CodecPool, DeflateConfig, Limits, ProtocolError, Receiver, Role, Version};
 use clws_proto_fuzz::{Got, Input, Random, feed, limits, params, pull, reference, version};
 use libfuzzer_sys::fuzz_target;
 
@@ -23,7 +23,7 @@ impl Setup {
     fn receiver(&self) -> Receiver {
         let receiver = Receiver::new(self.version, self.role, self.limits);
         match self.deflate {
-            Some(choice) => receiver.with_deflate(params(choice), &Codecs::new(&DeflateConfig::default())),
+            Some(choice) => receiver.with_deflate(params(choice), &CodecPool::new(&DeflateConfig::default())),
             None => receiver,
         }
     }
@@ -138,12 +138,12 @@ fn by_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     }
 }
 
-/// Buffers that a big message may keep, and reads straight into the receiver's own room.
+/// BufferPool that a big message may keep, and reads straight into the receiver's own room.
 fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     let (mut receiver, mut got) = (setup.receiver(), Vec::new());
     let mut rest = wire;
     while !rest.is_empty() {
-        if let Some(room) = receiver.room(&clws_proto::NoPool) {
+        if let Some(room) = receiver.spare_capacity(&clws_proto::NoPool) {
             let count = room.len().min(rest.len()).min(random.cut());
             room[..count].copy_from_slice(&rest[..count]);
             rest = &rest[count..];
@@ -251,6 +251,6 @@ fn is_over(receiver: &mut Receiver, last: Option<&Got>) {
         feed(receiver, &[0x81, 0x01, b'a', 0x00, b'a', 0xFF], &mut more);
         assert_eq!(more, []);
         assert_eq!((receiver.held(), receiver.context_size()), (0, 0));
-        assert!(receiver.room(&clws_proto::NoPool).is_none());
+        assert!(receiver.spare_capacity(&clws_proto::NoPool).is_none());
     }
 }

@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use clws_proto::{
-    CloseCode, CloseFrame, Codecs, DeflateConfig, Event, Limits, Meter, NoPool, Receiver, Role, SendError,
+    CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Meter, NoPool, Receiver, Role, SendError,
     Sender, SharedMessage, Version,
 };
 use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
@@ -53,7 +53,7 @@ struct Pair {
     role: Role,
     sender: Sender,
     receiver: Receiver,
-    codecs: Codecs,
+    codecs: CodecPool,
     random: Random,
     count: Arc<Count>,
     /// What has to come, in that order.
@@ -87,7 +87,7 @@ impl Pair {
         let config = DeflateConfig::default()
             .with_level(1 + config % 9)
             .with_threshold(if config & 0x40 == 0 { 0 } else { 300 });
-        let codecs = Codecs::with_kept(&config, 1);
+        let codecs = CodecPool::with_kept(&config, 1);
         if let Some((choice, _)) = deflate {
             sender = sender.with_deflate(params(choice), &codecs);
             receiver = receiver.with_deflate(params(choice), &codecs);
@@ -328,7 +328,7 @@ impl Pair {
         while !rest.is_empty() {
             let kind = self.random.below(3);
             let mut read;
-            let mut events = match self.receiver.room(&NoPool) {
+            let mut events = match self.receiver.spare_capacity(&NoPool) {
                 Some(room) if kind == 0 => {
                     let count = room.len().min(rest.len());
                     room[..count].copy_from_slice(&rest[..count]);

@@ -2,9 +2,12 @@ use std::fmt;
 
 use zlib_rs::{Deflate, DeflateFlush};
 
-use super::history::History;
-use super::{Codecs, DeflateConfig, DeflateParams, MIN_BITS, TAIL};
-use crate::Role;
+use crate::deflate::config::DeflateConfig;
+use crate::deflate::params::DeflateParams;
+use crate::deflate::pool::CodecPool;
+use crate::deflate::window::History;
+use crate::deflate::{MIN_BITS, TAIL};
+use crate::version::Role;
 
 /// Room for compressed octets that a compressor keeps between messages.
 const KEEP: usize = 64 * 1024;
@@ -124,7 +127,7 @@ impl fmt::Debug for Compressor {
 /// The sending half of the extension.
 #[derive(Debug)]
 pub(crate) struct Deflation {
-    codecs: Codecs,
+    codecs: CodecPool,
     history: History,
     /// The name of this connection among the codecs' users; 0 without takeover.
     owner: u64,
@@ -133,7 +136,7 @@ pub(crate) struct Deflation {
 }
 
 impl Deflation {
-    pub(crate) fn new(role: Role, params: DeflateParams, codecs: &Codecs) -> Self {
+    pub(crate) fn new(role: Role, params: DeflateParams, codecs: &CodecPool) -> Self {
         let (bits, takeover) = params.sent_by(role);
         // An empty message gets no smaller. And no zlib has a window of 8 bits: who insists gets all messages as they are.
         let threshold = if bits < MIN_BITS { usize::MAX } else { codecs.config().threshold.max(1) };

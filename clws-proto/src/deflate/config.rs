@@ -1,18 +1,18 @@
-use super::params::in_range;
-use super::{MAX_BITS, MIN_BITS};
+use crate::deflate::params::in_range;
+use crate::deflate::{MAX_BITS, MIN_BITS};
 
-/// What this side wants of permessage-deflate: how hard it compresses, what is worth it, and what may be kept.
+/// What this side wants of permessage-deflate: how hard it compresses, what is min_adoptable_len it, and what may be kept.
 ///
 /// `clws-handshake` negotiates by it ([`DeflateParams`](crate::DeflateParams) is the result), and
-/// [`Codecs`](crate::Codecs) compress by it.
+/// [`CodecPool`](crate::CodecPool) compress by it.
 ///
 /// | choice | octets of memory |
 /// |---|---|
 /// | a connection that agreed on it and has no context | 160, whatever the windows (and as much again in `clws-server`, for what is seldom there) |
 /// | a server's messages with context takeover | in addition its last messages' octets, as they come: 1.25 · 2^`server_max_window_bits` at most (40 KiB for 15, 5 KiB for 12) |
 /// | a client's messages with context takeover | the same with `client_max_window_bits` |
-/// | a compressor, of the [`Codecs`](crate::Codecs) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB for what comes out |
-/// | a decompressor, of the `Codecs` too | about 64,000, whatever the window |
+/// | a compressor, of the [`CodecPool`](crate::CodecPool) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB for what comes out |
+/// | a decompressor, of the `CodecPool` too | about 64,000, whatever the window |
 /// | a message that has come in part | what came of it and what it inflated to; beyond 1 KiB of the one or 16 KiB of the other a decompressor |
 ///
 /// A browser that does not offer `client_max_window_bits` (Firefox) cannot be held to less than 15.
@@ -41,7 +41,7 @@ pub struct DeflateConfig {
     /// Messages of fewer octets go out as they are. Default 512.
     ///
     /// Without context takeover a message of 100 octets gets a tenth smaller and one of 600 half as large, while each
-    /// costs some 5 to 8 microseconds before its first octet. With takeover even the smallest are worth it.
+    /// costs some 5 to 8 microseconds before its first octet. With takeover even the smallest are min_adoptable_len it.
     pub threshold: usize,
     /// The window of the server's messages is at most 2 to the power of this, 9 to 15. Default 15.
     pub server_max_window_bits: u8,

@@ -2,11 +2,16 @@ use std::fmt;
 
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::history::History;
-use super::{Codecs, DeflateParams, MAX_BITS, TAIL};
-use crate::extension::Extension;
-use crate::hybi::Assembly;
-use crate::{Buffers, Limits, ProtocolError, Role};
+use crate::buffer::pool::BufferPool;
+use crate::deflate::extension::Extension;
+use crate::deflate::params::DeflateParams;
+use crate::deflate::pool::CodecPool;
+use crate::deflate::window::History;
+use crate::deflate::{MAX_BITS, TAIL};
+use crate::error::ProtocolError;
+use crate::limits::Limits;
+use crate::receive::hybi::MessageAssembler;
+use crate::version::Role;
 
 /// Octets that are inflated at once, checked and appended to the message.
 const AT_ONCE: usize = 16 * 1024;
@@ -123,7 +128,7 @@ impl fmt::Debug for Inflater {
 /// The receiving half of the extension.
 #[derive(Debug)]
 pub(crate) struct Inflation {
-    codecs: Codecs,
+    codecs: CodecPool,
     /// The first octets of a message in progress, while there are few.
     begun: Vec<u8>,
     /// Borrowed while more of it is in progress.
@@ -132,7 +137,7 @@ pub(crate) struct Inflation {
 }
 
 impl Inflation {
-    pub(crate) fn new(role: Role, params: DeflateParams, codecs: &Codecs) -> Self {
+    pub(crate) fn new(role: Role, params: DeflateParams, codecs: &CodecPool) -> Self {
         let (bits, takeover) = params.received_by(role);
         Self {
             codecs: codecs.clone(),
@@ -169,9 +174,9 @@ impl Extension for Inflation {
         &mut self,
         octets: &[u8],
         last: bool,
-        data: &mut Assembly,
+        data: &mut MessageAssembler,
         limits: &Limits,
-        buffers: &dyn Buffers,
+        buffers: &dyn BufferPool,
     ) -> Result<(), ProtocolError> {
         if octets.is_empty() && (self.begun.is_empty() || !last) {
             return Ok(());
@@ -203,7 +208,7 @@ impl Extension for Inflation {
         Ok(())
     }
 
-    fn finish(&mut self, data: &Assembly) -> Result<(), ProtocolError> {
+    fn finish(&mut self, data: &MessageAssembler) -> Result<(), ProtocolError> {
         // Without a single octet there is nothing to inflate; RFC 7692 §7.2.3.6 has one even for an empty message.
         if let Some(mut inflater) = self.inflater.take() {
             let end = inflater.end();

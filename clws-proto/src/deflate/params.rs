@@ -1,5 +1,5 @@
-use super::MAX_BITS;
-use crate::Role;
+use crate::deflate::MAX_BITS;
+use crate::version::Role;
 
 /// What both sides agreed on for permessage-deflate in the opening handshake, RFC 7692 §7.1.
 ///

@@ -1,9 +1,9 @@
 //! Answers to pings.
 
-use super::Sender;
-use crate::encode;
-use crate::header::{MAX_HEADER, Opcode};
-use crate::outbox::DeferredPong;
+use crate::frame::encode;
+use crate::frame::header::{MAX_HEADER, Opcode};
+use crate::send::Sender;
+use crate::send::outbox::DeferredPong;
 
 /// Bytes of pongs that wait for a peer that does not read; past it only the newest ping is answered.
 const PONG_BUDGET: u32 = 4096;

@@ -1,12 +1,12 @@
 //! Both ends of a connection that agreed on permessage-deflate, and an inflater that shares nothing with the crate's.
 
-use clws_proto::{Codecs, DeflateConfig, DeflateParams, Limits, Receiver, Role, Sender, Version};
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Limits, Receiver, Role, Sender, Version};
 
 use super::KEY;
 
-/// Codecs that compress everything.
-pub(crate) fn codecs() -> Codecs {
-    Codecs::new(&DeflateConfig::default().with_threshold(0))
+/// CodecPool that compress everything.
+pub(crate) fn codecs() -> CodecPool {
+    CodecPool::new(&DeflateConfig::default().with_threshold(0))
 }
 
 /// What each side agreed to where it wants no context.
@@ -20,7 +20,7 @@ pub(crate) fn receiver(role: Role, params: DeflateParams) -> Receiver {
 }
 
 /// A sender of that role, the client's with a key that is always the same.
-pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &Codecs) -> Sender {
+pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &CodecPool) -> Sender {
     match role {
         Role::Server => Sender::server(Version::Rfc6455),
         Role::Client => Sender::client(Version::Rfc6455, || KEY),

@@ -3,9 +3,9 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 
-use super::Client;
-use super::internal::MANY;
-use crate::pool::{self, DeferredDrops};
+use crate::buffer_pool::{self, DeferredDrops};
+use crate::client::Client;
+use crate::client::internal::MANY;
 
 /// The most bytes that a stream is given at once.
 const AT_ONCE: usize = 64 * 1024;
@@ -52,7 +52,7 @@ impl Client {
     fn copy_queued(&self, copy: &mut Vec<u8>) {
         let mut outbox = self.outbox();
         if outbox.queued() == 0 {
-            pool::take_back(&mut outbox);
+            buffer_pool::take_back(&mut outbox);
             return self.charge(&mut outbox);
         }
         let mut slices = [IoSlice::new(&[]); MANY];

@@ -4,33 +4,35 @@ use std::any::Any;
 use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock};
 
-use clws_handshake::Head;
+use clws_handshake::RequestHead;
 use clws_proto::{CloseCode, CloseFrame};
 
-use super::short_peer::ShortPeer;
-use super::{
-    ABORTED, CLOSING, CONNECTED, CROWDED, Client, FAILED, HELD, HUSHED, Inner, LEFT, LOST, MEMBER, OVERDRAWN,
-    PAUSED, QUEUED, Rare, SLOW, WATCHED,
+use crate::buffer_pool::{self, DeferredDrops};
+use crate::client::short_peer::ShortPeer;
+use crate::client::watchers::Host;
+use crate::client::{
+    ABORTED, CLOSING, CONNECTED, CROWDED, Client, ClientExtras, DISCONNECTED, FAILED, HELD, Inner, LOST,
+    MEMBER, OVERDRAWN, PAUSED, QUEUED, SILENCED, SLOW, WATCHED,
 };
 #[cfg(feature = "deflate")]
-use crate::deflate::Agreed;
-use crate::guard::{Foreign, log};
-use crate::home::Home;
+use crate::codecs::Negotiated;
+use crate::config::Config;
+use crate::connection::Context;
+use crate::guard::{ApplicationValue, log};
 use crate::lock::Lock;
-use crate::pool::{self, DeferredDrops};
-use crate::registry::Entry;
+use crate::net::socket::Peer;
 use crate::resource::Accept;
+use crate::resource::registry::Entry;
+use crate::resource::{Close, Disconnect};
 use crate::server::Shared;
-use crate::session::Context;
-use crate::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use crate::sync::broken;
+use crate::sync::{atomic::AtomicU16, atomic::AtomicUsize, atomic::Ordering};
 use crate::time::now;
-use crate::watchers::Host;
-use crate::{Config, Disconnect, Peer, Refuse};
+use crate::wake::WakeTarget;
 
 /// What is to become of a client's next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Hearing {
+pub(crate) enum Disposition {
     Deliver,
     /// It waits: the application has enough of the client's messages, or the client has enough of the answers.
     Wait,
@@ -40,7 +42,7 @@ pub(crate) enum Hearing {
 
 /// What became of a close frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Closing {
+pub(crate) enum CloseOutcome {
     /// The client was closing before.
     Already,
     WithCode,
@@ -65,34 +67,34 @@ impl Client {
     pub(crate) fn new(
         sender: clws_proto::Sender,
         entry: Arc<Entry>,
-        head: Head,
+        head: RequestHead,
         accept: Accept,
         peer: Peer,
         context: &Context<'_>,
     ) -> Self {
-        let (home, shared) = (context.place.to_home(), Arc::clone(context.shared));
+        let (wake_target, shared) = (context.wake_target.to_wake_target(), Arc::clone(context.shared));
         let since = now().saturating_duration_since(shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
         let (outbox, state) = (Lock::new(sender), AtomicU16::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
-        let rare = Rare {
+        let extras = ClientExtras {
             subprotocol: accept.subprotocol,
-            data: accept.data.and_then(Foreign::into_inner), // from now on `Inner` guards its drop
+            data: accept.data.and_then(ApplicationValue::into_inner), // from now on `Inner` guards its drop
             peer: long.filter(|_| short.long().is_none()),
             #[cfg(feature = "deflate")]
-            agreed: accept.agreed,
-            slot: OnceLock::new(),
+            negotiated: accept.negotiated,
+            adapter_data: OnceLock::new(),
             inbox: AtomicUsize::new(0),
         };
-        let rare = (accept.has_slot || !rare.is_empty()).then(|| Box::new(rare));
+        let extras = (accept.has_adapter_data || !extras.is_empty()).then(|| Box::new(extras));
         Self(Arc::new(Inner {
             outbox,
-            home,
+            wake_target,
             entry,
             shared,
             head,
-            rare,
+            extras,
             connected,
             peer: short,
             version,
@@ -121,18 +123,18 @@ impl Client {
     }
 
     #[cfg(feature = "deflate")]
-    pub(crate) fn agreed(&self) -> Option<&Agreed> {
-        self.0.rare.as_ref()?.agreed.as_ref()
+    pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
+        self.0.extras.as_ref()?.negotiated.as_ref()
     }
 
     /// Keeps something for the adaptor that stands behind its resource, once; false where there is no place for it,
-    /// `Accept::has_slot` not being set.
-    pub(crate) fn set_slot(&self, value: impl Any + Send + Sync) -> bool {
-        self.0.rare.as_ref().is_some_and(|rare| rare.slot.set(Box::new(value)).is_ok())
+    /// `Accept::has_adapter_data` not being set.
+    pub(crate) fn set_adapter_data(&self, value: impl Any + Send + Sync) -> bool {
+        self.0.extras.as_ref().is_some_and(|extras| extras.adapter_data.set(Box::new(value)).is_ok())
     }
 
-    pub(crate) fn slot<T: Any>(&self) -> Option<&T> {
-        self.0.rare.as_ref()?.slot.get()?.downcast_ref()
+    pub(crate) fn adapter_data<T: Any>(&self) -> Option<&T> {
+        self.0.extras.as_ref()?.adapter_data.get()?.downcast_ref()
     }
 
     /// Whether this side has begun to close.
@@ -171,7 +173,7 @@ impl Client {
     pub(crate) fn resume(&self) {
         if self.0.state.fetch_and(!PAUSED, Ordering::Relaxed) & PAUSED != 0 {
             broken!(ResumesWithoutWake, return);
-            self.0.home.touch();
+            self.0.wake_target.wake();
         }
     }
 
@@ -186,7 +188,7 @@ impl Client {
         self.set_queued_for();
         self.0.shared.hosts.add(self, host);
         // A resource may hand on a client that it has taken before, or that has ended: nothing would remove the host.
-        if self.is_connected() || self.has_left() {
+        if self.is_connected() || self.is_disconnected() {
             self.0.shared.hosts.remove(self, host);
         }
     }
@@ -215,15 +217,15 @@ impl Client {
 
     /// What is to become of its next event.
     #[inline]
-    pub(crate) fn hearing(&self) -> Hearing {
-        match self.0.state.load(Ordering::Relaxed) & (PAUSED | CROWDED | HUSHED) {
-            0 => Hearing::Deliver,
-            state if state & HUSHED != 0 => Hearing::Discard,
-            _ => Hearing::Wait,
+    pub(crate) fn disposition(&self) -> Disposition {
+        match self.0.state.load(Ordering::Relaxed) & (PAUSED | CROWDED | SILENCED) {
+            0 => Disposition::Deliver,
+            state if state & SILENCED != 0 => Disposition::Discard,
+            _ => Disposition::Wait,
         }
     }
 
-    /// Whether its pings are answered though its messages [wait](Hearing::Wait): the client has enough of the answers, but the
+    /// Whether its pings are answered though its messages [wait](Disposition::Wait): the client has enough of the answers, but the
     /// application has not enough of the messages.
     pub(crate) fn hears_pings(&self) -> bool {
         self.0.state.load(Ordering::Relaxed) & PAUSED == 0
@@ -277,15 +279,15 @@ impl Client {
 
     /// It is gone: leaves its groups, and can join none any more.
     pub(crate) fn leave_groups(&self) {
-        self.0.state.fetch_or(LEFT, Ordering::SeqCst);
+        self.0.state.fetch_or(DISCONNECTED, Ordering::SeqCst);
         if self.0.state.load(Ordering::SeqCst) & MEMBER != 0 {
             self.0.shared.memberships.leave_all(self);
         }
     }
 
     /// Whether its connection has ended.
-    pub(crate) fn has_left(&self) -> bool {
-        self.0.state.load(Ordering::SeqCst) & LEFT != 0
+    pub(crate) fn is_disconnected(&self) -> bool {
+        self.0.state.load(Ordering::SeqCst) & DISCONNECTED != 0
     }
 
     pub(crate) fn answer_ping(&self, payload: &[u8]) {
@@ -293,13 +295,13 @@ impl Client {
             let mut outbox = self.outbox();
             let was = outbox.queued();
             if was == 0 {
-                pool::lend(&mut outbox);
+                buffer_pool::lend(&mut outbox);
             }
             outbox.answer_ping(payload);
             was
         };
         if was == 0 {
-            self.0.home.touch();
+            self.0.wake_target.wake();
         }
     }
 
@@ -310,42 +312,42 @@ impl Client {
     /// Begins the closing handshake. Messages that have come before are still of interest. A client that is closing already
     /// goes on with that.
     pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) {
-        if self.queue_close(code, reason) != Closing::Already {
+        if self.queue_close(code, reason) != CloseOutcome::Already {
             // Even with more queued before it: the time for the client's answer begins now.
-            self.0.home.touch();
+            self.0.wake_target.wake();
         }
     }
 
     /// Queues the close frame, unless there is one. The caller tells its home.
     ///
     /// It always closes: a reason that is too long is cut off, and a code that must not be sent is left out.
-    pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) -> Closing {
+    pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) -> CloseOutcome {
         self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
         let mut outbox = self.outbox();
         if outbox.close_sent() {
-            return Closing::Already;
+            return CloseOutcome::Already;
         }
         if outbox.close(code, reason).is_ok() {
-            return Closing::WithCode;
+            return CloseOutcome::WithCode;
         }
         outbox.close_without_code();
-        Closing::WithoutCode
+        CloseOutcome::WithoutCode
     }
 
     /// The application hears nothing more from it, but that it is gone.
-    pub(crate) fn hush(&self) {
-        self.0.state.fetch_or(HUSHED, Ordering::Relaxed);
+    pub(crate) fn set_silenced(&self) {
+        self.0.state.fetch_or(SILENCED, Ordering::Relaxed);
     }
 
     /// Whether the application has closed it itself.
-    pub(crate) fn is_hushed(&self) -> bool {
-        self.0.state.load(Ordering::Relaxed) & HUSHED != 0
+    pub(crate) fn is_silenced(&self) -> bool {
+        self.0.state.load(Ordering::Relaxed) & SILENCED != 0
     }
 
     /// The resource refuses it: the application hears nothing more from it. The caller tells its home.
-    pub(crate) fn refuse(&self, refuse: &Refuse) {
-        self.hush();
-        if self.queue_close(refuse.code, &refuse.reason) == Closing::WithoutCode {
+    pub(crate) fn refuse(&self, refuse: &Close) {
+        self.set_silenced();
+        if self.queue_close(refuse.code, &refuse.reason) == CloseOutcome::WithoutCode {
             warn_of(refuse.code);
         }
     }
@@ -354,7 +356,7 @@ impl Client {
     pub(crate) fn fail(&self) {
         self.queue_close(CloseCode::INTERNAL, "");
         self.0.state.fetch_or(FAILED, Ordering::Release);
-        self.touch();
+        self.wake();
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -362,8 +364,8 @@ impl Client {
     }
 
     /// Tells its home of what was queued quietly.
-    pub(crate) fn touch(&self) {
-        self.0.home.touch();
+    pub(crate) fn wake(&self) {
+        self.0.wake_target.wake();
     }
 
     /// Nothing can be sent from now on; what is queued still goes out.
@@ -399,7 +401,7 @@ impl Client {
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         // A socket is written to under the lock. A stream is code of the application.
-        if let Home::Stream(_) = self.0.home {
+        if let WakeTarget::Stream(_) = self.0.wake_target {
             return self.flush_copied(write);
         }
         let drops = DeferredDrops::new(self.config()); // dropped after the lock
@@ -432,7 +434,7 @@ fn flush(
             Err(error) => return Err(error),
         }
     }
-    pool::take_back(outbox);
+    buffer_pool::take_back(outbox);
     Ok(true)
 }
 

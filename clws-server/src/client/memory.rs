@@ -4,8 +4,8 @@ use std::sync::atomic::Ordering;
 
 use clws_proto::Sender;
 
-use super::Client;
 use crate::budget::{Charged, FREE};
+use crate::client::Client;
 
 impl Client {
     /// Charges for what the outbox holds by now. To be called when more is queued by a page, and when it was written to the
@@ -28,15 +28,15 @@ impl Client {
 
     /// Takes note of how many bytes wait in its own [`WebSocket`](crate::WebSocket).
     pub(crate) fn note_inbox(&self, bytes: usize) {
-        if let Some(rare) = &self.0.rare {
-            rare.inbox.store(bytes, Ordering::Relaxed);
+        if let Some(extras) = &self.0.extras {
+            extras.inbox.store(bytes, Ordering::Relaxed);
         }
     }
 
     /// Bytes of memory that are held for it: what is queued, a message to many counted as a whole; what compressed messages to it
     /// refer back to; and what waits in its own [`WebSocket`](crate::WebSocket).
     pub(crate) fn held(&self) -> usize {
-        let inbox = self.0.rare.as_ref().map_or(0, |rare| rare.inbox.load(Ordering::Relaxed));
+        let inbox = self.0.extras.as_ref().map_or(0, |extras| extras.inbox.load(Ordering::Relaxed));
         let outbox = self.outbox();
         outbox.held().max(outbox.queued()) + inbox
     }

@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use crate::Peer;
+use crate::net::socket::Peer;
 
 /// A [`Peer`] without a scope and a flow, which only link-local IPv6 addresses have; 20 octets in place of 32.
 pub(super) enum ShortPeer {
@@ -8,7 +8,7 @@ pub(super) enum ShortPeer {
     V6([u8; 16], u16),
     Unix,
     Stream,
-    /// In [`Rare`](super::Rare).
+    /// In [`ClientExtras`](super::ClientExtras).
     Long,
 }
 

@@ -2,11 +2,11 @@
 
 use std::sync::Arc;
 
-use super::{Client, LOST, WATCHED};
-use crate::SendError;
+use crate::client::outcome::SendError;
+use crate::client::watchers::Watcher;
+use crate::client::{Client, LOST, WATCHED};
 use crate::sync::atomic::Ordering;
 use crate::sync::broken;
-use crate::watchers::Watcher;
 
 impl Client {
     /// Whether nothing is queued any more: all of it was given to the system, or, with an error, some of it was dropped because

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::net::{IpAddr, Ipv6Addr};
 use std::path::Path;
 
-use super::ConfigError;
-use crate::Listen;
+use crate::config::check::ConfigError;
+use crate::net::socket::Listen;
 
 const ALLOWED: &str =
     "`ADDRESS:PORT` as `0.0.0.0:80` or `[::1]:80`, `NAME:PORT` as `localhost:80`, or `unix:PATH`";

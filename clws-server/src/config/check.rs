@@ -4,8 +4,8 @@ use std::fmt;
 use std::io;
 use std::time::Duration;
 
-use super::{Config, address};
 use crate::budget::MIN_LIMIT;
+use crate::config::{Config, address};
 
 /// The length of the shortest opening handshake of RFC 6455: for the path `/` and a host of one letter, without optional
 /// spaces.

@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use shuttle::thread;
 
-use super::{Fault, Model};
 use crate::budget::Budget;
+use crate::models::{Fault, Model};
 
 /// The least credit that a thread takes at once.
 const STEP: usize = 64 * 1024;

@@ -4,10 +4,14 @@ use std::sync::{Arc, Mutex};
 
 use shuttle::future::block_on;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
+use crate::CloseCode;
+use crate::client::Client;
+use crate::config::Config;
+use crate::handler::async_handler::async_handler;
+use crate::handler::websocket::WebSocket;
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
-use crate::{Client, CloseCode, Config, WebSocket, async_handler};
 
 const TEXTS: [&str; 4] = ["0", "1", "2", "3"];
 
@@ -31,11 +35,11 @@ fn the_end_comes(driver: Driver, end: fn(&Client)) {
         })
     };
     let config = Config::default().max_handler_read_backlog(1);
-    let world = World::serve(driver, config, handler, &TEXTS, Then::Ends);
+    let harness = Harness::serve(driver, config, handler, &TEXTS, Then::CloseOnDrop);
     block_on(done.wait());
     let (taken, end) = seen.lock().unwrap().clone();
     assert_eq!((taken, end.map(|end| end.undelivered)), (1, Some(3)), "texts that were delivered and not");
-    world.end();
+    harness.end();
 }
 
 fn close(client: &Client) {

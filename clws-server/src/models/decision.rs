@@ -9,23 +9,27 @@ use futures::future::poll_fn;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
+use crate::Reject;
+use crate::config::Config;
 use crate::guard::DebugOn;
-use crate::home::Home;
+use crate::handler::mailbox::mailbox;
+use crate::handler::mailbox::{Event, Mailbox};
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
+use crate::resource::Accept;
 use crate::task_waker::TaskWaker;
-use crate::{Accept, Config, Event, Mailbox, Reject, mailbox};
+use crate::wake::WakeTarget;
 
 /// A task that is touched finds the answer, and is touched if it has not looked for one before it waited.
 fn a_task_is_touched() {
     let (mut accept, decision) = Accept::later();
-    let pending = accept.later.take().unwrap();
+    let pending = accept.deadline_after.take().unwrap();
     let decides = thread::spawn(move || decision.accept(Accept::new()));
     let (waker, mut waits) = (Arc::new(TaskWaker::default()), false);
     let answer = block_on(poll_fn(|cx| {
         waker.register(cx.waker());
         if !std::mem::replace(&mut waits, true) {
-            pending.wake(Home::Stream(Arc::clone(&waker)), DebugOn::default());
+            pending.wake(WakeTarget::Stream(Arc::clone(&waker)), DebugOn::default());
             return Poll::Pending;
         }
         Poll::Ready(pending.take())
@@ -34,15 +38,16 @@ fn a_task_is_touched() {
     decides.join().unwrap();
 }
 
-fn undecided(driver: Driver) -> (World, Mailbox<()>) {
+fn undecided(driver: Driver) -> (Harness, Mailbox<()>) {
     let (sender, events) = mailbox::<()>();
-    let world = World::serve(driver, Config::default(), sender.with_openings(), &["0"], Then::Ends);
-    (world, events)
+    let harness =
+        Harness::serve(driver, Config::default(), sender.with_openings(), &["0"], Then::CloseOnDrop);
+    (harness, events)
 }
 
 /// A client that is taken is served.
 fn a_client_is_taken(driver: Driver) {
-    let (world, mut events) = undecided(driver);
+    let (harness, mut events) = undecided(driver);
     let (mut connected, mut texts) = (0, 0);
     block_on(async {
         loop {
@@ -56,17 +61,17 @@ fn a_client_is_taken(driver: Driver) {
         }
     });
     assert_eq!((connected, texts), (1, 1));
-    assert!(world.end().starts_with(b"HTTP/1.1 101 "));
+    assert!(harness.end().starts_with(b"HTTP/1.1 101 "));
 }
 
 /// A client that is refused is told so. On a shard, only a stop would say when.
 fn a_client_is_refused() {
-    let (world, mut events) = undecided(Driver::Stream);
+    let (harness, mut events) = undecided(Driver::Stream);
     match block_on(events.next()) {
         Some(Event::Opening(_, decision)) => decision.reject(Reject::forbidden("not you")),
         event => panic!("{event:?}"),
     }
-    assert!(world.end().starts_with(b"HTTP/1.1 403 "));
+    assert!(harness.end().starts_with(b"HTTP/1.1 403 "));
 }
 
 /// Data of the application, of which nothing is left.
@@ -81,9 +86,9 @@ impl Drop for Data {
 /// The server stops while the decision is made: one of them counts, nobody waits for ever, and the data of a decision is
 /// dropped once.
 fn the_server_stops(driver: Driver) {
-    let (world, mut events) = undecided(driver);
+    let (harness, mut events) = undecided(driver);
     let stops = {
-        let handle = world.handle();
+        let handle = harness.handle();
         thread::spawn(move || handle.stop())
     };
     let dropped = Arc::new(AtomicUsize::new(0));
@@ -103,7 +108,7 @@ fn the_server_stops(driver: Driver) {
         })
     };
     stops.join().unwrap();
-    let output = world.end();
+    let output = harness.end();
     let status = output.get(9..12).unwrap_or(b"none");
     assert!([&b"101"[..], b"503", b"none"].contains(&status), "{}", status.escape_ascii());
     assert_eq!(

@@ -6,10 +6,14 @@ use futures::SinkExt;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
+use crate::client::Client;
+use crate::client::outcome::SendError;
+use crate::config::Config;
+use crate::handler::async_handler::async_handler;
+use crate::handler::websocket::{Message, WebSocket};
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
-use crate::{Client, Config, Message, SendError, WebSocket, async_handler};
 
 type Outcome = Result<(), SendError>;
 
@@ -45,18 +49,18 @@ fn run(
             }
         })
     };
-    let world = World::serve(driver, Config::default(), handler, texts, then);
+    let harness = Harness::serve(driver, Config::default(), handler, texts, then);
     block_on(done.wait());
     let (flushed, queued, closed) = seen.lock().unwrap().take().unwrap();
-    let shared = Arc::clone(&world.shared);
-    let output = world.end();
+    let shared = Arc::clone(&harness.shared);
+    let output = harness.end();
     assert_eq!(shared.watchers.len(), 0, "a watcher is left");
     (flushed, queued, closed, output)
 }
 
 /// The client reads, and ends its side without a close frame when its text has come, or later.
 fn flushed(driver: Driver) {
-    let (flushed, queued, closed, output) = run(driver, &["text"], Then::Ends, |_| ());
+    let (flushed, queued, closed, output) = run(driver, &["text"], Then::CloseOnDrop, |_| ());
     if flushed.is_ok() {
         assert_eq!(queued, 0, "bytes that are queued when all is written");
         assert!(output.windows(3).any(|bytes| bytes == b"two"), "a message that was written is lost");

@@ -4,14 +4,17 @@ use futures::StreamExt;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
-use crate::{Config, Event, Group, mailbox};
+use crate::client::group::Group;
+use crate::config::Config;
+use crate::handler::mailbox::Event;
+use crate::handler::mailbox::mailbox;
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
 
 /// A client that is gone is in no group, whenever it joined.
 fn nobody_stays_in_a_group() {
     let (sender, mut events) = mailbox::<()>();
-    let world = World::serve(Driver::Shard, Config::default(), sender, &[], Then::Ends);
+    let harness = Harness::serve(Driver::Shard, Config::default(), sender, &[], Then::CloseOnDrop);
     let group = Group::new();
     let mut joins = None;
     block_on(async {
@@ -31,8 +34,8 @@ fn nobody_stays_in_a_group() {
         }
     });
     joins.unwrap().join().unwrap();
-    assert_eq!((group.len(), world.shared.memberships.len()), (0, 0), "members that are gone");
-    world.end();
+    assert_eq!((group.len(), harness.shared.memberships.len()), (0, 0), "members that are gone");
+    harness.end();
 }
 
 const MODEL: Model = Model("a client that joins and goes", nobody_stays_in_a_group);

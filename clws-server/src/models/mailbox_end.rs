@@ -6,9 +6,14 @@ use futures::StreamExt;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
-use crate::{Client, Config, Event, MailboxSender, Refuse, Resource, mailbox};
+use crate::client::Client;
+use crate::config::Config;
+use crate::handler::mailbox::Event;
+use crate::handler::mailbox::mailbox;
+use crate::handler::mailbox::sender::MailboxSender;
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
+use crate::resource::{Close, Resource};
 
 const TEXTS: [&str; 3] = ["0", "1", "2"];
 
@@ -24,7 +29,7 @@ fn each_text_is_counted(driver: Driver) {
         let sender = sender.clone();
         thread::spawn(move || sender.close())
     };
-    let world = World::serve(driver, config(), sender, &TEXTS, Then::Ends);
+    let harness = Harness::serve(driver, config(), sender, &TEXTS, Then::CloseOnDrop);
     let (mut came, mut texts) = (0, 0);
     block_on(async {
         while let Some(event) = events.next().await {
@@ -38,16 +43,16 @@ fn each_text_is_counted(driver: Driver) {
     });
     assert_eq!(came, texts, "texts of clients that came, and texts that came out or were counted");
     closes.join().unwrap();
-    world.end();
+    harness.end();
 }
 
 /// Hands each client to a mailbox, and then refuses it.
 struct Refuses(MailboxSender<()>);
 
 impl Resource for Refuses {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.connected(client)?;
-        Err(Refuse::default())
+        Err(Close::default())
     }
 }
 
@@ -58,8 +63,8 @@ fn a_refused_client_ends(driver: Driver) {
         let sender = sender.clone();
         thread::spawn(move || sender.close())
     };
-    let world = World::serve(driver, config(), Refuses(sender), &[], Then::Ends);
-    let shared = Arc::clone(&world.shared);
+    let harness = Harness::serve(driver, config(), Refuses(sender), &[], Then::CloseOnDrop);
+    let shared = Arc::clone(&harness.shared);
     let (mut came, mut ends) = (0, 0);
     block_on(async {
         while let Some(event) = events.next().await {
@@ -72,18 +77,18 @@ fn a_refused_client_ends(driver: Driver) {
     });
     assert_eq!(came, ends, "clients that came, and their ends");
     closes.join().unwrap();
-    world.end();
+    harness.end();
     assert_eq!(shared.hosts.len(), 0, "a host is left");
 }
 
 /// A mailbox is dropped while the client may be paused. That ends the connection.
 fn a_dropped_mailbox_ends_its_clients() {
     let (sender, mut events) = mailbox::<()>();
-    let world = World::serve(Driver::Stream, config(), sender, &TEXTS, Then::Ends);
+    let harness = Harness::serve(Driver::Stream, config(), sender, &TEXTS, Then::CloseOnDrop);
     let event = block_on(events.next());
     assert!(matches!(event, Some(Event::Connected(_))), "{event:?}");
     drop(events);
-    world.end();
+    harness.end();
 }
 
 fn closed_on_a_shard() {

@@ -15,19 +15,19 @@
 //! [PCT]: https://www.microsoft.com/en-us/research/publication/a-randomized-scheduler-with-probabilistic-guarantees-of-finding-bugs/
 //! [`broken`]: crate::sync::broken
 
+mod admission;
 mod budget;
 mod close;
 mod decision;
 mod flush;
 mod group;
+mod harness;
 mod mailbox_end;
 mod outbox;
 mod pause;
 mod relief;
-mod seats;
 mod signal;
 mod wake_up;
-mod world;
 
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};

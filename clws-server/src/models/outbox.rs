@@ -4,9 +4,12 @@ use futures::StreamExt;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
-use crate::{Client, Config, Event, mailbox};
+use crate::client::Client;
+use crate::config::Config;
+use crate::handler::mailbox::Event;
+use crate::handler::mailbox::mailbox;
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
 
 /// Any message is more than the high-water mark, so that the driver says when it has written it.
 fn config() -> Config {
@@ -16,7 +19,7 @@ fn config() -> Config {
 /// Two threads send, and nothing stays in the outbox.
 fn everything_goes_out(driver: Driver) {
     let (sender, mut events) = mailbox::<()>();
-    let world = World::serve(driver, config(), sender, &[], Then::Stays);
+    let harness = Harness::serve(driver, config(), sender, &[], Then::Stays);
     block_on(async {
         let Some(Event::Connected(client)) = events.next().await else { panic!("nobody came") };
         let other = {
@@ -31,7 +34,7 @@ fn everything_goes_out(driver: Driver) {
         }
         client.abort();
     });
-    let output = world.end();
+    let output = harness.end();
     for sent in ["a0", "a1", "b0", "b1"] {
         assert!(output.windows(2).any(|bytes| bytes == sent.as_bytes()), "{sent} is lost");
     }
@@ -47,7 +50,7 @@ fn send(client: &Client, name: char) {
 /// come.
 fn answers_keep_no_event_back(driver: Driver) {
     let (sender, mut events) = mailbox::<()>();
-    let world = World::serve(driver, config(), sender, &["0", "1", "2"], Then::Ends);
+    let harness = Harness::serve(driver, config(), sender, &["0", "1", "2"], Then::CloseOnDrop);
     let texts = block_on(async {
         let mut texts = 0;
         loop {
@@ -62,7 +65,7 @@ fn answers_keep_no_event_back(driver: Driver) {
         }
     });
     assert_eq!(texts, 3);
-    world.end();
+    harness.end();
 }
 
 fn written_by_a_shard() {

@@ -5,10 +5,14 @@ use std::sync::{Arc, Mutex};
 use futures::StreamExt;
 use shuttle::future::block_on;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
+use crate::config::Config;
+use crate::handler::async_handler::async_handler;
+use crate::handler::mailbox::Event;
+use crate::handler::mailbox::mailbox;
+use crate::handler::websocket::WebSocket;
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
-use crate::{Config, Event, WebSocket, async_handler, mailbox};
 
 const TEXTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 
@@ -20,8 +24,8 @@ fn config(cost: usize) -> Config {
 /// A client that stays is aborted when its last text has come, and nothing after it.
 fn a_mailbox_gets_everything(driver: Driver, then: Then) {
     let (sender, mut events) = mailbox::<()>();
-    let cost = crate::mailbox::EACH.max(size_of::<Event<()>>()) + 1;
-    let world = World::serve(driver, config(cost), sender, &TEXTS, then);
+    let cost = crate::handler::mailbox::MESSAGE_OVERHEAD.max(size_of::<Event<()>>()) + 1;
+    let harness = Harness::serve(driver, config(cost), sender, &TEXTS, then);
     let (mut texts, mut undelivered) = (Vec::new(), None);
     block_on(async {
         while undelivered.is_none() {
@@ -38,7 +42,7 @@ fn a_mailbox_gets_everything(driver: Driver, then: Then) {
         }
     });
     assert_eq!((texts.as_slice(), undelivered), (TEXTS.map(str::to_owned).as_slice(), Some(0)));
-    world.end();
+    harness.end();
 }
 
 fn a_websocket_gets_everything(driver: Driver, then: Then) {
@@ -59,15 +63,15 @@ fn a_websocket_gets_everything(driver: Driver, then: Then) {
             }
         })
     };
-    let config = config(crate::mailbox::EACH + 1);
-    let world = World::serve(driver, config, handler, &TEXTS, then);
+    let config = config(crate::handler::mailbox::MESSAGE_OVERHEAD + 1);
+    let harness = Harness::serve(driver, config, handler, &TEXTS, then);
     block_on(done.wait());
-    assert_eq!(*texts.lock().unwrap(), TEXTS.map(crate::Message::from));
-    world.end();
+    assert_eq!(*texts.lock().unwrap(), TEXTS.map(crate::handler::websocket::Message::from));
+    harness.end();
 }
 
 fn mailbox_on_a_shard() {
-    a_mailbox_gets_everything(Driver::Shard, Then::Ends);
+    a_mailbox_gets_everything(Driver::Shard, Then::CloseOnDrop);
 }
 
 fn mailbox_on_a_stream() {
@@ -79,7 +83,7 @@ fn websocket_on_a_shard() {
 }
 
 fn websocket_on_a_stream() {
-    a_websocket_gets_everything(Driver::Stream, Then::Ends);
+    a_websocket_gets_everything(Driver::Stream, Then::CloseOnDrop);
 }
 
 const MAILBOX_SHARD: Model = Model("a mailbox, paused on a shard", mailbox_on_a_shard);

@@ -7,17 +7,21 @@ use futures::StreamExt;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::world::{Driver, Then, World};
-use super::{Fault, Model};
-use crate::{Cause, Client, Config, Event, Mailbox, mailbox};
+use crate::client::Client;
+use crate::config::Config;
+use crate::handler::mailbox::mailbox;
+use crate::handler::mailbox::{Event, Mailbox};
+use crate::models::harness::{Driver, Harness, Then};
+use crate::models::{Fault, Model};
+use crate::resource::DisconnectCause;
 
 const LIMIT: usize = 1 << 20;
 
-fn start(driver: Driver, texts: &[&str], then: Then) -> (World, Mailbox<()>, Client) {
+fn start(driver: Driver, texts: &[&str], then: Then) -> (Harness, Mailbox<()>, Client) {
     let (sender, mut events) = mailbox::<()>();
-    let world = World::serve(driver, Config::default().max_buffered(LIMIT), sender, texts, then);
+    let harness = Harness::serve(driver, Config::default().max_buffered(LIMIT), sender, texts, then);
     match block_on(events.next()) {
-        Some(Event::Connected(client)) => (world, events, client),
+        Some(Event::Connected(client)) => (harness, events, client),
         event => panic!("{event:?}"),
     }
 }
@@ -29,7 +33,7 @@ fn send(client: &Client, len: usize) {
 
 /// A client that is sent more than it reads, and more than may be held, is dropped by its shard.
 fn a_shard_drops_a_client() {
-    let (world, mut events, client) = start(Driver::Shard, &[], Then::Stays);
+    let (harness, mut events, client) = start(Driver::Shard, &[], Then::Stays);
     // The second is too much until the socket has taken the first, and the third for good.
     for len in [160 * 1024, LIMIT - 96 * 1024, LIMIT / 2] {
         send(&client, len);
@@ -43,9 +47,9 @@ fn a_shard_drops_a_client() {
             }
         }
     });
-    assert!(matches!(cause, Cause::Budget), "{cause:?}");
-    let shared = Arc::clone(&world.shared);
-    world.end();
+    assert!(matches!(cause, DisconnectCause::Budget), "{cause:?}");
+    let shared = Arc::clone(&harness.shared);
+    harness.end();
     drop((client, events));
     shared.budget.give_back();
     assert_eq!(shared.budget.used(), 0, "bytes are counted that are not held");
@@ -55,7 +59,7 @@ fn a_shard_drops_a_client() {
 /// client at the same time.
 fn a_stream_is_dropped() {
     static TEXT: LazyLock<String> = LazyLock::new(|| "x".repeat(LIMIT * 9 / 16));
-    let (world, mut events, client) = start(Driver::FullStream, &[&TEXT], Then::StaysWithinText);
+    let (harness, mut events, client) = start(Driver::FullStream, &[&TEXT], Then::StaysWithinText);
     let ends = {
         let client = client.clone();
         thread::spawn(move || client.abort())
@@ -63,8 +67,8 @@ fn a_stream_is_dropped() {
     send(&client, LIMIT);
     block_on(async { while !matches!(events.next().await, Some(Event::Disconnected(..))) {} });
     ends.join().unwrap();
-    let shared = Arc::clone(&world.shared);
-    world.end();
+    let shared = Arc::clone(&harness.shared);
+    harness.end();
     drop((client, events));
     shared.budget.give_back();
     assert_eq!((shared.budget.used(), shared.streams.going()), (0, 0), "bytes are counted that are not held");

@@ -8,7 +8,7 @@ use futures::future::poll_fn;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Fault, Model};
+use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
 
 /// Two tasks wait, one of which has stopped to wait once before.

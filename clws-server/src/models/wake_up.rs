@@ -5,38 +5,38 @@ use std::sync::Arc;
 
 use shuttle::thread;
 
-use super::{Fault, Model};
-use crate::home::{Command, Home, Remote, Touches};
-use crate::poll::Waker;
+use crate::models::{Fault, Model};
+use crate::sim::poller::Waker;
 use crate::sync::Bell;
+use crate::wake::{ShardCommand, ShardHandle, WakeBatch, WakeTarget};
 
 /// A shard that sleeps when it may sees each command once, in the order of each thread. When it has ended, the sender has it
 /// back.
 fn a_sleeping_shard_sees_commands() {
     let bell = Bell::default();
-    let remote = Arc::new(Remote::new(Waker::Model(bell.clone())));
+    let shard_handle = Arc::new(ShardHandle::new(Waker::Model(bell.clone())));
     let shard = {
-        let remote = Arc::clone(&remote);
-        thread::spawn(move || shard(&remote, &bell))
+        let shard_handle = Arc::clone(&shard_handle);
+        thread::spawn(move || shard(&shard_handle, &bell))
     };
     let many = {
-        let remote = Arc::clone(&remote);
+        let shard_handle = Arc::clone(&shard_handle);
         thread::spawn(move || {
-            let mut touches = Touches::default();
+            let mut touches = WakeBatch::default();
             for slot in [10, 11] {
-                touches.add(&Home::Shard(Arc::clone(&remote), slot));
+                touches.add(&WakeTarget::Shard(Arc::clone(&shard_handle), slot));
             }
         })
     };
-    let home = Home::Shard(Arc::clone(&remote), 1);
-    home.touch();
-    home.touch();
+    let home = WakeTarget::Shard(Arc::clone(&shard_handle), 1);
+    home.wake();
+    home.wake();
     many.join().unwrap();
     let late = {
-        let remote = Arc::clone(&remote);
-        thread::spawn(move || remote.send(Command::Touch(99)))
+        let shard_handle = Arc::clone(&shard_handle);
+        thread::spawn(move || shard_handle.send(ShardCommand::Wake(99)))
     };
-    remote.send(Command::Stop).unwrap();
+    shard_handle.send(ShardCommand::Stop).unwrap();
     let seen = shard.join().unwrap();
     let late = late.join().unwrap();
     let of = |slots: Range<u32>| seen.iter().filter(|slot| slots.contains(slot)).collect::<Vec<_>>();
@@ -46,31 +46,31 @@ fn a_sleeping_shard_sees_commands() {
 }
 
 /// The turns of a shard, as far as other threads see them; the slots that they touched.
-fn shard(remote: &Remote, bell: &Bell) -> Vec<u32> {
-    remote.settle_here();
+fn shard(shard_handle: &ShardHandle, bell: &Bell) -> Vec<u32> {
+    shard_handle.register_current_thread();
     let (mut seen, mut commands, mut stopped) = (Vec::new(), Vec::new(), false);
     while !stopped {
-        if remote.may_sleep() {
+        if shard_handle.may_sleep() {
             bell.wait();
         } else {
             bell.clear();
         }
-        remote.take(&mut commands);
+        shard_handle.take(&mut commands);
         for command in commands.drain(..) {
             stopped |= note(command, &mut seen);
         }
     }
-    for command in remote.close() {
+    for command in shard_handle.close() {
         note(command, &mut seen);
     }
     seen
 }
 
 /// Whether it is to stop.
-fn note(command: Command, seen: &mut Vec<u32>) -> bool {
+fn note(command: ShardCommand, seen: &mut Vec<u32>) -> bool {
     match command {
-        Command::Touch(slot) => seen.push(slot),
-        Command::TouchAll(mut slots) => seen.append(&mut slots),
+        ShardCommand::Wake(slot) => seen.push(slot),
+        ShardCommand::WakeAll(mut slots) => seen.append(&mut slots),
         _ => return true,
     }
     false

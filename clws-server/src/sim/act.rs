@@ -2,11 +2,13 @@
 
 use std::panic::resume_unwind;
 
-use super::app::{GROUPS, TOPICS, app};
-use super::plan::Plan;
-use super::socket::conn_of;
-use super::{MICRO, State, with};
-use crate::{Client, CloseCode, Delivery, Group, SharedMessage};
+use crate::client::Client;
+use crate::client::group::{Delivery, Group};
+use crate::sim::app::{GROUPS, TOPICS, app};
+use crate::sim::plan::Plan;
+use crate::sim::socket::conn_of;
+use crate::sim::{MICRO, State, with};
+use crate::{CloseCode, SharedMessage};
 
 /// What a message tells.
 #[derive(Clone, Copy, Debug)]

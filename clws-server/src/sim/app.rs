@@ -3,8 +3,14 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 
-use super::resources::Loud;
-use crate::{Client, Decision, Group, ListenerHandle, MailboxSender, ServerHandle, Topics};
+use crate::client::Client;
+use crate::client::group::Group;
+use crate::client::topics::Topics;
+use crate::handler::mailbox::sender::MailboxSender;
+use crate::handler::resource_listener::ResourceListenerHandle;
+use crate::resource::decision::Decision;
+use crate::server::ServerHandle;
+use crate::sim::resources::Loud;
 
 /// The number of groups, and of topics.
 pub(super) const GROUPS: usize = 4;
@@ -19,7 +25,7 @@ pub(super) struct App {
     pub(super) topics: Topics,
     decisions: BTreeMap<u32, Decision>,
     pub(super) mailbox: MailboxSender<u32>,
-    pub(super) listener: ListenerHandle<Loud>,
+    pub(super) listener: ResourceListenerHandle<Loud>,
     /// The tasks that serve streams.
     pub(super) streams: BTreeMap<u32, u32>,
 }
@@ -32,7 +38,7 @@ impl App {
     pub(super) fn new(
         server: ServerHandle,
         mailbox: MailboxSender<u32>,
-        listener: ListenerHandle<Loud>,
+        listener: ResourceListenerHandle<Loud>,
     ) -> Self {
         Self {
             server,

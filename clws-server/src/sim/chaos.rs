@@ -1,13 +1,14 @@
 //! What other threads of the process do. None of it runs on a shard's thread, so all of it goes through command queues.
 
-use super::act::{abort, answer, close, publish, say_to_group};
-use super::app::{self, app};
-use super::executor;
-use super::resources::accept_by;
-use super::script::Kind;
-use super::socket::{SimStream, address};
-use super::{Errand, MILLI, SECOND, State, with};
-use crate::{Client, Reject};
+use crate::Reject;
+use crate::client::Client;
+use crate::sim::act::{abort, answer, close, publish, say_to_group};
+use crate::sim::app::{self, app};
+use crate::sim::executor;
+use crate::sim::resources::accept_by;
+use crate::sim::script::Kind;
+use crate::sim::socket::{SimStream, address};
+use crate::sim::{Errand, MILLI, SECOND, State, with};
 
 pub(super) fn run(errand: Errand) {
     match errand {
@@ -31,7 +32,7 @@ pub(super) fn run(errand: Errand) {
 /// Hands a stream to the server.
 fn serve(conn: u32) {
     if let Some(server) = app(|app| app.server.clone()) {
-        let served = server.serve_stream(SimStream::new(conn), crate::Peer::Tcp(address(conn)));
+        let served = server.serve_stream(SimStream::new(conn), crate::net::socket::Peer::Tcp(address(conn)));
         let task = executor::start(Box::pin(served));
         app(|app| app.streams.insert(conn, task));
     }
@@ -113,7 +114,7 @@ fn disturb() {
 }
 
 impl State {
-    /// The process is stopped for some time, as by `SIGSTOP`: nothing of it runs, and the world goes on.
+    /// The process is stopped for some time, as by `SIGSTOP`: nothing of it runs, and the harness goes on.
     pub(super) fn stall(&mut self) {
         let time = MILLI + self.rng.time(3 * SECOND);
         self.trace(super::trace::NOBODY, "stall", time, 0);

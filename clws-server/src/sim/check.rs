@@ -1,10 +1,12 @@
 //! What must be true of every run, looked at while it goes on and when it is over.
 
-use super::log::Check;
-use super::plan::Plan;
-use super::script::Kind;
-use super::{MILLI, State, app};
-use crate::{Cause, CloseCode, Disconnect, SendError};
+use crate::CloseCode;
+use crate::client::outcome::SendError;
+use crate::resource::{Disconnect, DisconnectCause};
+use crate::sim::log::Check;
+use crate::sim::plan::Plan;
+use crate::sim::script::Kind;
+use crate::sim::{MILLI, State, app};
 
 /// What a client may take of a turn: its share, and another where a deadline of its own has come, before which it is read
 /// once more. And so many events more, for the clock is not read at each.
@@ -75,7 +77,7 @@ impl State {
         let reads = reads && waited < Plan::nanos(self.plan.config.close_timeout);
         let log = self.log(conn);
         let end = log.end.as_ref().map(|(end, _)| &end.cause);
-        let told_why = matches!(end, Some(Cause::Protocol(_)));
+        let told_why = matches!(end, Some(DisconnectCause::Protocol(_)));
         // The application may have dropped the stream.
         let reads = reads && !log.cancelled;
         if told_why && reads && log.got_close.is_none() && !log.ends_itself {
@@ -139,7 +141,7 @@ impl State {
         self.trace(conn, "connected", 0, 0);
         self.log(conn).opened += 1;
         if self.log(conn).opened > 1 {
-            self.violation(Check::Ends, conn, "connected twice".to_owned());
+            self.violation(Check::CloseOnDrop, conn, "connected twice".to_owned());
         }
     }
 
@@ -153,7 +155,7 @@ impl State {
             self.violation(Check::Delivery, conn, format!("message {number} in place of {expected}"));
         }
         if ended > 0 || self.log(conn).unwanted {
-            self.violation(Check::Ends, conn, format!("message {number} behind the end"));
+            self.violation(Check::CloseOnDrop, conn, format!("message {number} behind the end"));
         }
     }
 
@@ -166,7 +168,7 @@ impl State {
         log.ended_in_stop = stopped;
         log.end = Some((end.clone(), read));
         if log.ended > 1 || log.opened == 0 {
-            self.violation(Check::Ends, conn, "an end without a beginning".to_owned());
+            self.violation(Check::CloseOnDrop, conn, "an end without a beginning".to_owned());
         }
         self.check_cause(conn, end);
     }
@@ -214,7 +216,7 @@ impl State {
         }
         if ended > 0 {
             self.violation(
-                Check::Ends,
+                Check::CloseOnDrop,
                 conn,
                 format!("the application gets message {number} behind the end"),
             );
@@ -225,7 +227,7 @@ impl State {
     pub(super) fn app_ended(&mut self, conn: u32) {
         self.log(conn).app_ended += 1;
         if self.log(conn).app_ended > 1 {
-            self.violation(Check::Ends, conn, "the application is told of the end twice".to_owned());
+            self.violation(Check::CloseOnDrop, conn, "the application is told of the end twice".to_owned());
         }
     }
 
@@ -240,21 +242,21 @@ impl State {
         let hixie = self.peer(conn).nature.version.is_hixie();
         let log = &self.logs[conn as usize];
         let plausible = match &end.cause {
-            Cause::Closed => log.close_arrived.is_some() || (hixie && has_end),
-            Cause::Vanished => has_end || has_reset,
-            Cause::Io(_) => has_reset,
-            Cause::Protocol(_) => log.broke_protocol,
-            Cause::CloseTimeout | Cause::WriteTimeout => true,
-            Cause::Budget => self.plan.used > 0,
+            DisconnectCause::Closed => log.close_arrived.is_some() || (hixie && has_end),
+            DisconnectCause::Vanished => has_end || has_reset,
+            DisconnectCause::Io(_) => has_reset,
+            DisconnectCause::Protocol(_) => log.broke_protocol,
+            DisconnectCause::CloseTimeout | DisconnectCause::WriteTimeout => true,
+            DisconnectCause::Budget => self.plan.used > 0,
             // A listener that was killed drops those who take long.
-            Cause::Aborted => log.aborted || (killed && log.kind == Some(Kind::Listener)),
-            Cause::Panic => log.panicked,
-            Cause::Stopped => stopped || log.cancelled,
+            DisconnectCause::Aborted => log.aborted || (killed && log.kind == Some(Kind::Listener)),
+            DisconnectCause::Panic => log.panicked,
+            DisconnectCause::Stopped => stopped || log.cancelled,
         };
         let code = match (&end.cause, log.close_code) {
-            (Cause::Closed, Some(_)) if hixie => end.code == CloseCode::NO_STATUS,
-            (Cause::Closed, Some(code)) => end.code.value() == code,
-            (Cause::Closed, None) => end.code == CloseCode::NO_STATUS || log.got_close.is_some(),
+            (DisconnectCause::Closed, Some(_)) if hixie => end.code == CloseCode::NO_STATUS,
+            (DisconnectCause::Closed, Some(code)) => end.code.value() == code,
+            (DisconnectCause::Closed, None) => end.code == CloseCode::NO_STATUS || log.got_close.is_some(),
             _ => end.code == CloseCode::ABNORMAL,
         };
         if !plausible || !code {
@@ -262,8 +264,8 @@ impl State {
         }
         let waited = at - wrote_at;
         let too_early = match &end.cause {
-            Cause::CloseTimeout => waited < patience,
-            Cause::WriteTimeout => waited < write_patience,
+            DisconnectCause::CloseTimeout => waited < patience,
+            DisconnectCause::WriteTimeout => waited < write_patience,
             _ => false,
         };
         if too_early {
@@ -278,13 +280,13 @@ impl State {
         let behind = undelivered(end) > 0;
         match (&end.cause, log.got_close, log.close_arrived) {
             // Where its messages wait for a handler, its close frame waits behind them.
-            (Cause::CloseTimeout, Some(begun), Some(answered))
+            (DisconnectCause::CloseTimeout, Some(begun), Some(answered))
                 if answered + MILLI / 10 < begun + patience && !(queued && unread) && !behind =>
             {
                 let text = format!("its close frame came {} ns after ours", answered.saturating_sub(begun));
                 self.violation(Check::Deadlines, conn, format!("{text}, but it ended as {end} at {at}"));
             }
-            (Cause::WriteTimeout, ..)
+            (DisconnectCause::WriteTimeout, ..)
                 if had_room.is_some_and(|after| after + MILLI / 10 < write_patience) =>
             {
                 let text = format!("there was room after {had_room:?} ns, but it ended as {end}");
@@ -345,18 +347,21 @@ impl State {
         }
         let Some((end, read)) = &log.end else {
             if !log.unwanted {
-                self.violation(Check::Ends, conn, "its end was not told".to_owned());
+                self.violation(Check::CloseOnDrop, conn, "its end was not told".to_owned());
             }
             return;
         };
         let (read, counted) = (u64::from(log.complete(*read)), undelivered(end));
         // Gone, and the application has taken nothing for so long that its end has not been waited for.
-        let given_up = matches!(end.cause, Cause::Vanished) && !end_read;
+        let given_up = matches!(end.cause, DisconnectCause::Vanished) && !end_read;
         let excused = log.silenced.is_some()
             || given_up
             || matches!(
                 end.cause,
-                Cause::CloseTimeout | Cause::WriteTimeout | Cause::Stopped | Cause::Aborted
+                DisconnectCause::CloseTimeout
+                    | DisconnectCause::WriteTimeout
+                    | DisconnectCause::Stopped
+                    | DisconnectCause::Aborted
             );
         let delivered = u64::from(log.handed);
         let lost = read.saturating_sub(delivered + counted);
@@ -369,11 +374,11 @@ impl State {
         } else if delivered + counted > read {
             let text = format!("{delivered} messages delivered and {counted} not, but {read} read");
             self.violation(Check::Delivery, conn, text);
-        } else if queued && !excused && told < handed && !matches!(end.cause, Cause::Budget) {
+        } else if queued && !excused && told < handed && !matches!(end.cause, DisconnectCause::Budget) {
             let text = format!("{handed} messages were queued, and {told} handled");
             self.violation(Check::Delivery, conn, text);
         } else if queued && !excused && !app_knows {
-            self.violation(Check::Ends, conn, "the application was not told of its end".to_owned());
+            self.violation(Check::CloseOnDrop, conn, "the application was not told of its end".to_owned());
         }
     }
 }

@@ -3,9 +3,9 @@
 use std::collections::VecDeque;
 use std::io;
 
-use super::net::CALL;
-use super::{State, trace};
-use crate::poll::Readiness;
+use crate::net::poll::Readiness;
+use crate::sim::net::CALL;
+use crate::sim::{State, trace};
 
 /// A listening socket.
 #[derive(Debug, Default)]

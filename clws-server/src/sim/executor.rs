@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use crate::rt::Timer;
+use crate::runtime::Timer;
 use crate::time::now;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;

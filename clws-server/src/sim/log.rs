@@ -2,9 +2,9 @@
 
 use std::fmt;
 
-use super::script::Kind;
-use super::trace;
-use crate::Disconnect;
+use crate::resource::Disconnect;
+use crate::sim::script::Kind;
+use crate::sim::trace;
 
 /// An invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -28,7 +28,7 @@ pub(super) enum Check {
     /// What is sent to a client arrives in the order of the sends, and before the close frame.
     Order,
     /// The end is told once, and last.
-    Ends,
+    CloseOnDrop,
     /// Nothing is held when all is over.
     Leaks,
     /// Nothing waits when nothing more happens.

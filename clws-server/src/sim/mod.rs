@@ -1,7 +1,7 @@
 //! A simulation of the whole server: real shards, real stream drivers, real handlers; a simulated network, clock,
 //! poller, executor and a set of clients. One seed decides on everything, so a failure can be repeated.
 //!
-//! One thread runs all of it. The [`World`](world::World) picks at random what happens next among what may happen: a
+//! One thread runs all of it. The [`Harness`](harness::Harness) picks at random what happens next among what may happen: a
 //! turn of a shard that has a reason to be awake, a task that was woken, something that another thread of the application
 //! does. A shard is run only if its poller has events, its waker was used or the time it asked for is over; a wake-up that
 //! is lost is seen, therefore. The network and the clients go on while handlers take their time, as they would.
@@ -28,6 +28,7 @@ mod chaos;
 mod check;
 mod edges;
 pub(crate) mod executor;
+mod harness;
 mod log;
 mod net;
 mod peer;
@@ -39,20 +40,19 @@ mod script;
 pub(crate) mod socket;
 mod tests;
 mod trace;
-mod world;
 
 use std::cell::RefCell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use self::edges::{Port, Ready};
-use self::log::{Check, Log, Violation};
-use self::net::Conn;
-use self::peer::Peer;
-use self::plan::Plan;
-use self::rng::Rng;
-use self::trace::Trace;
+use crate::sim::edges::{Port, Ready};
+use crate::sim::log::{Check, Log, Violation};
+use crate::sim::net::Conn;
+use crate::sim::peer::Peer;
+use crate::sim::plan::Plan;
+use crate::sim::rng::Rng;
+use crate::sim::trace::Trace;
 use crate::time::virtual_clock;
 
 /// Nanoseconds.
@@ -87,7 +87,7 @@ struct State {
     shares: Vec<(u32, u64)>,
     /// The clients' compressors.
     #[cfg(feature = "deflate")]
-    codecs: clws_proto::Codecs,
+    codecs: clws_proto::CodecPool,
     /// The number of messages that the server was told to send.
     messages: u32,
 }
@@ -166,7 +166,7 @@ impl State {
             listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]
-            codecs: clws_proto::Codecs::new(&peer::deflate_offer()),
+            codecs: clws_proto::CodecPool::new(&peer::deflate_offer()),
             shares: Vec::new(),
             messages: 0,
         }
@@ -199,7 +199,7 @@ impl State {
     }
 
     /// That event happens so much later.
-    fn later(&mut self, nanos: u64, event: Event) {
+    fn deadline_after(&mut self, nanos: u64, event: Event) {
         self.scheduled += 1;
         self.events.push(Reverse((self.at + nanos, self.scheduled, event)));
     }

@@ -5,8 +5,8 @@ use std::collections::VecDeque;
 use std::io;
 use std::task::Waker;
 
-use super::rng::Rng;
-use super::{Event, MICRO, MILLI, State};
+use crate::sim::rng::Rng;
+use crate::sim::{Event, MICRO, MILLI, State};
 
 /// What a system call takes.
 pub(super) const CALL: u64 = MICRO;
@@ -185,7 +185,7 @@ impl State {
         (conn_.gone, conn_.end_told) = (true, true);
         conn_.out.clear();
         let latency = conn_.latency;
-        self.later(latency, Event::Reset(conn));
+        self.deadline_after(latency, Event::Reset(conn));
     }
 
     pub(super) fn reset_arrives(&mut self, conn: u32) {
@@ -205,7 +205,7 @@ impl State {
             conn_.carrying_in = true;
             let (latency, gap) = (conn_.latency, conn_.gap);
             let nanos = latency + self.rng.time(gap + 1);
-            self.later(nanos, Event::CarryIn(conn));
+            self.deadline_after(nanos, Event::CarryIn(conn));
         }
     }
 
@@ -255,7 +255,7 @@ impl State {
             conn_.carrying_out = true;
             let (latency, gap) = (conn_.latency, conn_.gap);
             let nanos = pace + latency + self.rng.time(gap + 1);
-            self.later(nanos, Event::CarryOut(conn));
+            self.deadline_after(nanos, Event::CarryOut(conn));
         }
     }
 

@@ -1,12 +1,12 @@
 //! Model clients of all versions: what they write, and what they make of what they read.
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending};
-use clws_handshake::{Caps, Status};
+use clws_handshake::{HandshakeLimits, Status};
 use clws_proto::{Event as Got, Limits, Receiver, Role, Sender};
 
-use super::log::Check;
-use super::script::{Nature, Op, Reading};
-use super::{Errand, Event, SECOND, State};
+use crate::sim::log::Check;
+use crate::sim::script::{Nature, Op, Reading};
+use crate::sim::{Errand, Event, SECOND, State};
 
 /// A client.
 pub(super) struct Peer {
@@ -110,7 +110,7 @@ impl State {
             request.truncate(self.rng.below(most));
         } else if let Some(time) = hesitates {
             self.peer(conn).rest = request.split_off(self.rng.below(request.len()));
-            self.later(time, Event::Script(conn));
+            self.deadline_after(time, Event::Script(conn));
         }
         let peer = self.peer(conn);
         (peer.stage, peer.pending) = (Stage::Asking, Some(pending));
@@ -122,11 +122,11 @@ impl State {
 
     /// The request is out.
     fn asked(&mut self, conn: u32) {
-        self.later(10 * SECOND, Event::Impatient(conn));
+        self.deadline_after(10 * SECOND, Event::Impatient(conn));
         let peer = self.peer(conn);
         if peer.nature.early {
             peer.sender = Some(Sender::client(peer.nature.version, || [0x12, 0x34, 0x56, 0x78]));
-            self.later(0, Event::Script(conn));
+            self.deadline_after(0, Event::Script(conn));
         }
     }
 
@@ -146,7 +146,7 @@ impl State {
         self.act(conn, op);
         if let Some((pause, _)) = self.peer(conn).nature.script.front() {
             let pause = *pause;
-            self.later(pause, Event::Script(conn));
+            self.deadline_after(pause, Event::Script(conn));
         }
     }
 
@@ -172,7 +172,7 @@ impl State {
                 let log = self.log(conn);
                 log.close_end = Some(wrote);
                 log.close_code = Some(if hixie { 1005 } else { code });
-                self.later(5 * SECOND, Event::Impatient(conn));
+                self.deadline_after(5 * SECOND, Event::Impatient(conn));
             }
             Op::End => {
                 self.log(conn).ends_itself = true;
@@ -249,13 +249,13 @@ impl State {
         let Some(pending) = &mut peer.pending else { return };
         peer.answer.extend_from_slice(bytes);
         let answer = std::mem::take(&mut peer.answer);
-        match pending.check(&answer, &Caps::default()) {
+        match pending.check(&answer, &HandshakeLimits::default()) {
             Ok(Status::Partial) => peer.answer = answer,
             Ok(Status::Complete(open)) => {
                 let version = peer.nature.version;
                 #[cfg_attr(
                     not(feature = "deflate"),
-                    expect(unused_mut, reason = "what was agreed on goes in")
+                    expect(unused_mut, reason = "what was negotiated on goes in")
                 )]
                 let mut receiver = Receiver::new(version, Role::Client, Limits::default());
                 #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
@@ -274,7 +274,7 @@ impl State {
                 self.trace(conn, "client: open", 0, 0);
                 self.log(conn).status = Some(101);
                 if !self.peer(conn).nature.early {
-                    self.later(0, Event::Script(conn));
+                    self.deadline_after(0, Event::Script(conn));
                 }
                 if !rest.is_empty() {
                     self.hears_frames(conn, &mut rest);
@@ -326,7 +326,7 @@ impl State {
         self.log(conn).got_close = Some(written_at);
         self.check_got_close(conn);
         if let Some(time) = self.peer(conn).nature.answers {
-            self.later(time, Event::Answer(conn));
+            self.deadline_after(time, Event::Answer(conn));
         }
     }
 
@@ -344,7 +344,7 @@ impl State {
         self.speak(conn, |sender| sender.answer_close(None));
         let wrote = self.peer(conn).wrote;
         self.log(conn).close_end = Some(wrote);
-        self.later(2 * SECOND, Event::Impatient(conn));
+        self.deadline_after(2 * SECOND, Event::Impatient(conn));
     }
 
     /// It closes, or answers a close, in a version that has no frame for that.

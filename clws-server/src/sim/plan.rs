@@ -1,10 +1,10 @@
-//! What kind of run a seed makes: the server's configuration and how the world around it behaves.
+//! What kind of run a seed makes: the server's configuration and how the harness around it behaves.
 
 use std::time::Duration;
 
-use super::rng::Rng;
-use super::{MICRO, MILLI, SECOND};
-use crate::Config;
+use crate::config::Config;
+use crate::sim::rng::Rng;
+use crate::sim::{MICRO, MILLI, SECOND};
 
 /// Bytes that may be held for all clients where memory is short: the least that the server takes.
 const LIMIT: usize = 1 << 20;

@@ -4,10 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use super::edges::Source;
-use super::{try_with, with};
-use crate::poll::{Readiness, system};
-use crate::socket::{Acceptor, Socket};
+use crate::net::poll::{Readiness, system};
+use crate::net::socket::{Acceptor, Socket};
+use crate::sim::edges::Source;
+use crate::sim::{try_with, with};
 #[cfg(shuttle)]
 use crate::sync::Bell;
 
@@ -27,7 +27,7 @@ pub(crate) enum Events {
     Sim(Vec<Option<Readiness>>),
 }
 
-/// Ends the wait of either kind of poller.
+/// CloseOnDrop the wait of either kind of poller.
 #[derive(Clone, Debug)]
 pub(crate) enum Waker {
     System(system::Waker),

@@ -7,15 +7,18 @@ use clws_handshake::Reject;
 use clws_proto::{Payload, Text};
 use futures::StreamExt;
 
-use super::act::{Request, act, answer, panic_over, take_time, text};
-use super::script::Kind;
-use super::socket::conn_of;
-use super::{Errand, MILLI, State, app, with};
+use crate::client::Client;
+use crate::handler::mailbox::{Event, Mailbox};
+use crate::handler::resource_listener::ResourceListener;
+use crate::handler::websocket::{Message, WebSocket};
+use crate::resource::decision::Decision;
+use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
+use crate::sim::script::Kind;
+use crate::sim::socket::conn_of;
+use crate::sim::{Errand, MILLI, State, app, with};
 use crate::time::now;
-use crate::{
-    Accept, Bytes, Client, CloseCode, Decision, Disconnect, Event, Listener, Mailbox, Message, Opening,
-    Refuse, Resource, WebSocket, rt,
-};
+use crate::{Bytes, CloseCode, runtime};
 
 /// A resource around any other, which writes down what that one is told.
 pub(super) struct Watched<R>(pub(super) R);
@@ -25,7 +28,7 @@ impl<R: Resource> Resource for Watched<R> {
         self.0.accept(opening)
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         let conn = conn_of(client);
         with(|state| state.opened(conn));
         // If that panics it is not wanted either.
@@ -95,9 +98,9 @@ impl Resource for Inline {
         Ok(accept)
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         match with(|state| state.rng.below(3000).checked_div(state.plan.wild + 1)) {
-            Some(0) => Err(Refuse::new(CloseCode::POLICY, "not you")),
+            Some(0) => Err(Close::new(CloseCode::POLICY, "not you")),
             Some(1) => panic_over(conn_of(client)),
             Some(2..20) => {
                 answer(client, 10, true);
@@ -165,7 +168,7 @@ fn hear(client: &Client, payload: &[u8], inline: bool) {
 /// Waits for so long, at most.
 async fn sleep(most: u64) {
     let time = with(|state| state.rng.time(most + 1));
-    rt::timer(now() + Duration::from_nanos(time)).await;
+    runtime::timer(now() + Duration::from_nanos(time)).await;
 }
 
 /// Tasks rest now and then: their clients are paused then.
@@ -250,7 +253,7 @@ pub(super) async fn converse(mut socket: WebSocket) {
 /// A listener.
 pub(super) struct Loud;
 
-impl Listener for Loud {
+impl ResourceListener for Loud {
     type Message = u32;
 
     fn accept(&mut self, opening: &Opening) -> Result<Accept, Reject> {
@@ -261,11 +264,11 @@ impl Listener for Loud {
         }
     }
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         with(|state| state.app_opened(conn_of(client)));
         if with(|state| state.rng.below(100) < state.plan.wild / 10) {
             with(|state| state.muted(conn_of(client)));
-            return Err(Refuse::default());
+            return Err(Close::default());
         }
         Ok(())
     }

@@ -4,9 +4,9 @@ use std::collections::VecDeque;
 
 use clws_handshake::Version;
 
-use super::plan::{Plan, pause};
-use super::rng::Rng;
-use super::{MICRO, MILLI};
+use crate::sim::plan::{Plan, pause};
+use crate::sim::rng::Rng;
+use crate::sim::{MICRO, MILLI};
 
 /// What stands behind the path that a client asks for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

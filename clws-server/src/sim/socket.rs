@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use super::{try_with, with};
+use crate::sim::{try_with, with};
 
 /// A connection's first port: each client has one of its own, which tells which it is.
 const FIRST_PORT: u16 = 1000;
@@ -72,8 +72,8 @@ pub(super) fn address(conn: u32) -> SocketAddr {
 }
 
 /// The connection that a client came by.
-pub(super) fn conn_of(client: &crate::Client) -> u32 {
-    u32::from(client.port().expect("all have ports") - FIRST_PORT)
+pub(super) fn conn_of(client: &crate::client::Client) -> u32 {
+    u32::from(client.remote_port().expect("all have ports") - FIRST_PORT)
 }
 
 impl SimStream {

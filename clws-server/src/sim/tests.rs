@@ -4,8 +4,8 @@ use std::cell::{Cell, RefCell};
 use std::panic;
 use std::sync::Once;
 
-use super::log::Check;
-use super::world::{Report, run};
+use crate::sim::harness::{Report, run};
+use crate::sim::log::Check;
 
 /// The seeds of an ordinary test run.
 const SEEDS: u64 = 100;

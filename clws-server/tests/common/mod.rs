@@ -28,10 +28,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clws_handshake::client::{AnswerError, ClientRequest};
-use clws_handshake::{Caps, Status};
+use clws_handshake::{HandshakeLimits, Status};
 use clws_proto::{Event, Limits, Receiver, Role, Sender};
 use clws_server::{
-    Client, Config, Disconnect, Listen, Origins, Payload, Refuse, Resource, Server, ServerHandle, Text,
+    Client, Close, Config, Disconnect, Listen, Origins, Payload, Resource, Server, ServerHandle, Text,
     Version,
 };
 
@@ -278,7 +278,7 @@ impl Peer {
             let count = stream.read(&mut buffer).unwrap();
             assert!(count > 0, "no answer but {:?}", String::from_utf8_lossy(&received));
             received.extend_from_slice(&buffer[..count]);
-            match pending.check(&received, &Caps::default()) {
+            match pending.check(&received, &HandshakeLimits::default()) {
                 Ok(Status::Partial) => {}
                 Ok(Status::Complete(open)) => {
                     let limits = Limits::default()
@@ -454,7 +454,7 @@ impl Probe {
 }
 
 impl Resource for Probe {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.see(Seen::Connected(client.clone()));
         Ok(())
     }

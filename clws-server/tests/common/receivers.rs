@@ -6,8 +6,8 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Client, Disconnect, Event, Listener, ListenerTask, Mailbox, Message, Origins, Refuse, Resource, Server,
-    Text, WebSocket, async_handler, mailbox,
+    Client, Close, Disconnect, Event, Mailbox, Message, Origins, Resource, ResourceListener,
+    ResourceListenerTask, Server, Text, WebSocket, async_handler, mailbox,
 };
 use futures::StreamExt;
 use futures::executor::block_on;
@@ -50,7 +50,7 @@ impl Kind {
                 thread::spawn(move || read_mailbox(events, &gate, &tell));
             }
             Self::Listener => {
-                let task = ListenerTask::new(Listening { gate, tell });
+                let task = ResourceListenerTask::new(Listening { gate, tell });
                 server.resources().register_shared(path, Origins::any(), task.resource()).unwrap();
                 thread::spawn(move || block_on(task.run()));
             }
@@ -70,7 +70,7 @@ struct Inline {
 }
 
 impl Resource for Inline {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         let _ = self.tell.send(Heard::Connected(client.clone()));
         Ok(())
     }
@@ -109,10 +109,10 @@ struct Listening {
     tell: Sender<Heard>,
 }
 
-impl Listener for Listening {
+impl ResourceListener for Listening {
     type Message = ();
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         let _ = self.tell.send(Heard::Connected(client.clone()));
         self.gate.pass();
         Ok(())

@@ -1,0 +1,71 @@
+use crate::buffer::pool::BufferPool;
+use crate::error::ProtocolError;
+use crate::limits::Limits;
+use crate::receive::hybi::MessageAssembler;
+
+/// What an extension makes of data frames; [`Plain`] where none was negotiated, so that it costs nothing there.
+pub(crate) trait Extension {
+    /// Whether RSV1 may be set: the message is compressed.
+    const COMPRESSES: bool;
+
+    /// Appends to a message what these octets of its frames inflate to; behind the `last` ones it is finished.
+    fn inflate(
+        &mut self,
+        octets: &[u8],
+        last: bool,
+        data: &mut MessageAssembler,
+        limits: &Limits,
+        buffers: &dyn BufferPool,
+    ) -> Result<(), ProtocolError>;
+
+    /// Ends a compressed message, of which all octets have come.
+    fn finish(&mut self, data: &MessageAssembler) -> Result<(), ProtocolError>;
+}
+
+/// No extension.
+#[derive(Debug)]
+pub(crate) struct Plain;
+
+impl Extension for Plain {
+    const COMPRESSES: bool = false;
+
+    fn inflate(
+        &mut self,
+        _: &[u8],
+        _: bool,
+        _: &mut MessageAssembler,
+        _: &Limits,
+        _: &dyn BufferPool,
+    ) -> Result<(), ProtocolError> {
+        Err(ProtocolError::ReservedBits) // never comes here: its header was refused
+    }
+
+    fn finish(&mut self, _: &MessageAssembler) -> Result<(), ProtocolError> {
+        Err(ProtocolError::ReservedBits)
+    }
+}
+
+/// Looks at no payload: for messages that are counted and not read.
+#[cfg(feature = "deflate")]
+#[derive(Debug)]
+pub(crate) struct Skip;
+
+#[cfg(feature = "deflate")]
+impl Extension for Skip {
+    const COMPRESSES: bool = true;
+
+    fn inflate(
+        &mut self,
+        _: &[u8],
+        _: bool,
+        _: &mut MessageAssembler,
+        _: &Limits,
+        _: &dyn BufferPool,
+    ) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+
+    fn finish(&mut self, _: &MessageAssembler) -> Result<(), ProtocolError> {
+        Ok(())
+    }
+}

@@ -1,0 +1,108 @@
+use std::sync::LazyLock;
+
+use fearless_simd::{Level, Simd, dispatch, prelude::*};
+
+/// From so many octets on, the processor's widest vectors are min_adoptable_len asking what they are.
+const WIDE: usize = 512;
+
+/// Masks or unmasks a payload in place, RFC 6455 §5.3: each octet is XORed with the key's octet of that position.
+///
+/// `offset` is the position of `payload[0]` in its frame, so a payload may be taken in pieces of any length.
+/// Applying it twice gives the payload back.
+///
+/// Long payloads go by the widest vectors that the processor has, whatever the program was compiled for, short ones by those
+/// that it was compiled for; both for any alignment. `cargo bench -p clws-benches --bench mask` shows the speed against a plain
+/// copy.
+///
+/// ```
+/// // RFC 6455 §5.7: a masked "Hello"
+/// let mut payload = [0x7f, 0x9f, 0x4d, 0x51, 0x58];
+/// clws_proto::apply_mask([0x37, 0xfa, 0x21, 0x3d], 0, &mut payload);
+/// assert_eq!(&payload, b"Hello");
+/// ```
+#[inline]
+pub fn apply_mask(key: [u8; 4], offset: usize, payload: &mut [u8]) {
+    // RFC 6455 §5.3: "transformed-octet-i = original-octet-i XOR masking-key-octet-j", where j is i modulo 4
+    let mut key = key;
+    key.rotate_left(offset % 4);
+    if key == [0; 4] {
+        return; // a server's frame, or a client's that is not to be touched
+    }
+    if payload.len() < WIDE { narrow(key, payload) } else { wide(key, payload) }
+}
+
+#[inline]
+fn narrow(key: [u8; 4], payload: &mut [u8]) {
+    let word = u32::from_ne_bytes(key);
+    let word = u64::from(word) << 32 | u64::from(word);
+
+    let (blocks, rest) = payload.as_chunks_mut::<32>();
+    for block in blocks {
+        let (words, _) = block.as_chunks_mut::<8>();
+        for bytes in words {
+            *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+        }
+    }
+    let (words, rest) = rest.as_chunks_mut::<8>();
+    for bytes in words {
+        *bytes = (u64::from_ne_bytes(*bytes) ^ word).to_ne_bytes();
+    }
+    for (byte, key) in rest.iter_mut().zip(key.into_iter().cycle()) {
+        *byte ^= key;
+    }
+}
+
+#[inline(never)]
+fn wide(key: [u8; 4], payload: &mut [u8]) {
+    static LEVEL: LazyLock<Level> = LazyLock::new(Level::new);
+    dispatch!(*LEVEL, simd => wide_with(simd, key, payload));
+}
+
+#[inline(always)]
+fn wide_with<S: Simd>(simd: S, key: [u8; 4], payload: &mut [u8]) {
+    let vector = S::u32s::splat(simd, u32::from_ne_bytes(key)).bitcast::<S::u8s>();
+    let mut vectors = payload.chunks_exact_mut(S::u8s::LEN);
+    for octets in &mut vectors {
+        (S::u8s::from_slice(simd, octets) ^ vector).store_slice(octets);
+    }
+    narrow(key, vectors.into_remainder());
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    proptest! {
+        /// The octet-wise definition of the RFC is the scalar twin of the fast loop.
+        #[test]
+        fn is_what_the_rfc_says(
+            key: [u8; 4],
+            offset in 0usize..9,
+            lead in 0usize..9,
+            mut data in prop::collection::vec(any::<u8>(), 0..3 * WIDE),
+        ) {
+            let lead = lead.min(data.len());
+            let expected: Vec<u8> =
+                data[lead..].iter().enumerate().map(|(i, byte)| byte ^ key[(i + offset) % 4]).collect();
+            apply_mask(key, offset, &mut data[lead..]);
+            prop_assert_eq!(&data[lead..], &expected[..]);
+        }
+
+        #[test]
+        fn pieces_make_the_whole(
+            key: [u8; 4],
+            data in prop::collection::vec(any::<u8>(), 0..3 * WIDE),
+            cut: prop::sample::Index,
+        ) {
+            let cut = cut.index(data.len() + 1);
+            let mut whole = data.clone();
+            apply_mask(key, 0, &mut whole);
+            let mut pieces = data;
+            apply_mask(key, 0, &mut pieces[..cut]);
+            apply_mask(key, cut, &mut pieces[cut..]);
+            prop_assert_eq!(whole, pieces);
+        }
+    }
+}

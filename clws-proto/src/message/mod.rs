@@ -1,0 +1,5 @@
+//! Whole messages, and messages in progress.
+
+pub(crate) mod binary;
+pub(crate) mod event;
+pub(crate) mod text;

@@ -1,0 +1,422 @@
+//! The framing of drafts 7, 8 and 13, RFC 6455 §5.
+
+use crate::buffer::pool::BufferPool;
+use crate::buffer::slice::BufSlice;
+use crate::deflate::extension::Extension;
+use crate::error::ProtocolError;
+use crate::frame::header::{Header, MAX_HEADER, Opcode};
+use crate::frame::mask::apply_mask;
+use crate::limits::Limits;
+use crate::message::binary::BinaryAssembler;
+use crate::message::text::TextBuffer;
+use crate::receive::Decoded;
+use crate::version::Role;
+
+/// Where in the stream a receiver is; nothing is allocated between messages.
+#[derive(Debug, Default)]
+pub(crate) struct Hybi {
+    partial: Option<Box<Partial>>,
+}
+
+/// What is cut off: a header, a frame, a message, or several of them.
+#[derive(Debug, Default)]
+struct Partial {
+    header: [u8; MAX_HEADER],
+    header_len: u8,
+    frame: Option<Frame>,
+    control: Vec<u8>,
+    message: Option<Message>,
+}
+
+/// A frame whose payload has not come in full.
+#[derive(Clone, Copy, Debug)]
+struct Frame {
+    header: Header,
+    received: usize,
+}
+
+/// A data message in progress.
+#[derive(Debug)]
+struct Message {
+    data: MessageAssembler,
+    fragments: u32,
+    /// Its frames carry what an extension has to inflate.
+    compressed: bool,
+}
+
+/// The payload of a message, as far as it is there.
+#[derive(Debug)]
+pub(crate) enum MessageAssembler {
+    Text(TextBuffer),
+    Binary(BinaryAssembler),
+}
+
+/// The input of one step.
+pub(crate) struct Input<'a> {
+    pub(crate) buffer: &'a mut [u8],
+    /// Where the step begins, and then where it ended.
+    pub(crate) position: &'a mut usize,
+    /// So many octets of one message may keep the buffer.
+    pub(crate) min_adoptable_len: usize,
+}
+
+impl Hybi {
+    /// Goes on from `position` to the next event. The beginning of a binary message is left in the buffer where it has
+    /// `min_adoptable_len` octets or more, and the message twice as many.
+    #[inline]
+    pub(crate) fn step<E: Extension>(
+        &mut self,
+        Input { buffer, position, min_adoptable_len }: Input<'_>,
+        role: Role,
+        limits: &Limits,
+        buffers: &dyn BufferPool,
+        extension: &mut E,
+    ) -> Result<Decoded, ProtocolError> {
+        let rest = buffer.get_mut(*position..).unwrap_or_default();
+        if rest.is_empty() && !self.is_complete() {
+            return Ok(Decoded::NeedInput);
+        }
+        if self.partial.is_none() {
+            // The fast path: a whole message in one frame, lying in the input.
+            if let Some(header) = Header::parse::<E>(rest, role)?
+                && header.fin
+                && header.opcode != Opcode::Continuation
+            {
+                let compressed = E::COMPRESSES && header.compressed;
+                if !header.opcode.is_control() {
+                    check_size(header.payload_len, compressed, 0, limits)?;
+                }
+                if let Some(payload) =
+                    rest.get_mut(header.size..).and_then(|p| p.get_mut(..header.payload_len))
+                {
+                    apply_mask(header.key, 0, payload);
+                    let start = *position + header.size;
+                    let end = start + header.payload_len;
+                    *position = end;
+                    if compressed {
+                        return inflate(header.opcode, payload, limits, buffers, extension);
+                    }
+                    return Ok(Decoded::InPlace { opcode: header.opcode, start, end });
+                }
+                let start = *position + header.size;
+                if header.opcode == Opcode::Binary
+                    && !compressed
+                    && buffer.len().saturating_sub(start) >= min_adoptable_len
+                    && header.payload_len / 2 >= min_adoptable_len
+                {
+                    *position = buffer.len();
+                    return Ok(Decoded::LargeMessage { header, start });
+                }
+            }
+        }
+        let mut partial = self.partial.take().unwrap_or_default();
+        let step = partial.step(buffer, position, role, limits, buffers, extension)?;
+        if !partial.is_done() {
+            self.partial = Some(partial);
+        }
+        Ok(step)
+    }
+
+    /// Keeps the beginning of a binary message in one frame, in the buffer that it was read to.
+    pub(crate) fn adopt_buffer(&mut self, header: Header, mut part: BufSlice) {
+        part.apply_mask(header.key);
+        let received = part.len();
+        let data = MessageAssembler::Binary(BinaryAssembler::adopt_buffer(part));
+        let mut partial = self.partial.take().unwrap_or_default();
+        partial.frame = Some(Frame { header, received });
+        partial.message = Some(Message { data, fragments: 1, compressed: false });
+        self.partial = Some(partial);
+    }
+
+    /// Whether all of a frame is here that no step has seen: its last octets were read to the room.
+    #[inline]
+    pub(crate) fn is_complete(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| {
+            partial.frame.is_some_and(|frame| frame.received == frame.header.payload_len)
+        })
+    }
+
+    /// Where the payload of a big binary frame, of which a part has come, may be read to directly.
+    pub(crate) fn spare_capacity(&mut self, buffers: &dyn BufferPool) -> Option<&mut [u8]> {
+        let partial = self.partial.as_mut()?;
+        let Frame { header, received } = partial.frame?;
+        match partial.message.as_mut()? {
+            Message { data: MessageAssembler::Binary(octets), compressed: false, .. }
+                if !header.opcode.is_control() =>
+            {
+                octets.spare_capacity(header.payload_len - received, buffers)
+            }
+            _ => None,
+        }
+    }
+
+    /// Takes note that so many octets were read to the [`spare_capacity`](Self::spare_capacity); the next step goes on from there.
+    pub(crate) fn read_to_room(&mut self, count: usize) {
+        if let Some(partial) = self.partial.as_mut()
+            && let Some(frame) = &mut partial.frame
+            && let Some(Message { data: MessageAssembler::Binary(octets), compressed: false, .. }) =
+                &mut partial.message
+        {
+            let octets = octets.read(count.min(frame.header.payload_len - frame.received));
+            apply_mask(frame.header.key, frame.received, octets);
+            frame.received += octets.len();
+        }
+    }
+
+    /// Whether a header, a frame or a message has begun that is not complete.
+    pub(crate) const fn has_begun(&self) -> bool {
+        self.partial.is_some()
+    }
+
+    /// Whether a close frame begins there.
+    pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
+        let between_frames =
+            self.partial.as_ref().is_none_or(|partial| partial.header_len == 0 && partial.frame.is_none());
+        between_frames && rest.first().is_some_and(|first| first & 0x0F == Opcode::Close.bits())
+    }
+
+    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
+    pub(crate) fn is_ping(&self, rest: &[u8]) -> bool {
+        let begun = self.partial.as_ref().and_then(|partial| match partial.frame {
+            Some(frame) => Some(frame.header.opcode.bits()),
+            None => partial.header.first().copied().filter(|_| partial.header_len > 0),
+        });
+        begun.or(rest.first().copied()).is_some_and(|first| first & 0x0F == Opcode::Ping.bits())
+    }
+
+    /// Whether a data message has begun and is not complete.
+    pub(crate) fn is_in_message(&self) -> bool {
+        self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
+    }
+
+    /// Forgets what has come of a message in progress, whose end is still to be seen.
+    pub(crate) fn forget_payload(&mut self) {
+        if let Some(message) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {
+            message.data = MessageAssembler::Binary(BinaryAssembler::default());
+        }
+    }
+
+    pub(crate) fn held(&self) -> usize {
+        self.partial.as_ref().map_or(0, |partial| {
+            let message = match &partial.message {
+                Some(Message { data: MessageAssembler::Binary(octets), .. }) => octets.capacity(),
+                Some(Message { data: MessageAssembler::Text(text), .. }) => text.capacity(),
+                None => 0,
+            };
+            size_of::<Partial>() + partial.control.capacity() + message
+        })
+    }
+}
+
+/// A whole message of one frame that is compressed.
+#[inline(never)]
+fn inflate<E: Extension>(
+    opcode: Opcode,
+    payload: &[u8],
+    limits: &Limits,
+    buffers: &dyn BufferPool,
+    extension: &mut E,
+) -> Result<Decoded, ProtocolError> {
+    let mut data = MessageAssembler::new(opcode);
+    extension.inflate(payload, true, &mut data, limits, buffers)?;
+    extension.finish(&data)?;
+    data.into_decoded()
+}
+
+/// The limits on one frame and on its message, of which `before` octets have come. What a compressed one inflates to is
+/// counted as it does.
+fn check_size(
+    payload_len: usize,
+    compressed: bool,
+    before: usize,
+    limits: &Limits,
+) -> Result<(), ProtocolError> {
+    if payload_len > limits.max_frame_size {
+        return Err(ProtocolError::FrameTooBig { limit: limits.max_frame_size });
+    }
+    if !compressed && payload_len > limits.max_message_size.saturating_sub(before) {
+        return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
+    }
+    Ok(())
+}
+
+impl Partial {
+    fn is_done(&self) -> bool {
+        self.header_len == 0 && self.frame.is_none() && self.message.is_none()
+    }
+
+    fn step<E: Extension>(
+        &mut self,
+        buffer: &mut [u8],
+        position: &mut usize,
+        role: Role,
+        limits: &Limits,
+        buffers: &dyn BufferPool,
+        extension: &mut E,
+    ) -> Result<Decoded, ProtocolError> {
+        loop {
+            let mut frame = match self.frame.take() {
+                Some(frame) => frame,
+                None => {
+                    let Some(header) = self.next_header::<E>(buffer, position, role)? else {
+                        return Ok(Decoded::NeedInput);
+                    };
+                    self.begin(&header, limits)?;
+                    Frame { header, received: 0 }
+                }
+            };
+            let Frame { header, received } = frame;
+            let rest = buffer.get_mut(*position..).unwrap_or_default();
+            let coming = (header.payload_len - received).min(rest.len());
+            let piece = rest.get_mut(..coming).unwrap_or_default();
+            apply_mask(header.key, received, piece);
+            let start = *position;
+            *position += coming;
+
+            if header.opcode.is_control() {
+                if coming == header.payload_len {
+                    return Ok(Decoded::InPlace { opcode: header.opcode, start, end: *position });
+                }
+                self.control.extend_from_slice(piece); // at most 125 octets, Header::parse saw to it
+            } else if let Some(message) = &mut self.message {
+                if message.compressed {
+                    let last = header.fin && received + coming == header.payload_len;
+                    extension.inflate(piece, last, &mut message.data, limits, buffers)?;
+                } else {
+                    let remaining = header.payload_len - received;
+                    // How long the message may get; known once its final frame is there.
+                    let longest =
+                        if header.fin { message.data.len() + remaining } else { limits.max_message_size };
+                    message.data.append(piece, longest, buffers)?;
+                }
+            }
+
+            frame.received += coming;
+            if frame.received < header.payload_len {
+                self.frame = Some(frame);
+                return Ok(Decoded::NeedInput);
+            }
+            if header.opcode.is_control() {
+                return Ok(Decoded::Control(header.opcode, std::mem::take(&mut self.control)));
+            }
+            if header.fin
+                && let Some(message) = self.message.take()
+            {
+                if message.compressed {
+                    extension.finish(&message.data)?;
+                }
+                return message.data.into_decoded();
+            }
+        }
+    }
+
+    /// The header at `position`, of which the first octets may have come before.
+    fn next_header<E: Extension>(
+        &mut self,
+        buffer: &[u8],
+        position: &mut usize,
+        role: Role,
+    ) -> Result<Option<Header>, ProtocolError> {
+        let rest = buffer.get(*position..).unwrap_or_default();
+        if self.header_len == 0
+            && let Some(header) = Header::parse::<E>(rest, role)?
+        {
+            *position += header.size;
+            return Ok(Some(header));
+        }
+        for byte in rest {
+            let held = usize::from(self.header_len);
+            // 14 octets always make a header or an error, so there is room for one more.
+            let Some(slot) = self.header.get_mut(held) else { return Err(ProtocolError::LengthOverflow) };
+            *slot = *byte;
+            self.header_len += 1;
+            *position += 1;
+            let begun = self.header.get(..=held).unwrap_or_default();
+            if let Some(header) = Header::parse::<E>(begun, role)? {
+                self.header_len = 0;
+                return Ok(Some(header));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Judges a header by what came before it, and opens a message where it begins one.
+    fn begin(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
+        // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a fragmented message."
+        // They are bounded by 125 octets, whatever the limits on messages.
+        match (header.opcode, &self.message) {
+            (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(()),
+            // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit clear and an opcode other
+            // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
+            // by a single frame with the FIN bit set and an opcode of 0."
+            (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
+            (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
+            (Opcode::Continuation, Some(_)) => {}
+            (opcode @ (Opcode::Text | Opcode::Binary), None) => {
+                let (data, compressed) = (MessageAssembler::new(opcode), header.compressed);
+                self.message = Some(Message { data, fragments: 1, compressed });
+            }
+        }
+        if let Some(message) = &mut self.message {
+            check_size(header.payload_len, message.compressed, message.data.len(), limits)?;
+            if header.opcode == Opcode::Continuation {
+                if message.fragments >= limits.max_fragments {
+                    return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });
+                }
+                message.fragments += 1;
+            }
+        }
+        Ok(())
+    }
+}
+
+impl MessageAssembler {
+    fn new(opcode: Opcode) -> Self {
+        match opcode {
+            Opcode::Text => Self::Text(TextBuffer::default()),
+            _ => Self::Binary(BinaryAssembler::default()),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(octets) => octets.len(),
+        }
+    }
+
+    /// Appends what has come, to a message that will not be longer than `longest`.
+    pub(crate) fn append(
+        &mut self,
+        piece: &[u8],
+        longest: usize,
+        buffers: &dyn BufferPool,
+    ) -> Result<(), ProtocolError> {
+        match self {
+            Self::Text(text) => {
+                text.reserve(piece.len(), longest, buffers);
+                text.push(piece)
+            }
+            Self::Binary(octets) => {
+                octets.append(piece, longest, buffers);
+                Ok(())
+            }
+        }
+    }
+
+    /// What is there: of text the whole characters.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn octets(&self) -> &[u8] {
+        match self {
+            Self::Text(text) => text.octets(),
+            Self::Binary(octets) => octets.octets(),
+        }
+    }
+
+    fn into_decoded(self) -> Result<Decoded, ProtocolError> {
+        match self {
+            Self::Text(text) => Ok(Decoded::Text(text.finish()?)),
+            Self::Binary(octets) => Ok(Decoded::Binary(octets.finish())),
+        }
+    }
+}

@@ -1,0 +1,316 @@
+use std::fmt;
+use std::num::NonZeroUsize;
+use std::ops::Deref;
+use std::str::Utf8Error;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
+
+use bytes::Bytes;
+
+#[cfg(feature = "deflate")]
+use crate::deflate::compress::Deflation;
+#[cfg(feature = "deflate")]
+use crate::deflate::params::DeflateParams;
+#[cfg(feature = "deflate")]
+use crate::deflate::pool::CodecPool;
+use crate::frame::encode;
+use crate::frame::header::Opcode;
+#[cfg(feature = "deflate")]
+use crate::version::Role;
+
+/// A message for many clients, encoded at most once per framing.
+///
+/// A server's frames are not masked, so one encoding serves every client of drafts 7, 8 and 13, and one more
+/// those of draft 0 and hixie-75. Each is made when the first client needs it and shared from then on, between threads too (in an
+/// [`Arc`](std::sync::Arc)). Give it to [`Sender::shared`](crate::Sender::shared).
+///
+/// For clients that agreed on permessage-deflate without context takeover it is compressed once for each size of window,
+/// as the first of them has it configured. For those with context takeover it is compressed one by one, since what each
+/// gets depends on what it got before.
+///
+/// ```
+/// use clws_proto::{Role, Sender, SharedMessage, Version};
+///
+/// let message = SharedMessage::text("hello, all");
+/// for _ in 0..1000 {
+///     Sender::server(Version::Rfc6455).shared(&message)?;
+/// }
+/// assert_eq!(message.encodings(), 1);
+/// # Ok::<(), clws_proto::SendError>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct SharedMessage(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    opcode: Opcode,
+    payload: Bytes,
+    frame_size: Option<NonZeroUsize>,
+    hybi: OnceLock<Encoded>,
+    hixie: OnceLock<Encoded>,
+    /// Compressed, by the bits of the window from 9 on; `None` for one that does not get smaller.
+    #[cfg(feature = "deflate")]
+    deflated: OnceLock<Box<[OnceLock<Option<Encoded>>; 7]>>,
+    encodings: AtomicUsize,
+    meter: OnceLock<Arc<dyn Meter>>,
+}
+
+/// Counts the memory of messages to many while they wait in outboxes: see [`SharedMessage::set_meter`].
+///
+/// Both methods are called while an outbox is changed, from any thread.
+pub trait Meter: fmt::Debug + Send + Sync {
+    /// A message waits in a first outbox, and holds so many bytes from now on.
+    fn charge(&self, bytes: usize);
+
+    /// It waits in no outbox any more: the bytes that were charged for it.
+    fn release(&self, bytes: usize);
+}
+
+/// The bytes on the wire of a message to many.
+#[derive(Debug)]
+pub(crate) struct Encoded(Arc<Wire>);
+
+#[derive(Debug)]
+struct Wire {
+    bytes: Vec<u8>,
+    /// The length of each frame but the last; `None` for a single frame.
+    frame_len: Option<NonZeroUsize>,
+    /// In how many places of outboxes it waits, where that is of interest to a meter.
+    waiting: AtomicUsize,
+    meter: Option<Arc<dyn Meter>>,
+}
+
+/// A message to many that waits in an outbox.
+#[derive(Debug)]
+pub(crate) struct Reference(Arc<Wire>);
+
+impl Encoded {
+    /// Makes it wait in one more place.
+    pub(crate) fn refer(&self) -> Reference {
+        let wire = &self.0;
+        if let Some(meter) = &wire.meter
+            && wire.waiting.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            meter.charge(wire.held());
+        }
+        Reference(Arc::clone(wire))
+    }
+}
+
+impl Wire {
+    /// Bytes of memory, the allocator's own share estimated.
+    const fn held(&self) -> usize {
+        self.bytes.capacity() + size_of::<Self>() + 4 * size_of::<usize>()
+    }
+}
+
+impl Reference {
+    /// Another reference to the same message, which waits in one more place.
+    pub(crate) fn refer(&self) -> Self {
+        Encoded(Arc::clone(&self.0)).refer()
+    }
+
+    /// The first boundary between two of its frames that lies `from` bytes or more behind its beginning.
+    pub(crate) fn frame_boundary(&self, from: usize) -> Option<usize> {
+        let boundary = from.max(1).checked_next_multiple_of(self.0.frame_len?.get())?;
+        (boundary < self.0.bytes.len()).then_some(boundary)
+    }
+}
+
+impl Drop for Reference {
+    fn drop(&mut self) {
+        let wire = &self.0;
+        if let Some(meter) = &wire.meter
+            && wire.waiting.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            meter.release(wire.held());
+        }
+    }
+}
+
+impl Deref for Encoded {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl Deref for Reference {
+    type Target = [u8];
+
+    fn deref(&self) -> &[u8] {
+        &self.0.bytes
+    }
+}
+
+impl SharedMessage {
+    /// A text message.
+    #[must_use]
+    pub fn text(message: impl Into<String>) -> Self {
+        Self::new(Opcode::Text, Bytes::from(message.into()), None)
+    }
+
+    /// A text message given as octets, which are checked once and not copied.
+    ///
+    /// # Errors
+    ///
+    /// They are not UTF-8.
+    pub fn text_from_utf8(message: impl Into<Bytes>) -> Result<Self, Utf8Error> {
+        let message = message.into();
+        // The fast check does not say where the fault is, the standard library's does.
+        if simdutf8::basic::from_utf8(&message).is_err() {
+            std::str::from_utf8(&message)?;
+        }
+        Ok(Self::new(Opcode::Text, message, None))
+    }
+
+    /// A binary message; clients of draft 0 and hixie-75 cannot get it.
+    #[must_use]
+    pub fn binary(message: impl Into<Bytes>) -> Self {
+        Self::new(Opcode::Binary, message.into(), None)
+    }
+
+    /// The same in fragments of at most that many octets; `None` (the default) sends one frame.
+    #[must_use]
+    pub fn with_frame_size(self, frame_size: Option<NonZeroUsize>) -> Self {
+        Self::new(self.0.opcode, self.0.payload.clone(), frame_size)
+    }
+
+    /// How many encodings were made so far: at most one per framing and per size of a compressor's window.
+    #[must_use]
+    pub fn encodings(&self) -> usize {
+        self.0.encodings.load(Ordering::Relaxed)
+    }
+
+    /// Octets of the payload.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.0.payload.len()
+    }
+
+    /// Whether the payload is empty.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.payload.is_empty()
+    }
+
+    /// Whether this is text.
+    #[must_use]
+    pub fn is_text(&self) -> bool {
+        self.0.opcode == Opcode::Text
+    }
+
+    /// Has its encodings counted by a meter while they wait in outboxes: each once, in however many it waits. Of several
+    /// meters the first counts, and only what is encoded from then on.
+    ///
+    /// ```
+    /// use std::sync::Arc;
+    /// use std::sync::atomic::{AtomicUsize, Ordering};
+    ///
+    /// use clws_proto::{Meter, Sender, SharedMessage, Version};
+    ///
+    /// #[derive(Debug, Default)]
+    /// struct Count(AtomicUsize);
+    ///
+    /// impl Meter for Count {
+    ///     fn charge(&self, bytes: usize) {
+    ///         self.0.fetch_add(bytes, Ordering::Relaxed);
+    ///     }
+    ///
+    ///     fn release(&self, bytes: usize) {
+    ///         self.0.fetch_sub(bytes, Ordering::Relaxed);
+    ///     }
+    /// }
+    ///
+    /// let count = Arc::new(Count::default());
+    /// let message = SharedMessage::binary(vec![0; 10_000]);
+    /// message.set_meter(&(count.clone() as _));
+    /// let mut senders = [(); 100].map(|()| Sender::server(Version::Rfc6455));
+    /// for sender in &mut senders {
+    ///     sender.shared(&message)?;
+    /// }
+    /// assert!((10_000..11_000).contains(&count.0.load(Ordering::Relaxed)));
+    /// drop(senders);
+    /// assert_eq!(count.0.load(Ordering::Relaxed), 0);
+    /// # Ok::<(), clws_proto::SendError>(())
+    /// ```
+    pub fn set_meter(&self, meter: &Arc<dyn Meter>) {
+        self.0.meter.get_or_init(|| Arc::clone(meter));
+    }
+
+    /// Compresses it now, if it is to be compressed for a server's clients that agreed on `params` without context, so that
+    /// [`Sender::shared`](crate::Sender::shared) need not: outside of a lock, for instance. It is done once.
+    #[cfg(feature = "deflate")]
+    pub fn prepare(&self, params: DeflateParams, codecs: &CodecPool) {
+        if params.server_no_context_takeover {
+            let deflation = Deflation::new(Role::Server, params, codecs);
+            if deflation.wants(self.len()) {
+                self.deflated(&deflation);
+            }
+        }
+    }
+
+    pub(crate) fn payload(&self) -> &[u8] {
+        &self.0.payload
+    }
+
+    pub(crate) fn opcode(&self) -> Opcode {
+        self.0.opcode
+    }
+
+    pub(crate) fn frame_size(&self) -> Option<NonZeroUsize> {
+        self.0.frame_size
+    }
+
+    pub(crate) fn hybi(&self) -> &Encoded {
+        self.0.hybi.get_or_init(|| {
+            let Inner { opcode, payload, frame_size, .. } = &*self.0;
+            self.encode(encode::frame_len(payload.len(), *frame_size), |out| {
+                encode::hybi(out, *opcode, payload, *frame_size, || None);
+            })
+        })
+    }
+
+    pub(crate) fn hixie(&self) -> &Encoded {
+        self.0.hixie.get_or_init(|| self.encode(None, |out| encode::hixie_text(out, &self.0.payload)))
+    }
+
+    /// Compressed for the clients with such a window and without context; `None` if it does not get smaller.
+    #[cfg(feature = "deflate")]
+    pub(crate) fn deflated(&self, deflation: &Deflation) -> Option<&Encoded> {
+        let classes = self.0.deflated.get_or_init(Box::default);
+        let class = classes.get(usize::from(deflation.bits()).checked_sub(9)?)?;
+        let encoded = class.get_or_init(|| {
+            let Inner { opcode, payload, frame_size, .. } = &*self.0;
+            deflation.compress_for_all(payload, |compressed| {
+                self.encode(encode::frame_len(compressed.len(), *frame_size), |out| {
+                    encode::compressed(out, *opcode, compressed, *frame_size, || None);
+                })
+            })
+        });
+        encoded.as_ref()
+    }
+
+    fn encode(&self, frame_len: Option<NonZeroUsize>, write: impl FnOnce(&mut Vec<u8>)) -> Encoded {
+        self.0.encodings.fetch_add(1, Ordering::Relaxed);
+        let mut bytes = Vec::new();
+        write(&mut bytes);
+        let (waiting, meter) = (AtomicUsize::new(0), self.0.meter.get().cloned());
+        Encoded(Arc::new(Wire { bytes, frame_len, waiting, meter }))
+    }
+
+    fn new(opcode: Opcode, payload: Bytes, frame_size: Option<NonZeroUsize>) -> Self {
+        Self(Arc::new(Inner {
+            opcode,
+            payload,
+            frame_size,
+            hybi: OnceLock::new(),
+            hixie: OnceLock::new(),
+            #[cfg(feature = "deflate")]
+            deflated: OnceLock::new(),
+            encodings: AtomicUsize::new(0),
+            meter: OnceLock::new(),
+        }))
+    }
+}

@@ -1,0 +1,291 @@
+//! The memory that all clients of a server hold together, and its limit.
+//!
+//! Threads take credit from the server's budget in steps and charge it for what their clients hold. So a message that is
+//! queued or written changes nothing that threads share. What is charged on one thread may be released on another.
+
+pub(crate) mod machine;
+
+use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
+use std::sync::{Arc, Weak};
+use std::thread;
+
+use clws_proto::Meter;
+
+use crate::sync::{self, broken};
+use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
+
+/// What clients hold is charged in units of so many bytes. Less than one is not charged: most clients hold nothing, and a
+/// small outbox that fills and empties costs nothing here.
+const PAGE_BITS: u32 = 12;
+
+/// The credit that a thread takes at once, unless the limit is small.
+const STEP: usize = 1 << 20;
+
+/// A client that holds more than this is held back while memory is short.
+pub(crate) const FREE: usize = 64 * 1024;
+
+/// The smallest step and the smallest limit.
+const MIN_STEP: usize = 64 * 1024;
+pub(crate) const MIN_LIMIT: usize = 1 << 20;
+
+/// The memory of one server's clients.
+#[derive(Debug)]
+pub(crate) struct Budget {
+    this: Weak<Self>,
+    /// Unlike every other budget's in this process; never 0.
+    id: usize,
+    limit: usize,
+    /// The credit that a thread takes at once. At most two steps stay with a thread that does not use them.
+    step: usize,
+    /// Clients that were dropped because they held too much.
+    dropped: AtomicUsize,
+    used: Used,
+}
+
+/// The credit that threads have taken, used or not. It is on a cache line that nothing else is written to.
+#[derive(Debug, Default)]
+#[repr(align(128))]
+struct Used(AtomicUsize);
+
+/// The unused credit of a thread, with one budget. Other budgets of the process are charged directly.
+struct Credit {
+    id: Cell<usize>,
+    bytes: Cell<usize>,
+    budget: RefCell<Weak<Budget>>,
+}
+
+sync::thread_local! {
+    static CREDIT: Credit = const {
+        Credit { id: Cell::new(0), bytes: Cell::new(0), budget: RefCell::new(Weak::new()) }
+    };
+}
+
+impl Budget {
+    pub(crate) fn new(limit: usize) -> Arc<Self> {
+        Self::for_threads(limit, thread::available_parallelism().map_or(1, NonZeroUsize::get))
+    }
+
+    /// For so many threads that hold credit. What all of them do not use is to be a small part of the limit.
+    pub(crate) fn for_threads(limit: usize, threads: usize) -> Arc<Self> {
+        static IDS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+        let limit = limit.max(MIN_LIMIT);
+        Arc::new_cyclic(|this| Self {
+            this: Weak::clone(this),
+            id: IDS.fetch_add(1, Ordering::Relaxed),
+            limit,
+            step: (limit / 64 / threads.max(4)).clamp(MIN_STEP, STEP),
+            dropped: AtomicUsize::new(0),
+            used: Used::default(),
+        })
+    }
+
+    /// Bytes that are held, and what threads have taken beside that.
+    #[inline]
+    pub(crate) fn used(&self) -> usize {
+        self.used.0.load(Ordering::Relaxed)
+    }
+
+    pub(crate) const fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Whether clients that hold much are not read from for now: more than three quarters of the limit are used.
+    #[inline]
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.used() > self.limit - self.limit / 4
+    }
+
+    /// Whether somebody has to be dropped.
+    #[inline]
+    pub(crate) fn is_over(&self) -> bool {
+        self.used() > self.limit
+    }
+
+    /// Whether so much more than the limit is used that clients that are behind cannot be sent more: whoever has to drop
+    /// some is not fast enough.
+    pub(crate) fn is_exhausted(&self) -> bool {
+        self.used() > self.limit.saturating_add(self.limit / 4)
+    }
+
+    /// How many reads each of so many threads may do in a tick for clients that are held back, of [`FREE`] bytes each. The less
+    /// is left, the less of it is used.
+    pub(crate) fn reads_per_tick(&self, threads: usize) -> usize {
+        let left = self.limit.saturating_sub(self.used());
+        1 + left / (32 * FREE * threads.max(1))
+    }
+
+    pub(crate) fn note_dropped(&self) {
+        self.dropped.fetch_add(1, Ordering::Relaxed);
+    }
+
+    pub(crate) fn dropped(&self) -> u64 {
+        u64::try_from(self.dropped.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
+    }
+
+    /// Charges so many bytes.
+    #[inline]
+    pub(crate) fn charge_bytes(&self, bytes: usize) {
+        let from_credit = CREDIT.try_with(|credit| {
+            let fits = credit.id.get() == self.id && bytes <= credit.bytes.get();
+            if fits {
+                credit.bytes.set(credit.bytes.get() - bytes);
+            }
+            fits
+        });
+        if from_credit != Ok(true) {
+            self.take(bytes);
+        }
+    }
+
+    /// Releases so many bytes that were charged, on this thread or another.
+    #[inline]
+    pub(crate) fn release_bytes(&self, bytes: usize) {
+        let to_credit = CREDIT.try_with(|credit| {
+            let fits = credit.id.get() == self.id && credit.bytes.get() + bytes <= 2 * self.step;
+            if fits {
+                credit.bytes.set(credit.bytes.get() + bytes);
+            }
+            fits
+        });
+        if to_credit != Ok(true) {
+            self.put(bytes);
+        }
+    }
+
+    /// Charges or releases the difference of two numbers of [pages].
+    #[inline]
+    fn change(&self, before: u32, after: u32) {
+        if after > before {
+            self.charge_bytes(((after - before) as usize) << PAGE_BITS);
+        } else {
+            self.release_bytes(((before - after) as usize) << PAGE_BITS);
+        }
+    }
+
+    /// Gives the unused credit of this thread back.
+    pub(crate) fn give_back(&self) {
+        broken!(CreditIsCopied, {
+            self.used.0.fetch_sub(CREDIT.with(|credit| credit.bytes.get()), Ordering::Relaxed);
+            return;
+        });
+        let unused =
+            CREDIT.try_with(|credit| if credit.id.get() == self.id { credit.bytes.take() } else { 0 });
+        self.used.0.fetch_sub(unused.unwrap_or(0), Ordering::Relaxed);
+    }
+
+    /// Charges what this thread's credit does not suffice for.
+    #[cold]
+    fn take(&self, bytes: usize) {
+        // Behind the end of the thread's own data, and where it has credit with another budget, there is no credit to take.
+        let taken = CREDIT.try_with(|credit| {
+            if !credit.is_with(self) {
+                return bytes;
+            }
+            let missing = bytes.saturating_sub(credit.bytes.get());
+            let taken = missing.div_ceil(self.step).saturating_mul(self.step);
+            credit.bytes.set(credit.bytes.get() + taken - bytes);
+            taken
+        });
+        let taken = taken.unwrap_or(bytes);
+        broken!(CountsInTwoSteps, {
+            let used = self.used.0.load(Ordering::Relaxed);
+            self.used.0.store(used + taken, Ordering::Relaxed);
+            return;
+        });
+        self.used.0.fetch_add(taken, Ordering::Relaxed);
+    }
+
+    /// Releases what is too much for this thread's credit. It keeps one step.
+    #[cold]
+    fn put(&self, bytes: usize) {
+        let given = CREDIT.try_with(|credit| {
+            if !credit.is_with(self) {
+                return bytes;
+            }
+            let unused = credit.bytes.get() + bytes;
+            credit.bytes.set(unused.min(self.step));
+            unused - credit.bytes.get()
+        });
+        self.used.0.fetch_sub(given.unwrap_or(bytes), Ordering::Relaxed);
+    }
+}
+
+impl Credit {
+    /// Whether it is credit with that budget, which it becomes where its own budget is gone.
+    fn is_with(&self, budget: &Budget) -> bool {
+        if self.id.get() != budget.id
+            && let Ok(mut own) = self.budget.try_borrow_mut()
+            && own.strong_count() == 0
+        {
+            *own = Weak::clone(&budget.this);
+            self.id.set(budget.id);
+            self.bytes.set(0);
+        }
+        self.id.get() == budget.id
+    }
+}
+
+impl Drop for Credit {
+    fn drop(&mut self) {
+        broken!(CreditIsKept, return);
+        if let Some(budget) = self.budget.get_mut().upgrade() {
+            budget.used.0.fetch_sub(self.bytes.take(), Ordering::Relaxed);
+        }
+    }
+}
+
+/// Messages to many, which are held once for all of their receivers.
+impl Meter for Budget {
+    fn charge(&self, bytes: usize) {
+        self.charge_bytes(bytes);
+    }
+
+    fn release(&self, bytes: usize) {
+        self.release_bytes(bytes);
+    }
+}
+
+/// The number of whole pages in so many bytes.
+#[inline]
+fn pages(bytes: usize) -> u32 {
+    u32::try_from(bytes >> PAGE_BITS).unwrap_or(u32::MAX)
+}
+
+/// Whether two numbers of bytes are not in the same page. It is what a send looks at.
+#[inline]
+pub(crate) const fn is_another_page(before: usize, after: usize) -> bool {
+    (before ^ after) >> PAGE_BITS != 0
+}
+
+/// What something that holds memory was charged, in pages. Whoever owns it [clears](Self::clear) it in the end.
+#[derive(Debug, Default)]
+pub(crate) struct Charged(u32);
+
+impl Charged {
+    /// Charges for so many bytes, in place of what was charged before.
+    #[inline]
+    pub(crate) fn update(&mut self, held: usize, budget: &Budget) {
+        let pages = pages(held);
+        if pages != self.0 {
+            budget.change(std::mem::replace(&mut self.0, pages), pages);
+        }
+    }
+
+    /// Releases all of it.
+    pub(crate) fn clear(&mut self, budget: &Budget) {
+        self.update(0, budget);
+    }
+
+    /// From the number that it was [turned into](Self::into_pages).
+    pub(crate) const fn from_pages(pages: u32) -> Self {
+        Self(pages)
+    }
+
+    pub(crate) const fn into_pages(self) -> u32 {
+        self.0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,89 @@
+use super::*;
+
+#[test]
+fn an_idle_client_holds_no_buffer() {
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    for _ in 0..3 {
+        harness.send(&text(&"x".repeat(5000)));
+        harness.got();
+        let Stage::Open(open) = &harness.connection.stage else { panic!() };
+        assert_eq!(open.receiver.held(), 0);
+        assert_eq!(open.client.buffered_amount(), 0);
+        assert!(!open.client.has_buffer());
+    }
+}
+
+#[test]
+fn a_client_that_is_gone_keeps_nothing_that_is_sent_to_it() {
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    let client = harness.resource.client();
+    harness.connection.kill();
+    for _ in 0..3 {
+        assert!(client.send_text("x").is_err());
+        assert_eq!(client.buffered_amount(), 0);
+        assert!(!client.has_buffer());
+    }
+    harness.drive();
+}
+
+#[test]
+fn caps_are_the_configs() {
+    let config = Config::default().max_header_size(77).protocol_76_00_support(true);
+    assert_eq!(config.caps(), HandshakeLimits::default().with_max_head_bytes(77).with_hixie(true));
+    let config = Config::default().protocol_75_support(true);
+    assert_eq!(config.caps(), HandshakeLimits::default().with_hixie_75(true));
+}
+
+#[test]
+fn a_client_that_holds_too_much_is_dropped_at_once() {
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    let client = harness.resource.client();
+    harness.resource.take();
+    harness.room = 0;
+    client.send_binary(&[0; 100_000]).unwrap();
+    harness.send(&text(&"x".repeat(50_000))[..40_000]);
+    let held = harness.connection.held();
+    assert!((140_000..200_000).contains(&held), "{held}");
+    assert!(harness.connection.held_input() >= 40_000);
+
+    let shared = Arc::clone(&harness.shared);
+    harness.connection.drop_for_memory(&context(&shared));
+    harness.drive();
+    harness.recorder(&["disconnected 1006 \"\": held too much memory"]);
+    assert!(harness.dropped);
+    assert_eq!((harness.connection.held(), client.buffered_amount(), shared.budget.dropped()), (0, 0, 1));
+}
+
+#[test]
+fn who_holds_little_is_never_held_back() {
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    let shared = Arc::clone(&harness.shared);
+    let (some, budget) = (text(&"x".repeat(200_000)), &shared.budget);
+    harness.send(&some[..60_000]);
+    assert!(!harness.connection.is_held_back(&shared));
+    budget.charge_bytes(budget.limit());
+    assert!(!harness.connection.is_held_back(&shared));
+    harness.send(&some[60_000..130_000]);
+    assert!(harness.connection.is_held_back(&shared));
+    let client = harness.resource.client();
+    client.close(CloseCode::NORMAL, "");
+    assert!(!harness.connection.is_held_back(&shared), "its close frame is to be seen");
+    budget.release_bytes(budget.limit());
+    budget.give_back();
+}
+
+/// What it would send has no place to go, however little it is.
+#[test]
+fn whose_messages_wait_for_others_is_held_back_at_the_limit() {
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    let shared = Arc::clone(&harness.shared);
+    let (client, budget) = (harness.resource.client(), &shared.budget);
+    budget.charge_bytes(budget.limit());
+    assert!(budget.is_over() && !harness.connection.is_held_back(&shared));
+    client.set_queued_for();
+    assert!(harness.connection.is_held_back(&shared));
+    budget.release_bytes(budget.limit());
+    budget.give_back();
+    assert!(!harness.connection.is_held_back(&shared));
+    harness.send(&close(CloseCode::NORMAL, ""));
+}

@@ -1,0 +1,178 @@
+//! The buffers that all reads of a shard go through, and which of them a connection is read with.
+
+use std::ops::Range;
+
+use crate::buffer_pool;
+
+/// Octets of the buffers, [`ALIGNED`] of which are not used. A big message keeps the one that it was read to, instead of being copied, where it fills about a quarter
+/// of it: so each is four times the one before, with some room for headers and for small messages before a big one.
+const SIZES: [usize; 3] = [64 * 1024, (256 + 8) * 1024, (1024 + 8) * 1024];
+
+/// A big message's payload lies at a multiple of this, for the sake of the copies and the mask: what was read begins so many
+/// octets before one as a big frame's header has.
+const ALIGNED: usize = 64;
+const HEADER: usize = 14;
+
+/// So many reads in a row that would have fitted into a quarter of the next smaller buffer lead back to that.
+const PATIENCE: u8 = 64;
+
+pub(crate) struct ReadBuffers([Buffer; SIZES.len()]);
+
+struct Buffer {
+    /// Empty where a message has kept it, and before the first read.
+    octets: Vec<u8>,
+    /// Where in it reads begin.
+    start: usize,
+}
+
+/// How much a connection has to be read at once: the buffers follow its messages.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct ReadSizer {
+    level: u8,
+    small_reads: u8,
+}
+
+impl ReadSizer {
+    /// Takes note of how much a read brought.
+    #[inline]
+    pub(crate) fn note(&mut self, count: usize) {
+        let level = usize::from(self.level);
+        if SIZES.get(level).is_some_and(|size| count >= *size - ALIGNED) {
+            self.small_reads = 0;
+            self.level = (self.level + 1).min(2);
+        } else if level > 0 {
+            self.digest(count);
+        }
+    }
+
+    fn digest(&mut self, count: usize) {
+        let smaller = usize::from(self.level).checked_sub(1).and_then(|level| SIZES.get(level));
+        if smaller.is_some_and(|size| count > size / 4) {
+            self.small_reads = 0;
+        } else if self.small_reads < PATIENCE {
+            self.small_reads += 1;
+        } else {
+            self.small_reads = 0;
+            self.level = self.level.saturating_sub(1);
+        }
+    }
+}
+
+impl ReadBuffers {
+    pub(crate) const fn new() -> Self {
+        Self([const { Buffer { octets: Vec::new(), start: 0 } }; SIZES.len()])
+    }
+
+    /// Where to read to for that read_sizer.
+    #[inline]
+    pub(crate) fn lend(&mut self, read_sizer: ReadSizer) -> &mut [u8] {
+        let (buffer, size) = self.of(read_sizer);
+        if buffer.octets.len() != size {
+            buffer.replace(size);
+        }
+        buffer
+            .octets
+            .get_mut(buffer.start..)
+            .and_then(|octets| octets.get_mut(..size - ALIGNED))
+            .unwrap_or_default()
+    }
+
+    /// The buffer that was lent for that read_sizer, which a message may keep, and where in it lies what was read.
+    #[inline]
+    pub(crate) fn read(&mut self, read_sizer: ReadSizer, count: usize) -> (&mut Vec<u8>, Range<usize>) {
+        let (buffer, _) = self.of(read_sizer);
+        (&mut buffer.octets, buffer.start..buffer.start + count)
+    }
+
+    #[inline]
+    const fn of(&mut self, read_sizer: ReadSizer) -> (&mut Buffer, usize) {
+        let [small, middle, big] = &mut self.0;
+        match read_sizer.level {
+            0 => (small, SIZES[0]),
+            1 => (middle, SIZES[1]),
+            _ => (big, SIZES[2]),
+        }
+    }
+}
+
+impl Buffer {
+    #[inline(never)]
+    fn replace(&mut self, octets: usize) {
+        buffer_pool::give(std::mem::take(&mut self.octets));
+        self.octets = buffer_pool::take(octets);
+        self.octets.truncate(octets);
+        self.octets.resize(octets, 0);
+        let unaligned = (self.octets.as_ptr().addr() + HEADER) % ALIGNED;
+        self.start = (ALIGNED - unaligned) % ALIGNED;
+        // Where memory lies is not to decide on what a simulation does.
+        #[cfg(all(test, unix))]
+        if crate::sim::executor::is_here() {
+            self.start = 0;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn follows_what_is_read() {
+        let (mut read_buffers, mut read_sizer) = (ReadBuffers::new(), ReadSizer::default());
+        let mut sizes = Vec::new();
+        for _ in 0..5 {
+            sizes.push(read_buffers.lend(read_sizer).len());
+            read_sizer.note(read_buffers.lend(read_sizer).len());
+        }
+        assert_eq!(sizes, [0, 1, 2, 2, 2].map(|level| SIZES[level] - ALIGNED));
+        for _ in 0..1000 {
+            read_sizer.note(SIZES[2] - ALIGNED - 1);
+            (0..PATIENCE).for_each(|_| read_sizer.note(1));
+            assert_eq!(read_buffers.lend(read_sizer).len(), sizes[2], "a big one now and then");
+        }
+        (0..=PATIENCE).for_each(|_| read_sizer.note(1));
+        assert_eq!(read_buffers.lend(read_sizer).len(), sizes[1]);
+        (0..=PATIENCE).for_each(|_| read_sizer.note(1));
+        assert_eq!(read_sizer, ReadSizer::default());
+    }
+
+    /// A message of 16 KiB, 64 KiB or 256 KiB keeps the buffer that is a size bigger.
+    #[test]
+    fn a_quarter_is_worth_it() {
+        for (level, size) in (0..).zip(SIZES) {
+            let mut buffer = vec![0; size];
+            let len = (16 * 1024) << (2 * level);
+            let mut wire = clws_proto::Sender::client(clws_proto::Version::Rfc6455, || [1; 4]);
+            wire.binary(&vec![0; len], None).unwrap();
+            let count = wire.queued();
+            wire.write_to(&mut &mut buffer[..]).unwrap();
+            let limits = clws_proto::Limits::default();
+            let (version, role) = (clws_proto::Version::Rfc6455, clws_proto::Role::Server);
+            let mut receiver = clws_proto::Receiver::new(version, role, limits);
+            let mut sender = clws_proto::Sender::server(version);
+            let mut events = receiver.receive_owned(&mut buffer, 0..count, &clws_proto::NoPool);
+            while let Some(event) = events.next().unwrap() {
+                if let clws_proto::Event::Binary(payload) = event {
+                    sender.forward_binary(payload).unwrap();
+                }
+            }
+            drop(events);
+            assert!(buffer.is_empty(), "{len} of {size}");
+        }
+    }
+
+    #[test]
+    fn one_that_was_kept_is_replaced() {
+        let (mut read_buffers, read_sizer) = (ReadBuffers::new(), ReadSizer::default());
+        read_buffers.lend(read_sizer);
+        let (buffer, range) = read_buffers.read(read_sizer, 100);
+        let kept = std::mem::take(buffer);
+        assert_eq!((kept.as_ptr().addr() + range.start + HEADER) % ALIGNED, 0);
+        assert_eq!((kept.len(), read_buffers.lend(read_sizer).len()), (SIZES[0], SIZES[0] - ALIGNED));
+        let lies_at = kept.as_ptr();
+        buffer_pool::give(kept);
+        drop(std::mem::take(read_buffers.read(read_sizer, 0).0));
+        read_buffers.lend(read_sizer);
+        assert_eq!(read_buffers.read(read_sizer, 0).0.as_ptr(), lies_at, "by one of the pool's");
+    }
+}

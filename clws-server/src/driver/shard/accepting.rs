@@ -1,0 +1,175 @@
+//! New connections: all shards accept, and each connection goes to the shard that has the fewest.
+
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use clws_handshake::Reject;
+
+use crate::budget::Charged;
+use crate::connection::{Connection, Context, RETRY_AFTER, deadline_after};
+use crate::driver::read_buffers::ReadSizer;
+use crate::driver::shard::flags::Flags;
+use crate::driver::shard::serving::ConnectionSlot;
+use crate::driver::shard::{KEPT, Shard};
+use crate::guard::log;
+use crate::net::shortage::{Shortage, refuse_at_once};
+use crate::net::socket::{Acceptor, Peer, Socket};
+use crate::server::ConnectionPermit;
+use crate::time::now;
+use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
+
+/// Connections taken from one listener before the sockets get their turn.
+const ACCEPTS: usize = 64;
+
+/// How long accepting rests when it fails, and no client can be refused either.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// A listening socket, which all shards accept from.
+pub(super) struct Listening {
+    pub(super) listener: Arc<Acceptor>,
+    pub(super) ready: bool,
+}
+
+impl Shard {
+    pub(super) fn accept(&mut self) {
+        if self.accept_again.is_some_and(|at| at > self.now) {
+            return;
+        }
+        if self.accept_again.take().is_some() {
+            self.shared.shortage.prepare();
+        }
+        for index in 0..self.listeners.len() {
+            for _ in 0..ACCEPTS {
+                let Some(listening) = self.listeners.get_mut(index).filter(|listening| listening.ready)
+                else {
+                    break;
+                };
+                match listening.listener.accept(&self.shared.config) {
+                    Ok((socket, peer)) => {
+                        if let Some(socket) = self.shared.shortage.admit(socket, refuse_at_once) {
+                            self.place(socket, peer);
+                        }
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
+                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                    // A client that gave up while it waited.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                    // Another shard has refused all that come.
+                    Err(_) if self.shared.is_stopping() => listening.ready = false,
+                    Err(error) => {
+                        if Shortage::is_meant_by(&error) {
+                            match self.shared.shortage.refuse(&listening.listener, &self.shared.config) {
+                                Ok(()) => continue,
+                                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                                    listening.ready = false;
+                                    continue;
+                                }
+                                Err(_) => {}
+                            }
+                        }
+                        self.shared.shortage.note(&error);
+                        self.accept_again = Some(now() + ACCEPT_REST);
+                        return;
+                    }
+                }
+            }
+        }
+        // More are waiting, and a handler of this turn may block: another shard goes on with them.
+        if self.listeners.iter().any(|listening| listening.ready) {
+            let free = self.freest(|shard_handle| !Arc::ptr_eq(shard_handle, &self.shard_handle));
+            let _ = free.map(|shard_handle| shard_handle.send(ShardCommand::Accept));
+        }
+    }
+
+    /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
+    pub(super) fn freest(&self, fits: impl Fn(&Arc<ShardHandle>) -> bool) -> Option<&Arc<ShardHandle>> {
+        let at = now().saturating_duration_since(self.shared.started);
+        let free = self
+            .shared
+            .shards()
+            .iter()
+            .filter(|shard_handle| fits(shard_handle) && !shard_handle.is_held_up(at));
+        free.min_by_key(|shard_handle| shard_handle.load.load(Ordering::Relaxed))
+    }
+
+    /// Gives a new connection to the shard that has the fewest.
+    pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
+        let Some(permit) = self.shared.admit() else { return refuse_at_once(&socket) };
+        let load = |shard_handle: &Arc<ShardHandle>| shard_handle.load.load(Ordering::Relaxed);
+        let others = self.shared.shards().len() > 1;
+        let fewest = if others { self.freest(|_| true) } else { None };
+        match fewest {
+            Some(shard_handle) if load(shard_handle) < load(&self.shard_handle) => {
+                shard_handle.load.fetch_add(1, Ordering::Relaxed);
+                if shard_handle.send(ShardCommand::AddConnection(socket, peer, permit)).is_err() {
+                    shard_handle.load.fetch_sub(1, Ordering::Relaxed);
+                    self.shared.release(permit); // the server stops, and that shard has ended
+                }
+            }
+            _ => {
+                self.shard_handle.load.fetch_add(1, Ordering::Relaxed);
+                self.adopt(socket, peer, permit);
+            }
+        }
+    }
+
+    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer, permit: ConnectionPermit) {
+        let vacant = self.connections.vacant_entry();
+        let key = vacant.key();
+        let added = match u32::try_from(key) {
+            Ok(slot) => self.poller.add(&socket, key).map(|()| slot),
+            _ => Err(io::ErrorKind::QuotaExceeded.into()),
+        };
+        let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
+        let Ok(slot) = added.inspect_err(refused) else {
+            self.shared.release(permit);
+            self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
+            return;
+        };
+        let place = WakeTargetRef::Shard(&self.shard_handle, slot);
+        let context = Context { shared: &self.shared, wake_target: place };
+        let connection = match permit {
+            // It was accepted before the stop.
+            _ if self.stop_at.is_some() => {
+                Connection::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
+            }
+            ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
+            ConnectionPermit::Refused => Connection::refused(&Reject::unavailable(None), &context),
+        };
+        let mut flags = Flags::default();
+        flags.set(Flags::REFUSED, permit == ConnectionPermit::Refused);
+        vacant.insert(ConnectionSlot {
+            socket,
+            connection,
+            flags,
+            read_sizer: ReadSizer::default(),
+            charged: Charged::default(),
+        });
+        self.drive(slot);
+    }
+
+    pub(super) fn drop_connection(&mut self, slot: u32) {
+        if let Some(mut connection) = self.connections.try_remove(slot as usize) {
+            connection.charged.clear(&self.shared.budget);
+            self.poller.closing(&connection.socket);
+            self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
+            self.shared.release(connection.permit());
+            if self.connections.is_empty() {
+                self.shared.budget.give_back();
+                self.release_at = Some(deadline_after(now(), KEPT));
+            }
+        }
+    }
+
+    pub(super) fn listener_at(&mut self, key: usize) -> Option<&mut Listening> {
+        let index = listener_key(0).checked_sub(key)?;
+        self.listeners.get_mut(index)
+    }
+}
+
+/// Listeners count down from the top (which is the waker's), connections up from 0.
+pub(super) const fn listener_key(index: usize) -> usize {
+    usize::MAX - 1 - index
+}

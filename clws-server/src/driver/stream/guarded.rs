@@ -1,0 +1,69 @@
+//! A stream of the application, each call of which is guarded.
+
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures::io::{AsyncRead, AsyncWrite};
+
+use crate::guard::{ApplicationValue, DebugOn, guard_other};
+
+/// A stream that fails where the application's panics: that costs its own connection, and not the others that the same task
+/// serves. It is dropped then, for what it would do next is anybody's guess.
+pub(super) struct GuardedStream<S> {
+    stream: ApplicationValue<S>,
+    debug: DebugOn,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
+    pub(super) const fn new(stream: S, debug: DebugOn) -> Self {
+        // A stream is no handler, and is not the server's own: whichever panics are to be seen, its are.
+        let debug = DebugOn { resource: debug.resource || debug.server, ..debug };
+        Self { stream: ApplicationValue::new(stream, debug), debug }
+    }
+
+    pub(super) fn poll_read(&mut self, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
+        self.call(cx, |stream, cx| stream.poll_read(cx, buffer))
+    }
+
+    pub(super) fn poll_write(
+        &mut self,
+        cx: &mut Context<'_>,
+        slices: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.call(cx, |stream, cx| stream.poll_write_vectored(cx, slices))
+    }
+
+    pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.call(cx, |stream, cx| stream.poll_flush(cx))
+    }
+
+    /// Closes it, well or with an error: either is its end.
+    pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let closed = self.call(cx, |stream, cx| stream.poll_close(cx).map(|closed| Ok(closed.is_ok())));
+        closed.map(|_| ())
+    }
+
+    fn call<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        call: impl FnOnce(Pin<&mut S>, &mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let Some(stream) = self.stream.get_mut() else {
+            return Poll::Ready(Err(io::Error::other("the stream has panicked")));
+        };
+        let called = guard_other(self.debug, "a stream", || match call(Pin::new(stream), cx) {
+            // A stream must not say so. To try again at once would end in a loop if it says so again and again.
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            polled => polled,
+        });
+        called.unwrap_or_else(|| {
+            self.stream.discard();
+            Poll::Ready(Err(io::Error::other("the stream panicked")))
+        })
+    }
+}

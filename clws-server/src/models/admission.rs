@@ -1,0 +1,48 @@
+//! Connections that a shard is given when it may have ended.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use shuttle::thread;
+
+use crate::config::Config;
+use crate::models::harness::{Then, connection, run_shard};
+use crate::models::{Fault, Model};
+use crate::net::socket::Peer;
+use crate::server::ServerHandle;
+use crate::server::Shared;
+use crate::wake::ShardCommand;
+
+/// A shard that stops answers the connection, or never has it: either way its permit is free again.
+fn a_seat_is_given_back() {
+    let shared = Arc::new(Shared::new(Config::default()));
+    let (shard_handle, shard) = run_shard(&shared);
+    let handle = ServerHandle::of(Arc::clone(&shared));
+    let stops = {
+        let handle = handle.clone();
+        thread::spawn(move || handle.stop())
+    };
+    let (socket, peer) = connection(&[], Then::CloseOnDrop);
+    let permit = shared.admit().unwrap();
+    shard_handle.load.fetch_add(1, Ordering::Relaxed);
+    if shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, permit)).is_err() {
+        shard_handle.load.fetch_sub(1, Ordering::Relaxed);
+        shared.release(permit); // as a shard does that accepts for another one
+    }
+    stops.join().unwrap();
+    shard.join().unwrap();
+    assert_eq!(handle.clients(), 0, "a permit is leaked");
+    drop(peer);
+}
+
+const MODEL: Model = Model("a connection for a shard that ends", a_seat_is_given_back);
+
+#[test]
+fn holds() {
+    MODEL.holds(2000);
+}
+
+#[test]
+fn fails_when_the_queue_stays_open() {
+    MODEL.fails(Fault::EndsWithoutClosing, "a permit is leaked");
+}

@@ -1,0 +1,199 @@
+//! A server with one client, for models: its driver is real and runs on a thread of its own. All that the client sends has
+//! come before.
+
+use std::io::{self, Read, Write};
+use std::net::Shutdown;
+use std::os::unix::net::UnixStream;
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, LazyLock, Mutex};
+use std::task::{Context, Poll};
+
+use clws_handshake::client::ClientRequest;
+use clws_proto::Sender;
+use futures::io::{AsyncRead, AsyncWrite};
+use shuttle::future::block_on;
+use shuttle::thread::{self, JoinHandle};
+
+use crate::config::Config;
+use crate::driver::shard::Shard;
+use crate::driver::stream;
+use crate::net::poll::system;
+use crate::net::socket::Peer;
+use crate::net::socket::Socket;
+use crate::resource::Resource;
+use crate::server::ServerHandle;
+use crate::server::Shared;
+use crate::sim::poller::Poller;
+use crate::sync::Bell;
+use crate::wake::{ShardCommand, ShardHandle};
+use crate::{Origins, Version};
+
+/// What drives the client's connection.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Driver {
+    Shard,
+    Stream,
+    /// A stream that takes no output.
+    FullStream,
+}
+
+/// What the client does when all is sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Then {
+    CloseOnDrop,
+    Stays,
+    /// It stays, and the last byte of the last text does not come.
+    StaysWithinText,
+}
+
+pub(super) struct Harness {
+    pub(super) shared: Arc<Shared>,
+    driver: JoinHandle<()>,
+    peer: TestPeer,
+}
+
+enum TestPeer {
+    Socket(UnixStream, Arc<ShardHandle>),
+    Stream(Arc<Mutex<Vec<u8>>>),
+}
+
+/// A shard without listeners on a thread of its own.
+pub(super) fn run_shard(shared: &Arc<Shared>) -> (Arc<ShardHandle>, JoinHandle<()>) {
+    let poller = Poller::Model(system::Poller::new().unwrap(), Bell::default());
+    let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
+    shared.set_shards(vec![Arc::clone(&shard_handle)]);
+    let shard = Shard::new(Arc::clone(shared), Arc::clone(&shard_handle), poller, &[]).unwrap();
+    (shard_handle, thread::spawn(move || shard.run().unwrap()))
+}
+
+/// A connection by which a request and these texts have come.
+pub(super) fn connection(texts: &[&str], then: Then) -> (Socket, UnixStream) {
+    let (ours, mut theirs) = UnixStream::pair().unwrap();
+    ours.set_nonblocking(true).unwrap();
+    theirs.write_all(&input(texts, then)).unwrap();
+    if then == Then::CloseOnDrop {
+        theirs.shutdown(Shutdown::Write).unwrap();
+    }
+    (Socket::Unix(ours), theirs)
+}
+
+impl Harness {
+    /// Begins to serve a client that sends these texts.
+    pub(super) fn serve(
+        driver: Driver,
+        config: Config,
+        resource: impl Resource,
+        texts: &[&str],
+        then: Then,
+    ) -> Self {
+        let shared = Arc::new(Shared::new(config));
+        shared.resources.register("/", Origins::any(), resource).unwrap();
+        let (driver, peer) = match driver {
+            Driver::Shard => {
+                let (shard_handle, driver) = run_shard(&shared);
+                let (socket, peer) = connection(texts, then);
+                let permit = shared.admit().unwrap();
+                shard_handle.load.fetch_add(1, Ordering::Relaxed);
+                shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, permit)).unwrap();
+                (driver, TestPeer::Socket(peer, shard_handle))
+            }
+            Driver::Stream | Driver::FullStream => {
+                let pipe = Pipe {
+                    input: input(texts, then),
+                    ends: then == Then::CloseOnDrop,
+                    full: matches!(driver, Driver::FullStream),
+                    output: Arc::default(),
+                };
+                let output = Arc::clone(&pipe.output);
+                let serves = stream::drive(pipe, Peer::Stream, Arc::clone(&shared), shared.admit_stream());
+                (thread::spawn(move || block_on(serves)), TestPeer::Stream(output))
+            }
+        };
+        Self { shared, driver, peer }
+    }
+
+    pub(super) fn handle(&self) -> ServerHandle {
+        ServerHandle::of(Arc::clone(&self.shared))
+    }
+
+    /// Waits for the end of the connection: all that was written to the client.
+    pub(super) fn end(self) -> Vec<u8> {
+        if let TestPeer::Socket(_, shard_handle) = &self.peer {
+            let _ = shard_handle.send(ShardCommand::Stop); // or it was stopped before
+        }
+        self.driver.join().unwrap();
+        assert_eq!(ServerHandle::of(self.shared).clients(), 0, "a permit is leaked");
+        match self.peer {
+            TestPeer::Socket(mut socket, _) => {
+                let mut output = Vec::new();
+                match socket.read_to_end(&mut output) {
+                    Err(error) if error.kind() != io::ErrorKind::ConnectionReset => panic!("{error}"),
+                    _ => output,
+                }
+            }
+            TestPeer::Stream(output) => std::mem::take(&mut *output.lock().unwrap()),
+        }
+    }
+}
+
+/// A request and texts, as a client sends them.
+fn input(texts: &[&str], then: Then) -> Vec<u8> {
+    static REQUEST: LazyLock<Vec<u8>> = LazyLock::new(|| {
+        let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
+        request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0
+    });
+    let mut sender = Sender::client(Version::Rfc6455, || [1, 2, 3, 4]);
+    let mut bytes = REQUEST.clone();
+    for text in texts {
+        sender.text(text, None).unwrap();
+    }
+    sender.write_to(&mut bytes).unwrap();
+    if then == Then::StaysWithinText {
+        bytes.pop();
+    }
+    bytes
+}
+
+/// A stream from which all input has come, and that takes all output or none.
+struct Pipe {
+    input: Vec<u8>,
+    ends: bool,
+    output: Arc<Mutex<Vec<u8>>>,
+    full: bool,
+}
+
+impl AsyncRead for Pipe {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        let count = buffer.len().min(self.input.len());
+        if count == 0 && !self.ends {
+            return Poll::Pending; // for ever
+        }
+        for (to, from) in buffer.iter_mut().zip(self.input.drain(..count)) {
+            *to = from;
+        }
+        Poll::Ready(Ok(count))
+    }
+}
+
+impl AsyncWrite for Pipe {
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        if self.full {
+            return Poll::Pending; // for ever
+        }
+        self.output.lock().unwrap().extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(Ok(()))
+    }
+}

@@ -1,0 +1,8 @@
+//! Sockets, and how to wait for them.
+
+pub(crate) mod poll;
+pub(crate) mod shortage;
+pub(crate) mod socket;
+pub(crate) mod tcp;
+#[cfg(unix)]
+pub(crate) mod unix;

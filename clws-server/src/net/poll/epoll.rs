@@ -1,0 +1,115 @@
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustix::buffer::spare_capacity;
+use rustix::event::epoll::{self, EventData, EventFlags};
+use rustix::event::{EventfdFlags, Timespec, eventfd};
+use rustix::io::Errno;
+
+use crate::net::poll::Readiness;
+
+/// Sockets of which at most this many are reported at once: enough to share the wait, few enough to be fair.
+const BATCH: usize = 256;
+
+/// The waker's key.
+const WAKE: u64 = u64::MAX;
+
+/// Before Linux 5.11 a wait is given in milliseconds of 32 bits. Longer ones end early, and are waited for again.
+const LONGEST: Duration = Duration::from_secs(60 * 60);
+
+/// An epoll instance.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    epoll: OwnedFd,
+    waker: Waker,
+}
+
+/// The reports of one wait; they stay on the thread that waits.
+pub(crate) struct Events(Vec<epoll::Event>);
+
+/// CloseOnDrop the wait of a [`Poller`], from any thread.
+#[derive(Clone, Debug)]
+pub(crate) struct Waker(Arc<OwnedFd>);
+
+impl Poller {
+    pub(crate) fn new() -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        // Edge-triggered, so each write to it is reported and nobody ever needs to read it.
+        epoll::add(&epoll, &waker, EventData::new_u64(WAKE), EventFlags::IN | EventFlags::ET)?;
+        Ok(Self { epoll, waker: Waker(waker) })
+    }
+
+    pub(crate) fn waker(&self) -> Waker {
+        self.waker.clone()
+    }
+
+    /// Reports edges of that socket from now on, under that key. Dropping the socket ends it.
+    pub(crate) fn add(&self, socket: &impl AsFd, key: usize) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
+    }
+
+    /// Reports connections that wait to be accepted from a socket that several pollers have. Of those that sleep only one is
+    /// woken; a poller whose thread is busy is passed over.
+    pub(crate) fn add_listener(&self, socket: &impl AsFd, key: usize) -> io::Result<()> {
+        let flags = EventFlags::IN | EventFlags::EXCLUSIVE | EventFlags::ET;
+        Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
+    }
+
+    /// Takes note that a socket is about to be dropped: epoll forgets a closed descriptor by itself.
+    #[expect(clippy::unused_self, reason = "other systems need the call")]
+    pub(crate) fn closing(&self, _socket: &impl AsFd) {}
+
+    /// Waits for edges, or for the waker, or until the time is over.
+    pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(LONGEST)).ok());
+        events.0.clear();
+        match epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout.as_ref()) {
+            Ok(_) => Ok(()),
+            Err(Errno::INTR) => {
+                events.0.clear();
+                Ok(())
+            }
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+impl Events {
+    pub(crate) fn new() -> Self {
+        Self(Vec::with_capacity(BATCH))
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.0.len()
+    }
+
+    /// The report of that number; `None` where it is the waker's.
+    #[inline]
+    pub(crate) fn get(&self, index: usize) -> Option<Readiness> {
+        let event = self.0.get(index)?;
+        let key = event.data.u64();
+        if key == WAKE {
+            return None;
+        }
+        let flags = event.flags;
+        let hangup = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
+        Some(Readiness {
+            key: usize::try_from(key).ok()?,
+            readable: hangup || flags.contains(EventFlags::IN),
+            writable: hangup || flags.contains(EventFlags::OUT),
+            hangup,
+            broken: flags.intersects(EventFlags::HUP | EventFlags::ERR),
+        })
+    }
+}
+
+impl Waker {
+    pub(crate) fn wake(&self) {
+        // It fails only where the counter is full, and then the poller has a wake-up to see.
+        let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
+    }
+}

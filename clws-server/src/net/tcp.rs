@@ -1,0 +1,177 @@
+//! TCP sockets: listening, accepting, and the options that notice a peer which has vanished.
+
+use std::io;
+#[cfg(any(target_os = "linux", target_os = "android"))]
+use std::net::TcpStream;
+use std::net::{SocketAddr, TcpListener};
+use std::time::Duration;
+
+use socket2::{SockRef, TcpKeepalive};
+
+use crate::config::Config;
+use crate::net::socket::{Peer, Socket};
+
+/// Unanswered probes after which the system gives a connection up.
+const PROBES: u32 = 4;
+
+/// The longest idle time and interval that Linux takes (`MAX_TCP_KEEPIDLE`), in seconds.
+const MAX_IDLE: u64 = 32_767;
+
+/// The time after which Linux gives up a connection with data in flight by itself (`tcp_retries2`). A longer
+/// `TCP_USER_TIMEOUT` would only delay that.
+#[cfg(any(target_os = "linux", target_os = "android", test))]
+const SYSTEM_GIVES_UP: Duration = Duration::from_secs(15 * 60);
+
+/// When a connection to a vanished peer fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Liveness {
+    /// Silence before the first probe.
+    idle: Duration,
+    /// Time from probe to probe.
+    interval: Duration,
+    /// `TCP_USER_TIMEOUT`; `None` leaves it to the system.
+    #[cfg(any(target_os = "linux", target_os = "android", test))]
+    user_timeout: Option<Duration>,
+}
+
+impl Liveness {
+    fn new(keepalive: Duration, write_timeout: Duration) -> Self {
+        let seconds = keepalive.as_secs().saturating_add(u64::from(keepalive.subsec_nanos() > 0));
+        let seconds = seconds.clamp(1, MAX_IDLE);
+        let (idle, interval) = (Duration::from_secs(seconds), Duration::from_secs((seconds / 4).max(1)));
+        #[cfg(not(any(target_os = "linux", target_os = "android", test)))]
+        let _ = write_timeout;
+        Self {
+            idle,
+            interval,
+            // Linux applies it to three kinds of peers (tcp_timer.c): one that acknowledges nothing, one that answers no
+            // probe, in place of the count of probes, and one that answers probes but keeps its window closed. The last
+            // one is alive, and has the whole of `write_timeout`.
+            #[cfg(any(target_os = "linux", target_os = "android", test))]
+            user_timeout: Some((idle + interval * PROBES).max(write_timeout.saturating_add(interval)))
+                .filter(|timeout| *timeout <= SYSTEM_GIVES_UP),
+        }
+    }
+}
+
+/// Sets the options that each connection of the server has.
+pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()> {
+    socket.set_tcp_nodelay(config.nodelay)?;
+    let Some(keepalive) = config.keepalive else { return Ok(()) };
+    let liveness = Liveness::new(keepalive, config.write_timeout);
+    let keepalive = TcpKeepalive::new().with_time(liveness.idle);
+    // Elsewhere, the system chooses.
+    #[cfg(any(
+        target_os = "linux",
+        target_os = "android",
+        target_os = "dragonfly",
+        target_os = "freebsd",
+        target_os = "netbsd",
+        target_os = "illumos",
+        target_vendor = "apple",
+        windows,
+    ))]
+    let keepalive = keepalive.with_interval(liveness.interval).with_retries(PROBES);
+    socket.set_tcp_keepalive(&keepalive)?;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    socket.set_tcp_user_timeout(liveness.user_timeout)?;
+    Ok(())
+}
+
+/// Sets the options of a new connection where the system does not take them over from the listening socket, as Linux does
+/// without a system call for each.
+pub(crate) fn set_accepted_options(socket: SockRef<'_>, config: &Config) {
+    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
+        // It fails for a client that is gone already, which is found out at the first read.
+        let _ = set_options(socket, config);
+    }
+}
+
+pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
+    let domain = socket2::Domain::for_address(address);
+    let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
+    if address.is_ipv6() {
+        // One wildcard of each family may then stand on the same port.
+        socket.set_only_v6(true)?;
+    }
+    // On Windows this option means something else, which nobody wants.
+    #[cfg(unix)]
+    socket.set_reuse_address(true)?;
+    socket.set_nonblocking(true)?;
+    set_options(SockRef::from(&socket), config)?;
+    socket.bind(&address.into())?;
+    socket.listen(config.backlog)?;
+    Ok(socket.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(super) fn accept(listener: &TcpListener, _: &Config) -> io::Result<(Socket, Peer)> {
+    use rustix::net::{SocketFlags, acceptfrom_with};
+
+    // One system call: the flags come with it, and the options are the listener's.
+    let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
+    let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
+    Ok((Socket::Tcp(TcpStream::from(socket)), peer))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+pub(super) fn accept(listener: &TcpListener, config: &Config) -> io::Result<(Socket, Peer)> {
+    let (stream, address) = listener.accept()?;
+    stream.set_nonblocking(true)?;
+    set_accepted_options(SockRef::from(&stream), config);
+    Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn seconds(idle: u64, interval: u64, user_timeout: Option<u64>) -> Liveness {
+        Liveness {
+            idle: Duration::from_secs(idle),
+            interval: Duration::from_secs(interval),
+            user_timeout: user_timeout.map(Duration::from_secs),
+        }
+    }
+
+    fn of(keepalive: f64, write_timeout: f64) -> Liveness {
+        Liveness::new(Duration::from_secs_f64(keepalive), Duration::from_secs_f64(write_timeout))
+    }
+
+    #[test]
+    fn a_vanished_peer_is_noticed_after_twice_the_silence() {
+        assert_eq!(of(60.0, 60.0), seconds(60, 15, Some(120)));
+        assert_eq!(of(20.0, 1.0), seconds(20, 5, Some(40)));
+    }
+
+    #[test]
+    fn a_peer_that_keeps_its_window_closed_has_the_write_timeout() {
+        assert_eq!(of(60.0, 110.0), seconds(60, 15, Some(125)));
+        assert_eq!(of(60.0, 300.0), seconds(60, 15, Some(315)));
+        let never = Liveness::new(Duration::from_secs(60), Duration::MAX);
+        assert_eq!(never, seconds(60, 15, None));
+    }
+
+    #[test]
+    fn what_the_system_does_by_itself_is_not_delayed() {
+        assert_eq!(of(450.0, 60.0), seconds(450, 112, Some(898)));
+        assert_eq!(of(600.0, 60.0), seconds(600, 150, None));
+        assert_eq!(of(60.0, 1000.0), seconds(60, 15, None));
+    }
+
+    #[test]
+    fn times_are_such_as_the_system_takes() {
+        for (keepalive, liveness) in [
+            (0.0, seconds(1, 1, Some(5))),
+            (0.25, seconds(1, 1, Some(5))),
+            (1.25, seconds(2, 1, Some(6))),
+            (1e9, seconds(32_767, 8191, None)),
+        ] {
+            assert_eq!(of(keepalive, 1.0), liveness);
+            let config = Config::default()
+                .keepalive(Some(Duration::from_secs_f64(keepalive)))
+                .write_timeout(Duration::from_secs(1));
+            bind(SocketAddr::from(([127, 0, 0, 1], 0)), &config).unwrap();
+        }
+    }
+}
