@@ -1,4 +1,4 @@
-//! A handler that blocks its shard. New connections are accepted and served meanwhile, whichever shard it is.
+//! New connections are accepted and served while a handler blocks any one of the shards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -15,10 +15,9 @@ use common::flood::{Echo, PROMPT, executor_threads};
 use common::gate::Gate;
 use common::wire::{Wire, dial, request};
 
-/// The number of shards.
 const SHARDS: usize = 4;
 
-/// Tells its clients which thread serves them, and blocks that when it is asked to.
+/// Answers with the name of the thread that serves the client. Blocks that thread on request.
 struct Blocking(Gate);
 
 impl Resource for Blocking {
@@ -38,12 +37,12 @@ fn start(config: Config) -> (Running, Gate) {
     (Running::run(server), gate)
 }
 
-/// A client of each shard, by the name of its thread. Each shard has the same number of clients.
+/// Clients by the name of the thread that serves them. Each shard has the same number of clients.
 fn connect(server: &Running) -> HashMap<String, Vec<Wire>> {
     let mut clients = HashMap::<_, Vec<_>>::new();
     for _ in 0..4 * SHARDS {
         let mut client = Wire::connect(server, "/");
-        client.text("who?");
+        client.text("thread name?");
         let (_, name) = client.next().unwrap();
         clients.entry(String::from_utf8(name).unwrap()).or_default().push(client);
     }
@@ -51,26 +50,27 @@ fn connect(server: &Running) -> HashMap<String, Vec<Wire>> {
     clients
 }
 
-/// Newcomers get their handshake and an echo in time. They stay, so that each shard would get some.
+/// Checks that new clients get their handshake and an echo in time. They stay connected, so that
+/// each shard would get some of them.
 #[track_caller]
-fn assert_newcomers_are_served(server: &Running) {
-    thread::sleep(Duration::from_millis(100)); // from 50 ms on a blocked shard gets no new connection
-    let mut newcomers = Vec::new();
+fn assert_new_clients_are_served(server: &Running) {
+    thread::sleep(Duration::from_millis(100)); // a shard blocked for 50 ms gets no new connections
+    let mut new_clients = Vec::new();
     for number in 0..3 * SHARDS {
-        let mut newcomer = Wire { socket: dial(&server.addresses[0]) };
-        newcomer.socket.set_read_timeout(Some(PROMPT)).unwrap();
-        newcomer.raw(request("/echo").as_bytes());
+        let mut new_client = Wire { socket: dial(&server.addresses[0]) };
+        new_client.socket.set_read_timeout(Some(PROMPT)).unwrap();
+        new_client.raw(request("/echo").as_bytes());
         let mut start = [0; 12];
-        let read = newcomer.socket.read_exact(&mut start);
-        assert!(read.is_ok(), "newcomer {number} is not answered in {PROMPT:?}: {read:?}");
+        let read = new_client.socket.read_exact(&mut start);
+        assert!(read.is_ok(), "new client {number} is not answered in {PROMPT:?}: {read:?}");
         assert_eq!(&start, b"HTTP/1.1 101");
-        newcomer.head();
-        newcomer.assert_answered_within(PROMPT);
-        newcomers.push(newcomer);
+        new_client.head();
+        new_client.assert_answered_within(PROMPT);
+        new_clients.push(new_client);
     }
 }
 
-/// Blocks one shard. It has the fewest clients.
+/// Blocks the shard that has the fewest clients.
 fn block_a_shard(number: usize) {
     let (server, gate) = start(common::config());
     let mut clients = connect(&server);
@@ -80,53 +80,53 @@ fn block_a_shard(number: usize) {
     server.wait_for_clients(count);
     blocked[0].text("block");
     gate.wait_for(1);
-    assert_newcomers_are_served(&server);
+    assert_new_clients_are_served(&server);
     gate.open();
     assert!(blocked[0].next().is_some());
 }
 
 #[test]
-fn the_first_shard() {
+fn accepts_while_the_first_shard_is_blocked() {
     block_a_shard(0);
 }
 
 #[test]
-fn the_second_shard() {
+fn accepts_while_the_second_shard_is_blocked() {
     block_a_shard(1);
 }
 
 #[test]
-fn the_third_shard() {
+fn accepts_while_the_third_shard_is_blocked() {
     block_a_shard(2);
 }
 
 #[test]
-fn the_fourth_shard() {
+fn accepts_while_the_fourth_shard_is_blocked() {
     block_a_shard(3);
 }
 
 #[test]
-fn all_shards_but_one() {
+fn accepts_while_all_shards_but_one_are_blocked() {
     for free in 0..SHARDS {
         let (server, gate) = start(common::config());
         let mut clients = connect(&server);
         clients.remove(&format!("clws-shard-{free}")).unwrap();
         clients.values_mut().for_each(|clients| clients[0].text("block"));
         gate.wait_for(SHARDS - 1);
-        assert_newcomers_are_served(&server);
+        assert_new_clients_are_served(&server);
         gate.open();
     }
 }
 
-/// One thread of the executor is left for the tasks of newcomers.
+/// Leaves one thread of the executor for the tasks of new clients.
 #[test]
-fn all_threads_of_the_executor_but_one() {
-    common::alone::run("all_threads_of_the_executor_but_one", || {
+fn accepts_while_all_executor_threads_but_one_are_blocked() {
+    common::own_process::run("accepts_while_all_executor_threads_but_one_are_blocked", || {
         let (server, gate) = start(common::config().task_per_client(true));
         let mut clients: Vec<_> = (1..executor_threads()).map(|_| Wire::connect(&server, "/")).collect();
         clients.iter_mut().for_each(|client| client.text("block"));
         gate.wait_for(clients.len());
-        assert_newcomers_are_served(&server);
+        assert_new_clients_are_served(&server);
         gate.open();
     });
 }

@@ -1,4 +1,5 @@
-//! Whatever the application closes with, and whatever state the client is in, the client is closed.
+//! A close by the application ends the client, whatever the code, the reason and the client's
+//! state.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -16,29 +17,29 @@ use clws_server::{
 };
 use common::gate::Gate;
 use common::wire::{PING, frame};
-use common::{ALL, Got, PATIENCE, Peer, Probe, Running, within};
+use common::{ALL_VERSIONS, Peer, Probe, Received, Running, TIMEOUT, within};
 use futures::StreamExt;
 
 in_both_modes!(
-    whatever_the_code_and_the_reason,
-    with_a_full_outbox,
-    with_a_full_outbox_that_nobody_reads,
-    behind_a_flood_of_pings,
-    twice,
-    while_it_is_paused,
-    before_connected_has_returned,
+    closes_with_any_code_and_reason,
+    closes_with_a_full_outbox,
+    closes_when_the_client_does_not_read_its_full_outbox,
+    closes_during_a_flood_of_pings,
+    sends_only_the_first_of_several_closes,
+    closes_while_reading_is_paused,
+    closes_before_connected_returns,
 );
 
-/// The code and the reason of a close frame, if it has them.
 type Body = Option<(u16, String)>;
 
-/// What is closed with, and the close frame that comes.
+/// Close codes and reasons of the application, with the body of the close frame that the client
+/// receives.
 fn cases() -> Vec<(u16, String, Body)> {
     let mut cases: Vec<_> = [
         ("x".repeat(123), 123),
         ("x".repeat(124), 123),
         ("\u{20ac}".repeat(42), 123),                 // 126 bytes
-        (format!("-{}", "\u{20ac}".repeat(42)), 121), // the cut is within a character
+        (format!("-{}", "\u{20ac}".repeat(42)), 121), // truncation falls within a character
         (format!("---{}", "\u{1f600}".repeat(31)), 123),
         ("x".repeat(70_000), 123),
     ]
@@ -55,13 +56,13 @@ fn cases() -> Vec<(u16, String, Body)> {
     cases
 }
 
-/// The case that a client asks for.
+/// The case that the client asks for by its number.
 fn case(number: &str) -> (CloseCode, String) {
     let (code, reason, _) = cases().swap_remove(number.parse().unwrap());
     (code.into(), reason)
 }
 
-/// Closes in a handler, in one of several ways.
+/// Closes in a handler, in a configurable way.
 struct Closes(fn(&Client, CloseCode, &str));
 
 impl Resource for Closes {
@@ -88,12 +89,12 @@ fn in_a_topic(client: &Client, code: CloseCode, reason: &str) {
     topics.group("news").unwrap().close(code, reason);
 }
 
-/// Ends a client in `connected`.
-struct Ends {
+/// Closes or refuses a client in `connected`.
+struct ClosesInConnected {
     refuses: bool,
 }
 
-impl Resource for Ends {
+impl Resource for ClosesInConnected {
     fn connected(&self, client: &Client) -> Result<(), Close> {
         let (code, reason) = case(client.query_string().unwrap());
         if self.refuses {
@@ -104,11 +105,11 @@ impl Resource for Ends {
     }
 }
 
-struct Queued {
+struct ClosingListener {
     refuses: bool,
 }
 
-impl ResourceListener for Queued {
+impl ResourceListener for ClosingListener {
     type Message = ();
 
     fn connected(&mut self, client: &Client) -> Result<(), Close> {
@@ -122,7 +123,7 @@ impl ResourceListener for Queued {
     }
 }
 
-async fn function(mut socket: WebSocket) {
+async fn closing_function(mut socket: WebSocket) {
     if let Some(clws_server::Message::Text(text)) = socket.next().await {
         let (code, reason) = case(&text);
         socket.close(code, &reason);
@@ -130,7 +131,7 @@ async fn function(mut socket: WebSocket) {
     }
 }
 
-async fn half(socket: WebSocket) {
+async fn closing_half(socket: WebSocket) {
     let (mut reader, mut writer) = socket.split();
     if let Some(clws_server::Message::Text(text)) = reader.next().await {
         let (code, reason) = case(&text);
@@ -139,19 +140,19 @@ async fn half(socket: WebSocket) {
     }
 }
 
-fn whatever_the_code_and_the_reason(config: Config) {
+fn closes_with_any_code_and_reason(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let any = Origins::any;
     server.register("/handler", any(), Closes(Client::close)).unwrap();
     server.register("/thread", any(), Closes(on_a_thread)).unwrap();
     server.register("/group", any(), Closes(in_a_group)).unwrap();
     server.register("/topic", any(), Closes(in_a_topic)).unwrap();
-    server.register("/refuse", any(), Ends { refuses: true }).unwrap();
-    server.register("/connected", any(), Ends { refuses: false }).unwrap();
-    server.register("/function", any(), async_handler(function)).unwrap();
-    server.register("/half", any(), async_handler(half)).unwrap();
-    server.run_resource_listener("/listener", any(), Queued { refuses: false }).unwrap();
-    server.run_resource_listener("/listener-refuses", any(), Queued { refuses: true }).unwrap();
+    server.register("/refuse", any(), ClosesInConnected { refuses: true }).unwrap();
+    server.register("/connected", any(), ClosesInConnected { refuses: false }).unwrap();
+    server.register("/function", any(), async_handler(closing_function)).unwrap();
+    server.register("/half", any(), async_handler(closing_half)).unwrap();
+    server.run_resource_listener("/listener", any(), ClosingListener { refuses: false }).unwrap();
+    server.run_resource_listener("/listener-refuses", any(), ClosingListener { refuses: true }).unwrap();
     let (resource, mut events) = mailbox::<()>();
     server.register("/mailbox", any(), resource).unwrap();
     let receiver = async_std::task::spawn(async move {
@@ -176,13 +177,13 @@ fn whatever_the_code_and_the_reason(config: Config) {
         "mailbox",
     ];
     let server = Running::run(server);
-    for version in ALL {
+    for version in ALL_VERSIONS {
         for path in paths {
             for (number, (code, reason, expected)) in cases().into_iter().enumerate() {
                 let mut peer = server.connect(version, &format!("/{path}?{number}"));
                 peer.text(&number.to_string());
                 let expected = expected.filter(|_| !version.is_hixie());
-                assert_eq!(peer.next(), Got::Close(expected), "{code} {} at {path}", reason.len());
+                assert_eq!(peer.next(), Received::Close(expected), "{code} {} at {path}", reason.len());
                 peer.finish();
             }
         }
@@ -192,39 +193,39 @@ fn whatever_the_code_and_the_reason(config: Config) {
     within(receiver);
 }
 
-/// A client for which as much is queued as may be.
-fn fill(config: Config) -> (Running, common::Diary, Peer, Client) {
-    let (probe, diary) = Probe::new();
+/// Connects a client and fills its outbox.
+fn fill(config: Config) -> (Running, common::Recorder, Peer, Client) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.write_high_water(10_000).max_write_backlog(100_000), probe);
     let peer = server.connect(Version::Rfc6455, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     let message = "x".repeat(5000);
     for sent in 0.. {
         if client.send_text(&message) == Err(SendError::Full) {
-            // The server may only be slower than this thread: then it takes more.
+            // The server may only be slower than this thread. Then the outbox has space again.
             let queued = client.buffered_amount();
             thread::sleep(Duration::from_millis(50));
             if client.buffered_amount() == queued {
                 break;
             }
         }
-        assert!(sent < 20_000, "it never is full");
+        assert!(sent < 20_000, "the outbox never fills");
     }
-    (server, diary, peer, client)
+    (server, recorder, peer, client)
 }
 
-/// What comes before the close frame, and the close frame.
+/// The number of events before the close frame, and the body of the close frame.
 fn read_to_close(peer: &mut Peer) -> (usize, Body) {
     for before in 0.. {
-        if let Got::Close(frame) = peer.next() {
+        if let Received::Close(frame) = peer.next() {
             return (before, frame);
         }
     }
     unreachable!();
 }
 
-fn with_a_full_outbox(config: Config) {
-    let (server, diary, mut peer, client) = fill(config);
+fn closes_with_a_full_outbox(config: Config) {
+    let (server, recorder, mut peer, client) = fill(config);
     client.close(4001.into(), &"y".repeat(500));
     assert!(!client.is_open());
     assert_eq!(client.send_text("more"), Err(SendError::Closed));
@@ -232,31 +233,31 @@ fn with_a_full_outbox(config: Config) {
     assert!(messages > 100_000 / 5000, "{messages}");
     assert_eq!(frame, Some((4001, "y".repeat(123))));
     peer.finish();
-    assert_eq!(diary.gone().2, "closed");
+    assert_eq!(recorder.disconnected().2, "closed");
     server.wait_for_clients(0);
 }
 
-fn with_a_full_outbox_that_nobody_reads(config: Config) {
-    let (server, diary, peer, client) = fill(config.close_timeout(Duration::from_millis(150)));
+fn closes_when_the_client_does_not_read_its_full_outbox(config: Config) {
+    let (server, recorder, peer, client) = fill(config.close_timeout(Duration::from_millis(150)));
     client.close(1005.into(), "why");
     assert!(!client.is_open());
-    assert_eq!(diary.gone().2, "did not answer a close frame");
+    assert_eq!(recorder.disconnected().2, "did not answer a close frame");
     server.wait_for_clients(0);
     drop(peer);
 }
 
-/// More pongs are due than are kept for it.
-fn behind_a_flood_of_pings(config: Config) {
-    let (probe, diary) = Probe::new();
+/// The server queues a bounded number of pongs, and the client sends more pings than that.
+fn closes_during_a_flood_of_pings(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     let pings = frame(PING, &[b'?'; 125]).repeat(2000);
     for written in 0.. {
         if client.buffered_amount() > 4000 {
             break;
         }
-        assert!(written < 400, "all pongs fit");
+        assert!(written < 400, "the queue of pongs never fills");
         peer.raw(&pings);
     }
     peer.raw(&pings);
@@ -266,26 +267,26 @@ fn behind_a_flood_of_pings(config: Config) {
     assert!(pongs > 30);
     assert_eq!(frame, Some((4001, "y".repeat(123))));
     peer.finish();
-    assert_eq!(diary.gone().2, "closed");
+    assert_eq!(recorder.disconnected().2, "closed");
     server.wait_for_clients(0);
 }
 
-fn twice(config: Config) {
-    let (probe, diary) = Probe::new();
+fn sends_only_the_first_of_several_closes(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     client.close(4001.into(), "first");
     client.close(4002.into(), &"second".repeat(100));
     client.close(1005.into(), "");
-    assert_eq!(peer.next(), Got::Close(Some((4001, "first".into()))));
+    assert_eq!(peer.next(), Received::Close(Some((4001, "first".into()))));
     peer.finish();
-    diary.gone();
-    client.close(4003.into(), "when it is gone");
+    recorder.disconnected();
+    client.close(4003.into(), "after the end");
     server.wait_for_clients(0);
 }
 
-fn while_it_is_paused(config: Config) {
+fn closes_while_reading_is_paused(config: Config) {
     let server = Server::bind(config.max_handler_read_backlog(1).listen("127.0.0.1:0")).unwrap();
     let (resource, mut events) = mailbox::<()>();
     server.register("/", Origins::any(), resource).unwrap();
@@ -293,21 +294,21 @@ fn while_it_is_paused(config: Config) {
     let mut peer = server.connect(Version::Rfc6455, "/");
     let Some(Event::Connected(client)) = within(events.next()) else { panic!() };
     for _ in 0..100 {
-        peer.text("this pauses it");
+        peer.text("fills the backlog");
     }
     let Some(Event::Text(..)) = within(events.next()) else { panic!() };
     client.close(1006.into(), "why");
-    assert_eq!(peer.next(), Got::Close(None));
+    assert_eq!(peer.next(), Received::Close(None));
     peer.finish();
     let Some(Event::Disconnected(_, end)) = within(events.next()) else { panic!() };
     assert!(end.is_clean() && end.undelivered == 99, "{end}");
     server.wait_for_clients(0);
 }
 
-/// Tells of its client, and returns from `connected` when it may.
-struct Slow(Gate, Mutex<Sender<Client>>);
+/// Sends its client to the test, and blocks `connected` until the gate opens.
+struct BlocksConnected(Gate, Mutex<Sender<Client>>);
 
-impl Resource for Slow {
+impl Resource for BlocksConnected {
     fn connected(&self, client: &Client) -> Result<(), Close> {
         self.1.lock().unwrap().send(client.clone()).unwrap();
         self.0.pass();
@@ -315,20 +316,20 @@ impl Resource for Slow {
     }
 }
 
-fn before_connected_has_returned(config: Config) {
-    let (gate, (tell, told)) = (Gate::default(), channel());
+fn closes_before_connected_returns(config: Config) {
+    let (gate, (tx, rx)) = (Gate::default(), channel());
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Slow(gate.clone(), Mutex::new(tell))).unwrap();
+    server.register("/", Origins::any(), BlocksConnected(gate.clone(), Mutex::new(tx))).unwrap();
     let server = Running::run(server);
     let address = server.address();
     let peer = thread::spawn(move || {
         let url = format!("ws://{address}/");
         let request = ClientRequest::new(Version::Rfc6455, &url);
         let mut peer = Peer::open(common::tcp(address), Version::Rfc6455, request).unwrap();
-        assert_eq!(peer.next(), Got::Close(Some((4001, "y".repeat(123)))));
+        assert_eq!(peer.next(), Received::Close(Some((4001, "y".repeat(123)))));
         peer.finish();
     });
-    let client = told.recv_timeout(PATIENCE).unwrap();
+    let client = rx.recv_timeout(TIMEOUT).unwrap();
     client.close(4001.into(), &"y".repeat(500));
     gate.open();
     peer.join().unwrap();

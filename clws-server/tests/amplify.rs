@@ -1,4 +1,5 @@
-//! Small requests in a row with big answers. A client that reads gets all of them, and one that does not costs little.
+//! Pipelined small requests with large answers. A client that reads gets every answer. A client
+//! that does not read costs little memory.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,26 +14,27 @@ use clws_server::{
     Client, Config, Message, Origins, Resource, SendError, Server, Text, WebSocket, async_handler,
 };
 use common::Running;
-use common::receivers::shared;
-use common::wire::{SHORT, TEXT, Wire, frame};
+use common::receivers::cloner;
+use common::wire::{SHORT_TIMEOUT, TEXT, Wire, frame};
 
 in_both_modes!(
-    a_reader_gets_every_answer,
-    a_reader_gets_every_answer_of_an_async_function,
-    those_that_never_read_hold_little,
+    a_client_that_reads_gets_every_answer,
+    a_client_that_reads_gets_every_answer_of_an_async_handler,
+    clients_that_do_not_read_cost_little_memory,
 );
 
 const REQUESTS: usize = 9_000;
 const ANSWER: usize = 16 * 1024;
 
-/// Answers each request, and takes note of what a client costs and of sends that fail.
+/// Answers each request. Records the largest buffered amount of a client and the number of failed
+/// sends.
 #[derive(Clone, Default)]
 struct Answers(Arc<Counters>);
 
 #[derive(Default)]
 struct Counters {
     full: AtomicUsize,
-    most: AtomicUsize,
+    max: AtomicUsize,
 }
 
 impl Resource for Answers {
@@ -41,7 +43,7 @@ impl Resource for Answers {
         if sent == Err(SendError::Full) {
             self.0.full.fetch_add(1, Ordering::Relaxed);
         }
-        self.0.most.fetch_max(client.buffered_amount(), Ordering::Relaxed);
+        self.0.max.fetch_max(client.buffered_amount(), Ordering::Relaxed);
     }
 }
 
@@ -55,34 +57,34 @@ fn bind(config: Config) -> Server {
     Server::bind(config.shards(1).close_timeout(Duration::from_millis(300)).listen("127.0.0.1:0")).unwrap()
 }
 
-/// Sends all requests in one go, while another thread reads the answers.
+/// Sends all requests at once while another thread reads the answers.
 fn read_all(server: &Running, answers: &Answers) {
     let mut writing = Wire::connect(server, "/");
     let mut reading = Wire { socket: writing.socket.try_clone().unwrap() };
     let reader = thread::spawn(move || {
-        let (mut payload, end) = (Vec::new(), Instant::now() + SHORT * 2);
+        let (mut payload, end) = (Vec::new(), Instant::now() + SHORT_TIMEOUT * 2);
         for number in 0..REQUESTS {
-            assert_eq!(reading.next_to(&mut payload), Some(TEXT), "{number} answers came");
+            assert_eq!(reading.next_into(&mut payload), Some(TEXT), "{number} answers arrived");
             assert_eq!(payload.len(), ANSWER);
-            assert!(Instant::now() < end, "{number} answers came");
+            assert!(Instant::now() < end, "{number} answers arrived");
         }
     });
     writing.raw(&frame(TEXT, b"?").repeat(REQUESTS));
     let read = reader.join();
-    assert_eq!(answers.full(), 0, "answers are refused");
+    assert_eq!(answers.full(), 0, "sends of answers failed");
     read.unwrap();
 }
 
-fn a_reader_gets_every_answer(config: Config) {
+fn a_client_that_reads_gets_every_answer(config: Config) {
     let (server, answers) = (bind(config), Answers::default());
     server.register("/", Origins::any(), answers.clone()).unwrap();
     read_all(&Running::run(server), &answers);
 }
 
-/// A send waits where much is queued.
-fn a_reader_gets_every_answer_of_an_async_function(config: Config) {
+/// `WebSocket::send` waits while the outbox is above the high-water mark.
+fn a_client_that_reads_gets_every_answer_of_an_async_handler(config: Config) {
     let (server, answers) = (bind(config), Answers::default());
-    let clone = shared(answers.clone());
+    let clone = cloner(answers.clone());
     let handler = async_handler(move |mut socket: WebSocket| {
         let answers = clone();
         async move {
@@ -97,9 +99,9 @@ fn a_reader_gets_every_answer_of_an_async_function(config: Config) {
     read_all(&Running::run(server), &answers);
 }
 
-fn those_that_never_read_hold_little(config: Config) {
+fn clients_that_do_not_read_cost_little_memory(config: Config) {
     const CLIENTS: usize = 3;
-    const REQUESTS: usize = 2_000; // with answers of 32 MB
+    const REQUESTS: usize = 2_000; // with 32 MB of answers
     const HIGH_WATER: usize = 1 << 20;
 
     let (server, answers) = (bind(config.write_high_water(HIGH_WATER)), Answers::default());
@@ -109,15 +111,15 @@ fn those_that_never_read_hold_little(config: Config) {
     for client in &mut clients {
         client.raw(&frame(TEXT, b"?").repeat(REQUESTS));
     }
-    let most = || answers.0.most.load(Ordering::Relaxed);
-    common::eventually("the system's buffers are full", || most() >= HIGH_WATER);
-    common::wire::settle();
-    assert!(most() <= HIGH_WATER + ANSWER + 14, "{} bytes wait for one client", most());
-    // When they read, they get all.
+    let max = || answers.0.max.load(Ordering::Relaxed);
+    common::eventually("the system's buffers are full", || max() >= HIGH_WATER);
+    common::wire::wait_a_moment();
+    assert!(max() <= HIGH_WATER + ANSWER + 14, "{} bytes are queued for one client", max());
+    // Reading resumes delivery of every answer.
     let mut payload = Vec::new();
     for client in &mut clients {
         for number in 0..REQUESTS {
-            assert_eq!(client.next_to(&mut payload), Some(TEXT), "{number} answers came");
+            assert_eq!(client.next_into(&mut payload), Some(TEXT), "{number} answers arrived");
         }
     }
     assert_eq!(answers.full(), 0);

@@ -1,4 +1,4 @@
-//! Each client served by an async function.
+//! Clients served by an async handler each.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,7 +13,7 @@ use clws_server::{
     Accept, Bytes, Client, Close, CloseCode, Config, Disconnect, Message, Opening, Origins, Reject, Resource,
     SendError, Server, Text, Version, WebSocket, async_handler,
 };
-use common::{ALL, Got, PATIENCE, Running, text};
+use common::{ALL_VERSIONS, Received, Running, TIMEOUT, text};
 use futures::future::{Either, select};
 use futures::stream::FusedStream;
 use futures::{SinkExt, StreamExt};
@@ -22,17 +22,17 @@ in_both_modes!(
     echoes_in_every_version,
     returning_closes_with_1000,
     a_panic_closes_with_1011,
-    learns_how_it_ended,
-    a_dropped_next_loses_nothing,
+    reports_how_the_client_ended,
+    a_dropped_next_loses_no_message,
     send_waits_for_a_client_that_does_not_read,
-    a_dropped_send_has_sent_nothing,
+    a_dropped_send_sends_nothing,
     is_a_stream_and_a_sink,
-    halves_live_in_two_tasks,
-    a_send_that_waits_ends_with_its_client,
-    waits_too_where_little_may_be_queued,
-    may_stand_behind_another_resource,
-    that_does_not_read_stops_its_client_only,
-    accepts_with_data,
+    halves_work_in_two_tasks,
+    a_waiting_send_ends_with_its_client,
+    send_waits_for_messages_larger_than_the_write_backlog,
+    works_inside_another_resource,
+    a_handler_that_does_not_read_stops_only_its_client,
+    accepting_attaches_data_to_the_client,
 );
 
 fn start<F, R>(config: Config, handler: F) -> Running
@@ -45,8 +45,8 @@ where
     Running::run(server)
 }
 
-/// A channel of which each call of the handler gets a clone.
-fn told<T: Send>() -> (Sender<T>, Receiver<T>) {
+/// A channel. Each call of the handler gets a clone of its sender.
+fn test_channel<T: Send>() -> (Sender<T>, Receiver<T>) {
     channel()
 }
 
@@ -56,7 +56,7 @@ fn echoes_in_every_version(config: Config) {
             socket.send(message).await.unwrap();
         }
     });
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let mut peer = server.connect(version, "/");
         for number in 0..100 {
             peer.text(&number.to_string());
@@ -66,7 +66,7 @@ fn echoes_in_every_version(config: Config) {
         }
         if !version.is_hixie() {
             peer.binary(&[7; 100_000]);
-            assert_eq!(peer.next(), Got::Binary(vec![7; 100_000]));
+            assert_eq!(peer.next(), Received::Binary(vec![7; 100_000]));
         }
     }
 }
@@ -77,7 +77,7 @@ fn returning_closes_with_1000(config: Config) {
     });
     let mut peer = server.connect(Version::Rfc6455, "/");
     assert_eq!(peer.next(), text("only this"));
-    assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1000, String::new()))));
     peer.finish();
     server.wait_for_clients(0);
 }
@@ -90,18 +90,19 @@ fn a_panic_closes_with_1011(config: Config) {
     let mut other = server.connect(Version::Rfc6455, "/");
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("go");
-    assert_eq!(peer.next(), Got::Close(Some((1011, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1011, String::new()))));
     peer.finish();
     other.text("go");
-    assert_eq!(other.next(), Got::Close(Some((1011, String::new()))));
+    assert_eq!(other.next(), Received::Close(Some((1011, String::new()))));
 }
 
-fn learns_how_it_ended(config: Config) {
-    let (tell, told) = told();
+fn reports_how_the_client_ended(config: Config) {
+    let (tx, rx) = test_channel();
     let server = start(config, move |mut socket: WebSocket| {
-        let tell = tell.clone();
+        let tx = tx.clone();
         async move {
-            // `select!` passes over a stream that says it is terminated: not before its end was told.
+            // `select!` skips a terminated stream, so the stream must not report that before it
+            // yields `None`.
             loop {
                 assert!(!socket.is_terminated());
                 if socket.next().await.is_none() {
@@ -110,25 +111,25 @@ fn learns_how_it_ended(config: Config) {
             }
             assert!(socket.is_terminated());
             assert_eq!(socket.send("too late").await, Err(SendError::Closed));
-            assert_eq!(socket.next().await, None, "and again");
-            tell.send(socket.disconnect().unwrap().to_string()).unwrap();
+            assert_eq!(socket.next().await, None, "it stays `None`");
+            tx.send(socket.disconnect().unwrap().to_string()).unwrap();
         }
     });
     server.connect(Version::Rfc6455, "/").close(4003, "enough");
-    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), "4003 enough: closed");
+    assert_eq!(rx.recv_timeout(TIMEOUT).unwrap(), "4003 enough: closed");
     drop(server.connect(Version::Rfc6455, "/"));
-    assert_eq!(told.recv_timeout(PATIENCE).unwrap(), "1006: vanished");
+    assert_eq!(rx.recv_timeout(TIMEOUT).unwrap(), "1006: vanished");
     let _stays = server.connect(Version::Rfc6455, "/");
     server.handle.stop();
     drop(_stays);
-    assert!(told.recv_timeout(PATIENCE).is_ok());
+    assert!(rx.recv_timeout(TIMEOUT).is_ok());
 }
 
-fn a_dropped_next_loses_nothing(config: Config) {
+fn a_dropped_next_loses_no_message(config: Config) {
     let server = start(config, |mut socket: WebSocket| async move {
         let mut count = 0;
         loop {
-            // Drops most of its futures before they are ready.
+            // Drops most of the futures before they are ready.
             let next = Box::pin(socket.next());
             match select(next, Box::pin(async_std::task::sleep(Duration::from_micros(50)))).await {
                 Either::Left((Some(message), _)) => {
@@ -152,40 +153,40 @@ fn a_dropped_next_loses_nothing(config: Config) {
     assert_eq!(peer.next(), text("all"));
 }
 
-/// More than the sockets' own buffers take, many times.
+/// Several times what the socket buffers hold.
 const PIECE: usize = 1 << 20;
 const PIECES: usize = 30;
 
 fn send_waits_for_a_client_that_does_not_read(config: Config) {
-    let (tell, told) = told();
+    let (tx, rx) = test_channel();
     let server = start(config.write_high_water(PIECE), move |mut socket: WebSocket| {
-        let tell = tell.clone();
+        let tx = tx.clone();
         async move {
             let piece = Bytes::from(vec![1; PIECE]);
             for number in 0..PIECES {
                 socket.send(piece.clone()).await.unwrap();
                 assert!(socket.client().buffered_amount() <= 2 * PIECE + 100);
-                tell.send(number).unwrap();
+                tx.send(number).unwrap();
             }
         }
     });
     let mut peer = server.connect(Version::Rfc6455, "/");
     let mut sent = 0;
-    while told.recv_timeout(Duration::from_millis(500)).is_ok() {
+    while rx.recv_timeout(Duration::from_millis(500)).is_ok() {
         sent += 1;
     }
-    assert!(sent < PIECES, "it waits");
+    assert!(sent < PIECES, "`send` did not wait");
     for _ in 0..PIECES {
-        assert_eq!(peer.next(), Got::Binary(vec![1; PIECE]));
+        assert_eq!(peer.next(), Received::Binary(vec![1; PIECE]));
     }
-    assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1000, String::new()))));
     peer.finish();
 }
 
-fn a_dropped_send_has_sent_nothing(config: Config) {
-    let (tell, told) = told();
+fn a_dropped_send_sends_nothing(config: Config) {
+    let (tx, rx) = test_channel();
     let server = start(config.write_high_water(PIECE), move |mut socket: WebSocket| {
-        let tell = tell.clone();
+        let tx = tx.clone();
         async move {
             let (mut sent, mut dropped) = (0u32, false);
             while !dropped {
@@ -199,15 +200,15 @@ fn a_dropped_send_has_sent_nothing(config: Config) {
                 }
                 sent += 1;
             }
-            tell.send(sent).unwrap();
-            socket.send("behind them").await.unwrap();
+            tx.send(sent).unwrap();
+            socket.send("after the dropped send").await.unwrap();
         }
     });
     let mut peer = server.connect(Version::Rfc6455, "/");
-    for _ in 0..told.recv_timeout(PATIENCE).unwrap() {
-        assert!(matches!(peer.next(), Got::Binary(_)));
+    for _ in 0..rx.recv_timeout(TIMEOUT).unwrap() {
+        assert!(matches!(peer.next(), Received::Binary(_)));
     }
-    assert_eq!(peer.next(), text("behind them"));
+    assert_eq!(peer.next(), text("after the dropped send"));
 }
 
 fn is_a_stream_and_a_sink(config: Config) {
@@ -220,7 +221,7 @@ fn is_a_stream_and_a_sink(config: Config) {
         peer.assert_echo(&number.to_string());
     }
     peer.close(1000, "");
-    assert!(matches!(peer.next(), Got::Close(_)));
+    assert!(matches!(peer.next(), Received::Close(_)));
 
     let server = start(common::config(), |socket: WebSocket| async move {
         let (mut reader, mut writer) = socket.split();
@@ -230,11 +231,11 @@ fn is_a_stream_and_a_sink(config: Config) {
     });
     let mut peer = server.connect(Version::Hybi08, "/");
     peer.assert_echo("once");
-    assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1000, String::new()))));
     peer.finish();
 }
 
-fn halves_live_in_two_tasks(config: Config) {
+fn halves_work_in_two_tasks(config: Config) {
     let server = start(config, |socket: WebSocket| async move {
         let (mut reader, mut writer) = socket.split();
         let (pass, mut passed) = futures::channel::mpsc::unbounded::<Message>();
@@ -246,9 +247,9 @@ fn halves_live_in_two_tasks(config: Config) {
         for _ in 0..3 {
             pass.unbounded_send(reader.next().await.unwrap()).unwrap();
         }
-        drop(reader); // what still comes is dropped
+        drop(reader); // the rest of the input is discarded
         drop(pass);
-        writing.await; // the writer is dropped with its task, and then nothing holds the socket
+        writing.await; // the task drops the writer, the last handle of the socket
     });
     let mut peer = server.connect(Version::Rfc6455, "/");
     for number in 0..3 {
@@ -258,38 +259,38 @@ fn halves_live_in_two_tasks(config: Config) {
     for number in 0..3 {
         assert_eq!(peer.next(), text(&number.to_string()));
     }
-    assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1000, String::new()))));
     peer.finish();
 }
 
-/// However it goes: a send must not wait for ever.
-fn a_send_that_waits_ends_with_its_client(config: Config) {
-    let (tell, told) = told();
+/// A send must not wait for ever, however the client ends.
+fn a_waiting_send_ends_with_its_client(config: Config) {
+    let (tx, rx) = test_channel();
     let config = config.write_high_water(1000).write_timeout(Duration::from_millis(200));
     let server = start(config.close_timeout(Duration::from_millis(200)), move |mut socket: WebSocket| {
-        let tell = tell.clone();
+        let tx = tx.clone();
         async move {
             while socket.send(vec![0; PIECE]).await.is_ok() {}
-            tell.send(()).unwrap();
+            tx.send(()).unwrap();
         }
     });
     for round in 0..20 {
         let mut peer = server.connect(Version::Rfc6455, "/");
         match round % 4 {
             0 => drop(peer),            // resets
-            1 => peer.close(1000, ""),  // says that it goes, and reads no more
-            2 => peer.raw(&[0xFF; 10]), // is told to go
+            1 => peer.close(1000, ""),  // closes, and does not read again
+            2 => peer.raw(&[0xFF; 10]), // breaks the protocol, and is closed by the server
             _ => {
-                told.recv_timeout(PATIENCE).unwrap(); // stays, and reads nothing until it is dropped
+                rx.recv_timeout(TIMEOUT).unwrap(); // stays without reading until it is dropped
                 continue;
             }
         }
-        told.recv_timeout(PATIENCE).unwrap();
+        rx.recv_timeout(TIMEOUT).unwrap();
     }
     server.wait_for_clients(0);
 }
 
-fn waits_too_where_little_may_be_queued(config: Config) {
+fn send_waits_for_messages_larger_than_the_write_backlog(config: Config) {
     let server = start(config.max_write_backlog(10_000), |mut socket: WebSocket| async move {
         for _ in 0..100 {
             socket.send(vec![0; PIECE]).await.unwrap(); // never `Full`
@@ -297,17 +298,17 @@ fn waits_too_where_little_may_be_queued(config: Config) {
     });
     let mut peer = server.connect(Version::Rfc6455, "/");
     for _ in 0..100 {
-        assert!(matches!(peer.next(), Got::Binary(_)));
+        assert!(matches!(peer.next(), Received::Binary(_)));
     }
 }
 
-fn may_stand_behind_another_resource(config: Config) {
-    /// Decides itself, and leaves the rest to another.
+fn works_inside_another_resource(config: Config) {
+    /// Decides on openings itself, and leaves the rest to another resource.
     struct Guard<R>(R);
 
     impl<R: Resource> Resource for Guard<R> {
         fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
-            opening.query_string().map(|_| Accept::new()).ok_or_else(|| Reject::forbidden("who?"))
+            opening.query_string().map(|_| Accept::new()).ok_or_else(|| Reject::forbidden("no name"))
         }
 
         fn connected(&self, client: &Client) -> Result<(), Close> {
@@ -323,15 +324,15 @@ fn may_stand_behind_another_resource(config: Config) {
         }
     }
 
-    let (tell, told) = told();
+    let (tx, rx) = test_channel();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let handler = async_handler(move |mut socket: WebSocket| {
-        let tell = tell.clone();
+        let tx = tx.clone();
         async move {
             while let Some(message) = socket.next().await {
                 socket.send(message).await.unwrap();
             }
-            tell.send(()).unwrap();
+            tx.send(()).unwrap();
         }
     });
     server.register("/", Origins::any(), Guard(handler)).unwrap();
@@ -340,10 +341,10 @@ fn may_stand_behind_another_resource(config: Config) {
     let mut peer = server.connect(Version::Rfc6455, "/?me");
     peer.assert_echo("hello");
     drop(peer);
-    told.recv_timeout(PATIENCE).unwrap();
+    rx.recv_timeout(TIMEOUT).unwrap();
 }
 
-fn that_does_not_read_stops_its_client_only(config: Config) {
+fn a_handler_that_does_not_read_stops_only_its_client(config: Config) {
     let (go_on, wait) = async_std::channel::bounded::<()>(1);
     let server = start(config.max_handler_read_backlog(100_000), move |mut socket: WebSocket| {
         let wait = wait.clone();
@@ -351,11 +352,11 @@ fn that_does_not_read_stops_its_client_only(config: Config) {
             if socket.client().query_string() == Some("slow") {
                 wait.recv().await.unwrap();
             }
-            let mut octets = 0;
+            let mut bytes = 0;
             while let Some(message) = socket.next().await {
                 match message {
-                    Message::Binary(payload) => octets += payload.len(),
-                    _ => socket.send(octets.to_string()).await.unwrap(),
+                    Message::Binary(payload) => bytes += payload.len(),
+                    _ => socket.send(bytes.to_string()).await.unwrap(),
                 }
             }
         }
@@ -363,17 +364,17 @@ fn that_does_not_read_stops_its_client_only(config: Config) {
     let mut slow = server.connect(Version::Rfc6455, "/?slow");
     let (done, is_done) = channel();
     let sending = std::thread::spawn(move || {
-        let mut octets = Vec::new();
+        let mut bytes = Vec::new();
         for _ in 0..20_000 {
             slow.sender.binary(&[0; 1000], None).unwrap();
         }
         slow.sender.text("how many?", None).unwrap();
-        slow.sender.write_to(&mut octets).unwrap();
-        slow.stream.write_all(&octets).unwrap();
+        slow.sender.write_to(&mut bytes).unwrap();
+        slow.stream.write_all(&bytes).unwrap();
         done.send(()).unwrap();
         slow.next()
     });
-    assert!(is_done.recv_timeout(Duration::from_millis(500)).is_err(), "it is not read from");
+    assert!(is_done.recv_timeout(Duration::from_millis(500)).is_err(), "the slow client is still being read");
     let mut other = server.connect(Version::Rfc6455, "/");
     other.text("how many?");
     assert_eq!(other.next(), text("0"));
@@ -381,7 +382,7 @@ fn that_does_not_read_stops_its_client_only(config: Config) {
     assert_eq!(sending.join().unwrap(), text("20000000"));
 }
 
-fn accepts_with_data(config: Config) {
+fn accepting_attaches_data_to_the_client(config: Config) {
     struct User(String);
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let resource = async_handler(|mut socket: WebSocket| async move {
@@ -391,7 +392,7 @@ fn accepts_with_data(config: Config) {
         assert!(socket.next().await.is_none());
     })
     .accepting(|opening| {
-        let name = opening.query_string().ok_or_else(|| Reject::custom(401, "who?"))?.to_owned();
+        let name = opening.query_string().ok_or_else(|| Reject::custom(401, "no name"))?.to_owned();
         let (accept, decision) = Accept::later();
         std::thread::spawn(move || decision.accept(Accept::new().data(User(name))));
         Ok(accept)
@@ -401,6 +402,6 @@ fn accepts_with_data(config: Config) {
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(401));
     let mut peer = server.connect(Version::Rfc6455, "/?anna");
     assert_eq!(peer.next(), text("hello, anna"));
-    assert_eq!(peer.next(), Got::Close(Some((4009, "that is all".into()))));
+    assert_eq!(peer.next(), Received::Close(Some((4009, "that is all".into()))));
     peer.finish();
 }

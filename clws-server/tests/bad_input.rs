@@ -1,4 +1,5 @@
-//! Hostile octets over real sockets: each gets its right answer, and an echo client beside them never notices.
+//! Hostile bytes over real sockets. Each attack gets the right answer, and an echo client is not
+//! disturbed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -12,21 +13,21 @@ use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{Config, Version};
-use common::{Got, Peer, Probe, Running, read_to_end};
+use common::{Peer, Probe, Received, Running, read_to_end};
 use socket2::SockRef;
 
 in_both_modes!(
-    garbage,
-    a_head_of_ten_mebibytes,
-    a_head_octet_by_octet,
-    a_head_that_never_ends,
-    an_empty_connection_that_stays,
-    resets_at_every_stage,
-    garbage_behind_the_handshake,
+    invalid_request_bytes_get_400,
+    a_request_head_of_ten_mebibytes_gets_431,
+    a_request_head_byte_by_byte_is_accepted,
+    a_request_head_without_an_end_gets_408,
+    connections_that_send_nothing_get_408,
+    resets_at_every_stage_disturb_nobody_else,
+    invalid_frames_after_the_handshake_get_a_close_frame,
 );
 
-/// Runs `attack` beside a client that echoes all the time.
-fn beside_an_echo(config: Config, attack: impl FnOnce(&Running)) {
+/// Runs `attack` while another client exchanges echoes.
+fn while_echoing(config: Config, attack: impl FnOnce(&Running)) {
     let (probe, _) = Probe::new();
     let server = Running::start(config, probe);
     let over = AtomicBool::new(false);
@@ -55,10 +56,10 @@ fn expect_status(stream: &mut TcpStream, status: u16) {
     let (answer, well) = read_to_end(stream);
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer:?}");
-    assert!(well, "the answer came, but the connection was reset behind it");
+    assert!(well, "the connection was reset after the answer");
 }
 
-/// Octets that look like nothing, the same each time.
+/// Reproducible pseudo-random bytes.
 fn noise(seed: u64, length: usize) -> Vec<u8> {
     let mut state = seed | 1;
     let next = || {
@@ -68,13 +69,13 @@ fn noise(seed: u64, length: usize) -> Vec<u8> {
     std::iter::repeat_with(next).take(length).collect()
 }
 
-fn garbage(config: Config) {
-    beside_an_echo(config, |server| {
-        for octets in
+fn invalid_request_bytes_get_400(config: Config) {
+    while_echoing(config, |server| {
+        for bytes in
             [&b"\x16\x03\x01\x02\0\x01\0"[..], b"\r\n\n", b"SSH-2.0-x\r\n", b"GET\0/ HTTP/1.1\r\n\r\n"]
         {
             let mut stream = server.tcp();
-            stream.write_all(octets).unwrap();
+            stream.write_all(bytes).unwrap();
             expect_status(&mut stream, 400);
         }
         for seed in 0..40 {
@@ -86,8 +87,8 @@ fn garbage(config: Config) {
     });
 }
 
-fn a_head_of_ten_mebibytes(config: Config) {
-    beside_an_echo(config, |server| {
+fn a_request_head_of_ten_mebibytes_gets_431(config: Config) {
+    while_echoing(config, |server| {
         for line in [&b"X-Filler: "[..], b""] {
             let mut stream = server.tcp();
             let mut writing = stream.try_clone().unwrap();
@@ -95,7 +96,7 @@ fn a_head_of_ten_mebibytes(config: Config) {
                 let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
                 head.extend_from_slice(line);
                 head.resize(10 << 20, b'x');
-                // The server may stop to listen; it must not stop to talk.
+                // The server may stop reading, but it must still send its answer.
                 let _ = writing.write_all(&head);
                 let _ = writing.shutdown(std::net::Shutdown::Write);
             });
@@ -105,24 +106,24 @@ fn a_head_of_ten_mebibytes(config: Config) {
     });
 }
 
-fn a_head_octet_by_octet(config: Config) {
-    beside_an_echo(config, |server| {
+fn a_request_head_byte_by_byte_is_accepted(config: Config) {
+    while_echoing(config, |server| {
         let url = format!("ws://{}/", server.address());
         let mut request = ClientRequest::new(Version::Hybi00, &url).with_origin("http://a");
         for version in [Version::Hybi00, Version::Rfc6455] {
             if version == Version::Rfc6455 {
                 request = ClientRequest::new(version, &url);
             }
-            let (octets, mut pending) = request.clone().build(&mut |o: &mut [u8]| o.fill(3)).unwrap();
+            let (bytes, mut pending) = request.clone().build(&mut |o: &mut [u8]| o.fill(3)).unwrap();
             let mut stream = server.tcp();
-            for octet in octets {
-                stream.write_all(&[octet]).unwrap();
+            for byte in bytes {
+                stream.write_all(&[byte]).unwrap();
             }
             let mut answer = Vec::new();
             loop {
-                let mut octet = [0];
-                stream.read_exact(&mut octet).unwrap();
-                answer.push(octet[0]);
+                let mut byte = [0];
+                stream.read_exact(&mut byte).unwrap();
+                answer.push(byte[0]);
                 match pending.check(&answer, &clws_handshake::HandshakeLimits::default()).unwrap() {
                     clws_handshake::Status::Complete(_) => break,
                     clws_handshake::Status::Partial => {}
@@ -132,8 +133,8 @@ fn a_head_octet_by_octet(config: Config) {
     });
 }
 
-fn a_head_that_never_ends(config: Config) {
-    beside_an_echo(config.handshake_timeout(Duration::from_millis(300)), |server| {
+fn a_request_head_without_an_end_gets_408(config: Config) {
+    while_echoing(config.handshake_timeout(Duration::from_millis(300)), |server| {
         let mut stream = server.tcp();
         let mut writing = stream.try_clone().unwrap();
         let over = AtomicBool::new(false);
@@ -151,9 +152,9 @@ fn a_head_that_never_ends(config: Config) {
     });
 }
 
-/// Many of them, at uneven times: none is forgotten.
-fn an_empty_connection_that_stays(config: Config) {
-    beside_an_echo(config.handshake_timeout(Duration::from_millis(250)), |server| {
+/// Many connections that start at uneven times: every deadline fires.
+fn connections_that_send_nothing_get_408(config: Config) {
+    while_echoing(config.handshake_timeout(Duration::from_millis(250)), |server| {
         let mut streams = Vec::new();
         for i in 0..300u64 {
             streams.push(server.tcp());
@@ -165,17 +166,17 @@ fn an_empty_connection_that_stays(config: Config) {
     });
 }
 
-fn resets_at_every_stage(config: Config) {
-    beside_an_echo(config, |server| {
+fn resets_at_every_stage_disturb_nobody_else(config: Config) {
+    while_echoing(config, |server| {
         let url = format!("ws://{}/", server.address());
         let request = ClientRequest::new(Version::Rfc6455, &url);
-        let (octets, _) = request.clone().build(&mut |o: &mut [u8]| o.fill(3)).unwrap();
+        let (bytes, _) = request.clone().build(&mut |o: &mut [u8]| o.fill(3)).unwrap();
         let reset = |stream: &TcpStream| SockRef::from(stream).set_linger(Some(Duration::ZERO)).unwrap();
         for _ in 0..10 {
-            for sent in [0, 1, octets.len() / 2, octets.len() - 1, octets.len()] {
+            for sent in [0, 1, bytes.len() / 2, bytes.len() - 1, bytes.len()] {
                 let mut stream = server.tcp();
                 reset(&stream);
-                stream.write_all(&octets[..sent]).unwrap();
+                stream.write_all(&bytes[..sent]).unwrap();
             }
             for stage in 0..5 {
                 let stream = server.tcp();
@@ -193,18 +194,18 @@ fn resets_at_every_stage(config: Config) {
     });
 }
 
-fn garbage_behind_the_handshake(config: Config) {
-    beside_an_echo(config.max_read_message_size(100_000), |server| {
+fn invalid_frames_after_the_handshake_get_a_close_frame(config: Config) {
+    while_echoing(config.max_read_message_size(100_000), |server| {
         for seed in 0..60 {
-            let version = common::ALL[usize::try_from(seed).unwrap() % common::ALL.len()];
+            let version = common::ALL_VERSIONS[usize::try_from(seed).unwrap() % common::ALL_VERSIONS.len()];
             let mut peer = server.connect(version, "/");
             peer.raw(&noise(seed, 3000));
             if version.is_hixie() {
                 continue;
             }
-            // Whatever it was, it is answered by a close frame, or awaits the rest of a frame.
+            // The server answers with a close frame, or waits for the rest of a frame.
             peer.raw(&noise(seed + 1000, 200_000));
-            while !matches!(peer.next(), Got::Close(_)) {}
+            while !matches!(peer.next(), Received::Close(_)) {}
         }
     });
 }

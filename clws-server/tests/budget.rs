@@ -1,8 +1,8 @@
-//! The sum of everything that is held for clients has a bound, `Config::max_buffered`.
+//! `Config::max_buffered` bounds the sum of all memory held for clients.
 //!
-//! The clients come through Unix sockets, because the system's buffers of those do not grow.
+//! The clients use Unix sockets, whose system buffers do not grow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
-#![allow(clippy::mutable_key_type, reason = "a client is a good key: nothing changes what it is compared by")]
+#![allow(clippy::mutable_key_type, reason = "a client's identity never changes")]
 #![cfg(unix)]
 
 #[macro_use]
@@ -20,31 +20,31 @@ use clws_server::{
     SharedMessage, Text, mailbox,
 };
 use common::Running;
-use common::wire::{BINARY, SHORT, TEXT, Wire, frame, header, soon};
+use common::wire::{BINARY, SHORT_TIMEOUT, TEXT, Wire, frame, header, soon};
 use futures::{FutureExt, StreamExt};
 
-alone_in_both_modes!(
-    of_partial_messages,
-    of_messages_to_members_that_never_read,
-    counts_a_payload_that_many_share_once,
-    of_messages_in_a_mailbox,
+in_both_modes_in_own_process!(
+    bounds_partial_messages,
+    bounds_messages_to_members_that_do_not_read,
+    counts_a_shared_payload_once,
+    bounds_messages_in_a_mailbox,
 );
 
 const LIMIT: usize = 64 << 20;
 
-/// Beyond the limit: the credit of each thread, a message, and what one read brings.
+/// Allowed beyond the limit: the credit of each thread, a message, and the data of one read.
 const SLACK: usize = 8 << 20;
 
-/// Bytes that the system holds of what a client has written.
+/// The bytes of a client that the system buffers.
 const SYSTEM: usize = 256 * 1024;
 
 #[test]
-fn has_a_default() {
+fn max_buffered_has_a_default() {
     assert!(Config::default().max_buffered >= 64 << 20);
     assert_eq!(Config::default().max_buffered(LIMIT).max_buffered, LIMIT);
 }
 
-/// Echoes, and keeps its clients and their ends.
+/// Echoes, and records its clients and their ends.
 #[derive(Clone)]
 struct Room {
     members: Group,
@@ -90,7 +90,7 @@ struct Writer {
     wire: Wire,
     bytes: Arc<Vec<u8>>,
     written: usize,
-    /// It was dropped by the server.
+    /// The server dropped the client.
     gone: bool,
 }
 
@@ -101,7 +101,7 @@ impl Writer {
         Self { wire, bytes: Arc::clone(bytes), written: 0, gone: false }
     }
 
-    /// Writes a piece, if the system takes it; whether it did.
+    /// Writes a piece if the system accepts it. Returns whether the writer made progress.
     fn write(&mut self) -> bool {
         let rest = &self.bytes[self.written..];
         if self.gone || rest.is_empty() {
@@ -116,11 +116,12 @@ impl Writer {
     }
 }
 
-/// Lets all of them write until the server takes no more. What it holds for those that are still there is bounded.
+/// Writes from all writers until the server reads no more. Checks the bound on the bytes of the
+/// clients still connected.
 #[track_caller]
 fn write_all(writers: &mut [Writer], mut meanwhile: impl FnMut()) {
     let bound = LIMIT + SLACK + writers.len() * SYSTEM;
-    let (mut last_progress, end) = (Instant::now(), Instant::now() + SHORT);
+    let (mut last_progress, end) = (Instant::now(), Instant::now() + SHORT_TIMEOUT);
     while last_progress.elapsed() < Duration::from_millis(500) && Instant::now() < end {
         for writer in &mut *writers {
             if writer.write() {
@@ -128,13 +129,13 @@ fn write_all(writers: &mut [Writer], mut meanwhile: impl FnMut()) {
             }
         }
         let held: usize = writers.iter().filter(|writer| !writer.gone).map(|writer| writer.written).sum();
-        assert!(held <= bound, "{} MiB are held", held >> 20);
+        assert!(held <= bound, "{} MiB are buffered", held >> 20);
         meanwhile();
     }
 }
 
-/// 30 clients hold 8 MiB each.
-fn of_partial_messages(config: Config) {
+/// 30 clients each leave 8 MiB of a message unfinished.
+fn bounds_partial_messages(config: Config) {
     let (server, (room, ended)) = (bind(config), Room::new());
     server.register("/", Origins::any(), room).unwrap();
     let server = Running::run(server);
@@ -145,14 +146,17 @@ fn of_partial_messages(config: Config) {
     for _ in 0..2 {
         let mut writers: Vec<_> = (0..30).map(|_| Writer::connect(&server, &bytes)).collect();
         write_all(&mut writers, || {
-            neighbour.assert_answered_within(SHORT);
+            neighbour.assert_answered_within(SHORT_TIMEOUT);
         });
         for (_, end) in ended.try_iter() {
             assert!(matches!(end.cause, DisconnectCause::Budget), "{end}");
         }
-        assert!(writers.iter().map(|writer| writer.written).sum::<usize>() > LIMIT / 8, "too little is held");
+        assert!(
+            writers.iter().map(|writer| writer.written).sum::<usize>() > LIMIT / 8,
+            "too little is buffered"
+        );
         drop(writers);
-        soon("they are gone", || server.handle.clients() == 1);
+        soon("all writers disconnected", || server.handle.clients() == 1);
         for (_, end) in ended.try_iter() {
             assert!(
                 matches!(
@@ -162,30 +166,32 @@ fn of_partial_messages(config: Config) {
                 "{end}"
             );
         }
-        // And nothing is held any more.
+        // All memory is free again.
         let mut big = Wire::connect(&server, "/");
         big.send(BINARY, &vec![7; 8 << 20]);
         assert_eq!(big.next(), Some((TEXT, (8 << 20).to_string().into_bytes())));
         big.finish();
-        assert!(matches!(ended.recv_timeout(SHORT).unwrap().1.cause, DisconnectCause::Closed));
+        assert!(matches!(ended.recv_timeout(SHORT_TIMEOUT).unwrap().1.cause, DisconnectCause::Closed));
     }
 }
 
-/// Members hold what they do not read. The one that holds most goes first, and one that reads stays.
-fn of_messages_to_members_that_never_read(config: Config) {
+/// Members never read. The member that holds the most is dropped first, and a member that reads
+/// stays.
+fn bounds_messages_to_members_that_do_not_read(config: Config) {
     const MEMBERS: usize = 60;
     const MESSAGE: usize = 5000;
     const EXTRA: usize = 8 << 20;
 
-    // None is closed because of its own backlog. A payload that all share counts once, so the sum is the server's to tell.
+    // The high backlog limit closes no member. A shared payload counts once, so the server reports
+    // the sum.
     let (server, (room, ended)) = (bind(config.max_write_backlog(1 << 30)), Room::new());
     server.register("/", Origins::any(), room.clone()).unwrap();
     let server = Running::run(server);
     let mut good = Wire::connect(&server, "/");
-    soon("it is in", || room.members.len() == 1);
+    soon("the reading member has joined", || room.members.len() == 1);
     let good_client = room.members.members().remove(0);
     let silent: Vec<_> = (0..MEMBERS).map(|_| Wire::connect(&server, "/")).collect();
-    soon("all are in", || room.members.len() == MEMBERS + 1);
+    soon("all members have joined", || room.members.len() == MEMBERS + 1);
     let clients = room.members.members();
     let greedy = clients.iter().find(|client| **client != good_client).unwrap();
     for _ in 0..EXTRA >> 16 {
@@ -200,26 +206,31 @@ fn of_messages_to_members_that_never_read(config: Config) {
             let _ = room.members.send(&message);
         }
         for _ in 0..50 {
-            assert_eq!(good.next_to(&mut payload), Some(TEXT));
+            assert_eq!(good.next_into(&mut payload), Some(TEXT));
         }
         let held = server.handle.buffered();
-        assert!(held <= LIMIT + SLACK, "{} MiB are held, {} clients are dropped", held >> 20, dropped.len());
+        assert!(
+            held <= LIMIT + SLACK,
+            "{} MiB are buffered, {} clients are dropped",
+            held >> 20,
+            dropped.len()
+        );
         dropped.extend(ended.try_iter());
     }
     for (_, end) in &dropped {
         assert!(matches!(end.cause, DisconnectCause::Budget), "{end}");
     }
-    // Which end is told first is a matter of the executor.
-    assert!(dropped.iter().any(|(client, _)| client == greedy), "the biggest was not dropped");
+    // The executor decides which end is reported first.
+    assert!(dropped.iter().any(|(client, _)| client == greedy), "the largest holder was not dropped");
     assert!(dropped.iter().all(|(client, _)| *client != good_client));
-    good.assert_answered_within(SHORT);
-    Wire::connect(&server, "/").assert_answered_within(SHORT);
+    good.assert_answered_within(SHORT_TIMEOUT);
+    Wire::connect(&server, "/").assert_answered_within(SHORT_TIMEOUT);
     drop(silent);
-    soon("they are gone", || server.handle.clients() == 1);
+    soon("all other members disconnected", || server.handle.clients() == 1);
 }
 
-/// 30 members wait for 6 MiB each, of which there is one copy.
-fn counts_a_payload_that_many_share_once(config: Config) {
+/// 30 members have 6 MiB queued each, in one shared copy.
+fn counts_a_shared_payload_once(config: Config) {
     const MEMBERS: usize = 30;
     const MESSAGES: usize = 6;
 
@@ -227,28 +238,28 @@ fn counts_a_payload_that_many_share_once(config: Config) {
     server.register("/", Origins::any(), room.clone()).unwrap();
     let server = Running::run(server);
     let mut silent: Vec<_> = (0..MEMBERS).map(|_| Wire::connect(&server, "/")).collect();
-    soon("all are in", || room.members.len() == MEMBERS);
+    soon("all members have joined", || room.members.len() == MEMBERS);
     for number in 0..MESSAGES {
         let delivery =
             room.members.send(&SharedMessage::binary(vec![u8::try_from(number).unwrap(); 1 << 20]));
         assert_eq!((delivery.sent, delivery.failed.len()), (MEMBERS, 0));
     }
-    common::wire::settle();
+    common::wire::wait_a_moment();
     let mut payload = Vec::new();
     for wire in &mut silent {
         for number in 0..MESSAGES {
-            assert_eq!(wire.next_to(&mut payload), Some(BINARY));
+            assert_eq!(wire.next_into(&mut payload), Some(BINARY));
             assert!(payload.len() == 1 << 20 && usize::from(payload[0]) == number);
         }
-        wire.assert_answered_within(SHORT);
+        wire.assert_answered_within(SHORT_TIMEOUT);
     }
-    assert!(ended.try_recv().is_err(), "somebody was dropped");
+    assert!(ended.try_recv().is_err(), "a member was dropped");
 }
 
-/// What waits in a mailbox counts. When it is taken out, its clients go on.
-fn of_messages_in_a_mailbox(config: Config) {
+/// Messages in a mailbox count. Reading them from the mailbox resumes their clients.
+fn bounds_messages_in_a_mailbox(config: Config) {
     const CLIENTS: usize = 12;
-    const MESSAGES: usize = 120; // of 64 KiB
+    const MESSAGES: usize = 120; // of 64 KiB each
 
     let server = bind(config.max_handler_read_backlog(1 << 30));
     let (resource, mut events) = mailbox::<()>();
@@ -261,13 +272,13 @@ fn of_messages_in_a_mailbox(config: Config) {
     let bytes = Arc::new((0..MESSAGES).flat_map(message).collect::<Vec<_>>());
     let mut writers: Vec<_> = (0..CLIENTS).map(|_| Writer::connect(&server, &bytes)).collect();
     write_all(&mut writers, || {
-        neighbour.assert_answered_within(SHORT);
+        neighbour.assert_answered_within(SHORT_TIMEOUT);
     });
 
     let mut next = HashMap::<Client, usize>::new();
-    let (mut complete, mut gone, end) = (0, 0, Instant::now() + 4 * SHORT);
+    let (mut complete, mut gone, end) = (0, 0, Instant::now() + 4 * SHORT_TIMEOUT);
     while complete + gone < CLIENTS {
-        assert!(Instant::now() < end, "{complete} of {CLIENTS} clients have got through");
+        assert!(Instant::now() < end, "{complete} of {CLIENTS} clients have sent everything");
         for writer in &mut writers {
             writer.write();
         }
@@ -287,6 +298,6 @@ fn of_messages_in_a_mailbox(config: Config) {
             }
         }
     }
-    assert!(complete > 0, "everybody was dropped");
-    neighbour.assert_answered_within(SHORT);
+    assert!(complete > 0, "every client was dropped");
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
 }

@@ -1,4 +1,4 @@
-//! Messages of which a part has come, more of them than there is memory for.
+//! Partial messages that exceed the memory limit together.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,13 +13,13 @@ use std::time::Duration;
 use clws_handshake::client::ClientRequest;
 use clws_proto::Sender;
 use clws_server::{Config, Version};
-use common::memory::{LIMIT, UNUSED, Watch, assert_all_is_free, limited};
-use common::{Got, Peer, Probe, Running, eventually};
+use common::memory::{LIMIT, MemoryWatch, UNUSED_CREDIT, assert_memory_is_free, with_memory_limit};
+use common::{Peer, Probe, Received, Running, eventually};
 
 in_both_modes!(
-    they_are_completed_one_after_the_other,
-    those_that_never_end_are_dropped,
-    a_request_without_an_end_counts,
+    partial_messages_complete_in_turn,
+    clients_with_unfinished_messages_are_dropped,
+    unfinished_requests_count,
 );
 
 /// A client, and a second handle of its socket.
@@ -33,19 +33,20 @@ fn connect(server: &Running) -> (Peer, TcpStream) {
 fn wire(len: usize) -> Vec<u8> {
     let mut sender = Sender::client(Version::Rfc6455, || [1, 2, 3, 4]);
     sender.binary(&vec![7; len], None).unwrap();
-    let mut octets = Vec::new();
-    sender.write_to(&mut octets).unwrap();
-    octets
+    let mut bytes = Vec::new();
+    sender.write_to(&mut bytes).unwrap();
+    bytes
 }
 
-/// More than three quarters of the limit, but less than all of it: then nobody is dropped, and all go on.
-fn they_are_completed_one_after_the_other(config: Config) {
+/// Partial messages between three quarters of the limit and the limit complete, and no client is
+/// dropped.
+fn partial_messages_complete_in_turn(config: Config) {
     const LEN: usize = 5 << 20;
     const CLIENTS: usize = 11;
 
-    let (probe, _diary) = Probe::new();
-    let server = Running::start(limited(config), probe);
-    let watch = Watch::new(&server.handle);
+    let (probe, _recorder) = Probe::new();
+    let server = Running::start(with_memory_limit(config), probe);
+    let watch = MemoryWatch::new(&server.handle);
     let wire = wire(LEN);
     let all_begun = Arc::new(Barrier::new(CLIENTS + 1));
     let writers: Vec<_> = (0..CLIENTS)
@@ -57,12 +58,12 @@ fn they_are_completed_one_after_the_other(config: Config) {
                 writing.write_all(begin).unwrap();
                 all_begun.wait();
                 writing.write_all(rest).unwrap();
-                assert!(peer.next() == Got::Binary(vec![7; LEN]));
+                assert!(peer.next() == Received::Binary(vec![7; LEN]));
                 peer.assert_echo("and it goes on");
             })
         })
         .collect();
-    eventually("all are in progress", || server.handle.buffered() >= CLIENTS * (4 << 20));
+    eventually("all messages are in progress", || server.handle.buffered() >= CLIENTS * (4 << 20));
     all_begun.wait();
     let mut small = server.connect(Version::Rfc6455, "/");
     while writers.iter().any(|writer| !writer.is_finished()) {
@@ -71,21 +72,22 @@ fn they_are_completed_one_after_the_other(config: Config) {
     }
     writers.into_iter().for_each(|writer| writer.join().unwrap());
     assert_eq!(server.handle.dropped_for_memory(), 0);
-    assert!(watch.most() > LIMIT / 4 * 3, "{}: it was never short", watch.most());
+    assert!(watch.max() > LIMIT / 4 * 3, "memory was never short: {}", watch.max());
     drop(small);
-    assert_all_is_free(&server);
+    assert_memory_is_free(&server);
 }
 
-fn those_that_never_end_are_dropped(config: Config) {
+fn clients_with_unfinished_messages_are_dropped(config: Config) {
     const LEN: usize = 1 << 20;
     const CLIENTS: usize = 60;
-    // From three quarters to the limit it goes little by little: 2 MiB are fewer ticks.
+    // Above three quarters of the limit the server reads in small steps. A limit of 8 MiB needs few
+    // steps.
     const LIMIT: usize = 8 << 20;
 
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let config = config.max_buffered(LIMIT).close_timeout(Duration::from_secs(1));
     let server = Running::start(config, probe);
-    let watch = Watch::new(&server.handle);
+    let watch = MemoryWatch::new(&server.handle);
     let mut small = server.connect(Version::Rfc6455, "/");
     let mut wire = wire(LEN);
     wire.truncate(LEN - 10_000);
@@ -94,30 +96,30 @@ fn those_that_never_end_are_dropped(config: Config) {
             let (peer, mut writing) = connect(&server);
             let wire = wire.clone();
             thread::spawn(move || {
-                // It is held back, or dropped.
+                // The server stops reading from this client, or drops it.
                 writing.set_write_timeout(Some(Duration::from_secs(3))).unwrap();
                 let _ = writing.write_all(&wire);
                 peer
             })
         })
         .collect();
-    eventually("somebody is dropped", || {
+    eventually("a client is dropped", || {
         small.assert_echo("undisturbed");
         server.handle.dropped_for_memory() > 0
     });
-    assert_eq!(diary.gone(), (1006, String::new(), "held too much memory".to_owned()));
+    assert_eq!(recorder.disconnected(), (1006, String::new(), "held too much memory".to_owned()));
     let peers: Vec<_> = writers.into_iter().map(|writer| writer.join().unwrap()).collect();
-    assert!(watch.most() <= LIMIT + UNUSED, "{}", watch.most());
+    assert!(watch.max() <= LIMIT + UNUSED_CREDIT, "{}", watch.max());
     small.assert_echo("to the end");
     drop((peers, small));
-    // What they have sent is not read any more, so that it is not noticed that they are gone.
+    // The server reads no more from the paused clients, so it does not notice their end.
     server.stop().unwrap();
-    assert_all_is_free(&server);
+    assert_memory_is_free(&server);
 }
 
-/// Before there is a client, too.
-fn a_request_without_an_end_counts(config: Config) {
-    let (probe, _diary) = Probe::new();
+/// Unfinished requests count although no client exists yet.
+fn unfinished_requests_count(config: Config) {
+    let (probe, _recorder) = Probe::new();
     let config = config.max_header_size(8 << 20).max_buffered(4 << 20).close_timeout(Duration::from_secs(1));
     let server = Running::start(config, probe);
     let mut request = b"GET / HTTP/1.1\r\nX: ".to_vec();
@@ -128,9 +130,9 @@ fn a_request_without_an_end_counts(config: Config) {
         let _ = stream.write_all(&request);
         streams.push(stream);
     }
-    eventually("somebody is dropped", || server.handle.dropped_for_memory() > 0);
-    eventually("the limit", || server.handle.buffered() <= 4 << 20);
+    eventually("a connection is dropped", || server.handle.dropped_for_memory() > 0);
+    eventually("memory falls below the limit", || server.handle.buffered() <= 4 << 20);
     drop(streams);
-    server.stop().unwrap(); // as above
-    assert_all_is_free(&server);
+    server.stop().unwrap(); // the server does not notice the ends, as above
+    assert_memory_is_free(&server);
 }

@@ -1,4 +1,4 @@
-//! Messages that wait to be handled.
+//! The memory limit covers messages that wait for a handler.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -9,17 +9,17 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{Config, Event, Origins, Server, Version, WebSocket, async_handler, mailbox};
-use common::memory::{LIMIT, UNUSED, Watch, assert_all_is_free, limited};
+use common::memory::{LIMIT, MemoryWatch, UNUSED_CREDIT, assert_memory_is_free, with_memory_limit};
 use common::{Peer, Running};
 use futures::StreamExt;
 
 in_both_modes!(
-    a_mailbox_counts_until_it_is_handled,
-    a_mailbox_that_is_dropped_holds_nothing,
-    functions_that_never_read_cost_their_clients,
+    mailbox_messages_count_until_they_are_handled,
+    a_dropped_mailbox_holds_nothing,
+    clients_of_handlers_that_do_not_read_are_dropped,
 );
 
-/// Sends messages of 1 MiB for as long as they are read, and tells how many.
+/// Sends messages of 1 MiB while the server reads them. Returns the number of written messages.
 fn flood(mut peer: Peer, messages: usize) -> thread::JoinHandle<(Peer, usize)> {
     thread::spawn(move || {
         peer.sender.binary(&vec![1; 1 << 20], None).unwrap();
@@ -30,22 +30,23 @@ fn flood(mut peer: Peer, messages: usize) -> thread::JoinHandle<(Peer, usize)> {
     })
 }
 
-fn a_mailbox_counts_until_it_is_handled(config: Config) {
+fn mailbox_messages_count_until_they_are_handled(config: Config) {
     const CLIENTS: usize = 8;
     const MESSAGES: usize = 10;
 
     let server =
-        Server::bind(limited(config).max_handler_read_backlog(usize::MAX).listen("127.0.0.1:0")).unwrap();
+        Server::bind(with_memory_limit(config).max_handler_read_backlog(usize::MAX).listen("127.0.0.1:0"))
+            .unwrap();
     let (resource, mut events) = mailbox::<()>();
     server.register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
-    let watch = Watch::new(&server.handle);
+    let watch = MemoryWatch::new(&server.handle);
     let floods: Vec<_> =
         (0..CLIENTS).map(|_| flood(server.connect(Version::Rfc6455, "/"), MESSAGES)).collect();
-    // Nothing is handled: what comes stops at the limit.
+    // Nothing reads the mailbox, so the server stops reading at the limit.
     common::eventually("the mailbox is full", || server.handle.buffered() > LIMIT / 4 * 3);
     thread::sleep(Duration::from_millis(500));
-    assert!(watch.most() <= LIMIT + UNUSED, "{}", watch.most());
+    assert!(watch.max() <= LIMIT + UNUSED_CREDIT, "{}", watch.max());
 
     let (done, all) = mpsc::channel();
     thread::spawn(move || {
@@ -61,32 +62,33 @@ fn a_mailbox_counts_until_it_is_handled(config: Config) {
         });
     });
     let floods: Vec<_> = floods.into_iter().map(|flood| flood.join().unwrap()).collect();
-    // Somebody may have been dropped at the limit; all others lose nothing.
+    // A client may be dropped at the limit. The other clients lose nothing.
     let written: usize = floods.iter().map(|(_, written)| written).sum();
     let dropped = usize::try_from(server.handle.dropped_for_memory()).unwrap();
     assert!(dropped < CLIENTS / 2, "{dropped}");
     drop(floods);
-    let handled = (0..CLIENTS).fold(0, |_, _| all.recv_timeout(common::PATIENCE).unwrap());
+    let handled = (0..CLIENTS).fold(0, |_, _| all.recv_timeout(common::TIMEOUT).unwrap());
     assert!(handled + dropped * MESSAGES >= written, "{handled} of {written}, {dropped} dropped");
-    assert_all_is_free(&server);
+    assert_memory_is_free(&server);
 }
 
-fn a_mailbox_that_is_dropped_holds_nothing(config: Config) {
-    let server = Server::bind(limited(config).listen("127.0.0.1:0")).unwrap();
+fn a_dropped_mailbox_holds_nothing(config: Config) {
+    let server = Server::bind(with_memory_limit(config).listen("127.0.0.1:0")).unwrap();
     let (resource, events) = mailbox::<()>();
     server.register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     let floods: Vec<_> = (0..20).map(|_| flood(server.connect(Version::Rfc6455, "/"), 1)).collect();
-    common::eventually("each has a message in it", || server.handle.buffered() >= 20 << 20);
+    common::eventually("the mailbox holds a message of each client", || server.handle.buffered() >= 20 << 20);
     drop(events);
-    common::eventually("all is free", || server.handle.buffered() <= UNUSED);
+    common::eventually("all memory is free", || server.handle.buffered() <= UNUSED_CREDIT);
     floods.into_iter().for_each(|flood| drop(flood.join().unwrap()));
-    assert_all_is_free(&server);
+    assert_memory_is_free(&server);
 }
 
-fn functions_that_never_read_cost_their_clients(config: Config) {
+fn clients_of_handlers_that_do_not_read_are_dropped(config: Config) {
     const CLIENTS: usize = 20;
-    // From three quarters to the limit it goes little by little: 2 MiB are fewer ticks.
+    // Above three quarters of the limit the server reads in small steps. A limit of 8 MiB needs few
+    // steps.
     const LIMIT: usize = 8 << 20;
 
     let config = config.max_buffered(LIMIT).max_handler_read_backlog(usize::MAX);
@@ -98,11 +100,11 @@ fn functions_that_never_read_cost_their_clients(config: Config) {
     });
     server.register("/", Origins::any(), stuck).unwrap();
     let server = Running::run(server);
-    let watch = Watch::new(&server.handle);
+    let watch = MemoryWatch::new(&server.handle);
     let floods: Vec<_> = (0..CLIENTS).map(|_| flood(server.connect(Version::Rfc6455, "/"), 20)).collect();
-    common::eventually("somebody is dropped", || server.handle.dropped_for_memory() > 0);
-    assert!(watch.most() <= LIMIT + UNUSED, "{}", watch.most());
-    server.handle.stop(); // whoever is held back is not waited for
+    common::eventually("a client is dropped", || server.handle.dropped_for_memory() > 0);
+    assert!(watch.max() <= LIMIT + UNUSED_CREDIT, "{}", watch.max());
+    server.handle.stop(); // clients whose reading is paused do not delay the stop
     floods.into_iter().for_each(|flood| drop(flood.join().unwrap()));
-    assert_all_is_free(&server);
+    assert_memory_is_free(&server);
 }

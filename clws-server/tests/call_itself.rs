@@ -1,4 +1,4 @@
-//! Handlers that wait for their own listener: they are told so, where they would wait for ever.
+//! A handler that waits for a call to its own listener gets an error instead of a deadlock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -16,26 +16,31 @@ use common::config;
 use common::wire::{TEXT, Wire};
 use futures::executor::block_on;
 
-alone!(each_handler, a_closure, the_call_is_made_all_the_same, others_can_be_waited_for);
+in_own_process!(
+    waiting_in_a_handler_fails,
+    waiting_in_a_call_fails,
+    the_failed_wait_does_not_cancel_the_call,
+    a_handler_can_wait_for_another_listener
+);
 
-/// Waits for itself in each of its handlers.
-struct Narcissus {
+/// Calls itself in each of its handlers, and waits for the result.
+struct CallsItself {
     me: Arc<OnceLock<ResourceListenerHandle<Self>>>,
     seen: mpsc::Sender<(&'static str, Result<u32, CallError>)>,
     calls: u32,
 }
 
-impl Narcissus {
+impl CallsItself {
     fn wait(&mut self, handler: &'static str) {
-        let call = self.me.get().unwrap().call(|narcissus| {
-            narcissus.calls += 1;
-            narcissus.calls
+        let call = self.me.get().unwrap().call(|listener| {
+            listener.calls += 1;
+            listener.calls
         });
         let _ = self.seen.send((handler, block_on(call)));
     }
 }
 
-impl ResourceListener for Narcissus {
+impl ResourceListener for CallsItself {
     type Message = ();
 
     fn accept(&mut self, _: &Opening) -> Result<Accept, Reject> {
@@ -62,22 +67,22 @@ impl ResourceListener for Narcissus {
     }
 }
 
-type Seen = mpsc::Receiver<(&'static str, Result<u32, CallError>)>;
+type Calls = mpsc::Receiver<(&'static str, Result<u32, CallError>)>;
 
-fn start() -> (common::Running, ResourceListenerHandle<Narcissus>, Seen) {
+fn start() -> (common::Running, ResourceListenerHandle<CallsItself>, Calls) {
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
-    let (me, (seen, diary)) = (Arc::new(OnceLock::new()), mpsc::channel());
-    let narcissus = Narcissus { me: Arc::clone(&me), seen, calls: 0 };
-    let handle = server.run_resource_listener("/", Origins::any(), narcissus).unwrap();
+    let (me, (seen, calls)) = (Arc::new(OnceLock::new()), mpsc::channel());
+    let listener = CallsItself { me: Arc::clone(&me), seen, calls: 0 };
+    let handle = server.run_resource_listener("/", Origins::any(), listener).unwrap();
     me.set(handle.clone()).unwrap_or_else(|_| panic!());
-    (common::Running::run(server), handle, diary)
+    (common::Running::run(server), handle, calls)
 }
 
-fn next(seen: &Seen) -> (&'static str, Result<u32, CallError>) {
-    seen.recv_timeout(Duration::from_secs(10)).expect("it waits")
+fn next(seen: &Calls) -> (&'static str, Result<u32, CallError>) {
+    seen.recv_timeout(Duration::from_secs(10)).expect("a handler is stuck")
 }
 
-fn each_handler() {
+fn waiting_in_a_handler_fails() {
     let (server, handle, seen) = start();
     let mut wire = Wire::connect(&server, "/");
     wire.text("hello");
@@ -92,19 +97,20 @@ fn each_handler() {
     assert_eq!(rest, ["custom_message", "disconnected"]);
 }
 
-fn a_closure() {
+fn waiting_in_a_call_fails() {
     let (_server, handle, _) = start();
     let me = handle.clone();
     let inner = block_on(handle.call(move |_| block_on(me.call(|_| 7))));
     assert_eq!(inner, Ok(Err(CallError::WaitsForItself)));
 }
 
-/// What a handler calls without waiting, or hands to others to wait for, is called when the handler has returned.
-fn the_call_is_made_all_the_same() {
+/// A call that its handler does not wait for runs after the handler returns. Another thread may
+/// wait for it.
+fn the_failed_wait_does_not_cancel_the_call() {
     let (_server, handle, seen) = start();
     handle.send(()).unwrap();
     assert_eq!(next(&seen), ("custom_message", Err(CallError::WaitsForItself)));
-    assert_eq!(block_on(handle.call(|narcissus| narcissus.calls)), Ok(1));
+    assert_eq!(block_on(handle.call(|listener| listener.calls)), Ok(1));
     let me = handle.clone();
     let waiting = block_on(handle.call(move |_| {
         let call = me.call(|_| 7);
@@ -113,15 +119,14 @@ fn the_call_is_made_all_the_same() {
     assert_eq!(waiting.unwrap().join().unwrap(), Ok(7));
 }
 
-/// A handler may wait for another listener, which runs elsewhere.
-fn others_can_be_waited_for() {
+fn a_handler_can_wait_for_another_listener() {
     let (_server, handle, _) = start();
     let other =
-        ResourceListenerTask::new(Narcissus { me: Arc::default(), seen: mpsc::channel().0, calls: 7 });
+        ResourceListenerTask::new(CallsItself { me: Arc::default(), seen: mpsc::channel().0, calls: 7 });
     let other_handle = other.handle();
     let thread = thread::spawn(|| block_on(other.run()));
-    let narcissus = other_handle.clone();
-    let answer = block_on(handle.call(move |_| block_on(narcissus.call(|narcissus| narcissus.calls))));
+    let listener = other_handle.clone();
+    let answer = block_on(handle.call(move |_| block_on(listener.call(|listener| listener.calls))));
     assert_eq!(answer, Ok(Ok(7)));
     other_handle.kill();
     thread.join().unwrap();

@@ -1,4 +1,4 @@
-//! A client that the application has closed is heard of no more, but for its end.
+//! After a close by the application, a receiver gets only the end of the client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,33 +11,33 @@ use clws_server::{
     mailbox,
 };
 use common::gate::Gate;
-use common::receivers::{Kind, shared};
-use common::wire::{SHORT, Wire, numbered};
+use common::receivers::{Kind, cloner};
+use common::wire::{SHORT_TIMEOUT, Wire, numbered_texts};
 use common::{Running, within};
 use futures::StreamExt;
 
 in_both_modes!(
-    a_mailbox_that_has_not_begun,
-    a_mailbox_that_has_taken_the_first,
-    a_mailbox_goes_on_with_the_others,
-    a_listener,
-    a_listener_that_closes_in_its_handler,
-    an_async_function,
-    an_async_function_that_has_taken_the_first,
+    a_mailbox_yields_no_messages_of_a_closed_client,
+    a_mailbox_yields_nothing_more_after_the_first_message,
+    a_mailbox_still_yields_messages_of_other_clients,
+    a_listener_gets_no_messages_of_a_closed_client,
+    a_listener_that_closes_in_a_handler_gets_nothing_more,
+    an_async_handler_gets_no_messages_of_a_closed_client,
+    an_async_handler_that_closes_gets_nothing_more,
 );
 
-/// All of them fit into a mailbox.
+/// The number of messages, all of which fit into a mailbox.
 const MESSAGES: usize = 50;
 
-/// The messages of a client wait, another thread closes it, and then the receiver goes on.
-fn close(config: Config, kind: Kind, abort: bool) {
+/// Another thread closes a client whose messages are queued. Then the receiver continues.
+fn close_with_queued_messages(config: Config, kind: Kind, abort: bool) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let held = Gate::default();
     let log = kind.register(&server, "/", &held);
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     let client = log.connected();
-    wire.send_and_wait_until_read(&numbered(MESSAGES, 10));
+    wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
     if abort {
         client.abort();
     } else {
@@ -46,24 +46,24 @@ fn close(config: Config, kind: Kind, abort: bool) {
         wire.finish();
     }
     held.open();
-    let (texts, end) = log.to_the_end();
+    let (texts, end) = log.messages_and_end();
     assert_eq!(texts.len(), 0, "{end}");
     assert_eq!(end.is_clean(), !abort, "{end}");
 }
 
-fn a_mailbox_that_has_not_begun(config: Config) {
-    close(config.clone(), Kind::Mailbox, false);
-    close(config, Kind::Mailbox, true);
+fn a_mailbox_yields_no_messages_of_a_closed_client(config: Config) {
+    close_with_queued_messages(config.clone(), Kind::Mailbox, false);
+    close_with_queued_messages(config, Kind::Mailbox, true);
 }
 
-fn a_listener(config: Config) {
-    close(config.clone(), Kind::Listener, false);
-    close(config, Kind::Listener, true);
+fn a_listener_gets_no_messages_of_a_closed_client(config: Config) {
+    close_with_queued_messages(config.clone(), Kind::Listener, false);
+    close_with_queued_messages(config, Kind::Listener, true);
 }
 
-fn an_async_function(config: Config) {
-    close(config.clone(), Kind::Async, false);
-    close(config, Kind::Async, true);
+fn an_async_handler_gets_no_messages_of_a_closed_client(config: Config) {
+    close_with_queued_messages(config.clone(), Kind::Async, false);
+    close_with_queued_messages(config, Kind::Async, true);
 }
 
 fn start(config: Config) -> (Running, Mailbox<()>) {
@@ -73,15 +73,15 @@ fn start(config: Config) -> (Running, Mailbox<()>) {
     (Running::run(server), events)
 }
 
-/// A client whose messages are in the mailbox.
+/// Connects a client, and queues its messages in the mailbox.
 fn connect(server: &Running, events: &mut Mailbox<()>) -> (Wire, Client) {
     let mut wire = Wire::connect(server, "/");
     let Event::Connected(client) = within(events.next()).unwrap() else { panic!() };
-    wire.send_and_wait_until_read(&numbered(MESSAGES, 10));
+    wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
     (wire, client)
 }
 
-fn a_mailbox_that_has_taken_the_first(config: Config) {
+fn a_mailbox_yields_nothing_more_after_the_first_message(config: Config) {
     let (server, mut events) = start(config);
     let (mut wire, client) = connect(&server, &mut events);
     assert!(matches!(within(events.next()), Some(Event::Text(..))));
@@ -92,12 +92,12 @@ fn a_mailbox_that_has_taken_the_first(config: Config) {
     assert!(matches!(&next, Event::Disconnected(gone, _) if *gone == client), "{next:?}");
 }
 
-fn a_mailbox_goes_on_with_the_others(config: Config) {
+fn a_mailbox_still_yields_messages_of_other_clients(config: Config) {
     let (server, mut events) = start(config);
     let (mut bad, bad_client) = connect(&server, &mut events);
     let (good, good_client) = {
         let mut wire = Wire::connect(&server, "/");
-        wire.send_and_wait_until_read(&numbered(MESSAGES, 10));
+        wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
         let client = loop {
             match within(events.next()).unwrap() {
                 Event::Connected(client) => break client,
@@ -107,7 +107,7 @@ fn a_mailbox_goes_on_with_the_others(config: Config) {
         };
         (wire, client)
     };
-    bad.send_and_wait_until_read(&numbered(MESSAGES, 10));
+    bad.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
     bad_client.close(4000.into(), "");
     assert_eq!(bad.close_code(), Some(4000));
     bad.finish();
@@ -116,7 +116,7 @@ fn a_mailbox_goes_on_with_the_others(config: Config) {
     while ends < 2 {
         match within(events.next()).unwrap() {
             Event::Text(from, _) => {
-                assert!(from == good_client, "a message of the client that was closed");
+                assert!(from == good_client, "a message of the closed client");
                 texts += 1;
             }
             Event::Disconnected(..) => ends += 1,
@@ -126,7 +126,7 @@ fn a_mailbox_goes_on_with_the_others(config: Config) {
     assert_eq!(texts, MESSAGES);
 }
 
-/// Closes its client at the first message.
+/// Closes its client on the first message.
 struct Strict(std::sync::mpsc::Sender<String>);
 
 impl ResourceListener for Strict {
@@ -142,42 +142,42 @@ impl ResourceListener for Strict {
     }
 }
 
-fn a_listener_that_closes_in_its_handler(config: Config) {
-    let (tell, told) = channel();
+fn a_listener_that_closes_in_a_handler_gets_nothing_more(config: Config) {
+    let (tx, rx) = channel();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.run_resource_listener("/", Origins::any(), Strict(tell)).unwrap();
+    server.run_resource_listener("/", Origins::any(), Strict(tx)).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
-    wire.raw(&numbered(MESSAGES, 10));
+    wire.raw(&numbered_texts(MESSAGES, 10));
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
-    assert_eq!(told.recv_timeout(SHORT).unwrap(), "0000000000");
-    assert_eq!(told.recv_timeout(SHORT).unwrap(), "gone");
+    assert_eq!(rx.recv_timeout(SHORT_TIMEOUT).unwrap(), "0000000000");
+    assert_eq!(rx.recv_timeout(SHORT_TIMEOUT).unwrap(), "gone");
 }
 
-fn an_async_function_that_has_taken_the_first(config: Config) {
-    let (tell, told) = channel();
+fn an_async_handler_that_closes_gets_nothing_more(config: Config) {
+    let (tx, rx) = channel();
     let gate = Gate::default();
-    let clone = shared((tell, gate.clone()));
+    let clone = cloner((tx, gate.clone()));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let handler = async_handler(move |mut socket: WebSocket| {
-        let (tell, gate) = clone();
+        let (tx, gate) = clone();
         async move {
             gate.passed().await;
             let first = socket.next().await;
             socket.close(4000.into(), "");
             let second: Option<Message> = socket.next().await;
-            let _ = tell.send((first, second));
+            let _ = tx.send((first, second));
         }
     });
     server.register("/", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
-    wire.send_and_wait_until_read(&numbered(MESSAGES, 10));
+    wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
     gate.open();
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
-    let (first, second) = told.recv_timeout(SHORT).unwrap();
+    let (first, second) = rx.recv_timeout(SHORT_TIMEOUT).unwrap();
     assert_eq!(first, Some(Message::Text("0000000000".to_owned())));
     assert_eq!(second, None);
 }

@@ -1,5 +1,5 @@
-//! A client that is there and keeps TCP's window closed: it has the whole of `write_timeout`, although the system would end
-//! it as early as one that has vanished.
+//! A client that keeps its TCP window closed gets the whole `write_timeout`. The shorter keepalive
+//! limit does not apply to it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,17 +11,17 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use clws_server::{Config, Version};
-use common::{Got, Probe, Running};
+use common::{Probe, Received, Running};
 
-in_both_modes!(it_has_the_write_timeout);
+in_both_modes!(a_client_with_a_closed_window_gets_the_write_timeout);
 
-/// A vanished client is noticed after 5 seconds: one of silence and four probes.
+/// The server notices a vanished client after 5 seconds: one of silence and four probes.
 const KEEPALIVE: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(9);
 
-fn it_has_the_write_timeout(config: Config) {
+fn a_client_with_a_closed_window_gets_the_write_timeout(config: Config) {
     let config = config.keepalive(Some(KEEPALIVE)).write_timeout(WRITE_TIMEOUT);
-    let (probe, diary) = Probe::with(|client, text| {
+    let (probe, recorder) = Probe::with(|client, text| {
         let message = vec![b'x'; text.parse().unwrap()];
         for _ in 0..50 {
             client.send_binary(&message).unwrap();
@@ -35,7 +35,7 @@ fn it_has_the_write_timeout(config: Config) {
         move || {
             peer.text("1000000");
             for _ in 0..50 {
-                assert!(matches!(peer.next(), Got::Binary(_)));
+                assert!(matches!(peer.next(), Received::Binary(_)));
                 if reading.load(Ordering::Relaxed) {
                     thread::sleep(Duration::from_secs(1));
                 }
@@ -45,13 +45,14 @@ fn it_has_the_write_timeout(config: Config) {
     let mut silent = server.connect(Version::Rfc6455, "/");
     let started = Instant::now();
     silent.text("1000000");
-    let (code, _, cause) = diary.gone();
-    // The system's buffer may have taken a little while its window was closed. Then the system is the first to give up.
+    let (code, _, cause) = recorder.disconnected();
+    // The socket buffer may have taken some data while the window was closed. Then the system times
+    // out first.
     let causes = ["did not read what was sent", "failed: Connection timed out (os error 110)"];
     assert!(code == 1006 && causes.contains(&&*cause), "{code} {cause}");
     assert!(started.elapsed() >= WRITE_TIMEOUT, "{:?}", started.elapsed());
 
-    // One that reads a little each second is still there, and gets everything.
+    // A client that reads slowly stays connected and gets everything.
     reading.store(false, Ordering::Relaxed);
     slow.join().unwrap();
 }

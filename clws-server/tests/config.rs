@@ -1,4 +1,5 @@
-//! Configuration that can never work is an error of `bind` that names the field, its value, and what is allowed.
+//! `bind` rejects a configuration that can never work. The error names the field, its value and the
+//! allowed values.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::collections::BTreeSet;
@@ -28,23 +29,23 @@ fn bind(config: Config) -> Result<(), ConfigError> {
     bound
 }
 
-/// A field with values that are refused, as the error shows them, and values that are not.
+/// A field with rejected values, each with its text in the error, and accepted values.
 struct Field {
     name: &'static str,
-    refused: Vec<(Config, &'static str)>,
-    taken: Vec<Config>,
+    rejected: Vec<(Config, &'static str)>,
+    accepted: Vec<Config>,
 }
 
-fn field(name: &'static str, refused: Vec<(Config, &'static str)>, taken: Vec<Config>) -> Field {
-    Field { name, refused, taken }
+fn field(name: &'static str, rejected: Vec<(Config, &'static str)>, accepted: Vec<Config>) -> Field {
+    Field { name, rejected, accepted }
 }
 
 /// A limit of bytes or connections.
-fn limit(name: &'static str, set: impl Fn(usize) -> Config, least: usize) -> Field {
-    let most = usize::MAX;
-    let below: &'static str = (least - 1).to_string().leak();
-    let refused = if least == 1 { vec![(set(0), "0")] } else { vec![(set(0), "0"), (set(least - 1), below)] };
-    field(name, refused, vec![set(least), set(least + 1), set(most)])
+fn limit(name: &'static str, set: impl Fn(usize) -> Config, min: usize) -> Field {
+    let max = usize::MAX;
+    let below: &'static str = (min - 1).to_string().leak();
+    let rejected = if min == 1 { vec![(set(0), "0")] } else { vec![(set(0), "0"), (set(min - 1), below)] };
+    field(name, rejected, vec![set(min), set(min + 1), set(max)])
 }
 
 fn time(name: &'static str, set: impl Fn(Duration) -> Config) -> Field {
@@ -155,47 +156,48 @@ fn deflate() -> Field {
     field(
         "deflate",
         vec![
-            (with(|it| it.level = 0), "0"),
-            (with(|it| it.level = 10), "10"),
-            (with(|it| it.memory_level = 0), "0"),
-            (with(|it| it.memory_level = 10), "10"),
-            (with(|it| it.server_max_window_bits = 8), "8"),
-            (with(|it| it.server_max_window_bits = 16), "16"),
-            (with(|it| it.client_max_window_bits = 8), "8"),
-            (with(|it| it.client_max_window_bits = 16), "16"),
+            (with(|deflate| deflate.level = 0), "0"),
+            (with(|deflate| deflate.level = 10), "10"),
+            (with(|deflate| deflate.memory_level = 0), "0"),
+            (with(|deflate| deflate.memory_level = 10), "10"),
+            (with(|deflate| deflate.server_max_window_bits = 8), "8"),
+            (with(|deflate| deflate.server_max_window_bits = 16), "16"),
+            (with(|deflate| deflate.client_max_window_bits = 8), "8"),
+            (with(|deflate| deflate.client_max_window_bits = 16), "16"),
         ],
         vec![
             base().deflate(None),
-            with(|it| it.level = 9),
-            with(|it| it.memory_level = 1),
-            with(|it| it.server_max_window_bits = 9),
-            with(|it| it.threshold = usize::MAX),
+            with(|deflate| deflate.level = 9),
+            with(|deflate| deflate.memory_level = 1),
+            with(|deflate| deflate.server_max_window_bits = 9),
+            with(|deflate| deflate.threshold = usize::MAX),
         ],
     )
 }
 
 #[test]
-fn each_field_is_checked() {
+fn every_field_is_checked() {
     assert_eq!(bind(base()), Ok(()));
     assert_eq!(Config::default().check(), Ok(()));
-    for Field { name, refused, taken } in fields() {
-        for (config, value) in refused {
+    for Field { name, rejected, accepted } in fields() {
+        for (config, value) in rejected {
             let error = bind(config).expect_err(name);
-            let of_a_table = error.field().strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
-            assert!(error.field() == name || of_a_table, "{name}: {error}");
+            let in_a_table = error.field().strip_prefix(name).is_some_and(|rest| rest.starts_with('.'));
+            assert!(error.field() == name || in_a_table, "{name}: {error}");
             assert_eq!(error.value(), value, "{error}");
             let expected = format!("`{}` is {value}: allowed is {}", error.field(), error.allowed());
             assert_eq!(error.to_string(), expected);
         }
-        for config in taken {
+        for config in accepted {
             bind(config).unwrap();
         }
     }
 }
 
-/// The compiler stops where `Config::check` does not look at a new field; this test stops where no value of it is tried.
+/// The compiler enforces that `Config::check` covers a new field. This test enforces that `fields`
+/// covers it.
 #[test]
-fn each_field_is_tried() {
+fn every_field_is_tested() {
     let names: BTreeSet<_> = fields().iter().map(|field| field.name.to_owned()).collect();
     let config = format!("{:#?}", Config::default());
     let all: BTreeSet<_> = config
@@ -207,7 +209,7 @@ fn each_field_is_tried() {
 }
 
 #[test]
-fn an_address_that_nothing_can_listen_on() {
+fn invalid_addresses_are_rejected() {
     for (address, why) in [
         ("", "the port is missing"),
         ("localhost", "the port is missing"),
@@ -253,16 +255,16 @@ fn an_address_that_nothing_can_listen_on() {
     }
 }
 
-/// The system resolves the name of the zone, and no other form has one.
+/// Only this address form has a zone. The system resolves the zone's name.
 #[test]
-fn an_address_with_a_zone() {
+fn addresses_with_a_zone_are_accepted() {
     for address in ["fe80::1%eth0:80", "fe80::1%en-0.2:0", "[fe80::1%2]:80"] {
         base().listen(address).check().unwrap();
     }
 }
 
 #[test]
-fn an_address_is_there_once() {
+fn duplicate_addresses_are_rejected() {
     let unix = format!("unix:{}/clws-config-{}", std::env::temp_dir().display(), std::process::id());
     for address in ["127.0.0.1:54321", "localhost:54321", &unix] {
         let error = bind(base().listen(address).listen("127.0.0.1:0").listen(address)).unwrap_err();
@@ -274,9 +276,9 @@ fn an_address_is_there_once() {
     assert_eq!(Config::default().listen(Listen::from("[::1]:80")).listen("[::]:80").check(), Ok(()));
 }
 
-/// The rules of `check` know no limit that depends on another: the lower of two holds.
+/// `check` has no rule about two limits. The lower limit applies.
 #[test]
-fn one_of_two_limits_may_be_set() {
+fn related_limits_are_independent() {
     for config in [
         base().max_read_message_size(1),
         base().max_read_frame_size(usize::MAX),
@@ -292,7 +294,7 @@ struct Silent;
 impl Resource for Silent {}
 
 #[test]
-fn the_shortest_handshake_fits_into_the_lowest_limit() {
+fn the_shortest_handshake_fits_the_lowest_limit() {
     let request = "GET / HTTP/1.1\r\nHost:a\r\nUpgrade:websocket\r\nConnection:Upgrade\r\n\
         Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n\r\n";
     assert_eq!(request.len(), 135);
@@ -305,7 +307,7 @@ fn the_shortest_handshake_fits_into_the_lowest_limit() {
 }
 
 #[test]
-fn a_path_that_no_request_can_hold() {
+fn paths_too_long_for_a_request_are_rejected() {
     let server = Server::bind(base().max_header_size(200)).unwrap();
     let path = |length: usize| format!("/{}", "a".repeat(length - 1));
     assert_eq!(server.register(&path(200 - 134), Origins::any(), Silent), Ok(()));

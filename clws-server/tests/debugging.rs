@@ -1,6 +1,8 @@
-//! With `debug_on_resource_errors`, a panic in a handler ends the process where it happens, and with
-//! `debug_on_server_errors` one outside of handlers, in a stream for instance. Each scenario runs in a
-//! process of its own: this program again, told by a variable what to do.
+//! With `debug_on_resource_errors`, a panic in a handler aborts the process. With
+//! `debug_on_server_errors`, any other panic does, for example in a stream.
+//!
+//! Each scenario runs in another process: this program again, with an environment variable that
+//! names the scenario.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
@@ -17,7 +19,7 @@ use std::task::{Context, Poll};
 use clws_server::{
     Client, Config, Origins, Peer, Resource, ResourceListener, Server, Text, Version, async_handler,
 };
-use common::{Got, Running};
+use common::{Received, Running};
 use futures::io::{AsyncRead, AsyncWrite};
 
 const SCENARIO: &str = "CLWS_TEST_SCENARIO";
@@ -43,7 +45,7 @@ fn fragile_handler() {
     panic!("a bug of the application");
 }
 
-/// Runs a scenario in another process, whose tests are all filtered out but the one that calls this.
+/// Runs a scenario in another process, which runs only the calling test.
 fn run(test: &str, scenario: &str) -> Output {
     let program = std::env::current_exe().unwrap();
     let mut command = Command::new(program);
@@ -51,7 +53,7 @@ fn run(test: &str, scenario: &str) -> Output {
     command.env(SCENARIO, scenario).env("RUST_BACKTRACE", "1").output().unwrap()
 }
 
-/// A socket with a bug.
+/// A stream whose reads panic.
 struct FragileStream(TcpStream);
 
 impl AsyncRead for FragileStream {
@@ -63,8 +65,8 @@ impl AsyncRead for FragileStream {
 }
 
 impl AsyncWrite for FragileStream {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready((&self.0).write(octets))
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready((&self.0).write(bytes))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -76,7 +78,7 @@ impl AsyncWrite for FragileStream {
     }
 }
 
-/// What that process does where not a handler panics, but what the server calls otherwise.
+/// Panics in a stream, which is not a handler.
 fn server_scenario(debug: bool) {
     let server = Server::bind(Config::default().listen("127.0.0.1:0").debug_on_server_errors(debug)).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -88,11 +90,11 @@ fn server_scenario(debug: bool) {
     println!("survived");
 }
 
-/// What that process does: a client's message makes a handler panic.
+/// A client's message makes a handler panic.
 fn scenario(scenario: &str) {
     let config = Config::default().listen("127.0.0.1:0");
     let config = match scenario.strip_suffix(" caught") {
-        Some(_) => config.debug_on_server_errors(true), // which is not about handlers
+        Some(_) => config.debug_on_server_errors(true), // does not apply to handlers
         None => config.debug_on_resource_errors(true),
     };
     let tasks = scenario.contains("tasks");
@@ -113,18 +115,18 @@ fn scenario(scenario: &str) {
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("now");
-    assert_eq!(peer.next(), Got::Close(Some((1011, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1011, String::new()))));
     peer.finish();
     println!("survived");
 }
 
 #[test]
-fn a_panic_ends_the_process_with_its_stack_whole() {
+fn a_handler_panic_aborts_the_process_with_a_full_backtrace() {
     if let Ok(name) = std::env::var(SCENARIO) {
         return scenario(&name);
     }
     for name in ["inline", "inline tasks", "listener", "async"] {
-        let output = run("a_panic_ends_the_process_with_its_stack_whole", name);
+        let output = run("a_handler_panic_aborts_the_process_with_a_full_backtrace", name);
         let text = String::from_utf8_lossy(&output.stderr);
         assert_eq!(output.status.signal(), Some(6), "{name}: {} {text}", output.status);
         assert!(text.contains("a bug of the application") && text.contains("fragile_handler"), "{text}");
@@ -132,24 +134,24 @@ fn a_panic_ends_the_process_with_its_stack_whole() {
 }
 
 #[test]
-fn so_does_one_of_the_servers_own() {
+fn a_stream_panic_aborts_the_process() {
     if let Ok(name) = std::env::var(SCENARIO) {
         return server_scenario(name == "debug");
     }
-    let output = run("so_does_one_of_the_servers_own", "debug");
+    let output = run("a_stream_panic_aborts_the_process", "debug");
     assert_eq!(output.status.signal(), Some(6), "{output:?}");
     assert!(String::from_utf8_lossy(&output.stderr).contains("FragileStream"));
-    let output = run("so_does_one_of_the_servers_own", "no debug");
+    let output = run("a_stream_panic_aborts_the_process", "no debug");
     assert!(output.status.success() && String::from_utf8_lossy(&output.stdout).contains("survived"));
 }
 
 #[test]
-fn otherwise_it_is_caught() {
+fn a_panic_is_caught_without_the_debug_options() {
     if let Ok(name) = std::env::var(SCENARIO) {
         return scenario(&name);
     }
     for name in ["inline caught", "listener caught", "async caught"] {
-        let output = run("otherwise_it_is_caught", name);
+        let output = run("a_panic_is_caught_without_the_debug_options", name);
         let text = String::from_utf8_lossy(&output.stdout);
         assert!(output.status.success() && text.contains("survived"), "{name}: {} {text}", output.status);
     }

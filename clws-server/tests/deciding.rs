@@ -1,4 +1,4 @@
-//! A resource that looks a client up before it decides on it.
+//! Resources that decide on an opening handshake later.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{Accept, Client, Config, Decision, Opening, Reject, Resource, Text, Version};
-use common::{ALL, Peer, Running, text};
+use common::{ALL_VERSIONS, Peer, Running, text};
 
 in_both_modes!(
-    others_are_served_meanwhile,
-    waits_no_longer_than_for_the_handshake,
-    everything_is_seen_and_set
+    other_clients_are_served_before_the_decision,
+    a_decision_must_come_within_the_handshake_timeout,
+    a_late_decision_sees_the_request_and_sets_headers
 );
 
 /// Leaves its decisions to the test.
@@ -39,13 +39,13 @@ impl Resource for Undecided {
 }
 
 impl Undecided {
-    fn take(&self) -> (Opening, Decision) {
-        common::eventually("somebody asks", || !self.0.lock().unwrap().is_empty());
+    fn next_undecided(&self) -> (Opening, Decision) {
+        common::eventually("an opening waits for its decision", || !self.0.lock().unwrap().is_empty());
         self.0.lock().unwrap().remove(0)
     }
 }
 
-/// Connects on a thread of its own, for that waits until the decision.
+/// Connects on another thread, because connecting blocks until the decision.
 fn connect(server: &Running, version: Version) -> JoinHandle<Result<Peer, u16>> {
     let (stream, url) = (server.tcp(), format!("ws://{}/?a=b", server.address()));
     std::thread::spawn(move || {
@@ -54,45 +54,45 @@ fn connect(server: &Running, version: Version) -> JoinHandle<Result<Peer, u16>> 
             .with_subprotocol("chat")
             .with_header("Cookie", "id=7; lang=en");
         if !version.is_hixie() {
-            request = request.with_subprotocol("echo"); // draft 0 offers one
+            request = request.with_subprotocol("echo"); // draft 0 offers only one
         }
         Peer::open(stream, version, request)
     })
 }
 
-fn others_are_served_meanwhile(config: Config) {
+fn other_clients_are_served_before_the_decision(config: Config) {
     let resource = Arc::new(Undecided::default());
     let server = Running::start(config.shards(1), resource.clone());
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let waiting = connect(&server, version);
-        let (opening, decision) = resource.take();
+        let (opening, decision) = resource.next_undecided();
         assert_eq!(opening.version(), version);
         let mut other = server.connect(version, "/?now");
         other.text("hello");
         assert_eq!(other.next(), text("0 hello"));
         std::thread::spawn(move || decision.accept(Accept::new().subprotocol("chat").data(7u8)));
         let mut peer = waiting.join().unwrap().unwrap_or_else(|status| panic!("{status}"));
-        peer.text("at last");
-        assert_eq!(peer.next(), text("7 at last"));
+        peer.text("accepted");
+        assert_eq!(peer.next(), text("7 accepted"));
     }
 }
 
-fn waits_no_longer_than_for_the_handshake(config: Config) {
+fn a_decision_must_come_within_the_handshake_timeout(config: Config) {
     let resource = Arc::new(Undecided::default());
     let config = config.handshake_timeout(Duration::from_millis(100));
     let server = Running::start(config, resource.clone());
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
-    let (_, decision) = resource.take();
-    decision.accept(Accept::new()); // of no effect
+    let (_, decision) = resource.next_undecided();
+    decision.accept(Accept::new()); // has no effect after the timeout
     server.wait_for_clients(0);
 }
 
-fn everything_is_seen_and_set(config: Config) {
+fn a_late_decision_sees_the_request_and_sets_headers(config: Config) {
     let resource = Arc::new(Undecided::default());
     let server = Running::start(config, resource.clone());
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let waiting = connect(&server, version);
-        let (opening, decision) = resource.take();
+        let (opening, decision) = resource.next_undecided();
         assert_eq!((opening.resource_name(), opening.query_string()), ("/", Some("a=b")));
         assert_eq!((opening.cookie("lang"), opening.cookie("Lang")), (Some("en"), None));
         assert_eq!(opening.headers().get("cookie"), Some("id=7; lang=en"));

@@ -1,5 +1,7 @@
-//! A process with few descriptors: the limit is raised, or the server takes fewer clients; and when none is left, nobody waits
-//! for an answer. (Each scenario alone: the limit is the process's.)
+//! A process with few file descriptors. The server raises the limit, or accepts fewer clients.
+//! Without free descriptors it still answers with 503.
+//!
+//! Each scenario runs in its own process, because the limit applies to the whole process.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
@@ -13,23 +15,27 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{Config, Peer, Server, Version};
-use common::{PATIENCE, Probe, Running};
+use common::{Probe, Running, TIMEOUT};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
 
-alone!(the_soft_limit_is_raised, and_not_if_that_is_forbidden, what_several_servers_need_is_added);
-alone_in_both_modes!(
-    fewer_clients_are_taken,
-    streams_take_no_descriptor,
-    none_is_left,
-    none_is_left_for_long
+in_own_process!(
+    raises_the_soft_limit,
+    does_not_raise_the_limit_if_that_is_disabled,
+    adds_the_needs_of_several_servers
+);
+in_both_modes_in_own_process!(
+    accepts_fewer_clients_than_configured,
+    streams_need_no_descriptor,
+    answers_503_without_free_descriptors,
+    does_not_spin_without_free_descriptors
 );
 
-fn limit(soft: u64, hard: u64) {
-    setrlimit(Resource::Nofile, Rlimit { current: Some(soft), maximum: Some(hard) }).unwrap();
+fn set_limit(soft_limit: u64, hard: u64) {
+    setrlimit(Resource::Nofile, Rlimit { current: Some(soft_limit), maximum: Some(hard) }).unwrap();
 }
 
-fn soft() -> usize {
+fn soft_limit() -> usize {
     usize::try_from(getrlimit(Resource::Nofile).current.unwrap()).unwrap()
 }
 
@@ -41,47 +47,47 @@ fn max_clients(config: Config) -> usize {
     Server::bind(config).unwrap().handle().max_clients()
 }
 
-fn the_soft_limit_is_raised() {
-    limit(100, 5000);
+fn raises_the_soft_limit() {
+    set_limit(100, 5000);
     assert_eq!(max_clients(config().max_clients(50)), 50);
-    let raised = soft();
+    let raised = soft_limit();
     assert!((1000..3000).contains(&raised), "{raised}");
     for _ in 0..3 {
         assert_eq!(max_clients(config().max_clients(50)), 50);
     }
-    assert_eq!(soft(), raised, "a server that has gone needs nothing");
+    assert_eq!(soft_limit(), raised, "a dropped server still counts");
 
-    // Never beyond the hard limit, and never down.
-    let most = max_clients(config().max_clients(100_000));
-    assert!((3000..5000).contains(&most), "{most}");
-    assert_eq!(soft(), 5000);
+    // The soft limit never exceeds the hard limit, and never falls.
+    let max = max_clients(config().max_clients(100_000));
+    assert!((3000..5000).contains(&max), "{max}");
+    assert_eq!(soft_limit(), 5000);
     assert_eq!(max_clients(config().max_clients(50)), 50);
-    assert_eq!(soft(), 5000);
+    assert_eq!(soft_limit(), 5000);
     assert_eq!(getrlimit(Resource::Nofile).maximum, Some(5000));
 
-    // What is open is not left for clients.
+    // Open descriptors reduce the number of clients.
     let open: Vec<_> = (0..1000).map(|_| File::open("/dev/null").unwrap()).collect();
     let fewer = max_clients(config().max_clients(100_000));
-    assert!(fewer <= most - open.len() * 9 / 10, "{fewer} of {most}");
+    assert!(fewer <= max - open.len() * 9 / 10, "{fewer} of {max}");
 }
 
-fn and_not_if_that_is_forbidden() {
-    limit(100, 5000);
-    let most = max_clients(config().max_clients(1000).raise_descriptor_limit(false));
-    assert!((40..100).contains(&most), "{most}");
-    assert_eq!(soft(), 100);
+fn does_not_raise_the_limit_if_that_is_disabled() {
+    set_limit(100, 5000);
+    let max = max_clients(config().max_clients(1000).raise_descriptor_limit(false));
+    assert!((40..100).contains(&max), "{max}");
+    assert_eq!(soft_limit(), 100);
     assert_eq!(max_clients(config().max_clients(10).raise_descriptor_limit(false)), 10);
 }
 
-fn what_several_servers_need_is_added() {
-    limit(100, 20_000.min(getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)));
+fn adds_the_needs_of_several_servers() {
+    set_limit(100, 20_000.min(getrlimit(Resource::Nofile).maximum.unwrap_or(u64::MAX)));
     let config = || config().max_clients(2000);
     let servers: Vec<_> = (0..3).map(|_| Server::bind(config()).unwrap()).collect();
     assert!(servers.iter().all(|server| server.handle().max_clients() == 2000));
-    assert!(soft() >= 6000, "{}", soft());
+    assert!(soft_limit() >= 6000, "{}", soft_limit());
 }
 
-/// Clients of the same process, which have their descriptors before the server is bound.
+/// Client sockets in the same process, created before the server is bound.
 fn clients(number: usize) -> Vec<Socket> {
     let new = || Socket::new(Domain::IPV4, Type::STREAM, None).unwrap();
     (0..number).map(|_| new()).collect()
@@ -89,75 +95,76 @@ fn clients(number: usize) -> Vec<Socket> {
 
 /// Sends a request, and reads the status of the answer.
 fn ask(server: &Running, client: Socket) -> (TcpStream, String) {
-    client.connect_timeout(&server.address().into(), PATIENCE).unwrap();
+    client.connect_timeout(&server.address().into(), TIMEOUT).unwrap();
     let mut stream = TcpStream::from(client);
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(TIMEOUT)).unwrap();
     let request = "GET / HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
-    let _ = stream.write_all(request.as_bytes()); // it may be refused before that
+    // The server may answer before it reads the request.
+    let _ = stream.write_all(request.as_bytes());
     let mut status = [0; 12];
     stream.read_exact(&mut status).expect("an answer");
     (stream, String::from_utf8_lossy(&status).into_owned())
 }
 
-fn fewer_clients_are_taken(config: Config) {
-    limit(400, 400);
+fn accepts_fewer_clients_than_configured(config: Config) {
+    set_limit(400, 400);
     let mut clients = clients(300);
     let server = Running::start(config.max_clients(100_000), Probe::new().0);
-    let most = server.handle.max_clients();
-    assert!((20..100).contains(&most), "{most}");
-    let mut taken = Vec::new();
-    for _ in 0..most {
+    let max = server.handle.max_clients();
+    assert!((20..100).contains(&max), "{max}");
+    let mut accepted = Vec::new();
+    for _ in 0..max {
         let (stream, status) = ask(&server, clients.pop().unwrap());
         assert_eq!(status, "HTTP/1.1 101");
-        taken.push(stream);
+        accepted.push(stream);
     }
-    for _ in 0..2 * most {
+    for _ in 0..2 * max {
         assert_eq!(ask(&server, clients.pop().unwrap()).1, "HTTP/1.1 503");
     }
-    assert_eq!(server.handle.clients(), most);
-    // There are descriptors for the application nevertheless.
+    assert_eq!(server.handle.clients(), max);
+    // The application still has free descriptors.
     File::open("/dev/null").unwrap();
-    taken.clear();
+    accepted.clear();
     server.wait_for_clients(0);
-    server.connect(Version::Rfc6455, "/").assert_echo("room again");
+    server.connect(Version::Rfc6455, "/").assert_echo("a free place again");
 }
 
-/// Streams of the application's are counted for `max_clients`, and not for what the descriptors suffice for.
-fn streams_take_no_descriptor(config: Config) {
-    limit(400, 400);
+/// Streams of the application count towards `max_clients`, but not towards the descriptor limit.
+fn streams_need_no_descriptor(config: Config) {
+    set_limit(400, 400);
     let mut clients = clients(300);
     let server = Running::start(config.max_clients(350), Probe::new().0);
-    let most = server.handle.max_clients();
-    assert!((20..100).contains(&most), "{most}");
+    let max = server.handle.max_clients();
+    assert!((20..100).contains(&max), "{max}");
     let streams: Vec<_> = (0..200).map(|_| serve_silence(&server)).collect();
     assert_eq!(server.handle.clients(), 200);
-    let mut taken = Vec::new();
-    for _ in 0..most {
+    let mut accepted = Vec::new();
+    for _ in 0..max {
         let (stream, status) = ask(&server, clients.pop().unwrap());
         assert_eq!(status, "HTTP/1.1 101");
-        taken.push(stream);
+        accepted.push(stream);
     }
     assert_eq!(ask(&server, clients.pop().unwrap()).1, "HTTP/1.1 503");
-    // A stream that goes leaves no room for a socket.
+    // The end of a stream frees no descriptor for a socket.
     drop(streams);
-    server.wait_for_clients(most);
+    server.wait_for_clients(max);
     assert_eq!(ask(&server, clients.pop().unwrap()).1, "HTTP/1.1 503");
-    // All together, there are no more than the configuration says.
+    // Together, sockets and streams are limited by `max_clients`.
     let streams: Vec<_> = (0..350).map(|_| serve_silence(&server)).collect();
     assert_eq!(server.handle.clients(), 350);
     drop(streams);
 }
 
-/// A client over a stream that never says anything: one that is counted until this is dropped.
+/// Serves a stream without input, which counts as a client until the future is dropped.
 fn serve_silence(server: &Running) -> impl Future<Output = ()> + use<> {
     server.handle.serve_stream(futures::io::Cursor::new(Vec::new()), Peer::Stream)
 }
 
-/// Opens files until there is no descriptor left.
-fn take_all() -> Vec<File> {
+/// Opens files until no descriptor is left.
+fn use_all_descriptors() -> Vec<File> {
     let mut files = Vec::new();
-    // Some may still be closed: those of clients that have just gone.
+    // Descriptors of clients that have just disconnected may still be closing.
     for _ in 0..10 {
         files.extend((0..10_000).map_while(|_| File::open("/dev/null").ok()));
         thread::sleep(Duration::from_millis(20));
@@ -166,32 +173,32 @@ fn take_all() -> Vec<File> {
     files
 }
 
-fn none_is_left(config: Config) {
-    limit(300, 300);
+fn answers_503_without_free_descriptors(config: Config) {
+    set_limit(300, 300);
     let mut waiting = clients(100);
     let server = Running::start(config.max_clients(10), Probe::new().0);
     let mut early = server.connect(Version::Rfc6455, "/");
     early.assert_echo("early");
     for _ in 0..3 {
-        let files = take_all();
-        let mut refused = Vec::new(); // their own descriptors stay taken
+        let files = use_all_descriptors();
+        let mut refused = Vec::new(); // keeps the client descriptors open
         for _ in 0..10 {
             let (mut stream, status) = ask(&server, waiting.pop().unwrap());
             assert_eq!(status, "HTTP/1.1 503");
-            // The end may be a reset, if the request came after the answer.
+            // The connection may be reset if the request arrives after the answer.
             let (rest, _) = common::read_to_end(&mut stream);
             let rest = String::from_utf8_lossy(&rest);
             assert!(rest.contains("the server is full"), "{rest}");
             refused.push(stream);
         }
-        early.assert_echo("those who are in stay");
+        early.assert_echo("connected clients stay");
         drop((files, refused));
         assert_eq!(ask(&server, waiting.pop().unwrap()).1, "HTTP/1.1 101");
-        server.wait_for_clients(1); // or its descriptor would be free in a moment
+        server.wait_for_clients(1); // otherwise its descriptor may still be closing
     }
 }
 
-/// Clock ticks that this process has used, from an open `/proc/self/stat`.
+/// The CPU time of this process in clock ticks, read from an open `/proc/self/stat`.
 fn ticks(stat: &mut File) -> u64 {
     let mut text = String::new();
     stat.seek(SeekFrom::Start(0)).unwrap();
@@ -200,20 +207,20 @@ fn ticks(stat: &mut File) -> u64 {
     fields[11].parse::<u64>().unwrap() + fields[12].parse::<u64>().unwrap()
 }
 
-fn none_is_left_for_long(config: Config) {
-    limit(300, 300);
+fn does_not_spin_without_free_descriptors(config: Config) {
+    set_limit(300, 300);
     let mut waiting = clients(100);
     let server = Running::start(config, Probe::new().0);
-    server.connect(Version::Rfc6455, "/").assert_echo("it runs");
+    server.connect(Version::Rfc6455, "/").assert_echo("the server runs");
     server.wait_for_clients(0);
     let mut stat = File::open("/proc/self/stat");
-    let files = take_all();
+    let files = use_all_descriptors();
     let first = ask(&server, waiting.pop().unwrap());
     assert_eq!(first.1, "HTTP/1.1 503");
     if let Ok(stat) = &mut stat {
         let before = ticks(stat);
         thread::sleep(Duration::from_secs(3));
-        let used = ticks(stat) - before; // of 300 in each thread that spins
+        let used = ticks(stat) - before; // a spinning thread uses 300
         assert!(used < 100, "{used}");
     }
     let second = ask(&server, waiting.pop().unwrap());

@@ -1,4 +1,4 @@
-//! The `Drop` of what a message is made of asks for its client and sends to it.
+//! The `Drop` of a message's memory queries its client and sends to it, without a deadlock.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -7,28 +7,28 @@ mod common;
 use std::sync::mpsc::{Receiver, channel};
 
 use clws_server::{Bytes, Client, CloseCode, Config, Group, SendError, SharedMessage, Version};
-use common::wire::{BINARY, SHORT, TEXT, Wire};
-use common::{Diary, Probe, Running};
+use common::wire::{BINARY, SHORT_TIMEOUT, TEXT, Wire};
+use common::{Probe, Recorder, Running};
 
-alone_in_both_modes!(
-    of_a_big_one_that_is_written,
-    of_a_small_one_that_is_copied,
-    of_one_that_sends_the_next,
-    of_one_that_is_aborted,
-    of_one_that_comes_too_late,
-    of_one_that_is_too_much,
-    of_one_to_a_client_that_cannot_have_it,
-    of_one_to_a_client_that_resets,
-    of_one_to_a_client_that_is_stopped,
-    of_one_to_a_group,
+in_both_modes_in_own_process!(
+    dropping_a_written_large_message_does_not_deadlock,
+    dropping_a_copied_small_message_does_not_deadlock,
+    dropping_a_message_that_sends_the_next_does_not_deadlock,
+    dropping_a_queued_message_on_abort_does_not_deadlock,
+    dropping_a_message_sent_after_the_close_does_not_deadlock,
+    dropping_a_message_that_exceeds_the_backlog_does_not_deadlock,
+    dropping_an_unsupported_message_does_not_deadlock,
+    dropping_a_queued_message_on_reset_does_not_deadlock,
+    dropping_a_queued_message_when_the_server_stops_does_not_deadlock,
+    dropping_a_message_to_a_group_does_not_deadlock,
 );
 
 const BIG: usize = 100_000;
 
-/// The memory of a message.
+/// Message memory that runs a closure when it is dropped.
 struct Chunk {
     bytes: Vec<u8>,
-    last: Box<dyn Fn() + Send + Sync>,
+    on_drop: Box<dyn Fn() + Send + Sync>,
 }
 
 impl AsRef<[u8]> for Chunk {
@@ -39,62 +39,62 @@ impl AsRef<[u8]> for Chunk {
 
 impl Drop for Chunk {
     fn drop(&mut self) {
-        (self.last)();
+        (self.on_drop)();
     }
 }
 
-fn chunk(len: usize, last: impl Fn() + Send + Sync + 'static) -> Bytes {
-    Bytes::from_owner(Chunk { bytes: vec![7; len], last: Box::new(last) })
+fn chunk(len: usize, on_drop: impl Fn() + Send + Sync + 'static) -> Bytes {
+    Bytes::from_owner(Chunk { bytes: vec![7; len], on_drop: Box::new(on_drop) })
 }
 
-/// A chunk that asks everything there is to ask of its client, and tells that it did.
-fn asking(len: usize, client: &Client) -> (Bytes, Receiver<()>) {
-    let (tell, told) = channel();
+/// A chunk that queries its client and sends to it when dropped, and then notifies the receiver.
+fn chunk_that_uses(len: usize, client: &Client) -> (Bytes, Receiver<()>) {
+    let (tx, rx) = channel();
     let client = client.clone();
-    let ask = move || {
+    let on_drop = move || {
         let _ = (client.buffered_amount(), client.is_open(), client.send_text("one more"));
-        let _ = tell.send(());
+        let _ = tx.send(());
     };
-    (chunk(len, ask), told)
+    (chunk(len, on_drop), rx)
 }
 
-fn start(config: Config) -> (Running, Diary, Wire, Wire, Client) {
-    let (probe, diary) = Probe::new();
+fn start(config: Config) -> (Running, Recorder, Wire, Wire, Client) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.shards(1), probe);
     let neighbour = Wire::connect(&server, "/");
-    diary.connected();
+    recorder.connected();
     let wire = Wire::connect(&server, "/");
-    let client = diary.connected();
-    (server, diary, neighbour, wire, client)
+    let client = recorder.connected();
+    (server, recorder, neighbour, wire, client)
 }
 
 #[track_caller]
-fn assert_done(told: &Receiver<()>, neighbour: &mut Wire) {
-    told.recv_timeout(SHORT).expect("the chunk is dropped, and its drop returns");
-    neighbour.assert_answered_within(SHORT);
+fn assert_dropped(rx: &Receiver<()>, neighbour: &mut Wire) {
+    rx.recv_timeout(SHORT_TIMEOUT).expect("the chunk's `Drop` did not return");
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
 }
 
-fn of_a_big_one_that_is_written(config: Config) {
-    let (_server, _diary, mut neighbour, mut wire, client) = start(config);
-    let (bytes, told) = asking(BIG, &client);
+fn dropping_a_written_large_message_does_not_deadlock(config: Config) {
+    let (_server, _recorder, mut neighbour, mut wire, client) = start(config);
+    let (bytes, rx) = chunk_that_uses(BIG, &client);
     client.send_binary_owned(bytes).unwrap();
     assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
-    assert_done(&told, &mut neighbour);
+    assert_dropped(&rx, &mut neighbour);
     assert_eq!(wire.next(), Some((TEXT, b"one more".to_vec())));
 }
 
-fn of_a_small_one_that_is_copied(config: Config) {
-    let (_server, _diary, mut neighbour, mut wire, client) = start(config);
-    let (bytes, told) = asking(10, &client);
+fn dropping_a_copied_small_message_does_not_deadlock(config: Config) {
+    let (_server, _recorder, mut neighbour, mut wire, client) = start(config);
+    let (bytes, rx) = chunk_that_uses(10, &client);
     client.send_binary_owned(bytes).unwrap();
-    assert_done(&told, &mut neighbour);
+    assert_dropped(&rx, &mut neighbour);
     let mut got = [wire.next().unwrap().0, wire.next().unwrap().0];
     got.sort_unstable();
     assert_eq!(got, [TEXT, BINARY]);
 }
 
-/// A chain of chunks, each of which sends the next when it is written.
-fn of_one_that_sends_the_next(config: Config) {
+/// A chain of chunks. Each chunk sends the next one when it is dropped.
+fn dropping_a_message_that_sends_the_next_does_not_deadlock(config: Config) {
     fn send(client: &Client, left: usize) {
         let next = client.clone();
         let sent = client.send_binary_owned(chunk(BIG, move || {
@@ -105,16 +105,16 @@ fn of_one_that_sends_the_next(config: Config) {
         assert!(sent.is_ok());
     }
 
-    let (_server, _diary, mut neighbour, mut wire, client) = start(config);
+    let (_server, _recorder, mut neighbour, mut wire, client) = start(config);
     send(&client, 20);
     for _ in 0..=20 {
         assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
     }
-    neighbour.assert_answered_within(SHORT);
-    wire.assert_answered_within(SHORT);
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
+    wire.assert_answered_within(SHORT_TIMEOUT);
 }
 
-/// Sends until the system takes no more, so that what comes next stays queued.
+/// Sends until the socket buffers are full, so later messages stay queued.
 fn fill(client: &Client) {
     while client.buffered_amount() < 20 << 20 {
         client.send_binary_owned(vec![0; 1 << 20]).unwrap();
@@ -122,85 +122,85 @@ fn fill(client: &Client) {
     }
 }
 
-fn of_one_that_is_aborted(config: Config) {
-    let (_server, _diary, mut neighbour, _wire, client) = start(config);
+fn dropping_a_queued_message_on_abort_does_not_deadlock(config: Config) {
+    let (_server, _recorder, mut neighbour, _wire, client) = start(config);
     fill(&client);
-    let (bytes, told) = asking(BIG, &client);
+    let (bytes, rx) = chunk_that_uses(BIG, &client);
     client.send_binary_owned(bytes).unwrap();
     client.abort();
-    assert_done(&told, &mut neighbour);
+    assert_dropped(&rx, &mut neighbour);
 }
 
-fn of_one_that_comes_too_late(config: Config) {
-    let (_server, _diary, mut neighbour, _wire, client) = start(config);
+fn dropping_a_message_sent_after_the_close_does_not_deadlock(config: Config) {
+    let (_server, _recorder, mut neighbour, _wire, client) = start(config);
     client.close(CloseCode::NORMAL, "");
     for len in [10, BIG] {
-        let (bytes, told) = asking(len, &client);
+        let (bytes, rx) = chunk_that_uses(len, &client);
         assert_eq!(client.send_binary_owned(bytes), Err(SendError::Closed));
-        assert_done(&told, &mut neighbour);
+        assert_dropped(&rx, &mut neighbour);
     }
 }
 
-fn of_one_that_is_too_much(config: Config) {
-    let (_server, _diary, mut neighbour, _wire, client) = start(config.max_write_backlog(15 << 20));
+fn dropping_a_message_that_exceeds_the_backlog_does_not_deadlock(config: Config) {
+    let (_server, _recorder, mut neighbour, _wire, client) = start(config.max_write_backlog(15 << 20));
     while client.send_binary_owned(vec![0; 1 << 20]).is_ok() {}
     for len in [10, BIG] {
-        let (bytes, told) = asking(len, &client);
-        let _ = client.send_binary_owned(bytes); // some may have been written meanwhile
+        let (bytes, rx) = chunk_that_uses(len, &client);
+        let _ = client.send_binary_owned(bytes); // some messages may have been written since
         client.abort();
-        assert_done(&told, &mut neighbour);
+        assert_dropped(&rx, &mut neighbour);
     }
 }
 
 /// Draft 0 has no binary messages.
-fn of_one_to_a_client_that_cannot_have_it(config: Config) {
-    let (server, diary, mut neighbour, _wire, _client) = start(config);
+fn dropping_an_unsupported_message_does_not_deadlock(config: Config) {
+    let (server, recorder, mut neighbour, _wire, _client) = start(config);
     let _peer = server.connect(Version::Hybi00, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     for len in [10, BIG] {
-        let (bytes, told) = asking(len, &client);
+        let (bytes, rx) = chunk_that_uses(len, &client);
         assert_eq!(client.send_binary_owned(bytes), Err(SendError::Unsupported));
-        assert_done(&told, &mut neighbour);
+        assert_dropped(&rx, &mut neighbour);
     }
 }
 
-fn of_one_to_a_client_that_resets(config: Config) {
-    let (_server, _diary, mut neighbour, wire, client) = start(config);
+fn dropping_a_queued_message_on_reset_does_not_deadlock(config: Config) {
+    let (_server, _recorder, mut neighbour, wire, client) = start(config);
     fill(&client);
-    let (bytes, told) = asking(BIG, &client);
+    let (bytes, rx) = chunk_that_uses(BIG, &client);
     client.send_binary_owned(bytes).unwrap();
     wire.reset();
-    assert_done(&told, &mut neighbour);
+    assert_dropped(&rx, &mut neighbour);
 }
 
-fn of_one_to_a_client_that_is_stopped(config: Config) {
-    let (server, _diary, _neighbour, _wire, client) =
+fn dropping_a_queued_message_when_the_server_stops_does_not_deadlock(config: Config) {
+    let (server, _recorder, _neighbour, _wire, client) =
         start(config.close_timeout(std::time::Duration::from_millis(100)));
     fill(&client);
-    let (bytes, told) = asking(BIG, &client);
+    let (bytes, rx) = chunk_that_uses(BIG, &client);
     client.send_binary_owned(bytes).unwrap();
     server.stop().unwrap();
-    told.recv_timeout(SHORT).unwrap();
+    rx.recv_timeout(SHORT_TIMEOUT).unwrap();
 }
 
-fn of_one_to_a_group(config: Config) {
-    let (_server, diary, mut neighbour, mut wire, client) = start(config);
+fn dropping_a_message_to_a_group_does_not_deadlock(config: Config) {
+    let (_server, recorder, mut neighbour, mut wire, client) = start(config);
     let mut other = Wire::connect(&_server, "/");
     let group = Group::new();
-    assert!(group.join(&client) && group.join(&diary.connected()));
-    let ((tell, told), members) = (channel(), group.clone());
+    assert!(group.join(&client) && group.join(&recorder.connected()));
+    let ((tx, rx), members) = (channel(), group.clone());
     let bytes = chunk(BIG, move || {
         let amounts: usize = members.members().iter().map(Client::buffered_amount).sum();
-        let _ = members.send_text("all have got it");
-        let _ = tell.send(amounts + members.len());
+        let _ = members.send_text("after the message");
+        let _ = tx.send(amounts + members.len());
     });
     assert_eq!(group.send(&SharedMessage::binary(bytes)).sent, 2);
     for wire in [&mut wire, &mut other] {
         assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
     }
-    told.recv_timeout(SHORT).expect("the chunk is dropped, and its drop returns");
+    rx.recv_timeout(SHORT_TIMEOUT).expect("the chunk's `Drop` did not return");
     for wire in [&mut wire, &mut other] {
-        assert_eq!(wire.next(), Some((TEXT, b"all have got it".to_vec())));
+        assert_eq!(wire.next(), Some((TEXT, b"after the message".to_vec())));
     }
-    neighbour.assert_answered_within(SHORT);
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
 }

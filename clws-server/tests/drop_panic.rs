@@ -1,4 +1,4 @@
-//! The `Drop` of something that belongs to a client, or of its handler, panics. It costs nobody else anything.
+//! A panic in the `Drop` of a client's data, or of its handler, affects nothing else.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -14,32 +14,32 @@ use clws_server::{
     Accept, Bytes, Client, Config, Event, Opening, Origins, Reject, Resource, ResourceListener, Server, Text,
     WebSocket, async_handler, mailbox,
 };
-use common::bomb::{Bomb, quietly};
+use common::bomb::{Bomb, assert_no_panic};
 use common::flood::{Echo, executor_threads};
-use common::wire::{CLOSE, SHORT, Wire, dial, request, soon};
+use common::wire::{CLOSE, SHORT_TIMEOUT, Wire, dial, request, soon};
 use common::{Running, within};
 use futures::StreamExt;
 
-alone_in_both_modes!(
-    of_the_data_of_a_client_that_closes,
-    of_the_data_of_a_client_that_resets,
-    of_the_data_of_a_client_that_is_aborted,
-    of_the_data_of_clients_that_share_a_poisoned_lock,
-    of_the_data_of_a_client_that_others_hold,
-    of_the_data_of_a_client_that_is_refused,
-    of_the_data_of_all_clients_when_the_server_stops,
-    of_a_payload_that_is_written,
-    of_a_future_that_has_ended,
-    of_a_listener_that_was_killed,
+in_both_modes_in_own_process!(
+    data_of_a_client_that_closes_may_panic,
+    data_of_a_client_that_resets_may_panic,
+    data_of_an_aborted_client_may_panic,
+    data_of_clients_that_share_a_poisoned_lock_may_panic,
+    data_of_a_client_whose_last_handle_the_application_drops_may_panic,
+    data_of_a_rejected_client_may_panic,
+    data_of_all_clients_when_the_server_stops_may_panic,
+    payload_that_was_written_may_panic,
+    future_of_a_finished_async_handler_may_panic,
+    listener_that_was_killed_may_panic,
 );
 
-/// Gives each client a bomb as its data, and aborts it when it is told to.
+/// Attaches a [`Bomb`] to each client, and aborts the client on its first message.
 struct Armed;
 
 impl Resource for Armed {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         let accept = Accept::new().data(Bomb);
-        // A subprotocol that was not offered cannot be sent.
+        // The request offers no subprotocol, so accepting with a subprotocol fails.
         Ok(if opening.query_string() == Some("fails") { accept.subprotocol("chat") } else { accept })
     }
 
@@ -55,46 +55,46 @@ fn bind(config: Config) -> Server {
     server
 }
 
-/// A server, and a neighbour on the only shard.
+/// A server with another client on its only shard.
 fn start(config: Config) -> (Running, Wire) {
     let server = Running::run(bind(config));
     let neighbour = Wire::connect(&server, "/echo");
     (server, neighbour)
 }
 
-/// The neighbour and newcomers notice nothing.
+/// Checks that the other client and new clients are served.
 #[track_caller]
-fn assert_unharmed(server: &Running, neighbour: &mut Wire) {
-    soon("the others are gone", || server.handle.clients() == 1);
-    neighbour.assert_answered_within(SHORT);
-    Wire::connect(server, "/echo").assert_answered_within(SHORT);
+fn assert_others_are_served(server: &Running, neighbour: &mut Wire) {
+    soon("all other clients disconnected", || server.handle.clients() == 1);
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
+    Wire::connect(server, "/echo").assert_answered_within(SHORT_TIMEOUT);
 }
 
-fn of_the_data_of_a_client_that_closes(config: Config) {
+fn data_of_a_client_that_closes_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let mut client = Wire::connect(&server, "/");
     client.send(CLOSE, &1000u16.to_be_bytes());
     assert_eq!(client.close_code(), Some(1000));
     assert_eq!(client.next(), None);
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_the_data_of_a_client_that_resets(config: Config) {
+fn data_of_a_client_that_resets_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     Wire::connect(&server, "/").reset();
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_the_data_of_a_client_that_is_aborted(config: Config) {
+fn data_of_an_aborted_client_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let mut client = Wire::connect(&server, "/");
     client.text("abort me");
     assert_eq!(client.next(), None);
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-/// A handler panics with the lock held, and then the drop of each client's data does. Not all at once.
-fn of_the_data_of_clients_that_share_a_poisoned_lock(config: Config) {
+/// A handler panics while it holds the lock. Then the `Drop` of each client's data panics in turn.
+fn data_of_clients_that_share_a_poisoned_lock_may_panic(config: Config) {
     struct Seat(Arc<Mutex<u32>>);
 
     impl Drop for Seat {
@@ -127,15 +127,15 @@ fn of_the_data_of_clients_that_share_a_poisoned_lock(config: Config) {
     assert_eq!(bad.close_code(), Some(1011));
     bad.finish();
     while let Some(mut other) = others.pop() {
-        other.assert_answered_within(SHORT);
+        other.assert_answered_within(SHORT_TIMEOUT);
         other.finish();
-        soon("it is gone", || server.handle.clients() == others.len());
+        soon("the client disconnects", || server.handle.clients() == others.len());
     }
-    Wire::connect(&server, "/echo").assert_answered_within(SHORT);
+    Wire::connect(&server, "/echo").assert_answered_within(SHORT_TIMEOUT);
 }
 
-/// The last handle of a client is the application's.
-fn of_the_data_of_a_client_that_others_hold(config: Config) {
+/// The application drops the last handle of a client.
+fn data_of_a_client_whose_last_handle_the_application_drops_may_panic(config: Config) {
     let server = bind(config);
     let (resource, mut events) = mailbox::<()>();
     server.register("/held", Origins::any(), Held(resource)).unwrap();
@@ -146,13 +146,13 @@ fn of_the_data_of_a_client_that_others_hold(config: Config) {
     client.finish();
     let end = within(events.next());
     assert!(matches!(end, Some(Event::Disconnected(..))));
-    soon("it is gone", || server.handle.clients() == 1);
-    quietly(|| drop(end));
-    quietly(|| drop(held));
-    assert_unharmed(&server, &mut neighbour);
+    soon("the client disconnects", || server.handle.clients() == 1);
+    assert_no_panic(|| drop(end));
+    assert_no_panic(|| drop(held));
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-/// A mailbox whose clients have bombs.
+/// A mailbox whose clients carry a [`Bomb`].
 struct Held(clws_server::MailboxSender<()>);
 
 impl Resource for Held {
@@ -169,16 +169,16 @@ impl Resource for Held {
     }
 }
 
-fn of_the_data_of_a_client_that_is_refused(config: Config) {
+fn data_of_a_rejected_client_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let mut client = Wire { socket: dial(&server.addresses[0]) };
     client.raw(request("/?fails").as_bytes());
     assert!(client.head().starts_with("HTTP/1.1 500 "));
     drop(client);
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_the_data_of_all_clients_when_the_server_stops(config: Config) {
+fn data_of_all_clients_when_the_server_stops_may_panic(config: Config) {
     let (server, neighbour) = start(config.close_timeout(Duration::from_millis(200)));
     let mut good = Wire::connect(&server, "/");
     let _stuck: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/")).collect();
@@ -190,7 +190,7 @@ fn of_the_data_of_all_clients_when_the_server_stops(config: Config) {
     assert_eq!(server.handle.clients(), 0);
 }
 
-/// The memory of a message.
+/// Message memory whose `Drop` panics.
 struct Chunk(Vec<u8>, Bomb);
 
 impl AsRef<[u8]> for Chunk {
@@ -199,7 +199,7 @@ impl AsRef<[u8]> for Chunk {
     }
 }
 
-fn of_a_payload_that_is_written(config: Config) {
+fn payload_that_was_written_may_panic(config: Config) {
     struct Sends;
 
     impl Resource for Sends {
@@ -217,15 +217,15 @@ fn of_a_payload_that_is_written(config: Config) {
     let mut client = Wire::connect(&server, "/sends");
     client.text("100000");
     assert_eq!(client.next().unwrap().1.len(), 100_000);
-    client.text("10"); // copied
+    client.text("10"); // copied, because it is short
     drop(client);
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-/// A future that still has its values when it is ready: a bomb is dropped with it.
-struct Ends(Pin<Box<dyn Future<Output = ()> + Send>>, Bomb);
+/// A future whose `Drop` panics after it is ready.
+struct PanicsOnDrop(Pin<Box<dyn Future<Output = ()> + Send>>, Bomb);
 
-impl Future for Ends {
+impl Future for PanicsOnDrop {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -234,13 +234,13 @@ impl Future for Ends {
     }
 }
 
-fn of_a_future_that_has_ended(config: Config) {
+fn future_of_a_finished_async_handler_may_panic(config: Config) {
     let server = bind(config);
     let handler = async_handler(|mut socket: WebSocket| {
         let text = async move {
             let _ = socket.next().await;
         };
-        Ends(Box::pin(text), Bomb)
+        PanicsOnDrop(Box::pin(text), Bomb)
     });
     server.register("/async", Origins::any(), handler).unwrap();
     let server = Running::run(server);
@@ -252,17 +252,17 @@ fn of_a_future_that_has_ended(config: Config) {
         assert!(code == Some(1000) || code == Some(1011), "{code:?}");
         client.finish();
     }
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-/// A listener with a bomb in it.
+/// A listener whose `Drop` panics.
 struct Loaded(Bomb);
 
 impl ResourceListener for Loaded {
     type Message = ();
 }
 
-fn of_a_listener_that_was_killed(config: Config) {
+fn listener_that_was_killed_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     for number in 0..2 * executor_threads() {
         let path = format!("/listener{number}");
@@ -274,5 +274,5 @@ fn of_a_listener_that_was_killed(config: Config) {
         client.finish();
         within(handle.ended());
     }
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }

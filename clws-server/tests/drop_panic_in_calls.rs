@@ -1,4 +1,4 @@
-//! The `Drop` of something that was registered or sent panics. It does not come out of the call that drops it.
+//! A panic in the `Drop` of a registered or sent value does not escape from the call that drops it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -8,20 +8,20 @@ use clws_server::{
     CallError, Config, Event, HttpResponse, MailboxClosed, Origins, Resource, ResourceListener, Server,
     mailbox,
 };
-use common::bomb::{Bomb, quietly};
+use common::bomb::{Bomb, assert_no_panic};
 use common::flood::Echo;
-use common::wire::{SHORT, Wire, dial, soon};
+use common::wire::{SHORT_TIMEOUT, Wire, dial, soon};
 use common::{Running, within};
 use futures::StreamExt;
 
-alone_in_both_modes!(
-    of_a_resource_that_is_not_registered_any_more,
-    of_an_origin_rule,
-    of_an_http_hook,
-    of_messages_in_a_mailbox,
-    of_a_message_to_a_mailbox_that_is_closed,
-    of_a_call_to_a_listener_that_has_ended,
-    of_everything_when_the_server_ends,
+in_both_modes_in_own_process!(
+    unregistered_resource_may_panic,
+    origin_rule_may_panic,
+    replaced_http_hook_may_panic,
+    messages_in_a_dropped_mailbox_may_panic,
+    message_to_a_closed_mailbox_may_panic,
+    call_to_a_listener_that_has_ended_may_panic,
+    everything_registered_when_the_server_ends_may_panic,
 );
 
 fn bind(config: Config) -> Server {
@@ -30,22 +30,22 @@ fn bind(config: Config) -> Server {
     server
 }
 
-/// A server, and a neighbour on the only shard.
+/// A server with another client on its only shard.
 fn start(config: Config) -> (Running, Wire) {
     let server = Running::run(bind(config));
     let neighbour = Wire::connect(&server, "/echo");
     (server, neighbour)
 }
 
-/// The neighbour and newcomers notice nothing.
+/// Checks that the other client and new clients are served.
 #[track_caller]
-fn assert_unharmed(server: &Running, neighbour: &mut Wire) {
-    soon("the others are gone", || server.handle.clients() == 1);
-    neighbour.assert_answered_within(SHORT);
-    Wire::connect(server, "/echo").assert_answered_within(SHORT);
+fn assert_others_are_served(server: &Running, neighbour: &mut Wire) {
+    soon("all other clients disconnected", || server.handle.clients() == 1);
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
+    Wire::connect(server, "/echo").assert_answered_within(SHORT_TIMEOUT);
 }
 
-/// A listener with a bomb in it.
+/// A listener whose `Drop` panics.
 struct Loaded(Bomb);
 
 impl ResourceListener for Loaded {
@@ -56,28 +56,28 @@ struct Dropped(Bomb);
 
 impl Resource for Dropped {}
 
-fn of_a_resource_that_is_not_registered_any_more(config: Config) {
+fn unregistered_resource_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let resources = server.handle.resources();
-    // Nobody is connected: it is dropped at once.
+    // Without clients, unregistering drops the resource.
     resources.register("/unused", Origins::any(), Dropped(Bomb)).unwrap();
-    assert!(quietly(|| resources.unregister("/unused")));
+    assert!(assert_no_panic(|| resources.unregister("/unused")));
     resources.register_prefix("/unused/", Origins::any(), Dropped(Bomb)).unwrap();
-    assert!(quietly(|| resources.unregister_prefix("/unused/")));
+    assert!(assert_no_panic(|| resources.unregister_prefix("/unused/")));
     resources.register_fallback(Origins::any(), Dropped(Bomb)).unwrap();
-    assert!(quietly(|| resources.unregister_fallback()));
-    // It is dropped with its last client.
+    assert!(assert_no_panic(|| resources.unregister_fallback()));
+    // The resource is dropped with its last client.
     resources.register("/used", Origins::any(), Dropped(Bomb)).unwrap();
     let client = Wire::connect(&server, "/used");
-    assert!(quietly(|| resources.unregister("/used")));
+    assert!(assert_no_panic(|| resources.unregister("/used")));
     client.finish();
-    assert_unharmed(&server, &mut neighbour);
-    // One that is refused.
-    assert!(quietly(|| resources.register("/echo", Origins::any(), Dropped(Bomb))).is_err());
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
+    // A registration that fails drops the resource.
+    assert!(assert_no_panic(|| resources.register("/echo", Origins::any(), Dropped(Bomb))).is_err());
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_an_origin_rule(config: Config) {
+fn origin_rule_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let (resources, bomb) = (server.handle.resources(), Bomb);
     let origins = Origins::closure(move |_| {
@@ -86,28 +86,28 @@ fn of_an_origin_rule(config: Config) {
     });
     resources.register("/origin", origins, Echo).unwrap();
     let client = Wire::connect(&server, "/origin");
-    assert!(quietly(|| resources.unregister("/origin")));
+    assert!(assert_no_panic(|| resources.unregister("/origin")));
     client.finish();
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_an_http_hook(config: Config) {
+fn replaced_http_hook_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let (resources, bomb) = (server.handle.resources(), Bomb);
     resources.http(move |_| {
         let _bomb = &bomb;
         HttpResponse::text(200, "old")
     });
-    quietly(|| resources.http(|_| HttpResponse::text(200, "new")));
+    assert_no_panic(|| resources.http(|_| HttpResponse::text(200, "new")));
     let mut client = Wire { socket: dial(&server.addresses[0]) };
     client.raw(b"GET / HTTP/1.1\r\nHost: here.example\r\n\r\n");
     assert!(client.head().starts_with("HTTP/1.1 200 "));
     drop(client);
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-/// When the mailbox is dropped, so are the messages in it, and its clients are closed all the same.
-fn of_messages_in_a_mailbox(config: Config) {
+/// Dropping the mailbox drops its messages. The clients are closed nevertheless.
+fn messages_in_a_dropped_mailbox_may_panic(config: Config) {
     let server = bind(config);
     let (sender, mut events) = mailbox::<Bomb>();
     server.register("/mailbox", Origins::any(), sender.clone()).unwrap();
@@ -118,21 +118,21 @@ fn of_messages_in_a_mailbox(config: Config) {
     for _ in 0..3 {
         sender.send(Bomb).unwrap();
     }
-    quietly(|| drop(events));
+    assert_no_panic(|| drop(events));
     assert_eq!(client.close_code(), Some(1001));
     client.finish();
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_a_message_to_a_mailbox_that_is_closed(config: Config) {
+fn message_to_a_closed_mailbox_may_panic(config: Config) {
     let (server, mut neighbour) = start(config);
     let (sender, events) = mailbox::<Bomb>();
     drop(events);
-    assert_eq!(quietly(|| sender.send(Bomb)), Err(MailboxClosed));
-    assert_unharmed(&server, &mut neighbour);
+    assert_eq!(assert_no_panic(|| sender.send(Bomb)), Err(MailboxClosed));
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_a_call_to_a_listener_that_has_ended(config: Config) {
+fn call_to_a_listener_that_has_ended_may_panic(config: Config) {
     struct Plain;
 
     impl ResourceListener for Plain {
@@ -143,17 +143,17 @@ fn of_a_call_to_a_listener_that_has_ended(config: Config) {
     let resources = server.handle.resources();
     let handle = resources.run_resource_listener("/listener", Origins::any(), Plain).unwrap();
     handle.send(Bomb).unwrap(); // dropped by the default handler
-    assert_eq!(within(handle.call(|_| 7)), Ok(7), "it lives on");
+    assert_eq!(within(handle.call(|_| 7)), Ok(7), "the listener still runs");
     handle.kill();
     within(handle.ended());
-    assert_eq!(quietly(|| handle.send(Bomb)), Err(MailboxClosed));
+    assert_eq!(assert_no_panic(|| handle.send(Bomb)), Err(MailboxClosed));
     let bomb = Bomb;
-    let call = quietly(|| handle.call(move |_| drop(bomb)));
+    let call = assert_no_panic(|| handle.call(move |_| drop(bomb)));
     assert_eq!(within(call), Err(CallError::Gone));
-    assert_unharmed(&server, &mut neighbour);
+    assert_others_are_served(&server, &mut neighbour);
 }
 
-fn of_everything_when_the_server_ends(config: Config) {
+fn everything_registered_when_the_server_ends_may_panic(config: Config) {
     let (server, neighbour) = start(config);
     let resources = server.handle.resources();
     resources.register("/dropped", Origins::any(), Dropped(Bomb)).unwrap();
@@ -168,5 +168,5 @@ fn of_everything_when_the_server_ends(config: Config) {
     server.handle.stop();
     neighbour.finish();
     server.wait().unwrap();
-    quietly(|| drop(server));
+    assert_no_panic(|| drop(server));
 }

@@ -1,4 +1,4 @@
-//! 16 clients that pipeline compression bombs. Their neighbours are answered meanwhile.
+//! 16 clients pipeline compression bombs. Other clients are answered meanwhile.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
@@ -13,21 +13,21 @@ use clws_handshake::{HandshakeLimits, Status};
 use clws_proto::{CodecPool, Sender};
 use clws_server::{Config, DeflateConfig, DeflateParams, Origins, Server, Version};
 use common::Running;
-use common::flood::{Echo, Flood, Work, ask_during, wait_for_backlog};
+use common::flood::{Echo, Flood, Work, assert_answered_during, wait_for_backlog};
 use common::wire::{Wire, dial};
 
-alone_in_both_modes!(beside_clients_with_bombs);
+in_both_modes_in_own_process!(answers_others_during_a_flood_of_bombs);
 
 const CLIENTS: usize = 16;
 
-/// What a bomb inflates to.
+/// The inflated size of a bomb.
 const INFLATED: usize = 256 * 1024;
 
 fn deflate() -> DeflateConfig {
     DeflateConfig::default().with_threshold(0)
 }
 
-/// A client that has agreed on permessage-deflate without context takeover.
+/// A client that negotiated permessage-deflate without context takeover.
 fn connect(server: &Running) -> (Wire, DeflateParams) {
     let url = format!("ws://{}/work", server.address());
     let deflate = deflate();
@@ -41,34 +41,34 @@ fn connect(server: &Running) -> (Wire, DeflateParams) {
         socket.read_exact(&mut byte).unwrap();
         received.push(byte[0]);
         if let Status::Complete(open) = pending.check(&received, &HandshakeLimits::default()).unwrap() {
-            return (Wire { socket }, open.deflate.expect("it is agreed on"));
+            return (Wire { socket }, open.deflate.expect("deflate was not negotiated"));
         }
     }
 }
 
-/// A message of zeros, compressed.
+/// A compressed message of zeros.
 fn bomb(params: DeflateParams) -> Vec<u8> {
     let mut sender =
         Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(params, &CodecPool::new(&deflate()));
     sender.binary(&vec![0; INFLATED], None).unwrap();
     let mut bomb = Vec::new();
     sender.write_to(&mut bomb).unwrap();
-    assert!(bomb.len() < INFLATED / 500, "{} bytes are no bomb", bomb.len());
+    assert!(bomb.len() < INFLATED / 500, "the bomb has {} bytes", bomb.len());
     bomb
 }
 
-fn beside_clients_with_bombs(config: Config) {
+fn answers_others_during_a_flood_of_bombs(config: Config) {
     let config = config.shards(1).close_timeout(Duration::from_millis(300)).deflate(Some(deflate()));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let (work, ends_work) = Work::of(Duration::ZERO);
+    let (work, end_work) = Work::of(Duration::ZERO);
     server.register("/work", Origins::any(), work.clone()).unwrap();
     server.register("/echo", Origins::any(), Echo).unwrap();
     let server = Running::run(server);
     let mut neighbours = [Wire::connect(&server, "/echo")];
     let (clients, params): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| connect(&server)).unzip();
     let bomb = bomb(params[0]);
-    let floods: Vec<_> = clients.into_iter().map(|client| Flood::of(client, bomb.repeat(100))).collect();
-    let _ends_work = ends_work; // before the floods are
+    let floods: Vec<_> = clients.into_iter().map(|client| Flood::writing(client, bomb.repeat(100))).collect();
+    let _end_work = end_work; // dropped before the floods
     wait_for_backlog(&floods, bomb.len(), &work);
-    ask_during(&mut neighbours, &floods, bomb.len(), &work);
+    assert_answered_during(&mut neighbours, &floods, bomb.len(), &work);
 }

@@ -1,4 +1,4 @@
-//! A client whose flood goes to a group of 300. Clients of the same shards are answered meanwhile.
+//! A client floods a group of 300 clients. Other clients of the same shards are answered meanwhile.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -9,11 +9,11 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{Client, Close, Config, Group, Origins, Resource, Server, Text};
-use common::flood::{Echo, Flood, Work, ask_during, executor_threads, wait_for_backlog};
+use common::flood::{Echo, Flood, Work, assert_answered_during, executor_threads, wait_for_backlog};
 use common::wire::{TEXT, Wire, frame};
 use common::{Running, eventually};
 
-alone_in_both_modes!(beside_a_flood_of_broadcasts);
+in_both_modes_in_own_process!(answers_others_during_a_flood_of_broadcasts);
 
 const MEMBERS: usize = 300;
 
@@ -38,7 +38,7 @@ impl Resource for Member {
     }
 }
 
-/// Reads what the members are sent, and drops it.
+/// Reads and discards the messages of all members.
 fn read(members: &mut [Wire], work: &Work) {
     let mut buffer = vec![0; 64 * 1024];
     while !work.is_over() {
@@ -49,28 +49,28 @@ fn read(members: &mut [Wire], work: &Work) {
     }
 }
 
-fn beside_a_flood_of_broadcasts(config: Config) {
-    let flooders = if config.task_per_client { 2 * executor_threads() } else { 1 };
+fn answers_others_during_a_flood_of_broadcasts(config: Config) {
+    let clients_that_flood = if config.task_per_client { 2 * executor_threads() } else { 1 };
     let config = config.close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let ((work, ends_work), group) = (Work::of(Duration::ZERO), Group::new());
+    let ((work, end_work), group) = (Work::of(Duration::ZERO), Group::new());
     server.register("/broadcast", Origins::any(), Broadcast(group.clone(), work.clone())).unwrap();
     server.register("/member", Origins::any(), Member(group.clone())).unwrap();
     server.register("/echo", Origins::any(), Echo).unwrap();
     let server = Running::run(server);
-    // They are spread over both shards.
+    // The connections are spread over both shards.
     let mut neighbours: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/echo")).collect();
     let mut members: Vec<_> = (0..MEMBERS).map(|_| Wire::connect(&server, "/member")).collect();
     members.iter().for_each(|member| member.socket.set_nonblocking(true).unwrap());
-    eventually("all are in", || group.len() == MEMBERS);
+    eventually("all members have joined", || group.len() == MEMBERS);
     thread::scope(|scope| {
         scope.spawn(|| read(&mut members, &work));
         let message = frame(TEXT, b"x");
-        let clients: Vec<_> = (0..flooders).map(|_| Wire::connect(&server, "/broadcast")).collect();
+        let clients: Vec<_> = (0..clients_that_flood).map(|_| Wire::connect(&server, "/broadcast")).collect();
         let floods: Vec<_> =
-            clients.into_iter().map(|client| Flood::of(client, message.repeat(2_000))).collect();
-        let _ends_work = ends_work; // before the floods are
+            clients.into_iter().map(|client| Flood::writing(client, message.repeat(2_000))).collect();
+        let _end_work = end_work; // dropped before the floods
         wait_for_backlog(&floods, message.len(), &work);
-        ask_during(&mut neighbours, &floods, message.len(), &work);
+        assert_answered_during(&mut neighbours, &floods, message.len(), &work);
     });
 }

@@ -1,8 +1,9 @@
-//! A group of 10,000 clients: a message to it is encoded once, and everybody gets it.
+//! A message to a group of 10,000 clients is encoded once and reaches every client.
 //!
-//! 8,000 of them come through Unix sockets and are served by the shards; fewer where the process may not have the 16,000
-//! descriptors of their two ends. The others are streams, which need none and are served by a task each. They shake
-//! hands and join like any client. Then 400 of draft 0 come to them, and the second framing.
+//! 8,000 clients use Unix sockets and are served by the shards, or fewer if the process may not
+//! open 16,000 descriptors. The other clients are in-memory streams, which need no descriptors.
+//! Each stream is served by its own task. All clients perform the opening handshake and join the
+//! group. Then 400 clients of draft 0 join, which need a second encoding.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![cfg(unix)]
 
@@ -19,20 +20,20 @@ use clws_handshake::client::ClientRequest;
 use clws_server::{
     Client, Close, Group, Origins, Peer as Address, Resource, Server, ServerHandle, SharedMessage, Version,
 };
-use common::{Got, Peer, Running, config, eventually};
+use common::{Peer, Received, Running, config, eventually};
 use futures::io::{AsyncRead, AsyncWrite};
 
 const MEMBERS: usize = 10_000;
 const SOCKETS: usize = 8_000;
 const DRAFT_0: usize = 400;
 
-/// Those that connect at the same time.
+/// The number of threads that connect at the same time.
 const THREADS: usize = 4;
 
 #[derive(Clone, Default)]
 struct Crowd {
     all: Group,
-    /// But draft 0.
+    /// All clients except those of draft 0.
     modern: Group,
 }
 
@@ -46,38 +47,38 @@ impl Resource for Crowd {
     }
 }
 
-/// A connection in memory: what the client says is there already, what it is told is collected.
-struct Wire(Arc<Mutex<Ends>>);
+/// An in-memory connection with prepared input. It collects its output.
+struct Wire(Arc<Mutex<WireState>>);
 
 #[derive(Default)]
-struct Ends {
+struct WireState {
     request: Vec<u8>,
-    told: Vec<u8>,
+    sent: Vec<u8>,
     gone: bool,
     waker: Option<Waker>,
 }
 
-/// The client at the other end of a [`Wire`]; gone when it is dropped.
-struct Listening(Arc<Mutex<Ends>>, Version);
+/// The client end of a [`Wire`]. Dropping it disconnects the client.
+struct WireClient(Arc<Mutex<WireState>>, Version);
 
 impl AsyncRead for Wire {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        let mut ends = self.0.lock().unwrap();
-        if ends.request.is_empty() && !ends.gone {
-            ends.waker = Some(cx.waker().clone());
+        let mut state = self.0.lock().unwrap();
+        if state.request.is_empty() && !state.gone {
+            state.waker = Some(cx.waker().clone());
             return Poll::Pending;
         }
-        let count = buffer.len().min(ends.request.len());
-        buffer[..count].copy_from_slice(&ends.request[..count]);
-        ends.request.drain(..count);
+        let count = buffer.len().min(state.request.len());
+        buffer[..count].copy_from_slice(&state.request[..count]);
+        state.request.drain(..count);
         Poll::Ready(Ok(count))
     }
 }
 
 impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.lock().unwrap().told.extend_from_slice(octets);
-        Poll::Ready(Ok(octets.len()))
+    fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.0.lock().unwrap().sent.extend_from_slice(bytes);
+        Poll::Ready(Ok(bytes.len()))
     }
 
     fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -89,40 +90,41 @@ impl AsyncWrite for Wire {
     }
 }
 
-impl Listening {
+impl WireClient {
     fn connect(handle: &ServerHandle, version: Version) -> Self {
         let request = ClientRequest::new(version, "ws://localhost/").with_origin("http://here.example");
-        let (request, _) = request.build(&mut |octets: &mut [u8]| octets.fill(0x5A)).unwrap();
-        let ends = Arc::new(Mutex::new(Ends { request, ..Ends::default() }));
-        async_std::task::spawn(handle.serve_stream(Wire(Arc::clone(&ends)), Address::Stream));
-        Self(ends, version)
+        let (request, _) = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap();
+        let state = Arc::new(Mutex::new(WireState { request, ..WireState::default() }));
+        async_std::task::spawn(handle.serve_stream(Wire(Arc::clone(&state)), Address::Stream));
+        Self(state, version)
     }
 
-    /// Behind the opening handshake, of which draft 0's has 16 octets more, exactly these come.
+    /// Checks that exactly these frames follow the handshake response. Draft 0 adds a 16-byte
+    /// digest to that response.
     #[track_caller]
     fn expect(&self, frames: &[u8]) {
         let digest = if self.1 == Version::Hybi00 { 16 } else { 0 };
         eventually("a message", || {
-            let told = &self.0.lock().unwrap().told;
-            let head = told.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4 + digest;
-            assert!(frames.starts_with(&told[head..]), "something else came");
-            told.len() == head + frames.len()
+            let sent = &self.0.lock().unwrap().sent;
+            let head = sent.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4 + digest;
+            assert!(frames.starts_with(&sent[head..]), "the client got other frames");
+            sent.len() == head + frames.len()
         });
     }
 }
 
-impl Drop for Listening {
+impl Drop for WireClient {
     fn drop(&mut self) {
         let waker = {
-            let mut ends = self.0.lock().unwrap();
-            ends.gone = true;
-            ends.waker.take()
+            let mut state = self.0.lock().unwrap();
+            state.gone = true;
+            state.waker.take()
         };
         waker.into_iter().for_each(Waker::wake);
     }
 }
 
-/// Connects a number of clients of the three drafts that have one framing.
+/// Connects clients of the three versions that share one frame format.
 fn connect(path: &Path, number: usize) -> Vec<Peer> {
     let versions = [Version::Rfc6455, Version::Hybi08, Version::Hybi07];
     let open =
@@ -135,7 +137,7 @@ fn connect(path: &Path, number: usize) -> Vec<Peer> {
     })
 }
 
-/// How many descriptors this process may have.
+/// The descriptor limit of this process.
 fn descriptors() -> usize {
     let limits = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
@@ -143,7 +145,7 @@ fn descriptors() -> usize {
 }
 
 #[test]
-fn one_message_is_encoded_once_for_all() {
+fn encodes_a_message_once_for_the_whole_group() {
     let crowd = Crowd::default();
     let path = std::env::temp_dir().join(format!("clws-ten-thousand-{}", std::process::id()));
     let server =
@@ -153,12 +155,12 @@ fn one_message_is_encoded_once_for_all() {
     let server = Running::run(server);
     let mut peers = connect(&path, SOCKETS.min(descriptors().saturating_sub(100) / 2));
     let streams = |number: usize, version| -> Vec<_> {
-        (0..number).map(|_| Listening::connect(&server.handle, version)).collect()
+        (0..number).map(|_| WireClient::connect(&server.handle, version)).collect()
     };
     let mut streams_of_all = streams(MEMBERS - peers.len(), Version::Rfc6455);
-    eventually("all are in", || crowd.modern.len() == MEMBERS);
+    eventually("all members have joined", || crowd.modern.len() == MEMBERS);
 
-    // One that is copied to each, and one that all share.
+    // Short messages are copied to each client. All clients share a long message.
     let mut frames = Vec::new();
     for message in ["short".to_owned(), "long".repeat(1000)] {
         let shared = SharedMessage::text(&*message);
@@ -166,7 +168,7 @@ fn one_message_is_encoded_once_for_all() {
         assert_eq!((delivery.sent, delivery.failed.len()), (MEMBERS, 0));
         assert_eq!(shared.encodings(), 1);
         for peer in &mut peers {
-            assert!(peer.next() == Got::Text(message.clone()));
+            assert!(peer.next() == Received::Text(message.clone()));
         }
         frames.push(0x81);
         match u8::try_from(message.len()) {
@@ -178,28 +180,28 @@ fn one_message_is_encoded_once_for_all() {
     }
 
     let draft_0 = streams(DRAFT_0, Version::Hybi00);
-    eventually("they are in too", || crowd.all.len() == MEMBERS + DRAFT_0);
+    eventually("the clients of draft 0 have joined", || crowd.all.len() == MEMBERS + DRAFT_0);
     let shared = SharedMessage::text("to all");
     let delivery = crowd.all.send(&shared);
     assert_eq!((delivery.sent, delivery.failed.len()), (MEMBERS + DRAFT_0, 0));
     assert_eq!(shared.encodings(), 2);
     for peer in &mut peers {
-        assert_eq!(peer.next(), Got::Text("to all".into()));
+        assert_eq!(peer.next(), Received::Text("to all".into()));
     }
     frames.extend(b"\x81\x06to all");
     streams_of_all.iter().for_each(|stream| stream.expect(&frames));
     draft_0.iter().for_each(|stream| stream.expect(b"\x00to all\xFF"));
 
-    // Half of them go, and then the rest.
+    // First half of the clients disconnect, then the rest.
     peers.truncate(peers.len() / 2);
     streams_of_all.truncate(streams_of_all.len() / 2);
     let left = peers.len() + streams_of_all.len();
-    eventually("half of them has left", || crowd.modern.len() == left);
+    eventually("half of the members left", || crowd.modern.len() == left);
     assert_eq!(crowd.all.send_text("to the rest").sent, left + DRAFT_0);
     for peer in &mut peers {
-        assert_eq!(peer.next(), Got::Text("to the rest".into()));
+        assert_eq!(peer.next(), Received::Text("to the rest".into()));
     }
     drop((peers, streams_of_all, draft_0));
-    eventually("nobody is in", || crowd.all.is_empty() && crowd.modern.is_empty());
+    eventually("all members left", || crowd.all.is_empty() && crowd.modern.is_empty());
     server.wait_for_clients(0);
 }

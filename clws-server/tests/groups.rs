@@ -1,4 +1,4 @@
-//! Sets of clients that are sent to together.
+//! Groups of clients.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,31 +13,31 @@ use clws_server::{
     Accept, Client, Close, Config, Delivery, Disconnect, Group, Opening, Reject, Resource, SendError,
     SharedMessage, Text, Version,
 };
-use common::{ALL, Diary, Got, PATIENCE, Peer, Probe, Running, eventually, text};
+use common::{ALL_VERSIONS, Peer, Probe, Received, Recorder, Running, TIMEOUT, eventually, text};
 
 in_both_modes!(
-    members_come_and_go,
+    members_join_and_leave,
     messages_go_to_all_or_to_all_but_one,
     draft_0_gets_no_binary_messages,
-    one_that_does_not_read_is_reported_and_harms_no_other,
-    who_disconnects_has_left_before_its_handler_is_called,
-    who_is_refused_leaves_too,
-    one_client_in_several_groups,
-    clients_of_two_servers_in_one_group,
-    everybody_gets_the_messages_of_many_threads_in_one_order,
+    a_member_that_does_not_read_is_reported_and_affects_no_other,
+    a_client_leaves_its_groups_before_disconnected_is_called,
+    a_refused_client_leaves_its_groups,
+    a_client_can_be_in_several_groups,
+    a_group_can_contain_clients_of_two_servers,
+    all_members_get_the_messages_of_many_threads_in_one_order,
     membership_begins_with_join_and_ends_with_leave,
-    nobody_joins_behind_its_end,
-    neither_group_nor_client_holds_the_other,
-    is_closed_together,
+    a_disconnected_client_cannot_join,
+    groups_and_clients_do_not_keep_each_other_alive,
+    closing_a_group_closes_all_members,
 );
 
-/// A server with clients of all versions.
-fn assemble(config: Config, number: usize) -> (Running, Diary, Vec<Peer>, Vec<Client>) {
-    let (probe, diary) = Probe::new();
+/// A server with clients that cycle through all versions.
+fn assemble(config: Config, number: usize) -> (Running, Recorder, Vec<Peer>, Vec<Client>) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let connect = |i| (server.connect(ALL[i % ALL.len()], "/"), diary.connected());
+    let connect = |i| (server.connect(ALL_VERSIONS[i % ALL_VERSIONS.len()], "/"), recorder.connected());
     let (peers, clients) = (0..number).map(connect).unzip();
-    (server, diary, peers, clients)
+    (server, recorder, peers, clients)
 }
 
 #[track_caller]
@@ -45,21 +45,21 @@ fn assert_sent(delivery: Delivery, sent: usize) {
     assert_eq!((delivery.sent, delivery.failed), (sent, vec![]));
 }
 
-/// What comes next is an echo, so nothing came before.
+/// Checks that no message precedes an echo.
 #[track_caller]
-fn assert_nothing_came(peer: &mut Peer) {
+fn assert_no_message_before(peer: &mut Peer) {
     peer.assert_echo("nothing before this");
 }
 
-fn members_come_and_go(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config, 3);
+fn members_join_and_leave(config: Config) {
+    let (_server, _recorder, mut peers, clients) = assemble(config, 3);
     let group = Group::new();
     assert!(group.is_empty());
     assert_sent(group.send_text("to nobody"), 0);
-    assert!(!group.leave(&clients[0]), "it was not in");
+    assert!(!group.leave(&clients[0]), "the client was no member");
 
     assert!(group.join(&clients[0]));
-    assert!(!group.join(&clients[0]), "it is in already");
+    assert!(!group.join(&clients[0]), "the client already is a member");
     let same = group.clone();
     assert!(same == group && same != Group::new());
     assert!(same.join(&clients[1]));
@@ -67,26 +67,26 @@ fn members_come_and_go(config: Config) {
     assert_eq!((group.len(), group.is_empty()), (3, false));
     assert!(clients.iter().all(|client| group.contains(client) && same.members().contains(client)));
 
-    // The first of three: another takes its place.
+    // Removes the first of three members. The last member takes its index.
     assert!(group.leave(&clients[0]));
-    assert!(!same.leave(&clients[0]), "it has left");
+    assert!(!same.leave(&clients[0]), "the client already left");
     assert!(!group.contains(&clients[0]) && group.contains(&clients[1]) && group.contains(&clients[2]));
     drop(same);
     assert_sent(group.send_text("two are left"), 2);
     for peer in &mut peers[1..] {
         assert_eq!(peer.next(), text("two are left"));
     }
-    assert_nothing_came(&mut peers[0]);
+    assert_no_message_before(&mut peers[0]);
 
     assert!(group.leave(&clients[2]) && group.leave(&clients[1]));
     assert!(group.is_empty() && group.members().is_empty());
-    assert!(group.join(&clients[0]), "it may come back");
+    assert!(group.join(&clients[0]), "a client may join again");
     assert_sent(group.send_text("one"), 1);
     assert_eq!(peers[0].next(), text("one"));
 }
 
 fn messages_go_to_all_or_to_all_but_one(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config, 9);
+    let (_server, _recorder, mut peers, clients) = assemble(config, 9);
     let (outsider, group) = (&clients[8], Group::new());
     clients[..8].iter().for_each(|client| assert!(group.join(client)));
 
@@ -95,7 +95,7 @@ fn messages_go_to_all_or_to_all_but_one(config: Config) {
     assert_sent(group.send(&long), 8);
     for peer in &mut peers[..8] {
         assert_eq!(peer.next(), text("to all"));
-        assert_eq!(peer.next(), Got::Text("x".repeat(100_000)));
+        assert_eq!(peer.next(), Received::Text("x".repeat(100_000)));
     }
     assert_eq!(long.encodings(), 2);
     for (number, except) in clients[..8].iter().enumerate() {
@@ -103,18 +103,18 @@ fn messages_go_to_all_or_to_all_but_one(config: Config) {
     }
     for (number, peer) in peers[..8].iter_mut().enumerate() {
         for other in (0..8).filter(|other| *other != number) {
-            assert_eq!(peer.next(), Got::Text(format!("not to {other}")));
+            assert_eq!(peer.next(), Received::Text(format!("not to {other}")));
         }
     }
-    assert_sent(group.send_except(&SharedMessage::text("who is not in is no exception"), outsider), 8);
+    assert_sent(group.send_except(&SharedMessage::text("the exception is no member"), outsider), 8);
     for peer in &mut peers[..8] {
-        assert_eq!(peer.next(), text("who is not in is no exception"));
+        assert_eq!(peer.next(), text("the exception is no member"));
     }
-    peers.iter_mut().for_each(assert_nothing_came);
+    peers.iter_mut().for_each(assert_no_message_before);
 }
 
 fn draft_0_gets_no_binary_messages(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config, 4);
+    let (_server, _recorder, mut peers, clients) = assemble(config, 4);
     let group = Group::new();
     clients.iter().for_each(|client| assert!(group.join(client)));
     let message = SharedMessage::binary(vec![7; 3000]);
@@ -123,21 +123,21 @@ fn draft_0_gets_no_binary_messages(config: Config) {
         assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
         assert!(!delivery.is_complete());
     }
-    assert_eq!(message.encodings(), 1, "none for draft 0");
+    assert_eq!(message.encodings(), 1, "an encoding for draft 0");
     for peer in &mut peers[1..] {
-        assert_eq!(peer.next(), Got::Binary(b"\0\xFF".to_vec()));
-        assert_eq!(peer.next(), Got::Binary(vec![7; 3000]));
+        assert_eq!(peer.next(), Received::Binary(b"\0\xFF".to_vec()));
+        assert_eq!(peer.next(), Received::Binary(vec![7; 3000]));
     }
-    assert!(group.contains(&clients[0]), "that is no reason to go");
+    assert!(group.contains(&clients[0]), "a failed send does not remove the member");
     assert_sent(group.send_except(&message, &clients[0]), 3);
     assert_sent(group.send_text("but this"), 4);
     assert_eq!(peers[0].next(), text("but this"));
 }
 
-fn one_that_does_not_read_is_reported_and_harms_no_other(config: Config) {
+fn a_member_that_does_not_read_is_reported_and_affects_no_other(config: Config) {
     const SIZE: usize = 10_000;
 
-    let (_server, _diary, mut peers, clients) = assemble(config.max_write_backlog(100_000), 5);
+    let (_server, _recorder, mut peers, clients) = assemble(config.max_write_backlog(100_000), 5);
     let group = Group::new();
     clients.iter().for_each(|client| assert!(group.join(client)));
     let (slow, others) = peers.split_first_mut().unwrap();
@@ -149,8 +149,8 @@ fn one_that_does_not_read_is_reported_and_harms_no_other(config: Config) {
         }
         delivery.failed
     };
-    // First the system's own buffers fill, then ours.
-    let mut taken = Vec::new();
+    // First the socket buffers fill, then the outbox.
+    let mut sent_to_slow = Vec::new();
     for number in 0.. {
         let message = format!("{number:0SIZE$}");
         let failed = send(&message);
@@ -158,21 +158,25 @@ fn one_that_does_not_read_is_reported_and_harms_no_other(config: Config) {
             assert_eq!(failed, [(clients[0].clone(), SendError::Full)]);
             break;
         }
-        taken.push(message);
-        assert!(number * SIZE < 100 << 20, "it never is too much");
+        sent_to_slow.push(message);
+        assert!(number * SIZE < 100 << 20, "the outbox never fills");
     }
-    // It has missed a message, and so it is closed.
+    // The client missed a message, so the server closes it.
     assert_eq!(send("without it"), [(clients[0].clone(), SendError::Closed)]);
-    for message in taken {
-        assert!(slow.next() == Got::Text(message));
+    for message in sent_to_slow {
+        assert!(slow.next() == Received::Text(message));
     }
-    assert_eq!(slow.next(), Got::Close(None), "draft 0 has no codes; the others would see 1013");
+    assert_eq!(
+        slow.next(),
+        Received::Close(None),
+        "draft 0 has no close codes; other versions would get 1013"
+    );
     slow.close(1013, "");
-    common::eventually("it leaves", || !group.contains(&clients[0]));
+    common::eventually("the client leaves the group", || !group.contains(&clients[0]));
     assert_eq!(send_to_the_rest(&group, others), 4);
 }
 
-/// How many get a message, of those who are left.
+/// Sends to the remaining members. Returns the number of receivers.
 fn send_to_the_rest(group: &Group, peers: &mut [Peer]) -> usize {
     let delivery = group.send_text("to the rest");
     assert!(delivery.is_complete());
@@ -182,13 +186,13 @@ fn send_to_the_rest(group: &Group, peers: &mut [Peer]) -> usize {
     delivery.sent
 }
 
-/// A room as in the documentation, that says who leaves.
+/// A chat room as in the documentation, which also announces departures.
 struct Room {
     members: Group,
     ends: Sender<End>,
 }
 
-/// What the room sees when a client is gone.
+/// The state of the room when `disconnected` is called.
 struct End {
     contained: bool,
     joined: bool,
@@ -208,7 +212,7 @@ impl Resource for Room {
         match &*text {
             "close me" => client.close(4001.into(), ""),
             "abort me" => client.abort(),
-            "panic" => panic!("as it was told"),
+            "panic" => panic!("a panic on request"),
             text => drop(self.members.send_except(&SharedMessage::text(text), client)),
         }
     }
@@ -221,61 +225,61 @@ impl Resource for Room {
     }
 }
 
-fn who_disconnects_has_left_before_its_handler_is_called(config: Config) {
+fn a_client_leaves_its_groups_before_disconnected_is_called(config: Config) {
     let (members, (ends, ended)) = (Group::new(), channel());
     let server = Running::start(config, Arc::new(Room { members: members.clone(), ends }));
-    let mut stay = ALL.map(|version| server.connect(version, "/"));
+    let mut stay = ALL_VERSIONS.map(|version| server.connect(version, "/"));
     let leave: [fn(&mut Peer); 6] = [
         |peer| peer.close(1000, ""),
-        |_| {}, // but drop the connection
+        |_| {}, // drops the connection
         |peer| peer.raw(&[0xFF; 10]),
         |peer| {
             peer.text("close me");
-            assert!(matches!(peer.next(), Got::Close(_)));
+            assert!(matches!(peer.next(), Received::Close(_)));
             peer.finish();
         },
         |peer| peer.text("abort me"),
         |peer| peer.text("panic"),
     ];
     for (way, leave) in leave.into_iter().enumerate() {
-        for version in ALL {
+        for version in ALL_VERSIONS {
             let mut peer = server.connect(version, "/");
-            eventually("it is in", || members.len() == ALL.len() + 1);
+            eventually("the client has joined", || members.len() == ALL_VERSIONS.len() + 1);
             peer.text("hello");
             for other in &mut stay {
                 assert_eq!(other.next(), text("hello"));
             }
             leave(&mut peer);
             drop(peer);
-            let end = ended.recv_timeout(PATIENCE).unwrap();
+            let end = ended.recv_timeout(TIMEOUT).unwrap();
             assert!(!end.contained, "{way} {version:?}");
-            assert!(!end.joined, "who is gone cannot come back");
-            assert_sent(end.delivery, ALL.len());
+            assert!(!end.joined, "a disconnected client cannot join");
+            assert_sent(end.delivery, ALL_VERSIONS.len());
             for other in &mut stay {
                 assert_eq!(other.next(), text("somebody has left"));
             }
-            assert_eq!(members.len(), ALL.len());
+            assert_eq!(members.len(), ALL_VERSIONS.len());
         }
     }
     assert!(ended.try_recv().is_err());
     drop(stay);
-    eventually("nobody is in", || members.is_empty());
+    eventually("all members left", || members.is_empty());
 }
 
-/// Its resource is never told that it has gone, but its groups are.
-fn who_is_refused_leaves_too(config: Config) {
+/// A refused client leaves its groups although `disconnected` is not called for it.
+fn a_refused_client_leaves_its_groups(config: Config) {
     let (members, (ends, _ended)) = (Group::new(), channel());
     let server = Running::start(config, Arc::new(Room { members: members.clone(), ends }));
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let mut peer = server.connect(version, "/?refuse");
-        assert!(matches!(peer.next(), Got::Close(_)));
+        assert!(matches!(peer.next(), Received::Close(_)));
         peer.finish();
-        eventually("nobody is in", || members.is_empty());
+        eventually("all members left", || members.is_empty());
     }
 }
 
-fn one_client_in_several_groups(config: Config) {
-    let (_server, diary, mut peers, clients) = assemble(config, 2);
+fn a_client_can_be_in_several_groups(config: Config) {
+    let (_server, recorder, mut peers, clients) = assemble(config, 2);
     let groups: [_; 5] = std::array::from_fn(|_| Group::new());
     for group in &groups {
         assert!(group.join(&clients[0]) && group.join(&clients[1]));
@@ -290,10 +294,10 @@ fn one_client_in_several_groups(config: Config) {
     for number in ["0", "1", "2", "3", "4"] {
         assert_eq!(peers[1].next(), text(number));
     }
-    peers.iter_mut().for_each(assert_nothing_came);
+    peers.iter_mut().for_each(assert_no_message_before);
 
     drop(peers.remove(0));
-    diary.gone();
+    recorder.disconnected();
     for group in &groups {
         assert_eq!(group.members(), clients[1..]);
         assert_sent(group.send_text("x"), 1);
@@ -301,9 +305,9 @@ fn one_client_in_several_groups(config: Config) {
     }
 }
 
-fn clients_of_two_servers_in_one_group(config: Config) {
-    let (_first, first_diary, mut first_peers, first_clients) = assemble(config.clone(), 2);
-    let (_second, second_diary, mut second_peers, second_clients) = assemble(config, 2);
+fn a_group_can_contain_clients_of_two_servers(config: Config) {
+    let (_first, first_recorder, mut first_peers, first_clients) = assemble(config.clone(), 2);
+    let (_second, second_recorder, mut second_peers, second_clients) = assemble(config, 2);
     let group = Group::new();
     for client in first_clients.iter().chain(&second_clients) {
         assert!(group.join(client));
@@ -313,10 +317,10 @@ fn clients_of_two_servers_in_one_group(config: Config) {
         assert_eq!(peer.next(), text("to both"));
     }
     drop(first_peers.remove(0));
-    first_diary.gone();
+    first_recorder.disconnected();
     assert!(!group.contains(&first_clients[0]));
     drop(second_peers.remove(0));
-    second_diary.gone();
+    second_recorder.disconnected();
     assert!(!group.contains(&second_clients[0]));
     assert_sent(group.send_text("to the rest"), 2);
     for peer in first_peers.iter_mut().chain(&mut second_peers) {
@@ -324,13 +328,13 @@ fn clients_of_two_servers_in_one_group(config: Config) {
     }
 }
 
-/// Each thread sends to the group and, in between, to one member alone.
-fn everybody_gets_the_messages_of_many_threads_in_one_order(config: Config) {
+/// Each thread sends to the group and, between group messages, to a single member.
+fn all_members_get_the_messages_of_many_threads_in_one_order(config: Config) {
     const THREADS: usize = 4;
     const MEMBERS: usize = 8;
     const MESSAGES: usize = 400;
 
-    let (_server, _diary, mut peers, clients) = assemble(config, MEMBERS);
+    let (_server, _recorder, mut peers, clients) = assemble(config, MEMBERS);
     let group = Group::new();
     clients.iter().for_each(|client| assert!(group.join(client)));
     let orders: Vec<Vec<String>> = thread::scope(|scope| {
@@ -348,7 +352,7 @@ fn everybody_gets_the_messages_of_many_threads_in_one_order(config: Config) {
                 let mut of_threads: [_; THREADS] = std::array::from_fn(|_| Vec::new());
                 let mut of_all = Vec::new();
                 for _ in 0..THREADS * (MESSAGES + MESSAGES / MEMBERS) {
-                    let Got::Text(message) = peer.next() else { panic!() };
+                    let Received::Text(message) = peer.next() else { panic!() };
                     if message.ends_with("all") {
                         of_all.push(message.clone());
                     }
@@ -361,7 +365,7 @@ fn everybody_gets_the_messages_of_many_threads_in_one_order(config: Config) {
                     });
                     assert!(expected.eq(messages.iter().cloned()), "member {member}, thread {thread}");
                 }
-                assert_nothing_came(peer);
+                assert_no_message_before(peer);
                 of_all
             })
         });
@@ -369,13 +373,14 @@ fn everybody_gets_the_messages_of_many_threads_in_one_order(config: Config) {
         read.into_iter().map(|order| order.join().unwrap()).collect()
     });
     for (member, order) in orders.iter().enumerate() {
-        assert!(*order == orders[0], "member {member} has another order");
+        assert!(*order == orders[0], "member {member} got another order");
     }
 }
 
-/// Whoever joins while another thread sends gets what is sent from then on, without a gap, until it leaves.
+/// A member gets every message sent between its join and its leave, without a gap, while another
+/// thread sends.
 fn membership_begins_with_join_and_ends_with_leave(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config, 4);
+    let (_server, _recorder, mut peers, clients) = assemble(config, 4);
     let group = Group::new();
     let (begun, done, over) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicBool::new(false));
     thread::scope(|scope| {
@@ -403,7 +408,7 @@ fn membership_begins_with_join_and_ends_with_leave(config: Config) {
 
                         let mut numbers = Vec::new();
                         loop {
-                            let Got::Text(message) = peer.next() else { panic!() };
+                            let Received::Text(message) = peer.next() else { panic!() };
                             let Ok(number) = message.parse::<usize>() else { break };
                             numbers.push(number);
                         }
@@ -421,10 +426,10 @@ fn membership_begins_with_join_and_ends_with_leave(config: Config) {
     assert!(group.is_empty());
 }
 
-fn nobody_joins_behind_its_end(config: Config) {
+fn a_disconnected_client_cannot_join(config: Config) {
     const CLIENTS: usize = 60;
 
-    let (_server, diary, peers, clients) = assemble(config, CLIENTS);
+    let (_server, recorder, peers, clients) = assemble(config, CLIENTS);
     let over = AtomicBool::new(false);
     let groups: [_; 3] = std::array::from_fn(|_| Group::new());
     thread::scope(|scope| {
@@ -441,7 +446,7 @@ fn nobody_joins_behind_its_end(config: Config) {
         }
         for peer in peers {
             drop(peer);
-            diary.gone();
+            recorder.disconnected();
         }
         over.store(true, Ordering::SeqCst);
     });
@@ -453,18 +458,18 @@ fn nobody_joins_behind_its_end(config: Config) {
     }
 }
 
-/// Every client joins the groups of the moment, and takes a token with it.
+/// Adds each client to the current groups, and attaches a token to it.
 struct Tokens {
     groups: Mutex<Vec<Group>>,
     returned: Sender<()>,
 }
 
-/// Says when it is dropped.
+/// Notifies its receiver when it is dropped.
 struct Token(Sender<()>);
 
 impl Drop for Token {
     fn drop(&mut self) {
-        let _ = self.0.send(()); // nobody may be interested
+        let _ = self.0.send(()); // the receiver may be gone
     }
 }
 
@@ -483,37 +488,37 @@ impl Resource for Tokens {
     }
 }
 
-fn neither_group_nor_client_holds_the_other(config: Config) {
+fn groups_and_clients_do_not_keep_each_other_alive(config: Config) {
     let (sender, tokens) = channel();
-    let returned = || tokens.recv_timeout(PATIENCE).expect("nobody holds the client any more");
+    let returned = || tokens.recv_timeout(TIMEOUT).expect("the client is freed");
     let groups = [Group::new(), Group::new()];
     let resource = Arc::new(Tokens { groups: Mutex::new(groups.to_vec()), returned: sender });
     let server = Running::start(config, resource.clone());
     let first = server.connect(Version::Rfc6455, "/");
     let mut second = server.connect(Version::Hybi00, "/");
-    eventually("both are in", || groups.iter().all(|group| group.len() == 2));
-    // A client goes, its groups stay.
+    eventually("both clients have joined", || groups.iter().all(|group| group.len() == 2));
+    // A client disconnects, and its groups stay.
     drop(first);
     returned();
-    assert_sent(groups[0].send_text("one is left"), 1);
-    assert_eq!(second.next(), text("one is left"));
-    // The groups go, their member stays.
+    assert_sent(groups[0].send_text("one member is left"), 1);
+    assert_eq!(second.next(), text("one member is left"));
+    // The groups are dropped, and their member stays connected.
     let later = Group::new();
     *resource.groups.lock().unwrap() = vec![later.clone()];
     drop(groups);
-    assert_nothing_came(&mut second);
+    assert_no_message_before(&mut second);
     let mut third = server.connect(Version::Rfc6455, "/");
-    eventually("it is in", || later.len() == 1);
+    eventually("the client has joined", || later.len() == 1);
     assert_sent(later.send_text("another group"), 1);
     assert_eq!(third.next(), text("another group"));
-    assert_nothing_came(&mut second);
+    assert_no_message_before(&mut second);
     drop(second);
     returned();
     assert_eq!(later.len(), 1);
 }
 
-fn is_closed_together(config: Config) {
-    let (server, _diary, mut peers, clients) = assemble(config, 5);
+fn closing_a_group_closes_all_members(config: Config) {
+    let (server, _recorder, mut peers, clients) = assemble(config, 5);
     let group = Group::new();
     clients[1..].iter().for_each(|client| assert!(group.join(client)));
     assert_sent(group.send_text_except("all but one", &clients[1]), 3);
@@ -522,13 +527,16 @@ fn is_closed_together(config: Config) {
         if number > 1 {
             assert_eq!(peer.next(), text("all but one"));
         }
-        // Draft 0 has no codes.
-        let end =
-            if ALL[number % ALL.len()].is_hixie() { None } else { Some((4000, "closing time".to_owned())) };
-        assert_eq!(peer.next(), Got::Close(end));
+        // Draft 0 has no close codes.
+        let end = if ALL_VERSIONS[number % ALL_VERSIONS.len()].is_hixie() {
+            None
+        } else {
+            Some((4000, "closing time".to_owned()))
+        };
+        assert_eq!(peer.next(), Received::Close(end));
         peer.finish();
     }
     server.wait_for_clients(1);
     assert!(group.is_empty());
-    assert_nothing_came(&mut peers[0]);
+    assert_no_message_before(&mut peers[0]);
 }

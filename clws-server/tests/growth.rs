@@ -1,6 +1,7 @@
-//! A client that trickles is read no faster than its mailbox is handled, so the bytes between the two are bounded.
+//! The server reads a slow client no faster than its mailbox is read, so the number of unhandled
+//! bytes is bounded.
 //!
-//! The client comes through a Unix socket, because the system's buffers of those do not grow.
+//! The client uses a Unix socket, whose system buffer does not grow.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 #![cfg(unix)]
 
@@ -17,19 +18,20 @@ use common::gate::Gate;
 use common::wire::{BINARY, Wire, frame};
 use futures::{FutureExt, StreamExt};
 
-in_both_modes!(the_bytes_between_a_client_and_its_mailbox_are_bounded);
+in_both_modes!(the_number_of_unhandled_bytes_is_bounded);
 
 /// The limit of the mailbox.
 const LIMIT: usize = 1024;
 
-/// More than the sum of the system's buffers, of one read, and of the mailbox.
+/// More than the sum of the system's buffers, one read and the mailbox.
 const BOUND: usize = 512 * 1024;
 
-/// Turns of the shard. In each of them the client sends [`PIECE`] bytes, and the mailbox is emptied.
+/// The number of rounds. In each round the client sends [`PIECE`] bytes, and the test empties the
+/// mailbox.
 const TURNS: usize = 200;
 const PIECE: usize = 16_000;
 
-/// Blocks its shard by a gate that each turn replaces.
+/// Blocks its shard with a gate. Each round uses a new gate.
 #[derive(Clone, Default)]
 struct Busy(Arc<Mutex<Gate>>);
 
@@ -41,7 +43,7 @@ impl Resource for Busy {
     }
 }
 
-/// The bytes of all messages that the mailbox has at the moment.
+/// Takes all available messages from the mailbox. Returns the number of their bytes.
 fn take(events: &mut Mailbox<()>) -> usize {
     let mut handled = 0;
     while let Some(Some(event)) = events.next().now_or_never() {
@@ -52,10 +54,10 @@ fn take(events: &mut Mailbox<()>) -> usize {
     handled
 }
 
-fn the_bytes_between_a_client_and_its_mailbox_are_bounded(config: Config) {
+fn the_number_of_unhandled_bytes_is_bounded(config: Config) {
     let mode = if config.task_per_client { "tasks" } else { "shards" };
     let path = std::env::temp_dir().join(format!("clws-growth-{}-{mode}", std::process::id()));
-    // When the client is gone, its messages wait no longer than that.
+    // A disconnected client's queued messages delay its end by at most the close timeout.
     let config = config.shards(1).max_handler_read_backlog(LIMIT).close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen(format!("unix:{}", path.display()))).unwrap();
     let ((resource, mut events), busy) = (mailbox::<()>(), Busy::default());
@@ -80,8 +82,11 @@ fn the_bytes_between_a_client_and_its_mailbox_are_bounded(config: Config) {
         handled += take(&mut events);
         gate.open();
         assert!(neighbour.next().is_some());
-        let between = written - handled;
-        assert!(between < BOUND, "{between} bytes are not handled after {turn} turns, and {handled} are");
+        let unhandled = written - handled;
+        assert!(
+            unhandled < BOUND,
+            "{unhandled} bytes are unhandled after {turn} turns, {handled} are handled"
+        );
     }
     assert!(handled > TURNS * LIMIT / 4, "only {handled} bytes are handled");
 }

@@ -1,5 +1,5 @@
-//! A resource hands a client to a mailbox or to an async function when its connection has ended: they do not take it, and wait
-//! for no end that has been.
+//! A resource passes a disconnected client to a mailbox or an async handler. They refuse the client
+//! and do not wait for its end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,12 +10,12 @@ use std::sync::mpsc::{Sender, channel};
 use clws_server::{
     Client, Close, Config, Disconnect, Origins, Resource, Server, Version, WebSocket, async_handler, mailbox,
 };
-use common::{PATIENCE, Running, within};
+use common::{Running, TIMEOUT, within};
 use futures::StreamExt;
 
-in_both_modes!(a_mailbox, an_async_function);
+in_both_modes!(a_mailbox_refuses_a_disconnected_client, an_async_handler_refuses_a_disconnected_client);
 
-/// Hands each client in when it has gone, and tells what the other resource says.
+/// Passes each client to the inner resource in `disconnected`, and reports the result.
 struct TooLate<R>(R, Sender<Result<(), Close>>);
 
 impl<R: Resource> Resource for TooLate<R> {
@@ -24,30 +24,30 @@ impl<R: Resource> Resource for TooLate<R> {
     }
 }
 
-/// A client that comes and goes: whether it was taken then.
-fn is_taken(config: Config, resource: impl Resource) -> bool {
+/// Connects and disconnects a client. Returns whether the inner resource accepted it.
+fn is_accepted(config: Config, resource: impl Resource) -> bool {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let (tell, told) = channel();
-    server.register("/", Origins::any(), TooLate(resource, tell)).unwrap();
+    let (tx, rx) = channel();
+    server.register("/", Origins::any(), TooLate(resource, tx)).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.close(1000, "");
-    told.recv_timeout(PATIENCE).unwrap().is_ok()
+    rx.recv_timeout(TIMEOUT).unwrap().is_ok()
 }
 
-fn a_mailbox(config: Config) {
+fn a_mailbox_refuses_a_disconnected_client(config: Config) {
     let (resource, mut events) = mailbox::<()>();
-    assert!(!is_taken(config, resource.clone()));
+    assert!(!is_accepted(config, resource.clone()));
     resource.close();
-    assert!(within(events.next()).is_none(), "it waits for no client");
+    assert!(within(events.next()).is_none(), "the mailbox waits for the client");
 }
 
-fn an_async_function(config: Config) {
+fn an_async_handler_refuses_a_disconnected_client(config: Config) {
     let (called, calls) = channel::<()>();
     let resource = async_handler(move |_: WebSocket| {
         let _ = called.send(());
         async {}
     });
-    assert!(!is_taken(config, resource));
-    assert!(calls.recv().is_err(), "it is never called");
+    assert!(!is_accepted(config, resource));
+    assert!(calls.recv().is_err(), "the handler was called");
 }

@@ -1,4 +1,5 @@
-//! Clients of hixie-75 (Chrome 4, Safari 5.0.0) over real sockets: their bytes by hand, and the ends of their connections.
+//! Clients of hixie-75 (Chrome 4, Safari 5.0.0) over real sockets: raw bytes, and ends of
+//! connections.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,23 +14,24 @@ use clws_server::{
     Accept, Client, CloseCode, Config, Opening, Origins, Reject, Resource, SendError, Server, SharedMessage,
     Text, Version,
 };
-use common::{Got, Peer, Probe, Running, Seen, text};
+use common::{Callback, Peer, Probe, Received, Running, text};
 
 in_both_modes!(
-    a_conversation_byte_by_byte,
-    it_is_off_by_default,
-    origins_are_judged,
-    what_the_application_answers,
+    a_conversation_matches_byte_by_byte,
+    hixie75_is_off_by_default,
+    origins_are_checked,
+    accept_sets_the_response_headers,
     closed_by_the_client,
     closed_by_the_application,
-    closed_by_a_handler_behind_a_backlog,
-    of_a_client_that_never_ends_its_side,
+    closed_by_a_handler_after_queued_messages,
+    a_client_that_does_not_end_its_side_is_dropped,
     closed_when_the_server_stops,
-    what_it_cannot_have,
-    beside_the_other_versions,
+    unsupported_sends_fail,
+    works_together_with_all_other_versions,
 );
 
-/// What Chrome 4 writes for `new WebSocket("ws://127.0.0.1:PORT/?x")` on a page of example.com.
+/// Sends the request of Chrome 4 for `new WebSocket("ws://127.0.0.1:PORT/?x")` on a page of
+/// example.com. Returns the expected response.
 fn chrome_4(server: &Running) -> (TcpStream, String) {
     let (mut stream, address) = (server.tcp(), server.address());
     let request = format!(
@@ -56,38 +58,39 @@ fn expect_end(stream: &mut TcpStream) {
     assert_eq!(common::read_to_end(stream), (Vec::new(), true));
 }
 
-fn a_conversation_byte_by_byte(config: Config) {
-    let (probe, diary) = Probe::new();
+fn a_conversation_matches_byte_by_byte(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let (mut stream, answer) = chrome_4(&server);
     expect(&mut stream, answer.as_bytes());
-    let client = diary.connected();
+    let client = recorder.connected();
     assert_eq!((client.websocket_version(), client.websocket_version().number()), (Version::Hixie75, 75));
     assert_eq!((client.origin(), client.query_string()), (Some("http://example.com"), Some("x")));
-    // 0xFF 0x00 closes in hixie-76 only: here it is a frame to discard, as are the others.
+    // 0xFF 0x00 is a close only in hixie-76. Hixie-75 discards it, as it discards frames of other
+    // types.
     stream.write_all(b"\x00one\xFF\xFF\x00\x80\x01?\x42?\xFF\x00\xe6\xb0\xb4\xFF\x00\xFF").unwrap();
     expect(&mut stream, b"\x00one\xFF\x00\xe6\xb0\xb4\xFF\x00\xFF");
     assert!(client.is_open());
     drop(stream);
-    assert_eq!(diary.gone(), (1005, String::new(), "closed".into()));
+    assert_eq!(recorder.disconnected(), (1005, String::new(), "closed".into()));
     server.wait_for_clients(0);
 }
 
-fn it_is_off_by_default(config: Config) {
+fn hixie75_is_off_by_default(config: Config) {
     assert!(!Config::default().protocol_75_support);
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.protocol_75_support(false), probe);
     let (mut stream, _) = chrome_4(&server);
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 400 Bad Request\r\n"), "{answer}");
     assert!(answer.ends_with("\r\n\r\nthe Sec-WebSocket-Version header is missing"), "{answer}");
-    // Draft 0 has a setting of its own.
+    // Draft 0 has a separate setting.
     server.connect(Version::Hybi00, "/").assert_echo("still here");
-    assert_eq!(diary.count(|seen| matches!(seen, Seen::Connected(_))), 1);
+    assert_eq!(recorder.count(|callback| matches!(callback, Callback::Connected(_))), 1);
 }
 
-fn origins_are_judged(config: Config) {
+fn origins_are_checked(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (probe, _) = Probe::new();
     server.resources().register_shared("/", Origins::exact(["http://good.example"]), probe).unwrap();
@@ -121,7 +124,7 @@ impl Resource for Answers {
     fn text(&self, _: &Client, _: Text<'_>) {}
 }
 
-fn what_the_application_answers(config: Config) {
+fn accept_sets_the_response_headers(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), Answers).unwrap();
     let server = Running::run(server);
@@ -153,50 +156,51 @@ fn what_the_application_answers(config: Config) {
 }
 
 fn closed_by_the_client(config: Config) {
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    // It may still read what is on its way.
+    // After a half-close, the client still gets queued data.
     let (mut stream, answer) = chrome_4(&server);
     stream.write_all(b"\x00last\xFF").unwrap();
     stream.shutdown(Shutdown::Write).unwrap();
     expect(&mut stream, &[answer.as_bytes(), b"\x00last\xFF"].concat());
     expect_end(&mut stream);
-    assert_eq!(diary.gone(), (1005, String::new(), "closed".into()));
-    // Amid a message it has not ended by itself.
-    for half in [&b"\x00half"[..], b"\x00", b"\xFF"] {
+    assert_eq!(recorder.disconnected(), (1005, String::new(), "closed".into()));
+    // A connection that ends within a frame is not a clean close.
+    for partial in [&b"\x00half"[..], b"\x00", b"\xFF"] {
         let (mut stream, answer) = chrome_4(&server);
         expect(&mut stream, answer.as_bytes());
-        stream.write_all(half).unwrap();
+        stream.write_all(partial).unwrap();
         drop(stream);
-        assert_eq!(diary.gone(), (1006, String::new(), "vanished".into()), "{half:x?}");
+        assert_eq!(recorder.disconnected(), (1006, String::new(), "vanished".into()), "{partial:x?}");
     }
     server.wait_for_clients(0);
 }
 
 fn closed_by_the_application(config: Config) {
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     for _ in 0..20 {
         let (mut stream, answer) = chrome_4(&server);
         expect(&mut stream, answer.as_bytes());
-        let client = diary.connected();
-        // From another thread than its own.
+        let client = recorder.connected();
+        // From a thread other than the client's shard.
         client.send_text("bye").unwrap();
         client.close(CloseCode::new(4001), "that is all");
-        assert_eq!(client.send_text("behind"), Err(SendError::Closed));
+        assert_eq!(client.send_text("after the close"), Err(SendError::Closed));
         expect(&mut stream, b"\x00bye\xFF");
         expect_end(&mut stream);
-        // Our side is ended, its own is not: what it sends is discarded and counted, and resets nothing.
+        // The server has ended its side, but the client has not. The server discards further input,
+        // and does not reset.
         stream.write_all(b"\x00not delivered\xFF").unwrap();
         stream.shutdown(Shutdown::Write).unwrap();
-        assert_eq!(diary.gone(), (1005, String::new(), "closed".into()));
+        assert_eq!(recorder.disconnected(), (1005, String::new(), "closed".into()));
         server.wait_for_clients(0);
     }
 }
 
-fn closed_by_a_handler_behind_a_backlog(config: Config) {
+fn closed_by_a_handler_after_queued_messages(config: Config) {
     const SIZE: usize = 1 << 20;
-    let (probe, diary) = Probe::with(|client, _| {
+    let (probe, recorder) = Probe::with(|client, _| {
         for _ in 0..8 {
             client.send_text(&"x".repeat(SIZE)).unwrap();
         }
@@ -205,46 +209,46 @@ fn closed_by_a_handler_behind_a_backlog(config: Config) {
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Hixie75, "/");
     peer.text("go");
-    let client = diary.connected();
-    common::eventually("it is closed", || !client.is_open());
-    // All of it arrives, and then the end.
+    let client = recorder.connected();
+    common::eventually("the client is closed", || !client.is_open());
+    // All queued messages arrive before the end.
     for _ in 0..8 {
-        assert!(peer.next() == Got::Text("x".repeat(SIZE)));
+        assert!(peer.next() == Received::Text("x".repeat(SIZE)));
     }
-    assert_eq!(peer.next(), Got::Close(None));
+    assert_eq!(peer.next(), Received::Close(None));
     peer.finish();
-    assert_eq!(diary.gone(), (1005, String::new(), "closed".into()));
+    assert_eq!(recorder.disconnected(), (1005, String::new(), "closed".into()));
 }
 
-fn of_a_client_that_never_ends_its_side(config: Config) {
-    let (probe, diary) = Probe::with(|client, _| client.close(CloseCode::NORMAL, ""));
+fn a_client_that_does_not_end_its_side_is_dropped(config: Config) {
+    let (probe, recorder) = Probe::with(|client, _| client.close(CloseCode::NORMAL, ""));
     let server = Running::start(config.close_timeout(Duration::from_millis(150)), probe);
     let (mut stream, answer) = chrome_4(&server);
     stream.write_all(b"\x00go\xFF").unwrap();
     expect(&mut stream, answer.as_bytes());
     expect_end(&mut stream);
-    assert_eq!(diary.gone(), (1006, String::new(), "did not answer a close frame".into()));
+    assert_eq!(recorder.disconnected(), (1006, String::new(), "did not answer a close frame".into()));
     server.wait_for_clients(0);
 }
 
 fn closed_when_the_server_stops(config: Config) {
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let (mut stream, answer) = chrome_4(&server);
     expect(&mut stream, answer.as_bytes());
-    diary.connected();
+    recorder.connected();
     server.handle.stop();
     expect_end(&mut stream);
     drop(stream);
     server.wait().unwrap();
-    assert_eq!(diary.gone(), (1005, String::new(), "closed".into()));
+    assert_eq!(recorder.disconnected(), (1005, String::new(), "closed".into()));
 }
 
-fn what_it_cannot_have(config: Config) {
-    let (probe, diary) = Probe::new();
+fn unsupported_sends_fail(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Hixie75, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
     assert_eq!(client.send_shared(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
@@ -253,14 +257,14 @@ fn what_it_cannot_have(config: Config) {
     assert_eq!(peer.next(), text("in one frame"));
 }
 
-fn beside_the_other_versions(config: Config) {
-    let (probe, diary) = Probe::new();
+fn works_together_with_all_other_versions(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let mut peers = common::ALL.map(|version| server.connect(version, "/"));
-    let clients = common::ALL.map(|_| diary.connected());
+    let mut peers = common::ALL_VERSIONS.map(|version| server.connect(version, "/"));
+    let clients = common::ALL_VERSIONS.map(|_| recorder.connected());
     let message = SharedMessage::text("to all of you");
     assert!(clws_server::send_shared(&clients, &message).is_complete());
-    assert_eq!(message.encodings(), 2, "hixie-75 and draft 0 share one");
+    assert_eq!(message.encodings(), 2, "hixie-75 and draft 0 share an encoding");
     for peer in &mut peers {
         assert_eq!(peer.next(), text("to all of you"));
     }

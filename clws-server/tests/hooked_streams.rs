@@ -1,4 +1,4 @@
-//! Streams of the application's own, whose methods use the client that they carry, or panic.
+//! Streams of the application whose methods use their own client, or panic.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -16,24 +16,24 @@ use async_std::task::JoinHandle;
 use clws_server::{Client, Listen, Origins, Peer, Server, ServerHandle};
 use common::flood::executor_threads;
 use common::wire::{TEXT, Wire, dial, request, soon};
-use common::{Diary, Probe, config, within};
+use common::{Probe, Recorder, config, within};
 use futures::io::{AsyncRead, AsyncWrite};
 
-alone!(
-    asks_when_it_is_read,
-    asks_when_it_is_written,
-    asks_when_it_is_flushed,
-    asks_when_it_is_closed,
-    sends_when_it_is_read,
-    sends_when_it_is_written,
-    sends_when_it_is_flushed,
-    closes_its_client_when_it_is_written,
-    aborts_its_client_when_it_is_written,
-    panics_when_it_is_read,
-    panics_when_it_is_written,
-    panics_when_it_is_flushed,
-    panics_when_it_is_closed,
-    panics_when_it_is_dropped,
+in_own_process!(
+    may_query_its_client_when_read,
+    may_query_its_client_when_written,
+    may_query_its_client_when_flushed,
+    may_query_its_client_when_closed,
+    may_send_when_read,
+    may_send_when_written,
+    may_send_when_flushed,
+    may_close_its_client_when_written,
+    may_abort_its_client_when_written,
+    may_panic_when_read,
+    may_panic_when_written,
+    may_panic_when_flushed,
+    may_panic_when_closed,
+    may_panic_when_dropped,
 );
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,7 +45,7 @@ enum Method {
     Drop,
 }
 
-/// Does something in each call of one method, once there is a client.
+/// Runs a closure in each call of one method, once the client is connected.
 #[derive(Clone)]
 struct Hook {
     method: Method,
@@ -107,17 +107,17 @@ impl Drop for Hooked {
     }
 }
 
-/// A server that is not run: streams need none.
-fn bind() -> (ServerHandle, Diary) {
+/// A server that does not run. Streams work without `run`.
+fn bind() -> (ServerHandle, Recorder) {
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     server.resources().register_shared("/", Origins::any(), probe).unwrap();
-    (server.handle(), diary)
+    (server.handle(), recorder)
 }
 
-/// A client over a hooked stream.
+/// Serves a client over a hooked stream.
 fn serve(
-    (handle, diary): &(ServerHandle, Diary),
+    (handle, recorder): &(ServerHandle, Recorder),
     method: Method,
     call: impl Fn(&Client) + Send + Sync + 'static,
 ) -> (Wire, JoinHandle<()>) {
@@ -128,7 +128,7 @@ fn serve(
     let task = async_std::task::spawn(handle.serve_stream(stream, Peer::Stream));
     wire.raw(request("/").as_bytes());
     assert!(wire.head().starts_with("HTTP/1.1 101 "));
-    *hook.client.lock().unwrap() = Some(diary.connected());
+    *hook.client.lock().unwrap() = Some(recorder.connected());
     (wire, task)
 }
 
@@ -137,8 +137,8 @@ fn assert_echo(wire: &mut Wire, text: &str) {
     assert_eq!(wire.next(), Some((TEXT, text.as_bytes().to_vec())));
 }
 
-/// A stream that asks about its client sees it served all the same.
-fn ask(method: Method) {
+/// A stream that queries its own client in a method is served normally.
+fn query_in(method: Method) {
     let server = bind();
     let (mut wire, task) = serve(&server, method, |client| {
         let _ = (client.buffered_amount(), client.is_open());
@@ -148,27 +148,27 @@ fn ask(method: Method) {
     }
     wire.finish();
     within(task);
-    assert_eq!(server.1.gone().0, 1000);
+    assert_eq!(server.1.disconnected().0, 1000);
 }
 
-fn asks_when_it_is_read() {
-    ask(Method::Read);
+fn may_query_its_client_when_read() {
+    query_in(Method::Read);
 }
 
-fn asks_when_it_is_written() {
-    ask(Method::Write);
+fn may_query_its_client_when_written() {
+    query_in(Method::Write);
 }
 
-fn asks_when_it_is_flushed() {
-    ask(Method::Flush);
+fn may_query_its_client_when_flushed() {
+    query_in(Method::Flush);
 }
 
-fn asks_when_it_is_closed() {
-    ask(Method::Close);
+fn may_query_its_client_when_closed() {
+    query_in(Method::Close);
 }
 
-/// What the stream sends comes once, whole and before what is sent later.
-fn send(method: Method) {
+/// A message sent from a stream's method arrives once, whole and in order.
+fn send_in(method: Method) {
     let server = bind();
     let once = Mutex::new(false);
     let (mut wire, task) = serve(&server, method, move |client| {
@@ -185,19 +185,19 @@ fn send(method: Method) {
     within(task);
 }
 
-fn sends_when_it_is_read() {
-    send(Method::Read);
+fn may_send_when_read() {
+    send_in(Method::Read);
 }
 
-fn sends_when_it_is_written() {
-    send(Method::Write);
+fn may_send_when_written() {
+    send_in(Method::Write);
 }
 
-fn sends_when_it_is_flushed() {
-    send(Method::Flush);
+fn may_send_when_flushed() {
+    send_in(Method::Flush);
 }
 
-fn closes_its_client_when_it_is_written() {
+fn may_close_its_client_when_written() {
     let server = bind();
     let (mut wire, task) = serve(&server, Method::Write, |client| {
         client.close(4000.into(), "from the stream");
@@ -206,19 +206,20 @@ fn closes_its_client_when_it_is_written() {
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     within(task);
-    assert_eq!(server.1.gone().0, 1000);
+    assert_eq!(server.1.disconnected().0, 1000);
 }
 
-fn aborts_its_client_when_it_is_written() {
+fn may_abort_its_client_when_written() {
     let server = bind();
     let (mut wire, task) = serve(&server, Method::Write, Client::abort);
     wire.text("first");
     while wire.next().is_some() {}
     within(task);
-    assert_eq!(server.1.gone().0, 1006);
+    assert_eq!(server.1.disconnected().0, 1006);
 }
 
-/// A panic costs that connection. Its resource is told, its place is free, and the task ends as always.
+/// A panic ends only that connection. `disconnected` is called, the client's place is freed, and
+/// the task ends normally.
 fn panic_in(method: Method) {
     let server = bind();
     let (mut good, good_task) = serve(&server, Method::Drop, |_| {});
@@ -232,31 +233,31 @@ fn panic_in(method: Method) {
             while wire.next().is_some() {}
         }
         let ended = catch_unwind(AssertUnwindSafe(|| within(task)));
-        assert!(ended.is_ok(), "{method:?}, round {round}: the panic comes out of the library");
-        server.1.gone();
-        soon("its place is free", || server.0.clients() == 1);
+        assert!(ended.is_ok(), "{method:?}, round {round}: the panic escaped from the library");
+        server.1.disconnected();
+        soon("the client's place is free", || server.0.clients() == 1);
         assert_echo(&mut good, "undisturbed");
     }
     good.finish();
     within(good_task);
 }
 
-fn panics_when_it_is_read() {
+fn may_panic_when_read() {
     panic_in(Method::Read);
 }
 
-fn panics_when_it_is_written() {
+fn may_panic_when_written() {
     panic_in(Method::Write);
 }
 
-fn panics_when_it_is_flushed() {
+fn may_panic_when_flushed() {
     panic_in(Method::Flush);
 }
 
-fn panics_when_it_is_closed() {
+fn may_panic_when_closed() {
     panic_in(Method::Close);
 }
 
-fn panics_when_it_is_dropped() {
+fn may_panic_when_dropped() {
     panic_in(Method::Drop);
 }

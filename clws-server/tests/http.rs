@@ -1,4 +1,4 @@
-//! What else is answered on the port: plain HTTP, and Flash's policy request.
+//! Other answers on the same port: plain HTTP, and the policy file for Flash.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,9 +11,9 @@ use common::{Running, read_to_end};
 
 in_both_modes!(
     a_page_and_its_websocket_share_a_port,
-    a_big_answer_comes_whole,
-    the_hook_can_be_changed,
-    the_policy_file,
+    a_large_response_arrives_whole,
+    the_hook_can_be_replaced,
+    serves_the_policy_file,
 );
 
 struct Echo;
@@ -54,26 +54,26 @@ fn a_page_and_its_websocket_share_a_port(config: Config) {
     let post = ask(&server, &format!("POST / HTTP/1.1\r\nHost: a\r\n\r\n{}", "x".repeat(100_000)));
     assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000));
-    assert!(ask(&server, &long).starts_with("HTTP/1.1 431 "), "the handshake's limits hold");
-    for version in common::ALL {
+    assert!(ask(&server, &long).starts_with("HTTP/1.1 431 "), "the limits of the handshake apply");
+    for version in common::ALL_VERSIONS {
         server.connect(version, "/").assert_echo("hello");
     }
 }
 
-fn a_big_answer_comes_whole(config: Config) {
+fn a_large_response_arrives_whole(config: Config) {
     let answer = ask(&start(config), "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("Content-Length: 5000000"));
-    assert!(body.len() == 5_000_000 && body.bytes().all(|octet| octet == b'x'));
+    assert!(body.len() == 5_000_000 && body.bytes().all(|byte| byte == b'x'));
 }
 
-fn the_hook_can_be_changed(config: Config) {
+fn the_hook_can_be_replaced(config: Config) {
     let server = start(config);
     server.handle.resources().http(|_| HttpResponse::text(200, "another"));
     assert!(ask(&server, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("another"));
 }
 
-fn the_policy_file(config: Config) {
+fn serves_the_policy_file(config: Config) {
     let server = start(config.clone());
     let answer = ask(&server, "<policy-file-request/>\0\r\n\r\n");
     assert!(answer.starts_with("HTTP/1.1 400 "), "off by default: {answer}");

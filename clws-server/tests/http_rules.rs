@@ -1,4 +1,5 @@
-//! HTTP's own rules, over real sockets: versions, empty lines, `HEAD`, hosts, expectations, bodies that nobody reads.
+//! The rules of HTTP over real sockets: versions, empty lines, `HEAD`, hosts, expectations and
+//! unread bodies.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -9,19 +10,19 @@ use std::io::{Read, Write};
 use clws_handshake::CONTINUE;
 use clws_handshake::client::ClientRequest;
 use clws_server::{Client, Config, HttpResponse, Origins, Resource, Server, Text, Version};
-use common::{ALL, Running, read_to_end};
+use common::{ALL_VERSIONS, Running, read_to_end};
 
 in_both_modes!(
-    pages_of_every_minor_version,
-    handshakes_of_1_1_and_later,
-    empty_lines_before_a_request,
-    no_answer_to_head_has_a_body,
-    hosts_that_are_none,
-    expectations,
-    draft_0_that_waits_for_100,
-    bodies_that_nobody_reads,
-    other_targets,
-    every_answer_has_a_date,
+    serves_pages_for_all_minor_versions,
+    accepts_handshakes_of_http_1_1_and_later,
+    skips_empty_lines_before_a_request,
+    no_response_to_head_has_a_body,
+    rejects_invalid_hosts,
+    answers_expectations,
+    answers_a_draft_0_client_that_waits_for_100,
+    discards_request_bodies,
+    accepts_other_request_targets,
+    every_response_has_a_date,
 );
 
 struct Echo;
@@ -32,7 +33,7 @@ impl Resource for Echo {
     }
 }
 
-/// A server with a page for each status, or without a hook.
+/// A server with a page for each status, or without an HTTP hook.
 fn start(config: Config, has_pages: bool) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), Echo).unwrap();
@@ -45,7 +46,7 @@ fn start(config: Config, has_pages: bool) -> Running {
     Running::run(server)
 }
 
-/// Sends a request and reads to the end; the status, the lines of the head, and the body.
+/// Sends a request and reads to the end. Returns the status, the response head and the body.
 #[track_caller]
 fn ask(server: &Running, request: &str) -> (u16, String, String) {
     let mut stream = server.tcp();
@@ -60,18 +61,19 @@ fn ask(server: &Running, request: &str) -> (u16, String, String) {
     (head[9..12].parse().unwrap(), format!("{head}\r\n"), body.to_owned())
 }
 
-/// An opening handshake of that version.
+/// An opening handshake of the version.
 fn handshake(version: Version) -> String {
     let request = ClientRequest::new(version, "ws://server/").with_origin("http://here");
     let bytes = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0;
     String::from_utf8(bytes).unwrap()
 }
 
-/// Sends a handshake, and reads the head of the answer; then an echo must come.
+/// Sends a handshake and checks that the response opens a connection that echoes. Returns the
+/// response head.
 #[track_caller]
 fn opens(server: &Running, version: Version, request: &str) -> String {
     let mut stream = server.tcp();
-    stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(common::TIMEOUT)).unwrap();
     stream.write_all(request.as_bytes()).unwrap();
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") || head == CONTINUE {
@@ -91,9 +93,9 @@ fn opens(server: &Running, version: Version, request: &str) -> String {
     head
 }
 
-fn pages_of_every_minor_version(config: Config) {
+fn serves_pages_for_all_minor_versions(config: Config) {
     let server = start(config, true);
-    // What nginx and haproxy send by default.
+    // The default requests of nginx and haproxy.
     assert_eq!(ask(&server, "GET /a HTTP/1.0\r\nHost: a\r\nConnection: close\r\n\r\n").2, "/a a");
     assert_eq!(ask(&server, "OPTIONS /a HTTP/1.0\r\n\r\n").2, "/a ");
     for minor in 1..=9 {
@@ -108,10 +110,10 @@ fn pages_of_every_minor_version(config: Config) {
     }
 }
 
-fn handshakes_of_1_1_and_later(config: Config) {
+fn accepts_handshakes_of_http_1_1_and_later(config: Config) {
     for has_pages in [true, false] {
         let server = start(config.clone(), has_pages);
-        for version in ALL {
+        for version in ALL_VERSIONS {
             opens(&server, version, &handshake(version).replacen("HTTP/1.1", "HTTP/1.2", 1));
             let (status, _, body) = ask(&server, &handshake(version).replacen("HTTP/1.1", "HTTP/1.0", 1));
             assert_eq!(status, 400);
@@ -120,11 +122,11 @@ fn handshakes_of_1_1_and_later(config: Config) {
     }
 }
 
-fn empty_lines_before_a_request(config: Config) {
+fn skips_empty_lines_before_a_request(config: Config) {
     let server = start(config, true);
     for lines in ["\r\n", "\r\n\r\n", &"\r\n".repeat(1000)] {
         assert_eq!(ask(&server, &format!("{lines}GET /a HTTP/1.1\r\nHost: a\r\n\r\n")).2, "/a a");
-        for version in ALL {
+        for version in ALL_VERSIONS {
             opens(&server, version, &format!("{lines}{}", handshake(version)));
         }
     }
@@ -132,7 +134,7 @@ fn empty_lines_before_a_request(config: Config) {
     assert_eq!(ask(&server, "\nGET /a HTTP/1.1\r\nHost: a\r\n\r\n").0, 400);
 }
 
-fn no_answer_to_head_has_a_body(config: Config) {
+fn no_response_to_head_has_a_body(config: Config) {
     for has_pages in [true, false] {
         let server = start(config.clone(), has_pages);
         for rest in [
@@ -148,11 +150,15 @@ fn no_answer_to_head_has_a_body(config: Config) {
         ] {
             let (status, head, body) = ask(&server, &format!("GET {rest}\r\n\r\n"));
             assert!(!body.is_empty());
-            let by_head = ask(&server, &format!("HEAD {rest}\r\n\r\n"));
+            let head_response = ask(&server, &format!("HEAD {rest}\r\n\r\n"));
             let undated = |head: &str| {
                 head.lines().filter(|line| !line.starts_with("Date")).collect::<Vec<_>>().join("\n")
             };
-            assert_eq!((by_head.0, undated(&by_head.1), &*by_head.2), (status, undated(&head), ""), "{rest}");
+            assert_eq!(
+                (head_response.0, undated(&head_response.1), &*head_response.2),
+                (status, undated(&head), ""),
+                "{rest}"
+            );
         }
         let long = format!("HEAD /{} HTTP/1.1\r\n", "x".repeat(20_000));
         assert_eq!((ask(&server, &long).0, &*ask(&server, &long).2), (414, ""));
@@ -169,7 +175,7 @@ fn no_answer_to_head_has_a_body(config: Config) {
     }
 }
 
-fn hosts_that_are_none(config: Config) {
+fn rejects_invalid_hosts(config: Config) {
     let server = start(config, true);
     for host in ["a:b:c", "]:[", "%zz", ":", "", "a:99999999", "u@a", "[::1", "[::g]", "a b"] {
         let page = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
@@ -186,15 +192,15 @@ fn hosts_that_are_none(config: Config) {
     }
 }
 
-fn expectations(config: Config) {
+fn answers_expectations(config: Config) {
     let server = start(config, true);
     let expecting = |version| handshake(version).replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let head = opens(&server, version, &expecting(version));
         assert!(head.starts_with("HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 "), "{head}");
         assert!(opens(&server, version, &handshake(version)).starts_with("HTTP/1.1 101 "));
     }
-    // A final answer needs no interim one.
+    // A final response needs no interim response.
     let refused = expecting(Version::Rfc6455).replacen("GET /", "GET /none", 1);
     assert_eq!(ask(&server, &refused).0, 404);
     let post = "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 9\r\n\r\n";
@@ -203,12 +209,12 @@ fn expectations(config: Config) {
     assert_eq!(ask(&server, &post.replace("1.1", "1.0").replace("100-continue", "200-ok")).0, 200);
 }
 
-fn draft_0_that_waits_for_100(config: Config) {
+fn answers_a_draft_0_client_that_waits_for_100(config: Config) {
     let server = start(config, false);
     let request = handshake(Version::Hybi00).replacen("\r\n", "\r\nExpect: 100-continue\r\n", 1);
     let (head, body) = request.split_at(request.len() - 8);
     let mut stream = server.tcp();
-    stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    stream.set_read_timeout(Some(common::TIMEOUT)).unwrap();
     stream.write_all(head.as_bytes()).unwrap();
     let mut interim = vec![0; CONTINUE.len()];
     stream.read_exact(&mut interim).unwrap();
@@ -219,7 +225,7 @@ fn draft_0_that_waits_for_100(config: Config) {
     assert_eq!(&status, b"HTTP/1.1 101 ");
 }
 
-fn bodies_that_nobody_reads(config: Config) {
+fn discards_request_bodies(config: Config) {
     let server = start(config, true);
     let post = |lines: &str, body: &str| {
         ask(&server, &format!("POST / HTTP/1.1\r\nHost: a\r\n{lines}\r\n\r\n{body}"))
@@ -236,12 +242,12 @@ fn bodies_that_nobody_reads(config: Config) {
         assert_eq!(post(bad, &big).0, 400, "{bad}");
     }
     assert_eq!(post("Transfer-Encoding: gzip, chunked", &big).0, 501);
-    // What follows is discarded, and never a request.
+    // Data after the request is discarded. It is never read as another request.
     let (_, _, body) = post("Content-Length: 0", "GET /smuggled HTTP/1.1\r\nHost: a\r\n\r\n");
     assert_eq!(body, "/ a");
 }
 
-fn other_targets(config: Config) {
+fn accepts_other_request_targets(config: Config) {
     let server = start(config, true);
     assert_eq!(ask(&server, "GET http://b:1/x?y HTTP/1.1\r\nHost: a\r\n\r\n").2, "/x b:1");
     assert_eq!(ask(&server, "OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").2, "* a");
@@ -251,12 +257,12 @@ fn other_targets(config: Config) {
     assert_eq!(ask(&server, "CONNECT a HTTP/1.1\r\nHost: a\r\n\r\n").0, 400);
 }
 
-fn every_answer_has_a_date(config: Config) {
+fn every_response_has_a_date(config: Config) {
     let server = start(config.max_clients(1), true);
-    let taken = server.connect(Version::Rfc6455, "/");
+    let client = server.connect(Version::Rfc6455, "/");
     let full = ask(&server, "");
     assert_eq!(full.0, 503);
-    drop(taken);
+    drop(client);
     server.wait_for_clients(0);
     let answers = ["/ HTTP/1.1\r\nHost: a", "/status/304 HTTP/1.1\r\nHost: a", "/ HTTP/1.1"]
         .map(|rest| ask(&server, &format!("GET {rest}\r\n\r\n")));

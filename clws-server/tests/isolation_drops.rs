@@ -1,4 +1,5 @@
-//! A panic in the drop of what the application gave to the server costs nobody anything, whoever drops it.
+//! A panic in the `Drop` of a value of the application affects nothing else, whichever thread drops
+//! it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,21 +14,21 @@ use clws_server::{
     Accept, Client, Config, Decision, HttpRequest, HttpResponse, Opening, Origins, Reject, Resource,
     ResourceListener, Server, Text, Version, WebSocket, async_handler,
 };
-use common::{Got, PATIENCE, Running};
+use common::{Received, Running, TIMEOUT};
 
 in_both_modes!(
-    of_a_clients_data,
-    of_data_that_comes_too_late,
-    of_data_for_a_client_that_is_refused,
-    of_a_resource_behind_its_last_client,
-    of_the_http_hook,
-    of_what_a_task_held,
-    of_a_listener,
-    of_a_result_that_nobody_waits_for,
-    of_what_a_panic_is_thrown_with,
+    data_of_a_client_may_panic,
+    data_of_a_late_decision_may_panic,
+    data_of_a_rejected_client_may_panic,
+    resource_dropped_with_its_last_client_may_panic,
+    replaced_http_hook_may_panic,
+    values_held_by_a_task_may_panic,
+    listener_and_its_messages_may_panic,
+    result_of_a_dropped_call_may_panic,
+    panic_payload_of_a_handler_may_panic,
 );
 
-/// Panics when it is dropped, and tells of it.
+/// Reports its drop, and then panics.
 struct Bomb(Sender<()>);
 
 impl Drop for Bomb {
@@ -57,13 +58,12 @@ impl Bombs {
     #[track_caller]
     fn expect(&self, count: usize) {
         for _ in 0..count {
-            self.drops.recv_timeout(PATIENCE).expect("it is dropped");
+            self.drops.recv_timeout(TIMEOUT).expect("no value was dropped");
         }
-        assert!(self.drops.try_recv().is_err(), "once");
+        assert!(self.drops.try_recv().is_err(), "a value was dropped twice");
     }
 }
 
-/// Echoes.
 struct Echo;
 
 impl Resource for Echo {
@@ -72,7 +72,7 @@ impl Resource for Echo {
     }
 }
 
-/// A server with one shard and an echo at `/echo`, which is to go on.
+/// A server with one shard and an echo at `/echo`, which must stay available.
 fn start(config: Config, setup: impl FnOnce(&Server)) -> Running {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
     server.register("/echo", Origins::any(), Echo).unwrap();
@@ -85,7 +85,7 @@ fn assert_works(server: &Running) {
     server.connect(Version::Rfc6455, "/echo").assert_echo("undisturbed");
 }
 
-fn of_a_clients_data(config: Config) {
+fn data_of_a_client_may_panic(config: Config) {
     struct R(Mutex<Sender<()>>);
     impl Resource for R {
         fn accept(&self, _: &Opening) -> Result<Accept, Reject> {
@@ -110,7 +110,7 @@ fn of_a_clients_data(config: Config) {
             _ => {}
         }
         if round < 2 {
-            assert!(matches!(peer.next(), Got::Close(_)));
+            assert!(matches!(peer.next(), Received::Close(_)));
         }
         drop(peer);
         bombs.expect(1);
@@ -132,26 +132,26 @@ impl Resource for Later {
     }
 }
 
-fn of_data_that_comes_too_late(config: Config) {
+fn data_of_a_late_decision_may_panic(config: Config) {
     let (bombs, (decide, decisions)) = (Bombs::new(), channel());
     let server = start(config.handshake_timeout(Duration::from_millis(50)), |server| {
         server.register("/", Origins::any(), Later(Mutex::new(decide))).unwrap();
     });
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
-    let decision = decisions.recv_timeout(PATIENCE).unwrap();
+    let decision = decisions.recv_timeout(TIMEOUT).unwrap();
     decision.accept(Accept::new().data(bombs.bomb()));
     bombs.expect(1);
     assert_works(&server);
 }
 
-fn of_data_for_a_client_that_is_refused(config: Config) {
+fn data_of_a_rejected_client_may_panic(config: Config) {
     struct R(Mutex<Sender<()>>);
     impl Resource for R {
         fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
             let bomb = Bomb(self.0.lock().unwrap().clone());
             if opening.query_string() == Some("later") {
                 let (mut accept, decision) = Accept::later();
-                accept = accept.data(bomb); // of no effect
+                accept = accept.data(bomb); // ignored
                 decision.reject(Reject::forbidden("no"));
                 return Ok(accept);
             }
@@ -169,8 +169,8 @@ fn of_data_for_a_client_that_is_refused(config: Config) {
     assert_works(&server);
 }
 
-fn of_a_resource_behind_its_last_client(config: Config) {
-    struct R(#[expect(dead_code, reason = "it is dropped")] Mutex<Bomb>);
+fn resource_dropped_with_its_last_client_may_panic(config: Config) {
+    struct R(#[expect(dead_code, reason = "dropped with the resource")] Mutex<Bomb>);
     impl Resource for R {}
     let bombs = Bombs::new();
     let server = start(config, |server| {
@@ -186,7 +186,7 @@ fn of_a_resource_behind_its_last_client(config: Config) {
     assert_works(&server);
 }
 
-fn of_the_http_hook(config: Config) {
+fn replaced_http_hook_may_panic(config: Config) {
     let bombs = Bombs::new();
     let hook = |bomb: Bomb| {
         let bomb = Mutex::new(bomb);
@@ -200,7 +200,7 @@ fn of_the_http_hook(config: Config) {
     bombs.expect(1);
 }
 
-fn of_what_a_task_held(config: Config) {
+fn values_held_by_a_task_may_panic(config: Config) {
     let bombs = Bombs::new();
     let sender = bombs.sender.clone();
     let server = start(config, move |server| {
@@ -217,15 +217,15 @@ fn of_what_a_task_held(config: Config) {
     });
     for _ in 0..3 {
         let mut peer = server.connect(Version::Rfc6455, "/");
-        peer.assert_echo("it runs");
+        peer.assert_echo("running");
         peer.close(1000, "");
-        assert!(matches!(peer.next(), Got::Close(_)));
+        assert!(matches!(peer.next(), Received::Close(_)));
         bombs.expect(1);
         assert_works(&server);
     }
 }
 
-/// A future that holds something to its own end.
+/// A future that keeps a value until its own drop.
 struct Held {
     task: std::pin::Pin<Box<dyn Future<Output = ()> + Send>>,
     _bomb: Bomb,
@@ -242,7 +242,7 @@ impl Future for Held {
     }
 }
 
-struct Fragile(#[expect(dead_code, reason = "it is dropped")] Bomb);
+struct Fragile(#[expect(dead_code, reason = "dropped with the listener")] Bomb);
 
 impl ResourceListener for Fragile {
     type Message = Bomb;
@@ -252,7 +252,7 @@ impl ResourceListener for Fragile {
     }
 }
 
-fn of_a_listener(config: Config) {
+fn listener_and_its_messages_may_panic(config: Config) {
     let bombs = Bombs::new();
     let mut handle = None;
     let server = start(config, |server| {
@@ -260,17 +260,17 @@ fn of_a_listener(config: Config) {
         handle = Some(server.run_resource_listener("/", Origins::any(), listener).unwrap());
     });
     let handle = handle.unwrap();
-    // A message that is handled, and a closure that is called.
+    // A handled message and a closure.
     handle.send(bombs.bomb()).unwrap();
     bombs.expect(1);
     let bomb = bombs.bomb();
     assert!(futures::executor::block_on(handle.call(move |_| drop(bomb))).is_err());
     bombs.expect(1);
-    server.connect(Version::Rfc6455, "/").assert_echo("it goes on");
+    server.connect(Version::Rfc6455, "/").assert_echo("still running");
     handle.kill();
     futures::executor::block_on(handle.ended());
     bombs.expect(1);
-    // What comes too late.
+    // A message and a closure that arrive too late.
     assert!(handle.send(bombs.bomb()).is_err());
     let bomb = bombs.bomb();
     drop(handle.call(move |_| drop(bomb)));
@@ -278,9 +278,9 @@ fn of_a_listener(config: Config) {
     assert_works(&server);
 }
 
-/// What waits for a listener that is dropped before it comes to it, each message by itself.
+/// Dropping a mailbox drops each of its messages, although every drop panics.
 #[test]
-fn of_messages_that_nobody_receives() {
+fn messages_in_a_dropped_mailbox_may_panic() {
     let bombs = Bombs::new();
     let (sender, mailbox) = clws_server::mailbox::<Bomb>();
     for _ in 0..5 {
@@ -292,14 +292,14 @@ fn of_messages_that_nobody_receives() {
     for _ in 0..5 {
         sender.send(bombs.bomb()).unwrap();
     }
-    // One is taken out, and the others with it.
+    // Taking one message moves the others out of the queue too.
     let first = futures::executor::block_on(futures::StreamExt::next(&mut mailbox));
     drop(mailbox);
     bombs.expect(4);
     std::mem::forget(first);
 }
 
-fn of_a_result_that_nobody_waits_for(config: Config) {
+fn result_of_a_dropped_call_may_panic(config: Config) {
     let bombs = Bombs::new();
     let mut handle = None;
     let server = start(config, |server| {
@@ -309,18 +309,18 @@ fn of_a_result_that_nobody_waits_for(config: Config) {
     let handle = handle.unwrap();
     let (sender, (go, goes)) = (bombs.sender.clone(), channel());
     drop(handle.call(move |_| {
-        goes.recv_timeout(PATIENCE).unwrap();
+        goes.recv_timeout(TIMEOUT).unwrap();
         Bomb(sender)
     }));
-    go.send(()).unwrap(); // from now on there is nobody to take it
+    go.send(()).unwrap(); // nothing waits for the result any more
     bombs.expect(1);
-    server.connect(Version::Rfc6455, "/").assert_echo("it goes on");
+    server.connect(Version::Rfc6455, "/").assert_echo("still running");
     handle.kill();
     futures::executor::block_on(handle.ended());
     bombs.expect(1);
 }
 
-fn of_what_a_panic_is_thrown_with(config: Config) {
+fn panic_payload_of_a_handler_may_panic(config: Config) {
     struct R(Mutex<Sender<()>>);
     impl Resource for R {
         fn text(&self, _: &Client, _: Text<'_>) {
@@ -345,7 +345,7 @@ fn of_what_a_panic_is_thrown_with(config: Config) {
     for path in ["/", "/async"] {
         let mut peer = server.connect(Version::Rfc6455, path);
         peer.text("now");
-        assert_eq!(peer.next(), Got::Close(Some((1011, String::new()))));
+        assert_eq!(peer.next(), Received::Close(Some((1011, String::new()))));
         peer.finish();
         bombs.expect(1);
         other.assert_echo("undisturbed");

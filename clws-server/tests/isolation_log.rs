@@ -1,5 +1,6 @@
-//! A subscriber of the log that panics, or that uses the clients, costs nobody anything. (A file of its own: the subscriber
-//! is the process's.)
+//! A `tracing` subscriber that panics, or that uses the clients, affects nothing else.
+//!
+//! This test is alone in its file, because the subscriber is global to the process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -11,10 +12,10 @@ use clws_server::{
     Accept, Bytes, Client, Close, Opening, Origins, Reject, Resource, Server, Text, Version, WebSocket,
     async_handler,
 };
-use common::{Got, Running};
+use common::{Received, Running};
 use tracing::{Event, Metadata, Subscriber, span};
 
-/// Clients that the subscriber sends to.
+/// The clients that the subscriber sends to.
 static CLIENTS: Mutex<Vec<Client>> = Mutex::new(Vec::new());
 
 static EVENTS: AtomicUsize = AtomicUsize::new(0);
@@ -96,13 +97,13 @@ impl AsRef<[u8]> for Owner {
 }
 
 #[test]
-fn a_subscriber_that_panics_costs_nobody_anything() {
+fn a_panicking_subscriber_affects_nothing_else() {
     tracing::subscriber::set_global_default(Panics).unwrap();
     for tasks in [false, true] {
         let config = common::config().shards(1).task_per_client(tasks);
         let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
         server.register("/", Origins::any(), Fragile).unwrap();
-        let (probe, _diary) = common::Probe::new();
+        let (probe, _recorder) = common::Probe::new();
         server.resources().register_shared("/echo", Origins::any(), probe).unwrap();
         let handler = async_handler(async |mut socket: WebSocket| {
             socket.next().await;
@@ -123,19 +124,19 @@ fn a_subscriber_that_panics_costs_nobody_anything() {
             let mut next =
                 || std::iter::repeat_with(|| peer.next()).find(|got| *got != common::text("logged"));
             match message {
-                "panic" => assert!(matches!(next(), Some(Got::Close(Some((1011, _)))))),
-                "bytes" => assert!(matches!(next(), Some(Got::Binary(_)))),
+                "panic" => assert!(matches!(next(), Some(Received::Close(Some((1011, _)))))),
+                "bytes" => assert!(matches!(next(), Some(Received::Binary(_)))),
                 _ => peer.close(1000, ""),
             }
             drop(peer);
             server.wait_for_clients(1);
-            let gone = std::mem::take(&mut *clients());
-            drop(gone); // outside of the lock: their data is dropped, which is logged
+            let disconnected = std::mem::take(&mut *clients());
+            drop(disconnected); // the lock is released, because dropping the data logs
             other.assert_echo("undisturbed");
         }
         let mut peer = server.connect(Version::Rfc6455, "/async");
         peer.text("now");
-        assert_eq!(peer.next(), Got::Close(Some((1011, String::new()))));
+        assert_eq!(peer.next(), Received::Close(Some((1011, String::new()))));
         peer.finish();
         other.assert_echo("undisturbed");
         assert!(EVENTS.load(Ordering::SeqCst) >= before + 10);

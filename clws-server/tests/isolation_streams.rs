@@ -1,4 +1,5 @@
-//! A stream of the application may use its client in each of its calls, and a panic in one costs its connection only.
+//! A stream of the application may use its client in each of its methods. A panic in a method ends
+//! only its own connection.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
@@ -13,7 +14,7 @@ use std::task::{Context, Poll};
 use async_std::os::unix::net::UnixStream;
 use clws_handshake::client::ClientRequest;
 use clws_server::{Client, Config, Origins, Peer as Address, Server, ServerHandle, Version};
-use common::{Diary, Got, Peer, Probe};
+use common::{Peer, Probe, Received, Recorder};
 use futures::future::join;
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -28,7 +29,7 @@ enum Call {
 
 type React = Arc<dyn Fn(Call) + Send + Sync>;
 
-/// A socket, and what happens in its calls.
+/// A socket that runs a closure in each of its methods.
 struct Reacting(UnixStream, React);
 
 impl AsyncRead for Reacting {
@@ -43,9 +44,9 @@ impl AsyncRead for Reacting {
 }
 
 impl AsyncWrite for Reacting {
-    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         (self.1)(Call::Write);
-        Pin::new(&mut self.0).poll_write(cx, octets)
+        Pin::new(&mut self.0).poll_write(cx, bytes)
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -68,17 +69,17 @@ impl Drop for Reacting {
     }
 }
 
-fn serve(config: Config) -> (ServerHandle, Diary) {
+fn serve(config: Config) -> (ServerHandle, Recorder) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     server.resources().register_shared("/", Origins::any(), probe).unwrap();
-    (server.handle(), diary)
+    (server.handle(), recorder)
 }
 
-/// A stream that is to be served, and the client's end of it.
+/// A stream to serve, and the client's end of it.
 fn pair(react: impl Fn(Call) + Send + Sync + 'static) -> (Reacting, std::os::unix::net::UnixStream) {
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    theirs.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    theirs.set_read_timeout(Some(common::TIMEOUT)).unwrap();
     (Reacting(ours.into(), Arc::new(react)), theirs)
 }
 
@@ -92,12 +93,13 @@ fn spawn(task: impl Future<Output = ()> + Send + 'static) -> async_std::task::Jo
 
 #[track_caller]
 fn wait(task: impl Future<Output = ()>) {
-    async_std::task::block_on(async_std::future::timeout(common::PATIENCE, task)).expect("it ends");
+    async_std::task::block_on(async_std::future::timeout(common::TIMEOUT, task))
+        .expect("the stream was not served to its end");
 }
 
 #[test]
-fn its_calls_may_use_the_client() {
-    let (handle, diary) = serve(common::config());
+fn methods_of_a_stream_may_use_the_client() {
+    let (handle, recorder) = serve(common::config());
     let client = Arc::new(Mutex::new(None::<Client>));
     let calls = Arc::new(Mutex::new(Vec::new()));
     let (known, seen) = (Arc::clone(&client), Arc::clone(&calls));
@@ -109,25 +111,25 @@ fn its_calls_may_use_the_client() {
         if !seen.contains(&call) {
             seen.push(call);
             drop(seen);
-            let _ = client.send_text(&format!("{call:?}")); // it may be gone
+            let _ = client.send_text(&format!("{call:?}")); // the client may be gone
             let _ = client.is_open();
         }
     });
     let task = spawn(handle.serve_stream(ours, Address::Stream));
     let mut peer = open(theirs);
-    *client.lock().unwrap() = Some(diary.connected());
+    *client.lock().unwrap() = Some(recorder.connected());
     peer.text("go");
     let mut got = Vec::new();
     while got.len() < 4 {
         match peer.next() {
-            Got::Text(text) => got.push(text),
+            Received::Text(text) => got.push(text),
             other => panic!("{other:?}"),
         }
     }
     got.sort();
     assert_eq!(got, ["Flush", "Read", "Write", "go"]);
     peer.close(1000, "");
-    assert!(matches!(peer.next(), Got::Close(_)));
+    assert!(matches!(peer.next(), Received::Close(_)));
     drop(peer);
     wait(task);
     assert!(calls.lock().unwrap().contains(&Call::Close) && calls.lock().unwrap().contains(&Call::Drop));
@@ -135,38 +137,40 @@ fn its_calls_may_use_the_client() {
 }
 
 #[test]
-fn a_panic_costs_its_own_connection() {
+fn a_panic_ends_only_its_own_connection() {
     for fatal in [Call::Read, Call::Write, Call::Flush, Call::Close, Call::Drop] {
-        let (handle, diary) = serve(common::config());
+        let (handle, recorder) = serve(common::config());
         let armed = Arc::new(Mutex::new(false));
         let arm = Arc::clone(&armed);
         let (ours, theirs) = pair(move |call| {
             let armed = *arm.lock().unwrap_or_else(|poisoned| poisoned.into_inner());
             assert!(!(armed && call == fatal), "in {call:?}");
         });
-        let (beside, others) = pair(|_| ());
-        // One task of the application serves both.
+        let (other_stream, other_end) = pair(|_| ());
+        // One task of the application serves both streams.
         let task = spawn({
-            let (ours, beside) =
-                (handle.serve_stream(ours, Address::Stream), handle.serve_stream(beside, Address::Stream));
+            let (ours, other_stream) = (
+                handle.serve_stream(ours, Address::Stream),
+                handle.serve_stream(other_stream, Address::Stream),
+            );
             async move {
-                join(ours, beside).await;
+                join(ours, other_stream).await;
             }
         });
-        let mut other = open(others);
+        let mut other = open(other_end);
         let mut peer = open(theirs);
-        let _ = (diary.connected(), diary.connected());
+        let _ = (recorder.connected(), recorder.connected());
         *armed.lock().unwrap() = true;
         peer.text("now");
         if matches!(fatal, Call::Read | Call::Write | Call::Flush) {
-            let gone = diary.gone();
-            assert_eq!((gone.0, gone.2.as_str()), (1006, "failed: the stream panicked"), "{fatal:?}");
+            let end = recorder.disconnected();
+            assert_eq!((end.0, end.2.as_str()), (1006, "failed: the stream panicked"), "{fatal:?}");
         } else {
             assert_eq!(peer.next(), common::text("now"));
             peer.close(1000, "");
-            assert_eq!(diary.gone().2, "closed");
+            assert_eq!(recorder.disconnected().2, "closed");
         }
-        common::eventually("its place is free", || handle.clients() == 1);
+        common::eventually("the client's place is free", || handle.clients() == 1);
         other.assert_echo("undisturbed");
         drop((peer, other));
         wait(task);
@@ -175,26 +179,28 @@ fn a_panic_costs_its_own_connection() {
 }
 
 #[test]
-fn a_panic_in_the_handshake_costs_that_only() {
-    let (handle, _diary) = serve(common::config());
+fn a_panic_in_the_handshake_ends_only_that_connection() {
+    let (handle, _recorder) = serve(common::config());
     for fatal in [Call::Read, Call::Write, Call::Drop] {
         let (ours, mut theirs) = pair(move |call| assert_ne!(call, fatal));
         let task = spawn(handle.serve_stream(ours, Address::Stream));
-        let _ = io::Write::write_all(&mut theirs, b"GET / HTTP/1.1\r\n\r\n"); // it may be gone already
+        // The server may have closed the stream.
+        let _ = io::Write::write_all(&mut theirs, b"GET / HTTP/1.1\r\n\r\n");
         let _ = common::read_to_end(&mut theirs);
         drop(theirs);
         wait(task);
         assert_eq!(handle.clients(), 0);
     }
-    // A future that is never polled.
+    // A future that is dropped without being polled.
     drop(handle.serve_stream(pair(|call| assert_ne!(call, Call::Drop)).0, Address::Stream));
     assert_eq!(handle.clients(), 0);
 }
 
-/// What is abandoned while the stream takes it is not written again, and what is sent meanwhile comes in order.
+/// Data discarded during a write is not written again. Messages sent during a write arrive in
+/// order.
 #[test]
-fn the_outbox_may_change_while_a_stream_takes_it() {
-    let (handle, diary) = serve(common::config());
+fn the_outbox_may_change_during_a_write() {
+    let (handle, recorder) = serve(common::config());
     let client = Arc::new(Mutex::new(None::<Client>));
     let known = Arc::clone(&client);
     let counter = Mutex::new(0);
@@ -212,25 +218,26 @@ fn the_outbox_may_change_while_a_stream_takes_it() {
     });
     let task = spawn(handle.serve_stream(ours, Address::Stream));
     let mut peer = open(theirs);
-    *client.lock().unwrap() = Some(diary.connected());
+    *client.lock().unwrap() = Some(recorder.connected());
     let first = client.lock().unwrap().clone().unwrap();
     first.send_binary(&vec![7; 300_000]).unwrap();
-    assert_eq!(peer.next(), Got::Binary(vec![7; 300_000]));
+    assert_eq!(peer.next(), Received::Binary(vec![7; 300_000]));
     for number in 1..=300 {
         assert_eq!(peer.next(), common::text(&number.to_string()));
     }
-    assert!(matches!(peer.next(), Got::End | Got::Reset));
-    assert_eq!(diary.gone().2, "aborted");
+    assert!(matches!(peer.next(), Received::End | Received::Reset));
+    assert_eq!(recorder.disconnected().2, "aborted");
     assert_eq!(first.buffered_amount(), 0);
     wait(task);
 }
 
-/// An error that a stream says though it must not is no endless loop, and no end.
+/// A stream that wrongly returns `Interrupted` or `WouldBlock` neither ends the connection nor
+/// causes a busy loop.
 #[test]
-fn an_error_that_passes_is_tried_again() {
-    /// How often it was read from and written to.
+fn temporary_errors_are_retried() {
+    /// A socket, and counters of its reads and writes.
     struct Stutters(UnixStream, [u8; 2]);
-    /// Every other call fails.
+    /// Fails every other call.
     fn stutter(calls: &mut u8, cx: &Context<'_>) -> io::Result<()> {
         *calls = (*calls + 1) % 4;
         match *calls {
@@ -256,10 +263,10 @@ fn an_error_that_passes_is_tried_again() {
         fn poll_write(
             mut self: Pin<&mut Self>,
             cx: &mut Context<'_>,
-            octets: &[u8],
+            bytes: &[u8],
         ) -> Poll<io::Result<usize>> {
             stutter(&mut self.1[1], cx)?;
-            Pin::new(&mut self.0).poll_write(cx, octets)
+            Pin::new(&mut self.0).poll_write(cx, bytes)
         }
 
         fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -270,9 +277,9 @@ fn an_error_that_passes_is_tried_again() {
             Poll::Ready(Ok(()))
         }
     }
-    let (handle, _diary) = serve(common::config());
+    let (handle, _recorder) = serve(common::config());
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    theirs.set_read_timeout(Some(common::PATIENCE)).unwrap();
+    theirs.set_read_timeout(Some(common::TIMEOUT)).unwrap();
     let task = spawn(handle.serve_stream(Stutters(ours.into(), [0, 0]), Address::Stream));
     let mut peer = open(theirs);
     for i in 0..20 {

@@ -1,4 +1,5 @@
-//! A client may be used, and dropped, in the destructors of a thread's own storage, when the server's is gone already.
+//! Destructors of a thread's thread-local values may use and drop a client, even after the
+//! library's thread-local values are gone.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,18 +12,18 @@ use std::sync::mpsc::{Sender, channel};
 use clws_server::{
     Client, Close, Config, Event, Group, Origins, Resource, Server, SharedMessage, Text, Version, mailbox,
 };
-use common::{Got, PATIENCE, Probe, Running};
+use common::{Probe, Received, Running, TIMEOUT};
 
-in_both_modes!(says_goodbye_when_a_thread_ends, says_goodbye_when_its_shard_ends);
+in_both_modes!(sends_when_a_thread_ends, sends_when_the_shard_ends);
 
-/// Says goodbye when it is dropped, in each way.
-struct Bye {
+/// Sends in all ways when it is dropped.
+struct SendsOnDrop {
     client: Client,
     group: Group,
     done: Sender<()>,
 }
 
-impl Drop for Bye {
+impl Drop for SendsOnDrop {
     fn drop(&mut self) {
         let big = vec![7; 100_000];
         let _ = self.client.send_text("bye");
@@ -37,36 +38,37 @@ impl Drop for Bye {
 }
 
 thread_local! {
-    static BYE: RefCell<Vec<Bye>> = const { RefCell::new(Vec::new()) };
+    static SEND_ON_DROP: RefCell<Vec<SendsOnDrop>> = const { RefCell::new(Vec::new()) };
 }
 
-fn says_goodbye_when_a_thread_ends(config: Config) {
-    // Before and behind the server's own storage: the order of the destructors is the system's.
+fn sends_when_a_thread_ends(config: Config) {
+    // Initializes the value before and after the library's thread-local values. The platform
+    // chooses the order of destructors.
     for first in [true, false] {
-        let (probe, diary) = Probe::new();
+        let (probe, recorder) = Probe::new();
         let server = Running::start(config.clone(), probe);
         let mut peer = server.connect(Version::Rfc6455, "/");
-        let client = diary.connected();
+        let client = recorder.connected();
         let group = Group::new();
         group.join(&client);
         let (done, dropped) = channel();
         std::thread::spawn(move || {
-            let bye = Bye { client: client.clone(), group, done };
+            let bye = SendsOnDrop { client: client.clone(), group, done };
             if first {
-                BYE.with_borrow_mut(|byes| byes.push(bye));
+                SEND_ON_DROP.with_borrow_mut(|byes| byes.push(bye));
                 client.send_text("hello").unwrap();
             } else {
                 client.send_text("hello").unwrap();
-                BYE.with_borrow_mut(|byes| byes.push(bye));
+                SEND_ON_DROP.with_borrow_mut(|byes| byes.push(bye));
             }
         })
         .join()
         .unwrap();
-        dropped.recv_timeout(PATIENCE).unwrap();
-        let big = Got::Binary(vec![7; 100_000]);
-        let bye = Got::Close(Some((1000, "bye".into())));
+        dropped.recv_timeout(TIMEOUT).unwrap();
+        let big = Received::Binary(vec![7; 100_000]);
+        let bye = Received::Close(Some((1000, "bye".into())));
         let (hello, to_all, ping) =
-            (common::text("hello"), common::text("bye to all"), Got::Ping(b"bye".to_vec()));
+            (common::text("hello"), common::text("bye to all"), Received::Ping(b"bye".to_vec()));
         for got in [hello, common::text("bye"), big.clone(), big, ping, to_all, bye] {
             assert_eq!(peer.next(), got);
         }
@@ -74,14 +76,14 @@ fn says_goodbye_when_a_thread_ends(config: Config) {
     }
 }
 
-/// Keeps its clients in the storage of the thread that calls it.
+/// Keeps its clients in thread-local storage of the handler's thread.
 struct Keeps(Mutex<Sender<()>>);
 
 impl Resource for Keeps {
     fn connected(&self, client: &Client) -> Result<(), Close> {
         let (group, done) = (Group::new(), self.0.lock().unwrap().clone());
         group.join(client);
-        BYE.with_borrow_mut(|byes| byes.push(Bye { client: client.clone(), group, done }));
+        SEND_ON_DROP.with_borrow_mut(|byes| byes.push(SendsOnDrop { client: client.clone(), group, done }));
         Ok(())
     }
 
@@ -90,7 +92,7 @@ impl Resource for Keeps {
     }
 }
 
-fn says_goodbye_when_its_shard_ends(config: Config) {
+fn sends_when_the_shard_ends(config: Config) {
     let (done, dropped) = channel();
     let tasks = config.task_per_client;
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
@@ -100,19 +102,18 @@ fn says_goodbye_when_its_shard_ends(config: Config) {
     peers.iter_mut().for_each(|peer| peer.assert_echo("here"));
     server.handle.stop();
     for mut peer in peers {
-        assert!(matches!(peer.next(), Got::Close(_)));
+        assert!(matches!(peer.next(), Received::Close(_)));
         peer.finish();
     }
     server.wait().unwrap();
     if !tasks {
-        // (The threads of the executor go on.)
-        (0..3).for_each(|_| dropped.recv_timeout(PATIENCE).unwrap());
+        (0..3).for_each(|_| dropped.recv_timeout(TIMEOUT).unwrap());
     }
 }
 
-/// A mailbox that is received from where a thread ends.
+/// A destructor of a thread-local value receives from a mailbox.
 #[test]
-fn a_mailbox_is_emptied_when_a_thread_ends() {
+fn receives_from_a_mailbox_when_a_thread_ends() {
     struct Empties(clws_server::Mailbox<u8>, Sender<usize>);
     impl Drop for Empties {
         fn drop(&mut self) {
@@ -136,5 +137,5 @@ fn a_mailbox_is_emptied_when_a_thread_ends() {
     })
     .join()
     .unwrap();
-    assert_eq!(counted.recv_timeout(PATIENCE), Ok(10));
+    assert_eq!(counted.recv_timeout(TIMEOUT), Ok(10));
 }

@@ -1,4 +1,4 @@
-//! A task's waker is the application's code: it may panic, and it may come back, whoever wakes the task.
+//! A waker is code of the application. It may panic or use the library, whichever thread calls it.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -16,25 +16,25 @@ use clws_server::{
     Accept, Config, Event, Opening, Origins, Peer as Address, Reject, Resource, ResourceListener, Server,
     Version, WebSocket, async_handler, mailbox,
 };
-use common::{Got, PATIENCE, Peer, Probe, Running};
+use common::{Peer, Probe, Received, Running, TIMEOUT};
 use futures::StreamExt;
 
 in_both_modes!(
-    of_who_waits_for_a_websocket,
-    of_who_waits_for_a_mailbox,
-    of_who_waits_for_a_listener,
-    of_who_waits_for_the_server,
+    a_waker_may_panic_while_waiting_for_a_websocket,
+    a_waker_may_panic_while_waiting_for_a_mailbox,
+    a_waker_may_panic_while_waiting_for_a_listener,
+    a_waker_may_panic_while_waiting_for_the_server,
 );
 
-/// Does something when it is woken, and counts.
-struct Reacts {
+/// A waker that counts its calls and runs a closure.
+struct ReactingWaker {
     woken: AtomicUsize,
-    /// It is polled now: that it is woken says that it is to be polled again.
+    /// Set during a poll. Being woken during a poll only means to poll again.
     polled: AtomicBool,
     react: Box<dyn Fn() + Send + Sync>,
 }
 
-impl Wake for Reacts {
+impl Wake for ReactingWaker {
     fn wake(self: Arc<Self>) {
         self.woken.fetch_add(1, Ordering::SeqCst);
         if !self.polled.load(Ordering::SeqCst) {
@@ -43,46 +43,51 @@ impl Wake for Reacts {
     }
 }
 
-fn reacts(react: impl Fn() + Send + Sync + 'static) -> Arc<Reacts> {
-    Arc::new(Reacts { woken: AtomicUsize::new(0), polled: AtomicBool::new(false), react: Box::new(react) })
+fn reacting_waker(react: impl Fn() + Send + Sync + 'static) -> Arc<ReactingWaker> {
+    Arc::new(ReactingWaker {
+        woken: AtomicUsize::new(0),
+        polled: AtomicBool::new(false),
+        react: Box::new(react),
+    })
 }
 
-fn panics() -> Arc<Reacts> {
-    reacts(|| panic!("in a waker"))
+fn panicking_waker() -> Arc<ReactingWaker> {
+    reacting_waker(|| panic!("in a waker"))
 }
 
-impl Reacts {
+impl ReactingWaker {
     #[track_caller]
     fn expect(&self) {
-        common::eventually("it is woken", || self.woken.load(Ordering::SeqCst) > 0);
+        common::eventually("the waker is called", || self.woken.load(Ordering::SeqCst) > 0);
     }
 }
 
-fn poll<F: Future>(future: Pin<&mut F>, waker: &Arc<Reacts>) -> Poll<F::Output> {
+fn poll<F: Future>(future: Pin<&mut F>, waker: &Arc<ReactingWaker>) -> Poll<F::Output> {
     waker.polled.store(true, Ordering::SeqCst);
     let polled = future.poll(&mut Context::from_waker(&Waker::from(Arc::clone(waker))));
     waker.polled.store(false, Ordering::SeqCst);
     polled
 }
 
-/// Polls until the task really waits: one that was woken meanwhile, or has used up its budget, is polled again.
+/// Polls until the task waits. Polls again if the waker was called during the poll, or if the
+/// cooperative budget is used up.
 #[track_caller]
-fn waits<T>(mut poll: impl FnMut() -> Poll<T>, waker: &Reacts) {
+fn poll_until_pending<T>(mut poll: impl FnMut() -> Poll<T>, waker: &ReactingWaker) {
     for _ in 0..1000 {
         waker.woken.store(0, Ordering::SeqCst);
-        assert!(poll().is_pending(), "there is nothing yet");
+        assert!(poll().is_pending(), "the poll must be pending");
         if waker.woken.load(Ordering::SeqCst) == 0 {
             return;
         }
     }
-    panic!("it is woken again and again");
+    panic!("the waker is called again and again");
 }
 
-/// Polls until there is something.
+/// Polls until the result is ready.
 #[track_caller]
-fn gets<T>(mut poll: impl FnMut() -> Poll<T>) -> T {
+fn poll_until_ready<T>(mut poll: impl FnMut() -> Poll<T>) -> T {
     let mut got = None;
-    common::eventually("something comes", || {
+    common::eventually("the result is ready", || {
         if let Poll::Ready(ready) = poll() {
             got = Some(ready);
         }
@@ -91,7 +96,7 @@ fn gets<T>(mut poll: impl FnMut() -> Poll<T>) -> T {
     got.unwrap()
 }
 
-/// The sockets of clients, which their handler gives away.
+/// A resource whose handler sends each client's socket to the test.
 fn sockets() -> (impl Resource, Receiver<WebSocket>) {
     let (socket, sockets) = channel();
     let socket = Mutex::new(socket);
@@ -110,60 +115,60 @@ fn start(config: Config, setup: impl FnOnce(&Server)) -> Running {
     Running::run(server)
 }
 
-fn of_who_waits_for_a_websocket(config: Config) {
+fn a_waker_may_panic_while_waiting_for_a_websocket(config: Config) {
     let (resource, sockets) = sockets();
     let server = start(config, |server| server.register("/", Origins::any(), resource).unwrap());
     let mut other = server.connect(Version::Rfc6455, "/echo");
     let mut peer = server.connect(Version::Rfc6455, "/");
-    let mut socket = sockets.recv_timeout(PATIENCE).unwrap();
-    let waker = panics();
-    waits(|| poll(pin!(socket.next()), &waker), &waker);
+    let mut socket = sockets.recv_timeout(TIMEOUT).unwrap();
+    let waker = panicking_waker();
+    poll_until_pending(|| poll(pin!(socket.next()), &waker), &waker);
     peer.text("message");
     waker.expect();
-    assert_eq!(gets(|| poll(pin!(socket.next()), &waker)), Some("message".into()));
-    // One that polls at once, on the thread that wakes it, and so takes every lock again.
+    assert_eq!(poll_until_ready(|| poll(pin!(socket.next()), &waker)), Some("message".into()));
+    // A waker that polls immediately, on the waking thread, and so takes every lock again.
     let (client, seen) = (socket.client().clone(), Arc::new(Mutex::new(None)));
     let socket = Arc::new(Mutex::new(socket));
     let (inner, polled) = (Arc::clone(&socket), Arc::clone(&seen));
-    let waker = reacts(move || {
+    let waker = reacting_waker(move || {
         let mut socket = inner.lock().unwrap();
         let next = pin!(socket.next());
         let Poll::Ready(message) = next.poll(&mut Context::from_waker(Waker::noop())) else { return };
         client.send_text("at once").unwrap();
         *polled.lock().unwrap() = message;
     });
-    waits(|| poll(pin!(socket.lock().unwrap().next()), &waker), &waker);
+    poll_until_pending(|| poll(pin!(socket.lock().unwrap().next()), &waker), &waker);
     peer.text("again");
     assert_eq!(peer.next(), common::text("at once"));
-    common::eventually("it is seen", || *seen.lock().unwrap() == Some("again".into()));
-    // The end.
-    let waker = panics();
-    waits(|| poll(pin!(socket.lock().unwrap().next()), &waker), &waker);
+    common::eventually("the message is received", || *seen.lock().unwrap() == Some("again".into()));
+    // The end of the client.
+    let waker = panicking_waker();
+    poll_until_pending(|| poll(pin!(socket.lock().unwrap().next()), &waker), &waker);
     drop(peer);
     waker.expect();
-    assert_eq!(gets(|| poll(pin!(socket.lock().unwrap().next()), &waker)), None);
+    assert_eq!(poll_until_ready(|| poll(pin!(socket.lock().unwrap().next()), &waker)), None);
     other.assert_echo("undisturbed");
 }
 
-fn of_who_waits_for_a_mailbox(config: Config) {
+fn a_waker_may_panic_while_waiting_for_a_mailbox(config: Config) {
     let (sender, mut events) = mailbox::<u8>();
     let other_sender = sender.clone();
     let server = start(config, |server| server.register("/", Origins::any(), sender).unwrap());
     let mut other = server.connect(Version::Rfc6455, "/echo");
-    let waker = panics();
-    waits(|| poll(pin!(events.next()), &waker), &waker);
+    let waker = panicking_waker();
+    poll_until_pending(|| poll(pin!(events.next()), &waker), &waker);
     let mut peer = server.connect(Version::Rfc6455, "/");
     waker.expect();
-    assert!(matches!(gets(|| poll(pin!(events.next()), &waker)), Some(Event::Connected(_))));
-    // One that puts something in again.
+    assert!(matches!(poll_until_ready(|| poll(pin!(events.next()), &waker)), Some(Event::Connected(_))));
+    // A waker that sends to the same mailbox.
     let sender = other_sender.clone();
-    let waker = reacts(move || sender.send(7).unwrap());
+    let waker = reacting_waker(move || sender.send(7).unwrap());
     assert!(poll(pin!(events.next()), &waker).is_pending());
     peer.text("message");
     waker.expect();
     let mut got = [0, 0];
     while got[0] == 0 || got[1] == 0 {
-        match gets(|| poll(pin!(events.next()), &waker)) {
+        match poll_until_ready(|| poll(pin!(events.next()), &waker)) {
             Some(Event::Text(..)) => got[0] += 1,
             Some(Event::Message(7)) => got[1] += 1,
             other => panic!("{other:?}"),
@@ -179,22 +184,22 @@ impl ResourceListener for Silent {
     type Message = ();
 }
 
-fn of_who_waits_for_a_listener(config: Config) {
+fn a_waker_may_panic_while_waiting_for_a_listener(config: Config) {
     let mut handle = None;
     let server = start(config, |server| {
         handle = Some(server.run_resource_listener("/", Origins::any(), Silent).unwrap());
     });
     let handle = handle.unwrap();
-    let waker = panics();
+    let waker = panicking_waker();
     let (go, goes) = channel();
-    let mut called = pin!(handle.call(move |_| goes.recv_timeout(PATIENCE).is_ok()));
+    let mut called = pin!(handle.call(move |_| goes.recv_timeout(TIMEOUT).is_ok()));
     assert!(poll(called.as_mut(), &waker).is_pending());
     go.send(()).unwrap();
     waker.expect();
     assert_eq!(poll(called, &waker), Poll::Ready(Ok(true)));
-    assert_eq!(futures::executor::block_on(handle.call(|_| 1)), Ok(1), "it goes on");
+    assert_eq!(futures::executor::block_on(handle.call(|_| 1)), Ok(1), "the listener still runs");
 
-    let (first, second) = (panics(), panics());
+    let (first, second) = (panicking_waker(), panicking_waker());
     let again = handle.clone();
     let (mut ended, mut too) = (pin!(handle.ended()), pin!(again.ended()));
     assert!(poll(ended.as_mut(), &first).is_pending() && poll(too.as_mut(), &second).is_pending());
@@ -206,15 +211,15 @@ fn of_who_waits_for_a_listener(config: Config) {
     server.connect(Version::Rfc6455, "/echo").assert_echo("undisturbed");
 }
 
-fn of_who_waits_for_the_server(config: Config) {
+fn a_waker_may_panic_while_waiting_for_the_server(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let handle = server.handle();
-    let waker = panics();
+    let waker = panicking_waker();
     let mut run = pin!(server.run());
     assert!(poll(run.as_mut(), &waker).is_pending());
     handle.stop();
     waker.expect();
-    common::eventually("it ends", || match poll(run.as_mut(), &waker) {
+    common::eventually("the server ends", || match poll(run.as_mut(), &waker) {
         Poll::Ready(ended) => ended.is_ok(),
         Poll::Pending => false,
     });
@@ -223,24 +228,26 @@ fn of_who_waits_for_the_server(config: Config) {
 /// Each send to a stream's client wakes the task that serves it.
 #[cfg(unix)]
 #[test]
-fn of_who_serves_a_stream() {
+fn a_waker_may_panic_while_serving_a_stream() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     server.resources().register_shared("/", Origins::any(), probe).unwrap();
     let (handle, running) = (server.handle(), Running::run(server));
     let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-    theirs.set_read_timeout(Some(PATIENCE)).unwrap();
+    theirs.set_read_timeout(Some(TIMEOUT)).unwrap();
     let ours: async_std::os::unix::net::UnixStream = ours.into();
     let opening = std::thread::spawn(move || {
         Peer::open(theirs, Version::Rfc6455, ClientRequest::new(Version::Rfc6455, "ws://server/")).unwrap()
     });
     let mut serving = Box::pin(handle.serve_stream(ours, Address::Stream));
-    let waker = panics();
-    common::eventually("it is open", || poll(serving.as_mut(), &waker).is_pending() && opening.is_finished());
-    waits(|| poll(serving.as_mut(), &waker), &waker);
-    let (mut peer, client) = (opening.join().unwrap(), diary.connected());
+    let waker = panicking_waker();
+    common::eventually("the handshake is done", || {
+        poll(serving.as_mut(), &waker).is_pending() && opening.is_finished()
+    });
+    poll_until_pending(|| poll(serving.as_mut(), &waker), &waker);
+    let (mut peer, client) = (opening.join().unwrap(), recorder.connected());
     let mut others = [0, 1].map(|_| running.connect(Version::Rfc6455, "/"));
-    let all = [diary.connected(), client.clone(), diary.connected()];
+    let all = [recorder.connected(), client.clone(), recorder.connected()];
 
     assert!(clws_server::send_text(&all, "to all", None).is_complete());
     waker.expect();
@@ -248,22 +255,22 @@ fn of_who_serves_a_stream() {
         assert_eq!(other.next(), common::text("to all"));
     }
     for _ in 0..3 {
-        waits(|| poll(serving.as_mut(), &waker), &waker);
-        client.send_text("alone").unwrap(); // the caller does not notice
+        poll_until_pending(|| poll(serving.as_mut(), &waker), &waker);
+        client.send_text("alone").unwrap(); // the panic does not reach the caller
     }
     client.close(1000.into(), "");
-    waits(|| poll(serving.as_mut(), &waker), &waker);
+    poll_until_pending(|| poll(serving.as_mut(), &waker), &waker);
     assert_eq!(peer.next(), common::text("to all"));
     (0..3).for_each(|_| assert_eq!(peer.next(), common::text("alone")));
-    assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
-    handle.stop(); // wakes it too
+    assert_eq!(peer.next(), Received::Close(Some((1000, String::new()))));
+    handle.stop(); // calls the waker too
     drop(serving);
     assert_eq!(handle.clients(), 2);
 }
 
-/// Decisions that nobody waits for are thrown out when more come, and each may wake a stream.
+/// A late decision wakes the task that serves the stream. Its waker panics.
 #[test]
-fn of_who_is_decided_on() {
+fn a_waker_may_panic_while_a_decision_is_pending() {
     struct Later(Mutex<Vec<clws_server::Decision>>);
     impl Resource for Later {
         fn accept(&self, _: &Opening) -> Result<Accept, Reject> {
@@ -276,12 +283,12 @@ fn of_who_is_decided_on() {
     let resource = Arc::new(Later(Mutex::default()));
     server.resources().register_shared("/", Origins::any(), resource.clone()).unwrap();
     let (request, _) = ClientRequest::new(Version::Rfc6455, "ws://server/")
-        .build(&mut |octets: &mut [u8]| octets.fill(1))
+        .build(&mut |bytes: &mut [u8]| bytes.fill(1))
         .unwrap();
-    let waker = panics();
+    let waker = panicking_waker();
     let stream = futures::io::Cursor::new(request);
     let mut serving = Box::pin(server.handle().serve_stream(stream, Address::Stream));
-    waits(|| poll(serving.as_mut(), &waker), &waker);
+    poll_until_pending(|| poll(serving.as_mut(), &waker), &waker);
     let decision = resource.0.lock().unwrap().pop().unwrap();
     decision.reject(Reject::forbidden("no"));
     waker.expect();

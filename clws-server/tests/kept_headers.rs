@@ -1,4 +1,4 @@
-//! What is kept of a request's headers while its client is connected, and what `accept` sees of them.
+//! The request headers that `accept` sees, and those that are kept while the client is connected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,9 +10,9 @@ use clws_handshake::client::ClientRequest;
 use clws_server::{Accept, Client, Close, Config, Opening, Reject, Resource, Version};
 use common::{Peer, Running, text};
 
-in_both_modes!(a_long_one_is_not_kept, as_many_as_are_configured, decided_later);
+in_both_modes!(long_headers_are_not_kept, the_kept_size_is_configurable, a_late_decision_sees_all_headers);
 
-/// Says what `accept` saw, and what the client has.
+/// Sends what `accept` saw and what is kept.
 struct Shows {
     later: bool,
 }
@@ -42,7 +42,7 @@ impl Resource for Shows {
     }
 }
 
-/// Connects with a cookie of that size: what `accept` saw, and what is kept.
+/// Connects with a cookie of `size` bytes. Checks what `accept` saw and what is kept.
 #[track_caller]
 fn expect(server: &Running, size: usize, accept: &str, kept: &str) {
     let cookie = format!("id={}", "c".repeat(size));
@@ -55,13 +55,13 @@ fn expect(server: &Running, size: usize, accept: &str, kept: &str) {
 const ORIGIN: &str = "Some(\"http://here.example\")";
 const LAST: &str = "Some(\"last\")";
 
-fn a_long_one_is_not_kept(config: Config) {
+fn long_headers_are_not_kept(config: Config) {
     let server = Running::start(config, Arc::new(Shows { later: false }));
     expect(&server, 100, &format!("Some(100) {LAST} {ORIGIN}"), &format!("Some(100) {LAST} {ORIGIN} false"));
     expect(&server, 10_000, &format!("Some(10000) {LAST} {ORIGIN}"), &format!("None {LAST} {ORIGIN} true"));
 }
 
-fn as_many_as_are_configured(config: Config) {
+fn the_kept_size_is_configurable(config: Config) {
     let server = Running::start(config.clone().max_kept_headers(16_384), Arc::new(Shows { later: false }));
     expect(
         &server,
@@ -69,13 +69,13 @@ fn as_many_as_are_configured(config: Config) {
         &format!("Some(10000) {LAST} {ORIGIN}"),
         &format!("Some(10000) {LAST} {ORIGIN} false"),
     );
-    for none in [config.clone().max_kept_headers(0), config.keep_headers(false)] {
-        let server = Running::start(none, Arc::new(Shows { later: false }));
+    for config in [config.clone().max_kept_headers(0), config.keep_headers(false)] {
+        let server = Running::start(config, Arc::new(Shows { later: false }));
         expect(&server, 10, &format!("Some(10) {LAST} {ORIGIN}"), "None None None true");
     }
 }
 
-fn decided_later(config: Config) {
+fn a_late_decision_sees_all_headers(config: Config) {
     let server = Running::start(config, Arc::new(Shows { later: true }));
     expect(&server, 10_000, &format!("Some(10000) {LAST} {ORIGIN}"), &format!("None {LAST} {ORIGIN} true"));
 }

@@ -1,4 +1,4 @@
-//! What is too big is refused, as early as it can be known.
+//! Frames, messages and requests beyond a limit are refused as early as possible.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -8,14 +8,19 @@ use std::num::NonZeroUsize;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{Config, Version};
-use common::{ALL, Got, Peer, Probe, Running, text};
+use common::{ALL_VERSIONS, Peer, Probe, Received, Running, text};
 
-in_both_modes!(frames_and_messages, a_declared_length_is_enough, fragments, request_heads);
+in_both_modes!(
+    limits_frames_and_messages,
+    a_declared_length_beyond_the_limit_is_refused,
+    limits_the_number_of_fragments,
+    limits_request_heads
+);
 
 #[track_caller]
 fn expect_close(mut peer: Peer, code: u16) {
     match peer.next() {
-        Got::Close(Some((got, reason))) => {
+        Received::Close(Some((got, reason))) => {
             assert_eq!(got, code);
             assert!(!reason.is_empty());
         }
@@ -24,15 +29,15 @@ fn expect_close(mut peer: Peer, code: u16) {
     peer.finish();
 }
 
-fn frames_and_messages(config: Config) {
-    let (probe, diary) = Probe::new();
+fn limits_frames_and_messages(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.max_read_frame_size(1000).max_read_message_size(2000), probe);
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let mut peer = server.connect(version, "/");
         peer.assert_echo(&"x".repeat(1000));
         peer.text(&"x".repeat(1001));
         if version.is_hixie() {
-            assert_eq!(peer.next(), Got::Close(None));
+            assert_eq!(peer.next(), Received::Close(None));
             continue;
         }
         expect_close(peer, if version == Version::Hybi07 { 1004 } else { 1009 });
@@ -43,14 +48,16 @@ fn frames_and_messages(config: Config) {
         };
         in_frames(&mut peer, 2000);
         assert_eq!(peer.next(), text(&"x".repeat(2000)));
-        // The final fragment counts.
+        // The final fragment counts towards the limit.
         in_frames(&mut peer, 2001);
         expect_close(peer, if version == Version::Hybi07 { 1004 } else { 1009 });
     }
-    assert!(diary.count(|seen| matches!(seen, common::Seen::Text(text) if text.len() > 2000)) == 0);
+    assert!(
+        recorder.count(|callback| matches!(callback, common::Callback::Text(text) if text.len() > 2000)) == 0
+    );
 }
 
-fn a_declared_length_is_enough(config: Config) {
+fn a_declared_length_beyond_the_limit_is_refused(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config, probe);
     let mut other = server.connect(Version::Rfc6455, "/");
@@ -65,7 +72,7 @@ fn a_declared_length_is_enough(config: Config) {
     expect_close(peer, 1002);
 }
 
-fn fragments(config: Config) {
+fn limits_the_number_of_fragments(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.max_fragments(5), probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
@@ -75,11 +82,11 @@ fn fragments(config: Config) {
     expect_close(peer, 1008);
 }
 
-fn request_heads(config: Config) {
+fn limits_request_heads(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.max_header_size(600), probe);
     server.connect(Version::Rfc6455, "/").assert_echo("short enough");
-    // RFC 9112 §3: a target that is too long has a status of its own.
+    // RFC 9112 §3: a target that is too long gets its own status.
     let long = "x".repeat(600);
     assert_eq!(server.try_connect(Version::Rfc6455, &format!("/?{long}")).err(), Some(414));
     let request = ClientRequest::new(Version::Rfc6455, "ws://server/").with_header("X", &long);

@@ -1,4 +1,4 @@
-//! A listener: one task, `&mut self`, everything in order.
+//! Listeners: one task with `&mut self`, which handles all events in order.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -12,34 +12,34 @@ use clws_server::{
     Accept, Bytes, CallError, Client, Close, CloseCode, Config, Disconnect, MailboxClosed, Opening, Origins,
     Reject, ResourceListener, ResourceListenerHandle, ResourceListenerTask, Server, Version,
 };
-use common::{ALL, Got, PATIENCE, Running, text};
+use common::{ALL_VERSIONS, Received, Running, TIMEOUT, text};
 use futures::executor::block_on;
 
 in_both_modes!(
-    sees_everything_in_order,
-    may_decide_with_its_state,
-    refuses_whom_it_does_not_like_and_hears_no_more_of_them,
-    is_called_and_sent_messages,
-    a_panic_costs_one_client,
-    hears_no_more_of_whom_it_closes,
-    killed_handles_what_is_queued_and_closes_its_clients,
-    waits_for_no_slow_reader_when_it_is_killed,
-    gives_its_path_back,
-    is_awaited_by_the_caller,
+    gets_all_events_in_order,
+    can_decide_with_its_state,
+    gets_nothing_from_clients_that_it_refused,
+    can_be_called_and_sent_messages,
+    a_panic_ends_only_one_client,
+    gets_nothing_but_the_end_from_clients_that_it_closed,
+    kill_handles_queued_messages_and_closes_its_clients,
+    kill_does_not_wait_for_slow_readers,
+    kill_frees_the_path,
+    can_be_awaited_by_the_caller,
     ends_with_the_server,
 );
 
-/// Tells what it sees, and counts.
-struct Diary {
+/// Records its events, and counts messages and openings.
+struct RecordingListener {
     lines: Sender<String>,
     count: u32,
     accepted: u32,
 }
 
-impl Diary {
+impl RecordingListener {
     fn new() -> (Self, Receiver<String>) {
-        let (lines, told) = channel();
-        (Self { lines, count: 0, accepted: 0 }, told)
+        let (lines, records) = channel();
+        (Self { lines, count: 0, accepted: 0 }, records)
     }
 
     fn line(&self, line: impl Into<String>) {
@@ -47,7 +47,7 @@ impl Diary {
     }
 }
 
-impl ResourceListener for Diary {
+impl ResourceListener for RecordingListener {
     type Message = &'static str;
 
     fn accept(&mut self, opening: &Opening) -> Result<Accept, Reject> {
@@ -97,107 +97,107 @@ impl ResourceListener for Diary {
     }
 }
 
-fn start(config: Config) -> (Running, ResourceListenerHandle<Diary>, Receiver<String>) {
-    let (diary, told) = Diary::new();
+fn start(config: Config) -> (Running, ResourceListenerHandle<RecordingListener>, Receiver<String>) {
+    let (listener, records) = RecordingListener::new();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let handle = server.run_resource_listener("/", Origins::any(), diary).unwrap();
-    (Running::run(server), handle, told)
+    let handle = server.run_resource_listener("/", Origins::any(), listener).unwrap();
+    (Running::run(server), handle, records)
 }
 
 #[track_caller]
-fn expect(told: &Receiver<String>, lines: &[&str]) {
+fn expect(records: &Receiver<String>, lines: &[&str]) {
     for line in lines {
-        assert_eq!(told.recv_timeout(PATIENCE).as_deref(), Ok(*line));
+        assert_eq!(records.recv_timeout(TIMEOUT).as_deref(), Ok(*line));
     }
 }
 
-fn sees_everything_in_order(config: Config) {
-    let (server, _handle, told) = start(config);
-    for version in ALL {
+fn gets_all_events_in_order(config: Config) {
+    let (server, _handle, records) = start(config);
+    for version in ALL_VERSIONS {
         let mut peer = server.connect(version, "/");
         peer.text("a");
         peer.text("b");
-        assert!(matches!(peer.next(), Got::Text(text) if text.ends_with(" a")));
-        assert!(matches!(peer.next(), Got::Text(text) if text.ends_with(" b")));
-        expect(&told, &["connected", "text a", "text b"]);
+        assert!(matches!(peer.next(), Received::Text(text) if text.ends_with(" a")));
+        assert!(matches!(peer.next(), Received::Text(text) if text.ends_with(" b")));
+        expect(&records, &["connected", "text a", "text b"]);
         if !version.is_hixie() {
             peer.binary(&[1, 2, 3]);
             peer.send(|sender| sender.pong(b"pong").unwrap());
-            assert_eq!(peer.next(), Got::Binary(vec![1, 2, 3]));
-            expect(&told, &["binary 3", "pong 4"]);
+            assert_eq!(peer.next(), Received::Binary(vec![1, 2, 3]));
+            expect(&records, &["binary 3", "pong 4"]);
             peer.close(4000, "bye");
-            expect(&told, &["disconnected 4000 closed"]);
+            expect(&records, &["disconnected 4000 closed"]);
         } else {
             drop(peer);
-            expect(&told, &["disconnected 1005 closed"]);
+            expect(&records, &["disconnected 1005 closed"]);
         }
     }
 }
 
-fn may_decide_with_its_state(config: Config) {
-    let (server, _handle, told) = start(config);
+fn can_decide_with_its_state(config: Config) {
+    let (server, _handle, records) = start(config);
     assert_eq!(server.try_connect(Version::Rfc6455, "/?third").err(), Some(429));
     assert_eq!(server.try_connect(Version::Hybi00, "/?third").err(), Some(429));
     assert!(server.try_connect(Version::Hybi08, "/?third").is_ok());
     assert_eq!(server.try_connect(Version::Rfc6455, "/?panic").err(), Some(500));
-    expect(&told, &["connected"]);
+    expect(&records, &["connected"]);
 }
 
-fn refuses_whom_it_does_not_like_and_hears_no_more_of_them(config: Config) {
-    let (server, handle, told) = start(config);
+fn gets_nothing_from_clients_that_it_refused(config: Config) {
+    let (server, handle, records) = start(config);
     let mut peer = server.connect(Version::Rfc6455, "/?refuse");
     peer.send(|sender| {
         sender.text("not delivered", None).unwrap();
         sender.text("nor this", None).unwrap();
     });
-    assert_eq!(peer.next(), Got::Close(Some((4001, "no".into()))));
+    assert_eq!(peer.next(), Received::Close(Some((4001, "no".into()))));
     peer.finish();
     server.wait_for_clients(0);
     handle.send("the end").unwrap();
-    expect(&told, &["connected", "message the end"]);
+    expect(&records, &["connected", "message the end"]);
 }
 
-fn is_called_and_sent_messages(config: Config) {
-    let (server, handle, told) = start(config);
+fn can_be_called_and_sent_messages(config: Config) {
+    let (server, handle, records) = start(config);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("a");
     assert_eq!(peer.next(), text("1 a"));
     handle.send("first").unwrap();
-    let count = handle.call(|diary| {
-        diary.line("called");
-        std::mem::replace(&mut diary.count, 10)
+    let count = handle.call(|listener| {
+        listener.line("called");
+        std::mem::replace(&mut listener.count, 10)
     });
     handle.clone().send("second").unwrap();
-    expect(&told, &["connected", "text a", "message first", "called", "message second"]);
+    expect(&records, &["connected", "text a", "message first", "called", "message second"]);
     assert_eq!(block_on(count), Ok(1));
     peer.text("b");
     assert_eq!(peer.next(), text("11 b"));
-    drop(handle.call(|diary| diary.line("not awaited")));
-    expect(&told, &["text b", "not awaited"]);
+    drop(handle.call(|listener| listener.line("not awaited")));
+    expect(&records, &["text b", "not awaited"]);
 }
 
-fn a_panic_costs_one_client(config: Config) {
-    let (server, handle, told) = start(config);
+fn a_panic_ends_only_one_client(config: Config) {
+    let (server, handle, records) = start(config);
     let mut good = server.connect(Version::Rfc6455, "/");
     let mut bad = server.connect(Version::Hybi07, "/");
     bad.send(|sender| {
         sender.text("panic", None).unwrap();
         sender.text("not delivered", None).unwrap();
     });
-    assert_eq!(bad.next(), Got::Close(Some((1001, String::new()))), "what hybi-07 has for 1011");
+    assert_eq!(bad.next(), Received::Close(Some((1001, String::new()))), "hybi-07 has no 1011");
     bad.finish();
-    expect(&told, &["connected", "connected", "text panic", "disconnected 1006 a handler panicked"]);
+    expect(&records, &["connected", "connected", "text panic", "disconnected 1006 a handler panicked"]);
     handle.send("panic").unwrap();
     assert_eq!(block_on(handle.call(|_| panic!("in a closure"))), Err::<(), _>(CallError::Panicked));
     good.text("still");
     assert_eq!(good.next(), text("2 still"));
 }
 
-/// Not even of what came before, and though the client has gone itself.
-fn hears_no_more_of_whom_it_closes(config: Config) {
-    struct Judge(Sender<String>);
+/// Messages queued before the close are dropped too, although the client disconnects by itself.
+fn gets_nothing_but_the_end_from_clients_that_it_closed(config: Config) {
+    struct ClosesOnText(Sender<String>);
 
-    impl ResourceListener for Judge {
+    impl ResourceListener for ClosesOnText {
         type Message = Receiver<()>;
 
         fn text(&mut self, client: &Client, text: String) {
@@ -210,65 +210,68 @@ fn hears_no_more_of_whom_it_closes(config: Config) {
         }
 
         fn custom_message(&mut self, go_on: Receiver<()>) {
-            go_on.recv_timeout(PATIENCE).unwrap();
+            go_on.recv_timeout(TIMEOUT).unwrap();
         }
     }
 
-    let (tell, told) = channel();
+    let (tx, records) = channel();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let judge = server.run_resource_listener("/", Origins::any(), Judge(tell)).unwrap();
+    let listener = server.run_resource_listener("/", Origins::any(), ClosesOnText(tx)).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     let (go_on, wait) = channel();
-    judge.send(wait).unwrap();
+    listener.send(wait).unwrap();
     peer.send(|sender| {
         for text in ["bad", "worse"] {
             sender.text(text, None).unwrap();
         }
         sender.close(CloseCode::NORMAL, "").unwrap();
     });
-    assert!(matches!(peer.next(), Got::Close(_)));
+    assert!(matches!(peer.next(), Received::Close(_)));
     go_on.send(()).unwrap();
-    expect(&told, &["bad", "gone"]);
+    expect(&records, &["bad", "gone"]);
 }
 
-fn killed_handles_what_is_queued_and_closes_its_clients(config: Config) {
-    let (server, handle, told) = start(config);
-    let mut peers: Vec<_> = ALL.iter().map(|version| server.connect(*version, "/")).collect();
-    expect(&told, &["connected"; ALL.len()]);
+fn kill_handles_queued_messages_and_closes_its_clients(config: Config) {
+    let (server, handle, records) = start(config);
+    let mut peers: Vec<_> = ALL_VERSIONS.iter().map(|version| server.connect(*version, "/")).collect();
+    expect(&records, &["connected"; ALL_VERSIONS.len()]);
     let (entered, inside) = channel();
     let (go_on, wait) = channel::<()>();
     drop(handle.call(move |_| {
         entered.send(()).unwrap();
-        wait.recv_timeout(PATIENCE).unwrap();
+        wait.recv_timeout(TIMEOUT).unwrap();
     }));
-    inside.recv_timeout(PATIENCE).unwrap();
+    inside.recv_timeout(TIMEOUT).unwrap();
     handle.send("queued").unwrap();
     handle.kill();
     assert_eq!(handle.send("too late"), Err(MailboxClosed));
     let late = handle.call(|_| ());
     go_on.send(()).unwrap();
-    expect(&told, &["message queued"]);
+    expect(&records, &["message queued"]);
     assert_eq!(block_on(late), Err(CallError::Gone));
-    for (peer, version) in peers.iter_mut().zip(ALL) {
+    for (peer, version) in peers.iter_mut().zip(ALL_VERSIONS) {
         let close = if version.is_hixie() { None } else { Some((1001, String::new())) };
-        assert_eq!(peer.next(), Got::Close(close), "{version}");
+        assert_eq!(peer.next(), Received::Close(close), "{version}");
         peer.finish();
     }
-    // It hears of the end of each client, and then it is gone.
+    // The listener gets the end of each client before it ends.
     block_on(handle.ended());
-    let ends: Vec<_> = told.iter().collect();
-    assert!(ends.len() == ALL.len() && ends.iter().all(|line| line.starts_with("disconnected ")), "{ends:?}");
+    let ends: Vec<_> = records.iter().collect();
+    assert!(
+        ends.len() == ALL_VERSIONS.len() && ends.iter().all(|line| line.starts_with("disconnected ")),
+        "{ends:?}"
+    );
     assert!(handle.is_closed());
     server.wait_for_clients(0);
 }
 
-fn waits_for_no_slow_reader_when_it_is_killed(config: Config) {
-    let (server, handle, told) = start(config.close_timeout(Duration::from_millis(200)));
+fn kill_does_not_wait_for_slow_readers(config: Config) {
+    let (server, handle, records) = start(config.close_timeout(Duration::from_millis(200)));
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("big");
-    expect(&told, &["connected", "text big"]);
-    // What it sends back is far more than the sockets hold, and is read a little at a time.
+    expect(&records, &["connected", "text big"]);
+    // The answer is larger than the socket buffers. The client reads it slowly.
     let (done, is_done) = channel::<()>();
     let reading = std::thread::spawn(move || {
         let mut buffer = vec![0; 64 * 1024];
@@ -278,38 +281,41 @@ fn waits_for_no_slow_reader_when_it_is_killed(config: Config) {
     });
     handle.kill();
     block_on(handle.ended());
-    // Or, on a machine so busy that the reader is not seen to read, the time to answer the close frame was over before.
-    let end = told.recv_timeout(PATIENCE).unwrap();
+    // On a busy machine, the timeout for the close frame may expire first.
+    let end = records.recv_timeout(TIMEOUT).unwrap();
     assert!(["aborted", "did not answer a close frame"].iter().any(|cause| end.ends_with(cause)), "{end}");
     done.send(()).unwrap();
     reading.join().unwrap();
 }
 
-fn gives_its_path_back(config: Config) {
+fn kill_frees_the_path(config: Config) {
     let (server, handle, _told) = start(config);
     let resources = server.handle.resources();
-    assert!(resources.run_resource_listener("/", Origins::any(), Diary::new().0).is_err(), "it is taken");
+    assert!(
+        resources.run_resource_listener("/", Origins::any(), RecordingListener::new().0).is_err(),
+        "the path is taken"
+    );
     handle.kill();
-    assert!(resources.find("/").is_none(), "at once");
+    assert!(resources.find("/").is_none(), "the path is still registered");
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(404));
-    let (diary, told) = Diary::new();
-    let second = resources.run_resource_listener("/", Origins::any(), diary).unwrap();
-    handle.kill(); // the first one, again
+    let (listener, records) = RecordingListener::new();
+    let second = resources.run_resource_listener("/", Origins::any(), listener).unwrap();
+    handle.kill(); // the first listener again
     server.connect(Version::Rfc6455, "/").text("hello");
-    expect(&told, &["connected", "text hello"]);
-    // Another one took the path meanwhile: it stays.
+    expect(&records, &["connected", "text hello"]);
+    // Another listener took the path and keeps it.
     assert!(resources.unregister("/"));
-    let (diary, third) = Diary::new();
-    let _third = resources.run_resource_listener("/", Origins::any(), diary).unwrap();
+    let (listener, third) = RecordingListener::new();
+    let _third = resources.run_resource_listener("/", Origins::any(), listener).unwrap();
     second.kill();
-    while told.recv_timeout(PATIENCE).is_ok() {}
+    while records.recv_timeout(TIMEOUT).is_ok() {}
     server.connect(Version::Rfc6455, "/").text("hello");
     expect(&third, &["connected", "text hello"]);
 }
 
-fn is_awaited_by_the_caller(config: Config) {
-    let (diary, told) = Diary::new();
-    let task = ResourceListenerTask::new(diary);
+fn can_be_awaited_by_the_caller(config: Config) {
+    let (listener, records) = RecordingListener::new();
+    let task = ResourceListenerTask::new(listener);
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.resources().register_shared("/", Origins::any(), task.resource()).unwrap();
     server.resources().register_shared("/other", Origins::any(), task.resource()).unwrap();
@@ -323,21 +329,21 @@ fn is_awaited_by_the_caller(config: Config) {
     }
     handle.kill();
     assert_eq!(running.join().unwrap().count, 2);
-    drop(told);
-    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503), "it is still registered");
+    drop(records);
+    assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503), "the path is still registered");
 }
 
 fn ends_with_the_server(config: Config) {
-    let (server, handle, told) = start(config);
+    let (server, handle, records) = start(config);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("a");
     peer.next();
     server.handle.stop();
-    assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1001, String::new()))));
     peer.finish();
     drop(handle);
     server.wait().unwrap();
-    expect(&told, &["connected", "text a", "disconnected 1005 closed"]);
+    expect(&records, &["connected", "text a", "disconnected 1005 closed"]);
     drop(server);
-    assert!(told.recv_timeout(PATIENCE).is_err(), "nothing holds it any more");
+    assert!(records.recv_timeout(TIMEOUT).is_err(), "the listener was not dropped");
 }

@@ -1,4 +1,5 @@
-//! Where a server listens: both families, several addresses, Unix sockets, free ports; and on how many threads.
+//! Listen addresses: both IP families, several addresses, Unix sockets and free ports. Also the use
+//! of shards.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,12 +11,17 @@ use std::thread::ThreadId;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{Client, Close, Config, Listen, Origins, Peer as Address, Resource, Server, Text, Version};
-use common::{Got, Peer, Probe, Running, text};
+use common::{Peer, Probe, Received, Running, text};
 
-in_both_modes!(on_several_addresses, on_a_unix_socket, on_a_name, nowhere_twice);
+in_both_modes!(
+    listens_on_several_addresses,
+    listens_on_a_unix_socket,
+    listens_on_a_host_name,
+    rejects_an_address_in_use
+);
 
-fn on_several_addresses(config: Config) {
-    let (probe, diary) = Probe::new();
+fn listens_on_several_addresses(config: Config) {
+    let (probe, recorder) = Probe::new();
     let config = config.listen("127.0.0.1:0").listen("127.0.0.2:0");
     // Not every machine has IPv6.
     let v6 = std::net::TcpListener::bind("[::1]:0").is_ok();
@@ -28,19 +34,19 @@ fn on_several_addresses(config: Config) {
         let url = format!("ws://{address}/");
         let request = ClientRequest::new(Version::Rfc6455, &url);
         let stream = common::tcp(address);
-        let me = stream.local_addr().unwrap();
+        let local = stream.local_addr().unwrap();
         let mut peer = Peer::open(stream, Version::Rfc6455, request).unwrap();
         peer.assert_echo("hello");
-        let client = diary.connected();
-        assert_eq!((client.remote_ip(), client.remote_port()), (Some(me.ip()), Some(me.port())));
+        let client = recorder.connected();
+        assert_eq!((client.remote_ip(), client.remote_port()), (Some(local.ip()), Some(local.port())));
     }
 }
 
 #[cfg(unix)]
-fn on_a_unix_socket(config: Config) {
+fn listens_on_a_unix_socket(config: Config) {
     let mode = if config.task_per_client { "tasks" } else { "shards" };
     let path = std::env::temp_dir().join(format!("clws-listening-{}-{mode}", std::process::id()));
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.listen(format!("unix:{}", path.display())), probe);
     assert_eq!(server.addresses, [Listen::Unix(path.clone())]);
     let mut peer = Peer::open(
@@ -50,18 +56,18 @@ fn on_a_unix_socket(config: Config) {
     )
     .unwrap();
     peer.assert_echo(&"hello".repeat(100_000));
-    let client = diary.connected();
+    let client = recorder.connected();
     assert_eq!((client.peer(), client.remote_ip(), client.remote_port()), (Address::Unix, None, None));
     peer.raw(&[0xFF; 10]);
-    assert!(matches!(peer.next(), Got::Close(Some((1002, _)))));
-    assert_eq!(peer.next(), Got::End);
+    assert!(matches!(peer.next(), Received::Close(Some((1002, _)))));
+    assert_eq!(peer.next(), Received::End);
     drop(peer);
     let second = Server::bind(common::config().listen(format!("unix:{}", path.display())));
-    assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse, "somebody answers there");
+    assert_eq!(second.unwrap_err().kind(), std::io::ErrorKind::AddrInUse, "the path is in use");
     server.stop().unwrap();
-    assert!(!path.exists(), "it is removed with the server");
+    assert!(!path.exists(), "the socket file was not removed");
 
-    // What a server leaves that was killed.
+    // A socket file left by a killed server.
     drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
     assert!(path.exists());
     drop(Server::bind(common::config().listen(format!("unix:{}", path.display()))).unwrap());
@@ -69,15 +75,15 @@ fn on_a_unix_socket(config: Config) {
 }
 
 #[cfg(not(unix))]
-fn on_a_unix_socket(_: Config) {}
+fn listens_on_a_unix_socket(_: Config) {}
 
-fn on_a_name(config: Config) {
+fn listens_on_a_host_name(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.listen("localhost:0"), probe);
     server.connect(Version::Rfc6455, "/").assert_echo("hello");
 }
 
-fn nowhere_twice(config: Config) {
+fn rejects_an_address_in_use(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.clone(), probe);
     let error = Server::bind(config.clone().listen(server.address())).unwrap_err();
@@ -86,7 +92,7 @@ fn nowhere_twice(config: Config) {
     assert!(Server::bind(config.listen("no such name:1")).is_err());
 }
 
-/// Says which thread it is served by.
+/// Records the thread that serves each client.
 struct Threads(Arc<Mutex<Vec<ThreadId>>>);
 
 impl Resource for Threads {
@@ -102,7 +108,7 @@ impl Resource for Threads {
 }
 
 #[test]
-fn clients_spread_over_the_shards() {
+fn clients_are_spread_over_the_shards() {
     let threads = Arc::default();
     let server = Server::bind(common::config().shards(4).listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), Threads(Arc::clone(&threads))).unwrap();
@@ -118,7 +124,7 @@ fn clients_spread_over_the_shards() {
     for thread in distinct {
         assert_eq!(seen.iter().filter(|seen| *seen == thread).count(), 10, "{seen:?}");
     }
-    // When those of one shard go, the next come there.
+    // When the clients of a shard disconnect, that shard gets the next clients.
     let on_first: Vec<_> = (0..40).filter(|&i| seen[i] == seen[0]).collect();
     for index in on_first.iter().rev() {
         drop(peers.remove(*index));

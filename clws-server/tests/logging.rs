@@ -1,5 +1,6 @@
-//! What is logged, and at which level: CLWS's `*log-level*` is `tracing`'s. (A file of its own: the subscriber is the
-//! process's.)
+//! Log events and their levels. The counterpart of CLWS's `*log-level*` is the level of `tracing`.
+//!
+//! This test is alone in its file, because the subscriber is global to the process.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -8,7 +9,7 @@ use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
 use clws_server::{Client, Close, Group, Resource, Text, Version};
-use common::{Got, Running};
+use common::{Received, Running};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
 
@@ -76,7 +77,7 @@ impl Resource for Fragile {
 }
 
 #[test]
-fn a_clients_faults_are_debug_lines_and_the_applications_are_errors() {
+fn logs_faults_of_clients_as_debug_and_of_the_application_as_errors() {
     let log = Log::default();
     tracing::subscriber::set_global_default(log.clone()).unwrap();
     let server = Running::start(common::config(), Arc::new(Fragile::default()));
@@ -86,21 +87,24 @@ fn a_clients_faults_are_debug_lines_and_the_applications_are_errors() {
     log.expect(Level::DEBUG, "code=4000");
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.raw(&[0xFF; 10]);
-    assert!(matches!(peer.next(), Got::Close(Some((1002, _)))));
+    assert!(matches!(peer.next(), Received::Close(Some((1002, _)))));
     log.expect(Level::DEBUG, "broke the protocol");
-    assert!(log.0.lock().unwrap().iter().all(|(level, _)| *level >= Level::DEBUG), "no client makes noise");
+    assert!(
+        log.0.lock().unwrap().iter().all(|(level, _)| *level >= Level::DEBUG),
+        "a client's fault is logged above DEBUG"
+    );
     server.connect(Version::Rfc6455, "/").text("panic");
     log.expect(Level::ERROR, "a handler panicked: assertion");
 
     let warnings = || log.0.lock().unwrap().iter().filter(|(level, _)| *level == Level::WARN).count();
     let mut peers = [(); 3].map(|()| server.connect(Version::Rfc6455, "/"));
     peers[0].text("close");
-    assert_eq!(peers[0].next(), Got::Close(None));
+    assert_eq!(peers[0].next(), Received::Close(None));
     log.expect(Level::WARN, "close code 1005 must not be sent");
     peers[1].text("close all");
-    assert_eq!([peers[1].next(), peers[2].next()], [Got::Close(None), Got::Close(None)]);
+    assert_eq!([peers[1].next(), peers[2].next()], [Received::Close(None), Received::Close(None)]);
     log.expect(Level::WARN, "close code 1006 must not be sent");
-    assert_eq!(server.connect(Version::Rfc6455, "/?refuse").next(), Got::Close(None));
+    assert_eq!(server.connect(Version::Rfc6455, "/?refuse").next(), Received::Close(None));
     log.expect(Level::WARN, "close code 2001 must not be sent");
-    assert_eq!(warnings(), 3, "one for each call, however many clients are closed");
+    assert_eq!(warnings(), 3, "one warning for each call");
 }

@@ -1,4 +1,4 @@
-//! Deadlines that no clock of a system call can count, such as 25 days and `Duration::MAX`.
+//! Deadlines beyond the range of the system's timers, such as 25 days and `Duration::MAX`.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -7,30 +7,34 @@ mod common;
 use std::time::Duration;
 
 use clws_server::Config;
-use common::wire::{SHORT, Wire, dial, settle};
+use common::wire::{SHORT_TIMEOUT, Wire, dial, wait_a_moment};
 use common::{Probe, Running};
 
-in_both_modes!(of_25_days, of_half_a_year, of_all_time);
+in_both_modes!(
+    supports_deadlines_of_25_days,
+    supports_deadlines_of_half_a_year,
+    supports_deadlines_of_the_maximum_duration
+);
 
-/// Each deadline is armed while the server has nothing else to do.
-fn wait(config: Config, time: Duration) {
-    let (probe, diary) = Probe::new();
+/// Arms each deadline while the server is otherwise idle.
+fn wait_with_timeouts(config: Config, time: Duration) {
+    let (probe, recorder) = Probe::new();
     let config = config.shards(1).handshake_timeout(time).write_timeout(time).close_timeout(time);
     let server = Running::start(config.keepalive(None), probe);
-    let silent = Wire { socket: dial(&server.addresses[0]) }; // its request may take that time
-    settle();
+    let silent = Wire { socket: dial(&server.addresses[0]) }; // arms the handshake timeout
+    wait_a_moment();
     let mut reader = Wire::connect(&server, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     while client.buffered_amount() < 1 << 20 {
-        client.send_binary(&[7; 100_000]).unwrap(); // and so may its reading
+        client.send_binary(&[7; 100_000]).unwrap(); // arms the write timeout
     }
-    settle();
+    wait_a_moment();
     let mut closing = Wire::connect(&server, "/");
-    diary.connected().close(4000.into(), ""); // and its answer
+    recorder.connected().close(4000.into(), ""); // arms the close timeout
     assert_eq!(closing.close_code(), Some(4000));
-    settle();
-    // The server goes on.
-    Wire::connect(&server, "/").assert_answered_within(SHORT);
+    wait_a_moment();
+    // The server still works.
+    Wire::connect(&server, "/").assert_answered_within(SHORT_TIMEOUT);
     closing.finish();
     while client.buffered_amount() > 0 {
         assert!(reader.next().is_some());
@@ -42,14 +46,14 @@ fn wait(config: Config, time: Duration) {
     server.wait().unwrap();
 }
 
-fn of_25_days(config: Config) {
-    wait(config, Duration::from_secs(25 * 24 * 60 * 60));
+fn supports_deadlines_of_25_days(config: Config) {
+    wait_with_timeouts(config, Duration::from_secs(25 * 24 * 60 * 60));
 }
 
-fn of_half_a_year(config: Config) {
-    wait(config, Duration::from_secs(180 * 24 * 60 * 60));
+fn supports_deadlines_of_half_a_year(config: Config) {
+    wait_with_timeouts(config, Duration::from_secs(180 * 24 * 60 * 60));
 }
 
-fn of_all_time(config: Config) {
-    wait(config, Duration::MAX);
+fn supports_deadlines_of_the_maximum_duration(config: Config) {
+    wait_with_timeouts(config, Duration::MAX);
 }

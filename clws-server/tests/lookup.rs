@@ -1,4 +1,4 @@
-//! Which resource a path leads to: its own, that of the longest prefix, the fallback.
+//! The lookup of a path's resource: exact path, then the longest prefix, then the fallback.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -7,9 +7,12 @@ mod common;
 use clws_server::{Client, Config, Origins, RegisterError, Resource, Server, Text, Version};
 use common::{Running, text};
 
-in_both_modes!(exact_then_the_longest_prefix_then_the_fallback, origins_are_those_of_the_resource_found);
+in_both_modes!(
+    looks_up_the_exact_path_then_the_longest_prefix_then_the_fallback,
+    checks_the_origins_of_the_matching_resource
+);
 
-/// Answers with its name and the path that was asked for.
+/// Answers with its name and the requested path.
 struct Named(&'static str);
 
 impl Resource for Named {
@@ -18,7 +21,7 @@ impl Resource for Named {
     }
 }
 
-fn exact_then_the_longest_prefix_then_the_fallback(config: Config) {
+fn looks_up_the_exact_path_then_the_longest_prefix_then_the_fallback(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register_prefix("/rooms/", Origins::any(), Named("rooms")).unwrap();
     server.register_prefix("/rooms/private/", Origins::any(), Named("private")).unwrap();
@@ -45,7 +48,7 @@ fn exact_then_the_longest_prefix_then_the_fallback(config: Config) {
     ] {
         for version in [Version::Hybi00, Version::Rfc6455] {
             let mut peer = server.connect(version, target);
-            peer.text("who?");
+            peer.text("name?");
             assert_eq!(peer.next(), text(answer), "{target}");
         }
     }
@@ -55,7 +58,7 @@ fn exact_then_the_longest_prefix_then_the_fallback(config: Config) {
     assert!(resources.unregister("/rooms/lobby"));
     for target in ["/rooms/private/", "/rooms/lobby"] {
         let mut peer = server.connect(Version::Rfc6455, target);
-        peer.text("who?");
+        peer.text("name?");
         assert_eq!(peer.next(), text(&format!("rooms {target}")));
     }
     assert!(resources.unregister_fallback() && !resources.unregister_fallback());
@@ -63,7 +66,7 @@ fn exact_then_the_longest_prefix_then_the_fallback(config: Config) {
     assert!(resources.find("/rooms/x").is_some() && resources.find("/").is_none());
 }
 
-fn origins_are_those_of_the_resource_found(config: Config) {
+fn checks_the_origins_of_the_matching_resource(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register_prefix("/", Origins::exact(["http://elsewhere.example"]), Named("all")).unwrap();
     server.register("/open", Origins::any(), Named("open")).unwrap();
@@ -73,7 +76,7 @@ fn origins_are_those_of_the_resource_found(config: Config) {
 }
 
 #[test]
-fn what_cannot_be_registered_is_told() {
+fn invalid_registrations_are_errors() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
     for prefix in ["", "/a", "a/", "/a b/", "/a?/"] {
         let result = server.register_prefix(prefix, Origins::any(), Named(""));

@@ -1,6 +1,7 @@
-//! A client sends more than its receiver takes at once, and ends its side. All of it is delivered before its end.
+//! A client sends more than its receiver takes at once, and half-closes. Every message is delivered
+//! before the end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
-#![allow(clippy::mutable_key_type, reason = "a client is a good key: nothing changes what it is compared by")]
+#![allow(clippy::mutable_key_type, reason = "a client's identity never changes")]
 
 #[macro_use]
 mod common;
@@ -14,43 +15,43 @@ use clws_server::{
 };
 use common::Running;
 use common::gate::Gate;
-use common::receivers::{Kind, assert_in_order, shared};
-use common::wire::{SHORT, Wire, numbered, settle};
+use common::receivers::{Kind, assert_in_order, cloner};
+use common::wire::{SHORT_TIMEOUT, Wire, numbered_texts, wait_a_moment};
 use futures::{FutureExt, StreamExt};
 
 in_both_modes!(
-    a_mailbox_resumes_its_client_while_the_shard_is_busy,
-    a_mailbox_that_is_asked_all_the_time,
-    a_listener,
-    an_async_function,
-    an_async_function_that_asks_all_the_time,
-    an_inline_handler,
+    a_mailbox_gets_everything_although_the_shard_is_blocked,
+    a_busily_polled_mailbox_gets_everything,
+    a_listener_gets_everything,
+    an_async_handler_gets_everything,
+    a_busily_polling_async_handler_gets_everything,
+    an_inline_handler_gets_everything,
 );
 
 const MESSAGES: usize = 600;
 
-/// Clients of the tests that depend on the moment.
+/// The number of clients in tests that depend on timing.
 const CLIENTS: usize = 16;
 
-/// The limit of a mailbox, which 7 of the messages exceed.
+/// The limit of a mailbox, which 7 messages exceed.
 const LIMIT: usize = 1024;
 
-/// Sends all messages and a FIN. The server has read the messages before.
+/// Sends all messages, and waits until the server has read them.
 fn send(server: &Running) -> Wire {
     let mut client = Wire::connect(server, "/");
-    client.raw(&numbered(MESSAGES, 90));
-    settle();
+    client.raw(&numbered_texts(MESSAGES, 90));
+    wait_a_moment();
     client
 }
 
-/// The same from many clients. The receiver takes nothing yet.
+/// Sends all messages from many clients, which half-close. The receiver takes nothing yet.
 fn send_from_many(server: &Running) -> Vec<Wire> {
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Wire::connect(server, "/")).collect();
     for client in &mut clients {
-        client.raw(&numbered(MESSAGES, 90));
-        client.end_writing();
+        client.raw(&numbered_texts(MESSAGES, 90));
+        client.shutdown_write();
     }
-    settle();
+    wait_a_moment();
     clients
 }
 
@@ -62,45 +63,46 @@ fn start(config: Config) -> (Running, Mailbox<()>, Gate) {
     (Running::run(server), events, gate)
 }
 
-/// Takes events until there are `at_least` messages and no more at this moment, or until the client's end.
+/// Takes events until at least `at_least` messages are there and the mailbox is empty. Returns true
+/// at the client's end.
 fn take(events: &mut Mailbox<()>, texts: &mut Vec<String>, at_least: usize) -> bool {
-    let end = Instant::now() + SHORT;
+    let end = Instant::now() + SHORT_TIMEOUT;
     loop {
         match events.next().now_or_never().flatten() {
             Some(Event::Text(_, text)) => texts.push(text),
             Some(Event::Disconnected(..)) => return true,
             Some(_) => {}
             None if texts.len() >= at_least => return false,
-            None => assert!(Instant::now() < end, "{} messages, and no end", texts.len()),
+            None => assert!(Instant::now() < end, "{} messages but no end", texts.len()),
         }
     }
 }
 
-fn a_mailbox_resumes_its_client_while_the_shard_is_busy(config: Config) {
+fn a_mailbox_gets_everything_although_the_shard_is_blocked(config: Config) {
     let (server, mut events, gate) = start(config.max_handler_read_backlog(LIMIT));
     let mut blocked = [Wire::connect(&server, "/block")];
     let client = send(&server);
     gate.block(&mut blocked);
-    client.end_writing();
+    client.shutdown_write();
     let mut texts = Vec::new();
-    take(&mut events, &mut texts, 1); // and the client is resumed
+    take(&mut events, &mut texts, 1); // resumes the client
     gate.open();
     assert!(take(&mut events, &mut texts, usize::MAX));
     assert_eq!(texts.len(), MESSAGES);
     assert_in_order(&texts);
 }
 
-/// Clients are resumed at each moment between two steps of their connections.
-fn a_mailbox_that_is_asked_all_the_time(config: Config) {
+/// Resumes clients at every point between two steps of their connections.
+fn a_busily_polled_mailbox_gets_everything(config: Config) {
     let (server, mut events, _gate) = start(config.max_handler_read_backlog(0));
     let _clients = send_from_many(&server);
     let (mut texts, mut ended) = (HashMap::<Client, Vec<String>>::new(), 0);
-    let end = Instant::now() + SHORT;
+    let end = Instant::now() + SHORT_TIMEOUT;
     while ended < CLIENTS {
         match events.next().now_or_never().flatten() {
             Some(Event::Text(client, text)) => texts.entry(client).or_default().push(text),
             Some(Event::Disconnected(..)) => ended += 1,
-            _ => assert!(Instant::now() < end, "{ended} clients have ended"),
+            _ => assert!(Instant::now() < end, "only {ended} clients ended"),
         }
     }
     for texts in texts.values() {
@@ -109,7 +111,7 @@ fn a_mailbox_that_is_asked_all_the_time(config: Config) {
     }
 }
 
-/// Takes the messages of a client that has ended its side while another client's handler blocks the shard.
+/// Delivers the messages of a half-closed client while another client's handler blocks the shard.
 fn receive(config: Config, kind: Kind) {
     let server =
         Server::bind(config.shards(1).max_handler_read_backlog(LIMIT).listen("127.0.0.1:0")).unwrap();
@@ -120,35 +122,35 @@ fn receive(config: Config, kind: Kind) {
     let mut blocked = [Wire::connect(&server, "/block")];
     let client = send(&server);
     if kind == Kind::Inline {
-        client.end_writing();
+        client.shutdown_write();
         held.open();
     } else {
         busy.block(&mut blocked);
-        client.end_writing();
+        client.shutdown_write();
         held.open();
-        settle(); // it takes what it can, and resumes the client
+        wait_a_moment(); // the receiver takes the available messages, which resumes the client
         busy.open();
     }
-    let (texts, end) = log.to_the_end();
+    let (texts, end) = log.messages_and_end();
     assert_eq!(texts.len(), MESSAGES, "{end}");
     assert_in_order(&texts);
 }
 
-fn a_listener(config: Config) {
+fn a_listener_gets_everything(config: Config) {
     receive(config, Kind::Listener);
 }
 
-fn an_async_function(config: Config) {
+fn an_async_handler_gets_everything(config: Config) {
     receive(config, Kind::Async);
 }
 
-fn an_async_function_that_asks_all_the_time(config: Config) {
+fn a_busily_polling_async_handler_gets_everything(config: Config) {
     let server = Server::bind(config.max_handler_read_backlog(0).listen("127.0.0.1:0")).unwrap();
-    let (tell, told) = channel();
+    let (tx, rx) = channel();
     let gate = Gate::default();
-    let clone = shared((tell, gate.clone()));
+    let clone = cloner((tx, gate.clone()));
     let handler = move |mut socket: WebSocket| {
-        let (tell, gate) = clone();
+        let (tx, gate) = clone();
         async move {
             gate.passed().await;
             let mut texts = Vec::new();
@@ -160,7 +162,7 @@ fn an_async_function_that_asks_all_the_time(config: Config) {
                     None => async_std::task::yield_now().await,
                 }
             }
-            let _ = tell.send(texts);
+            let _ = tx.send(texts);
         }
     };
     server.register("/", Origins::any(), async_handler(handler)).unwrap();
@@ -168,12 +170,12 @@ fn an_async_function_that_asks_all_the_time(config: Config) {
     let _clients = send_from_many(&server);
     gate.open();
     for _ in 0..CLIENTS {
-        let texts: Vec<String> = told.recv_timeout(SHORT).unwrap();
+        let texts: Vec<String> = rx.recv_timeout(SHORT_TIMEOUT).unwrap();
         assert_eq!(texts.len(), MESSAGES);
         assert_in_order(&texts);
     }
 }
 
-fn an_inline_handler(config: Config) {
+fn an_inline_handler_gets_everything(config: Config) {
     receive(config, Kind::Inline);
 }

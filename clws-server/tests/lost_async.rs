@@ -1,4 +1,5 @@
-//! An async function with the default limits, and a client that sends more than those let wait, and ends its side.
+//! An async handler with default limits. A client sends more than the handler's backlog holds, and
+//! half-closes.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -8,11 +9,12 @@ use clws_server::{Config, Origins, Server};
 use common::Running;
 use common::gate::Gate;
 use common::receivers::{Kind, assert_in_order};
-use common::wire::{Wire, numbered, settle};
+use common::wire::{Wire, numbered_texts, wait_a_moment};
 
 in_both_modes!(gets_every_message_before_the_end);
 
-/// 60 bytes each. With what each of them costs besides, more than 1 MiB of them does not wait.
+/// The number of messages of 60 bytes. With their overhead, they exceed the 1 MiB that may be
+/// queued.
 const MESSAGES: usize = 8900;
 
 fn gets_every_message_before_the_end(config: Config) {
@@ -23,14 +25,14 @@ fn gets_every_message_before_the_end(config: Config) {
     let server = Running::run(server);
     let mut blocked = [Wire::connect(&server, "/block")];
     let mut client = Wire::connect(&server, "/");
-    client.raw(&numbered(MESSAGES, 60));
-    settle(); // the server has read what it wants to read
+    client.raw(&numbered_texts(MESSAGES, 60));
+    wait_a_moment(); // the server has read up to its limit
     busy.block(&mut blocked);
-    client.end_writing();
+    client.shutdown_write();
     held.open();
-    settle(); // the function has handled what waited, and the client is resumed
+    wait_a_moment(); // the handler has taken the queued messages, which resumes the client
     busy.open();
-    let (texts, end) = log.to_the_end();
+    let (texts, end) = log.messages_and_end();
     assert_eq!(texts.len(), MESSAGES, "{end}");
     assert_in_order(&texts);
 }

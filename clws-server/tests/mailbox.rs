@@ -1,4 +1,4 @@
-//! A mailbox as a stream of events, and what happens when it fills.
+//! Mailboxes as streams of events, and their limit.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,18 +10,18 @@ use std::time::Duration;
 use clws_server::{
     Accept, Config, Event, Mailbox, MailboxClosed, MailboxSender, Origins, Reject, Server, Version, mailbox,
 };
-use common::{Got, Running, text};
+use common::{Received, Running, text};
 use futures::StreamExt;
 use futures::executor::block_on;
 
 in_both_modes!(
-    is_a_stream_of_what_happens,
-    asks_about_openings,
-    a_full_one_stops_reading_and_loses_nothing,
-    others_go_on_when_one_fills_it,
-    that_is_dropped_closes_its_clients,
-    that_is_closed_ends_when_it_is_empty,
-    that_is_dropped_may_hold_the_last_of_everything,
+    is_a_stream_of_events,
+    yields_openings_to_decide_on,
+    a_full_mailbox_pauses_reading_and_loses_nothing,
+    a_full_mailbox_accepts_other_clients,
+    a_dropped_mailbox_closes_its_clients,
+    a_closed_mailbox_ends_when_it_is_empty,
+    a_dropped_mailbox_frees_the_last_client_and_resource,
 );
 
 fn start(config: Config, asks: bool) -> (Running, MailboxSender<u32>, Mailbox<u32>) {
@@ -36,29 +36,29 @@ fn next(events: &mut Mailbox<u32>) -> Event<u32> {
     block_on(events.next()).expect("an event")
 }
 
-fn is_a_stream_of_what_happens(config: Config) {
+fn is_a_stream_of_events(config: Config) {
     let (server, sender, mut events) = start(config, false);
     let mut peer = server.connect(Version::Rfc6455, "/");
     let Event::Connected(client) = next(&mut events) else { panic!() };
     peer.text("hello");
     peer.binary(&[1]);
     assert!(matches!(next(&mut events), Event::Text(from, text) if from == client && text == "hello"));
-    assert!(matches!(next(&mut events), Event::Binary(from, octets) if from == client && octets[..] == [1]));
+    assert!(matches!(next(&mut events), Event::Binary(from, bytes) if from == client && bytes[..] == [1]));
     client.ping(b"are you there?").unwrap();
-    assert_eq!(peer.next(), Got::Ping(b"are you there?".into()));
+    assert_eq!(peer.next(), Received::Ping(b"are you there?".into()));
     peer.send(|sender| sender.pong(b"yes").unwrap());
     assert!(matches!(next(&mut events), Event::Pong(_, payload) if payload == "yes"));
     sender.send(7).unwrap();
     assert!(matches!(next(&mut events), Event::Message(7)));
     client.close(4000.into(), "");
-    assert_eq!(peer.next(), Got::Close(Some((4000, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((4000, String::new()))));
     peer.close(4001, "you too");
     let Event::Disconnected(from, end) = next(&mut events) else { panic!() };
     assert!(from == client && end.is_clean());
     assert_eq!((end.code.value(), &*end.reason), (4001, "you too"));
 }
 
-fn asks_about_openings(config: Config) {
+fn yields_openings_to_decide_on(config: Config) {
     let (server, _sender, mut events) = start(config, true);
     let deciding = std::thread::spawn(move || {
         let (mut decided, mut connected) = (0, 0);
@@ -86,33 +86,33 @@ fn asks_about_openings(config: Config) {
     assert_eq!(server.try_connect(Version::Rfc6455, "/?yes").err(), Some(503));
 }
 
-/// Sends until the other side takes no more, and then the rest in the background.
+/// Sends until the server reads no more, and the rest on another thread.
 fn flood(server: &Running, messages: u32) -> (std::thread::JoinHandle<()>, std::sync::mpsc::Receiver<bool>) {
     let mut peer = server.connect(Version::Rfc6455, "/");
     let (stuck, is_stuck) = std::sync::mpsc::channel();
     let sending = std::thread::spawn(move || {
-        // A connection of its own, whose writes time out when nobody reads.
-        let mut octets = Vec::new();
+        // This thread blocks while the server does not read.
+        let mut bytes = Vec::new();
         for number in 0..messages {
             peer.sender.text(&format!("{number:0>1000}"), None).unwrap();
-            peer.sender.write_to(&mut octets).unwrap();
+            peer.sender.write_to(&mut bytes).unwrap();
         }
-        let half = octets.len() / 2;
-        peer.stream.write_all(&octets[..half]).unwrap();
+        let half_sent = bytes.len() / 2;
+        peer.stream.write_all(&bytes[..half_sent]).unwrap();
         let _ = stuck.send(false);
-        peer.stream.write_all(&octets[half..]).unwrap();
+        peer.stream.write_all(&bytes[half_sent..]).unwrap();
         peer.close(1000, "");
-        while !matches!(peer.next(), Got::End | Got::Reset) {}
+        while !matches!(peer.next(), Received::End | Received::Reset) {}
     });
     (sending, is_stuck)
 }
 
-fn a_full_one_stops_reading_and_loses_nothing(config: Config) {
-    const MESSAGES: u32 = 40_000; // 40 MB, far more than the sockets' buffers hold
+fn a_full_mailbox_pauses_reading_and_loses_nothing(config: Config) {
+    const MESSAGES: u32 = 40_000; // 40 MB, more than the socket buffers hold
     let (server, _sender, mut events) = start(config.max_handler_read_backlog(100_000), false);
-    let (sending, half) = flood(&server, MESSAGES);
-    let refused = half.recv_timeout(Duration::from_millis(500));
-    assert!(refused.is_err(), "20 MB were taken by a mailbox of 100 KB");
+    let (sending, half_sent) = flood(&server, MESSAGES);
+    let refused = half_sent.recv_timeout(Duration::from_millis(500));
+    assert!(refused.is_err(), "a mailbox of 100 KB accepted 20 MB");
     assert!(matches!(next(&mut events), Event::Connected(_)));
     for number in 0..MESSAGES {
         let Event::Text(_, text) = next(&mut events) else { panic!() };
@@ -123,11 +123,11 @@ fn a_full_one_stops_reading_and_loses_nothing(config: Config) {
     sending.join().unwrap();
 }
 
-fn others_go_on_when_one_fills_it(config: Config) {
+fn a_full_mailbox_accepts_other_clients(config: Config) {
     let (server, sender, mut events) = start(config.max_handler_read_backlog(100_000), false);
-    let (sending, half) = flood(&server, 40_000);
-    assert!(half.recv_timeout(Duration::from_millis(500)).is_err());
-    // The mailbox is full. Others connect, and a message of each comes in.
+    let (sending, half_sent) = flood(&server, 40_000);
+    assert!(half_sent.recv_timeout(Duration::from_millis(500)).is_err());
+    // Other clients connect while the mailbox is full, and one message of each is accepted.
     let mut others: Vec<_> = (0..3).map(|_| server.connect(Version::Hybi00, "/")).collect();
     for peer in &mut others {
         peer.text("from another");
@@ -150,23 +150,23 @@ fn others_go_on_when_one_fills_it(config: Config) {
     sending.join().unwrap();
 }
 
-fn that_is_dropped_closes_its_clients(config: Config) {
+fn a_dropped_mailbox_closes_its_clients(config: Config) {
     let (server, sender, mut events) = start(config.max_handler_read_backlog(0), false);
     let mut peer = server.connect(Version::Rfc6455, "/");
     assert!(matches!(next(&mut events), Event::Connected(_)));
-    // It is paused when the mailbox goes.
+    // Reading from the client is paused when the mailbox is dropped.
     peer.text("one");
     peer.text("two");
     assert!(matches!(next(&mut events), Event::Text(_, text) if text == "one"));
     drop(events);
-    assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1001, String::new()))));
     peer.finish();
     assert!(sender.is_closed());
     assert_eq!(sender.send(1), Err(MailboxClosed));
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
 }
 
-fn that_is_closed_ends_when_it_is_empty(config: Config) {
+fn a_closed_mailbox_ends_when_it_is_empty(config: Config) {
     let (server, sender, mut events) = start(config, false);
     let mut peer = server.connect(Version::Rfc6455, "/");
     assert!(matches!(next(&mut events), Event::Connected(_)));
@@ -177,7 +177,7 @@ fn that_is_closed_ends_when_it_is_empty(config: Config) {
     assert!(matches!(next(&mut events), Event::Message(1)));
     assert!(matches!(next(&mut events), Event::Message(2)));
     let closing = std::thread::spawn(move || {
-        assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+        assert_eq!(peer.next(), Received::Close(Some((1001, String::new()))));
         peer.finish();
     });
     assert!(matches!(next(&mut events), Event::Disconnected(_, end) if end.is_clean()));
@@ -185,20 +185,21 @@ fn that_is_closed_ends_when_it_is_empty(config: Config) {
     closing.join().unwrap();
 }
 
-/// A paused client that is gone is held by the mailbox alone, and holds the resource, which holds the mailbox.
-fn that_is_dropped_may_hold_the_last_of_everything(config: Config) {
-    // It does not end at once: a message waits that nobody takes.
+/// A disconnected client with queued input is held only by the mailbox. The client holds the
+/// resource, which holds the mailbox.
+fn a_dropped_mailbox_frees_the_last_client_and_resource(config: Config) {
+    // The connection does not end at once, because an undelivered message remains.
     let config = config.max_handler_read_backlog(0).close_timeout(std::time::Duration::from_millis(100));
     let (server, sender, mut events) = start(config, false);
     let mut peer = server.connect(Version::Rfc6455, "/");
     assert!(matches!(next(&mut events), Event::Connected(_)));
     peer.text("one");
-    common::eventually("it has come", || server.handle.clients() == 1 && !sender.is_closed());
+    common::eventually("the message is queued", || server.handle.clients() == 1 && !sender.is_closed());
     assert!(matches!(next(&mut events), Event::Text(_, text) if text == "one"));
-    peer.text("two"); // pauses it
+    peer.text("two"); // pauses reading from the client
     drop(peer);
     server.handle.stop();
     server.wait().unwrap();
     drop((server, sender));
-    drop(events); // and does not wait for itself
+    drop(events); // must not wait for itself
 }

@@ -1,4 +1,4 @@
-//! More clients than the server takes.
+//! More connections than `max_clients` allows.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -8,12 +8,16 @@ use std::io::{Read, Write};
 use std::time::Duration;
 
 use clws_server::{Config, Version};
-use common::{Got, Probe, Running, eventually};
+use common::{Probe, Received, Running, eventually};
 use socket2::SockRef;
 
-in_both_modes!(gets_503_until_one_leaves, refused_ones_take_no_place, every_way_out_frees_a_place);
+in_both_modes!(
+    gets_503_until_a_client_disconnects,
+    refused_connections_do_not_count,
+    every_end_of_a_connection_frees_its_place
+);
 
-fn gets_503_until_one_leaves(config: Config) {
+fn gets_503_until_a_client_disconnects(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.max_clients(3), probe);
     let mut peers: Vec<_> = (0..3).map(|_| server.connect(Version::Rfc6455, "/")).collect();
@@ -22,8 +26,8 @@ fn gets_503_until_one_leaves(config: Config) {
     }
     let mut leaving = peers.pop().unwrap();
     leaving.close(1000, "");
-    assert!(matches!(leaving.next(), Got::Close(_)));
-    assert_eq!(leaving.next(), Got::End);
+    assert!(matches!(leaving.next(), Received::Close(_)));
+    assert_eq!(leaving.next(), Received::End);
     server.wait_for_clients(2);
     peers.push(server.connect(Version::Rfc6455, "/"));
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
@@ -32,8 +36,8 @@ fn gets_503_until_one_leaves(config: Config) {
     }
 }
 
-/// Whoever is told 503 and stays nevertheless keeps nobody else out.
-fn refused_ones_take_no_place(config: Config) {
+/// A connection that gets 503 and stays open does not count as a client.
+fn refused_connections_do_not_count(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config.max_clients(2), probe);
     let first = server.connect(Version::Rfc6455, "/");
@@ -53,27 +57,27 @@ fn refused_ones_take_no_place(config: Config) {
     drop(refused);
 }
 
-fn every_way_out_frees_a_place(config: Config) {
-    let (probe, diary) = Probe::new();
+fn every_end_of_a_connection_frees_its_place(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.max_clients(1), probe);
     for way in 0..8 {
-        // The client before may not even be accepted yet.
+        // The connection before may not be accepted yet.
         let mut peer = None;
         eventually("a free place", || {
             peer = server.try_connect(Version::Rfc6455, "/").ok();
             peer.is_some()
         });
         let mut peer = peer.unwrap();
-        let client = diary.connected();
+        let client = recorder.connected();
         match way {
             0 => peer.close(1000, ""),
             1 => peer.raw(&[0xFF; 100]),
-            2 => peer.assert_echo("and away"),
+            2 => peer.assert_echo("before the drop"),
             3 => client.abort(),
             _ => {}
         }
         drop(peer);
-        diary.gone();
+        recorder.disconnected();
         server.wait_for_clients(0);
         let mut stream = server.tcp();
         match way {

@@ -1,4 +1,4 @@
-//! When the last client has gone, the server holds no more memory than before the first came.
+//! After the last client disconnects, the server holds no more memory than before the first client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,27 +11,28 @@ use std::sync::{Mutex, PoisonError};
 
 use cap::Cap;
 use clws_server::{Config, Version};
-use common::{Got, Probe, Running};
+use common::{Probe, Received, Running};
 
-/// Counts the bytes that are allocated and not freed.
+/// Counts the allocated bytes.
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// The tests of this file measure the whole process, and so take turns.
+/// Serializes the tests of this file, because they measure the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
-/// What lazily made tables and thread stacks of the runtime may differ by, but no client's message.
+/// Allowed for lazy tables and thread stacks of the runtime. It is less than the messages of the
+/// clients.
 const SLACK: usize = 400 * 1024;
 
-in_both_modes!(after_partial_messages, after_big_messages, after_members_who_did_not_read);
+in_both_modes!(frees_partial_messages, frees_large_messages, frees_the_outboxes_of_members_that_did_not_read);
 
 #[track_caller]
 fn assert_returned(server: &Running, before: usize) {
     server.wait_for_clients(0);
-    common::eventually("the memory is back", || ALLOCATOR.allocated() <= before + SLACK);
+    common::eventually("the memory is freed", || ALLOCATOR.allocated() <= before + SLACK);
 }
 
-/// The first bytes of a message that never ends, text or binary.
+/// Sends the first bytes of a message that never ends.
 fn begin(stream: &mut TcpStream, text: bool, bytes: usize) {
     let declared = u64::try_from(4 * bytes).unwrap();
     let head = [&[if text { 0x81 } else { 0x82 }, 0xFF][..], &declared.to_be_bytes(), &[0; 4]].concat();
@@ -39,12 +40,12 @@ fn begin(stream: &mut TcpStream, text: bool, bytes: usize) {
     stream.write_all(&vec![b'x'; bytes]).unwrap();
 }
 
-fn after_partial_messages(config: Config) {
+fn frees_partial_messages(config: Config) {
     const CLIENTS: usize = 100;
     const SIZE: usize = 1 << 20;
 
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     drop(server.connect(Version::Rfc6455, "/"));
     server.wait_for_clients(0);
@@ -58,12 +59,14 @@ fn after_partial_messages(config: Config) {
                 stream
             })
             .collect();
-        common::eventually("they hold it", || ALLOCATOR.allocated() > before + CLIENTS * SIZE / 2);
+        common::eventually("the partial messages are buffered", || {
+            ALLOCATOR.allocated() > before + CLIENTS * SIZE / 2
+        });
         for stream in &streams {
             stream.shutdown(Shutdown::Both).unwrap();
         }
         drop(streams);
-        while diary.count(|_| true) > 0 {}
+        while recorder.count(|_| true) > 0 {}
         assert_returned(&server, before);
     }
 }
@@ -71,10 +74,10 @@ fn after_partial_messages(config: Config) {
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
 
-/// BufferPool that threads keep are freed too, the biggest among them.
-fn after_big_messages(config: Config) {
+/// The buffer pools of the threads are freed too, including the largest buffers.
+fn frees_large_messages(config: Config) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     drop(server.connect(Version::Rfc6455, "/"));
     server.wait_for_clients(0);
@@ -83,32 +86,32 @@ fn after_big_messages(config: Config) {
         let mut peer = server.connect(Version::Rfc6455, "/");
         for _ in 0..3 {
             peer.binary(&vec![7; size]);
-            assert!(matches!(peer.next(), Got::Binary(payload) if payload.len() == size));
+            assert!(matches!(peer.next(), Received::Binary(payload) if payload.len() == size));
         }
         drop(peer);
-        while diary.count(|_| true) > 0 {}
+        while recorder.count(|_| true) > 0 {}
         assert_returned(&server, before);
     }
 }
 
-fn after_members_who_did_not_read(config: Config) {
+fn frees_the_outboxes_of_members_that_did_not_read(config: Config) {
     let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.max_write_backlog(4 << 20), probe);
     drop(server.connect(Version::Rfc6455, "/"));
-    diary.connected();
+    recorder.connected();
     server.wait_for_clients(0);
     let before = ALLOCATOR.allocated();
     let peers: Vec<_> = (0..10).map(|_| server.connect(Version::Rfc6455, "/")).collect();
     let group = clws_server::Group::new();
     for _ in &peers {
-        group.join(&diary.connected());
+        group.join(&recorder.connected());
     }
     for _ in 0..20_000 {
         let _ = group.send_text("x".repeat(1000));
     }
     drop(peers);
-    common::eventually("they leave", || group.is_empty());
-    while diary.count(|_| true) > 0 {}
+    common::eventually("all members left", || group.is_empty());
+    while recorder.count(|_| true) > 0 {}
     assert_returned(&server, before);
 }

@@ -1,14 +1,15 @@
-//! One listener behind which 200 clients of all versions talk to each other.
+//! One listener relays the messages of 200 clients of all versions.
 //!
-//! What is counted: 100,000 messages come to the listener, 500 from each client, and the listener sends each of them to
-//! all 200, so that 20,000,000 messages go out. (With a task per client, where there is nothing else to see, a fifth of
-//! that.) The listener writes down what it sends, as the octets of both framings, and each client's octets are compared
-//! with that: nothing is missing, nothing is there twice, and the order is the same for all. What the listener wrote down
-//! is each message of each client once and in the order that client sent them.
+//! Each client sends 500 messages, and the listener sends each of these 100,000 messages to all 200
+//! clients. That makes 20,000,000 messages. With a task per client, the test sends a fifth of them.
 //!
-//! Where one client stops reading, 16,000 messages are enough to fill what the system and the server hold for it. The
-//! others are held to the same as above; and when it reads again, it gets what was taken for it, which is all but the
-//! messages that were reported as refused.
+//! The listener logs the bytes of its messages in both framings, and each client's input is
+//! compared with that log. No message is lost or duplicated, and all clients get the same order.
+//! The log itself contains each client's messages once and in order.
+//!
+//! In the test with a client that stops reading, 16,000 messages fill its buffers. The other
+//! clients get everything, as above. When the stopped client reads again, it gets all messages
+//! except those reported as failed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -24,41 +25,41 @@ use clws_server::{
     Client, Close, Config, Group, Listen, Origins, ResourceListener, ResourceListenerHandle, SendError,
     Server,
 };
-use common::{ALL, Got, Peer, Running};
+use common::{ALL_VERSIONS, Peer, Received, Running};
 
-in_both_modes!(all_of_them_get_everything, one_that_stops_reading_harms_no_other);
+in_both_modes!(all_clients_get_all_messages, a_client_that_stops_reading_affects_no_other);
 
 const CLIENTS: usize = 200;
 
-/// Each has a part of the clients.
+/// The number of threads. Each thread drives a part of the clients.
 const THREADS: usize = 4;
 
-/// Octets of a frame beside its payload, in both framings.
+/// The size of a frame without its payload, in both framings.
 const FRAMING: usize = 2;
 
-/// Sends what each client says to all of them.
+/// Sends the texts of each client to all clients.
 #[derive(Default)]
 struct Relay {
     members: Group,
     log: Arc<Mutex<Log>>,
 }
 
-/// What went out, in the order it did.
+/// The sent messages, in order.
 #[derive(Default)]
 struct Log {
-    /// In draft 0's framing; all messages have one length.
+    /// The bytes in draft 0's framing. All messages have the same length.
     hixie: Vec<u8>,
-    /// In everybody else's, which has the same length.
+    /// The bytes in the framing of all other versions, which has the same length.
     hybi: Vec<u8>,
     messages: Vec<String>,
-    /// Whom which message was refused for, and why.
+    /// The failed sends: the message number, the client and the error.
     refused: Vec<(usize, Client, SendError)>,
 }
 
 impl Log {
-    /// As a client reads it.
-    fn octets(&self, client: usize) -> &[u8] {
-        if ALL[client % ALL.len()].is_hixie() { &self.hixie } else { &self.hybi }
+    /// The bytes that the client reads.
+    fn bytes(&self, client: usize) -> &[u8] {
+        if ALL_VERSIONS[client % ALL_VERSIONS.len()].is_hixie() { &self.hixie } else { &self.hybi }
     }
 }
 
@@ -86,7 +87,7 @@ impl ResourceListener for Relay {
     }
 }
 
-/// One of the clients, and how much of the log it has read.
+/// A client, and its position in the log.
 struct Talker {
     peer: Peer,
     number: usize,
@@ -94,17 +95,17 @@ struct Talker {
     read: usize,
 }
 
-struct Scene {
-    // Dropped first: clients that are gone let the server end.
+struct Harness {
+    // Dropped first, because the server waits for its clients.
     talkers: Vec<Talker>,
     server: Running,
     relay: ResourceListenerHandle<Relay>,
     log: Arc<Mutex<Log>>,
-    /// Octets of a message.
+    /// The size of a message in bytes.
     size: usize,
 }
 
-impl Scene {
+impl Harness {
     fn new(config: Config, size: usize) -> Self {
         let log = Arc::new(Mutex::new(Log::default()));
         let server = Server::bind(config).unwrap();
@@ -112,7 +113,7 @@ impl Scene {
         let relay = server.run_resource_listener("/", Origins::any(), relay).unwrap();
         let server = Running::run(server);
         let talkers = (0..CLIENTS).map(|number| {
-            let version = ALL[number % ALL.len()];
+            let version = ALL_VERSIONS[number % ALL_VERSIONS.len()];
             let request = ClientRequest::new(version, "ws://localhost/").with_origin("http://here.example");
             let peer = match &server.addresses[0] {
                 #[cfg(unix)]
@@ -121,53 +122,53 @@ impl Scene {
             };
             Talker { peer: peer.unwrap(), number, sent: 0, read: 0 }
         });
-        let scene = Self { talkers: talkers.collect(), server, relay, log, size };
-        common::eventually("all are in", || scene.members() == CLIENTS);
-        scene
+        let harness = Self { talkers: talkers.collect(), server, relay, log, size };
+        common::eventually("all members have joined", || harness.members() == CLIENTS);
+        harness
     }
 
     fn members(&self) -> usize {
         futures::executor::block_on(self.relay.call(|relay| relay.members.len())).unwrap()
     }
 
-    /// In each round, every client sends so many messages and reads what all of them have sent: nobody is more than a round
-    /// behind.
+    /// In each round, every client sends `each` messages and reads the messages of all clients. So
+    /// no client is more than a round late.
     fn rounds(&mut self, rounds: usize, each: usize, talkers: Range<usize>) {
         let (log, size) = (&*self.log, self.size);
         let talkers = &mut self.talkers[talkers];
-        let octets = talkers.len() * each * (size + FRAMING);
+        let bytes = talkers.len() * each * (size + FRAMING);
         thread::scope(|scope| {
             for part in talkers.chunks_mut(talkers.len().div_ceil(THREADS)) {
                 scope.spawn(move || {
                     for _ in 0..rounds {
                         part.iter_mut().for_each(|talker| talker.talk(each, size));
-                        part.iter_mut().for_each(|talker| talker.listen(octets, log));
+                        part.iter_mut().for_each(|talker| talker.listen(bytes, log));
                     }
                 });
             }
         });
     }
 
-    /// What the listener was told is what the clients said: each message once, and each client's in order.
-    fn assert_nothing_is_lost(&self) {
-        let mut said = [0; CLIENTS];
+    /// Checks that the listener got each client's messages once and in order.
+    fn assert_no_message_is_lost(&self) {
+        let mut counts = [0; CLIENTS];
         for message in &self.log.lock().unwrap().messages {
             let (client, number) = message.split_once(' ').unwrap();
-            let said = &mut said[client.parse::<usize>().unwrap()];
-            assert_eq!(number.parse(), Ok(*said), "of client {client}");
-            *said += 1;
+            let count = &mut counts[client.parse::<usize>().unwrap()];
+            assert_eq!(number.parse(), Ok(*count), "client {client}");
+            *count += 1;
         }
-        assert!(said.iter().eq(self.talkers.iter().map(|talker| &talker.sent)));
+        assert!(counts.iter().eq(self.talkers.iter().map(|talker| &talker.sent)));
     }
 
-    /// Nothing comes to any client that was not expected.
+    /// Closes all clients, and checks that they get nothing else.
     fn end(&mut self) {
         for talker in &mut self.talkers {
             talker.peer.close(1000, "");
-            assert!(matches!(talker.peer.next(), Got::Close(_)));
-            assert_eq!(talker.peer.next(), Got::End);
+            assert!(matches!(talker.peer.next(), Received::Close(_)));
+            assert_eq!(talker.peer.next(), Received::End);
         }
-        common::eventually("nobody is in", || self.members() == 0);
+        common::eventually("all members left", || self.members() == 0);
         self.server.wait_for_clients(0);
     }
 }
@@ -183,60 +184,64 @@ impl Talker {
         self.sent += messages;
     }
 
-    /// Reads so many octets, which must be the next ones of the log.
+    /// Reads `bytes` bytes, and checks that they continue the log.
     #[track_caller]
-    fn listen(&mut self, octets: usize, log: &Mutex<Log>) {
-        let buffer = self.read(octets);
+    fn listen(&mut self, bytes: usize, log: &Mutex<Log>) {
+        let buffer = self.read(bytes);
         let log = log.lock().unwrap();
-        let all = log.octets(self.number);
-        assert!(buffer == all[self.read..self.read + octets], "client {}: another order", self.number);
-        self.read += octets;
+        let all = log.bytes(self.number);
+        assert!(
+            buffer == all[self.read..self.read + bytes],
+            "client {}: other bytes than logged",
+            self.number
+        );
+        self.read += bytes;
     }
 
     #[track_caller]
-    fn read(&mut self, octets: usize) -> Vec<u8> {
-        let mut buffer = vec![0; octets];
+    fn read(&mut self, bytes: usize) -> Vec<u8> {
+        let mut buffer = vec![0; bytes];
         let number = self.number;
         self.peer.stream.read_exact(&mut buffer).unwrap_or_else(|error| panic!("client {number}: {error}"));
         buffer
     }
 }
 
-fn all_of_them_get_everything(config: Config) {
+fn all_clients_get_all_messages(config: Config) {
     const ROUNDS: usize = 20;
 
     let messages = if config.task_per_client { 20_000 } else { 100_000 };
-    // So little that the clients are paused again and again.
-    let mut scene = Scene::new(config.listen("127.0.0.1:0").max_handler_read_backlog(20_000), 7);
-    scene.rounds(ROUNDS, messages / CLIENTS / ROUNDS, 0..CLIENTS);
-    assert_eq!(scene.log.lock().unwrap().messages.len(), messages);
-    assert_eq!(scene.log.lock().unwrap().refused, []);
-    scene.assert_nothing_is_lost();
-    scene.end();
+    // A small limit, so that reading from the clients is paused often.
+    let mut harness = Harness::new(config.listen("127.0.0.1:0").max_handler_read_backlog(20_000), 7);
+    harness.rounds(ROUNDS, messages / CLIENTS / ROUNDS, 0..CLIENTS);
+    assert_eq!(harness.log.lock().unwrap().messages.len(), messages);
+    assert_eq!(harness.log.lock().unwrap().refused, []);
+    harness.assert_no_message_is_lost();
+    harness.end();
 }
 
 #[cfg(unix)]
-fn one_that_stops_reading_harms_no_other(config: Config) {
+fn a_client_that_stops_reading_affects_no_other(config: Config) {
     const SIZE: usize = 62;
     const EACH: usize = 2;
     const ROUNDS: usize = 40;
-    const STOPS: usize = 0; // which joined first, so that all others come behind it
+    const STOPS: usize = 0; // joined first, so every message reaches it before all other clients
 
     let mode = if config.task_per_client { "tasks" } else { "shards" };
     let path = std::env::temp_dir().join(format!("clws-one-listener-{}-{mode}", std::process::id()));
-    // More than two rounds, which may wait for one that reads; and in the system's buffer for a Unix socket there is not
-    // room for so much more.
+    // More than two rounds, which may be queued for a client that reads. The system's buffer of a
+    // Unix socket is too small for the rest.
     let backlog = 3 * CLIENTS * EACH * (SIZE + FRAMING);
     let config = config.listen(format!("unix:{}", path.display())).max_write_backlog(backlog);
-    let mut scene = Scene::new(config, SIZE);
-    scene.rounds(1, EACH, 0..CLIENTS);
-    scene.rounds(ROUNDS, EACH, STOPS + 1..CLIENTS);
+    let mut harness = Harness::new(config, SIZE);
+    harness.rounds(1, EACH, 0..CLIENTS);
+    harness.rounds(ROUNDS, EACH, STOPS + 1..CLIENTS);
 
-    assert_eq!(scene.members(), CLIENTS, "and the listener has done with the last message");
+    assert_eq!(harness.members(), CLIENTS, "every client is still a member");
     let expected = {
-        let log = scene.log.lock().unwrap();
+        let log = harness.log.lock().unwrap();
         let (messages, refused) = (&log.messages, &log.refused);
-        assert!(!refused.is_empty(), "there was room for everything");
+        assert!(!refused.is_empty(), "no send failed");
         let stopped = &refused[0].1;
         let errors =
             [SendError::Full, SendError::Closed].into_iter().chain(std::iter::repeat(SendError::Closed));
@@ -247,23 +252,27 @@ fn one_that_stops_reading_harms_no_other(config: Config) {
                 .eq(errors.map(|e| (stopped, e)).take(refused.len()))
         );
         let refused: Vec<_> = refused.iter().map(|(number, ..)| *number).collect();
-        let all = log.octets(STOPS).chunks(SIZE + FRAMING).enumerate().skip(CLIENTS * EACH);
-        let taken = all.filter(|(number, _)| refused.binary_search(number).is_err());
-        let expected: Vec<_> = taken.flat_map(|(_, frame)| frame).copied().collect();
+        let all = log.bytes(STOPS).chunks(SIZE + FRAMING).enumerate().skip(CLIENTS * EACH);
+        let delivered = all.filter(|(number, _)| refused.binary_search(number).is_err());
+        let expected: Vec<_> = delivered.flat_map(|(_, frame)| frame).copied().collect();
         assert_eq!(messages.len() - CLIENTS * EACH, expected.len() / (SIZE + FRAMING) + refused.len());
         expected
     };
-    let talker = &mut scene.talkers[STOPS];
-    assert!(talker.read(expected.len()) == expected, "what was taken for it is another thing");
-    // It has missed some, and so it is closed; the others go on.
-    assert_eq!(talker.peer.next(), Got::Close(None), "draft 0 has no codes; the others would see 1013");
-    scene.assert_nothing_is_lost();
-    let mut stopped = scene.talkers.remove(STOPS);
+    let talker = &mut harness.talkers[STOPS];
+    assert!(talker.read(expected.len()) == expected, "the stopped client got other messages");
+    // The stopped client missed messages, so the server closes it.
+    assert_eq!(
+        talker.peer.next(),
+        Received::Close(None),
+        "draft 0 has no close codes; other versions would get 1013"
+    );
+    harness.assert_no_message_is_lost();
+    let mut stopped = harness.talkers.remove(STOPS);
     stopped.peer.close(1013, "");
-    assert_eq!(stopped.peer.next(), Got::End);
-    common::eventually("it leaves", || scene.members() == CLIENTS - 1);
-    scene.end();
+    assert_eq!(stopped.peer.next(), Received::End);
+    common::eventually("the stopped client leaves", || harness.members() == CLIENTS - 1);
+    harness.end();
 }
 
 #[cfg(not(unix))]
-fn one_that_stops_reading_harms_no_other(_: Config) {}
+fn a_client_that_stops_reading_affects_no_other(_: Config) {}

@@ -1,4 +1,4 @@
-//! What a client is sent during one event loop turn goes out in one write.
+//! All messages sent to a client during one event loop turn go out in one write.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -14,7 +14,7 @@ use clws_server::{Origins, Peer, Server, Version};
 use common::{Probe, config, within};
 use futures::io::{AsyncRead, AsyncWrite};
 
-/// A stream whose input has all come already, and that keeps each write by itself.
+/// A stream with prepared input. It records each write separately.
 struct Recording {
     input: io::Cursor<Vec<u8>>,
     writes: Arc<Mutex<Vec<Vec<u8>>>>,
@@ -55,11 +55,11 @@ impl AsyncWrite for Recording {
     }
 }
 
-/// All that a client gets that asks for the connection, sends these texts at once and ends its side: write by write.
+/// Serves a client that sends the texts at once and half-closes. Returns the server's writes.
 fn writes(texts: &[&str]) -> Vec<Vec<u8>> {
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
-    // Each text is answered twice.
-    let (probe, _diary) = Probe::with(|client, text| {
+    // Each text gets two answers.
+    let (probe, _recorder) = Probe::with(|client, text| {
         let _ = client.send_text(text);
         let _ = client.send_binary(text.as_bytes());
     });
@@ -80,8 +80,8 @@ fn writes(texts: &[&str]) -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn the_answers_to_all_that_one_read_brought() {
-    // The request and the messages come in one read.
+fn answers_to_all_messages_of_a_read_share_a_write() {
+    // A single read contains the request and the messages.
     let all = writes(&["one", "two", "three"]);
     assert!(all[0].starts_with(b"HTTP/1.1 101 "), "{all:?}");
     let answers: Vec<_> = ["one", "two", "three"]
@@ -94,5 +94,5 @@ fn the_answers_to_all_that_one_read_brought() {
         .collect();
     let with_answers: Vec<_> =
         all.iter().filter(|write| write.windows(answers.len()).any(|part| part == answers)).collect();
-    assert_eq!(with_answers.len(), 1, "the six messages are in one write: {all:?}");
+    assert_eq!(with_answers.len(), 1, "the six messages are not in one write: {all:?}");
 }

@@ -1,4 +1,4 @@
-//! What a resource decides on while a client's handshake is looked at.
+//! Opening handshakes: the checks and answers of a resource.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -6,16 +6,16 @@ mod common;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{Accept, Client, Config, Opening, Origins, Reject, Resource, Server, Version};
-use common::{ALL, HYBI, Peer, Running};
+use common::{ALL_VERSIONS, HYBI_VERSIONS, Peer, Running};
 
 in_both_modes!(
-    origins,
+    checks_origins,
     draft_0_is_off_by_default,
-    subprotocols_and_headers,
-    refusals_in_accept,
-    data_for_the_client,
-    getters_of_the_opening,
-    getters_of_the_client,
+    negotiates_subprotocols_and_sends_headers,
+    accept_can_reject,
+    accept_attaches_data_to_the_client,
+    getters_of_the_opening_return_the_request,
+    getters_of_the_client_return_the_request,
 );
 
 struct Chooser;
@@ -24,7 +24,7 @@ impl Resource for Chooser {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         match opening.query_string() {
             Some("teapot") => Err(Reject::custom(418, "short and stout")),
-            Some("login") => Err(Reject::custom(401, "who are you?")),
+            Some("login") => Err(Reject::custom(401, "log in first")),
             Some("panic") => panic!("in accept"),
             Some("not-offered") => Ok(Accept::new().subprotocol("nobody-asked")),
             Some("bad-header") => Ok(Accept::new().header("X-Split", "a\r\nX-Evil: b")),
@@ -39,8 +39,8 @@ impl Resource for Chooser {
     }
 
     fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
-        let own = client.subprotocol().unwrap_or("none");
-        client.send_text(own).unwrap();
+        let subprotocol = client.subprotocol().unwrap_or("none");
+        client.send_text(subprotocol).unwrap();
         Ok(())
     }
 }
@@ -60,9 +60,9 @@ fn open(
     Peer::open(server.tcp(), version, change(ClientRequest::new(version, &url)))
 }
 
-fn origins(config: Config) {
+fn checks_origins(config: Config) {
     let server = start(config.clone(), Origins::exact(["http://good.example"]));
-    for version in ALL {
+    for version in ALL_VERSIONS {
         assert!(open(&server, version, |r| r.with_origin("http://good.example")).is_ok());
         let evil = open(&server, version, |r| r.with_origin("http://good.example.evil"));
         assert_eq!(evil.err(), Some(403), "{version}");
@@ -70,14 +70,14 @@ fn origins(config: Config) {
     assert_eq!(open(&server, Version::Rfc6455, |r| r).err(), Some(403));
 
     let server = start(config, Origins::prefix(["http://good.example"]));
-    for version in ALL {
+    for version in ALL_VERSIONS {
         assert!(open(&server, version, |r| r.with_origin("http://good.example:8080")).is_ok());
         let evil = open(&server, version, |r| r.with_origin("http://good.example.evil"));
         assert_eq!(evil.err(), Some(403), "{version}");
     }
 }
 
-/// Its clients get 426, with the versions that are spoken.
+/// Clients of draft 0 get 426 with the supported versions.
 fn draft_0_is_off_by_default(config: Config) {
     let server = start(config.protocol_76_00_support(false), Origins::any());
     assert_eq!(server.try_connect(Version::Hybi00, "/").err(), Some(426));
@@ -85,9 +85,9 @@ fn draft_0_is_off_by_default(config: Config) {
     assert!(!Config::default().protocol_76_00_support);
 }
 
-fn subprotocols_and_headers(config: Config) {
+fn negotiates_subprotocols_and_sends_headers(config: Config) {
     let server = start(config, Origins::any());
-    for version in &HYBI {
+    for version in &HYBI_VERSIONS {
         let mut peer = open(&server, *version, |r| {
             r.with_subprotocol("mail").with_subprotocol("chat2").with_subprotocol("chat1")
         })
@@ -107,7 +107,7 @@ fn subprotocols_and_headers(config: Config) {
     assert_eq!(peer.next(), common::text("none"));
 }
 
-fn refusals_in_accept(config: Config) {
+fn accept_can_reject(config: Config) {
     let server = start(config, Origins::any());
     let mut other = server.connect(Version::Rfc6455, "/");
     assert_eq!(other.next(), common::text("none"));
@@ -117,12 +117,12 @@ fn refusals_in_accept(config: Config) {
         assert_eq!(server.try_connect(Version::Rfc6455, target).err(), Some(status), "{target}");
     }
     other.send(|sender| sender.ping(b"still here").unwrap());
-    assert_eq!(other.next(), common::Got::Pong(b"still here".to_vec()));
+    assert_eq!(other.next(), common::Received::Pong(b"still here".to_vec()));
     server.wait_for_clients(1);
 }
 
-/// What `accept` found out is there in every later call, and is nobody else's.
-fn data_for_the_client(config: Config) {
+/// Each client's data is available in later calls, and only for that client.
+fn accept_attaches_data_to_the_client(config: Config) {
     struct User(String);
     struct Greeter;
 
@@ -136,7 +136,7 @@ fn data_for_the_client(config: Config) {
         }
 
         fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
-            assert!(client.data::<String>().is_none(), "it is of another type");
+            assert!(client.data::<String>().is_none(), "data of another type");
             let name = client.data().map_or("nobody", |User(name)| name);
             client.send_text(name).unwrap();
             Ok(())
@@ -150,14 +150,14 @@ fn data_for_the_client(config: Config) {
     assert_eq!(both.each_mut().map(Peer::next), ["ann", "bob", "nobody"].map(common::text));
 }
 
-/// Tells all that can be asked about an opening, or about a client.
-struct Tell {
+/// Sends all properties of an opening or of a client.
+struct Describes {
     opening: bool,
 }
 
-impl Resource for Tell {
+impl Resource for Describes {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
-        let told = format!(
+        let description = format!(
             "{}|{}|{}|{}|{}|{:?}|{}",
             opening.resource_name(),
             opening.query_string().unwrap_or("-"),
@@ -167,11 +167,11 @@ impl Resource for Tell {
             opening.headers().get("x-LETTERS"),
             opening.peer(),
         );
-        if self.opening { Err(Reject::custom(403, told)) } else { Ok(Accept::new()) }
+        if self.opening { Err(Reject::custom(403, description)) } else { Ok(Accept::new()) }
     }
 
     fn connected(&self, client: &Client) -> Result<(), clws_server::Close> {
-        let told = format!(
+        let description = format!(
             "{}|{}|{}|{}|{}|{}|{}|{:?}|{:?}",
             client.remote_ip().unwrap(),
             client.remote_port().unwrap(),
@@ -184,26 +184,26 @@ impl Resource for Tell {
             client.headers().get("x-none"),
         );
         assert!(client.is_open() && client == &client.clone());
-        assert!(client.connected_at().elapsed() < common::PATIENCE);
+        assert!(client.connected_at().elapsed() < common::TIMEOUT);
         assert_eq!(client.cookie("id"), client.headers().get("Cookie").and(Some("7")));
-        client.send_text(&told).unwrap();
+        client.send_text(&description).unwrap();
         Ok(())
     }
 }
 
-fn tell(config: Config, opening: bool) -> Running {
+fn start_describing(config: Config, opening: bool) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/path/%C3%A9", Origins::any(), Tell { opening }).unwrap();
+    server.register("/path/%C3%A9", Origins::any(), Describes { opening }).unwrap();
     Running::run(server)
 }
 
-fn getters_of_the_opening(config: Config) {
+fn getters_of_the_opening_return_the_request(config: Config) {
     use std::io::Write;
 
-    let server = tell(config, true);
+    let server = start_describing(config, true);
     for (version, header) in [(13, "Origin"), (8, "Sec-WebSocket-Origin"), (7, "Sec-WebSocket-Origin")] {
         let mut stream = server.tcp();
-        let me = stream.local_addr().unwrap();
+        let local = stream.local_addr().unwrap();
         let request = format!(
             "GET /path/%C3%A9?q=1&r HTTP/1.1\r\nHost: Some.Host:81\r\nUpgrade: websocket\r\n\
              Connection: keep-alive, Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
@@ -211,17 +211,18 @@ fn getters_of_the_opening(config: Config) {
         );
         stream.write_all(request.as_bytes()).unwrap();
         let answer = String::from_utf8(common::read_to_end(&mut stream).0).unwrap();
-        let told = format!("/path/%C3%A9|q=1&r|{version}|Some.Host:81|http://o.example|Some(\"AbC\")|{me}");
-        assert!(answer.trim_end().ends_with(&told), "{answer}");
+        let description =
+            format!("/path/%C3%A9|q=1&r|{version}|Some.Host:81|http://o.example|Some(\"AbC\")|{local}");
+        assert!(answer.trim_end().ends_with(&description), "{answer}");
     }
 }
 
-fn getters_of_the_client(config: Config) {
+fn getters_of_the_client_return_the_request(config: Config) {
     for keep in [true, false] {
-        let server = tell(config.clone().keep_headers(keep), false);
-        for version in ALL {
+        let server = start_describing(config.clone().keep_headers(keep), false);
+        for version in ALL_VERSIONS {
             let stream = server.tcp();
-            let me = stream.local_addr().unwrap();
+            let local = stream.local_addr().unwrap();
             let url = format!("ws://{}/path/%C3%A9?q=1&r", server.address());
             let request = ClientRequest::new(version, &url)
                 .with_origin("http://o.example")
@@ -229,9 +230,9 @@ fn getters_of_the_client(config: Config) {
                 .with_header("Cookie", "a=b; id=7");
             let mut peer = Peer::open(stream, version, request).unwrap();
             let letters = if keep { "Some(\"AbC\")" } else { "None" };
-            let (host, port, version) = (me.ip(), me.port(), version.number());
-            let told = format!("{host}|{port}|{me}|/path/%C3%A9|q=1&r|{version}|-|{letters}|None");
-            assert_eq!(peer.next(), common::Got::Text(told));
+            let (host, port, version) = (local.ip(), local.port(), version.number());
+            let description = format!("{host}|{port}|{local}|/path/%C3%A9|q=1&r|{version}|-|{letters}|None");
+            assert_eq!(peer.next(), common::Received::Text(description));
         }
     }
 }

@@ -1,4 +1,4 @@
-//! A handler panics with a value whose own `Drop` panics. It costs that client and nobody else.
+//! A handler panics with a value whose `Drop` panics too. Only its own client is affected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,24 +13,24 @@ use clws_server::{
 use common::Running;
 use common::bomb::Bomb;
 use common::flood::Echo;
-use common::wire::{SHORT, Wire, dial, request, soon};
+use common::wire::{SHORT_TIMEOUT, Wire, dial, request, soon};
 
-alone_in_both_modes!(
-    of_an_inline_handler,
-    of_connected,
-    of_disconnected,
-    of_accept,
-    of_an_origin_rule,
-    of_the_http_hook,
-    of_a_listener,
-    of_an_async_function,
-    of_a_call_to_a_listener,
+in_both_modes_in_own_process!(
+    contains_a_panic_in_an_inline_handler,
+    contains_a_panic_in_connected,
+    contains_a_panic_in_disconnected,
+    contains_a_panic_in_accept,
+    contains_a_panic_in_an_origin_rule,
+    contains_a_panic_in_the_http_hook,
+    contains_a_panic_in_a_listener,
+    contains_a_panic_in_an_async_handler,
+    contains_a_panic_in_a_call_to_a_listener,
 );
 
-/// Panics where the query says so.
+/// Panics in the place named by the query.
 struct Fragile;
 
-fn fragile(client: &Client, place: &str) {
+fn panic_at(client: &Client, place: &str) {
     if client.query_string() == Some(place) {
         panic_any(Bomb);
     }
@@ -45,16 +45,16 @@ impl Resource for Fragile {
     }
 
     fn connected(&self, client: &Client) -> Result<(), Close> {
-        fragile(client, "connected");
+        panic_at(client, "connected");
         Ok(())
     }
 
     fn text(&self, client: &Client, _: Text<'_>) {
-        fragile(client, "text");
+        panic_at(client, "text");
     }
 
     fn disconnected(&self, client: &Client, _: &Disconnect) {
-        fragile(client, "disconnected");
+        panic_at(client, "disconnected");
     }
 }
 
@@ -62,11 +62,11 @@ impl ResourceListener for Fragile {
     type Message = ();
 
     fn text(&mut self, client: &Client, _: String) {
-        fragile(client, "text");
+        panic_at(client, "text");
     }
 }
 
-/// A server, and a neighbour on the only shard.
+/// A server with another client on its only shard.
 fn start(config: Config) -> (Running, Wire) {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
     server.register("/inline", Origins::any(), Fragile).unwrap();
@@ -84,7 +84,7 @@ fn start(config: Config) -> (Running, Wire) {
     (server, neighbour)
 }
 
-/// The client that meets the panic is closed with 1011. Its neighbour and newcomers notice nothing.
+/// Closes the client whose handler panics with 1011. Other clients are served.
 fn panic_in(config: Config, target: &str, others: usize) {
     let (server, mut neighbour) = start(config);
     for _ in 0..2 * others {
@@ -92,59 +92,59 @@ fn panic_in(config: Config, target: &str, others: usize) {
         client.text("now");
         assert_eq!(client.close_code(), Some(1011));
         client.finish();
-        neighbour.assert_answered_within(SHORT);
+        neighbour.assert_answered_within(SHORT_TIMEOUT);
     }
-    soon("the others are gone", || server.handle.clients() == 1);
+    soon("all other clients disconnected", || server.handle.clients() == 1);
 }
 
-fn of_an_inline_handler(config: Config) {
+fn contains_a_panic_in_an_inline_handler(config: Config) {
     panic_in(config, "/inline?text", 1);
 }
 
-fn of_connected(config: Config) {
+fn contains_a_panic_in_connected(config: Config) {
     panic_in(config, "/inline?connected", 1);
 }
 
-fn of_a_listener(config: Config) {
+fn contains_a_panic_in_a_listener(config: Config) {
     panic_in(config, "/listener?text", 1);
 }
 
-/// More of them than there are threads for their tasks.
-fn of_an_async_function(config: Config) {
+/// Twice as many panics as there are executor threads.
+fn contains_a_panic_in_an_async_handler(config: Config) {
     panic_in(config, "/async", common::flood::executor_threads());
 }
 
-fn of_disconnected(config: Config) {
+fn contains_a_panic_in_disconnected(config: Config) {
     let (server, mut neighbour) = start(config);
     Wire::connect(&server, "/inline?disconnected").finish();
-    neighbour.assert_answered_within(SHORT);
-    soon("the others are gone", || server.handle.clients() == 1);
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
+    soon("all other clients disconnected", || server.handle.clients() == 1);
 }
 
-/// The answer to a request whose handshake fails.
-fn refused(config: Config, request: &str) {
+/// Checks that a panic during the handshake gets 500.
+fn assert_request_gets_500(config: Config, request: &str) {
     let (server, mut neighbour) = start(config);
     let mut client = Wire { socket: dial(&server.addresses[0]) };
     client.raw(request.as_bytes());
     assert!(client.head().starts_with("HTTP/1.1 500 "));
     drop(client);
-    neighbour.assert_answered_within(SHORT);
-    soon("the others are gone", || server.handle.clients() == 1);
+    neighbour.assert_answered_within(SHORT_TIMEOUT);
+    soon("all other clients disconnected", || server.handle.clients() == 1);
 }
 
-fn of_accept(config: Config) {
-    refused(config, &request("/inline?accept"));
+fn contains_a_panic_in_accept(config: Config) {
+    assert_request_gets_500(config, &request("/inline?accept"));
 }
 
-fn of_an_origin_rule(config: Config) {
-    refused(config, &request("/origin"));
+fn contains_a_panic_in_an_origin_rule(config: Config) {
+    assert_request_gets_500(config, &request("/origin"));
 }
 
-fn of_the_http_hook(config: Config) {
-    refused(config, "GET / HTTP/1.1\r\nHost: here.example\r\n\r\n");
+fn contains_a_panic_in_the_http_hook(config: Config) {
+    assert_request_gets_500(config, "GET / HTTP/1.1\r\nHost: here.example\r\n\r\n");
 }
 
-fn of_a_call_to_a_listener(config: Config) {
+fn contains_a_panic_in_a_call_to_a_listener(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let handle = server.run_resource_listener("/", Origins::any(), Fragile).unwrap();
     let _server = Running::run(server);

@@ -1,13 +1,17 @@
-//! A handler that panics harms its own client only.
+//! A panic in a handler affects only its own client.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;
 
 use clws_server::{Client, Close, Config, Disconnect, Origins, Payload, Resource, Server, Text, Version};
-use common::{Got, Running};
+use common::{Received, Running};
 
-in_both_modes!(in_each_handler, in_disconnected_while_stopping, in_an_origin_rule);
+in_both_modes!(
+    a_panic_in_a_handler_closes_its_client_with_1011,
+    a_panic_in_disconnected_does_not_prevent_a_stop,
+    a_panic_in_an_origin_rule_gets_500
+);
 
 struct Fragile;
 
@@ -36,14 +40,14 @@ impl Resource for Fragile {
 }
 
 fn start(config: Config) -> Running {
-    // One shard: a panic that got out would end it, and everybody on it.
+    // With a single shard, an escaped panic would end all clients.
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), Fragile).unwrap();
     server.register("/origin", Origins::closure(|_| panic!("in the rule")), Fragile).unwrap();
     Running::run(server)
 }
 
-fn in_each_handler(config: Config) {
+fn a_panic_in_a_handler_closes_its_client_with_1011(config: Config) {
     let server = start(config);
     let mut other = server.connect(Version::Rfc6455, "/");
     for (target, go) in [
@@ -55,7 +59,7 @@ fn in_each_handler(config: Config) {
     ] {
         let mut peer = server.connect(Version::Rfc6455, target);
         go(&mut peer);
-        assert_eq!(peer.next(), Got::Close(Some((1011, String::new()))));
+        assert_eq!(peer.next(), Received::Close(Some((1011, String::new()))));
         peer.finish();
         drop(peer);
         other.assert_echo("undisturbed");
@@ -63,22 +67,22 @@ fn in_each_handler(config: Config) {
     }
     let mut peer = server.connect(Version::Rfc6455, "/?disconnected");
     peer.close(1000, "");
-    assert!(matches!(peer.next(), Got::Close(_)));
+    assert!(matches!(peer.next(), Received::Close(_)));
     other.assert_echo("undisturbed");
 }
 
-fn in_disconnected_while_stopping(config: Config) {
+fn a_panic_in_disconnected_does_not_prevent_a_stop(config: Config) {
     let server = start(config.close_timeout(std::time::Duration::from_millis(100)));
     let mut good = server.connect(Version::Rfc6455, "/?disconnected");
     let _stuck = server.connect(Version::Rfc6455, "/?disconnected");
     server.handle.stop();
-    assert_eq!(good.next(), Got::Close(Some((1001, String::new()))));
+    assert_eq!(good.next(), Received::Close(Some((1001, String::new()))));
     good.finish();
     server.wait().unwrap();
     assert_eq!(server.handle.clients(), 0);
 }
 
-fn in_an_origin_rule(config: Config) {
+fn a_panic_in_an_origin_rule_gets_500(config: Config) {
     let server = start(config);
     let mut other = server.connect(Version::Rfc6455, "/");
     assert_eq!(server.try_connect(Version::Rfc6455, "/origin").err(), Some(500));

@@ -1,4 +1,5 @@
-//! A client that is sent much more than it has read pings, and finds the answer right behind what the system had taken of it.
+//! A client with a full outbox pings. The pong follows right after the data that the socket already
+//! accepted.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -14,21 +15,21 @@ use common::wire::{CLOSE, PING, PONG, Wire, soon};
 use common::{Probe, Running};
 
 in_both_modes!(
-    behind_small_messages,
-    behind_big_messages,
-    behind_messages_to_many,
-    between_fragments,
-    with_a_close_frame_queued,
-    before_a_message_that_waits,
+    pongs_overtake_small_messages,
+    pongs_overtake_large_messages,
+    pongs_overtake_shared_messages,
+    pongs_overtake_fragments,
+    pongs_overtake_data_before_a_queued_close_frame,
+    pings_after_an_unread_message_wait,
 );
 
-/// What is queued for the client.
+/// The bytes queued for the client.
 const QUEUED: usize = 12 << 20;
-/// How far behind what the system had taken the answer may be: a buffer of small frames, and for a stream a copy of 64 KiB
-/// that it has seen.
-const BEHIND: usize = 2 * 64 * 1024 + 4096;
+/// How many bytes may precede a pong after the data that the socket accepted. That is a buffer of
+/// small frames. For a stream, it is also a copy of 64 KiB that the stream has already seen.
+const MAX_AHEAD: usize = 2 * 64 * 1024 + 4096;
 
-/// Bytes of a frame from the server.
+/// The length of a frame from the server.
 fn frame_len(len: usize) -> usize {
     len + match len {
         0..=125 => 2,
@@ -37,13 +38,13 @@ fn frame_len(len: usize) -> usize {
     }
 }
 
-/// Bytes of both answers.
+/// The length of both pongs.
 const PONGS: usize = 5 + 13;
 
-/// Bytes that are queued, when the system takes no more.
-fn settled(client: &Client) -> usize {
+/// Waits until the socket accepts no more data. Returns the number of queued bytes.
+fn wait_until_blocked(client: &Client) -> usize {
     let (mut before, mut unchanged) = (usize::MAX, 0);
-    soon("the system takes no more", || {
+    soon("the socket buffers are full", || {
         thread::sleep(Duration::from_millis(100));
         let now = client.buffered_amount();
         // The server may only be slower than this thread.
@@ -53,31 +54,34 @@ fn settled(client: &Client) -> usize {
     before
 }
 
-/// Queues with `send`, which tells how many bytes of frames that is, and pings.
-fn pings(config: Config, closes: bool, send: impl Fn(&Client) -> usize) {
-    let (probe, diary) = Probe::new();
+/// Queues data with `send`, which returns the length of its frames, and then pings.
+fn check_pongs(config: Config, closes: bool, send: impl Fn(&Client) -> usize) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let mut wire = Wire::connect(&server, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     let mut total = send(&client);
     if closes {
         client.close(CloseCode::NORMAL, "bye");
         total += frame_len(5);
     }
-    let mut before = settled(&client);
-    assert!(before > QUEUED / 2, "the system has taken too much for this test: {before} are left");
+    let mut before = wait_until_blocked(&client);
+    assert!(before > QUEUED / 2, "the socket accepted too much for this test: {before} bytes are left");
     for ping in [&b"one"[..], b"and another"] {
         wire.send(PING, ping);
-        // The answer makes it more, and what the system takes when it is offered that makes it less.
+        // The pong adds to the queue. The write that it triggers may remove from the queue.
         soon("an answer is queued", || client.buffered_amount() != before);
-        before = settled(&client);
+        before = wait_until_blocked(&client);
     }
-    let taken = total + PONGS - before;
+    let accepted = total + PONGS - before;
 
     let (mut found, mut payload, mut read) = (Vec::new(), Vec::new(), 0);
-    while let Some(opcode) = wire.next_to(&mut payload) {
+    while let Some(opcode) = wire.next_into(&mut payload) {
         if opcode == PONG {
-            assert!(read <= taken + BEHIND, "behind {read} bytes, of which the system had {taken}");
+            assert!(
+                read <= accepted + MAX_AHEAD,
+                "the pong came after {read} bytes, of which the socket held {accepted}"
+            );
             found.push(payload.clone());
         }
         read += frame_len(payload.len());
@@ -86,33 +90,33 @@ fn pings(config: Config, closes: bool, send: impl Fn(&Client) -> usize) {
         }
     }
     assert_eq!(found, [&b"one"[..], b"and another"]);
-    assert_eq!(read, total + PONGS, "all else has come");
+    assert_eq!(read, total + PONGS, "data is missing");
 }
 
-fn behind_small_messages(config: Config) {
-    pings(config, false, |client| {
+fn pongs_overtake_small_messages(config: Config) {
+    check_pongs(config, false, |client| {
         let message = "x".repeat(1000);
         (0..QUEUED / 1004).map(|_| client.send_text(&message).map(|_| 1004).unwrap()).sum()
     });
 }
 
-fn behind_big_messages(config: Config) {
-    pings(config, false, |client| {
+fn pongs_overtake_large_messages(config: Config) {
+    check_pongs(config, false, |client| {
         let message = vec![7; 60_000];
         (0..QUEUED / 60_004).map(|_| client.send_binary_owned(message.clone()).map(|_| 60_004).unwrap()).sum()
     });
 }
 
-fn behind_messages_to_many(config: Config) {
-    pings(config, false, |client| {
+fn pongs_overtake_shared_messages(config: Config) {
+    check_pongs(config, false, |client| {
         let message = SharedMessage::text("x".repeat(3000));
         (0..QUEUED / 3004).map(|_| client.send_shared(&message).map(|_| 3004).unwrap()).sum()
     });
 }
 
-fn between_fragments(config: Config) {
+fn pongs_overtake_fragments(config: Config) {
     for shared in [false, true] {
-        pings(config.clone(), false, |client| {
+        check_pongs(config.clone(), false, |client| {
             let (message, size) = ("x".repeat(QUEUED), NonZeroUsize::new(4096));
             if shared {
                 client.send_shared(&SharedMessage::text(message).with_frame_size(size)).unwrap();
@@ -124,20 +128,20 @@ fn between_fragments(config: Config) {
     }
 }
 
-fn with_a_close_frame_queued(config: Config) {
-    pings(config, true, |client| {
+fn pongs_overtake_data_before_a_queued_close_frame(config: Config) {
+    check_pongs(config, true, |client| {
         let message = "x".repeat(1000);
         (0..QUEUED / 1004).map(|_| client.send_text(&message).map(|_| 1004).unwrap()).sum()
     });
 }
 
-/// Pings that come behind a message wait with it: nothing of what comes is read out of order. It and they are heard when the
-/// client has read.
-fn before_a_message_that_waits(config: Config) {
-    let (probe, diary) = Probe::new();
+/// Input stays in order: pings after an unread message wait with that message. The server handles
+/// them once the client reads.
+fn pings_after_an_unread_message_wait(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let mut wire = Wire::connect(&server, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     let message = vec![7; 60_000];
     let count = QUEUED / 60_000;
     for _ in 0..count {
@@ -155,11 +159,12 @@ fn before_a_message_that_waits(config: Config) {
         }
     }
     assert_eq!(answers, 1);
-    // The last one was answered when the text was, and may have passed the answer to that.
+    // The last ping is answered together with the text. Its pong may precede the answer to the
+    // text.
     assert_eq!(pongs, [(0, b"first".to_vec()), (pongs[1].0, b"last".to_vec())]);
-    // And it goes on.
+    // The connection still works.
     wire.text("after");
     assert_eq!(wire.next().unwrap().1, b"after");
     let _ = wire.socket.set_read_timeout(Some(Duration::from_millis(1)));
-    assert!(wire.socket.read(&mut [0]).is_err(), "nothing else comes");
+    assert!(wire.socket.read(&mut [0]).is_err(), "unexpected data");
 }

@@ -1,5 +1,5 @@
-//! Streams that take what they have seen for written, as TLS libraries do: a record is encrypted, cannot be sent, and is sent
-//! when the same bytes are offered again.
+//! Streams that count accepted bytes as written, as TLS libraries do. A stream encrypts a record,
+//! cannot send it, and sends it when the same bytes are offered again.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -23,10 +23,10 @@ const RECORD: usize = 16 * 1024;
 
 struct Records {
     socket: TcpStream,
-    /// What was "encrypted", and how much of it is sent.
+    /// The "encrypted" record, of which `sent` bytes are sent.
     record: Vec<u8>,
     sent: usize,
-    /// How many times a record had to wait.
+    /// The number of times that a record had to wait.
     waits: Arc<AtomicUsize>,
 }
 
@@ -46,7 +46,7 @@ impl AsyncWrite for Records {
         if this.record.is_empty() {
             this.record.extend_from_slice(&bytes[..bytes.len().min(RECORD)]);
         } else {
-            // OpenSSL's "bad write retry".
+            // OpenSSL calls a shorter retry a "bad write retry".
             assert!(bytes.len() >= this.record.len());
         }
         while this.sent < this.record.len() {
@@ -74,12 +74,13 @@ impl AsyncWrite for Records {
     }
 }
 
-/// Pings are answered while a record waits, and the answers are not put into what it holds.
+/// Pings are answered while a record waits. The pongs are not inserted into the bytes of that
+/// record.
 #[test]
-fn pings_are_answered_behind_what_a_stream_has_seen() {
+fn pongs_follow_the_bytes_that_a_stream_has_seen() {
     const COUNT: usize = 4000;
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     server.resources().register_shared("/", Origins::any(), probe).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let mut wire = Wire { socket: dial(&Listen::Tcp(listener.local_addr().unwrap())) };
@@ -93,13 +94,13 @@ fn pings_are_answered_behind_what_a_stream_has_seen() {
     let task = async_std::task::spawn(server.handle().serve_stream(stream, Peer::Stream));
     wire.raw(request("/").as_bytes());
     assert!(wire.head().starts_with("HTTP/1.1 101 "));
-    let client = diary.connected();
+    let client = recorder.connected();
     for number in 0..COUNT {
         client.send_shared(&SharedMessage::text(format!("{number:03000}"))).unwrap();
     }
     let (mut numbers, mut pongs) = (0, Vec::new());
     for ping in 0..20u8 {
-        // Each finds a record that waits: the stream fills up in this time.
+        // A record waits at each ping, because the stream fills up in the meantime.
         thread::sleep(Duration::from_millis(20));
         soon("a record waits", || waits.load(Ordering::Relaxed) > 0);
         wire.send(PING, &[ping]);
@@ -127,5 +128,5 @@ fn pings_are_answered_behind_what_a_stream_has_seen() {
     assert!(pongs.iter().copied().eq(0..20));
     wire.finish();
     within(task);
-    assert_eq!(diary.gone().0, 1000);
+    assert_eq!(recorder.disconnected().0, 1000);
 }

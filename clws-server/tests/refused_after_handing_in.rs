@@ -1,4 +1,5 @@
-//! A resource hands a client to a mailbox, a listener or an async function, and refuses it then. They hear of its end.
+//! A resource passes a client to a mailbox, a listener or an async handler, and then refuses it.
+//! The receiver gets the client's end.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,38 +12,44 @@ use clws_server::{
     Accept, Client, Close, Config, Disconnect, Event, Opening, Origins, Reject, Resource, ResourceListener,
     ResourceListenerTask, Server, Version, WebSocket, async_handler, mailbox,
 };
-use common::{Got, PATIENCE, Running, within};
+use common::{Received, Running, TIMEOUT, within};
 use futures::StreamExt;
 
-in_both_modes!(a_mailbox, a_mailbox_that_is_closed, a_listener, an_async_function, when_connected_panics);
+in_both_modes!(
+    a_mailbox_gets_the_end,
+    a_closed_mailbox_gets_the_end,
+    a_listener_gets_the_end,
+    an_async_handler_gets_the_end,
+    an_async_handler_gets_the_end_after_a_panic
+);
 
-/// Refuses each client when the other resource has it, in one of three ways.
+/// Refuses each client after the inner resource accepted it.
 struct Refuses<R>(R, How);
 
 #[derive(Clone, Copy)]
 enum How {
-    /// The other resource decides on the handshake.
+    /// The inner resource decides on the handshake.
     Refuses,
-    /// This one decides.
-    RefusesItsOwn,
+    /// This resource decides on the handshake.
+    AcceptsAndRefuses,
     Panics,
 }
 
 impl<R: Resource> Resource for Refuses<R> {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
-        if let How::RefusesItsOwn = self.1 { Ok(Accept::new()) } else { self.0.accept(opening) }
+        if let How::AcceptsAndRefuses = self.1 { Ok(Accept::new()) } else { self.0.accept(opening) }
     }
 
     fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.connected(client)?;
         if let How::Panics = self.1 {
-            panic!("when the other has it");
+            panic!("after the inner resource accepted");
         }
         Err(Close::new(4003.into(), "no"))
     }
 
     fn disconnected(&self, _: &Client, _: &Disconnect) {
-        panic!("it was refused");
+        panic!("`disconnected` is not called for a refused client");
     }
 }
 
@@ -52,27 +59,27 @@ fn serve(config: Config, resource: impl Resource, how: How) -> Running {
     Running::run(server)
 }
 
-/// A client that comes, is refused, and goes.
-fn visit(server: &Running, code: u16, reason: &str) {
+/// Connects a client that is refused, and waits for its end.
+fn connect_and_be_refused(server: &Running, code: u16, reason: &str) {
     let mut peer = server.connect(Version::Rfc6455, "/");
-    assert_eq!(peer.next(), Got::Close(Some((code, reason.to_owned()))));
+    assert_eq!(peer.next(), Received::Close(Some((code, reason.to_owned()))));
     peer.finish();
     server.wait_for_clients(0);
 }
 
-fn a_mailbox(config: Config) {
+fn a_mailbox_gets_the_end(config: Config) {
     let (resource, mut events) = mailbox::<()>();
     let server = serve(config, resource, How::Refuses);
     for _ in 0..3 {
-        visit(&server, 4003, "no");
+        connect_and_be_refused(&server, 4003, "no");
         let Some(Event::Connected(client)) = within(events.next()) else { panic!() };
         let Some(Event::Disconnected(gone, end)) = within(events.next()) else { panic!() };
         assert!(gone == client && end.is_clean(), "{end}");
     }
 }
 
-/// It waits for the end of each client.
-fn a_mailbox_that_is_closed(config: Config) {
+/// A closed mailbox waits for the end of each client.
+fn a_closed_mailbox_gets_the_end(config: Config) {
     let (resource, mut events) = mailbox::<()>();
     let server = serve(config, resource.clone(), How::Refuses);
     let mut peer = server.connect(Version::Rfc6455, "/");
@@ -82,8 +89,9 @@ fn a_mailbox_that_is_closed(config: Config) {
         let Some(Event::Disconnected(..)) = within(events.next()) else { panic!() };
         assert!(within(events.next()).is_none());
     });
-    assert_eq!(peer.next(), Got::Close(Some((4003, "no".into()))));
-    std::thread::sleep(std::time::Duration::from_millis(50)); // it waits already, most likely
+    assert_eq!(peer.next(), Received::Close(Some((4003, "no".into()))));
+    // The mailbox most likely waits by now.
+    std::thread::sleep(std::time::Duration::from_millis(50));
     peer.finish();
     ended.join().unwrap();
 }
@@ -103,39 +111,39 @@ impl ResourceListener for Counts {
     }
 }
 
-fn a_listener(config: Config) {
-    let (tell, told) = channel();
-    let task = ResourceListenerTask::new(Counts(tell));
+fn a_listener_gets_the_end(config: Config) {
+    let (tx, rx) = channel();
+    let task = ResourceListenerTask::new(Counts(tx));
     let handle = task.handle();
     let server = serve(config, task.resource(), How::Refuses);
     let task = async_std::task::spawn(task.run());
-    visit(&server, 4003, "no");
-    assert_eq!(told.recv_timeout(PATIENCE), Ok("connected"));
-    assert_eq!(told.recv_timeout(PATIENCE), Ok("disconnected"));
+    connect_and_be_refused(&server, 4003, "no");
+    assert_eq!(rx.recv_timeout(TIMEOUT), Ok("connected"));
+    assert_eq!(rx.recv_timeout(TIMEOUT), Ok("disconnected"));
     handle.kill();
     within(task);
 }
 
-fn function(config: Config, how: How, code: u16, reason: &str) {
-    let (tell, told) = channel();
-    let tell = Mutex::new(tell);
+fn check_async_handler(config: Config, how: How, code: u16, reason: &str) {
+    let (tx, rx) = channel();
+    let tx = Mutex::new(tx);
     let handler = async_handler(move |mut socket: WebSocket| {
-        let tell = tell.lock().unwrap().clone();
+        let tx = tx.lock().unwrap().clone();
         async move {
             let message = socket.next().await;
-            tell.send((message, socket.disconnect().map(|end| end.is_clean()))).unwrap();
+            tx.send((message, socket.disconnect().map(|end| end.is_clean()))).unwrap();
         }
     });
     let server = serve(config, handler, how);
-    visit(&server, code, reason);
-    assert_eq!(told.recv_timeout(PATIENCE), Ok((None, Some(true))));
+    connect_and_be_refused(&server, code, reason);
+    assert_eq!(rx.recv_timeout(TIMEOUT), Ok((None, Some(true))));
 }
 
-fn an_async_function(config: Config) {
-    function(config.clone(), How::Refuses, 4003, "no");
-    function(config, How::RefusesItsOwn, 4003, "no");
+fn an_async_handler_gets_the_end(config: Config) {
+    check_async_handler(config.clone(), How::Refuses, 4003, "no");
+    check_async_handler(config, How::AcceptsAndRefuses, 4003, "no");
 }
 
-fn when_connected_panics(config: Config) {
-    function(config, How::Panics, 1011, "");
+fn an_async_handler_gets_the_end_after_a_panic(config: Config) {
+    check_async_handler(config, How::Panics, 1011, "");
 }

@@ -1,4 +1,4 @@
-//! Resources that come and go while the server runs.
+//! Registering and unregistering resources while the server runs.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,15 +10,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use clws_server::{
     Client, Config, Origins, RegisterError, Resource, ResourceListener, Server, Text, Version,
 };
-use common::{Got, Running, text};
+use common::{Received, Running, text};
 
 in_both_modes!(
-    the_path_decides,
-    clients_of_a_resource_that_is_gone_stay,
-    a_refused_resource_may_use_it_as_it_goes
+    the_path_selects_the_resource,
+    clients_of_an_unregistered_resource_stay_connected,
+    a_resource_may_use_the_registry_when_dropped
 );
 
-/// Answers with its name, and tells when it is dropped.
+/// Answers with its name, and reports its drop.
 struct Named(&'static str, Sender<&'static str>);
 
 impl Resource for Named {
@@ -38,7 +38,7 @@ fn start(config: Config) -> (Running, Sender<&'static str>, Receiver<&'static st
     (Running::run(Server::bind(config.listen("127.0.0.1:0")).unwrap()), dropped, drops)
 }
 
-fn the_path_decides(config: Config) {
+fn the_path_selects_the_resource(config: Config) {
     let (server, dropped, _drops) = start(config);
     let resources = server.handle.resources();
     assert_eq!(server.try_connect(Version::Rfc6455, "/a").err(), Some(404));
@@ -46,7 +46,7 @@ fn the_path_decides(config: Config) {
     resources.register("/a/b", Origins::any(), Named("a/b", dropped.clone())).unwrap();
     for (target, name) in [("/a", "a"), ("/a/b", "a/b"), ("/a?/a/b", "a"), ("/a/b?", "a/b")] {
         let mut peer = server.connect(Version::Rfc6455, target);
-        peer.text("who?");
+        peer.text("name?");
         assert_eq!(peer.next(), text(name));
     }
     for target in ["/", "/a/", "/A", "/a/b/c", "/%61", "//a"] {
@@ -61,7 +61,7 @@ fn the_path_decides(config: Config) {
     assert!(resources.find("/a").is_some() && resources.find("/b").is_none());
 }
 
-fn clients_of_a_resource_that_is_gone_stay(config: Config) {
+fn clients_of_an_unregistered_resource_stay_connected(config: Config) {
     let (server, dropped, drops) = start(config);
     let resources = server.handle.resources();
     resources.register("/a", Origins::any(), Named("first", dropped.clone())).unwrap();
@@ -75,19 +75,23 @@ fn clients_of_a_resource_that_is_gone_stay(config: Config) {
     resources.register_shared("/b", Origins::any(), second).unwrap();
     for target in ["/a", "/b"] {
         let mut new = server.connect(Version::Rfc6455, target);
-        new.text("who?");
+        new.text("name?");
         assert_eq!(new.next(), text("second"));
     }
-    old.text("who?");
+    old.text("name?");
     assert_eq!(old.next(), text("first"));
     assert!(drops.try_recv().is_err());
     old.close(1000, "");
-    assert!(matches!(old.next(), Got::Close(_)));
-    assert_eq!(drops.recv_timeout(common::PATIENCE), Ok("first"), "behind its last client");
+    assert!(matches!(old.next(), Received::Close(_)));
+    assert_eq!(
+        drops.recv_timeout(common::TIMEOUT),
+        Ok("first"),
+        "the resource was not dropped with its last client"
+    );
 }
 
-/// A path that no request can have, and what the error says about it.
-const NEVER: &[(&str, &str)] = &[
+/// Paths that no request can have, with a part of the error text.
+const INVALID_PATHS: &[(&str, &str)] = &[
     ("", "begins with `/`"),
     ("chat", "begins with `/`"),
     ("*", "begins with `/`"),
@@ -116,9 +120,9 @@ const NEVER: &[(&str, &str)] = &[
 ];
 
 #[test]
-fn a_path_that_no_request_can_have_is_an_error_that_says_why() {
+fn invalid_paths_are_rejected_with_a_reason() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
-    for (path, why) in NEVER {
+    for (path, why) in INVALID_PATHS {
         let error = server.register(path, Origins::any(), Silent).unwrap_err();
         assert_eq!(error, RegisterError::InvalidPath((*path).into()));
         let text = error.to_string();
@@ -143,7 +147,7 @@ fn a_path_that_no_request_can_have_is_an_error_that_says_why() {
 }
 
 #[test]
-fn origins_that_can_match_nothing_are_an_error_of_each_way_to_register() {
+fn origins_that_match_nothing_are_rejected_by_all_ways_to_register() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
     for entry in
         ["https://example.com/", "example.com", "*", ":443", "https://example.com:443", "https://ü.de", ""]
@@ -182,26 +186,26 @@ impl ResourceListener for Silent {
     type Message = ();
 }
 
-/// Looks itself up when it is dropped.
-struct Nostalgic(clws_server::Resources);
+/// Uses the registry in its `Drop`.
+struct UsesRegistryOnDrop(clws_server::Resources);
 
-impl Resource for Nostalgic {}
+impl Resource for UsesRegistryOnDrop {}
 
-impl Drop for Nostalgic {
+impl Drop for UsesRegistryOnDrop {
     fn drop(&mut self) {
         let _ = self.0.find("/a");
         self.0.unregister("/nothing");
     }
 }
 
-fn a_refused_resource_may_use_it_as_it_goes(config: Config) {
+fn a_resource_may_use_the_registry_when_dropped(config: Config) {
     let (server, ..) = start(config);
     let resources = server.handle.resources();
-    let one = || Nostalgic(resources.clone());
+    let new = || UsesRegistryOnDrop(resources.clone());
     for _ in 0..2 {
-        let _ = resources.register("/a", Origins::any(), one());
-        let _ = resources.register_prefix("/a/", Origins::any(), one());
-        let _ = resources.register_fallback(Origins::any(), one());
+        let _ = resources.register("/a", Origins::any(), new());
+        let _ = resources.register_prefix("/a/", Origins::any(), new());
+        let _ = resources.register_fallback(Origins::any(), new());
     }
     assert!(
         resources.unregister("/a") && resources.unregister_prefix("/a/") && resources.unregister_fallback()

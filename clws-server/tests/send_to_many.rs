@@ -1,4 +1,4 @@
-//! Messages to several clients at once: what of them is on the wire, and what the sender is told.
+//! Messages to several clients at once: the bytes on the wire, and the delivery report.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,28 +11,28 @@ use std::num::NonZeroUsize;
 use clws_server::{
     Client, Config, Delivery, SendError, SharedMessage, Version, send_binary, send_shared, send_text,
 };
-use common::{ALL, Diary, Got, Peer, Probe, Running, text};
+use common::{ALL_VERSIONS, Peer, Probe, Received, Recorder, Running, text};
 
 in_both_modes!(
-    text_to_all_drafts,
-    binary_to_all_but_draft_0,
-    big_messages_in_fragments,
-    each_framing_is_encoded_once,
-    who_did_not_get_it_is_reported_in_order,
-    any_collection_of_clients,
+    sends_text_to_all_versions,
+    sends_binary_to_all_versions_but_draft_0,
+    sends_large_messages_in_fragments,
+    encodes_each_framing_once,
+    reports_failed_clients_in_order,
+    accepts_any_collection_of_clients,
 );
 
-/// A server with a client of draft 0 and one of each version after it.
-fn assemble(config: Config) -> (Running, Diary, Vec<Peer>, Vec<Client>) {
-    let (probe, diary) = Probe::new();
+/// A server with a client of draft 0 and a client of each later version.
+fn assemble(config: Config) -> (Running, Recorder, Vec<Peer>, Vec<Client>) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let (peers, clients) =
-        ALL[..4].iter().map(|version| (server.connect(*version, "/"), diary.connected())).unzip();
-    (server, diary, peers, clients)
+        ALL_VERSIONS[..4].iter().map(|version| (server.connect(*version, "/"), recorder.connected())).unzip();
+    (server, recorder, peers, clients)
 }
 
-fn size(octets: usize) -> Option<NonZeroUsize> {
-    Some(NonZeroUsize::new(octets).unwrap())
+fn size(bytes: usize) -> Option<NonZeroUsize> {
+    Some(NonZeroUsize::new(bytes).unwrap())
 }
 
 #[track_caller]
@@ -40,44 +40,39 @@ fn assert_sent(delivery: Delivery, sent: usize) {
     assert_eq!((delivery.sent, delivery.failed), (sent, vec![]));
 }
 
-/// These octets come next, and behind them nothing but an echo.
+/// Checks that exactly these bytes come before an echo.
 #[track_caller]
-fn assert_octets(peer: &mut Peer, expected: &[u8]) {
-    let mut octets = vec![0; expected.len()];
-    peer.stream.read_exact(&mut octets).unwrap();
-    assert!(
-        octets == expected,
-        "{:?} is not {:?}",
-        octets.utf8_chunks().next(),
-        expected.utf8_chunks().next()
-    );
-    peer.assert_echo("and no more");
+fn assert_next_bytes(peer: &mut Peer, expected: &[u8]) {
+    let mut bytes = vec![0; expected.len()];
+    peer.stream.read_exact(&mut bytes).unwrap();
+    assert!(bytes == expected, "{:?} is not {:?}", bytes.utf8_chunks().next(), expected.utf8_chunks().next());
+    peer.assert_echo("nothing more");
 }
 
-/// A frame as a server writes it, by hand: RFC 6455 §5.2, which is the same in drafts 7 and 8.
+/// A frame of a server. RFC 6455 §5.2, which drafts 7 and 8 share.
 fn frame(fin: bool, opcode: u8, payload: &[u8]) -> Vec<u8> {
-    let mut octets = vec![if fin { 0x80 | opcode } else { opcode }];
+    let mut bytes = vec![if fin { 0x80 | opcode } else { opcode }];
     match payload.len() {
-        len @ ..=125 => octets.push(len.try_into().unwrap()),
+        len @ ..=125 => bytes.push(len.try_into().unwrap()),
         len @ ..=0xFFFF => {
-            octets.push(126);
-            octets.extend(u16::try_from(len).unwrap().to_be_bytes());
+            bytes.push(126);
+            bytes.extend(u16::try_from(len).unwrap().to_be_bytes());
         }
         len => {
-            octets.push(127);
-            octets.extend((len as u64).to_be_bytes());
+            bytes.push(127);
+            bytes.extend((len as u64).to_be_bytes());
         }
     }
-    octets.extend(payload);
-    octets
+    bytes.extend(payload);
+    bytes
 }
 
 const TEXT: u8 = 1;
 const BINARY: u8 = 2;
-const MORE: u8 = 0;
+const CONTINUATION: u8 = 0;
 
-fn text_to_all_drafts(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config);
+fn sends_text_to_all_versions(config: Config) {
+    let (_server, _recorder, mut peers, clients) = assemble(config);
     let cases: [(&str, Option<NonZeroUsize>, &[u8]); 9] = [
         ("seven77", None, b"\x81\x07seven77"),
         ("seven77", size(8), b"\x81\x07seven77"),
@@ -92,10 +87,10 @@ fn text_to_all_drafts(config: Config) {
     for (message, frame_size, hybi) in cases {
         assert_sent(send_text(&clients, message, frame_size), 4);
         let hixie = [&[0x00], message.as_bytes(), &[0xFF]].concat();
-        for (peer, octets) in peers.iter_mut().zip([&hixie[..], hybi, hybi, hybi]) {
-            assert_octets(peer, octets);
+        for (peer, bytes) in peers.iter_mut().zip([&hixie[..], hybi, hybi, hybi]) {
+            assert_next_bytes(peer, bytes);
         }
-        // And as whoever looks at messages sees it.
+        // The same message as received by a client library.
         assert_sent(send_text(&clients, message.to_owned(), frame_size), 4);
         for peer in &mut peers {
             assert_eq!(peer.next(), text(message));
@@ -103,8 +98,8 @@ fn text_to_all_drafts(config: Config) {
     }
 }
 
-fn binary_to_all_but_draft_0(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config);
+fn sends_binary_to_all_versions_but_draft_0(config: Config) {
+    let (_server, _recorder, mut peers, clients) = assemble(config);
     let cases: [(&[u8], Option<NonZeroUsize>, &[u8]); 5] = [
         (b"\x00\xFF\x81", None, b"\x82\x03\x00\xFF\x81"),
         (b"\x00\xFF\x81", size(3), b"\x82\x03\x00\xFF\x81"),
@@ -118,100 +113,102 @@ fn binary_to_all_but_draft_0(config: Config) {
         assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
         peers[0].assert_echo("nothing came");
         for peer in &mut peers[1..] {
-            assert_octets(peer, hybi);
+            assert_next_bytes(peer, hybi);
         }
         assert_sent(send_binary(&clients[1..], message.to_vec(), frame_size), 3);
         for peer in &mut peers[1..] {
-            assert_eq!(peer.next(), Got::Binary(message.to_vec()));
+            assert_eq!(peer.next(), Received::Binary(message.to_vec()));
         }
     }
 }
 
-fn big_messages_in_fragments(config: Config) {
+fn sends_large_messages_in_fragments(config: Config) {
     const LEN: usize = 200_000;
 
-    let (_server, _diary, mut peers, clients) = assemble(config);
+    let (_server, _recorder, mut peers, clients) = assemble(config);
     let message: String = (0..LEN).map(|i| char::from(b'a' + u8::try_from(i * 7 % 26).unwrap())).collect();
-    // On both sides of the limits of each form of the length.
+    // Around the limits of each length encoding.
     for each in [100, 125, 126, 65_535, 65_536, LEN - 1, LEN] {
         let chunks = message.as_bytes().chunks(each);
         let number = chunks.len();
         assert_eq!(number, LEN.div_ceil(each));
         for opcode in [TEXT, BINARY] {
             let expected: Vec<u8> = (chunks.clone().enumerate())
-                .flat_map(|(i, chunk)| frame(i + 1 == number, if i == 0 { opcode } else { MORE }, chunk))
+                .flat_map(|(i, chunk)| {
+                    frame(i + 1 == number, if i == 0 { opcode } else { CONTINUATION }, chunk)
+                })
                 .collect();
             if opcode == TEXT {
                 assert_sent(send_text(&clients, &*message, size(each)), 4);
-                assert_octets(&mut peers[0], &[&[0x00], message.as_bytes(), &[0xFF]].concat());
+                assert_next_bytes(&mut peers[0], &[&[0x00], message.as_bytes(), &[0xFF]].concat());
             } else {
                 assert_sent(send_binary(&clients[1..], message.clone(), size(each)), 3);
             }
             for peer in &mut peers[1..] {
-                assert_octets(peer, &expected);
+                assert_next_bytes(peer, &expected);
             }
         }
     }
 }
 
-fn each_framing_is_encoded_once(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config);
+fn encodes_each_framing_once(config: Config) {
+    let (_server, _recorder, mut peers, clients) = assemble(config);
     let twice: Vec<_> = clients.iter().chain(&clients).collect();
     for len in [3, 3000] {
         let message = SharedMessage::text("x".repeat(len));
         assert_sent(send_shared([], &message), 0);
         assert_eq!(message.encodings(), 0);
         assert_sent(send_shared(&clients[1..], &message), 3);
-        assert_eq!(message.encodings(), 1, "drafts 7, 8 and 13 have one framing");
+        assert_eq!(message.encodings(), 1, "drafts 7, 8 and 13 share a framing");
         assert_sent(send_shared(twice.iter().copied(), &message), 8);
-        assert_eq!(message.encodings(), 2, "draft 0 another");
+        assert_eq!(message.encodings(), 2, "draft 0 has a separate framing");
         for client in &clients {
             client.send_shared(&message).unwrap();
         }
         assert_eq!(message.encodings(), 2);
         for (peer, times) in peers.iter_mut().zip([3, 4, 4, 4]) {
             for _ in 0..times {
-                assert_eq!(peer.next(), Got::Text("x".repeat(len)));
+                assert_eq!(peer.next(), Received::Text("x".repeat(len)));
             }
         }
         let hixie = SharedMessage::text("y".repeat(len));
         assert_sent(send_shared(&clients[..1], &hixie), 1);
-        assert_eq!(hixie.encodings(), 1, "only draft 0's");
-        assert_eq!(peers[0].next(), Got::Text("y".repeat(len)));
+        assert_eq!(hixie.encodings(), 1, "only draft 0's framing");
+        assert_eq!(peers[0].next(), Received::Text("y".repeat(len)));
 
         let binary = SharedMessage::binary(vec![1; len]).with_frame_size(size(2));
         assert_eq!(send_shared(&clients[..1], &binary).sent, 0);
-        assert_eq!(binary.encodings(), 0, "draft 0 has none");
+        assert_eq!(binary.encodings(), 0, "draft 0 has no binary messages");
         assert_eq!(send_shared(twice.iter().copied(), &binary).sent, 6);
         assert_eq!(binary.encodings(), 1);
         for peer in &mut peers[1..] {
-            assert_eq!(peer.next(), Got::Binary(vec![1; len]));
-            assert_eq!(peer.next(), Got::Binary(vec![1; len]));
+            assert_eq!(peer.next(), Received::Binary(vec![1; len]));
+            assert_eq!(peer.next(), Received::Binary(vec![1; len]));
         }
         for peer in &mut peers {
-            peer.assert_echo("and no more");
+            peer.assert_echo("nothing more");
         }
     }
 }
 
-fn who_did_not_get_it_is_reported_in_order(config: Config) {
+fn reports_failed_clients_in_order(config: Config) {
     const BIG: usize = 32 << 20;
 
-    let (server, diary, mut peers, mut clients) = assemble(config.max_write_backlog(100_000));
-    // One that is gone, one that is about to be closed, one that does not read.
-    let (gone, closing, slow) = (0, 1, 2);
+    let (server, recorder, mut peers, mut clients) = assemble(config.max_write_backlog(100_000));
+    // One client has disconnected, one is closing, and one does not read.
+    let (disconnected, closing, slow) = (0, 1, 2);
     let (mut more, handles): (Vec<_>, Vec<_>) =
-        (0..3).map(|_| (server.connect(Version::Rfc6455, "/"), diary.connected())).unzip();
+        (0..3).map(|_| (server.connect(Version::Rfc6455, "/"), recorder.connected())).unzip();
     clients.splice(2..2, handles.iter().cloned());
-    drop(more.remove(gone));
-    diary.gone();
+    drop(more.remove(disconnected));
+    recorder.disconnected();
     handles[closing].close(1000.into(), "");
-    // More than the system takes for a client that does not read.
+    // More than the socket buffers hold.
     handles[slow].send_binary_owned(vec![0; BIG]).unwrap();
 
-    let failed = |with_draft_0: bool, slows: SendError| {
+    let failed = |with_draft_0: bool, slow_error: SendError| {
         let draft_0 = with_draft_0.then(|| (clients[0].clone(), SendError::Unsupported));
-        let others = [(gone, SendError::Closed), (closing, SendError::Closed), (slow, slows)];
+        let others = [(disconnected, SendError::Closed), (closing, SendError::Closed), (slow, slow_error)];
         draft_0.into_iter().chain(others.map(|(i, error)| (handles[i].clone(), error))).collect::<Vec<_>>()
     };
     let delivery = send_text(&clients, "to four", size(4));
@@ -223,19 +220,19 @@ fn who_did_not_get_it_is_reported_in_order(config: Config) {
         assert_eq!(peer.next(), text("to four"));
     }
     for peer in &mut peers[1..] {
-        assert_eq!(peer.next(), Got::Binary(b"to three".to_vec()));
+        assert_eq!(peer.next(), Received::Binary(b"to three".to_vec()));
     }
     for peer in &mut peers {
-        peer.assert_echo("and no more");
+        peer.assert_echo("nothing more");
     }
-    // The one that did not read gets what it was sent before, and is closed because it missed the others.
+    // The slow client gets the earlier message, and is closed because it missed later ones.
     let mut slow = more.pop().unwrap();
-    assert!(slow.next() == Got::Binary(vec![0; BIG]));
-    assert_eq!(slow.next(), Got::Close(Some((1013, String::new()))));
+    assert!(slow.next() == Received::Binary(vec![0; BIG]));
+    assert_eq!(slow.next(), Received::Close(Some((1013, String::new()))));
 }
 
-fn any_collection_of_clients(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config);
+fn accepts_any_collection_of_clients(config: Config) {
+    let (_server, _recorder, mut peers, clients) = assemble(config);
     let by_name: HashMap<_, _> =
         ["ada", "bob", "cyd", "dan"].into_iter().zip(clients.iter().cloned()).collect();
     let references: Vec<&Client> = clients.iter().collect();
@@ -248,7 +245,7 @@ fn any_collection_of_clients(config: Config) {
         1,
     );
     assert_sent(send_text(&[], "f", None), 0);
-    // As often as it is in.
+    // A client gets the message once for each occurrence in the list.
     assert_sent(send_text([&clients[3], &clients[3]], "g", None), 2);
     for peer in &mut peers {
         assert_eq!(peer.next(), text("a"));
@@ -258,6 +255,6 @@ fn any_collection_of_clients(config: Config) {
         assert_eq!(peers[3].next(), text(message));
     }
     for peer in &mut peers {
-        peer.assert_echo("and no more");
+        peer.assert_echo("nothing more");
     }
 }

@@ -1,4 +1,4 @@
-//! Sends from threads that have nothing to do with the server.
+//! Sends from threads of the application.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -7,31 +7,31 @@ mod common;
 use std::thread;
 
 use clws_server::{Config, SendError, Sent, SharedMessage, Version};
-use common::{ALL, Diary, Got, Peer, Probe, Running, Seen, text};
+use common::{ALL_VERSIONS, Callback, Peer, Probe, Received, Recorder, Running, text};
 
 in_both_modes!(
-    many_threads_to_many_clients,
-    to_a_client_that_never_spoke,
-    shared_messages_to_every_version,
-    what_draft_0_cannot_have,
-    what_cannot_be_sent,
-    to_a_client_that_is_gone,
+    many_threads_send_to_many_clients,
+    sends_wake_the_shard_of_a_silent_client,
+    sends_shared_messages_to_all_versions,
+    unsupported_sends_to_draft_0_fail,
+    invalid_messages_are_rejected,
+    sends_to_a_disconnected_client_fail,
 );
 
-fn connect(server: &Running, diary: &Diary, version: Version) -> (Peer, clws_server::Client) {
+fn connect(server: &Running, recorder: &Recorder, version: Version) -> (Peer, clws_server::Client) {
     let peer = server.connect(version, "/");
-    (peer, diary.connected())
+    (peer, recorder.connected())
 }
 
-fn many_threads_to_many_clients(config: Config) {
+fn many_threads_send_to_many_clients(config: Config) {
     const THREADS: usize = 4;
     const CLIENTS: usize = 8;
     const MESSAGES: usize = 300;
 
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let (peers, clients): (Vec<_>, Vec<_>) =
-        (0..CLIENTS).map(|i| connect(&server, &diary, ALL[i % ALL.len()])).unzip();
+        (0..CLIENTS).map(|i| connect(&server, &recorder, ALL_VERSIONS[i % ALL_VERSIONS.len()])).unzip();
     thread::scope(|scope| {
         for sender in 0..THREADS {
             let clients = &clients;
@@ -41,7 +41,7 @@ fn many_threads_to_many_clients(config: Config) {
                         client.send_text(&format!("{sender} {number}")).unwrap();
                     }
                     if number % 7 == sender {
-                        thread::yield_now(); // lets the outboxes run empty, so that shards fall asleep
+                        thread::yield_now(); // lets the outboxes drain, so that shards fall asleep
                     }
                 }
             });
@@ -50,40 +50,46 @@ fn many_threads_to_many_clients(config: Config) {
             scope.spawn(move || {
                 let mut next = [0; THREADS];
                 for _ in 0..THREADS * MESSAGES {
-                    let Got::Text(message) = peer.next() else { panic!() };
+                    let Received::Text(message) = peer.next() else { panic!() };
                     let (sender, number) = message.split_once(' ').unwrap();
                     let sender: usize = sender.parse().unwrap();
-                    assert_eq!(number.parse(), Ok(next[sender]), "each once and in order");
+                    assert_eq!(
+                        number.parse(),
+                        Ok(next[sender]),
+                        "a message is lost, duplicated or out of order"
+                    );
                     next[sender] += 1;
                 }
-                peer.assert_echo("and no more");
+                peer.assert_echo("nothing more");
             });
         }
     });
 }
 
-/// One message at a time, each only when the one before has arrived: every one of them has to wake a sleeping shard.
-fn to_a_client_that_never_spoke(config: Config) {
-    let (probe, diary) = Probe::new();
+/// Sends each message only after the previous one has arrived. Every message has to wake a sleeping
+/// shard.
+fn sends_wake_the_shard_of_a_silent_client(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let (mut peer, client) = connect(&server, &diary, Version::Rfc6455);
+    let (mut peer, client) = connect(&server, &recorder, Version::Rfc6455);
     for i in 0..500 {
         assert_eq!(client.send_text(&i.to_string()), Ok(Sent::Queued));
         assert_eq!(peer.next(), text(&i.to_string()));
     }
 }
 
-fn shared_messages_to_every_version(config: Config) {
-    let (probe, diary) = Probe::new();
+fn sends_shared_messages_to_all_versions(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let (mut peers, clients): (Vec<_>, Vec<_>) = ALL.map(|v| connect(&server, &diary, v)).into_iter().unzip();
+    let (mut peers, clients): (Vec<_>, Vec<_>) =
+        ALL_VERSIONS.map(|v| connect(&server, &recorder, v)).into_iter().unzip();
     for size in [10, 100_000] {
         let message = SharedMessage::text("x".repeat(size));
         for client in &clients {
             client.send_shared(&message).unwrap();
         }
         for peer in &mut peers {
-            assert_eq!(peer.next(), Got::Text("x".repeat(size)));
+            assert_eq!(peer.next(), Received::Text("x".repeat(size)));
         }
         assert_eq!(message.encodings(), 2);
     }
@@ -91,17 +97,17 @@ fn shared_messages_to_every_version(config: Config) {
     clients[3].send_binary_owned(vec![1; 50_000]).unwrap();
     clients[3].send_text_in_frames("abc", std::num::NonZeroUsize::MIN).unwrap();
     clients[3].send_binary_in_frames(b"abc", std::num::NonZeroUsize::MIN).unwrap();
-    assert_eq!(peers[3].next(), Got::Text("y".repeat(50_000)));
-    assert_eq!(peers[3].next(), Got::Binary(vec![1; 50_000]));
+    assert_eq!(peers[3].next(), Received::Text("y".repeat(50_000)));
+    assert_eq!(peers[3].next(), Received::Binary(vec![1; 50_000]));
     assert_eq!(peers[3].next(), text("abc"));
-    assert_eq!(peers[3].next(), Got::Binary(b"abc".to_vec()));
+    assert_eq!(peers[3].next(), Received::Binary(b"abc".to_vec()));
 }
 
-fn what_draft_0_cannot_have(config: Config) {
-    let (probe, diary) = Probe::new();
+fn unsupported_sends_to_draft_0_fail(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let (mut peer, client) = connect(&server, &diary, Version::Hybi00);
-    common::eventually("its handshake is written", || client.buffered_amount() == 0);
+    let (mut peer, client) = connect(&server, &recorder, Version::Hybi00);
+    common::eventually("the handshake is written", || client.buffered_amount() == 0);
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
     assert_eq!(client.send_shared(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
@@ -110,34 +116,35 @@ fn what_draft_0_cannot_have(config: Config) {
     assert_eq!(peer.next(), text("but this"));
 }
 
-fn what_cannot_be_sent(config: Config) {
-    let (probe, diary) = Probe::new();
+fn invalid_messages_are_rejected(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let (mut peer, client) = connect(&server, &diary, Version::Rfc6455);
+    let (mut peer, client) = connect(&server, &recorder, Version::Rfc6455);
     assert_eq!(client.ping(&[0; 126]), Err(SendError::TooLong));
     assert_eq!(client.pong(&[0; 126]), Err(SendError::TooLong));
     assert_eq!(client.send_text_bytes(b"\xF0\x9F\x98"), Err(SendError::InvalidUtf8));
     assert!(client.is_open());
     peer.assert_echo("nothing happened");
-    client.send_text_bytes("octets that are text \u{1F600}".as_bytes()).unwrap();
-    assert_eq!(peer.next(), text("octets that are text \u{1F600}"));
+    client.send_text_bytes("bytes that are text \u{1F600}".as_bytes()).unwrap();
+    assert_eq!(peer.next(), text("bytes that are text \u{1F600}"));
 }
 
-fn to_a_client_that_is_gone(config: Config) {
-    let (probe, diary) = Probe::new();
+fn sends_to_a_disconnected_client_fail(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let (peer, client) = connect(&server, &diary, Version::Rfc6455);
+    let (peer, client) = connect(&server, &recorder, Version::Rfc6455);
     drop(peer);
-    assert_eq!(diary.gone(), (1006, String::new(), "vanished".into()));
+    assert_eq!(recorder.disconnected(), (1006, String::new(), "vanished".into()));
     assert_eq!(client.send_text("x"), Err(SendError::Closed));
     client.close(1000.into(), "");
     client.abort();
     server.wait_for_clients(0);
-    // Another client may have its place now, and is not touched by the handle.
-    let (mut next, _) = connect(&server, &diary, Version::Rfc6455);
+    // A new client may reuse the place of the disconnected client. The old handle must not affect
+    // it.
+    let (mut next, _) = connect(&server, &recorder, Version::Rfc6455);
     client.abort();
     next.assert_echo("a");
     assert_eq!(client.buffered_amount(), 0);
     assert_eq!(client.resource_name(), "/");
-    assert_eq!(diary.count(|seen| matches!(seen, Seen::Gone { .. })), 0);
+    assert_eq!(recorder.count(|callback| matches!(callback, Callback::Disconnected { .. })), 0);
 }

@@ -1,4 +1,5 @@
-//! Members of groups that never read. A message to many closes them, and a message to one of them is refused.
+//! Members of groups that never read. A message to many closes such a member. A message to it alone
+//! fails.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,148 +12,149 @@ use std::time::Duration;
 use clws_server::{
     Client, Config, Delivery, Group, SendError, SharedMessage, Topics, send_binary, send_shared, send_text,
 };
-use common::wire::{CLOSE, SHORT, Wire};
-use common::{Diary, Probe, Running, eventually};
+use common::wire::{CLOSE, SHORT_TIMEOUT, Wire};
+use common::{Probe, Recorder, Running, eventually};
 
 in_both_modes!(
-    of_a_group,
-    of_a_group_but_one,
-    of_a_topic,
-    of_a_list_of_clients,
-    of_several_groups,
-    one_that_is_sent_to_alone_is_kept,
+    a_member_of_a_group_is_closed,
+    a_member_is_closed_by_a_message_to_all_but_one,
+    a_subscriber_of_a_topic_is_closed,
+    a_client_of_a_list_is_closed,
+    a_member_of_several_groups_is_closed,
+    a_client_with_single_messages_stays_connected,
 );
 
 const BACKLOG: usize = 100_000;
 const SIZE: usize = 10_000;
 
-/// More than the system's buffers and the backlog take.
+/// More messages than the socket buffers and the backlog hold.
 const MOST: usize = (64 << 20) / SIZE;
 
-/// A client that never reads, and one that does.
-struct Scene {
+/// A client that never reads, and a client that reads.
+struct Clients {
     server: Running,
-    diary: Diary,
+    recorder: Recorder,
     slow: Wire,
     good: Wire,
-    /// The same two.
+    /// The handles of both clients.
     clients: [Client; 2],
 }
 
-fn start(config: Config) -> Scene {
-    let (probe, diary) = Probe::new();
+fn start(config: Config) -> Clients {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.max_write_backlog(BACKLOG), probe);
-    let (slow, slow_client) = (Wire::connect(&server, "/"), diary.connected());
-    let (good, good_client) = (Wire::connect(&server, "/"), diary.connected());
-    Scene { server, diary, slow, good, clients: [slow_client, good_client] }
+    let (slow, slow_client) = (Wire::connect(&server, "/"), recorder.connected());
+    let (good, good_client) = (Wire::connect(&server, "/"), recorder.connected());
+    Clients { server, recorder, slow, good, clients: [slow_client, good_client] }
 }
 
-/// Sends until a member does not get it, which is the slow one. It is closed with 1013, behind what it was sent before.
-fn fill(scene: Scene, send: impl Fn(&str) -> Delivery) {
-    let Scene { server, diary, mut slow, mut good, clients: [slow_client, good_client] } = scene;
-    let (mut payload, mut taken) = (Vec::new(), 0);
+/// Sends until the slow member misses a message. The member is closed with 1013 after the earlier
+/// messages.
+fn fill(harness: Clients, send: impl Fn(&str) -> Delivery) {
+    let Clients { server, recorder, mut slow, mut good, clients: [slow_client, good_client] } = harness;
+    let (mut payload, mut accepted) = (Vec::new(), 0);
     let delivery = loop {
-        assert!(taken < MOST, "it never is too much");
-        let message = format!("{taken:0SIZE$}");
+        assert!(accepted < MOST, "the outbox never fills");
+        let message = format!("{accepted:0SIZE$}");
         let delivery = send(&message);
-        assert!(good.next_to(&mut payload).is_some());
+        assert!(good.next_into(&mut payload).is_some());
         assert!(payload == message.as_bytes());
         if !delivery.failed.is_empty() {
             break delivery;
         }
-        taken += 1;
+        accepted += 1;
     };
     assert_eq!((delivery.sent, &*delivery.failed), (1, &[(slow_client.clone(), SendError::Full)][..]));
     assert!(!slow_client.is_open(), "a member that misses a message stays connected");
     assert_eq!(slow_client.send_text("more"), Err(SendError::Closed));
     assert!(good_client.is_open());
 
-    // The others do not notice, and the slow one is told.
-    let only_that = |failed: &[(Client, SendError)]| {
+    // The other members are not affected, and the slow member gets a close frame.
+    let only_slow = |failed: &[(Client, SendError)]| {
         failed.iter().all(|failed| *failed == (slow_client.clone(), SendError::Closed))
     };
-    assert!(only_that(&send("on it goes").failed));
-    assert_eq!(good.next().unwrap().1, b"on it goes");
-    for number in 0..taken {
-        assert!(slow.next_to(&mut payload).is_some());
+    assert!(only_slow(&send("after the close").failed));
+    assert_eq!(good.next().unwrap().1, b"after the close");
+    for number in 0..accepted {
+        assert!(slow.next_into(&mut payload).is_some());
         assert!(payload == format!("{number:0SIZE$}").as_bytes(), "message {number}");
     }
     let (opcode, close) = slow.next().expect("a close frame");
     assert_eq!((opcode, &close[..2]), (CLOSE, &1013u16.to_be_bytes()[..]));
     slow.finish();
-    diary.gone();
-    eventually("it is gone", || server.handle.clients() < 2);
-    assert!(only_that(&send("and on").failed));
-    assert_eq!(good.next().unwrap().1, b"and on");
+    recorder.disconnected();
+    eventually("the slow member disconnects", || server.handle.clients() < 2);
+    assert!(only_slow(&send("after the end").failed));
+    assert_eq!(good.next().unwrap().1, b"after the end");
 }
 
-fn of_a_group(config: Config) {
-    let scene = start(config);
+fn a_member_of_a_group_is_closed(config: Config) {
+    let harness = start(config);
     let group = Group::new();
-    assert!(scene.clients.iter().all(|client| group.join(client)));
-    fill(scene, |message| group.send_text(message));
+    assert!(harness.clients.iter().all(|client| group.join(client)));
+    fill(harness, |message| group.send_text(message));
     eventually("both have left the group", || group.is_empty());
 }
 
-fn of_a_group_but_one(config: Config) {
-    let scene = start(config.clone());
-    let (other, other_diary) = Probe::new();
+fn a_member_is_closed_by_a_message_to_all_but_one(config: Config) {
+    let harness = start(config.clone());
+    let (other, other_recorder) = Probe::new();
     let other = Running::start(config, other);
     let mut wire = Wire::connect(&other, "/");
-    let except = other_diary.connected();
+    let except = other_recorder.connected();
     let group = Group::new();
-    assert!(scene.clients.iter().chain([&except]).all(|client| group.join(client)));
-    fill(scene, |message| group.send_except(&SharedMessage::text(message), &except));
-    wire.assert_answered_within(SHORT);
+    assert!(harness.clients.iter().chain([&except]).all(|client| group.join(client)));
+    fill(harness, |message| group.send_except(&SharedMessage::text(message), &except));
+    wire.assert_answered_within(SHORT_TIMEOUT);
     assert_eq!(group.members(), [except]);
 }
 
-fn of_a_topic(config: Config) {
-    let scene = start(config);
+fn a_subscriber_of_a_topic_is_closed(config: Config) {
+    let harness = start(config);
     let topics = Topics::new();
-    assert!(scene.clients.iter().all(|client| topics.subscribe("news", client)));
-    fill(scene, |message| topics.publish("news", &SharedMessage::text(message)));
+    assert!(harness.clients.iter().all(|client| topics.subscribe("news", client)));
+    fill(harness, |message| topics.publish("news", &SharedMessage::text(message)));
 }
 
-fn of_a_list_of_clients(config: Config) {
-    let scene = start(config.clone());
-    let clients = scene.clients.clone();
-    fill(scene, |message| send_text(&clients, message, None));
-    let scene = start(config.clone());
-    let clients = scene.clients.clone();
-    fill(scene, |message| send_binary(&clients, message.as_bytes().to_vec(), None));
-    let scene = start(config);
-    let clients = scene.clients.clone();
-    fill(scene, |message| send_shared(&clients, &SharedMessage::text(message)));
+fn a_client_of_a_list_is_closed(config: Config) {
+    let harness = start(config.clone());
+    let clients = harness.clients.clone();
+    fill(harness, |message| send_text(&clients, message, None));
+    let harness = start(config.clone());
+    let clients = harness.clients.clone();
+    fill(harness, |message| send_binary(&clients, message.as_bytes().to_vec(), None));
+    let harness = start(config);
+    let clients = harness.clients.clone();
+    fill(harness, |message| send_shared(&clients, &SharedMessage::text(message)));
 }
 
-/// The limit is each receiver's. What another group has sent counts too.
-fn of_several_groups(config: Config) {
-    let scene = start(config);
+/// The limit applies to the client, so messages of all groups count.
+fn a_member_of_several_groups_is_closed(config: Config) {
+    let harness = start(config);
     let groups = [Group::new(), Group::new()];
     for group in &groups {
-        assert!(scene.clients.iter().all(|client| group.join(client)));
+        assert!(harness.clients.iter().all(|client| group.join(client)));
     }
-    fill(scene, |message| groups[usize::from(message.ends_with('1'))].send_text(message));
+    fill(harness, |message| groups[usize::from(message.ends_with('1'))].send_text(message));
 }
 
-/// The sender knows that the message was refused. Nothing is queued, and the client stays.
-fn one_that_is_sent_to_alone_is_kept(config: Config) {
-    let Scene { server: _server, diary, mut slow, mut good, clients: [client, _] } = start(config);
+/// A failed message to a single client queues nothing, and the client stays connected.
+fn a_client_with_single_messages_stays_connected(config: Config) {
+    let Clients { server: _server, recorder, mut slow, mut good, clients: [client, _] } = start(config);
     let message = "x".repeat(SIZE);
-    let mut taken = 0;
-    // Until the system takes no more either.
+    let mut accepted = 0;
+    // Sends until the socket buffers are full too.
     let mut refused_in_a_row = 0;
     while refused_in_a_row < 10 {
         match client.send_text(&message) {
-            Ok(_) => (taken, refused_in_a_row) = (taken + 1, 0),
+            Ok(_) => (accepted, refused_in_a_row) = (accepted + 1, 0),
             Err(error) => {
                 assert_eq!(error, SendError::Full);
                 refused_in_a_row += 1;
                 thread::sleep(Duration::from_millis(20));
             }
         }
-        assert!(taken < MOST, "it never is too much");
+        assert!(accepted < MOST, "the outbox never fills");
     }
     let queued = client.buffered_amount();
     let frames = NonZeroUsize::new(1_000).unwrap();
@@ -171,12 +173,12 @@ fn one_that_is_sent_to_alone_is_kept(config: Config) {
     }
     assert_eq!(client.buffered_amount(), queued);
     assert!(client.is_open());
-    good.assert_answered_within(SHORT);
+    good.assert_answered_within(SHORT_TIMEOUT);
     let mut payload = Vec::new();
-    for number in 0..taken {
-        assert!(slow.next_to(&mut payload).is_some());
+    for number in 0..accepted {
+        assert!(slow.next_into(&mut payload).is_some());
         assert!(payload == message.as_bytes(), "message {number}");
     }
-    slow.assert_answered_within(SHORT);
-    assert_eq!(diary.count(|seen| matches!(seen, common::Seen::Gone { .. })), 0);
+    slow.assert_answered_within(SHORT_TIMEOUT);
+    assert_eq!(recorder.count(|callback| matches!(callback, common::Callback::Disconnected { .. })), 0);
 }

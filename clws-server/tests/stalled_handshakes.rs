@@ -1,4 +1,5 @@
-//! Requests that arrive while the server is stalled are answered 101, though their time is over when they are read.
+//! Requests that arrive while the server is blocked get 101, although their deadline has passed
+//! when the server reads them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,25 +14,25 @@ use common::flood::{Echo, executor_threads};
 use common::gate::Gate;
 use common::wire::{Wire, dial, request, soon};
 
-alone_in_both_modes!(
-    of_clients_that_were_connected_before,
-    of_clients_that_connect_meanwhile,
-    but_not_of_a_client_that_sends_nothing,
+in_both_modes_in_own_process!(
+    accepts_clients_that_connected_before,
+    accepts_clients_that_connect_while_blocked,
+    rejects_clients_that_send_no_request,
 );
 
 const TIMEOUT: Duration = Duration::from_millis(800);
-const STALL: Duration = Duration::from_millis(1500);
+const BLOCKED_FOR: Duration = Duration::from_millis(1500);
 
-/// More than one wait for events brings.
-const NEWCOMERS: usize = 400;
+/// More connections than one wait returns events for.
+const CLIENTS: usize = 400;
 
-struct Scene {
+struct Harness {
     server: Running,
     gate: Gate,
     blocked: Vec<Wire>,
 }
 
-fn start(config: Config) -> Scene {
+fn start(config: Config) -> Harness {
     let threads = if config.task_per_client { executor_threads() } else { 1 };
     let config = config.shards(1).handshake_timeout(TIMEOUT).close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
@@ -40,59 +41,60 @@ fn start(config: Config) -> Scene {
     server.register("/block", Origins::any(), gate.clone()).unwrap();
     let server = Running::run(server);
     let blocked: Vec<_> = (0..threads).map(|_| Wire::connect(&server, "/block")).collect();
-    Scene { server, gate, blocked }
+    Harness { server, gate, blocked }
 }
 
-impl Scene {
+impl Harness {
     fn dial(&self) -> Vec<Wire> {
-        (0..NEWCOMERS).map(|_| Wire { socket: dial(&self.server.addresses[0]) }).collect()
+        (0..CLIENTS).map(|_| Wire { socket: dial(&self.server.addresses[0]) }).collect()
     }
 
-    /// Blocks all threads that serve clients, and calls `meanwhile`.
-    fn stall(&mut self, meanwhile: impl FnOnce()) {
+    /// Blocks all threads that serve clients while `meanwhile` runs, and then for longer than the
+    /// timeout.
+    fn while_blocked(&mut self, meanwhile: impl FnOnce()) {
         self.gate.block(&mut self.blocked);
         meanwhile();
-        thread::sleep(STALL);
+        thread::sleep(BLOCKED_FOR);
         self.gate.open();
     }
 }
 
-fn assert_taken(newcomers: &mut [Wire]) {
-    let refused: Vec<_> = newcomers
+fn assert_accepted(clients: &mut [Wire]) {
+    let refused: Vec<_> = clients
         .iter_mut()
-        .map(|newcomer| newcomer.head())
+        .map(|client| client.head())
         .filter(|head| !head.starts_with("HTTP/1.1 101 "))
         .collect();
-    assert!(refused.is_empty(), "{} of {NEWCOMERS} are refused: {}", refused.len(), refused[0]);
+    assert!(refused.is_empty(), "{} of {CLIENTS} handshakes failed: {}", refused.len(), refused[0]);
 }
 
-fn of_clients_that_were_connected_before(config: Config) {
-    let mut scene = start(config);
-    let mut newcomers = scene.dial();
-    soon("all are accepted", || scene.server.handle.clients() == NEWCOMERS + scene.blocked.len());
-    scene.stall(|| newcomers.iter_mut().for_each(|newcomer| newcomer.raw(request("/").as_bytes())));
-    assert_taken(&mut newcomers);
+fn accepts_clients_that_connected_before(config: Config) {
+    let mut harness = start(config);
+    let mut clients = harness.dial();
+    soon("all are accepted", || harness.server.handle.clients() == CLIENTS + harness.blocked.len());
+    harness.while_blocked(|| clients.iter_mut().for_each(|client| client.raw(request("/").as_bytes())));
+    assert_accepted(&mut clients);
 }
 
-fn of_clients_that_connect_meanwhile(config: Config) {
-    let mut scene = start(config);
-    let mut newcomers = Vec::new();
-    let dialled = scene.server.addresses[0].clone();
-    scene.stall(|| {
-        newcomers.extend((0..NEWCOMERS).map(|_| Wire { socket: dial(&dialled) }));
-        newcomers.iter_mut().for_each(|newcomer| newcomer.raw(request("/").as_bytes()));
+fn accepts_clients_that_connect_while_blocked(config: Config) {
+    let mut harness = start(config);
+    let mut clients = Vec::new();
+    let address = harness.server.addresses[0].clone();
+    harness.while_blocked(|| {
+        clients.extend((0..CLIENTS).map(|_| Wire { socket: dial(&address) }));
+        clients.iter_mut().for_each(|client| client.raw(request("/").as_bytes()));
     });
-    assert_taken(&mut newcomers);
+    assert_accepted(&mut clients);
 }
 
-/// The deadline holds for one whose request did not come.
-fn but_not_of_a_client_that_sends_nothing(config: Config) {
-    let mut scene = start(config);
-    let mut silent = Wire { socket: dial(&scene.server.addresses[0]) };
-    let mut half = Wire { socket: dial(&scene.server.addresses[0]) };
-    half.raw(b"GET / HTTP/1.1\r\n");
-    soon("both are accepted", || scene.server.handle.clients() == 2 + scene.blocked.len());
-    scene.stall(|| {});
+/// The deadline applies to clients whose request did not arrive.
+fn rejects_clients_that_send_no_request(config: Config) {
+    let mut harness = start(config);
+    let mut silent = Wire { socket: dial(&harness.server.addresses[0]) };
+    let mut partial = Wire { socket: dial(&harness.server.addresses[0]) };
+    partial.raw(b"GET / HTTP/1.1\r\n");
+    soon("both are accepted", || harness.server.handle.clients() == 2 + harness.blocked.len());
+    harness.while_blocked(|| {});
     assert!(silent.head().starts_with("HTTP/1.1 408 "));
-    assert!(half.head().starts_with("HTTP/1.1 408 "));
+    assert!(partial.head().starts_with("HTTP/1.1 408 "));
 }

@@ -1,4 +1,4 @@
-//! Tasks that never wait, because their clients flood them or read at once. Other tasks run nevertheless.
+//! Tasks that never wait, because their clients flood them or read at once. Other tasks still run.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -9,29 +9,29 @@ use std::time::Duration;
 use clws_server::{
     Config, Event, Message, Origins, ResourceListener, Server, WebSocket, async_handler, mailbox,
 };
-use common::flood::{Flood, Work, ask_during, executor_threads, wait_for_backlog};
+use common::flood::{Flood, Work, assert_answered_during, executor_threads, wait_for_backlog};
 use common::gate::Gate;
-use common::receivers::shared;
+use common::receivers::cloner;
 use common::wire::{TEXT, Wire, frame};
 use common::{Running, eventually};
 use futures::{SinkExt, StreamExt};
 
-alone_in_both_modes!(
-    beside_async_functions_that_are_flooded,
-    beside_streams_that_are_flooded,
-    beside_mailboxes_that_are_flooded,
-    beside_listeners_that_are_flooded,
-    beside_async_functions_that_only_send,
-    beside_sinks_that_only_send,
+in_both_modes_in_own_process!(
+    others_run_while_async_handlers_are_flooded,
+    others_run_while_streams_are_flooded,
+    others_run_while_mailboxes_are_flooded,
+    others_run_while_listeners_are_flooded,
+    others_run_while_async_handlers_only_send,
+    others_run_while_sinks_only_send,
 );
 
-/// Work for a message: it is parsed, and something is looked up.
+/// The handler's work for a message.
 const EACH: Duration = Duration::from_micros(100);
 
-/// A server whose neighbours are echoed to by async functions.
+/// A server whose other clients are served by an echoing async handler.
 fn bind(config: Config) -> Server {
     let config = config.shards(2).close_timeout(Duration::from_millis(300));
-    // Where drivers are tasks too, a driver that waits its turn would stop a sender at the default mark.
+    // With drivers as tasks, a delayed driver would pause a sender at the default high-water mark.
     let server = Server::bind(config.write_high_water(16 << 20).listen("127.0.0.1:0")).unwrap();
     let echo = async_handler(|mut socket: WebSocket| async move {
         while let Some(message) = socket.next().await {
@@ -42,28 +42,29 @@ fn bind(config: Config) -> Server {
     server
 }
 
-/// More of them than there are threads for their tasks.
-fn flooders() -> usize {
+/// The number of flooding clients, which exceeds the number of executor threads.
+fn clients_that_flood() -> usize {
     2 * executor_threads()
 }
 
 /// Floods `/work0`, `/work1` and so on.
-fn flood(server: Server, work: &Work) {
+fn check_flood(server: Server, work: &Work) {
     let server = Running::run(server);
     let mut neighbours = [Wire::connect(&server, "/echo")];
-    neighbours[0].assert_answered_within(common::wire::SHORT);
+    neighbours[0].assert_answered_within(common::wire::SHORT_TIMEOUT);
     let clients: Vec<_> =
-        (0..flooders()).map(|number| Wire::connect(&server, &format!("/work{number}"))).collect();
+        (0..clients_that_flood()).map(|number| Wire::connect(&server, &format!("/work{number}"))).collect();
     let message = frame(TEXT, b"some text");
-    let floods: Vec<_> = clients.into_iter().map(|client| Flood::of(client, message.repeat(2_000))).collect();
+    let floods: Vec<_> =
+        clients.into_iter().map(|client| Flood::writing(client, message.repeat(2_000))).collect();
     wait_for_backlog(&floods, message.len(), work);
-    ask_during(&mut neighbours, &floods, message.len(), work);
+    assert_answered_during(&mut neighbours, &floods, message.len(), work);
 }
 
-fn beside_async_functions_that_are_flooded(config: Config) {
-    let (server, (work, _ends_work)) = (bind(config), Work::of(EACH));
-    for number in 0..flooders() {
-        let clone = shared(work.clone());
+fn others_run_while_async_handlers_are_flooded(config: Config) {
+    let (server, (work, _end_work)) = (bind(config), Work::of(EACH));
+    for number in 0..clients_that_flood() {
+        let clone = cloner(work.clone());
         let handler = async_handler(move |mut socket: WebSocket| {
             let work = clone();
             async move {
@@ -74,14 +75,14 @@ fn beside_async_functions_that_are_flooded(config: Config) {
         });
         server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
-    flood(server, &work);
+    check_flood(server, &work);
 }
 
-/// The same by the traits of `futures`, and by a half of the socket.
-fn beside_streams_that_are_flooded(config: Config) {
-    let (server, (work, _ends_work)) = (bind(config), Work::of(EACH));
-    for number in 0..flooders() {
-        let clone = shared(work.clone());
+/// The same with the traits of `futures`, and with a half of the socket.
+fn others_run_while_streams_are_flooded(config: Config) {
+    let (server, (work, _end_work)) = (bind(config), Work::of(EACH));
+    for number in 0..clients_that_flood() {
+        let clone = cloner(work.clone());
         let handler = async_handler(move |socket: WebSocket| {
             let work = clone();
             async move {
@@ -96,12 +97,12 @@ fn beside_streams_that_are_flooded(config: Config) {
         });
         server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
-    flood(server, &work);
+    check_flood(server, &work);
 }
 
-fn beside_mailboxes_that_are_flooded(config: Config) {
-    let (server, (work, _ends_work)) = (bind(config), Work::of(EACH));
-    for number in 0..flooders() {
+fn others_run_while_mailboxes_are_flooded(config: Config) {
+    let (server, (work, _end_work)) = (bind(config), Work::of(EACH));
+    for number in 0..clients_that_flood() {
         let (resource, mut events) = mailbox::<()>();
         server.register(&format!("/work{number}"), Origins::any(), resource).unwrap();
         let work = work.clone();
@@ -113,7 +114,7 @@ fn beside_mailboxes_that_are_flooded(config: Config) {
             }
         });
     }
-    flood(server, &work);
+    check_flood(server, &work);
 }
 
 struct Worker(Work);
@@ -126,59 +127,59 @@ impl ResourceListener for Worker {
     }
 }
 
-fn beside_listeners_that_are_flooded(config: Config) {
-    let (server, (work, _ends_work)) = (bind(config), Work::of(EACH));
-    for number in 0..flooders() {
+fn others_run_while_listeners_are_flooded(config: Config) {
+    let (server, (work, _end_work)) = (bind(config), Work::of(EACH));
+    for number in 0..clients_that_flood() {
         let path = format!("/work{number}");
         server.run_resource_listener(&path, Origins::any(), Worker(work.clone())).unwrap();
     }
-    flood(server, &work);
+    check_flood(server, &work);
 }
 
-/// Clients that read as fast as they can, and are sent to without end.
-fn send(server: Server, work: &Work, gate: &Gate) {
+/// Sends without end to clients that read as fast as they can.
+fn check_endless_sends(server: Server, work: &Work, gate: &Gate) {
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
-    neighbour.assert_answered_within(common::wire::SHORT);
+    neighbour.assert_answered_within(common::wire::SHORT_TIMEOUT);
     let clients: Vec<_> =
-        (0..flooders()).map(|number| Wire::connect(&server, &format!("/work{number}"))).collect();
+        (0..clients_that_flood()).map(|number| Wire::connect(&server, &format!("/work{number}"))).collect();
     let _readers: Vec<_> = clients.into_iter().map(Flood::reading).collect();
     gate.open();
-    eventually("all of them send", || work.done() > 1_000);
+    eventually("all handlers send", || work.done() > 1_000);
     for _ in 0..3 {
         let before = work.done();
         neighbour.assert_answered_within(common::flood::PROMPT);
-        eventually("they go on", || work.done() > before);
+        eventually("the handlers continue", || work.done() > before);
     }
 }
 
-fn beside_async_functions_that_only_send(config: Config) {
-    let (server, (work, _ends_work), gate) = (bind(config), Work::of(EACH / 10), Gate::default());
-    for number in 0..flooders() {
-        let clone = shared((work.clone(), gate.clone()));
+fn others_run_while_async_handlers_only_send(config: Config) {
+    let (server, (work, _end_work), gate) = (bind(config), Work::of(EACH / 10), Gate::default());
+    for number in 0..clients_that_flood() {
+        let clone = cloner((work.clone(), gate.clone()));
         let handler = async_handler(move |mut socket: WebSocket| {
             let (work, gate) = clone();
             async move {
                 gate.passed().await;
-                while !work.is_over() && socket.send("the time is now").await.is_ok() {
+                while !work.is_over() && socket.send("a message").await.is_ok() {
                     work.work();
                 }
             }
         });
         server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
-    send(server, &work, &gate);
+    check_endless_sends(server, &work, &gate);
 }
 
-fn beside_sinks_that_only_send(config: Config) {
-    let (server, (work, _ends_work), gate) = (bind(config), Work::of(EACH / 10), Gate::default());
-    for number in 0..flooders() {
-        let clone = shared((work.clone(), gate.clone()));
+fn others_run_while_sinks_only_send(config: Config) {
+    let (server, (work, _end_work), gate) = (bind(config), Work::of(EACH / 10), Gate::default());
+    for number in 0..clients_that_flood() {
+        let clone = cloner((work.clone(), gate.clone()));
         let handler = async_handler(move |mut socket: WebSocket| {
             let (work, gate) = clone();
             async move {
                 gate.passed().await;
-                let message = Message::Text("the time is now".to_owned());
+                let message = Message::Text("a message".to_owned());
                 while !work.is_over() && SinkExt::feed(&mut socket, message.clone()).await.is_ok() {
                     work.work();
                 }
@@ -186,5 +187,5 @@ fn beside_sinks_that_only_send(config: Config) {
         });
         server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
-    send(server, &work, &gate);
+    check_endless_sends(server, &work, &gate);
 }

@@ -1,4 +1,5 @@
-//! A server that stops delivers messages until the client's close frame: those that waited, and those on the way.
+//! A stopping server delivers all messages that precede the client's close frame: queued messages
+//! and those in flight.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -8,11 +9,16 @@ use clws_server::{Config, Server};
 use common::Running;
 use common::gate::Gate;
 use common::receivers::{Kind, assert_in_order};
-use common::wire::{CLOSE, Wire, numbered, settle};
+use common::wire::{CLOSE, Wire, numbered_texts, wait_a_moment};
 
-in_both_modes!(to_a_mailbox, to_a_listener, to_an_async_function, to_an_inline_handler);
+in_both_modes!(
+    a_mailbox_gets_everything,
+    a_listener_gets_everything,
+    an_async_handler_gets_everything,
+    an_inline_handler_gets_everything
+);
 
-/// Those that the server has read when it stops.
+/// The number of messages that the server has read when it stops.
 const WAITING: usize = 100;
 
 fn stop(config: Config, kind: Kind) {
@@ -21,18 +27,18 @@ fn stop(config: Config, kind: Kind) {
     let log = kind.register(&server, "/", &held);
     let server = Running::run(server);
     if kind == Kind::Inline {
-        held.open(); // or its shard would be blocked
+        held.open(); // otherwise the handler blocks the shard
     }
     let mut client = Wire::connect(&server, "/");
     log.connected();
-    client.send_and_wait_until_read(&numbered(WAITING, 90));
+    client.send_and_wait_until_read(&numbered_texts(WAITING, 90));
     server.handle.stop();
     assert_eq!(client.close_code(), Some(1001));
-    client.text(&WAITING.to_string()); // it was on the way when the close frame came
+    client.text(&WAITING.to_string()); // as if in flight when the close frame arrived
     client.send(CLOSE, &1001u16.to_be_bytes());
-    settle();
+    wait_a_moment();
     held.open();
-    let (texts, end) = log.to_the_end();
+    let (texts, end) = log.messages_and_end();
     assert_in_order(&texts);
     assert_eq!(texts.len(), WAITING + 1, "{end}");
     assert!(end.is_clean(), "{end}");
@@ -40,18 +46,18 @@ fn stop(config: Config, kind: Kind) {
     server.wait().unwrap();
 }
 
-fn to_a_mailbox(config: Config) {
+fn a_mailbox_gets_everything(config: Config) {
     stop(config, Kind::Mailbox);
 }
 
-fn to_a_listener(config: Config) {
+fn a_listener_gets_everything(config: Config) {
     stop(config, Kind::Listener);
 }
 
-fn to_an_async_function(config: Config) {
+fn an_async_handler_gets_everything(config: Config) {
     stop(config, Kind::Async);
 }
 
-fn to_an_inline_handler(config: Config) {
+fn an_inline_handler_gets_everything(config: Config) {
     stop(config, Kind::Inline);
 }

@@ -1,4 +1,4 @@
-//! A handshake that waits for a decision is told 503 when the server stops, and the decision has no effect any more.
+//! A stopping server answers undecided handshakes with 503. Later decisions have no effect.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -10,18 +10,18 @@ use std::sync::{Arc, Mutex};
 use clws_server::{
     Accept, Client, Close, Config, Decision, Event, Opening, Origins, Reject, Resource, Server, mailbox,
 };
-use common::bomb::{Bomb, quietly};
+use common::bomb::{Bomb, assert_no_panic};
 use common::wire::{Wire, dial, request, soon};
 use common::{Running, within};
 use futures::StreamExt;
 
 in_both_modes!(
-    of_a_resource,
-    of_several_drafts,
-    of_a_mailbox,
+    an_undecided_handshake_gets_503,
+    undecided_handshakes_of_all_versions_get_503,
+    undecided_handshakes_in_a_mailbox_get_503,
     a_late_decision_has_no_effect,
-    a_late_decision_whose_data_panics_when_they_are_dropped,
-    a_decision_that_is_dropped_late_is_no_fault,
+    a_late_decision_may_panic_when_its_data_is_dropped,
+    a_decision_can_be_dropped_late,
 );
 
 /// Leaves its decisions to the test.
@@ -44,15 +44,15 @@ impl Resource for Undecided {
     }
 }
 
-/// A client that waits for a decision.
-fn ask(server: &Running) -> Wire {
+/// Sends a request, which waits for a decision.
+fn send_request(server: &Running) -> Wire {
     let mut wire = Wire { socket: dial(&server.addresses[0]) };
     wire.raw(request("/").as_bytes());
     wire
 }
 
 #[track_caller]
-fn assert_told(wire: &mut Wire) {
+fn assert_gets_503(wire: &mut Wire) {
     let head = wire.head().to_ascii_lowercase();
     assert!(head.starts_with("http/1.1 503 "), "{head}");
     assert!(head.contains("\r\nretry-after: "), "{head}");
@@ -63,35 +63,37 @@ fn start(config: Config) -> (Running, Undecided) {
     (Running::start(config, Arc::new(resource.clone())), resource)
 }
 
-/// A server that was stopped while a client waited, and the decision on that client.
+/// Stops a server while a client waits for a decision. Returns that decision.
 fn stop(config: Config) -> (Running, Undecided, Decision) {
     let (server, resource) = start(config);
-    let mut wire = ask(&server);
-    soon("somebody asks", || !resource.decisions.lock().unwrap().is_empty());
+    let mut wire = send_request(&server);
+    soon("a decision is pending", || !resource.decisions.lock().unwrap().is_empty());
     let decision = resource.decisions.lock().unwrap().pop().unwrap();
     assert!(decision.is_waiting());
     server.handle.stop();
-    assert_told(&mut wire);
+    assert_gets_503(&mut wire);
     assert!(!decision.is_waiting());
     (server, resource, decision)
 }
 
-fn of_a_resource(config: Config) {
+fn an_undecided_handshake_gets_503(config: Config) {
     let (server, _, decision) = stop(config);
     server.wait().unwrap();
     assert!(!decision.is_waiting());
 }
 
-fn of_several_drafts(config: Config) {
+fn undecided_handshakes_of_all_versions_get_503(config: Config) {
     let (server, resource) = start(config);
-    let waiting = common::ALL.map(|version| {
+    let waiting = common::ALL_VERSIONS.map(|version| {
         let (stream, url) = (server.tcp(), format!("ws://{}/", server.address()));
         std::thread::spawn(move || {
             let request = clws_handshake::client::ClientRequest::new(version, &url);
             common::Peer::open(stream, version, request.with_origin("http://here.example")).err()
         })
     });
-    soon("all of them ask", || resource.decisions.lock().unwrap().len() == common::ALL.len());
+    soon("all decisions are pending", || {
+        resource.decisions.lock().unwrap().len() == common::ALL_VERSIONS.len()
+    });
     server.handle.stop();
     for waiting in waiting {
         assert_eq!(waiting.join().unwrap(), Some(503));
@@ -100,17 +102,17 @@ fn of_several_drafts(config: Config) {
     assert!(resource.decisions.lock().unwrap().iter().all(|decision| !decision.is_waiting()));
 }
 
-fn of_a_mailbox(config: Config) {
+fn undecided_handshakes_in_a_mailbox_get_503(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (resource, mut events) = mailbox::<()>();
     server.register("/", Origins::any(), resource.with_openings()).unwrap();
     let server = Running::run(server);
-    let mut waiting = [ask(&server), ask(&server)];
+    let mut waiting = [send_request(&server), send_request(&server)];
     let Some(Event::Opening(_, decision)) = within(events.next()) else { panic!() };
-    soon("both wait", || server.handle.clients() == 2);
-    common::wire::settle();
+    soon("both clients wait", || server.handle.clients() == 2);
+    common::wire::wait_a_moment();
     server.handle.stop();
-    waiting.iter_mut().for_each(assert_told);
+    waiting.iter_mut().for_each(assert_gets_503);
     assert!(!decision.is_waiting());
     decision.accept(Accept::new());
     drop(waiting);
@@ -125,13 +127,13 @@ fn a_late_decision_has_no_effect(config: Config) {
     assert_eq!(server.handle.clients(), 0);
 }
 
-fn a_late_decision_whose_data_panics_when_they_are_dropped(config: Config) {
+fn a_late_decision_may_panic_when_its_data_is_dropped(config: Config) {
     let (server, _, decision) = stop(config);
-    quietly(|| decision.accept(Accept::new().data(Bomb)));
+    assert_no_panic(|| decision.accept(Accept::new().data(Bomb)));
     server.wait().unwrap();
 }
 
-fn a_decision_that_is_dropped_late_is_no_fault(config: Config) {
+fn a_decision_can_be_dropped_late(config: Config) {
     let (server, _, decision) = stop(config);
     drop(decision);
     server.wait().unwrap();

@@ -1,4 +1,4 @@
-//! The end of a server: in peace, in haste, before it began.
+//! Stopping a server.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -8,28 +8,28 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use clws_server::{Config, SendError, Server, Version};
-use common::{ALL, Got, Probe, Running, Seen};
+use common::{ALL_VERSIONS, Callback, Probe, Received, Running};
 
 in_both_modes!(
-    in_peace,
-    with_clients_that_are_stuck,
-    with_clients_in_every_stage,
-    before_it_runs,
-    twice,
-    while_clients_come,
+    closes_all_clients_with_1001,
+    drops_clients_that_do_not_answer,
+    stops_with_connections_in_every_state,
+    can_be_stopped_before_it_runs,
+    can_be_stopped_twice,
+    stops_while_clients_connect,
 );
 
-fn in_peace(config: Config) {
-    let (probe, diary) = Probe::new();
+fn closes_all_clients_with_1001(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let mut peers = ALL.map(|version| server.connect(version, "/"));
-    let clients = ALL.map(|_| diary.connected());
+    let mut peers = ALL_VERSIONS.map(|version| server.connect(version, "/"));
+    let clients = ALL_VERSIONS.map(|_| recorder.connected());
     server.handle.stop();
-    for (peer, version) in peers.iter_mut().zip(ALL) {
+    for (peer, version) in peers.iter_mut().zip(ALL_VERSIONS) {
         let frame = (!version.is_hixie()).then(|| (1001, String::new()));
-        assert_eq!(peer.next(), Got::Close(frame));
+        assert_eq!(peer.next(), Received::Close(frame));
     }
-    common::eventually("it listens no more", || TcpStream::connect(server.address()).is_err());
+    common::eventually("the server no longer listens", || TcpStream::connect(server.address()).is_err());
     for client in &clients {
         assert_eq!(client.send_text("too late"), Err(SendError::Closed));
     }
@@ -37,22 +37,26 @@ fn in_peace(config: Config) {
         peer.finish();
     }
     server.wait().unwrap();
-    assert_eq!(diary.count(|seen| matches!(seen, Seen::Gone { cause, .. } if cause == "closed")), ALL.len());
+    assert_eq!(
+        recorder
+            .count(|callback| matches!(callback, Callback::Disconnected { cause, .. } if cause == "closed")),
+        ALL_VERSIONS.len()
+    );
     assert_eq!(server.handle.clients(), 0);
 }
 
-fn with_clients_that_are_stuck(config: Config) {
-    let (probe, diary) = Probe::new();
+fn drops_clients_that_do_not_answer(config: Config) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.close_timeout(Duration::from_millis(200)), probe);
-    // One is silent, one has a backlog that it does not read.
+    // A silent client, and a client with a full outbox that it does not read.
     let _silent = server.connect(Version::Rfc6455, "/");
-    diary.connected();
+    recorder.connected();
     let _slow = server.connect(Version::Rfc6455, "/");
-    let client = diary.connected();
+    let client = recorder.connected();
     while client.send_text(&"x".repeat(100_000)).is_ok() {}
     server.stop().unwrap();
     for _ in 0..2 {
-        let (code, _, cause) = diary.gone();
+        let (code, _, cause) = recorder.disconnected();
         assert_eq!(code, 1006);
         assert!(cause == "did not answer a close frame" || cause == "the server stopped", "{cause}");
     }
@@ -60,62 +64,62 @@ fn with_clients_that_are_stuck(config: Config) {
     assert_eq!(server.handle.clients(), 0);
 }
 
-fn with_clients_in_every_stage(config: Config) {
+fn stops_with_connections_in_every_state(config: Config) {
     use std::io::Write;
 
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config.close_timeout(Duration::from_secs(1)).max_clients(4), probe);
     let _nothing = server.tcp();
-    let mut half = server.tcp();
-    half.write_all(b"GET / HT").unwrap();
+    let mut partial = server.tcp();
+    partial.write_all(b"GET / HT").unwrap();
     let mut closing = server.connect(Version::Rfc6455, "/");
-    diary.connected().close(4000.into(), "");
-    assert!(matches!(closing.next(), Got::Close(_)));
+    recorder.connected().close(4000.into(), "");
+    assert!(matches!(closing.next(), Received::Close(_)));
     let mut broken = server.connect(Version::Rfc6455, "/");
     broken.raw(&[0xFF; 10]);
-    assert!(matches!(broken.next(), Got::Close(_)));
+    assert!(matches!(broken.next(), Received::Close(_)));
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
     let _refused = server.tcp();
     server.stop().unwrap();
     assert_eq!(server.handle.clients(), 0);
 }
 
-fn before_it_runs(config: Config) {
+fn can_be_stopped_before_it_runs(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.handle().stop();
     Running::run(server).wait().unwrap();
 }
 
-fn twice(config: Config) {
+fn can_be_stopped_twice(config: Config) {
     let (probe, _) = Probe::new();
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
     for _ in 0..3 {
         server.handle.stop();
     }
-    assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1001, String::new()))));
     peer.finish();
     server.wait().unwrap();
     server.handle.stop();
 }
 
-fn while_clients_come(config: Config) {
+fn stops_while_clients_connect(config: Config) {
     for round in 0..10 {
         let (probe, _) = Probe::new();
         let server = Running::start(config.clone(), probe);
         let address = server.address();
-        let comers: Vec<_> = (0..2)
+        let connecting: Vec<_> = (0..2)
             .map(|_| {
                 std::thread::spawn(move || {
-                    // Each connection is served, or refused, or dropped; none is left hanging.
+                    // Each connection is served, refused or closed, and never left open.
                     while let Ok(mut stream) = TcpStream::connect(address) {
                         use std::io::{Read, Write};
-                        stream.set_read_timeout(Some(common::PATIENCE)).unwrap();
+                        stream.set_read_timeout(Some(common::TIMEOUT)).unwrap();
                         let _ = stream.write_all(b"nonsense\n");
                         let mut answer = Vec::new();
                         match stream.read_to_end(&mut answer) {
                             Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {
-                                panic!("left hanging")
+                                panic!("the connection was left open")
                             }
                             _ => {}
                         }
@@ -125,18 +129,17 @@ fn while_clients_come(config: Config) {
             .collect();
         std::thread::sleep(Duration::from_millis(round * 3));
         server.stop().unwrap();
-        for comer in comers {
-            comer.join().unwrap();
+        for thread in connecting {
+            thread.join().unwrap();
         }
         assert_eq!(server.handle.clients(), 0);
     }
 }
 
-/// A future that is dropped stops the server too.
 #[test]
-fn by_dropping_the_future() {
+fn dropping_the_future_stops_the_server() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     server.resources().register_shared("/", clws_server::Origins::any(), probe).unwrap();
     let (handle, addresses) = (server.handle(), server.local_addrs().unwrap());
     let running = async_std::task::spawn(server.run());
@@ -145,8 +148,8 @@ fn by_dropping_the_future() {
     let request = clws_handshake::client::ClientRequest::new(Version::Rfc6455, &url);
     let mut peer = common::Peer::open(common::tcp(address), Version::Rfc6455, request).unwrap();
     async_std::task::block_on(running.cancel());
-    assert_eq!(peer.next(), Got::Close(Some((1001, String::new()))));
+    assert_eq!(peer.next(), Received::Close(Some((1001, String::new()))));
     peer.finish();
-    diary.gone();
+    recorder.disconnected();
     common::eventually("no clients", || handle.clients() == 0);
 }

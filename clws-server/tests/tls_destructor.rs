@@ -1,4 +1,4 @@
-//! Handles that are used while a thread ends, by destructors of its thread-local values.
+//! Destructors of thread-local values use clients while their thread ends.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -11,52 +11,59 @@ use clws_server::{Client, CloseCode, Config, Group};
 use common::wire::{CLOSE, TEXT, Wire};
 use common::{Probe, Running, eventually};
 
-alone_in_both_modes!(may_send, may_send_to_many, may_close, in_the_first_use_of_the_thread);
+in_both_modes_in_own_process!(
+    can_send,
+    can_send_to_a_group,
+    can_close,
+    can_send_in_the_first_use_of_the_library
+);
 
 /// Calls a function when it is dropped.
-struct Last(Box<dyn Fn()>);
+struct CallOnDrop(Box<dyn Fn()>);
 
-impl Drop for Last {
+impl Drop for CallOnDrop {
     fn drop(&mut self) {
         (self.0)();
     }
 }
 
 thread_local! {
-    static LAST: RefCell<Option<Last>> = const { RefCell::new(None) };
+    static CALL_ON_DROP: RefCell<Option<CallOnDrop>> = const { RefCell::new(None) };
 }
 
 fn start(config: Config) -> (Running, Wire, Client) {
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let wire = Wire::connect(&server, "/");
-    (server, wire, diary.connected())
+    (server, wire, recorder.connected())
 }
 
-/// Runs a thread that uses the client, and calls `last` when it ends.
-fn run(client: &Client, last: impl Fn() + Send + 'static) {
+/// Runs a thread that uses the client, and calls `on_thread_end` in a thread-local destructor.
+fn run(client: &Client, on_thread_end: impl Fn() + Send + 'static) {
     let client = client.clone();
     let ended = thread::spawn(move || {
-        LAST.set(Some(Last(Box::new(last)))); // before the library's own values of this thread, so dropped after them
+        // Set before the library's thread-local values, and so dropped after them.
+        CALL_ON_DROP.set(Some(CallOnDrop(Box::new(on_thread_end))));
         client.send_text("hello").unwrap();
-        eventually("it is written", || client.buffered_amount() == 0); // the next send takes a buffer again
+        // Then the next send needs a new buffer.
+        eventually("the text is written", || client.buffered_amount() == 0);
     });
     ended.join().unwrap();
 }
 
-fn may_send(config: Config) {
+fn can_send(config: Config) {
     let (_server, mut wire, client) = start(config);
-    let last = client.clone();
+    let on_thread_end = client.clone();
     run(&client, move || {
-        last.send_text("bye").unwrap();
-        assert!(last.buffered_amount() < 1000);
+        on_thread_end.send_text("bye").unwrap();
+        assert!(on_thread_end.buffered_amount() < 1000);
     });
     assert_eq!(wire.next(), Some((TEXT, b"hello".to_vec())));
     assert_eq!(wire.next(), Some((TEXT, b"bye".to_vec())));
     wire.finish();
 }
 
-fn may_send_to_many(config: Config) {
+fn can_send_to_a_group(config: Config) {
     let (_server, mut wire, client) = start(config);
     let group = Group::new();
     group.join(&client);
@@ -66,20 +73,20 @@ fn may_send_to_many(config: Config) {
     wire.finish();
 }
 
-fn may_close(config: Config) {
+fn can_close(config: Config) {
     let (_server, mut wire, client) = start(config);
-    let last = client.clone();
-    run(&client, move || last.close(CloseCode::NORMAL, "bye"));
+    let on_thread_end = client.clone();
+    run(&client, move || on_thread_end.close(CloseCode::NORMAL, "bye"));
     assert_eq!(wire.next(), Some((TEXT, b"hello".to_vec())));
     assert!(matches!(wire.next(), Some((CLOSE, _))));
     wire.finish();
 }
 
-/// The thread has not used the library before.
-fn in_the_first_use_of_the_thread(config: Config) {
+/// The thread has not used the library before its destructors run.
+fn can_send_in_the_first_use_of_the_library(config: Config) {
     let (_server, mut wire, client) = start(config);
     let ended = thread::spawn(move || {
-        LAST.set(Some(Last(Box::new(move || {
+        CALL_ON_DROP.set(Some(CallOnDrop(Box::new(move || {
             client.send_text("bye").unwrap();
         }))));
     });

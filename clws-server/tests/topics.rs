@@ -1,4 +1,4 @@
-//! Groups with names.
+//! Named groups.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -13,24 +13,24 @@ use std::thread;
 use clws_server::{
     Client, Close, Config, Delivery, Disconnect, Resource, SendError, SharedMessage, Topics, Version,
 };
-use common::{ALL, Diary, Got, PATIENCE, Peer, Probe, Running, text};
+use common::{ALL_VERSIONS, Peer, Probe, Received, Recorder, Running, TIMEOUT, text};
 
 in_both_modes!(
-    subscribers_get_what_is_published,
-    a_topic_is_gone_with_its_last_subscriber,
-    a_topic_is_gone_before_the_handler_of_its_last_subscriber_is_called,
-    who_is_gone_opens_no_topic,
-    who_is_subscribed_gets_everything_while_others_come_and_go,
-    nobody_is_left_behind_where_clients_go_while_they_subscribe,
+    subscribers_get_published_messages,
+    a_topic_ends_with_its_last_subscriber,
+    a_topic_ends_before_disconnected_is_called_for_its_last_subscriber,
+    a_disconnected_client_cannot_subscribe,
+    subscribers_get_everything_while_others_subscribe_and_unsubscribe,
+    clients_that_disconnect_while_subscribing_leave_all_topics,
 );
 
-/// A server with clients of all versions.
-fn assemble(config: Config, number: usize) -> (Running, Diary, Vec<Peer>, Vec<Client>) {
-    let (probe, diary) = Probe::new();
+/// A server with clients that cycle through all versions.
+fn assemble(config: Config, number: usize) -> (Running, Recorder, Vec<Peer>, Vec<Client>) {
+    let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
-    let connect = |i| (server.connect(ALL[i % ALL.len()], "/"), diary.connected());
+    let connect = |i| (server.connect(ALL_VERSIONS[i % ALL_VERSIONS.len()], "/"), recorder.connected());
     let (peers, clients) = (0..number).map(connect).unzip();
-    (server, diary, peers, clients)
+    (server, recorder, peers, clients)
 }
 
 fn publish(topics: &Topics, name: &str, message: &str) -> Delivery {
@@ -45,14 +45,14 @@ fn assert_names(topics: &Topics, names: &[&str]) {
     assert!(names.iter().all(|name| topics.group(name).is_some_and(|group| !group.is_empty())));
 }
 
-fn subscribers_get_what_is_published(config: Config) {
-    let (_server, _diary, mut peers, clients) = assemble(config, 4);
+fn subscribers_get_published_messages(config: Config) {
+    let (_server, _recorder, mut peers, clients) = assemble(config, 4);
     let topics = Topics::new();
     let same = topics.clone();
     for (name, subscribers) in [("news", &clients[..3]), ("weather", &clients[2..]), ("", &clients[..1])] {
         for client in subscribers {
             assert!(topics.subscribe(name, client));
-            assert!(!same.subscribe(name, client), "it is subscribed already");
+            assert!(!same.subscribe(name, client), "the client already is subscribed");
         }
     }
     assert_names(&same, &["", "news", "weather"]);
@@ -66,23 +66,23 @@ fn subscribers_get_what_is_published(config: Config) {
         for message in expected {
             assert_eq!(peer.next(), text(message));
         }
-        peer.assert_echo("and no more");
+        peer.assert_echo("nothing more");
     }
 
     assert!(!topics.unsubscribe("other", &clients[0]) && !topics.unsubscribe("weather", &clients[0]));
     assert!(topics.unsubscribe("news", &clients[0]));
-    assert!(!topics.unsubscribe("news", &clients[0]), "it is not any more");
+    assert!(!topics.unsubscribe("news", &clients[0]), "the client already unsubscribed");
     assert_eq!(publish(&topics, "news", "to two").sent, 2);
     assert_eq!(peers[1].next(), text("to two"));
     assert_eq!(peers[2].next(), text("to two"));
     assert_eq!(publish(&topics, "", "still").sent, 1);
-    assert_eq!(peers[0].next(), text("still"), "and not what is new");
+    assert_eq!(peers[0].next(), text("still"), "a message of a topic it left");
 
-    // As with any group: draft 0 gets no binary message, and it can be sent to all but one.
+    // As in groups, draft 0 gets no binary messages, and a message can exclude one client.
     topics.subscribe("news", &clients[0]);
     let delivery = topics.publish("news", &SharedMessage::binary(&b"x"[..]));
     assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
-    assert_eq!(peers[1].next(), Got::Binary(b"x".to_vec()));
+    assert_eq!(peers[1].next(), Received::Binary(b"x".to_vec()));
     let message = SharedMessage::text("not to 1");
     assert_eq!(topics.publish_except("news", &message, &clients[1]).sent, 2);
     assert_eq!(topics.publish_except("nothing", &message, &clients[1]).sent, 0);
@@ -91,11 +91,11 @@ fn subscribers_get_what_is_published(config: Config) {
     peers[1].assert_echo("nothing");
 }
 
-fn a_topic_is_gone_with_its_last_subscriber(config: Config) {
-    let (_server, diary, mut peers, clients) = assemble(config, 3);
+fn a_topic_ends_with_its_last_subscriber(config: Config) {
+    let (_server, recorder, mut peers, clients) = assemble(config, 3);
     let topics = Topics::new();
     assert_names(&topics, &[]);
-    // Unsubscribed.
+    // All subscribers unsubscribe.
     for client in &clients {
         assert!(topics.subscribe("a", client) && topics.subscribe("b", client));
     }
@@ -105,30 +105,31 @@ fn a_topic_is_gone_with_its_last_subscriber(config: Config) {
     assert!(topics.unsubscribe("a", &clients[2]));
     assert_names(&topics, &["b"]);
     assert!(topics.group("a").is_none());
-    // It comes again, as another: who held the old one does not reach it.
+    // A new topic of the same name is another group. Handles of the old group do not reach it.
     assert!(topics.subscribe("a", &clients[0]));
     assert!(topics.group("a").unwrap() != before);
     assert_eq!(before.send_text("to nobody").sent, 0);
-    // By way of the group.
+    // The last subscriber leaves the group.
     assert!(topics.group("a").unwrap().leave(&clients[0]));
     assert_names(&topics, &["b"]);
-    // Disconnected.
+    // The last subscriber disconnects.
     assert!(topics.subscribe("a", &clients[0]));
     drop(peers.remove(0));
-    diary.gone();
+    recorder.disconnected();
     assert_names(&topics, &["b"]);
     drop(peers.remove(0));
-    diary.gone();
+    recorder.disconnected();
     assert_names(&topics, &["b"]);
     assert_eq!(publish(&topics, "b", "to the last").sent, 1);
     assert_eq!(peers[0].next(), text("to the last"));
     drop(peers);
-    diary.gone();
+    recorder.disconnected();
     assert_names(&topics, &[]);
     assert_eq!(publish(&topics, "b", "to nobody").sent, 0);
 }
 
-/// Subscribes each client to its path, and tells what is left when one goes.
+/// Subscribes each client to the topic in its query. Reports the remaining topics when a client
+/// disconnects.
 struct Subscribe {
     topics: Topics,
     left: Sender<(Vec<Box<str>>, bool)>,
@@ -147,29 +148,31 @@ impl Resource for Subscribe {
     }
 }
 
-fn a_topic_is_gone_before_the_handler_of_its_last_subscriber_is_called(config: Config) {
+fn a_topic_ends_before_disconnected_is_called_for_its_last_subscriber(config: Config) {
     let (topics, (left, leaves)) = (Topics::new(), channel());
     let server = Running::start(config, Arc::new(Subscribe { topics: topics.clone(), left }));
     let stays = server.connect(Version::Rfc6455, "/?one");
-    for version in ALL {
+    for version in ALL_VERSIONS {
         let goes = server.connect(version, "/?two");
-        common::eventually("both are in", || topics.group("all").is_some_and(|all| all.len() == 2));
-        common::eventually("it is subscribed", || topics.group("two").is_some());
+        common::eventually("both clients have joined", || {
+            topics.group("all").is_some_and(|all| all.len() == 2)
+        });
+        common::eventually("the client is subscribed", || topics.group("two").is_some());
         drop(goes);
-        let (mut names, again) = leaves.recv_timeout(PATIENCE).unwrap();
+        let (mut names, again) = leaves.recv_timeout(TIMEOUT).unwrap();
         names.sort();
         assert_eq!(names, ["all".into(), "one".into()]);
         assert!(!again);
     }
     drop(stays);
-    assert_eq!(leaves.recv_timeout(PATIENCE), Ok((vec![], false)));
+    assert_eq!(leaves.recv_timeout(TIMEOUT), Ok((vec![], false)));
 }
 
-fn who_is_gone_opens_no_topic(config: Config) {
-    let (_server, diary, mut peers, clients) = assemble(config, 2);
+fn a_disconnected_client_cannot_subscribe(config: Config) {
+    let (_server, recorder, mut peers, clients) = assemble(config, 2);
     let topics = Topics::new();
     drop(peers.remove(0));
-    diary.gone();
+    recorder.disconnected();
     assert!(!topics.subscribe("a", &clients[0]));
     assert_names(&topics, &[]);
     assert!(topics.subscribe("a", &clients[1]));
@@ -177,12 +180,12 @@ fn who_is_gone_opens_no_topic(config: Config) {
     assert_eq!(topics.group("a").unwrap().members(), clients[1..]);
 }
 
-/// Every thread has clients of its own, and all of them meet at two names, each of which is gone and back all the time.
-fn who_is_subscribed_gets_everything_while_others_come_and_go(config: Config) {
+/// Clients of several threads share two topics, which are removed and created again all the time.
+fn subscribers_get_everything_while_others_subscribe_and_unsubscribe(config: Config) {
     const THREADS: usize = 4;
     const ROUNDS: usize = 400;
 
-    let (_server, _diary, mut peers, clients) = assemble(config, THREADS);
+    let (_server, _recorder, mut peers, clients) = assemble(config, THREADS);
     let topics = Topics::new();
     thread::scope(|scope| {
         for (thread, (peer, client)) in peers.iter_mut().zip(&clients).enumerate() {
@@ -193,40 +196,40 @@ fn who_is_subscribed_gets_everything_while_others_come_and_go(config: Config) {
                     let name = ["odd", "even"][round % 2];
                     assert!(topics.subscribe(name, client));
                     let group = topics.group(name).expect("there is a subscriber");
-                    assert!(group.contains(client), "it is subscribed to what the name stands for");
+                    assert!(group.contains(client), "the client is subscribed to the topic's current group");
                     let message = format!("{thread} {round}");
                     assert!(publish(topics, name, &message).sent > 0);
                     expected.push(message);
                     if round % 3 == 0 {
                         assert!(!topics.subscribe(name, client));
                     }
-                    assert!(topics.unsubscribe(name, client), "nobody else ended it");
+                    assert!(topics.unsubscribe(name, client), "only this thread unsubscribes the client");
                     let _ = publish(topics, name, &format!("{thread} {round} too late"));
                 }
                 client.send_text("end").unwrap();
-                // What others said while it was subscribed comes too, each once.
-                let (mut mine, mut all) = (Vec::new(), HashSet::new());
+                // Messages of other threads arrive too, each once.
+                let (mut own, mut all) = (Vec::new(), HashSet::new());
                 loop {
-                    let Got::Text(message) = peer.next() else { panic!() };
+                    let Received::Text(message) = peer.next() else { panic!() };
                     if message == "end" {
                         break;
                     }
-                    assert!(all.insert(message.clone()), "{message} came twice");
+                    assert!(all.insert(message.clone()), "{message} was received twice");
                     if message.starts_with(&format!("{thread} ")) {
-                        mine.push(message);
+                        own.push(message);
                     }
                 }
-                assert!(mine == expected, "{thread}: {mine:?}");
+                assert!(own == expected, "{thread}: {own:?}");
             });
         }
     });
     assert_names(&topics, &[]);
 }
 
-fn nobody_is_left_behind_where_clients_go_while_they_subscribe(config: Config) {
+fn clients_that_disconnect_while_subscribing_leave_all_topics(config: Config) {
     const CLIENTS: usize = 60;
 
-    let (_server, diary, mut peers, clients) = assemble(config, CLIENTS);
+    let (_server, recorder, mut peers, clients) = assemble(config, CLIENTS);
     let (topics, over) = (Topics::new(), AtomicBool::new(false));
     let (stays, stayed) = (clients[CLIENTS - 1].clone(), peers.pop().unwrap());
     assert!(topics.subscribe("2", &stays));
@@ -244,13 +247,13 @@ fn nobody_is_left_behind_where_clients_go_while_they_subscribe(config: Config) {
         }
         for peer in peers {
             drop(peer);
-            diary.gone();
+            recorder.disconnected();
         }
         over.store(true, Ordering::SeqCst);
     });
     assert_names(&topics, &["2"]);
     assert_eq!(topics.group("2").unwrap().members(), [stays]);
     drop(stayed);
-    diary.gone();
+    recorder.disconnected();
     assert_names(&topics, &[]);
 }

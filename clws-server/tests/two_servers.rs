@@ -1,25 +1,25 @@
-//! Two servers in one process: neither notices the other.
+//! Two servers in one process do not affect each other.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
 mod common;
 
 use clws_server::{Config, Origins, Version};
-use common::{Got, Probe, Running, config, text};
+use common::{Probe, Received, Running, config, text};
 
-in_both_modes!(have_resources_limits_and_ends_of_their_own);
+in_both_modes!(have_separate_resources_limits_and_ends);
 
-fn have_resources_limits_and_ends_of_their_own(config: Config) {
-    let (probe, _diary) = Probe::with(|client, _| {
+fn have_separate_resources_limits_and_ends(config: Config) {
+    let (probe, _recorder) = Probe::with(|client, _| {
         let _ = client.send_text("the first");
     });
     let first = Running::start(config.clone().max_clients(1), probe);
-    let (probe, _diary) = Probe::with(|client, _| {
+    let (probe, _recorder) = Probe::with(|client, _| {
         let _ = client.send_text("the second");
     });
     let second = Running::start(config, probe);
     // A path of one server is not a path of the other.
-    let (probe, _diary) = Probe::new();
+    let (probe, _recorder) = Probe::new();
     second.handle.resources().register_shared("/more", Origins::any(), probe).unwrap();
     assert_eq!(first.try_connect(Version::Rfc6455, "/more").map(drop), Err(404));
     first.wait_for_clients(0);
@@ -36,7 +36,7 @@ fn have_resources_limits_and_ends_of_their_own(config: Config) {
 
     // The end of one server is not the end of the other.
     first.handle.stop();
-    assert!(matches!(one.next(), Got::Close(Some((1001, _)))));
+    assert!(matches!(one.next(), Received::Close(Some((1001, _)))));
     one.finish();
     first.wait().unwrap();
     two.text("?");
@@ -44,24 +44,24 @@ fn have_resources_limits_and_ends_of_their_own(config: Config) {
     more.assert_echo("still here");
 }
 
-/// Shards of two servers, of which one holds much: its memory is not counted for the other.
+/// Memory held by one server's clients does not count for the other server.
 #[test]
-fn have_budgets_of_their_own() {
-    let (probe, _diary) = Probe::new();
+fn have_separate_memory_budgets() {
+    let (probe, _recorder) = Probe::new();
     let small = Running::start(config().max_buffered(1 << 20), probe);
-    let (probe, diary) = Probe::new();
+    let (probe, recorder) = Probe::new();
     let big = Running::start(config(), probe);
     let mut holder = big.connect(Version::Rfc6455, "/");
-    let client = diary.connected();
-    // The peer does not read: what the kernel does not take stays in the outbox.
+    let client = recorder.connected();
+    // The client does not read, so data beyond the socket buffers stays in the outbox.
     for _ in 0..16 {
         client.send_binary(&vec![0; 1 << 20]).unwrap();
     }
     assert!(big.handle.buffered() > 4 << 20, "{}", big.handle.buffered());
     assert_eq!(small.handle.buffered(), 0);
-    small.connect(Version::Rfc6455, "/").assert_echo("there is room");
+    small.connect(Version::Rfc6455, "/").assert_echo("memory is free");
     assert_eq!(small.handle.dropped_for_memory(), 0);
     for _ in 0..16 {
-        assert_eq!(holder.next(), Got::Binary(vec![0; 1 << 20]));
+        assert_eq!(holder.next(), Received::Binary(vec![0; 1 << 20]));
     }
 }

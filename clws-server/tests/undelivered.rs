@@ -1,4 +1,4 @@
-//! Messages that were read and that no receiver is given are counted by `Disconnect::undelivered`.
+//! `Disconnect::undelivered` counts messages that were read, but not delivered to a receiver.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -14,33 +14,33 @@ use clws_server::{
 };
 use common::gate::Gate;
 use common::receivers::{Kind, Log, assert_in_order};
-use common::wire::{SHORT, Wire, numbered};
+use common::wire::{SHORT_TIMEOUT, Wire, numbered_texts};
 use common::{Running, within};
 use futures::StreamExt;
 
 in_both_modes!(
-    after_a_close_to_a_mailbox,
-    after_a_close_to_a_listener,
-    after_a_close_to_an_async_function,
-    after_an_abort_to_a_mailbox,
-    after_an_abort_to_a_listener,
-    after_an_abort_to_an_async_function,
-    when_the_deadline_of_a_stop_passes,
-    when_a_mailbox_is_closed,
-    when_the_client_does_not_read_its_answers,
+    counts_messages_of_a_mailbox_after_a_close,
+    counts_messages_of_a_listener_after_a_close,
+    counts_messages_of_an_async_handler_after_a_close,
+    counts_messages_of_a_mailbox_after_an_abort,
+    counts_messages_of_a_listener_after_an_abort,
+    counts_messages_of_an_async_handler_after_an_abort,
+    counts_messages_when_the_deadline_of_a_stop_passes,
+    counts_messages_beyond_the_limit_of_a_closed_mailbox,
+    counts_messages_when_the_client_does_not_read_its_answers,
 );
 
 const MESSAGES: usize = 100;
 
-/// A client whose messages are read, and whose receiver has got nothing yet but that the client is there.
+/// A client whose messages the server has read. Its receiver got only `connected` so far.
 fn start(config: Config, kind: Kind, held: &Gate) -> (Running, Log, Wire, Client) {
-    // The mailbox's limit is exceeded by 7 of the messages.
+    // 7 messages exceed the mailbox's limit.
     let server = Server::bind(config.shards(1).max_handler_read_backlog(1024).listen("127.0.0.1:0")).unwrap();
     let log = kind.register(&server, "/", held);
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     let client = log.connected();
-    wire.send_and_wait_until_read(&numbered(MESSAGES, 90));
+    wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 90));
     (server, log, wire, client)
 }
 
@@ -49,73 +49,73 @@ fn assert_counted(delivered: usize, end: &Disconnect) {
     assert_eq!(delivered + usize::try_from(end.undelivered).unwrap(), MESSAGES, "{end}");
 }
 
-fn close(config: Config, kind: Kind) {
+fn check_after_close(config: Config, kind: Kind) {
     let held = Gate::default();
     let (_server, log, mut wire, client) = start(config, kind, &held);
     client.close(4000.into(), "");
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     held.open();
-    let (texts, end) = log.to_the_end();
+    let (texts, end) = log.messages_and_end();
     assert_eq!((texts.len(), end.undelivered), (0, MESSAGES as u64), "{end}");
     assert!(end.is_clean(), "{end}");
 }
 
-fn after_a_close_to_a_mailbox(config: Config) {
-    close(config, Kind::Mailbox);
+fn counts_messages_of_a_mailbox_after_a_close(config: Config) {
+    check_after_close(config, Kind::Mailbox);
 }
 
-fn after_a_close_to_a_listener(config: Config) {
-    close(config, Kind::Listener);
+fn counts_messages_of_a_listener_after_a_close(config: Config) {
+    check_after_close(config, Kind::Listener);
 }
 
-fn after_a_close_to_an_async_function(config: Config) {
-    close(config, Kind::Async);
+fn counts_messages_of_an_async_handler_after_a_close(config: Config) {
+    check_after_close(config, Kind::Async);
 }
 
-fn abort(config: Config, kind: Kind) {
+fn check_after_abort(config: Config, kind: Kind) {
     let held = Gate::default();
     let (_server, log, _wire, client) = start(config, kind, &held);
     client.abort();
     held.open();
-    let (texts, end) = log.to_the_end();
+    let (texts, end) = log.messages_and_end();
     assert_eq!((texts.len(), end.undelivered), (0, MESSAGES as u64), "{end}");
 }
 
-fn after_an_abort_to_a_mailbox(config: Config) {
-    abort(config, Kind::Mailbox);
+fn counts_messages_of_a_mailbox_after_an_abort(config: Config) {
+    check_after_abort(config, Kind::Mailbox);
 }
 
-fn after_an_abort_to_a_listener(config: Config) {
-    abort(config, Kind::Listener);
+fn counts_messages_of_a_listener_after_an_abort(config: Config) {
+    check_after_abort(config, Kind::Listener);
 }
 
-fn after_an_abort_to_an_async_function(config: Config) {
-    abort(config, Kind::Async);
+fn counts_messages_of_an_async_handler_after_an_abort(config: Config) {
+    check_after_abort(config, Kind::Async);
 }
 
-fn when_the_deadline_of_a_stop_passes(config: Config) {
+fn counts_messages_when_the_deadline_of_a_stop_passes(config: Config) {
     for kind in [Kind::Mailbox, Kind::Listener, Kind::Async] {
         let held = Gate::default();
         let config = config.clone().close_timeout(Duration::from_millis(200));
         let (server, log, _wire, _client) = start(config, kind, &held);
         server.stop().unwrap();
         held.open();
-        let (texts, end) = log.to_the_end();
+        let (texts, end) = log.messages_and_end();
         assert_in_order(&texts);
         assert_counted(texts.len(), &end);
-        assert!(end.undelivered > 0, "{kind:?}: the server has waited for ever");
+        assert!(end.undelivered > 0, "{kind:?}: the server waited for the receiver");
     }
 }
 
-/// What is in the mailbox still comes out. What was read and did not fit in is counted.
-fn when_a_mailbox_is_closed(config: Config) {
+/// Messages in a closed mailbox are still delivered. Messages beyond its limit are counted.
+fn counts_messages_beyond_the_limit_of_a_closed_mailbox(config: Config) {
     let server = Server::bind(config.shards(1).max_handler_read_backlog(1024).listen("127.0.0.1:0")).unwrap();
     let (sender, mut events) = mailbox::<()>();
     server.register("/", Origins::any(), sender.clone()).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
-    wire.send_and_wait_until_read(&numbered(MESSAGES, 90));
+    wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 90));
     sender.close();
     let closing = std::thread::spawn(move || {
         assert_eq!(wire.close_code(), Some(1001));
@@ -134,13 +134,13 @@ fn when_a_mailbox_is_closed(config: Config) {
     assert_counted(texts.len(), &end);
 }
 
-/// Answers each message with more than the system's buffers take.
-struct Talkative {
+/// Answers each message with 1 MiB, which is more than the socket buffers hold.
+struct SendsLargeAnswers {
     handled: Arc<AtomicUsize>,
     ends: Sender<Disconnect>,
 }
 
-impl Resource for Talkative {
+impl Resource for SendsLargeAnswers {
     fn text(&self, client: &Client, _: Text<'_>) {
         self.handled.fetch_add(1, Ordering::Relaxed);
         client.send_binary_owned(vec![0; 1 << 20]).unwrap();
@@ -151,13 +151,13 @@ impl Resource for Talkative {
     }
 }
 
-fn when_the_client_does_not_read_its_answers(config: Config) {
+fn counts_messages_when_the_client_does_not_read_its_answers(config: Config) {
     let config = config.shards(1).write_high_water(1 << 20).write_timeout(Duration::from_millis(300));
     let ((ends, ended), handled) = (channel(), Arc::new(AtomicUsize::new(0)));
-    let server = Running::start(config, Arc::new(Talkative { handled: Arc::clone(&handled), ends }));
+    let server = Running::start(config, Arc::new(SendsLargeAnswers { handled: Arc::clone(&handled), ends }));
     let mut wire = Wire::connect(&server, "/");
-    wire.send_and_wait_until_read(&numbered(MESSAGES, 90));
-    let end = ended.recv_timeout(SHORT).unwrap();
+    wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 90));
+    let end = ended.recv_timeout(SHORT_TIMEOUT).unwrap();
     assert!(matches!(end.cause, DisconnectCause::WriteTimeout), "{end}");
     assert_counted(handled.load(Ordering::Relaxed), &end);
     assert!(end.undelivered > 0, "100 MiB of answers are queued");

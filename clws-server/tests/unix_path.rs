@@ -1,4 +1,4 @@
-//! What may lie at the path of a Unix socket when a server starts, and what it removes when it ends.
+//! Files at the path of a Unix socket before a server starts, and their removal when it ends.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
@@ -20,16 +20,16 @@ use clws_server::{Config, Listen, Server, Version};
 use common::{Peer, Probe, Running};
 use socket2::{Domain, SockAddr, Socket, Type};
 
-in_both_modes!(a_socket_of_another_server_is_left_at_the_end);
-alone!(the_current_directory_changes);
+in_both_modes!(a_socket_of_another_server_is_not_removed_at_the_end);
+in_own_process!(relative_paths_survive_a_change_of_the_current_directory);
 
-/// A directory for one test, removed with everything in it.
-struct Place(PathBuf);
+/// A directory for one test, which is removed with all its files.
+struct TestDirectory(PathBuf);
 
-impl Place {
+impl TestDirectory {
     fn new(name: &str) -> Self {
         let path = std::env::temp_dir().join(format!("clws-{}-{name}", std::process::id()));
-        let _ = fs::remove_dir_all(&path); // a test was killed whose process had the same number
+        let _ = fs::remove_dir_all(&path); // left by a killed test with the same process id
         fs::create_dir(&path).unwrap();
         Self(path)
     }
@@ -39,7 +39,7 @@ impl Place {
     }
 }
 
-impl Drop for Place {
+impl Drop for TestDirectory {
     fn drop(&mut self) {
         let _ = fs::remove_dir_all(&self.0);
     }
@@ -53,16 +53,16 @@ fn bind(path: &Path) -> io::Result<Server> {
     Server::bind(config_at(path))
 }
 
-/// Binding fails, and says where and what is there.
+/// Checks that binding fails, and that the error names the path and the kind of file.
 #[track_caller]
 fn assert_in_use(path: &Path, what: &str) {
-    let error = bind(path).expect_err("it is in use");
+    let error = bind(path).expect_err("the path is in use");
     assert_eq!(error.kind(), ErrorKind::AddrInUse, "{error}");
     let text = error.to_string();
     assert!(text.contains(path.to_str().unwrap()) && text.contains(what), "{text}");
 }
 
-/// Leaves a socket there as a server does that is killed.
+/// Leaves a socket file, as a killed server does.
 fn leave_stale(path: &Path) {
     drop(UnixListener::bind(path).unwrap());
     assert!(is_socket(path));
@@ -73,37 +73,37 @@ fn is_socket(path: &Path) -> bool {
 }
 
 #[test]
-fn what_is_no_socket_is_left() {
-    let place = Place::new("no-socket");
-    let file = place.at("file");
+fn files_other_than_sockets_are_left() {
+    let root = TestDirectory::new("no-socket");
+    let file = root.at("file");
     fs::write(&file, "precious").unwrap();
     assert_in_use(&file, "a regular file");
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
 
-    let directory = place.at("directory");
+    let directory = root.at("directory");
     fs::create_dir(&directory).unwrap();
     assert_in_use(&directory, "a directory");
     assert!(directory.is_dir());
 
-    let fifo = place.at("fifo");
+    let fifo = root.at("fifo");
     let made = Command::new("mkfifo").arg(&fifo).status().unwrap();
     assert!(made.success());
     assert_in_use(&fifo, "a FIFO");
     assert!(fs::symlink_metadata(&fifo).unwrap().file_type().is_fifo());
 
     assert!(bind(&file.join("below")).is_err());
-    assert_eq!(bind(&place.at("missing/socket")).unwrap_err().kind(), ErrorKind::NotFound);
+    assert_eq!(bind(&root.at("missing/socket")).unwrap_err().kind(), ErrorKind::NotFound);
 }
 
 #[test]
 fn symbolic_links_are_left_and_not_followed() {
-    let place = Place::new("links");
-    let (file, stale, live) = (place.at("file"), place.at("stale"), place.at("live"));
+    let directory = TestDirectory::new("links");
+    let (file, stale, live) = (directory.at("file"), directory.at("stale"), directory.at("live"));
     fs::write(&file, "precious").unwrap();
     leave_stale(&stale);
     let _live = UnixListener::bind(&live).unwrap();
-    for target in [&file, &stale, &live, &place.at("nothing"), &place.0] {
-        let link = place.at("link");
+    for target in [&file, &stale, &live, &directory.at("nothing"), &directory.0] {
+        let link = directory.at("link");
         symlink(target, &link).unwrap();
         assert_in_use(&link, "a symbolic link");
         assert_eq!(fs::read_link(&link).unwrap(), *target);
@@ -111,29 +111,29 @@ fn symbolic_links_are_left_and_not_followed() {
     }
     assert_eq!(fs::read_to_string(&file).unwrap(), "precious");
     assert!(is_socket(&stale) && is_socket(&live));
-    assert!(!place.at("nothing").exists());
+    assert!(!directory.at("nothing").exists());
 }
 
 #[test]
 fn a_stale_socket_is_replaced_and_removed_at_the_end() {
-    let place = Place::new("stale");
-    let path = place.at("socket");
+    let directory = TestDirectory::new("stale");
+    let path = directory.at("socket");
     leave_stale(&path);
     let server = bind(&path).unwrap();
-    drop(common::unix(&path)); // it listens
+    drop(common::unix(&path)); // checks that the server listens
     drop(server);
     assert!(fs::symlink_metadata(&path).is_err());
 
-    // So is one of another type.
+    // A stale datagram socket is replaced too.
     drop(UnixDatagram::bind(&path).unwrap());
     drop(bind(&path).unwrap());
     assert!(fs::symlink_metadata(&path).is_err());
 }
 
 #[test]
-fn a_live_socket_is_not_stolen() {
-    let place = Place::new("live");
-    let path = place.at("socket");
+fn a_live_socket_is_not_replaced() {
+    let directory = TestDirectory::new("live");
+    let path = directory.at("socket");
     let live = UnixListener::bind(&path).unwrap();
     assert_in_use(&path, "another server listens");
     drop(common::unix(&path));
@@ -143,7 +143,7 @@ fn a_live_socket_is_not_stolen() {
     drop(live);
     fs::remove_file(&path).unwrap();
 
-    // One that accepts nothing, with a queue that is full: to connect to it would take for ever.
+    // A socket that accepts nothing and whose queue is full. Connecting to it would block for ever.
     let busy = Socket::new(Domain::UNIX, Type::STREAM, None).unwrap();
     busy.bind(&SockAddr::unix(&path).unwrap()).unwrap();
     busy.listen(0).unwrap();
@@ -165,29 +165,29 @@ fn a_live_socket_is_not_stolen() {
 }
 
 #[test]
-fn two_servers_of_one_process_do_not_share_a_path() {
-    let place = Place::new("twice");
-    let path = place.at("socket");
+fn two_servers_of_a_process_cannot_share_a_path() {
+    let directory = TestDirectory::new("twice");
+    let path = directory.at("socket");
     let first = bind(&path).unwrap();
     assert_in_use(&path, "another server listens");
-    let same = place.at("same");
-    let other_name = place.0.join("..").join(place.0.file_name().unwrap()).join("same");
+    let same = directory.at("same");
+    let other_name = directory.0.join("..").join(directory.0.file_name().unwrap()).join("same");
     for (again, kind) in [(same.clone(), ErrorKind::InvalidInput), (other_name, ErrorKind::AddrInUse)] {
         let error = Server::bind(config_at(&same).listen(Listen::Unix(again))).unwrap_err();
         assert_eq!(error.kind(), kind, "{error}");
-        assert!(fs::symlink_metadata(&same).is_err(), "its first socket is removed");
+        assert!(fs::symlink_metadata(&same).is_err(), "its first socket was not removed");
     }
-    assert!(is_socket(&path), "and nothing else");
+    assert!(is_socket(&path), "another socket was removed");
     drop(first);
     assert!(fs::symlink_metadata(&path).is_err());
 }
 
 #[test]
-fn of_many_servers_that_start_at_once_one_gets_the_path() {
+fn only_one_of_many_concurrent_servers_gets_the_path() {
     const MANY: usize = 8;
-    let place = Place::new("race");
-    let path = place.at("socket");
-    // So often that two win, and one loses its socket to the other, where nothing is locked.
+    let directory = TestDirectory::new("race");
+    let path = directory.at("socket");
+    // Enough rounds for two servers to win the race if nothing were locked.
     for _ in 0..1000 {
         leave_stale(&path);
         let barrier = Barrier::new(MANY);
@@ -200,16 +200,16 @@ fn of_many_servers_that_start_at_once_one_gets_the_path() {
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(servers.iter().filter(|server| server.is_ok()).count(), 1);
-        drop(common::unix(&path)); // the one that has it is the one that is there
+        drop(common::unix(&path)); // the winning server listens
         drop(servers);
         assert!(fs::symlink_metadata(&path).is_err());
     }
 }
 
-fn a_socket_of_another_server_is_left_at_the_end(config: Config) {
+fn a_socket_of_another_server_is_not_removed_at_the_end(config: Config) {
     let mode = if config.task_per_client { "tasks" } else { "shards" };
-    let place = Place::new(&format!("replaced-{mode}"));
-    let path = place.at("socket");
+    let directory = TestDirectory::new(&format!("replaced-{mode}"));
+    let path = directory.at("socket");
     let replacements: [fn(&Path); 3] =
         [|path| drop(UnixListener::bind(path).unwrap()), |path| fs::write(path, "a file").unwrap(), |_| {}];
     for (number, replace) in replacements.into_iter().enumerate() {
@@ -228,9 +228,9 @@ fn a_socket_of_another_server_is_left_at_the_end(config: Config) {
 }
 
 #[test]
-fn a_later_address_fails() {
-    let place = Place::new("later");
-    let (path, file) = (place.at("socket"), place.at("file"));
+fn sockets_are_removed_when_a_later_address_fails() {
+    let directory = TestDirectory::new("later");
+    let (path, file) = (directory.at("socket"), directory.at("file"));
     fs::write(&file, "precious").unwrap();
     leave_stale(&path);
     let config = config_at(&path).listen(Listen::Unix(file.clone()));
@@ -243,9 +243,9 @@ fn a_later_address_fails() {
 }
 
 #[test]
-fn paths_that_no_socket_can_have() {
-    let place = Place::new("long");
-    let long = place.at(&"x".repeat(200));
+fn invalid_socket_paths_are_rejected() {
+    let directory = TestDirectory::new("long");
+    let long = directory.at(&"x".repeat(200));
     let error = bind(&long).unwrap_err();
     assert_eq!(error.kind(), ErrorKind::InvalidInput);
     let length = long.as_os_str().len();
@@ -259,46 +259,48 @@ fn paths_that_no_socket_can_have() {
     }
 }
 
-/// Alone: the current directory is the process's.
-fn the_current_directory_changes() {
-    let place = Place::new("relative");
-    let elsewhere = Place::new("elsewhere");
-    std::env::set_current_dir(&place.0).unwrap();
+/// Needs its own process, because the current directory is global to the process.
+fn relative_paths_survive_a_change_of_the_current_directory() {
+    let directory = TestDirectory::new("relative");
+    let elsewhere = TestDirectory::new("elsewhere");
+    std::env::set_current_dir(&directory.0).unwrap();
     let server = bind(Path::new("socket")).unwrap();
     assert_eq!(server.local_addrs().unwrap(), [Listen::Unix("socket".into())]);
     std::env::set_current_dir(&elsewhere.0).unwrap();
     let another = bind(Path::new("socket")).unwrap();
     drop(server);
-    assert!(fs::symlink_metadata(place.at("socket")).is_err());
+    assert!(fs::symlink_metadata(directory.at("socket")).is_err());
     assert!(is_socket(&elsewhere.at("socket")));
     drop(another);
     assert!(fs::symlink_metadata(elsewhere.at("socket")).is_err());
 }
 
 #[test]
-fn the_directory_cannot_be_written() {
+fn a_directory_without_write_permission_is_an_error() {
     const NOBODY: u32 = 65_534;
-    let place = Place::new("permissions");
-    fs::set_permissions(&place.0, fs::Permissions::from_mode(0o755)).unwrap();
-    let path = place.at("socket");
+    let directory = TestDirectory::new("permissions");
+    fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o755)).unwrap();
+    let path = directory.at("socket");
     match std::env::var_os("CLWS_TEST_UNWRITABLE") {
         Some(path) => return assert_unwritable(Path::new(&path)),
         None if !rustix::process::geteuid().is_root() => {
             leave_stale(&path);
-            fs::set_permissions(&place.0, fs::Permissions::from_mode(0o555)).unwrap();
+            fs::set_permissions(&directory.0, fs::Permissions::from_mode(0o555)).unwrap();
             assert_unwritable(&path);
         }
-        // Nothing is forbidden to root: somebody else runs this test again, from where everybody can read it.
+        // Root may write everywhere. Another user runs this test again, from a readable directory.
         None => {
             leave_stale(&path);
             fs::set_permissions(&path, fs::Permissions::from_mode(0o777)).unwrap();
-            let program = place.at("test");
+            let program = directory.at("test");
             fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
             let mut again = Command::new(&program);
-            again.args(["the_directory_cannot_be_written", "--exact"]).env("CLWS_TEST_UNWRITABLE", &path);
+            again
+                .args(["a_directory_without_write_permission_is_an_error", "--exact"])
+                .env("CLWS_TEST_UNWRITABLE", &path);
             let output = again.current_dir("/").uid(NOBODY).gid(NOBODY).output().unwrap();
-            let said = String::from_utf8_lossy(&output.stdout);
-            assert!(output.status.success() && said.contains("1 passed"), "{said}");
+            let stdout = String::from_utf8_lossy(&output.stdout);
+            assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
         }
     }
     assert!(is_socket(&path));
@@ -311,12 +313,12 @@ fn assert_unwritable(path: &Path) {
     assert!(error.to_string().contains("cannot be removed"), "{error}");
 }
 
-/// Connections that wait to be accepted are as many as `backlog` says.
+/// As many connections may wait to be accepted as `backlog` says.
 #[cfg(target_os = "linux")]
 #[test]
-fn the_backlog_is_the_configured_one() {
-    let place = Place::new("backlog");
-    let path = place.at("socket");
+fn the_backlog_is_configurable() {
+    let directory = TestDirectory::new("backlog");
+    let path = directory.at("socket");
     let _server = Server::bind(config_at(&path).backlog(5)).unwrap();
     let mut waiting = Vec::new();
     let refused = loop {
@@ -328,5 +330,5 @@ fn the_backlog_is_the_configured_one() {
         }
     };
     assert_eq!(refused.kind(), ErrorKind::WouldBlock);
-    assert_eq!(waiting.len(), 6); // Linux counts one more
+    assert_eq!(waiting.len(), 6); // Linux allows one more
 }

@@ -1,4 +1,4 @@
-//! Wakers of the application's own, which the library calls. One panics, another uses the library.
+//! Wakers of the application that panic or use the library when the library calls them.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -17,29 +17,29 @@ use clws_server::{
     Accept, Client, Close, Config, Decision, Event, Group, Listen, Opening, Origins, Peer, Reject, Resource,
     Server, ServerHandle, SharedMessage, Text, mailbox,
 };
-use common::bomb::quietly;
-use common::wire::{SHORT, TEXT, Wire, dial, request, soon};
+use common::bomb::assert_no_panic;
+use common::wire::{SHORT_TIMEOUT, TEXT, Wire, dial, request, soon};
 use common::{Running, within};
 use futures::StreamExt;
 
-alone_in_both_modes!(
-    panics_when_its_client_is_sent_to,
-    panics_when_its_group_is_sent_to,
-    panics_when_its_handshake_is_decided_on,
-    panics_when_the_server_stops,
-    panics_when_its_mailbox_gets_a_message,
-    uses_the_client_that_it_is_woken_for,
-    uses_the_mailbox_that_it_is_woken_for,
-    serves_a_stream_when_the_server_stops,
+in_both_modes_in_own_process!(
+    may_panic_when_its_client_is_sent_to,
+    may_panic_when_its_group_is_sent_to,
+    may_panic_when_its_handshake_is_decided_on,
+    may_panic_when_the_server_stops,
+    may_panic_when_its_mailbox_gets_a_message,
+    may_use_the_client_that_it_is_called_for,
+    may_use_the_mailbox_that_it_is_called_for,
+    may_serve_a_stream_when_the_server_stops,
 );
 
-/// A waker that calls a function, as soon as it is armed.
-struct Calls {
+/// A waker that calls a function once it is armed.
+struct CallingWaker {
     armed: AtomicBool,
     call: Mutex<Box<dyn FnMut() + Send>>,
 }
 
-impl Calls {
+impl CallingWaker {
     fn new(call: impl FnMut() + Send + 'static) -> Arc<Self> {
         Arc::new(Self { armed: AtomicBool::new(false), call: Mutex::new(Box::new(call)) })
     }
@@ -53,12 +53,12 @@ impl Calls {
     }
 }
 
-impl Wake for Calls {
+impl Wake for CallingWaker {
     fn wake(self: Arc<Self>) {
         if !self.armed.load(Ordering::SeqCst) {
             return;
         }
-        // One that is called by itself does nothing.
+        // A recursive call does nothing.
         let call = self.call.try_lock();
         if let Ok(mut call) = call {
             call();
@@ -68,16 +68,16 @@ impl Wake for Calls {
 
 type Serving = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A future of a stream, polled by hand with a waker of the test's.
+/// A future that serves a stream. The test polls it with its own waker.
 struct Polled {
     future: Serving,
-    waker: Arc<Calls>,
+    waker: Arc<CallingWaker>,
     wire: Wire,
 }
 
 impl Polled {
-    /// The handshake is not done yet.
-    fn new(handle: &ServerHandle, target: &str, waker: Arc<Calls>) -> Self {
+    /// Starts to serve a stream. The handshake is not done yet.
+    fn new(handle: &ServerHandle, target: &str, waker: Arc<CallingWaker>) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let mut wire = Wire { socket: dial(&Listen::Tcp(listener.local_addr().unwrap())) };
         let stream = TcpStream::from(listener.accept().unwrap().0);
@@ -91,10 +91,10 @@ impl Polled {
         self.future.as_mut().poll(&mut Context::from_waker(&waker))
     }
 
-    /// Polls until something is true, and once more, so that the future waits.
-    fn poll_until(&mut self, mut is: impl FnMut() -> bool) {
-        let end = Instant::now() + SHORT;
-        while !is() {
+    /// Polls until the condition holds, and once more, so that the future waits.
+    fn poll_until(&mut self, mut condition: impl FnMut() -> bool) {
+        let end = Instant::now() + SHORT_TIMEOUT;
+        while !condition() {
             assert!(self.poll().is_pending());
             assert!(Instant::now() < end, "not in time");
             std::thread::yield_now();
@@ -103,7 +103,7 @@ impl Polled {
     }
 }
 
-/// A room that sends each text to all of its members, and has some that are decided on later.
+/// A room that sends each text to all members. It decides on some openings later.
 #[derive(Clone, Default)]
 struct Room {
     members: Group,
@@ -138,8 +138,8 @@ fn start(config: Config) -> (Running, Room) {
     (Running::run(server), room)
 }
 
-/// A client over a stream whose waker is the test's.
-fn join(server: &Running, room: &Room, waker: Arc<Calls>) -> (Polled, Client) {
+/// A client over a stream that is polled with `waker`.
+fn join(server: &Running, room: &Room, waker: Arc<CallingWaker>) -> (Polled, Client) {
     let mut polled = Polled::new(&server.handle, "/", waker);
     let before = room.members.len();
     polled.poll_until(|| room.members.len() > before);
@@ -148,34 +148,34 @@ fn join(server: &Running, room: &Room, waker: Arc<Calls>) -> (Polled, Client) {
     (polled, client)
 }
 
-fn panics_when_its_client_is_sent_to(config: Config) {
+fn may_panic_when_its_client_is_sent_to(config: Config) {
     let (server, room) = start(config);
-    let (mut polled, client) = join(&server, &room, Calls::panics());
+    let (mut polled, client) = join(&server, &room, CallingWaker::panics());
     polled.waker.arm();
-    assert!(quietly(|| client.send_text("one")).is_ok());
-    assert!(quietly(|| client.ping(b"two")).is_ok());
-    quietly(|| client.close(4000.into(), "three"));
+    assert!(assert_no_panic(|| client.send_text("one")).is_ok());
+    assert!(assert_no_panic(|| client.ping(b"two")).is_ok());
+    assert_no_panic(|| client.close(4000.into(), "three"));
     assert!(polled.poll().is_pending());
     assert_eq!(polled.wire.next(), Some((TEXT, b"one".to_vec())));
     assert_eq!(polled.wire.close_code(), Some(4000));
-    quietly(|| client.abort());
+    assert_no_panic(|| client.abort());
     assert_eq!(polled.poll(), Poll::Ready(()));
 }
 
-/// It costs neither the sender nor the other members.
-fn panics_when_its_group_is_sent_to(config: Config) {
+/// The panic affects neither the sender nor the other members.
+fn may_panic_when_its_group_is_sent_to(config: Config) {
     let (server, room) = start(config);
-    let (mut polled, _client) = join(&server, &room, Calls::panics());
+    let (mut polled, _client) = join(&server, &room, CallingWaker::panics());
     polled.waker.arm();
     let mut others: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/")).collect();
-    soon("all are in", || room.members.len() == 5);
+    soon("all members have joined", || room.members.len() == 5);
     for _ in 0..3 {
         others[0].text("to all");
         for other in &mut others {
             assert_eq!(other.next(), Some((TEXT, b"to all".to_vec())));
         }
     }
-    let _ = quietly(|| room.members.send_text("from elsewhere"));
+    let _ = assert_no_panic(|| room.members.send_text("from elsewhere"));
     for other in &mut others {
         assert_eq!(other.next(), Some((TEXT, b"from elsewhere".to_vec())));
     }
@@ -183,25 +183,25 @@ fn panics_when_its_group_is_sent_to(config: Config) {
     assert_eq!(polled.wire.next(), Some((TEXT, b"to all".to_vec())));
 }
 
-fn panics_when_its_handshake_is_decided_on(config: Config) {
+fn may_panic_when_its_handshake_is_decided_on(config: Config) {
     let (server, room) = start(config);
-    let mut polled = Polled::new(&server.handle, "/?later", Calls::panics());
+    let mut polled = Polled::new(&server.handle, "/?later", CallingWaker::panics());
     polled.poll_until(|| !room.decisions.lock().unwrap().is_empty());
     polled.waker.arm();
     let decision = room.decisions.lock().unwrap().pop().unwrap();
-    quietly(|| decision.accept(Accept::new()));
+    assert_no_panic(|| decision.accept(Accept::new()));
     assert!(polled.poll().is_pending());
     assert!(polled.wire.head().starts_with("HTTP/1.1 101 "));
 }
 
-/// The others are stopped all the same.
-fn panics_when_the_server_stops(config: Config) {
+/// The other clients are stopped nevertheless.
+fn may_panic_when_the_server_stops(config: Config) {
     let (server, room) = start(config);
-    let (mut polled, _client) = join(&server, &room, Calls::panics());
+    let (mut polled, _client) = join(&server, &room, CallingWaker::panics());
     let mut others: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/")).collect();
-    soon("all are in", || room.members.len() == 5);
+    soon("all members have joined", || room.members.len() == 5);
     polled.waker.arm();
-    quietly(|| server.handle.stop());
+    assert_no_panic(|| server.handle.stop());
     for other in &mut others {
         assert_eq!(other.close_code(), Some(1001));
     }
@@ -212,15 +212,15 @@ fn panics_when_the_server_stops(config: Config) {
     server.wait().unwrap();
 }
 
-/// It is not the fault of the client whose message came.
-fn panics_when_its_mailbox_gets_a_message(config: Config) {
+/// The panic does not affect the client that sent the message.
+fn may_panic_when_its_mailbox_gets_a_message(config: Config) {
     let (resource, mut events) = mailbox::<()>();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), resource.clone()).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     assert!(matches!(within(events.next()), Some(Event::Connected(_))));
-    let waker = Calls::panics();
+    let waker = CallingWaker::panics();
     waker.arm();
     let waker = Waker::from(waker);
     for number in 0..3 {
@@ -230,22 +230,22 @@ fn panics_when_its_mailbox_gets_a_message(config: Config) {
         assert!(matches!(&next, Some(Event::Text(_, text)) if *text == number.to_string()), "{next:?}");
     }
     assert!(events.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
-    quietly(|| resource.send(())).unwrap();
+    assert_no_panic(|| resource.send(())).unwrap();
     assert!(matches!(within(events.next()), Some(Event::Message(()))));
     assert!(events.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
-    quietly(|| resource.close());
-    // It closes its clients when it is asked next.
+    assert_no_panic(|| resource.close());
+    // The mailbox closes its clients at the next poll.
     assert!(events.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
     assert_eq!(wire.close_code(), Some(1001));
     wire.finish();
     assert!(matches!(within(events.next()), Some(Event::Disconnected(..))));
 }
 
-fn uses_the_client_that_it_is_woken_for(config: Config) {
+fn may_use_the_client_that_it_is_called_for(config: Config) {
     let (server, room) = start(config);
     let (used, members) = (Arc::new(Mutex::new(None::<Client>)), room.members.clone());
     let theirs = Arc::clone(&used);
-    let waker = Calls::new(move || {
+    let waker = CallingWaker::new(move || {
         let client = theirs.lock().unwrap().clone().unwrap();
         let _ = (client.buffered_amount(), client.is_open(), members.len());
         let _ = client.send_text("from the waker");
@@ -263,7 +263,7 @@ fn uses_the_client_that_it_is_woken_for(config: Config) {
     assert_eq!(polled.wire.close_code(), Some(4000));
 }
 
-fn uses_the_mailbox_that_it_is_woken_for(config: Config) {
+fn may_use_the_mailbox_that_it_is_called_for(config: Config) {
     let (resource, mut events) = mailbox::<()>();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), resource.clone()).unwrap();
@@ -271,7 +271,7 @@ fn uses_the_mailbox_that_it_is_woken_for(config: Config) {
     let mut wire = Wire::connect(&server, "/");
     let Some(Event::Connected(client)) = within(events.next()) else { panic!() };
     let theirs = resource.clone();
-    let waker = Calls::new(move || {
+    let waker = CallingWaker::new(move || {
         let _ = (theirs.is_closed(), client.buffered_amount(), client.send_text("from the waker"));
         let _ = theirs.send(());
     });
@@ -280,7 +280,7 @@ fn uses_the_mailbox_that_it_is_woken_for(config: Config) {
     assert!(events.poll_next_unpin(&mut Context::from_waker(&waker)).is_pending());
     wire.text("hello");
     assert_eq!(wire.next(), Some((TEXT, b"from the waker".to_vec())));
-    // A waker may be woken for what was taken already, so the two can come in any order.
+    // A waker may be called for a message that was already taken, so both orders are valid.
     let mut seen = [within(events.next()), within(events.next())];
     seen.sort_by_key(|event| matches!(event, Some(Event::Message(()))));
     assert!(matches!(seen, [Some(Event::Text(..)), Some(Event::Message(()))]), "{seen:?}");
@@ -289,11 +289,11 @@ fn uses_the_mailbox_that_it_is_woken_for(config: Config) {
     assert_eq!(wire.close_code(), Some(1001));
 }
 
-/// An executor that runs a task where it is woken.
-fn serves_a_stream_when_the_server_stops(config: Config) {
+/// Simulates an executor that polls a task in its waker.
+fn may_serve_a_stream_when_the_server_stops(config: Config) {
     let (server, room) = start(config);
-    let mut second = Polled::new(&server.handle, "/", Calls::new(|| {}));
-    let waker = Calls::new(move || {
+    let mut second = Polled::new(&server.handle, "/", CallingWaker::new(|| {}));
+    let waker = CallingWaker::new(move || {
         let _ = second.poll();
     });
     let (mut polled, _client) = join(&server, &room, waker);

@@ -1,21 +1,22 @@
-//! Values whose `Drop` panics, and calls that no panic may come out of.
+//! Values whose `Drop` panics, and calls that must not panic.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// Panics when it is dropped. (A second panic while one unwinds would abort, whatever the library does.)
+/// Panics when it is dropped. During another panic it does not, because a second panic would abort
+/// the process.
 #[derive(Debug)]
 pub struct Bomb;
 
 impl Drop for Bomb {
     fn drop(&mut self) {
         if !std::thread::panicking() {
-            panic!("in the drop of something of the application's");
+            panic!("a panic in a drop of the application");
         }
     }
 }
 
-/// Calls the library where a panic of the application's code must not come out of it.
+/// Calls the library. A panic of the application's code must not escape from the call.
 #[track_caller]
-pub fn quietly<T>(call: impl FnOnce() -> T) -> T {
-    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| panic!("the panic comes out of the library"))
+pub fn assert_no_panic<T>(call: impl FnOnce() -> T) -> T {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|_| panic!("the panic escaped from the library"))
 }

@@ -1,4 +1,5 @@
-//! Clients that send as fast as they can, or that read as fast as they can, and what their neighbours notice.
+//! Clients that write or read as fast as they can, and checks that other clients are served
+//! meanwhile.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -12,13 +13,14 @@ use clws_server::{Client, Payload, Resource, Text};
 use super::eventually;
 use super::wire::Wire;
 
-/// The time in which a neighbour of a flood is answered. It is generous, because the machine may be busy.
+/// The time limit for answers to other clients during a flood. It is generous, because the machine
+/// may be busy.
 pub const PROMPT: Duration = Duration::from_secs(2);
 
-/// Bytes that a flood is ahead of its handler before anything is asked.
+/// The number of unhandled bytes before the test asks other clients.
 const BACKLOG: usize = 100_000;
 
-/// A client that goes on until it is dropped, and then resets its connection.
+/// A client that writes or reads until it is dropped, and then resets its connection.
 pub struct Flood {
     wire: Option<Wire>,
     bytes: Arc<AtomicUsize>,
@@ -26,12 +28,12 @@ pub struct Flood {
 }
 
 impl Flood {
-    /// Writes the same bytes over and over.
-    pub fn of(wire: Wire, bytes: Vec<u8>) -> Self {
+    /// Writes the same bytes again and again.
+    pub fn writing(wire: Wire, bytes: Vec<u8>) -> Self {
         Self::paced(wire, bytes, Duration::ZERO)
     }
 
-    /// Writes the same bytes over and over, with a pause between two writes.
+    /// Writes the same bytes again and again, with a pause between writes.
     pub fn paced(wire: Wire, bytes: Vec<u8>, pause: Duration) -> Self {
         let mut at = 0;
         Self::run(wire, move |wire| {
@@ -50,7 +52,7 @@ impl Flood {
         Self::run(wire, move |wire| wire.socket.read(&mut buffer))
     }
 
-    /// Calls `step` until it fails or moves nothing.
+    /// Calls `step` until it fails or transfers nothing.
     fn run(mut wire: Wire, mut step: impl FnMut(&mut Wire) -> io::Result<usize> + Send + 'static) -> Self {
         wire.socket.set_write_timeout(None).unwrap();
         wire.socket.set_read_timeout(None).unwrap();
@@ -65,7 +67,7 @@ impl Flood {
         Self { wire: Some(kept), bytes, thread: Some(thread) }
     }
 
-    /// The number of bytes that were written, or read, so far.
+    /// The number of bytes written or read so far.
     pub fn bytes(&self) -> usize {
         self.bytes.load(Ordering::Relaxed)
     }
@@ -74,19 +76,19 @@ impl Flood {
 impl Drop for Flood {
     fn drop(&mut self) {
         let Some(wire) = self.wire.take() else { return };
-        let _ = wire.socket.shutdown(Shutdown::Both); // ends a write or a read that waits
+        let _ = wire.socket.shutdown(Shutdown::Both); // ends a blocked write or read
         let _ = self.thread.take().map(JoinHandle::join);
         wire.reset();
     }
 }
 
-/// The number of threads of the executor that serves async handlers and clients with a task of their own.
+/// The number of executor threads, which run async handlers and tasks of clients.
 pub fn executor_threads() -> usize {
     let set = std::env::var("ASYNC_STD_THREAD_COUNT").ok().and_then(|count| count.parse().ok());
     set.unwrap_or_else(|| thread::available_parallelism().map_or(1, usize::from))
 }
 
-/// Work that a handler does for each message, counted, until this is dropped.
+/// The work of a handler for each message. Counts the messages.
 #[derive(Clone)]
 pub struct Work {
     each: Duration,
@@ -99,13 +101,13 @@ struct Shared {
     done: AtomicUsize,
 }
 
-/// Ends the work when it is dropped, so that a server with much of it left can stop.
-pub struct EndsWork(Work);
+/// Ends the work when it is dropped. A server with much unhandled work can stop only after that.
+pub struct EndWorkOnDrop(Work);
 
 impl Work {
-    pub fn of(each: Duration) -> (Self, EndsWork) {
+    pub fn of(each: Duration) -> (Self, EndWorkOnDrop) {
         let work = Self { each, shared: Arc::default() };
-        (work.clone(), EndsWork(work))
+        (work.clone(), EndWorkOnDrop(work))
     }
 
     /// Works for one message.
@@ -133,13 +135,13 @@ impl Work {
     }
 }
 
-impl Drop for EndsWork {
+impl Drop for EndWorkOnDrop {
     fn drop(&mut self) {
         self.0.shared.over.store(true, Ordering::Relaxed);
     }
 }
 
-/// As a resource, it works for each message and answers none.
+/// A resource that works for each message, without an answer.
 impl Resource for Work {
     fn text(&self, _: &Client, _: Text<'_>) {
         self.work();
@@ -159,26 +161,26 @@ impl Resource for Echo {
     }
 }
 
-/// Waits until the flood of messages of that size is more than is handled.
+/// Waits until the floods of messages of `size` bytes are ahead of the handler.
 #[track_caller]
 pub fn wait_for_backlog(floods: &[Flood], size: usize, work: &Work) {
     eventually("the flood has begun", || work.done() > 0 && backlog(floods, size, work) > BACKLOG);
 }
 
-/// Asks neighbours for an echo, several times, while the flood goes on.
+/// Checks that other clients get echoes while the flood continues.
 #[track_caller]
-pub fn ask_during(neighbours: &mut [Wire], floods: &[Flood], size: usize, work: &Work) {
+pub fn assert_answered_during(neighbours: &mut [Wire], floods: &[Flood], size: usize, work: &Work) {
     for _ in 0..3 {
         for neighbour in &mut *neighbours {
             neighbour.assert_answered_within(PROMPT);
             let left = backlog(floods, size, work);
-            assert!(left > 0, "the flood was over, so nothing is shown");
+            assert!(left > 0, "the flood ended too early for this check");
         }
     }
 }
 
-/// Bytes that were sent and not handled.
+/// The number of bytes that were sent, but not handled.
 fn backlog(floods: &[Flood], size: usize, work: &Work) -> usize {
-    let done = work.done() * size; // before the other: what is handled was sent
+    let done = work.done() * size; // read first, because handled bytes were sent before
     floods.iter().map(Flood::bytes).sum::<usize>().saturating_sub(done)
 }

@@ -1,13 +1,13 @@
-//! Handlers that wait until the test lets them go on.
+//! Handlers that wait until the test opens a gate.
 
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::Duration;
 
 use clws_server::{Client, Payload, Resource, Text};
 
-use super::wire::{SHORT, Wire};
+use super::wire::{SHORT_TIMEOUT, Wire};
 
-/// A gate that is opened once. As a resource, its handlers block their thread until then.
+/// A gate that opens once. As a resource, its handlers block their thread until then.
 #[derive(Clone, Default)]
 pub struct Gate(Arc<(Mutex<State>, Condvar)>);
 
@@ -18,17 +18,17 @@ struct State {
 }
 
 impl Gate {
-    /// Blocks this thread until the gate is open, or for [`SHORT`].
+    /// Blocks this thread until the gate is open, or for [`SHORT_TIMEOUT`].
     pub fn pass(&self) {
-        self.pass_within(SHORT);
+        self.pass_within(SHORT_TIMEOUT);
     }
 
-    pub fn pass_within(&self, patience: Duration) {
+    pub fn pass_within(&self, timeout: Duration) {
         let (state, changed) = &*self.0;
         let mut state = state.lock().unwrap();
         state.waiting += 1;
         changed.notify_all();
-        let (mut state, _) = changed.wait_timeout_while(state, patience, |state| !state.open).unwrap();
+        let (mut state, _) = changed.wait_timeout_while(state, timeout, |state| !state.open).unwrap();
         state.waiting -= 1;
     }
 
@@ -39,12 +39,13 @@ impl Gate {
         }
     }
 
-    /// Waits until that many threads are blocked.
+    /// Waits until `threads` threads are blocked.
     #[track_caller]
     pub fn wait_for(&self, threads: usize) {
         let (state, changed) = &*self.0;
         let state = state.lock().unwrap();
-        let (state, _) = changed.wait_timeout_while(state, SHORT, |state| state.waiting < threads).unwrap();
+        let (state, _) =
+            changed.wait_timeout_while(state, SHORT_TIMEOUT, |state| state.waiting < threads).unwrap();
         assert!(state.waiting >= threads, "{} of {threads} handlers are blocked", state.waiting);
     }
 
@@ -57,7 +58,7 @@ impl Gate {
         self.0.0.lock().unwrap().open
     }
 
-    /// Blocks the threads that serve these clients of this gate.
+    /// Blocks the threads that serve `clients`, which are clients of this gate.
     #[track_caller]
     pub fn block(&self, clients: &mut [Wire]) {
         for client in &mut *clients {

@@ -1,4 +1,4 @@
-//! For the scenarios with a limit on memory: what the server says that it holds, looked at all the time.
+//! Tests of the memory limit: observes the server's reported memory all the time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -9,49 +9,49 @@ use clws_server::{Config, ServerHandle};
 
 use super::{Running, eventually};
 
-/// The limit in these scenarios.
+/// The memory limit of these tests.
 pub const LIMIT: usize = 64 << 20;
 
-/// Unused credit of all threads of a test, with steps of 256 KiB.
-pub const UNUSED: usize = 8 << 20;
+/// The maximum unused credit of all threads, in steps of 256 KiB.
+pub const UNUSED_CREDIT: usize = 8 << 20;
 
-pub fn limited(config: Config) -> Config {
+pub fn with_memory_limit(config: Config) -> Config {
     config.max_buffered(LIMIT)
 }
 
-/// The most that was held since it was made.
-pub struct Watch {
-    most: Arc<AtomicUsize>,
-    ends: Arc<AtomicBool>,
+/// The maximum of the buffered bytes since this value was created.
+pub struct MemoryWatch {
+    max: Arc<AtomicUsize>,
+    stop: Arc<AtomicBool>,
 }
 
-impl Watch {
+impl MemoryWatch {
     pub fn new(handle: &ServerHandle) -> Self {
-        let (most, ends) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
-        let (handle, noted, over) = (handle.clone(), Arc::clone(&most), Arc::clone(&ends));
+        let (max, stop) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+        let (handle, observed, stopping) = (handle.clone(), Arc::clone(&max), Arc::clone(&stop));
         thread::spawn(move || {
-            while !over.load(Ordering::Relaxed) {
-                noted.fetch_max(handle.buffered(), Ordering::Relaxed);
+            while !stopping.load(Ordering::Relaxed) {
+                observed.fetch_max(handle.buffered(), Ordering::Relaxed);
                 thread::sleep(Duration::from_micros(200));
             }
         });
-        Self { most, ends }
+        Self { max, stop }
     }
 
-    pub fn most(&self) -> usize {
-        self.most.load(Ordering::Relaxed)
+    pub fn max(&self) -> usize {
+        self.max.load(Ordering::Relaxed)
     }
 }
 
-impl Drop for Watch {
+impl Drop for MemoryWatch {
     fn drop(&mut self) {
-        self.ends.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 }
 
-/// When all clients have gone, nothing is held but unused credit.
+/// Checks that only unused credit remains after all clients disconnected.
 #[track_caller]
-pub fn assert_all_is_free(server: &Running) {
+pub fn assert_memory_is_free(server: &Running) {
     server.wait_for_clients(0);
-    eventually("free memory", || server.handle.buffered() <= UNUSED);
+    eventually("memory is free", || server.handle.buffered() <= UNUSED_CREDIT);
 }

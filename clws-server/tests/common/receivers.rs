@@ -1,4 +1,4 @@
-//! The four ways to receive messages, held back until the test lets them go on.
+//! The four ways to receive messages, each held back by a gate.
 
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex};
@@ -13,89 +13,91 @@ use futures::StreamExt;
 use futures::executor::block_on;
 
 use super::gate::Gate;
-use super::wire::SHORT;
+use super::wire::SHORT_TIMEOUT;
 
-/// Where the messages of a resource go.
+/// The way to receive the messages of a resource.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Kind {
     /// A handler on the thread that reads.
     Inline,
     Mailbox,
     Listener,
-    /// An async function for each client.
+    /// An async handler for each client.
     Async,
 }
 
-/// What a receiver has got.
+/// An event of a receiver.
 #[derive(Debug)]
-pub enum Heard {
+pub enum ReceiverEvent {
     Connected(Client),
     Text(String),
-    Gone(Disconnect),
+    Disconnected(Disconnect),
 }
 
-/// What a receiver has got so far.
-pub struct Log(Receiver<Heard>);
+/// The events of a receiver.
+pub struct Log(Receiver<ReceiverEvent>);
 
 impl Kind {
-    /// Registers a receiver of this kind. It handles nothing but its first client's arrival until the gate is open.
+    /// Registers a receiver of this kind. It handles only its first client's arrival until the gate
+    /// is open.
     pub fn register(self, server: &Server, path: &str, gate: &Gate) -> Log {
-        let (tell, told) = mpsc::channel();
+        let (tx, rx) = mpsc::channel();
         let gate = gate.clone();
         match self {
-            Self::Inline => server.register(path, Origins::any(), Inline { gate, tell }).unwrap(),
+            Self::Inline => server.register(path, Origins::any(), Inline { gate, tx }).unwrap(),
             Self::Mailbox => {
                 let (resource, events) = mailbox::<()>();
                 server.register(path, Origins::any(), resource).unwrap();
-                thread::spawn(move || read_mailbox(events, &gate, &tell));
+                thread::spawn(move || read_mailbox(events, &gate, &tx));
             }
             Self::Listener => {
-                let task = ResourceListenerTask::new(Listening { gate, tell });
+                let task = ResourceListenerTask::new(Listening { gate, tx });
                 server.resources().register_shared(path, Origins::any(), task.resource()).unwrap();
                 thread::spawn(move || block_on(task.run()));
             }
             Self::Async => {
-                let tell = Mutex::new(tell);
-                let handler = move |socket| read_socket(socket, gate.clone(), tell.lock().unwrap().clone());
+                let tx = Mutex::new(tx);
+                let handler = move |socket| read_socket(socket, gate.clone(), tx.lock().unwrap().clone());
                 server.register(path, Origins::any(), async_handler(handler)).unwrap();
             }
         }
-        Log(told)
+        Log(rx)
     }
 }
 
 struct Inline {
     gate: Gate,
-    tell: Sender<Heard>,
+    tx: Sender<ReceiverEvent>,
 }
 
 impl Resource for Inline {
     fn connected(&self, client: &Client) -> Result<(), Close> {
-        let _ = self.tell.send(Heard::Connected(client.clone()));
+        let _ = self.tx.send(ReceiverEvent::Connected(client.clone()));
         Ok(())
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
         self.gate.pass();
-        thread::sleep(Duration::from_micros(200)); // so that a client's share of a turn ends before its messages
-        let _ = self.tell.send(Heard::Text(text.as_str().to_owned()));
+        // So that a client's share of an event loop turn ends before its messages.
+        thread::sleep(Duration::from_micros(200));
+        let _ = self.tx.send(ReceiverEvent::Text(text.as_str().to_owned()));
     }
 
     fn disconnected(&self, _: &Client, end: &Disconnect) {
-        let _ = self.tell.send(Heard::Gone(end.clone()));
+        let _ = self.tx.send(ReceiverEvent::Disconnected(end.clone()));
     }
 }
 
-fn read_mailbox(mut events: Mailbox<()>, gate: &Gate, tell: &Sender<Heard>) {
+fn read_mailbox(mut events: Mailbox<()>, gate: &Gate, tx: &Sender<ReceiverEvent>) {
     while let Some(event) = block_on(events.next()) {
-        let heard = match event {
-            Event::Connected(client) => Heard::Connected(client),
-            Event::Text(_, text) => Heard::Text(text),
-            Event::Disconnected(_, end) => Heard::Gone(end),
+        let event = match event {
+            Event::Connected(client) => ReceiverEvent::Connected(client),
+            Event::Text(_, text) => ReceiverEvent::Text(text),
+            Event::Disconnected(_, end) => ReceiverEvent::Disconnected(end),
             _ => continue,
         };
-        let connected = matches!(heard, Heard::Connected(_));
-        if tell.send(heard).is_err() {
+        let connected = matches!(event, ReceiverEvent::Connected(_));
+        if tx.send(event).is_err() {
             return;
         }
         if connected {
@@ -106,53 +108,53 @@ fn read_mailbox(mut events: Mailbox<()>, gate: &Gate, tell: &Sender<Heard>) {
 
 struct Listening {
     gate: Gate,
-    tell: Sender<Heard>,
+    tx: Sender<ReceiverEvent>,
 }
 
 impl ResourceListener for Listening {
     type Message = ();
 
     fn connected(&mut self, client: &Client) -> Result<(), Close> {
-        let _ = self.tell.send(Heard::Connected(client.clone()));
+        let _ = self.tx.send(ReceiverEvent::Connected(client.clone()));
         self.gate.pass();
         Ok(())
     }
 
     fn text(&mut self, _: &Client, text: String) {
-        let _ = self.tell.send(Heard::Text(text));
+        let _ = self.tx.send(ReceiverEvent::Text(text));
     }
 
     fn disconnected(&mut self, _: &Client, end: &Disconnect) {
-        let _ = self.tell.send(Heard::Gone(end.clone()));
+        let _ = self.tx.send(ReceiverEvent::Disconnected(end.clone()));
     }
 }
 
-async fn read_socket(mut socket: WebSocket, gate: Gate, tell: Sender<Heard>) {
-    let _ = tell.send(Heard::Connected(socket.client().clone()));
+async fn read_socket(mut socket: WebSocket, gate: Gate, tx: Sender<ReceiverEvent>) {
+    let _ = tx.send(ReceiverEvent::Connected(socket.client().clone()));
     gate.passed().await;
     while let Some(message) = socket.next().await {
         if let Message::Text(text) = message {
-            let _ = tell.send(Heard::Text(text));
+            let _ = tx.send(ReceiverEvent::Text(text));
         }
     }
-    // After a close of the application's own, the end may come later than the last message.
+    // After a close by the application, the stream ends before `disconnect` is set.
     while socket.disconnect().is_none() {
         async_std::task::sleep(Duration::from_millis(2)).await;
     }
-    let _ = socket.disconnect().map(|end| tell.send(Heard::Gone(end)));
+    let _ = socket.disconnect().map(|end| tx.send(ReceiverEvent::Disconnected(end)));
 }
 
 impl Log {
     #[track_caller]
-    pub fn next(&self) -> Heard {
-        self.0.recv_timeout(SHORT).expect("the receiver gets something")
+    pub fn next(&self) -> ReceiverEvent {
+        self.0.recv_timeout(SHORT_TIMEOUT).expect("the receiver gets no event")
     }
 
-    /// The next client.
+    /// The next new client.
     #[track_caller]
     pub fn connected(&self) -> Client {
         loop {
-            if let Heard::Connected(client) = self.next() {
+            if let ReceiverEvent::Connected(client) = self.next() {
                 return client;
             }
         }
@@ -160,28 +162,29 @@ impl Log {
 
     /// The messages up to the end of the client, and that end.
     #[track_caller]
-    pub fn to_the_end(&self) -> (Vec<String>, Disconnect) {
+    pub fn messages_and_end(&self) -> (Vec<String>, Disconnect) {
         let mut texts = Vec::new();
         loop {
             match self.next() {
-                Heard::Connected(_) => {}
-                Heard::Text(text) => texts.push(text),
-                Heard::Gone(end) => return (texts, end),
+                ReceiverEvent::Connected(_) => {}
+                ReceiverEvent::Text(text) => texts.push(text),
+                ReceiverEvent::Disconnected(end) => return (texts, end),
             }
         }
     }
 }
 
-/// Checks that these are the first messages of [`numbered`](super::wire::numbered), each once and in order.
+/// Checks that these are the first messages of [`numbered_texts`](super::wire::numbered_texts),
+/// each once and in order.
 #[track_caller]
 pub fn assert_in_order(texts: &[String]) {
     for (number, text) in texts.iter().enumerate() {
-        assert_eq!(text.parse(), Ok(number), "a message is lost, doubled or out of order");
+        assert_eq!(text.parse(), Ok(number), "a message is lost, duplicated or out of order");
     }
 }
 
-/// A clone for each call of an async handler, which may be called by several threads.
-pub fn shared<T: Clone>(value: T) -> impl Fn() -> T {
+/// Clones a value for each call of an async handler, which several threads may call.
+pub fn cloner<T: Clone>(value: T) -> impl Fn() -> T {
     let value = Arc::new(Mutex::new(value));
     move || value.lock().unwrap().clone()
 }

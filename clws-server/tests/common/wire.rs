@@ -1,4 +1,4 @@
-//! A client of RFC 6455 in plain bytes. It can end its side, reset, and write without reading.
+//! A client of RFC 6455 at the level of bytes. It can half-close, reset, and write without reading.
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -10,8 +10,8 @@ use socket2::Socket;
 
 use super::Running;
 
-/// The longest wait for one read or write of a [`Wire`].
-pub const SHORT: Duration = Duration::from_secs(6);
+/// The time limit of each read and write of a [`Wire`].
+pub const SHORT_TIMEOUT: Duration = Duration::from_secs(6);
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;
@@ -19,19 +19,19 @@ pub const CLOSE: u8 = 8;
 pub const PING: u8 = 9;
 pub const PONG: u8 = 10;
 
-/// A blocking client whose opening handshake is done.
+/// A blocking client after its opening handshake.
 pub struct Wire {
     pub socket: Socket,
 }
 
-/// A whole frame from a client. Its mask is zero.
+/// A complete frame of a client. The mask is zero.
 pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     let mut frame = header(opcode, payload.len());
     frame.extend_from_slice(payload);
     frame
 }
 
-/// The header of a client's frame with a payload of that length.
+/// The header of a client's frame with a payload of `len` bytes.
 pub fn header(opcode: u8, len: usize) -> Vec<u8> {
     let mut header = vec![0x80 | opcode];
     match (u8::try_from(len), u16::try_from(len)) {
@@ -50,11 +50,11 @@ pub fn header(opcode: u8, len: usize) -> Vec<u8> {
 }
 
 /// Text messages `0`, `1`, `2` and so on, each padded to `width` digits.
-pub fn numbered(count: usize, width: usize) -> Vec<u8> {
+pub fn numbered_texts(count: usize, width: usize) -> Vec<u8> {
     (0..count).flat_map(|number| frame(TEXT, format!("{number:0width$}").as_bytes())).collect()
 }
 
-/// A request for an upgrade.
+/// An upgrade request.
 pub fn request(target: &str) -> String {
     format!(
         "GET {target} HTTP/1.1\r\nHost: here.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -76,12 +76,12 @@ impl Wire {
         wire
     }
 
-    /// The head of an HTTP answer.
+    /// Reads the head of an HTTP response.
     pub fn head(&mut self) -> String {
         let mut head = Vec::new();
         while !head.ends_with(b"\r\n\r\n") {
             let mut byte = [0];
-            self.socket.read_exact(&mut byte).expect("an answer to the request");
+            self.socket.read_exact(&mut byte).expect("no response to the request");
             head.push(byte[0]);
         }
         String::from_utf8(head).unwrap()
@@ -99,17 +99,17 @@ impl Wire {
         self.send(TEXT, text.as_bytes());
     }
 
-    /// The opcode and the payload of the next frame. `None` at the end of the connection.
+    /// The opcode and the payload of the next frame, or `None` at the end of the connection.
     #[track_caller]
     pub fn next(&mut self) -> Option<(u8, Vec<u8>)> {
         let mut payload = Vec::new();
-        let opcode = self.next_to(&mut payload)?;
+        let opcode = self.next_into(&mut payload)?;
         Some((opcode, payload))
     }
 
-    /// The same, with a buffer for the payload.
+    /// Like `next`, but reads the payload into a buffer.
     #[track_caller]
-    pub fn next_to(&mut self, payload: &mut Vec<u8>) -> Option<u8> {
+    pub fn next_into(&mut self, payload: &mut Vec<u8>) -> Option<u8> {
         let mut start = [0; 2];
         if !self.fill(&mut start) {
             return None;
@@ -129,20 +129,20 @@ impl Wire {
     fn fill(&mut self, buffer: &mut [u8]) -> bool {
         match self.socket.read_exact(buffer) {
             Ok(()) => true,
-            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("nothing comes from the server"),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("the server sends nothing"),
             Err(_) => false,
         }
     }
 
-    /// Sends bytes that come in one read, and waits until the server has read them.
+    /// Sends bytes that arrive in a single read, and waits until the server has read them.
     #[track_caller]
     pub fn send_and_wait_until_read(&mut self, bytes: &[u8]) {
-        assert!(bytes.len() < 32 * 1024, "the system may split them");
+        assert!(bytes.len() < 32 * 1024, "the system may split the bytes");
         self.raw(&[&frame(PING, b"read?"), bytes].concat());
         assert_eq!(self.next(), Some((PONG, b"read?".to_vec())));
     }
 
-    /// The code of the close frame that comes next. Messages before it are passed over.
+    /// The code of the next close frame. Skips messages.
     #[track_caller]
     pub fn close_code(&mut self) -> Option<u16> {
         while let Some((opcode, payload)) = self.next() {
@@ -160,35 +160,35 @@ impl Wire {
         while self.next().is_some() {}
     }
 
-    /// Ends this side of the connection: a FIN.
-    pub fn end_writing(&self) {
+    /// Half-closes the connection with a FIN.
+    pub fn shutdown_write(&self) {
         self.socket.shutdown(Shutdown::Write).unwrap();
     }
 
-    /// Drops the connection: a RST, and everything unread is gone.
+    /// Drops the connection with a RST, which discards unread data.
     pub fn reset(self) {
         reset(self.socket);
     }
 
-    /// Sends a text and waits for its echo. The time that took.
+    /// Sends a text and waits for its echo. Returns the elapsed time.
     #[track_caller]
-    pub fn assert_answered_within(&mut self, patience: Duration) -> Duration {
-        self.socket.set_read_timeout(Some(patience)).unwrap();
+    pub fn assert_answered_within(&mut self, timeout: Duration) -> Duration {
+        self.socket.set_read_timeout(Some(timeout)).unwrap();
         let start = Instant::now();
         self.text("still there?");
         let mut answer = [0; 14];
         let read = self.socket.read_exact(&mut answer);
-        assert!(read.is_ok(), "a client of another connection is not answered in {patience:?}: {read:?}");
+        assert!(read.is_ok(), "another client is not answered within {timeout:?}: {read:?}");
         assert_eq!(&answer, b"\x81\x0Cstill there?");
         start.elapsed()
     }
 }
 
-/// Connects a socket, none of whose reads and writes takes longer than [`SHORT`].
+/// Connects a socket whose reads and writes time out after [`SHORT_TIMEOUT`].
 pub fn dial(address: &Listen) -> Socket {
     let socket: Socket = match address {
         Listen::Tcp(address) => {
-            let stream = TcpStream::connect_timeout(address, SHORT).unwrap();
+            let stream = TcpStream::connect_timeout(address, SHORT_TIMEOUT).unwrap();
             stream.set_nodelay(true).unwrap();
             stream.into()
         }
@@ -196,8 +196,8 @@ pub fn dial(address: &Listen) -> Socket {
         Listen::Unix(path) => std::os::fd::OwnedFd::from(super::unix(path)).into(),
         other => panic!("{other}"),
     };
-    socket.set_read_timeout(Some(SHORT)).unwrap();
-    socket.set_write_timeout(Some(SHORT)).unwrap();
+    socket.set_read_timeout(Some(SHORT_TIMEOUT)).unwrap();
+    socket.set_write_timeout(Some(SHORT_TIMEOUT)).unwrap();
     socket
 }
 
@@ -206,17 +206,17 @@ pub fn reset(socket: Socket) {
     socket.set_linger(Some(Duration::ZERO)).unwrap();
 }
 
-/// Waits for something that comes true within [`SHORT`].
+/// Waits until the condition holds, for at most [`SHORT_TIMEOUT`].
 #[track_caller]
-pub fn soon(what: &str, mut is: impl FnMut() -> bool) {
-    let end = Instant::now() + SHORT;
-    while !is() {
+pub fn soon(what: &str, mut condition: impl FnMut() -> bool) {
+    let end = Instant::now() + SHORT_TIMEOUT;
+    while !condition() {
         assert!(Instant::now() < end, "{what}: not in time");
         thread::sleep(Duration::from_millis(2));
     }
 }
 
-/// Lets a server get on with what was sent to it. Nothing depends on how far it gets.
-pub fn settle() {
+/// Gives the server time to handle its input. No test depends on how much it handles.
+pub fn wait_a_moment() {
     thread::sleep(Duration::from_millis(300));
 }

@@ -1,4 +1,4 @@
-//! A scenario in a process of its own, so that a deadlock or an abort is one failed test.
+//! Runs a test in its own process, so that a deadlock or an abort fails only that test.
 
 use std::io::Read;
 use std::process::{Command, Stdio};
@@ -6,19 +6,19 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 /// Set in the other process.
-const ALONE: &str = "CLWS_TEST_ALONE";
+const IN_OWN_PROCESS: &str = "CLWS_TEST_ALONE";
 
-/// The time after which the other process is ended.
+/// The time limit of the other process.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// Runs this test program again with nothing but `test`, which is the test that calls this.
+/// Runs this test program again with `test` only, which must be the calling test.
 #[track_caller]
 pub fn run(test: &str, scenario: impl FnOnce()) {
-    if std::env::var_os(ALONE).is_some() {
+    if std::env::var_os(IN_OWN_PROCESS).is_some() {
         return scenario();
     }
     let mut command = Command::new(std::env::current_exe().unwrap());
-    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(ALONE, "1");
+    command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(IN_OWN_PROCESS, "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let stdout = collect(child.stdout.take().unwrap());
@@ -37,8 +37,8 @@ pub fn run(test: &str, scenario: impl FnOnce()) {
     };
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
     let passed = status.is_some_and(|status| status.success()) && stdout.contains("1 passed");
-    let how = status.map_or_else(|| "hangs".to_owned(), |status| status.to_string());
-    assert!(passed, "{test}: {how}\n{stderr}");
+    let outcome = status.map_or_else(|| "timed out".to_owned(), |status| status.to_string());
+    assert!(passed, "{test}: {outcome}\n{stderr}");
 }
 
 fn collect(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
