@@ -4,7 +4,7 @@
 
 mod common;
 
-use clws_handshake::{CONTINUE, Caps, HttpRequest, Offer, Status, parse};
+use clws_handshake::{Acceptance, CONTINUE, HandshakeLimits, HttpRequest, Status, parse};
 use common::{HIXIE, HIXIE_BODY, RFC, head, hixie_on, plus, refused, whole, with};
 
 #[test]
@@ -15,9 +15,9 @@ fn an_upgrade_that_expects_100_gets_it_before_101() {
         let expect = format!("Expect: {good}");
         for (lines, body) in [(RFC, &b""[..]), (HIXIE, HIXIE_BODY)] {
             let plain = [head(lines), body.to_vec()].concat();
-            let plain = whole(&plain).unwrap().accept(&Offer::new()).unwrap().response;
+            let plain = whole(&plain).unwrap().accept(&Acceptance::new()).unwrap().response;
             let bytes = [plus(lines, &[&expect]), body.to_vec()].concat();
-            let accepted = whole(&bytes).unwrap().accept(&Offer::new()).unwrap();
+            let accepted = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap();
             assert_eq!(accepted.response.strip_prefix(CONTINUE), Some(&plain[..]), "{good}");
             assert_eq!(accepted.consumed, bytes.len());
         }
@@ -26,28 +26,30 @@ fn an_upgrade_that_expects_100_gets_it_before_101() {
 }
 
 #[test]
-fn draft_0_tells_before_its_body_comes_that_the_client_may_wait() {
+fn draft_0_reports_the_expectation_before_its_body_arrives() {
     let bytes = plus(HIXIE, &["Expect: 100-continue"]);
     assert!(matches!(parse(&bytes, &hixie_on()), Ok(Status::Partial)));
     assert!(HttpRequest::parse(&bytes, &hixie_on()).unwrap().expects_continue());
 }
 
 #[test]
-fn no_expectation_is_none() {
+fn an_empty_expectation_is_ignored() {
     for none in [&[][..], &["Expect:"], &["Expect: , ,"]] {
         let bytes = plus(RFC, none);
-        assert!(whole(&bytes).unwrap().accept(&Offer::new()).unwrap().response.starts_with(b"HTTP/1.1 101 "));
+        assert!(
+            whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap().response.starts_with(b"HTTP/1.1 101 ")
+        );
     }
 }
 
 #[test]
-fn a_refusal_is_final_at_once() {
+fn a_refusal_comes_without_100() {
     let reject = refused(&plus(&["GET / HTTP/1.1", "Host: a"], &["Expect: 100-continue"]));
     assert!(reject.response().starts_with(b"HTTP/1.1 426 "));
 }
 
 #[test]
-fn another_expectation_is_417() {
+fn other_expectations_get_417() {
     for bad in [
         "200-ok",
         "100-continue=1",
@@ -60,7 +62,11 @@ fn another_expectation_is_417() {
         let line = format!("Expect: {bad}");
         assert_eq!(refused(&plus(RFC, &[&line])).status(), 417, "{bad}");
         let page = head(["POST / HTTP/1.1", "Host: a", &line]);
-        assert_eq!(HttpRequest::parse(&page, &Caps::default()).unwrap_err().status(), 417, "{bad}");
+        assert_eq!(
+            HttpRequest::parse(&page, &HandshakeLimits::default()).unwrap_err().status(),
+            417,
+            "{bad}"
+        );
     }
     assert_eq!(refused(&plus(RFC, &["Expect: 100-continue", "Expect: x"])).status(), 417);
     let mut raw = plus(RFC, &["Expect: ?"]);
@@ -70,9 +76,9 @@ fn another_expectation_is_417() {
 }
 
 #[test]
-fn http_1_0_expects_nothing() {
+fn http_1_0_has_no_expectations() {
     for value in ["100-continue", "x"] {
         let page = with(&["GET / HTTP/1.0", "Expect: ?"], "Expect", &[&format!("Expect: {value}")]);
-        assert!(!HttpRequest::parse(&page, &Caps::default()).unwrap().expects_continue());
+        assert!(!HttpRequest::parse(&page, &HandshakeLimits::default()).unwrap().expects_continue());
     }
 }

@@ -5,7 +5,7 @@
 mod common;
 
 use clws_handshake::client::{ClientRequest, RequestError};
-use clws_handshake::{Caps, HttpRequest, Version};
+use clws_handshake::{HandshakeLimits, HttpRequest, Version};
 use proptest::prelude::*;
 
 use common::{HIXIE, HIXIE_BODY, RFC, head, refused, whole, with};
@@ -110,7 +110,7 @@ const BAD: &[&str] = &[
 ];
 
 #[test]
-fn the_header_is_a_host_and_a_port() {
+fn the_header_is_a_host_and_an_optional_port() {
     for good in GOOD {
         let bytes = with(RFC, "Host", &[&format!("Host: {good}")]);
         assert_eq!(whole(&bytes).unwrap().host(), *good);
@@ -120,7 +120,7 @@ fn the_header_is_a_host_and_a_port() {
     for bad in BAD {
         for version in ["1.0", "1.1"] {
             let page = head([&format!("GET / HTTP/{version}"), &format!("Host: {bad}")]);
-            let reject = HttpRequest::parse(&page, &Caps::default()).unwrap_err();
+            let reject = HttpRequest::parse(&page, &HandshakeLimits::default()).unwrap_err();
             assert_eq!((reject.status(), reject.body()), (400, "the Host header is malformed"), "{bad:?}");
         }
         assert_eq!(refused(&with(RFC, "Host", &[&format!("Host: {bad}")])).status(), 400, "{bad:?}");
@@ -147,10 +147,14 @@ fn an_absolute_target_wins_over_the_header() {
             "{bad}"
         );
     }
-    // It does not make up for a header that is missing or wrong.
+    // It does not replace a missing or invalid header.
     for lines in [&[][..], &["Host:"], &["Host: a", "Host: a"], &["Host: ]:["]] {
         let bytes = head(["GET http://a/ HTTP/1.1"].iter().chain(lines));
-        assert_eq!(HttpRequest::parse(&bytes, &Caps::default()).unwrap_err().status(), 400, "{lines:?}");
+        assert_eq!(
+            HttpRequest::parse(&bytes, &HandshakeLimits::default()).unwrap_err().status(),
+            400,
+            "{lines:?}"
+        );
     }
 }
 
@@ -159,21 +163,21 @@ fn connect_has_a_host_and_a_port_as_its_target() {
     let request = |target: &str| head([&format!("CONNECT {target} HTTP/1.1"), "Host: a"]);
     for good in ["a:80", "[::1]:443", "a.example:0"] {
         let bytes = request(good);
-        let parsed = HttpRequest::parse(&bytes, &Caps::default()).unwrap();
+        let parsed = HttpRequest::parse(&bytes, &HandshakeLimits::default()).unwrap();
         assert_eq!((parsed.host(), parsed.path(), parsed.query()), (good, good, None));
-        assert_eq!(parsed.upgrade(&[], &Caps::default()).unwrap_err().status(), 405);
+        assert_eq!(parsed.upgrade(&[], &HandshakeLimits::default()).unwrap_err().status(), 405);
     }
     for bad in
         ["a", "a:", "a:b", "a:99999", ":80", "/", "/chat", "*", "http://a:80", "u@a:80", "::1:80", "%zz:80"]
     {
         let bytes = request(bad);
-        let reject = HttpRequest::parse(&bytes, &Caps::default()).unwrap_err();
+        let reject = HttpRequest::parse(&bytes, &HandshakeLimits::default()).unwrap_err();
         assert_eq!(reject.body(), "the target of CONNECT is not a host and a port", "{bad}");
     }
 }
 
 #[test]
-fn our_client_takes_the_same_hosts_in_its_urls() {
+fn the_client_accepts_the_same_hosts_in_urls() {
     let build = |host: &str| {
         ClientRequest::new(Version::Rfc6455, &format!("ws://{host}/"))
             .build(&mut |bytes: &mut [u8]| bytes.fill(1))
@@ -185,7 +189,7 @@ fn our_client_takes_the_same_hosts_in_its_urls() {
     for bad in BAD.iter().filter(|bad| !bad.contains(['/', '?'])) {
         assert_eq!(build(bad).map(|_| ()).unwrap_err(), RequestError::Url, "{bad:?}");
     }
-    // An empty port is the scheme's own, and so are zeros before it.
+    // An empty port is the default port of the scheme. Leading zeros are dropped.
     for (host, sent) in [("a:", "a"), ("a:0080", "a"), ("A:0081", "a:81")] {
         let (bytes, _) = build(host).unwrap();
         assert_eq!(whole(&bytes).unwrap().host(), sent);
@@ -193,9 +197,9 @@ fn our_client_takes_the_same_hosts_in_its_urls() {
 }
 
 proptest! {
-    /// The standard library reads the same grammar.
+    /// The standard library parses the same grammar.
     #[test]
-    fn an_ipv6_address_is_one_for_the_standard_library(
+    fn ipv6_addresses_agree_with_the_standard_library(
         text in prop_oneof![
             "([0-9a-fA-F]{1,4}:){0,8}(:[0-9a-f]{1,4}){0,8}",
             "(0|1|ab|::|:|[0-9]{1,3}\\.){0,12}",
@@ -205,6 +209,6 @@ proptest! {
     ) {
         let bytes = head(["GET / HTTP/1.1", &format!("Host: [{text}]")]);
         let expected = text.parse::<std::net::Ipv6Addr>().is_ok();
-        prop_assert_eq!(HttpRequest::parse(&bytes, &Caps::default()).is_ok(), expected);
+        prop_assert_eq!(HttpRequest::parse(&bytes, &HandshakeLimits::default()).is_ok(), expected);
     }
 }

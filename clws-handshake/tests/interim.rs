@@ -1,25 +1,25 @@
-//! A client before whose answer interim ones come (RFC 9110 §15.2), and what it hears of a refusal.
+//! A client that gets interim responses (RFC 9110 §15.2) before the final one, and refusals.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
 mod common;
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending};
-use clws_handshake::{CONTINUE, Caps, Offer, Reject, Status, Version};
+use clws_handshake::{Acceptance, CONTINUE, HandshakeLimits, Reject, Status, Version};
 use common::whole;
 
 const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
 
-/// What checks an answer, and the right answer.
+/// A pending handshake, and the right response.
 fn exchange(version: Version) -> (Pending, Vec<u8>) {
     let request = ClientRequest::new(version, "ws://server.example/chat").with_origin("http://page.example");
     let (bytes, pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(7)).unwrap();
-    let answer = whole(&bytes).unwrap().accept(&Offer::new()).unwrap().response;
+    let answer = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap().response;
     (pending, answer)
 }
 
-/// The end of a check that is given the answer in one piece, which must be that of a check byte by byte.
-fn check(answer: &[u8], caps: &Caps) -> Result<usize, AnswerError> {
+/// The result of a response in one read, which must be the same byte by byte.
+fn check(answer: &[u8], caps: &HandshakeLimits) -> Result<usize, AnswerError> {
     let (mut pending, _) = exchange(Version::Rfc6455);
     let whole = pending.check(answer, caps).map(|status| status.complete().unwrap().consumed);
     let (mut pending, _) = exchange(Version::Rfc6455);
@@ -33,10 +33,10 @@ fn check(answer: &[u8], caps: &Caps) -> Result<usize, AnswerError> {
 }
 
 #[test]
-fn they_are_skipped() {
+fn interim_responses_are_skipped() {
     let hints = &b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nConnection: a\r\n\r\n"[..];
     let bare = &b"HTTP/1.1 199\r\n\r\n"[..];
-    // A length says nothing where no content can be.
+    // A length is ignored where content is not allowed.
     let lying = &b"HTTP/1.2 102 Processing\r\nContent-Length: 5\r\nSec-WebSocket-Accept: x\r\n\r\n"[..];
     for version in ALL {
         for interim in [&[CONTINUE][..], &[CONTINUE, hints, bare, lying, hints], &[CONTINUE; 50]] {
@@ -45,14 +45,15 @@ fn they_are_skipped() {
             let end = bytes.len();
             bytes.extend_from_slice(b"\x81\x00\r\n\r\nHTTP/1.1 404 \r\n\r\n");
             for length in 0..end {
-                let got = pending.check(&bytes[..length], &Caps::default());
+                let got = pending.check(&bytes[..length], &HandshakeLimits::default());
                 assert!(matches!(got, Ok(Status::Partial)), "{version} {length}");
             }
             let (mut at_once, _) = exchange(version);
             for pending in [&mut pending, &mut at_once] {
-                // The same again when asked again.
+                // A second check gives the same result.
                 for _ in 0..2 {
-                    let open = pending.check(&bytes, &Caps::default()).unwrap().complete().unwrap();
+                    let open =
+                        pending.check(&bytes, &HandshakeLimits::default()).unwrap().complete().unwrap();
                     assert_eq!((open.consumed, open.headers.get("Link")), (end, None), "{version}");
                 }
             }
@@ -61,30 +62,30 @@ fn they_are_skipped() {
 }
 
 #[test]
-fn the_answer_behind_them_is_checked_as_ever() {
+fn the_final_response_is_still_checked() {
     let refusal = [CONTINUE, &Reject::not_found().response()].concat();
     assert_eq!(
-        check(&refusal, &Caps::default()),
+        check(&refusal, &HandshakeLimits::default()),
         Err(AnswerError::Refused { status: 404, reason: "Not Found".into() })
     );
     let wrong = [CONTINUE, b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n"].concat();
-    assert_eq!(check(&wrong, &Caps::default()), Err(AnswerError::Header("Sec-WebSocket-Accept")));
+    assert_eq!(check(&wrong, &HandshakeLimits::default()), Err(AnswerError::Header("Sec-WebSocket-Accept")));
     for garbage in ["\x01\x00", "\r\nHTTP/1.1 101", "HTTP/2", "100 Continue"] {
         let bytes = [CONTINUE, garbage.as_bytes()].concat();
         assert_eq!(
-            check(&bytes, &Caps::default()),
+            check(&bytes, &HandshakeLimits::default()),
             Err(AnswerError::Malformed("the status line")),
             "{garbage}"
         );
     }
     let folded = b"HTTP/1.1 103 x\r\nLink: a\r\n b\r\n\r\n";
-    assert_eq!(check(folded, &Caps::default()), Err(AnswerError::Malformed("a header line")));
+    assert_eq!(check(folded, &HandshakeLimits::default()), Err(AnswerError::Malformed("a header line")));
 }
 
 #[test]
-fn together_they_are_as_long_as_a_head_may_be() {
+fn interim_responses_share_the_limit_of_a_head() {
     let (_, answer) = exchange(Version::Rfc6455);
-    let caps = Caps::default().with_max_head_bytes(10 * CONTINUE.len());
+    let caps = HandshakeLimits::default().with_max_head_bytes(10 * CONTINUE.len());
     assert!(answer.len() <= caps.max_head_bytes);
     for (count, fits) in [(10, true), (11, false)] {
         let bytes = [CONTINUE.repeat(count), answer.clone()].concat();
@@ -92,7 +93,7 @@ fn together_they_are_as_long_as_a_head_may_be() {
     }
     let endless = CONTINUE.repeat(10_000);
     let (mut pending, _) = exchange(Version::Rfc6455);
-    assert_eq!(pending.check(&endless, &Caps::default()).unwrap_err(), AnswerError::TooLarge);
+    assert_eq!(pending.check(&endless, &HandshakeLimits::default()).unwrap_err(), AnswerError::TooLarge);
     assert_eq!(
         check(b"HTTP/1.1 100 \r\na: b\r\nc: d\r\n\r\n", &caps.with_max_headers(1)),
         Err(AnswerError::TooLarge)
@@ -100,14 +101,14 @@ fn together_they_are_as_long_as_a_head_may_be() {
 }
 
 #[test]
-fn versions_and_status_lines() {
+fn status_lines_are_validated() {
     let (_, answer) = exchange(Version::Rfc6455);
     let answer = String::from_utf8(answer).unwrap();
     for good in
         ["HTTP/1.1 101 Switching Protocols", "HTTP/1.2 101", "HTTP/1.9 101 ", "HTTP/1.1 101 \u{e4} \t!"]
     {
         let bytes = answer.replacen("HTTP/1.1 101 Switching Protocols", good, 1);
-        assert!(check(bytes.as_bytes(), &Caps::default()).is_ok(), "{good}");
+        assert!(check(bytes.as_bytes(), &HandshakeLimits::default()).is_ok(), "{good}");
     }
     for bad in [
         "HTTP/1.0 101 Switching Protocols", // HTTP/1.0 has neither Upgrade nor 1xx
@@ -125,7 +126,7 @@ fn versions_and_status_lines() {
     ] {
         let bytes = answer.replacen("HTTP/1.1 101 Switching Protocols", bad, 1);
         let expected = Err(AnswerError::Malformed("the status line"));
-        assert_eq!(check(bytes.as_bytes(), &Caps::default()), expected, "{bad}");
+        assert_eq!(check(bytes.as_bytes(), &HandshakeLimits::default()), expected, "{bad}");
     }
     for bad in [
         "HTTP/2.0 101 x\r\n",
@@ -135,7 +136,7 @@ fn versions_and_status_lines() {
         "101\r\n",
     ] {
         assert_eq!(
-            check(bad.as_bytes(), &Caps::default()),
+            check(bad.as_bytes(), &HandshakeLimits::default()),
             Err(AnswerError::Malformed("the status line")),
             "{bad}"
         );
@@ -143,7 +144,7 @@ fn versions_and_status_lines() {
 }
 
 #[test]
-fn a_refusal_keeps_its_status_its_headers_and_its_body() {
+fn a_refusal_keeps_its_status_headers_and_body() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
         for (status, header, value) in [
             (200, "Content-Type", "text/html"),
@@ -159,7 +160,7 @@ fn a_refusal_keeps_its_status_its_headers_and_its_body() {
                 let (mut pending, _) = exchange(Version::Rfc6455);
                 let bytes = [interim, answer.as_bytes()].concat();
                 let refused = AnswerError::Refused { status, reason: "why".into() };
-                assert_eq!(pending.check(&bytes, &Caps::default()).unwrap_err(), refused);
+                assert_eq!(pending.check(&bytes, &HandshakeLimits::default()).unwrap_err(), refused);
                 for (more, body) in [("", "the bo"), ("dy", "the body")] {
                     let bytes = [&bytes[..], more.as_bytes()].concat();
                     let refusal = pending.refusal(&bytes).unwrap();
@@ -170,7 +171,10 @@ fn a_refusal_keeps_its_status_its_headers_and_its_body() {
         }
     }
     let (mut pending, answer) = exchange(Version::Rfc6455);
-    assert!(pending.refusal(&answer).is_none(), "it opens");
-    assert!(pending.check(&answer, &Caps::default()).is_ok());
-    assert!(pending.refusal(b"HTTP/1.1 404 Not Found\r\nServer: a\r\n").is_none(), "cut short");
+    assert!(pending.refusal(&answer).is_none(), "the response opens a connection");
+    assert!(pending.check(&answer, &HandshakeLimits::default()).is_ok());
+    assert!(
+        pending.refusal(b"HTTP/1.1 404 Not Found\r\nServer: a\r\n").is_none(),
+        "the response is incomplete"
+    );
 }
