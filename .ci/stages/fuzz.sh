@@ -21,7 +21,7 @@ run() {
     # The gate begins with the seeds each time; a long run goes on with what earlier ones found.
     [ "${FUZZ_KEEP:-}" ] || rm -rf "$corpus"
     mkdir -p "$corpus" "$dir/found/$2"
-    rm -f "$dir/found/$2"/*
+    touch "$dir/$2.started"
     [ ! -f "$root/$1/fuzz/dict" ] || dict=(-dict="$root/$1/fuzz/dict")
     # The limit on one input is for those that hang: the machine may be busy.
     "$bins/$2" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
@@ -42,7 +42,8 @@ report() {
     fail "$2: exit status $status (${log#"$root"/})"
     grep -vE '^(#|DEBUG|INFO|WARNING)' "$log" | head -n 60 | sed 's/^/     | /'
     for found in "$out/fuzz/found/$2"/*; do
-        [ -f "$found" ] || continue
+        # Findings of earlier runs stay there, but are not reported again.
+        [[ -f $found && ! $found -ot $out/fuzz/$2.started ]] || continue
         echo "     ${found#"$root"/}, to be repeated with: ${bins#"$root"/}/$2 ${found#"$root"/}"
         echo "     base64: $(base64 -w0 "$found" | head -c 20000)"
     done

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the targets from what real clients and servers sent: seeds.py. They are committed."""
+"""Makes the seeds of the targets from recorded traffic of real clients and servers. They are committed."""
 
 from pathlib import Path
 
 here = Path(__file__).parent
 captures = here.parent / "tests" / "captures"
-# The newest first, as the target of clients has them.
+# The newest comes first, as in the target of clients.
 VERSIONS = {"rfc6455": 0, "hybi-08": 1, "hybi-07": 2, "hybi-00": 3}
 
 
@@ -21,7 +21,7 @@ for capture in sorted(captures.glob("*.bin")):
     end = data.index(b"\r\n\r\n") + 4
     name = capture.name.removesuffix(".bin").removesuffix(".c2s").removesuffix(".s2c")
     if ".c2s" in capture.name:
-        # Draft 0 is on, permessage-deflate offered.
+        # Enables draft 0, and configures permessage-deflate.
         seed("server_handshake", name, bytes([0x41, 0]) + data[: end + 8])
     else:
         seed("client_handshake", name, bytes([version, 0]) + data[: end + 16])
@@ -60,7 +60,7 @@ for name, request in {
 }.items():
     seed("server_handshake", name, bytes([0x41, 0]) + request)
 
-# Requests that lack one thing, or have one too many.
+# Requests without one of the headers, or with a header twice.
 LINES = REQUEST.split(b"\r\n")[1:-2]
 for at, line in enumerate(LINES):
     name = line.split(b":")[0].decode().lower()

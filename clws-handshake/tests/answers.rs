@@ -1,4 +1,4 @@
-//! The 101 of each draft, byte for byte, and what an application may and may not put into it.
+//! The 101 response of each draft, byte for byte, and an application's additions to it.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -19,7 +19,7 @@ fn answer(bytes: &[u8], offer: &Acceptance<'_>) -> String {
 }
 
 #[test]
-fn the_rfcs_example() {
+fn the_example_of_rfc_6455() {
     // RFC 6455 §1.2 and §1.3
     let bytes = plus(RFC, &["Sec-WebSocket-Protocol: chat, superchat"]);
     assert_eq!(
@@ -30,7 +30,7 @@ fn the_rfcs_example() {
 }
 
 #[test]
-fn the_drafts_example() {
+fn the_example_of_hixie_76() {
     // hixie-76 §1.2
     let bytes = hixie(head(HIXIE));
     let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol("sample")).unwrap();
@@ -44,7 +44,7 @@ fn the_drafts_example() {
 }
 
 #[test]
-fn draft_0_is_told_exactly_what_it_asked() {
+fn draft_0_gets_its_origin_and_location_verbatim() {
     let line = |target: &str, host: &str, origin: &str| {
         let lines: Vec<_> = HIXIE
             .iter()
@@ -66,7 +66,7 @@ fn draft_0_is_told_exactly_what_it_asked() {
         let answer = answer(&line(target, host, origin), &Acceptance::new());
         assert!(answer.contains(&format!("\r\nSec-WebSocket-Origin: {origin}\r\n")), "{answer}");
         assert!(answer.contains(&format!("\r\nSec-WebSocket-Location: {location}\r\n")), "{answer}");
-        assert!(!answer.contains("Sec-WebSocket-Protocol"), "not chosen, not said: {answer}");
+        assert!(!answer.contains("Sec-WebSocket-Protocol"), "no subprotocol was chosen: {answer}");
     }
     let bytes = line("/x", "h", "o");
     assert!(answer(&bytes, &Acceptance::new().with_secure(true)).contains("Location: wss://h/x\r\n"));
@@ -76,7 +76,7 @@ fn draft_0_is_told_exactly_what_it_asked() {
 }
 
 #[test]
-fn draft_0_waits_for_its_body_and_takes_no_more() {
+fn draft_0_consumes_its_body_and_no_more() {
     let mut bytes = hixie(head(HIXIE));
     let head = bytes.len() - 8;
     for length in head..bytes.len() {
@@ -87,7 +87,7 @@ fn draft_0_waits_for_its_body_and_takes_no_more() {
 }
 
 #[test]
-fn frames_sent_early_stay_the_connections() {
+fn frames_sent_early_are_not_consumed() {
     let bytes = [head(RFC), b"\x81\x80\r\n\r\n".to_vec()].concat();
     let request = whole(&bytes).unwrap();
     assert_eq!(&bytes[request.consumed()..], b"\x81\x80\r\n\r\n");
@@ -100,7 +100,7 @@ fn a_subprotocol_that_was_not_offered_is_never_sent() {
     let old = hixie(with(HIXIE, "Sec-WebSocket-Protocol", &["Sec-WebSocket-Protocol: a, b"]));
     assert_eq!(whole(&some).unwrap().subprotocols().collect::<Vec<_>>(), ["a", "b", "C"]);
     assert_eq!(whole(&none).unwrap().subprotocols().count(), 0);
-    // Draft 0 has no lists: its clients compare the answer with all that they sent.
+    // Draft 0 has no lists: its clients compare the response with the whole header value.
     assert_eq!(whole(&old).unwrap().subprotocols().collect::<Vec<_>>(), ["a, b"]);
     for (bytes, good, bad) in [
         (&some, &["a", "b", "C"][..], &["c", "A", "", "a , b", "d"][..]),
@@ -120,7 +120,7 @@ fn a_subprotocol_that_was_not_offered_is_never_sent() {
 }
 
 #[test]
-fn headers_of_the_application() {
+fn headers_of_the_application_are_validated() {
     let bytes = head(RFC);
     let offer = Acceptance::new().with_header("Set-Cookie", "a=b; HttpOnly").with_header("X", "");
     assert!(answer(&bytes, &offer).ends_with("xOo=\r\nSet-Cookie: a=b; HttpOnly\r\nX: \r\n\r\n"));
@@ -158,7 +158,7 @@ fn headers_of_the_application() {
 }
 
 #[test]
-fn draft_0_is_not_answered_what_no_client_can_have_sent() {
+fn draft_0_refuses_an_invalid_location_or_origin() {
     let old = hixie(head(HIXIE));
     for url in [
         "",
@@ -174,7 +174,7 @@ fn draft_0_is_not_answered_what_no_client_can_have_sent() {
         let error = whole(&old).unwrap().accept(&Acceptance::new().with_location(url)).unwrap_err();
         assert_eq!(error, AcceptError::InvalidLocation(url.into()));
         assert!(error.to_string().contains(&format!("{url:?} is not a ws:// or wss:// URL")), "{error}");
-        // The other versions have no such header.
+        // Other versions have no such header.
         assert!(whole(&head(RFC)).unwrap().accept(&Acceptance::new().with_location(url)).is_ok());
     }
     let error = whole(&old).unwrap().accept(&Acceptance::new().with_origin("")).unwrap_err();
@@ -184,7 +184,7 @@ fn draft_0_is_not_answered_what_no_client_can_have_sent() {
 }
 
 #[test]
-fn each_draft_has_its_origin_header() {
+fn each_version_has_its_origin_header() {
     let both = ["Origin: plain", "Sec-WebSocket-Origin: sec"];
     let lines = |version: &str, origins: &[&str]| {
         let mut bytes: Vec<_> =

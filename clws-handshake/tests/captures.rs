@@ -1,7 +1,7 @@
-//! What real clients sent, and what a server that they were content with answered.
+//! Recorded requests of real clients, and responses of servers that these clients accepted.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
-#![allow(clippy::cast_possible_truncation, reason = "the low byte is what is meant")]
+#![allow(clippy::cast_possible_truncation, reason = "only the low byte is wanted")]
 
 mod common;
 
@@ -50,24 +50,24 @@ fn all() -> [Capture; 19] {
 }
 
 #[test]
-fn every_client_is_understood_and_answered_byte_for_byte() {
+fn recorded_requests_get_the_recorded_responses() {
     let ws = captures! { "ws-0.4.32-npm-rfc6455" => Rfc6455, PAGE; };
-    for (name, sent, answered, version, origin) in all().into_iter().chain(ws) {
+    for (name, sent, recorded, version, origin) in all().into_iter().chain(ws) {
         let request = whole(sent).unwrap_or_else(|reject| panic!("{name}: {reject}"));
         assert_eq!(request.version(), version, "{name}");
         assert_eq!((request.path(), request.query()), ("/echo", None), "{name}");
         assert_eq!(request.origin(), Some(origin), "{name}");
         assert!(request.host().starts_with("127.0.0.1:"), "{name}");
         assert!(Origins::exact([origin]).allows(request.origin()), "{name}");
-        // Other clients than browsers need not send an origin's form.
+        // Clients other than browsers need not send a valid origin.
         assert!(!name.contains("browser") || Origins::exact([origin]).check().is_ok(), "{name}");
-        // What follows is a frame: 00 in hixie-75 and draft 0, the first byte of a final text frame (81) in the others.
+        // A frame follows: 00 in hixie-75 and draft 0, and 81 (a final text frame) in the others.
         let first = if version.is_hixie() { 0x00 } else { 0x81 };
         assert_eq!(sent[request.consumed()], first, "{name}");
         let accepted = request.accept(&Acceptance::new()).unwrap();
         assert_eq!(accepted.version, version, "{name}");
         assert!(
-            answered.starts_with(&accepted.response) && answered[accepted.response.len()] == first,
+            recorded.starts_with(&accepted.response) && recorded[accepted.response.len()] == first,
             "{name}: {}",
             String::from_utf8_lossy(&accepted.response)
         );
@@ -75,7 +75,7 @@ fn every_client_is_understood_and_answered_byte_for_byte() {
 }
 
 #[test]
-fn their_extensions_are_read() {
+fn recorded_extensions_are_parsed() {
     for (name, sent, _, version, _) in all() {
         let offered: Vec<_> = whole(sent).unwrap().extensions().map(|extension| extension.as_str()).collect();
         let expected: &[&str] = match name.split('-').next() {
@@ -89,7 +89,7 @@ fn their_extensions_are_read() {
 }
 
 #[test]
-fn draft_0_is_426_and_hixie_75_400_while_they_are_off() {
+fn disabled_draft_0_gets_426_and_disabled_hixie_75_gets_400() {
     for (name, sent, _, version, _) in all() {
         match parse(sent, &HandshakeLimits::default()) {
             Err(reject) => {
@@ -102,32 +102,32 @@ fn draft_0_is_426_and_hixie_75_400_while_they_are_off() {
 }
 
 #[test]
-fn our_client_of_hixie_75_takes_the_recorded_answers() {
-    for (name, sent, answered, version, origin) in all() {
+fn the_hixie_75_client_accepts_the_recorded_responses() {
+    for (name, sent, recorded, version, origin) in all() {
         if version != Version::Hixie75 {
             continue;
         }
         let url = format!("ws://{}/echo", whole(sent).unwrap().host());
         let (bytes, mut pending) = ClientRequest::new(version, &url)
             .with_origin(origin)
-            .build(&mut |_: &mut [u8]| panic!("there is nothing random"))
+            .build(&mut |_: &mut [u8]| panic!("hixie-75 needs no random bytes"))
             .unwrap();
         assert!(sent.starts_with(&bytes), "{name}");
-        let Ok(Status::Complete(open)) = pending.check(answered, &HandshakeLimits::default()) else {
-            panic!("{name}: {:?}", pending.check(answered, &HandshakeLimits::default()));
+        let Ok(Status::Complete(open)) = pending.check(recorded, &HandshakeLimits::default()) else {
+            panic!("{name}: {:?}", pending.check(recorded, &HandshakeLimits::default()));
         };
-        assert_eq!(answered[open.consumed], 0x00, "{name}");
+        assert_eq!(recorded[open.consumed], 0x00, "{name}");
     }
 }
 
 #[test]
-fn our_client_with_their_keys_takes_the_recorded_answers() {
+fn the_client_accepts_the_recorded_responses_to_the_same_keys() {
     let mut checked = 0;
-    for (name, sent, answered, version, origin) in all() {
+    for (name, sent, recorded, version, origin) in all() {
         let request = whole(sent).unwrap();
         let key = request.headers().get("Sec-WebSocket-Key").unwrap_or_default();
         if key.len() != 24 {
-            continue; // draft 0's keys are not chosen from outside; ws 0.4's is no 16 bytes
+            continue; // keys of draft 0 cannot be chosen, and the key of ws 0.4 does not have 16 bytes
         }
         let nonce = decode(key);
         let url = format!("ws://{}/echo", request.host());
@@ -136,16 +136,16 @@ fn our_client_with_their_keys_takes_the_recorded_answers() {
             .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(&nonce))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Key"), Some(key), "{name}");
-        let Ok(Status::Complete(open)) = pending.check(answered, &HandshakeLimits::default()) else {
-            panic!("{name}: {:?}", pending.check(answered, &HandshakeLimits::default()));
+        let Ok(Status::Complete(open)) = pending.check(recorded, &HandshakeLimits::default()) else {
+            panic!("{name}: {:?}", pending.check(recorded, &HandshakeLimits::default()));
         };
-        assert_eq!((answered[open.consumed], open.subprotocol), (0x81, None), "{name}");
+        assert_eq!((recorded[open.consumed], open.subprotocol), (0x81, None), "{name}");
         checked += 1;
     }
     assert_eq!(checked, 11);
 }
 
-/// Base64 of 16 bytes, read with nothing of the crate's own.
+/// Decodes base64 of 16 bytes without the crate's decoder.
 fn decode(key: &str) -> Vec<u8> {
     let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     let mut bits = 0u32;

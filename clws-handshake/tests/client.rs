@@ -1,7 +1,7 @@
-//! The client's side against the server's, and against servers that answer wrongly.
+//! The client side with the server side, and with servers that respond wrongly.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
-#![allow(clippy::cast_possible_truncation, reason = "the low byte is what is meant")]
+#![allow(clippy::cast_possible_truncation, reason = "only the low byte is wanted")]
 
 mod common;
 
@@ -9,7 +9,7 @@ use clws_handshake::client::{AnswerError, ClientRequest, Pending, RequestError};
 use clws_handshake::{Acceptance, HandshakeLimits, HeaderError, Reject, Status, Version};
 use common::whole;
 
-/// The same bytes each time, different ones for each test.
+/// A deterministic source of bytes, different for each seed.
 fn random(mut state: u32) -> impl FnMut(&mut [u8]) {
     move |bytes| {
         for byte in bytes {
@@ -23,11 +23,11 @@ fn request(version: Version) -> ClientRequest<'static> {
     ClientRequest::new(version, "ws://Server.Example:8080/chat?x=y").with_origin("http://page.example")
 }
 
-/// A request with a subprotocol, what checks its answer, and the right answer.
+/// The pending handshake of a request with a subprotocol, and the right response.
 fn exchange(version: Version) -> (Pending, String) {
     let (bytes, pending) = request(version).with_subprotocol("chat").build(&mut random(5)).unwrap();
     let answer = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol("chat")).unwrap().response;
-    // Latin-1, so that draft 0's digest can be part of a text.
+    // Latin-1, so that a string can hold the digest of draft 0.
     (pending, answer.iter().map(|&byte| char::from(byte)).collect())
 }
 
@@ -36,7 +36,7 @@ fn latin1(text: &str) -> Vec<u8> {
 }
 
 #[test]
-fn our_server_takes_our_client_in_every_version() {
+fn the_server_accepts_the_client_in_every_version() {
     for version in Version::ALL {
         for seed in 0..50 {
             let (bytes, mut pending) = request(version)
@@ -70,7 +70,7 @@ fn our_server_takes_our_client_in_every_version() {
 }
 
 #[test]
-fn the_requests_own_bytes() {
+fn requests_are_exact() {
     let (bytes, _) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
         .with_origin("http://example.com")
         .with_subprotocol("chat")
@@ -92,7 +92,7 @@ fn the_requests_own_bytes() {
 }
 
 #[test]
-fn draft_0_sends_its_fields_in_a_random_order() {
+fn draft_0_sends_its_headers_in_random_order() {
     let names = |seed| {
         let (bytes, _) = request(Version::Hybi00).build(&mut random(seed)).unwrap();
         let request = whole(&bytes).unwrap();
@@ -104,7 +104,7 @@ fn draft_0_sends_its_fields_in_a_random_order() {
 }
 
 #[test]
-fn wrong_answers_fail() {
+fn wrong_responses_fail() {
     for version in Version::ALL {
         let (pending, right) = exchange(version);
         let check = |answer: &str| {
@@ -136,7 +136,7 @@ fn wrong_answers_fail() {
 }
 
 #[test]
-fn wrong_proofs_fail() {
+fn wrong_accept_values_fail() {
     for version in [Version::Hybi07, Version::Hybi08, Version::Rfc6455] {
         let (mut pending, right) = exchange(version);
         let (_, other) = {
@@ -155,7 +155,8 @@ fn wrong_proofs_fail() {
             let none = format!("\r\nSec-WebSocket-Extensions: {none}\r\n\r\n");
             assert_eq!(check(right.replace("\r\n\r\n", &none).as_bytes()), Ok(()), "{none:?}");
         }
-        // Letters of Upgrade and Connection have no case here, unlike in draft 0; no choice is a choice.
+        // Unlike in draft 0, Upgrade and Connection ignore case. A server need not choose a
+        // subprotocol.
         let loose = right
             .replace("Upgrade: websocket", "UPGRADE: WebSocket")
             .replace("Connection: U", "Connection: a, u");
@@ -209,7 +210,7 @@ fn a_refusal_is_reported() {
 }
 
 #[test]
-fn what_cannot_be_sent_is_the_callers_error() {
+fn invalid_requests_are_refused() {
     let build = |request: ClientRequest<'_>| request.build(&mut random(1)).map(|_| ()).unwrap_err();
     for version in Version::ALL {
         for url in ["http://a/", "ws://a/#x", "ws://a/\r\nX: y", "ws://u@a/"] {
@@ -233,9 +234,9 @@ fn what_cannot_be_sent_is_the_callers_error() {
         );
         let two = request(version).with_subprotocol("a").with_subprotocol("b").build(&mut random(1));
         assert_eq!(two.is_err(), version.is_hixie());
-        for own in ["Host", "Origin", "Upgrade", "Sec-WebSocket-Key"] {
-            let error = RequestError::Header(HeaderError::Reserved(own.into()));
-            assert_eq!(build(request(version).with_header(own, "x")), error);
+        for reserved in ["Host", "Origin", "Upgrade", "Sec-WebSocket-Key"] {
+            let error = RequestError::Header(HeaderError::Reserved(reserved.into()));
+            assert_eq!(build(request(version).with_header(reserved, "x")), error);
         }
         let error = RequestError::Header(HeaderError::Value("X".into()));
         assert_eq!(build(request(version).with_header("X", "a\r\nB: c")), error);

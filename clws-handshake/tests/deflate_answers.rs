@@ -1,4 +1,4 @@
-//! permessage-deflate, the client's side: what is offered, and which answers to it open a connection.
+//! permessage-deflate on the client side: its offers, and the responses that it accepts.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -9,7 +9,7 @@ use clws_handshake::{Acceptance, DeflateConfig, DeflateParams, HandshakeLimits, 
 use common::whole;
 use proptest::prelude::*;
 
-fn open() -> DeflateConfig {
+fn unrestricted() -> DeflateConfig {
     DeflateConfig::default().with_context_takeover(true)
 }
 
@@ -25,7 +25,7 @@ fn offered(config: &DeflateConfig) -> String {
     whole(&bytes).unwrap().headers().get("Sec-WebSocket-Extensions").unwrap().to_owned()
 }
 
-/// What a client makes of these extensions in an answer.
+/// The result of a response with these extensions.
 fn check(config: &DeflateConfig, extensions: &[&str]) -> Result<Option<DeflateParams>, AnswerError> {
     let (_, mut pending) = request(config);
     let mut answer = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -37,25 +37,25 @@ fn check(config: &DeflateConfig, extensions: &[&str]) -> Result<Option<DeflatePa
     answer.push_str("\r\n");
     match pending.check(answer.as_bytes(), &HandshakeLimits::default())? {
         Status::Complete(open) => Ok(open.deflate),
-        Status::Partial => panic!("it is all there"),
+        Status::Partial => panic!("the response is complete"),
     }
 }
 
 #[test]
-fn what_is_offered() {
-    assert_eq!(offered(&open()), "permessage-deflate; client_max_window_bits");
+fn offers_follow_the_config() {
+    assert_eq!(offered(&unrestricted()), "permessage-deflate; client_max_window_bits");
     assert_eq!(
         offered(&DeflateConfig::default()),
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
     );
     assert_eq!(
-        offered(&open().with_server_max_window_bits(10).with_client_max_window_bits(11)),
+        offered(&unrestricted().with_server_max_window_bits(10).with_client_max_window_bits(11)),
         "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11"
     );
     for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08] {
         let (bytes, _) = ClientRequest::new(version, "ws://server.example/")
             .with_origin("http://page.example")
-            .with_deflate(&open())
+            .with_deflate(&unrestricted())
             .build(&mut |bytes: &mut [u8]| bytes.fill(7))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Extensions"), None);
@@ -63,23 +63,23 @@ fn what_is_offered() {
 }
 
 #[test]
-fn answers_that_agree() {
+fn valid_responses_are_accepted() {
     let all = DeflateParams::default();
     for (answer, agreed) in [
         ("permessage-deflate", all),
         ("permessage-deflate; server_no_context_takeover", all.with_server_no_context_takeover(true)),
         ("permessage-deflate; client_no_context_takeover", all.with_client_no_context_takeover(true)),
-        // "a server MAY include" it though it was not offered
+        // "a server MAY include" it without an offer
         ("permessage-deflate; server_max_window_bits=8", all.with_server_max_window_bits(8)),
         ("permessage-deflate; client_max_window_bits=8", all.with_client_max_window_bits(8)),
         ("permessage-deflate;client_max_window_bits=\"12\"", all.with_client_max_window_bits(12)),
     ] {
-        assert_eq!(check(&open(), &[answer]), Ok(Some(agreed)), "{answer}");
+        assert_eq!(check(&unrestricted(), &[answer]), Ok(Some(agreed)), "{answer}");
     }
-    assert_eq!(check(&open(), &[]), Ok(None));
-    assert_eq!(check(&open(), &[""]), Ok(None));
-    // What this side said that it would not do it does not do, though the answer does not repeat it.
-    let config = open().with_client_no_context_takeover(true).with_client_max_window_bits(11);
+    assert_eq!(check(&unrestricted(), &[]), Ok(None));
+    assert_eq!(check(&unrestricted(), &[""]), Ok(None));
+    // The client keeps to its own offer, although the response does not repeat it.
+    let config = unrestricted().with_client_no_context_takeover(true).with_client_max_window_bits(11);
     let agreed = all.with_client_no_context_takeover(true).with_client_max_window_bits(11);
     assert_eq!(check(&config, &["permessage-deflate"]), Ok(Some(agreed)));
     assert_eq!(check(&config, &["permessage-deflate; client_max_window_bits=15"]), Ok(Some(agreed)));
@@ -88,7 +88,7 @@ fn answers_that_agree() {
 }
 
 #[test]
-fn answers_that_fail_the_connection() {
+fn invalid_responses_fail_the_connection() {
     for answer in [
         "permessage-bzip2",
         "permessage-deflate, permessage-deflate",
@@ -107,22 +107,22 @@ fn answers_that_fail_the_connection() {
         "permessage-deflate; =",
         "\u{fc}",
     ] {
-        assert_eq!(check(&open(), &[answer]), Err(AnswerError::Extension), "{answer}");
+        assert_eq!(check(&unrestricted(), &[answer]), Err(AnswerError::Extension), "{answer}");
     }
     let twice = ["permessage-deflate", "permessage-deflate"];
-    assert_eq!(check(&open(), &twice), Err(AnswerError::Extension));
-    // What was demanded of the server and is not granted.
-    let config = open().with_server_max_window_bits(10);
+    assert_eq!(check(&unrestricted(), &twice), Err(AnswerError::Extension));
+    // The server does not grant a demand of the client.
+    let config = unrestricted().with_server_max_window_bits(10);
     for answer in ["permessage-deflate", "permessage-deflate; server_max_window_bits=11"] {
         assert_eq!(check(&config, &[answer]), Err(AnswerError::Extension), "{answer}");
     }
     assert!(check(&config, &["permessage-deflate; server_max_window_bits=10"]).is_ok());
-    let config = open().with_server_no_context_takeover(true);
+    let config = unrestricted().with_server_no_context_takeover(true);
     assert_eq!(check(&config, &["permessage-deflate"]), Err(AnswerError::Extension));
 }
 
 #[test]
-fn who_offers_nothing_takes_nothing() {
+fn a_client_without_an_offer_accepts_no_extension() {
     let (_, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/")
         .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"))
         .unwrap();
@@ -133,19 +133,21 @@ fn who_offers_nothing_takes_nothing() {
 }
 
 fn config() -> impl Strategy<Value = DeflateConfig> {
-    (9u8..=15, 9u8..=15, any::<bool>(), any::<bool>()).prop_map(|(server, client, alone, on_their_own)| {
-        DeflateConfig::default()
-            .with_server_max_window_bits(server)
-            .with_client_max_window_bits(client)
-            .with_server_no_context_takeover(alone)
-            .with_client_no_context_takeover(on_their_own)
-    })
+    (9u8..=15, 9u8..=15, any::<bool>(), any::<bool>()).prop_map(
+        |(server, client, server_alone, client_alone)| {
+            DeflateConfig::default()
+                .with_server_max_window_bits(server)
+                .with_client_max_window_bits(client)
+                .with_server_no_context_takeover(server_alone)
+                .with_client_no_context_takeover(client_alone)
+        },
+    )
 }
 
 proptest! {
-    /// Whatever each side wants, ours agree, on the same and on what both can do.
+    /// Any two configurations agree on parameters that both sides support.
     #[test]
-    fn both_sides_agree_on_the_same(server in config(), client in config()) {
+    fn any_server_and_client_agree(server in config(), client in config()) {
         let (bytes, mut pending) = request(&client);
         let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().with_deflate(&server)).unwrap();
         let caps = HandshakeLimits::default();

@@ -1,4 +1,4 @@
-//! permessage-deflate, the server's side: which offers are taken, and what is answered to them.
+//! permessage-deflate on the server side: the offers that it accepts, and its responses.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "clippy does not see that helpers are tests, too")]
 
@@ -7,7 +7,7 @@ mod common;
 use clws_handshake::{Acceptance, DeflateConfig, DeflateParams, Version};
 use common::{HIXIE, HIXIE_BODY, RFC, head, plus, whole, with};
 
-/// The answer to these header lines without the extension's name, and what was agreed on.
+/// The response to these header lines without the extension's name, and the agreed parameters.
 fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateParams)> {
     let lines: Vec<_> = lines.iter().map(|line| format!("Sec-WebSocket-Extensions: {line}")).collect();
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
@@ -17,14 +17,14 @@ fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateP
     let mut answers =
         response.lines().filter_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: permessage-deflate"));
     let answer = answers.next().map(|answer| answer.trim_start_matches("; ").to_owned());
-    assert_eq!(answers.next(), None, "one answer");
+    assert_eq!(answers.next(), None, "only one line in the response");
     assert_eq!(answer.is_some(), accepted.deflate.is_some());
     assert_eq!(answer.is_some(), response.contains("Extensions"));
     Some((answer?, accepted.deflate?))
 }
 
-/// Windows as large as they can be, and context takeover both ways: it restrains nobody.
-fn open() -> DeflateConfig {
+/// The largest windows, and context takeover in both directions: no restriction on either side.
+fn unrestricted() -> DeflateConfig {
     DeflateConfig::default().with_context_takeover(true)
 }
 
@@ -35,7 +35,7 @@ fn answers(offer: &str, config: &DeflateConfig, expected: &str) {
 }
 
 #[test]
-fn what_real_clients_offer() {
+fn offers_of_real_clients_are_accepted() {
     let browsers = [
         "permessage-deflate; client_max_window_bits", // Chromium 156, npm ws 8.23, python websockets 17
         "permessage-deflate",                         // Firefox 153, and Safari
@@ -43,32 +43,33 @@ fn what_real_clients_offer() {
     for offer in browsers {
         answers(offer, &DeflateConfig::default(), "server_no_context_takeover; client_no_context_takeover");
     }
-    // wsproto 1.3; npm ws and python websockets with all that they can be told to ask for
+    // wsproto 1.3, then npm ws and python websockets with every parameter that they support
     let wsproto = "permessage-deflate; client_max_window_bits=15; server_max_window_bits=15";
-    answers(wsproto, &open(), "server_max_window_bits=15");
+    answers(wsproto, &unrestricted(), "server_max_window_bits=15");
     let asks = "permessage-deflate; server_no_context_takeover; client_no_context_takeover; \
                 server_max_window_bits=10; client_max_window_bits=11";
-    answers(asks, &open(), asks.strip_prefix("permessage-deflate; ").unwrap());
-    answers(browsers[0], &open(), "");
-    answers(browsers[1], &open(), "");
-    // A smaller window can be demanded only of who offers that.
-    answers(browsers[0], &open().with_max_window_bits(12), "client_max_window_bits=12");
-    answers(browsers[1], &open().with_max_window_bits(12), "");
-    let (_, params) = negotiate(&[browsers[1]], &open().with_max_window_bits(12)).unwrap();
+    answers(asks, &unrestricted(), asks.strip_prefix("permessage-deflate; ").unwrap());
+    answers(browsers[0], &unrestricted(), "");
+    answers(browsers[1], &unrestricted(), "");
+    // A smaller window can be demanded only of clients that offer the parameter.
+    answers(browsers[0], &unrestricted().with_max_window_bits(12), "client_max_window_bits=12");
+    answers(browsers[1], &unrestricted().with_max_window_bits(12), "");
+    let (_, params) = negotiate(&[browsers[1]], &unrestricted().with_max_window_bits(12)).unwrap();
     assert_eq!((params.server_max_window_bits, params.client_max_window_bits), (12, 15));
-    // Old Safari has an extension of its own, which is not this one.
-    assert_eq!(negotiate(&["x-webkit-deflate-frame"], &open()), None);
+    // Old Safari offers a different extension.
+    assert_eq!(negotiate(&["x-webkit-deflate-frame"], &unrestricted()), None);
 }
 
 #[test]
-fn captured_requests() {
+fn recorded_offers_are_accepted() {
     for (name, captured) in [
         ("chromium", include_bytes!("captures/chromium-browser-rfc6455.c2s.bin").as_slice()),
         ("firefox", include_bytes!("captures/firefox-esr-browser-rfc6455.c2s.bin").as_slice()),
     ] {
         let request = whole(captured).unwrap();
-        let accepted =
-            request.accept(&Acceptance::new().with_deflate(&open().with_max_window_bits(10))).unwrap();
+        let accepted = request
+            .accept(&Acceptance::new().with_deflate(&unrestricted().with_max_window_bits(10)))
+            .unwrap();
         let expected = DeflateParams::default().with_server_max_window_bits(10);
         let expected = match name {
             "chromium" => expected.with_client_max_window_bits(10),
@@ -79,8 +80,8 @@ fn captured_requests() {
 }
 
 #[test]
-fn every_parameter() {
-    let open = open();
+fn every_parameter_is_negotiated() {
+    let open = unrestricted();
     for (offer, answer) in [
         ("server_no_context_takeover", "server_no_context_takeover"),
         ("client_no_context_takeover", "client_no_context_takeover"),
@@ -101,40 +102,40 @@ fn every_parameter() {
 }
 
 #[test]
-fn the_smaller_window_of_both() {
+fn the_smaller_window_wins() {
     for ours in 9..=15u8 {
         for theirs in 8..=15u8 {
-            let config = open().with_max_window_bits(ours);
+            let config = unrestricted().with_max_window_bits(ours);
             let offer = format!("permessage-deflate; server_max_window_bits={theirs}");
             match negotiate(&[&offer], &config) {
                 Some((answer, params)) => {
                     assert_eq!(params.server_max_window_bits, ours.min(theirs));
                     assert_eq!(answer, format!("server_max_window_bits={}", ours.min(theirs)));
                 }
-                None => assert_eq!(theirs, 8, "no zlib compresses with 256 octets"),
+                None => assert_eq!(theirs, 8, "zlib cannot compress with a window of 256 bytes"),
             }
             let offer = format!("permessage-deflate; client_max_window_bits={theirs}");
             let (answer, params) = negotiate(&[&offer], &config).unwrap();
             assert_eq!(params.client_max_window_bits, ours.min(theirs));
-            let said = if ours.min(theirs) < 15 {
+            let expected = if ours.min(theirs) < 15 {
                 format!("client_max_window_bits={}", ours.min(theirs))
             } else {
                 String::new()
             };
-            assert_eq!(answer, said);
+            assert_eq!(answer, expected);
         }
     }
 }
 
 #[test]
-fn nothing_is_answered_that_was_not_offered() {
-    // But for no context takeover, which a server may say of itself and demand of any client.
+fn the_response_has_no_window_parameter_that_was_not_offered() {
+    // Context takeover is the exception: a server may rule it out for itself and for any client.
     for takeover in [false, true] {
         for bits in 9..=15 {
             let config = DeflateConfig::default().with_context_takeover(takeover).with_max_window_bits(bits);
             let (answer, params) = negotiate(&["permessage-deflate"], &config).unwrap();
             assert!(!answer.contains("window"), "{answer}");
-            assert_eq!(params.client_max_window_bits, 15, "it does not know of less");
+            assert_eq!(params.client_max_window_bits, 15, "the client did not offer a smaller window");
             assert_eq!(params.server_max_window_bits, bits);
             assert_eq!(params.server_no_context_takeover, !takeover);
             assert_eq!(params.client_no_context_takeover, !takeover);
@@ -143,7 +144,7 @@ fn nothing_is_answered_that_was_not_offered() {
 }
 
 #[test]
-fn offers_that_are_declined() {
+fn invalid_offers_are_declined() {
     for offer in [
         "permessage-bzip2",
         "PERMESSAGE-DEFLATE",
@@ -171,29 +172,29 @@ fn offers_that_are_declined() {
         "permessage-deflate; client_max_window_bits=00000000000000000010",
         "permessage-deflate; client_max_window_bits=4294967306",
     ] {
-        assert_eq!(negotiate(&[offer], &open()), None, "{offer}");
-        // The next one may be better, in the same line or in another.
+        assert_eq!(negotiate(&[offer], &unrestricted()), None, "{offer}");
+        // The next offer is tried, in the same line or in another.
         let good = "permessage-deflate; server_max_window_bits=11";
         for lines in [&[&format!("{offer}, {good}")[..]][..], &[offer, good], &["foo; bar=1", offer, good]] {
-            let answer = negotiate(lines, &open()).map(|(answer, _)| answer);
+            let answer = negotiate(lines, &unrestricted()).map(|(answer, _)| answer);
             assert_eq!(answer.as_deref(), Some("server_max_window_bits=11"), "{lines:?}");
         }
     }
 }
 
 #[test]
-fn the_first_offer_that_can_be_taken_is() {
+fn the_first_acceptable_offer_wins() {
     let offers =
         "permessage-deflate; server_max_window_bits=9, permessage-deflate; server_max_window_bits=14";
-    answers(offers, &open(), "server_max_window_bits=9");
+    answers(offers, &unrestricted(), "server_max_window_bits=9");
     let offers = "permessage-deflate; server_max_window_bits=8, permessage-deflate; client_max_window_bits, \
                   permessage-deflate";
-    answers(offers, &open().with_max_window_bits(11), "client_max_window_bits=11");
+    answers(offers, &unrestricted().with_max_window_bits(11), "client_max_window_bits=11");
 }
 
 #[test]
-fn who_does_not_offer_gets_none_and_so_does_who_is_not_asked() {
-    assert_eq!(negotiate(&[], &open()), None);
+fn deflate_needs_an_offer_and_a_server_that_wants_it() {
+    assert_eq!(negotiate(&[], &unrestricted()), None);
     let bytes = plus(RFC, &["Sec-WebSocket-Extensions: permessage-deflate"]);
     let accepted = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap();
     assert_eq!(accepted.deflate, None);
@@ -201,8 +202,8 @@ fn who_does_not_offer_gets_none_and_so_does_who_is_not_asked() {
 }
 
 #[test]
-fn no_draft_has_it() {
-    let offer = Acceptance::new().with_deflate(&open());
+fn drafts_do_not_negotiate_deflate() {
+    let offer = Acceptance::new().with_deflate(&unrestricted());
     for number in ["7", "8"] {
         let version = format!("Sec-WebSocket-Version: {number}");
         let bytes = with(

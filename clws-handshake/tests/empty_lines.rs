@@ -7,16 +7,16 @@ mod common;
 use clws_handshake::{Acceptance, HandshakeLimits, HeadScanner, HttpRequest, Status};
 use common::{HIXIE, HIXIE_BODY, RFC, head, whole};
 
-/// The head behind that many empty lines.
-fn behind(lines: usize, head: &[u8]) -> Vec<u8> {
+/// The head after this many empty lines.
+fn after_empty_lines(lines: usize, head: &[u8]) -> Vec<u8> {
     [&b"\r\n".repeat(lines), head].concat()
 }
 
 #[test]
-fn they_are_ignored_in_every_split() {
+fn empty_lines_are_ignored_in_every_split() {
     let plain = whole(&head(RFC)).unwrap().accept(&Acceptance::new()).unwrap().response;
     for lines in [1, 2, 100] {
-        let mut bytes = behind(lines, &head(RFC));
+        let mut bytes = after_empty_lines(lines, &head(RFC));
         let end = bytes.len();
         bytes.extend_from_slice(b"\x81\x80\r\n\r\n");
         let mut byte_by_byte = HeadScanner::new();
@@ -41,21 +41,21 @@ fn they_are_ignored_in_every_split() {
 }
 
 #[test]
-fn draft_0_finds_its_body_behind_them() {
-    let bytes = [behind(1, &head(HIXIE)), HIXIE_BODY.to_vec()].concat();
+fn draft_0_finds_its_body_after_empty_lines() {
+    let bytes = [after_empty_lines(1, &head(HIXIE)), HIXIE_BODY.to_vec()].concat();
     let request = whole(&bytes).unwrap();
     assert_eq!(request.consumed(), bytes.len());
     assert!(request.accept(&Acceptance::new()).unwrap().response.ends_with(b"8jKS'y:G*Co,Wxa-"));
 }
 
 #[test]
-fn they_count_as_the_head() {
-    let bytes = behind(10, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+fn empty_lines_count_toward_the_head_limit() {
+    let bytes = after_empty_lines(10, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for (cap, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
         let got = HttpRequest::parse(&bytes, &HandshakeLimits::default().with_max_head_bytes(cap));
         assert_eq!(got.map_err(|reject| reject.status()).err(), (!fits).then_some(431));
     }
-    // Nothing but empty lines, however they come.
+    // Empty lines only, in one read and byte by byte.
     let endless = b"\r\n".repeat(20_000);
     assert_eq!(HeadScanner::new().scan(&endless, &HandshakeLimits::default()).unwrap_err().status(), 431);
     let mut scanner = HeadScanner::new();
@@ -65,7 +65,7 @@ fn they_count_as_the_head() {
 }
 
 #[test]
-fn what_is_no_empty_line_is_refused() {
+fn malformed_empty_lines_are_refused() {
     for bad in ["\n", "\r\r\n", " \r\n", "\t\r\n", "\r\n\n", "\r\n \r\n", "\0\r\n"] {
         let bytes = [bad.as_bytes(), &head(RFC)].concat();
         assert_eq!(
@@ -74,7 +74,7 @@ fn what_is_no_empty_line_is_refused() {
             "{bad:?}"
         );
     }
-    // Between the lines of a head they end it.
+    // An empty line between the lines of a head ends the head.
     let cut = HttpRequest::parse(b"GET / HTTP/1.1\r\n\r\nHost: a\r\n\r\n", &HandshakeLimits::default())
         .unwrap_err();
     assert_eq!(cut.body(), "the Host header is missing");

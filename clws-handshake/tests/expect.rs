@@ -26,14 +26,14 @@ fn an_upgrade_that_expects_100_gets_it_before_101() {
 }
 
 #[test]
-fn draft_0_tells_before_its_body_comes_that_the_client_may_wait() {
+fn draft_0_reports_the_expectation_before_its_body_arrives() {
     let bytes = plus(HIXIE, &["Expect: 100-continue"]);
     assert!(matches!(parse(&bytes, &hixie_on()), Ok(Status::Partial)));
     assert!(HttpRequest::parse(&bytes, &hixie_on()).unwrap().expects_continue());
 }
 
 #[test]
-fn no_expectation_is_none() {
+fn an_empty_expectation_is_ignored() {
     for none in [&[][..], &["Expect:"], &["Expect: , ,"]] {
         let bytes = plus(RFC, none);
         assert!(
@@ -43,13 +43,13 @@ fn no_expectation_is_none() {
 }
 
 #[test]
-fn a_refusal_is_final_at_once() {
+fn a_refusal_comes_without_100() {
     let reject = refused(&plus(&["GET / HTTP/1.1", "Host: a"], &["Expect: 100-continue"]));
     assert!(reject.response().starts_with(b"HTTP/1.1 426 "));
 }
 
 #[test]
-fn another_expectation_is_417() {
+fn other_expectations_get_417() {
     for bad in [
         "200-ok",
         "100-continue=1",
@@ -76,7 +76,7 @@ fn another_expectation_is_417() {
 }
 
 #[test]
-fn http_1_0_expects_nothing() {
+fn http_1_0_has_no_expectations() {
     for value in ["100-continue", "x"] {
         let page = with(&["GET / HTTP/1.0", "Expect: ?"], "Expect", &[&format!("Expect: {value}")]);
         assert!(!HttpRequest::parse(&page, &HandshakeLimits::default()).unwrap().expects_continue());

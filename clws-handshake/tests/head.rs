@@ -1,4 +1,5 @@
-//! `HEAD`, and statuses whose answers have no content: RFC 9110 §9.3.2, §15.3.5, §15.3.6, §15.4.5.
+//! `HEAD`, and statuses whose responses have no content: RFC 9110 §9.3.2, §15.3.5, §15.3.6,
+//! §15.4.5.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -7,7 +8,7 @@ mod common;
 use clws_handshake::{HandshakeLimits, HttpRequest, HttpResponse, Reject};
 use common::{RFC, head, refused, with};
 
-/// An answer split at its empty line.
+/// A response, split at its empty line.
 fn parts(answer: &[u8]) -> (String, String) {
     let text = String::from_utf8(answer.to_vec()).unwrap();
     let (head, body) = text.split_once("\r\n\r\n").unwrap();
@@ -24,7 +25,7 @@ fn answer(response: &HttpResponse, method: &str) -> (String, String) {
 }
 
 #[test]
-fn a_refusal_of_head_is_that_of_get_without_its_body() {
+fn a_refusal_of_head_has_no_body() {
     for reject in [
         Reject::bad_request("why"),
         Reject::not_found(),
@@ -51,16 +52,16 @@ fn a_refusal_of_head_is_that_of_get_without_its_body() {
 }
 
 #[test]
-fn head_hears_what_get_would_hear() {
+fn head_gets_the_same_refusals_as_get() {
     for line in ["HEAD / HTTP/1.1", "GET / HTTP/1.1"] {
         assert_eq!(refused(&head([line, "Host: a"])), Reject::upgrade_required());
     }
-    // A handshake by HEAD is no question after a page.
+    // A handshake with HEAD is not a request for a page.
     assert_eq!(refused(&with(RFC, "GET", &["HEAD /chat HTTP/1.1"])), Reject::method_not_allowed());
 }
 
 #[test]
-fn every_answer_to_head_ends_at_its_empty_line() {
+fn every_response_to_head_ends_at_its_empty_line() {
     for status in (200..600).filter(|status| !matches!(status, 204 | 205 | 304)) {
         let response = HttpResponse::text(status, "content");
         let (head, body) = answer(&response, "HEAD");
@@ -70,7 +71,7 @@ fn every_answer_to_head_ends_at_its_empty_line() {
 }
 
 #[test]
-fn no_content_where_none_may_be() {
+fn statuses_without_content_have_none() {
     for method in ["GET", "HEAD", "POST"] {
         for status in [204, 304] {
             let (head, body) = answer(&HttpResponse::html("not to be seen"), method);
@@ -91,7 +92,7 @@ fn no_content_where_none_may_be() {
 }
 
 #[test]
-fn statuses_that_oblige_to_headers_have_them() {
+fn required_headers_are_present() {
     let (head, _) = answer(&HttpResponse::method_not_allowed("GET, HEAD"), "POST");
     assert!(head.starts_with("HTTP/1.1 405 ") && head.contains("\r\nAllow: GET, HEAD\r\n"), "{head}");
     let (head, _) = answer(&HttpResponse::method_not_allowed("GET\r\nX: y"), "POST");

@@ -1,4 +1,4 @@
-//! The head that outlives the handshake: small, exact, and the same as what came.
+//! The copy of a head that outlives the handshake: small, exact, and equal to the request.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -8,7 +8,7 @@ use clws_handshake::RequestHead;
 use common::{RFC, plus, whole, with};
 
 #[test]
-fn it_gives_back_what_came() {
+fn the_copy_equals_the_request() {
     let mut bytes = plus(RFC, &["Cookie:\ta=b \t", "cookie: c", "Empty:", "X-Raw: ?"]);
     let raw = bytes.iter().rposition(|&byte| byte == b'?').unwrap();
     bytes[raw] = 0xff;
@@ -21,7 +21,7 @@ fn it_gives_back_what_came() {
     assert_eq!(head.header("x-raw"), None);
     assert_eq!(head.headers().get_bytes("x-raw"), Some(&b"\xff"[..]));
     assert!(head.headers().iter_bytes().eq(request.headers().iter_bytes()));
-    // The flag, the target, an empty host line, and each line without its blanks.
+    // The flag, the target, an empty host line, and each line without optional whitespace.
     let lines: usize = request.headers().iter_bytes().map(|(name, value)| name.len() + value.len() + 2).sum();
     assert_eq!(head.memory(), 1 + "/chat\n\n".len() + lines);
     assert!(head.memory() < bytes.len());
@@ -30,7 +30,7 @@ fn it_gives_back_what_came() {
 }
 
 #[test]
-fn without_headers_it_is_target_and_host() {
+fn without_headers_only_target_and_host_are_kept() {
     let bytes = with(RFC, "GET", &["GET /chat?a=b?c HTTP/1.1"]);
     let head = whole(&bytes).unwrap().to_head(false);
     assert_eq!((head.path(), head.query(), head.host()), ("/chat", Some("a=b?c"), "server.example.com"));
@@ -39,7 +39,7 @@ fn without_headers_it_is_target_and_host() {
 }
 
 #[test]
-fn the_host_of_an_absolute_target_is_kept_beside_the_header() {
+fn the_host_of_an_absolute_target_is_kept_with_the_header() {
     let bytes = with(RFC, "GET", &["GET wss://other:1?q HTTP/1.1"]);
     for keep in [true, false] {
         let head = whole(&bytes).unwrap().to_head(keep);
@@ -49,7 +49,7 @@ fn the_host_of_an_absolute_target_is_kept_beside_the_header() {
 }
 
 #[test]
-fn it_is_small_and_can_be_empty() {
+fn the_copy_is_small_and_can_be_empty() {
     assert!(size_of::<RequestHead>() <= 24 && size_of::<Option<RequestHead>>() == size_of::<RequestHead>());
     let empty = RequestHead::default();
     assert_eq!((empty.path(), empty.query(), empty.host(), empty.origin()), ("", None, "", None));
@@ -57,7 +57,7 @@ fn it_is_small_and_can_be_empty() {
 }
 
 #[test]
-fn within_a_limit_all_lines_of_a_name_are_kept_or_none() {
+fn a_limit_keeps_all_lines_of_a_name_or_none() {
     let long = format!("Cookie: {}", "c".repeat(500));
     let bytes = plus(RFC, &["X-A: 1", &long, "x-a: 2", "X-B: 3", "cookie: short", "X-C:"]);
     let request = whole(&bytes).unwrap();
@@ -67,7 +67,7 @@ fn within_a_limit_all_lines_of_a_name_are_kept_or_none() {
         assert!(!request.to_head_within(limit).is_truncated());
     }
 
-    // Without the cookies, in one line of which there was no room.
+    // One of the cookie lines does not fit, so none of them is kept.
     let head = request.to_head_within(all - 100);
     assert!(head.is_truncated());
     assert_eq!(
@@ -78,7 +78,7 @@ fn within_a_limit_all_lines_of_a_name_are_kept_or_none() {
     assert!(head.headers().iter_bytes().eq(expected));
     assert_eq!((head.path(), head.host()), ("/chat", "server.example.com"));
 
-    // The origin first, whatever comes before it; the host is there in any case.
+    // The origin has priority over earlier lines. The host is always kept.
     let origin = "Originhttp://example.com".len() + 2;
     for limit in 0..=all {
         let head = request.to_head_within(limit);

@@ -1,4 +1,5 @@
-//! The handshake of hixie-75, both sides: what its clients sent byte for byte, and what they compare in the answer.
+//! The handshake of hixie-75 on both sides: requests byte for byte, and responses as clients
+//! compare them.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -10,8 +11,8 @@ use clws_handshake::{
 };
 use common::{HIXIE, HIXIE_75, HIXIE_BODY, RFC, head, hixie_on, plus, refused, whole, with};
 
-/// What Chrome 4 and Safari 5.0.0 send for `new WebSocket("ws://example.com:8880/chat?room=1")`, by the rules of the draft's
-/// client section that both implement.
+/// The request of Chrome 4 and Safari 5.0.0 for
+/// `new WebSocket("ws://example.com:8880/chat?room=1")`. Both implement the draft's client section.
 const CHROME_4: &[u8] = b"GET /chat?room=1 HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
     Host: example.com:8880\r\nOrigin: http://www.example.com\r\nCookie: id=1; lang=en\r\n\r\n";
 const CHROME_4_ANSWER: &str = "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\n\
@@ -32,7 +33,7 @@ fn assert_refused(bytes: &[u8], status: u16, why: &str) {
 }
 
 #[test]
-fn the_browsers_of_2010_are_answered_byte_for_byte() {
+fn browsers_of_2010_get_the_exact_response() {
     let request = whole(CHROME_4).unwrap();
     assert_eq!(
         (request.version(), request.path(), request.query()),
@@ -47,7 +48,7 @@ fn the_browsers_of_2010_are_answered_byte_for_byte() {
 }
 
 #[test]
-fn the_drafts_example() {
+fn the_example_of_hixie_75() {
     let bytes = head(HIXIE_75);
     let expected = "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
         WebSocket-Origin: http://example.com\r\nWebSocket-Location: ws://example.com/demo\r\n";
@@ -62,7 +63,7 @@ fn the_drafts_example() {
     );
 }
 
-/// Proxies change the order of lines, and the letters of names.
+/// Proxies change the order of lines, and the case of names.
 #[test]
 fn the_order_of_the_lines_does_not_matter() {
     let mut lines = HIXIE_75.to_vec();
@@ -74,7 +75,7 @@ fn the_order_of_the_lines_does_not_matter() {
 }
 
 #[test]
-fn what_follows_the_head_is_frames() {
+fn frames_follow_the_head() {
     let head_len = CHROME_4.len();
     for length in 0..head_len {
         assert!(matches!(parse(&CHROME_4[..length], &hixie_on()), Ok(Status::Partial)), "{length}");
@@ -85,7 +86,7 @@ fn what_follows_the_head_is_frames() {
 }
 
 #[test]
-fn the_location_is_what_was_asked_for() {
+fn the_location_is_the_requested_url() {
     let asked = |target: &str, host: &str| {
         head([
             &format!("GET {target} HTTP/1.1")[..],
@@ -123,7 +124,7 @@ fn the_location_is_what_was_asked_for() {
 }
 
 #[test]
-fn it_is_refused_while_it_is_off() {
+fn hixie_75_is_refused_while_it_is_disabled() {
     for caps in [HandshakeLimits::default(), HandshakeLimits::default().with_hixie(true)] {
         for bytes in [CHROME_4.to_vec(), head(HIXIE_75)] {
             let reject = parse(&bytes, &caps).unwrap_err();
@@ -133,16 +134,16 @@ fn it_is_refused_while_it_is_off() {
             );
         }
     }
-    // And turning it on turns nothing else on.
+    // Enabling hixie-75 enables nothing else.
     let caps = HandshakeLimits::default().with_hixie_75(true);
     assert!(parse(CHROME_4, &caps).is_ok());
     let draft_0 = [head(HIXIE), HIXIE_BODY.to_vec()].concat();
     assert_eq!(parse(&draft_0, &caps).unwrap_err(), Reject::unsupported_version());
 }
 
-/// A broken handshake of a later version must not pass for this one, which asks for no proof.
+/// hixie-75 asks for no proof, so a broken handshake of a later version must not pass for it.
 #[test]
-fn a_later_versions_handshake_is_never_taken_for_it() {
+fn a_handshake_of_a_later_version_is_never_taken_for_hixie_75() {
     let version = "the Sec-WebSocket-Version header is missing";
     for line in [
         "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==",
@@ -161,14 +162,14 @@ fn a_later_versions_handshake_is_never_taken_for_it() {
         "the Sec-WebSocket-Key2 header is missing",
     );
     assert_refused(&with(RFC, "Sec-WebSocket-Version", &[]), 400, version);
-    // Something on the way may have taken its headers out.
+    // An intermediary may have removed its headers.
     for upgrade in [&["Upgrade: websocket"][..], &["Upgrade: WebSocket, h2c"], &["Upgrade: WebSocket"; 2]] {
         assert_refused(&with(HIXIE_75, "Upgrade", upgrade), 400, version);
     }
     assert_eq!(refused(&plus(HIXIE_75, &["Sec-WebSocket-Version: 75"])), Reject::unsupported_version());
     let both = [plus(HIXIE, &["WebSocket-Protocol: sample"]), HIXIE_BODY.to_vec()].concat();
     assert_eq!(whole(&both).unwrap().version(), Version::Hybi00);
-    // Names that only begin alike are nobody's.
+    // Names that only start alike are ignored.
     assert!(whole(&plus(HIXIE_75, &["Sec-WebSocke: x", "Sec-GPC: 1"])).is_ok());
 }
 
@@ -216,12 +217,12 @@ fn a_subprotocol_is_one_name() {
         let error = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol(name)).unwrap_err();
         assert_eq!(error, AcceptError::NotOffered(name.into()));
     }
-    // The header of the later drafts is not looked at.
+    // No header, no subprotocol.
     assert_eq!(whole(&with(HIXIE_75, "WebSocket-Protocol", &[])).unwrap().subprotocols().count(), 0);
 }
 
 #[test]
-fn an_application_cannot_answer_twice() {
+fn an_application_cannot_set_handshake_headers() {
     for name in ["websocket-origin", "WebSocket-Location", "WEBSOCKET-PROTOCOL"] {
         let error = whole(CHROME_4).unwrap().accept(&Acceptance::new().with_header(name, "x")).unwrap_err();
         assert_eq!(error, AcceptError::Header(HeaderError::Reserved(name.into())));
@@ -230,10 +231,10 @@ fn an_application_cannot_answer_twice() {
 }
 
 fn no_random(_: &mut [u8]) {
-    unreachable!("hixie-75 hides nothing");
+    unreachable!("hixie-75 needs no random bytes");
 }
 
-/// A client like Chrome 4, and what it sent.
+/// The request of a client like Chrome 4, and its pending handshake.
 fn chrome_4() -> (Vec<u8>, Pending) {
     ClientRequest::new(Version::Hixie75, "ws://Example.com:8880/chat?room=1")
         .with_origin("HTTP://www.Example.com")
@@ -243,7 +244,7 @@ fn chrome_4() -> (Vec<u8>, Pending) {
 }
 
 #[test]
-fn our_client_sends_what_chrome_4_sends() {
+fn the_client_sends_the_bytes_of_chrome_4() {
     let (bytes, mut pending) = chrome_4();
     assert_eq!(String::from_utf8(bytes).unwrap(), String::from_utf8(CHROME_4.to_vec()).unwrap());
     let early = [CHROME_4_ANSWER.as_bytes(), b"\x00hello\xff"].concat();
@@ -264,7 +265,7 @@ fn our_client_sends_what_chrome_4_sends() {
 }
 
 #[test]
-fn our_client_compares_every_byte() {
+fn the_client_compares_every_byte() {
     let (_, pending) = chrome_4();
     let check =
         |answer: &str| pending.clone().check(answer.as_bytes(), &HandshakeLimits::default()).map(|_| ());
@@ -299,7 +300,7 @@ fn our_client_compares_every_byte() {
 }
 
 #[test]
-fn our_client_wants_the_subprotocol_it_asked_for() {
+fn the_client_requires_the_requested_subprotocol() {
     let (bytes, pending) = ClientRequest::new(Version::Hixie75, "ws://example.com/demo")
         .with_origin("http://example.com")
         .with_subprotocol("sample")

@@ -110,7 +110,7 @@ const BAD: &[&str] = &[
 ];
 
 #[test]
-fn the_header_is_a_host_and_a_port() {
+fn the_header_is_a_host_and_an_optional_port() {
     for good in GOOD {
         let bytes = with(RFC, "Host", &[&format!("Host: {good}")]);
         assert_eq!(whole(&bytes).unwrap().host(), *good);
@@ -147,7 +147,7 @@ fn an_absolute_target_wins_over_the_header() {
             "{bad}"
         );
     }
-    // It does not make up for a header that is missing or wrong.
+    // It does not replace a missing or invalid header.
     for lines in [&[][..], &["Host:"], &["Host: a", "Host: a"], &["Host: ]:["]] {
         let bytes = head(["GET http://a/ HTTP/1.1"].iter().chain(lines));
         assert_eq!(
@@ -177,7 +177,7 @@ fn connect_has_a_host_and_a_port_as_its_target() {
 }
 
 #[test]
-fn our_client_takes_the_same_hosts_in_its_urls() {
+fn the_client_accepts_the_same_hosts_in_urls() {
     let build = |host: &str| {
         ClientRequest::new(Version::Rfc6455, &format!("ws://{host}/"))
             .build(&mut |bytes: &mut [u8]| bytes.fill(1))
@@ -189,7 +189,7 @@ fn our_client_takes_the_same_hosts_in_its_urls() {
     for bad in BAD.iter().filter(|bad| !bad.contains(['/', '?'])) {
         assert_eq!(build(bad).map(|_| ()).unwrap_err(), RequestError::Url, "{bad:?}");
     }
-    // An empty port is the scheme's own, and so are zeros before it.
+    // An empty port is the default port of the scheme. Leading zeros are dropped.
     for (host, sent) in [("a:", "a"), ("a:0080", "a"), ("A:0081", "a:81")] {
         let (bytes, _) = build(host).unwrap();
         assert_eq!(whole(&bytes).unwrap().host(), sent);
@@ -197,9 +197,9 @@ fn our_client_takes_the_same_hosts_in_its_urls() {
 }
 
 proptest! {
-    /// The standard library reads the same grammar.
+    /// The standard library parses the same grammar.
     #[test]
-    fn an_ipv6_address_is_one_for_the_standard_library(
+    fn ipv6_addresses_agree_with_the_standard_library(
         text in prop_oneof![
             "([0-9a-fA-F]{1,4}:){0,8}(:[0-9a-f]{1,4}){0,8}",
             "(0|1|ab|::|:|[0-9]{1,3}\\.){0,12}",

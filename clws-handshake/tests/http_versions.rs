@@ -1,4 +1,4 @@
-//! Versions of HTTP: every 1.x asks for pages, 1.1 and later opens connections, and no other major version is spoken.
+//! HTTP versions: pages in every 1.x, handshakes from 1.1 on, and no other major version.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -16,7 +16,7 @@ fn page(lines: &[&str]) -> Result<(u8, String), Reject> {
 }
 
 #[test]
-fn a_page_is_asked_for_in_any_minor_version() {
+fn any_minor_version_can_request_a_page() {
     for minor in 0..=9 {
         let line = format!("GET / HTTP/1.{minor}");
         assert_eq!(page(&[&line, "Host: a"]), Ok((minor, "a".to_owned())));
@@ -30,7 +30,7 @@ fn host_is_required_from_1_1_on() {
     for line in ["GET / HTTP/1.1", "GET / HTTP/1.2", "GET http://b/ HTTP/1.1", "OPTIONS * HTTP/1.1"] {
         assert_eq!(page(&[line]).unwrap_err().body(), "the Host header is missing", "{line}");
     }
-    // What is there must be right in 1.0, too.
+    // A Host header must be valid in 1.0, too.
     for line in ["GET / HTTP/1.0", "GET http://b/ HTTP/1.0"] {
         assert_eq!(page(&[line, "Host: a:b"]).unwrap_err().body(), "the Host header is malformed");
         assert_eq!(page(&[line, "Host: a", "Host: a"]).unwrap_err().body(), "the Host header is there twice");
@@ -38,7 +38,7 @@ fn host_is_required_from_1_1_on() {
 }
 
 #[test]
-fn another_major_version_is_505_whatever_else_is_wrong() {
+fn another_major_version_gets_505_before_other_errors() {
     for version in ["0.9", "0.0", "2.0", "2.1", "3.0", "9.9"] {
         let line = format!("GET / HTTP/{version}");
         for lines in [&[&line[..], "Host: a"][..], &[&line], &[&line, "Host: :", " folded"]] {
@@ -51,7 +51,7 @@ fn another_major_version_is_505_whatever_else_is_wrong() {
 }
 
 #[test]
-fn what_is_no_version_is_400() {
+fn malformed_versions_get_400() {
     for bad in [
         "",
         "HTTP",
@@ -80,7 +80,7 @@ fn what_is_no_version_is_400() {
 }
 
 #[test]
-fn a_handshake_is_1_1_or_higher() {
+fn a_handshake_needs_1_1_or_higher() {
     for minor in ["1", "2", "9"] {
         let bytes = with(RFC, "GET", &[&format!("GET /chat HTTP/1.{minor}")]);
         let response = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap().response;
@@ -94,7 +94,7 @@ fn a_handshake_is_1_1_or_higher() {
         assert_eq!(reject.status(), 400);
         assert!(reject.body().contains("HTTP/1.1 or higher"), "{reject}");
     }
-    // A request of 1.0 that asks for no WebSocket hears what one of 1.1 hears.
+    // A 1.0 request without a handshake gets the same refusal as one of 1.1.
     let plain = HttpRequest::parse(b"GET / HTTP/1.0\r\n\r\n", &HandshakeLimits::default()).unwrap();
     assert_eq!(plain.upgrade(&[], &HandshakeLimits::default()).unwrap_err(), Reject::upgrade_required());
 }

@@ -1,4 +1,4 @@
-//! A client before whose answer interim ones come (RFC 9110 §15.2), and what it hears of a refusal.
+//! A client that gets interim responses (RFC 9110 §15.2) before the final one, and refusals.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -10,7 +10,7 @@ use common::whole;
 
 const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Version::Rfc6455];
 
-/// What checks an answer, and the right answer.
+/// A pending handshake, and the right response.
 fn exchange(version: Version) -> (Pending, Vec<u8>) {
     let request = ClientRequest::new(version, "ws://server.example/chat").with_origin("http://page.example");
     let (bytes, pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(7)).unwrap();
@@ -18,7 +18,7 @@ fn exchange(version: Version) -> (Pending, Vec<u8>) {
     (pending, answer)
 }
 
-/// The end of a check that is given the answer in one piece, which must be that of a check byte by byte.
+/// The result of a response in one read, which must be the same byte by byte.
 fn check(answer: &[u8], caps: &HandshakeLimits) -> Result<usize, AnswerError> {
     let (mut pending, _) = exchange(Version::Rfc6455);
     let whole = pending.check(answer, caps).map(|status| status.complete().unwrap().consumed);
@@ -33,10 +33,10 @@ fn check(answer: &[u8], caps: &HandshakeLimits) -> Result<usize, AnswerError> {
 }
 
 #[test]
-fn they_are_skipped() {
+fn interim_responses_are_skipped() {
     let hints = &b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\nConnection: a\r\n\r\n"[..];
     let bare = &b"HTTP/1.1 199\r\n\r\n"[..];
-    // A length says nothing where no content can be.
+    // A length is ignored where content is not allowed.
     let lying = &b"HTTP/1.2 102 Processing\r\nContent-Length: 5\r\nSec-WebSocket-Accept: x\r\n\r\n"[..];
     for version in ALL {
         for interim in [&[CONTINUE][..], &[CONTINUE, hints, bare, lying, hints], &[CONTINUE; 50]] {
@@ -50,7 +50,7 @@ fn they_are_skipped() {
             }
             let (mut at_once, _) = exchange(version);
             for pending in [&mut pending, &mut at_once] {
-                // The same again when asked again.
+                // A second check gives the same result.
                 for _ in 0..2 {
                     let open =
                         pending.check(&bytes, &HandshakeLimits::default()).unwrap().complete().unwrap();
@@ -62,7 +62,7 @@ fn they_are_skipped() {
 }
 
 #[test]
-fn the_answer_behind_them_is_checked_as_ever() {
+fn the_final_response_is_still_checked() {
     let refusal = [CONTINUE, &Reject::not_found().response()].concat();
     assert_eq!(
         check(&refusal, &HandshakeLimits::default()),
@@ -83,7 +83,7 @@ fn the_answer_behind_them_is_checked_as_ever() {
 }
 
 #[test]
-fn together_they_are_as_long_as_a_head_may_be() {
+fn interim_responses_share_the_limit_of_a_head() {
     let (_, answer) = exchange(Version::Rfc6455);
     let caps = HandshakeLimits::default().with_max_head_bytes(10 * CONTINUE.len());
     assert!(answer.len() <= caps.max_head_bytes);
@@ -101,7 +101,7 @@ fn together_they_are_as_long_as_a_head_may_be() {
 }
 
 #[test]
-fn versions_and_status_lines() {
+fn status_lines_are_validated() {
     let (_, answer) = exchange(Version::Rfc6455);
     let answer = String::from_utf8(answer).unwrap();
     for good in
@@ -144,7 +144,7 @@ fn versions_and_status_lines() {
 }
 
 #[test]
-fn a_refusal_keeps_its_status_its_headers_and_its_body() {
+fn a_refusal_keeps_its_status_headers_and_body() {
     for version in ["HTTP/1.0", "HTTP/1.1"] {
         for (status, header, value) in [
             (200, "Content-Type", "text/html"),
@@ -171,7 +171,10 @@ fn a_refusal_keeps_its_status_its_headers_and_its_body() {
         }
     }
     let (mut pending, answer) = exchange(Version::Rfc6455);
-    assert!(pending.refusal(&answer).is_none(), "it opens");
+    assert!(pending.refusal(&answer).is_none(), "the response opens a connection");
     assert!(pending.check(&answer, &HandshakeLimits::default()).is_ok());
-    assert!(pending.refusal(b"HTTP/1.1 404 Not Found\r\nServer: a\r\n").is_none(), "cut short");
+    assert!(
+        pending.refusal(b"HTTP/1.1 404 Not Found\r\nServer: a\r\n").is_none(),
+        "the response is incomplete"
+    );
 }

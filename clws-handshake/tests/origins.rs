@@ -1,4 +1,4 @@
-//! Which entries of an origin rule are errors, and what the rules admit.
+//! Origin rules: errors in their entries, and the origins that they admit.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -52,7 +52,7 @@ fn origins_that_browsers_send_pass() {
 }
 
 #[test]
-fn an_entry_that_can_match_nothing_is_an_error_that_says_why() {
+fn an_entry_that_matches_nothing_is_an_error_with_a_reason() {
     for (entry, why) in [
         ("", "it is empty"),
         ("*", "Origins::any()"),
@@ -145,21 +145,21 @@ fn an_entry_that_can_match_nothing_is_an_error_that_says_why() {
 }
 
 #[test]
-fn what_is_left_open_is_no_exact_origin() {
+fn an_open_prefix_is_not_an_exact_origin() {
     for open in ["https://", "http://localhost:", "chrome-extension://"] {
         assert_eq!(Origins::exact([open]).check().unwrap_err().origin(), open);
     }
 }
 
 #[test]
-fn the_first_faulty_entry_is_named() {
+fn the_first_invalid_entry_is_reported() {
     let origins = Origins::exact(["https://good.example", "bad.example", "*"]);
     assert_eq!(origins.check().unwrap_err().origin(), "bad.example");
     assert!(origins.clone().or_absent(true).check().is_err());
 }
 
 #[test]
-fn a_list_of_nothing_is_an_error_unless_it_admits_clients_without_an_origin() {
+fn an_empty_list_is_an_error_unless_it_admits_clients_without_an_origin() {
     for none in [Origins::exact([""; 0]), Origins::prefix([""; 0])] {
         let error = none.check().unwrap_err();
         assert_eq!(error.origin(), "");
@@ -170,7 +170,7 @@ fn a_list_of_nothing_is_an_error_unless_it_admits_clients_without_an_origin() {
 }
 
 #[test]
-fn a_prefix_is_followed_by_a_port_or_by_nothing() {
+fn only_a_port_may_follow_a_prefix() {
     for (prefix, good, bad) in [
         (
             "http://localhost",
@@ -272,8 +272,7 @@ fn a_prefix_is_followed_by_a_port_or_by_nothing() {
     }
 }
 
-/// Scheme, host and port of a single origin, read by another way than the library's: what follows the host is read from
-/// the end.
+/// Scheme, host and port of a single origin. Unlike the library, it parses from the end.
 fn origin(text: &str) -> Option<(String, String, Option<u16>)> {
     let text = text.to_ascii_lowercase();
     let (scheme, authority) = text.split_once("://")?;
@@ -292,7 +291,7 @@ fn origin(text: &str) -> Option<(String, String, Option<u16>)> {
     (colons_are_an_address || !host.contains(':')).then(|| (scheme.to_owned(), host.to_owned(), port))
 }
 
-/// Text that looks like an origin, or nearly.
+/// Text that looks like an origin, or almost.
 fn text() -> impl Strategy<Value = String> {
     let scheme = "https?|app|file|null|[a-z:]{0,3}";
     let host = r"localhost|example\.com|\[::1\]|127\.0\.0\.1|[a-z.\[\]:]{0,4}";
@@ -304,7 +303,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn whatever_a_prefix_admits_is_one_origin_of_its_scheme_and_host(
+    fn a_prefix_admits_only_single_origins_of_its_scheme_and_host(
         entry in text(), other in text(), tail in r"|:80|:8080|/|:|@e|\.e|:e| http://e|[ -~]{0,4}|\PC{0,4}",
     ) {
         let origins = Origins::prefix([entry.as_str()]);
@@ -318,7 +317,7 @@ proptest! {
                 continue;
             }
             let parsed = origin(sent);
-            prop_assert!(parsed.is_some(), "{sent:?} is no single origin");
+            prop_assert!(parsed.is_some(), "{sent:?} is not a single origin");
             let (scheme, host, port) = parsed.unwrap();
             let (wanted_scheme, wanted) = entry.split_once("://").unwrap();
             prop_assert_eq!(&scheme, wanted_scheme);
@@ -335,7 +334,7 @@ proptest! {
     }
 
     #[test]
-    fn an_exact_origin_that_passes_is_a_prefix_that_admits_it(entry in text()) {
+    fn a_valid_exact_origin_is_a_prefix_that_admits_it(entry in text()) {
         let (exact, prefix) = (Origins::exact([entry.as_str()]), Origins::prefix([entry.as_str()]));
         if exact.check().is_ok() {
             prop_assert_eq!(prefix.check(), Ok(()));

@@ -1,4 +1,4 @@
-//! Whatever comes, in whatever pieces.
+//! Arbitrary input, split in arbitrary ways.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -12,23 +12,23 @@ use common::{HIXIE, HIXIE_75, HIXIE_BODY, RFC, head, hixie_on};
 use proptest::prelude::*;
 use proptest::sample::Index;
 
-/// A valid handshake of some draft with frames behind it, and sometimes with empty lines before it.
+/// A valid handshake of any draft, sometimes after empty lines, and followed by arbitrary bytes.
 fn handshake() -> impl Strategy<Value = Vec<u8>> {
     let lines = prop::collection::vec("X-[A-Za-z0-9-]{0,12}: [ -~\t]{0,40}", 0..8);
-    let behind = prop::collection::vec(any::<u8>(), 0..40);
+    let after = prop::collection::vec(any::<u8>(), 0..40);
     let version = prop::sample::select(vec![RFC, HIXIE, HIXIE_75]);
-    (version, 0usize..3, lines, behind).prop_map(|(lines, empty, more, behind)| {
+    (version, 0usize..3, lines, after).prop_map(|(lines, empty, more, after)| {
         let mut bytes = b"\r\n".repeat(empty);
         bytes.extend(head(lines.iter().copied().chain(more.iter().map(String::as_str))));
         if lines == HIXIE {
             bytes.extend_from_slice(HIXIE_BODY);
         }
-        bytes.extend(behind);
+        bytes.extend(after);
         bytes
     })
 }
 
-/// A header line that a handshake looks at, right or wrong.
+/// A header line that a handshake reads, valid or not.
 fn line() -> impl Strategy<Value = String> {
     let name = "Host|Upgrade|Connection|Content-Length|Transfer-Encoding|Expect|\
         (Sec-)?WebSocket-(Key|Key1|Key2|Version|Protocol|Extensions|Origin)";
@@ -36,7 +36,7 @@ fn line() -> impl Strategy<Value = String> {
     (name, value).prop_map(|(name, value)| format!("{name}: {value}"))
 }
 
-/// What there is to know of a parsed handshake.
+/// The version, consumed length and response of a complete handshake.
 fn facts(received: &[u8]) -> Option<(Version, usize, Vec<u8>)> {
     let request = parse(received, &hixie_on()).unwrap().complete()?;
     let (version, consumed) = (request.version(), request.consumed());
@@ -45,7 +45,7 @@ fn facts(received: &[u8]) -> Option<(Version, usize, Vec<u8>)> {
 
 proptest! {
     #[test]
-    fn any_split_gives_the_same(bytes in handshake(), cuts in prop::collection::vec(any::<Index>(), 0..12)) {
+    fn any_split_gives_the_same_result(bytes in handshake(), cuts in prop::collection::vec(any::<Index>(), 0..12)) {
         let expected = facts(&bytes);
         prop_assert!(expected.is_some());
         let mut lengths: Vec<_> = cuts.iter().map(|cut| cut.index(bytes.len() + 1)).collect();
@@ -55,7 +55,7 @@ proptest! {
         let whole_head = HeadScanner::new().scan(&bytes, &hixie_on()).unwrap();
         for length in lengths {
             let received = &bytes[..length];
-            // Whatever part has come, the result is none or the one of the whole.
+            // Each part of the input gives no result or the final one.
             if let Status::Complete(end) = scanner.scan(received, &hixie_on()).unwrap() {
                 prop_assert_eq!(Status::Complete(end), whole_head);
                 let http = HttpRequest::parse(&received[..end], &hixie_on()).unwrap();
@@ -89,15 +89,15 @@ proptest! {
     }
 
     #[test]
-    fn arbitrary_bytes_panic_nothing(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
-        everything(&bytes);
-        everything(&[b"GET / HTTP/1.1\r\n", &bytes[..], b"\r\n\r\n"].concat());
-        everything(&[b"HTTP/1.1 101 \r\n", &bytes[..], b"\r\n\r\n"].concat());
-        everything(&[b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 4", &bytes[..], b"\r\n\r\n"].concat());
+    fn arbitrary_bytes_cause_no_panic(bytes in prop::collection::vec(any::<u8>(), 0..600)) {
+        parse_in_every_way(&bytes);
+        parse_in_every_way(&[b"GET / HTTP/1.1\r\n", &bytes[..], b"\r\n\r\n"].concat());
+        parse_in_every_way(&[b"HTTP/1.1 101 \r\n", &bytes[..], b"\r\n\r\n"].concat());
+        parse_in_every_way(&[b"HTTP/1.1 100 \r\n\r\nHTTP/1.1 4", &bytes[..], b"\r\n\r\n"].concat());
     }
 
     #[test]
-    fn changed_handshakes_panic_nothing(
+    fn changed_handshakes_cause_no_panic(
         mut bytes in handshake(),
         changes in prop::collection::vec(any::<(Index, u8)>(), 1..6),
     ) {
@@ -105,16 +105,16 @@ proptest! {
             let at = at.index(bytes.len());
             bytes[at] = byte;
         }
-        everything(&bytes);
+        parse_in_every_way(&bytes);
     }
 
     #[test]
-    fn header_soup_panics_nothing(lines in prop::collection::vec(line(), 0..14)) {
-        everything(&head(std::iter::once("GET ws://a/?b HTTP/1.1").chain(lines.iter().map(String::as_str))));
+    fn arbitrary_headers_cause_no_panic(lines in prop::collection::vec(line(), 0..14)) {
+        parse_in_every_way(&head(std::iter::once("GET ws://a/?b HTTP/1.1").chain(lines.iter().map(String::as_str))));
     }
 
     #[test]
-    fn strings_panic_nothing(text in "\\PC{0,40}", other in "\\PC{0,10}") {
+    fn arbitrary_strings_cause_no_panic(text in "\\PC{0,40}", other in "\\PC{0,10}") {
         let _ = Extension::parse(&text).map(|extension| (extension.name().len(), extension.params().count()));
         let (exact, prefix) = (Origins::exact([other.as_str()]), Origins::prefix([other.as_str()]));
         let starts = text.to_ascii_lowercase().starts_with(&other.to_ascii_lowercase());
@@ -127,8 +127,8 @@ proptest! {
     }
 }
 
-/// Gives the bytes to every reader there is, and uses what they return.
-fn everything(bytes: &[u8]) {
+/// Parses the bytes in every way, and uses the results.
+fn parse_in_every_way(bytes: &[u8]) {
     for caps in
         [hixie_on(), HandshakeLimits::default(), hixie_on().with_max_head_bytes(50).with_max_headers(2)]
     {

@@ -1,4 +1,4 @@
-//! Every refusal: which request earns it, and the bytes that are sent.
+//! Every refusal: the request that causes it, and the bytes of the response.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -7,7 +7,7 @@ mod common;
 use clws_handshake::{Acceptance, HandshakeLimits, HeaderError, HttpRequest, Reject, parse};
 use common::{HIXIE, HIXIE_BODY, KEY, RFC, head, hixie_on, plus, refused, whole, with};
 
-/// What a refusal looks like: `Connection`, body, and lines of its own.
+/// Checks the bytes of a refusal: `Connection`, body, and additional lines.
 #[track_caller]
 fn assert_bytes(reject: &Reject, status: &str, connection: &str, own: &str) {
     let body = reject.body();
@@ -45,7 +45,7 @@ fn the_bytes_of_each_status() {
 }
 
 #[test]
-fn no_refusal_can_be_made_to_open_or_to_lie() {
+fn a_refusal_cannot_open_a_connection_or_contradict_itself() {
     for status in [0, 100, 101, 199, 204, 205, 304, 600, u16::MAX] {
         assert_eq!(Reject::custom(status, "x").status(), 500, "{status}");
     }
@@ -64,7 +64,7 @@ fn assert_refused(bytes: &[u8], status: u16, why: &str) {
 }
 
 #[test]
-fn request_lines() {
+fn request_lines_are_validated() {
     let line = |line: &str| with(RFC, "GET", &[line]);
     for method in ["POST", "HEAD", "get", "OPTIONS", "PUT"] {
         assert_refused(&line(&format!("{method} /chat HTTP/1.1")), 405, "a WebSocket handshake is a GET");
@@ -110,11 +110,11 @@ fn request_lines() {
 }
 
 #[test]
-fn header_lines() {
+fn header_lines_are_validated_and_counted() {
     for bad in ["X : y", " X: y", "X\u{0}: y", "X: y\u{0}", "X", ": y", "X: a\rb", "X: \u{7f}"] {
         assert_refused(&plus(RFC, &[bad]), 400, "a header line is malformed");
     }
-    // RFC 9112 §5.2: folding is refused, wherever it is.
+    // RFC 9112 §5.2: folded lines are refused everywhere.
     assert_refused(&plus(RFC, &["X: a", " folded: b"]), 400, "a header line is malformed");
     assert_refused(&with(RFC, "Host", &[" folded: a", "Host: a"]), 400, "a header line is malformed");
     let mut raw = head(RFC);
@@ -138,7 +138,7 @@ fn header_lines() {
 }
 
 #[test]
-fn headers_that_must_come_once() {
+fn required_headers_come_exactly_once() {
     for name in ["Host", "Sec-WebSocket-Key", "Sec-WebSocket-Version"] {
         assert_refused(&with(RFC, &format!("{name}:"), &[]), 400, &format!("the {name} header is missing"));
         let line = RFC.iter().find(|line| line.starts_with(&format!("{name}:"))).unwrap();
@@ -153,7 +153,7 @@ fn headers_that_must_come_once() {
 }
 
 #[test]
-fn upgrade_and_connection() {
+fn upgrade_and_connection_are_checked() {
     let required = Reject::upgrade_required();
     for bad in [&["Upgrade: h2c"][..], &[], &["Upgrade: websocket/13"], &["Upgrade: web socket"]] {
         assert_eq!(refused(&with(RFC, "Upgrade", bad)), required, "{bad:?}");
@@ -176,7 +176,7 @@ fn upgrade_and_connection() {
 }
 
 #[test]
-fn versions() {
+fn versions_are_checked() {
     let version =
         |value: &str| with(RFC, "Sec-WebSocket-Version", &[&format!("Sec-WebSocket-Version: {value}")]);
     for unknown in ["0", "4", "6", "9", "12", "14", "25", "255", "013", "99999999999999999999"] {
@@ -185,20 +185,20 @@ fn versions() {
     for bad in ["", "13, 8", "x", "-13", "1 3", "+13", "13.0", "\u{ff11}"] {
         assert_refused(&version(bad), 400, "the Sec-WebSocket-Version is not a number");
     }
-    // Neither version nor key: no draft's handshake (hixie-75 looks so, but for the letters of Upgrade).
+    // Without version and key it is no handshake (hixie-75 differs in the case of `Upgrade` only).
     let neither = with(RFC, "Sec-WebSocket-", &[]);
     for caps in [HandshakeLimits::default(), hixie_on()] {
         let reject = parse(&neither, &caps).unwrap_err();
         assert_eq!((reject.status(), reject.body()), (400, "the Sec-WebSocket-Version header is missing"));
     }
-    // One of draft 0's keys is enough to know what is meant.
+    // One key of draft 0 identifies the version.
     assert_refused(&with(HIXIE, "Sec-WebSocket-Key2", &[]), 400, "the Sec-WebSocket-Key2 header is missing");
     assert_refused(&with(HIXIE, "Sec-WebSocket-Key1", &[]), 400, "the Sec-WebSocket-Key1 header is missing");
     assert_eq!(parse(&head(HIXIE), &HandshakeLimits::default()).unwrap_err(), Reject::unsupported_version());
 }
 
 #[test]
-fn keys() {
+fn keys_are_checked() {
     let key = |key: &str, version: &str| {
         let lines = [&format!("Sec-WebSocket-Key: {key}")[..], &format!("Sec-WebSocket-Version: {version}")];
         let without: Vec<_> =
@@ -216,7 +216,7 @@ fn keys() {
 }
 
 #[test]
-fn bodies() {
+fn only_draft_0_has_a_body() {
     for bad in ["Content-Length: 8", "Content-Length: 00", "Content-Length: x", "Transfer-Encoding: chunked"]
     {
         assert_refused(&plus(RFC, &[bad]), 400, "a WebSocket handshake has no body");
@@ -239,7 +239,7 @@ fn bodies() {
 }
 
 #[test]
-fn draft_0s_keys_and_origin() {
+fn invalid_keys_and_origins_of_draft_0_are_refused() {
     for (bad, why) in [
         ("abc d", "has no digits"),
         ("12998", "has no spaces"),
@@ -248,7 +248,7 @@ fn draft_0s_keys_and_origin() {
     ] {
         for name in ["Sec-WebSocket-Key1", "Sec-WebSocket-Key2"] {
             let head = with(HIXIE, name, &[&format!("{name}: {bad}")]);
-            // Known before the 8 bytes are there.
+            // The refusal does not wait for the 8 bytes.
             assert!(refused(&head).body().ends_with(why), "{bad}: {}", refused(&head));
             let line = &format!("{name}: 1 2");
             assert_refused(&plus(HIXIE, &[line]), 400, &format!("the {name} header is there twice"));
@@ -266,12 +266,12 @@ fn draft_0s_keys_and_origin() {
 }
 
 #[test]
-fn subprotocols_and_extensions() {
+fn subprotocols_and_extensions_are_validated() {
     for bad in ["a b", "a,\u{e4}", "a/b", "\"a\"", "a;b", ",\u{e4}"] {
         let line = format!("Sec-WebSocket-Protocol: {bad}");
         assert_refused(&plus(RFC, &[&line]), 400, "the Sec-WebSocket-Protocol header is malformed");
     }
-    // Bytes that are no text are refused even beside a good line.
+    // Bytes that are not text are refused, even next to a valid line.
     for name in ["Sec-WebSocket-Protocol", "Sec-WebSocket-Extensions"] {
         let mut raw = plus(RFC, &[&format!("{name}: a"), &format!("{name}: ?")]);
         let at = raw.iter().rposition(|&byte| byte == b'?').unwrap();
@@ -280,7 +280,8 @@ fn subprotocols_and_extensions() {
     }
     let twice = ["Sec-WebSocket-Protocol: a, b", "Sec-WebSocket-Protocol: c, a"];
     assert_refused(&plus(RFC, &twice), 400, "a subprotocol is offered twice");
-    // RFC 9110 §5.6.1.2: empty members are ignored, and a list of no others is no offer.
+    // RFC 9110 §5.6.1.2: empty list elements are ignored. A list without other elements is no
+    // offer.
     for none in ["", " , ,"] {
         let bytes = plus(
             RFC,
@@ -299,7 +300,7 @@ fn subprotocols_and_extensions() {
         let line = format!("Sec-WebSocket-Extensions: {bad}");
         assert_refused(&plus(RFC, &[&line]), 400, "the Sec-WebSocket-Extensions header is malformed");
     }
-    // Thousands of names in one head are no quadratic work; the test would not end.
+    // The work is not quadratic in the number of names, or this test would not end.
     let names: Vec<_> = (0..300_000).map(|n| format!("p{n}")).collect();
     let huge = plus(RFC, &[&format!("Sec-WebSocket-Protocol: {}", names.join(","))]);
     let caps = hixie_on().with_max_head_bytes(8 << 20);
@@ -307,7 +308,7 @@ fn subprotocols_and_extensions() {
 }
 
 #[test]
-fn unauthorized_says_how_to_tell() {
+fn unauthorized_has_a_challenge() {
     let text = |reject: Reject| String::from_utf8(reject.response()).unwrap();
     let answer = text(Reject::unauthorized("Basic realm=\"chat\"", "log in first"));
     assert!(answer.starts_with("HTTP/1.1 401 Unauthorized\r\n") && answer.ends_with("\r\n\r\nlog in first"));

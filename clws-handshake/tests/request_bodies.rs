@@ -1,4 +1,4 @@
-//! Whether a body follows a request: RFC 9112 §6, whose errors are how requests are smuggled.
+//! Whether a body follows a request (RFC 9112 §6). Errors here allow request smuggling.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -17,7 +17,7 @@ fn has_body(version: &str, lines: &[&str]) -> Result<bool, u16> {
 }
 
 #[test]
-fn a_length_is_one_number() {
+fn content_length_is_one_number() {
     for (lines, expected) in [
         (&[][..], Ok(false)),
         (&["Content-Length: 0"], Ok(false)),
@@ -25,7 +25,7 @@ fn a_length_is_one_number() {
         (&["Content-Length: 5"], Ok(true)),
         (&["Content-Length: 5", "content-length: 05"], Ok(true)),
         (&["Content-Length: 5, 5"], Ok(true)),
-        // Longer than any integer is no error.
+        // A length beyond any integer is valid.
         (&["Content-Length: 99999999999999999999999999"], Ok(true)),
         (&["Content-Length: 5", "Content-Length: 6"], Err(400)),
         (&["Content-Length: 5, 6"], Err(400)),
@@ -48,7 +48,7 @@ fn a_length_is_one_number() {
 }
 
 #[test]
-fn a_transfer_coding_is_chunked_and_alone() {
+fn transfer_encoding_is_chunked_alone() {
     for (lines, expected) in [
         (&["Transfer-Encoding: chunked"][..], Ok(true)),
         (&["Transfer-Encoding: , Chunked"], Ok(true)),

@@ -1,4 +1,4 @@
-//! The end of a head, found once, early, and in linear time.
+//! The end of a head is found once, early, and in linear time.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "clippy does not see that helpers are tests, too")]
 
@@ -12,13 +12,13 @@ fn caps() -> HandshakeLimits {
 }
 
 #[test]
-fn a_byte_that_was_looked_at_is_not_looked_at_again() {
+fn scanned_bytes_are_not_scanned_again() {
     let head = head(RFC);
     for split in 25..head.len() {
         let mut scanner = HeadScanner::new();
         assert_eq!(scanner.scan(&head[..split], &caps()), Ok(Status::Partial), "{split}");
-        // Bare LFs where it has been would be refused if they were seen; its last three bytes may be part of
-        // an end.
+        // A second scan would refuse the bare LFs. The last three bytes stay, since they may be
+        // part of an end.
         let mut changed = head.clone();
         changed[..split - 3].fill(b'\n');
         assert_eq!(scanner.scan(&changed, &caps()), Ok(Status::Complete(head.len())), "{split}");
@@ -40,7 +40,7 @@ fn every_split_ends_at_the_same_place() {
 }
 
 #[test]
-fn what_cannot_become_a_request_is_refused_at_once() {
+fn input_that_cannot_become_a_request_is_refused_at_once() {
     let refused: &[&[u8]] = &[
         b"\x16\x03\x01\x02\x00",
         b"\x00",
@@ -62,7 +62,7 @@ fn what_cannot_become_a_request_is_refused_at_once() {
     for bytes in refused {
         let reject = HeadScanner::new().scan(bytes, &caps()).expect_err(&String::from_utf8_lossy(bytes));
         assert_eq!(reject.status(), 400, "{bytes:?}");
-        // By the last byte at the latest, none of them waits for more.
+        // Each input is refused by its last byte at the latest.
         let mut scanner = HeadScanner::new();
         assert!((0..=bytes.len()).any(|length| scanner.scan(&bytes[..length], &caps()).is_err()));
     }
@@ -82,7 +82,7 @@ fn line_ends_are_crlf() {
 }
 
 #[test]
-fn the_cap_is_exact_and_the_same_for_every_split() {
+fn the_limit_is_exact_and_the_same_for_every_split() {
     let head = head(RFC);
     let fits = caps().with_max_head_bytes(head.len());
     let tight = caps().with_max_head_bytes(head.len() - 1);
@@ -105,7 +105,7 @@ fn the_cap_is_exact_and_the_same_for_every_split() {
 }
 
 #[test]
-fn a_request_line_that_fills_the_cap_is_a_target_too_long() {
+fn a_request_line_that_fills_the_limit_gets_414() {
     let cap = caps().with_max_head_bytes(100);
     for (start, status) in [
         ("GET /", 414),
@@ -125,6 +125,6 @@ fn a_request_line_that_fills_the_cap_is_a_target_too_long() {
 }
 
 #[test]
-fn it_is_small() {
+fn the_scanner_is_small() {
     assert!(size_of::<HeadScanner>() <= 8);
 }

@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the targets from what real clients sent: seeds.py. They are committed; this says where they are from."""
+"""Makes the seeds of the targets, mostly from recorded traffic of real clients. They are committed."""
 
 from pathlib import Path
 
 here = Path(__file__).parent
 captures = here.parent.parent / "clws-handshake" / "tests" / "captures"
-# The newest first, as in `version` of src/lib.rs.
+# The newest comes first, as in `version` of src/lib.rs.
 VERSIONS = {"rfc6455": 0, "hybi-08": 1, "hybi-07": 2, "hybi-00": 3}
 HIXIE_75 = 4
 
@@ -17,7 +17,7 @@ def seed(target: str, name: str, data: bytes) -> None:
 
 
 def frames(capture: Path) -> bytes:
-    """What comes behind the head, and behind draft 0's 8 or 16 bytes."""
+    """The bytes after the head, and after the 8 or 16 bytes of draft 0."""
     data = capture.read_bytes()
     end = data.index(b"\r\n\r\n") + 4
     if "hybi-00" in capture.name:
@@ -38,7 +38,7 @@ for capture in sorted(captures.glob("*.bin")):
     if version == 0:
         seed("differential_tungstenite", name, bytes([role, 0]) + wire)
 
-# RFC 6455 §5.7 and RFC 7692 §7.2.3, as a client gets them, and as a server does.
+# RFC 6455 §5.7 and RFC 7692 §7.2.3, for a client and for a server.
 EXAMPLES = {
     "text": b"\x81\x05Hello",
     "fragments": b"\x01\x03Hel\x89\x05Hello\x80\x02lo",
@@ -93,12 +93,12 @@ for name, parts in DEFLATED.items():
     wire = b"".join(bytes([first, len(payload)]) + payload for first, payload in raw)
     seed("receiver", f"deflate-{name}-client", bytes([0xC0, 0, 0, 7, 0]) + wire)
     seed("receiver", f"deflate-{name}-server", bytes([0x40, 0, 0xC0, 7, 0]) + to_server(raw))
-    # Mode 0: parameters, limits, cuts; then for each message its kind, and a length before its payload.
+    # Mode 0: parameters, limits, cuts, then for each message its kind, length and payload.
     messages = b"".join(bytes([first & 0x0F, len(payload)]) + payload for first, payload in raw if first & 0x08 == 0)
     seed("deflate", f"inflate-{name}", bytes([0, 0, 0, 7, 0]) + messages)
     seed("deflate", f"inflate-{name}-small", bytes([0, 0x3F, 5, 7, 0]) + messages)
 
-# Type-0 frames, discarded ones, and the closing handshake of draft 76.
+# Text frames, discarded frames, and the closing handshake of draft 76.
 for name, wire in {
     "texts": b"\x00Hello\xff\x00\xff\x00\xc3\xa9\xff",
     "discarded": b"\x01abc\xff\x80\x03abc\x81\x81\x00" + bytes(128) + b"\x00x\xff",
@@ -109,12 +109,12 @@ for name, wire in {
         seed("receiver", f"hixie-{name}-{version}", bytes([version, 0, 0, 7, 0]) + wire)
         seed("receiver", f"hixie-{name}-{version}-client", bytes([0x80 | version, 4, 0, 7, 0]) + wire)
 
-# Mode 1: parameters, level, memory, threshold; then for each message a kind, a length, a fill and its bytes.
+# Mode 1: parameters, level, memory, threshold, then for each message a kind, length, fill and content.
 for bits in range(8):
     config = bytes([1, bits | bits << 3, bits, 0, 7])
     seed("deflate", f"compress-{15 - bits}", config + b"".join(bytes([kind, 200, kind, 9]) + b"some text" for kind in range(6)))
 
-# Operations of a sender: a byte for what, and its parameters.
+# Commands for a sender: a byte for the kind, and its parameters.
 ops = b"".join(bytes([op, 0, 20 + op, op]) for op in range(16)) * 2
 for version in range(5):
     for role in (0, 0x80):

@@ -1,4 +1,4 @@
-//! The closing handshake: which bodies a close frame may have in which version, what follows it, how it is answered.
+//! The closing handshake: close bodies of each version, silence after a close frame, the answer.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
@@ -10,14 +10,14 @@ fn close_body(code: u16, reason: &[u8]) -> Vec<u8> {
 }
 
 fn closes(version: Version, body: &[u8]) -> Vec<Got> {
-    let octets = to_server(FIN | CLOSE, body);
-    let whole = events(version, Role::Server, &octets);
-    assert_eq!(events_by_octet(version, Role::Server, &octets), whole);
+    let bytes = to_server(FIN | CLOSE, body);
+    let whole = events(version, Role::Server, &bytes);
+    assert_eq!(events_by_byte(version, Role::Server, &bytes), whole);
     whole
 }
 
 #[test]
-fn each_version_has_its_table_of_codes() {
+fn each_version_accepts_its_own_close_codes() {
     for version in HYBI {
         for code in (0..=1100).chain([1999, 2000, 2999, 3000, 3999, 4000, 4999, 5000, 65535]) {
             let allowed = match version {
@@ -37,7 +37,7 @@ fn each_version_has_its_table_of_codes() {
 }
 
 #[test]
-fn a_body_is_empty_or_has_a_code() {
+fn a_close_body_is_empty_or_has_a_code() {
     for version in HYBI {
         assert_eq!(closes(version, b""), [Got::Close(None)]);
         assert_eq!(closes(version, b"\x03"), [Got::Failed(ProtocolError::CloseBodyTooShort)]);
@@ -46,7 +46,7 @@ fn a_body_is_empty_or_has_a_code() {
 }
 
 #[test]
-fn a_reason_is_utf8_of_at_most_123_octets() {
+fn a_reason_is_utf8_of_at_most_123_bytes() {
     let reason = "ü".repeat(61) + "!";
     for version in HYBI {
         assert_eq!(
@@ -63,10 +63,10 @@ fn a_reason_is_utf8_of_at_most_123_octets() {
 }
 
 #[test]
-fn what_follows_a_close_frame_is_discarded() {
+fn input_after_a_close_frame_is_discarded() {
     for version in HYBI {
         let mut receiver = receiver(version, Role::Server);
-        let octets = [
+        let bytes = [
             to_server(TEXT, b"never finis"),
             to_server(FIN | CLOSE, &close_body(1001, b"bye")),
             to_server(FIN | CONTINUATION, b"hed"),
@@ -74,16 +74,16 @@ fn what_follows_a_close_frame_is_discarded() {
             vec![0xFF; 100],
         ]
         .concat();
-        assert_eq!(feed(&mut receiver, &octets), [Got::Close(Some((1001, "bye".into())))]);
+        assert_eq!(feed(&mut receiver, &bytes), [Got::Close(Some((1001, "bye".into())))]);
         assert!(receiver.is_finished());
-        assert_eq!(receiver.held(), 0, "neither the message nor what follows is kept");
+        assert_eq!(receiver.held(), 0, "neither the message nor later input is kept");
         assert_eq!(feed(&mut receiver, &to_server(FIN | TEXT, b"late")), []);
         assert!(!receiver.has_unread());
     }
 }
 
 #[test]
-fn nothing_is_sent_behind_a_close_frame() {
+fn nothing_is_sent_after_a_close_frame() {
     for mut sender in HYBI.map(Sender::server).into_iter().chain([Sender::server(Version::Hybi00)]) {
         let hixie = sender.version() == Version::Hybi00;
         sender.text("last", None).unwrap();
@@ -130,9 +130,9 @@ fn an_answer_echoes_the_code_once() {
     assert_eq!(drain(&mut sender), b"\xFF\x00");
 }
 
-/// RFC 6455 §5.5.1: "the endpoint MUST send a Close frame in response", also where it cannot echo the code.
+/// RFC 6455 §5.5.1: "the endpoint MUST send a Close frame in response".
 #[test]
-fn a_close_frame_is_answered_even_where_its_code_cannot_be_echoed() {
+fn a_close_frame_is_answered_even_if_its_code_cannot_be_echoed() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.answer_close(Some(&CloseFrame { code: CloseCode::ABNORMAL, reason: "" }));
     assert_eq!(drain(&mut sender), b"\x88\x00");
@@ -141,7 +141,7 @@ fn a_close_frame_is_answered_even_where_its_code_cannot_be_echoed() {
 
 /// RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less".
 #[test]
-fn a_reason_that_is_too_long_is_cut_at_the_end_of_a_character() {
+fn a_long_reason_is_cut_at_a_character_boundary() {
     for version in HYBI {
         for role in [Role::Server, Role::Client] {
             let euros = "\u{20ac}".repeat(42); // 126 bytes
@@ -160,12 +160,12 @@ fn a_reason_that_is_too_long_is_cut_at_the_end_of_a_character() {
 }
 
 #[test]
-fn a_code_that_a_version_lacks_is_sent_as_the_nearest() {
+fn a_code_that_a_version_lacks_is_replaced_by_the_nearest() {
     let sent = |version, code: u16| {
         let mut sender = Sender::server(version);
         sender.close(CloseCode::new(code), "").map(|()| {
-            let octets = drain(&mut sender);
-            u16::from_be_bytes([octets[2], octets[3]])
+            let bytes = drain(&mut sender);
+            u16::from_be_bytes([bytes[2], bytes[3]])
         })
     };
     assert_eq!(sent(Version::Rfc6455, 1009), Ok(1009));

@@ -1,4 +1,4 @@
-//! A message that gets no smaller goes out as it is, and leaves nothing behind in the compressor that it was tried with.
+//! A message that does not shrink goes out uncompressed, and leaves no trace in its compressor.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -9,11 +9,11 @@ use common::deflate::{no_takeover, noise, receiver, sender};
 use common::*;
 
 #[test]
-fn the_next_message_through_it_is_whole() {
+fn the_next_message_through_the_compressor_is_intact() {
     let prose = "It was a bright cold day in April, and the clocks were striking thirteen. ".repeat(200);
     let noise = noise(200_000);
     for level in 1..=9 {
-        // The way of level 1 is the one that once left something behind.
+        // The algorithm of level 1 once left data behind, so it is tested with more lengths.
         let (memory_levels, step): (&[_], _) = if level == 1 { (&[1, 2, 8], 12_107) } else { (&[8], 60_107) };
         for &memory_level in memory_levels {
             let config = DeflateConfig::default().with_level(level).with_memory_level(memory_level);
@@ -21,23 +21,24 @@ fn the_next_message_through_it_is_whole() {
                 let codecs = CodecPool::with_kept(&config.with_threshold(0), 1);
                 // The step has no factor in common with the sizes of zlib's buffers.
                 for len in (8_000..200_000).step_by(step).chain([32_994, 64_036]) {
-                    let (mut hostile, mut other) =
+                    let (mut incompressible, mut other) =
                         (sender(Role::Server, params, &codecs), sender(Role::Server, params, &codecs));
-                    let (mut its, mut others) =
+                    let (mut first_peer, mut second_peer) =
                         (receiver(Role::Client, params), receiver(Role::Client, params));
                     for _ in 0..2 {
-                        hostile.binary(&noise[..len], None).unwrap();
+                        incompressible.binary(&noise[..len], None).unwrap();
                         assert_eq!(
-                            feed(&mut its, &drain(&mut hostile)),
+                            feed(&mut first_peer, &drain(&mut incompressible)),
                             [Got::Binary(noise[..len].to_vec())]
                         );
                     }
                     for text in [&prose[..1300], &prose] {
                         other.text(text, None).unwrap();
-                        let octets = drain(&mut other);
-                        assert!(octets.len() < text.len() / 2);
-                        let told = format!("level {level}, memory {memory_level}, {len} octets, {params:?}");
-                        assert_eq!(feed(&mut others, &octets), [common::text(text)], "{told}");
+                        let bytes = drain(&mut other);
+                        assert!(bytes.len() < text.len() / 2);
+                        let context =
+                            format!("level {level}, memory {memory_level}, {len} bytes, {params:?}");
+                        assert_eq!(feed(&mut second_peer, &bytes), [common::text(text)], "{context}");
                     }
                 }
             }
@@ -46,7 +47,7 @@ fn the_next_message_through_it_is_whole() {
 }
 
 #[test]
-fn so_is_the_next_one_to_many() {
+fn the_next_shared_message_is_intact() {
     let (codecs, noise) = (CodecPool::with_kept(&DeflateConfig::default().with_level(1), 1), noise(100_000));
     for len in (8_000..100_000).step_by(3001) {
         let mut server = sender(Role::Server, no_takeover(), &codecs);
@@ -59,7 +60,7 @@ fn so_is_the_next_one_to_many() {
 }
 
 #[test]
-fn odd_windows_are_brought_into_their_range() {
+fn window_sizes_out_of_range_are_clamped() {
     let mut params = DeflateParams::default();
     (params.server_max_window_bits, params.client_max_window_bits) = (200, 16);
     let mut server = sender(Role::Server, params, &CodecPool::new(&DeflateConfig::default()));

@@ -13,49 +13,49 @@ const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const CORRUPT: Got = Got::Failed(ProtocolError::CorruptDeflate);
 
 #[track_caller]
-fn is_corrupt(payload: &[u8]) {
+fn assert_corrupt(payload: &[u8]) {
     for params in [DeflateParams::default(), no_takeover()] {
         for opcode in [TEXT, BINARY] {
             let wire = to_server(FIN | RSV1 | opcode, payload);
             assert_eq!(feed(&mut receiver(Role::Server, params), &wire), [CORRUPT]);
             let mut receiver = receiver(Role::Server, params);
-            let last = wire.iter().flat_map(|octet| feed(&mut receiver, &[*octet])).last();
-            assert_eq!(last, Some(CORRUPT), "octet by octet");
+            let last = wire.iter().flat_map(|byte| feed(&mut receiver, &[*byte])).last();
+            assert_eq!(last, Some(CORRUPT), "byte by byte");
             assert!(receiver.is_finished() && receiver.held() == 0 && receiver.context_size() == 0);
         }
     }
 }
 
 #[test]
-fn it_is_an_invalid_payload() {
+fn corrupt_data_is_an_invalid_payload() {
     assert_eq!(ProtocolError::CorruptDeflate.close_code(Version::Rfc6455), CloseCode::INVALID_PAYLOAD);
     assert_eq!(ProtocolError::CorruptDeflate.to_string(), "a compressed message is corrupt");
 }
 
 #[test]
-fn no_deflate_at_all() {
-    is_corrupt(&[0xff; 20]); // block type 3
-    is_corrupt(b"Hello, I am not compressed");
-    is_corrupt(&[0x00, 0x05, 0x00, 0x05, 0x00, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00]); // the lengths do not match
+fn data_that_is_not_deflate_is_corrupt() {
+    assert_corrupt(&[0xff; 20]); // block type 3
+    assert_corrupt(b"Hello, I am not compressed");
+    assert_corrupt(&[0x00, 0x05, 0x00, 0x05, 0x00, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00]); // the lengths do not match
 }
 
 #[test]
-fn a_reference_before_the_beginning() {
-    is_corrupt(&[0xf2, 0x00, 0x11, 0x00, 0x00]); // RFC 7692 §7.2.3.2's second message, as the first one
+fn a_reference_before_the_start_is_corrupt() {
+    assert_corrupt(&[0xf2, 0x00, 0x11, 0x00, 0x00]); // RFC 7692 §7.2.3.2's second message, sent first
 }
 
 #[test]
-fn a_message_that_is_cut_off() {
+fn a_truncated_message_is_corrupt() {
     for len in 1..HELLO.len() {
-        is_corrupt(&HELLO[..len]);
+        assert_corrupt(&HELLO[..len]);
     }
-    // The tail that has to be taken away is still there: two of them are no end of a block.
-    is_corrupt(&[&HELLO[..], &[0x00, 0x00, 0xff, 0xff]].concat());
+    // The sender did not strip the tail. A second tail does not end a block.
+    assert_corrupt(&[&HELLO[..], &[0x00, 0x00, 0xff, 0xff]].concat());
 }
 
 #[test]
-fn a_window_larger_than_was_agreed_on() {
-    // Two equal messages with 20,000 octets between them: to find the first, a window of 15 bits is needed.
+fn a_reference_beyond_the_agreed_window_is_corrupt() {
+    // 20,000 bytes separate two equal messages. A reference to the first needs a window of 15 bits.
     let noise = noise(20_000);
     let message = "this is said before and after, and then never again".repeat(2);
     let mut client = sender(Role::Client, DeflateParams::default(), &codecs());
@@ -73,9 +73,9 @@ fn a_window_larger_than_was_agreed_on() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(512))]
 
-    /// Arbitrary octets as compressed messages: they may inflate to something, up to the limit, or be refused.
+    /// Arbitrary bytes may inflate to something within the limit, or be refused.
     #[test]
-    fn arbitrary_octets_never_panic_nor_pass_the_limit(
+    fn arbitrary_bytes_never_panic_or_exceed_the_limit(
         payloads in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..400), 1..5),
         takeover: bool, is_text: bool, size in 1usize..500, limit in 0usize..5000,
     ) {
@@ -83,9 +83,9 @@ proptest! {
         survives(&payloads, params, is_text, size, limit)?;
     }
 
-    /// The same of messages that were right until some octets were changed.
+    /// The same for valid messages of which some bytes were changed.
     #[test]
-    fn nor_do_messages_with_changed_octets(
+    fn changed_messages_never_panic_or_exceed_the_limit(
         message in "[a-d]{0,3000}", takeover: bool, is_text: bool, size in 1usize..500, limit in 0usize..5000,
         changes in prop::collection::vec((any::<prop::sample::Index>(), any::<u8>()), 1..5),
     ) {
@@ -93,10 +93,10 @@ proptest! {
         let mut server = sender(Role::Server, params, &codecs());
         server.text(&message, None).unwrap();
         let mut payload = frames(&drain(&mut server)).1;
-        for (index, octet) in changes {
+        for (index, byte) in changes {
             if !payload.is_empty() {
                 let index = index.index(payload.len());
-                payload[index] = octet;
+                payload[index] = byte;
             }
         }
         survives(&[payload.clone(), payload], params, is_text, size, limit)?;
@@ -119,7 +119,7 @@ fn survives(
         for got in feed(&mut receiver, piece) {
             match got {
                 Got::Text(text) => prop_assert!(text.len() <= limit),
-                Got::Binary(octets) => prop_assert!(octets.len() <= limit),
+                Got::Binary(bytes) => prop_assert!(bytes.len() <= limit),
                 Got::Failed(
                     ProtocolError::CorruptDeflate
                     | ProtocolError::InvalidUtf8

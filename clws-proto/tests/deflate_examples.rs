@@ -1,4 +1,4 @@
-//! permessage-deflate as RFC 7692 §7.2.3 shows it, octet for octet, in one read and octet by octet.
+//! The permessage-deflate examples of RFC 7692 §7.2.3, in one read and byte by byte.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -10,14 +10,14 @@ use common::*;
 
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 
-/// What a client with context takeover makes of it, whole and octet by octet.
+/// Checks a client's events with and without context takeover, in one read and byte by byte.
 #[track_caller]
-fn reads(wire: &[u8], expected: &[Got]) {
+fn assert_received(wire: &[u8], expected: &[Got]) {
     for params in [DeflateParams::default(), no_takeover()] {
         assert_eq!(feed(&mut receiver(Role::Client, params), wire), expected);
         let mut receiver = receiver(Role::Client, params);
-        let by_octet: Vec<_> = wire.iter().flat_map(|octet| feed(&mut receiver, &[*octet])).collect();
-        assert_eq!(by_octet, expected, "octet by octet");
+        let by_byte: Vec<_> = wire.iter().flat_map(|byte| feed(&mut receiver, &[*byte])).collect();
+        assert_eq!(by_byte, expected, "byte by byte");
     }
 }
 
@@ -29,15 +29,15 @@ fn message(payload: &[u8]) -> Vec<u8> {
 #[test]
 fn a_message_compressed_using_one_block() {
     let wire = [&[0xc1, 0x07][..], &HELLO].concat();
-    reads(&wire, &[text("Hello")]);
+    assert_received(&wire, &[text("Hello")]);
     // "A message can be fragmented after compression"
-    reads(&[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x80, 0x04, 0xc9, 0xc9, 0x07, 0x00], &[text("Hello")]);
-    // Of five octets that get seven ours makes no compressed message, but of this it does.
+    assert_received(&[0x41, 0x03, 0xf2, 0x48, 0xcd, 0x80, 0x04, 0xc9, 0xc9, 0x07, 0x00], &[text("Hello")]);
+    // The RFC compresses five bytes to seven. Our sender does not, so it gets a longer message.
     let mut sender = sender(Role::Server, no_takeover(), &codecs());
     sender.text("HelloHelloHelloHello", None).unwrap();
     let wire = drain(&mut sender);
     assert_eq!(wire[..6], [0xc1, u8::try_from(wire.len() - 2).unwrap(), 0xf2, 0x48, 0xcd, 0xc9]);
-    reads(&wire, &[text("HelloHelloHelloHello")]);
+    assert_received(&wire, &[text("HelloHelloHelloHello")]);
 }
 
 #[test]
@@ -45,7 +45,7 @@ fn sharing_the_window() {
     let wire = [message(&HELLO), message(&[0xf2, 0x00, 0x11, 0x00, 0x00])].concat();
     let mut taken_over = receiver(Role::Client, DeflateParams::default());
     assert_eq!(feed(&mut taken_over, &wire), [text("Hello"), text("Hello")]);
-    // Where it was agreed that nothing is taken over, there is nothing to refer back to.
+    // Without context takeover there is nothing to refer back to.
     let mut alone = receiver(Role::Client, no_takeover());
     assert_eq!(
         feed(&mut alone, &wire),
@@ -56,19 +56,19 @@ fn sharing_the_window() {
 #[test]
 fn a_block_without_compression() {
     let block = [0x00, 0x05, 0x00, 0xfa, 0xff, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00];
-    reads(&message(&block), &[text("Hello")]);
+    assert_received(&message(&block), &[text("Hello")]);
 }
 
 #[test]
 fn a_block_with_bfinal_set() {
-    reads(&message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]), &[text("Hello")]);
-    // Some leave out the empty block behind it, and two such blocks may follow each other.
-    reads(&message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]), &[text("Hello")]);
+    assert_received(&message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]), &[text("Hello")]);
+    // Some senders omit the empty block after it, and several such blocks may follow each other.
+    assert_received(&message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]), &[text("Hello")]);
     let twice = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00].repeat(2);
-    reads(&message(&twice), &[text("HelloHello")]);
-    // The next message may begin anew, or refer back to it.
+    assert_received(&message(&twice), &[text("HelloHello")]);
+    // The next message may start from scratch or refer back to it.
     let wire = [message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]), message(&HELLO)].concat();
-    reads(&wire, &[text("Hello"), text("Hello")]);
+    assert_received(&wire, &[text("Hello"), text("Hello")]);
     let wire = [
         message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]),
         message(&[0xf2, 0x00, 0x11, 0x00, 0x00]),
@@ -80,19 +80,19 @@ fn a_block_with_bfinal_set() {
 #[test]
 fn two_blocks_in_one_message() {
     let blocks = [0xf2, 0x48, 0x05, 0x00, 0x00, 0x00, 0xff, 0xff, 0xca, 0xc9, 0xc9, 0x07, 0x00];
-    reads(&message(&blocks), &[text("Hello")]);
+    assert_received(&message(&blocks), &[text("Hello")]);
 }
 
 #[test]
 fn an_empty_message() {
-    reads(&message(&[0x00]), &[text("")]);
-    // And one of no octets at all, which leaves the context as it was.
-    reads(&[message(&[]), message(&HELLO)].concat(), &[text(""), text("Hello")]);
+    assert_received(&message(&[0x00]), &[text("")]);
+    // A message without any bytes leaves the context unchanged.
+    assert_received(&[message(&[]), message(&HELLO)].concat(), &[text(""), text("Hello")]);
     // "an endpoint can send an empty fragment" anywhere.
     let wire = [
         frame(RSV1 | TEXT, &[], Role::Client),
         frame(CONTINUATION, &HELLO, Role::Client),
         frame(FIN | CONTINUATION, &[], Role::Client),
     ];
-    reads(&wire.concat(), &[text("Hello")]);
+    assert_received(&wire.concat(), &[text("Hello")]);
 }

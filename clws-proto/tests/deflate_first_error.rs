@@ -1,4 +1,4 @@
-//! A compressed message with several things wrong fails with the first of them, however it is cut into reads.
+//! A compressed message with several faults fails with the first, however it is split into reads.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -10,14 +10,14 @@ use common::*;
 
 const LIMIT: usize = 8;
 
-/// Blocks that are not compressed, and one of the type that there is not.
+/// An uncompressed block, followed by one of the reserved type.
 fn payload(text: &[u8]) -> Vec<u8> {
     let len = u8::try_from(text.len()).unwrap();
     [&[0x00, len, 0, !len, 0xff][..], text, &[0xff; 4]].concat()
 }
 
 #[track_caller]
-fn fails(text: &[u8], expected: ProtocolError) {
+fn assert_fails_with(text: &[u8], expected: ProtocolError) {
     let wire = to_server(FIN | RSV1 | TEXT, &payload(text));
     for size in [wire.len(), 1, 2, 7, 13] {
         let limits = Limits::default().with_max_message_size(LIMIT);
@@ -29,16 +29,16 @@ fn fails(text: &[u8], expected: ProtocolError) {
 }
 
 #[test]
-fn what_inflates_before_the_corrupt_block_counts() {
-    fails(b"good", ProtocolError::CorruptDeflate);
-    fails(b"b\xffd", ProtocolError::InvalidUtf8);
-    fails(b"too long by far", ProtocolError::MessageTooBig { limit: LIMIT });
+fn faults_before_the_corrupt_block_come_first() {
+    assert_fails_with(b"good", ProtocolError::CorruptDeflate);
+    assert_fails_with(b"b\xffd", ProtocolError::InvalidUtf8);
+    assert_fails_with(b"too long by far", ProtocolError::MessageTooBig { limit: LIMIT });
 }
 
 #[test]
 fn text_is_checked_up_to_the_limit() {
-    fails(b"b\xffd, and too long", ProtocolError::InvalidUtf8);
-    fails(b"too long and b\xffd", ProtocolError::MessageTooBig { limit: LIMIT });
-    fails(b"too long\xff", ProtocolError::MessageTooBig { limit: LIMIT });
-    fails(b"too lon\xff", ProtocolError::InvalidUtf8);
+    assert_fails_with(b"b\xffd, and too long", ProtocolError::InvalidUtf8);
+    assert_fails_with(b"too long and b\xffd", ProtocolError::MessageTooBig { limit: LIMIT });
+    assert_fails_with(b"too long\xff", ProtocolError::MessageTooBig { limit: LIMIT });
+    assert_fails_with(b"too lon\xff", ProtocolError::InvalidUtf8);
 }

@@ -1,5 +1,6 @@
-//! Streams that python's zlib made (tests/golden/make.py), of every window from 9 to 15 bits, many levels, memory levels and
-//! strategies: they inflate, whole and in pieces, and so they do with an inflater that shares nothing with ours.
+//! Streams made by Python's zlib (tests/golden/make.py), with every window from 9 to 15 bits, many
+//! levels, memory levels and strategies. The crate inflates them whole and in pieces. An inflater
+//! that shares no code with the crate gives the same result.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -9,15 +10,15 @@ use clws_proto::{DeflateParams, Role};
 use common::deflate::{Strict, receiver};
 use common::*;
 
-fn octets(hex: &str) -> Vec<u8> {
+fn decode_hex(hex: &str) -> Vec<u8> {
     (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
 }
 
 #[test]
-fn what_zlib_wrote_is_read() {
+fn streams_from_zlib_inflate() {
     let mut connections = 0;
     let mut lines = include_str!("golden/zlib.txt").lines();
-    let messages: Vec<_> = lines.next().unwrap().split(' ').map(octets).collect();
+    let messages: Vec<_> = lines.next().unwrap().split(' ').map(decode_hex).collect();
     for line in lines {
         let mut fields = line.split(' ');
         let bits = fields.next().unwrap().parse().unwrap();
@@ -27,7 +28,7 @@ fn what_zlib_wrote_is_read() {
             .with_client_no_context_takeover(!takeover);
         let (mut whole, mut in_pieces) = (receiver(Role::Server, params), receiver(Role::Server, params));
         let mut strict = Strict::default();
-        let payloads: Vec<_> = fields.map(octets).collect();
+        let payloads: Vec<_> = fields.map(decode_hex).collect();
         assert_eq!(payloads.len(), messages.len());
         for (message, payload) in messages.iter().zip(payloads) {
             let expected = [Got::Text(String::from_utf8(message.clone()).unwrap())];

@@ -1,5 +1,5 @@
-//! What a peer can cost: limits hold on what a message inflates to, while it inflates; nothing is allocated for what is
-//! only promised; and no decompressor stays with a connection that is done.
+//! The cost that a peer can cause. Limits apply to a message while it inflates, a declared length
+//! allocates nothing, and a finished connection keeps no decompressor.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
@@ -13,14 +13,14 @@ use clws_proto::{
 use common::deflate::{codecs, frames, no_takeover, sender};
 use common::*;
 
-/// A decompressor and its room, and what a receiver keeps beside.
+/// An upper bound for a decompressor, its output buffer and the rest of a receiver.
 const INFLATER: usize = 64 * 1024;
 
 fn server(limits: Limits, params: DeflateParams, codecs: &CodecPool) -> Receiver {
     Receiver::new(Version::Rfc6455, Role::Server, limits).with_deflate(params, codecs)
 }
 
-/// The payload of a compressed message of so many zeros.
+/// The payload of a compressed message of `count` zeros.
 fn zeros(count: usize) -> Vec<u8> {
     let mut sender = sender(Role::Server, no_takeover(), &codecs());
     sender.binary(&vec![0; count], None).unwrap();
@@ -29,30 +29,30 @@ fn zeros(count: usize) -> Vec<u8> {
 
 #[test]
 fn a_gigabyte_of_zeros_in_a_megabyte_is_refused_at_the_limit() {
-    // 64 MiB of zeros again and again, which is allowed: its blocks refer back within it only.
+    // Repeats 64 MiB of zeros. This is valid, because the blocks refer back within a piece.
     let piece = zeros(64 << 20);
     let bomb = [&piece[..], &[0x00, 0x00, 0xff, 0xff]].concat().repeat(16);
     assert!(bomb.len() < 1_100_000, "{}", bomb.len());
     let limit = 1 << 20;
     let limits = Limits::default().with_max_message_size(limit);
-    for in_reads_of in [1 << 10, 64 << 10, 2 << 20] {
+    for read_size in [1 << 10, 64 << 10, 2 << 20] {
         for opcode in [TEXT, BINARY] {
             let codecs = codecs();
             let mut receiver = server(limits, no_takeover(), &codecs);
             let wire = to_server(FIN | RSV1 | opcode, &bomb);
             let (mut read, mut failed) = (0, None);
-            for octets in wire.chunks(in_reads_of) {
-                read += octets.len();
-                failed = feed(&mut receiver, octets).pop();
+            for bytes in wire.chunks(read_size) {
+                read += bytes.len();
+                failed = feed(&mut receiver, bytes).pop();
                 assert!(receiver.held() <= 2 * limit + INFLATER, "{} held", receiver.held());
                 if failed.is_some() {
                     break;
                 }
             }
             assert_eq!(failed, Some(Got::Failed(ProtocolError::MessageTooBig { limit })));
-            assert!(read <= 2 * in_reads_of.max(2 << 10), "it took {read} octets");
+            assert!(read <= 2 * read_size.max(2 << 10), "refused after {read} bytes");
             assert_eq!(receiver.held(), 0);
-            assert!(codecs.held() < INFLATER, "the decompressor is back");
+            assert!(codecs.held() < INFLATER, "the decompressor is returned");
         }
     }
     let error = ProtocolError::MessageTooBig { limit };
@@ -60,7 +60,7 @@ fn a_gigabyte_of_zeros_in_a_megabyte_is_refused_at_the_limit() {
 }
 
 #[test]
-fn the_limit_on_a_message_is_on_what_it_inflates_to() {
+fn the_message_limit_applies_to_the_inflated_size() {
     let limits = Limits::default().with_max_message_size(100_000);
     for (count, fits) in [(100_000, true), (100_001, false)] {
         let payload = zeros(count);
@@ -70,7 +70,7 @@ fn the_limit_on_a_message_is_on_what_it_inflates_to() {
             true => assert_eq!(got, [Got::Binary(vec![0; count])]),
             false => assert_eq!(got, [Got::Failed(ProtocolError::MessageTooBig { limit: 100_000 })]),
         }
-        // In fragments the sum counts.
+        // The sum of the fragments counts.
         let mut receiver = server(limits, no_takeover(), &codecs());
         let (one, two) = payload.split_at(payload.len() / 2);
         let wire = [to_server(RSV1 | BINARY, one), to_server(FIN, two)].concat();
@@ -79,7 +79,7 @@ fn the_limit_on_a_message_is_on_what_it_inflates_to() {
 }
 
 #[test]
-fn the_limit_on_a_frame_is_on_what_comes() {
+fn the_frame_limit_applies_to_the_compressed_size() {
     let payload = zeros(1 << 20);
     let limits = Limits::default().with_max_frame_size(payload.len());
     let wire = to_server(FIN | RSV1 | BINARY, &payload);
@@ -88,7 +88,7 @@ fn the_limit_on_a_frame_is_on_what_comes() {
     let limits = limits.with_max_frame_size(limit);
     let got = feed(&mut server(limits, no_takeover(), &codecs()), &wire);
     assert_eq!(got, [Got::Failed(ProtocolError::FrameTooBig { limit })]);
-    // A frame that is larger than a message may be is none of the limits' business while it inflates to less.
+    // A frame may be longer than a message may be, if it inflates to less.
     let limits = Limits::default().with_max_message_size(10);
     let stored = [&[0x00, 0x00, 0x00, 0xff, 0xff].repeat(100)[..], &[0x00]].concat();
     let got = feed(&mut server(limits, no_takeover(), &codecs()), &to_server(FIN | RSV1 | BINARY, &stored));
@@ -96,7 +96,7 @@ fn the_limit_on_a_frame_is_on_what_comes() {
 }
 
 #[test]
-fn fragments_are_counted_as_ever() {
+fn compressed_fragments_are_counted() {
     let limits = Limits::default().with_max_fragments(3);
     let mut wire = to_server(RSV1 | TEXT, &[]);
     for _ in 0..3 {
@@ -114,26 +114,26 @@ fn a_declared_length_reserves_nothing() {
     assert!(receiver.held() < 256, "{}", receiver.held());
     assert!(
         receiver.spare_capacity(&clws_proto::NoPool).is_none(),
-        "compressed octets go to the decompressor"
+        "compressed bytes go to the decompressor"
     );
-    // A stored block that declares 65,535 octets, of which one comes.
+    // A stored block declares 65,535 bytes, and one arrives.
     let start: Vec<u8> =
         [0x00, 0xff, 0xff, 0x00, 0x00, 0x07].iter().zip(KEY.iter().cycle()).map(|(a, b)| a ^ b).collect();
     assert_eq!(feed(&mut receiver, &start), []);
     assert!(receiver.held() < INFLATER + 256, "{}", receiver.held());
 }
 
-/// More than is kept as it comes: flushes that add nothing to the message.
+/// More input than a receiver keeps compressed: flushes that add nothing to the message.
 fn empty_blocks() -> Vec<u8> {
     [0x00, 0x00, 0x00, 0xff, 0xff].repeat(1000)
 }
 
 #[test]
-fn a_connection_that_goes_gives_its_decompressor_back() {
+fn a_dropped_connection_returns_its_decompressor() {
     let codecs = codecs();
     let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &codecs)).collect();
     for receiver in &mut receivers {
-        // A message of which little has come costs what has come of it.
+        // A message costs no more than the bytes received so far.
         assert_eq!(feed(receiver, &to_server(RSV1 | TEXT, &[0x00, 0x00])), []);
         assert!(receiver.held() < 1000, "{}", receiver.held());
     }
@@ -144,7 +144,7 @@ fn a_connection_that_goes_gives_its_decompressor_back() {
     assert_eq!(codecs.held(), 0, "all five are in use");
     drop(receivers);
     assert!(codecs.held() >= 5 * 50_000, "{}", codecs.held());
-    // They are kept up to a number that can be set.
+    // The number of idle decompressors that are kept is configurable.
     let few = CodecPool::with_kept(&DeflateConfig::default(), 2);
     let mut receivers: Vec<_> = (0..5).map(|_| server(Limits::default(), no_takeover(), &few)).collect();
     for receiver in &mut receivers {
@@ -154,13 +154,13 @@ fn a_connection_that_goes_gives_its_decompressor_back() {
     assert_eq!(few.held(), codecs.held() / 5 * 2);
 }
 
-/// Each final block makes the decompressor begin anew: it must not cost more than octets do that inflate to something.
+/// Each final block resets the decompressor. A reset must not cost more than inflating data.
 #[test]
-fn a_flood_of_final_blocks_is_no_bomb() {
+fn a_flood_of_final_blocks_is_cheap() {
     let mut receiver = server(Limits::default(), no_takeover(), &codecs());
     let begin = Instant::now();
     let wire = to_server(FIN | RSV1 | BINARY, &[0x03, 0x00].repeat(500_000));
     assert_eq!(feed(&mut receiver, &wire), [Got::Binary(vec![])]);
-    println!("a million octets of empty final blocks: {:?}", begin.elapsed());
+    println!("a million bytes of empty final blocks: {:?}", begin.elapsed());
     assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
 }

@@ -1,5 +1,5 @@
-//! What permessage-deflate costs a connection: nothing before the first compressed message, then the end of what was said,
-//! and never a compressor.
+//! The memory that permessage-deflate adds to a connection: nothing before the first compressed
+//! message, then a window of recent data, and never a compressor.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -10,7 +10,7 @@ use common::deflate::{codecs, no_takeover, receiver, sender};
 use common::*;
 
 #[test]
-fn who_did_not_agree_on_it_pays_nothing() {
+fn a_connection_without_deflate_pays_nothing() {
     if size_of::<usize>() == 8 {
         assert!(size_of::<Receiver>() <= 40, "{}", size_of::<Receiver>());
         assert!(size_of::<Sender>() <= 24, "{}", size_of::<Sender>());
@@ -31,11 +31,11 @@ fn a_context_begins_with_the_first_compressed_message() {
         (server.context_size(), client.context_size())
     };
     assert_eq!(exchange("short"), (0, 0));
-    assert_eq!(codecs.held(), 0, "nor was there a compressor before");
+    assert_eq!(codecs.held(), 0, "no compressor was created");
     assert_eq!(exchange(&"x".repeat(100)), (100, 100));
     assert_eq!(exchange("short"), (100, 100));
     let (one, two) = exchange(&"y".repeat(60_000));
-    assert!(one <= 40 * 1024 && two <= 40 * 1024, "a window of 32 KiB and a quarter: {one}, {two}");
+    assert!(one <= 40 * 1024 && two <= 40 * 1024, "32 KiB plus a quarter: {one}, {two}");
     assert!(one >= 32 * 1024 && two >= 32 * 1024);
     for i in 0..2000 {
         let (one, two) = exchange(&format!("{i}").repeat(40));
@@ -44,7 +44,7 @@ fn a_context_begins_with_the_first_compressed_message() {
 }
 
 #[test]
-fn the_window_bounds_it() {
+fn the_window_bounds_the_context() {
     for bits in 9..=15 {
         let params =
             DeflateParams::default().with_server_max_window_bits(bits).with_client_max_window_bits(bits);
@@ -61,7 +61,7 @@ fn the_window_bounds_it() {
 }
 
 #[test]
-fn without_takeover_nothing_stays() {
+fn without_takeover_no_context_remains() {
     let codecs = codecs();
     let (mut server, mut client) =
         (sender(Role::Server, no_takeover(), &codecs), receiver(Role::Client, no_takeover()));
@@ -73,7 +73,7 @@ fn without_takeover_nothing_stays() {
 }
 
 #[test]
-fn a_thousand_connections_have_a_few_compressors() {
+fn a_thousand_connections_share_a_few_compressors() {
     let codecs = codecs();
     let one = {
         let other = common::deflate::codecs();
@@ -90,7 +90,7 @@ fn a_thousand_connections_have_a_few_compressors() {
     }
     assert!(codecs.held() <= 8 * one, "{}", codecs.held());
     let contexts: usize = servers.iter().map(Sender::context_size).sum();
-    assert_eq!(contexts, 1000 * 600, "each has what it sent, doubled as it grew");
+    assert_eq!(contexts, 1000 * 600, "each context has its messages, in a buffer that doubled");
     let small = CodecPool::new(&DeflateConfig::default().with_threshold(0).with_memory_level(1));
     sender(Role::Server, no_takeover().with_server_max_window_bits(9), &small)
         .text(&"la ".repeat(50), None)
@@ -99,7 +99,7 @@ fn a_thousand_connections_have_a_few_compressors() {
 }
 
 #[test]
-fn both_halves_go_to_any_thread() {
+fn receivers_and_senders_can_move_between_threads() {
     fn send<T: Send>() {}
     fn sync<T: Sync>() {}
     send::<Receiver>();

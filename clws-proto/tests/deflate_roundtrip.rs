@@ -1,4 +1,4 @@
-//! Whatever is sent, with whatever was agreed on, however it is cut: what one role deflates the other inflates.
+//! One role deflates and the other inflates, for any messages, parameters and reads.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -11,25 +11,27 @@ use common::deflate::{codecs, receiver, sender};
 use common::*;
 use proptest::prelude::*;
 
-/// Messages that resemble each other, and some that are noise.
+/// Messages that resemble each other, and random bytes.
 fn message() -> impl Strategy<Value = Got> {
     prop_oneof![
         "[a-e ]{0,40}".prop_map(Got::Text),
         "(tick|bid|ask|[0-9]){0,500}".prop_map(Got::Text),
         "\\PC{0,60}".prop_map(Got::Text),
         prop::collection::vec(any::<u8>(), 0..3000).prop_map(Got::Binary),
-        (any::<u8>(), 0usize..100_000).prop_map(|(octet, count)| Got::Binary(vec![octet; count])),
+        (any::<u8>(), 0usize..100_000).prop_map(|(byte, count)| Got::Binary(vec![byte; count])),
     ]
 }
 
 fn params() -> impl Strategy<Value = DeflateParams> {
-    (8u8..=15, 8u8..=15, any::<bool>(), any::<bool>()).prop_map(|(server, client, alone, on_their_own)| {
-        DeflateParams::default()
-            .with_server_max_window_bits(server)
-            .with_client_max_window_bits(client)
-            .with_server_no_context_takeover(alone)
-            .with_client_no_context_takeover(on_their_own)
-    })
+    (8u8..=15, 8u8..=15, any::<bool>(), any::<bool>()).prop_map(
+        |(server, client, server_alone, client_alone)| {
+            DeflateParams::default()
+                .with_server_max_window_bits(server)
+                .with_client_max_window_bits(client)
+                .with_server_no_context_takeover(server_alone)
+                .with_client_no_context_takeover(client_alone)
+        },
+    )
 }
 
 fn config() -> impl Strategy<Value = DeflateConfig> {
@@ -42,7 +44,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 
     #[test]
-    fn what_one_role_deflates_the_other_inflates(
+    fn deflated_messages_inflate_in_the_other_role(
         messages in prop::collection::vec(message(), 1..12),
         params in params(), config in config(), kept in 0usize..3, to_server: bool,
         frame_size in prop::option::of(1usize..2000), size in 1usize..5000,
@@ -54,7 +56,7 @@ proptest! {
         for message in &messages {
             match message {
                 Got::Text(text) => sender.text(text, frame_size).unwrap(),
-                Got::Binary(octets) => sender.binary(octets, frame_size).unwrap(),
+                Got::Binary(bytes) => sender.binary(bytes, frame_size).unwrap(),
                 _ => {}
             }
         }
@@ -89,7 +91,7 @@ proptest! {
 }
 
 #[test]
-fn big_messages_in_every_shape() {
+fn large_messages_arrive_intact() {
     let lines: String =
         (0..40_000).map(|i| format!("{{\"id\":{i},\"name\":\"user {}\"}}\n", i * 7919 % 1000)).collect();
     for params in [DeflateParams::default(), common::deflate::no_takeover()] {

@@ -1,5 +1,5 @@
-//! Where the bit "Per-Message Compressed" may be set, RFC 7692 §6: on the first frame of a data message, and nowhere
-//! else; and nowhere at all where it was not agreed on.
+//! RFC 7692 §6: the bit "Per-Message Compressed" may be set on the first frame of a data message,
+//! and only if permessage-deflate was negotiated.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -12,17 +12,20 @@ use common::*;
 const HELLO: [u8; 7] = [0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
 const REFUSED: Got = Got::Failed(ProtocolError::ReservedBits);
 
-/// The last event for a server that agreed on it.
-fn last(wire: &[Vec<u8>]) -> Got {
+/// The last event of a server that negotiated permessage-deflate.
+fn last_event(wire: &[Vec<u8>]) -> Got {
     feed(&mut receiver(Role::Server, no_takeover()), &wire.concat()).pop().unwrap()
 }
 
 #[test]
-fn it_is_for_the_first_frame_of_a_data_message() {
-    assert_eq!(last(&[to_server(FIN | RSV1 | TEXT, &HELLO)]), text("Hello"));
-    assert_eq!(last(&[to_server(FIN | RSV1 | BINARY, &HELLO)]), Got::Binary(b"Hello".to_vec()));
-    assert_eq!(last(&[to_server(RSV1 | TEXT, &HELLO[..3]), to_server(FIN, &HELLO[3..])]), text("Hello"));
-    // Compressed and other messages may take turns.
+fn rsv1_is_valid_on_the_first_frame_of_a_data_message() {
+    assert_eq!(last_event(&[to_server(FIN | RSV1 | TEXT, &HELLO)]), text("Hello"));
+    assert_eq!(last_event(&[to_server(FIN | RSV1 | BINARY, &HELLO)]), Got::Binary(b"Hello".to_vec()));
+    assert_eq!(
+        last_event(&[to_server(RSV1 | TEXT, &HELLO[..3]), to_server(FIN, &HELLO[3..])]),
+        text("Hello")
+    );
+    // Compressed and uncompressed messages may alternate.
     let mut server = receiver(Role::Server, DeflateParams::default());
     let wire = [
         to_server(FIN | TEXT, b"plain"),
@@ -33,22 +36,25 @@ fn it_is_for_the_first_frame_of_a_data_message() {
 }
 
 #[test]
-fn it_is_not_for_continuations() {
+fn rsv1_is_refused_on_continuations() {
     for fin in [0, FIN] {
         let wire = [to_server(RSV1 | TEXT, &HELLO[..3]), to_server(fin | RSV1 | CONTINUATION, &HELLO[3..])];
-        assert_eq!(last(&wire), REFUSED);
+        assert_eq!(last_event(&wire), REFUSED);
         let wire = [to_server(TEXT, b"He"), to_server(fin | RSV1 | CONTINUATION, b"llo")];
-        assert_eq!(last(&wire), REFUSED);
+        assert_eq!(last_event(&wire), REFUSED);
     }
 }
 
 #[test]
-fn it_is_not_for_control_frames() {
+fn rsv1_is_refused_on_control_frames() {
     for opcode in [PING, PONG, CLOSE] {
-        assert_eq!(last(&[to_server(FIN | RSV1 | opcode, &[])]), REFUSED);
-        assert_eq!(last(&[to_server(RSV1 | TEXT, &HELLO), to_server(FIN | RSV1 | opcode, &[])]), REFUSED);
+        assert_eq!(last_event(&[to_server(FIN | RSV1 | opcode, &[])]), REFUSED);
+        assert_eq!(
+            last_event(&[to_server(RSV1 | TEXT, &HELLO), to_server(FIN | RSV1 | opcode, &[])]),
+            REFUSED
+        );
     }
-    // A control frame as it should be comes through, amid the fragments of a compressed message too.
+    // A valid control frame passes, also between the fragments of a compressed message.
     let wire =
         [to_server(RSV1 | TEXT, &HELLO[..3]), to_server(FIN | PING, b"?"), to_server(FIN, &HELLO[3..])];
     let mut server = receiver(Role::Server, no_takeover());
@@ -58,12 +64,12 @@ fn it_is_not_for_control_frames() {
 #[test]
 fn the_other_reserved_bits_stay_reserved() {
     for bits in [0x10, 0x20, 0x30, 0x50, 0x60, 0x70] {
-        assert_eq!(last(&[to_server(FIN | bits | TEXT, &HELLO)]), REFUSED);
+        assert_eq!(last_event(&[to_server(FIN | bits | TEXT, &HELLO)]), REFUSED);
     }
 }
 
 #[test]
-fn where_it_was_not_agreed_on_it_is_a_protocol_error() {
+fn rsv1_without_negotiation_is_a_protocol_error() {
     for version in HYBI {
         let got = events(version, Role::Server, &to_server(FIN | RSV1 | TEXT, &HELLO));
         assert_eq!(got, [REFUSED]);
@@ -72,7 +78,7 @@ fn where_it_was_not_agreed_on_it_is_a_protocol_error() {
 }
 
 #[test]
-fn no_draft_has_it() {
+fn drafts_never_compress() {
     for version in [Version::Hybi07, Version::Hybi08] {
         let mut server = Receiver::new(version, Role::Server, Limits::default())
             .with_deflate(DeflateParams::default(), &codecs());
@@ -89,7 +95,7 @@ fn no_draft_has_it() {
 }
 
 #[test]
-fn both_roles_speak_it() {
+fn both_roles_compress() {
     let message = "la ".repeat(1000);
     for (from, to) in [(Role::Client, Role::Server), (Role::Server, Role::Client)] {
         let mut sender = sender(from, DeflateParams::default(), &codecs());

@@ -1,4 +1,4 @@
-//! What goes out compressed and what as it is; fragments; and what comes in is passed on.
+//! The decision to compress a message, compressed fragments, and forwarding.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
@@ -23,12 +23,12 @@ fn messages_from_the_threshold_on_are_compressed() {
             assert_eq!(frames(&drain(&mut server)).0, [first], "{len}");
         }
         server.ping(&[b'x'; 125]).unwrap();
-        assert_eq!(server.queued(), 127, "control frames never are");
+        assert_eq!(server.queued(), 127, "control frames are never compressed");
     }
 }
 
 #[test]
-fn what_would_not_get_smaller_goes_as_it_is() {
+fn a_message_that_would_not_shrink_is_not_compressed() {
     let noise = noise(5000);
     let mut server = sender(Role::Server, no_takeover(), &codecs());
     let mut client = receiver(Role::Client, no_takeover());
@@ -40,9 +40,9 @@ fn what_would_not_get_smaller_goes_as_it_is() {
     }
 }
 
-/// With context takeover it goes compressed all the same: later ones may refer back to it.
+/// Later messages may refer back to it.
 #[test]
-fn unless_it_is_of_use_to_the_next_one() {
+fn context_takeover_compresses_messages_that_do_not_shrink() {
     let noise = noise(5000);
     let mut server = sender(Role::Server, DeflateParams::default(), &codecs());
     let mut client = receiver(Role::Client, DeflateParams::default());
@@ -54,7 +54,7 @@ fn unless_it_is_of_use_to_the_next_one() {
 }
 
 #[test]
-fn a_frame_size_cuts_what_is_compressed() {
+fn frame_size_applies_to_the_compressed_payload() {
     let message: String = (0..2000).map(|i| format!("{} ", i * 7919 % 10_007)).collect();
     let mut server = sender(Role::Server, no_takeover(), &codecs());
     server.text(&message, NonZeroUsize::new(1000)).unwrap();
@@ -67,27 +67,27 @@ fn a_frame_size_cuts_what_is_compressed() {
 }
 
 #[test]
-fn a_context_makes_what_resembles_it_small() {
+fn context_takeover_shrinks_similar_messages() {
     let codecs = codecs();
     let [mut alone, mut taken_over] =
         [no_takeover(), DeflateParams::default()].map(|params| sender(Role::Server, params, &codecs));
-    let (mut octets_alone, mut octets_taken_over) = (0, 0);
+    let (mut bytes_alone, mut bytes_taken_over) = (0, 0);
     for i in 0..20 {
         let message = format!(
             "{{\"type\":\"trade\",\"symbol\":\"BTC\",\"price\":{},\"size\":{}}}",
             40_000 + i,
             i * 7 % 5
         );
-        for (sender, octets) in [(&mut alone, &mut octets_alone), (&mut taken_over, &mut octets_taken_over)] {
+        for (sender, bytes) in [(&mut alone, &mut bytes_alone), (&mut taken_over, &mut bytes_taken_over)] {
             sender.text(&message, None).unwrap();
-            *octets += drain(sender).len();
+            *bytes += drain(sender).len();
         }
     }
-    assert!(octets_alone > 2 * octets_taken_over, "{octets_alone}, {octets_taken_over}");
+    assert!(bytes_alone > 2 * bytes_taken_over, "{bytes_alone}, {bytes_taken_over}");
 }
 
 #[test]
-fn what_came_is_forwarded() {
+fn received_messages_are_forwarded() {
     let message = "forward this. ".repeat(5000);
     let codecs = codecs();
     let mut client = sender(Role::Client, DeflateParams::default(), &codecs);
@@ -102,7 +102,7 @@ fn what_came_is_forwarded() {
         while let Some(event) = events.next().unwrap() {
             match event {
                 Event::Text(text) => back.forward_text(text).unwrap(),
-                Event::Binary(octets) => back.forward_binary(octets).unwrap(),
+                Event::Binary(bytes) => back.forward_binary(bytes).unwrap(),
                 other => panic!("{other:?}"),
             }
         }
@@ -110,7 +110,7 @@ fn what_came_is_forwarded() {
         let got = feed(&mut there, &drain(&mut back));
         assert_eq!(got, [text(&message), Got::Binary(message.clone().into_bytes())]);
     }
-    // Where it would not be compressed a big one goes out without a copy, as ever.
+    // A large message that is not compressed is still sent without a copy.
     let never = CodecPool::new(&DeflateConfig::default().with_threshold(usize::MAX));
     let mut plain = sender(Role::Server, DeflateParams::default(), &never);
     plain.text_owned(message.clone()).unwrap();

@@ -1,4 +1,5 @@
-//! A message for many: compressed once for each size of window, whoever takes nothing over, and one by one for the others.
+//! Shared messages: compressed once per window size for connections without context takeover, and
+//! once per connection with it.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::disallowed_methods, reason = "test code")]
 
@@ -15,7 +16,7 @@ fn message() -> String {
 }
 
 #[test]
-fn it_is_compressed_once_for_each_window() {
+fn a_shared_message_is_compressed_once_per_window_size() {
     let codecs = codecs();
     let message = message();
     let shared = SharedMessage::text(message.clone());
@@ -39,12 +40,12 @@ fn it_is_compressed_once_for_each_window() {
 }
 
 #[test]
-fn its_octets_lie_in_one_place() {
+fn compressed_bytes_are_shared() {
     let codecs = codecs();
-    let four_values: Vec<u8> = noise(40_000).into_iter().map(|octet| octet & 3).collect();
+    let four_values: Vec<u8> = noise(40_000).into_iter().map(|byte| byte & 3).collect();
     let shared = SharedMessage::binary(four_values);
     let mut senders: Vec<_> = (0..2).map(|_| sender(Role::Server, no_takeover(), &codecs)).collect();
-    let places: Vec<_> = senders
+    let addresses: Vec<_> = senders
         .iter_mut()
         .map(|sender| {
             sender.shared(&shared).unwrap();
@@ -53,17 +54,17 @@ fn its_octets_lie_in_one_place() {
             slices[0].as_ptr() as usize
         })
         .collect();
-    assert_eq!(places[0], places[1]);
+    assert_eq!(addresses[0], addresses[1]);
 }
 
 #[test]
-fn who_takes_context_over_gets_it_with_his_own() {
+fn context_takeover_uses_the_context_of_the_connection() {
     let codecs = codecs();
     let mut ends: Vec<_> = [DeflateParams::default(), no_takeover(), DeflateParams::default()]
         .into_iter()
         .map(|params| (sender(Role::Server, params, &codecs), receiver(Role::Client, params)))
         .collect();
-    ends[0].0.text(&message(), None).unwrap(); // only the first one knows it already
+    ends[0].0.text(&message(), None).unwrap(); // only the first client has seen this message
     let wire = drain(&mut ends[0].0);
     feed(&mut ends[0].1, &wire);
     let shared = SharedMessage::text(message());
@@ -79,7 +80,7 @@ fn who_takes_context_over_gets_it_with_his_own() {
 }
 
 #[test]
-fn what_does_not_get_smaller_or_is_small_is_shared_as_it_is() {
+fn incompressible_and_small_messages_are_shared_uncompressed() {
     let shared = SharedMessage::binary(noise(3000));
     let codecs = codecs();
     let (mut one, mut plain) =
@@ -89,14 +90,14 @@ fn what_does_not_get_smaller_or_is_small_is_shared_as_it_is() {
         plain.shared(&shared).unwrap();
         assert!(drain(&mut one) == drain(&mut plain));
     }
-    assert_eq!(shared.encodings(), 1, "and it is not tried again");
+    assert_eq!(shared.encodings(), 1, "compression is tried once");
     let large = clws_proto::CodecPool::new(&clws_proto::DeflateConfig::default().with_threshold(5000));
     sender(Role::Server, no_takeover(), &large).shared(&SharedMessage::text("la ".repeat(300))).unwrap();
     assert_eq!(large.held(), 0, "no compressor was needed");
 }
 
 #[test]
-fn fragments_and_clients() {
+fn fragments_are_compressed_in_both_roles() {
     let shared = SharedMessage::text(message()).with_frame_size(NonZeroUsize::new(100));
     for role in [Role::Server, Role::Client] {
         let mut sender = sender(role, no_takeover(), &codecs());
@@ -109,7 +110,7 @@ fn fragments_and_clients() {
 }
 
 #[test]
-fn threads_that_need_it_at_once_wait_for_one() {
+fn concurrent_threads_compress_a_message_once() {
     let codecs = codecs();
     let shared = SharedMessage::text(message().repeat(50));
     std::thread::scope(|scope| {

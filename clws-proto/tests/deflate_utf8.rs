@@ -1,4 +1,5 @@
-//! Text is checked while it inflates: a bad octet is refused when it comes, wherever frames and reads are cut.
+//! Text is checked while it inflates: an invalid byte is refused at once, however frames and reads
+//! are split.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -10,31 +11,31 @@ use common::*;
 
 const INVALID: Got = Got::Failed(ProtocolError::InvalidUtf8);
 
-/// Octets in a block without compression, so that each of them comes out when it comes in.
-fn stored(octets: &[u8]) -> Vec<u8> {
-    let len = u16::try_from(octets.len()).unwrap();
-    [&[0x00][..], &len.to_le_bytes(), &(!len).to_le_bytes(), octets, &[0x00]].concat()
+/// An uncompressed block, in which each byte inflates as soon as it arrives.
+fn stored(bytes: &[u8]) -> Vec<u8> {
+    let len = u16::try_from(bytes.len()).unwrap();
+    [&[0x00][..], &len.to_le_bytes(), &(!len).to_le_bytes(), bytes, &[0x00]].concat()
 }
 
-/// The octet of the payload at which the text is refused.
-fn refused_at(octets: &[u8]) -> Option<usize> {
+/// The index of the payload byte at which the text is refused.
+fn refused_at(bytes: &[u8]) -> Option<usize> {
     let mut receiver = receiver(Role::Client, no_takeover());
-    let wire = frame(FIN | RSV1 | TEXT, &stored(octets), Role::Client);
-    let block = 5 + wire.len() - stored(octets).len();
-    let refused = wire.iter().position(|octet| feed(&mut receiver, &[*octet]).contains(&INVALID))?;
+    let wire = frame(FIN | RSV1 | TEXT, &stored(bytes), Role::Client);
+    let block = 5 + wire.len() - stored(bytes).len();
+    let refused = wire.iter().position(|byte| feed(&mut receiver, &[*byte]).contains(&INVALID))?;
     Some(refused - block)
 }
 
 #[test]
-fn a_bad_octet_is_refused_when_it_comes() {
+fn an_invalid_byte_is_refused_at_once() {
     assert_eq!(refused_at("κόσμε".as_bytes()), None);
     assert_eq!(refused_at(b"ab\xffcdefgh"), Some(2));
-    assert_eq!(refused_at(b"ab\xed\xa0\x80cdefgh"), Some(3)); // a surrogate, seen in its second octet
+    assert_eq!(refused_at(b"ab\xed\xa0\x80cdefgh"), Some(3)); // a surrogate, seen in its second byte
     assert_eq!(refused_at(b"\xf4\x90\x80\x80cdefgh"), Some(1)); // past U+10FFFF
 }
 
 #[test]
-fn a_character_that_is_cut_off_is_refused_at_the_end() {
+fn an_incomplete_character_is_refused_at_the_end() {
     for params in [DeflateParams::default(), no_takeover()] {
         let wire = frame(FIN | RSV1 | TEXT, &stored(b"ab\xf0\x9f\x98"), Role::Client);
         assert_eq!(feed(&mut receiver(Role::Client, params), &wire), [INVALID]);
@@ -42,14 +43,14 @@ fn a_character_that_is_cut_off_is_refused_at_the_end() {
 }
 
 #[test]
-fn binary_may_be_anything() {
+fn binary_messages_are_not_checked() {
     let wire = frame(FIN | RSV1 | BINARY, &stored(b"ab\xff"), Role::Client);
     assert_eq!(feed(&mut receiver(Role::Client, no_takeover()), &wire), [Got::Binary(b"ab\xff".to_vec())]);
 }
 
 #[test]
-fn characters_may_be_cut_anywhere() {
-    // More than is inflated at once, of characters of three octets: some of them lie across the cut.
+fn characters_may_be_split_anywhere() {
+    // More text than one inflate step outputs, so that steps split some three-byte characters.
     let message = "語".repeat(50_000);
     let mut server = sender(Role::Server, no_takeover(), &codecs());
     server.text(&message, None).unwrap();

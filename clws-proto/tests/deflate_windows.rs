@@ -1,4 +1,5 @@
-//! Never further back than was agreed on: each window and level, read by an inflater that measures.
+//! References stay within the agreed window, for each window size and level. The inflater of the
+//! tests measures them.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
@@ -8,7 +9,7 @@ use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Role};
 use common::deflate::{Strict, frames, sender};
 use common::*;
 
-/// Messages with something to find at every distance.
+/// Messages with repetitions at every distance.
 fn messages() -> Vec<Vec<u8>> {
     let mut random = 1u32;
     let mut next = move || {
@@ -32,11 +33,11 @@ fn params(bits: u8, takeover: bool) -> DeflateParams {
 }
 
 #[test]
-fn no_reference_goes_further_back() {
+fn no_reference_exceeds_the_window() {
     let messages = messages();
     for bits in 9..=15 {
         for level in [1, 2, 3, 6, 7, 9] {
-            // zlib-rs has four ways to compress, which begin at 1, 2, 3 and 7
+            // zlib-rs has four algorithms, which start at levels 1, 2, 3 and 7
             for takeover in [false, true] {
                 let config = DeflateConfig::default().with_threshold(0).with_level(level);
                 let mut server = sender(Role::Server, params(bits, takeover), &CodecPool::new(&config));
@@ -45,27 +46,27 @@ fn no_reference_goes_further_back() {
                     server.binary(message, None).unwrap();
                     let (firsts, payload) = frames(&drain(&mut server));
                     if firsts[0] & RSV1 == 0 {
-                        assert_eq!(payload, *message, "as it is");
+                        assert_eq!(payload, *message, "sent uncompressed");
                     } else {
                         assert!(takeover || payload.len() < message.len());
                         assert!(peer.message(&payload, takeover) == *message, "{bits} bits, level {level}");
                     }
                 }
                 assert!(peer.furthest <= 1 << bits, "{} of {bits} bits, level {level}", peer.furthest);
-                assert!(peer.furthest > 1 << (bits - 2), "{} of {bits} bits is little", peer.furthest);
+                assert!(peer.furthest > 1 << (bits - 2), "{} uses too little of {bits} bits", peer.furthest);
             }
         }
     }
 }
 
-/// A window of 256 octets is what no zlib has: who was promised it gets his messages as they are.
+/// zlib has no window of 256 bytes, so messages for this window are sent uncompressed.
 #[test]
 fn with_8_bits_nothing_is_compressed() {
     let mut server = sender(Role::Server, params(8, true), &common::deflate::codecs());
     server.text(&"la ".repeat(100), None).unwrap();
     assert_eq!(server.queued(), 4 + 300);
     assert_eq!(server.context_size(), 0);
-    // The other way it is read like 9.
+    // A receiver treats 8 bits like 9.
     let agreed = DeflateParams::default().with_client_max_window_bits(8);
     let mut client = sender(Role::Client, agreed.with_client_max_window_bits(9), &common::deflate::codecs());
     let mut receiver = common::deflate::receiver(Role::Server, agreed);
@@ -75,9 +76,9 @@ fn with_8_bits_nothing_is_compressed() {
     }
 }
 
-/// A compressor that other connections used in between gives the same octets as one of its own.
+/// A compressor gives the same result if other connections used it in between.
 #[test]
-fn whose_compressor_it_was_makes_no_difference() {
+fn compressors_are_interchangeable_between_connections() {
     let messages = messages();
     let config = DeflateConfig::default().with_threshold(0);
     for kept in [0, 1, 2, 8] {

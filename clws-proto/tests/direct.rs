@@ -1,14 +1,14 @@
-//! Payloads that are read straight to where the message is assembled: the same events, and never much more memory than
-//! what came.
-#![allow(clippy::unwrap_used, clippy::panic)] // helpers of tests
+//! Payloads read directly into the buffer of the message: the same events, and memory in proportion
+//! to the received bytes.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
 
 use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
-/// What a server sees, told apart by kind and content.
-fn seen(events: &mut clws_proto::Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
+/// Records the events of a server, marked by kind.
+fn record(events: &mut clws_proto::Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
     while let Some(event) = events.next().unwrap() {
         log.push(match event {
             Event::Text(text) => ('t', text.into_bytes().to_vec()),
@@ -21,32 +21,33 @@ fn seen(events: &mut clws_proto::Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
 }
 
 fn drain(sender: &mut Sender) -> Vec<u8> {
-    let mut octets = Vec::new();
-    sender.write_to(&mut octets).unwrap();
-    octets
+    let mut bytes = Vec::new();
+    sender.write_to(&mut bytes).unwrap();
+    bytes
 }
 
-/// Feeds a stream in pieces, through the room wherever there is some; how often there was.
+/// Feeds a stream in pieces, directly where possible. Returns the events and the number of direct
+/// reads.
 fn feed(receiver: &mut Receiver, mut stream: &[u8], sizes: &[usize]) -> (Vec<(char, Vec<u8>)>, usize) {
     let (mut log, mut direct) = (Vec::new(), 0);
-    let mut came = 0;
+    let mut received = 0;
     let mut sizes = sizes.iter().cycle();
     while !stream.is_empty() {
         let size = (*sizes.next().unwrap()).min(stream.len());
         let count = if let Some(room) = receiver.spare_capacity(&NoPool) {
             let count = room.len().min(size);
-            assert!(room.len() <= came, "more room than came");
+            assert!(room.len() <= received, "more room than bytes received");
             room[..count].copy_from_slice(&stream[..count]);
             direct += 1;
-            seen(&mut receiver.receive_direct(count, &NoPool), &mut log);
+            record(&mut receiver.receive_direct(count, &NoPool), &mut log);
             count
         } else {
             let mut piece = stream[..size].to_vec();
-            seen(&mut receiver.receive(&mut piece), &mut log);
+            record(&mut receiver.receive(&mut piece), &mut log);
             size
         };
-        came += count;
-        assert!(receiver.held() <= 2 * came + 1024, "{} held of {came}", receiver.held());
+        received += count;
+        assert!(receiver.held() <= 2 * received + 1024, "{} held of {received}", receiver.held());
         stream = &stream[count..];
     }
     (log, direct)
@@ -55,7 +56,7 @@ fn feed(receiver: &mut Receiver, mut stream: &[u8], sizes: &[usize]) -> (Vec<(ch
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn gives_the_same_events(
+    fn direct_reads_give_the_same_events(
         messages in prop::collection::vec((0u8..4, 0usize..200_000, any::<u8>()), 1..5),
         frame_size in prop::option::of(1000usize..150_000),
         sizes in prop::collection::vec(1usize..90_000, 1..6),
@@ -74,13 +75,13 @@ fn a_big_binary_frame_is_read_directly_and_text_is_not() {
     let mut sender = Sender::client(Version::Rfc6455, || [9, 8, 7, 6]);
     sender.binary(&vec![1; 1 << 20], None).unwrap();
     let (log, direct) = feed(&mut receiver, &drain(&mut sender), &[64 * 1024]);
-    assert_eq!((log.len(), direct), (1, 15), "all but the first 64 KiB, and the last 14 octets");
+    assert_eq!((log.len(), direct), (1, 15), "all but the first 64 KiB and the last 14 bytes");
     sender.text(&"x".repeat(1 << 20), None).unwrap();
     assert_eq!(feed(&mut receiver, &drain(&mut sender), &[64 * 1024]).1, 0);
 }
 
 #[test]
-fn who_declares_much_and_sends_little_gets_little_room() {
+fn room_grows_with_the_received_bytes_not_the_declared_length() {
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     let mut head = [0x82, 0xFF, 0, 0, 0, 0, 0, 0xF0, 0, 0, 1, 2, 3, 4];
     assert!(receiver.receive(&mut head).next().unwrap().is_none());

@@ -1,4 +1,4 @@
-//! A connection that ends tells how many messages were read and not delivered.
+//! A connection that ends reports the number of messages that were read and not delivered.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::num::NonZeroUsize;
@@ -9,7 +9,7 @@ fn receiver(version: Version) -> Receiver {
     Receiver::new(version, Role::Server, Limits::default())
 }
 
-/// Ten messages, some in fragments with a ping between, and the beginning of one more.
+/// Ten messages, some fragmented, with pings in between, and the start of an eleventh.
 fn wire(version: Version, mut sender: Sender) -> Vec<u8> {
     for number in 0..10 {
         let size = NonZeroUsize::new(if number % 2 == 0 { 7 } else { 1000 });
@@ -26,7 +26,7 @@ fn wire(version: Version, mut sender: Sender) -> Vec<u8> {
     bytes
 }
 
-/// Wherever the reader stops, and however the input was cut.
+/// Checks the count wherever the reader stops and however the input is split.
 #[track_caller]
 fn assert_counted(version: Version, wire: &[u8], receiver: impl Fn() -> Receiver) {
     for pulled in 0..=10 {
@@ -50,7 +50,7 @@ fn assert_counted(version: Version, wire: &[u8], receiver: impl Fn() -> Receiver
 }
 
 #[test]
-fn every_message_is_pulled_or_counted() {
+fn every_message_is_delivered_or_counted() {
     for version in Version::ALL {
         let wire = wire(version, Sender::client(version, || [1, 2, 3, 4]));
         assert_counted(version, &wire, || receiver(version));
@@ -59,7 +59,7 @@ fn every_message_is_pulled_or_counted() {
 
 #[cfg(feature = "deflate")]
 #[test]
-fn compressed_ones_too() {
+fn compressed_messages_are_counted() {
     use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
     let version = Version::Rfc6455;
@@ -70,9 +70,9 @@ fn compressed_ones_too() {
     assert_counted(version, &wire, || receiver(version).with_deflate(params, &codecs));
 }
 
-/// What comes behind a close frame, or behind a fault, is no message.
+/// Input after a close frame or a protocol error has no messages.
 #[test]
-fn nothing_counts_behind_the_end() {
+fn messages_after_the_end_do_not_count() {
     let mut sender = Sender::client(Version::Rfc6455, || [1, 2, 3, 4]);
     sender.text("one", None).unwrap();
     sender.close(1000.into(), "").unwrap();
@@ -88,7 +88,7 @@ fn nothing_counts_behind_the_end() {
 }
 
 #[test]
-fn a_close_frame_that_comes_next_is_seen() {
+fn is_close_next_reports_an_unread_close_frame() {
     for version in Version::ALL.into_iter().filter(|version| version.has_close_frame()) {
         let mut sender = Sender::client(version, || [1, 2, 3, 4]);
         sender.text("one", None).unwrap();
@@ -98,7 +98,7 @@ fn a_close_frame_that_comes_next_is_seen() {
         let mut receiver = receiver(version);
         assert!(!receiver.is_close_next());
         drop(receiver.receive(&mut wire));
-        assert!(!receiver.is_close_next(), "{version:?}: a message comes before it");
+        assert!(!receiver.is_close_next(), "{version:?}: a message comes first");
         let mut events = receiver.receive(&mut []);
         assert!(matches!(events.next(), Ok(Some(Event::Text(text))) if text == "one"));
         drop(events);

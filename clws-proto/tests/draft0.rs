@@ -1,38 +1,37 @@
-//! Draft 0 (hixie-76, hybi-00): text between 0x00 and 0xFF, 0xFF 0x00 to close, and whatever else comes read past.
+//! Draft 0 (hixie-76, hybi-00): text between 0x00 and 0xFF, and 0xFF 0x00 to close. Other frames
+//! are skipped.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
-use clws_proto::{
-    CloseCode, Limits, ProtocolError, Receiver, Role, SendError, Sender, SharedMessage, Version,
-};
+use clws_proto::{CloseCode, Limits, ProtocolError, Receiver, Role, SendError, Sender, Version};
 use common::*;
 
-/// What comes of these octets in either role, whole and octet by octet.
-fn found(octets: &[u8]) -> Vec<Got> {
-    found_with(Limits::default(), octets)
+/// The events in these bytes, which must agree for both roles, in one read and byte by byte.
+fn found(bytes: &[u8]) -> Vec<Got> {
+    found_with(Limits::default(), bytes)
 }
 
-fn found_with(limits: Limits, octets: &[u8]) -> Vec<Got> {
-    let whole = feed(&mut Receiver::new(Version::Hybi00, Role::Server, limits), octets);
+fn found_with(limits: Limits, bytes: &[u8]) -> Vec<Got> {
+    let whole = feed(&mut Receiver::new(Version::Hybi00, Role::Server, limits), bytes);
     for role in [Role::Server, Role::Client] {
         let mut receiver = Receiver::new(Version::Hybi00, role, limits);
-        let pieces: Vec<Got> = octets.iter().flat_map(|octet| feed(&mut receiver, &[*octet])).collect();
+        let pieces: Vec<Got> = bytes.iter().flat_map(|byte| feed(&mut receiver, &[*byte])).collect();
         assert_eq!(pieces, whole);
     }
-    // hixie-75 differs in the closing frame alone.
+    // hixie-75 differs in the closing frame only.
     if !whole.contains(&Got::Close(None)) {
-        assert_eq!(feed(&mut Receiver::new(Version::Hixie75, Role::Server, limits), octets), whole);
+        assert_eq!(feed(&mut Receiver::new(Version::Hixie75, Role::Server, limits), bytes), whole);
     }
     whole
 }
 
 #[test]
-fn text_frames_one_behind_the_other() {
+fn consecutive_text_frames_are_received() {
     assert_eq!(found(b"\x00Hello\xFF\x00\xFF\x00\xe6\xb0\xb4\xFF"), [text("Hello"), text(""), text("水")]);
 }
 
 #[test]
-fn the_terminator_may_come_apart_from_the_rest() {
+fn the_terminator_may_come_in_a_later_read() {
     let mut receiver = receiver(Version::Hybi00, Role::Server);
     assert_eq!(feed(&mut receiver, b"\x00Hello"), []);
     assert_eq!(feed(&mut receiver, b""), []);
@@ -43,12 +42,12 @@ fn the_terminator_may_come_apart_from_the_rest() {
 }
 
 #[test]
-fn octets_that_begin_frames_are_text_inside_one() {
+fn frame_type_bytes_inside_a_frame_are_text() {
     assert_eq!(found(b"\x00a\x00b\x7Fc\xFF"), [text("a\0b\x7Fc")]);
 }
 
 #[test]
-fn the_closing_frame_ends_it() {
+fn a_closing_frame_ends_the_connection() {
     assert_eq!(found(b"\x00last\xFF\xFF\x00\x00late\xFF"), [text("last"), Got::Close(None)]);
     let mut receiver = receiver(Version::Hybi00, Role::Server);
     assert_eq!(feed(&mut receiver, b"\xFF"), []);
@@ -59,7 +58,7 @@ fn the_closing_frame_ends_it() {
 }
 
 #[test]
-fn a_close_is_answered_with_a_close_and_only_once() {
+fn a_close_is_answered_once() {
     let mut sender = Sender::server(Version::Hybi00);
     sender.answer_close(None);
     sender.answer_close(None);
@@ -67,7 +66,7 @@ fn a_close_is_answered_with_a_close_and_only_once() {
     assert_eq!(drain(&mut sender), b"\xFF\x00");
 }
 
-/// Callers need not know the version: any code that RFC 6455 may send closes a draft-0 client, without the code.
+/// Callers need not know the version: any code that RFC 6455 may send is accepted.
 #[test]
 fn codes_and_reasons_are_left_out() {
     for code in [1000, 1001, 1002, 1003, 1004, 1007, 1009, 1011, 3000, 4999] {
@@ -86,12 +85,12 @@ fn codes_and_reasons_are_left_out() {
 #[test]
 fn frames_with_a_length_are_discarded() {
     for frame_type in 0x80..=0xFF {
-        let mut octets = vec![frame_type, 0x05];
-        octets.extend_from_slice(b"\x00no\xFF!");
-        octets.extend_from_slice(b"\x00yes\xFF");
-        assert_eq!(found(&octets), [text("yes")], "{frame_type:#x}");
+        let mut bytes = vec![frame_type, 0x05];
+        bytes.extend_from_slice(b"\x00no\xFF!");
+        bytes.extend_from_slice(b"\x00yes\xFF");
+        assert_eq!(found(&bytes), [text("yes")], "{frame_type:#x}");
     }
-    // Without data: any of them but 0xFF, which closes.
+    // Without data: every type except 0xFF, which closes.
     for frame_type in 0x80..0xFF {
         assert_eq!(found(&[frame_type, 0x00, 0x00, b'x', 0xFF]), [text("x")]);
     }
@@ -100,45 +99,45 @@ fn frames_with_a_length_are_discarded() {
 #[test]
 fn lengths_are_in_base_128() {
     for (digits, len) in [(&[0x7F][..], 127), (&[0x81, 0x00], 128), (&[0x81, 0x80, 0x01], 128 * 128 + 1)] {
-        let octets = [&[0x80][..], digits, &vec![0xFF; len], b"\x00seen\xFF"].concat();
-        assert_eq!(found(&octets), [text("seen")]);
+        let bytes = [&[0x80][..], digits, &vec![0xFF; len], b"\x00seen\xFF"].concat();
+        assert_eq!(found(&bytes), [text("seen")]);
     }
-    // Leading zeros change nothing: this one closes, that one has a length of 1.
+    // Leading zeros have no effect: the first frame closes, the second has a length of 1.
     assert_eq!(found(&[0xFF, 0x80, 0x80, 0x00]), [Got::Close(None)]);
     assert_eq!(found(&[0xFF, 0x80, 0x01, 0x00, 0x00, b'x', 0xFF]), [text("x")]);
 }
 
-/// hybi-00 §5.3 warns of "frames with lengths greater than 2**(31) or 2**(32) bytes, overflowing a signed or unsigned
-/// 32bit integer"; nor does an integer of 64 bits overflow here.
+/// hybi-00 §5.3 warns of "frames with lengths greater than 2**(31) or 2**(32) bytes, overflowing a
+/// signed or unsigned 32bit integer". A 64-bit integer must not overflow either.
 #[test]
 fn a_length_cannot_overflow() {
     let refused = [Got::Failed(ProtocolError::DiscardTooBig { limit: 16 << 20 })];
     for digits in 4..=30 {
-        let octets = [&[0x80][..], &vec![0xFF; digits], &[0x7F]].concat();
-        assert_eq!(found(&octets), refused, "{digits} digits");
+        let bytes = [&[0x80][..], &vec![0xFF; digits], &[0x7F]].concat();
+        assert_eq!(found(&bytes), refused, "{digits} digits");
     }
-    // 2^64, which would be 0 if it wrapped around, and with 0xFF a close frame.
-    let octets = [0xFF, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00];
-    assert_eq!(found(&octets), refused);
-    // 2^32 as well, also where no limit is set: it is a long wait, not a close frame.
+    // 2^64 would wrap around to 0, and 0xFF with length 0 is a close frame.
+    let bytes = [0xFF, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00];
+    assert_eq!(found(&bytes), refused);
+    // Without a limit, 2^32 is a long frame and not a close frame.
     let none = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
     if usize::BITS >= 64 {
         assert_eq!(found_with(none, &[0xFF, 0x90, 0x80, 0x80, 0x80, 0x00, 0x00, b'x', 0xFF]), []);
         let longest = isize::MAX.unsigned_abs();
-        assert_eq!(found_with(none, &octets), [Got::Failed(ProtocolError::DiscardTooBig { limit: longest })]);
+        assert_eq!(found_with(none, &bytes), [Got::Failed(ProtocolError::DiscardTooBig { limit: longest })]);
     }
 }
 
 #[test]
-fn other_types_up_to_0xff_are_discarded() {
+fn frames_of_other_types_are_discarded_up_to_0xff() {
     for frame_type in 0x01..=0x7F {
-        let octets = [&[frame_type][..], b"no\x00no\xFF\x00yes\xFF"].concat();
-        assert_eq!(found(&octets), [text("yes")], "{frame_type:#x}");
+        let bytes = [&[frame_type][..], b"no\x00no\xFF\x00yes\xFF"].concat();
+        assert_eq!(found(&bytes), [text("yes")], "{frame_type:#x}");
     }
 }
 
 #[test]
-fn limits_hold_for_text_and_for_what_is_discarded() {
+fn limits_apply_to_text_and_to_discarded_frames() {
     let limits = Limits::default().with_max_message_size(10);
     let boundary = [&b"\x0001234"[..], b"56789\xFF"].concat();
     assert_eq!(found_with(limits, &boundary), [text("0123456789")]);
@@ -153,11 +152,11 @@ fn limits_hold_for_text_and_for_what_is_discarded() {
     );
     assert_eq!(found_with(limits, b"\x80\x0A0123456789\x00x\xFF"), [text("x")]);
     assert_eq!(found_with(limits, b"\x80\x0B"), [Got::Failed(ProtocolError::DiscardTooBig { limit: 10 })]);
-    // The smaller limit holds, for a frame is a message.
+    // The smaller limit applies, because each frame is a message.
     let limits = Limits::default().with_max_frame_size(3);
     assert_eq!(found_with(limits, b"\x00abc\xFF"), [text("abc")]);
     assert_eq!(found_with(limits, b"\x00abcd\xFF"), [Got::Failed(ProtocolError::MessageTooBig { limit: 3 })]);
-    // What never ends is refused before its end comes, and not held.
+    // An endless frame is refused before its end, and nothing of it is held.
     let mut receiver = Receiver::new(Version::Hybi00, Role::Server, limits);
     assert_eq!(feed(&mut receiver, b"\x00abcd").len(), 1);
     assert!(receiver.is_finished());
@@ -171,22 +170,16 @@ fn text_that_is_not_utf8_gets_replacement_characters() {
 }
 
 #[test]
-fn there_is_no_binary_and_no_ping() {
+fn only_text_can_be_sent() {
     for mut sender in [Sender::server(Version::Hybi00), client(Version::Hybi00)] {
-        assert_eq!(sender.binary(b"x", None), Err(SendError::Unsupported));
-        assert_eq!(sender.binary_owned(vec![0; 100_000]), Err(SendError::Unsupported));
-        assert_eq!(sender.shared(&SharedMessage::binary(vec![0; 5000])), Err(SendError::Unsupported));
-        assert_eq!(sender.ping(b""), Err(SendError::Unsupported));
-        assert_eq!(sender.pong(b""), Err(SendError::Unsupported));
-        sender.answer_ping(b"");
-        assert_eq!(sender.queued(), 0);
+        assert_only_text(&mut sender);
         sender.text("only text", None).unwrap();
         assert_eq!(drain(&mut sender), b"\x00only text\xFF");
     }
 }
 
 #[test]
-fn a_client_asks_for_no_masking_key() {
+fn a_client_does_not_mask() {
     let mut sender = Sender::client(Version::Hybi00, || unreachable!("draft 0 does not mask"));
     assert_eq!(sender.role(), Role::Client);
     sender.text("plain", None).unwrap();

@@ -1,5 +1,5 @@
-//! Arbitrary octets: nothing panics, nothing is held beyond what the limits allow and what came, and a connection that
-//! failed stays failed. Arbitrary commands: the outbox shows what it counts.
+//! Arbitrary bytes cause no panic, memory stays within the limits and the received bytes, and a
+//! failed connection stays failed. After arbitrary commands, the outbox has the bytes it counts.
 
 mod common;
 use clws_proto::{CloseCode, CloseFrame, Limits, Receiver, Role, Sender, SharedMessage, Version};
@@ -7,7 +7,7 @@ use common::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// More than what a receiver keeps beside payload octets.
+/// An upper bound for a receiver's memory besides payload bytes.
 const STATE: usize = 256 + 256;
 
 fn version() -> impl Strategy<Value = Version> {
@@ -18,7 +18,7 @@ fn role() -> impl Strategy<Value = Role> {
     prop::sample::select(vec![Role::Server, Role::Client])
 }
 
-/// Octets that get further than plain noise: plausible first octets, lengths, and then noise.
+/// Bytes that get further than plain noise: plausible first bytes and lengths, then noise.
 fn read() -> impl Strategy<Value = Vec<u8>> {
     let plausible =
         (prop::sample::select(vec![0x81, 0x01, 0x80, 0x00, 0x82, 0x02, 0x89, 0x8A, 0x88, 0xFF]), any::<u8>());
@@ -35,7 +35,7 @@ fn read() -> impl Strategy<Value = Vec<u8>> {
     ]
 }
 
-/// Something that an application asks a sender.
+/// A call of an application on a sender.
 #[derive(Clone, Debug)]
 enum Command {
     Text(usize, usize),
@@ -70,7 +70,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 400, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_receiver_stands_it_and_stays_small(
+    fn a_receiver_survives_garbage_and_stays_small(
         version in version(), role in role(), reads in vec(read(), 1..20),
         max_frame in prop_oneof![0usize..500, Just(usize::MAX)],
         max_message in prop_oneof![0usize..500, Just(1 << 20), Just(usize::MAX)],
@@ -81,15 +81,15 @@ proptest! {
             .with_max_message_size(max_message)
             .with_max_fragments(fragments);
         let mut receiver = Receiver::new(version, role, limits);
-        let (mut failed, mut came) = (false, 0);
+        let (mut failed, mut received) = (false, 0);
         for mut read in reads {
-            came += read.len();
+            received += read.len();
             let mut events = receiver.receive(&mut read);
             for _ in 0..pulls {
-                match next(&mut events) {
+                match pull(&mut events) {
                     None => break,
                     Some(event) => {
-                        prop_assert!(!failed, "{event:?} behind a failure");
+                        prop_assert!(!failed, "{event:?} after a failure");
                         failed = matches!(event, Got::Failed(_) | Got::Close(_));
                     }
                 }
@@ -103,12 +103,12 @@ proptest! {
                 prop_assert!(!receiver.has_unread());
                 prop_assert!(receiver.held() <= max_message.saturating_add(STATE), "{}", receiver.held());
             }
-            prop_assert!(receiver.held() <= 4 * came + STATE, "{} held for {came}", receiver.held());
+            prop_assert!(receiver.held() <= 4 * received + STATE, "{} held for {received}", receiver.held());
         }
     }
 
     #[test]
-    fn a_sender_stands_any_commands(
+    fn a_sender_survives_any_commands(
         version in version(), role in role(), commands in vec(command(), 1..30)
     ) {
         let mut sender = if role == Role::Server { Sender::server(version) } else { client(version) };
@@ -145,10 +145,10 @@ proptest! {
                 }
             };
             prop_assert_eq!(result.is_ok() && !is_silent, sender.queued() > queued);
-            prop_assert!(result.is_err() || !closed, "nothing behind a close frame");
+            prop_assert!(result.is_err() || !closed, "nothing is sent after a close frame");
         }
         wire.extend(drain(&mut sender));
-        // All of it is frames that the other side accepts.
+        // The other side accepts all frames.
         let other = if role == Role::Server { Role::Client } else { Role::Server };
         let mut receiver = receiver(version, other);
         for event in feed(&mut receiver, &wire) {

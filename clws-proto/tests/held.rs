@@ -1,4 +1,4 @@
-//! What a sender holds: copies count with the buffers that they are in, messages to many once.
+//! The memory of a sender: copied messages count with their buffers, shared messages count once.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::sync::Arc;
@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clws_proto::{Meter, Sender, SharedMessage, Version};
 
-/// More than what an outbox with a few messages holds beside them.
-const PLACES: usize = 1024;
+/// An upper bound for the memory of an outbox besides its few messages.
+const OVERHEAD: usize = 1024;
 
 #[derive(Debug, Default)]
 struct Count {
     now: AtomicUsize,
-    most: AtomicUsize,
+    peak: AtomicUsize,
 }
 
 impl Count {
@@ -24,7 +24,7 @@ impl Count {
 impl Meter for Count {
     fn charge(&self, bytes: usize) {
         let now = self.now.fetch_add(bytes, Ordering::Relaxed) + bytes;
-        self.most.fetch_max(now, Ordering::Relaxed);
+        self.peak.fetch_max(now, Ordering::Relaxed);
     }
 
     fn release(&self, bytes: usize) {
@@ -39,12 +39,12 @@ fn metered(message: SharedMessage) -> (SharedMessage, Arc<Count>) {
 }
 
 #[test]
-fn nothing_holds_nothing() {
+fn an_empty_sender_holds_no_memory() {
     for version in Version::ALL {
         let mut sender = Sender::server(version);
         assert_eq!((sender.held(), sender.slices()), (0, 0));
         sender.text("hello", None).unwrap();
-        assert!(sender.held() >= sender.queued() && sender.held() < PLACES, "{}", sender.held());
+        assert!(sender.held() >= sender.queued() && sender.held() < OVERHEAD, "{}", sender.held());
         sender.consume(sender.queued());
         assert!(sender.take_buffer().is_some());
         assert_eq!(sender.held(), 0);
@@ -52,17 +52,17 @@ fn nothing_holds_nothing() {
 }
 
 #[test]
-fn copies_count_with_the_room_around_them() {
+fn copies_count_with_their_buffers() {
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..10_000 {
         sender.text("12345678", None).unwrap();
         assert!(sender.held() >= sender.queued());
-        assert!(sender.held() <= 2 * sender.queued() + PLACES, "{}", sender.held());
+        assert!(sender.held() <= 2 * sender.queued() + OVERHEAD, "{}", sender.held());
     }
 }
 
 #[test]
-fn a_long_outbox_need_not_be_moved() {
+fn a_long_outbox_is_not_reallocated() {
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..10_000 {
         sender.text(&"x".repeat(1000), None).unwrap();
@@ -78,36 +78,37 @@ fn a_long_outbox_need_not_be_moved() {
 }
 
 #[test]
-fn what_is_given_away_counts_as_long_as_it_waits() {
+fn owned_messages_count_while_they_are_queued() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.binary_owned(vec![1; 100_000]).unwrap();
     sender.text_owned("x".repeat(100_000)).unwrap();
-    assert!((200_000..200_000 + PLACES).contains(&sender.held()), "{}", sender.held());
+    assert!((200_000..200_000 + OVERHEAD).contains(&sender.held()), "{}", sender.held());
     assert_eq!(sender.slices(), 4);
     sender.consume(150_000);
-    assert!((100_000..100_000 + PLACES).contains(&sender.held()), "{}", sender.held());
+    assert!((100_000..100_000 + OVERHEAD).contains(&sender.held()), "{}", sender.held());
     sender.abandon();
     assert_eq!(sender.held(), 0);
 }
 
 #[test]
-fn a_message_to_many_counts_once_while_it_waits() {
+fn a_shared_message_counts_once_while_it_is_queued() {
     let (message, count) = metered(SharedMessage::text("x".repeat(100_000)));
     let mut senders = [0; 60].map(|_| Sender::server(Version::Rfc6455));
     for sender in &mut senders {
         sender.shared(&message).unwrap();
-        assert!(sender.held() < PLACES, "{}", sender.held());
+        assert!(sender.held() < OVERHEAD, "{}", sender.held());
         assert_eq!(sender.queued(), 100_010);
     }
-    assert!((100_010..100_010 + PLACES).contains(&count.now()), "{}", count.now());
+    assert!((100_010..100_010 + OVERHEAD).contains(&count.now()), "{}", count.now());
 
-    // Some write it, others are dropped; the last one ends it, though the application has the message still.
+    // Some senders write it, others are dropped. The last one releases it, although the application
+    // still has the message.
     let [first, last, others @ ..] = senders;
     drop(others);
     let mut first = first;
     first.consume(100_009);
     drop(last);
-    assert!(count.now() > 0, "its last byte waits");
+    assert!(count.now() > 0, "its last byte is queued");
     first.consume(1);
     assert_eq!(count.now(), 0);
 
@@ -120,23 +121,23 @@ fn a_message_to_many_counts_once_while_it_waits() {
 }
 
 #[test]
-fn each_framing_counts() {
+fn each_encoding_counts() {
     let (message, count) = metered(SharedMessage::text("x".repeat(10_000)));
     let mut senders = Version::ALL.map(Sender::server);
     for sender in &mut senders {
         sender.shared(&message).unwrap();
     }
     assert_eq!(message.encodings(), 2);
-    assert!((20_000..20_000 + 2 * PLACES).contains(&count.now()), "{}", count.now());
+    assert!((20_000..20_000 + 2 * OVERHEAD).contains(&count.now()), "{}", count.now());
     drop(message);
-    assert!(count.now() > 20_000, "the outboxes have it");
+    assert!(count.now() > 20_000, "the outboxes keep it");
     drop(senders);
     assert_eq!(count.now(), 0);
 }
 
-/// A chat whose members do not read: each message is held once, and each member has a reference to it.
+/// The members of a chat do not read. Each message is held once, and each outbox refers to it.
 #[test]
-fn outboxes_that_are_behind_refer_to_small_messages() {
+fn long_outboxes_refer_to_small_messages() {
     const MEMBERS: usize = 60;
     const BACKLOG: usize = 64 << 20;
     let count = Arc::new(Count::default());
@@ -153,7 +154,7 @@ fn outboxes_that_are_behind_refer_to_small_messages() {
     assert!(queued >= MEMBERS * BACKLOG);
     assert!(held < queued / 25, "{held} held of {queued}");
 
-    // All of it goes out as it would have, and is free then.
+    // All messages are written in full, and their memory is released.
     let [first, others @ ..] = &mut senders;
     let mut all = Vec::new();
     first.write_to(&mut all).unwrap();
@@ -168,7 +169,7 @@ fn outboxes_that_are_behind_refer_to_small_messages() {
 }
 
 #[test]
-fn short_messages_and_those_to_a_peer_that_reads_are_copied() {
+fn messages_are_copied_if_they_are_short_or_the_peer_reads() {
     let (message, count) = metered(SharedMessage::text("x".repeat(1000)));
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..100 {
@@ -176,7 +177,7 @@ fn short_messages_and_those_to_a_peer_that_reads_are_copied() {
         assert_eq!(sender.slices(), 1);
         sender.consume(sender.queued());
     }
-    assert_eq!(count.most.load(Ordering::Relaxed), 0);
+    assert_eq!(count.peak.load(Ordering::Relaxed), 0);
 
     sender.binary(&[0; 20_000], None).unwrap();
     let (short, count) = metered(SharedMessage::text("x".repeat(50)));
@@ -193,7 +194,7 @@ mod deflate {
     use super::*;
 
     #[test]
-    fn contexts_count() {
+    fn deflate_contexts_count() {
         let codecs = CodecPool::new(&DeflateConfig::default());
         let mut sender = Sender::server(Version::Rfc6455).with_deflate(DeflateParams::default(), &codecs);
         sender.text(&"a message that is long enough ".repeat(100), None).unwrap();
@@ -205,7 +206,7 @@ mod deflate {
     }
 
     #[test]
-    fn compressed_messages_to_many_count_once_for_each_window() {
+    fn compressed_shared_messages_count_once_per_window_size() {
         let codecs = CodecPool::new(&DeflateConfig::default());
         let noise: Vec<u8> =
             (0..50_000u32).flat_map(|i| (i.wrapping_mul(2_654_435_761) >> 20).to_le_bytes()).collect();
@@ -223,7 +224,7 @@ mod deflate {
         }
         let each: usize = senders.iter().take(2).map(Sender::queued).sum();
         assert_eq!(message.encodings(), 2);
-        assert!((each..2 * each + 2 * PLACES).contains(&count.now()), "{} {each}", count.now());
+        assert!((each..2 * each + 2 * OVERHEAD).contains(&count.now()), "{} {each}", count.now());
         drop(senders);
         assert_eq!(count.now(), 0);
     }

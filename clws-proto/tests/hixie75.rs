@@ -1,4 +1,4 @@
-//! hixie-75: the frames of draft 0 without a closing frame, and where an end of the connection cuts nothing off.
+//! hixie-75: the frames of draft 0 without a closing frame, and streams that end between messages.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
@@ -7,23 +7,23 @@ use clws_proto::{
 };
 use common::*;
 
-/// The events in these bytes, which are the same in either role, whole and byte by byte.
+/// The events in these bytes, which must agree for both roles, in one read and byte by byte.
 fn found(bytes: &[u8]) -> Vec<Got> {
     let whole = events(Version::Hixie75, Role::Server, bytes);
     for role in [Role::Server, Role::Client] {
-        assert_eq!(events_by_octet(Version::Hixie75, role, bytes), whole);
+        assert_eq!(events_by_byte(Version::Hixie75, role, bytes), whole);
     }
     whole
 }
 
 #[test]
-fn text_frames() {
+fn text_frames_are_received() {
     assert_eq!(found(b"\x00Hello\xFF\x00\xFF\x00\xe6\xb0\xb4\xFF"), [text("Hello"), text(""), text("水")]);
     assert_eq!(found(b"\x00a\xc3(b\xFE\xFF"), [text("a\u{FFFD}(b\u{FFFD}")]);
 }
 
 #[test]
-fn ff_00_is_a_frame_to_discard() {
+fn ff_00_is_discarded() {
     for zero in [&b"\xFF\x00"[..], b"\xFF\x80\x00", b"\xFF\x80\x80\x00", b"\x80\x00"] {
         let bytes = [b"\x00before\xFF", zero, b"\x00after\xFF"].concat();
         assert_eq!(found(&bytes), [text("before"), text("after")], "{zero:x?}");
@@ -34,7 +34,7 @@ fn ff_00_is_a_frame_to_discard() {
 }
 
 #[test]
-fn an_unread_ff_00_is_not_taken_for_a_close_frame() {
+fn an_unread_ff_00_is_not_a_close_frame() {
     for (version, closes) in [(Version::Hybi00, true), (Version::Hixie75, false)] {
         let mut receiver = receiver(version, Role::Server);
         drop(receiver.receive(&mut b"\xFF\x00".to_owned()));
@@ -43,7 +43,7 @@ fn an_unread_ff_00_is_not_taken_for_a_close_frame() {
 }
 
 #[test]
-fn limits_hold_for_frames_to_discard_too() {
+fn limits_apply_to_discarded_frames() {
     let limits = Limits::default().with_max_frame_size(10);
     let receive = |bytes: &[u8]| feed(&mut Receiver::new(Version::Hixie75, Role::Server, limits), bytes);
     let too_big = [Got::Failed(ProtocolError::DiscardTooBig { limit: 10 })];
@@ -55,12 +55,10 @@ fn limits_hold_for_frames_to_discard_too() {
     assert_eq!(receive(b"\x000123456789X"), [Got::Failed(ProtocolError::MessageTooBig { limit: 10 })]);
 }
 
-/// Every prefix of a conversation, in every version: only where all of it is whole frames and messages does an end cut
-/// nothing off.
+/// A stream in any version is cut at every byte.
 #[test]
-fn an_end_cuts_nothing_off_between_messages_only() {
+fn is_between_messages_is_true_only_after_whole_messages() {
     for version in Version::ALL {
-        // Where each message ends.
         let mut ends = vec![0];
         let mut wire = Vec::new();
         if version.is_hixie() {
@@ -94,7 +92,7 @@ fn an_end_cuts_nothing_off_between_messages_only() {
                 assert_eq!(receiver.is_between_messages(), ends.contains(&end), "{version} {end} {at_once}");
             }
         }
-        // What a reader left unread is cut off.
+        // Unread input would be lost.
         let mut receiver = receiver(version, Role::Server);
         drop(receiver.receive(&mut wire));
         assert!(!receiver.is_between_messages());
@@ -104,7 +102,7 @@ fn an_end_cuts_nothing_off_between_messages_only() {
 }
 
 #[test]
-fn a_close_is_no_bytes_and_nothing_follows_it() {
+fn a_close_sends_no_bytes_and_nothing_follows() {
     let closes: [fn(&mut Sender); 4] = [
         |sender| sender.close(CloseCode::NORMAL, "left out").unwrap(),
         Sender::close_without_code,
@@ -125,9 +123,9 @@ fn a_close_is_no_bytes_and_nothing_follows_it() {
     }
 }
 
-/// A code that no version may send is the caller's mistake here, too.
+/// A code that no version may send is refused, although hixie-75 sends no codes.
 #[test]
-fn a_wrong_close_is_refused() {
+fn an_invalid_close_code_is_refused() {
     let mut sender = Sender::server(Version::Hixie75);
     assert_eq!(sender.close(CloseCode::ABNORMAL, ""), Err(SendError::InvalidCloseCode(1006)));
     assert_eq!((sender.queued(), sender.close_sent()), (0, false));
@@ -139,15 +137,9 @@ fn a_wrong_close_is_refused() {
 }
 
 #[test]
-fn there_is_no_binary_no_ping_and_no_fragment() {
+fn only_text_without_fragments_can_be_sent() {
     for mut sender in [Sender::server(Version::Hixie75), client(Version::Hixie75)] {
-        assert_eq!(sender.binary(b"x", None), Err(SendError::Unsupported));
-        assert_eq!(sender.binary_owned(vec![0; 100_000]), Err(SendError::Unsupported));
-        assert_eq!(sender.shared(&SharedMessage::binary(vec![0; 5000])), Err(SendError::Unsupported));
-        assert_eq!(sender.ping(b""), Err(SendError::Unsupported));
-        assert_eq!(sender.pong(b""), Err(SendError::Unsupported));
-        sender.answer_ping(b"");
-        assert_eq!(sender.queued(), 0);
+        assert_only_text(&mut sender);
         sender.text("only text", std::num::NonZeroUsize::new(2)).unwrap();
         sender.text_owned("x".repeat(3)).unwrap();
         assert_eq!(drain(&mut sender), b"\x00only text\xFF\x00xxx\xFF");

@@ -1,5 +1,6 @@
-//! Memory: whole messages are lent where they lie; what is cut off is held in a buffer that follows what came and never
-//! what was declared; nothing is held between messages; and no way of feeding or pulling makes the work quadratic.
+//! Memory: whole messages are borrowed from the read buffer. An incomplete message has a buffer
+//! that follows the received bytes, never the declared length. Nothing is held between messages.
+//! The work is linear, however the input is split and the events are pulled.
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod common;
@@ -8,34 +9,34 @@ use std::time::{Duration, Instant};
 use clws_proto::{Event, Limits, Receiver, Role, Version};
 use common::*;
 
-/// More than what a receiver keeps beside payload octets while a message is cut off.
+/// An upper bound for a receiver's memory besides payload bytes while a message is incomplete.
 const STATE: usize = 256;
 
 #[test]
-fn a_whole_message_is_lent_from_the_buffer_that_was_read_into() {
+fn a_whole_message_is_borrowed_from_the_read_buffer() {
     let mut read = [to_server(FIN | TEXT, b"Hello"), to_server(FIN | BINARY, &[1; 200])].concat();
-    let lies_in = read.as_ptr_range();
+    let input = read.as_ptr_range();
     let mut receiver = server();
     let mut events = receiver.receive(&mut read);
     match events.next().unwrap() {
-        Some(Event::Text(text)) => assert!(lies_in.contains(&text.as_ptr())),
+        Some(Event::Text(text)) => assert!(input.contains(&text.as_ptr())),
         other => panic!("{other:?}"),
     }
     match events.next().unwrap() {
-        Some(Event::Binary(octets)) => assert!(lies_in.contains(&octets.as_ptr())),
+        Some(Event::Binary(bytes)) => assert!(input.contains(&bytes.as_ptr())),
         other => panic!("{other:?}"),
     }
 }
 
 #[test]
-fn a_message_that_was_assembled_is_kept_without_a_copy() {
+fn an_assembled_message_is_kept_without_a_copy() {
     let mut receiver = server();
     assert_eq!(feed(&mut receiver, &to_server(BINARY, &[1; 1000])), []);
     let mut read = to_server(FIN | CONTINUATION, &[2; 700]);
     match receiver.receive(&mut read).next().unwrap() {
-        Some(Event::Binary(octets)) => {
-            let lies_at = octets.as_ptr();
-            assert_eq!(octets.into_bytes().as_ptr(), lies_at);
+        Some(Event::Binary(bytes)) => {
+            let address = bytes.as_ptr();
+            assert_eq!(bytes.into_bytes().as_ptr(), address);
         }
         other => panic!("{other:?}"),
     }
@@ -43,8 +44,8 @@ fn a_message_that_was_assembled_is_kept_without_a_copy() {
     let mut read = to_server(FIN | CONTINUATION, &[b'2'; 700]);
     match receiver.receive(&mut read).next().unwrap() {
         Some(Event::Text(text)) => {
-            let lies_at = text.as_ptr();
-            assert_eq!(text.into_bytes().as_ptr(), lies_at);
+            let address = text.as_ptr();
+            assert_eq!(text.into_bytes().as_ptr(), address);
         }
         other => panic!("{other:?}"),
     }
@@ -61,14 +62,14 @@ fn nothing_is_held_between_messages() {
     let mut receiver = server();
     for message in messages {
         assert_eq!(feed(&mut receiver, &message).len(), 1);
-        assert_eq!(receiver.held(), 0, "it came whole");
+        assert_eq!(receiver.held(), 0, "after one read");
         let (last, before) = message.split_last().unwrap();
-        for octet in before {
-            assert_eq!(feed(&mut receiver, &[*octet]), []);
+        for byte in before {
+            assert_eq!(feed(&mut receiver, &[*byte]), []);
             assert!(receiver.held() > 0);
         }
         assert_eq!(feed(&mut receiver, &[*last]).len(), 1);
-        assert_eq!(receiver.held(), 0, "it came octet by octet");
+        assert_eq!(receiver.held(), 0, "after reads of one byte");
     }
     let mut receiver = Receiver::new(Version::Hybi00, Role::Server, Limits::default());
     assert_eq!(feed(&mut receiver, b"\x00Hel"), []);
@@ -85,19 +86,19 @@ fn a_declared_length_reserves_nothing() {
             let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, limits);
             assert_eq!(feed(&mut receiver, &header(FIN | opcode, declared, Role::Server)), []);
             assert!(receiver.held() < STATE, "{} for a header", receiver.held());
-            let mut came = 0;
+            let mut received = 0;
             for piece in [1, 10, 100, 400, 4] {
-                let masked: Vec<u8> = (came..came + piece).map(|i| b'x' ^ KEY[i % 4]).collect();
+                let masked: Vec<u8> = (received..received + piece).map(|i| b'x' ^ KEY[i % 4]).collect();
                 assert_eq!(feed(&mut receiver, &masked), []);
-                came += piece;
-                assert!(receiver.held() <= 2 * came + STATE, "{} for {came}", receiver.held());
+                received += piece;
+                assert!(receiver.held() <= 2 * received + STATE, "{} for {received}", receiver.held());
             }
         }
     }
 }
 
 #[test]
-fn a_buffer_is_never_larger_than_the_message_may_be() {
+fn a_buffer_never_exceeds_the_message_limit() {
     let limits = Limits::default().with_max_frame_size(100_000).with_max_message_size(100_000);
     for version in [Version::Rfc6455, Version::Hybi00, Version::Hixie75] {
         let mut receiver = Receiver::new(version, Role::Server, limits);
@@ -117,7 +118,7 @@ fn a_buffer_is_never_larger_than_the_message_may_be() {
     }
 }
 
-/// A buffer grows by doubling, however small the pieces: the copies are linear in all.
+/// A buffer doubles when it grows, however small the pieces. The copies are linear in total.
 #[test]
 fn growth_is_geometric() {
     let reads: [(Version, Vec<u8>, &[u8]); 3] = [
@@ -136,12 +137,11 @@ fn growth_is_geometric() {
                 sizes += 1;
             }
         }
-        assert!(sizes <= 20, "{sizes} sizes on the way to 100,000 octets");
+        assert!(sizes <= 20, "{sizes} sizes on the way to 100,000 bytes");
     }
 }
 
-/// A reader that stops at every event, as one under backpressure does, gets them all in linear time: quadratic work
-/// would move over 100 GB here.
+/// A reader under backpressure may stop at every event. Quadratic work would move over 100 GB here.
 #[test]
 fn stopping_at_every_event_is_linear() {
     const MESSAGES: usize = 200_000;
@@ -149,14 +149,14 @@ fn stopping_at_every_event_is_linear() {
     let mut read = to_server(FIN | PING, b"").repeat(MESSAGES);
     let len = read.len();
     let mut receiver = server();
-    assert_eq!(next(&mut receiver.receive(&mut read)), Some(Got::Ping(vec![])));
+    assert_eq!(pull(&mut receiver.receive(&mut read)), Some(Got::Ping(vec![])));
     let mut found = 1;
     let mut left = receiver.held();
     assert!(left <= len + STATE);
     while receiver.has_unread() {
-        assert_eq!(next(&mut receiver.receive(&mut [])), Some(Got::Ping(vec![])));
+        assert_eq!(pull(&mut receiver.receive(&mut [])), Some(Got::Ping(vec![])));
         found += 1;
-        assert!(receiver.held() <= left, "it shrinks on the way");
+        assert!(receiver.held() <= left, "memory shrinks as events are pulled");
         left = receiver.held();
         let unread = (MESSAGES - found) * 6;
         assert!(left <= 4 * unread + STATE, "{left} held for {unread} unread");
@@ -165,7 +165,7 @@ fn stopping_at_every_event_is_linear() {
     assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
 }
 
-/// The same while more comes in: each read brings two messages and takes one.
+/// Each read brings two messages and delivers one.
 #[test]
 fn falling_behind_is_linear() {
     const READS: usize = 100_000;
@@ -173,7 +173,7 @@ fn falling_behind_is_linear() {
     let two = to_server(FIN | PING, b"").repeat(2);
     let mut receiver = server();
     for _ in 0..READS {
-        assert_eq!(next(&mut receiver.receive(&mut two.clone())), Some(Got::Ping(vec![])));
+        assert_eq!(pull(&mut receiver.receive(&mut two.clone())), Some(Got::Ping(vec![])));
     }
     assert!(receiver.held() <= 4 * 6 * READS + STATE);
     assert_eq!(feed(&mut receiver, &[]).len(), READS);
@@ -182,10 +182,10 @@ fn falling_behind_is_linear() {
 }
 
 #[test]
-fn what_is_unread_when_the_connection_fails_is_freed() {
+fn unread_input_is_freed_when_the_connection_fails() {
     let mut read = [to_server(FIN | TEXT, b"one"), to_server(0x40, b"bad"), vec![0; 1000]].concat();
     let mut receiver = server();
-    assert_eq!(next(&mut receiver.receive(&mut read)), Some(text("one")));
+    assert_eq!(pull(&mut receiver.receive(&mut read)), Some(text("one")));
     assert!(receiver.has_unread() && receiver.held() > 1000);
     assert_eq!(feed(&mut receiver, &[]).len(), 1);
     assert!(receiver.is_finished() && !receiver.has_unread());

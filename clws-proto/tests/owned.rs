@@ -1,5 +1,5 @@
-//! A buffer that is read into and given to the receiver: a big binary message keeps it instead of being copied, others leave
-//! it where it is, and the events are those that any other way of feeding gives.
+//! A read buffer given to the receiver: a large binary message keeps it and needs no copy, other
+//! messages leave it in place. The events are the same as for any other way to read.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -34,23 +34,23 @@ fn client() -> Sender {
 }
 
 fn drain(sender: &mut Sender) -> Vec<u8> {
-    let mut octets = Vec::new();
-    sender.write_to(&mut octets).unwrap();
-    octets
+    let mut bytes = Vec::new();
+    sender.write_to(&mut bytes).unwrap();
+    bytes
 }
 
-/// A scratch buffer with those octets read to it, from `start` on.
-fn read(start: usize, octets: &[u8]) -> Vec<u8> {
+/// A scratch buffer that has `bytes` at `start`.
+fn read(start: usize, bytes: &[u8]) -> Vec<u8> {
     let mut scratch = vec![0xEE; SCRATCH];
-    scratch[start..start + octets.len()].copy_from_slice(octets);
+    scratch[start..start + bytes.len()].copy_from_slice(bytes);
     scratch
 }
 
-fn seen(events: &mut Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
+fn record(events: &mut Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
     while let Some(event) = events.next().unwrap() {
         log.push(match event {
             Event::Text(text) => ('t', text.into_bytes().to_vec()),
-            // Each way to have the octets in turn.
+            // Takes the payload in each possible way in turn.
             Event::Binary(payload) if log.len().is_multiple_of(3) => ('b', payload.to_vec()),
             Event::Binary(payload) if log.len() % 3 == 1 => ('b', payload.into_vec()),
             Event::Binary(payload) => ('b', payload.into_bytes().to_vec()),
@@ -63,7 +63,7 @@ fn seen(events: &mut Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn gives_the_same_events(
+    fn owned_reads_give_the_same_events(
         messages in prop::collection::vec((0u8..4, 0usize..200_000, any::<u8>()), 1..6),
         frame_size in prop::option::of(1000usize..150_000),
         reads in prop::collection::vec((0usize..2000, 1usize..98_000, any::<bool>()), 1..6),
@@ -78,18 +78,18 @@ proptest! {
                 Some(room) => {
                     let count = room.len().min(size);
                     room[..count].copy_from_slice(&rest[..count]);
-                    seen(&mut receiver.receive_direct(count, &NoPool), &mut log);
+                    record(&mut receiver.receive_direct(count, &NoPool), &mut log);
                     count
                 }
                 None => {
                     let mut scratch = read(start, &rest[..size]);
-                    seen(&mut receiver.receive_owned(&mut scratch, start..start + size, &NoPool), &mut log);
+                    record(&mut receiver.receive_owned(&mut scratch, start..start + size, &NoPool), &mut log);
                     size
                 }
             };
             rest = &rest[count..];
-            let came = wire.len() - rest.len();
-            prop_assert!(receiver.held() <= 4 * came + 16 * 1024, "{} held of {came}", receiver.held());
+            let received = wire.len() - rest.len();
+            prop_assert!(receiver.held() <= 4 * received + 16 * 1024, "{} held of {received}", receiver.held());
         }
         prop_assert!(log == expected);
         prop_assert_eq!(receiver.held(), 0);
@@ -97,14 +97,14 @@ proptest! {
 }
 
 #[test]
-fn a_whole_message_is_forwarded_where_it_was_read_to() {
+fn a_whole_message_is_forwarded_without_a_copy() {
     let (mut receiver, mut sender, pool) = (server(), Sender::server(Version::Rfc6455), Pool::default());
     let mut wire = client();
     wire.text("first", None).unwrap();
     wire.binary(&[5; 50_000], None).unwrap();
     let wire = drain(&mut wire);
     let mut scratch = read(3, &wire);
-    let lies_at = scratch.as_ptr().addr();
+    let address = scratch.as_ptr().addr();
     let mut events = receiver.receive_owned(&mut scratch, 3..3 + wire.len(), &pool);
     assert!(matches!(events.next().unwrap(), Some(Event::Text(text)) if text == "first"));
     match events.next().unwrap() {
@@ -113,46 +113,46 @@ fn a_whole_message_is_forwarded_where_it_was_read_to() {
     }
     assert!(events.next().unwrap().is_none());
     drop(events);
-    assert_eq!(scratch.capacity(), 0, "the outbox has it");
+    assert_eq!(scratch.capacity(), 0, "the outbox owns the buffer");
 
     let mut slices = [IoSlice::new(&[]); 3];
     assert_eq!(sender.io_slices(&mut slices), 2);
-    assert_eq!(slices[1].as_ptr().addr(), lies_at + 3 + wire.len() - 50_000);
+    assert_eq!(slices[1].as_ptr().addr(), address + 3 + wire.len() - 50_000);
     assert!(*slices[1] == [5; 50_000]);
     sender.consume_with(30_000, &pool);
     assert_eq!(pool.0.borrow().len(), 0);
     sender.consume_with(sender.queued(), &pool);
     let back = pool.0.borrow_mut().pop().unwrap();
-    assert_eq!((back.as_ptr().addr(), back.len()), (lies_at, SCRATCH), "it is back, and as it was");
+    assert_eq!((back.as_ptr().addr(), back.len()), (address, SCRATCH), "the same buffer comes back");
 }
 
 #[test]
-fn a_message_that_is_cut_off_goes_on_in_the_same_buffer() {
+fn an_incomplete_message_continues_in_the_same_buffer() {
     let (mut receiver, pool) = (server(), Pool::default());
     let mut wire = client();
     wire.binary(&[5; 80_000], None).unwrap();
     let wire = drain(&mut wire);
     let (first, rest) = wire.split_at(40_000);
     let mut scratch = read(10, first);
-    let lies_at = scratch.as_ptr().addr();
+    let address = scratch.as_ptr().addr();
     assert!(receiver.receive_owned(&mut scratch, 10..40_010, &pool).next().unwrap().is_none());
-    assert_eq!(scratch.capacity(), 0, "the message has it");
+    assert_eq!(scratch.capacity(), 0, "the message owns the buffer");
 
     let room = receiver.spare_capacity(&pool).unwrap();
-    assert_eq!((room.as_ptr().addr(), room.len()), (lies_at + 40_010, rest.len()));
+    assert_eq!((room.as_ptr().addr(), room.len()), (address + 40_010, rest.len()));
     room.copy_from_slice(rest);
     let mut events = receiver.receive_direct(rest.len(), &pool);
     assert!(matches!(events.next().unwrap(), Some(Event::Binary(payload)) if payload == [5; 80_000]));
     drop(events);
     assert_eq!(
         pool.0.borrow_mut().pop().map(|buffer| (buffer.as_ptr().addr(), buffer.len())),
-        Some((lies_at, SCRATCH))
+        Some((address, SCRATCH))
     );
 }
 
-/// Nobody holds much more than it sent.
+/// A peer cannot make the receiver hold much more than it sent.
 #[test]
-fn a_buffer_is_kept_only_by_what_fills_a_quarter_of_it() {
+fn a_message_keeps_a_buffer_only_if_it_fills_a_quarter() {
     let keeps = |binary: bool, len: usize, cut: usize| {
         let mut wire = client();
         if binary {
@@ -176,19 +176,19 @@ fn a_buffer_is_kept_only_by_what_fills_a_quarter_of_it() {
         scratch.is_empty()
     };
     assert!(keeps(true, SCRATCH / 4 + 1000, 0));
-    assert!(!keeps(true, SCRATCH / 4 + 1000, 1000), "a message that goes on is to fill half");
+    assert!(!keeps(true, SCRATCH / 4 + 1000, 1000), "an incomplete message must fill half");
     for cut in [0, 1000] {
         assert!(keeps(true, SCRATCH / 2, cut));
         assert!(!keeps(true, SCRATCH / 5, cut));
         assert!(!keeps(true, 1001, cut));
-        assert!(!keeps(false, SCRATCH / 2, cut), "text is checked as it is copied");
+        assert!(!keeps(false, SCRATCH / 2, cut), "text is checked while it is copied");
     }
 }
 
-/// Whatever came before the message in the same read: the message alone counts, and to go on octet by octet costs no more
-/// than the octets do.
+/// Earlier messages in the same read do not count as part of the message. Its bytes may arrive one
+/// by one at no extra cost.
 #[test]
-fn a_message_that_began_late_in_its_buffer_grows_like_any_other() {
+fn a_message_that_starts_late_in_its_buffer_grows_like_any_other() {
     let mut before = client();
     for _ in 0..500 {
         before.binary(&[1; 100], None).unwrap();
@@ -203,35 +203,35 @@ fn a_message_that_began_late_in_its_buffer_grows_like_any_other() {
         let mut scratch = read(0, &[&before[..], &wire[..SCRATCH - before.len()]].concat());
         let mut rest = &wire[SCRATCH - before.len()..];
         let (mut receiver, pool, mut log) = (server(), Pool::default(), Vec::new());
-        seen(&mut receiver.receive_owned(&mut scratch, 0..SCRATCH, &pool), &mut log);
-        assert_eq!((log.len(), scratch.len()), (500, 0), "the message has the buffer");
+        record(&mut receiver.receive_owned(&mut scratch, 0..SCRATCH, &pool), &mut log);
+        assert_eq!((log.len(), scratch.len()), (500, 0), "the message owns the buffer");
         let (mut moves, mut capacity) = (0, receiver.held());
         while !rest.is_empty() {
             let size = rest.len().min(if rest.len() > 20_000 && with_room { 5000 } else { 7 });
             match receiver.spare_capacity(&pool).filter(|_| with_room) {
                 Some(room) => {
                     room[..size].copy_from_slice(&rest[..size]);
-                    seen(&mut receiver.receive_direct(size, &pool), &mut log);
+                    record(&mut receiver.receive_direct(size, &pool), &mut log);
                 }
-                None => seen(&mut receiver.receive_with(&mut rest[..size].to_vec(), &pool), &mut log),
+                None => record(&mut receiver.receive_with(&mut rest[..size].to_vec(), &pool), &mut log),
             }
             rest = &rest[size..];
             moves += usize::from(receiver.held() > capacity);
             capacity = capacity.max(receiver.held());
-            let came = wire.len() - rest.len();
-            assert!(receiver.held() <= 4 * came + 16 * 1024, "{} held of {came}", receiver.held());
+            let received = wire.len() - rest.len();
+            assert!(receiver.held() <= 4 * received + 16 * 1024, "{} held of {received}", receiver.held());
         }
-        assert!(moves <= 4, "{moves} times another buffer, for {payload}");
+        assert!(moves <= 4, "{moves} moves for {payload} bytes");
         assert!(log.last() == Some(&('b', vec![7; payload])));
     }
 }
 
-/// A pool that has buffers: a message that outgrows the one it began in moves to one of those.
+/// A message that outgrows its first buffer moves to one of the pool.
 #[test]
 fn a_message_moves_to_a_buffer_of_the_pool() {
     #[derive(Debug)]
-    struct Rich(RefCell<Vec<(usize, usize)>>);
-    impl BufferPool for Rich {
+    struct FullPool(RefCell<Vec<(usize, usize)>>);
+    impl BufferPool for FullPool {
         fn acquire(&self, least: usize, most: usize) -> Vec<u8> {
             self.0.borrow_mut().push((least, most));
             vec![0xAA; most]
@@ -242,16 +242,16 @@ fn a_message_moves_to_a_buffer_of_the_pool() {
     let payload: Vec<u8> = (0..=250u8).cycle().take(400_000).collect();
     wire.binary(&payload, None).unwrap();
     let wire = drain(&mut wire);
-    let (mut receiver, pool, mut log) = (server(), Rich(RefCell::default()), Vec::new());
+    let (mut receiver, pool, mut log) = (server(), FullPool(RefCell::default()), Vec::new());
     let mut scratch = read(1001, &wire[..90_000]);
-    seen(&mut receiver.receive_owned(&mut scratch, 1001..91_001, &pool), &mut log);
+    record(&mut receiver.receive_owned(&mut scratch, 1001..91_001, &pool), &mut log);
     let mut rest = &wire[90_000..];
     while !rest.is_empty() {
         let room = receiver.spare_capacity(&pool).unwrap();
         let size = room.len().min(rest.len());
         room[..size].copy_from_slice(&rest[..size]);
         rest = &rest[size..];
-        seen(&mut receiver.receive_direct(size, &pool), &mut log);
+        record(&mut receiver.receive_direct(size, &pool), &mut log);
     }
     assert!(log == [('b', payload)]);
     let takes = pool.0.into_inner();
@@ -262,19 +262,19 @@ fn a_message_moves_to_a_buffer_of_the_pool() {
 }
 
 #[test]
-fn what_is_kept_does_not_keep_much_more_than_itself() {
+fn a_kept_message_does_not_keep_a_much_larger_buffer() {
     for (payload, exact) in [(26_000, true), (90_000, false)] {
         let mut wire = client();
         wire.binary(&vec![3; payload], None).unwrap();
         let wire = drain(&mut wire);
         let (mut receiver, pool) = (server(), Pool::default());
-        // Assembled in pieces, in a buffer that the pool is given back unless it is kept.
+        // Assembled in pieces. The pool gets the buffer back unless the message keeps it.
         let mut scratch = read(0, &wire[..wire.len() - 100]);
         assert!(receiver.receive_owned(&mut scratch, 0..wire.len() - 100, &pool).next().unwrap().is_none());
         let mut last = wire[wire.len() - 100..].to_vec();
         let mut events = receiver.receive_with(&mut last, &pool);
         match events.next().unwrap() {
-            Some(Event::Binary(octets)) => assert_eq!(octets.into_vec(), vec![3; payload]),
+            Some(Event::Binary(bytes)) => assert_eq!(bytes.into_vec(), vec![3; payload]),
             other => panic!("{other:?}"),
         }
         drop(events);
@@ -283,7 +283,7 @@ fn what_is_kept_does_not_keep_much_more_than_itself() {
 }
 
 #[test]
-fn a_message_that_was_read_and_not_pulled_is_unread() {
+fn a_received_message_that_is_not_pulled_is_unread() {
     let mut wire = client();
     wire.binary(&[5; 80_000], None).unwrap();
     let wire = drain(&mut wire);
@@ -295,33 +295,33 @@ fn a_message_that_was_read_and_not_pulled_is_unread() {
     drop(receiver.receive_direct(rest, &NoPool));
     assert!(receiver.has_unread());
     let mut log = Vec::new();
-    seen(&mut receiver.receive(&mut []), &mut log);
+    record(&mut receiver.receive(&mut []), &mut log);
     assert!(log == [('b', vec![5; 80_000])] && !receiver.has_unread());
 }
 
 #[test]
-fn no_more_is_taken_than_was_lent() {
+fn receive_direct_takes_no_more_than_the_room() {
     let mut wire = client();
     wire.binary(&[5; 90_000], None).unwrap();
     let wire = drain(&mut wire);
     let (mut receiver, mut log) = (server(), Vec::new());
     let mut scratch = read(0, &wire[..50_000]);
-    seen(&mut receiver.receive_owned(&mut scratch, 0..50_000, &NoPool), &mut log);
-    drop(receiver.receive_direct(30_000, &NoPool)); // nothing was lent
+    record(&mut receiver.receive_owned(&mut scratch, 0..50_000, &NoPool), &mut log);
+    drop(receiver.receive_direct(30_000, &NoPool)); // there was no room
     assert!(!receiver.has_unread());
     let mut rest = &wire[50_000..];
     while let Some(room) = receiver.spare_capacity(&NoPool) {
         let size = room.len();
         room.copy_from_slice(&rest[..size]);
         rest = &rest[size..];
-        seen(&mut receiver.receive_direct(usize::MAX, &NoPool), &mut log);
+        record(&mut receiver.receive_direct(usize::MAX, &NoPool), &mut log);
     }
-    seen(&mut receiver.receive(&mut rest.to_vec()), &mut log);
+    record(&mut receiver.receive(&mut rest.to_vec()), &mut log);
     assert!(log == [('b', vec![5; 90_000])]);
 }
 
 #[test]
-fn a_sender_that_is_closed_leaves_the_buffer_where_it_is() {
+fn a_closed_sender_does_not_take_the_buffer() {
     let mut wire = client();
     wire.binary(&[5; 50_000], None).unwrap();
     let wire = drain(&mut wire);
@@ -338,7 +338,7 @@ fn a_sender_that_is_closed_leaves_the_buffer_where_it_is() {
 }
 
 #[test]
-fn what_was_not_pulled_comes_first_the_next_time() {
+fn unread_messages_come_first_in_the_next_read() {
     let mut wire = client();
     wire.binary(&[1; 40_000], None).unwrap();
     wire.binary(&[2; 40_000], None).unwrap();
@@ -353,15 +353,15 @@ fn what_was_not_pulled_comes_first_the_next_time() {
     third.binary(&[3; 30_000], None).unwrap();
     let wire = drain(&mut third);
     let mut scratch = read(0, &wire);
-    seen(&mut receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool), &mut log);
+    record(&mut receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool), &mut log);
     assert!(log == [('b', vec![2; 40_000]), ('b', vec![3; 30_000])]);
     assert_eq!((receiver.held(), scratch.len()), (0, SCRATCH));
 }
 
 #[test]
-fn a_range_that_is_none_is_no_input() {
+fn an_invalid_range_is_no_input() {
     let mut scratch = vec![0x82; 1000];
-    #[expect(clippy::reversed_empty_ranges, reason = "that is the point")]
+    #[expect(clippy::reversed_empty_ranges, reason = "the test needs a reversed range")]
     for range in [5..5, 7..3, 900..1001, 0..usize::MAX] {
         assert!(server().receive_owned(&mut scratch, range, &NoPool).next().unwrap().is_none());
     }

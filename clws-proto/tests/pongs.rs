@@ -1,14 +1,15 @@
-//! Pings are answered: each with its own pong while the peer reads (Autobahn 2.10 sends ten and wants ten), with the
-//! newest one's only once too many wait; a flood of pings cannot grow memory, and a full outbox cannot starve a pong.
+//! Each ping gets its own pong while the peer reads (Autobahn 2.10 sends ten and expects ten). Once
+//! too many are queued, only the newest ping is answered. A flood of pings cannot grow memory, and
+//! a full outbox cannot starve a pong.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
 use clws_proto::{CloseCode, Role, Sender, Version};
 use common::*;
 
-/// What a client makes of all that waits.
-fn pongs(octets: &[u8]) -> Vec<Got> {
-    events(Version::Rfc6455, Role::Client, octets)
+/// The events that a client finds in these bytes.
+fn pongs(bytes: &[u8]) -> Vec<Got> {
+    events(Version::Rfc6455, Role::Client, bytes)
 }
 
 #[test]
@@ -22,7 +23,7 @@ fn each_of_ten_pings_gets_its_pong() {
 }
 
 #[test]
-fn a_peer_that_reads_gets_all_of_very_many() {
+fn a_reading_peer_gets_every_pong() {
     let mut sender = Sender::server(Version::Rfc6455);
     for i in 0..10_000u32 {
         let payload = i.to_be_bytes();
@@ -32,30 +33,30 @@ fn a_peer_that_reads_gets_all_of_very_many() {
 }
 
 #[test]
-fn a_flood_is_bounded_and_its_newest_ping_answered() {
+fn a_flood_is_bounded_and_its_newest_ping_is_answered() {
     for mut sender in [Sender::server(Version::Rfc6455), client(Version::Rfc6455)] {
         let role = if sender.role() == Role::Server { Role::Client } else { Role::Server };
         sender.text("queued before", None).unwrap();
         for i in 0..100_000u32 {
             sender.answer_ping(&i.to_be_bytes());
-            assert!(sender.queued() < 4096 + 200, "{} octets wait", sender.queued());
+            assert!(sender.queued() < 4096 + 200, "{} bytes queued", sender.queued());
         }
         let found = events(Version::Rfc6455, role, &drain(&mut sender));
         assert_eq!(found[0], text("queued before"));
         let pongs = &found[1..];
         assert!(pongs.len() > 100 && pongs.len() < 1000, "{}", pongs.len());
-        // The first ones in order, then the newest.
+        // The first pongs in order, then the newest.
         for (i, pong) in (0u32..).zip(&pongs[..pongs.len() - 1]) {
             assert_eq!(*pong, Got::Pong(i.to_be_bytes().to_vec()));
         }
         assert_eq!(pongs.last(), Some(&Got::Pong(99_999u32.to_be_bytes().to_vec())));
-        // And then it is as before.
+        // Pings are answered again after that.
         sender.answer_ping(b"after");
         assert_eq!(events(Version::Rfc6455, role, &drain(&mut sender)), [Got::Pong(b"after".to_vec())]);
     }
 }
 
-/// A peer that reads, but slower than messages for it come: its outbox is never empty, yet its pings are answered.
+/// The peer reads more slowly than messages are sent, so its outbox is never empty.
 #[test]
 fn an_outbox_that_never_empties_does_not_starve_pongs() {
     let mut sender = Sender::server(Version::Rfc6455);
@@ -75,14 +76,14 @@ fn an_outbox_that_never_empties_does_not_starve_pongs() {
             _ => None,
         })
         .collect();
-    assert!(answered.is_sorted(), "in order");
+    assert!(answered.is_sorted(), "pongs are in order");
     assert_eq!(answered.last(), Some(&4999));
     let longest = answered.windows(2).map(|pair| pair[1] - pair[0]).max().unwrap();
     assert!(longest < 1000, "{longest} pings in a row went unanswered");
 }
 
 #[test]
-fn pongs_that_the_application_sends_are_not_held_back() {
+fn pongs_of_the_application_are_not_deferred() {
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..2000 {
         sender.pong(b"beat").unwrap();
@@ -103,7 +104,7 @@ fn a_deferred_pong_does_not_follow_a_close_frame() {
 }
 
 #[test]
-fn a_payload_that_no_ping_can_have_is_not_answered() {
+fn a_ping_payload_over_125_bytes_is_not_answered() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.answer_ping(&[0; 126]);
     assert_eq!(sender.queued(), 0);

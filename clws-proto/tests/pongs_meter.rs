@@ -1,4 +1,4 @@
-//! A pong that goes between messages to many, or into one, changes nothing about what is charged for them.
+//! A pong between shared messages, or inside one, does not change the memory charged for them.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -46,7 +46,7 @@ fn a_split_message_is_charged_once() {
             assert_eq!(counts.held.load(Ordering::Relaxed), held, "{frame_size:?} {written}");
             let last = sender.queued() - 10;
             sender.consume(last);
-            assert_eq!(counts.held.load(Ordering::Relaxed), held, "the last one waits");
+            assert_eq!(counts.held.load(Ordering::Relaxed), held, "the last message is queued");
             drain(&mut sender);
             assert_eq!(counts.held.load(Ordering::Relaxed), 0);
             assert_eq!(counts.charges.load(Ordering::Relaxed), 1);

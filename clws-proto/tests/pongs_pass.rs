@@ -1,5 +1,5 @@
-//! The answer to a ping passes what is queued, to the next boundary between frames; nothing else does, and it passes nothing
-//! that was begun or pinned.
+//! The answer to a ping moves ahead of queued frames, to the next frame boundary. No other frame
+//! moves, and the answer does not pass bytes of a frame in progress or pinned bytes.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -12,7 +12,7 @@ use common::*;
 /// More than one buffer of small frames, and less than two.
 const BUFFER: usize = 64 * 1024;
 
-/// At which byte of what is queued the pong begins. All of it is a server's, for any length.
+/// The offset of the pong in the queued bytes of a server.
 fn pong_at(sender: &mut Sender, payload: &[u8]) -> usize {
     let before = sender.queued();
     sender.answer_ping(payload);
@@ -21,7 +21,7 @@ fn pong_at(sender: &mut Sender, payload: &[u8]) -> usize {
     queued(sender).windows(frame.len()).position(|bytes| bytes == frame).unwrap()
 }
 
-/// All that is queued.
+/// All queued bytes.
 fn queued(sender: &Sender) -> Vec<u8> {
     let mut slices = vec![IoSlice::new(&[]); sender.slices()];
     let filled = sender.io_slices(&mut slices);
@@ -31,7 +31,7 @@ fn queued(sender: &Sender) -> Vec<u8> {
     wire
 }
 
-/// What a client of any limits makes of a wire.
+/// The events that a client without limits finds in these bytes.
 fn all(wire: &[u8]) -> Vec<Got> {
     let mut limits = Limits::default();
     (limits.max_frame_size, limits.max_message_size) = (usize::MAX, usize::MAX);
@@ -40,7 +40,7 @@ fn all(wire: &[u8]) -> Vec<Got> {
 }
 
 #[test]
-fn megabytes_of_small_messages() {
+fn a_pong_passes_megabytes_of_small_messages() {
     for version in HYBI {
         let mut sender = Sender::server(version);
         for i in 0..4000 {
@@ -57,9 +57,9 @@ fn megabytes_of_small_messages() {
     }
 }
 
-/// A peer that reads slowly and pings all the time hears in time, each time.
+/// A peer reads slowly and sends pings all the time.
 #[test]
-fn again_and_again() {
+fn repeated_pings_are_answered_in_time() {
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..3000 {
         sender.text(&"x".repeat(1000), None).unwrap();
@@ -75,9 +75,9 @@ fn again_and_again() {
     assert_eq!(pongs, (0..100u8).map(|i| Got::Pong(vec![i; 5])).collect::<Vec<_>>());
 }
 
-/// Two frames that are just short enough to be copied behind others share a buffer: that is the longest there is.
+/// Two frames that are just short enough to be copied share a buffer. No buffer is longer.
 #[test]
-fn frames_of_almost_a_buffer() {
+fn a_pong_passes_all_but_one_buffer_of_long_frames() {
     let mut sender = Sender::server(Version::Rfc6455);
     let message = "x".repeat(60 * 1024 - 10);
     (0..20).for_each(|_| sender.text(&message, None).unwrap());
@@ -86,9 +86,9 @@ fn frames_of_almost_a_buffer() {
     assert!(at > BUFFER && at <= 120 * 1024, "{at}");
 }
 
-/// A frame that is being written cannot be passed; one that waits behind it can.
+/// A frame in progress cannot be passed, but the frames after it can.
 #[test]
-fn behind_the_frame_that_is_written() {
+fn a_pong_follows_the_frame_being_written() {
     let megabyte = "m".repeat(1 << 20);
     type Send = fn(&mut Sender, &str);
     let sends: [Send; 4] = [
@@ -120,9 +120,8 @@ fn behind_the_frame_that_is_written() {
     }
 }
 
-/// Where nothing of the first frame is written it is passed too.
 #[test]
-fn before_a_big_frame_that_is_not_begun() {
+fn a_pong_passes_a_large_frame_that_is_not_begun() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.binary_owned(vec![7; 1 << 20]).unwrap();
     assert_eq!(pong_at(&mut sender, b"?"), 0);
@@ -132,7 +131,7 @@ fn before_a_big_frame_that_is_not_begun() {
     assert_eq!(sender.queued(), 0);
 }
 
-/// What is short goes out at once: there the order is that of the events.
+/// A short queue is written at once, so pongs keep the order of the events.
 #[test]
 fn a_short_queue_keeps_its_order() {
     let mut sender = Sender::server(Version::Rfc6455);
@@ -144,7 +143,7 @@ fn a_short_queue_keeps_its_order() {
 
 /// RFC 6455 §5.4: "Control frames MAY be injected in the middle of a fragmented message."
 #[test]
-fn between_fragments() {
+fn a_pong_goes_between_fragments() {
     let message = "f".repeat(1 << 20);
     type Send = fn(&mut Sender, &str, usize);
     let sends: [Send; 3] = [
@@ -175,9 +174,9 @@ fn between_fragments() {
     }
 }
 
-/// Messages to many lie one behind the other, and a pong goes between any two.
+/// A pong goes between any two shared messages.
 #[test]
-fn between_messages_to_many() {
+fn a_pong_goes_between_shared_messages() {
     let mut sender = Sender::server(Version::Rfc6455);
     let frames = 3000;
     for i in 0..frames {
@@ -198,9 +197,9 @@ fn between_messages_to_many() {
     assert_eq!(found.len(), frames + 20);
 }
 
-/// People use pings of their own as a barrier.
+/// Applications use their own pings as barriers.
 #[test]
-fn the_applications_own_stay_in_their_places() {
+fn pings_and_pongs_of_the_application_keep_their_place() {
     let mut sender = Sender::server(Version::Rfc6455);
     for i in 0..200u8 {
         sender.text(&"x".repeat(1000), None).unwrap();
@@ -219,9 +218,9 @@ fn the_applications_own_stay_in_their_places() {
     }
 }
 
-/// The answer to the opening handshake comes first, however much is queued behind it.
+/// The response to the opening handshake comes first, however much is queued after it.
 #[test]
-fn not_before_the_answer_to_the_handshake() {
+fn a_pong_does_not_pass_the_handshake_response() {
     for size in [10, 1 << 20] {
         let mut sender = Sender::server(Version::Rfc6455);
         sender.preface(b"HTTP/1.1 101 Switching Protocols\r\n\r\n");
@@ -234,9 +233,9 @@ fn not_before_the_answer_to_the_handshake() {
     }
 }
 
-/// What a writer wants to be offered again stays.
+/// A writer may have to offer the same bytes again.
 #[test]
-fn pinned_bytes_stay() {
+fn a_pong_does_not_pass_pinned_bytes() {
     for pinned in [1, 100, 70_000, 100_000, 1_000_000] {
         let mut sender = Sender::server(Version::Rfc6455);
         for _ in 0..30 {
@@ -247,21 +246,21 @@ fn pinned_bytes_stay() {
         let before = queued(&sender);
         sender.pin(pinned);
         let at = pong_at(&mut sender, b"?");
-        let (again, mut after) = (pong_at(&mut sender, b"!"), Vec::new());
+        let (second, mut after) = (pong_at(&mut sender, b"!"), Vec::new());
         assert!(at >= pinned && at <= pinned + 30_000, "{at} for {pinned}");
-        assert_eq!(again, at + 3);
+        assert_eq!(second, at + 3);
         after.extend(queued(&sender));
         assert_eq!(after[..pinned], before[..pinned]);
         assert_eq!(all(&after).len(), 30 * 41 + 2);
-        // They are free when they are written.
+        // Once they are written, a pong may move ahead again.
         sender.consume(pinned);
         assert!(pong_at(&mut sender, b"...") <= 30_000);
     }
 }
 
-/// A close frame is last. Pings that come while it waits are answered before it.
+/// A close frame is last. Pings that arrive while it is queued are answered before it.
 #[test]
-fn before_a_close_frame() {
+fn a_pong_passes_a_queued_close_frame() {
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..1000 {
         sender.text(&"x".repeat(1000), None).unwrap();
@@ -269,7 +268,7 @@ fn before_a_close_frame() {
     sender.close(CloseCode::NORMAL, "bye").unwrap();
     let mut wire = write(&mut sender, 1);
     assert!(pong_at(&mut sender, b"?") <= BUFFER);
-    // Nothing may pass the last frame, nor follow it.
+    // A close frame in progress cannot be passed, and nothing follows it.
     wire.extend(queued(&sender));
     sender.consume(sender.queued() - 3);
     let left = sender.queued();
@@ -283,9 +282,9 @@ fn before_a_close_frame() {
     assert_eq!(found.last(), Some(&Got::Close(Some((1000, "bye".into())))));
 }
 
-/// A peer that has ended its side, or whose close frame came, gets no answer.
+/// A peer gets no answer after it ended its side or sent a close frame.
 #[test]
-fn not_in_what_is_sealed() {
+fn a_sealed_outbox_gets_no_pong() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.binary_owned(vec![0; 1 << 20]).unwrap();
     sender.binary_owned(vec![0; 1 << 20]).unwrap();
@@ -295,9 +294,9 @@ fn not_in_what_is_sealed() {
     assert_eq!(sender.queued(), left);
 }
 
-/// A flood of pings behind a long queue grows it no more than one behind a short one, and the newest is answered.
+/// A flood grows a long queue no more than a short one, and its newest ping is answered.
 #[test]
-fn a_flood_is_bounded() {
+fn a_flood_grows_a_long_queue_by_a_bounded_amount() {
     let mut sender = Sender::server(Version::Rfc6455);
     (0..100).for_each(|_| sender.binary_owned(vec![0; 20_000]).unwrap());
     let mut wire = write(&mut sender, 1);

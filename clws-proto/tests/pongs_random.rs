@@ -1,5 +1,5 @@
-//! Any messages in any order, written in pieces of any length while pings are answered: on the wire all messages are whole and in
-//! order, answers to pings are in order and in no frame, and a close frame is last.
+//! Random messages, written in pieces of any length while pings are answered. Messages arrive whole
+//! and in order. Answers to pings are in order and never inside a frame. A close frame is last.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -9,19 +9,19 @@ use clws_proto::{CloseCode, Limits, Receiver, Role, Sender, SharedMessage, Versi
 use common::*;
 use proptest::prelude::*;
 
-/// Something that is done with a sender.
+/// A call on a sender.
 #[derive(Clone, Debug)]
 enum Step {
-    /// A message: a kind, a length, a size of frames.
+    /// Sends a message of this kind and length, in frames of this size.
     Send(u8, usize, usize),
-    /// Several small ones.
+    /// Sends this many messages of this length.
     Small(usize, usize),
     Ping,
     Pong,
-    /// Pings are answered.
+    /// Answers this many pings.
     Answer(usize),
     Write(usize),
-    /// What is next is to stay.
+    /// Pins this many of the queued bytes.
     Pin(usize),
     Cut,
 }
@@ -44,7 +44,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..60)
 }
 
-/// Payloads of the application's own control frames, and of pings that are answered.
+/// Payloads of the application's own control frames, and of answered pings.
 const OWN: u8 = b'o';
 const ANSWER: u8 = b'a';
 
@@ -52,7 +52,7 @@ struct World {
     sender: Sender,
     wire: Vec<u8>,
     expected: Vec<Got>,
-    /// How many pings were answered, and how many of them at least: those that came while nothing waited.
+    /// The number of answered pings.
     answers: u32,
     pinned: Vec<u8>,
 }
@@ -60,7 +60,7 @@ struct World {
 impl World {
     fn send(&mut self, kind: u8, len: usize, frame_size: usize) {
         let sender = &mut self.sender;
-        // It compresses a little.
+        // Text that compresses a little.
         let text: String =
             (0..len).map(|i| char::from(b'a' + u8::try_from((i * i / 7) % 23).unwrap())).collect();
         let bytes = text.clone().into_bytes();
@@ -167,7 +167,7 @@ fn check(sender: Sender, mut receiver: Receiver, steps: &[Step], closes: bool, a
         .collect();
     assert!(answers.is_sorted_by(|one, next| one < next), "{answers:?}");
     if closes {
-        // One that came in time is answered by its own pong or by a newer one's.
+        // A ping before the close frame is answered by its own pong or by a newer one.
         assert!(answered == 0 || answers.last() >= Some(&(answered - 1)), "{answers:?} of {answered}");
     } else {
         assert_eq!(answers.last(), world.answers.checked_sub(1).as_ref());
@@ -192,13 +192,13 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
 
     #[test]
-    fn of_a_server(before in steps(), closes: bool, after in steps()) {
+    fn messages_of_a_server_arrive_in_order(before in steps(), closes: bool, after in steps()) {
         let receiver = Receiver::new(Version::Hybi08, Role::Client, no_limits());
         check(Sender::server(Version::Hybi08), receiver, &before, closes, &after);
     }
 
     #[test]
-    fn of_a_client(before in steps(), closes: bool, after in steps()) {
+    fn messages_of_a_client_arrive_in_order(before in steps(), closes: bool, after in steps()) {
         let receiver = Receiver::new(Version::Rfc6455, Role::Server, no_limits());
         check(a_client(), receiver, &before, closes, &after);
     }
@@ -214,7 +214,7 @@ mod deflate {
         #![proptest_config(ProptestConfig::with_cases(20))]
 
         #[test]
-        fn compressed(before in steps(), closes: bool, after in steps(), context: bool) {
+        fn compressed_messages_arrive_in_order(before in steps(), closes: bool, after in steps(), context: bool) {
             let codecs = CodecPool::new(&DeflateConfig::default());
             let params = DeflateParams::default().with_server_no_context_takeover(!context);
             let receiver = Receiver::new(Version::Rfc6455, Role::Client, no_limits()).with_deflate(params, &codecs);

@@ -1,5 +1,5 @@
-//! A driver that lends a pool: a big message is assembled in a pooled buffer, forwarded without a copy, and the buffer
-//! comes back when it is written.
+//! A driver with a buffer pool: a large message is assembled in a pooled buffer and forwarded
+//! without a copy. The buffer returns to the pool once it is written.
 #![allow(clippy::unwrap_used)]
 
 use std::cell::RefCell;
@@ -28,7 +28,7 @@ impl BufferPool for Pool {
     }
 }
 
-/// Octets on the wire for a message of the client's.
+/// A client's bytes for one message.
 fn wire(text: bool, len: usize) -> Vec<u8> {
     let mut sender = Sender::client(Version::Rfc6455, || [1, 2, 3, 4]);
     if text {
@@ -40,23 +40,23 @@ fn wire(text: bool, len: usize) -> Vec<u8> {
 }
 
 fn drain(sender: &mut Sender, pool: &dyn BufferPool) -> Vec<u8> {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     while sender.queued() > 0 {
         let mut slices = [IoSlice::new(&[]); 4];
         let filled = sender.io_slices(&mut slices);
-        let before = octets.len();
-        slices[..filled].iter().for_each(|slice| octets.extend_from_slice(slice));
-        sender.consume_with(octets.len() - before, pool);
+        let before = bytes.len();
+        slices[..filled].iter().for_each(|slice| bytes.extend_from_slice(slice));
+        sender.consume_with(bytes.len() - before, pool);
     }
-    octets
+    bytes
 }
 
 #[test]
-fn a_forwarded_message_goes_round_in_one_buffer() {
+fn a_forwarded_message_uses_one_buffer() {
     for text in [false, true] {
         let pool = Pool::default();
         pool.release(Vec::with_capacity(100_000));
-        let home = pool.buffers.borrow()[0].as_ptr();
+        let address = pool.buffers.borrow()[0].as_ptr();
         let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
         let mut sender = Sender::server(Version::Rfc6455);
         for _ in 0..3 {
@@ -72,25 +72,25 @@ fn a_forwarded_message_goes_round_in_one_buffer() {
             }
             let mut slices = [IoSlice::new(&[]); 4];
             assert_eq!(sender.io_slices(&mut slices), 2, "a header, and the payload where it was assembled");
-            assert_eq!(slices[1].as_ptr(), home);
+            assert_eq!(slices[1].as_ptr(), address);
             assert_eq!(slices[1].len(), 100_000);
             drain(&mut sender, &pool);
-            assert_eq!(pool.buffers.borrow().len(), 1, "the buffer is back");
+            assert_eq!(pool.buffers.borrow().len(), 1, "the buffer is returned");
         }
         assert_eq!(*pool.taken.borrow(), 3);
     }
 }
 
-/// A message that is read directly doubles its buffer only when that is full. It then asks the pool first.
+/// A message that is read directly grows when its buffer is full, and asks the pool first.
 #[test]
 fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
     const SIZE: usize = 4 << 20;
     let pool = Pool::default();
     pool.release(vec![0; SIZE]);
-    let home = pool.buffers.borrow()[0].as_ptr();
+    let address = pool.buffers.borrow()[0].as_ptr();
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
-    let mut octets = wire(false, SIZE);
-    let (first, mut rest) = octets.split_at_mut(64 * 1024);
+    let mut bytes = wire(false, SIZE);
+    let (first, mut rest) = bytes.split_at_mut(64 * 1024);
     assert!(receiver.receive_with(first, &pool).next().unwrap().is_none());
     let mut messages = 0;
     while !rest.is_empty() {
@@ -109,7 +109,7 @@ fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
         };
         while let Some(event) = events.next().unwrap() {
             let Event::Binary(payload) = event else { panic!("{event:?}") };
-            assert_eq!((payload.len(), payload.as_ptr()), (SIZE, home));
+            assert_eq!((payload.len(), payload.as_ptr()), (SIZE, address));
             messages += 1;
         }
         drop(events);
@@ -119,7 +119,7 @@ fn a_message_that_is_read_directly_moves_to_a_pooled_buffer() {
 }
 
 #[test]
-fn a_message_that_is_only_looked_at_gives_its_buffer_back() {
+fn a_borrowed_message_returns_its_buffer() {
     let pool = Pool::default();
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     for _ in 0..2 {
@@ -135,7 +135,7 @@ fn a_message_that_is_only_looked_at_gives_its_buffer_back() {
 }
 
 #[test]
-fn a_message_that_is_kept_takes_its_buffer_along() {
+fn a_kept_message_keeps_its_buffer() {
     let pool = Pool::default();
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     let mut kept = Vec::new();
@@ -152,39 +152,42 @@ fn a_message_that_is_kept_takes_its_buffer_along() {
 }
 
 #[test]
-fn a_small_message_asks_no_pool() {
+fn a_small_message_does_not_use_the_pool() {
     let pool = Pool::default();
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
-    let mut octets = wire(false, 1000);
-    let mut events = receiver.receive_with(&mut octets, &pool);
+    let mut bytes = wire(false, 1000);
+    let mut events = receiver.receive_with(&mut bytes, &pool);
     assert!(events.next().unwrap().is_some());
     drop(events);
     assert_eq!(*pool.taken.borrow(), 0);
 }
 
-/// Whatever the pool has, a peer holds what it sent, four times over at most.
+/// A large buffer in the pool does not raise the memory that a peer can make the receiver hold.
 #[test]
-fn little_that_came_holds_little() {
+fn little_input_holds_little_memory() {
     let pool = Pool::default();
     pool.release(Vec::with_capacity(16 << 20));
     for len in [1, 1000, 20_000, 100_000, 1_000_000] {
         for text in [false, true] {
             let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
-            let mut octets = wire(text, 8 << 20);
-            octets.truncate(14 + len);
-            while receiver.receive_with(&mut octets, &pool).next().unwrap().is_some() {}
+            let mut bytes = wire(text, 8 << 20);
+            bytes.truncate(14 + len);
+            while receiver.receive_with(&mut bytes, &pool).next().unwrap().is_some() {}
             let _ = receiver.spare_capacity(&pool);
             assert!(receiver.held() <= 4 * 2 * len + 1024, "{} held of {len}", receiver.held());
         }
     }
-    assert!(pool.buffers.borrow().iter().any(|buffer| buffer.capacity() == 16 << 20), "it is still there");
+    assert!(
+        pool.buffers.borrow().iter().any(|buffer| buffer.capacity() == 16 << 20),
+        "the large buffer is still in the pool"
+    );
 }
 
-/// Keeps what was discarded, as a driver does that holds a lock.
+/// Keeps discarded bytes, like a driver that holds a lock.
 #[derive(Debug, Default)]
-struct Later(RefCell<Vec<Bytes>>);
+struct Deferred(RefCell<Vec<Bytes>>);
 
-impl BufferPool for Later {
+impl BufferPool for Deferred {
     fn acquire(&self, _: usize, _: usize) -> Vec<u8> {
         Vec::new()
     }
@@ -196,9 +199,9 @@ impl BufferPool for Later {
     }
 }
 
-/// Bytes with an owner, and whether that owner is still there.
+/// Bytes with an owner, and a reference that shows whether the owner is alive.
 fn owned(len: usize) -> (Bytes, Arc<()>) {
-    struct Owner(Vec<u8>, #[expect(dead_code, reason = "it is counted")] Arc<()>);
+    struct Owner(Vec<u8>, #[expect(dead_code, reason = "its references are counted")] Arc<()>);
     impl AsRef<[u8]> for Owner {
         fn as_ref(&self) -> &[u8] {
             &self.0
@@ -209,9 +212,9 @@ fn owned(len: usize) -> (Bytes, Arc<()>) {
 }
 
 #[test]
-fn bytes_of_the_callers_are_discarded_by_the_pool() {
+fn bytes_of_the_caller_are_discarded_by_the_pool() {
     for written in [true, false] {
-        let (pool, mut sender) = (Later::default(), Sender::server(Version::Rfc6455));
+        let (pool, mut sender) = (Deferred::default(), Sender::server(Version::Rfc6455));
         let (first, first_alive) = owned(20_000);
         let (second, second_alive) = owned(30_000);
         sender.binary_owned(first).unwrap();
@@ -234,16 +237,16 @@ fn bytes_of_the_callers_are_discarded_by_the_pool() {
 }
 
 #[test]
-fn a_message_that_the_caller_shares_stays_the_callers() {
+fn the_caller_still_owns_a_message_that_is_copied_or_refused() {
     let mut sender = Sender::server(Version::Rfc6455);
     let (small, alive) = owned(100);
     sender.binary_bytes(&small).unwrap();
     drop(small);
-    assert_eq!((Arc::strong_count(&alive), sender.queued()), (1, 102), "it was copied");
+    assert_eq!((Arc::strong_count(&alive), sender.queued()), (1, 102), "a small message is copied");
 
     sender.close(CloseCode::NORMAL, "").unwrap();
     let (refused, alive) = owned(20_000);
     assert_eq!(sender.binary_bytes(&refused), Err(SendError::Closed));
-    assert_eq!(Arc::strong_count(&alive), 2, "the caller has it");
+    assert_eq!(Arc::strong_count(&alive), 2, "the caller still owns it");
     assert_eq!(Sender::server(Version::Hybi00).binary_bytes(&refused), Err(SendError::Unsupported));
 }

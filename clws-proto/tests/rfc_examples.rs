@@ -1,4 +1,4 @@
-//! RFC 6455 §5.7, "Examples": each is read as it stands and written as it stands; and the frames of hybi-00 §1.2.
+//! The examples of RFC 6455 §5.7 and the frames of hybi-00 §1.2, both received and sent.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
@@ -61,7 +61,7 @@ fn unmasked_ping_request_and_masked_ping_response() {
 }
 
 #[test]
-fn binary_messages_of_256_octets_and_64_kib_in_a_single_unmasked_frame() {
+fn binary_messages_of_256_bytes_and_64_kib_in_a_single_unmasked_frame() {
     let cases: [(&[u8], usize); 2] =
         [(&[0x82, 0x7E, 0x01, 0x00], 256), (&[0x82, 0x7F, 0, 0, 0, 0, 0, 1, 0, 0], 65536)];
     for (head, len) in cases {
@@ -76,8 +76,9 @@ fn binary_messages_of_256_octets_and_64_kib_in_a_single_unmasked_frame() {
     }
 }
 
-/// hybi-00 §1.2: "Each frame of data starts with a 0x00 byte and ends with a 0xFF byte, with the UTF-8 text in
-/// between", and "a frame consisting of just a 0xFF byte followed by a 0x00 byte" closes. It is the same both ways.
+/// hybi-00 §1.2: "Each frame of data starts with a 0x00 byte and ends with a 0xFF byte, with the
+/// UTF-8 text in between", and "a frame consisting of just a 0xFF byte followed by a 0x00 byte"
+/// closes. Both directions are the same.
 #[test]
 fn hybi_00_text_and_closing_frames() {
     let wire = [0x00, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0xFF, 0xFF, 0x00];
@@ -91,17 +92,19 @@ fn hybi_00_text_and_closing_frames() {
     }
 }
 
-/// hybi-00 §1.2, its second grammar, "including error-handling and forward-compatible parsing rules":
-/// `text-frame = (%x00-7F) *(%x00-FE) %xFF`, `binary-frame = (%x80-FF) length < as many bytes as given by the length >`,
+/// hybi-00 §1.2, the second grammar, "including error-handling and forward-compatible parsing
+/// rules":
+/// `text-frame = (%x00-7F) *(%x00-FE) %xFF`,
+/// `binary-frame = (%x80-FF) length < as many bytes as given by the length >`,
 /// `length = *(%x80-FF) (%x00-7F)`.
 #[test]
-fn hybi_00_frames_of_the_future_are_read_past() {
+fn hybi_00_unknown_frames_are_skipped() {
     let mut wire = vec![0x42, b'?', 0x00, 0xFF]; // a text-frame of another type
     wire.extend_from_slice(&[0x80, 0x00]); // a binary-frame without data
-    wire.extend_from_slice(&[0xFE, 0x03, 0xFF, 0x00, 0xFF]); // with three octets that are no frames
-    wire.extend_from_slice(&[0x90, 0x82, 0x01]); // with 2 * 128 + 1 octets
+    wire.extend_from_slice(&[0xFE, 0x03, 0xFF, 0x00, 0xFF]); // with three bytes that are not frames
+    wire.extend_from_slice(&[0x90, 0x82, 0x01]); // with 2 * 128 + 1 bytes
     wire.extend_from_slice(&[0x00; 257]);
     wire.extend_from_slice(b"\x00seen\xFF");
     assert_eq!(events(Version::Hybi00, Role::Server, &wire), [text("seen")]);
-    assert_eq!(events_by_octet(Version::Hybi00, Role::Server, &wire), [text("seen")]);
+    assert_eq!(events_by_byte(Version::Hybi00, Role::Server, &wire), [text("seen")]);
 }

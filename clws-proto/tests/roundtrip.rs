@@ -1,4 +1,4 @@
-//! What a sender encodes, a receiver of the other role decodes: any message, draft, frame size, and way of cutting.
+//! A receiver decodes the messages of a sender: any message, version, role, frame size and reads.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
@@ -9,7 +9,7 @@ use common::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Lengths around each change of the length's encoding, of the buffers, and of nothing in particular.
+/// Lengths around each change of the length encoding and of the buffers, and random lengths.
 fn len() -> impl Strategy<Value = usize> {
     prop_oneof![
         prop::sample::select(vec![0, 1, 124, 125, 126, 127, 128, 1023, 1024, 1025, 16_383, 16_384]),
@@ -18,7 +18,7 @@ fn len() -> impl Strategy<Value = usize> {
     ]
 }
 
-/// How a message is given to the sender.
+/// The form in which the sender gets a message.
 #[derive(Clone, Copy, Debug)]
 enum How {
     Borrowed,
@@ -56,7 +56,7 @@ fn characters(len: usize) -> String {
         .collect()
 }
 
-fn octets(len: usize) -> Vec<u8> {
+fn bytes(len: usize) -> Vec<u8> {
     (0..=255).cycle().take(len).collect()
 }
 
@@ -73,7 +73,7 @@ fn send(sender: &mut Sender, sent: &Sent) -> Got {
             Got::Text(message)
         }
         Sent::Binary(how, len, size) => {
-            let message = octets(len);
+            let message = bytes(len);
             match how {
                 How::Borrowed => sender.binary(&message, size),
                 How::Owned => sender.binary_owned(message.clone()),
@@ -83,12 +83,12 @@ fn send(sender: &mut Sender, sent: &Sent) -> Got {
             Got::Binary(message)
         }
         Sent::Ping(len) => {
-            sender.ping(&octets(len)).unwrap();
-            Got::Ping(octets(len))
+            sender.ping(&bytes(len)).unwrap();
+            Got::Ping(bytes(len))
         }
         Sent::Pong(len) => {
-            sender.pong(&octets(len)).unwrap();
-            Got::Pong(octets(len))
+            sender.pong(&bytes(len)).unwrap();
+            Got::Pong(bytes(len))
         }
     }
 }
@@ -97,7 +97,7 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_receiver_reads_what_a_sender_writes(
+    fn a_receiver_decodes_the_messages_of_a_sender(
         version in prop::sample::select(Version::ALL.to_vec()),
         role in prop::sample::select(vec![Role::Server, Role::Client]),
         seed in 1u32..,

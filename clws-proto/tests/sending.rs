@@ -1,5 +1,5 @@
-//! What a sender puts on the wire: fragments laid out exactly, messages for many encoded once, big ones not copied; and
-//! a refused one leaves the queue as it was.
+//! A sender's bytes on the wire: the layout of fragments, shared messages encoded once, large
+//! messages not copied. A refused message leaves the queue unchanged.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -10,20 +10,20 @@ use std::sync::Arc;
 use clws_proto::{CloseCode, Role, SendError, Sender, SharedMessage, Version};
 use common::*;
 
-/// The frames in these octets from a server: first octet and payload.
-fn frames(mut octets: &[u8]) -> Vec<(u8, Vec<u8>)> {
+/// The first byte and the payload of each frame of a server.
+fn frames(mut bytes: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut found = Vec::new();
-    while let [first, len @ 0..=125, rest @ ..] = octets {
+    while let [first, len @ 0..=125, rest @ ..] = bytes {
         let (payload, rest) = rest.split_at(usize::from(*len));
         found.push((*first, payload.to_vec()));
-        octets = rest;
+        bytes = rest;
     }
-    assert!(octets.is_empty());
+    assert!(bytes.is_empty());
     found
 }
 
 #[test]
-fn fragments_have_at_most_frame_size_octets() {
+fn fragments_have_at_most_frame_size_bytes() {
     let sent = |message: &str, size: usize| {
         let mut sender = Sender::server(Version::Rfc6455);
         sender.text(message, NonZeroUsize::new(size)).unwrap();
@@ -33,11 +33,11 @@ fn fragments_have_at_most_frame_size_octets() {
         sent("abcdefgh", 3),
         [(TEXT, b"abc".to_vec()), (CONTINUATION, b"def".to_vec()), (FIN | CONTINUATION, b"gh".to_vec())]
     );
-    // A length that is a multiple needs no empty frame behind it.
+    // A multiple of the frame size needs no empty frame at the end.
     assert_eq!(sent("abcdef", 3), [(TEXT, b"abc".to_vec()), (FIN | CONTINUATION, b"def".to_vec())]);
     assert_eq!(sent("abc", 3), [(FIN | TEXT, b"abc".to_vec())]);
     assert_eq!(sent("ab", 3), [(FIN | TEXT, b"ab".to_vec())]);
-    // Octets are counted, not characters; a character may be cut.
+    // Bytes are counted, not characters, so a character may be split.
     assert_eq!(sent("éé", 3), [(TEXT, b"\xc3\xa9\xc3".to_vec()), (FIN | CONTINUATION, b"\xa9".to_vec())]);
     assert_eq!(sent("abc", 1).len(), 3);
     assert_eq!(sent("abc", usize::MAX), [(FIN | TEXT, b"abc".to_vec())]);
@@ -88,18 +88,18 @@ fn a_shared_message_is_encoded_once_per_framing() {
                     Sender::server(version).shared(&message).unwrap();
                 }
             }
-            assert_eq!(message.encodings(), 1, "7, 8 and 13 share theirs");
+            assert_eq!(message.encodings(), 1, "drafts 7, 8 and 13 share one encoding");
             for _ in 0..50 {
                 Sender::server(Version::Hybi00).shared(&message).unwrap();
                 Sender::server(Version::Hixie75).shared(&message).unwrap();
             }
-            assert_eq!(message.encodings(), 2, "draft 0 and hixie-75 have another");
+            assert_eq!(message.encodings(), 2, "draft 0 and hixie-75 share another");
 
             let mut shared = Sender::server(Version::Rfc6455);
             shared.shared(&message).unwrap();
-            let mut own = Sender::server(Version::Rfc6455);
-            own.text(&"m".repeat(len), frame_size).unwrap();
-            assert_eq!(drain(&mut shared), drain(&mut own), "as if it were sent alone");
+            let mut single = Sender::server(Version::Rfc6455);
+            single.text(&"m".repeat(len), frame_size).unwrap();
+            assert_eq!(drain(&mut shared), drain(&mut single), "the same bytes as an unshared message");
         }
     }
 }
@@ -122,9 +122,9 @@ fn threads_share_one_encoding() {
     assert_eq!(message.encodings(), 1);
 }
 
-/// In the original, one draft-0 client made a binary broadcast fail for all.
+/// In CLWS, one draft-0 client made a binary broadcast fail for all clients.
 #[test]
-fn a_draft_0_client_does_not_cost_the_others_their_binary_message() {
+fn a_draft_0_client_does_not_affect_a_binary_broadcast() {
     for len in [10, 100_000] {
         let message = SharedMessage::binary(vec![7; len]);
         let versions = [Version::Rfc6455, Version::Hybi00, Version::Hybi07, Version::Hybi00, Version::Hybi08];
@@ -143,7 +143,7 @@ fn a_draft_0_client_does_not_cost_the_others_their_binary_message() {
 }
 
 #[test]
-fn a_client_masks_what_it_shares() {
+fn a_client_masks_shared_messages() {
     let message = SharedMessage::text("Hello");
     let mut sender = client(Version::Rfc6455);
     sender.shared(&message).unwrap();
@@ -152,7 +152,7 @@ fn a_client_masks_what_it_shares() {
 }
 
 #[test]
-fn big_messages_are_queued_where_they_lie() {
+fn large_messages_are_queued_without_a_copy() {
     let text = "t".repeat(20_000);
     let binary = vec![7; 20_000];
     let shared = SharedMessage::text("s".repeat(20_000));
@@ -180,17 +180,17 @@ fn big_messages_are_queued_where_they_lie() {
     let mut slices = [IoSlice::new(&[]); 8];
     let filled = sender.io_slices(&mut slices);
     assert_eq!(filled, 6, "header, text, header, binary, shared with its header, end");
-    assert_eq!(slices[1].as_ptr(), text_at, "given away, not copied");
-    assert_eq!(slices[3].as_ptr(), binary_at, "given away, not copied");
+    assert_eq!(slices[1].as_ptr(), text_at, "moved, not copied");
+    assert_eq!(slices[3].as_ptr(), binary_at, "moved, not copied");
     let mut others = [IoSlice::new(&[])];
     other.io_slices(&mut others);
-    assert_eq!(slices[4].as_ptr(), others[0].as_ptr(), "both senders show the same octets");
+    assert_eq!(slices[4].as_ptr(), others[0].as_ptr(), "both senders refer to the same bytes");
     assert_eq!(join(&slices[..filled]), expected);
     assert_eq!(drain(&mut sender), expected);
 }
 
 #[test]
-fn small_messages_lie_in_one_slice() {
+fn small_messages_share_one_slice() {
     let mut sender = Sender::server(Version::Rfc6455);
     for _ in 0..100 {
         sender.text("small", None).unwrap();
@@ -235,7 +235,7 @@ fn writes_may_end_anywhere() {
 }
 
 #[test]
-fn a_refused_message_leaves_the_queue_as_it_was() {
+fn a_refused_message_leaves_the_queue_unchanged() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.text("kept", None).unwrap();
     let before = peek(&sender);
@@ -243,7 +243,7 @@ fn a_refused_message_leaves_the_queue_as_it_was() {
     assert_eq!(sender.pong(&[0; 1000]), Err(SendError::ControlTooLong));
     assert_eq!(sender.close(CloseCode::NO_STATUS, ""), Err(SendError::InvalidCloseCode(1005)));
     assert_eq!((peek(&sender), sender.close_sent()), (before, false));
-    // The longest that may be sent may be sent.
+    // The longest allowed payload and reason are accepted.
     sender.ping(&[0; 125]).unwrap();
     sender.close(CloseCode::NORMAL, &"x".repeat(123)).unwrap();
     let found = events(Version::Rfc6455, Role::Client, &drain(&mut sender));
@@ -251,7 +251,7 @@ fn a_refused_message_leaves_the_queue_as_it_was() {
 }
 
 #[test]
-fn an_abandoned_outbox_is_empty_and_shut() {
+fn an_abandoned_outbox_is_empty_and_closed() {
     let mut sender = Sender::server(Version::Rfc6455);
     sender.text("lost", None).unwrap();
     sender.binary_owned(vec![0; 100_000]).unwrap();
@@ -261,12 +261,12 @@ fn an_abandoned_outbox_is_empty_and_shut() {
 }
 
 #[test]
-fn a_buffer_is_lent_from_one_idle_outbox_to_another() {
+fn a_buffer_moves_from_one_idle_outbox_to_another() {
     let mut first = Sender::server(Version::Rfc6455);
     first.text("Hello", None).unwrap();
     let mut slices = [IoSlice::new(&[])];
     first.io_slices(&mut slices);
-    let lies_at = slices[0].as_ptr();
+    let address = slices[0].as_ptr();
     assert!(first.take_buffer().is_none(), "it is in use");
     drain(&mut first);
     let buffer = first.take_buffer().unwrap();
@@ -278,18 +278,18 @@ fn a_buffer_is_lent_from_one_idle_outbox_to_another() {
     second.text("Hi", None).unwrap();
     let mut slices = [IoSlice::new(&[])];
     second.io_slices(&mut slices);
-    assert_eq!((slices[0].as_ptr(), &*slices[0]), (lies_at, &b"\x81\x02Hi"[..]));
+    assert_eq!((slices[0].as_ptr(), &*slices[0]), (address, &b"\x81\x02Hi"[..]));
 }
 
 #[test]
-fn shared_text_may_be_given_as_octets() {
+fn shared_text_may_be_given_as_bytes() {
     let message = SharedMessage::text_from_utf8(&b"\xC3\xA9t\xC3\xA9"[..]).unwrap();
     assert!(message.is_text() && message.len() == 5);
     let mut sender = Sender::server(Version::Rfc6455);
     sender.shared(&message).unwrap();
-    let mut octets = Vec::new();
-    sender.write_to(&mut octets).unwrap();
-    assert_eq!(octets, b"\x81\x05\xC3\xA9t\xC3\xA9");
+    let mut bytes = Vec::new();
+    sender.write_to(&mut bytes).unwrap();
+    assert_eq!(bytes, b"\x81\x05\xC3\xA9t\xC3\xA9");
     let error = SharedMessage::text_from_utf8(&b"ab\xFF"[..]).unwrap_err();
     assert_eq!(error.valid_up_to(), 2);
 }

@@ -1,4 +1,4 @@
-//! What an idle connection costs: these two structs, and no buffer.
+//! The cost of an idle connection: a receiver and a sender, and no buffer.
 
 use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
 
@@ -21,7 +21,7 @@ fn an_idle_connection_is_small() {
 }
 
 #[test]
-fn both_halves_go_to_any_thread() {
+fn receivers_and_senders_can_move_between_threads() {
     fn send<T: Send>() {}
     fn sync<T: Sync>() {}
     send::<Receiver>();

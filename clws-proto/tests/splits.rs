@@ -1,5 +1,6 @@
-//! Any way of cutting a stream into reads, and any way of stopping short of a read's last event, gives the same events:
-//! those that were meant, for every draft and both roles; and for streams of garbage those of one big read.
+//! A stream gives the same events however it is split into reads, and wherever the reader stops. A
+//! valid stream gives the intended events, for every version and role. Garbage gives the events of
+//! one large read.
 #![allow(clippy::unwrap_used, reason = "test code")]
 
 mod common;
@@ -8,10 +9,10 @@ use common::*;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Something a peer sends, which is one event or none.
+/// A message or frame of a peer, which is one event or none.
 #[derive(Clone, Debug)]
 enum Sent {
-    /// A text or binary message, cut into frames at these places, with a control frame before each cut.
+    /// A text or binary message, split into frames at `cuts`, with control frames at the cuts.
     Message {
         text: bool,
         payload: Vec<u8>,
@@ -19,11 +20,11 @@ enum Sent {
         between: Vec<(bool, Vec<u8>)>,
     },
     Control(bool, Vec<u8>),
-    /// Draft 0 and hixie-75 only: a frame of that type, discarded.
+    /// Draft 0 and hixie-75 only: a frame of this type, which is discarded.
     Discarded(u8, Vec<u8>),
 }
 
-fn text_octets() -> impl Strategy<Value = Vec<u8>> {
+fn text_bytes() -> impl Strategy<Value = Vec<u8>> {
     prop_oneof![
         any::<String>().prop_map(String::into_bytes),
         vec(prop::sample::select(vec!['a', 'é', '水', '😀']), 0..300)
@@ -37,7 +38,7 @@ fn control() -> impl Strategy<Value = (bool, Vec<u8>)> {
 
 fn sent() -> impl Strategy<Value = Sent> {
     let payload = prop_oneof![
-        text_octets().prop_map(|payload| (true, payload)),
+        text_bytes().prop_map(|payload| (true, payload)),
         vec(any::<u8>(), 0..400).prop_map(|payload| (false, payload)),
     ];
     prop_oneof![
@@ -61,31 +62,31 @@ fn control_frame(ping: bool, payload: &[u8], to: Role) -> (Vec<u8>, Got) {
     }
 }
 
-/// The octets of what is sent, and the events that are meant by it.
+/// The bytes of these messages and frames, and the intended events.
 fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<Got>) {
-    let (mut octets, mut events) = (Vec::new(), Vec::new());
+    let (mut bytes, mut events) = (Vec::new(), Vec::new());
     let hixie = version.is_hixie();
     for one in all {
         match one {
             Sent::Message { text: true, payload, .. } if hixie => {
-                octets.push(0x00);
-                octets.extend_from_slice(payload);
-                octets.push(0xFF);
+                bytes.push(0x00);
+                bytes.extend_from_slice(payload);
+                bytes.push(0xFF);
                 events.push(text(std::str::from_utf8(payload).unwrap()));
             }
             Sent::Discarded(kind @ ..0x80, data) if hixie => {
-                octets.push(*kind);
-                octets.extend_from_slice(data);
-                octets.push(0xFF);
+                bytes.push(*kind);
+                bytes.extend_from_slice(data);
+                bytes.push(0xFF);
             }
             Sent::Discarded(kind, data)
                 if hixie && !(version.has_close_frame() && *kind == 0xFF && data.is_empty()) =>
             {
-                octets.push(*kind);
+                bytes.push(*kind);
                 let len = u16::try_from(data.len()).unwrap();
-                octets.push(0x80 | u8::try_from(len >> 7).unwrap());
-                octets.push(u8::try_from(len & 0x7F).unwrap());
-                octets.extend_from_slice(data);
+                bytes.push(0x80 | u8::try_from(len >> 7).unwrap());
+                bytes.push(u8::try_from(len & 0x7F).unwrap());
+                bytes.extend_from_slice(data);
             }
             _ if hixie => {}
             Sent::Message { text: is_text, payload, cuts, between } => {
@@ -93,15 +94,15 @@ fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<
                 let mut start = 0;
                 let mut between = between.iter();
                 for cut in cuts {
-                    octets.extend(frame(opcode, &payload[start..*cut], to));
+                    bytes.extend(frame(opcode, &payload[start..*cut], to));
                     (opcode, start) = (CONTINUATION, *cut);
                     if let Some((ping, payload)) = between.next() {
                         let (frame, event) = control_frame(*ping, payload, to);
-                        octets.extend(frame);
+                        bytes.extend(frame);
                         events.push(event);
                     }
                 }
-                octets.extend(frame(FIN | opcode, &payload[start..], to));
+                bytes.extend(frame(FIN | opcode, &payload[start..], to));
                 events.push(match is_text {
                     true => text(std::str::from_utf8(payload).unwrap()),
                     false => Got::Binary(payload.clone()),
@@ -109,45 +110,45 @@ fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<
             }
             Sent::Control(ping, payload) => {
                 let (frame, event) = control_frame(*ping, payload, to);
-                octets.extend(frame);
+                bytes.extend(frame);
                 events.push(event);
             }
             Sent::Discarded(..) => {}
         }
     }
     if !version.has_close_frame() {
-        // Nothing closes.
+        // There is no close frame.
     } else if close && hixie {
-        octets.extend_from_slice(&[0xFF, 0x00, 0x00, b'x', 0xFF]);
+        bytes.extend_from_slice(&[0xFF, 0x00, 0x00, b'x', 0xFF]);
         events.push(Got::Close(None));
     } else if close {
-        octets.extend(frame(FIN | CLOSE, b"\x03\xe8bye", to));
-        octets.extend(frame(FIN | TEXT, b"ignored", to));
+        bytes.extend(frame(FIN | CLOSE, b"\x03\xe8bye", to));
+        bytes.extend(frame(FIN | TEXT, b"ignored", to));
         events.push(Got::Close(Some((1000, "bye".into()))));
     }
-    (octets, events)
+    (bytes, events)
 }
 
-/// Feeds the octets in pieces of these sizes, over and over; of each read it pulls so many events at most.
-fn in_pieces(receiver: &mut Receiver, mut octets: &[u8], sizes: &[usize], pulls: &[usize]) -> Vec<Got> {
+/// Feeds pieces of these sizes in turn. Pulls at most this many events from each read.
+fn in_pieces(receiver: &mut Receiver, mut bytes: &[u8], sizes: &[usize], pulls: &[usize]) -> Vec<Got> {
     let mut found = Vec::new();
     let mut sizes = sizes.iter().cycle();
     let mut pulls = pulls.iter().cycle();
-    while !octets.is_empty() {
-        let (piece, rest) = octets.split_at((*sizes.next().unwrap()).min(octets.len()));
-        octets = rest;
+    while !bytes.is_empty() {
+        let (piece, rest) = bytes.split_at((*sizes.next().unwrap()).min(bytes.len()));
+        bytes = rest;
         let mut piece = piece.to_vec();
         let mut events = receiver.receive(&mut piece);
-        found.extend(std::iter::from_fn(|| next(&mut events)).take(*pulls.next().unwrap()));
+        found.extend(std::iter::from_fn(|| pull(&mut events)).take(*pulls.next().unwrap()));
         drop(events);
-        piece.fill(0xAA); // what was read is the caller's again
+        piece.fill(0xAA); // the caller may reuse its buffer
     }
     while receiver.has_unread() {
         let mut events = receiver.receive(&mut []);
         let before = found.len();
-        found.extend(std::iter::from_fn(|| next(&mut events)).take((*pulls.next().unwrap()).max(1)));
+        found.extend(std::iter::from_fn(|| pull(&mut events)).take((*pulls.next().unwrap()).max(1)));
         drop(events);
-        assert!(found.len() > before || !receiver.has_unread(), "it goes on or it ends");
+        assert!(found.len() > before || !receiver.has_unread(), "each read gives an event or is the last");
     }
     found
 }
@@ -164,18 +165,18 @@ fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![1]), vec(1usize..4, 1..8), vec(1usize..200, 1..8), vec(1usize..5000, 1..3)]
 }
 
-/// How many events are pulled of each read: all, or few.
+/// The number of events to pull from each read: all, or few.
 fn pulls() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![usize::MAX]), vec(0usize..3, 1..5)]
 }
 
-/// Octets that are frames now and then.
+/// Bytes that are sometimes valid frames.
 fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let first =
         prop::sample::select(vec![0x81, 0x01, 0x80, 0x00, 0x82, 0x02, 0x89, 0x8A, 0x88, 0xC1, 0xFF, 0x7F]);
     let piece = prop_oneof![
         6 => (first.clone(), vec(any::<u8>(), 0..20)).prop_map(|(first, data)| to_server(first, &data)),
-        4 => (first, text_octets()).prop_map(|(first, data)| frame(first, &data, Role::Client)),
+        4 => (first, text_bytes()).prop_map(|(first, data)| frame(first, &data, Role::Client)),
         1 => vec(any::<u8>(), 0..20),
         1 => any::<u64>().prop_map(|len| header(0x82, len, Role::Server)),
     ];
@@ -186,29 +187,29 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 300, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn a_valid_stream_gives_what_was_meant(
+    fn a_valid_stream_gives_the_intended_events(
         version in version(), role in role(), all in vec(sent(), 0..6), close: bool, sizes in sizes(), pulls in pulls()
     ) {
         let close = close && version.has_close_frame();
-        let (octets, expected) = wire(version, role, &all, close);
-        prop_assert_eq!(&events(version, role, &octets), &expected);
+        let (bytes, expected) = wire(version, role, &all, close);
+        prop_assert_eq!(&events(version, role, &bytes), &expected);
         let mut receiver = receiver(version, role);
-        prop_assert_eq!(in_pieces(&mut receiver, &octets, &sizes, &pulls), expected);
+        prop_assert_eq!(in_pieces(&mut receiver, &bytes, &sizes, &pulls), expected);
         prop_assert_eq!((receiver.held(), receiver.has_unread(), receiver.is_finished()), (0, false, close));
         prop_assert!(receiver.is_between_messages());
     }
 
     #[test]
-    fn garbage_gives_what_one_read_gives(
-        version in version(), role in role(), octets in garbage(), sizes in sizes(), pulls in pulls(),
+    fn garbage_gives_the_events_of_one_read(
+        version in version(), role in role(), bytes in garbage(), sizes in sizes(), pulls in pulls(),
         limit in prop_oneof![Just(1usize << 20), 0usize..100], fragments in 0u32..5
     ) {
         let limits = Limits::default()
             .with_max_frame_size(limit)
             .with_max_message_size(limit.saturating_mul(2))
             .with_max_fragments(fragments);
-        let expected = feed(&mut Receiver::new(version, role, limits), &octets);
+        let expected = feed(&mut Receiver::new(version, role, limits), &bytes);
         let mut receiver = Receiver::new(version, role, limits);
-        prop_assert_eq!(in_pieces(&mut receiver, &octets, &sizes, &pulls), expected);
+        prop_assert_eq!(in_pieces(&mut receiver, &bytes, &sizes, &pulls), expected);
     }
 }

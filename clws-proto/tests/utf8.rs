@@ -1,5 +1,6 @@
-//! Text that is not UTF-8 fails the connection at the first octet that cannot belong to it: in a whole frame, in a
-//! frame that comes in pieces, and across fragments (Autobahn's cases 6, of which 6.4 wants the fail-fast).
+//! Text that is not UTF-8 fails the connection at the first invalid byte: in a whole frame, in a
+//! frame that arrives in pieces, and across fragments (Autobahn's section 6, cases 6.4 in
+//! particular).
 
 mod common;
 use clws_proto::{ProtocolError, Role, Version};
@@ -7,12 +8,12 @@ use common::*;
 
 const INVALID: Got = Got::Failed(ProtocolError::InvalidUtf8);
 
-/// Texts, and the index of the octet at which each cannot be UTF-8 any more.
+/// Texts, and the index of the byte at which each becomes invalid.
 const BAD: [(&[u8], usize); 13] = [
-    (b"\x80", 0),             // a continuation octet alone
-    (b"\xc0\xaf", 0),         // overlong: the lead octet alone shows it
+    (b"\x80", 0),             // a continuation byte alone
+    (b"\xc0\xaf", 0),         // overlong: the lead byte alone shows it
     (b"\xc1\x80", 0),         // the same
-    (b"\xe0\x9f\xbf", 1),     // overlong, seen in the second octet
+    (b"\xe0\x9f\xbf", 1),     // overlong, seen in the second byte
     (b"\xf0\x8f\xbf\xbf", 1), // the same
     (b"\xed\xa0\x80", 1),     // a surrogate
     (b"\xf4\x90\x80\x80", 1), // past U+10FFFF
@@ -25,7 +26,7 @@ const BAD: [(&[u8], usize); 13] = [
 ];
 
 #[test]
-fn a_whole_frame() {
+fn invalid_text_in_a_whole_frame_is_refused() {
     for (bad, _) in BAD {
         for version in HYBI {
             assert_eq!(events(version, Role::Server, &to_server(FIN | TEXT, bad)), [INVALID]);
@@ -36,39 +37,39 @@ fn a_whole_frame() {
 }
 
 #[test]
-fn a_frame_in_pieces_fails_at_the_octet_and_not_at_its_end() {
+fn an_incomplete_frame_fails_at_the_invalid_byte() {
     for (bad, at) in BAD {
-        // What comes before and behind it in the same frame, so that its end is far away.
+        // The frame also has valid text before and after, so that its end is far away.
         for lead in [0, 1, 7, 100] {
             let payload = [&vec![b'x'; lead][..], bad, &[b'x'; 1000]].concat();
-            let octets = to_server(FIN | TEXT, &payload);
-            let header_len = octets.len() - payload.len();
+            let bytes = to_server(FIN | TEXT, &payload);
+            let header_len = bytes.len() - payload.len();
             let mut receiver = server();
             let good = header_len + lead + at;
-            for octet in &octets[..good] {
-                assert_eq!(feed(&mut receiver, &[*octet]), [], "{bad:x?} before octet {at}");
+            for byte in &bytes[..good] {
+                assert_eq!(feed(&mut receiver, &[*byte]), [], "{bad:x?} before byte {at}");
             }
-            assert_eq!(feed(&mut receiver, &octets[good..=good]), [INVALID], "{bad:x?} at octet {at}");
+            assert_eq!(feed(&mut receiver, &bytes[good..=good]), [INVALID], "{bad:x?} at byte {at}");
             assert_eq!(receiver.held(), 0);
         }
     }
 }
 
-/// Autobahn 6.4.3 and 6.4.4: the frame comes in three chops, the second of which has the bad octet.
+/// Autobahn 6.4.3 and 6.4.4: a frame arrives in three chops, and the second has the invalid byte.
 #[test]
-fn a_frame_in_chops_fails_with_the_bad_chop() {
+fn a_frame_in_chops_fails_at_the_invalid_chop() {
     let (bad, at) = BAD[12];
-    let octets = to_server(FIN | TEXT, bad);
-    let bad_octet = 6 + at;
+    let bytes = to_server(FIN | TEXT, bad);
+    let bad_byte = 6 + at;
     let mut receiver = server();
-    assert_eq!(feed(&mut receiver, &octets[..bad_octet - 1]), []);
-    assert_eq!(feed(&mut receiver, &octets[bad_octet - 1..=bad_octet]), [INVALID]);
-    assert_eq!(feed(&mut receiver, &octets[bad_octet + 1..]), []);
+    assert_eq!(feed(&mut receiver, &bytes[..bad_byte - 1]), []);
+    assert_eq!(feed(&mut receiver, &bytes[bad_byte - 1..=bad_byte]), [INVALID]);
+    assert_eq!(feed(&mut receiver, &bytes[bad_byte + 1..]), []);
 }
 
-/// Autobahn 6.4.1: three fragments, the second is bad and the third never needed.
+/// Autobahn 6.4.1: the second of three fragments is invalid, and the third is not needed.
 #[test]
-fn a_bad_fragment_fails_before_the_message_ends() {
+fn an_invalid_fragment_fails_before_the_message_ends() {
     for (bad, _) in BAD {
         let mut receiver = server();
         assert_eq!(feed(&mut receiver, &to_server(TEXT, "κόσμε".as_bytes())), []);
@@ -78,12 +79,12 @@ fn a_bad_fragment_fails_before_the_message_ends() {
 }
 
 #[test]
-fn characters_may_be_cut_by_fragments_anywhere() {
+fn fragments_may_split_characters_anywhere() {
     let message = "κόσμε ÿ 水 😀";
-    let octets = message.as_bytes();
-    for size in 1..=octets.len() {
+    let bytes = message.as_bytes();
+    for size in 1..=bytes.len() {
         let mut wire = Vec::new();
-        let chunks: Vec<&[u8]> = octets.chunks(size).collect();
+        let chunks: Vec<&[u8]> = bytes.chunks(size).collect();
         for (i, chunk) in chunks.iter().enumerate() {
             let opcode = if i == 0 { TEXT } else { CONTINUATION };
             let fin = if i + 1 == chunks.len() { FIN } else { 0 };
@@ -103,19 +104,19 @@ fn a_character_must_end_with_its_message() {
     for cut in [&b"\xc3"[..], b"ok\xe6\xb0", b"\xf0\x9f\x98"] {
         let whole = to_server(FIN | TEXT, cut);
         assert_eq!(events(Version::Rfc6455, Role::Server, &whole), [INVALID]);
-        assert_eq!(events_by_octet(Version::Rfc6455, Role::Server, &whole), [INVALID]);
+        assert_eq!(events_by_byte(Version::Rfc6455, Role::Server, &whole), [INVALID]);
         let fragmented = [to_server(TEXT, cut), to_server(FIN | CONTINUATION, b"")].concat();
         assert_eq!(events(Version::Rfc6455, Role::Server, &fragmented), [INVALID]);
-        // The next message cannot complete it: it is not even looked at.
+        // The next message is not read, so it cannot complete the character.
         let next = [whole, to_server(FIN | TEXT, b"\xa9")].concat();
         assert_eq!(events(Version::Rfc6455, Role::Server, &next), [INVALID]);
     }
 }
 
 #[test]
-fn what_is_not_text_may_be_anything() {
+fn only_text_must_be_utf8() {
     for (bad, _) in BAD {
-        let octets = [
+        let bytes = [
             to_server(BINARY, bad),
             to_server(FIN | PING, bad),
             to_server(FIN | CONTINUATION, b""),
@@ -123,7 +124,7 @@ fn what_is_not_text_may_be_anything() {
         ]
         .concat();
         assert_eq!(
-            events(Version::Rfc6455, Role::Server, &octets),
+            events(Version::Rfc6455, Role::Server, &bytes),
             [Got::Ping(bad.to_vec()), Got::Binary(bad.to_vec()), Got::Pong(bad.to_vec())]
         );
     }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the target from what real clients sent, and some scripts: seeds.py. They are committed."""
+"""Makes the seeds of the target from recorded traffic of real clients, and from scripts. They are committed."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def length(count: int) -> tuple[int, int]:
     return (0, count) if count < 128 else (0xC0 | count >> 8, count & 255)
 
 
-# What a real client sent, as it came, to a server that is not sent a request of ours.
+# The recorded bytes of a real client, in place of a generated request.
 for capture in sorted(captures.glob("*.c2s.bin")):
     data = capture.read_bytes()[:2000].replace(b" /echo ", b" / ").replace(b"GET /echo", b"GET /")
     raw = b"".join(step(8, 0, *length(len(part))) + part for part in (data[:100], data[100:]))

@@ -1,5 +1,5 @@
-//! Any bytes as an answer, and answers of our own server with changes: a client takes only the right one, whatever it was
-//! cut into.
+//! Arbitrary bytes as a response, and responses of the crate's server side with changes. A client
+//! accepts only the right one, however the response is split.
 #![no_main]
 
 use clws_handshake::client::{AnswerError, ClientRequest, Established, Pending};
@@ -7,7 +7,7 @@ use clws_handshake::{HandshakeLimits, DeflateConfig, DeflateParams, Acceptance, 
 use clws_handshake_fuzz::{Head, Input, accept_key};
 use libfuzzer_sys::fuzz_target;
 
-/// What a client finds in an answer, kept.
+/// The client's result for a response, with owned fields.
 #[derive(Clone, Debug, PartialEq)]
 struct Open {
     version: Version,
@@ -55,11 +55,11 @@ fuzz_target!(|data: &[u8]| {
     }
     let mut random =
         |bytes: &mut [u8]| bytes.iter_mut().zip(b"the sample nonce").for_each(|(at, byte)| *at = *byte);
-    let (sent, pending) = request.build(&mut random).expect("it can be sent");
+    let (sent, pending) = request.build(&mut random).expect("the message is valid");
 
     let answer = match flags & 0x80 {
         0 => input.rest().to_vec(),
-        _ => changed(&sent, &mut input),
+        _ => changed_answer(&sent, &mut input),
     };
     let whole = check(&mut pending.clone(), &answer, &caps);
     let mut in_pieces = pending.clone();
@@ -70,7 +70,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(found, whole, "byte by byte");
 
     if let Ok(Status::Complete(open)) = &whole {
-        is_entitled(&sent, &answer, version, offered, deflate.is_some(), open, &caps);
+        assert_may_open(&sent, &answer, version, offered, deflate.is_some(), open, &caps);
     }
     if let Err(AnswerError::Refused { status, .. }) = &whole {
         assert_ne!(*status, 101);
@@ -84,10 +84,12 @@ fn check(pending: &mut Pending, received: &[u8], caps: &HandshakeLimits) -> Resu
     })
 }
 
-/// What our server answers, with something written over it, put in or taken out.
-fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
+/// The response of the crate's server side, with bytes overwritten, inserted or removed.
+fn changed_answer(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     let caps = HandshakeLimits::default().with_hixie(true).with_hixie_75(true);
-    let Ok(Status::Complete(request)) = parse(sent, &caps) else { panic!("our server knows our client") };
+    let Ok(Status::Complete(request)) = parse(sent, &caps) else {
+        panic!("the server side must accept the request")
+    };
     let mut offer = Acceptance::new();
     let choice = input.byte();
     let config = DeflateConfig::default().with_context_takeover(choice & 2 != 0);
@@ -97,7 +99,7 @@ fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     if choice & 4 != 0 {
         offer = offer.with_deflate(&config);
     }
-    let mut answer = request.accept(&offer).expect("it can be sent").response;
+    let mut answer = request.accept(&offer).expect("the message is valid").response;
     for _ in 0..choice >> 6 {
         let (at, remove, count) = (input.byte(), input.byte() & 15, input.byte() & 63);
         let at = usize::from(at).min(answer.len());
@@ -108,8 +110,8 @@ fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     answer
 }
 
-/// RFC 6455 §4.1 and hixie-76 §4.1: all that makes an answer one to this request.
-fn is_entitled(
+/// RFC 6455 §4.1 and hixie-76 §4.1: checks everything that a response to this request needs.
+fn assert_may_open(
     sent: &[u8],
     answer: &[u8],
     version: Version,
@@ -118,11 +120,12 @@ fn is_entitled(
     open: &Open,
     caps: &HandshakeLimits,
 ) {
-    let asked = Head::split(sent).expect("our own request");
+    let request = Head::split(sent).expect("the request has a head");
     let mut rest = answer;
     let head = loop {
-        let head = Head::split(rest).expect("a whole head");
-        // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final response".
+        let head = Head::split(rest).expect("the response has a head");
+        // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior
+        // to a final response".
         match head.first.get(9..12) {
             Some(status) if status[0] == b'1' && status != b"101" => rest = &rest[head.len..],
             _ => break head,
@@ -130,7 +133,7 @@ fn is_entitled(
     };
     let before = answer.len() - rest.len();
     assert!(head.len <= caps.max_head_bytes && head.headers.len() <= caps.max_headers);
-    // RFC 9110 §6.2: a higher minor version is read as the highest that is known.
+    // RFC 9110 §6.2: a higher minor version is treated as the highest known one.
     assert!(head.first.starts_with(b"HTTP/1.") && head.first[7] != b'0' && &head.first[8..12] == b" 101");
     assert_eq!(open.version, version);
     if version == Version::Hixie75 {
@@ -142,7 +145,7 @@ fn is_entitled(
         assert_eq!(open.consumed, before + head.len);
     } else if version.is_hixie() {
         assert_eq!(head.one("upgrade"), Some(&b"WebSocket"[..]));
-        assert!(head.one("connection").expect("one").eq_ignore_ascii_case(b"upgrade"));
+        assert!(head.one("connection").expect("exactly one header").eq_ignore_ascii_case(b"upgrade"));
         assert_eq!(head.one("sec-websocket-origin"), Some(ORIGIN.as_bytes()));
         assert_eq!(head.one("sec-websocket-location"), Some(URL.as_bytes()));
         let Ok(Status::Complete(request)) =
@@ -150,14 +153,14 @@ fn is_entitled(
         else {
             panic!()
         };
-        let right = request.accept(&Acceptance::new()).expect("it can be sent").response;
-        let digest = right.windows(4).position(|four| four == b"\r\n\r\n").expect("its head's end") + 4;
+        let right = request.accept(&Acceptance::new()).expect("the message is valid").response;
+        let digest = right.windows(4).position(|four| four == b"\r\n\r\n").expect("the end of the head") + 4;
         assert_eq!(rest[head.len..].get(..right.len() - digest), Some(&right[digest..]));
         assert_eq!(open.consumed, before + head.len + right.len() - digest);
     } else {
-        assert!(head.one("upgrade").expect("one").eq_ignore_ascii_case(b"websocket"));
+        assert!(head.one("upgrade").expect("exactly one header").eq_ignore_ascii_case(b"websocket"));
         assert!(head.lists("connection", "upgrade"));
-        let key = asked.one("sec-websocket-key").expect("our key");
+        let key = request.one("sec-websocket-key").expect("the request has one key");
         assert_eq!(head.one("sec-websocket-accept"), Some(accept_key(key).as_bytes()));
         assert_eq!(open.consumed, before + head.len);
         let extensions = head.all("sec-websocket-extensions").concat();
@@ -166,10 +169,7 @@ fn is_entitled(
         } else if open.deflate.is_some() {
             assert!(deflate && extensions.windows(18).any(|word| word == b"permessage-deflate"));
         } else {
-            assert!(
-                extensions.iter().all(|byte| b" \t,".contains(byte)),
-                "an extension that was not agreed on"
-            );
+            assert!(extensions.iter().all(|byte| b" \t,".contains(byte)), "the extension was not offered");
         }
     }
     let protocol = if version == Version::Hixie75 { "websocket-protocol" } else { "sec-websocket-protocol" };

@@ -1,15 +1,17 @@
-//! Any bytes as a request, and anything that an application says to it: the answer is good HTTP whatever either of them
-//! says, it does not depend on how the request was cut, and 101 is only for what RFC 6455 §4.2.1 asks for.
+//! Arbitrary bytes as a request, and arbitrary settings of the application. The response is valid
+//! HTTP in any case. It does not depend on how the request was split. 101 requires RFC 6455 §4.2.1.
 #![no_main]
 
 use clws_handshake::{
     Accepted, HandshakeLimits, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Acceptance, Reject, Request, Status,
     Version,
 };
-use clws_handshake_fuzz::{Answer, Head, Input, accept_key, answer, is_authority, key_len, trim_blanks};
+use clws_handshake_fuzz::{
+    Head, Input, ParsedResponse, accept_key, is_authority, key_len, parse_response, trim_whitespace,
+};
 use libfuzzer_sys::fuzz_target;
 
-/// What the application says.
+/// The settings of the application.
 struct Application {
     caps: HandshakeLimits,
     subprotocol: Option<String>,
@@ -20,12 +22,12 @@ struct Application {
     deflate: Option<DeflateConfig>,
 }
 
-/// What a request comes to.
+/// The result of a request.
 #[derive(Debug, PartialEq)]
 enum Outcome {
     Partial,
     Accepted(Accepted),
-    /// The application's answer cannot be sent.
+    /// The application's response cannot be sent.
     Unsendable(String),
     Rejected(Reject),
 }
@@ -52,7 +54,7 @@ fuzz_target!(|data: &[u8]| {
         }),
     };
     if flags & 128 != 0 {
-        refuses(&mut input);
+        check_custom_refusal(&mut input);
     }
     let received = input.rest();
 
@@ -68,19 +70,19 @@ fuzz_target!(|data: &[u8]| {
     match &whole {
         Outcome::Accepted(accepted) => {
             assert!(accepted.consumed <= received.len());
-            let head = head.expect("a head can be split that was accepted");
-            application.is_entitled(&head, accepted.version);
-            application.is_right(&head, received, accepted);
+            let head = head.expect("the head of an accepted request can be split");
+            application.assert_may_accept(&head, accepted.version);
+            application.assert_response(&head, received, accepted);
         }
         Outcome::Rejected(reject) => {
-            is_good_refusal(reject);
+            assert_parser_refusal(reject);
             if let Some(head) = head {
                 assert!(!application.must_accept(&head, received), "{reject}");
             }
         }
         Outcome::Partial | Outcome::Unsendable(_) => {}
     }
-    answers_plain_http(received, &application.caps);
+    check_plain_http(received, &application.caps);
 });
 
 impl Application {
@@ -104,7 +106,7 @@ impl Application {
         let (head, body) = received.split_at(end);
         let request = HttpRequest::parse(head, &self.caps)?.upgrade(body, &self.caps)?;
         if let Status::Complete(request) = &request {
-            looks_right(request);
+            assert_head_is_kept(request);
         }
         Ok(request)
     }
@@ -129,8 +131,8 @@ impl Application {
         offer
     }
 
-    /// RFC 6455 §4.2.1, and what the drafts have of it: without that nothing is accepted.
-    fn is_entitled(&self, head: &Head, version: Version) {
+    /// RFC 6455 §4.2.1 and its counterparts in the drafts: nothing else is accepted.
+    fn assert_may_accept(&self, head: &Head, version: Version) {
         assert!(head.len <= self.caps.max_head_bytes && head.headers.len() <= self.caps.max_headers);
         // "An HTTP/1.1 or higher GET request"
         let words: Vec<&[u8]> = head.first.split(|byte| *byte == b' ').collect();
@@ -160,7 +162,8 @@ impl Application {
             return;
         }
         assert!(head.all("content-length").iter().all(|length| *length == b"0"));
-        // "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16 bytes in length."
+        // "A |Sec-WebSocket-Key| header field with a base64-encoded value that, when decoded, is 16
+        // bytes in length."
         let key = head.one("sec-websocket-key").expect("one key");
         match (version, key_len(key)) {
             (Version::Rfc6455, len) => assert!(len == Some(16) && key.len() == 24),
@@ -171,9 +174,9 @@ impl Application {
         assert!(head.all("origin").len() <= 1 || version != Version::Rfc6455);
     }
 
-    /// The answer is the one to this request, and has no line that nobody meant.
-    fn is_right(&self, head: &Head, received: &[u8], accepted: &Accepted) {
-        let answer = answer(&accepted.response);
+    /// The response matches the request, and has no other lines.
+    fn assert_response(&self, head: &Head, received: &[u8], accepted: &Accepted) {
+        let answer = parse_response(&accepted.response);
         assert_eq!(answer.status, 101);
         let mut expected = vec!["upgrade".to_owned(), "connection".to_owned()];
         let prefix = if accepted.version == Version::Hixie75 { "" } else { "sec-" };
@@ -197,7 +200,7 @@ impl Application {
             let offered = head.all(&protocol);
             let is_offered = |value: &&[u8]| {
                 *value == name.as_bytes()
-                    || value.split(|byte| *byte == b',').any(|one| trim_blanks(one) == name.as_bytes())
+                    || value.split(|byte| *byte == b',').any(|one| trim_whitespace(one) == name.as_bytes())
             };
             assert!(offered.iter().any(is_offered), "{name} was not offered");
         }
@@ -218,7 +221,7 @@ impl Application {
         }
     }
 
-    /// A request that is as plain as can be: nothing about it gives a reason to refuse it.
+    /// An ordinary request, which gives no reason to refuse it.
     fn must_accept(&self, head: &Head, received: &[u8]) -> bool {
         let printable = |value: &[u8]| value.iter().all(|byte| (b' '..=b'~').contains(byte));
         let is_word = |name: &str| {
@@ -247,13 +250,13 @@ impl Application {
     }
 }
 
-/// Empty lines before the request line.
+/// The length of the empty lines before the request line.
 fn skipped(received: &[u8]) -> usize {
     received.chunks(2).take_while(|two| *two == b"\r\n").count() * 2
 }
 
-/// What is kept of a request says what the request says.
-fn looks_right(request: &Request<'_>) {
+/// The kept head equals the request.
+fn assert_head_is_kept(request: &Request<'_>) {
     for keep in [true, false] {
         let kept = request.to_head(keep);
         assert_eq!(
@@ -274,9 +277,9 @@ fn looks_right(request: &Request<'_>) {
     let _ = request.subprotocols().count() + request.headers().cookies().count();
 }
 
-/// Refusals that the parsers make.
-fn is_good_refusal(reject: &Reject) {
-    let answer = body_is_counted(&reject.response());
+/// Checks a refusal by the parsers.
+fn assert_parser_refusal(reject: &Reject) {
+    let answer = assert_content_length(&reject.response());
     assert_eq!(answer.status, reject.status());
     assert!(answer.one("connection").is_some_and(|value| value.ends_with(b"close")));
     match answer.status {
@@ -284,16 +287,16 @@ fn is_good_refusal(reject: &Reject) {
         405 => assert_eq!(answer.one("allow"), Some(&b"GET"[..])),
         426 => {
             assert_eq!(answer.one("upgrade"), Some(&b"websocket"[..]));
-            let versions = answer.one("sec-websocket-version").expect("which are spoken");
+            let versions = answer.one("sec-websocket-version").expect("the supported versions");
             assert!(versions.starts_with(b"13"));
         }
         status => panic!("{status}"),
     }
 }
 
-/// A body is as long as its head says, and is text that does not repeat what the client sent without need.
-fn body_is_counted(bytes: &[u8]) -> Answer {
-    let answer = answer(bytes);
+/// Checks that a body is as long as `Content-Length` says.
+fn assert_content_length(bytes: &[u8]) -> ParsedResponse {
+    let answer = parse_response(bytes);
     if let Some(length) = answer.one("content-length") {
         let length: usize =
             std::str::from_utf8(length).ok().and_then(|text| text.parse().ok()).expect("a number");
@@ -302,8 +305,8 @@ fn body_is_counted(bytes: &[u8]) -> Answer {
     answer
 }
 
-/// Refusals that an application makes: none of its words breaks the answer.
-fn refuses(input: &mut Input<'_>) {
+/// Checks refusals by an application: none of its strings breaks the response.
+fn check_custom_refusal(input: &mut Input<'_>) {
     let (status, why, name, value) = (u16::from(input.byte()) * 3, input.text(), input.text(), input.text());
     let mut lines = 4;
     let mut reject = Reject::custom(status, why.clone());
@@ -314,18 +317,18 @@ fn refuses(input: &mut Input<'_>) {
         }
         Err(error) => assert!(!error.to_string().is_empty()),
     }
-    let answer = body_is_counted(&reject.response());
+    let answer = assert_content_length(&reject.response());
     assert_eq!(answer.status, reject.status());
-    // 426 says by itself what is spoken.
+    // 426 has two more lines, for the supported protocol and versions.
     lines += if reject.status() == 426 { 2 } else { 0 };
     assert_eq!(answer.headers.len(), lines - 1, "{reject:?}");
     assert_eq!(answer.body, why.as_bytes());
-    let challenged = body_is_counted(&Reject::unauthorized(value, why).response());
+    let challenged = assert_content_length(&Reject::unauthorized(value, why).response());
     assert_eq!((challenged.status, challenged.headers.len()), (401, 4));
 }
 
-/// Requests that ask for no WebSocket, and what a hook may answer to them.
-fn answers_plain_http(received: &[u8], caps: &HandshakeLimits) {
+/// Checks requests without a handshake, and the responses that a hook may send.
+fn check_plain_http(received: &[u8], caps: &HandshakeLimits) {
     let Ok(http) = HttpRequest::parse(received, caps) else { return };
     assert!(http.head_len() <= received.len());
     assert!(!http.method().is_empty() && !http.target().is_empty());
@@ -334,12 +337,12 @@ fn answers_plain_http(received: &[u8], caps: &HandshakeLimits) {
         let bytes = response.to_bytes(&http);
         let (head, body) = response.into_parts(&http);
         assert_eq!([&head[..], &body].concat(), bytes);
-        let answer = answer(&bytes);
+        let answer = parse_response(&bytes);
         assert_eq!(answer.status, status);
         if http.method() == "HEAD" || matches!(status, 204 | 205 | 304) {
             assert_eq!(answer.body, b"", "no content");
         } else {
-            body_is_counted(&bytes);
+            assert_content_length(&bytes);
         }
         let is_counted = answer.one("content-length").is_some();
         assert_eq!(is_counted, !matches!(status, 204 | 304));

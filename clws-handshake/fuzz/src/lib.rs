@@ -1,11 +1,11 @@
-//! What the fuzz targets of clws-handshake share: choices out of the fuzzer's bytes, and a second reading of heads to
+//! Helpers of the fuzz targets: choices from the fuzzer's bytes, and a second parser of heads to
 //! compare with.
 #![forbid(unsafe_code)]
 
 use base64::Engine as _;
 use sha1::{Digest as _, Sha1};
 
-/// Takes choices from the front of the fuzzer's bytes. At their end every choice is 0.
+/// Takes choices from the front of the fuzzer's bytes. At their end, every choice is 0.
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -23,7 +23,7 @@ impl<'a> Input<'a> {
         taken
     }
 
-    /// Text of up to 63 bytes; what is not UTF-8 is replaced.
+    /// Text of up to 63 bytes. Invalid UTF-8 is replaced.
     pub fn text(&mut self) -> String {
         let len = usize::from(self.byte() & 63);
         String::from_utf8_lossy(self.take(len)).into_owned()
@@ -34,7 +34,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// A head, split in the plainest way there is: at each CRLF, and at the first colon of each line.
+/// A head, split as simply as possible: at each CRLF, and at the first colon of each line.
 pub struct Head {
     pub first: Vec<u8>,
     pub headers: Vec<(String, Vec<u8>)>,
@@ -42,7 +42,7 @@ pub struct Head {
 }
 
 impl Head {
-    /// The head at the beginning of these bytes; `None` where it has no end, or a line without a colon.
+    /// The head at the start of these bytes. `None` if it has no end, or a line without a colon.
     pub fn split(bytes: &[u8]) -> Option<Self> {
         let end = bytes.windows(4).position(|four| four == b"\r\n\r\n")?;
         let mut lines = Vec::new();
@@ -55,7 +55,7 @@ impl Head {
         let mut headers = Vec::new();
         for line in &lines[1..] {
             let colon = line.iter().position(|byte| *byte == b':')?;
-            let value = trim_blanks(&line[colon + 1..]).to_vec();
+            let value = trim_whitespace(&line[colon + 1..]).to_vec();
             headers.push((String::from_utf8(line[..colon].to_vec()).ok()?.to_ascii_lowercase(), value));
         }
         Some(Self { first: lines[0].to_vec(), headers, len: end + 4 })
@@ -65,7 +65,7 @@ impl Head {
         self.headers.iter().filter(|(found, _)| found == name).map(|(_, value)| &value[..]).collect()
     }
 
-    /// The value of a header that is there exactly once.
+    /// The value of a header that is present exactly once.
     pub fn one(&self, name: &str) -> Option<&[u8]> {
         match self.all(name)[..] {
             [value] => Some(value),
@@ -73,17 +73,17 @@ impl Head {
         }
     }
 
-    /// Whether a list, in one line or in several, has that member in any case.
+    /// Whether a list, in one line or in several, has this member in any case.
     pub fn lists(&self, name: &str, member: &str) -> bool {
         self.all(name).iter().any(|value| {
             value
                 .split(|byte| *byte == b',')
-                .any(|one| trim_blanks(one).eq_ignore_ascii_case(member.as_bytes()))
+                .any(|one| trim_whitespace(one).eq_ignore_ascii_case(member.as_bytes()))
         })
     }
 }
 
-/// RFC 6455 §4.2.2, /key/.
+/// The `Sec-WebSocket-Accept` value for a key: RFC 6455 §4.2.2, /key/.
 pub fn accept_key(key: &[u8]) -> String {
     let mut sha1 = Sha1::new();
     sha1.update(key);
@@ -91,7 +91,7 @@ pub fn accept_key(key: &[u8]) -> String {
     base64::engine::general_purpose::STANDARD.encode(sha1.finalize())
 }
 
-/// How many bytes a key has behind its base64, decoded by hand and leniently; `None` for what is no base64.
+/// The number of bytes that a key encodes, decoded leniently. `None` if it is not base64.
 pub fn key_len(key: &[u8]) -> Option<usize> {
     let is_digit = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/".contains(byte);
     let digits = key.iter().take_while(|byte| is_digit(byte)).count();
@@ -102,7 +102,7 @@ pub fn key_len(key: &[u8]) -> Option<usize> {
     Some(digits * 6 / 8)
 }
 
-/// RFC 3986 §3.2: a host and a port, read as leniently as a URL may be written, but for what no reading allows.
+/// RFC 3986 §3.2: a host and an optional port, parsed as leniently as any parser may.
 pub fn is_authority(text: &[u8]) -> bool {
     let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~!$&'()*+,;=%".contains(byte);
     let (host, port) = match text.iter().rposition(|byte| *byte == b':') {
@@ -128,17 +128,17 @@ pub fn is_authority(text: &[u8]) -> bool {
     is_host && is_port
 }
 
-/// What a well-formed answer says.
-pub struct Answer {
+/// A valid response.
+pub struct ParsedResponse {
     pub status: u16,
-    /// In the order they came, names in lower case.
+    /// In the order of the response, with names in lower case.
     pub headers: Vec<(String, Vec<u8>)>,
     pub body: Vec<u8>,
 }
 
-/// Reads an answer of the server's, with another parser; it must be good HTTP/1.1.
-pub fn answer(bytes: &[u8]) -> Answer {
-    // An interim answer comes first where the client waits for it.
+/// Parses a response of the server with another parser. It must be valid HTTP/1.1.
+pub fn parse_response(bytes: &[u8]) -> ParsedResponse {
+    // An interim response comes first if the client waits for it.
     let bytes = bytes.strip_prefix(b"HTTP/1.1 100 Continue\r\n\r\n").unwrap_or(bytes);
     let mut room = [httparse::EMPTY_HEADER; 64];
     let mut response = httparse::Response::new(&mut room);
@@ -150,25 +150,26 @@ pub fn answer(bytes: &[u8]) -> Answer {
     let status = response.code.expect("a status");
     let headers: Vec<_> =
         response.headers.iter().map(|line| (line.name.to_ascii_lowercase(), line.value.to_vec())).collect();
-    // No line end but CRLF, and as many lines as were meant.
+    // CRLF is the only line ending, and there are no unexpected lines.
     let head = &bytes[..end];
     let lines = head.iter().filter(|byte| **byte == b'\n').count();
     assert_eq!(lines, headers.len() + 2);
     assert_eq!(lines, head.iter().filter(|byte| **byte == b'\r').count());
-    Answer { status, headers, body: bytes[end..].to_vec() }
+    ParsedResponse { status, headers, body: bytes[end..].to_vec() }
 }
 
-impl Answer {
+impl ParsedResponse {
     pub fn one(&self, name: &str) -> Option<&[u8]> {
         let mut values = self.headers.iter().filter(|(found, _)| found == name);
         let (_, value) = values.next()?;
-        assert!(values.next().is_none(), "{name} is there twice");
+        assert!(values.next().is_none(), "the header {name} is present twice");
         Some(value)
     }
 }
 
-/// RFC 9110 §5.6.3: `OWS = *( SP / HTAB )`. Other white space is no part of it, and a form feed in a value is an error.
-pub fn trim_blanks(mut bytes: &[u8]) -> &[u8] {
+/// RFC 9110 §5.6.3: `OWS = *( SP / HTAB )`. Other whitespace is part of the value, where a form
+/// feed is an error.
+pub fn trim_whitespace(mut bytes: &[u8]) -> &[u8] {
     while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = bytes {
         bytes = rest;
     }

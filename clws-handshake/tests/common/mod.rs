@@ -1,5 +1,5 @@
-//! Requests to take apart in more than one scenario.
-#![allow(dead_code, reason = "each scenario uses some of these")]
+//! Requests and helpers that several tests use.
+#![allow(dead_code, reason = "each test uses some of these")]
 #![allow(clippy::panic, reason = "outside of #[test] functions clippy does not see that this is a test")]
 
 use clws_handshake::{HandshakeLimits, Reject, Request, Status, parse};
@@ -17,7 +17,7 @@ pub(crate) const RFC: &[&str] = &[
     "Sec-WebSocket-Version: 13",
 ];
 
-/// The request of hixie-76 §1.2, without the 8 bytes behind it.
+/// The request of hixie-76 §1.2, without the 8 bytes after the head.
 pub(crate) const HIXIE: &[&str] = &[
     "GET /demo HTTP/1.1",
     "Host: example.com",
@@ -31,7 +31,7 @@ pub(crate) const HIXIE: &[&str] = &[
 
 pub(crate) const HIXIE_BODY: &[u8] = b"^n:ds[4U";
 
-/// The request of hixie-75, as its client section orders the lines.
+/// The request of hixie-75, with the line order of its client section.
 pub(crate) const HIXIE_75: &[&str] = &[
     "GET /demo HTTP/1.1",
     "Upgrade: WebSocket",
@@ -41,14 +41,14 @@ pub(crate) const HIXIE_75: &[&str] = &[
     "WebSocket-Protocol: sample",
 ];
 
-/// Lines made a head.
+/// A head with these lines.
 pub(crate) fn head<S: AsRef<str>>(lines: impl IntoIterator<Item = S>) -> Vec<u8> {
     let mut head: String = lines.into_iter().map(|line| format!("{}\r\n", line.as_ref())).collect();
     head.push_str("\r\n");
     head.into_bytes()
 }
 
-/// A head in which the lines that start with a name (in any case) are replaced by others, or by none.
+/// A head in which the lines that start with `name`, in any case, are replaced.
 pub(crate) fn with(lines: &[&str], name: &str, replacement: &[&str]) -> Vec<u8> {
     let mut done = false;
     let mut out = Vec::new();
@@ -65,17 +65,17 @@ pub(crate) fn with(lines: &[&str], name: &str, replacement: &[&str]) -> Vec<u8> 
     head(out)
 }
 
-/// A head with more lines at its end.
+/// A head with additional lines at its end.
 pub(crate) fn plus(lines: &[&str], more: &[&str]) -> Vec<u8> {
     head(lines.iter().chain(more))
 }
 
-/// Draft 0 and hixie-75 are spoken.
+/// Limits that enable draft 0 and hixie-75.
 pub(crate) fn hixie_on() -> HandshakeLimits {
     HandshakeLimits::default().with_hixie(true).with_hixie_75(true)
 }
 
-/// The handshake in whole bytes.
+/// The handshake in these bytes, which must be complete.
 pub(crate) fn whole(bytes: &[u8]) -> Result<Request<'_>, Reject> {
     match parse(bytes, &hixie_on())? {
         Status::Complete(request) => Ok(request),
@@ -83,11 +83,11 @@ pub(crate) fn whole(bytes: &[u8]) -> Result<Request<'_>, Reject> {
     }
 }
 
-/// The refusal of a head.
+/// The refusal of these bytes.
 #[track_caller]
 pub(crate) fn refused(bytes: &[u8]) -> Reject {
     match parse(bytes, &hixie_on()) {
         Err(reject) => reject,
-        Ok(got) => panic!("not refused but {got:?}: {}", String::from_utf8_lossy(bytes)),
+        Ok(got) => panic!("accepted as {got:?}: {}", String::from_utf8_lossy(bytes)),
     }
 }

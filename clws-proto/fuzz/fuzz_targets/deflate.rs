@@ -1,5 +1,5 @@
-//! permessage-deflate against zlib in C and miniz_oxide: any bytes as compressed messages, and messages that are
-//! compressed with each window.
+//! permessage-deflate compared with zlib in C and miniz_oxide: arbitrary bytes as compressed
+//! messages, and messages compressed with each window.
 #![no_main]
 
 use clws_proto::{
@@ -9,36 +9,36 @@ use clws_proto_fuzz::zlib::{self, Inflated};
 use clws_proto_fuzz::{Got, Input, Random, feed, frame, limits, params};
 use libfuzzer_sys::fuzz_target;
 
-/// Frames of a client are masked with it.
+/// The masking key of clients.
 const KEY: [u8; 4] = [1, 2, 3, 4];
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     match input.byte() & 1 {
-        0 => inflates(&mut input),
-        _ => compresses(&mut input),
+        0 => check_inflating(&mut input),
+        _ => check_compressing(&mut input),
     }
 });
 
-/// The window of what that role receives, and whether it outlives a message.
-fn received(params: DeflateParams, role: Role) -> (u8, bool) {
+/// The window for messages that `role` receives, and whether it outlives a message.
+fn receive_window(params: DeflateParams, role: Role) -> (u8, bool) {
     match role {
         Role::Server => (params.client_max_window_bits, !params.client_no_context_takeover),
         Role::Client => (params.server_max_window_bits, !params.server_no_context_takeover),
     }
 }
 
-/// The last bytes that the next message may refer back to. A window of 8 bits counts as one of 9, as in zlib.
+/// The bytes that the next message may refer back to. zlib treats a window of 8 bits like 9.
 fn window(history: &[u8], (bits, takeover): (u8, bool)) -> &[u8] {
     let size = if takeover { 1 << bits.max(9) } else { 0 };
     &history[history.len().saturating_sub(size)..]
 }
 
-/// Any bytes as the payloads of compressed messages.
-fn inflates(input: &mut Input<'_>) {
+/// Arbitrary bytes as the payloads of compressed messages.
+fn check_inflating(input: &mut Input<'_>) {
     let (params, choice) = (params(input.byte()), input.byte());
     let role = if choice & 0x40 != 0 { Role::Client } else { Role::Server };
-    // The frames are as long as they are; what they inflate to is what is limited.
+    // Small limits apply to the inflated size, not to frames.
     let limits = Limits::default().with_max_message_size(limits(choice).max_message_size.min(1 << 20));
     let mut random = Random::new(u64::from(input.u16()));
 
@@ -48,32 +48,32 @@ fn inflates(input: &mut Input<'_>) {
         let payload = input.take(len);
         let is_text = kind & 1 != 0;
         let mut first = if is_text { 0x41 } else { 0x42 };
-        // In up to 4 frames.
+        // Up to 4 frames.
         let mut rest = payload;
         for _ in 0..kind >> 6 {
-            let (part, behind) = rest.split_at(random.below(rest.len() + 1));
+            let (part, after) = rest.split_at(random.below(rest.len() + 1));
             frame(&mut wire, first, part, role, KEY);
-            (first, rest) = (0x00, behind);
+            (first, rest) = (0x00, after);
             if kind & 0x20 != 0 {
                 frame(&mut wire, 0x89, b"between", role, KEY);
                 expected.push(Got::Ping(b"between".to_vec()));
             }
         }
         frame(&mut wire, first | 0x80, rest, role, KEY);
-        let window = window(&history, received(params, role));
+        let window = window(&history, receive_window(params, role));
         let limit = limits.max_message_size;
         let inflated = zlib::inflate(payload, window, 15, limit);
-        let got = judge(&inflated, is_text, limit);
-        if let Some(octets) = octets(&got) {
-            // A block that says it is the last one ends the stream of miniz_oxide, and so do empty messages.
-            if let Some(other) = zlib::miniz(payload, window, octets.len()) {
-                assert!(other == octets, "miniz_oxide inflates it to something else");
+        let got = expected_event(&inflated, is_text, limit);
+        if let Some(bytes) = payload_of(&got) {
+            // miniz_oxide stops after a final block and after an empty message.
+            if let Some(other) = zlib::miniz(payload, window, bytes.len()) {
+                assert!(other == bytes, "miniz_oxide inflates the message differently");
             }
-            history.extend_from_slice(octets);
+            history.extend_from_slice(bytes);
         }
         expected.push(got);
     }
-    // A ping between the frames of a message that fails may come after the failure.
+    // A ping between the frames of a failing message may come after the failure.
     let pings = |got: Vec<Got>| -> Vec<Got> {
         got.into_iter().filter(|event| !matches!(event, Got::Ping(_))).collect()
     };
@@ -84,15 +84,15 @@ fn inflates(input: &mut Input<'_>) {
     feed(&mut Receiver::new(Version::Rfc6455, role, limits).with_deflate(params, &codecs), &wire, &mut whole);
     assert_eq!(pings(whole.clone()), expected);
 
-    // The same codecs again: what they have seen must not matter.
+    // The same codecs again: their history must not matter.
     let mut receiver = Receiver::new(Version::Rfc6455, role, limits).with_deflate(params, &codecs);
     let (mut got, mut rest) = (Vec::new(), &wire[..]);
     while !rest.is_empty() {
         let cut = if choice & 0x80 != 0 { 1 } else { random.cut() };
-        let (read, behind) = rest.split_at(cut.min(rest.len()));
-        rest = behind;
+        let (read, after) = rest.split_at(cut.min(rest.len()));
+        rest = after;
         feed(&mut receiver, read, &mut got);
-        let (bits, takeover) = received(params, role);
+        let (bits, takeover) = receive_window(params, role);
         let most = if takeover { 5 << bits.max(9) >> 2 } else { 0 };
         assert!(receiver.context_size() <= most);
         assert!(receiver.held() <= limits.max_message_size + 80 * 1024);
@@ -100,22 +100,22 @@ fn inflates(input: &mut Input<'_>) {
     assert_eq!(got, whole, "in reads");
 }
 
-fn octets(got: &Got) -> Option<&[u8]> {
+fn payload_of(got: &Got) -> Option<&[u8]> {
     match got {
         Got::Text(text) => Some(text.as_bytes()),
-        Got::Binary(octets) => Some(octets),
+        Got::Binary(bytes) => Some(bytes),
         _ => None,
     }
 }
 
-/// The first thing that is wrong with a message, or the message.
-fn judge(inflated: &Inflated, is_text: bool, limit: usize) -> Got {
-    let fits = &inflated.octets[..inflated.octets.len().min(limit)];
+/// The first error of a message, or the message.
+fn expected_event(inflated: &Inflated, is_text: bool, limit: usize) -> Got {
+    let fits = &inflated.bytes[..inflated.bytes.len().min(limit)];
     let text = std::str::from_utf8(fits);
     if is_text && text.is_err_and(|error| error.error_len().is_some()) {
         return Got::Failed(ProtocolError::InvalidUtf8);
     }
-    if inflated.octets.len() > limit {
+    if inflated.bytes.len() > limit {
         return Got::Failed(ProtocolError::MessageTooBig { limit });
     }
     match (inflated.is_valid, is_text, text) {
@@ -126,9 +126,9 @@ fn judge(inflated: &Inflated, is_text: bool, limit: usize) -> Got {
     }
 }
 
-/// Messages that are compressed: each window, level and memory level, with and without takeover, by a sender whose codecs
-/// others use too. What comes out is inflated by zlib with no more than the window that was agreed on, and by a receiver.
-fn compresses(input: &mut Input<'_>) {
+/// Compresses messages with each window, level and memory level, with and without context takeover,
+/// by senders that share codecs. zlib inflates them with the agreed window, and so does a receiver.
+fn check_compressing(input: &mut Input<'_>) {
     let (params, level, memory, threshold) = (params(input.byte()), input.byte(), input.byte(), input.u16());
     let role = if level & 0x80 != 0 { Role::Client } else { Role::Server };
     let config = DeflateConfig::default()
@@ -147,7 +147,7 @@ fn compresses(input: &mut Input<'_>) {
             (sender(), receiver.with_deflate(params, &codecs), Vec::new())
         })
         .collect();
-    let (bits, takeover) = received(params, to);
+    let (bits, takeover) = receive_window(params, to);
     let mut messages = 0;
     while !input.is_empty() && messages < 40 {
         messages += 1;
@@ -156,17 +156,20 @@ fn compresses(input: &mut Input<'_>) {
         let (sender, receiver, history) = &mut pairs[usize::from(kind >> 7)];
         let frame_size = std::num::NonZeroUsize::new(usize::from(kind & 0x70) << 3);
         match String::from_utf8(message.clone()) {
-            Ok(text) => sender.text(&text, frame_size).expect("it is open"),
-            Err(_) => sender.binary(&message, frame_size).expect("it is open"),
+            Ok(text) => sender.text(&text, frame_size).expect("the sender is open"),
+            Err(_) => sender.binary(&message, frame_size).expect("the sender is open"),
         }
         let mut wire = Vec::new();
-        sender.write_to(&mut wire).expect("into a Vec");
+        sender.write_to(&mut wire).expect("a Vec takes all bytes");
         assert!(sender.context_size() <= if takeover { 5 << bits.max(9) >> 2 } else { 0 });
         let (is_compressed, payload) = payload(&wire, to);
         if is_compressed {
-            assert!(bits >= 9, "nothing compresses with a window of 256 bytes");
+            assert!(bits >= 9, "zlib cannot compress with a window of 256 bytes");
             let inflated = zlib::inflate(&payload, window(history, (bits, takeover)), bits, usize::MAX);
-            assert!(inflated.is_valid && inflated.octets == message, "zlib with {bits} bits cannot read it");
+            assert!(
+                inflated.is_valid && inflated.bytes == message,
+                "zlib with {bits} bits cannot inflate the message"
+            );
             history.extend_from_slice(&message);
         } else {
             assert!(payload == message);
@@ -174,11 +177,11 @@ fn compresses(input: &mut Input<'_>) {
         let mut got = Vec::new();
         feed(receiver, &wire, &mut got);
         assert_eq!(got.len(), 1);
-        assert!(octets(&got[0]) == Some(&message), "it comes out as something else");
+        assert!(payload_of(&got[0]) == Some(&message), "the receiver gets a different message");
     }
 }
 
-/// Text, noise, repetitions near and far: what compresses well, and what does not.
+/// Text, noise, and repetitions near and far. Some of it compresses well, and some does not.
 fn content(kind: u8, len: usize, fill: u8, input: &mut Input<'_>) -> Vec<u8> {
     let mut random = Random::new(u64::from(fill));
     match kind & 7 {
@@ -193,7 +196,7 @@ fn content(kind: u8, len: usize, fill: u8, input: &mut Input<'_>) -> Vec<u8> {
     }
 }
 
-/// The payload of a message's frames, one behind the other; and whether it is compressed.
+/// Whether a message is compressed, and the concatenated payloads of its frames.
 fn payload(wire: &[u8], to: Role) -> (bool, Vec<u8>) {
     let (mut rest, mut payload, mut firsts) = (wire, Vec::new(), Vec::new());
     while let [first, second, after @ ..] = rest {

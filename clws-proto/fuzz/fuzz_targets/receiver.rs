@@ -1,15 +1,16 @@
-//! Any bytes, to a receiver of any version and role, cut into reads in any way: the events are those of a second reading
-//! of the documents, memory and limits are bounded, and nothing comes behind an error or a close frame.
+//! Arbitrary bytes for a receiver of any version and role, split into reads in any way. The events
+//! equal those of the reference implementation, memory is bounded, and nothing follows an error or
+//! close frame.
 #![no_main]
 
 use clws_proto::{CloseCode, CodecPool, DeflateConfig, Limits, ProtocolError, Receiver, Role, Version};
 use clws_proto_fuzz::{Got, Input, Random, feed, limits, params, pull, reference, version};
 use libfuzzer_sys::fuzz_target;
 
-/// More than a receiver keeps beside payload.
+/// An upper bound for a receiver's memory besides payload.
 const STATE: usize = 512;
 
-/// A decompressor, and the beginning of a message that is kept beside it.
+/// An upper bound for a decompressor, and the compressed start of a message.
 const INFLATER: usize = 80 * 1024;
 
 struct Setup {
@@ -28,11 +29,11 @@ impl Setup {
         }
     }
 
-    fn most_held(&self, came: usize, unread: usize) -> usize {
+    fn most_held(&self, received: usize, unread: usize) -> usize {
         let message = self.limits.max_message_size;
         match self.deflate {
-            None => message.min(4 * came) + 2 * unread + STATE,
-            Some(_) => message.min(1100 * came) + 2 * unread + INFLATER + STATE,
+            None => message.min(4 * received) + 2 * unread + STATE,
+            Some(_) => message.min(1100 * received) + 2 * unread + INFLATER + STATE,
         }
     }
 }
@@ -52,8 +53,8 @@ fuzz_target!(|data: &[u8]| {
     let mut whole = Vec::new();
     feed(&mut setup.receiver(), wire, &mut whole);
     for (at, event) in whole.iter().enumerate() {
-        assert!(!event.is_last() || at + 1 == whole.len(), "something behind {event:?}");
-        obeys_limits(&setup, event);
+        assert!(!event.is_last() || at + 1 == whole.len(), "an event after {event:?}");
+        assert_limits(&setup, event);
     }
     if setup.deflate.is_none() || setup.version != Version::Rfc6455 {
         assert_eq!(whole, reference::events(setup.version, setup.role, &setup.limits, wire));
@@ -63,64 +64,68 @@ fuzz_target!(|data: &[u8]| {
         assert_eq!(in_reads(&setup, wire, || 1), whole, "byte by byte");
     }
     assert_eq!(in_reads(&setup, wire, || random.cut()), whole, "in reads");
-    assert_eq!(by_stops(&setup, wire, &mut random), whole, "with stops");
+    assert_eq!(with_stops(&setup, wire, &mut random), whole, "with stops");
     assert_eq!(owned(&setup, wire, &mut random), whole, "in buffers given away");
-    discards(&setup, wire, &whole, &mut random);
+    check_discard(&setup, wire, &whole, &mut random);
 });
 
 fn in_reads(setup: &Setup, wire: &[u8], mut cut: impl FnMut() -> usize) -> Vec<Got> {
-    let (mut receiver, mut got, mut came) = (setup.receiver(), Vec::new(), 0);
+    let (mut receiver, mut got, mut received) = (setup.receiver(), Vec::new(), 0);
     let mut rest = wire;
     while !rest.is_empty() {
-        let (read, behind) = rest.split_at(cut().min(rest.len()));
-        rest = behind;
-        came += read.len();
+        let (read, after) = rest.split_at(cut().min(rest.len()));
+        rest = after;
+        received += read.len();
         feed(&mut receiver, read, &mut got);
         assert!(!receiver.has_unread() && !receiver.is_close_next() && !receiver.is_ping_next());
         assert!(!receiver.is_in_message() || receiver.held() > 0);
-        assert!(receiver.held() <= setup.most_held(came, 0), "{} held for {came}", receiver.held());
+        assert!(receiver.held() <= setup.most_held(received, 0), "{} held for {received}", receiver.held());
         let window = 1 << 15;
         assert!(receiver.context_size() <= window + window / 4);
-        is_over(&mut receiver, got.last());
+        assert_end(&mut receiver, got.last());
     }
     got
 }
 
-/// A reader that stops short of the last event, and goes on later, with more or without.
-fn by_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
-    let (mut receiver, mut got, mut came) = (setup.receiver(), Vec::new(), 0);
+/// A reader that stops before the last event, and continues later, with or without more input.
+fn with_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
+    let (mut receiver, mut got, mut received) = (setup.receiver(), Vec::new(), 0);
     let mut rest = wire;
     loop {
         let take = if random.below(3) == 0 { 0 } else { random.cut().min(rest.len()) };
-        let (read, behind) = rest.split_at(take);
-        rest = behind;
-        came += take;
+        let (read, after) = rest.split_at(take);
+        rest = after;
+        received += take;
         let mut read = read.to_vec();
         let pulls = if random.below(2) == 0 { usize::MAX } else { random.below(3) };
         let mut events = receiver.receive(&mut read);
-        let mut is_dry = false;
+        let mut is_exhausted = false;
         for _ in 0..pulls {
             match pull(&mut events) {
                 Some(event) => got.push(event),
                 None => {
-                    is_dry = true;
+                    is_exhausted = true;
                     break;
                 }
             }
         }
         drop(events);
-        if is_dry {
-            assert!(!receiver.has_unread(), "all was pulled");
+        if is_exhausted {
+            assert!(!receiver.has_unread(), "all events were pulled");
         }
-        assert!(receiver.held() <= setup.most_held(came, came), "{} held for {came}", receiver.held());
-        is_over(&mut receiver, got.last());
+        assert!(
+            receiver.held() <= setup.most_held(received, received),
+            "{} held for {received}",
+            receiver.held()
+        );
+        assert_end(&mut receiver, got.last());
         if receiver.is_ping_next() {
             let mut events = receiver.receive(&mut []);
             assert!(events.is_ping_next());
             let event = pull(&mut events);
             drop(events);
             let is_ping = matches!(event, None | Some(Got::Ping(_) | Got::Failed(_)));
-            assert!(is_ping, "{event:?} where a ping was next");
+            assert!(is_ping, "{event:?} although a ping was next");
             got.extend(event);
         }
         let close_next = receiver.is_close_next();
@@ -130,7 +135,7 @@ fn by_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
             got.extend(pull(&mut events));
             drop(events);
             let event = got.get(before);
-            assert!(event.is_none_or(Got::is_last), "{event:?} where a close frame was next");
+            assert!(event.is_none_or(Got::is_last), "{event:?} although a close frame was next");
         }
         if rest.is_empty() && !receiver.has_unread() {
             return got;
@@ -138,7 +143,7 @@ fn by_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     }
 }
 
-/// BufferPool that a big message may keep, and reads straight into the receiver's own room.
+/// BufferPool that a large message may keep, and reads directly into the receiver's buffer.
 fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     let (mut receiver, mut got) = (setup.receiver(), Vec::new());
     let mut rest = wire;
@@ -154,8 +159,8 @@ fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
             continue;
         }
         let take = random.cut().min(rest.len());
-        let (read, behind) = rest.split_at(take);
-        rest = behind;
+        let (read, after) = rest.split_at(take);
+        rest = after;
         let start = random.below(3);
         let mut buffer = [&[0xAA; 2][..start], read, &[0xBB; 5][..random.below(6)]].concat();
         let mut events = receiver.receive_owned(&mut buffer, start..start + take, &clws_proto::NoPool);
@@ -166,8 +171,8 @@ fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     got
 }
 
-/// What is discarded is counted.
-fn discards(setup: &Setup, wire: &[u8], whole: &[Got], random: &mut Random) {
+/// Discarded messages are counted.
+fn check_discard(setup: &Setup, wire: &[u8], whole: &[Got], random: &mut Random) {
     let (mut receiver, mut got) = (setup.receiver(), Vec::new());
     let pulls = random.below(whole.len() + 1);
     let mut read = wire.to_vec();
@@ -182,7 +187,7 @@ fn discards(setup: &Setup, wire: &[u8], whole: &[Got], random: &mut Random) {
     let left = data(whole) - data(&got);
     let is_text_or_deflate_wrong = matches!(whole.last(), Some(Got::Failed(error)) if is_in_payload(error));
     if is_text_or_deflate_wrong && !was_finished {
-        // Payloads of what is discarded are not looked at.
+        // Payloads of discarded messages are not checked.
         assert!(discarded >= left, "{discarded} discarded of {left}");
     } else {
         assert_eq!(discarded, left, "discarded");
@@ -190,7 +195,7 @@ fn discards(setup: &Setup, wire: &[u8], whole: &[Got], random: &mut Random) {
     assert!(receiver.is_finished() && receiver.held() == 0 && !receiver.has_unread());
 }
 
-/// Whether it is found in a message's payload and not in a header.
+/// Whether the error is in the payload of a message, and not in a header.
 fn is_in_payload(error: &ProtocolError) -> bool {
     matches!(
         error,
@@ -198,11 +203,11 @@ fn is_in_payload(error: &ProtocolError) -> bool {
     )
 }
 
-fn obeys_limits(setup: &Setup, event: &Got) {
+fn assert_limits(setup: &Setup, event: &Got) {
     let len = match event {
-        Got::Text(_) if setup.version.is_hixie() => 0, // replacement characters may be longer than what they replace
+        Got::Text(_) if setup.version.is_hixie() => 0, // replacement characters may be longer
         Got::Text(text) => text.len(),
-        Got::Binary(octets) => octets.len(),
+        Got::Binary(bytes) => bytes.len(),
         Got::Ping(payload) | Got::Pong(payload) => {
             assert!(payload.len() <= 125 && !setup.version.is_hixie());
             0
@@ -214,15 +219,15 @@ fn obeys_limits(setup: &Setup, event: &Got) {
             0
         }
         Got::Failed(error) => {
-            has_close_code(setup.version, error);
+            assert_close_code(setup.version, error);
             0
         }
     };
     assert!(len <= setup.limits.max_message_size);
 }
 
-/// RFC 6455 §7.4.1, and what the drafts have in place of it.
-fn has_close_code(version: Version, error: &ProtocolError) {
+/// RFC 6455 §7.4.1, and its counterparts in the drafts.
+fn assert_close_code(version: Version, error: &ProtocolError) {
     let code = error.close_code(version).value();
     let expected = match error {
         ProtocolError::InvalidUtf8 | ProtocolError::InvalidCloseReason | ProtocolError::CorruptDeflate => {
@@ -242,8 +247,8 @@ fn has_close_code(version: Version, error: &ProtocolError) {
     }
 }
 
-/// Behind a close frame or an error nothing comes, and nothing is held.
-fn is_over(receiver: &mut Receiver, last: Option<&Got>) {
+/// After a close frame or an error there are no events, and no memory is held.
+fn assert_end(receiver: &mut Receiver, last: Option<&Got>) {
     let is_last = last.is_some_and(Got::is_last);
     assert_eq!(receiver.is_finished(), is_last);
     if is_last {

@@ -1,5 +1,6 @@
-//! A sender that is told anything, whose outbox is written in pieces of any size, and a receiver of the other role: the
-//! same messages in the same order. Answers to pings may pass messages, and only the newest of many has to come.
+//! Arbitrary commands for a sender, whose outbox is written in pieces of any size to a receiver of
+//! the other role. All messages arrive in order. Answers to pings may pass messages, and only the
+//! newest of many pings must be answered.
 #![no_main]
 
 use std::collections::HashSet;
@@ -16,8 +17,8 @@ use clws_proto::{
 use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
 use libfuzzer_sys::fuzz_target;
 
-/// The most bytes of answers to pings that wait at once, and one answer.
-const PONGS: usize = 4096 + 2 * 131;
+/// An upper bound for the queued bytes of answers to pings, plus one answer.
+const MAX_PONGS: usize = 4096 + 2 * 131;
 
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
@@ -33,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     pair.finish();
 });
 
-/// Counts what is held for messages to many.
+/// Counts the memory that is held for shared messages.
 #[derive(Debug, Default)]
 struct Count(AtomicUsize);
 
@@ -44,7 +45,7 @@ impl Meter for Count {
 
     fn release(&self, bytes: usize) {
         let before = self.0.fetch_sub(bytes, Ordering::Relaxed);
-        assert!(before >= bytes, "more is released than was charged");
+        assert!(before >= bytes, "more bytes are released than were charged");
     }
 }
 
@@ -56,18 +57,18 @@ struct Pair {
     codecs: CodecPool,
     random: Random,
     count: Arc<Count>,
-    /// What has to come, in that order.
+    /// The events that must arrive, in this order.
     expected: Vec<Got>,
-    /// Answers to pings that were asked for, and how far they have come.
+    /// The payloads of answered pings, and how many of them have arrived or were passed over.
     answers: Vec<Vec<u8>>,
     answered: usize,
-    /// What came, but for those answers.
+    /// The received events, without those answers.
     got: Vec<Got>,
-    /// Everything that was written.
+    /// All written bytes.
     wire: Vec<u8>,
     sent: usize,
     pongs: usize,
-    /// Bytes that have to come next.
+    /// The bytes that must be written next.
     pinned: Vec<u8>,
     number: u32,
 }
@@ -112,7 +113,7 @@ impl Pair {
         }
     }
 
-    /// One thing that the sender is told.
+    /// Executes one command.
     fn command(&mut self, input: &mut Input<'_>) {
         self.number += 1;
         let command = input.byte();
@@ -129,20 +130,20 @@ impl Pair {
                         self.shared(&message)
                     }
                 };
-                self.told(result, closed, false, Got::Text(text));
+                self.expect_result(result, closed, false, Got::Text(text));
             }
             kind @ (1 | 3 | 5) => {
-                let octets = self.octets(input);
+                let bytes = self.bytes(input);
                 let result = match kind {
-                    1 => self.sender.binary(&octets, frame_size),
-                    3 if command & 0x10 != 0 => self.sender.binary_bytes(&Bytes::from(octets.clone())),
-                    3 => self.sender.binary_owned(octets.clone()),
+                    1 => self.sender.binary(&bytes, frame_size),
+                    3 if command & 0x10 != 0 => self.sender.binary_bytes(&Bytes::from(bytes.clone())),
+                    3 => self.sender.binary_owned(bytes.clone()),
                     _ => {
-                        let message = SharedMessage::binary(octets.clone()).with_frame_size(frame_size);
+                        let message = SharedMessage::binary(bytes.clone()).with_frame_size(frame_size);
                         self.shared(&message)
                     }
                 };
-                self.told(result, closed, self.version.is_hixie(), Got::Binary(octets));
+                self.expect_result(result, closed, self.version.is_hixie(), Got::Binary(bytes));
             }
             kind @ (6 | 7) => {
                 let payload = self.control(b'c', input);
@@ -152,7 +153,7 @@ impl Pair {
                 };
                 let wrong = self.version.is_hixie() || payload.len() > 125;
                 let event = if kind == 6 { Got::Ping(payload) } else { Got::Pong(payload) };
-                self.told(result, closed, wrong, event);
+                self.expect_result(result, closed, wrong, event);
             }
             8 | 9 => {
                 let payload = self.control(b'a', input);
@@ -161,17 +162,17 @@ impl Pair {
                 if self.version.is_hixie() || payload.len() > 125 || (closed && queued == 0) {
                     assert_eq!(more, 0);
                 } else if !closed || more > 0 {
-                    // Behind a close frame it is answered only if it can pass that.
+                    // After a close frame, a ping is answered only if its pong can pass that frame.
                     self.answers.push(payload);
                 }
                 self.pongs += more;
-                assert!(self.pongs <= PONGS, "{} bytes of answers wait", self.pongs);
+                assert!(self.pongs <= MAX_PONGS, "{} bytes of answers are queued", self.pongs);
             }
             10 => {
                 let (code, len) = (input.u16(), usize::from(input.byte()));
                 let reason = "réason, ".chars().cycle().take(len).collect::<String>();
                 let nearest = CloseCode::new(code).nearest_in(self.version).value();
-                // As many whole characters as fit.
+                // The longest reason of whole characters that fits.
                 let ends = (0..=reason.len().min(123)).rev();
                 let end = ends.into_iter().find(|end| reason.is_char_boundary(*end)).unwrap_or(0);
                 let frame = (!self.version.is_hixie()).then(|| (nearest, reason[..end].to_owned()));
@@ -181,7 +182,7 @@ impl Pair {
                     Ok(()) => assert!(!closed && (is_allowed || self.version.is_hixie())),
                     Err(_) => assert!(closed || !is_allowed || self.version.is_hixie()),
                 }
-                self.told(result, closed, result.is_err(), Got::Close(frame));
+                self.expect_result(result, closed, result.is_err(), Got::Close(frame));
             }
             11 => {
                 let code = input.u16();
@@ -193,7 +194,7 @@ impl Pair {
                 let frame = (is_allowed || nearest.is_allowed_in(self.version))
                     .then(|| (nearest.value(), String::new()));
                 let result = if closed { Err(SendError::Closed) } else { Ok(()) };
-                self.told(result, closed, closed, Got::Close(frame));
+                self.expect_result(result, closed, closed, Got::Close(frame));
             }
             12 if command & 0x20 != 0 => self.pin(usize::from(command >> 6) * 9 + 1),
             12 => match self.sender.take_buffer() {
@@ -213,10 +214,13 @@ impl Pair {
             _ => self.write(usize::MAX, 16),
         }
         let is_ping = matches!(command & 0x0F, 8 | 9);
-        assert!(!closed || is_ping || self.sender.queued() <= queued, "something behind a close frame");
+        assert!(
+            !closed || is_ping || self.sender.queued() <= queued,
+            "the sender queued data after a close frame"
+        );
     }
 
-    /// The next bytes have been seen by a writer that wants to be shown them again.
+    /// Pins the next bytes, as a writer does that has to offer them again.
     fn pin(&mut self, count: usize) {
         self.sender.pin(count);
         let mut slices = vec![IoSlice::new(&[]); self.sender.slices()];
@@ -234,8 +238,8 @@ impl Pair {
         self.sender.shared(message)
     }
 
-    /// It took the message exactly if it had to.
-    fn told(&mut self, result: Result<(), SendError>, closed: bool, wrong: bool, event: Got) {
+    /// Checks that the sender accepted the message if and only if it had to.
+    fn expect_result(&mut self, result: Result<(), SendError>, closed: bool, wrong: bool, event: Got) {
         assert_eq!(result.is_ok(), !closed && !wrong, "{result:?}");
         // hixie-75 has no close frame.
         if result.is_ok() && (self.version.has_close_frame() || !matches!(event, Got::Close(_))) {
@@ -243,13 +247,13 @@ impl Pair {
         }
     }
 
-    /// A message that came from elsewhere goes on, in the buffer in which it was put together.
+    /// Forwards a received message in the buffer in which it was assembled.
     fn forward(&mut self, input: &mut Input<'_>, closed: bool) {
-        let (kind, octets) = (input.byte(), self.octets(input));
-        let text = String::from_utf8(octets.clone());
+        let (kind, bytes) = (input.byte(), self.bytes(input));
+        let text = String::from_utf8(bytes.clone());
         let is_text = kind & 1 != 0 && text.is_ok();
         let mut wire = Vec::new();
-        clws_proto_fuzz::frame(&mut wire, if is_text { 0x81 } else { 0x82 }, &octets, Role::Client, [0; 4]);
+        clws_proto_fuzz::frame(&mut wire, if is_text { 0x81 } else { 0x82 }, &bytes, Role::Client, [0; 4]);
         let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
         let at = if kind & 2 != 0 { self.random.below(wire.len()) } else { 0 };
         let mut read = wire[..at].to_vec();
@@ -262,27 +266,27 @@ impl Pair {
             Event::Binary(payload) => self.sender.forward_binary(payload),
             other => panic!("{other:?}"),
         };
-        let event = if is_text { Got::Text(text.expect("it is")) } else { Got::Binary(octets) };
-        self.told(result, closed, self.version.is_hixie() && !is_text, event);
+        let event = if is_text { Got::Text(text.expect("the text is valid")) } else { Got::Binary(bytes) };
+        self.expect_result(result, closed, self.version.is_hixie() && !is_text, event);
     }
 
-    fn octets(&mut self, input: &mut Input<'_>) -> Vec<u8> {
+    fn bytes(&mut self, input: &mut Input<'_>) -> Vec<u8> {
         let (len, fill) = (input.length(), input.byte());
         self.sent += len;
-        let mut octets = vec![fill; len];
+        let mut bytes = vec![fill; len];
         let number = self.number.to_string();
         let count = number.len().min(len);
-        octets[..count].copy_from_slice(&number.as_bytes()[..count]);
-        octets
+        bytes[..count].copy_from_slice(&number.as_bytes()[..count]);
+        bytes
     }
 
     fn text(&mut self, input: &mut Input<'_>) -> String {
-        let mut octets = self.octets(input);
+        let mut bytes = self.bytes(input);
         let tail = input.byte();
         if tail & 1 != 0 {
-            octets = octets.iter().map(|octet| octet & 0x7F).collect();
+            bytes = bytes.iter().map(|byte| byte & 0x7F).collect();
         }
-        String::from_utf8_lossy(&octets).into_owned()
+        String::from_utf8_lossy(&bytes).into_owned()
     }
 
     fn control(&mut self, kind: u8, input: &mut Input<'_>) -> Vec<u8> {
@@ -294,7 +298,7 @@ impl Pair {
         payload
     }
 
-    /// Writes so many bytes at most, in so many slices, and gives them to the receiver.
+    /// Writes at most `most` bytes, in at most `count` slices, and gives them to the receiver.
     fn write(&mut self, most: usize, count: usize) {
         let mut left = most;
         while left > 0 && self.sender.queued() > 0 {
@@ -305,26 +309,26 @@ impl Pair {
             let shown: usize = slices[..filled].iter().map(|slice| slice.len()).sum();
             assert!(shown > 0 && shown <= queued);
             if filled == self.sender.slices() {
-                assert_eq!(shown, queued, "all of it is shown");
+                assert_eq!(shown, queued, "the slices have all queued bytes");
             }
-            let octets: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter()).copied().collect();
-            let written = octets.len().min(left);
-            let pinned = self.pinned.len().min(octets.len());
-            assert!(octets[..pinned] == self.pinned[..pinned], "something is put between pinned bytes");
+            let bytes: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.iter()).copied().collect();
+            let written = bytes.len().min(left);
+            let pinned = self.pinned.len().min(bytes.len());
+            assert!(bytes[..pinned] == self.pinned[..pinned], "pinned bytes were changed");
             self.pinned.drain(..written.min(self.pinned.len()));
             left -= written;
             self.sender.consume(written);
             if self.sender.queued() == 0 {
                 self.pongs = 0;
             }
-            self.arrive(&octets[..written]);
+            self.receive(&bytes[..written]);
         }
     }
 
-    /// Bytes come to the receiver, in reads of any size and of any kind.
-    fn arrive(&mut self, octets: &[u8]) {
-        self.wire.extend_from_slice(octets);
-        let mut rest = octets;
+    /// Gives bytes to the receiver, in reads of any size and kind.
+    fn receive(&mut self, bytes: &[u8]) {
+        self.wire.extend_from_slice(bytes);
+        let mut rest = bytes;
         while !rest.is_empty() {
             let kind = self.random.below(3);
             let mut read;
@@ -336,8 +340,8 @@ impl Pair {
                     self.receiver.receive_direct(count, &NoPool)
                 }
                 _ => {
-                    let (now, behind) = rest.split_at(self.random.cut().min(rest.len()));
-                    rest = behind;
+                    let (now, after) = rest.split_at(self.random.cut().min(rest.len()));
+                    rest = after;
                     read = now.to_vec();
                     let len = read.len();
                     match kind {
@@ -349,15 +353,15 @@ impl Pair {
             while let Some(event) = pull(&mut events) {
                 match event {
                     Got::Pong(payload) if payload.first() == Some(&b'a') => {
-                        let behind = &self.answers[self.answered..];
-                        let at = behind.iter().position(|answer| *answer == payload);
-                        self.answered += 1 + at.expect("an answer to no ping, or not in order");
+                        let after = &self.answers[self.answered..];
+                        let at = after.iter().position(|answer| *answer == payload);
+                        self.answered += 1 + at.expect("a pong without a ping, or out of order");
                         let header = if self.role == Role::Client { 6 } else { 2 };
                         self.pongs = self.pongs.saturating_sub(header + payload.len());
                     }
                     event => {
                         let at = self.got.len();
-                        assert!(self.expected.get(at) == Some(&event), "message {at} is another one");
+                        assert!(self.expected.get(at) == Some(&event), "event {at} is not the expected one");
                         self.got.push(event);
                     }
                 }
@@ -367,7 +371,7 @@ impl Pair {
 
     fn finish(mut self) {
         self.write(usize::MAX, 3);
-        assert_eq!(self.got.len(), self.expected.len(), "all of it came");
+        assert_eq!(self.got.len(), self.expected.len(), "all events arrived");
         let has_close = self.sender.close_sent() && self.version.has_close_frame();
         assert_eq!(self.receiver.is_finished(), has_close);
         assert_eq!((self.receiver.held(), self.receiver.has_unread()), (0, false));
@@ -376,7 +380,7 @@ impl Pair {
         }
         drop(self.sender.take_buffer());
         assert_eq!(self.sender.held(), self.sender.context_size());
-        assert_eq!(self.count.0.load(Ordering::Relaxed), 0, "messages to many are let go of");
+        assert_eq!(self.count.0.load(Ordering::Relaxed), 0, "shared messages are released");
         let (version, role) = (self.version, self.role);
         if !version.is_hixie() {
             check_frames(&self.wire, role);
@@ -385,7 +389,8 @@ impl Pair {
     }
 }
 
-/// RFC 6455 §5.1, §5.2, §5.3: who masks, with a key of its own for each frame; the shortest length; no reserved bits.
+/// RFC 6455 §5.1, §5.2, §5.3: masking by clients only, with a new key for each frame, the shortest
+/// length, and no reserved bits.
 fn check_frames(mut wire: &[u8], role: Role) {
     let mut keys = HashSet::new();
     while let [first, second, after @ ..] = wire {
@@ -406,7 +411,7 @@ fn check_frames(mut wire: &[u8], role: Role) {
         };
         let after = match role {
             Role::Client => {
-                assert!(keys.insert(&after[..4]), "a key twice");
+                assert!(keys.insert(&after[..4]), "the masking key was used before");
                 &after[4..]
             }
             Role::Server => after,

@@ -1,6 +1,6 @@
-//! The fuzzer's bytes, read as choices.
+//! Choices from the fuzzer's bytes.
 
-/// Takes choices from the front of the fuzzer's bytes. At their end every choice is 0.
+/// Takes choices from the front of the fuzzer's bytes. At their end, every choice is 0.
 pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -20,7 +20,7 @@ impl<'a> Input<'a> {
         u16::from(self.byte()) | u16::from(self.byte()) << 8
     }
 
-    /// A length: small ones are frequent, and one in 16 is around a power of two of up to 2^17.
+    /// A length. Small ones are frequent, and one in 16 is around a power of two of up to 2^17.
     pub fn length(&mut self) -> usize {
         let (high, low) = (self.byte(), self.byte());
         match high >> 4 {
@@ -30,7 +30,7 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// That many bytes, or as many as there are.
+    /// The next `count` bytes, or fewer at the end.
     pub fn take(&mut self, count: usize) -> &'a [u8] {
         let (taken, rest) = self.0.split_at(count.min(self.0.len()));
         self.0 = rest;
@@ -42,7 +42,7 @@ impl<'a> Input<'a> {
     }
 }
 
-/// Numbers that follow from a seed, for choices that need no bytes of the fuzzer's.
+/// Numbers derived from a seed, for choices that use up none of the fuzzer's bytes.
 pub struct Random(u64);
 
 impl Random {
@@ -59,12 +59,12 @@ impl Random {
         mixed ^ mixed >> 31
     }
 
-    /// A number below `end`; 0 where that is 0.
+    /// A number below `end`, or 0 if `end` is 0.
     pub fn below(&mut self, end: usize) -> usize {
         if end == 0 { 0 } else { (self.next() % end as u64) as usize }
     }
 
-    /// The length of the next of several reads: often a few bytes, seldom many.
+    /// The length of the next read: often a few bytes, rarely many.
     pub fn cut(&mut self) -> usize {
         match self.below(4) {
             0 => 1,

@@ -1,22 +1,23 @@
-//! What the fuzz targets of clws-proto share: reading choices out of the fuzzer's bytes, events that outlive their
-//! buffer, and a second reading of the protocol to compare with.
+//! Helpers of the fuzz targets: choices from the fuzzer's bytes, events that own their payload, and
+//! a reference implementation to compare with.
 #![forbid(unsafe_code)]
 
+#[path = "../../tests/common/events.rs"]
 mod events;
 mod input;
 pub mod reference;
 pub mod zlib;
 
-use clws_proto::{DeflateParams, Limits, Role, Version};
-pub use events::{Got, feed, pull};
+use clws_proto::{DeflateParams, Limits, Receiver, Role, Version};
+pub use events::{Got, pull};
 pub use input::{Input, Random};
 
-/// The version for that choice: 0 is the newest, so that older ones that are added change nothing.
+/// The version for this choice. 0 is the newest, so that adding older versions changes nothing.
 pub fn version(choice: u8) -> Version {
     Version::ALL[Version::ALL.len() - 1 - usize::from(choice) % Version::ALL.len()]
 }
 
-/// Limits around the places where something changes: nothing, lengths of one and of two bytes, and no limit to speak of.
+/// Limits around the sizes where behaviour changes: zero, short and long lengths, very large ones.
 pub fn limits(choice: u8) -> Limits {
     const SIZES: [usize; 8] = [0, 1, 7, 125, 126, 1000, 70_000, 16 << 20];
     const FRAGMENTS: [u32; 4] = [131_072, 0, 1, 3];
@@ -26,7 +27,7 @@ pub fn limits(choice: u8) -> Limits {
         .with_max_fragments(FRAGMENTS[usize::from(choice >> 6)])
 }
 
-/// Parameters of permessage-deflate: 3 bits for each window, one for each takeover.
+/// Parameters of permessage-deflate: 3 bits for each window, one for each context takeover.
 pub fn params(choice: u8) -> DeflateParams {
     DeflateParams::default()
         .with_server_max_window_bits(15 - (choice & 7))
@@ -35,7 +36,7 @@ pub fn params(choice: u8) -> DeflateParams {
         .with_client_no_context_takeover(choice & 0x80 != 0)
 }
 
-/// The peer of that role.
+/// The opposite role.
 pub fn other(role: Role) -> Role {
     match role {
         Role::Server => Role::Client,
@@ -43,7 +44,7 @@ pub fn other(role: Role) -> Role {
     }
 }
 
-/// One frame as a peer sends it to `to`: masked with that key where it has to be.
+/// A frame of a peer of `to`, masked with `key` if `to` is a server.
 pub fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8], to: Role, key: [u8; 4]) {
     let mask = if to == Role::Server { 0x80 } else { 0 };
     out.push(first);
@@ -63,5 +64,14 @@ pub fn frame(out: &mut Vec<u8>, first: u8, payload: &[u8], to: Role, key: [u8; 4
         out.extend(payload.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key));
     } else {
         out.extend_from_slice(payload);
+    }
+}
+
+/// Feeds one read to the receiver, and adds its events to `got`.
+pub fn feed(receiver: &mut Receiver, read: &[u8], got: &mut Vec<Got>) {
+    let mut read = read.to_vec();
+    let mut events = receiver.receive(&mut read);
+    while let Some(event) = pull(&mut events) {
+        got.push(event);
     }
 }

@@ -1,14 +1,14 @@
-//! The framings read a second time, all at once and without regard to speed: what events a whole stream has.
+//! A second implementation of the framings. It parses a whole stream at once, without regard to speed.
 //!
-//! It is written from the documents (RFC 6455, hybi-07, hybi-08, hixie-76) and shares no code with the crate but the
-//! names of errors. It knows no extension.
+//! It is written from the documents (RFC 6455, hybi-07, hybi-08, hixie-76). It shares no code with
+//! the crate except the names of errors. It knows no extension.
 
 use clws_proto::{Limits, ProtocolError, Role, Version};
 
 use crate::Got;
 
-/// All events of a stream, the error at its end among them. What is cut off at the end has no event, unless it is wrong
-/// already.
+/// All events of a stream, including a final error. An incomplete frame at the end has no event,
+/// unless it is already invalid.
 pub fn events(version: Version, role: Role, limits: &Limits, wire: &[u8]) -> Vec<Got> {
     let mut got = Vec::new();
     let end = match version.is_hixie() {
@@ -19,9 +19,10 @@ pub fn events(version: Version, role: Role, limits: &Limits, wire: &[u8]) -> Vec
     got
 }
 
-/// Whether text is valid UTF-8 so far. Invalid bytes fail it at once. A character that is cut off fails it only at the end.
-fn check_text(octets: &[u8], is_whole: bool) -> Result<(), ProtocolError> {
-    match std::str::from_utf8(octets) {
+/// Whether text is valid UTF-8 so far. An invalid byte fails at once, an incomplete character only
+/// at the end.
+fn check_text(payload: &[u8], is_whole: bool) -> Result<(), ProtocolError> {
+    match std::str::from_utf8(payload) {
         Ok(_) => Ok(()),
         Err(error) if error.error_len().is_none() && !is_whole => Ok(()),
         Err(_) => Err(ProtocolError::InvalidUtf8),
@@ -40,7 +41,7 @@ fn is_close_code(version: Version, code: u16) -> bool {
 /// A data message in progress.
 struct Message {
     is_text: bool,
-    octets: Vec<u8>,
+    payload: Vec<u8>,
     frames: u32,
 }
 
@@ -104,15 +105,15 @@ fn hybi(
                 (0, None) => return Err(ProtocolError::UnexpectedContinuation),
                 (1 | 2, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
                 (1 | 2, none) => {
-                    *none = Some(Message { is_text: opcode == 1, octets: Vec::new(), frames: 0 });
+                    *none = Some(Message { is_text: opcode == 1, payload: Vec::new(), frames: 0 });
                 }
                 _ => {}
             }
-            let message = message.as_mut().expect("one is in progress");
+            let message = message.as_mut().expect("a message is in progress");
             if length > limits.max_frame_size as u64 {
                 return Err(ProtocolError::FrameTooBig { limit: limits.max_frame_size });
             }
-            if length + message.octets.len() as u64 > limits.max_message_size as u64 {
+            if length + message.payload.len() as u64 > limits.max_message_size as u64 {
                 return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
             }
             message.frames += 1;
@@ -136,18 +137,18 @@ fn hybi(
             continue;
         }
         let Some(open) = &mut message else { unreachable!() };
-        open.octets.extend(payload);
+        open.payload.extend(payload);
         let is_last = fin && is_whole;
         if open.is_text {
-            check_text(&open.octets, is_last)?;
+            check_text(&open.payload, is_last)?;
         }
         if !is_whole {
             return Ok(());
         }
-        if is_last && let Some(Message { is_text, octets, .. }) = message.take() {
+        if is_last && let Some(Message { is_text, payload, .. }) = message.take() {
             got.push(match is_text {
-                true => Got::Text(String::from_utf8(octets).expect("it was checked")),
-                false => Got::Binary(octets),
+                true => Got::Text(String::from_utf8(payload).expect("the text was checked")),
+                false => Got::Binary(payload),
             });
         }
     }
@@ -207,7 +208,7 @@ fn hixie(
                 break;
             }
         }
-        // The closing handshake came with draft 76.
+        // The closing handshake was added in draft 76.
         if *kind == 0xFF && length == 0 && version == Version::Hybi00 {
             got.push(Got::Close(None));
             return Ok(());

@@ -1,23 +1,23 @@
-//! permessage-deflate by zlib in C and by miniz_oxide, to compare with.
+//! permessage-deflate with zlib in C and with miniz_oxide, to compare with.
 
 use flate2::{Decompress, FlushDecompress, Status};
 
-/// What a message inflates to, and whether it is whole.
+/// The inflated bytes of a message, and whether it is valid.
 #[derive(Debug)]
 pub struct Inflated {
     /// All bytes up to the first error.
-    pub octets: Vec<u8>,
+    pub bytes: Vec<u8>,
     pub is_valid: bool,
 }
 
-/// The tail that each message lacks (RFC 7692 §7.2.2), and a last block without content.
+/// The tail that the sender strips (RFC 7692 §7.2.2), and an empty final block.
 const END: [u8; 6] = [0x00, 0x00, 0xff, 0xff, 0x03, 0x00];
 
-/// Inflates the payload of one message, which may refer back to these bytes. `most`: it stops behind so many.
+/// Inflates the payload of a message, which may refer back to `history`. Stops after `most` bytes.
 pub fn inflate(payload: &[u8], history: &[u8], bits: u8, most: usize) -> Inflated {
-    let mut octets = Vec::new();
+    let mut bytes = Vec::new();
     if payload.is_empty() {
-        return Inflated { octets, is_valid: true };
+        return Inflated { bytes, is_valid: true };
     }
     let mut zlib = Decompress::new_with_window_bits(false, bits);
     if !history.is_empty() {
@@ -27,49 +27,50 @@ pub fn inflate(payload: &[u8], history: &[u8], bits: u8, most: usize) -> Inflate
     let mut ended = false;
     while !rest.is_empty() {
         if ended {
-            // A block that says it is the last, and others behind it (RFC 7692 §7.2.3.4): a new stream.
+            // Blocks follow a final block (RFC 7692 §7.2.3.4), and start a new stream.
             zlib = Decompress::new_with_window_bits(false, bits);
         }
-        let Some((read, end)) = step(&mut zlib, rest, &mut octets, most) else {
-            return Inflated { octets, is_valid: false };
+        let Some((read, end)) = step(&mut zlib, rest, &mut bytes, most) else {
+            return Inflated { bytes, is_valid: false };
         };
         rest = &rest[read..];
         ended = end;
-        if octets.len() > most {
-            return Inflated { octets, is_valid: true };
+        if bytes.len() > most {
+            return Inflated { bytes, is_valid: true };
         }
     }
     if ended {
-        return Inflated { octets, is_valid: true };
+        return Inflated { bytes, is_valid: true };
     }
-    let before = octets.len();
-    let end = step(&mut zlib, &END, &mut octets, most);
-    let is_valid = end == Some((END.len(), true)) && octets.len() == before;
-    octets.truncate(before);
-    Inflated { octets, is_valid }
+    let before = bytes.len();
+    let end = step(&mut zlib, &END, &mut bytes, most);
+    let is_valid = end == Some((END.len(), true)) && bytes.len() == before;
+    bytes.truncate(before);
+    Inflated { bytes, is_valid }
 }
 
-/// Inflates until the input is used up or the stream has ended; how much was read, and whether it has ended.
-fn step(zlib: &mut Decompress, input: &[u8], octets: &mut Vec<u8>, most: usize) -> Option<(usize, bool)> {
+/// Inflates until the input is used up or the stream has ended. Returns the number of bytes read,
+/// and whether the stream has ended.
+fn step(zlib: &mut Decompress, input: &[u8], bytes: &mut Vec<u8>, most: usize) -> Option<(usize, bool)> {
     let mut room = [0; 4096];
     let mut read = 0;
     loop {
         let (before_in, before_out) = (zlib.total_in(), zlib.total_out());
         let result = zlib.decompress(&input[read..], &mut room, FlushDecompress::Sync);
         let written = (zlib.total_out() - before_out) as usize;
-        octets.extend_from_slice(&room[..written]);
+        bytes.extend_from_slice(&room[..written]);
         read += (zlib.total_in() - before_in) as usize;
         match result {
             Err(_) => return None,
             Ok(Status::StreamEnd) => return Some((read, true)),
-            Ok(_) if octets.len() > most => return Some((read, false)),
+            Ok(_) if bytes.len() > most => return Some((read, false)),
             Ok(_) if read == input.len() && written < room.len() => return Some((read, false)),
             Ok(_) => {}
         }
     }
 }
 
-/// The same by miniz_oxide, for messages whose blocks do not say that they are the last. `None` where it finds them wrong.
+/// The same with miniz_oxide, for messages without a final block. `None` if it reports an error.
 pub fn miniz(payload: &[u8], history: &[u8], len: usize) -> Option<Vec<u8>> {
     use miniz_oxide::inflate::TINFLStatus;
     use miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_USING_NON_WRAPPING_OUTPUT_BUF;

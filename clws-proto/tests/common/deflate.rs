@@ -1,4 +1,5 @@
-//! Both ends of a connection that agreed on permessage-deflate, and an inflater that shares nothing with the crate's.
+//! Both ends of a connection with permessage-deflate, and an inflater that shares no code with the
+//! crate's.
 
 use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Limits, Receiver, Role, Sender, Version};
 
@@ -9,17 +10,17 @@ pub(crate) fn codecs() -> CodecPool {
     CodecPool::new(&DeflateConfig::default().with_threshold(0))
 }
 
-/// What each side agreed to where it wants no context.
+/// Parameters without context takeover on either side.
 pub(crate) fn no_takeover() -> DeflateParams {
     DeflateParams::default().with_server_no_context_takeover(true).with_client_no_context_takeover(true)
 }
 
-/// A receiver with default limits and codecs of its own.
+/// A receiver with default limits and its own codecs.
 pub(crate) fn receiver(role: Role, params: DeflateParams) -> Receiver {
     Receiver::new(Version::Rfc6455, role, Limits::default()).with_deflate(params, &codecs())
 }
 
-/// A sender of that role, the client's with a key that is always the same.
+/// A sender of the given role. A client uses a fixed masking key.
 pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &CodecPool) -> Sender {
     match role {
         Role::Server => Sender::server(Version::Rfc6455),
@@ -28,7 +29,7 @@ pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &CodecPool) -> S
     .with_deflate(params, codecs)
 }
 
-/// Octets that no compressor makes fewer.
+/// Incompressible bytes.
 pub(crate) fn noise(len: usize) -> Vec<u8> {
     let mut random = 1u64;
     let mut next = || {
@@ -38,7 +39,7 @@ pub(crate) fn noise(len: usize) -> Vec<u8> {
     (0..len).map(|_| next()).collect()
 }
 
-/// The payload of a server's unmasked frames one behind the other, and the first octet of each.
+/// The first byte of each frame of a server, and the concatenated payloads.
 pub(crate) fn frames(mut wire: &[u8]) -> (Vec<u8>, Vec<u8>) {
     let (mut firsts, mut payload) = (Vec::new(), Vec::new());
     while let [first, len, rest @ ..] = wire {
@@ -55,12 +56,12 @@ pub(crate) fn frames(mut wire: &[u8]) -> (Vec<u8>, Vec<u8>) {
     (firsts, payload)
 }
 
-/// What a peer's inflater does, written from RFC 1951: slowly, but it knows how far each reference goes back.
+/// A peer's inflater, written from RFC 1951. It is slow, but it records how far references go back.
 #[derive(Default)]
 pub(crate) struct Strict {
-    /// All that was inflated, of all messages.
+    /// The inflated bytes of all messages.
     pub(crate) history: Vec<u8>,
-    /// The longest way back that was taken.
+    /// The longest distance of a reference.
     pub(crate) furthest: usize,
     bits: Vec<bool>,
     at: usize,
@@ -73,7 +74,7 @@ const LENGTHS: [usize; 29] = [
 const LENGTH_BITS: [usize; 29] =
     [0, 0, 0, 0, 0, 0, 0, 0, 1, 1, 1, 1, 2, 2, 2, 2, 3, 3, 3, 3, 4, 4, 4, 4, 5, 5, 5, 5, 0];
 
-/// A canonical code: how many symbols there are of each length, and the symbols in order.
+/// A canonical code: the number of symbols of each length, and the symbols in order.
 struct Code {
     counts: [usize; 16],
     symbols: Vec<usize>,
@@ -92,14 +93,14 @@ impl Code {
 }
 
 impl Strict {
-    /// Inflates a message's payload behind those before; they may be referred to only if `takeover`.
+    /// Inflates the payload of one message. It may refer to earlier messages only if `takeover`.
     pub(crate) fn message(&mut self, payload: &[u8], takeover: bool) -> Vec<u8> {
         if !takeover {
             self.history.clear();
         }
         let start = self.history.len();
-        let octets = payload.iter().chain(&[0x00, 0x00, 0xff, 0xff]);
-        self.bits = octets.flat_map(|octet| (0..8).map(move |bit| octet >> bit & 1 == 1)).collect();
+        let bytes = payload.iter().chain(&[0x00, 0x00, 0xff, 0xff]);
+        self.bits = bytes.flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1 == 1)).collect();
         self.at = 0;
         while self.at < self.bits.len() {
             let last = self.take(1) == 1;
@@ -117,7 +118,7 @@ impl Strict {
                 }
                 other => panic!("block type {other}"),
             }
-            assert!(!last, "our compressor ends no stream");
+            assert!(!last, "the compressor never sets BFINAL");
         }
         self.history[start..].to_vec()
     }
@@ -133,8 +134,8 @@ impl Strict {
         let (len, inverse) = (self.take(16), self.take(16));
         assert_eq!(len, !inverse & 0xFFFF);
         for _ in 0..len {
-            let octet = u8::try_from(self.take(8)).unwrap();
-            self.history.push(octet);
+            let byte = u8::try_from(self.take(8)).unwrap();
+            self.history.push(byte);
         }
     }
 
@@ -189,7 +190,7 @@ impl Strict {
                     let base = if code < 4 { code + 1 } else { ((2 + code % 2) << extra) + 1 };
                     let distance = base + self.take(extra);
                     self.furthest = self.furthest.max(distance);
-                    assert!(distance <= self.history.len(), "before the beginning");
+                    assert!(distance <= self.history.len(), "the reference goes back before the start");
                     for _ in 0..len {
                         self.history.push(self.history[self.history.len() - distance]);
                     }

@@ -1,25 +1,27 @@
-//! What the scenarios share: frames built octet by octet, independently of the crate's encoder, and events that
-//! outlive their buffer.
+//! Helpers of the tests: frames built byte by byte without the crate's encoder, and events that own
+//! their payload.
 #![allow(
     dead_code,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "test code; each uses a part"
+    reason = "test code; each test uses a part"
 )]
 
 #[cfg(feature = "deflate")]
 pub(crate) mod deflate;
+mod events;
 
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
 
-use clws_proto::{Event, Events, Limits, ProtocolError, Receiver, Role, Sender, Version};
+use clws_proto::{Limits, Receiver, Role, SendError, Sender, SharedMessage, Version};
+pub(crate) use events::{Got, pull};
 
 pub(crate) const HYBI: [Version; 3] = [Version::Hybi07, Version::Hybi08, Version::Rfc6455];
 
-/// A client's octets for messages of a kind (0 text, 1 ping, else binary), a length and a fill; and what a server is to see,
-/// told apart by a letter.
+/// A client's bytes for messages of a kind (0 text, 1 ping, else binary), a length and a fill byte.
+/// The second value has the events that a server must see, each marked by a letter.
 pub(crate) fn conversation(
     messages: Vec<(u8, usize, u8)>,
     frame_size: Option<usize>,
@@ -54,7 +56,7 @@ pub(crate) fn conversation(
     (wire, expected)
 }
 
-/// The key that the masked frames of these tests use, RFC 6455 §5.7's.
+/// The masking key of these tests, from RFC 6455 §5.7.
 pub(crate) const KEY: [u8; 4] = [0x37, 0xfa, 0x21, 0x3d];
 
 pub(crate) const FIN: u8 = 0x80;
@@ -66,65 +68,38 @@ pub(crate) const CLOSE: u8 = 0x8;
 pub(crate) const PING: u8 = 0x9;
 pub(crate) const PONG: u8 = 0xA;
 
-/// An event that owns what it says.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Got {
-    Text(String),
-    Binary(Vec<u8>),
-    Ping(Vec<u8>),
-    Pong(Vec<u8>),
-    Close(Option<(u16, String)>),
-    Failed(ProtocolError),
-}
-
 pub(crate) fn text(text: &str) -> Got {
     Got::Text(text.to_owned())
 }
 
-/// The next event of a read; `None` at its end.
-pub(crate) fn next(events: &mut Events<'_>) -> Option<Got> {
-    match events.next() {
-        Ok(Some(Event::Text(text))) => Some(Got::Text(text.into_string())),
-        Ok(Some(Event::Binary(octets))) => Some(Got::Binary(octets.into_vec())),
-        Ok(Some(Event::Ping(octets))) => Some(Got::Ping(octets.into_vec())),
-        Ok(Some(Event::Pong(octets))) => Some(Got::Pong(octets.into_vec())),
-        Ok(Some(Event::Close(frame))) => {
-            Some(Got::Close(frame.map(|frame| (frame.code.value(), frame.reason.to_owned()))))
-        }
-        Ok(Some(other)) => panic!("an event that these tests do not know: {other:?}"),
-        Ok(None) => None,
-        Err(error) => Some(Got::Failed(error)),
-    }
-}
-
-/// Feeds one read and pulls all that is in it.
-pub(crate) fn feed(receiver: &mut Receiver, octets: &[u8]) -> Vec<Got> {
-    let mut octets = octets.to_vec();
-    let mut events = receiver.receive(&mut octets);
-    std::iter::from_fn(|| next(&mut events)).collect()
+/// Feeds one read and pulls all of its events.
+pub(crate) fn feed(receiver: &mut Receiver, bytes: &[u8]) -> Vec<Got> {
+    let mut bytes = bytes.to_vec();
+    let mut events = receiver.receive(&mut bytes);
+    std::iter::from_fn(|| pull(&mut events)).collect()
 }
 
 pub(crate) fn receiver(version: Version, role: Role) -> Receiver {
     Receiver::new(version, role, Limits::default())
 }
 
-/// A server for RFC 6455 with the default limits.
+/// A server's receiver for RFC 6455 with the default limits.
 pub(crate) fn server() -> Receiver {
     receiver(Version::Rfc6455, Role::Server)
 }
 
-/// What a fresh receiver makes of one read.
-pub(crate) fn events(version: Version, role: Role, octets: &[u8]) -> Vec<Got> {
-    feed(&mut receiver(version, role), octets)
+/// The events that a new receiver finds in one read.
+pub(crate) fn events(version: Version, role: Role, bytes: &[u8]) -> Vec<Got> {
+    feed(&mut receiver(version, role), bytes)
 }
 
-/// The same, octet by octet.
-pub(crate) fn events_by_octet(version: Version, role: Role, octets: &[u8]) -> Vec<Got> {
+/// The events that a new receiver finds in reads of one byte each.
+pub(crate) fn events_by_byte(version: Version, role: Role, bytes: &[u8]) -> Vec<Got> {
     let mut receiver = receiver(version, role);
-    octets.iter().flat_map(|octet| feed(&mut receiver, &[*octet])).collect()
+    bytes.iter().flat_map(|byte| feed(&mut receiver, &[*byte])).collect()
 }
 
-/// The header of a frame for a receiver of that role, with any first octet and any length.
+/// The header of a frame for a receiver of the given role, with any first byte and length.
 pub(crate) fn header(first: u8, len: u64, to: Role) -> Vec<u8> {
     let mask = if to == Role::Server { 0x80 } else { 0 };
     let mut out = vec![first];
@@ -145,11 +120,11 @@ pub(crate) fn header(first: u8, len: u64, to: Role) -> Vec<u8> {
     out
 }
 
-/// A frame for a receiver of that role; `first` is its first octet: FIN, reserved bits, opcode.
+/// A frame for a receiver of the given role. `first` has FIN, the reserved bits and the opcode.
 pub(crate) fn frame(first: u8, payload: &[u8], to: Role) -> Vec<u8> {
     let mut out = header(first, payload.len() as u64, to);
     match to {
-        Role::Server => out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(octet, key)| octet ^ key)),
+        Role::Server => out.extend(payload.iter().zip(KEY.iter().cycle()).map(|(byte, key)| byte ^ key)),
         Role::Client => out.extend_from_slice(payload),
     }
     out
@@ -165,14 +140,14 @@ pub(crate) fn client(version: Version) -> Sender {
     Sender::client(version, || KEY)
 }
 
-/// The octets that wait, without taking them.
+/// The queued bytes, without consuming them.
 pub(crate) fn peek(sender: &Sender) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 64];
     let filled = sender.io_slices(&mut slices);
     join(&slices[..filled])
 }
 
-/// Takes what one write of at most that many octets would.
+/// Consumes and returns the bytes of one write of at most `at_most` bytes.
 pub(crate) fn write(sender: &mut Sender, at_most: usize) -> Vec<u8> {
     let mut slices = [IoSlice::new(&[]); 2];
     let filled = sender.io_slices(&mut slices);
@@ -187,19 +162,31 @@ pub(crate) fn write(sender: &mut Sender, at_most: usize) -> Vec<u8> {
     written
 }
 
-/// The octets of several slices, one behind the other.
+/// The concatenated bytes of several slices.
 pub(crate) fn join(slices: &[IoSlice<'_>]) -> Vec<u8> {
     slices.iter().flat_map(|slice| slice.iter().copied()).collect()
 }
 
-/// Takes all that waits.
+/// Consumes and returns all queued bytes.
 pub(crate) fn drain(sender: &mut Sender) -> Vec<u8> {
     let mut out = Vec::new();
     while sender.queued() > 0 {
         let piece = peek(sender);
-        assert!(!piece.is_empty(), "octets are queued but none are shown");
+        assert!(!piece.is_empty(), "bytes are queued, but `io_slices` returns none");
         sender.consume(piece.len());
         out.extend(piece);
     }
     out
+}
+
+/// Checks that a sender of draft 0 or hixie-75 refuses everything but text.
+#[track_caller]
+pub(crate) fn assert_only_text(sender: &mut Sender) {
+    assert_eq!(sender.binary(b"x", None), Err(SendError::Unsupported));
+    assert_eq!(sender.binary_owned(vec![0; 100_000]), Err(SendError::Unsupported));
+    assert_eq!(sender.shared(&SharedMessage::binary(vec![0; 5000])), Err(SendError::Unsupported));
+    assert_eq!(sender.ping(b""), Err(SendError::Unsupported));
+    assert_eq!(sender.pong(b""), Err(SendError::Unsupported));
+    sender.answer_ping(b"");
+    assert_eq!(sender.queued(), 0);
 }

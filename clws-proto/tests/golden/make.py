@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Writes raw DEFLATE streams made by python's zlib, as a peer with permessage-deflate would send them.
+"""Writes raw DEFLATE streams made by Python's zlib, as a peer with permessage-deflate sends them.
 
     python3 make.py > zlib.txt
 
-The first line has the messages, in hex. Each other line is one connection: bits of the window, `takeover` or `alone`,
-then the payloads of these messages.
+The first line has the messages, in hex. Each other line is one connection: the window bits,
+`takeover` or `alone`, then the payloads of these messages.
 """
 
 import random
@@ -35,15 +35,15 @@ def messages(source):
 
 def main():
     source = random.Random(7692)
-    said = list(messages(source))
-    print(*(message.hex() for message in said))
+    sent = list(messages(source))
+    print(*(message.hex() for message in sent))
     for bits in range(9, 16):
         for takeover in (True, False):
             level = source.choice((0, 1, 6, 9))
             memory = source.randint(1, 9)
             strategy = source.choice((zlib.Z_DEFAULT_STRATEGY, zlib.Z_HUFFMAN_ONLY, zlib.Z_FIXED, zlib.Z_RLE))
             deflate, payloads = None, []
-            for message in said:
+            for message in sent:
                 if deflate is None or not takeover:
                     deflate = compressor(bits, level, memory, strategy)
                 payloads.append(payload(deflate, message).hex())

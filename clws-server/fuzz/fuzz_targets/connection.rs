@@ -1,4 +1,4 @@
-//! A connection with time, see `clws-server/src/session/fuzzing.rs`.
+//! A connection over time, see `clws-server/src/session/fuzzing.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,7 +1,9 @@
-//! Events that outlive the buffer they lay in.
+//! Events that own their payload. The fuzz targets include this file too.
+#![allow(dead_code, unreachable_pub, clippy::panic, reason = "test code; each user needs a part of it")]
 
-use clws_proto::{Event, Events, ProtocolError, Receiver};
+use clws_proto::{Event, Events, ProtocolError};
 
+/// An event that owns its payload.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Got {
     Text(String),
@@ -17,18 +19,18 @@ impl Got {
         matches!(self, Self::Text(_) | Self::Binary(_))
     }
 
-    /// Whether nothing may come behind it.
+    /// Whether no event may follow.
     pub fn is_last(&self) -> bool {
         matches!(self, Self::Close(_) | Self::Failed(_))
     }
 }
 
-/// The next event.
+/// The next event of a read, or `None` at its end.
 pub fn pull(events: &mut Events<'_>) -> Option<Got> {
     Some(match events.next() {
         Ok(None) => return None,
         Ok(Some(Event::Text(text))) => {
-            // `&str` is what the type says; the receiver may have built it without a check.
+            // The type promises UTF-8, but the receiver may have built it without a check.
             assert!(std::str::from_utf8(text.as_bytes()).is_ok(), "text that is not UTF-8");
             Got::Text(text.into_string())
         }
@@ -38,16 +40,7 @@ pub fn pull(events: &mut Events<'_>) -> Option<Got> {
         Ok(Some(Event::Close(frame))) => {
             Got::Close(frame.map(|frame| (frame.code.value(), frame.reason.to_owned())))
         }
-        Ok(Some(other)) => panic!("an event of a new kind: {other:?}"),
+        Ok(Some(other)) => panic!("unexpected event: {other:?}"),
         Err(error) => Got::Failed(error),
     })
-}
-
-/// Gives the receiver one read, and adds all events of it.
-pub fn feed(receiver: &mut Receiver, read: &[u8], got: &mut Vec<Got>) {
-    let mut read = read.to_vec();
-    let mut events = receiver.receive(&mut read);
-    while let Some(event) = pull(&mut events) {
-        got.push(event);
-    }
 }
