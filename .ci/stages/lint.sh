@@ -34,6 +34,8 @@ readme_commands() {
 check "README has the two commands" readme_commands
 
 check "rules of the source" python3 "$ci/checks/source_rules.py" "$root"
+check "rules of the modules" python3 "$ci/checks/module_rules.py" "$root"
+check "rules of the modules, test" python3 "$ci/checks/module_rules_test.py"
 check "rules of the manifests" python3 "$ci/checks/manifest_rules.py" "$root"
 
 check "CLWS's names" python3 "$ci/checks/clws_names.py" "$root"
