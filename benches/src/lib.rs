@@ -1,10 +1,10 @@
 //! Tools that measure clws and compare it with other libraries.
 //!
-//! || command | output |
+//! | command | output |
 //! |---|---|
 //! | `cargo run --release -p clws-benches --bin load -- echo …` | messages per second, latency, the server's CPU per message |
 //! | `cargo bench -p clws-benches` | the codecs alone: mask, UTF-8, decode, encode, compression, handshake |
-//! || `cargo run --release -p clws-benches --features peers --bin compare` | every row for every server |
+//! | `cargo run --release -p clws-benches --features peers --bin compare` | every row for every server |
 //!
 //! The load generator shares no code with clws. It implements the four protocol versions itself, so
 //! that an error in clws cannot cancel out on both ends. It runs on Linux only (epoll, `/proc`); on

@@ -8,9 +8,9 @@
 //! | module | holds |
 //! |---|---|
 //! | `rows` | what is measured |
-//! || `servers`, `scripts` | the measured servers, and how to start them |
-//! || `measure`, `calm` | rounds, and detection of other load on the machine |
-//! || `table`, `charts` | the written files |
+//! | `servers`, `scripts` | the measured servers, and how to start them |
+//! | `measure`, `calm` | rounds, and detection of other load on the machine |
+//! | `table`, `charts` | the written files |
 
 mod calm;
 mod charts;

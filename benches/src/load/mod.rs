@@ -5,17 +5,17 @@
 //! cost: one `recv` and one `send` per connection and wake-up, one edge-triggered registration per
 //! socket, and only headers of server frames are parsed unless `--verify` is given.
 //!
-//! || module | contents |
+//! | module | contents |
 //! |---|---|
-//! || [`args`] | the command line and its checks |
-//! || [`frames`] | messages, encoded and masked in advance |
-//! || [`reader`] | the parser and counter of server frames |
-//! || [`deflate`] | permessage-deflate: the offer, compression in advance, inflation for comparison |
-//! || [`opening`] | the client's side of the opening handshake, drafts 0, 7, 8 and 13 |
+//! | [`args`] | the command line and its checks |
+//! | [`frames`] | messages, encoded and masked in advance |
+//! | [`reader`] | the parser and counter of server frames |
+//! | [`deflate`] | permessage-deflate: the offer, compression in advance, inflation for comparison |
+//! | [`opening`] | the client's side of the opening handshake, drafts 0, 7, 8 and 13 |
 //! | [`conn`] | one connection |
 //! | [`poll`], [`sys`] | epoll; `/proc`, limits, affinity |
 //! | [`echo`], [`broadcast`], [`connect`], [`idle`] | the four loads |
-//! || [`window`], [`report`] | the measured period and its results |
+//! | [`window`], [`report`] | the measured period and its results |
 
 pub mod args;
 pub mod broadcast;
