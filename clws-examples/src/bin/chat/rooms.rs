@@ -232,7 +232,7 @@ fn parse_name(text: &str) -> Result<String, String> {
     let name = text.split_whitespace().collect::<Vec<_>>().join(" ");
     match name.chars().count() {
         1..=LONGEST_NAME if !name.contains(hidden) => Ok(name),
-        _ => Err(format!("a name has 1 to {LONGEST_NAME} visible characters")),
+        _ => Err(format!("a name has 1 to {LONGEST_NAME} characters, all of them visible")),
     }
 }
 
