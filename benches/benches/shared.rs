@@ -50,8 +50,8 @@ fn each(outbox: &mut Sender, text: &str) -> usize {
     write(outbox)
 }
 
-/// Writes the outbox with one vectored write. Like a server with idle clients, it returns the
-/// outbox's buffer.
+/// Writes the outbox with one vectored write. Then gives the outbox's buffer back, as a
+/// server does for idle clients.
 fn write(outbox: &mut Sender) -> usize {
     let mut slices = [IoSlice::new(&[]); 4];
     let n = outbox.io_slices(&mut slices);

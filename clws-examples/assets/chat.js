@@ -374,15 +374,15 @@ function lost(which) {
   const most = Math.min(BACKOFF.most, BACKOFF.first * 2 ** tries);
   tries += 1;
   const at = Date.now() + most * (0.5 + Math.random() / 2);
-  const tell = () => {
+  const countdown = () => {
     const seconds = Math.max(1, Math.ceil((at - Date.now()) / 1000));
     $('banner-text').textContent = `Connection lost. Trying again in ${seconds} s.`;
   };
-  tell();
+  countdown();
   $('banner').hidden = false;
   $('retry').disabled = false;
   state('Offline', 'waiting');
-  nextTry = { timer: setTimeout(connect, at - Date.now()), ticker: setInterval(tell, 500) };
+  nextTry = { timer: setTimeout(connect, at - Date.now()), ticker: setInterval(countdown, 500) };
 }
 
 $('retry').addEventListener('click', () => { if (nextTry) connect(); $('text').focus(); });

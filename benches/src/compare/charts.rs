@@ -185,7 +185,7 @@ fn span(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     }
 }
 
-/// Formats a value with three or four digits and a unit prefix.
+/// Formats a value with few digits, and with the prefix `k` or `M`.
 fn figure(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{:.3}M", v / 1e6).replace(".000M", "M"),

@@ -7,7 +7,7 @@
 //!
 //! | module | holds |
 //! |---|---|
-//! | `rows` | what is measured |
+//! | `rows` | the measured rows |
 //! | `servers`, `scripts` | the measured servers, and how to start them |
 //! | `measure`, `calm` | rounds, and detection of other load on the machine |
 //! | `table`, `charts` | the written files |

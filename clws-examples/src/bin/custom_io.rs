@@ -34,7 +34,7 @@ fn run() -> io::Result<()> {
         let clients = Arc::clone(&clients);
         let accepted = listener.accept().and_then(|(stream, _)| {
             let client =
-                move || serve(stream, &clients).inspect_err(|e| eprintln!("cannot serve a client: {e}"));
+                move || serve(stream, &clients).inspect_err(|e| eprintln!("a connection failed: {e}"));
             thread::Builder::new().spawn(client)
         });
         if let Err(error) = accepted {

@@ -32,21 +32,21 @@ impl Resource for Echo {
 /// has no space for another message: see [`Group::send`].
 #[derive(Default)]
 struct Broadcast {
-    everybody: Group,
+    clients: Group,
 }
 
 impl Resource for Broadcast {
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
-        self.everybody.join(client); // it leaves the group when it disconnects
+        self.clients.join(client); // it leaves the group when it disconnects
         Ok(())
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        let _ = self.everybody.send_text(text.into_string());
+        let _ = self.clients.send_text(text.into_string());
     }
 
     fn binary(&self, _: &Client, payload: Payload<'_>) {
-        let _ = self.everybody.send_binary(payload.into_bytes());
+        let _ = self.clients.send_binary(payload.into_bytes());
     }
 }
 

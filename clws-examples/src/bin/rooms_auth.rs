@@ -61,9 +61,9 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn tell(&self, client: &Client, what: &str) {
+    fn announce(&self, client: &Client, text: &str) {
         if let (Some(room), Some(user)) = (room(client.resource_name()), client.data::<User>()) {
-            let message = SharedMessage::text(format!("{}{what}", user.name));
+            let message = SharedMessage::text(format!("{}{text}", user.name));
             let delivery = self.topics.publish(room, &message);
             for (slow, error) in delivery.failed {
                 println!("{} misses a message: {error}", slow.peer());
@@ -106,16 +106,16 @@ impl Resource for Rooms {
     fn connected(&self, client: &Client) -> Result<(), Refuse> {
         let room = room(client.resource_name()).ok_or_else(Refuse::default)?;
         self.topics.subscribe(room, client);
-        self.tell(client, " is here");
+        self.announce(client, " is here");
         Ok(())
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        self.tell(client, &format!(": {text}"));
+        self.announce(client, &format!(": {text}"));
     }
 
     fn disconnected(&self, client: &Client, _: &Disconnect) {
-        self.tell(client, " has left"); // the client itself has left all topics already
+        self.announce(client, " has left"); // the client itself has left all topics already
     }
 }
 

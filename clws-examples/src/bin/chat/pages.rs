@@ -20,7 +20,8 @@ impl Resource for Echo {
     }
 }
 
-/// The content security policy. Pages load only files from here, and user text never becomes markup or script.
+/// The content security policy. Pages load only files from this server, and user text never becomes
+/// markup or script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; \
      base-uri 'none'; form-action 'none'; frame-ancestors 'none'; require-trusted-types-for 'script'";
 
