@@ -1,7 +1,7 @@
 # shellcheck shell=bash
 # Shared parts of all stages: paths, counting, installing, starting an echo server.
-# A stage sources this file, calls check, ok, fail or tally, and ends with `finish`, which prints `N
-# passed, N failed`.
+# A stage sources this file, calls check, ok, fail or tally, and ends with `finish`, which prints
+# `N passed, N failed`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ci=$root/.ci

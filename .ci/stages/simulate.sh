@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # The simulation of the whole server, with more seeds than `cargo test` runs. SEEDS (1000) is the
 # number of seeds.
-# A failing seed is printed. `CLWS_SEED=n cargo test -p clws-server --lib --all-features
-# sim::tests::seeds` reproduces it.
+# A failing seed is printed. This command reproduces it:
+#     CLWS_SEED=n cargo test -p clws-server --lib --all-features sim::tests::seeds
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 

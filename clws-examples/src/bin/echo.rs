@@ -1,8 +1,8 @@
 //! An echo server for every WebSocket client. `/echo` and `/` echo messages; `/broadcast` sends
 //! each message to all its clients.
 //!
-//! `cargo run --release -p clws-examples --bin echo -- --help` lists the flags. `-- --config
-//! clws-examples/clws.toml` reads all settings from a file.
+//! `cargo run --release -p clws-examples --bin echo -- --help` lists the flags.
+//! `-- --config clws-examples/clws.toml` reads all settings from a file.
 
 use std::error::Error;
 use std::fs;
