@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use clws_benches::text::{Kind, Lines};
 use clws_proto::{
-    Codecs, DeflateConfig, DeflateParams, Event, Limits, Receiver, Role, Sender, SharedMessage, Version,
+    CodecPool, DeflateConfig, DeflateParams, Event, Limits, Receiver, Role, Sender, SharedMessage, Version,
 };
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -35,8 +35,8 @@ fn messages(kind: Kind, size: usize) -> Vec<String> {
     (0..count).map(|_| lines.message(size)).collect()
 }
 
-fn codecs(level: u8) -> Codecs {
-    Codecs::new(&DeflateConfig::default().with_level(level).with_threshold(1))
+fn codecs(level: u8) -> CodecPool {
+    CodecPool::new(&DeflateConfig::default().with_level(level).with_threshold(1))
 }
 
 /// The negotiated parameters: context takeover with this window, or none.
@@ -49,7 +49,7 @@ fn params(window: Option<u8>) -> DeflateParams {
         .with_client_no_context_takeover(window.is_none())
 }
 
-fn sender(window: Option<u8>, codecs: &Codecs) -> Sender {
+fn sender(window: Option<u8>, codecs: &CodecPool) -> Sender {
     Sender::server(Version::Rfc6455).with_deflate(params(window), codecs)
 }
 
@@ -118,7 +118,7 @@ fn inflate(
     group: &mut BenchmarkGroup<'_, WallTime>,
     id: BenchmarkId,
     window: Option<u8>,
-    codecs: &Codecs,
+    codecs: &CodecPool,
     messages: &[String],
 ) {
     let mut sender = sender(window, codecs);

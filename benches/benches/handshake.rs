@@ -10,7 +10,7 @@ mod common;
 
 use std::hint::black_box;
 
-use clws_handshake::{Caps, HeadScanner, Offer, Origins, Status, parse};
+use clws_handshake::{Acceptance, HandshakeLimits, HeadScanner, Origins, Status, parse};
 use clws_proto::Version;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -39,7 +39,7 @@ fn request(version: Version, more: &str) -> Vec<u8> {
 }
 
 fn handshake(c: &mut Criterion) {
-    let caps = Caps::default().with_hixie(true);
+    let caps = HandshakeLimits::default().with_hixie(true);
     for (kind, more) in [("plain", ""), ("browser", BROWSER)] {
         let mut group = c.benchmark_group(format!("handshake/{kind}"));
         for version in common::VERSIONS {
@@ -58,7 +58,7 @@ fn handshake(c: &mut Criterion) {
                         panic!("the request is whole");
                     };
                     assert!(origins.allows(request.origin()));
-                    request.accept(&Offer::new()).unwrap().response
+                    request.accept(&Acceptance::new()).unwrap().response
                 });
             });
         }

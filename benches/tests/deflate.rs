@@ -9,7 +9,7 @@ use clap::Parser;
 use clws_benches::load::{self, Cli, Error, Report};
 use clws_proto::DeflateConfig;
 use clws_server::{
-    Client, Config, Group, Listen, Origins, Payload, Refuse, Resource, Server, ServerHandle, SharedMessage,
+    Client, Close, Config, Group, Listen, Origins, Payload, Resource, Server, ServerHandle, SharedMessage,
     Text,
 };
 
@@ -29,7 +29,7 @@ impl Resource for Echo {
 struct Broadcast(Group);
 
 impl Resource for Broadcast {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.join(client);
         Ok(())
     }

@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{Caps, Status, Version};
+use clws_handshake::{HandshakeLimits, Status, Version};
 use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
 use common::{PATIENCE, Program, serve};
 use serde_json::{Value, json};
@@ -69,7 +69,7 @@ impl Peer {
             let count = stream.read(&mut buffer).unwrap();
             assert_ne!(count, 0, "the server ended the connection");
             answer.extend_from_slice(&buffer[..count]);
-            if let Status::Complete(open) = pending.check(&answer, &Caps::default()).unwrap() {
+            if let Status::Complete(open) = pending.check(&answer, &HandshakeLimits::default()).unwrap() {
                 break open.consumed;
             }
         };

@@ -4,7 +4,7 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::thread;
 
-use clws_handshake::{Caps, Offer, Status, parse};
+use clws_handshake::{Acceptance, HandshakeLimits, Status, parse};
 use common::{client, connected, once, serve};
 
 mod common;
@@ -159,8 +159,8 @@ fn shows_the_frames_of_a_misbehaving_server() {
             let answer = loop {
                 let count = stream.read(&mut buffer).unwrap();
                 request.extend_from_slice(&buffer[..count]);
-                if let Status::Complete(request) = parse(&request, &Caps::default()).unwrap() {
-                    break request.accept(&Offer::new()).unwrap().response;
+                if let Status::Complete(request) = parse(&request, &HandshakeLimits::default()).unwrap() {
+                    break request.accept(&Acceptance::new()).unwrap().response;
                 }
             };
             stream.write_all(&[&answer, frames].concat()).unwrap();

@@ -20,7 +20,7 @@ use futures::select;
 /// A guessing game. A client that thinks for too long is disconnected.
 async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendError> {
     // Random enough for a game: the system picks the port of the next client.
-    let secret = 1 + socket.client().port().unwrap_or_default() % 100;
+    let secret = 1 + socket.client().remote_port().unwrap_or_default() % 100;
     socket.send("guess my number, from 1 to 100").await?;
     for tries in 1.. {
         let text = match timeout(patience, socket.next()).await {

@@ -9,7 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clws_handshake::{Caps, HeadScanner, HttpRequest, Offer, Reject, Request, Status, Version};
+use clws_handshake::{
+    Acceptance, HandshakeLimits, HeadScanner, HttpRequest, Reject, Request, Status, Version,
+};
 use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
 
 /// The time for a client to answer a close frame and to end its side.
@@ -159,10 +161,14 @@ fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>>
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             count => received.extend_from_slice(&buffer[..count]),
         }
-        match request(&received, &mut scanner, &Caps::default().with_hixie(true).with_hixie_75(true)) {
+        match request(
+            &received,
+            &mut scanner,
+            &HandshakeLimits::default().with_hixie(true).with_hixie_75(true),
+        ) {
             Ok(Status::Partial) => {}
             Ok(Status::Complete(request)) => {
-                let accepted = request.accept(&Offer::new()).map_err(io::Error::other)?;
+                let accepted = request.accept(&Acceptance::new()).map_err(io::Error::other)?;
                 stream.write_all(&accepted.response)?;
                 return Ok(Some((accepted.version, received.split_off(accepted.consumed))));
             }
@@ -171,7 +177,11 @@ fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>>
     }
 }
 
-fn request<'a>(all: &'a [u8], scanner: &mut HeadScanner, caps: &Caps) -> Result<Status<Request<'a>>, Reject> {
+fn request<'a>(
+    all: &'a [u8],
+    scanner: &mut HeadScanner,
+    caps: &HandshakeLimits,
+) -> Result<Status<Request<'a>>, Reject> {
     match scanner.scan(all, caps)? {
         Status::Partial => Ok(Status::Partial),
         Status::Complete(head) => HttpRequest::parse(&all[..head], caps)?.upgrade(&all[head..], caps),

@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
-use clws_server::{Client, Config, Group, Listen, Origins, Payload, Refuse, Resource, Server, Text};
+use clws_server::{Client, Close, Config, Group, Listen, Origins, Payload, Resource, Server, Text};
 use tracing_subscriber::filter::LevelFilter;
 
 /// Sends each message back.
@@ -36,7 +36,7 @@ struct Broadcast {
 }
 
 impl Resource for Broadcast {
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         self.clients.join(client); // it leaves the group when it disconnects
         Ok(())
     }

@@ -14,8 +14,8 @@ use std::time::{Duration, Instant};
 use async_std::task;
 use clap::Parser;
 use clws_server::{
-    Accept, Client, Config, Disconnect, Group, Opening, Origins, Payload, Refuse, Reject, Resource,
-    SendError, Server, Text,
+    Accept, Client, Close, Config, Disconnect, Group, Opening, Origins, Payload, Reject, Resource, SendError,
+    Server, Text,
 };
 
 /// The measured latency of a client.
@@ -65,7 +65,7 @@ impl Resource for Ping {
         Ok(Accept::new().data(Mutex::new(Latency::default())))
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
         match ping(client) {
             Ok(()) => drop(self.clients.join(client)),
             Err(error) => println!("{} cannot be pinged: {error}", client.peer()),

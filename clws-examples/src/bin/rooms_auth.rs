@@ -16,7 +16,7 @@ use std::time::Duration;
 use async_std::task;
 use clap::Parser;
 use clws_server::{
-    Accept, Client, Config, Disconnect, Opening, Origins, Refuse, Reject, Resource, Server, SharedMessage,
+    Accept, Client, Close, Config, Disconnect, Opening, Origins, Reject, Resource, Server, SharedMessage,
     Text, Topics,
 };
 
@@ -102,8 +102,8 @@ impl Resource for Rooms {
         Ok(accept)
     }
 
-    fn connected(&self, client: &Client) -> Result<(), Refuse> {
-        let room = room(client.resource_name()).ok_or_else(Refuse::default)?;
+    fn connected(&self, client: &Client) -> Result<(), Close> {
+        let room = room(client.resource_name()).ok_or_else(Close::default)?;
         self.topics.subscribe(room, client);
         self.announce(client, " is here");
         Ok(())

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use clws_examples::pace::{Excess, Pace};
-use clws_server::{Client, CloseCode, Disconnect, Group, Listener, Refuse, SharedMessage};
+use clws_server::{Client, Close, CloseCode, Disconnect, Group, ResourceListener, SharedMessage};
 
 use crate::event::{self, Event};
 
@@ -66,10 +66,10 @@ pub(crate) struct Chat {
     last_number: u64,
 }
 
-impl Listener for Chat {
+impl ResourceListener for Chat {
     type Message = ();
 
-    fn connected(&mut self, client: &Client) -> Result<(), Refuse> {
+    fn connected(&mut self, client: &Client) -> Result<(), Close> {
         let query = client.query_string().unwrap_or_default().as_bytes();
         let parameter =
             |key| form_urlencoded::parse(query).find_map(|(k, value)| (k == key).then_some(value));

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use clws_handshake::client::{AnswerError, ClientRequest};
-use clws_handshake::{Caps, Status, Version};
+use clws_handshake::{HandshakeLimits, Status, Version};
 use clws_proto::CloseCode;
 
 use crate::connection::{Connection, Frame, visible};
@@ -156,7 +156,7 @@ fn shake_hands(
     stream.write_all(&bytes)?;
     let mut received = Vec::new();
     loop {
-        match pending.check(&received, &Caps::default()) {
+        match pending.check(&received, &HandshakeLimits::default()) {
             Ok(Status::Partial) => {}
             Ok(Status::Complete(open)) => {
                 show('<', &received);
