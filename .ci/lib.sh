@@ -1,12 +1,14 @@
 # shellcheck shell=bash
-# What every stage shares: where things are, counting, installing, starting an echo server.
-# A stage sources this file, calls check/ok/fail/tally, and ends with `finish`, which prints `N passed, N failed`.
+# Shared parts of all stages: paths, counting, installing, starting an echo server.
+# A stage sources this file, calls check, ok, fail or tally, and ends with `finish`, which prints
+# `N passed, N failed`.
 
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 ci=$root/.ci
 out=$root/target/ci          # logs, virtual environments, node_modules, reports
 target=${CARGO_TARGET_DIR:-$root/target}
-# Lines in backtraces suffice: the rest of what a debugger wants takes longer to link than the tests take to run.
+# Line tables are enough for backtraces. Full debug information takes longer to link than the tests
+# run.
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
 cd "$root" || exit 2
 mkdir -p "$out"
@@ -15,14 +17,14 @@ passed=0
 failed=0
 ok() { passed=$((passed + 1)); echo "ok   $*"; }
 fail() { failed=$((failed + 1)); echo "FAIL $*"; }
-# Lines that start with `note:` are shown by .ci/run even when the stage passes.
+# .ci/run shows lines that start with `note:` even if the stage passes.
 note() { echo "note: $*"; }
 finish() {
     echo "$passed passed, $failed failed"
     exit $((failed > 0))
 }
 
-# check NAME COMMAND...: one counted check; its output is kept in a file and shown when it fails.
+# check NAME COMMAND...: one counted check. Its output is kept in a file and shown on failure.
 check() {
     local name=$1 log
     shift
@@ -35,8 +37,8 @@ check() {
     fi
 }
 
-# tally LOG STATUS NAME: adds the `N passed, N failed` that ends LOG; a run without that line, without a test, or
-# with a status that contradicts it is a failure of its own.
+# tally LOG STATUS NAME: adds the `N passed, N failed` at the end of LOG. A run without that line,
+# without a test, or with a contradicting exit status is a failure.
 tally() {
     local log=$1 status=$2 name=$3 p f
     if read -r p f < <(closing_line "$log") && ((p + f > 0)) && (((status == 0) == (f == 0))); then
@@ -49,7 +51,7 @@ tally() {
     fi
 }
 
-# tally_tests LOG STATUS: adds what `cargo test` counted. An ignored test has failed.
+# tally_tests LOG STATUS: adds the counts of `cargo test`. An ignored test counts as a failure.
 tally_tests() {
     local log=$1 status=$2 p f i
     read -r p f i < <(awk '/^test result: / { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$log")
@@ -57,20 +59,21 @@ tally_tests() {
     ((i == 0)) || fail "$i ignored tests"
     grep -E '^test .*FAILED$' "$log" || true
     ((status != 0)) || return 0
-    # A crate that does not compile, or a test binary that died, has no result line.
+    # A crate that does not compile, or a test binary that crashed, has no result line.
     ((failed)) || fail "cargo test: exit status $status"
-    # What failed tests printed stands before the result of each test binary.
+    # The output of failed tests comes before the result line of each test binary.
     sed -n '/^failures:$/,/^test result: /p' "$log" | head -n 300 | sed 's/^/     | /'
     tail -n 20 "$log" | sed 's/^/     | /'
 }
 
-# closing_line LOG: the two numbers of `N passed, N failed` when that is LOG's last line.
+# closing_line LOG: the two numbers of `N passed, N failed`, if that is the last line of LOG.
 closing_line() {
     tail -n 1 "$1" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' | grep .
 }
 
-# run_counted NAME COMMAND...: runs a program that ends on `N passed, N failed`, adds its numbers and shows its notes.
-# In the background, because bash answers no signal while a command runs in the foreground.
+# run_counted NAME COMMAND...: runs a program that ends with `N passed, N failed`, adds its numbers
+# and shows its notes. It runs in the background, because bash handles no signal while a command
+# runs in the foreground.
 program=
 run_counted() {
     local name=$1 log status=0
@@ -85,9 +88,9 @@ run_counted() {
     echo "     $name: $(tail -n 1 "$log" | cut -c1-160)"
 }
 
-# --- installing: each function does nothing when its work is done already ---
+# --- installing: each function does nothing if its work is already done ---
 
-retry() { # COMMAND...: registries have bad moments
+retry() { # COMMAND...: registries fail occasionally
     local n
     for n in 1 2 3; do
         "$@" && return 0
@@ -116,7 +119,7 @@ need_python() { # sets $python: a virtual environment with requirements.txt in i
         echo "$want" >"$stamp"
 }
 
-need_node() { # $out/node/node_modules, exactly as package-lock.json says
+need_node() { # $out/node/node_modules, exactly as in package-lock.json
     local want stamp=$out/node/.stamp
     want=$(cat "$ci/node/package.json" "$ci/node/package-lock.json" | sha256sum)
     export NODE_PATH=$out/node/node_modules
@@ -125,7 +128,7 @@ need_node() { # $out/node/node_modules, exactly as package-lock.json says
     rm -rf "$out/node"
     mkdir -p "$out/node"
     cp "$ci/node/package.json" "$ci/node/package-lock.json" "$out/node/"
-    # Nothing here needs an install script: ws 0.4 has a plain JavaScript path beside its native one.
+    # No package needs an install script: ws 0.4 has a JavaScript fallback for its native part.
     (cd "$out/node" && retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && echo "$want" >"$stamp"
 }
 
@@ -133,7 +136,7 @@ need_autobahn() { # sets $WSTEST
     WSTEST=$(retry "$ci/autobahn/install.sh" "$out/autobahn") && export WSTEST
 }
 
-need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler that libFuzzer is built with
+need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler for libFuzzer
     local version=0.13.2
     export PATH=$out/cargo-fuzz/bin:$PATH
     command -v c++ >/dev/null || need_apt g++ || return 1
@@ -143,7 +146,7 @@ need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler that libFuzzer is built
 
 # --- the server under test ---
 
-# CI_ECHO names another program with the same flags and the same first lines: a stand-in to try the stages on.
+# CI_ECHO names another program with the same flags and first lines, to test the stages with.
 build_echo() {
     echo_command=${CI_ECHO:-$target/release/echo}
     [ -n "${CI_ECHO:-}" ] || cargo build --release --quiet -p clws-examples --bin echo
@@ -171,15 +174,16 @@ trap stop_all EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 
-# serve NAME FLAG...: starts an echo server on a free loopback port; sets server_pid and server_urls, one URL without
-# its final slash for each `listening on ws://...` line (as many as there are --listen flags, one without any).
+# serve NAME FLAG...: starts an echo server on a free loopback port. Sets server_pid and
+# server_urls: one URL without the final slash for each `listening on ws://...` line, one line per
+# --listen flag, or one without any.
 serve() {
     local name=$1 log want=0 arg
     shift
     log=$out/${STAGE:-stage}.server-$name.log
     for arg; do [ "$arg" != --listen ] || want=$((want + 1)); done
     ((want)) || { want=1; set -- --listen 127.0.0.1:0 "$@"; }
-    : >"$log"  # now, not when the server starts: an older run's lines must not be taken for this one's
+    : >"$log"  # truncate now, so that lines of an older run are not read
     # $echo_command is not quoted: CI_ECHO may hold a command of several words.
     # shellcheck disable=SC2086
     $echo_command "$@" >"$log" 2>&1 </dev/null &
@@ -191,15 +195,16 @@ serve() {
         kill -0 "$server_pid" 2>/dev/null || break
         sleep 0.1
     done
-    fail "echo $* did not say where it listens"
+    fail "echo $* did not print its address"
     tail -n 20 "$log" | sed 's/^/     | /'
     return 1
 }
 
-# still_serving NAME: the server came through: same process, and no error-level line, for a client's fault is none.
+# still_serving NAME: checks that the server still runs and logged no error. Faults of clients are
+# not logged as errors.
 still_serving() {
     local log=$out/${STAGE:-stage}.server-$1.log
-    if kill -0 "$server_pid" 2>/dev/null; then ok "$1: the server is still up"; else fail "$1: the server is gone"; fi
+    if kill -0 "$server_pid" 2>/dev/null; then ok "$1: the server is still up"; else fail "$1: the server has exited"; fi
     if grep -qE '(^|[^A-Za-z])(ERROR|panicked at)' "$log"; then
         fail "$1: error in the server's log: $(grep -m 1 -E 'ERROR|panicked at' "$log" | cut -c1-200)"
     else

@@ -1,18 +1,18 @@
 #!/usr/bin/env python3
 """
-Run the Autobahn fuzzing client against a WebSocket echo server and judge it.
+Run the Autobahn fuzzing client against a WebSocket echo server and check the report.
 
     run.py [options] WS_URL OUT_DIR [CASE_PATTERN ...]      default pattern: *
-    run.py --judge OUT_DIR/index.json                       only judge a report
+    run.py --judge OUT_DIR/index.json                       only check a report
 
 Case patterns are wstest's own: '1.*', '6.4.*', '9.1.3', '*'.  Quote them.
 Exit status: 0 all cases pass; 1 some case failed; 2 the run itself is not
-valid (no connection, traceback in wstest, cases without a result, time-out).
+valid (no connection, traceback in wstest, cases without a result, timeout).
 
 A case passes when its behavior is OK, NON-STRICT or INFORMATIONAL and its
 behaviorClose is OK or INFORMATIONAL.  Everything else fails it: FAILED,
 WRONG CODE, UNCLEAN, FAILED BY CLIENT, and UNIMPLEMENTED unless allowed.
-With --strict NON-STRICT fails it too.  With --expect N a report of any other
+With --strict, NON-STRICT fails too.  With --expect N, a report with another
 number of cases is not valid.
 """
 import argparse
@@ -33,7 +33,7 @@ def case_key(case_id):
 
 
 def judge(index_path, allow, waive, strict):
-    """Print the summary of an index.json; return (number of failed, of all)."""
+    """Print the summary of an index.json; return (failed cases, all cases)."""
     passing = PASS - {'NON-STRICT'} if strict else PASS
     with open(index_path, encoding='utf-8') as f:
         index = json.load(f)
@@ -68,11 +68,11 @@ def main():
     ap.add_argument('--judge', metavar='INDEX_JSON')
     ap.add_argument('--wstest', default=os.environ.get('WSTEST', 'wstest'), help='executable (default: $WSTEST, else wstest in PATH)')
     ap.add_argument('--agent', default='server', help='name of the server in the report')
-    ap.add_argument('--exclude', action='append', default=[], metavar='PATTERN', help='cases to leave out (repeatable)')
+    ap.add_argument('--exclude', action='append', default=[], metavar='PATTERN', help='cases to skip (repeatable)')
     ap.add_argument('--allow', action='append', default=[], metavar='BEHAVIOR', help='e.g. UNIMPLEMENTED, "WRONG CODE" (repeatable)')
     ap.add_argument('--waive', action='append', default=[], metavar='CASE', help='case id that may fail (repeatable)')
     ap.add_argument('--strict', action='store_true', help='NON-STRICT fails a case')
-    ap.add_argument('--expect', type=int, metavar='N', help='the number of cases there must be')
+    ap.add_argument('--expect', type=int, metavar='N', help='the expected number of cases')
     ap.add_argument('--timeout', type=float, default=7200, help='seconds for the whole run (default 7200)')
     ap.add_argument('args', nargs='*')
     o = ap.parse_args()
@@ -82,12 +82,12 @@ def main():
         print('%d passed, %d failed' % (total - failed, failed))
         return 1 if failed or not total or o.expect not in (None, total) else 0
     if len(o.args) < 2:
-        ap.error('WS_URL and OUT_DIR are needed')
+        ap.error('WS_URL and OUT_DIR are required')
     url, out, patterns = o.args[0], os.path.abspath(o.args[1]), o.args[2:] or ['*']
 
     os.makedirs(out, exist_ok=True)
     index = os.path.join(out, 'index.json')
-    for name in os.listdir(out):                 # never judge an older run's report
+    for name in os.listdir(out):                 # remove reports of older runs
         if name == 'index.json' or re.search(r'_case_[0-9_]+\.(json|html)$', name):
             os.remove(os.path.join(out, name))
     spec, log = os.path.join(out, 'spec.json'), os.path.join(out, 'wstest.log')
@@ -104,7 +104,7 @@ def main():
         try:
             proc.wait(o.timeout)
         except subprocess.TimeoutExpired:
-            invalid.append('no end after %g s' % o.timeout)
+            invalid.append('timed out after %g s' % o.timeout)
         finally:
             if proc.poll() is None:
                 proc.kill()
@@ -116,8 +116,8 @@ def main():
     m = re.search(r'^Connection to .* failed .*', text, re.M)
     if m:
         invalid.append(m.group(0))
-    # e.g. zlib.error in autobahn when the server's deflate stream is broken:
-    # the case then fails, and that is the verdict; but no traceback may pass
+    # A broken deflate stream of the server causes e.g. zlib.error in autobahn. The failing case
+    # then reports it, but a run without a failing case must have no traceback.
     trace = re.search(r'^Traceback.*(?:\n.+){0,60}', text, re.M)
     m = re.search(r'^Ok, will run (\d+) test cases', text, re.M)
     wanted = int(m.group(1)) if m else 0

@@ -1,4 +1,4 @@
-// The browser of the gate's tests, and a page on loopback for it to stand on (an origin that is not `null`).
+// Starts Chromium for the gate's tests, and serves a loopback page (an origin that is not `null`).
 'use strict';
 const fs = require('node:fs');
 const http = require('node:http');
@@ -6,7 +6,7 @@ const { chromium } = require('playwright-core');
 
 function openBrowser() {
   const executablePath = process.env.CHROMIUM || ['/usr/bin/chromium', '/usr/bin/chromium-browser'].find((path) => fs.existsSync(path));
-  // launch() gives each run a fresh profile of its own and removes it.
+  // launch() creates a new profile for each run and removes it.
   return chromium.launch({
     executablePath,
     headless: true,
@@ -17,7 +17,7 @@ function openBrowser() {
   });
 }
 
-// servePage(html): answers every path with it, on a free port of 127.0.0.1.
+// servePage(html): serves html on every path, on a free port of 127.0.0.1.
 function servePage(html = '<!doctype html><meta charset="utf-8"><title>clws</title>') {
   return new Promise((resolve, reject) => {
     const server = http.createServer((_, response) => {

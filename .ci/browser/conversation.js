@@ -1,7 +1,8 @@
-// What the pages of the browser's checks do.
+// The conversation of the pages in the browser checks.
 'use strict';
 
-// Everything that one WebSocket saw, told as plain data. It runs inside a page, so it names nothing of this file.
+// Everything that one WebSocket saw, as plain data. It runs inside a page, so it uses nothing else
+// from this file.
 function conversation({ url, send, binarySize, close }) {
   return new Promise((resolve) => {
     const seen = { events: [], messages: [] };

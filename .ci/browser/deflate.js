@@ -1,5 +1,6 @@
-// permessage-deflate with real browsers: deflate.js chromium|firefox NONE TAKEOVER   (ws://HOST:PORT of two echo servers,
-// the first with --deflate, the other with --deflate-takeover). Both have the same conversations.
+// permessage-deflate with real browsers: deflate.js chromium|firefox NONE TAKEOVER
+// (ws://HOST:PORT of two echo servers, the first with --deflate, the second with
+// --deflate-takeover). Both get the same conversations.
 'use strict';
 const net = require('node:net');
 const { assert, check, finish } = require('../checks/checks.js');
@@ -19,7 +20,8 @@ const CONVERSATIONS = {
   'an empty binary message': { send: ['before'], binarySize: 0, close: [] },
 };
 
-// One direction of a connection, however its bytes are cut: the head up to the empty line, and the number of bytes behind it.
+// One direction of a connection, in arbitrary pieces: the head up to the empty line, and the number
+// of bytes after it.
 class Direction {
   head = '';
 
@@ -38,8 +40,8 @@ class Direction {
   }
 }
 
-// Listens between the browser and a server. Resolves to { url, connection(n), close }; connection(n) has both directions of the
-// connection that asked for `?n`.
+// A proxy between the browser and a server. Resolves to { url, connection(n), close };
+// connection(n) has both directions of the connection with the query `?n`.
 function listenBetween(target) {
   const { hostname, port } = new URL(target);
   const connections = [];
@@ -83,7 +85,7 @@ async function runChromium(plan) {
   const between = await Promise.all(servers.map(listenBetween));
   const plan = between.flatMap(({ url }) => Object.values(CONVERSATIONS).map((each, n) => ({ url: `${url}?${n}`, ...each })));
   let seen = [];
-  await check(`${browser} has its conversations`, async () => {
+  await check(`${browser} completes its conversations`, async () => {
     seen = await (browser === 'firefox' ? runFirefox : runChromium)(plan);
     assert.equal(seen.length, plan.length);
   }, 150);
@@ -92,7 +94,7 @@ async function runChromium(plan) {
   const all = between.flatMap(({ connection }, which) => Object.entries(CONVERSATIONS).map(([name, each], n) =>
     ({ name: `${name}, ${which ? 'with' : 'no'} context`, takeover: which === 1, each, passed: connection(n) })));
   for (const [n, { name, takeover, each, passed }] of all.entries()) {
-    if (!seen[n]) break; // the first check has said why
+    if (!seen[n]) break; // the first check has reported the reason
     await check(`${browser}: ${name}`, async () => {
       const { messages, events, wasClean, code, extensions } = seen[n];
       const want = [...each.send, ...(each.binarySize === undefined ? [] : [{ size: each.binarySize, same: true }])];
@@ -103,15 +105,16 @@ async function runChromium(plan) {
       });
       assert.deepEqual([events, wasClean, code], [['open', 'close'], true, each.close[0] ?? 1005]);
 
-      // RFC 7692 section 7.1: a window may be named where it was offered only; this server's are the largest, so none is.
+      // RFC 7692 section 7.1: an answer may name a window only if it was offered. This server uses
+      // the largest, so it names none.
       assert.match(header(passed.sent.head), /permessage-deflate/);
       const answer = header(passed.received.head);
       assert.deepEqual(answer.split(';').map((part) => part.trim()).sort(), takeover ? ['permessage-deflate']
         : ['client_no_context_takeover', 'permessage-deflate', 'server_no_context_takeover']);
-      // Chromium tells the page what the server said, Firefox only the name.
+      // Chromium shows the page the server's answer, Firefox only the name.
       assert.equal(extensions, browser === 'firefox' ? 'permessage-deflate' : answer);
     });
-    await check(`${browser}: ${name}: compressed both ways`, async () => {
+    await check(`${browser}: ${name}: compressed in both directions`, async () => {
       const size = each.send.reduce((sum, text) => sum + Buffer.byteLength(text), each.binarySize ?? 0);
       const [sent, received] = [passed.sent.bytes, passed.received.bytes];
       if (size > 1000) assert.ok(sent < size / 4 && received < size / 4, `${sent} bytes out and ${received} in for ${size}`);
@@ -122,6 +125,6 @@ async function runChromium(plan) {
   if (passed) console.log(`note: ${browser} offers "${header(passed.sent.head)}" and gets "${header(passed.received.head)}"`);
   finish();
 })().catch((error) => {
-  console.log('FAIL the browser itself -', error.message);
+  console.log('FAIL cannot run the browser -', error.message);
   process.exit(1);
 });

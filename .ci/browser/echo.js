@@ -1,5 +1,6 @@
-// Headless Chromium against two echo servers: echo.js ANY PICKY   (ws://HOST:PORT without a path; PICKY takes origins
-// that begin with http://allowed.example). CHROMIUM names another browser binary.
+// Headless Chromium against two echo servers: echo.js ANY PICKY   (ws://HOST:PORT without a path;
+// PICKY accepts origins with the prefix http://allowed.example). CHROMIUM names another browser
+// binary.
 'use strict';
 const { assert, check, closedWith, finish } = require('../checks/checks.js');
 const { openBrowser, servePage } = require('./chromium.js');
@@ -7,7 +8,7 @@ const { conversation } = require('./conversation.js');
 
 const [any, picky] = process.argv.slice(2);
 
-// Runs `body` with a page, in a browser profile, that nothing else uses; HOST is the name it is opened by.
+// Runs `body` with a page in a new browser profile. HOST is the host name in the page's URL.
 async function inPage({ browser, page: { url } }, body, host = '127.0.0.1') {
   const context = await browser.newContext();
   try {
@@ -26,14 +27,14 @@ async function inPage({ browser, page: { url } }, body, host = '127.0.0.1') {
   const talk = (url, options, host) =>
     inPage(within, (each) => each.evaluate(conversation, { url, send: [], close: [], ...options }), host);
   try {
-    await check('texts come back', async () => {
+    await check('texts are echoed', async () => {
       const send = ['', 'hello', 'naïve 日本語 😀👩‍👩‍👧‍👦 𝄞', '😀'.repeat(30000)];
       const seen = await talk(`${any}/echo`, { send, close: [1000] });
       assert.deepEqual(seen.messages, send);
       assert.deepEqual(seen.events, ['open', 'close']);
     });
 
-    await check('a binary message of 100 KB comes back', async () => {
+    await check('a binary message of 100 KB is echoed', async () => {
       const seen = await talk(`${any}/`, { binarySize: 100000, close: [1000] });
       assert.deepEqual(seen.messages, [{ size: 100000, same: true }]);
     });
@@ -54,23 +55,23 @@ async function inPage({ browser, page: { url } }, body, host = '127.0.0.1') {
       assert.equal(seen.protocol, '');
     });
 
-    await check('an unknown resource is an error and 1006', async () => {
+    await check('an unknown resource gives an error and 1006', async () => {
       const seen = await talk(`${any}/no/such/resource`);
       assert.deepEqual([seen.events, seen.wasClean, seen.code], [['error', 'close'], false, 1006]);
     });
 
-    await check('this page\'s origin is refused by the picky server', async () => {
+    await check('the picky server refuses this page\'s origin', async () => {
       const seen = await talk(`${picky}/echo`);
       assert.deepEqual([seen.events, seen.wasClean, seen.code], [['error', 'close'], false, 1006]);
     });
 
-    // Two names of this same page; chromium.js has the browser take both for 127.0.0.1.
-    await check('a page of the allowed origin gets in', async () => {
-      const seen = await talk(`${picky}/echo`, { send: ['let in'], close: [1000, 'ok'] }, 'allowed.example');
-      assert.deepEqual([seen.messages, seen.wasClean, seen.code], [['let in'], true, 1000]);
+    // Two host names of the same page. chromium.js maps both to 127.0.0.1.
+    await check('a page of the allowed origin is admitted', async () => {
+      const seen = await talk(`${picky}/echo`, { send: ['admitted'], close: [1000, 'ok'] }, 'allowed.example');
+      assert.deepEqual([seen.messages, seen.wasClean, seen.code], [['admitted'], true, 1000]);
     });
 
-    await check('a page whose name only begins like the allowed one is refused', async () => {
+    await check('a page whose host only starts with the allowed host is refused', async () => {
       const seen = await talk(`${picky}/echo`, {}, 'allowed.example.evil.test');
       assert.deepEqual([seen.events, seen.wasClean, seen.code], [['error', 'close'], false, 1006]);
     });
@@ -81,7 +82,7 @@ async function inPage({ browser, page: { url } }, body, host = '127.0.0.1') {
       all.forEach((seen, n) => assert.deepEqual([seen.messages, seen.wasClean, seen.code], [[`socket ${n}`], true, 4000 + n]));
     });
 
-    await check('a page that goes away leaves the server well', async () => {
+    await check('the server survives a closed page', async () => {
       await inPage(within, (leaving) => leaving.evaluate((url) => new Promise((resolve) => {
         window.left = new WebSocket(url);
         window.left.onopen = () => resolve();
@@ -95,6 +96,6 @@ async function inPage({ browser, page: { url } }, body, host = '127.0.0.1') {
   }
   finish();
 })().catch((error) => {
-  console.log('FAIL the browser itself -', error.message);
+  console.log('FAIL cannot run the browser -', error.message);
   process.exit(1);
 });

@@ -1,4 +1,5 @@
-// Headless Firefox without a driver: it opens a page of ours, which tells us what it saw. FIREFOX names another binary.
+// Headless Firefox without a driver: it opens a local page, which posts its results. FIREFOX names
+// another binary.
 'use strict';
 const { spawn } = require('node:child_process');
 const fs = require('node:fs');
@@ -7,8 +8,8 @@ const os = require('node:os');
 const path = require('node:path');
 const { conversation } = require('./conversation.js');
 
-const PATIENCE = 120000; // from its start to the last conversation's end
-// A new profile's pages and requests, none of which this is about.
+const PATIENCE = 120000; // from the start to the end of the last conversation
+// Disables pages and requests of a new profile that are not part of the test.
 const PREFERENCES = {
   'app.normandy.enabled': false,
   'app.update.auto': false,
@@ -31,23 +32,23 @@ const conversation = ${conversation};
   const seen = [];
   for (const each of ${JSON.stringify(plan).replaceAll('<', '\\u003c')}) seen.push(await conversation(each));
   return { seen };
-})().catch((error) => ({ error: String(error) })).then((told) => fetch('/told', { method: 'POST', body: JSON.stringify(told) }));
+})().catch((error) => ({ error: String(error) })).then((result) => fetch('/result', { method: 'POST', body: JSON.stringify(result) }));
 </script>`;
 
-// runFirefox(plan): has the conversations one after another, and resolves to what each of them saw.
+// runFirefox(plan): runs the conversations one after another, and resolves to their results.
 async function runFirefox(plan) {
   const profile = fs.mkdtempSync(path.join(os.tmpdir(), 'clws-firefox-'));
   fs.writeFileSync(path.join(profile, 'user.js'),
     Object.entries(PREFERENCES).map(([name, value]) => `user_pref(${JSON.stringify(name)}, ${JSON.stringify(value)});\n`).join(''));
-  let tell;
-  const told = new Promise((resolve) => { tell = resolve; });
+  let report;
+  const reported = new Promise((resolve) => { report = resolve; });
   const server = http.createServer((request, response) => {
-    if (request.url === '/told' && request.method === 'POST') {
+    if (request.url === '/result' && request.method === 'POST') {
       const pieces = [];
       request.on('data', (piece) => pieces.push(piece));
       request.on('end', () => {
         response.end();
-        tell(JSON.parse(Buffer.concat(pieces).toString()));
+        report(JSON.parse(Buffer.concat(pieces).toString()));
       });
     } else {
       response.writeHead(request.url === '/' ? 200 : 404, { 'Content-Type': 'text/html; charset=utf-8' });
@@ -56,28 +57,28 @@ async function runFirefox(plan) {
   });
   await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
 
-  // In a process group of its own, so that its content processes end with it.
+  // A separate process group, so that its content processes end with it.
   const firefox = spawn(process.env.FIREFOX || 'firefox-esr',
     ['--headless', '--no-remote', '--profile', profile, `http://127.0.0.1:${server.address().port}/`],
     { detached: true, stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: profile, MOZ_DISABLE_AUTO_SAFE_MODE: '1' } });
-  let said = '';
-  firefox.stderr.on('data', (data) => { said = (said + data).slice(-2000); });
+  let log = '';
+  firefox.stderr.on('data', (data) => { log = (log + data).slice(-2000); });
   const ended = new Promise((resolve) => {
-    firefox.once('exit', (code, signal) => resolve({ error: `Firefox ended with ${code ?? signal}: ${said}` }));
+    firefox.once('exit', (code, signal) => resolve({ error: `Firefox exited with ${code ?? signal}: ${log}` }));
     firefox.once('error', (error) => resolve({ error: error.message }));
   });
   const stop = (signal) => {
     try {
       process.kill(-firefox.pid, signal);
     } catch {
-      // it has gone
+      // already exited
     }
   };
   const last = () => stop('SIGKILL');
   process.on('exit', last);
   let timer;
-  const late = new Promise((resolve) => { timer = setTimeout(() => resolve({ error: `Firefox told nothing: ${said}` }), PATIENCE); });
-  const result = await Promise.race([told, ended, late]);
+  const late = new Promise((resolve) => { timer = setTimeout(() => resolve({ error: `Firefox reported nothing: ${log}` }), PATIENCE); });
+  const result = await Promise.race([reported, ended, late]);
   clearTimeout(timer);
   stop('SIGTERM');
   await Promise.race([ended, new Promise((resolve) => { setTimeout(resolve, 5000).unref(); })]);

@@ -1,10 +1,10 @@
-// A client of draft 0 (hixie-76, hybi-00) in a few lines: it sends text, collects text, closes.
+// A small client of draft 0 (hixie-76, hybi-00) that sends and collects text and closes.
 'use strict';
 const crypto = require('node:crypto');
 const net = require('node:net');
 
-// A number with spaces and other characters strewn into it: draft 0, section 1.3. Its value is what remains of the
-// digits, divided by the number of spaces.
+// A key of draft 0, section 1.3: a number with inserted spaces and other characters. Its value is
+// the remaining digits divided by the number of spaces.
 function key() {
   const spaces = crypto.randomInt(1, 13);
   const number = crypto.randomInt(0, Math.floor(4294967295 / spaces) + 1);
@@ -18,8 +18,8 @@ function key() {
   return { text, number };
 }
 
-// open(url): a promise of { send(text), next(test) -> promise of the first message for which test holds, close(), closed }.
-// A message that does not come before the end is an error.
+// open(url): a promise of { send(text), next(test) -> promise of the first message that passes the
+// test, close(), closed }. The end of the connection rejects the pending promises.
 function open(url) {
   const { hostname, port, host, pathname, search } = new URL(url);
   const keys = [key(), key()];
@@ -40,12 +40,12 @@ function open(url) {
     const closed = new Promise((done) => { sayClosed = done; });
 
     const client = {
-      closed, // true where the server said FF 00 first
+      closed, // true if the server sent FF 00
       send: (text) => socket.write(Buffer.concat([Buffer.from([0x00]), Buffer.from(text), Buffer.from([0xff])])),
       close: () => socket.write(Buffer.from([0xff, 0x00])),
       next: (test) => {
         const message = new Promise((found, failed) => { waiting.push({ test, found, failed }); });
-        message.catch(() => {}); // a check that fails before it waits for this one has said so
+        message.catch(() => {}); // avoids an unhandled rejection if the check fails earlier
         deliver();
         return message;
       },
@@ -58,7 +58,7 @@ function open(url) {
         waiting.splice(waiting.indexOf(waiter), 1);
         waiter.found(messages.splice(0, index + 1).pop());
       }
-      if (hasEnded) waiting.splice(0).forEach(({ failed }) => failed(new Error('draft 0: the end in place of a message')));
+      if (hasEnded) waiting.splice(0).forEach(({ failed }) => failed(new Error('draft 0: the connection ended before the message')));
     }
 
     function end(isClean) {
@@ -67,14 +67,14 @@ function open(url) {
       deliver();
     }
 
-    function read(octets) {
-      received = Buffer.concat([received, octets]);
+    function read(bytes) {
+      received = Buffer.concat([received, bytes]);
       if (!isOpen) {
         const size = received.indexOf('\r\n\r\n') + 4;
         if (size < 4 || received.length < size + 16) return;
         const head = received.subarray(0, size).toString('latin1');
-        if (!/^HTTP\/1\.1 101 /.test(head)) return void reject(new Error(`draft 0 is answered ${head.split('\r\n')[0]}`));
-        if (!received.subarray(size, size + 16).equals(wanted)) return void reject(new Error('draft 0: the wrong answer to the keys'));
+        if (!/^HTTP\/1\.1 101 /.test(head)) return void reject(new Error(`draft 0: the server answered ${head.split('\r\n')[0]}`));
+        if (!received.subarray(size, size + 16).equals(wanted)) return void reject(new Error('draft 0: the response digest is wrong'));
         received = received.subarray(size + 16);
         isOpen = true;
         resolve(client);

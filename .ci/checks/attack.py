@@ -1,4 +1,4 @@
-"""What the programs of hostile bytes share: counted checks, a good client beside them, sending until it is no use."""
+"""Shared parts of the programs with hostile bytes: counted checks, a good client in parallel, bounded sending."""
 
 import select
 import struct
@@ -19,7 +19,7 @@ def check(name: str, body: Callable[[], None]) -> None:
     global passed, failed
     try:
         body()
-    except Exception as error:  # whatever went wrong, it is this check's and the next one runs
+    except Exception as error:  # any error fails this check only
         with lock:
             failed += 1
             print("FAIL", name, "-", type(error).__name__, str(error)[:300], flush=True)
@@ -40,7 +40,7 @@ def finish() -> None:
 
 
 class GoodClient(threading.Thread):
-    """Keeps echoing on one connection and opens a new one now and then; remembers the first thing that went wrong."""
+    """Echoes on one connection and opens a new one now and then. Stores its first error."""
 
     def __init__(self, url: str) -> None:
         super().__init__(daemon=True)
@@ -80,8 +80,8 @@ class GoodClient(threading.Thread):
 
 
 @contextmanager
-def beside(good: GoodClient, pid: int, most: int) -> Iterator[None]:
-    """Runs attacks beside a good client, which must not notice; the server's memory grows by less than `most`."""
+def in_parallel(good: GoodClient, pid: int, most: int) -> Iterator[None]:
+    """Runs attacks in parallel with a good client, which must not notice. The server's memory may grow by `most` bytes."""
     good.start()
     while good.trips < 20 and good.is_alive():
         time.sleep(0.01)
@@ -93,12 +93,12 @@ def beside(good: GoodClient, pid: int, most: int) -> Iterator[None]:
     def unnoticed() -> None:
         if good.trouble:
             raise good.trouble
-        want(not good.is_alive(), "it hangs")
-        # Far below what a busy machine reaches, and far above what is left where an attack stops everybody.
+        want(not good.is_alive(), "the good client hangs")
+        # A busy machine reaches far more. If an attack stops all clients, far less is reached.
         want(good.trips > 200, f"only {good.trips} round trips")
         want(good.slowest < 2, f"a round trip of {good.slowest:.2f} s")
 
-    check("the good client beside all that never noticed", unnoticed)
+    check("the good client never noticed", unnoticed)
     grown = wire.memory(pid, "VmHWM") - before
     check("memory is bounded over the run", lambda: want(grown < most, f"grew by {grown >> 10} KiB"))
     print(f"note: good client: {good.trips} round trips, the slowest {good.slowest * 1000:.0f} ms; "
@@ -106,7 +106,7 @@ def beside(good: GoodClient, pid: int, most: int) -> Iterator[None]:
 
 
 def pour(c: Connection, pieces: Iterable[bytes]) -> None:
-    """Sends until all is out or the server answers or has gone: what it then said is read by the caller."""
+    """Sends until everything is sent, or the server answers or disconnects. The caller reads the answer."""
     for piece in pieces:
         if c.buffer or select.select([c.socket], [], [], 0)[0]:
             return
@@ -117,19 +117,19 @@ def pour(c: Connection, pieces: Iterable[bytes]) -> None:
 
 
 def closed_with(c: Connection, data: bytes | Iterable[bytes], codes: Iterable[int | None]) -> None:
-    """`data` in an open connection is answered by a Close with one of `codes` (None: an empty one), then by the end."""
+    """Expects that the server answers `data` with a Close with one of `codes` (None: no code) and disconnects."""
     pour(c, [data] if isinstance(data, bytes) else data)
     first, payload = c.any_frame()
-    while first & 0x0F in (TEXT, BINARY, PONG):  # answers to what was right before the fault
+    while first & 0x0F in (TEXT, BINARY, PONG):  # answers to valid frames before the fault
         first, payload = c.any_frame()
-    want(first == 0x80 | CLOSE, f"a frame that begins {first:02x}")
+    want(first == 0x80 | CLOSE, f"frame begins with {first:02x}, want a close frame")
     code = struct.unpack("!H", payload[:2])[0] if payload else None
     want(code in set(codes), f"close code {code} {payload[2:]!r}, want {codes}")
     want(c.at_end(), "the connection stays open")
 
 
 def blocked(c: Connection, data: bytes, most: int) -> int:
-    """Sends `data` over and over, reads nothing; ends when the server takes no more for a second, or at `most` octets."""
+    """Sends `data` repeatedly and reads nothing, until the server accepts nothing for a second, or `most` bytes are sent."""
     c.socket.settimeout(1.0)
     sent = 0
     try:
@@ -141,7 +141,7 @@ def blocked(c: Connection, data: bytes, most: int) -> int:
 
 
 def eventually(what: str, holds: Callable[[], bool]) -> None:
-    """Waits until `holds` does."""
+    """Waits until `holds()` is true."""
     end = time.monotonic() + wire.TIMEOUT
     while not holds():
         want(time.monotonic() < end, f"{what}: not in time")
@@ -149,7 +149,7 @@ def eventually(what: str, holds: Callable[[], bool]) -> None:
 
 
 def growth(pid: int, attack: Callable[[], None]) -> int:
-    """By how many octets the resident memory of a process grew at most while `attack` ran."""
+    """The maximum growth of the resident memory of a process during `attack`, in bytes."""
     before = highest = wire.memory(pid)
     stop = threading.Event()
 

@@ -2,7 +2,7 @@
 """Hostile bytes over real sockets: bad_input.py ws://HOST:PORT PID
 
 The server is echo with `--hixie --hixie-75 --handshake-timeout 2` and the default limits (16 KiB of head, 16 MiB of message). Each
-attack has its right answer; beside them all a good client talks on and must not notice; the server's resident memory
+attack must get the right answer, and a good client in parallel must not notice anything. The server's resident memory
 is bounded over the whole run.
 """
 
@@ -19,14 +19,14 @@ import wire
 from attack import blocked, check, grows, pour, want
 from wire import BINARY, CLOSE, PING, TEXT, Connection, close_payload, frame, request
 
-HANDSHAKE_TIMEOUT = 2.0  # as --handshake-timeout says
+HANDSHAKE_TIMEOUT = 2.0  # the value of --handshake-timeout
 MIB = 1 << 20
-MEMORY_LIMIT = 96 * MIB  # a 16 MiB message, its echo, and an allocator's rounding
+MEMORY_LIMIT = 96 * MIB  # a 16 MiB message, its echo, and allocator overhead
 HIXIE_HEAD = (
     b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: WebSocket\r\nOrigin: http://example.com\r\n"
     b"Sec-WebSocket-Key1: %b\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
 )
-HIXIE_KEY1 = b"4 @1  46546xW%0l 1 5"  # with Key2 and the eight octets behind the head: hixie-76 section 1.3
+HIXIE_KEY1 = b"4 @1  46546xW%0l 1 5"  # the other parts are in the head: hixie-76 section 1.3
 HIXIE_75_HEAD = (
     b"GET /echo HTTP/1.1\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\nHost: 127.0.0.1\r\nOrigin: http://example.com\r\n%b\r\n"
 )
@@ -43,7 +43,7 @@ def first_piece(data: bytes | Iterable[bytes]) -> bytes:
 
 
 def refused(url: str, data: bytes | Iterable[bytes], statuses: Iterable[int], **headers: str) -> None:
-    """`data` gets one HTTP answer with one of `statuses`, complete and closed behind it."""
+    """Expects one complete HTTP answer to `data` with one of `statuses`, and then the end of the connection."""
     with Connection(url) as c:
         pour(c, [data] if isinstance(data, bytes) else data)
         status, got = c.head()
@@ -51,7 +51,7 @@ def refused(url: str, data: bytes | Iterable[bytes], statuses: Iterable[int], **
         tokens = [token.strip() for token in got.get("connection", "").lower().split(",")]
         want("close" in tokens, f"no Connection: close in {got}")
         if first_piece(data).lstrip(b"\r\n").startswith(b"HEAD "):
-            want(int(got["content-length"]) > 0, "no length of the body that GET would get")
+            want(int(got["content-length"]) > 0, "no Content-Length of the body of GET")
         else:
             want(bool(c.exactly(int(got["content-length"])).strip()), "empty body")
         for name, value in headers.items():
@@ -74,9 +74,9 @@ def handshakes(url: str) -> None:
     check("a head of 10 MiB in one header", lambda: refused(url, [start + b"X: ", *ten], [431]))
     check("a head of 10 MiB in many headers", lambda: refused(url, [start, *([b"X-Filler: filler\r\n" * 4000] * 146)], [431]))
     check("a request line of 10 MiB", lambda: refused(url, [b"GET /", *ten], [414]))
-    check("empty lines without end", lambda: refused(url, [b"\r\n" * 32768] * 160, [400, 431]))
-    check("a head of 10 MiB in one go", lambda: refused(url, start + b"X: " + b"a" * (10 * MIB), [431]))
-    # Complete, so that only the number of fields can be against it: 5 octets each, 2 KiB together.
+    check("endless empty lines", lambda: refused(url, [b"\r\n" * 32768] * 160, [400, 431]))
+    check("a head of 10 MiB in one write", lambda: refused(url, start + b"X: " + b"a" * (10 * MIB), [431]))
+    # Complete, so that only the number of fields can be wrong: 5 bytes each, 2 KiB together.
     check("400 headers", lambda: refused(url, start + b"a: b\r\n" * 400 + b"\r\n", [431]))
 
     cases: list[tuple[str, bytes, list[int], dict[str, str]]] = [
@@ -98,8 +98,8 @@ def handshakes(url: str) -> None:
         ("no Connection", request(Connection=None), [400, 426], {}),
         ("no key", request(Sec_WebSocket_Key=None), [400], {}),
         ("two keys", request().replace(b"Sec-WebSocket-Key: ", b"Sec-WebSocket-Key: AAAA\r\nSec-WebSocket-Key: ", 1), [400], {}),
-        ("a key of 3 octets", request(Sec_WebSocket_Key="AAAA"), [400], {}),
-        ("a key that is no base64", request(Sec_WebSocket_Key="!" * 24), [400], {}),
+        ("a key of 3 bytes", request(Sec_WebSocket_Key="AAAA"), [400], {}),
+        ("a key that is not base64", request(Sec_WebSocket_Key="!" * 24), [400], {}),
         ("version 9", request(version=9), [426], {"sec_websocket_version": "13, 8, 7"}),
         ("version 99999999999999999999", request(Sec_WebSocket_Version="9" * 20), [400, 426], {}),
         ("version twice", request().replace(b"Sec-WebSocket-Version", b"Sec-WebSocket-Version: 8\r\nSec-WebSocket-Version", 1), [400], {}),
@@ -130,15 +130,15 @@ def handshakes(url: str) -> None:
                 time.sleep(0.001)
             want(c.frame() == (TEXT, b"slow but sure"), "echo differs")
 
-    check("a head byte by byte is a good head", byte_by_byte)
+    check("a head byte by byte is valid", byte_by_byte)
 
     def pipelined() -> None:
         with Connection(url) as c:
             c.send(request() + frame(TEXT, b"early") + frame(CLOSE, close_payload(1000)))
             want(c.head()[0] == 101, "not opened")
-            want([c.frame(), c.frame()] == [(TEXT, b"early"), (CLOSE, close_payload(1000))], "frames behind the head")
+            want([c.frame(), c.frame()] == [(TEXT, b"early"), (CLOSE, close_payload(1000))], "frames after the head")
 
-    check("frames in one piece with the head are kept", pipelined)
+    check("frames in one write with the head are kept", pipelined)
 
     def opened(data: bytes, *before: int) -> None:
         with Connection(url) as c:
@@ -152,11 +152,11 @@ def handshakes(url: str) -> None:
     check("HTTP/1.2 is HTTP/1.1", lambda: opened(request().replace(b"HTTP/1.1", b"HTTP/1.2", 1)))
     check("empty lines before the request are ignored", lambda: opened(b"\r\n\r\n" + request()))
     check("Expect: 100-continue gets 100 before 101", lambda: opened(request(Expect="100-continue"), 100))
-    check("lists without members are no offers", lambda: opened(request(Sec_WebSocket_Protocol="", Sec_WebSocket_Extensions=" ,")))
+    check("empty lists are no offers", lambda: opened(request(Sec_WebSocket_Protocol="", Sec_WebSocket_Extensions=" ,")))
 
 
 def slow_heads(url: str) -> list[threading.Thread]:
-    """Connections that never finish their head: closed by the deadline, not before. They run beside the other checks."""
+    """Connections that never finish their head. The deadline closes them, not earlier. They run in parallel."""
 
     def slow(drops: Callable[[], Iterator[bytes]]) -> None:
         start = time.monotonic()  # before the server can know of the connection
@@ -173,7 +173,7 @@ def slow_heads(url: str) -> list[threading.Thread]:
                 pass
             seconds = time.monotonic() - start
             want(HANDSHAKE_TIMEOUT - 0.5 < seconds < HANDSHAKE_TIMEOUT + 3, f"closed after {seconds:.1f} s")
-            want(not said or said.startswith(b"HTTP/1.1 408 "), f"it said {said[:80]!r}")
+            want(not said or said.startswith(b"HTTP/1.1 408 "), f"the server sent {said[:80]!r}")
 
     def trickle() -> Iterator[bytes]:
         yield request()[:-2]
@@ -181,10 +181,10 @@ def slow_heads(url: str) -> list[threading.Thread]:
             yield b"X-Slow: y\r\n"
 
     kinds: dict[str, Callable[[], Iterator[bytes]]] = {
-        "a head that trickles on is closed by the deadline": trickle,
-        "a head that stops half way is closed by the deadline": lambda: iter([b"GET /echo HT"]),
-        "a client that says nothing is closed by the deadline": lambda: iter([]),
-        "a hixie client whose eight octets never come is closed by the deadline": lambda: iter([(HIXIE_HEAD % HIXIE_KEY1)[:-3]]),
+        "the deadline closes a slow head": trickle,
+        "the deadline closes an incomplete head": lambda: iter([b"GET /echo HT"]),
+        "the deadline closes a silent client": lambda: iter([]),
+        "the deadline closes a hixie client without its last eight bytes": lambda: iter([(HIXIE_HEAD % HIXIE_KEY1)[:-3]]),
     }
     threads = [threading.Thread(target=check, args=(name, lambda d=drops: slow(d))) for name, drops in kinds.items()]
     for thread in threads:
@@ -220,20 +220,20 @@ def frames(url: str) -> None:
         ("an unmasked close", frame(CLOSE, close_payload(1000), mask=None), [1002]),
         ("opcode 3", frame(3, b"x"), [1002]),
         ("opcode 11", frame(11, b"x"), [1002]),
-        ("a ping of 126 octets", frame(PING, b"p" * 126), [1002]),
+        ("a ping of 126 bytes", frame(PING, b"p" * 126), [1002]),
         ("a fragmented ping", frame(PING, b"p", fin=False), [1002]),
-        ("a 16-bit length for 5 octets", b"\x82\xfe\x00\x05maskabcde", [1002]),
-        ("a 64-bit length for 126 octets", b"\x82\xff" + struct.pack("!Q", 126) + b"mask" + b"a" * 126, [1002]),
-        ("a continuation of nothing", frame(0, b"x"), [1002]),
+        ("a 16-bit length for 5 bytes", b"\x82\xfe\x00\x05maskabcde", [1002]),
+        ("a 64-bit length for 126 bytes", b"\x82\xff" + struct.pack("!Q", 126) + b"mask" + b"a" * 126, [1002]),
+        ("a continuation without a message", frame(0, b"x"), [1002]),
         ("a text inside a text", frame(TEXT, b"a", fin=False) + frame(TEXT, b"b"), [1002]),
-        ("text that is no UTF-8", frame(TEXT, b"ok \xff"), [1007]),
+        ("text that is not UTF-8", frame(TEXT, b"ok \xff"), [1007]),
         ("text that ends inside a character", frame(TEXT, "é".encode()[:1]), [1007]),
         ("a surrogate in UTF-8", frame(TEXT, b"\xed\xa0\x80"), [1007]),
-        ("bad UTF-8 in a frame that is not all there", frame(TEXT, b"\xff" + b"a" * 999)[:50], [1007]),
-        ("a close of one octet", frame(CLOSE, b"\x03"), [1002]),
+        ("bad UTF-8 in an incomplete frame", frame(TEXT, b"\xff" + b"a" * 999)[:50], [1007]),
+        ("a close of one byte", frame(CLOSE, b"\x03"), [1002]),
         ("close code 1005", frame(CLOSE, close_payload(1005)), [1002]),
         ("close code 999", frame(CLOSE, close_payload(999)), [1002]),
-        ("a close reason that is no UTF-8", frame(CLOSE, close_payload(1000, b"\xff")), [1007]),
+        ("a close reason that is not UTF-8", frame(CLOSE, close_payload(1000, b"\xff")), [1007]),
         ("a good close", frame(CLOSE, close_payload(1000, b"bye")), [1000]),
         ("an empty close", frame(CLOSE), [None]),
         ("a close, then more", frame(CLOSE, close_payload(3000)) + frame(TEXT, b"late") * 100, [3000]),
@@ -251,7 +251,7 @@ def frames(url: str) -> None:
             c.open().socket.shutdown(1)
             want(c.at_end(), "the connection stays open")
 
-    check("an end without a close frame ends it", half_closed)
+    check("the end of the client's side without a close frame", half_closed)
 
 
 def hixie(url: str) -> None:
@@ -272,13 +272,13 @@ def hixie(url: str) -> None:
         with Connection(url) as c:
             pour(opened(c), data)
             while not c.at_end():
-                c.buffer = b""  # a closing handshake, or the echo of what was good
+                c.buffer = b""  # a closing handshake, or the echo of valid messages
                 want(bool(select.select([c.socket], [], [], wire.TIMEOUT)[0]), "the connection stays open")
 
-    check("hixie: the draft's own example, and an echo", echoed)
-    check("hixie: a length that overflows ends it", lambda: ended([b"\x80" + b"\xff" * 100]))
-    check("hixie: a declared length of 2^62 ends it", lambda: ended([b"\x80" + b"\xc0" + b"\x80" * 7 + b"\x00"]))
-    check("hixie: a text without an end ends it at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
+    check("hixie: the example of the draft, and an echo", echoed)
+    check("hixie: a length that overflows closes", lambda: ended([b"\x80" + b"\xff" * 100]))
+    check("hixie: a declared length of 2^62 closes", lambda: ended([b"\x80" + b"\xc0" + b"\x80" * 7 + b"\x00"]))
+    check("hixie: an endless text closes at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
 
 
 def hixie_75(url: str) -> None:
@@ -299,11 +299,11 @@ def hixie_75(url: str) -> None:
             pour(opened(c), data)
             want(c.at_end(), "the connection stays open")
 
-    check("hixie-75: the draft's own bytes, FF 00 in between, and an end", echoed)
-    check("hixie-75: a length that overflows ends it", lambda: ended([b"\xff" + b"\xff" * 100]))
-    check("hixie-75: a declared length of 2^62 ends it", lambda: ended([b"\xff" + b"\xc0" + b"\x80" * 7 + b"\x00"]))
-    check("hixie-75: a text without an end ends it at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
-    check("hixie-75: a frame without an end ends it at the limit", lambda: ended([b"\x01", *([b"a" * 65536] * 320)]))
+    check("hixie-75: the example of the draft, FF 00 in between, and an end", echoed)
+    check("hixie-75: a length that overflows closes", lambda: ended([b"\xff" + b"\xff" * 100]))
+    check("hixie-75: a declared length of 2^62 closes", lambda: ended([b"\xff" + b"\xc0" + b"\x80" * 7 + b"\x00"]))
+    check("hixie-75: an endless text closes at the limit", lambda: ended([b"\x00", *([b"a" * 65536] * 320)]))
+    check("hixie-75: an endless frame closes at the limit", lambda: ended([b"\x01", *([b"a" * 65536] * 320)]))
 
 
 # --- memory, resets ---
@@ -314,7 +314,7 @@ def memory_bounds(url: str, pid: int) -> None:
         connections = [Connection(url).open() for _ in range(100)]
         for c in connections:
             c.send(b"\x82\xff" + struct.pack("!Q", 16 * MIB) + b"mask" + b"little")
-        attack.eventually("the server has read all of it", lambda: wire.is_all_read(url))
+        attack.eventually("the server has read everything", lambda: wire.is_all_read(url))
         for c in connections:
             c.reset()
 
@@ -323,11 +323,11 @@ def memory_bounds(url: str, pid: int) -> None:
             blocked(c.open(), data, 256 * MIB)
             c.reset()
 
-    check("100 frames of 16 MiB that are only declared cost nothing", lambda: grows(pid, 4 * MIB, promises))
-    check("a client that sends and never reads is held back", lambda: grows(pid, 32 * MIB, lambda: never_reads(frame(BINARY, bytes(65535)))))
-    check("a client that sends small messages and never reads is held back",
+    check("100 declared frames of 16 MiB take no memory", lambda: grows(pid, 4 * MIB, promises))
+    check("backpressure on a client that never reads", lambda: grows(pid, 32 * MIB, lambda: never_reads(frame(BINARY, bytes(65535)))))
+    check("backpressure on a client that sends small messages and never reads",
           lambda: grows(pid, 32 * MIB, lambda: never_reads(frame(TEXT, b"x" * 16) * 1000)))
-    check("a flood of pings that reads no pong costs nothing", lambda: grows(pid, 16 * MIB, lambda: never_reads(frame(PING, b"p" * 125) * 100)))
+    check("a flood of pings without reading pongs takes no memory", lambda: grows(pid, 16 * MIB, lambda: never_reads(frame(PING, b"p" * 125) * 100)))
 
 
 def resets(url: str) -> None:
@@ -340,11 +340,11 @@ def resets(url: str) -> None:
         "inside a frame's head": lambda c: c.open().send(big[:5]),
         "inside a payload": lambda c: c.open().send(big[:70000]),
         "inside a fragmented message": lambda c: c.open().send(frame(TEXT, b"abc", fin=False)),
-        "with an echo on its way": lambda c: c.open().send(big),
-        "with 100 echoes on their way": lambda c: c.open().send(frame(TEXT, b"x" * 5000) * 100),
+        "during an echo": lambda c: c.open().send(big),
+        "during 100 echoes": lambda c: c.open().send(frame(TEXT, b"x" * 5000) * 100),
         "after a close": lambda c: c.open().send(frame(CLOSE, close_payload(1000))),
         "after a fault": lambda c: c.open().send(frame(3)),
-        "after a refusal": lambda c: c.send(request("/nowhere")),
+        "after a rejection": lambda c: c.send(request("/nowhere")),
     }
 
     def twenty(stage: Callable[[Connection], object]) -> None:
@@ -361,7 +361,7 @@ def resets(url: str) -> None:
 
 
 def main(url: str, pid: int) -> None:
-    with attack.beside(attack.GoodClient(url), pid, MEMORY_LIMIT):
+    with attack.in_parallel(attack.GoodClient(url), pid, MEMORY_LIMIT):
         slow = slow_heads(url)
         handshakes(url)
         frames(url)

@@ -1,4 +1,5 @@
-// Counted checks for the node programs of the gate: each a promise with a time limit, `N passed, N failed` at the end.
+// Counted checks for the gate's node programs. Each is a promise with a time limit; the last line
+// is `N passed, N failed`.
 'use strict';
 const assert = require('node:assert/strict');
 
@@ -8,7 +9,7 @@ let failed = 0;
 async function check(name, body, seconds = 30) {
   let timer;
   const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`no end after ${seconds} s`)), seconds * 1000);
+    timer = setTimeout(() => reject(new Error(`timed out after ${seconds} s`)), seconds * 1000);
   });
   try {
     await Promise.race([body(), late]);
@@ -22,23 +23,24 @@ async function check(name, body, seconds = 30) {
   }
 }
 
-// Not assert.deepEqual: for a megabyte of octets it would spend seconds on the difference.
+// Not assert.deepEqual, which takes seconds to format the difference of a megabyte.
 function sameBytes(got, want) {
   assert.ok(Buffer.isBuffer(got), `got a ${typeof got}`);
-  assert.ok(Buffer.compare(got, want) === 0, `${got.length} octets that differ from the ${want.length} sent`);
+  assert.ok(Buffer.compare(got, want) === 0, `the ${got.length} received bytes differ from the ${want.length} sent`);
 }
 
 function sameText(got, want) {
   assert.ok(got === want, `got ${JSON.stringify(String(got).slice(0, 60))}, want ${JSON.stringify(want.slice(0, 60))}`);
 }
 
-// RFC 6455 section 5.5.1: the code of a close comes back; the reason may, and if so it is the one that was sent.
+// RFC 6455 section 5.5.1: the code of a close is echoed. A reason is optional, but must equal the
+// sent one.
 function closedWith([code, reason], wantCode, wantReason) {
   assert.equal(code, wantCode);
   assert.ok(reason === '' || reason === wantReason, `close reason ${JSON.stringify(reason)}`);
 }
 
-// Octets that repeat at no power of two, so that a swapped or shifted piece shows.
+// Bytes with a period that is no power of two, so that swapped or shifted pieces differ.
 function pattern(size) {
   return Buffer.from(Uint8Array.from({ length: size }, (_, i) => i % 251));
 }

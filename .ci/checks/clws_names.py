@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""The table from CLWS's names to ours: clws_names.py ROOT. Every name CLWS exports has a row, no cell is empty, and the
-test that a row names exists. Exit status 1 and one line for each breach."""
+"""Checks the table of CLWS names: clws_names.py ROOT. Every exported name of CLWS has a row, no cell is empty, and the
+test in a row exists. Exit status 1 and one line per violation."""
 
 import re
 import sys
@@ -28,17 +28,17 @@ def main(root: Path) -> int:
         if line.startswith("| `"):
             cells = [cell.strip() for cell in line.strip().strip("|").split("|")]
             rows[cells[0].split("`")[1]] = cells
-    breaches = [f"no row: {name}" for name in EXPORTED if name not in rows]
+    violations = [f"no row: {name}" for name in EXPORTED if name not in rows]
     for name, cells in rows.items():
         test = re.fullmatch(r"`(\w+)::(\w+)`", cells[-1])
         if len(cells) != 3 or not all(cells) or not test:
-            breaches.append(f"a row that lacks something: {name}")
+            violations.append(f"incomplete row: {name}")
             continue
         path = root / "clws-server" / "tests" / f"{test[1]}.rs"
         if not path.is_file() or not re.search(rf"\bfn {test[2]}\(", path.read_text(encoding="utf-8")):
-            breaches.append(f"{name}: there is no test {test[0]}")
-    print("\n".join(breaches) or f"{len(rows)} names, no breach")
-    return 1 if breaches else 0
+            violations.append(f"{name}: no test {test[0]}")
+    print("\n".join(violations) or f"{len(rows)} names, no violation")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""permessage-deflate by hand, RFC 7692, on python's zlib: messages as a client sends them, and what an answer agrees on."""
+"""permessage-deflate (RFC 7692) on Python's zlib: client messages, and checks of negotiated parameters."""
 
 import random
 import zlib
@@ -12,8 +12,8 @@ COMPRESSED = 4  # RSV1 among the three bits that wire.frame() takes
 
 
 def deflate(data: bytes, bits: int = 15, level: int = 6, before: bytes = b"") -> bytes:
-    """The payload of a message; `before` is what it may refer back to."""
-    # Without the keyword python has no way to leave the dictionary out.
+    """The payload of a message. `before` is earlier content that it may refer to."""
+    # Python cannot pass an empty dictionary, so the keyword is omitted.
     c = zlib.compressobj(level, zlib.DEFLATED, -bits, zdict=before) if before else zlib.compressobj(level, zlib.DEFLATED, -bits)
     return (c.compress(data) + c.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
 
@@ -23,9 +23,9 @@ def message(data: bytes, opcode: int = TEXT, bits: int = 15, before: bytes = b""
 
 
 def zeros(mib: int) -> bytes:
-    """The payload of a message of so many MiB of zeros: about a KiB for each."""
+    """The payload of a message of `mib` MiB of zeros: about 1 KiB per MiB."""
     c = zlib.compressobj(9, zlib.DEFLATED, -15)
-    each = c.compress(bytes(1 << 20)) + c.flush(zlib.Z_FULL_FLUSH)  # it refers to nothing before, so it can be repeated
+    each = c.compress(bytes(1 << 20)) + c.flush(zlib.Z_FULL_FLUSH)  # without back references, so it can be repeated
     return (each * mib).removesuffix(TAIL)
 
 
@@ -36,7 +36,7 @@ def fragments(payload: bytes, size: int, opcode: int = TEXT) -> list[bytes]:
 
 
 class Inflater:
-    """Reads a server's messages and is strict: nothing may refer to what is farther back than the window agreed on."""
+    """Reads a server's messages strictly: references beyond the negotiated window fail."""
 
     def __init__(self, bits: int, takeover: bool) -> None:
         self.bits = bits
@@ -46,11 +46,12 @@ class Inflater:
     def message(self, payload: bytes) -> bytes:
         if not self.takeover:
             self.stream = zlib.decompressobj(-self.bits)
-        # zlib looks into its window only for what is not in the same piece of output, so the pieces are of one octet.
-        return b"".join(self.stream.decompress(bytes([octet])) for octet in payload + TAIL)
+        # zlib looks into its window only for data from earlier output pieces, so pieces have one
+        # byte each.
+        return b"".join(self.stream.decompress(bytes([byte])) for byte in payload + TAIL)
 
     def read(self, c: Connection) -> tuple[int, bytes, bool]:
-        """The next message or control frame: its opcode, its octets, and whether it had been compressed."""
+        """The next message or control frame: its opcode, its payload, and whether it was compressed."""
         first, payload = c.any_frame()
         if first & 0x08 or not first & 0x80:
             if first & 0xF0 != 0x80:
@@ -71,7 +72,7 @@ class Agreed:
 
 
 def params(extension: str) -> dict[str, int | None]:
-    """The parameters of one element, of which none may be there twice or be unknown."""
+    """The parameters of one element. Unknown and duplicate parameters fail."""
     name, *rest = (part.strip() for part in extension.split(";"))
     if name != NAME:
         raise AssertionError(f"{name} in {extension!r}")
@@ -86,17 +87,18 @@ def params(extension: str) -> dict[str, int | None]:
 
 
 def agreed(offer: str, answer: str) -> Agreed:
-    """What holds after `answer` to `offer` (one element), which has to be within RFC 7692 section 7.1."""
+    """The parameters after `answer` to `offer` (one element). The answer must comply with RFC 7692 section 7.1."""
     asked, said = params(offer), params(answer)
     if "server_no_context_takeover" in asked and "server_no_context_takeover" not in said:
-        raise AssertionError(f"{answer!r} to {offer!r}: the server does not say that it takes no context over")
+        raise AssertionError(f"{answer!r} to {offer!r}: server_no_context_takeover is missing")
     for key in ("server_no_context_takeover", "client_no_context_takeover"):
         if said.get(key) is not None:
             raise AssertionError(f"{answer!r}: {key} has a value")
     for key in ("server_max_window_bits", "client_max_window_bits"):
         if key not in said:
             continue
-        # For the server's window the RFC has an exception that this server does not use: there are browsers it upsets.
+        # For the server's window, the RFC allows an exception. This server does not use it, because
+        # some browsers reject it.
         bits, most = said[key], asked.get(key) or 15
         if key not in asked or bits is None or not 8 <= bits <= most:
             raise AssertionError(f"{answer!r} to {offer!r}: {key}")
@@ -107,7 +109,7 @@ def agreed(offer: str, answer: str) -> Agreed:
 
 
 def json_of(size: int, seed: int = 7692) -> bytes:
-    """JSON of about so many octets, as an application would send it."""
+    """Typical JSON of an application, of about `size` bytes."""
     noise = random.Random(seed)
     rows: list[str] = []
     while sum(map(len, rows)) + len(rows) < size - 60:
@@ -117,5 +119,5 @@ def json_of(size: int, seed: int = 7692) -> bytes:
 
 
 def close(c: Connection, payload: bytes) -> bool:
-    """The closing handshake; whether it was answered with the same payload."""
+    """The closing handshake. Returns whether the answer has the same payload."""
     return c.send(frame(CLOSE, payload)).frame() == (CLOSE, payload)

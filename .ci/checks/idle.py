@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What an idle connection costs a server: idle.py ws://HOST:PORT PID [CONNECTIONS [none|takeover]].
+"""Memory of idle connections in a server: idle.py ws://HOST:PORT PID [CONNECTIONS [none|takeover]].
 
-Opens the connections, lets every one say one message, and reports the server's resident memory before and after. With
-`none` or `takeover` they negotiate permessage-deflate, with a server that keeps no context or does, and say JSON.
+Opens the connections, echoes one message on each, and reports the server's resident memory before and after. With
+`none` or `takeover` they negotiate permessage-deflate, without or with context takeover, and send JSON.
 """
 
 import resource
@@ -14,11 +14,11 @@ import time
 import deflated
 import wire
 
-WARM = 200  # the first ones also pay for what a server sets up once
+WARM = 200  # the first connections include one-time allocations
 AT_ONCE = 100  # connects in flight: below any listen backlog
-SOURCES = 8  # 127.0.0.1 .. 127.0.0.8: ports enough, whatever the machine has in TIME_WAIT
-LIMIT = 4096  # octets a connection may cost, generous: the aim is 1 KiB
-CONTEXT = 4096  # in addition after a message of about 1 KiB, where both directions keep what it was
+SOURCES = 8  # 127.0.0.1 .. 127.0.0.8: enough ports despite TIME_WAIT
+LIMIT = 4096  # maximum bytes per connection, generous: the aim is 1 KiB
+CONTEXT = 4096  # in addition after a message of about 1 KiB with context takeover in both directions
 DEADLINE = time.monotonic() + 150
 
 passed = failed = 0
@@ -31,7 +31,7 @@ def check(name: str, good: bool) -> None:
 
 
 def exchange(sockets: list[socket.socket], message: bytes, answer_size: int) -> list[bytes]:
-    """Sends `message` on each and reads one answer of `answer_size` octets (or up to an empty line when 0) from each."""
+    """Sends `message` on each socket and reads an answer of `answer_size` bytes (0: up to an empty line) from each."""
     answers = {s.fileno(): b"" for s in sockets}
     by_fd = {s.fileno(): s for s in sockets}
     poll = select.epoll()
@@ -74,7 +74,7 @@ def open_many(url: str, count: int, offer: str | None) -> list[socket.socket]:
 
 
 def settled(pid: int) -> int:
-    """Resident memory once it has stopped moving."""
+    """Resident memory once it is stable."""
     before = wire.memory(pid)
     for _ in range(20):
         time.sleep(0.25)
@@ -86,7 +86,7 @@ def settled(pid: int) -> int:
 
 
 def conversation(url: str, deflate: str | None) -> tuple[str | None, bytes, bytes]:
-    """What each connection offers, what it says, and the octets that come back: one connection finds that out."""
+    """The offer, the message and the expected echo of each connection, found with one connection."""
     if deflate is None:
         return None, wire.frame(wire.TEXT, b"x" * 100), b"\x81\x64" + b"x" * 100
     text = deflated.json_of(1000)
@@ -96,7 +96,7 @@ def conversation(url: str, deflate: str | None) -> tuple[str | None, bytes, byte
         check(f"negotiated {c.extensions}", agreed.server_takeover == agreed.client_takeover == (deflate == "takeover"))
         first, payload = c.any_frame()
         inflated = deflated.Inflater(15, False).message(payload)
-        check(f"JSON of {len(text)} octets comes back in {len(payload)}", first == 0xC1 and inflated == text)
+        check(f"JSON of {len(text)} bytes is echoed in {len(payload)}", first == 0xC1 and inflated == text)
     head = bytes([first, len(payload)]) if len(payload) < 126 else bytes([first, 126]) + len(payload).to_bytes(2, "big")
     return deflated.NAME, deflated.message(text), head + payload
 
@@ -104,7 +104,7 @@ def conversation(url: str, deflate: str | None) -> tuple[str | None, bytes, byte
 def main(url: str, pid: int, count: int, deflate: str | None) -> None:
     allowed = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - WARM - 100
     if count > allowed:
-        print(f"note: {allowed} connections instead of {count}: the limit of open files")
+        print(f"note: {allowed} connections instead of {count}, because of the limit of open files")
         count = allowed
 
     offer, said, wanted = conversation(url, deflate)
@@ -118,16 +118,16 @@ def main(url: str, pid: int, count: int, deflate: str | None) -> None:
     check(f"{count} connections opened", len(sockets) == count)
 
     answers = exchange(sockets, said, len(wanted))
-    check("each echoes one message", answers == [wanted] * count)
+    check("each connection echoes one message", answers == [wanted] * count)
     spoken = settled(pid)
 
     each, each_after = (opened - before) / count, (spoken - before) / count
     kind = {None: "", "none": " with deflate and no context", "takeover": " with deflate and context takeover"}[deflate]
-    print(f"note: {count} idle connections{kind}, opened in {seconds:.1f} s: {each:.0f} octets of resident memory each, "
+    print(f"note: {count} idle connections{kind}, opened in {seconds:.1f} s: {each:.0f} bytes of resident memory each, "
           f"{each_after:.0f} after one message each (server {before >> 10} KiB before, {spoken >> 10} KiB after)")
-    check(f"an idle connection costs less than {LIMIT} octets", each < LIMIT)
+    check(f"an idle connection takes less than {LIMIT} bytes", each < LIMIT)
     limit = LIMIT + CONTEXT * (deflate == "takeover")
-    check(f"and less than {limit} after a message", each_after < limit)
+    check(f"less than {limit} after a message", each_after < limit)
 
     for s in warm + sockets:
         s.close()

@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""What `cargo metadata` says about the crates: manifest_rules.py ROOT. Exit status 1 and one line for each breach.
+"""Rules for the manifests: manifest_rules.py ROOT. Exit status 1 and one line per violation.
 
-No dependency of a published crate wants a newer Rust than the workspace states, the sans-IO crates depend on nothing
-that does IO, and each published crate says what a registry page needs.
+No dependency of a published crate requires a newer Rust than the workspace, no sans-IO crate depends on a crate
+with IO, and each published crate has the fields of a registry page.
 """
 
 import json
@@ -30,7 +30,7 @@ def main(root: str) -> int:
     members = {packages[member]["name"]: member for member in metadata["workspace_members"]}
 
     def tree(member: str) -> set[str]:
-        """Everything a user of this crate compiles, on any platform: all but development dependencies."""
+        """All dependencies of users on any platform, without development dependencies."""
         seen: set[str] = set()
         todo = [member]
         while todo:
@@ -45,24 +45,24 @@ def main(root: str) -> int:
             ]
         return seen
 
-    breaches: list[str] = []
+    violations: list[str] = []
     for name in PUBLISHED:
         package = packages[members[name]]
-        breaches += [f"{name}: no {field} in its manifest" for field in WANTED if not package[field]]
+        violations += [f"{name}: no {field} in its manifest" for field in WANTED if not package[field]]
         if package["publish"] == []:
-            breaches.append(f"{name}: publish = false")
+            violations.append(f"{name}: publish = false")
         stated = package["rust_version"] or "0"
         dependencies = [packages[at] for at in tree(members[name])]
-        breaches += [
-            f"{name}: states Rust {stated}, but {dependency['name']} {dependency['version']} wants {dependency['rust_version']}"
+        violations += [
+            f"{name}: requires Rust {stated}, but {dependency['name']} {dependency['version']} requires {dependency['rust_version']}"
             for dependency in dependencies
             if dependency["rust_version"] and number(dependency["rust_version"]) > number(stated)
         ]
         if name in SANS_IO:
-            breaches += [f"{name}: depends on {d['name']}" for d in dependencies if d["name"] in DOES_IO]
+            violations += [f"{name}: depends on {d['name']}" for d in dependencies if d["name"] in DOES_IO]
         print(f"{name}: {len(dependencies) - 1} dependencies, Rust {stated}")
-    print("\n".join(breaches) or "no breach")
-    return 1 if breaches else 0
+    print("\n".join(violations) or "no violation")
+    return 1 if violations else 0
 
 
 if __name__ == "__main__":

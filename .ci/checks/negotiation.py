@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Offers of permessage-deflate that no client library makes, and what they have to get:
+"""permessage-deflate offers that no client library makes, and the required answers:
 
-    negotiation.py ws://HOST:PORT none|takeover WINDOW THRESHOLD     as the server's flags say
+    negotiation.py ws://HOST:PORT none|takeover WINDOW THRESHOLD     as in the server's flags
 
-And the windows: what the server sends is read by an inflater that lets nothing refer to farther back than was agreed on.
+It also checks the windows, with an inflater that fails on references beyond the negotiated window.
 """
 
 import random
@@ -23,7 +23,7 @@ DECLINED = [
     *(f"{NAME}; {which}; {which}" for which in ALONE), f"{NAME}; {SERVER}=10; {SERVER}=10", f"{NAME}; {CLIENT}; {CLIENT}=10",
     f"{NAME}; {SERVER}=8", "permessage-bzip2", "x-webkit-deflate-frame", "permessage-deflated", "deflate-frame; permessage-deflate",
 ]
-# Lists, and the element of theirs that has to be taken.
+# Lists of offers, with the element that the server must accept.
 TAKEN = [
     (f"{NAME}; unknown, {NAME}; {SERVER}=11", f"{NAME}; {SERVER}=11"),
     (f"{NAME}; {SERVER}=8, {NAME}; {ALONE[0]}, {NAME}", f"{NAME}; {ALONE[0]}"),
@@ -35,7 +35,7 @@ TAKEN = [
     (f", ,{NAME},", NAME),  # RFC 9110 section 5.6.1.2: a recipient ignores empty elements
     (f"{NAME}; {CLIENT}=8", f"{NAME}; {CLIENT}=8"),
 ]
-# No list of extensions at all, RFC 6455 section 9.1: refused, or as if nothing had been offered, but nothing else.
+# Not a valid list of extensions (RFC 6455 section 9.1): either rejected, or treated as no offer.
 MALFORMED = [
     f"{NAME};", f"{NAME}; =1", f"{NAME}; {SERVER}=", f'{NAME}; {SERVER}="10', f"{NAME} {SERVER}", "=", ";",
     f'{NAME}; {SERVER}="a, {NAME}; b"', f"{NAME}; {CLIENT}=\x01",
@@ -43,7 +43,7 @@ MALFORMED = [
 
 
 def answered(url: str, offer: str, version: int = 13) -> str | None:
-    """What an offer gets; the connection then works, with as many or as few compressed messages as that says."""
+    """The answer to an offer. Checks that the connection then works as negotiated."""
     text = json_of(3000)
     with Connection(url) as c:
         c.open(version=version, offer=offer)
@@ -104,7 +104,8 @@ def windows(url: str, takeover: bool, window: int, threshold: int) -> None:
     noise = random.Random(7692)
 
     def kept(bits: int) -> None:
-        # What comes again in less and in more than a window, so that a compressor with a larger one is found out.
+        # Content repeats within and beyond a window, so a compressor with a larger window is
+        # detected.
         near, far = noise.randbytes((1 << bits) // 4), noise.randbytes((1 << bits) * 3 // 2)
         messages = [near * 3, far * 2, json_of(20000), far, noise.randbytes(300) + near, json_of(5000, bits)] * 2
         with Connection(url) as c:
@@ -115,19 +116,20 @@ def windows(url: str, takeover: bool, window: int, threshold: int) -> None:
             inflater = Inflater(got.server_bits, takeover)
             before = b""
             for n, each in enumerate(messages):
-                # This side uses what it may: its own window, and the messages before.
+                # This side uses its own window and the earlier messages if allowed.
                 said = before[-(1 << got.client_bits) :] if takeover else b""
                 c.send(frame(BINARY, deflate(each, got.client_bits, 9, before=said), rsv=COMPRESSED))
-                opcode, octets, compressed = inflater.read(c)
-                want((opcode, octets) == (BINARY, each), f"message {n}: {len(octets)} octets for {len(each)}")
-                # Noise may go out as it is; JSON may not, and a short message has to.
-                want(compressed or each[:2] != b"[{", f"message {n}, JSON of {len(each)} octets, is not compressed")
-                want(not compressed or len(each) >= threshold, f"message {n} of {len(each)} octets is compressed")
+                opcode, payload, compressed = inflater.read(c)
+                want((opcode, payload) == (BINARY, each), f"message {n}: {len(payload)} bytes for {len(each)}")
+                # Noise may be sent uncompressed. JSON must be compressed, and a short message must
+                # not.
+                want(compressed or each[:2] != b"[{", f"message {n}, JSON of {len(each)} bytes, is not compressed")
+                want(not compressed or len(each) >= threshold, f"message {n} of {len(each)} bytes is compressed")
                 before += each
             want(close(c, close_payload(1000)), "the close is not answered")
 
     for bits in range(9, 16):
-        check(f"windows of 2^{bits} are kept to, both ways", lambda b=bits: kept(b))  # type: ignore[misc]
+        check(f"windows of 2^{bits} in both directions", lambda b=bits: kept(b))  # type: ignore[misc]
 
 
 negotiation(sys.argv[1])

@@ -1,10 +1,10 @@
-"""WebSocket bytes by hand, over blocking sockets: for tests that have to say what no client library would."""
+"""WebSocket bytes over blocking sockets, for tests that send what no client library would."""
 
 import socket
 import struct
 from urllib.parse import urlsplit
 
-TIMEOUT = 20.0  # of any read or write; one that reaches it has failed
+TIMEOUT = 20.0  # seconds for any read or write
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="  # RFC 6455 section 1.3
 ACCEPT = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
@@ -18,7 +18,7 @@ def address(url: str) -> tuple[str, int]:
 
 
 def request(path: str = "/echo", version: int = 13, **headers: str | None) -> bytes:
-    """An opening handshake. `headers` replace or, when None, remove: `Sec_WebSocket_Key=None`."""
+    """An opening handshake. `headers` replace headers, and None removes them: `Sec_WebSocket_Key=None`."""
     fields: dict[str, str | None] = {
         "Host": "127.0.0.1",
         "Upgrade": "websocket",
@@ -51,7 +51,7 @@ def close_payload(code: int, reason: bytes = b"") -> bytes:
 
 
 class Connection:
-    """One TCP connection: raw bytes out, exact bytes or whole frames in."""
+    """One TCP connection. Sends raw bytes, and receives an exact number of bytes or whole frames."""
 
     def __init__(self, url: str, timeout: float = TIMEOUT) -> None:
         self.socket = socket.create_connection(address(url), timeout)
@@ -73,7 +73,7 @@ class Connection:
         while len(self.buffer) < size:
             piece = self.socket.recv(65536)
             if not piece:
-                raise EOFError(f"closed after {self.buffer[:80]!r}, {size} octets wanted")
+                raise EOFError(f"closed after {self.buffer[:80]!r}, want {size} bytes")
             self.buffer += piece
         data, self.buffer = self.buffer[:size], self.buffer[size:]
         return data
@@ -89,7 +89,7 @@ class Connection:
         return int(first.split()[1]), {k.strip().lower(): v.strip() for k, _, v in (line.partition(":") for line in lines)}
 
     def open(self, path: str = "/echo", version: int = 13, offer: str | None = None) -> "Connection":
-        """With `offer` the answer to it is in `extensions`, None where there is none."""
+        """Opens a WebSocket. `extensions` is then the answer to `offer`, or None."""
         status, headers = self.send(request(path, version, Sec_WebSocket_Extensions=offer)).head()
         if status != 101 or headers["sec-websocket-accept"] != ACCEPT:
             raise AssertionError(f"not opened: {status} {headers}")
@@ -97,14 +97,14 @@ class Connection:
         return self
 
     def frame(self) -> tuple[int, bytes]:
-        """A whole frame that nothing but its opcode and its payload has to say anything about."""
+        """The opcode and payload of a final frame without RSV bits."""
         first, payload = self.any_frame()
         if first & 0xF0 != 0x80:
             raise AssertionError(f"frame begins {first:02x}")
         return first & 0x0F, payload
 
     def any_frame(self) -> tuple[int, bytes]:
-        """A frame's first octet, FIN and RSV as they are, and its payload."""
+        """The first byte of a frame, with FIN and RSV, and its payload."""
         first, second = self.exactly(2)
         size = second & 0x7F
         if size == 126:
@@ -116,7 +116,7 @@ class Connection:
         return first, self.exactly(size)
 
     def at_end(self) -> bool:
-        """True when the peer closed, in whatever way; False when it still sends or keeps silent."""
+        """True if the peer closed in any way; False if it still sends or stays silent."""
         try:
             return not self.buffer and not self.socket.recv(1)
         except ConnectionError:
@@ -131,13 +131,13 @@ class Connection:
 
 
 def is_all_read(url: str) -> bool:
-    """Whether the server at `url` has taken everything out of the system that its clients sent so far."""
+    """Whether the server at `url` has read everything that its clients sent so far."""
     port = address(url)[1]
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         with open(table, encoding="ascii") as lines:
             for _, local, remote, state, queues, *_ in map(str.split, list(lines)[1:]):
                 unsent, unread = (int(queue, 16) for queue in queues.split(":"))
-                is_listening = state == "0A"  # its queues are those of connections to accept
+                is_listening = state == "0A"  # counts connections to accept instead of bytes
                 at_server, at_client = (int(end.split(":")[1], 16) == port for end in (local, remote))
                 if not is_listening and (at_server and unread or at_client and unsent):
                     return False
@@ -145,7 +145,7 @@ def is_all_read(url: str) -> bool:
 
 
 def memory(pid: int, field: str = "VmRSS") -> int:
-    """Resident octets of a process now (VmRSS) or at its highest (VmHWM)."""
+    """The resident memory of a process in bytes: now (VmRSS) or its maximum (VmHWM)."""
     with open(f"/proc/{pid}/status", encoding="ascii") as status:
         for line in status:
             if line.startswith(field + ":"):

@@ -1,7 +1,8 @@
-// The npm `ws` client offering permessage-deflate in every way it can, to an echo server that takes it:
-//     node_deflate.js ws://HOST:PORT none|takeover WINDOW THRESHOLD     as the server's flags say
-// What was negotiated has to be within RFC 7692 and to be what this server's configuration makes of the offer; what comes
-// back has to be what was sent, and smaller on the wire where it should be.
+// The npm `ws` client with every permessage-deflate offer that it can make, against an echo server
+// that accepts it:
+//     node_deflate.js ws://HOST:PORT none|takeover WINDOW THRESHOLD     as in the server's flags
+// The negotiated parameters must comply with RFC 7692 and match the server's configuration. Echoes
+// must equal the sent messages, and be smaller on the wire where expected.
 'use strict';
 const crypto = require('node:crypto');
 const WebSocket = require('ws');
@@ -15,10 +16,10 @@ const NOISE = crypto.randomBytes(MIB);
 const JSON_TEXT = JSON.stringify(Array.from({ length: 60 }, (_, id) =>
   ({ id: (id * 7919) % 1000, user: ['ada', 'bob', 'cleo'][id % 3], seen: Math.sin(id).toFixed(6), ok: true })));
 const SERVER_BITS = [undefined, 9, 10, 11, 12, 13, 14, 15];
-const CLIENT_BITS = [undefined, false, 9, 10, 11, 12, 13, 14, 15]; // undefined offers it without a value, false not at all
+const CLIENT_BITS = [undefined, false, 9, 10, 11, 12, 13, 14, 15]; // undefined: offered without a value; false: not offered
 const NAMES = ['server_no_context_takeover', 'client_no_context_takeover', 'server_max_window_bits', 'client_max_window_bits'];
 
-// `threshold: 0` so that this side compresses everything.
+// `threshold: 0` makes this side compress everything.
 function open(offer, options = {}) {
   return new Promise((resolve, reject) => {
     const perMessageDeflate = offer === false ? false : { threshold: 0, ...offer };
@@ -38,7 +39,7 @@ function next(ws) {
       resolve(isBinary ? data : data.toString());
     });
   });
-  message.catch(() => {}); // a check that fails before it waits for this one has said so
+  message.catch(() => {}); // avoids an unhandled rejection if the check fails earlier
   return message;
 }
 
@@ -49,7 +50,7 @@ function close(ws) {
   });
 }
 
-// The parameters of an answer, each of them known and there once.
+// The parameters of an answer. Unknown and duplicate parameters fail.
 function parse(answer) {
   const [name, ...parts] = answer.split(';').map((part) => part.trim());
   assert.equal(name, 'permessage-deflate');
@@ -62,7 +63,7 @@ function parse(answer) {
   return said;
 }
 
-// What RFC 7692 section 7.1 lets a server answer, and what this one's configuration makes of the offer.
+// Checks the answer against RFC 7692 section 7.1 and against the server's configuration.
 function negotiated(ws, offer) {
   assert.equal(ws.extensions, 'permessage-deflate');
   const said = parse(ws.answer);
@@ -72,12 +73,12 @@ function negotiated(ws, offer) {
   if (offer.serverMaxWindowBits) want.server_max_window_bits = Math.min(offer.serverMaxWindowBits, server.window);
   const clientBits = offer.clientMaxWindowBits === false ? 15 : Math.min(offer.clientMaxWindowBits ?? 15, server.window);
   if (clientBits < 15) want.client_max_window_bits = clientBits;
-  // 15 is what holds where nothing is said, so it may be said where it was offered
+  // 15 is the default, so the server may name it if it was offered.
   if (said.client_max_window_bits === 15 && typeof offer.clientMaxWindowBits === 'number') delete said.client_max_window_bits;
   assert.deepEqual(said, want, `${ws.answer} to ${JSON.stringify(offer)}`);
 }
 
-// A round trip; how many octets came for it.
+// A round trip. Returns the number of bytes received for it.
 async function echo(ws, message) {
   const before = ws._socket.bytesRead;
   const back = next(ws);
@@ -87,22 +88,22 @@ async function echo(ws, message) {
   return ws._socket.bytesRead - before;
 }
 
-const smaller = (octets, size, most, what) => assert.ok(octets < size * most, `${what}: ${octets} octets on the wire for ${size}`);
+const smaller = (bytes, size, most, what) => assert.ok(bytes < size * most, `${what}: ${bytes} bytes on the wire for ${size}`);
 
 async function wholeSet(offer) {
   const ws = await open(offer);
   negotiated(ws, offer);
   for (const [name, text] of Object.entries(TEXTS)) {
-    const octets = await echo(ws, text);
-    if (text.length > 1000) smaller(octets, Buffer.byteLength(text), 0.1, name);
+    const bytes = await echo(ws, text);
+    if (text.length > 1000) smaller(bytes, Buffer.byteLength(text), 0.1, name);
   }
   for (const size of BINARY_SIZES) await echo(ws, pattern(size));
   smaller(await echo(ws, Buffer.alloc(MIB)), MIB, 0.01, 'zeros');
   smaller(await echo(ws, NOISE), MIB, 1.01, 'noise');
   const threshold = await echo(ws, 't'.repeat(200));
-  assert.equal(threshold > 200, server.threshold > 200, `${threshold} octets on the wire for 200, the threshold is ${server.threshold}`);
+  assert.equal(threshold > 200, server.threshold > 200, `${threshold} bytes on the wire for 200, the threshold is ${server.threshold}`);
 
-  // Fragments, a ping between them.
+  // Fragments with a ping between them.
   const pong = new Promise((resolve) => ws.once('pong', resolve));
   const back = next(ws);
   ws.send('frag', { fin: false });
@@ -112,7 +113,7 @@ async function wholeSet(offer) {
   ws.send('mented 😀', { fin: true });
   assert.equal((await pong).toString(), 'between');
   sameText(await back, `frag${JSON_TEXT}mented 😀`);
-  // One message that this side did not compress, between others.
+  // One message without compression between compressed ones.
   const plain = next(ws);
   ws.send(JSON_TEXT, { compress: false });
   sameText(await plain, JSON_TEXT);
@@ -121,10 +122,10 @@ async function wholeSet(offer) {
   for (let n = 0; n < 200; n += 1) sizes.push(await echo(ws, `{"n":${n},${JSON_TEXT.slice(2, 900)}`));
   if (server.threshold <= 900) {
     const later = sizes.slice(100).reduce((a, b) => a + b) / 100;
-    smaller(later, 900, 0.7, 'JSON of 900 octets');
-    // windows of 2^9 reach no further back than this very message
+    smaller(later, 900, 0.7, 'JSON of 900 bytes');
+    // A window of 2^9 reaches no further back than this message.
     const context = server.takeover && !offer.serverNoContextTakeover && Math.min(server.window, offer.serverMaxWindowBits ?? 15) > 10;
-    assert.equal(later < sizes[0] * 0.5 || later < 60, context, `${later} octets on the wire for each, ${sizes[0]} for the first, context: ${context}`);
+    assert.equal(later < sizes[0] * 0.5 || later < 60, context, `${later} bytes on the wire for each, ${sizes[0]} for the first, context: ${context}`);
   }
 
   let n = 0;
@@ -173,7 +174,7 @@ function offered(serverAlone, clientAlone, serverBits, clientBits) {
     await check(`all messages with ${JSON.stringify(offer)}`, () => wholeSet(offer), 60);
   }
 
-  await check('no offer, or none that can be taken: no extension, no compression', async () => {
+  await check('no acceptable offer: no extension, no compression', async () => {
     for (const offer of [false, { serverMaxWindowBits: 8 }]) {
       const ws = await open(offer);
       assert.deepEqual([ws.extensions, ws.answer], ['', undefined]);
@@ -182,14 +183,14 @@ function offered(serverAlone, clientAlone, serverBits, clientBits) {
     }
   });
 
-  await check('version 8 gets no extension, whatever it offers', async () => {
+  await check('version 8 gets no extension for any offer', async () => {
     const ws = await open({}, { protocolVersion: 8 });
     assert.deepEqual([ws.extensions, ws.answer], ['', undefined]);
     assert.ok(await echo(ws, JSON_TEXT) > JSON_TEXT.length);
     closedWith(await close(ws), 1000, 'done');
   });
 
-  await check('50 connections at once, each with another offer', async () => {
+  await check('50 connections at once with different offers', async () => {
     await Promise.all(Array.from({ length: 50 }, async (_, n) => {
       const ws = await open(offered(n % 2 === 0, n % 3 === 0, SERVER_BITS[n % 8], CLIENT_BITS[n % 9]));
       for (let m = 0; m < 20; m += 1) await echo(ws, `client ${n} message ${m} ${JSON_TEXT}`);

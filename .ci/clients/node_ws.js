@@ -23,7 +23,7 @@ function next(ws) {
       resolve(isBinary ? data : data.toString());
     });
   });
-  message.catch(() => {}); // a check that fails before it waits for this one has said so
+  message.catch(() => {}); // avoids an unhandled rejection if the check fails earlier
   return message;
 }
 
@@ -68,12 +68,12 @@ async function echo(ws, message) {
       ws.ping(data);
       assert.equal((await pong).toString(), data);
     }
-    ws.pong('unasked');
+    ws.pong('unsolicited');
     await echo(ws, 'still here');
     await close(ws);
   });
 
-  await check('fragments, a ping between them', async () => {
+  await check('fragments with a ping between them', async () => {
     const ws = await open('/echo', [], { perMessageDeflate: false });
     const pong = new Promise((resolve) => ws.once('pong', resolve));
     const back = next(ws);
@@ -86,19 +86,19 @@ async function echo(ws, message) {
     await close(ws);
   });
 
-  await check('every connection tells its own close', async () => {
+  await check('close codes are echoed', async () => {
     for (const [code, reason] of [[1000, ''], [1001, 'going'], [3001, 'bye'], [4999, 'grüße 😀'], [1000, 'r'.repeat(123)]]) {
       closedWith(await close(await open(), code, reason), code, reason);
     }
   });
 
-  await check('a close without a code is answered without one', async () => {
+  await check('a close without a code is answered without a code', async () => {
     // ws reports 1005 for a close frame with an empty body
     assert.deepEqual(await close(await open()), [1005, '']);
   });
 
   await check('no subprotocol when the application chose none', async () => {
-    // this client takes that for an error and says so, which is how it is known that none came
+    // This client fails with this error if the server selects none.
     await assert.rejects(open('/echo', ['chat.v1', 'chat.v2']), /Server sent no subprotocol/);
   });
 

@@ -1,5 +1,7 @@
-// npm `ws` 0.4.32, of 2014, against an echo server: node_ws_0_4.js ws://HOST:PORT   (no path, no final slash)
-// It speaks versions 7, 8 and 13; its keys for 7 and 8 are 15 octets, and it ends TCP right behind its close frame.
+// npm `ws` 0.4.32, of 2014, against an echo server: node_ws_0_4.js ws://HOST:PORT   (no path, no
+// final slash)
+// It speaks versions 7, 8 and 13. Its keys for 7 and 8 have 15 bytes, and it ends TCP right after
+// its close frame.
 'use strict';
 // The library is older than the deprecation of `new Buffer`.
 process.noDeprecation = true;
@@ -10,7 +12,8 @@ const url = process.argv[2];
 
 function open(version, path = '/echo') {
   return new Promise((resolve, reject) => {
-    // The library itself knows 8 and 13; for 7, the same bytes as 8, the header is written over.
+    // The library supports 8 and 13. Version 7 has the same bytes as 8, so only the header is
+    // replaced.
     const ws = new WebSocket(url + path, {
       protocolVersion: version === 7 ? 8 : version,
       headers: { 'Sec-WebSocket-Version': version },
@@ -30,7 +33,7 @@ function next(ws, event = 'message') {
       resolve(data);
     });
   });
-  message.catch(() => {}); // a check that fails before it waits for this one has said so
+  message.catch(() => {}); // avoids an unhandled rejection if the check fails earlier
   return message;
 }
 
@@ -44,7 +47,7 @@ function next(ws, event = 'message') {
         sameText(await back, text);
       }
       for (const size of BINARY_SIZES) {
-        // an empty buffer is taken for "nothing to send" by this client
+        // This client ignores an empty buffer.
         if (size === 0) continue;
         const back = next(ws);
         ws.send(pattern(size), { binary: true, mask: true });
@@ -54,7 +57,7 @@ function next(ws, event = 'message') {
       ws.ping('ping me', { mask: true });
       assert.equal(String(await pong), 'ping me');
       const back = next(ws);
-      // stream() asks for the next fragment each time the one before is out
+      // stream() requests the next fragment when the previous one is written.
       const pieces = ['frag', 'mented'];
       ws.stream({ mask: true }, (error, send) => {
         if (error) throw error;

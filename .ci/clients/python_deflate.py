@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""The `websockets` client offering permessage-deflate in every way it can, to an echo server that takes it:
+"""The `websockets` client with every permessage-deflate offer that it can make, against an echo server that accepts it:
 
-    python_deflate.py ws://HOST:PORT none|takeover WINDOW THRESHOLD     as the server's flags say
+    python_deflate.py ws://HOST:PORT none|takeover WINDOW THRESHOLD     as in the server's flags
 
-What was negotiated has to be within RFC 7692 and to be what this server's configuration makes of the offer; what comes
-back has to be what was sent, and smaller on the wire where it should be. Ends on `N passed, N failed`.
+The negotiated parameters must comply with RFC 7692 and match the server's configuration. Echoes must equal the sent
+messages, and be smaller on the wire where expected. The last line is `N passed, N failed`.
 """
 
 import asyncio
@@ -27,7 +27,7 @@ CLIENT_BITS: tuple[Bits, ...] = (None, True, *range(9, 16))
 MIB = 1 << 20
 NOISE = random.Random(7692).randbytes(MIB)
 JSON = json_of(4000).decode()
-# What the whole set of messages is tried with: server and client without takeover, their windows.
+# Parameters for the whole set of messages: server and client without takeover, and their windows.
 WHOLE: tuple[tuple[bool, bool, int | None, Bits], ...] = (
     (False, False, None, True), (False, False, None, None), (True, True, 15, 15), (True, False, 9, 9),
     (False, True, 12, 10), (False, False, 9, 15), (False, False, 15, 9),
@@ -42,7 +42,7 @@ async def check(name: str, body: Callable[[], Awaitable[None]]) -> None:
         await asyncio.wait_for(body(), 60)
         passed += 1
         print("ok  ", name)
-    except Exception as error:  # whatever went wrong, it is this check's and the next one runs
+    except Exception as error:  # any error fails this check only
         failed += 1
         print("FAIL", name, "-", type(error).__name__, str(error)[:300])
 
@@ -53,12 +53,12 @@ def want(good: bool, what: object) -> None:
 
 
 class Counting(ClientConnection):
-    """Knows how many octets have come in."""
+    """Counts the received bytes."""
 
-    octets = 0
+    received = 0
 
     def data_received(self, data: bytes) -> None:
-        self.octets += len(data)
+        self.received += len(data)
         super().data_received(data)
 
 
@@ -75,7 +75,7 @@ class Server:
         self.url, self.takeover, self.window, self.threshold = url, takeover, window, threshold
 
     def negotiated(self, ws: ClientConnection, offer: Offer) -> Agreed:
-        """What was agreed on: what the RFC allows, what the configuration makes of it, and what the client works by."""
+        """The negotiated parameters, checked against the RFC, the configuration and the client's own view."""
         answer = ws.response.headers["Sec-WebSocket-Extensions"] if ws.response else ""
         got = agreed(text_of(offer), answer)
         asked = offer.client_max_window_bits
@@ -94,32 +94,32 @@ class Server:
 
 
 async def echo(ws: ClientConnection, message: str | bytes) -> int:
-    """A round trip; how many octets came for it."""
-    before = ws.octets if isinstance(ws, Counting) else 0
+    """A round trip. Returns the number of bytes received for it."""
+    before = ws.received if isinstance(ws, Counting) else 0
     await ws.send(message)
     got = await ws.recv()
     want(type(got) is type(message) and got == message, f"{str(got)[:60]!r} ({len(got)}), want {str(message)[:60]!r} ({len(message)})")
-    return (ws.octets if isinstance(ws, Counting) else 0) - before
+    return (ws.received if isinstance(ws, Counting) else 0) - before
 
 
-def smaller(octets: int, size: int, most: float, what: str) -> None:
-    want(octets < size * most, f"{what}: {octets} octets on the wire for {size}")
+def smaller(size_on_wire: int, size: int, most: float, what: str) -> None:
+    want(size_on_wire < size * most, f"{what}: {size_on_wire} bytes on the wire for {size}")
 
 
 async def whole_set(server: Server, offer: Offer) -> None:
     async with opened(server.url, [offer]) as ws:
         got = server.negotiated(ws, offer)
         for text in ("", "ascii ~@#", "naïve 日本語 😀👩‍👩‍👧‍👦 𝄞", "😀" * 16384, "m" * MIB, "", JSON * 250):
-            octets, size = await echo(ws, text), len(text.encode())
+            received, size = await echo(ws, text), len(text.encode())
             if size > 1000:
-                smaller(octets, size, 0.5, "text")
+                smaller(received, size, 0.5, "text")
         for size in (0, 1, 125, 126, 127, 511, 512, 65535, 65536, MIB):
             await echo(ws, (bytes(range(251)) * (size // 251 + 1))[:size])
         smaller(await echo(ws, bytes(MIB)), MIB, 0.01, "zeros")
-        smaller(await echo(ws, NOISE), MIB, 1.01, "noise")  # it may not get larger than stored blocks are
-        # The threshold: what is below it goes out as it is.
-        octets = await echo(ws, "t" * 200)
-        want((octets > 200) == (server.threshold > 200), f"{octets} octets on the wire for 200, the threshold is {server.threshold}")
+        smaller(await echo(ws, NOISE), MIB, 1.01, "noise")  # not larger than stored blocks
+        # Messages below the threshold are sent uncompressed.
+        received = await echo(ws, "t" * 200)
+        want((received > 200) == (server.threshold > 200), f"{received} bytes on the wire for 200, the threshold is {server.threshold}")
 
         fragments: list[str] = ["frag", "", "mented ", "😀", JSON, "x" * 100_000]
         await ws.send(fragments)
@@ -130,19 +130,19 @@ async def whole_set(server: Server, offer: Offer) -> None:
         async def with_pings() -> AsyncIterator[str]:
             for n in range(5):
                 yield f"{n} " * 500
-                await (await ws.ping(f"between {n}"))  # answered while the message is still on its way
+                await (await ws.ping(f"between {n}"))  # answered before the message is complete
 
         await ws.send(with_pings())
         want(await ws.recv() == "".join(f"{n} " * 500 for n in range(5)), "fragments with pings between them differ")
 
-        # Many messages in a row that resemble each other: the context pays where there is one.
+        # Many similar messages in a row: a context makes them smaller.
         sizes = [await echo(ws, f'{{"n":{n},{JSON[2:900]}') for n in range(200)]
         first, later = sizes[0], sum(sizes[100:]) / 100
         if server.threshold <= 900:
-            smaller(int(later), 900, 0.7, "JSON of 900 octets")
-            # windows of 2^9 reach no further back than this very message
+            smaller(int(later), 900, 0.7, "JSON of 900 bytes")
+            # A window of 2^9 reaches no further back than this message.
             context = got.server_takeover and min(server.window, got.server_bits) > 10
-            want((later < first * 0.5 or later < 60) == context, f"{later:.0f} octets on the wire for each, context: {context}")
+            want((later < first * 0.5 or later < 60) == context, f"{later:.0f} bytes on the wire for each, context: {context}")
         await asyncio.gather(*(ws.send(f"in flight {n} {JSON[:n]}") for n in range(300)))
         want(sorted([str(await ws.recv()) for _ in range(300)]) == sorted(f"in flight {n} {JSON[:n]}" for n in range(300)), "in flight")
 
@@ -168,21 +168,21 @@ async def main(server: Server) -> None:
         await check(f"all messages with {text_of(offer)}", lambda offer=offer: whole_set(server, offer))  # type: ignore[misc]
 
     async def several() -> None:
-        # The first cannot be taken: no zlib compresses with a window of 2^8. So the second holds.
+        # The first offer is not acceptable, because no zlib compresses with a window of 2^8.
         offers = [Offer(server_max_window_bits=8), Offer(server_max_window_bits=11, client_max_window_bits=None)]
         async with opened(server.url, offers) as ws:
             server.negotiated(ws, offers[1])
             smaller(await echo(ws, JSON), len(JSON), 0.8, "JSON")
 
-    await check("of two offers the first that can be taken", several)
+    await check("the first acceptable one of two offers", several)
 
     async def none() -> None:
         for offers in (None, [Offer(server_max_window_bits=8)]):
             async with opened(server.url, offers) as ws:
                 want(ws.response is not None and "Sec-WebSocket-Extensions" not in ws.response.headers, "an answer to no offer")
-                want(await echo(ws, JSON) > len(JSON), "compressed and not agreed on")
+                want(await echo(ws, JSON) > len(JSON), "compressed without negotiation")
 
-    await check("no offer, or none that can be taken: no extension, no compression", none)
+    await check("no acceptable offer: no extension, no compression", none)
 
     async def many() -> None:
         await asyncio.gather(*(one(n) for n in range(50)))
@@ -193,7 +193,7 @@ async def main(server: Server) -> None:
             for m in range(20):
                 await echo(ws, f"client {n} message {m} {JSON}")
 
-    await check("50 connections at once, each with another offer", many)
+    await check("50 connections at once with different offers", many)
 
 
 async def run(url: str, takeover: str, window: str, threshold: str) -> None:

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The `websockets` client against an echo server: python_websockets.py ws://HOST:PORT   (no path, no final slash).
 
-Prints a line for each check and ends on `N passed, N failed`.
+Prints a line for each check. The last line is `N passed, N failed`.
 """
 
 import asyncio
@@ -32,7 +32,7 @@ async def check(name: str, body: Callable[[], Awaitable[None]]) -> None:
         await asyncio.wait_for(body(), 30)
         passed += 1
         print("ok  ", name)
-    except Exception as error:  # whatever went wrong, it is this check's and the next one runs
+    except Exception as error:  # any error fails this check only
         failed += 1
         print("FAIL", name, "-", type(error).__name__, str(error)[:300])
 
@@ -43,7 +43,7 @@ def same(got: object, want: object) -> None:
 
 
 def pattern(size: int) -> bytes:
-    """Octets that repeat at no power of two, so that a swapped or shifted piece shows."""
+    """Bytes with a period that is no power of two, so that swapped or shifted pieces differ."""
     return (bytes(range(251)) * (size // 251 + 1))[:size]
 
 
@@ -81,7 +81,7 @@ async def main(url: str) -> None:
             for text in TEXTS.values():
                 await round_trip(ws, text)
 
-    await check("texts without an offer of compression", plain)
+    await check("texts without compression", plain)
 
     async def in_flight() -> None:
         async with connect(url + "/echo", max_size=None, max_queue=None) as ws:
@@ -95,11 +95,11 @@ async def main(url: str) -> None:
     async def ping() -> None:
         async with connect(url + "/echo") as ws:
             for data in (b"", b"ping me", bytes(range(125))):
-                await (await ws.ping(data))  # answered by a pong with the same data only
-            await ws.pong(b"unasked")  # allowed, and no answer may come
+                await (await ws.ping(data))  # awaits a pong with the same data
+            await ws.pong(b"unsolicited")  # allowed, and must not be answered
             await round_trip(ws, "still here")
 
-    await check("ping, and an unasked pong", ping)
+    await check("ping, and an unsolicited pong", ping)
 
     async def text_fragments() -> None:
         async with connect(url + "/echo", compression=None) as ws:
@@ -121,7 +121,7 @@ async def main(url: str) -> None:
             ws = await connect(url + "/echo")
             await ws.close(code, reason)
             answer = ws.protocol.close_rcvd
-            # RFC 6455 section 5.5.1: the code comes back; the reason may, and if so it is the one that was sent
+            # RFC 6455 section 5.5.1: the code is echoed; a reason is optional, but must equal the sent one
             same(answer.code if answer else None, code)
             same(answer.reason if answer and answer.reason else reason, reason)
 
@@ -136,7 +136,7 @@ async def main(url: str) -> None:
 
     async def query() -> None:
         async with connect(url + "/echo?a=1&b=%20") as ws:
-            await round_trip(ws, "the query is no part of the resource's name")
+            await round_trip(ws, "the query is not part of the resource name")
 
     await check("query string", query)
 
@@ -167,7 +167,7 @@ async def main(url: str) -> None:
             return
         raise AssertionError("sent after close")
 
-    await check("closed is closed", closed)
+    await check("no message after the close", closed)
 
 
 asyncio.run(main(sys.argv[1]))

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The Autobahn suite against echo, on its shards and on the driver for any stream (a task per client): cases 1 to 10
-# without and with permessage-deflate switched on, and the 216 of permessage-deflate itself, 12.* and 13.*, on the
-# shards; all of them OK or INFORMATIONAL, none NON-STRICT.
-# CI_DEFLATE=0 leaves out all that is about permessage-deflate: a minute in place of six.
+# The Autobahn suite against echo, on its shards and with a task per client. It runs cases 1 to 10
+# without and with permessage-deflate, and on the shards also the 216 cases of permessage-deflate,
+# 12.* and 13.*. All must be OK or INFORMATIONAL, none NON-STRICT.
+# CI_DEFLATE=0 skips all cases with permessage-deflate: one minute instead of six.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_autobahn
@@ -18,7 +18,7 @@ suite() {
         "$url/" "$out/autobahn/report-$name" "$@"
 }
 
-# cases_1_to_10 NAME FLAG...: on a server of its own
+# cases_1_to_10 NAME FLAG...: runs on a new server.
 cases_1_to_10() {
     local name=$1
     shift
@@ -27,22 +27,23 @@ cases_1_to_10() {
     still_serving "$name"
 }
 
-# 12.* takes as long as everything else together, so it runs beside it. One suite is one thread, whatever the server has.
-beside=
+# 12.* takes as long as all other cases together, so it runs in parallel. One suite is one thread on
+# either side.
+parallel=
 if [ "${CI_DEFLATE:-1}" != 0 ]; then
     serve deflate --hixie --deflate || finish
     deflate_pid=$server_pid deflate=${server_urls[0]}
     suite "$deflate" 12 90 1200 '12.*' >"$out/autobahn.12.log" 2>&1 &
-    beside=$!
+    parallel=$!
     run_counted cases-13 suite "$deflate" 13 126 900 '13.*'
     run_counted cases-1-10-deflate suite "$deflate" 1-10-deflate 301 300 "${plain[@]}"
     cases_1_to_10 deflate-tasks --deflate --task-per-client
 fi
 cases_1_to_10 shards
 cases_1_to_10 tasks --task-per-client
-if [ -n "$beside" ]; then
+if [ -n "$parallel" ]; then
     status=0
-    wait "$beside" || status=$?
+    wait "$parallel" || status=$?
     tally "$out/autobahn.12.log" "$status" cases-12
     echo "     cases-12: $(tail -n 1 "$out/autobahn.12.log")"
     server_pid=$deflate_pid

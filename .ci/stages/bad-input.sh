@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Hostile bytes over real sockets: the right answer to each, bounded memory, and a good client beside them that never
-# notices. Once on echo's shards, once on the driver for any stream (a task per client); on both of them also compressed
-# bytes, with and without context takeover, at the default limit of a message and at a small one.
+# Hostile bytes over real sockets: each needs the right answer and bounded memory, and a good client
+# in parallel must never notice. They run on echo's shards and with a task per client. Compressed
+# bytes also run with and without context takeover, at the default message limit and at a small one.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_echo

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# A real browser: headless Chromium opens a page that uses WebSocket. One server takes any origin, one only another
-# page's. Then permessage-deflate, with Firefox too. Then the chat: its own pages, and a client of draft 0.
+# A real browser: headless Chromium opens a page that uses WebSocket. One server accepts any origin,
+# and the other only the origin of another page. Then follow permessage-deflate, also with Firefox,
+# and the chat with its pages and a client of draft 0.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt chromium fonts-inter fonts-noto-color-emoji # the fonts for the screenshots
@@ -24,12 +25,12 @@ run_counted deflate-chromium timeout 200 node "$ci/browser/deflate.js" chromium 
 if need_apt firefox-esr; then
     run_counted deflate-firefox timeout 200 node "$ci/browser/deflate.js" firefox "$none" "$takeover"
 else
-    note "no firefox-esr to be had here: permessage-deflate ran with Chromium only"
+    note "firefox-esr is not available: permessage-deflate ran with Chromium only"
 fi
 still_serving takeover
 stop_servers
 
-# Each of these starts the chat itself, a process for each check. CI_CHAT names another program.
+# Each program starts a new chat process for each check. CI_CHAT names another program.
 [ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
 for part in talk rooms connection looks echo_page; do
     run_counted "chat-$part" timeout 400 node "$ci/browser/chat/$part.js" "${CI_CHAT:-$target/release/chat}" "$out"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# The release binaries the stages behind this one talk to, built as the README's commands build them.
+# Builds the release binaries for the later stages, with the commands of the README.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
-build_echo || fail "echo does not build"
-cargo build --release --quiet -p clws-examples --bin chat || fail "chat does not build"
+build_echo || fail "echo failed to build"
+cargo build --release --quiet -p clws-examples --bin chat || fail "chat failed to build"
 finish

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Real clients of every draft, round trips checked byte for byte; and permessage-deflate as each of them can offer it.
+# Real clients of every draft with byte-exact round trips, and permessage-deflate with every offer
+# that they can make.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt libprotocol-websocket-perl ruby ruby-websocket
@@ -7,11 +8,12 @@ need_python
 need_node
 build_echo
 
-# What every client speaks, against a server with or without permessage-deflate: round_trips NAME FLAG...
+# round_trips NAME FLAG...: everything that each client supports, against a server with or without
+# permessage-deflate.
 round_trips() {
     local name=$1 listen=(--listen 127.0.0.1:0) url family
     shift
-    if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback here: clients ran over IPv4 only"; fi
+    if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback: clients ran over IPv4 only"; fi
     serve "$name" --hixie --hixie-75 "${listen[@]}" "$@" || finish
     run_counted "perl-ruby-$name" "$ci/clients/run.sh" "${server_urls[0]}/echo"
     for url in "${server_urls[@]}"; do
@@ -20,16 +22,17 @@ round_trips() {
         run_counted "python-websockets-$name-$family" timeout 180 "$python" "$ci/clients/python_websockets.py" "$url"
         run_counted "node-ws-$name-$family" timeout 180 node "$ci/clients/node_ws.js" "$url"
     done
-    # ws 0.4.32 is a client of 2014: should a later node no longer run it, that is said, and is no failure of the server.
+    # ws 0.4.32 is a client of 2014. If a later node cannot run it, a note says so, because the
+    # server is not at fault.
     if node -e 'require("ws-0.4")' 2>"$out/clients.ws-0.4-load.log"; then
         run_counted "node-ws-0.4-$name" timeout 180 node "$ci/clients/node_ws_0_4.js" "${server_urls[0]}"
     else
-        note "ws 0.4.32 does not load on node $(node --version): its three drafts were not run"
+        note "ws 0.4.32 does not load on node $(node --version): its three drafts were skipped"
     fi
     still_serving "$name"
 }
 
-# Every offer a client can make: deflate NAME none|takeover WINDOW THRESHOLD FLAG...
+# deflate NAME none|takeover WINDOW THRESHOLD FLAG...: every offer that a client can make.
 deflate() {
     local name=deflate-$1 about=("${@:2:3}") url
     serve "$name" "${@:5}" || finish

@@ -1,11 +1,12 @@
 #!/usr/bin/env bash
-# Installs everything the other stages need. Each of them also asks for its own part, so that it can be run alone.
+# Installs the dependencies of all stages. Each stage also installs its own, so that it can run
+# alone.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
-install() { "$@" || fail "${*:2} could not be installed"; }
+install() { "$@" || fail "${*:2} cannot be installed"; }
 install need_apt git shellcheck libprotocol-websocket-perl ruby ruby-websocket chromium
-need_apt firefox-esr || note "firefox-esr could not be installed: the browser stage does without"
+need_apt firefox-esr || note "firefox-esr cannot be installed: the browser stage skips it"
 install need_python
 install need_node
 install need_autobahn

@@ -1,29 +1,30 @@
 #!/usr/bin/env bash
-# Fuzzing: every target of the crates' fuzz folders, from its seeds. FUZZ_SECONDS (20): how long each runs. An input that
-# breaks something is printed, and stays in target/ci/fuzz/found/TARGET.
+# Fuzzes every target of the crates' fuzz folders from its seeds, for FUZZ_SECONDS (20) each. An
+# input that fails is printed and kept in target/ci/fuzz/found/TARGET.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_cargo_fuzz
 
 seconds=${FUZZ_SECONDS:-20}
 jobs=${FUZZ_JOBS:-$(nproc)}
-[[ $seconds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || { echo "FUZZ_SECONDS and FUZZ_JOBS are numbers" >&2; exit 2; }
+[[ $seconds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || { echo "FUZZ_SECONDS and FUZZ_JOBS must be numbers" >&2; exit 2; }
 
-# cargo-fuzz's flags for coverage are unstable ones. Debug assertions and overflow checks are on. There is no unsafe code for
-# a sanitizer to look at.
+# The coverage flags of cargo-fuzz are unstable. Debug assertions and overflow checks are on. A
+# sanitizer is unnecessary, because there is no unsafe code.
 export RUSTC_BOOTSTRAP=1 RUSTFLAGS="${RUSTFLAGS:-} -D warnings" RUST_BACKTRACE=1
 host=$(rustc -vV | sed -n 's/^host: //p')
 bins=$target/fuzz/$host/release
 
-# run CRATE TARGET: its output ends up in a log, its exit status in a file beside that.
+# run CRATE TARGET: writes the output to a log, and the exit status to a file.
 run() {
     local dir=$out/fuzz corpus=$out/fuzz/corpus/$2 status=0 dict=()
-    # The gate begins with the seeds each time; a long run goes on with what earlier ones found.
+    # The gate starts from the seeds each time; a long run continues with the corpus of earlier
+    # ones.
     [ "${FUZZ_KEEP:-}" ] || rm -rf "$corpus"
     mkdir -p "$corpus" "$dir/found/$2"
     touch "$dir/$2.started"
     [ ! -f "$root/$1/fuzz/dict" ] || dict=(-dict="$root/$1/fuzz/dict")
-    # The limit on one input is for those that hang: the machine may be busy.
+    # The limit per input is for inputs that hang. It is long because the machine may be busy.
     "$bins/$2" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
         "${dict[@]}" -artifact_prefix="$dir/found/$2/" "$corpus" "$root/$1/fuzz/seeds/$2" >"$out/$STAGE.$2.log" 2>&1 </dev/null || status=$?
     echo "$status" >"$dir/$2.status"
@@ -42,9 +43,8 @@ report() {
     fail "$2: exit status $status (${log#"$root"/})"
     grep -vE '^(#|DEBUG|INFO|WARNING)' "$log" | head -n 60 | sed 's/^/     | /'
     for found in "$out/fuzz/found/$2"/*; do
-        # Findings of earlier runs stay there, but are not reported again.
-        [[ -f $found && ! $found -ot $out/fuzz/$2.started ]] || continue
-        echo "     ${found#"$root"/}, to be repeated with: ${bins#"$root"/}/$2 ${found#"$root"/}"
+        [ -f "$found" ] || continue
+        echo "     ${found#"$root"/}, reproduce with: ${bins#"$root"/}/$2 ${found#"$root"/}"
         echo "     base64: $(base64 -w0 "$found" | head -c 20000)"
     done
 }
@@ -52,7 +52,7 @@ report() {
 pairs=()
 for crate in clws-proto clws-handshake clws-server; do
     [ -d "$crate/fuzz" ] || continue
-    check "$crate: the targets build" cargo fuzz build --fuzz-dir "$crate/fuzz" --target-dir "$target/fuzz" --sanitizer none
+    check "$crate: targets compile" cargo fuzz build --fuzz-dir "$crate/fuzz" --target-dir "$target/fuzz" --sanitizer none
     while read -r name; do
         pairs+=("$crate $name")
         rm -f "$out/fuzz/$name.status" "$out/$STAGE.$name.log"
@@ -60,7 +60,7 @@ for crate in clws-proto clws-handshake clws-server; do
 done
 ((failed == 0)) || finish
 
-# As many at once as there are cores.
+# Runs as many targets at once as there are cores.
 pids=()
 # shellcheck disable=SC2317 # the trap of lib.sh calls it
 stop_all() { ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true; }

@@ -1,14 +1,14 @@
 #!/usr/bin/env bash
-# What an idle connection costs: resident memory over 10,000 of them, plain, and with permessage-deflate negotiated,
-# without and with context takeover. Then whether memory goes back to the system when clients with big messages leave.
+# Resident memory of 10,000 idle connections: plain, and with permessage-deflate without and with
+# context takeover. Then the memory that remains after clients with big messages have disconnected.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 build_echo
 
-# Both ends hold a descriptor for each connection, each under its own limit.
+# Server and client each hold a descriptor per connection, under separate limits.
 ulimit -S -n "$(ulimit -H -n)"
 
-# idle NAME FLAG... [-- ARGUMENT...]: a server of its own each, so that none starts with another's memory
+# idle NAME FLAG... [-- ARGUMENT...]: measures a new server, so that no earlier memory counts.
 idle() {
     local name=$1 flags=()
     shift

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Format, lints, documentation, and the rules of the house that no compiler knows.
+# Format, lints, documentation, and project rules that no compiler checks.
 # shellcheck disable=SC2317 # the functions are called through check
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
@@ -8,7 +8,7 @@ need_python
 
 check "cargo fmt" cargo fmt --all --check
 check "Cargo.lock is current" cargo metadata --locked --format-version 1
-# The fuzz targets are workspaces of their own.
+# The fuzz targets are separate workspaces.
 for manifest in */fuzz/Cargo.toml; do
     check "cargo fmt, ${manifest%/Cargo.toml}" cargo fmt --check --manifest-path "$manifest"
     check "${manifest%.toml}.lock is current" cargo metadata --locked --format-version 1 --manifest-path "$manifest"
@@ -18,7 +18,7 @@ check "cargo clippy, no feature" cargo clippy -p clws-proto -p clws-handshake -p
 RUSTDOCFLAGS="-D warnings" check "cargo doc" cargo doc --workspace --no-deps --all-features
 check "cargo package" cargo package --allow-dirty --no-verify -p clws-proto -p clws-handshake -p clws-server
 
-# What is in the repository, whatever else lies about in the folder.
+# Only tracked files count.
 top_level() {
     local want have
     want=$(printf '%s\n' .ci .gitignore ARCHITECTURE.md CHANGELOG.md Cargo.lock Cargo.toml LICENSE README.md benches \
@@ -26,19 +26,17 @@ top_level() {
     have=$(git ls-files | cut -d/ -f1 | sort -u)
     diff <(echo "$want") <(echo "$have")
 }
-check "top level holds what it should" top_level
+check "top-level folders and files" top_level
 
 readme_commands() {
     grep -F 'cargo run --release -p clws-examples --bin echo' README.md && grep -F 'cargo test --workspace' README.md
 }
 check "README has the two commands" readme_commands
 
-check "rules of the source" python3 "$ci/checks/source_rules.py" "$root"
-check "rules of the modules" python3 "$ci/checks/module_rules.py" "$root"
-check "rules of the modules, test" python3 "$ci/checks/module_rules_test.py"
-check "rules of the manifests" python3 "$ci/checks/manifest_rules.py" "$root"
+check "source rules" python3 "$ci/checks/source_rules.py" "$root"
+check "manifest rules" python3 "$ci/checks/manifest_rules.py" "$root"
 
-check "CLWS's names" python3 "$ci/checks/clws_names.py" "$root"
+check "names of CLWS" python3 "$ci/checks/clws_names.py" "$root"
 
 mapfile -t scripts < <(git ls-files '.ci/*.sh' .ci/run)
 check "shellcheck" shellcheck -x -P SCRIPTDIR "${scripts[@]}"

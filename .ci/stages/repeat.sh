@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# The stages that depend most on how a machine shares its time, over and over: first on the machine as it is, then beside a
-# busy neighbour. One failure in many runs is a failure.
-# REPEAT (20): runs of each stage, each way. REPEAT_STAGES ("browser test"): which. REPEAT_LOADS ("calm busy"): which way.
+# Repeats the stages that depend most on scheduling: first on the idle machine, then with a busy
+# neighbour. One failure in many runs is a failure.
+# REPEAT (20): runs per stage and load. REPEAT_STAGES ("browser test"): the stages. REPEAT_LOADS
+# ("calm busy"): the loads.
 # shellcheck disable=SC2317 # stop_runs is called by the trap
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
@@ -9,11 +10,12 @@ set -euo pipefail
 repeat=${REPEAT:-20}
 read -ra stages <<<"${REPEAT_STAGES:-browser test}"
 read -ra loads <<<"${REPEAT_LOADS:-calm busy}"
-LONGEST=7200 # seconds after which a neighbour ends by itself, whatever becomes of this script
+LONGEST=7200 # seconds after which a neighbour exits even if this script crashes
 
 child=
 neighbours=()
-# The loops of the lowest priority, one for each core: they take what nobody wants, and every wake-up has to displace one.
+# Starts one busy loop per core at the lowest priority. Every wake-up of another process has to
+# displace it.
 start_neighbours() {
     local n
     for ((n = $(nproc); n > 0; n--)); do
@@ -35,13 +37,14 @@ stop_runs() {
 }
 trap stop_runs EXIT
 
-# one_run STAGE LOAD NUMBER: a run of a stage is one check here. Its log is kept, and when it fails also what it left.
+# one_run STAGE LOAD NUMBER: one run of a stage, counted as a check. Keeps its log, and on failure
+# all its files.
 one_run() {
     local stage=$1 name status=0 line kept
     name=$(printf '%s-%s-%03d' "$1" "$2" "$3")
     kept=$out/repeat/$name
     [ "$2" != busy ] || start_neighbours
-    # In the background, because bash answers no signal while it runs a command in the foreground.
+    # In the background, because bash handles no signal while a command runs in the foreground.
     "$ci/run" "$stage" >"$kept.log" 2>&1 </dev/null &
     child=$!
     wait "$child" || status=$?
@@ -61,7 +64,7 @@ one_run() {
 rm -rf "$out/repeat"
 mkdir -p "$out/repeat"
 for load in "${loads[@]}"; do
-    [[ $load == calm || $load == busy ]] || { fail "no load '$load'; there are: calm busy"; continue; }
+    [[ $load == calm || $load == busy ]] || { fail "unknown load '$load'; loads: calm busy"; continue; }
     for stage in "${stages[@]}"; do
         before=$failed
         for ((n = 1; n <= repeat; n++)); do one_run "$stage" "$load" "$n"; done

@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
-# The README's test command. Every `test result:` line counts: unit, integration and documentation tests.
+# The README's test command. Every `test result:` line counts: unit, integration and documentation
+# tests.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
-# A test that allocates without end dies of it here, instead of taking the machine along.
+# The limit kills a test that allocates without bound, before it exhausts the machine.
 ulimit -v $((16 << 20))
 
 log=$out/test.cargo.log status=0

@@ -1,11 +1,13 @@
-//! The codecs alone, side by side: messages from and to a stream in memory, with no socket and no executor between. All check
-//! masks, UTF-8 and limits. Most libraries have no codec without a stream, so all get one, and copy out of it. (Feature
-//! `peers`.)
+//! The codecs of several libraries without socket and executor: messages from and to an in-memory
+//! stream.
+//!
+//! All check masks, UTF-8 and limits. Most libraries have no codec without a stream, so every
+//! library gets a stream and copies out of it. Needs the feature `peers`.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a bench: criterion's macros, and failing loudly"
+    reason = "a bench: criterion's macros, and panics on errors"
 )]
 
 mod common;
@@ -22,11 +24,12 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 use memory::Memory;
 use peers::Codec;
 
-/// How many messages at a time, in which sizes.
+/// The number of messages per iteration, with the message sizes.
 const SIZES: [(usize, &[usize]); 2] =
     [(1, &[16, 125, 1 << 10, 16 << 10, 64 << 10, 1 << 20]), (64, &[16, 125, 1 << 10])];
 
-/// Runs `work` on every library, in every size; it is told how many messages there are, and `writes` whether it sends them.
+/// Runs `work` with every library and every size. `work` receives the number of messages; `writes`
+/// says whether it sends them.
 fn each(c: &mut Criterion, what: &str, writes: bool, work: fn(&mut dyn Codec, usize)) {
     for (count, sizes) in SIZES {
         let mut group = c.benchmark_group(format!("codecs/{what} {count}"));
@@ -37,7 +40,7 @@ fn each(c: &mut Criterion, what: &str, writes: bool, work: fn(&mut dyn Codec, us
             let wire = common::client_text(Version::Rfc6455, &text, [7, 77, 177, 27]).repeat(count);
             let mut sender = Sender::server(Version::Rfc6455);
             sender.text(&text, None).unwrap();
-            let due = if writes { sender.queued() * count } else { 0 };
+            let expected = if writes { sender.queued() * count } else { 0 };
             let names = peers::all(&Memory::new(Vec::new()), "").into_iter().map(|(name, _)| name);
             for name in names.filter(|name| *name != peers::SHARED || what == "encode") {
                 let memory = Memory::new(wire.clone());
@@ -46,7 +49,7 @@ fn each(c: &mut Criterion, what: &str, writes: bool, work: fn(&mut dyn Codec, us
                 group.bench_function(BenchmarkId::new(name, common::short(size)), |b| {
                     b.iter(|| {
                         work(codec.as_mut(), count);
-                        assert_eq!(memory.rewind(), due);
+                        assert_eq!(memory.rewind(), expected);
                     });
                 });
             }

@@ -1,9 +1,10 @@
-//! Receiving: messages of several sizes, whole, in two reads, in fragments and pipelined, in every version.
+//! Receiving messages of several sizes in every version: whole, in two reads, in fragments and
+//! pipelined.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a bench: criterion's macros, and failing loudly"
+    reason = "a bench: criterion's macros, and panics on errors"
 )]
 
 mod common;
@@ -37,7 +38,7 @@ fn binary(c: &mut Criterion) {
         group.throughput(Throughput::Bytes(size as u64));
         let name = common::short(size);
         let mut receiver = receiver(Version::Rfc6455);
-        let mut wire = common::client_binary(&common::octets(size), None);
+        let mut wire = common::client_binary(&common::bytes(size), None);
         group.bench_function(BenchmarkId::new("whole", &name), |b| {
             b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 1));
         });
@@ -48,7 +49,7 @@ fn binary(c: &mut Criterion) {
                 assert_eq!(receive(&mut receiver, black_box(&mut wire[half..])), 1);
             });
         });
-        // Cut where a generator says, 4 KiB apart on average: as reads from a busy socket come.
+        // Random cuts, 4 KiB apart on average, like reads from a busy socket.
         let cuts = cuts(wire.len());
         group.bench_function(BenchmarkId::new("in random reads", &name), |b| {
             b.iter(|| {
@@ -59,7 +60,7 @@ fn binary(c: &mut Criterion) {
                 assert_eq!(messages, 1);
             });
         });
-        let mut wire = common::client_binary(&common::octets(size), NonZeroUsize::new(size.div_ceil(4)));
+        let mut wire = common::client_binary(&common::bytes(size), NonZeroUsize::new(size.div_ceil(4)));
         group.bench_function(BenchmarkId::new("in four fragments", &name), |b| {
             b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 1));
         });
@@ -97,7 +98,7 @@ fn receiver(version: Version) -> Receiver {
     Receiver::new(version, Role::Server, Limits::default())
 }
 
-/// Pulls every event; how many messages there were.
+/// Consumes every event and returns the number of messages.
 fn receive(receiver: &mut Receiver, read: &mut [u8]) -> usize {
     let mut messages = 0;
     let mut events = receiver.receive(read);

@@ -1,5 +1,5 @@
-//! Compression: MB/s of the uncompressed message, and once at the start what becomes of it.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and failing loudly")]
+//! Compression: MB/s of the uncompressed message. The compression ratios are printed first.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and panics on errors")]
 
 mod common;
 
@@ -17,17 +17,18 @@ use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_gr
 const KINDS: [(&str, Kind); 2] = [("JSON", Kind::Json), ("chat", Kind::Chat)];
 const SIZES: [usize; 4] = [125, 1 << 10, 16 << 10, 256 << 10];
 const LEVELS: [u8; 4] = [1, 4, 6, 9];
-/// Each message by itself; with context takeover and windows of 4 and of 32 KiB.
+/// Without context takeover, and with context takeover and windows of 4 and of 32 KiB.
 const CONTEXTS: [(&str, Option<u8>); 3] =
     [("by itself", None), ("takeover 12", Some(12)), ("takeover 15", Some(15))];
 const OUTBOXES: usize = 1000;
 
-/// Whether each bench only has to run once: unoptimised, as a test.
+/// Whether the bench runs as an unoptimised test, where one iteration is enough.
 fn is_test() -> bool {
     std::env::args().any(|word| word == "--test") || !std::env::args().any(|word| word == "--bench")
 }
 
-/// Messages of that size, more than any window holds, so that none is referred back to when it comes again.
+/// Messages of this size. Together they exceed every window, so a repeated message gets no back
+/// references.
 fn messages(kind: Kind, size: usize) -> Vec<String> {
     let mut lines = Lines::new(kind, 42);
     let count = if is_test() { 1 } else { ((256 << 10) / size).max(4) };
@@ -38,7 +39,7 @@ fn codecs(level: u8) -> CodecPool {
     CodecPool::new(&DeflateConfig::default().with_level(level).with_threshold(1))
 }
 
-/// What both sides agreed on: takeover with such windows, or none.
+/// The negotiated parameters: context takeover with this window, or none.
 fn params(window: Option<u8>) -> DeflateParams {
     let bits = window.unwrap_or(15);
     DeflateParams::default()
@@ -52,20 +53,20 @@ fn sender(window: Option<u8>, codecs: &CodecPool) -> Sender {
     Sender::server(Version::Rfc6455).with_deflate(params(window), codecs)
 }
 
-/// What one vectored write after another would take, taken all.
+/// Writes the whole outbox with vectored writes. Returns the number of bytes.
 fn write(sender: &mut Sender) -> usize {
-    let mut octets = 0;
+    let mut bytes = 0;
     while sender.queued() > 0 {
         let mut slices = [IoSlice::new(&[]); 16];
         let n = sender.io_slices(&mut slices);
         let written = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
         sender.consume(written);
-        octets += written;
+        bytes += written;
     }
-    octets
+    bytes
 }
 
-/// How many octets of content there are for each on the wire, frame headers counted.
+/// Payload bytes per wire byte, including frame headers.
 fn ratio(window: Option<u8>, level: u8, messages: &[String]) -> f64 {
     let codecs = codecs(level);
     let mut sender = sender(window, &codecs);
@@ -78,12 +79,12 @@ fn ratio(window: Option<u8>, level: u8, messages: &[String]) -> f64 {
     content as f64 / wire as f64
 }
 
-/// Prints the ratios, which no plot of criterion's shows.
+/// Prints the compression ratios, which criterion cannot show.
 fn ratios(_: &mut Criterion) {
     if is_test() {
         return;
     }
-    println!("octets of content for each on the wire");
+    println!("payload bytes per wire byte");
     println!("{:<6}{:>8}{:>12}{:>14}{:>14}", "", "size", "by itself", "takeover 12", "takeover 15");
     for (name, kind) in KINDS {
         for size in SIZES {
@@ -97,7 +98,7 @@ fn ratios(_: &mut Criterion) {
     }
 }
 
-/// One message after another, each compressed or inflated.
+/// Compresses one message per iteration.
 fn compress(
     group: &mut BenchmarkGroup<'_, WallTime>,
     id: BenchmarkId,
@@ -121,7 +122,7 @@ fn inflate(
     messages: &[String],
 ) {
     let mut sender = sender(window, codecs);
-    // The first one refers back to nothing, so that the circle may begin again.
+    // The first message has no back references, so the sequence can be repeated.
     let mut frames: Vec<_> = messages
         .iter()
         .map(|message| {
@@ -180,7 +181,7 @@ fn levels(c: &mut Criterion) {
     group.finish();
 }
 
-/// One message for all: compressed once where nobody has a context, else by each.
+/// One message for all outboxes: compressed once without context takeover, else once per outbox.
 fn shared(c: &mut Criterion) {
     let outboxes = if is_test() { 10 } else { OUTBOXES };
     let codecs = codecs(4);

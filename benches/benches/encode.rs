@@ -1,5 +1,5 @@
-//! Sending: a message into an outbox and out of it again.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and failing loudly")]
+//! Sending: a message into an outbox and out again.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and panics on errors")]
 
 mod common;
 
@@ -33,7 +33,7 @@ fn server(c: &mut Criterion) {
 fn others(c: &mut Criterion) {
     let mut group = c.benchmark_group("encode/binary");
     for size in SIZES {
-        let message = common::octets(size);
+        let message = common::bytes(size);
         let name = common::short(size);
         group.throughput(Throughput::Bytes(size as u64));
         let mut sender = Sender::server(Version::Rfc6455);
@@ -71,17 +71,17 @@ fn others(c: &mut Criterion) {
     group.finish();
 }
 
-/// What one vectored write after another would take, taken all.
+/// Writes the whole outbox with vectored writes. Returns the number of bytes.
 fn write(sender: &mut Sender) -> usize {
-    let mut octets = 0;
+    let mut bytes = 0;
     while sender.queued() > 0 {
         let mut slices = [IoSlice::new(&[]); 16];
         let n = sender.io_slices(&mut slices);
         let written = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
         sender.consume(written);
-        octets += written;
+        bytes += written;
     }
-    octets
+    bytes
 }
 
 criterion_group!(benches, server, others);

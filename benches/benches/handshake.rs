@@ -1,9 +1,9 @@
-//! The opening handshake: reading a request and writing its answer, in every version.
+//! The opening handshake in every version: parsing a request and writing the response.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a bench: criterion's macros, and failing loudly"
+    reason = "a bench: criterion's macros, and panics on errors"
 )]
 
 mod common;
@@ -14,7 +14,7 @@ use clws_handshake::{Acceptance, HandshakeLimits, HeadScanner, Origins, Status, 
 use clws_proto::Version;
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// What a browser sends beside the WebSocket headers.
+/// Additional headers of a browser.
 const BROWSER: &str = "Pragma: no-cache\r\nCache-Control: no-cache\r\nUser-Agent: Mozilla/5.0 (X11; Linux x86_64) \
     AppleWebKit/537.36 (KHTML, like Gecko) Chrome/142.0.0.0 Safari/537.36\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n\
     Accept-Language: en-GB,en;q=0.9,de;q=0.8\r\nCookie: session=0123456789abcdef0123456789abcdef\r\n\
@@ -65,14 +65,14 @@ fn handshake(c: &mut Criterion) {
         group.finish();
     }
 
-    // A head that comes octet by octet is looked at once, not once for each octet.
+    // `HeadScanner` scans a head that arrives byte by byte once, not once per byte.
     let mut group = c.benchmark_group("handshake/find the end");
     for (kind, more) in
         [("plain", String::new()), ("8 KiB", format!("Cookie: {}\r\n", common::ascii(8 << 10)))]
     {
         let request = request(Version::Rfc6455, &more);
         group.throughput(Throughput::Bytes(request.len() as u64));
-        for (cut, step) in [("whole", request.len()), ("octet by octet", 1)] {
+        for (cut, step) in [("whole", request.len()), ("byte by byte", 1)] {
             group.bench_function(BenchmarkId::new(cut, kind), |b| {
                 b.iter(|| {
                     let mut scanner = HeadScanner::new();

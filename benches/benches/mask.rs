@@ -1,5 +1,5 @@
-//! Unmasking, against a plain copy of as many octets (what memory allows) and an octet-wise loop.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and failing loudly")]
+//! Unmasking, compared with a plain copy of the same size (the limit set by memory).
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and panics on errors")]
 
 mod common;
 
@@ -11,7 +11,7 @@ use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_m
 fn sizes(c: &mut Criterion) {
     let mut group = c.benchmark_group("mask");
     for size in [1, 7, 16, 125, 1 << 10, 16 << 10, 1 << 20, 16 << 20] {
-        let source = common::octets(size);
+        let source = common::bytes(size);
         let mut payload = source.clone();
         let name = common::short(size);
         group.throughput(Throughput::Bytes(size as u64));
@@ -29,15 +29,17 @@ fn sizes(c: &mut Criterion) {
     group.finish();
 }
 
-/// Any alignment of the payload costs the same, beside a copy to the same place; so does any position in the key.
+/// Unmasking at every alignment, compared with a copy to the same place, and at every position in
+/// the key.
 fn alignments(c: &mut Criterion) {
     for size in [16, 125, 1 << 10, 16 << 10] {
         let mut group = c.benchmark_group(format!("mask/alignment {}", common::short(size)));
         group.warm_up_time(Duration::from_millis(200)).measurement_time(Duration::from_millis(800));
         group.throughput(Throughput::Bytes(size as u64));
-        let source = common::octets(size);
-        let mut payload = common::octets(size + 64);
-        // An allocation begins anywhere: leads are counted from the line of the cache that begins in it.
+        let source = common::bytes(size);
+        let mut payload = common::bytes(size + 64);
+        // The allocation starts anywhere, so alignments are relative to the first cache line that
+        // begins in it.
         let line = payload.as_ptr().align_offset(64);
         for lead in (0..8).chain([16, 31]).map(|lead| (line + lead) % 64) {
             let name = (lead + 64 - line) % 64;

@@ -1,5 +1,5 @@
-//! One message for 1000 outboxes: shared, and sent to each by itself.
-#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and failing loudly")]
+//! One message for 1000 outboxes: shared, and encoded separately for each.
+#![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and panics on errors")]
 
 mod common;
 
@@ -50,7 +50,8 @@ fn each(outbox: &mut Sender, text: &str) -> usize {
     write(outbox)
 }
 
-/// What one vectored write takes, and gives back the outbox's buffer as a server does with clients that are idle again.
+/// Writes the outbox with one vectored write. Then gives the outbox's buffer back, as a
+/// server does for idle clients.
 fn write(outbox: &mut Sender) -> usize {
     let mut slices = [IoSlice::new(&[]); 4];
     let n = outbox.io_slices(&mut slices);

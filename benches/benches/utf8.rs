@@ -1,9 +1,9 @@
-//! The price of checking text: decoding text against decoding as many octets of binary, and the check alone.
+//! The cost of UTF-8 validation: decoding text and binary of the same size, and validation alone.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
     clippy::panic,
-    reason = "a bench: criterion's macros, and failing loudly"
+    reason = "a bench: criterion's macros, and panics on errors"
 )]
 
 mod common;
@@ -13,7 +13,7 @@ use std::hint::black_box;
 use clws_proto::{Event, Limits, Receiver, Role, Version};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-/// A key that leaves the payload as it is: it must be text each time it is unmasked in place.
+/// A key that leaves the payload unchanged, so that it is valid text after each unmasking in place.
 const PLAIN: [u8; 4] = [0; 4];
 
 fn utf8(c: &mut Criterion) {
@@ -45,22 +45,22 @@ fn utf8(c: &mut Criterion) {
     }
 }
 
-/// Receives one message that comes in pieces of this size.
+/// Receives one message in pieces of this size.
 fn decode(wire: &mut [u8], piece: usize) -> usize {
     let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
-    let mut octets = 0;
+    let mut bytes = 0;
     for part in wire.chunks_mut(piece) {
         let mut events = receiver.receive(black_box(part));
         while let Some(event) = events.next().unwrap() {
-            octets += match event {
+            bytes += match event {
                 Event::Text(text) => text.len(),
                 Event::Binary(payload) => payload.len(),
                 other => panic!("{other:?}"),
             };
         }
     }
-    assert!(octets > 0);
-    octets
+    assert!(bytes > 0);
+    bytes
 }
 
 criterion_group!(benches, utf8);

@@ -1,17 +1,19 @@
-// An echo server on npm ws with permessage-deflate: every path echoes, and on /broadcast each message goes to all.
+// An echo server on npm ws with permessage-deflate. Every path echoes; on /broadcast each message
+// goes to all clients.
 //
-// node ws.mjs PORT [--level N] [--deflate] [--deflate-takeover] [--deflate-window BITS] [--deflate-threshold OCTETS]
+// node ws.mjs PORT [--level N] [--deflate] [--deflate-takeover] [--deflate-window BITS] [--deflate-threshold BYTES]
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
-// By require, which finds a ws elsewhere by NODE_PATH; without arguments this only tells whether there is one.
+// `require` finds ws through NODE_PATH as well. Without arguments the program prints the version of
+// ws.
 const require = createRequire(import.meta.url);
 const { WebSocketServer } = require('ws');
 const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     level: { type: 'string' },
-    deflate: { type: 'boolean' }, // always
+    deflate: { type: 'boolean' }, // ignored: compression is always on
     'deflate-takeover': { type: 'boolean', default: false },
     'deflate-window': { type: 'string' },
     'deflate-threshold': { type: 'string', default: '1024' },

@@ -1,4 +1,4 @@
-"""An echo server on Python's picows for `compare`: any path echoes, /broadcast sends each message to all.
+"""An echo server on Python's picows for `compare`: any path echoes; /broadcast sends each message to all clients.
 
 Without a port it prints the version of picows.
 """
@@ -9,7 +9,7 @@ from importlib.metadata import version
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_create_server
 
 try:
-    from uvloop import run  # as its authors recommend
+    from uvloop import run  # recommended by its authors
 except ImportError:
     from asyncio import run
 

@@ -1,4 +1,4 @@
-"""An echo server on Python's websockets for `compare`: any path echoes, /broadcast sends each message to all.
+"""An echo server on Python's websockets for `compare`: any path echoes; /broadcast sends each message to all clients.
 
 Without a port it prints the version of websockets.
 """
@@ -9,7 +9,7 @@ import websockets
 from websockets.asyncio.server import broadcast, serve
 
 try:
-    from uvloop import run  # as its authors recommend
+    from uvloop import run  # recommended by its authors
 except ImportError:
     from asyncio import run
 

@@ -1,13 +1,14 @@
-//! Instruments that measure clws, and its peers beside it.
+//! Tools that measure clws and compare it with other libraries.
 //!
-//! | run | what it tells |
+//! | command | output |
 //! |---|---|
 //! | `cargo run --release -p clws-benches --bin load -- echo …` | messages per second, latency, the server's CPU per message |
 //! | `cargo bench -p clws-benches` | the codecs alone: mask, UTF-8, decode, encode, compression, handshake |
-//! | `cargo run --release -p clws-benches --features peers --bin compare` | every row, every server, side by side |
+//! | `cargo run --release -p clws-benches --features peers --bin compare` | every row for every server |
 //!
-//! The load generator knows nothing of clws: it speaks the four drafts by itself, so that a fault shared by both ends
-//! cannot hide. It is written for Linux (epoll, `/proc`); elsewhere the crate builds without it.
+//! The load generator shares no code with clws. It implements the four protocol versions itself, so
+//! that an error in clws cannot cancel out on both ends. It runs on Linux only (epoll, `/proc`); on
+//! other systems the crate builds without it.
 
 pub mod random;
 pub mod text;
@@ -20,7 +21,7 @@ pub mod compare;
 #[cfg(all(target_os = "linux", feature = "peers"))]
 pub mod peers;
 
-/// The examples of the workspace's README are tested as the documentation's are.
+/// The examples of the workspace's README are tested as doc tests.
 #[cfg(doctest)]
 #[doc = include_str!("../../README.md")]
 struct Readme;

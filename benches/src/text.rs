@@ -1,7 +1,8 @@
-//! Text as servers send it, to be compressed: JSON lines and chat lines, the same in every run.
+//! Reproducible JSON and chat lines for compression.
 //!
-//! Nothing in it repeats with a period. Field names, names and common words come again as they do in real traffic; numbers,
-//! identifiers, times and every fourth word do not, so that the ratios are no better than those of real lines.
+//! Field names, names and common words repeat as in real traffic. Numbers, identifiers, times and
+//! every fourth word do not, and nothing repeats with a fixed period. The compression ratios are
+//! therefore no better than those of real lines.
 
 use std::fmt::Write as _;
 
@@ -82,29 +83,29 @@ const SIGNS: &[&str] = &["", ".", "!", "?", " :)", "...", " 🙂", " 👍", ", n
 /// A kind of text.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Kind {
-    /// Events of a shop, one JSON object a line.
+    /// Shop events, one JSON object per line.
     Json,
-    /// What people write to each other, with a time and a name before it.
+    /// Chat messages, each with a time and a name.
     Chat,
 }
 
-/// Lines of one kind, without an end.
+/// An endless sequence of lines of one kind.
 #[derive(Debug, Clone)]
 pub struct Lines {
     kind: Kind,
     random: SplitMix,
-    /// Milliseconds of the day.
+    /// Milliseconds since midnight.
     clock: u64,
 }
 
 impl Lines {
-    /// Other seeds give other lines.
+    /// Creates a sequence. Different seeds give different lines.
     #[must_use]
     pub fn new(kind: Kind, seed: u64) -> Self {
         Self { kind, random: SplitMix(seed), clock: 31_000_000 }
     }
 
-    /// The next lines: so many octets, the last line being cut off.
+    /// The next lines, cut to exactly `size` bytes.
     pub fn message(&mut self, size: usize) -> String {
         let mut text = String::with_capacity(size + 512);
         while text.len() < size {
@@ -141,7 +142,7 @@ impl Lines {
         };
     }
 
-    /// One of three kinds of JSON objects, without its braces.
+    /// Writes one of three kinds of JSON objects, without its braces.
     fn record(&mut self, out: &mut String) {
         let random = &mut self.random;
         let (number, cents) = (random.below(90_000), random.below(40_000));
@@ -194,7 +195,7 @@ impl Lines {
         };
     }
 
-    /// So many words, every fourth of them made up.
+    /// Writes this many words. Every fourth word, on average, is invented.
     fn words(&mut self, out: &mut String, words: usize) {
         for word in 0..words {
             out.push_str(if word > 0 { " " } else { "" });
@@ -216,7 +217,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn messages_have_the_size_asked_for_and_never_come_again() {
+    fn messages_have_the_requested_size_and_never_repeat() {
         for kind in [Kind::Json, Kind::Chat] {
             let mut lines = Lines::new(kind, 1);
             for size in [0, 1, 2, 16, 125, 1024, 70_000] {
@@ -228,7 +229,7 @@ mod tests {
     }
 
     #[test]
-    fn every_run_has_the_same() {
+    fn the_same_seed_gives_the_same_lines() {
         let one = || Lines::new(Kind::Json, 7).message(1000);
         assert_eq!(one(), one());
         assert!(one().starts_with(r#"{"id":""#), "{}", one());

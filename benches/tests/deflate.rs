@@ -1,4 +1,5 @@
-//! The load generator's permessage-deflate against a server that has it: each mode, with and without context takeover.
+//! permessage-deflate of the load generator against a clws server, with and without context
+//! takeover.
 #![cfg(target_os = "linux")]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests fail loudly")]
 
@@ -16,7 +17,7 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text); // it fails only where the client is gone
+        let _ = client.forward_text(text); // fails only if the client has disconnected
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
@@ -38,7 +39,7 @@ impl Resource for Broadcast {
     }
 }
 
-/// A server that runs until this is dropped.
+/// A running server. Dropping it stops the server.
 struct Running {
     handle: ServerHandle,
     port: u16,
@@ -46,7 +47,7 @@ struct Running {
 }
 
 impl Running {
-    fn with(deflate: Option<DeflateConfig>) -> Self {
+    fn start(deflate: Option<DeflateConfig>) -> Self {
         let config = Config::default().listen("127.0.0.1:0").shards(1).deflate(deflate);
         let server = Server::bind(config).unwrap();
         server.register("/echo", Origins::any(), Echo).unwrap();
@@ -76,8 +77,8 @@ fn config() -> DeflateConfig {
 }
 
 #[test]
-fn every_mode_without_takeover() {
-    let server = Running::with(Some(config()));
+fn every_mode_works_without_takeover() {
+    let server = Running::start(Some(config()));
     for words in [
         "echo --deflate -c 3 --size 1024 --messages 100 --warmup 0 --verify",
         "echo --deflate -c 2 --size 70000 --messages 10 --warmup 0 --verify --fragments 3 --binary --in-flight 4",
@@ -92,14 +93,14 @@ fn every_mode_without_takeover() {
     let pid = std::process::id();
     let report = server.load(&format!("idle --deflate -c 20 --touch --pid {pid}")).unwrap();
     assert!(report.memory_touched.is_some());
-    // It keeps no context, and says so.
+    // The server keeps no context and says so in its answer.
     let error = server.load("echo --deflate-takeover --messages 1").unwrap_err().to_string();
     assert!(error.contains("keeps no context"), "{error}");
 }
 
 #[test]
-fn every_mode_with_takeover() {
-    let server = Running::with(Some(config().with_context_takeover(true)));
+fn every_mode_works_with_takeover() {
+    let server = Running::start(Some(config().with_context_takeover(true)));
     let by_itself = server.load("echo --deflate -c 2 --size 200 --messages 400 --warmup 0 --verify").unwrap();
     let with =
         server.load("echo --deflate-takeover -c 2 --size 200 --messages 400 --warmup 0 --verify").unwrap();
@@ -115,8 +116,8 @@ fn every_mode_with_takeover() {
 }
 
 #[test]
-fn a_server_without_it_is_told_apart() {
-    let server = Running::with(None);
+fn reports_a_server_without_compression() {
+    let server = Running::start(None);
     let error = server.load("echo --deflate --messages 1").unwrap_err().to_string();
     assert!(error.contains("does not take permessage-deflate"), "{error}");
     let plain = server.load("echo --messages 10 -c 2 --warmup 0 --verify").unwrap();

@@ -1,22 +1,22 @@
-// The page of `chat`. What goes over the wire is told at the top of chat.rs.
+// The page of `chat`. `src/bin/chat/main.rs` describes the protocol.
 //
-// The server is right about everything: a message, a name or a room is shown when it says so, not before. User text
-// gets into the page as text nodes only.
+// The server decides: a message, a name or a room appears when the server confirms it. User text
+// enters the page only as text nodes.
 
 const $ = (id) => document.getElementById(id);
 
-const LONGEST = 2000;          // characters of a message; the server holds the same
-const KEPT = 500;              // entries of a room's log
+const LONGEST = 2000;          // characters of a message, as on the server
+const KEPT = 500;              // entries in the log of a room
 const PING_EVERY = 5_000;      // ms
-const PONG_WITHIN = 10_000;    // then the connection is taken for dead
+const PONG_WITHIN = 10_000;    // then the connection counts as dead
 const BACKOFF = { first: 500, most: 20_000 };
-const SAME_BREATH = 3 * 60_000; // messages of one person within it stand under one name
+const SAME_BREATH = 3 * 60_000; // messages of one person within this time share a heading
 
-// --- what is remembered: the name in this browser, the room in the address ---
+// --- stored state: the name in this browser, the room in the address ---
 
 const memory = {
   get: (key) => { try { return localStorage.getItem(`clws.${key}`); } catch { return null; } },
-  set: (key, value) => { try { localStorage.setItem(`clws.${key}`, value); } catch { /* private mode: for this visit only */ } },
+  set: (key, value) => { try { localStorage.setItem(`clws.${key}`, value); } catch { /* private mode: kept for this visit only */ } },
 };
 
 function roomOfAddress() {
@@ -31,7 +31,7 @@ let wantedRoom = roomOfAddress() || 'lobby';
 let me = '';
 let room = '';
 const people = new Set();
-let unlisted = 0; // people whom a big room does not name
+let unlisted = 0; // members that a big room omits from its list
 const visited = new Set(['lobby']);
 let population = {};
 
@@ -39,9 +39,9 @@ let population = {};
 
 const log = $('log');
 const scroll = $('scroll');
-const logs = new Map(); // room -> the entries it had when we left it
+const logs = new Map(); // room -> its entries when we left it
 let last = null;        // { name, at, element } of the last message, to group by
-let atEnd = true;       // the last entry is in sight
+let atEnd = true;       // the last entry is visible
 let unread = 0;
 
 const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit' });
@@ -66,7 +66,7 @@ function avatar(text, element = make('span', 'avatar')) {
   return element;
 }
 
-// What a reader takes for one character: a family of four is one, an accent belongs to its letter.
+// User-perceived characters: an emoji of a family is one, and an accent belongs to its letter.
 function segments(text) {
   return globalThis.Intl?.Segmenter ? Array.from(new Intl.Segmenter().segment(text), ({ segment }) => segment) : [...text];
 }
@@ -97,7 +97,7 @@ function toEnd() {
   $('newer').hidden = true;
 }
 
-// Returns whether the new entry is in sight: whoever reads further up is not taken away from there.
+// Returns whether the new entry is visible. A reader further up stays there.
 function add(element) {
   const follow = isAtEnd();
   $('empty').hidden = true;
@@ -145,7 +145,7 @@ function trouble(text) {
   add(make('p', 'notice bad', text));
 }
 
-// The other room's log comes back as it was left, without being read out again.
+// Restores the log of the other room, without announcing it to screen readers again.
 function showLogOf(next) {
   if (room) logs.set(room, [...log.childNodes]);
   last = null;
@@ -165,7 +165,7 @@ $('newer').addEventListener('click', () => {
   $('text').focus();
 });
 
-// --- who and where ---
+// --- people and rooms ---
 
 function title() {
   document.title = `${unread ? `(${unread}) ` : ''}#${room || wantedRoom} · clws chat`;
@@ -202,14 +202,14 @@ function showRooms() {
   }));
 }
 
-// Asks for another room; offline it is where we come back to.
+// Requests another room. Offline, it becomes the room to reconnect to.
 function go(next) {
   if (next === wantedRoom) return;
   wantedRoom = next;
   if (!send(`/room ${next}`)) showRoom(next);
 }
 
-// `travelled`: the browser's way back leads to the room that we come from.
+// `travelled`: the browser's back button leads to the previous room.
 function showRoom(next, travelled = false) {
   $('room').textContent = next;
   $('text').placeholder = `Message #${next}`;
@@ -219,7 +219,7 @@ function showRoom(next, travelled = false) {
   $('link').textContent = location.href;
 }
 
-// The address was changed by hand, or by the way back.
+// The address was changed by hand or by the back button.
 let byAddress = false;
 addEventListener('popstate', () => {
   const next = roomOfAddress() || 'lobby';
@@ -255,7 +255,7 @@ const handlers = {
     showPeople();
     showRooms();
     notice(name(who), ' joined');
-    if (unlisted) send('/who'); // the room is so small again that it tells of everybody
+    if (unlisted) send('/who'); // the room is small enough again to list everybody
   },
   left({ name: who }) {
     people.delete(who);
@@ -263,7 +263,7 @@ const handlers = {
     showRooms();
     notice(name(who), ' left');
     if (unlisted) send('/who');
-    if (who === wantedName) send(`/name ${who}`); // it may have been our own last connection
+    if (who === wantedName) send(`/name ${who}`); // it may have been our own previous connection
   },
   renamed({ name: who, to }) {
     people.delete(who);
@@ -283,7 +283,7 @@ const handlers = {
   pong({ text }) {
     if (Number(text) !== pinged.number) return;
     pinged.waiting = false;
-    tries = 0; // not sooner: a server that takes us and drops us is no reason to come more often
+    tries = 0; // only now: a server that accepts and drops connections must not reset the backoff
     const ms = performance.now() - pinged.at;
     $('latency').textContent = `${ms < 10 ? ms.toFixed(1) : Math.round(ms)} ms`;
   },
@@ -291,7 +291,7 @@ const handlers = {
     if ($('rename').open) $('name-error').textContent = text;
     else trouble(text);
     if (!room) return;
-    wantedRoom = room; // it may have been the room that was refused
+    wantedRoom = room; // the error may be about the room
     byAddress = false;
     showRoom(room);
   },
@@ -301,7 +301,7 @@ const handlers = {
 
 let socket = null;
 let tries = 0;
-let arriving = false;  // connected, and not told yet where we are
+let arriving = false;  // connected, without a `room` event so far
 let cameBack = false;
 let nextTry = null;    // { timer, ticker }
 let pinger = null;
@@ -347,12 +347,12 @@ function connect() {
   mine.onmessage = ({ data }) => {
     if (mine !== socket) return;
     const event = JSON.parse(data);
-    handlers[event.type]?.(event); // kinds that this page does not know are for a newer one
+    handlers[event.type]?.(event); // unknown types are for newer pages
   };
   mine.onclose = () => { clearTimeout(giveUp); lost(mine); };
 }
 
-// A ping of the chat's own: a page can neither send WebSocket pings nor see them.
+// An application-level ping: a page can neither send nor see WebSocket pings.
 function ping() {
   if (pinged.waiting && performance.now() - pinged.at > PONG_WITHIN) return lost(socket);
   if (pinged.waiting) return undefined;
@@ -363,7 +363,8 @@ function ping() {
   return undefined;
 }
 
-// Waits twice as long after each failure, less a random part: a thousand pages do not come back in one moment.
+// Doubles the wait after each failure and randomizes it, so that pages do not reconnect all at
+// once.
 function lost(which) {
   if (which !== socket) return;
   socket = null;
@@ -373,15 +374,15 @@ function lost(which) {
   const most = Math.min(BACKOFF.most, BACKOFF.first * 2 ** tries);
   tries += 1;
   const at = Date.now() + most * (0.5 + Math.random() / 2);
-  const tell = () => {
+  const countdown = () => {
     const seconds = Math.max(1, Math.ceil((at - Date.now()) / 1000));
     $('banner-text').textContent = `Connection lost. Trying again in ${seconds} s.`;
   };
-  tell();
+  countdown();
   $('banner').hidden = false;
   $('retry').disabled = false;
   state('Offline', 'waiting');
-  nextTry = { timer: setTimeout(connect, at - Date.now()), ticker: setInterval(tell, 500) };
+  nextTry = { timer: setTimeout(connect, at - Date.now()), ticker: setInterval(countdown, 500) };
 }
 
 $('retry').addEventListener('click', () => { if (nextTry) connect(); $('text').focus(); });
@@ -425,7 +426,7 @@ $('composer').addEventListener('submit', (event) => {
   text.focus();
 });
 
-// --- the name, the rooms, the drawer of a narrow window ---
+// --- name, rooms, and the drawer of a narrow window ---
 
 $('me').addEventListener('click', () => {
   openSide(false);
@@ -481,5 +482,5 @@ matchMedia('(max-width: 44rem)').addEventListener('change', () => openSide(false
 
 showRoom(wantedRoom);
 showRooms();
-if (matchMedia('(hover: hover)').matches) text.focus(); // elsewhere it would open the keyboard over the page
+if (matchMedia('(hover: hover)').matches) text.focus(); // on touch screens this would open the keyboard
 connect();

@@ -1,13 +1,14 @@
-// The echo page of `chat`: one WebSocket by hand, and a row for everything that goes over it, the newest on top.
+// The echo page of `chat`: one WebSocket, controlled by hand, and a row for every frame, the newest
+// first.
 
 const $ = (id) => document.getElementById(id);
 
 const KEPT = 300;  // rows
-const SHOWN = 512; // octets or characters of one message
+const SHOWN = 512; // bytes or characters of one message
 const encoder = new TextEncoder();
 let socket = null;
 
-// way: 'sent', 'received' or '' for what is no frame.
+// way: 'sent', 'received', or '' for rows that are not frames.
 function row(way, type, length, what, code = false) {
   const now = new Date();
   const time = `${now.toTimeString().slice(0, 8)}.${String(now.getMilliseconds()).padStart(3, '0')}`;
@@ -41,9 +42,9 @@ function message(way, data) {
   if (typeof data === 'string') {
     row(way, 'text', encoder.encode(data).length, data === '' ? '(empty)' : shortened([...data]), data !== '');
   } else {
-    const octets = new Uint8Array(data);
-    const hex = Array.from(octets.subarray(0, SHOWN), (octet) => octet.toString(16).padStart(2, '0')).join(' ');
-    row(way, 'binary', octets.length, octets.length > SHOWN ? `${hex} … ${octets.length - SHOWN} more` : hex || '(empty)', true);
+    const bytes = new Uint8Array(data);
+    const hex = Array.from(bytes.subarray(0, SHOWN), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
+    row(way, 'binary', bytes.length, bytes.length > SHOWN ? `${hex} … ${bytes.length - SHOWN} more` : hex || '(empty)', true);
   }
 }
 
@@ -77,11 +78,11 @@ function connect() {
     show();
   };
   socket.onmessage = ({ data }) => message('received', data);
-  socket.onerror = () => row('', 'error', null, 'the connection failed; a browser does not tell a page why');
+  socket.onerror = () => row('', 'error', null, 'the connection failed; browsers hide the reason from pages');
   socket.onclose = ({ code, reason, wasClean }) => {
     const words = { 1000: 'done', 1001: 'going away', 1002: 'protocol error', 1003: 'unsupported', 1005: 'no code', 1006: 'no close frame', 1007: 'bad data', 1008: 'policy', 1009: 'too big', 1011: 'server error' };
     const meaning = words[code] ? ` (${words[code]})` : '';
-    // 1005 and 1006 are the browser's own: there was no code, or no frame at all.
+    // The browser generates 1005 (no code) and 1006 (no close frame).
     const length = code === 1006 ? null : code === 1005 ? 0 : 2 + encoder.encode(reason).length;
     row(length === null ? '' : 'received', 'close', length, `${code}${meaning}${reason ? ` “${reason}”` : ''}${wasClean ? ', clean' : ', not clean'}`);
     show();
@@ -102,13 +103,13 @@ form('text-form', () => {
   message('sent', $('text').value);
 });
 form('binary-form', () => {
-  const hex = $('octets').value.replace(/[\s,:]|0x/g, '');
+  const hex = $('bytes').value.replace(/[\s,:]|0x/g, '');
   const right = /^(?:[0-9a-f]{2})*$/i.test(hex);
-  $('octets-error').textContent = right ? '' : 'Two hex digits for each octet, such as 00 7f ff.';
+  $('bytes-error').textContent = right ? '' : 'Two hex digits for each byte, such as 00 7f ff.';
   if (!right) return;
-  const octets = Uint8Array.from(hex.match(/../g) ?? [], (octet) => parseInt(octet, 16));
-  socket.send(octets);
-  message('sent', octets);
+  const bytes = Uint8Array.from(hex.match(/../g) ?? [], (byte) => parseInt(byte, 16));
+  socket.send(bytes);
+  message('sent', bytes);
 });
 form('close-form', () => {
   const code = $('code').value.trim();
@@ -119,7 +120,7 @@ form('close-form', () => {
     else socket.close();
     row('sent', 'close', code ? 2 + encoder.encode(reason).length : 0, code ? `${code}${reason ? ` “${reason}”` : ''}` : '(empty)');
   } catch (error) {
-    $('close-error').textContent = error.name === 'SyntaxError' ? 'A reason has at most 123 octets.' : 'That is not a code a page may send.';
+    $('close-error').textContent = error.name === 'SyntaxError' ? 'A reason has at most 123 bytes.' : 'That is not a code that a page may send.';
   }
   show();
 });

@@ -1,28 +1,51 @@
-//! What the example servers have in common: they give memory back to the system ([`return_freed_memory`]), end in order
-//! ([`on_stop_signal`]), and bound how fast a client may go on ([`pace`]).
+//! Common parts of the examples.
+//!
+//! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
+//! ([`on_stop_signal`]) and limit the rate of a client ([`pace`]). Errors of `main` are printed by
+//! [`exit_code`].
 
 pub mod pace;
 mod signals;
 
+use std::fmt::Display;
+use std::process::ExitCode;
+
 pub use signals::on_stop_signal;
 
-/// The variable that glibc reads when a program starts, and the threshold for it. An allocation of so many bytes or more is
-/// mapped by itself, and goes back to the system when it is freed.
+/// The exit status for the result of an example. An error is printed as `NAME: error`.
+///
+/// A `main` that returns a `Result` prints errors with `Debug`, which is for programmers.
+#[must_use]
+pub fn exit_code(name: &str, result: Result<(), impl Display>) -> ExitCode {
+    match result {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{name}: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The variable that glibc reads at program start, and the threshold for it. glibc maps each
+/// allocation of at least this many bytes separately, and unmaps it when it is freed.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const THRESHOLD: (&str, &str) = ("MALLOC_MMAP_THRESHOLD_", "131072");
 
-/// Marks the second start, so that there is no third. Set it to run an example with glibc's defaults.
+/// Marks the restarted process, so that it does not restart again. Set it to run an example with
+/// glibc's defaults.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const RESTARTED: &str = "CLWS_EXAMPLES_RESTARTED";
 
-/// Makes glibc give big buffers back to the system as soon as they are freed. Call it first in `main`.
+/// Makes glibc return big buffers to the system as soon as they are freed. Call it first in `main`.
 ///
-/// By default, glibc raises its threshold for mapped allocations when the first big buffer is freed. Later buffers then lie
-/// on its heaps, between small allocations, and most of that memory stays with the process when the clients have left. The
-/// threshold can be fixed by an environment variable, or by a call that is unsafe in Rust.
+/// By default, glibc raises its threshold for mapped allocations when the first big buffer is
+/// freed. Later buffers then come from its heaps, between small allocations, and most of that
+/// memory stays with the process after the clients have left. Only an environment variable, or a
+/// call that is unsafe in Rust, fixes the threshold.
 ///
-/// This function starts the program again with the variable set. It does so once, and not if the variable is set already. The
-/// process keeps its id. A service sets the variable in its unit file and needs no second start.
+/// This function starts the program again with the variable set. It does so once, and only if the
+/// variable is not set. The process id stays the same. A service can set the variable in its unit
+/// file and avoid the restart.
 ///
 /// On systems without glibc, nothing happens.
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
@@ -41,12 +64,14 @@ pub fn return_freed_memory() {
             let mut command = Command::new(program);
             command.arg0(argument_0).args(arguments).env(name, bytes).env(RESTARTED, "1").exec()
         }
-        (Ok(_), None) => return, // started without even a name: nothing to repeat
+        (Ok(_), None) => return, // started without a program name: cannot restart
         (Err(error), _) => error,
     };
-    eprintln!("memory of clients that left may stay with this process: starting again failed: {error}");
+    eprintln!(
+        "cannot restart with {name}={bytes}: {error}; memory of disconnected clients may stay with this process"
+    );
 }
 
-/// Does nothing: the problem is glibc's alone.
+/// Does nothing, because only glibc needs it.
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 pub const fn return_freed_memory() {}

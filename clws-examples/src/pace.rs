@@ -1,17 +1,17 @@
-//! How fast a client may write: [`Pace`].
+//! A rate limit for messages: [`Pace`].
 
 use std::time::{Duration, Instant};
 
-/// The time that a message costs. A client can write so often for ever.
+/// The time that a message costs. A client can send at this interval indefinitely.
 const COST: Duration = Duration::from_millis(100);
 
-/// The time that a client can spend in advance: 60 messages at once.
+/// The time that a client can save up: 60 messages at once.
 const BURST: Duration = Duration::from_secs(6);
 
-/// Messages in a row that are dropped before their client is closed.
+/// The number of consecutive dropped messages after which the client is closed.
 const DROPPED: u32 = 100;
 
-/// The messages that a client has left: a token bucket, kept as the time at which it is full again.
+/// A token bucket of messages. It stores the time at which it is full again.
 ///
 /// ```
 /// use std::time::Instant;
@@ -20,38 +20,38 @@ const DROPPED: u32 = 100;
 /// let now = Instant::now();
 /// let mut pace = Pace::new(now);
 /// assert!((0..60).all(|_| pace.take(now).is_ok()));
-/// assert_eq!(pace.take(now), Err(Excess::Told));
+/// assert_eq!(pace.take(now), Err(Excess::First));
 /// ```
 #[derive(Clone, Debug)]
 pub struct Pace {
     full_at: Instant,
-    /// Messages that were dropped since the last one that was not.
+    /// Messages dropped since the last accepted message.
     dropped: u32,
 }
 
-/// A message beyond the pace, and what to do about it.
+/// A message above the rate limit, and the action to take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Excess {
-    /// Drop it and tell the client: the first one in a row.
-    Told,
-    /// Drop it. To answer each of them would cost more than to handle it.
+    /// Drop the message and notify the client. It is the first of a series.
+    First,
+    /// Drop the message. An answer to each would cost more than handling it.
     Dropped,
-    /// Close the client, which does not stop.
+    /// Close the client, because it does not stop.
     Closed,
 }
 
 impl Pace {
-    /// The pace of a new client, whose bucket is full.
+    /// Creates the pace of a new client, with a full bucket.
     #[must_use]
     pub const fn new(now: Instant) -> Self {
         Self { full_at: now, dropped: 0 }
     }
 
-    /// Takes a message.
+    /// Takes one message from the bucket.
     ///
     /// # Errors
     ///
-    /// The client has written too much.
+    /// The bucket is empty.
     pub fn take(&mut self, now: Instant) -> Result<(), Excess> {
         let full_at = self.full_at.max(now) + COST;
         if full_at.duration_since(now) <= BURST {
@@ -60,7 +60,7 @@ impl Pace {
         }
         self.dropped += 1;
         Err(match self.dropped {
-            1 => Excess::Told,
+            1 => Excess::First,
             2..DROPPED => Excess::Dropped,
             _ => Excess::Closed,
         })
@@ -72,24 +72,24 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_client_that_writes_steadily_is_never_stopped() {
+    fn accepts_a_steady_client() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
         for _ in 0..1000 {
             now += COST;
             assert_eq!(pace.take(now), Ok(()));
         }
-        // Nor does it save more than a burst.
+        // The bucket saves no more than a burst.
         now += 10 * BURST;
         assert_eq!((0..100).filter(|_| pace.take(now).is_ok()).count(), 60);
     }
 
     #[test]
-    fn a_client_that_does_not_stop_is_told_once_and_then_closed() {
+    fn notifies_once_and_then_closes() {
         let now = Instant::now();
         let mut pace = Pace::new(now);
         assert_eq!((0..60).filter(|_| pace.take(now).is_ok()).count(), 60);
-        assert_eq!(pace.take(now), Err(Excess::Told));
+        assert_eq!(pace.take(now), Err(Excess::First));
         for _ in 2..100 {
             assert_eq!(pace.take(now), Err(Excess::Dropped));
         }
@@ -97,13 +97,13 @@ mod tests {
     }
 
     #[test]
-    fn a_pause_gives_messages_back() {
+    fn a_pause_refills_the_bucket() {
         let mut now = Instant::now();
         let mut pace = Pace::new(now);
         while pace.take(now).is_ok() {}
         assert_eq!(pace.take(now + COST / 2), Err(Excess::Dropped));
         now += COST;
         assert_eq!(pace.take(now), Ok(()));
-        assert_eq!(pace.take(now), Err(Excess::Told));
+        assert_eq!(pace.take(now), Err(Excess::First));
     }
 }

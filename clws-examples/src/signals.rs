@@ -1,17 +1,17 @@
-//! How the examples end: [`on_stop_signal`].
+//! Stop signals for the examples: [`on_stop_signal`].
 
 use std::io;
 
-/// Calls `stop` when the process is told to end, by `SIGTERM` or by `SIGINT` (Ctrl-C). A second signal ends the process at once,
-/// with status 143 or 130.
+/// Calls `stop` on `SIGTERM` or `SIGINT` (Ctrl-C). A second signal ends the process at once, with
+/// status 143 or 130.
 ///
-/// `stop` runs on a thread of its own and may wait.
+/// `stop` runs on a separate thread and may block.
 ///
 /// On systems without these signals, nothing happens.
 ///
 /// # Errors
 ///
-/// The system refuses a signal handler or a thread.
+/// The system refused a signal handler or a thread.
 #[cfg(unix)]
 pub fn on_stop_signal(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
     use std::sync::Arc;
@@ -22,13 +22,13 @@ pub fn on_stop_signal(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
-    // First: a signal that comes before the flag is looked at still stops the server.
+    // Registered before the flag, so that a signal in between still stops the server.
     let mut signals = Signals::new([SIGINT, SIGTERM])?;
-    let told = Arc::new(AtomicBool::new(false));
+    let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
-        // In this order: the first signal finds the flag unset, and sets it.
-        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&told))?;
-        flag::register(signal, Arc::clone(&told))?;
+        // The order matters: the first signal must find the flag unset, and then sets it.
+        flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))?;
+        flag::register(signal, Arc::clone(&stopping))?;
     }
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
         if signals.forever().next().is_some() {
@@ -38,7 +38,7 @@ pub fn on_stop_signal(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
     Ok(())
 }
 
-/// Does nothing: there are no such signals.
+/// Does nothing, because these signals do not exist here.
 ///
 /// # Errors
 ///

@@ -1,4 +1,4 @@
-//! The example `async_handler`, talked to by the example `client`.
+//! The example `async_handler`, tested with the example `client`.
 
 use common::{connected, serve};
 
@@ -7,7 +7,7 @@ mod common;
 const ASYNC_HANDLER: &str = env!("CARGO_BIN_EXE_async_handler");
 
 #[test]
-fn the_number_is_found_by_halving() {
+fn finds_the_number_by_bisection() {
     let (_server, url) = serve(ASYNC_HANDLER, &[]);
     for version in ["0", "7", "8", "13"] {
         let mut client = connected(&format!("{url}/guess"), &["--version", version]);
@@ -28,13 +28,13 @@ fn the_number_is_found_by_halving() {
                 break;
             }
         }
-        client.until("< close"); // the function has returned
+        client.until("< close"); // the handler function has returned
         assert!(client.finish().0.success());
     }
 }
 
 #[test]
-fn who_thinks_for_too_long_is_sent_home() {
+fn disconnects_a_slow_player() {
     let (_server, url) = serve(ASYNC_HANDLER, &["--patience", "0.1"]);
     let client = connected(&format!("{url}/guess"), &[]);
     client.until("too slow: goodbye");
@@ -42,13 +42,14 @@ fn who_thinks_for_too_long_is_sent_home() {
 }
 
 #[test]
-fn the_clock_ticks_at_the_pace_it_is_told() {
+fn the_clock_ticks_at_the_requested_interval() {
     let (_server, url) = serve(ASYNC_HANDLER, &[]);
     let mut client = connected(&format!("{url}/clock"), &[]);
     client.say("soon");
     client.until("say the seconds from tick to tick, 0.01 or more");
     client.say("0.02");
-    // It ticks once a second until it is told otherwise: which tick comes next depends on the machine.
+    // It ticks once a second until it receives the interval, so the number of the next tick is
+    // unknown.
     let line = client.until(" tick ");
     let first: u32 = line.rsplit(' ').next().unwrap().parse().unwrap();
     for tick in first + 1..first + 10 {
@@ -59,7 +60,7 @@ fn the_clock_ticks_at_the_pace_it_is_told() {
 }
 
 #[test]
-fn jobs_are_taken_while_others_are_done() {
+fn accepts_jobs_while_others_are_in_progress() {
     let (_server, url) = serve(ASYNC_HANDLER, &[]);
     let mut client = connected(&format!("{url}/jobs"), &[]);
     for job in 0..12 {

@@ -1,4 +1,4 @@
-//! The chat as a process, over real sockets, with clients of every version.
+//! The example `chat` as a process, with clients of every version over real sockets.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::collections::VecDeque;
@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 mod common;
 
-/// The chat on a free port of the loopback, until this is dropped.
+/// The chat on a free loopback port. Dropping it stops the process.
 struct Chat {
     _program: Program,
     address: String,
@@ -23,7 +23,7 @@ impl Chat {
     fn start() -> Self {
         let (program, url) = serve(env!("CARGO_BIN_EXE_chat"), &["--hixie", "--hixie-75"]);
         let address = url.trim_start_matches("ws://").to_owned();
-        // The server may warn of the process's limits in between.
+        // The server may print warnings about limits of the process in between.
         assert_eq!(program.until("open http://"), format!("open http://{address}/"));
         Self { _program: program, address }
     }
@@ -34,7 +34,7 @@ impl Chat {
         stream
     }
 
-    /// Comes in, and returns what the client is told of where it is.
+    /// Joins, and returns the first event.
     fn join(&self, version: Version, target: &str) -> (Peer, Value) {
         let mut peer = Peer::open(self.tcp(), version, &format!("ws://{}{target}", self.address));
         let arrival = peer.next();
@@ -60,14 +60,14 @@ struct Peer {
 
 impl Peer {
     fn open(mut stream: TcpStream, version: Version, url: &str) -> Self {
-        let mut random = |octets: &mut [u8]| getrandom::fill(octets).unwrap();
+        let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();
         let (request, mut pending) =
             ClientRequest::new(version, url).with_origin("http://here.example").build(&mut random).unwrap();
         stream.write_all(&request).unwrap();
         let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
         let consumed = loop {
             let count = stream.read(&mut buffer).unwrap();
-            assert_ne!(count, 0, "the server ends the connection");
+            assert_ne!(count, 0, "the server ended the connection");
             answer.extend_from_slice(&buffer[..count]);
             if let Status::Complete(open) = pending.check(&answer, &HandshakeLimits::default()).unwrap() {
                 break open.consumed;
@@ -80,8 +80,8 @@ impl Peer {
         peer
     }
 
-    fn take(&mut self, octets: &mut [u8]) {
-        let mut events = self.receiver.receive(octets);
+    fn take(&mut self, bytes: &mut [u8]) {
+        let mut events = self.receiver.receive(bytes);
         while let Some(event) = events.next().unwrap() {
             match event {
                 Event::Text(text) => self.inbox.push_back(serde_json::from_str(&text).unwrap()),
@@ -94,17 +94,17 @@ impl Peer {
     fn read(&mut self) {
         let mut buffer = [0; 4096];
         let count = self.stream.read(&mut buffer).unwrap();
-        assert_ne!(count, 0, "the server ends the connection");
+        assert_ne!(count, 0, "the server ended the connection");
         self.take(&mut buffer[..count]);
     }
 
-    /// The next thing that the server tells.
+    /// The next event.
     fn next(&mut self) -> Value {
         loop {
             if let Some(event) = self.inbox.pop_front() {
                 return event;
             }
-            assert_eq!(self.closed, None, "closed in place of a message");
+            assert_eq!(self.closed, None, "the server closed the connection");
             self.read();
         }
     }
@@ -114,13 +114,13 @@ impl Peer {
         self.sender.write_to(&mut self.stream).unwrap();
     }
 
-    /// Writes one line and returns what comes back.
+    /// Sends a line and returns the next event.
     fn ask(&mut self, line: &str) -> Value {
         self.write(line);
         self.next()
     }
 
-    /// Writes one line and passes over what comes before an answer of that type.
+    /// Sends a line and returns the next event of this type.
     fn ask_until(&mut self, line: &str, kind: &str) -> Value {
         self.write(line);
         loop {
@@ -132,7 +132,7 @@ impl Peer {
     }
 
     #[track_caller]
-    fn is_refused(&mut self, line: &str, why: &str) {
+    fn assert_refused(&mut self, line: &str, why: &str) {
         let answer = self.ask(line);
         assert_eq!(answer["type"], "error", "{answer}");
         assert!(answer["text"].as_str().unwrap().contains(why), "{answer}");
@@ -185,10 +185,10 @@ fn rooms_are_apart() {
     let there = grace.ask("/room #Tea  Time");
     assert_eq!(there, json!({ "type": "room", "room": "tea-time", "you": "Grace", "here": ["Grace"] }));
     assert_eq!(ada.next(), json!({ "type": "left", "name": "Grace" }));
-    assert_eq!(grace.ask("/room tea-time"), there, "she is there already");
+    assert_eq!(grace.ask("/room tea-time"), there, "she is in this room already");
     assert_eq!(grace.ask("psst"), json!({ "type": "said", "name": "Grace", "text": "psst" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 1, "tea-time": 1 } }));
-    // The room that nobody is in is gone.
+    // The empty room is gone.
     assert_eq!(grace.ask("/room lobby")["here"], json!(["Ada", "Grace"]));
     assert_eq!(ada.next(), json!({ "type": "joined", "name": "Grace" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 2 } }));
@@ -205,30 +205,30 @@ fn names_are_unique_short_and_visible() {
     let (_guest, arrival) = chat.join(Version::Rfc6455, "/?name=%E2%80%AE&room=elsewhere");
     assert_eq!(arrival["you"], "guest");
     for wish in ["/name ADA LOVELACE", "/name guest"] {
-        second.is_refused(wish, "already");
+        second.assert_refused(wish, "already");
     }
     for wish in ["/name", "/name \u{202e}", "/name a\u{200b}b", "/name 1234567890123456789012345"] {
-        second.is_refused(wish, "1 to 24 characters");
+        second.assert_refused(wish, "1 to 24 characters");
     }
     let renamed = json!({ "type": "renamed", "name": "ada lovelace-2", "to": "Žofie 🦉" });
     assert_eq!(second.ask("/name  Žofie   🦉 "), renamed);
     assert_eq!(ada.next(), renamed);
-    // One's own name in other letters is nobody else's; and what nobody has any more can be taken.
+    // A client may change the case of its name, and may take a name that is free again.
     assert_eq!(second.ask("/name žofie 🦉")["type"], "renamed");
     assert_eq!(ada.next()["type"], "renamed");
     assert_eq!(ada.ask("/name Ada Lovelace-2")["type"], "renamed");
 }
 
 #[test]
-fn bad_input_gets_an_answer_and_nothing_breaks() {
+fn answers_bad_input_with_errors() {
     let chat = Chat::start();
     let (mut ada, _) = chat.join(Version::Rfc6455, "/?name=Ada&name=&room=&%ff=%zz&&=");
-    ada.is_refused("", "nothing to say");
-    ada.is_refused("/say   ", "nothing to say");
-    ada.is_refused("/dance", "/dance");
-    ada.is_refused("/", "there is no /");
-    ada.is_refused("/room", "1 to 24");
-    ada.is_refused(&"é".repeat(2001), "2000 characters");
+    ada.assert_refused("", "nothing to say");
+    ada.assert_refused("/say   ", "nothing to say");
+    ada.assert_refused("/dance", "/dance");
+    ada.assert_refused("/", "there is no /");
+    ada.assert_refused("/room", "1 to 24");
+    ada.assert_refused(&"é".repeat(2001), "2000 characters");
     assert_eq!(ada.ask(&"é".repeat(2000))["text"], "é".repeat(2000));
     assert_eq!(ada.ask("/say /say")["text"], "/say");
     assert_eq!(ada.ask("/ping 17"), json!({ "type": "pong", "text": "17" }));
@@ -254,7 +254,7 @@ fn lists_are_bounded() {
         (&json!(1), &Value::Null, &json!(7))
     );
 
-    // The first hundred are told of each other, those after them are not.
+    // The first 100 members are notified of each other, later ones are not.
     let mut together: Vec<_> = (1..=104)
         .map(|number| chat.join(Version::Rfc6455, &format!("/?name=p{number:03}&room=big")))
         .collect();
@@ -267,11 +267,11 @@ fn lists_are_bounded() {
     for number in 2..=100 {
         assert_eq!(together[0].0.next(), json!({ "type": "joined", "name": format!("p{number:03}") }));
     }
-    assert_eq!(together[0].0.ask("/who")["more"], 4, "nothing else was told before");
-    // A message is for everybody.
+    assert_eq!(together[0].0.ask("/who")["more"], 4, "no further notification came before");
+    // Messages still go to all members.
     together[103].0.write("hello");
     assert_eq!(together[0].0.next()["text"], "hello");
-    // Once the room is small again, it is told who leaves.
+    // Once the room is small again, departures are announced.
     while together.len() > 101 {
         drop(together.pop());
     }
@@ -280,17 +280,21 @@ fn lists_are_bounded() {
         if who["more"] == 1 {
             break who["here"].as_array().unwrap().len();
         }
-        std::thread::sleep(std::time::Duration::from_millis(200)); // within its pace
+        std::thread::sleep(std::time::Duration::from_millis(200)); // within the rate limit
     };
     assert_eq!(stays, 100);
     together[100].0.ask_until("/room elsewhere", "room");
-    assert_eq!(together[0].0.ask("/who")["more"], Value::Null, "of 101 the one that leaves is not told");
+    assert_eq!(
+        together[0].0.ask("/who")["more"],
+        Value::Null,
+        "a departure from a room of 101 is not announced"
+    );
     together[99].0.ask_until("/room elsewhere", "room");
     assert_eq!(together[0].0.next(), json!({ "type": "left", "name": "p100" }));
 }
 
 #[test]
-fn who_writes_too_fast_is_told_and_then_closed() {
+fn closes_a_client_that_writes_too_fast_after_an_error() {
     let chat = Chat::start();
     let (mut ada, _) = chat.join(Version::Rfc6455, "/?name=Ada");
     let (mut grace, _) = chat.join(Version::Rfc6455, "/?name=Grace");
@@ -300,26 +304,26 @@ fn who_writes_too_fast_is_told_and_then_closed() {
     }
     grace.sender.write_to(&mut grace.stream).unwrap();
     while grace.closed.is_none() {
-        assert!(start.elapsed() < PATIENCE, "it is not closed");
+        assert!(start.elapsed() < PATIENCE, "the server did not close it");
         grace.read();
     }
     assert_eq!(grace.closed, Some(CloseCode::POLICY));
-    // On a slow machine more of them were within the pace.
+    // On a slow machine more messages are within the rate limit.
     let more = usize::try_from(start.elapsed().as_millis() / 100).unwrap() + 1;
     let pongs = grace.inbox.iter().filter(|event| event["type"] == "pong").count();
-    let told = grace.inbox.iter().filter(|event| event["type"] == "error").count();
+    let errors = grace.inbox.iter().filter(|event| event["type"] == "error").count();
     assert!((60..=60 + more).contains(&pongs), "{pongs} and {more}");
-    assert!((1..=1 + more).contains(&told), "{told} and {more}");
+    assert!((1..=1 + more).contains(&errors), "{errors} and {more}");
     let text = grace.inbox.iter().find(|event| event["type"] == "error").unwrap()["text"].as_str().unwrap();
     assert!(text.contains("too fast"), "{text}");
-    // It costs nobody else anything.
+    // Other members are not affected.
     assert_eq!(ada.next()["type"], "joined");
     assert_eq!(ada.next(), json!({ "type": "left", "name": "Grace" }));
     assert_eq!(ada.ask("/ping 2")["text"], "2");
 }
 
 #[test]
-fn many_with_one_name_get_numbers() {
+fn appends_numbers_to_taken_names() {
     let chat = Chat::start();
     let names: Vec<_> = (0..13).map(|_| chat.join(Version::Rfc6455, "/?name=Ada&room=a")).collect();
     for (number, (_, arrival)) in names.iter().enumerate().skip(1) {
@@ -328,7 +332,7 @@ fn many_with_one_name_get_numbers() {
 }
 
 #[test]
-fn the_page_is_on_the_same_port() {
+fn serves_the_pages_on_the_same_port() {
     let chat = Chat::start();
     for (path, content_type) in [
         ("/", "text/html; charset=utf-8"),
@@ -350,7 +354,7 @@ fn the_page_is_on_the_same_port() {
         post.starts_with("HTTP/1.1 405 ") && post.contains("\r\nAllow: GET, HEAD, OPTIONS\r\n"),
         "{post}"
     );
-    // haproxy's default check, and a page through nginx's default protocol.
+    // haproxy's default check, and a request with nginx's default protocol version.
     for line in ["OPTIONS / HTTP/1.0", "OPTIONS * HTTP/1.1"] {
         let options = chat.get(line);
         assert!(

@@ -1,4 +1,4 @@
-//! The example `client`, against the example `echo` and against servers that misbehave.
+//! The example `client`, against the example `echo` and against misbehaving servers.
 
 use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
@@ -12,7 +12,7 @@ mod common;
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 
 #[test]
-fn what_goes_and_comes_is_shown_in_every_version() {
+fn shows_sent_and_received_frames_in_every_version() {
     let (_server, url) = serve(ECHO, &["--hixie", "--hixie-75"]);
     for version in ["75", "0", "7", "8", "13"] {
         let mut client = connected(&format!("{url}/echo"), &["--version", version]);
@@ -45,7 +45,7 @@ fn what_goes_and_comes_is_shown_in_every_version() {
 }
 
 #[test]
-fn a_close_frame_of_ones_own() {
+fn sends_a_given_close_frame() {
     let (_server, url) = serve(ECHO, &[]);
     let mut client = connected(&url, &[]);
     client.say("/close 4001 enough of this");
@@ -55,25 +55,25 @@ fn a_close_frame_of_ones_own() {
 }
 
 #[test]
-fn slips_of_the_keyboard_are_told_and_end_nothing() {
+fn reports_invalid_commands_and_continues() {
     let (_server, url) = serve(ECHO, &[]);
     let mut client = connected(&url, &[]);
-    for (line, told) in [
+    for (line, shown) in [
         ("/binary 0", "! not hexadecimal: 0"),
         ("/binary +1", "! not hexadecimal: +1"),
         ("/close x", "! x: invalid digit found in string"),
         ("/close 1005", "! not sent: close code 1005 must not be sent"),
-        ("/quit", "! there is no /quit; /help lists what there is"),
+        ("/quit", "! there is no /quit; /help lists the commands"),
         ("still here", "> text 10 still here"),
     ] {
         client.say(line);
-        assert_eq!(client.line(), told);
+        assert_eq!(client.line(), shown);
     }
     assert_eq!(client.line(), "< text 10 still here");
 }
 
 #[test]
-fn once_prints_the_answer_and_nothing_else() {
+fn once_prints_only_the_answer() {
     let (_server, url) = serve(ECHO, &["--hixie", "--hixie-75"]);
     for version in ["75", "0", "7", "8", "13"] {
         assert_eq!(once(&url, "hello", &["--version", version]), (true, "hello".to_owned()), "{version}");
@@ -81,7 +81,7 @@ fn once_prints_the_answer_and_nothing_else() {
 }
 
 #[test]
-fn a_refusal_is_told_with_status_and_body() {
+fn reports_a_rejection_with_status_and_body() {
     let (_server, url) = serve(ECHO, &["--origin", "https://good.example"]);
     let (good, said) = once(&format!("{url}/nowhere"), "x", &[]);
     assert!(!good && said.contains("404 Not Found: there is nothing at this path"), "{said}");
@@ -97,7 +97,7 @@ fn a_refusal_is_told_with_status_and_body() {
 }
 
 #[test]
-fn the_handshake_is_shown_on_request() {
+fn verbose_shows_the_handshake() {
     let (_server, url) = serve(ECHO, &[]);
     let args = ["-v", "--subprotocol", "a", "--subprotocol", "b", "--header", "X-Id: 1", "--cookie", "c=1"];
     let (status, lines) = client(&url, &[&args[..], &["--cookie", "d=2"]].concat()).finish();
@@ -115,9 +115,9 @@ fn the_handshake_is_shown_on_request() {
 }
 
 #[test]
-fn a_server_that_misbehaves_is_left() {
+fn leaves_a_server_that_fails_the_handshake() {
     const SILENT: &str = "client: the server did not answer in time";
-    for (octets, told) in [
+    for (answer, error) in [
         (&b""[..], SILENT),
         (b"HTTP/1.1 200 OK\r\n\r\nhello\nthere", "client: the server answered 200 OK: hello\\nthere"),
         (b"SSH-2.0-x\r\n", "client: the answer is not HTTP/1.1: the status line"),
@@ -130,24 +130,24 @@ fn a_server_that_misbehaves_is_left() {
         let url = format!("ws://{}", listener.local_addr().unwrap());
         thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
-            stream.write_all(octets).unwrap();
-            let _ = stream.read_to_end(&mut Vec::new()); // it stays until the client has gone
+            stream.write_all(answer).unwrap();
+            let _ = stream.read_to_end(&mut Vec::new()); // until the client disconnects
         });
-        let patience = if told == SILENT { "1" } else { "20" };
+        let patience = if error == SILENT { "1" } else { "20" };
         let (good, said) = once(&url, "x", &["--timeout", patience]);
         assert!(!good);
-        assert_eq!(said.trim_start_matches("! "), told);
+        assert_eq!(said.trim_start_matches("! "), error);
     }
 }
 
 #[test]
-fn what_a_server_does_is_shown_as_it_is() {
-    for (octets, shown, good) in [
+fn shows_the_frames_of_a_misbehaving_server() {
+    for (frames, shown, good) in [
         (&b"\x88\x00"[..], &["< close without a code", "> close without a code"][..], true),
         (b"\x88\x05\x0f\xa0bye", &["< close 4000 bye", "> close 4000"], true),
         (b"\x89\x02\x00\xff", &["< ping 2 00 ff", "> pong 2 00 ff"], false),
         (b"\x01\x02fr\x80\x05\x1bagm.", &["< text 7 fr\\u{1b}agm."], false),
-        (b"\x81\x81aaaa!", &["> close 1002", "! client: the server broke the protocol: "], false),
+        (b"\x81\x81aaaa!", &["> close 1002", "! client: the server violated the protocol: "], false),
         (b"\x82\x01\x07", &["< binary 1 07"], false),
         (b"", &["! client: the connection ended without the server's close frame"], false),
     ] {
@@ -163,9 +163,9 @@ fn what_a_server_does_is_shown_as_it_is() {
                     break request.accept(&Acceptance::new()).unwrap().response;
                 }
             };
-            stream.write_all(&[&answer, octets].concat()).unwrap();
+            stream.write_all(&[&answer, frames].concat()).unwrap();
             stream.shutdown(Shutdown::Write).unwrap();
-            let _ = stream.read_to_end(&mut Vec::new()); // until the client has gone
+            let _ = stream.read_to_end(&mut Vec::new()); // until the client disconnects
         });
         let (status, lines) = client(&url, &[]).ended();
         for line in shown {

@@ -1,11 +1,11 @@
-//! The example `custom_io`, talked to by the example `client`.
+//! The example `custom_io`, tested with the example `client`.
 
 use common::{Program, connected, once};
 
 mod common;
 
 #[test]
-fn it_echoes_in_every_version() {
+fn echoes_in_every_version() {
     let server = Program::start(env!("CARGO_BIN_EXE_custom_io"), &["127.0.0.1:0"]);
     let line = server.until("listening on ");
     let url = line.trim_start_matches("listening on ");
@@ -15,7 +15,7 @@ fn it_echoes_in_every_version() {
     let mut client = connected(url, &[]);
     client.say("/binary 00 ff");
     client.until("< binary 2 00 ff");
-    client.say("/ping x"); // its answer may pass a message, so nothing else is under way
+    client.say("/ping x"); // a pong may overtake messages, so none is in flight
     client.until("< pong 1 x");
     let (status, lines) = client.finish();
     assert!(status.success() && lines.last().is_some_and(|line| line == "< close 1000"), "{lines:?}");

@@ -1,4 +1,5 @@
-//! The example `echo`: its flags and its configuration file. That it echoes is the test of the example `client`.
+//! The flags and the configuration file of the example `echo`. The tests of `client` cover its
+//! echo.
 
 use std::path::Path;
 
@@ -11,13 +12,13 @@ const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clws.toml");
 
 #[test]
-fn the_file_that_is_shipped_is_the_default_and_complete() {
+fn the_configuration_file_contains_all_defaults() {
     let text = std::fs::read_to_string(FILE).unwrap();
     let config: Config = toml::from_str(&text).unwrap();
     let default = Config::default().listen("127.0.0.1:12345");
     assert_eq!(config, default);
 
-    // Each field of the config is in the file, be it in a comment where it has no default.
+    // Every field of the config is in the file, in a comment if it has no default.
     for line in format!("{default:#?}").lines() {
         if let Some((name, _)) = line.strip_prefix("    ").and_then(|field| field.split_once(": "))
             && !name.starts_with(' ')
@@ -57,20 +58,20 @@ fn flags_override_the_file() {
 }
 
 #[test]
-fn a_value_that_can_never_work_stops_the_start() {
+fn rejects_invalid_values_at_the_start() {
     let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("never-{}.toml", std::process::id()));
     let path = file.to_str().unwrap();
-    for (text, told) in [
+    for (text, error) in [
         ("max_clients = 0", "`max_clients` is 0: allowed is at least 1"),
         ("handshake_timeout = 0", "`handshake_timeout` is 0 seconds"),
         ("listen = [\":8080\"]", "`listen` is \":8080\""),
     ] {
         std::fs::write(&file, text).unwrap();
         let (status, lines) = Program::start(ECHO, &["--config", path]).finish();
-        assert!(!status.success() && lines.iter().any(|line| line.contains(told)), "{lines:#?}");
+        assert!(!status.success() && lines.iter().any(|line| line.contains(error)), "{lines:#?}");
     }
     std::fs::remove_file(&file).unwrap();
-    for (flags, told) in [
+    for (flags, error) in [
         (&["--max-clients", "0"][..], "max_clients"),
         (&["--max-message", "0"], "max_read_message_size"),
         (&["--handshake-timeout", "0"], "handshake_timeout"),
@@ -79,24 +80,24 @@ fn a_value_that_can_never_work_stops_the_start() {
         (&["--listen", "127.0.0.1:0", "--origin", "example.com"], "the scheme is missing"),
     ] {
         let (status, lines) = Program::start(ECHO, flags).finish();
-        assert!(!status.success() && lines.iter().any(|line| line.contains(told)), "{lines:#?}");
+        assert!(!status.success() && lines.iter().any(|line| line.contains(error)), "{lines:#?}");
     }
 }
 
 #[test]
-fn the_log_has_the_level_that_is_asked_for() {
-    let faulty = |level| {
+fn logs_at_the_given_level() {
+    let server_after_an_error = |level| {
         let (server, url) = serve(ECHO, &["--log-level", level, "--max-message", "4"]);
         assert!(!once(&url, "a message that is too big", &[]).0);
         server
     };
-    faulty("debug").until("DEBUG");
-    let lines = faulty("off").stop();
+    server_after_an_error("debug").until("DEBUG");
+    let lines = server_after_an_error("off").stop();
     assert!(!lines.iter().any(|line| line.starts_with("! ")), "{lines:#?}");
 }
 
 #[test]
-fn a_broadcast_is_heard_by_everybody() {
+fn broadcasts_to_all_clients() {
     let (_server, url) = serve(ECHO, &["--hixie", "--hixie-75"]);
     let url = format!("{url}/broadcast");
     let mut clients: Vec<_> =
@@ -108,13 +109,10 @@ fn a_broadcast_is_heard_by_everybody() {
 }
 
 #[test]
-fn compresses_where_it_is_asked_to() {
+fn serves_clients_without_compression_when_it_is_enabled() {
     let (_server, url) =
         serve(ECHO, &["--deflate-takeover", "--deflate-window", "10", "--deflate-threshold", "0"]);
-    assert_eq!(
-        once(&url, "for who does not offer it nothing changes", &[]).1,
-        "for who does not offer it nothing changes"
-    );
+    assert_eq!(once(&url, "a client without the offer", &[]).1, "a client without the offer");
     let server = Program::start(ECHO, &["--deflate-window", "16"]);
     let (status, lines) = server.finish();
     assert!(!status.success() && lines.iter().any(|line| line.contains("--deflate-window")), "{lines:#?}");

@@ -1,4 +1,4 @@
-//! The example `ping`, talked to by the example `client`, which answers pings.
+//! The example `ping`, tested with the example `client`, which answers pings.
 
 use common::{connected, once, serve};
 
@@ -7,7 +7,7 @@ mod common;
 const PING: &str = env!("CARGO_BIN_EXE_ping");
 
 #[test]
-fn clients_are_pinged_and_told_their_latency() {
+fn pings_clients_and_reports_their_latency() {
     let (server, url) = serve(PING, &["--every", "0.05"]);
     for version in ["7", "8", "13"] {
         let mut client = connected(&url, &["--version", version]);
@@ -17,31 +17,34 @@ fn clients_are_pinged_and_told_their_latency() {
             server.until(" rtt ");
         }
         client.say("how is it?");
-        let told = client.until("< text");
-        assert!(told.contains(" rtt ") && told.contains(", least ") && told.contains(", mean "), "{told}");
+        let report = client.until("< text");
+        assert!(
+            report.contains(" rtt ") && report.contains(", least ") && report.contains(", mean "),
+            "{report}"
+        );
         assert!(client.finish().0.success());
         server.until(" left: rtt ");
     }
 }
 
 #[test]
-fn pongs_that_answer_nothing_count_for_nothing() {
+fn ignores_unsolicited_pongs() {
     let (server, url) = serve(PING, &["--every", "1000"]);
     let mut client = connected(&url, &[]);
     server.until(" rtt ");
-    for unasked in ["/pong", "/pong 0", "/pong 1"] {
-        client.say(unasked);
+    for unsolicited in ["/pong", "/pong 0", "/pong 1"] {
+        client.say(unsolicited);
     }
     client.say("how is it?");
-    let told = client.until("< text");
-    assert!(told.ends_with(" of 1"), "{told}");
+    let report = client.until("< text");
+    assert!(report.ends_with(" of 1"), "{report}");
 }
 
 #[test]
-fn draft_0_is_told_why_not() {
+fn explains_that_draft_0_has_no_pings() {
     let (server, url) = serve(PING, &["--every", "0.05"]);
     let (good, said) = once(&url, "how is it?", &["--version", "0"]);
     assert!(good);
-    assert_eq!(said, "draft 0 has no pings: your latency cannot be told");
+    assert_eq!(said, "draft 0 has no pings, so your latency is unknown");
     server.until(" cannot be pinged: the client's version of the protocol has only text messages");
 }

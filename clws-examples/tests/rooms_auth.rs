@@ -1,4 +1,4 @@
-//! The example `rooms_auth`, talked to by the example `client`.
+//! The example `rooms_auth`, tested with the example `client`.
 
 use common::{Program, connected, once, serve};
 
@@ -6,7 +6,7 @@ mod common;
 
 const ROOMS_AUTH: &str = env!("CARGO_BIN_EXE_rooms_auth");
 
-/// A member of a room.
+/// Connects a member of a room.
 #[track_caller]
 fn enter(url: &str, room: &str, session: &str, args: &[&str]) -> Program {
     let cookie = format!("session={session}");
@@ -15,9 +15,9 @@ fn enter(url: &str, room: &str, session: &str, args: &[&str]) -> Program {
 }
 
 #[test]
-fn members_of_a_room_hear_each_other_and_nobody_else() {
+fn members_receive_only_the_messages_of_their_room() {
     for version in ["0", "7", "8", "13"] {
-        // A server for each version: it may tell late that the last version's members have left.
+        // One server per version: departures of the previous members may arrive late.
         let (_server, url) = serve(ROOMS_AUTH, &[]);
         let mut anna = enter(&url, "lobby", "anna-1", &["--version", version]);
         assert_eq!(anna.line(), "< text 12 anna is here");
@@ -36,12 +36,12 @@ fn members_of_a_room_hear_each_other_and_nobody_else() {
 
         let (status, lines) = elsewhere.finish();
         assert!(status.success());
-        assert_eq!(lines, ["> close 1000", "< close 1000"], "the attic hears nothing of the lobby");
+        assert_eq!(lines, ["> close 1000", "< close 1000"], "the attic receives nothing from the lobby");
     }
 }
 
 #[test]
-fn the_subprotocol_is_answered() {
+fn selects_the_subprotocol() {
     let (_server, url) = serve(ROOMS_AUTH, &[]);
     let client = common::client(
         &format!("{url}/rooms/lobby"),
@@ -51,27 +51,27 @@ fn the_subprotocol_is_answered() {
 }
 
 #[test]
-fn who_may_not_enter_is_told_why() {
+fn explains_why_a_client_is_rejected() {
     let (_server, url) = serve(ROOMS_AUTH, &[]);
     let protocol = ["--subprotocol", "rooms.v1"];
     let anna = ["--cookie", "session=anna-1"];
     let ben = ["--cookie", "other=1; session=ben-2"];
     let gone = ["--cookie", "session=anna-0"];
     let page = ["--origin", "http://evil.example"];
-    for (room, args, told) in [
+    for (room, args, error) in [
         ("lobby", [&anna[..], &[]], "400 Bad Request: offer the subprotocol rooms.v1"),
         ("", [&protocol, &anna], "400 Bad Request: a room's name is letters, digits and hyphens"),
         ("a/b", [&protocol, &anna], "400 Bad Request: a room's name is letters, digits and hyphens"),
         ("lobby", [&protocol, &[]], "401 Unauthorized: log in first: there is no cookie `session`"),
-        ("lobby", [&protocol, &gone], "401 Unauthorized: this session is unknown or over"),
+        ("lobby", [&protocol, &gone], "401 Unauthorized: this session is unknown or expired"),
         ("attic", [&protocol, &ben], "403 Forbidden: this room is not open to you"),
     ] {
         let (good, said) = once(&format!("{url}/rooms/{room}"), "x", &args.concat());
         assert!(!good);
-        assert_eq!(said, format!("! client: the server answered {told}"));
+        assert_eq!(said, format!("! client: the server answered {error}"));
     }
     let (good, said) = once(&format!("{url}/rooms/lobby"), "x", &[&protocol[..], &anna, &page].concat());
-    assert!(!good && said.contains("403 Forbidden"), "a stranger's page must not use anna's cookie: {said}");
+    assert!(!good && said.contains("403 Forbidden"), "a foreign page must not use anna's cookie: {said}");
     let (good, said) = once(&format!("{url}/"), "x", &[]);
     assert!(!good && said.contains("404 Not Found"), "{said}");
 }

@@ -1,4 +1,4 @@
-//! Every server is told to end, and so is the client: close frames go out, and the status says that all is well.
+//! Stop signals: servers and the client send close frames and exit with status 0.
 #![cfg(unix)]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
@@ -13,7 +13,7 @@ mod common;
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 
-/// Each server with a path that takes clients, and headers that it wants.
+/// Each server with a resource and the flags of a client for it.
 const SERVERS: [(&str, &[&str], &str, &[&str]); 7] = [
     (ECHO, &[], "/echo", &[]),
     (ECHO, &["--task-per-client"], "/echo", &[]),
@@ -29,8 +29,8 @@ const SERVERS: [(&str, &[&str], &str, &[&str]); 7] = [
     (env!("CARGO_BIN_EXE_custom_io"), &[], "/", &[]),
 ];
 
-/// Starts one of them; its address comes by a flag, or as the only argument.
-fn start(path: &str, args: &[&str]) -> (Program, String) {
+/// Starts a server. `custom_io` takes its address as the only argument, the others as a flag.
+fn start_server(path: &str, args: &[&str]) -> (Program, String) {
     if path != env!("CARGO_BIN_EXE_custom_io") {
         return serve(path, args);
     }
@@ -43,7 +43,7 @@ fn start(path: &str, args: &[&str]) -> (Program, String) {
 fn every_server_closes_its_clients() {
     for signal in [Signal::TERM, Signal::INT] {
         for (path, args, resource, headers) in SERVERS {
-            let (server, url) = start(path, args);
+            let (server, url) = start_server(path, args);
             let clients: Vec<_> = (0..3).map(|_| connected(&format!("{url}{resource}"), headers)).collect();
             server.signal(signal);
             for client in clients {
@@ -57,33 +57,33 @@ fn every_server_closes_its_clients() {
     }
 }
 
-/// It has no close frame, but is not waited for in vain.
+/// hixie-75 has no close frame, and the server must not wait for one.
 #[test]
 fn clients_of_hixie_75_are_closed_too() {
     for (path, args) in [(ECHO, &["--hixie-75"][..]), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
-        let (server, url) = start(path, args);
+        let (server, url) = start_server(path, args);
         let client = connected(&format!("{url}/"), &["--version", "75"]);
-        let told = Instant::now();
+        let start = Instant::now();
         server.signal(Signal::TERM);
         let (status, lines) = client.ended();
         assert!(status.success(), "{path} {lines:#?}");
         let (status, lines) = server.ended();
         assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
-        assert!(told.elapsed() < PATIENCE / 5, "{path} {:?}", told.elapsed());
+        assert!(start.elapsed() < PATIENCE / 5, "{path} {:?}", start.elapsed());
     }
 }
 
 #[test]
-fn without_clients_every_server_ends_at_once() {
+fn without_clients_every_server_exits_at_once() {
     for (path, args, ..) in SERVERS {
-        let (server, _) = start(path, args);
+        let (server, _) = start_server(path, args);
         server.signal(Signal::TERM);
         let (status, lines) = server.ended();
         assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
     }
 }
 
-/// Connects one that asks for many megabytes and reads none of it.
+/// Connects a client that requests the echo of many megabytes and reads nothing.
 fn silent(url: &str, resource: &str) -> TcpStream {
     let mut stream = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
     stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
@@ -92,7 +92,7 @@ fn silent(url: &str, resource: &str) -> TcpStream {
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
     );
     stream.write_all(request.as_bytes()).unwrap();
-    let mut message = vec![0x82, 0xff]; // a masked binary message of 1 MiB, its key of zeroes
+    let mut message = vec![0x82, 0xff]; // a masked binary message of 1 MiB, with a key of zeros
     message.extend_from_slice(&(1_u64 << 20).to_be_bytes());
     message.resize(message.len() + 4 + (1 << 20), 0);
     for _ in 0..64 {
@@ -104,43 +104,43 @@ fn silent(url: &str, resource: &str) -> TcpStream {
 }
 
 #[test]
-fn a_client_that_never_reads_holds_nobody_up_for_long() {
+fn a_client_that_never_reads_delays_the_stop_only_briefly() {
     let file =
         std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stop-{}.toml", std::process::id()));
     std::fs::write(&file, "close_timeout = 2").unwrap();
     let config = ["--config", file.to_str().unwrap()];
     let tasks = ["--config", file.to_str().unwrap(), "--task-per-client"];
     for (path, args) in [(ECHO, &config[..]), (ECHO, &tasks), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
-        let (server, url) = start(path, args);
+        let (server, url) = start_server(path, args);
         let _silent = silent(&url, "/");
-        // One that says nothing at all, and one that does not answer close frames.
+        // A client that sends nothing, in addition to `_silent`, which does not answer close frames.
         let _idle = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
         let polite = connected(&url, &[]);
-        let told = Instant::now();
+        let start = Instant::now();
         server.signal(Signal::TERM);
         polite.until("< close 1001");
         let (status, lines) = server.ended();
         assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
-        assert!(told.elapsed() < PATIENCE / 2, "{path} {:?}", told.elapsed());
+        assert!(start.elapsed() < PATIENCE / 2, "{path} {:?}", start.elapsed());
     }
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
-fn a_second_signal_ends_it_at_once() {
+fn a_second_signal_ends_the_process_at_once() {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
         for (path, args) in
             [(ECHO, &["--task-per-client"][..]), (ECHO, &[]), (env!("CARGO_BIN_EXE_custom_io"), &[])]
         {
-            let (server, url) = start(path, args);
+            let (server, url) = start_server(path, args);
             let silent = silent(&url, "/");
             let polite = connected(&url, &[]);
             server.signal(Signal::INT);
-            polite.until("< close 1001"); // the first one has come
+            polite.until("< close 1001"); // the first signal was handled
             server.signal(second);
             let (status, lines) = server.ended();
             assert_eq!(status.code(), Some(code), "{path} {lines:#?}");
-            let _ = silent.shutdown(Shutdown::Both); // held until now
+            let _ = silent.shutdown(Shutdown::Both); // open until now
         }
     }
 }

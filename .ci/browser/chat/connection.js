@@ -1,9 +1,9 @@
-// Headless Chromium on the chat's page: the connection is lost, and the page comes back by itself.
-//     connection.js PROGRAM OUT   (the chat's binary, and a folder, not used here). CHROMIUM names another browser binary.
+// Headless Chromium on the chat's page: the connection is lost, and the page reconnects by itself.
+//     connection.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
 'use strict';
 const { assert, eventually, scene, PHONE } = require('./scene.js');
 
-const SILENCE = 60000; // the page pings every 5 s and waits for 10 s: it takes 25 s at most, on a calm machine
+const SILENCE = 60000; // the page pings every 5 s and waits for 10 s, so an idle machine needs at most 25 s
 
 // Ada in the lobby and Noor in another room.
 async function apart(at) {
@@ -13,7 +13,7 @@ async function apart(at) {
   return [ada, noor];
 }
 
-// Ends the server; the pages say so, and each has tried at least once to come back.
+// Stops the server. Each page shows it and tries at least once to reconnect.
 async function lose(at, persons) {
   const before = new Map(persons.map((each) => [each, each.socketsClosed]));
   at.serverIsGone = true;
@@ -25,14 +25,14 @@ async function lose(at, persons) {
   }
 }
 
-// Starts the server again, and waits until the pages have found it.
+// Starts the server again and waits until the pages have reconnected.
 async function find(at, persons) {
   await at.server.start();
   for (const each of persons) await each.cameBack();
   at.serverIsGone = false;
 }
 
-scene('the server goes and comes back: so does the page, with its name and room', async (at) => {
+scene('the page reconnects to a restarted server with its name and room', async (at) => {
   const both = await apart(at);
   await lose(at, both);
   await find(at, both);
@@ -47,7 +47,7 @@ scene('the server goes and comes back: so does the page, with its name and room'
   await both[0].notices('نور joined');
 });
 
-scene('a text that could not be sent is kept, and sent later', async (at) => {
+scene('an unsent text is kept and sent later', async (at) => {
   const [ada] = await apart(at);
   await ada.page.fill('#text', 'half a thought');
   await lose(at, [ada]);
@@ -59,9 +59,9 @@ scene('a text that could not be sent is kept, and sent later', async (at) => {
   await ada.hears('half a thought');
 });
 
-scene('a page that is not answered in time takes the connection for dead', async (at) => {
+scene('the page detects a dead connection by its ping', async (at) => {
   const both = await apart(at);
-  at.server.signal('SIGSTOP'); // the socket stays open, and says nothing
+  at.server.signal('SIGSTOP'); // the socket stays open and silent
   at.serverIsGone = true;
   for (const { page } of both) await page.waitForSelector('#banner:not([hidden])', { timeout: SILENCE });
   at.server.signal('SIGCONT');

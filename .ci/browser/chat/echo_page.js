@@ -1,9 +1,10 @@
-// Headless Chromium on the chat's echo page: one WebSocket by hand, every frame of it shown.
-//     echo_page.js PROGRAM OUT   (the chat's binary, and a folder, not used here). CHROMIUM names another browser binary.
+// Headless Chromium on the chat's echo page: one WebSocket, controlled by hand, with all its frames
+// shown.
+//     echo_page.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
 'use strict';
 const { assert, eventually, scene } = require('./scene.js');
 
-// The newest rows, the newest first, each without its time.
+// The newest rows first, each without its time.
 const rows = ({ page }, count) => page.$$eval('#rows tr', (all, most) =>
   all.slice(0, most).map((row) => [...row.cells].slice(1).map((cell) => cell.textContent)), count);
 const shows = (echo, ...want) => eventually(() => rows(echo, want.length), want);
@@ -15,7 +16,7 @@ async function connected(at) {
   return echo;
 }
 
-scene('the echo page shows a text, there and back', async (at) => {
+scene('the echo page shows a text and its echo', async (at) => {
   const echo = await connected(at);
   await echo.page.fill('#text', 'Hé 👩‍🚀');
   await echo.page.click('#text-form button');
@@ -24,11 +25,11 @@ scene('the echo page shows a text, there and back', async (at) => {
 
 scene('the echo page sends bytes written as hexadecimal digits, and refuses other text', async (at) => {
   const echo = await connected(at);
-  await echo.page.fill('#octets', '00 ff 7');
+  await echo.page.fill('#bytes', '00 ff 7');
   await echo.page.click('#binary-form button');
-  await echo.shows('#octets-error', /hex/);
+  await echo.shows('#bytes-error', /hex/);
   await isOpen(echo, 'no subprotocol'); // nothing was sent
-  await echo.page.fill('#octets', '00 ff 7f');
+  await echo.page.fill('#bytes', '00 ff 7f');
   await echo.page.click('#binary-form button');
   await shows(echo, ['↓ received', 'binary', '3 B', '00 ff 7f'], ['↑ sent', 'binary', '3 B', '00 ff 7f']);
 });

@@ -1,10 +1,11 @@
-// Headless Chromium on the chat's pages: what they look like on a desk and on a phone, and whether all can use them.
-//     looks.js PROGRAM OUT   (the chat's binary, and the folder that takes the screenshots). CHROMIUM names another browser.
+// Headless Chromium on the chat's pages: their appearance on a desktop and on a phone, and
+// accessibility.
+//     looks.js PROGRAM OUT   (the chat's binary, and the folder for the screenshots). CHROMIUM names another browser.
 'use strict';
 const path = require('node:path');
 const { assert, eventually, scene, PHONE } = require('./scene.js');
 
-// Runs inside the page: texts that stand on their background with less than 4.5:1.
+// Runs inside the page: texts with a contrast below 4.5:1.
 function faint() {
   const context = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
   const rgb = (colour, under = [255, 255, 255]) => {
@@ -33,7 +34,7 @@ function faint() {
   return found;
 }
 
-// Runs inside the page: controls that a screen reader has no name for.
+// Runs inside the page: controls without a name for screen readers.
 function nameless() {
   return [...document.querySelectorAll('button, input, textarea, select, a[href]')]
     .filter((each) => !(each.ariaLabel || each.labels?.[0]?.textContent.trim() || (each.matches('a, button') && each.textContent.trim())))
@@ -42,7 +43,7 @@ function nameless() {
 
 const widths = () => [document.documentElement.scrollWidth, document.body.scrollWidth, innerWidth];
 
-// The echo page with a conversation on it, which is over.
+// The echo page with a finished conversation.
 async function furnishedEcho(at) {
   const echo = await at.opens('', 'echo.html', { colorScheme: 'light' });
   await echo.page.click('#text-form button');
@@ -52,7 +53,7 @@ async function furnishedEcho(at) {
   return echo;
 }
 
-// The pages with every kind of text on them.
+// The pages with every kind of text.
 async function furnished(at) {
   const ada = await at.enters('Ada', { colorScheme: 'light' });
   const noor = await at.enters('نور', PHONE);
@@ -66,7 +67,7 @@ async function furnished(at) {
   return { ada, noor, echo: await furnishedEcho(at) };
 }
 
-scene('on a phone the list is a drawer that a keyboard can leave', async (at) => {
+scene('on a phone the list is a drawer that a keyboard can close', async (at) => {
   const noor = await at.enters('نور', PHONE);
   assert.equal(await noor.page.isVisible('#people'), false);
   await noor.page.click('#menu');
@@ -77,14 +78,14 @@ scene('on a phone the list is a drawer that a keyboard can leave', async (at) =>
   await noor.becomes(() => [document.activeElement.id, document.querySelector('main').inert], ['menu', false]);
 });
 
-scene('a reader further up stays there, and is told of new messages', async (at) => {
+scene('a reader further up stays there and gets a notice of new messages', async (at) => {
   const ada = await at.enters('Ada');
   const noor = await at.enters('نور', PHONE);
   await ada.notices('نور joined');
   for (let line = 0; line < 30; line += 1) await ada.says(`line ${line}`);
   await noor.hears('line 29');
   assert.equal(await noor.page.isHidden('#newer'), true);
-  // The page's own listener was added first, so it has run when this one runs.
+  // The page's listener was added first, so it has already run.
   await noor.page.$eval('#scroll', (element) => new Promise((resolve) => {
     element.addEventListener('scroll', resolve, { once: true });
     element.scrollTop = 0;
@@ -97,7 +98,7 @@ scene('a reader further up stays there, and is told of new messages', async (at)
     document.getElementById('log').lastElementChild.getBoundingClientRect().bottom <= innerHeight], [true, true]);
 });
 
-scene('no page scrolls sideways at 360 pixels, and 200 letters without a space do not make it', async (at) => {
+scene('no page scrolls sideways at 360 pixels, even with 200 letters without a space', async (at) => {
   const all = await furnished(at);
   await all.ada.says('w'.repeat(200));
   await Promise.all([all.ada.hears('w'.repeat(200)), all.noor.hears('w'.repeat(200))]);
@@ -109,7 +110,7 @@ scene('no page scrolls sideways at 360 pixels, and 200 letters without a space d
   }
 });
 
-scene('every text can be read in both colour schemes, and every control has a name', async (at) => {
+scene('every text is readable in both colour schemes, and every control has a name', async (at) => {
   for (const [name, { page }] of Object.entries(await furnished(at))) {
     assert.deepEqual([name, await page.evaluate(nameless)], [name, []]);
     for (const colorScheme of ['dark', 'light']) {

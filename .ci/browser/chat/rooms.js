@@ -1,11 +1,11 @@
-// Headless Chromium on the chat's page: rooms are opened, joined, left, and found again.
-//     rooms.js PROGRAM OUT   (the chat's binary, and a folder, not used here). CHROMIUM names another browser binary.
+// Headless Chromium on the chat's page: opening, joining, leaving and revisiting rooms.
+//     rooms.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
 'use strict';
 const { assert, scene, PHONE } = require('./scene.js');
 
 const hash = () => location.hash;
 
-scene('a room is opened in the drawer of a phone, and is apart from the lobby', async (at) => {
+scene('a room is opened in the drawer of a phone, separate from the lobby', async (at) => {
   const ada = await at.enters('Ada');
   const noor = await at.enters('نور', PHONE);
   await ada.seesPeople('Ada', 'نور');
@@ -18,8 +18,8 @@ scene('a room is opened in the drawer of a phone, and is apart from the lobby', 
   await ada.notices('نور left');
   await ada.seesPeople('Ada');
 
-  // The server has one order for everything it is told. A text that leaked into the other room would be there before the
-  // text that follows it.
+  // The server has one order for all events. A text that leaked into the other room would appear
+  // before the text that follows it.
   await noor.says('psst');
   await noor.hears('psst');
   await ada.says('is anybody here?');
@@ -30,7 +30,7 @@ scene('a room is opened in the drawer of a phone, and is apart from the lobby', 
   assert.deepEqual([await texts(ada), await texts(noor)], [['is anybody here?'], ['psst', 'psst again']]);
 });
 
-scene('a room is joined by a click on the list', async (at) => {
+scene('a click on the list joins a room', async (at) => {
   const noor = await at.enters('نور', PHONE, '#tea-time');
   await noor.isIn('tea-time');
   const ada = await at.enters('Ada');
@@ -43,7 +43,7 @@ scene('a room is joined by a click on the list', async (at) => {
   await noor.seesPeople('نور', 'Ada');
 });
 
-scene('the way back leads to the room before, with its log as it was left', async (at) => {
+scene('the back button leads to the previous room and restores its log', async (at) => {
   const ada = await at.enters('Ada');
   const noor = await at.enters('نور', PHONE);
   await ada.seesPeople('Ada', 'نور');
@@ -63,7 +63,7 @@ scene('the way back leads to the room before, with its log as it was left', asyn
   await ada.seesPeople('Ada', 'نور');
 });
 
-scene('both take the way back from the same room', async (at) => {
+scene('both use the back button from the same room', async (at) => {
   const both = [await at.enters('Ada'), await at.enters('نور', PHONE)];
   for (const each of both) {
     await each.says('/room tea');
@@ -76,7 +76,7 @@ scene('both take the way back from the same room', async (at) => {
   await Promise.all([both[0].seesPeople('Ada', 'نور'), both[1].seesPeople('نور', 'Ada')]);
 });
 
-scene('an address with a name that no room can have goes back to the room one is in', async (at) => {
+scene('an address with an invalid room name returns to the current room', async (at) => {
   const ada = await at.enters('Ada');
   await ada.becomes(hash, '#lobby');
   await ada.page.evaluate(() => { location.hash = `#${'x'.repeat(25)}`; });
@@ -85,7 +85,7 @@ scene('an address with a name that no room can have goes back to the room one is
   await ada.isIn('lobby');
 });
 
-scene('a link leads into its room', async (at) => {
+scene('a link opens its room', async (at) => {
   const linked = await at.enters('', {}, '?room=Tea');
   await linked.isIn('tea');
   await linked.becomes(hash, '#tea');

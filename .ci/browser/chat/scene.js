@@ -1,7 +1,7 @@
-// Scenes of the chat's checks: each check gets a server process and browser pages that no other check uses.
+// Scenes of the chat checks. Each check gets a new server process and new browser pages.
 //
-// Rules for a check: it waits for what it asserts, on the page where it asserts it. A page that shows an event says
-// nothing about another page, and nothing about what the same page shows next.
+// A check waits for its assertion on the page of the assertion. An event on one page says nothing
+// about another page, or about the next event on the same page.
 'use strict';
 const { spawn } = require('node:child_process');
 const readline = require('node:readline');
@@ -13,12 +13,12 @@ const hixie76 = require('../hixie76.js');
 
 const { assert } = checks;
 const [program, out] = process.argv.slice(2);
-const PATIENCE = 20000; // no wait is longer unless it says so; a wait that reaches it has failed
-const LIMIT = 90; // seconds of a check, which has several waits
+const PATIENCE = 20000; // the longest wait, unless stated otherwise
+const LIMIT = 90; // seconds for a check, which has several waits
 const POLL = 20;
 const PHONE = { colorScheme: 'dark', viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
 
-// Waits until `read` yields `want`, a value or a pattern; a failure says what it yielded instead.
+// Waits until `read` yields `want`, a value or a pattern. A failure shows the last value.
 async function eventually(read, want, patience = PATIENCE) {
   const end = Date.now() + patience;
   for (;;) {
@@ -35,7 +35,7 @@ async function eventually(read, want, patience = PATIENCE) {
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
 
-// A process of the chat. It keeps its port when it is started again.
+// A process of the chat. It keeps its port when it is restarted.
 class ChatServer {
   port = 0;
 
@@ -48,7 +48,7 @@ class ChatServer {
         await this.launch();
         return;
       } catch (error) {
-        // While the server is gone, a socket of another process may get its port for a moment.
+        // While the server is stopped, another process may briefly use its port.
         if (!this.port || Date.now() > end) throw error;
         await delay(POLL);
       }
@@ -65,7 +65,7 @@ class ChatServer {
       child.once('error', reject);
       child.once('exit', (code, signal) => {
         running.delete(child);
-        reject(new Error(`the server ends with ${code ?? signal}: ${log}`));
+        reject(new Error(`the server exited with ${code ?? signal}: ${log}`));
       });
       readline.createInterface({ input: child.stdout }).on('line', (line) => {
         const found = /^open http:\/\/127\.0\.0\.1:(\d+)\/$/.exec(line);
@@ -84,7 +84,7 @@ class ChatServer {
     return this.child.exitCode === null && this.child.signalCode === null;
   }
 
-  // Ends it without a word to its clients, as a crash does.
+  // Kills it without notice to its clients, like a crash.
   async stop() {
     if (!this.child || !this.isRunning) return;
     const ended = new Promise((resolve) => { this.child.once('exit', resolve); });
@@ -93,14 +93,14 @@ class ChatServer {
   }
 }
 
-// A page, and the person in front of it.
+// A page and its user.
 class Person {
   constructor(scene, name, page) {
     Object.assign(this, { scene, name, page });
     page.on('pageerror', (error) => this.complains(error.message));
     page.on('requestfailed', (request) => { if (!scene.serverIsGone) this.complains(`${request.url()} failed`); });
     page.on('console', (message) => {
-      // The browser says so for each attempt while nobody listens.
+      // The browser logs each attempt while no server listens.
       const isExpected = scene.serverIsGone && /^WebSocket connection to .* failed/.test(message.text());
       if (['error', 'warning'].includes(message.type()) && !isExpected) this.complains(message.text());
     });
@@ -112,23 +112,23 @@ class Person {
     if (!this.hasLeft) this.scene.complaints.push(`${this.name}: ${text}`);
   }
 
-  // What `selector` shows becomes `want`.
+  // The text of `selector` becomes `want`.
   async shows(selector, want, patience) {
     await eventually(() => this.page.textContent(selector), want, patience);
   }
 
-  // What a function in the page returns becomes `want`.
+  // The result of a function in the page becomes `want`.
   async becomes(read, want, patience) {
     await eventually(() => this.page.evaluate(read), want, patience);
   }
 
-  // The server has told the page where it is.
+  // The page has received its room from the server.
   async arrived() {
     await this.becomes(() => [document.getElementById('pill').dataset.state,
       document.getElementById('people').childElementCount > 0], ['open', true]);
   }
 
-  // The page has lost its connection and has another one, over which it was told where it is.
+  // The page has lost its connection, reconnected, and received its room.
   async cameBack(patience) {
     await this.notices('You are back', patience);
   }
@@ -154,7 +154,7 @@ class Person {
     }, true, patience);
   }
 
-  // Sends a message, once it can be sent.
+  // Sends a message as soon as possible.
   async says(text) {
     await this.page.fill('#text', text);
     await this.submits();
@@ -177,7 +177,7 @@ class Person {
 class Scene {
   server = new ChatServer();
 
-  serverIsGone = false; // while it is, pages may complain that they cannot connect
+  serverIsGone = false; // pages may then complain that they cannot connect
 
   provokes = false; // whether the check itself provokes complaints
 
@@ -195,13 +195,13 @@ class Scene {
     return `http://127.0.0.1:${this.server.port}/`;
   }
 
-  // Opens a page of the server in a browser profile that has this name stored.
+  // Opens a page of the server in a new browser profile with this stored name.
   async opens(name, at = '', options = {}) {
     const context = await this.browser.newContext({ locale: 'en-GB', viewport: { width: 1200, height: 760 }, ...options });
     context.setDefaultTimeout(PATIENCE);
     await context.addInitScript((wanted) => {
       if (wanted && !localStorage.getItem('clws.name')) localStorage.setItem('clws.name', wanted);
-      window.stopped = []; // breaches of the page's policy
+      window.stopped = []; // violations of the page's policy
       addEventListener('securitypolicyviolation', (event) => window.stopped.push(`${event.violatedDirective} ${event.blockedURI}`));
     }, name);
     const person = new Person(this, name || at, await context.newPage());
@@ -210,21 +210,21 @@ class Scene {
     return person;
   }
 
-  // Opens a page, and waits until the person is in the room.
+  // Opens a page and waits until the user is in the room.
   async enters(name, options = {}, at = '') {
     const person = await this.opens(name, at, options);
     await person.arrived();
     return person;
   }
 
-  // A client of draft 0 comes in.
+  // Connects a client of draft 0.
   draft0(name, room = 'lobby') {
     return hixie76.open(`ws://127.0.0.1:${this.server.port}/?${new URLSearchParams({ name, room })}`);
   }
 
-  // No page complained, no policy had to stop anything, the server is up and logged no error.
+  // No page complained, the policy stopped nothing, and the server runs and logged no error.
   async assertFine() {
-    assert.equal(this.server.isRunning, true, 'the server has ended');
+    assert.equal(this.server.isRunning, true, 'the server has exited');
     assert.doesNotMatch(this.server.log, /ERROR|panicked at/);
     if (this.provokes) return;
     assert.deepEqual(this.complaints, []);
@@ -232,14 +232,14 @@ class Scene {
   }
 
   async end() {
-    for (const person of this.persons) await person.leaves().catch(() => {}); // the browser may be gone, or the page
+    for (const person of this.persons) await person.leaves().catch(() => {}); // the browser or the page may be closed
     await this.server.stop();
   }
 }
 
 const scenes = [];
 
-// scene(NAME, BODY, [SECONDS]): a check that `play` runs; BODY takes a Scene whose server runs.
+// scene(NAME, BODY, [SECONDS]): a check that `play` runs. BODY takes a Scene with a running server.
 function scene(name, body, seconds = LIMIT) {
   scenes.push({ name, body, seconds });
 }
@@ -247,7 +247,7 @@ function scene(name, body, seconds = LIMIT) {
 async function play() {
   let browser;
   for (const { name, body, seconds } of scenes) {
-    if (!browser?.isConnected()) browser = await openBrowser(); // the first one, or a new one after a crash
+    if (!browser?.isConnected()) browser = await openBrowser(); // the first start, or a restart after a crash
     const one = new Scene(browser);
     await checks.check(name, async () => {
       await one.server.start();
@@ -260,9 +260,9 @@ async function play() {
   checks.finish();
 }
 
-// Runs after the file that declares the scenes.
+// Runs after the file with the scenes.
 setImmediate(() => play().catch((error) => {
-  console.log('FAIL the browser itself -', error.message);
+  console.log('FAIL cannot run the browser -', error.message);
   process.exit(1);
 }));
 

@@ -1,11 +1,11 @@
-// Headless Chromium on the chat's page: people come, talk, change their names and go.
-//     talk.js PROGRAM OUT   (the chat's binary, and a folder, not used here). CHROMIUM names another browser binary.
+// Headless Chromium on the chat's page: people join, talk, change their names and leave.
+//     talk.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
 'use strict';
 const { assert, eventually, scene, PHONE } = require('./scene.js');
 
 const is = (type) => (message) => JSON.parse(message).type === type;
 
-// Ada at a desk and then Noor with a phone come in. Ada's page knows of both.
+// Ada on a desktop and then Noor on a phone join. Ada's page shows both.
 async function two(at) {
   const ada = await at.enters('Ada', { colorScheme: 'light' });
   const noor = await at.enters('نور', PHONE);
@@ -13,13 +13,13 @@ async function two(at) {
   return [ada, noor];
 }
 
-scene('two pages come in and see each other', async (at) => {
+scene('two pages join and see each other', async (at) => {
   const [ada, noor] = await two(at);
   await noor.seesPeople('نور', 'Ada');
   for (const each of [ada, noor]) await each.shows('#count', '2 people here');
 });
 
-scene('they exchange texts both ways, shown as they were written', async (at) => {
+scene('texts in both directions are shown unchanged', async (at) => {
   const [ada, noor] = await two(at);
   const texts = ['hello', 'naïve 日本語 😀', '👩‍👩‍👧‍👦🏳️‍🌈👍🏽', 'שלום, נור!', 'e\u0301 𝄞 \u202eabc', '<img src=x onerror=alert(1)> & </script>', 'two\nlines'];
   for (const [index, text] of texts.entries()) {
@@ -30,14 +30,14 @@ scene('they exchange texts both ways, shown as they were written', async (at) =>
   for (const { page } of [ada, noor]) assert.equal(await page.$$eval('#log img, #log script', (all) => all.length), 0);
 });
 
-scene('a link can be followed, and takes nothing with it', async (at) => {
+scene('a link has no opener and no referrer', async (at) => {
   const [ada, noor] = await two(at);
   await noor.says('see https://example.org/a?b=c#d, please');
   await ada.hears('see https://example.org/a?b=c#d, please');
   assert.deepEqual(await ada.page.$eval('#log .msg:last-child a', (a) => [a.href, a.rel]), ['https://example.org/a?b=c#d', 'noopener noreferrer']);
 });
 
-scene('a third joins by draft 0 and chats with them', async (at) => {
+scene('a client of draft 0 joins and chats', async (at) => {
   const [ada, noor] = await two(at);
   const grace = await at.draft0('Grace');
   assert.deepEqual(JSON.parse(await grace.next(is('room'))), { type: 'room', room: 'lobby', you: 'Grace', here: ['Ada', 'Grace', 'نور'] });
@@ -55,7 +55,7 @@ scene('the latency is shown', async (at) => {
   await ada.shows('#latency', /^[\d.]+ ms$/);
 });
 
-scene('a name is changed by keyboard; one that is taken is refused beside the field', async (at) => {
+scene('a name is changed by keyboard, and a taken name shows an error at the field', async (at) => {
   const [ada, noor] = await two(at);
   await at.draft0('Grace');
   await ada.notices('Grace joined');
@@ -74,7 +74,7 @@ scene('a name is changed by keyboard; one that is taken is refused beside the fi
   await noor.notices('Ada is now Ada L.');
 });
 
-scene('a name that somebody has is ours when they leave', async (at) => {
+scene('a page gets its wanted name when it becomes free', async (at) => {
   const first = await at.draft0('Lin');
   await first.next(is('room'));
   const second = await at.enters('Lin');
@@ -95,7 +95,7 @@ scene('a text that is too long is not sent', async (at) => {
   await ada.shows('#log .notice.bad', /^there is no \/dance/);
 });
 
-scene('a client of draft 0 that leaves is seen to leave', async (at) => {
+scene('pages show that a client of draft 0 leaves', async (at) => {
   const [ada, noor] = await two(at);
   const grace = await at.draft0('Grace');
   await Promise.all([ada.notices('Grace joined'), noor.notices('Grace joined')]);
@@ -105,7 +105,7 @@ scene('a client of draft 0 that leaves is seen to leave', async (at) => {
   await Promise.all([ada.seesPeople('Ada', 'نور'), noor.seesPeople('نور', 'Ada')]);
 });
 
-scene('a person who closes the page is seen to leave', async (at) => {
+scene('pages show that another page is closed', async (at) => {
   const [ada, noor] = await two(at);
   const eve = await at.enters('Eve');
   await Promise.all([ada.notices('Eve joined'), noor.notices('Eve joined')]);

@@ -1,4 +1,4 @@
-//! The stream in memory.
+//! An in-memory stream.
 
 use std::cell::Cell;
 use std::hint::black_box;
@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
-/// A stream that gives the same octets again each time it is wound back, and counts what is written to it.
+/// A stream that yields the same bytes after each rewind, and counts written bytes.
 #[derive(Clone)]
 pub(crate) struct Memory {
     wire: Rc<Vec<u8>>,
@@ -18,12 +18,12 @@ pub(crate) struct Memory {
 }
 
 impl Memory {
-    /// One that gives this.
+    /// Creates a stream with this input.
     pub(crate) fn new(wire: Vec<u8>) -> Self {
         Self { wire: Rc::new(wire), at: Rc::default(), written: Rc::default() }
     }
 
-    /// Starts over; how much was written since the last time.
+    /// Rewinds the input. Returns the number of bytes written since the last rewind.
     pub(crate) fn rewind(&self) -> usize {
         self.at.set(0);
         self.written.replace(0)
@@ -44,8 +44,8 @@ impl Read for Memory {
 }
 
 impl Write for Memory {
-    fn write(&mut self, octets: &[u8]) -> io::Result<usize> {
-        let n = black_box(octets).len();
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let n = black_box(bytes).len();
         self.written.set(self.written.get() + n);
         Ok(n)
     }
@@ -79,8 +79,8 @@ impl AsyncRead for Memory {
 }
 
 impl AsyncWrite for Memory {
-    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, octets: &[u8]) -> Poll<io::Result<usize>> {
-        Poll::Ready(self.write(octets))
+    fn poll_write(mut self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Poll::Ready(self.write(bytes))
     }
 
     fn poll_write_vectored(

@@ -1,4 +1,4 @@
-//! The libraries, each on a stream in memory.
+//! The libraries, each on an in-memory stream.
 
 use std::future::Future;
 use std::hint::black_box;
@@ -13,21 +13,21 @@ use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::memory::Memory;
 
-/// A library's connection.
+/// The connection of one library.
 pub(crate) trait Codec {
-    /// Receives all that the memory has, which is that many messages; how many there were.
+    /// Receives all `count` messages of the stream and returns their number.
     fn decode(&mut self, count: usize) -> usize;
-    /// Sends its message so often, and writes it out.
+    /// Sends the message `count` times and flushes.
     fn encode(&mut self, count: usize);
-    /// Sends back all that the memory has.
+    /// Echoes all messages of the stream.
     fn echo(&mut self, count: usize);
 }
 
-/// clws with what it has for a message that is sent more than once. It differs in *encode* only, where the others send clones
-/// that share the message's memory too.
+/// clws with a `SharedMessage`. It differs only in *encode*, where the other libraries also send
+/// clones that share memory.
 pub(crate) const SHARED: &str = "clws, SharedMessage";
 
-/// All of them, on this memory, with this text to send.
+/// All libraries, with this stream and this text to send.
 pub(crate) fn all(memory: &Memory, text: &str) -> Vec<(&'static str, Box<dyn Codec>)> {
     vec![
         ("clws", Box::new(Clws::new(memory, text, false))),
@@ -55,7 +55,7 @@ impl Clws {
             memory: memory.clone(),
             text: text.to_owned(),
             shared: shared.then(|| SharedMessage::text(text)),
-            scratch: vec![0; (1 << 20) + (8 << 10)], // that of a shard, where messages are big
+            scratch: vec![0; (1 << 20) + (8 << 10)], // as large as a shard's buffer for big messages
             receiver: Receiver::new(Version::Rfc6455, Role::Server, Limits::default()),
             sender: Sender::server(Version::Rfc6455),
         }
@@ -100,7 +100,7 @@ impl Codec for Clws {
             while let Some(event) = events.next().unwrap() {
                 match event {
                     Event::Text(text) => self.sender.forward_text(text).unwrap(),
-                    Event::Binary(octets) => self.sender.forward_binary(octets).unwrap(),
+                    Event::Binary(payload) => self.sender.forward_binary(payload).unwrap(),
                     other => panic!("{other:?}"),
                 }
             }
@@ -196,7 +196,7 @@ impl Codec for Fastwebsockets {
 struct TokioWebsockets {
     socket: tokio_websockets::WebSocketStream<Memory>,
     message: tokio_websockets::Message,
-    gathered: Vec<tokio_websockets::Message>,
+    collected: Vec<tokio_websockets::Message>,
 }
 
 impl TokioWebsockets {
@@ -204,7 +204,7 @@ impl TokioWebsockets {
         let config = tokio_websockets::Config::default().frame_size(usize::MAX);
         let socket = tokio_websockets::ServerBuilder::new().config(config).serve(memory.clone());
         let message = tokio_websockets::Message::text(text.to_owned());
-        Self { socket, message, gathered: Vec::new() }
+        Self { socket, message, collected: Vec::new() }
     }
 
     fn read(&mut self) -> Option<tokio_websockets::Message> {
@@ -238,12 +238,12 @@ impl Codec for TokioWebsockets {
         self.flush();
     }
 
-    /// Gathers first: it flushes before it reads.
+    /// Collects messages first, because tokio-websockets flushes before it reads.
     fn echo(&mut self, _: usize) {
         while let Some(message) = self.read() {
-            self.gathered.push(message);
+            self.collected.push(message);
         }
-        for message in self.gathered.drain(..) {
+        for message in self.collected.drain(..) {
             Pin::new(&mut self.socket).start_send(message).unwrap();
         }
         self.flush();
@@ -266,8 +266,8 @@ impl Soketto {
 }
 
 impl Codec for Soketto {
-    /// A future of its `receive_data` that is given up takes the state of the message with it, so it is asked no oftener than
-    /// there are messages.
+    /// Dropping a pending `receive_data` future loses part of the message, so this polls once per
+    /// message only.
     fn decode(&mut self, count: usize) -> usize {
         for _ in 0..count {
             self.message.clear();
@@ -295,7 +295,7 @@ impl Codec for Soketto {
     }
 }
 
-/// What a future says at once. Those that are given up here wait for the first octet of a message.
+/// Polls a future once. A pending future is dropped while it waits for the first byte of a message.
 fn poll<T>(future: impl Future<Output = T>) -> Option<T> {
     match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
         Poll::Ready(value) => Some(value),

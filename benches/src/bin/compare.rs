@@ -1,4 +1,4 @@
-//! Measures clws and its peers side by side: see `compare --help`, and `benches/README.md`.
+//! Measures clws and its peers side by side. See `compare --help` and `benches/README.md`.
 
 use std::process::ExitCode;
 
@@ -18,6 +18,6 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
-    eprintln!("compare: written for Linux");
+    eprintln!("compare: runs on Linux only");
     ExitCode::FAILURE
 }

@@ -1,4 +1,4 @@
-//! The load generator's command: see `load --help`, and `benches/README.md`.
+//! The load generator's command. See `load --help` and `benches/README.md`.
 
 use std::process::ExitCode;
 
@@ -27,6 +27,6 @@ fn main() -> ExitCode {
 
 #[cfg(not(target_os = "linux"))]
 fn main() -> ExitCode {
-    eprintln!("load: written for Linux (epoll, /proc)");
+    eprintln!("load: runs on Linux only (needs epoll and /proc)");
     ExitCode::FAILURE
 }

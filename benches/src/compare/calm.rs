@@ -1,4 +1,4 @@
-//! How busy the machine was with other things while something was measured.
+//! CPU use by other programs during a measurement.
 
 use std::collections::HashMap;
 use std::fs;
@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::load::sys;
 
-/// What others used up to a moment, on the whole machine.
+/// The CPU time that other programs had used at one moment.
 #[derive(Debug)]
 pub(super) struct Meter {
     at: Instant,
@@ -16,7 +16,7 @@ pub(super) struct Meter {
 }
 
 impl Meter {
-    /// Begins now.
+    /// Starts now.
     pub(super) fn start() -> Self {
         Self {
             at: Instant::now(),
@@ -26,9 +26,12 @@ impl Meter {
         }
     }
 
-    /// How much of one core all who are not the server and not this process have taken since, 1.0 being a whole one: the CPU
-    /// time of every other program, what a hypervisor gave to other machines, or how long this thread was kept waiting for
-    /// its core, whichever tells more. (Programs that began and ended in between show in the last one only.)
+    /// The share of one core that was not available to the measurement since the start: 1.0 is a
+    /// whole core.
+    ///
+    /// It is the larger of two times. One is the CPU time of other programs, without the server and
+    /// this process, plus steal time. The other is the time that this thread waited for its core.
+    /// Programs that start and end in between count only in the waiting time.
     pub(super) fn share(&self, server: u32) -> f64 {
         let now = Self::start();
         let used: Duration = now
@@ -43,7 +46,8 @@ impl Meter {
     }
 }
 
-/// The CPU time of every other program so far. Threads of the kernel are left out: some of what they do is the load's.
+/// The CPU time of every other program so far. Kernel threads are left out, because part of their
+/// work is caused by the load.
 fn programs() -> HashMap<u32, Duration> {
     let me = std::process::id();
     let Ok(entries) = fs::read_dir("/proc") else { return HashMap::new() };
@@ -56,7 +60,7 @@ fn programs() -> HashMap<u32, Duration> {
         .collect()
 }
 
-/// The time that a hypervisor gave to others while this machine had work to do; the kernel counts it in hundredths.
+/// The steal time in `/proc/stat`, which the kernel counts in hundredths of a second.
 fn stolen(stat: &str) -> Duration {
     let ticks = stat.lines().next().and_then(|line| line.split_whitespace().nth(8)?.parse().ok());
     Duration::from_millis(10 * ticks.unwrap_or(0u64))
@@ -67,18 +71,18 @@ mod tests {
     use super::*;
 
     #[test]
-    fn stolen_time_is_read() {
+    fn parses_the_steal_time() {
         assert_eq!(stolen("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 1"), Duration::from_millis(800));
         assert_eq!(stolen(""), Duration::ZERO);
     }
 
     #[test]
-    fn others_are_seen_and_the_server_is_not() {
+    fn counts_other_programs_but_not_the_server() {
         let meter = Meter::start();
         let mut child = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().unwrap();
         let end = Instant::now() + Duration::from_secs(60);
         while sys::cpu(child.id()).unwrap() < Duration::from_millis(200) && Instant::now() < end {
-            std::thread::sleep(Duration::from_millis(10)); // on a busy machine it takes a while to use that much
+            std::thread::sleep(Duration::from_millis(10)); // a busy machine needs several rounds
         }
         let (all, without) = (meter.share(0), meter.share(child.id()));
         child.kill().unwrap();

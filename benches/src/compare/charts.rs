@@ -1,4 +1,4 @@
-//! The charts that a comparison writes, as SVG.
+//! The SVG charts of a comparison.
 
 use std::error::Error as StdError;
 use std::iter;
@@ -9,14 +9,14 @@ use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::Error;
 
-/// A row's bars.
+/// The bars of one row.
 #[derive(Debug)]
 pub(super) struct Panel {
     pub(super) title: String,
     pub(super) bars: Vec<Bar>,
 }
 
-/// A server's figure in a row; none if it failed.
+/// The value of one server in one row; `None` if the server failed.
 #[derive(Debug)]
 pub(super) struct Bar {
     pub(super) name: String,
@@ -24,7 +24,7 @@ pub(super) struct Bar {
     pub(super) value: Option<f64>,
 }
 
-/// A server's curve.
+/// The curve of one server.
 #[derive(Debug)]
 pub(super) struct Line {
     pub(super) name: String,
@@ -46,18 +46,19 @@ const PANEL: i32 = 580;
 const MARGIN: i32 = 16;
 const BAR: i32 = 20;
 const HEAD: i32 = 30;
-/// Where bars begin, and the longest that one gets; the figure stands behind it.
+/// The left edge of the bars, and the length of the longest bar. The value stands to its right.
 const NAMES: i32 = 215;
 const LENGTH: i32 = 240;
 
-/// Bars for each row, in two columns. Bars of over ten times the least are cut off: the figure beside them counts.
+/// Draws the bars of each row, in two columns. A bar longer than ten times the shortest is cut off;
+/// its label shows the value.
 pub(super) fn bars(panels: &[Panel]) -> Result<String, Error> {
     draw_bars(panels).map_err(failed)
 }
 
 fn draw_bars(panels: &[Panel]) -> Result<String, Box<dyn StdError>> {
     let height = |panel: &Panel| HEAD + BAR * i32::try_from(panel.bars.len()).unwrap_or(0) + MARGIN;
-    // Each panel goes where there is more room.
+    // Each panel goes into the shorter column.
     let mut ends = [MARGIN; 2];
     let mut places = Vec::new();
     for panel in panels {
@@ -115,7 +116,7 @@ where
     Ok(())
 }
 
-/// Curves on two logarithmic axes.
+/// Draws curves on two logarithmic axes.
 pub(super) fn lines(title: &str, axis: &str, lines: &[Line]) -> Result<String, Error> {
     draw_lines(title, axis, lines).map_err(failed)
 }
@@ -143,7 +144,7 @@ fn draw_lines(title: &str, axis: &str, lines: &[Line]) -> Result<String, Box<dyn
             .x_label_formatter(&|value| figure(*value))
             .y_label_formatter(&|value| figure(*value))
             .draw()?;
-        // Where the curves are not.
+        // The legend goes where it covers no curve.
         let falls = lines
             .iter()
             .any(|line| line.points.first().zip(line.points.last()).is_some_and(|(a, b)| a.1 > b.1));
@@ -170,7 +171,7 @@ fn draw_lines(title: &str, axis: &str, lines: &[Line]) -> Result<String, Box<dyn
     Ok(svg)
 }
 
-/// From the least to the most, and never nothing.
+/// The range from the smallest to the largest positive value. It is never empty.
 fn span(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     let values = values.filter(|value| *value > 0.0);
     let least = values.clone().fold(f64::INFINITY, f64::min);
@@ -184,7 +185,7 @@ fn span(values: impl Iterator<Item = f64> + Clone) -> Range<f64> {
     }
 }
 
-/// Three digits, and thousands apart.
+/// Formats a value with few digits, and with the prefix `k` or `M`.
 fn figure(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{:.3}M", v / 1e6).replace(".000M", "M"),
@@ -195,7 +196,7 @@ fn figure(value: f64) -> String {
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "a length on the screen")]
+#[expect(clippy::cast_possible_truncation, reason = "a length in pixels")]
 fn pixels(length: f64) -> i32 {
     length.round() as i32
 }
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bars_hold_names_and_figures() {
+    fn bar_charts_show_names_and_values() {
         let bar = |name: &str, value| Bar { name: name.into(), ours: name == "clws", value };
         let bars = vec![bar("clws", Some(1.25)), bar("slow", Some(500.0)), bar("gone", None)];
         let svg = super::bars(&[Panel { title: "echo".into(), bars }]).unwrap();
@@ -220,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn lines_hold_names() {
+    fn line_charts_show_names() {
         let line = Line { name: "clws".into(), ours: true, points: vec![(1.0, 5.0), (10_000.0, 7.0)] };
         assert!(lines("echo", "connections", &[line]).unwrap().contains("clws"));
         let point = Line { name: "clws".into(), ours: true, points: vec![(1.0, 5.0)] };

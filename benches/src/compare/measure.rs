@@ -1,4 +1,4 @@
-//! Rounds of measurements, each with a server process of its own.
+//! Rounds of measurements. Each measurement starts a new server process.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,26 +11,27 @@ use super::servers::Server;
 use super::{Error, Outcome};
 use crate::load::{self, Cli as LoadCli, Report, sys};
 
-/// The rest of the machine took more than this share of a core during a measurement.
+/// The share of a core used by other programs above which a measurement counts as disturbed.
 const BUSY: f64 = 0.1;
-/// How long after such a measurement it is taken again.
+/// The pause before a disturbed measurement is repeated.
 const PAUSE: Duration = Duration::from_millis(500);
 
 /// How to measure.
 #[derive(Debug)]
 pub(super) struct Measure {
     pub(super) rounds: u16,
-    /// How often a measurement is taken again that others disturbed.
+    /// How often a disturbed measurement is repeated.
     pub(super) retries: u16,
     pub(super) seconds: f64,
     pub(super) server_core: usize,
     pub(super) load_core: usize,
-    /// All cores there are, for rows in which nothing is pinned.
+    /// All available cores, for rows without pinning.
     pub(super) cores: Vec<usize>,
 }
 
 impl Measure {
-    /// Takes every row through every server, round by round; `after` is called when a round is done.
+    /// Measures every row with every server, round by round. `after` is called at the end of each
+    /// round.
     pub(super) fn rounds(
         &self,
         rows: &[&Row],
@@ -50,14 +51,15 @@ impl Measure {
                     progress(&outcomes, total, start.elapsed(), row, server, others);
                 }
             }
-            // So that a run that is cut off has not been for nothing.
+            // Results of complete rounds survive an interrupted run.
             after(round, &outcomes)?;
         }
         Ok(outcomes)
     }
 
-    /// Measures, again if somebody else was busy; how much of a core others had in the try that is kept, the calmest. (Memory
-    /// is the same however busy the machine is.)
+    /// Measures, and repeats the measurement while other programs disturb it. Returns the least
+    /// disturbed try and the share of a core that other programs used. Memory rows are never
+    /// repeated, because memory does not depend on the load of the machine.
     fn steady(&self, row: &Row, server: &Server) -> (Result<Report, String>, f64) {
         let mut best = self.once(row, server);
         for _ in 0..self.retries {
@@ -81,7 +83,7 @@ impl Measure {
     }
 
     fn measure(&self, row: &Row, server: &Server, meter: &Meter, others: &mut f64) -> Result<Report, Error> {
-        // What is started from this thread stays on its cores.
+        // Processes inherit the affinity of the thread that starts them.
         let free = row.threads > 1;
         if free {
             sys::run_on(&self.cores)?;
@@ -105,7 +107,7 @@ impl Measure {
     }
 }
 
-/// One line for each measurement: how far it is, how long it will take, and what came out.
+/// Prints one line for each measurement: progress, remaining time and result.
 fn progress(outcomes: &[Outcome], total: usize, so_far: Duration, row: &Row, server: &Server, others: f64) {
     let (done, Some(outcome)) = (outcomes.len(), outcomes.last()) else { return };
     let left = so_far.as_millis() * (total - done) as u128 / done as u128 / 1000;
@@ -116,7 +118,7 @@ fn progress(outcomes: &[Outcome], total: usize, so_far: Duration, row: &Row, ser
         Err(error) => format!("failed: {error}"),
     };
     let busy = if outcome.busy {
-        format!("  (the machine was busy: others had {others:.2} of a core)")
+        format!("  (the machine was busy: other programs used {others:.2} of a core)")
     } else {
         String::new()
     };

@@ -1,15 +1,16 @@
-//! The comparison: every server, every row, in one run on one machine.
+//! The comparison: every server and every row in one run, on one machine.
 //!
-//! The server has one core and the load generator another. Every measurement has a server process of its own, and rounds are
-//! interleaved (each row goes through all servers before the next begins), so that what else the machine does falls on all
-//! alike. Medians stand in the table, with the least and the most beside them. What fails is shown as such.
+//! The server runs on one core and the load generator on another. Each measurement starts a new
+//! server process. Rounds are interleaved: each row goes through all servers before the next row
+//! begins. Other work on the machine therefore affects all servers alike. Tables show the median
+//! with the minimum and the maximum. Failures are shown as failures.
 //!
 //! | module | holds |
 //! |---|---|
-//! | `rows` | what is measured |
-//! | `servers`, `scripts` | who is measured, and how a server is started |
-//! | `measure`, `calm` | rounds, and whether the machine was calm |
-//! | `table`, `charts` | what is written |
+//! | `rows` | the measured rows |
+//! | `servers`, `scripts` | the measured servers, and how to start them |
+//! | `measure`, `calm` | rounds, and detection of other load on the machine |
+//! | `table`, `charts` | the written files |
 
 mod calm;
 mod charts;
@@ -31,29 +32,30 @@ use rows::{DEFLATE_ROWS, ROWS, Row, SWEEPS, Sweep};
 use servers::Server;
 use table::Head;
 
-/// Measures clws and its peers side by side, and writes a table into benches/results.
+/// Measures clws and its peers side by side, and writes tables into benches/results
 #[derive(Debug, Parser)]
 #[command(name = "compare", version)]
 pub struct Cli {
-    /// Measure permessage-deflate, beside npm ws if it is installed; writes deflate.md
+    /// Measure permessage-deflate, compared with npm ws if it is installed; writes deflate.md
     #[arg(long)]
     deflate: bool,
-    /// Rounds; the table shows medians of them
+    /// Number of rounds; tables show the medians
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=99))]
     rounds: u16,
     /// Seconds to measure each row and server in each round
     #[arg(long, default_value_t = 1.5)]
     seconds: f64,
-    /// How often a measurement is taken again that others disturbed
+    /// How often to repeat a measurement that other programs disturbed
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u16).range(0..=99))]
     retries: u16,
-    /// Only rows whose title contains this (repeatable)
+    /// Only rows whose title contains TEXT (repeatable)
     #[arg(long, value_name = "TEXT")]
     row: Vec<String>,
-    /// Only servers whose name contains this (repeatable)
+    /// Only servers whose name contains TEXT (repeatable)
     #[arg(long, value_name = "TEXT")]
     server: Vec<String>,
-    /// One more server, as 'NAME|COMMAND --port {port}': it must echo on any path of 127.0.0.1:{port} (repeatable)
+    /// An additional server, as 'NAME|COMMAND --port {port}': it must echo on any path of
+    /// 127.0.0.1:{port} (repeatable)
     #[arg(long, value_name = "NAME|COMMAND")]
     extra: Vec<String>,
     /// The server's core [default: the first]
@@ -62,28 +64,28 @@ pub struct Cli {
     /// The load generator's core [default: the last]
     #[arg(long, value_name = "N")]
     load_core: Option<usize>,
-    /// Where to write
+    /// The output folder
     #[arg(long, value_name = "FOLDER", default_value = concat!(env!("CARGO_MANIFEST_DIR"), "/results"))]
     out: PathBuf,
-    /// Take the server binaries as they are
+    /// Use the existing server binaries
     #[arg(long)]
     no_build: bool,
 }
 
-/// What ends a comparison early. (A server that fails does not.)
+/// Errors that end a comparison. A failing server does not end it.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The arguments ask for something that cannot be.
+    /// The arguments are invalid.
     #[error("{0}")]
     Usage(String),
-    /// The operating system refused something.
+    /// The operating system reported an error.
     #[error("{0}: {1}")]
     Io(String, io::Error),
-    /// The load generator could not do what does not depend on the server.
+    /// The load generator failed for a reason that does not depend on the server.
     #[error(transparent)]
     Load(#[from] load::Error),
     /// A chart could not be drawn.
-    #[error("drawing a chart: {0}")]
+    #[error("cannot draw a chart: {0}")]
     Chart(String),
 }
 
@@ -102,7 +104,7 @@ struct Outcome {
 pub fn run(cli: &Cli) -> Result<(), Error> {
     if cfg!(debug_assertions) {
         return Err(Error::Usage(
-            "this is a debug build, and so would be what it measures: use cargo run --release".into(),
+            "this is a debug build, which would measure debug servers: use cargo run --release".into(),
         ));
     }
     load::args::in_range("--seconds", cli.seconds, 0.1, 60.0)?;
@@ -110,7 +112,10 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
     let server_core = cli.server_core.or(cores.first().copied()).unwrap_or(0);
     let load_core = cli.load_core.or(cores.last().copied()).unwrap_or(0);
     if server_core == load_core {
-        return Err(Error::Usage("the server and the load generator need a core each".into()));
+        return Err(Error::Usage(
+            "the server and the load generator need different cores: change --server-core or --load-core"
+                .into(),
+        ));
     }
     sys::raise_file_limit()?;
     let ((servers, missing), all, sweeps, file) = match cli.deflate {
@@ -122,7 +127,7 @@ pub fn run(cli: &Cli) -> Result<(), Error> {
     let rows: Vec<&Row> = all.iter().filter(|row| wanted(&cli.row, row.title)).collect();
     let sweeps: Vec<&Sweep> = sweeps.iter().filter(|sweep| wanted(&cli.row, sweep.title)).collect();
     if servers.is_empty() || (rows.is_empty() && sweeps.is_empty()) {
-        return Err(Error::Usage("nothing is left to measure: look at --row and --server".into()));
+        return Err(Error::Usage("no row or no server matches: check --row and --server".into()));
     }
     if !cli.no_build {
         servers::build(&servers)?;
@@ -177,7 +182,7 @@ fn save(cli: &Cli, name: &str, text: &str) -> Result<(), Error> {
     write().map_err(|error| Error::Io(path.display().to_string(), error))
 }
 
-/// Every measurement that ended well, as the load generator prints it.
+/// The JSON lines of all successful measurements.
 fn lines(outcomes: &[Outcome]) -> String {
     outcomes
         .iter()

@@ -1,4 +1,4 @@
-//! What is measured.
+//! The rows of the comparison.
 
 use std::time::Duration;
 
@@ -7,37 +7,37 @@ use crate::load::Report;
 /// A row of the comparison.
 #[derive(Debug)]
 pub(super) struct Row {
-    /// What it is called.
+    /// The title in tables.
     pub(super) title: &'static str,
-    /// What `load` is told, without the server's address.
+    /// The arguments of `load`, without the server's address.
     pub(super) load: &'static str,
-    /// The unit of the figure that counts. Less is better.
+    /// The unit of the compared value. Less is better.
     pub(super) unit: &'static str,
-    /// The read buffer that suits tungstenite best here (it is zeroed before each read).
+    /// The fastest read buffer size for tungstenite, which zeroes the buffer before each read.
     pub(super) read_buffer: usize,
-    /// Threads of the server; with more than one nobody is pinned to a core.
+    /// The number of server threads. With more than one, nothing is pinned to a core.
     pub(super) threads: usize,
-    /// How messages are compressed, in the words of `load` and of the servers alike; none if they are not.
+    /// The compression flags, which `load` and the servers share; empty without compression.
     pub(super) deflate: &'static str,
-    /// What our server is told beside that.
+    /// Additional flags for the clws server.
     pub(super) ours: &'static str,
 }
 
-/// Rows that differ in one number: a chart.
+/// Rows that differ in one number and form a chart.
 #[derive(Debug)]
 pub(super) struct Sweep {
-    /// What it is called.
+    /// The title of the chart.
     pub(super) title: &'static str,
-    /// The number.
+    /// The label of the number.
     pub(super) axis: &'static str,
-    /// The chart's file.
+    /// The file of the chart.
     pub(super) file: &'static str,
-    /// The number's values, and a row for each.
+    /// The values of the number, with a row for each.
     pub(super) points: &'static [(u32, Row)],
 }
 
 const CPU: &str = "µs of CPU";
-const MEMORY: &str = "octets";
+const MEMORY: &str = "bytes";
 
 /// All rows.
 pub(super) const ROWS: &[Row] = &[
@@ -83,7 +83,7 @@ pub(super) const SWEEPS: &[Sweep] = &[
     },
     Sweep {
         title: "scaling: size, echo on 4 connections",
-        axis: "octets of a message",
+        axis: "bytes per message",
         file: "scaling-size.svg",
         points: &[
             (16, row("16 B", "echo -c 4 --size 16", CPU, 8 << 10)),
@@ -115,7 +115,7 @@ pub(super) const DEFLATE_ROWS: &[Row] = &[
     deflate("1,000 idle connections, takeover 15, full", FULL, MEMORY, TAKEOVER_15),
 ];
 
-/// A message that fills every window.
+/// A message that fills every compression window.
 const FULL: &str = "idle -c 1000 --touch --size 65536";
 
 const BY_ITSELF: &str = "--deflate";
@@ -126,7 +126,7 @@ const fn row(title: &'static str, load: &'static str, unit: &'static str, read_b
     Row { title, load, unit, read_buffer, threads: 1, deflate: "", ours: "" }
 }
 
-/// A row in which the server has two threads, and the kernel decides who runs where.
+/// A row in which the server has two threads and the kernel places them.
 const fn two(title: &'static str, load: &'static str) -> Row {
     Row { title, load, unit: CPU, read_buffer: 8 << 10, threads: 2, deflate: "", ours: "" }
 }
@@ -148,22 +148,22 @@ impl Row {
         line
     }
 
-    /// The words that say how messages are compressed.
+    /// The compression flags, separated.
     pub(super) fn deflate(&self) -> impl Iterator<Item = &'static str> {
         self.deflate.split_whitespace()
     }
 
-    /// The figure that counts: less is better.
+    /// The compared value. Less is better.
     pub(super) fn figure(&self, report: &Report) -> Option<f64> {
         if self.is_memory() { report.memory.map(|[_, pss]| pss) } else { report.server_micros() }
     }
 
-    /// Whether it is memory that counts here.
+    /// Whether the compared value is memory.
     pub(super) fn is_memory(&self) -> bool {
         self.unit == MEMORY
     }
 
-    /// How long a server may take to be ready.
+    /// The time that a server may take until it listens.
     pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 }
 
@@ -175,7 +175,7 @@ mod tests {
     use crate::load::Cli;
 
     #[test]
-    fn every_row_is_a_load() {
+    fn every_row_has_valid_load_arguments() {
         let points = SWEEPS.iter().flat_map(|sweep| sweep.points).map(|(_, row)| row);
         for row in ROWS.iter().chain(DEFLATE_ROWS).chain(points) {
             let line = row.line(1, 1, 1.5, "a server");

@@ -1,4 +1,4 @@
-//! Servers in other languages, which are measured where they are installed.
+//! Servers in other languages, measured where they are installed.
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -6,13 +6,13 @@ use std::process::{Command, Stdio};
 /// A server of `benches/node` or `benches/servers`.
 #[derive(Debug)]
 pub(super) struct Script {
-    /// What runs it.
+    /// The interpreter.
     pub(super) program: &'static str,
     file: &'static str,
     name: &'static str,
 }
 
-/// All of them.
+/// All scripts.
 pub(super) const SCRIPTS: &[Script] = &[
     Script { program: "node", file: "node/ws.mjs", name: "ws (node)" },
     Script { program: "python3", file: "servers/picows_echo.py", name: "picows (python)" },
@@ -20,12 +20,13 @@ pub(super) const SCRIPTS: &[Script] = &[
 ];
 
 impl Script {
-    /// The file.
+    /// The path of the script.
     pub(super) fn path(&self) -> PathBuf {
         [env!("CARGO_MANIFEST_DIR"), self.file].iter().collect()
     }
 
-    /// Its name in tables, with the version that is installed; or its name alone, if it is not.
+    /// The title in tables, with the installed version. The error is the name of a script that is
+    /// not installed.
     pub(super) fn title(&self) -> Result<String, &'static str> {
         let output = Command::new(self.program).arg(self.path()).stdin(Stdio::null()).output();
         match output {
@@ -43,7 +44,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_not_installed_is_named() {
+    fn names_a_script_that_is_not_installed() {
         let script = Script { program: "/nonexistent/interpreter", file: "node/ws.mjs", name: "ws (node)" };
         assert_eq!(script.title(), Err("ws (node)"));
         assert!(SCRIPTS.iter().all(|script| script.path().exists()));

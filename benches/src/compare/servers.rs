@@ -1,4 +1,4 @@
-//! Who is measured, and how a server is started and ended.
+//! The measured servers, and how to start and stop them.
 
 use std::env;
 use std::io;
@@ -23,26 +23,27 @@ pub(super) struct Server {
 
 #[derive(Debug)]
 enum Kind {
-    /// With that configuration file of `benches`, if it is to have one.
+    /// clws, with an optional configuration file of `benches`.
     Ours(Option<&'static str>),
     Peer(Peer),
     Script(&'static Script),
-    /// npm `ws`, with that level of compression.
+    /// npm `ws`, with this compression level.
     Node(u8),
     Extra(Vec<String>),
 }
 
-/// Messages of so many octets and more are compressed in the rows that compress.
+/// The minimum size of compressed messages in the rows with compression, in bytes.
 const THRESHOLD: &str = "64";
 
-/// A server that runs; dropping it ends it.
+/// A running server process. Dropping it kills the process.
 #[derive(Debug)]
 pub(super) struct Running {
     child: Child,
     port: u16,
 }
 
-/// Ours, the peers, and what the command line adds; and the names of those that are not installed.
+/// Lists clws, the peers and the servers of the command line. Also returns the names of scripts
+/// that are not installed.
 pub(super) fn list(extras: &[String]) -> Result<(Vec<Server>, Vec<&'static str>), Error> {
     let mut missing = Vec::new();
     let mut servers = vec![Server { name: "clws".into(), kind: Kind::Ours(None) }];
@@ -61,7 +62,7 @@ pub(super) fn list(extras: &[String]) -> Result<(Vec<Server>, Vec<&'static str>)
     Ok((servers, missing))
 }
 
-/// Those that have permessage-deflate: ours and npm `ws`, each with its own level of compression and with the other's.
+/// Lists the servers with permessage-deflate: clws and npm `ws`, each at both default levels.
 pub(super) fn compressing(extras: &[String]) -> Result<Vec<Server>, Error> {
     let ours = |name: &str, file| Server { name: name.into(), kind: Kind::Ours(file) };
     let mut servers = vec![ours("clws, level 4", None), ours("clws, level 6", Some("level-6.toml"))];
@@ -72,7 +73,7 @@ pub(super) fn compressing(extras: &[String]) -> Result<Vec<Server>, Error> {
                 servers.push(Server { name, kind: Kind::Node(level) });
             }
         }
-        None => eprintln!("npm ws is not measured: it takes node, and npm ci --prefix benches/node"),
+        None => eprintln!("npm ws is not measured: install node and run npm ci --prefix benches/node"),
     }
     for extra in extras {
         servers.push(Server::extra(extra)?);
@@ -80,19 +81,20 @@ pub(super) fn compressing(extras: &[String]) -> Result<Vec<Server>, Error> {
     Ok(servers)
 }
 
-/// The version of npm `ws`, if that and node are installed.
+/// The version of npm `ws`, if `ws` and node are installed.
 fn node_ws() -> Option<String> {
-    let output = Command::new("node").arg(of_benches("node/ws.mjs")).stdin(Stdio::null()).output().ok()?;
+    let output = Command::new("node").arg(bench_file("node/ws.mjs")).stdin(Stdio::null()).output().ok()?;
     let version = String::from_utf8(output.stdout).ok()?.trim().to_owned();
     (output.status.success() && !version.is_empty()).then_some(version)
 }
 
-/// A file of this crate.
-fn of_benches(name: &str) -> PathBuf {
+/// The path of a file of this crate.
+fn bench_file(name: &str) -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join(name)
 }
 
-/// Builds what the servers need, as a user would: the echo server by itself, so that no peer's features get into it.
+/// Builds the servers. The echo server is built alone, so that features of the peers do not leak
+/// into it.
 pub(super) fn build(servers: &[Server]) -> Result<(), Error> {
     let mut lines = Vec::new();
     if servers.iter().any(|server| matches!(server.kind, Kind::Ours(_))) {
@@ -108,7 +110,7 @@ pub(super) fn build(servers: &[Server]) -> Result<(), Error> {
             .args(line.split(' '))
             .current_dir(env!("CARGO_MANIFEST_DIR"))
             .status()
-            .map_err(|error| Error::Io("starting cargo".into(), error))?;
+            .map_err(|error| Error::Io("cannot start cargo".into(), error))?;
         if !status.success() {
             return Err(Error::Usage(format!("cargo {line}: {status}")));
         }
@@ -119,7 +121,7 @@ pub(super) fn build(servers: &[Server]) -> Result<(), Error> {
 impl Server {
     /// Reads `NAME|COMMAND {port}`.
     fn extra(text: &str) -> Result<Self, Error> {
-        let usage = || Error::Usage(format!("--extra is 'NAME|COMMAND {{port}}', not {text:?}"));
+        let usage = || Error::Usage(format!("--extra must be 'NAME|COMMAND {{port}}', not {text:?}"));
         let (name, command) = text.split_once('|').ok_or_else(usage)?;
         let words: Vec<String> = command.split_whitespace().map(str::to_owned).collect();
         if name.trim().is_empty() || words.is_empty() || !command.contains("{port}") {
@@ -128,37 +130,37 @@ impl Server {
         Ok(Self { name: name.trim().into(), kind: Kind::Extra(words) })
     }
 
-    /// Its name, for tables.
+    /// The name in tables.
     pub(super) fn name(&self) -> &str {
         &self.name
     }
 
-    /// Whether it is clws.
+    /// Whether the server is clws.
     pub(super) fn is_ours(&self) -> bool {
         matches!(self.kind, Kind::Ours(_))
     }
 
-    /// Starts it on a free port, as it should be set up for this row.
+    /// Starts the server on a free port, with the settings of this row.
     pub(super) fn start(&self, row: &Row) -> Result<Running, Error> {
-        let port = free_port().map_err(|error| Error::Io("looking for a free port".into(), error))?;
+        let port = free_port().map_err(|error| Error::Io("cannot find a free port".into(), error))?;
         let mut command = match &self.kind {
             Kind::Ours(file) => {
-                let mut command = Command::new(beside_us("echo")?);
+                let mut command = Command::new(sibling_binary("echo")?);
                 command.args(["--listen", &format!("127.0.0.1:{port}")]);
                 command.args(["--shards".into(), row.threads.to_string()]);
                 command.args(row.ours.split_whitespace());
                 if let Some(file) = file {
-                    command.arg("--config").arg(of_benches(file));
+                    command.arg("--config").arg(bench_file(file));
                 }
                 command
             }
             Kind::Node(level) => {
                 let mut command = Command::new("node");
-                command.arg(of_benches("node/ws.mjs")).args([port.to_string(), format!("--level={level}")]);
+                command.arg(bench_file("node/ws.mjs")).args([port.to_string(), format!("--level={level}")]);
                 command
             }
             Kind::Peer(peer) => {
-                let mut command = Command::new(beside_us("peers")?);
+                let mut command = Command::new(sibling_binary("peers")?);
                 let name =
                     peer.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default();
                 command.args([name, port.to_string(), "--read-buffer".into(), row.read_buffer.to_string()]);
@@ -186,37 +188,40 @@ impl Server {
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
-            .map_err(|error| Error::Io(format!("starting {:?}", command.get_program()), error))?;
+            .map_err(|error| Error::Io(format!("cannot start {:?}", command.get_program()), error))?;
         Ok(Running { child, port })
     }
 }
 
 impl Running {
-    /// Its process.
+    /// The process id.
     pub(super) fn pid(&self) -> u32 {
         self.child.id()
     }
 
-    /// Its port on 127.0.0.1.
+    /// The port on 127.0.0.1.
     pub(super) fn port(&self) -> u16 {
         self.port
     }
 
-    /// How it ended, if it did.
+    /// The exit status, if the process has ended.
     pub(super) fn ended(&mut self) -> Option<ExitStatus> {
         self.child.try_wait().ok().flatten()
     }
 
-    /// Returns when a connection is accepted.
+    /// Waits until the server accepts a connection.
     pub(super) fn wait_until_it_listens(&mut self) -> Result<(), Error> {
         let start = Instant::now();
         let address = SocketAddr::from((Ipv4Addr::LOCALHOST, self.port));
         while TcpStream::connect_timeout(&address, Duration::from_secs(1)).is_err() {
             if let Some(status) = self.ended() {
-                return Err(Error::Usage(format!("the server ended at once: {status}")));
+                return Err(Error::Usage(format!("the server exited before it listened: {status}")));
             }
             if start.elapsed() > Row::PATIENCE {
-                return Err(Error::Usage(format!("the server does not listen on {address}")));
+                return Err(Error::Usage(format!(
+                    "the server does not listen on {address} within {:?}",
+                    Row::PATIENCE
+                )));
             }
             std::thread::sleep(Duration::from_millis(20));
         }
@@ -226,15 +231,16 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // It may have ended by itself.
+        // The process may have ended already.
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
 }
 
-/// A binary that was built with this one.
-fn beside_us(name: &str) -> Result<PathBuf, Error> {
-    let me = env::current_exe().map_err(|error| Error::Io("looking for this program".into(), error))?;
+/// The path of a binary that was built with this one.
+fn sibling_binary(name: &str) -> Result<PathBuf, Error> {
+    let me = env::current_exe()
+        .map_err(|error| Error::Io("cannot find the path of this program".into(), error))?;
     Ok(me.with_file_name(name))
 }
 
@@ -247,7 +253,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn extras_have_a_name_and_a_port() {
+    fn extra_servers_need_a_name_and_a_port() {
         let server = Server::extra(" node ws |node server.js --port {port}").unwrap();
         assert_eq!(server.name(), "node ws");
         assert!(!server.is_ours());
@@ -257,15 +263,15 @@ mod tests {
     }
 
     #[test]
-    fn compression_is_measured_without_node_too() {
+    fn measures_compression_without_node() {
         let servers = compressing(&["mine|server {port}".into()]).unwrap();
         assert!(servers.len() == 3 || servers.len() == 5, "{servers:?}");
         assert!(servers[0].is_ours() && servers[1].is_ours() && !servers[2].is_ours());
-        assert!(of_benches("level-6.toml").is_file());
+        assert!(bench_file("level-6.toml").is_file());
     }
 
     #[test]
-    fn a_server_that_cannot_start_is_told() {
+    fn reports_a_server_that_does_not_start() {
         let server = Server::extra("none|/nonexistent/server {port}").unwrap();
         assert!(server.start(&super::super::rows::ROWS[0]).is_err());
         let server = Server::extra("ends|true {port}").unwrap();

@@ -1,4 +1,4 @@
-//! The table that a comparison writes.
+//! The tables of a comparison.
 
 use std::fmt::Write as _;
 use std::fs;
@@ -11,7 +11,7 @@ use super::rows::{Row, Sweep};
 use super::servers::Server;
 use crate::load::Report;
 
-/// The least, the median and the most.
+/// The minimum, median and maximum.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct Spread {
     least: f64,
@@ -43,41 +43,41 @@ impl Spread {
     }
 }
 
-/// What the report of rows without compression says in addition.
-const PLAIN: &str = " tungstenite's read buffer is set to what suits it best in each row. picows hands out text without asking \
-whether it is UTF-8. `BENCHMARKS.md` tells the rest.\n";
+/// The notes of a report without compression.
+const PLAIN: &str = " tungstenite's read buffer has the fastest size for each row. picows delivers text without UTF-8 \
+validation. `BENCHMARKS.md` has the details.\n";
 
-/// What the report of rows with compression says in addition.
-const DEFLATE: &str = "\n\nMessages are JSON as of a shop's events, none of them again within 64 KiB, and all are compressed both ways \
-(thresholds are 64 octets). *Compression* is octets of content for each octet that came from the server, frame headers \
-counted. *Level* is zlib's: clws has 4 by default, ws 6; the other's is shown too. Each message is compressed by itself \
-unless the row says *takeover*, with the bits of both windows. *After one message* is after 1 KiB came and went compressed on \
-each connection (64 KiB where it says *full*). ws compresses in libuv's threads, which are on the server's core too; it has \
-no native add-on (bufferutil, utf-8-validate).\n";
+/// The notes of a report with compression.
+const DEFLATE: &str = "\n\nMessages are JSON events of a shop. No message repeats within 64 KiB, and all are compressed in both \
+directions (the thresholds are 64 bytes). *Compression* is payload bytes per byte received from the server, including frame \
+headers. *Level* is zlib's: the default of clws is 4, of ws 6; both servers are shown with both. Each message is compressed by \
+itself unless the row says *takeover*, with the bits of both windows. *After one message* is after 1 KiB was echoed with \
+compression on each connection (64 KiB in *full* rows). ws compresses in libuv's threads, which run on the server's core too; \
+it has no native add-on (bufferutil, utf-8-validate).\n";
 
-/// What stands over the tables.
+/// The input of the head of a report.
 pub(super) struct Head<'a> {
     pub(super) rounds: u16,
     pub(super) seconds: f64,
-    /// Servers that are not installed.
+    /// The names of servers that are not installed.
     pub(super) missing: &'a [&'static str],
 }
 
-/// One server's figures of one row.
+/// The values of one server in one row.
 fn figures(row: &Row, number: usize, server: usize, outcomes: &[Outcome]) -> Option<Spread> {
     let of = outcomes.iter().filter(|outcome| outcome.row == number && outcome.server == server);
     Spread::of(of.filter_map(|outcome| row.figure(outcome.result.as_ref().ok()?)).collect())
 }
 
-/// The tables of all rows.
+/// Writes the tables of all rows.
 pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> String {
     let compressing = rows.iter().any(|row| !row.deflate.is_empty());
     let mut text =
         String::from(if compressing { "# permessage-deflate\n\n" } else { "# clws and its peers\n\n" });
     let _ = writeln!(
         text,
-        "{}, {}. Medians of {} interleaved rounds of {} s (least–most). The server has one core, the load generator \
-         another, unless a row says otherwise; every measurement has a process of its own.\n\n\
+        "{}, {}. Medians of {} interleaved rounds of {} s (minimum–maximum). The server runs on one core and the load generator \
+                 on another, unless a row says otherwise. Each measurement starts a new server process.\n\n\
          Command: `{}`\n",
         date(),
         machine(),
@@ -86,12 +86,12 @@ pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outc
         command()
     );
     text.push_str(
-        "*CPU* is the server's CPU time per message (delivery, handshake): the figure that counts. *Ratio* is against clws: \
-         above 1 clws needs less. *Load* is how busy the load generator was: near 1 the rate is its own, not the server's.",
+                "*CPU* is the server's CPU time per message (delivery, handshake) and the value to compare. *Ratio* is relative to clws: \
+                 above 1 clws needs less. *Load* is the load of the generator: near 1 it limits the rate, not the server.",
     );
     text.push_str(if compressing { DEFLATE } else { PLAIN });
     if !head.missing.is_empty() {
-        let _ = writeln!(text, "\nNot installed here, and so not measured: {}.", head.missing.join(", "));
+        let _ = writeln!(text, "\nNot installed and not measured: {}.", head.missing.join(", "));
     }
     if !compressing {
         text.push_str("\n![CPU time in each row](compare.svg)\n");
@@ -103,9 +103,9 @@ pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outc
         let words: Vec<&str> = row.load.split(' ').chain(row.deflate()).collect();
         let _ = writeln!(text, "\n## {}\n\n`load {}`\n", row.title, words.join(" "));
         text.push_str(match (row.is_memory(), row.deflate.is_empty()) {
-            (true, true) => "| server | PSS each, octets | ratio | RSS each, octets |\n|---|---:|---:|---:|\n",
+            (true, true) => "| server | PSS each, bytes | ratio | RSS each, bytes |\n|---|---:|---:|---:|\n",
             (true, false) => {
-                "| server | PSS each, octets | after one message | ratio | RSS each, octets | after one message |\n\
+                "| server | PSS each, bytes | after one message | ratio | RSS each, bytes | after one message |\n\
                  |---|---:|---:|---:|---:|---:|\n"
             }
             (false, true) => {
@@ -126,7 +126,7 @@ pub(super) fn markdown(head: &Head<'_>, rows: &[&Row], servers: &[&Server], outc
     text
 }
 
-/// The table of a sweep: a line for each point, a column for each server.
+/// Writes the table of a sweep, with a line for each point and a column for each server.
 pub(super) fn sweep(sweep: &Sweep, servers: &[&Server], outcomes: &[Outcome]) -> String {
     let names: Vec<&str> = servers.iter().map(|server| server.name()).collect();
     let mut text = format!("\n## {}\n\n![{}]({})\n\n", sweep.title, sweep.title, sweep.file);
@@ -151,7 +151,7 @@ pub(super) fn sweep(sweep: &Sweep, servers: &[&Server], outcomes: &[Outcome]) ->
     text
 }
 
-/// The bar charts of all rows: the servers that have a figure, the least first, and the names of those that failed.
+/// The bar charts of all rows. Servers are sorted by value; failed servers come last.
 pub(super) fn panels(rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> Vec<Panel> {
     let panel = |(number, row): (usize, &&Row)| {
         let figure = |server| figures(row, number, server, outcomes).map(|figure| figure.median);
@@ -181,8 +181,10 @@ pub(super) fn curves(sweep: &Sweep, servers: &[&Server], outcomes: &[Outcome]) -
     servers.iter().enumerate().map(curve).collect()
 }
 
-/// Clws and the two others that need least, by the geometric mean of their ratios to the least in each row that measures CPU
-/// time (who failed in a row is out); all, where nothing was measured or nobody else is left.
+/// The indices of clws and of the two other servers that need the least CPU time.
+///
+/// Servers are compared by the sum of the logarithms of their CPU times. A server that failed in a
+/// row is left out. All indices are returned if there is nothing to compare.
 pub(super) fn ours_and_the_best(rows: &[&Row], servers: &[&Server], outcomes: &[Outcome]) -> Vec<usize> {
     let measured = || rows.iter().enumerate().filter(|(_, row)| !row.is_memory());
     let mean = |server: usize| {
@@ -203,7 +205,7 @@ pub(super) fn ours_and_the_best(rows: &[&Row], servers: &[&Server], outcomes: &[
     ours.chain(others.into_iter().take(2).map(|(_, server)| server)).collect()
 }
 
-/// One server's line of one row.
+/// The table line of one server in one row.
 fn line<'a>(
     row: &Row,
     server: &Server,
@@ -258,7 +260,7 @@ fn line<'a>(
     )
 }
 
-/// The command that was given, without folders.
+/// The command line of this run, without folders.
 fn command() -> String {
     let arguments: Vec<String> = std::env::args().skip(1).map(|word| quoted(&word)).collect();
     let separator = if arguments.is_empty() { "" } else { " -- " };
@@ -272,7 +274,7 @@ fn quoted(word: &str) -> String {
     if word.contains([' ', '|']) { format!("'{word}'") } else { word.to_owned() }
 }
 
-/// The processor, how many cores of it, and the kernel.
+/// The processor, its number of cores, the kernel, the compiler and the clws revision.
 fn machine() -> String {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default();
     let info = read("/proc/cpuinfo");
@@ -282,7 +284,7 @@ fn machine() -> String {
         .max(info.lines().filter(|line| line.starts_with("processor")).count());
     let model = model.trim_start_matches([' ', '\t', ':']);
     let mut text = format!("{model}, {cores} cores, Linux {}", read("/proc/sys/kernel/osrelease").trim());
-    // Which compiler and which clws, where that can be known.
+    // The compiler and the revision are omitted where they cannot be determined.
     for (program, arguments) in [("rustc", &["--version"][..]), ("git", &["describe", "--always", "--dirty"])]
     {
         let output = Command::new(program).args(arguments).current_dir(env!("CARGO_MANIFEST_DIR")).output();
@@ -295,7 +297,7 @@ fn machine() -> String {
     text
 }
 
-/// Today (UTC), as 2026-01-31: Howard Hinnant's days-to-civil.
+/// Today's date in UTC, such as 2026-01-31. The algorithm is Howard Hinnant's `civil_from_days`.
 fn date() -> String {
     let seconds = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |since| since.as_secs());
     civil(seconds / 86_400)
@@ -317,7 +319,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn medians() {
+    fn computes_medians() {
         assert_eq!(Spread::of(vec![]), None);
         let spread = Spread::of(vec![3.0, 1.0, 2.0]).unwrap();
         assert_eq!((spread.least, spread.median, spread.most), (1.0, 2.0, 3.0));
@@ -326,14 +328,14 @@ mod tests {
     }
 
     #[test]
-    fn days() {
+    fn computes_dates() {
         assert_eq!(civil(0), "1970-01-01");
         assert_eq!(civil(11_016), "2000-02-29");
         assert_eq!(civil(20_454), "2026-01-01");
     }
 
     #[test]
-    fn failures_are_shown() {
+    fn shows_failures() {
         let (servers, _) = super::super::servers::list(&[]).unwrap();
         let servers: Vec<&Server> = servers.iter().collect();
         let rows = [&super::super::rows::ROWS[0]];

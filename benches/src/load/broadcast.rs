@@ -1,7 +1,8 @@
-//! `broadcast`: one publisher, and every message goes to every subscriber.
+//! `broadcast`: one publisher sends each message to all subscribers.
 //!
-//! A message is done when the last subscriber has it; only then does the next one of the window go out. The publisher's own
-//! copies are read and not counted, since some servers send them and some do not.
+//! A message is complete when the last subscriber has received it. Only then does the publisher
+//! send the next message of the window. Copies that the server sends to the publisher are not
+//! counted, because not every server sends them.
 
 use std::time::Duration;
 
@@ -12,17 +13,18 @@ use super::frames::Ring;
 use super::opening;
 use super::poll::{Poll, Ready};
 use super::reader::Expect;
-use super::report::{Counts, Report, Turn, Window};
+use super::report::Report;
 use super::sys;
+use super::window::{Counts, Turn, Window};
 
-/// Most messages under way.
+/// The largest window.
 const MAX_WINDOW: u32 = 4096;
-/// How long one wait for events may take: the clock is looked at in between.
+/// The longest wait for events. The clock is read after each wait.
 const TICK: Duration = Duration::from_millis(50);
-/// Servers may add a subscriber a little after they answered its handshake.
+/// The time for a server to add its subscribers after the handshake.
 const SETTLE: Duration = Duration::from_millis(300);
 
-/// A message under way.
+/// A published message that is not yet delivered to all subscribers.
 #[derive(Debug, Clone, Copy, Default)]
 struct Published {
     at: u64,
@@ -35,13 +37,13 @@ struct Load<'a> {
     counts: Counts,
     buffer: Vec<u8>,
     /// Message `n` is in slot `n % len`.
-    under_way: Vec<Published>,
+    in_flight: Vec<Published>,
     published: u64,
     done: u64,
     subscribers: usize,
 }
 
-/// Runs the load to its end.
+/// Runs the load.
 ///
 /// # Errors
 /// See [`super::run`].
@@ -49,7 +51,7 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
     let common = &args.common;
     check_connections(args.connections)?;
     if args.window == 0 || args.window > MAX_WINDOW {
-        return Err(Error::Usage(format!("--window is between 1 and {MAX_WINDOW}")));
+        return Err(Error::Usage(format!("--window must be between 1 and {MAX_WINDOW}")));
     }
     let offer = args.deflate.offer(common.draft)?;
     let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
@@ -63,14 +65,14 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
     let mut conns = Vec::with_capacity(args.connections + 1);
     for number in 0..=args.connections {
         let opened = opening::open(common.draft, common.target, None, &request, offer.as_ref(), patience)?;
-        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.came, expect)?;
+        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.early, expect)?;
         agreed = opened.agreed;
         poll.add(conn.socket(), number)?;
         conns.push(conn);
     }
     std::thread::sleep(SETTLE);
 
-    // `--messages` counts messages published, the window counts deliveries.
+    // `--messages` counts published messages; the window counts deliveries.
     let mut end = args.end.clone();
     end.messages = end.messages.map(|messages| messages.saturating_mul(args.connections as u64));
     let mut load = Load {
@@ -78,7 +80,7 @@ pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
         window: Window::new(common, &end)?,
         counts: Counts::new()?,
         buffer: vec![0; READ],
-        under_way: vec![Published::default(); usize::try_from(args.window).unwrap_or(1)],
+        in_flight: vec![Published::default(); usize::try_from(args.window).unwrap_or(1)],
         published: 0,
         done: 0,
         subscribers: args.connections,
@@ -121,11 +123,11 @@ impl Load<'_> {
         let at = self.window.now();
         for _ in 0..count {
             let slot = self.slot(self.published);
-            self.under_way[slot] = Published { at, due: self.subscribers };
+            self.in_flight[slot] = Published { at, due: self.subscribers };
             self.published += 1;
         }
         publisher.queue(count, self.expect.ring);
-        self.counts.octets_out += publisher.flush(self.expect.ring)? as u64;
+        self.counts.bytes_out += publisher.flush(self.expect.ring)? as u64;
         Ok(())
     }
 
@@ -136,7 +138,7 @@ impl Load<'_> {
             let first = conn.messages();
             let step = conn.read(&mut self.buffer, event.hangup, self.expect)?;
             if !over {
-                self.counts.octets_in += step.octets as u64;
+                self.counts.bytes_in += step.bytes as u64;
                 self.counts.payload_in += step.messages * self.expect.ring.size() as u64;
             }
             if step.messages > 0 && conn.number() < self.subscribers {
@@ -148,17 +150,17 @@ impl Load<'_> {
             more = step.more;
         }
         if conn.has_pending() {
-            let octets = conn.flush(self.expect.ring)?;
-            self.counts.octets_out += if over { 0 } else { octets as u64 };
+            let bytes = conn.flush(self.expect.ring)?;
+            self.counts.bytes_out += if over { 0 } else { bytes as u64 };
         }
         Ok(())
     }
 
     fn delivered(&mut self, n: u64, now: u64, over: bool) -> Result<(), Error> {
         let slot = self.slot(n);
-        let message = &mut self.under_way[slot];
+        let message = &mut self.in_flight[slot];
         if n >= self.published || message.due == 0 {
-            return Err(Error::Usage("a subscriber got a message twice, or one never sent".into()));
+            return Err(Error::Usage("a subscriber received a duplicate or unknown message".into()));
         }
         message.due -= 1;
         self.done += u64::from(message.due == 0);
@@ -170,13 +172,13 @@ impl Load<'_> {
     }
 
     fn slot(&self, n: u64) -> usize {
-        usize::try_from(n % self.under_way.len() as u64).unwrap_or(0)
+        usize::try_from(n % self.in_flight.len() as u64).unwrap_or(0)
     }
 
     fn stalled(&self, seconds: f64) -> Error {
-        let due: usize = self.under_way.iter().map(|message| message.due).sum();
+        let due: usize = self.in_flight.iter().map(|message| message.due).sum();
         let detail = format!(
-            "{due} deliveries of {} messages are due; does this path send every message to all clients?",
+            "{due} deliveries of {} messages are missing; check that the path broadcasts every message",
             self.published - self.done
         );
         Error::Stalled { seconds, detail }

@@ -1,4 +1,4 @@
-//! One connection: a socket, a reader, and a place in the circle of messages.
+//! One connection: a socket, a reader and a position in the ring of messages.
 
 use std::io::{self, ErrorKind, IoSlice, Read, Write};
 use std::net::TcpStream;
@@ -9,7 +9,7 @@ use super::error::Error;
 use super::frames::Ring;
 use super::reader::{Expect, Reader};
 
-/// Size of the buffer that all connections read into.
+/// The size of the read buffer that all connections share.
 pub const READ: usize = 256 << 10;
 
 /// An open connection.
@@ -23,72 +23,72 @@ pub struct Conn {
     pending: usize,
 }
 
-/// What one read brought.
+/// The result of one read.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Step {
-    /// Octets.
-    pub octets: usize,
-    /// Messages they completed.
+    /// Bytes read.
+    pub bytes: usize,
+    /// Completed messages.
     pub messages: u64,
-    /// There may be more to read.
+    /// Whether there may be more to read.
     pub more: bool,
 }
 
 impl Conn {
-    /// Takes over a socket that shook hands (with this offer agreed to), and makes it non-blocking. `came` is what followed
+    /// Takes over a socket after the handshake and makes it non-blocking. `early` is the input after
     /// the handshake.
     ///
     /// # Errors
-    /// What the system refused, or a wrong frame in `came`.
+    /// System errors, and an invalid frame in `early`.
     pub fn new(
         socket: TcpStream,
         draft: Draft,
         offer: Option<&Offer>,
         number: usize,
-        came: &[u8],
+        early: &[u8],
         expect: Expect<'_>,
     ) -> Result<Self, Error> {
         socket.set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
         let reader = Reader::new(draft, offer);
         let mut conn = Self { socket, reader, number, cursor: 0, queued: 0, pending: 0 };
-        conn.feed(came, expect)?;
+        conn.feed(early, expect)?;
         Ok(conn)
     }
 
-    /// Its socket.
+    /// The socket.
     #[must_use]
     pub fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
-    /// Its number, counted from 0.
+    /// The number of the connection, counted from 0.
     #[must_use]
     pub fn number(&self) -> usize {
         self.number
     }
 
-    /// Messages that came so far.
+    /// The number of received messages.
     #[must_use]
     pub fn messages(&self) -> u64 {
         self.reader.messages()
     }
 
-    /// Queues the next `count` messages of the circle.
+    /// Queues the next `count` messages of the ring.
     pub fn queue(&mut self, count: u64, ring: &Ring) {
         self.pending += ring.wire(self.queued, count);
         self.queued += count;
     }
 
-    /// Whether something queued is not written yet.
+    /// Whether queued data is not written yet.
     #[must_use]
     pub fn has_pending(&self) -> bool {
         self.pending > 0
     }
 
-    /// Writes as much of what is queued as the socket takes; tells how many octets that was.
+    /// Writes queued data until the socket would block. Returns the number of bytes written.
     ///
     /// # Errors
-    /// When the connection broke.
+    /// The connection failed.
     pub fn flush(&mut self, ring: &Ring) -> Result<usize, Error> {
         let encoded = ring.encoded();
         let before = self.pending;
@@ -113,31 +113,32 @@ impl Conn {
         Ok(before - self.pending)
     }
 
-    /// Reads once. With edge triggers a short read means that there is no more, unless the server hung up.
+    /// Reads once. With edge-triggered events, a short read means that the socket is drained,
+    /// unless the server hung up.
     ///
     /// # Errors
-    /// When the connection broke or was closed, and when a frame was wrong.
+    /// The connection failed or was closed, or a frame was invalid.
     pub fn read(&mut self, buffer: &mut [u8], hangup: bool, expect: Expect<'_>) -> Result<Step, Error> {
-        let octets = match (&self.socket).read(buffer) {
+        let bytes = match (&self.socket).read(buffer) {
             Ok(0) => return Err(Error::Closed { connection: self.number, code: self.reader.close_code() }),
-            Ok(octets) => octets,
+            Ok(bytes) => bytes,
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::default()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 return Ok(Step { more: true, ..Step::default() });
             }
             Err(error) => return Err(self.broke("reading", error)),
         };
-        let messages = self.feed(&buffer[..octets], expect)?;
+        let messages = self.feed(&buffer[..bytes], expect)?;
         if self.reader.is_closed() {
             return Err(Error::Closed { connection: self.number, code: self.reader.close_code() });
         }
-        Ok(Step { octets, messages, more: hangup || octets == buffer.len() })
+        Ok(Step { bytes, messages, more: hangup || bytes == buffer.len() })
     }
 
-    /// Says goodbye as well as can be done without waiting.
+    /// Sends a close frame if it can be written at once.
     pub fn close(&mut self, draft: Draft) {
         if self.pending == 0 {
-            // The load is over and counted: a server that is gone already is no error any more.
+            // The measurement is complete, so a failure does not matter.
             let _ = (&self.socket).write(super::frames::close(draft));
         }
     }

@@ -1,7 +1,9 @@
-//! `connect`: connect, shake hands, echo one message, close: over and over, a few at a time.
+//! `connect`: connects, shakes hands, echoes one message and closes, with a few connections at a
+//! time.
 //!
-//! The client sends Close and waits for the server to answer it and to end the connection (RFC 6455 §7.1.1: the server
-//! closes first). A server that does not within a second is hung up on, and that is noted.
+//! The client sends Close and waits until the server answers and ends the TCP connection. RFC 6455
+//! §7.1.1: the server should end it first. After a second without an end the client hangs up, and the
+//! report notes it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;
@@ -13,16 +15,17 @@ use super::frames::{self, Ring};
 use super::opening;
 use super::poll::{Poll, Ready};
 use super::reader::{Expect, Reader};
-use super::report::{Counts, Report, Turn, Window};
+use super::report::Report;
 use super::sys;
+use super::window::{Counts, Turn, Window};
 
-/// Most connections under way at a time.
-const MAX_UNDER_WAY: usize = 1024;
-/// Most connections in one load: more would use up the ports of a machine.
+/// The maximum number of concurrent connections.
+const MAX_CONCURRENT: usize = 1024;
+/// The maximum number of connections of one load. More would exhaust the ports of the machine.
 const MAX_TOTAL: u64 = 100_000;
-/// How long one wait for events may take: the clock is looked at in between.
+/// The longest wait for events. The clock is read after each wait.
 const TICK: Duration = Duration::from_millis(50);
-/// How long a server may take to end a connection after Close, in nanoseconds.
+/// The time that a server has to end a connection after Close, in nanoseconds.
 const LINGER: u64 = 1_000_000_000;
 
 #[derive(Debug, PartialEq, Eq)]
@@ -33,12 +36,12 @@ enum Stage {
     Closing { since: u64 },
 }
 
-/// One connection, from its birth to its end.
-struct Visit {
+/// One connection from connecting to its end.
+struct Session {
     socket: TcpStream,
     stage: Stage,
     reader: Reader,
-    born: u64,
+    started: u64,
 }
 
 struct Load<'a> {
@@ -53,19 +56,21 @@ struct Load<'a> {
     unclosed: u64,
 }
 
-/// Runs the load to its end.
+/// Runs the load.
 ///
 /// # Errors
 /// See [`super::run`].
 pub fn run(args: &ConnectArgs) -> Result<Report, Error> {
     let common = &args.common;
-    if args.connections == 0 || args.connections > MAX_UNDER_WAY {
-        return Err(Error::Usage(format!("--connections is between 1 and {MAX_UNDER_WAY} for connect")));
+    if args.connections == 0 || args.connections > MAX_CONCURRENT {
+        return Err(Error::Usage(format!(
+            "--connections must be between 1 and {MAX_CONCURRENT} for connect"
+        )));
     }
     let message = MessageArgs { size: args.size, text: false, binary: false, fragments: 1, verify: true };
     let ring = Ring::new(common.draft, &message, None)?;
     if ring.message(0).len() > 4096 {
-        return Err(Error::Usage("--size is at most 4000 for connect".into()));
+        return Err(Error::Usage("--size must be at most 4000 for connect".into()));
     }
     sys::need_sockets(args.connections)?;
     let mut load = Load {
@@ -79,28 +84,31 @@ pub fn run(args: &ConnectArgs) -> Result<Report, Error> {
         begun: 0,
         unclosed: 0,
     };
-    let mut visits = Vec::with_capacity(args.connections);
+    let mut sessions = Vec::with_capacity(args.connections);
     for slot in 0..args.connections {
-        visits.push(load.begin(slot)?);
+        sessions.push(load.begin(slot)?);
     }
     let mut silence = Duration::ZERO;
-    while visits.iter().any(Option::is_some) {
+    while sessions.iter().any(Option::is_some) {
         let ready = load.poll.wait(TICK)?;
         silence = if ready == 0 { silence + TICK } else { Duration::ZERO };
         if silence.as_secs_f64() >= common.stall {
-            let detail =
-                visits.iter().flatten().next().map_or(String::new(), |visit| format!("{:?}", visit.stage));
+            let detail = sessions
+                .iter()
+                .flatten()
+                .next()
+                .map_or(String::new(), |session| format!("{:?}", session.stage));
             return Err(Error::Stalled {
                 seconds: common.stall,
-                detail: format!("a connection is at {detail}"),
+                detail: format!("a connection is in stage {detail}"),
             });
         }
         for index in 0..ready {
             let event = load.poll.ready(index);
-            load.step(&mut visits, event)?;
+            load.step(&mut sessions, event)?;
         }
         if ready == 0 || load.begun.is_multiple_of(256) {
-            load.hang_up(&mut visits)?;
+            load.hang_up(&mut sessions)?;
         }
         if load.window.turn(load.counts.messages)? == Turn::Begin {
             load.counts.clear();
@@ -112,20 +120,20 @@ pub fn run(args: &ConnectArgs) -> Result<Report, Error> {
     report.in_flight = 1;
     if load.unclosed > 0 {
         report.note =
-            format!("{} connections were not ended by the server within a second of Close", load.unclosed);
+            format!("the server did not end {} connections within a second of Close", load.unclosed);
     }
     Ok(report)
 }
 
 impl Load<'_> {
     /// Starts a connection in this slot, unless the load is over.
-    fn begin(&mut self, slot: usize) -> Result<Option<Visit>, Error> {
+    fn begin(&mut self, slot: usize) -> Result<Option<Session>, Error> {
         if self.window.is_over() || self.begun >= MAX_TOTAL {
             return Ok(None);
         }
         let common = &self.args.common;
         self.begun += 1;
-        let born = self.window.now();
+        let started = self.window.now();
         let socket = opening::socket(common.target, None)?;
         socket.set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
         match socket.connect(&common.target.into()) {
@@ -135,82 +143,88 @@ impl Load<'_> {
         }
         let socket = TcpStream::from(socket);
         self.poll.add(&socket, slot)?;
-        Ok(Some(Visit { socket, stage: Stage::Connecting, reader: Reader::new(common.draft, None), born }))
+        Ok(Some(Session {
+            socket,
+            stage: Stage::Connecting,
+            reader: Reader::new(common.draft, None),
+            started,
+        }))
     }
 
-    fn step(&mut self, visits: &mut [Option<Visit>], event: Ready) -> Result<(), Error> {
-        let Some(visit) = &mut visits[event.key] else { return Ok(()) };
-        if self.advance(visit, event)? {
+    fn step(&mut self, sessions: &mut [Option<Session>], event: Ready) -> Result<(), Error> {
+        let Some(session) = &mut sessions[event.key] else { return Ok(()) };
+        if self.advance(session, event)? {
             let counted = !self.window.is_over();
             self.counts.messages += u64::from(counted);
-            visits[event.key] = self.begin(event.key)?;
+            sessions[event.key] = self.begin(event.key)?;
         }
         Ok(())
     }
 
-    /// Goes as far with a connection as its socket allows; tells whether it is done.
-    fn advance(&mut self, visit: &mut Visit, event: Ready) -> Result<bool, Error> {
+    /// Drives a connection as far as its socket allows. Returns whether it is done.
+    fn advance(&mut self, session: &mut Session, event: Ready) -> Result<bool, Error> {
         let draft = self.args.common.draft;
-        if visit.stage == Stage::Connecting {
-            if let Some(error) = visit.socket.take_error().map_err(|e| Error::io("SO_ERROR", e))? {
+        if session.stage == Stage::Connecting {
+            if let Some(error) = session.socket.take_error().map_err(|e| Error::io("SO_ERROR", e))? {
                 return Err(Error::io(format!("connecting to {}", self.args.common.target), error));
             }
             if !event.writable {
                 return Ok(false);
             }
-            self.counts.octets_out += send(&visit.socket, &self.request)?;
-            visit.stage = Stage::Head(Vec::new());
+            self.counts.bytes_out += send(&session.socket, &self.request)?;
+            session.stage = Stage::Head(Vec::new());
         }
         let mut more = event.readable;
         while more {
-            let closing = matches!(visit.stage, Stage::Closing { .. });
-            let octets = match (&visit.socket).read(&mut self.buffer) {
+            let closing = matches!(session.stage, Stage::Closing { .. });
+            let bytes = match (&session.socket).read(&mut self.buffer) {
                 Ok(0) if closing => return Ok(true),
-                // Behind the last frame a reset is as good an end.
+                // After the close frame, a reset is a valid end.
                 Err(error) if closing && error.kind() == ErrorKind::ConnectionReset => return Ok(true),
                 Ok(0) => {
-                    return Err(Error::Closed { connection: event.key, code: visit.reader.close_code() });
+                    return Err(Error::Closed { connection: event.key, code: session.reader.close_code() });
                 }
-                Ok(octets) => octets,
+                Ok(bytes) => bytes,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(false),
                 Err(error) => return Err(Error::io("reading", error)),
             };
-            self.counts.octets_in += octets as u64;
+            self.counts.bytes_in += bytes as u64;
             let mut input = 0;
-            if let Stage::Head(head) = &mut visit.stage {
+            if let Stage::Head(head) = &mut session.stage {
                 let had = head.len();
-                head.extend_from_slice(&self.buffer[..octets]);
+                head.extend_from_slice(&self.buffer[..bytes]);
                 let Some(end) = opening::answer(draft, head)? else { continue };
                 input = end - had;
                 if !self.window.is_over() {
-                    self.counts.latency.saturating_record(self.window.now() - visit.born);
+                    self.counts.latency.saturating_record(self.window.now() - session.started);
                 }
                 let ring = self.expect.ring;
-                self.counts.octets_out += send(&visit.socket, ring.message(0))?;
-                visit.stage = Stage::Echo;
+                self.counts.bytes_out += send(&session.socket, ring.message(0))?;
+                session.stage = Stage::Echo;
             }
-            let came = &self.buffer[input..octets];
-            let messages = visit
+            let rest = &self.buffer[input..bytes];
+            let messages = session
                 .reader
-                .feed(came, self.expect)
+                .feed(rest, self.expect)
                 .map_err(|source| Error::Frame { connection: event.key, source })?;
-            if visit.stage == Stage::Echo && visit.reader.is_closed() {
-                return Err(Error::Closed { connection: event.key, code: visit.reader.close_code() });
+            if session.stage == Stage::Echo && session.reader.is_closed() {
+                return Err(Error::Closed { connection: event.key, code: session.reader.close_code() });
             }
-            if messages > 0 && visit.stage == Stage::Echo {
-                self.counts.octets_out += send(&visit.socket, frames::close(draft))?;
-                visit.stage = Stage::Closing { since: self.window.now() };
+            if messages > 0 && session.stage == Stage::Echo {
+                self.counts.bytes_out += send(&session.socket, frames::close(draft))?;
+                session.stage = Stage::Closing { since: self.window.now() };
             }
-            more = event.hangup || octets == self.buffer.len();
+            more = event.hangup || bytes == self.buffer.len();
         }
         Ok(false)
     }
 
-    /// Ends connections that the server does not.
-    fn hang_up(&mut self, visits: &mut [Option<Visit>]) -> Result<(), Error> {
+    /// Ends connections that the server did not end in time.
+    fn hang_up(&mut self, sessions: &mut [Option<Session>]) -> Result<(), Error> {
         let now = self.window.now();
-        let late = |visit: &Visit| matches!(visit.stage, Stage::Closing { since } if now - since > LINGER);
-        for (slot, place) in visits.iter_mut().enumerate() {
+        let late =
+            |session: &Session| matches!(session.stage, Stage::Closing { since } if now - since > LINGER);
+        for (slot, place) in sessions.iter_mut().enumerate() {
             if place.as_ref().is_some_and(late) {
                 self.unclosed += 1;
                 self.counts.messages += u64::from(!self.window.is_over());
@@ -221,10 +235,10 @@ impl Load<'_> {
     }
 }
 
-/// Writes something small, which a socket with nothing queued takes whole.
-fn send(mut socket: &TcpStream, octets: &[u8]) -> Result<u64, Error> {
-    match socket.write(octets) {
-        Ok(n) if n == octets.len() => Ok(n as u64),
+/// Writes a small request or frame, which an empty socket buffer accepts whole.
+fn send(mut socket: &TcpStream, bytes: &[u8]) -> Result<u64, Error> {
+    match socket.write(bytes) {
+        Ok(n) if n == bytes.len() => Ok(n as u64),
         Ok(_) => Err(Error::io("writing", io::Error::from(ErrorKind::WriteZero))),
         Err(error) => Err(Error::io("writing", error)),
     }

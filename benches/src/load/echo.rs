@@ -1,4 +1,4 @@
-//! `echo`: every message comes back to the one who sent it.
+//! `echo`: every message comes back to its sender.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,15 +10,17 @@ use super::frames::Ring;
 use super::opening;
 use super::poll::{Poll, Ready};
 use super::reader::Expect;
-use super::report::{Counts, Report, Turn, Window};
+use super::report::Report;
 use super::sys;
+use super::window::{Counts, Turn, Window};
 
-/// Most messages in flight on a connection.
+/// The maximum number of messages in flight on a connection.
 const MAX_IN_FLIGHT: u32 = 65_536;
-/// How long one wait for events may take: the clock is looked at in between.
+/// The longest wait for events. The clock is read after each wait.
 const TICK: Duration = Duration::from_millis(50);
 
-/// A connection and the times its messages were sent at, oldest first: (nanoseconds, how many).
+/// A connection and the send times of its messages, oldest first: (nanoseconds, number of
+/// messages).
 struct Client {
     conn: Conn,
     sent: VecDeque<(u64, u64)>,
@@ -32,7 +34,7 @@ struct Load<'a> {
     outstanding: u64,
 }
 
-/// Runs the load to its end.
+/// Runs the load.
 ///
 /// # Errors
 /// See [`super::run`].
@@ -40,7 +42,7 @@ pub fn run(args: &EchoArgs) -> Result<Report, Error> {
     let common = &args.common;
     check_connections(args.connections)?;
     if args.in_flight == 0 || args.in_flight > MAX_IN_FLIGHT {
-        return Err(Error::Usage(format!("--in-flight is between 1 and {MAX_IN_FLIGHT}")));
+        return Err(Error::Usage(format!("--in-flight must be between 1 and {MAX_IN_FLIGHT}")));
     }
     let offer = args.deflate.offer(common.draft)?;
     let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
@@ -54,7 +56,7 @@ pub fn run(args: &EchoArgs) -> Result<Report, Error> {
     let mut clients = Vec::with_capacity(args.connections);
     for number in 0..args.connections {
         let opened = opening::open(common.draft, common.target, None, &request, offer.as_ref(), patience)?;
-        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.came, expect)?;
+        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.early, expect)?;
         agreed = opened.agreed;
         poll.add(conn.socket(), number)?;
         clients.push(Client { conn, sent: VecDeque::new() });
@@ -102,7 +104,7 @@ pub fn run(args: &EchoArgs) -> Result<Report, Error> {
 }
 
 impl Load<'_> {
-    /// Reads what came, and sends as many messages as came back.
+    /// Reads all input, and sends one message for each that came back.
     fn serve(&mut self, client: &mut Client, event: Ready) -> Result<(), Error> {
         let over = self.window.is_over();
         let mut due = 0;
@@ -110,8 +112,8 @@ impl Load<'_> {
         let mut more = event.readable;
         while more {
             let step = client.conn.read(&mut self.buffer, event.hangup, self.expect)?;
-            if step.octets > 0 && !over {
-                self.counts.octets_in += step.octets as u64;
+            if step.bytes > 0 && !over {
+                self.counts.bytes_in += step.bytes as u64;
                 self.counts.payload_in += step.messages * self.expect.ring.size() as u64;
             }
             if step.messages > 0 {
@@ -124,8 +126,8 @@ impl Load<'_> {
         if due > 0 && !over {
             self.send(client, due, now)?;
         } else if client.conn.has_pending() {
-            let octets = client.conn.flush(self.expect.ring)?;
-            self.counts.octets_out += if over { 0 } else { octets as u64 };
+            let bytes = client.conn.flush(self.expect.ring)?;
+            self.counts.bytes_out += if over { 0 } else { bytes as u64 };
         }
         Ok(())
     }
@@ -134,7 +136,7 @@ impl Load<'_> {
         client.sent.push_back((now, count));
         client.conn.queue(count, self.expect.ring);
         self.outstanding += count;
-        self.counts.octets_out += client.conn.flush(self.expect.ring)? as u64;
+        self.counts.bytes_out += client.conn.flush(self.expect.ring)? as u64;
         Ok(())
     }
 
@@ -143,7 +145,7 @@ impl Load<'_> {
         while left > 0 {
             let Some((at, sent)) = client.sent.front_mut() else {
                 return Err(Error::Usage(
-                    "the server sent more messages than it was sent: is this an echo?".into(),
+                    "the server sent more messages than it received: check that the path echoes".into(),
                 ));
             };
             let these = left.min(*sent);

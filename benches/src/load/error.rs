@@ -1,54 +1,54 @@
-//! What can go wrong, in words for the person at the terminal.
+//! The errors of a load.
 
 use std::io;
 
 use super::reader::FrameError;
 
-/// Why a load did not end well.
+/// The reason why a load failed.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The arguments ask for something that cannot be.
+    /// The arguments are invalid.
     #[error("{0}")]
     Usage(String),
-    /// The operating system refused something.
+    /// The operating system reported an error.
     #[error("{what}: {source}")]
     Io {
-        /// What was tried.
+        /// The attempted operation.
         what: String,
-        /// What it answered.
+        /// The system's error.
         source: io::Error,
     },
-    /// The opening handshake was not answered as it must be.
+    /// The opening handshake failed.
     #[error("opening handshake: {0}")]
     Handshake(String),
-    /// The server sent bytes that are no frame, or not the frame that was due.
+    /// The server sent an invalid or unexpected frame.
     #[error("connection {connection}: {source}")]
     Frame {
-        /// Which connection, counted from 0.
+        /// The connection, counted from 0.
         connection: usize,
-        /// What was wrong.
+        /// The error in the frame.
         source: FrameError,
     },
     /// The server closed a connection that was in use.
     #[error("connection {connection}: closed by the server{}", code.map(|c| format!(" with code {c}")).unwrap_or_default())]
     Closed {
-        /// Which connection, counted from 0.
+        /// The connection, counted from 0.
         connection: usize,
-        /// The close code it gave, if it sent a Close frame with one.
+        /// The close code, if the close frame had one.
         code: Option<u16>,
     },
-    /// Nothing came for too long.
-    #[error("nothing came for {seconds} s: {detail}")]
+    /// The server sent nothing for too long.
+    #[error("no input for {seconds} s: {detail}")]
     Stalled {
-        /// How long.
+        /// The length of the silence in seconds.
         seconds: f64,
-        /// What was still due.
+        /// The missing messages.
         detail: String,
     },
 }
 
 impl Error {
-    /// Wraps an error of the operating system with what was tried.
+    /// Wraps a system error together with the attempted operation.
     pub fn io(what: impl Into<String>, source: impl Into<io::Error>) -> Self {
         Self::Io { what: what.into(), source: source.into() }
     }

@@ -1,4 +1,4 @@
-//! Messages to send, encoded, compressed and masked before the clock starts.
+//! Messages that are encoded, compressed and masked before the clock starts.
 
 use super::args::{Draft, MessageArgs};
 use super::deflate::{Compressor, Offer};
@@ -6,31 +6,32 @@ use super::error::Error;
 use crate::random::SplitMix;
 use crate::text::{Kind, Lines};
 
-/// About how many octets of encoded messages are kept ready: they should stay in the core's own cache.
+/// The approximate size of all prepared messages in bytes. They should stay in the core's own
+/// cache.
 const READY: usize = 64 << 10;
-/// About how many octets of messages are kept ready compressed: none comes again within a window.
+/// The same for compressed messages. No message repeats within a window.
 const READY_COMPRESSED: usize = 128 << 10;
 
-/// A circle of encoded messages, all of the same size, each with its own content and masks.
+/// A ring of encoded messages of equal size, each with different content and masks.
 ///
-/// A connection sends messages in the circle's order, and so message number `n` has the content of slot `n % slots`.
+/// A connection sends the messages in order, so message `n` has the content of slot `n % slots`.
 #[derive(Debug)]
 pub struct Ring {
     encoded: Vec<u8>,
     payloads: Vec<u8>,
     slots: usize,
     size: usize,
-    /// Where each message begins, and where the last one ends.
+    /// The start of each message, and the end of the last.
     starts: Vec<usize>,
     text: bool,
     compressed: bool,
 }
 
 impl Ring {
-    /// Encodes as many messages as fit, at least one; compressed ones if there is an offer to do so.
+    /// Encodes as many messages as fit, at least one. With an offer, the messages are compressed.
     ///
     /// # Errors
-    /// [`Error::Usage`] when the draft cannot carry such a message.
+    /// [`Error::Usage`] if the draft cannot carry such a message.
     pub fn new(draft: Draft, args: &MessageArgs, offer: Option<&Offer>) -> Result<Self, Error> {
         args.check(draft)?;
         match offer {
@@ -47,8 +48,8 @@ impl Ring {
             let from = ring.payloads.len();
             while ring.payloads.len() < from + args.size {
                 let word = random.next().to_le_bytes();
-                let octets = word.iter().map(|b| if text { b'a' + b % 26 } else { *b });
-                ring.payloads.extend(octets.take(from + args.size - ring.payloads.len()));
+                let bytes = word.iter().map(|b| if text { b'a' + b % 26 } else { *b });
+                ring.payloads.extend(bytes.take(from + args.size - ring.payloads.len()));
             }
             let payload = &ring.payloads[from..];
             if draft == Draft::Hybi00 {
@@ -63,7 +64,7 @@ impl Ring {
         ring
     }
 
-    /// JSON, each message compressed by itself.
+    /// Builds JSON messages, each compressed by itself.
     fn compressed(args: &MessageArgs, offer: &Offer) -> Result<Self, Error> {
         let slots = (READY_COMPRESSED / (args.size + 8)).clamp(1, 8192);
         let mut ring = Self::empty(slots, args, !args.binary);
@@ -73,8 +74,8 @@ impl Ring {
         let rsv1_and_opcode = 0x40 | (u8::from(args.binary) + 1);
         for _ in 0..slots {
             let payload = lines.message(args.size);
-            let octets = compressor.compress(payload.as_bytes())?;
-            encode(&mut ring.encoded, &octets, rsv1_and_opcode, args.fragments, &mut random);
+            let bytes = compressor.compress(payload.as_bytes())?;
+            encode(&mut ring.encoded, &bytes, rsv1_and_opcode, args.fragments, &mut random);
             ring.payloads.extend(payload.into_bytes());
             ring.starts.push(ring.encoded.len());
         }
@@ -86,13 +87,13 @@ impl Ring {
         Self { encoded, payloads, slots, size: args.size, starts: vec![0], text, compressed: false }
     }
 
-    /// Octets on the wire of so many messages, from number `from` on.
+    /// The wire size of `count` messages from number `from`, in bytes.
     #[must_use]
     pub fn wire(&self, from: u64, count: u64) -> usize {
         let before = |n: u64| {
             let slots = self.slots as u64;
-            let circles = usize::try_from(n / slots).unwrap_or(0);
-            circles * self.encoded.len() + self.starts[usize::try_from(n % slots).unwrap_or(0)]
+            let rounds = usize::try_from(n / slots).unwrap_or(0);
+            rounds * self.encoded.len() + self.starts[usize::try_from(n % slots).unwrap_or(0)]
         };
         let first = from % self.slots as u64;
         before(first + count) - before(first)
@@ -105,14 +106,14 @@ impl Ring {
         &self.encoded[self.starts[slot]..self.starts[slot + 1]]
     }
 
-    /// Octets of content for each octet on the wire; `None` for messages that are not compressed.
+    /// Payload bytes per wire byte; `None` without compression.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "figures for people")]
+    #[expect(clippy::cast_precision_loss, reason = "display only")]
     pub fn ratio(&self) -> Option<f64> {
         self.compressed.then(|| self.payloads.len() as f64 / self.encoded.len() as f64)
     }
 
-    /// Octets of one message's content.
+    /// The payload size of one message in bytes.
     #[must_use]
     pub fn size(&self) -> usize {
         self.size
@@ -141,7 +142,7 @@ impl Ring {
     }
 }
 
-/// The Close frame that ends a connection in this draft: code 1000, masked.
+/// The close frame of this draft: code 1000, masked.
 #[must_use]
 pub fn close(draft: Draft) -> &'static [u8] {
     match draft {
@@ -150,9 +151,8 @@ pub fn close(draft: Draft) -> &'static [u8] {
     }
 }
 
-/// Appends one message in `fragments` masked frames of nearly equal size.
-///
-/// The first has this opcode, and RSV1 if it is to have that.
+/// Appends one message in `fragments` masked frames of nearly equal size. `first` is the first
+/// frame's opcode, with RSV1 if needed.
 fn encode(out: &mut Vec<u8>, payload: &[u8], first: u8, fragments: usize, random: &mut SplitMix) {
     let mut sent = 0;
     for index in 0..fragments {
@@ -176,7 +176,7 @@ fn encode(out: &mut Vec<u8>, payload: &[u8], first: u8, fragments: usize, random
         let word = random.next().to_le_bytes();
         let key = [word[0], word[1], word[2], word[3]];
         out.extend_from_slice(&key);
-        out.extend(part.iter().zip(key.iter().cycle()).map(|(octet, mask)| octet ^ mask));
+        out.extend(part.iter().zip(key.iter().cycle()).map(|(byte, mask)| byte ^ mask));
     }
 }
 
@@ -188,7 +188,7 @@ mod tests {
         Ring::new(draft, &MessageArgs { size, text, binary: false, fragments, verify: false }, None).unwrap()
     }
 
-    /// Undoes [`encode`] by the letter of RFC 6455 §5.2.
+    /// Decodes frames as in RFC 6455 §5.2.
     fn decode(mut wire: &[u8]) -> Vec<(u8, bool, Vec<u8>)> {
         let mut frames = Vec::new();
         while !wire.is_empty() {
@@ -207,7 +207,7 @@ mod tests {
     }
 
     #[test]
-    fn frames_decode_to_their_payloads() {
+    fn encodes_frames_of_every_length_form() {
         for size in [0, 1, 16, 125, 126, 127, 65_535, 65_536, 1 << 20] {
             let ring = ring(Draft::Rfc6455, size, false, 1);
             let frames = decode(ring.encoded());
@@ -221,7 +221,7 @@ mod tests {
     }
 
     #[test]
-    fn fragments_add_up() {
+    fn fragments_carry_the_whole_message() {
         let ring = ring(Draft::Hybi08, 1000, true, 3);
         let frames = decode(ring.message(0));
         let kinds: Vec<_> = frames.iter().map(|(opcode, fin, _)| (*opcode, *fin)).collect();
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn draft_0_is_text_between_00_and_ff() {
+    fn encodes_draft_0_text_between_00_and_ff() {
         let ring = ring(Draft::Hybi00, 5, false, 1);
         let wire = ring.message(0);
         assert_eq!((wire[0], wire[6], wire.len()), (0x00, 0xff, 7));
@@ -258,7 +258,7 @@ mod tests {
     }
 
     #[test]
-    fn the_close_frame_says_1000() {
+    fn the_close_frame_has_code_1000() {
         let frames = decode(close(Draft::Rfc6455));
         assert_eq!(frames, [(8, true, vec![0x03, 0xe8])]);
     }

@@ -1,4 +1,4 @@
-//! `idle`: connections that say nothing, and what each costs the server in memory.
+//! `idle`: open connections without traffic, and the memory of each in the server.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,14 +12,15 @@ use super::reader::{Expect, Reader};
 use super::report::Report;
 use super::sys::{self, Memory};
 
-/// Connections made and closed before the first look, so that what a server sets up once is not counted.
+/// The number of connections that are opened and closed before the first reading. One-time
+/// allocations of the server are therefore not counted.
 const WARM: usize = 32;
-/// Connections from one address to one server: there are 28,232 ports for them.
+/// The number of connections per source address. Linux has 28,232 ephemeral ports by default.
 const PORTS: usize = 20_000;
-/// Connections that must still echo at the end.
+/// The number of connections that must still echo at the end.
 const PROBES: usize = 100;
 
-/// A connection, blocking.
+/// A blocking connection.
 struct Client {
     socket: TcpStream,
     reader: Reader,
@@ -27,7 +28,7 @@ struct Client {
     agreed: String,
 }
 
-/// Runs the load to its end.
+/// Runs the load.
 ///
 /// # Errors
 /// See [`super::run`].
@@ -36,14 +37,14 @@ pub fn run(args: &IdleArgs) -> Result<Report, Error> {
     check_connections(args.connections)?;
     in_range("--hold", args.hold, 0.0, 600.0)?;
     let Some(pid) = common.pid else {
-        return Err(Error::Usage("idle needs --pid: it reports the memory of that process".into()));
+        return Err(Error::Usage("idle reports the server's memory: add --pid PID".into()));
     };
     sys::need_sockets(args.connections + WARM)?;
     let offer = args.deflate.offer(common.draft)?;
     let size = args.size.unwrap_or(if offer.is_some() { 1024 } else { 16 });
     let message = MessageArgs { size, text: false, binary: false, fragments: 1, verify: offer.is_none() };
     let ring = Ring::new(common.draft, &message, offer.as_ref())?;
-    // Compressed, the first message of each connection is compared all the same.
+    // With compression, the reader still compares the first message of each connection.
     let expect = Expect { ring: &ring, verify: message.verify };
     let request = opening::request(common.draft, common.target, common.path_or("/echo"), offer.as_ref());
     let patience = Duration::from_secs_f64(common.stall);
@@ -97,7 +98,7 @@ pub fn run(args: &IdleArgs) -> Result<Report, Error> {
 }
 
 impl Client {
-    /// Sends the next message and waits for it.
+    /// Sends the next message and waits for its echo.
     fn echo_once(&mut self, expect: Expect<'_>) -> Result<(), Error> {
         let (reader, connection) = (&mut self.reader, self.number);
         let had = reader.messages();
@@ -114,13 +115,13 @@ impl Client {
     }
 }
 
-/// Closes without waiting for the server to agree.
+/// Sends a close frame without waiting for the answer.
 fn goodbye(mut socket: TcpStream, draft: Draft) {
-    // Everything was measured: a server that is gone already is no error any more.
+    // The measurement is complete, so a failure does not matter.
     let _ = socket.write_all(super::frames::close(draft));
 }
 
-/// The memory of a process once it no longer changes, or after two seconds.
+/// The memory of a process once it is stable, or after two seconds.
 fn settled(pid: u32) -> Result<Memory, Error> {
     let mut last = sys::memory(pid)?;
     for _ in 0..10 {
@@ -134,7 +135,7 @@ fn settled(pid: u32) -> Result<Memory, Error> {
     Ok(last)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "figures for people")]
+#[expect(clippy::cast_precision_loss, reason = "display only")]
 fn growth(before: Memory, after: Memory, connections: usize) -> [f64; 2] {
     let each = |before: u64, after: u64| (after as f64 - before as f64) / connections as f64;
     [each(before.rss, after.rss), each(before.pss, after.pss)]

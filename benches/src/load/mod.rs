@@ -1,21 +1,21 @@
-//! The load generator: one thread, one epoll, frames that were masked before the clock started.
+//! The load generator: one thread, one epoll, and frames that are masked before the clock starts.
 //!
-//! It is a *closed loop*: a connection sends its next message when an earlier one came back, so a slow server is never
-//! drowned and a fast one is never kept waiting. Everything that the server's figures could be blamed on is kept small:
-//! one `recv` and one `send` per connection and wake-up, sockets registered once (edge-triggered), server frames parsed by
-//! their header only unless `--verify` asks for more.
+//! It is a *closed loop*: a connection sends its next message when an earlier one comes back. A
+//! slow server is never overloaded, and a fast one never waits long. The generator adds little
+//! cost: one `recv` and one `send` per connection and wake-up, one edge-triggered registration per
+//! socket, and only headers of server frames are parsed unless `--verify` is given.
 //!
-//! | module | holds |
+//! | module | contents |
 //! |---|---|
-//! | [`args`] | the command line and what it refuses |
-//! | [`frames`] | messages to send, encoded and masked beforehand |
-//! | [`reader`] | what the server sends, counted |
-//! | [`deflate`] | permessage-deflate: the offer, compressing beforehand, inflating to compare |
-//! | [`opening`] | the client's side of the opening handshake, drafts 0, 7, 8, 13 |
+//! | [`args`] | the command line and its checks |
+//! | [`frames`] | messages, encoded and masked in advance |
+//! | [`reader`] | the parser and counter of server frames |
+//! | [`deflate`] | permessage-deflate: the offer, compression in advance, inflation for comparison |
+//! | [`opening`] | the client's side of the opening handshake, drafts 0, 7, 8 and 13 |
 //! | [`conn`] | one connection |
 //! | [`poll`], [`sys`] | epoll; `/proc`, limits, affinity |
 //! | [`echo`], [`broadcast`], [`connect`], [`idle`] | the four loads |
-//! | [`report`] | what came out |
+//! | [`window`], [`report`] | the measured period and its results |
 
 pub mod args;
 pub mod broadcast;
@@ -31,15 +31,16 @@ pub mod poll;
 pub mod reader;
 pub mod report;
 pub mod sys;
+pub mod window;
 
 pub use args::{Cli, Mode};
 pub use error::Error;
 pub use report::Report;
 
-/// Runs one load to its end.
+/// Runs one load.
 ///
 /// # Errors
-/// Whatever kept the load from ending well: arguments, connections, a server that stopped answering or answered wrongly.
+/// Invalid arguments, connection errors, and servers that stall or answer incorrectly.
 pub fn run(mode: &Mode) -> Result<Report, Error> {
     let common = mode.common();
     common.check()?;

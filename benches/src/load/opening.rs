@@ -1,5 +1,6 @@
-//! The client's side of the opening handshake, with the keys of the specifications' own examples: their answers are known,
-//! and so checking them costs nothing.
+//! The client's side of the opening handshake.
+//!
+//! It uses the example keys of the specifications, so the expected answers are constants.
 
 use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
@@ -19,10 +20,10 @@ const KEY_1: &str = "4 @1  46546xW%0l 1 5";
 const KEY_2: &str = "12998 5 Y3 1  .P00";
 const KEY_3: &str = "^n:ds[4U";
 const DIGEST: &[u8; 16] = b"8jKS'y:G*Co,Wxa-";
-/// Heads longer than this are refused.
+/// The largest response head.
 const MAX_HEAD: usize = 16 << 10;
 
-/// The request that opens a connection, and makes that offer if there is one.
+/// Builds the opening request, with an extension offer if there is one.
 #[must_use]
 pub fn request(draft: Draft, target: SocketAddr, path: &str, offer: Option<&Offer>) -> Vec<u8> {
     let mut head = format!("GET {path} HTTP/1.1\r\nHost: {target}\r\nConnection: Upgrade\r\n");
@@ -45,27 +46,30 @@ pub fn request(draft: Draft, target: SocketAddr, path: &str, offer: Option<&Offe
     (head + &rest).into_bytes()
 }
 
-/// Looks at what came in answer: `None` when more has to come, else how many octets the answer has.
+/// Parses the response. Returns its length in bytes, or `None` while it is incomplete.
 ///
 /// # Errors
-/// [`Error::Handshake`] when it is no good answer.
-pub fn answer(draft: Draft, came: &[u8]) -> Result<Option<usize>, Error> {
-    let Some(end) = memchr::memmem::find(came, b"\r\n\r\n").map(|at| at + 4) else {
-        if came.len() > MAX_HEAD {
-            return Err(Error::Handshake(format!("an answer of more than {MAX_HEAD} octets")));
+/// [`Error::Handshake`] for an invalid response.
+pub fn answer(draft: Draft, input: &[u8]) -> Result<Option<usize>, Error> {
+    let Some(end) = memchr::memmem::find(input, b"\r\n\r\n").map(|at| at + 4) else {
+        if input.len() > MAX_HEAD {
+            return Err(Error::Handshake(format!("the response head is longer than {MAX_HEAD} bytes")));
         }
         return Ok(None);
     };
-    let head = &came[..end];
+    let head = &input[..end];
     if !head.starts_with(b"HTTP/1.1 101") {
         let line = head.split(|b| *b == b'\r').next().unwrap_or_default();
-        return Err(Error::Handshake(format!("the server answered {:?}", String::from_utf8_lossy(line))));
+        return Err(Error::Handshake(format!(
+            "the server answered {:?} instead of 101",
+            String::from_utf8_lossy(line)
+        )));
     }
     if draft == Draft::Hybi00 {
-        return match came.get(end..end + DIGEST.len()) {
+        return match input.get(end..end + DIGEST.len()) {
             None => Ok(None),
             Some(digest) if digest == DIGEST => Ok(Some(end + DIGEST.len())),
-            Some(_) => Err(Error::Handshake("the digest is wrong".into())),
+            Some(_) => Err(Error::Handshake("the response digest is wrong".into())),
         };
     }
     if memchr::memmem::find(head, ACCEPT.as_bytes()).is_none() {
@@ -74,10 +78,10 @@ pub fn answer(draft: Draft, came: &[u8]) -> Result<Option<usize>, Error> {
     Ok(Some(end))
 }
 
-/// A socket, not yet connected, from this source address if one is given.
+/// Opens an unconnected socket, bound to this source address if there is one.
 ///
 /// # Errors
-/// What the system refused.
+/// System errors.
 pub fn socket(target: SocketAddr, source: Option<IpAddr>) -> Result<Socket, Error> {
     let socket = Socket::new(Domain::for_address(target), Type::STREAM, Some(Protocol::TCP))
         .map_err(|e| Error::io("opening a socket", e))?;
@@ -93,18 +97,18 @@ pub fn socket(target: SocketAddr, source: Option<IpAddr>) -> Result<Socket, Erro
 /// A connection after its handshake.
 #[derive(Debug)]
 pub struct Opened {
-    /// Its socket, still blocking.
+    /// The socket, in blocking mode.
     pub stream: TcpStream,
-    /// What came behind the handshake.
-    pub came: Vec<u8>,
-    /// What the server agreed to, if something was offered.
+    /// Input after the handshake.
+    pub early: Vec<u8>,
+    /// The accepted extension parameters; empty without an offer.
     pub agreed: String,
 }
 
-/// Connects and shakes hands, waiting for it.
+/// Connects and shakes hands, blocking.
 ///
 /// # Errors
-/// What the system refused, or what the server did wrong.
+/// System errors, and invalid responses.
 pub fn open(
     draft: Draft,
     target: SocketAddr,
@@ -121,17 +125,17 @@ pub fn open(
     stream.set_read_timeout(Some(patience)).map_err(|e| Error::io("SO_RCVTIMEO", e))?;
     stream.set_write_timeout(Some(patience)).map_err(|e| Error::io("SO_SNDTIMEO", e))?;
     stream.write_all(request).map_err(|e| Error::io("sending the opening handshake", e))?;
-    let mut came = Vec::new();
+    let mut input = Vec::new();
     let mut part = [0; 1024];
     loop {
-        let n = stream.read(&mut part).map_err(|e| Error::io("waiting for the handshake's answer", e))?;
+        let n = stream.read(&mut part).map_err(|e| Error::io("waiting for the handshake response", e))?;
         if n == 0 {
             return Err(Error::Handshake("the server closed the connection instead of answering".into()));
         }
-        came.extend_from_slice(&part[..n]);
-        if let Some(end) = answer(draft, &came)? {
-            let agreed = offer.map_or(Ok(String::new()), |offer| offer.agreed(&came[..end]))?;
-            return Ok(Opened { stream, came: came.split_off(end), agreed });
+        input.extend_from_slice(&part[..n]);
+        if let Some(end) = answer(draft, &input)? {
+            let agreed = offer.map_or(Ok(String::new()), |offer| offer.agreed(&input[..end]))?;
+            return Ok(Opened { stream, early: input.split_off(end), agreed });
         }
     }
 }
@@ -144,7 +148,7 @@ mod tests {
                         Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
     #[test]
-    fn answers_are_checked() {
+    fn checks_the_response() {
         let frames = [GOOD.as_bytes(), b"\x82\x00"].concat();
         assert_eq!(answer(Draft::Rfc6455, &frames).unwrap(), Some(GOOD.len()));
         for end in 0..GOOD.len() {
@@ -156,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn draft_0_answers_end_with_the_digest() {
+    fn draft_0_responses_end_with_the_digest() {
         let head =
             b"HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\r\n";
         let whole = [&head[..], DIGEST, b"\x00"].concat();
@@ -167,7 +171,7 @@ mod tests {
     }
 
     #[test]
-    fn requests_name_their_draft() {
+    fn requests_contain_the_version() {
         let target = "127.0.0.1:80".parse().unwrap();
         let text = |draft| String::from_utf8(request(draft, target, "/a?b", None)).unwrap();
         assert!(text(Draft::Rfc6455).starts_with("GET /a?b HTTP/1.1\r\nHost: 127.0.0.1:80\r\n"));

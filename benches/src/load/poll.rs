@@ -1,4 +1,4 @@
-//! epoll, edge-triggered: a socket is registered once, and never again.
+//! Edge-triggered epoll. Each socket is registered once.
 
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
@@ -10,33 +10,33 @@ use rustix::io::Errno;
 
 use super::error::Error;
 
-/// Ready sockets taken at a time.
+/// The maximum number of events per wait.
 const BATCH: usize = 512;
 
-/// An epoll instance and the events it last gave.
+/// An epoll instance and its most recent events.
 pub struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
 
-/// A socket that something happened to.
+/// A socket with an event.
 #[derive(Debug, Clone, Copy)]
 pub struct Ready {
-    /// The number it was registered with.
+    /// The number from its registration.
     pub key: usize,
-    /// It can be read.
+    /// Whether it is readable.
     pub readable: bool,
-    /// It can be written.
+    /// Whether it is writable.
     pub writable: bool,
-    /// The server will send no more: read to the end.
+    /// Whether the server has ended its side: read until the end.
     pub hangup: bool,
 }
 
 impl Poll {
-    /// A new, empty one.
+    /// Creates an epoll instance.
     ///
     /// # Errors
-    /// What the system refused.
+    /// System errors.
     pub fn new() -> Result<Self, Error> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|e| Error::io("epoll_create", e))?;
         Ok(Self { epoll, events: Vec::with_capacity(BATCH) })
@@ -45,17 +45,17 @@ impl Poll {
     /// Watches a socket in both directions until it is closed.
     ///
     /// # Errors
-    /// What the system refused.
+    /// System errors.
     pub fn add(&self, socket: &TcpStream, key: usize) -> Result<(), Error> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)
             .map_err(|e| Error::io("epoll_ctl", e))
     }
 
-    /// Waits until something happens, or this long; how much happened is the answer.
+    /// Waits for events up to this timeout. Returns the number of events.
     ///
     /// # Errors
-    /// What the system refused.
+    /// System errors.
     pub fn wait(&mut self, timeout: Duration) -> Result<usize, Error> {
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),

@@ -1,4 +1,4 @@
-//! What Linux tells about a process, and what this one asks of it.
+//! Process figures from Linux, and limits and affinity of this process.
 
 use std::fs;
 use std::time::Duration;
@@ -8,19 +8,19 @@ use rustix::thread::CpuSet;
 
 use super::error::Error;
 
-/// Memory of a process, in octets.
+/// The memory of a process in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Memory {
-    /// Resident: pages shared with other processes count in full.
+    /// Resident set size. Shared pages count in full.
     pub rss: u64,
-    /// Proportional: a page shared by two counts half.
+    /// Proportional set size. A page shared by two processes counts half.
     pub pss: u64,
 }
 
-/// The memory of a process now.
+/// The current memory of a process.
 ///
 /// # Errors
-/// When the process is gone, or belongs to somebody else.
+/// The process has ended, or belongs to another user.
 pub fn memory(pid: u32) -> Result<Memory, Error> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).map_err(|e| Error::io(path, e))?;
@@ -35,10 +35,10 @@ fn parse_rollup(text: &str) -> Memory {
     Memory { rss: field("Rss:"), pss: field("Pss:") }
 }
 
-/// The CPU time that all threads of a process used so far.
+/// The CPU time of all threads of a process so far.
 ///
 /// # Errors
-/// When the process is gone, or the kernel keeps no such figures.
+/// The process has ended, or the kernel has no such figures.
 pub fn cpu(pid: u32) -> Result<Duration, Error> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).map_err(|e| Error::io(path, e))?;
@@ -47,17 +47,17 @@ pub fn cpu(pid: u32) -> Result<Duration, Error> {
     Ok(texts.map(|text| schedstat(&text)[0]).sum())
 }
 
-/// How long this thread was kept waiting for its core so far, while it could have run: somebody else was there.
+/// The time that this thread waited for its core so far although it was runnable.
 ///
 /// # Errors
-/// When the kernel keeps no such figures.
+/// The kernel has no such figures.
 pub fn own_wait() -> Result<Duration, Error> {
     let path = "/proc/thread-self/schedstat";
     let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
     Ok(schedstat(&text)[1])
 }
 
-/// Time on a core, and time waiting for one.
+/// The time on a core, and the time waiting for one.
 fn schedstat(text: &str) -> [Duration; 2] {
     let mut fields = text.split_whitespace().map(|n| Duration::from_nanos(n.parse().unwrap_or(0)));
     [fields.next().unwrap_or_default(), fields.next().unwrap_or_default()]
@@ -70,10 +70,11 @@ pub fn own_cpu() -> Duration {
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Raises the soft limit of open files to the hard one, and tells the hard one (`None`: there is no limit).
+/// Raises the soft limit of open files to the hard limit. Returns the hard limit; `None` means
+/// unlimited.
 ///
 /// # Errors
-/// What the system refused.
+/// System errors.
 pub fn raise_file_limit() -> Result<Option<u64>, Error> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
@@ -84,32 +85,32 @@ pub fn raise_file_limit() -> Result<Option<u64>, Error> {
     Ok(limit.maximum)
 }
 
-/// Makes sure that this many sockets can be open.
+/// Checks that this many sockets can be open.
 ///
 /// # Errors
-/// [`Error::Usage`] when the hard limit is too low.
+/// [`Error::Usage`] if the hard limit is too low.
 pub fn need_sockets(sockets: usize) -> Result<(), Error> {
     let need = sockets as u64 + 32;
     match raise_file_limit()? {
         Some(hard) if hard < need => Err(Error::Usage(format!(
-            "{sockets} connections need {need} open files, and this shell allows {hard} (ulimit -Hn)"
+            "{sockets} connections need {need} open files, but the limit is {hard}: raise it (ulimit -Hn)"
         ))),
         _ => Ok(()),
     }
 }
 
-/// Keeps this thread, and processes that it starts from now on, on one core.
+/// Pins this thread, and processes that it starts later, to one core.
 ///
 /// # Errors
-/// When there is no such core, or this process may not use it.
+/// The core does not exist, or this process may not use it.
 pub fn pin_this_thread(core: usize) -> Result<(), Error> {
     run_on(&[core])
 }
 
-/// Lets this thread, and processes that it starts from now on, run on these cores only.
+/// Restricts this thread, and processes that it starts later, to these cores.
 ///
 /// # Errors
-/// When there is no such core, or this process may use none of them.
+/// A core does not exist, or this process may use none of them.
 pub fn run_on(cores: &[usize]) -> Result<(), Error> {
     let mut set = CpuSet::new();
     for core in cores {
@@ -122,10 +123,10 @@ pub fn run_on(cores: &[usize]) -> Result<(), Error> {
         .map_err(|e| Error::io(format!("running on cores {cores:?}"), e))
 }
 
-/// The cores that this thread may run on.
+/// The cores available to this thread.
 ///
 /// # Errors
-/// What the system refused.
+/// System errors.
 pub fn cores() -> Result<Vec<usize>, Error> {
     let set = rustix::thread::sched_getaffinity(None).map_err(|e| Error::io("sched_getaffinity", e))?;
     Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
@@ -136,7 +137,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_rollup_is_read() {
+    fn parses_a_rollup() {
         let text = "5571a-7ffd [rollup]\nRss:                2000 kB\nPss:                 733 kB\nPss_Anon:  160 kB\n";
         assert_eq!(parse_rollup(text), Memory { rss: 2000 << 10, pss: 733 << 10 });
         assert_eq!(parse_rollup(""), Memory::default());

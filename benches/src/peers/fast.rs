@@ -1,4 +1,4 @@
-//! fastwebsockets behind hyper, as in its authors' echo example.
+//! fastwebsockets with hyper, as in its own echo example.
 
 use std::sync::Arc;
 
@@ -25,7 +25,7 @@ pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
         let room = room.clone();
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, room.clone()));
-            // A connection's end is its own affair: the load generator tells what went wrong.
+            // The load generator reports connection errors.
             http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await
         });
     }
@@ -57,18 +57,19 @@ async fn echo(upgraded: upgrade::UpgradeFut) -> Result<(), WebSocketError> {
     }
 }
 
-/// Reading cannot be cancelled, so it gets a task of its own; fragments are not put together here.
+/// Reading cannot be cancelled, so it runs in a separate task. This path does not reassemble
+/// fragments.
 async fn relay(upgraded: upgrade::UpgradeFut, room: Arc<Frames>) -> Result<(), WebSocketError> {
     let mut mailbox = room.join();
     let (mut reading, mut writing) = upgraded.await?.split(tokio::io::split);
     let reader = tokio::spawn(tokio::task::unconstrained(async move {
-        // Pings are not sent here, and what is due to a Close is the end of the connection.
+        // The load generator sends no pings, and the end of the connection answers its close frame.
         let mut never = |_: Frame<'_>| async { Ok::<_, WebSocketError>(()) };
         while let Ok(frame) = reading.read_frame(&mut never).await {
             match frame.opcode {
                 OpCode::Close => break,
                 OpCode::Text | OpCode::Binary => {
-                    room.say(&(frame.opcode, Bytes::copy_from_slice(&frame.payload)));
+                    room.send(&(frame.opcode, Bytes::copy_from_slice(&frame.payload)));
                 }
                 _ => {}
             }

@@ -1,8 +1,9 @@
-//! Echo servers of other libraries, each as its authors recommend for speed.
+//! Echo servers of other libraries, each set up for speed as its authors recommend.
 //!
-//! What they share: `TCP_NODELAY`; a current-thread runtime on one core and a multi-thread one on more; messages that were
-//! read together are answered in one write where the library can buffer writes; no limits below 64 MiB; no logging.
-//! Any path echoes, and on `/broadcast` each message goes to all who are there, the sender too.
+//! All use `TCP_NODELAY`, no logging and no limits below 64 MiB. They run on a current-thread
+//! runtime for one core and on a multi-thread runtime for more. Replies to messages that were read
+//! together share one write where the library can buffer writes. Any path echoes. On `/broadcast`
+//! each message goes to all clients, including the sender.
 
 mod fast;
 mod room;
@@ -21,13 +22,13 @@ use clap::ValueEnum;
 pub enum Peer {
     /// tokio-tungstenite
     TokioTungstenite,
-    /// fastwebsockets, behind hyper as in its own example
+    /// fastwebsockets with hyper, as in its own example
     Fastwebsockets,
     /// tokio-websockets
     TokioWebsockets,
     /// async-tungstenite on async-std
     AsyncTungstenite,
-    /// yawc, behind hyper as in its own example
+    /// yawc with hyper, as in its own example
     Yawc,
     /// wtx on tokio
     Wtx,
@@ -35,11 +36,11 @@ pub enum Peer {
     Soketto,
 }
 
-/// What the libraries are told about the largest message, where they ask.
+/// The largest message, for libraries with such a limit.
 const MAX_MESSAGE: usize = 64 << 20;
 
 impl Peer {
-    /// Its name and version, for tables.
+    /// The name and version for tables.
     #[must_use]
     pub fn title(self) -> &'static str {
         match self {
@@ -54,22 +55,22 @@ impl Peer {
     }
 }
 
-/// How a server is set up.
+/// The settings of a server.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// Threads of its runtime.
+    /// The number of runtime threads.
     pub threads: usize,
-    /// tungstenite's read buffer, in octets; `None` is its default.
+    /// tungstenite's read buffer size in bytes; `None` is its default.
     pub read_buffer: Option<usize>,
 }
 
-/// What ends a server or a connection.
+/// The error of a server or a connection.
 pub type Failure = Box<dyn Error + Send + Sync>;
 
-/// Serves on 127.0.0.1 until the process is ended; prints where.
+/// Serves on 127.0.0.1 until the process is killed, and prints the address.
 ///
 /// # Errors
-/// When it cannot listen.
+/// The address is not available.
 pub fn serve(peer: Peer, port: u16, settings: &Settings) -> Result<(), Failure> {
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
     listener.set_nonblocking(true)?;

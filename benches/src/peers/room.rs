@@ -1,4 +1,4 @@
-//! Who is at `/broadcast`.
+//! The clients of `/broadcast`.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -9,20 +9,20 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 pub(super) struct Room<M>(Mutex<Vec<UnboundedSender<M>>>);
 
 impl<M: Clone> Room<M> {
-    /// An empty one.
+    /// Creates an empty room.
     pub(super) fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
-    /// Comes in; leaving is dropping the receiver.
+    /// Adds a client. Dropping the receiver removes the client.
     pub(super) fn join(&self) -> UnboundedReceiver<M> {
         let (sender, receiver) = unbounded_channel();
         self.lock().push(sender);
         receiver
     }
 
-    /// Sends to everyone.
-    pub(super) fn say(&self, message: &M) {
+    /// Sends a message to all clients.
+    pub(super) fn send(&self, message: &M) {
         self.lock().retain(|mailbox| mailbox.send(message.clone()).is_ok());
     }
 

@@ -1,5 +1,5 @@
-//! soketto on tokio, its socket buffered on both sides as in its authors' examples; replies to what was read together are
-//! flushed together.
+//! soketto on tokio, with buffered reads and writes as in its own examples. Replies to messages
+//! that were read together share one flush.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
@@ -24,7 +24,7 @@ pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         let room = room.clone();
-        // A connection's end is its own affair: the load generator tells what went wrong.
+        // The load generator reports connection errors.
         tokio::spawn(tokio::task::unconstrained(connection(socket, room)));
     }
 }
@@ -53,7 +53,7 @@ async fn echo(mut sender: Sender<Socket>, mut receiver: Receiver<Socket>) -> Res
         message.clear();
         let kind = {
             let mut next = pin!(receiver.receive_data(&mut message));
-            // Is the next one here already?
+            // Check without waiting whether the next message is available.
             match poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await {
                 Poll::Ready(kind) => kind?,
                 Poll::Pending => {
@@ -102,6 +102,6 @@ async fn relay(
     loop {
         message.clear();
         let kind: Data = receiver.receive_data(&mut message).await?;
-        room.say(&(kind.is_text(), Arc::from(&*message)));
+        room.send(&(kind.is_text(), Arc::from(&*message)));
     }
 }

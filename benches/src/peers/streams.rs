@@ -1,5 +1,7 @@
-//! The libraries whose connections are a `Stream` and a `Sink` of messages: tokio-tungstenite, tokio-websockets and
-//! async-tungstenite. One loop serves them all: read until nothing more is there, then flush once.
+//! Libraries whose connections are a `Stream` and a `Sink` of messages: tokio-tungstenite,
+//! tokio-websockets and async-tungstenite.
+//!
+//! One loop serves them all: it reads until nothing more is available, then flushes once.
 
 use std::future::poll_fn;
 use std::net;
@@ -18,13 +20,13 @@ use tokio_tungstenite::tungstenite::{
 use super::room::Room;
 use super::{Failure, MAX_MESSAGE, Settings};
 
-/// Replies are gathered up to so many octets before they are written without a flush.
-const GATHER: usize = 128 << 10;
+/// The number of buffered reply bytes above which the library writes without a flush.
+const WRITE_THRESHOLD: usize = 128 << 10;
 
-/// Most messages of one connection answered at a time.
+/// The maximum number of messages of one connection that are answered together.
 const BATCH: usize = 256;
 
-/// A message of text or binary, as opposed to control frames.
+/// Distinguishes text and binary messages from control frames.
 pub(super) trait Data {
     fn is_data(&self) -> bool;
 }
@@ -41,8 +43,8 @@ impl Data for tokio_websockets::Message {
     }
 }
 
-/// tungstenite's settings. It fills its whole read buffer with zeros before each read, so small messages are several times
-/// cheaper with a small one, and large messages with a large one.
+/// The settings of tungstenite. It zeroes its whole read buffer before each read, so small messages
+/// are several times cheaper with a small buffer, and large messages with a large one.
 fn tungstenite_config(settings: &Settings) -> WebSocketConfig {
     let config = WebSocketConfig::default();
     let read_buffer = settings.read_buffer.unwrap_or(config.read_buffer_size);
@@ -60,7 +62,7 @@ pub(super) async fn tokio_tungstenite(
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         let room = room.clone();
-        // A connection's end is its own affair: the load generator tells what went wrong.
+        // The load generator reports connection errors.
         tokio::spawn(tokio::task::unconstrained(async move {
             let mut path = String::new();
             let ws =
@@ -71,7 +73,7 @@ pub(super) async fn tokio_tungstenite(
     }
 }
 
-/// tokio-websockets as in its own echo example, with writes gathered up to the same size as tungstenite's.
+/// tokio-websockets as in its own echo example, with the same write threshold as tungstenite.
 pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
     use tokio_websockets::{Config, Limits, ServerBuilder};
 
@@ -82,7 +84,7 @@ pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Resul
         let room = room.clone();
         tokio::spawn(tokio::task::unconstrained(async move {
             let (request, ws) = ServerBuilder::new()
-                .config(Config::default().frame_size(usize::MAX).flush_threshold(GATHER))
+                .config(Config::default().frame_size(usize::MAX).flush_threshold(WRITE_THRESHOLD))
                 .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)))
                 .accept(socket)
                 .await?;
@@ -98,10 +100,7 @@ pub(super) fn async_std(listener: net::TcpListener, settings: &Settings) -> Resu
     if std::env::var_os("ASYNC_STD_THREAD_COUNT").is_none()
         && threads != std::thread::available_parallelism()?.get()
     {
-        return Err(
-            "async-std has as many threads as ASYNC_STD_THREAD_COUNT says: set it instead of --threads"
-                .into(),
-        );
+        return Err("async-std ignores --threads: set ASYNC_STD_THREAD_COUNT instead".into());
     }
     let room = Arc::new(Room::new());
     async_std::task::block_on(async {
@@ -124,7 +123,7 @@ pub(super) fn async_std(listener: net::TcpListener, settings: &Settings) -> Resu
     })
 }
 
-/// A tungstenite callback that accepts every request and keeps its path.
+/// A tungstenite callback that accepts every request and stores its path.
 #[expect(clippy::result_large_err, reason = "tungstenite's own signature")]
 fn note_path(
     path: &mut String,
@@ -135,7 +134,7 @@ fn note_path(
     }
 }
 
-/// Serves a connection that was opened at this path.
+/// Serves a connection to this path.
 pub(super) async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
@@ -147,15 +146,17 @@ where
         let mut mailbox = room.join();
         poll_fn(|cx| relay(ws.as_mut(), room, &mut mailbox, cx)).await
     } else {
-        let mut gathered = Vec::new();
-        poll_fn(|cx| echo(ws.as_mut(), &mut gathered, cx)).await
+        let mut collected = Vec::new();
+        poll_fn(|cx| echo(ws.as_mut(), &mut collected, cx)).await
     };
     result.map_err(Into::into)
 }
 
-/// Echoes until the connection ends: gathers what there is to read, sends it, flushes once. (Sending between reads would make
-/// tokio-websockets write each message by itself: it flushes before it reads.) Nothing is read while replies cannot be written.
-fn echo<S, M, E>(mut ws: Pin<&mut S>, gathered: &mut Vec<M>, cx: &mut Context<'_>) -> Poll<Result<(), E>>
+/// Echoes until the connection ends: collects the available messages, sends them, and flushes once.
+///
+/// Sending between reads would make tokio-websockets write each message separately, because it
+/// flushes before it reads. Nothing is read while replies cannot be written.
+fn echo<S, M, E>(mut ws: Pin<&mut S>, collected: &mut Vec<M>, cx: &mut Context<'_>) -> Poll<Result<(), E>>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
     M: Data,
@@ -163,15 +164,15 @@ where
     loop {
         ready!(ws.as_mut().poll_ready(cx))?;
         let mut more = true;
-        while more && gathered.len() < BATCH {
+        while more && collected.len() < BATCH {
             match ws.as_mut().poll_next(cx)? {
-                Poll::Ready(Some(message)) if message.is_data() => gathered.push(message),
+                Poll::Ready(Some(message)) if message.is_data() => collected.push(message),
                 Poll::Ready(Some(_)) => {}
                 Poll::Ready(None) => return Poll::Ready(Ok(())),
                 Poll::Pending => more = false,
             }
         }
-        for message in gathered.drain(..) {
+        for message in collected.drain(..) {
             ws.as_mut().start_send(message)?;
         }
         ready!(ws.as_mut().poll_flush(cx))?;
@@ -181,7 +182,7 @@ where
     }
 }
 
-/// Says what comes in to the room, and writes what the room says.
+/// Sends received messages to the room, and writes the room's messages.
 fn relay<S, M, E>(
     mut ws: Pin<&mut S>,
     room: &Room<M>,
@@ -194,7 +195,7 @@ where
 {
     loop {
         match ws.as_mut().poll_next(cx)? {
-            Poll::Ready(Some(message)) if message.is_data() => room.say(&message),
+            Poll::Ready(Some(message)) if message.is_data() => room.send(&message),
             Poll::Ready(Some(_)) => {}
             Poll::Ready(None) => return Poll::Ready(Ok(())),
             Poll::Pending => break,

@@ -1,4 +1,4 @@
-//! wtx on tokio, with the loop of its authors' own benchmark. It writes each message by itself.
+//! wtx on tokio, with the loop of its own benchmark. It writes each message separately.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         let room = room.clone();
-        // A connection's end is its own affair: the load generator tells what went wrong.
+        // The load generator reports connection errors.
         tokio::spawn(tokio::task::unconstrained(connection(socket, room)));
     }
 }
@@ -52,7 +52,7 @@ async fn connection(socket: TcpStream, room: Arc<Frames>) -> Result<(), wtx::Err
     tokio::spawn(tokio::task::unconstrained(async move {
         let mut frame_of = Vec::new();
         while let Some((code, payload)) = mailbox.recv().await {
-            // It wants to write to what it sends, so each receiver needs a copy.
+            // wtx needs a mutable payload, so each receiver gets a copy.
             frame_of.clear();
             frame_of.extend_from_slice(&payload);
             parts.writer.write_frame(&mut Frame::new_fin(code, frame_of.as_mut_slice())).await?;
@@ -64,7 +64,7 @@ async fn connection(socket: TcpStream, room: Arc<Frames>) -> Result<(), wtx::Err
         let frame = parts.reader.read_frame(&mut buffer, WebSocketPayloadOrigin::Adaptive).await?;
         match frame.op_code() {
             OpCode::Close => return Ok(()),
-            OpCode::Text | OpCode::Binary => room.say(&(frame.op_code(), Arc::from(&**frame.payload()))),
+            OpCode::Text | OpCode::Binary => room.send(&(frame.op_code(), Arc::from(&**frame.payload()))),
             _ => {}
         }
     }

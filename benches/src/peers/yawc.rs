@@ -1,5 +1,5 @@
-//! yawc behind hyper, tuned as in its authors' own comparison: UTF-8 checked, no compression, large read buffers (except
-//! where memory is measured), replies of one batch flushed together.
+//! yawc with hyper, with the settings of its own comparison: UTF-8 validation, no compression,
+//! large read buffers (except where memory is measured), and one flush for the replies of a batch.
 
 use std::sync::Arc;
 
@@ -18,11 +18,11 @@ use super::room::Room;
 use super::streams::{self, Data};
 use super::{Failure, MAX_MESSAGE, Settings};
 
-/// The read buffer of its authors' comparison.
+/// The read buffer size of yawc's own comparison.
 const READ_BUFFER: usize = 128 << 10;
-/// And how much it gathers before it writes.
-const GATHER: usize = 64 << 10;
-/// Under this the settings ask for little memory, and it keeps its default.
+/// The number of buffered bytes above which it writes.
+const WRITE_THRESHOLD: usize = 64 << 10;
+/// A smaller configured read buffer means that memory is measured, so yawc keeps its default.
 const SMALL: usize = 8 << 10;
 
 impl Data for Frame {
@@ -37,8 +37,8 @@ pub(super) async fn serve(listener: TcpListener, settings: &Settings) -> Result<
         .with_utf8()
         .without_compression()
         .with_limits(MAX_MESSAGE, MAX_MESSAGE)
-        .with_backpressure_boundary(GATHER);
-    if settings.read_buffer.is_none_or(|octets| octets >= SMALL) {
+        .with_backpressure_boundary(WRITE_THRESHOLD);
+    if settings.read_buffer.is_none_or(|bytes| bytes >= SMALL) {
         options = options.with_read_buffer_capacity(READ_BUFFER);
     }
     loop {
@@ -47,7 +47,7 @@ pub(super) async fn serve(listener: TcpListener, settings: &Settings) -> Result<
         let (room, options) = (room.clone(), options.clone());
         tokio::spawn(async move {
             let service = service_fn(|request| answer(request, options.clone(), room.clone()));
-            // A connection's end is its own affair: the load generator tells what went wrong.
+            // The load generator reports connection errors.
             http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await
         });
     }

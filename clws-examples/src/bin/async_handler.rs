@@ -1,5 +1,7 @@
-//! Each client an async function: what has happened so far is where the function stands, and its variables. It shows
-//! [`WebSocket`]'s `next` and `send`, a time-out, waiting for two things at once, and reading and writing apart.
+//! A server with one async function per client. The state of a client is in local variables.
+//!
+//! It shows [`WebSocket`]'s `next` and `send`, a timeout, waiting for two events at once, and
+//! reading and writing in separate tasks.
 //!
 //! `cargo run --release -p clws-examples --bin async_handler`, then one of
 //! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/guess` (or `/clock`, or `/jobs`)
@@ -15,16 +17,16 @@ use clws_server::{Config, Message, Origins, SendError, Server, WebSocket, async_
 use futures::FutureExt;
 use futures::select;
 
-/// A game: find the number. Who thinks for too long is sent home.
+/// A guessing game. A client that thinks for too long is disconnected.
 async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendError> {
-    // As good as random, and short: nobody knows which port the system gives to the next client.
+    // Random enough for a game: the system picks the port of the next client.
     let secret = 1 + socket.client().remote_port().unwrap_or_default() % 100;
     socket.send("guess my number, from 1 to 100").await?;
     for tries in 1.. {
         let text = match timeout(patience, socket.next()).await {
             Ok(Some(Message::Text(text))) => text,
             Ok(Some(_)) => String::new(),
-            Ok(None) => break, // the client has gone
+            Ok(None) => break, // the client has disconnected
             Err(_) => return socket.send("too slow: goodbye").await,
         };
         match text.trim().parse::<u16>() {
@@ -37,13 +39,14 @@ async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendErro
     Ok(())
 }
 
-/// A clock whose pace the client sets: it waits for the next tick and for the client at once.
+/// A clock whose interval the client sets. It waits for the next tick and for the client at the
+/// same time.
 async fn clock(mut socket: WebSocket) -> Result<(), SendError> {
     let mut pace = Duration::from_secs(1);
     for tick in 0_u32.. {
         let mut pause = pin!(task::sleep(pace).fuse());
         loop {
-            // Dropping a `next` that is not done loses no message, so it can be begun anew in each round.
+            // Dropping an unfinished `next` loses no message, so each round can start a new one.
             select! {
                 () = pause => break,
                 message = socket.next().fuse() => match message {
@@ -61,7 +64,7 @@ async fn clock(mut socket: WebSocket) -> Result<(), SendError> {
     Ok(())
 }
 
-/// Work that takes time: jobs are taken in while others are still being done, and no more than eight of them wait.
+/// Slow work: accepts jobs while others are in progress, with at most eight in the queue.
 async fn jobs(socket: WebSocket) {
     let (mut reader, mut writer) = socket.split();
     let (queue, waiting) = channel::bounded(8);
@@ -74,36 +77,41 @@ async fn jobs(socket: WebSocket) {
     });
     while let Some(message) = reader.next().await {
         if let Message::Text(job) = message {
-            // With a full queue this waits, the client's messages stay unread, and TCP makes the client wait.
+            // With a full queue this waits. The client's messages then stay unread, and TCP makes
+            // the client wait.
             if queue.send(job).await.is_err() {
-                break; // the worker has ended: the client reads no answers
+                break; // the worker has ended because the client does not read
             }
         }
     }
     drop(queue);
-    let _ = worker.await; // it fails only if the client is gone
+    let _ = worker.await; // fails only if the client has disconnected
 }
 
-/// Three services that serve each client by an async function.
+/// A server that serves each client with an async function
 #[derive(Parser)]
 struct Flags {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
     listen: String,
-    /// Seconds to think about a guess.
+    /// Seconds to think about a guess
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
     patience: f64,
 }
 
 #[async_std::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("async_handler", run().await)
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
     let patience = Duration::try_from_secs_f64(flags.patience)?;
 
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
-    // What such a function returns is of no interest: what a client that has gone did not get is nobody's loss.
+    // The result of a handler function is ignored, because an undelivered answer needs no action.
     server.register("/guess", Origins::any(), async_handler(move |socket| guess(socket, patience)))?;
     server.register("/clock", Origins::any(), async_handler(clock))?;
     server.register("/jobs", Origins::any(), async_handler(jobs))?;

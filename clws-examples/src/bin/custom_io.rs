@@ -1,5 +1,5 @@
-//! A complete echo server on `clws-proto` and `clws-handshake` alone, over blocking `std::net`, a thread per client: the
-//! proof that the two crates need no runtime. Every draft is spoken.
+//! A complete echo server on `clws-proto` and `clws-handshake` alone, with blocking `std::net` and
+//! one thread per client. The two crates need no runtime. The server speaks every draft.
 //!
 //! `cargo run --release -p clws-examples --bin custom_io -- 127.0.0.1:12345`
 
@@ -14,10 +14,14 @@ use clws_handshake::{
 };
 use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
 
-/// How long a client may take to answer a close frame, and to end its side.
+/// The time for a client to answer a close frame and to end its side.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn main() -> io::Result<()> {
+fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("custom_io", run())
+}
+
+fn run() -> io::Result<()> {
     clws_examples::return_freed_memory();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12345".to_owned());
     let listener = TcpListener::bind(address)?;
@@ -31,12 +35,13 @@ fn main() -> io::Result<()> {
     loop {
         let clients = Arc::clone(&clients);
         let accepted = listener.accept().and_then(|(stream, _)| {
-            let client = move || serve(stream, &clients).inspect_err(|e| eprintln!("a client is lost: {e}"));
+            let client =
+                move || serve(stream, &clients).inspect_err(|e| eprintln!("a connection failed: {e}"));
             thread::Builder::new().spawn(client)
         });
         if let Err(error) = accepted {
-            eprintln!("a client is not served: {error}");
-            thread::sleep(Duration::from_millis(100)); // there may be no descriptor, or no thread, for a while
+            eprintln!("cannot accept a client: {error}");
+            thread::sleep(Duration::from_millis(100)); // descriptors or threads may be exhausted for a while
         }
     }
 }
@@ -54,7 +59,7 @@ fn serve(stream: TcpStream, clients: &Clients) -> io::Result<()> {
     result
 }
 
-/// An open connection: its own thread reads and answers, another one may close it.
+/// An open connection. Its own thread reads and answers; another thread may close it.
 struct Connection {
     stream: TcpStream,
     version: Version,
@@ -75,7 +80,7 @@ impl Connection {
         finish(&self.stream)
     }
 
-    /// Queues something and writes it; whether a close frame was sent, now or before.
+    /// Queues data and writes it. Returns whether a close frame has been sent, now or earlier.
     fn send(&self, queue: impl FnOnce(&mut Sender)) -> io::Result<bool> {
         let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
         queue(&mut sender);
@@ -85,17 +90,17 @@ impl Connection {
 
     fn close(&self) -> io::Result<()> {
         let close = |sender: &mut Sender| {
-            let _ = sender.close(CloseCode::GOING_AWAY, ""); // it fails where the client has begun to close
+            let _ = sender.close(CloseCode::GOING_AWAY, ""); // fails if the client has begun to close
         };
         self.send(close)?;
         if self.version.has_close_frame() {
             return Ok(());
         }
-        self.stream.shutdown(Shutdown::Write) // that is how hixie-75 closes
+        self.stream.shutdown(Shutdown::Write) // hixie-75 has no close frame
     }
 }
 
-/// Everybody who is connected, to be closed when the server ends.
+/// All open connections, to be closed when the server stops.
 #[derive(Default)]
 struct Clients(Mutex<Open>);
 
@@ -106,7 +111,7 @@ struct Open {
 }
 
 impl Clients {
-    /// Adds one; whether the server ends, and with it this connection.
+    /// Adds a connection. Returns whether the server is stopping and must close it.
     fn add(&self, connection: &Arc<Connection>) -> bool {
         let mut open = self.lock();
         open.connections.push(Arc::clone(connection));
@@ -117,7 +122,7 @@ impl Clients {
         self.lock().connections.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
-    /// Closes all of them, and waits until they have answered.
+    /// Closes all connections and waits for the clients' answers.
     fn close(&self) {
         let connections = {
             let mut open = self.lock();
@@ -125,7 +130,7 @@ impl Clients {
             open.connections.clone()
         };
         for connection in connections {
-            // One that does not read holds up whoever writes to it.
+            // Writing to a client that does not read blocks.
             thread::spawn(move || connection.close());
         }
         let end = Instant::now() + PATIENCE;
@@ -139,14 +144,15 @@ impl Clients {
     }
 }
 
-/// Ends our side, then reads to the end of the client's: to drop a socket with unread input resets the connection.
+/// Ends our side, then reads until the client ends its side. Dropping a socket with unread input
+/// would reset the connection.
 fn finish(stream: &TcpStream) -> io::Result<()> {
     stream.shutdown(Shutdown::Write)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     io::copy(&mut stream.take(1 << 20), &mut io::sink()).map(drop)
 }
 
-/// Reads the request and answers it; what the client sent behind it comes back with the version.
+/// Reads the request and answers it. Returns the version and the input after the request.
 fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>> {
     let (mut received, mut scanner) = (Vec::new(), HeadScanner::new());
     loop {
@@ -186,7 +192,7 @@ fn echo(receiver: &mut Receiver, sender: &mut Sender, input: &mut [u8]) {
     let version = receiver.version();
     let mut events = receiver.receive(input);
     loop {
-        // A message fails only behind a close frame, where nothing is to be sent.
+        // Sending fails only after a close frame, when nothing may be sent.
         let _ = match events.next() {
             Ok(Some(Event::Text(text))) => sender.text(&text, None),
             Ok(Some(Event::Binary(payload))) => sender.binary(&payload, None),

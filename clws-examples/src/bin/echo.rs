@@ -1,8 +1,8 @@
-//! An echo server for every WebSocket client there is: resources `/echo` and `/`; and `/broadcast`, where everybody hears
-//! what anybody says.
+//! An echo server for every WebSocket client. `/echo` and `/` echo messages; `/broadcast` sends
+//! each message to all its clients.
 //!
-//! `cargo run --release -p clws-examples --bin echo -- --help` shows its flags; `-- --config clws-examples/clws.toml` takes
-//! everything that can be set from a file.
+//! `cargo run --release -p clws-examples --bin echo -- --help` lists the flags.
+//! `-- --config clws-examples/clws.toml` reads all settings from a file.
 
 use std::error::Error;
 use std::fs;
@@ -18,7 +18,8 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        // It fails only if the client is gone: while it does not read its answers, its messages wait.
+        // Fails only if the client has disconnected: while a client does not read its answers, its
+        // messages are not read.
         let _ = client.forward_text(text);
     }
 
@@ -27,81 +28,84 @@ impl Resource for Echo {
     }
 }
 
-/// Sends each message to everybody who is here. The server closes a client that does not read, when it has no room for another
-/// message to it: see [`Group::send`].
+/// Sends each message to all clients. The server closes a client that does not read when its queue
+/// has no space for another message: see [`Group::send`].
 #[derive(Default)]
 struct Broadcast {
-    everybody: Group,
+    clients: Group,
 }
 
 impl Resource for Broadcast {
     fn connected(&self, client: &Client) -> Result<(), Close> {
-        self.everybody.join(client); // it leaves when it disconnects
+        self.clients.join(client); // it leaves the group when it disconnects
         Ok(())
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        let _ = self.everybody.send_text(text.into_string());
+        let _ = self.clients.send_text(text.into_string());
     }
 
     fn binary(&self, _: &Client, payload: Payload<'_>) {
-        let _ = self.everybody.send_binary(payload.into_bytes());
+        let _ = self.clients.send_binary(payload.into_bytes());
     }
 }
 
-/// An echo server that speaks every WebSocket version. Flags override what its configuration file says.
+/// An echo server that speaks every WebSocket version. Flags override the configuration file
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// Configuration in TOML; clws.toml beside this example's manifest lists every setting and its default.
+    /// Configuration in TOML; clws.toml in the folder of this example lists every setting and its
+    /// default
     #[arg(long, value_name = "FILE", value_parser = read)]
     config: Option<Config>,
-    /// What to log to standard error: off, error, warn, info, debug or trace.
+    /// Log level for standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value_t = LevelFilter::INFO)]
     log_level: LevelFilter,
-    /// Address to listen on, or `unix:PATH`; may be repeated. Port 0 takes a free one. [default: 127.0.0.1:12345]
+    /// Address to listen on, or `unix:PATH` (repeatable); port 0 selects a free port [default:
+    /// 127.0.0.1:12345]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
-    /// Speak draft 0 (hixie-76, hybi-00) too.
+    /// Also speak draft 0 (hixie-76, hybi-00)
     #[arg(long)]
     hixie: bool,
-    /// Speak hixie-75 too, as Chrome 4 and Safari 5.0.0 do. Its handshake is open to cross-protocol attacks.
+    /// Also speak hixie-75, for Chrome 4 and Safari 5.0.0; its handshake is open to cross-protocol
+    /// attacks
     #[arg(long = "hixie-75")]
     hixie_75: bool,
-    /// Admit only origins with this prefix, such as `https://example.com`; may be repeated.
+    /// Admit only origins with this prefix, such as `https://example.com` (repeatable)
     #[arg(long, value_name = "PREFIX")]
     origin: Vec<String>,
-    /// Connections at once; more are told 503.
+    /// Maximum number of connections; further ones get status 503
     #[arg(long)]
     max_clients: Option<usize>,
-    /// Octets of a frame's payload; a larger one is answered with close code 1009.
-    #[arg(long, value_name = "OCTETS")]
+    /// Maximum frame payload in bytes; a larger frame is closed with 1009
+    #[arg(long, value_name = "BYTES")]
     max_frame: Option<usize>,
-    /// Octets of a message; a larger one is answered with close code 1009.
-    #[arg(long, value_name = "OCTETS")]
+    /// Maximum message size in bytes; a larger message is closed with 1009
+    #[arg(long, value_name = "BYTES")]
     max_message: Option<usize>,
-    /// Threads that serve clients; 0 is one per processor.
+    /// Number of threads that serve clients; 0 means one per processor
     #[arg(long)]
     shards: Option<usize>,
-    /// Seconds a client may take for its handshake.
+    /// Seconds until the handshake times out
     #[arg(long, value_name = "SECONDS")]
     handshake_timeout: Option<f64>,
-    /// Compress messages for clients that offer permessage-deflate.
+    /// Compress messages for clients that offer permessage-deflate
     #[arg(long)]
     deflate: bool,
-    /// The same, and let both sides refer to earlier messages.
+    /// Like --deflate, with context takeover
     #[arg(long)]
     deflate_takeover: bool,
-    /// The same, with windows of at most 2 to the power of this, 9 to 15.
+    /// Like --deflate, with windows of at most 2 to the power of BITS, 9 to 15
     #[arg(long, value_name = "BITS", value_parser = clap::value_parser!(u8).range(9..=15))]
     deflate_window: Option<u8>,
-    /// The same, for messages of at least so many octets.
-    #[arg(long, value_name = "OCTETS")]
+    /// Like --deflate, for messages of at least this many bytes
+    #[arg(long, value_name = "BYTES")]
     deflate_threshold: Option<usize>,
-    /// Do not keep the request headers of connected clients.
+    /// Do not keep the request headers of connected clients
     #[arg(long)]
     forget_headers: bool,
-    /// Serve each client by a task of async-std in place of the shards.
+    /// Serve each client with an async-std task instead of the shards
     #[arg(long)]
     task_per_client: bool,
 }
@@ -111,7 +115,11 @@ fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
 }
 
 #[async_std::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("echo", run().await)
+}
+
+async fn run() -> Result<(), Box<dyn Error>> {
     clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_max_level(flags.log_level).with_writer(std::io::stderr).init();

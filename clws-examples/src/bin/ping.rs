@@ -1,8 +1,12 @@
-//! Latency by ping and pong: every client is pinged every so often, and the time until its pong is shown. It shows a
-//! [`Group`] that a timer goes through, data of one's own in each client, and what an old client cannot do.
+//! Latency by ping and pong: the server pings every client at an interval and prints the time until
+//! the pong.
 //!
-//! `cargo run --release -p clws-examples --bin ping`, then open any client, a browser's `new WebSocket(..)` for instance:
-//! clients answer pings by themselves. One that sends a text is told its own figures.
+//! It shows a [`Group`] iterated by a timer, application data in each client, and a feature that
+//! old clients lack.
+//!
+//! Run `cargo run --release -p clws-examples --bin ping` and connect any client, such as a
+//! browser's `new WebSocket(..)`. Clients answer pings automatically. A client that sends text gets
+//! its own latency.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
@@ -14,10 +18,10 @@ use clws_server::{
     Server, Text,
 };
 
-/// What is known of a client's latency.
+/// The measured latency of a client.
 #[derive(Default)]
 struct Latency {
-    /// The ping that is under way: its number and when it was sent.
+    /// The unanswered ping: its number and when it was sent.
     pending: Option<(u64, Instant)>,
     sent: u64,
     answered: u32,
@@ -27,7 +31,8 @@ struct Latency {
 }
 
 impl Latency {
-    /// Takes note of a pong. One that answers no ping of ours is nobody's time: a client may send pongs unasked.
+    /// Records a pong and returns the round-trip time. Unsolicited pongs are ignored, because a
+    /// client may send them.
     fn pong(&mut self, payload: &[u8]) -> Option<Duration> {
         let (_, sent_at) = self.pending.take_if(|(number, _)| number.to_string().as_bytes() == payload)?;
         self.last = sent_at.elapsed();
@@ -70,11 +75,12 @@ impl Resource for Ping {
 
     fn text(&self, client: &Client, _: Text<'_>) {
         let report = if client.websocket_version().is_hixie() {
-            "draft 0 has no pings: your latency cannot be told".to_owned()
+            "draft 0 has no pings, so your latency is unknown".to_owned()
         } else {
             latency(client, |latency| latency.report())
         };
-        // It fails only if the client is gone: while it does not read its answers, its messages wait.
+        // Fails only if the client has disconnected: while a client does not read its answers, its
+        // messages are not read.
         let _ = client.send_text(&report);
     }
 
@@ -89,41 +95,46 @@ impl Resource for Ping {
     }
 }
 
-/// What `accept` gave the client. The timer's task and the client's thread both come to it, hence the lock.
+/// Accesses the data that `accept` attached. The timer task and the client's thread share it, hence
+/// the lock.
 fn latency<R>(client: &Client, with: impl FnOnce(&mut Latency) -> R) -> R {
     match client.data::<Mutex<Latency>>() {
         Some(latency) => with(&mut latency.lock().unwrap_or_else(PoisonError::into_inner)),
-        None => with(&mut Latency::default()), // not ours
+        None => with(&mut Latency::default()), // no data attached
     }
 }
 
-/// Pings a client, unless a ping to it is under way.
+/// Pings a client, unless an earlier ping is unanswered.
 fn ping(client: &Client) -> Result<(), SendError> {
     latency(client, |latency| {
         if let Some((_, sent_at)) = latency.pending {
             println!("{} has not answered for {:?}", client.peer(), sent_at.elapsed());
             return Ok(());
         }
-        client.ping(latency.sent.to_string().as_bytes())?; // draft 0 has no pings: `SendError::Unsupported`
+        client.ping(latency.sent.to_string().as_bytes())?; // fails with `SendError::Unsupported` for draft 0
         latency.pending = Some((latency.sent, Instant::now()));
         latency.sent += 1;
         Ok(())
     })
 }
 
-/// Shows the latency of every client by ping and pong.
+/// Shows the latency of every client, measured by ping and pong
 #[derive(Parser)]
 struct Flags {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
     listen: String,
-    /// Seconds from ping to ping.
+    /// Seconds between pings
     #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
     every: f64,
 }
 
 #[async_std::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("ping", run().await)
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
@@ -141,7 +152,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         loop {
             task::sleep(every).await;
             for client in clients.members() {
-                let _ = ping(&client); // one that is gone needs none
+                let _ = ping(&client); // fails only for a disconnected client
             }
         }
     });

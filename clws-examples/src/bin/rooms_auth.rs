@@ -1,12 +1,15 @@
-//! Rooms behind a login: who may enter which is decided while the handshake waits. It shows a prefix as a resource,
-//! [`Accept::later`] (the answer comes from another task, here from a pretended database of users), a subprotocol, data of
-//! one's own in each client, and [`Topics`].
+//! Chat rooms with authentication. The handshake waits while the server decides whether a user may
+//! enter a room.
 //!
-//! `cargo run --release -p clws-examples --bin rooms_auth`, then, for each of two terminals,
+//! It shows a prefix as a resource, [`Accept::later`] (another task answers, here after asking a
+//! simulated user database), a subprotocol, application data in each client, and [`Topics`].
+//!
+//! Run `cargo run --release -p clws-examples --bin rooms_auth`, and in each of two terminals
 //! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/rooms/lobby --subprotocol rooms.v1 --cookie session=anna-1`
 //!
-//! Sessions are `anna-1`, who may enter every room, and `ben-2`, who may enter only `lobby`. A program that has no cookies
-//! may say `Authorization: Bearer anna-1`. What is wrong is answered with 400, 401 or 403 in place of a connection.
+//! The sessions are `anna-1`, which may enter every room, and `ben-2`, which may enter only
+//! `lobby`. A program without cookies can send `Authorization: Bearer anna-1`. Invalid requests get
+//! 400, 401 or 403.
 
 use std::time::Duration;
 
@@ -20,15 +23,15 @@ use clws_server::{
 const PREFIX: &str = "/rooms/";
 const SUBPROTOCOL: &str = "rooms.v1";
 
-/// What stands in the database, and goes with the client from then on.
+/// A user from the database, attached to the client.
 #[derive(Clone)]
 struct User {
     name: &'static str,
-    /// `None`: every room.
+    /// The allowed rooms; `None` means every room.
     rooms: Option<&'static [&'static str]>,
 }
 
-/// The database: it takes its time, so no handler may wait for it.
+/// Looks up a session in the database. The lookup is slow, so no handler may wait for it.
 async fn user_of(session: &str) -> Option<User> {
     task::sleep(Duration::from_millis(50)).await;
     match session {
@@ -38,9 +41,9 @@ async fn user_of(session: &str) -> Option<User> {
     }
 }
 
-/// Whether the holder of this session may enter that room.
+/// Checks whether the owner of this session may enter the room.
 async fn authorize(session: &str, room: &str) -> Result<User, Reject> {
-    let user = user_of(session).await.ok_or_else(|| unauthorized("this session is unknown or over"))?;
+    let user = user_of(session).await.ok_or_else(|| unauthorized("this session is unknown or expired"))?;
     match user.rooms {
         Some(rooms) if !rooms.contains(&room) => Err(Reject::forbidden("this room is not open to you")),
         _ => Ok(user),
@@ -57,9 +60,9 @@ struct Rooms {
 }
 
 impl Rooms {
-    fn tell(&self, client: &Client, what: &str) {
+    fn announce(&self, client: &Client, text: &str) {
         if let (Some(room), Some(user)) = (room(client.resource_name()), client.data::<User>()) {
-            let message = SharedMessage::text(format!("{}{what}", user.name));
+            let message = SharedMessage::text(format!("{}{text}", user.name));
             let delivery = self.topics.publish(room, &message);
             for (slow, error) in delivery.failed {
                 println!("{} misses a message: {error}", slow.peer());
@@ -68,7 +71,7 @@ impl Rooms {
     }
 }
 
-/// The room that a path names.
+/// The room in a path.
 fn room(path: &str) -> Option<&str> {
     let room = path.strip_prefix(PREFIX)?;
     let good = !room.is_empty() && room.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
@@ -90,7 +93,7 @@ impl Resource for Rooms {
             .ok_or_else(|| unauthorized("log in first: there is no cookie `session`"))?
             .to_owned();
 
-        // The handshake waits for the decision; neither this thread nor its other clients do.
+        // The handshake waits for the decision, without blocking this thread.
         let (accept, decision) = Accept::later();
         task::spawn(async move {
             let user = authorize(&session, &room).await;
@@ -102,36 +105,40 @@ impl Resource for Rooms {
     fn connected(&self, client: &Client) -> Result<(), Close> {
         let room = room(client.resource_name()).ok_or_else(Close::default)?;
         self.topics.subscribe(room, client);
-        self.tell(client, " is here");
+        self.announce(client, " is here");
         Ok(())
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        self.tell(client, &format!(": {text}"));
+        self.announce(client, &format!(": {text}"));
     }
 
     fn disconnected(&self, client: &Client, _: &Disconnect) {
-        self.tell(client, " has left"); // who has left is in no topic any more
+        self.announce(client, " has left"); // the client itself has left all topics already
     }
 }
 
-/// Rooms that only those with a session enter.
+/// Chat rooms that require a session
 #[derive(Parser)]
 struct Flags {
-    /// Address to listen on; port 0 takes a free one.
+    /// Address to listen on; port 0 selects a free port
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
     listen: String,
 }
 
 #[async_std::main]
-async fn main() -> Result<(), Box<dyn std::error::Error>> {
+async fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("rooms_auth", run().await)
+}
+
+async fn run() -> Result<(), Box<dyn std::error::Error>> {
     clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
-    // A browser sends its cookies along whatever page asks it to connect: only our own pages may. Who sends no origin is
-    // no browser.
+    // A browser sends cookies for whatever page connects, so only our own pages may connect. A
+    // client without an origin is not a browser.
     let origins = Origins::prefix(["http://localhost", "http://127.0.0.1"]).or_absent(true);
     server.register_prefix(PREFIX, origins, Rooms::default())?;
     let handle = server.handle();

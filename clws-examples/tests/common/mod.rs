@@ -1,4 +1,5 @@
-//! The examples as processes: each is started, talked to by its standard streams, and killed when it is dropped.
+//! Runs the examples as processes, over their standard streams. Dropping a `Program` kills its
+//! process.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -14,10 +15,10 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// No wait of these tests is longer; whoever reaches it has failed.
+/// The longest wait of any test.
 pub const PATIENCE: Duration = Duration::from_secs(20);
 
-/// A program that runs, until this is dropped at the latest.
+/// A running program.
 pub struct Program {
     child: Child,
     stdin: Option<ChildStdin>,
@@ -39,13 +40,13 @@ impl Program {
         Self { stdin: child.stdin.take(), child, lines }
     }
 
-    /// The next line it says; what it says on standard error begins with `! `.
+    /// The next line of output. Lines of standard error begin with `! `.
     #[track_caller]
     pub fn line(&self) -> String {
-        self.lines.recv_timeout(PATIENCE).expect("it says nothing more")
+        self.lines.recv_timeout(PATIENCE).expect("the program printed no further line")
     }
 
-    /// Passes over lines until one contains that text.
+    /// Skips lines until one contains this text.
     #[track_caller]
     pub fn until(&self, text: &str) -> String {
         let mut passed = Vec::new();
@@ -53,7 +54,7 @@ impl Program {
             match self.lines.recv_timeout(PATIENCE) {
                 Ok(line) if line.contains(text) => return line,
                 Ok(line) => passed.push(line),
-                Err(_) => panic!("it does not say {text:?} but {passed:#?}"),
+                Err(_) => panic!("no line contains {text:?}: {passed:#?}"),
             }
         }
     }
@@ -63,21 +64,21 @@ impl Program {
         writeln!(self.stdin.as_mut().unwrap(), "{line}").unwrap();
     }
 
-    /// Ends its input and waits until it has ended; its status, and what it still said.
+    /// Closes its input and waits until it exits. Returns its status and remaining output.
     #[track_caller]
     pub fn finish(mut self) -> (ExitStatus, Vec<String>) {
         drop(self.stdin.take());
         self.ended()
     }
 
-    /// Waits until it has ended of itself.
+    /// Waits until it exits by itself.
     #[track_caller]
     pub fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let deadline = Instant::now() + PATIENCE;
         let status = loop {
             match self.child.try_wait().unwrap() {
                 Some(status) => break status,
-                None if Instant::now() > deadline => panic!("it does not end"),
+                None if Instant::now() > deadline => panic!("the program does not exit"),
                 None => thread::sleep(Duration::from_millis(5)),
             }
         };
@@ -90,16 +91,16 @@ impl Program {
         rustix::process::kill_process(rustix::process::Pid::from_child(&self.child), signal).unwrap();
     }
 
-    /// Stops it by force; what it still said.
+    /// Kills it. Returns its remaining output.
     pub fn stop(mut self) -> Vec<String> {
-        let _ = self.child.kill(); // it has ended already
+        let _ = self.child.kill(); // may have exited already
         self.lines.iter().collect()
     }
 }
 
 impl Drop for Program {
     fn drop(&mut self) {
-        let _ = self.child.kill(); // it has ended already
+        let _ = self.child.kill(); // may have exited already
         let _ = self.child.wait();
     }
 }
@@ -107,12 +108,13 @@ impl Drop for Program {
 fn forward(from: impl Read + Send + 'static, mark: &'static str, to: mpsc::Sender<String>) {
     thread::spawn(move || {
         for line in BufReader::new(from).lines().map_while(Result::ok) {
-            let _ = to.send(format!("{mark}{line}")); // nobody wants it any more
+            let _ = to.send(format!("{mark}{line}")); // the test may have ended
         }
     });
 }
 
-/// Starts one of the servers on a free port of the loopback; the program, and its URL without a final slash.
+/// Starts a server on a free loopback port. Returns the program and its URL without the final
+/// slash.
 #[track_caller]
 pub fn serve(path: &str, args: &[&str]) -> (Program, String) {
     let server = Program::start(path, &[&["--listen", "127.0.0.1:0"], args].concat());
@@ -126,7 +128,7 @@ pub fn client(url: &str, args: &[&str]) -> Program {
     Program::start(env!("CARGO_BIN_EXE_client"), &[&[url], args].concat())
 }
 
-/// Connects the example `client`, and sees that the server takes it.
+/// Connects the example `client` and checks that the server accepts it.
 #[track_caller]
 pub fn connected(url: &str, args: &[&str]) -> Program {
     let client = client(url, args);
@@ -135,7 +137,7 @@ pub fn connected(url: &str, args: &[&str]) -> Program {
     client
 }
 
-/// Asks for one answer; whether the client's status was good, and all it said.
+/// Sends one message. Returns whether the client succeeded, and its output.
 #[track_caller]
 pub fn once(url: &str, message: &str, args: &[&str]) -> (bool, String) {
     let (status, lines) = client(url, &[&["--once", message], args].concat()).finish();

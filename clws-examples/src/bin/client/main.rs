@@ -1,9 +1,10 @@
-//! A command-line client for trying any WebSocket server, in any draft, on `clws-handshake` and `clws-proto` alone: one
-//! thread reads the socket, another one the lines of stdin.
+//! A command-line client for any WebSocket server and any draft, on `clws-handshake` and
+//! `clws-proto` alone. One thread reads the socket and another the lines of stdin.
 //!
-//! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/echo`, then type; `/help` lists the
-//! commands. It shows what goes (`>`) and what comes (`<`): type, octets, payload. `--once MESSAGE` is for scripts: it
-//! prints the first answer and nothing else, and its exit status says whether there was one.
+//! Run `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/echo`, then type;
+//! `/help` lists the commands. It shows sent (`>`) and received (`<`) frames with type, number of
+//! bytes and payload. `--once MESSAGE` is for scripts: it prints only the first answer, and the
+//! exit status says whether there was one.
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
@@ -22,44 +23,45 @@ use crate::connection::{Connection, Frame, visible};
 
 mod connection;
 
-/// Tries a WebSocket server: lines of stdin are messages, /help lists the other commands.
+/// A WebSocket client: lines of stdin are messages, /help lists the other commands
 #[derive(Parser)]
 #[command(disable_version_flag = true)]
 struct Flags {
-    /// Where to: `ws://HOST[:PORT][/PATH][?QUERY]`.
+    /// The URL: `ws://HOST[:PORT][/PATH][?QUERY]`
     url: String,
-    /// The version to speak: 0 (hixie-76), 7, 8, 13 (RFC 6455), or 75 for hixie-75.
+    /// The version: 0 (hixie-76), 7, 8, 13 (RFC 6455), or 75 for hixie-75
     #[arg(long, default_value = "13", value_parser = version)]
     version: Version,
-    /// The origin to tell; draft 0 and hixie-75 cannot do without and have `http://localhost`.
+    /// The origin; draft 0 and hixie-75 require one and default to `http://localhost`
     #[arg(long)]
     origin: Option<String>,
-    /// A subprotocol to offer; may be repeated, the favourite first.
+    /// A subprotocol to offer (repeatable, in order of preference)
     #[arg(long, value_name = "NAME")]
     subprotocol: Vec<String>,
-    /// A header of the request; may be repeated.
+    /// A request header (repeatable)
     #[arg(long, value_name = "NAME: VALUE", value_parser = header)]
     header: Vec<(String, String)>,
-    /// A cookie; may be repeated.
+    /// A cookie (repeatable)
     #[arg(long, value_name = "NAME=VALUE")]
     cookie: Vec<String>,
-    /// Send one text message, print one answer, and end; fails if there is none.
+    /// Send one text message, print one answer, and exit; fails without an answer
     #[arg(long, value_name = "MESSAGE")]
     once: Option<String>,
-    /// Seconds to wait for the handshake and for the close frame's answer; with --once, for everything.
+    /// Seconds to wait for the handshake and for the answer to a close frame; with --once, for
+    /// everything
     #[arg(long, value_name = "SECONDS", default_value_t = 10)]
     timeout: u32,
-    /// Show the handshake; with --once, what goes and comes too.
+    /// Show the handshake; with --once, show frames too
     #[arg(short, long)]
     verbose: bool,
 }
 
 fn version(number: &str) -> Result<Version, &'static str> {
-    number.parse().ok().and_then(Version::from_number).ok_or("there are 0, 7, 8, 13 and 75")
+    number.parse().ok().and_then(Version::from_number).ok_or("expected 0, 7, 8, 13 or 75")
 }
 
 fn header(line: &str) -> Result<(String, String), &'static str> {
-    let (name, value) = line.split_once(':').ok_or("there is no colon in it")?;
+    let (name, value) = line.split_once(':').ok_or("expected NAME: VALUE")?;
     Ok((name.to_owned(), value.trim().to_owned()))
 }
 
@@ -92,23 +94,23 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     connection.receive(early, Some(deadline))
 }
 
-/// Prints a line, for as long as somebody reads them.
+/// Prints a line. Exits if standard output is closed.
 fn say(line: &str) {
     if writeln!(io::stdout(), "{line}").is_err() {
         std::process::exit(1);
     }
 }
 
-/// RFC 6455 §5.3 wants masks that nobody can predict; without them nothing may be sent.
+/// RFC 6455 §5.3 requires unpredictable masks, so nothing can be sent without random numbers.
 fn random(bytes: &mut [u8]) {
     if let Err(error) = getrandom::fill(bytes) {
-        eprintln!("client: the system has no random numbers: {error}");
+        eprintln!("client: cannot get random numbers from the system: {error}");
         std::process::exit(1);
     }
 }
 
 fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
-    let rest = url.strip_prefix("ws://").ok_or("the URL has to begin with ws:// (there is no TLS here)")?;
+    let rest = url.strip_prefix("ws://").ok_or("the URL must begin with ws:// (no TLS)")?;
     let authority = rest.split(['/', '?']).next().unwrap_or_default();
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
     let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
@@ -125,7 +127,7 @@ fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
     Ok(stream)
 }
 
-/// Sends the request and checks the answer: what was agreed on, and the first frames if they came with it.
+/// Sends the request and checks the answer. Returns a summary and the input after the head.
 fn shake_hands(
     mut stream: &TcpStream,
     flags: &Flags,
@@ -166,7 +168,7 @@ fn shake_hands(
             }
             Err(error @ AnswerError::Refused { .. }) => {
                 stream.set_read_timeout(Some(Duration::from_secs(1)))?;
-                let _ = stream.take(64 * 1024).read_to_end(&mut received); // a part is better than nothing
+                let _ = stream.take(64 * 1024).read_to_end(&mut received); // a partial body is useful too
                 let body = show('<', &received);
                 return Err(format!("{error}: {}", visible(body.trim())).trim_end_matches(": ").into());
             }
@@ -177,13 +179,13 @@ fn shake_hands(
         }
         let mut buffer = [0; 4096];
         match read(stream, &mut buffer, Some(deadline))? {
-            0 => return Err("the server ended the connection in place of an answer".into()),
+            0 => return Err("the server ended the connection without an answer".into()),
             count => received.extend_from_slice(&buffer[..count]),
         }
     }
 }
 
-/// Reads what has come, not longer than until the deadline.
+/// Reads available input, at most until the deadline.
 fn read(mut stream: &TcpStream, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
     let late = || io::Error::new(ErrorKind::TimedOut, "the server did not answer in time");
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
