@@ -27,7 +27,10 @@ fn request(version: Version, more: &str) -> Vec<u8> {
              Sec-WebSocket-Key1: 4 @1  46546xW%0l 1 5\r\nSec-WebSocket-Key2: 12998 5 Y3 1  .P00\r\n\r\n^n:ds[4U"
             .to_owned(),
         version => {
-            let origin = if version == Version::Rfc6455 { "Origin" } else { "Sec-WebSocket-Origin" };
+            let origin = match version {
+                Version::Hybi07 | Version::Hybi08 => "Sec-WebSocket-Origin",
+                Version::Hixie75 | Version::Hybi00 | Version::Rfc6455 => "Origin",
+            };
             format!(
                 "Upgrade: websocket\r\n{origin}: http://example.com\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
                  Sec-WebSocket-Version: {}\r\n\r\n",

@@ -227,7 +227,7 @@ impl Request<'_> {
         }
         #[cfg(feature = "deflate")]
         let deflate = match &offer.deflate {
-            Some(config) if self.version == Version::Rfc6455 => deflate::accept(self.extensions(), config),
+            Some(config) if self.version.has_extensions() => deflate::accept(self.extensions(), config),
             _ => None,
         };
         #[cfg(feature = "deflate")]

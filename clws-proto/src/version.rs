@@ -53,6 +53,33 @@ impl Version {
     pub const fn has_close_frame(self) -> bool {
         !matches!(self, Self::Hixie75)
     }
+
+    /// Whether pings, pongs and binary messages exist. Draft 0 and hixie-75 have text messages only.
+    #[must_use]
+    pub const fn has_control_frames(self) -> bool {
+        match self {
+            Self::Hixie75 | Self::Hybi00 => false,
+            Self::Hybi07 | Self::Hybi08 | Self::Rfc6455 => true,
+        }
+    }
+
+    /// Whether a close frame can carry a code and a reason.
+    #[must_use]
+    pub const fn has_close_codes(self) -> bool {
+        match self {
+            Self::Hixie75 | Self::Hybi00 => false,
+            Self::Hybi07 | Self::Hybi08 | Self::Rfc6455 => true,
+        }
+    }
+
+    /// Whether permessage-deflate can be negotiated. RFC 7692 defines it for RFC 6455 only.
+    #[must_use]
+    pub const fn has_extensions(self) -> bool {
+        match self {
+            Self::Hixie75 | Self::Hybi00 | Self::Hybi07 | Self::Hybi08 => false,
+            Self::Rfc6455 => true,
+        }
+    }
 }
 
 impl fmt::Display for Version {
@@ -89,5 +116,14 @@ mod tests {
             assert_eq!(Version::from_number(version.number()), Some(version));
         }
         assert_eq!(Version::from_number(14), None);
+    }
+
+    #[test]
+    fn each_version_has_what_its_draft_defines() {
+        let with = |has: fn(Version) -> bool| Version::ALL.map(|version| u8::from(has(version)));
+        assert_eq!(with(Version::has_close_frame), [0, 1, 1, 1, 1]);
+        assert_eq!(with(Version::has_control_frames), [0, 0, 1, 1, 1]);
+        assert_eq!(with(Version::has_close_codes), [0, 0, 1, 1, 1]);
+        assert_eq!(with(Version::has_extensions), [0, 0, 0, 0, 1]);
     }
 }

@@ -85,7 +85,7 @@ fn input_after_a_close_frame_is_discarded() {
 #[test]
 fn nothing_is_sent_after_a_close_frame() {
     for mut sender in HYBI.map(Sender::server).into_iter().chain([Sender::server(Version::Hybi00)]) {
-        let hixie = sender.version() == Version::Hybi00;
+        let hixie = sender.version().is_hixie();
         sender.text("last", None).unwrap();
         sender.close(CloseCode::NORMAL, "done").unwrap();
         assert!(sender.close_sent());

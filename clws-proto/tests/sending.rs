@@ -135,7 +135,7 @@ fn a_draft_0_client_does_not_affect_a_binary_broadcast() {
         for sender in &mut senders {
             let version = sender.version();
             let found = events(version, Role::Client, &drain(sender));
-            let expected = if version == Version::Hybi00 { vec![] } else { vec![Got::Binary(vec![7; len])] };
+            let expected = if version.is_hixie() { vec![] } else { vec![Got::Binary(vec![7; len])] };
             assert_eq!(found, expected);
         }
         assert_eq!(message.encodings(), 1);

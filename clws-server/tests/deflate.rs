@@ -127,7 +127,7 @@ fn deflate_is_negotiated_only_with_clients_that_offer_it(config: Config) {
     for version in ALL_VERSIONS {
         // Drafts before RFC 6455 do not negotiate it.
         let mut peer = Peer::connect(&server, version, "/", &compress_all());
-        assert_eq!(peer.params.is_some(), version == Version::Rfc6455, "{version}");
+        assert_eq!(peer.params.is_some(), version.has_extensions(), "{version}");
         assert_eq!(peer.ask("params?"), format!("{:?}", peer.params));
         let mut plain = server.connect(version, "/");
         plain.text("params?");

@@ -40,7 +40,7 @@ struct Crowd {
 impl Resource for Crowd {
     fn connected(&self, client: &Client) -> Result<(), Close> {
         assert!(self.all.join(client));
-        if client.websocket_version() != Version::Hybi00 {
+        if !client.websocket_version().is_hixie() {
             assert!(self.modern.join(client));
         }
         Ok(())

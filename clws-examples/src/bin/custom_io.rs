@@ -1,5 +1,5 @@
-//! A complete echo server on `clws-proto` and `clws-handshake` alone, with blocking `std::net` and
-//! one thread per client. The two crates need no runtime. The server speaks every draft.
+//! A complete echo server on `clws-proto` and `clws-handshake` alone, over blocking `std::net`, a thread per client: the
+//! proof that the two crates need no runtime. Every draft is spoken.
 //!
 //! `cargo run --release -p clws-examples --bin custom_io -- 127.0.0.1:12345`
 
@@ -12,16 +12,13 @@ use std::time::{Duration, Instant};
 use clws_handshake::{
     Acceptance, HandshakeLimits, HeadScanner, HttpRequest, Reject, Request, Status, Version,
 };
-use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
+use clws_proto::connection::{Connection, State};
+use clws_proto::{CloseCode, Event, Limits};
 
-/// The time for a client to answer a close frame and to end its side.
+/// How long a client may take to answer a close frame, and to end its side.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn main() -> std::process::ExitCode {
-    clws_examples::exit_code("custom_io", run())
-}
-
-fn run() -> io::Result<()> {
+fn main() -> io::Result<()> {
     clws_examples::return_freed_memory();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12345".to_owned());
     let listener = TcpListener::bind(address)?;
@@ -35,13 +32,12 @@ fn run() -> io::Result<()> {
     loop {
         let clients = Arc::clone(&clients);
         let accepted = listener.accept().and_then(|(stream, _)| {
-            let client =
-                move || serve(stream, &clients).inspect_err(|e| eprintln!("a connection failed: {e}"));
+            let client = move || serve(stream, &clients).inspect_err(|e| eprintln!("a client is lost: {e}"));
             thread::Builder::new().spawn(client)
         });
         if let Err(error) = accepted {
-            eprintln!("cannot accept a client: {error}");
-            thread::sleep(Duration::from_millis(100)); // descriptors or threads may be exhausted for a while
+            eprintln!("a client is not served: {error}");
+            thread::sleep(Duration::from_millis(100)); // there may be no descriptor, or no thread, for a while
         }
     }
 }
@@ -51,78 +47,87 @@ fn serve(stream: TcpStream, clients: &Clients) -> io::Result<()> {
     stream.set_read_timeout(Some(2 * PATIENCE))?;
     let Some((version, early)) = shake_hands(&stream)? else { return finish(&stream) };
     stream.set_read_timeout(None)?;
-    let connection = Arc::new(Connection { stream, version, sender: Mutex::new(Sender::server(version)) });
-    let is_closing = clients.add(&connection);
-    let result = if is_closing { connection.close() } else { Ok(()) };
-    let result = result.and_then(|()| connection.serve(early));
-    clients.remove(&connection);
+    let ws = Mutex::new(Connection::server(version, Limits::default()));
+    let client = Arc::new(Client { stream, ws });
+    let is_closing = clients.add(&client);
+    let result = if is_closing { client.close() } else { Ok(()) };
+    let result = result.and_then(|()| client.serve(early));
+    clients.remove(&client);
     result
 }
 
-/// An open connection. Its own thread reads and answers; another thread may close it.
-struct Connection {
+/// An open connection. Its own thread reads and answers, and another thread may close it.
+struct Client {
     stream: TcpStream,
-    version: Version,
-    sender: Mutex<Sender>,
+    ws: Mutex<Connection>,
 }
 
-impl Connection {
+impl Client {
     fn serve(&self, mut early: Vec<u8>) -> io::Result<()> {
-        let mut receiver = Receiver::new(self.version, Role::Server, Limits::default());
-        let mut closed = self.send(|sender| echo(&mut receiver, sender, &mut early))?;
+        let mut state = self.update(|ws| echo(ws, &mut early))?;
         let mut buffer = vec![0; 64 * 1024];
-        while !closed {
-            match (&self.stream).read(&mut buffer)? {
-                0 => return Ok(()),
-                count => closed = self.send(|sender| echo(&mut receiver, sender, &mut buffer[..count]))?,
-            }
+        while state != State::Closed {
+            let count = (&self.stream).read(&mut buffer)?;
+            state = self.update(|ws| {
+                if count == 0 {
+                    ws.end_of_input();
+                }
+                echo(ws, &mut buffer[..count]);
+            })?;
         }
-        finish(&self.stream)
+        finish(&self.stream)?;
+        match self.lock().end() {
+            Some(Err(error)) => Err(io::Error::other(error)),
+            _ => Ok(()),
+        }
     }
 
-    /// Queues data and writes it. Returns whether a close frame has been sent, now or earlier.
-    fn send(&self, queue: impl FnOnce(&mut Sender)) -> io::Result<bool> {
-        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        queue(&mut sender);
-        sender.write_to(&mut &self.stream)?;
-        Ok(sender.close_sent())
+    /// Changes the connection, then writes what is queued. Returns how far the connection is.
+    fn update(&self, change: impl FnOnce(&mut Connection)) -> io::Result<State> {
+        let mut ws = self.lock();
+        change(&mut ws);
+        ws.transmit(|slices| (&self.stream).write_vectored(slices))?;
+        if ws.wants_shutdown() {
+            let _ = self.stream.shutdown(Shutdown::Write); // it fails if the client has reset the connection
+        }
+        Ok(ws.state())
     }
 
     fn close(&self) -> io::Result<()> {
-        let close = |sender: &mut Sender| {
-            let _ = sender.close(CloseCode::GOING_AWAY, ""); // fails if the client has begun to close
-        };
-        self.send(close)?;
-        if self.version.has_close_frame() {
-            return Ok(());
-        }
-        self.stream.shutdown(Shutdown::Write) // hixie-75 has no close frame
+        self.update(|ws| {
+            let _ = ws.close(CloseCode::GOING_AWAY, ""); // it fails if the client has begun to close
+        })
+        .map(drop)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.ws.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// All open connections, to be closed when the server stops.
+/// Everybody who is connected, to be closed when the server ends.
 #[derive(Default)]
 struct Clients(Mutex<Open>);
 
 #[derive(Default)]
 struct Open {
-    connections: Vec<Arc<Connection>>,
+    connections: Vec<Arc<Client>>,
     is_closing: bool,
 }
 
 impl Clients {
-    /// Adds a connection. Returns whether the server is stopping and must close it.
-    fn add(&self, connection: &Arc<Connection>) -> bool {
+    /// Adds one; whether the server ends, and with it this connection.
+    fn add(&self, connection: &Arc<Client>) -> bool {
         let mut open = self.lock();
         open.connections.push(Arc::clone(connection));
         open.is_closing
     }
 
-    fn remove(&self, connection: &Arc<Connection>) {
+    fn remove(&self, connection: &Arc<Client>) {
         self.lock().connections.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
-    /// Closes all connections and waits for the clients' answers.
+    /// Closes all of them, and waits until they have answered.
     fn close(&self) {
         let connections = {
             let mut open = self.lock();
@@ -130,7 +135,7 @@ impl Clients {
             open.connections.clone()
         };
         for connection in connections {
-            // Writing to a client that does not read blocks.
+            // One that does not read holds up whoever writes to it.
             thread::spawn(move || connection.close());
         }
         let end = Instant::now() + PATIENCE;
@@ -144,15 +149,14 @@ impl Clients {
     }
 }
 
-/// Ends our side, then reads until the client ends its side. Dropping a socket with unread input
-/// would reset the connection.
+/// Ends our side, then reads to the end of the client's: to drop a socket with unread input resets the connection.
 fn finish(stream: &TcpStream) -> io::Result<()> {
-    stream.shutdown(Shutdown::Write)?;
+    let _ = stream.shutdown(Shutdown::Write); // it fails if the connection is gone, and then so does reading
     stream.set_read_timeout(Some(PATIENCE))?;
     io::copy(&mut stream.take(1 << 20), &mut io::sink()).map(drop)
 }
 
-/// Reads the request and answers it. Returns the version and the input after the request.
+/// Reads the request and answers it; what the client sent behind it comes back with the version.
 fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>> {
     let (mut received, mut scanner) = (Vec::new(), HeadScanner::new());
     loop {
@@ -188,22 +192,14 @@ fn request<'a>(
     }
 }
 
-fn echo(receiver: &mut Receiver, sender: &mut Sender, input: &mut [u8]) {
-    let version = receiver.version();
-    let mut events = receiver.receive(input);
-    loop {
-        // Sending fails only after a close frame, when nothing may be sent.
-        let _ = match events.next() {
-            Ok(Some(Event::Text(text))) => sender.text(&text, None),
-            Ok(Some(Event::Binary(payload))) => sender.binary(&payload, None),
-            Ok(Some(Event::Ping(payload))) => {
-                sender.answer_ping(&payload);
-                continue;
-            }
-            Ok(Some(Event::Close(frame))) => break sender.answer_close(frame.as_ref()),
-            Ok(Some(_)) => continue,
-            Ok(None) => break,
-            Err(error) => sender.close(error.close_code(version), &error.to_string()),
+fn echo(ws: &mut Connection, input: &mut [u8]) {
+    let mut events = ws.receive(input);
+    while let Some((event, sender)) = events.next() {
+        // A message is refused only after a close frame, and then nothing is to be sent.
+        let _ = match event {
+            Event::Text(text) => sender.forward_text(text),
+            Event::Binary(payload) => sender.forward_binary(payload),
+            _ => Ok(()), // pings and close frames are answered already
         };
     }
 }

@@ -205,7 +205,7 @@ impl Application {
             assert!(offered.iter().any(is_offered), "{name} was not offered");
         }
         if let Some(extensions) = answer.one("sec-websocket-extensions") {
-            assert!(self.deflate.is_some() && accepted.version == Version::Rfc6455);
+            assert!(self.deflate.is_some() && accepted.version.has_extensions());
             assert!(extensions.starts_with(b"permessage-deflate") && accepted.deflate.is_some());
             let offered = head.all("sec-websocket-extensions").concat();
             assert!(offered.windows(18).any(|word| word.eq_ignore_ascii_case(b"permessage-deflate")));

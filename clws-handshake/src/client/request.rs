@@ -85,7 +85,7 @@ impl<'a> ClientRequest<'a> {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, config: &DeflateConfig) -> Self {
-        self.deflate = (self.version == Version::Rfc6455).then_some(config.in_range());
+        self.deflate = self.version.has_extensions().then_some(config.in_range());
         self
     }
 

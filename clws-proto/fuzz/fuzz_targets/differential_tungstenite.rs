@@ -1,34 +1,33 @@
-//! The same bytes for tungstenite, and for a receiver of version 13 with the usual reactions.
-//! Messages, pongs, close frame and verdict must be the same. The README lists and explains the
-//! exceptions.
+//! Gives the same bytes to tungstenite and to a connection of version 13. Both deliver the same messages, send the same
+//! pongs and the same close frame, and end alike. The README explains where the two differ on purpose.
 #![no_main]
 
 use std::io::{self, Read, Write};
 
-use clws_proto::{CloseCode, CloseFrame, Limits, ProtocolError, Receiver, Role, Sender, Version};
-use clws_proto_fuzz::{Got, Input, feed, limits, other};
+use clws_proto::{Connection, ConnectionError, Limits, ProtocolError, Receiver, Role, Version};
+use clws_proto_fuzz::{Got, Input, feed, limits, other, owned};
 use libfuzzer_sys::fuzz_target;
 use tungstenite::Message;
 use tungstenite::error::{Error, ProtocolError as Theirs};
 use tungstenite::protocol::{WebSocket, WebSocketConfig};
 
-/// The end of a connection.
+/// How a connection ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The input ended before a close frame.
     Cut,
-    /// The peer sent a close frame.
+    /// The peer's close frame came.
     Closed,
-    /// The peer broke the protocol, with this close code.
+    /// The peer broke the protocol, as this close code says.
     Failed(u16),
 }
 
-/// The reactions of one side to a stream.
+/// All that one side makes of a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     events: Vec<Got>,
     end: End,
-    /// Its answers: pongs, and the code of a close frame.
+    /// What it answered: pongs, and the code of a close frame.
     answers: Vec<Got>,
 }
 
@@ -36,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let role = if input.byte() & 0x80 != 0 { Role::Client } else { Role::Server };
     let mut limits = limits(input.byte() & 0x3F).with_max_fragments(u32::MAX);
-    // README, 4: tungstenite applies its limit on frames to control frames.
+    // README, 4: tungstenite has control frames under the limit on frames.
     limits.max_frame_size = limits.max_frame_size.max(125);
     let (wire, oversized) = whole(input.rest(), &limits);
     let (ours, error) = self::ours(&wire, role, limits);
@@ -47,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     {
         return;
     }
-    // README, 6: tungstenite does not know 1014, which IANA registered in 2015.
+    // 6. It does not know 1014, which IANA registered in 2015.
     if let Some((Got::Close(Some((1014, _))), before)) = ours.events.split_last() {
         assert_eq!((before, End::Failed(1002)), (&theirs.events[..], theirs.end));
         return;
@@ -57,8 +56,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(ours.answers, theirs.answers);
 });
 
-/// The bytes with the last frame completed, since tungstenite checks whole frames (README, 1). The
-/// second value is the start of the first frame over the limit.
+/// The bytes with the last frame completed: tungstenite judges whole frames, we each byte (README, 1). Also where the first
+/// frame begins that is over the limit.
 fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     let mut wire = bytes.to_vec();
     let mut at = 0;
@@ -91,42 +90,32 @@ fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     (wire, None)
 }
 
-/// The reactions of the crate's receiver and sender.
+/// What our connection makes of it.
 fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>) {
-    let mut receiver = Receiver::new(Version::Rfc6455, role, limits);
-    let mut sender = match role {
-        Role::Server => Sender::server(Version::Rfc6455),
-        Role::Client => Sender::client(Version::Rfc6455, || [1, 2, 3, 4]),
+    let mut ws = match role {
+        Role::Server => Connection::server(Version::Rfc6455, limits),
+        Role::Client => Connection::client(Version::Rfc6455, limits, || [1, 2, 3, 4]),
     };
-    let (mut events, mut out, mut end, mut failure) = (Vec::new(), Vec::new(), End::Cut, None);
-    feed(&mut receiver, wire, &mut events);
-    for event in &events {
-        match event {
-            Got::Ping(payload) => sender.answer_ping(payload),
-            Got::Close(frame) => {
-                let frame = frame.as_ref().map(|(code, reason)| CloseFrame {
-                    code: CloseCode::new(*code),
-                    reason: reason.as_str(),
-                });
-                sender.answer_close(frame.as_ref());
-                end = End::Closed;
-            }
-            Got::Failed(error) => {
-                let code = error.close_code(Version::Rfc6455);
-                sender.close(code, &error.to_string()).expect("the code and the reason are valid");
-                (end, failure) = (End::Failed(code.value()), Some(*error));
-            }
-            _ => {}
+    let (mut seen, mut out, mut wire) = (Vec::new(), Vec::new(), wire.to_vec());
+    let mut events = ws.receive(&mut wire);
+    while let Some((event, sender)) = events.next() {
+        seen.push(owned(event));
+        sender.write_to(&mut out).expect("into a Vec");
+    }
+    drop(events);
+    ws.transmit(|slices| out.write_vectored(slices)).expect("into a Vec");
+    let (end, failure) = match ws.end() {
+        None => (End::Cut, None),
+        Some(Ok(_)) => (End::Closed, None),
+        Some(Err(ConnectionError::Protocol(error))) => {
+            (End::Failed(error.close_code(Version::Rfc6455).value()), Some(error))
         }
-        sender.write_to(&mut out).expect("a Vec takes all bytes");
-    }
-    if failure.is_some() {
-        events.pop();
-    }
-    (Seen { answers: answers(&out, role, end), events, end }, failure)
+        Some(Err(error)) => panic!("{error}"),
+    };
+    (Seen { answers: answers(&out, role, end), events: seen, end }, failure)
 }
 
-/// A stream that has its whole input, and keeps its output.
+/// A stream whose input is all there, and whose output is kept.
 struct Memory<'a> {
     input: &'a [u8],
     output: Vec<u8>,
@@ -163,11 +152,11 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
     let end = loop {
         match socket.read() {
             Ok(Message::Text(text)) => events.push(Got::Text(text.to_string())),
-            Ok(Message::Binary(bytes)) => events.push(Got::Binary(bytes.to_vec())),
+            Ok(Message::Binary(octets)) => events.push(Got::Binary(octets.to_vec())),
             Ok(Message::Ping(payload)) => events.push(Got::Ping(payload.to_vec())),
             Ok(Message::Pong(payload)) => events.push(Got::Pong(payload.to_vec())),
             Ok(Message::Close(frame)) => match frame {
-                // Not a close frame of the peer: tungstenite reports its own error like this.
+                // Not a close frame of the peer's but its error, told in this way.
                 Some(frame) if u16::from(frame.code) == 1002 && frame.reason == "Protocol violation" => {
                     end = Some(End::Failed(1002));
                 }
@@ -177,12 +166,11 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
                     end = Some(End::Closed);
                 }
             },
-            Ok(Message::Frame(frame)) => panic!("unexpected raw frame: {frame:?}"),
+            Ok(Message::Frame(frame)) => panic!("a frame by itself: {frame:?}"),
             Err(Error::ConnectionClosed | Error::Protocol(Theirs::ReceivedAfterClosing)) if end.is_some() => {
                 break end;
             }
-            // RFC 6455 §1.4: data after a close frame is discarded. A tungstenite client
-            // parses it.
+            // What comes behind a close frame is discarded (RFC 6455 §1.4); tungstenite looks at it as a client.
             Err(_) if end.is_some() => break end,
             Err(Error::Protocol(Theirs::ResetWithoutClosingHandshake)) => break Some(End::Cut),
             Err(Error::Protocol(_)) => break Some(End::Failed(1002)),
@@ -191,15 +179,14 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Err(error) => panic!("{error:?}"),
         }
     };
-    // tungstenite writes a queued pong with the next read, or not at all at the end of the stream.
+    // A pong that it has not written yet is written with the next read, or never where the stream has ended.
     let _ = socket.flush();
-    let end = end.expect("the loop sets an end");
+    let end = end.expect("set before");
     Seen { answers: answers(&socket.get_ref().output, role, end), events, end }
 }
 
-/// The pongs and the close frame in the output of one side. The reason is left out, because sending
-/// it back is optional (RFC 6455 §5.5.1). After a failure there is no close frame, because
-/// tungstenite leaves closing to its user.
+/// The pongs and the close frame in what one side wrote. Of a close frame its code only: whether the reason is sent back is
+/// everybody's own choice (RFC 6455 §5.5.1). None of it where it failed: then tungstenite leaves closing to its user.
 fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
     let mut got = Vec::new();
     feed(&mut Receiver::new(Version::Rfc6455, other(role), Limits::default()), out, &mut got);
@@ -208,25 +195,23 @@ fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
         match event {
             Got::Close(Some((_, reason))) => reason.clear(),
             Got::Close(None) | Got::Pong(_) => {}
-            other => panic!("unexpected answer: {other:?}"),
+            other => panic!("an answer that is none: {other:?}"),
         }
     }
     got
 }
 
-/// Whether clws refuses a stream that tungstenite accepts, or refuses for another reason, as
-/// allowed by the README. `prefix` is the result for the bytes before the first frame over the
-/// limit.
+/// What we refuse and tungstenite takes, or refuses for another reason; the numbers are the README's. `prefix` is what comes
+/// before the first frame that is over the limit.
 fn is_stricter(error: &ProtocolError, ours: &Seen, theirs: &Seen, prefix: Option<Seen>) -> bool {
     match error {
-        // README, 2: tungstenite accepts lengths in more bytes than needed, in control frames too.
+        // 2. tungstenite takes lengths in more bytes than they need, in control frames too.
         ProtocolError::NonMinimalLength | ProtocolError::ControlTooLong => {
             theirs.events.starts_with(&ours.events)
         }
-        // README, 5: if code and reason of a close frame are invalid, tungstenite reports the
-        // reason.
+        // 5. A close frame whose code and reason are both wrong: it looks at the reason first.
         ProtocolError::InvalidCloseCode(_) if theirs.end == End::Failed(1007) => ours.events == theirs.events,
-        // README, 3: its limit on frames comes before all other rules on frames and lengths.
+        // 3. Its limit comes before all other rules on a frame, and before the range of lengths.
         _ => {
             let same = ours.events == theirs.events && ours.answers == theirs.answers;
             let ends = (ours.end, theirs.end) == (End::Failed(1002), End::Failed(1009));

@@ -2,4 +2,5 @@
 
 pub(crate) mod binary;
 pub(crate) mod event;
+pub(crate) mod reaction;
 pub(crate) mod text;

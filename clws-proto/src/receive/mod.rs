@@ -161,7 +161,7 @@ impl Receiver {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
-        if self.version == Version::Rfc6455
+        if self.version.has_extensions()
             && let Framing::Hybi(hybi) = &mut self.framing
         {
             let inflation = Inflation::new(self.role, params, codecs);

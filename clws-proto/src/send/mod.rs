@@ -1,5 +1,6 @@
 pub(crate) mod outbox;
 mod pongs;
+mod react;
 pub(crate) mod shared;
 
 use std::fmt;
@@ -117,7 +118,7 @@ impl Sender {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
-        if self.version == Version::Rfc6455 {
+        if self.version.has_extensions() {
             let deflation = Deflation::new(self.role, params, codecs);
             self.special.get_or_insert_default().deflation = Some(deflation);
         }

@@ -27,20 +27,24 @@ impl Got {
 
 /// The next event of a read, or `None` at its end.
 pub fn pull(events: &mut Events<'_>) -> Option<Got> {
-    Some(match events.next() {
-        Ok(None) => return None,
-        Ok(Some(Event::Text(text))) => {
+    match events.next() {
+        Ok(event) => event.map(owned),
+        Err(error) => Some(Got::Failed(error)),
+    }
+}
+
+/// An event with its own memory.
+pub fn owned(event: Event<'_>) -> Got {
+    match event {
+        Event::Text(text) => {
             // The type promises UTF-8, but the receiver may have built it without a check.
             assert!(std::str::from_utf8(text.as_bytes()).is_ok(), "text that is not UTF-8");
             Got::Text(text.into_string())
         }
-        Ok(Some(Event::Binary(payload))) => Got::Binary(payload.into_vec()),
-        Ok(Some(Event::Ping(payload))) => Got::Ping(payload.to_vec()),
-        Ok(Some(Event::Pong(payload))) => Got::Pong(payload.into_bytes().to_vec()),
-        Ok(Some(Event::Close(frame))) => {
-            Got::Close(frame.map(|frame| (frame.code.value(), frame.reason.to_owned())))
-        }
-        Ok(Some(other)) => panic!("unexpected event: {other:?}"),
-        Err(error) => Got::Failed(error),
-    })
+        Event::Binary(payload) => Got::Binary(payload.into_vec()),
+        Event::Ping(payload) => Got::Ping(payload.to_vec()),
+        Event::Pong(payload) => Got::Pong(payload.into_bytes().to_vec()),
+        Event::Close(frame) => Got::Close(frame.map(|frame| (frame.code.value(), frame.reason.to_owned()))),
+        other => panic!("unexpected event: {other:?}"),
+    }
 }

@@ -8,6 +8,7 @@
     reason = "test code; each test uses a part"
 )]
 
+pub(crate) mod connection;
 #[cfg(feature = "deflate")]
 pub(crate) mod deflate;
 mod events;

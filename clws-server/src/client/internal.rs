@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::RequestHead;
-use clws_proto::{CloseCode, CloseFrame};
+use clws_proto::{CloseCode, Reaction};
 
 use crate::buffer_pool::{self, DeferredDrops};
 use crate::client::short_peer::ShortPeer;
@@ -290,23 +290,25 @@ impl Client {
         self.0.state.load(Ordering::SeqCst) & DISCONNECTED != 0
     }
 
-    pub(crate) fn answer_ping(&self, payload: &[u8]) {
-        let was = {
-            let mut outbox = self.outbox();
-            let was = outbox.queued();
-            if was == 0 {
-                buffer_pool::lend(&mut outbox);
-            }
-            outbox.answer_ping(payload);
-            was
-        };
-        if was == 0 {
+    /// Queues what the client is owed. Only a pong wakes its wake_target: whoever reacts to an end flushes anyway.
+    pub(crate) fn react(&self, reaction: &Reaction<'_>) {
+        if let Reaction::Deliver = reaction {
+            return; // without the lock
+        }
+        if let Reaction::Fail(_) = reaction {
+            self.0.state.fetch_or(CLOSING, Ordering::Relaxed);
+        }
+        let is_pong = matches!(reaction, Reaction::Pong(_));
+        let mut outbox = self.outbox();
+        let was_empty = is_pong && outbox.queued() == 0;
+        if was_empty {
+            buffer_pool::lend(&mut outbox);
+        }
+        outbox.react(reaction);
+        drop(outbox);
+        if was_empty {
             self.0.wake_target.wake();
         }
-    }
-
-    pub(crate) fn answer_close(&self, frame: Option<&CloseFrame<'_>>) {
-        self.outbox().answer_close(frame);
     }
 
     /// Begins the closing handshake. Messages that have come before are still of interest. A client that is closing already

@@ -2,7 +2,7 @@ use std::io::{self, IoSlice};
 use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
+use clws_proto::{CloseCode, Event, Reaction, Receiver};
 
 use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
@@ -275,11 +275,6 @@ impl Open {
                 };
                 let bytes = match events.next() {
                     Ok(None) => return None,
-                    Ok(Some(Event::Close(frame))) => return Some(answer_close(client, frame.as_ref())),
-                    Ok(Some(Event::Ping(payload))) => {
-                        client.answer_ping(&payload);
-                        payload.len()
-                    }
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
                         if deliver {
@@ -305,8 +300,11 @@ impl Open {
                         }
                         bytes
                     }
-                    Ok(Some(_)) => 0,
-                    Err(error) => return Some(fail(client, error)),
+                    Ok(Some(event)) => match react(client, &event.reaction()) {
+                        Ok(bytes) => bytes,
+                        Err(end) => return Some(end),
+                    },
+                    Err(error) => return react(client, &error.into()).err(),
                 };
                 delivered = true;
                 share.spend(bytes);
@@ -342,9 +340,9 @@ impl Open {
             return None;
         }
         match self.receiver.receive(&mut []).next() {
-            Ok(Some(Event::Close(frame))) => Some(answer_close(&self.client, frame.as_ref())),
-            Ok(_) => None, // it is not complete
-            Err(error) => Some(fail(&self.client, error)),
+            Ok(Some(event)) => react(&self.client, &event.reaction()).err(),
+            Ok(None) => None, // it is not complete
+            Err(error) => react(&self.client, &error.into()).err(),
         }
     }
 
@@ -354,17 +352,18 @@ impl Open {
     }
 }
 
-/// The client's close frame came.
-fn answer_close(client: &Client, frame: Option<&CloseFrame<'_>>) -> End {
-    client.answer_close(frame);
-    let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
-    End::Closed(Disconnect::new(code, reason, DisconnectCause::Closed))
-}
-
-/// The client broke the protocol.
-fn fail(client: &Client, error: ProtocolError) -> End {
-    // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
-    // the shard_handle endpoint after being instructed to _Fail the WebSocket Connection."
-    client.queue_close(error.close_code(client.websocket_version()), &error.to_string());
-    End::Failed(DisconnectCause::Protocol(error))
+/// Does what the client is owed. Returns how many payload bytes were handled, or why the connection ends.
+fn react(client: &Client, reaction: &Reaction<'_>) -> Result<usize, End> {
+    client.react(reaction);
+    match reaction {
+        Reaction::Pong(payload) => Ok(payload.len()),
+        Reaction::AnswerClose(frame) => {
+            let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
+            Err(End::Closed(Disconnect::new(code, reason, DisconnectCause::Closed)))
+        }
+        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame)
+        // from the shard_handle endpoint after being instructed to _Fail the WebSocket Connection."
+        Reaction::Fail(error) => Err(End::Failed(DisconnectCause::Protocol(*error))),
+        _ => Ok(0),
+    }
 }

@@ -114,7 +114,7 @@ impl Nature {
             7 | 8 => Kind::Async,
             _ => Kind::Listener,
         };
-        let deflate = cfg!(feature = "deflate") && version == Version::Rfc6455 && rng.percent(40);
+        let deflate = cfg!(feature = "deflate") && version.has_extensions() && rng.percent(40);
         Self {
             version,
             kind,

@@ -1,42 +1,44 @@
-//! The open connection: sends lines of stdin and shows received frames.
+//! The open connection: what stdin says goes out, what comes is shown.
 
 use std::borrow::Cow;
 use std::error::Error;
+use std::io::{self, ErrorKind, Write};
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
-use std::{fmt, io, thread};
+use std::{fmt, thread};
 
 use clws_handshake::Version;
-use clws_proto::{CloseCode, CloseFrame, Event, Limits, Receiver, Role, SendError, Sender};
+use clws_proto::connection::State;
+use clws_proto::{CloseCode, CloseFrame, ConnectionError, Event, Limits, SendError, Sender};
 
 const HELP: &str = "\
 any other line       a text message (//x sends /x)
 /binary HEX          a binary message: /binary 00 ff 10
 /ping [TEXT]         a ping
-/pong [TEXT]         an unsolicited pong
-/close [CODE] [WHY]  the closing handshake; at the end of input with 1000";
+/pong [TEXT]         a pong that no ping asked for
+/close [CODE] [WHY]  the closing handshake, as the end of input does it with 1000";
 
-/// A sent or received frame. A fragmented message is shown as one frame.
+/// What goes or comes; a message that comes in fragments is shown as one.
 pub(crate) enum Frame<'a> {
     Text(&'a str),
     Binary(Cow<'a, [u8]>),
     Ping(&'a [u8]),
     Pong(&'a [u8]),
     Close(Option<CloseFrame<'a>>),
-    /// The end of one side of the connection, which is the closing handshake of hixie-75.
+    /// The end of a side of the connection, which closes in hixie-75.
     End,
 }
 
 impl<'a> Frame<'a> {
-    /// Parses a line of stdin.
+    /// What a line of stdin asks for.
     fn parse(line: &'a str) -> Result<Self, String> {
         let Some(command) = line.strip_prefix('/') else { return Ok(Self::Text(line)) };
         let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
         match name {
             _ if command.starts_with('/') => Ok(Self::Text(command)),
             "binary" => from_hex(rest)
-                .map(|bytes| Self::Binary(bytes.into()))
+                .map(|octets| Self::Binary(octets.into()))
                 .ok_or(format!("not hexadecimal: {rest}")),
             "ping" => Ok(Self::Ping(rest.as_bytes())),
             "pong" => Ok(Self::Pong(rest.as_bytes())),
@@ -44,16 +46,13 @@ impl<'a> Frame<'a> {
             "close" => {
                 let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
                 if reason.len() > 123 {
-                    return Err(format!(
-                        "the reason has {} bytes, but at most 123 are allowed",
-                        reason.len()
-                    ));
+                    return Err(format!("a reason of {} bytes: it has at most 123", reason.len()));
                 }
                 let code = code.parse::<u16>().map_err(|error| format!("{code}: {error}"))?.into();
                 Ok(Self::Close(Some(CloseFrame { code, reason })))
             }
             "help" => Err(HELP.to_owned()),
-            _ => Err(format!("there is no /{name}; /help lists the commands")),
+            _ => Err(format!("there is no /{name}; /help lists what there is")),
         }
     }
 
@@ -91,10 +90,10 @@ impl fmt::Display for Frame<'_> {
     }
 }
 
-/// The connection, shared by the reading and the typing thread.
+/// The connection, as the reading and the typing thread share it.
 pub(crate) struct Connection {
     stream: TcpStream,
-    sender: Mutex<Sender>,
+    ws: Mutex<clws_proto::Connection>,
     patience: Duration,
     version: Version,
     quiet: bool,
@@ -102,28 +101,48 @@ pub(crate) struct Connection {
 
 impl Connection {
     pub(crate) fn new(stream: TcpStream, version: Version, patience: Duration, quiet: bool) -> Self {
-        let sender = Mutex::new(Sender::client(version, || {
+        let ws = Mutex::new(clws_proto::Connection::client(version, Limits::default(), || {
             let mut key = [0; 4];
             crate::random(&mut key);
             key
         }));
-        Self { stream, sender, patience, version, quiet }
+        Self { stream, ws, patience, version, quiet }
     }
 
-    /// Sends and shows a frame. One lock covers both, so frames are shown in wire order.
+    /// Sends and shows what went; under one lock, so that it is shown in the order of the wire.
     pub(crate) fn send(&self, frame: &Frame<'_>) -> Result<(), Box<dyn Error>> {
-        let mut sender = self.sender.lock().unwrap_or_else(PoisonError::into_inner);
-        frame.queue(&mut sender)?;
-        match frame {
-            Frame::Close(_) if !self.version.has_close_frame() => self.show('>', &Frame::End),
-            Frame::Close(_) if self.version.is_hixie() => self.show('>', &Frame::Close(None)),
-            frame => self.show('>', frame),
+        let mut ws = self.lock();
+        self.queue(ws.sender(), frame)?;
+        Ok(self.write(&mut ws)?)
+    }
+
+    fn queue(&self, sender: &mut Sender, frame: &Frame<'_>) -> Result<(), SendError> {
+        frame.queue(sender)?;
+        self.show_sent(frame);
+        Ok(())
+    }
+
+    fn write(&self, ws: &mut clws_proto::Connection) -> io::Result<()> {
+        if !ws.transmit(|slices| (&self.stream).write_vectored(slices))? {
+            return Err(io::Error::new(ErrorKind::TimedOut, "the server reads nothing"));
         }
-        sender.write_to(&mut &self.stream)?;
-        if sender.close_sent() && !self.version.has_close_frame() {
-            self.stream.shutdown(Shutdown::Write)?;
+        if ws.wants_shutdown() {
+            let _ = self.stream.shutdown(Shutdown::Write); // it fails if the server has reset the connection
         }
         Ok(())
+    }
+
+    fn lock(&self) -> MutexGuard<'_, clws_proto::Connection> {
+        self.ws.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Shows a frame as this version sends it.
+    fn show_sent(&self, frame: &Frame<'_>) {
+        match frame {
+            Frame::Close(_) if !self.version.has_close_frame() => self.show('>', &Frame::End),
+            Frame::Close(_) if !self.version.has_close_codes() => self.show('>', &Frame::Close(None)),
+            frame => self.show('>', frame),
+        }
     }
 
     fn show(&self, direction: char, frame: &Frame<'_>) {
@@ -132,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Sends the lines of stdin, then closes.
+    /// Sends what the lines of stdin say, then closes; a server that does not answer is left.
     pub(crate) fn read_stdin(&self) {
         for line in io::stdin().lines().map_while(Result::ok) {
             match Frame::parse(&line).map(|frame| self.send(&frame)) {
@@ -144,78 +163,105 @@ impl Connection {
         self.close(CloseCode::NORMAL);
     }
 
-    /// Begins the closing handshake, and hangs up if the server does not answer in time.
+    /// Begins the closing handshake; a server that does not answer is left.
     pub(crate) fn close(&self, code: CloseCode) {
-        let _ = self.send(&Frame::close(code)); // fails if one side has closed already
+        let _ = self.send(&Frame::close(code)); // it fails where one of the two has closed already
         thread::sleep(self.patience);
-        let _ = self.stream.shutdown(Shutdown::Both); // fails if the connection has ended
+        let _ = self.stream.shutdown(Shutdown::Both); // it fails where the connection is gone
     }
 
-    /// Shows received frames until the connection is closed. With a deadline, only the first
-    /// message is received.
+    /// Shows what comes until the connection is closed; with a deadline, the first message is all that is wanted.
     pub(crate) fn receive(&self, mut input: Vec<u8>, once: Option<Instant>) -> Result<(), Box<dyn Error>> {
-        let mut receiver = Receiver::new(self.version, Role::Client, Limits::default());
         let mut wanted = once.is_some();
-        loop {
-            let mut events = receiver.receive(&mut input);
-            loop {
-                let event = match events.next() {
-                    Ok(Some(event)) => event,
-                    Ok(None) => break,
-                    Err(error) => {
-                        let _ = self.send(&Frame::close(error.close_code(self.version))); // the connection fails anyway
-                        return Err(format!("the server violated the protocol: {error}").into());
-                    }
-                };
-                let frame = match &event {
-                    Event::Text(text) => Frame::Text(text),
-                    Event::Binary(payload) => Frame::Binary(Cow::Borrowed(payload)),
-                    Event::Ping(payload) => Frame::Ping(payload),
-                    Event::Pong(payload) => Frame::Pong(payload),
-                    Event::Close(close) => Frame::Close(*close),
-                    _ => continue,
-                };
-                self.show('<', &frame);
-                match &frame {
-                    Frame::Text(text) if wanted => crate::say(text),
-                    Frame::Binary(payload) if wanted => crate::say(&hex(payload)),
-                    Frame::Text(_) | Frame::Binary(_) | Frame::Pong(_) | Frame::End => continue,
-                    Frame::Ping(payload) => {
-                        let _ = self.send(&Frame::Pong(payload)); // fails after our close frame
-                        continue;
-                    }
-                    Frame::Close(_) if wanted => {
-                        return Err(format!("received instead of an answer: {frame}").into());
-                    }
-                    Frame::Close(close) => {
-                        let answer = close.map(|close| CloseFrame { reason: "", ..close });
-                        let _ = self.send(&Frame::Close(answer)); // fails if we closed first or the server has gone
-                        return Ok(());
-                    }
-                }
-                wanted = false;
-                self.send(&Frame::close(CloseCode::NORMAL))?;
-            }
-            drop(events);
+        while !self.handle(&mut input, &mut wanted)? {
             let mut buffer = vec![0; 64 * 1024];
-            match crate::read(&self.stream, &mut buffer, once)? {
-                0 if !self.version.has_close_frame() => {
-                    if wanted || !receiver.is_between_messages() {
-                        return Err("the connection ended too early".into());
-                    }
-                    self.show('<', &Frame::End);
-                    let _ = self.send(&Frame::End); // fails if we closed first or the server has gone
-                    return Ok(());
-                }
-                0 => return Err("the connection ended without the server's close frame".into()),
-                count => buffer.truncate(count),
+            let count = crate::read(&self.stream, &mut buffer, once)?;
+            if count == 0 {
+                return self.handle_end(wanted);
             }
+            buffer.truncate(count);
             input = buffer;
+        }
+        Ok(())
+    }
+
+    /// Shows the events of one read, and the answers to them. Returns whether the connection is closed.
+    fn handle(&self, input: &mut [u8], wanted: &mut bool) -> Result<bool, Box<dyn Error>> {
+        let mut ws = self.lock();
+        let mut is_open = ws.state() == State::Open; // otherwise nothing is answered any more
+        let mut events = ws.receive(input);
+        while let Some((event, sender)) = events.next() {
+            let frame = match &event {
+                Event::Text(text) => Frame::Text(text),
+                Event::Binary(payload) => Frame::Binary(Cow::Borrowed(payload)),
+                Event::Ping(payload) => Frame::Ping(payload),
+                Event::Pong(payload) => Frame::Pong(payload),
+                Event::Close(close) => Frame::Close(*close),
+                _ => continue,
+            };
+            self.show('<', &frame);
+            let answer = match &frame {
+                Frame::Text(text) if *wanted => (*text).to_owned(),
+                Frame::Binary(payload) if *wanted => hex(payload),
+                Frame::Ping(payload) if is_open => {
+                    self.show_sent(&Frame::Pong(payload));
+                    continue;
+                }
+                Frame::Close(close) if is_open => {
+                    self.show_sent(&Frame::Close(close.map(|close| CloseFrame { reason: "", ..close })));
+                    continue;
+                }
+                _ => continue,
+            };
+            crate::say(&answer);
+            *wanted = false;
+            self.queue(sender, &Frame::close(CloseCode::NORMAL))?;
+            is_open = false;
+        }
+        drop(events);
+        if let Some(Err(ConnectionError::Protocol(error))) = ws.end()
+            && is_open
+        {
+            let (code, reason) = (error.close_code(self.version), &error.to_string());
+            self.show_sent(&Frame::Close(Some(CloseFrame { code, reason })));
+        }
+        let written = self.write(&mut ws);
+        match ws.end() {
+            None => written.map(|()| false).map_err(Into::into),
+            Some(Ok(close)) if *wanted => {
+                Err(format!("in place of an answer: {}", Frame::Close(close)).into())
+            }
+            Some(Ok(_)) => Ok(true),
+            Some(Err(ConnectionError::Protocol(error))) => {
+                Err(format!("the server broke the protocol: {error}").into())
+            }
+            Some(Err(error)) => Err(error.into()),
+        }
+    }
+
+    /// The server has ended its side of the stream.
+    fn handle_end(&self, wanted: bool) -> Result<(), Box<dyn Error>> {
+        let mut ws = self.lock();
+        let is_open = ws.state() == State::Open;
+        ws.end_of_input();
+        match ws.end() {
+            Some(Ok(_)) if !wanted => {
+                self.show('<', &Frame::End);
+                if is_open {
+                    self.show('>', &Frame::End);
+                }
+                let _ = self.write(&mut ws); // it fails if the server is gone
+                Ok(())
+            }
+            Some(Err(_)) if self.version.has_close_frame() => {
+                Err("the connection ended without the server's close frame".into())
+            }
+            _ => Err("the connection ended too early".into()),
         }
     }
 }
 
-/// Escapes control characters, so that received text cannot control the terminal.
+/// Text from elsewhere with its control characters escaped: it shall not command the terminal.
 pub(crate) fn visible(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
@@ -226,7 +272,7 @@ fn readable(payload: &[u8]) -> String {
 }
 
 fn hex(payload: &[u8]) -> String {
-    payload.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
+    payload.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
