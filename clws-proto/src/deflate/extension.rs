@@ -1,12 +1,14 @@
 use crate::buffer::pool::BufferPool;
 use crate::error::ProtocolError;
+#[cfg(feature = "deflate")]
+use crate::frame::header::RSV1;
 use crate::limits::Limits;
-use crate::receive::hybi::MessageAssembler;
+use crate::message::assembler::MessageAssembler;
 
 /// What an extension makes of data frames; [`Plain`] where none was negotiated, so that it costs nothing there.
 pub(crate) trait Extension {
-    /// Whether RSV1 may be set: the message is compressed.
-    const COMPRESSES: bool;
+    /// The reserved bits that a frame may set.
+    const ALLOWED_RSV: u8;
 
     /// Appends to a message what these octets of its frames inflate to; behind the `last` ones it is finished.
     fn inflate(
@@ -27,7 +29,7 @@ pub(crate) trait Extension {
 pub(crate) struct Plain;
 
 impl Extension for Plain {
-    const COMPRESSES: bool = false;
+    const ALLOWED_RSV: u8 = 0;
 
     fn inflate(
         &mut self,
@@ -52,7 +54,7 @@ pub(crate) struct Skip;
 
 #[cfg(feature = "deflate")]
 impl Extension for Skip {
-    const COMPRESSES: bool = true;
+    const ALLOWED_RSV: u8 = RSV1;
 
     fn inflate(
         &mut self,

@@ -7,10 +7,14 @@
 #[cfg(feature = "deflate")]
 pub(crate) mod compress;
 #[cfg(feature = "deflate")]
+mod compressor;
+#[cfg(feature = "deflate")]
 pub(crate) mod config;
 pub(crate) mod extension;
 #[cfg(feature = "deflate")]
 pub(crate) mod inflate;
+#[cfg(feature = "deflate")]
+mod inflater;
 #[cfg(feature = "deflate")]
 pub(crate) mod params;
 #[cfg(feature = "deflate")]

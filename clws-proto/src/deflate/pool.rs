@@ -1,9 +1,9 @@
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::deflate::compress::Compressor;
+use crate::deflate::compressor::Compressor;
 use crate::deflate::config::DeflateConfig;
-use crate::deflate::inflate::Inflater;
+use crate::deflate::inflater::Inflater;
 
 /// The compressors and decompressors of many connections: each borrows one for the time of a message.
 ///

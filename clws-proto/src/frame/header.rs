@@ -1,4 +1,3 @@
-use crate::deflate::extension::Extension;
 use crate::error::ProtocolError;
 use crate::version::Role;
 
@@ -40,6 +39,9 @@ impl Opcode {
 /// The most octets a header takes: 2, 8 of length, 4 of key.
 pub(crate) const MAX_HEADER: usize = 14;
 
+/// The three reserved bits.
+const RSV: u8 = 0x70;
+
 /// The first of the three reserved bits; RFC 7692 §6 calls it "Per-Message Compressed".
 pub(crate) const RSV1: u8 = 0x40;
 
@@ -60,15 +62,15 @@ pub(crate) struct Header {
 impl Header {
     /// Reads a header; `None` where octets are missing. Each of its fields is judged as soon as it is there.
     #[inline]
-    pub(crate) fn parse<E: Extension>(bytes: &[u8], role: Role) -> Result<Option<Self>, ProtocolError> {
+    pub(crate) fn parse(bytes: &[u8], role: Role, allowed_rsv: u8) -> Result<Option<Self>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
         // RFC 6455 §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values. If
         // a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero
         // value, the receiving endpoint MUST _Fail the WebSocket Connection_."
-        let compressed = E::COMPRESSES && first & RSV1 != 0;
-        if first & 0x70 != 0 && (!compressed || first & 0x30 != 0) {
+        if first & RSV & !allowed_rsv != 0 {
             return Err(ProtocolError::ReservedBits);
         }
+        let compressed = first & allowed_rsv & RSV1 != 0;
         let fin = first & 0x80 != 0;
         let opcode = Opcode::from_bits(first & 0x0F)?;
         // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
@@ -165,10 +167,9 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deflate::extension::Plain;
 
     fn parse(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
-        Header::parse::<Plain>(bytes, Role::Client).map(|header| header.map(|header| header.payload_len))
+        Header::parse(bytes, Role::Client, 0).map(|header| header.map(|header| header.payload_len))
     }
 
     #[test]
@@ -188,9 +189,9 @@ mod tests {
                 let mut bytes = Vec::new();
                 Header::write(&mut bytes, true, Opcode::Binary, len, key);
                 for cut in 0..bytes.len() {
-                    assert!(Header::parse::<Plain>(&bytes[..cut], role).unwrap().is_none());
+                    assert!(Header::parse(&bytes[..cut], role, 0).unwrap().is_none());
                 }
-                let header = Header::parse::<Plain>(&bytes, role).unwrap().unwrap();
+                let header = Header::parse(&bytes, role, 0).unwrap().unwrap();
                 assert_eq!((header.payload_len, header.size), (len, bytes.len()));
                 assert_eq!(
                     (header.fin, header.opcode, header.key),

@@ -5,7 +5,7 @@ use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::Text;
 use crate::message::text::reserve_bounded;
-use crate::receive::Decoded;
+use crate::receive::decoded::Decoded;
 use crate::version::Version;
 
 /// Where in the stream a receiver is; no payload is held between messages.

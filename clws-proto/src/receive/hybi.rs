@@ -4,12 +4,13 @@ use crate::buffer::pool::BufferPool;
 use crate::buffer::slice::BufSlice;
 use crate::deflate::extension::Extension;
 use crate::error::ProtocolError;
-use crate::frame::header::{Header, MAX_HEADER, Opcode};
+use crate::frame::header::{Header, MAX_HEADER, Opcode, RSV1};
 use crate::frame::mask::apply_mask;
 use crate::limits::Limits;
+use crate::message::assembler::MessageAssembler;
 use crate::message::binary::BinaryAssembler;
-use crate::message::text::TextBuffer;
-use crate::receive::Decoded;
+use crate::receive::decoded::Decoded;
+use crate::receive::input::Cursor;
 use crate::version::Role;
 
 /// Where in the stream a receiver is; nothing is allocated between messages.
@@ -44,29 +45,13 @@ struct Message {
     compressed: bool,
 }
 
-/// The payload of a message, as far as it is there.
-#[derive(Debug)]
-pub(crate) enum MessageAssembler {
-    Text(TextBuffer),
-    Binary(BinaryAssembler),
-}
-
-/// The input of one step.
-pub(crate) struct Input<'a> {
-    pub(crate) buffer: &'a mut [u8],
-    /// Where the step begins, and then where it ended.
-    pub(crate) position: &'a mut usize,
-    /// So many octets of one message may keep the buffer.
-    pub(crate) min_adoptable_len: usize,
-}
-
 impl Hybi {
     /// Goes on from `position` to the next event. The beginning of a binary message is left in the buffer where it has
     /// `min_adoptable_len` octets or more, and the message twice as many.
     #[inline]
     pub(crate) fn step<E: Extension>(
         &mut self,
-        Input { buffer, position, min_adoptable_len }: Input<'_>,
+        Cursor { buffer, position, min_adoptable_len }: Cursor<'_>,
         role: Role,
         limits: &Limits,
         buffers: &dyn BufferPool,
@@ -78,11 +63,11 @@ impl Hybi {
         }
         if self.partial.is_none() {
             // The fast path: a whole message in one frame, lying in the input.
-            if let Some(header) = Header::parse::<E>(rest, role)?
+            if let Some(header) = Header::parse(rest, role, E::ALLOWED_RSV)?
                 && header.fin
                 && header.opcode != Opcode::Continuation
             {
-                let compressed = E::COMPRESSES && header.compressed;
+                let compressed = E::ALLOWED_RSV & RSV1 != 0 && header.compressed;
                 if !header.opcode.is_control() {
                     check_size(header.payload_len, compressed, 0, limits)?;
                 }
@@ -220,7 +205,7 @@ fn inflate<E: Extension>(
     let mut data = MessageAssembler::new(opcode);
     extension.inflate(payload, true, &mut data, limits, buffers)?;
     extension.finish(&data)?;
-    data.into_decoded()
+    Decoded::message(data)
 }
 
 /// The limits on one frame and on its message, of which `before` octets have come. What a compressed one inflates to is
@@ -305,7 +290,7 @@ impl Partial {
                 if message.compressed {
                     extension.finish(&message.data)?;
                 }
-                return message.data.into_decoded();
+                return Decoded::message(message.data);
             }
         }
     }
@@ -319,7 +304,7 @@ impl Partial {
     ) -> Result<Option<Header>, ProtocolError> {
         let rest = buffer.get(*position..).unwrap_or_default();
         if self.header_len == 0
-            && let Some(header) = Header::parse::<E>(rest, role)?
+            && let Some(header) = Header::parse(rest, role, E::ALLOWED_RSV)?
         {
             *position += header.size;
             return Ok(Some(header));
@@ -332,7 +317,7 @@ impl Partial {
             self.header_len += 1;
             *position += 1;
             let begun = self.header.get(..=held).unwrap_or_default();
-            if let Some(header) = Header::parse::<E>(begun, role)? {
+            if let Some(header) = Header::parse(begun, role, E::ALLOWED_RSV)? {
                 self.header_len = 0;
                 return Ok(Some(header));
             }
@@ -367,56 +352,5 @@ impl Partial {
             }
         }
         Ok(())
-    }
-}
-
-impl MessageAssembler {
-    fn new(opcode: Opcode) -> Self {
-        match opcode {
-            Opcode::Text => Self::Text(TextBuffer::default()),
-            _ => Self::Binary(BinaryAssembler::default()),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(octets) => octets.len(),
-        }
-    }
-
-    /// Appends what has come, to a message that will not be longer than `longest`.
-    pub(crate) fn append(
-        &mut self,
-        piece: &[u8],
-        longest: usize,
-        buffers: &dyn BufferPool,
-    ) -> Result<(), ProtocolError> {
-        match self {
-            Self::Text(text) => {
-                text.reserve(piece.len(), longest, buffers);
-                text.push(piece)
-            }
-            Self::Binary(octets) => {
-                octets.append(piece, longest, buffers);
-                Ok(())
-            }
-        }
-    }
-
-    /// What is there: of text the whole characters.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn octets(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text.octets(),
-            Self::Binary(octets) => octets.octets(),
-        }
-    }
-
-    fn into_decoded(self) -> Result<Decoded, ProtocolError> {
-        match self {
-            Self::Text(text) => Ok(Decoded::Text(text.finish()?)),
-            Self::Binary(octets) => Ok(Decoded::Binary(octets.finish())),
-        }
     }
 }

@@ -1,5 +1,9 @@
-pub(crate) mod hixie;
-pub(crate) mod hybi;
+mod close_body;
+mod decoded;
+mod framing;
+mod hixie;
+mod hybi;
+mod input;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -7,7 +11,6 @@ use std::sync::Arc;
 use crate::buffer::pool::{BufferPool, NoPool};
 use crate::buffer::pool::{give_back, min_adoptable_len};
 use crate::buffer::slice::BufSlice;
-use crate::close;
 use crate::deflate::extension::Plain;
 #[cfg(feature = "deflate")]
 use crate::deflate::extension::Skip;
@@ -18,11 +21,14 @@ use crate::deflate::params::DeflateParams;
 #[cfg(feature = "deflate")]
 use crate::deflate::pool::CodecPool;
 use crate::error::ProtocolError;
-use crate::frame::header::{Header, Opcode};
+use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::{Event, Payload, Text};
+use crate::receive::decoded::Decoded;
+use crate::receive::framing::Framing;
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
+use crate::receive::input::{Cursor, Input};
 use crate::version::{Role, Version};
 
 /// The receiving half of a connection: octets in, [`Event`]s out.
@@ -59,57 +65,6 @@ pub struct Receiver {
     role: Role,
     /// A close frame was read, or the peer broke the protocol: what follows is discarded.
     finished: bool,
-}
-
-#[derive(Debug)]
-enum Framing {
-    Hybi(Hybi),
-    Hixie(Hixie),
-    /// Boxed as a whole: it costs those nothing that did not negotiate it.
-    #[cfg(feature = "deflate")]
-    Deflate(Box<(Hybi, Inflation)>),
-}
-
-impl Framing {
-    /// A step of any kind.
-    #[inline(never)]
-    fn step(
-        &mut self,
-        input: hybi::Input<'_>,
-        role: Role,
-        limits: &Limits,
-        buffers: &dyn BufferPool,
-    ) -> Result<Decoded, ProtocolError> {
-        match self {
-            Self::Hybi(hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
-            Self::Hixie(hixie) => hixie.step(input.buffer, input.position, limits),
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => {
-                let (hybi, inflation) = &mut **deflate;
-                hybi.step(input, role, limits, buffers, inflation)
-            }
-        }
-    }
-
-    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
-    fn is_ping(&self, rest: &[u8]) -> bool {
-        match self {
-            Self::Hybi(hybi) => hybi.is_ping(rest),
-            Self::Hixie(_) => false,
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => deflate.0.is_ping(rest),
-        }
-    }
-
-    /// The framing with frames that have a length and may be read in pieces.
-    const fn hybi(&mut self) -> Option<&mut Hybi> {
-        match self {
-            Self::Hybi(hybi) => Some(hybi),
-            Self::Hixie(_) => None,
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => Some(&mut deflate.0),
-        }
-    }
 }
 
 /// What a reader left: the octets from `position` on, never less than half of them all.
@@ -414,8 +369,7 @@ impl Receiver {
         }
         let mut messages = 0;
         loop {
-            let input =
-                hybi::Input { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
+            let input = Cursor { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
             let step = match &mut self.framing {
                 Framing::Hybi(hybi) => hybi.step(input, self.role, &self.limits, &NoPool, &mut Plain),
                 Framing::Hixie(hixie) => hixie.step(input.buffer, input.position, &self.limits),
@@ -472,69 +426,6 @@ pub struct Events<'a> {
     position: usize,
 }
 
-/// What was read.
-#[derive(Debug)]
-enum Input<'a> {
-    Lent(&'a mut [u8]),
-    /// What lies between in a buffer, which may be kept.
-    Owned {
-        buffer: &'a mut Vec<u8>,
-        start: usize,
-        end: usize,
-    },
-}
-
-impl Input<'_> {
-    #[inline]
-    fn octets(&mut self) -> &mut [u8] {
-        match self {
-            Self::Lent(octets) => octets,
-            Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
-        }
-    }
-
-    /// How many octets of one message may keep the buffer.
-    #[inline]
-    const fn min_adoptable_len(&self) -> usize {
-        match self {
-            Self::Lent(_) => usize::MAX,
-            Self::Owned { buffer, .. } => min_adoptable_len(buffer.capacity()),
-        }
-    }
-
-    /// A message that lies there, with the buffer if it is the last that was read and is min_adoptable_len it.
-    #[inline]
-    fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
-        match self {
-            Self::Lent(octets) => Payload::borrowed(octets.get(range).unwrap_or_default()),
-            Self::Owned { buffer, start, end } => {
-                let range = *start + range.start..*start + range.end;
-                if range.end == *end && range.len() >= min_adoptable_len(buffer.capacity()) {
-                    Payload::owned(buffer, range)
-                } else {
-                    Payload::borrowed(buffer.get(range).unwrap_or_default())
-                }
-            }
-        }
-    }
-}
-
-/// What a framing found.
-pub(crate) enum Decoded {
-    /// All input is consumed.
-    NeedInput,
-    /// A payload that lies in the input, unmasked, from `start` to `end`.
-    InPlace { opcode: Opcode, start: usize, end: usize },
-    /// Text that was assembled.
-    Text(String),
-    /// A binary message that was assembled.
-    Binary(BufSlice),
-    /// The beginning of a binary message, to the end of the input.
-    LargeMessage { header: Header, start: usize },
-    /// A control frame that was assembled.
-    Control(Opcode, Vec<u8>),
-}
-
 impl Events<'_> {
     /// The next event; `Ok(None)` when the input is used up or the receiver [is finished](Receiver::is_finished).
     ///
@@ -555,7 +446,7 @@ impl Events<'_> {
         };
         let buffer = if is_input { self.input.octets() } else { &mut self.held };
         let (role, limits) = (receiver.role, &*receiver.limits);
-        let input = hybi::Input { buffer, position: &mut self.position, min_adoptable_len };
+        let input = Cursor { buffer, position: &mut self.position, min_adoptable_len };
         // Most are of the first kind: the others are by themselves, so that this stays small for those.
         let step = match &mut receiver.framing {
             Framing::Hybi(hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
@@ -596,9 +487,7 @@ impl Events<'_> {
             }
         };
         match opcode {
-            Opcode::Text if receiver.version.is_hixie() => {
-                Ok(Some(Event::Text(crate::receive::hixie::text(payload))))
-            }
+            Opcode::Text if receiver.version.is_hixie() => Ok(Some(Event::Text(hixie::text(payload)))),
             // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream
             // is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
@@ -617,7 +506,7 @@ impl Events<'_> {
                 if receiver.version.is_hixie() {
                     return Ok(Some(Event::Close(None)));
                 }
-                close::parse_body(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
+                close_body::parse(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
             }
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }

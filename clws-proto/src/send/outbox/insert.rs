@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::send::outbox::{CUT, Chunk, Outbox};
+use crate::send::outbox::chunk::Chunk;
+use crate::send::outbox::{CUT, Outbox};
 use crate::send::shared::Reference;
 
 /// Where one frame ends and the next begins.
