@@ -10,7 +10,7 @@ use common::whole;
 use proptest::prelude::*;
 
 fn open() -> DeflateConfig {
-    DeflateConfig::default().with_context_takeover(true)
+    DeflateConfig::default().context_takeover(true)
 }
 
 fn request(config: &DeflateConfig) -> (Vec<u8>, Pending) {
@@ -49,7 +49,7 @@ fn what_is_offered() {
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
     );
     assert_eq!(
-        offered(&open().with_server_max_window_bits(10).with_client_max_window_bits(11)),
+        offered(&open().server_max_window_bits(10).client_max_window_bits(11)),
         "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11"
     );
     for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08] {
@@ -67,23 +67,23 @@ fn answers_that_agree() {
     let all = DeflateParams::default();
     for (answer, agreed) in [
         ("permessage-deflate", all),
-        ("permessage-deflate; server_no_context_takeover", all.with_server_no_context_takeover(true)),
-        ("permessage-deflate; client_no_context_takeover", all.with_client_no_context_takeover(true)),
+        ("permessage-deflate; server_no_context_takeover", all.server_no_context_takeover(true)),
+        ("permessage-deflate; client_no_context_takeover", all.client_no_context_takeover(true)),
         // "a server MAY include" it though it was not offered
-        ("permessage-deflate; server_max_window_bits=8", all.with_server_max_window_bits(8)),
-        ("permessage-deflate; client_max_window_bits=8", all.with_client_max_window_bits(8)),
-        ("permessage-deflate;client_max_window_bits=\"12\"", all.with_client_max_window_bits(12)),
+        ("permessage-deflate; server_max_window_bits=8", all.server_max_window_bits(8)),
+        ("permessage-deflate; client_max_window_bits=8", all.client_max_window_bits(8)),
+        ("permessage-deflate;client_max_window_bits=\"12\"", all.client_max_window_bits(12)),
     ] {
         assert_eq!(check(&open(), &[answer]), Ok(Some(agreed)), "{answer}");
     }
     assert_eq!(check(&open(), &[]), Ok(None));
     assert_eq!(check(&open(), &[""]), Ok(None));
     // What this side said that it would not do it does not do, though the answer does not repeat it.
-    let config = open().with_client_no_context_takeover(true).with_client_max_window_bits(11);
-    let agreed = all.with_client_no_context_takeover(true).with_client_max_window_bits(11);
+    let config = open().client_no_context_takeover(true).client_max_window_bits(11);
+    let agreed = all.client_no_context_takeover(true).client_max_window_bits(11);
     assert_eq!(check(&config, &["permessage-deflate"]), Ok(Some(agreed)));
     assert_eq!(check(&config, &["permessage-deflate; client_max_window_bits=15"]), Ok(Some(agreed)));
-    let less = agreed.with_client_max_window_bits(9);
+    let less = agreed.client_max_window_bits(9);
     assert_eq!(check(&config, &["permessage-deflate; client_max_window_bits=9"]), Ok(Some(less)));
 }
 
@@ -112,12 +112,12 @@ fn answers_that_fail_the_connection() {
     let twice = ["permessage-deflate", "permessage-deflate"];
     assert_eq!(check(&open(), &twice), Err(AnswerError::Extension));
     // What was demanded of the server and is not granted.
-    let config = open().with_server_max_window_bits(10);
+    let config = open().server_max_window_bits(10);
     for answer in ["permessage-deflate", "permessage-deflate; server_max_window_bits=11"] {
         assert_eq!(check(&config, &[answer]), Err(AnswerError::Extension), "{answer}");
     }
     assert!(check(&config, &["permessage-deflate; server_max_window_bits=10"]).is_ok());
-    let config = open().with_server_no_context_takeover(true);
+    let config = open().server_no_context_takeover(true);
     assert_eq!(check(&config, &["permessage-deflate"]), Err(AnswerError::Extension));
 }
 
@@ -135,10 +135,10 @@ fn who_offers_nothing_takes_nothing() {
 fn config() -> impl Strategy<Value = DeflateConfig> {
     (9u8..=15, 9u8..=15, any::<bool>(), any::<bool>()).prop_map(|(server, client, alone, on_their_own)| {
         DeflateConfig::default()
-            .with_server_max_window_bits(server)
-            .with_client_max_window_bits(client)
-            .with_server_no_context_takeover(alone)
-            .with_client_no_context_takeover(on_their_own)
+            .server_max_window_bits(server)
+            .client_max_window_bits(client)
+            .server_no_context_takeover(alone)
+            .client_no_context_takeover(on_their_own)
     })
 }
 

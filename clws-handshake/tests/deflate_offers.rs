@@ -25,7 +25,7 @@ fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateP
 
 /// Windows as large as they can be, and context takeover both ways: it restrains nobody.
 fn open() -> DeflateConfig {
-    DeflateConfig::default().with_context_takeover(true)
+    DeflateConfig::default().context_takeover(true)
 }
 
 #[track_caller]
@@ -52,9 +52,9 @@ fn what_real_clients_offer() {
     answers(browsers[0], &open(), "");
     answers(browsers[1], &open(), "");
     // A smaller window can be demanded only of who offers that.
-    answers(browsers[0], &open().with_max_window_bits(12), "client_max_window_bits=12");
-    answers(browsers[1], &open().with_max_window_bits(12), "");
-    let (_, params) = negotiate(&[browsers[1]], &open().with_max_window_bits(12)).unwrap();
+    answers(browsers[0], &open().max_window_bits(12), "client_max_window_bits=12");
+    answers(browsers[1], &open().max_window_bits(12), "");
+    let (_, params) = negotiate(&[browsers[1]], &open().max_window_bits(12)).unwrap();
     assert_eq!((params.server_max_window_bits, params.client_max_window_bits), (12, 15));
     // Old Safari has an extension of its own, which is not this one.
     assert_eq!(negotiate(&["x-webkit-deflate-frame"], &open()), None);
@@ -67,11 +67,10 @@ fn captured_requests() {
         ("firefox", include_bytes!("captures/firefox-esr-browser-rfc6455.c2s.bin").as_slice()),
     ] {
         let request = whole(captured).unwrap();
-        let accepted =
-            request.accept(&Acceptance::new().with_deflate(&open().with_max_window_bits(10))).unwrap();
-        let expected = DeflateParams::default().with_server_max_window_bits(10);
+        let accepted = request.accept(&Acceptance::new().with_deflate(&open().max_window_bits(10))).unwrap();
+        let expected = DeflateParams::default().server_max_window_bits(10);
         let expected = match name {
-            "chromium" => expected.with_client_max_window_bits(10),
+            "chromium" => expected.client_max_window_bits(10),
             _ => expected,
         };
         assert_eq!(accepted.deflate, Some(expected), "{name}");
@@ -104,7 +103,7 @@ fn every_parameter() {
 fn the_smaller_window_of_both() {
     for ours in 9..=15u8 {
         for theirs in 8..=15u8 {
-            let config = open().with_max_window_bits(ours);
+            let config = open().max_window_bits(ours);
             let offer = format!("permessage-deflate; server_max_window_bits={theirs}");
             match negotiate(&[&offer], &config) {
                 Some((answer, params)) => {
@@ -131,7 +130,7 @@ fn nothing_is_answered_that_was_not_offered() {
     // But for no context takeover, which a server may say of itself and demand of any client.
     for takeover in [false, true] {
         for bits in 9..=15 {
-            let config = DeflateConfig::default().with_context_takeover(takeover).with_max_window_bits(bits);
+            let config = DeflateConfig::default().context_takeover(takeover).max_window_bits(bits);
             let (answer, params) = negotiate(&["permessage-deflate"], &config).unwrap();
             assert!(!answer.contains("window"), "{answer}");
             assert_eq!(params.client_max_window_bits, 15, "it does not know of less");
@@ -188,7 +187,7 @@ fn the_first_offer_that_can_be_taken_is() {
     answers(offers, &open(), "server_max_window_bits=9");
     let offers = "permessage-deflate; server_max_window_bits=8, permessage-deflate; client_max_window_bits, \
                   permessage-deflate";
-    answers(offers, &open().with_max_window_bits(11), "client_max_window_bits=11");
+    answers(offers, &open().max_window_bits(11), "client_max_window_bits=11");
 }
 
 #[test]

@@ -44,7 +44,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod buffer;
+pub mod buffer;
 mod close;
 mod deflate;
 mod error;
@@ -55,7 +55,6 @@ mod receive;
 mod send;
 mod version;
 
-pub use crate::buffer::pool::{BufferPool, NoPool};
 pub use crate::close::{CloseCode, CloseFrame};
 #[cfg(feature = "deflate")]
 pub use crate::deflate::config::DeflateConfig;
@@ -69,8 +68,7 @@ pub use crate::limits::Limits;
 pub use crate::message::event::{Event, Payload, Text};
 pub use crate::receive::{Events, Receiver};
 pub use crate::send::Sender;
-pub use crate::send::outbox::OutboxBuffer;
-pub use crate::send::shared::{Meter, SharedMessage};
+pub use crate::send::shared::SharedMessage;
 pub use crate::version::{Role, Version};
 
 /// The README's example is compiled and run with the tests.

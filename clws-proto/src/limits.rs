@@ -6,7 +6,7 @@
 /// ```
 /// use clws_proto::Limits;
 ///
-/// let limits = Limits::default().with_max_message_size(64 * 1024).with_max_frame_size(16 * 1024);
+/// let limits = Limits::default().max_message_size(64 * 1024).max_frame_size(16 * 1024);
 /// assert_eq!(limits.max_fragments, 131_072);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,21 +26,21 @@ pub struct Limits {
 impl Limits {
     /// The same with that [`max_frame_size`](Self::max_frame_size).
     #[must_use]
-    pub const fn with_max_frame_size(mut self, octets: usize) -> Self {
+    pub const fn max_frame_size(mut self, octets: usize) -> Self {
         self.max_frame_size = octets;
         self
     }
 
     /// The same with that [`max_message_size`](Self::max_message_size).
     #[must_use]
-    pub const fn with_max_message_size(mut self, octets: usize) -> Self {
+    pub const fn max_message_size(mut self, octets: usize) -> Self {
         self.max_message_size = octets;
         self
     }
 
     /// The same with that [`max_fragments`](Self::max_fragments).
     #[must_use]
-    pub const fn with_max_fragments(mut self, frames: u32) -> Self {
+    pub const fn max_fragments(mut self, frames: u32) -> Self {
         self.max_fragments = frames;
         self
     }

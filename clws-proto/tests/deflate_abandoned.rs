@@ -16,9 +16,9 @@ fn the_next_message_through_it_is_whole() {
         // The way of level 1 is the one that once left something behind.
         let (memory_levels, step): (&[_], _) = if level == 1 { (&[1, 2, 8], 12_107) } else { (&[8], 60_107) };
         for &memory_level in memory_levels {
-            let config = DeflateConfig::default().with_level(level).with_memory_level(memory_level);
+            let config = DeflateConfig::default().level(level).memory_level(memory_level);
             for params in [no_takeover(), DeflateParams::default()] {
-                let codecs = CodecPool::with_kept(&config.with_threshold(0), 1);
+                let codecs = CodecPool::with_kept(&config.threshold(0), 1);
                 // The step has no factor in common with the sizes of zlib's buffers.
                 for len in (8_000..200_000).step_by(step).chain([32_994, 64_036]) {
                     let (mut hostile, mut other) =
@@ -47,7 +47,7 @@ fn the_next_message_through_it_is_whole() {
 
 #[test]
 fn so_is_the_next_one_to_many() {
-    let (codecs, noise) = (CodecPool::with_kept(&DeflateConfig::default().with_level(1), 1), noise(100_000));
+    let (codecs, noise) = (CodecPool::with_kept(&DeflateConfig::default().level(1), 1), noise(100_000));
     for len in (8_000..100_000).step_by(3001) {
         let mut server = sender(Role::Server, no_takeover(), &codecs);
         let mut client = receiver(Role::Client, no_takeover());

@@ -22,9 +22,8 @@ fn what_zlib_wrote_is_read() {
         let mut fields = line.split(' ');
         let bits = fields.next().unwrap().parse().unwrap();
         let takeover = fields.next().unwrap() == "takeover";
-        let params = DeflateParams::default()
-            .with_client_max_window_bits(bits)
-            .with_client_no_context_takeover(!takeover);
+        let params =
+            DeflateParams::default().client_max_window_bits(bits).client_no_context_takeover(!takeover);
         let (mut whole, mut in_pieces) = (receiver(Role::Server, params), receiver(Role::Server, params));
         let mut strict = Strict::default();
         let payloads: Vec<_> = fields.map(octets).collect();

@@ -21,7 +21,7 @@ fn it_is_compressed_once_for_each_window() {
     let shared = SharedMessage::text(message.clone());
     for round in 1..=3 {
         for bits in [15, 9, 12] {
-            let params = no_takeover().with_server_max_window_bits(bits);
+            let params = no_takeover().server_max_window_bits(bits);
             for _ in 0..3 {
                 let mut server = sender(Role::Server, params, &codecs);
                 server.shared(&shared).unwrap();
@@ -90,14 +90,14 @@ fn what_does_not_get_smaller_or_is_small_is_shared_as_it_is() {
         assert!(drain(&mut one) == drain(&mut plain));
     }
     assert_eq!(shared.encodings(), 1, "and it is not tried again");
-    let large = clws_proto::CodecPool::new(&clws_proto::DeflateConfig::default().with_threshold(5000));
+    let large = clws_proto::CodecPool::new(&clws_proto::DeflateConfig::default().threshold(5000));
     sender(Role::Server, no_takeover(), &large).shared(&SharedMessage::text("la ".repeat(300))).unwrap();
     assert_eq!(large.held(), 0, "no compressor was needed");
 }
 
 #[test]
 fn fragments_and_clients() {
-    let shared = SharedMessage::text(message()).with_frame_size(NonZeroUsize::new(100));
+    let shared = SharedMessage::text(message()).frame_size(NonZeroUsize::new(100));
     for role in [Role::Server, Role::Client] {
         let mut sender = sender(role, no_takeover(), &codecs());
         sender.shared(&shared).unwrap();

@@ -4,7 +4,8 @@
 
 mod common;
 
-use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
+use clws_proto::buffer::NoPool;
+use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
 /// What a server sees, told apart by kind and content.

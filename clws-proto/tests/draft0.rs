@@ -121,7 +121,7 @@ fn a_length_cannot_overflow() {
     let octets = [0xFF, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00];
     assert_eq!(found(&octets), refused);
     // 2^32 as well, also where no limit is set: it is a long wait, not a close frame.
-    let none = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
+    let none = Limits::default().max_frame_size(usize::MAX).max_message_size(usize::MAX);
     if usize::BITS >= 64 {
         assert_eq!(found_with(none, &[0xFF, 0x90, 0x80, 0x80, 0x80, 0x00, 0x00, b'x', 0xFF]), []);
         let longest = isize::MAX.unsigned_abs();
@@ -139,7 +139,7 @@ fn other_types_up_to_0xff_are_discarded() {
 
 #[test]
 fn limits_hold_for_text_and_for_what_is_discarded() {
-    let limits = Limits::default().with_max_message_size(10);
+    let limits = Limits::default().max_message_size(10);
     let boundary = [&b"\x0001234"[..], b"56789\xFF"].concat();
     assert_eq!(found_with(limits, &boundary), [text("0123456789")]);
     assert_eq!(
@@ -154,7 +154,7 @@ fn limits_hold_for_text_and_for_what_is_discarded() {
     assert_eq!(found_with(limits, b"\x80\x0A0123456789\x00x\xFF"), [text("x")]);
     assert_eq!(found_with(limits, b"\x80\x0B"), [Got::Failed(ProtocolError::DiscardTooBig { limit: 10 })]);
     // The smaller limit holds, for a frame is a message.
-    let limits = Limits::default().with_max_frame_size(3);
+    let limits = Limits::default().max_frame_size(3);
     assert_eq!(found_with(limits, b"\x00abc\xFF"), [text("abc")]);
     assert_eq!(found_with(limits, b"\x00abcd\xFF"), [Got::Failed(ProtocolError::MessageTooBig { limit: 3 })]);
     // What never ends is refused before its end comes, and not held.

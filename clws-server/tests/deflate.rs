@@ -36,7 +36,7 @@ impl Resource for Echo {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         Ok(match opening.query_string() {
             Some("off") => Accept::new().deflate(None),
-            Some("tuned") => Accept::new().deflate(takeover().with_max_window_bits(10)),
+            Some("tuned") => Accept::new().deflate(takeover().max_window_bits(10)),
             _ => Accept::new(),
         })
     }
@@ -62,11 +62,11 @@ impl Resource for Echo {
 
 /// Compresses everything.
 fn small() -> DeflateConfig {
-    DeflateConfig::default().with_threshold(0)
+    DeflateConfig::default().threshold(0)
 }
 
 fn takeover() -> DeflateConfig {
-    small().with_context_takeover(true)
+    small().context_takeover(true)
 }
 
 fn start(config: Config, deflate: impl Into<Option<DeflateConfig>>) -> (Running, Group) {
@@ -107,8 +107,8 @@ impl Peer {
             Receiver::new(version, Role::Client, Limits::default()),
         );
         if let Some(params) = params {
-            sender = sender.with_deflate(params, &codecs);
-            receiver = receiver.with_deflate(params, &codecs);
+            sender = sender.deflate(params, &codecs);
+            receiver = receiver.deflate(params, &codecs);
         }
         Self { peer: common::Peer::established(stream, sender, receiver), params }
     }
@@ -138,11 +138,9 @@ fn comes_to_those_who_offer_it_only(config: Config) {
 }
 
 fn echoes_under_every_agreement(config: Config) {
-    for ours in
-        [small(), takeover(), takeover().with_server_no_context_takeover(true).with_max_window_bits(9)]
-    {
+    for ours in [small(), takeover(), takeover().server_no_context_takeover(true).max_window_bits(9)] {
         let (server, _) = start(config.clone(), ours);
-        for theirs in [small(), takeover(), takeover().with_max_window_bits(11)] {
+        for theirs in [small(), takeover(), takeover().max_window_bits(11)] {
             let mut peer = Peer::connect(&server, Version::Rfc6455, "/", &theirs);
             let params = peer.params.expect("it is agreed on");
             let least = ours.server_max_window_bits.min(theirs.server_max_window_bits);

@@ -179,7 +179,7 @@ fn each_framing_is_encoded_once(config: Config) {
         assert_eq!(hixie.encodings(), 1, "only draft 0's");
         assert_eq!(peers[0].next(), Got::Text("y".repeat(len)));
 
-        let binary = SharedMessage::binary(vec![1; len]).with_frame_size(size(2));
+        let binary = SharedMessage::binary(vec![1; len]).frame_size(size(2));
         assert_eq!(send_shared(&clients[..1], &binary).sent, 0);
         assert_eq!(binary.encodings(), 0, "draft 0 has none");
         assert_eq!(send_shared(twice.iter().copied(), &binary).sent, 6);

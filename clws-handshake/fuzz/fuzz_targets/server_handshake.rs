@@ -3,8 +3,8 @@
 #![no_main]
 
 use clws_handshake::{
-    Accepted, HandshakeLimits, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Acceptance, Reject, Request, Status,
-    Version,
+    Acceptance, Accepted, DeflateConfig, HandshakeLimits, HeadScanner, HttpRequest, HttpResponse, Reject,
+    Request, Status, Version,
 };
 use clws_handshake_fuzz::{Answer, Head, Input, accept_key, answer, is_authority, key_len, trim_blanks};
 use libfuzzer_sys::fuzz_target;
@@ -47,8 +47,8 @@ fuzz_target!(|data: &[u8]| {
         secure: flags & 32 != 0,
         deflate: (flags & 64 != 0).then(|| {
             DeflateConfig::default()
-                .with_server_max_window_bits(9 + (sizes >> 4) % 7)
-                .with_context_takeover(sizes & 0x80 != 0)
+                .server_max_window_bits(9 + (sizes >> 4) % 7)
+                .context_takeover(sizes & 0x80 != 0)
         }),
     };
     if flags & 128 != 0 {

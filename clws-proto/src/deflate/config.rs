@@ -21,11 +21,11 @@ use crate::deflate::{MAX_BITS, MIN_BITS};
 /// use clws_proto::DeflateConfig;
 ///
 /// // Each message on its own, which is the default: nothing is kept for a connection.
-/// let config = DeflateConfig::default().with_threshold(256);
+/// let config = DeflateConfig::default().threshold(256);
 /// assert!(config.server_no_context_takeover && config.client_no_context_takeover);
 ///
 /// // Small messages that resemble each other: 10 KiB for a connection at most, and a third of the octets to send.
-/// let chat = config.with_context_takeover(true).with_max_window_bits(12).with_threshold(32);
+/// let chat = config.context_takeover(true).max_window_bits(12).threshold(32);
 /// assert_eq!(chat.server_max_window_bits, 12);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -58,72 +58,72 @@ pub struct DeflateConfig {
 impl DeflateConfig {
     /// The same with that [`level`](Self::level), brought into 1 to 9.
     #[must_use]
-    pub const fn with_level(mut self, level: u8) -> Self {
+    pub const fn level(mut self, level: u8) -> Self {
         self.level = in_range(level, 1, 9);
         self
     }
 
     /// The same with that [`memory_level`](Self::memory_level), brought into 1 to 9.
     #[must_use]
-    pub const fn with_memory_level(mut self, level: u8) -> Self {
+    pub const fn memory_level(mut self, level: u8) -> Self {
         self.memory_level = in_range(level, 1, 9);
         self
     }
 
     /// The same with that [`threshold`](Self::threshold).
     #[must_use]
-    pub const fn with_threshold(mut self, octets: usize) -> Self {
+    pub const fn threshold(mut self, octets: usize) -> Self {
         self.threshold = octets;
         self
     }
 
     /// The same with that [`server_max_window_bits`](Self::server_max_window_bits), brought into 9 to 15.
     #[must_use]
-    pub const fn with_server_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.server_max_window_bits = in_range(bits, MIN_BITS, MAX_BITS);
         self
     }
 
     /// The same with that [`client_max_window_bits`](Self::client_max_window_bits), brought into 9 to 15.
     #[must_use]
-    pub const fn with_client_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.client_max_window_bits = in_range(bits, MIN_BITS, MAX_BITS);
         self
     }
 
     /// The same with windows of that many bits both ways.
     #[must_use]
-    pub const fn with_max_window_bits(self, bits: u8) -> Self {
-        self.with_server_max_window_bits(bits).with_client_max_window_bits(bits)
+    pub const fn max_window_bits(self, bits: u8) -> Self {
+        self.server_max_window_bits(bits).client_max_window_bits(bits)
     }
 
     /// The same with that [`server_no_context_takeover`](Self::server_no_context_takeover).
     #[must_use]
-    pub const fn with_server_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn server_no_context_takeover(mut self, yes: bool) -> Self {
         self.server_no_context_takeover = yes;
         self
     }
 
     /// The same with that [`client_no_context_takeover`](Self::client_no_context_takeover).
     #[must_use]
-    pub const fn with_client_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn client_no_context_takeover(mut self, yes: bool) -> Self {
         self.client_no_context_takeover = yes;
         self
     }
 
     /// The same with context takeover both ways, or neither.
     #[must_use]
-    pub const fn with_context_takeover(self, yes: bool) -> Self {
-        self.with_server_no_context_takeover(!yes).with_client_no_context_takeover(!yes)
+    pub const fn context_takeover(self, yes: bool) -> Self {
+        self.server_no_context_takeover(!yes).client_no_context_takeover(!yes)
     }
 
     /// The same with every field brought into its range: for one whose fields were set by hand.
     #[must_use]
     pub const fn in_range(self) -> Self {
-        self.with_level(self.level)
-            .with_memory_level(self.memory_level)
-            .with_server_max_window_bits(self.server_max_window_bits)
-            .with_client_max_window_bits(self.client_max_window_bits)
+        self.level(self.level)
+            .memory_level(self.memory_level)
+            .server_max_window_bits(self.server_max_window_bits)
+            .client_max_window_bits(self.client_max_window_bits)
     }
 }
 

@@ -3,14 +3,14 @@ use crate::version::Role;
 
 /// What both sides agreed on for permessage-deflate in the opening handshake, RFC 7692 §7.1.
 ///
-/// `clws-handshake` negotiates them; give them to [`Receiver::with_deflate`](crate::Receiver::with_deflate) and
-/// [`Sender::with_deflate`](crate::Sender::with_deflate). The default is what an empty answer means: windows of 32 KiB
+/// `clws-handshake` negotiates them; give them to [`Receiver::deflate`](crate::Receiver::deflate) and
+/// [`Sender::deflate`](crate::Sender::deflate). The default is what an empty answer means: windows of 32 KiB
 /// and context takeover both ways.
 ///
 /// ```
 /// use clws_proto::DeflateParams;
 ///
-/// let params = DeflateParams::default().with_server_max_window_bits(10).with_client_no_context_takeover(true);
+/// let params = DeflateParams::default().server_max_window_bits(10).client_no_context_takeover(true);
 /// assert_eq!((params.server_max_window_bits, params.client_max_window_bits), (10, 15));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -29,28 +29,28 @@ pub struct DeflateParams {
 impl DeflateParams {
     /// The same with that [`server_max_window_bits`](Self::server_max_window_bits), brought into 8 to 15.
     #[must_use]
-    pub const fn with_server_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.server_max_window_bits = in_range(bits, 8, MAX_BITS);
         self
     }
 
     /// The same with that [`client_max_window_bits`](Self::client_max_window_bits), brought into 8 to 15.
     #[must_use]
-    pub const fn with_client_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.client_max_window_bits = in_range(bits, 8, MAX_BITS);
         self
     }
 
     /// The same with that [`server_no_context_takeover`](Self::server_no_context_takeover).
     #[must_use]
-    pub const fn with_server_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn server_no_context_takeover(mut self, yes: bool) -> Self {
         self.server_no_context_takeover = yes;
         self
     }
 
     /// The same with that [`client_no_context_takeover`](Self::client_no_context_takeover).
     #[must_use]
-    pub const fn with_client_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn client_no_context_takeover(mut self, yes: bool) -> Self {
         self.client_no_context_takeover = yes;
         self
     }

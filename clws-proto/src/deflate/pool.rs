@@ -20,8 +20,8 @@ use crate::deflate::inflater::Inflater;
 /// use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Sender, Version};
 ///
 /// let codecs = CodecPool::new(&DeflateConfig::default());
-/// let params = DeflateParams::default().with_server_no_context_takeover(true);
-/// let mut sender = Sender::server(Version::Rfc6455).with_deflate(params, &codecs);
+/// let params = DeflateParams::default().server_no_context_takeover(true);
+/// let mut sender = Sender::server(Version::Rfc6455).deflate(params, &codecs);
 /// sender.text(&"la ".repeat(1000), None)?;
 /// assert!(sender.queued() < 40);
 /// # Ok::<(), clws_proto::SendError>(())

@@ -106,7 +106,7 @@ impl Receiver {
     ///
     /// let codecs = CodecPool::new(&DeflateConfig::default());
     /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default())
-    ///     .with_deflate(DeflateParams::default(), &codecs);
+    ///     .deflate(DeflateParams::default(), &codecs);
     /// // RFC 7692 §7.2.3.1: "Hello", compressed
     /// let mut read = [0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     /// let mut events = receiver.receive(&mut read);
@@ -115,7 +115,7 @@ impl Receiver {
     /// ```
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn with_deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
+    pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
         if self.version == Version::Rfc6455
             && let Framing::Hybi(hybi) = &mut self.framing
         {
@@ -167,7 +167,8 @@ impl Receiver {
     /// buffer is no input.
     ///
     /// ```
-    /// use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
+    /// use clws_proto::buffer::NoPool;
+    /// use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
     ///
     /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     /// let mut sender = Sender::server(Version::Rfc6455);

@@ -116,7 +116,7 @@ impl Sender {
     /// [threshold]: crate::DeflateConfig::threshold
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn with_deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
+    pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
         if self.version == Version::Rfc6455 {
             let deflation = Deflation::new(self.role, params, codecs);
             self.special.get_or_insert_default().deflation = Some(deflation);
@@ -245,14 +245,14 @@ impl Sender {
             self.outbox().append_shared(message.hixie());
         } else if self.role == Role::Client {
             // A client masks each frame with a key of its own, so there is nothing to share.
-            return self.message(message.opcode(), message.payload(), message.frame_size());
+            return self.message(message.opcode(), message.payload(), message.max_frame_size());
         } else {
             #[cfg(feature = "deflate")]
             if let Some(deflation) = self.deflation()
                 && deflation.wants(message.len())
             {
                 if deflation.has_context() {
-                    return self.message(message.opcode(), message.payload(), message.frame_size());
+                    return self.message(message.opcode(), message.payload(), message.max_frame_size());
                 }
                 if let Some(encoded) = message.deflated(deflation) {
                     self.outbox().append_shared(encoded);

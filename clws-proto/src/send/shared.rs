@@ -1,4 +1,3 @@
-use std::fmt;
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::str::Utf8Error;
@@ -7,6 +6,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::buffer::meter::Meter;
 #[cfg(feature = "deflate")]
 use crate::deflate::compress::Deflation;
 #[cfg(feature = "deflate")]
@@ -53,17 +53,6 @@ struct Inner {
     deflated: OnceLock<Box<[OnceLock<Option<Encoded>>; 7]>>,
     encodings: AtomicUsize,
     meter: OnceLock<Arc<dyn Meter>>,
-}
-
-/// Counts the memory of messages to many while they wait in outboxes: see [`SharedMessage::set_meter`].
-///
-/// Both methods are called while an outbox is changed, from any thread.
-pub trait Meter: fmt::Debug + Send + Sync {
-    /// A message waits in a first outbox, and holds so many bytes from now on.
-    fn charge(&self, bytes: usize);
-
-    /// It waits in no outbox any more: the bytes that were charged for it.
-    fn release(&self, bytes: usize);
 }
 
 /// The bytes on the wire of a message to many.
@@ -173,7 +162,7 @@ impl SharedMessage {
 
     /// The same in fragments of at most that many octets; `None` (the default) sends one frame.
     #[must_use]
-    pub fn with_frame_size(self, frame_size: Option<NonZeroUsize>) -> Self {
+    pub fn frame_size(self, frame_size: Option<NonZeroUsize>) -> Self {
         Self::new(self.0.opcode, self.0.payload.clone(), frame_size)
     }
 
@@ -208,7 +197,8 @@ impl SharedMessage {
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicUsize, Ordering};
     ///
-    /// use clws_proto::{Meter, Sender, SharedMessage, Version};
+    /// use clws_proto::buffer::Meter;
+    /// use clws_proto::{Sender, SharedMessage, Version};
     ///
     /// #[derive(Debug, Default)]
     /// struct Count(AtomicUsize);
@@ -259,7 +249,7 @@ impl SharedMessage {
         self.0.opcode
     }
 
-    pub(crate) fn frame_size(&self) -> Option<NonZeroUsize> {
+    pub(crate) fn max_frame_size(&self) -> Option<NonZeroUsize> {
         self.0.frame_size
     }
 

@@ -6,17 +6,17 @@ use super::KEY;
 
 /// CodecPool that compress everything.
 pub(crate) fn codecs() -> CodecPool {
-    CodecPool::new(&DeflateConfig::default().with_threshold(0))
+    CodecPool::new(&DeflateConfig::default().threshold(0))
 }
 
 /// What each side agreed to where it wants no context.
 pub(crate) fn no_takeover() -> DeflateParams {
-    DeflateParams::default().with_server_no_context_takeover(true).with_client_no_context_takeover(true)
+    DeflateParams::default().server_no_context_takeover(true).client_no_context_takeover(true)
 }
 
 /// A receiver with default limits and codecs of its own.
 pub(crate) fn receiver(role: Role, params: DeflateParams) -> Receiver {
-    Receiver::new(Version::Rfc6455, role, Limits::default()).with_deflate(params, &codecs())
+    Receiver::new(Version::Rfc6455, role, Limits::default()).deflate(params, &codecs())
 }
 
 /// A sender of that role, the client's with a key that is always the same.
@@ -25,7 +25,7 @@ pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &CodecPool) -> S
         Role::Server => Sender::server(Version::Rfc6455),
         Role::Client => Sender::client(Version::Rfc6455, || KEY),
     }
-    .with_deflate(params, codecs)
+    .deflate(params, codecs)
 }
 
 /// Octets that no compressor makes fewer.
