@@ -29,7 +29,7 @@ fn is_corrupt(payload: &[u8]) {
 #[test]
 fn it_is_an_invalid_payload() {
     assert_eq!(ProtocolError::CorruptDeflate.close_code(Version::Rfc6455), CloseCode::INVALID_PAYLOAD);
-    assert_eq!(ProtocolError::CorruptDeflate.to_string(), "a compressed message is corrupt");
+    assert_eq!(ProtocolError::CorruptDeflate.to_string(), "a compressed message cannot be inflated");
 }
 
 #[test]

@@ -165,11 +165,18 @@ fn of_one_that_breaks_the_protocol(config: Config) {
         peer.raw(&[0xF1, 0x80, 0, 0, 0, 0]);
         peer.raw(&[0; 300_000]);
         let Got::Close(Some((1002, reason))) = peer.next() else { panic!() };
-        assert_eq!(reason, "a reserved bit is set");
+        assert_eq!(reason, "a reserved bit is set that no extension defines");
         std::io::Write::write_all(&mut writing, &[0; 1000]).unwrap();
         assert_eq!(peer.next(), Got::End);
         drop((peer, writing));
-        assert_eq!(diary.gone(), (1006, String::new(), "broke the protocol: a reserved bit is set".into()));
+        assert_eq!(
+            diary.gone(),
+            (
+                1006,
+                String::new(),
+                "broke the protocol: a reserved bit is set that no extension defines".into()
+            )
+        );
     }
     server.wait_for_clients(0);
 }

@@ -1,12 +1,15 @@
+//! Memory accounting of shared messages.
+
 use std::fmt;
 
-/// Counts the memory of messages to many while they wait in outboxes: see [`SharedMessage::set_meter`](crate::SharedMessage::set_meter).
+/// Counts the memory that shared messages hold while they are queued. See
+/// [`SharedMessage::set_meter`](crate::SharedMessage::set_meter).
 ///
-/// Both methods are called while an outbox is changed, from any thread.
+/// Any thread may call these methods, while it changes an outbox.
 pub trait Meter: fmt::Debug + Send + Sync {
-    /// A message waits in a first outbox, and holds so many bytes from now on.
+    /// Adds the bytes of an encoded message when the first outbox queues it.
     fn charge(&self, bytes: usize);
 
-    /// It waits in no outbox any more: the bytes that were charged for it.
+    /// Subtracts the same number of bytes when no outbox holds the message any more.
     fn release(&self, bytes: usize);
 }

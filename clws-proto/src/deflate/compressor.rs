@@ -1,3 +1,5 @@
+//! The compressor.
+
 use std::fmt;
 
 use zlib_rs::{Deflate, DeflateFlush};
@@ -5,20 +7,21 @@ use zlib_rs::{Deflate, DeflateFlush};
 use crate::deflate::TAIL;
 use crate::deflate::config::DeflateConfig;
 
-/// Room for compressed octets that a compressor keeps between messages.
-const KEEP: usize = 64 * 1024;
+/// The output buffer's maximum capacity between messages.
+const MAX_KEPT_OUTPUT: usize = 64 * 1024;
 
-/// So much room is left at each call: zlib asks for more than 6 octets, lest it flush again and again.
-const SPARE: usize = 64;
+/// The minimum output space at each call. With 6 bytes or less, zlib would flush repeatedly.
+const MIN_OUTPUT_SPACE: usize = 64;
 
-/// A compressor, and what comes out of it.
+/// A compressor and its output buffer.
 pub(super) struct Compressor {
     deflate: Deflate,
     bits: u8,
     memory_level: u8,
-    /// Whose messages it has seen all and only; 0 for nobody's.
+    /// The connection whose messages this compressor has seen, all of them and no others. 0 for
+    /// none.
     owner: u64,
-    /// Initialised as long as it is, since safe code can only write there.
+    /// Fully initialised, because safe code can only write into initialised memory.
     out: Vec<u8>,
     broken: bool,
 }
@@ -42,36 +45,40 @@ impl Compressor {
         self.bits == bits && self.owner == owner
     }
 
-    /// Octets that it takes: two windows, two chains, a table of hashes, the symbols of a block, and its state.
+    /// The memory of two windows, two chains, a hash table, a block's symbols, and the state.
     pub(super) const fn size(&self) -> usize {
         (4 << self.bits) + (448 << self.memory_level) + 140_000 + self.out.capacity()
     }
 
-    /// Starts a message of that owner, which may refer back to these octets.
+    /// Starts a message of `owner` that may refer to the bytes in `window`.
     pub(super) fn begin(&mut self, owner: u64, window: &[u8]) {
         if owner != 0 && self.owner == owner {
-            return; // it has them already
+            return; // it has the context
         }
         self.deflate.reset();
         self.owner = owner;
         if !window.is_empty() && self.deflate.set_dictionary(window).is_err() {
-            self.deflate.reset(); // then this message just does not refer back
+            self.deflate.reset(); // the message then does not refer to earlier ones
         }
     }
 
-    /// The octets to send for a message; `None` if they are `longest` or more.
-    pub(super) fn compress(&mut self, mut payload: &[u8], longest: usize) -> Option<&[u8]> {
-        let longest = longest + TAIL.len();
+    /// The compressed message. `None` if it has `max_len` bytes or more.
+    pub(super) fn compress(&mut self, mut payload: &[u8], max_len: usize) -> Option<&[u8]> {
+        let max_len = max_len + TAIL.len();
         let (mut len, mut too_long) = (0, false);
         loop {
-            if self.out.len() < len + SPARE {
-                self.out.resize((self.out.len() * 2).clamp(4096, longest.max(4096)).max(len + SPARE), 0);
+            if self.out.len() < len + MIN_OUTPUT_SPACE {
+                self.out.resize(
+                    (self.out.len() * 2).clamp(4096, max_len.max(4096)).max(len + MIN_OUTPUT_SPACE),
+                    0,
+                );
             }
             let (read, written) = (self.deflate.total_in(), self.deflate.total_out());
-            let room = self.out.get_mut(len..).unwrap_or_default();
-            let full = room.len();
-            // RFC 7692 §7.2.1: "Compress all the octets of the payload of the message using DEFLATE."
-            if self.deflate.compress(payload, room, DeflateFlush::SyncFlush).is_err() {
+            let space = self.out.get_mut(len..).unwrap_or_default();
+            let full = space.len();
+            // RFC 7692 §7.2.1: "Compress all the octets of the payload of the message using
+            // DEFLATE."
+            if self.deflate.compress(payload, space, DeflateFlush::SyncFlush).is_err() {
                 self.broken = true;
                 return None;
             }
@@ -80,7 +87,7 @@ impl Compressor {
             payload = payload.get(since(self.deflate.total_in(), read)..).unwrap_or_default();
             len += written;
             let done = payload.is_empty() && written < full;
-            too_long |= len >= longest;
+            too_long |= len >= max_len;
             if done && too_long {
                 return None;
             }
@@ -88,27 +95,28 @@ impl Compressor {
                 return self.out.get(..len)?.strip_suffix(&TAIL);
             }
             if too_long {
-                // Nobody gets it, but it goes on to its end: a compressor that is left in the middle of a block, with octets
-                // that were not fetched, is not made new by a reset of zlib-rs (0.6), and the next message would suffer.
+                // The output is not used, but the message is compressed to its end. In zlib-rs 0.6,
+                // a reset in the middle of a block with pending output leaves state that corrupts
+                // the next message.
                 len = 0;
             }
         }
     }
 
-    /// Whether it can be used again.
-    pub(super) const fn is_sound(&self) -> bool {
+    /// Whether the compressor can be used again.
+    pub(super) const fn is_usable(&self) -> bool {
         !self.broken
     }
 
-    /// Gives up what it has seen: the next message begins anew, whoever's it is.
-    pub(super) const fn forget(&mut self) {
+    /// Discards the context: the next message starts without one.
+    pub(super) const fn drop_context(&mut self) {
         self.owner = 0;
     }
 
-    /// Gives room back that only a big message needs.
-    pub(super) fn trim(&mut self) {
-        if self.out.capacity() > KEEP {
-            self.out.truncate(KEEP);
+    /// Frees output space that only a large message needs.
+    pub(super) fn shrink_output(&mut self) {
+        if self.out.capacity() > MAX_KEPT_OUTPUT {
+            self.out.truncate(MAX_KEPT_OUTPUT);
             self.out.shrink_to_fit();
         }
     }

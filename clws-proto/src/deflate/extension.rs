@@ -1,3 +1,5 @@
+//! The interface of a protocol extension.
+
 use crate::buffer::pool::BufferPool;
 use crate::error::ProtocolError;
 #[cfg(feature = "deflate")]
@@ -5,22 +7,23 @@ use crate::frame::header::RSV1;
 use crate::limits::Limits;
 use crate::message::assembler::MessageAssembler;
 
-/// What an extension makes of data frames; [`Plain`] where none was negotiated, so that it costs nothing there.
+/// An extension that transforms data frames. [`Plain`] is used if none was negotiated and costs
+/// nothing.
 pub(crate) trait Extension {
     /// The reserved bits that a frame may set.
     const ALLOWED_RSV: u8;
 
-    /// Appends to a message what these octets of its frames inflate to; behind the `last` ones it is finished.
+    /// Inflates `bytes` and appends the result to `data`. `last` marks the end of the message.
     fn inflate(
         &mut self,
-        octets: &[u8],
+        bytes: &[u8],
         last: bool,
         data: &mut MessageAssembler,
         limits: &Limits,
         buffers: &dyn BufferPool,
     ) -> Result<(), ProtocolError>;
 
-    /// Ends a compressed message, of which all octets have come.
+    /// Ends a compressed message whose bytes have all been inflated.
     fn finish(&mut self, data: &MessageAssembler) -> Result<(), ProtocolError>;
 }
 
@@ -39,7 +42,7 @@ impl Extension for Plain {
         _: &Limits,
         _: &dyn BufferPool,
     ) -> Result<(), ProtocolError> {
-        Err(ProtocolError::ReservedBits) // never comes here: its header was refused
+        Err(ProtocolError::ReservedBits) // unreachable: the header was refused
     }
 
     fn finish(&mut self, _: &MessageAssembler) -> Result<(), ProtocolError> {
@@ -47,7 +50,7 @@ impl Extension for Plain {
     }
 }
 
-/// Looks at no payload: for messages that are counted and not read.
+/// Ignores payloads, for messages that are only counted.
 #[cfg(feature = "deflate")]
 #[derive(Debug)]
 pub(crate) struct Skip;

@@ -1,10 +1,12 @@
+//! Messages in progress.
+
 use crate::buffer::pool::BufferPool;
 use crate::error::ProtocolError;
 use crate::frame::header::Opcode;
 use crate::message::binary::BinaryAssembler;
 use crate::message::text::TextBuffer;
 
-/// The payload of a message, as far as it is there.
+/// The received part of a message's payload.
 #[derive(Debug)]
 pub(crate) enum MessageAssembler {
     Text(TextBuffer),
@@ -22,35 +24,35 @@ impl MessageAssembler {
     pub(crate) fn len(&self) -> usize {
         match self {
             Self::Text(text) => text.len(),
-            Self::Binary(octets) => octets.len(),
+            Self::Binary(binary) => binary.len(),
         }
     }
 
-    /// Appends what has come, to a message that will not be longer than `longest`.
+    /// Appends received bytes. The whole message has at most `max_len` bytes.
     pub(crate) fn append(
         &mut self,
         piece: &[u8],
-        longest: usize,
+        max_len: usize,
         buffers: &dyn BufferPool,
     ) -> Result<(), ProtocolError> {
         match self {
             Self::Text(text) => {
-                text.reserve(piece.len(), longest, buffers);
+                text.reserve(piece.len(), max_len, buffers);
                 text.push(piece)
             }
-            Self::Binary(octets) => {
-                octets.append(piece, longest, buffers);
+            Self::Binary(binary) => {
+                binary.append(piece, max_len, buffers);
                 Ok(())
             }
         }
     }
 
-    /// What is there: of text the whole characters.
+    /// The received bytes. For text, only complete characters.
     #[cfg(feature = "deflate")]
-    pub(crate) fn octets(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         match self {
-            Self::Text(text) => text.octets(),
-            Self::Binary(octets) => octets.octets(),
+            Self::Text(text) => text.bytes(),
+            Self::Binary(binary) => binary.bytes(),
         }
     }
 }

@@ -1,13 +1,13 @@
-//! The body of a close frame that was received.
+//! The body of a received close frame.
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::error::ProtocolError;
 use crate::version::Version;
 
-/// Reads the body of a close frame: nothing, or a code and a reason.
+/// Parses the body of a close frame: either empty, or a code and a reason.
 pub(crate) fn parse(body: &[u8], version: Version) -> Result<Option<CloseFrame<'_>>, ProtocolError> {
-    // RFC 6455 §5.5.1: "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer (in
-    // network byte order) representing a status code"
+    // RFC 6455 §5.5.1: "If there is a body, the first two bytes of the body MUST be a 2-byte
+    // unsigned integer (in network byte order) representing a status code"
     let Some((code, reason)) = body.split_first_chunk::<2>() else {
         return if body.is_empty() { Ok(None) } else { Err(ProtocolError::CloseBodyTooShort) };
     };
@@ -25,7 +25,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bodies() {
+    fn parses_close_bodies() {
         let parse = |body| super::parse(body, Version::Rfc6455);
         assert_eq!(parse(b""), Ok(None));
         assert_eq!(parse(b"\x03"), Err(ProtocolError::CloseBodyTooShort));

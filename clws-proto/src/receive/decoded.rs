@@ -5,28 +5,28 @@ use crate::error::ProtocolError;
 use crate::frame::header::{Header, Opcode};
 use crate::message::assembler::MessageAssembler;
 
-/// What a framing found.
+/// A decoding step's result.
 pub(super) enum Decoded {
     /// All input is consumed.
     NeedInput,
-    /// A payload that lies in the input, unmasked, from `start` to `end`.
+    /// An unmasked payload in the input, from `start` to `end`.
     InPlace { opcode: Opcode, start: usize, end: usize },
-    /// Text that was assembled.
+    /// An assembled text message.
     Text(String),
-    /// A binary message that was assembled.
+    /// An assembled binary message.
     Binary(BufSlice),
-    /// The beginning of a binary message, to the end of the input.
+    /// The beginning of a large binary message, up to the input's end.
     LargeMessage { header: Header, start: usize },
-    /// A control frame that was assembled.
+    /// An assembled control frame.
     Control(Opcode, Vec<u8>),
 }
 
 impl Decoded {
-    /// A message that was assembled.
+    /// An assembled message. Fails if a text message ends within a character.
     pub(super) fn message(message: MessageAssembler) -> Result<Self, ProtocolError> {
         match message {
             MessageAssembler::Text(text) => Ok(Self::Text(text.finish()?)),
-            MessageAssembler::Binary(octets) => Ok(Self::Binary(octets.finish())),
+            MessageAssembler::Binary(binary) => Ok(Self::Binary(binary.finish())),
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The framing of a version.
+//! The framing of a version, with its state.
 
 use crate::buffer::pool::BufferPool;
 use crate::deflate::extension::Plain;
@@ -16,13 +16,13 @@ use crate::version::Role;
 pub(super) enum Framing {
     Hybi(Hybi),
     Hixie(Hixie),
-    /// Boxed as a whole: it costs those nothing that did not negotiate it.
+    /// Boxed as a whole, so that connections without the extension do not pay for it.
     #[cfg(feature = "deflate")]
     Deflate(Box<(Hybi, Inflation)>),
 }
 
 impl Framing {
-    /// A step of any kind.
+    /// Decodes the next event, for any framing.
     #[inline(never)]
     pub(super) fn step(
         &mut self,
@@ -42,7 +42,7 @@ impl Framing {
         }
     }
 
-    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
+    /// Whether `rest` starts or continues a ping.
     pub(super) fn is_ping(&self, rest: &[u8]) -> bool {
         match self {
             Self::Hybi(hybi) => hybi.is_ping(rest),
@@ -52,7 +52,7 @@ impl Framing {
         }
     }
 
-    /// The framing with frames that have a length and may be read in pieces.
+    /// The state of a framing whose frames have a length and may be read in pieces.
     pub(super) const fn hybi(&mut self) -> Option<&mut Hybi> {
         match self {
             Self::Hybi(hybi) => Some(hybi),

@@ -5,11 +5,11 @@ use std::ops::Range;
 use crate::buffer::pool::min_adoptable_len;
 use crate::message::event::Payload;
 
-/// What was read.
+/// The bytes of one read.
 #[derive(Debug)]
 pub(super) enum Input<'a> {
     Lent(&'a mut [u8]),
-    /// What lies between in a buffer, which may be kept.
+    /// The bytes from `start` to `end` of a buffer that a message may keep.
     Owned {
         buffer: &'a mut Vec<u8>,
         start: usize,
@@ -19,14 +19,14 @@ pub(super) enum Input<'a> {
 
 impl Input<'_> {
     #[inline]
-    pub(super) fn octets(&mut self) -> &mut [u8] {
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
         match self {
-            Self::Lent(octets) => octets,
+            Self::Lent(bytes) => bytes,
             Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
         }
     }
 
-    /// How many octets of one message may keep the buffer.
+    /// The minimum length of a message that may keep the buffer.
     #[inline]
     pub(super) const fn min_adoptable_len(&self) -> usize {
         match self {
@@ -35,11 +35,11 @@ impl Input<'_> {
         }
     }
 
-    /// A message that lies there, with the buffer if it is the last that was read and is min_adoptable_len it.
+    /// The payload at `range`. It owns the buffer if it is the last one and long enough.
     #[inline]
     pub(super) fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
         match self {
-            Self::Lent(octets) => Payload::borrowed(octets.get(range).unwrap_or_default()),
+            Self::Lent(bytes) => Payload::borrowed(bytes.get(range).unwrap_or_default()),
             Self::Owned { buffer, start, end } => {
                 let range = *start + range.start..*start + range.end;
                 if range.end == *end && range.len() >= min_adoptable_len(buffer.capacity()) {
@@ -52,11 +52,19 @@ impl Input<'_> {
     }
 }
 
-/// The input of one step.
+/// The input of one decoding step.
 pub(super) struct Cursor<'a> {
     pub(super) buffer: &'a mut [u8],
-    /// Where the step begins, and then where it ended.
+    /// The start of the step, and afterwards its end.
     pub(super) position: &'a mut usize,
-    /// So many octets of one message may keep the buffer.
+    /// The minimum length of a message that may keep the buffer.
     pub(super) min_adoptable_len: usize,
+}
+
+/// Input that was not read by the caller: the bytes from `position` on, at least half of the
+/// buffer.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) bytes: Vec<u8>,
+    pub(super) position: usize,
 }

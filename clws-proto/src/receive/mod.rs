@@ -1,3 +1,5 @@
+//! The receiving half of a connection.
+
 mod close_body;
 mod decoded;
 mod framing;
@@ -9,8 +11,7 @@ mod state;
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::pool::{BufferPool, NoPool};
-use crate::buffer::pool::{give_back, min_adoptable_len};
+use crate::buffer::pool::{BufferPool, NoPool, min_adoptable_len, release_to};
 use crate::buffer::slice::BufSlice;
 use crate::deflate::extension::Plain;
 #[cfg(feature = "deflate")]
@@ -27,17 +28,17 @@ use crate::receive::decoded::Decoded;
 use crate::receive::framing::Framing;
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
-use crate::receive::input::{Cursor, Input};
+use crate::receive::input::{Cursor, Input, Unread};
 use crate::version::{Role, Version};
 
-/// The receiving half of a connection: octets in, [`Event`]s out.
+/// The receiving half of a connection: takes bytes and returns [`Event`]s.
 ///
-/// It works in the buffer that the caller lends for one read. A whole message in it is unmasked in place and lent
-/// back without a copy or an allocation; what is cut off moves to the connection's own buffer, which grows by what
-/// came and never by what the peer declares, and is freed when the message is done. Between messages a `Receiver`
-/// holds no buffer.
+/// It works in the buffer that the caller lends for one read. A whole message is unmasked in place
+/// and returned without a copy or an allocation. An incomplete message moves to the receiver's own
+/// buffer. That buffer grows with the received bytes, never with a declared length, and is freed
+/// when the message is done. Between messages a `Receiver` holds no buffer.
 ///
-/// Any way of cutting the stream into pieces gives the same events.
+/// The events do not depend on how the stream is divided into reads.
 ///
 /// ```
 /// use clws_proto::{Event, Limits, Receiver, Role, Version};
@@ -58,34 +59,28 @@ use crate::version::{Role, Version};
 pub struct Receiver {
     framing: Framing,
     limits: Arc<Limits>,
-    /// Input that came while a reader stopped short of its end.
+    /// Input that was not read by the caller.
     unread: Option<Box<Unread>>,
     version: Version,
     role: Role,
-    /// A close frame was read, or the peer broke the protocol: what follows is discarded.
+    /// A close frame was received, or the peer violated the protocol. Further input is discarded.
     finished: bool,
 }
 
-/// What a reader left: the octets from `position` on, never less than half of them all.
-#[derive(Debug)]
-struct Unread {
-    octets: Vec<u8>,
-    position: usize,
-}
-
 impl Receiver {
-    /// A receiver at the start of a connection, right behind the opening handshake.
+    /// Creates a receiver for the bytes that follow the opening handshake.
     ///
-    /// The limits are given as they are, or in an `Arc` that many receivers share: to each of them they are 8 octets then.
+    /// Many receivers can share their limits in an `Arc`, which costs each of them 8 bytes.
     #[must_use]
     pub fn new(version: Version, role: Role, limits: impl Into<Arc<Limits>>) -> Self {
         let mut limits = limits.into();
-        // No buffer can be longer, so a length that passes the limits can always be counted and held.
-        let longest = isize::MAX.unsigned_abs();
-        if limits.max_frame_size.max(limits.max_message_size) > longest {
+        // No buffer can be longer. A length within the limits can therefore always be counted and
+        // stored.
+        let max_len = isize::MAX.unsigned_abs();
+        if limits.max_frame_size.max(limits.max_message_size) > max_len {
             let limits = Arc::make_mut(&mut limits);
-            limits.max_frame_size = limits.max_frame_size.min(longest);
-            limits.max_message_size = limits.max_message_size.min(longest);
+            limits.max_frame_size = limits.max_frame_size.min(max_len);
+            limits.max_message_size = limits.max_message_size.min(max_len);
         }
         let framing = match version {
             Version::Hixie75 | Version::Hybi00 => Framing::Hixie(Hixie::new(version)),
@@ -94,11 +89,13 @@ impl Receiver {
         Self { framing, limits, unread: None, version, role, finished: false }
     }
 
-    /// The same with permessage-deflate as it was agreed on: compressed messages are inflated, into the same events.
+    /// Enables permessage-deflate with the negotiated parameters. Compressed messages become the
+    /// same events.
     ///
-    /// [`Limits::max_message_size`] then holds on the inflated octets, while they are inflated,
-    /// [`max_frame_size`](Limits::max_frame_size) on those that came. Each compressed message borrows a decompressor from
-    /// the `codecs`, until it is complete. For versions other than 13, which have no such extension, nothing changes.
+    /// [`Limits::max_message_size`] applies to the inflated bytes during inflation.
+    /// [`max_frame_size`](Limits::max_frame_size) applies to the received bytes. Each compressed
+    /// message borrows a decompressor from `codecs` until it is complete. Versions other than 13 do
+    /// not have this extension and are not affected.
     ///
     /// ```
     /// use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Event, Limits, Receiver, Role, Version};
@@ -124,10 +121,11 @@ impl Receiver {
         self
     }
 
-    /// Octets of memory that hold the end of earlier messages, which compressed ones may refer back to.
+    /// Memory that holds the end of earlier messages, in bytes. Compressed messages may refer to
+    /// them.
     ///
-    /// 0 where permessage-deflate or context takeover was not agreed on, and before the first compressed message. Beside
-    /// it, permessage-deflate costs a receiver 56 octets.
+    /// 0 without permessage-deflate or context takeover, and before the first compressed message.
+    /// In addition, permessage-deflate costs a receiver 56 bytes.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn context_size(&self) -> usize {
@@ -137,33 +135,34 @@ impl Receiver {
         }
     }
 
-    /// Lends the octets of one read and returns the events in them.
+    /// Takes the bytes of one read and returns the events in them.
     ///
-    /// The buffer's content is spent afterwards: payloads are unmasked in place. Pull until `Ok(None)`; a reader
-    /// that stops earlier loses nothing, the remainder is copied and comes first next time (`receive(&mut [])`
-    /// goes on without new input). The remainder is the one thing that no limit bounds: while there is
-    /// [some](Self::has_unread), pull before you read more from the peer.
+    /// The buffer's content is lost, because payloads are unmasked in place. Call [`Events::next`]
+    /// until it returns `Ok(None)`. If the caller stops earlier, the rest is copied and comes first
+    /// in the next call; `receive(&mut [])` continues without new input. No limit bounds this rest:
+    /// while there is [some](Self::has_unread), take its events before reading more from the peer.
     ///
-    /// The buffer is yours again when the [`Events`] are dropped; in a loop that reads more into it, `drop(events)`
-    /// comes first.
+    /// The buffer is borrowed until the [`Events`] are dropped. A loop that reads into the same
+    /// buffer needs `drop(events)` first.
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
         self.receive_with(input, &NoPool)
     }
 
-    /// The same, with a pool for the buffers that messages are assembled in.
+    /// Like [`receive`](Self::receive), with a pool for the buffers of incomplete messages.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn BufferPool) -> Events<'a> {
         self.events(Input::Lent(input), buffers)
     }
 
-    /// The same with a buffer that a big binary message may keep, of which the octets in `range` were read.
+    /// Like [`receive_with`](Self::receive_with), with a buffer that a large binary message may
+    /// keep. The bytes in `range` were read.
     ///
-    /// Where the message is cut off, what follows is then read behind it ([`spare_capacity`](Self::spare_capacity)); where it is whole and is
-    /// forwarded ([`Sender::forward_binary`](crate::Sender::forward_binary)), it goes out from there: neither is copied. An
-    /// empty `Vec` is left behind then. The buffer has at most about four times the octets of the message, and goes the way of
-    /// all that messages are assembled in: to `buffers`, when the message is done or written. A range that is not in the
-    /// buffer is no input.
+    /// An incomplete message stays in the buffer, and the caller reads its rest into
+    /// [`spare_capacity`](Self::spare_capacity). A whole message stays in the buffer if it is
+    /// [forwarded](crate::Sender::forward_binary). Neither is copied, and `buffer` becomes an empty
+    /// `Vec`. Its capacity is at most about four times the message. It goes to `buffers` when the
+    /// message is done or written. A range outside of the buffer is no input.
     ///
     /// ```
     /// use clws_proto::buffer::NoPool;
@@ -173,7 +172,8 @@ impl Receiver {
     /// let mut sender = Sender::server(Version::Rfc6455);
     /// let mut scratch = vec![0; 64 * 1024];
     ///
-    /// // What a socket would have put there: a binary message of 20,000 zeros, masked with zeros.
+    /// // The bytes that a socket would have written: a binary message of 20,000 zeros, masked with
+    /// // zeros.
     /// scratch[..8].copy_from_slice(&[0x82, 0xFE, 0x4E, 0x20, 0, 0, 0, 0]);
     /// let mut events = receiver.receive_owned(&mut scratch, 0..8 + 20_000, &NoPool);
     /// while let Some(event) = events.next()? {
@@ -193,7 +193,7 @@ impl Receiver {
         buffers: &'a dyn BufferPool,
     ) -> Events<'a> {
         let Range { start, end } = range;
-        // Only a message of which so many octets are here can keep it.
+        // A shorter message cannot keep the buffer.
         if end.saturating_sub(start) < min_adoptable_len(buffer.capacity()) || buffer.len() < end {
             return self.receive_with(buffer.get_mut(start..end).unwrap_or_default(), buffers);
         }
@@ -204,25 +204,26 @@ impl Receiver {
     fn events<'a>(&'a mut self, mut input: Input<'a>, buffers: &'a dyn BufferPool) -> Events<'a> {
         let (mut held, mut position) = (Vec::new(), 0);
         if let Some(unread) = self.unread.take() {
-            (held, position) = (unread.octets, unread.position);
-            held.extend_from_slice(input.octets());
+            (held, position) = (unread.bytes, unread.position);
+            held.extend_from_slice(input.bytes());
         }
         Events {
             receiver: self,
             input,
             buffers,
             held,
-            part: BufSlice::default(),
+            slice: BufSlice::default(),
             text: String::new(),
             position,
         }
     }
 
-    /// Where the next octets from the peer may be read to directly: behind what has come of a big binary frame.
+    /// Memory for the next bytes from the peer: the rest of a large binary frame.
     ///
-    /// It saves the copy from the lent buffer. Read into it and tell [`receive_direct`](Self::receive_direct) how much
-    /// came, or do not: [`receive`](Self::receive) works all the same. `None` where there is no such frame (and always
-    /// for text, which is checked as it is copied).
+    /// Reading directly into it saves a copy. Pass the number of bytes to
+    /// [`receive_direct`](Self::receive_direct). The caller may also ignore this memory and use
+    /// [`receive`](Self::receive). `None` if no such frame is in progress. It is always `None` for
+    /// text, which is checked while it is copied.
     #[must_use]
     pub fn spare_capacity(&mut self, buffers: &dyn BufferPool) -> Option<&mut [u8]> {
         if self.unread.is_some() || self.finished {
@@ -231,25 +232,14 @@ impl Receiver {
         self.framing.hybi()?.spare_capacity(buffers)
     }
 
-    /// Takes `count` octets that were read into [`spare_capacity`](Self::spare_capacity), and returns the events that they complete.
+    /// Takes `count` bytes that were read into [`spare_capacity`](Self::spare_capacity), and
+    /// returns the events that they complete.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_direct<'a>(&'a mut self, count: usize, buffers: &'a dyn BufferPool) -> Events<'a> {
         if let Some(hybi) = self.framing.hybi() {
-            hybi.read_to_room(count);
+            hybi.commit_direct(count);
         }
         self.receive_with(&mut [], buffers)
-    }
-
-    /// The version that is spoken.
-    #[must_use]
-    pub const fn version(&self) -> Version {
-        self.version
-    }
-
-    /// The limits that hold.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
     }
 
     fn finish(&mut self) {
@@ -266,32 +256,36 @@ impl Receiver {
     }
 }
 
-/// The events of one read; dropping it keeps what was not pulled.
+/// The events of one read. Dropping it stores the remaining input.
 #[derive(Debug)]
 pub struct Events<'a> {
     receiver: &'a mut Receiver,
     input: Input<'a>,
-    /// The unread rest of earlier input with `input` behind it; empty (and then unused) in the normal case.
+    /// The rest of earlier input followed by `input`, which is then unused. Usually empty.
     held: Vec<u8>,
-    /// Where assembled messages come from and go to.
+    /// The pool for the buffers of assembled messages.
     buffers: &'a dyn BufferPool,
-    /// What was assembled and is lent: a binary message, the body of a control frame.
-    part: BufSlice,
-    /// A text message that was assembled and is lent.
+    /// An assembled binary message or control frame that is lent to the caller.
+    slice: BufSlice,
+    /// An assembled text message that is lent to the caller.
     text: String,
     position: usize,
 }
 
 impl Events<'_> {
-    /// The next event; `Ok(None)` when the input is used up or the receiver [is finished](Receiver::is_finished).
+    /// The next event. `Ok(None)` if all input is consumed or the receiver [is
+    /// finished](Receiver::is_finished).
     ///
     /// # Errors
     ///
-    /// What the peer did wrong, once; after it there are no more events.
+    /// The peer's violation of the protocol. It is reported once, and no event follows it.
     #[inline]
-    #[expect(clippy::should_implement_trait, reason = "it lends from itself, which an Iterator cannot")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an event borrows from this value, unlike the items of an Iterator"
+    )]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
-        self.give_back();
+        self.release_buffers();
         let receiver = &mut *self.receiver;
         if receiver.finished {
             return Ok(None);
@@ -300,10 +294,11 @@ impl Events<'_> {
             true => (true, self.input.min_adoptable_len()),
             false => (false, usize::MAX),
         };
-        let buffer = if is_input { self.input.octets() } else { &mut self.held };
+        let buffer = if is_input { self.input.bytes() } else { &mut self.held };
         let (role, limits) = (receiver.role, &*receiver.limits);
         let input = Cursor { buffer, position: &mut self.position, min_adoptable_len };
-        // Most are of the first kind: the others are by themselves, so that this stays small for those.
+        // Most connections use this framing. A separate call for the others keeps this function
+        // small.
         let step = match &mut receiver.framing {
             Framing::Hybi(hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
             other => other.step(input, role, limits, self.buffers),
@@ -314,16 +309,16 @@ impl Events<'_> {
                 return Ok(Some(Event::Binary(self.input.payload(start..end))));
             }
             Ok(Decoded::InPlace { opcode, start, end }) => {
-                let buffer = if is_input { self.input.octets() } else { &mut self.held };
+                let buffer = if is_input { self.input.bytes() } else { &mut self.held };
                 (opcode, buffer.get(start..end).unwrap_or_default())
             }
             Ok(Decoded::Text(text)) => {
                 self.text = text;
                 return Ok(Some(Event::Text(Text::assembled(&mut self.text))));
             }
-            Ok(Decoded::Binary(part)) => {
-                self.part = part;
-                return Ok(Some(Event::Binary(Payload::assembled(&mut self.part))));
+            Ok(Decoded::Binary(slice)) => {
+                self.slice = slice;
+                return Ok(Some(Event::Binary(Payload::assembled(&mut self.slice))));
             }
             Ok(Decoded::LargeMessage { header, start }) => {
                 if let Input::Owned { buffer, start: offset, end } = &mut self.input
@@ -333,9 +328,9 @@ impl Events<'_> {
                 }
                 return Ok(None);
             }
-            Ok(Decoded::Control(opcode, octets)) => {
-                self.part = octets.into();
-                (opcode, &self.part[..])
+            Ok(Decoded::Control(opcode, bytes)) => {
+                self.slice = bytes.into();
+                (opcode, &self.slice[..])
             }
             Err(error) => {
                 receiver.finish();
@@ -344,8 +339,9 @@ impl Events<'_> {
         };
         match opcode {
             Opcode::Text if receiver.version.is_hixie() => Ok(Some(Event::Text(hixie::text(payload)))),
-            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream
-            // is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
+            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds
+            // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail
+            // the WebSocket Connection_."
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
                 Ok(text) => Ok(Some(Event::Text(Text::borrowed(text)))),
                 Err(_) => {
@@ -356,8 +352,8 @@ impl Events<'_> {
             Opcode::Ping => Ok(Some(Event::Ping(Payload::borrowed(payload)))),
             Opcode::Pong => Ok(Some(Event::Pong(Payload::borrowed(payload)))),
             Opcode::Close => {
-                // RFC 6455 §1.4: "after receiving a control frame indicating the connection should be closed, a peer
-                // discards any further data received."
+                // RFC 6455 §1.4: "after receiving a control frame indicating the connection should
+                // be closed, a peer discards any further data received."
                 receiver.finish();
                 if receiver.version.is_hixie() {
                     return Ok(Some(Event::Close(None)));
@@ -367,44 +363,33 @@ impl Events<'_> {
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }
     }
-}
 
-impl Events<'_> {
-    /// Whether the next event is a ping, as far as the input tells: see [`Receiver::is_ping_next`].
-    #[must_use]
-    pub fn is_ping_next(&mut self) -> bool {
-        let is_input = self.held.is_empty();
-        let input = if is_input { self.input.octets() } else { &mut self.held };
-        let rest = input.get(self.position..).unwrap_or_default();
-        !self.receiver.finished && !rest.is_empty() && self.receiver.framing.is_ping(rest)
-    }
-
-    /// Gives the buffer of the last event back, unless it was taken.
+    /// Returns the last event's buffer to the pool, unless it was taken.
     #[inline]
-    fn give_back(&mut self) {
-        give_back(self.buffers, std::mem::take(&mut self.part).into_buffer());
-        give_back(self.buffers, std::mem::take(&mut self.text).into_bytes());
+    fn release_buffers(&mut self) {
+        release_to(self.buffers, std::mem::take(&mut self.slice).into_buffer());
+        release_to(self.buffers, std::mem::take(&mut self.text).into_bytes());
     }
 }
 
 impl Drop for Events<'_> {
     fn drop(&mut self) {
-        self.give_back();
-        let (mut octets, mut position) = (std::mem::take(&mut self.held), self.position);
-        let len = if octets.is_empty() { self.input.octets().len() } else { octets.len() };
+        self.release_buffers();
+        let (mut bytes, mut position) = (std::mem::take(&mut self.held), self.position);
+        let len = if bytes.is_empty() { self.input.bytes().len() } else { bytes.len() };
         if position >= len || self.receiver.finished {
             return;
         }
-        if octets.is_empty() {
-            octets = self.input.octets().get(position..).unwrap_or_default().to_vec();
+        if bytes.is_empty() {
+            bytes = self.input.bytes().get(position..).unwrap_or_default().to_vec();
             position = 0;
         } else if position > len / 2 {
-            // What is moved is less than what was pulled since the last time, so that a reader who stops at each event
-            // causes linear work in all.
-            octets.drain(..position);
-            octets.shrink_to(2 * octets.len());
+            // Fewer bytes are moved than were decoded since the last move. The total work is
+            // therefore linear, even if the caller stops after each event.
+            bytes.drain(..position);
+            bytes.shrink_to(2 * bytes.len());
             position = 0;
         }
-        self.receiver.unread = Some(Box::new(Unread { octets, position }));
+        self.receiver.unread = Some(Box::new(Unread { bytes, position }));
     }
 }

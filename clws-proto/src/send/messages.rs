@@ -1,4 +1,4 @@
-//! Queueing messages.
+//! The methods of a sender that queue messages.
 
 use std::num::NonZeroUsize;
 
@@ -10,114 +10,123 @@ use crate::frame::encode;
 use crate::frame::header::{Header, Opcode};
 use crate::message::event::{Payload, Text};
 use crate::send::Sender;
-use crate::send::outbox::CUT;
+use crate::send::outbox::CHUNK_LEN;
 use crate::send::outbox::fragments::{append_fragments, append_message};
 use crate::send::shared::SharedMessage;
 use crate::version::Role;
 
-/// Messages from this length on are queued as they are where the caller gives them away.
-const BIG: usize = 16 * 1024;
+/// An owned message of this length or more is queued without a copy.
+const MIN_UNCOPIED_LEN: usize = 16 * 1024;
 
 impl Sender {
-    /// Queues a text message, in frames of at most `frame_size` octets (`None`: one frame). Draft 0 and hixie-75 ignore it.
+    /// Queues a text message in frames of at most `frame_size` bytes (`None`: one frame). Draft 0
+    /// and hixie-75 ignore `frame_size`.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame.
+    /// [`SendError::Closed`] after a close frame.
     #[inline]
     pub fn text(&mut self, message: &str, frame_size: Option<NonZeroUsize>) -> Result<(), SendError> {
-        self.message(Opcode::Text, message.as_bytes(), frame_size)
+        self.queue_message(Opcode::Text, message.as_bytes(), frame_size)
     }
 
-    /// Queues a binary message, in frames of at most `frame_size` octets (`None`: one frame).
+    /// Queues a binary message in frames of at most `frame_size` bytes (`None`: one frame).
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] in draft 0 and hixie-75.
+    /// [`SendError::Closed`] after a close frame; [`SendError::Unsupported`] in draft 0 and
+    /// hixie-75.
     #[inline]
     pub fn binary(&mut self, message: &[u8], frame_size: Option<NonZeroUsize>) -> Result<(), SendError> {
-        self.message(Opcode::Binary, message, frame_size)
+        self.queue_message(Opcode::Binary, message, frame_size)
     }
 
-    /// Queues a text message that is given away: a big one (from 16 KiB on) goes out without a copy.
+    /// Queues an owned text message. From 16 KiB on it is not copied.
     ///
     /// # Errors
     ///
-    /// As [`text`](Self::text).
+    /// Like [`text`](Self::text).
     pub fn text_owned(&mut self, message: impl Into<String>) -> Result<(), SendError> {
-        self.owned(Opcode::Text, &Bytes::from(message.into()))
+        self.queue_bytes(Opcode::Text, &Bytes::from(message.into()))
     }
 
-    /// Queues a binary message that is given away: a big one (from 16 KiB on) goes out without a copy.
+    /// Queues an owned binary message. From 16 KiB on it is not copied.
     ///
     /// # Errors
     ///
-    /// As [`binary`](Self::binary).
+    /// Like [`binary`](Self::binary).
     pub fn binary_owned(&mut self, message: impl Into<Bytes>) -> Result<(), SendError> {
-        self.owned(Opcode::Binary, &message.into())
+        self.queue_bytes(Opcode::Binary, &message.into())
     }
 
-    /// The same with a message of which the caller keeps a share, and so decides itself where that is dropped: outside of a
-    /// lock that it holds around the sender, for instance. A small message is copied, a big one is shared, and one that is
-    /// refused is not touched.
+    /// Queues a binary message that the caller shares. From 16 KiB on it is not copied.
+    ///
+    /// The caller keeps its handle and decides where to drop it, for example after it has released
+    /// a lock around the sender. A refused message is not changed.
     ///
     /// # Errors
     ///
-    /// As [`binary`](Self::binary).
+    /// Like [`binary`](Self::binary).
     pub fn binary_bytes(&mut self, message: &Bytes) -> Result<(), SendError> {
-        self.owned(Opcode::Binary, message)
+        self.queue_bytes(Opcode::Binary, message)
     }
 
-    /// Queues a text message that came from a peer: a big one that was assembled goes out without a copy.
+    /// Queues a received text message. A large message that was assembled from pieces is not
+    /// copied.
     ///
     /// # Errors
     ///
-    /// As [`text`](Self::text).
+    /// Like [`text`](Self::text).
     pub fn forward_text(&mut self, text: Text<'_>) -> Result<(), SendError> {
-        if self.keeps(text.len()) && text.is_assembled(self.queued() == 0) {
+        if self.is_uncopied(text.len()) && text.is_owned(self.queued() == 0) {
             self.check(Opcode::Text)?;
-            return self.given(Opcode::Text, text.into_buffer().into());
+            return self.queue_slice(Opcode::Text, text.into_buffer().into());
         }
         self.text(&text, None)
     }
 
-    /// Queues a binary message that came from a peer: a big one that was assembled, or is all that was read to a buffer that
-    /// was [given](crate::Receiver::receive_owned), goes out without a copy. Its buffer may be four times as long if nothing else is
-    /// queued, and twice behind others, so that [`queued`](Self::queued) tells what is held.
+    /// Queues a received binary message. A large message is not copied if it was assembled from
+    /// pieces or is the last one in a buffer given to
+    /// [`receive_owned`](crate::Receiver::receive_owned).
+    ///
+    /// The message's buffer may be four times as long if nothing else is queued, and otherwise
+    /// twice as long. [`queued`](Self::queued) therefore approximates the memory held.
     ///
     /// # Errors
     ///
-    /// As [`binary`](Self::binary).
+    /// Like [`binary`](Self::binary).
     pub fn forward_binary(&mut self, payload: Payload<'_>) -> Result<(), SendError> {
-        if !self.keeps(payload.len()) {
+        if !self.is_uncopied(payload.len()) {
             return self.binary(&payload, None);
         }
         self.check(Opcode::Binary)?;
-        match payload.into_part(self.queued() == 0) {
-            Ok(part) => self.given(Opcode::Binary, part),
+        match payload.into_slice(self.queued() == 0) {
+            Ok(slice) => self.queue_slice(Opcode::Binary, slice),
             Err(payload) => self.binary(&payload, None),
         }
     }
 
-    /// Queues a message that goes to many, encoding it only if no other sender of this framing has.
+    /// Queues a message for many clients. It is encoded only if no other sender with this framing
+    /// has done so.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] behind a close frame; [`SendError::Unsupported`] for binary in draft 0 and hixie-75.
+    /// [`SendError::Closed`] after a close frame; [`SendError::Unsupported`] for binary in draft 0
+    /// and hixie-75.
     pub fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
         self.check(message.opcode())?;
         if self.version.is_hixie() {
             self.outbox().append_shared(message.hixie());
         } else if self.role == Role::Client {
-            // A client masks each frame with a key of its own, so there is nothing to share.
-            return self.message(message.opcode(), message.payload(), message.max_frame_size());
+            // A client masks each frame with its own key, so the encoding cannot be shared.
+            return self.queue_message(message.opcode(), message.payload(), message.max_frame_size());
         } else {
             #[cfg(feature = "deflate")]
             if let Some(deflation) = self.deflation()
-                && deflation.wants(message.len())
+                && deflation.should_compress(message.len())
             {
                 if deflation.has_context() {
-                    return self.message(message.opcode(), message.payload(), message.max_frame_size());
+                    return self.queue_message(message.opcode(), message.payload(), message.max_frame_size());
                 }
                 if let Some(encoded) = message.deflated(deflation) {
                     self.outbox().append_shared(encoded);
@@ -130,20 +139,20 @@ impl Sender {
     }
 
     #[inline]
-    fn message(
+    fn queue_message(
         &mut self,
         opcode: Opcode,
         payload: &[u8],
         frame_size: Option<NonZeroUsize>,
     ) -> Result<(), SendError> {
         self.check(opcode)?;
-        if payload.len() >= CUT {
-            self.outbox().begin_chunk(); // what is before it need not wait for it
+        if payload.len() >= CHUNK_LEN {
+            self.outbox().start_chunk();
         }
         if self.version.is_hixie() {
             self.outbox().append(|out| encode::hixie_text(out, payload));
-        } else if self.special.is_some() {
-            self.special_message(opcode, payload, frame_size);
+        } else if self.extras.is_some() {
+            self.queue_transformed(opcode, payload, frame_size);
         } else if let Some(size) = frame_size.filter(|size| payload.len() > size.get()) {
             append_fragments(self.outbox(), opcode, payload, size, false, || None);
         } else {
@@ -152,14 +161,14 @@ impl Sender {
         Ok(())
     }
 
-    /// A client's message, or one that may be compressed.
-    fn special_message(&mut self, opcode: Opcode, payload: &[u8], frame_size: Option<NonZeroUsize>) {
-        let Some(special) = self.special.as_deref_mut() else { return };
+    /// Queues a client's message, or a message that may be compressed.
+    fn queue_transformed(&mut self, opcode: Opcode, payload: &[u8], frame_size: Option<NonZeroUsize>) {
+        let Some(extras) = self.extras.as_deref_mut() else { return };
         #[cfg(feature = "deflate")]
-        if let Some(deflation) = &mut special.deflation
-            && deflation.wants(payload.len())
+        if let Some(deflation) = &mut extras.deflation
+            && deflation.should_compress(payload.len())
         {
-            let (outbox, keys) = (&mut self.buffer.get_or_insert_default().outbox, &mut special.keys);
+            let (outbox, keys) = (&mut self.buffer.get_or_insert_default().outbox, &mut extras.keys);
             let sent = deflation.compress(payload, |compressed| {
                 let key = || keys.as_mut().map(|keys| (keys.0)());
                 append_message(outbox, opcode, compressed, frame_size, true, key);
@@ -169,38 +178,39 @@ impl Sender {
             }
         }
         let outbox = &mut self.buffer.get_or_insert_default().outbox;
-        append_message(outbox, opcode, payload, frame_size, false, || special.key());
+        append_message(outbox, opcode, payload, frame_size, false, || extras.key());
     }
 
-    fn owned(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
-        if !self.keeps(payload.len()) {
-            return self.message(opcode, payload, None);
+    fn queue_bytes(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
+        if !self.is_uncopied(payload.len()) {
+            return self.queue_message(opcode, payload, None);
         }
         self.check(opcode)?;
         self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
-        self.outbox().append_given(payload);
+        self.outbox().append_bytes(payload);
         Ok(())
     }
 
-    /// Whether a message of that length is queued as it is: it is big, and its octets are those on the wire.
-    fn keeps(&self, len: usize) -> bool {
-        len >= BIG && !self.version.is_hixie() && !self.changes(len)
+    /// Whether a message of `len` bytes is queued without a copy: it is long, and is sent
+    /// unchanged.
+    fn is_uncopied(&self, len: usize) -> bool {
+        len >= MIN_UNCOPIED_LEN && !self.version.is_hixie() && !self.is_transformed(len)
     }
 
-    /// Whether a message of that length is masked or compressed.
-    fn changes(&self, len: usize) -> bool {
+    /// Whether a message of `len` bytes is masked or compressed.
+    fn is_transformed(&self, len: usize) -> bool {
         #[cfg(feature = "deflate")]
-        if self.deflation().is_some_and(|deflation| deflation.wants(len)) {
+        if self.deflation().is_some_and(|deflation| deflation.should_compress(len)) {
             return true;
         }
         let _ = len;
         self.role == Role::Client
     }
 
-    fn given(&mut self, opcode: Opcode, payload: BufSlice) -> Result<(), SendError> {
+    fn queue_slice(&mut self, opcode: Opcode, payload: BufSlice) -> Result<(), SendError> {
         self.check(opcode)?;
         self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
-        self.outbox().append_owned(payload);
+        self.outbox().append_slice(payload);
         Ok(())
     }
 }

@@ -1,3 +1,5 @@
+//! The sending half of a connection.
+
 mod closing;
 mod control;
 mod messages;
@@ -19,11 +21,12 @@ use crate::frame::header::Opcode;
 use crate::send::outbox::{Outbox, OutboxBuffer};
 use crate::version::{Role, Version};
 
-/// The sending half of a connection: messages in, octets for the socket out.
+/// The sending half of a connection: takes messages and produces bytes for the socket.
 ///
-/// It is an outbox. Commands encode into it; then write what [`io_slices`](Self::io_slices) shows and tell
-/// [`consume`](Self::consume) how much of it went. A `Sender` never refuses for fullness: whoever drives it compares
-/// [`queued`](Self::queued) with a bound of its own.
+/// It is an outbox. Methods such as [`text`](Self::text) encode into it. Write the slices that
+/// [`io_slices`](Self::io_slices) returns and pass the number of written bytes to
+/// [`consume`](Self::consume). A `Sender` never refuses a message because it is full: its driver
+/// compares [`queued`](Self::queued) with a limit.
 ///
 /// ```
 /// use clws_proto::{Sender, Version};
@@ -38,43 +41,43 @@ use crate::version::{Role, Version};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub struct Sender {
-    /// What is queued. Nothing in it is of use when it is empty: it may be taken away then, and is when idle.
+    /// The queue. An empty buffer holds no state, so a driver may take it away.
     buffer: Option<Box<OutboxBuffer>>,
-    /// What a server without extensions has not.
-    special: Option<Box<Special>>,
+    /// Data that a server without extensions does not need.
+    extras: Option<Box<Extras>>,
     version: Version,
     role: Role,
     close_sent: bool,
-    /// Nothing can be sent any more, not even in front of a close frame that is queued.
+    /// Nothing more is sent, not even a pong before a queued close frame.
     sealed: bool,
-    /// The driver's own.
+    /// A number for the driver.
     mark: u32,
 }
 
 #[derive(Default)]
-struct Special {
-    /// With the client's role only.
+struct Extras {
+    /// Only for clients.
     keys: Option<KeySource>,
     #[cfg(feature = "deflate")]
     deflation: Option<Deflation>,
 }
 
-impl Special {
+impl Extras {
     fn key(&mut self) -> Option<[u8; 4]> {
         self.keys.as_mut().map(|keys| (keys.0)())
     }
 }
 
-/// Where masking keys come from.
+/// The source of masking keys.
 struct KeySource(Box<dyn FnMut() -> [u8; 4] + Send>);
 
 impl Sender {
-    /// The server's half: its frames are not masked.
+    /// Creates a server's sender. Its frames are not masked.
     #[must_use]
     pub const fn server(version: Version) -> Self {
         Self {
             buffer: None,
-            special: None,
+            extras: None,
             version,
             role: Role::Server,
             close_sent: false,
@@ -83,24 +86,26 @@ impl Sender {
         }
     }
 
-    /// The client's half: each frame is masked with a fresh key from `keys`.
+    /// Creates a client's sender. Each frame is masked with a new key from `keys`.
     ///
-    /// RFC 6455 §5.3: "The masking key needs to be unpredictable; thus, the masking key MUST be derived from a strong
-    /// source of entropy" — give it a cryptographic random source. Draft 0 and hixie-75 do not mask and ask for no
-    /// key.
+    /// RFC 6455 §5.3: "The masking key needs to be unpredictable; thus, the masking key MUST be
+    /// derived from a strong source of entropy". Use a cryptographic random source. Draft 0 and
+    /// hixie-75 do not mask and use no keys.
     #[must_use]
     pub fn client(version: Version, keys: impl FnMut() -> [u8; 4] + Send + 'static) -> Self {
-        let mut special = Box::<Special>::default();
-        special.keys = Some(KeySource(Box::new(keys)));
-        Self { special: Some(special), role: Role::Client, ..Self::server(version) }
+        let mut extras = Box::<Extras>::default();
+        extras.keys = Some(KeySource(Box::new(keys)));
+        Self { extras: Some(extras), role: Role::Client, ..Self::server(version) }
     }
 
-    /// The same with permessage-deflate as it was agreed on: messages from the [threshold] on are compressed, unless they
-    /// would not get smaller and no later one may refer back to them.
+    /// Enables permessage-deflate with the negotiated parameters. Messages of the [threshold] or
+    /// longer are compressed. A message that would not get smaller is sent uncompressed, unless
+    /// later messages may refer to it.
     ///
-    /// Each borrows a compressor from the `codecs`, whose [`DeflateConfig`](crate::DeflateConfig) says how. What it costs
-    /// in time is the caller's: `text` and the others return when the message is compressed. Where the agreed window of
-    /// this side has 8 bits, which no zlib can do, and for versions other than 13, nothing is compressed.
+    /// Each message borrows a compressor from `codecs`, which has the settings of its
+    /// [`DeflateConfig`](crate::DeflateConfig). Methods that queue a message return when it is
+    /// compressed. Versions other than 13 do not compress. Nothing is compressed either if this
+    /// side's window has 8 bits, which zlib does not support.
     ///
     /// [threshold]: crate::DeflateConfig::threshold
     #[cfg(feature = "deflate")]
@@ -108,38 +113,39 @@ impl Sender {
     pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
         if self.version == Version::Rfc6455 {
             let deflation = Deflation::new(self.role, params, codecs);
-            self.special.get_or_insert_default().deflation = Some(deflation);
+            self.extras.get_or_insert_default().deflation = Some(deflation);
         }
         self
     }
 
-    /// Octets of memory that hold the end of earlier messages, which the next compressed one may refer back to.
+    /// Memory that holds the end of earlier messages, in bytes. The next compressed message may
+    /// refer to them.
     ///
-    /// 0 where permessage-deflate or context takeover was not agreed on, and before the first compressed message. Beside
-    /// it, permessage-deflate costs a sender 80 octets.
+    /// 0 without permessage-deflate or context takeover, and before the first compressed message.
+    /// In addition, permessage-deflate costs a sender 80 bytes.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn context_size(&self) -> usize {
         self.deflation().map_or(0, Deflation::context_size)
     }
 
-    /// The version that is spoken.
+    /// The protocol version.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.version
     }
 
-    /// Which half this is.
+    /// The role of this endpoint.
     #[must_use]
     pub const fn role(&self) -> Role {
         self.role
     }
 
-    /// Queues octets that come before the first frame: the answer to the opening handshake.
+    /// Queues bytes that precede the first frame: the response of the opening handshake.
     ///
-    /// So the answer and the first messages go out in one write, in order.
-    pub fn preface(&mut self, octets: &[u8]) {
-        self.outbox().append(|out| out.extend_from_slice(octets));
+    /// The response and the first messages are then written together, in order.
+    pub fn preface(&mut self, bytes: &[u8]) {
+        self.outbox().append(|out| out.extend_from_slice(bytes));
         self.pin(self.queued());
     }
 
@@ -155,7 +161,8 @@ impl Sender {
 
     #[inline]
     fn check(&self, opcode: Opcode) -> Result<(), SendError> {
-        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a
+        // Close frame."
         if self.close_sent {
             return Err(SendError::Closed);
         }
@@ -167,7 +174,7 @@ impl Sender {
 
     #[cfg(feature = "deflate")]
     fn deflation(&self) -> Option<&Deflation> {
-        self.special.as_deref()?.deflation.as_ref()
+        self.extras.as_deref()?.deflation.as_ref()
     }
 }
 

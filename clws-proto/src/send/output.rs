@@ -1,4 +1,4 @@
-//! The way of queued bytes to the socket.
+//! The methods of a sender that write the queue.
 
 use std::io::{self, IoSlice};
 
@@ -7,7 +7,7 @@ use crate::send::Sender;
 use crate::send::outbox::OutboxBuffer;
 
 impl Sender {
-    /// Octets that are queued and not written.
+    /// The number of queued bytes that are not yet written.
     #[must_use]
     pub const fn queued(&self) -> usize {
         match &self.buffer {
@@ -16,9 +16,10 @@ impl Sender {
         }
     }
 
-    /// Bytes of memory that it holds: the buffers of what is queued, which may be longer, and the end of earlier messages that
-    /// compressed ones refer back to. A [`SharedMessage`] that is queued without a copy counts as a reference to it; see
-    /// [`SharedMessage::set_meter`].
+    /// Memory held, in bytes: the buffers of the queue, which may be longer than the queued bytes,
+    /// and the context of compression. A [`SharedMessage`](crate::SharedMessage) that is queued by
+    /// reference counts only as a reference; see
+    /// [`SharedMessage::set_meter`](crate::SharedMessage::set_meter).
     #[must_use]
     #[inline]
     pub fn held(&self) -> usize {
@@ -28,46 +29,48 @@ impl Sender {
         queued
     }
 
-    /// Begins another buffer where the last one has got long, which the next message would do else. What is queued need not be
-    /// moved then to queue more, and is free as it is written: for a peer that is behind.
+    /// Starts another buffer if the last one is long, as the next message would do. More messages
+    /// can then be queued without moving the queued bytes, which are freed as they are written.
+    /// Meant for a slow peer.
     pub fn cut(&mut self) {
         if let Some(buffer) = &mut self.buffer {
-            buffer.outbox.cut();
+            buffer.outbox.start_chunk_if_long();
         }
     }
 
-    /// A number that its driver keeps here: what it was charged for [what is held](Self::held), for instance. It takes no
-    /// memory of its own, and is 0 at first.
+    /// A number that the driver may store here, such as the memory it was charged for. It takes no
+    /// extra memory and is initially 0.
     #[must_use]
     pub const fn mark(&self) -> u32 {
         self.mark
     }
 
-    /// Sets that number.
+    /// Sets the number that [`mark`](Self::mark) returns.
     pub const fn set_mark(&mut self, mark: u32) {
         self.mark = mark;
     }
 
-    /// How many slices [`io_slices`](Self::io_slices) fills to show all that is queued.
+    /// The number of slices that [`io_slices`](Self::io_slices) needs for the whole queue.
     #[must_use]
     pub fn slices(&self) -> usize {
         self.buffer.as_ref().map_or(0, |buffer| buffer.outbox.slices())
     }
 
-    /// Puts the octets to be written next into `slices`, for one vectored write; returns how many slices are filled.
+    /// Fills `slices` with the next bytes, for one vectored write. Returns the number of filled
+    /// slices.
     ///
-    /// With as many slices as it is given it may show less than is [queued](Self::queued).
+    /// Too few slices show only a part of the [queued](Self::queued) bytes.
     pub fn io_slices<'a>(&'a self, slices: &mut [IoSlice<'a>]) -> usize {
         self.buffer.as_ref().map_or(0, |buffer| buffer.outbox.io_slices(slices))
     }
 
-    /// Writes what is queued to a blocking writer, until all of it is written.
+    /// Writes the whole queue to a blocking writer.
     ///
-    /// It is [`io_slices`](Self::io_slices) and [`consume`](Self::consume) in a loop, for whoever needs no other.
+    /// This is a loop of [`io_slices`](Self::io_slices) and [`consume`](Self::consume).
     ///
     /// # Errors
     ///
-    /// The writer's; what it took before is consumed.
+    /// The writer's error. The bytes written before it are consumed.
     pub fn write_to(&mut self, writer: &mut impl io::Write) -> io::Result<()> {
         while self.queued() > 0 {
             let mut slices = [IoSlice::new(&[]); 16];
@@ -82,14 +85,15 @@ impl Sender {
         Ok(())
     }
 
-    /// Takes note that so many octets were written.
+    /// Removes `written` bytes from the queue.
     ///
-    /// An emptied buffer of up to 64 KiB is kept for what comes next; [`take_buffer`](Self::take_buffer) takes it away.
+    /// An empty buffer of up to 64 KiB is kept for later frames. [`take_buffer`](Self::take_buffer)
+    /// takes it away.
     pub fn consume(&mut self, written: usize) {
         self.consume_with(written, &NoPool);
     }
 
-    /// The same, with a pool that big buffers go to when they are written.
+    /// Like [`consume`](Self::consume), and returns large buffers to a pool.
     pub fn consume_with(&mut self, written: usize, buffers: &dyn BufferPool) {
         let Some(buffer) = &mut self.buffer else { return };
         buffer.outbox.consume(written, buffers);
@@ -98,15 +102,15 @@ impl Sender {
         }
     }
 
-    /// Takes away the buffer of an outbox that is empty, for another connection to use. `None` where something is queued,
-    /// or where it has none.
+    /// Takes away the buffer of an empty queue, for use by another connection. `None` if bytes are
+    /// queued or there is no buffer.
     #[must_use]
     #[inline]
     pub fn take_buffer(&mut self) -> Option<Box<OutboxBuffer>> {
         if self.queued() == 0 { self.buffer.take() } else { None }
     }
 
-    /// Gives an outbox without a buffer that one, to save it the allocation. One that has its own drops it.
+    /// Provides a buffer to save an allocation. It is dropped if the sender already has one.
     #[inline]
     pub fn give_buffer(&mut self, buffer: Box<OutboxBuffer>) {
         self.buffer.get_or_insert(buffer);
