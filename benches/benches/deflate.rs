@@ -36,21 +36,21 @@ fn messages(kind: Kind, size: usize) -> Vec<String> {
 }
 
 fn codecs(level: u8) -> CodecPool {
-    CodecPool::new(&DeflateConfig::default().with_level(level).with_threshold(1))
+    CodecPool::new(&DeflateConfig::default().level(level).threshold(1))
 }
 
 /// The negotiated parameters: context takeover with this window, or none.
 fn params(window: Option<u8>) -> DeflateParams {
     let bits = window.unwrap_or(15);
     DeflateParams::default()
-        .with_server_max_window_bits(bits)
-        .with_client_max_window_bits(bits)
-        .with_server_no_context_takeover(window.is_none())
-        .with_client_no_context_takeover(window.is_none())
+        .server_max_window_bits(bits)
+        .client_max_window_bits(bits)
+        .server_no_context_takeover(window.is_none())
+        .client_no_context_takeover(window.is_none())
 }
 
 fn sender(window: Option<u8>, codecs: &CodecPool) -> Sender {
-    Sender::server(Version::Rfc6455).with_deflate(params(window), codecs)
+    Sender::server(Version::Rfc6455).deflate(params(window), codecs)
 }
 
 /// Writes the whole outbox with vectored writes. Returns the number of bytes.
@@ -131,7 +131,7 @@ fn inflate(
         })
         .collect();
     let mut receiver =
-        Receiver::new(Version::Rfc6455, Role::Client, Limits::default()).with_deflate(params(window), codecs);
+        Receiver::new(Version::Rfc6455, Role::Client, Limits::default()).deflate(params(window), codecs);
     let mut next = 0;
     group.bench_function(id, |b| {
         b.iter(|| {

@@ -73,7 +73,7 @@ impl Drop for Running {
 }
 
 fn config() -> DeflateConfig {
-    DeflateConfig::default().with_threshold(1)
+    DeflateConfig::default().threshold(1)
 }
 
 #[test]
@@ -100,7 +100,7 @@ fn every_mode_works_without_takeover() {
 
 #[test]
 fn every_mode_works_with_takeover() {
-    let server = Running::start(Some(config().with_context_takeover(true)));
+    let server = Running::start(Some(config().context_takeover(true)));
     let by_itself = server.load("echo --deflate -c 2 --size 200 --messages 400 --warmup 0 --verify").unwrap();
     let with =
         server.load("echo --deflate-takeover -c 2 --size 200 --messages 400 --warmup 0 --verify").unwrap();

@@ -24,7 +24,7 @@ fn shows_sent_and_received_frames_in_every_version() {
         assert_eq!(client.line(), "< text 7 /bell \\u{7}");
         if ["75", "0"].contains(&version) {
             client.say("/ping x");
-            assert_eq!(client.line(), "! not sent: this version of the protocol has only text messages");
+            assert_eq!(client.line(), "! not sent: this protocol version has only text messages");
         } else {
             client.say("/binary 00 ffA0");
             assert_eq!(client.line(), "> binary 3 00 ff a0");

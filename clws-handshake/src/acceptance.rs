@@ -100,7 +100,7 @@ impl<'a> Acceptance<'a> {
     ///     Sec-WebSocket-Version: 13\r\n\
     ///     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
     /// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("it is all there") };
-    /// let config = DeflateConfig::default().with_context_takeover(true).with_max_window_bits(12);
+    /// let config = DeflateConfig::default().context_takeover(true).max_window_bits(12);
     /// let accepted = request.accept(&Acceptance::new().with_deflate(&config))?;
     /// let response = String::from_utf8_lossy(&accepted.response);
     /// assert!(response.contains("Extensions: permessage-deflate; client_max_window_bits=12\r\n"));

@@ -98,13 +98,13 @@ fn answer(offer: &Said, config: &DeflateConfig) -> Option<(DeflateParams, String
     // the peer server from using context takeover." And of its own accord a server may say that it takes none over,
     // which spares the client the memory.
     if offer.server_no_context_takeover || config.server_no_context_takeover {
-        params = params.with_server_no_context_takeover(true);
+        params = params.server_no_context_takeover(true);
         answer.push_str("; server_no_context_takeover");
     }
     // RFC 7692 §7.1.1.2: with it in its offer a client only hints that it takes none over; what is not in the answer
     // is not agreed on. A server may demand it of every client.
     if offer.client_no_context_takeover || config.client_no_context_takeover {
-        params = params.with_client_no_context_takeover(true);
+        params = params.client_no_context_takeover(true);
         answer.push_str("; client_no_context_takeover");
     }
     // RFC 7692 §7.1.2.1: "A server accepts an extension negotiation offer with this parameter by including the
@@ -112,7 +112,7 @@ fn answer(offer: &Said, config: &DeflateConfig) -> Option<(DeflateParams, String
     // with the same or smaller value as the offer." One that was not offered is not answered, though it might be:
     // there are browsers that give up on it. A smaller window than agreed harms nobody.
     let ours = config.server_max_window_bits;
-    params = params.with_server_max_window_bits(ours.min(offer.server_max_window_bits.unwrap_or(MAX_BITS)));
+    params = params.server_max_window_bits(ours.min(offer.server_max_window_bits.unwrap_or(MAX_BITS)));
     if offer.server_max_window_bits.is_some() {
         // RFC 7692 §7.1.2.1: "A server declines an extension negotiation offer with this parameter if the server
         // doesn't support it." No zlib can compress with a window of 256 octets.
@@ -129,7 +129,7 @@ fn answer(offer: &Said, config: &DeflateConfig) -> Option<(DeflateParams, String
         Some(Bits::Any) => config.client_max_window_bits,
         Some(Bits::Most(bits)) => config.client_max_window_bits.min(bits),
     };
-    params = params.with_client_max_window_bits(theirs);
+    params = params.client_max_window_bits(theirs);
     if theirs < MAX_BITS {
         let _ = write!(answer, "; client_max_window_bits={theirs}");
     }
@@ -183,12 +183,10 @@ pub(crate) fn agreed(answer: Extension<'_>, config: &DeflateConfig) -> Option<De
     };
     Some(
         DeflateParams::default()
-            .with_server_max_window_bits(server)
-            .with_server_no_context_takeover(said.server_no_context_takeover)
+            .server_max_window_bits(server)
+            .server_no_context_takeover(said.server_no_context_takeover)
             // What we said that we would not do, we do not do, whatever the answer has.
-            .with_client_max_window_bits(client.min(config.client_max_window_bits))
-            .with_client_no_context_takeover(
-                said.client_no_context_takeover || config.client_no_context_takeover,
-            ),
+            .client_max_window_bits(client.min(config.client_max_window_bits))
+            .client_no_context_takeover(said.client_no_context_takeover || config.client_no_context_takeover),
     )
 }

@@ -10,7 +10,7 @@ use common::whole;
 use proptest::prelude::*;
 
 fn unrestricted() -> DeflateConfig {
-    DeflateConfig::default().with_context_takeover(true)
+    DeflateConfig::default().context_takeover(true)
 }
 
 fn request(config: &DeflateConfig) -> (Vec<u8>, Pending) {
@@ -49,7 +49,7 @@ fn offers_follow_the_config() {
         "permessage-deflate; server_no_context_takeover; client_no_context_takeover; client_max_window_bits"
     );
     assert_eq!(
-        offered(&unrestricted().with_server_max_window_bits(10).with_client_max_window_bits(11)),
+        offered(&unrestricted().server_max_window_bits(10).client_max_window_bits(11)),
         "permessage-deflate; server_max_window_bits=10; client_max_window_bits=11"
     );
     for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08] {
@@ -67,23 +67,23 @@ fn valid_responses_are_accepted() {
     let all = DeflateParams::default();
     for (answer, agreed) in [
         ("permessage-deflate", all),
-        ("permessage-deflate; server_no_context_takeover", all.with_server_no_context_takeover(true)),
-        ("permessage-deflate; client_no_context_takeover", all.with_client_no_context_takeover(true)),
+        ("permessage-deflate; server_no_context_takeover", all.server_no_context_takeover(true)),
+        ("permessage-deflate; client_no_context_takeover", all.client_no_context_takeover(true)),
         // "a server MAY include" it without an offer
-        ("permessage-deflate; server_max_window_bits=8", all.with_server_max_window_bits(8)),
-        ("permessage-deflate; client_max_window_bits=8", all.with_client_max_window_bits(8)),
-        ("permessage-deflate;client_max_window_bits=\"12\"", all.with_client_max_window_bits(12)),
+        ("permessage-deflate; server_max_window_bits=8", all.server_max_window_bits(8)),
+        ("permessage-deflate; client_max_window_bits=8", all.client_max_window_bits(8)),
+        ("permessage-deflate;client_max_window_bits=\"12\"", all.client_max_window_bits(12)),
     ] {
         assert_eq!(check(&unrestricted(), &[answer]), Ok(Some(agreed)), "{answer}");
     }
     assert_eq!(check(&unrestricted(), &[]), Ok(None));
     assert_eq!(check(&unrestricted(), &[""]), Ok(None));
     // The client keeps to its own offer, although the response does not repeat it.
-    let config = unrestricted().with_client_no_context_takeover(true).with_client_max_window_bits(11);
-    let agreed = all.with_client_no_context_takeover(true).with_client_max_window_bits(11);
+    let config = unrestricted().client_no_context_takeover(true).client_max_window_bits(11);
+    let agreed = all.client_no_context_takeover(true).client_max_window_bits(11);
     assert_eq!(check(&config, &["permessage-deflate"]), Ok(Some(agreed)));
     assert_eq!(check(&config, &["permessage-deflate; client_max_window_bits=15"]), Ok(Some(agreed)));
-    let less = agreed.with_client_max_window_bits(9);
+    let less = agreed.client_max_window_bits(9);
     assert_eq!(check(&config, &["permessage-deflate; client_max_window_bits=9"]), Ok(Some(less)));
 }
 
@@ -112,12 +112,12 @@ fn invalid_responses_fail_the_connection() {
     let twice = ["permessage-deflate", "permessage-deflate"];
     assert_eq!(check(&unrestricted(), &twice), Err(AnswerError::Extension));
     // The server does not grant a demand of the client.
-    let config = unrestricted().with_server_max_window_bits(10);
+    let config = unrestricted().server_max_window_bits(10);
     for answer in ["permessage-deflate", "permessage-deflate; server_max_window_bits=11"] {
         assert_eq!(check(&config, &[answer]), Err(AnswerError::Extension), "{answer}");
     }
     assert!(check(&config, &["permessage-deflate; server_max_window_bits=10"]).is_ok());
-    let config = unrestricted().with_server_no_context_takeover(true);
+    let config = unrestricted().server_no_context_takeover(true);
     assert_eq!(check(&config, &["permessage-deflate"]), Err(AnswerError::Extension));
 }
 
@@ -136,10 +136,10 @@ fn config() -> impl Strategy<Value = DeflateConfig> {
     (9u8..=15, 9u8..=15, any::<bool>(), any::<bool>()).prop_map(
         |(server, client, server_alone, client_alone)| {
             DeflateConfig::default()
-                .with_server_max_window_bits(server)
-                .with_client_max_window_bits(client)
-                .with_server_no_context_takeover(server_alone)
-                .with_client_no_context_takeover(client_alone)
+                .server_max_window_bits(server)
+                .client_max_window_bits(client)
+                .server_no_context_takeover(server_alone)
+                .client_no_context_takeover(client_alone)
         },
     )
 }

@@ -25,7 +25,7 @@ fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateP
 
 /// The largest windows, and context takeover in both directions: no restriction on either side.
 fn unrestricted() -> DeflateConfig {
-    DeflateConfig::default().with_context_takeover(true)
+    DeflateConfig::default().context_takeover(true)
 }
 
 #[track_caller]
@@ -52,9 +52,9 @@ fn offers_of_real_clients_are_accepted() {
     answers(browsers[0], &unrestricted(), "");
     answers(browsers[1], &unrestricted(), "");
     // A smaller window can be demanded only of clients that offer the parameter.
-    answers(browsers[0], &unrestricted().with_max_window_bits(12), "client_max_window_bits=12");
-    answers(browsers[1], &unrestricted().with_max_window_bits(12), "");
-    let (_, params) = negotiate(&[browsers[1]], &unrestricted().with_max_window_bits(12)).unwrap();
+    answers(browsers[0], &unrestricted().max_window_bits(12), "client_max_window_bits=12");
+    answers(browsers[1], &unrestricted().max_window_bits(12), "");
+    let (_, params) = negotiate(&[browsers[1]], &unrestricted().max_window_bits(12)).unwrap();
     assert_eq!((params.server_max_window_bits, params.client_max_window_bits), (12, 15));
     // Old Safari offers a different extension.
     assert_eq!(negotiate(&["x-webkit-deflate-frame"], &unrestricted()), None);
@@ -67,12 +67,11 @@ fn recorded_offers_are_accepted() {
         ("firefox", include_bytes!("captures/firefox-esr-browser-rfc6455.c2s.bin").as_slice()),
     ] {
         let request = whole(captured).unwrap();
-        let accepted = request
-            .accept(&Acceptance::new().with_deflate(&unrestricted().with_max_window_bits(10)))
-            .unwrap();
-        let expected = DeflateParams::default().with_server_max_window_bits(10);
+        let accepted =
+            request.accept(&Acceptance::new().with_deflate(&unrestricted().max_window_bits(10))).unwrap();
+        let expected = DeflateParams::default().server_max_window_bits(10);
         let expected = match name {
-            "chromium" => expected.with_client_max_window_bits(10),
+            "chromium" => expected.client_max_window_bits(10),
             _ => expected,
         };
         assert_eq!(accepted.deflate, Some(expected), "{name}");
@@ -105,7 +104,7 @@ fn every_parameter_is_negotiated() {
 fn the_smaller_window_wins() {
     for ours in 9..=15u8 {
         for theirs in 8..=15u8 {
-            let config = unrestricted().with_max_window_bits(ours);
+            let config = unrestricted().max_window_bits(ours);
             let offer = format!("permessage-deflate; server_max_window_bits={theirs}");
             match negotiate(&[&offer], &config) {
                 Some((answer, params)) => {
@@ -132,7 +131,7 @@ fn the_response_has_no_window_parameter_that_was_not_offered() {
     // Context takeover is the exception: a server may rule it out for itself and for any client.
     for takeover in [false, true] {
         for bits in 9..=15 {
-            let config = DeflateConfig::default().with_context_takeover(takeover).with_max_window_bits(bits);
+            let config = DeflateConfig::default().context_takeover(takeover).max_window_bits(bits);
             let (answer, params) = negotiate(&["permessage-deflate"], &config).unwrap();
             assert!(!answer.contains("window"), "{answer}");
             assert_eq!(params.client_max_window_bits, 15, "the client did not offer a smaller window");
@@ -189,7 +188,7 @@ fn the_first_acceptable_offer_wins() {
     answers(offers, &unrestricted(), "server_max_window_bits=9");
     let offers = "permessage-deflate; server_max_window_bits=8, permessage-deflate; client_max_window_bits, \
                   permessage-deflate";
-    answers(offers, &unrestricted().with_max_window_bits(11), "client_max_window_bits=11");
+    answers(offers, &unrestricted().max_window_bits(11), "client_max_window_bits=11");
 }
 
 #[test]

@@ -1,18 +1,20 @@
+//! Close codes and close frames.
+
 use std::fmt;
 
-use crate::error::ProtocolError;
 use crate::version::Version;
 
 /// The status code of a close frame, RFC 6455 §7.4.
 ///
-/// Any `u16` can be held; [`is_allowed_in`](Self::is_allowed_in) tells which may stand in a frame of a version.
+/// Any `u16` is a valid value. [`is_allowed_in`](Self::is_allowed_in) tells whether a frame of a
+/// version may carry it.
 ///
 /// ```
 /// use clws_proto::{CloseCode, Version};
 ///
 /// assert!(CloseCode::NORMAL.is_allowed_in(Version::Rfc6455));
-/// assert!(!CloseCode::new(1005).is_allowed_in(Version::Rfc6455)); // never on the wire
-/// assert!(!CloseCode::TOO_BIG.is_allowed_in(Version::Hybi07)); // draft 7 says 1004
+/// assert!(!CloseCode::new(1005).is_allowed_in(Version::Rfc6455)); // never sent in a frame
+/// assert!(!CloseCode::TOO_BIG.is_allowed_in(Version::Hybi07)); // draft 7 uses 1004
 /// assert_eq!(CloseCode::TOO_BIG.nearest_in(Version::Hybi07), CloseCode::FRAME_TOO_LARGE);
 /// ```
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -21,36 +23,37 @@ pub struct CloseCode(u16);
 impl CloseCode {
     /// 1000: the purpose of the connection has been fulfilled.
     pub const NORMAL: Self = Self(1000);
-    /// 1001: the server goes down, or the browser has left the page.
+    /// 1001: the server is going down, or the browser has left the page.
     pub const GOING_AWAY: Self = Self(1001);
-    /// 1002: the peer broke the protocol.
+    /// 1002: the peer violated the protocol.
     pub const PROTOCOL_ERROR: Self = Self(1002);
-    /// 1003: a type of data that this endpoint cannot accept.
+    /// 1003: this endpoint cannot accept the type of data.
     pub const UNSUPPORTED: Self = Self(1003);
-    /// 1004: a frame that is too large; drafts 7 and 8 only, reserved since.
+    /// 1004: a frame is too large. Drafts 7 and 8 only, reserved since.
     pub const FRAME_TOO_LARGE: Self = Self(1004);
-    /// 1005: no code was in the close frame; never on the wire.
+    /// 1005: the close frame had no code. Never sent in a frame.
     pub const NO_STATUS: Self = Self(1005);
-    /// 1006: the connection ended without a close frame; never on the wire.
+    /// 1006: the connection ended without a close frame. Never sent in a frame.
     pub const ABNORMAL: Self = Self(1006);
-    /// 1007: data that does not fit the message's type, such as text that is not UTF-8; not in draft 7.
+    /// 1007: data does not match the message's type, such as text that is not UTF-8. Not in draft
+    /// 7.
     pub const INVALID_PAYLOAD: Self = Self(1007);
-    /// 1008: a message that violates the endpoint's policy; not in draft 7.
+    /// 1008: a message violates the endpoint's policy. Not in draft 7.
     pub const POLICY: Self = Self(1008);
-    /// 1009: a message that is too big to process; not in draft 7.
+    /// 1009: a message is too big to process. Not in draft 7.
     pub const TOO_BIG: Self = Self(1009);
-    /// 1010: the client misses an extension that it needs; not in draft 7.
+    /// 1010: the server did not negotiate an extension that the client needs. Not in draft 7.
     pub const EXTENSION_REQUIRED: Self = Self(1010);
-    /// 1011: the server met a condition it did not expect; not in draft 7.
+    /// 1011: the server met an unexpected condition. Not in draft 7.
     pub const INTERNAL: Self = Self(1011);
-    /// 1012: the service restarts (IANA registry); RFC 6455 only.
+    /// 1012: the service restarts (IANA registry). RFC 6455 only.
     pub const SERVICE_RESTART: Self = Self(1012);
-    /// 1013: try again later (IANA registry); RFC 6455 only.
+    /// 1013: try again later (IANA registry). RFC 6455 only.
     pub const TRY_AGAIN_LATER: Self = Self(1013);
-    /// 1014: a gateway got a bad answer (IANA registry); RFC 6455 only.
+    /// 1014: a gateway received a bad answer (IANA registry). RFC 6455 only.
     pub const BAD_GATEWAY: Self = Self(1014);
 
-    /// The code with that number.
+    /// Creates a code from its number.
     #[must_use]
     pub const fn new(code: u16) -> Self {
         Self(code)
@@ -62,11 +65,12 @@ impl CloseCode {
         self.0
     }
 
-    /// Whether a close frame of that version may carry this code.
+    /// Whether a close frame of `version` may carry this code.
     ///
-    /// RFC 6455 §7.4 with the codes that IANA registered since (1012 to 1014); for draft 8 the codes of drafts
-    /// 8 to 12, which all announce version 8; for draft 7 its own table, 1000 to 1004. 3000 to 4999 are the
-    /// libraries' and the applications' in each of them. Draft 0 and hixie-75 have no codes.
+    /// RFC 6455 allows the codes of its §7.4 and 1012 to 1014, which IANA registered later. Version
+    /// 8 allows the codes of drafts 8 to 12, which all announce version 8. Draft 7 allows 1000 to
+    /// 1004. All three allow 3000 to 4999 for libraries and applications. Draft 0 and hixie-75 have
+    /// no codes.
     #[must_use]
     pub const fn is_allowed_in(self, version: Version) -> bool {
         match version {
@@ -77,10 +81,10 @@ impl CloseCode {
         }
     }
 
-    /// The code to send in that version instead of one that its table lacks; itself where it is allowed.
+    /// The closest code that `version` allows. A code that is allowed stays the same.
     ///
-    /// So one server speaks RFC 6455's codes and each draft's client reads the closest word it knows. A number
-    /// that no table has stays as it is (and is refused by [`Sender::close`](crate::Sender::close)).
+    /// A server can use the codes of RFC 6455 with clients of every draft. A number that no version
+    /// defines stays the same, and [`Sender::close`](crate::Sender::close) refuses it.
     #[must_use]
     pub const fn nearest_in(self, version: Version) -> Self {
         if self.is_allowed_in(version) || version.is_hixie() {
@@ -124,18 +128,18 @@ impl From<CloseCode> for u16 {
 /// The code and the reason of a close frame, borrowed from the receive buffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct CloseFrame<'a> {
-    /// Why the peer closes.
+    /// The status code.
     pub code: CloseCode,
-    /// The reason in words, at most 123 bytes; meant for a log, not for a user.
+    /// The reason as text, at most 123 bytes. It is meant for a log, not for a user.
     pub reason: &'a str,
 }
 
-/// The longest reason that fits into a close frame, in bytes. RFC 6455 §5.5: "All control frames MUST have a payload
-/// length of 125 bytes or less"; the code takes two of them. Drafts 7 and 8 say the same.
+/// The maximum length of a close reason. RFC 6455 §5.5: "All control frames MUST have a payload
+/// length of 125 bytes or less". The code takes two bytes. Drafts 7 and 8 have the same rule.
 const MAX_REASON: usize = 123;
 
-/// Writes the body of a close frame; returns its length. Of a reason that is too long the beginning is written, up to the
-/// end of a character.
+/// Writes the body of a close frame and returns its length. A reason that is too long is truncated
+/// at a character boundary.
 pub(crate) fn write_body(body: &mut [u8; 125], code: CloseCode, reason: &str) -> usize {
     let end = (0..=reason.len().min(MAX_REASON)).rev().find(|&end| reason.is_char_boundary(end)).unwrap_or(0);
     let (head, rest) = body.split_at_mut(2);
@@ -144,28 +148,12 @@ pub(crate) fn write_body(body: &mut [u8; 125], code: CloseCode, reason: &str) ->
     2 + end
 }
 
-/// Reads the body of a close frame: nothing, or a code and a reason.
-pub(crate) fn parse_body(body: &[u8], version: Version) -> Result<Option<CloseFrame<'_>>, ProtocolError> {
-    // RFC 6455 §5.5.1: "If there is a body, the first two bytes of the body MUST be a 2-byte unsigned integer (in
-    // network byte order) representing a status code"
-    let Some((code, reason)) = body.split_first_chunk::<2>() else {
-        return if body.is_empty() { Ok(None) } else { Err(ProtocolError::CloseBodyTooShort) };
-    };
-    let code = u16::from_be_bytes(*code);
-    if !CloseCode(code).is_allowed_in(version) {
-        return Err(ProtocolError::InvalidCloseCode(code));
-    }
-    // RFC 6455 §5.5.1: "the body MAY contain UTF-8-encoded data with value /reason/"
-    let reason = std::str::from_utf8(reason).map_err(|_| ProtocolError::InvalidCloseReason)?;
-    Ok(Some(CloseFrame { code: CloseCode(code), reason }))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
-    fn each_version_has_its_table() {
+    fn each_version_allows_its_codes() {
         let allowed = |version| -> Vec<u16> {
             (0..=u16::MAX).filter(|&c| c < 3000 && CloseCode(c).is_allowed_in(version)).collect()
         };
@@ -184,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn the_nearest_code_is_always_in_the_table() {
+    fn the_nearest_code_is_always_allowed() {
         for version in Version::ALL.into_iter().filter(|version| !version.is_hixie()) {
             for code in [1000, 1001, 1002, 1003, 1004, 1007, 1008, 1009, 1010, 1011, 1012, 1013, 1014, 4000] {
                 assert!(CloseCode(code).nearest_in(version).is_allowed_in(version), "{code} in {version}");
@@ -194,11 +182,11 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_is_cut_at_the_end_of_a_character() {
+    fn truncates_a_reason_at_a_character_boundary() {
         let written = |reason: &str| -> Vec<u8> {
             let mut body = [0xAA; 125];
             let len = write_body(&mut body, CloseCode::NORMAL, reason);
-            assert!(body[len..].iter().all(|&byte| byte == 0xAA), "nothing behind the body");
+            assert!(body[len..].iter().all(|&byte| byte == 0xAA), "nothing is written after the body");
             body[..len].to_vec()
         };
         for character in ["x", "\u{fc}", "\u{20ac}", "\u{1f600}"] {
@@ -216,19 +204,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn bodies() {
-        let parse = |body| parse_body(body, Version::Rfc6455);
-        assert_eq!(parse(b""), Ok(None));
-        assert_eq!(parse(b"\x03"), Err(ProtocolError::CloseBodyTooShort));
-        assert_eq!(parse(b"\x03\xe8"), Ok(Some(CloseFrame { code: CloseCode::NORMAL, reason: "" })));
-        assert_eq!(
-            parse(b"\x03\xe9bye"),
-            Ok(Some(CloseFrame { code: CloseCode::GOING_AWAY, reason: "bye" }))
-        );
-        assert_eq!(parse(b"\x03\xed"), Err(ProtocolError::InvalidCloseCode(1005)));
-        assert_eq!(parse(b"\x03\xe8\xff"), Err(ProtocolError::InvalidCloseReason));
     }
 }

@@ -1,28 +1,31 @@
-//! Sans-IO WebSocket frames and messages, for every version that was ever deployed: hixie-75, hixie-76/hybi-00, hybi-07,
-//! hybi-08 and RFC 6455 (13), for the server's and the client's role.
+//! Sans-IO WebSocket frames and messages for every deployed version: hixie-75, hixie-76/hybi-00,
+//! hybi-07, hybi-08 and RFC 6455 (13), for servers and clients.
 //!
-//! It has no socket, no clock, no executor, no thread and no `unsafe`; whatever moves octets can drive it. A
-//! [`Connection`] is the whole protocol: it takes what was read, lends back events, and answers pings and close frames
-//! by itself. It consists of two halves, which can be used alone:
+//! The crate has no socket, no clock, no executor, no thread and no `unsafe`. Any code that moves
+//! bytes can drive it. A [`Connection`] is the whole protocol: it takes received bytes, lends
+//! events, and answers pings and close frames by itself. It consists of two halves, which can be
+//! used alone:
 //!
-//! * [`Receiver`] takes the octets of each read, in the buffer they were read into, and lends back whole messages as
-//!   [`Event`]s: text that is checked, binary, ping, pong, close. What the peer does wrong is a [`ProtocolError`],
-//!   which knows the close code to answer with.
-//! * [`Sender`] is an outbox: text, binary, ping, pong and close go in, slices for a vectored write come out. What it
-//!   cannot send is a [`SendError`]. A [`SharedMessage`] is for many outboxes and is encoded once.
+//! * [`Receiver`] takes the bytes of each read in the buffer they were read into, and returns whole
+//!   messages as [`Event`]s: valid text, binary, ping, pong, close. A violation by the peer is a
+//!   [`ProtocolError`], which knows its close code.
+//! * [`Sender`] is an outbox. It takes text, binary, ping, pong and close, and returns slices for a
+//!   vectored write. A frame that cannot be sent is a [`SendError`]. A [`SharedMessage`] is encoded
+//!   once for many outboxes.
 //!
-//! With the feature `deflate` both speak permessage-deflate (RFC 7692) where the handshake agreed on it.
+//! With the feature `deflate`, both support permessage-deflate (RFC 7692) if the handshake
+//! negotiated it.
 //!
-//! The opening handshake is the business of `clws-handshake`; a server with sockets is `clws-server`.
+//! The opening handshake is in `clws-handshake`. A server with sockets is `clws-server`.
 //!
-//! # An echo, without any IO
+//! # An echo without IO
 //!
 //! ```
 //! use clws_proto::{Connection, Event, Limits, Version};
 //!
 //! let mut ws = Connection::server(Version::Rfc6455, Limits::default());
 //!
-//! // A read from somewhere: a masked "Hello" and a ping.
+//! // The bytes of a read: a masked "Hello" and a ping.
 //! let mut read = *b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x80\0\0\0\0";
 //! let mut events = ws.receive(&mut read);
 //! while let Some((event, sender)) = events.next() {
@@ -41,7 +44,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
-mod buffer;
+pub mod buffer;
 mod close;
 pub mod connection;
 mod deflate;
@@ -53,7 +56,6 @@ mod receive;
 mod send;
 mod version;
 
-pub use crate::buffer::pool::{BufferPool, NoPool};
 pub use crate::close::{CloseCode, CloseFrame};
 pub use crate::connection::Connection;
 pub use crate::connection::end::ConnectionError;
@@ -70,11 +72,10 @@ pub use crate::message::event::{Event, Payload, Text};
 pub use crate::message::reaction::Reaction;
 pub use crate::receive::{Events, Receiver};
 pub use crate::send::Sender;
-pub use crate::send::outbox::OutboxBuffer;
-pub use crate::send::shared::{Meter, SharedMessage};
+pub use crate::send::shared::SharedMessage;
 pub use crate::version::{Role, Version};
 
-/// The README's example is compiled and run with the tests.
+/// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,15 +1,17 @@
+//! Protocol versions and roles.
+
 use std::fmt;
 
 /// A deployed version of the WebSocket protocol.
 ///
-/// The three hybi framings differ in their close-code tables only. Draft 0 has a framing of its own, and hixie-75 has the
-/// same without its closing handshake.
+/// The framings of hybi-07, hybi-08 and RFC 6455 differ only in their close codes. Draft 0 and
+/// hixie-75 share another framing; hixie-75 has no closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Version {
-    /// draft-hixie-thewebsocketprotocol-75, which Chrome 4 and Safari 5.0.0 speak: the frames of draft 0, but no closing
-    /// handshake. Either side ends the TCP connection instead.
+    /// draft-hixie-thewebsocketprotocol-75 (Chrome 4, Safari 5.0.0): the frames of draft 0 without
+    /// a closing handshake. Either side ends the TCP connection instead.
     Hixie75,
-    /// hixie-76, also published as hybi-00: `0x00 .. 0xFF` text frames, no binary, no ping.
+    /// hixie-76, also published as hybi-00: text frames `0x00 .. 0xFF`, no binary frames, no pings.
     Hybi00,
     /// draft-ietf-hybi-thewebsocketprotocol-07 (`Sec-WebSocket-Version: 7`).
     Hybi07,
@@ -20,7 +22,8 @@ pub enum Version {
 }
 
 impl Version {
-    /// The number that a client of this version announces: 0, 7, 8 or 13. Hixie-75 announces none, and is 75 here.
+    /// The number that a client of this version announces: 0, 7, 8 or 13. Hixie-75 announces none
+    /// and is 75 here.
     #[must_use]
     pub const fn number(self) -> u8 {
         match self {
@@ -32,23 +35,23 @@ impl Version {
         }
     }
 
-    /// All of them, the oldest first.
+    /// All versions, the oldest first.
     pub const ALL: [Self; 5] = [Self::Hixie75, Self::Hybi00, Self::Hybi07, Self::Hybi08, Self::Rfc6455];
 
-    /// The version with that number, if clws speaks it.
+    /// The version with this number, if it is supported.
     #[must_use]
     pub fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|version| version.number() == number)
     }
 
-    /// Whether this is draft 0 or hixie-75, whose frames carry text only and no close code.
+    /// Whether this is draft 0 or hixie-75, which have only text frames and no close codes.
     #[must_use]
     pub const fn is_hixie(self) -> bool {
         matches!(self, Self::Hixie75 | Self::Hybi00)
     }
 
-    /// Whether a close frame announces the end of a connection. Only hixie-75 has none: there a side that has sent all it
-    /// has to send ends its side of the TCP connection, and the other side does the same.
+    /// Whether a close frame ends a connection. Only hixie-75 has none: each side ends its side of
+    /// the TCP connection after its last message.
     #[must_use]
     pub const fn has_close_frame(self) -> bool {
         !matches!(self, Self::Hixie75)
@@ -88,12 +91,12 @@ impl fmt::Display for Version {
     }
 }
 
-/// Which end of the connection this is: it decides who masks and who must not.
+/// The role of an endpoint. It decides which frames are masked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Role {
-    /// Receives masked frames and sends unmasked ones.
+    /// Receives masked frames and sends unmasked frames.
     Server,
-    /// Receives unmasked frames and sends masked ones.
+    /// Receives unmasked frames and sends masked frames.
     Client,
 }
 
@@ -102,16 +105,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn all_are_there() {
-        // A new version is missed here by the compiler, and below by the test.
-        let place = |version| match version {
+    fn lists_every_version() {
+        // The compiler requires a new version here, the test requires it in `ALL`.
+        let index = |version| match version {
             Version::Hixie75 => 0,
             Version::Hybi00 => 1,
             Version::Hybi07 => 2,
             Version::Hybi08 => 3,
             Version::Rfc6455 => 4,
         };
-        assert_eq!(Version::ALL.map(place), std::array::from_fn(|i| i));
+        assert_eq!(Version::ALL.map(index), std::array::from_fn(|i| i));
         for version in Version::ALL {
             assert_eq!(Version::from_number(version.number()), Some(version));
         }

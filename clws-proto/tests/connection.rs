@@ -2,8 +2,9 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
+use clws_proto::buffer::NoPool;
 use clws_proto::connection::State;
-use clws_proto::{CloseCode, CloseFrame, ConnectionError, Limits, NoPool, ProtocolError, SendError, Version};
+use clws_proto::{CloseCode, CloseFrame, ConnectionError, Limits, ProtocolError, SendError, Version};
 use common::connection::*;
 use common::*;
 
@@ -143,7 +144,7 @@ fn fails_with_the_close_code_of_the_error() {
     for (version, code_of) in HYBI.into_iter().zip([0, 1, 2]) {
         for role in ROLES {
             for (fault, error, codes) in faults(role) {
-                let mut ws = connection_with(version, role, Limits::default().with_max_frame_size(100));
+                let mut ws = connection_with(version, role, Limits::default().max_frame_size(100));
                 let message = from_peer(version, role, |peer| peer.text("before", None).unwrap());
                 assert_eq!(receive(&mut ws, &[&message[..], &fault, &message].concat()), [text("before")]);
                 let failure = ConnectionError::Protocol(error);
@@ -166,7 +167,7 @@ fn fails_without_a_code_in_draft_0_and_hixie_75() {
     for role in ROLES {
         for (version, close) in [(Version::Hybi00, &[Got::Close(None)][..]), (Version::Hixie75, &[])] {
             for fault in [&b"\x00too long\xff"[..], b"\x80\x09", b"\x01too long"] {
-                let mut ws = connection_with(version, role, Limits::default().with_max_frame_size(7));
+                let mut ws = connection_with(version, role, Limits::default().max_frame_size(7));
                 assert_eq!(receive(&mut ws, fault), []);
                 assert!(matches!(ws.end(), Some(Err(ConnectionError::Protocol(_)))), "{:?}", ws.end());
                 assert_eq!(sent(&mut ws), close);
@@ -258,7 +259,7 @@ fn compresses_and_inflates_as_negotiated() {
     use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
     let codecs = CodecPool::new(&DeflateConfig::default());
-    let with = |version, role| connection(version, role).with_deflate(DeflateParams::default(), &codecs);
+    let with = |version, role| connection(version, role).deflate(DeflateParams::default(), &codecs);
     for version in Version::ALL {
         let [mut server, mut client] = ROLES.map(|role| with(version, role));
         for _ in 0..2 {

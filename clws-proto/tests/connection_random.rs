@@ -126,7 +126,7 @@ proptest! {
         bytewise: bool,
         closes_at in 0usize..20,
     ) {
-        let limits = Limits::default().with_max_message_size(60_000);
+        let limits = Limits::default().max_message_size(60_000);
         let wire = wire(&steps, version, role);
         let expected = by_hand(version, role, limits, &wire, closes_at);
         let mut cuts = cuts.into_iter().cycle();

@@ -16,9 +16,9 @@ fn the_next_message_through_the_compressor_is_intact() {
         // The algorithm of level 1 once left data behind, so it is tested with more lengths.
         let (memory_levels, step): (&[_], _) = if level == 1 { (&[1, 2, 8], 12_107) } else { (&[8], 60_107) };
         for &memory_level in memory_levels {
-            let config = DeflateConfig::default().with_level(level).with_memory_level(memory_level);
+            let config = DeflateConfig::default().level(level).memory_level(memory_level);
             for params in [no_takeover(), DeflateParams::default()] {
-                let codecs = CodecPool::with_kept(&config.with_threshold(0), 1);
+                let codecs = CodecPool::with_kept(&config.threshold(0), 1);
                 // The step has no factor in common with the sizes of zlib's buffers.
                 for len in (8_000..200_000).step_by(step).chain([32_994, 64_036]) {
                     let (mut incompressible, mut other) =
@@ -48,7 +48,7 @@ fn the_next_message_through_the_compressor_is_intact() {
 
 #[test]
 fn the_next_shared_message_is_intact() {
-    let (codecs, noise) = (CodecPool::with_kept(&DeflateConfig::default().with_level(1), 1), noise(100_000));
+    let (codecs, noise) = (CodecPool::with_kept(&DeflateConfig::default().level(1), 1), noise(100_000));
     for len in (8_000..100_000).step_by(3001) {
         let mut server = sender(Role::Server, no_takeover(), &codecs);
         let mut client = receiver(Role::Client, no_takeover());

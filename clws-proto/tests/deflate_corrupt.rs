@@ -29,7 +29,7 @@ fn assert_corrupt(payload: &[u8]) {
 #[test]
 fn corrupt_data_is_an_invalid_payload() {
     assert_eq!(ProtocolError::CorruptDeflate.close_code(Version::Rfc6455), CloseCode::INVALID_PAYLOAD);
-    assert_eq!(ProtocolError::CorruptDeflate.to_string(), "a compressed message is corrupt");
+    assert_eq!(ProtocolError::CorruptDeflate.to_string(), "a compressed message cannot be inflated");
 }
 
 #[test]
@@ -65,7 +65,7 @@ fn a_reference_beyond_the_agreed_window_is_corrupt() {
     let wire = drain(&mut client);
     let mut large = receiver(Role::Server, DeflateParams::default());
     assert_eq!(feed(&mut large, &wire).len(), 3);
-    let agreed = DeflateParams::default().with_client_max_window_bits(10);
+    let agreed = DeflateParams::default().client_max_window_bits(10);
     let got = feed(&mut receiver(Role::Server, agreed), &wire);
     assert_eq!(got.last(), Some(&CORRUPT));
 }
@@ -110,9 +110,9 @@ fn survives(
     size: usize,
     limit: usize,
 ) -> Result<(), TestCaseError> {
-    let limits = clws_proto::Limits::default().with_max_message_size(limit);
+    let limits = clws_proto::Limits::default().max_message_size(limit);
     let mut receiver =
-        clws_proto::Receiver::new(Version::Rfc6455, Role::Server, limits).with_deflate(params, &codecs());
+        clws_proto::Receiver::new(Version::Rfc6455, Role::Server, limits).deflate(params, &codecs());
     let opcode = if is_text { TEXT } else { BINARY };
     let wire: Vec<u8> = payloads.iter().flat_map(|payload| to_server(FIN | RSV1 | opcode, payload)).collect();
     for piece in wire.chunks(size) {

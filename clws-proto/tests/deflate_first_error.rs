@@ -20,9 +20,9 @@ fn payload(text: &[u8]) -> Vec<u8> {
 fn assert_fails_with(text: &[u8], expected: ProtocolError) {
     let wire = to_server(FIN | RSV1 | TEXT, &payload(text));
     for size in [wire.len(), 1, 2, 7, 13] {
-        let limits = Limits::default().with_max_message_size(LIMIT);
+        let limits = Limits::default().max_message_size(LIMIT);
         let mut receiver =
-            Receiver::new(Version::Rfc6455, Role::Server, limits).with_deflate(no_takeover(), &codecs());
+            Receiver::new(Version::Rfc6455, Role::Server, limits).deflate(no_takeover(), &codecs());
         let got: Vec<Got> = wire.chunks(size).flat_map(|read| feed(&mut receiver, read)).collect();
         assert_eq!(got, [Got::Failed(expected)], "{size} bytes at once");
     }

@@ -23,9 +23,8 @@ fn streams_from_zlib_inflate() {
         let mut fields = line.split(' ');
         let bits = fields.next().unwrap().parse().unwrap();
         let takeover = fields.next().unwrap() == "takeover";
-        let params = DeflateParams::default()
-            .with_client_max_window_bits(bits)
-            .with_client_no_context_takeover(!takeover);
+        let params =
+            DeflateParams::default().client_max_window_bits(bits).client_no_context_takeover(!takeover);
         let (mut whole, mut in_pieces) = (receiver(Role::Server, params), receiver(Role::Server, params));
         let mut strict = Strict::default();
         let payloads: Vec<_> = fields.map(decode_hex).collect();

@@ -17,7 +17,7 @@ use common::*;
 const INFLATER: usize = 64 * 1024;
 
 fn server(limits: Limits, params: DeflateParams, codecs: &CodecPool) -> Receiver {
-    Receiver::new(Version::Rfc6455, Role::Server, limits).with_deflate(params, codecs)
+    Receiver::new(Version::Rfc6455, Role::Server, limits).deflate(params, codecs)
 }
 
 /// The payload of a compressed message of `count` zeros.
@@ -34,7 +34,7 @@ fn a_gigabyte_of_zeros_in_a_megabyte_is_refused_at_the_limit() {
     let bomb = [&piece[..], &[0x00, 0x00, 0xff, 0xff]].concat().repeat(16);
     assert!(bomb.len() < 1_100_000, "{}", bomb.len());
     let limit = 1 << 20;
-    let limits = Limits::default().with_max_message_size(limit);
+    let limits = Limits::default().max_message_size(limit);
     for read_size in [1 << 10, 64 << 10, 2 << 20] {
         for opcode in [TEXT, BINARY] {
             let codecs = codecs();
@@ -61,7 +61,7 @@ fn a_gigabyte_of_zeros_in_a_megabyte_is_refused_at_the_limit() {
 
 #[test]
 fn the_message_limit_applies_to_the_inflated_size() {
-    let limits = Limits::default().with_max_message_size(100_000);
+    let limits = Limits::default().max_message_size(100_000);
     for (count, fits) in [(100_000, true), (100_001, false)] {
         let payload = zeros(count);
         let mut receiver = server(limits, no_takeover(), &codecs());
@@ -81,15 +81,15 @@ fn the_message_limit_applies_to_the_inflated_size() {
 #[test]
 fn the_frame_limit_applies_to_the_compressed_size() {
     let payload = zeros(1 << 20);
-    let limits = Limits::default().with_max_frame_size(payload.len());
+    let limits = Limits::default().max_frame_size(payload.len());
     let wire = to_server(FIN | RSV1 | BINARY, &payload);
     assert!(matches!(feed(&mut server(limits, no_takeover(), &codecs()), &wire)[..], [Got::Binary(_)]));
     let limit = payload.len() - 1;
-    let limits = limits.with_max_frame_size(limit);
+    let limits = limits.max_frame_size(limit);
     let got = feed(&mut server(limits, no_takeover(), &codecs()), &wire);
     assert_eq!(got, [Got::Failed(ProtocolError::FrameTooBig { limit })]);
     // A frame may be longer than a message may be, if it inflates to less.
-    let limits = Limits::default().with_max_message_size(10);
+    let limits = Limits::default().max_message_size(10);
     let stored = [&[0x00, 0x00, 0x00, 0xff, 0xff].repeat(100)[..], &[0x00]].concat();
     let got = feed(&mut server(limits, no_takeover(), &codecs()), &to_server(FIN | RSV1 | BINARY, &stored));
     assert_eq!(got, [Got::Binary(vec![])]);
@@ -97,7 +97,7 @@ fn the_frame_limit_applies_to_the_compressed_size() {
 
 #[test]
 fn compressed_fragments_are_counted() {
-    let limits = Limits::default().with_max_fragments(3);
+    let limits = Limits::default().max_fragments(3);
     let mut wire = to_server(RSV1 | TEXT, &[]);
     for _ in 0..3 {
         wire.extend(to_server(CONTINUATION, &[]));
@@ -108,12 +108,12 @@ fn compressed_fragments_are_counted() {
 
 #[test]
 fn a_declared_length_reserves_nothing() {
-    let limits = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
+    let limits = Limits::default().max_frame_size(usize::MAX).max_message_size(usize::MAX);
     let mut receiver = server(limits, no_takeover(), &codecs());
     assert_eq!(feed(&mut receiver, &header(FIN | RSV1 | BINARY, 1 << 40, Role::Server)), []);
     assert!(receiver.held() < 256, "{}", receiver.held());
     assert!(
-        receiver.spare_capacity(&clws_proto::NoPool).is_none(),
+        receiver.spare_capacity(&clws_proto::buffer::NoPool).is_none(),
         "compressed bytes go to the decompressor"
     );
     // A stored block declares 65,535 bytes, and one arrives.

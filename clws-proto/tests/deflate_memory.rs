@@ -21,7 +21,7 @@ fn a_connection_without_deflate_pays_nothing() {
 
 #[test]
 fn a_context_begins_with_the_first_compressed_message() {
-    let config = DeflateConfig::default().with_threshold(100);
+    let config = DeflateConfig::default().threshold(100);
     let codecs = CodecPool::new(&config);
     let params = DeflateParams::default();
     let (mut server, mut client) = (sender(Role::Server, params, &codecs), receiver(Role::Client, params));
@@ -46,8 +46,7 @@ fn a_context_begins_with_the_first_compressed_message() {
 #[test]
 fn the_window_bounds_the_context() {
     for bits in 9..=15 {
-        let params =
-            DeflateParams::default().with_server_max_window_bits(bits).with_client_max_window_bits(bits);
+        let params = DeflateParams::default().server_max_window_bits(bits).client_max_window_bits(bits);
         let (mut server, mut client) =
             (sender(Role::Server, params, &codecs()), receiver(Role::Client, params));
         for i in 0..100 {
@@ -91,8 +90,8 @@ fn a_thousand_connections_share_a_few_compressors() {
     assert!(codecs.held() <= 8 * one, "{}", codecs.held());
     let contexts: usize = servers.iter().map(Sender::context_size).sum();
     assert_eq!(contexts, 1000 * 600, "each context has its messages, in a buffer that doubled");
-    let small = CodecPool::new(&DeflateConfig::default().with_threshold(0).with_memory_level(1));
-    sender(Role::Server, no_takeover().with_server_max_window_bits(9), &small)
+    let small = CodecPool::new(&DeflateConfig::default().threshold(0).memory_level(1));
+    sender(Role::Server, no_takeover().server_max_window_bits(9), &small)
         .text(&"la ".repeat(50), None)
         .unwrap();
     assert!(small.held() < 150_000, "{}", small.held());

@@ -26,17 +26,17 @@ fn params() -> impl Strategy<Value = DeflateParams> {
     (8u8..=15, 8u8..=15, any::<bool>(), any::<bool>()).prop_map(
         |(server, client, server_alone, client_alone)| {
             DeflateParams::default()
-                .with_server_max_window_bits(server)
-                .with_client_max_window_bits(client)
-                .with_server_no_context_takeover(server_alone)
-                .with_client_no_context_takeover(client_alone)
+                .server_max_window_bits(server)
+                .client_max_window_bits(client)
+                .server_no_context_takeover(server_alone)
+                .client_no_context_takeover(client_alone)
         },
     )
 }
 
 fn config() -> impl Strategy<Value = DeflateConfig> {
     (1u8..=9, 1u8..=9, 0usize..300).prop_map(|(level, memory_level, threshold)| {
-        DeflateConfig::default().with_level(level).with_memory_level(memory_level).with_threshold(threshold)
+        DeflateConfig::default().level(level).memory_level(memory_level).threshold(threshold)
     })
 }
 
@@ -80,7 +80,7 @@ proptest! {
         messages in prop::collection::vec((any::<bool>(), "(tick|bid|ask|[0-9]){0,300}"), 1..30),
         params in params(), kept in 0usize..3,
     ) {
-        let codecs = CodecPool::with_kept(&DeflateConfig::default().with_threshold(0), kept);
+        let codecs = CodecPool::with_kept(&DeflateConfig::default().threshold(0), kept);
         let mut ends = [0, 1].map(|_| (sender(Role::Server, params, &codecs), receiver(Role::Client, params)));
         for (second, message) in &messages {
             let (sender, receiver) = &mut ends[usize::from(*second)];

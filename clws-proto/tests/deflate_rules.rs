@@ -81,12 +81,12 @@ fn rsv1_without_negotiation_is_a_protocol_error() {
 fn drafts_never_compress() {
     for version in [Version::Hybi07, Version::Hybi08] {
         let mut server = Receiver::new(version, Role::Server, Limits::default())
-            .with_deflate(DeflateParams::default(), &codecs());
+            .deflate(DeflateParams::default(), &codecs());
         assert_eq!(feed(&mut server, &to_server(FIN | RSV1 | TEXT, &HELLO)), [REFUSED]);
     }
     let message = "la ".repeat(100);
     for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08] {
-        let mut with = Sender::server(version).with_deflate(DeflateParams::default(), &codecs());
+        let mut with = Sender::server(version).deflate(DeflateParams::default(), &codecs());
         let mut without = Sender::server(version);
         with.text(&message, None).unwrap();
         without.text(&message, None).unwrap();

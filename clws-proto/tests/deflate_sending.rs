@@ -16,7 +16,7 @@ const COMPRESSED: u8 = FIN | RSV1 | TEXT;
 #[test]
 fn messages_from_the_threshold_on_are_compressed() {
     for params in [DeflateParams::default(), no_takeover()] {
-        let codecs = CodecPool::new(&DeflateConfig::default().with_threshold(100));
+        let codecs = CodecPool::new(&DeflateConfig::default().threshold(100));
         let mut server = sender(Role::Server, params, &codecs);
         for (len, first) in [(0, PLAIN), (99, PLAIN), (100, COMPRESSED), (101, COMPRESSED)] {
             server.text(&"x".repeat(len), None).unwrap();
@@ -111,7 +111,7 @@ fn received_messages_are_forwarded() {
         assert_eq!(got, [text(&message), Got::Binary(message.clone().into_bytes())]);
     }
     // A large message that is not compressed is still sent without a copy.
-    let never = CodecPool::new(&DeflateConfig::default().with_threshold(usize::MAX));
+    let never = CodecPool::new(&DeflateConfig::default().threshold(usize::MAX));
     let mut plain = sender(Role::Server, DeflateParams::default(), &never);
     plain.text_owned(message.clone()).unwrap();
     assert_eq!(plain.queued(), 10 + message.len());

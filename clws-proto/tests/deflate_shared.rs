@@ -22,7 +22,7 @@ fn a_shared_message_is_compressed_once_per_window_size() {
     let shared = SharedMessage::text(message.clone());
     for round in 1..=3 {
         for bits in [15, 9, 12] {
-            let params = no_takeover().with_server_max_window_bits(bits);
+            let params = no_takeover().server_max_window_bits(bits);
             for _ in 0..3 {
                 let mut server = sender(Role::Server, params, &codecs);
                 server.shared(&shared).unwrap();
@@ -91,14 +91,14 @@ fn incompressible_and_small_messages_are_shared_uncompressed() {
         assert!(drain(&mut one) == drain(&mut plain));
     }
     assert_eq!(shared.encodings(), 1, "compression is tried once");
-    let large = clws_proto::CodecPool::new(&clws_proto::DeflateConfig::default().with_threshold(5000));
+    let large = clws_proto::CodecPool::new(&clws_proto::DeflateConfig::default().threshold(5000));
     sender(Role::Server, no_takeover(), &large).shared(&SharedMessage::text("la ".repeat(300))).unwrap();
     assert_eq!(large.held(), 0, "no compressor was needed");
 }
 
 #[test]
 fn fragments_are_compressed_in_both_roles() {
-    let shared = SharedMessage::text(message()).with_frame_size(NonZeroUsize::new(100));
+    let shared = SharedMessage::text(message()).frame_size(NonZeroUsize::new(100));
     for role in [Role::Server, Role::Client] {
         let mut sender = sender(role, no_takeover(), &codecs());
         sender.shared(&shared).unwrap();

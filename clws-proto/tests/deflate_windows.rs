@@ -29,7 +29,7 @@ fn messages() -> Vec<Vec<u8>> {
 }
 
 fn params(bits: u8, takeover: bool) -> DeflateParams {
-    DeflateParams::default().with_server_max_window_bits(bits).with_server_no_context_takeover(!takeover)
+    DeflateParams::default().server_max_window_bits(bits).server_no_context_takeover(!takeover)
 }
 
 #[test]
@@ -39,7 +39,7 @@ fn no_reference_exceeds_the_window() {
         for level in [1, 2, 3, 6, 7, 9] {
             // zlib-rs has four algorithms, which start at levels 1, 2, 3 and 7
             for takeover in [false, true] {
-                let config = DeflateConfig::default().with_threshold(0).with_level(level);
+                let config = DeflateConfig::default().threshold(0).level(level);
                 let mut server = sender(Role::Server, params(bits, takeover), &CodecPool::new(&config));
                 let mut peer = Strict::default();
                 for message in &messages {
@@ -67,8 +67,8 @@ fn with_8_bits_nothing_is_compressed() {
     assert_eq!(server.queued(), 4 + 300);
     assert_eq!(server.context_size(), 0);
     // A receiver treats 8 bits like 9.
-    let agreed = DeflateParams::default().with_client_max_window_bits(8);
-    let mut client = sender(Role::Client, agreed.with_client_max_window_bits(9), &common::deflate::codecs());
+    let agreed = DeflateParams::default().client_max_window_bits(8);
+    let mut client = sender(Role::Client, agreed.client_max_window_bits(9), &common::deflate::codecs());
     let mut receiver = common::deflate::receiver(Role::Server, agreed);
     for _ in 0..5 {
         client.text(&"la ".repeat(300), None).unwrap();
@@ -80,7 +80,7 @@ fn with_8_bits_nothing_is_compressed() {
 #[test]
 fn compressors_are_interchangeable_between_connections() {
     let messages = messages();
-    let config = DeflateConfig::default().with_threshold(0);
+    let config = DeflateConfig::default().threshold(0);
     for kept in [0, 1, 2, 8] {
         let shared = CodecPool::with_kept(&config, kept);
         let mut servers: Vec<_> = (0..4).map(|_| sender(Role::Server, params(12, true), &shared)).collect();

@@ -4,7 +4,8 @@
 
 mod common;
 
-use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
+use clws_proto::buffer::NoPool;
+use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
 /// Records the events of a server, marked by kind.

@@ -63,11 +63,11 @@ fn compressed_messages_are_counted() {
     use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
     let version = Version::Rfc6455;
-    let codecs = CodecPool::new(&DeflateConfig::default().with_threshold(0));
+    let codecs = CodecPool::new(&DeflateConfig::default().threshold(0));
     let params = DeflateParams::default();
-    let sender = Sender::client(version, || [1, 2, 3, 4]).with_deflate(params, &codecs);
+    let sender = Sender::client(version, || [1, 2, 3, 4]).deflate(params, &codecs);
     let wire = wire(version, sender);
-    assert_counted(version, &wire, || receiver(version).with_deflate(params, &codecs));
+    assert_counted(version, &wire, || receiver(version).deflate(params, &codecs));
 }
 
 /// Input after a close frame or a protocol error has no messages.

@@ -120,7 +120,7 @@ fn a_length_cannot_overflow() {
     let bytes = [0xFF, 0x82, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x00];
     assert_eq!(found(&bytes), refused);
     // Without a limit, 2^32 is a long frame and not a close frame.
-    let none = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
+    let none = Limits::default().max_frame_size(usize::MAX).max_message_size(usize::MAX);
     if usize::BITS >= 64 {
         assert_eq!(found_with(none, &[0xFF, 0x90, 0x80, 0x80, 0x80, 0x00, 0x00, b'x', 0xFF]), []);
         let longest = isize::MAX.unsigned_abs();
@@ -138,7 +138,7 @@ fn frames_of_other_types_are_discarded_up_to_0xff() {
 
 #[test]
 fn limits_apply_to_text_and_to_discarded_frames() {
-    let limits = Limits::default().with_max_message_size(10);
+    let limits = Limits::default().max_message_size(10);
     let boundary = [&b"\x0001234"[..], b"56789\xFF"].concat();
     assert_eq!(found_with(limits, &boundary), [text("0123456789")]);
     assert_eq!(
@@ -153,7 +153,7 @@ fn limits_apply_to_text_and_to_discarded_frames() {
     assert_eq!(found_with(limits, b"\x80\x0A0123456789\x00x\xFF"), [text("x")]);
     assert_eq!(found_with(limits, b"\x80\x0B"), [Got::Failed(ProtocolError::DiscardTooBig { limit: 10 })]);
     // The smaller limit applies, because each frame is a message.
-    let limits = Limits::default().with_max_frame_size(3);
+    let limits = Limits::default().max_frame_size(3);
     assert_eq!(found_with(limits, b"\x00abc\xFF"), [text("abc")]);
     assert_eq!(found_with(limits, b"\x00abcd\xFF"), [Got::Failed(ProtocolError::MessageTooBig { limit: 3 })]);
     // An endless frame is refused before its end, and nothing of it is held.

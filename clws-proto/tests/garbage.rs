@@ -77,9 +77,9 @@ proptest! {
         fragments in 0u32..20, pulls in prop_oneof![Just(usize::MAX), 0usize..3],
     ) {
         let limits = Limits::default()
-            .with_max_frame_size(max_frame)
-            .with_max_message_size(max_message)
-            .with_max_fragments(fragments);
+            .max_frame_size(max_frame)
+            .max_message_size(max_message)
+            .max_fragments(fragments);
         let mut receiver = Receiver::new(version, role, limits);
         let (mut failed, mut received) = (false, 0);
         for mut read in reads {

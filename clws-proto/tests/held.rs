@@ -4,7 +4,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use clws_proto::{Meter, Sender, SharedMessage, Version};
+use clws_proto::buffer::Meter;
+use clws_proto::{Sender, SharedMessage, Version};
 
 /// An upper bound for the memory of an outbox besides its few messages.
 const OVERHEAD: usize = 1024;
@@ -196,7 +197,7 @@ mod deflate {
     #[test]
     fn deflate_contexts_count() {
         let codecs = CodecPool::new(&DeflateConfig::default());
-        let mut sender = Sender::server(Version::Rfc6455).with_deflate(DeflateParams::default(), &codecs);
+        let mut sender = Sender::server(Version::Rfc6455).deflate(DeflateParams::default(), &codecs);
         sender.text(&"a message that is long enough ".repeat(100), None).unwrap();
         sender.consume(sender.queued());
         drop(sender.take_buffer());
@@ -214,9 +215,9 @@ mod deflate {
         let mut senders: Vec<_> = (0..40)
             .map(|i| {
                 let params = DeflateParams::default()
-                    .with_server_no_context_takeover(true)
-                    .with_server_max_window_bits(if i % 2 == 0 { 15 } else { 12 });
-                Sender::server(Version::Rfc6455).with_deflate(params, &codecs)
+                    .server_no_context_takeover(true)
+                    .server_max_window_bits(if i % 2 == 0 { 15 } else { 12 });
+                Sender::server(Version::Rfc6455).deflate(params, &codecs)
             })
             .collect();
         for sender in &mut senders {

@@ -44,7 +44,7 @@ fn an_unread_ff_00_is_not_a_close_frame() {
 
 #[test]
 fn limits_apply_to_discarded_frames() {
-    let limits = Limits::default().with_max_frame_size(10);
+    let limits = Limits::default().max_frame_size(10);
     let receive = |bytes: &[u8]| feed(&mut Receiver::new(Version::Hixie75, Role::Server, limits), bytes);
     let too_big = [Got::Failed(ProtocolError::DiscardTooBig { limit: 10 })];
     assert_eq!(receive(b"\xFF\x0A0123456789\x00x\xFF"), [text("x")]);

@@ -20,7 +20,7 @@ fn found(limits: Limits, bytes: &[u8]) -> Vec<Got> {
 
 #[test]
 fn a_frame_may_reach_its_limit() {
-    let limits = Limits::default().with_max_frame_size(1000);
+    let limits = Limits::default().max_frame_size(1000);
     let refused = ProtocolError::FrameTooBig { limit: 1000 };
     assert_eq!(found(limits, &to_server(FIN | BINARY, &[1; 1000])), [Got::Binary(vec![1; 1000])]);
     assert_eq!(found(limits, &to_server(FIN | BINARY, &[1; 1001])), [Got::Failed(refused)]);
@@ -34,7 +34,7 @@ fn a_frame_may_reach_its_limit() {
 
 #[test]
 fn the_final_fragment_counts_toward_the_message_limit() {
-    let limits = Limits::default().with_max_message_size(1000);
+    let limits = Limits::default().max_message_size(1000);
     let refused = ProtocolError::MessageTooBig { limit: 1000 };
     for opcode in [TEXT, BINARY] {
         let message = |last: &[u8]| {
@@ -50,7 +50,7 @@ fn the_final_fragment_counts_toward_the_message_limit() {
         assert_eq!(found(limits, &to_server(FIN | opcode, &[b'a'; 1001])), [Got::Failed(refused)]);
     }
     // The bytes of a character that fragments split are counted too.
-    let limits = Limits::default().with_max_message_size(4);
+    let limits = Limits::default().max_message_size(4);
     let cut = |last: &[u8]| [to_server(TEXT, b"\xf0\x9f\x98"), to_server(FIN | CONTINUATION, last)].concat();
     assert_eq!(found(limits, &cut(b"\x80")), [text("😀")]);
     assert_eq!(found(limits, &cut(b"\x80!")), [Got::Failed(ProtocolError::MessageTooBig { limit: 4 })]);
@@ -58,7 +58,7 @@ fn the_final_fragment_counts_toward_the_message_limit() {
 
 #[test]
 fn a_message_does_not_count_against_the_next() {
-    let limits = Limits::default().with_max_message_size(10).with_max_fragments(2);
+    let limits = Limits::default().max_message_size(10).max_fragments(2);
     let message = [to_server(TEXT, b"12345"), to_server(FIN | CONTINUATION, b"67890")].concat();
     assert_eq!(
         found(limits, &message.repeat(3)),
@@ -75,7 +75,7 @@ fn a_declared_length_of_2_to_the_62_reserves_nothing() {
     let second = [to_server(BINARY, b"x"), header(CONTINUATION, 1 << 62, Role::Server)].concat();
     assert_eq!(found(limits, &second), [Got::Failed(ProtocolError::FrameTooBig { limit: 16 << 20 })]);
     // Without limits, memory grows with the received bytes.
-    let none = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
+    let none = Limits::default().max_frame_size(usize::MAX).max_message_size(usize::MAX);
     if usize::BITS >= 64 {
         let mut receiver = with(none);
         assert_eq!(feed(&mut receiver, &bytes), []);
@@ -88,7 +88,7 @@ fn a_declared_length_of_2_to_the_62_reserves_nothing() {
 
 #[test]
 fn fragments_may_reach_their_limit() {
-    let limits = Limits::default().with_max_fragments(5);
+    let limits = Limits::default().max_fragments(5);
     let message = |continuations: usize| {
         let mut bytes = to_server(TEXT, b"a");
         for _ in 1..continuations {
@@ -129,7 +129,7 @@ fn the_default_fragment_limit_suffices_for_autobahn() {
 /// fragments.
 #[test]
 fn control_frames_and_whole_messages_pass_the_smallest_limits() {
-    let limits = Limits::default().with_max_frame_size(3).with_max_message_size(3).with_max_fragments(0);
+    let limits = Limits::default().max_frame_size(3).max_message_size(3).max_fragments(0);
     let bytes = [
         to_server(FIN | PING, &[b'p'; 125]),
         to_server(FIN | TEXT, b"abc"),
@@ -148,7 +148,7 @@ fn control_frames_and_whole_messages_pass_the_smallest_limits() {
 
 #[test]
 fn limits_of_zero_allow_the_empty_message() {
-    let limits = Limits::default().with_max_frame_size(0).with_max_message_size(0);
+    let limits = Limits::default().max_frame_size(0).max_message_size(0);
     assert_eq!(found(limits, &to_server(FIN | TEXT, b"")), [text("")]);
     assert_eq!(
         found(limits, &to_server(FIN | TEXT, b"x")),

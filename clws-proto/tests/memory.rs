@@ -80,7 +80,7 @@ fn nothing_is_held_between_messages() {
 
 #[test]
 fn a_declared_length_reserves_nothing() {
-    let limits = Limits::default().with_max_frame_size(usize::MAX).with_max_message_size(usize::MAX);
+    let limits = Limits::default().max_frame_size(usize::MAX).max_message_size(usize::MAX);
     for opcode in [TEXT, BINARY] {
         for declared in [1000, 1 << 16, 16 << 20, isize::MAX as u64] {
             let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, limits);
@@ -99,7 +99,7 @@ fn a_declared_length_reserves_nothing() {
 
 #[test]
 fn a_buffer_never_exceeds_the_message_limit() {
-    let limits = Limits::default().with_max_frame_size(100_000).with_max_message_size(100_000);
+    let limits = Limits::default().max_frame_size(100_000).max_message_size(100_000);
     for version in [Version::Rfc6455, Version::Hybi00, Version::Hixie75] {
         let mut receiver = Receiver::new(version, Role::Server, limits);
         let begin = match version {

@@ -7,7 +7,8 @@ mod common;
 use std::cell::RefCell;
 use std::io::IoSlice;
 
-use clws_proto::{BufferPool, Event, Events, Limits, NoPool, Receiver, Role, Sender, Version};
+use clws_proto::buffer::{BufferPool, NoPool};
+use clws_proto::{Event, Events, Limits, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
 const SCRATCH: usize = 100_000;

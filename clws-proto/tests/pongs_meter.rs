@@ -6,7 +6,8 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicIsize, AtomicUsize, Ordering};
 
-use clws_proto::{Meter, Sender, SharedMessage, Version};
+use clws_proto::buffer::Meter;
+use clws_proto::{Sender, SharedMessage, Version};
 use common::*;
 
 #[derive(Debug, Default)]
@@ -31,7 +32,7 @@ fn a_split_message_is_charged_once() {
     for frame_size in [None, NonZeroUsize::new(700)] {
         for written in [1, 704, 1000, 5000, 9000] {
             let counts = Arc::new(Counts::default());
-            let message = SharedMessage::text("m".repeat(3000)).with_frame_size(frame_size);
+            let message = SharedMessage::text("m".repeat(3000)).frame_size(frame_size);
             let meter: Arc<dyn Meter> = Arc::<Counts>::clone(&counts);
             message.set_meter(&meter);
             let mut sender = Sender::server(Version::Rfc6455);

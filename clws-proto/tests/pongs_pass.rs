@@ -150,7 +150,7 @@ fn a_pong_goes_between_fragments() {
         |sender, message, size| sender.text(message, NonZeroUsize::new(size)).unwrap(),
         |sender, message, size| sender.binary(message.as_bytes(), NonZeroUsize::new(size)).unwrap(),
         |sender, message, size| {
-            sender.shared(&SharedMessage::text(message).with_frame_size(NonZeroUsize::new(size))).unwrap();
+            sender.shared(&SharedMessage::text(message).frame_size(NonZeroUsize::new(size))).unwrap();
         },
     ];
     for send in sends {

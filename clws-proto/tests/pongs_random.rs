@@ -70,9 +70,9 @@ impl World {
             1 => sender.binary(&bytes, size).unwrap(),
             2 => sender.text_owned(text.clone()).unwrap(),
             3 => sender.binary_owned(bytes.clone()).unwrap(),
-            4 | 5 => sender.shared(&SharedMessage::text(text.clone()).with_frame_size(size)).unwrap(),
+            4 | 5 => sender.shared(&SharedMessage::text(text.clone()).frame_size(size)).unwrap(),
             _ => {
-                let message = SharedMessage::binary(bytes.clone()).with_frame_size(size);
+                let message = SharedMessage::binary(bytes.clone()).frame_size(size);
                 (0..3).for_each(|_| sender.shared(&message).unwrap());
                 self.expected.extend([Got::Binary(bytes.clone()), Got::Binary(bytes.clone())]);
             }
@@ -216,9 +216,9 @@ mod deflate {
         #[test]
         fn compressed_messages_arrive_in_order(before in steps(), closes: bool, after in steps(), context: bool) {
             let codecs = CodecPool::new(&DeflateConfig::default());
-            let params = DeflateParams::default().with_server_no_context_takeover(!context);
-            let receiver = Receiver::new(Version::Rfc6455, Role::Client, no_limits()).with_deflate(params, &codecs);
-            let sender = Sender::server(Version::Rfc6455).with_deflate(params, &codecs);
+            let params = DeflateParams::default().server_no_context_takeover(!context);
+            let receiver = Receiver::new(Version::Rfc6455, Role::Client, no_limits()).deflate(params, &codecs);
+            let sender = Sender::server(Version::Rfc6455).deflate(params, &codecs);
             check(sender, receiver, &before, closes, &after);
         }
     }

@@ -7,9 +7,8 @@ use std::io::IoSlice;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use clws_proto::{
-    BufferPool, CloseCode, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version,
-};
+use clws_proto::buffer::BufferPool;
+use clws_proto::{CloseCode, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version};
 
 #[derive(Debug, Default)]
 struct Pool {
@@ -36,7 +35,7 @@ fn wire(text: bool, len: usize) -> Vec<u8> {
     } else {
         sender.binary(&vec![7; len], None).unwrap();
     }
-    drain(&mut sender, &clws_proto::NoPool)
+    drain(&mut sender, &clws_proto::buffer::NoPool)
 }
 
 fn drain(sender: &mut Sender, pool: &dyn BufferPool) -> Vec<u8> {

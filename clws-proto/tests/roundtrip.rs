@@ -67,7 +67,7 @@ fn send(sender: &mut Sender, sent: &Sent) -> Got {
             match how {
                 How::Borrowed => sender.text(&message, size),
                 How::Owned => sender.text_owned(message.clone()),
-                How::Shared => sender.shared(&SharedMessage::text(message.clone()).with_frame_size(size)),
+                How::Shared => sender.shared(&SharedMessage::text(message.clone()).frame_size(size)),
             }
             .unwrap();
             Got::Text(message)
@@ -77,7 +77,7 @@ fn send(sender: &mut Sender, sent: &Sent) -> Got {
             match how {
                 How::Borrowed => sender.binary(&message, size),
                 How::Owned => sender.binary_owned(message.clone()),
-                How::Shared => sender.shared(&SharedMessage::binary(message.clone()).with_frame_size(size)),
+                How::Shared => sender.shared(&SharedMessage::binary(message.clone()).frame_size(size)),
             }
             .unwrap();
             Got::Binary(message)

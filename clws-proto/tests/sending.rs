@@ -49,7 +49,7 @@ fn an_empty_message_is_one_empty_frame() {
         let mut sender = Sender::server(Version::Rfc6455);
         sender.text("", frame_size).unwrap();
         sender.binary(b"", frame_size).unwrap();
-        sender.shared(&SharedMessage::text("").with_frame_size(frame_size)).unwrap();
+        sender.shared(&SharedMessage::text("").frame_size(frame_size)).unwrap();
         assert_eq!(drain(&mut sender), [0x81, 0x00, 0x82, 0x00, 0x81, 0x00]);
     }
     let mut sender = Sender::server(Version::Hybi00);
@@ -61,7 +61,7 @@ fn an_empty_message_is_one_empty_frame() {
 fn draft_0_ignores_frame_size() {
     let mut sender = Sender::server(Version::Hybi00);
     sender.text("Hello", NonZeroUsize::new(2)).unwrap();
-    sender.shared(&SharedMessage::text("Hello").with_frame_size(NonZeroUsize::new(2))).unwrap();
+    sender.shared(&SharedMessage::text("Hello").frame_size(NonZeroUsize::new(2))).unwrap();
     assert_eq!(drain(&mut sender), b"\x00Hello\xFF\x00Hello\xFF");
 }
 
@@ -81,7 +81,7 @@ fn a_client_masks_every_fragment_with_a_fresh_key() {
 fn a_shared_message_is_encoded_once_per_framing() {
     for frame_size in [None, NonZeroUsize::new(100)] {
         for len in [0, 10, 1000, 1024, 1025, 100_000] {
-            let message = SharedMessage::text("m".repeat(len)).with_frame_size(frame_size);
+            let message = SharedMessage::text("m".repeat(len)).frame_size(frame_size);
             assert_eq!((message.encodings(), message.len(), message.is_empty()), (0, len, len == 0));
             for _ in 0..50 {
                 for version in HYBI {

@@ -205,9 +205,9 @@ proptest! {
         limit in prop_oneof![Just(1usize << 20), 0usize..100], fragments in 0u32..5
     ) {
         let limits = Limits::default()
-            .with_max_frame_size(limit)
-            .with_max_message_size(limit.saturating_mul(2))
-            .with_max_fragments(fragments);
+            .max_frame_size(limit)
+            .max_message_size(limit.saturating_mul(2))
+            .max_fragments(fragments);
         let expected = feed(&mut Receiver::new(version, role, limits), &bytes);
         let mut receiver = Receiver::new(version, role, limits);
         prop_assert_eq!(in_pieces(&mut receiver, &bytes, &sizes, &pulls), expected);

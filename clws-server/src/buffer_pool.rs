@@ -7,7 +7,8 @@ use std::fmt;
 use std::thread::LocalKey;
 
 use bytes::Bytes;
-use clws_proto::{BufferPool, OutboxBuffer, Sender};
+use clws_proto::Sender;
+use clws_proto::buffer::{BufferPool, OutboxBuffer};
 
 use crate::config::Config;
 use crate::guard::discard;

@@ -6,7 +6,8 @@ use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
-use clws_proto::{Limits, Meter};
+use clws_proto::Limits;
+use clws_proto::buffer::Meter;
 use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 

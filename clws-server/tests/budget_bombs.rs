@@ -26,7 +26,7 @@ const FIT: u64 = 4;
 fn bomb() -> Vec<u8> {
     let codecs = CodecPool::new(&DeflateConfig::default());
     let mut sender =
-        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(DeflateParams::default(), &codecs);
+        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).deflate(DeflateParams::default(), &codecs);
     let frame = NonZeroUsize::new(14_000).unwrap();
     sender.binary(&vec![0; BOMB], Some(frame)).unwrap();
     let mut bytes = Vec::new();

@@ -166,13 +166,17 @@ fn a_protocol_error_gets_a_close_frame(config: Config) {
         peer.raw(&[0xF1, 0x80, 0, 0, 0, 0]);
         peer.raw(&[0; 300_000]);
         let Received::Close(Some((1002, reason))) = peer.next() else { panic!() };
-        assert_eq!(reason, "a reserved bit is set");
+        assert_eq!(reason, "a reserved bit is set that no extension defines");
         std::io::Write::write_all(&mut writing, &[0; 1000]).unwrap();
         assert_eq!(peer.next(), Received::End);
         drop((peer, writing));
         assert_eq!(
             recorder.disconnected(),
-            (1006, String::new(), "broke the protocol: a reserved bit is set".into())
+            (
+                1006,
+                String::new(),
+                "broke the protocol: a reserved bit is set that no extension defines".into()
+            )
         );
     }
     server.wait_for_clients(0);

@@ -36,7 +36,7 @@ impl Resource for Echo {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         Ok(match opening.query_string() {
             Some("off") => Accept::new().deflate(None),
-            Some("tuned") => Accept::new().deflate(takeover().with_max_window_bits(10)),
+            Some("tuned") => Accept::new().deflate(takeover().max_window_bits(10)),
             _ => Accept::new(),
         })
     }
@@ -62,11 +62,11 @@ impl Resource for Echo {
 
 /// A configuration that compresses every message.
 fn compress_all() -> DeflateConfig {
-    DeflateConfig::default().with_threshold(0)
+    DeflateConfig::default().threshold(0)
 }
 
 fn takeover() -> DeflateConfig {
-    compress_all().with_context_takeover(true)
+    compress_all().context_takeover(true)
 }
 
 fn start(config: Config, deflate: impl Into<Option<DeflateConfig>>) -> (Running, Group) {
@@ -107,8 +107,8 @@ impl Peer {
             Receiver::new(version, Role::Client, Limits::default()),
         );
         if let Some(params) = params {
-            sender = sender.with_deflate(params, &codecs);
-            receiver = receiver.with_deflate(params, &codecs);
+            sender = sender.deflate(params, &codecs);
+            receiver = receiver.deflate(params, &codecs);
         }
         Self { peer: common::Peer::established(stream, sender, receiver), params }
     }
@@ -141,11 +141,9 @@ fn deflate_is_negotiated_only_with_clients_that_offer_it(config: Config) {
 }
 
 fn echoes_with_all_negotiated_parameters(config: Config) {
-    for ours in
-        [compress_all(), takeover(), takeover().with_server_no_context_takeover(true).with_max_window_bits(9)]
-    {
+    for ours in [compress_all(), takeover(), takeover().server_no_context_takeover(true).max_window_bits(9)] {
         let (server, _) = start(config.clone(), ours);
-        for theirs in [compress_all(), takeover(), takeover().with_max_window_bits(11)] {
+        for theirs in [compress_all(), takeover(), takeover().max_window_bits(11)] {
             let mut peer = Peer::connect(&server, Version::Rfc6455, "/", &theirs);
             let params = peer.params.expect("deflate was not negotiated");
             let window_bits = ours.server_max_window_bits.min(theirs.server_max_window_bits);

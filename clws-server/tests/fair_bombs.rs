@@ -24,7 +24,7 @@ const CLIENTS: usize = 16;
 const INFLATED: usize = 256 * 1024;
 
 fn deflate() -> DeflateConfig {
-    DeflateConfig::default().with_threshold(0)
+    DeflateConfig::default().threshold(0)
 }
 
 /// A client that negotiated permessage-deflate without context takeover.
@@ -49,7 +49,7 @@ fn connect(server: &Running) -> (Wire, DeflateParams) {
 /// A compressed message of zeros.
 fn bomb(params: DeflateParams) -> Vec<u8> {
     let mut sender =
-        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).with_deflate(params, &CodecPool::new(&deflate()));
+        Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).deflate(params, &CodecPool::new(&deflate()));
     sender.binary(&vec![0; INFLATED], None).unwrap();
     let mut bomb = Vec::new();
     sender.write_to(&mut bomb).unwrap();

@@ -119,7 +119,7 @@ fn pongs_overtake_fragments(config: Config) {
         check_pongs(config.clone(), false, |client| {
             let (message, size) = ("x".repeat(QUEUED), NonZeroUsize::new(4096));
             if shared {
-                client.send_shared(&SharedMessage::text(message).with_frame_size(size)).unwrap();
+                client.send_shared(&SharedMessage::text(message).frame_size(size)).unwrap();
             } else {
                 client.send_text_in_frames(&message, size.unwrap()).unwrap();
             }

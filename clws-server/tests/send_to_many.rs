@@ -176,7 +176,7 @@ fn encodes_each_framing_once(config: Config) {
         assert_eq!(hixie.encodings(), 1, "only draft 0's framing");
         assert_eq!(peers[0].next(), Received::Text("y".repeat(len)));
 
-        let binary = SharedMessage::binary(vec![1; len]).with_frame_size(size(2));
+        let binary = SharedMessage::binary(vec![1; len]).frame_size(size(2));
         assert_eq!(send_shared(&clients[..1], &binary).sent, 0);
         assert_eq!(binary.encodings(), 0, "draft 0 has no binary messages");
         assert_eq!(send_shared(twice.iter().copied(), &binary).sent, 6);

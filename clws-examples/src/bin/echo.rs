@@ -142,12 +142,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if wanted || flags.deflate_threshold.is_some() {
         let mut deflate = config.deflate.unwrap_or_default();
         if let Some(bits) = flags.deflate_window {
-            deflate = deflate.with_max_window_bits(bits);
+            deflate = deflate.max_window_bits(bits);
         }
         if flags.deflate_takeover {
-            deflate = deflate.with_context_takeover(true);
+            deflate = deflate.context_takeover(true);
         }
-        config.deflate = Some(deflate.with_threshold(flags.deflate_threshold.unwrap_or(deflate.threshold)));
+        config.deflate = Some(deflate.threshold(flags.deflate_threshold.unwrap_or(deflate.threshold)));
     }
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;

@@ -3,7 +3,7 @@
 #![no_main]
 
 use clws_handshake::client::{AnswerError, ClientRequest, Established, Pending};
-use clws_handshake::{HandshakeLimits, DeflateConfig, DeflateParams, Acceptance, Status, Version, parse};
+use clws_handshake::{Acceptance, DeflateConfig, DeflateParams, HandshakeLimits, Status, Version, parse};
 use clws_handshake_fuzz::{Head, Input, accept_key};
 use libfuzzer_sys::fuzz_target;
 
@@ -48,8 +48,7 @@ fuzz_target!(|data: &[u8]| {
     for name in offered {
         request = request.with_subprotocol(name);
     }
-    let deflate =
-        (flags & 0x40 != 0).then(|| DeflateConfig::default().with_context_takeover(more & 0x10 != 0));
+    let deflate = (flags & 0x40 != 0).then(|| DeflateConfig::default().context_takeover(more & 0x10 != 0));
     if let Some(deflate) = &deflate {
         request = request.with_deflate(deflate);
     }
@@ -77,7 +76,11 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn check(pending: &mut Pending, received: &[u8], caps: &HandshakeLimits) -> Result<Status<Open>, AnswerError> {
+fn check(
+    pending: &mut Pending,
+    received: &[u8],
+    caps: &HandshakeLimits,
+) -> Result<Status<Open>, AnswerError> {
     Ok(match pending.check(received, caps)? {
         Status::Partial => Status::Partial,
         Status::Complete(open) => Status::Complete(Open::new(&open)),
@@ -92,7 +95,7 @@ fn changed_answer(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     };
     let mut offer = Acceptance::new();
     let choice = input.byte();
-    let config = DeflateConfig::default().with_context_takeover(choice & 2 != 0);
+    let config = DeflateConfig::default().context_takeover(choice & 2 != 0);
     if request.subprotocols().next() == Some("chat") && (choice & 1 != 0 || request.version().is_hixie()) {
         offer = offer.with_subprotocol("chat");
     }

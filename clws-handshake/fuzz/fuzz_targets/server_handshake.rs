@@ -3,8 +3,8 @@
 #![no_main]
 
 use clws_handshake::{
-    Accepted, HandshakeLimits, DeflateConfig, HeadScanner, HttpRequest, HttpResponse, Acceptance, Reject, Request, Status,
-    Version,
+    Acceptance, Accepted, DeflateConfig, HandshakeLimits, HeadScanner, HttpRequest, HttpResponse, Reject,
+    Request, Status, Version,
 };
 use clws_handshake_fuzz::{
     Head, Input, ParsedResponse, accept_key, is_authority, key_len, parse_response, trim_whitespace,
@@ -49,8 +49,8 @@ fuzz_target!(|data: &[u8]| {
         secure: flags & 32 != 0,
         deflate: (flags & 64 != 0).then(|| {
             DeflateConfig::default()
-                .with_server_max_window_bits(9 + (sizes >> 4) % 7)
-                .with_context_takeover(sizes & 0x80 != 0)
+                .server_max_window_bits(9 + (sizes >> 4) % 7)
+                .context_takeover(sizes & 0x80 != 0)
         }),
     };
     if flags & 128 != 0 {

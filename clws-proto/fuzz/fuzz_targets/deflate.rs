@@ -39,7 +39,7 @@ fn check_inflating(input: &mut Input<'_>) {
     let (params, choice) = (params(input.byte()), input.byte());
     let role = if choice & 0x40 != 0 { Role::Client } else { Role::Server };
     // Small limits apply to the inflated size, not to frames.
-    let limits = Limits::default().with_max_message_size(limits(choice).max_message_size.min(1 << 20));
+    let limits = Limits::default().max_message_size(limits(choice).max_message_size.min(1 << 20));
     let mut random = Random::new(u64::from(input.u16()));
 
     let (mut wire, mut expected, mut history) = (Vec::new(), Vec::new(), Vec::new());
@@ -81,11 +81,11 @@ fn check_inflating(input: &mut Input<'_>) {
 
     let codecs = CodecPool::new(&DeflateConfig::default());
     let mut whole = Vec::new();
-    feed(&mut Receiver::new(Version::Rfc6455, role, limits).with_deflate(params, &codecs), &wire, &mut whole);
+    feed(&mut Receiver::new(Version::Rfc6455, role, limits).deflate(params, &codecs), &wire, &mut whole);
     assert_eq!(pings(whole.clone()), expected);
 
     // The same codecs again: their history must not matter.
-    let mut receiver = Receiver::new(Version::Rfc6455, role, limits).with_deflate(params, &codecs);
+    let mut receiver = Receiver::new(Version::Rfc6455, role, limits).deflate(params, &codecs);
     let (mut got, mut rest) = (Vec::new(), &wire[..]);
     while !rest.is_empty() {
         let cut = if choice & 0x80 != 0 { 1 } else { random.cut() };
@@ -132,19 +132,19 @@ fn check_compressing(input: &mut Input<'_>) {
     let (params, level, memory, threshold) = (params(input.byte()), input.byte(), input.byte(), input.u16());
     let role = if level & 0x80 != 0 { Role::Client } else { Role::Server };
     let config = DeflateConfig::default()
-        .with_level(1 + level % 9)
-        .with_memory_level(1 + memory % 9)
-        .with_threshold(usize::from(threshold >> 8));
+        .level(1 + level % 9)
+        .memory_level(1 + memory % 9)
+        .threshold(usize::from(threshold >> 8));
     let codecs = CodecPool::with_kept(&config, usize::from(memory >> 6));
     let sender = || match role {
-        Role::Server => Sender::server(Version::Rfc6455).with_deflate(params, &codecs),
-        Role::Client => Sender::client(Version::Rfc6455, || KEY).with_deflate(params, &codecs),
+        Role::Server => Sender::server(Version::Rfc6455).deflate(params, &codecs),
+        Role::Client => Sender::client(Version::Rfc6455, || KEY).deflate(params, &codecs),
     };
     let to = clws_proto_fuzz::other(role);
     let mut pairs: Vec<_> = (0..2)
         .map(|_| {
             let receiver = Receiver::new(Version::Rfc6455, to, Limits::default());
-            (sender(), receiver.with_deflate(params, &codecs), Vec::new())
+            (sender(), receiver.deflate(params, &codecs), Vec::new())
         })
         .collect();
     let (bits, takeover) = receive_window(params, to);

@@ -34,7 +34,7 @@ struct Seen {
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let role = if input.byte() & 0x80 != 0 { Role::Client } else { Role::Server };
-    let mut limits = limits(input.byte() & 0x3F).with_max_fragments(u32::MAX);
+    let mut limits = limits(input.byte() & 0x3F).max_fragments(u32::MAX);
     // README, 4: tungstenite has control frames under the limit on frames.
     limits.max_frame_size = limits.max_frame_size.max(125);
     let (wire, oversized) = whole(input.rest(), &limits);

@@ -24,7 +24,7 @@ impl Setup {
     fn receiver(&self) -> Receiver {
         let receiver = Receiver::new(self.version, self.role, self.limits);
         match self.deflate {
-            Some(choice) => receiver.with_deflate(params(choice), &CodecPool::new(&DeflateConfig::default())),
+            Some(choice) => receiver.deflate(params(choice), &CodecPool::new(&DeflateConfig::default())),
             None => receiver,
         }
     }
@@ -148,11 +148,11 @@ fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     let (mut receiver, mut got) = (setup.receiver(), Vec::new());
     let mut rest = wire;
     while !rest.is_empty() {
-        if let Some(room) = receiver.spare_capacity(&clws_proto::NoPool) {
+        if let Some(room) = receiver.spare_capacity(&clws_proto::buffer::NoPool) {
             let count = room.len().min(rest.len()).min(random.cut());
             room[..count].copy_from_slice(&rest[..count]);
             rest = &rest[count..];
-            let mut events = receiver.receive_direct(count, &clws_proto::NoPool);
+            let mut events = receiver.receive_direct(count, &clws_proto::buffer::NoPool);
             while let Some(event) = pull(&mut events) {
                 got.push(event);
             }
@@ -163,7 +163,8 @@ fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
         rest = after;
         let start = random.below(3);
         let mut buffer = [&[0xAA; 2][..start], read, &[0xBB; 5][..random.below(6)]].concat();
-        let mut events = receiver.receive_owned(&mut buffer, start..start + take, &clws_proto::NoPool);
+        let mut events =
+            receiver.receive_owned(&mut buffer, start..start + take, &clws_proto::buffer::NoPool);
         while let Some(event) = pull(&mut events) {
             got.push(event);
         }
@@ -256,6 +257,6 @@ fn assert_end(receiver: &mut Receiver, last: Option<&Got>) {
         feed(receiver, &[0x81, 0x01, b'a', 0x00, b'a', 0xFF], &mut more);
         assert_eq!(more, []);
         assert_eq!((receiver.held(), receiver.context_size()), (0, 0));
-        assert!(receiver.spare_capacity(&clws_proto::NoPool).is_none());
+        assert!(receiver.spare_capacity(&clws_proto::buffer::NoPool).is_none());
     }
 }

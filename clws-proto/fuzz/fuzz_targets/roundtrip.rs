@@ -10,10 +10,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
-use clws_proto::{
-    CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Meter, NoPool, Receiver, Role, SendError,
-    Sender, SharedMessage, Version,
-};
+use clws_proto::buffer::{Meter, NoPool};
+use clws_proto::{CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version};
 use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
 use libfuzzer_sys::fuzz_target;
 
@@ -86,12 +84,12 @@ impl Pair {
         let mut receiver = Receiver::new(version, other(role), Limits::default());
         let config = deflate.map_or(0, |(_, config)| config);
         let config = DeflateConfig::default()
-            .with_level(1 + config % 9)
-            .with_threshold(if config & 0x40 == 0 { 0 } else { 300 });
+            .level(1 + config % 9)
+            .threshold(if config & 0x40 == 0 { 0 } else { 300 });
         let codecs = CodecPool::with_kept(&config, 1);
         if let Some((choice, _)) = deflate {
-            sender = sender.with_deflate(params(choice), &codecs);
-            receiver = receiver.with_deflate(params(choice), &codecs);
+            sender = sender.deflate(params(choice), &codecs);
+            receiver = receiver.deflate(params(choice), &codecs);
         }
         Self {
             version,
@@ -126,7 +124,7 @@ impl Pair {
                     0 => self.sender.text(&text, frame_size),
                     2 => self.sender.text_owned(text.clone()),
                     _ => {
-                        let message = SharedMessage::text(text.clone()).with_frame_size(frame_size);
+                        let message = SharedMessage::text(text.clone()).frame_size(frame_size);
                         self.shared(&message)
                     }
                 };
@@ -139,7 +137,7 @@ impl Pair {
                     3 if command & 0x10 != 0 => self.sender.binary_bytes(&Bytes::from(bytes.clone())),
                     3 => self.sender.binary_owned(bytes.clone()),
                     _ => {
-                        let message = SharedMessage::binary(bytes.clone()).with_frame_size(frame_size);
+                        let message = SharedMessage::binary(bytes.clone()).frame_size(frame_size);
                         self.shared(&message)
                     }
                 };

@@ -22,18 +22,18 @@ pub fn limits(choice: u8) -> Limits {
     const SIZES: [usize; 8] = [0, 1, 7, 125, 126, 1000, 70_000, 16 << 20];
     const FRAGMENTS: [u32; 4] = [131_072, 0, 1, 3];
     Limits::default()
-        .with_max_message_size(SIZES[usize::from(choice & 7) ^ 7])
-        .with_max_frame_size(SIZES[usize::from(choice >> 3 & 7) ^ 7])
-        .with_max_fragments(FRAGMENTS[usize::from(choice >> 6)])
+        .max_message_size(SIZES[usize::from(choice & 7) ^ 7])
+        .max_frame_size(SIZES[usize::from(choice >> 3 & 7) ^ 7])
+        .max_fragments(FRAGMENTS[usize::from(choice >> 6)])
 }
 
 /// Parameters of permessage-deflate: 3 bits for each window, one for each context takeover.
 pub fn params(choice: u8) -> DeflateParams {
     DeflateParams::default()
-        .with_server_max_window_bits(15 - (choice & 7))
-        .with_client_max_window_bits(15 - (choice >> 3 & 7))
-        .with_server_no_context_takeover(choice & 0x40 != 0)
-        .with_client_no_context_takeover(choice & 0x80 != 0)
+        .server_max_window_bits(15 - (choice & 7))
+        .client_max_window_bits(15 - (choice >> 3 & 7))
+        .server_no_context_takeover(choice & 0x40 != 0)
+        .client_no_context_takeover(choice & 0x80 != 0)
 }
 
 /// The opposite role.

@@ -1,78 +1,90 @@
+//! Pools of buffers.
+
 use std::fmt;
 
 use bytes::Bytes;
 
-/// A pool that big buffers come from and go back to, for a driver of many connections.
+/// A pool of large buffers for a driver of many connections.
 ///
-/// Fresh memory for each big message costs more than the message: the system maps it, clears it and takes it back. A
-/// pool is asked when so much of a message has come that it matters
-/// ([`Receiver::receive_with`](crate::Receiver::receive_with)), and is given the buffer when the message is done or,
-/// forwarded, has been written ([`Sender::consume_with`](crate::Sender::consume_with)). How much it keeps is its own
-/// decision.
+/// Allocating memory for each large message costs more than the message: the system maps the
+/// memory, clears it and takes it back. [`Receiver::receive_with`](crate::Receiver::receive_with)
+/// asks the pool for a buffer once a message is large enough to matter. The pool gets the buffer
+/// back when the message is done. If the message is forwarded, the pool gets the buffer back after
+/// it is written ([`Sender::consume_with`](crate::Sender::consume_with)). The pool decides how much
+/// memory it keeps.
 pub trait BufferPool: fmt::Debug {
-    /// A buffer for a message of which `least` octets have come or are coming: of that capacity at least, and of `most` at
-    /// most, so that no peer holds much more than it sent; the nearer to `most`, the seldomer the message moves. Its content
-    /// does not matter, and it helps if it has some: safe code has to initialise what it reads into. An empty `Vec` where
-    /// there is none that fits.
-    fn acquire(&self, least: usize, most: usize) -> Vec<u8>;
+    /// Returns a buffer with a capacity from `min_capacity` to `max_capacity`, or an empty `Vec`.
+    ///
+    /// The upper bound keeps a peer from holding much more memory than it sent. A capacity near
+    /// that bound saves moving the message later. The buffer's content does not matter. Initialised
+    /// content saves work, because safe code must initialise the memory it reads into.
+    fn acquire(&self, min_capacity: usize, max_capacity: usize) -> Vec<u8>;
 
     /// Takes a buffer back, or drops it.
     fn release(&self, buffer: Vec<u8>);
 
-    /// Drops the bytes of a message that was given to the [`Sender`](crate::Sender) as [`Bytes`] and is written, or never will
-    /// be. Their owner may be of any kind ([`Bytes::from_owner`]), and its drop may run any code. A driver that holds a lock
-    /// of its own around the `Sender` keeps them here until that is free. The default drops them at once.
+    /// Drops a message that was given to the [`Sender`](crate::Sender) as [`Bytes`] and is no
+    /// longer needed.
+    ///
+    /// The owner of the bytes may be of any type ([`Bytes::from_owner`]), so dropping it may run
+    /// any code. A driver that holds a lock around the `Sender` can keep the bytes here until it
+    /// has released the lock. By default they are dropped at once.
     fn discard(&self, bytes: Bytes) {
         drop(bytes);
     }
 }
 
-/// No pool: buffers are allocated and freed.
+/// A [`BufferPool`] that keeps nothing: buffers are allocated and freed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct NoPool;
 
 impl BufferPool for NoPool {
-    fn acquire(&self, _least: usize, _most: usize) -> Vec<u8> {
+    fn acquire(&self, _min_capacity: usize, _max_capacity: usize) -> Vec<u8> {
         Vec::new()
     }
 
     fn release(&self, _buffer: Vec<u8>) {}
 }
 
-/// Messages under this are not min_adoptable_len a buffer of the pool.
-pub(crate) const POOLED: usize = 16 * 1024;
+/// Shorter messages do not use the pool.
+pub(crate) const MIN_POOLED_LEN: usize = 16 * 1024;
 
-/// A buffer has at most so many times the octets that came.
-pub(crate) const MOST_TIMES: usize = 4;
+/// The maximum ratio of a buffer's capacity to the bytes received.
+pub(crate) const MAX_CAPACITY_RATIO: usize = 4;
 
-/// A buffer of the pool for `least` octets, if it has one of not over `most`.
-pub(crate) fn fitting(buffers: &dyn BufferPool, least: usize, most: usize) -> Option<Vec<u8>> {
-    if least < POOLED {
+/// Acquires a buffer from the pool. `None` if the pool has no buffer whose capacity is in the
+/// range.
+pub(crate) fn acquire_fitting(
+    buffers: &dyn BufferPool,
+    min_capacity: usize,
+    max_capacity: usize,
+) -> Option<Vec<u8>> {
+    if min_capacity < MIN_POOLED_LEN {
         return None;
     }
-    let buffer = buffers.acquire(least, most);
-    if (least..=most).contains(&buffer.capacity()) {
+    let buffer = buffers.acquire(min_capacity, max_capacity);
+    if (min_capacity..=max_capacity).contains(&buffer.capacity()) {
         return Some(buffer);
     }
-    give_back(buffers, buffer);
+    release_to(buffers, buffer);
     None
 }
 
-/// From how many octets on a message may keep the buffer of that capacity that it was read to, the octets around it counted
-/// leniently.
+/// The minimum length of a message that may keep the read buffer of this capacity. The 8 KiB allow
+/// for other data in the buffer.
 pub(crate) const fn min_adoptable_len(capacity: usize) -> usize {
-    let octets = capacity.saturating_sub(8 * 1024) / MOST_TIMES;
-    if octets > POOLED { octets } else { POOLED }
+    let len = capacity.saturating_sub(8 * 1024) / MAX_CAPACITY_RATIO;
+    if len > MIN_POOLED_LEN { len } else { MIN_POOLED_LEN }
 }
 
-/// Whether so many octets fill half of a buffer of that capacity, and so may keep it for as long as they are kept.
-pub(crate) const fn is_snug(octets: usize, capacity: usize) -> bool {
-    capacity / 2 <= octets
+/// Whether `len` bytes fill at least half of a buffer. Only then may they keep it for a long time.
+pub(crate) const fn fills_half(len: usize, capacity: usize) -> bool {
+    capacity / 2 <= len
 }
 
-/// Gives a buffer to the pool, if it is one.
+/// Releases a buffer to the pool, unless it is empty.
 #[inline]
-pub(crate) fn give_back(buffers: &dyn BufferPool, buffer: Vec<u8>) {
+pub(crate) fn release_to(buffers: &dyn BufferPool, buffer: Vec<u8>) {
     if buffer.capacity() > 0 {
         buffers.release(buffer);
     }

@@ -1,13 +1,14 @@
+//! Byte ranges in owned buffers.
+
 use std::fmt;
 use std::ops::{Deref, Range};
 
 use bytes::Bytes;
 
-use crate::buffer::pool::is_snug;
+use crate::buffer::pool::fills_half;
 use crate::frame::mask::apply_mask;
 
-/// Octets in a buffer of their own, which may have others before and behind them: who reads into it again need not initialise
-/// it again.
+/// A byte range within an owned, initialised buffer.
 #[derive(Default)]
 pub(crate) struct BufSlice {
     buffer: Vec<u8>,
@@ -28,59 +29,60 @@ impl BufSlice {
         self.buffer.capacity()
     }
 
-    /// Initialised octets behind them.
+    /// The number of initialised bytes after the range.
     pub(crate) const fn spare(&self) -> usize {
         self.buffer.len().saturating_sub(self.end)
     }
 
-    /// How many more bytes fit without another allocation.
+    /// The number of bytes that can follow without a new allocation.
     pub(crate) const fn free(&self) -> usize {
         self.buffer.capacity().saturating_sub(self.end)
     }
 
-    /// The next so many octets behind them; `None` where not so many are initialised.
-    pub(crate) fn spare_capacity(&mut self, octets: usize) -> Option<&mut [u8]> {
-        self.buffer.get_mut(self.end..)?.get_mut(..octets)
+    /// The `len` bytes after the range. `None` if they are not all initialised.
+    pub(crate) fn spare_capacity(&mut self, len: usize) -> Option<&mut [u8]> {
+        self.buffer.get_mut(self.end..)?.get_mut(..len)
     }
 
-    /// Takes so many more of the initialised octets for its own, and shows them.
-    pub(crate) fn extend_by(&mut self, octets: usize) -> &mut [u8] {
+    /// Extends the range by `len` initialised bytes and returns them.
+    pub(crate) fn extend_by(&mut self, len: usize) -> &mut [u8] {
         let start = self.end;
-        self.end = self.buffer.len().min(start.saturating_add(octets));
+        self.end = self.buffer.len().min(start.saturating_add(len));
         self.buffer.get_mut(start..self.end).unwrap_or_default()
     }
 
-    /// Appends octets, past what is initialised: `reserve` is given the buffer, its end being the end of these octets.
-    pub(crate) fn append(&mut self, octets: &[u8], reserve: impl FnOnce(&mut Vec<u8>)) {
-        if let Some(room) = self.spare_capacity(octets.len()) {
-            room.copy_from_slice(octets);
+    /// Appends bytes. If they exceed the initialised part, `reserve` gets the buffer, cut at the
+    /// range's end.
+    pub(crate) fn append(&mut self, bytes: &[u8], reserve: impl FnOnce(&mut Vec<u8>)) {
+        if let Some(spare) = self.spare_capacity(bytes.len()) {
+            spare.copy_from_slice(bytes);
         } else {
             self.buffer.truncate(self.end);
             reserve(&mut self.buffer);
-            self.buffer.extend_from_slice(octets);
+            self.buffer.extend_from_slice(bytes);
         }
-        self.end += octets.len();
+        self.end += bytes.len();
     }
 
-    /// Initialises as much of the buffer as it takes to have so many octets of room.
-    pub(crate) fn initialise(&mut self, octets: usize) {
-        let end = self.end.saturating_add(octets);
+    /// Initialises the buffer until at least `len` bytes follow the range.
+    pub(crate) fn initialise(&mut self, len: usize) {
+        let end = self.end.saturating_add(len);
         if self.buffer.len() < end {
             self.buffer.resize(end, 0);
         }
     }
 
-    pub(crate) fn reserve_exact(&mut self, octets: usize) {
+    pub(crate) fn reserve_exact(&mut self, additional: usize) {
         let initialised = self.spare();
-        self.buffer.reserve_exact(octets.saturating_sub(initialised));
+        self.buffer.reserve_exact(additional.saturating_sub(initialised));
     }
 
-    /// Masks or unmasks all of them, as the beginning of a frame.
+    /// Masks or unmasks the range, which is the beginning of a frame's payload.
     pub(crate) fn apply_mask(&mut self, key: [u8; 4]) {
         apply_mask(key, 0, self.buffer.get_mut(self.start..self.end).unwrap_or_default());
     }
 
-    /// Moves to the start of its buffer, so that nothing is before it. A part that is to grow does so once.
+    /// Moves the range to the start of its buffer, so that it can grow.
     pub(crate) fn move_to_start(&mut self) {
         if self.start > 0 {
             self.buffer.copy_within(self.start.min(self.end)..self.end, 0);
@@ -88,12 +90,12 @@ impl BufSlice {
         }
     }
 
-    /// Whether it fills half of its buffer, and so may keep it.
-    pub(crate) const fn is_snug(&self) -> bool {
-        is_snug(self.len(), self.buffer.capacity())
+    /// Whether the range fills at least half of its buffer.
+    pub(crate) const fn fills_half(&self) -> bool {
+        fills_half(self.len(), self.buffer.capacity())
     }
 
-    /// Moves to another buffer, and gives up this one.
+    /// Moves the range to another buffer and returns the previous one.
     pub(crate) fn move_to(&mut self, mut buffer: Vec<u8>) -> Vec<u8> {
         match buffer.get_mut(..self.len()) {
             Some(start) => start.copy_from_slice(self),
@@ -106,19 +108,18 @@ impl BufSlice {
         std::mem::replace(self, moved).buffer
     }
 
-    /// The whole buffer, for another to read into.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }
 
-    /// The octets and nothing else.
+    /// The bytes of the range, without the rest of the buffer.
     pub(crate) fn into_vec(mut self) -> Vec<u8> {
         self.buffer.truncate(self.end);
         self.buffer.drain(..self.start.min(self.end));
         self.buffer
     }
 
-    /// The octets, where they are.
+    /// The bytes of the range, without a copy.
     pub(crate) fn into_bytes(self) -> Bytes {
         let Self { mut buffer, start, end } = self;
         buffer.truncate(end);

@@ -178,14 +178,14 @@ impl Connection {
         Self { receiver, sender, end: None, input_ended: false }
     }
 
-    /// Adds permessage-deflate, as the handshake negotiated it: see [`Receiver::with_deflate`] and
-    /// [`Sender::with_deflate`].
+    /// Adds permessage-deflate, as the handshake negotiated it: see [`Receiver::deflate`] and
+    /// [`Sender::deflate`].
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn with_deflate(self, params: DeflateParams, codecs: &CodecPool) -> Self {
+    pub fn deflate(self, params: DeflateParams, codecs: &CodecPool) -> Self {
         Self {
-            receiver: self.receiver.with_deflate(params, codecs),
-            sender: self.sender.with_deflate(params, codecs),
+            receiver: self.receiver.deflate(params, codecs),
+            sender: self.sender.deflate(params, codecs),
             ..self
         }
     }

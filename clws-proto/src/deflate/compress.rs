@@ -1,135 +1,17 @@
-use std::fmt;
+//! Compression of sent messages.
 
-use zlib_rs::{Deflate, DeflateFlush};
-
-use crate::deflate::config::DeflateConfig;
+use crate::deflate::MIN_BITS;
 use crate::deflate::params::DeflateParams;
 use crate::deflate::pool::CodecPool;
 use crate::deflate::window::History;
-use crate::deflate::{MIN_BITS, TAIL};
 use crate::version::Role;
-
-/// Room for compressed octets that a compressor keeps between messages.
-const KEEP: usize = 64 * 1024;
-
-/// So much room is left at each call: zlib asks for more than 6 octets, lest it flush again and again.
-const SPARE: usize = 64;
-
-/// A compressor, and what comes out of it.
-pub(super) struct Compressor {
-    deflate: Deflate,
-    bits: u8,
-    memory_level: u8,
-    /// Whose messages it has seen all and only; 0 for nobody's.
-    owner: u64,
-    /// Initialised as long as it is, since safe code can only write there.
-    out: Vec<u8>,
-    broken: bool,
-}
-
-impl Compressor {
-    pub(super) fn new(config: &DeflateConfig, bits: u8) -> Self {
-        let deflate = Deflate::new_with_config(zlib_rs::DeflateConfig {
-            level: i32::from(config.level),
-            window_bits: -i32::from(bits), // raw
-            mem_level: i32::from(config.memory_level),
-            ..zlib_rs::DeflateConfig::default()
-        });
-        Self { deflate, bits, memory_level: config.memory_level, owner: 0, out: Vec::new(), broken: false }
-    }
-
-    pub(super) const fn bits(&self) -> u8 {
-        self.bits
-    }
-
-    pub(super) const fn is_for(&self, bits: u8, owner: u64) -> bool {
-        self.bits == bits && self.owner == owner
-    }
-
-    /// Octets that it takes: two windows, two chains, a table of hashes, the symbols of a block, and its state.
-    pub(super) const fn size(&self) -> usize {
-        (4 << self.bits) + (448 << self.memory_level) + 140_000 + self.out.capacity()
-    }
-
-    /// Starts a message of that owner, which may refer back to these octets.
-    pub(super) fn begin(&mut self, owner: u64, window: &[u8]) {
-        if owner != 0 && self.owner == owner {
-            return; // it has them already
-        }
-        self.deflate.reset();
-        self.owner = owner;
-        if !window.is_empty() && self.deflate.set_dictionary(window).is_err() {
-            self.deflate.reset(); // then this message just does not refer back
-        }
-    }
-
-    /// The octets to send for a message; `None` if they are `longest` or more.
-    fn compress(&mut self, mut payload: &[u8], longest: usize) -> Option<&[u8]> {
-        let longest = longest + TAIL.len();
-        let (mut len, mut too_long) = (0, false);
-        loop {
-            if self.out.len() < len + SPARE {
-                self.out.resize((self.out.len() * 2).clamp(4096, longest.max(4096)).max(len + SPARE), 0);
-            }
-            let (read, written) = (self.deflate.total_in(), self.deflate.total_out());
-            let room = self.out.get_mut(len..).unwrap_or_default();
-            let full = room.len();
-            // RFC 7692 §7.2.1: "Compress all the octets of the payload of the message using DEFLATE."
-            if self.deflate.compress(payload, room, DeflateFlush::SyncFlush).is_err() {
-                self.broken = true;
-                return None;
-            }
-            let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
-            let written = since(self.deflate.total_out(), written);
-            payload = payload.get(since(self.deflate.total_in(), read)..).unwrap_or_default();
-            len += written;
-            let done = payload.is_empty() && written < full;
-            too_long |= len >= longest;
-            if done && too_long {
-                return None;
-            }
-            if done {
-                return self.out.get(..len)?.strip_suffix(&TAIL);
-            }
-            if too_long {
-                // Nobody gets it, but it goes on to its end: a compressor that is left in the middle of a block, with octets
-                // that were not fetched, is not made new by a reset of zlib-rs (0.6), and the next message would suffer.
-                len = 0;
-            }
-        }
-    }
-
-    /// Whether it can be used again.
-    pub(super) const fn is_sound(&self) -> bool {
-        !self.broken
-    }
-
-    /// Gives up what it has seen: the next message begins anew, whoever's it is.
-    const fn forget(&mut self) {
-        self.owner = 0;
-    }
-
-    /// Gives room back that only a big message needs.
-    pub(super) fn trim(&mut self) {
-        if self.out.capacity() > KEEP {
-            self.out.truncate(KEEP);
-            self.out.shrink_to_fit();
-        }
-    }
-}
-
-impl fmt::Debug for Compressor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Compressor").field("bits", &self.bits).finish_non_exhaustive()
-    }
-}
 
 /// The sending half of the extension.
 #[derive(Debug)]
 pub(crate) struct Deflation {
     codecs: CodecPool,
     history: History,
-    /// The name of this connection among the codecs' users; 0 without takeover.
+    /// The identity of this connection in the pool. 0 without context takeover.
     owner: u64,
     threshold: usize,
     bits: u8,
@@ -138,54 +20,59 @@ pub(crate) struct Deflation {
 impl Deflation {
     pub(crate) fn new(role: Role, params: DeflateParams, codecs: &CodecPool) -> Self {
         let (bits, takeover) = params.sent_by(role);
-        // An empty message gets no smaller. And no zlib has a window of 8 bits: who insists gets all messages as they are.
+        // An empty message does not get smaller. zlib has no window of 8 bits, so with that window
+        // all messages are sent uncompressed.
         let threshold = if bits < MIN_BITS { usize::MAX } else { codecs.config().threshold.max(1) };
         let owner = if takeover { codecs.owner() } else { 0 };
         Self { codecs: codecs.clone(), history: History::new(bits, takeover), owner, threshold, bits }
     }
 
-    /// Whether a message of that length is to be compressed.
-    pub(crate) const fn wants(&self, len: usize) -> bool {
+    /// Whether a message of `len` bytes is to be compressed.
+    pub(crate) const fn should_compress(&self, len: usize) -> bool {
         len >= self.threshold
     }
 
-    /// Whether messages refer back to earlier ones, so that this connection's octets are of use to no other.
+    /// Whether messages refer to earlier ones. Then the compressed bytes are of no use to another
+    /// connection.
     pub(crate) const fn has_context(&self) -> bool {
         self.history.is_kept()
     }
 
-    /// Octets of the context.
+    /// Memory held by the context, in bytes.
     pub(crate) const fn context_size(&self) -> usize {
         self.history.capacity()
     }
 
-    /// Gives `send` the octets to send for a message; `false` if it is better to send it as it is.
+    /// Passes the compressed message to `send`. Returns `false` if the message should be sent
+    /// uncompressed.
     pub(crate) fn compress(&mut self, payload: &[u8], send: impl FnOnce(&[u8])) -> bool {
-        // RFC 7692 §7.2.1: "If the "agreed parameters" contain the "server_no_context_takeover" extension parameter, the
-        // server MUST start compressing each new message with an empty LZ77 sliding window." The history is empty then.
+        // RFC 7692 §7.2.1: "If the "agreed parameters" contain the "server_no_context_takeover"
+        // extension parameter, the server MUST start compressing each new message with an empty
+        // LZ77 sliding window." The history is empty in that case.
         let mut compressor = self.codecs.compressor(self.bits, self.owner, self.history.window());
-        // A message that gets no smaller goes out as it is. With takeover though it goes compressed, for the next ones to
-        // refer back to: the first of many small ones is never smaller.
+        // A message that does not get smaller is sent uncompressed. With context takeover it is
+        // sent compressed, so that later messages can refer to it: the first of many small messages
+        // never gets smaller.
         let allowance = if self.has_context() { payload.len() / 64 + 64 } else { 0 };
         let sent = compressor.compress(payload, payload.len() + allowance).map(send).is_some();
         if sent {
             self.history.push(payload);
         } else {
-            compressor.forget(); // the peer will not see what it has seen
+            compressor.drop_context(); // the peer does not get this message
         }
-        self.codecs.put_compressor(compressor);
+        self.codecs.return_compressor(compressor);
         sent
     }
 
-    /// The same for a message without context, to be kept; `None` if it does not get smaller.
-    pub(crate) fn compress_for_all<T>(&self, payload: &[u8], make: impl FnOnce(&[u8]) -> T) -> Option<T> {
+    /// Compresses a message without a context. `None` if it does not get smaller.
+    pub(crate) fn compress_shared<T>(&self, payload: &[u8], make: impl FnOnce(&[u8]) -> T) -> Option<T> {
         let mut compressor = self.codecs.compressor(self.bits, 0, &[]);
         let made = compressor.compress(payload, payload.len()).map(make);
-        self.codecs.put_compressor(compressor);
+        self.codecs.return_compressor(compressor);
         made
     }
 
-    /// The class of windows that this connection's messages belong to.
+    /// The window size, in bits.
     pub(crate) const fn bits(&self) -> u8 {
         self.bits
     }

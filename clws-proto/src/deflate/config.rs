@@ -1,129 +1,135 @@
+//! Settings of permessage-deflate.
+
 use crate::deflate::params::in_range;
 use crate::deflate::{MAX_BITS, MIN_BITS};
 
-/// What this side wants of permessage-deflate: how hard it compresses, what is min_adoptable_len it, and what may be kept.
+/// The settings of permessage-deflate: compression level, threshold and memory.
 ///
-/// `clws-handshake` negotiates by it ([`DeflateParams`](crate::DeflateParams) is the result), and
-/// [`CodecPool`](crate::CodecPool) compress by it.
+/// `clws-handshake` negotiates with them, which results in [`DeflateParams`](crate::DeflateParams).
+/// A [`CodecPool`](crate::CodecPool) compresses with them.
 ///
-/// | choice | octets of memory |
+/// | | bytes of memory |
 /// |---|---|
-/// | a connection that agreed on it and has no context | 160, whatever the windows (and as much again in `clws-server`, for what is seldom there) |
-/// | a server's messages with context takeover | in addition its last messages' octets, as they come: 1.25 · 2^`server_max_window_bits` at most (40 KiB for 15, 5 KiB for 12) |
+/// | a connection that negotiated the extension, without context takeover | 160, for any windows (and another 160 in `clws-server`) |
+/// | a server's messages with context takeover | in addition, the last bytes of its messages: at most 1.25 · 2^`server_max_window_bits` (40 KiB for 15, 5 KiB for 12) |
 /// | a client's messages with context takeover | the same with `client_max_window_bits` |
-/// | a compressor, of the [`CodecPool`](crate::CodecPool) and not of a connection | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB for what comes out |
-/// | a decompressor, of the `CodecPool` too | about 64,000, whatever the window |
-/// | a message that has come in part | what came of it and what it inflated to; beyond 1 KiB of the one or 16 KiB of the other a decompressor |
+/// | a compressor of the [`CodecPool`](crate::CodecPool) | 4 · 2^`window_bits` + 448 · 2^`memory_level` + 140,000: about 386,000 with 15 and 8, 158,000 with 12 and 1; and up to 64 KiB of output |
+/// | a decompressor of the `CodecPool` | about 64,000, for any window |
+/// | an incomplete message | its received bytes and the inflated bytes; a decompressor, once these exceed 1 KiB or 16 KiB |
 ///
-/// A browser that does not offer `client_max_window_bits` (Firefox) cannot be held to less than 15.
+/// A browser that does not offer `client_max_window_bits` (Firefox) always uses 15.
 ///
 /// ```
 /// use clws_proto::DeflateConfig;
 ///
-/// // Each message on its own, which is the default: nothing is kept for a connection.
-/// let config = DeflateConfig::default().with_threshold(256);
+/// // By default, each message is compressed on its own, and a connection keeps no context.
+/// let config = DeflateConfig::default().threshold(256);
 /// assert!(config.server_no_context_takeover && config.client_no_context_takeover);
 ///
-/// // Small messages that resemble each other: 10 KiB for a connection at most, and a third of the octets to send.
-/// let chat = config.with_context_takeover(true).with_max_window_bits(12).with_threshold(32);
+/// // For small, similar messages: at most 10 KiB per connection, and a third of the bytes to send.
+/// let chat = config.context_takeover(true).max_window_bits(12).threshold(32);
 /// assert_eq!(chat.server_max_window_bits, 12);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DeflateConfig {
-    /// How hard to compress, from 1 (fast) to 9 (small). Default 4.
+    /// The compression level, from 1 (fast) to 9 (small). Default 4.
     ///
-    /// On JSON lines of 16 KiB, 1, 4, 6 and 9 made a 2.3rd, 3.2nd, 3.4th and 3.4th of it, each step at about two thirds of the
-    /// speed of the one before (`cargo bench -p clws-benches --bench deflate`).
+    /// JSON lines of 16 KiB shrink by a factor of 2.3, 3.2, 3.4 and 3.4 at levels 1, 4, 6 and 9.
+    /// Each step has about two thirds of the previous speed (`cargo bench -p clws-benches --bench
+    /// deflate`).
     pub level: u8,
-    /// How much memory a compressor has for its symbols, from 1 to 9. Default 8.
+    /// The memory that a compressor has for its symbols, from 1 to 9. Default 8.
     pub memory_level: u8,
-    /// Messages of fewer octets go out as they are. Default 512.
+    /// Shorter messages are sent uncompressed. Default 512 bytes.
     ///
-    /// Without context takeover a message of 100 octets gets a tenth smaller and one of 600 half as large, while each
-    /// costs some 5 to 8 microseconds before its first octet. With takeover even the smallest are min_adoptable_len it.
+    /// Without context takeover, a message of 100 bytes shrinks by a tenth and a message of 600
+    /// bytes by half. Each costs 5 to 8 microseconds before its first byte. With context takeover,
+    /// even the shortest messages are worth compressing.
     pub threshold: usize,
-    /// The window of the server's messages is at most 2 to the power of this, 9 to 15. Default 15.
+    /// The base-2 logarithm of the maximum window of the server's messages, from 9 to 15. Default
+    /// 15.
     pub server_max_window_bits: u8,
-    /// The window of the client's messages is at most 2 to the power of this, 9 to 15. Default 15.
+    /// The base-2 logarithm of the maximum window of the client's messages, from 9 to 15. Default
+    /// 15.
     pub client_max_window_bits: u8,
     /// The server compresses each message on its own. Default true.
     ///
-    /// Then a [`SharedMessage`](crate::SharedMessage) is compressed once for all its receivers.
+    /// A [`SharedMessage`](crate::SharedMessage) is then compressed once for all its receivers.
     pub server_no_context_takeover: bool,
-    /// The client is to compress each message on its own. Default true.
+    /// The client compresses each message on its own. Default true.
     pub client_no_context_takeover: bool,
 }
 
 impl DeflateConfig {
-    /// The same with that [`level`](Self::level), brought into 1 to 9.
+    /// Sets [`level`](field@Self::level), clamped to 1 to 9.
     #[must_use]
-    pub const fn with_level(mut self, level: u8) -> Self {
+    pub const fn level(mut self, level: u8) -> Self {
         self.level = in_range(level, 1, 9);
         self
     }
 
-    /// The same with that [`memory_level`](Self::memory_level), brought into 1 to 9.
+    /// Sets [`memory_level`](field@Self::memory_level), clamped to 1 to 9.
     #[must_use]
-    pub const fn with_memory_level(mut self, level: u8) -> Self {
+    pub const fn memory_level(mut self, level: u8) -> Self {
         self.memory_level = in_range(level, 1, 9);
         self
     }
 
-    /// The same with that [`threshold`](Self::threshold).
+    /// Sets [`threshold`](field@Self::threshold).
     #[must_use]
-    pub const fn with_threshold(mut self, octets: usize) -> Self {
-        self.threshold = octets;
+    pub const fn threshold(mut self, bytes: usize) -> Self {
+        self.threshold = bytes;
         self
     }
 
-    /// The same with that [`server_max_window_bits`](Self::server_max_window_bits), brought into 9 to 15.
+    /// Sets [`server_max_window_bits`](field@Self::server_max_window_bits), clamped to 9 to 15.
     #[must_use]
-    pub const fn with_server_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.server_max_window_bits = in_range(bits, MIN_BITS, MAX_BITS);
         self
     }
 
-    /// The same with that [`client_max_window_bits`](Self::client_max_window_bits), brought into 9 to 15.
+    /// Sets [`client_max_window_bits`](field@Self::client_max_window_bits), clamped to 9 to 15.
     #[must_use]
-    pub const fn with_client_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.client_max_window_bits = in_range(bits, MIN_BITS, MAX_BITS);
         self
     }
 
-    /// The same with windows of that many bits both ways.
+    /// Sets both window sizes.
     #[must_use]
-    pub const fn with_max_window_bits(self, bits: u8) -> Self {
-        self.with_server_max_window_bits(bits).with_client_max_window_bits(bits)
+    pub const fn max_window_bits(self, bits: u8) -> Self {
+        self.server_max_window_bits(bits).client_max_window_bits(bits)
     }
 
-    /// The same with that [`server_no_context_takeover`](Self::server_no_context_takeover).
+    /// Sets [`server_no_context_takeover`](field@Self::server_no_context_takeover).
     #[must_use]
-    pub const fn with_server_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn server_no_context_takeover(mut self, yes: bool) -> Self {
         self.server_no_context_takeover = yes;
         self
     }
 
-    /// The same with that [`client_no_context_takeover`](Self::client_no_context_takeover).
+    /// Sets [`client_no_context_takeover`](field@Self::client_no_context_takeover).
     #[must_use]
-    pub const fn with_client_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn client_no_context_takeover(mut self, yes: bool) -> Self {
         self.client_no_context_takeover = yes;
         self
     }
 
-    /// The same with context takeover both ways, or neither.
+    /// Allows or forbids context takeover in both directions.
     #[must_use]
-    pub const fn with_context_takeover(self, yes: bool) -> Self {
-        self.with_server_no_context_takeover(!yes).with_client_no_context_takeover(!yes)
+    pub const fn context_takeover(self, yes: bool) -> Self {
+        self.server_no_context_takeover(!yes).client_no_context_takeover(!yes)
     }
 
-    /// The same with every field brought into its range: for one whose fields were set by hand.
+    /// Clamps every field to its range, for a value whose fields were assigned directly.
     #[must_use]
     pub const fn in_range(self) -> Self {
-        self.with_level(self.level)
-            .with_memory_level(self.memory_level)
-            .with_server_max_window_bits(self.server_max_window_bits)
-            .with_client_max_window_bits(self.client_max_window_bits)
+        self.level(self.level)
+            .memory_level(self.memory_level)
+            .server_max_window_bits(self.server_max_window_bits)
+            .client_max_window_bits(self.client_max_window_bits)
     }
 }
 

@@ -1,24 +1,29 @@
+//! The interface of a protocol extension.
+
 use crate::buffer::pool::BufferPool;
 use crate::error::ProtocolError;
+#[cfg(feature = "deflate")]
+use crate::frame::header::RSV1;
 use crate::limits::Limits;
-use crate::receive::hybi::MessageAssembler;
+use crate::message::assembler::MessageAssembler;
 
-/// What an extension makes of data frames; [`Plain`] where none was negotiated, so that it costs nothing there.
+/// An extension that transforms data frames. [`Plain`] is used if none was negotiated and costs
+/// nothing.
 pub(crate) trait Extension {
-    /// Whether RSV1 may be set: the message is compressed.
-    const COMPRESSES: bool;
+    /// The reserved bits that a frame may set.
+    const ALLOWED_RSV: u8;
 
-    /// Appends to a message what these octets of its frames inflate to; behind the `last` ones it is finished.
+    /// Inflates `bytes` and appends the result to `data`. `last` marks the end of the message.
     fn inflate(
         &mut self,
-        octets: &[u8],
+        bytes: &[u8],
         last: bool,
         data: &mut MessageAssembler,
         limits: &Limits,
         buffers: &dyn BufferPool,
     ) -> Result<(), ProtocolError>;
 
-    /// Ends a compressed message, of which all octets have come.
+    /// Ends a compressed message whose bytes have all been inflated.
     fn finish(&mut self, data: &MessageAssembler) -> Result<(), ProtocolError>;
 }
 
@@ -27,7 +32,7 @@ pub(crate) trait Extension {
 pub(crate) struct Plain;
 
 impl Extension for Plain {
-    const COMPRESSES: bool = false;
+    const ALLOWED_RSV: u8 = 0;
 
     fn inflate(
         &mut self,
@@ -37,7 +42,7 @@ impl Extension for Plain {
         _: &Limits,
         _: &dyn BufferPool,
     ) -> Result<(), ProtocolError> {
-        Err(ProtocolError::ReservedBits) // never comes here: its header was refused
+        Err(ProtocolError::ReservedBits) // unreachable: the header was refused
     }
 
     fn finish(&mut self, _: &MessageAssembler) -> Result<(), ProtocolError> {
@@ -45,14 +50,14 @@ impl Extension for Plain {
     }
 }
 
-/// Looks at no payload: for messages that are counted and not read.
+/// Ignores payloads, for messages that are only counted.
 #[cfg(feature = "deflate")]
 #[derive(Debug)]
 pub(crate) struct Skip;
 
 #[cfg(feature = "deflate")]
 impl Extension for Skip {
-    const COMPRESSES: bool = true;
+    const ALLOWED_RSV: u8 = RSV1;
 
     fn inflate(
         &mut self,

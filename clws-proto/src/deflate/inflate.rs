@@ -1,137 +1,30 @@
-use std::fmt;
-
-use zlib_rs::{Inflate, InflateFlush, Status};
+//! Inflation of received messages.
 
 use crate::buffer::pool::BufferPool;
 use crate::deflate::extension::Extension;
+use crate::deflate::inflater::{Inflater, OUTPUT_SIZE};
 use crate::deflate::params::DeflateParams;
 use crate::deflate::pool::CodecPool;
 use crate::deflate::window::History;
-use crate::deflate::{MAX_BITS, TAIL};
 use crate::error::ProtocolError;
+use crate::frame::header::RSV1;
 use crate::limits::Limits;
-use crate::receive::hybi::MessageAssembler;
+use crate::message::assembler::MessageAssembler;
 use crate::version::Role;
 
-/// Octets that are inflated at once, checked and appended to the message.
-const AT_ONCE: usize = 16 * 1024;
-
-/// As long as so few octets of a message have come, they are kept as they came and the decompressor is given back in between:
-/// it reads them anew when more come. So nobody holds one by sending seven octets and going silent.
-const BEGUN: usize = 1024;
-
-/// The tail that each message lacks, and a last block without content: inflating ends with it exactly where the message's
-/// own blocks have ended.
-const END: [u8; 6] = [TAIL[0], TAIL[1], TAIL[2], TAIL[3], 0x03, 0x00];
-
-/// A decompressor, and room for what comes out of it.
-pub(super) struct Inflater {
-    inflate: Inflate,
-    room: Box<[u8]>,
-    /// The octets before ended with a block that says it is the last one.
-    ended: bool,
-}
-
-/// What one call of the decompressor did.
-struct Step {
-    /// Bytes that it read.
-    read: usize,
-    /// Bytes that it wrote, those before an error too.
-    written: usize,
-    /// It found no error.
-    is_sound: bool,
-}
-
-impl Inflater {
-    /// Octets that one takes: zlib-rs has all windows as large as the largest.
-    pub(super) const SIZE: usize = AT_ONCE + 47 * 1024;
-
-    pub(super) fn new() -> Self {
-        // With the largest window, whatever was agreed: it reads all smaller ones.
-        let inflate = Inflate::new(false, MAX_BITS);
-        Self { inflate, room: vec![0; AT_ONCE].into_boxed_slice(), ended: false }
-    }
-
-    /// Starts a message that may refer back to these octets.
-    pub(super) fn begin(&mut self, window: &[u8]) {
-        self.inflate.reset(false);
-        self.ended = false;
-        if !window.is_empty() {
-            // It cannot fail at the start of a raw stream; if it did, the message's references would be refused.
-            let _ = self.inflate.set_dictionary(window);
-        }
-    }
-
-    /// Inflates, and gives what comes out to `take` piece by piece.
-    fn run(
-        &mut self,
-        mut octets: &[u8],
-        mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
-    ) -> Result<(), ProtocolError> {
-        loop {
-            if self.ended && !octets.is_empty() {
-                // RFC 7692 §7.2.3.4 has a message with a block whose BFINAL is 1, and blocks behind it: to zlib, a new
-                // stream.
-                self.inflate.reset(false);
-                self.ended = false;
-            }
-            let step = self.step(octets);
-            // What came out before an error is looked at first: the error that is reported is the first one of the message,
-            // however it was cut into reads.
-            take(self.room.get(..step.written).unwrap_or_default())?;
-            let Step { read, written, is_sound: true } = step else {
-                return Err(ProtocolError::CorruptDeflate);
-            };
-            octets = octets.get(read..).unwrap_or_default();
-            // A room that was filled may have left something behind in the decompressor.
-            if octets.is_empty() && (self.ended || written < self.room.len()) {
-                return Ok(());
-            }
-            if read == 0 && written == 0 && !self.ended {
-                return Err(ProtocolError::CorruptDeflate); // never: octets and room are there
-            }
-        }
-    }
-
-    /// One call of the decompressor.
-    fn step(&mut self, octets: &[u8]) -> Step {
-        let (read, written) = (self.inflate.total_in(), self.inflate.total_out());
-        let status = self.inflate.decompress(octets, &mut self.room, InflateFlush::SyncFlush);
-        self.ended = status == Ok(Status::StreamEnd);
-        let since = |now: u64, before: u64| usize::try_from(now - before).unwrap_or(usize::MAX);
-        Step {
-            read: since(self.inflate.total_in(), read),
-            written: since(self.inflate.total_out(), written),
-            is_sound: status.is_ok(),
-        }
-    }
-
-    /// Ends the message.
-    fn end(&mut self) -> Result<(), ProtocolError> {
-        if self.ended {
-            return Ok(()); // its last block says so, and some leave out the empty one behind it
-        }
-        // RFC 7692 §7.2.2: "Append 4 octets of 0x00 0x00 0xff 0xff to the tail end of the payload of the message."
-        match self.step(&END) {
-            Step { read, written: 0, is_sound: true } if self.ended && read == END.len() => Ok(()),
-            _ => Err(ProtocolError::CorruptDeflate), // the message was cut off
-        }
-    }
-}
-
-impl fmt::Debug for Inflater {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Inflater").field("ended", &self.ended).finish_non_exhaustive()
-    }
-}
+/// The maximum length of a message's beginning that is kept compressed.
+///
+/// The decompressor returns to the pool in the meantime and reads these bytes again later. A peer
+/// that sends seven bytes and then nothing does not hold a decompressor.
+const MAX_KEPT_COMPRESSED: usize = 1024;
 
 /// The receiving half of the extension.
 #[derive(Debug)]
 pub(crate) struct Inflation {
     codecs: CodecPool,
-    /// The first octets of a message in progress, while there are few.
-    begun: Vec<u8>,
-    /// Borrowed while more of it is in progress.
+    /// The beginning of a message in progress, while it is short.
+    first_bytes: Vec<u8>,
+    /// Borrowed once the beginning exceeds that length.
     inflater: Option<Box<Inflater>>,
     history: History,
 }
@@ -141,83 +34,89 @@ impl Inflation {
         let (bits, takeover) = params.received_by(role);
         Self {
             codecs: codecs.clone(),
-            begun: Vec::new(),
+            first_bytes: Vec::new(),
             inflater: None,
             history: History::new(bits, takeover),
         }
     }
 
-    /// Octets of the context.
+    /// Memory held by the context, in bytes.
     pub(crate) const fn context_size(&self) -> usize {
         self.history.capacity()
     }
 
-    /// Octets that a message in progress holds.
+    /// Memory held by a message in progress, in bytes.
     pub(crate) const fn held(&self) -> usize {
-        self.begun.capacity() + if self.inflater.is_some() { Inflater::SIZE } else { 0 }
+        self.first_bytes.capacity() + if self.inflater.is_some() { Inflater::SIZE } else { 0 }
     }
 
-    /// Gives back and forgets everything.
+    /// Returns the decompressor and drops all data.
     pub(crate) fn reset(&mut self) {
         if let Some(inflater) = self.inflater.take() {
-            self.codecs.put_inflater(inflater);
+            self.codecs.return_inflater(inflater);
         }
-        self.begun = Vec::new();
+        self.first_bytes = Vec::new();
         self.history.clear();
     }
 }
 
 impl Extension for Inflation {
-    const COMPRESSES: bool = true;
+    const ALLOWED_RSV: u8 = RSV1;
 
     fn inflate(
         &mut self,
-        octets: &[u8],
+        bytes: &[u8],
         last: bool,
         data: &mut MessageAssembler,
         limits: &Limits,
         buffers: &dyn BufferPool,
     ) -> Result<(), ProtocolError> {
-        if octets.is_empty() && (self.begun.is_empty() || !last) {
+        if bytes.is_empty() && (self.first_bytes.is_empty() || !last) {
             return Ok(());
         }
-        let (mut begun, short) = (std::mem::take(&mut self.begun), self.inflater.is_none());
+        let (mut first_bytes, is_short) = (std::mem::take(&mut self.first_bytes), self.inflater.is_none());
         let inflater = match &mut self.inflater {
             Some(inflater) => inflater,
             none => none.insert(self.codecs.inflater(self.history.window())),
         };
-        if !begun.is_empty() {
-            inflater.run(&begun, |_| Ok(()))?; // what comes of them is in the message already
+        if !first_bytes.is_empty() {
+            inflater.run(&first_bytes, |_| Ok(()))?; // their output is already in the message
         }
-        if !octets.is_empty() {
-            inflater.run(octets, |piece| {
-                let room = limits.max_message_size.saturating_sub(data.len());
-                // What fits is checked to be text before the rest is too much, as it would be if it had come alone.
-                data.append(piece.get(..room).unwrap_or(piece), limits.max_message_size, buffers)?;
-                if piece.len() > room {
+        if !bytes.is_empty() {
+            inflater.run(bytes, |piece| {
+                let max = limits.max_message_size.saturating_sub(data.len());
+                // The part within the limit is checked as text first. The result is then the same
+                // for any division into reads.
+                data.append(piece.get(..max).unwrap_or(piece), limits.max_message_size, buffers)?;
+                if piece.len() > max {
                     return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
                 }
                 Ok(())
             })?;
         }
-        if short && !last && begun.len() + octets.len() <= BEGUN && data.len() <= AT_ONCE {
-            begun.extend_from_slice(octets);
-            self.begun = begun;
-            self.inflater.take().into_iter().for_each(|inflater| self.codecs.put_inflater(inflater));
+        if is_short
+            && !last
+            && first_bytes.len() + bytes.len() <= MAX_KEPT_COMPRESSED
+            && data.len() <= OUTPUT_SIZE
+        {
+            first_bytes.extend_from_slice(bytes);
+            self.first_bytes = first_bytes;
+            self.inflater.take().into_iter().for_each(|inflater| self.codecs.return_inflater(inflater));
         }
         Ok(())
     }
 
     fn finish(&mut self, data: &MessageAssembler) -> Result<(), ProtocolError> {
-        // Without a single octet there is nothing to inflate; RFC 7692 §7.2.3.6 has one even for an empty message.
+        // A message without any byte has nothing to inflate. RFC 7692 §7.2.3.6 has one byte even
+        // for an empty message.
         if let Some(mut inflater) = self.inflater.take() {
             let end = inflater.end();
-            self.codecs.put_inflater(inflater);
+            self.codecs.return_inflater(inflater);
             end?;
         }
-        // RFC 7692 §7.2.2: "Otherwise, the server MUST decompress each new message using the LZ77 sliding window used to
-        // process the last compressed message."
-        self.history.push(data.octets());
+        // RFC 7692 §7.2.2: "Otherwise, the server MUST decompress each new message using the LZ77
+        // sliding window used to process the last compressed message."
+        self.history.push(data.bytes());
         Ok(())
     }
 }

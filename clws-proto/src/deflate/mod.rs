@@ -1,16 +1,20 @@
-//! permessage-deflate, RFC 7692: messages that are compressed, each on its own or with a memory of those before.
+//! permessage-deflate, RFC 7692.
 //!
-//! All that outlives a message is its last octets: a message ends at the boundary of a block and of an octet, so the
-//! window is the whole state of either side. A connection keeps the octets themselves ([`window`]) and borrows a
-//! (de)compressor for the time of a message from its shard's [`CodecPool`].
+//! A message ends at a block boundary and a byte boundary, so its last window of bytes is the whole
+//! context. A connection keeps only those bytes ([`window`]). It borrows a compressor or
+//! decompressor from a [`pool::CodecPool`] for the duration of a message.
 
 #[cfg(feature = "deflate")]
 pub(crate) mod compress;
+#[cfg(feature = "deflate")]
+mod compressor;
 #[cfg(feature = "deflate")]
 pub(crate) mod config;
 pub(crate) mod extension;
 #[cfg(feature = "deflate")]
 pub(crate) mod inflate;
+#[cfg(feature = "deflate")]
+mod inflater;
 #[cfg(feature = "deflate")]
 pub(crate) mod params;
 #[cfg(feature = "deflate")]
@@ -22,11 +26,11 @@ pub(crate) mod window;
 #[cfg(feature = "deflate")]
 const TAIL: [u8; 4] = [0x00, 0x00, 0xff, 0xff];
 
-/// A compressor's smallest window. With 8 bits, raw deflate is what no zlib can do: where 8 was agreed for our own side we
-/// do not compress at all.
+/// A compressor's smallest window. zlib cannot produce raw deflate with 8 bits, so with 8 bits
+/// nothing is compressed.
 #[cfg(feature = "deflate")]
 const MIN_BITS: u8 = 9;
 
-/// The largest window there is, 32 KiB.
+/// The largest window, 32 KiB.
 #[cfg(feature = "deflate")]
 const MAX_BITS: u8 = 15;

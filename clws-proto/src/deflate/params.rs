@@ -1,24 +1,26 @@
+//! Negotiated parameters of permessage-deflate.
+
 use crate::deflate::MAX_BITS;
 use crate::version::Role;
 
-/// What both sides agreed on for permessage-deflate in the opening handshake, RFC 7692 §7.1.
+/// The parameters of permessage-deflate that the opening handshake agreed on, RFC 7692 §7.1.
 ///
-/// `clws-handshake` negotiates them; give them to [`Receiver::with_deflate`](crate::Receiver::with_deflate) and
-/// [`Sender::with_deflate`](crate::Sender::with_deflate). The default is what an empty answer means: windows of 32 KiB
-/// and context takeover both ways.
+/// `clws-handshake` negotiates them. Pass them to [`Receiver::deflate`](crate::Receiver::deflate)
+/// and [`Sender::deflate`](crate::Sender::deflate). The default is the meaning of an answer without
+/// parameters: windows of 32 KiB and context takeover in both directions.
 ///
 /// ```
 /// use clws_proto::DeflateParams;
 ///
-/// let params = DeflateParams::default().with_server_max_window_bits(10).with_client_no_context_takeover(true);
+/// let params = DeflateParams::default().server_max_window_bits(10).client_no_context_takeover(true);
 /// assert_eq!((params.server_max_window_bits, params.client_max_window_bits), (10, 15));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct DeflateParams {
-    /// The server's window is at most 2 to the power of this, in octets: 8 to 15.
+    /// The base-2 logarithm of the server's maximum window in bytes, from 8 to 15.
     pub server_max_window_bits: u8,
-    /// The client's window is at most 2 to the power of this, in octets: 8 to 15.
+    /// The base-2 logarithm of the client's maximum window in bytes, from 8 to 15.
     pub client_max_window_bits: u8,
     /// The server compresses each message on its own.
     pub server_no_context_takeover: bool,
@@ -27,35 +29,35 @@ pub struct DeflateParams {
 }
 
 impl DeflateParams {
-    /// The same with that [`server_max_window_bits`](Self::server_max_window_bits), brought into 8 to 15.
+    /// Sets [`server_max_window_bits`](field@Self::server_max_window_bits), clamped to 8 to 15.
     #[must_use]
-    pub const fn with_server_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn server_max_window_bits(mut self, bits: u8) -> Self {
         self.server_max_window_bits = in_range(bits, 8, MAX_BITS);
         self
     }
 
-    /// The same with that [`client_max_window_bits`](Self::client_max_window_bits), brought into 8 to 15.
+    /// Sets [`client_max_window_bits`](field@Self::client_max_window_bits), clamped to 8 to 15.
     #[must_use]
-    pub const fn with_client_max_window_bits(mut self, bits: u8) -> Self {
+    pub const fn client_max_window_bits(mut self, bits: u8) -> Self {
         self.client_max_window_bits = in_range(bits, 8, MAX_BITS);
         self
     }
 
-    /// The same with that [`server_no_context_takeover`](Self::server_no_context_takeover).
+    /// Sets [`server_no_context_takeover`](field@Self::server_no_context_takeover).
     #[must_use]
-    pub const fn with_server_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn server_no_context_takeover(mut self, yes: bool) -> Self {
         self.server_no_context_takeover = yes;
         self
     }
 
-    /// The same with that [`client_no_context_takeover`](Self::client_no_context_takeover).
+    /// Sets [`client_no_context_takeover`](field@Self::client_no_context_takeover).
     #[must_use]
-    pub const fn with_client_no_context_takeover(mut self, yes: bool) -> Self {
+    pub const fn client_no_context_takeover(mut self, yes: bool) -> Self {
         self.client_no_context_takeover = yes;
         self
     }
 
-    /// The window of the messages that this side sends, and whether it outlives a message.
+    /// The window bits of messages that `role` sends, and whether the context outlives a message.
     pub(super) const fn sent_by(&self, role: Role) -> (u8, bool) {
         match role {
             Role::Server => {
@@ -67,7 +69,8 @@ impl DeflateParams {
         }
     }
 
-    /// The same for the messages that this side receives.
+    /// The window bits of messages that `role` receives, and whether the context outlives a
+    /// message.
     pub(super) const fn received_by(&self, role: Role) -> (u8, bool) {
         match role {
             Role::Server => self.sent_by(Role::Client),
@@ -87,12 +90,12 @@ impl Default for DeflateParams {
     }
 }
 
-/// The nearest number that is in the range.
-pub(super) const fn in_range(number: u8, least: u8, most: u8) -> u8 {
-    if number < least {
-        least
-    } else if number > most {
-        most
+/// Clamps a number to a range. (`Ord::clamp` is not `const`.)
+pub(super) const fn in_range(number: u8, min: u8, max: u8) -> u8 {
+    if number < min {
+        min
+    } else if number > max {
+        max
     } else {
         number
     }

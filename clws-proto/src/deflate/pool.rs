@@ -1,27 +1,29 @@
+//! The pool of compressors and decompressors.
+
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::deflate::compress::Compressor;
+use crate::deflate::compressor::Compressor;
 use crate::deflate::config::DeflateConfig;
-use crate::deflate::inflate::Inflater;
+use crate::deflate::inflater::Inflater;
 
-/// The compressors and decompressors of many connections: each borrows one for the time of a message.
+/// A pool of compressors and decompressors. A connection borrows one for the duration of a message.
 ///
-/// A compressor has some 380,000 octets and a connection is idle most of the time, so none belongs to a connection: a
-/// server makes one `CodecPool` for each of its threads (or one for all) and gives it to the connections that negotiated
-/// permessage-deflate. It is a handle: a clone is the same `CodecPool`. Any thread may send to such a connection; the shelf
-/// is locked only to take and to put back.
+/// A compressor takes about 380,000 bytes and most connections are idle, so no connection owns one.
+/// A server makes one `CodecPool` per thread, or one for all threads, and passes it to the
+/// connections that negotiated permessage-deflate. A clone is a handle to the same pool. Any thread
+/// may send to such a connection: the pool is locked only to take or return a codec.
 ///
-/// It keeps up to [8 of each](Self::with_kept) between messages, for their memory is expensive to get. A compressor that
-/// is put back stays ready for the connection that used it, so that one with context takeover that sends again soon does
-/// without reading its context anew.
+/// By default it keeps up to [8 compressors and 8 decompressors](Self::with_kept), because their
+/// memory is expensive to allocate. A returned compressor keeps its connection's context. If that
+/// connection soon sends again, the compressor need not read the context again.
 ///
 /// ```
 /// use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Sender, Version};
 ///
 /// let codecs = CodecPool::new(&DeflateConfig::default());
-/// let params = DeflateParams::default().with_server_no_context_takeover(true);
-/// let mut sender = Sender::server(Version::Rfc6455).with_deflate(params, &codecs);
+/// let params = DeflateParams::default().server_no_context_takeover(true);
+/// let mut sender = Sender::server(Version::Rfc6455).deflate(params, &codecs);
 /// sender.text(&"la ".repeat(1000), None)?;
 /// assert!(sender.queued() < 40);
 /// # Ok::<(), clws_proto::SendError>(())
@@ -32,110 +34,113 @@ pub struct CodecPool(Arc<Inner>);
 struct Inner {
     config: DeflateConfig,
     kept: usize,
-    shelf: Mutex<Shelf>,
+    idle: Mutex<Idle>,
 }
 
-/// What nobody uses now, the last used last.
-#[expect(clippy::vec_box, reason = "they are lent to connections, for which a pointer is to suffice")]
+/// The codecs that are not in use, the most recently used last.
+#[expect(clippy::vec_box, reason = "a connection borrows a codec and holds only a pointer")]
 #[derive(Default)]
-struct Shelf {
+struct Idle {
     inflaters: Vec<Box<Inflater>>,
     compressors: Vec<Box<Compressor>>,
-    /// How many owners have a name. It never begins again: a name given twice would mix up two connections' contexts.
+    /// The number of owners so far. It never restarts, because a reused number would mix up two
+    /// connections' contexts.
     owners: u64,
 }
 
 impl CodecPool {
-    /// CodecPool that compress as configured; it allocates nothing until a message comes.
+    /// Creates a pool that compresses as configured. It allocates nothing until the first message.
     #[must_use]
     pub fn new(config: &DeflateConfig) -> Self {
         Self::with_kept(config, 8)
     }
 
-    /// The same, with another number of compressors and of decompressors to keep between messages.
+    /// Creates a pool that keeps another number of compressors and decompressors between messages.
     ///
-    /// With context takeover a higher one saves time where more than 8 connections send in turn, and costs what
-    /// [`DeflateConfig`] says for each: of 64 that each sent 133 octets in turn, a message took 45 microseconds with 8
-    /// compressors and 21 with 64 for a window of 15 bits, 12 and 6 for one of 12.
+    /// With context takeover, a higher number saves time if more than 8 connections send in turn.
+    /// It costs the memory given at [`DeflateConfig`]. As an example, 64 connections each send 133
+    /// bytes in turn. With a window of 15 bits, a message takes 45 microseconds with 8 compressors
+    /// and 21 with 64. With a window of 12 bits, it takes 12 and 6 microseconds.
     #[must_use]
     pub fn with_kept(config: &DeflateConfig, kept: usize) -> Self {
-        Self(Arc::new(Inner { config: config.in_range(), kept, shelf: Mutex::default() }))
+        Self(Arc::new(Inner { config: config.in_range(), kept, idle: Mutex::default() }))
     }
 
-    /// How they compress.
+    /// The compression settings.
     #[must_use]
     pub fn config(&self) -> &DeflateConfig {
         &self.0.config
     }
 
-    /// Octets of memory that wait for the next message.
+    /// Memory held by unused codecs, in bytes.
     #[must_use]
     pub fn held(&self) -> usize {
-        let shelf = self.shelf();
-        let inflaters = shelf.inflaters.len() * Inflater::SIZE;
-        inflaters + shelf.compressors.iter().map(|compressor| compressor.size()).sum::<usize>()
+        let idle = self.idle();
+        let inflaters = idle.inflaters.len() * Inflater::SIZE;
+        inflaters + idle.compressors.iter().map(|compressor| compressor.size()).sum::<usize>()
     }
 
-    /// A name that no other connection has; never 0.
+    /// An identity that no other connection has. It is never 0.
     pub(super) fn owner(&self) -> u64 {
-        let mut shelf = self.shelf();
-        shelf.owners += 1;
-        shelf.owners
+        let mut idle = self.idle();
+        idle.owners += 1;
+        idle.owners
     }
 
-    /// A decompressor at the start of a message that may refer back to these octets.
+    /// A decompressor at the start of a message that may refer to the bytes in `window`.
     pub(super) fn inflater(&self, window: &[u8]) -> Box<Inflater> {
-        let shelved = self.shelf().inflaters.pop();
-        let mut inflater = shelved.unwrap_or_else(|| Box::new(Inflater::new()));
+        let reused = self.idle().inflaters.pop();
+        let mut inflater = reused.unwrap_or_else(|| Box::new(Inflater::new()));
         inflater.begin(window);
         inflater
     }
 
-    pub(super) fn put_inflater(&self, inflater: Box<Inflater>) {
-        let mut shelf = self.shelf();
-        if shelf.inflaters.len() < self.0.kept {
-            shelf.inflaters.push(inflater);
+    pub(super) fn return_inflater(&self, inflater: Box<Inflater>) {
+        let mut idle = self.idle();
+        if idle.inflaters.len() < self.0.kept {
+            idle.inflaters.push(inflater);
         }
     }
 
-    /// A compressor with a window of so many bits at the start of a message; `owner` and `window` say whose message, and
-    /// what it may refer back to. Owner 0 is nobody.
+    /// A compressor at the start of a message of `owner` that may refer to the bytes in `window`.
+    /// Owner 0 has no context.
     pub(super) fn compressor(&self, bits: u8, owner: u64, window: &[u8]) -> Box<Compressor> {
-        let mut shelf = self.shelf();
-        let compressors = &mut shelf.compressors;
-        // The owner's own, else the one that was used last and is nobody's, else the one that its owner left longest.
-        let found = compressors.iter().rposition(|one| one.is_for(bits, owner)).or_else(|| {
+        let mut idle = self.idle();
+        let compressors = &mut idle.compressors;
+        // Prefers the owner's compressor, then the most recently used one without an owner, then
+        // the least recently used one.
+        let found = compressors.iter().rposition(|compressor| compressor.is_for(bits, owner)).or_else(|| {
             let full = compressors.len() >= self.0.kept;
             compressors
                 .iter()
-                .rposition(|one| one.is_for(bits, 0))
-                .or_else(|| compressors.iter().position(|one| full && one.bits() == bits))
+                .rposition(|compressor| compressor.is_for(bits, 0))
+                .or_else(|| compressors.iter().position(|compressor| full && compressor.bits() == bits))
         });
-        let shelved = found.map(|index| compressors.remove(index));
-        drop(shelf);
-        let mut compressor = shelved.unwrap_or_else(|| Box::new(Compressor::new(&self.0.config, bits)));
+        let reused = found.map(|index| compressors.remove(index));
+        drop(idle);
+        let mut compressor = reused.unwrap_or_else(|| Box::new(Compressor::new(&self.0.config, bits)));
         compressor.begin(owner, window);
         compressor
     }
 
-    pub(super) fn put_compressor(&self, mut compressor: Box<Compressor>) {
-        if !compressor.is_sound() {
+    pub(super) fn return_compressor(&self, mut compressor: Box<Compressor>) {
+        if !compressor.is_usable() {
             return;
         }
-        compressor.trim();
-        let mut shelf = self.shelf();
-        shelf.compressors.push(compressor);
-        let surplus = (shelf.compressors.len() > self.0.kept).then(|| shelf.compressors.remove(0));
-        drop(shelf);
+        compressor.shrink_output();
+        let mut idle = self.idle();
+        idle.compressors.push(compressor);
+        let surplus = (idle.compressors.len() > self.0.kept).then(|| idle.compressors.remove(0));
+        drop(idle);
         drop(surplus);
     }
 
-    fn shelf(&self) -> MutexGuard<'_, Shelf> {
-        self.0.shelf.lock().unwrap_or_else(PoisonError::into_inner)
+    fn idle(&self) -> MutexGuard<'_, Idle> {
+        self.0.idle.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-/// Without the shelf: its lock would be held while a formatter of the caller's runs.
+/// Omits the idle codecs: the caller's formatter would run while they are locked.
 impl fmt::Debug for CodecPool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CodecPool")

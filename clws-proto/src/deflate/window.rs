@@ -1,61 +1,64 @@
+//! The window of earlier messages.
+
 use crate::deflate::{MAX_BITS, MIN_BITS};
 
-/// The last octets of a connection's messages in one direction, which the next message may refer back to.
+/// The last bytes of a connection's messages in one direction, which the next message may refer to.
 ///
-/// It is the whole of a context: nothing is allocated before the first compressed message, and never more than a window
-/// and a quarter.
+/// They are the whole context. Nothing is allocated before the first compressed message, and never
+/// more than 1.25 windows.
 #[derive(Debug)]
 pub(crate) struct History {
-    octets: Vec<u8>,
-    /// Octets of the window; 0 where each message stands for itself.
+    bytes: Vec<u8>,
+    /// The window in bytes. 0 if each message is compressed on its own.
     window: usize,
 }
 
 impl History {
-    /// For a window of so many bits. One of 8 bits counts as 9, which is what those who ask for it have.
+    /// Creates the history for a window of `bits`. 8 bits count as 9, because peers that ask for 8
+    /// use 9.
     pub(crate) fn new(bits: u8, takeover: bool) -> Self {
         let window = if takeover { 1 << bits.clamp(MIN_BITS, MAX_BITS) } else { 0 };
-        Self { octets: Vec::new(), window }
+        Self { bytes: Vec::new(), window }
     }
 
-    /// Whether a message may refer back to earlier ones.
+    /// Whether a message may refer to earlier ones.
     pub(crate) const fn is_kept(&self) -> bool {
         self.window > 0
     }
 
-    /// The octets that the next message may refer back to.
+    /// The bytes that the next message may refer to.
     pub(crate) fn window(&self) -> &[u8] {
-        self.octets.get(self.octets.len().saturating_sub(self.window)..).unwrap_or_default()
+        self.bytes.get(self.bytes.len().saturating_sub(self.window)..).unwrap_or_default()
     }
 
-    /// Octets of memory that are held.
+    /// Memory held, in bytes.
     pub(crate) const fn capacity(&self) -> usize {
-        self.octets.capacity()
+        self.bytes.capacity()
     }
 
-    /// Takes note of a message that was compressed.
+    /// Adds a compressed message.
     pub(crate) fn push(&mut self, message: &[u8]) {
         if self.window == 0 {
             return;
         }
         let message = message.get(message.len().saturating_sub(self.window)..).unwrap_or_default();
-        // A quarter more than the window: so octets are moved for every few messages and not for each.
-        let most = self.window + self.window / 4;
-        if self.octets.len() + message.len() > most {
+        // A quarter more than the window, so that not every message moves bytes.
+        let max = self.window + self.window / 4;
+        if self.bytes.len() + message.len() > max {
             let keep = self.window - message.len();
-            self.octets.drain(..self.octets.len() - keep);
+            self.bytes.drain(..self.bytes.len() - keep);
         }
-        let needed = self.octets.len() + message.len();
-        if needed > self.octets.capacity() {
-            let wanted = self.octets.capacity().saturating_mul(2).min(most).max(needed);
-            self.octets.reserve_exact(wanted - self.octets.len());
+        let needed = self.bytes.len() + message.len();
+        if needed > self.bytes.capacity() {
+            let wanted = self.bytes.capacity().saturating_mul(2).min(max).max(needed);
+            self.bytes.reserve_exact(wanted - self.bytes.len());
         }
-        self.octets.extend_from_slice(message);
+        self.bytes.extend_from_slice(message);
     }
 
-    /// Forgets all messages.
+    /// Discards all messages.
     pub(crate) fn clear(&mut self) {
-        self.octets = Vec::new();
+        self.bytes = Vec::new();
     }
 }
 
@@ -67,7 +70,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn is_the_end_of_all_that_came(bits in 8u8..=11, lengths in prop::collection::vec(0usize..5000, 1..40)) {
+        fn keeps_the_last_window_of_bytes(bits in 8u8..=11, lengths in prop::collection::vec(0usize..5000, 1..40)) {
             let mut history = History::new(bits, true);
             let window = 1 << bits.max(9);
             let mut all = Vec::new();
@@ -83,7 +86,7 @@ mod tests {
     }
 
     #[test]
-    fn without_takeover_nothing_is_kept() {
+    fn keeps_nothing_without_takeover() {
         let mut history = History::new(15, false);
         history.push(&[1; 100]);
         assert!(!history.is_kept() && history.window().is_empty() && history.capacity() == 0);

@@ -1,4 +1,4 @@
-//! Frames to be sent.
+//! Encoding of frames.
 
 use std::num::NonZeroUsize;
 
@@ -7,8 +7,8 @@ use crate::frame::header::RSV1;
 use crate::frame::header::{Header, MAX_HEADER, Opcode};
 use crate::frame::mask::apply_mask;
 
-/// Appends a message in frames of at most `frame_size` octets; an empty message is one empty frame. `key` gives
-/// each frame its masking key, or none.
+/// Appends a message in frames of at most `frame_size` bytes. An empty message is one empty frame.
+/// `key` returns the masking key of each frame, if frames are masked.
 #[inline]
 pub(crate) fn hybi(
     out: &mut Vec<u8>,
@@ -26,46 +26,44 @@ pub(crate) fn hybi(
     fragments(opcode, payload, size, |fin, opcode, fragment| frame(out, fin, opcode, fragment, key()));
 }
 
-/// Calls `write` for each fragment of a message that is longer than `size`: with whether it is the last one, its opcode and
-/// its payload.
+/// Calls `write(fin, opcode, payload)` for each fragment of a message that is longer than `size`.
 pub(crate) fn fragments(
     mut opcode: Opcode,
     payload: &[u8],
     size: usize,
     mut write: impl FnMut(bool, Opcode, &[u8]),
 ) {
-    // RFC 6455 §5.4: "a single frame with the FIN bit clear and an opcode other than 0, followed by zero or more
-    // frames with the FIN bit clear and the opcode set to 0, and terminated by a single frame with the FIN bit set and
-    // an opcode of 0"
+    // RFC 6455 §5.4: "a single frame with the FIN bit clear and an opcode other than 0, followed by
+    // zero or more frames with the FIN bit clear and the opcode set to 0, and terminated by a
+    // single frame with the FIN bit set and an opcode of 0"
     let mut rest = payload;
-    while let Some((fragment, behind)) = rest.split_at_checked(size) {
-        write(behind.is_empty(), opcode, fragment);
-        if behind.is_empty() {
+    while let Some((fragment, remaining)) = rest.split_at_checked(size) {
+        write(remaining.is_empty(), opcode, fragment);
+        if remaining.is_empty() {
             return;
         }
-        (opcode, rest) = (Opcode::Continuation, behind);
+        (opcode, rest) = (Opcode::Continuation, remaining);
     }
     write(true, opcode, rest);
 }
 
-/// The length of each frame but the last of a message in frames of at most `frame_size` bytes, unmasked; `None` where it
-/// is one frame.
+/// The length of every unmasked frame of a message except the last. `None` for a single frame.
 pub(crate) fn frame_len(len: usize, frame_size: Option<NonZeroUsize>) -> Option<NonZeroUsize> {
     let size = frame_size?;
     if len <= size.get() { None } else { size.checked_add(Header::unmasked_len(size.get())) }
 }
 
-/// The same for a message that is compressed, of which these are the octets.
+/// Appends a compressed message.
 #[cfg(feature = "deflate")]
 pub(crate) fn compressed(
     out: &mut Vec<u8>,
     opcode: Opcode,
-    octets: &[u8],
+    bytes: &[u8],
     frame_size: Option<NonZeroUsize>,
     key: impl FnMut() -> Option<[u8; 4]>,
 ) {
     let start = out.len();
-    hybi(out, opcode, octets, frame_size, key);
+    hybi(out, opcode, bytes, frame_size, key);
     // RFC 7692 §6.1: "Set the "Per-Message Compressed" bit of the first fragment to 1."
     if let Some(first) = out.get_mut(start) {
         *first |= RSV1;
@@ -83,7 +81,8 @@ pub(crate) fn frame(out: &mut Vec<u8>, fin: bool, opcode: Opcode, payload: &[u8]
     }
 }
 
-/// Appends a text frame of draft 0 and hixie-75. UTF-8 never holds the byte 0xFF, so the text cannot end the frame early.
+/// Appends a text frame of draft 0 and hixie-75. UTF-8 never contains 0xFF, so the text cannot end
+/// the frame early.
 pub(crate) fn hixie_text(out: &mut Vec<u8>, text: &[u8]) {
     out.reserve(text.len() + 2);
     out.push(0x00);

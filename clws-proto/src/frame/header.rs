@@ -1,8 +1,9 @@
-use crate::deflate::extension::Extension;
+//! Frame headers and opcodes.
+
 use crate::error::ProtocolError;
 use crate::version::Role;
 
-/// What a frame is, RFC 6455 §5.2.
+/// The opcode of a frame, RFC 6455 §5.2.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Opcode {
     Continuation = 0x0,
@@ -26,8 +27,8 @@ impl Opcode {
             0x8 => Ok(Self::Close),
             0x9 => Ok(Self::Ping),
             0xA => Ok(Self::Pong),
-            // RFC 6455 §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail the WebSocket
-            // Connection_."
+            // RFC 6455 §5.2: "If an unknown opcode is received, the receiving endpoint MUST _Fail
+            // the WebSocket Connection_."
             other => Err(ProtocolError::ReservedOpcode(other)),
         }
     }
@@ -37,47 +38,55 @@ impl Opcode {
     }
 }
 
-/// The most octets a header takes: 2, 8 of length, 4 of key.
+/// The maximum length of a header: 2 bytes, an 8-byte length and a 4-byte key.
 pub(crate) const MAX_HEADER: usize = 14;
 
-/// The first of the three reserved bits; RFC 7692 §6 calls it "Per-Message Compressed".
+/// The three reserved bits.
+const RSV: u8 = 0x70;
+
+/// The first reserved bit. RFC 7692 §6 calls it "Per-Message Compressed".
 pub(crate) const RSV1: u8 = 0x40;
 
-/// A frame's header, read.
+/// A parsed frame header.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) fin: bool,
-    /// RSV1: it begins a compressed message; never without an extension that compresses.
+    /// RSV1 is set: the frame starts a compressed message.
     pub(crate) compressed: bool,
     pub(crate) opcode: Opcode,
-    /// Zero where the frame is not masked: XOR with it changes nothing.
+    /// Zero if the frame is not masked. XOR with zero changes nothing.
     pub(crate) key: [u8; 4],
     pub(crate) payload_len: usize,
-    /// Octets of the header itself.
+    /// The length of the header itself.
     pub(crate) size: usize,
 }
 
 impl Header {
-    /// Reads a header; `None` where octets are missing. Each of its fields is judged as soon as it is there.
+    /// Parses a header. `None` if it is incomplete. Each field is checked as soon as it is
+    /// complete.
+    ///
+    /// A reserved bit outside of `allowed_rsv` is an error.
     #[inline]
-    pub(crate) fn parse<E: Extension>(bytes: &[u8], role: Role) -> Result<Option<Self>, ProtocolError> {
+    pub(crate) fn parse(bytes: &[u8], role: Role, allowed_rsv: u8) -> Result<Option<Self>, ProtocolError> {
         let Some(&first) = bytes.first() else { return Ok(None) };
-        // RFC 6455 §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for non-zero values. If
-        // a nonzero value is received and none of the negotiated extensions defines the meaning of such a nonzero
-        // value, the receiving endpoint MUST _Fail the WebSocket Connection_."
-        let compressed = E::COMPRESSES && first & RSV1 != 0;
-        if first & 0x70 != 0 && (!compressed || first & 0x30 != 0) {
+        // RFC 6455 §5.2: "MUST be 0 unless an extension is negotiated that defines meanings for
+        // non-zero values. If a nonzero value is received and none of the negotiated extensions
+        // defines the meaning of such a nonzero value, the receiving endpoint MUST _Fail the
+        // WebSocket Connection_."
+        if first & RSV & !allowed_rsv != 0 {
             return Err(ProtocolError::ReservedBits);
         }
+        let compressed = first & allowed_rsv & RSV1 != 0;
         let fin = first & 0x80 != 0;
         let opcode = Opcode::from_bits(first & 0x0F)?;
-        // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control frames and non-first
-        // fragments of a data message. An endpoint receiving such a frame MUST _Fail the WebSocket Connection_."
+        // RFC 7692 §6.1: "An endpoint MUST NOT set the "Per-Message Compressed" bit of control
+        // frames and non-first fragments of a data message. An endpoint receiving such a frame MUST
+        // _Fail the WebSocket Connection_."
         if compressed && (opcode.is_control() || opcode == Opcode::Continuation) {
             return Err(ProtocolError::ReservedBits);
         }
-        // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less and MUST NOT be
-        // fragmented."
+        // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less and
+        // MUST NOT be fragmented."
         if opcode.is_control() && !fin {
             return Err(ProtocolError::FragmentedControl);
         }
@@ -85,7 +94,8 @@ impl Header {
         let Some(&second) = bytes.get(1) else { return Ok(None) };
         let masked = second & 0x80 != 0;
         match role {
-            // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is not masked."
+            // RFC 6455 §5.1: "The server MUST close the connection upon receiving a frame that is
+            // not masked."
             Role::Server if !masked => return Err(ProtocolError::Unmasked),
             // RFC 6455 §5.1: "A client MUST close a connection if it detects a masked frame."
             Role::Client if masked => return Err(ProtocolError::Masked),
@@ -100,8 +110,8 @@ impl Header {
             126 => {
                 let Some(len) = bytes.get(2..).and_then(<[u8]>::first_chunk::<2>) else { return Ok(None) };
                 let len = u16::from_be_bytes(*len);
-                // RFC 6455 §5.2: "Note that in all cases, the minimal number of bytes MUST be used to encode the
-                // length"
+                // RFC 6455 §5.2: "Note that in all cases, the minimal number of bytes MUST be used
+                // to encode the length"
                 if len < 126 {
                     return Err(ProtocolError::NonMinimalLength);
                 }
@@ -117,7 +127,7 @@ impl Header {
                 if len >> 63 != 0 {
                     return Err(ProtocolError::LengthOverflow);
                 }
-                // What this machine cannot count is over any limit, see `Receiver::new`.
+                // A length that does not fit into `usize` exceeds every limit, see `Receiver::new`.
                 (usize::try_from(len).unwrap_or(usize::MAX), 10)
             }
             short => (usize::from(short), 2),
@@ -131,7 +141,7 @@ impl Header {
         Ok(Some(Self { fin, compressed, opcode, key, payload_len, size }))
     }
 
-    /// Bytes of the header of a frame that is not masked and has so many bytes of payload.
+    /// The header length of an unmasked frame with `len` bytes of payload.
     pub(crate) const fn unmasked_len(len: usize) -> usize {
         match len {
             0..=125 => 2,
@@ -140,7 +150,7 @@ impl Header {
         }
     }
 
-    /// Appends the header of a frame to be sent, with the shortest length there is.
+    /// Appends a frame header with the shortest encoding of the length.
     #[inline]
     pub(crate) fn write(out: &mut Vec<u8>, fin: bool, opcode: Opcode, len: usize, key: Option<[u8; 4]>) {
         let first = opcode.bits() | if fin { 0x80 } else { 0 };
@@ -165,14 +175,13 @@ impl Header {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::deflate::extension::Plain;
 
     fn parse(bytes: &[u8]) -> Result<Option<usize>, ProtocolError> {
-        Header::parse::<Plain>(bytes, Role::Client).map(|header| header.map(|header| header.payload_len))
+        Header::parse(bytes, Role::Client, 0).map(|header| header.map(|header| header.payload_len))
     }
 
     #[test]
-    fn lengths_are_minimal_and_in_range() {
+    fn rejects_long_encodings_and_lengths_out_of_range() {
         assert_eq!(parse(&[0x82, 125]), Ok(Some(125)));
         assert_eq!(parse(&[0x82, 126, 0, 125]), Err(ProtocolError::NonMinimalLength));
         assert_eq!(parse(&[0x82, 126, 0, 126]), Ok(Some(126)));
@@ -182,15 +191,15 @@ mod tests {
     }
 
     #[test]
-    fn what_is_written_is_read() {
+    fn parses_written_headers() {
         for len in [0, 1, 125, 126, 127, 65535, 65536, 1 << 20] {
             for (role, key) in [(Role::Server, Some([1, 2, 3, 4])), (Role::Client, None)] {
                 let mut bytes = Vec::new();
                 Header::write(&mut bytes, true, Opcode::Binary, len, key);
                 for cut in 0..bytes.len() {
-                    assert!(Header::parse::<Plain>(&bytes[..cut], role).unwrap().is_none());
+                    assert!(Header::parse(&bytes[..cut], role, 0).unwrap().is_none());
                 }
-                let header = Header::parse::<Plain>(&bytes, role).unwrap().unwrap();
+                let header = Header::parse(&bytes, role, 0).unwrap().unwrap();
                 assert_eq!((header.payload_len, header.size), (len, bytes.len()));
                 assert_eq!(
                     (header.fin, header.opcode, header.key),

@@ -1,18 +1,21 @@
+//! Masking of payloads.
+
 use std::sync::LazyLock;
 
 use fearless_simd::{Level, Simd, dispatch, prelude::*};
 
-/// From so many octets on, the processor's widest vectors are min_adoptable_len asking what they are.
-const WIDE: usize = 512;
+/// Shorter payloads are masked without asking for the processor's widest vectors.
+const MIN_WIDE_LEN: usize = 512;
 
-/// Masks or unmasks a payload in place, RFC 6455 §5.3: each octet is XORed with the key's octet of that position.
+/// Masks or unmasks a payload in place, RFC 6455 §5.3: XORs each byte with the matching byte of the
+/// key.
 ///
-/// `offset` is the position of `payload[0]` in its frame, so a payload may be taken in pieces of any length.
-/// Applying it twice gives the payload back.
+/// `offset` is the position of `payload[0]` in its frame, so a payload may be masked in pieces.
+/// Masking twice restores the payload.
 ///
-/// Long payloads go by the widest vectors that the processor has, whatever the program was compiled for, short ones by those
-/// that it was compiled for; both for any alignment. `cargo bench -p clws-benches --bench mask` shows the speed against a plain
-/// copy.
+/// Long payloads use the widest vectors that the processor has. Short payloads use the vectors that
+/// the program was compiled for. Any alignment works. `cargo bench -p clws-benches --bench mask`
+/// compares the speed with a plain copy.
 ///
 /// ```
 /// // RFC 6455 §5.7: a masked "Hello"
@@ -22,13 +25,14 @@ const WIDE: usize = 512;
 /// ```
 #[inline]
 pub fn apply_mask(key: [u8; 4], offset: usize, payload: &mut [u8]) {
-    // RFC 6455 §5.3: "transformed-octet-i = original-octet-i XOR masking-key-octet-j", where j is i modulo 4
+    // RFC 6455 §5.3: "transformed-octet-i = original-octet-i XOR masking-key-octet-j", where j is i
+    // modulo 4
     let mut key = key;
     key.rotate_left(offset % 4);
     if key == [0; 4] {
-        return; // a server's frame, or a client's that is not to be touched
+        return;
     }
-    if payload.len() < WIDE { narrow(key, payload) } else { wide(key, payload) }
+    if payload.len() < MIN_WIDE_LEN { narrow(key, payload) } else { wide(key, payload) }
 }
 
 #[inline]
@@ -62,8 +66,8 @@ fn wide(key: [u8; 4], payload: &mut [u8]) {
 fn wide_with<S: Simd>(simd: S, key: [u8; 4], payload: &mut [u8]) {
     let vector = S::u32s::splat(simd, u32::from_ne_bytes(key)).bitcast::<S::u8s>();
     let mut vectors = payload.chunks_exact_mut(S::u8s::LEN);
-    for octets in &mut vectors {
-        (S::u8s::from_slice(simd, octets) ^ vector).store_slice(octets);
+    for bytes in &mut vectors {
+        (S::u8s::from_slice(simd, bytes) ^ vector).store_slice(bytes);
     }
     narrow(key, vectors.into_remainder());
 }
@@ -75,13 +79,13 @@ mod tests {
     use super::*;
 
     proptest! {
-        /// The octet-wise definition of the RFC is the scalar twin of the fast loop.
+        /// The RFC's definition by single bytes is the reference for the fast loop.
         #[test]
-        fn is_what_the_rfc_says(
+        fn matches_the_rfc_definition(
             key: [u8; 4],
             offset in 0usize..9,
             lead in 0usize..9,
-            mut data in prop::collection::vec(any::<u8>(), 0..3 * WIDE),
+            mut data in prop::collection::vec(any::<u8>(), 0..3 * MIN_WIDE_LEN),
         ) {
             let lead = lead.min(data.len());
             let expected: Vec<u8> =
@@ -91,9 +95,9 @@ mod tests {
         }
 
         #[test]
-        fn pieces_make_the_whole(
+        fn masks_pieces_like_the_whole(
             key: [u8; 4],
-            data in prop::collection::vec(any::<u8>(), 0..3 * WIDE),
+            data in prop::collection::vec(any::<u8>(), 0..3 * MIN_WIDE_LEN),
             cut: prop::sample::Index,
         ) {
             let cut = cut.index(data.len() + 1);

@@ -1,87 +1,94 @@
+//! Events and their payloads.
+
 use std::fmt;
 use std::ops::{Deref, Range};
 
 use bytes::Bytes;
 
-use crate::buffer::pool::is_snug;
+use crate::buffer::pool::fills_half;
 use crate::buffer::slice::BufSlice;
 use crate::close::CloseFrame;
 
-/// What came from the peer: a whole message, or a control frame.
+/// A whole message or a control frame from the peer.
 ///
-/// It borrows from the buffer that was lent to [`Receiver::receive`](crate::Receiver::receive) where it lay there in
-/// one piece; [`Payload::into_bytes`] and [`Text::into_string`] make it last longer.
+/// An event borrows from the buffer given to [`Receiver::receive`](crate::Receiver::receive) if it
+/// was in one piece there. [`Payload::into_bytes`] and [`Text::into_string`] make it outlive the
+/// buffer.
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<'a> {
     /// A text message.
     Text(Text<'a>),
-    /// A binary message; never in draft 0 and hixie-75.
+    /// A binary message. Draft 0 and hixie-75 have none.
     Binary(Payload<'a>),
-    /// A ping, to be answered by [`Sender::answer_ping`](crate::Sender::answer_ping); never in draft 0 and
-    /// hixie-75.
+    /// A ping. Answer it with [`Sender::answer_ping`](crate::Sender::answer_ping). Draft 0 and
+    /// hixie-75 have none.
     Ping(Payload<'a>),
-    /// A pong, asked for or not; never in draft 0 and hixie-75.
+    /// A pong, solicited or not. Draft 0 and hixie-75 have none.
     Pong(Payload<'a>),
-    /// The closing handshake, to be answered by [`Sender::answer_close`](crate::Sender::answer_close); nothing
-    /// comes behind it. `None` where the frame had no body. Never in hixie-75, where the end of the TCP connection is all
-    /// there is.
+    /// A close frame. Answer it with [`Sender::answer_close`](crate::Sender::answer_close). No
+    /// event follows it. `None` if the frame had no body. Hixie-75 has no close frame: the TCP
+    /// connection just ends.
     Close(Option<CloseFrame<'a>>),
 }
 
-/// The octets of a message or of a control frame.
+/// The bytes of a message or of a control frame.
 pub struct Payload<'a>(Data<'a>);
 
 enum Data<'a> {
     Borrowed(&'a [u8]),
-    /// Lent by the `Events`, which give it back to the pool unless it is taken.
+    /// Lent by `Events`, which returns the buffer to the pool unless it is taken.
     Assembled(&'a mut BufSlice),
-    /// The last octets that were read to that buffer, which is min_adoptable_len them: to be had with it.
+    /// The last bytes that were read into this buffer. They are enough to take the buffer with
+    /// them.
     Owned(&'a mut Vec<u8>, Range<usize>),
 }
 
 impl<'a> Payload<'a> {
-    pub(crate) const fn borrowed(octets: &'a [u8]) -> Self {
-        Self(Data::Borrowed(octets))
+    pub(crate) const fn borrowed(bytes: &'a [u8]) -> Self {
+        Self(Data::Borrowed(bytes))
     }
 
-    pub(crate) const fn assembled(octets: &'a mut BufSlice) -> Self {
-        Self(Data::Assembled(octets))
+    pub(crate) const fn assembled(bytes: &'a mut BufSlice) -> Self {
+        Self(Data::Assembled(bytes))
     }
 
     pub(crate) const fn owned(buffer: &'a mut Vec<u8>, range: Range<usize>) -> Self {
         Self(Data::Owned(buffer, range))
     }
 
-    /// The octets with the buffer that they lie in, for as long as they wait to be sent; the payload itself where that is
-    /// not theirs, or, unless it may be `loose`, over twice as long as they are.
-    pub(crate) fn into_part(self, loose: bool) -> Result<BufSlice, Self> {
+    /// Takes the bytes with their buffer, to queue them. Fails if the payload does not own a
+    /// buffer. Unless `allow_sparse` is set, it also fails if the bytes fill less than half of the
+    /// buffer.
+    pub(crate) fn into_slice(self, allow_sparse: bool) -> Result<BufSlice, Self> {
         match self.0 {
             Data::Borrowed(_) => Err(self),
-            Data::Assembled(ref octets) if !loose && !octets.is_snug() => Err(self),
-            Data::Owned(ref buffer, ref range) if !loose && !is_snug(range.len(), buffer.capacity()) => {
+            Data::Assembled(ref bytes) if !allow_sparse && !bytes.fills_half() => Err(self),
+            Data::Owned(ref buffer, ref range)
+                if !allow_sparse && !fills_half(range.len(), buffer.capacity()) =>
+            {
                 Err(self)
             }
-            Data::Assembled(octets) => Ok(std::mem::take(octets)),
+            Data::Assembled(bytes) => Ok(std::mem::take(bytes)),
             Data::Owned(buffer, range) => Ok(BufSlice::new(std::mem::take(buffer), range)),
         }
     }
 
-    /// The octets, to keep: free where the message was assembled from pieces, in a buffer that it fills by half at least; one
-    /// exact copy otherwise, since what is kept, maybe for long, is not to keep much more than itself.
+    /// The bytes, owned. Free if the message was assembled from pieces and fills at least half of
+    /// its buffer. Otherwise one exact copy, because the bytes may be kept for a long time.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Data::Assembled(octets) if octets.is_snug() => std::mem::take(octets).into_bytes(),
+            Data::Assembled(bytes) if bytes.fills_half() => std::mem::take(bytes).into_bytes(),
             Data::Assembled(_) | Data::Borrowed(_) | Data::Owned(..) => Bytes::copy_from_slice(&self),
         }
     }
 
-    /// The octets, to keep and to change; costs what [`into_bytes`](Self::into_bytes) costs, or a copy.
+    /// The bytes, owned and mutable. Costs as much as [`into_bytes`](Self::into_bytes), or a copy.
     #[must_use]
     pub fn into_vec(self) -> Vec<u8> {
         match self.0 {
-            Data::Assembled(octets) if octets.is_snug() => std::mem::take(octets).into_vec(),
+            Data::Assembled(bytes) if bytes.fills_half() => std::mem::take(bytes).into_vec(),
             Data::Assembled(_) | Data::Borrowed(_) | Data::Owned(..) => self.to_vec(),
         }
     }
@@ -92,8 +99,8 @@ impl Deref for Payload<'_> {
 
     fn deref(&self) -> &[u8] {
         match &self.0 {
-            Data::Borrowed(octets) => octets,
-            Data::Assembled(octets) => octets,
+            Data::Borrowed(bytes) => bytes,
+            Data::Assembled(bytes) => bytes,
             Data::Owned(buffer, range) => buffer.get(range.clone()).unwrap_or_default(),
         }
     }
@@ -105,46 +112,46 @@ impl AsRef<[u8]> for Payload<'_> {
     }
 }
 
-/// The text of a message, checked to be UTF-8.
-pub struct Text<'a>(Characters<'a>);
+/// The text of a message, valid UTF-8.
+pub struct Text<'a>(TextData<'a>);
 
-enum Characters<'a> {
+enum TextData<'a> {
     Borrowed(&'a str),
-    /// Lent by the `Events`, which give it back to the pool unless it is taken.
+    /// Lent by `Events`, which returns the buffer to the pool unless it is taken.
     Assembled(&'a mut String),
-    /// Made anew, because what came was not UTF-8.
+    /// Allocated because the received bytes were not UTF-8.
     Replaced(String),
 }
 
 impl<'a> Text<'a> {
     pub(crate) const fn borrowed(text: &'a str) -> Self {
-        Self(Characters::Borrowed(text))
+        Self(TextData::Borrowed(text))
     }
 
     pub(crate) const fn assembled(text: &'a mut String) -> Self {
-        Self(Characters::Assembled(text))
+        Self(TextData::Assembled(text))
     }
 
     pub(crate) const fn replaced(text: String) -> Self {
-        Self(Characters::Replaced(text))
+        Self(TextData::Replaced(text))
     }
 
-    /// Whether it lies in a buffer of its own, so that to keep it is free; and, unless it may be `loose`, not one over twice as
-    /// long.
-    pub(crate) const fn is_assembled(&self, loose: bool) -> bool {
+    /// Whether the text owns a buffer and can be kept without a copy. Unless `allow_sparse` is set,
+    /// the text must also fill at least half of the buffer.
+    pub(crate) const fn is_owned(&self, allow_sparse: bool) -> bool {
         match &self.0 {
-            Characters::Borrowed(_) => false,
-            Characters::Assembled(text) => loose || is_snug(text.len(), text.capacity()),
-            Characters::Replaced(_) => true,
+            TextData::Borrowed(_) => false,
+            TextData::Assembled(text) => allow_sparse || fills_half(text.len(), text.capacity()),
+            TextData::Replaced(_) => true,
         }
     }
 
-    /// The octets with the whole buffer that they were assembled in, for as long as they wait to be sent.
+    /// The bytes with the whole buffer that they were assembled in, to queue them.
     pub(crate) fn into_buffer(self) -> Vec<u8> {
         match self.0 {
-            Characters::Borrowed(text) => text.as_bytes().to_vec(),
-            Characters::Assembled(text) => std::mem::take(text).into_bytes(),
-            Characters::Replaced(text) => text.into_bytes(),
+            TextData::Borrowed(text) => text.as_bytes().to_vec(),
+            TextData::Assembled(text) => std::mem::take(text).into_bytes(),
+            TextData::Replaced(text) => text.into_bytes(),
         }
     }
 
@@ -154,28 +161,28 @@ impl<'a> Text<'a> {
         self
     }
 
-    /// The text, to keep: free where the message was assembled from pieces, in a buffer that it fills by half at least; one
-    /// exact copy otherwise.
+    /// The text, owned. Free if the message was assembled from pieces and fills at least half of
+    /// its buffer. Otherwise one exact copy.
     #[must_use]
     pub fn into_string(self) -> String {
         match self.0 {
-            Characters::Borrowed(text) => text.to_owned(),
-            Characters::Assembled(text) if !is_snug(text.len(), text.capacity()) => text.clone(),
-            Characters::Assembled(text) => std::mem::take(text),
-            Characters::Replaced(text) => text,
+            TextData::Borrowed(text) => text.to_owned(),
+            TextData::Assembled(text) if !fills_half(text.len(), text.capacity()) => text.clone(),
+            TextData::Assembled(text) => std::mem::take(text),
+            TextData::Replaced(text) => text,
         }
     }
 
-    /// The octets of the text, to keep; costs what [`into_string`](Self::into_string) costs.
+    /// The bytes of the text, owned. Costs as much as [`into_string`](Self::into_string).
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
         match self.0 {
-            Characters::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
-            Characters::Assembled(text) if !is_snug(text.len(), text.capacity()) => {
+            TextData::Borrowed(text) => Bytes::copy_from_slice(text.as_bytes()),
+            TextData::Assembled(text) if !fills_half(text.len(), text.capacity()) => {
                 Bytes::copy_from_slice(text.as_bytes())
             }
-            Characters::Assembled(text) => Bytes::from(std::mem::take(text)),
-            Characters::Replaced(text) => Bytes::from(text),
+            TextData::Assembled(text) => Bytes::from(std::mem::take(text)),
+            TextData::Replaced(text) => Bytes::from(text),
         }
     }
 }
@@ -185,9 +192,9 @@ impl Deref for Text<'_> {
 
     fn deref(&self) -> &str {
         match &self.0 {
-            Characters::Borrowed(text) => text,
-            Characters::Assembled(text) => text,
-            Characters::Replaced(text) => text,
+            TextData::Borrowed(text) => text,
+            TextData::Assembled(text) => text,
+            TextData::Replaced(text) => text,
         }
     }
 }

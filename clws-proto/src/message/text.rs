@@ -1,12 +1,14 @@
-use crate::buffer::pool::BufferPool;
-use crate::buffer::pool::{MOST_TIMES, fitting, give_back};
+//! Text messages in progress.
+
+use crate::buffer::pool::{BufferPool, MAX_CAPACITY_RATIO, acquire_fitting, release_to};
 use crate::error::ProtocolError;
 
-/// Text that grows by pieces cut anywhere, valid at every moment: each octet is checked once and copied once.
+/// A text message in progress, cut anywhere and valid UTF-8 at every moment. Each byte is checked
+/// once and copied once.
 #[derive(Debug, Default)]
 pub(crate) struct TextBuffer {
     text: String,
-    /// The first octets of a character whose last ones have not come yet.
+    /// The first bytes of an incomplete character.
     carry: [u8; 4],
     carry_len: u8,
 }
@@ -20,28 +22,29 @@ impl TextBuffer {
         self.text.len() + usize::from(self.carry_len)
     }
 
-    /// Makes room for octets that have come, in a text that will not be longer than `longest`.
-    pub(crate) fn reserve(&mut self, coming: usize, longest: usize, buffers: &dyn BufferPool) {
+    /// Makes space for received bytes. The whole text has at most `max_len` bytes.
+    pub(crate) fn reserve(&mut self, incoming: usize, max_len: usize, buffers: &dyn BufferPool) {
         let (len, capacity, carried) = (self.text.len(), self.text.capacity(), usize::from(self.carry_len));
-        let needed = len.saturating_add(coming).saturating_add(carried);
+        let needed = len.saturating_add(incoming).saturating_add(carried);
         if needed > capacity
-            && let Some(mut buffer) = fitting(buffers, needed, needed.saturating_mul(MOST_TIMES))
+            && let Some(mut buffer) =
+                acquire_fitting(buffers, needed, needed.saturating_mul(MAX_CAPACITY_RATIO))
         {
             buffer.clear();
-            let mut text = String::from_utf8(buffer).unwrap_or_default(); // nothing is always text
+            let mut text = String::from_utf8(buffer).unwrap_or_default(); // empty text is valid
             text.push_str(&self.text);
-            return give_back(buffers, std::mem::replace(&mut self.text, text).into_bytes());
+            return release_to(buffers, std::mem::replace(&mut self.text, text).into_bytes());
         }
-        reserve_bounded(len, capacity, coming + carried, longest, |n| self.text.reserve_exact(n));
+        reserve_bounded(len, capacity, incoming + carried, max_len, |n| self.text.reserve_exact(n));
     }
 
-    /// Appends a piece; fails at the first octet that cannot belong to UTF-8 text.
+    /// Appends a piece. Fails at the first byte that cannot belong to UTF-8 text.
     pub(crate) fn push(&mut self, mut piece: &[u8]) -> Result<(), ProtocolError> {
         while self.carry_len > 0 {
             let Some((&byte, rest)) = piece.split_first() else { return Ok(()) };
             piece = rest;
             let held = usize::from(self.carry_len);
-            // A carry never exceeds 3 octets: with 4 it is a character or an error, either way it ends below.
+            // The carry has at most 3 bytes: a fourth one completes the character or is an error.
             let Some(slot) = self.carry.get_mut(held) else { return Err(ProtocolError::InvalidUtf8) };
             *slot = byte;
             match std::str::from_utf8(&self.carry[..=held]) {
@@ -56,9 +59,10 @@ impl TextBuffer {
         match simdutf8::compat::from_utf8(piece) {
             Ok(text) => self.text.push_str(text),
             Err(error) => {
-                // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte
-                // stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
-                // An error without a length is a character that is cut off, which the next piece may complete.
+                // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds
+                // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST
+                // _Fail the WebSocket Connection_." An error without a length is an incomplete
+                // character, which the next piece may complete.
                 let (valid, rest) = piece.split_at(error.valid_up_to());
                 let Ok(cut @ ..=3) = u8::try_from(rest.len()) else { return Err(ProtocolError::InvalidUtf8) };
                 if error.error_len().is_some() {
@@ -73,30 +77,31 @@ impl TextBuffer {
         Ok(())
     }
 
-    /// The whole characters that are there.
+    /// The complete characters.
     #[cfg(feature = "deflate")]
-    pub(crate) fn octets(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         self.text.as_bytes()
     }
 
-    /// The whole text; fails where its last character is cut off.
+    /// The whole text. Fails if its last character is incomplete.
     pub(crate) fn finish(self) -> Result<String, ProtocolError> {
         if self.carry_len == 0 { Ok(self.text) } else { Err(ProtocolError::InvalidUtf8) }
     }
 }
 
-/// Grows a buffer for octets that have come: by doubling, so that growth is linear in all, but never past
-/// `longest` where that suffices. What a peer declares caps the growth and never causes it.
+/// Grows a buffer for received bytes. The capacity doubles, so the total work is linear, but does
+/// not exceed `max_len` where that suffices. A declared length limits the growth and never causes
+/// it.
 pub(crate) fn reserve_bounded(
     len: usize,
     capacity: usize,
-    coming: usize,
-    longest: usize,
+    incoming: usize,
+    max_len: usize,
     reserve_exact: impl FnOnce(usize),
 ) {
-    let needed = len.saturating_add(coming);
+    let needed = len.saturating_add(incoming);
     if needed > capacity {
-        let wanted = capacity.saturating_mul(2).min(longest).max(needed);
+        let wanted = capacity.saturating_mul(2).min(max_len).max(needed);
         reserve_exact(wanted - len);
     }
 }
@@ -115,18 +120,18 @@ mod tests {
         buffer.finish()
     }
 
-    /// How many octets it takes until the text is refused.
+    /// The index of the byte at which the text is refused.
     fn refused_at(bytes: &[u8]) -> Option<usize> {
         let mut buffer = TextBuffer::default();
         bytes.iter().position(|byte| buffer.push(&[*byte]).is_err())
     }
 
     #[test]
-    fn fails_at_the_first_octet_that_cannot_be() {
+    fn fails_at_the_first_invalid_byte() {
         assert_eq!(refused_at(b"ab\xc3\xa9"), None);
         assert_eq!(refused_at(b"a\xff"), Some(1));
         assert_eq!(refused_at(b"\xc0\x80"), Some(0)); // overlong
-        assert_eq!(refused_at(b"\xe0\x80\x80"), Some(1)); // overlong, seen in its second octet
+        assert_eq!(refused_at(b"\xe0\x80\x80"), Some(1)); // overlong, found at its second byte
         assert_eq!(refused_at(b"\xed\xa0\x80"), Some(1)); // a surrogate
         assert_eq!(refused_at(b"\xf4\x90\x80\x80"), Some(1)); // past U+10FFFF
         assert_eq!(refused_at(b"\xf5"), Some(0));
@@ -135,14 +140,14 @@ mod tests {
     }
 
     #[test]
-    fn a_character_cut_off_is_no_text() {
+    fn rejects_an_incomplete_character() {
         assert!(feed(&[b"\xf0\x9f\x98"]).is_err());
         assert_eq!(feed(&[b"\xf0", b"\x9f", b"", b"\x98", b"\x80!"]).unwrap(), "😀!");
     }
 
     proptest! {
         #[test]
-        fn is_std_in_pieces(bytes in prop_oneof![any::<String>().prop_map(String::into_bytes), any::<Vec<u8>>()],
+        fn agrees_with_std_for_any_pieces(bytes in prop_oneof![any::<String>().prop_map(String::into_bytes), any::<Vec<u8>>()],
                             size in 1usize..9) {
             let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
             match (feed(&pieces), std::str::from_utf8(&bytes)) {

@@ -1,51 +1,52 @@
-//! The framing of hixie-75, and of hixie-76/hybi-00, which adds the closing frame.
+//! The framing of hixie-75 and of hixie-76/hybi-00, which adds the close frame.
 
 use crate::error::ProtocolError;
 use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::Text;
 use crate::message::text::reserve_bounded;
-use crate::receive::Decoded;
+use crate::receive::decoded::Decoded;
 use crate::version::Version;
 
-/// Where in the stream a receiver is; no payload is held between messages.
+/// The decoder's state. It holds no payload between messages.
 ///
-/// Boxed as a whole: it keeps the receivers of the other drafts small.
+/// Boxed as a whole, to keep the receivers of the other drafts small.
 #[derive(Debug)]
 pub(crate) struct Hixie(Box<Inner>);
 
 #[derive(Debug)]
 struct Inner {
     state: State,
-    /// Whether 0xFF 0x00 begins the closing handshake. In hixie-75 it is one more frame to discard.
+    /// Whether 0xFF 0x00 starts the closing handshake. Hixie-75 discards it like other frames.
     has_close_frame: bool,
 }
 
 #[derive(Debug, Default)]
 enum State {
-    /// At a frame type.
+    /// Before a frame type.
     #[default]
     Type,
-    /// In text, its 0xFF has not come.
+    /// In a text frame.
     Text(Vec<u8>),
-    /// In a frame of another type below 0x80 that ends with 0xFF: so many octets were discarded.
+    /// In another frame that ends with 0xFF. Holds the number of discarded bytes.
     Discard(usize),
-    /// In the length of a frame of a type from 0x80.
+    /// In the length of a frame whose type is 0x80 or more.
     Length { frame_type: u8, length: usize },
-    /// In the payload of such a frame: so many octets are to be discarded.
+    /// In the payload of such a frame. Holds the number of bytes left to discard.
     Skip(usize),
 }
 
 /// The text of a frame.
 ///
-/// Where it is not UTF-8 it gets U+FFFD. hybi-00 §4.3 asks clients for that; of servers §5.4 says that "behavior is
-/// undefined. A server could close the connection, convert invalid byte sequences to U+FFFD REPLACEMENT CHARACTERs,
-/// store the data verbatim, or perform application-specific processing." We convert in both roles, since the draft has
-/// no way to tell a peer why it is refused.
-pub(crate) fn text(octets: &[u8]) -> Text<'_> {
-    match simdutf8::basic::from_utf8(octets) {
+/// Invalid UTF-8 is replaced by U+FFFD. hybi-00 §4.3 requires that of clients. For servers §5.4
+/// says: "behavior is undefined. A server could close the connection, convert invalid byte
+/// sequences to U+FFFD REPLACEMENT CHARACTERs, store the data verbatim, or perform
+/// application-specific processing." Both roles replace, because the draft has no way to report the
+/// error to the peer.
+pub(crate) fn text(bytes: &[u8]) -> Text<'_> {
+    match simdutf8::basic::from_utf8(bytes) {
         Ok(text) => Text::borrowed(text),
-        Err(_) => Text::replaced(String::from_utf8_lossy(octets).into_owned()),
+        Err(_) => Text::replaced(String::from_utf8_lossy(bytes).into_owned()),
     }
 }
 
@@ -54,12 +55,12 @@ impl Hixie {
         Self(Box::new(Inner { state: State::default(), has_close_frame: version.has_close_frame() }))
     }
 
-    /// Forgets all that has come.
+    /// Discards all received data.
     pub(crate) fn reset(&mut self) {
         self.0.state = State::default();
     }
 
-    /// Goes on from `position` to the next event.
+    /// Decodes from `position` up to the next event.
     pub(crate) fn step(
         &mut self,
         buffer: &[u8],
@@ -74,9 +75,10 @@ impl Hixie {
             match state {
                 State::Type => {
                     *position += 1;
-                    // hybi-00 §1.2: "Frames denoted by bytes that do not have the high bit set (0x00 to 0x7F) are
-                    // treated as a stream of bytes terminated by 0xFF. Frames denoted by bytes that have the high bit
-                    // set (0x80 to 0xFF) have a leading length indicator".
+                    // hybi-00 §1.2: "Frames denoted by bytes that do not have the high bit set
+                    // (0x00 to 0x7F) are treated as a stream of bytes terminated by 0xFF. Frames
+                    // denoted by bytes that have the high bit set (0x80 to 0xFF) have a leading
+                    // length indicator".
                     match first {
                         0x00 => match memchr::memchr(0xFF, rest) {
                             Some(end) => {
@@ -106,9 +108,9 @@ impl Hixie {
                     *position += piece.len();
                     if end.is_some() {
                         *position += 1;
-                        let octets = std::mem::take(text);
+                        let bytes = std::mem::take(text);
                         *state = State::Type;
-                        return Ok(Decoded::Text(match String::from_utf8(octets) {
+                        return Ok(Decoded::Text(match String::from_utf8(bytes) {
                             Ok(text) => text,
                             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
                         }));
@@ -129,8 +131,9 @@ impl Hixie {
                 }
                 State::Length { frame_type, length } => {
                     *position += 1;
-                    // hybi-00 §1.2: "a series of 7-bit bytes stored in octets with the 8th bit being set for all but
-                    // the last byte"; §5.3 warns of lengths that overflow an integer.
+                    // hybi-00 §1.2: "a series of 7-bit bytes stored in octets with the 8th bit
+                    // being set for all but the last byte"; §5.3 warns of lengths that overflow an
+                    // integer.
                     let digit = usize::from(first & 0x7F);
                     *length = length.saturating_mul(128).saturating_add(digit);
                     if *length > max {
@@ -139,8 +142,9 @@ impl Hixie {
                     if first & 0x80 == 0 {
                         let (frame_type, length) = (*frame_type, *length);
                         *state = if length == 0 { State::Type } else { State::Skip(length) };
-                        // hybi-00 §5.3: "If /type/ is 0xFF and /length/ is 0, then set the /client terminated/ flag
-                        // and abort these steps. All further data sent by the client should be discarded."
+                        // hybi-00 §5.3: "If /type/ is 0xFF and /length/ is 0, then set the /client
+                        // terminated/ flag and abort these steps. All further data sent by the
+                        // client should be discarded."
                         if *has_close_frame && frame_type == 0xFF && length == 0 {
                             return Ok(Decoded::Control(Opcode::Close, Vec::new()));
                         }
@@ -158,12 +162,12 @@ impl Hixie {
         }
     }
 
-    /// Whether the closing handshake begins there, hybi-00 §5.3.
+    /// Whether `rest` starts the closing handshake, hybi-00 §5.3.
     pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
         self.0.has_close_frame && self.is_between_frames() && rest.starts_with(&[0xFF, 0x00])
     }
 
-    /// Whether no frame has begun that has not ended.
+    /// Whether no frame is incomplete.
     pub(crate) fn is_between_frames(&self) -> bool {
         matches!(self.0.state, State::Type)
     }

@@ -4,21 +4,22 @@ use crate::buffer::pool::BufferPool;
 use crate::buffer::slice::BufSlice;
 use crate::deflate::extension::Extension;
 use crate::error::ProtocolError;
-use crate::frame::header::{Header, MAX_HEADER, Opcode};
+use crate::frame::header::{Header, MAX_HEADER, Opcode, RSV1};
 use crate::frame::mask::apply_mask;
 use crate::limits::Limits;
+use crate::message::assembler::MessageAssembler;
 use crate::message::binary::BinaryAssembler;
-use crate::message::text::TextBuffer;
-use crate::receive::Decoded;
+use crate::receive::decoded::Decoded;
+use crate::receive::input::Cursor;
 use crate::version::Role;
 
-/// Where in the stream a receiver is; nothing is allocated between messages.
+/// The decoder's state. Nothing is allocated between messages.
 #[derive(Debug, Default)]
 pub(crate) struct Hybi {
     partial: Option<Box<Partial>>,
 }
 
-/// What is cut off: a header, a frame, a message, or several of them.
+/// An incomplete header, frame or message, or several of them.
 #[derive(Debug, Default)]
 struct Partial {
     header: [u8; MAX_HEADER],
@@ -28,7 +29,7 @@ struct Partial {
     message: Option<Message>,
 }
 
-/// A frame whose payload has not come in full.
+/// A frame whose payload is incomplete.
 #[derive(Clone, Copy, Debug)]
 struct Frame {
     header: Header,
@@ -40,49 +41,33 @@ struct Frame {
 struct Message {
     data: MessageAssembler,
     fragments: u32,
-    /// Its frames carry what an extension has to inflate.
+    /// Its frames carry compressed data.
     compressed: bool,
 }
 
-/// The payload of a message, as far as it is there.
-#[derive(Debug)]
-pub(crate) enum MessageAssembler {
-    Text(TextBuffer),
-    Binary(BinaryAssembler),
-}
-
-/// The input of one step.
-pub(crate) struct Input<'a> {
-    pub(crate) buffer: &'a mut [u8],
-    /// Where the step begins, and then where it ended.
-    pub(crate) position: &'a mut usize,
-    /// So many octets of one message may keep the buffer.
-    pub(crate) min_adoptable_len: usize,
-}
-
 impl Hybi {
-    /// Goes on from `position` to the next event. The beginning of a binary message is left in the buffer where it has
-    /// `min_adoptable_len` octets or more, and the message twice as many.
+    /// Decodes from `position` up to the next event. The beginning of a binary message stays in the
+    /// buffer if it has at least `min_adoptable_len` bytes and the message at least twice as many.
     #[inline]
     pub(crate) fn step<E: Extension>(
         &mut self,
-        Input { buffer, position, min_adoptable_len }: Input<'_>,
+        Cursor { buffer, position, min_adoptable_len }: Cursor<'_>,
         role: Role,
         limits: &Limits,
         buffers: &dyn BufferPool,
         extension: &mut E,
     ) -> Result<Decoded, ProtocolError> {
         let rest = buffer.get_mut(*position..).unwrap_or_default();
-        if rest.is_empty() && !self.is_complete() {
+        if rest.is_empty() && !self.has_complete_frame() {
             return Ok(Decoded::NeedInput);
         }
         if self.partial.is_none() {
-            // The fast path: a whole message in one frame, lying in the input.
-            if let Some(header) = Header::parse::<E>(rest, role)?
+            // The fast path: a whole message in one frame.
+            if let Some(header) = Header::parse(rest, role, E::ALLOWED_RSV)?
                 && header.fin
                 && header.opcode != Opcode::Continuation
             {
-                let compressed = E::COMPRESSES && header.compressed;
+                let compressed = E::ALLOWED_RSV & RSV1 != 0 && header.compressed;
                 if !header.opcode.is_control() {
                     check_size(header.payload_len, compressed, 0, limits)?;
                 }
@@ -117,80 +102,82 @@ impl Hybi {
         Ok(step)
     }
 
-    /// Keeps the beginning of a binary message in one frame, in the buffer that it was read to.
-    pub(crate) fn adopt_buffer(&mut self, header: Header, mut part: BufSlice) {
-        part.apply_mask(header.key);
-        let received = part.len();
-        let data = MessageAssembler::Binary(BinaryAssembler::adopt_buffer(part));
+    /// Keeps the beginning of an unfragmented binary message in the buffer it was read into.
+    pub(crate) fn adopt_buffer(&mut self, header: Header, mut slice: BufSlice) {
+        slice.apply_mask(header.key);
+        let received = slice.len();
+        let data = MessageAssembler::Binary(BinaryAssembler::adopt_buffer(slice));
         let mut partial = self.partial.take().unwrap_or_default();
         partial.frame = Some(Frame { header, received });
         partial.message = Some(Message { data, fragments: 1, compressed: false });
         self.partial = Some(partial);
     }
 
-    /// Whether all of a frame is here that no step has seen: its last octets were read to the room.
+    /// Whether the current frame is complete but not yet decoded, because its last bytes were read
+    /// directly into the message's buffer.
     #[inline]
-    pub(crate) fn is_complete(&self) -> bool {
+    pub(crate) fn has_complete_frame(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| {
             partial.frame.is_some_and(|frame| frame.received == frame.header.payload_len)
         })
     }
 
-    /// Where the payload of a big binary frame, of which a part has come, may be read to directly.
+    /// Memory to read the rest of a large binary frame into.
     pub(crate) fn spare_capacity(&mut self, buffers: &dyn BufferPool) -> Option<&mut [u8]> {
         let partial = self.partial.as_mut()?;
         let Frame { header, received } = partial.frame?;
         match partial.message.as_mut()? {
-            Message { data: MessageAssembler::Binary(octets), compressed: false, .. }
+            Message { data: MessageAssembler::Binary(binary), compressed: false, .. }
                 if !header.opcode.is_control() =>
             {
-                octets.spare_capacity(header.payload_len - received, buffers)
+                binary.spare_capacity(header.payload_len - received, buffers)
             }
             _ => None,
         }
     }
 
-    /// Takes note that so many octets were read to the [`spare_capacity`](Self::spare_capacity); the next step goes on from there.
-    pub(crate) fn read_to_room(&mut self, count: usize) {
+    /// Adds `count` bytes that were read into the [`spare_capacity`](Self::spare_capacity). The
+    /// next step decodes them.
+    pub(crate) fn commit_direct(&mut self, count: usize) {
         if let Some(partial) = self.partial.as_mut()
             && let Some(frame) = &mut partial.frame
-            && let Some(Message { data: MessageAssembler::Binary(octets), compressed: false, .. }) =
+            && let Some(Message { data: MessageAssembler::Binary(binary), compressed: false, .. }) =
                 &mut partial.message
         {
-            let octets = octets.read(count.min(frame.header.payload_len - frame.received));
-            apply_mask(frame.header.key, frame.received, octets);
-            frame.received += octets.len();
+            let bytes = binary.read(count.min(frame.header.payload_len - frame.received));
+            apply_mask(frame.header.key, frame.received, bytes);
+            frame.received += bytes.len();
         }
     }
 
-    /// Whether a header, a frame or a message has begun that is not complete.
-    pub(crate) const fn has_begun(&self) -> bool {
+    /// Whether a header, a frame or a message is incomplete.
+    pub(crate) const fn is_in_progress(&self) -> bool {
         self.partial.is_some()
     }
 
-    /// Whether a close frame begins there.
+    /// Whether `rest` starts a close frame.
     pub(crate) fn is_close(&self, rest: &[u8]) -> bool {
         let between_frames =
             self.partial.as_ref().is_none_or(|partial| partial.header_len == 0 && partial.frame.is_none());
         between_frames && rest.first().is_some_and(|first| first & 0x0F == Opcode::Close.bits())
     }
 
-    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
+    /// Whether `rest` starts or continues a ping.
     pub(crate) fn is_ping(&self, rest: &[u8]) -> bool {
-        let begun = self.partial.as_ref().and_then(|partial| match partial.frame {
+        let first = self.partial.as_ref().and_then(|partial| match partial.frame {
             Some(frame) => Some(frame.header.opcode.bits()),
             None => partial.header.first().copied().filter(|_| partial.header_len > 0),
         });
-        begun.or(rest.first().copied()).is_some_and(|first| first & 0x0F == Opcode::Ping.bits())
+        first.or(rest.first().copied()).is_some_and(|first| first & 0x0F == Opcode::Ping.bits())
     }
 
-    /// Whether a data message has begun and is not complete.
+    /// Whether a data message is incomplete.
     pub(crate) fn is_in_message(&self) -> bool {
         self.partial.as_ref().is_some_and(|partial| partial.message.is_some())
     }
 
-    /// Forgets what has come of a message in progress, whose end is still to be seen.
-    pub(crate) fn forget_payload(&mut self) {
+    /// Drops the received payload of a message whose end is still to be found.
+    pub(crate) fn drop_payload(&mut self) {
         if let Some(message) = self.partial.as_mut().and_then(|partial| partial.message.as_mut()) {
             message.data = MessageAssembler::Binary(BinaryAssembler::default());
         }
@@ -199,7 +186,7 @@ impl Hybi {
     pub(crate) fn held(&self) -> usize {
         self.partial.as_ref().map_or(0, |partial| {
             let message = match &partial.message {
-                Some(Message { data: MessageAssembler::Binary(octets), .. }) => octets.capacity(),
+                Some(Message { data: MessageAssembler::Binary(binary), .. }) => binary.capacity(),
                 Some(Message { data: MessageAssembler::Text(text), .. }) => text.capacity(),
                 None => 0,
             };
@@ -208,7 +195,7 @@ impl Hybi {
     }
 }
 
-/// A whole message of one frame that is compressed.
+/// Inflates a whole message in one frame.
 #[inline(never)]
 fn inflate<E: Extension>(
     opcode: Opcode,
@@ -220,11 +207,11 @@ fn inflate<E: Extension>(
     let mut data = MessageAssembler::new(opcode);
     extension.inflate(payload, true, &mut data, limits, buffers)?;
     extension.finish(&data)?;
-    data.into_decoded()
+    Decoded::message(data)
 }
 
-/// The limits on one frame and on its message, of which `before` octets have come. What a compressed one inflates to is
-/// counted as it does.
+/// Checks a frame against the limits. `before` bytes of its message precede it. Inflated bytes are
+/// checked during inflation.
 fn check_size(
     payload_len: usize,
     compressed: bool,
@@ -261,37 +248,37 @@ impl Partial {
                     let Some(header) = self.next_header::<E>(buffer, position, role)? else {
                         return Ok(Decoded::NeedInput);
                     };
-                    self.begin(&header, limits)?;
+                    self.start_frame(&header, limits)?;
                     Frame { header, received: 0 }
                 }
             };
             let Frame { header, received } = frame;
             let rest = buffer.get_mut(*position..).unwrap_or_default();
-            let coming = (header.payload_len - received).min(rest.len());
-            let piece = rest.get_mut(..coming).unwrap_or_default();
+            let available = (header.payload_len - received).min(rest.len());
+            let piece = rest.get_mut(..available).unwrap_or_default();
             apply_mask(header.key, received, piece);
             let start = *position;
-            *position += coming;
+            *position += available;
 
             if header.opcode.is_control() {
-                if coming == header.payload_len {
+                if available == header.payload_len {
                     return Ok(Decoded::InPlace { opcode: header.opcode, start, end: *position });
                 }
-                self.control.extend_from_slice(piece); // at most 125 octets, Header::parse saw to it
+                self.control.extend_from_slice(piece); // at most 125 bytes, see Header::parse
             } else if let Some(message) = &mut self.message {
                 if message.compressed {
-                    let last = header.fin && received + coming == header.payload_len;
+                    let last = header.fin && received + available == header.payload_len;
                     extension.inflate(piece, last, &mut message.data, limits, buffers)?;
                 } else {
                     let remaining = header.payload_len - received;
-                    // How long the message may get; known once its final frame is there.
-                    let longest =
+                    // The maximum length of the message. It is exact from the final frame on.
+                    let max_len =
                         if header.fin { message.data.len() + remaining } else { limits.max_message_size };
-                    message.data.append(piece, longest, buffers)?;
+                    message.data.append(piece, max_len, buffers)?;
                 }
             }
 
-            frame.received += coming;
+            frame.received += available;
             if frame.received < header.payload_len {
                 self.frame = Some(frame);
                 return Ok(Decoded::NeedInput);
@@ -305,12 +292,12 @@ impl Partial {
                 if message.compressed {
                     extension.finish(&message.data)?;
                 }
-                return message.data.into_decoded();
+                return Decoded::message(message.data);
             }
         }
     }
 
-    /// The header at `position`, of which the first octets may have come before.
+    /// Parses the header at `position`, which may continue an incomplete one.
     fn next_header<E: Extension>(
         &mut self,
         buffer: &[u8],
@@ -319,20 +306,20 @@ impl Partial {
     ) -> Result<Option<Header>, ProtocolError> {
         let rest = buffer.get(*position..).unwrap_or_default();
         if self.header_len == 0
-            && let Some(header) = Header::parse::<E>(rest, role)?
+            && let Some(header) = Header::parse(rest, role, E::ALLOWED_RSV)?
         {
             *position += header.size;
             return Ok(Some(header));
         }
         for byte in rest {
             let held = usize::from(self.header_len);
-            // 14 octets always make a header or an error, so there is room for one more.
+            // 14 bytes always complete a header or are an error.
             let Some(slot) = self.header.get_mut(held) else { return Err(ProtocolError::LengthOverflow) };
             *slot = *byte;
             self.header_len += 1;
             *position += 1;
-            let begun = self.header.get(..=held).unwrap_or_default();
-            if let Some(header) = Header::parse::<E>(begun, role)? {
+            let header = self.header.get(..=held).unwrap_or_default();
+            if let Some(header) = Header::parse(header, role, E::ALLOWED_RSV)? {
                 self.header_len = 0;
                 return Ok(Some(header));
             }
@@ -340,15 +327,16 @@ impl Partial {
         Ok(None)
     }
 
-    /// Judges a header by what came before it, and opens a message where it begins one.
-    fn begin(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
-        // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a fragmented message."
-        // They are bounded by 125 octets, whatever the limits on messages.
+    /// Checks a header in its context, and starts a message if it is the first frame.
+    fn start_frame(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
+        // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a
+        // fragmented message." They have at most 125 bytes, so the limits on messages do not apply.
         match (header.opcode, &self.message) {
             (Opcode::Close | Opcode::Ping | Opcode::Pong, _) => return Ok(()),
-            // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit clear and an opcode other
-            // than 0, followed by zero or more frames with the FIN bit clear and the opcode set to 0, and terminated
-            // by a single frame with the FIN bit set and an opcode of 0."
+            // RFC 6455 §5.4: "A fragmented message consists of a single frame with the FIN bit
+            // clear and an opcode other than 0, followed by zero or more frames with the FIN bit
+            // clear and the opcode set to 0, and terminated by a single frame with the FIN bit set
+            // and an opcode of 0."
             (Opcode::Continuation, None) => return Err(ProtocolError::UnexpectedContinuation),
             (Opcode::Text | Opcode::Binary, Some(_)) => return Err(ProtocolError::ExpectedContinuation),
             (Opcode::Continuation, Some(_)) => {}
@@ -367,56 +355,5 @@ impl Partial {
             }
         }
         Ok(())
-    }
-}
-
-impl MessageAssembler {
-    fn new(opcode: Opcode) -> Self {
-        match opcode {
-            Opcode::Text => Self::Text(TextBuffer::default()),
-            _ => Self::Binary(BinaryAssembler::default()),
-        }
-    }
-
-    pub(crate) fn len(&self) -> usize {
-        match self {
-            Self::Text(text) => text.len(),
-            Self::Binary(octets) => octets.len(),
-        }
-    }
-
-    /// Appends what has come, to a message that will not be longer than `longest`.
-    pub(crate) fn append(
-        &mut self,
-        piece: &[u8],
-        longest: usize,
-        buffers: &dyn BufferPool,
-    ) -> Result<(), ProtocolError> {
-        match self {
-            Self::Text(text) => {
-                text.reserve(piece.len(), longest, buffers);
-                text.push(piece)
-            }
-            Self::Binary(octets) => {
-                octets.append(piece, longest, buffers);
-                Ok(())
-            }
-        }
-    }
-
-    /// What is there: of text the whole characters.
-    #[cfg(feature = "deflate")]
-    pub(crate) fn octets(&self) -> &[u8] {
-        match self {
-            Self::Text(text) => text.octets(),
-            Self::Binary(octets) => octets.octets(),
-        }
-    }
-
-    fn into_decoded(self) -> Result<Decoded, ProtocolError> {
-        match self {
-            Self::Text(text) => Ok(Decoded::Text(text.finish()?)),
-            Self::Binary(octets) => Ok(Decoded::Binary(octets.finish())),
-        }
     }
 }

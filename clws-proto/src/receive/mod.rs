@@ -1,16 +1,19 @@
-pub(crate) mod hixie;
-pub(crate) mod hybi;
+//! The receiving half of a connection.
+
+mod close_body;
+mod decoded;
+mod framing;
+mod hixie;
+mod hybi;
+mod input;
+mod state;
 
 use std::ops::Range;
 use std::sync::Arc;
 
-use crate::buffer::pool::{BufferPool, NoPool};
-use crate::buffer::pool::{give_back, min_adoptable_len};
+use crate::buffer::pool::{BufferPool, NoPool, min_adoptable_len, release_to};
 use crate::buffer::slice::BufSlice;
-use crate::close;
 use crate::deflate::extension::Plain;
-#[cfg(feature = "deflate")]
-use crate::deflate::extension::Skip;
 #[cfg(feature = "deflate")]
 use crate::deflate::inflate::Inflation;
 #[cfg(feature = "deflate")]
@@ -18,21 +21,24 @@ use crate::deflate::params::DeflateParams;
 #[cfg(feature = "deflate")]
 use crate::deflate::pool::CodecPool;
 use crate::error::ProtocolError;
-use crate::frame::header::{Header, Opcode};
+use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::{Event, Payload, Text};
+use crate::receive::decoded::Decoded;
+use crate::receive::framing::Framing;
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
+use crate::receive::input::{Cursor, Input, Unread};
 use crate::version::{Role, Version};
 
-/// The receiving half of a connection: octets in, [`Event`]s out.
+/// The receiving half of a connection: takes bytes and returns [`Event`]s.
 ///
-/// It works in the buffer that the caller lends for one read. A whole message in it is unmasked in place and lent
-/// back without a copy or an allocation; what is cut off moves to the connection's own buffer, which grows by what
-/// came and never by what the peer declares, and is freed when the message is done. Between messages a `Receiver`
-/// holds no buffer.
+/// It works in the buffer that the caller lends for one read. A whole message is unmasked in place
+/// and returned without a copy or an allocation. An incomplete message moves to the receiver's own
+/// buffer. That buffer grows with the received bytes, never with a declared length, and is freed
+/// when the message is done. Between messages a `Receiver` holds no buffer.
 ///
-/// Any way of cutting the stream into pieces gives the same events.
+/// The events do not depend on how the stream is divided into reads.
 ///
 /// ```
 /// use clws_proto::{Event, Limits, Receiver, Role, Version};
@@ -53,85 +59,28 @@ use crate::version::{Role, Version};
 pub struct Receiver {
     framing: Framing,
     limits: Arc<Limits>,
-    /// Input that came while a reader stopped short of its end.
+    /// Input that was not read by the caller.
     unread: Option<Box<Unread>>,
     version: Version,
     role: Role,
-    /// A close frame was read, or the peer broke the protocol: what follows is discarded.
+    /// A close frame was received, or the peer violated the protocol. Further input is discarded.
     finished: bool,
 }
 
-#[derive(Debug)]
-enum Framing {
-    Hybi(Hybi),
-    Hixie(Hixie),
-    /// Boxed as a whole: it costs those nothing that did not negotiate it.
-    #[cfg(feature = "deflate")]
-    Deflate(Box<(Hybi, Inflation)>),
-}
-
-impl Framing {
-    /// A step of any kind.
-    #[inline(never)]
-    fn step(
-        &mut self,
-        input: hybi::Input<'_>,
-        role: Role,
-        limits: &Limits,
-        buffers: &dyn BufferPool,
-    ) -> Result<Decoded, ProtocolError> {
-        match self {
-            Self::Hybi(hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
-            Self::Hixie(hixie) => hixie.step(input.buffer, input.position, limits),
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => {
-                let (hybi, inflation) = &mut **deflate;
-                hybi.step(input, role, limits, buffers, inflation)
-            }
-        }
-    }
-
-    /// Whether the frame that goes on in `rest`, or begins there, is a ping.
-    fn is_ping(&self, rest: &[u8]) -> bool {
-        match self {
-            Self::Hybi(hybi) => hybi.is_ping(rest),
-            Self::Hixie(_) => false,
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => deflate.0.is_ping(rest),
-        }
-    }
-
-    /// The framing with frames that have a length and may be read in pieces.
-    const fn hybi(&mut self) -> Option<&mut Hybi> {
-        match self {
-            Self::Hybi(hybi) => Some(hybi),
-            Self::Hixie(_) => None,
-            #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => Some(&mut deflate.0),
-        }
-    }
-}
-
-/// What a reader left: the octets from `position` on, never less than half of them all.
-#[derive(Debug)]
-struct Unread {
-    octets: Vec<u8>,
-    position: usize,
-}
-
 impl Receiver {
-    /// A receiver at the start of a connection, right behind the opening handshake.
+    /// Creates a receiver for the bytes that follow the opening handshake.
     ///
-    /// The limits are given as they are, or in an `Arc` that many receivers share: to each of them they are 8 octets then.
+    /// Many receivers can share their limits in an `Arc`, which costs each of them 8 bytes.
     #[must_use]
     pub fn new(version: Version, role: Role, limits: impl Into<Arc<Limits>>) -> Self {
         let mut limits = limits.into();
-        // No buffer can be longer, so a length that passes the limits can always be counted and held.
-        let longest = isize::MAX.unsigned_abs();
-        if limits.max_frame_size.max(limits.max_message_size) > longest {
+        // No buffer can be longer. A length within the limits can therefore always be counted and
+        // stored.
+        let max_len = isize::MAX.unsigned_abs();
+        if limits.max_frame_size.max(limits.max_message_size) > max_len {
             let limits = Arc::make_mut(&mut limits);
-            limits.max_frame_size = limits.max_frame_size.min(longest);
-            limits.max_message_size = limits.max_message_size.min(longest);
+            limits.max_frame_size = limits.max_frame_size.min(max_len);
+            limits.max_message_size = limits.max_message_size.min(max_len);
         }
         let framing = match version {
             Version::Hixie75 | Version::Hybi00 => Framing::Hixie(Hixie::new(version)),
@@ -140,18 +89,20 @@ impl Receiver {
         Self { framing, limits, unread: None, version, role, finished: false }
     }
 
-    /// The same with permessage-deflate as it was agreed on: compressed messages are inflated, into the same events.
+    /// Enables permessage-deflate with the negotiated parameters. Compressed messages become the
+    /// same events.
     ///
-    /// [`Limits::max_message_size`] then holds on the inflated octets, while they are inflated,
-    /// [`max_frame_size`](Limits::max_frame_size) on those that came. Each compressed message borrows a decompressor from
-    /// the `codecs`, until it is complete. For versions other than 13, which have no such extension, nothing changes.
+    /// [`Limits::max_message_size`] applies to the inflated bytes during inflation.
+    /// [`max_frame_size`](Limits::max_frame_size) applies to the received bytes. Each compressed
+    /// message borrows a decompressor from `codecs` until it is complete. Versions other than 13 do
+    /// not have this extension and are not affected.
     ///
     /// ```
     /// use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Event, Limits, Receiver, Role, Version};
     ///
     /// let codecs = CodecPool::new(&DeflateConfig::default());
     /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default())
-    ///     .with_deflate(DeflateParams::default(), &codecs);
+    ///     .deflate(DeflateParams::default(), &codecs);
     /// // RFC 7692 §7.2.3.1: "Hello", compressed
     /// let mut read = [0xc1, 0x07, 0xf2, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00];
     /// let mut events = receiver.receive(&mut read);
@@ -160,7 +111,7 @@ impl Receiver {
     /// ```
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn with_deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
+    pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
         if self.version.has_extensions()
             && let Framing::Hybi(hybi) = &mut self.framing
         {
@@ -170,10 +121,11 @@ impl Receiver {
         self
     }
 
-    /// Octets of memory that hold the end of earlier messages, which compressed ones may refer back to.
+    /// Memory that holds the end of earlier messages, in bytes. Compressed messages may refer to
+    /// them.
     ///
-    /// 0 where permessage-deflate or context takeover was not agreed on, and before the first compressed message. Beside
-    /// it, permessage-deflate costs a receiver 56 octets.
+    /// 0 without permessage-deflate or context takeover, and before the first compressed message.
+    /// In addition, permessage-deflate costs a receiver 56 bytes.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn context_size(&self) -> usize {
@@ -183,42 +135,45 @@ impl Receiver {
         }
     }
 
-    /// Lends the octets of one read and returns the events in them.
+    /// Takes the bytes of one read and returns the events in them.
     ///
-    /// The buffer's content is spent afterwards: payloads are unmasked in place. Pull until `Ok(None)`; a reader
-    /// that stops earlier loses nothing, the remainder is copied and comes first next time (`receive(&mut [])`
-    /// goes on without new input). The remainder is the one thing that no limit bounds: while there is
-    /// [some](Self::has_unread), pull before you read more from the peer.
+    /// The buffer's content is lost, because payloads are unmasked in place. Call [`Events::next`]
+    /// until it returns `Ok(None)`. If the caller stops earlier, the rest is copied and comes first
+    /// in the next call; `receive(&mut [])` continues without new input. No limit bounds this rest:
+    /// while there is [some](Self::has_unread), take its events before reading more from the peer.
     ///
-    /// The buffer is yours again when the [`Events`] are dropped; in a loop that reads more into it, `drop(events)`
-    /// comes first.
+    /// The buffer is borrowed until the [`Events`] are dropped. A loop that reads into the same
+    /// buffer needs `drop(events)` first.
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
         self.receive_with(input, &NoPool)
     }
 
-    /// The same, with a pool for the buffers that messages are assembled in.
+    /// Like [`receive`](Self::receive), with a pool for the buffers of incomplete messages.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn BufferPool) -> Events<'a> {
         self.events(Input::Lent(input), buffers)
     }
 
-    /// The same with a buffer that a big binary message may keep, of which the octets in `range` were read.
+    /// Like [`receive_with`](Self::receive_with), with a buffer that a large binary message may
+    /// keep. The bytes in `range` were read.
     ///
-    /// Where the message is cut off, what follows is then read behind it ([`spare_capacity`](Self::spare_capacity)); where it is whole and is
-    /// forwarded ([`Sender::forward_binary`](crate::Sender::forward_binary)), it goes out from there: neither is copied. An
-    /// empty `Vec` is left behind then. The buffer has at most about four times the octets of the message, and goes the way of
-    /// all that messages are assembled in: to `buffers`, when the message is done or written. A range that is not in the
-    /// buffer is no input.
+    /// An incomplete message stays in the buffer, and the caller reads its rest into
+    /// [`spare_capacity`](Self::spare_capacity). A whole message stays in the buffer if it is
+    /// [forwarded](crate::Sender::forward_binary). Neither is copied, and `buffer` becomes an empty
+    /// `Vec`. Its capacity is at most about four times the message. It goes to `buffers` when the
+    /// message is done or written. A range outside of the buffer is no input.
     ///
     /// ```
-    /// use clws_proto::{Event, Limits, NoPool, Receiver, Role, Sender, Version};
+    /// use clws_proto::buffer::NoPool;
+    /// use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
     ///
     /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     /// let mut sender = Sender::server(Version::Rfc6455);
     /// let mut scratch = vec![0; 64 * 1024];
     ///
-    /// // What a socket would have put there: a binary message of 20,000 zeros, masked with zeros.
+    /// // The bytes that a socket would have written: a binary message of 20,000 zeros, masked with
+    /// // zeros.
     /// scratch[..8].copy_from_slice(&[0x82, 0xFE, 0x4E, 0x20, 0, 0, 0, 0]);
     /// let mut events = receiver.receive_owned(&mut scratch, 0..8 + 20_000, &NoPool);
     /// while let Some(event) = events.next()? {
@@ -238,7 +193,7 @@ impl Receiver {
         buffers: &'a dyn BufferPool,
     ) -> Events<'a> {
         let Range { start, end } = range;
-        // Only a message of which so many octets are here can keep it.
+        // A shorter message cannot keep the buffer.
         if end.saturating_sub(start) < min_adoptable_len(buffer.capacity()) || buffer.len() < end {
             return self.receive_with(buffer.get_mut(start..end).unwrap_or_default(), buffers);
         }
@@ -249,25 +204,26 @@ impl Receiver {
     fn events<'a>(&'a mut self, mut input: Input<'a>, buffers: &'a dyn BufferPool) -> Events<'a> {
         let (mut held, mut position) = (Vec::new(), 0);
         if let Some(unread) = self.unread.take() {
-            (held, position) = (unread.octets, unread.position);
-            held.extend_from_slice(input.octets());
+            (held, position) = (unread.bytes, unread.position);
+            held.extend_from_slice(input.bytes());
         }
         Events {
             receiver: self,
             input,
             buffers,
             held,
-            part: BufSlice::default(),
+            slice: BufSlice::default(),
             text: String::new(),
             position,
         }
     }
 
-    /// Where the next octets from the peer may be read to directly: behind what has come of a big binary frame.
+    /// Memory for the next bytes from the peer: the rest of a large binary frame.
     ///
-    /// It saves the copy from the lent buffer. Read into it and tell [`receive_direct`](Self::receive_direct) how much
-    /// came, or do not: [`receive`](Self::receive) works all the same. `None` where there is no such frame (and always
-    /// for text, which is checked as it is copied).
+    /// Reading directly into it saves a copy. Pass the number of bytes to
+    /// [`receive_direct`](Self::receive_direct). The caller may also ignore this memory and use
+    /// [`receive`](Self::receive). `None` if no such frame is in progress. It is always `None` for
+    /// text, which is checked while it is copied.
     #[must_use]
     pub fn spare_capacity(&mut self, buffers: &dyn BufferPool) -> Option<&mut [u8]> {
         if self.unread.is_some() || self.finished {
@@ -276,170 +232,14 @@ impl Receiver {
         self.framing.hybi()?.spare_capacity(buffers)
     }
 
-    /// Takes `count` octets that were read into [`spare_capacity`](Self::spare_capacity), and returns the events that they complete.
+    /// Takes `count` bytes that were read into [`spare_capacity`](Self::spare_capacity), and
+    /// returns the events that they complete.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_direct<'a>(&'a mut self, count: usize, buffers: &'a dyn BufferPool) -> Events<'a> {
         if let Some(hybi) = self.framing.hybi() {
-            hybi.read_to_room(count);
+            hybi.commit_direct(count);
         }
         self.receive_with(&mut [], buffers)
-    }
-
-    /// The version that is spoken.
-    #[must_use]
-    pub const fn version(&self) -> Version {
-        self.version
-    }
-
-    /// The limits that hold.
-    #[must_use]
-    pub fn limits(&self) -> &Limits {
-        &self.limits
-    }
-
-    /// Whether nothing more will come: a close frame was read or the peer broke the protocol.
-    #[must_use]
-    pub const fn is_finished(&self) -> bool {
-        self.finished
-    }
-
-    /// Whether input waits that a reader left unread.
-    #[must_use]
-    pub fn has_unread(&self) -> bool {
-        let is_complete = match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_complete(),
-            Framing::Hixie(_) => false,
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_complete(),
-        };
-        is_complete || self.unread.is_some()
-    }
-
-    /// Whether all that has come was whole messages and frames, and none of it is unread: if the connection ends here, the
-    /// end cuts nothing off.
-    ///
-    /// In hixie-75, which has no close frame, this tells an end that the peer meant from a connection that broke. Draft 0
-    /// has a close frame, but there are clients that end the TCP connection instead. Ask before [`discard`](Self::discard): a
-    /// receiver that [is finished](Self::is_finished) has forgotten what had begun, and says true.
-    ///
-    /// ```
-    /// use clws_proto::{Limits, Receiver, Role, Version};
-    ///
-    /// let mut receiver = Receiver::new(Version::Hixie75, Role::Server, Limits::default());
-    /// assert!(receiver.is_between_messages());
-    /// assert!(receiver.receive(&mut b"\0half of a".to_owned()).next()?.is_none());
-    /// assert!(!receiver.is_between_messages());
-    /// # Ok::<(), clws_proto::ProtocolError>(())
-    /// ```
-    #[must_use]
-    pub fn is_between_messages(&self) -> bool {
-        let has_begun = match &self.framing {
-            Framing::Hybi(hybi) => hybi.has_begun(),
-            Framing::Hixie(hixie) => !hixie.is_between_frames(),
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.has_begun(),
-        };
-        !has_begun && self.unread.is_none()
-    }
-
-    /// Whether the input that a reader left unread begins with a close frame: then no message waits before it.
-    ///
-    /// A reader that takes no more messages for now need not let the end of the connection wait.
-    #[must_use]
-    pub fn is_close_next(&self) -> bool {
-        let Some(unread) = &self.unread else { return false };
-        let rest = unread.octets.get(unread.position..).unwrap_or_default();
-        match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_close(rest),
-            Framing::Hixie(hixie) => hixie.is_close(rest),
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_close(rest),
-        }
-    }
-
-    /// Whether the input that a reader left unread begins with a ping, or goes on with one: then no message waits before it.
-    ///
-    /// A reader that takes no more messages for now may still answer pings.
-    #[must_use]
-    pub fn is_ping_next(&self) -> bool {
-        let Some(unread) = &self.unread else { return false };
-        self.framing.is_ping(unread.octets.get(unread.position..).unwrap_or_default())
-    }
-
-    /// Whether a message has begun to come and is not complete. In draft 0 and hixie-75 it is always false.
-    #[must_use]
-    pub fn is_in_message(&self) -> bool {
-        match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_in_message(),
-            Framing::Hixie(_) => false,
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_in_message(),
-        }
-    }
-
-    /// Octets of memory held for what is cut off or unread: 0 between messages. (What is kept for compressed messages to refer
-    /// back to is counted apart, by `context_size`.)
-    #[must_use]
-    pub fn held(&self) -> usize {
-        let partial = match &self.framing {
-            Framing::Hybi(hybi) => hybi.held(),
-            Framing::Hixie(hixie) => hixie.held(),
-            #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.held() + deflate.1.held(),
-        };
-        partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.octets.capacity())
-    }
-
-    /// Discards all that is held, for a connection that ends: unread input, and a message in progress.
-    ///
-    /// Returns how many whole data messages were in it that no event has told of. Compressed ones are counted without being
-    /// inflated. Nothing more can be received afterwards.
-    ///
-    /// ```
-    /// use clws_proto::{Limits, Receiver, Role, Version};
-    ///
-    /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
-    /// let mut read = [0x81, 0x01, b'a', 0x89, 0x00, 0x82, 0x01, b'b', 0x81, 0x05, b'c'];
-    /// drop(receiver.receive(&mut read)); // a reader that stops at once
-    /// assert_eq!(receiver.discard(), 2); // "a" and "b"; the ping is no data, and "c" is not complete
-    /// assert_eq!(receiver.held(), 0);
-    /// ```
-    pub fn discard(&mut self) -> u64 {
-        if self.finished {
-            return 0;
-        }
-        let (mut held, mut position) = self.unread.take().map_or((Vec::new(), 0), |u| (u.octets, u.position));
-        if let Some(hybi) = self.framing.hybi() {
-            hybi.forget_payload();
-        }
-        let mut messages = 0;
-        loop {
-            let input =
-                hybi::Input { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
-            let step = match &mut self.framing {
-                Framing::Hybi(hybi) => hybi.step(input, self.role, &self.limits, &NoPool, &mut Plain),
-                Framing::Hixie(hixie) => hixie.step(input.buffer, input.position, &self.limits),
-                #[cfg(feature = "deflate")]
-                Framing::Deflate(deflate) => {
-                    deflate.0.step(input, self.role, &self.limits, &NoPool, &mut Skip)
-                }
-            };
-            match step {
-                Ok(
-                    Decoded::Text(_)
-                    | Decoded::Binary(_)
-                    | Decoded::InPlace { opcode: Opcode::Text | Opcode::Binary | Opcode::Continuation, .. },
-                ) => messages += 1,
-                Ok(
-                    Decoded::Control(Opcode::Ping | Opcode::Pong, _)
-                    | Decoded::InPlace { opcode: Opcode::Ping | Opcode::Pong, .. },
-                ) => {}
-                // The end of the input, a close frame, or something that breaks the protocol.
-                Ok(_) | Err(_) => break,
-            }
-        }
-        self.finish();
-        messages
     }
 
     fn finish(&mut self) {
@@ -456,95 +256,36 @@ impl Receiver {
     }
 }
 
-/// The events of one read; dropping it keeps what was not pulled.
+/// The events of one read. Dropping it stores the remaining input.
 #[derive(Debug)]
 pub struct Events<'a> {
     receiver: &'a mut Receiver,
     input: Input<'a>,
-    /// The unread rest of earlier input with `input` behind it; empty (and then unused) in the normal case.
+    /// The rest of earlier input followed by `input`, which is then unused. Usually empty.
     held: Vec<u8>,
-    /// Where assembled messages come from and go to.
+    /// The pool for the buffers of assembled messages.
     buffers: &'a dyn BufferPool,
-    /// What was assembled and is lent: a binary message, the body of a control frame.
-    part: BufSlice,
-    /// A text message that was assembled and is lent.
+    /// An assembled binary message or control frame that is lent to the caller.
+    slice: BufSlice,
+    /// An assembled text message that is lent to the caller.
     text: String,
     position: usize,
 }
 
-/// What was read.
-#[derive(Debug)]
-enum Input<'a> {
-    Lent(&'a mut [u8]),
-    /// What lies between in a buffer, which may be kept.
-    Owned {
-        buffer: &'a mut Vec<u8>,
-        start: usize,
-        end: usize,
-    },
-}
-
-impl Input<'_> {
-    #[inline]
-    fn octets(&mut self) -> &mut [u8] {
-        match self {
-            Self::Lent(octets) => octets,
-            Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
-        }
-    }
-
-    /// How many octets of one message may keep the buffer.
-    #[inline]
-    const fn min_adoptable_len(&self) -> usize {
-        match self {
-            Self::Lent(_) => usize::MAX,
-            Self::Owned { buffer, .. } => min_adoptable_len(buffer.capacity()),
-        }
-    }
-
-    /// A message that lies there, with the buffer if it is the last that was read and is min_adoptable_len it.
-    #[inline]
-    fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
-        match self {
-            Self::Lent(octets) => Payload::borrowed(octets.get(range).unwrap_or_default()),
-            Self::Owned { buffer, start, end } => {
-                let range = *start + range.start..*start + range.end;
-                if range.end == *end && range.len() >= min_adoptable_len(buffer.capacity()) {
-                    Payload::owned(buffer, range)
-                } else {
-                    Payload::borrowed(buffer.get(range).unwrap_or_default())
-                }
-            }
-        }
-    }
-}
-
-/// What a framing found.
-pub(crate) enum Decoded {
-    /// All input is consumed.
-    NeedInput,
-    /// A payload that lies in the input, unmasked, from `start` to `end`.
-    InPlace { opcode: Opcode, start: usize, end: usize },
-    /// Text that was assembled.
-    Text(String),
-    /// A binary message that was assembled.
-    Binary(BufSlice),
-    /// The beginning of a binary message, to the end of the input.
-    LargeMessage { header: Header, start: usize },
-    /// A control frame that was assembled.
-    Control(Opcode, Vec<u8>),
-}
-
 impl Events<'_> {
-    /// The next event; `Ok(None)` when the input is used up or the receiver [is finished](Receiver::is_finished).
+    /// The next event. `Ok(None)` if all input is consumed or the receiver [is
+    /// finished](Receiver::is_finished).
     ///
     /// # Errors
     ///
-    /// What the peer did wrong, once; after it there are no more events.
+    /// The peer's violation of the protocol. It is reported once, and no event follows it.
     #[inline]
-    #[expect(clippy::should_implement_trait, reason = "it lends from itself, which an Iterator cannot")]
+    #[expect(
+        clippy::should_implement_trait,
+        reason = "an event borrows from this value, unlike the items of an Iterator"
+    )]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
-        self.give_back();
+        self.release_buffers();
         let receiver = &mut *self.receiver;
         if receiver.finished {
             return Ok(None);
@@ -553,10 +294,11 @@ impl Events<'_> {
             true => (true, self.input.min_adoptable_len()),
             false => (false, usize::MAX),
         };
-        let buffer = if is_input { self.input.octets() } else { &mut self.held };
+        let buffer = if is_input { self.input.bytes() } else { &mut self.held };
         let (role, limits) = (receiver.role, &*receiver.limits);
-        let input = hybi::Input { buffer, position: &mut self.position, min_adoptable_len };
-        // Most are of the first kind: the others are by themselves, so that this stays small for those.
+        let input = Cursor { buffer, position: &mut self.position, min_adoptable_len };
+        // Most connections use this framing. A separate call for the others keeps this function
+        // small.
         let step = match &mut receiver.framing {
             Framing::Hybi(hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
             other => other.step(input, role, limits, self.buffers),
@@ -567,16 +309,16 @@ impl Events<'_> {
                 return Ok(Some(Event::Binary(self.input.payload(start..end))));
             }
             Ok(Decoded::InPlace { opcode, start, end }) => {
-                let buffer = if is_input { self.input.octets() } else { &mut self.held };
+                let buffer = if is_input { self.input.bytes() } else { &mut self.held };
                 (opcode, buffer.get(start..end).unwrap_or_default())
             }
             Ok(Decoded::Text(text)) => {
                 self.text = text;
                 return Ok(Some(Event::Text(Text::assembled(&mut self.text))));
             }
-            Ok(Decoded::Binary(part)) => {
-                self.part = part;
-                return Ok(Some(Event::Binary(Payload::assembled(&mut self.part))));
+            Ok(Decoded::Binary(slice)) => {
+                self.slice = slice;
+                return Ok(Some(Event::Binary(Payload::assembled(&mut self.slice))));
             }
             Ok(Decoded::LargeMessage { header, start }) => {
                 if let Input::Owned { buffer, start: offset, end } = &mut self.input
@@ -586,9 +328,9 @@ impl Events<'_> {
                 }
                 return Ok(None);
             }
-            Ok(Decoded::Control(opcode, octets)) => {
-                self.part = octets.into();
-                (opcode, &self.part[..])
+            Ok(Decoded::Control(opcode, bytes)) => {
+                self.slice = bytes.into();
+                (opcode, &self.slice[..])
             }
             Err(error) => {
                 receiver.finish();
@@ -596,11 +338,10 @@ impl Events<'_> {
             }
         };
         match opcode {
-            Opcode::Text if receiver.version.is_hixie() => {
-                Ok(Some(Event::Text(crate::receive::hixie::text(payload))))
-            }
-            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream
-            // is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
+            Opcode::Text if receiver.version.is_hixie() => Ok(Some(Event::Text(hixie::text(payload)))),
+            // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds
+            // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail
+            // the WebSocket Connection_."
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
                 Ok(text) => Ok(Some(Event::Text(Text::borrowed(text)))),
                 Err(_) => {
@@ -611,55 +352,44 @@ impl Events<'_> {
             Opcode::Ping => Ok(Some(Event::Ping(Payload::borrowed(payload)))),
             Opcode::Pong => Ok(Some(Event::Pong(Payload::borrowed(payload)))),
             Opcode::Close => {
-                // RFC 6455 §1.4: "after receiving a control frame indicating the connection should be closed, a peer
-                // discards any further data received."
+                // RFC 6455 §1.4: "after receiving a control frame indicating the connection should
+                // be closed, a peer discards any further data received."
                 receiver.finish();
                 if receiver.version.is_hixie() {
                     return Ok(Some(Event::Close(None)));
                 }
-                close::parse_body(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
+                close_body::parse(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
             }
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }
     }
-}
 
-impl Events<'_> {
-    /// Whether the next event is a ping, as far as the input tells: see [`Receiver::is_ping_next`].
-    #[must_use]
-    pub fn is_ping_next(&mut self) -> bool {
-        let is_input = self.held.is_empty();
-        let input = if is_input { self.input.octets() } else { &mut self.held };
-        let rest = input.get(self.position..).unwrap_or_default();
-        !self.receiver.finished && !rest.is_empty() && self.receiver.framing.is_ping(rest)
-    }
-
-    /// Gives the buffer of the last event back, unless it was taken.
+    /// Returns the last event's buffer to the pool, unless it was taken.
     #[inline]
-    fn give_back(&mut self) {
-        give_back(self.buffers, std::mem::take(&mut self.part).into_buffer());
-        give_back(self.buffers, std::mem::take(&mut self.text).into_bytes());
+    fn release_buffers(&mut self) {
+        release_to(self.buffers, std::mem::take(&mut self.slice).into_buffer());
+        release_to(self.buffers, std::mem::take(&mut self.text).into_bytes());
     }
 }
 
 impl Drop for Events<'_> {
     fn drop(&mut self) {
-        self.give_back();
-        let (mut octets, mut position) = (std::mem::take(&mut self.held), self.position);
-        let len = if octets.is_empty() { self.input.octets().len() } else { octets.len() };
+        self.release_buffers();
+        let (mut bytes, mut position) = (std::mem::take(&mut self.held), self.position);
+        let len = if bytes.is_empty() { self.input.bytes().len() } else { bytes.len() };
         if position >= len || self.receiver.finished {
             return;
         }
-        if octets.is_empty() {
-            octets = self.input.octets().get(position..).unwrap_or_default().to_vec();
+        if bytes.is_empty() {
+            bytes = self.input.bytes().get(position..).unwrap_or_default().to_vec();
             position = 0;
         } else if position > len / 2 {
-            // What is moved is less than what was pulled since the last time, so that a reader who stops at each event
-            // causes linear work in all.
-            octets.drain(..position);
-            octets.shrink_to(2 * octets.len());
+            // Fewer bytes are moved than were decoded since the last move. The total work is
+            // therefore linear, even if the caller stops after each event.
+            bytes.drain(..position);
+            bytes.shrink_to(2 * bytes.len());
             position = 0;
         }
-        self.receiver.unread = Some(Box::new(Unread { octets, position }));
+        self.receiver.unread = Some(Box::new(Unread { bytes, position }));
     }
 }

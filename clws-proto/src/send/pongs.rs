@@ -5,32 +5,34 @@ use crate::frame::header::{MAX_HEADER, Opcode};
 use crate::send::Sender;
 use crate::send::outbox::DeferredPong;
 
-/// Bytes of pongs that wait for a peer that does not read; past it only the newest ping is answered.
+/// The maximum bytes of queued pongs. Above it, only the newest ping is answered.
 const PONG_BUDGET: u32 = 4096;
 
 impl Sender {
-    /// Answers a ping that came, with its payload.
+    /// Answers a received ping with its payload.
     ///
-    /// The pong passes what is queued, to the first boundary between frames that is known: behind the frame that is being
-    /// written, and behind at most 120 KiB of frames that are shorter than 60 KiB. It passes nothing where less than 60 KiB of small frames are
-    /// queued, no other pong of this kind, and nothing that is [pinned](Self::pin).
+    /// The pong overtakes queued frames. It goes to the first known frame boundary: after the frame
+    /// that is being written, and after at most 120 KiB of frames shorter than 60 KiB. It overtakes
+    /// nothing if less than 60 KiB of small frames are queued. It never overtakes another answer to
+    /// a ping or [pinned](Self::pin) bytes.
     ///
-    /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs wait, only the newest ping is kept and
-    /// answered when those pongs have gone: a flood of pings cannot grow memory. Behind a close frame nothing is sent;
-    /// where one is queued, a ping is answered if its pong can pass something that is before the close frame.
+    /// Each ping gets its own pong while the peer reads. Once 4 KiB of pongs are queued, only the
+    /// newest ping is stored, and answered after these pongs are written. A flood of pings
+    /// therefore cannot grow memory. Nothing is sent after a close frame. While one is queued, a
+    /// ping is answered if the pong can overtake a frame before the close frame.
     pub fn answer_ping(&mut self, payload: &[u8]) {
         let Ok(len @ ..=125) = u8::try_from(payload.len()) else { return };
-        // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in response, unless it
-        // already received a Close frame."
+        // RFC 6455 §5.5.2: "Upon receipt of a Ping frame, an endpoint MUST send a Pong frame in
+        // response, unless it already received a Close frame."
         if self.version.is_hixie() || self.sealed || self.close_sent && self.queued() == 0 {
             return;
         }
-        if self.buffer.as_ref().is_none_or(|buffer| buffer.pong_octets < PONG_BUDGET) {
+        if self.buffer.as_ref().is_none_or(|buffer| buffer.pong_bytes < PONG_BUDGET) {
             self.queue_pong(payload);
         } else {
-            // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong frame(s) in response to
-            // previous Ping frame(s), the endpoint MAY elect to send a Pong frame for only the most recently
-            // processed Ping frame."
+            // RFC 6455 §5.5.3: "If an endpoint receives a Ping frame and has not yet sent Pong
+            // frame(s) in response to previous Ping frame(s), the endpoint MAY elect to send a Pong
+            // frame for only the most recently processed Ping frame."
             let mut pong = DeferredPong { payload: [0; 125], len };
             pong.payload[..payload.len()].copy_from_slice(payload);
             self.buffer().deferred_pong = Some(Box::new(pong));
@@ -38,12 +40,13 @@ impl Sender {
     }
 
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
-        let key = self.special.as_mut().and_then(|special| special.key());
-        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a Close frame."
+        let key = self.extras.as_mut().and_then(|extras| extras.key());
+        // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a
+        // Close frame."
         let may_be_last = !self.close_sent;
         let buffer = self.buffer();
-        // RFC 6455 §5.5.2: "It SHOULD respond with Pong frame as soon as is practical." And §5.4: "Control frames MAY be
-        // injected in the middle of a fragmented message."
+        // RFC 6455 §5.5.2: "It SHOULD respond with Pong frame as soon as is practical." And §5.4:
+        // "Control frames MAY be injected in the middle of a fragmented message."
         let before = buffer.outbox.queued();
         let position = buffer.outbox.insert(buffer.floor, may_be_last, |out| {
             out.reserve(MAX_HEADER + payload.len());
@@ -51,30 +54,31 @@ impl Sender {
         });
         if let Some(position) = position {
             let len = u32::try_from(buffer.outbox.queued() - before).unwrap_or(u32::MAX);
-            buffer.pong_octets = buffer.pong_octets.saturating_add(len);
+            buffer.pong_bytes = buffer.pong_bytes.saturating_add(len);
             buffer.pong_mark = position;
             buffer.floor = buffer.floor.max(position);
         }
     }
 
-    /// Keeps the next `count` bytes to be written as they are: no answer to a ping is put between them.
+    /// Keeps the next `count` bytes as they are: no pong is inserted before or between them.
     ///
-    /// For a writer that has seen bytes of [`io_slices`](Self::io_slices), has taken none of them, and wants to be offered the
-    /// same again. TLS libraries do, where a record is encrypted and not yet sent. A socket does not.
+    /// This is for a writer that has looked at [`io_slices`](Self::io_slices), has consumed
+    /// nothing, and expects the same bytes again. TLS libraries do so when a record is encrypted
+    /// but not yet sent. A socket does not.
     pub fn pin(&mut self, count: usize) {
         if let Some(buffer) = &mut self.buffer {
             buffer.floor = buffer.floor.max(count.min(buffer.outbox.queued()));
         }
     }
 
-    /// So many bytes were written.
+    /// Updates the positions after `written` bytes were written.
     #[cold]
     pub(super) fn lower_floor(&mut self, written: usize) {
         let Some(buffer) = &mut self.buffer else { return };
         buffer.floor = buffer.floor.saturating_sub(written);
         buffer.pong_mark = buffer.pong_mark.saturating_sub(written);
         if buffer.pong_mark == 0 {
-            buffer.pong_octets = 0;
+            buffer.pong_bytes = 0;
             if let Some(pong) = buffer.deferred_pong.take() {
                 self.answer_ping(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
             }

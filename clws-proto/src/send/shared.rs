@@ -1,4 +1,5 @@
-use std::fmt;
+//! Messages for many clients.
+
 use std::num::NonZeroUsize;
 use std::ops::Deref;
 use std::str::Utf8Error;
@@ -7,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 
+use crate::buffer::meter::Meter;
 #[cfg(feature = "deflate")]
 use crate::deflate::compress::Deflation;
 #[cfg(feature = "deflate")]
@@ -20,13 +22,14 @@ use crate::version::Role;
 
 /// A message for many clients, encoded at most once per framing.
 ///
-/// A server's frames are not masked, so one encoding serves every client of drafts 7, 8 and 13, and one more
-/// those of draft 0 and hixie-75. Each is made when the first client needs it and shared from then on, between threads too (in an
-/// [`Arc`](std::sync::Arc)). Give it to [`Sender::shared`](crate::Sender::shared).
+/// A server's frames are not masked. One encoding serves every client of drafts 7, 8 and 13, and
+/// another one every client of draft 0 and hixie-75. The first client that needs an encoding makes
+/// it. The encodings are shared between threads in an [`Arc`]. Pass the message to
+/// [`Sender::shared`](crate::Sender::shared).
 ///
-/// For clients that agreed on permessage-deflate without context takeover it is compressed once for each size of window,
-/// as the first of them has it configured. For those with context takeover it is compressed one by one, since what each
-/// gets depends on what it got before.
+/// For clients that negotiated permessage-deflate without context takeover, it is compressed once
+/// per window size, with the settings of the first such client. With context takeover it is
+/// compressed for each client, because the result depends on the client's earlier messages.
 ///
 /// ```
 /// use clws_proto::{Role, Sender, SharedMessage, Version};
@@ -48,48 +51,38 @@ struct Inner {
     frame_size: Option<NonZeroUsize>,
     hybi: OnceLock<Encoded>,
     hixie: OnceLock<Encoded>,
-    /// Compressed, by the bits of the window from 9 on; `None` for one that does not get smaller.
+    /// The compressed encodings for windows of 9 to 15 bits. `None` for a message that does not get
+    /// smaller.
     #[cfg(feature = "deflate")]
     deflated: OnceLock<Box<[OnceLock<Option<Encoded>>; 7]>>,
     encodings: AtomicUsize,
     meter: OnceLock<Arc<dyn Meter>>,
 }
 
-/// Counts the memory of messages to many while they wait in outboxes: see [`SharedMessage::set_meter`].
-///
-/// Both methods are called while an outbox is changed, from any thread.
-pub trait Meter: fmt::Debug + Send + Sync {
-    /// A message waits in a first outbox, and holds so many bytes from now on.
-    fn charge(&self, bytes: usize);
-
-    /// It waits in no outbox any more: the bytes that were charged for it.
-    fn release(&self, bytes: usize);
-}
-
-/// The bytes on the wire of a message to many.
+/// The encoded bytes of a shared message.
 #[derive(Debug)]
 pub(crate) struct Encoded(Arc<Wire>);
 
 #[derive(Debug)]
 struct Wire {
     bytes: Vec<u8>,
-    /// The length of each frame but the last; `None` for a single frame.
+    /// The length of every frame except the last. `None` for a single frame.
     frame_len: Option<NonZeroUsize>,
-    /// In how many places of outboxes it waits, where that is of interest to a meter.
-    waiting: AtomicUsize,
+    /// The number of references in outboxes. Counted only if there is a meter.
+    references: AtomicUsize,
     meter: Option<Arc<dyn Meter>>,
 }
 
-/// A message to many that waits in an outbox.
+/// A reference to a shared message in an outbox.
 #[derive(Debug)]
 pub(crate) struct Reference(Arc<Wire>);
 
 impl Encoded {
-    /// Makes it wait in one more place.
-    pub(crate) fn refer(&self) -> Reference {
+    /// Creates a reference for an outbox.
+    pub(crate) fn reference(&self) -> Reference {
         let wire = &self.0;
         if let Some(meter) = &wire.meter
-            && wire.waiting.fetch_add(1, Ordering::Relaxed) == 0
+            && wire.references.fetch_add(1, Ordering::Relaxed) == 0
         {
             meter.charge(wire.held());
         }
@@ -98,19 +91,19 @@ impl Encoded {
 }
 
 impl Wire {
-    /// Bytes of memory, the allocator's own share estimated.
+    /// Memory held, in bytes, with an estimate of the allocator's overhead.
     const fn held(&self) -> usize {
         self.bytes.capacity() + size_of::<Self>() + 4 * size_of::<usize>()
     }
 }
 
 impl Reference {
-    /// Another reference to the same message, which waits in one more place.
-    pub(crate) fn refer(&self) -> Self {
-        Encoded(Arc::clone(&self.0)).refer()
+    /// Another reference to the same message.
+    pub(crate) fn reference(&self) -> Self {
+        Encoded(Arc::clone(&self.0)).reference()
     }
 
-    /// The first boundary between two of its frames that lies `from` bytes or more behind its beginning.
+    /// The first frame boundary inside the message, at offset `from` or later.
     pub(crate) fn frame_boundary(&self, from: usize) -> Option<usize> {
         let boundary = from.max(1).checked_next_multiple_of(self.0.frame_len?.get())?;
         (boundary < self.0.bytes.len()).then_some(boundary)
@@ -121,7 +114,7 @@ impl Drop for Reference {
     fn drop(&mut self) {
         let wire = &self.0;
         if let Some(meter) = &wire.meter
-            && wire.waiting.fetch_sub(1, Ordering::Relaxed) == 1
+            && wire.references.fetch_sub(1, Ordering::Relaxed) == 1
         {
             meter.release(wire.held());
         }
@@ -151,39 +144,40 @@ impl SharedMessage {
         Self::new(Opcode::Text, Bytes::from(message.into()), None)
     }
 
-    /// A text message given as octets, which are checked once and not copied.
+    /// A text message from bytes, which are checked once and not copied.
     ///
     /// # Errors
     ///
-    /// They are not UTF-8.
+    /// The bytes are not UTF-8.
     pub fn text_from_utf8(message: impl Into<Bytes>) -> Result<Self, Utf8Error> {
         let message = message.into();
-        // The fast check does not say where the fault is, the standard library's does.
+        // The fast check does not report the position of the error.
         if simdutf8::basic::from_utf8(&message).is_err() {
             std::str::from_utf8(&message)?;
         }
         Ok(Self::new(Opcode::Text, message, None))
     }
 
-    /// A binary message; clients of draft 0 and hixie-75 cannot get it.
+    /// A binary message. Clients of draft 0 and hixie-75 cannot receive it.
     #[must_use]
     pub fn binary(message: impl Into<Bytes>) -> Self {
         Self::new(Opcode::Binary, message.into(), None)
     }
 
-    /// The same in fragments of at most that many octets; `None` (the default) sends one frame.
+    /// Splits the message into fragments of at most `frame_size` bytes. `None` (the default) sends
+    /// one frame.
     #[must_use]
-    pub fn with_frame_size(self, frame_size: Option<NonZeroUsize>) -> Self {
+    pub fn frame_size(self, frame_size: Option<NonZeroUsize>) -> Self {
         Self::new(self.0.opcode, self.0.payload.clone(), frame_size)
     }
 
-    /// How many encodings were made so far: at most one per framing and per size of a compressor's window.
+    /// The number of encodings made so far: at most one per framing and per window size.
     #[must_use]
     pub fn encodings(&self) -> usize {
         self.0.encodings.load(Ordering::Relaxed)
     }
 
-    /// Octets of the payload.
+    /// The length of the payload in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.0.payload.len()
@@ -195,20 +189,22 @@ impl SharedMessage {
         self.0.payload.is_empty()
     }
 
-    /// Whether this is text.
+    /// Whether this is a text message.
     #[must_use]
     pub fn is_text(&self) -> bool {
         self.0.opcode == Opcode::Text
     }
 
-    /// Has its encodings counted by a meter while they wait in outboxes: each once, in however many it waits. Of several
-    /// meters the first counts, and only what is encoded from then on.
+    /// Sets the meter that counts the message's encodings while outboxes hold them. Each encoding
+    /// counts once, for any number of outboxes. Only the first meter is used, and only for
+    /// encodings made after this call.
     ///
     /// ```
     /// use std::sync::Arc;
     /// use std::sync::atomic::{AtomicUsize, Ordering};
     ///
-    /// use clws_proto::{Meter, Sender, SharedMessage, Version};
+    /// use clws_proto::buffer::Meter;
+    /// use clws_proto::{Sender, SharedMessage, Version};
     ///
     /// #[derive(Debug, Default)]
     /// struct Count(AtomicUsize);
@@ -239,13 +235,15 @@ impl SharedMessage {
         self.0.meter.get_or_init(|| Arc::clone(meter));
     }
 
-    /// Compresses it now, if it is to be compressed for a server's clients that agreed on `params` without context, so that
-    /// [`Sender::shared`](crate::Sender::shared) need not: outside of a lock, for instance. It is done once.
+    /// Compresses the message in advance for a server's clients with these parameters.
+    /// [`Sender::shared`](crate::Sender::shared) then need not compress it, for example under a
+    /// lock. It is compressed only once. With context takeover, or for a message under the
+    /// threshold, this does nothing.
     #[cfg(feature = "deflate")]
     pub fn prepare(&self, params: DeflateParams, codecs: &CodecPool) {
         if params.server_no_context_takeover {
             let deflation = Deflation::new(Role::Server, params, codecs);
-            if deflation.wants(self.len()) {
+            if deflation.should_compress(self.len()) {
                 self.deflated(&deflation);
             }
         }
@@ -259,7 +257,7 @@ impl SharedMessage {
         self.0.opcode
     }
 
-    pub(crate) fn frame_size(&self) -> Option<NonZeroUsize> {
+    pub(crate) fn max_frame_size(&self) -> Option<NonZeroUsize> {
         self.0.frame_size
     }
 
@@ -276,14 +274,14 @@ impl SharedMessage {
         self.0.hixie.get_or_init(|| self.encode(None, |out| encode::hixie_text(out, &self.0.payload)))
     }
 
-    /// Compressed for the clients with such a window and without context; `None` if it does not get smaller.
+    /// The encoding for clients with this window and no context. `None` if it does not get smaller.
     #[cfg(feature = "deflate")]
     pub(crate) fn deflated(&self, deflation: &Deflation) -> Option<&Encoded> {
         let classes = self.0.deflated.get_or_init(Box::default);
         let class = classes.get(usize::from(deflation.bits()).checked_sub(9)?)?;
         let encoded = class.get_or_init(|| {
             let Inner { opcode, payload, frame_size, .. } = &*self.0;
-            deflation.compress_for_all(payload, |compressed| {
+            deflation.compress_shared(payload, |compressed| {
                 self.encode(encode::frame_len(compressed.len(), *frame_size), |out| {
                     encode::compressed(out, *opcode, compressed, *frame_size, || None);
                 })
@@ -296,8 +294,8 @@ impl SharedMessage {
         self.0.encodings.fetch_add(1, Ordering::Relaxed);
         let mut bytes = Vec::new();
         write(&mut bytes);
-        let (waiting, meter) = (AtomicUsize::new(0), self.0.meter.get().cloned());
-        Encoded(Arc::new(Wire { bytes, frame_len, waiting, meter }))
+        let (references, meter) = (AtomicUsize::new(0), self.0.meter.get().cloned());
+        Encoded(Arc::new(Wire { bytes, frame_len, references, meter }))
     }
 
     fn new(opcode: Opcode, payload: Bytes, frame_size: Option<NonZeroUsize>) -> Self {

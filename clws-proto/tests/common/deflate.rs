@@ -7,17 +7,17 @@ use super::KEY;
 
 /// CodecPool that compress everything.
 pub(crate) fn codecs() -> CodecPool {
-    CodecPool::new(&DeflateConfig::default().with_threshold(0))
+    CodecPool::new(&DeflateConfig::default().threshold(0))
 }
 
 /// Parameters without context takeover on either side.
 pub(crate) fn no_takeover() -> DeflateParams {
-    DeflateParams::default().with_server_no_context_takeover(true).with_client_no_context_takeover(true)
+    DeflateParams::default().server_no_context_takeover(true).client_no_context_takeover(true)
 }
 
 /// A receiver with default limits and its own codecs.
 pub(crate) fn receiver(role: Role, params: DeflateParams) -> Receiver {
-    Receiver::new(Version::Rfc6455, role, Limits::default()).with_deflate(params, &codecs())
+    Receiver::new(Version::Rfc6455, role, Limits::default()).deflate(params, &codecs())
 }
 
 /// A sender of the given role. A client uses a fixed masking key.
@@ -26,7 +26,7 @@ pub(crate) fn sender(role: Role, params: DeflateParams, codecs: &CodecPool) -> S
         Role::Server => Sender::server(Version::Rfc6455),
         Role::Client => Sender::client(Version::Rfc6455, || KEY),
     }
-    .with_deflate(params, codecs)
+    .deflate(params, codecs)
 }
 
 /// Incompressible bytes.

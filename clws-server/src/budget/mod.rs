@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Arc, Weak};
 use std::thread;
 
-use clws_proto::Meter;
+use clws_proto::buffer::Meter;
 
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicUsize, atomic::Ordering};

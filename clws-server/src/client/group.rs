@@ -115,7 +115,7 @@ pub fn send_text<'a>(
     message: impl Into<String>,
     frame_size: Option<NonZeroUsize>,
 ) -> Delivery {
-    send_shared(clients, &SharedMessage::text(message).with_frame_size(frame_size))
+    send_shared(clients, &SharedMessage::text(message).frame_size(frame_size))
 }
 
 /// Sends a binary message to several clients: `write-to-clients-binary`. Clients of draft 0 and hixie-75 are reported as
@@ -125,7 +125,7 @@ pub fn send_binary<'a>(
     message: impl Into<Bytes>,
     frame_size: Option<NonZeroUsize>,
 ) -> Delivery {
-    send_shared(clients, &SharedMessage::binary(message).with_frame_size(frame_size))
+    send_shared(clients, &SharedMessage::binary(message).frame_size(frame_size))
 }
 
 /// Sends a message that may be sent to others again to several clients.

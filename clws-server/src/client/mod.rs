@@ -162,7 +162,7 @@ impl Client {
     /// As [`send_text`](Self::send_text).
     pub fn send_text_in_frames(&self, message: &str, frame_size: NonZeroUsize) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::text(message).with_frame_size(Some(frame_size)));
+            return self.send_shared(&SharedMessage::text(message).frame_size(Some(frame_size)));
         }
         self.send(|outbox| outbox.text(message, Some(frame_size)))
     }
@@ -175,7 +175,7 @@ impl Client {
     pub fn send_binary_in_frames(&self, message: &[u8], frame_size: NonZeroUsize) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
             let message = SharedMessage::binary(message.to_vec());
-            return self.send_shared(&message.with_frame_size(Some(frame_size)));
+            return self.send_shared(&message.frame_size(Some(frame_size)));
         }
         self.send(|outbox| outbox.binary(message, Some(frame_size)))
     }

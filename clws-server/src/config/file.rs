@@ -125,8 +125,7 @@ mod tests {
         assert_eq!(read("deflate = false").unwrap().deflate, None);
         assert_eq!(read("deflate = true").unwrap().deflate, Some(DeflateConfig::default()));
         let config = read("[deflate]\nlevel = 9\nthreshold = 7\nserver_no_context_takeover = false").unwrap();
-        let expected =
-            DeflateConfig::default().with_level(9).with_threshold(7).with_server_no_context_takeover(false);
+        let expected = DeflateConfig::default().level(9).threshold(7).server_no_context_takeover(false);
         assert_eq!(config.deflate, Some(expected));
         for wrong in ["deflate = 'yes'", "[deflate]\nlevel = 10", "[deflate]\nwindow = 9"] {
             assert!(read(wrong).is_err(), "{wrong}");

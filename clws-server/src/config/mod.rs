@@ -331,9 +331,9 @@ impl Config {
         // As a receiver takes them, which would have to make its own of them otherwise.
         let longest = isize::MAX.unsigned_abs();
         Limits::default()
-            .with_max_frame_size(self.max_read_frame_size.min(longest))
-            .with_max_message_size(self.max_read_message_size.min(longest))
-            .with_max_fragments(self.max_fragments)
+            .max_frame_size(self.max_read_frame_size.min(longest))
+            .max_message_size(self.max_read_message_size.min(longest))
+            .max_fragments(self.max_fragments)
     }
 }
 

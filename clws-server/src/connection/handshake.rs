@@ -275,8 +275,8 @@ fn open(
     #[cfg(feature = "deflate")]
     if let (Some(params), Some(config)) = (accepted.deflate, deflate) {
         let codecs = crate::codecs::codecs(&config);
-        sender = sender.with_deflate(params, &codecs);
-        receiver = receiver.with_deflate(params, &codecs);
+        sender = sender.deflate(params, &codecs);
+        receiver = receiver.deflate(params, &codecs);
         accept.negotiated = Some(crate::codecs::Negotiated::new(params, codecs));
     }
     let client = Client::new(sender, entry, head, accept, opening.peer, context);

@@ -150,7 +150,7 @@ mod tests {
             let (version, role) = (clws_proto::Version::Rfc6455, clws_proto::Role::Server);
             let mut receiver = clws_proto::Receiver::new(version, role, limits);
             let mut sender = clws_proto::Sender::server(version);
-            let mut events = receiver.receive_owned(&mut buffer, 0..count, &clws_proto::NoPool);
+            let mut events = receiver.receive_owned(&mut buffer, 0..count, &clws_proto::buffer::NoPool);
             while let Some(event) = events.next().unwrap() {
                 if let clws_proto::Event::Binary(payload) = event {
                     sender.forward_binary(payload).unwrap();

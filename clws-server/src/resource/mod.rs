@@ -263,7 +263,7 @@ impl Accept {
     /// use clws_server::{Accept, DeflateConfig};
     ///
     /// let pictures = Accept::new().deflate(None); // they are compressed already
-    /// let logs = Accept::new().deflate(DeflateConfig::default().with_level(6));
+    /// let logs = Accept::new().deflate(DeflateConfig::default().level(6));
     /// # let _ = (pictures, logs);
     /// ```
     #[cfg(feature = "deflate")]

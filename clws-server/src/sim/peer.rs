@@ -265,8 +265,8 @@ impl State {
                     .unwrap_or_else(|| Sender::client(version, || [0x12, 0x34, 0x56, 0x78]));
                 #[cfg(feature = "deflate")]
                 if let Some(params) = open.deflate {
-                    sender = sender.with_deflate(params, &codecs);
-                    receiver = receiver.with_deflate(params, &codecs);
+                    sender = sender.deflate(params, &codecs);
+                    receiver = receiver.deflate(params, &codecs);
                 }
                 (peer.sender, peer.receiver) = (Some(sender), Some(receiver));
                 peer.stage = Stage::Open;
@@ -395,5 +395,5 @@ fn number(payload: &[u8]) -> Option<u32> {
 
 #[cfg(feature = "deflate")]
 pub(super) fn deflate_offer() -> clws_proto::DeflateConfig {
-    clws_proto::DeflateConfig::default().with_level(1).with_memory_level(1).with_max_window_bits(9)
+    clws_proto::DeflateConfig::default().level(1).memory_level(1).max_window_bits(9)
 }

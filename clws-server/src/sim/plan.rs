@@ -98,11 +98,11 @@ fn config(rng: &mut Rng, high_water: usize) -> Config {
     #[cfg(feature = "deflate")]
     let config = config.deflate(rng.percent(25).then(|| {
         crate::DeflateConfig::default()
-            .with_level(1)
-            .with_memory_level(1)
-            .with_threshold(rng.pick(&[0, 100]))
-            .with_max_window_bits(9)
-            .with_context_takeover(rng.percent(50))
+            .level(1)
+            .memory_level(1)
+            .threshold(rng.pick(&[0, 100]))
+            .max_window_bits(9)
+            .context_takeover(rng.percent(50))
     }));
     config
 }

@@ -107,9 +107,9 @@ impl Peer {
                 Ok(Status::Partial) => {}
                 Ok(Status::Complete(open)) => {
                     let limits = Limits::default()
-                        .with_max_frame_size(usize::MAX)
-                        .with_max_message_size(usize::MAX)
-                        .with_max_fragments(u32::MAX);
+                        .max_frame_size(usize::MAX)
+                        .max_message_size(usize::MAX)
+                        .max_fragments(u32::MAX);
                     let mut peer = Self {
                         stream: Box::new(stream),
                         sender: Sender::client(version, || [0xA5, 0x5A, 0x0F, 0xF0]),

@@ -1,12 +1,13 @@
-//! Messages in several frames.
+//! Fragmented messages.
 
 use std::num::NonZeroUsize;
 
 use crate::frame::encode;
 use crate::frame::header::{MAX_HEADER, Opcode, RSV1};
-use crate::send::outbox::{CUT, Outbox};
+use crate::send::outbox::{CHUNK_LEN, Outbox};
 
-/// Queues a message in frames of at most `frame_size` bytes, each with its key.
+/// Queues a message in frames of at most `frame_size` bytes. `key` returns the masking key of each
+/// frame.
 pub(crate) fn append_message(
     outbox: &mut Outbox,
     opcode: Opcode,
@@ -19,7 +20,7 @@ pub(crate) fn append_message(
     append_fragments(outbox, opcode, payload, size, compressed, key);
 }
 
-/// Queues each fragment of a message by itself: a control frame may be put between any two buffers of them.
+/// Queues each fragment separately, so that a control frame can be inserted between two buffers.
 #[inline(never)]
 pub(crate) fn append_fragments(
     outbox: &mut Outbox,
@@ -34,8 +35,8 @@ pub(crate) fn append_fragments(
     encode::fragments(opcode, payload, size.get(), |fin, opcode, fragment| {
         outbox.append(|out| {
             let start = out.len();
-            let room = CUT.saturating_sub(start).min(rest); // for others
-            out.reserve(MAX_HEADER + fragment.len().max(room));
+            let following = CHUNK_LEN.saturating_sub(start).min(rest); // for later fragments
+            out.reserve(MAX_HEADER + fragment.len().max(following));
             encode::frame(out, fin, opcode, fragment, key());
             // RFC 7692 §6.1: "Set the "Per-Message Compressed" bit of the first fragment to 1."
             if let Some(first) = out.get_mut(start) {

@@ -1,33 +1,34 @@
-//! Control frames that pass what is queued.
+//! Control frames that overtake queued frames.
 
 use std::collections::VecDeque;
 
-use crate::send::outbox::{CUT, Chunk, Outbox};
+use crate::send::outbox::chunk::Chunk;
+use crate::send::outbox::{CHUNK_LEN, Outbox};
 use crate::send::shared::Reference;
 
-/// Where one frame ends and the next begins.
+/// A boundary between two frames.
 enum Boundary {
-    /// Before this chunk; before the tail where there are not so many.
+    /// Before the chunk at this index. Before the tail, if the index equals the number of chunks.
     Before(usize),
-    /// At the end of a chunk of control frames.
-    Behind(usize),
-    /// In the chunk at `index`, behind so many messages of it, and so many bytes of the next message, or 0.
+    /// At the end of the chunk of control frames at this index.
+    AtEnd(usize),
+    /// In the chunk at `index`, after `messages` messages and `bytes` bytes of the next message.
     Within { index: usize, messages: usize, bytes: usize },
 }
 
 impl Outbox {
-    /// Queues a control frame as far in front as a frame may begin: at the first boundary between frames that is known and is
-    /// not in the first `floor` bytes.
+    /// Queues a control frame at the first known frame boundary after `floor` bytes.
     ///
-    /// What is short goes out at once and is not passed. Returns how much is to be written until the frame is. `None`, and
-    /// nothing is queued, where it could only be queued at the end and `may_be_last` is false.
+    /// It does not overtake a short queue, which is written at once. Returns the number of bytes up
+    /// to the frame's end. If the frame could only be the last one and `may_be_last` is false, it
+    /// is not queued and `None` is returned.
     pub(crate) fn insert(
         &mut self,
         floor: usize,
         may_be_last: bool,
         write: impl FnOnce(&mut Vec<u8>),
     ) -> Option<usize> {
-        let is_short = self.before.is_empty() && self.tail.len() < CUT;
+        let is_short = self.chunks.is_empty() && self.tail.len() < CHUNK_LEN;
         let found = if is_short { None } else { self.find_boundary(floor) };
         match found {
             Some((boundary, position)) => Some(position + self.insert_at(boundary, write)),
@@ -39,16 +40,16 @@ impl Outbox {
         }
     }
 
-    /// The first known boundary that is not in the first `floor` bytes, and how many bytes are before it.
+    /// The first known frame boundary after `floor` bytes, and the number of bytes before it.
     fn find_boundary(&self, floor: usize) -> Option<(Boundary, usize)> {
         let (mut position, mut written) = (0, self.written);
-        for (index, chunk) in self.before.iter().enumerate() {
+        for (index, chunk) in self.chunks.iter().enumerate() {
             let end = position + chunk.first().len().saturating_sub(written);
             match chunk {
-                // One behind the other, as the pings came.
-                Chunk::Control(_) if end >= floor => return Some((Boundary::Behind(index), end)),
-                // Their headers are before them.
-                Chunk::Given(_) | Chunk::Owned(_) | Chunk::Control(_) => {}
+                // Pongs keep the order of the pings.
+                Chunk::Control(_) if end >= floor => return Some((Boundary::AtEnd(index), end)),
+                // The frame header is in the chunk before.
+                Chunk::Bytes(_) | Chunk::Slice(_) | Chunk::Control(_) => {}
                 _ if written == 0 && position >= floor => return Some((Boundary::Before(index), position)),
                 Chunk::Flat(_) => {}
                 Chunk::Shared(message) => {
@@ -81,15 +82,15 @@ impl Outbox {
             (position, written) = (end, 0);
         }
         let is_boundary = !self.tail.is_empty() && written == 0 && position >= floor;
-        is_boundary.then_some((Boundary::Before(self.before.len()), position))
+        is_boundary.then_some((Boundary::Before(self.chunks.len()), position))
     }
 
-    /// Writes a frame there; returns its length.
+    /// Inserts a frame and returns its length.
     fn insert_at(&mut self, boundary: Boundary, write: impl FnOnce(&mut Vec<u8>)) -> usize {
         let index = match boundary {
             Boundary::Before(index) => index,
             Boundary::Within { index, messages, bytes } => self.split(index, messages, bytes),
-            Boundary::Behind(index) => {
+            Boundary::AtEnd(index) => {
                 let len = self.change(index, |chunk| {
                     let Chunk::Control(frames) = chunk else { return 0 };
                     let len = frames.len();
@@ -108,8 +109,8 @@ impl Outbox {
         len
     }
 
-    /// Splits a chunk of messages to many behind so many of them and so many bytes of the next; returns the index of what is
-    /// behind that.
+    /// Splits a chunk of shared messages after `messages` messages and `bytes` bytes of the next
+    /// one. Returns the index of the second part.
     fn split(&mut self, mut index: usize, messages: usize, bytes: usize) -> usize {
         if messages > 0
             && let Some(first) = self.change(index, |chunk| chunk.take_messages(messages))
@@ -125,33 +126,34 @@ impl Outbox {
         }
         let Some(first) = self.change(index, |chunk| chunk.take_frames(bytes)) else { return index };
         if index == 0 && self.written >= bytes {
-            self.written -= bytes; // all of the first part is written
+            self.written -= bytes; // the first part is completely written
             return index;
         }
         self.insert_chunk(index, first);
         index + 1
     }
 
-    /// Changes a chunk, and what is counted of it.
+    /// Changes a chunk and updates the totals.
     fn change<T: Default>(&mut self, index: usize, change: impl FnOnce(&mut Chunk) -> T) -> T {
-        let Some(chunk) = self.before.get_mut(index) else { return T::default() };
-        self.chunks -= chunk.held();
-        self.slices -= chunk.slices();
+        let Some(chunk) = self.chunks.get_mut(index) else { return T::default() };
+        self.chunk_memory -= chunk.held();
+        self.chunk_slices -= chunk.slices();
         let changed = change(chunk);
-        self.chunks += chunk.held();
-        self.slices += chunk.slices();
+        self.chunk_memory += chunk.held();
+        self.chunk_slices += chunk.slices();
         changed
     }
 
     fn insert_chunk(&mut self, index: usize, chunk: Chunk) {
-        self.chunks += chunk.held();
-        self.slices += chunk.slices();
-        self.before.insert(index, chunk);
+        self.chunk_memory += chunk.held();
+        self.chunk_slices += chunk.slices();
+        self.chunks.insert(index, chunk);
     }
 }
 
-/// The first boundary between frames in a message of which the bytes from `start` are queued, and `written` of those are
-/// written: how far behind the beginning of the message, and where in the queue.
+/// The first frame boundary of a message after `floor` bytes of the queue. The message is queued
+/// from its byte `start`, and `written` of these bytes are written. Returns the offset in the
+/// message and the offset in the queue.
 fn within(
     message: &Reference,
     start: usize,
@@ -165,7 +167,7 @@ fn within(
 }
 
 impl Chunk {
-    /// Takes the first messages to many out of several; `None` where it is no more than these.
+    /// Takes the first `count` shared messages out of a run. `None` if the run has no more.
     fn take_messages(&mut self, count: usize) -> Option<Self> {
         let Self::Run(run) = self else { return None };
         if run.len() <= count {
@@ -182,19 +184,19 @@ impl Chunk {
         })
     }
 
-    /// Takes the first frames, which are so many bytes, out of a message to many.
+    /// Takes the first frames, `bytes` bytes in all, out of a shared message.
     fn take_frames(&mut self, bytes: usize) -> Option<Self> {
         let (message, range) = match self {
-            Self::Shared(message) => (message.refer(), 0..message.len()),
-            Self::Frames(message, range) => (message.refer(), range.clone()),
+            Self::Shared(message) => (message.reference(), 0..message.len()),
+            Self::Frames(message, range) => (message.reference(), range.clone()),
             Self::Run(run) => {
                 let message = run.front()?;
-                (message.refer(), 0..message.len())
+                (message.reference(), 0..message.len())
             }
-            Self::Given(_) | Self::Owned(_) | Self::Flat(_) | Self::Control(_) => return None,
+            Self::Bytes(_) | Self::Slice(_) | Self::Flat(_) | Self::Control(_) => return None,
         };
         let middle = range.start + bytes;
-        let first = Self::Frames(message.refer(), range.start..middle);
+        let first = Self::Frames(message.reference(), range.start..middle);
         *self = Self::Frames(message, middle..range.end);
         Some(first)
     }

@@ -60,9 +60,7 @@ impl Harness {
         let receiver = Receiver::new(version, Role::Server, self.shared.config.limits());
         #[cfg(feature = "deflate")]
         let receiver = match self.app.client().and_then(|client| client.deflate()) {
-            Some(params) => {
-                receiver.with_deflate(params, &clws_proto::CodecPool::new(&super::harness::deflate()))
-            }
+            Some(params) => receiver.deflate(params, &clws_proto::CodecPool::new(&super::harness::deflate())),
             None => receiver,
         };
         let mut receiver = receiver;

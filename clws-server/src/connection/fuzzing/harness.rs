@@ -54,10 +54,7 @@ fn context(shared: &Arc<Shared>) -> Context<'_> {
 /// What both sides want of permessage-deflate.
 #[cfg(feature = "deflate")]
 pub(super) fn deflate() -> clws_proto::DeflateConfig {
-    clws_proto::DeflateConfig::default()
-        .with_threshold(10)
-        .with_context_takeover(true)
-        .with_max_window_bits(10)
+    clws_proto::DeflateConfig::default().threshold(10).context_takeover(true).max_window_bits(10)
 }
 
 impl Harness {

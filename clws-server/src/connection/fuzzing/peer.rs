@@ -170,8 +170,8 @@ impl Peer {
                 let codecs = clws_proto::CodecPool::new(&super::harness::deflate());
                 // Those that it sent early are not compressed, which is always allowed.
                 let sender = std::mem::replace(&mut self.sender, Sender::server(self.version));
-                self.sender = sender.with_deflate(params, &codecs);
-                receiver.with_deflate(params, &codecs)
+                self.sender = sender.deflate(params, &codecs);
+                receiver.deflate(params, &codecs)
             }
             None => receiver,
         };

@@ -143,7 +143,7 @@ fn of_a_protocol_error_drains_what_the_peer_still_sends() {
     harness.recorder(&[
         "connected",
         "text a",
-        "disconnected 1006 \"\": broke the protocol: a reserved bit is set",
+        "disconnected 1006 \"\": broke the protocol: a reserved bit is set that no extension defines",
     ]);
     harness.send(&text("c"));
     harness.recorder(&[]);

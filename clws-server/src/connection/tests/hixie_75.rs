@@ -87,9 +87,9 @@ fn ff_00_does_not_close() {
 #[test]
 fn a_frame_that_is_too_long_ends_it() {
     for (octets, why) in [
-        (&b"\x00123456789012"[..], "a message is larger than the limit of 10 octets"),
-        (b"\xFF\x0B", "a frame to be discarded is larger than the limit of 10 octets"),
-        (b"\x01123456789012", "a frame to be discarded is larger than the limit of 10 octets"),
+        (&b"\x00123456789012"[..], "a message is longer than the limit of 10 bytes"),
+        (b"\xFF\x0B", "a frame of an undefined type is longer than the limit of 10 bytes"),
+        (b"\x01123456789012", "a frame of an undefined type is longer than the limit of 10 bytes"),
     ] {
         let config = Config::default().max_read_message_size(10);
         let mut harness = Harness::with(config, Version::Hixie75, "/");
@@ -115,7 +115,7 @@ fn our_side_is_ended_once() {
     harness.recorder(&[
         "connected",
         "text close",
-        "disconnected 1006 \"\": broke the protocol: a message is larger than the limit of 10 octets",
+        "disconnected 1006 \"\": broke the protocol: a message is longer than the limit of 10 bytes",
     ]);
     harness.end_of_input();
     assert!(harness.dropped);

@@ -1,0 +1,70 @@
+//! The input of a receiver.
+
+use std::ops::Range;
+
+use crate::buffer::pool::min_adoptable_len;
+use crate::message::event::Payload;
+
+/// The bytes of one read.
+#[derive(Debug)]
+pub(super) enum Input<'a> {
+    Lent(&'a mut [u8]),
+    /// The bytes from `start` to `end` of a buffer that a message may keep.
+    Owned {
+        buffer: &'a mut Vec<u8>,
+        start: usize,
+        end: usize,
+    },
+}
+
+impl Input<'_> {
+    #[inline]
+    pub(super) fn bytes(&mut self) -> &mut [u8] {
+        match self {
+            Self::Lent(bytes) => bytes,
+            Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
+        }
+    }
+
+    /// The minimum length of a message that may keep the buffer.
+    #[inline]
+    pub(super) const fn min_adoptable_len(&self) -> usize {
+        match self {
+            Self::Lent(_) => usize::MAX,
+            Self::Owned { buffer, .. } => min_adoptable_len(buffer.capacity()),
+        }
+    }
+
+    /// The payload at `range`. It owns the buffer if it is the last one and long enough.
+    #[inline]
+    pub(super) fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
+        match self {
+            Self::Lent(bytes) => Payload::borrowed(bytes.get(range).unwrap_or_default()),
+            Self::Owned { buffer, start, end } => {
+                let range = *start + range.start..*start + range.end;
+                if range.end == *end && range.len() >= min_adoptable_len(buffer.capacity()) {
+                    Payload::owned(buffer, range)
+                } else {
+                    Payload::borrowed(buffer.get(range).unwrap_or_default())
+                }
+            }
+        }
+    }
+}
+
+/// The input of one decoding step.
+pub(super) struct Cursor<'a> {
+    pub(super) buffer: &'a mut [u8],
+    /// The start of the step, and afterwards its end.
+    pub(super) position: &'a mut usize,
+    /// The minimum length of a message that may keep the buffer.
+    pub(super) min_adoptable_len: usize,
+}
+
+/// Input that was not read by the caller: the bytes from `position` on, at least half of the
+/// buffer.
+#[derive(Debug)]
+pub(super) struct Unread {
+    pub(super) bytes: Vec<u8>,
+    pub(super) position: usize,
+}

@@ -1,0 +1,184 @@
+//! The state of a receiver between reads.
+
+use crate::buffer::pool::NoPool;
+use crate::deflate::extension::Plain;
+#[cfg(feature = "deflate")]
+use crate::deflate::extension::Skip;
+use crate::frame::header::Opcode;
+use crate::limits::Limits;
+use crate::receive::decoded::Decoded;
+use crate::receive::framing::Framing;
+use crate::receive::input::{Cursor, Unread};
+use crate::receive::{Events, Receiver};
+use crate::version::Version;
+
+impl Receiver {
+    /// The protocol version.
+    #[must_use]
+    pub const fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The limits on messages and frames.
+    #[must_use]
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    /// Whether no event will follow: a close frame was received or the peer violated the protocol.
+    #[must_use]
+    pub const fn is_finished(&self) -> bool {
+        self.finished
+    }
+
+    /// Whether there is input whose events were not taken.
+    #[must_use]
+    pub fn has_unread(&self) -> bool {
+        let has_complete_frame = match &self.framing {
+            Framing::Hybi(hybi) => hybi.has_complete_frame(),
+            Framing::Hixie(_) => false,
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.has_complete_frame(),
+        };
+        has_complete_frame || self.unread.is_some()
+    }
+
+    /// Whether all received messages and frames are complete and their events were taken. If the
+    /// connection ends now, nothing is truncated.
+    ///
+    /// In hixie-75, which has no close frame, this distinguishes an intended end from a broken
+    /// connection. Draft 0 has a close frame, but some clients end the TCP connection instead. Call
+    /// it before [`discard`](Self::discard): a [finished](Self::is_finished) receiver has dropped
+    /// incomplete messages and returns true.
+    ///
+    /// ```
+    /// use clws_proto::{Limits, Receiver, Role, Version};
+    ///
+    /// let mut receiver = Receiver::new(Version::Hixie75, Role::Server, Limits::default());
+    /// assert!(receiver.is_between_messages());
+    /// assert!(receiver.receive(&mut b"\0half of a".to_owned()).next()?.is_none());
+    /// assert!(!receiver.is_between_messages());
+    /// # Ok::<(), clws_proto::ProtocolError>(())
+    /// ```
+    #[must_use]
+    pub fn is_between_messages(&self) -> bool {
+        let is_in_progress = match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_in_progress(),
+            Framing::Hixie(hixie) => !hixie.is_between_frames(),
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_in_progress(),
+        };
+        !is_in_progress && self.unread.is_none()
+    }
+
+    /// Whether the unread input starts with a close frame. No message precedes it.
+    ///
+    /// A caller that takes no more messages for now can still process the end of the connection.
+    #[must_use]
+    pub fn is_close_next(&self) -> bool {
+        let Some(unread) = &self.unread else { return false };
+        let rest = unread.bytes.get(unread.position..).unwrap_or_default();
+        match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_close(rest),
+            Framing::Hixie(hixie) => hixie.is_close(rest),
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_close(rest),
+        }
+    }
+
+    /// Whether the unread input starts with a ping or continues one. No message precedes it.
+    ///
+    /// A caller that takes no more messages for now can still answer pings.
+    #[must_use]
+    pub fn is_ping_next(&self) -> bool {
+        let Some(unread) = &self.unread else { return false };
+        self.framing.is_ping(unread.bytes.get(unread.position..).unwrap_or_default())
+    }
+
+    /// Whether a message is incomplete. Always false in draft 0 and hixie-75.
+    #[must_use]
+    pub fn is_in_message(&self) -> bool {
+        match &self.framing {
+            Framing::Hybi(hybi) => hybi.is_in_message(),
+            Framing::Hixie(_) => false,
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.is_in_message(),
+        }
+    }
+
+    /// Memory held for incomplete and unread input, in bytes. 0 between messages. The context of
+    /// compressed messages is counted by `context_size` instead.
+    #[must_use]
+    pub fn held(&self) -> usize {
+        let partial = match &self.framing {
+            Framing::Hybi(hybi) => hybi.held(),
+            Framing::Hixie(hixie) => hixie.held(),
+            #[cfg(feature = "deflate")]
+            Framing::Deflate(deflate) => deflate.0.held() + deflate.1.held(),
+        };
+        partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.bytes.capacity())
+    }
+
+    /// Discards unread input and an incomplete message when a connection ends.
+    ///
+    /// Returns the number of complete data messages that were discarded. Compressed messages are
+    /// counted without inflating them. Nothing more can be received.
+    ///
+    /// ```
+    /// use clws_proto::{Limits, Receiver, Role, Version};
+    ///
+    /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
+    /// let mut read = [0x81, 0x01, b'a', 0x89, 0x00, 0x82, 0x01, b'b', 0x81, 0x05, b'c'];
+    /// drop(receiver.receive(&mut read)); // takes no event
+    /// // "a" and "b": the ping is not a message, and "c" is incomplete.
+    /// assert_eq!(receiver.discard(), 2);
+    /// assert_eq!(receiver.held(), 0);
+    /// ```
+    pub fn discard(&mut self) -> u64 {
+        if self.finished {
+            return 0;
+        }
+        let (mut held, mut position) = self.unread.take().map_or((Vec::new(), 0), |u| (u.bytes, u.position));
+        if let Some(hybi) = self.framing.hybi() {
+            hybi.drop_payload();
+        }
+        let mut messages = 0;
+        loop {
+            let input = Cursor { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
+            let step = match &mut self.framing {
+                Framing::Hybi(hybi) => hybi.step(input, self.role, &self.limits, &NoPool, &mut Plain),
+                Framing::Hixie(hixie) => hixie.step(input.buffer, input.position, &self.limits),
+                #[cfg(feature = "deflate")]
+                Framing::Deflate(deflate) => {
+                    deflate.0.step(input, self.role, &self.limits, &NoPool, &mut Skip)
+                }
+            };
+            match step {
+                Ok(
+                    Decoded::Text(_)
+                    | Decoded::Binary(_)
+                    | Decoded::InPlace { opcode: Opcode::Text | Opcode::Binary | Opcode::Continuation, .. },
+                ) => messages += 1,
+                Ok(
+                    Decoded::Control(Opcode::Ping | Opcode::Pong, _)
+                    | Decoded::InPlace { opcode: Opcode::Ping | Opcode::Pong, .. },
+                ) => {}
+                // The end of the input, a close frame, or a protocol error.
+                Ok(_) | Err(_) => break,
+            }
+        }
+        self.finish();
+        messages
+    }
+}
+
+impl Events<'_> {
+    /// Whether the next event is a ping, as far as the input shows. See [`Receiver::is_ping_next`].
+    #[must_use]
+    pub fn is_ping_next(&mut self) -> bool {
+        let is_input = self.held.is_empty();
+        let input = if is_input { self.input.bytes() } else { &mut self.held };
+        let rest = input.get(self.position..).unwrap_or_default();
+        !self.receiver.finished && !rest.is_empty() && self.receiver.framing.is_ping(rest)
+    }
+}
