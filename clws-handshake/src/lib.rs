@@ -34,10 +34,10 @@
 //! impl Handshake {
 //!     /// Takes all that came so far; the answer, once there is one, with the number of bytes it answers.
 //!     fn received(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Reject> {
-//!         let caps = HandshakeLimits::default().with_hixie(true);
-//!         let Status::Complete(end) = self.scanner.scan(bytes, &caps)? else { return Ok(None) };
+//!         let limits = HandshakeLimits::default().with_hixie(true);
+//!         let Status::Complete(end) = self.scanner.scan(bytes, &limits)? else { return Ok(None) };
 //!         let (head, behind) = bytes.split_at(end);
-//!         let Status::Complete(request) = HttpRequest::parse(head, &caps)?.upgrade(behind, &caps)? else {
+//!         let Status::Complete(request) = HttpRequest::parse(head, &limits)?.upgrade(behind, &limits)? else {
 //!             return Ok(None);
 //!         };
 //!         if request.path() != "/chat" {
@@ -117,43 +117,34 @@
 //! is sized by what a peer declares, and no bytes make anything here panic.
 #![forbid(unsafe_code)]
 
-mod acceptance;
 mod authority;
+mod challenge;
 pub mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
-mod expect;
 mod extensions;
-mod framing;
-mod head_lines;
-mod headers;
-mod hixie;
-mod hixie_75;
 mod http;
-mod hybi;
 mod limits;
 mod origins;
-mod reject;
-mod request;
-mod request_head;
-mod request_line;
-mod response;
-mod scan;
+mod server;
 mod token;
+mod url;
 mod version_rules;
 
-pub use crate::acceptance::{AcceptError, Acceptance, Accepted, HeaderError};
-pub use crate::expect::CONTINUE;
 pub use crate::extensions::Extension;
-pub use crate::headers::Headers;
-pub use crate::http::HttpRequest;
+pub use crate::http::expect::CONTINUE;
+pub use crate::http::headers::Headers;
+pub use crate::http::reject::Reject;
+pub use crate::http::request::HttpRequest;
+pub use crate::http::response::HttpResponse;
+pub use crate::http::scan::HeadScanner;
+pub use crate::http::write::HeaderError;
 pub use crate::limits::{HandshakeLimits, Status};
 pub use crate::origins::{InvalidOrigin, Origins};
-pub use crate::reject::Reject;
-pub use crate::request::{Request, parse};
-pub use crate::request_head::RequestHead;
-pub use crate::response::HttpResponse;
-pub use crate::scan::HeadScanner;
+pub use crate::server::acceptance::{AcceptError, Acceptance, Accepted};
+pub use crate::server::request::Request;
+pub use crate::server::request_head::RequestHead;
+pub use crate::server::upgrade::parse;
 pub use clws_proto::Version;
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};

@@ -3,8 +3,8 @@
 /// ```
 /// use clws_handshake::HandshakeLimits;
 ///
-/// let caps = HandshakeLimits::default().with_max_head_bytes(8 * 1024).with_hixie(true);
-/// assert_eq!(caps.max_headers, 100);
+/// let limits = HandshakeLimits::default().with_max_head_bytes(8 * 1024).with_hixie(true);
+/// assert_eq!(limits.max_headers, 100);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -29,28 +29,28 @@ pub struct HandshakeLimits {
 }
 
 impl HandshakeLimits {
-    /// These caps with another [`max_head_bytes`](Self::max_head_bytes).
+    /// These limits with another [`max_head_bytes`](Self::max_head_bytes).
     #[must_use]
     pub const fn with_max_head_bytes(mut self, bytes: usize) -> Self {
         self.max_head_bytes = bytes;
         self
     }
 
-    /// These caps with another [`max_headers`](Self::max_headers).
+    /// These limits with another [`max_headers`](Self::max_headers).
     #[must_use]
     pub const fn with_max_headers(mut self, lines: usize) -> Self {
         self.max_headers = lines;
         self
     }
 
-    /// These caps with draft 0 on or off.
+    /// These limits with draft 0 on or off.
     #[must_use]
     pub const fn with_hixie(mut self, on: bool) -> Self {
         self.hixie = on;
         self
     }
 
-    /// These caps with hixie-75 on or off.
+    /// These limits with hixie-75 on or off.
     #[must_use]
     pub const fn with_hixie_75(mut self, on: bool) -> Self {
         self.hixie_75 = on;

@@ -175,22 +175,26 @@ fn a_later_versions_handshake_is_never_taken_for_it() {
 #[test]
 fn an_origin_is_required_and_a_body_is_not_allowed() {
     for (bad, why) in [
-        (&[][..], "hixie-75 requires an Origin"),
-        (&["Origin:"], "hixie-75 requires an Origin"),
-        (&["Origin: http://a", "Origin: http://a"], "the origin is there twice"),
+        (&[][..], "hixie-75 requires an Origin header"),
+        (&["Origin:"], "hixie-75 requires an Origin header"),
+        (&["Origin: http://a", "Origin: http://a"], "the origin header appears twice"),
     ] {
         assert_refused(&with(HIXIE_75, "Origin", bad), 400, why);
     }
     let mut raw = with(HIXIE_75, "Origin", &["Origin: ?"]);
     let at = raw.iter().position(|&byte| byte == b'?').unwrap();
     raw[at] = 0xFF;
-    assert_refused(&raw, 400, "the origin is not text");
+    assert_refused(&raw, 400, "the origin is not UTF-8");
     for bad in ["Content-Length: 8", "Content-Length: x", "Transfer-Encoding: chunked"] {
-        assert_refused(&plus(HIXIE_75, &[bad]), 400, "a WebSocket handshake has no body");
+        assert_refused(&plus(HIXIE_75, &[bad]), 400, "a WebSocket handshake must not have a body");
     }
     assert!(whole(&plus(HIXIE_75, &["Content-Length: 0"])).is_ok());
     assert_refused(&with(HIXIE_75, "Host", &[]), 400, "the Host header is missing");
-    assert_refused(&with(HIXIE_75, "GET", &["POST /demo HTTP/1.1"]), 405, "a WebSocket handshake is a GET");
+    assert_refused(
+        &with(HIXIE_75, "GET", &["POST /demo HTTP/1.1"]),
+        405,
+        "a WebSocket handshake must use GET",
+    );
     assert_refused(&with(HIXIE_75, "Connection", &[]), 400, "the Connection header does not list Upgrade");
     assert_eq!(refused(&with(HIXIE_75, "Upgrade", &[])), Reject::upgrade_required());
     assert!(HttpRequest::parse(CHROME_4, &HandshakeLimits::default()).unwrap().wants_upgrade());

@@ -118,11 +118,11 @@ fn an_entry_that_can_match_nothing_is_an_error_that_says_why() {
         ("http://2130706433", "four decimal numbers"),
         ("http://0x7f.1", "four decimal numbers"),
         ("http://a.0x", "four decimal numbers"),
-        (" https://example.com", "an entry by itself"),
-        ("https://example.com ", "an entry by itself"),
-        ("https://a.example https://b.example", "an entry by itself"),
-        ("https://a.example\r\nX: y", "an entry by itself"),
-        ("https://a.example\0", "an entry by itself"),
+        (" https://example.com", "a separate entry"),
+        ("https://example.com ", "a separate entry"),
+        ("https://a.example https://b.example", "a separate entry"),
+        ("https://a.example\r\nX: y", "a separate entry"),
+        ("https://a.example\0", "a separate entry"),
         ("https://a.example,https://b.example", "several origins"),
         ("nullable", "the scheme is missing"),
         ("null/", "the scheme is missing"),
@@ -134,7 +134,7 @@ fn an_entry_that_can_match_nothing_is_an_error_that_says_why() {
             assert_eq!(error.origin(), entry);
             let text = error.to_string();
             assert!(text.contains(&format!("{entry:?}")) && text.contains(why), "{entry}: {text}");
-            assert!(text.contains(&format!("allowed are {allowed}")), "{text}");
+            assert!(text.contains(&format!("allowed forms are {allowed}")), "{text}");
         }
         assert!(!Origins::prefix([entry]).allows(Some(entry)), "{entry:?}");
     }

@@ -161,7 +161,7 @@ fn origins_that_can_match_nothing_are_an_error_of_each_way_to_register() {
             {
                 let text = error.to_string();
                 assert!(text.starts_with(&format!("the origins of {resource}: ")), "{text}");
-                assert!(text.contains(&format!("{entry:?}")) && text.contains("allowed are"), "{text}");
+                assert!(text.contains(&format!("{entry:?}")) && text.contains("allowed forms are"), "{text}");
                 let RegisterError::InvalidOrigin { error, .. } = error else { panic!("{text}") };
                 assert_eq!(error.origin(), entry);
             }

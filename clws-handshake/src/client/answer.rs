@@ -1,7 +1,8 @@
-use crate::client::pending::AnswerError;
-use crate::head_lines::{Lines, LinesError};
-use crate::headers::Headers;
-use crate::request_line::version_of;
+use thiserror::Error;
+
+use crate::http::head_lines::{Lines, LinesError};
+use crate::http::headers::Headers;
+use crate::http::request_line::version_of;
 
 /// An answer that opens no connection: what [`AnswerError::Refused`] says in short.
 ///
@@ -16,6 +17,39 @@ pub struct Refusal<'a> {
     pub headers: Headers<'a>,
     /// What came behind the head: the body or its beginning, in the transfer coding that the headers name.
     pub body: &'a [u8],
+}
+
+/// The answer does not open a connection: close it.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The server refused in good HTTP; [`Pending::refusal`] has its headers.
+    #[error("the server answered {status} {reason}")]
+    Refused {
+        /// The status code, 404 for instance; never 1xx.
+        status: u16,
+        /// The reason phrase, which may be empty.
+        reason: Box<str>,
+    },
+    /// What came is not a well-formed HTTP/1.x answer, or opens the connection in HTTP/1.0; the text says where.
+    /// Folded header lines are malformed.
+    #[error("the response is not valid HTTP/1.1: {0}")]
+    Malformed(&'static str),
+    /// The head is longer, or has more lines, than the [`HandshakeLimits`] allow; or interim answers together are longer.
+    #[error("the head of the answer is too large")]
+    TooLarge,
+    /// A header that a right answer has once is missing, repeated, or has another value.
+    #[error("the {0} header of the response is missing or wrong")]
+    Header(&'static str),
+    /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
+    #[error("the answer's digest is wrong")]
+    Digest,
+    /// The server chose a subprotocol that was not offered, or in draft 0 and hixie-75 not the one that was.
+    #[error("the server chose a subprotocol that was not offered")]
+    Subprotocol,
+    /// The server uses an extension that was not offered, or in a way that was not.
+    #[error("the server uses an extension that was not offered, or not so")]
+    Extension,
 }
 
 /// The head of an answer.

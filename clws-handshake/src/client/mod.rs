@@ -7,26 +7,26 @@
 //! use clws_handshake::client::ClientRequest;
 //! use clws_handshake::{HandshakeLimits, Acceptance, Status, Version, parse};
 //!
-//! let (caps, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
+//! let (limits, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/chat?room=1")
 //!     .with_subprotocol("chat")
 //!     .build(&mut random)?;
 //!
-//! let Status::Complete(request) = parse(&bytes, &caps)? else { panic!("it is all there") };
+//! let Status::Complete(request) = parse(&bytes, &limits)? else { panic!("it is all there") };
 //! let answer = request.accept(&Acceptance::new().with_subprotocol("chat"))?.response;
 //!
-//! let Status::Complete(open) = pending.check(&answer, &caps)? else { panic!("it is all there") };
+//! let Status::Complete(open) = pending.check(&answer, &limits)? else { panic!("it is all there") };
 //! assert_eq!(open.subprotocol, Some("chat"));
 //! assert_eq!(open.consumed, answer.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod answer;
-mod key;
-pub(crate) mod pending;
+mod expected;
+mod hixie_keys;
+mod pending;
 mod request;
-pub(crate) mod url;
 
-pub use crate::client::answer::Refusal;
-pub use crate::client::pending::{AnswerError, Established, Pending};
+pub use crate::client::answer::{AnswerError, Refusal};
+pub use crate::client::pending::{Established, Pending};
 pub use crate::client::request::{ClientRequest, RequestError};

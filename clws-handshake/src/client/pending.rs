@@ -1,22 +1,21 @@
 use clws_proto::Version;
 #[cfg(feature = "deflate")]
 use clws_proto::{DeflateConfig, DeflateParams};
-use thiserror::Error;
 
-use crate::client::answer::{AnswerHead, Refusal, is_interim};
-use crate::headers::Headers;
-use crate::headers::Single;
+use crate::client::answer::{AnswerError, AnswerHead, Refusal, is_interim};
+use crate::client::expected::{ExpectedResponse, check_hixie_75, check_hixie_76, require};
+use crate::http::headers::{Headers, Single};
+use crate::http::scan::{ScanError, find_end};
 use crate::limits::{HandshakeLimits, Status};
-use crate::scan::{ScanError, find_end};
+use crate::version_rules;
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
-use crate::{hixie_75, version_rules};
 
 /// A request that has been sent and not answered yet. It knows what a right answer looks like.
 #[derive(Clone, Debug)]
 pub struct Pending {
     version: Version,
-    proof: ChallengeResponse,
+    expected: ExpectedResponse,
     offered: Box<[Box<str>]>,
     #[cfg(feature = "deflate")]
     deflate: Option<DeflateConfig>,
@@ -24,22 +23,6 @@ pub struct Pending {
     looked_at: u32,
     /// Where the answer begins, behind interim ones.
     start: usize,
-}
-
-/// What the server must have read.
-#[derive(Clone, Debug)]
-pub(crate) enum ChallengeResponse {
-    Accept(Box<str>),
-    Digest {
-        digest: [u8; 16],
-        origin: Box<str>,
-        location: Box<str>,
-    },
-    /// hixie-75: what the answer repeats.
-    Echo {
-        origin: Box<str>,
-        location: Box<str>,
-    },
 }
 
 /// The server took the handshake: the connection is open.
@@ -59,44 +42,11 @@ pub struct Established<'a> {
     pub consumed: usize,
 }
 
-/// The answer does not open a connection: close it.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum AnswerError {
-    /// The server refused in good HTTP; [`Pending::refusal`] has its headers.
-    #[error("the server answered {status} {reason}")]
-    Refused {
-        /// The status code, 404 for instance; never 1xx.
-        status: u16,
-        /// The reason phrase, which may be empty.
-        reason: Box<str>,
-    },
-    /// What came is not a well-formed HTTP/1.x answer, or opens the connection in HTTP/1.0; the text says where.
-    /// Folded header lines are malformed.
-    #[error("the answer is not HTTP/1.1: {0}")]
-    Malformed(&'static str),
-    /// The head is longer, or has more lines, than the [`HandshakeLimits`] allow; or interim answers together are longer.
-    #[error("the head of the answer is too large")]
-    TooLarge,
-    /// A header that a right answer has once is missing, repeated, or has another value.
-    #[error("the answer's {0} header is missing or wrong")]
-    Header(&'static str),
-    /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
-    #[error("the answer's digest is wrong")]
-    Digest,
-    /// The server chose a subprotocol that was not offered, or in draft 0 and hixie-75 not the one that was.
-    #[error("the server chose a subprotocol that was not offered")]
-    Subprotocol,
-    /// The server uses an extension that was not offered, or in a way that was not.
-    #[error("the server uses an extension that was not offered, or not so")]
-    Extension,
-}
-
 impl Pending {
-    pub(crate) const fn new(version: Version, proof: ChallengeResponse, offered: Box<[Box<str>]>) -> Self {
+    pub(super) const fn new(version: Version, expected: ExpectedResponse, offered: Box<[Box<str>]>) -> Self {
         Self {
             version,
-            proof,
+            expected,
             offered,
             #[cfg(feature = "deflate")]
             deflate: None,
@@ -107,7 +57,7 @@ impl Pending {
 
     /// The same for a request that offered permessage-deflate so.
     #[cfg(feature = "deflate")]
-    pub(crate) const fn with_deflate(mut self, config: Option<DeflateConfig>) -> Self {
+    pub(super) const fn with_deflate(mut self, config: Option<DeflateConfig>) -> Self {
         self.deflate = config;
         self
     }
@@ -124,19 +74,19 @@ impl Pending {
     pub fn check<'a>(
         &mut self,
         received: &'a [u8],
-        caps: &HandshakeLimits,
+        limits: &HandshakeLimits,
     ) -> Result<Status<Established<'a>>, AnswerError> {
-        let Status::Complete((headers, end)) = self.final_head(received, caps)? else {
+        let Status::Complete((headers, end)) = self.final_head(received, limits)? else {
             return Ok(Status::Partial);
         };
         let (head, rest) = received.split_at_checked(end).unwrap_or((received, &[]));
-        let consumed = match &self.proof {
-            ChallengeResponse::Accept(accept) => {
+        let consumed = match &self.expected {
+            ExpectedResponse::AcceptKey(accept) => {
                 self.check_hybi(headers, accept)?;
                 end
             }
-            ChallengeResponse::Digest { digest, origin, location } => {
-                check_hixie(headers, origin, location)?;
+            ExpectedResponse::Digest { digest, origin, location } => {
+                check_hixie_76(headers, origin, location)?;
                 let Some(answered) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
                 // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the WebSocket
                 // connection"
@@ -145,8 +95,8 @@ impl Pending {
                 }
                 end + answered.len()
             }
-            ChallengeResponse::Echo { origin, location } => {
-                hixie_75::check(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
+            ExpectedResponse::Echo { origin, location } => {
+                check_hixie_75(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
                 end
             }
         };
@@ -190,21 +140,21 @@ impl Pending {
     fn final_head<'a>(
         &mut self,
         received: &'a [u8],
-        caps: &HandshakeLimits,
+        limits: &HandshakeLimits,
     ) -> Result<Status<(Headers<'a>, usize)>, AnswerError> {
         loop {
             let answer = received.get(self.start..).unwrap_or_default();
             if !answer.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
                 return Err(AnswerError::Malformed("the status line"));
             }
-            let end = match find_end(answer, &mut self.looked_at, caps) {
+            let end = match find_end(answer, &mut self.looked_at, limits) {
                 Ok(Status::Complete(end)) => end,
                 Ok(Status::Partial) => return Ok(Status::Partial),
                 Err(ScanError::BareLf) => return Err(AnswerError::Malformed("a line end other than CRLF")),
                 Err(ScanError::TooLong) => return Err(AnswerError::TooLarge),
             };
             let AnswerHead { status, reason, headers } =
-                AnswerHead::parse(answer.get(..end).unwrap_or(answer), caps.max_headers)?;
+                AnswerHead::parse(answer.get(..end).unwrap_or(answer), limits.max_headers)?;
             if status == 101 {
                 return Ok(Status::Complete((headers, self.start + end)));
             }
@@ -216,7 +166,7 @@ impl Pending {
             }
             // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
             // response, even if the client does not expect one."
-            if self.start + end > caps.max_head_bytes {
+            if self.start + end > limits.max_head_bytes {
                 return Err(AnswerError::TooLarge);
             }
             self.start += end;
@@ -228,14 +178,14 @@ impl Pending {
         // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field
         // contains a value that is not an ASCII case-insensitive match for the value "websocket", the client
         // MUST _Fail the WebSocket Connection_."
-        one(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
+        require(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
         // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field
         // doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade", the client
         // MUST _Fail the WebSocket Connection_."
         if !headers.list_has("Connection", "upgrade") {
             return Err(AnswerError::Header("Connection"));
         }
-        one(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
+        require(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
         // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
         // field indicates the use of an extension that was not present in the client's handshake ..., the
         // client MUST _Fail the WebSocket Connection_."
@@ -281,24 +231,5 @@ impl Pending {
             Single::One(name) if self.offered.iter().any(|offered| **offered == *name) => Ok(Some(name)),
             _ => Err(AnswerError::Subprotocol),
         }
-    }
-}
-
-fn check_hixie(headers: Headers<'_>, origin: &str, location: &str) -> Result<(), AnswerError> {
-    // hixie-76 §4.1: "if the value is not exactly equal to the string "WebSocket", then fail the WebSocket
-    // connection"; the same for a connection that, "converted to ASCII lowercase, is not exactly equal to the
-    // string "upgrade"", and for an origin or a location that is not exactly the request's. Each must be
-    // there exactly once.
-    one(headers, "Upgrade", |value| value == "WebSocket")?;
-    one(headers, "Connection", |value| value.eq_ignore_ascii_case("upgrade"))?;
-    one(headers, "Sec-WebSocket-Origin", |value| value == origin)?;
-    one(headers, "Sec-WebSocket-Location", |value| value == location)
-}
-
-/// Checks a header that must come exactly once.
-fn one(headers: Headers<'_>, name: &'static str, good: impl Fn(&str) -> bool) -> Result<(), AnswerError> {
-    match headers.single(name) {
-        Single::One(value) if good(value) => Ok(()),
-        _ => Err(AnswerError::Header(name)),
     }
 }

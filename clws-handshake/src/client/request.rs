@@ -3,11 +3,13 @@ use clws_proto::DeflateConfig;
 use clws_proto::Version;
 use thiserror::Error;
 
-use crate::acceptance::{HeaderError, check_header};
-use crate::client::key::Random;
-use crate::client::pending::{ChallengeResponse, Pending};
-use crate::client::url::Url;
-use crate::{hixie, hybi, token, version_rules};
+use crate::challenge::{accept_key, hixie_76};
+use crate::client::expected::ExpectedResponse;
+use crate::client::hixie_keys::Random;
+use crate::client::pending::Pending;
+use crate::http::write::{HeaderError, check_header};
+use crate::url::Url;
+use crate::{token, version_rules};
 
 /// An opening handshake to send, of any draft.
 #[derive(Clone, Debug)]
@@ -101,7 +103,7 @@ impl<'a> ClientRequest<'a> {
         let resource = url.resource();
         let mut fields = vec![format!("Host: {}", url.host)];
         let mut body = None;
-        let proof = if self.version.is_hixie() {
+        let expected = if self.version.is_hixie() {
             // hixie-76 §4.1, and hixie-75 too: "the /origin/ value, converted to ASCII lowercase"
             let origin = self.origin.ok_or(RequestError::OriginRequired)?.to_ascii_lowercase();
             let scheme = if url.secure { "wss" } else { "ws" };
@@ -111,7 +113,7 @@ impl<'a> ClientRequest<'a> {
                 // Its fields have a fixed order, and these two come first.
                 fields.splice(..0, upgrade);
                 fields.push(format!("Origin: {origin}"));
-                ChallengeResponse::Echo { origin: origin.into(), location }
+                ExpectedResponse::Echo { origin: origin.into(), location }
             } else {
                 let ((key1, number1), (key2, number2)) = (random.hixie_key(), random.hixie_key());
                 let key3 = random.bytes();
@@ -122,11 +124,11 @@ impl<'a> ClientRequest<'a> {
                     format!("Sec-WebSocket-Key1: {key1}"),
                     format!("Sec-WebSocket-Key2: {key2}"),
                 ]);
-                let digest = hixie::digest(number1, number2, &key3);
-                ChallengeResponse::Digest { digest, origin: origin.into(), location }
+                let digest = hixie_76::digest(number1, number2, &key3);
+                ExpectedResponse::Digest { digest, origin: origin.into(), location }
             }
         } else {
-            let key = hybi::encode_key(random.bytes());
+            let key = accept_key::encode_key(random.bytes());
             fields.extend([
                 "Upgrade: websocket".to_owned(),
                 "Connection: Upgrade".to_owned(),
@@ -136,7 +138,7 @@ impl<'a> ClientRequest<'a> {
             if let Some(origin) = self.origin {
                 fields.push(format!("{}: {origin}", version_rules::origin_header(self.version)));
             }
-            ChallengeResponse::Accept(hybi::accept_key(&key).into())
+            ExpectedResponse::AcceptKey(accept_key::accept_key(&key).into())
         };
         if !self.subprotocols.is_empty() {
             let name = version_rules::subprotocol_header(self.version);
@@ -156,7 +158,7 @@ impl<'a> ClientRequest<'a> {
         let mut bytes = format!("GET {resource} HTTP/1.1\r\n{}\r\n\r\n", fields.join("\r\n")).into_bytes();
         bytes.extend(body.iter().flatten());
         let offered = self.subprotocols.iter().map(|&name| name.into()).collect();
-        let pending = Pending::new(self.version, proof, offered);
+        let pending = Pending::new(self.version, expected, offered);
         #[cfg(feature = "deflate")]
         let pending = pending.with_deflate(self.deflate);
         Ok((bytes, pending))

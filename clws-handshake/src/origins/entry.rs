@@ -81,7 +81,7 @@ fn kind(text: &str) -> Result<Kind, Fault> {
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(
-            "it has a blank or a control character in it, and each origin is an entry by itself".into()
+            "it has a blank or a control character in it, and each origin needs a separate entry".into()
         );
     }
     let Some((scheme, rest)) = text.split_once("://") else {

@@ -3,26 +3,20 @@
 
 use md5::{Digest as _, Md5};
 
-use crate::reject::Reject;
-
-/// The first bytes of the answer, and the headers with the origin and the location.
-pub(crate) const ANSWER: [&str; 3] = [
-    // The case is the draft's: its clients compare "WebSocket" and "Upgrade" byte for byte (hixie-76 §4.1).
-    "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n",
-    "Sec-WebSocket-Origin",
-    "Sec-WebSocket-Location",
-];
-
 /// How many bytes follow the head of a draft 0 request.
-pub(crate) const BODY: usize = 8;
+pub(crate) const BODY_LEN: usize = 8;
+
+/// Why a key is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct InvalidKey(pub(crate) &'static str);
 
 /// The 16 bytes that prove that the server has read both keys and the body.
-pub(crate) fn answer(key1: &str, key2: &str, body: &[u8; BODY]) -> Result<[u8; 16], Reject> {
+pub(crate) fn response(key1: &str, key2: &str, body: &[u8; BODY_LEN]) -> Result<[u8; 16], InvalidKey> {
     Ok(digest(number(key1)?, number(key2)?, body))
 }
 
 /// The MD5 of both numbers, each "expressed as a big-endian 32 bit integer", and the body.
-pub(crate) fn digest(part1: u32, part2: u32, body: &[u8; BODY]) -> [u8; 16] {
+pub(crate) fn digest(part1: u32, part2: u32, body: &[u8; BODY_LEN]) -> [u8; 16] {
     let mut md5 = Md5::new();
     md5.update(part1.to_be_bytes());
     md5.update(part2.to_be_bytes());
@@ -31,7 +25,7 @@ pub(crate) fn digest(part1: u32, part2: u32, body: &[u8; BODY]) -> [u8; 16] {
 }
 
 /// The number in a key: its digits divided by its spaces.
-fn number(key: &str) -> Result<u32, Reject> {
+fn number(key: &str) -> Result<u32, InvalidKey> {
     // hixie-76 §5.2: the digits in the key, "interpreted as a base ten integer, ignoring all other
     // characters". A client's own product of number and spaces is at most 4,294,967,295 (§4.1), so a larger
     // one is no client's.
@@ -39,13 +33,13 @@ fn number(key: &str) -> Result<u32, Reject> {
     let mut any = false;
     for digit in key.bytes().filter(u8::is_ascii_digit) {
         any = true;
-        digits =
-            digits.checked_mul(10).and_then(|tens| tens.checked_add(u32::from(digit - b'0'))).ok_or_else(
-                || Reject::bad_request("the number in a Sec-WebSocket-Key1 or -Key2 is over 32 bits"),
-            )?;
+        digits = digits
+            .checked_mul(10)
+            .and_then(|tens| tens.checked_add(u32::from(digit - b'0')))
+            .ok_or_else(|| InvalidKey("the number in a Sec-WebSocket-Key1 or -Key2 is over 32 bits"))?;
     }
     if !any {
-        return Err(Reject::bad_request("a Sec-WebSocket-Key1 or -Key2 has no digits"));
+        return Err(InvalidKey("a Sec-WebSocket-Key1 or -Key2 has no digits"));
     }
     // hixie-76 §5.2: "If either /spaces_1/ or /spaces_2/ is zero, then the server must abort the WebSocket
     // connection. This is a symptom of a cross-protocol attack."
@@ -54,10 +48,8 @@ fn number(key: &str) -> Result<u32, Reject> {
         (Some(number), Some(0)) => Ok(number),
         // hixie-76 §5.2: a number that "is not an integral multiple" of its spaces aborts the connection,
         // too.
-        (Some(_), _) => {
-            Err(Reject::bad_request("a Sec-WebSocket-Key1 or -Key2 is not divisible by its spaces"))
-        }
-        (None, _) => Err(Reject::bad_request("a Sec-WebSocket-Key1 or -Key2 has no spaces")),
+        (Some(_), _) => Err(InvalidKey("a Sec-WebSocket-Key1 or -Key2 is not divisible by its spaces")),
+        (None, _) => Err(InvalidKey("a Sec-WebSocket-Key1 or -Key2 has no spaces")),
     }
 }
 
@@ -67,7 +59,7 @@ mod tests {
 
     #[test]
     fn the_drafts_own_examples() {
-        let example = |key1, key2, body| answer(key1, key2, body).unwrap();
+        let example = |key1, key2, body| response(key1, key2, body).unwrap();
         assert_eq!(&example("4 @1  46546xW%0l 1 5", "12998 5 Y3 1  .P00", b"^n:ds[4U"), b"8jKS'y:G*Co,Wxa-");
         assert_eq!(
             &example(
@@ -98,9 +90,8 @@ mod tests {
             ("4294967296 ", "over 32 bits"),
             ("99999999999999999999999999 9", "over 32 bits"),
         ] {
-            let reject = number(key).unwrap_err();
-            assert_eq!(reject.status(), 400);
-            assert!(reject.body().contains(why), "{key:?}: {reject}");
+            let InvalidKey(text) = number(key).unwrap_err();
+            assert!(text.contains(why), "{key:?}: {text}");
         }
     }
 }

@@ -1,13 +1,14 @@
+use std::borrow::Cow;
+
 use crate::authority::Authority;
-use crate::head_lines::{Lines, LinesError};
-use crate::headers::Headers;
-use crate::headers::Single;
+use crate::http::head_lines::{Lines, LinesError, skip_empty_lines};
+use crate::http::headers::{Headers, Single};
+use crate::http::reject::Reject;
+use crate::http::request_line::{RequestLine, Target};
+use crate::http::response::HttpResponse;
+use crate::http::scan::HeadScanner;
+use crate::http::{expect, framing};
 use crate::limits::{HandshakeLimits, Status};
-use crate::reject::Reject;
-use crate::request_line::{RequestLine, Target};
-use crate::scan::HeadScanner;
-use crate::scan::skip_empty_lines;
-use crate::{expect, framing};
 
 /// A well-formed request head of HTTP/1.x, borrowed from the bytes it came in; it need not ask for WebSocket.
 ///
@@ -43,13 +44,13 @@ impl<'a> HttpRequest<'a> {
     /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 417 for an expectation
     /// other than `100-continue`; 414 or 431 over the [`HandshakeLimits`]; 505 for a major version of HTTP other than 1. Folded
     /// header lines and blanks before a colon are malformed.
-    pub fn parse(head: &'a [u8], caps: &HandshakeLimits) -> Result<Self, Reject> {
-        let Status::Complete(head_len) = HeadScanner::new().scan(head, caps)? else {
-            return Err(Reject::bad_request("the request head is cut short"));
+    pub fn parse(head: &'a [u8], limits: &HandshakeLimits) -> Result<Self, Reject> {
+        let Status::Complete(head_len) = HeadScanner::new().scan(head, limits)? else {
+            return Err(Reject::bad_request("the request head is incomplete"));
         };
         let lines = Lines::split(skip_empty_lines(head.get(..head_len).unwrap_or(head)));
         let RequestLine { method, target, minor } = RequestLine::parse(lines.first)?;
-        let headers = lines.headers(caps.max_headers).map_err(|error| match error {
+        let headers = lines.headers(limits.max_headers).map_err(|error| match error {
             LinesError::TooMany => Reject::head_too_large(),
             LinesError::Malformed => Reject::bad_request("a header line is malformed"),
         })?;
@@ -151,6 +152,21 @@ impl<'a> HttpRequest<'a> {
     }
 }
 
+impl HttpResponse {
+    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 205, 304).
+    /// Close the connection once they are out.
+    #[must_use]
+    pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
+        self.write(request.method() == "HEAD")
+    }
+
+    /// The same as head and body, so that a body that many ask for is not copied for each.
+    #[must_use]
+    pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
+        self.split(request.method() == "HEAD")
+    }
+}
+
 /// The value of the one `Host` header, if there must be one or is one.
 fn host(headers: Headers<'_>, minor: u8) -> Result<&str, Reject> {
     // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
@@ -161,6 +177,6 @@ fn host(headers: Headers<'_>, minor: u8) -> Result<&str, Reject> {
         Single::One(_) | Single::NotText => Err(Reject::bad_request("the Host header is malformed")),
         Single::Missing if minor == 0 => Ok(""),
         Single::Missing => Err(Reject::bad_request("the Host header is missing")),
-        Single::Repeated => Err(Reject::bad_request("the Host header is there twice")),
+        Single::Repeated => Err(Reject::bad_request("the Host header appears twice")),
     }
 }

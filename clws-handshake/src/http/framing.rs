@@ -1,7 +1,7 @@
 //! Whether a body follows a request head (RFC 9112 §6).
 
-use crate::headers::Headers;
-use crate::reject::Reject;
+use crate::http::headers::Headers;
+use crate::http::reject::Reject;
 use crate::token;
 
 /// Whether a body follows. It is an error if two readers could disagree on where that body ends.
@@ -22,7 +22,7 @@ pub(crate) fn has_body(headers: Headers<'_>, minor: u8) -> Result<bool, Reject> 
     // RFC 9112 §6.1: "A server MAY reject a request that contains both Content-Length and Transfer-Encoding"; such a
     // message "might indicate an attempt to perform request smuggling".
     if lengths.next().is_some() {
-        return Err(Reject::bad_request("Content-Length and Transfer-Encoding exclude each other"));
+        return Err(Reject::bad_request("the request has both Content-Length and Transfer-Encoding"));
     }
     // RFC 9112 §6.1: a server that receives an HTTP/1.0 message with Transfer-Encoding "MUST treat the message as if the
     // framing is faulty".
@@ -48,7 +48,20 @@ pub(crate) fn has_body(headers: Headers<'_>, minor: u8) -> Result<bool, Reject> 
     }
     // RFC 9112 §6.1: "A server that receives a request message with a transfer coding it does not understand SHOULD
     // respond with 501 (Not Implemented)."
-    if is_known { Ok(true) } else { Err(Reject::custom(501, "no transfer coding but chunked is known")) }
+    if is_known {
+        Ok(true)
+    } else {
+        Err(Reject::custom(501, "the only supported transfer coding is chunked"))
+    }
+}
+
+/// Refuses a handshake that declares a body: the bytes after its head are frames.
+pub(crate) fn require_no_body(headers: Headers<'_>) -> Result<(), Reject> {
+    let has_length = headers.all_bytes("Content-Length").any(|length| length != b"0");
+    if has_length || headers.get_bytes("Transfer-Encoding").is_some() {
+        return Err(Reject::bad_request("a WebSocket handshake must not have a body"));
+    }
+    Ok(())
 }
 
 /// The digits of a length without leading zeros, so that no number is too large to compare; empty for 0.

@@ -1,9 +1,7 @@
 use std::borrow::Cow;
 
-use crate::acceptance::{HeaderError, check_header, line};
-use crate::http::HttpRequest;
-use crate::reject::Reject;
-use crate::version_rules;
+use crate::http::write::{HeaderError, check_header, push_line};
+use crate::{token, version_rules};
 
 /// A whole HTTP answer to a request that asks for no WebSocket: a page, a file, a status.
 ///
@@ -66,7 +64,7 @@ impl HttpResponse {
         body: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
         let content_type = content_type.into();
-        let fits = crate::token::is_field_value(&content_type);
+        let fits = token::is_field_value(&content_type);
         self.content_type = if fits { content_type } else { "application/octet-stream".into() };
         self.body = body.into();
         self
@@ -106,7 +104,7 @@ impl HttpResponse {
         // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response". It may be empty
         // (§10.2.1).
         let methods = methods.into();
-        let fits = crate::token::is_field_value(&methods);
+        let fits = token::is_field_value(&methods);
         Self::text(405, "this method is not allowed here")
             .and("Allow", if fits { methods } else { "".into() })
     }
@@ -129,31 +127,26 @@ impl HttpResponse {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
-    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 205, 304).
-    /// Close the connection once they are out.
-    #[must_use]
-    pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
-        // RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send content in the
-        // response."
-        let body = if request.method() == "HEAD" { NOTHING } else { &self.body };
-        self.write(body)
-    }
-
-    /// The same as head and body, so that a body that many ask for is not copied for each.
-    #[must_use]
-    pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
-        let head = self.head();
-        let none = request.method() == "HEAD" || self.content() != Content::Any;
-        (head, if none { Cow::Borrowed(NOTHING) } else { self.body })
-    }
-
-    /// The bytes of the whole answer with that body.
-    pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
+    /// The bytes of the whole answer; for `HEAD` without the body.
+    pub(super) fn write(&self, is_head: bool) -> Vec<u8> {
         let mut out = self.head();
-        if self.content() == Content::Any {
-            out.extend_from_slice(body);
+        if self.has_content(is_head) {
+            out.extend_from_slice(&self.body);
         }
         out
+    }
+
+    /// The head and the body of the answer; for `HEAD` an empty body.
+    pub(super) fn split(self, is_head: bool) -> (Vec<u8>, Cow<'static, [u8]>) {
+        let head = self.head();
+        let has_content = self.has_content(is_head);
+        (head, if has_content { self.body } else { Cow::Borrowed(NOTHING) })
+    }
+
+    fn has_content(&self, is_head: bool) -> bool {
+        // RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send content in the
+        // response."
+        !is_head && self.content() == Content::Any
     }
 
     const fn content(&self) -> Content {
@@ -174,21 +167,21 @@ impl HttpResponse {
         out.extend_from_slice(b"\r\n");
         // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
-        line(&mut out, "Connection", &[upgrade, "close"]);
+        push_line(&mut out, "Connection", &[upgrade, "close"]);
         // RFC 9110 §5.3: "it is good practice to send header fields that contain additional control data first, such as
         // Host on requests and Date on responses".
         let is_date = |name: &str| name.eq_ignore_ascii_case("Date");
         for (name, value) in self.headers.iter().filter(|(name, _)| is_date(name)) {
-            line(&mut out, name, &[value]);
+            push_line(&mut out, name, &[value]);
         }
         match self.content() {
             Content::Any => {
                 if !self.content_type.is_empty() {
-                    line(&mut out, "Content-Type", &[&self.content_type]);
+                    push_line(&mut out, "Content-Type", &[&self.content_type]);
                 }
-                line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
+                push_line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
             }
-            Content::Empty => line(&mut out, "Content-Length", &["0"]),
+            Content::Empty => push_line(&mut out, "Content-Length", &["0"]),
             Content::NoLength => {}
         }
         if self.status == 426 {
@@ -196,11 +189,11 @@ impl HttpResponse {
             // required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426 Upgrade
             // Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
             // understanding."
-            line(&mut out, "Upgrade", &["websocket"]);
-            line(&mut out, "Sec-WebSocket-Version", &[&version_rules::spoken()]);
+            push_line(&mut out, "Upgrade", &["websocket"]);
+            push_line(&mut out, "Sec-WebSocket-Version", &[&version_rules::supported()]);
         }
         for (name, value) in self.headers.iter().filter(|(name, _)| !is_date(name)) {
-            line(&mut out, name, &[value]);
+            push_line(&mut out, name, &[value]);
         }
         out.extend_from_slice(b"\r\n");
         out
@@ -214,13 +207,6 @@ impl HttpResponse {
     ) -> Self {
         self.headers.push((name.into(), value.into()));
         self
-    }
-}
-
-/// The refusal as an answer, for a hook that wants to say no in the same words.
-impl From<Reject> for HttpResponse {
-    fn from(reject: Reject) -> Self {
-        reject.to_http()
     }
 }
 
@@ -287,6 +273,7 @@ pub(crate) const fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::HttpRequest;
     use crate::limits::HandshakeLimits;
 
     fn answer(response: &HttpResponse, method: &str) -> String {

@@ -1,11 +1,10 @@
 use std::borrow::Cow;
 use std::fmt;
 
-use crate::acceptance::{HeaderError, check_header};
-use crate::response::HttpResponse;
-use crate::response::reason;
-use crate::scan::skip_empty_lines;
-use crate::version_rules;
+use crate::http::head_lines::skip_empty_lines;
+use crate::http::response::{HttpResponse, reason};
+use crate::http::write::{HeaderError, check_header};
+use crate::{token, version_rules};
 
 /// A refused opening handshake: the HTTP answer to send before the connection is closed.
 ///
@@ -46,7 +45,7 @@ impl Reject {
     pub fn unauthorized(challenge: impl Into<Cow<'static, str>>, why: impl Into<Cow<'static, str>>) -> Self {
         // RFC 9110 §15.5.2: "The server generating a 401 response MUST send a WWW-Authenticate header field"
         let challenge = challenge.into();
-        let fits = !challenge.is_empty() && crate::token::is_field_value(&challenge);
+        let fits = !challenge.is_empty() && token::is_field_value(&challenge);
         Self::custom(401, why).and("WWW-Authenticate", if fits { challenge } else { "Bearer".into() })
     }
 
@@ -66,16 +65,13 @@ impl Reject {
     #[must_use]
     pub fn method_not_allowed() -> Self {
         // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response"
-        Self::custom(405, "a WebSocket handshake is a GET").and("Allow", "GET")
+        Self::custom(405, "a WebSocket handshake must use GET").and("Allow", "GET")
     }
 
     /// 426 for a request that does not ask for WebSocket at all.
     #[must_use]
     pub fn upgrade_required() -> Self {
-        Self::custom(
-            426,
-            "this resource speaks WebSocket: ask with Upgrade: websocket and Connection: Upgrade",
-        )
+        Self::custom(426, "this resource requires WebSocket: send Upgrade: websocket and Connection: Upgrade")
     }
 
     /// 426 for a version that is not spoken: `Sec-WebSocket-Version` says which ones are (RFC 6455 §4.4).
@@ -83,7 +79,7 @@ impl Reject {
     pub fn unsupported_version() -> Self {
         Self::custom(
             426,
-            format!("this WebSocket version is not spoken here; these are: {}", version_rules::spoken()),
+            format!("unsupported WebSocket version; supported versions: {}", version_rules::supported()),
         )
     }
 
@@ -98,7 +94,7 @@ impl Reject {
     /// 417: the client expects something other than `100-continue`.
     #[must_use]
     pub fn expectation_failed() -> Self {
-        Self::custom(417, "no expectation but 100-continue can be met")
+        Self::custom(417, "the only supported expectation is 100-continue")
     }
 
     /// 431: the head is longer, or has more lines, than the [`HandshakeLimits`](crate::HandshakeLimits) allow.
@@ -120,7 +116,7 @@ impl Reject {
     /// 505: a major version of HTTP other than 1.
     #[must_use]
     pub fn http_version_not_supported() -> Self {
-        Self::custom(505, "only HTTP/1.x is spoken here")
+        Self::custom(505, "only HTTP/1.x is supported")
     }
 
     /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and
@@ -170,7 +166,7 @@ impl Reject {
     /// The bytes to send. Close the connection once they are out.
     #[must_use]
     pub fn response(&self) -> Vec<u8> {
-        self.to_http().write(self.body.as_bytes())
+        self.to_http().write(false)
     }
 
     /// The bytes to send to a client that has sent `received` so far, be that a request or not: without the body if
@@ -187,7 +183,7 @@ impl Reject {
         // RFC 9110 §9.3.2: "the server MUST NOT send content in the response". A client that asked by HEAD ends the
         // answer at its empty line, whatever was wrong with the request.
         let is_head = skip_empty_lines(received).starts_with(b"HEAD ");
-        self.to_http().write(if is_head { b"" } else { self.body.as_bytes() })
+        self.to_http().write(is_head)
     }
 
     /// The refusal as an HTTP answer, for a hook that answers plain requests in the same words.
@@ -217,5 +213,12 @@ impl std::error::Error for Reject {}
 impl From<HeaderError> for Reject {
     fn from(_: HeaderError) -> Self {
         Self::custom(500, "the resource failed")
+    }
+}
+
+/// The refusal as an answer, for a hook that wants to say no in the same words.
+impl From<Reject> for HttpResponse {
+    fn from(reject: Reject) -> Self {
+        reject.to_http()
     }
 }

@@ -1,6 +1,14 @@
 //! What heads of requests and of answers have in common: a first line, and header lines under a cap.
 
-use crate::headers::Headers;
+use crate::http::headers::Headers;
+
+/// The bytes behind the empty lines that they start with.
+pub(crate) fn skip_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
+}
 
 /// So many header lines are parsed without an allocation.
 const ON_STACK: usize = 128;

@@ -68,7 +68,7 @@ const CHARS: [u8; 84] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hixie;
+    use crate::challenge::hixie_76;
 
     #[test]
     fn a_server_finds_the_number_in_any_key() {
@@ -86,8 +86,8 @@ mod tests {
             let (key, number) = random.hixie_key();
             let (other, second) = random.hixie_key();
             assert_eq!(
-                hixie::answer(&key, &other, b"12345678"),
-                Ok(hixie::digest(number, second, b"12345678")),
+                hixie_76::response(&key, &other, b"12345678"),
+                Ok(hixie_76::digest(number, second, b"12345678")),
                 "{key:?}"
             );
             assert_eq!(key.trim(), key);
@@ -103,8 +103,8 @@ mod tests {
             let mut constant = |bytes: &mut [u8]| bytes.fill(fill);
             let (key, number) = Random(&mut constant).hixie_key();
             assert_eq!(
-                hixie::answer(&key, &key, &[0; 8]),
-                Ok(hixie::digest(number, number, &[0; 8])),
+                hixie_76::response(&key, &key, &[0; 8]),
+                Ok(hixie_76::digest(number, number, &[0; 8])),
                 "{key:?}"
             );
         }

@@ -3,13 +3,14 @@ use clws_proto::Version;
 use clws_proto::{DeflateConfig, DeflateParams};
 use thiserror::Error;
 
-use crate::client::url::Url;
 #[cfg(feature = "deflate")]
 use crate::deflate;
-use crate::expect::CONTINUE;
-use crate::request::ChallengeResponse;
-use crate::request::Request;
-use crate::{hixie, hixie_75, hybi, token, version_rules};
+use crate::http::expect::CONTINUE;
+use crate::http::write::{HeaderError, check_header, push_line};
+use crate::server::request::{ChallengeResponse, Request};
+use crate::url::Url;
+use crate::version_rules::{self, HIXIE_75, HIXIE_76, HixieResponse};
+use crate::{challenge::accept_key, token};
 
 /// What an application answers to a handshake that it takes: the subprotocol it chose and headers of its own.
 ///
@@ -169,41 +170,26 @@ pub enum AcceptError {
     Header(#[from] HeaderError),
 }
 
-/// A header line that would break a message, or contradict what is written already.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum HeaderError {
-    /// The name is not a token (RFC 9110 §5.6.2).
-    #[error("{0:?} is not a header name")]
-    Name(Box<str>),
-    /// The value has a control character, or a blank at an end.
-    #[error("the value of the header {0} has characters that cannot be sent")]
-    Value(Box<str>),
-    /// The handshake writes this header itself.
-    #[error("the header {0} is the handshake's own")]
-    Reserved(Box<str>),
-}
-
 impl Request<'_> {
     /// Writes the answer that opens the connection.
     ///
     /// # Errors
     /// The subprotocol was not offered, a header cannot be sent, or, in draft 0 and hixie-75, no client can have asked for
     /// the location. Nothing of such an answer is made.
-    pub fn accept(self, offer: &Acceptance<'_>) -> Result<Accepted, AcceptError> {
+    pub fn accept(self, acceptance: &Acceptance<'_>) -> Result<Accepted, AcceptError> {
         // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
         // selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to
         // use for this connection (if any)."
-        if let Some(name) = offer.subprotocol
+        if let Some(name) = acceptance.subprotocol
             && !self.subprotocols().any(|offered| offered == name)
         {
             return Err(AcceptError::NotOffered(name.into()));
         }
-        for (name, value) in &offer.headers {
+        for (name, value) in &acceptance.headers {
             check_header(name, value)?;
         }
         if self.version.is_hixie() {
-            offer.check_hixie()?;
+            acceptance.check_hixie()?;
         }
         let mut response = Vec::with_capacity(256);
         if self.http.expects_continue() {
@@ -212,39 +198,39 @@ impl Request<'_> {
             // (Switching Protocols) response."
             response.extend_from_slice(CONTINUE);
         }
-        match self.proof {
-            ChallengeResponse::Key(key) => {
+        match self.challenge_response {
+            ChallengeResponse::AcceptKey(key) => {
                 response.extend_from_slice(
                     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n",
                 );
-                line(&mut response, "Sec-WebSocket-Accept", &[&hybi::accept_key(key)]);
+                push_line(&mut response, "Sec-WebSocket-Accept", &[&accept_key::accept_key(key)]);
             }
-            ChallengeResponse::Digest(_) => self.hixie_head(hixie::ANSWER, offer, &mut response)?,
-            ChallengeResponse::Nothing => self.hixie_head(hixie_75::ANSWER, offer, &mut response)?,
+            ChallengeResponse::Digest(_) => self.hixie_head(HIXIE_76, acceptance, &mut response)?,
+            ChallengeResponse::None => self.hixie_head(HIXIE_75, acceptance, &mut response)?,
         }
-        if let Some(name) = offer.subprotocol {
-            line(&mut response, version_rules::subprotocol_header(self.version), &[name]);
+        if let Some(name) = acceptance.subprotocol {
+            push_line(&mut response, version_rules::subprotocol_header(self.version), &[name]);
         }
         #[cfg(feature = "deflate")]
-        let deflate = match &offer.deflate {
+        let deflate = match &acceptance.deflate {
             Some(config) if self.version == Version::Rfc6455 => deflate::accept(self.extensions(), config),
             _ => None,
         };
         #[cfg(feature = "deflate")]
         if let Some((_, answer)) = &deflate {
-            line(&mut response, "Sec-WebSocket-Extensions", &[answer]);
+            push_line(&mut response, "Sec-WebSocket-Extensions", &[answer]);
         }
-        for (name, value) in &offer.headers {
-            line(&mut response, name, &[value]);
+        for (name, value) in &acceptance.headers {
+            push_line(&mut response, name, &[value]);
         }
         response.extend_from_slice(b"\r\n");
-        if let ChallengeResponse::Digest(digest) = self.proof {
+        if let ChallengeResponse::Digest(digest) = self.challenge_response {
             response.extend_from_slice(&digest);
         }
         Ok(Accepted {
             response,
             version: self.version,
-            subprotocol: offer.subprotocol.map(Box::from),
+            subprotocol: acceptance.subprotocol.map(Box::from),
             #[cfg(feature = "deflate")]
             deflate: deflate.map(|(params, _)| params),
             consumed: self.consumed(),
@@ -253,56 +239,26 @@ impl Request<'_> {
 
     fn hixie_head(
         &self,
-        [first, origin, location]: [&str; 3],
-        offer: &Acceptance<'_>,
+        HixieResponse { start, origin, location }: HixieResponse,
+        acceptance: &Acceptance<'_>,
         response: &mut Vec<u8>,
     ) -> Result<(), HeaderError> {
-        for (name, value) in [(origin, offer.origin), (location, offer.location)] {
+        for (name, value) in [(origin, acceptance.origin), (location, acceptance.location)] {
             if !value.is_none_or(token::is_field_value) {
                 return Err(HeaderError::Value(name.into()));
             }
         }
-        response.extend_from_slice(first.as_bytes());
-        line(response, origin, &[offer.origin.or(self.origin).unwrap_or_default()]);
-        let scheme = if offer.secure { "wss://" } else { "ws://" };
+        response.extend_from_slice(start.as_bytes());
+        push_line(response, origin, &[acceptance.origin.or(self.origin).unwrap_or_default()]);
+        let scheme = if acceptance.secure { "wss://" } else { "ws://" };
         let asked = match self.http.path_and_query() {
             "" => [scheme, self.host(), "/"],
             path => [scheme, self.host(), path],
         };
-        match offer.location {
-            Some(url) => line(response, location, &[url]),
-            None => line(response, location, &asked),
+        match acceptance.location {
+            Some(url) => push_line(response, location, &[url]),
+            None => push_line(response, location, &asked),
         }
         Ok(())
     }
-}
-
-/// Whether a caller may add this header.
-pub(crate) fn check_header(name: &str, value: &str) -> Result<(), HeaderError> {
-    if !token::is_token(name) {
-        return Err(HeaderError::Name(name.into()));
-    }
-    let prefix = "sec-websocket-";
-    let reserved = name.get(..prefix.len()).is_some_and(|start| start.eq_ignore_ascii_case(prefix))
-        || ["Upgrade", "Connection", "Content-Length", "Content-Type", "Transfer-Encoding", "Host"]
-            .iter()
-            .chain(&["WebSocket-Origin", "WebSocket-Location", "WebSocket-Protocol"])
-            .any(|own| name.eq_ignore_ascii_case(own));
-    if reserved {
-        return Err(HeaderError::Reserved(name.into()));
-    }
-    if !token::is_field_value(value) {
-        return Err(HeaderError::Value(name.into()));
-    }
-    Ok(())
-}
-
-/// Appends `name: value` and a line end.
-pub(crate) fn line(out: &mut Vec<u8>, name: &str, value: &[&str]) {
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    for part in value {
-        out.extend_from_slice(part.as_bytes());
-    }
-    out.extend_from_slice(b"\r\n");
 }

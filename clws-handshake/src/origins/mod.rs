@@ -178,7 +178,7 @@ impl fmt::Display for InvalidOrigin {
             Some(origin) => write!(f, "no browser sends an origin like {origin:?}: ")?,
             None => f.write_str("no origin is admitted: ")?,
         }
-        write!(f, "{}; allowed are {}", self.fault, self.allowed)
+        write!(f, "{}; the allowed forms are {}", self.fault, self.allowed)
     }
 }
 

@@ -1,7 +1,7 @@
 //! `Expect` (RFC 9110 §10.1.1), and the interim answer that it asks for.
 
-use crate::headers::Headers;
-use crate::reject::Reject;
+use crate::http::headers::Headers;
+use crate::http::reject::Reject;
 use crate::token;
 
 /// The interim answer to a request that [expects](crate::HttpRequest::expects_continue) it. It opens nothing and ends

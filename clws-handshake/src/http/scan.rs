@@ -1,5 +1,7 @@
+use crate::http::head_lines::skip_empty_lines;
+use crate::http::reject::Reject;
 use crate::limits::{HandshakeLimits, Status};
-use crate::reject::Reject;
+use crate::token;
 
 /// Finds the end of a request head in bytes that are still arriving, looking at each byte once.
 ///
@@ -18,10 +20,10 @@ use crate::reject::Reject;
 /// ```
 /// use clws_handshake::{HandshakeLimits, HeadScanner, Status};
 ///
-/// let (caps, mut scanner) = (HandshakeLimits::default(), HeadScanner::new());
-/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n", &caps)?, Status::Partial);
-/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x81\x80", &caps)?, Status::Complete(27));
-/// assert_eq!(HeadScanner::new().scan(b"\x16\x03\x01", &caps).unwrap_err().status(), 400); // TLS
+/// let (limits, mut scanner) = (HandshakeLimits::default(), HeadScanner::new());
+/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n", &limits)?, Status::Partial);
+/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x81\x80", &limits)?, Status::Complete(27));
+/// assert_eq!(HeadScanner::new().scan(b"\x16\x03\x01", &limits).unwrap_err().status(), 400); // TLS
 /// # Ok::<(), clws_handshake::Reject>(())
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -51,17 +53,17 @@ impl HeadScanner {
     /// # Errors
     /// 400 for what cannot become an HTTP request or has a line end other than CRLF; 414 for a request line over the
     /// cap, and 431 for a head over it.
-    pub fn scan(&mut self, received: &[u8], caps: &HandshakeLimits) -> Result<Status<usize>, Reject> {
-        let window = window(received, caps);
+    pub fn scan(&mut self, received: &[u8], limits: &HandshakeLimits) -> Result<Status<usize>, Reject> {
+        let window = window(received, limits);
         if !self.past_method {
             let rest = skip_empty_lines(window.get(self.looked_at as usize..).unwrap_or_default());
             self.looked_at = u32::try_from(window.len() - rest.len()).unwrap_or(u32::MAX);
             self.past_method = starts_like_http(rest)?;
         }
         if !self.past_method {
-            return if window.len() == cap(caps) { Err(too_long(window)) } else { Ok(Status::Partial) };
+            return if window.len() == cap(limits) { Err(too_long(window)) } else { Ok(Status::Partial) };
         }
-        match find_end(window, &mut self.looked_at, caps) {
+        match find_end(window, &mut self.looked_at, limits) {
             Ok(status) => Ok(status),
             Err(ScanError::BareLf) => {
                 Err(Reject::bad_request("a line of the request head does not end in CRLF"))
@@ -69,14 +71,6 @@ impl HeadScanner {
             Err(ScanError::TooLong) => Err(too_long(window)),
         }
     }
-}
-
-/// The bytes behind the empty lines that they start with.
-pub(crate) fn skip_empty_lines(mut bytes: &[u8]) -> &[u8] {
-    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
-        bytes = rest;
-    }
-    bytes
 }
 
 /// The refusal of a head that fills the cap: RFC 9112 §3 has a status of its own for a target that is too long.
@@ -98,21 +92,21 @@ pub(crate) enum ScanError {
 
 /// The bytes within the cap. What lies behind is never looked at, so no answer depends on how the bytes were
 /// split.
-fn window<'a>(received: &'a [u8], caps: &HandshakeLimits) -> &'a [u8] {
-    received.get(..cap(caps)).unwrap_or(received)
+fn window<'a>(received: &'a [u8], limits: &HandshakeLimits) -> &'a [u8] {
+    received.get(..cap(limits)).unwrap_or(received)
 }
 
-fn cap(caps: &HandshakeLimits) -> usize {
-    caps.max_head_bytes.min(u32::MAX as usize)
+fn cap(limits: &HandshakeLimits) -> usize {
+    limits.max_head_bytes.min(u32::MAX as usize)
 }
 
 /// Looks for an empty line behind the bytes that were looked at already, in a request or in an answer.
 pub(crate) fn find_end(
     received: &[u8],
     looked_at: &mut u32,
-    caps: &HandshakeLimits,
+    limits: &HandshakeLimits,
 ) -> Result<Status<usize>, ScanError> {
-    let window = window(received, caps);
+    let window = window(received, limits);
     let mut from = *looked_at as usize;
     while let Some(found) = window.get(from..).and_then(|rest| memchr::memchr(b'\n', rest)) {
         from += found + 1;
@@ -124,7 +118,7 @@ pub(crate) fn find_end(
             return Err(ScanError::BareLf);
         }
     }
-    if window.len() == cap(caps) {
+    if window.len() == cap(limits) {
         return Err(ScanError::TooLong);
     }
     *looked_at = u32::try_from(window.len()).unwrap_or(u32::MAX);
@@ -136,8 +130,7 @@ fn starts_like_http(start: &[u8]) -> Result<bool, Reject> {
     if start == b"\r" {
         return Ok(false); // it may become another empty line
     }
-    let method =
-        start.iter().take(LONGEST_METHOD + 1).take_while(|&&byte| crate::token::is_tchar(byte)).count();
+    let method = start.iter().take(LONGEST_METHOD + 1).take_while(|&&byte| token::is_tchar(byte)).count();
     match start.get(method) {
         None if method <= LONGEST_METHOD => Ok(false),
         Some(b' ') if method > 0 && method <= LONGEST_METHOD => Ok(true),

@@ -1,7 +1,7 @@
 //! The request line (RFC 9112 §3): a method, a target, a version of HTTP.
 
 use crate::authority::Authority;
-use crate::reject::Reject;
+use crate::http::reject::Reject;
 use crate::token;
 
 /// A request line, checked for its grammar.
