@@ -34,7 +34,7 @@
 //! impl Handshake {
 //!     /// Takes all that came so far; the answer, once there is one, with the number of bytes it answers.
 //!     fn received(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Reject> {
-//!         let limits = HandshakeLimits::default().with_hixie(true);
+//!         let limits = HandshakeLimits::default().hixie(true);
 //!         let Status::Complete(end) = self.scanner.scan(bytes, &limits)? else { return Ok(None) };
 //!         let (head, behind) = bytes.split_at(end);
 //!         let Status::Complete(request) = HttpRequest::parse(head, &limits)?.upgrade(behind, &limits)? else {
@@ -48,7 +48,7 @@
 //!         }
 //!         let mut offer = Acceptance::new();
 //!         if request.subprotocols().any(|name| name == "superchat") {
-//!             offer = offer.with_subprotocol("superchat");
+//!             offer = offer.subprotocol("superchat");
 //!         }
 //!         let accepted = request.accept(&offer).map_err(|error| Reject::custom(500, error.to_string()))?;
 //!         Ok(Some((accepted.response, accepted.consumed)))
@@ -80,7 +80,7 @@
 //!
 //! let mut random = |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"); // take random ones
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
-//!     .with_subprotocol("chat")
+//!     .subprotocol("chat")
 //!     .build(&mut random)?;
 //! assert!(bytes.starts_with(b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\n"));
 //!
@@ -107,7 +107,7 @@
 //! # permessage-deflate
 //!
 //! With the feature `deflate` the one extension that everybody has, RFC 7692, is negotiated where both sides
-//! want it: a server says so by `Acceptance::with_deflate` and a client by `ClientRequest::with_deflate`, and what
+//! want it: a server says so by `Acceptance::deflate` and a client by `ClientRequest::deflate`, and what
 //! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Hixie-75
 //! and drafts 0, 7 and 8 never have it.
 //!

@@ -3,7 +3,7 @@
 /// ```
 /// use clws_handshake::HandshakeLimits;
 ///
-/// let limits = HandshakeLimits::default().with_max_head_bytes(8 * 1024).with_hixie(true);
+/// let limits = HandshakeLimits::default().max_head_bytes(8 * 1024).hixie(true);
 /// assert_eq!(limits.max_headers, 100);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,28 +31,28 @@ pub struct HandshakeLimits {
 impl HandshakeLimits {
     /// These limits with another [`max_head_bytes`](Self::max_head_bytes).
     #[must_use]
-    pub const fn with_max_head_bytes(mut self, bytes: usize) -> Self {
+    pub const fn max_head_bytes(mut self, bytes: usize) -> Self {
         self.max_head_bytes = bytes;
         self
     }
 
     /// These limits with another [`max_headers`](Self::max_headers).
     #[must_use]
-    pub const fn with_max_headers(mut self, lines: usize) -> Self {
+    pub const fn max_headers(mut self, lines: usize) -> Self {
         self.max_headers = lines;
         self
     }
 
     /// These limits with draft 0 on or off.
     #[must_use]
-    pub const fn with_hixie(mut self, on: bool) -> Self {
+    pub const fn hixie(mut self, on: bool) -> Self {
         self.hixie = on;
         self
     }
 
     /// These limits with hixie-75 on or off.
     #[must_use]
-    pub const fn with_hixie_75(mut self, on: bool) -> Self {
+    pub const fn hixie_75(mut self, on: bool) -> Self {
         self.hixie_75 = on;
         self
     }

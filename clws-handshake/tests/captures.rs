@@ -109,7 +109,7 @@ fn our_client_of_hixie_75_takes_the_recorded_answers() {
         }
         let url = format!("ws://{}/echo", whole(sent).unwrap().host());
         let (bytes, mut pending) = ClientRequest::new(version, &url)
-            .with_origin(origin)
+            .origin(origin)
             .build(&mut |_: &mut [u8]| panic!("there is nothing random"))
             .unwrap();
         assert!(sent.starts_with(&bytes), "{name}");
@@ -132,7 +132,7 @@ fn our_client_with_their_keys_takes_the_recorded_answers() {
         let nonce = decode(key);
         let url = format!("ws://{}/echo", request.host());
         let (bytes, mut pending) = ClientRequest::new(version, &url)
-            .with_origin(origin)
+            .origin(origin)
             .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(&nonce))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Key"), Some(key), "{name}");

@@ -15,7 +15,7 @@ fn open() -> DeflateConfig {
 
 fn request(config: &DeflateConfig) -> (Vec<u8>, Pending) {
     ClientRequest::new(Version::Rfc6455, "ws://server.example/")
-        .with_deflate(config)
+        .deflate(config)
         .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"))
         .unwrap()
 }
@@ -54,8 +54,8 @@ fn what_is_offered() {
     );
     for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08] {
         let (bytes, _) = ClientRequest::new(version, "ws://server.example/")
-            .with_origin("http://page.example")
-            .with_deflate(&open())
+            .origin("http://page.example")
+            .deflate(&open())
             .build(&mut |bytes: &mut [u8]| bytes.fill(7))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Extensions"), None);
@@ -147,7 +147,7 @@ proptest! {
     #[test]
     fn both_sides_agree_on_the_same(server in config(), client in config()) {
         let (bytes, mut pending) = request(&client);
-        let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().with_deflate(&server)).unwrap();
+        let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().deflate(&server)).unwrap();
         let caps = HandshakeLimits::default();
         let Ok(Status::Complete(open)) = pending.check(&accepted.response, &caps) else {
             panic!("{}", String::from_utf8_lossy(&accepted.response));

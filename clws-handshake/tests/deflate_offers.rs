@@ -12,7 +12,7 @@ fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateP
     let lines: Vec<_> = lines.iter().map(|line| format!("Sec-WebSocket-Extensions: {line}")).collect();
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     let request = plus(RFC, &lines);
-    let accepted = whole(&request).unwrap().accept(&Acceptance::new().with_deflate(config)).unwrap();
+    let accepted = whole(&request).unwrap().accept(&Acceptance::new().deflate(config)).unwrap();
     let response = String::from_utf8(accepted.response).unwrap();
     let mut answers =
         response.lines().filter_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: permessage-deflate"));
@@ -67,8 +67,7 @@ fn captured_requests() {
         ("firefox", include_bytes!("captures/firefox-esr-browser-rfc6455.c2s.bin").as_slice()),
     ] {
         let request = whole(captured).unwrap();
-        let accepted =
-            request.accept(&Acceptance::new().with_deflate(&open().with_max_window_bits(10))).unwrap();
+        let accepted = request.accept(&Acceptance::new().deflate(&open().with_max_window_bits(10))).unwrap();
         let expected = DeflateParams::default().with_server_max_window_bits(10);
         let expected = match name {
             "chromium" => expected.with_client_max_window_bits(10),
@@ -202,7 +201,7 @@ fn who_does_not_offer_gets_none_and_so_does_who_is_not_asked() {
 
 #[test]
 fn no_draft_has_it() {
-    let offer = Acceptance::new().with_deflate(&open());
+    let offer = Acceptance::new().deflate(&open());
     for number in ["7", "8"] {
         let version = format!("Sec-WebSocket-Version: {number}");
         let bytes = with(

@@ -52,7 +52,7 @@ fn draft_0_finds_its_body_behind_them() {
 fn they_count_as_the_head() {
     let bytes = behind(10, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for (cap, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
-        let got = HttpRequest::parse(&bytes, &HandshakeLimits::default().with_max_head_bytes(cap));
+        let got = HttpRequest::parse(&bytes, &HandshakeLimits::default().max_head_bytes(cap));
         assert_eq!(got.map_err(|reject| reject.status()).err(), (!fits).then_some(431));
     }
     // Nothing but empty lines, however they come.

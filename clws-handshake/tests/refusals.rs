@@ -40,7 +40,7 @@ fn the_bytes_of_each_status() {
     assert_bytes(&Reject::http_version_not_supported(), "505 HTTP Version Not Supported", "close", "");
     assert_bytes(&Reject::custom(429, "slower"), "429 Too Many Requests", "close", "");
     assert_bytes(&Reject::custom(418, "ü".to_owned()), "418 Other", "close", "");
-    let moved = Reject::custom(307, "there").with_header("Location", "/x").unwrap();
+    let moved = Reject::custom(307, "there").append_header("Location", "/x").unwrap();
     assert_bytes(&moved, "307 Temporary Redirect", "close", "Location: /x\r\n");
 }
 
@@ -50,10 +50,10 @@ fn no_refusal_can_be_made_to_open_or_to_lie() {
         assert_eq!(Reject::custom(status, "x").status(), 500, "{status}");
     }
     let reject = || Reject::not_found();
-    assert!(matches!(reject().with_header("A\r\nB", "x"), Err(HeaderError::Name(_))));
-    assert!(matches!(reject().with_header("A", "x\r\nB: y"), Err(HeaderError::Value(_))));
+    assert!(matches!(reject().append_header("A\r\nB", "x"), Err(HeaderError::Name(_))));
+    assert!(matches!(reject().append_header("A", "x\r\nB: y"), Err(HeaderError::Value(_))));
     for own in ["content-length", "Connection", "Transfer-Encoding", "Upgrade", "SEC-WebSocket-Version"] {
-        assert!(matches!(reject().with_header(own, "x"), Err(HeaderError::Reserved(_))), "{own}");
+        assert!(matches!(reject().append_header(own, "x"), Err(HeaderError::Reserved(_))), "{own}");
     }
 }
 
@@ -131,9 +131,9 @@ fn header_lines() {
     assert!(whole(&with_lines(93)).is_ok());
     let over = plus(RFC, &["X: y"; 95]);
     assert_refused(&over, 431, "the request head is too large");
-    assert!(parse(&over, &HandshakeLimits::default().with_max_headers(101)).is_ok());
+    assert!(parse(&over, &HandshakeLimits::default().max_headers(101)).is_ok());
     let hundreds = plus(RFC, &["X: y"; 500]);
-    let request = HttpRequest::parse(&hundreds, &HandshakeLimits::default().with_max_headers(506)).unwrap();
+    let request = HttpRequest::parse(&hundreds, &HandshakeLimits::default().max_headers(506)).unwrap();
     assert_eq!(request.headers().iter().count(), 506);
 }
 
@@ -306,7 +306,7 @@ fn subprotocols_and_extensions() {
     // Thousands of names in one head are no quadratic work; the test would not end.
     let names: Vec<_> = (0..300_000).map(|n| format!("p{n}")).collect();
     let huge = plus(RFC, &[&format!("Sec-WebSocket-Protocol: {}", names.join(","))]);
-    let caps = hixie_on().with_max_head_bytes(8 << 20);
+    let caps = hixie_on().max_head_bytes(8 << 20);
     assert!(parse(&huge, &caps).is_ok());
 }
 

@@ -108,7 +108,7 @@ fn a_head_of_ten_mebibytes(config: Config) {
 fn a_head_octet_by_octet(config: Config) {
     beside_an_echo(config, |server| {
         let url = format!("ws://{}/", server.address());
-        let mut request = ClientRequest::new(Version::Hybi00, &url).with_origin("http://a");
+        let mut request = ClientRequest::new(Version::Hybi00, &url).origin("http://a");
         for version in [Version::Hybi00, Version::Rfc6455] {
             if version == Version::Rfc6455 {
                 request = ClientRequest::new(version, &url);

@@ -91,7 +91,7 @@ impl AsyncWrite for Wire {
 
 impl Listening {
     fn connect(handle: &ServerHandle, version: Version) -> Self {
-        let request = ClientRequest::new(version, "ws://localhost/").with_origin("http://here.example");
+        let request = ClientRequest::new(version, "ws://localhost/").origin("http://here.example");
         let (request, _) = request.build(&mut |octets: &mut [u8]| octets.fill(0x5A)).unwrap();
         let ends = Arc::new(Mutex::new(Ends { request, ..Ends::default() }));
         async_std::task::spawn(handle.serve_stream(Wire(Arc::clone(&ends)), Address::Stream));

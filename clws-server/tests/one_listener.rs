@@ -113,7 +113,7 @@ impl Scene {
         let server = Running::run(server);
         let talkers = (0..CLIENTS).map(|number| {
             let version = ALL[number % ALL.len()];
-            let request = ClientRequest::new(version, "ws://localhost/").with_origin("http://here.example");
+            let request = ClientRequest::new(version, "ws://localhost/").origin("http://here.example");
             let peer = match &server.addresses[0] {
                 #[cfg(unix)]
                 Listen::Unix(path) => Peer::open(common::unix(path), version, request),

@@ -88,7 +88,7 @@ fn of_several_drafts(config: Config) {
         let (stream, url) = (server.tcp(), format!("ws://{}/", server.address()));
         std::thread::spawn(move || {
             let request = clws_handshake::client::ClientRequest::new(version, &url);
-            common::Peer::open(stream, version, request.with_origin("http://here.example")).err()
+            common::Peer::open(stream, version, request.origin("http://here.example")).err()
         })
     });
     soon("all of them ask", || resource.decisions.lock().unwrap().len() == common::ALL.len());

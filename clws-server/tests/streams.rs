@@ -211,7 +211,7 @@ fn wait(task: impl Future<Output = ()>) {
 }
 
 fn open(theirs: Theirs, version: Version) -> Peer {
-    let request = ClientRequest::new(version, "ws://server/").with_origin("http://a");
+    let request = ClientRequest::new(version, "ws://server/").origin("http://a");
     Peer::open(theirs, version, request).unwrap()
 }
 

@@ -3,7 +3,7 @@
 #![no_main]
 
 use clws_handshake::client::{AnswerError, ClientRequest, Established, Pending};
-use clws_handshake::{HandshakeLimits, DeflateConfig, DeflateParams, Acceptance, Status, Version, parse};
+use clws_handshake::{Acceptance, DeflateConfig, DeflateParams, HandshakeLimits, Status, Version, parse};
 use clws_handshake_fuzz::{Head, Input, accept_key};
 use libfuzzer_sys::fuzz_target;
 
@@ -35,23 +35,23 @@ fuzz_target!(|data: &[u8]| {
     let (flags, more) = (input.byte(), input.byte());
     let version = Version::ALL[Version::ALL.len() - 1 - usize::from(flags & 0x0F) % Version::ALL.len()];
     let caps = HandshakeLimits::default()
-        .with_hixie(true)
-        .with_hixie_75(true)
-        .with_max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
-        .with_max_headers([100, 12, 5, 1][usize::from(more >> 2 & 3)]);
+        .hixie(true)
+        .hixie_75(true)
+        .max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
+        .max_headers([100, 12, 5, 1][usize::from(more >> 2 & 3)]);
     let offered: &[&str] = match (flags >> 4 & 3, version.is_hixie()) {
         (0, _) => &[],
         (1, _) | (_, true) => &["chat"],
         _ => &["chat", "superchat"],
     };
-    let mut request = ClientRequest::new(version, URL).with_origin(ORIGIN);
+    let mut request = ClientRequest::new(version, URL).origin(ORIGIN);
     for name in offered {
-        request = request.with_subprotocol(name);
+        request = request.subprotocol(name);
     }
     let deflate =
         (flags & 0x40 != 0).then(|| DeflateConfig::default().with_context_takeover(more & 0x10 != 0));
     if let Some(deflate) = &deflate {
-        request = request.with_deflate(deflate);
+        request = request.deflate(deflate);
     }
     let mut random =
         |bytes: &mut [u8]| bytes.iter_mut().zip(b"the sample nonce").for_each(|(at, byte)| *at = *byte);
@@ -77,7 +77,11 @@ fuzz_target!(|data: &[u8]| {
     }
 });
 
-fn check(pending: &mut Pending, received: &[u8], caps: &HandshakeLimits) -> Result<Status<Open>, AnswerError> {
+fn check(
+    pending: &mut Pending,
+    received: &[u8],
+    caps: &HandshakeLimits,
+) -> Result<Status<Open>, AnswerError> {
     Ok(match pending.check(received, caps)? {
         Status::Partial => Status::Partial,
         Status::Complete(open) => Status::Complete(Open::new(&open)),
@@ -86,16 +90,16 @@ fn check(pending: &mut Pending, received: &[u8], caps: &HandshakeLimits) -> Resu
 
 /// What our server answers, with something written over it, put in or taken out.
 fn changed(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
-    let caps = HandshakeLimits::default().with_hixie(true).with_hixie_75(true);
+    let caps = HandshakeLimits::default().hixie(true).hixie_75(true);
     let Ok(Status::Complete(request)) = parse(sent, &caps) else { panic!("our server knows our client") };
     let mut offer = Acceptance::new();
     let choice = input.byte();
     let config = DeflateConfig::default().with_context_takeover(choice & 2 != 0);
     if request.subprotocols().next() == Some("chat") && (choice & 1 != 0 || request.version().is_hixie()) {
-        offer = offer.with_subprotocol("chat");
+        offer = offer.subprotocol("chat");
     }
     if choice & 4 != 0 {
-        offer = offer.with_deflate(&config);
+        offer = offer.deflate(&config);
     }
     let mut answer = request.accept(&offer).expect("it can be sent").response;
     for _ in 0..choice >> 6 {
@@ -146,7 +150,7 @@ fn is_entitled(
         assert_eq!(head.one("sec-websocket-origin"), Some(ORIGIN.as_bytes()));
         assert_eq!(head.one("sec-websocket-location"), Some(URL.as_bytes()));
         let Ok(Status::Complete(request)) =
-            parse(sent, &HandshakeLimits::default().with_hixie(true).with_hixie_75(true))
+            parse(sent, &HandshakeLimits::default().hixie(true).hixie_75(true))
         else {
             panic!()
         };

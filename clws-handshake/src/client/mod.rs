@@ -9,11 +9,11 @@
 //!
 //! let (limits, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/chat?room=1")
-//!     .with_subprotocol("chat")
+//!     .subprotocol("chat")
 //!     .build(&mut random)?;
 //!
 //! let Status::Complete(request) = parse(&bytes, &limits)? else { panic!("it is all there") };
-//! let answer = request.accept(&Acceptance::new().with_subprotocol("chat"))?.response;
+//! let answer = request.accept(&Acceptance::new().subprotocol("chat"))?.response;
 //!
 //! let Status::Complete(open) = pending.check(&answer, &limits)? else { panic!("it is all there") };
 //! assert_eq!(open.subprotocol, Some("chat"));

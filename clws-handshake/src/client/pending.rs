@@ -57,7 +57,7 @@ impl Pending {
 
     /// The same for a request that offered permessage-deflate so.
     #[cfg(feature = "deflate")]
-    pub(super) const fn with_deflate(mut self, config: Option<DeflateConfig>) -> Self {
+    pub(super) const fn deflate(mut self, config: Option<DeflateConfig>) -> Self {
         self.deflate = config;
         self
     }

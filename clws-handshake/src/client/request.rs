@@ -62,14 +62,14 @@ impl<'a> ClientRequest<'a> {
 
     /// Sends an origin, in the header that the version has for it. Draft 0 and hixie-75 cannot do without.
     #[must_use]
-    pub const fn with_origin(mut self, origin: &'a str) -> Self {
+    pub const fn origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
         self
     }
 
     /// Offers a subprotocol, after those already offered.
     #[must_use]
-    pub fn with_subprotocol(mut self, name: &'a str) -> Self {
+    pub fn subprotocol(mut self, name: &'a str) -> Self {
         self.subprotocols.push(name);
         self
     }
@@ -77,7 +77,7 @@ impl<'a> ClientRequest<'a> {
     /// Adds a header line, `Cookie` or `Authorization` for instance; not one that the handshake itself
     /// writes.
     #[must_use]
-    pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -86,7 +86,7 @@ impl<'a> ClientRequest<'a> {
     /// [`Established::deflate`](super::Established::deflate). Only version 13 has it, so the others offer nothing.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn with_deflate(mut self, config: &DeflateConfig) -> Self {
+    pub fn deflate(mut self, config: &DeflateConfig) -> Self {
         self.deflate = (self.version == Version::Rfc6455).then_some(config.in_range());
         self
     }
@@ -160,7 +160,7 @@ impl<'a> ClientRequest<'a> {
         let offered = self.subprotocols.iter().map(|&name| name.into()).collect();
         let pending = Pending::new(self.version, expected, offered);
         #[cfg(feature = "deflate")]
-        let pending = pending.with_deflate(self.deflate);
+        let pending = pending.deflate(self.deflate);
         Ok((bytes, pending))
     }
 

@@ -121,7 +121,7 @@ impl Reject {
 
     /// Any final answer with a plain-text body. A status that is none (outside 200..=599, or 204, 205 and
     /// 304, which have no body) becomes 500. The statuses 401, 405 and 407 oblige to a header, which
-    /// [`with_header`](Self::with_header) adds.
+    /// [`append_header`](Self::append_header) adds.
     #[must_use]
     pub fn custom(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
         let status =
@@ -134,7 +134,7 @@ impl Reject {
     /// # Errors
     /// The name is not a token, the value would break its line, or the header is one that
     /// [`response`](Self::response) writes itself.
-    pub fn with_header(
+    pub fn append_header(
         self,
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
@@ -156,7 +156,7 @@ impl Reject {
         &self.body
     }
 
-    /// The value of the first header with that name that was added, here or by [`with_header`](Self::with_header), in any
+    /// The value of the first header with that name that was added, here or by [`append_header`](Self::append_header), in any
     /// case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {

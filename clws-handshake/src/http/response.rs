@@ -16,7 +16,7 @@ use crate::{token, version_rules};
 ///     ("GET" | "HEAD", "/") => HttpResponse::html("<!doctype html><title>Hello</title>"),
 ///     _ => HttpResponse::not_found(),
 /// };
-/// let bytes = response.with_header("Cache-Control", "no-store")?.to_bytes(&request);
+/// let bytes = response.append_header("Cache-Control", "no-store")?.to_bytes(&request);
 /// assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n"));
 /// # Ok::<(), clws_handshake::Reject>(())
 /// ```
@@ -58,7 +58,7 @@ impl HttpResponse {
     /// This answer with a body of that type, `image/png` for instance. A type that cannot stand in a header line
     /// becomes `application/octet-stream`. An answer of status 204, 205 or 304 goes out without its body.
     #[must_use]
-    pub fn with_body(
+    pub fn body(
         mut self,
         content_type: impl Into<Cow<'static, str>>,
         body: impl Into<Cow<'static, [u8]>>,
@@ -74,7 +74,7 @@ impl HttpResponse {
     ///
     /// # Errors
     /// The name is not a token, the value would break its line, or the header is one that the answer writes itself.
-    pub fn with_header(
+    pub fn append_header(
         mut self,
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
@@ -88,13 +88,13 @@ impl HttpResponse {
     /// Plain text.
     #[must_use]
     pub fn text(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(status).with_body("text/plain; charset=utf-8", bytes_of(body.into()))
+        Self::new(status).body("text/plain; charset=utf-8", bytes_of(body.into()))
     }
 
     /// 200 with a page.
     #[must_use]
     pub fn html(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(200).with_body("text/html; charset=utf-8", bytes_of(body.into()))
+        Self::new(200).body("text/html; charset=utf-8", bytes_of(body.into()))
     }
 
     /// 405 in plain text, with the methods that are allowed, `GET, HEAD` for instance, in its `Allow` header. Methods that
@@ -121,7 +121,7 @@ impl HttpResponse {
         self.status
     }
 
-    /// The value of the first header with that name that was [added](Self::with_header), in any case.
+    /// The value of the first header with that name that was [added](Self::append_header), in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
@@ -287,7 +287,7 @@ mod tests {
 
     #[test]
     fn a_body_goes_with_its_type_and_length() {
-        let response = HttpResponse::new(200).with_body("image/svg+xml", &b"<svg/>"[..]);
+        let response = HttpResponse::new(200).body("image/svg+xml", &b"<svg/>"[..]);
         let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/svg+xml\r\nContent-Length: 6\r\n\r\n";
         assert_eq!(answer(&response, "GET"), format!("{head}<svg/>"));
         assert_eq!(answer(&response, "HEAD"), head);
@@ -310,14 +310,14 @@ mod tests {
 
     #[test]
     fn no_header_breaks_the_answer() {
-        let response = HttpResponse::new(302).with_header("Location", "/chat").unwrap();
+        let response = HttpResponse::new(302).append_header("Location", "/chat").unwrap();
         assert!(answer(&response, "GET").contains("\r\nLocation: /chat\r\n"));
         for (name, value) in
             [("X\r\n", "a"), ("X", "a\r\nb"), ("Content-Length", "1"), ("Connection", "keep-alive")]
         {
-            assert!(HttpResponse::new(200).with_header(name, value).is_err(), "{name}");
+            assert!(HttpResponse::new(200).append_header(name, value).is_err(), "{name}");
         }
-        let odd = HttpResponse::new(200).with_body("text/html\r\nX: y", Vec::new());
+        let odd = HttpResponse::new(200).body("text/html\r\nX: y", Vec::new());
         assert!(answer(&odd, "GET").contains("\r\nContent-Type: application/octet-stream\r\n"));
     }
 }

@@ -17,7 +17,7 @@ use crate::{challenge::accept_key, token};
 /// ```
 /// use clws_handshake::Acceptance;
 ///
-/// let offer = Acceptance::new().with_subprotocol("chat").with_header("Set-Cookie", "id=1");
+/// let offer = Acceptance::new().subprotocol("chat").header("Set-Cookie", "id=1");
 /// # let _ = offer;
 /// ```
 #[derive(Clone, Debug, Default)]
@@ -50,7 +50,7 @@ impl<'a> Acceptance<'a> {
     /// theirs is not taken, and every client gives up on one that it did not ask for, which [`Request::accept`] therefore
     /// refuses to send.
     #[must_use]
-    pub const fn with_subprotocol(mut self, name: &'a str) -> Self {
+    pub const fn subprotocol(mut self, name: &'a str) -> Self {
         self.subprotocol = Some(name);
         self
     }
@@ -59,7 +59,7 @@ impl<'a> Acceptance<'a> {
     /// one that the handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*`, hixie-75's
     /// `WebSocket-Origin`, `-Location` and `-Protocol`, and what says where a body ends.
     #[must_use]
-    pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
@@ -67,14 +67,14 @@ impl<'a> Acceptance<'a> {
     /// Says that the client came through TLS, which draft 0 and hixie-75 are told as a `wss://` location. Default: it did
     /// not.
     #[must_use]
-    pub const fn with_secure(mut self, secure: bool) -> Self {
+    pub const fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
     /// Draft 0 and hixie-75: the origin to answer, in place of the one that the client sent.
     #[must_use]
-    pub const fn with_origin(mut self, origin: &'a str) -> Self {
+    pub const fn origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
         self
     }
@@ -82,7 +82,7 @@ impl<'a> Acceptance<'a> {
     /// Draft 0 and hixie-75: the location to answer, in place of the URL that was asked for; for a server behind a proxy
     /// that changes `Host` or path.
     #[must_use]
-    pub const fn with_location(mut self, url: &'a str) -> Self {
+    pub const fn location(mut self, url: &'a str) -> Self {
         self.location = Some(url);
         self
     }
@@ -102,7 +102,7 @@ impl<'a> Acceptance<'a> {
     ///     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
     /// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("it is all there") };
     /// let config = DeflateConfig::default().with_context_takeover(true).with_max_window_bits(12);
-    /// let accepted = request.accept(&Acceptance::new().with_deflate(&config))?;
+    /// let accepted = request.accept(&Acceptance::new().deflate(&config))?;
     /// let response = String::from_utf8_lossy(&accepted.response);
     /// assert!(response.contains("Extensions: permessage-deflate; client_max_window_bits=12\r\n"));
     /// assert_eq!(accepted.deflate.map(|params| params.client_max_window_bits), Some(12));
@@ -110,7 +110,7 @@ impl<'a> Acceptance<'a> {
     /// ```
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub const fn with_deflate(mut self, config: &DeflateConfig) -> Self {
+    pub const fn deflate(mut self, config: &DeflateConfig) -> Self {
         self.deflate = Some(*config);
         self
     }

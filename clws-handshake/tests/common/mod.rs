@@ -72,7 +72,7 @@ pub(crate) fn plus(lines: &[&str], more: &[&str]) -> Vec<u8> {
 
 /// Draft 0 and hixie-75 are spoken.
 pub(crate) fn hixie_on() -> HandshakeLimits {
-    HandshakeLimits::default().with_hixie(true).with_hixie_75(true)
+    HandshakeLimits::default().hixie(true).hixie_75(true)
 }
 
 /// The handshake in whole bytes.

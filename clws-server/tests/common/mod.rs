@@ -135,7 +135,7 @@ impl Running {
     /// Connects, or tells the status of the answer.
     pub fn try_connect(&self, version: Version, target: &str) -> Result<Peer, u16> {
         let url = format!("ws://{}{target}", self.address());
-        let request = ClientRequest::new(version, &url).with_origin("http://here.example");
+        let request = ClientRequest::new(version, &url).origin("http://here.example");
         Peer::open(self.tcp(), version, request)
     }
 
