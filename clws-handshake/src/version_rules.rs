@@ -1,25 +1,25 @@
-//! In what the handshakes of the versions differ that announce a number: where another draft finds its place.
+//! The differences between the handshakes of the versions. Add a version here.
 
 use clws_proto::Version;
 
 use crate::challenge::accept_key;
 
-/// The versions that a client can announce by number, the best first, as 426 lists them.
+/// The versions with a number in `Sec-WebSocket-Version`, newest first, as in a 426 response.
 pub(crate) fn announced() -> impl Iterator<Item = Version> {
     Version::ALL.into_iter().rev().filter(|version| !version.is_hixie())
 }
 
-/// Those versions as a `Sec-WebSocket-Version` header lists them.
+/// The value of the `Sec-WebSocket-Version` header of a 426 response.
 pub(crate) fn supported() -> String {
     announced().map(|version| version.to_string()).collect::<Vec<_>>().join(", ")
 }
 
-/// The version that a `Sec-WebSocket-Version` header names, if it is spoken.
+/// The version with this number in `Sec-WebSocket-Version`, if it is supported.
 pub(crate) fn by_number(number: &str) -> Option<Version> {
     announced().find(|version| number.parse() == Ok(version.number()) && !number.starts_with(['0', '+']))
 }
 
-/// The header that a client of that version tells its origin in.
+/// The header in which a client of this version sends its origin.
 pub(crate) const fn origin_header(version: Version) -> &'static str {
     match version {
         Version::Hixie75 | Version::Hybi00 | Version::Rfc6455 => "Origin",
@@ -27,7 +27,7 @@ pub(crate) const fn origin_header(version: Version) -> &'static str {
     }
 }
 
-/// The header that a client of that version offers subprotocols in, and a server answers with one.
+/// The header for the offered subprotocols of a client and the chosen one of the server.
 pub(crate) const fn subprotocol_header(version: Version) -> &'static str {
     match version {
         Version::Hixie75 => "WebSocket-Protocol",
@@ -35,7 +35,7 @@ pub(crate) const fn subprotocol_header(version: Version) -> &'static str {
     }
 }
 
-/// How a response of hixie-75 or hixie-76 begins.
+/// The beginning of a response of hixie-75 or hixie-76.
 #[derive(Clone, Copy)]
 pub(crate) struct HixieResponse {
     /// The status line and the first two header lines.
@@ -60,10 +60,10 @@ pub(crate) const HIXIE_76: HixieResponse = HixieResponse {
     location: "Sec-WebSocket-Location",
 };
 
-/// Whether a client of that version may send this key.
+/// Whether a client of this version may send this key.
 pub(crate) fn is_key(version: Version, key: &str) -> bool {
     match version {
-        Version::Hixie75 | Version::Hybi00 => false, // none, and two of another kind
+        Version::Hixie75 | Version::Hybi00 => false,
         Version::Hybi07 | Version::Hybi08 => accept_key::is_draft_key(key),
         Version::Rfc6455 => accept_key::is_key(key),
     }
@@ -74,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_number_is_written_in_one_way() {
+    fn a_version_number_has_only_one_spelling() {
         for version in announced() {
             assert_eq!(by_number(&version.to_string()), Some(version));
         }

@@ -1,4 +1,4 @@
-//! The challenges by which a client knows that the server speaks WebSocket.
+//! The challenges with which a client verifies that the server speaks WebSocket.
 
 pub(crate) mod accept_key;
 pub(crate) mod hixie_76;

@@ -9,7 +9,7 @@ use crate::version_rules::{HIXIE_75, HIXIE_76, HixieResponse};
 pub(super) enum ExpectedResponse {
     /// The value of `Sec-WebSocket-Accept`.
     AcceptKey(Box<str>),
-    /// hixie-76.
+    /// The response of hixie-76.
     Digest { digest: [u8; 16], origin: Box<str>, location: Box<str> },
     /// hixie-75 has no challenge: its response repeats parts of the request.
     Echo { origin: Box<str>, location: Box<str> },

@@ -1,3 +1,5 @@
+//! Checks the response to a request.
+
 use clws_proto::Version;
 #[cfg(feature = "deflate")]
 use clws_proto::{DeflateConfig, DeflateParams};
@@ -11,7 +13,7 @@ use crate::version_rules;
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
 
-/// A request that has been sent and not answered yet. It knows what a right answer looks like.
+/// A sent request whose response is still incomplete. It checks the response.
 #[derive(Clone, Debug)]
 pub struct Pending {
     version: Version,
@@ -19,26 +21,26 @@ pub struct Pending {
     offered: Box<[Box<str>]>,
     #[cfg(feature = "deflate")]
     deflate: Option<DeflateConfig>,
-    /// How many bytes of the answer have been looked at, from `start` on.
+    /// The length of the examined part of the response, from `start` on.
     looked_at: u32,
-    /// Where the answer begins, behind interim ones.
+    /// The start of the response, after interim responses.
     start: usize,
 }
 
-/// The server took the handshake: the connection is open.
+/// The server accepted the handshake: the connection is open.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Established<'a> {
-    /// The version that the connection speaks: the one that was asked for.
+    /// The protocol version of the connection: the requested one.
     pub version: Version,
-    /// The subprotocol that the server chose out of those offered.
+    /// The subprotocol that the server chose.
     pub subprotocol: Option<&'a str>,
-    /// What the server agreed to of the permessage-deflate that was offered, if it did.
+    /// The agreed parameters of permessage-deflate, if it was offered and accepted.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateParams>,
-    /// The header lines of the answer.
+    /// The header lines of the response.
     pub headers: Headers<'a>,
-    /// How many of the received bytes were the handshake, interim answers among them. What follows are frames.
+    /// The number of received bytes in the handshake, including interim responses. Frames follow.
     pub consumed: usize,
 }
 
@@ -55,22 +57,22 @@ impl Pending {
         }
     }
 
-    /// The same for a request that offered permessage-deflate so.
+    /// Expects a response to this offer of permessage-deflate.
     #[cfg(feature = "deflate")]
     pub(super) const fn deflate(mut self, config: Option<DeflateConfig>) -> Self {
         self.deflate = config;
         self
     }
 
-    /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes
-    /// byte by byte costs linear time.
+    /// Checks the response, given everything received so far. `Partial` means that more bytes are
+    /// needed. A response that arrives byte by byte takes linear time.
     ///
-    /// Interim answers (100, 103 and other 1xx) before the answer are skipped: all of them together may be as long as
-    /// [`HandshakeLimits::max_head_bytes`].
+    /// Skips interim responses (100, 103 and other 1xx). Together they may have up to
+    /// [`HandshakeLimits::max_head_bytes`] bytes.
     ///
     /// # Errors
-    /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection
-    /// must be closed.
+    /// The server refused the handshake, or the response is invalid (RFC 6455 §4.1). Close the
+    /// connection.
     pub fn check<'a>(
         &mut self,
         received: &'a [u8],
@@ -87,13 +89,13 @@ impl Pending {
             }
             ExpectedResponse::Digest { digest, origin, location } => {
                 check_hixie_76(headers, origin, location)?;
-                let Some(answered) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
-                // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the WebSocket
-                // connection"
-                if answered != digest {
+                let Some(received_digest) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
+                // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the
+                // WebSocket connection"
+                if received_digest != digest {
                     return Err(AnswerError::Digest);
                 }
-                end + answered.len()
+                end + received_digest.len()
             }
             ExpectedResponse::Echo { origin, location } => {
                 check_hixie_75(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
@@ -105,25 +107,26 @@ impl Pending {
             version: self.version,
             subprotocol,
             #[cfg(feature = "deflate")]
-            deflate: self.agreed(headers)?,
+            deflate: self.agreed_deflate(headers)?,
             headers,
             consumed,
         }))
     }
 
-    /// The refusal that [`check`](Self::check) reported as [`AnswerError::Refused`], in the same bytes and more of
-    /// them, if more have come since.
+    /// The refusal that [`check`](Self::check) reported as [`AnswerError::Refused`]. `received`
+    /// must begin with the bytes that were checked and may have more.
     ///
     /// ```
     /// use clws_handshake::client::ClientRequest;
     /// use clws_handshake::{HandshakeLimits, Version};
     ///
-    /// let mut random = |bytes: &mut [u8]| bytes.fill(7); // take better ones
-    /// let (_, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/").build(&mut random)?;
-    /// let answer = b"HTTP/1.1 302 Found\r\nLocation: wss://server.example/\r\nContent-Length: 5\r\n\r\nmoved";
-    /// assert!(pending.check(answer, &HandshakeLimits::default()).is_err());
-    /// let refusal = pending.refusal(answer).unwrap();
-    /// assert_eq!((refusal.status, refusal.headers.get("Location")), (302, Some("wss://server.example/")));
+    /// let mut random = |bytes: &mut [u8]| bytes.fill(7); // use unpredictable bytes
+    /// let request = ClientRequest::new(Version::Rfc6455, "ws://server.example/");
+    /// let (_, mut pending) = request.build(&mut random)?;
+    /// let response = b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 5\r\n\r\nmoved";
+    /// assert!(pending.check(response, &HandshakeLimits::default()).is_err());
+    /// let refusal = pending.refusal(response).unwrap();
+    /// assert_eq!((refusal.status, refusal.headers.get("Location")), (302, Some("/new")));
     /// assert_eq!(refusal.body, b"moved");
     /// # Ok::<(), clws_handshake::client::RequestError>(())
     /// ```
@@ -136,36 +139,36 @@ impl Pending {
         (status != 101 && !is_interim(status)).then_some(Refusal { status, headers, body })
     }
 
-    /// Finds the head of the last answer; its header lines, and where it ends.
+    /// Finds the head of the final response. Returns its header lines and its end.
     fn final_head<'a>(
         &mut self,
         received: &'a [u8],
         limits: &HandshakeLimits,
     ) -> Result<Status<(Headers<'a>, usize)>, AnswerError> {
         loop {
-            let answer = received.get(self.start..).unwrap_or_default();
-            if !answer.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
+            let response = received.get(self.start..).unwrap_or_default();
+            if !response.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
                 return Err(AnswerError::Malformed("the status line"));
             }
-            let end = match find_end(answer, &mut self.looked_at, limits) {
+            let end = match find_end(response, &mut self.looked_at, limits) {
                 Ok(Status::Complete(end)) => end,
                 Ok(Status::Partial) => return Ok(Status::Partial),
                 Err(ScanError::BareLf) => return Err(AnswerError::Malformed("a line end other than CRLF")),
                 Err(ScanError::TooLong) => return Err(AnswerError::TooLarge),
             };
             let AnswerHead { status, reason, headers } =
-                AnswerHead::parse(answer.get(..end).unwrap_or(answer), limits.max_headers)?;
+                AnswerHead::parse(response.get(..end).unwrap_or(response), limits.max_headers)?;
             if status == 101 {
                 return Ok(Status::Complete((headers, self.start + end)));
             }
-            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the
-            // response per HTTP [RFC2616] procedures."
+            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
+            // handles the response per HTTP [RFC2616] procedures."
             if !is_interim(status) {
                 let reason = String::from_utf8_lossy(reason).into();
                 return Err(AnswerError::Refused { status, reason });
             }
-            // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
-            // response, even if the client does not expect one."
+            // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received
+            // prior to a final response, even if the client does not expect one."
             if self.start + end > limits.max_head_bytes {
                 return Err(AnswerError::TooLarge);
             }
@@ -175,25 +178,25 @@ impl Pending {
     }
 
     fn check_hybi(&self, headers: Headers<'_>, accept: &str) -> Result<(), AnswerError> {
-        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field
-        // contains a value that is not an ASCII case-insensitive match for the value "websocket", the client
-        // MUST _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header
+        // field contains a value that is not an ASCII case-insensitive match for the value
+        // "websocket", the client MUST _Fail the WebSocket Connection_."
         require(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
-        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field
-        // doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade", the client
-        // MUST _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection|
+        // header field doesn't contain a token that is an ASCII case-insensitive match for the
+        // value "Upgrade", the client MUST _Fail the WebSocket Connection_."
         if !headers.list_has("Connection", "upgrade") {
             return Err(AnswerError::Header("Connection"));
         }
         require(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
-        // field indicates the use of an extension that was not present in the client's handshake ..., the
-        // client MUST _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and
+        // this header field indicates the use of an extension that was not present in the client's
+        // handshake ..., the client MUST _Fail the WebSocket Connection_."
         #[cfg(feature = "deflate")]
         if self.deflate.is_some() {
-            return Ok(()); // `agreed` looks at it
+            return Ok(()); // checked by `agreed_deflate`
         }
-        // Members that are empty use none (RFC 9110 §5.6.1.2).
+        // RFC 9110 §5.6.1.2: empty list members are ignored, so they use no extension.
         let is_blank = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
         if !headers.all_bytes("Sec-WebSocket-Extensions").all(|value| value.iter().all(is_blank)) {
             return Err(AnswerError::Extension);
@@ -201,9 +204,9 @@ impl Pending {
         Ok(())
     }
 
-    /// What the server agreed to of the permessage-deflate that was offered.
+    /// The agreed parameters of permessage-deflate.
     #[cfg(feature = "deflate")]
-    fn agreed(&self, headers: Headers<'_>) -> Result<Option<DeflateParams>, AnswerError> {
+    fn agreed_deflate(&self, headers: Headers<'_>) -> Result<Option<DeflateParams>, AnswerError> {
         let Some(config) = &self.deflate else { return Ok(None) };
         let mut members = Vec::new();
         for value in headers.all_bytes("Sec-WebSocket-Extensions") {
@@ -212,18 +215,21 @@ impl Pending {
         }
         match members.as_slice() {
             [] => Ok(None),
-            [Some(answer)] => deflate::agreed(*answer, config).ok_or(AnswerError::Extension).map(Some),
-            // Two at once were not offered, and a malformed one is none.
+            [Some(response)] => {
+                deflate::check_response(*response, config).ok_or(AnswerError::Extension).map(Some)
+            }
+            // Several members were not offered, and a malformed member is invalid.
             _ => Err(AnswerError::Extension),
         }
     }
 
     fn subprotocol<'a>(&self, headers: Headers<'a>) -> Result<Option<&'a str>, AnswerError> {
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
-        // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
-        // client MUST _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this
+        // header field indicates the use of a subprotocol that was not present in the client's
+        // handshake ..., the client MUST _Fail the WebSocket Connection_."
         match headers.single(version_rules::subprotocol_header(self.version)) {
-            // hixie-75 and hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
+            // hixie-75 and hixie-76 §4.1: a client that requested a subprotocol fails the
+            // connection unless the response names it exactly once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
                 Err(AnswerError::Subprotocol)
             }

@@ -1,3 +1,5 @@
+//! Builds the request of an opening handshake.
+
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
 use clws_proto::Version;
@@ -11,7 +13,7 @@ use crate::http::write::{HeaderError, check_header};
 use crate::url::Url;
 use crate::{token, version_rules};
 
-/// An opening handshake to send, of any draft.
+/// An opening handshake to send, in any version.
 #[derive(Clone, Debug)]
 pub struct ClientRequest<'a> {
     version: Version,
@@ -23,30 +25,30 @@ pub struct ClientRequest<'a> {
     deflate: Option<DeflateConfig>,
 }
 
-/// The request cannot be sent: the caller's fault.
+/// The request cannot be sent, because an argument is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Not a `ws://` or `wss://` URL, or one with a fragment or user information (RFC 6455 §3).
-    #[error("not a ws:// or wss:// URL")]
+    /// The URL is not `ws://` or `wss://`, or it has a fragment or user information (RFC 6455 §3).
+    #[error("the URL is not a valid ws:// or wss:// URL")]
     Url,
-    /// An origin that cannot stand in a header line.
-    #[error("the origin has characters that cannot be sent")]
+    /// The origin is empty or not a valid header value.
+    #[error("the origin is empty or has characters that are not allowed")]
     Origin,
-    /// Draft 0 and hixie-75 have no handshake without an origin.
-    #[error("draft 0 and hixie-75 require an origin")]
+    /// Draft 0 and hixie-75 require an origin.
+    #[error("draft 0 and hixie-75 require an origin: set one")]
     OriginRequired,
-    /// Not a token, or offered twice, or a second one in draft 0 and hixie-75, which offer one.
-    #[error("the subprotocol {0:?} cannot be offered")]
+    /// The subprotocol is not a token, or it is offered twice. Draft 0 and hixie-75 allow only one.
+    #[error("the subprotocol {0:?} is not a token, is repeated, or is one too many")]
     Subprotocol(Box<str>),
-    /// A header that cannot be sent.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
 }
 
 impl<'a> ClientRequest<'a> {
-    /// A request for a URL, `ws://host:port/path?query` or `wss://`; TLS is the caller's. Nothing is checked
-    /// yet.
+    /// A request for a `ws://host:port/path?query` or `wss://` URL. The caller provides TLS.
+    /// [`build`](Self::build) checks the arguments.
     #[must_use]
     pub const fn new(version: Version, url: &'a str) -> Self {
         Self {
@@ -60,30 +62,30 @@ impl<'a> ClientRequest<'a> {
         }
     }
 
-    /// Sends an origin, in the header that the version has for it. Draft 0 and hixie-75 cannot do without.
+    /// Sends an origin, in the header that the version uses. Draft 0 and hixie-75 require one.
     #[must_use]
     pub const fn origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Offers a subprotocol, after those already offered.
+    /// Offers a subprotocol. The order of the calls is the order of preference.
     #[must_use]
     pub fn subprotocol(mut self, name: &'a str) -> Self {
         self.subprotocols.push(name);
         self
     }
 
-    /// Adds a header line, `Cookie` or `Authorization` for instance; not one that the handshake itself
-    /// writes.
+    /// Adds a header line, for example `Cookie` or `Authorization`. Headers of the handshake itself
+    /// are invalid.
     #[must_use]
     pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Offers permessage-deflate; what the server agreed to is in
-    /// [`Established::deflate`](super::Established::deflate). Only version 13 has it, so the others offer nothing.
+    /// Offers permessage-deflate. [`Established::deflate`](super::Established::deflate) has the
+    /// agreed parameters. Versions other than 13 ignore this call.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, config: &DeflateConfig) -> Self {
@@ -91,11 +93,11 @@ impl<'a> ClientRequest<'a> {
         self
     }
 
-    /// Writes the request: the bytes to send, and what checks the answer. `random` fills a slice with
-    /// unpredictable bytes.
+    /// Builds the request. Returns the bytes to send, and a [`Pending`] that checks the response.
+    /// `random` fills a slice with unpredictable bytes.
     ///
     /// # Errors
-    /// The URL, the origin, a subprotocol or a header cannot be sent.
+    /// The URL, the origin, a subprotocol or a header is invalid.
     pub fn build(self, random: &mut impl FnMut(&mut [u8])) -> Result<(Vec<u8>, Pending), RequestError> {
         let url = Url::parse(self.url).ok_or(RequestError::Url)?;
         self.check()?;
@@ -110,7 +112,7 @@ impl<'a> ClientRequest<'a> {
             let location = format!("{scheme}://{}{resource}", url.host).into();
             let upgrade = ["Upgrade: WebSocket".to_owned(), "Connection: Upgrade".to_owned()];
             if self.version == Version::Hixie75 {
-                // Its fields have a fixed order, and these two come first.
+                // hixie-75 has a fixed order of fields that begins with these two.
                 fields.splice(..0, upgrade);
                 fields.push(format!("Origin: {origin}"));
                 ExpectedResponse::Echo { origin: origin.into(), location }
@@ -152,7 +154,7 @@ impl<'a> ClientRequest<'a> {
         );
         fields.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         if self.version == Version::Hybi00 {
-            // hixie-76 §4.1 sends the fields "in a random order".
+            // hixie-76 §4.1: clients send the fields "in a random order".
             random.shuffle(&mut fields);
         }
         let mut bytes = format!("GET {resource} HTTP/1.1\r\n{}\r\n\r\n", fields.join("\r\n")).into_bytes();

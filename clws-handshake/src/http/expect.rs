@@ -1,17 +1,17 @@
-//! `Expect` (RFC 9110 §10.1.1), and the interim answer that it asks for.
+//! The `Expect` header (RFC 9110 §10.1.1) and the interim response to it.
 
 use crate::http::headers::Headers;
 use crate::http::reject::Reject;
 use crate::token;
 
-/// The interim answer to a request that [expects](crate::HttpRequest::expects_continue) it. It opens nothing and ends
-/// nothing: another answer follows.
+/// The interim response to a request that [expects](crate::HttpRequest::expects_continue) it. A
+/// final response must follow.
 pub const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
-/// Whether the client expects 100 (Continue). Any other expectation is refused.
+/// Whether the client expects 100 (Continue). Rejects other expectations.
 pub(crate) fn expects_continue(headers: Headers<'_>, minor: u8) -> Result<bool, Reject> {
-    // RFC 9110 §10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0 request MUST ignore that
-    // expectation." HTTP/1.0 has no other expectations either.
+    // RFC 9110 §10.1.1: "A server that receives a 100-continue expectation in an HTTP/1.0 request
+    // MUST ignore that expectation." HTTP/1.0 has no other expectations.
     if minor == 0 {
         return Ok(false);
     }
@@ -19,8 +19,8 @@ pub(crate) fn expects_continue(headers: Headers<'_>, minor: u8) -> Result<bool, 
     for value in headers.all_bytes("Expect") {
         let members = token::list(str::from_utf8(value).map_err(|_| Reject::expectation_failed())?);
         for member in members {
-            // "A server that receives an Expect field value containing a member other than 100-continue MAY respond
-            // with a 417 (Expectation Failed) status code"
+            // RFC 9110 §10.1.1: "A server that receives an Expect field value containing a member
+            // other than 100-continue MAY respond with a 417 (Expectation Failed) status code"
             if !member.eq_ignore_ascii_case("100-continue") {
                 return Err(Reject::expectation_failed());
             }

@@ -1,3 +1,5 @@
+//! HTTP requests.
+
 use std::borrow::Cow;
 
 use crate::authority::Authority;
@@ -10,10 +12,11 @@ use crate::http::scan::HeadScanner;
 use crate::http::{expect, framing};
 use crate::limits::{HandshakeLimits, Status};
 
-/// A well-formed request head of HTTP/1.x, borrowed from the bytes it came in; it need not ask for WebSocket.
+/// A well-formed HTTP/1.x request head, borrowed from the received bytes. It may ask for WebSocket
+/// or not.
 ///
-/// A server that also answers plain HTTP requests looks at [`wants_upgrade`](Self::wants_upgrade) before it
-/// goes on with [`upgrade`](Self::upgrade).
+/// A server that also answers plain HTTP requests checks [`wants_upgrade`](Self::wants_upgrade)
+/// before it calls [`upgrade`](Self::upgrade).
 ///
 /// ```
 /// use clws_handshake::{HandshakeLimits, HttpRequest};
@@ -36,14 +39,17 @@ pub struct HttpRequest<'a> {
 }
 
 impl<'a> HttpRequest<'a> {
-    /// Parses a whole head, as [`HeadScanner`] found it. Bytes behind its empty line are ignored.
+    /// Parses a complete head, as [`HeadScanner`] found it. Ignores bytes after its empty line.
     ///
-    /// A minor version over 1 counts as HTTP/1.1 (RFC 9110 §6.2), and HTTP/1.0 needs no `Host`.
+    /// Treats a minor version above 1 as HTTP/1.1 (RFC 9110 §6.2). HTTP/1.0 does not require
+    /// `Host`.
     ///
     /// # Errors
-    /// 400 for a head that is cut short or malformed, lacks a valid `Host`, or has more than one; 417 for an expectation
-    /// other than `100-continue`; 414 or 431 over the [`HandshakeLimits`]; 505 for a major version of HTTP other than 1. Folded
-    /// header lines and blanks before a colon are malformed.
+    /// - 400: the head is incomplete or malformed, or it does not have exactly one valid `Host`.
+    ///   Folded header lines and whitespace before a colon are malformed.
+    /// - 414 or 431: the head exceeds the [`HandshakeLimits`].
+    /// - 417: the client expects something other than `100-continue`.
+    /// - 505: the major version of HTTP is not 1.
     pub fn parse(head: &'a [u8], limits: &HandshakeLimits) -> Result<Self, Reject> {
         let Status::Complete(head_len) = HeadScanner::new().scan(head, limits)? else {
             return Err(Reject::bad_request("the request head is incomplete"));
@@ -59,8 +65,8 @@ impl<'a> HttpRequest<'a> {
         Ok(Self {
             method,
             // RFC 9112 §3.2.2: "When an origin server receives a request with an absolute-form of
-            // request-target, the origin server MUST ignore the received Host header field (if any) and
-            // instead replace it with the host information of the request-target."
+            // request-target, the origin server MUST ignore the received Host header field (if any)
+            // and instead replace it with the host information of the request-target."
             host: target.authority.unwrap_or(header_host),
             target,
             headers,
@@ -70,33 +76,33 @@ impl<'a> HttpRequest<'a> {
         })
     }
 
-    /// The method, `GET` for a handshake; methods are case-sensitive.
+    /// The method. It is `GET` for a handshake. Methods are case-sensitive.
     #[must_use]
     pub const fn method(&self) -> &'a str {
         self.method
     }
 
-    /// The request target as it came: `/chat?room=1`, `ws://host/chat`, or `*`.
+    /// The request target as sent: `/chat?room=1`, `ws://host/chat`, or `*`.
     #[must_use]
     pub const fn target(&self) -> &'a str {
         self.target.raw
     }
 
-    /// The path, beginning with `/`, its percent-encoding untouched; the whole target for `OPTIONS *` and
-    /// `CONNECT`.
+    /// The path. It begins with `/` and keeps its percent-encoding. For `OPTIONS *` and `CONNECT`
+    /// it is the whole target.
     #[must_use]
     pub const fn path(&self) -> &'a str {
         self.target.path
     }
 
-    /// What follows the `?`, if there is one; may be empty.
+    /// The part of the target after the `?`, if there is a `?`. May be empty.
     #[must_use]
     pub const fn query(&self) -> Option<&'a str> {
         self.target.query
     }
 
-    /// The host that was asked for, with its port if there is one: of an absolute target, else of the `Host`
-    /// header. Empty for a request of HTTP/1.0 that names none.
+    /// The requested host, with its port if there is one. An absolute target takes precedence over
+    /// the `Host` header. Empty for an HTTP/1.0 request without a host.
     #[must_use]
     pub const fn host(&self) -> &'a str {
         self.host
@@ -108,18 +114,20 @@ impl<'a> HttpRequest<'a> {
         self.headers
     }
 
-    /// The length of the head in bytes, with its closing empty line and with empty lines before the request line.
+    /// The length of the head in bytes, including its final empty line and empty lines before the
+    /// request line.
     #[must_use]
     pub const fn head_len(&self) -> usize {
         self.head_len
     }
 
-    /// Whether the client asks for WebSocket: `Upgrade` lists `websocket` and `Connection` lists `Upgrade`.
+    /// Whether the client asks for WebSocket: `Upgrade` lists `websocket` and `Connection` lists
+    /// `Upgrade`.
     #[must_use]
     pub fn wants_upgrade(&self) -> bool {
-        // RFC 6455 §4.2.1: "An |Upgrade| header field containing the value "websocket", treated as an ASCII
-        // case-insensitive value." and "A |Connection| header field that includes the token "Upgrade",
-        // treated as an ASCII case-insensitive value."
+        // RFC 6455 §4.2.1: "An |Upgrade| header field containing the value "websocket", treated as
+        // an ASCII case-insensitive value." and "A |Connection| header field that includes the
+        // token "Upgrade", treated as an ASCII case-insensitive value."
         self.headers.list_has("Upgrade", "websocket") && self.headers.list_has("Connection", "upgrade")
     }
 
@@ -129,49 +137,52 @@ impl<'a> HttpRequest<'a> {
         self.minor
     }
 
-    /// Whether the client may wait for [`CONTINUE`](crate::CONTINUE) before it sends a body (RFC 9110 §10.1.1). A final
-    /// answer will do as well. Never for HTTP/1.0.
+    /// Whether the client may wait for [`CONTINUE`](crate::CONTINUE) before it sends a body
+    /// (RFC 9110 §10.1.1). A final response also ends this wait. Always false for HTTP/1.0.
     #[must_use]
     pub const fn expects_continue(&self) -> bool {
         self.expects_continue
     }
 
-    /// Whether a body follows the head (RFC 9112 §6.3). A server that answers without reading the body must close the
-    /// connection.
+    /// Whether a body follows the head (RFC 9112 §6.3). A server that does not read the body must
+    /// close the connection after its response.
     ///
     /// # Errors
-    /// 400 if it cannot be told where the body ends: `Content-Length` is no number, differs from another one, or is there
-    /// beside `Transfer-Encoding`; or the last transfer coding is not `chunked`. 501 for other codings before that.
+    /// - 400: the end of the body is ambiguous. `Content-Length` is not a number, is repeated with
+    ///   another value, or appears together with `Transfer-Encoding`; or the last transfer coding is
+    ///   not `chunked`.
+    /// - 501: a transfer coding other than `chunked` precedes it.
     pub fn has_body(&self) -> Result<bool, Reject> {
         framing::has_body(self.headers, self.minor)
     }
 
-    /// The path and query as the client asked for them, without scheme and host.
+    /// The path and query as sent, without scheme and host.
     pub(crate) const fn path_and_query(&self) -> &'a str {
         self.target.path_and_query
     }
 }
 
 impl HttpResponse {
-    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 205, 304).
-    /// Close the connection once they are out.
+    /// The response to this request. It has no body for `HEAD` and for the statuses 204, 205 and
+    /// 304. Close the connection after sending it.
     #[must_use]
     pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
         self.write(request.method() == "HEAD")
     }
 
-    /// The same as head and body, so that a body that many ask for is not copied for each.
+    /// Like [`to_bytes`](Self::to_bytes), but splits head and body, so that a shared body is not
+    /// copied for each response.
     #[must_use]
     pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
         self.split(request.method() == "HEAD")
     }
 }
 
-/// The value of the one `Host` header, if there must be one or is one.
+/// The value of the `Host` header.
 fn host(headers: Headers<'_>, minor: u8) -> Result<&str, Reject> {
-    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1 request
-    // message that lacks a Host header field and to any request message that contains more than one Host
-    // header field line or a Host header field with an invalid field value."
+    // RFC 9112 §3.2: "A server MUST respond with a 400 (Bad Request) status code to any HTTP/1.1
+    // request message that lacks a Host header field and to any request message that contains more
+    // than one Host header field line or a Host header field with an invalid field value."
     match headers.single("Host") {
         Single::One(host) if Authority::parse(host).is_some() => Ok(host),
         Single::One(_) | Single::NotText => Err(Reject::bad_request("the Host header is malformed")),

@@ -1,21 +1,24 @@
+//! Finds the end of a head while it arrives.
+
 use crate::http::head_lines::skip_empty_lines;
 use crate::http::reject::Reject;
 use crate::limits::{HandshakeLimits, Status};
 use crate::token;
 
-/// Finds the end of a request head in bytes that are still arriving, looking at each byte once.
+/// Finds the end of a request head while it arrives. Examines each byte once.
 ///
-/// Give it everything received so far each time more has come; it remembers how far it looked, so a head that
-/// comes byte by byte costs linear time. It refuses at once what cannot become a request line (a TLS hello,
-/// binary data), and a head that grows over [`HandshakeLimits::max_head_bytes`].
-///
-/// Line ends are CRLF and nothing else: a bare LF is 400. RFC 9112 §2.2 allows a server to be lenient here
-/// ("MAY recognize a single LF as a line terminator"), but two readers that disagree on where a head ends are
-/// how requests get smuggled, and every WebSocket client sends CRLF.
-///
-/// Empty lines before the request line are part of the head and otherwise ignored (RFC 9112 §2.2: a server "SHOULD
-/// ignore at least one empty line (CRLF) received prior to the request-line"). There may be as many as fit in
+/// Call [`scan`](Self::scan) with everything received so far, each time more bytes arrive. It
+/// remembers its position, so a head that arrives byte by byte takes linear time. It rejects input
+/// early: bytes that cannot begin a request line (a TLS hello, binary data), and a head longer than
 /// [`HandshakeLimits::max_head_bytes`].
+///
+/// Lines must end in CRLF: a bare LF is rejected with 400. RFC 9112 §2.2 allows leniency ("MAY
+/// recognize a single LF as a line terminator"). But recipients that disagree on the end of a head
+/// make request smuggling possible, and every WebSocket client sends CRLF.
+///
+/// Empty lines before the request line belong to the head and are ignored. RFC 9112 §2.2: a server
+/// "SHOULD ignore at least one empty line (CRLF) received prior to the request-line". Only
+/// [`HandshakeLimits::max_head_bytes`] bounds their number.
 ///
 /// ```
 /// use clws_handshake::{HandshakeLimits, HeadScanner, Status};
@@ -28,13 +31,14 @@ use crate::token;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct HeadScanner {
-    /// How many bytes have been looked at; before the method has ended, the empty lines.
+    /// The number of examined bytes. Until the method is complete, only the leading empty lines
+    /// count.
     looked_at: u32,
-    /// Whether the request line's method has ended.
+    /// Whether the method of the request line is complete.
     past_method: bool,
 }
 
-/// The longest registered method, `UPDATEREDIRECTREF`, has 17 letters.
+/// The longest registered method is `UPDATEREDIRECTREF`, with 17 letters.
 const LONGEST_METHOD: usize = 24;
 
 impl HeadScanner {
@@ -44,15 +48,14 @@ impl HeadScanner {
         Self { looked_at: 0, past_method: false }
     }
 
-    /// Looks at the bytes that are new in `received`, which is everything that came on this connection so
-    /// far.
+    /// Examines the new bytes in `received`, which holds everything received on this connection.
     ///
-    /// `Complete(n)`: the head is `received[..n]`, its closing empty line included; what follows is not the
-    /// head's.
+    /// `Complete(n)` means that the head is `received[..n]`, including its final empty line.
     ///
     /// # Errors
-    /// 400 for what cannot become an HTTP request or has a line end other than CRLF; 414 for a request line over the
-    /// cap, and 431 for a head over it.
+    /// - 400: the input cannot become an HTTP request, or a line does not end in CRLF.
+    /// - 414: the request line exceeds the limit.
+    /// - 431: the head exceeds the limit.
     pub fn scan(&mut self, received: &[u8], limits: &HandshakeLimits) -> Result<Status<usize>, Reject> {
         let window = window(received, limits);
         if !self.past_method {
@@ -61,7 +64,7 @@ impl HeadScanner {
             self.past_method = starts_like_http(rest)?;
         }
         if !self.past_method {
-            return if window.len() == cap(limits) { Err(too_long(window)) } else { Ok(Status::Partial) };
+            return if window.len() == max_len(limits) { Err(too_long(window)) } else { Ok(Status::Partial) };
         }
         match find_end(window, &mut self.looked_at, limits) {
             Ok(status) => Ok(status),
@@ -73,7 +76,7 @@ impl HeadScanner {
     }
 }
 
-/// The refusal of a head that fills the cap: RFC 9112 §3 has a status of its own for a target that is too long.
+/// Refuses a head that reaches the limit. RFC 9112 §3 defines a separate status for a long target.
 fn too_long(window: &[u8]) -> Reject {
     let head = skip_empty_lines(window);
     if !matches!(head, b"" | b"\r") && memchr::memchr(b'\n', head).is_none() {
@@ -83,24 +86,24 @@ fn too_long(window: &[u8]) -> Reject {
     }
 }
 
-/// Why no head can come of the bytes.
+/// The reason why the bytes cannot become a head.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ScanError {
     BareLf,
     TooLong,
 }
 
-/// The bytes within the cap. What lies behind is never looked at, so no answer depends on how the bytes were
-/// split.
+/// The bytes within the limit. Later bytes are ignored, so that the result does not depend on how
+/// the input is split.
 fn window<'a>(received: &'a [u8], limits: &HandshakeLimits) -> &'a [u8] {
-    received.get(..cap(limits)).unwrap_or(received)
+    received.get(..max_len(limits)).unwrap_or(received)
 }
 
-fn cap(limits: &HandshakeLimits) -> usize {
+fn max_len(limits: &HandshakeLimits) -> usize {
     limits.max_head_bytes.min(u32::MAX as usize)
 }
 
-/// Looks for an empty line behind the bytes that were looked at already, in a request or in an answer.
+/// Finds the empty line at the end of a request or response head, from `looked_at` on.
 pub(crate) fn find_end(
     received: &[u8],
     looked_at: &mut u32,
@@ -118,17 +121,17 @@ pub(crate) fn find_end(
             return Err(ScanError::BareLf);
         }
     }
-    if window.len() == cap(limits) {
+    if window.len() == max_len(limits) {
         return Err(ScanError::TooLong);
     }
     *looked_at = u32::try_from(window.len()).unwrap_or(u32::MAX);
     Ok(Status::Partial)
 }
 
-/// Whether the method has ended: only its few bytes are looked at.
+/// Whether the method is complete. Examines at most [`LONGEST_METHOD`] bytes and one more.
 fn starts_like_http(start: &[u8]) -> Result<bool, Reject> {
     if start == b"\r" {
-        return Ok(false); // it may become another empty line
+        return Ok(false); // may become another empty line
     }
     let method = start.iter().take(LONGEST_METHOD + 1).take_while(|&&byte| token::is_tchar(byte)).count();
     match start.get(method) {

@@ -1,25 +1,25 @@
-//! Writes header lines, and checks those that a caller adds.
+//! Writes header lines, and checks those of a caller.
 
 use thiserror::Error;
 
 use crate::token;
 
-/// A header line that would break a message, or contradict what is written already.
+/// A header that would break the message or contradict the handshake.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HeaderError {
     /// The name is not a token (RFC 9110 §5.6.2).
-    #[error("{0:?} is not a header name")]
+    #[error("{0:?} is not a valid header name")]
     Name(Box<str>),
-    /// The value has a control character, or a blank at an end.
-    #[error("the value of the header {0} has characters that cannot be sent")]
+    /// The value contains control characters, or has whitespace at an end.
+    #[error("the value of the header {0} has control characters or whitespace at an end")]
     Value(Box<str>),
-    /// The handshake writes this header itself.
-    #[error("the header {0} is the handshake's own")]
+    /// This crate writes the header itself.
+    #[error("the header {0} is written automatically: remove it")]
     Reserved(Box<str>),
 }
 
-/// Whether a caller may add this header.
+/// Checks a header of a caller.
 pub(crate) fn check_header(name: &str, value: &str) -> Result<(), HeaderError> {
     if !token::is_token(name) {
         return Err(HeaderError::Name(name.into()));
@@ -39,7 +39,7 @@ pub(crate) fn check_header(name: &str, value: &str) -> Result<(), HeaderError> {
     Ok(())
 }
 
-/// Appends `name: value` and a line end.
+/// Appends `name: value` and CRLF.
 pub(crate) fn push_line(out: &mut Vec<u8>, name: &str, value: &[&str]) {
     out.extend_from_slice(name.as_bytes());
     out.extend_from_slice(b": ");

@@ -1,3 +1,5 @@
+//! Accepts an opening handshake: the application's answer and the response.
+
 use clws_proto::Version;
 #[cfg(feature = "deflate")]
 use clws_proto::{DeflateConfig, DeflateParams};
@@ -12,13 +14,13 @@ use crate::url::Url;
 use crate::version_rules::{self, HIXIE_75, HIXIE_76, HixieResponse};
 use crate::{challenge::accept_key, token};
 
-/// What an application answers to a handshake that it takes: the subprotocol it chose and headers of its own.
+/// An application's answer that accepts a handshake: the chosen subprotocol and additional headers.
 ///
 /// ```
 /// use clws_handshake::Acceptance;
 ///
-/// let offer = Acceptance::new().subprotocol("chat").header("Set-Cookie", "id=1");
-/// # let _ = offer;
+/// let acceptance = Acceptance::new().subprotocol("chat").header("Set-Cookie", "id=1");
+/// # let _ = acceptance;
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct Acceptance<'a> {
@@ -32,7 +34,7 @@ pub struct Acceptance<'a> {
 }
 
 impl<'a> Acceptance<'a> {
-    /// The plain answer: no subprotocol, no headers, over `ws://`.
+    /// An answer without a subprotocol and additional headers, for `ws://`.
     #[must_use]
     pub const fn new() -> Self {
         Self {
@@ -46,52 +48,57 @@ impl<'a> Acceptance<'a> {
         }
     }
 
-    /// Chooses one of the subprotocols that the client offered. Clients of draft 0 and hixie-75 give up when
-    /// theirs is not taken, and every client gives up on one that it did not ask for, which [`Request::accept`] therefore
-    /// refuses to send.
+    /// Chooses one of the offered subprotocols.
+    ///
+    /// [`Request::accept`] fails if the client did not offer it, because such a client would fail
+    /// the connection. Clients of draft 0 and hixie-75 also fail it if their subprotocol is not
+    /// chosen.
     #[must_use]
     pub const fn subprotocol(mut self, name: &'a str) -> Self {
         self.subprotocol = Some(name);
         self
     }
 
-    /// Adds a header line. Its name must be a token, its value must not break the line, and it must not be
-    /// one that the handshake itself writes: `Upgrade`, `Connection`, `Sec-WebSocket-*`, hixie-75's
-    /// `WebSocket-Origin`, `-Location` and `-Protocol`, and what says where a body ends.
+    /// Adds a header line.
+    ///
+    /// The name must be a token, and the value must not contain control characters. Headers of the
+    /// handshake itself are invalid: `Upgrade`, `Connection`, `Sec-WebSocket-*`, the
+    /// `WebSocket-Origin`, `-Location` and `-Protocol` of hixie-75, and headers that frame a body.
     #[must_use]
     pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Says that the client came through TLS, which draft 0 and hixie-75 are told as a `wss://` location. Default: it did
-    /// not.
+    /// Sets whether the client uses TLS. Draft 0 and hixie-75 then get a `wss://` location.
+    /// Default: false.
     #[must_use]
     pub const fn secure(mut self, secure: bool) -> Self {
         self.secure = secure;
         self
     }
 
-    /// Draft 0 and hixie-75: the origin to answer, in place of the one that the client sent.
+    /// Draft 0 and hixie-75: sets the origin of the response. Default: the origin of the client.
     #[must_use]
     pub const fn origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Draft 0 and hixie-75: the location to answer, in place of the URL that was asked for; for a server behind a proxy
-    /// that changes `Host` or path.
+    /// Draft 0 and hixie-75: sets the location of the response, for a server that runs after a
+    /// proxy that changes `Host` or the path. Default: the requested URL.
     #[must_use]
     pub const fn location(mut self, url: &'a str) -> Self {
         self.location = Some(url);
         self
     }
 
-    /// Takes up permessage-deflate if the client offers it in a way that this configuration can agree to; what
-    /// was agreed on is in [`Accepted::deflate`]. Default: no extension. Only version 13 has it.
+    /// Accepts permessage-deflate if the client offers it with acceptable parameters.
+    /// [`Accepted::deflate`] has the agreed parameters. Default: no extension. Versions other than
+    /// 13 ignore this call.
     ///
-    /// Of several offers the first one counts that can be taken. A client that demands a window of 256 octets
-    /// from the server cannot have it, as no zlib compresses so; what it demands apart from that it gets.
+    /// The first acceptable offer wins. An offer that requires a server window of 256 bytes is not
+    /// acceptable, because zlib cannot compress with it.
     ///
     /// ```
     /// use clws_handshake::{HandshakeLimits, DeflateConfig, Acceptance, Status, parse};
@@ -100,7 +107,9 @@ impl<'a> Acceptance<'a> {
     ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
     ///     Sec-WebSocket-Version: 13\r\n\
     ///     Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\r\n\r\n";
-    /// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("it is all there") };
+    /// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else {
+    ///     panic!("incomplete")
+    /// };
     /// let config = DeflateConfig::default().with_context_takeover(true).with_max_window_bits(12);
     /// let accepted = request.accept(&Acceptance::new().deflate(&config))?;
     /// let response = String::from_utf8_lossy(&accepted.response);
@@ -117,8 +126,8 @@ impl<'a> Acceptance<'a> {
 }
 
 impl Acceptance<'_> {
-    /// Whether a client of draft 0 or hixie-75 could find its own origin and URL in the answer, which it requires
-    /// (hixie-76 §4.1).
+    /// Checks origin and location. A client of draft 0 or hixie-75 requires its own origin and URL
+    /// in the response (hixie-76 §4.1).
     fn check_hixie(&self) -> Result<(), AcceptError> {
         if self.origin.is_some_and(str::is_empty) {
             return Err(AcceptError::EmptyOrigin);
@@ -137,49 +146,50 @@ impl Acceptance<'_> {
 #[must_use = "the response is to be sent"]
 #[non_exhaustive]
 pub struct Accepted {
-    /// The bytes to send, draft 0's 16 bytes of digest included. They begin with [`CONTINUE`] if the client expects
-    /// that; whoever has sent it already leaves it out.
+    /// The bytes to send, including the 16 bytes of digest of draft 0. If the client expects it,
+    /// they begin with [`CONTINUE`]. Skip it if you already sent it.
     pub response: Vec<u8>,
-    /// The version that the connection speaks from now on.
+    /// The protocol version of the connection.
     pub version: Version,
-    /// The subprotocol that it speaks.
+    /// The chosen subprotocol.
     pub subprotocol: Option<Box<str>>,
-    /// What it agreed on for permessage-deflate, if both sides want that.
+    /// The agreed parameters of permessage-deflate, if both sides support it.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateParams>,
-    /// How many of the received bytes were the handshake. What follows are frames that the client sent early.
+    /// The number of received bytes in the handshake. Early frames of the client follow.
     pub consumed: usize,
 }
 
-/// The application's answer cannot be sent. This is the caller's fault, never the client's: 500 is the answer
-/// to give.
+/// The application's answer is invalid. Respond with 500, because this is not an error of the
+/// client.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum AcceptError {
-    /// The client did not offer this subprotocol, so it must not be chosen (RFC 6455 §4.2.2).
+    /// The client did not offer this subprotocol, so the server must not choose it
+    /// (RFC 6455 §4.2.2).
     #[error("the client did not offer the subprotocol {0:?}")]
     NotOffered(Box<str>),
-    /// Draft 0 and hixie-75: the origin to answer is empty.
-    #[error("the origin to answer is empty")]
+    /// Draft 0 and hixie-75: the origin of the response is empty.
+    #[error("the origin of the response is empty")]
     EmptyOrigin,
-    /// Draft 0 and hixie-75: the location to answer is not a URL that a client can have asked for.
+    /// Draft 0 and hixie-75: the location of the response is not a `ws://` or `wss://` URL.
     #[error("the location {0:?} is not a ws:// or wss:// URL")]
     InvalidLocation(Box<str>),
-    /// A header that cannot be sent.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
 }
 
 impl Request<'_> {
-    /// Writes the answer that opens the connection.
+    /// Writes the response that opens the connection.
     ///
     /// # Errors
-    /// The subprotocol was not offered, a header cannot be sent, or, in draft 0 and hixie-75, no client can have asked for
-    /// the location. Nothing of such an answer is made.
+    /// The subprotocol was not offered, or a header is invalid. In draft 0 and hixie-75, also if
+    /// origin or location is invalid.
     pub fn accept(self, acceptance: &Acceptance<'_>) -> Result<Accepted, AcceptError> {
-        // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake, specifically by
-        // selecting one of the values from the |Sec-WebSocket-Protocol| field that the server is willing to
-        // use for this connection (if any)."
+        // RFC 6455 §4.2.2: "The value chosen MUST be derived from the client's handshake,
+        // specifically by selecting one of the values from the |Sec-WebSocket-Protocol| field that
+        // the server is willing to use for this connection (if any)."
         if let Some(name) = acceptance.subprotocol
             && !self.subprotocols().any(|offered| offered == name)
         {
@@ -193,9 +203,9 @@ impl Request<'_> {
         }
         let mut response = Vec::with_capacity(256);
         if self.http.expects_continue() {
-            // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with the "100-continue"
-            // expectation (Section 10.1.1), the server MUST send a 100 (Continue) response before sending a 101
-            // (Switching Protocols) response."
+            // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with
+            // the "100-continue" expectation (Section 10.1.1), the server MUST send a 100
+            // (Continue) response before sending a 101 (Switching Protocols) response."
             response.extend_from_slice(CONTINUE);
         }
         match self.challenge_response {
@@ -217,8 +227,8 @@ impl Request<'_> {
             _ => None,
         };
         #[cfg(feature = "deflate")]
-        if let Some((_, answer)) = &deflate {
-            push_line(&mut response, "Sec-WebSocket-Extensions", &[answer]);
+        if let Some((_, value)) = &deflate {
+            push_line(&mut response, "Sec-WebSocket-Extensions", &[value]);
         }
         for (name, value) in &acceptance.headers {
             push_line(&mut response, name, &[value]);
@@ -251,13 +261,13 @@ impl Request<'_> {
         response.extend_from_slice(start.as_bytes());
         push_line(response, origin, &[acceptance.origin.or(self.origin).unwrap_or_default()]);
         let scheme = if acceptance.secure { "wss://" } else { "ws://" };
-        let asked = match self.http.path_and_query() {
+        let requested = match self.http.path_and_query() {
             "" => [scheme, self.host(), "/"],
             path => [scheme, self.host(), path],
         };
         match acceptance.location {
             Some(url) => push_line(response, location, &[url]),
-            None => push_line(response, location, &asked),
+            None => push_line(response, location, &requested),
         }
         Ok(())
     }

@@ -11,10 +11,11 @@ use crate::server::fields::required;
 use crate::server::request::{ChallengeResponse, Request};
 use crate::version_rules;
 
-/// Whether a request without `Sec-WebSocket-Version` and without the keys of hixie-76 can be hixie-75.
+/// Whether a request without `Sec-WebSocket-Version` and without the keys of hixie-76 can be
+/// hixie-75.
 ///
-/// hixie-75 has no header with the prefix `Sec-WebSocket-`. A request with such a header is a broken
-/// handshake of a later version. So is a request with RFC 6455's spelling of `Upgrade`: an
+/// hixie-75 has no header with the prefix `Sec-WebSocket-`. A request with such a header is a
+/// broken handshake of a later version. So is a request with RFC 6455's spelling of `Upgrade`: an
 /// intermediary removed its other headers.
 pub(super) fn may_be_hixie_75(headers: Headers<'_>) -> bool {
     let prefix = "Sec-WebSocket-";

@@ -11,7 +11,8 @@ use crate::server::fields;
 ///
 /// The application decides whether it has the resource, whether it allows the
 /// [`origin`](Self::origin), and which of the [`subprotocols`](Self::subprotocols) it chooses. Then
-/// [`accept`](Self::accept) writes the response, or a [`Reject`](crate::Reject) refuses the handshake.
+/// [`accept`](Self::accept) writes the response, or a [`Reject`](crate::Reject) refuses the
+/// handshake.
 #[derive(Clone, Debug)]
 pub struct Request<'a> {
     pub(super) http: HttpRequest<'a>,
@@ -74,7 +75,8 @@ impl<'a> Request<'a> {
 
     /// The offered subprotocols, in the client's order of preference.
     ///
-    /// A client of draft 0 or hixie-75 offers at most one. The whole value of the header is its name.
+    /// A client of draft 0 or hixie-75 offers at most one. The whole value of the header is its
+    /// name.
     pub fn subprotocols(&self) -> impl Iterator<Item = &'a str> + use<'a> {
         fields::subprotocols(self.headers(), self.version)
     }

@@ -10,9 +10,9 @@ use crate::server::request::Request;
 
 /// The parts of a request to keep while its connection lives, in one exact allocation.
 ///
-/// The struct is a boxed slice (16 bytes on a 64-bit machine). It holds the target, the host and, if
-/// [`Request::to_head`] is asked to keep them, the header lines without surrounding whitespace. Each
-/// getter searches these bytes, so its time is linear in the length of the head.
+/// The struct is a boxed slice (16 bytes on a 64-bit machine). It holds the target, the host and,
+/// if [`Request::to_head`] is asked to keep them, the header lines without surrounding whitespace.
+/// Each getter searches these bytes, so its time is linear in the length of the head.
 ///
 /// ```
 /// use clws_handshake::{parse, HandshakeLimits, Status};
@@ -20,7 +20,9 @@ use crate::server::request::Request;
 /// let bytes = b"GET /chat?room=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\
 ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 ///     Sec-WebSocket-Version: 13\r\nCookie: id=1\r\n\r\n";
-/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("incomplete") };
+/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else {
+///     panic!("incomplete")
+/// };
 /// let head = request.to_head(true);
 /// assert_eq!((head.path(), head.query(), head.host()), ("/chat", Some("room=1"), "a.example"));
 /// assert_eq!(head.header("cookie"), Some("id=1"));
@@ -54,12 +56,13 @@ impl Request<'_> {
         RequestHead::new(self, if keep_headers { usize::MAX } else { 0 })
     }
 
-    /// A copy like that of [`to_head`](Self::to_head), with at most `limit` bytes of headers. A header
-    /// line counts its name, its value and 2 bytes.
+    /// A copy like that of [`to_head`](Self::to_head), with at most `limit` bytes of headers. A
+    /// header line counts its name, its value and 2 bytes.
     ///
-    /// Either all lines of a name are kept or none. The header of the origin has priority, then names
-    /// in the order of their first line. A name whose lines do not fit is skipped, so a long cookie
-    /// does not displace later headers. [`RequestHead::is_truncated`] reports skipped headers.
+    /// Either all lines of a name are kept or none. The header of the origin has priority, then
+    /// names in the order of their first line. A name whose lines do not fit is skipped, so a long
+    /// cookie does not displace later headers. [`RequestHead::is_truncated`] reports skipped
+    /// headers.
     #[must_use]
     pub fn to_head_within(&self, limit: usize) -> RequestHead {
         RequestHead::new(self, limit)
@@ -129,7 +132,8 @@ impl RequestHead {
         if parts.host.is_empty() { parts.headers.get("Host").unwrap_or_default() } else { parts.host }
     }
 
-    /// The origin, from the header that the client's version uses. `None` if its header is not kept.
+    /// The origin, from the header that the client's version uses. `None` if its header is not
+    /// kept.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         match self.bytes.first().map(|flag| flag & !TRUNCATED) {

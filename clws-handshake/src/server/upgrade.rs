@@ -15,8 +15,8 @@ use crate::version_rules;
 
 /// Reads an opening handshake from everything received so far.
 ///
-/// Combines [`HeadScanner`], [`HttpRequest::parse`] and [`HttpRequest::upgrade`]. Each call starts at
-/// the first byte. For a head that arrives in pieces, use a [`HeadScanner`]: its cost is linear.
+/// Combines [`HeadScanner`], [`HttpRequest::parse`] and [`HttpRequest::upgrade`]. Each call starts
+/// at the first byte. For a head that arrives in pieces, use a [`HeadScanner`]: its cost is linear.
 ///
 /// ```
 /// use clws_handshake::{parse, HandshakeLimits, Status, Version};
@@ -24,7 +24,9 @@ use crate::version_rules;
 /// let bytes = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
 ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 ///     Sec-WebSocket-Version: 13\r\n\r\n";
-/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("incomplete") };
+/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else {
+///     panic!("incomplete")
+/// };
 /// assert_eq!((request.version(), request.path()), (Version::Rfc6455, "/chat"));
 /// # Ok::<(), clws_handshake::Reject>(())
 /// ```
@@ -44,16 +46,16 @@ pub fn parse<'a>(received: &'a [u8], limits: &HandshakeLimits) -> Result<Status<
 impl<'a> HttpRequest<'a> {
     /// Reads the request as an opening handshake.
     ///
-    /// `body` holds the bytes received after the head. Draft 0 has a body of 8 bytes, and the result
-    /// is `Partial` until all of them are in `body`. For every other version the bytes after the head
-    /// are frames, which this method ignores.
+    /// `body` holds the bytes received after the head. Draft 0 has a body of 8 bytes, and the
+    /// result is `Partial` until all of them are in `body`. For every other version the bytes after
+    /// the head are frames, which this method ignores.
     ///
     /// # Errors
     /// - 405: the method is not GET.
     /// - 426: the request does not ask for WebSocket, or its version is unsupported. Draft 0 is
     ///   unsupported without [`HandshakeLimits::hixie`].
-    /// - 400: the handshake uses HTTP/1.0, violates the rules of its version, or is hixie-75 without
-    ///   [`HandshakeLimits::hixie_75`].
+    /// - 400: the handshake uses HTTP/1.0, violates the rules of its version, or is hixie-75
+    ///   without [`HandshakeLimits::hixie_75`].
     pub fn upgrade(self, body: &'a [u8], limits: &HandshakeLimits) -> Result<Status<Request<'a>>, Reject> {
         let headers = self.headers();
         let has_upgrade = headers.list_has("Upgrade", "websocket");
@@ -121,8 +123,8 @@ fn version(headers: Headers<'_>, limits: &HandshakeLimits) -> Result<Version, Re
         Single::One(_) | Single::NotText => {
             Err(Reject::bad_request("the Sec-WebSocket-Version is not a number"))
         }
-        // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than once
-        // in an HTTP request."
+        // RFC 6455 §11.3.5: "The |Sec-WebSocket-Version| header field MUST NOT appear more than
+        // once in an HTTP request."
         Single::Repeated => Err(Reject::bad_request("the Sec-WebSocket-Version header appears twice")),
         Single::Missing
             if headers.get_bytes("Sec-WebSocket-Key1").is_some()
