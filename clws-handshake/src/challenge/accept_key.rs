@@ -74,7 +74,7 @@ mod tests {
             "OC0xNzk1MzQ4OTA1NDYw",             // 15 bytes
             "AAAAAAAAAAAAAAAAAAAAAAA=",         // 17 bytes
             "AAAAAAAAAAAAAAAAAAAAAAAA",         // 18 bytes
-            "dGhlIHNhbXBsZSBub25j!Q==",         // not the alphabet
+            "dGhlIHNhbXBsZSBub25j!Q==",         // outside the alphabet
             "dGhlIHNhbXBsZSBub25jZQ==AAAA",     // too long
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", // 24 bytes
         ] {
