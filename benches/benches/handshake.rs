@@ -42,7 +42,7 @@ fn request(version: Version, more: &str) -> Vec<u8> {
 }
 
 fn handshake(c: &mut Criterion) {
-    let caps = HandshakeLimits::default().with_hixie(true);
+    let caps = HandshakeLimits::default().hixie(true);
     for (kind, more) in [("plain", ""), ("browser", BROWSER)] {
         let mut group = c.benchmark_group(format!("handshake/{kind}"));
         for version in common::VERSIONS {

@@ -62,7 +62,7 @@ impl Peer {
     fn open(mut stream: TcpStream, version: Version, url: &str) -> Self {
         let mut random = |bytes: &mut [u8]| getrandom::fill(bytes).unwrap();
         let (request, mut pending) =
-            ClientRequest::new(version, url).with_origin("http://here.example").build(&mut random).unwrap();
+            ClientRequest::new(version, url).origin("http://here.example").build(&mut random).unwrap();
         stream.write_all(&request).unwrap();
         let (mut answer, mut buffer) = (Vec::new(), [0; 4096]);
         let consumed = loop {

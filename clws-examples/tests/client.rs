@@ -120,10 +120,10 @@ fn leaves_a_server_that_fails_the_handshake() {
     for (answer, error) in [
         (&b""[..], SILENT),
         (b"HTTP/1.1 200 OK\r\n\r\nhello\nthere", "client: the server answered 200 OK: hello\\nthere"),
-        (b"SSH-2.0-x\r\n", "client: the answer is not HTTP/1.1: the status line"),
+        (b"SSH-2.0-x\r\n", "client: the response is not valid HTTP/1.1: the status line"),
         (
             b"HTTP/1.1 101 x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n",
-            "client: the answer's Sec-WebSocket-Accept header is missing or wrong",
+            "client: the Sec-WebSocket-Accept header of the response is missing or wrong",
         ),
     ] {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();

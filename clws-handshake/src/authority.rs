@@ -1,21 +1,23 @@
-//! `host [ ":" port ]` as RFC 3986 defines it, for `Host` headers, request targets and URLs.
+//! The grammar `host [ ":" port ]` of RFC 3986, for `Host` headers, request targets and URLs.
 
 use std::net::Ipv6Addr;
 
-/// A host with an optional port, checked against the grammar.
+/// A valid host with an optional port.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Authority<'a> {
-    /// A name, an IPv4 address, or an IP literal with its brackets; never empty.
+    /// A name, an IPv4 address, or an IP literal in brackets. Never empty.
     pub(crate) host: &'a str,
-    /// The port, unless it is missing or empty.
+    /// The port. `None` if it is missing or empty.
     pub(crate) port: Option<u16>,
 }
 
 impl<'a> Authority<'a> {
-    /// Parses `host`, `host:` or `host:port`. User information is an error (RFC 9110 §4.2.4), and so is an empty
-    /// host (RFC 9110 §4.2.1: "A recipient that processes such a URI reference MUST reject it as invalid").
+    /// Parses `host`, `host:` or `host:port`. Rejects user information (RFC 9110 §4.2.4).
+    ///
+    /// Also rejects an empty host. RFC 9110 §4.2.1: "A recipient that processes such a URI
+    /// reference MUST reject it as invalid".
     pub(crate) fn parse(text: &'a str) -> Option<Self> {
-        // The colons of an IP literal stand in brackets.
+        // An IP literal contains colons, but only inside its brackets.
         let after_literal = text.rfind(']').map_or(0, |at| at + 1);
         let (host, port) = match text.get(after_literal..)?.find(':') {
             Some(colon) => {
@@ -32,7 +34,7 @@ impl<'a> Authority<'a> {
     }
 }
 
-/// RFC 3986 §3.2.3: `port = *DIGIT`. A number over 65535 is no port of TCP.
+/// RFC 3986 §3.2.3: `port = *DIGIT`. TCP has no port above 65535.
 fn parse_port(port: &str) -> Option<Option<u16>> {
     if port.is_empty() {
         return Some(None);
@@ -41,8 +43,8 @@ fn parse_port(port: &str) -> Option<Option<u16>> {
     all_digits.then(|| port.parse().ok())?.map(Some)
 }
 
-/// RFC 3986 §3.2.2: `IP-literal = "[" ( IPv6address / IPvFuture  ) "]"`. Zones (RFC 6874) are not part of it: they mean
-/// something on the client's machine only.
+/// RFC 3986 §3.2.2: `IP-literal = "[" ( IPv6address / IPvFuture  ) "]"`. Zones (RFC 6874) are
+/// invalid here, because they have a meaning only on the client's machine.
 fn is_ip_literal(literal: &str) -> bool {
     match literal.strip_prefix(['v', 'V']) {
         // IPvFuture = "v" 1*HEXDIG "." 1*( unreserved / sub-delims / ":" )
@@ -52,12 +54,13 @@ fn is_ip_literal(literal: &str) -> bool {
                 && !address.is_empty()
                 && address.bytes().all(|byte| byte == b':' || is_name_byte(byte))
         }),
-        // The standard library has the grammar of `IPv6address` to the letter.
+        // `Ipv6Addr` accepts exactly the grammar of `IPv6address`.
         None => literal.parse::<Ipv6Addr>().is_ok(),
     }
 }
 
-/// RFC 3986 §3.2.2: `reg-name = *( unreserved / pct-encoded / sub-delims )`, which IPv4 addresses are too.
+/// RFC 3986 §3.2.2: `reg-name = *( unreserved / pct-encoded / sub-delims )`. It includes IPv4
+/// addresses.
 fn is_reg_name(name: &str) -> bool {
     let mut bytes = name.bytes();
     while let Some(byte) = bytes.next() {
@@ -85,7 +88,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_and_ports_are_taken_apart() {
+    fn splits_host_and_port() {
         for (text, host, port) in [
             ("a", "a", None),
             ("a:", "a", None),
@@ -112,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_else_is_an_authority() {
+    fn rejects_invalid_authorities() {
         for bad in [
             "",
             ":",

@@ -1,9 +1,11 @@
+//! The grammar of `Sec-WebSocket-Extensions` (RFC 6455 §9.1).
+
 use std::borrow::Cow;
 
 use crate::token;
 
-/// One extension out of a `Sec-WebSocket-Extensions` list (RFC 6455 §9.1), its parameters read when asked
-/// for.
+/// An extension in a `Sec-WebSocket-Extensions` list (RFC 6455 §9.1). Its parameters are parsed on
+/// demand.
 ///
 /// ```
 /// use clws_handshake::Extension;
@@ -22,15 +24,15 @@ pub struct Extension<'a> {
 }
 
 impl<'a> Extension<'a> {
-    /// Takes one member of the list, if it conforms to RFC 6455's grammar.
+    /// Parses one member of the list. `None` if it violates the grammar of RFC 6455.
     #[must_use]
     pub fn parse(raw: &'a str) -> Option<Self> {
         let extension = Self { raw: token::trim(raw) };
         let mut parts = split_unquoted(extension.raw, b';');
         let name = parts.next()?;
-        // RFC 6455 §9.1: extension-param = token [ "=" (token | quoted-string) ], and "When using the
-        // quoted-string syntax variant, the value after quoted-string unescaping MUST conform to the 'token'
-        // ABNF."
+        // RFC 6455 §9.1: extension-param = token [ "=" (token | quoted-string) ], and "When using
+        // the quoted-string syntax variant, the value after quoted-string unescaping MUST conform
+        // to the 'token' ABNF."
         let well_formed = token::is_token(token::trim(name))
             && parts.all(|part| {
                 let (name, value) = split_param(part);
@@ -46,7 +48,7 @@ impl<'a> Extension<'a> {
         token::trim(split_unquoted(self.raw, b';').next().unwrap_or_default())
     }
 
-    /// Its parameters in order, values unquoted.
+    /// The parameters in order, with unquoted values.
     pub fn params(&self) -> impl Iterator<Item = (&'a str, Option<Cow<'a, str>>)> + use<'a> {
         split_unquoted(self.raw, b';').skip(1).map(|part| {
             let (name, value) = split_param(part);
@@ -54,14 +56,14 @@ impl<'a> Extension<'a> {
         })
     }
 
-    /// The text as it came, without the blanks around it.
+    /// The received text without surrounding whitespace.
     #[must_use]
     pub const fn as_str(&self) -> &'a str {
         self.raw
     }
 }
 
-/// The members of one header value, those that are empty left out; `None` for a malformed one.
+/// The non-empty members of a header value. `None` stands for a malformed member.
 pub(crate) fn members(value: &str) -> impl Iterator<Item = Option<Extension<'_>>> {
     split_unquoted(value, b',').filter(|member| !token::trim(member).is_empty()).map(Extension::parse)
 }
@@ -73,7 +75,7 @@ fn split_param(part: &str) -> (&str, Option<&str>) {
     }
 }
 
-/// A value without its quotes and escapes; `None` if the quotes do not match.
+/// A value without quotes and escapes. `None` if the quotes are unbalanced.
 fn unquote(value: &str) -> Option<Cow<'_, str>> {
     let Some(inner) = value.strip_prefix('"') else {
         return Some(Cow::Borrowed(value));
@@ -90,7 +92,7 @@ fn unquote(value: &str) -> Option<Cow<'_, str>> {
     Some(Cow::Owned(text))
 }
 
-/// Splits at a separator that stands outside of quoted strings.
+/// Splits at each separator outside of quoted strings.
 fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
     let mut rest = Some(text);
     std::iter::from_fn(move || {
@@ -108,7 +110,7 @@ fn split_unquoted(text: &str, separator: u8) -> impl Iterator<Item = &str> {
             }
             false
         });
-        // The separator is ASCII, so both halves are whole characters.
+        // The separator is ASCII, so the text is split between characters.
         let (head, tail) = match end {
             Some(end) => (current.get(..end)?, current.get(end + 1..)),
             None => (current, None),
@@ -123,7 +125,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn quoted_separators_do_not_split() {
+    fn does_not_split_at_quoted_separators() {
         let value = r#"a; x="1\"2", b; y="p", , c"#;
         let parts: Vec<_> = split_unquoted(value, b',').collect();
         assert_eq!(parts, [r#"a; x="1\"2""#, r#" b; y="p""#, " ", " c"]);
@@ -132,14 +134,14 @@ mod tests {
     }
 
     #[test]
-    fn escapes_are_taken_out() {
+    fn removes_escapes() {
         let extension = Extension::parse(r#"a; x="1\2"; y = "z" "#).unwrap();
         let params: Vec<_> = extension.params().collect();
         assert_eq!(params, [("x", Some("12".into())), ("y", Some("z".into()))]);
     }
 
     #[test]
-    fn malformed_ones_are_refused() {
+    fn rejects_malformed_extensions() {
         for bad in [
             "",
             ";",

@@ -1,56 +1,58 @@
-//! Sans-IO WebSocket opening handshakes, for every draft that was ever deployed: hixie-75, hixie-76
-//! (hybi-00), hybi-07, hybi-08 and RFC 6455; both the server's side and the client's.
+//! Sans-IO WebSocket opening handshakes for server and client, in every protocol version ever
+//! deployed: hixie-75, hixie-76 (hybi-00), hybi-07, hybi-08 and RFC 6455.
 //!
-//! Bytes go in, bytes and facts come out. There is no socket here, no clock and no thread: whoever holds the
-//! connection reads, writes and decides how long to wait. What the connection speaks afterwards is
-//! `clws-proto`'s.
+//! This crate has no sockets, clocks or threads: the caller reads, writes and sets deadlines. Once
+//! the handshake is complete, `clws-proto` encodes and decodes the frames.
 //!
 //! # A server
 //!
-//! 1. Give a [`HeadScanner`] everything received so far, each time more has come. It says where the head
-//!    ends, looks at no byte twice, and refuses early what cannot become one.
-//! 2. [`HttpRequest::parse`] the head. A request that does not
-//!    [want an upgrade](HttpRequest::wants_upgrade) can be answered as plain HTTP.
-//! 3. [`HttpRequest::upgrade`] it. Draft 0 has 8 bytes behind its head, so this too can be
-//!    [`Status::Partial`]; a client that [expects it](HttpRequest::expects_continue) is then sent [`CONTINUE`].
-//!    (With all bytes in hand, [`parse`] does these three at once.)
-//! 4. Look at the [`Request`]: [path](Request::path), [origin](Request::origin) (with an [`Origins`] rule),
-//!    offered [subprotocols](Request::subprotocols). Keep what should outlive it as a [`RequestHead`].
-//! 5. [`Request::accept`] with an [`Acceptance`], send the [`Accepted`] response, and hand the bytes from
-//!    [`consumed`](Accepted::consumed) on, which are frames that the client sent early, to the receiver of
-//!    the [`Version`].
+//! 1. Call [`HeadScanner::scan`] with everything received so far, each time more bytes arrive. It
+//!    finds the end of the head, examines each byte once, and rejects invalid input early.
+//! 2. Parse the head with [`HttpRequest::parse`]. If
+//!    [`wants_upgrade`](HttpRequest::wants_upgrade) is false, answer the request as plain HTTP.
+//! 3. Call [`HttpRequest::upgrade`]. Draft 0 has 8 bytes after its head, so the result can be
+//!    [`Status::Partial`]. In that case send [`CONTINUE`] if
+//!    [`expects_continue`](HttpRequest::expects_continue) is true. If all bytes are available,
+//!    [`parse`] combines the first three steps.
+//! 4. Examine the [`Request`]: its [path](Request::path), its [origin](Request::origin) (with
+//!    [`Origins`]), and the offered [subprotocols](Request::subprotocols). Keep data for later as a
+//!    [`RequestHead`].
+//! 5. Call [`Request::accept`] with an [`Acceptance`] and send the [`Accepted`] response. The bytes
+//!    after [`consumed`](Accepted::consumed) are early frames. Pass them to the receiver of the
+//!    [`Version`].
 //!
-//! Each step may end in a [`Reject`] instead: send its [`response_to`](Reject::response_to) what came, then close.
+//! Each step can fail with a [`Reject`]: send its [`response_to`](Reject::response_to) the received
+//! bytes, then close the connection.
 //!
 //! ```
 //! use clws_handshake::{HandshakeLimits, HeadScanner, HttpRequest, Acceptance, Origins, Reject, Status};
 //!
-//! /// What one connection keeps until it is open.
+//! /// The state of a connection during its handshake.
 //! #[derive(Default)]
 //! struct Handshake {
 //!     scanner: HeadScanner,
 //! }
 //!
 //! impl Handshake {
-//!     /// Takes all that came so far; the answer, once there is one, with the number of bytes it answers.
+//!     /// Takes everything received so far. Returns the response and the number of bytes consumed.
 //!     fn received(&mut self, bytes: &[u8]) -> Result<Option<(Vec<u8>, usize)>, Reject> {
-//!         let caps = HandshakeLimits::default().with_hixie(true);
-//!         let Status::Complete(end) = self.scanner.scan(bytes, &caps)? else { return Ok(None) };
-//!         let (head, behind) = bytes.split_at(end);
-//!         let Status::Complete(request) = HttpRequest::parse(head, &caps)?.upgrade(behind, &caps)? else {
+//!         let limits = HandshakeLimits::default().hixie(true);
+//!         let Status::Complete(end) = self.scanner.scan(bytes, &limits)? else { return Ok(None) };
+//!         let (head, body) = bytes.split_at(end);
+//!         let Status::Complete(request) = HttpRequest::parse(head, &limits)?.upgrade(body, &limits)? else {
 //!             return Ok(None);
 //!         };
 //!         if request.path() != "/chat" {
 //!             return Err(Reject::not_found());
 //!         }
 //!         if !Origins::prefix(["http://example.com"]).or_absent(true).allows(request.origin()) {
-//!             return Err(Reject::forbidden("this page may not connect here"));
+//!             return Err(Reject::forbidden("this origin is not allowed"));
 //!         }
-//!         let mut offer = Acceptance::new();
+//!         let mut acceptance = Acceptance::new();
 //!         if request.subprotocols().any(|name| name == "superchat") {
-//!             offer = offer.with_subprotocol("superchat");
+//!             acceptance = acceptance.subprotocol("superchat");
 //!         }
-//!         let accepted = request.accept(&offer).map_err(|error| Reject::custom(500, error.to_string()))?;
+//!         let accepted = request.accept(&acceptance).map_err(|error| Reject::custom(500, error.to_string()))?;
 //!         Ok(Some((accepted.response, accepted.consumed)))
 //!     }
 //! }
@@ -60,10 +62,10 @@
 //!     Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
 //! let mut handshake = Handshake::default();
 //! assert_eq!(handshake.received(&bytes[..100])?, None);
-//! let (answer, consumed) = handshake.received(bytes)?.expect("the whole request");
+//! let (response, consumed) = handshake.received(bytes)?.expect("a complete request");
 //! assert_eq!(consumed, bytes.len());
 //! assert_eq!(
-//!     String::from_utf8_lossy(&answer),
+//!     String::from_utf8_lossy(&response),
 //!     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //!      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: superchat\r\n\r\n"
 //! );
@@ -72,93 +74,86 @@
 //!
 //! # A client
 //!
-//! [`client::ClientRequest`] writes the request of any version, and what it returns checks the answer:
+//! [`client::ClientRequest`] writes the request of any version. It returns a [`client::Pending`],
+//! which checks the response:
 //!
 //! ```
 //! use clws_handshake::client::ClientRequest;
 //! use clws_handshake::{HandshakeLimits, Status, Version};
 //!
-//! let mut random = |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"); // take random ones
+//! let mut random = |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"); // use unpredictable bytes
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
-//!     .with_subprotocol("chat")
+//!     .subprotocol("chat")
 //!     .build(&mut random)?;
 //! assert!(bytes.starts_with(b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\n"));
 //!
-//! let answer = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+//! let response = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
 //!     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n";
-//! let Status::Complete(open) = pending.check(answer, &HandshakeLimits::default())? else { panic!("it is all there") };
-//! assert_eq!((open.subprotocol, open.consumed), (Some("chat"), answer.len()));
+//! let Status::Complete(open) = pending.check(response, &HandshakeLimits::default())? else {
+//!     panic!("incomplete")
+//! };
+//! assert_eq!((open.subprotocol, open.consumed), (Some("chat"), response.len()));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! # The drafts
+//! # Versions
 //!
-//! | version | recognised by | origin in | key | answered with |
+//! | version | recognised by | header of the origin | key | response |
 //! |---|---|---|---|---|
-//! | hixie-75 | `Upgrade: WebSocket` in these letters, no header `Sec-WebSocket-*`; only with [`HandshakeLimits::hixie_75`] | `Origin`, required | none | origin and location |
-//! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`HandshakeLimits::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 behind the head, origin and location |
+//! | hixie-75 | `Upgrade: WebSocket` in this spelling, and no header `Sec-WebSocket-*`; only with [`HandshakeLimits::hixie_75`] | `Origin`, required | none | origin and location |
+//! | draft 0 (hixie-76, hybi-00) | `Sec-WebSocket-Key1` and `-Key2`; only with [`HandshakeLimits::hixie`] | `Origin`, required | two keys and 8 bytes | MD5 after the head, origin and location |
 //! | 7 (hybi-07) | `Sec-WebSocket-Version: 7` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 8 (hybi-08 to -12) | `Sec-WebSocket-Version: 8` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 13 (RFC 6455) | `Sec-WebSocket-Version: 13` | `Origin` | base64 of 16 bytes | `Sec-WebSocket-Accept` |
 //!
-//! The 15 bytes are no slip: ws 0.4, which speaks 7 and 8, makes its key of `8-` and the time in
-//! milliseconds.
+//! The 15 bytes are intended: ws 0.4, which speaks versions 7 and 8, uses `8-` and the time in
+//! milliseconds as its key.
 //!
 //! # permessage-deflate
 //!
-//! With the feature `deflate` the one extension that everybody has, RFC 7692, is negotiated where both sides
-//! want it: a server says so by `Acceptance::with_deflate` and a client by `ClientRequest::with_deflate`, and what
-//! was agreed on is in `Accepted::deflate` and `Established::deflate`, for `clws-proto` to work by. Hixie-75
-//! and drafts 0, 7 and 8 never have it.
+//! The feature `deflate` negotiates permessage-deflate (RFC 7692) in version 13. Enable it with
+//! `Acceptance::deflate` for a server, and with `ClientRequest::deflate` for a client.
+//! `Accepted::deflate` and `Established::deflate` hold the agreed parameters for `clws-proto`.
 //!
-//! # What a peer can cost
+//! # Limits
 //!
-//! [`HandshakeLimits`] bound a head in bytes and lines. A head that comes byte by byte costs linear time, no allocation
-//! is sized by what a peer declares, and no bytes make anything here panic.
+//! [`HandshakeLimits`] bound the bytes and the lines of a head. A head that arrives byte by byte
+//! takes linear time. No allocation has a size that a peer declares, and no input causes a panic.
 #![forbid(unsafe_code)]
 
-mod acceptance;
 mod authority;
+mod challenge;
 pub mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
-mod expect;
 mod extensions;
-mod framing;
-mod head_lines;
-mod headers;
-mod hixie;
-mod hixie_75;
 mod http;
-mod hybi;
 mod limits;
 mod origins;
-mod reject;
-mod request;
-mod request_head;
-mod request_line;
-mod response;
-mod scan;
+mod server;
 mod token;
+mod url;
 mod version_rules;
 
-pub use crate::acceptance::{AcceptError, Acceptance, Accepted, HeaderError};
-pub use crate::expect::CONTINUE;
 pub use crate::extensions::Extension;
-pub use crate::headers::Headers;
-pub use crate::http::HttpRequest;
+pub use crate::http::expect::CONTINUE;
+pub use crate::http::headers::Headers;
+pub use crate::http::reject::Reject;
+pub use crate::http::request::HttpRequest;
+pub use crate::http::response::HttpResponse;
+pub use crate::http::scan::HeadScanner;
+pub use crate::http::write::HeaderError;
 pub use crate::limits::{HandshakeLimits, Status};
 pub use crate::origins::{InvalidOrigin, Origins};
-pub use crate::reject::Reject;
-pub use crate::request::{Request, parse};
-pub use crate::request_head::RequestHead;
-pub use crate::response::HttpResponse;
-pub use crate::scan::HeadScanner;
+pub use crate::server::acceptance::{AcceptError, Acceptance, Accepted};
+pub use crate::server::request::Request;
+pub use crate::server::request_head::RequestHead;
+pub use crate::server::upgrade::parse;
 pub use clws_proto::Version;
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 
-/// The README's example is run as a test.
+/// Runs the README's example as a test.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

@@ -1,58 +1,61 @@
-/// What a request head may cost, and whether draft 0 and hixie-75 are spoken: the limits every reader in this crate takes.
+//! Limits on a handshake, and whether its input is complete.
+
+/// Limits on a request head, and the switches for draft 0 and hixie-75.
 ///
 /// ```
 /// use clws_handshake::HandshakeLimits;
 ///
-/// let caps = HandshakeLimits::default().with_max_head_bytes(8 * 1024).with_hixie(true);
-/// assert_eq!(caps.max_headers, 100);
+/// let limits = HandshakeLimits::default().max_head_bytes(8 * 1024).hixie(true);
+/// assert_eq!(limits.max_headers, 100);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct HandshakeLimits {
-    /// The longest head in bytes, from the first byte that comes to the end of the empty line. A longer one is answered
-    /// with 431, or with 414 if the request line alone is longer. Default: 16 KiB. Under 135 bytes no handshake of RFC 6455
-    /// fits.
+    /// The maximum length of a head in bytes, from the first received byte to the end of the empty
+    /// line. A longer head is refused with 431, or with 414 if the request line alone is longer.
+    /// Default: 16 KiB. A handshake of RFC 6455 needs at least 135 bytes.
     pub max_head_bytes: usize,
-    /// The most header lines a head may have. More are answered with 431. Default: 100.
+    /// The maximum number of header lines. A head with more lines is refused with 431. Default:
+    /// 100.
     pub max_headers: usize,
-    /// Whether draft 0 (hixie-76, hybi-00) is spoken. While it is off its clients get 426. Default: off,
-    /// because its handshake is older than any defence that came after it and no browser since 2011 needs it.
+    /// Whether to accept draft 0 (hixie-76, hybi-00). If off, its clients get 426. Default: off,
+    /// because its handshake predates later defences and no browser since 2011 needs it.
     pub hixie: bool,
-    /// Whether hixie-75 is spoken, the draft before that one, which Chrome 4 and Safari 5.0.0 speak. While it is off its
-    /// clients get 400. Default: off.
+    /// Whether to accept hixie-75, the draft before draft 0, which Chrome 4 and Safari 5.0.0 use.
+    /// If off, its clients get 400. Default: off.
     ///
-    /// Its handshake has no challenge. Nothing in the request proves that a WebSocket client wrote it, and nothing in the
-    /// answer proves that the server has read it, so a server can be made to answer a request that other software was
-    /// led to send: hixie-76 added the keys because of such cross-protocol attacks. Turn it on only where clients of
-    /// that age are served, with a rule for origins.
+    /// This handshake has no challenge. The request does not prove that a WebSocket client wrote
+    /// it, and the response does not prove that the server read it. An attacker can make other
+    /// software send such a request. hixie-76 added keys because of such cross-protocol attacks.
+    /// Enable hixie-75 only if you serve clients of that age, and restrict the origins.
     pub hixie_75: bool,
 }
 
 impl HandshakeLimits {
-    /// These caps with another [`max_head_bytes`](Self::max_head_bytes).
+    /// Sets [`max_head_bytes`](Self#structfield.max_head_bytes).
     #[must_use]
-    pub const fn with_max_head_bytes(mut self, bytes: usize) -> Self {
+    pub const fn max_head_bytes(mut self, bytes: usize) -> Self {
         self.max_head_bytes = bytes;
         self
     }
 
-    /// These caps with another [`max_headers`](Self::max_headers).
+    /// Sets [`max_headers`](Self#structfield.max_headers).
     #[must_use]
-    pub const fn with_max_headers(mut self, lines: usize) -> Self {
+    pub const fn max_headers(mut self, lines: usize) -> Self {
         self.max_headers = lines;
         self
     }
 
-    /// These caps with draft 0 on or off.
+    /// Sets [`hixie`](Self#structfield.hixie).
     #[must_use]
-    pub const fn with_hixie(mut self, on: bool) -> Self {
+    pub const fn hixie(mut self, on: bool) -> Self {
         self.hixie = on;
         self
     }
 
-    /// These caps with hixie-75 on or off.
+    /// Sets [`hixie_75`](Self#structfield.hixie_75).
     #[must_use]
-    pub const fn with_hixie_75(mut self, on: bool) -> Self {
+    pub const fn hixie_75(mut self, on: bool) -> Self {
         self.hixie_75 = on;
         self
     }
@@ -64,17 +67,17 @@ impl Default for HandshakeLimits {
     }
 }
 
-/// Whether enough bytes have come: the two good outcomes of reading a stream that is still arriving.
+/// Whether the input is complete.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Status<T> {
-    /// Nothing is wrong so far, but more bytes must come.
+    /// The input is valid so far, but more bytes are needed.
     Partial,
-    /// All of it is here.
+    /// The input is complete.
     Complete(T),
 }
 
 impl<T> Status<T> {
-    /// The value, if all of it is here.
+    /// The value of complete input.
     #[must_use]
     pub fn complete(self) -> Option<T> {
         match self {
@@ -83,7 +86,7 @@ impl<T> Status<T> {
         }
     }
 
-    /// Whether more bytes must come.
+    /// Whether more bytes are needed.
     #[must_use]
     pub const fn is_partial(&self) -> bool {
         matches!(self, Self::Partial)

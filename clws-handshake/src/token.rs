@@ -1,4 +1,4 @@
-//! The small grammar of HTTP fields: tokens, comma-separated lists, what may be written into a header.
+//! The common grammar of HTTP fields: tokens, comma-separated lists and field values.
 
 /// RFC 9110 §5.6.2: a token is one or more `tchar`.
 pub(crate) fn is_token(text: &str) -> bool {
@@ -21,22 +21,23 @@ const TCHARS: [bool; 256] = {
     table
 };
 
-/// Whether a value can be sent in a header line as it is: no control character (so no line break), and no
-/// blank at either end, which a reader would take away.
+/// Whether a value can be sent unchanged: no control characters (so no line break), and no
+/// whitespace at either end, which a recipient would remove.
 pub(crate) fn is_field_value(value: &str) -> bool {
     // RFC 9110 §5.5: "Field values containing CR, LF, or NUL characters are invalid and dangerous"
     value.bytes().all(|byte| byte == b'\t' || (byte >= b' ' && byte != 0x7f))
         && trim(value).len() == value.len()
 }
 
-/// A value without the optional whitespace (spaces and tabs) around it.
+/// A value without surrounding optional whitespace (spaces and tabs).
 pub(crate) fn trim(value: &str) -> &str {
     value.trim_matches([' ', '\t'])
 }
 
-/// The members of a comma-separated list, trimmed, empty ones left out.
+/// The trimmed, non-empty members of a comma-separated list.
 pub(crate) fn list(value: &str) -> impl Iterator<Item = &str> {
-    // RFC 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list elements"
+    // RFC 9110 §5.6.1.2: "A recipient MUST parse and ignore a reasonable number of empty list
+    // elements"
     value.split(',').map(trim).filter(|member| !member.is_empty())
 }
 
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn tokens_exclude_delimiters_and_everything_outside_ascii() {
+    fn tokens_exclude_delimiters_and_non_ascii_bytes() {
         assert!(is_token("x-webkit-deflate-frame"));
         assert!(is_token("!#$%&'*+-.^_`|~09azAZ"));
         for byte in 0..=255 {
@@ -60,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn field_values_cannot_break_the_line() {
+    fn a_field_value_cannot_break_its_line() {
         assert!(is_field_value("") && is_field_value("a b\tc") && is_field_value("ü"));
         for bad in ["a\r\nB: c", "a\nb", "a\rb", "a\0", "\x7f", " a", "a ", "\ta"] {
             assert!(!is_field_value(bad), "{bad:?}");

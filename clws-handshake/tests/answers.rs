@@ -23,7 +23,7 @@ fn the_example_of_rfc_6455() {
     // RFC 6455 §1.2 and §1.3
     let bytes = plus(RFC, &["Sec-WebSocket-Protocol: chat, superchat"]);
     assert_eq!(
-        answer(&bytes, &Acceptance::new().with_subprotocol("chat")),
+        answer(&bytes, &Acceptance::new().subprotocol("chat")),
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: chat\r\n\r\n"
     );
@@ -33,7 +33,7 @@ fn the_example_of_rfc_6455() {
 fn the_example_of_hixie_76() {
     // hixie-76 §1.2
     let bytes = hixie(head(HIXIE));
-    let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol("sample")).unwrap();
+    let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().subprotocol("sample")).unwrap();
     assert_eq!(
         String::from_utf8(accepted.response).unwrap(),
         "HTTP/1.1 101 WebSocket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
@@ -69,8 +69,8 @@ fn draft_0_gets_its_origin_and_location_verbatim() {
         assert!(!answer.contains("Sec-WebSocket-Protocol"), "no subprotocol was chosen: {answer}");
     }
     let bytes = line("/x", "h", "o");
-    assert!(answer(&bytes, &Acceptance::new().with_secure(true)).contains("Location: wss://h/x\r\n"));
-    let behind_proxy = Acceptance::new().with_location("wss://public/y").with_origin("p");
+    assert!(answer(&bytes, &Acceptance::new().secure(true)).contains("Location: wss://h/x\r\n"));
+    let behind_proxy = Acceptance::new().location("wss://public/y").origin("p");
     let answer = answer(&bytes, &behind_proxy);
     assert!(answer.contains("Origin: p\r\nSec-WebSocket-Location: wss://public/y\r\n"), "{answer}");
 }
@@ -108,12 +108,12 @@ fn a_subprotocol_that_was_not_offered_is_never_sent() {
         (&none, &[], &["a", ""]),
     ] {
         for name in good {
-            let accepted = whole(bytes).unwrap().accept(&Acceptance::new().with_subprotocol(name)).unwrap();
+            let accepted = whole(bytes).unwrap().accept(&Acceptance::new().subprotocol(name)).unwrap();
             assert_eq!(accepted.subprotocol.as_deref(), Some(*name));
             assert!(String::from_utf8_lossy(&accepted.response).contains(&format!("Protocol: {name}\r\n")));
         }
         for name in bad {
-            let error = whole(bytes).unwrap().accept(&Acceptance::new().with_subprotocol(name)).unwrap_err();
+            let error = whole(bytes).unwrap().accept(&Acceptance::new().subprotocol(name)).unwrap_err();
             assert_eq!(error, AcceptError::NotOffered((*name).into()));
         }
     }
@@ -122,11 +122,11 @@ fn a_subprotocol_that_was_not_offered_is_never_sent() {
 #[test]
 fn headers_of_the_application_are_validated() {
     let bytes = head(RFC);
-    let offer = Acceptance::new().with_header("Set-Cookie", "a=b; HttpOnly").with_header("X", "");
+    let offer = Acceptance::new().header("Set-Cookie", "a=b; HttpOnly").header("X", "");
     assert!(answer(&bytes, &offer).ends_with("xOo=\r\nSet-Cookie: a=b; HttpOnly\r\nX: \r\n\r\n"));
     let error = |name, value| match whole(&bytes)
         .unwrap()
-        .accept(&Acceptance::new().with_header("Ok", "1").with_header(name, value))
+        .accept(&Acceptance::new().header("Ok", "1").header(name, value))
         .unwrap_err()
     {
         AcceptError::Header(error) => error,
@@ -149,7 +149,7 @@ fn headers_of_the_application_are_validated() {
         assert_eq!(error(name, "x"), HeaderError::Reserved(name.into()));
     }
     let old = hixie(head(HIXIE));
-    for offer in [Acceptance::new().with_location("ws://a\r\nX: y"), Acceptance::new().with_origin("a\nb")] {
+    for offer in [Acceptance::new().location("ws://a\r\nX: y"), Acceptance::new().origin("a\nb")] {
         assert!(matches!(
             whole(&old).unwrap().accept(&offer),
             Err(AcceptError::Header(HeaderError::Value(_)))
@@ -171,15 +171,15 @@ fn draft_0_refuses_an_invalid_location_or_origin() {
         "ws://a/#x",
         "ws://ü/",
     ] {
-        let error = whole(&old).unwrap().accept(&Acceptance::new().with_location(url)).unwrap_err();
+        let error = whole(&old).unwrap().accept(&Acceptance::new().location(url)).unwrap_err();
         assert_eq!(error, AcceptError::InvalidLocation(url.into()));
         assert!(error.to_string().contains(&format!("{url:?} is not a ws:// or wss:// URL")), "{error}");
         // Other versions have no such header.
-        assert!(whole(&head(RFC)).unwrap().accept(&Acceptance::new().with_location(url)).is_ok());
+        assert!(whole(&head(RFC)).unwrap().accept(&Acceptance::new().location(url)).is_ok());
     }
-    let error = whole(&old).unwrap().accept(&Acceptance::new().with_origin("")).unwrap_err();
+    let error = whole(&old).unwrap().accept(&Acceptance::new().origin("")).unwrap_err();
     assert_eq!(error, AcceptError::EmptyOrigin);
-    let good = Acceptance::new().with_location("wss://a.example:8443/x?y").with_origin("null");
+    let good = Acceptance::new().location("wss://a.example:8443/x?y").origin("null");
     assert!(whole(&old).unwrap().accept(&good).is_ok());
 }
 

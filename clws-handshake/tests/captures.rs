@@ -109,7 +109,7 @@ fn the_hixie_75_client_accepts_the_recorded_responses() {
         }
         let url = format!("ws://{}/echo", whole(sent).unwrap().host());
         let (bytes, mut pending) = ClientRequest::new(version, &url)
-            .with_origin(origin)
+            .origin(origin)
             .build(&mut |_: &mut [u8]| panic!("hixie-75 needs no random bytes"))
             .unwrap();
         assert!(sent.starts_with(&bytes), "{name}");
@@ -132,7 +132,7 @@ fn the_client_accepts_the_recorded_responses_to_the_same_keys() {
         let nonce = decode(key);
         let url = format!("ws://{}/echo", request.host());
         let (bytes, mut pending) = ClientRequest::new(version, &url)
-            .with_origin(origin)
+            .origin(origin)
             .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(&nonce))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Key"), Some(key), "{name}");

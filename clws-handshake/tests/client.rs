@@ -20,13 +20,13 @@ fn random(mut state: u32) -> impl FnMut(&mut [u8]) {
 }
 
 fn request(version: Version) -> ClientRequest<'static> {
-    ClientRequest::new(version, "ws://Server.Example:8080/chat?x=y").with_origin("http://page.example")
+    ClientRequest::new(version, "ws://Server.Example:8080/chat?x=y").origin("http://page.example")
 }
 
 /// The pending handshake of a request with a subprotocol, and the right response.
 fn exchange(version: Version) -> (Pending, String) {
-    let (bytes, pending) = request(version).with_subprotocol("chat").build(&mut random(5)).unwrap();
-    let answer = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol("chat")).unwrap().response;
+    let (bytes, pending) = request(version).subprotocol("chat").build(&mut random(5)).unwrap();
+    let answer = whole(&bytes).unwrap().accept(&Acceptance::new().subprotocol("chat")).unwrap().response;
     // Latin-1, so that a string can hold the digest of draft 0.
     (pending, answer.iter().map(|&byte| char::from(byte)).collect())
 }
@@ -40,8 +40,8 @@ fn the_server_accepts_the_client_in_every_version() {
     for version in Version::ALL {
         for seed in 0..50 {
             let (bytes, mut pending) = request(version)
-                .with_subprotocol("chat")
-                .with_header("Cookie", "a=b")
+                .subprotocol("chat")
+                .header("Cookie", "a=b")
                 .build(&mut random(seed))
                 .unwrap();
             let request = whole(&bytes).unwrap();
@@ -54,7 +54,7 @@ fn the_server_accepts_the_client_in_every_version() {
             assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat"]);
             assert_eq!(request.headers().get("cookie"), Some("a=b"));
             assert_eq!(request.consumed(), bytes.len());
-            let offer = Acceptance::new().with_subprotocol("chat").with_header("X-Served-By", "me");
+            let offer = Acceptance::new().subprotocol("chat").header("X-Served-By", "me");
             let mut answer = request.accept(&offer).unwrap().response;
             let end = answer.len();
             answer.extend_from_slice(b"\x81\x00\r\n\r\n");
@@ -72,9 +72,9 @@ fn the_server_accepts_the_client_in_every_version() {
 #[test]
 fn requests_are_exact() {
     let (bytes, _) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
-        .with_origin("http://example.com")
-        .with_subprotocol("chat")
-        .with_subprotocol("superchat")
+        .origin("http://example.com")
+        .subprotocol("chat")
+        .subprotocol("superchat")
         .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"))
         .unwrap();
     assert_eq!(
@@ -201,11 +201,11 @@ fn a_refusal_is_reported() {
         AnswerError::Refused { status: 503, reason: "".into() }
     );
     assert_eq!(
-        check(b"HTTP/1.1 101 x\r\nA: b\r\n", &HandshakeLimits::default().with_max_head_bytes(20)),
+        check(b"HTTP/1.1 101 x\r\nA: b\r\n", &HandshakeLimits::default().max_head_bytes(20)),
         AnswerError::TooLarge
     );
     let lines = b"HTTP/1.1 101 x\r\nA: b\r\nA: b\r\n\r\n";
-    assert_eq!(check(lines, &HandshakeLimits::default().with_max_headers(1)), AnswerError::TooLarge);
+    assert_eq!(check(lines, &HandshakeLimits::default().max_headers(1)), AnswerError::TooLarge);
     assert_eq!(check(b"\x15\x03", &HandshakeLimits::default()), AnswerError::Malformed("the status line"));
 }
 
@@ -214,36 +214,30 @@ fn invalid_requests_are_refused() {
     let build = |request: ClientRequest<'_>| request.build(&mut random(1)).map(|_| ()).unwrap_err();
     for version in Version::ALL {
         for url in ["http://a/", "ws://a/#x", "ws://a/\r\nX: y", "ws://u@a/"] {
-            assert_eq!(build(ClientRequest::new(version, url).with_origin("o")), RequestError::Url, "{url}");
+            assert_eq!(build(ClientRequest::new(version, url).origin("o")), RequestError::Url, "{url}");
         }
         for origin in ["", "a\r\nX: y", " a"] {
-            assert_eq!(
-                build(ClientRequest::new(version, "ws://a").with_origin(origin)),
-                RequestError::Origin
-            );
+            assert_eq!(build(ClientRequest::new(version, "ws://a").origin(origin)), RequestError::Origin);
         }
         for name in ["", "a b", "a,b", "a\r\n"] {
-            assert_eq!(
-                build(request(version).with_subprotocol(name)),
-                RequestError::Subprotocol(name.into())
-            );
+            assert_eq!(build(request(version).subprotocol(name)), RequestError::Subprotocol(name.into()));
         }
         assert_eq!(
-            build(request(version).with_subprotocol("a").with_subprotocol("a")),
+            build(request(version).subprotocol("a").subprotocol("a")),
             RequestError::Subprotocol("a".into())
         );
-        let two = request(version).with_subprotocol("a").with_subprotocol("b").build(&mut random(1));
+        let two = request(version).subprotocol("a").subprotocol("b").build(&mut random(1));
         assert_eq!(two.is_err(), version.is_hixie());
         for reserved in ["Host", "Origin", "Upgrade", "Sec-WebSocket-Key"] {
             let error = RequestError::Header(HeaderError::Reserved(reserved.into()));
-            assert_eq!(build(request(version).with_header(reserved, "x")), error);
+            assert_eq!(build(request(version).header(reserved, "x")), error);
         }
         let error = RequestError::Header(HeaderError::Value("X".into()));
-        assert_eq!(build(request(version).with_header("X", "a\r\nB: c")), error);
+        assert_eq!(build(request(version).header("X", "a\r\nB: c")), error);
     }
     assert_eq!(build(ClientRequest::new(Version::Hybi00, "ws://a")), RequestError::OriginRequired);
     let (bytes, _) = ClientRequest::new(Version::Hybi00, "ws://A")
-        .with_origin("http://P.example")
+        .origin("http://P.example")
         .build(&mut random(1))
         .unwrap();
     assert_eq!(whole(&bytes).unwrap().origin(), Some("http://p.example"));

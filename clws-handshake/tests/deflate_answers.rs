@@ -15,7 +15,7 @@ fn unrestricted() -> DeflateConfig {
 
 fn request(config: &DeflateConfig) -> (Vec<u8>, Pending) {
     ClientRequest::new(Version::Rfc6455, "ws://server.example/")
-        .with_deflate(config)
+        .deflate(config)
         .build(&mut |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"))
         .unwrap()
 }
@@ -54,8 +54,8 @@ fn offers_follow_the_config() {
     );
     for version in [Version::Hybi00, Version::Hybi07, Version::Hybi08] {
         let (bytes, _) = ClientRequest::new(version, "ws://server.example/")
-            .with_origin("http://page.example")
-            .with_deflate(&unrestricted())
+            .origin("http://page.example")
+            .deflate(&unrestricted())
             .build(&mut |bytes: &mut [u8]| bytes.fill(7))
             .unwrap();
         assert_eq!(whole(&bytes).unwrap().headers().get("Sec-WebSocket-Extensions"), None);
@@ -149,7 +149,7 @@ proptest! {
     #[test]
     fn any_server_and_client_agree(server in config(), client in config()) {
         let (bytes, mut pending) = request(&client);
-        let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().with_deflate(&server)).unwrap();
+        let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().deflate(&server)).unwrap();
         let caps = HandshakeLimits::default();
         let Ok(Status::Complete(open)) = pending.check(&accepted.response, &caps) else {
             panic!("{}", String::from_utf8_lossy(&accepted.response));

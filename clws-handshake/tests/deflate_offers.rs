@@ -12,7 +12,7 @@ fn negotiate(lines: &[&str], config: &DeflateConfig) -> Option<(String, DeflateP
     let lines: Vec<_> = lines.iter().map(|line| format!("Sec-WebSocket-Extensions: {line}")).collect();
     let lines: Vec<_> = lines.iter().map(String::as_str).collect();
     let request = plus(RFC, &lines);
-    let accepted = whole(&request).unwrap().accept(&Acceptance::new().with_deflate(config)).unwrap();
+    let accepted = whole(&request).unwrap().accept(&Acceptance::new().deflate(config)).unwrap();
     let response = String::from_utf8(accepted.response).unwrap();
     let mut answers =
         response.lines().filter_map(|line| line.strip_prefix("Sec-WebSocket-Extensions: permessage-deflate"));
@@ -68,7 +68,7 @@ fn recorded_offers_are_accepted() {
     ] {
         let request = whole(captured).unwrap();
         let accepted =
-            request.accept(&Acceptance::new().with_deflate(&unrestricted().max_window_bits(10))).unwrap();
+            request.accept(&Acceptance::new().deflate(&unrestricted().max_window_bits(10))).unwrap();
         let expected = DeflateParams::default().server_max_window_bits(10);
         let expected = match name {
             "chromium" => expected.client_max_window_bits(10),
@@ -202,7 +202,7 @@ fn deflate_needs_an_offer_and_a_server_that_wants_it() {
 
 #[test]
 fn drafts_do_not_negotiate_deflate() {
-    let offer = Acceptance::new().with_deflate(&unrestricted());
+    let offer = Acceptance::new().deflate(&unrestricted());
     for number in ["7", "8"] {
         let version = format!("Sec-WebSocket-Version: {number}");
         let bytes = with(

@@ -52,10 +52,10 @@ fn the_example_of_hixie_75() {
     let bytes = head(HIXIE_75);
     let expected = "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpgrade: WebSocket\r\nConnection: Upgrade\r\n\
         WebSocket-Origin: http://example.com\r\nWebSocket-Location: ws://example.com/demo\r\n";
-    let sample = Acceptance::new().with_subprotocol("sample");
+    let sample = Acceptance::new().subprotocol("sample");
     assert_eq!(answer(&bytes, &sample), format!("{expected}WebSocket-Protocol: sample\r\n\r\n"));
     assert_eq!(answer(&bytes, &Acceptance::new()), format!("{expected}\r\n"));
-    let more = sample.with_header("Set-Cookie", "a=b");
+    let more = sample.header("Set-Cookie", "a=b");
     assert!(answer(&bytes, &more).ends_with("\r\nWebSocket-Protocol: sample\r\nSet-Cookie: a=b\r\n\r\n"));
     assert_eq!(
         whole(&bytes).unwrap().to_head(true).subprotocols(Version::Hixie75).collect::<Vec<_>>(),
@@ -108,16 +108,15 @@ fn the_location_is_the_requested_url() {
     }
     let bytes = asked("/x", "h");
     assert!(
-        answer(&bytes, &Acceptance::new().with_secure(true))
-            .contains("\r\nWebSocket-Location: wss://h/x\r\n")
+        answer(&bytes, &Acceptance::new().secure(true)).contains("\r\nWebSocket-Location: wss://h/x\r\n")
     );
-    let behind_proxy = Acceptance::new().with_location("wss://public/y").with_origin("http://p");
+    let behind_proxy = Acceptance::new().location("wss://public/y").origin("http://p");
     let answer = answer(&bytes, &behind_proxy);
     assert!(
         answer.contains("WebSocket-Origin: http://p\r\nWebSocket-Location: wss://public/y\r\n"),
         "{answer}"
     );
-    for offer in [Acceptance::new().with_location("ws://a\r\nX: y"), Acceptance::new().with_origin("a\nb")] {
+    for offer in [Acceptance::new().location("ws://a\r\nX: y"), Acceptance::new().origin("a\nb")] {
         let error = whole(&bytes).unwrap().accept(&offer).unwrap_err();
         assert!(matches!(error, AcceptError::Header(HeaderError::Value(_))), "{error}");
     }
@@ -125,7 +124,7 @@ fn the_location_is_the_requested_url() {
 
 #[test]
 fn hixie_75_is_refused_while_it_is_disabled() {
-    for caps in [HandshakeLimits::default(), HandshakeLimits::default().with_hixie(true)] {
+    for caps in [HandshakeLimits::default(), HandshakeLimits::default().hixie(true)] {
         for bytes in [CHROME_4.to_vec(), head(HIXIE_75)] {
             let reject = parse(&bytes, &caps).unwrap_err();
             assert_eq!(
@@ -135,7 +134,7 @@ fn hixie_75_is_refused_while_it_is_disabled() {
         }
     }
     // Enabling hixie-75 enables nothing else.
-    let caps = HandshakeLimits::default().with_hixie_75(true);
+    let caps = HandshakeLimits::default().hixie_75(true);
     assert!(parse(CHROME_4, &caps).is_ok());
     let draft_0 = [head(HIXIE), HIXIE_BODY.to_vec()].concat();
     assert_eq!(parse(&draft_0, &caps).unwrap_err(), Reject::unsupported_version());
@@ -176,22 +175,26 @@ fn a_handshake_of_a_later_version_is_never_taken_for_hixie_75() {
 #[test]
 fn an_origin_is_required_and_a_body_is_not_allowed() {
     for (bad, why) in [
-        (&[][..], "hixie-75 requires an Origin"),
-        (&["Origin:"], "hixie-75 requires an Origin"),
-        (&["Origin: http://a", "Origin: http://a"], "the origin is there twice"),
+        (&[][..], "hixie-75 requires an Origin header"),
+        (&["Origin:"], "hixie-75 requires an Origin header"),
+        (&["Origin: http://a", "Origin: http://a"], "the origin header appears twice"),
     ] {
         assert_refused(&with(HIXIE_75, "Origin", bad), 400, why);
     }
     let mut raw = with(HIXIE_75, "Origin", &["Origin: ?"]);
     let at = raw.iter().position(|&byte| byte == b'?').unwrap();
     raw[at] = 0xFF;
-    assert_refused(&raw, 400, "the origin is not text");
+    assert_refused(&raw, 400, "the origin is not UTF-8");
     for bad in ["Content-Length: 8", "Content-Length: x", "Transfer-Encoding: chunked"] {
-        assert_refused(&plus(HIXIE_75, &[bad]), 400, "a WebSocket handshake has no body");
+        assert_refused(&plus(HIXIE_75, &[bad]), 400, "a WebSocket handshake must not have a body");
     }
     assert!(whole(&plus(HIXIE_75, &["Content-Length: 0"])).is_ok());
     assert_refused(&with(HIXIE_75, "Host", &[]), 400, "the Host header is missing");
-    assert_refused(&with(HIXIE_75, "GET", &["POST /demo HTTP/1.1"]), 405, "a WebSocket handshake is a GET");
+    assert_refused(
+        &with(HIXIE_75, "GET", &["POST /demo HTTP/1.1"]),
+        405,
+        "a WebSocket handshake must use GET",
+    );
     assert_refused(&with(HIXIE_75, "Connection", &[]), 400, "the Connection header does not list Upgrade");
     assert_eq!(refused(&with(HIXIE_75, "Upgrade", &[])), Reject::upgrade_required());
     assert!(HttpRequest::parse(CHROME_4, &HandshakeLimits::default()).unwrap().wants_upgrade());
@@ -210,11 +213,10 @@ fn a_subprotocol_is_one_name() {
     let bytes = lines("WebSocket-Protocol: a, b");
     assert_eq!(whole(&bytes).unwrap().subprotocols().collect::<Vec<_>>(), ["a, b"]);
     assert!(
-        answer(&bytes, &Acceptance::new().with_subprotocol("a, b"))
-            .contains("\r\nWebSocket-Protocol: a, b\r\n")
+        answer(&bytes, &Acceptance::new().subprotocol("a, b")).contains("\r\nWebSocket-Protocol: a, b\r\n")
     );
     for name in ["a", "b", ""] {
-        let error = whole(&bytes).unwrap().accept(&Acceptance::new().with_subprotocol(name)).unwrap_err();
+        let error = whole(&bytes).unwrap().accept(&Acceptance::new().subprotocol(name)).unwrap_err();
         assert_eq!(error, AcceptError::NotOffered(name.into()));
     }
     // No header, no subprotocol.
@@ -224,10 +226,10 @@ fn a_subprotocol_is_one_name() {
 #[test]
 fn an_application_cannot_set_handshake_headers() {
     for name in ["websocket-origin", "WebSocket-Location", "WEBSOCKET-PROTOCOL"] {
-        let error = whole(CHROME_4).unwrap().accept(&Acceptance::new().with_header(name, "x")).unwrap_err();
+        let error = whole(CHROME_4).unwrap().accept(&Acceptance::new().header(name, "x")).unwrap_err();
         assert_eq!(error, AcceptError::Header(HeaderError::Reserved(name.into())));
     }
-    assert!(whole(CHROME_4).unwrap().accept(&Acceptance::new().with_header("WebSocket-Server", "x")).is_ok());
+    assert!(whole(CHROME_4).unwrap().accept(&Acceptance::new().header("WebSocket-Server", "x")).is_ok());
 }
 
 fn no_random(_: &mut [u8]) {
@@ -237,8 +239,8 @@ fn no_random(_: &mut [u8]) {
 /// The request of a client like Chrome 4, and its pending handshake.
 fn chrome_4() -> (Vec<u8>, Pending) {
     ClientRequest::new(Version::Hixie75, "ws://Example.com:8880/chat?room=1")
-        .with_origin("HTTP://www.Example.com")
-        .with_header("Cookie", "id=1; lang=en")
+        .origin("HTTP://www.Example.com")
+        .header("Cookie", "id=1; lang=en")
         .build(&mut no_random)
         .unwrap()
 }
@@ -255,8 +257,8 @@ fn the_client_sends_the_bytes_of_chrome_4() {
     );
 
     let sample = ClientRequest::new(Version::Hixie75, "ws://example.com/demo")
-        .with_origin("http://example.com")
-        .with_subprotocol("sample");
+        .origin("http://example.com")
+        .subprotocol("sample");
     assert_eq!(sample.build(&mut no_random).unwrap().0, head(HIXIE_75));
     assert_eq!(
         ClientRequest::new(Version::Hixie75, "ws://a").build(&mut no_random).unwrap_err(),
@@ -302,11 +304,11 @@ fn the_client_compares_every_byte() {
 #[test]
 fn the_client_requires_the_requested_subprotocol() {
     let (bytes, pending) = ClientRequest::new(Version::Hixie75, "ws://example.com/demo")
-        .with_origin("http://example.com")
-        .with_subprotocol("sample")
+        .origin("http://example.com")
+        .subprotocol("sample")
         .build(&mut no_random)
         .unwrap();
-    let right = answer(&bytes, &Acceptance::new().with_subprotocol("sample"));
+    let right = answer(&bytes, &Acceptance::new().subprotocol("sample"));
     let check = |answer: &str| {
         let mut pending = pending.clone();
         let open = pending.check(answer.as_bytes(), &HandshakeLimits::default())?;

@@ -33,7 +33,7 @@ fn host_is_required_from_1_1_on() {
     // A Host header must be valid in 1.0, too.
     for line in ["GET / HTTP/1.0", "GET http://b/ HTTP/1.0"] {
         assert_eq!(page(&[line, "Host: a:b"]).unwrap_err().body(), "the Host header is malformed");
-        assert_eq!(page(&[line, "Host: a", "Host: a"]).unwrap_err().body(), "the Host header is there twice");
+        assert_eq!(page(&[line, "Host: a", "Host: a"]).unwrap_err().body(), "the Host header appears twice");
     }
 }
 

@@ -12,7 +12,7 @@ const ALL: [Version; 4] = [Version::Hybi00, Version::Hybi07, Version::Hybi08, Ve
 
 /// A pending handshake, and the right response.
 fn exchange(version: Version) -> (Pending, Vec<u8>) {
-    let request = ClientRequest::new(version, "ws://server.example/chat").with_origin("http://page.example");
+    let request = ClientRequest::new(version, "ws://server.example/chat").origin("http://page.example");
     let (bytes, pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(7)).unwrap();
     let answer = whole(&bytes).unwrap().accept(&Acceptance::new()).unwrap().response;
     (pending, answer)
@@ -85,7 +85,7 @@ fn the_final_response_is_still_checked() {
 #[test]
 fn interim_responses_share_the_limit_of_a_head() {
     let (_, answer) = exchange(Version::Rfc6455);
-    let caps = HandshakeLimits::default().with_max_head_bytes(10 * CONTINUE.len());
+    let caps = HandshakeLimits::default().max_head_bytes(10 * CONTINUE.len());
     assert!(answer.len() <= caps.max_head_bytes);
     for (count, fits) in [(10, true), (11, false)] {
         let bytes = [CONTINUE.repeat(count), answer.clone()].concat();
@@ -95,7 +95,7 @@ fn interim_responses_share_the_limit_of_a_head() {
     let (mut pending, _) = exchange(Version::Rfc6455);
     assert_eq!(pending.check(&endless, &HandshakeLimits::default()).unwrap_err(), AnswerError::TooLarge);
     assert_eq!(
-        check(b"HTTP/1.1 100 \r\na: b\r\nc: d\r\n\r\n", &caps.with_max_headers(1)),
+        check(b"HTTP/1.1 100 \r\na: b\r\nc: d\r\n\r\n", &caps.max_headers(1)),
         Err(AnswerError::TooLarge)
     );
 }

@@ -83,10 +83,10 @@ fn an_entry_that_matches_nothing_is_an_error_with_a_reason() {
         ("app://ü", "percent-encoded"),
         ("https://:443", "the host is missing"),
         ("app://:1", "the host is missing"),
-        ("https://*", "no wildcards"),
-        ("https://*.example.com", "no wildcards"),
+        ("https://*", "wildcards are not supported"),
+        ("https://*.example.com", "wildcards are not supported"),
         ("http://localhost:*", "`*` is not a port"),
-        ("moz-extension://*", "no wildcards"),
+        ("moz-extension://*", "wildcards are not supported"),
         ("https://.example.com", "each part of a host name"),
         ("https://a..b", "each part of a host name"),
         ("https://.", "each part of a host name"),
@@ -118,11 +118,11 @@ fn an_entry_that_matches_nothing_is_an_error_with_a_reason() {
         ("http://2130706433", "four decimal numbers"),
         ("http://0x7f.1", "four decimal numbers"),
         ("http://a.0x", "four decimal numbers"),
-        (" https://example.com", "an entry by itself"),
-        ("https://example.com ", "an entry by itself"),
-        ("https://a.example https://b.example", "an entry by itself"),
-        ("https://a.example\r\nX: y", "an entry by itself"),
-        ("https://a.example\0", "an entry by itself"),
+        (" https://example.com", "a separate entry"),
+        ("https://example.com ", "a separate entry"),
+        ("https://a.example https://b.example", "a separate entry"),
+        ("https://a.example\r\nX: y", "a separate entry"),
+        ("https://a.example\0", "a separate entry"),
         ("https://a.example,https://b.example", "several origins"),
         ("nullable", "the scheme is missing"),
         ("null/", "the scheme is missing"),
@@ -134,7 +134,7 @@ fn an_entry_that_matches_nothing_is_an_error_with_a_reason() {
             assert_eq!(error.origin(), entry);
             let text = error.to_string();
             assert!(text.contains(&format!("{entry:?}")) && text.contains(why), "{entry}: {text}");
-            assert!(text.contains(&format!("allowed are {allowed}")), "{text}");
+            assert!(text.contains(&format!("allowed forms are {allowed}")), "{text}");
         }
         assert!(!Origins::prefix([entry]).allows(Some(entry)), "{entry:?}");
     }

@@ -79,7 +79,7 @@ proptest! {
     ) {
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let caps = hixie_on().with_max_head_bytes(cap);
+        let caps = hixie_on().max_head_bytes(cap);
         let whole = HeadScanner::new().scan(&bytes, &caps);
         let mut scanner = HeadScanner::new();
         let pieces = (0..=bytes.len())
@@ -121,17 +121,15 @@ proptest! {
         prop_assert!(prefix.check().is_ok() && starts || !prefix.allows(Some(&text)));
         prop_assert!(exact.check().is_err() || prefix.allows(Some(&other)));
         let mut random = |bytes: &mut [u8]| bytes.fill(1);
-        let _ = ClientRequest::new(Version::Rfc6455, &text).with_origin(&other).build(&mut random);
+        let _ = ClientRequest::new(Version::Rfc6455, &text).origin(&other).build(&mut random);
         let url = format!("ws://{text}");
-        let _ = ClientRequest::new(Version::Hybi00, &url).with_origin("a").build(&mut random);
+        let _ = ClientRequest::new(Version::Hybi00, &url).origin("a").build(&mut random);
     }
 }
 
 /// Parses the bytes in every way, and uses the results.
 fn parse_in_every_way(bytes: &[u8]) {
-    for caps in
-        [hixie_on(), HandshakeLimits::default(), hixie_on().with_max_head_bytes(50).with_max_headers(2)]
-    {
+    for caps in [hixie_on(), HandshakeLimits::default(), hixie_on().max_head_bytes(50).max_headers(2)] {
         let _ = HeadScanner::new().scan(bytes, &caps);
         if let Ok(http) = HttpRequest::parse(bytes, &caps) {
             let _ = (http.wants_upgrade(), http.has_body().is_ok(), format!("{http:?}"));
@@ -157,7 +155,7 @@ fn parse_in_every_way(bytes: &[u8]) {
             Err(reject) => assert!(reject.response().starts_with(b"HTTP/1.1 4") || reject.status() == 505),
         }
         for version in [Version::Hixie75, Version::Hybi00, Version::Rfc6455] {
-            let request = ClientRequest::new(version, "ws://a/").with_origin("o");
+            let request = ClientRequest::new(version, "ws://a/").origin("o");
             let (_, mut pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(3)).unwrap();
             assert!(!matches!(pending.check(bytes, &caps), Ok(Status::Complete(_))));
             let _ =

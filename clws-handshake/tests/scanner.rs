@@ -84,8 +84,8 @@ fn line_ends_are_crlf() {
 #[test]
 fn the_limit_is_exact_and_the_same_for_every_split() {
     let head = head(RFC);
-    let fits = caps().with_max_head_bytes(head.len());
-    let tight = caps().with_max_head_bytes(head.len() - 1);
+    let fits = caps().max_head_bytes(head.len());
+    let tight = caps().max_head_bytes(head.len() - 1);
     assert_eq!(HeadScanner::new().scan(&head, &fits), Ok(Status::Complete(head.len())));
     assert_eq!(HeadScanner::new().scan(&head, &tight).unwrap_err().status(), 431);
     let mut scanner = HeadScanner::new();
@@ -106,7 +106,7 @@ fn the_limit_is_exact_and_the_same_for_every_split() {
 
 #[test]
 fn a_request_line_that_fills_the_limit_gets_414() {
-    let cap = caps().with_max_head_bytes(100);
+    let cap = caps().max_head_bytes(100);
     for (start, status) in [
         ("GET /", 414),
         ("\r\n\r\nGET /", 414),

@@ -13,13 +13,13 @@ pub(crate) fn dated(response: HttpResponse) -> HttpResponse {
     }
     let Some(date) = http_date(system_time()) else { return response };
     // No date breaks a header line.
-    response.with_header("Date", date).unwrap_or_else(|_| HttpResponse::new(500))
+    response.append_header("Date", date).unwrap_or_else(|_| HttpResponse::new(500))
 }
 
 /// The refusal with the current date, unless the application gave it one.
 pub(crate) fn dated_reject(reject: &Reject) -> Reject {
     let date = http_date(system_time()).filter(|_| reject.header("Date").is_none());
-    date.and_then(|date| reject.clone().with_header("Date", date).ok()).unwrap_or_else(|| reject.clone())
+    date.and_then(|date| reject.clone().append_header("Date", date).ok()).unwrap_or_else(|| reject.clone())
 }
 
 /// RFC 9110 §5.6.7: `IMF-fixdate`, in seconds. A clock that is set to before 1970 or after 9999 has no date.
@@ -90,10 +90,10 @@ mod tests {
 
     #[test]
     fn the_applications_own_date_stays() {
-        let own = HttpResponse::new(200).with_header("date", "yesterday").unwrap();
+        let own = HttpResponse::new(200).append_header("date", "yesterday").unwrap();
         assert_eq!(dated(own.clone()), own);
         assert!(dated(HttpResponse::new(200)).header("Date").is_some_and(|date| date.ends_with(" GMT")));
-        let own = Reject::not_found().with_header("DATE", "yesterday").unwrap();
+        let own = Reject::not_found().append_header("DATE", "yesterday").unwrap();
         assert_eq!(dated_reject(&own), own);
         assert!(dated_reject(&Reject::not_found()).header("Date").is_some_and(|date| date.len() == 29));
     }

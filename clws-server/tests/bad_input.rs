@@ -109,7 +109,7 @@ fn a_request_head_of_ten_mebibytes_gets_431(config: Config) {
 fn a_request_head_byte_by_byte_is_accepted(config: Config) {
     while_echoing(config, |server| {
         let url = format!("ws://{}/", server.address());
-        let mut request = ClientRequest::new(Version::Hybi00, &url).with_origin("http://a");
+        let mut request = ClientRequest::new(Version::Hybi00, &url).origin("http://a");
         for version in [Version::Hybi00, Version::Rfc6455] {
             if version == Version::Rfc6455 {
                 request = ClientRequest::new(version, &url);

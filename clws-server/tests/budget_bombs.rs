@@ -37,7 +37,7 @@ fn bomb() -> Vec<u8> {
 
 fn connect(server: &Running) -> TcpStream {
     let url = format!("ws://{}/", server.address());
-    let request = ClientRequest::new(Version::Rfc6455, &url).with_deflate(&DeflateConfig::default());
+    let request = ClientRequest::new(Version::Rfc6455, &url).deflate(&DeflateConfig::default());
     let (bytes, _) = request.build(&mut |random: &mut [u8]| random.fill(7)).unwrap();
     let mut stream = server.tcp();
     stream.write_all(&bytes).unwrap();

@@ -50,11 +50,11 @@ fn connect(server: &Running, version: Version) -> JoinHandle<Result<Peer, u16>> 
     let (stream, url) = (server.tcp(), format!("ws://{}/?a=b", server.address()));
     std::thread::spawn(move || {
         let mut request = ClientRequest::new(version, &url)
-            .with_origin("http://here.example")
-            .with_subprotocol("chat")
-            .with_header("Cookie", "id=7; lang=en");
+            .origin("http://here.example")
+            .subprotocol("chat")
+            .header("Cookie", "id=7; lang=en");
         if !version.is_hixie() {
-            request = request.with_subprotocol("echo"); // draft 0 offers only one
+            request = request.subprotocol("echo"); // draft 0 offers only one
         }
         Peer::open(stream, version, request)
     })

@@ -87,8 +87,7 @@ impl Peer {
         use std::io::{Read, Write};
 
         let url = format!("ws://{}{target}", server.address());
-        let request =
-            ClientRequest::new(version, &url).with_origin("http://here.example").with_deflate(offer);
+        let request = ClientRequest::new(version, &url).origin("http://here.example").deflate(offer);
         let (bytes, mut pending) = request.build(&mut |random: &mut [u8]| random.fill(7)).unwrap();
         let mut stream = server.tcp();
         stream.write_all(&bytes).unwrap();

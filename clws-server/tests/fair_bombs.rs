@@ -31,7 +31,7 @@ fn deflate() -> DeflateConfig {
 fn connect(server: &Running) -> (Wire, DeflateParams) {
     let url = format!("ws://{}/work", server.address());
     let deflate = deflate();
-    let request = ClientRequest::new(Version::Rfc6455, &url).with_deflate(&deflate);
+    let request = ClientRequest::new(Version::Rfc6455, &url).deflate(&deflate);
     let (request, mut pending) = request.build(&mut |random: &mut [u8]| random.fill(7)).unwrap();
     let mut socket = dial(&server.addresses[0]);
     socket.write_all(&request).unwrap();

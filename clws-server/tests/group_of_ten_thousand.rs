@@ -92,7 +92,7 @@ impl AsyncWrite for Wire {
 
 impl WireClient {
     fn connect(handle: &ServerHandle, version: Version) -> Self {
-        let request = ClientRequest::new(version, "ws://localhost/").with_origin("http://here.example");
+        let request = ClientRequest::new(version, "ws://localhost/").origin("http://here.example");
         let (request, _) = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap();
         let state = Arc::new(Mutex::new(WireState { request, ..WireState::default() }));
         async_std::task::spawn(handle.serve_stream(Wire(Arc::clone(&state)), Address::Stream));

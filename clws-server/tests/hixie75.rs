@@ -97,11 +97,7 @@ fn origins_are_checked(config: Config) {
     let server = Running::run(server);
     let connect = |origin: &str| {
         let url = format!("ws://{}/", server.address());
-        Peer::open(
-            server.tcp(),
-            Version::Hixie75,
-            ClientRequest::new(Version::Hixie75, &url).with_origin(origin),
-        )
+        Peer::open(server.tcp(), Version::Hixie75, ClientRequest::new(Version::Hixie75, &url).origin(origin))
     };
     assert_eq!(connect("http://bad.example").err(), Some(403));
     connect("http://good.example").unwrap().assert_echo("welcome");

@@ -29,7 +29,7 @@ fn start(config: Config) -> Running {
     server.register("/", Origins::any(), Echo).unwrap();
     server.http(|request| match (request.method(), request.path()) {
         ("GET" | "HEAD", "/") => HttpResponse::html("<!doctype html><title>here</title>"),
-        ("GET", "/big") => HttpResponse::new(200).with_body("text/plain", vec![b'x'; 5_000_000]),
+        ("GET", "/big") => HttpResponse::new(200).body("text/plain", vec![b'x'; 5_000_000]),
         ("GET", _) => HttpResponse::not_found(),
         _ => HttpResponse::text(405, "only GET"),
     });

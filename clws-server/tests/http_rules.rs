@@ -63,7 +63,7 @@ fn ask(server: &Running, request: &str) -> (u16, String, String) {
 
 /// An opening handshake of the version.
 fn handshake(version: Version) -> String {
-    let request = ClientRequest::new(version, "ws://server/").with_origin("http://here");
+    let request = ClientRequest::new(version, "ws://server/").origin("http://here");
     let bytes = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0;
     String::from_utf8(bytes).unwrap()
 }

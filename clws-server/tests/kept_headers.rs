@@ -46,8 +46,8 @@ impl Resource for Shows {
 #[track_caller]
 fn expect(server: &Running, size: usize, accept: &str, kept: &str) {
     let cookie = format!("id={}", "c".repeat(size));
-    let request = ClientRequest::new(Version::Rfc6455, "ws://localhost/").with_header("Cookie", &cookie);
-    let request = request.with_header("X-Last", "last").with_origin("http://here.example");
+    let request = ClientRequest::new(Version::Rfc6455, "ws://localhost/").header("Cookie", &cookie);
+    let request = request.header("X-Last", "last").origin("http://here.example");
     let mut peer = Peer::open(server.tcp(), Version::Rfc6455, request).unwrap();
     assert_eq!((peer.next(), peer.next()), (text(accept), text(kept)));
 }

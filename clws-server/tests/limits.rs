@@ -89,6 +89,6 @@ fn limits_request_heads(config: Config) {
     // RFC 9112 §3: a target that is too long gets its own status.
     let long = "x".repeat(600);
     assert_eq!(server.try_connect(Version::Rfc6455, &format!("/?{long}")).err(), Some(414));
-    let request = ClientRequest::new(Version::Rfc6455, "ws://server/").with_header("X", &long);
+    let request = ClientRequest::new(Version::Rfc6455, "ws://server/").header("X", &long);
     assert_eq!(Peer::open(server.tcp(), Version::Rfc6455, request).err(), Some(431));
 }

@@ -114,7 +114,7 @@ impl Harness {
         let server = Running::run(server);
         let talkers = (0..CLIENTS).map(|number| {
             let version = ALL_VERSIONS[number % ALL_VERSIONS.len()];
-            let request = ClientRequest::new(version, "ws://localhost/").with_origin("http://here.example");
+            let request = ClientRequest::new(version, "ws://localhost/").origin("http://here.example");
             let peer = match &server.addresses[0] {
                 #[cfg(unix)]
                 Listen::Unix(path) => Peer::open(common::unix(path), version, request),

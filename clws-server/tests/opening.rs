@@ -63,16 +63,16 @@ fn open(
 fn checks_origins(config: Config) {
     let server = start(config.clone(), Origins::exact(["http://good.example"]));
     for version in ALL_VERSIONS {
-        assert!(open(&server, version, |r| r.with_origin("http://good.example")).is_ok());
-        let evil = open(&server, version, |r| r.with_origin("http://good.example.evil"));
+        assert!(open(&server, version, |r| r.origin("http://good.example")).is_ok());
+        let evil = open(&server, version, |r| r.origin("http://good.example.evil"));
         assert_eq!(evil.err(), Some(403), "{version}");
     }
     assert_eq!(open(&server, Version::Rfc6455, |r| r).err(), Some(403));
 
     let server = start(config, Origins::prefix(["http://good.example"]));
     for version in ALL_VERSIONS {
-        assert!(open(&server, version, |r| r.with_origin("http://good.example:8080")).is_ok());
-        let evil = open(&server, version, |r| r.with_origin("http://good.example.evil"));
+        assert!(open(&server, version, |r| r.origin("http://good.example:8080")).is_ok());
+        let evil = open(&server, version, |r| r.origin("http://good.example.evil"));
         assert_eq!(evil.err(), Some(403), "{version}");
     }
 }
@@ -88,21 +88,19 @@ fn draft_0_is_off_by_default(config: Config) {
 fn negotiates_subprotocols_and_sends_headers(config: Config) {
     let server = start(config, Origins::any());
     for version in &HYBI_VERSIONS {
-        let mut peer = open(&server, *version, |r| {
-            r.with_subprotocol("mail").with_subprotocol("chat2").with_subprotocol("chat1")
-        })
-        .unwrap();
+        let mut peer =
+            open(&server, *version, |r| r.subprotocol("mail").subprotocol("chat2").subprotocol("chat1"))
+                .unwrap();
         assert_eq!(peer.subprotocol.as_deref(), Some("chat2"));
         assert_eq!(peer.next(), common::text("chat2"));
         for (name, value) in [("X-One", "1"), ("Set-Cookie", "a=b; Path=/")] {
             assert!(peer.headers.iter().any(|(n, v)| n == name && v == value), "{:?}", peer.headers);
         }
     }
-    let mut peer =
-        open(&server, Version::Hybi00, |r| r.with_origin("http://a").with_subprotocol("chat")).unwrap();
+    let mut peer = open(&server, Version::Hybi00, |r| r.origin("http://a").subprotocol("chat")).unwrap();
     assert_eq!(peer.subprotocol.as_deref(), Some("chat"));
     assert_eq!(peer.next(), common::text("chat"));
-    let mut peer = open(&server, Version::Rfc6455, |r| r.with_subprotocol("mail")).unwrap();
+    let mut peer = open(&server, Version::Rfc6455, |r| r.subprotocol("mail")).unwrap();
     assert_eq!(peer.subprotocol, None);
     assert_eq!(peer.next(), common::text("none"));
 }
@@ -225,9 +223,9 @@ fn getters_of_the_client_return_the_request(config: Config) {
             let local = stream.local_addr().unwrap();
             let url = format!("ws://{}/path/%C3%A9?q=1&r", server.address());
             let request = ClientRequest::new(version, &url)
-                .with_origin("http://o.example")
-                .with_header("X-Letters", "AbC")
-                .with_header("Cookie", "a=b; id=7");
+                .origin("http://o.example")
+                .header("X-Letters", "AbC")
+                .header("Cookie", "a=b; id=7");
             let mut peer = Peer::open(stream, version, request).unwrap();
             let letters = if keep { "Some(\"AbC\")" } else { "None" };
             let (host, port, version) = (local.ip(), local.port(), version.number());

@@ -165,7 +165,7 @@ fn origins_that_match_nothing_are_rejected_by_all_ways_to_register() {
             {
                 let text = error.to_string();
                 assert!(text.starts_with(&format!("the origins of {resource}: ")), "{text}");
-                assert!(text.contains(&format!("{entry:?}")) && text.contains("allowed are"), "{text}");
+                assert!(text.contains(&format!("{entry:?}")) && text.contains("allowed forms are"), "{text}");
                 let RegisterError::InvalidOrigin { error, .. } = error else { panic!("{text}") };
                 assert_eq!(error.origin(), entry);
             }

@@ -88,7 +88,7 @@ fn undecided_handshakes_of_all_versions_get_503(config: Config) {
         let (stream, url) = (server.tcp(), format!("ws://{}/", server.address()));
         std::thread::spawn(move || {
             let request = clws_handshake::client::ClientRequest::new(version, &url);
-            common::Peer::open(stream, version, request.with_origin("http://here.example")).err()
+            common::Peer::open(stream, version, request.origin("http://here.example")).err()
         })
     });
     soon("all decisions are pending", || {

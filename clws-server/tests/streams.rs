@@ -214,7 +214,7 @@ fn wait(task: impl Future<Output = ()>) {
 }
 
 fn open(client_end: ClientEnd, version: Version) -> Peer {
-    let request = ClientRequest::new(version, "ws://server/").with_origin("http://a");
+    let request = ClientRequest::new(version, "ws://server/").origin("http://a");
     Peer::open(client_end, version, request).unwrap()
 }
 

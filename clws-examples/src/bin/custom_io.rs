@@ -165,11 +165,7 @@ fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>>
             0 => return Err(ErrorKind::UnexpectedEof.into()),
             count => received.extend_from_slice(&buffer[..count]),
         }
-        match request(
-            &received,
-            &mut scanner,
-            &HandshakeLimits::default().with_hixie(true).with_hixie_75(true),
-        ) {
+        match request(&received, &mut scanner, &HandshakeLimits::default().hixie(true).hixie_75(true)) {
             Ok(Status::Partial) => {}
             Ok(Status::Complete(request)) => {
                 let accepted = request.accept(&Acceptance::new()).map_err(io::Error::other)?;

@@ -35,22 +35,22 @@ fuzz_target!(|data: &[u8]| {
     let (flags, more) = (input.byte(), input.byte());
     let version = Version::ALL[Version::ALL.len() - 1 - usize::from(flags & 0x0F) % Version::ALL.len()];
     let caps = HandshakeLimits::default()
-        .with_hixie(true)
-        .with_hixie_75(true)
-        .with_max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
-        .with_max_headers([100, 12, 5, 1][usize::from(more >> 2 & 3)]);
+        .hixie(true)
+        .hixie_75(true)
+        .max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
+        .max_headers([100, 12, 5, 1][usize::from(more >> 2 & 3)]);
     let offered: &[&str] = match (flags >> 4 & 3, version.is_hixie()) {
         (0, _) => &[],
         (1, _) | (_, true) => &["chat"],
         _ => &["chat", "superchat"],
     };
-    let mut request = ClientRequest::new(version, URL).with_origin(ORIGIN);
+    let mut request = ClientRequest::new(version, URL).origin(ORIGIN);
     for name in offered {
-        request = request.with_subprotocol(name);
+        request = request.subprotocol(name);
     }
     let deflate = (flags & 0x40 != 0).then(|| DeflateConfig::default().context_takeover(more & 0x10 != 0));
     if let Some(deflate) = &deflate {
-        request = request.with_deflate(deflate);
+        request = request.deflate(deflate);
     }
     let mut random =
         |bytes: &mut [u8]| bytes.iter_mut().zip(b"the sample nonce").for_each(|(at, byte)| *at = *byte);
@@ -89,7 +89,7 @@ fn check(
 
 /// The response of the crate's server side, with bytes overwritten, inserted or removed.
 fn changed_answer(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
-    let caps = HandshakeLimits::default().with_hixie(true).with_hixie_75(true);
+    let caps = HandshakeLimits::default().hixie(true).hixie_75(true);
     let Ok(Status::Complete(request)) = parse(sent, &caps) else {
         panic!("the server side must accept the request")
     };
@@ -97,10 +97,10 @@ fn changed_answer(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
     let choice = input.byte();
     let config = DeflateConfig::default().context_takeover(choice & 2 != 0);
     if request.subprotocols().next() == Some("chat") && (choice & 1 != 0 || request.version().is_hixie()) {
-        offer = offer.with_subprotocol("chat");
+        offer = offer.subprotocol("chat");
     }
     if choice & 4 != 0 {
-        offer = offer.with_deflate(&config);
+        offer = offer.deflate(&config);
     }
     let mut answer = request.accept(&offer).expect("the message is valid").response;
     for _ in 0..choice >> 6 {
@@ -152,7 +152,7 @@ fn assert_may_open(
         assert_eq!(head.one("sec-websocket-origin"), Some(ORIGIN.as_bytes()));
         assert_eq!(head.one("sec-websocket-location"), Some(URL.as_bytes()));
         let Ok(Status::Complete(request)) =
-            parse(sent, &HandshakeLimits::default().with_hixie(true).with_hixie_75(true))
+            parse(sent, &HandshakeLimits::default().hixie(true).hixie_75(true))
         else {
             panic!()
         };

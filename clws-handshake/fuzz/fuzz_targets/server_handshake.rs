@@ -36,10 +36,10 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let (flags, sizes) = (input.byte(), input.byte());
     let caps = HandshakeLimits::default()
-        .with_hixie(flags & 1 != 0)
-        .with_hixie_75(flags & 1 != 0)
-        .with_max_head_bytes([16 * 1024, 1000, 300, 60][usize::from(sizes & 3)])
-        .with_max_headers([100, 12, 6, 1][usize::from(sizes >> 2 & 3)]);
+        .hixie(flags & 1 != 0)
+        .hixie_75(flags & 1 != 0)
+        .max_head_bytes([16 * 1024, 1000, 300, 60][usize::from(sizes & 3)])
+        .max_headers([100, 12, 6, 1][usize::from(sizes >> 2 & 3)]);
     let application = Application {
         caps,
         subprotocol: (flags & 2 != 0).then(|| input.text()),
@@ -112,21 +112,21 @@ impl Application {
     }
 
     fn offer(&self) -> Acceptance<'_> {
-        let mut offer = Acceptance::new().with_secure(self.secure);
+        let mut offer = Acceptance::new().secure(self.secure);
         if let Some(name) = &self.subprotocol {
-            offer = offer.with_subprotocol(name);
+            offer = offer.subprotocol(name);
         }
         if let Some((name, value)) = &self.header {
-            offer = offer.with_header(name, value);
+            offer = offer.header(name, value);
         }
         if let Some(origin) = &self.origin {
-            offer = offer.with_origin(origin);
+            offer = offer.origin(origin);
         }
         if let Some(location) = &self.location {
-            offer = offer.with_location(location);
+            offer = offer.location(location);
         }
         if let Some(deflate) = &self.deflate {
-            offer = offer.with_deflate(deflate);
+            offer = offer.deflate(deflate);
         }
         offer
     }
@@ -310,7 +310,7 @@ fn check_custom_refusal(input: &mut Input<'_>) {
     let (status, why, name, value) = (u16::from(input.byte()) * 3, input.text(), input.text(), input.text());
     let mut lines = 4;
     let mut reject = Reject::custom(status, why.clone());
-    match reject.clone().with_header(name.clone(), value.clone()) {
+    match reject.clone().append_header(name.clone(), value.clone()) {
         Ok(with) => {
             (reject, lines) = (with, lines + 1);
             assert!(value.bytes().all(|byte| byte != b'\r' && byte != b'\n'));

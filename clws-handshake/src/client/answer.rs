@@ -1,24 +1,64 @@
-use crate::client::pending::AnswerError;
-use crate::head_lines::{Lines, LinesError};
-use crate::headers::Headers;
-use crate::request_line::version_of;
+//! The head of a response, and the errors of a response.
 
-/// An answer that opens no connection: what [`AnswerError::Refused`] says in short.
+use thiserror::Error;
+
+use crate::http::head_lines::{Lines, LinesError};
+use crate::http::headers::Headers;
+use crate::http::request_line::version_of;
+
+/// A response that refuses the handshake: the details of [`AnswerError::Refused`].
 ///
-/// It is borrowed from the bytes that were received, and [`Pending::refusal`](super::Pending::refusal) finds it there.
+/// Borrowed from the received bytes by [`Pending::refusal`](super::Pending::refusal).
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Refusal<'a> {
-    /// The status code: 302 with a `Location` to go to instead, 401 with a challenge, 426 with the versions that are
-    /// spoken. Never 1xx.
+    /// The status code, for example 302 with a `Location`, 401 with a challenge, or 426 with the
+    /// supported versions. Never 1xx.
     pub status: u16,
     /// The header lines.
     pub headers: Headers<'a>,
-    /// What came behind the head: the body or its beginning, in the transfer coding that the headers name.
+    /// The bytes after the head: the body or its beginning, in the transfer coding of the headers.
     pub body: &'a [u8],
 }
 
-/// The head of an answer.
+/// The response does not open a connection. Close the socket.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum AnswerError {
+    /// The server refused the handshake with a valid HTTP response.
+    /// [`Pending::refusal`](super::Pending::refusal) has its headers.
+    #[error("the server answered {status} {reason}")]
+    Refused {
+        /// The status code, for example 404. Never 1xx.
+        status: u16,
+        /// The reason phrase. May be empty.
+        reason: Box<str>,
+    },
+    /// The response is not valid HTTP/1.x, or it is a 1xx of HTTP/1.0. The text names the invalid
+    /// part. Folded header lines are invalid.
+    #[error("the response is not valid HTTP/1.1: {0}")]
+    Malformed(&'static str),
+    /// The head is longer or has more lines than the [`HandshakeLimits`](crate::HandshakeLimits)
+    /// allow. Also if all interim responses together are longer.
+    #[error("the head of the response is too large")]
+    TooLarge,
+    /// A header that must appear once is missing, repeated, or has the wrong value.
+    #[error("the {0} header of the response is missing or wrong")]
+    Header(&'static str),
+    /// Draft 0: the 16 bytes after the head do not prove that the server read the keys.
+    #[error("the digest of the response is wrong")]
+    Digest,
+    /// The server chose a subprotocol that was not offered. In draft 0 and hixie-75, also if it did
+    /// not choose the offered one.
+    #[error("the server chose a subprotocol that was not offered")]
+    Subprotocol,
+    /// The server uses an extension that was not offered, or with parameters that the offer
+    /// excludes.
+    #[error("the server uses an extension that was not offered, or with other parameters")]
+    Extension,
+}
+
+/// The head of a response.
 pub(super) struct AnswerHead<'a> {
     pub(super) status: u16,
     pub(super) reason: &'a [u8],
@@ -37,8 +77,8 @@ impl<'a> AnswerHead<'a> {
     }
 }
 
-/// RFC 9112 §4: `status-line = HTTP-version SP status-code SP [ reason-phrase ]`. The second space may be missing: there
-/// are servers that leave it away with the phrase.
+/// RFC 9112 §4: `status-line = HTTP-version SP status-code SP [ reason-phrase ]`. The second space
+/// may be missing, because some servers omit it together with the phrase.
 fn status_line(line: &[u8]) -> Option<(u16, &[u8])> {
     let (version, rest) = line.split_at_checked(b"HTTP/1.1".len())?;
     let (code, reason) = rest.strip_prefix(b" ")?.split_at_checked(3)?;
@@ -56,7 +96,7 @@ fn status_line(line: &[u8]) -> Option<(u16, &[u8])> {
     (is_text && is_known).then_some((status, reason))
 }
 
-/// Whether another answer follows the one of that status. 101 is the last one in HTTP.
+/// Whether another response follows a response with this status. 101 is the last response in HTTP.
 pub(super) const fn is_interim(status: u16) -> bool {
     matches!(status, 100..=199) && status != 101
 }

@@ -1,32 +1,32 @@
-//! The client's side: write the request of any draft, check the answer to it.
+//! The client's side: writes the request of any version and checks the response.
 //!
-//! [`ClientRequest`] is the request; its [`build`](ClientRequest::build) gives the bytes to send and a
-//! [`Pending`], which then [`check`](Pending::check)s what comes back. Random bytes come from the caller.
+//! [`ClientRequest::build`] returns the bytes to send and a [`Pending`], which then
+//! [`check`](Pending::check)s the response. The caller provides random bytes.
 //!
 //! ```
 //! use clws_handshake::client::ClientRequest;
 //! use clws_handshake::{HandshakeLimits, Acceptance, Status, Version, parse};
 //!
-//! let (caps, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // take better ones
+//! let (limits, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // use unpredictable bytes
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/chat?room=1")
-//!     .with_subprotocol("chat")
+//!     .subprotocol("chat")
 //!     .build(&mut random)?;
 //!
-//! let Status::Complete(request) = parse(&bytes, &caps)? else { panic!("it is all there") };
-//! let answer = request.accept(&Acceptance::new().with_subprotocol("chat"))?.response;
+//! let Status::Complete(request) = parse(&bytes, &limits)? else { panic!("incomplete") };
+//! let response = request.accept(&Acceptance::new().subprotocol("chat"))?.response;
 //!
-//! let Status::Complete(open) = pending.check(&answer, &caps)? else { panic!("it is all there") };
+//! let Status::Complete(open) = pending.check(&response, &limits)? else { panic!("incomplete") };
 //! assert_eq!(open.subprotocol, Some("chat"));
-//! assert_eq!(open.consumed, answer.len());
+//! assert_eq!(open.consumed, response.len());
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
 mod answer;
-mod key;
-pub(crate) mod pending;
+mod expected;
+mod hixie_keys;
+mod pending;
 mod request;
-pub(crate) mod url;
 
-pub use crate::client::answer::Refusal;
-pub use crate::client::pending::{AnswerError, Established, Pending};
+pub use crate::client::answer::{AnswerError, Refusal};
+pub use crate::client::pending::{Established, Pending};
 pub use crate::client::request::{ClientRequest, RequestError};

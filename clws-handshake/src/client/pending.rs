@@ -1,102 +1,54 @@
+//! Checks the response to a request.
+
 use clws_proto::Version;
 #[cfg(feature = "deflate")]
 use clws_proto::{DeflateConfig, DeflateParams};
-use thiserror::Error;
 
-use crate::client::answer::{AnswerHead, Refusal, is_interim};
-use crate::headers::Headers;
-use crate::headers::Single;
+use crate::client::answer::{AnswerError, AnswerHead, Refusal, is_interim};
+use crate::client::expected::{ExpectedResponse, check_hixie_75, check_hixie_76, require};
+use crate::http::headers::{Headers, Single};
+use crate::http::scan::{ScanError, find_end};
 use crate::limits::{HandshakeLimits, Status};
-use crate::scan::{ScanError, find_end};
+use crate::version_rules;
 #[cfg(feature = "deflate")]
 use crate::{deflate, extensions};
-use crate::{hixie_75, version_rules};
 
-/// A request that has been sent and not answered yet. It knows what a right answer looks like.
+/// A sent request whose response is still incomplete. It checks the response.
 #[derive(Clone, Debug)]
 pub struct Pending {
     version: Version,
-    proof: ChallengeResponse,
+    expected: ExpectedResponse,
     offered: Box<[Box<str>]>,
     #[cfg(feature = "deflate")]
     deflate: Option<DeflateConfig>,
-    /// How many bytes of the answer have been looked at, from `start` on.
+    /// The length of the examined part of the response, from `start` on.
     looked_at: u32,
-    /// Where the answer begins, behind interim ones.
+    /// The start of the response, after interim responses.
     start: usize,
 }
 
-/// What the server must have read.
-#[derive(Clone, Debug)]
-pub(crate) enum ChallengeResponse {
-    Accept(Box<str>),
-    Digest {
-        digest: [u8; 16],
-        origin: Box<str>,
-        location: Box<str>,
-    },
-    /// hixie-75: what the answer repeats.
-    Echo {
-        origin: Box<str>,
-        location: Box<str>,
-    },
-}
-
-/// The server took the handshake: the connection is open.
+/// The server accepted the handshake: the connection is open.
 #[derive(Clone, Copy, Debug)]
 #[non_exhaustive]
 pub struct Established<'a> {
-    /// The version that the connection speaks: the one that was asked for.
+    /// The protocol version of the connection: the requested one.
     pub version: Version,
-    /// The subprotocol that the server chose out of those offered.
+    /// The subprotocol that the server chose.
     pub subprotocol: Option<&'a str>,
-    /// What the server agreed to of the permessage-deflate that was offered, if it did.
+    /// The agreed parameters of permessage-deflate, if it was offered and accepted.
     #[cfg(feature = "deflate")]
     pub deflate: Option<DeflateParams>,
-    /// The header lines of the answer.
+    /// The header lines of the response.
     pub headers: Headers<'a>,
-    /// How many of the received bytes were the handshake, interim answers among them. What follows are frames.
+    /// The number of received bytes in the handshake, including interim responses. Frames follow.
     pub consumed: usize,
 }
 
-/// The answer does not open a connection: close it.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
-#[non_exhaustive]
-pub enum AnswerError {
-    /// The server refused in good HTTP; [`Pending::refusal`] has its headers.
-    #[error("the server answered {status} {reason}")]
-    Refused {
-        /// The status code, 404 for instance; never 1xx.
-        status: u16,
-        /// The reason phrase, which may be empty.
-        reason: Box<str>,
-    },
-    /// What came is not a well-formed HTTP/1.x answer, or opens the connection in HTTP/1.0; the text says where.
-    /// Folded header lines are malformed.
-    #[error("the answer is not HTTP/1.1: {0}")]
-    Malformed(&'static str),
-    /// The head is longer, or has more lines, than the [`HandshakeLimits`] allow; or interim answers together are longer.
-    #[error("the head of the answer is too large")]
-    TooLarge,
-    /// A header that a right answer has once is missing, repeated, or has another value.
-    #[error("the answer's {0} header is missing or wrong")]
-    Header(&'static str),
-    /// Draft 0: the 16 bytes behind the head do not prove that the keys were read.
-    #[error("the answer's digest is wrong")]
-    Digest,
-    /// The server chose a subprotocol that was not offered, or in draft 0 and hixie-75 not the one that was.
-    #[error("the server chose a subprotocol that was not offered")]
-    Subprotocol,
-    /// The server uses an extension that was not offered, or in a way that was not.
-    #[error("the server uses an extension that was not offered, or not so")]
-    Extension,
-}
-
 impl Pending {
-    pub(crate) const fn new(version: Version, proof: ChallengeResponse, offered: Box<[Box<str>]>) -> Self {
+    pub(super) const fn new(version: Version, expected: ExpectedResponse, offered: Box<[Box<str>]>) -> Self {
         Self {
             version,
-            proof,
+            expected,
             offered,
             #[cfg(feature = "deflate")]
             deflate: None,
@@ -105,48 +57,48 @@ impl Pending {
         }
     }
 
-    /// The same for a request that offered permessage-deflate so.
+    /// Expects a response to this offer of permessage-deflate.
     #[cfg(feature = "deflate")]
-    pub(crate) const fn with_deflate(mut self, config: Option<DeflateConfig>) -> Self {
+    pub(super) const fn deflate(mut self, config: Option<DeflateConfig>) -> Self {
         self.deflate = config;
         self
     }
 
-    /// Checks the answer, given everything received so far. `Partial` asks for more; an answer that comes
-    /// byte by byte costs linear time.
+    /// Checks the response, given everything received so far. `Partial` means that more bytes are
+    /// needed. A response that arrives byte by byte takes linear time.
     ///
-    /// Interim answers (100, 103 and other 1xx) before the answer are skipped: all of them together may be as long as
-    /// [`HandshakeLimits::max_head_bytes`].
+    /// Skips interim responses (100, 103 and other 1xx). Together they may have up to
+    /// [`HandshakeLimits::max_head_bytes`] bytes.
     ///
     /// # Errors
-    /// The server refused, or what it sent is not the answer to this request (RFC 6455 §4.1). The connection
-    /// must be closed.
+    /// The server refused the handshake, or the response is invalid (RFC 6455 §4.1). Close the
+    /// connection.
     pub fn check<'a>(
         &mut self,
         received: &'a [u8],
-        caps: &HandshakeLimits,
+        limits: &HandshakeLimits,
     ) -> Result<Status<Established<'a>>, AnswerError> {
-        let Status::Complete((headers, end)) = self.final_head(received, caps)? else {
+        let Status::Complete((headers, end)) = self.final_head(received, limits)? else {
             return Ok(Status::Partial);
         };
         let (head, rest) = received.split_at_checked(end).unwrap_or((received, &[]));
-        let consumed = match &self.proof {
-            ChallengeResponse::Accept(accept) => {
+        let consumed = match &self.expected {
+            ExpectedResponse::AcceptKey(accept) => {
                 self.check_hybi(headers, accept)?;
                 end
             }
-            ChallengeResponse::Digest { digest, origin, location } => {
-                check_hixie(headers, origin, location)?;
-                let Some(answered) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
-                // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the WebSocket
-                // connection"
-                if answered != digest {
+            ExpectedResponse::Digest { digest, origin, location } => {
+                check_hixie_76(headers, origin, location)?;
+                let Some(received_digest) = rest.first_chunk::<16>() else { return Ok(Status::Partial) };
+                // hixie-76 §4.1: "if /reply/ does not exactly equal /expected/, then fail the
+                // WebSocket connection"
+                if received_digest != digest {
                     return Err(AnswerError::Digest);
                 }
-                end + answered.len()
+                end + received_digest.len()
             }
-            ChallengeResponse::Echo { origin, location } => {
-                hixie_75::check(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
+            ExpectedResponse::Echo { origin, location } => {
+                check_hixie_75(head.get(self.start..).unwrap_or_default(), headers, origin, location)?;
                 end
             }
         };
@@ -155,25 +107,26 @@ impl Pending {
             version: self.version,
             subprotocol,
             #[cfg(feature = "deflate")]
-            deflate: self.agreed(headers)?,
+            deflate: self.agreed_deflate(headers)?,
             headers,
             consumed,
         }))
     }
 
-    /// The refusal that [`check`](Self::check) reported as [`AnswerError::Refused`], in the same bytes and more of
-    /// them, if more have come since.
+    /// The refusal that [`check`](Self::check) reported as [`AnswerError::Refused`]. `received`
+    /// must begin with the bytes that were checked and may have more.
     ///
     /// ```
     /// use clws_handshake::client::ClientRequest;
     /// use clws_handshake::{HandshakeLimits, Version};
     ///
-    /// let mut random = |bytes: &mut [u8]| bytes.fill(7); // take better ones
-    /// let (_, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/").build(&mut random)?;
-    /// let answer = b"HTTP/1.1 302 Found\r\nLocation: wss://server.example/\r\nContent-Length: 5\r\n\r\nmoved";
-    /// assert!(pending.check(answer, &HandshakeLimits::default()).is_err());
-    /// let refusal = pending.refusal(answer).unwrap();
-    /// assert_eq!((refusal.status, refusal.headers.get("Location")), (302, Some("wss://server.example/")));
+    /// let mut random = |bytes: &mut [u8]| bytes.fill(7); // use unpredictable bytes
+    /// let request = ClientRequest::new(Version::Rfc6455, "ws://server.example/");
+    /// let (_, mut pending) = request.build(&mut random)?;
+    /// let response = b"HTTP/1.1 302 Found\r\nLocation: /new\r\nContent-Length: 5\r\n\r\nmoved";
+    /// assert!(pending.check(response, &HandshakeLimits::default()).is_err());
+    /// let refusal = pending.refusal(response).unwrap();
+    /// assert_eq!((refusal.status, refusal.headers.get("Location")), (302, Some("/new")));
     /// assert_eq!(refusal.body, b"moved");
     /// # Ok::<(), clws_handshake::client::RequestError>(())
     /// ```
@@ -186,37 +139,37 @@ impl Pending {
         (status != 101 && !is_interim(status)).then_some(Refusal { status, headers, body })
     }
 
-    /// Finds the head of the last answer; its header lines, and where it ends.
+    /// Finds the head of the final response. Returns its header lines and its end.
     fn final_head<'a>(
         &mut self,
         received: &'a [u8],
-        caps: &HandshakeLimits,
+        limits: &HandshakeLimits,
     ) -> Result<Status<(Headers<'a>, usize)>, AnswerError> {
         loop {
-            let answer = received.get(self.start..).unwrap_or_default();
-            if !answer.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
+            let response = received.get(self.start..).unwrap_or_default();
+            if !response.iter().zip(b"HTTP/1.").all(|(a, b)| a == b) {
                 return Err(AnswerError::Malformed("the status line"));
             }
-            let end = match find_end(answer, &mut self.looked_at, caps) {
+            let end = match find_end(response, &mut self.looked_at, limits) {
                 Ok(Status::Complete(end)) => end,
                 Ok(Status::Partial) => return Ok(Status::Partial),
                 Err(ScanError::BareLf) => return Err(AnswerError::Malformed("a line end other than CRLF")),
                 Err(ScanError::TooLong) => return Err(AnswerError::TooLarge),
             };
             let AnswerHead { status, reason, headers } =
-                AnswerHead::parse(answer.get(..end).unwrap_or(answer), caps.max_headers)?;
+                AnswerHead::parse(response.get(..end).unwrap_or(response), limits.max_headers)?;
             if status == 101 {
                 return Ok(Status::Complete((headers, self.start + end)));
             }
-            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client handles the
-            // response per HTTP [RFC2616] procedures."
+            // RFC 6455 §4.1: "If the status code received from the server is not 101, the client
+            // handles the response per HTTP [RFC2616] procedures."
             if !is_interim(status) {
                 let reason = String::from_utf8_lossy(reason).into();
                 return Err(AnswerError::Refused { status, reason });
             }
-            // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received prior to a final
-            // response, even if the client does not expect one."
-            if self.start + end > caps.max_head_bytes {
+            // RFC 9110 §15.2: "A client MUST be able to parse one or more 1xx responses received
+            // prior to a final response, even if the client does not expect one."
+            if self.start + end > limits.max_head_bytes {
                 return Err(AnswerError::TooLarge);
             }
             self.start += end;
@@ -225,25 +178,25 @@ impl Pending {
     }
 
     fn check_hybi(&self, headers: Headers<'_>, accept: &str) -> Result<(), AnswerError> {
-        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header field
-        // contains a value that is not an ASCII case-insensitive match for the value "websocket", the client
-        // MUST _Fail the WebSocket Connection_."
-        one(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
-        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection| header field
-        // doesn't contain a token that is an ASCII case-insensitive match for the value "Upgrade", the client
-        // MUST _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response lacks an |Upgrade| header field or the |Upgrade| header
+        // field contains a value that is not an ASCII case-insensitive match for the value
+        // "websocket", the client MUST _Fail the WebSocket Connection_."
+        require(headers, "Upgrade", |value| value.eq_ignore_ascii_case("websocket"))?;
+        // RFC 6455 §4.1: "If the response lacks a |Connection| header field or the |Connection|
+        // header field doesn't contain a token that is an ASCII case-insensitive match for the
+        // value "Upgrade", the client MUST _Fail the WebSocket Connection_."
         if !headers.list_has("Connection", "upgrade") {
             return Err(AnswerError::Header("Connection"));
         }
-        one(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and this header
-        // field indicates the use of an extension that was not present in the client's handshake ..., the
-        // client MUST _Fail the WebSocket Connection_."
+        require(headers, "Sec-WebSocket-Accept", |value| value == accept)?;
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Extensions| header field and
+        // this header field indicates the use of an extension that was not present in the client's
+        // handshake ..., the client MUST _Fail the WebSocket Connection_."
         #[cfg(feature = "deflate")]
         if self.deflate.is_some() {
-            return Ok(()); // `agreed` looks at it
+            return Ok(()); // checked by `agreed_deflate`
         }
-        // Members that are empty use none (RFC 9110 §5.6.1.2).
+        // RFC 9110 §5.6.1.2: empty list members are ignored, so they use no extension.
         let is_blank = |byte: &u8| matches!(byte, b',' | b' ' | b'\t');
         if !headers.all_bytes("Sec-WebSocket-Extensions").all(|value| value.iter().all(is_blank)) {
             return Err(AnswerError::Extension);
@@ -251,9 +204,9 @@ impl Pending {
         Ok(())
     }
 
-    /// What the server agreed to of the permessage-deflate that was offered.
+    /// The agreed parameters of permessage-deflate.
     #[cfg(feature = "deflate")]
-    fn agreed(&self, headers: Headers<'_>) -> Result<Option<DeflateParams>, AnswerError> {
+    fn agreed_deflate(&self, headers: Headers<'_>) -> Result<Option<DeflateParams>, AnswerError> {
         let Some(config) = &self.deflate else { return Ok(None) };
         let mut members = Vec::new();
         for value in headers.all_bytes("Sec-WebSocket-Extensions") {
@@ -262,18 +215,21 @@ impl Pending {
         }
         match members.as_slice() {
             [] => Ok(None),
-            [Some(answer)] => deflate::agreed(*answer, config).ok_or(AnswerError::Extension).map(Some),
-            // Two at once were not offered, and a malformed one is none.
+            [Some(response)] => {
+                deflate::check_response(*response, config).ok_or(AnswerError::Extension).map(Some)
+            }
+            // Several members were not offered, and a malformed member is invalid.
             _ => Err(AnswerError::Extension),
         }
     }
 
     fn subprotocol<'a>(&self, headers: Headers<'a>) -> Result<Option<&'a str>, AnswerError> {
-        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this header
-        // field indicates the use of a subprotocol that was not present in the client's handshake ..., the
-        // client MUST _Fail the WebSocket Connection_."
+        // RFC 6455 §4.1: "If the response includes a |Sec-WebSocket-Protocol| header field and this
+        // header field indicates the use of a subprotocol that was not present in the client's
+        // handshake ..., the client MUST _Fail the WebSocket Connection_."
         match headers.single(version_rules::subprotocol_header(self.version)) {
-            // hixie-75 and hixie-76 §4.1: a client that asked for a subprotocol fails unless the answer names it once.
+            // hixie-75 and hixie-76 §4.1: a client that requested a subprotocol fails the
+            // connection unless the response names it exactly once.
             Single::Missing if self.version.is_hixie() && !self.offered.is_empty() => {
                 Err(AnswerError::Subprotocol)
             }
@@ -281,24 +237,5 @@ impl Pending {
             Single::One(name) if self.offered.iter().any(|offered| **offered == *name) => Ok(Some(name)),
             _ => Err(AnswerError::Subprotocol),
         }
-    }
-}
-
-fn check_hixie(headers: Headers<'_>, origin: &str, location: &str) -> Result<(), AnswerError> {
-    // hixie-76 §4.1: "if the value is not exactly equal to the string "WebSocket", then fail the WebSocket
-    // connection"; the same for a connection that, "converted to ASCII lowercase, is not exactly equal to the
-    // string "upgrade"", and for an origin or a location that is not exactly the request's. Each must be
-    // there exactly once.
-    one(headers, "Upgrade", |value| value == "WebSocket")?;
-    one(headers, "Connection", |value| value.eq_ignore_ascii_case("upgrade"))?;
-    one(headers, "Sec-WebSocket-Origin", |value| value == origin)?;
-    one(headers, "Sec-WebSocket-Location", |value| value == location)
-}
-
-/// Checks a header that must come exactly once.
-fn one(headers: Headers<'_>, name: &'static str, good: impl Fn(&str) -> bool) -> Result<(), AnswerError> {
-    match headers.single(name) {
-        Single::One(value) if good(value) => Ok(()),
-        _ => Err(AnswerError::Header(name)),
     }
 }

@@ -1,15 +1,19 @@
+//! Builds the request of an opening handshake.
+
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
 use clws_proto::Version;
 use thiserror::Error;
 
-use crate::acceptance::{HeaderError, check_header};
-use crate::client::key::Random;
-use crate::client::pending::{ChallengeResponse, Pending};
-use crate::client::url::Url;
-use crate::{hixie, hybi, token, version_rules};
+use crate::challenge::{accept_key, hixie_76};
+use crate::client::expected::ExpectedResponse;
+use crate::client::hixie_keys::Random;
+use crate::client::pending::Pending;
+use crate::http::write::{HeaderError, check_header};
+use crate::url::Url;
+use crate::{token, version_rules};
 
-/// An opening handshake to send, of any draft.
+/// An opening handshake to send, in any version.
 #[derive(Clone, Debug)]
 pub struct ClientRequest<'a> {
     version: Version,
@@ -21,30 +25,30 @@ pub struct ClientRequest<'a> {
     deflate: Option<DeflateConfig>,
 }
 
-/// The request cannot be sent: the caller's fault.
+/// The request cannot be sent, because an argument is invalid.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RequestError {
-    /// Not a `ws://` or `wss://` URL, or one with a fragment or user information (RFC 6455 §3).
-    #[error("not a ws:// or wss:// URL")]
+    /// The URL is not `ws://` or `wss://`, or it has a fragment or user information (RFC 6455 §3).
+    #[error("the URL is not a valid ws:// or wss:// URL")]
     Url,
-    /// An origin that cannot stand in a header line.
-    #[error("the origin has characters that cannot be sent")]
+    /// The origin is empty or not a valid header value.
+    #[error("the origin is empty or has characters that are not allowed")]
     Origin,
-    /// Draft 0 and hixie-75 have no handshake without an origin.
-    #[error("draft 0 and hixie-75 require an origin")]
+    /// Draft 0 and hixie-75 require an origin.
+    #[error("draft 0 and hixie-75 require an origin: set one")]
     OriginRequired,
-    /// Not a token, or offered twice, or a second one in draft 0 and hixie-75, which offer one.
-    #[error("the subprotocol {0:?} cannot be offered")]
+    /// The subprotocol is not a token, or it is offered twice. Draft 0 and hixie-75 allow only one.
+    #[error("the subprotocol {0:?} is not a token, is repeated, or is one too many")]
     Subprotocol(Box<str>),
-    /// A header that cannot be sent.
+    /// A header is invalid.
     #[error(transparent)]
     Header(#[from] HeaderError),
 }
 
 impl<'a> ClientRequest<'a> {
-    /// A request for a URL, `ws://host:port/path?query` or `wss://`; TLS is the caller's. Nothing is checked
-    /// yet.
+    /// A request for a `ws://host:port/path?query` or `wss://` URL. The caller provides TLS.
+    /// [`build`](Self::build) checks the arguments.
     #[must_use]
     pub const fn new(version: Version, url: &'a str) -> Self {
         Self {
@@ -58,42 +62,42 @@ impl<'a> ClientRequest<'a> {
         }
     }
 
-    /// Sends an origin, in the header that the version has for it. Draft 0 and hixie-75 cannot do without.
+    /// Sends an origin, in the header that the version uses. Draft 0 and hixie-75 require one.
     #[must_use]
-    pub const fn with_origin(mut self, origin: &'a str) -> Self {
+    pub const fn origin(mut self, origin: &'a str) -> Self {
         self.origin = Some(origin);
         self
     }
 
-    /// Offers a subprotocol, after those already offered.
+    /// Offers a subprotocol. The order of the calls is the order of preference.
     #[must_use]
-    pub fn with_subprotocol(mut self, name: &'a str) -> Self {
+    pub fn subprotocol(mut self, name: &'a str) -> Self {
         self.subprotocols.push(name);
         self
     }
 
-    /// Adds a header line, `Cookie` or `Authorization` for instance; not one that the handshake itself
-    /// writes.
+    /// Adds a header line, for example `Cookie` or `Authorization`. Headers of the handshake itself
+    /// are invalid.
     #[must_use]
-    pub fn with_header(mut self, name: &'a str, value: &'a str) -> Self {
+    pub fn header(mut self, name: &'a str, value: &'a str) -> Self {
         self.headers.push((name, value));
         self
     }
 
-    /// Offers permessage-deflate; what the server agreed to is in
-    /// [`Established::deflate`](super::Established::deflate). Only version 13 has it, so the others offer nothing.
+    /// Offers permessage-deflate. [`Established::deflate`](super::Established::deflate) has the
+    /// agreed parameters. Versions other than 13 ignore this call.
     #[cfg(feature = "deflate")]
     #[must_use]
-    pub fn with_deflate(mut self, config: &DeflateConfig) -> Self {
+    pub fn deflate(mut self, config: &DeflateConfig) -> Self {
         self.deflate = self.version.has_extensions().then_some(config.in_range());
         self
     }
 
-    /// Writes the request: the bytes to send, and what checks the answer. `random` fills a slice with
-    /// unpredictable bytes.
+    /// Builds the request. Returns the bytes to send, and a [`Pending`] that checks the response.
+    /// `random` fills a slice with unpredictable bytes.
     ///
     /// # Errors
-    /// The URL, the origin, a subprotocol or a header cannot be sent.
+    /// The URL, the origin, a subprotocol or a header is invalid.
     pub fn build(self, random: &mut impl FnMut(&mut [u8])) -> Result<(Vec<u8>, Pending), RequestError> {
         let url = Url::parse(self.url).ok_or(RequestError::Url)?;
         self.check()?;
@@ -101,17 +105,17 @@ impl<'a> ClientRequest<'a> {
         let resource = url.resource();
         let mut fields = vec![format!("Host: {}", url.host)];
         let mut body = None;
-        let proof = if self.version.is_hixie() {
+        let expected = if self.version.is_hixie() {
             // hixie-76 §4.1, and hixie-75 too: "the /origin/ value, converted to ASCII lowercase"
             let origin = self.origin.ok_or(RequestError::OriginRequired)?.to_ascii_lowercase();
             let scheme = if url.secure { "wss" } else { "ws" };
             let location = format!("{scheme}://{}{resource}", url.host).into();
             let upgrade = ["Upgrade: WebSocket".to_owned(), "Connection: Upgrade".to_owned()];
             if self.version == Version::Hixie75 {
-                // Its fields have a fixed order, and these two come first.
+                // hixie-75 has a fixed order of fields that begins with these two.
                 fields.splice(..0, upgrade);
                 fields.push(format!("Origin: {origin}"));
-                ChallengeResponse::Echo { origin: origin.into(), location }
+                ExpectedResponse::Echo { origin: origin.into(), location }
             } else {
                 let ((key1, number1), (key2, number2)) = (random.hixie_key(), random.hixie_key());
                 let key3 = random.bytes();
@@ -122,11 +126,11 @@ impl<'a> ClientRequest<'a> {
                     format!("Sec-WebSocket-Key1: {key1}"),
                     format!("Sec-WebSocket-Key2: {key2}"),
                 ]);
-                let digest = hixie::digest(number1, number2, &key3);
-                ChallengeResponse::Digest { digest, origin: origin.into(), location }
+                let digest = hixie_76::digest(number1, number2, &key3);
+                ExpectedResponse::Digest { digest, origin: origin.into(), location }
             }
         } else {
-            let key = hybi::encode_key(random.bytes());
+            let key = accept_key::encode_key(random.bytes());
             fields.extend([
                 "Upgrade: websocket".to_owned(),
                 "Connection: Upgrade".to_owned(),
@@ -136,7 +140,7 @@ impl<'a> ClientRequest<'a> {
             if let Some(origin) = self.origin {
                 fields.push(format!("{}: {origin}", version_rules::origin_header(self.version)));
             }
-            ChallengeResponse::Accept(hybi::accept_key(&key).into())
+            ExpectedResponse::AcceptKey(accept_key::accept_key(&key).into())
         };
         if !self.subprotocols.is_empty() {
             let name = version_rules::subprotocol_header(self.version);
@@ -150,15 +154,15 @@ impl<'a> ClientRequest<'a> {
         );
         fields.extend(self.headers.iter().map(|(name, value)| format!("{name}: {value}")));
         if self.version == Version::Hybi00 {
-            // hixie-76 §4.1 sends the fields "in a random order".
+            // hixie-76 §4.1: clients send the fields "in a random order".
             random.shuffle(&mut fields);
         }
         let mut bytes = format!("GET {resource} HTTP/1.1\r\n{}\r\n\r\n", fields.join("\r\n")).into_bytes();
         bytes.extend(body.iter().flatten());
         let offered = self.subprotocols.iter().map(|&name| name.into()).collect();
-        let pending = Pending::new(self.version, proof, offered);
+        let pending = Pending::new(self.version, expected, offered);
         #[cfg(feature = "deflate")]
-        let pending = pending.with_deflate(self.deflate);
+        let pending = pending.deflate(self.deflate);
         Ok((bytes, pending))
     }
 

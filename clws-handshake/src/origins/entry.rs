@@ -1,19 +1,19 @@
-//! One entry of a list of origins: its grammar, and what it admits.
+//! An entry of a list of origins: its grammar, and the origins it admits.
 
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-/// An origin, or the beginning of one, as the application wrote it.
+/// An origin or a prefix of one, as the application wrote it.
 #[derive(Clone)]
 pub(super) struct Entry {
     pub(super) text: Box<str>,
     pub(super) kind: Result<Kind, Fault>,
 }
 
-/// Why no browser sends such an origin: a clause for the reader of an error.
+/// The reason why no browser sends such an origin, as a clause of an error message.
 pub(super) type Fault = Cow<'static, str>;
 
-/// How much of an origin an entry names. Each entry that is none of these is a fault.
+/// The part of an origin that an entry names. Any other entry is invalid.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Kind {
     /// `null`
@@ -31,11 +31,12 @@ pub(super) enum Kind {
 impl Entry {
     pub(super) fn exact(text: Box<str>) -> Self {
         let kind = kind(&text).and_then(|kind| match kind {
-            // Chromium sends `file://` for a page that is a file, and WebKit the like for an app's own scheme.
+            // Chromium sends `file://` for local files. WebKit sends similar origins for custom
+            // schemes of apps.
             Kind::Scheme if is_web(&text) || text.to_ascii_lowercase().ends_with("extension://") => {
                 Err("the host is missing, and Origins::prefix admits every host of a scheme".into())
             }
-            Kind::HostAndColon => Err("there is no port after the colon".into()),
+            Kind::HostAndColon => Err("the port after the colon is missing".into()),
             kind => Ok(kind),
         });
         Self { text, kind }
@@ -45,30 +46,31 @@ impl Entry {
         Self { kind: kind(&text), text }
     }
 
-    /// Whether the origin begins with this entry and goes on, if at all, with what the entry leaves open.
+    /// Whether the origin begins with this entry, and ends there or continues with a part that the
+    /// entry leaves open.
     pub(super) fn begins(&self, origin: &str) -> bool {
         let Ok(kind) = self.kind else { return false };
         let Some((start, rest)) = origin.split_at_checked(self.text.len()) else { return false };
         if !start.eq_ignore_ascii_case(&self.text) {
             return false;
         }
-        // Some clients that are no browsers add a slash.
-        let open = rest.strip_suffix('/').unwrap_or(rest);
+        // Some clients other than browsers add a slash.
+        let suffix = rest.strip_suffix('/').unwrap_or(rest);
         match kind {
             Kind::Null => rest.is_empty(),
-            Kind::Scheme if open.is_empty() => rest.is_empty() && !is_web(&self.text),
-            Kind::Scheme => split(open).is_ok_and(|(host, port)| {
+            Kind::Scheme if suffix.is_empty() => rest.is_empty() && !is_web(&self.text),
+            Kind::Scheme => split(suffix).is_ok_and(|(host, port)| {
                 host_fault(host, is_web(&self.text)).is_none()
                     && port.is_none_or(|port| number(port).is_some())
             }),
-            Kind::Host => open.is_empty() || open.strip_prefix(':').and_then(number).is_some(),
-            Kind::HostAndColon => number(open).is_some(),
-            Kind::HostAndPort => open.is_empty(),
+            Kind::Host => suffix.is_empty() || suffix.strip_prefix(':').and_then(number).is_some(),
+            Kind::HostAndColon => number(suffix).is_some(),
+            Kind::HostAndPort => suffix.is_empty(),
         }
     }
 }
 
-/// What the text names, by the grammar of RFC 6454 §6.2 and of the URL Standard, whose hosts browsers send.
+/// Parses an entry by the grammar of RFC 6454 §6.2. Hosts follow the URL Standard, as in browsers.
 fn kind(text: &str) -> Result<Kind, Fault> {
     if text.eq_ignore_ascii_case("null") {
         return Ok(Kind::Null);
@@ -77,39 +79,39 @@ fn kind(text: &str) -> Result<Kind, Fault> {
         return Err("it is empty".into());
     }
     if text == "*" {
-        return Err("there are no wildcards, and Origins::any() admits every origin".into());
+        return Err("wildcards are not supported: Origins::any() admits every origin".into());
     }
     if text.contains(|c: char| c.is_whitespace() || c.is_control()) {
         return Err(
-            "it has a blank or a control character in it, and each origin is an entry by itself".into()
+            "it contains whitespace or a control character, and each origin needs a separate entry".into()
         );
     }
     let Some((scheme, rest)) = text.split_once("://") else {
-        return Err("the scheme is missing, as `https://`".into());
+        return Err("the scheme is missing, for example `https://`".into());
     };
     check_scheme(scheme)?;
     if rest.is_empty() {
         return Ok(Kind::Scheme);
     }
     if rest.contains("://") {
-        return Err("there are several origins in it, and each is an entry by itself".into());
+        return Err("it contains several origins, and each origin needs a separate entry".into());
     }
     if let Some(authority) = rest.split(['/', '?', '#', '\\']).next()
         && authority.len() < rest.len()
     {
         return Err(
-            format!("an origin has no path and no slash at its end: write `{scheme}://{authority}`").into()
+            format!("an origin has no path and no trailing slash: write `{scheme}://{authority}`").into()
         );
     }
     if rest.contains('@') {
         return Err("an origin has no user name and no password".into());
     }
     if !rest.is_ascii() {
-        let form = if is_web(text) { "in Punycode, as `xn--`..." } else { "percent-encoded" };
+        let form = if is_web(text) { "in Punycode (`xn--...`)" } else { "percent-encoded" };
         return Err(format!("browsers send a host that is not ASCII {form}").into());
     }
     if rest.parse::<Ipv6Addr>().is_ok() {
-        return Err(format!("an IPv6 address is in brackets: write `{scheme}://[{rest}]`").into());
+        return Err(format!("an IPv6 address needs brackets: write `{scheme}://[{rest}]`").into());
     }
     let (host, port) = split(rest)?;
     if let Some(fault) = host_fault(host, is_web(text)) {
@@ -144,7 +146,7 @@ fn check_scheme(scheme: &str) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The host and the text after its colon, if there is one.
+/// Splits an authority into its host and the text after its colon, if there is a colon.
 fn split(authority: &str) -> Result<(&str, Option<&str>), Fault> {
     let end = match authority.starts_with('[') {
         true => authority.find(']').map_or(authority.len(), |at| at + 1),
@@ -158,14 +160,14 @@ fn split(authority: &str) -> Result<(&str, Option<&str>), Fault> {
     }
 }
 
-/// Why browsers send no such host.
+/// The reason why no browser sends this host.
 fn host_fault(host: &str, is_web: bool) -> Option<Fault> {
     if host.is_empty() {
         return Some("the host is missing".into());
     }
     if host.contains('*') {
         return Some(
-            "there are no wildcards: Origins::prefix([\"https://\"]) admits every host of a scheme, \
+            "wildcards are not supported: Origins::prefix([\"https://\"]) admits every host of a scheme, \
                      and Origins::closure decides on any other set"
                 .into(),
         );
@@ -185,12 +187,12 @@ fn host_fault(host: &str, is_web: bool) -> Option<Fault> {
         return None;
     }
     let name = host.strip_suffix('.').unwrap_or(host);
-    // RFC 1035 §2.3.4: "labels 63 octets or less, names 255 octets or less", the latter with a length before each
-    // label and one at the end.
+    // RFC 1035 §2.3.4: "labels 63 octets or less, names 255 octets or less". The latter count a
+    // length before each label and one at the end.
     if name.len() > 253 || name.split('.').any(|label| label.is_empty() || label.len() > 63) {
         return Some("each part of a host name has 1 to 63 characters, and the name at most 253".into());
     }
-    // The URL Standard, "ends in a number checker": such a host is an IPv4 address or none.
+    // The URL Standard, "ends in a number checker": such a host must be an IPv4 address.
     let last = name.rsplit('.').next().unwrap_or_default();
     let hex = last.strip_prefix("0x").or_else(|| last.strip_prefix("0X"));
     let is_number = last.bytes().all(|byte| byte.is_ascii_digit())
@@ -199,23 +201,23 @@ fn host_fault(host: &str, is_web: bool) -> Option<Fault> {
         .then(|| "browsers send an IPv4 address as four decimal numbers from 0 to 255".into())
 }
 
-/// Why browsers send no such IPv6 address in brackets.
+/// The reason why no browser sends this IPv6 address in brackets.
 fn address_fault(host: &str) -> Option<Fault> {
     let inner = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or_default();
     let Ok(address) = inner.parse::<Ipv6Addr>() else {
         return Some(format!("`{host}` is not an IPv6 address in brackets").into());
     };
     let sent = match (address.to_ipv4_mapped(), address.segments()) {
-        // The URL Standard's serializer knows no dots.
+        // The URL Standard's serializer writes no dotted form.
         (Some(_), [.., high, low]) => format!("::ffff:{high:x}:{low:x}"),
         (None, _) => address.to_string(),
     };
     (!sent.eq_ignore_ascii_case(inner)).then(|| format!("browsers send that address as `[{sent}]`").into())
 }
 
-/// The port that the text is.
+/// Parses a port.
 fn number(port: &str) -> Option<u16> {
-    // `parse` alone takes a plus sign too.
+    // `parse` also accepts a plus sign.
     let digits = port.bytes().all(|byte| byte.is_ascii_digit()) && !port.starts_with('0');
     digits.then(|| port.parse().ok())?
 }
@@ -225,8 +227,8 @@ fn default_port(scheme: &str) -> Option<u16> {
     ports.iter().find(|(name, _)| scheme.eq_ignore_ascii_case(name)).map(|(_, port)| *port)
 }
 
-/// Whether the hosts of that origin's scheme are domain names and addresses; those of other schemes, extensions' for
-/// instance, are opaque.
+/// Whether the scheme has domain names and addresses as hosts. Hosts of other schemes, for example
+/// those of browser extensions, are opaque.
 fn is_web(text: &str) -> bool {
     text.split_once("://").is_some_and(|(scheme, _)| default_port(scheme).is_some())
 }

@@ -72,7 +72,7 @@ pub(crate) fn plus(lines: &[&str], more: &[&str]) -> Vec<u8> {
 
 /// Limits that enable draft 0 and hixie-75.
 pub(crate) fn hixie_on() -> HandshakeLimits {
-    HandshakeLimits::default().with_hixie(true).with_hixie_75(true)
+    HandshakeLimits::default().hixie(true).hixie_75(true)
 }
 
 /// The handshake in these bytes, which must be complete.

@@ -313,9 +313,9 @@ impl Config {
 
     pub(crate) fn caps(&self) -> HandshakeLimits {
         HandshakeLimits::default()
-            .with_max_head_bytes(self.max_header_size)
-            .with_hixie(self.protocol_76_00_support)
-            .with_hixie_75(self.protocol_75_support)
+            .max_head_bytes(self.max_header_size)
+            .hixie(self.protocol_76_00_support)
+            .hixie_75(self.protocol_75_support)
     }
 
     /// From so much on a client counts as slow: never above what may be queued at all.

@@ -235,24 +235,24 @@ fn open(
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
     let shared = context.shared;
-    let mut offer = Acceptance::new().with_secure(accept.secure);
+    let mut offer = Acceptance::new().secure(accept.secure);
     if let Some(name) = &accept.subprotocol {
-        offer = offer.with_subprotocol(name);
+        offer = offer.subprotocol(name);
     }
     if let Some(origin) = &accept.origin {
-        offer = offer.with_origin(origin);
+        offer = offer.origin(origin);
     }
     if let Some(location) = &accept.location {
-        offer = offer.with_location(location);
+        offer = offer.location(location);
     }
     for (name, value) in &accept.headers {
-        offer = offer.with_header(name, value);
+        offer = offer.header(name, value);
     }
     #[cfg(feature = "deflate")]
     let deflate = accept.deflate.unwrap_or(shared.config.deflate);
     #[cfg(feature = "deflate")]
     if let Some(deflate) = &deflate {
-        offer = offer.with_deflate(deflate);
+        offer = offer.deflate(deflate);
     }
     let head = kept(opening.head, &request, &shared.config);
     if shared.config.keep_headers && head.is_truncated() {

@@ -293,7 +293,7 @@ fn context(shared: &Arc<Shared>) -> Context<'_> {
 
 fn request(version: Version, target: &str) -> Vec<u8> {
     let url = format!("ws://server{target}");
-    let request = ClientRequest::new(version, &url).with_origin("http://here");
+    let request = ClientRequest::new(version, &url).origin("http://here");
     request.build(&mut |octets: &mut [u8]| octets.fill(0x5A)).unwrap().0
 }
 

@@ -95,9 +95,9 @@ impl State {
         }
 
         let url = format!("ws://sim{}?{conn}", kind.path());
-        let request = ClientRequest::new(version, &url).with_origin("http://here");
+        let request = ClientRequest::new(version, &url).origin("http://here");
         #[cfg(feature = "deflate")]
-        let request = if deflate { request.with_deflate(&deflate_offer()) } else { request };
+        let request = if deflate { request.deflate(&deflate_offer()) } else { request };
         let _ = deflate;
         let mut random = self.rng.clone();
         let (mut request, pending) = request

@@ -59,7 +59,7 @@ impl Running {
     /// Connects. The error is the status of the response.
     pub fn try_connect(&self, version: Version, target: &str) -> Result<Peer, u16> {
         let url = format!("ws://{}{target}", self.address());
-        let request = ClientRequest::new(version, &url).with_origin("http://here.example");
+        let request = ClientRequest::new(version, &url).origin("http://here.example");
         Peer::open(self.tcp(), version, request)
     }
 

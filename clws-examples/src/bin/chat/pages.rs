@@ -45,13 +45,13 @@ pub(crate) fn serve(request: &HttpRequest<'_>) -> HttpResponse {
         // The default health check of haproxy.
         "OPTIONS" => {
             return HttpResponse::new(204)
-                .with_header("Allow", METHODS)
+                .append_header("Allow", METHODS)
                 .unwrap_or_else(|_| HttpResponse::new(500));
         }
         _ => return HttpResponse::method_not_allowed(METHODS),
     }
-    let answer = HttpResponse::new(200).with_body(content_type, body.as_bytes());
-    let answer = answer.with_header("Content-Security-Policy", POLICY);
-    let answer = answer.and_then(|it| it.with_header("X-Content-Type-Options", "nosniff"));
+    let answer = HttpResponse::new(200).body(content_type, body.as_bytes());
+    let answer = answer.append_header("Content-Security-Policy", POLICY);
+    let answer = answer.and_then(|it| it.append_header("X-Content-Type-Options", "nosniff"));
     answer.unwrap_or_else(|_| HttpResponse::new(500))
 }

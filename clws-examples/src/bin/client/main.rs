@@ -136,12 +136,12 @@ fn shake_hands(
     let cookies = flags.cookie.join("; ");
     let mut request = ClientRequest::new(flags.version, &flags.url);
     if let Some(origin) = flags.origin.as_deref().or(flags.version.is_hixie().then_some("http://localhost")) {
-        request = request.with_origin(origin);
+        request = request.origin(origin);
     }
-    request = flags.subprotocol.iter().fold(request, |request, name| request.with_subprotocol(name));
-    request = flags.header.iter().fold(request, |request, (name, value)| request.with_header(name, value));
+    request = flags.subprotocol.iter().fold(request, |request, name| request.subprotocol(name));
+    request = flags.header.iter().fold(request, |request, (name, value)| request.header(name, value));
     if !cookies.is_empty() {
-        request = request.with_header("Cookie", &cookies);
+        request = request.header("Cookie", &cookies);
     }
     let (bytes, mut pending) = request.build(&mut random)?;
     let show = |direction, bytes: &[u8]| {

@@ -34,11 +34,11 @@ pub(super) struct Peer {
 impl Peer {
     pub(super) fn new(version: Version, query: &str, #[cfg(feature = "deflate")] deflate: bool) -> Self {
         let url = format!("ws://server/{query}");
-        let request = ClientRequest::new(version, &url).with_origin("http://here");
+        let request = ClientRequest::new(version, &url).origin("http://here");
         #[cfg(feature = "deflate")]
         let config = super::harness::deflate();
         #[cfg(feature = "deflate")]
-        let request = if deflate { request.with_deflate(&config) } else { request };
+        let request = if deflate { request.deflate(&config) } else { request };
         let (request, pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap();
         Self {
             version,

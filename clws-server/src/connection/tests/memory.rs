@@ -29,9 +29,9 @@ fn a_client_that_is_gone_keeps_nothing_that_is_sent_to_it() {
 #[test]
 fn caps_are_the_configs() {
     let config = Config::default().max_header_size(77).protocol_76_00_support(true);
-    assert_eq!(config.caps(), HandshakeLimits::default().with_max_head_bytes(77).with_hixie(true));
+    assert_eq!(config.caps(), HandshakeLimits::default().max_head_bytes(77).hixie(true));
     let config = Config::default().protocol_75_support(true);
-    assert_eq!(config.caps(), HandshakeLimits::default().with_hixie_75(true));
+    assert_eq!(config.caps(), HandshakeLimits::default().hixie_75(true));
 }
 
 #[test]

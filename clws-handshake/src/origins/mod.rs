@@ -1,3 +1,5 @@
+//! Rules for the origins that may connect.
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -5,25 +7,26 @@ use crate::origins::entry::{Entry, Fault};
 
 mod entry;
 
-/// Which origins may connect to a resource: CLWS's validators any, exact, prefix, and any closure.
+/// The origins that may connect to a resource: any, exact, prefix or a closure, as in CLWS.
 ///
-/// Only a browser's `Origin` means something: it keeps other sites' pages from using a visitor's cookies here
-/// (RFC 6455 §10.2). Other clients send what they like. Schemes and hosts have no case, so letters are
-/// compared without theirs. The origin `null`, which sandboxed pages and files send, is a string like others,
-/// admitted only where it is listed.
+/// Only the `Origin` of a browser is reliable: it stops pages of other sites from using a visitor's
+/// cookies (RFC 6455 §10.2). Other clients can send any value. The comparison ignores case, because
+/// schemes and hosts are case-insensitive. Sandboxed pages and files send the origin `null`. It is
+/// admitted only if it is listed.
 ///
-/// The entries of `exact` and `prefix` are origins as browsers send them (RFC 6454 §6.2): `scheme://host`, with
-/// `:port` unless that is the scheme's default. An entry that no browser's origin can match is an error of
-/// [`check`](Self::check), which `clws-server` calls when a resource is registered.
+/// The entries of `exact` and `prefix` are origins as browsers send them (RFC 6454 §6.2):
+/// `scheme://host`, with `:port` unless it is the default of the scheme. [`check`](Self::check)
+/// rejects an entry that cannot match the origin of a browser. `clws-server` calls it when a
+/// resource is registered.
 ///
-/// What a client without an origin gets is each validator's choice, which [`or_absent`](Self::or_absent)
-/// changes:
+/// Each validator has a default for clients without an origin. [`or_absent`](Self::or_absent)
+/// changes it:
 ///
-/// | validator | without an origin |
+/// | validator | client without an origin |
 /// |---|---|
 /// | [`any`](Self::any) | admitted |
 /// | [`exact`](Self::exact), [`prefix`](Self::prefix) | refused |
-/// | [`closure`](Self::closure) | is asked with `None` |
+/// | [`closure`](Self::closure) | is called with `None` |
 ///
 /// ```
 /// use clws_handshake::Origins;
@@ -51,53 +54,54 @@ enum Rule {
 }
 
 impl Origins {
-    /// Admits every origin, and none at all.
+    /// Admits every origin, and clients without an origin.
     #[must_use]
     pub const fn any() -> Self {
         Self { rule: Rule::Any, absent: None }
     }
 
-    /// Admits the origins that are listed, each as `scheme://host` with its port unless that is the scheme's
-    /// own: `https://example.com`, `http://localhost:8080`, `chrome-extension://abc`, `file://`, `null`.
+    /// Admits the listed origins. Each is `scheme://host`, with its port unless it is the default
+    /// of the scheme: `https://example.com`, `http://localhost:8080`, `chrome-extension://abc`,
+    /// `file://`, `null`.
     ///
-    /// The host is in the form that browsers send: a domain that is not ASCII in Punycode, an IPv6 address in its
-    /// shortest form. See [`check`](Self::check).
+    /// Write the host as browsers send it: a domain outside ASCII in Punycode, an IPv6 address in
+    /// its shortest form. See [`check`](Self::check).
     pub fn exact<S: Into<Box<str>>>(origins: impl IntoIterator<Item = S>) -> Self {
         let list = origins.into_iter().map(|origin| Entry::exact(origin.into())).collect();
         Self { rule: Rule::Exact(list), absent: None }
     }
 
-    /// Admits the origins that begin with one of the prefixes. What may follow depends on where the prefix ends:
+    /// Admits the origins that begin with one of the prefixes. The end of the prefix decides how an
+    /// origin may continue:
     ///
     /// | prefix | admits |
     /// |---|---|
     /// | `https://` | every host of the scheme, on any port |
     /// | `http://localhost` | that host on any port; not `http://localhost.evil.com` |
-    /// | `http://localhost:` | that host on any port but the scheme's default |
+    /// | `http://localhost:` | that host on any port except the default of the scheme |
     /// | `http://localhost:8080`, `null` | itself |
     ///
-    /// A slash after all of that is passed over, because some clients send one. Text of any other kind after the
-    /// prefix is refused: a port that is no number, user information, a path, a second origin. A prefix of any other
-    /// kind is an error of [`check`](Self::check), and admits nothing.
+    /// A trailing slash is ignored, because some clients send one. Any other text after the prefix
+    /// is refused: an invalid port, user information, a path, a second origin. A prefix of any
+    /// other form is an error of [`check`](Self::check) and admits nothing.
     pub fn prefix<S: Into<Box<str>>>(prefixes: impl IntoIterator<Item = S>) -> Self {
         let list = prefixes.into_iter().map(|prefix| Entry::prefix(prefix.into())).collect();
         Self { rule: Rule::Prefix(list), absent: None }
     }
 
-    /// Admits what the closure says; it is asked on whatever thread the handshake is on.
+    /// Admits origins for which the closure returns true. It runs on the thread of the handshake.
     pub fn closure(admits: impl Fn(Option<&str>) -> bool + Send + Sync + 'static) -> Self {
         Self { rule: Rule::Closure(Arc::new(admits)), absent: None }
     }
 
-    /// Changes what a client without an origin gets: admitted or not. A closure is then no longer asked about
-    /// it.
+    /// Admits or refuses clients without an origin. A closure is then not called for them.
     #[must_use]
     pub const fn or_absent(mut self, admitted: bool) -> Self {
         self.absent = Some(admitted);
         self
     }
 
-    /// Whether a client with this origin, or without any, may connect.
+    /// Whether a client with this origin may connect. `None` is a client without an origin.
     #[must_use]
     pub fn allows(&self, origin: Option<&str>) -> bool {
         if let (None, Some(admitted)) = (origin, self.absent) {
@@ -115,10 +119,10 @@ impl Origins {
         }
     }
 
-    /// Checks that a browser's origin can match each entry.
+    /// Checks that each entry can match the origin of a browser.
     ///
-    /// Clients that are not browsers may send anything as their origin. [`closure`](Self::closure) decides on those
-    /// and is never an error.
+    /// Clients other than browsers may send any origin. Use [`closure`](Self::closure) for those. A
+    /// closure is never an error.
     ///
     /// ```
     /// use clws_handshake::Origins;
@@ -131,8 +135,8 @@ impl Origins {
     ///
     /// # Errors
     ///
-    /// The first entry that can match no origin. Also a list without entries, unless
-    /// [`or_absent(true)`](Self::or_absent) leaves somebody to admit.
+    /// Returns the first entry that cannot match any origin. An empty list is an error too, unless
+    /// [`or_absent(true)`](Self::or_absent) admits clients without an origin.
     pub fn check(&self) -> Result<(), InvalidOrigin> {
         let (list, allowed) = match &self.rule {
             Rule::Any | Rule::Closure(_) => return Ok(()),
@@ -154,38 +158,38 @@ impl Origins {
 const EXACT: &str = "`scheme://host`, `scheme://host:port` and `null`";
 const PREFIX: &str = "`scheme://`, `scheme://host`, `scheme://host:`, `scheme://host:port` and `null`";
 
-/// An entry of [`Origins`] that can match no origin of a browser: [`Origins::check`].
+/// An entry of [`Origins`] that cannot match the origin of a browser. See [`Origins::check`].
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InvalidOrigin {
-    /// None where the list has no entries.
+    /// `None` if the list is empty.
     origin: Option<Box<str>>,
     fault: Fault,
     allowed: &'static str,
 }
 
 impl InvalidOrigin {
-    /// The entry as it was written; empty if there was none.
+    /// The entry as written. Empty if the list is empty.
     #[must_use]
     pub fn origin(&self) -> &str {
         self.origin.as_deref().unwrap_or_default()
     }
 }
 
-/// The entry, what is wrong with it, and the forms that are allowed.
+/// Shows the entry, its error, and the allowed forms.
 impl fmt::Display for InvalidOrigin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.origin {
             Some(origin) => write!(f, "no browser sends an origin like {origin:?}: ")?,
             None => f.write_str("no origin is admitted: ")?,
         }
-        write!(f, "{}; allowed are {}", self.fault, self.allowed)
+        write!(f, "{}; the allowed forms are {}", self.fault, self.allowed)
     }
 }
 
 impl std::error::Error for InvalidOrigin {}
 
 impl Default for Origins {
-    /// [`any`](Self::any).
+    /// Returns [`any`](Self::any).
     fn default() -> Self {
         Self::any()
     }
@@ -244,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn a_prefix_may_bring_its_own_boundary() {
+    fn a_prefix_may_contain_the_boundary() {
         let scheme = Origins::prefix(["https://"]);
         assert!(scheme.allows(Some("https://any.example")) && !scheme.allows(Some("http://any.example")));
         let port = Origins::prefix(["http://localhost:"]);
@@ -256,7 +260,7 @@ mod tests {
     }
 
     #[test]
-    fn an_exact_origin_is_all_of_it() {
+    fn an_exact_origin_matches_completely() {
         let origins = Origins::exact(["http://a.example".to_owned(), "http://b.example:81".to_owned()]);
         assert!(origins.allows(Some("http://A.example")) && origins.allows(Some("http://b.example:81")));
         for bad in ["http://a.example:80", "http://a.example/", "http://b.example", "http://a.exampl", "null"]
@@ -266,7 +270,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absent_origin_gets_each_validators_choice() {
+    fn each_validator_has_a_default_for_absent_origins() {
         let closure = || Origins::closure(|origin| origin.is_none_or(|origin| origin == "x"));
         assert!(Origins::any().allows(None) && Origins::default().allows(Some("null")));
         assert!(!Origins::exact(["a"]).allows(None) && !Origins::prefix(["a"]).allows(None));

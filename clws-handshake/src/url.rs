@@ -1,16 +1,18 @@
+//! URLs of WebSocket (RFC 6455 §3).
+
 use crate::authority::Authority;
 
-/// A `ws://` or `wss://` URL taken apart (RFC 6455 §3).
+/// A parsed `ws://` or `wss://` URL (RFC 6455 §3).
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Url<'a> {
     pub(crate) secure: bool,
-    /// Host and port as the `Host` header has them: in lower case, without the scheme's own port.
+    /// Host and port as in a `Host` header: in lower case, without the default port of the scheme.
     pub(crate) host: String,
     path_and_query: &'a str,
 }
 
 impl<'a> Url<'a> {
-    /// The parts of a URL, or nothing if it is not one, has a fragment, or user information.
+    /// Parses a URL. `None` if it is invalid, or has a fragment or user information.
     pub(crate) fn parse(url: &'a str) -> Option<Self> {
         let (scheme, rest) = url.split_once("://")?;
         let secure = scheme.eq_ignore_ascii_case("wss");
@@ -19,8 +21,8 @@ impl<'a> Url<'a> {
         }
         let end = rest.find(['/', '?']).unwrap_or(rest.len());
         let (authority, path_and_query) = rest.split_at_checked(end)?;
-        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and MUST NOT be
-        // used on these URIs."
+        // RFC 6455 §3: "Fragment identifiers are meaningless in the context of WebSocket URIs and
+        // MUST NOT be used on these URIs."
         if !path_and_query.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'#') {
             return None;
         }
@@ -35,7 +37,7 @@ impl<'a> Url<'a> {
         Some(Self { secure, host, path_and_query })
     }
 
-    /// The resource name (RFC 6455 §3): path and query, the path at least `/`.
+    /// The resource name (RFC 6455 §3): path and query. An empty path becomes `/`.
     pub(crate) fn resource(&self) -> String {
         let slash = if self.path_and_query.starts_with('/') { "" } else { "/" };
         format!("{slash}{}", self.path_and_query)
@@ -47,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hosts_lose_their_case_and_their_default_port() {
+    fn lowercases_hosts_and_removes_default_ports() {
         for (url, secure, host, resource) in [
             ("ws://A.Example", false, "a.example", "/"),
             ("WS://a:80/x?y=1", false, "a", "/x?y=1"),
@@ -66,7 +68,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_such_a_url_is_refused() {
+    fn rejects_other_urls() {
         for bad in [
             "",
             "a",

@@ -1,4 +1,4 @@
-//! The challenge of every draft from 4 on, and of RFC 6455: a key, a GUID, one SHA-1.
+//! The challenge of hybi drafts from 04 on and of RFC 6455: `Sec-WebSocket-Key` and its SHA-1.
 
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
@@ -8,8 +8,8 @@ use sha1::{Digest as _, Sha1};
 /// RFC 6455 §1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/// Reads base64 with or without its padding. Bits that a last character has too many are not looked at: the
-/// key's text is hashed as it came, so they change nothing.
+/// Base64 with or without padding. Ignores unused bits of the last character, because the text of
+/// the key is hashed and not its value.
 const LENIENT: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
@@ -17,31 +17,33 @@ const LENIENT: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// The `Sec-WebSocket-Accept` value that answers a key.
+/// The value of `Sec-WebSocket-Accept` for a key.
 pub(crate) fn accept_key(key: &str) -> String {
-    // RFC 6455 §4.2.2: "... concatenating /key/ ... with the string "258EAFA5-E914-47DA-95CA-C5AB0DC85B11",
-    // taking the SHA-1 hash of this concatenated value to obtain a 20-byte value and base64-encoding ... this
-    // 20-byte hash."
+    // RFC 6455 §4.2.2: "... concatenating /key/ ... with the string
+    // "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", taking the SHA-1 hash of this concatenated value to
+    // obtain a 20-byte value and base64-encoding ... this 20-byte hash."
     let mut sha1 = Sha1::new();
     sha1.update(key);
     sha1.update(GUID);
     base64::engine::general_purpose::STANDARD.encode(sha1.finalize())
 }
 
-/// The `Sec-WebSocket-Key` of 16 random bytes.
+/// The `Sec-WebSocket-Key` for 16 random bytes.
 pub(crate) fn encode_key(nonce: [u8; 16]) -> String {
     base64::engine::general_purpose::STANDARD.encode(nonce)
 }
 
 /// Whether a key is base64 of exactly 16 bytes.
 pub(crate) fn is_key(key: &str) -> bool {
-    // RFC 6455 §4.2.1: "A |Sec-WebSocket-Key| header field with a base64-encoded (see Section 4 of [RFC4648])
-    // value that, when decoded, is 16 bytes in length."
+    // RFC 6455 §4.2.1: "A |Sec-WebSocket-Key| header field with a base64-encoded (see Section 4 of
+    // [RFC4648]) value that, when decoded, is 16 bytes in length."
     key.len() == 24 && decoded_len(key) == Some(16)
 }
 
-/// Whether a key is one that clients of drafts 7 and 8 sent: base64, padded or not, of 15 or 16 bytes. The
-/// drafts ask for 16 as the RFC does, but ws 0.4 sends the 15 bytes of `8-` and a time in milliseconds.
+/// Whether a key is valid in versions 7 and 8: 15 or 16 bytes in base64, with or without padding.
+///
+/// The drafts require 16 bytes, as the RFC does. But ws 0.4 sends 15: `8-` and a time in
+/// milliseconds.
 pub(crate) fn is_draft_key(key: &str) -> bool {
     key.len() <= 24 && matches!(decoded_len(key), Some(15 | 16))
 }
@@ -56,14 +58,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_rfcs_sample() {
+    fn answers_the_example_of_the_rfc() {
         // RFC 6455 §1.3
         assert_eq!(accept_key("dGhlIHNhbXBsZSBub25jZQ=="), "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=");
         assert_eq!(encode_key(*b"the sample nonce"), "dGhlIHNhbXBsZSBub25jZQ==");
     }
 
     #[test]
-    fn version_13_wants_16_bytes() {
+    fn version_13_requires_16_bytes() {
         assert!(is_key("dGhlIHNhbXBsZSBub25jZQ=="));
         for bad in [
             "",
@@ -72,7 +74,7 @@ mod tests {
             "OC0xNzk1MzQ4OTA1NDYw",             // 15 bytes
             "AAAAAAAAAAAAAAAAAAAAAAA=",         // 17 bytes
             "AAAAAAAAAAAAAAAAAAAAAAAA",         // 18 bytes
-            "dGhlIHNhbXBsZSBub25j!Q==",         // not the alphabet
+            "dGhlIHNhbXBsZSBub25j!Q==",         // outside the alphabet
             "dGhlIHNhbXBsZSBub25jZQ==AAAA",     // too long
             "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", // 24 bytes
         ] {
@@ -81,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn drafts_7_and_8_also_take_15_bytes_and_no_others() {
+    fn versions_7_and_8_also_accept_15_bytes() {
         assert!(is_draft_key("OC0xNzk1MzQ4OTA1NDYw"));
         assert!(is_draft_key("dGhlIHNhbXBsZSBub25jZQ==") && is_draft_key("dGhlIHNhbXBsZSBub25jZQ"));
         for bad in [

@@ -1,25 +1,26 @@
+//! Responses to plain HTTP requests.
+
 use std::borrow::Cow;
 
-use crate::acceptance::{HeaderError, check_header, line};
-use crate::http::HttpRequest;
-use crate::reject::Reject;
-use crate::version_rules;
+use crate::http::write::{HeaderError, check_header, push_line};
+use crate::{token, version_rules};
 
-/// A whole HTTP answer to a request that asks for no WebSocket: a page, a file, a status.
+/// A complete response to a plain HTTP request: a page, a file or a status.
 ///
-/// The connection is closed behind it: [`to_bytes`](Self::to_bytes) writes `Connection: close` and `Content-Length`
-/// itself.
+/// The server closes the connection after it: [`to_bytes`](Self::to_bytes) writes
+/// `Connection: close` and `Content-Length`.
 ///
 /// ```
 /// use clws_handshake::{HandshakeLimits, HttpRequest, HttpResponse};
 ///
-/// let request = HttpRequest::parse(b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n", &HandshakeLimits::default())?;
+/// let head = b"GET / HTTP/1.1\r\nHost: a.example\r\n\r\n";
+/// let request = HttpRequest::parse(head, &HandshakeLimits::default())?;
 /// let response = match (request.method(), request.path()) {
 ///     ("GET" | "HEAD", "/") => HttpResponse::html("<!doctype html><title>Hello</title>"),
 ///     _ => HttpResponse::not_found(),
 /// };
-/// let bytes = response.with_header("Cache-Control", "no-store")?.to_bytes(&request);
-/// assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html; charset=utf-8\r\n"));
+/// let bytes = response.append_header("Cache-Control", "no-store")?.to_bytes(&request);
+/// assert!(bytes.starts_with(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: text/html"));
 /// # Ok::<(), clws_handshake::Reject>(())
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,24 +33,28 @@ pub struct HttpResponse {
 
 const NOTHING: &[u8] = &[];
 
-/// The content that an answer of a certain status may have.
+/// The content that a status allows.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Content {
-    /// Any, and its length is announced.
+    /// Content with a `Content-Length`.
     Any,
-    /// None, and a length of 0. RFC 9110 §15.3.6: "a server MUST NOT generate content in a 205 response", which is a
-    /// status that HTTP/1.1 does not end at the empty line by itself.
+    /// No content, and a length of 0. RFC 9110 §15.3.6: "a server MUST NOT generate content in a
+    /// 205 response". In HTTP/1.1 a 205 does not end at its empty line by itself.
     Empty,
-    /// None, and no length. RFC 9110 §8.6: "A server MUST NOT send a Content-Length header field in any response with a
-    /// status code of 1xx (Informational) or 204 (No Content)." 304 has no content either (§15.4.5).
+    /// No content and no length. RFC 9110 §8.6: "A server MUST NOT send a Content-Length header
+    /// field in any response with a status code of 1xx (Informational) or 204 (No Content)." 304
+    /// has no content either (§15.4.5).
     NoLength,
 }
 
 impl HttpResponse {
-    /// An answer with that status and no body. A status that is no final one (outside 200..=599) becomes 500.
+    /// A response with this status and no body. A status outside 200..=599 is not final and becomes
+    /// 500.
     ///
-    /// Some statuses oblige to a header: 401 to `WWW-Authenticate` ([`Reject::unauthorized`]), 405 to `Allow`
-    /// ([`method_not_allowed`](Self::method_not_allowed)), 407 to `Proxy-Authenticate`. 426 gets its headers by itself.
+    /// Some statuses require a header: 401 `WWW-Authenticate`
+    /// ([`Reject::unauthorized`](crate::Reject::unauthorized)), 405 `Allow`
+    /// ([`method_not_allowed`](Self::method_not_allowed)), 407 `Proxy-Authenticate`. The headers of
+    /// 426 are added automatically.
     #[must_use]
     pub const fn new(status: u16) -> Self {
         let status = if matches!(status, 200..=599) { status } else { 500 };
@@ -57,26 +62,26 @@ impl HttpResponse {
         Self { status, content_type, headers: Vec::new(), body }
     }
 
-    /// This answer with a body of that type, `image/png` for instance. A type that cannot stand in a header line
-    /// becomes `application/octet-stream`. An answer of status 204, 205 or 304 goes out without its body.
+    /// Sets the body and its type, for example `image/png`. An invalid type becomes
+    /// `application/octet-stream`. The statuses 204, 205 and 304 omit the body.
     #[must_use]
-    pub fn with_body(
+    pub fn body(
         mut self,
         content_type: impl Into<Cow<'static, str>>,
         body: impl Into<Cow<'static, [u8]>>,
     ) -> Self {
         let content_type = content_type.into();
-        let fits = crate::token::is_field_value(&content_type);
+        let fits = token::is_field_value(&content_type);
         self.content_type = if fits { content_type } else { "application/octet-stream".into() };
         self.body = body.into();
         self
     }
 
-    /// This answer with one more header, `Location` or `Content-Security-Policy` for instance.
+    /// Adds a header, for example `Location` or `Content-Security-Policy`.
     ///
     /// # Errors
-    /// The name is not a token, the value would break its line, or the header is one that the answer writes itself.
-    pub fn with_header(
+    /// The name is not a token, the value is invalid, or the response writes this header itself.
+    pub fn append_header(
         mut self,
         name: impl Into<Cow<'static, str>>,
         value: impl Into<Cow<'static, str>>,
@@ -87,26 +92,26 @@ impl HttpResponse {
         Ok(self)
     }
 
-    /// Plain text.
+    /// A plain-text response.
     #[must_use]
     pub fn text(status: u16, body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(status).with_body("text/plain; charset=utf-8", bytes_of(body.into()))
+        Self::new(status).body("text/plain; charset=utf-8", bytes_of(body.into()))
     }
 
-    /// 200 with a page.
+    /// An HTML page with status 200.
     #[must_use]
     pub fn html(body: impl Into<Cow<'static, str>>) -> Self {
-        Self::new(200).with_body("text/html; charset=utf-8", bytes_of(body.into()))
+        Self::new(200).body("text/html; charset=utf-8", bytes_of(body.into()))
     }
 
-    /// 405 in plain text, with the methods that are allowed, `GET, HEAD` for instance, in its `Allow` header. Methods that
-    /// cannot stand in a header line are left out, so that none is allowed.
+    /// 405 in plain text. `methods`, for example `GET, HEAD`, become the `Allow` header. If they
+    /// are not a valid header value, `Allow` is empty.
     #[must_use]
     pub fn method_not_allowed(methods: impl Into<Cow<'static, str>>) -> Self {
-        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405 response". It may be empty
-        // (§10.2.1).
+        // RFC 9110 §15.5.6: "The origin server MUST generate an Allow header field in a 405
+        // response". An empty one is valid (§10.2.1).
         let methods = methods.into();
-        let fits = crate::token::is_field_value(&methods);
+        let fits = token::is_field_value(&methods);
         Self::text(405, "this method is not allowed here")
             .and("Allow", if fits { methods } else { "".into() })
     }
@@ -123,37 +128,33 @@ impl HttpResponse {
         self.status
     }
 
-    /// The value of the first header with that name that was [added](Self::with_header), in any case.
+    /// The value of the first header with this name that [`append_header`](Self::append_header)
+    /// added, in any case.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
     }
 
-    /// The bytes that answer this request: without a body for `HEAD` and for a status that has none (204, 205, 304).
-    /// Close the connection once they are out.
-    #[must_use]
-    pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
-        // RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT send content in the
-        // response."
-        let body = if request.method() == "HEAD" { NOTHING } else { &self.body };
-        self.write(body)
-    }
-
-    /// The same as head and body, so that a body that many ask for is not copied for each.
-    #[must_use]
-    pub fn into_parts(self, request: &HttpRequest<'_>) -> (Vec<u8>, Cow<'static, [u8]>) {
-        let head = self.head();
-        let none = request.method() == "HEAD" || self.content() != Content::Any;
-        (head, if none { Cow::Borrowed(NOTHING) } else { self.body })
-    }
-
-    /// The bytes of the whole answer with that body.
-    pub(crate) fn write(&self, body: &[u8]) -> Vec<u8> {
+    /// The bytes of the response. A response to `HEAD` has no body.
+    pub(super) fn write(&self, is_head: bool) -> Vec<u8> {
         let mut out = self.head();
-        if self.content() == Content::Any {
-            out.extend_from_slice(body);
+        if self.has_content(is_head) {
+            out.extend_from_slice(&self.body);
         }
         out
+    }
+
+    /// The head and the body of the response. A response to `HEAD` has an empty body.
+    pub(super) fn split(self, is_head: bool) -> (Vec<u8>, Cow<'static, [u8]>) {
+        let head = self.head();
+        let has_content = self.has_content(is_head);
+        (head, if has_content { self.body } else { Cow::Borrowed(NOTHING) })
+    }
+
+    fn has_content(&self, is_head: bool) -> bool {
+        // RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT
+        // send content in the response."
+        !is_head && self.content() == Content::Any
     }
 
     const fn content(&self) -> Content {
@@ -164,7 +165,7 @@ impl HttpResponse {
         }
     }
 
-    /// The head, its closing empty line included.
+    /// The head with its final empty line.
     fn head(&self) -> Vec<u8> {
         let mut out = Vec::with_capacity(256);
         out.extend_from_slice(b"HTTP/1.1 ");
@@ -172,41 +173,42 @@ impl HttpResponse {
         out.push(b' ');
         out.extend_from_slice(reason(self.status).as_bytes());
         out.extend_from_slice(b"\r\n");
-        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the Connection header"
+        // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the
+        // Connection header"
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
-        line(&mut out, "Connection", &[upgrade, "close"]);
-        // RFC 9110 §5.3: "it is good practice to send header fields that contain additional control data first, such as
-        // Host on requests and Date on responses".
+        push_line(&mut out, "Connection", &[upgrade, "close"]);
+        // RFC 9110 §5.3: "it is good practice to send header fields that contain additional control
+        // data first, such as Host on requests and Date on responses".
         let is_date = |name: &str| name.eq_ignore_ascii_case("Date");
         for (name, value) in self.headers.iter().filter(|(name, _)| is_date(name)) {
-            line(&mut out, name, &[value]);
+            push_line(&mut out, name, &[value]);
         }
         match self.content() {
             Content::Any => {
                 if !self.content_type.is_empty() {
-                    line(&mut out, "Content-Type", &[&self.content_type]);
+                    push_line(&mut out, "Content-Type", &[&self.content_type]);
                 }
-                line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
+                push_line(&mut out, "Content-Length", &[&self.body.len().to_string()]);
             }
-            Content::Empty => line(&mut out, "Content-Length", &["0"]),
+            Content::Empty => push_line(&mut out, "Content-Length", &["0"]),
             Content::NoLength => {}
         }
         if self.status == 426 {
-            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to indicate the
-            // required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP error code (such as 426 Upgrade
-            // Required) and a |Sec-WebSocket-Version| header field indicating the version(s) the server is capable of
-            // understanding."
-            line(&mut out, "Upgrade", &["websocket"]);
-            line(&mut out, "Sec-WebSocket-Version", &[&version_rules::spoken()]);
+            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to
+            // indicate the required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP
+            // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field
+            // indicating the version(s) the server is capable of understanding."
+            push_line(&mut out, "Upgrade", &["websocket"]);
+            push_line(&mut out, "Sec-WebSocket-Version", &[&version_rules::supported()]);
         }
         for (name, value) in self.headers.iter().filter(|(name, _)| !is_date(name)) {
-            line(&mut out, name, &[value]);
+            push_line(&mut out, name, &[value]);
         }
         out.extend_from_slice(b"\r\n");
         out
     }
 
-    /// With a header that only this crate may set.
+    /// Adds a header without checking it.
     pub(crate) fn and(
         mut self,
         name: impl Into<Cow<'static, str>>,
@@ -217,13 +219,6 @@ impl HttpResponse {
     }
 }
 
-/// The refusal as an answer, for a hook that wants to say no in the same words.
-impl From<Reject> for HttpResponse {
-    fn from(reject: Reject) -> Self {
-        reject.to_http()
-    }
-}
-
 fn bytes_of(text: Cow<'static, str>) -> Cow<'static, [u8]> {
     match text {
         Cow::Borrowed(text) => Cow::Borrowed(text.as_bytes()),
@@ -231,7 +226,7 @@ fn bytes_of(text: Cow<'static, str>) -> Cow<'static, [u8]> {
     }
 }
 
-/// The reason phrase of a status; an empty one is allowed (RFC 9112 §4).
+/// The reason phrase of a status. RFC 9112 §4 allows an empty one.
 pub(crate) const fn reason(status: u16) -> &'static str {
     match status {
         200 => "OK",
@@ -287,9 +282,10 @@ pub(crate) const fn reason(status: u16) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::http::request::HttpRequest;
     use crate::limits::HandshakeLimits;
 
-    fn answer(response: &HttpResponse, method: &str) -> String {
+    fn bytes(response: &HttpResponse, method: &str) -> String {
         let head = format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n");
         let request = HttpRequest::parse(head.as_bytes(), &HandshakeLimits::default()).unwrap();
         let whole = response.to_bytes(&request);
@@ -299,22 +295,22 @@ mod tests {
     }
 
     #[test]
-    fn a_body_goes_with_its_type_and_length() {
-        let response = HttpResponse::new(200).with_body("image/svg+xml", &b"<svg/>"[..]);
+    fn sends_a_body_with_its_type_and_length() {
+        let response = HttpResponse::new(200).body("image/svg+xml", &b"<svg/>"[..]);
         let head = "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Type: image/svg+xml\r\nContent-Length: 6\r\n\r\n";
-        assert_eq!(answer(&response, "GET"), format!("{head}<svg/>"));
-        assert_eq!(answer(&response, "HEAD"), head);
+        assert_eq!(bytes(&response, "GET"), format!("{head}<svg/>"));
+        assert_eq!(bytes(&response, "HEAD"), head);
     }
 
     #[test]
-    fn what_has_no_body_has_none() {
+    fn omits_the_body_when_the_status_has_none() {
         let gone = HttpResponse::new(410);
         assert_eq!(
-            answer(&gone, "GET"),
+            bytes(&gone, "GET"),
             "HTTP/1.1 410 Gone\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
         );
         for status in [204, 304] {
-            let text = answer(&HttpResponse::text(status, "not to be seen"), "GET");
+            let text = bytes(&HttpResponse::text(status, "unseen"), "GET");
             assert!(text.ends_with("\r\nConnection: close\r\n\r\n"), "{text}");
         }
         assert_eq!(HttpResponse::new(101).status(), 500);
@@ -322,15 +318,15 @@ mod tests {
     }
 
     #[test]
-    fn no_header_breaks_the_answer() {
-        let response = HttpResponse::new(302).with_header("Location", "/chat").unwrap();
-        assert!(answer(&response, "GET").contains("\r\nLocation: /chat\r\n"));
+    fn rejects_headers_that_would_break_the_response() {
+        let response = HttpResponse::new(302).append_header("Location", "/chat").unwrap();
+        assert!(bytes(&response, "GET").contains("\r\nLocation: /chat\r\n"));
         for (name, value) in
             [("X\r\n", "a"), ("X", "a\r\nb"), ("Content-Length", "1"), ("Connection", "keep-alive")]
         {
-            assert!(HttpResponse::new(200).with_header(name, value).is_err(), "{name}");
+            assert!(HttpResponse::new(200).append_header(name, value).is_err(), "{name}");
         }
-        let odd = HttpResponse::new(200).with_body("text/html\r\nX: y", Vec::new());
-        assert!(answer(&odd, "GET").contains("\r\nContent-Type: application/octet-stream\r\n"));
+        let odd = HttpResponse::new(200).body("text/html\r\nX: y", Vec::new());
+        assert!(bytes(&odd, "GET").contains("\r\nContent-Type: application/octet-stream\r\n"));
     }
 }

@@ -1,15 +1,19 @@
+//! Header lines, read from the received bytes.
+
 use std::fmt;
 
 use crate::token;
 
-/// A borrowed, case-insensitive multimap of header lines, read where they lie: nothing is copied or indexed.
+/// A borrowed, case-insensitive multimap of header lines. It reads the received bytes without a
+/// copy or an index.
 ///
-/// Looking a name up walks the lines, of which there are at most
-/// [`HandshakeLimits::max_headers`](crate::HandshakeLimits::max_headers). Values come without the blanks around them.
+/// A lookup searches all lines, of which there are at most
+/// [`HandshakeLimits::max_headers`](crate::HandshakeLimits::max_headers). Values have no
+/// surrounding whitespace.
 ///
-/// A value need not be UTF-8: bytes from 0x80 up are allowed in HTTP, and RFC 9110 §5.5 asks to treat them as
-/// opaque data, so they do not fail a handshake. The `&str` methods pass over such values;
-/// [`iter_bytes`](Self::iter_bytes) and [`get_bytes`](Self::get_bytes) have them all.
+/// A value may contain bytes that are not UTF-8. RFC 9110 §5.5 asks to treat them as opaque data,
+/// so they do not fail a handshake. The `&str` methods skip such values.
+/// [`iter_bytes`](Self::iter_bytes) and [`get_bytes`](Self::get_bytes) return every value.
 ///
 /// ```
 /// use clws_handshake::{HandshakeLimits, HttpRequest};
@@ -22,60 +26,61 @@ use crate::token;
 /// ```
 #[derive(Clone, Copy, Default)]
 pub struct Headers<'a> {
-    /// Lines of `name ":" value "\n"`, blanks around the value allowed, the last line end too.
+    /// Lines of `name ":" value "\n"`, with optional whitespace around the value. The last line end
+    /// is optional.
     lines: &'a [u8],
 }
 
 impl<'a> Headers<'a> {
-    /// A view of lines that a parser has found to be well-formed.
+    /// Wraps lines that a parser validated.
     pub(crate) const fn new(lines: &'a [u8]) -> Self {
         Self { lines }
     }
 
-    /// The value of the first line with that name, in any case.
+    /// The value of the first line with this name. Names are case-insensitive.
     #[must_use]
     pub fn get(&self, name: &str) -> Option<&'a str> {
         self.get_all(name).next()
     }
 
-    /// The values of every line with that name, in the order they came.
+    /// The values of all lines with this name, in order.
     pub fn get_all<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.all_bytes(name).filter_map(|value| str::from_utf8(value).ok())
     }
 
-    /// The first value with that name as it came, UTF-8 or not.
+    /// The first value with this name, which may not be UTF-8.
     #[must_use]
     pub fn get_bytes(&self, name: &str) -> Option<&'a [u8]> {
         self.all_bytes(name).next()
     }
 
-    /// Every line as name and value, in the order they came; values that are not UTF-8 are left out.
+    /// All lines as name and value, in order. Skips values that are not UTF-8.
     pub fn iter(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
         self.iter_bytes().filter_map(|(name, value)| Some((name, str::from_utf8(value).ok()?)))
     }
 
-    /// Every line as name and value, in the order they came.
+    /// All lines as name and value, in order.
     pub fn iter_bytes(&self) -> impl Iterator<Item = (&'a str, &'a [u8])> + use<'a> {
         self.raw_lines().filter_map(|(name, value)| Some((str::from_utf8(name).ok()?, value.trim_ascii())))
     }
 
-    /// Every line as name and value, the value with the blanks around it.
+    /// All lines as name and value. Values keep surrounding whitespace.
     fn raw_lines(&self) -> impl Iterator<Item = (&'a [u8], &'a [u8])> + use<'a> {
         let mut rest = self.lines;
         std::iter::from_fn(move || {
             let end = memchr::memchr(b'\n', rest).map_or(rest.len(), |at| at + 1);
-            let (line, behind) = rest.split_at_checked(end).filter(|(line, _)| !line.is_empty())?;
-            rest = behind;
+            let (line, after) = rest.split_at_checked(end).filter(|(line, _)| !line.is_empty())?;
+            rest = after;
             Some(line)
         })
         .filter_map(|line| {
             let (name, value) = line.split_at_checked(memchr::memchr(b':', line)?)?;
-            // The line end goes with the blanks.
+            // The line end counts as whitespace after the value.
             Some((name, value.get(1..)?))
         })
     }
 
-    /// The value of the first cookie with that name, as the client sent it; names are case-sensitive.
+    /// The value of the first cookie with this name, exactly as sent. Names are case-sensitive.
     ///
     /// ```
     /// use clws_handshake::{HandshakeLimits, HttpRequest};
@@ -90,43 +95,43 @@ impl<'a> Headers<'a> {
         self.cookies().find(|(found, _)| *found == name).map(|(_, value)| value)
     }
 
-    /// The cookies as name and value, in the order they came. A part of the line that has no `=` is left out, and so
-    /// are lines that are not UTF-8; quotes around a value stay.
+    /// All cookies as name and value, in order. Skips pairs without `=` and lines that are not
+    /// UTF-8. Keeps quotes around a value.
     pub fn cookies(&self) -> impl Iterator<Item = (&'a str, &'a str)> + use<'a> {
-        // RFC 6265 §4.2.1: cookie-string = cookie-pair *( ";" SP cookie-pair ); clients of HTTP/2 proxies send several
-        // lines (RFC 9113 §8.2.3), and the blank is not always there.
+        // RFC 6265 §4.2.1: cookie-string = cookie-pair *( ";" SP cookie-pair ). Proxies of HTTP/2
+        // clients send several lines (RFC 9113 §8.2.3), and some clients omit the space.
         self.get_all("Cookie").flat_map(|line| line.split(';')).filter_map(|pair| {
             let (name, value) = pair.split_once('=')?;
             Some((name.trim_ascii(), value.trim_ascii()))
         })
     }
 
-    /// Whether there is no line at all.
+    /// Whether there are no lines.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.iter_bytes().next().is_none()
     }
 
-    /// The members of the comma-separated list that all lines of that name make together.
+    /// The members of a comma-separated list.
     ///
-    /// RFC 9110 §5.3: lines of one name are one list, in order.
+    /// RFC 9110 §5.3: all lines with the same name form one list, in order.
     pub(crate) fn list<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a str> + use<'a, 'n> {
         self.get_all(name).flat_map(token::list)
     }
 
-    /// Whether that list has the member, in any case.
+    /// Whether a list contains this member. Members are case-insensitive.
     pub(crate) fn list_has(&self, name: &str, member: &str) -> bool {
         self.list(name).any(|found| found.eq_ignore_ascii_case(member))
     }
 
-    /// The values of every line with that name as they came.
+    /// The values of all lines with this name.
     pub(crate) fn all_bytes<'n>(&self, name: &'n str) -> impl Iterator<Item = &'a [u8]> + use<'a, 'n> {
         self.raw_lines()
             .filter(|(found, _)| found.eq_ignore_ascii_case(name.as_bytes()))
             .map(|(_, value)| value.trim_ascii())
     }
 
-    /// The one value of a header that must not be repeated.
+    /// The value of a header that must not be repeated.
     pub(crate) fn single(&self, name: &str) -> Single<'a> {
         let mut values = self.all_bytes(name);
         match (values.next(), values.next()) {
@@ -145,7 +150,7 @@ impl fmt::Debug for Headers<'_> {
     }
 }
 
-/// How a header that may come once did come.
+/// The occurrences of a header that must not be repeated.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Single<'a> {
     Missing,
@@ -161,7 +166,7 @@ mod tests {
     const LINES: &[u8] = b"Host: a\r\nX-Raw: \xff\xfe\r\nx-list: a, b\r\nEmpty:\r\nX-List:\tC \r\nX:a:b\r\n";
 
     #[test]
-    fn names_are_found_in_any_case_and_values_are_trimmed() {
+    fn names_are_case_insensitive_and_values_are_trimmed() {
         let headers = Headers::new(LINES);
         assert_eq!(headers.get("HOST"), Some("a"));
         assert_eq!(headers.get("empty"), Some(""));
@@ -173,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_text_is_there_as_bytes_only() {
+    fn returns_values_that_are_not_utf8_only_as_bytes() {
         let headers = Headers::new(LINES);
         assert_eq!(headers.get("x-raw"), None);
         assert_eq!(headers.get_bytes("x-raw"), Some(&b"\xff\xfe"[..]));
@@ -185,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn cookies_are_found_by_name() {
+    fn finds_cookies_by_name() {
         let headers = Headers::new(b"Cookie:a=1; b=x=y;c=\"q\" ;; d; =e; A=2\nCookie:a=3\ncookie:f=\n");
         let all = [("a", "1"), ("b", "x=y"), ("c", "\"q\""), ("", "e"), ("A", "2"), ("a", "3"), ("f", "")];
         assert_eq!(headers.cookies().collect::<Vec<_>>(), all);
@@ -196,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn the_compact_form_reads_the_same() {
+    fn reads_lines_without_spaces_and_carriage_returns() {
         let compact = Headers::new(b"Host:a\nEmpty:\nX:a:b\n");
         assert_eq!(compact.iter().collect::<Vec<_>>(), [("Host", "a"), ("Empty", ""), ("X", "a:b")]);
         assert!(Headers::default().is_empty() && !compact.is_empty());

@@ -1,11 +1,19 @@
-//! What heads of requests and of answers have in common: a first line, and header lines under a cap.
+//! The common structure of request and response heads: a first line and header lines.
 
-use crate::headers::Headers;
+use crate::http::headers::Headers;
 
-/// So many header lines are parsed without an allocation.
+/// The bytes after leading empty lines.
+pub(crate) fn skip_empty_lines(mut bytes: &[u8]) -> &[u8] {
+    while let Some(rest) = bytes.strip_prefix(b"\r\n") {
+        bytes = rest;
+    }
+    bytes
+}
+
+/// The number of header lines that are parsed without an allocation.
 const ON_STACK: usize = 128;
 
-/// A head split behind its first line.
+/// A head, split after its first line.
 pub(crate) struct Lines<'a> {
     /// The request line or the status line, without its line end.
     pub(crate) first: &'a [u8],
@@ -13,30 +21,31 @@ pub(crate) struct Lines<'a> {
     block: &'a [u8],
 }
 
-/// Why header lines are refused.
+/// The reason why header lines are invalid.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum LinesError {
-    /// There are more of them than the cap allows.
+    /// There are more lines than the limit.
     TooMany,
-    /// One of them breaks the grammar.
+    /// A line violates the grammar.
     Malformed,
 }
 
 impl<'a> Lines<'a> {
-    /// Splits a head whose lines all end in CRLF, as the scanner has found.
+    /// Splits a head in which the scanner found only CRLF line ends.
     pub(crate) fn split(head: &'a [u8]) -> Self {
         let end = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
         let (first, block) = head.split_at_checked(end).unwrap_or_default();
         Self { first: first.strip_suffix(b"\r\n").unwrap_or(first), block }
     }
 
-    /// The header lines, once their number and their grammar are checked.
+    /// The header lines. Checks their number and their grammar.
     ///
-    /// A line that starts with a blank, which once continued the line before it, has no name, so it is refused (RFC 9112
-    /// §5.2). So is whitespace before the colon: "A server MUST reject, with a response status code of 400 (Bad Request),
-    /// any received request message that contains whitespace between a header field name and colon" (§5.1).
+    /// Rejects whitespace before a colon. RFC 9112 §5.1: "A server MUST reject, with a response
+    /// status code of 400 (Bad Request), any received request message that contains whitespace
+    /// between a header field name and colon". Also rejects a line that begins with whitespace: the
+    /// obsolete line folding of §5.2.
     pub(crate) fn headers(&self, max_headers: usize) -> Result<Headers<'a>, LinesError> {
-        // Every line of the block but the empty one is a header.
+        // All lines of the block except the final empty one are headers.
         let count = memchr::memchr_iter(b'\n', self.block).count().saturating_sub(1);
         if count > max_headers {
             return Err(LinesError::TooMany);
@@ -53,7 +62,7 @@ impl<'a> Lines<'a> {
     }
 }
 
-/// How many bytes were parsed. The parsed lines are not of interest: [`Headers`] reads them where they lie.
+/// The length of the parsed block. [`Headers`] reads the lines from the block itself.
 const fn end_of(parsed: httparse::Status<(usize, &[httparse::Header<'_>])>) -> Option<usize> {
     match parsed {
         httparse::Status::Complete((end, _)) => Some(end),
@@ -71,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn field_lines_have_a_name_a_colon_and_any_text() {
+    fn a_field_line_has_a_name_a_colon_and_any_text() {
         for good in [&b"a:"[..], b"a:b", b"a: b:c ", b"!#$%&'*+-.^_`|~09azAZ:\t\xff\x80 ", b"X-Y::"] {
             assert!(is_field_line(good), "{good:?}");
         }
@@ -101,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cap_on_lines_is_exact() {
+    fn the_limit_on_lines_is_exact() {
         let lines = Lines::split(b"first\r\na: b\r\nc: d\r\n\r\n");
         assert_eq!(lines.first, b"first");
         assert_eq!(lines.headers(2).unwrap().iter().count(), 2);

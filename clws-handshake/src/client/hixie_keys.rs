@@ -1,6 +1,6 @@
-//! What draft 0's clients hide in their keys (hixie-76 §4.1).
+//! Generates the keys of draft 0 (hixie-76 §4.1).
 
-/// A source of random bytes, made a source of small numbers.
+/// Draws small numbers from a source of random bytes.
 pub(crate) struct Random<'r, R>(pub(crate) &'r mut R);
 
 impl<R: FnMut(&mut [u8])> Random<'_, R> {
@@ -13,8 +13,7 @@ impl<R: FnMut(&mut [u8])> Random<'_, R> {
     /// A number from 0 to `max`.
     fn up_to(&mut self, max: u32) -> u32 {
         let drawn = u64::from(u32::from_ne_bytes(self.bytes()));
-        // The product's upper half is at most `max`; that some numbers come a little more often does not
-        // matter here.
+        // The upper half of the product is at most `max`. The slight bias does not matter here.
         u32::try_from((drawn * (u64::from(max) + 1)) >> 32).unwrap_or(max)
     }
 
@@ -22,27 +21,28 @@ impl<R: FnMut(&mut [u8])> Random<'_, R> {
         self.up_to(u32::try_from(length.saturating_sub(1)).unwrap_or(u32::MAX)) as usize
     }
 
-    /// Puts things in a random order.
-    pub(crate) fn shuffle<T>(&mut self, things: &mut [T]) {
-        for last in (1..things.len()).rev() {
-            things.swap(last, self.index(last + 1));
+    /// Shuffles a slice.
+    pub(crate) fn shuffle<T>(&mut self, items: &mut [T]) {
+        for last in (1..items.len()).rev() {
+            items.swap(last, self.index(last + 1));
         }
     }
 
     /// A key, and the number that a server finds in it.
     pub(crate) fn hixie_key(&mut self) -> (String, u32) {
-        // hixie-76 §4.1: spaces from 1 to 12; a number from 0 to the largest whose product with them is at
-        // most 4,294,967,295; that product in base ten is the key to begin with.
+        // hixie-76 §4.1: 1 to 12 spaces, and a number whose product with the spaces is at most
+        // 4,294,967,295. The key begins as that product in base ten.
         let spaces = 1 + self.up_to(11);
         let number = self.up_to(u32::MAX.checked_div(spaces).unwrap_or_default());
         let mut key = number.saturating_mul(spaces).to_string();
-        // "between one and twelve random characters from the ranges U+0021 to U+002F and U+003A to U+007E",
-        // anywhere
+        // hixie-76 §4.1: "between one and twelve random characters from the ranges U+0021 to U+002F
+        // and U+003A to U+007E" at random positions.
         for _ in 0..=self.up_to(11) {
             let at = self.index(key.len() + 1);
             key.insert(at, CHARS.get(self.index(CHARS.len())).map_or('!', |&byte| char::from(byte)));
         }
-        // and the spaces "at random positions other than the start or end of the string".
+        // hixie-76 §4.1: the spaces "at random positions other than the start or end of the
+        // string".
         for _ in 0..spaces {
             let at = 1 + self.index(key.len() - 1);
             key.insert(at, ' ');
@@ -51,7 +51,7 @@ impl<R: FnMut(&mut [u8])> Random<'_, R> {
     }
 }
 
-/// Every printable character that is no digit and no space.
+/// The printable ASCII characters except digits and the space.
 const CHARS: [u8; 84] = {
     let mut chars = [0; 84];
     let (mut at, mut byte) = (0, b'!');
@@ -68,10 +68,10 @@ const CHARS: [u8; 84] = {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::hixie;
+    use crate::challenge::hixie_76;
 
     #[test]
-    fn a_server_finds_the_number_in_any_key() {
+    fn a_server_finds_the_number_in_every_key() {
         let mut state = 1u32;
         let mut xorshift = |bytes: &mut [u8]| {
             for byte in bytes {
@@ -86,8 +86,8 @@ mod tests {
             let (key, number) = random.hixie_key();
             let (other, second) = random.hixie_key();
             assert_eq!(
-                hixie::answer(&key, &other, b"12345678"),
-                Ok(hixie::digest(number, second, b"12345678")),
+                hixie_76::response(&key, &other, b"12345678"),
+                Ok(hixie_76::digest(number, second, b"12345678")),
                 "{key:?}"
             );
             assert_eq!(key.trim(), key);
@@ -98,13 +98,13 @@ mod tests {
     }
 
     #[test]
-    fn constant_sources_do_no_harm() {
+    fn constant_random_bytes_give_valid_keys() {
         for fill in [0, 1, 0x7f, 0x80, 0xff] {
             let mut constant = |bytes: &mut [u8]| bytes.fill(fill);
             let (key, number) = Random(&mut constant).hixie_key();
             assert_eq!(
-                hixie::answer(&key, &key, &[0; 8]),
-                Ok(hixie::digest(number, number, &[0; 8])),
+                hixie_76::response(&key, &key, &[0; 8]),
+                Ok(hixie_76::digest(number, number, &[0; 8])),
                 "{key:?}"
             );
         }

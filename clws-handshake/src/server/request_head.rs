@@ -1,16 +1,18 @@
+//! A compact copy of a request, kept while its connection lives.
+
 use std::fmt;
 
-use crate::Version;
-use crate::headers::Headers;
-use crate::request::Request;
-use crate::request::{self, origin_header};
+use clws_proto::Version;
 
-/// What is kept of a request while its connection lives: one exact allocation, read again whenever something
-/// is asked.
+use crate::http::headers::Headers;
+use crate::server::fields;
+use crate::server::request::Request;
+
+/// The parts of a request to keep while its connection lives, in one exact allocation.
 ///
-/// The struct is a boxed slice and nothing else (16 bytes on a 64-bit machine). Its bytes hold the target,
-/// the host and, if [`Request::to_head`] was told so, the header lines without their blanks. Getters walk
-/// those bytes, so they cost time in the head's length, and nothing while nobody asks.
+/// The struct is a boxed slice (16 bytes on a 64-bit machine). It holds the target, the host and,
+/// if [`Request::to_head`] is asked to keep them, the header lines without surrounding whitespace.
+/// Each getter searches these bytes, so its time is linear in the length of the head.
 ///
 /// ```
 /// use clws_handshake::{parse, HandshakeLimits, Status};
@@ -18,7 +20,9 @@ use crate::request::{self, origin_header};
 /// let bytes = b"GET /chat?room=1 HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\
 ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
 ///     Sec-WebSocket-Version: 13\r\nCookie: id=1\r\n\r\n";
-/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else { panic!("it is all there") };
+/// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else {
+///     panic!("incomplete")
+/// };
 /// let head = request.to_head(true);
 /// assert_eq!((head.path(), head.query(), head.host()), ("/chat", Some("room=1"), "a.example"));
 /// assert_eq!(head.header("cookie"), Some("id=1"));
@@ -27,23 +31,48 @@ use crate::request::{self, origin_header};
 /// ```
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct RequestHead {
-    /// A byte that names the origin's header, then lines that each end in LF: `path[?query]`, the host (empty
-    /// if it is the `Host` header's), and `name:value` for each header. None of them can hold an LF.
+    /// A flag byte, then lines that each end in LF: `path[?query]`, the host (empty if equal to the
+    /// `Host` header), and `name:value` for each header. No part can contain an LF.
     bytes: Box<[u8]>,
 }
 
+/// Flag byte: the request has no origin, or its header is not kept.
 const NO_ORIGIN: u8 = b'-';
+/// Flag byte: the origin is in `Origin`.
 const ORIGIN: u8 = b'o';
+/// Flag byte: the origin is in `Sec-WebSocket-Origin`.
 const SEC_ORIGIN: u8 = b's';
 
-/// Added to the first byte: there were more headers.
+/// Set in the flag byte if some headers are not kept.
 const TRUNCATED: u8 = 0x80;
 
+impl Request<'_> {
+    /// A compact owned copy to keep while the connection lives.
+    ///
+    /// Without `keep_headers` it holds only path, query and host: a few dozen bytes for most
+    /// connections.
+    #[must_use]
+    pub fn to_head(&self, keep_headers: bool) -> RequestHead {
+        RequestHead::new(self, if keep_headers { usize::MAX } else { 0 })
+    }
+
+    /// A copy like that of [`to_head`](Self::to_head), with at most `limit` bytes of headers. A
+    /// header line counts its name, its value and 2 bytes.
+    ///
+    /// Either all lines of a name are kept or none. The header of the origin has priority, then
+    /// names in the order of their first line. A name whose lines do not fit is skipped, so a long
+    /// cookie does not displace later headers. [`RequestHead::is_truncated`] reports skipped
+    /// headers.
+    #[must_use]
+    pub fn to_head_within(&self, limit: usize) -> RequestHead {
+        RequestHead::new(self, limit)
+    }
+}
+
 impl RequestHead {
-    /// Keeps headers of at most `limit` bytes.
-    pub(crate) fn new(request: &Request<'_>, limit: usize) -> Self {
+    fn new(request: &Request<'_>, limit: usize) -> Self {
         let all = request.headers();
-        let origin = request.origin().map(|_| origin_header(all, request.version()));
+        let origin = request.origin().map(|_| fields::origin_header(all, request.version()));
         let size = all.iter_bytes().map(line_len).sum::<usize>();
         let kept = if size <= limit { Kept::All(size) } else { Kept::within(all, origin, limit) };
 
@@ -83,27 +112,28 @@ impl RequestHead {
         Self { bytes: bytes.into_boxed_slice() }
     }
 
-    /// The path, beginning with `/`, its percent-encoding untouched.
+    /// The path. It begins with `/` and keeps its percent-encoding.
     #[must_use]
     pub fn path(&self) -> &str {
         let target = self.parts().target;
         target.split_once('?').map_or(target, |(path, _)| path)
     }
 
-    /// What follows the `?` of the target, if there is one.
+    /// The part of the target after the `?`, if there is a `?`.
     #[must_use]
     pub fn query(&self) -> Option<&str> {
         self.parts().target.split_once('?').map(|(_, query)| query)
     }
 
-    /// The host that was asked for, with its port if there is one.
+    /// The requested host, with its port if there is one.
     #[must_use]
     pub fn host(&self) -> &str {
         let parts = self.parts();
         if parts.host.is_empty() { parts.headers.get("Host").unwrap_or_default() } else { parts.host }
     }
 
-    /// The origin, from the header that the client's draft has for it; none if the headers were not kept.
+    /// The origin, from the header that the client's version uses. `None` if its header is not
+    /// kept.
     #[must_use]
     pub fn origin(&self) -> Option<&str> {
         match self.bytes.first().map(|flag| flag & !TRUNCATED) {
@@ -113,27 +143,27 @@ impl RequestHead {
         }
     }
 
-    /// The value of the first header with that name, in any case.
+    /// The value of the first header with this name. Names are case-insensitive.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers().get(name)
     }
 
-    /// The headers that were kept: all of them, none, or [those that fit](Request::to_head_within).
+    /// The kept headers: all of them, none, or [those within a limit](Request::to_head_within).
     #[must_use]
     pub fn headers(&self) -> Headers<'_> {
         self.parts().headers
     }
 
-    /// Whether the request had headers that were not kept.
+    /// Whether some headers of the request are not kept.
     #[must_use]
     pub fn is_truncated(&self) -> bool {
         self.bytes.first().is_some_and(|flag| flag & TRUNCATED != 0)
     }
 
-    /// The subprotocols that the client of this version offered; none if the headers were not kept.
+    /// The subprotocols that the client of this version offered. Empty if their header is not kept.
     pub fn subprotocols(&self, version: Version) -> impl Iterator<Item = &str> {
-        request::subprotocols(self.headers(), version)
+        fields::subprotocols(self.headers(), version)
     }
 
     /// The size of the allocation in bytes.
@@ -150,16 +180,15 @@ impl RequestHead {
     }
 }
 
-/// Bytes that a header line takes.
+/// The bytes of a kept header line, with its colon and LF.
 fn line_len((name, value): (&str, &[u8])) -> usize {
     name.len() + 1 + value.len() + 1
 }
 
-/// Which headers are kept.
+/// The headers to keep, and their total length.
 enum Kept<'a> {
-    /// All of them, with their bytes.
     All(usize),
-    /// Those of these names, with their bytes.
+    /// Only the headers with these names.
     Only(Vec<&'a str>, usize),
 }
 

@@ -1,0 +1,12 @@
+//! HTTP/1.1: request heads, header lines, responses and refusals.
+
+pub(crate) mod expect;
+pub(crate) mod framing;
+pub(crate) mod head_lines;
+pub(crate) mod headers;
+pub(crate) mod reject;
+pub(crate) mod request;
+pub(crate) mod request_line;
+pub(crate) mod response;
+pub(crate) mod scan;
+pub(crate) mod write;
