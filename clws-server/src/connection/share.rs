@@ -3,8 +3,6 @@
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::time::now;
-
 /// The most time of one share. A single event may take longer: it is not interrupted.
 const TIME: Duration = Duration::from_millis(1);
 
@@ -28,24 +26,25 @@ pub(crate) struct Share {
     countdown: u8,
     started: Option<Instant>,
     over: bool,
+    clock: fn() -> Instant,
 }
 
 impl Share {
     /// A share whose time begins when the clock is first read.
     #[inline]
-    pub(crate) const fn new() -> Self {
-        Self { every: EVERY, countdown: EVERY, started: None, over: false }
+    pub(crate) const fn new(clock: fn() -> Instant) -> Self {
+        Self { every: EVERY, countdown: EVERY, started: None, over: false, clock }
     }
 
     /// A share whose time begins now.
-    pub(crate) fn started_now() -> Self {
-        Self { started: Some(now()), ..Self::new() }
+    pub(crate) fn started_now(clock: fn() -> Instant) -> Self {
+        Self { started: Some(clock()), ..Self::new(clock) }
     }
 
     /// A share whose time begins now and is looked at after each event: for a client that has used up its last share, so
     /// that its events are known to take long.
-    pub(crate) fn strict() -> Self {
-        Self { every: 1, countdown: 1, ..Self::started_now() }
+    pub(crate) fn strict(clock: fn() -> Instant) -> Self {
+        Self { every: 1, countdown: 1, ..Self::started_now(clock) }
     }
 
     /// Takes note of an event of that many bytes.
@@ -66,7 +65,7 @@ impl Share {
     #[inline(never)]
     fn look(&mut self) {
         self.countdown = self.every;
-        let now = now();
+        let now = (self.clock)();
         let started = *self.started.get_or_insert(now);
         self.over |= now.saturating_duration_since(started) >= TIME;
     }
@@ -107,7 +106,7 @@ impl WriteShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::virtual_clock;
+    use crate::time::{now, virtual_clock};
 
     /// How many events of that size fit into a share, each of which takes that time.
     fn fit(mut share: Share, bytes: usize, time: Duration) -> usize {
@@ -136,12 +135,12 @@ mod tests {
     fn ends_by_time_and_not_by_number() {
         virtual_clock::set(Some(Instant::now()));
         let micros = Duration::from_micros;
-        assert_eq!(fit(Share::new(), 1, micros(0)), 10_000, "events that take no time");
-        assert_eq!(fit(Share::new(), 1, micros(10)), 32 + 128, "the time begins at the 32nd");
-        assert_eq!(fit(Share::started_now(), 1, micros(10)), 128);
-        assert_eq!(fit(Share::new(), 1, micros(5000)), 64);
-        assert_eq!(fit(Share::started_now(), BIG, micros(600)), 2, "big ones are looked at one by one");
-        assert_eq!(fit(Share::strict(), 1, micros(300)), 4, "and those of a client known to be slow");
-        assert_eq!(fit(Share::strict(), 1, micros(5000)), 1);
+        assert_eq!(fit(Share::new(now), 1, micros(0)), 10_000, "events that take no time");
+        assert_eq!(fit(Share::new(now), 1, micros(10)), 32 + 128, "the time begins at the 32nd");
+        assert_eq!(fit(Share::started_now(now), 1, micros(10)), 128);
+        assert_eq!(fit(Share::new(now), 1, micros(5000)), 64);
+        assert_eq!(fit(Share::started_now(now), BIG, micros(600)), 2, "big ones are looked at one by one");
+        assert_eq!(fit(Share::strict(now), 1, micros(300)), 4, "and those of a client known to be slow");
+        assert_eq!(fit(Share::strict(now), 1, micros(5000)), 1);
     }
 }

@@ -1,5 +1,6 @@
 //! The drivers of connections: they move bytes and time between sockets and connections.
 
+pub(crate) mod drive;
 pub(crate) mod read_buffers;
 pub(crate) mod shard;
 pub(crate) mod state;

@@ -1,5 +1,8 @@
 //! What a shard knows of a connection, in two bytes: there is one for each connection, idle or not.
 
+use crate::budget::Budget;
+use crate::connection::Connection;
+
 /// A set of the flags below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags(u16);
@@ -36,5 +39,17 @@ impl Flags {
     #[inline]
     pub(super) const fn set(&mut self, flag: u16, on: bool) {
         if on { self.0 |= flag } else { self.0 &= !flag }
+    }
+
+    /// Whether a connection that wants input may be read from, as far as the server's memory is concerned.
+    #[inline]
+    pub(super) fn admit_read(self, connection: &Connection, budget: &Budget) -> bool {
+        self.has(Self::ALLOWED) || !self.holds_back(connection, budget)
+    }
+
+    /// Whether a connection holds much while memory is short. A broken one is still read from: that frees what it holds.
+    #[inline]
+    pub(super) fn holds_back(self, connection: &Connection, budget: &Budget) -> bool {
+        connection.is_held_back(budget) && !self.has(Self::BROKEN)
     }
 }

@@ -8,6 +8,7 @@ mod deadlines;
 mod flags;
 mod relief;
 mod serving;
+mod socket_io;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};

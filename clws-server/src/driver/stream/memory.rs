@@ -181,7 +181,7 @@ impl Memory {
     /// its turn.
     pub(super) fn may_read(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
         if !connection.is_held_back(self.state.budget()) {
-            self.go_on();
+            self.stop_waiting();
             return true;
         }
         let (streams, budget) = (&self.state.streams, self.state.budget());
@@ -203,7 +203,7 @@ impl Memory {
     }
 
     /// Waits for no turn any more: it may be read from, or is not to be for another reason.
-    pub(super) fn go_on(&mut self) {
+    pub(super) fn stop_waiting(&mut self) {
         if std::mem::take(&mut self.waits) {
             self.recheck = None;
             self.state.streams.turns().leave(self.key);
@@ -213,7 +213,7 @@ impl Memory {
 
 impl Drop for Memory {
     fn drop(&mut self) {
-        self.go_on();
+        self.stop_waiting();
         let holder = self.state.streams.holders().try_remove(self.key);
         drop(holder);
         self.charged.clear(self.state.budget());
@@ -258,6 +258,7 @@ impl Turns {
 #[allow(clippy::unwrap_used, reason = "test code")]
 mod tests {
     use clws_handshake::client::ClientRequest;
+    use clws_proto::Input;
 
     use super::*;
     use crate::client::watchers::Watcher;
@@ -278,10 +279,10 @@ mod tests {
         let mut connection = Connection::new(Peer::Stream, &context);
         let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
         let mut request = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0;
-        connection.receive(&mut request, &mut Share::new(), &context);
+        connection.handle_input(Input::Lent(&mut request), &mut Share::new(now), &context);
         let mut message = vec![0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]; // of 8 MiB
         message.resize(message.len() + len, 0);
-        connection.receive(&mut message, &mut Share::new(), &context);
+        connection.handle_input(Input::Lent(&mut message), &mut Share::new(now), &context);
         assert!(connection.held_input() >= len);
         (connection, Memory::new(state, waker))
     }
