@@ -12,7 +12,7 @@ use crate::admission::Admission;
 use crate::config::Config;
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
-use crate::driver::stream;
+use crate::driver::{stream, tasks};
 use crate::handler::resource_listener::{ResourceListener, ResourceListenerHandle};
 use crate::net::poll::Poller;
 use crate::net::socket::{Acceptor, Listen, Peer};
@@ -188,7 +188,7 @@ impl Server {
         for (index, (poller, shard_handle)) in pollers.into_iter().zip(shards).enumerate() {
             let state = Arc::clone(&state);
             let shard = Shard::new(state, shard_handle, poller, &listeners)?;
-            ended.push(runtime::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
+            ended.push(shard.spawn(format!("clws-shard-{index}"))?);
         }
         drop(listeners); // they are the shards' now, and are closed with the last of them
         if state.is_stopping() {
@@ -281,7 +281,7 @@ impl Drop for StopOnDrop {
 
 /// Serves each client by a task of its own.
 async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
-    let accepting = listeners.into_iter().map(|listener| runtime::serve_tasks(listener, Arc::clone(&state)));
+    let accepting = listeners.into_iter().map(|listener| tasks::serve(listener, Arc::clone(&state)));
     try_join_all(accepting).await?;
     // The tasks see the stop themselves. Each has twice the time for its closing handshake, and once more to close its stream;
     // on a busy machine it sees the stop later than we do.

@@ -9,7 +9,7 @@ use crate::buffer_pool::{self, SharedBuffers};
 use crate::client::context::ClientContext;
 use crate::config::Config;
 use crate::connection::context::{Context, Environment};
-use crate::driver::stream::memory::Streams;
+use crate::driver::streams::Streams;
 use crate::net::shortage::Shortage;
 use crate::resource::registry::Resources;
 use crate::signal::{Signal, SignalWait};

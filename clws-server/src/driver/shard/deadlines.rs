@@ -41,7 +41,7 @@ impl Shard {
         if self.deadlines.is_empty() && self.deadlines.capacity() > 1024 {
             self.deadlines = BinaryHeap::new();
         }
-        self.flush_touched();
+        self.drive_woken();
     }
 
     fn is_due(&mut self, slot: u32) -> bool {

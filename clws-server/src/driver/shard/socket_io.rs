@@ -63,7 +63,7 @@ impl<'a> SocketIo<'a> {
     #[cold]
     fn failed(&mut self, error: io::Error) -> Read<'static> {
         match error.kind() {
-            io::ErrorKind::Interrupted => return Read::Interrupted,
+            io::ErrorKind::Interrupted => Read::Interrupted,
             io::ErrorKind::WouldBlock => {
                 self.flags.set(Flags::READABLE, false);
                 Read::Nothing

@@ -2,7 +2,7 @@
 //! in a test. Where sockets cannot be polled by edges, it serves them too.
 
 mod guarded;
-pub(crate) mod memory;
+mod memory;
 mod stream_io;
 
 use std::future::{Future, poll_fn};
