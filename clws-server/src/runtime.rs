@@ -1,10 +1,11 @@
 //! The runtime: the only file that names `async_std`.
 //!
-//! async-std is discontinued in favour of smol (RUSTSEC-2025-0052), which runs on the same `async-io` reactor. To move,
-//! replace what this file imports: `smol::spawn`, `smol::Timer::at`, `smol::net`.
+//! async-std is discontinued in favour of smol (RUSTSEC-2025-0052), which runs on the same
+//! `async-io` reactor. To move, replace what this file imports: `smol::spawn`, `smol::Timer::at`,
+//! `smol::net`.
 //!
-//! Shards have their own threads. A shard that is a task of the executor and awaits its poller pays for two reactors at each
-//! wake-up; `ARCHITECTURE.md` has the figures.
+//! Shards have their own threads. A shard that is a task of the executor and awaits its poller pays
+//! for two reactors at each wake-up; `ARCHITECTURE.md` has the figures.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -80,7 +81,8 @@ impl AsyncListener<UnixListener> {
     }
 }
 
-/// A socket whose `poll_close` ends our side of the connection. That of async-std's sockets only flushes.
+/// A socket whose `poll_close` ends our side of the connection. That of async-std's sockets only
+/// flushes.
 pub(crate) struct AsyncSocket<S> {
     socket: S,
     shutdown: fn(&S, Shutdown) -> io::Result<()>,

@@ -37,9 +37,11 @@ impl WakeTargetRef<'_> {
     }
 }
 
-/// What frees memory when too much is held for all clients: the drivers of a server, which drop clients.
+/// What frees memory when too much is held for all clients: the drivers of a server, which drop
+/// clients.
 pub(crate) trait Relief: Send + Sync {
-    /// Asks the driver of `wake_target`, or another one, to drop the clients that hold most. No lock may be held.
+    /// Asks the driver of `wake_target`, or another one, to drop the clients that hold most. No
+    /// lock may be held.
     fn relieve(&self, wake_target: &WakeTarget);
 
     /// The bytes that a client must hold to be dropped.
@@ -57,7 +59,8 @@ pub(crate) struct ShardHandle {
     waker: Waker,
     /// Connections that the shard has or will get.
     pub(crate) load: AtomicUsize,
-    /// The start of the turn, in [milliseconds](millis) after the server's start; `ASLEEP` between turns.
+    /// The start of the turn, in [milliseconds](millis) after the server's start; `ASLEEP` between
+    /// turns.
     turn: AtomicU32,
     /// A [`ShardCommand::Relieve`] is queued.
     relief: AtomicBool,
@@ -74,7 +77,8 @@ pub(crate) enum ShardCommand {
     AddConnection(Socket, Peer, ConnectionPermit),
     /// Accept connections: another shard has accepted as many as it may in one turn.
     Accept,
-    /// Drop the clients that hold most memory, or ask the next shard. The number of shards that may still be asked.
+    /// Drop the clients that hold most memory, or ask the next shard. The number of shards that may
+    /// still be asked.
     Relieve(usize),
     /// Close all connections and end.
     Stop,
@@ -123,8 +127,8 @@ impl WakeTarget {
     }
 }
 
-/// Drivers that are woken together when the batch is dropped. A message to many costs one wake-up for each shard, and each shard
-/// writes to its own clients.
+/// Drivers that are woken together when the batch is dropped. A message to many costs one wake-up
+/// for each shard, and each shard writes to its own clients.
 #[derive(Default)]
 pub(crate) struct WakeBatch {
     shards: Vec<(Arc<ShardHandle>, Vec<u32>)>,
@@ -209,7 +213,8 @@ impl ShardHandle {
     /// Asks the shard to drop clients that hold much, unless such a command is queued.
     pub(crate) fn relieve(&self, others: usize) {
         if !self.relief.swap(true, Ordering::AcqRel) {
-            drop(self.send(ShardCommand::Relieve(others))); // a shard that has ended holds no memory
+            // A shard that has ended holds no memory.
+            drop(self.send(ShardCommand::Relieve(others)));
         }
     }
 
@@ -233,7 +238,8 @@ impl ShardHandle {
         is_noted.unwrap_or(false)
     }
 
-    /// Queues a command, and wakes the shard if it sleeps. A shard that has ended returns the command.
+    /// Queues a command, and wakes the shard if it sleeps. A shard that has ended returns the
+    /// command.
     pub(crate) fn send(&self, command: ShardCommand) -> Result<(), ShardCommand> {
         broken!(WakesBeforeCommand, self.wake_sleeper());
         match &mut *self.commands() {
@@ -245,8 +251,8 @@ impl ShardHandle {
         Ok(())
     }
 
-    /// The shard sets the flag before it looks at the queue for the last time. Both accesses are sequentially consistent, so
-    /// either the shard sees the command, or this thread sees the flag.
+    /// The shard sets the flag before it looks at the queue for the last time. Both accesses are
+    /// sequentially consistent, so either the shard sees the command, or this thread sees the flag.
     #[inline]
     fn wake_sleeper(&self) {
         if self.sleeping.swap(false, Ordering::SeqCst) {
@@ -285,7 +291,8 @@ impl ShardHandle {
 
     /// Makes the current thread this shard's. Wake-ups from it take no lock from now on.
     pub(crate) fn register_current_thread(&self) {
-        let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // fails only while the thread ends
+        // It fails only while the thread ends.
+        let _ = LOCAL.try_with(|local| local.shard.set(self.id));
     }
 }
 
@@ -314,7 +321,8 @@ pub(crate) fn swap_here(aside: &mut Aside) {
     });
 }
 
-/// Removes the latest wake-up if it is for this slot, whose connection is about to be driven anyway.
+/// Removes the latest wake-up if it is for this slot, whose connection is about to be driven
+/// anyway.
 #[inline]
 pub(crate) fn cancel_wake(slot: u32) {
     let _ = LOCAL.try_with(|local| local.woken.borrow_mut().pop_if(|newest| *newest == slot));

@@ -15,7 +15,8 @@ use crate::wake::{Relief, WakeBatch, WakeTarget};
 
 /// Everything that a [`Client`](crate::client::Client) needs of its server.
 ///
-/// A server has one. A client only holds a reference, so there may be one for each resource instead, with limits of its own.
+/// A server has one. Clients hold a reference only, so it may become one for each resource, with
+/// different limits.
 pub(crate) struct ClientContext {
     pub(crate) config: Config,
     /// The limits of the configuration, in the form that receivers share.
@@ -23,7 +24,8 @@ pub(crate) struct ClientContext {
     pub(crate) budget: Arc<Budget>,
     /// The budget, as shared messages know it.
     pub(crate) meter: Arc<dyn Meter>,
-    /// A client with more queued bytes is slow: [`write_high_water`](crate::Config#structfield.write_high_water).
+    /// A client with more queued bytes is slow:
+    /// [`write_high_water`](crate::Config#structfield.write_high_water).
     pub(crate) high_water: usize,
     /// A send to a client with more queued bytes looks at the limits before it queues anything.
     pub(crate) write_backlog: usize,
@@ -54,7 +56,8 @@ impl ClientContext {
         }
     }
 
-    /// Asks for relief where too much memory is held. Call it after a charge for a client of that target, without a lock.
+    /// Asks for relief where too much memory is held. Call it after a charge for a client of that
+    /// target, without a lock.
     #[inline]
     pub(crate) fn relieve(&self, wake_target: &WakeTarget) {
         if self.budget.is_over() {

@@ -1,4 +1,5 @@
-//! The last stage: the application knows that the connection has ended, and the last bytes are written.
+//! The last stage: the application knows that the connection has ended, and the last bytes are
+//! written.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
@@ -16,8 +17,9 @@ pub(super) struct Closing {
     written: usize,
     /// The client whose outbox holds the last frames.
     pub(super) client: Option<Client>,
-    /// The peer may still be sending. Then our side is ended first, and input is read to its end: closing a socket with unread
-    /// input resets the connection and may destroy our last bytes in flight.
+    /// The peer may still be sending. Then our side is ended first, and input is read to its end:
+    /// closing a socket with unread input resets the connection and may destroy our last bytes in
+    /// flight.
     pub(super) linger: bool,
     /// Our side of the connection was ended.
     pub(super) shut: bool,
@@ -55,8 +57,8 @@ impl Closing {
         self.reply.iter().map(held).sum()
     }
 
-    /// Writes what is left. Restarts the deadline on progress: `write_timeout` while data is queued, `close_timeout` once it is
-    /// flushed.
+    /// Writes what is left. Restarts the deadline on progress: `write_timeout` while data is
+    /// queued, `close_timeout` once it is flushed.
     pub(super) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -69,7 +71,7 @@ impl Closing {
             self.deadline.start(Timer::Close);
         }
         if let Some(client) = &self.client {
-            // Wakes those that wait for the flush. The resource has had its last call.
+            // Wakes tasks that wait for the flush. The resource has had its last call.
             let _ = client.note_flushed();
         }
         Ok(all)

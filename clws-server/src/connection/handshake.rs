@@ -25,7 +25,8 @@ use crate::resource::decision::Pending;
 use crate::resource::registry::Entry;
 use crate::resource::{Accept, Opening};
 
-/// The request of Adobe's Flash Player for a policy file, which it sends before its sockets may connect.
+/// The request of Adobe's Flash Player for a policy file, which it sends before its sockets may
+/// connect.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
 
 const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
@@ -41,7 +42,8 @@ pub(super) struct Handshake {
     interim: Interim,
 }
 
-/// The interim answer `100 Continue`, which a client may wait for before it sends the rest of its request.
+/// The interim answer `100 Continue`, which a client may wait for before it sends the rest of its
+/// request.
 #[derive(Default)]
 struct Interim {
     is_due: bool,
@@ -85,7 +87,8 @@ impl Connection {
         }
     }
 
-    /// Leaves the handshake stage if there is an outcome. Returns whether the handshake still waits. `bytes` is all input so far.
+    /// Leaves the handshake stage if there is an outcome. Returns whether the handshake still
+    /// waits. `bytes` is all input so far.
     pub(super) fn conclude(
         &mut self,
         outcome: Result<Outcome, Reject>,
@@ -207,8 +210,8 @@ impl Handshake {
         match http.upgrade(body, &caps) {
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
-                // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has already received some or
-                // all of the content".
+                // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has
+                // already received some or all of the content".
                 self.interim.is_due = http.expects_continue() && body.is_empty();
                 Ok(Outcome::Wait)
             }
@@ -286,8 +289,8 @@ impl Handshake {
     }
 }
 
-/// Makes a client of an accepted request, and queues the answer. The first `interim` bytes of the answer are the part of
-/// `100 Continue` that was written already.
+/// Makes a client of an accepted request, and queues the answer. The first `interim` bytes of the
+/// answer are the part of `100 Continue` that was written already.
 fn open(
     request: Request<'_>,
     entry: Arc<Entry>,

@@ -9,7 +9,8 @@ use crate::guard::log;
 use crate::resource::DisconnectCause;
 
 impl Connection {
-    /// The bytes of memory for unhandled input and for HTTP answers. What the client holds is not included.
+    /// The bytes of memory for unhandled input and for HTTP answers. What the client holds is not
+    /// included.
     #[inline]
     pub(crate) fn held_input(&self) -> usize {
         match &self.stage {
@@ -25,8 +26,8 @@ impl Connection {
         self.held_input() + self.client().map_or(0, Client::held)
     }
 
-    /// Whether the driver must not read because memory is short: either the connection holds much, or the budget is used up and
-    /// input would only wait in a mailbox.
+    /// Whether the driver must not read because memory is short: either the connection holds much,
+    /// or the budget is used up and input would only wait in a mailbox.
     #[inline]
     pub(crate) fn is_held_back(&self, budget: &Budget) -> bool {
         budget.is_pressed() && self.is_held_back_pressed(budget)
@@ -35,8 +36,8 @@ impl Connection {
     #[cold]
     fn is_held_back_pressed(&self, budget: &Budget) -> bool {
         match &self.stage {
-            // Reading less does not shrink a compression context. The input of a client that is closed is discarded, and its
-            // close frame must be read.
+            // Reading less does not shrink a compression context. The input of a client that is
+            // closed is discarded, and its close frame must be read.
             Stage::Open(open) => {
                 let held = self.held().saturating_sub(open.client.compression_context());
                 let waits = open.client.is_queued_for() && budget.is_over();
@@ -47,7 +48,8 @@ impl Connection {
         }
     }
 
-    /// Ends the connection at once because it holds most of the memory, which is too much. Queued data is lost.
+    /// Ends the connection at once because it holds most of the memory, which is too much. Queued
+    /// data is lost.
     pub(crate) fn drop_for_memory(&mut self, context: &Context<'_>) {
         if let Stage::Closed = self.stage {
             return;

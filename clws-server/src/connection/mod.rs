@@ -1,7 +1,8 @@
 //! The life of one connection, sans-IO: opening handshake, messages, closing handshake.
 //!
-//! Bytes and time come in, bytes and a deadline go out. Drivers own the sockets and call the methods in the order of
-//! [`driver::drive`](crate::driver::drive). The rules for closing and for deadlines are here and are tested without a socket.
+//! Bytes and time come in, bytes and a deadline go out. Drivers own the sockets and call the
+//! methods in the order of [`driver::drive`](crate::driver::drive). The rules for closing and for
+//! deadlines are here and are tested without a socket.
 
 mod closing;
 pub(crate) mod context;
@@ -68,8 +69,8 @@ impl Connection {
         Self { stage: Stage::Closing(Box::new(Closing::reply([response.into(), Cow::default()], context))) }
     }
 
-    /// Handles input. The buffer's content is spent afterwards, because payloads are unmasked in place. A big message may keep an
-    /// owned buffer, which is empty then.
+    /// Handles input. The buffer's content is spent afterwards, because payloads are unmasked in
+    /// place. A big message may keep an owned buffer, which is empty then.
     #[inline]
     pub(crate) fn handle_input(&mut self, input: Input<'_>, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
@@ -99,11 +100,11 @@ impl Connection {
         }
     }
 
-    /// Whether the driver may read. While events are unread, while the application or the client takes nothing more, and while the
-    /// application decides on the handshake, it may not.
+    /// Whether the driver may read. While events are unread, while the application or the client
+    /// takes nothing more, and while the application decides on the handshake, it may not.
     ///
-    /// As long as this is false the driver must not look for the end of the input either, because the end would overtake the
-    /// events.
+    /// As long as this is false the driver must not look for the end of the input either, because
+    /// the end would overtake the events.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         match &self.stage {
@@ -143,8 +144,9 @@ impl Connection {
         is_compressed
     }
 
-    /// Whether only little must be read at once, because input may have to be kept: while the application decides on the
-    /// handshake, while messages wait in a mailbox, and while only pings are answered.
+    /// Whether only little must be read at once, because input may have to be kept: while the
+    /// application decides on the handshake, while messages wait in a mailbox, and while only pings
+    /// are answered.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
@@ -153,8 +155,8 @@ impl Connection {
         }
     }
 
-    /// Handles what happened on other threads: a handler's panic, a decision on the handshake. Call it when the wake target was
-    /// woken.
+    /// Handles what happened on other threads: a handler's panic, a decision on the handshake. Call
+    /// it when the wake target was woken.
     #[inline]
     pub(crate) fn resume(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
@@ -179,8 +181,8 @@ impl Connection {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Closed,
             Stage::Open(open) => {
-                // Hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it out: both end the TCP
-                // connection between two messages.
+                // Hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it
+                // out: both end the TCP connection between two messages.
                 let clean = open.client.websocket_version().is_hixie() && open.receiver.is_between_messages();
                 let end = match open.take_error() {
                     Some(error) => End::Lost(DisconnectCause::Io(Arc::new(error))),
@@ -215,8 +217,8 @@ impl Connection {
         self.close();
     }
 
-    /// Writing failed. Earlier input is still delivered: the driver continues to read, and reports the end of the input when
-    /// nothing more is there.
+    /// Writing failed. Earlier input is still delivered: the driver continues to read, and reports
+    /// the end of the input when nothing more is there.
     pub(crate) fn write_failed(&mut self, error: io::Error, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
@@ -236,7 +238,8 @@ impl Connection {
         matches!(&self.stage, Stage::Open(open) if open.has_failed_to_write())
     }
 
-    /// The socket is broken, and is not read from. The application has some time to handle earlier input.
+    /// The socket is broken, and is not read from. The application has some time to handle earlier
+    /// input.
     pub(crate) fn broken(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Closed,
@@ -248,8 +251,8 @@ impl Connection {
         }
     }
 
-    /// The server stops: clients are closed with 1001, and requests get 503. Messages that come before the client's close frame are
-    /// still delivered.
+    /// The server stops: clients are closed with 1001, and requests get 503. Messages that come
+    /// before the client's close frame are still delivered.
     pub(crate) fn stop(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(handshake) if handshake.has_received_nothing() => self.stage = Stage::Closed,
@@ -284,7 +287,8 @@ impl Connection {
         }
     }
 
-    /// The next action of the driver. Call it after every event, when everything that can be written is written.
+    /// The next action of the driver. Call it after every event, when everything that can be
+    /// written is written.
     pub(crate) fn poll_action(&mut self, context: &Context<'_>) -> Action {
         match &mut self.stage {
             Stage::Open(open) if open.client.is_overdrawn() => self.drop_for_memory(context),
@@ -358,7 +362,8 @@ impl Connection {
     }
 }
 
-/// A driver may be dropped early, for instance a future that serves a stream. The resource must still hear of the client's end.
+/// A driver may be dropped early, for instance a future that serves a stream. The resource must
+/// still hear of the client's end.
 impl Drop for Connection {
     fn drop(&mut self) {
         self.kill();

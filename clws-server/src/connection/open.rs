@@ -1,4 +1,5 @@
-//! The middle stage: messages go both ways, or we have sent a close frame and wait for the client's.
+//! The middle stage: messages go both ways, or we have sent a close frame and wait for the
+//! client's.
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
@@ -37,7 +38,8 @@ pub(super) struct Waiting {
 pub(super) enum End {
     /// The client's close frame came. It was answered, unless it is an answer itself.
     Closed(Disconnect),
-    /// The client broke the protocol, or a handler panicked: a close frame is queued, and the client may still be sending.
+    /// The client broke the protocol, or a handler panicked: a close frame is queued, and the
+    /// client may still be sending.
     Failed(DisconnectCause),
     /// Nothing more can be read.
     Lost(DisconnectCause),
@@ -92,8 +94,9 @@ impl Open {
         }
     }
 
-    /// Whether our side of the connection must be ended now. Returns true once: the client is closed, everything is written, and
-    /// the version has no close frame. The client then ends its side, as it would answer a close frame.
+    /// Whether our side of the connection must be ended now. Returns true once: the client is
+    /// closed, everything is written, and the version has no close frame. The client then ends its
+    /// side, as it would answer a close frame.
     pub(super) fn ends_our_side(&mut self) -> bool {
         !self.client.websocket_version().has_close_frame()
             && self.client.is_closing()
@@ -172,7 +175,8 @@ impl Open {
         discard(client.config().debug_on(), disconnect);
     }
 
-    /// The bytes of memory for unhandled input and for the compression context of received messages.
+    /// The bytes of memory for unhandled input and for the compression context of received
+    /// messages.
     #[inline]
     pub(super) fn held_input(&self) -> usize {
         let held = self.receiver.held();
@@ -192,8 +196,9 @@ impl Open {
 
     /// Whether more may be read: all events were handled, and the application takes more.
     ///
-    /// A client that is closing is read from even if the application takes nothing, because the client may be gone; its messages
-    /// wait. A client that does not read its answers is read from until a message begins, so that its pings are answered.
+    /// A client that is closing is read from even if the application takes nothing, because the
+    /// client may be gone; its messages wait. A client that does not read its answers is read from
+    /// until a message begins, so that its pings are answered.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
         !self.receiver.has_unread()
@@ -223,7 +228,8 @@ impl Open {
         let resource = &*self.entry.resource;
         let (mut handled, mut undelivered) = (false, 0);
         let mut events = self.receiver.receive_input(input, context.environment.buffers);
-        // One guard for all events: a panic ends the connection, so half-handled events are not seen again.
+        // One guard for all events: a panic ends the connection, so half-handled events are not
+        // seen again.
         let end = guard(client.config().debug_on(), || {
             // The receiver keeps events that are not pulled, and returns them first the next time.
             while !share.is_over() {
@@ -295,7 +301,8 @@ impl Open {
         }
     }
 
-    /// Handles the client's close frame although the application takes no messages, if no message comes before it.
+    /// Handles the client's close frame although the application takes no messages, if no message
+    /// comes before it.
     #[inline]
     fn handle_close_after_pause(&mut self) -> Option<End> {
         if !self.receiver.is_close_next() {
@@ -316,8 +323,9 @@ fn answer_close(client: &Client, frame: Option<&CloseFrame<'_>>) -> End {
 }
 
 fn fail(client: &Client, error: ProtocolError) -> End {
-    // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
-    // the remote endpoint after being instructed to _Fail the WebSocket Connection."
+    // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
+    // responding Close frame) from the remote endpoint after being instructed to _Fail the
+    // WebSocket Connection."
     client.queue_close(error.close_code(client.websocket_version()), &error.to_string());
     End::Failed(DisconnectCause::Protocol(error))
 }

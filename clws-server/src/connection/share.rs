@@ -12,14 +12,16 @@ const EVERY: u8 = 32;
 /// The clock is read after each event of this many bytes or more.
 const BIG: usize = 16 * 1024;
 
-/// Bytes that are written for one client before other clients have their turn; the last write may exceed it. Otherwise a client
-/// that reads as fast as we write could keep the thread, as long as others send to it.
+/// Bytes that are written for one client before other clients have their turn; the last write may
+/// exceed it. Otherwise a client that reads as fast as we write could keep the thread, as long as
+/// others send to it.
 pub(crate) const WRITE_BUDGET: usize = 2 << 20;
 
 /// One client's share of an event loop turn, or of one poll of its task.
 ///
-/// It measures time and not bytes, because a frame of six bytes may cause a broadcast to thousands. Clients that send few messages
-/// pay nothing: the clock is read after the 32nd event for the first time.
+/// It measures time and not bytes, because a frame of six bytes may cause a broadcast to thousands.
+/// Clients that send few messages pay nothing: the clock is read after the 32nd event for the first
+/// time.
 #[derive(Debug)]
 pub(crate) struct Share {
     every: u8,
@@ -41,7 +43,8 @@ impl Share {
         Self { started: Some(clock()), ..Self::new(clock) }
     }
 
-    /// A share whose time begins now and is checked after each event, for a client that has used up its last share.
+    /// A share whose time begins now and is checked after each event, for a client that has used up
+    /// its last share.
     pub(crate) fn strict(clock: fn() -> Instant) -> Self {
         Self { every: 1, countdown: 1, ..Self::started_now(clock) }
     }

@@ -1,4 +1,5 @@
-//! The timer of a connection: what the connection waits for, and what happens when the time is over.
+//! The timer of a connection: what the connection waits for, and what happens when the time is
+//! over.
 
 use std::mem;
 use std::sync::Arc;
@@ -75,13 +76,14 @@ impl Deadline {
         self.restarts |= progress;
     }
 
-    /// Sets the time, if the timer was started or restarted. The time counts from now and not from the beginning of the event
-    /// loop turn, because a handler may have taken long.
+    /// Sets the time, if the timer was started or restarted. The time counts from now and not from
+    /// the beginning of the event loop turn, because a handler may have taken long.
     #[inline]
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
         if mem::take(&mut self.restarts) {
             let at = deadline_after(context.now(), self.timer.timeout(context.config()));
-            // A driver that was given an earlier time calls too early, and is given the new time then.
+            // A driver that was given an earlier time calls too early, and is given the new time
+            // then.
             self.armed &= self.at.is_some_and(|before| before <= at);
             self.at = Some(at);
         }
@@ -94,7 +96,8 @@ impl Deadline {
 
 /// The time of a connection.
 impl Connection {
-    /// A deadline that the driver does not know yet. At that time it calls [`handle_timeout`](Self::handle_timeout).
+    /// A deadline that the driver does not know yet. At that time it calls
+    /// [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let deadline = self.deadline()?;
         if deadline.armed {
@@ -115,22 +118,25 @@ impl Connection {
         self.deadline()?.at
     }
 
-    /// Whether a deadline has passed, so that [`handle_timeout`](Self::handle_timeout) may end something.
+    /// Whether a deadline has passed, so that [`handle_timeout`](Self::handle_timeout) may end
+    /// something.
     pub(crate) fn is_due(&mut self, context: &Context<'_>) -> bool {
         let Some(deadline) = self.deadline() else { return false };
         deadline.at.is_some() && deadline.is_due(context.now())
     }
 
-    /// Whether a deadline that has passed may take effect later, because there is input that may have arrived before it. The grace
-    /// is as long as a closing handshake, because a peer may send for ever.
+    /// Whether a deadline that has passed may take effect later, because there is input that may
+    /// have arrived before it. The grace is as long as a closing handshake, because a peer may send
+    /// forever.
     pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
         let grace = context.config().close_timeout;
         let at = self.deadline().and_then(|deadline| deadline.at);
         at.is_some_and(|at| context.now() < deadline_after(at, grace))
     }
 
-    /// Ends what did not happen in time. Before the deadline it does nothing, and [`poll_timeout`](Self::poll_timeout) returns the
-    /// deadline again. The driver reads once before it calls this: input that has arrived counts.
+    /// Ends what did not happen in time. Before the deadline it does nothing, and
+    /// [`poll_timeout`](Self::poll_timeout) returns the deadline again. The driver reads once
+    /// before it calls this: input that has arrived counts.
     pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
         self.rearm(context);
         let Some(deadline) = self.deadline() else { return };

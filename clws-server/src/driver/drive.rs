@@ -1,10 +1,13 @@
 //! The order in which a driver calls a connection. It is the same for sockets, streams and tests.
 //!
-//! 1. [`receive`]: unread events are handled, then input is read and handled, as far as the client's share allows.
+//! 1. [`receive`]: unread events are handled, then input is read and handled, as far as the
+//!    client's share allows.
 //! 2. [`settle`]: events of other threads, output, the next action, the next deadline.
-//! 3. [`expire`], when a deadline has passed and `receive` has read once since: the deadline takes effect. Then `settle` again.
+//! 3. [`expire`], when a deadline has passed and `receive` has read once since: the deadline takes
+//!    effect. Then `settle` again.
 //!
-//! A driver calls `settle` alone when its connection was woken, or when the socket takes output again.
+//! A driver calls `settle` alone when its connection was woken, or when the socket takes output
+//! again.
 
 use std::io;
 use std::time::Instant;
@@ -17,7 +20,8 @@ use crate::connection::{Action, Connection};
 
 /// The socket or stream of one connection.
 pub(crate) trait Io {
-    /// Whether a read may bring input. It is asked before each read, when the connection wants input.
+    /// Whether a read may bring input. It is asked before each read, when the connection wants
+    /// input.
     fn may_read(&mut self, connection: &Connection) -> bool;
 
     /// Reads once: into the connection's spare capacity, or into a buffer.
@@ -58,8 +62,8 @@ pub(crate) enum Settled {
     Drop,
 }
 
-/// Handles unread events, then reads and handles input until the share is over or nothing may be read. Returns whether a read
-/// brought anything.
+/// Handles unread events, then reads and handles input until the share is over or nothing may be
+/// read. Returns whether a read brought anything.
 #[inline]
 pub(crate) fn receive(
     connection: &mut Connection,
@@ -108,8 +112,8 @@ pub(crate) fn settle(connection: &mut Connection, io: &mut impl Io, context: &Co
     Settled::Wait(connection.poll_timeout())
 }
 
-/// Lets a deadline that has passed take effect. Returns false if it must be tried later, because `has_more` input waits that may
-/// have arrived before the deadline.
+/// Lets a deadline that has passed take effect. Returns false if it must be tried later, because
+/// `has_more` input waits that may have arrived before the deadline.
 pub(crate) fn expire(connection: &mut Connection, has_more: bool, context: &Context<'_>) -> bool {
     if connection.is_due(context) && has_more && connection.has_grace(context) {
         return false;

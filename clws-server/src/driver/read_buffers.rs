@@ -4,17 +4,18 @@ use std::ops::Range;
 
 use crate::buffer_pool;
 
-/// The bytes of the buffers, of which [`ALIGNED`] are for alignment. A big message that fills about a quarter of a buffer keeps it
-/// instead of being copied. So each buffer is four times as large as the one before, with some room for headers, and for small
-/// messages before a big one.
+/// The bytes of the buffers, of which [`ALIGNED`] are for alignment. A big message that fills about
+/// a quarter of a buffer keeps it instead of being copied. So each buffer is four times as large as
+/// the one before, with some room for headers, and for small messages before a big one.
 const SIZES: [usize; 3] = [64 * 1024, (256 + 8) * 1024, (1024 + 8) * 1024];
 
-/// The alignment of a big message's payload, which makes unmasking and copies faster. Reads begin one header of a big frame before
-/// a multiple of it.
+/// The alignment of a big message's payload, which makes unmasking and copies faster. Reads begin
+/// one header of a big frame before a multiple of it.
 const ALIGNED: usize = 64;
 const HEADER: usize = 14;
 
-/// Reads in a row that must fit into a quarter of the next smaller buffer before that one is used again.
+/// Reads in a row that must fit into a quarter of the next smaller buffer before that one is used
+/// again.
 const PATIENCE: u8 = 64;
 
 pub(crate) struct ReadBuffers([Buffer; SIZES.len()]);
@@ -78,7 +79,8 @@ impl ReadBuffers {
             .unwrap_or_default()
     }
 
-    /// The buffer that was lent for that size, and the range of the `count` bytes that were read. A message may keep the buffer.
+    /// The buffer that was lent for that size, and the range of the `count` bytes that were read. A
+    /// message may keep the buffer.
     #[inline]
     pub(crate) fn read(&mut self, read_sizer: ReadSizer, count: usize) -> (&mut Vec<u8>, Range<usize>) {
         let (buffer, _) = self.of(read_sizer);

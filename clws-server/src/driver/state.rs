@@ -38,7 +38,8 @@ pub(crate) struct DriverState {
     admission: Admission,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
-    /// The part of `clients` that are streams of the application. They use no descriptor of the server.
+    /// The part of `clients` that are streams of the application. They use no descriptor of the
+    /// server.
     streamed: AtomicUsize,
     /// Connections that get 503.
     refused: AtomicUsize,
@@ -100,7 +101,7 @@ impl DriverState {
         drop(self.shards.set(shards));
     }
 
-    /// The number of connections, in any stage, without those that get 503.
+    /// The number of connections, in any stage, without connections that get 503.
     pub(crate) fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
     }
@@ -195,8 +196,8 @@ impl Relief for DriverState {
         }
     }
 
-    /// Half of the average that all clients may hold. So when the limit is reached, some client holds a fair share, unless
-    /// mailboxes hold the memory.
+    /// Half of the average that all clients may hold. So when the limit is reached, some client
+    /// holds a fair share, unless mailboxes hold the memory.
     fn fair_share(&self) -> usize {
         self.budget().limit() / (2 * self.clients().max(1))
     }

@@ -1,5 +1,5 @@
-//! The streams of a server, as far as others see them: which is dropped when too much memory is held, and which may read while
-//! memory is short.
+//! The streams of a server, as far as others see them: which is dropped when too much memory is
+//! held, and which may read while memory is short.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -49,7 +49,8 @@ pub(super) struct Holder {
     pub(super) client: OnceLock<Client>,
     /// The stream must be dropped.
     pub(super) dropped: AtomicBool,
-    /// Bytes that the stream held when that was decided. 0 once its driver has seen it, and `ENDED` when no driver will.
+    /// Bytes that the stream held when that was decided. 0 once its driver has seen it, and `ENDED`
+    /// when no driver will.
     pub(super) going: AtomicUsize,
     pub(super) waker: Arc<TaskWaker>,
 }
@@ -85,7 +86,8 @@ impl Streams {
         self.in_vain.store(0, Ordering::Relaxed);
     }
 
-    /// Drops the client that holds most. Returns false if none holds much, although too much is held.
+    /// Drops the client that holds most. Returns false if none holds much, although too much is
+    /// held.
     pub(crate) fn drop_biggest(&self, context: &ClientContext) -> bool {
         let budget = &context.budget;
         budget.give_back();
@@ -135,7 +137,8 @@ impl Streams {
 }
 
 impl Turns {
-    /// Waits for a turn. The stream that had the latest turn is the first: its message is completed, or grows until it is dropped.
+    /// Waits for a turn. The stream that had the latest turn is the first: its message is
+    /// completed, or grows until it is dropped.
     pub(super) fn join(&mut self, key: usize) {
         if self.latest == Some(key) {
             self.waiting.push_front(key);

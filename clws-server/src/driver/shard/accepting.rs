@@ -83,7 +83,8 @@ impl Shard {
         }
     }
 
-    /// The shard with the fewest connections among those that `fits` accepts and no handler blocks.
+    /// The shard with the fewest connections among the shards that `fits` accepts and no handler
+    /// blocks.
     pub(super) fn freest(&self, fits: impl Fn(&Arc<ShardHandle>) -> bool) -> Option<&Arc<ShardHandle>> {
         let at = now().saturating_duration_since(self.state.context.started);
         let free = self
@@ -169,7 +170,8 @@ impl Shard {
     }
 }
 
-/// The key of a listener. Listeners count down from the waker's key, which is the last; connections count up from 0.
+/// The key of a listener. Listeners count down from the waker's key, which is the last; connections
+/// count up from 0.
 pub(super) const fn listener_key(index: usize) -> usize {
     usize::MAX - 1 - index
 }

@@ -14,8 +14,8 @@ use crate::wake::WakeTargetRef;
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 impl Shard {
-    /// Lets the deadlines that have passed take effect. Each connection is read once before, because input that arrived in time
-    /// counts even if this shard was held up.
+    /// Lets the deadlines that have passed take effect. Each connection is read once before,
+    /// because input that arrived in time counts even if this shard was held up.
     pub(super) fn expire(&mut self) {
         let until = now();
         while let Some(&Reverse((due, slot))) = self.deadlines.peek()
@@ -74,7 +74,8 @@ impl Shard {
     }
 }
 
-/// The first tick that is not before that time after the shard's start. There are ticks for 13 years.
+/// The first tick that is not before that time after the shard's start. There are ticks for 13
+/// years.
 pub(super) fn tick(since: Duration) -> u32 {
     u32::try_from(since.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX)
 }

@@ -1,7 +1,7 @@
 //! A shard: one thread that drives many connections.
 //!
-//! Each wake-up brings a batch of ready sockets. They are read, handlers run, and each filled outbox is flushed with one vectored
-//! write. All reads go through the shard's read buffers.
+//! Each wake-up brings a batch of ready sockets. They are read, handlers run, and each filled
+//! outbox is flushed with one vectored write. All reads go through the shard's read buffers.
 
 mod accepting;
 mod commands;
@@ -34,7 +34,8 @@ use crate::net::socket::Acceptor;
 use crate::time::now;
 use crate::wake::{self, ShardCommand, ShardHandle};
 
-/// How often outboxes that handlers fill during a flush are flushed too, before sockets have their turn.
+/// How often outboxes that handlers fill during a flush are flushed too, before sockets have their
+/// turn.
 const FLUSHES: usize = 4;
 
 /// About how long clients are served before new events are polled, which come first.
@@ -138,7 +139,8 @@ impl Shard {
             stop_at: None,
             relief: Relief::default(),
         };
-        // The shard owns the listeners already, so its drop removes them from the poller if this fails.
+        // The shard owns the listeners already, so its drop removes them from the poller if this
+        // fails.
         for (index, listening) in shard.listeners.iter().enumerate() {
             shard.poller.add_listener(&*listening.listener, listener_key(index))?;
         }
@@ -158,7 +160,8 @@ impl Shard {
         }
     }
 
-    /// Whether the server stops and no connection is left. Connections that are left when the time is over are dropped.
+    /// Whether the server stops and no connection is left. Connections that are left when the time
+    /// is over are dropped.
     pub(crate) fn has_ended(&mut self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         if self.now >= stop_at {
@@ -185,8 +188,9 @@ impl Shard {
 
     /// Handles the events, and everything else that waits for this shard.
     ///
-    /// Clients with new events come first. Clients whose share ended before their input wait in a queue, and have some milliseconds
-    /// of each turn together. A client that sends a little waits that long at most for clients that send a lot.
+    /// Clients with new events come first. Clients whose share ended before their input wait in a
+    /// queue, and have some milliseconds of each turn together. A client that sends a little waits
+    /// that long at most for clients that send a lot.
     pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
         self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.started));
@@ -242,8 +246,8 @@ impl Shard {
         }
     }
 
-    /// Serves the clients that earlier turns have left, first those without any share yet. The numbers exclude clients that this turn
-    /// has left, because they had their share of it.
+    /// Serves the clients that earlier turns have left, first those without any share yet. The
+    /// numbers exclude clients that this turn has left, because they had their share of it.
     fn serve_queues(&mut self, fresh: usize, queued: usize) {
         if fresh + queued == 0 {
             return;
@@ -303,8 +307,8 @@ impl Shard {
         }
     }
 
-    /// Drives the connections that handlers have woken, and a few times those that are woken meanwhile. A handler that sends whenever its
-    /// client has read waits for its turn with the sockets.
+    /// Drives the connections that handlers have woken, and a few times those woken meanwhile. A
+    /// handler that sends whenever its client has read waits for its turn with the sockets.
     fn drive_woken(&mut self) {
         for _ in 0..FLUSHES {
             wake::take_woken(&mut self.woken);

@@ -1,5 +1,5 @@
-//! The work of a shard while memory is short. Clients that hold much are not read from, except for one at a time and a little. At
-//! the limit, the client that holds most is dropped.
+//! The work of a shard while memory is short. Clients that hold much are not read from, except for
+//! one at a time and a little. At the limit, the client that holds most is dropped.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -36,8 +36,8 @@ impl Shard {
         }
     }
 
-    /// Drops the clients that hold most, until less than the limit is held. Where they hold little, asks the next shard; `others` is
-    /// the number of drivers that may still be asked.
+    /// Drops the clients that hold most, until less than the limit is held. Where they hold little,
+    /// asks the next shard; `others` is the number of drivers that may still be asked.
     #[cold]
     pub(super) fn drop_biggest(&mut self, others: usize) {
         let state = Arc::clone(&self.state);
@@ -101,8 +101,9 @@ impl Shard {
         waits
     }
 
-    /// Every tick: lets clients continue that may, and reads a little from the first of the others. So partial messages cannot block
-    /// each other forever: the first is completed, or grows until it is the biggest and is dropped.
+    /// Every tick: lets clients continue that may, and reads a little from the first of the others.
+    /// So partial messages cannot block each other forever: the first is completed, or grows until
+    /// it is the biggest and is dropped.
     pub(super) fn reexamine(&mut self) {
         if self.relief.at.is_none_or(|at| at > self.now) {
             return;

@@ -21,12 +21,13 @@ pub(super) struct ConnectionSlot {
     pub(super) connection: Connection,
     pub(super) flags: Flags,
     pub(super) read_sizer: ReadSizer,
-    /// The charge for the connection. The client has a charge of its own.
+    /// The charge for the connection, without its client.
     pub(super) charged: Charged,
 }
 
 impl ConnectionSlot {
-    /// Whether there is work that no event reports: input or events that are left, or output that was cut off.
+    /// Whether there is work that no event reports: input or events that are left, or output that
+    /// was cut off.
     #[inline]
     pub(super) fn has_work(&self, budget: &Budget) -> bool {
         self.flags.has(Flags::UNFLUSHED)
@@ -64,7 +65,8 @@ impl Shard {
     pub(super) fn serve(&mut self, slot: u32) -> bool {
         let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
         let Some(connection_slot) = self.connections.get_mut(slot as usize) else { return false };
-        // A connection without work comes back when the client has read, or the application has handled messages.
+        // A connection without work comes back when the client has read, or the application has
+        // handled messages.
         if !connection_slot.has_work(self.state.budget()) {
             self.hold_back(slot);
             return false;

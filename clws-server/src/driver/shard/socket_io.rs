@@ -13,8 +13,9 @@ use crate::driver::read_buffers::{ReadBuffers, ReadSizer};
 use crate::driver::shard::flags::Flags;
 use crate::net::socket::Socket;
 
-/// About how many bytes are read from one socket before other sockets have their turn. A big message is read and answered while
-/// it is in the processor's cache: with a quarter of it an echo of 1 MiB cost a fifth more.
+/// About how many bytes are read from one socket before other sockets have their turn. A big
+/// message is read and answered while it is in the processor's cache: with a quarter of it an echo
+/// of 1 MiB cost a fifth more.
 const READ_BUDGET: usize = 1 << 20;
 
 pub(super) struct SocketIo<'a> {
@@ -53,8 +54,8 @@ impl<'a> SocketIo<'a> {
     #[inline]
     fn note_read(&mut self, count: usize, size: usize) {
         self.left = self.left.saturating_sub(count);
-        // A short read has emptied the socket, and later input is another edge. Only the end of the stream may have been reported
-        // already.
+        // A short read has emptied the socket, and later input is another edge. Only the end of the
+        // stream may have been reported already.
         if count == 0 || (count < size && !self.flags.has(Flags::HANGUP)) {
             self.flags.set(Flags::READABLE, false);
         }

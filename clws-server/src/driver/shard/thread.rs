@@ -19,7 +19,7 @@ impl Shard {
         let (done, ended) = oneshot::channel();
         thread::Builder::new().name(name).spawn(move || {
             let ended = self.run();
-            // The send fails where nobody waits for the server any more. It may wake a task of the application.
+            // The send fails when `Server::run` was dropped. It may wake a task of the application.
             guard_other(DebugOn::default(), "a waker", || drop(done.send(ended)));
         })?;
         Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })

@@ -8,8 +8,8 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::guard::{ApplicationValue, DebugOn, guard_other};
 
-/// Turns a panic of the application's stream into an error. So a panic costs one connection, and not others that the same task
-/// serves. The stream is dropped then, because its state is unknown.
+/// Turns a panic of the application's stream into an error. So a panic costs one connection, and
+/// not others that the same task serves. The stream is dropped then, because its state is unknown.
 pub(super) struct GuardedStream<S> {
     stream: ApplicationValue<S>,
     debug: DebugOn,
@@ -17,7 +17,8 @@ pub(super) struct GuardedStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     pub(super) const fn new(stream: S, debug: DebugOn) -> Self {
-        // A stream is neither a handler nor a part of the server, so either setting shows its panics.
+        // A stream is neither a handler nor a part of the server, so either setting shows its
+        // panics.
         let debug = DebugOn { resource: debug.resource || debug.server, ..debug };
         Self { stream: ApplicationValue::new(stream, debug), debug }
     }

@@ -61,7 +61,8 @@ impl Memory {
         }
     }
 
-    /// Whether the connection may be read from. One that is held back tries again after a tick, and may read a little in its turn.
+    /// Whether the connection may be read from. One that is held back tries again after a tick, and
+    /// may read a little in its turn.
     pub(super) fn may_read(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
         if !connection.is_held_back(self.state.budget()) {
             self.stop_waiting();

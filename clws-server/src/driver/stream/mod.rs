@@ -1,5 +1,6 @@
-//! The driver of one connection over any asynchronous stream: a TLS stream, a stream that another HTTP server upgraded, a pipe
-//! in a test. Where sockets cannot be polled by edges, it serves them too.
+//! The driver of one connection over any asynchronous stream: a TLS stream, a stream that another
+//! HTTP server upgraded, a pipe in a test. Where sockets cannot be polled by edges, it serves them
+//! too.
 
 mod guarded;
 mod memory;
@@ -31,10 +32,12 @@ use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
 use crate::wake::WakeTargetRef;
 
-/// Steps of one poll, whatever its share of time: a stream that is always ready does not keep its thread.
+/// Steps of one poll, whatever its share of time: a stream that is always ready does not keep its
+/// thread.
 const STEPS: usize = 16;
 
-/// Serves one stream to its end. `permit` is the result of [`DriverState::admit`] or [`DriverState::admit_stream`].
+/// Serves one stream to its end. `permit` is the result of [`DriverState::admit`] or
+/// [`DriverState::admit_stream`].
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,
@@ -131,7 +134,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         let config = state.config();
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
         let context = state.connection_context(WakeTargetRef::Stream(waker));
-        // One share for the whole poll: other tasks of the executor wait for it, as other clients of a shard do.
+        // One share for the whole poll: other tasks of the executor wait for it, as other clients
+        // of a shard do.
         let mut share = if self.greedy {
             Share::strict(now)
         } else if self.connection.is_compressed() {

@@ -38,8 +38,8 @@ pub(super) struct StreamIo<'a, 'b, S> {
     pub(super) has_read: bool,
     /// There was more to write than a share.
     pub(super) was_cut: bool,
-    /// The thread's buffer, while the input of a read is handled. A handler may run another stream meanwhile: that one takes an empty
-    /// buffer, and leaves its own.
+    /// The thread's buffer, while the input of a read is handled. A handler may run another stream
+    /// meanwhile: that one takes an empty buffer, and leaves its own.
     buffer: Vec<u8>,
 }
 
