@@ -70,6 +70,7 @@ pub use crate::frame::mask::apply_mask;
 pub use crate::limits::Limits;
 pub use crate::message::event::{Event, Payload, Text};
 pub use crate::message::reaction::Reaction;
+pub use crate::receive::input::Input;
 pub use crate::receive::{Events, Receiver};
 pub use crate::send::Sender;
 pub use crate::send::shared::SharedMessage;

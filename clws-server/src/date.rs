@@ -4,21 +4,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clws_handshake::{HttpResponse, Reject};
 
-use crate::time::system_time;
-
 /// The answer with the current date, unless the application gave it one.
-pub(crate) fn dated(response: HttpResponse) -> HttpResponse {
+pub(crate) fn dated(response: HttpResponse, now: SystemTime) -> HttpResponse {
     if response.header("Date").is_some() {
         return response;
     }
-    let Some(date) = http_date(system_time()) else { return response };
+    let Some(date) = http_date(now) else { return response };
     // No date breaks a header line.
     response.append_header("Date", date).unwrap_or_else(|_| HttpResponse::new(500))
 }
 
 /// The refusal with the current date, unless the application gave it one.
-pub(crate) fn dated_reject(reject: &Reject) -> Reject {
-    let date = http_date(system_time()).filter(|_| reject.header("Date").is_none());
+pub(crate) fn dated_reject(reject: &Reject, now: SystemTime) -> Reject {
+    let date = http_date(now).filter(|_| reject.header("Date").is_none());
     date.and_then(|date| reject.clone().append_header("Date", date).ok()).unwrap_or_else(|| reject.clone())
 }
 
@@ -91,10 +89,18 @@ mod tests {
     #[test]
     fn the_applications_own_date_stays() {
         let own = HttpResponse::new(200).append_header("date", "yesterday").unwrap();
-        assert_eq!(dated(own.clone()), own);
-        assert!(dated(HttpResponse::new(200)).header("Date").is_some_and(|date| date.ends_with(" GMT")));
+        assert_eq!(dated(own.clone(), SystemTime::now()), own);
+        assert!(
+            dated(HttpResponse::new(200), SystemTime::now())
+                .header("Date")
+                .is_some_and(|date| date.ends_with(" GMT"))
+        );
         let own = Reject::not_found().append_header("DATE", "yesterday").unwrap();
-        assert_eq!(dated_reject(&own), own);
-        assert!(dated_reject(&Reject::not_found()).header("Date").is_some_and(|date| date.len() == 29));
+        assert_eq!(dated_reject(&own, SystemTime::now()), own);
+        assert!(
+            dated_reject(&Reject::not_found(), SystemTime::now())
+                .header("Date")
+                .is_some_and(|date| date.len() == 29)
+        );
     }
 }

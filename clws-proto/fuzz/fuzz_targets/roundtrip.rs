@@ -11,7 +11,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bytes::Bytes;
 use clws_proto::buffer::{Meter, NoPool};
-use clws_proto::{CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Receiver, Role, SendError, Sender, SharedMessage, Version};
+use clws_proto::{
+    CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Receiver, Role, SendError, Sender,
+    SharedMessage, Version,
+};
 use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
 use libfuzzer_sys::fuzz_target;
 
@@ -83,9 +86,11 @@ impl Pair {
         };
         let mut receiver = Receiver::new(version, other(role), Limits::default());
         let config = deflate.map_or(0, |(_, config)| config);
-        let config = DeflateConfig::default()
-            .level(1 + config % 9)
-            .threshold(if config & 0x40 == 0 { 0 } else { 300 });
+        let config = DeflateConfig::default().level(1 + config % 9).threshold(if config & 0x40 == 0 {
+            0
+        } else {
+            300
+        });
         let codecs = CodecPool::with_kept(&config, 1);
         if let Some((choice, _)) = deflate {
             sender = sender.deflate(params(choice), &codecs);

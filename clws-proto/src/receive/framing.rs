@@ -10,18 +10,44 @@ use crate::receive::decoded::Decoded;
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
 use crate::receive::input::Cursor;
-use crate::version::Role;
+use crate::version::{Role, Version};
 
 #[derive(Debug)]
 pub(super) enum Framing {
-    Hybi(Hybi),
-    Hixie(Hixie),
+    Hybi(Status, Hybi),
+    Hixie(Status, Hixie),
     /// Boxed as a whole, so that connections without the extension do not pay for it.
     #[cfg(feature = "deflate")]
-    Deflate(Box<(Hybi, Inflation)>),
+    Deflate(Status, Box<(Hybi, Inflation)>),
+}
+
+/// What every framing has. It lies in each variant, where the padding of the tag has room for it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Status {
+    pub(super) version: Version,
+    pub(super) role: Role,
+    /// A close frame was received, or the peer violated the protocol. Further input is discarded.
+    pub(super) finished: bool,
 }
 
 impl Framing {
+    #[inline]
+    pub(super) const fn status(&self) -> Status {
+        match self {
+            Self::Hybi(status, _) | Self::Hixie(status, _) => *status,
+            #[cfg(feature = "deflate")]
+            Self::Deflate(status, _) => *status,
+        }
+    }
+
+    pub(super) const fn status_mut(&mut self) -> &mut Status {
+        match self {
+            Self::Hybi(status, _) | Self::Hixie(status, _) => status,
+            #[cfg(feature = "deflate")]
+            Self::Deflate(status, _) => status,
+        }
+    }
+
     /// Decodes the next event, for any framing.
     #[inline(never)]
     pub(super) fn step(
@@ -32,10 +58,10 @@ impl Framing {
         buffers: &dyn BufferPool,
     ) -> Result<Decoded, ProtocolError> {
         match self {
-            Self::Hybi(hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
-            Self::Hixie(hixie) => hixie.step(input.buffer, input.position, limits),
+            Self::Hybi(_, hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
+            Self::Hixie(_, hixie) => hixie.step(input.buffer, input.position, limits),
             #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => {
+            Self::Deflate(_, deflate) => {
                 let (hybi, inflation) = &mut **deflate;
                 hybi.step(input, role, limits, buffers, inflation)
             }
@@ -45,20 +71,20 @@ impl Framing {
     /// Whether `rest` starts or continues a ping.
     pub(super) fn is_ping(&self, rest: &[u8]) -> bool {
         match self {
-            Self::Hybi(hybi) => hybi.is_ping(rest),
-            Self::Hixie(_) => false,
+            Self::Hybi(_, hybi) => hybi.is_ping(rest),
+            Self::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => deflate.0.is_ping(rest),
+            Self::Deflate(_, deflate) => deflate.0.is_ping(rest),
         }
     }
 
     /// The state of a framing whose frames have a length and may be read in pieces.
     pub(super) const fn hybi(&mut self) -> Option<&mut Hybi> {
         match self {
-            Self::Hybi(hybi) => Some(hybi),
-            Self::Hixie(_) => None,
+            Self::Hybi(_, hybi) => Some(hybi),
+            Self::Hixie(_, _) => None,
             #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => Some(&mut deflate.0),
+            Self::Deflate(_, deflate) => Some(&mut deflate.0),
         }
     }
 }

@@ -5,16 +5,15 @@ use std::ops::Range;
 use crate::buffer::pool::min_adoptable_len;
 use crate::message::event::Payload;
 
-/// The bytes of one read.
+/// The bytes of one read, and where they lie.
 #[derive(Debug)]
-pub(super) enum Input<'a> {
+pub enum Input<'a> {
+    /// In a buffer that the receiver may change, but not keep.
     Lent(&'a mut [u8]),
-    /// The bytes from `start` to `end` of a buffer that a message may keep.
-    Owned {
-        buffer: &'a mut Vec<u8>,
-        start: usize,
-        end: usize,
-    },
+    /// In a range of a buffer that a large binary message may keep. It then leaves an empty `Vec`.
+    Owned(&'a mut Vec<u8>, Range<usize>),
+    /// In the [spare capacity](crate::Receiver::spare_capacity) of the receiver: their number.
+    Direct(usize),
 }
 
 impl Input<'_> {
@@ -22,7 +21,8 @@ impl Input<'_> {
     pub(super) fn bytes(&mut self) -> &mut [u8] {
         match self {
             Self::Lent(bytes) => bytes,
-            Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
+            Self::Owned(buffer, range) => buffer.get_mut(range.clone()).unwrap_or_default(),
+            Self::Direct(_) => &mut [],
         }
     }
 
@@ -30,8 +30,8 @@ impl Input<'_> {
     #[inline]
     pub(super) const fn min_adoptable_len(&self) -> usize {
         match self {
-            Self::Lent(_) => usize::MAX,
-            Self::Owned { buffer, .. } => min_adoptable_len(buffer.capacity()),
+            Self::Lent(_) | Self::Direct(_) => usize::MAX,
+            Self::Owned(buffer, _) => min_adoptable_len(buffer.capacity()),
         }
     }
 
@@ -40,9 +40,10 @@ impl Input<'_> {
     pub(super) fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
         match self {
             Self::Lent(bytes) => Payload::borrowed(bytes.get(range).unwrap_or_default()),
-            Self::Owned { buffer, start, end } => {
-                let range = *start + range.start..*start + range.end;
-                if range.end == *end && range.len() >= min_adoptable_len(buffer.capacity()) {
+            Self::Direct(_) => Payload::borrowed(&[]),
+            Self::Owned(buffer, read) => {
+                let range = read.start + range.start..read.start + range.end;
+                if range.end == read.end && range.len() >= min_adoptable_len(buffer.capacity()) {
                     Payload::owned(buffer, range)
                 } else {
                     Payload::borrowed(buffer.get(range).unwrap_or_default())

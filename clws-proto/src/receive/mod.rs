@@ -5,7 +5,7 @@ mod decoded;
 mod framing;
 mod hixie;
 mod hybi;
-mod input;
+pub(crate) mod input;
 mod state;
 
 use std::ops::Range;
@@ -25,7 +25,7 @@ use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::{Event, Payload, Text};
 use crate::receive::decoded::Decoded;
-use crate::receive::framing::Framing;
+use crate::receive::framing::{Framing, Status};
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
 use crate::receive::input::{Cursor, Input, Unread};
@@ -61,10 +61,6 @@ pub struct Receiver {
     limits: Arc<Limits>,
     /// Input that was not read by the caller.
     unread: Option<Box<Unread>>,
-    version: Version,
-    role: Role,
-    /// A close frame was received, or the peer violated the protocol. Further input is discarded.
-    finished: bool,
 }
 
 impl Receiver {
@@ -82,11 +78,12 @@ impl Receiver {
             limits.max_frame_size = limits.max_frame_size.min(max_len);
             limits.max_message_size = limits.max_message_size.min(max_len);
         }
+        let status = Status { version, role, finished: false };
         let framing = match version {
-            Version::Hixie75 | Version::Hybi00 => Framing::Hixie(Hixie::new(version)),
-            Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(Hybi::default()),
+            Version::Hixie75 | Version::Hybi00 => Framing::Hixie(status, Hixie::new(version)),
+            Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(status, Hybi::default()),
         };
-        Self { framing, limits, unread: None, version, role, finished: false }
+        Self { framing, limits, unread: None }
     }
 
     /// Enables permessage-deflate with the negotiated parameters. Compressed messages become the
@@ -112,11 +109,11 @@ impl Receiver {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
-        if self.version.has_extensions()
-            && let Framing::Hybi(hybi) = &mut self.framing
+        if let Framing::Hybi(status, hybi) = &mut self.framing
+            && status.version.has_extensions()
         {
-            let inflation = Inflation::new(self.role, params, codecs);
-            self.framing = Framing::Deflate(Box::new((std::mem::take(hybi), inflation)));
+            let inflation = Inflation::new(status.role, params, codecs);
+            self.framing = Framing::Deflate(*status, Box::new((std::mem::take(hybi), inflation)));
         }
         self
     }
@@ -130,7 +127,7 @@ impl Receiver {
     #[must_use]
     pub fn context_size(&self) -> usize {
         match &self.framing {
-            Framing::Deflate(deflate) => deflate.1.context_size(),
+            Framing::Deflate(_, deflate) => deflate.1.context_size(),
             _ => 0,
         }
     }
@@ -153,6 +150,18 @@ impl Receiver {
     #[must_use = "the events are pulled out of it"]
     pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn BufferPool) -> Events<'a> {
         self.events(Input::Lent(input), buffers)
+    }
+
+    /// Takes input from wherever it lies: [`receive_with`](Self::receive_with),
+    /// [`receive_owned`](Self::receive_owned) or [`receive_direct`](Self::receive_direct).
+    #[inline]
+    #[must_use = "the events are pulled out of it"]
+    pub fn receive_input<'a>(&'a mut self, input: Input<'a>, buffers: &'a dyn BufferPool) -> Events<'a> {
+        match input {
+            Input::Lent(bytes) => self.receive_with(bytes, buffers),
+            Input::Owned(buffer, range) => self.receive_owned(buffer, range, buffers),
+            Input::Direct(count) => self.receive_direct(count, buffers),
+        }
     }
 
     /// Like [`receive_with`](Self::receive_with), with a buffer that a large binary message may
@@ -197,7 +206,7 @@ impl Receiver {
         if end.saturating_sub(start) < min_adoptable_len(buffer.capacity()) || buffer.len() < end {
             return self.receive_with(buffer.get_mut(start..end).unwrap_or_default(), buffers);
         }
-        self.events(Input::Owned { buffer, start, end }, buffers)
+        self.events(Input::Owned(buffer, start..end), buffers)
     }
 
     #[inline]
@@ -226,7 +235,7 @@ impl Receiver {
     /// text, which is checked while it is copied.
     #[must_use]
     pub fn spare_capacity(&mut self, buffers: &dyn BufferPool) -> Option<&mut [u8]> {
-        if self.unread.is_some() || self.finished {
+        if self.unread.is_some() || self.is_finished() {
             return None;
         }
         self.framing.hybi()?.spare_capacity(buffers)
@@ -243,12 +252,12 @@ impl Receiver {
     }
 
     fn finish(&mut self) {
-        self.finished = true;
+        self.framing.status_mut().finished = true;
         match &mut self.framing {
-            Framing::Hybi(hybi) => *hybi = Hybi::default(),
-            Framing::Hixie(hixie) => hixie.reset(),
+            Framing::Hybi(_, hybi) => *hybi = Hybi::default(),
+            Framing::Hixie(_, hixie) => hixie.reset(),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => {
+            Framing::Deflate(_, deflate) => {
                 deflate.0 = Hybi::default();
                 deflate.1.reset();
             }
@@ -287,7 +296,8 @@ impl Events<'_> {
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
         self.release_buffers();
         let receiver = &mut *self.receiver;
-        if receiver.finished {
+        let Status { version, role, finished } = receiver.framing.status();
+        if finished {
             return Ok(None);
         }
         let (is_input, min_adoptable_len) = match self.held.is_empty() {
@@ -295,12 +305,12 @@ impl Events<'_> {
             false => (false, usize::MAX),
         };
         let buffer = if is_input { self.input.bytes() } else { &mut self.held };
-        let (role, limits) = (receiver.role, &*receiver.limits);
+        let limits = &*receiver.limits;
         let input = Cursor { buffer, position: &mut self.position, min_adoptable_len };
         // Most connections use this framing. A separate call for the others keeps this function
         // small.
         let step = match &mut receiver.framing {
-            Framing::Hybi(hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
+            Framing::Hybi(_, hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
             other => other.step(input, role, limits, self.buffers),
         };
         let (opcode, payload): (_, &[u8]) = match step {
@@ -321,10 +331,13 @@ impl Events<'_> {
                 return Ok(Some(Event::Binary(Payload::assembled(&mut self.slice))));
             }
             Ok(Decoded::LargeMessage { header, start }) => {
-                if let Input::Owned { buffer, start: offset, end } = &mut self.input
+                if let Input::Owned(buffer, read) = &mut self.input
                     && let Some(hybi) = receiver.framing.hybi()
                 {
-                    hybi.adopt_buffer(header, BufSlice::new(std::mem::take(buffer), *offset + start..*end));
+                    hybi.adopt_buffer(
+                        header,
+                        BufSlice::new(std::mem::take(buffer), read.start + start..read.end),
+                    );
                 }
                 return Ok(None);
             }
@@ -338,7 +351,7 @@ impl Events<'_> {
             }
         };
         match opcode {
-            Opcode::Text if receiver.version.is_hixie() => Ok(Some(Event::Text(hixie::text(payload)))),
+            Opcode::Text if version.is_hixie() => Ok(Some(Event::Text(hixie::text(payload)))),
             // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds
             // that the byte stream is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail
             // the WebSocket Connection_."
@@ -355,10 +368,10 @@ impl Events<'_> {
                 // RFC 6455 §1.4: "after receiving a control frame indicating the connection should
                 // be closed, a peer discards any further data received."
                 receiver.finish();
-                if receiver.version.is_hixie() {
+                if version.is_hixie() {
                     return Ok(Some(Event::Close(None)));
                 }
-                close_body::parse(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
+                close_body::parse(payload, version).map(|frame| Some(Event::Close(frame)))
             }
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }
@@ -377,7 +390,7 @@ impl Drop for Events<'_> {
         self.release_buffers();
         let (mut bytes, mut position) = (std::mem::take(&mut self.held), self.position);
         let len = if bytes.is_empty() { self.input.bytes().len() } else { bytes.len() };
-        if position >= len || self.receiver.finished {
+        if position >= len || self.receiver.is_finished() {
             return;
         }
         if bytes.is_empty() {

@@ -7,7 +7,7 @@ use crate::deflate::extension::Skip;
 use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::receive::decoded::Decoded;
-use crate::receive::framing::Framing;
+use crate::receive::framing::{Framing, Status};
 use crate::receive::input::{Cursor, Unread};
 use crate::receive::{Events, Receiver};
 use crate::version::Version;
@@ -16,7 +16,7 @@ impl Receiver {
     /// The protocol version.
     #[must_use]
     pub const fn version(&self) -> Version {
-        self.version
+        self.framing.status().version
     }
 
     /// The limits on messages and frames.
@@ -28,17 +28,17 @@ impl Receiver {
     /// Whether no event will follow: a close frame was received or the peer violated the protocol.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        self.finished
+        self.framing.status().finished
     }
 
     /// Whether there is input whose events were not taken.
     #[must_use]
     pub fn has_unread(&self) -> bool {
         let has_complete_frame = match &self.framing {
-            Framing::Hybi(hybi) => hybi.has_complete_frame(),
-            Framing::Hixie(_) => false,
+            Framing::Hybi(_, hybi) => hybi.has_complete_frame(),
+            Framing::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.has_complete_frame(),
+            Framing::Deflate(_, deflate) => deflate.0.has_complete_frame(),
         };
         has_complete_frame || self.unread.is_some()
     }
@@ -63,10 +63,10 @@ impl Receiver {
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
         let is_in_progress = match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_in_progress(),
-            Framing::Hixie(hixie) => !hixie.is_between_frames(),
+            Framing::Hybi(_, hybi) => hybi.is_in_progress(),
+            Framing::Hixie(_, hixie) => !hixie.is_between_frames(),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_in_progress(),
+            Framing::Deflate(_, deflate) => deflate.0.is_in_progress(),
         };
         !is_in_progress && self.unread.is_none()
     }
@@ -79,10 +79,10 @@ impl Receiver {
         let Some(unread) = &self.unread else { return false };
         let rest = unread.bytes.get(unread.position..).unwrap_or_default();
         match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_close(rest),
-            Framing::Hixie(hixie) => hixie.is_close(rest),
+            Framing::Hybi(_, hybi) => hybi.is_close(rest),
+            Framing::Hixie(_, hixie) => hixie.is_close(rest),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_close(rest),
+            Framing::Deflate(_, deflate) => deflate.0.is_close(rest),
         }
     }
 
@@ -99,10 +99,10 @@ impl Receiver {
     #[must_use]
     pub fn is_in_message(&self) -> bool {
         match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_in_message(),
-            Framing::Hixie(_) => false,
+            Framing::Hybi(_, hybi) => hybi.is_in_message(),
+            Framing::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_in_message(),
+            Framing::Deflate(_, deflate) => deflate.0.is_in_message(),
         }
     }
 
@@ -111,10 +111,10 @@ impl Receiver {
     #[must_use]
     pub fn held(&self) -> usize {
         let partial = match &self.framing {
-            Framing::Hybi(hybi) => hybi.held(),
-            Framing::Hixie(hixie) => hixie.held(),
+            Framing::Hybi(_, hybi) => hybi.held(),
+            Framing::Hixie(_, hixie) => hixie.held(),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.held() + deflate.1.held(),
+            Framing::Deflate(_, deflate) => deflate.0.held() + deflate.1.held(),
         };
         partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.bytes.capacity())
     }
@@ -135,7 +135,8 @@ impl Receiver {
     /// assert_eq!(receiver.held(), 0);
     /// ```
     pub fn discard(&mut self) -> u64 {
-        if self.finished {
+        let Status { role, finished, .. } = self.framing.status();
+        if finished {
             return 0;
         }
         let (mut held, mut position) = self.unread.take().map_or((Vec::new(), 0), |u| (u.bytes, u.position));
@@ -146,12 +147,10 @@ impl Receiver {
         loop {
             let input = Cursor { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
             let step = match &mut self.framing {
-                Framing::Hybi(hybi) => hybi.step(input, self.role, &self.limits, &NoPool, &mut Plain),
-                Framing::Hixie(hixie) => hixie.step(input.buffer, input.position, &self.limits),
+                Framing::Hybi(_, hybi) => hybi.step(input, role, &self.limits, &NoPool, &mut Plain),
+                Framing::Hixie(_, hixie) => hixie.step(input.buffer, input.position, &self.limits),
                 #[cfg(feature = "deflate")]
-                Framing::Deflate(deflate) => {
-                    deflate.0.step(input, self.role, &self.limits, &NoPool, &mut Skip)
-                }
+                Framing::Deflate(_, deflate) => deflate.0.step(input, role, &self.limits, &NoPool, &mut Skip),
             };
             match step {
                 Ok(
@@ -179,6 +178,6 @@ impl Events<'_> {
         let is_input = self.held.is_empty();
         let input = if is_input { self.input.bytes() } else { &mut self.held };
         let rest = input.get(self.position..).unwrap_or_default();
-        !self.receiver.finished && !rest.is_empty() && self.receiver.framing.is_ping(rest)
+        !self.receiver.is_finished() && !rest.is_empty() && self.receiver.framing.is_ping(rest)
     }
 }

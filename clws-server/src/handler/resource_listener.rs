@@ -12,7 +12,6 @@ use futures::channel::oneshot;
 use futures::{FutureExt, StreamExt};
 
 use crate::client::Client;
-use crate::connection::deadline_after;
 use crate::guard::{DebugOn, discard, guard, guard_other, log};
 use crate::handler::mailbox::mailbox;
 use crate::handler::mailbox::sender::MailboxSender;
@@ -22,7 +21,7 @@ use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
 use crate::runtime;
 use crate::signal::{GivesOnDrop, Signal};
 use crate::sync::thread_local;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 
 /// A resource with `&mut self`: its events come in order, through one mailbox, to one task.
 ///
@@ -284,7 +283,7 @@ fn handle<L: ResourceListener>(
         Event::Text(client, _) | Event::Binary(client, _) | Event::Pong(client, _) => client.clone(),
         Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
         Event::Opening(opening, _) => {
-            *debug = opening.shared.config.debug_on();
+            *debug = opening.debug;
             return handle_other(listener, event, *debug);
         }
         Event::Message(_) => return handle_other(listener, event, *debug),

@@ -319,7 +319,7 @@ impl Drop for CloseOnDrop {
 
 impl Inbox {
     pub(crate) fn new(client: &Client) -> Self {
-        let (state, budget) = (Lock::default(), Arc::clone(&client.shared().budget));
+        let (state, budget) = (Lock::default(), Arc::clone(&client.context().budget));
         Self { state, budget, reader: TaskWaker::default(), writer: TaskWaker::default() }
     }
 

@@ -12,12 +12,9 @@ use clws_proto::DeflateConfig;
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
 use crate::client::Client;
-#[cfg(feature = "deflate")]
-use crate::codecs::Negotiated;
 use crate::guard::{ApplicationValue, DebugOn};
 use crate::net::socket::Peer;
 use crate::resource::decision::Pending;
-use crate::server::Shared;
 
 /// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.
 ///
@@ -132,7 +129,8 @@ pub struct Opening {
     pub(crate) head: RequestHead,
     pub(crate) version: Version,
     pub(crate) peer: Peer,
-    pub(crate) shared: Arc<Shared>,
+    /// The panics that end the process.
+    pub(crate) debug: DebugOn,
 }
 
 impl Opening {
@@ -207,13 +205,10 @@ pub struct Accept {
     pub(crate) location: Option<Box<str>>,
     pub(crate) secure: bool,
     pub(crate) data: Option<ApplicationValue<Box<dyn Any + Send + Sync>>>,
-    pub(crate) deadline_after: Option<Arc<Pending>>,
+    pub(crate) pending: Option<Arc<Pending>>,
     /// `None`: as the server's configuration says.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Option<DeflateConfig>>,
-    /// What came of it.
-    #[cfg(feature = "deflate")]
-    pub(crate) negotiated: Option<Negotiated>,
     /// The client gets a place for something of the resource adaptor's own.
     pub(crate) has_adapter_data: bool,
 }

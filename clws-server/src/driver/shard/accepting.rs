@@ -1,4 +1,4 @@
-//! New connections: all shards accept, and each connection goes to the shard that has the fewest.
+//! New connections. All shards accept, and each connection goes to the shard with the fewest.
 
 use std::io;
 use std::sync::Arc;
@@ -7,8 +7,9 @@ use std::time::Duration;
 
 use clws_handshake::Reject;
 
+use crate::admission::ConnectionPermit;
 use crate::budget::Charged;
-use crate::connection::{Connection, Context, RETRY_AFTER, deadline_after};
+use crate::connection::{Connection, RETRY_AFTER};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::serving::ConnectionSlot;
@@ -16,11 +17,10 @@ use crate::driver::shard::{KEPT, Shard};
 use crate::guard::log;
 use crate::net::shortage::{Shortage, refuse_at_once};
 use crate::net::socket::{Acceptor, Peer, Socket};
-use crate::server::ConnectionPermit;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
 
-/// Connections taken from one listener before the sockets get their turn.
+/// Connections that are accepted from one listener before sockets have their turn.
 const ACCEPTS: usize = 64;
 
 /// How long accepting rests when it fails, and no client can be refused either.
@@ -38,7 +38,7 @@ impl Shard {
             return;
         }
         if self.accept_again.take().is_some() {
-            self.shared.shortage.prepare();
+            self.state.shortage.prepare();
         }
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
@@ -46,21 +46,21 @@ impl Shard {
                 else {
                     break;
                 };
-                match listening.listener.accept(&self.shared.config) {
+                match listening.listener.accept(self.state.config()) {
                     Ok((socket, peer)) => {
-                        if let Some(socket) = self.shared.shortage.admit(socket, refuse_at_once) {
+                        if let Some(socket) = self.state.shortage.admit(socket, refuse_at_once) {
                             self.place(socket, peer);
                         }
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // A client that gave up while it waited.
+                    // The client has gone before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    // Another shard has refused all that come.
-                    Err(_) if self.shared.is_stopping() => listening.ready = false,
+                    // Another shard has refused all waiting clients.
+                    Err(_) if self.state.is_stopping() => listening.ready = false,
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
-                            match self.shared.shortage.refuse(&listening.listener, &self.shared.config) {
+                            match self.state.shortage.refuse(&listening.listener, self.state.config()) {
                                 Ok(()) => continue,
                                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                                     listening.ready = false;
@@ -69,43 +69,44 @@ impl Shard {
                                 Err(_) => {}
                             }
                         }
-                        self.shared.shortage.note(&error);
+                        self.state.shortage.note(&error);
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
                 }
             }
         }
-        // More are waiting, and a handler of this turn may block: another shard goes on with them.
+        // More clients wait, and a handler of this turn may block: another shard continues.
         if self.listeners.iter().any(|listening| listening.ready) {
             let free = self.freest(|shard_handle| !Arc::ptr_eq(shard_handle, &self.shard_handle));
             let _ = free.map(|shard_handle| shard_handle.send(ShardCommand::Accept));
         }
     }
 
-    /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
+    /// The shard with the fewest connections among the shards that `fits` accepts and no handler
+    /// blocks.
     pub(super) fn freest(&self, fits: impl Fn(&Arc<ShardHandle>) -> bool) -> Option<&Arc<ShardHandle>> {
-        let at = now().saturating_duration_since(self.shared.started);
+        let at = now().saturating_duration_since(self.state.context.started);
         let free = self
-            .shared
+            .state
             .shards()
             .iter()
             .filter(|shard_handle| fits(shard_handle) && !shard_handle.is_held_up(at));
         free.min_by_key(|shard_handle| shard_handle.load.load(Ordering::Relaxed))
     }
 
-    /// Gives a new connection to the shard that has the fewest.
+    /// Gives a new connection to the shard with the fewest.
     pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
-        let Some(permit) = self.shared.admit() else { return refuse_at_once(&socket) };
+        let Some(permit) = self.state.admit() else { return refuse_at_once(&socket) };
         let load = |shard_handle: &Arc<ShardHandle>| shard_handle.load.load(Ordering::Relaxed);
-        let others = self.shared.shards().len() > 1;
+        let others = self.state.shards().len() > 1;
         let fewest = if others { self.freest(|_| true) } else { None };
         match fewest {
             Some(shard_handle) if load(shard_handle) < load(&self.shard_handle) => {
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
                 if shard_handle.send(ShardCommand::AddConnection(socket, peer, permit)).is_err() {
                     shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-                    self.shared.release(permit); // the server stops, and that shard has ended
+                    self.state.release(permit); // that shard has ended, because the server stops
                 }
             }
             _ => {
@@ -124,14 +125,14 @@ impl Shard {
         };
         let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
         let Ok(slot) = added.inspect_err(refused) else {
-            self.shared.release(permit);
+            self.state.release(permit);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         let place = WakeTargetRef::Shard(&self.shard_handle, slot);
-        let context = Context { shared: &self.shared, wake_target: place };
+        let context = self.state.connection_context(place);
         let connection = match permit {
-            // It was accepted before the stop.
+            // The connection was accepted before the stop.
             _ if self.stop_at.is_some() => {
                 Connection::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
             }
@@ -152,12 +153,12 @@ impl Shard {
 
     pub(super) fn drop_connection(&mut self, slot: u32) {
         if let Some(mut connection) = self.connections.try_remove(slot as usize) {
-            connection.charged.clear(&self.shared.budget);
+            connection.charged.clear(self.state.budget());
             self.poller.closing(&connection.socket);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-            self.shared.release(connection.permit());
+            self.state.release(connection.permit());
             if self.connections.is_empty() {
-                self.shared.budget.give_back();
+                self.state.budget().give_back();
                 self.release_at = Some(deadline_after(now(), KEPT));
             }
         }
@@ -169,7 +170,8 @@ impl Shard {
     }
 }
 
-/// Listeners count down from the top (which is the waker's), connections up from 0.
+/// The key of a listener. Listeners count down from the waker's key, which is the last; connections
+/// count up from 0.
 pub(super) const fn listener_key(index: usize) -> usize {
     usize::MAX - 1 - index
 }

@@ -1,14 +1,14 @@
 use std::os::unix::net::UnixStream;
 
 use super::*;
+use crate::admission::ConnectionPermit;
 use crate::budget::FREE;
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::deadlines::{TICK, tick, time};
 use crate::net::socket::{Peer, Socket};
-use crate::server::ConnectionPermit;
 
 #[test]
-fn no_deadline_is_before_its_time() {
+fn no_tick_is_before_its_deadline() {
     for nanos in [
         0,
         1,
@@ -29,7 +29,7 @@ fn no_deadline_is_before_its_time() {
 fn shard(config: crate::config::Config) -> Shard {
     let poller = Poller::new().unwrap();
     let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
-    Shard::new(Arc::new(Shared::new(config)), shard_handle, poller, &[]).unwrap()
+    Shard::new(DriverState::new(config), shard_handle, poller, &[]).unwrap()
 }
 
 fn adopt(shard: &mut Shard) -> UnixStream {
@@ -39,7 +39,6 @@ fn adopt(shard: &mut Shard) -> UnixStream {
     theirs
 }
 
-/// Many connections come and go before the first of their deadlines.
 #[test]
 fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
     let mut shard = shard(crate::config::Config::default().handshake_timeout(Duration::MAX));
@@ -52,29 +51,29 @@ fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
         assert!(shard.deadlines.len() <= 1024 + 4 * 2);
     }
     let of_slot_0 = |shard: &Shard| shard.deadlines.iter().filter(|Reverse((_, slot))| *slot == 0).count();
-    assert_eq!(of_slot_0(&shard), 1, "that of the one that stays is kept");
+    assert_eq!(of_slot_0(&shard), 1, "the deadline of the connection that stays is kept");
     drop(stays);
 }
 
 #[test]
-fn a_shard_that_has_ended_takes_nothing_and_gives_its_seats_back() {
+fn a_shard_that_has_ended_refuses_commands_and_releases_its_permits() {
     let mut shard = shard(crate::config::Config::default().max_clients(2));
-    let (shard_handle, shared) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.shared));
+    let (shard_handle, state) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.state));
     let _connected = adopt(&mut shard);
     let (under_way, _theirs) = UnixStream::pair().unwrap();
-    let permit = shared.admit().unwrap();
+    let permit = state.admit().unwrap();
     shard_handle.send(ShardCommand::AddConnection(Socket::Unix(under_way), Peer::Unix, permit)).unwrap();
-    assert_eq!(shared.admit(), Some(ConnectionPermit::Refused));
+    assert_eq!(state.admit(), Some(ConnectionPermit::Refused));
     drop(shard);
     assert!(shard_handle.send(ShardCommand::Wake(0)).is_err());
     assert_eq!(
-        (shared.admit(), shared.admit()),
+        (state.admit(), state.admit()),
         (Some(ConnectionPermit::Client), Some(ConnectionPermit::Client))
     );
 }
 
 #[test]
-fn a_slot_waits_to_be_read_once() {
+fn a_slot_is_queued_once() {
     let mut shard = shard(crate::config::Config::default());
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -88,24 +87,24 @@ fn a_slot_waits_to_be_read_once() {
 }
 
 #[test]
-fn refusals_have_an_end() {
-    let shared = Shared::new(crate::config::Config::default().max_clients(1));
-    assert_eq!(shared.admit(), Some(ConnectionPermit::Client));
-    let refused = std::iter::from_fn(|| shared.admit())
-        .inspect(|permit| assert_eq!(*permit, ConnectionPermit::Refused));
+fn refusals_are_limited() {
+    let state = DriverState::new(crate::config::Config::default().max_clients(1));
+    assert_eq!(state.admit(), Some(ConnectionPermit::Client));
+    let refused =
+        std::iter::from_fn(|| state.admit()).inspect(|permit| assert_eq!(*permit, ConnectionPermit::Refused));
     assert_eq!(refused.count(), 1024);
-    shared.release(ConnectionPermit::Client);
-    assert_eq!(shared.admit(), Some(ConnectionPermit::Client));
+    state.release(ConnectionPermit::Client);
+    assert_eq!(state.admit(), Some(ConnectionPermit::Client));
 }
 
-/// With the client's own memory this is what an idle connection costs.
+/// Together with the client's memory, this is the cost of an idle connection.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn sizes() {
     assert!(size_of::<ConnectionSlot>() <= 72, "{}", size_of::<ConnectionSlot>());
 }
 
-/// Sends whenever its client has read, and once to begin with.
+/// Sends when the client connects, and whenever it has read.
 struct Fountain;
 
 impl crate::resource::Resource for Fountain {
@@ -120,9 +119,9 @@ impl crate::resource::Resource for Fountain {
 }
 
 #[test]
-fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
+fn a_handler_that_always_sends_does_not_starve_the_sockets() {
     let mut shard = shard(crate::config::Config::default().write_high_water(10));
-    shard.shared.resources.register("/", crate::Origins::any(), Fountain).unwrap();
+    shard.state.resources.register("/", clws_handshake::Origins::any(), Fountain).unwrap();
     shard.shard_handle.register_current_thread();
     let mut theirs = adopt(&mut shard);
     std::io::Write::write_all(
@@ -134,16 +133,16 @@ fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
     shard.connections[0].flags.set(Flags::READABLE, true);
     shard.serve(0);
     for _ in 0..10 {
-        shard.flush_touched(); // comes back, though there is always more to flush
+        shard.drive_woken(); // returns, although there is always more to flush
         assert!(shard.has_work());
     }
 }
 
-/// Sends back what comes.
+/// Returns each binary message.
 struct Echo;
 
 impl crate::resource::Resource for Echo {
-    fn binary(&self, client: &crate::client::Client, payload: crate::Payload<'_>) {
+    fn binary(&self, client: &crate::client::Client, payload: clws_proto::Payload<'_>) {
         let _ = client.forward_binary(payload);
     }
 }
@@ -151,7 +150,7 @@ impl crate::resource::Resource for Echo {
 /// A shard with one client of that resource, and the client's end of its socket.
 fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     let mut shard = shard(crate::config::Config::default());
-    shard.shared.resources.register("/", crate::Origins::any(), resource).unwrap();
+    shard.state.resources.register("/", clws_handshake::Origins::any(), resource).unwrap();
     shard.shard_handle.register_current_thread();
     let mut theirs = adopt(&mut shard);
     assert!(shard.connections[0].connection.reads_little(), "before it is accepted");
@@ -169,7 +168,7 @@ fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
 }
 
 #[test]
-fn echoes_go_round_in_one_buffer() {
+fn echoes_reuse_one_buffer() {
     let (mut shard, mut theirs) = open(Echo);
     let mut sender = clws_proto::Sender::client(clws_proto::Version::Rfc6455, || [1, 2, 3, 4]);
     let read_sizer = ReadSizer::default();
@@ -183,14 +182,14 @@ fn echoes_go_round_in_one_buffer() {
         let mut echo = [0; 4 + 40_000];
         std::io::Read::read_exact(&mut theirs, &mut echo).unwrap();
         assert!(echo[4..] == [7; 40_000]);
-        assert_eq!(shard.read_buffers.lend(read_sizer).as_ptr(), lies_at, "and gave it back");
+        assert_eq!(shard.read_buffers.lend(read_sizer).as_ptr(), lies_at, "the message gave it back");
     }
     assert!(!shard.connections[0].connection.reads_little());
 }
 
-/// What one read brings is kept beside a mailbox that is full.
+/// One read may exceed the limit of a mailbox.
 #[test]
-fn whose_messages_are_queued_is_read_little_by_little() {
+fn a_client_with_a_mailbox_is_read_in_small_steps() {
     let (sender, _mailbox) = crate::handler::mailbox::mailbox::<()>();
     let (shard, _theirs) = open(sender);
     assert!(shard.connections[0].connection.reads_little());
@@ -198,74 +197,77 @@ fn whose_messages_are_queued_is_read_little_by_little() {
     assert!(shard.connections[0].connection.reads_little());
 }
 
-/// A message in progress, of which so many bytes more are written to the client's socket.
-fn go_on(theirs: &mut UnixStream, bytes: usize) {
+/// The peer sends more bytes of a message in progress.
+fn send_more(theirs: &mut UnixStream, bytes: usize) {
     std::io::Write::write_all(theirs, &vec![0; bytes]).unwrap();
 }
 
-/// While memory is short a client that holds much is read from once each tick, and one that holds little as ever.
+/// While memory is short, a client that holds much is read from once each tick.
 #[test]
-fn who_holds_much_reads_little() {
+fn a_client_that_holds_much_is_read_little() {
     let (mut shard, mut theirs) = open(Echo);
-    let shared = Arc::clone(&shard.shared);
-    let budget = &shared.budget;
+    let state = Arc::clone(&shard.state);
+    let budget = state.budget();
     let held = |shard: &Shard| shard.connections[0].connection.held();
     let read = |shard: &mut Shard| {
         shard.connections[0].flags.set(Flags::READABLE, true);
         shard.serve(0);
     };
     std::io::Write::write_all(&mut theirs, &[0x81, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
-    go_on(&mut theirs, 50_000);
+    send_more(&mut theirs, 50_000);
     read(&mut shard);
     assert!((50_000..FREE).contains(&held(&shard)), "{}", held(&shard));
 
     let most = budget.limit() - budget.limit() / 8;
     budget.charge_bytes(most);
-    go_on(&mut theirs, 50_000);
+    send_more(&mut theirs, 50_000);
     read(&mut shard);
     let before = held(&shard);
-    assert!(before >= 100_000, "it held little");
+    assert!(before >= 100_000, "the client held little");
     for _ in 0..3 {
-        go_on(&mut theirs, 10_000);
+        send_more(&mut theirs, 10_000);
         read(&mut shard);
     }
-    assert!(held(&shard) == before && shard.relief.held_back == [0], "once");
-    shard.look_again();
+    assert!(held(&shard) == before && shard.relief.held_back == [0], "it is listed once");
+    shard.reexamine();
     assert!(shard.relief.held_back == [0], "not before a tick");
     let at = shard.relief.next_wake_up().unwrap();
     assert!(shard.next_wake_up().unwrap() <= at);
     shard.now = at;
-    shard.look_again();
-    assert!(held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE), "it read a little");
+    shard.reexamine();
+    assert!(
+        held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE),
+        "it was read a little"
+    );
 
-    // Another has less, and one that was held back goes on when there is memory again.
-    go_on(&mut theirs, 10_000);
+    // With enough memory, the client continues.
+    send_more(&mut theirs, 10_000);
     read(&mut shard);
     assert_eq!(shard.relief.held_back, [0]);
     budget.release_bytes(most);
     budget.give_back();
     shard.now = shard.relief.next_wake_up().unwrap();
-    shard.look_again();
+    shard.reexamine();
     assert!(shard.relief.held_back.is_empty() && shard.relief.next_wake_up().is_none());
     assert_eq!(shard.queue, [0]);
 }
 
 #[test]
-fn the_biggest_is_dropped_when_all_together_hold_too_much() {
+fn the_biggest_client_is_dropped_when_all_hold_too_much() {
     let (mut shard, mut big) = open(Echo);
-    let shared = Arc::clone(&shard.shared);
-    let budget = &shared.budget;
+    let state = Arc::clone(&shard.state);
+    let budget = state.budget();
     let _other = adopt(&mut shard);
     std::io::Write::write_all(&mut big, &[0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
-    go_on(&mut big, 100_000);
+    send_more(&mut big, 100_000);
     shard.connections[0].flags.set(Flags::READABLE, true);
     shard.serve(0);
 
-    // As much as it is, it is not its fault.
+    // No client holds a fair share.
     budget.charge_bytes(budget.limit());
     shard.relieve();
     assert!(budget.is_over());
     assert_eq!((shard.connections.len(), budget.dropped()), (2, 0));
-    assert!(shard.relief.next_wake_up().is_some(), "it looks again");
+    assert!(shard.relief.next_wake_up().is_some(), "it searches again");
     budget.release_bytes(budget.limit());
 }

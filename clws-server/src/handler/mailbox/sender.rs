@@ -151,7 +151,7 @@ impl<M> Shared<M> {
         let cost = cost(&event);
         state.backlog = state.backlog.saturating_add(cost);
         if let Some(client) = client {
-            state.budget.get_or_insert_with(|| Arc::clone(&client.shared().budget));
+            state.budget.get_or_insert_with(|| Arc::clone(&client.context().budget));
             state.limit = client.config().max_handler_read_backlog;
             state.debug = client.config().debug_on();
             match &event {
@@ -266,7 +266,7 @@ mod tests {
     }
 
     fn is_let_in(handshake: &Accept) -> bool {
-        matches!(handshake.deadline_after.as_ref().unwrap().take(), Some(Ok(_)))
+        matches!(handshake.pending.as_ref().unwrap().take(), Some(Ok(_)))
     }
 
     /// Nothing comes out of the mailbox; whether its task is to be woken for more.

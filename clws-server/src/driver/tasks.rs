@@ -1,0 +1,101 @@
+//! Accepts connections and serves each in a task of the executor, where shards cannot or must not.
+
+use std::future::Future;
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures::future::{Either, select};
+use futures::io::{AsyncRead, AsyncWrite};
+
+use crate::driver::state::DriverState;
+use crate::driver::stream;
+use crate::net::shortage::{Shortage, refuse_stream};
+use crate::net::socket::{Acceptor, Peer};
+use crate::net::tcp::set_accepted_options;
+use crate::runtime::{self, AsyncListener};
+use crate::time::now;
+
+/// Connections that are accepted before other tasks have their turn.
+const ACCEPTS: u32 = 64;
+
+/// How long accepting rests when it fails, and no client can be refused either.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
+
+/// Accepts connections until the server stops.
+pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
+    match &acceptor {
+        Acceptor::Tcp(tcp) => {
+            let listener = AsyncListener::tcp(tcp.try_clone()?);
+            let accept = async || {
+                let (socket, address) = listener.accept().await?;
+                let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
+                if let Some(socket) = &socket {
+                    set_accepted_options(socket.get_ref().into(), state.config());
+                }
+                Ok(socket.map(|socket| (socket, Peer::Tcp(address))))
+            };
+            accept_all(accept, &acceptor, &state).await
+        }
+        #[cfg(unix)]
+        Acceptor::Unix(bound) => {
+            let listener = AsyncListener::unix(bound.listener.try_clone()?);
+            let accept = async || {
+                let socket = listener.accept().await?;
+                let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
+                Ok(socket.map(|socket| (socket, Peer::Unix)))
+            };
+            accept_all(accept, &acceptor, &state).await
+        }
+        #[cfg(all(test, unix))]
+        Acceptor::Sim(_) => Ok(()),
+    }
+}
+
+/// Serves the connections that `accept` returns. It returns `None` for one that was refused.
+async fn accept_all<S, A>(
+    accept: impl Fn() -> A,
+    acceptor: &Acceptor,
+    state: &Arc<DriverState>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Future<Output = io::Result<Option<(S, Peer)>>>,
+{
+    let mut stop = state.stopped();
+    let mut accepted = 0_u32;
+    loop {
+        match select(pin!(accept()), &mut stop).await {
+            Either::Left((Ok(None), _)) => {}
+            Either::Left((Ok(Some((socket, peer))), _)) => {
+                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
+                accepted = accepted.wrapping_add(1);
+                if accepted.is_multiple_of(ACCEPTS) {
+                    runtime::yield_now().await;
+                }
+            }
+            Either::Left((Err(error), _)) => accept_failed(error, acceptor, state).await,
+            Either::Right(_) => return Ok(()),
+        }
+    }
+}
+
+/// Without a descriptor, the client that waits is refused. Otherwise accepting rests.
+async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverState) {
+    if error.kind() == io::ErrorKind::ConnectionAborted {
+        return;
+    }
+    if Shortage::is_meant_by(&error) {
+        match state.shortage.refuse(acceptor, state.config()) {
+            Ok(()) => return runtime::yield_now().await,
+            // No client waits, and accepting reports that only when there is a descriptor again.
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(_) => state.shortage.note(&error),
+        }
+    } else {
+        state.shortage.note(&error);
+    }
+    runtime::timer(now() + ACCEPT_REST).await;
+    state.shortage.prepare();
+}
