@@ -151,7 +151,8 @@ pub use crate::client::group::{Delivery, Group, send_binary, send_shared, send_t
 pub use crate::client::outcome::{SendError, Sent};
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
-pub use crate::config::check::ConfigError;
+pub use crate::config::address::{Listen, Peer};
+pub use crate::config::error::ConfigError;
 pub use crate::handler::async_handler::{AsyncHandler, async_handler};
 pub use crate::handler::mailbox::sender::MailboxSender;
 pub use crate::handler::mailbox::{Event, Mailbox, MailboxClosed, mailbox};
@@ -159,7 +160,6 @@ pub use crate::handler::resource_listener::{
     CallError, ResourceListener, ResourceListenerHandle, ResourceListenerTask,
 };
 pub use crate::handler::websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
-pub use crate::net::socket::{Listen, Peer};
 pub use crate::resource::decision::Decision;
 pub use crate::resource::registry::{RegisterError, Resources};
 pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};

@@ -21,10 +21,11 @@ use futures::channel::oneshot;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::config::address::Peer;
 use crate::driver::stream;
 use crate::guard::{DebugOn, guard_other};
+use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_stream};
-use crate::net::socket::{Acceptor, Peer};
 use crate::net::tcp::set_accepted_options;
 use crate::server::Shared;
 use crate::time::now;

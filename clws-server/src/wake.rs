@@ -4,9 +4,10 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::net::poll::Waker;
-use crate::net::socket::{Peer, Socket};
+use crate::net::socket::Socket;
 use crate::server::{ConnectionPermit, Shared};
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicBool, atomic::AtomicU32, atomic::AtomicUsize, atomic::Ordering};

@@ -17,10 +17,10 @@ use crate::client::{
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::connection::Context;
 use crate::guard::{ApplicationValue, log};
 use crate::lock::Lock;
-use crate::net::socket::Peer;
 use crate::resource::Accept;
 use crate::resource::registry::Entry;
 use crate::resource::{Close, Disconnect};

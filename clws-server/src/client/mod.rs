@@ -29,9 +29,9 @@ use crate::client::outcome::{SendError, Sent};
 use crate::client::short_peer::ShortPeer;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
+use crate::config::address::Peer;
 use crate::guard::discard;
 use crate::lock::{Lock, LockGuard, assert_none_held, rank};
-use crate::net::socket::Peer;
 use crate::resource::registry::Entry;
 use crate::server::Shared;
 use crate::sync::broken;

@@ -1,11 +1,12 @@
 //! The values of a [`Config`] that can never work.
 
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use crate::budget::MIN_LIMIT;
-use crate::config::{Config, address};
+use crate::config::Config;
+use crate::config::check_address::check_addresses;
+use crate::config::error::ConfigError;
 
 /// The length of the shortest opening handshake of RFC 6455: for the path `/` and a host of one letter, without optional
 /// spaces.
@@ -25,64 +26,6 @@ const SHORTEST_TIME: Duration = Duration::from_millis(1);
 
 /// The longest silence that Linux takes for `TCP_KEEPIDLE`, in seconds.
 const LONGEST_KEEPALIVE: u64 = 32_767;
-
-/// A field of a [`Config`] has a value that can never work.
-///
-/// [`Server::bind`](crate::Server::bind) returns it inside an [`io::Error`] of the kind
-/// [`InvalidInput`](io::ErrorKind::InvalidInput):
-///
-/// ```
-/// use clws_server::{Config, ConfigError, Server};
-///
-/// let error = Server::bind(Config::default().max_clients(0)).unwrap_err();
-/// assert_eq!(error.to_string(), "`max_clients` is 0: allowed is at least 1");
-/// let error = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>()).expect("it is in there");
-/// assert_eq!((error.field(), error.value(), error.allowed()), ("max_clients", "0", "at least 1"));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    field: &'static str,
-    value: String,
-    allowed: String,
-}
-
-impl ConfigError {
-    /// The name of the field, which is also its key in a file: `max_clients`, or `deflate.level` for a field of a table.
-    #[must_use]
-    pub const fn field(&self) -> &'static str {
-        self.field
-    }
-
-    /// The value that the field has, as text.
-    #[must_use]
-    pub fn value(&self) -> &str {
-        &self.value
-    }
-
-    /// The values that are allowed, as text.
-    #[must_use]
-    pub fn allowed(&self) -> &str {
-        &self.allowed
-    }
-
-    pub(super) fn new(field: &'static str, value: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { field, value: value.into(), allowed: allowed.into() }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is {}: allowed is {}", self.field, self.value, self.allowed)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-impl From<ConfigError> for io::Error {
-    fn from(error: ConfigError) -> Self {
-        Self::new(io::ErrorKind::InvalidInput, error)
-    }
-}
 
 impl Config {
     /// Checks that each field has a value that can work. [`Server::bind`](crate::Server::bind) does this first, and so does
@@ -153,7 +96,7 @@ impl Config {
             shards,
             task_per_client: _,
         } = self;
-        address::check(listen)?;
+        check_addresses(listen)?;
         at_least("max_clients", *max_clients, 1)?;
         at_least("max_header_size", *max_header_size, SHORTEST_HEAD)?;
         at_least("max_read_frame_size", *max_read_frame_size, 1)?;

@@ -8,7 +8,7 @@ use clws_proto::DeflateConfig;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::config::Config;
-use crate::net::socket::Listen;
+use crate::config::address::Listen;
 
 /// Reads the fields, then checks their values: a file is wrong where it is read, not where a server is bound.
 impl<'de> Deserialize<'de> for Config {
@@ -88,7 +88,7 @@ mod tests {
     use std::time::Duration;
 
     use crate::config::Config;
-    use crate::net::socket::Listen;
+    use crate::config::address::Listen;
 
     fn read(text: &str) -> Result<Config, String> {
         toml::from_str(text).map_err(|error| error.message().to_owned())

@@ -7,11 +7,13 @@ use clws_proto::DeflateConfig;
 use clws_proto::Limits;
 
 use crate::budget::machine::quarter_of_memory;
+use crate::config::address::Listen;
 use crate::guard::DebugOn;
-use crate::net::socket::Listen;
 
-mod address;
+pub(crate) mod address;
 pub(crate) mod check;
+mod check_address;
+pub(crate) mod error;
 #[cfg(feature = "serde")]
 mod file;
 

@@ -7,12 +7,12 @@ use clws_proto::{Receiver, Role, Sender};
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::connection::closing::Reply;
 use crate::connection::open::Open;
 use crate::connection::{Context, Deadline};
 use crate::date::{dated, dated_reject};
 use crate::guard::{guard, log};
-use crate::net::socket::Peer;
 use crate::resource::decision::Pending;
 use crate::resource::registry::Entry;
 use crate::resource::{Accept, Opening};

@@ -6,9 +6,9 @@ use std::sync::atomic::Ordering;
 use shuttle::thread;
 
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::models::harness::{Then, connection, run_shard};
 use crate::models::{Fault, Model};
-use crate::net::socket::Peer;
 use crate::server::ServerHandle;
 use crate::server::Shared;
 use crate::wake::ShardCommand;

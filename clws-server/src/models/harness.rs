@@ -16,10 +16,10 @@ use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::driver::shard::Shard;
 use crate::driver::stream;
 use crate::net::poll::system;
-use crate::net::socket::Peer;
 use crate::net::socket::Socket;
 use crate::resource::Resource;
 use crate::server::ServerHandle;

@@ -10,7 +10,8 @@ use socket2::{Domain, SockRef, Socket as AnySocket, Type};
 use crate::config::Config;
 use crate::guard::log;
 use crate::lock::{Lock, rank};
-use crate::net::socket::{Acceptor, Socket};
+use crate::net::acceptor::Acceptor;
+use crate::net::socket::Socket;
 use crate::sync::{atomic::AtomicBool, atomic::Ordering};
 use crate::time::now;
 

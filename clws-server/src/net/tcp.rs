@@ -9,7 +9,8 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::config::Config;
-use crate::net::socket::{Peer, Socket};
+use crate::config::address::Peer;
+use crate::net::socket::Socket;
 
 /// Unanswered probes after which the system gives a connection up.
 const PROBES: u32 = 4;

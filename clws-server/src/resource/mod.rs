@@ -14,8 +14,8 @@ use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 use crate::client::Client;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
+use crate::config::address::Peer;
 use crate::guard::{ApplicationValue, DebugOn};
-use crate::net::socket::Peer;
 use crate::resource::decision::Pending;
 use crate::server::Shared;
 

@@ -10,7 +10,7 @@ use crate::driver::shard::Shard;
 use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::mailbox;
 use crate::handler::resource_listener::ResourceListenerTask;
-use crate::net::socket::Acceptor;
+use crate::net::acceptor::Acceptor;
 use crate::server::ServerHandle;
 use crate::server::Shared;
 use crate::sim::app::{self, App, app};

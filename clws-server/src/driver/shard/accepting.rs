@@ -8,14 +8,16 @@ use std::time::Duration;
 use clws_handshake::Reject;
 
 use crate::budget::Charged;
+use crate::config::address::Peer;
 use crate::connection::{Connection, Context, RETRY_AFTER, deadline_after};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::serving::ConnectionSlot;
 use crate::driver::shard::{KEPT, Shard};
 use crate::guard::log;
+use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_at_once};
-use crate::net::socket::{Acceptor, Peer, Socket};
+use crate::net::socket::Socket;
 use crate::server::ConnectionPermit;
 use crate::time::now;
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};

@@ -261,9 +261,9 @@ mod tests {
     use super::*;
     use crate::client::watchers::Watcher;
     use crate::config::Config;
+    use crate::config::address::Peer;
     use crate::connection::Context as SessionContext;
     use crate::connection::share::Share;
-    use crate::net::socket::Peer;
     use crate::resource::Resource;
     use crate::wake::WakeTargetRef;
     use crate::{Origins, Version};

@@ -14,12 +14,12 @@ use std::task::Poll;
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::config::address::Peer;
 use crate::connection::share::{Share, WriteShare};
 use crate::connection::{Connection, Context, Next, deadline_after};
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::guard::Watch;
-use crate::net::socket::Peer;
 use crate::runtime;
 use crate::server::{ConnectionPermit, Shared};
 use crate::sync::broken;

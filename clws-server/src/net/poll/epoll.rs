@@ -8,7 +8,7 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-use crate::net::poll::Readiness;
+use crate::net::poll::readiness::Readiness;
 
 /// Sockets of which at most this many are reported at once: enough to share the wait, few enough to be fair.
 const BATCH: usize = 256;

@@ -8,6 +8,7 @@
 mod epoll;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
 mod portable;
+pub(crate) mod readiness;
 
 #[cfg(not(all(test, unix)))]
 pub(crate) use self::system::{Events, Poller, Waker};
@@ -22,26 +23,13 @@ pub(crate) mod system {
     pub(crate) use crate::net::poll::portable::{Events, Poller, Waker};
 }
 
-/// What became of one socket since it was last reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Readiness {
-    /// The key it was added with.
-    pub(crate) key: usize,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    /// The peer has ended its side, or the socket failed: read on to its end.
-    pub(crate) hangup: bool,
-    /// Both directions have ended: reset, or closed altogether. Not told on every system.
-    pub(crate) broken: bool,
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
-    use super::Readiness;
+    use crate::net::poll::readiness::Readiness;
 
     /// The contract, for each implementation.
     macro_rules! contract {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use polling::{AsRawSource, AsSource, Event, PollMode};
 
-use crate::net::poll::Readiness;
+use crate::net::poll::readiness::Readiness;
 
 /// A longer wait ends early, and is waited for again: not every system can count as far as a `Duration`.
 const LONGEST: Duration = Duration::from_secs(60 * 60);
