@@ -134,7 +134,7 @@ impl Server {
                 .map_err(|error| io::Error::new(error.kind(), format!("{address}: {error}")))?;
             listeners.extend(bound);
         }
-        let admission = Admission::provide(&config);
+        let admission = Admission::provide(config.max_clients, config.shards, config.raise_descriptor_limit);
         let shared = Arc::new(Shared { admission, ..Shared::new(config) });
         Ok(Self { shared, listeners })
     }
@@ -346,7 +346,7 @@ impl Shared {
             high_water: config.high_water(),
             backlog: config.max_write_backlog.min(FREE),
             streams: Streams::default(),
-            admission: Admission::configured(&config),
+            admission: Admission::unchecked(config.max_clients),
             shortage: Shortage::new(),
             config,
             memberships: Memberships::default(),

@@ -4,6 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::buffer_pool;
 use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::net::poll::Waker;
@@ -276,13 +277,8 @@ impl ShardHandle {
     /// Makes the current thread this shard's: from now on touches from it cost no lock.
     pub(crate) fn register_current_thread(&self) {
         let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // it fails only in a thread that ends
+        buffer_pool::keep_on_this_thread(true);
     }
-}
-
-/// Whether the current thread is a shard's.
-#[inline]
-pub(crate) fn is_shard() -> bool {
-    LOCAL.try_with(|local| local.shard.get() != 0).unwrap_or(false)
 }
 
 /// Gives back the memory of touches, of which there are none now.
@@ -300,6 +296,7 @@ pub(crate) struct Aside(usize, Vec<u32>);
 pub(crate) fn swap_here(aside: &mut Aside) {
     LOCAL.with(|local| {
         aside.0 = local.shard.replace(aside.0);
+        buffer_pool::keep_on_this_thread(local.shard.get() != 0);
         std::mem::swap(&mut *local.woken.borrow_mut(), &mut aside.1);
     });
 }

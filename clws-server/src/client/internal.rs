@@ -7,7 +7,8 @@ use std::sync::{Arc, OnceLock};
 use clws_handshake::RequestHead;
 use clws_proto::{CloseCode, CloseFrame};
 
-use crate::buffer_pool::{self, DeferredDrops};
+use crate::buffer_pool;
+use crate::client::deferred_drops::DeferredDrops;
 use crate::client::short_peer::ShortPeer;
 use crate::client::watchers::Host;
 use crate::client::{

@@ -1,4 +1,5 @@
 mod copied;
+mod deferred_drops;
 pub(crate) mod group;
 pub(crate) mod internal;
 mod memory;
