@@ -154,12 +154,14 @@ pub use crate::config::Config;
 pub use crate::config::address::{Listen, Peer};
 pub use crate::config::error::ConfigError;
 pub use crate::handler::async_handler::{AsyncHandler, async_handler};
+pub use crate::handler::mailbox::event::{Event, MailboxClosed};
 pub use crate::handler::mailbox::sender::MailboxSender;
-pub use crate::handler::mailbox::{Event, Mailbox, MailboxClosed, mailbox};
-pub use crate::handler::resource_listener::{
-    CallError, ResourceListener, ResourceListenerHandle, ResourceListenerTask,
-};
-pub use crate::handler::websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
+pub use crate::handler::mailbox::{Mailbox, mailbox};
+pub use crate::handler::resource_listener::ResourceListener;
+pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerHandle};
+pub use crate::handler::resource_listener::task::ResourceListenerTask;
+pub use crate::handler::websocket::message::Message;
+pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter};
 pub use crate::resource::decision::Decision;
 pub use crate::resource::registry::{RegisterError, Resources};
 pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};

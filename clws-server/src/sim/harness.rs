@@ -9,7 +9,7 @@ use clws_handshake::Origins;
 use crate::driver::shard::Shard;
 use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::mailbox;
-use crate::handler::resource_listener::ResourceListenerTask;
+use crate::handler::resource_listener::task::ResourceListenerTask;
 use crate::net::acceptor::Acceptor;
 use crate::server::ServerHandle;
 use crate::server::Shared;
@@ -158,7 +158,7 @@ impl Harness {
             (percent, most, state.rng.percent(30))
         });
         let (sender, events) = mailbox();
-        let sender = if asks { sender.with_openings() } else { sender };
+        let sender = if asks { sender.openings() } else { sender };
         register(Kind::Mailbox, Arc::new(Watched(sender.clone())));
         executor::spawn(collect(events, percent, most));
         let task = ResourceListenerTask::new(Loud);
