@@ -191,10 +191,10 @@ async fn cannot_accept(error: io::Error, listener: &Acceptor, shared: &Shared) {
             Ok(()) => return yield_now().await,
             // Nobody waits; accepting itself says so only when there is a descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => shared.shortage.note(&error),
+            Err(_) => shared.shortage.log_error(&error),
         }
     } else {
-        shared.shortage.note(&error);
+        shared.shortage.log_error(&error);
     }
     async_std::task::sleep(std::time::Duration::from_millis(100)).await;
     shared.shortage.prepare();

@@ -6,27 +6,29 @@ use std::path::PathBuf;
 
 /// An address to listen on: `host:port`, or `unix:` and a path.
 ///
-/// Port 0 takes a free one; [`Server::local_addrs`](crate::Server::local_addrs) tells which.
+/// Port 0 takes a free port, which [`Server::local_addrs`](crate::Server::local_addrs) returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Listen {
-    /// A TCP address, IPv4 or IPv6. An IPv6 one takes no IPv4 clients beside it.
+    /// A TCP address, IPv4 or IPv6. An IPv6 address accepts no IPv4 clients.
     Tcp(SocketAddr),
-    /// A host name and port, resolved when the server binds; it listens on every address the name has.
+    /// A host name and port. The server resolves it when it binds, and listens on every address.
     Name(String),
-    /// A Unix socket at that path. It is removed when the server ends, unless another server has replaced it.
+    /// A Unix socket at a path. It is removed when the server ends, unless another server has replaced it.
     ///
-    /// A socket that no server listens on, as one that was killed leaves it, is replaced. Anything else at that path is left
-    /// as it is, and [`Server::bind`](crate::Server::bind) fails: a socket that a server listens on, a file, a directory, a
-    /// symbolic link (whatever it points to), a FIFO. While it is decided on, the directory is locked (`flock`), so that of
-    /// several servers that start at once one gets the path. The socket's permissions are those that the umask leaves. Abstract
-    /// addresses of Linux are not supported.
+    /// A socket without a server, such as a killed server leaves, is replaced. In all other cases
+    /// [`Server::bind`](crate::Server::bind) fails and changes nothing: another server listens there, or
+    /// the path is a file, a directory, a FIFO or a symbolic link.
+    ///
+    /// The directory is locked meanwhile (`flock`), so that only one of several starting servers gets the
+    /// path. The umask determines the permissions of the socket. Abstract addresses of Linux are not
+    /// supported.
     Unix(PathBuf),
 }
 
 impl Listen {
-    /// The URL of the root resource there, `ws://127.0.0.1:12345/`, for those on the same machine: `localhost` stands for an
-    /// address that means all of them. `None` for a Unix socket, which has none.
+    /// The URL of the root resource for clients on the same machine, such as `ws://127.0.0.1:12345/`. An
+    /// unspecified address becomes `localhost`. A Unix socket has no URL.
     #[must_use]
     pub fn url(&self) -> Option<String> {
         match self {
@@ -86,7 +88,7 @@ pub enum Peer {
     Tcp(SocketAddr),
     /// A process on the same machine, through a Unix socket.
     Unix,
-    /// Whatever is behind a stream that was given to the server.
+    /// The unknown other end of a stream that the application provided.
     Stream,
 }
 

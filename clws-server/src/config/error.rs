@@ -1,9 +1,9 @@
-//! The error for a value of the configuration that can never work.
+//! The error for an invalid value in the configuration.
 
 use std::fmt;
 use std::io;
 
-/// A field of a [`Config`] has a value that can never work.
+/// An invalid value of a [`Config`](crate::Config) field.
 ///
 /// [`Server::bind`](crate::Server::bind) returns it inside an [`io::Error`] of the kind
 /// [`InvalidInput`](io::ErrorKind::InvalidInput):
@@ -13,7 +13,7 @@ use std::io;
 ///
 /// let error = Server::bind(Config::default().max_clients(0)).unwrap_err();
 /// assert_eq!(error.to_string(), "`max_clients` is 0: allowed is at least 1");
-/// let error = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>()).expect("it is in there");
+/// let error = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>()).unwrap();
 /// assert_eq!((error.field(), error.value(), error.allowed()), ("max_clients", "0", "at least 1"));
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +24,19 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The name of the field, which is also its key in a file: `max_clients`, or `deflate.level` for a field of a table.
+    /// The name of the field, which is also its key in a file: `max_clients`, or `deflate.level` in a table.
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field
     }
 
-    /// The value that the field has, as text.
+    /// The value of the field, as text.
     #[must_use]
     pub fn value(&self) -> &str {
         &self.value
     }
 
-    /// The values that are allowed, as text.
+    /// The allowed values, as text.
     #[must_use]
     pub fn allowed(&self) -> &str {
         &self.allowed

@@ -1,4 +1,4 @@
-//! Sockets, and how to wait for them.
+//! Sockets, and waiting for them.
 
 pub(crate) mod acceptor;
 pub(crate) mod poll;

@@ -1,11 +1,11 @@
-//! The kinds of sockets a server listens on and reads from, TCP and Unix, as one type each.
+//! Sockets of connections, TCP and Unix, as one type.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
 
-/// A connection's socket, not blocking.
+/// The non-blocking socket of a connection.
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
@@ -29,7 +29,7 @@ impl Socket {
 
     #[inline]
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        // One slice goes by the shorter way through the kernel.
+        // The kernel has a shorter path for a single slice.
         match (self, slices) {
             (Self::Tcp(stream), [slice]) => (&mut &*stream).write(slice),
             (Self::Tcp(stream), slices) => (&mut &*stream).write_vectored(slices),
@@ -40,9 +40,9 @@ impl Socket {
         }
     }
 
-    /// CloseOnDrop our side: the peer reads to an end of file.
+    /// Ends our side: the peer reads up to an end of file.
     pub(crate) fn shutdown_write(&self) {
-        // It fails only where the connection is gone already.
+        // It fails only if the connection is gone already.
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]

@@ -71,7 +71,7 @@ impl Shard {
                                 Err(_) => {}
                             }
                         }
-                        self.shared.shortage.note(&error);
+                        self.shared.shortage.log_error(&error);
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
