@@ -133,7 +133,6 @@ mod lock;
 #[cfg(shuttle)]
 mod models;
 mod net;
-mod relief;
 mod resource;
 mod runtime;
 mod server;

@@ -22,12 +22,12 @@ use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::config::address::Peer;
+use crate::driver::state::DriverState;
 use crate::driver::stream;
 use crate::guard::{DebugOn, guard_other};
 use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_stream};
 use crate::net::tcp::set_accepted_options;
-use crate::server::Shared;
 use crate::time::now;
 
 /// A timer, boxed so that it can be kept and polled.
@@ -77,8 +77,8 @@ pub(crate) fn run_shard(
 }
 
 /// Accepts connections until the server stops, and serves each in a task of its own.
-pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::Result<()> {
-    let mut stop = shared.stopped();
+pub(crate) async fn serve_tasks(listener: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
+    let mut stop = state.stopped();
     let mut accepted = 0_u32;
     match &listener {
         Acceptor::Tcp(tcp) => {
@@ -88,19 +88,19 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     Either::Left((Ok((socket, address)), rest)) => {
                         stop = rest;
                         let Some(socket) =
-                            shared.shortage.admit(socket, |socket| refuse_stream(&socket.into()))
+                            state.shortage.admit(socket, |socket| refuse_stream(&socket.into()))
                         else {
                             continue;
                         };
-                        set_accepted_options((&socket).into(), &shared.config);
+                        set_accepted_options((&socket).into(), state.config());
                         let socket = ShutdownOnClose { socket, shutdown: TcpStream::shutdown };
-                        spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&shared), shared.admit()));
+                        spawn(stream::drive(socket, Peer::Tcp(address), Arc::clone(&state), state.admit()));
                         accepted = accepted.wrapping_add(1);
                         rest_now_and_then(accepted).await;
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
-                        cannot_accept(error, &listener, &shared).await;
+                        cannot_accept(error, &listener, &state).await;
                     }
                     Either::Right(_) => return Ok(()),
                 }
@@ -114,18 +114,18 @@ pub(crate) async fn serve_tasks(listener: Acceptor, shared: Arc<Shared>) -> io::
                     Either::Left((Ok((socket, _)), rest)) => {
                         stop = rest;
                         let Some(socket) =
-                            shared.shortage.admit(socket, |socket| refuse_stream(&socket.into()))
+                            state.shortage.admit(socket, |socket| refuse_stream(&socket.into()))
                         else {
                             continue;
                         };
                         let socket = ShutdownOnClose { socket, shutdown: UnixStream::shutdown };
-                        spawn(stream::drive(socket, Peer::Unix, Arc::clone(&shared), shared.admit()));
+                        spawn(stream::drive(socket, Peer::Unix, Arc::clone(&state), state.admit()));
                         accepted = accepted.wrapping_add(1);
                         rest_now_and_then(accepted).await;
                     }
                     Either::Left((Err(error), rest)) => {
                         stop = rest;
-                        cannot_accept(error, &listener, &shared).await;
+                        cannot_accept(error, &listener, &state).await;
                     }
                     Either::Right(_) => return Ok(()),
                 }
@@ -182,20 +182,20 @@ async fn rest_now_and_then(accepted: u32) {
 }
 
 /// Accepting failed. Without a descriptor, the client that waits is refused; otherwise accepting rests.
-async fn cannot_accept(error: io::Error, listener: &Acceptor, shared: &Shared) {
+async fn cannot_accept(error: io::Error, listener: &Acceptor, state: &DriverState) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;
     }
     if Shortage::is_meant_by(&error) {
-        match shared.shortage.refuse(listener, &shared.config) {
+        match state.shortage.refuse(listener, state.config()) {
             Ok(()) => return yield_now().await,
             // Nobody waits; accepting itself says so only when there is a descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => shared.shortage.log_error(&error),
+            Err(_) => state.shortage.log_error(&error),
         }
     } else {
-        shared.shortage.log_error(&error);
+        state.shortage.log_error(&error);
     }
     async_std::task::sleep(std::time::Duration::from_millis(100)).await;
-    shared.shortage.prepare();
+    state.shortage.prepare();
 }

@@ -1,39 +1,29 @@
-use std::fmt;
 use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
-use std::sync::{Arc, OnceLock};
-use std::time::{Duration, Instant};
+use std::sync::Arc;
+use std::time::Duration;
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
-use clws_proto::{Limits, Meter};
 use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::admission::Admission;
-use crate::budget::{Budget, FREE};
-use crate::client::group::Memberships;
-use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
 use crate::config::address::{Listen, Peer};
-use crate::connection::deadline_after;
 use crate::driver::shard::Shard;
+use crate::driver::state::DriverState;
 use crate::driver::stream;
-use crate::driver::stream::memory::Streams;
 use crate::handler::resource_listener::ResourceListener;
 use crate::handler::resource_listener::handle::ResourceListenerHandle;
-use crate::lock::rank;
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::Poller;
-use crate::net::shortage::Shortage;
 use crate::resource::Resource;
 use crate::resource::registry::RegisterError;
 use crate::resource::registry::Resources;
 use crate::runtime;
-use crate::signal::{Signal, SignalWait};
-use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
-use crate::time::now;
-use crate::wake::{ShardCommand, ShardHandle};
+use crate::time::{deadline_after, now};
+use crate::wake::ShardHandle;
 
 /// A WebSocket server, bound to its addresses: `run-server`.
 ///
@@ -58,62 +48,16 @@ use crate::wake::{ShardCommand, ShardHandle};
 #[derive(Debug)]
 #[must_use = "it serves nobody until it is run"]
 pub struct Server {
-    shared: Arc<Shared>,
+    state: Arc<DriverState>,
     listeners: Vec<Acceptor>,
 }
 
 /// A handle of a running server: to change its resources, to stop it. Cheap to clone, for any thread.
 #[derive(Clone, Debug)]
-pub struct ServerHandle(Arc<Shared>);
-
-/// What all parts of a server share.
-pub(crate) struct Shared {
-    pub(crate) config: Config,
-    /// Those of the configuration, for all receivers.
-    pub(crate) limits: Arc<Limits>,
-    /// The memory of its clients.
-    pub(crate) budget: Arc<Budget>,
-    /// The same for messages to many.
-    pub(crate) meter: Arc<dyn Meter>,
-    /// Bytes queued for a client from which on it counts as slow, and from which on a send has more to look at.
-    pub(crate) high_water: usize,
-    pub(crate) backlog: usize,
-    /// Those that no shard serves.
-    pub(crate) streams: Streams,
-    pub(crate) resources: Resources,
-    /// Which groups clients are in.
-    pub(crate) memberships: Memberships,
-    /// What waits for clients until all is written.
-    pub(crate) watchers: Watchers<dyn Watcher, { rank::WATCHERS }>,
-    /// The adaptors that were handed a client which may be refused still.
-    pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
-    pub(crate) started: Instant,
-    /// How many connections there may be.
-    admission: Admission,
-    /// What clients are refused with when no descriptor is left.
-    pub(crate) shortage: Shortage,
-    /// Connections that are served, in any stage.
-    clients: AtomicUsize,
-    /// Those among them whose descriptors, if they have any, are the application's.
-    streamed: AtomicUsize,
-    /// Connections that are told 503.
-    refused: AtomicUsize,
-    shards: OnceLock<Vec<Arc<ShardHandle>>>,
-    stop: Arc<Signal>,
-}
+pub struct ServerHandle(Arc<DriverState>);
 
 /// In that time tasks that have something to do have their turn on any machine.
 const TASKS_SEE_IT: Duration = Duration::from_secs(2);
-
-/// What a connection is counted as; to be given back by [`Shared::leave`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum ConnectionPermit {
-    /// A connection that the server has accepted.
-    Client,
-    /// A stream that the application has given.
-    Stream,
-    Refused,
-}
 
 impl Server {
     /// Binds the [addresses](Config::listen) of the config; clients can connect from now on and are served by
@@ -136,8 +80,8 @@ impl Server {
             listeners.extend(bound);
         }
         let admission = Admission::provide(config.max_clients, config.shards, config.raise_descriptor_limit);
-        let shared = Arc::new(Shared { admission, ..Shared::new(config) });
-        Ok(Self { shared, listeners })
+        let state = DriverState::with_admission(config, admission);
+        Ok(Self { state, listeners })
     }
 
     /// The addresses it listens on, with the ports that were really taken.
@@ -152,7 +96,7 @@ impl Server {
     /// Its resources, which can be changed while it runs.
     #[must_use]
     pub fn resources(&self) -> &Resources {
-        &self.shared.resources
+        &self.state.resources
     }
 
     /// Registers a resource: [`Resources::register`].
@@ -166,7 +110,7 @@ impl Server {
         origins: Origins,
         resource: impl Resource,
     ) -> Result<(), RegisterError> {
-        self.shared.resources.register(path, origins, resource)
+        self.state.resources.register(path, origins, resource)
     }
 
     /// Registers a resource behind all paths below a prefix: [`Resources::register_prefix`].
@@ -180,7 +124,7 @@ impl Server {
         origins: Origins,
         resource: impl Resource,
     ) -> Result<(), RegisterError> {
-        self.shared.resources.register_prefix(prefix, origins, resource)
+        self.state.resources.register_prefix(prefix, origins, resource)
     }
 
     /// Registers a resource for all paths that have no other: [`Resources::register_fallback`].
@@ -189,7 +133,7 @@ impl Server {
     ///
     /// As [`Resources::register_fallback`].
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
-        self.shared.resources.register_fallback(origins, resource)
+        self.state.resources.register_fallback(origins, resource)
     }
 
     /// Registers a listener and runs it: [`Resources::run_resource_listener`].
@@ -203,18 +147,18 @@ impl Server {
         origins: Origins,
         listener: L,
     ) -> Result<ResourceListenerHandle<L>, RegisterError> {
-        self.shared.resources.run_resource_listener(path, origins, listener)
+        self.state.resources.run_resource_listener(path, origins, listener)
     }
 
     /// Answers requests that ask for no WebSocket: [`Resources::http`].
     pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
-        self.shared.resources.http(answer);
+        self.state.resources.http(answer);
     }
 
     /// A handle to it.
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
-        ServerHandle(Arc::clone(&self.shared))
+        ServerHandle(Arc::clone(&self.state))
     }
 
     /// Serves until [`ServerHandle::stop`] is called, or this future is dropped, which stops it too.
@@ -225,32 +169,32 @@ impl Server {
     ///
     /// The system refuses a thread, or what a shard needs to poll its sockets.
     pub async fn run(self) -> io::Result<()> {
-        let Self { shared, listeners } = self;
-        let _stop = StopOnDrop(ServerHandle(Arc::clone(&shared)));
-        shared.shortage.prepare();
-        if shared.config.task_per_client {
-            return run_tasks(shared, listeners).await;
+        let Self { state, listeners } = self;
+        let _stop = StopOnDrop(ServerHandle(Arc::clone(&state)));
+        state.shortage.prepare();
+        if state.config().task_per_client {
+            return run_tasks(state, listeners).await;
         }
-        let count = shared.config.shards.map_or_else(processors, NonZeroUsize::get);
+        let count = state.config().shards.map_or_else(processors, NonZeroUsize::get);
         let pollers = match (0..count).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>() {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                return run_tasks(shared, listeners).await;
+                return run_tasks(state, listeners).await;
             }
             pollers => pollers?,
         };
         let shards: Vec<_> =
             pollers.iter().map(|poller| Arc::new(ShardHandle::new(poller.waker()))).collect();
-        let _ = shared.shards.set(shards.clone()); // nobody else sets it: `run` takes the server
+        state.set_shards(shards.clone());
         let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
         let mut ended = Vec::new();
         for (index, (poller, shard_handle)) in pollers.into_iter().zip(shards).enumerate() {
-            let shared = Arc::clone(&shared);
-            let shard = Shard::new(shared, shard_handle, poller, &listeners)?;
+            let state = Arc::clone(&state);
+            let shard = Shard::new(state, shard_handle, poller, &listeners)?;
             ended.push(runtime::run_shard(format!("clws-shard-{index}"), move || shard.run())?);
         }
         drop(listeners); // they are the shards' now, and are closed with the last of them
-        if shared.stop.is_given() {
-            shared.stop_shards(); // it was stopped before there were any
+        if state.is_stopping() {
+            state.stop_shards(); // it was stopped before there were any
         }
         try_join_all(ended).await.map(drop)
     }
@@ -259,15 +203,14 @@ impl Server {
 impl ServerHandle {
     /// A handle of a server that the simulation runs.
     #[cfg(test)]
-    pub(crate) const fn of(shared: Arc<Shared>) -> Self {
-        Self(shared)
+    pub(crate) const fn of(state: Arc<DriverState>) -> Self {
+        Self(state)
     }
 
     /// Stops the server: no more connections are taken, clients are closed with 1001, and those that do not answer in
     /// [`close_timeout`](Config#structfield.close_timeout) are dropped. Then [`Server::run`] returns.
     pub fn stop(&self) {
-        self.0.stop.give();
-        self.0.stop_shards();
+        self.0.stop();
     }
 
     /// Its resources.
@@ -287,21 +230,21 @@ impl ServerHandle {
     /// and all others together, `max_clients` is the limit.
     #[must_use]
     pub fn max_clients(&self) -> usize {
-        self.0.admission.clients
+        self.0.max_clients()
     }
 
     /// Bytes of memory that are held for its clients: see [`max_buffered`](Config#structfield.max_buffered). Up to 2 MiB for
     /// each thread are counted that are not held any more, and not yet.
     #[must_use]
     pub fn buffered(&self) -> usize {
-        self.0.budget.used()
+        self.0.budget().used()
     }
 
     /// Clients that were dropped, since the server was bound, because too much memory was held for all of them and most of it
     /// for them.
     #[must_use]
     pub fn dropped_for_memory(&self) -> u64 {
-        self.0.budget.dropped()
+        self.0.budget().dropped()
     }
 
     /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of another protocol, a
@@ -330,119 +273,6 @@ impl ServerHandle {
     }
 }
 
-/// Takes one of so many admission, if one is free.
-fn take(admission: &AtomicUsize, most: usize) -> bool {
-    let more = |taken| (taken < most).then_some(taken + 1);
-    admission.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
-}
-
-impl Shared {
-    pub(crate) fn new(config: Config) -> Self {
-        let budget = Budget::new(config.max_buffered);
-        Self {
-            resources: Resources::new(config.debug_on(), config.max_header_size),
-            limits: Arc::new(config.limits()),
-            meter: Arc::clone(&budget) as _,
-            budget,
-            high_water: config.high_water(),
-            backlog: config.max_write_backlog.min(FREE),
-            streams: Streams::default(),
-            admission: Admission::unchecked(config.max_clients),
-            shortage: Shortage::new(),
-            config,
-            memberships: Memberships::default(),
-            watchers: Watchers::default(),
-            hosts: Watchers::default(),
-            started: now(),
-            clients: AtomicUsize::new(0),
-            streamed: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
-            shards: OnceLock::new(),
-            stop: Arc::default(),
-        }
-    }
-
-    /// The shards; none before the server runs, and none where every client has a task.
-    pub(crate) fn shards(&self) -> &[Arc<ShardHandle>] {
-        self.shards.get().map_or(&[], Vec::as_slice)
-    }
-
-    /// Connections at this moment.
-    pub(crate) fn clients(&self) -> usize {
-        self.clients.load(Ordering::Relaxed)
-    }
-
-    /// Counts a new connection in; `None` where there is no room even to refuse it.
-    pub(crate) fn admit(&self) -> Option<ConnectionPermit> {
-        let accepted = self.admission.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
-        let is_taken = take(&self.clients, accepted.min(self.config.max_clients));
-        if is_taken { Some(ConnectionPermit::Client) } else { self.refuse() }
-    }
-
-    /// Counts a new stream of the application's in; `None` where there is no room even to refuse it.
-    pub(crate) fn admit_stream(&self) -> Option<ConnectionPermit> {
-        if !take(&self.clients, self.config.max_clients) {
-            return self.refuse();
-        }
-        self.streamed.fetch_add(1, Ordering::Relaxed);
-        Some(ConnectionPermit::Stream)
-    }
-
-    fn refuse(&self) -> Option<ConnectionPermit> {
-        take(&self.refused, self.admission.refusals).then_some(ConnectionPermit::Refused)
-    }
-
-    /// Counts a connection out.
-    pub(crate) fn release(&self, permit: ConnectionPermit) {
-        let admission = match permit {
-            ConnectionPermit::Client => &self.clients,
-            ConnectionPermit::Stream => {
-                self.streamed.fetch_sub(1, Ordering::Relaxed);
-                &self.clients
-            }
-            ConnectionPermit::Refused => &self.refused,
-        };
-        admission.fetch_sub(1, Ordering::Relaxed);
-    }
-
-    /// Whether it was stopped: the shards may not have heard of it yet.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.stop.is_given()
-    }
-
-    /// CloseOnDrop when the server is stopped.
-    pub(crate) fn stopped(&self) -> SignalWait {
-        self.stop.wait()
-    }
-
-    /// Gives it shards that the simulation runs.
-    #[cfg(test)]
-    pub(crate) fn set_shards(&self, shards: Vec<Arc<ShardHandle>>) {
-        drop(self.shards.set(shards));
-    }
-
-    /// Connections that are told 503.
-    #[cfg(test)]
-    pub(crate) fn refused(&self) -> usize {
-        self.refused.load(Ordering::Relaxed)
-    }
-
-    fn stop_shards(&self) {
-        for shard_handle in self.shards() {
-            drop(shard_handle.send(ShardCommand::Stop)); // one that has ended needs no telling
-        }
-    }
-}
-
-impl fmt::Debug for Shared {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Server")
-            .field("resources", &self.resources)
-            .field("clients", &self.clients)
-            .finish_non_exhaustive()
-    }
-}
-
 struct StopOnDrop(ServerHandle);
 
 impl Drop for StopOnDrop {
@@ -452,14 +282,14 @@ impl Drop for StopOnDrop {
 }
 
 /// Serves each client by a task of its own.
-async fn run_tasks(shared: Arc<Shared>, listeners: Vec<Acceptor>) -> io::Result<()> {
-    let accepting = listeners.into_iter().map(|listener| runtime::serve_tasks(listener, Arc::clone(&shared)));
+async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+    let accepting = listeners.into_iter().map(|listener| runtime::serve_tasks(listener, Arc::clone(&state)));
     try_join_all(accepting).await?;
     // The tasks see the stop themselves. Each has twice the time for its closing handshake, and once more to close its stream;
     // on a busy machine it sees the stop later than we do.
     let patience =
-        deadline_after(now(), shared.config.close_timeout.saturating_mul(3).saturating_add(TASKS_SEE_IT));
-    while shared.clients.load(Ordering::Relaxed) > 0 && now() < patience {
+        deadline_after(now(), state.config().close_timeout.saturating_mul(3).saturating_add(TASKS_SEE_IT));
+    while state.clients() > 0 && now() < patience {
         runtime::timer(now() + Duration::from_millis(10)).await;
     }
     Ok(())

@@ -1,6 +1,6 @@
 //! The current time. Tests can put a clock of their own in its place.
 
-use std::time::{Instant, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 /// The date, for headers. No deadline depends on it.
 pub(crate) fn system_time() -> SystemTime {
@@ -15,6 +15,11 @@ pub(crate) fn now() -> Instant {
         return now;
     }
     Instant::now()
+}
+
+/// The end of a timeout that begins now. A longer timeout than a year, such as `Duration::MAX`, becomes a year.
+pub(crate) fn deadline_after(now: Instant, timeout: Duration) -> Instant {
+    now + timeout.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
 /// A clock for the current thread, which stands still unless a test turns it.

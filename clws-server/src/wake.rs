@@ -1,15 +1,15 @@
 //! Where a client's socket is, and how to tell that place that there is something to write.
 
 use std::cell::{Cell, RefCell};
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::time::Duration;
 
+use crate::admission::ConnectionPermit;
 use crate::buffer_pool;
 use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::net::poll::Waker;
 use crate::net::socket::Socket;
-use crate::server::{ConnectionPermit, Shared};
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicBool, atomic::AtomicU32, atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
@@ -37,6 +37,15 @@ impl WakeTargetRef<'_> {
             Self::Stream(waker) => WakeTarget::Stream(Arc::clone(waker)),
         }
     }
+}
+
+/// What frees memory when too much is held for all clients: the drivers of a server, which drop clients.
+pub(crate) trait Relief: Send + Sync {
+    /// Asks the driver of `wake_target`, or another one, to drop the clients that hold most. No lock may be held.
+    fn relieve(&self, wake_target: &WakeTarget);
+
+    /// The bytes that a client must hold to be dropped.
+    fn fair_share(&self) -> usize;
 }
 
 /// What other threads see of a shard.
@@ -123,7 +132,7 @@ pub(crate) struct WakeBatch {
     shards: Vec<(Arc<ShardHandle>, Vec<u32>)>,
     streams: Vec<Arc<TaskWaker>>,
     /// A client that was sent something while too much memory was held.
-    relief: Option<(Arc<Shared>, WakeTarget)>,
+    relief: Option<(Weak<dyn Relief>, WakeTarget)>,
 }
 
 impl WakeBatch {
@@ -141,11 +150,11 @@ impl WakeBatch {
         }
     }
 
-    /// Asks for relief, where it is needed, when this is dropped.
-    #[inline]
-    pub(crate) fn relieve(&mut self, shared: &Arc<Shared>, wake_target: &WakeTarget) {
-        if self.relief.is_none() && shared.budget.is_over() {
-            self.relief = Some((Arc::clone(shared), wake_target.clone()));
+    /// Asks for relief when the batch is dropped.
+    #[cold]
+    pub(crate) fn relieve(&mut self, relief: &Weak<dyn Relief>, wake_target: &WakeTarget) {
+        if self.relief.is_none() {
+            self.relief = Some((Weak::clone(relief), wake_target.clone()));
         }
     }
 }
@@ -158,8 +167,10 @@ impl Drop for WakeBatch {
         for waker in self.streams.drain(..) {
             waker.wake();
         }
-        if let Some((shared, home)) = self.relief.take() {
-            shared.relieve(&home);
+        if let Some((relief, wake_target)) = self.relief.take()
+            && let Some(relief) = relief.upgrade()
+        {
+            relief.relieve(&wake_target);
         }
     }
 }

@@ -55,22 +55,44 @@ pub struct Receiver {
     limits: Arc<Limits>,
     /// Input that came while a reader stopped short of its end.
     unread: Option<Box<Unread>>,
+}
+
+/// Each variant has the status in the bytes beside its tag, which are padding otherwise: `Receiver` is a word smaller.
+#[derive(Debug)]
+enum Framing {
+    Hybi(Status, Hybi),
+    Hixie(Status, Hixie),
+    /// Boxed as a whole: it costs those nothing that did not negotiate it.
+    #[cfg(feature = "deflate")]
+    Deflate(Status, Box<(Hybi, Inflation)>),
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Status {
     version: Version,
     role: Role,
-    /// A close frame was read, or the peer broke the protocol: what follows is discarded.
+    /// A close frame was read, or the peer broke the protocol. Later input is discarded.
     finished: bool,
 }
 
-#[derive(Debug)]
-enum Framing {
-    Hybi(Hybi),
-    Hixie(Hixie),
-    /// Boxed as a whole: it costs those nothing that did not negotiate it.
-    #[cfg(feature = "deflate")]
-    Deflate(Box<(Hybi, Inflation)>),
-}
-
 impl Framing {
+    #[inline]
+    const fn status(&self) -> Status {
+        match self {
+            Self::Hybi(status, _) | Self::Hixie(status, _) => *status,
+            #[cfg(feature = "deflate")]
+            Self::Deflate(status, _) => *status,
+        }
+    }
+
+    const fn status_mut(&mut self) -> &mut Status {
+        match self {
+            Self::Hybi(status, _) | Self::Hixie(status, _) => status,
+            #[cfg(feature = "deflate")]
+            Self::Deflate(status, _) => status,
+        }
+    }
+
     /// A step of any kind.
     #[inline(never)]
     fn step(
@@ -81,10 +103,10 @@ impl Framing {
         buffers: &dyn BufferPool,
     ) -> Result<Decoded, ProtocolError> {
         match self {
-            Self::Hybi(hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
-            Self::Hixie(hixie) => hixie.step(input.buffer, input.position, limits),
+            Self::Hybi(_, hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
+            Self::Hixie(_, hixie) => hixie.step(input.buffer, input.position, limits),
             #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => {
+            Self::Deflate(_, deflate) => {
                 let (hybi, inflation) = &mut **deflate;
                 hybi.step(input, role, limits, buffers, inflation)
             }
@@ -94,20 +116,20 @@ impl Framing {
     /// Whether the frame that goes on in `rest`, or begins there, is a ping.
     fn is_ping(&self, rest: &[u8]) -> bool {
         match self {
-            Self::Hybi(hybi) => hybi.is_ping(rest),
-            Self::Hixie(_) => false,
+            Self::Hybi(_, hybi) => hybi.is_ping(rest),
+            Self::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => deflate.0.is_ping(rest),
+            Self::Deflate(_, deflate) => deflate.0.is_ping(rest),
         }
     }
 
     /// The framing with frames that have a length and may be read in pieces.
     const fn hybi(&mut self) -> Option<&mut Hybi> {
         match self {
-            Self::Hybi(hybi) => Some(hybi),
-            Self::Hixie(_) => None,
+            Self::Hybi(_, hybi) => Some(hybi),
+            Self::Hixie(_, _) => None,
             #[cfg(feature = "deflate")]
-            Self::Deflate(deflate) => Some(&mut deflate.0),
+            Self::Deflate(_, deflate) => Some(&mut deflate.0),
         }
     }
 }
@@ -133,11 +155,12 @@ impl Receiver {
             limits.max_frame_size = limits.max_frame_size.min(longest);
             limits.max_message_size = limits.max_message_size.min(longest);
         }
+        let status = Status { version, role, finished: false };
         let framing = match version {
-            Version::Hixie75 | Version::Hybi00 => Framing::Hixie(Hixie::new(version)),
-            Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(Hybi::default()),
+            Version::Hixie75 | Version::Hybi00 => Framing::Hixie(status, Hixie::new(version)),
+            Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(status, Hybi::default()),
         };
-        Self { framing, limits, unread: None, version, role, finished: false }
+        Self { framing, limits, unread: None }
     }
 
     /// The same with permessage-deflate as it was agreed on: compressed messages are inflated, into the same events.
@@ -161,11 +184,9 @@ impl Receiver {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn with_deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
-        if self.version == Version::Rfc6455
-            && let Framing::Hybi(hybi) = &mut self.framing
-        {
-            let inflation = Inflation::new(self.role, params, codecs);
-            self.framing = Framing::Deflate(Box::new((std::mem::take(hybi), inflation)));
+        if let Framing::Hybi(status @ Status { version: Version::Rfc6455, .. }, hybi) = &mut self.framing {
+            let inflation = Inflation::new(status.role, params, codecs);
+            self.framing = Framing::Deflate(*status, Box::new((std::mem::take(hybi), inflation)));
         }
         self
     }
@@ -178,7 +199,7 @@ impl Receiver {
     #[must_use]
     pub fn context_size(&self) -> usize {
         match &self.framing {
-            Framing::Deflate(deflate) => deflate.1.context_size(),
+            Framing::Deflate(_, deflate) => deflate.1.context_size(),
             _ => 0,
         }
     }
@@ -270,7 +291,7 @@ impl Receiver {
     /// for text, which is checked as it is copied).
     #[must_use]
     pub fn spare_capacity(&mut self, buffers: &dyn BufferPool) -> Option<&mut [u8]> {
-        if self.unread.is_some() || self.finished {
+        if self.unread.is_some() || self.is_finished() {
             return None;
         }
         self.framing.hybi()?.spare_capacity(buffers)
@@ -288,7 +309,7 @@ impl Receiver {
     /// The version that is spoken.
     #[must_use]
     pub const fn version(&self) -> Version {
-        self.version
+        self.framing.status().version
     }
 
     /// The limits that hold.
@@ -300,17 +321,17 @@ impl Receiver {
     /// Whether nothing more will come: a close frame was read or the peer broke the protocol.
     #[must_use]
     pub const fn is_finished(&self) -> bool {
-        self.finished
+        self.framing.status().finished
     }
 
     /// Whether input waits that a reader left unread.
     #[must_use]
     pub fn has_unread(&self) -> bool {
         let is_complete = match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_complete(),
-            Framing::Hixie(_) => false,
+            Framing::Hybi(_, hybi) => hybi.is_complete(),
+            Framing::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_complete(),
+            Framing::Deflate(_, deflate) => deflate.0.is_complete(),
         };
         is_complete || self.unread.is_some()
     }
@@ -334,10 +355,10 @@ impl Receiver {
     #[must_use]
     pub fn is_between_messages(&self) -> bool {
         let has_begun = match &self.framing {
-            Framing::Hybi(hybi) => hybi.has_begun(),
-            Framing::Hixie(hixie) => !hixie.is_between_frames(),
+            Framing::Hybi(_, hybi) => hybi.has_begun(),
+            Framing::Hixie(_, hixie) => !hixie.is_between_frames(),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.has_begun(),
+            Framing::Deflate(_, deflate) => deflate.0.has_begun(),
         };
         !has_begun && self.unread.is_none()
     }
@@ -350,10 +371,10 @@ impl Receiver {
         let Some(unread) = &self.unread else { return false };
         let rest = unread.octets.get(unread.position..).unwrap_or_default();
         match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_close(rest),
-            Framing::Hixie(hixie) => hixie.is_close(rest),
+            Framing::Hybi(_, hybi) => hybi.is_close(rest),
+            Framing::Hixie(_, hixie) => hixie.is_close(rest),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_close(rest),
+            Framing::Deflate(_, deflate) => deflate.0.is_close(rest),
         }
     }
 
@@ -370,10 +391,10 @@ impl Receiver {
     #[must_use]
     pub fn is_in_message(&self) -> bool {
         match &self.framing {
-            Framing::Hybi(hybi) => hybi.is_in_message(),
-            Framing::Hixie(_) => false,
+            Framing::Hybi(_, hybi) => hybi.is_in_message(),
+            Framing::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.is_in_message(),
+            Framing::Deflate(_, deflate) => deflate.0.is_in_message(),
         }
     }
 
@@ -382,10 +403,10 @@ impl Receiver {
     #[must_use]
     pub fn held(&self) -> usize {
         let partial = match &self.framing {
-            Framing::Hybi(hybi) => hybi.held(),
-            Framing::Hixie(hixie) => hixie.held(),
+            Framing::Hybi(_, hybi) => hybi.held(),
+            Framing::Hixie(_, hixie) => hixie.held(),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => deflate.0.held() + deflate.1.held(),
+            Framing::Deflate(_, deflate) => deflate.0.held() + deflate.1.held(),
         };
         partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.octets.capacity())
     }
@@ -405,7 +426,8 @@ impl Receiver {
     /// assert_eq!(receiver.held(), 0);
     /// ```
     pub fn discard(&mut self) -> u64 {
-        if self.finished {
+        let Status { role, finished, .. } = self.framing.status();
+        if finished {
             return 0;
         }
         let (mut held, mut position) = self.unread.take().map_or((Vec::new(), 0), |u| (u.octets, u.position));
@@ -417,12 +439,10 @@ impl Receiver {
             let input =
                 hybi::Input { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
             let step = match &mut self.framing {
-                Framing::Hybi(hybi) => hybi.step(input, self.role, &self.limits, &NoPool, &mut Plain),
-                Framing::Hixie(hixie) => hixie.step(input.buffer, input.position, &self.limits),
+                Framing::Hybi(_, hybi) => hybi.step(input, role, &self.limits, &NoPool, &mut Plain),
+                Framing::Hixie(_, hixie) => hixie.step(input.buffer, input.position, &self.limits),
                 #[cfg(feature = "deflate")]
-                Framing::Deflate(deflate) => {
-                    deflate.0.step(input, self.role, &self.limits, &NoPool, &mut Skip)
-                }
+                Framing::Deflate(_, deflate) => deflate.0.step(input, role, &self.limits, &NoPool, &mut Skip),
             };
             match step {
                 Ok(
@@ -443,12 +463,12 @@ impl Receiver {
     }
 
     fn finish(&mut self) {
-        self.finished = true;
+        self.framing.status_mut().finished = true;
         match &mut self.framing {
-            Framing::Hybi(hybi) => *hybi = Hybi::default(),
-            Framing::Hixie(hixie) => hixie.reset(),
+            Framing::Hybi(_, hybi) => *hybi = Hybi::default(),
+            Framing::Hixie(_, hixie) => hixie.reset(),
             #[cfg(feature = "deflate")]
-            Framing::Deflate(deflate) => {
+            Framing::Deflate(_, deflate) => {
                 deflate.0 = Hybi::default();
                 deflate.1.reset();
             }
@@ -546,7 +566,8 @@ impl Events<'_> {
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
         self.give_back();
         let receiver = &mut *self.receiver;
-        if receiver.finished {
+        let Status { version, role, finished } = receiver.framing.status();
+        if finished {
             return Ok(None);
         }
         let (is_input, min_adoptable_len) = match self.held.is_empty() {
@@ -554,11 +575,11 @@ impl Events<'_> {
             false => (false, usize::MAX),
         };
         let buffer = if is_input { self.input.octets() } else { &mut self.held };
-        let (role, limits) = (receiver.role, &*receiver.limits);
+        let limits = &*receiver.limits;
         let input = hybi::Input { buffer, position: &mut self.position, min_adoptable_len };
         // Most are of the first kind: the others are by themselves, so that this stays small for those.
         let step = match &mut receiver.framing {
-            Framing::Hybi(hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
+            Framing::Hybi(_, hybi) => hybi.step(input, role, limits, self.buffers, &mut Plain),
             other => other.step(input, role, limits, self.buffers),
         };
         let (opcode, payload): (_, &[u8]) = match step {
@@ -596,9 +617,7 @@ impl Events<'_> {
             }
         };
         match opcode {
-            Opcode::Text if receiver.version.is_hixie() => {
-                Ok(Some(Event::Text(crate::receive::hixie::text(payload))))
-            }
+            Opcode::Text if version.is_hixie() => Ok(Some(Event::Text(crate::receive::hixie::text(payload)))),
             // RFC 6455 §8.1: "When an endpoint is to interpret a byte stream as UTF-8 but finds that the byte stream
             // is not, in fact, a valid UTF-8 stream, that endpoint MUST _Fail the WebSocket Connection_."
             Opcode::Text => match simdutf8::basic::from_utf8(payload) {
@@ -614,10 +633,10 @@ impl Events<'_> {
                 // RFC 6455 §1.4: "after receiving a control frame indicating the connection should be closed, a peer
                 // discards any further data received."
                 receiver.finish();
-                if receiver.version.is_hixie() {
+                if version.is_hixie() {
                     return Ok(Some(Event::Close(None)));
                 }
-                close::parse_body(payload, receiver.version).map(|frame| Some(Event::Close(frame)))
+                close::parse_body(payload, version).map(|frame| Some(Event::Close(frame)))
             }
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }
@@ -631,7 +650,7 @@ impl Events<'_> {
         let is_input = self.held.is_empty();
         let input = if is_input { self.input.octets() } else { &mut self.held };
         let rest = input.get(self.position..).unwrap_or_default();
-        !self.receiver.finished && !rest.is_empty() && self.receiver.framing.is_ping(rest)
+        !self.receiver.is_finished() && !rest.is_empty() && self.receiver.framing.is_ping(rest)
     }
 
     /// Gives the buffer of the last event back, unless it was taken.
@@ -647,7 +666,7 @@ impl Drop for Events<'_> {
         self.give_back();
         let (mut octets, mut position) = (std::mem::take(&mut self.held), self.position);
         let len = if octets.is_empty() { self.input.octets().len() } else { octets.len() };
-        if position >= len || self.receiver.finished {
+        if position >= len || self.receiver.is_finished() {
             return;
         }
         if octets.is_empty() {

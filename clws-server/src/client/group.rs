@@ -160,12 +160,12 @@ impl Group {
         // This comes before the look at whether the client has left: either the end of its connection sees that the client
         // is a member, or `Memberships::join` sees that the connection has ended.
         client.set_member();
-        client.shared().memberships.join(client, &self.0)
+        client.context().memberships.join(client, &self.0)
     }
 
     /// Removes a client. Returns whether it was a member.
     pub fn leave(&self, client: &Client) -> bool {
-        client.shared().memberships.leave(client, &self.0)
+        client.context().memberships.leave(client, &self.0)
     }
 
     /// Whether a client is in.
@@ -232,7 +232,7 @@ impl Group {
         let classes = {
             let members = self.0.members();
             if let Some(client) = members.clients.first() {
-                message.set_meter(&client.shared().meter);
+                message.set_meter(&client.context().meter);
             }
             members.classes.clone()
         };
@@ -281,7 +281,7 @@ impl Drop for Inner {
         let this = std::ptr::from_ref(self);
         let members = self.members.get_mut();
         for client in members.clients.drain(..) {
-            client.shared().memberships.remove(&client, this);
+            client.context().memberships.remove(&client, this);
         }
     }
 }

@@ -8,6 +8,7 @@ use clws_handshake::RequestHead;
 use clws_proto::{CloseCode, CloseFrame};
 
 use crate::buffer_pool;
+use crate::client::context::ClientContext;
 use crate::client::deferred_drops::DeferredDrops;
 use crate::client::short_peer::ShortPeer;
 use crate::client::watchers::Host;
@@ -19,13 +20,9 @@ use crate::client::{
 use crate::codecs::Negotiated;
 use crate::config::Config;
 use crate::config::address::Peer;
-use crate::connection::Context;
-use crate::guard::{ApplicationValue, log};
+use crate::guard::log;
 use crate::lock::Lock;
-use crate::resource::Accept;
-use crate::resource::registry::Entry;
 use crate::resource::{Close, Disconnect};
-use crate::server::Shared;
 use crate::sync::broken;
 use crate::sync::{atomic::AtomicU16, atomic::AtomicUsize, atomic::Ordering};
 use crate::time::now;
@@ -60,40 +57,47 @@ pub(super) fn warn_of(code: CloseCode) {
     });
 }
 
+/// The parts of a new [`Client`].
+pub(crate) struct NewClient {
+    pub(crate) sender: clws_proto::Sender,
+    pub(crate) context: Arc<ClientContext>,
+    pub(crate) wake_target: WakeTarget,
+    pub(crate) head: RequestHead,
+    pub(crate) peer: Peer,
+    pub(crate) subprotocol: Option<Box<str>>,
+    pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
+    #[cfg(feature = "deflate")]
+    pub(crate) negotiated: Option<Negotiated>,
+    /// The client gets a place for the data of a resource adaptor.
+    pub(crate) has_adapter_data: bool,
+}
+
 /// Slices for one write: enough for most outboxes, and for one with many small messages that others have too.
 const FEW: usize = 16;
 pub(super) const MANY: usize = 64;
 
 impl Client {
-    pub(crate) fn new(
-        sender: clws_proto::Sender,
-        entry: Arc<Entry>,
-        head: RequestHead,
-        accept: Accept,
-        peer: Peer,
-        context: &Context<'_>,
-    ) -> Self {
-        let (wake_target, shared) = (context.wake_target.to_wake_target(), Arc::clone(context.shared));
-        let since = now().saturating_duration_since(shared.started);
+    pub(crate) fn new(new: NewClient) -> Self {
+        let NewClient { sender, context, wake_target, head, peer, .. } = new;
+        let since = now().saturating_duration_since(context.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
         let (outbox, state) = (Lock::new(sender), AtomicU16::new(0));
         let (short, long) = (ShortPeer::new(peer), Some(peer));
         let extras = ClientExtras {
-            subprotocol: accept.subprotocol,
-            data: accept.data.and_then(ApplicationValue::into_inner), // from now on `Inner` guards its drop
+            subprotocol: new.subprotocol,
+            data: new.data, // `Inner` guards its drop
             peer: long.filter(|_| short.long().is_none()),
             #[cfg(feature = "deflate")]
-            negotiated: accept.negotiated,
+            negotiated: new.negotiated,
             adapter_data: OnceLock::new(),
             inbox: AtomicUsize::new(0),
         };
-        let extras = (accept.has_adapter_data || !extras.is_empty()).then(|| Box::new(extras));
+        let extras = (new.has_adapter_data || !extras.is_empty()).then(|| Box::new(extras));
         Self(Arc::new(Inner {
             outbox,
             wake_target,
-            entry,
-            shared,
+            context,
             head,
             extras,
             connected,
@@ -105,22 +109,17 @@ impl Client {
 
     #[inline]
     pub(crate) fn config(&self) -> &Config {
-        &self.0.shared.config
+        &self.0.context.config
     }
 
     #[inline]
-    pub(crate) fn shared(&self) -> &Arc<Shared> {
-        &self.0.shared
+    pub(crate) fn context(&self) -> &Arc<ClientContext> {
+        &self.0.context
     }
 
     /// What tells it from every other client, as long as it is held.
     pub(crate) fn id(&self) -> usize {
         Arc::as_ptr(&self.0).addr()
-    }
-
-    #[inline]
-    pub(crate) fn entry(&self) -> &Entry {
-        &self.0.entry
     }
 
     #[cfg(feature = "deflate")]
@@ -187,24 +186,24 @@ impl Client {
     /// client nevertheless.
     pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
         self.set_queued_for();
-        self.0.shared.hosts.add(self, host);
+        self.0.context.hosts.add(self, host);
         // A resource may hand on a client that it has taken before, or that has ended: nothing would remove the host.
         if self.is_connected() || self.is_disconnected() {
-            self.0.shared.hosts.remove(self, host);
+            self.0.context.hosts.remove(self, host);
         }
     }
 
     /// Its resource has taken it, and will be told of its end.
     pub(crate) fn forget_hosts(&self) {
         if self.is_queued_for() {
-            drop(self.0.shared.hosts.take(self));
+            drop(self.0.context.hosts.take(self));
         }
     }
 
     /// It was refused, and has ended.
     pub(crate) fn tell_hosts(&self, end: &Disconnect) {
         if self.is_queued_for() {
-            for host in self.0.shared.hosts.take(self) {
+            for host in self.0.context.hosts.take(self) {
                 broken!(RefusesInSilence, continue);
                 host.ended(self, end);
             }
@@ -282,7 +281,7 @@ impl Client {
     pub(crate) fn leave_groups(&self) {
         self.0.state.fetch_or(DISCONNECTED, Ordering::SeqCst);
         if self.0.state.load(Ordering::SeqCst) & MEMBER != 0 {
-            self.0.shared.memberships.leave_all(self);
+            self.0.context.memberships.leave_all(self);
         }
     }
 

@@ -14,16 +14,16 @@ impl Client {
     pub(super) fn charge(&self, outbox: &mut Sender) {
         outbox.cut();
         let mut charged = Charged::from_pages(outbox.mark());
-        charged.update(outbox.held(), &self.0.shared.budget);
+        charged.update(outbox.held(), &self.0.context.budget);
         outbox.set_mark(charged.into_pages());
     }
 
     /// Whether it is not sent more: too much is queued, or much and the server's memory is used up.
     #[cold]
     pub(super) fn is_behind(&self, queued: usize) -> bool {
-        let shared = &self.0.shared;
-        queued > shared.config.max_write_backlog
-            || (shared.budget.is_exhausted() && queued > FREE.max(shared.fair_share()))
+        let context = &self.0.context;
+        queued > context.config.max_write_backlog
+            || (context.budget.is_exhausted() && queued > FREE.max(context.fair_share()))
     }
 
     /// Takes note of how many bytes wait in its own [`WebSocket`](crate::WebSocket).
@@ -42,7 +42,7 @@ impl Client {
     }
 
     /// How much of it is the end of earlier messages, which compressed ones refer back to.
-    pub(crate) fn context(&self) -> usize {
+    pub(crate) fn compression_context(&self) -> usize {
         #[cfg(feature = "deflate")]
         let context = self.context_size();
         #[cfg(not(feature = "deflate"))]

@@ -1,3 +1,4 @@
+pub(crate) mod context;
 mod copied;
 mod deferred_drops;
 pub(crate) mod group;
@@ -25,6 +26,7 @@ use clws_proto::{CloseCode, Payload, SharedMessage, Text};
 
 use crate::budget::is_another_page;
 use crate::buffer_pool;
+use crate::client::context::ClientContext;
 use crate::client::internal::{CloseOutcome, warn_of};
 use crate::client::outcome::{SendError, Sent};
 use crate::client::short_peer::ShortPeer;
@@ -33,8 +35,6 @@ use crate::codecs::Negotiated;
 use crate::config::address::Peer;
 use crate::guard::discard;
 use crate::lock::{Lock, LockGuard, assert_none_held, rank};
-use crate::resource::registry::Entry;
-use crate::server::Shared;
 use crate::sync::broken;
 use crate::sync::{atomic::AtomicU16, atomic::AtomicUsize, atomic::Ordering};
 use crate::wake::{WakeBatch, WakeTarget};
@@ -52,8 +52,7 @@ pub struct Client(Arc<Inner>);
 struct Inner {
     outbox: Lock<clws_proto::Sender, { rank::OUTBOX }>,
     wake_target: WakeTarget,
-    entry: Arc<Entry>,
-    shared: Arc<Shared>,
+    context: Arc<ClientContext>,
     head: RequestHead,
     extras: Option<Box<ClientExtras>>,
     /// Nanoseconds from the server's start.
@@ -246,13 +245,13 @@ impl Client {
     ///
     /// As [`send_text`](Self::send_text) or [`send_binary`](Self::send_binary).
     pub fn send_shared(&self, message: &SharedMessage) -> Result<Sent, SendError> {
-        message.set_meter(&self.0.shared.meter);
+        message.set_meter(&self.0.context.meter);
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = self.negotiated() {
             message.prepare(negotiated.params, &negotiated.codecs);
         }
         let sent = self.send(|outbox| outbox.shared(message));
-        self.0.shared.relieve(&self.0.wake_target); // it may be held beside the outbox
+        self.0.context.relieve(&self.0.wake_target); // it may be held beside the outbox
         sent
     }
 
@@ -450,7 +449,7 @@ impl Client {
     /// When its opening handshake was done.
     #[must_use]
     pub fn connected_at(&self) -> Instant {
-        self.0.shared.started + Duration::from_nanos(self.0.connected)
+        self.0.context.started + Duration::from_nanos(self.0.connected)
     }
 
     /// The subprotocol that was chosen for it.
@@ -503,10 +502,10 @@ impl Client {
         message: &SharedMessage,
         touches: &mut WakeBatch,
     ) -> Result<Sent, SendError> {
-        message.set_meter(&self.0.shared.meter);
+        message.set_meter(&self.0.context.meter);
         let sent = self.send_and(|outbox| outbox.shared(message), Some(touches));
         if sent == Err(SendError::Full) {
-            let is_its_own = self.buffered_amount() > self.0.shared.config.max_write_backlog;
+            let is_its_own = self.buffered_amount() > self.0.context.config.max_write_backlog;
             if !is_its_own {
                 self.overdraw();
                 touches.add(&self.0.wake_target);
@@ -523,7 +522,7 @@ impl Client {
         queue: impl FnOnce(&mut clws_proto::Sender) -> Result<(), clws_proto::SendError>,
         touches: Option<&mut WakeBatch>,
     ) -> Result<Sent, SendError> {
-        let shared = &*self.0.shared;
+        let context = &*self.0.context;
         let (was, is_above, has_grown) = {
             let mut outbox = self.outbox();
             let was = outbox.queued();
@@ -533,7 +532,7 @@ impl Client {
             });
             if was == 0 {
                 buffer_pool::lend(&mut outbox);
-            } else if was > shared.backlog && self.is_behind(was) {
+            } else if was > context.write_backlog && self.is_behind(was) {
                 return Err(if outbox.close_sent() { SendError::Closed } else { SendError::Full });
             }
             if let Err(error) = queue(&mut outbox) {
@@ -541,7 +540,7 @@ impl Client {
                 return Err(error.into());
             }
             let now = outbox.queued();
-            let (is_above, has_grown) = (now > shared.high_water, is_another_page(was, now));
+            let (is_above, has_grown) = (now > context.high_water, is_another_page(was, now));
             if is_above {
                 broken!(CrowdedTooLate, {
                     drop(outbox);
@@ -561,14 +560,14 @@ impl Client {
                 if was == 0 {
                     touches.add(&self.0.wake_target);
                 }
-                touches.relieve(&self.0.shared, &self.0.wake_target);
+                context.relieve_with(touches, &self.0.wake_target);
             }
             None => {
                 if was == 0 {
                     self.0.wake_target.wake();
                 }
                 if has_grown {
-                    shared.relieve(&self.0.wake_target);
+                    context.relieve(&self.0.wake_target);
                 }
             }
         }
@@ -586,7 +585,7 @@ impl Drop for Inner {
     fn drop(&mut self) {
         assert_none_held();
         let Some(extras) = self.extras.take() else { return };
-        let debug = self.shared.config.debug_on();
+        let debug = self.context.config.debug_on();
         let ClientExtras { data, adapter_data, .. } = *extras;
         if data.is_some() {
             discard(debug, data);

@@ -36,14 +36,14 @@ impl Client {
     /// Waits for the client: the watcher is told, once, when all is written, when it is closed, and when it is gone. The caller
     /// then looks whether that is so already.
     pub(crate) fn watch(&self, watcher: &Arc<dyn Watcher>) {
-        self.0.shared.watchers.add(self, watcher);
+        self.0.context.watchers.add(self, watcher);
         self.0.state.fetch_or(WATCHED, Ordering::Relaxed);
     }
 
     /// Waits no more.
     pub(crate) fn unwatch(&self, watcher: &Arc<dyn Watcher>) {
         if self.0.state.load(Ordering::Relaxed) & WATCHED != 0 {
-            self.0.shared.watchers.remove(self, watcher);
+            self.0.context.watchers.remove(self, watcher);
         }
     }
 
@@ -59,7 +59,7 @@ impl Client {
     fn tell_all_watchers(&self) {
         // First: one that comes now sets it again when it is in the table.
         self.0.state.fetch_and(!WATCHED, Ordering::Relaxed);
-        for watcher in self.0.shared.watchers.take(self) {
+        for watcher in self.0.context.watchers.take(self) {
             watcher.notice();
         }
     }

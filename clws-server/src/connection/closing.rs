@@ -2,8 +2,8 @@ use std::borrow::Cow;
 use std::io::{self, IoSlice};
 
 use crate::client::Client;
-use crate::connection::{Context, Deadline, deadline_after};
-use crate::time::now;
+use crate::connection::{Context, Deadline};
+use crate::time::{deadline_after, now};
 
 /// The head and the body of an answer.
 pub(super) type Reply = [Cow<'static, [u8]>; 2];
@@ -41,7 +41,7 @@ impl Closing {
     }
 
     fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {
-        let deadline = Deadline::after(context.shared.config.write_timeout);
+        let deadline = Deadline::after(context.clients.config.write_timeout);
         let (reply, flushed, shut, read, was_flushed) = (Reply::default(), false, false, false, false);
         Self { reply, written: 0, client, linger, flushed, shut, deadline, read, was_flushed }
     }
@@ -62,7 +62,7 @@ impl Closing {
     /// Who still reads what is queued for it has its time anew: that of any client to read, and when all is written that
     /// to end its side.
     pub(super) fn wait(&mut self, context: &Context<'_>) {
-        let config = &context.shared.config;
+        let config = &context.clients.config;
         let ends = self.flushed && !std::mem::replace(&mut self.was_flushed, self.flushed);
         if std::mem::take(&mut self.read) || ends {
             let time = if self.flushed { config.close_timeout } else { config.write_timeout };

@@ -6,13 +6,14 @@ use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Req
 use clws_proto::{Receiver, Role, Sender};
 
 use crate::client::Client;
+use crate::client::internal::NewClient;
 use crate::config::Config;
 use crate::config::address::Peer;
 use crate::connection::closing::Reply;
 use crate::connection::open::Open;
 use crate::connection::{Context, Deadline};
 use crate::date::{dated, dated_reject};
-use crate::guard::{guard, log};
+use crate::guard::{ApplicationValue, guard, log};
 use crate::resource::decision::Pending;
 use crate::resource::registry::Entry;
 use crate::resource::{Accept, Opening};
@@ -62,7 +63,7 @@ pub(super) enum Outcome {
 
 impl Handshake {
     pub(super) fn new(peer: Peer, context: &Context<'_>) -> Self {
-        let deadline = Deadline::after(context.shared.config.handshake_timeout);
+        let deadline = Deadline::after(context.clients.config.handshake_timeout);
         Self {
             peer,
             scanner: HeadScanner::new(),
@@ -127,7 +128,7 @@ impl Handshake {
 
     /// Reads the request, as far as it came, and lets the application decide on it.
     pub(super) fn step(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
-        let config = &context.shared.config;
+        let config = &context.clients.config;
         if let Some(policy) = &config.policy_file
             && octets.first() == POLICY_REQUEST.first()
         {
@@ -152,7 +153,7 @@ impl Handshake {
             }
             // RFC 9110 §9.3.6: CONNECT asks for a tunnel, which no page is.
             Err(reject) if http.wants_upgrade() || http.method() == "CONNECT" => Err(reject),
-            Err(reject) => match context.shared.resources.hook() {
+            Err(reject) => match context.resources.hook() {
                 Some(hook) => {
                     http.has_body()?; // it is not read, but must not be read in two ways
                     let answer = guard(config.debug_on(), || hook.answer(&http)).ok_or_else(failed)?;
@@ -171,7 +172,7 @@ impl Handshake {
             self.asked = Some(asked);
             return Ok(Outcome::Wait);
         };
-        let caps = context.shared.config.caps();
+        let caps = context.clients.config.caps();
         // It was found complete before.
         let Status::Complete(length) = HeadScanner::new().scan(octets, &caps)? else { return Err(failed()) };
         let (head, body) = octets.split_at_checked(length).unwrap_or((octets, &[]));
@@ -185,9 +186,9 @@ impl Handshake {
 
     /// Finds the resource, and asks it.
     fn ask(&mut self, request: Request<'_>, context: &Context<'_>) -> Result<Outcome, Reject> {
-        let shared = context.shared;
-        let Some(entry) = shared.resources.entry(request.path()) else { return Err(Reject::not_found()) };
-        let admits = guard(shared.config.debug_on(), || entry.origins.allows(request.origin()));
+        let config = &context.clients.config;
+        let Some(entry) = context.resources.entry(request.path()) else { return Err(Reject::not_found()) };
+        let admits = guard(config.debug_on(), || entry.origins.allows(request.origin()));
         if !admits.ok_or_else(failed)? {
             return Err(Reject::forbidden("this origin is not admitted"));
         }
@@ -195,11 +196,11 @@ impl Handshake {
             head: request.to_head(true),
             version: request.version(),
             peer: self.peer,
-            shared: Arc::clone(shared),
+            debug: config.debug_on(),
         };
         let mut accept =
-            guard(shared.config.debug_on(), || entry.resource.accept(&opening)).ok_or_else(failed)??;
-        accept.set_debug(shared.config.debug_on());
+            guard(config.debug_on(), || entry.resource.accept(&opening)).ok_or_else(failed)??;
+        accept.set_debug(config.debug_on());
         self.answer(request, entry, opening, accept, context)
     }
 
@@ -212,8 +213,8 @@ impl Handshake {
         accept: Accept,
         context: &Context<'_>,
     ) -> Result<Outcome, Reject> {
-        if let Some(pending) = accept.deadline_after {
-            pending.wake(context.wake_target.to_wake_target(), context.shared.config.debug_on());
+        if let Some(pending) = accept.pending {
+            pending.wake(context.wake_target.to_wake_target(), context.clients.config.debug_on());
             self.asked =
                 Some(Box::new(Asked { pending, entry, opening, has_adapter_data: accept.has_adapter_data }));
             return Ok(Outcome::Wait);
@@ -234,7 +235,7 @@ fn open(
     interim: usize,
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
-    let shared = context.shared;
+    let config = &context.clients.config;
     let mut offer = Acceptance::new().with_secure(accept.secure);
     if let Some(name) = &accept.subprotocol {
         offer = offer.with_subprotocol(name);
@@ -249,14 +250,14 @@ fn open(
         offer = offer.with_header(name, value);
     }
     #[cfg(feature = "deflate")]
-    let deflate = accept.deflate.unwrap_or(shared.config.deflate);
+    let deflate = accept.deflate.unwrap_or(config.deflate);
     #[cfg(feature = "deflate")]
     if let Some(deflate) = &deflate {
         offer = offer.with_deflate(deflate);
     }
-    let head = kept(opening.head, &request, &shared.config);
-    if shared.config.keep_headers && head.is_truncated() {
-        let limit = shared.config.max_kept_headers;
+    let head = kept(opening.head, &request, config);
+    if config.keep_headers && head.is_truncated() {
+        let limit = config.max_kept_headers;
         log(|| tracing::debug!(peer = %opening.peer, limit, "the request has more headers than are kept"));
     }
     let accepted = request.accept(&offer).map_err(|error| {
@@ -271,7 +272,7 @@ fn open(
     crate::buffer_pool::lend(&mut sender);
     sender.preface(accepted.response.get(interim..).unwrap_or_default());
     #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
-    let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&shared.limits));
+    let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&context.clients.limits));
     #[cfg(feature = "deflate")]
     if let (Some(params), Some(config)) = (accepted.deflate, deflate) {
         let codecs = crate::codecs::codecs(&config);
@@ -279,8 +280,19 @@ fn open(
         receiver = receiver.with_deflate(params, &codecs);
         accept.negotiated = Some(crate::codecs::Negotiated::new(params, codecs));
     }
-    let client = Client::new(sender, entry, head, accept, opening.peer, context);
-    Ok(Open { receiver, client, waiting: None })
+    let client = Client::new(NewClient {
+        sender,
+        context: Arc::clone(context.clients),
+        wake_target: context.wake_target.to_wake_target(),
+        head,
+        peer: opening.peer,
+        subprotocol: accept.subprotocol,
+        data: accept.data.and_then(ApplicationValue::into_inner),
+        #[cfg(feature = "deflate")]
+        negotiated: accept.negotiated,
+        has_adapter_data: accept.has_adapter_data,
+    });
+    Ok(Open { receiver, client, entry, waiting: None })
 }
 
 /// What the client keeps of its request.

@@ -19,9 +19,10 @@ use std::time::{Duration, Instant};
 use clws_handshake::Reject;
 use clws_proto::CloseCode;
 
-use crate::budget::FREE;
+use crate::budget::{Budget, FREE};
 use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
+use crate::client::context::ClientContext;
 use crate::config::address::Peer;
 use crate::connection::closing::Closing;
 use crate::connection::handshake::{Handshake, Outcome};
@@ -29,9 +30,9 @@ use crate::connection::open::{End, Input, Open};
 use crate::connection::share::Share;
 use crate::date::dated_reject;
 use crate::guard::{discard, log};
+use crate::resource::registry::Resources;
 use crate::resource::{Disconnect, DisconnectCause};
-use crate::server::Shared;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 use crate::wake::WakeTargetRef;
 
 /// One connection.
@@ -52,7 +53,8 @@ pub(crate) enum Next {
 
 /// What a connection needs to know of the harness around it.
 pub(crate) struct Context<'a> {
-    pub(crate) shared: &'a Arc<Shared>,
+    pub(crate) clients: &'a Arc<ClientContext>,
+    pub(crate) resources: &'a Resources,
     pub(crate) wake_target: WakeTargetRef<'a>,
 }
 
@@ -78,11 +80,6 @@ impl Deadline {
 
 /// Seconds after which a client may try again that was told 503 because the server stops: about what a restart takes.
 pub(crate) const RETRY_AFTER: u32 = 5;
-
-/// When that time is over. A year stands for all that is longer, `Duration::MAX` among it.
-pub(crate) fn deadline_after(now: Instant, time: Duration) -> Instant {
-    now + time.min(Duration::from_secs(365 * 24 * 60 * 60))
-}
 
 impl Connection {
     pub(crate) fn new(peer: Peer, context: &Context<'_>) -> Self {
@@ -255,7 +252,7 @@ impl Connection {
 
     /// Reading failed: nothing more comes.
     pub(crate) fn read_failed(&mut self, mut error: io::Error, context: &Context<'_>) {
-        let debug = context.shared.config.debug_on();
+        let debug = context.clients.config.debug_on();
         if let Stage::Open(open) = &mut self.stage {
             if let Some(earlier) = open.take_error() {
                 discard(debug, std::mem::replace(&mut error, earlier));
@@ -276,7 +273,7 @@ impl Connection {
                 open.wait(context);
             }
             _ => {
-                discard(context.shared.config.debug_on(), error);
+                discard(context.clients.config.debug_on(), error);
                 self.over();
             }
         }
@@ -296,7 +293,7 @@ impl Connection {
     /// Whether a deadline that is over may take effect a little later, because input waits that may have come before it: what the
     /// peer was to do may be in it. It has as long as a closing handshake, for a peer may send for ever.
     pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
-        let time = context.shared.config.close_timeout;
+        let time = context.clients.config.close_timeout;
         self.deadline().is_some_and(|deadline| now() < deadline_after(deadline.at, time))
     }
 
@@ -472,18 +469,18 @@ impl Connection {
     /// Whether it is not read from because memory is short: it holds much; or nothing is left, and what is read would only
     /// wait for others to be handled.
     #[inline]
-    pub(crate) fn is_held_back(&self, shared: &Shared) -> bool {
-        shared.budget.is_pressed() && self.is_held_back_pressed(shared)
+    pub(crate) fn is_held_back(&self, budget: &Budget) -> bool {
+        budget.is_pressed() && self.is_held_back_pressed(budget)
     }
 
     #[cold]
-    fn is_held_back_pressed(&self, shared: &Shared) -> bool {
+    fn is_held_back_pressed(&self, budget: &Budget) -> bool {
         match &self.stage {
             // What compressed messages refer back to is there however little it sends. Where it is closed, what comes is
             // dropped, and its close frame is to be seen.
             Stage::Open(open) => {
-                let held = self.held().saturating_sub(open.client.context());
-                let waits = open.client.is_queued_for() && shared.budget.is_over();
+                let held = self.held().saturating_sub(open.client.compression_context());
+                let waits = open.client.is_queued_for() && budget.is_over();
                 (waits || held > FREE) && !open.client.is_closing()
             }
             Stage::Handshake(_) => self.held() > FREE,
@@ -498,7 +495,7 @@ impl Connection {
         }
         let (held, peer) = (self.held(), self.client().map(Client::peer));
         log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
-        context.shared.budget.note_dropped();
+        context.clients.budget.note_dropped();
         if let Stage::Open(_) = self.stage {
             self.end(End::Lost(DisconnectCause::Budget), context);
         }

@@ -8,15 +8,17 @@ use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
 use crate::client::internal::Disposition;
 use crate::connection::share::Share;
-use crate::connection::{Context, Deadline, deadline_after};
+use crate::connection::{Context, Deadline};
 use crate::guard::{ApplicationValue, discard, guard, log};
+use crate::resource::registry::Entry;
 use crate::resource::{Close, Disconnect, DisconnectCause};
-use crate::time::now;
+use crate::time::{deadline_after, now};
 
 /// Messages go both ways, or we have sent a close frame and wait for the client's.
 pub(super) struct Open {
     pub(super) receiver: Receiver,
     pub(super) client: Client,
+    pub(super) entry: Arc<Entry>,
     /// What we wait for with a deadline, if anything.
     pub(super) waiting: Option<Box<Waiting>>,
 }
@@ -92,8 +94,8 @@ impl Open {
             None => self.waiting = Some(Box::new(Waiting::new(false))),
         }
         if self.client.note_flushed() && self.client.is_connected() && !self.client.is_closing() {
-            let client = &self.client;
-            let told = guard(client.config().debug_on(), || client.entry().resource.drained(client));
+            let (client, entry) = (&self.client, &self.entry);
+            let told = guard(client.config().debug_on(), || entry.resource.drained(client));
             if told.is_none() {
                 client.fail();
             }
@@ -103,7 +105,7 @@ impl Open {
 
     /// Sets the deadline for what the client has to do.
     pub(super) fn wait(&mut self, context: &Context<'_>) {
-        let config = &context.shared.config;
+        let config = &context.clients.config;
         if self.client.is_closing() {
             let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(true)));
             // The time for its answer begins now, whatever it was to do before.
@@ -173,8 +175,8 @@ impl Open {
 
     /// Tells the resource that the client is there.
     pub(super) fn connect(&mut self) {
-        let client = &self.client;
-        match guard(client.config().debug_on(), || client.entry().resource.connected(client)) {
+        let (client, entry) = (&self.client, &self.entry);
+        match guard(client.config().debug_on(), || entry.resource.connected(client)) {
             Some(Ok(())) => {
                 client.set_connected();
                 client.forget_hosts();
@@ -188,7 +190,7 @@ impl Open {
     /// Takes nothing more for the client, and tells the resource that it goes.
     pub(super) fn leave(&mut self, mut disconnect: Disconnect) {
         disconnect.undelivered = self.discard_unread();
-        let client = &self.client;
+        let (client, entry) = (&self.client, &self.entry);
         client.seal();
         client.leave_groups();
         #[cfg(feature = "deflate")]
@@ -199,7 +201,7 @@ impl Open {
             tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
         });
         if client.is_connected() {
-            guard(client.config().debug_on(), || client.entry().resource.disconnected(client, &disconnect));
+            guard(client.config().debug_on(), || entry.resource.disconnected(client, &disconnect));
         } else {
             client.tell_hosts(&disconnect);
         }
@@ -256,7 +258,7 @@ impl Open {
     #[inline]
     pub(super) fn receive(&mut self, input: Input<'_>, share: &mut Share) -> Option<End> {
         let client = &self.client;
-        let resource = &client.entry().resource;
+        let resource = &*self.entry.resource;
         let (mut delivered, mut undelivered) = (false, 0);
         let mut events = match input {
             Input::Lent(bytes) => self.receiver.receive_with(bytes, &SharedBuffers),

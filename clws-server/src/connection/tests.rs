@@ -24,6 +24,7 @@ use clws_proto::{Event, Limits, Role, Sender};
 use super::*;
 use crate::client::Client;
 use crate::config::Config;
+use crate::driver::state::DriverState;
 use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Opening, Resource};
 use crate::time::virtual_clock;
@@ -33,7 +34,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 /// What the peer of a connection sees, octet by octet, and what its resource is told.
 struct Harness {
-    shared: Arc<Shared>,
+    shared: Arc<DriverState>,
     now: Instant,
     connection: Connection,
     resource: Arc<Recorder>,
@@ -154,7 +155,7 @@ enum Got {
 
 impl Harness {
     fn new(config: Config) -> Self {
-        let shared = Arc::new(Shared::new(config.protocol_76_00_support(true).protocol_75_support(true)));
+        let shared = DriverState::new(config.protocol_76_00_support(true).protocol_75_support(true));
         let resource = Arc::new(Recorder::default());
         shared.resources.register_shared("/", Origins::any(), resource.clone()).unwrap();
         let panics = Origins::closure(|_| panic!("in the origin rule"));
@@ -286,9 +287,9 @@ impl Harness {
     }
 }
 
-fn context(shared: &Arc<Shared>) -> Context<'_> {
+fn context(shared: &Arc<DriverState>) -> Context<'_> {
     static WAKER: LazyLock<Arc<TaskWaker>> = LazyLock::new(Arc::default);
-    Context { shared, wake_target: WakeTargetRef::Stream(&WAKER) }
+    shared.connection_context(WakeTargetRef::Stream(&WAKER))
 }
 
 fn request(version: Version, target: &str) -> Vec<u8> {

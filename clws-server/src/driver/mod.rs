@@ -2,4 +2,5 @@
 
 pub(crate) mod read_buffers;
 pub(crate) mod shard;
+pub(crate) mod state;
 pub(crate) mod stream;

@@ -7,15 +7,15 @@ use shuttle::thread;
 
 use crate::config::Config;
 use crate::config::address::Peer;
+use crate::driver::state::DriverState;
 use crate::models::harness::{Then, connection, run_shard};
 use crate::models::{Fault, Model};
 use crate::server::ServerHandle;
-use crate::server::Shared;
 use crate::wake::ShardCommand;
 
 /// A shard that stops answers the connection, or never has it: either way its permit is free again.
 fn a_seat_is_given_back() {
-    let shared = Arc::new(Shared::new(Config::default()));
+    let shared = DriverState::new(Config::default());
     let (shard_handle, shard) = run_shard(&shared);
     let handle = ServerHandle::of(Arc::clone(&shared));
     let stops = {

@@ -24,7 +24,7 @@ use crate::wake::WakeTarget;
 /// A task that is touched finds the answer, and is touched if it has not looked for one before it waited.
 fn a_task_is_touched() {
     let (mut accept, decision) = Accept::later();
-    let pending = accept.deadline_after.take().unwrap();
+    let pending = accept.pending.take().unwrap();
     let decides = thread::spawn(move || decision.accept(Accept::new()));
     let (waker, mut waits) = (Arc::new(TaskWaker::default()), false);
     let answer = block_on(poll_fn(|cx| {

@@ -55,7 +55,7 @@ fn run(
     let (flushed, queued, closed) = seen.lock().unwrap().take().unwrap();
     let shared = Arc::clone(&harness.shared);
     let output = harness.end();
-    assert_eq!(shared.watchers.len(), 0, "a watcher is left");
+    assert_eq!(shared.context.watchers.len(), 0, "a watcher is left");
     (flushed, queued, closed, output)
 }
 

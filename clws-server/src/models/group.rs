@@ -34,7 +34,7 @@ fn nobody_stays_in_a_group() {
         }
     });
     joins.unwrap().join().unwrap();
-    assert_eq!((group.len(), harness.shared.memberships.len()), (0, 0), "members that are gone");
+    assert_eq!((group.len(), harness.shared.context.memberships.len()), (0, 0), "members that are gone");
     harness.end();
 }
 

@@ -18,12 +18,12 @@ use shuttle::thread::{self, JoinHandle};
 use crate::config::Config;
 use crate::config::address::Peer;
 use crate::driver::shard::Shard;
+use crate::driver::state::DriverState;
 use crate::driver::stream;
 use crate::net::poll::system;
 use crate::net::socket::Socket;
 use crate::resource::Resource;
 use crate::server::ServerHandle;
-use crate::server::Shared;
 use crate::sim::poller::Poller;
 use crate::sync::Bell;
 use crate::wake::{ShardCommand, ShardHandle};
@@ -48,7 +48,7 @@ pub(super) enum Then {
 }
 
 pub(super) struct Harness {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<DriverState>,
     driver: JoinHandle<()>,
     peer: TestPeer,
 }
@@ -59,7 +59,7 @@ enum TestPeer {
 }
 
 /// A shard without listeners on a thread of its own.
-pub(super) fn run_shard(shared: &Arc<Shared>) -> (Arc<ShardHandle>, JoinHandle<()>) {
+pub(super) fn run_shard(shared: &Arc<DriverState>) -> (Arc<ShardHandle>, JoinHandle<()>) {
     let poller = Poller::Model(system::Poller::new().unwrap(), Bell::default());
     let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
     shared.set_shards(vec![Arc::clone(&shard_handle)]);
@@ -87,7 +87,7 @@ impl Harness {
         texts: &[&str],
         then: Then,
     ) -> Self {
-        let shared = Arc::new(Shared::new(config));
+        let shared = DriverState::new(config);
         shared.resources.register("/", Origins::any(), resource).unwrap();
         let (driver, peer) = match driver {
             Driver::Shard => {

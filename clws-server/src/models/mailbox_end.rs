@@ -78,7 +78,7 @@ fn a_refused_client_ends(driver: Driver) {
     assert_eq!(came, ends, "clients that came, and their ends");
     closes.join().unwrap();
     harness.end();
-    assert_eq!(shared.hosts.len(), 0, "a host is left");
+    assert_eq!(shared.context.hosts.len(), 0, "a host is left");
 }
 
 /// A mailbox is dropped while the client may be paused. That ends the connection.

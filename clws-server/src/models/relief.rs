@@ -52,8 +52,8 @@ fn a_shard_drops_a_client() {
     let shared = Arc::clone(&harness.shared);
     harness.end();
     drop((client, events));
-    shared.budget.give_back();
-    assert_eq!(shared.budget.used(), 0, "bytes are counted that are not held");
+    shared.budget().give_back();
+    assert_eq!(shared.budget().used(), 0, "bytes are counted that are not held");
 }
 
 /// The same on a stream, by the thread that sends. A part of a message has come from the client. Another thread ends the
@@ -71,8 +71,12 @@ fn a_stream_is_dropped() {
     let shared = Arc::clone(&harness.shared);
     harness.end();
     drop((client, events));
-    shared.budget.give_back();
-    assert_eq!((shared.budget.used(), shared.streams.going()), (0, 0), "bytes are counted that are not held");
+    shared.budget().give_back();
+    assert_eq!(
+        (shared.budget().used(), shared.streams.going()),
+        (0, 0),
+        "bytes are counted that are not held"
+    );
 }
 
 const SHARD: Model = Model("a client that holds too much, on a shard", a_shard_drops_a_client);

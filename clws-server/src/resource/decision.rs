@@ -73,7 +73,7 @@ impl Accept {
 
     pub(crate) fn later_with(ticket: Option<Box<dyn Ticket>>) -> (Self, Decision) {
         let pending = Arc::new(Pending { state: Lock::default(), _ticket: ticket });
-        (Self { deadline_after: Some(Arc::clone(&pending)), ..Self::default() }, Decision(pending))
+        (Self { pending: Some(Arc::clone(&pending)), ..Self::default() }, Decision(pending))
     }
 }
 

@@ -17,7 +17,6 @@ use crate::codecs::Negotiated;
 use crate::config::address::Peer;
 use crate::guard::{ApplicationValue, DebugOn};
 use crate::resource::decision::Pending;
-use crate::server::Shared;
 
 /// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.
 ///
@@ -132,7 +131,8 @@ pub struct Opening {
     pub(crate) head: RequestHead,
     pub(crate) version: Version,
     pub(crate) peer: Peer,
-    pub(crate) shared: Arc<Shared>,
+    /// The panics that end the process.
+    pub(crate) debug: DebugOn,
 }
 
 impl Opening {
@@ -207,7 +207,7 @@ pub struct Accept {
     pub(crate) location: Option<Box<str>>,
     pub(crate) secure: bool,
     pub(crate) data: Option<ApplicationValue<Box<dyn Any + Send + Sync>>>,
-    pub(crate) deadline_after: Option<Arc<Pending>>,
+    pub(crate) pending: Option<Arc<Pending>>,
     /// `None`: as the server's configuration says.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Option<DeflateConfig>>,

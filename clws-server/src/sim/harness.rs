@@ -7,12 +7,12 @@ use std::time::Duration;
 use clws_handshake::Origins;
 
 use crate::driver::shard::Shard;
+use crate::driver::state::DriverState;
 use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::mailbox;
 use crate::handler::resource_listener::task::ResourceListenerTask;
 use crate::net::acceptor::Acceptor;
 use crate::server::ServerHandle;
-use crate::server::Shared;
 use crate::sim::app::{self, App, app};
 use crate::sim::edges::{Port, Ready};
 use crate::sim::log::{Check, Log, Violation};
@@ -76,7 +76,7 @@ pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
 /// The server.
 struct Harness {
     lanes: Vec<Lane>,
-    shared: Arc<Shared>,
+    shared: Arc<DriverState>,
     shards: Vec<Arc<ShardHandle>>,
     steps: u64,
 }
@@ -114,8 +114,8 @@ impl Harness {
         let plan = Plan::new(&mut rng);
         STATE.set(Some(Box::new(State::new(seed, plan.clone(), rng, keeps_trace))));
         executor::install(true);
-        let shared = Arc::new(Shared::new(plan.config.clone()));
-        shared.budget.charge_bytes(plan.used);
+        let shared = DriverState::new(plan.config.clone());
+        shared.budget().charge_bytes(plan.used);
         let mut listeners = Vec::new();
         with(|state| {
             for port in 0..u32::try_from(plan.ports).unwrap_or(1) {
@@ -318,12 +318,12 @@ impl Harness {
             .iter()
             .map(|shard_handle| shard_handle.load.load(std::sync::atomic::Ordering::Relaxed))
             .sum();
-        let memberships = self.shared.memberships.len();
+        let memberships = self.shared.context.memberships.len();
         let present = app::present().len();
         app::install(None);
         self.run_until_idle_without_resources();
         let (_, tasks) = executor::count();
-        let holders = Arc::strong_count(&self.shared) - 1;
+        let holders = Arc::strong_count(&self.shared) + Arc::strong_count(&self.shared.context) - 2;
         with(|state| {
             for (count, what) in [
                 (alive, "shards have not ended"),
@@ -335,7 +335,7 @@ impl Harness {
                 (memberships, "memberships"),
                 (present, "clients whose end was not told"),
                 (tasks, "tasks"),
-                (holders, "holders of the server"),
+                (holders, "holders of the server and its clients' context"),
             ] {
                 if count > 0 {
                     state.violation(Check::Leaks, NOBODY, format!("{count} {what} are left"));

@@ -25,7 +25,7 @@ impl Harness {
         self.has_its_deadline();
         let came = self.given.len();
         let held = self.connection.held_input();
-        let most = self.shared.config.max_read_message_size.min(1100 * came) + 4 * came + STATE + INFLATER;
+        let most = self.shared.config().max_read_message_size.min(1100 * came) + 4 * came + STATE + INFLATER;
         assert!(held <= most, "{held} held for {came}");
         let got = &self.peer.got;
         self.app.recorder(|recorder| {
@@ -54,10 +54,10 @@ impl Harness {
 
     /// All that the connection was given behind the request, as another receiver reads it.
     fn read_again(&self) -> Given {
-        let caps = self.shared.config.caps();
+        let caps = self.shared.config().caps();
         let Ok(Status::Complete(request)) = parse(&self.given, &caps) else { panic!("it was accepted") };
         let (version, consumed) = (request.version(), request.consumed());
-        let receiver = Receiver::new(version, Role::Server, self.shared.config.limits());
+        let receiver = Receiver::new(version, Role::Server, self.shared.config().limits());
         #[cfg(feature = "deflate")]
         let receiver = match self.app.client().and_then(|client| client.deflate()) {
             Some(params) => {
@@ -116,8 +116,8 @@ impl Harness {
         self.app.let_go();
         let shared = std::sync::Arc::clone(&self.shared);
         drop(self);
-        shared.budget.give_back();
-        assert_eq!(shared.budget.used(), 0, "bytes are charged for that nobody holds");
+        shared.budget().give_back();
+        assert_eq!(shared.budget().used(), 0, "bytes are charged for that nobody holds");
         crate::time::virtual_clock::set(None);
     }
 }

@@ -12,7 +12,7 @@ use crate::connection::fuzzing::app::App;
 use crate::connection::fuzzing::peer::Peer;
 use crate::connection::share::Share;
 use crate::connection::{Connection, Context, Next};
-use crate::server::Shared;
+use crate::driver::state::DriverState;
 use crate::task_waker::TaskWaker;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
@@ -24,7 +24,7 @@ const READ: usize = 64 * 1024;
 const TURNS: usize = 100_000;
 
 pub(super) struct Harness {
-    pub(super) shared: Arc<Shared>,
+    pub(super) shared: Arc<DriverState>,
     pub(super) connection: Connection,
     pub(super) app: App,
     pub(super) peer: Peer,
@@ -46,9 +46,9 @@ pub(super) struct Harness {
     reads: u8,
 }
 
-fn context(shared: &Arc<Shared>) -> Context<'_> {
+fn context(shared: &Arc<DriverState>) -> Context<'_> {
     static WAKER: LazyLock<Arc<TaskWaker>> = LazyLock::new(Arc::default);
-    Context { shared, wake_target: WakeTargetRef::Stream(&WAKER) }
+    shared.connection_context(WakeTargetRef::Stream(&WAKER))
 }
 
 /// What both sides want of permessage-deflate.
@@ -77,7 +77,7 @@ impl Harness {
             .policy_file((second & 0x40 != 0).then(|| "<cross-domain-policy/>".to_owned()));
         #[cfg(feature = "deflate")]
         let config = config.deflate(Some(deflate()));
-        let shared = Arc::new(Shared::new(config));
+        let shared = DriverState::new(config);
         let app = App::default();
         shared.resources.register("/", Origins::any(), app.clone()).unwrap();
         if second & 0x80 != 0 {
@@ -341,7 +341,7 @@ impl Harness {
     /// takes what there is.
     pub(super) fn finish(mut self, how: u8) {
         self.drive();
-        let config = &self.shared.config;
+        let config = self.shared.config();
         // A handshake, then what is left to write, and then to close, each with the grace of what arrives late.
         let most = config.handshake_timeout + 2 * config.write_timeout + 6 * config.close_timeout;
         let patience = 2 * config.close_timeout;

@@ -38,7 +38,7 @@ fn to_a_peer_that_does_not_read_is_given_up() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.room = 0;
     harness.send(&close(CloseCode::NORMAL, ""));
-    harness.pass(harness.shared.config.write_timeout);
+    harness.pass(harness.shared.config().write_timeout);
     assert!(harness.dropped);
     assert_eq!(harness.connection.queued(), 0);
     harness.recorder(&["connected", "disconnected 1000 \"\": closed"]);

@@ -163,7 +163,7 @@ fn early_messages_are_delivered() {
 #[test]
 fn while_it_is_off_it_is_refused() {
     let mut harness = Harness::new(Config::default());
-    harness.shared = Arc::new(Shared::new(Config::default()));
+    harness.shared = DriverState::new(Config::default());
     harness.connection = Connection::new(Peer::Stream, &context(&harness.shared));
     harness.send(&request(Version::Hixie75, "/"));
     assert_eq!(harness.refusal(), 400);

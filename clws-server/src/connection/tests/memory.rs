@@ -51,23 +51,23 @@ fn a_client_that_holds_too_much_is_dropped_at_once() {
     harness.drive();
     harness.recorder(&["disconnected 1006 \"\": held too much memory"]);
     assert!(harness.dropped);
-    assert_eq!((harness.connection.held(), client.buffered_amount(), shared.budget.dropped()), (0, 0, 1));
+    assert_eq!((harness.connection.held(), client.buffered_amount(), shared.budget().dropped()), (0, 0, 1));
 }
 
 #[test]
 fn who_holds_little_is_never_held_back() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     let shared = Arc::clone(&harness.shared);
-    let (some, budget) = (text(&"x".repeat(200_000)), &shared.budget);
+    let (some, budget) = (text(&"x".repeat(200_000)), shared.budget());
     harness.send(&some[..60_000]);
-    assert!(!harness.connection.is_held_back(&shared));
+    assert!(!harness.connection.is_held_back(shared.budget()));
     budget.charge_bytes(budget.limit());
-    assert!(!harness.connection.is_held_back(&shared));
+    assert!(!harness.connection.is_held_back(shared.budget()));
     harness.send(&some[60_000..130_000]);
-    assert!(harness.connection.is_held_back(&shared));
+    assert!(harness.connection.is_held_back(shared.budget()));
     let client = harness.resource.client();
     client.close(CloseCode::NORMAL, "");
-    assert!(!harness.connection.is_held_back(&shared), "its close frame is to be seen");
+    assert!(!harness.connection.is_held_back(shared.budget()), "its close frame is to be seen");
     budget.release_bytes(budget.limit());
     budget.give_back();
 }
@@ -77,13 +77,13 @@ fn who_holds_little_is_never_held_back() {
 fn whose_messages_wait_for_others_is_held_back_at_the_limit() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     let shared = Arc::clone(&harness.shared);
-    let (client, budget) = (harness.resource.client(), &shared.budget);
+    let (client, budget) = (harness.resource.client(), shared.budget());
     budget.charge_bytes(budget.limit());
-    assert!(budget.is_over() && !harness.connection.is_held_back(&shared));
+    assert!(budget.is_over() && !harness.connection.is_held_back(shared.budget()));
     client.set_queued_for();
-    assert!(harness.connection.is_held_back(&shared));
+    assert!(harness.connection.is_held_back(shared.budget()));
     budget.release_bytes(budget.limit());
     budget.give_back();
-    assert!(!harness.connection.is_held_back(&shared));
+    assert!(!harness.connection.is_held_back(shared.budget()));
     harness.send(&close(CloseCode::NORMAL, ""));
 }

@@ -181,7 +181,7 @@ fn nothing_is_kept_for_a_client_that_is_handed_on_later() {
     harness.send(&request(Version::Rfc6455, "/later"));
     harness.expect_101();
     harness.send(&text("Ada"));
-    assert_eq!(harness.shared.hosts.len(), 0);
+    assert_eq!(harness.shared.context.hosts.len(), 0);
     harness.send(&close(CloseCode::NORMAL, ""));
-    assert_eq!(harness.shared.hosts.len(), 0);
+    assert_eq!(harness.shared.context.hosts.len(), 0);
 }

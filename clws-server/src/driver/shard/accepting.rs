@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use clws_handshake::Reject;
 
+use crate::admission::ConnectionPermit;
 use crate::budget::Charged;
 use crate::config::address::Peer;
-use crate::connection::{Connection, Context, RETRY_AFTER, deadline_after};
+use crate::connection::{Connection, RETRY_AFTER};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::serving::ConnectionSlot;
@@ -18,8 +19,7 @@ use crate::guard::log;
 use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_at_once};
 use crate::net::socket::Socket;
-use crate::server::ConnectionPermit;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
 
 /// Connections taken from one listener before the sockets get their turn.
@@ -40,7 +40,7 @@ impl Shard {
             return;
         }
         if self.accept_again.take().is_some() {
-            self.shared.shortage.prepare();
+            self.state.shortage.prepare();
         }
         for index in 0..self.listeners.len() {
             for _ in 0..ACCEPTS {
@@ -48,9 +48,9 @@ impl Shard {
                 else {
                     break;
                 };
-                match listening.listener.accept(&self.shared.config) {
+                match listening.listener.accept(self.state.config()) {
                     Ok((socket, peer)) => {
-                        if let Some(socket) = self.shared.shortage.admit(socket, refuse_at_once) {
+                        if let Some(socket) = self.state.shortage.admit(socket, refuse_at_once) {
                             self.place(socket, peer);
                         }
                     }
@@ -59,10 +59,10 @@ impl Shard {
                     // A client that gave up while it waited.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     // Another shard has refused all that come.
-                    Err(_) if self.shared.is_stopping() => listening.ready = false,
+                    Err(_) if self.state.is_stopping() => listening.ready = false,
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
-                            match self.shared.shortage.refuse(&listening.listener, &self.shared.config) {
+                            match self.state.shortage.refuse(&listening.listener, self.state.config()) {
                                 Ok(()) => continue,
                                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                                     listening.ready = false;
@@ -71,7 +71,7 @@ impl Shard {
                                 Err(_) => {}
                             }
                         }
-                        self.shared.shortage.log_error(&error);
+                        self.state.shortage.log_error(&error);
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }
@@ -87,9 +87,9 @@ impl Shard {
 
     /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
     pub(super) fn freest(&self, fits: impl Fn(&Arc<ShardHandle>) -> bool) -> Option<&Arc<ShardHandle>> {
-        let at = now().saturating_duration_since(self.shared.started);
+        let at = now().saturating_duration_since(self.state.context.started);
         let free = self
-            .shared
+            .state
             .shards()
             .iter()
             .filter(|shard_handle| fits(shard_handle) && !shard_handle.is_held_up(at));
@@ -98,16 +98,16 @@ impl Shard {
 
     /// Gives a new connection to the shard that has the fewest.
     pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
-        let Some(permit) = self.shared.admit() else { return refuse_at_once(&socket) };
+        let Some(permit) = self.state.admit() else { return refuse_at_once(&socket) };
         let load = |shard_handle: &Arc<ShardHandle>| shard_handle.load.load(Ordering::Relaxed);
-        let others = self.shared.shards().len() > 1;
+        let others = self.state.shards().len() > 1;
         let fewest = if others { self.freest(|_| true) } else { None };
         match fewest {
             Some(shard_handle) if load(shard_handle) < load(&self.shard_handle) => {
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
                 if shard_handle.send(ShardCommand::AddConnection(socket, peer, permit)).is_err() {
                     shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-                    self.shared.release(permit); // the server stops, and that shard has ended
+                    self.state.release(permit); // the server stops, and that shard has ended
                 }
             }
             _ => {
@@ -126,12 +126,12 @@ impl Shard {
         };
         let refused = |error: &_| log(|| tracing::debug!(%peer, "not taken: {error}"));
         let Ok(slot) = added.inspect_err(refused) else {
-            self.shared.release(permit);
+            self.state.release(permit);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
             return;
         };
         let place = WakeTargetRef::Shard(&self.shard_handle, slot);
-        let context = Context { shared: &self.shared, wake_target: place };
+        let context = self.state.connection_context(place);
         let connection = match permit {
             // It was accepted before the stop.
             _ if self.stop_at.is_some() => {
@@ -154,12 +154,12 @@ impl Shard {
 
     pub(super) fn drop_connection(&mut self, slot: u32) {
         if let Some(mut connection) = self.connections.try_remove(slot as usize) {
-            connection.charged.clear(&self.shared.budget);
+            connection.charged.clear(self.state.budget());
             self.poller.closing(&connection.socket);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-            self.shared.release(connection.permit());
+            self.state.release(connection.permit());
             if self.connections.is_empty() {
-                self.shared.budget.give_back();
+                self.state.budget().give_back();
                 self.release_at = Some(deadline_after(now(), KEPT));
             }
         }

@@ -4,7 +4,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
-use crate::connection::Context;
 use crate::driver::shard::Shard;
 use crate::driver::shard::flags::Flags;
 use crate::time::now;
@@ -37,10 +36,10 @@ impl Shard {
                 }
             }
             let place = WakeTargetRef::Shard(&self.shard_handle, slot);
-            let context = Context { shared: &self.shared, wake_target: place };
+            let context = self.state.connection_context(place);
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
             if connection.connection.is_due()
-                && connection.has_work(&self.shared)
+                && connection.has_work(self.state.budget())
                 && connection.connection.has_grace(&context)
             {
                 let again = tick(until.saturating_duration_since(self.started)) + 1;

@@ -18,18 +18,17 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::buffer_pool;
-use crate::connection::{Context, deadline_after};
 use crate::driver::read_buffers::ReadBuffers;
 use crate::driver::shard::accepting::{Listening, listener_key};
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::relief::Relief;
 use crate::driver::shard::serving::ConnectionSlot;
+use crate::driver::state::DriverState;
 use crate::guard::Watch;
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::readiness::Readiness;
 use crate::net::poll::{Events, Poller};
-use crate::server::Shared;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 use crate::wake::{self, ShardCommand, ShardHandle, WakeTargetRef};
 
 /// How often what handlers touch while outboxes are flushed is flushed too, before the sockets get their turn.
@@ -49,7 +48,7 @@ pub(crate) struct Shard {
     connections: Slab<ConnectionSlot>,
     listeners: Vec<Listening>,
     poller: Poller,
-    shared: Arc<Shared>,
+    state: Arc<DriverState>,
     shard_handle: Arc<ShardHandle>,
     read_buffers: ReadBuffers,
     /// Ticks and slots; a connection knows itself whether its time is over.
@@ -103,7 +102,7 @@ impl TurnTime {
 impl Shard {
     /// A shard that accepts connections from these listeners, as all shards do, and gives each to the one with the fewest.
     pub(crate) fn new(
-        shared: Arc<Shared>,
+        state: Arc<DriverState>,
         shard_handle: Arc<ShardHandle>,
         poller: Poller,
         listeners: &[Arc<Acceptor>],
@@ -116,7 +115,7 @@ impl Shard {
                 .map(|listener| Listening { listener: Arc::clone(listener), ready: false })
                 .collect(),
             poller,
-            shared,
+            state,
             shard_handle,
             read_buffers: ReadBuffers::new(),
             deadlines: BinaryHeap::new(),
@@ -141,7 +140,7 @@ impl Shard {
 
     /// Serves until it is told to stop.
     pub(crate) fn run(mut self) -> io::Result<()> {
-        let _watch = Watch::start(self.shared.config.debug_on_server_errors);
+        let _watch = Watch::start(self.state.config().debug_on_server_errors);
         self.shard_handle.register_current_thread();
         let mut events = Events::new();
         loop {
@@ -183,7 +182,7 @@ impl Shard {
     /// milliseconds of each turn together: so a client that sends a little waits that long at most for those that send a lot.
     pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
-        self.shard_handle.begin_turn(self.now.saturating_duration_since(self.shared.started));
+        self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.started));
         self.shard_handle.take(&mut self.commands);
         let (fresh, queued) = (self.fresh.len(), self.queue.len());
 
@@ -341,17 +340,15 @@ impl Shard {
             ShardCommand::Stop if self.stop_at.is_some() => {}
             ShardCommand::Stop => {
                 // Long enough for clients to answer our close frame, and then for the last octets to go.
-                let patience = self.shared.config.close_timeout.saturating_mul(2);
+                let patience = self.state.config().close_timeout.saturating_mul(2);
                 self.stop_at = Some(deadline_after(now(), patience));
                 for listening in self.listeners.drain(..) {
                     listening.listener.refuse_all();
                     self.poller.closing(&*listening.listener);
                 }
                 for slot in self.slots() {
-                    let context = Context {
-                        shared: &self.shared,
-                        wake_target: WakeTargetRef::Shard(&self.shard_handle, slot),
-                    };
+                    let context =
+                        self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
                     if let Some(connection) = self.connections.get_mut(slot as usize) {
                         connection.connection.stop(&context);
                     }
@@ -384,16 +381,16 @@ impl Shard {
 impl Drop for Shard {
     fn drop(&mut self) {
         for (_, connection) in &mut self.connections {
-            connection.charged.clear(&self.shared.budget);
+            connection.charged.clear(self.state.budget());
             self.poller.closing(&connection.socket);
-            self.shared.release(connection.permit());
+            self.state.release(connection.permit());
         }
         for listening in &self.listeners {
             self.poller.closing(&*listening.listener);
         }
         for command in self.shard_handle.close() {
             if let ShardCommand::AddConnection(_, _, permit) = command {
-                self.shared.release(permit);
+                self.state.release(permit);
             }
         }
     }

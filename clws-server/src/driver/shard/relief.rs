@@ -6,7 +6,6 @@ use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::connection::Context;
 use crate::driver::shard::Shard;
 use crate::driver::shard::deadlines::TICK;
 use crate::driver::shard::flags::Flags;
@@ -32,8 +31,8 @@ impl Shard {
     /// To be called after each client's share: drops clients where too much is held.
     #[inline]
     pub(super) fn relieve(&mut self) {
-        if self.shared.budget.is_over() {
-            self.drop_biggest(self.shared.shards().len());
+        if self.state.budget().is_over() {
+            self.drop_biggest(self.state.shards().len());
         }
     }
 
@@ -41,22 +40,21 @@ impl Shard {
     /// `others` is asked.
     #[cold]
     pub(super) fn drop_biggest(&mut self, others: usize) {
-        let shared = Arc::clone(&self.shared);
-        let budget = &shared.budget;
+        let state = Arc::clone(&self.state);
+        let budget = state.budget();
         // What they were just sent may go out at once.
         self.flush_touched();
         budget.give_back();
         if !budget.is_over() || budget.used() < self.relief.in_vain {
             return;
         }
-        let fair = shared.fair_share();
+        let fair = state.context.fair_share();
         let held = self.connections.iter().map(|(key, connection)| (connection.connection.held(), key));
         let mut most: Vec<_> = held.filter(|(held, _)| *held >= fair).collect();
         most.sort_unstable_by_key(|(held, _)| Reverse(*held));
         for (_, key) in most {
             let Ok(slot) = u32::try_from(key) else { continue };
-            let context =
-                Context { shared: &shared, wake_target: WakeTargetRef::Shard(&self.shard_handle, slot) };
+            let context = state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
             let Some(connection) = self.connections.get_mut(key) else { continue };
             connection.connection.drop_for_memory(&context);
             self.drive(slot);
@@ -67,11 +65,11 @@ impl Shard {
         }
         self.relief.in_vain = budget.used().saturating_add(budget.limit() / 64);
         self.relief.at.get_or_insert(self.now + TICK);
-        let shards = shared.shards();
+        let shards = state.shards();
         let here = shards.iter().position(|shard_handle| Arc::ptr_eq(shard_handle, &self.shard_handle));
         match (others, here) {
             (0, _) | (_, None) => {}
-            (1, _) => drop(shared.streams.drop_biggest(&shared)),
+            (1, _) => drop(state.streams.drop_biggest(&state.context)),
             (_, Some(here)) => {
                 if let Some(next) = shards.get((here + 1) % shards.len()) {
                     next.relieve(others - 1);
@@ -83,7 +81,7 @@ impl Shard {
     /// Takes note of a client that has input, and is not read from because it holds much.
     #[inline]
     pub(super) fn hold_back(&mut self, slot: u32) {
-        if self.shared.budget.is_pressed() && self.must_wait(slot) {
+        if self.state.budget().is_pressed() && self.must_wait(slot) {
             self.relief.held_back.push_back(slot);
         }
     }
@@ -95,7 +93,7 @@ impl Shard {
         let waits = connection.flags.has(Flags::READABLE)
             && connection.connection.wants_input()
             && !connection.flags.has(Flags::HELD_BACK)
-            && connection.is_held_back(&self.shared);
+            && connection.is_held_back(self.state.budget());
         if waits {
             connection.flags.set(Flags::HELD_BACK, true);
             self.relief.at.get_or_insert(self.now + TICK);
@@ -111,7 +109,7 @@ impl Shard {
         }
         (self.relief.at, self.relief.in_vain) = (None, 0);
         self.relieve();
-        let mut reads = self.shared.budget.reads_per_tick(self.shared.shards().len());
+        let mut reads = self.state.budget().reads_per_tick(self.state.shards().len());
         let mut waiting = std::mem::take(&mut self.relief.held_back);
         while let Some(slot) = waiting.pop_front() {
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
@@ -119,7 +117,7 @@ impl Shard {
                 continue; // another connection has the slot now
             }
             connection.flags.set(Flags::HELD_BACK, false);
-            if !connection.is_held_back(&self.shared) {
+            if !connection.is_held_back(self.state.budget()) {
                 self.drive(slot);
             } else if reads > 0 && connection.connection.wants_input() {
                 reads -= 1;

@@ -3,15 +3,15 @@
 use std::cmp::Reverse;
 use std::io;
 
-use crate::budget::{Charged, FREE};
+use crate::admission::ConnectionPermit;
+use crate::budget::{Budget, Charged, FREE};
 use crate::connection::share::{Share, WriteShare};
-use crate::connection::{Connection, Context, Next};
+use crate::connection::{Connection, Next};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::Shard;
 use crate::driver::shard::deadlines::tick;
 use crate::driver::shard::flags::Flags;
 use crate::net::socket::Socket;
-use crate::server::{ConnectionPermit, Shared};
 use crate::wake::{self, WakeTargetRef};
 
 /// About how many octets are read from one socket before the others get their turn. Enough for a big message to be read and answered while
@@ -31,22 +31,22 @@ impl ConnectionSlot {
     /// Whether there is something to do that no event tells of: input that was not read to its end, events of it that were not
     /// delivered, or output that was cut off.
     #[inline]
-    pub(super) fn has_work(&self, shared: &Shared) -> bool {
+    pub(super) fn has_work(&self, budget: &Budget) -> bool {
         self.flags.has(Flags::UNFLUSHED)
             || self.connection.may_go_on()
-            || (self.flags.has(Flags::READABLE) && self.may_read(shared))
+            || (self.flags.has(Flags::READABLE) && self.may_read(budget))
     }
 
     /// Whether it may be read from: its connection wants input, and there is memory for that.
     #[inline]
-    pub(super) fn may_read(&self, shared: &Shared) -> bool {
-        self.connection.wants_input() && (self.flags.has(Flags::ALLOWED) || !self.is_held_back(shared))
+    pub(super) fn may_read(&self, budget: &Budget) -> bool {
+        self.connection.wants_input() && (self.flags.has(Flags::ALLOWED) || !self.is_held_back(budget))
     }
 
     /// Whether it holds much while memory is short. A broken one is read from: that frees what it holds.
     #[inline]
-    pub(super) fn is_held_back(&self, shared: &Shared) -> bool {
-        self.connection.is_held_back(shared) && !self.flags.has(Flags::BROKEN)
+    pub(super) fn is_held_back(&self, budget: &Budget) -> bool {
+        self.connection.is_held_back(budget) && !self.flags.has(Flags::BROKEN)
     }
 
     pub(super) fn permit(&self) -> ConnectionPermit {
@@ -78,10 +78,10 @@ impl Shard {
     /// flushes what that brought. Returns whether all of the share was used.
     pub(super) fn serve(&mut self, slot: u32) -> bool {
         let place = WakeTargetRef::Shard(&self.shard_handle, slot);
-        let context = Context { shared: &self.shared, wake_target: place };
+        let context = self.state.connection_context(place);
         let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
         // `settle` comes back to one that has nothing to do now when the client has read, or the application has.
-        if !connection.has_work(&self.shared) {
+        if !connection.has_work(self.state.budget()) {
             self.hold_back(slot);
             return false;
         }
@@ -89,11 +89,11 @@ impl Shard {
         connection.connection.continue_events(&mut share, &context);
         // One read, and a small one, while memory is short.
         let (mut budget, most) =
-            if self.shared.budget.is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
+            if self.state.budget().is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
         while budget > 0
             && !share.is_over()
             && connection.flags.has(Flags::READABLE)
-            && connection.may_read(&self.shared)
+            && connection.may_read(self.state.budget())
         {
             let ConnectionSlot { connection, socket, read_sizer, flags, .. } = connection;
             let little = connection.reads_little() || flags.has(Flags::LEFT_SOME) || most == FREE;
@@ -155,7 +155,7 @@ impl Shard {
     /// Writes what a connection has to write, and does what it asks for next.
     pub(super) fn drive(&mut self, slot: u32) {
         let place = WakeTargetRef::Shard(&self.shard_handle, slot);
-        let context = Context { shared: &self.shared, wake_target: place };
+        let context = self.state.connection_context(place);
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         connection.connection.resume(&mut Share::new(), &context);
         let socket = &connection.socket;
@@ -177,8 +177,8 @@ impl Shard {
             Next::ShutdownWrite => connection.socket.shutdown_write(),
             Next::Drop => return self.drop_connection(slot),
         }
-        connection.charged.update(connection.connection.held_input(), &self.shared.budget);
-        if connection.has_work(&self.shared) {
+        connection.charged.update(connection.connection.held_input(), self.state.budget());
+        if connection.has_work(self.state.budget()) {
             if !connection.flags.has(Flags::QUEUED) {
                 connection.flags.set(Flags::QUEUED, true);
                 self.queue.push_back(slot);

@@ -1,12 +1,12 @@
 use std::os::unix::net::UnixStream;
 
 use super::*;
+use crate::admission::ConnectionPermit;
 use crate::budget::FREE;
 use crate::config::address::Peer;
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::deadlines::{TICK, tick, time};
 use crate::net::socket::Socket;
-use crate::server::ConnectionPermit;
 
 #[test]
 fn no_deadline_is_before_its_time() {
@@ -30,7 +30,7 @@ fn no_deadline_is_before_its_time() {
 fn shard(config: crate::config::Config) -> Shard {
     let poller = Poller::new().unwrap();
     let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
-    Shard::new(Arc::new(Shared::new(config)), shard_handle, poller, &[]).unwrap()
+    Shard::new(DriverState::new(config), shard_handle, poller, &[]).unwrap()
 }
 
 fn adopt(shard: &mut Shard) -> UnixStream {
@@ -60,16 +60,16 @@ fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
 #[test]
 fn a_shard_that_has_ended_takes_nothing_and_gives_its_seats_back() {
     let mut shard = shard(crate::config::Config::default().max_clients(2));
-    let (shard_handle, shared) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.shared));
+    let (shard_handle, state) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.state));
     let _connected = adopt(&mut shard);
     let (under_way, _theirs) = UnixStream::pair().unwrap();
-    let permit = shared.admit().unwrap();
+    let permit = state.admit().unwrap();
     shard_handle.send(ShardCommand::AddConnection(Socket::Unix(under_way), Peer::Unix, permit)).unwrap();
-    assert_eq!(shared.admit(), Some(ConnectionPermit::Refused));
+    assert_eq!(state.admit(), Some(ConnectionPermit::Refused));
     drop(shard);
     assert!(shard_handle.send(ShardCommand::Wake(0)).is_err());
     assert_eq!(
-        (shared.admit(), shared.admit()),
+        (state.admit(), state.admit()),
         (Some(ConnectionPermit::Client), Some(ConnectionPermit::Client))
     );
 }
@@ -90,13 +90,13 @@ fn a_slot_waits_to_be_read_once() {
 
 #[test]
 fn refusals_have_an_end() {
-    let shared = Shared::new(crate::config::Config::default().max_clients(1));
-    assert_eq!(shared.admit(), Some(ConnectionPermit::Client));
-    let refused = std::iter::from_fn(|| shared.admit())
-        .inspect(|permit| assert_eq!(*permit, ConnectionPermit::Refused));
+    let state = DriverState::new(crate::config::Config::default().max_clients(1));
+    assert_eq!(state.admit(), Some(ConnectionPermit::Client));
+    let refused =
+        std::iter::from_fn(|| state.admit()).inspect(|permit| assert_eq!(*permit, ConnectionPermit::Refused));
     assert_eq!(refused.count(), 1024);
-    shared.release(ConnectionPermit::Client);
-    assert_eq!(shared.admit(), Some(ConnectionPermit::Client));
+    state.release(ConnectionPermit::Client);
+    assert_eq!(state.admit(), Some(ConnectionPermit::Client));
 }
 
 /// With the client's own memory this is what an idle connection costs.
@@ -123,7 +123,7 @@ impl crate::resource::Resource for Fountain {
 #[test]
 fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
     let mut shard = shard(crate::config::Config::default().write_high_water(10));
-    shard.shared.resources.register("/", crate::Origins::any(), Fountain).unwrap();
+    shard.state.resources.register("/", crate::Origins::any(), Fountain).unwrap();
     shard.shard_handle.register_current_thread();
     let mut theirs = adopt(&mut shard);
     std::io::Write::write_all(
@@ -152,7 +152,7 @@ impl crate::resource::Resource for Echo {
 /// A shard with one client of that resource, and the client's end of its socket.
 fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     let mut shard = shard(crate::config::Config::default());
-    shard.shared.resources.register("/", crate::Origins::any(), resource).unwrap();
+    shard.state.resources.register("/", crate::Origins::any(), resource).unwrap();
     shard.shard_handle.register_current_thread();
     let mut theirs = adopt(&mut shard);
     assert!(shard.connections[0].connection.reads_little(), "before it is accepted");
@@ -208,8 +208,8 @@ fn go_on(theirs: &mut UnixStream, bytes: usize) {
 #[test]
 fn who_holds_much_reads_little() {
     let (mut shard, mut theirs) = open(Echo);
-    let shared = Arc::clone(&shard.shared);
-    let budget = &shared.budget;
+    let state = Arc::clone(&shard.state);
+    let budget = state.budget();
     let held = |shard: &Shard| shard.connections[0].connection.held();
     let read = |shard: &mut Shard| {
         shard.connections[0].flags.set(Flags::READABLE, true);
@@ -254,8 +254,8 @@ fn who_holds_much_reads_little() {
 #[test]
 fn the_biggest_is_dropped_when_all_together_hold_too_much() {
     let (mut shard, mut big) = open(Echo);
-    let shared = Arc::clone(&shard.shared);
-    let budget = &shared.budget;
+    let state = Arc::clone(&shard.state);
+    let budget = state.budget();
     let _other = adopt(&mut shard);
     std::io::Write::write_all(&mut big, &[0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
     go_on(&mut big, 100_000);

@@ -9,10 +9,11 @@ use slab::Slab;
 
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
+use crate::client::context::ClientContext;
 use crate::connection::Connection;
+use crate::driver::state::DriverState;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::runtime;
-use crate::server::Shared;
 use crate::sync::broken;
 use crate::sync::{atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
@@ -59,7 +60,7 @@ struct Holder {
 
 /// A driver's share in it.
 pub(super) struct Memory {
-    shared: Arc<Shared>,
+    state: Arc<DriverState>,
     holder: Arc<Holder>,
     key: usize,
     charged: Charged,
@@ -93,8 +94,8 @@ impl Streams {
     }
 
     /// Has the client dropped that holds most. False where none holds much, though too much is held.
-    pub(crate) fn drop_biggest(&self, shared: &Shared) -> bool {
-        let budget = &shared.budget;
+    pub(crate) fn drop_biggest(&self, context: &ClientContext) -> bool {
+        let budget = &context.budget;
         budget.give_back();
         let used = budget.used();
         if !self.is_too_much(budget) || used < self.in_vain.load(Ordering::Relaxed) {
@@ -104,7 +105,7 @@ impl Streams {
         let stays = |holder: &&Arc<Holder>| !holder.dropped.load(Ordering::Acquire);
         let biggest = holders.iter().filter(stays).map(|holder| (holder.held(), holder));
         let biggest = biggest.max_by_key(|(held, _)| *held);
-        let Some((_, holder)) = biggest.filter(|(held, _)| *held >= shared.fair_share()) else {
+        let Some((_, holder)) = biggest.filter(|(held, _)| *held >= context.fair_share()) else {
             self.in_vain.store(used.saturating_add(budget.limit() / 64), Ordering::Relaxed);
             return false;
         };
@@ -142,11 +143,11 @@ impl Streams {
 }
 
 impl Memory {
-    pub(super) fn new(shared: &Arc<Shared>, waker: &Arc<TaskWaker>) -> Self {
+    pub(super) fn new(state: &Arc<DriverState>, waker: &Arc<TaskWaker>) -> Self {
         let holder = Arc::new(Holder { waker: Arc::clone(waker), ..Holder::default() });
-        let key = shared.streams.holders().insert(Arc::clone(&holder));
+        let key = state.streams.holders().insert(Arc::clone(&holder));
         let charged = Charged::default();
-        Self { shared: Arc::clone(shared), holder, key, charged, gone: false, waits: false, recheck: None }
+        Self { state: Arc::clone(state), holder, key, charged, gone: false, waits: false, recheck: None }
     }
 
     /// Whether its client is to be dropped; told once.
@@ -158,32 +159,32 @@ impl Memory {
     /// What it held when it was dropped is about to be free.
     fn sees(&self, then: usize) {
         let held = self.holder.going.swap(then, Ordering::Relaxed);
-        self.shared.streams.going.fetch_sub(held, Ordering::Relaxed);
+        self.state.streams.going.fetch_sub(held, Ordering::Relaxed);
     }
 
     /// Takes note of what the connection holds by now.
     pub(super) fn note(&mut self, connection: &Connection) {
         let input = connection.held_input();
-        self.charged.update(input, &self.shared.budget);
+        self.charged.update(input, self.state.budget());
         self.holder.input.store(input, Ordering::Relaxed);
         if self.holder.client.get().is_none()
             && let Some(client) = connection.client()
         {
             self.holder.client.get_or_init(|| client.clone());
         }
-        if self.shared.budget.is_over() {
-            self.shared.relieve_streams();
+        if self.state.budget().is_over() {
+            self.state.relieve_streams();
         }
     }
 
     /// Whether the connection may be read from. One that is held back looks again after a tick, and may read a little when it is
     /// its turn.
     pub(super) fn may_read(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
-        if !connection.is_held_back(&self.shared) {
+        if !connection.is_held_back(self.state.budget()) {
             self.go_on();
             return true;
         }
-        let (streams, budget) = (&self.shared.streams, &self.shared.budget);
+        let (streams, budget) = (&self.state.streams, self.state.budget());
         if !std::mem::replace(&mut self.waits, true) {
             streams.turns().join(self.key);
         }
@@ -205,7 +206,7 @@ impl Memory {
     pub(super) fn go_on(&mut self) {
         if std::mem::take(&mut self.waits) {
             self.recheck = None;
-            self.shared.streams.turns().leave(self.key);
+            self.state.streams.turns().leave(self.key);
         }
     }
 }
@@ -213,9 +214,9 @@ impl Memory {
 impl Drop for Memory {
     fn drop(&mut self) {
         self.go_on();
-        let holder = self.shared.streams.holders().try_remove(self.key);
+        let holder = self.state.streams.holders().try_remove(self.key);
         drop(holder);
-        self.charged.clear(&self.shared.budget);
+        self.charged.clear(self.state.budget());
         broken!(GoesUnseen, return self.sees(0));
         self.sees(ENDED);
     }
@@ -262,7 +263,6 @@ mod tests {
     use crate::client::watchers::Watcher;
     use crate::config::Config;
     use crate::config::address::Peer;
-    use crate::connection::Context as SessionContext;
     use crate::connection::share::Share;
     use crate::resource::Resource;
     use crate::wake::WakeTargetRef;
@@ -273,8 +273,8 @@ mod tests {
     impl Resource for Silent {}
 
     /// A client of which the beginning of a message has come, so long.
-    fn holding(shared: &Arc<Shared>, waker: &Arc<TaskWaker>, len: usize) -> (Connection, Memory) {
-        let context = SessionContext { shared, wake_target: WakeTargetRef::Stream(waker) };
+    fn holding(state: &Arc<DriverState>, waker: &Arc<TaskWaker>, len: usize) -> (Connection, Memory) {
+        let context = state.connection_context(WakeTargetRef::Stream(waker));
         let mut connection = Connection::new(Peer::Stream, &context);
         let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
         let mut request = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0;
@@ -283,26 +283,26 @@ mod tests {
         message.resize(message.len() + len, 0);
         connection.receive(&mut message, &mut Share::new(), &context);
         assert!(connection.held_input() >= len);
-        (connection, Memory::new(shared, waker))
+        (connection, Memory::new(state, waker))
     }
 
     /// Looks for a client to drop while another one is being dropped.
-    struct Asks(Arc<Shared>);
+    struct Asks(Arc<DriverState>);
 
     impl Watcher for Asks {
         fn notice(&self) {
-            self.0.streams.drop_biggest(&self.0);
+            self.0.streams.drop_biggest(&self.0.context);
         }
     }
 
     #[test]
     fn one_client_is_dropped_for_the_same_bytes() {
-        let shared = Arc::new(Shared::new(Config::default().max_buffered(1 << 20)));
-        shared.resources.register("/", Origins::any(), Silent).unwrap();
+        let state = DriverState::new(Config::default().max_buffered(1 << 20));
+        state.resources.register("/", Origins::any(), Silent).unwrap();
         let waker = Arc::default();
-        let (big, mut memory_of_big) = holding(&shared, &waker, 700 << 10);
-        let (small, mut memory_of_small) = holding(&shared, &waker, 600 << 10);
-        let asks: Arc<dyn Watcher> = Arc::new(Asks(Arc::clone(&shared)));
+        let (big, mut memory_of_big) = holding(&state, &waker, 700 << 10);
+        let (small, mut memory_of_small) = holding(&state, &waker, 600 << 10);
+        let asks: Arc<dyn Watcher> = Arc::new(Asks(Arc::clone(&state)));
         big.client().unwrap().watch(&asks);
         memory_of_big.note(&big);
         memory_of_small.note(&small);

@@ -14,17 +14,18 @@ use std::task::Poll;
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::admission::ConnectionPermit;
 use crate::config::address::Peer;
 use crate::connection::share::{Share, WriteShare};
-use crate::connection::{Connection, Context, Next, deadline_after};
+use crate::connection::{Connection, Context, Next};
+use crate::driver::state::DriverState;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::guard::Watch;
 use crate::runtime;
-use crate::server::{ConnectionPermit, Shared};
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 use crate::wake::WakeTargetRef;
 
 /// Octets of the read_buffers buffer that the streams of one thread share.
@@ -37,19 +38,19 @@ thread_local! {
     static SCRATCHES: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
-/// Serves one stream to its end. `permit` is the result of [`Shared::admit`] or [`Shared::admit_stream`] for this stream.
+/// Serves one stream to its end. `permit` is the result of [`DriverState::admit`] or [`DriverState::admit_stream`] for this stream.
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,
-    shared: Arc<Shared>,
+    state: Arc<DriverState>,
     permit: Option<ConnectionPermit>,
 ) -> impl Future<Output = ()> {
-    let stream = GuardedStream::new(stream, shared.config.debug_on());
-    let seated = permit.map(|permit| Seated(Arc::clone(&shared), permit));
+    let stream = GuardedStream::new(stream, state.config().debug_on());
+    let seated = permit.map(|permit| Seated(Arc::clone(&state), permit));
     async move {
         let Some(seated) = seated else { return refuse_at_once(stream).await };
         let waker = Arc::new(TaskWaker::default());
-        let context = Context { shared: &shared, wake_target: WakeTargetRef::Stream(&waker) };
+        let context = state.connection_context(WakeTargetRef::Stream(&waker));
         let connection = match seated.1 {
             ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
             ConnectionPermit::Refused => Connection::refused(&Reject::unavailable(None), &context),
@@ -64,18 +65,18 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             greedy: false,
             timer: None,
             due: false,
-            stop: Some(shared.stopped()),
+            stop: Some(state.stopped()),
             patience: None,
-            memory: Memory::new(&shared, &waker),
+            memory: Memory::new(&state, &waker),
         };
         poll_fn(|cx| {
             broken!(RegistersTooLate, {
-                let polled = driver.poll(cx, &shared, &waker);
+                let polled = driver.poll(cx, &state, &waker);
                 waker.register(cx.waker());
                 return polled;
             });
             waker.register(cx.waker());
-            driver.poll(cx, &shared, &waker)
+            driver.poll(cx, &state, &waker)
         })
         .await;
     }
@@ -94,7 +95,7 @@ async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedSt
     .await;
 }
 
-struct Seated(Arc<Shared>, ConnectionPermit);
+struct Seated(Arc<DriverState>, ConnectionPermit);
 
 impl Drop for Seated {
     fn drop(&mut self) {
@@ -128,12 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
     fn poll(
         &mut self,
         cx: &mut std::task::Context<'_>,
-        shared: &Arc<Shared>,
+        state: &Arc<DriverState>,
         waker: &Arc<TaskWaker>,
     ) -> Poll<()> {
-        let config = &shared.config;
+        let config = state.config();
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
-        let context = Context { shared, wake_target: WakeTargetRef::Stream(waker) };
+        let context = state.connection_context(WakeTargetRef::Stream(waker));
         // One share for the whole poll: other tasks of the executor wait for it, as other clients of a shard do.
         let mut share = if self.greedy {
             Share::strict()
@@ -161,7 +162,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             {
                 self.stop = None;
                 self.connection.stop(&context);
-                let over = deadline_after(now(), shared.config.close_timeout.saturating_mul(2));
+                let over = deadline_after(now(), state.config().close_timeout.saturating_mul(2));
                 self.patience = Some(runtime::timer(over));
             }
             if let Some(patience) = &mut self.patience
@@ -199,7 +200,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 Next::Drop => {
                     self.over = true;
                     self.memory.go_on();
-                    self.timer = Some(runtime::timer(deadline_after(now(), shared.config.close_timeout)));
+                    self.timer = Some(runtime::timer(deadline_after(now(), state.config().close_timeout)));
                     progress = true;
                 }
             }

@@ -147,7 +147,7 @@ impl<M> Shared<M> {
         }
         state.backlog = state.backlog.saturating_add(event.cost());
         if let Some(client) = client {
-            state.budget.get_or_insert_with(|| Arc::clone(&client.shared().budget));
+            state.budget.get_or_insert_with(|| Arc::clone(&client.context().budget));
             state.limit = client.config().max_handler_read_backlog;
             state.debug = client.config().debug_on();
             match &event {
@@ -262,7 +262,7 @@ mod tests {
     }
 
     fn is_admitted(handshake: &Accept) -> bool {
-        matches!(handshake.deadline_after.as_ref().unwrap().take(), Some(Ok(_)))
+        matches!(handshake.pending.as_ref().unwrap().take(), Some(Ok(_)))
     }
 
     fn poll(mailbox: &mut crate::handler::mailbox::Mailbox<()>) {

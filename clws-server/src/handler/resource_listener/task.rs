@@ -9,7 +9,6 @@ use std::task::{Context, Poll};
 use clws_handshake::Reject;
 use futures::StreamExt;
 
-use crate::connection::deadline_after;
 use crate::guard::{DebugOn, discard, guard};
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::sender::MailboxSender;
@@ -19,7 +18,7 @@ use crate::handler::resource_listener::handle::{InHandler, Mail, ResourceListene
 use crate::resource::Resource;
 use crate::runtime;
 use crate::signal::GivesOnDrop;
-use crate::time::now;
+use crate::time::{deadline_after, now};
 
 /// A resource listener with its mailbox, to spawn on any executor or to await.
 ///
@@ -139,7 +138,7 @@ fn handle<L: ResourceListener>(
         Event::Text(client, _) | Event::Binary(client, _) | Event::Pong(client, _) => client.clone(),
         Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
         Event::Opening(opening, _) => {
-            *debug = opening.shared.config.debug_on();
+            *debug = opening.debug;
             return handle_other(listener, event, *debug);
         }
         Event::Message(_) => return handle_other(listener, event, *debug),

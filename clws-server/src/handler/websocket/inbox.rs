@@ -38,7 +38,7 @@ pub(super) struct State {
 
 impl Inbox {
     pub(crate) fn new(client: &Client) -> Self {
-        let (state, budget) = (Lock::default(), Arc::clone(&client.shared().budget));
+        let (state, budget) = (Lock::default(), Arc::clone(&client.context().budget));
         Self { state, budget, reader: TaskWaker::default(), writer: TaskWaker::default() }
     }
 

@@ -1,0 +1,85 @@
+//! What the clients of a server share.
+
+use std::sync::{Arc, Weak};
+use std::time::Instant;
+
+use clws_proto::{Limits, Meter};
+
+use crate::budget::{Budget, FREE};
+use crate::client::group::Memberships;
+use crate::client::watchers::{Host, Watcher, Watchers};
+use crate::config::Config;
+use crate::lock::rank;
+use crate::time::now;
+use crate::wake::{Relief, WakeBatch, WakeTarget};
+
+/// Everything that a [`Client`](crate::client::Client) needs of its server.
+///
+/// A server has one. A client only holds a reference, so there may be one for each resource instead, with limits of its own.
+pub(crate) struct ClientContext {
+    pub(crate) config: Config,
+    /// The limits of the configuration, in the form that receivers share.
+    pub(crate) limits: Arc<Limits>,
+    pub(crate) budget: Arc<Budget>,
+    /// The budget, as shared messages know it.
+    pub(crate) meter: Arc<dyn Meter>,
+    /// A client with more queued bytes is slow: [`write_high_water`](crate::Config#structfield.write_high_water).
+    pub(crate) high_water: usize,
+    /// A send to a client with more queued bytes looks at the limits before it queues anything.
+    pub(crate) write_backlog: usize,
+    pub(crate) memberships: Memberships,
+    /// Waits until all queued data of a client is written.
+    pub(crate) watchers: Watchers<dyn Watcher, { rank::WATCHERS }>,
+    /// The adaptors of clients that their resource may still refuse.
+    pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
+    pub(crate) started: Instant,
+    relief: Weak<dyn Relief>,
+}
+
+impl ClientContext {
+    pub(crate) fn new(config: Config, relief: Weak<dyn Relief>) -> Self {
+        let budget = Budget::new(config.max_buffered);
+        Self {
+            limits: Arc::new(config.limits()),
+            meter: Arc::clone(&budget) as _,
+            budget,
+            high_water: config.high_water(),
+            write_backlog: config.max_write_backlog.min(FREE),
+            config,
+            memberships: Memberships::default(),
+            watchers: Watchers::default(),
+            hosts: Watchers::default(),
+            started: now(),
+            relief,
+        }
+    }
+
+    /// Asks for relief where too much memory is held. Call it after a charge for a client of that target, without a lock.
+    #[inline]
+    pub(crate) fn relieve(&self, wake_target: &WakeTarget) {
+        if self.budget.is_over() {
+            self.ask_for_relief(wake_target);
+        }
+    }
+
+    #[cold]
+    fn ask_for_relief(&self, wake_target: &WakeTarget) {
+        if let Some(relief) = self.relief.upgrade() {
+            relief.relieve(wake_target);
+        }
+    }
+
+    /// The same, when the batch is dropped.
+    #[inline]
+    pub(crate) fn relieve_with(&self, batch: &mut WakeBatch, wake_target: &WakeTarget) {
+        if self.budget.is_over() {
+            batch.relieve(&self.relief, wake_target);
+        }
+    }
+
+    /// The bytes that a client must hold to be dropped for memory.
+    #[cold]
+    pub(crate) fn fair_share(&self) -> usize {
+        self.relief.upgrade().map_or(usize::MAX, |relief| relief.fair_share())
+    }
+}

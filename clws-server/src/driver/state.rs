@@ -1,0 +1,200 @@
+//! What the drivers of a server share.
+
+use std::fmt;
+use std::sync::{Arc, OnceLock, Weak};
+
+use crate::admission::{Admission, ConnectionPermit};
+use crate::budget::Budget;
+use crate::client::context::ClientContext;
+use crate::config::Config;
+use crate::connection::Context;
+use crate::driver::stream::memory::Streams;
+use crate::net::shortage::Shortage;
+use crate::resource::registry::Resources;
+use crate::signal::{Signal, SignalWait};
+use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
+use crate::wake::{Relief, ShardCommand, ShardHandle, WakeTarget, WakeTargetRef};
+
+/// The state that all shards and stream drivers of one server share.
+pub(crate) struct DriverState {
+    pub(crate) context: Arc<ClientContext>,
+    pub(crate) resources: Resources,
+    /// The clients that no shard serves.
+    pub(crate) streams: Streams,
+    /// Refuses clients while the process has no descriptor left.
+    pub(crate) shortage: Shortage,
+    admission: Admission,
+    /// Connections that are served, in any stage.
+    clients: AtomicUsize,
+    /// The part of `clients` that are streams of the application. They use no descriptor of the server.
+    streamed: AtomicUsize,
+    /// Connections that get 503.
+    refused: AtomicUsize,
+    shards: OnceLock<Vec<Arc<ShardHandle>>>,
+    stop: Arc<Signal>,
+}
+
+/// Takes one of `most` places, if one is free.
+fn take(taken: &AtomicUsize, most: usize) -> bool {
+    let more = |taken| (taken < most).then_some(taken + 1);
+    taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
+}
+
+impl DriverState {
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn new(config: Config) -> Arc<Self> {
+        let admission = Admission::unchecked(config.max_clients);
+        Self::with_admission(config, admission)
+    }
+
+    pub(crate) fn with_admission(config: Config, admission: Admission) -> Arc<Self> {
+        Arc::new_cyclic(|state: &Weak<Self>| Self {
+            resources: Resources::new(config.debug_on(), config.max_header_size),
+            streams: Streams::default(),
+            shortage: Shortage::new(),
+            admission,
+            clients: AtomicUsize::new(0),
+            streamed: AtomicUsize::new(0),
+            refused: AtomicUsize::new(0),
+            shards: OnceLock::new(),
+            stop: Arc::default(),
+            context: Arc::new(ClientContext::new(config, Weak::clone(state) as _)),
+        })
+    }
+
+    #[inline]
+    pub(crate) fn config(&self) -> &Config {
+        &self.context.config
+    }
+
+    #[inline]
+    pub(crate) fn budget(&self) -> &Budget {
+        &self.context.budget
+    }
+
+    /// What a connection with that wake target needs.
+    #[inline]
+    pub(crate) const fn connection_context<'a>(&'a self, wake_target: WakeTargetRef<'a>) -> Context<'a> {
+        Context { clients: &self.context, resources: &self.resources, wake_target }
+    }
+
+    /// The shards; empty before the server runs, and where each client has a task.
+    pub(crate) fn shards(&self) -> &[Arc<ShardHandle>] {
+        self.shards.get().map_or(&[], Vec::as_slice)
+    }
+
+    /// Sets the shards. Only the first call has an effect.
+    pub(crate) fn set_shards(&self, shards: Vec<Arc<ShardHandle>>) {
+        drop(self.shards.set(shards));
+    }
+
+    /// The number of connections, in any stage, without those that get 503.
+    pub(crate) fn clients(&self) -> usize {
+        self.clients.load(Ordering::Relaxed)
+    }
+
+    /// The most connections that the server accepts at once.
+    pub(crate) const fn max_clients(&self) -> usize {
+        self.admission.clients
+    }
+
+    /// The number of connections that get 503.
+    #[cfg(test)]
+    pub(crate) fn refused(&self) -> usize {
+        self.refused.load(Ordering::Relaxed)
+    }
+
+    /// Counts a new connection; `None` where there is no room even to refuse it.
+    pub(crate) fn admit(&self) -> Option<ConnectionPermit> {
+        let accepted = self.admission.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
+        let is_taken = take(&self.clients, accepted.min(self.config().max_clients));
+        if is_taken { Some(ConnectionPermit::Client) } else { self.refuse() }
+    }
+
+    /// Counts a new stream of the application; `None` where there is no room even to refuse it.
+    pub(crate) fn admit_stream(&self) -> Option<ConnectionPermit> {
+        if !take(&self.clients, self.config().max_clients) {
+            return self.refuse();
+        }
+        self.streamed.fetch_add(1, Ordering::Relaxed);
+        Some(ConnectionPermit::Stream)
+    }
+
+    fn refuse(&self) -> Option<ConnectionPermit> {
+        take(&self.refused, self.admission.refusals).then_some(ConnectionPermit::Refused)
+    }
+
+    /// Gives back what [`admit`](Self::admit) or [`admit_stream`](Self::admit_stream) has counted.
+    pub(crate) fn release(&self, permit: ConnectionPermit) {
+        let count = match permit {
+            ConnectionPermit::Client => &self.clients,
+            ConnectionPermit::Stream => {
+                self.streamed.fetch_sub(1, Ordering::Relaxed);
+                &self.clients
+            }
+            ConnectionPermit::Refused => &self.refused,
+        };
+        count.fetch_sub(1, Ordering::Relaxed);
+    }
+
+    /// Stops all drivers.
+    pub(crate) fn stop(&self) {
+        self.stop.give();
+        self.stop_shards();
+    }
+
+    /// Tells the shards to stop. A shard that has ended needs no command.
+    pub(crate) fn stop_shards(&self) {
+        for shard_handle in self.shards() {
+            drop(shard_handle.send(ShardCommand::Stop));
+        }
+    }
+
+    /// Whether the server was stopped. The shards may not have seen their command yet.
+    pub(crate) fn is_stopping(&self) -> bool {
+        self.stop.is_given()
+    }
+
+    /// Waits until the server is stopped.
+    pub(crate) fn stopped(&self) -> SignalWait {
+        self.stop.wait()
+    }
+
+    /// Drops the stream's client that holds most, or asks the shards.
+    #[cold]
+    pub(crate) fn relieve_streams(&self) {
+        if !self.streams.drop_biggest(&self.context)
+            && let Some(first) = self.shards().first()
+        {
+            first.relieve(self.shards().len());
+        }
+    }
+}
+
+impl Relief for DriverState {
+    fn relieve(&self, wake_target: &WakeTarget) {
+        // A shard checks the budget itself, after each client's share of its turn.
+        if !self.budget().is_over() || self.shards().iter().any(|shard_handle| shard_handle.is_here()) {
+            return;
+        }
+        match wake_target {
+            WakeTarget::Shard(shard_handle, _) => shard_handle.relieve(self.shards().len()),
+            WakeTarget::Stream(_) => self.relieve_streams(),
+        }
+    }
+
+    /// Half of the average that all clients may hold. So when the limit is reached, some client holds a fair share, unless
+    /// mailboxes hold the memory.
+    fn fair_share(&self) -> usize {
+        self.budget().limit() / (2 * self.clients().max(1))
+    }
+}
+
+impl fmt::Debug for DriverState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Server")
+            .field("resources", &self.resources)
+            .field("clients", &self.clients)
+            .finish_non_exhaustive()
+    }
+}
