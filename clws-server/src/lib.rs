@@ -164,7 +164,9 @@ pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter}
 pub use crate::resource::decision::Decision;
 pub use crate::resource::registry::{RegisterError, Resources};
 pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};
-pub use crate::server::{Server, ServerHandle};
+pub use crate::server::Server;
+pub use crate::server::builder::ServerBuilder;
+pub use crate::server::handle::ServerHandle;
 pub use bytes::Bytes;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,

@@ -4,3 +4,4 @@ pub(crate) mod read_buffers;
 pub(crate) mod shard;
 pub(crate) mod state;
 pub(crate) mod stream;
+pub(crate) mod tasks;

@@ -1,9 +1,11 @@
 //! Unix sockets that are bound to a path: replacing stale sockets, and removing ours at the end.
 
+use std::ffi::OsString;
 use std::fs::{self, File, FileType, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -13,15 +15,22 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 /// The longest wait for the lock of a directory.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A non-blocking listening Unix socket. Its file is removed when this is dropped.
+/// A non-blocking listening Unix socket. The file that [`bind`](Self::bind) has created is removed when
+/// this is dropped.
 #[derive(Debug)]
-pub(crate) struct BoundUnix {
+pub(crate) struct UnixSocket {
     pub(crate) listener: UnixListener,
-    /// The path from the configuration.
+    /// The path from the configuration, or that of the application's socket.
     pub(super) path: PathBuf,
+    created: Option<CreatedFile>,
+}
+
+/// The file of a socket that this process has created.
+#[derive(Debug)]
+struct CreatedFile {
     /// The absolute path, because the current directory may change.
-    file: PathBuf,
-    /// The created file. The system does not reuse its number while the listener is open.
+    path: PathBuf,
+    /// The system does not reuse it while the listener is open.
     id: Option<FileId>,
 }
 
@@ -41,7 +50,7 @@ impl FileId {
     }
 }
 
-impl BoundUnix {
+impl UnixSocket {
     /// Creates a socket at a path. Replaces a socket that no server listens on.
     pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<Self> {
         let file = std::path::absolute(path)?;
@@ -53,20 +62,46 @@ impl BoundUnix {
             remove_stale(path)?;
             UnixListener::bind(path)
         })?;
-        let id = FileId::of_socket(&file);
-        let bound = Self { listener, path: path.to_owned(), file, id };
-        bound.listener.set_nonblocking(true)?;
-        SockRef::from(&bound.listener).listen(backlog)?; // replaces the backlog of the standard library
-        Ok(bound)
+        let created = CreatedFile { id: FileId::of_socket(&file), path: file };
+        let socket = Self { listener, path: path.to_owned(), created: Some(created) };
+        socket.listener.set_nonblocking(true)?;
+        SockRef::from(&socket.listener).listen(backlog)?; // replaces the backlog of the standard library
+        Ok(socket)
+    }
+
+    /// A socket that the application has opened.
+    pub(super) fn foreign(listener: UnixListener) -> io::Result<Self> {
+        let path = path_of(&listener.local_addr()?)?;
+        Ok(Self { listener, path, created: None })
+    }
+
+    /// Whether the application has opened the socket. Others may use it.
+    pub(super) const fn is_foreign(&self) -> bool {
+        self.created.is_none()
     }
 }
 
-impl Drop for BoundUnix {
+/// The path of an address. An abstract address of Linux becomes a path with a leading NUL.
+fn path_of(address: &SocketAddr) -> io::Result<PathBuf> {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_name() {
+        return Ok(OsString::from_vec([&[0], name].concat()).into());
+    }
+    let fault = || io::Error::new(io::ErrorKind::InvalidInput, "it has no address");
+    address.as_pathname().map(Path::to_owned).ok_or_else(fault)
+}
+
+impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let _lock = lock_directory(&self.file);
+        let Some(CreatedFile { path, id }) = &self.created else { return };
+        let _lock = lock_directory(path);
         // Another server may have replaced the file.
-        if self.id.is_some() && FileId::of_socket(&self.file) == self.id {
-            let _ = fs::remove_file(&self.file);
+        if id.is_some() && FileId::of_socket(path) == *id {
+            let _ = fs::remove_file(path);
         }
     }
 }
