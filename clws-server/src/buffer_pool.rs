@@ -20,8 +20,8 @@ const OUTBOX_COUNT: usize = 1024;
 /// The smallest capacity that is kept for messages. The allocator reuses smaller buffers as well.
 const BIG: usize = 64 * 1024;
 
-/// The most bytes of big buffers that a thread keeps. Fresh memory from the system costs a page fault
-/// for each 4 KiB, which is more than the message in it costs.
+/// The most bytes of big buffers that a thread keeps. Fresh memory from the system costs a page
+/// fault for each 4 KiB, which is more than the message in it costs.
 ///
 /// Two of the biggest messages that the default limits allow fit, with some smaller ones.
 const BIG_BYTES: usize = 40 << 20;
@@ -40,8 +40,8 @@ sync::thread_local! {
     static IS_KEEPING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sets whether the current thread keeps buffers. A thread that does must call [`release_memory`] when
-/// it needs none any more.
+/// Sets whether the current thread keeps buffers. A thread that does must call [`release_memory`]
+/// when it needs none any more.
 pub(crate) fn keep_on_this_thread(keep: bool) {
     let _ = IS_KEEPING.try_with(|keeping| keeping.set(keep));
 }
@@ -99,8 +99,8 @@ fn take_fitting(least: usize, most: usize) -> Vec<u8> {
     with_shelf(&BIGS, |shelf| shelf.take_fitting(least, most)).unwrap_or_default()
 }
 
-/// Calls a closure with a shelf. Returns `None` on a thread that has dropped its shelves: the destructor
-/// of another thread-local may send to a client.
+/// Calls a closure with a shelf. Returns `None` on a thread that has dropped its shelves: the
+/// destructor of another thread-local may send to a client.
 #[inline]
 fn with_shelf<T, R>(
     shelf: &'static LocalKey<RefCell<Shelf<T>>>,
@@ -182,8 +182,8 @@ impl Shelf<Vec<u8>> {
         self.put(buffer);
     }
 
-    /// Drops the biggest buffer if it is bigger than `bytes`, or else the oldest of too many buffers.
-    /// A buffer that nothing needs any more does not stay in the place of a useful one.
+    /// Drops the biggest buffer if it is bigger than `bytes`, or else the oldest of too many
+    /// buffers. A buffer that nothing needs any more does not stay in the place of a useful one.
     #[cold]
     fn make_room(&mut self, bytes: usize) {
         let sizes = self.buffers.iter().map(Vec::capacity).enumerate();
@@ -195,7 +195,8 @@ impl Shelf<Vec<u8>> {
         self.bytes -= self.buffers.remove(index).capacity();
     }
 
-    /// Takes the biggest buffer of `least` to `most` bytes, and of equal ones the last that was used.
+    /// Takes the biggest buffer of `least` to `most` bytes, and of equal ones the last that was
+    /// used.
     fn take_fitting(&mut self, least: usize, most: usize) -> Vec<u8> {
         let fits = |(_, buffer): &(usize, &Vec<u8>)| (least..=most).contains(&buffer.capacity());
         let best = self.buffers.iter().enumerate().filter(fits).max_by_key(|(_, buffer)| buffer.capacity());

@@ -1,10 +1,11 @@
 //! The asynchronous runtime: the only file that names `async_std`.
 //!
-//! async-std is discontinued in favour of smol (RUSTSEC-2025-0052), which runs on the same `async-io`
-//! reactor. To move, replace the imports of this file: `smol::spawn`, `smol::Timer::at`, `smol::net`.
+//! async-std is discontinued in favour of smol (RUSTSEC-2025-0052), which runs on the same
+//! `async-io` reactor. To move, replace the imports of this file: `smol::spawn`, `smol::Timer::at`,
+//! `smol::net`.
 //!
-//! Shards have threads of their own. A shard as a task of the executor that awaits its poller would pay
-//! for two reactors at each wake-up; `ARCHITECTURE.md` has the figures.
+//! Shards have threads of their own. A shard as a task of the executor that awaits its poller would
+//! pay for two reactors at each wake-up; `ARCHITECTURE.md` has the figures.
 
 use std::future::Future;
 use std::io::{self, IoSlice};

@@ -17,7 +17,8 @@ const REFUSALS: usize = 1024;
 /// The descriptors that stay free for the application if the limit allows it.
 const SPARE: usize = 256;
 
-/// How a connection is counted; released by [`DriverState::release`](crate::driver::state::DriverState::release).
+/// How a connection is counted; released by
+/// [`DriverState::release`](crate::driver::state::DriverState::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionPermit {
     /// A connection that the server has accepted.

@@ -12,8 +12,9 @@ use crate::guard::discard;
 
 /// The pool for a locked outbox.
 ///
-/// It keeps discarded bytes of the application until it is dropped, because their drop is code of the
-/// application. Create it before the lock is taken, so that it is dropped after the lock is released.
+/// It keeps discarded bytes of the application until it is dropped, because their drop is code of
+/// the application. Create it before the lock is taken, so that it is dropped after the lock is
+/// released.
 pub(crate) struct DeferredDrops<'a> {
     config: &'a Config,
     /// The last discarded bytes. Most writes discard none or one, which needs no allocation.

@@ -14,21 +14,23 @@ pub enum Listen {
     Tcp(SocketAddr),
     /// A host name and port. The server resolves it when it binds, and listens on every address.
     Name(String),
-    /// A Unix socket at a path. It is removed when the server ends, unless another server has replaced it.
+    /// A Unix socket at a path. It is removed when the server ends, unless another server has
+    /// replaced it.
     ///
     /// A socket without a server, such as a killed server leaves, is replaced. In all other cases
-    /// [`Server::bind`](crate::Server::bind) fails and changes nothing: another server listens there, or
-    /// the path is a file, a directory, a FIFO or a symbolic link.
+    /// [`Server::bind`](crate::Server::bind) fails and changes nothing: another server listens
+    /// there, or the path is a file, a directory, a FIFO or a symbolic link.
     ///
-    /// The directory is locked meanwhile (`flock`), so that only one of several starting servers gets the
-    /// path. The umask determines the permissions of the socket. Abstract addresses of Linux are not
-    /// supported.
+    /// The directory is locked meanwhile (`flock`), so that only one of several starting servers
+    /// gets the path. The umask determines the permissions of the socket. Abstract addresses of
+    /// Linux are not supported.
     Unix(PathBuf),
 }
 
 impl Listen {
-    /// The URL of the root resource for clients on the same machine, such as `ws://127.0.0.1:12345/`. An
-    /// unspecified address becomes `localhost`. A Unix socket has no URL.
+    /// The URL of the root resource for clients on the same machine, such as
+    /// `ws://127.0.0.1:12345/`. An unspecified address becomes `localhost`. A Unix socket has no
+    /// URL.
     #[must_use]
     pub fn url(&self) -> Option<String> {
         match self {

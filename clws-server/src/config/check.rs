@@ -8,8 +8,8 @@ use crate::config::Config;
 use crate::config::check_address::check_addresses;
 use crate::config::error::ConfigError;
 
-/// The length of the shortest opening handshake of RFC 6455: the path `/`, a host of one letter, and no
-/// optional spaces.
+/// The length of the shortest opening handshake of RFC 6455: the path `/`, a host of one letter,
+/// and no optional spaces.
 pub(crate) const SHORTEST_HEAD: usize =
     "GET / HTTP/1.1\r\nHost:a\r\nUpgrade:websocket\r\nConnection:Upgrade\r\n\
     Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n\r\n"
@@ -28,8 +28,8 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 const MAX_KEEPALIVE: u64 = 32_767;
 
 impl Config {
-    /// Checks each field for a valid value. [`Server::bind`](crate::Server::bind) calls this first, and so
-    /// does reading from a file.
+    /// Checks each field for a valid value. [`Server::bind`](crate::Server::bind) calls this first,
+    /// and so does reading from a file.
     ///
     /// | field | allowed |
     /// |---|---|

@@ -24,7 +24,8 @@ pub struct ConfigError {
 }
 
 impl ConfigError {
-    /// The name of the field, which is also its key in a file: `max_clients`, or `deflate.level` in a table.
+    /// The name of the field, which is also its key in a file: `max_clients`, or `deflate.level` in
+    /// a table.
     #[must_use]
     pub const fn field(&self) -> &'static str {
         self.field

@@ -67,9 +67,10 @@ mod setters;
 /// assert_eq!(config.max_clients, 10_000);
 /// ```
 ///
-/// With the feature `serde`, a config can be read from a file. Absent fields have their defaults. Unknown
-/// fields and [invalid values](Self::check) are errors. Times are in seconds (`0.5` is half a second),
-/// `keepalive = 0` means never, `shards = 0` means one per processor, and `listen` is a list of strings.
+/// With the feature `serde`, a config can be read from a file. Absent fields have their defaults.
+/// Unknown fields and [invalid values](Self::check) are errors. Times are in seconds (`0.5` is half
+/// a second), `keepalive = 0` means never, `shards = 0` means one per processor, and `listen` is a
+/// list of strings.
 #[derive(Clone, Debug, PartialEq)]
 #[cfg_attr(feature = "serde", derive(serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(remote = "Self", default, deny_unknown_fields))]
@@ -84,28 +85,29 @@ pub struct Config {
     pub protocol_76_00_support: bool,
     /// Whether hixie-75 is supported, the draft of Chrome 4 and Safari 5.0.0.
     ///
-    /// Its handshake has no challenge, so nothing proves that a WebSocket client wrote the request. That
-    /// permits cross-protocol attacks: other software is made to send a request to this server, or to
-    /// take this server's answer for one of its own protocol. Later drafts have keys for that reason.
-    /// Enable it only for clients that support nothing newer, and restrict the
+    /// Its handshake has no challenge, so nothing proves that a WebSocket client wrote the request.
+    /// That permits cross-protocol attacks: other software is made to send a request to this
+    /// server, or to take this server's answer for one of its own protocol. Later drafts have keys
+    /// for that reason. Enable it only for clients that support nothing newer, and restrict the
     /// [`Origins`](crate::Origins) of their resources.
     pub protocol_75_support: bool,
     /// The most connections, in any state: `*max-clients*`.
     ///
     /// Each connection takes a descriptor. If the process may not open enough of them
     /// (`RLIMIT_NOFILE`), the server accepts fewer clients and logs a warning.
-    /// [`ServerHandle::max_clients`](crate::ServerHandle::max_clients) has the number. The server leaves
-    /// descriptors for everything that is open when it binds, for itself, for refusals, and for the
-    /// application: 256, or an eighth of a low limit.
+    /// [`ServerHandle::max_clients`](crate::ServerHandle::max_clients) has the number. The server
+    /// leaves descriptors for everything that is open when it binds, for itself, for refusals, and
+    /// for the application: 256, or an eighth of a low limit.
     ///
-    /// [Streams](crate::ServerHandle::serve_stream) take no descriptor of the server and count only here.
-    /// If the application uses up all descriptors, clients get 503 as well.
+    /// [Streams](crate::ServerHandle::serve_stream) take no descriptor of the server and count only
+    /// here. If the application uses up all descriptors, clients get 503 as well.
     pub max_clients: usize,
-    /// Whether [`Server::bind`](crate::Server::bind) raises the soft limit of the process on descriptors
-    /// (`RLIMIT_NOFILE`) for [`max_clients`](Self#structfield.max_clients).
+    /// Whether [`Server::bind`](crate::Server::bind) raises the soft limit of the process on
+    /// descriptors (`RLIMIT_NOFILE`) for [`max_clients`](Self#structfield.max_clients).
     ///
-    /// It raises the limit to the sum for all servers of the process, at most to the hard limit, and never
-    /// lowers it. Programs that the process starts inherit the limit. It has no effect on Windows.
+    /// It raises the limit to the sum for all servers of the process, at most to the hard limit,
+    /// and never lowers it. Programs that the process starts inherit the limit. It has no effect on
+    /// Windows.
     pub raise_descriptor_limit: bool,
     /// The most bytes of a request head: `*max-header-size*`.
     pub max_header_size: usize,
@@ -117,110 +119,116 @@ pub struct Config {
     pub max_fragments: u32,
     /// The number of queued bytes above which a client counts as slow.
     ///
-    /// Sends then return [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), and the client's messages
-    /// wait, so that TCP slows the client down. The server checks it between two messages, so a client
-    /// that asks for more than it reads still gets all its answers, one after the other.
+    /// Sends then return [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), and the client's
+    /// messages wait, so that TCP slows the client down. The server checks it between two messages,
+    /// so a client that asks for more than it reads still gets all its answers, one after the
+    /// other.
     pub write_high_water: usize,
-    /// The number of queued bytes above which messages to a client are refused: `*max-write-backlog*`.
+    /// The number of queued bytes above which messages to a client are refused:
+    /// `*max-write-backlog*`.
     ///
-    /// Queued messages stay. So the queue holds at most this and one message; forwarded messages may be in
-    /// buffers of twice their length.
+    /// Queued messages stay. So the queue holds at most this and one message; forwarded messages
+    /// may be in buffers of twice their length.
     pub max_write_backlog: usize,
-    /// The most bytes of messages in the mailbox of a [`ResourceListener`](crate::ResourceListener), in a
-    /// [`Mailbox`](crate::Mailbox), and in each [`WebSocket`](crate::WebSocket):
-    /// `*max-handler-read-backlog*`.
+    /// The most bytes of messages in the mailbox of a
+    /// [`ResourceListener`](crate::ResourceListener), in a [`Mailbox`](crate::Mailbox), and in each
+    /// [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
     ///
-    /// Each message counts 64 bytes more than its payload. A client that exceeds the limit is not read
-    /// from until at most half is queued, so that TCP slows it down. No message is lost. The rest of its
-    /// last read is kept, at most 64 KiB. All its input waits: pings are answered later, and the end of
-    /// its side is noticed later, unless the connection is broken. With 0, one message of each client is
-    /// queued at a time.
+    /// Each message counts 64 bytes more than its payload. A client that exceeds the limit is not
+    /// read from until at most half is queued, so that TCP slows it down. No message is lost. The
+    /// rest of its last read is kept, at most 64 KiB. All its input waits: pings are answered
+    /// later, and the end of its side is noticed later, unless the connection is broken. With 0,
+    /// one message of each client is queued at a time.
     pub max_handler_read_backlog: usize,
     /// The most bytes of memory that are held for all clients together.
     ///
-    /// It counts partial messages, unhandled input, messages in mailboxes and outboxes (a message to many
-    /// clients once), and compression contexts. The default is a quarter of the machine's memory, or of
-    /// the limit of its control group, and at least 64 MiB.
+    /// It counts partial messages, unhandled input, messages in mailboxes and outboxes (a message
+    /// to many clients once), and compression contexts. The default is a quarter of the machine's
+    /// memory, or of the limit of its control group, and at least 64 MiB.
     ///
-    /// Above three quarters, clients that hold more than 64 KiB are read from only little by little. Above
-    /// the limit, the client that holds most on the thread that notices is dropped, with
-    /// [`DisconnectCause::Budget`](crate::DisconnectCause::Budget), until less is held. Meanwhile a
-    /// quarter more can be held, and one message for each thread. Sends to clients with queued data then
-    /// return [`SendError::Full`](crate::SendError::Full).
+    /// Above three quarters, clients that hold more than 64 KiB are read from only little by
+    /// little. Above the limit, the client that holds most on the thread that notices is dropped,
+    /// with [`DisconnectCause::Budget`](crate::DisconnectCause::Budget), until less is held.
+    /// Meanwhile a quarter more can be held, and one message for each thread. Sends to clients with
+    /// queued data then return [`SendError::Full`](crate::SendError::Full).
     ///
-    /// The memory of a client is counted in pages of 4 KiB, without the last partial page. Buffers that
-    /// threads keep for the next messages are not counted: at most 44 MiB for each thread.
+    /// The memory of a client is counted in pages of 4 KiB, without the last partial page. Buffers
+    /// that threads keep for the next messages are not counted: at most 44 MiB for each thread.
     /// [`ServerHandle::buffered`](crate::ServerHandle::buffered) returns the current number.
     pub max_buffered: usize,
     /// The most connections that the system holds before they are accepted.
     pub backlog: i32,
-    /// The time for a client's request. A resource that [decides later](crate::Accept::later) has the
-    /// rest of it.
+    /// The time for a client's request. A resource that [decides later](crate::Accept::later) has
+    /// the rest of it.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub handshake_timeout: Duration,
-    /// The time for a client to answer our close frame and to end its side of the connection. It restarts
-    /// whenever the client reads data that was queued before.
+    /// The time for a client to answer our close frame and to end its side of the connection. It
+    /// restarts whenever the client reads data that was queued before.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub close_timeout: Duration,
-    /// The time in which a client must read some of its queued data. After that the client is dropped, so
-    /// that a client that never reads does not hold memory for ever.
+    /// The time in which a client must read some of its queued data. After that the client is
+    /// dropped, so that a client that never reads does not hold memory for ever.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub write_timeout: Duration,
     /// The silence after which the system probes a TCP client (`SO_KEEPALIVE`). `None` means never.
     ///
-    /// A vanished client is noticed after twice that time: four probes follow in intervals of a quarter of
-    /// it. The connection then [fails](crate::DisconnectCause::Io). On Linux the time also applies to a
-    /// client with unacknowledged data (`TCP_USER_TIMEOUT`). Other systems notice such a client when they
-    /// give up sending, after some 10 minutes.
+    /// A vanished client is noticed after twice that time: four probes follow in intervals of a
+    /// quarter of it. The connection then [fails](crate::DisconnectCause::Io). On Linux the time
+    /// also applies to a client with unacknowledged data (`TCP_USER_TIMEOUT`). Other systems notice
+    /// such a client when they give up sending, after some 10 minutes.
     ///
-    /// If [`write_timeout`](Self#structfield.write_timeout) is longer, Linux uses that time and a quarter
-    /// of this one. Otherwise it would end a client that is alive and reads nothing. It ends such a client
-    /// after the same time, even if the system has taken all data and `write_timeout` does not run. If the
-    /// sum exceeds 15 minutes, the option is not set: Linux then notices a silent client as above, and a
-    /// client with unacknowledged data after some 15 minutes.
+    /// If [`write_timeout`](Self#structfield.write_timeout) is longer, Linux uses that time and a
+    /// quarter of this one. Otherwise it would end a client that is alive and reads nothing. It
+    /// ends such a client after the same time, even if the system has taken all data and
+    /// `write_timeout` does not run. If the sum exceeds 15 minutes, the option is not set: Linux
+    /// then notices a silent client as above, and a client with unacknowledged data after some 15
+    /// minutes.
     ///
-    /// The time is rounded up to whole seconds, at most 32,767. It has no effect on Unix sockets and
-    /// [streams](crate::ServerHandle::serve_stream), whose socket options are the application's.
+    /// The time is rounded up to whole seconds, at most 32,767. It has no effect on Unix sockets
+    /// and [streams](crate::ServerHandle::serve_stream), whose socket options are the
+    /// application's.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds_or_never"))]
     pub keepalive: Option<Duration>,
     /// Whether small frames are sent without delay (`TCP_NODELAY`).
     pub nodelay: bool,
-    /// Whether [`Client::headers`](crate::Client::headers) keeps the request's headers, which costs their
-    /// size.
+    /// Whether [`Client::headers`](crate::Client::headers) keeps the request's headers, which costs
+    /// their size.
     pub keep_headers: bool,
-    /// The most bytes of headers that are kept for each connected client. Each line counts its name, its
-    /// value, and two bytes more.
+    /// The most bytes of headers that are kept for each connected client. Each line counts its
+    /// name, its value, and two bytes more.
     ///
-    /// All lines with one name are kept, or none. The origin comes first, then the other names in their
-    /// order, if their lines fit. [`Client::headers_truncated`](crate::Client::headers_truncated) says
-    /// whether some did not fit. [`Resource::accept`](crate::Resource::accept) sees all headers, and can
-    /// keep values in [`Accept::data`](crate::Accept::data). Path, query and host are always kept;
+    /// All lines with one name are kept, or none. The origin comes first, then the other names in
+    /// their order, if their lines fit.
+    /// [`Client::headers_truncated`](crate::Client::headers_truncated) says whether some did not
+    /// fit. [`Resource::accept`](crate::Resource::accept) sees all headers, and can keep values in
+    /// [`Accept::data`](crate::Accept::data). Path, query and host are always kept;
     /// [`max_header_size`](Self#structfield.max_header_size) bounds them.
     pub max_kept_headers: usize,
-    /// The compression of messages for clients that offer permessage-deflate (RFC 7692), as browsers do.
-    /// `None` means no compression. A resource can override it with
+    /// The compression of messages for clients that offer permessage-deflate (RFC 7692), as
+    /// browsers do. `None` means no compression. A resource can override it with
     /// [`Accept::deflate`](crate::Accept::deflate).
     #[cfg(feature = "deflate")]
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::deflate"))]
     pub deflate: Option<DeflateConfig>,
-    /// The answer to `<policy-file-request/>`, which Adobe's Flash Player sends before its sockets may
-    /// connect: `*policy-file*`. A NUL follows it on the wire. [`Config::flash_policy`] writes one.
+    /// The answer to `<policy-file-request/>`, which Adobe's Flash Player sends before its sockets
+    /// may connect: `*policy-file*`. A NUL follows it on the wire. [`Config::flash_policy`] writes
+    /// one.
     pub policy_file: Option<String>,
-    /// Whether a panic in a handler ends the process, so that a debugger or a core dump sees the whole
-    /// stack: `*debug-on-resource-errors*`. Otherwise the panic closes that client.
+    /// Whether a panic in a handler ends the process, so that a debugger or a core dump sees the
+    /// whole stack: `*debug-on-resource-errors*`. Otherwise the panic closes that client.
     ///
-    /// The process aborts where the panic is, after the process's own panic hook. The drop of data of the
-    /// application counts as a handler: client data, resources, messages. Without this setting, a panic in
-    /// such a drop is only logged.
+    /// The process aborts where the panic is, after the process's own panic hook. The drop of data
+    /// of the application counts as a handler: client data, resources, messages. Without this
+    /// setting, a panic in such a drop is only logged.
     pub debug_on_resource_errors: bool,
-    /// Whether a panic in the server's own code ends the process: `*debug-on-server-errors*`. Otherwise it
-    /// ends [`Server::run`](crate::Server::run) with an error.
+    /// Whether a panic in the server's own code ends the process: `*debug-on-server-errors*`.
+    /// Otherwise it ends [`Server::run`](crate::Server::run) with an error.
     ///
-    /// A panic in a [stream](crate::ServerHandle::serve_stream) ends the process with either setting.
-    /// Otherwise it ends that stream.
+    /// A panic in a [stream](crate::ServerHandle::serve_stream) ends the process with either
+    /// setting. Otherwise it ends that stream.
     pub debug_on_server_errors: bool,
-    /// The number of threads that serve connections. `None`, or 0 in [`Config::shards`], means one per
-    /// processor.
+    /// The number of threads that serve connections. `None`, or 0 in [`Config::shards`], means one
+    /// per processor.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::number_or_default"))]
     pub shards: Option<NonZeroUsize>,
     /// Whether a task of async-std serves each connection, instead of the shards. Systems without
@@ -246,7 +254,8 @@ impl Config {
     }
 
     pub(crate) fn limits(&self) -> Limits {
-        // No allocation can be longer. A receiver shares these limits only if they need no correction.
+        // No allocation can be longer. A receiver shares these limits only if they need no
+        // correction.
         let longest = isize::MAX.unsigned_abs();
         Limits::default()
             .with_max_frame_size(self.max_read_frame_size.min(longest))

@@ -42,8 +42,8 @@ impl Config {
 
     /// Writes a socket policy file that lets pages of a domain connect to some ports.
     ///
-    /// The domain is `*` for all, or as in `example.com` or `*.example.com`. The ports are `*`, or as in
-    /// `80,443` or `1024-2048`. Returns `None` for anything else.
+    /// The domain is `*` for all, or as in `example.com` or `*.example.com`. The ports are `*`, or
+    /// as in `80,443` or `1024-2048`. Returns `None` for anything else.
     ///
     /// ```
     /// use clws_server::Config;

@@ -57,8 +57,8 @@ pub(crate) async fn serve_tasks(listener: Acceptor, state: Arc<DriverState>) -> 
     }
 }
 
-/// Handles a failure of `accept`. Without a descriptor, refuses the client that waits. Otherwise waits for
-/// a moment.
+/// Handles a failure of `accept`. Without a descriptor, refuses the client that waits. Otherwise
+/// waits for a moment.
 async fn handle_error(error: io::Error, listener: &Acceptor, state: &DriverState) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;

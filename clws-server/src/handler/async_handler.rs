@@ -20,12 +20,13 @@ use crate::lock::{Lock, rank};
 use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
 use crate::runtime;
 
-/// Creates a resource that serves each client with an async function, in a separate task of async-std's
-/// executor.
+/// Creates a resource that serves each client with an async function, in a separate task of
+/// async-std's executor.
 ///
-/// The function reads and writes the client's [`WebSocket`]. The connection is closed with 1000 when the
-/// function returns, and with 1011 when it panics. Each client costs a task, and each message moves to
-/// another thread, which costs some microseconds more than an inline [`Resource`](crate::Resource).
+/// The function reads and writes the client's [`WebSocket`]. The connection is closed with 1000
+/// when the function returns, and with 1011 when it panics. Each client costs a task, and each
+/// message moves to another thread, which costs some microseconds more than an inline
+/// [`Resource`](crate::Resource).
 ///
 /// ```
 /// use clws_server::{Config, Origins, SendError, Server, WebSocket, async_handler};
@@ -55,7 +56,8 @@ where
 pub struct AsyncHandler<F> {
     handler: F,
     accept: Option<Decide>,
-    /// The inboxes of clients that did not pass our `accept`: a resource around this one answered for it.
+    /// The inboxes of clients that did not pass our `accept`: a resource around this one answered
+    /// for it.
     pending_inboxes: Arc<PendingInboxes>,
 }
 
@@ -189,7 +191,8 @@ impl<F> AsyncHandler<F> {
         self.adapter_data(client).or_else(|| self.pending_inboxes.lock().get(&client.id()).cloned())
     }
 
-    /// The inbox that this handler has stored in the client. Another handler may serve the client too.
+    /// The inbox that this handler has stored in the client. Another handler may serve the client
+    /// too.
     fn adapter_data(&self, client: &Client) -> Option<Arc<Inbox>> {
         let slot = client.adapter_data::<Slot>().filter(|slot| slot.handler == self.id())?;
         Some(Arc::clone(&slot.inbox))

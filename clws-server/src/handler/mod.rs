@@ -1,4 +1,5 @@
-//! Other ways to write a resource: a resource listener, a mailbox, an async function for each client.
+//! Other ways to write a resource: a resource listener, a mailbox, an async function for each
+//! client.
 
 pub(crate) mod async_handler;
 pub(crate) mod backlog;

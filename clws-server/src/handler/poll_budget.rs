@@ -8,14 +8,15 @@ use crate::time::now;
 /// The items after which a task yields.
 const ITEMS: u8 = 64;
 
-/// The time after which a task yields, however few items it took. It includes the task's own work on
-/// the items, which happens between two polls.
+/// The time after which a task yields, however few items it took. It includes the task's own work
+/// on the items, which happens between two polls.
 const TIME: Duration = Duration::from_millis(1);
 
-/// The budget of a stream or a sink that is always ready, because its client is as fast as its task.
+/// The budget of a stream or a sink that is always ready, because its client is as fast as its
+/// task.
 ///
-/// An executor gets its thread back only from a task that returns `Pending`. Without a budget, one busy
-/// client for each thread of the executor would stop all other tasks.
+/// An executor gets its thread back only from a task that returns `Pending`. Without a budget, one
+/// busy client for each thread of the executor would stop all other tasks.
 #[derive(Debug, Default)]
 pub(crate) struct PollBudget {
     items: u8,
@@ -23,8 +24,8 @@ pub(crate) struct PollBudget {
 }
 
 impl PollBudget {
-    /// Takes one item from the budget. Returns `Pending` if the budget is used up; the task is woken
-    /// already and gets a new budget.
+    /// Takes one item from the budget. Returns `Pending` if the budget is used up; the task is
+    /// woken already and gets a new budget.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         let now = now();
         let since = *self.since.get_or_insert(now);

@@ -18,12 +18,12 @@ use crate::time::now;
 /// The time between two log lines during a shortage.
 const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// The most bytes of a request that are read before it is refused. Closing a socket with unread input
-/// resets the connection, and the client may not see the answer.
+/// The most bytes of a request that are read before it is refused. Closing a socket with unread
+/// input resets the connection, and the client may not see the answer.
 const MAX_REQUEST: usize = 16 * 1024;
 
-/// A descriptor in reserve, with which clients are refused when no other is free. All shards of a server
-/// share it.
+/// A descriptor in reserve, with which clients are refused when no other is free. All shards of a
+/// server share it.
 #[derive(Debug)]
 pub(crate) struct Shortage {
     /// The reserve is not there: a shard may have accepted a client with its descriptor.
@@ -73,8 +73,8 @@ impl Shortage {
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no client waits. Any other error means that another
-    /// thread of the process has taken the descriptor.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no client waits. Any other error means that
+    /// another thread of the process has taken the descriptor.
     pub(crate) fn refuse(&self, listener: &Acceptor, config: &Config) -> io::Result<()> {
         let refused = {
             let mut state = self.state.lock();
@@ -161,8 +161,8 @@ fn reserve() -> Option<AnySocket> {
     families.into_iter().find_map(|family| AnySocket::new(family, Type::DGRAM, None).ok())
 }
 
-/// Answers a new connection with 503 without waiting, so that it needs no permit. If the request has not
-/// arrived, the connection may be reset before the client reads the answer.
+/// Answers a new connection with 503 without waiting, so that it needs no permit. If the request
+/// has not arrived, the connection may be reset before the client reads the answer.
 pub(crate) fn refuse_at_once(socket: &Socket) {
     refuse_by(|buffer| socket.read(buffer), |response| socket.write(&[IoSlice::new(response)]));
     socket.shutdown_write();

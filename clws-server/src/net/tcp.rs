@@ -18,8 +18,8 @@ const PROBES: u32 = 4;
 /// The longest idle time and interval that Linux accepts (`MAX_TCP_KEEPIDLE`), in seconds.
 const MAX_IDLE: u64 = 32_767;
 
-/// The time after which Linux ends a connection with data in flight anyway (`tcp_retries2`). A longer
-/// `TCP_USER_TIMEOUT` would only delay that.
+/// The time after which Linux ends a connection with data in flight anyway (`tcp_retries2`). A
+/// longer `TCP_USER_TIMEOUT` would only delay that.
 #[cfg(any(target_os = "linux", target_os = "android", test))]
 const SYSTEM_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
@@ -45,9 +45,10 @@ impl Liveness {
         Self {
             idle,
             interval,
-            // Linux applies it to three kinds of peers (tcp_timer.c): a peer that acknowledges nothing; a
-            // peer that answers no probe, instead of the count of probes; and a peer that answers probes
-            // but keeps its window closed. The last peer is alive, and has all of `write_timeout`.
+            // Linux applies it to three kinds of peers (tcp_timer.c): a peer that acknowledges
+            // nothing; a peer that answers no probe, instead of the count of probes; and a peer
+            // that answers probes but keeps its window closed. The last peer is alive, and has all
+            // of `write_timeout`.
             #[cfg(any(target_os = "linux", target_os = "android", test))]
             user_timeout: Some((idle + interval * PROBES).max(write_timeout.saturating_add(interval)))
                 .filter(|timeout| *timeout <= SYSTEM_TIMEOUT),
@@ -79,8 +80,8 @@ pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()
     Ok(())
 }
 
-/// Sets the options of an accepted connection. On Linux they are inherited from the listening socket,
-/// which needs no system calls.
+/// Sets the options of an accepted connection. On Linux they are inherited from the listening
+/// socket, which needs no system calls.
 pub(crate) fn set_accepted_options(socket: SockRef<'_>, config: &Config) {
     if cfg!(not(any(target_os = "linux", target_os = "android"))) {
         // It fails if the client is gone already. The first read reports that.

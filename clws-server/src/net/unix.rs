@@ -15,8 +15,8 @@ use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 /// The longest wait for the lock of a directory.
 const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A non-blocking listening Unix socket. The file that [`bind`](Self::bind) has created is removed when
-/// this is dropped.
+/// A non-blocking listening Unix socket. The file that [`bind`](Self::bind) has created is removed
+/// when this is dropped.
 #[derive(Debug)]
 pub(crate) struct UnixSocket {
     pub(crate) listener: UnixListener,

@@ -31,22 +31,23 @@ enum Given {
 }
 
 impl Server {
-    /// Binds the [addresses](Config::listen) of the config, or `127.0.0.1:12345` if it has none. Clients
-    /// can connect from now on. [`run`](Self::run) serves them.
+    /// Binds the [addresses](Config::listen) of the config, or `127.0.0.1:12345` if it has none.
+    /// Clients can connect from now on. [`run`](Self::run) serves them.
     ///
     /// [`builder`](Self::builder) also takes existing sockets.
     ///
     /// # Errors
     ///
     /// A field of the config has an invalid value: [`io::ErrorKind::InvalidInput`] with a
-    /// [`ConfigError`](crate::ConfigError) inside. Or an address cannot be bound, or a name resolved.
+    /// [`ConfigError`](crate::ConfigError) inside. Or an address cannot be bound, or a name
+    /// resolved.
     pub fn bind(config: Config) -> io::Result<Self> {
         let config = if config.listen.is_empty() { config.listen(DEFAULT_ADDRESS) } else { config };
         Self::builder(config).bind()
     }
 
-    /// Builds a server that listens on the [addresses](Config::listen) of the config and on existing
-    /// sockets. Without any of them it listens nowhere, and serves only
+    /// Builds a server that listens on the [addresses](Config::listen) of the config and on
+    /// existing sockets. Without any of them it listens nowhere, and serves only
     /// [streams](crate::ServerHandle::serve_stream).
     ///
     /// ```
@@ -69,9 +70,9 @@ impl Server {
 impl ServerBuilder {
     /// Adds a listening TCP socket, for instance from systemd or from a test.
     ///
-    /// [`bind`](Self::bind) makes it non-blocking and sets the TCP options of the config. The backlog stays
-    /// as it is. When the server stops, it closes the socket and does not shut it down: another process
-    /// that has the same socket continues to listen.
+    /// [`bind`](Self::bind) makes it non-blocking and sets the TCP options of the config. The
+    /// backlog stays as it is. When the server stops, it closes the socket and does not shut it
+    /// down: another process that has the same socket continues to listen.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.listeners.push(Given::Tcp(listener));
         self
@@ -79,9 +80,9 @@ impl ServerBuilder {
 
     /// Adds a listening Unix socket.
     ///
-    /// [`bind`](Self::bind) makes it non-blocking. The backlog stays as it is, and the file is not removed
-    /// when the server ends. [`Server::local_addrs`] reports an abstract address of Linux as a path with a
-    /// leading NUL.
+    /// [`bind`](Self::bind) makes it non-blocking. The backlog stays as it is, and the file is not
+    /// removed when the server ends. [`Server::local_addrs`] reports an abstract address of Linux
+    /// as a path with a leading NUL.
     ///
     /// ```
     /// # use std::os::unix::net::UnixListener;
@@ -106,8 +107,8 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// The errors of [`Server::bind`]. Also [`io::ErrorKind::InvalidInput`] if a socket does not listen or
-    /// is of another kind, which happens with descriptors from another process.
+    /// The errors of [`Server::bind`]. Also [`io::ErrorKind::InvalidInput`] if a socket does not
+    /// listen or is of another kind, which happens with descriptors from another process.
     pub fn bind(self) -> io::Result<Server> {
         let Self { config, listeners: given } = self;
         config.check()?;

@@ -21,9 +21,9 @@ impl ServerHandle {
         Self(state)
     }
 
-    /// Stops the server. It accepts no more connections and closes its clients with 1001. Clients that do
-    /// not answer within [`close_timeout`](crate::Config#structfield.close_timeout) are dropped. Then
-    /// [`Server::run`](crate::Server::run) returns.
+    /// Stops the server. It accepts no more connections and closes its clients with 1001. Clients
+    /// that do not answer within [`close_timeout`](crate::Config#structfield.close_timeout) are
+    /// dropped. Then [`Server::run`](crate::Server::run) returns.
     pub fn stop(&self) {
         self.0.stop();
     }
@@ -42,9 +42,9 @@ impl ServerHandle {
 
     /// The most connections that the server accepts.
     ///
-    /// It is [`max_clients`](crate::Config#structfield.max_clients), or less if the process may not open
-    /// enough descriptors. [Streams](Self::serve_stream) take no descriptor of the server. They have
-    /// `max_clients` as the common limit with all other connections.
+    /// It is [`max_clients`](crate::Config#structfield.max_clients), or less if the process may not
+    /// open enough descriptors. [Streams](Self::serve_stream) take no descriptor of the server.
+    /// They have `max_clients` as the common limit with all other connections.
     #[must_use]
     pub fn max_clients(&self) -> usize {
         self.0.max_clients()
@@ -59,15 +59,15 @@ impl ServerHandle {
         self.0.budget().used()
     }
 
-    /// The number of clients that were dropped because all clients held too much memory and these held
-    /// most of it. It counts from the bind of the server.
+    /// The number of clients that were dropped because all clients held too much memory and these
+    /// held most of it. It counts from the bind of the server.
     #[must_use]
     pub fn dropped_for_memory(&self) -> u64 {
         self.0.budget().dropped()
     }
 
-    /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of another
-    /// protocol, a pipe.
+    /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of
+    /// another protocol, a pipe.
     ///
     /// The future ends with the connection. It runs on any executor and does not need
     /// [`Server::run`](crate::Server::run).
@@ -90,7 +90,8 @@ impl ServerHandle {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        // The permit is taken before the first poll, so that a server that stops waits for this stream.
+        // The permit is taken before the first poll, so that a server that stops waits for this
+        // stream.
         stream::drive(stream, peer, Arc::clone(&self.0), self.0.admit_stream())
     }
 }

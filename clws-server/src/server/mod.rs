@@ -46,8 +46,8 @@ pub struct Server {
 }
 
 impl Server {
-    /// The addresses of its sockets, with the ports that the system has chosen. The addresses of the
-    /// config come first, then the sockets of the builder.
+    /// The addresses of its sockets, with the ports that the system has chosen. The addresses of
+    /// the config come first, then the sockets of the builder.
     ///
     /// # Errors
     ///
@@ -124,8 +124,8 @@ impl Server {
         ServerHandle::new(Arc::clone(&self.state))
     }
 
-    /// Serves until [`ServerHandle::stop`] is called or the future is dropped. Dropping it stops the
-    /// server too.
+    /// Serves until [`ServerHandle::stop`] is called or the future is dropped. Dropping it stops
+    /// the server too.
     ///
     /// The threads of the shards do the work. The future only waits for them, on any executor.
     ///

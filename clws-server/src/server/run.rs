@@ -64,7 +64,8 @@ fn spawn_shard(
     let (done, ended) = oneshot::channel();
     thread::Builder::new().name(name).spawn(move || {
         let result = shard();
-        // It fails only if the future was dropped. Otherwise it calls the waker of the application's task.
+        // It fails only if the future was dropped. Otherwise it calls the waker of the
+        // application's task.
         guard_other(DebugOn::default(), "a waker", || drop(done.send(result)));
     })?;
     Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
@@ -75,8 +76,8 @@ async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Res
     let accepting = listeners.into_iter().map(|listener| serve_tasks(listener, Arc::clone(&state)));
     try_join_all(accepting).await?;
     state.stopped().await; // a server without listeners has served nobody yet
-    // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake, and once
-    // more to close its stream.
+    // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake,
+    // and once more to close its stream.
     let patience =
         deadline_after(now(), state.config().close_timeout.saturating_mul(3).saturating_add(TASK_LATENCY));
     while state.clients() > 0 && now() < patience {

@@ -15,7 +15,8 @@ use crate::resource::{Disconnect, Opening};
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum Event<M> {
-    /// A handshake to decide on. Only a mailbox with [`openings`](crate::MailboxSender::openings) gets it.
+    /// A handshake to decide on. Only a mailbox with [`openings`](crate::MailboxSender::openings)
+    /// gets it.
     Opening(Opening, Decision),
     /// A client has connected.
     Connected(Client),
@@ -57,8 +58,8 @@ impl<M> Event<M> {
     }
 }
 
-/// Drops events that nobody receives. Each drop is guarded on its own: messages of the application may
-/// panic.
+/// Drops events that nobody receives. Each drop is guarded on its own: messages of the application
+/// may panic.
 pub(super) fn discard_all<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
     for event in events {
         match event {

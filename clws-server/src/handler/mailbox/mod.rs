@@ -24,13 +24,15 @@ use crate::handler::mailbox::undelivered::Undelivered;
 use crate::handler::poll_budget::PollBudget;
 use crate::resource::Accept;
 
-/// The most bytes that are handled before the backlog is updated. The budget stays charged until then.
+/// The most bytes that are handled before the backlog is updated. The budget stays charged until
+/// then.
 const MAX_REPORT_INTERVAL: usize = 1 << 20;
 
-/// Creates a mailbox for an event loop of your own: a resource that collects events, and a stream that
-/// delivers them. (A [`ResourceListener`](crate::ResourceListener) is such a loop.)
+/// Creates a mailbox for an event loop of your own: a resource that collects events, and a stream
+/// that delivers them. (A [`ResourceListener`](crate::ResourceListener) is such a loop.)
 ///
-/// `M` is the type of the messages that the application itself sends to the mailbox. Use `()` for none.
+/// `M` is the type of the messages that the application itself sends to the mailbox. Use `()` for
+/// none.
 ///
 /// ```
 /// use clws_server::{Event, Origins, Server, mailbox};
@@ -68,17 +70,18 @@ pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
 /// The side of a mailbox that delivers events, in order: a [`Stream`].
 ///
 /// A client that the application has closed delivers only its `Disconnected` event.
-/// [`Disconnect::undelivered`](crate::Disconnect::undelivered) counts its queued messages. The stream
-/// yields to other tasks of the executor now and then, even if its clients keep it filled.
+/// [`Disconnect::undelivered`](crate::Disconnect::undelivered) counts its queued messages. The
+/// stream yields to other tasks of the executor now and then, even if its clients keep it filled.
 ///
 /// The queued messages have a limit:
-/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that sends
-/// a message beyond it is not read from until at most half of the limit is queued. Other clients go on.
+/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that
+/// sends a message beyond it is not read from until at most half of the limit is queued. Other
+/// clients go on.
 ///
-/// The mailbox closes by [`MailboxSender::close`], or when the last [`MailboxSender`] is dropped. Queued
-/// events are still delivered, then the clients are closed with 1001. The stream ends after the last
-/// [`Disconnected`](Event::Disconnected) event, once the clients have read their queues. Dropping the
-/// mailbox closes its clients with 1001 too.
+/// The mailbox closes by [`MailboxSender::close`], or when the last [`MailboxSender`] is dropped.
+/// Queued events are still delivered, then the clients are closed with 1001. The stream ends after
+/// the last [`Disconnected`](Event::Disconnected) event, once the clients have read their queues.
+/// Dropping the mailbox closes its clients with 1001 too.
 #[must_use = "events wait in the mailbox until it is polled"]
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,

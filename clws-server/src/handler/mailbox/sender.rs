@@ -52,8 +52,8 @@ impl<M: Send + 'static> MailboxSender<M> {
         if self.put(Event::Message(message), None) { Ok(()) } else { Err(MailboxClosed) }
     }
 
-    /// Closes the mailbox: it takes no more clients and messages. Queued events are still delivered,
-    /// then the clients are closed with 1001.
+    /// Closes the mailbox: it takes no more clients and messages. Queued events are still
+    /// delivered, then the clients are closed with 1001.
     pub fn close(&self) {
         self.shared.0.close();
     }

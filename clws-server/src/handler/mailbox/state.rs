@@ -14,8 +14,8 @@ use crate::resource::decision::{Decision, Ticket};
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 
-/// The most clients that connect before the mailbox handles the first of them. Further clients wait in
-/// their handshakes.
+/// The most clients that connect before the mailbox handles the first of them. Further clients wait
+/// in their handshakes.
 pub(super) const MAX_UNHANDLED_CONNECTS: usize = 1024;
 
 /// The fewest undecided handshakes at which stale ones are removed.
@@ -122,8 +122,8 @@ impl<M> State<M> {
 
 /// The ticket of a handshake in [`State::pending_admissions`]. Its drop wakes the mailbox.
 ///
-/// An admitted handshake may bring no client, because it has ended or another resource refused it. Then
-/// no event tells the mailbox to admit the next handshakes.
+/// An admitted handshake may bring no client, because it has ended or another resource refused it.
+/// Then no event tells the mailbox to admit the next handshakes.
 pub(super) struct AdmissionTicket<M>(pub(super) Weak<Shared<M>>);
 
 impl<M: Send> Ticket for AdmissionTicket<M> {}
@@ -158,7 +158,8 @@ impl<M> Shared<M> {
 
     /// Discards everything, because the [`Mailbox`](crate::Mailbox) was dropped.
     pub(super) fn end(&self) {
-        // All of it is dropped outside the lock: the last handle of a client may hold the last sender.
+        // All of it is dropped outside the lock: the last handle of a client may hold the last
+        // sender.
         let (queue, clients, pending_admissions, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
@@ -185,7 +186,8 @@ impl<M> Shared<M> {
     }
 }
 
-/// Closes a client with 1001 and ends its pause. A client that is closing already goes on with that.
+/// Closes a client with 1001 and ends its pause. A client that is closing already goes on with
+/// that.
 pub(super) fn close_going_away(client: &Client) {
     client.begin_close(CloseCode::GOING_AWAY, "");
 }

@@ -9,8 +9,8 @@ use crate::handler::mailbox::event::Event;
 pub(super) struct Undelivered(HashMap<usize, u64>);
 
 impl Undelivered {
-    /// Passes an event on, unless the application has closed its client. The `Disconnected` event of a
-    /// closed client gets the number of withheld messages.
+    /// Passes an event on, unless the application has closed its client. The `Disconnected` event
+    /// of a closed client gets the number of withheld messages.
     pub(super) fn pass<M>(&mut self, event: Event<M>) -> Option<Event<M>> {
         let (client, is_data) = match &event {
             Event::Text(client, _) | Event::Binary(client, _) => (client, true),

@@ -17,8 +17,8 @@ use crate::resource::registry::Registered;
 use crate::signal::Signal;
 use crate::sync::thread_local;
 
-/// A handle of a running listener. It sends messages, calls closures on the listener's task, and ends it.
-/// Cheap to clone.
+/// A handle of a running listener. It sends messages, calls closures on the listener's task, and
+/// ends it. Cheap to clone.
 pub struct ResourceListenerHandle<L: ResourceListener> {
     pub(super) sender: MailboxSender<Mail<L>>,
     pub(super) ended: Arc<Signal>,
@@ -35,15 +35,15 @@ pub enum CallError {
     /// The closure panicked.
     #[error("the closure panicked on the listener's task")]
     Panicked,
-    /// A handler of the listener, or a closure on its task, waits for the result. The closure is called
-    /// after that handler has returned, and its result is dropped.
+    /// A handler of the listener, or a closure on its task, waits for the result. The closure is
+    /// called after that handler has returned, and its result is dropped.
     #[error("a handler waits for a closure on its own listener, which can run only after the handler")]
     WaitsForItself,
 }
 
 thread_local! {
-    /// The listeners whose handlers run on this thread, by [`ResourceListenerHandle::id`]. A handler may
-    /// run another listener when it blocks on a future.
+    /// The listeners whose handlers run on this thread, by [`ResourceListenerHandle::id`]. A
+    /// handler may run another listener when it blocks on a future.
     static IN_HANDLER: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -90,13 +90,13 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
     /// Calls a closure on the listener's task, after the events that are already queued:
     /// `call-on-resource-thread`. It is called even if the result is not awaited.
     ///
-    /// A handler of the listener can call a closure, but cannot wait for the result: the closure runs
-    /// after the handler. If the handler blocks its thread on the future, the result is
+    /// A handler of the listener can call a closure, but cannot wait for the result: the closure
+    /// runs after the handler. If the handler blocks its thread on the future, the result is
     /// [`CallError::WaitsForItself`].
     ///
-    /// Longer circles are not detected, and wait for ever: two listeners that wait for each other, or a
-    /// handler that waits for a task or thread that waits for the listener. An executor inside a handler
-    /// must not poll such a future of another task, which would get the same error.
+    /// Longer circles are not detected, and wait for ever: two listeners that wait for each other,
+    /// or a handler that waits for a task or thread that waits for the listener. An executor inside
+    /// a handler must not poll such a future of another task, which would get the same error.
     ///
     /// # Errors
     ///
@@ -126,13 +126,13 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
 
     /// Ends the listener: `kill-resource-listener`.
     ///
-    /// Queued events are still handled, and later events are dropped. Then the clients are closed with
-    /// 1001. [`ResourceListenerTask::run`](crate::ResourceListenerTask::run) returns after the last of them
-    /// has disconnected. A client that takes longer than twice
+    /// Queued events are still handled, and later events are dropped. Then the clients are closed
+    /// with 1001. [`ResourceListenerTask::run`](crate::ResourceListenerTask::run) returns after the
+    /// last of them has disconnected. A client that takes longer than twice
     /// [`close_timeout`](crate::Config#structfield.close_timeout) is dropped.
     ///
-    /// If [`run_resource_listener`](crate::Server::run_resource_listener) registered the listener, its path
-    /// is free when this returns. Otherwise it stays registered, and new clients get 503.
+    /// If [`run_resource_listener`](crate::Server::run_resource_listener) registered the listener,
+    /// its path is free when this returns. Otherwise it stays registered, and new clients get 503.
     pub fn kill(&self) {
         if let Some(registered) = &self.registered {
             registered.unregister();
@@ -148,8 +148,8 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
 
     /// Waits until the listener has ended, after a [`kill`](Self::kill) for instance.
     ///
-    /// A handler of the listener must not wait here: the listener cannot end before the handler returns.
-    /// Such a wait is logged as an error.
+    /// A handler of the listener must not wait here: the listener cannot end before the handler
+    /// returns. Such a wait is logged as an error.
     pub async fn ended(&self) {
         let (id, mut ended) = (self.id(), self.ended.wait());
         poll_fn(|cx| {

@@ -13,21 +13,22 @@ use crate::resource::{Accept, Close, Disconnect, Opening};
 
 /// A resource with `&mut self`: one task handles its events in order, from one mailbox.
 ///
-/// It is CLWS's model: the clients change a common state, such as a chat room, one after the other, and
-/// no lock is needed. [`run_resource_listener`](crate::Server::run_resource_listener) registers and runs a
-/// listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you choose the executor.
+/// It is CLWS's model: the clients change a common state, such as a chat room, one after the other,
+/// and no lock is needed. [`run_resource_listener`](crate::Server::run_resource_listener) registers
+/// and runs a listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you choose the
+/// executor.
 ///
-/// The handlers do what those of an inline [`Resource`](crate::Resource) do. But each message moves to
-/// another thread before it is handled, which costs some microseconds.
+/// The handlers do what those of an inline [`Resource`](crate::Resource) do. But each message moves
+/// to another thread before it is handled, which costs some microseconds.
 ///
 /// The queued messages have a limit:
-/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that sends
-/// a message beyond it is not read from until half of it is handled. No message is lost.
+/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that
+/// sends a message beyond it is not read from until half of it is handled. No message is lost.
 ///
-/// A panic in a handler closes the current client with 1011, and the listener goes on. Keep its state
-/// consistent before you call code that may panic. With
-/// [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends the
-/// process.
+/// A panic in a handler closes the current client with 1011, and the listener goes on. Keep its
+/// state consistent before you call code that may panic. With
+/// [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends
+/// the process.
 ///
 /// ```
 /// use clws_server::{Client, Config, ResourceListener, Origins, Server};
@@ -60,7 +61,8 @@ pub trait ResourceListener: Send + Sized + 'static {
     /// [`ResourceListenerHandle::send`](crate::ResourceListenerHandle::send). Use `()` for none.
     type Message: Send + 'static;
 
-    /// Decides on a client with a valid handshake and an admitted origin: `resource-accept-connection`.
+    /// Decides on a client with a valid handshake and an admitted origin:
+    /// `resource-accept-connection`.
     ///
     /// The default accepts every client, without a subprotocol.
     ///
@@ -75,8 +77,8 @@ pub trait ResourceListener: Send + Sized + 'static {
     ///
     /// # Errors
     ///
-    /// A [`Close`] closes the connection. No other handler is called for this client, even if it has sent
-    /// messages already.
+    /// A [`Close`] closes the connection. No other handler is called for this client, even if it
+    /// has sent messages already.
     fn connected(&mut self, client: &Client) -> Result<(), Close> {
         Ok(())
     }
@@ -86,8 +88,8 @@ pub trait ResourceListener: Send + Sized + 'static {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
     }
 
-    /// Handles a binary message: `resource-received-binary`. The default closes with 1003. Draft 0 and
-    /// hixie-75 have no binary messages.
+    /// Handles a binary message: `resource-received-binary`. The default closes with 1003. Draft 0
+    /// and hixie-75 have no binary messages.
     fn binary(&mut self, client: &Client, payload: Bytes) {
         client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
     }
@@ -99,8 +101,9 @@ pub trait ResourceListener: Send + Sized + 'static {
     /// [`Resource::drained`](crate::Resource::drained).
     fn drained(&mut self, client: &Client) {}
 
-    /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for each client
-    /// that was [`connected`](Self::connected). The client has left all [`Group`](crate::Group)s.
+    /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for
+    /// each client that was [`connected`](Self::connected). The client has left all
+    /// [`Group`](crate::Group)s.
     fn disconnected(&mut self, client: &Client, end: &Disconnect) {}
 
     /// Handles a message of the application: `resource-received-custom-message`.

@@ -14,8 +14,8 @@ impl Resources {
     /// Registers a [`ResourceListener`] and runs it, in a task of async-std's executor:
     /// `run-resource-listener`.
     ///
-    /// [`ResourceListenerHandle::kill`] frees its path at once. A [`ResourceListenerTask`] can run on any
-    /// other executor.
+    /// [`ResourceListenerHandle::kill`] frees its path at once. A [`ResourceListenerTask`] can run
+    /// on any other executor.
     ///
     /// # Errors
     ///
@@ -29,7 +29,8 @@ impl Resources {
         let debug = self.debug_on();
         let task = ResourceListenerTask::new(listener).debug_on(debug);
         let resource = task.resource();
-        // The handle and the task must not keep the server: the listener ends when the server is gone.
+        // The handle and the task must not keep the server: the listener ends when the server is
+        // gone.
         let handle = task.handle().registered(self.registered(path, &resource));
         self.register_shared(path, origins, resource)?;
         runtime::spawn(task.run().map(move |listener| discard(debug, listener)));

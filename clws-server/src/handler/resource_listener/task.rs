@@ -78,8 +78,8 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
     /// Handles events, and returns the listener at its end.
     ///
     /// The listener ends when it is [killed](ResourceListenerHandle::kill). It also ends when it is
-    /// registered nowhere and has no clients and no handles. Dropping the future ends it at once, without
-    /// another call of a handler.
+    /// registered nowhere and has no clients and no handles. Dropping the future ends it at once,
+    /// without another call of a handler.
     pub async fn run(self) -> L {
         let Self { mut listener, mut mailbox, sender, ended, mut debug, mut muted } = self;
         // A task with a sender of its own would never end.
@@ -101,8 +101,8 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
     }
 }
 
-/// Polls for the next event. The clients of a killed listener have twice `close_timeout` to read their
-/// queues. Then they are aborted.
+/// Polls for the next event. The clients of a killed listener have twice `close_timeout` to read
+/// their queues. Then they are aborted.
 fn poll_next<L: ResourceListener>(
     mailbox: &mut Mailbox<Mail<L>>,
     patience: &mut Option<runtime::Timer>,

@@ -22,14 +22,15 @@ use crate::resource::Disconnect;
 
 /// One client in an async function: see [`async_handler`](crate::async_handler).
 ///
-/// It is a [`Stream`](futures::Stream) of [`Message`]s and a [`Sink`](futures::Sink) for them. All its
-/// futures are cancel-safe: a dropped [`next`](Self::next) loses no message, and a dropped
+/// It is a [`Stream`](futures::Stream) of [`Message`]s and a [`Sink`](futures::Sink) for them. All
+/// its futures are cancel-safe: a dropped [`next`](Self::next) loses no message, and a dropped
 /// [`send`](Self::send) has sent its message completely or not at all.
 ///
 /// Unread messages are queued here. Above
-/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) the client is not read
-/// from, and the end of its side goes unnoticed. A function that never reads should
-/// [split](Self::split) the socket and drop the reader: arriving messages are then read and dropped.
+/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) the client is
+/// not read from, and the end of its side goes unnoticed. A function that never reads should
+/// [split](Self::split) the socket and drop the reader: arriving messages are then read and
+/// dropped.
 ///
 /// Dropping the socket, or both halves, closes with 1000, or with 1011 if the function panicked.
 pub struct WebSocket {
@@ -57,8 +58,8 @@ impl WebSocket {
     }
 
     /// Sends a message. First waits until at most
-    /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes are queued for the client.
-    /// It does not wait until the message is written.
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes are queued for the
+    /// client. It does not wait until the message is written.
     ///
     /// # Errors
     ///
@@ -75,8 +76,9 @@ impl WebSocket {
     }
 
     /// Begins the closing handshake. Unread messages are dropped, and
-    /// [`Disconnect::undelivered`](crate::Disconnect) counts them. [`next`](Self::next) then waits for the
-    /// end of the connection and returns `None`. It always closes, as [`Client::close`] does.
+    /// [`Disconnect::undelivered`](crate::Disconnect) counts them. [`next`](Self::next) then waits
+    /// for the end of the connection and returns `None`. It always closes, as [`Client::close`]
+    /// does.
     pub fn close(&mut self, code: CloseCode, reason: &str) {
         self.client().close(code, reason);
     }

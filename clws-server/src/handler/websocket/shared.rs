@@ -70,8 +70,8 @@ impl CloseOnDrop {
         self.client.written(|| self.watcher()).map_or(Poll::Pending, Poll::Ready)
     }
 
-    /// Closes the connection if nothing has closed it. Ready when the connection has ended and all queued
-    /// data is written, or lost.
+    /// Closes the connection if nothing has closed it. Ready when the connection has ended and all
+    /// queued data is written, or lost.
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if !self.client.is_silenced() {
             self.client.close(CloseCode::NORMAL, "");

@@ -21,15 +21,16 @@ impl Stream for WebSocket {
 /// The server writes queued messages without a flush. The methods wait as follows:
 ///
 /// - `poll_ready` waits as [`send`](WebSocket::send) does, until at most
-///   [`write_high_water`](crate::Config#structfield.write_high_water) bytes are queued for the client. It
-///   fails with [`SendError::Closed`] if nothing can be sent any more.
-/// - `poll_flush` waits until nothing is [buffered](crate::Client::buffered_amount) for the client: the
-///   system has taken all of it. It fails with [`SendError::Closed`] if the connection ended before, and
-///   some of the data was dropped.
+///   [`write_high_water`](crate::Config#structfield.write_high_water) bytes are queued for the
+///   client. It fails with [`SendError::Closed`] if nothing can be sent any more.
+/// - `poll_flush` waits until nothing is [buffered](crate::Client::buffered_amount) for the client:
+///   the system has taken all of it. It fails with [`SendError::Closed`] if the connection ended
+///   before, and some of the data was dropped.
 /// - `poll_close` closes with 1000, unless the client is closing already, and waits for the closing
-///   handshake. The client's close frame has then arrived, and the system has taken all queued data, our
-///   close frame included. It fails with [`SendError::Closed`] if the client sent no close frame, or some
-///   data was dropped. The client has [`close_timeout`](crate::Config#structfield.close_timeout) to answer.
+///   handshake. The client's close frame has then arrived, and the system has taken all queued
+///   data, our close frame included. It fails with [`SendError::Closed`] if the client sent no
+///   close frame, or some data was dropped. The client has
+///   [`close_timeout`](crate::Config#structfield.close_timeout) to answer.
 ///
 /// The results stay the same after the end. [`disconnect`](WebSocket::disconnect) has the cause.
 impl Sink<Message> for WebSocket {

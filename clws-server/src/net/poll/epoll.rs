@@ -18,8 +18,8 @@ const BATCH: usize = 256;
 /// The key of the waker.
 const WAKE: u64 = u64::MAX;
 
-/// The longest wait. Before Linux 5.11 a timeout is in milliseconds of 32 bits. The caller waits again
-/// after an early end.
+/// The longest wait. Before Linux 5.11 a timeout is in milliseconds of 32 bits. The caller waits
+/// again after an early end.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// An epoll instance.
@@ -55,8 +55,8 @@ impl Poller {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
     }
 
-    /// Reports waiting connections of a listening socket that several pollers share. The system wakes only
-    /// one of the pollers that sleep, and none whose thread is busy.
+    /// Reports waiting connections of a listening socket that several pollers share. The system
+    /// wakes only one of the pollers that sleep, and none whose thread is busy.
     pub(crate) fn add_listener(&self, socket: &impl AsFd, key: usize) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::EXCLUSIVE | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)

@@ -1,8 +1,8 @@
 //! Edge-triggered readiness of many sockets: the system call in which a shard sleeps.
 //!
-//! Linux has an implementation on `rustix`, where a wait is one system call. The `polling` crate needs
-//! five: it sets a timer, re-arms it, waits, reads its event descriptor and re-arms that. The other
-//! systems use `polling`. Both implementations have the same API and pass the same tests.
+//! Linux has an implementation on `rustix`, where a wait is one system call. The `polling` crate
+//! needs five: it sets a timer, re-arms it, waits, reads its event descriptor and re-arms that. The
+//! other systems use `polling`. Both implementations have the same API and pass the same tests.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;

@@ -9,7 +9,8 @@ use polling::{AsRawSource, AsSource, Event, PollMode};
 
 use crate::net::poll::readiness::Readiness;
 
-/// The longest wait: not every system accepts any `Duration`. The caller waits again after an early end.
+/// The longest wait: not every system accepts any `Duration`. The caller waits again after an early
+/// end.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A poller of the `polling` crate (kqueue and others).
@@ -46,9 +47,10 @@ impl Poller {
     where
         &'a S: AsRawSource,
     {
-        // SAFETY: a source must be deleted from the poller before it is dropped. Only a `Shard` adds
-        // sources, and it owns them and the poller. It calls `closing` when it takes a connection from its
-        // slab, when it drops its listeners, and for all remaining sources in its own `Drop`.
+        // SAFETY: a source must be deleted from the poller before it is dropped. Only a `Shard`
+        // adds sources, and it owns them and the poller. It calls `closing` when it takes a
+        // connection from its slab, when it drops its listeners, and for all remaining sources in
+        // its own `Drop`.
         unsafe { self.poller.add_with_mode(socket, Event::all(key), PollMode::Edge) }
     }
 
@@ -71,7 +73,8 @@ impl Poller {
         events.clear();
         self.poller.wait(events, timeout.map(|timeout| timeout.min(MAX_WAIT)))?;
         ready.clear();
-        // Not every system reports that the peer is gone, so each readable socket is read to its end.
+        // Not every system reports that the peer is gone, so each readable socket is read to its
+        // end.
         ready.extend(events.iter().map(|event| Readiness {
             key: event.key,
             readable: event.readable,
