@@ -69,7 +69,7 @@ fn name_fault(name: &str) -> Option<&'static str> {
     }
     if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
         return Some(
-            "a name has only letters, digits, `-`, `_` and `.`, and brackets contain an IPv6 address",
+            "a name is made of letters, digits, `-`, `_` and `.`, and brackets contain an IPv6 address",
         );
     }
     None
