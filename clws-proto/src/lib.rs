@@ -67,7 +67,7 @@ pub use crate::error::{ProtocolError, SendError};
 pub use crate::frame::mask::apply_mask;
 pub use crate::limits::Limits;
 pub use crate::message::event::{Event, Payload, Text};
-pub use crate::receive::{Events, Receiver};
+pub use crate::receive::{Events, Input, Receiver};
 pub use crate::send::Sender;
 pub use crate::send::outbox::OutboxBuffer;
 pub use crate::send::shared::{Meter, SharedMessage};

@@ -7,21 +7,19 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use clws_handshake::{HttpResponse, Reject};
 
-use crate::time::system_time;
-
 /// Adds the current date to a response, unless the application has set one.
-pub(crate) fn dated(response: HttpResponse) -> HttpResponse {
+pub(crate) fn dated(response: HttpResponse, now: SystemTime) -> HttpResponse {
     if response.header("Date").is_some() {
         return response;
     }
-    let Some(date) = http_date(system_time()) else { return response };
+    let Some(date) = http_date(now) else { return response };
     // It cannot fail, because no date contains a line break.
     response.with_header("Date", date).unwrap_or_else(|_| HttpResponse::new(500))
 }
 
 /// Adds the current date to a refusal, unless the application has set one.
-pub(crate) fn dated_reject(reject: &Reject) -> Reject {
-    let date = http_date(system_time()).filter(|_| reject.header("Date").is_none());
+pub(crate) fn dated_reject(reject: &Reject, now: SystemTime) -> Reject {
+    let date = http_date(now).filter(|_| reject.header("Date").is_none());
     date.and_then(|date| reject.clone().with_header("Date", date).ok()).unwrap_or_else(|| reject.clone())
 }
 
@@ -95,10 +93,18 @@ mod tests {
     #[test]
     fn keeps_the_date_of_the_application() {
         let own = HttpResponse::new(200).with_header("date", "yesterday").unwrap();
-        assert_eq!(dated(own.clone()), own);
-        assert!(dated(HttpResponse::new(200)).header("Date").is_some_and(|date| date.ends_with(" GMT")));
+        assert_eq!(dated(own.clone(), SystemTime::now()), own);
+        assert!(
+            dated(HttpResponse::new(200), SystemTime::now())
+                .header("Date")
+                .is_some_and(|date| date.ends_with(" GMT"))
+        );
         let own = Reject::not_found().with_header("DATE", "yesterday").unwrap();
-        assert_eq!(dated_reject(&own), own);
-        assert!(dated_reject(&Reject::not_found()).header("Date").is_some_and(|date| date.len() == 29));
+        assert_eq!(dated_reject(&own, SystemTime::now()), own);
+        assert!(
+            dated_reject(&Reject::not_found(), SystemTime::now())
+                .header("Date")
+                .is_some_and(|date| date.len() == 29)
+        );
     }
 }

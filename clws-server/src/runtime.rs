@@ -9,7 +9,9 @@
 
 use std::future::Future;
 use std::io::{self, IoSlice};
-use std::net::{Shutdown, SocketAddr};
+use std::net::{self, Shutdown, SocketAddr};
+#[cfg(unix)]
+use std::os::unix;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 use std::time::Instant;
@@ -18,7 +20,6 @@ use async_std::net::{TcpListener, TcpStream};
 #[cfg(unix)]
 use async_std::os::unix::net::{UnixListener, UnixStream};
 use futures::io::{AsyncRead, AsyncWrite};
-use socket2::SockRef;
 
 use crate::time::now;
 
@@ -55,90 +56,71 @@ pub(crate) async fn yield_now() {
 }
 
 /// A listening socket of the runtime.
-pub(crate) enum Listener {
-    Tcp(TcpListener),
-    #[cfg(unix)]
-    Unix(UnixListener),
-}
+pub(crate) struct AsyncListener<L>(L);
 
-/// A connection of the runtime. Closing it shuts our side down; async-std's own streams only flush.
-pub(crate) enum Stream {
-    Tcp(TcpStream),
-    #[cfg(unix)]
-    Unix(UnixStream),
-}
-
-impl Listener {
-    pub(crate) fn tcp(listener: std::net::TcpListener) -> Self {
-        Self::Tcp(listener.into())
+impl AsyncListener<TcpListener> {
+    pub(crate) fn tcp(listener: net::TcpListener) -> Self {
+        Self(listener.into())
     }
 
-    #[cfg(unix)]
-    pub(crate) fn unix(listener: std::os::unix::net::UnixListener) -> Self {
-        Self::Unix(listener.into())
-    }
-
-    /// Accepts a connection. Returns the address of a TCP client.
-    pub(crate) async fn accept(&self) -> io::Result<(Stream, Option<SocketAddr>)> {
-        match self {
-            Self::Tcp(listener) => {
-                listener.accept().await.map(|(stream, address)| (Stream::Tcp(stream), Some(address)))
-            }
-            #[cfg(unix)]
-            Self::Unix(listener) => listener.accept().await.map(|(stream, _)| (Stream::Unix(stream), None)),
-        }
+    pub(crate) async fn accept(&self) -> io::Result<(AsyncSocket<TcpStream>, SocketAddr)> {
+        let (socket, address) = self.0.accept().await?;
+        Ok((AsyncSocket { socket, shutdown: TcpStream::shutdown }, address))
     }
 }
 
-impl Stream {
-    pub(crate) fn sock_ref(&self) -> SockRef<'_> {
-        match self {
-            Self::Tcp(stream) => stream.into(),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.into(),
-        }
+#[cfg(unix)]
+impl AsyncListener<UnixListener> {
+    pub(crate) fn unix(listener: unix::net::UnixListener) -> Self {
+        Self(listener.into())
+    }
+
+    pub(crate) async fn accept(&self) -> io::Result<AsyncSocket<UnixStream>> {
+        let (socket, _) = self.0.accept().await?;
+        Ok(AsyncSocket { socket, shutdown: UnixStream::shutdown })
     }
 }
 
-/// Calls a method of the stream inside a [`Stream`].
-macro_rules! delegate {
-    ($this:expr, $method:ident($($argument:expr),*)) => {
-        match $this.get_mut() {
-            Stream::Tcp(stream) => Pin::new(stream).$method($($argument),*),
-            #[cfg(unix)]
-            Stream::Unix(stream) => Pin::new(stream).$method($($argument),*),
-        }
-    };
+/// A socket whose `poll_close` ends our side. The `poll_close` of async-std's sockets only flushes.
+pub(crate) struct AsyncSocket<S> {
+    socket: S,
+    shutdown: fn(&S, Shutdown) -> io::Result<()>,
 }
 
-impl AsyncRead for Stream {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buffer: &mut [u8]) -> Poll<io::Result<usize>> {
-        delegate!(self, poll_read(cx, buffer))
+impl<S> AsyncSocket<S> {
+    pub(crate) const fn get_ref(&self) -> &S {
+        &self.socket
     }
 }
 
-impl AsyncWrite for Stream {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        delegate!(self, poll_write(cx, bytes))
+impl<S: AsyncRead + Unpin> AsyncRead for AsyncSocket<S> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_read(cx, buffer)
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for AsyncSocket<S> {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.socket).poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         cx: &mut Context<'_>,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        delegate!(self, poll_write_vectored(cx, slices))
+        Pin::new(&mut self.socket).poll_write_vectored(cx, slices)
     }
 
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        delegate!(self, poll_flush(cx))
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.socket).poll_flush(cx)
     }
 
     fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(match self.get_mut() {
-            Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
-            #[cfg(unix)]
-            Self::Unix(stream) => stream.shutdown(Shutdown::Write),
-        })
+        Poll::Ready((self.shutdown)(&self.socket, Shutdown::Write))
     }
 }

@@ -1,4 +1,4 @@
-//! Where a client's socket is, and how to tell that place that there is something to write.
+//! The driver that serves a client, and how to wake it.
 
 use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
@@ -14,16 +14,16 @@ use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicBool, atomic::AtomicU32, atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
 
-/// The owner of a connection's socket.
+/// The driver of a connection.
 #[derive(Clone, Debug)]
 pub(crate) enum WakeTarget {
-    /// A shard, and the connection's slot in it.
+    /// A shard, and the connection's slot.
     Shard(Arc<ShardHandle>, u32),
     /// A task that drives one stream.
     Stream(Arc<TaskWaker>),
 }
 
-/// A [`WakeTarget`], borrowed: what a driver has at hand each time, of which only a new client takes a share.
+/// A borrowed [`WakeTarget`]. A driver makes one for each call, and only a new client clones it.
 #[derive(Clone, Copy)]
 pub(crate) enum WakeTargetRef<'a> {
     Shard(&'a Arc<ShardHandle>, u32),
@@ -48,59 +48,59 @@ pub(crate) trait Relief: Send + Sync {
     fn fair_share(&self) -> usize;
 }
 
-/// What other threads see of a shard.
+/// The part of a shard that other threads use.
 #[derive(Debug)]
 pub(crate) struct ShardHandle {
-    /// Unlike every other shard's in this process; never 0.
+    /// Unique in this process, and never 0.
     id: usize,
-    /// What it has not seen yet; `None` once it has ended.
+    /// Commands that the shard has not seen. `None` once it has ended.
     commands: Lock<Option<Vec<ShardCommand>>, { rank::COMMANDS }>,
     sleeping: AtomicBool,
     waker: Waker,
-    /// Connections that it has, or is about to get.
+    /// Connections that the shard has or will get.
     pub(crate) load: AtomicUsize,
-    /// When its turn began, in [milliseconds](millis) from the server's start; `ASLEEP` between turns.
+    /// The start of the turn, in [milliseconds](millis) after the server's start; `ASLEEP` between turns.
     turn: AtomicU32,
-    /// A [`ShardCommand::Relieve`] is under way.
+    /// A [`ShardCommand::Relieve`] is queued.
     relief: AtomicBool,
 }
 
-/// What other threads ask of a shard.
+/// A command from another thread to a shard.
 #[derive(Debug)]
 pub(crate) enum ShardCommand {
-    /// The client in that slot has something to write, is to be closed, or waits no more for the application.
+    /// The client in that slot has output, was closed, or was resumed by the application.
     Wake(u32),
-    /// The same for many.
+    /// The same for many slots.
     WakeAll(Vec<u32>),
     /// A new connection.
     AddConnection(Socket, Peer, ConnectionPermit),
-    /// More connections wait to be accepted than the shard takes that was told of them.
+    /// Accept connections: another shard has accepted as many as it may in one turn.
     Accept,
-    /// Too much memory is held: drop the clients that hold most, or ask one of so many others to do so.
+    /// Drop the clients that hold most memory, or ask the next shard. The number of shards that may still be asked.
     Relieve(usize),
-    /// Close everything and end.
+    /// Close all connections and end.
     Stop,
 }
 
-/// `ShardHandle::turn`: the shard sleeps, or is about to.
+/// The value of `ShardHandle::turn` while the shard sleeps, or is about to.
 const ASLEEP: u32 = u32::MAX;
 
-/// No new connection goes to a shard whose turn takes longer, in milliseconds.
-const HELD_UP: u32 = 50;
+/// Milliseconds. No new connection goes to a shard whose turn takes longer.
+const LONG_TURN: u32 = 50;
 
-/// Milliseconds modulo 2^32, which are 49 days. Not every processor has an atomic number that could be longer.
+/// Milliseconds modulo 2^32, which is 49 days. Not every processor has longer atomic numbers.
 fn millis(time: Duration) -> u32 {
     u32::try_from(time.as_millis() & u128::from(u32::MAX)).unwrap_or(0)
 }
 
-/// Whether a turn that began then takes longer than any should.
+/// Whether a turn that began at `turn` is too long at `at`.
 fn is_long(turn: u32, at: Duration) -> bool {
     let elapsed = millis(at).wrapping_sub(turn);
-    // A turn may have begun behind `at`, and has then taken no time.
-    turn != ASLEEP && elapsed > HELD_UP && elapsed <= u32::MAX / 2
+    // Another thread may have taken `at` before the turn began.
+    turn != ASLEEP && elapsed > LONG_TURN && elapsed <= u32::MAX / 2
 }
 
-/// What the thread of a shard shares with the code that its handlers call.
+/// The state of a shard's thread that handlers on it use.
 struct Local {
     shard: Cell<usize>,
     woken: RefCell<Vec<u32>>,
@@ -113,25 +113,25 @@ sync::thread_local! {
 }
 
 impl WakeTarget {
-    /// Tells it that the client has something to write where before it had nothing, or that its state changed.
+    /// Tells the driver that an empty outbox was filled, or that the client's state changed.
     #[inline]
     pub(crate) fn wake(&self) {
         match self {
             Self::Shard(shard_handle, slot) if shard_handle.wake_here(*slot) => {}
-            // A shard that has ended has no client to touch.
+            // A shard that has ended has no clients.
             Self::Shard(shard_handle, slot) => drop(shard_handle.send(ShardCommand::Wake(*slot))),
             Self::Stream(waker) => waker.wake(),
         }
     }
 }
 
-/// Homes that are told together when this is dropped, each shard once: a message to many costs one wake-up a shard,
-/// and each shard writes to its own clients.
+/// Drivers that are woken together when the batch is dropped. A message to many costs one wake-up for each shard, and each shard
+/// writes to its own clients.
 #[derive(Default)]
 pub(crate) struct WakeBatch {
     shards: Vec<(Arc<ShardHandle>, Vec<u32>)>,
     streams: Vec<Arc<TaskWaker>>,
-    /// A client that was sent something while too much memory was held.
+    /// Set when a message was queued while too much memory was held.
     relief: Option<(Weak<dyn Relief>, WakeTarget)>,
 }
 
@@ -189,7 +189,7 @@ impl ShardHandle {
         }
     }
 
-    /// Called by the shard when a turn begins, so long after the server's start.
+    /// The shard begins a turn, at that time after the server's start.
     pub(crate) fn begin_turn(&self, at: Duration) {
         self.turn.store(millis(at).min(ASLEEP - 1), Ordering::Relaxed);
     }
@@ -198,44 +198,44 @@ impl ShardHandle {
         self.turn.store(ASLEEP, Ordering::Relaxed);
     }
 
-    /// Whether a handler seems to block it: its turn takes longer than any should.
+    /// Whether a handler seems to block the shard, because its turn is too long.
     pub(crate) fn is_held_up(&self, at: Duration) -> bool {
         is_long(self.turn.load(Ordering::Relaxed), at)
     }
 
-    /// Whether this thread is the shard's own.
+    /// Whether this is the shard's thread.
     pub(crate) fn is_here(&self) -> bool {
         LOCAL.try_with(|local| local.shard.get() == self.id).unwrap_or(false)
     }
 
-    /// Asks the shard to drop clients that hold much, unless it is asked already.
+    /// Asks the shard to drop clients that hold much, unless such a command is queued.
     pub(crate) fn relieve(&self, others: usize) {
         if !self.relief.swap(true, Ordering::AcqRel) {
-            drop(self.send(ShardCommand::Relieve(others))); // a shard that has ended holds nothing
+            drop(self.send(ShardCommand::Relieve(others))); // a shard that has ended holds no memory
         }
     }
 
-    /// Called by the shard when it comes to that.
+    /// The shard handles [`ShardCommand::Relieve`].
     pub(crate) fn sees_relief(&self) {
         broken!(StaysAskedForRelief, return);
         self.relief.store(false, Ordering::Release);
     }
 
-    /// WakeBatch the slot where this thread is the shard's own; whether it is.
+    /// Notes the slot if this is the shard's thread. Returns whether it is.
     #[inline]
     fn wake_here(&self, slot: u32) -> bool {
-        // A thread that ends has it no more: what its destructors touch goes the way from other threads.
-        let touched = LOCAL.try_with(|local| {
+        // While a thread ends, its destructors wake clients as other threads do.
+        let is_noted = LOCAL.try_with(|local| {
             let here = local.shard.get() == self.id;
             if here {
                 local.woken.borrow_mut().push(slot);
             }
             here
         });
-        touched.unwrap_or(false)
+        is_noted.unwrap_or(false)
     }
 
-    /// Gives it a command, and wakes it only if it sleeps. A shard that has ended gives the command back.
+    /// Queues a command, and wakes the shard if it sleeps. A shard that has ended returns the command.
     pub(crate) fn send(&self, command: ShardCommand) -> Result<(), ShardCommand> {
         broken!(WakesBeforeCommand, self.wake_sleeper());
         match &mut *self.commands() {
@@ -247,8 +247,8 @@ impl ShardHandle {
         Ok(())
     }
 
-    /// The shard sets the flag before it looks at the queue for the last time, so either it sees the command or we see
-    /// the flag: both are sequentially consistent.
+    /// The shard sets the flag before it looks at the queue for the last time. Both accesses are sequentially consistent, so
+    /// either the shard sees the command, or this thread sees the flag.
     #[inline]
     fn wake_sleeper(&self) {
         if self.sleeping.swap(false, Ordering::SeqCst) {
@@ -256,7 +256,7 @@ impl ShardHandle {
         }
     }
 
-    /// Called by the shard before it sleeps; false where there are commands to see first.
+    /// The shard is about to sleep. Returns false if there are commands.
     pub(crate) fn may_sleep(&self) -> bool {
         broken!(LooksBeforeFlag, {
             let empty = self.commands().as_ref().is_none_or(Vec::is_empty);
@@ -267,7 +267,7 @@ impl ShardHandle {
         self.commands().as_ref().is_none_or(Vec::is_empty)
     }
 
-    /// Called by the shard when it is awake: puts the commands that came into `into`, which is empty.
+    /// The shard is awake. Moves the queued commands to `into`, which must be empty.
     pub(crate) fn take(&self, into: &mut Vec<ShardCommand>) {
         self.sleeping.store(false, Ordering::SeqCst);
         if let Some(commands) = &mut *self.commands() {
@@ -275,7 +275,7 @@ impl ShardHandle {
         }
     }
 
-    /// Called by the shard when it ends: takes the last commands, and no more come.
+    /// The shard ends. Returns the last commands, and refuses later ones.
     pub(crate) fn close(&self) -> Vec<ShardCommand> {
         broken!(EndsWithoutClosing, return self.commands().as_mut().map(std::mem::take).unwrap_or_default());
         self.commands().take().unwrap_or_default()
@@ -285,24 +285,24 @@ impl ShardHandle {
         self.commands.lock()
     }
 
-    /// Makes the current thread this shard's: from now on touches from it cost no lock.
+    /// Makes the current thread this shard's. Wake-ups from it take no lock from now on.
     pub(crate) fn register_current_thread(&self) {
-        let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // it fails only in a thread that ends
+        let _ = LOCAL.try_with(|local| local.shard.set(self.id)); // fails only while the thread ends
         buffer_pool::keep_on_this_thread(true);
     }
 }
 
-/// Gives back the memory of touches, of which there are none now.
+/// Frees the memory of the list of woken slots, which is empty.
 pub(crate) fn release_memory() {
     let _ = LOCAL.try_with(|local| local.woken.borrow_mut().shrink_to_fit());
 }
 
-/// A thread's part of this file, while another shard of the simulation runs on the same thread.
+/// The state of one simulated shard, while another shard of the simulation runs on the same thread.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(crate) struct Aside(usize, Vec<u32>);
 
-/// Exchanges what the current thread is: the shard that it belongs to, if any, and what was touched on it.
+/// Exchanges the state of the current thread: its shard, and the slots that were woken.
 #[cfg(test)]
 pub(crate) fn swap_here(aside: &mut Aside) {
     LOCAL.with(|local| {
@@ -312,18 +312,18 @@ pub(crate) fn swap_here(aside: &mut Aside) {
     });
 }
 
-/// Takes back the newest touch if it is of this slot, which is about to be settled anyway.
+/// Removes the latest wake-up if it is for this slot, whose connection is about to be driven anyway.
 #[inline]
 pub(crate) fn cancel_wake(slot: u32) {
     let _ = LOCAL.try_with(|local| local.woken.borrow_mut().pop_if(|newest| *newest == slot));
 }
 
-/// Whether handlers of this thread touched slots that were not taken.
+/// Whether handlers of this thread woke slots that were not taken.
 pub(crate) fn is_any_woken() -> bool {
     LOCAL.try_with(|local| !local.woken.borrow().is_empty()).unwrap_or(false)
 }
 
-/// Takes the slots that handlers of this thread touched; `into` is empty.
+/// Moves the slots that handlers of this thread woke to `into`, which must be empty.
 #[inline]
 pub(crate) fn take_woken(into: &mut Vec<u32>) {
     let _ = LOCAL.try_with(|local| std::mem::swap(&mut *local.woken.borrow_mut(), into));
@@ -334,7 +334,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn turns_are_told_apart_after_any_time() {
+    fn long_turns_are_found_at_any_time() {
         let around = Duration::from_millis(1 << 32);
         for start in
             [Duration::ZERO, Duration::from_secs(1), around - Duration::from_millis(30), around, 7 * around]

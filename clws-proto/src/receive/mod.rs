@@ -224,6 +224,18 @@ impl Receiver {
         self.events(Input::Lent(input), buffers)
     }
 
+    /// Takes input from where it lies: [`receive_with`](Self::receive_with), [`receive_owned`](Self::receive_owned) or
+    /// [`receive_direct`](Self::receive_direct).
+    #[inline]
+    #[must_use = "the events are pulled out of it"]
+    pub fn receive_input<'a>(&'a mut self, input: Input<'a>, buffers: &'a dyn BufferPool) -> Events<'a> {
+        match input {
+            Input::Lent(bytes) => self.receive_with(bytes, buffers),
+            Input::Owned(buffer, range) => self.receive_owned(buffer, range, buffers),
+            Input::Direct(count) => self.receive_direct(count, buffers),
+        }
+    }
+
     /// The same with a buffer that a big binary message may keep, of which the octets in `range` were read.
     ///
     /// Where the message is cut off, what follows is then read behind it ([`spare_capacity`](Self::spare_capacity)); where it is whole and is
@@ -263,7 +275,7 @@ impl Receiver {
         if end.saturating_sub(start) < min_adoptable_len(buffer.capacity()) || buffer.len() < end {
             return self.receive_with(buffer.get_mut(start..end).unwrap_or_default(), buffers);
         }
-        self.events(Input::Owned { buffer, start, end }, buffers)
+        self.events(Input::Owned(buffer, start..end), buffers)
     }
 
     #[inline]
@@ -492,16 +504,15 @@ pub struct Events<'a> {
     position: usize,
 }
 
-/// What was read.
+/// Input, and where it lies.
 #[derive(Debug)]
-enum Input<'a> {
+pub enum Input<'a> {
+    /// In a buffer that the receiver may change, but not keep.
     Lent(&'a mut [u8]),
-    /// What lies between in a buffer, which may be kept.
-    Owned {
-        buffer: &'a mut Vec<u8>,
-        start: usize,
-        end: usize,
-    },
+    /// In a range of a buffer that a big binary message may keep. An empty `Vec` is left then.
+    Owned(&'a mut Vec<u8>, Range<usize>),
+    /// In the receiver's own [spare capacity](Receiver::spare_capacity): the number of bytes that were read to it.
+    Direct(usize),
 }
 
 impl Input<'_> {
@@ -509,7 +520,8 @@ impl Input<'_> {
     fn octets(&mut self) -> &mut [u8] {
         match self {
             Self::Lent(octets) => octets,
-            Self::Owned { buffer, start, end } => buffer.get_mut(*start..*end).unwrap_or_default(),
+            Self::Owned(buffer, range) => buffer.get_mut(range.clone()).unwrap_or_default(),
+            Self::Direct(_) => &mut [],
         }
     }
 
@@ -517,8 +529,8 @@ impl Input<'_> {
     #[inline]
     const fn min_adoptable_len(&self) -> usize {
         match self {
-            Self::Lent(_) => usize::MAX,
-            Self::Owned { buffer, .. } => min_adoptable_len(buffer.capacity()),
+            Self::Lent(_) | Self::Direct(_) => usize::MAX,
+            Self::Owned(buffer, _) => min_adoptable_len(buffer.capacity()),
         }
     }
 
@@ -527,9 +539,10 @@ impl Input<'_> {
     fn payload(&mut self, range: Range<usize>) -> Payload<'_> {
         match self {
             Self::Lent(octets) => Payload::borrowed(octets.get(range).unwrap_or_default()),
-            Self::Owned { buffer, start, end } => {
-                let range = *start + range.start..*start + range.end;
-                if range.end == *end && range.len() >= min_adoptable_len(buffer.capacity()) {
+            Self::Direct(_) => Payload::borrowed(&[]),
+            Self::Owned(buffer, read) => {
+                let range = read.start + range.start..read.start + range.end;
+                if range.end == read.end && range.len() >= min_adoptable_len(buffer.capacity()) {
                     Payload::owned(buffer, range)
                 } else {
                     Payload::borrowed(buffer.get(range).unwrap_or_default())
@@ -600,10 +613,13 @@ impl Events<'_> {
                 return Ok(Some(Event::Binary(Payload::assembled(&mut self.part))));
             }
             Ok(Decoded::LargeMessage { header, start }) => {
-                if let Input::Owned { buffer, start: offset, end } = &mut self.input
+                if let Input::Owned(buffer, read) = &mut self.input
                     && let Some(hybi) = receiver.framing.hybi()
                 {
-                    hybi.adopt_buffer(header, BufSlice::new(std::mem::take(buffer), *offset + start..*end));
+                    hybi.adopt_buffer(
+                        header,
+                        BufSlice::new(std::mem::take(buffer), read.start + start..read.end),
+                    );
                 }
                 return Ok(None);
             }

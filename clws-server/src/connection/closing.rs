@@ -1,49 +1,45 @@
+//! The last stage: the application knows that the connection has ended, and the last bytes are written.
+
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
 
 use crate::client::Client;
-use crate::connection::{Context, Deadline};
-use crate::time::{deadline_after, now};
+use crate::connection::context::Context;
+use crate::connection::timer::{Deadline, Timer};
 
-/// The head and the body of an answer.
+/// The head and the body of an HTTP answer.
 pub(super) type Reply = [Cow<'static, [u8]>; 2];
 
-/// The application knows that it is over; the last octets go out.
 pub(super) struct Closing {
-    /// The answer to a handshake that failed, or to a request that was none: its head and its body.
+    /// The answer to a refused handshake or to another HTTP request.
     reply: Reply,
     written: usize,
     /// The client whose outbox holds the last frames.
     pub(super) client: Option<Client>,
-    /// Whether the peer may still be sending. Then we end our side first and read to the end of its own, because to
-    /// close a socket with unread input resets the connection and may destroy our last octets under way.
+    /// The peer may still be sending. Then our side is ended first, and input is read to its end: closing a socket with unread
+    /// input resets the connection and may destroy our last bytes in flight.
     pub(super) linger: bool,
-    pub(super) flushed: bool,
+    /// Our side of the connection was ended.
     pub(super) shut: bool,
+    /// [`Timer::Write`] until everything is written, then [`Timer::Close`].
     pub(super) deadline: Deadline,
-    /// It has read something since the deadline was set.
-    read: bool,
-    /// The deadline is that of one for whom all is written.
-    was_flushed: bool,
 }
 
 impl Closing {
-    /// To a peer that never became a client.
+    /// Answers a peer that never became a client.
     pub(super) fn reply(reply: Reply, context: &Context<'_>) -> Self {
-        Self { reply, ..Self::new(None, true, context) }
+        Self { reply, ..Self::new(None, true, false, context) }
     }
 
-    /// Of a connection that was open.
-    ///
-    /// `shut`: whether our side is ended already.
-    pub(super) fn of(client: Client, linger: bool, shut: bool, context: &Context<'_>) -> Self {
-        Self { shut, ..Self::new(Some(client), linger, context) }
+    /// Ends a connection that was open. `shut`: our side was ended already.
+    pub(super) fn new(client: Option<Client>, linger: bool, shut: bool, context: &Context<'_>) -> Self {
+        let deadline = Deadline::started(Timer::Write, context);
+        Self { reply: Reply::default(), written: 0, client, linger, shut, deadline }
     }
 
-    fn new(client: Option<Client>, linger: bool, context: &Context<'_>) -> Self {
-        let deadline = Deadline::after(context.clients.config.write_timeout);
-        let (reply, flushed, shut, read, was_flushed) = (Reply::default(), false, false, false, false);
-        Self { reply, written: 0, client, linger, flushed, shut, deadline, read, was_flushed }
+    /// Whether everything was written.
+    pub(super) fn is_flushed(&self) -> bool {
+        self.deadline.timer() == Timer::Close
     }
 
     /// Bytes that wait to be written.
@@ -53,31 +49,33 @@ impl Closing {
             + self.client.as_ref().map_or(0, Client::buffered_amount)
     }
 
-    /// Bytes of memory of an answer.
+    /// The bytes of memory that the HTTP answer takes.
     pub(super) fn held_reply(&self) -> usize {
         let held = |part: &Cow<'_, [u8]>| if let Cow::Owned(bytes) = part { bytes.capacity() } else { 0 };
         self.reply.iter().map(held).sum()
     }
 
-    /// Who still reads what is queued for it has its time anew: that of any client to read, and when all is written that
-    /// to end its side.
-    pub(super) fn wait(&mut self, context: &Context<'_>) {
-        let config = &context.clients.config;
-        let ends = self.flushed && !std::mem::replace(&mut self.was_flushed, self.flushed);
-        if std::mem::take(&mut self.read) || ends {
-            let time = if self.flushed { config.close_timeout } else { config.write_timeout };
-            let at = deadline_after(now(), time);
-            self.deadline.armed &= self.deadline.at <= at;
-            self.deadline.at = at;
-        }
-    }
-
-    pub(super) fn flush(
+    /// Writes what is left. Restarts the deadline on progress: `write_timeout` while data is queued, `close_timeout` once it is
+    /// flushed.
+    pub(super) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let read = &mut self.read;
-        let mut write = |slices: &[IoSlice<'_>]| write(slices).inspect(|written| *read |= *written > 0);
+        let mut progress = false;
+        let all = self.write_all(&mut |slices| write(slices).inspect(|written| progress |= *written > 0));
+        self.deadline.note_progress(progress);
+        let all = all?;
+        if all && !self.is_flushed() {
+            self.deadline.start(Timer::Close);
+        }
+        if let Some(client) = &self.client {
+            // Wakes those that wait for the flush. The resource has had its last call.
+            let _ = client.note_flushed();
+        }
+        Ok(all)
+    }
+
+    fn write_all(&mut self, write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>) -> io::Result<bool> {
         let [head, body] = &self.reply;
         while self.written < head.len() + body.len() {
             let rest = [
@@ -92,6 +90,6 @@ impl Closing {
                 Err(error) => return Err(error),
             }
         }
-        self.client.as_ref().map_or(Ok(true), |client| client.flush(&mut write))
+        self.client.as_ref().map_or(Ok(true), |client| client.flush(write))
     }
 }

@@ -14,6 +14,7 @@ mod app;
 mod check;
 mod harness;
 mod peer;
+mod wire;
 
 use std::time::Duration;
 
@@ -72,17 +73,17 @@ fn step(harness: &mut Harness, input: &mut Input<'_>) {
     let choice = input.byte();
     let more = choice >> 5;
     match choice & 31 {
-        0 | 1 => harness.peer.send_request(more),
+        0 | 1 => harness.wire.peer.send_request(more),
         2..=6 => {
             let (what, len) = (input.byte(), input.length());
-            harness.peer.send_message(what, len, more);
+            harness.wire.peer.send_message(what, len, more);
         }
-        7 => harness.peer.send_control(more, usize::from(input.byte() % 126)),
+        7 => harness.wire.peer.send_control(more, usize::from(input.byte() % 126)),
         8 => {
             let len = input.length();
-            harness.peer.send_raw(input.take(len));
+            harness.wire.peer.send_raw(input.take(len));
         }
-        9 => harness.peer.send_close(more),
+        9 => harness.wire.peer.send_close(more),
         10..=13 => {
             let count = if more == 7 { input.length() } else { usize::MAX };
             harness.arrive(count);
@@ -97,7 +98,7 @@ fn step(harness: &mut Harness, input: &mut Input<'_>) {
             harness.peer_reads(room);
         }
         17 => harness.peer_stops_reading(),
-        18 => harness.peer.end(),
+        18 => harness.wire.peer.end(),
         19 => harness.reset(),
         20 => harness.break_writing(),
         21 | 22 => {

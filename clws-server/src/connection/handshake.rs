@@ -1,49 +1,54 @@
+//! The first stage: the request is read, and the application decides on it.
+
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Request, RequestHead, Status};
-use clws_proto::{Receiver, Role, Sender};
+use clws_proto::{Input, Receiver, Role, Sender};
 
 use crate::client::Client;
 use crate::client::internal::NewClient;
+#[cfg(feature = "deflate")]
+use crate::codecs::Negotiated;
 use crate::config::Config;
 use crate::config::address::Peer;
-use crate::connection::closing::Reply;
+use crate::connection::closing::{Closing, Reply};
+use crate::connection::context::Context;
 use crate::connection::open::Open;
-use crate::connection::{Context, Deadline};
+use crate::connection::share::Share;
+use crate::connection::timer::{Deadline, Timer};
+use crate::connection::{Connection, Stage};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, guard, log};
 use crate::resource::decision::Pending;
 use crate::resource::registry::Entry;
 use crate::resource::{Accept, Opening};
 
-/// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
+/// The request of Adobe's Flash Player for a policy file, which it sends before its sockets may connect.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
 
 const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
 
-/// Before the request is complete, and until the application has decided on it.
 pub(super) struct Handshake {
     pub(super) peer: Peer,
     scanner: HeadScanner,
-    /// What came of the request; empty as long as nothing came.
+    /// The bytes of the request so far.
     pub(super) received: Vec<u8>,
     pub(super) deadline: Deadline,
-    /// The request is complete, and the application takes its time.
+    /// The request is complete, and the application decides on it later.
     asked: Option<Box<Asked>>,
     interim: Interim,
 }
 
-/// The interim answer to a client that waits for it before it sends the rest of its request.
+/// The interim answer `100 Continue`, which a client may wait for before it sends the rest of its request.
 #[derive(Default)]
 struct Interim {
     is_due: bool,
-    /// How many bytes of it are written.
     written: usize,
 }
 
-/// A request that the application decides on later.
+/// A complete request without a decision.
 struct Asked {
     pending: Arc<Pending>,
     entry: Arc<Entry>,
@@ -51,19 +56,75 @@ struct Asked {
     has_adapter_data: bool,
 }
 
-/// What a handshake came to.
+/// The result of reading the request.
 pub(super) enum Outcome {
-    /// More is needed: of the request, or the application's decision.
+    /// The rest of the request is missing, or the decision of the application.
     Wait,
-    /// A client; the octets behind its request begin there.
+    /// A client, and the length of its request.
     Open(Open, usize),
-    /// An answer to something that does not become a client.
+    /// An answer to a peer that does not become a client.
     Reply(Reply),
+}
+
+impl Connection {
+    pub(super) fn handle_request(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
+        let Stage::Handshake(handshake) = &mut self.stage else { return };
+        // Most requests come in one piece, and are parsed in the driver's buffer.
+        let mut received = std::mem::take(&mut handshake.received);
+        let whole = received.is_empty();
+        if !whole {
+            received.extend_from_slice(input);
+        }
+        let bytes = if whole { input } else { &mut received[..] };
+        let undecided = handshake.is_undecided();
+        let outcome = if undecided { Ok(Outcome::Wait) } else { handshake.step(bytes, context) };
+        if self.conclude(outcome, bytes, share, context)
+            && let Stage::Handshake(handshake) = &mut self.stage
+        {
+            handshake.received = if whole { bytes.to_vec() } else { received };
+        }
+    }
+
+    /// Leaves the handshake stage if there is an outcome. Returns whether the handshake still waits. `bytes` is all input so far.
+    pub(super) fn conclude(
+        &mut self,
+        outcome: Result<Outcome, Reject>,
+        bytes: &mut [u8],
+        share: &mut Share,
+        context: &Context<'_>,
+    ) -> bool {
+        let Stage::Handshake(handshake) = &self.stage else { return false };
+        let (open, consumed) = match outcome {
+            Ok(Outcome::Wait) => return true,
+            Ok(Outcome::Open(open, consumed)) => (open, consumed),
+            Ok(Outcome::Reply(reply)) => {
+                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                return false;
+            }
+            Err(reject) => {
+                log(|| {
+                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                });
+                let reply = handshake.refusal(&reject, bytes, context);
+                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                return false;
+            }
+        };
+        self.stage = Stage::Open(open);
+        let Stage::Open(open) = &mut self.stage else { return false };
+        open.connect();
+        // Frames that the client sent without waiting for the answer.
+        let early = bytes.get_mut(consumed..).unwrap_or_default();
+        if let Some(end) = open.handle_input(Input::Lent(early), share, context) {
+            self.end(end, context);
+        }
+        false
+    }
 }
 
 impl Handshake {
     pub(super) fn new(peer: Peer, context: &Context<'_>) -> Self {
-        let deadline = Deadline::after(context.clients.config.handshake_timeout);
+        let deadline = Deadline::started(Timer::Handshake, context);
         Self {
             peer,
             scanner: HeadScanner::new(),
@@ -74,20 +135,20 @@ impl Handshake {
         }
     }
 
-    /// Whether the application is asked, so that nothing more is to be read before it has decided.
-    pub(super) const fn is_asking(&self) -> bool {
+    /// Whether the application has not decided yet. Nothing more is read until then.
+    pub(super) const fn is_undecided(&self) -> bool {
         self.asked.is_some()
     }
 
-    /// Whether nothing has come.
-    pub(super) fn is_untouched(&self) -> bool {
+    /// Whether no byte has come.
+    pub(super) fn has_received_nothing(&self) -> bool {
         self.received.is_empty()
     }
 
-    /// The answer to a request that is refused, of which `received` has come.
-    pub(super) fn refusal(&self, reject: &Reject, received: &[u8]) -> Reply {
-        let answer = dated_reject(reject).response_to(received);
-        // An interim answer that is on its way is written to its end.
+    /// The answer to a refused request, of which `received` has come.
+    pub(super) fn refusal(&self, reject: &Reject, received: &[u8], context: &Context<'_>) -> Reply {
+        let answer = dated_reject(reject, context.date()).response_to(received);
+        // An interim answer that was begun is completed.
         match self.interim.written {
             0 => [answer.into(), NOTHING],
             written => [CONTINUE.get(written..).unwrap_or_default().into(), answer.into()],
@@ -101,7 +162,7 @@ impl Handshake {
     }
 
     /// Writes the interim answer, if one is due.
-    pub(super) fn flush(
+    pub(super) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
@@ -118,7 +179,7 @@ impl Handshake {
         Ok(true)
     }
 
-    /// What a client is told whose time is over.
+    /// The refusal of a request whose time is over.
     pub(super) fn timed_out(&self) -> Reject {
         match self.asked {
             Some(_) => Reject::custom(503, "the resource did not decide in time"),
@@ -126,22 +187,22 @@ impl Handshake {
         }
     }
 
-    /// Reads the request, as far as it came, and lets the application decide on it.
-    pub(super) fn step(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
-        let config = &context.clients.config;
+    /// Reads the request, of which `bytes` have come. When it is complete, asks the application.
+    pub(super) fn step(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
+        let config = context.config();
         if let Some(policy) = &config.policy_file
-            && octets.first() == POLICY_REQUEST.first()
+            && bytes.first() == POLICY_REQUEST.first()
         {
-            if octets.starts_with(POLICY_REQUEST) {
+            if bytes.starts_with(POLICY_REQUEST) {
                 return Ok(Outcome::Reply([[policy.as_bytes(), b"\0"].concat().into(), NOTHING]));
             }
-            if POLICY_REQUEST.starts_with(octets) {
+            if POLICY_REQUEST.starts_with(bytes) {
                 return Ok(Outcome::Wait);
             }
         }
         let caps = config.caps();
-        let Status::Complete(length) = self.scanner.scan(octets, &caps)? else { return Ok(Outcome::Wait) };
-        let (head, body) = octets.split_at_checked(length).unwrap_or((octets, &[]));
+        let Status::Complete(length) = self.scanner.scan(bytes, &caps)? else { return Ok(Outcome::Wait) };
+        let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let http = HttpRequest::parse(head, &caps)?;
         match http.upgrade(body, &caps) {
             Ok(Status::Complete(request)) => self.ask(request, context),
@@ -155,27 +216,27 @@ impl Handshake {
             Err(reject) if http.wants_upgrade() || http.method() == "CONNECT" => Err(reject),
             Err(reject) => match context.resources.hook() {
                 Some(hook) => {
-                    http.has_body()?; // it is not read, but must not be read in two ways
+                    http.has_body()?; // refuses a body whose length can be read in two ways
                     let answer = guard(config.debug_on(), || hook.answer(&http)).ok_or_else(failed)?;
-                    let (head, body) = dated(answer).into_parts(&http);
+                    let (head, body) = dated(answer, context.date()).into_parts(&http);
                     Ok(Outcome::Reply([head.into(), body]))
                 }
-                None => Ok(Outcome::Reply(self.refusal(&reject, octets))),
+                None => Ok(Outcome::Reply(self.refusal(&reject, bytes, context))),
             },
         }
     }
 
-    /// Goes on when the application has decided; `octets` are those that the request is in.
-    pub(super) fn decided(&mut self, octets: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
+    /// Continues with the decision of the application, if there is one. The request is in `bytes`.
+    pub(super) fn decided(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
         let Some(asked) = self.asked.take() else { return Ok(Outcome::Wait) };
         let Some(decision) = asked.pending.take() else {
             self.asked = Some(asked);
             return Ok(Outcome::Wait);
         };
-        let caps = context.clients.config.caps();
-        // It was found complete before.
-        let Status::Complete(length) = HeadScanner::new().scan(octets, &caps)? else { return Err(failed()) };
-        let (head, body) = octets.split_at_checked(length).unwrap_or((octets, &[]));
+        let caps = context.config().caps();
+        // The request was complete before the application was asked.
+        let Status::Complete(length) = HeadScanner::new().scan(bytes, &caps)? else { return Err(failed()) };
+        let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let Status::Complete(request) = HttpRequest::parse(head, &caps)?.upgrade(body, &caps)? else {
             return Err(failed());
         };
@@ -184,9 +245,9 @@ impl Handshake {
         self.answer(request, asked.entry, asked.opening, accept, context)
     }
 
-    /// Finds the resource, and asks it.
+    /// Finds the resource, and asks it for a decision.
     fn ask(&mut self, request: Request<'_>, context: &Context<'_>) -> Result<Outcome, Reject> {
-        let config = &context.clients.config;
+        let config = context.config();
         let Some(entry) = context.resources.entry(request.path()) else { return Err(Reject::not_found()) };
         let admits = guard(config.debug_on(), || entry.origins.allows(request.origin()));
         if !admits.ok_or_else(failed)? {
@@ -204,7 +265,7 @@ impl Handshake {
         self.answer(request, entry, opening, accept, context)
     }
 
-    /// Does what the application decided.
+    /// Carries out the decision of the application.
     fn answer(
         &mut self,
         request: Request<'_>,
@@ -214,7 +275,7 @@ impl Handshake {
         context: &Context<'_>,
     ) -> Result<Outcome, Reject> {
         if let Some(pending) = accept.pending {
-            pending.wake(context.wake_target.to_wake_target(), context.clients.config.debug_on());
+            pending.wake(context.wake_target.to_wake_target(), context.config().debug_on());
             self.asked =
                 Some(Box::new(Asked { pending, entry, opening, has_adapter_data: accept.has_adapter_data }));
             return Ok(Outcome::Wait);
@@ -225,42 +286,42 @@ impl Handshake {
     }
 }
 
-/// Writes the answer of a client that is taken, except for the bytes of an interim answer that are written.
+/// Makes a client of an accepted request, and queues the answer. The first `interim` bytes of the answer are the part of
+/// `100 Continue` that was written already.
 fn open(
     request: Request<'_>,
     entry: Arc<Entry>,
     opening: Opening,
-    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "what was negotiated on goes in"))]
-    mut accept: Accept,
+    accept: Accept,
     interim: usize,
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
-    let config = &context.clients.config;
-    let mut offer = Acceptance::new().with_secure(accept.secure);
+    let config = context.config();
+    let mut acceptance = Acceptance::new().with_secure(accept.secure);
     if let Some(name) = &accept.subprotocol {
-        offer = offer.with_subprotocol(name);
+        acceptance = acceptance.with_subprotocol(name);
     }
     if let Some(origin) = &accept.origin {
-        offer = offer.with_origin(origin);
+        acceptance = acceptance.with_origin(origin);
     }
     if let Some(location) = &accept.location {
-        offer = offer.with_location(location);
+        acceptance = acceptance.with_location(location);
     }
     for (name, value) in &accept.headers {
-        offer = offer.with_header(name, value);
+        acceptance = acceptance.with_header(name, value);
     }
     #[cfg(feature = "deflate")]
     let deflate = accept.deflate.unwrap_or(config.deflate);
     #[cfg(feature = "deflate")]
     if let Some(deflate) = &deflate {
-        offer = offer.with_deflate(deflate);
+        acceptance = acceptance.with_deflate(deflate);
     }
     let head = kept(opening.head, &request, config);
     if config.keep_headers && head.is_truncated() {
         let limit = config.max_kept_headers;
         log(|| tracing::debug!(peer = %opening.peer, limit, "the request has more headers than are kept"));
     }
-    let accepted = request.accept(&offer).map_err(|error| {
+    let accepted = request.accept(&acceptance).map_err(|error| {
         log(|| {
             tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
         });
@@ -269,16 +330,18 @@ fn open(
 
     let version = accepted.version;
     let mut sender = Sender::server(version);
-    crate::buffer_pool::lend(&mut sender);
+    (context.environment.lend_outbox)(&mut sender);
     sender.preface(accepted.response.get(interim..).unwrap_or_default());
-    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
+    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "permessage-deflate replaces it"))]
     let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&context.clients.limits));
     #[cfg(feature = "deflate")]
+    let mut negotiated = None;
+    #[cfg(feature = "deflate")]
     if let (Some(params), Some(config)) = (accepted.deflate, deflate) {
-        let codecs = crate::codecs::codecs(&config);
+        let codecs = (context.environment.codecs)(&config);
         sender = sender.with_deflate(params, &codecs);
         receiver = receiver.with_deflate(params, &codecs);
-        accept.negotiated = Some(crate::codecs::Negotiated::new(params, codecs));
+        negotiated = Some(Negotiated::new(params, codecs));
     }
     let client = Client::new(NewClient {
         sender,
@@ -289,13 +352,13 @@ fn open(
         subprotocol: accept.subprotocol,
         data: accept.data.and_then(ApplicationValue::into_inner),
         #[cfg(feature = "deflate")]
-        negotiated: accept.negotiated,
+        negotiated,
         has_adapter_data: accept.has_adapter_data,
     });
     Ok(Open { receiver, client, entry, waiting: None })
 }
 
-/// What the client keeps of its request.
+/// The part of the request head that the client keeps.
 fn kept(whole: RequestHead, request: &Request<'_>, config: &Config) -> RequestHead {
     let limit = if config.keep_headers { config.max_kept_headers } else { 0 };
     if whole.memory() <= limit { whole } else { request.to_head_within(limit) }

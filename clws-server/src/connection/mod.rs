@@ -1,39 +1,35 @@
 //! The life of one connection, sans-IO: opening handshake, messages, closing handshake.
 //!
-//! Bytes and time come in, bytes and a deadline go out; sockets are its drivers' business (`shard`, `stream`). The
-//! rules for closing and for the deadlines of one connection are here and are tested without a socket.
+//! Bytes and time come in, bytes and a deadline go out. Drivers own the sockets and call the methods in the order of
+//! [`driver::drive`](crate::driver::drive). The rules for closing and for deadlines are here and are tested without a socket.
 
 mod closing;
+pub(crate) mod context;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;
+mod memory;
 mod open;
 pub(crate) mod share;
+mod timer;
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
-use std::ops::Range;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
 
 use clws_handshake::Reject;
-use clws_proto::CloseCode;
+use clws_proto::{CloseCode, Input};
 
-use crate::budget::{Budget, FREE};
-use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
-use crate::client::context::ClientContext;
 use crate::config::address::Peer;
 use crate::connection::closing::Closing;
-use crate::connection::handshake::{Handshake, Outcome};
-use crate::connection::open::{End, Input, Open};
+use crate::connection::context::Context;
+use crate::connection::handshake::Handshake;
+use crate::connection::open::{End, Open};
 use crate::connection::share::Share;
 use crate::date::dated_reject;
-use crate::guard::{discard, log};
-use crate::resource::registry::Resources;
+use crate::guard::discard;
 use crate::resource::{Disconnect, DisconnectCause};
-use crate::time::{deadline_after, now};
-use crate::wake::WakeTargetRef;
 
 /// One connection.
 pub(crate) struct Connection {
@@ -42,20 +38,13 @@ pub(crate) struct Connection {
 
 /// What a driver has to do next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Next {
+pub(crate) enum Action {
     /// Wait for input, for room to write, or for the deadline.
     Wait,
     /// End our side of the socket, then wait for the peer to end its own.
     ShutdownWrite,
     /// Drop the socket.
     Drop,
-}
-
-/// What a connection needs to know of the harness around it.
-pub(crate) struct Context<'a> {
-    pub(crate) clients: &'a Arc<ClientContext>,
-    pub(crate) resources: &'a Resources,
-    pub(crate) wake_target: WakeTargetRef<'a>,
 }
 
 enum Stage {
@@ -65,20 +54,7 @@ enum Stage {
     Closed,
 }
 
-/// A point in time that the driver is told of once.
-struct Deadline {
-    at: Instant,
-    armed: bool,
-}
-
-impl Deadline {
-    /// That time from now on, by the clock and not by the beginning of the event loop turn: a handler may have taken long.
-    fn after(time: Duration) -> Self {
-        Self { at: deadline_after(now(), time), armed: false }
-    }
-}
-
-/// Seconds after which a client may try again that was told 503 because the server stops: about what a restart takes.
+/// Seconds after which a client may try again when the server stops: about the time of a restart.
 pub(crate) const RETRY_AFTER: u32 = 5;
 
 impl Connection {
@@ -86,78 +62,78 @@ impl Connection {
         Self { stage: Stage::Handshake(Box::new(Handshake::new(peer, context))) }
     }
 
-    /// A connection that is only told to go away, before its request has come.
+    /// A connection that is refused before its request has come.
     pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
-        Self {
-            stage: Stage::Closing(Box::new(Closing::reply(
-                [dated_reject(reject).response().into(), Cow::default()],
-                context,
-            ))),
-        }
+        let response = dated_reject(reject, context.date()).response();
+        Self { stage: Stage::Closing(Box::new(Closing::reply([response.into(), Cow::default()], context))) }
     }
 
-    /// Takes what was read. It is spent afterwards: payloads are unmasked in place.
-    pub(crate) fn receive(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
+    /// Handles input. The buffer's content is spent afterwards, because payloads are unmasked in place. A big message may keep an
+    /// owned buffer, which is empty then.
+    #[inline]
+    pub(crate) fn handle_input(&mut self, input: Input<'_>, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
-                if let Some(end) = open.receive(Input::Lent(input), share) {
+                if let Some(end) = open.handle_input(input, share, context) {
                     self.end(end, context);
                 }
             }
-            Stage::Handshake(_) => self.shake_hands(input, share, context),
+            Stage::Handshake(_) => match input {
+                Input::Lent(bytes) => self.handle_request(bytes, share, context),
+                Input::Owned(buffer, range) => {
+                    self.handle_request(buffer.get_mut(range).unwrap_or_default(), share, context);
+                }
+                Input::Direct(_) => {}
+            },
             Stage::Closing(_) | Stage::Closed => {}
         }
     }
 
-    /// The same with a buffer, which a big message may keep; it is empty then.
+    /// Where the next input can be read to without a copy: the payload of a big message. Tell
+    /// [`handle_input`](Self::handle_input) with [`Input::Direct`] how much was read.
     #[inline]
-    pub(crate) fn receive_owned(
-        &mut self,
-        buffer: &mut Vec<u8>,
-        range: Range<usize>,
-        share: &mut Share,
-        context: &Context<'_>,
-    ) {
+    pub(crate) fn spare_capacity(&mut self, context: &Context<'_>) -> Option<&mut [u8]> {
         match &mut self.stage {
-            Stage::Open(open) => {
-                if let Some(end) = open.receive(Input::Owned(buffer, range), share) {
-                    self.end(end, context);
-                }
-            }
-            _ => self.receive(buffer.get_mut(range).unwrap_or_default(), share, context),
+            Stage::Open(open) => open.receiver.spare_capacity(context.environment.buffers),
+            _ => None,
         }
     }
 
-    /// Whether the driver may read. It is false while events that were read wait to be delivered, while the application has
-    /// more of the client's messages than it can take, while the client has more answers than it reads, and while the
-    /// application decides on the handshake.
+    /// Whether the driver may read. While events are unread, while the application or the client takes nothing more, and while the
+    /// application decides on the handshake, it may not.
     ///
-    /// As long as it is false the driver must not look for the end of the input either: that would overtake the events.
+    /// As long as this is false the driver must not look for the end of the input either, because the end would overtake the
+    /// events.
     #[inline]
     pub(crate) fn wants_input(&self) -> bool {
         match &self.stage {
-            Stage::Handshake(handshake) => !handshake.is_asking(),
+            Stage::Handshake(handshake) => !handshake.is_undecided(),
             Stage::Open(open) => open.wants_input(),
             Stage::Closing(_) | Stage::Closed => true,
         }
     }
 
-    /// Whether events that were read before can be delivered now, by [`go_on`](Self::continue_events).
+    /// Whether unread events can be handled now, by [`continue_events`](Self::continue_events).
     #[inline]
-    pub(crate) fn may_go_on(&self) -> bool {
-        match &self.stage {
-            Stage::Open(open) => open.may_go_on(),
-            _ => false,
+    pub(crate) fn can_continue(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.can_continue())
+    }
+
+    /// Whether events of the last read are unread.
+    #[inline]
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.receiver.has_unread())
+    }
+
+    /// Handles events that were read before, as far as they need not wait.
+    #[inline]
+    pub(crate) fn continue_events(&mut self, share: &mut Share, context: &Context<'_>) {
+        if self.can_continue() {
+            self.handle_input(Input::Lent(&mut []), share, context);
         }
     }
 
-    /// Whether events of the last read wait to be delivered, now or later.
-    #[inline]
-    pub(crate) fn has_unread(&self) -> bool {
-        matches!(&self.stage, Stage::Open(open) if open.has_unread())
-    }
-
-    /// Whether its events may take long, so that the time of its share is to be measured from the beginning.
+    /// Whether an event may take long, so that the time of a share must be measured from its start.
     #[inline]
     pub(crate) fn is_compressed(&self) -> bool {
         #[cfg(feature = "deflate")]
@@ -167,8 +143,8 @@ impl Connection {
         is_compressed
     }
 
-    /// Whether what is read may have to be kept beside what the application has, so that little is to be read at once: its
-    /// decision on the handshake is waited for, its messages wait for others to be handled, or only its pings are answered.
+    /// Whether only little must be read at once, because input may have to be kept: while the application decides on the
+    /// handshake, while messages wait in a mailbox, and while only pings are answered.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
@@ -177,49 +153,24 @@ impl Connection {
         }
     }
 
-    /// Delivers events that were read before and waited.
-    pub(crate) fn continue_events(&mut self, share: &mut Share, context: &Context<'_>) {
-        if self.may_go_on() {
-            self.receive(&mut [], share, context);
-        }
-    }
-
-    /// Takes note of what happened elsewhere: a handler's panic, a decision on the handshake. To be called when the home
-    /// was touched.
+    /// Handles what happened on other threads: a handler's panic, a decision on the handshake. Call it when the wake target was
+    /// woken.
     #[inline]
     pub(crate) fn resume(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) if open.client.has_failed() => {
-                self.end(End::Failed(DisconnectCause::Panic), context)
+                self.end(End::Failed(DisconnectCause::Panic), context);
             }
-            Stage::Handshake(handshake) if handshake.is_asking() => {
-                let mut octets = std::mem::take(&mut handshake.received);
-                let outcome = handshake.decided(&octets, context);
-                if self.conclude(outcome, &mut octets, share, context)
+            Stage::Handshake(handshake) if handshake.is_undecided() => {
+                let mut bytes = std::mem::take(&mut handshake.received);
+                let outcome = handshake.decided(&bytes, context);
+                if self.conclude(outcome, &mut bytes, share, context)
                     && let Stage::Handshake(handshake) = &mut self.stage
                 {
-                    handshake.received = octets;
+                    handshake.received = bytes;
                 }
             }
             _ => {}
-        }
-    }
-
-    /// Where the next octets may be read to, without a copy from a read_buffers buffer: the payload of a big message.
-    #[inline]
-    pub(crate) fn room(&mut self) -> Option<&mut [u8]> {
-        match &mut self.stage {
-            Stage::Open(open) => open.receiver.spare_capacity(&SharedBuffers),
-            _ => None,
-        }
-    }
-
-    /// Takes what was read to the [`room`](Self::room).
-    pub(crate) fn receive_direct(&mut self, count: usize, share: &mut Share, context: &Context<'_>) {
-        if let Stage::Open(open) = &mut self.stage
-            && let Some(end) = open.receive(Input::Direct(count), share)
-        {
-            self.end(end, context);
         }
     }
 
@@ -228,7 +179,7 @@ impl Connection {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Closed,
             Stage::Open(open) => {
-                // hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it out: they end the TCP
+                // Hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it out: both end the TCP
                 // connection between two messages.
                 let clean = open.client.websocket_version().is_hixie() && open.receiver.is_between_messages();
                 let end = match open.take_error() {
@@ -242,7 +193,7 @@ impl Connection {
             }
             Stage::Closing(closing) => {
                 closing.linger = false;
-                if closing.flushed {
+                if closing.is_flushed() {
                     self.stage = Stage::Closed;
                 }
             }
@@ -250,9 +201,9 @@ impl Connection {
         }
     }
 
-    /// Reading failed: nothing more comes.
+    /// Reading failed: no more input comes.
     pub(crate) fn read_failed(&mut self, mut error: io::Error, context: &Context<'_>) {
-        let debug = context.clients.config.debug_on();
+        let debug = context.config().debug_on();
         if let Stage::Open(open) = &mut self.stage {
             if let Some(earlier) = open.take_error() {
                 discard(debug, std::mem::replace(&mut error, earlier));
@@ -261,94 +212,50 @@ impl Connection {
         } else {
             discard(debug, error);
         }
-        self.over();
+        self.close();
     }
 
-    /// Writing failed. What has come from the client before is still delivered, and what the system holds is still read: the
-    /// driver goes on reading, and reports the end of the input when there is nothing more.
+    /// Writing failed. Earlier input is still delivered: the driver continues to read, and reports the end of the input when
+    /// nothing more is there.
     pub(crate) fn write_failed(&mut self, error: io::Error, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
                 open.write_failed(error);
-                open.wait(context);
+                open.rearm(context);
             }
             _ => {
-                discard(context.clients.config.debug_on(), error);
-                self.over();
+                discard(context.config().debug_on(), error);
+                self.close();
             }
         }
     }
 
-    /// Whether writing has failed, so that the input ends where nothing more of it is there.
+    /// Whether writing has failed, so that the input ends when nothing more can be read.
     #[inline]
     pub(crate) fn has_failed_to_write(&self) -> bool {
         matches!(&self.stage, Stage::Open(open) if open.has_failed_to_write())
     }
 
-    /// Whether a deadline is over, so that [`timed_out`](Self::timed_out) would end something.
-    pub(crate) fn is_due(&mut self) -> bool {
-        self.deadline().is_some_and(|deadline| deadline.at <= now())
-    }
-
-    /// Whether a deadline that is over may take effect a little later, because input waits that may have come before it: what the
-    /// peer was to do may be in it. It has as long as a closing handshake, for a peer may send for ever.
-    pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
-        let time = context.clients.config.close_timeout;
-        self.deadline().is_some_and(|deadline| now() < deadline_after(deadline.at, time))
-    }
-
-    /// Time has passed. Nothing happens before the deadline; whoever comes too early is told of it again. What has arrived
-    /// counts: the driver reads once before it calls this.
-    pub(crate) fn timed_out(&mut self, context: &Context<'_>) {
-        // What the peer has done since the deadline was set gives it time anew.
-        match &mut self.stage {
-            Stage::Open(open) => open.wait(context),
-            Stage::Closing(closing) => closing.wait(context),
-            Stage::Handshake(_) | Stage::Closed => {}
-        }
-        match &mut self.stage {
-            Stage::Handshake(handshake) if handshake.deadline.at <= now() => {
-                let reply = handshake.refusal(&handshake.timed_out(), &handshake.received);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
-            }
-            Stage::Open(Open { waiting: Some(waiting), .. })
-                if waiting.deadline.as_ref().is_some_and(|deadline| deadline.at <= now()) =>
-            {
-                let cause = waiting.cause();
-                self.end(End::Lost(cause), context);
-                self.over();
-            }
-            Stage::Closing(closing) if closing.deadline.at <= now() => self.over(),
-            _ => {
-                if let Some(deadline) = self.deadline() {
-                    deadline.armed = false;
-                }
-            }
-        }
-    }
-
-    /// The socket is broken, but is not read from, so that nothing tells of it: the application has some time left to take
-    /// what came before.
+    /// The socket is broken, and is not read from. The application has some time to handle earlier input.
     pub(crate) fn broken(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Closed,
             Stage::Open(open) => {
                 open.broken();
-                open.wait(context);
+                open.rearm(context);
             }
             Stage::Closing(_) | Stage::Closed => {}
         }
     }
 
-    /// The server stops: clients are closed with 1001, requests are told 503. What a client has sent before its own close
-    /// frame is still delivered.
+    /// The server stops: clients are closed with 1001, and requests get 503. Messages that come before the client's close frame are
+    /// still delivered.
     pub(crate) fn stop(&mut self, context: &Context<'_>) {
         match &mut self.stage {
-            // Nothing was asked for yet.
-            Stage::Handshake(handshake) if handshake.is_untouched() => self.stage = Stage::Closed,
+            Stage::Handshake(handshake) if handshake.has_received_nothing() => self.stage = Stage::Closed,
             Stage::Handshake(handshake) => {
                 let reject = Reject::unavailable(Some(RETRY_AFTER));
-                let reply = handshake.refusal(&reject, &handshake.received);
+                let reply = handshake.refusal(&reject, &handshake.received, context);
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
             }
             Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
@@ -356,77 +263,59 @@ impl Connection {
         }
     }
 
-    /// The server has waited long enough.
+    /// Ends the connection at once, because a stop takes too long.
     pub(crate) fn kill(&mut self) {
         if let Stage::Open(open) = &mut self.stage {
             open.leave(Disconnect::abnormal(DisconnectCause::Stopped));
         }
-        self.over();
+        self.close();
     }
 
-    /// Writes what there is to write, as far as `write` takes it; whether all of it went.
-    pub(crate) fn flush(
+    /// Writes queued data as far as `write` takes it. Returns whether everything was written.
+    pub(crate) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
         match &mut self.stage {
-            Stage::Handshake(handshake) => handshake.flush(write),
+            Stage::Handshake(handshake) => handshake.transmit(write),
             Stage::Closed => Ok(true),
-            Stage::Open(open) => open.flush(write),
-            Stage::Closing(closing) => {
-                closing.flushed = closing.flush(write)?;
-                if let Some(client) = &closing.client {
-                    let _ = client.note_flushed(); // for those that wait for it; the resource is told of nothing more
-                }
-                Ok(closing.flushed)
-            }
+            Stage::Open(open) => open.transmit(write),
+            Stage::Closing(closing) => closing.transmit(write),
         }
     }
 
-    /// What is to be done next; to be asked after everything that happened, when what could be written is written.
-    pub(crate) fn next(&mut self, context: &Context<'_>) -> Next {
-        if let Stage::Closing(closing) = &mut self.stage {
-            closing.wait(context);
-        }
+    /// The next action of the driver. Call it after every event, when everything that can be written is written.
+    pub(crate) fn poll_action(&mut self, context: &Context<'_>) -> Action {
         match &mut self.stage {
             Stage::Open(open) if open.client.is_overdrawn() => self.drop_for_memory(context),
             Stage::Open(open) if open.client.is_aborted() => {
                 self.end(End::Lost(DisconnectCause::Aborted), context);
-                self.over();
+                self.close();
             }
             Stage::Open(open) => {
-                open.wait(context);
+                open.rearm(context);
                 if open.ends_our_side() {
-                    return Next::ShutdownWrite;
+                    return Action::ShutdownWrite;
                 }
             }
-            Stage::Closing(closing) if closing.flushed && !closing.linger => self.over(),
-            Stage::Closing(closing) if closing.flushed && !closing.shut => {
-                closing.shut = true;
-                return Next::ShutdownWrite;
+            Stage::Closing(closing) => {
+                closing.deadline.rearm(context);
+                if closing.is_flushed() && !closing.linger {
+                    self.close();
+                } else if closing.is_flushed() && !std::mem::replace(&mut closing.shut, true) {
+                    return Action::ShutdownWrite;
+                }
             }
-            Stage::Handshake(_) | Stage::Closing(_) | Stage::Closed => {}
+            Stage::Handshake(_) | Stage::Closed => {}
         }
-        if let Stage::Closed = self.stage { Next::Drop } else { Next::Wait }
+        if let Stage::Closed = self.stage { Action::Drop } else { Action::Wait }
     }
 
-    /// A deadline that the driver has not been told of: [`timed_out`](Self::timed_out) is to be called then.
-    pub(crate) fn new_deadline(&mut self) -> Option<Instant> {
-        let deadline = self.deadline()?;
-        (!std::mem::replace(&mut deadline.armed, true)).then_some(deadline.at)
-    }
-
-    /// The deadline that the driver was told of, if that is still one.
-    pub(crate) fn told_deadline(&mut self) -> Option<Instant> {
-        self.deadline().filter(|deadline| deadline.armed).map(|deadline| deadline.at)
-    }
-
-    fn deadline(&mut self) -> Option<&mut Deadline> {
-        match &mut self.stage {
-            Stage::Handshake(handshake) => Some(&mut handshake.deadline),
-            Stage::Open(open) => open.waiting.as_mut()?.deadline.as_mut(),
-            Stage::Closing(closing) => Some(&mut closing.deadline),
-            Stage::Closed => None,
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.stage {
+            Stage::Open(open) => Some(&open.client),
+            Stage::Closing(closing) => closing.client.as_ref(),
+            Stage::Handshake(_) | Stage::Closed => None,
         }
     }
 
@@ -441,122 +330,7 @@ impl Connection {
         }
     }
 
-    /// Bytes of memory that it holds beside what its client does: input that is not handled, and answers to what is no
-    /// WebSocket.
-    #[inline]
-    pub(crate) fn held_input(&self) -> usize {
-        match &self.stage {
-            Stage::Open(open) => open.held_input(),
-            Stage::Handshake(handshake) => handshake.received.capacity(),
-            Stage::Closing(closing) => closing.held_reply(),
-            Stage::Closed => 0,
-        }
-    }
-
-    /// Bytes of memory that are held for it.
-    pub(crate) fn held(&self) -> usize {
-        self.held_input() + self.client().map_or(0, Client::held)
-    }
-
-    pub(crate) fn client(&self) -> Option<&Client> {
-        match &self.stage {
-            Stage::Open(open) => Some(&open.client),
-            Stage::Closing(closing) => closing.client.as_ref(),
-            Stage::Handshake(_) | Stage::Closed => None,
-        }
-    }
-
-    /// Whether it is not read from because memory is short: it holds much; or nothing is left, and what is read would only
-    /// wait for others to be handled.
-    #[inline]
-    pub(crate) fn is_held_back(&self, budget: &Budget) -> bool {
-        budget.is_pressed() && self.is_held_back_pressed(budget)
-    }
-
-    #[cold]
-    fn is_held_back_pressed(&self, budget: &Budget) -> bool {
-        match &self.stage {
-            // What compressed messages refer back to is there however little it sends. Where it is closed, what comes is
-            // dropped, and its close frame is to be seen.
-            Stage::Open(open) => {
-                let held = self.held().saturating_sub(open.client.compression_context());
-                let waits = open.client.is_queued_for() && budget.is_over();
-                (waits || held > FREE) && !open.client.is_closing()
-            }
-            Stage::Handshake(_) => self.held() > FREE,
-            Stage::Closing(_) | Stage::Closed => false,
-        }
-    }
-
-    /// Too much memory is held, most of it here. It ends at once, and what is queued is lost.
-    pub(crate) fn drop_for_memory(&mut self, context: &Context<'_>) {
-        if let Stage::Closed = self.stage {
-            return;
-        }
-        let (held, peer) = (self.held(), self.client().map(Client::peer));
-        log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
-        context.clients.budget.note_dropped();
-        if let Stage::Open(_) = self.stage {
-            self.end(End::Lost(DisconnectCause::Budget), context);
-        }
-        self.over();
-    }
-
-    fn shake_hands(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
-        let Stage::Handshake(handshake) = &mut self.stage else { return };
-        // A request that comes in one piece, and most do, is read where it lies.
-        let mut kept = std::mem::take(&mut handshake.received);
-        let whole = kept.is_empty();
-        if !whole {
-            kept.extend_from_slice(input);
-        }
-        let octets = if whole { input } else { &mut kept[..] };
-        let asking = handshake.is_asking();
-        let outcome = if asking { Ok(Outcome::Wait) } else { handshake.step(octets, context) };
-        if self.conclude(outcome, octets, share, context)
-            && let Stage::Handshake(handshake) = &mut self.stage
-        {
-            handshake.received = if whole { octets.to_vec() } else { kept };
-        }
-    }
-
-    /// Leaves the handshake stage, if that is what it came to; whether it still waits. `octets` are all that came.
-    fn conclude(
-        &mut self,
-        outcome: Result<Outcome, Reject>,
-        octets: &mut [u8],
-        share: &mut Share,
-        context: &Context<'_>,
-    ) -> bool {
-        let Stage::Handshake(handshake) = &self.stage else { return false };
-        let (open, consumed) = match outcome {
-            Ok(Outcome::Wait) => return true,
-            Ok(Outcome::Open(open, consumed)) => (open, consumed),
-            Ok(Outcome::Reply(reply)) => {
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
-                return false;
-            }
-            Err(reject) => {
-                log(|| {
-                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
-                });
-                let reply = handshake.refusal(&reject, octets);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
-                return false;
-            }
-        };
-        self.stage = Stage::Open(open);
-        let Stage::Open(open) = &mut self.stage else { return false };
-        open.connect();
-        // What the client sent behind its request, without waiting for the answer.
-        let early = octets.get_mut(consumed..).unwrap_or_default();
-        if let Some(end) = open.receive(Input::Lent(early), share) {
-            self.end(end, context);
-        }
-        false
-    }
-
-    /// Leaves the open stage: tells the application, and goes on to what is left to do.
+    /// Leaves the open stage: calls the resource's `disconnected`, and enters the closing stage.
     fn end(&mut self, end: End, context: &Context<'_>) {
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
         let shut = open.has_ended_our_side();
@@ -565,12 +339,14 @@ impl Connection {
             End::Failed(cause) => (Disconnect::abnormal(cause), true),
             End::Lost(cause) => (Disconnect::abnormal(cause), false),
         };
-        // Where the peer has ended its side it may still read: what is queued gets its chance.
         open.leave(disconnect);
-        self.stage = Stage::Closing(Box::new(Closing::of(open.client, linger, shut, context)));
+        // A peer that has ended its side may still read queued data.
+        let Open { client, .. } = open;
+        self.stage = Stage::Closing(Box::new(Closing::new(Some(client), linger, shut, context)));
     }
 
-    fn over(&mut self) {
+    /// Enters the last stage. Queued data is lost.
+    fn close(&mut self) {
         let client = match std::mem::replace(&mut self.stage, Stage::Closed) {
             Stage::Closing(closing) => closing.client,
             Stage::Open(open) => Some(open.client),
@@ -582,7 +358,7 @@ impl Connection {
     }
 }
 
-/// A driver that is dropped, a future that serves a stream for instance, leaves no client that nobody hears of.
+/// A driver may be dropped early, for instance a future that serves a stream. The resource must still hear of the client's end.
 impl Drop for Connection {
     fn drop(&mut self) {
         self.kill();

@@ -1,162 +1,124 @@
+//! The middle stage: messages go both ways, or we have sent a close frame and wait for the client's.
+
 use std::io::{self, IoSlice};
-use std::ops::Range;
 use std::sync::Arc;
 
-use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
+use clws_proto::{CloseCode, CloseFrame, Event, Input, ProtocolError, Receiver};
 
-use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
 use crate::client::internal::Disposition;
+use crate::connection::context::Context;
 use crate::connection::share::Share;
-use crate::connection::{Context, Deadline};
+use crate::connection::timer::{Deadline, Timer};
 use crate::guard::{ApplicationValue, discard, guard, log};
 use crate::resource::registry::Entry;
 use crate::resource::{Close, Disconnect, DisconnectCause};
-use crate::time::{deadline_after, now};
 
-/// Messages go both ways, or we have sent a close frame and wait for the client's.
 pub(super) struct Open {
     pub(super) receiver: Receiver,
     pub(super) client: Client,
     pub(super) entry: Arc<Entry>,
-    /// What we wait for with a deadline, if anything.
+    /// Boxed, because most connections wait for nothing.
     pub(super) waiting: Option<Box<Waiting>>,
 }
 
-/// Something that a client has to do in time, and what becomes of one that is closing.
+/// What the peer or the application has to do in time, and the state of a connection that closes.
 pub(super) struct Waiting {
-    /// For its close frame; otherwise for it to read what is queued.
-    close: bool,
-    /// `None` until `wait` sets it.
-    pub(super) deadline: Option<Deadline>,
-    /// It has read something since the deadline was set.
-    read: bool,
-    /// Its connection is broken: for the application to take what the client has sent before.
-    broken: bool,
-    /// Why it is broken, where the system said so.
+    pub(super) deadline: Deadline,
+    /// The error that broke the connection.
     error: Option<ApplicationValue<io::Error>>,
     /// Data messages that were read and discarded.
     undelivered: u64,
-    /// Our side of the connection has been ended, in place of a close frame.
+    /// Our side of the connection was ended, because the version has no close frame.
     shut: bool,
 }
 
-/// What was read, and where it is.
-pub(super) enum Input<'a> {
-    /// In a buffer of the driver's.
-    Lent(&'a mut [u8]),
-    /// In a part of a buffer, which a big message may keep.
-    Owned(&'a mut Vec<u8>, Range<usize>),
-    /// So many octets are in the receiver's own room.
-    Direct(usize),
-}
-
-/// Why an open connection ends.
+/// Why the open stage ends.
 pub(super) enum End {
-    /// The client's close frame came, and was answered if it began.
+    /// The client's close frame came. It was answered, unless it is an answer itself.
     Closed(Disconnect),
-    /// The client broke the protocol, a handler panicked: a close frame is queued, the client may still be sending.
+    /// The client broke the protocol, or a handler panicked: a close frame is queued, and the client may still be sending.
     Failed(DisconnectCause),
-    /// The connection is of no more use.
+    /// Nothing more can be read.
     Lost(DisconnectCause),
 }
 
 impl Waiting {
-    const fn new(close: bool) -> Self {
-        Self { close, deadline: None, read: true, broken: false, error: None, undelivered: 0, shut: false }
-    }
-
-    /// Why the connection ends if this does not come in time.
-    pub(super) fn cause(&mut self) -> DisconnectCause {
-        match (self.error.take().and_then(ApplicationValue::into_inner), self.close, self.broken) {
-            (Some(error), ..) => DisconnectCause::Io(Arc::new(error)),
-            (None, _, true) => DisconnectCause::Vanished,
-            (None, true, false) => DisconnectCause::CloseTimeout,
-            (None, false, false) => DisconnectCause::WriteTimeout,
-        }
+    fn boxed(timer: Timer) -> Box<Self> {
+        Box::new(Self { deadline: Deadline::new(timer), error: None, undelivered: 0, shut: false })
     }
 }
 
 impl Open {
-    /// Writes what is queued, and takes note of whether the client reads.
-    pub(super) fn flush(
+    /// Writes queued data. The client has [`Timer::Write`] as long as data is left.
+    pub(super) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let mut read = false;
-        let all = self.client.flush(&mut |slices| write(slices).inspect(|written| read |= *written > 0))?;
+        let mut progress = false;
+        let all =
+            self.client.flush(&mut |slices| write(slices).inspect(|written| progress |= *written > 0))?;
         match &mut self.waiting {
-            // What is counted there must not be forgotten: its close frame is being written, and waited for from then on.
-            Some(waiting) if waiting.close || waiting.undelivered > 0 => waiting.read |= read,
-            Some(waiting) if waiting.broken => {}
-            _ if all => self.waiting = None,
-            Some(waiting) => waiting.read |= read,
-            None => self.waiting = Some(Box::new(Waiting::new(false))),
+            Some(waiting) => match waiting.deadline.timer() {
+                Timer::Deliver => {}
+                // The count is still needed when the client closes.
+                Timer::Write if all && waiting.undelivered == 0 => self.waiting = None,
+                _ => waiting.deadline.note_progress(progress),
+            },
+            None if all => {}
+            None => self.waiting = Some(Waiting::boxed(Timer::Write)),
         }
         if self.client.note_flushed() && self.client.is_connected() && !self.client.is_closing() {
             let (client, entry) = (&self.client, &self.entry);
-            let told = guard(client.config().debug_on(), || entry.resource.drained(client));
-            if told.is_none() {
+            let returned = guard(client.config().debug_on(), || entry.resource.drained(client));
+            if returned.is_none() {
                 client.fail();
             }
         }
         Ok(all)
     }
 
-    /// Sets the deadline for what the client has to do.
-    pub(super) fn wait(&mut self, context: &Context<'_>) {
-        let config = &context.clients.config;
+    /// Starts the timer of the closing handshake if the client was closed, and sets the deadline.
+    #[inline]
+    pub(super) fn rearm(&mut self, context: &Context<'_>) {
         if self.client.is_closing() {
-            let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(true)));
-            // The time for its answer begins now, whatever it was to do before.
-            waiting.read |= !waiting.close && !waiting.broken;
-            waiting.close = true;
-        }
-        if let Some(waiting) = &mut self.waiting
-            && std::mem::take(&mut waiting.read)
-        {
-            let time =
-                if waiting.close || waiting.broken { config.close_timeout } else { config.write_timeout };
-            let at = deadline_after(now(), time);
-            match &mut waiting.deadline {
-                // The driver keeps the one that it was told of, comes too early, and is told of this one then.
-                Some(deadline) => {
-                    deadline.armed &= deadline.at <= at;
-                    deadline.at = at;
-                }
-                None => waiting.deadline = Some(Deadline { at, armed: false }),
+            let waiting = self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Close));
+            if waiting.deadline.timer() == Timer::Write {
+                waiting.deadline.start(Timer::Close);
             }
+        }
+        if let Some(waiting) = &mut self.waiting {
+            waiting.deadline.rearm(context);
         }
     }
 
-    /// Whether our side of the connection is to be ended now, which is told once: the client is closed, all that was queued for
-    /// it is written, and its version has no close frame that would tell it. It ends its own side then, as it would
-    /// answer a close frame.
+    /// Whether our side of the connection must be ended now. Returns true once: the client is closed, everything is written, and
+    /// the version has no close frame. The client then ends its side, as it would answer a close frame.
     pub(super) fn ends_our_side(&mut self) -> bool {
         !self.client.websocket_version().has_close_frame()
             && self.client.is_closing()
             && self.client.buffered_amount() == 0
-            && self
-                .waiting
-                .as_mut()
-                .is_some_and(|waiting| !waiting.broken && !std::mem::replace(&mut waiting.shut, true))
+            && self.waiting.as_mut().is_some_and(|waiting| {
+                waiting.deadline.timer() != Timer::Deliver && !std::mem::replace(&mut waiting.shut, true)
+            })
     }
 
     pub(super) fn has_ended_our_side(&self) -> bool {
         self.waiting.as_ref().is_some_and(|waiting| waiting.shut)
     }
 
-    /// The connection is broken, and what the client has sent before waits to be taken: its time begins now.
+    /// Starts the time in which the application has to handle the input of a broken connection.
     pub(super) fn broken(&mut self) {
-        let waiting = self.waiting.get_or_insert_with(|| Box::new(Waiting::new(false)));
-        if !std::mem::replace(&mut waiting.broken, true) {
-            waiting.read = true;
+        let waiting = self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Deliver));
+        if waiting.deadline.timer() != Timer::Deliver {
+            waiting.deadline.start(Timer::Deliver);
         }
     }
 
-    /// The system does not take what we write any more. What the client has sent before is still delivered.
+    /// Nothing can be written any more. Earlier input is still delivered.
     pub(super) fn write_failed(&mut self, error: io::Error) {
-        let error = ApplicationValue::new(error, self.client.config().debug_on()); // it may be one of the application's stream
+        // The error may come from a stream of the application.
+        let error = ApplicationValue::new(error, self.client.config().debug_on());
         self.client.abandon();
         self.broken();
         if let Some(waiting) = &mut self.waiting {
@@ -164,7 +126,7 @@ impl Open {
         }
     }
 
-    /// Why writing has failed, if it has.
+    /// The error of the failed write, if one failed.
     pub(super) fn take_error(&mut self) -> Option<io::Error> {
         self.waiting.as_mut()?.error.take()?.into_inner()
     }
@@ -173,7 +135,7 @@ impl Open {
         self.waiting.as_ref().is_some_and(|waiting| waiting.error.is_some())
     }
 
-    /// Tells the resource that the client is there.
+    /// Calls the resource's `connected`.
     pub(super) fn connect(&mut self) {
         let (client, entry) = (&self.client, &self.entry);
         match guard(client.config().debug_on(), || entry.resource.connected(client)) {
@@ -187,9 +149,10 @@ impl Open {
         client.wake();
     }
 
-    /// Takes nothing more for the client, and tells the resource that it goes.
+    /// Discards unread input, seals the outbox, and calls the resource's `disconnected`.
     pub(super) fn leave(&mut self, mut disconnect: Disconnect) {
-        disconnect.undelivered = self.discard_unread();
+        let earlier = self.waiting.as_ref().map_or(0, |waiting| waiting.undelivered);
+        disconnect.undelivered = self.receiver.discard() + earlier;
         let (client, entry) = (&self.client, &self.entry);
         client.seal();
         client.leave_groups();
@@ -205,10 +168,11 @@ impl Open {
         } else {
             client.tell_hosts(&disconnect);
         }
-        discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
+        // An error of the application's stream may be in it.
+        discard(client.config().debug_on(), disconnect);
     }
 
-    /// Bytes of memory for input that is not handled, and for what compressed messages refer back to.
+    /// The bytes of memory for unhandled input and for the compression context of received messages.
     #[inline]
     pub(super) fn held_input(&self) -> usize {
         let held = self.receiver.held();
@@ -217,20 +181,19 @@ impl Open {
         held
     }
 
-    /// Whether events wait that the application may have now.
+    /// Whether unread events can be handled now.
     #[inline]
-    pub(super) fn may_go_on(&self) -> bool {
+    pub(super) fn can_continue(&self) -> bool {
         self.receiver.has_unread()
             && (self.client.disposition() != Disposition::Wait
                 || self.receiver.is_close_next()
                 || (self.client.hears_pings() && self.receiver.is_ping_next()))
     }
 
-    /// Whether more may be read: what was read before has been delivered, and the application takes more.
+    /// Whether more may be read: all events were handled, and the application takes more.
     ///
-    /// One that is closing is read from even if the application takes nothing, for it may be gone; its messages wait. So is one
-    /// that has more answers than it reads, until a message begins: pings are answered meanwhile, which tell it that this side
-    /// is alive.
+    /// A client that is closing is read from even if the application takes nothing, because the client may be gone; its messages
+    /// wait. A client that does not read its answers is read from until a message begins, so that its pings are answered.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
         !self.receiver.has_unread()
@@ -239,35 +202,30 @@ impl Open {
                 || self.reads_pings())
     }
 
-    /// Whether it is read from for the sake of its pings only.
+    /// Whether the client is read from only for its pings. Hixie versions have none.
     #[inline]
     pub(super) fn reads_pings(&self) -> bool {
         self.client.disposition() == Disposition::Wait
             && self.client.hears_pings()
             && !self.receiver.is_in_message()
-            && !self.client.websocket_version().is_hixie() // which has no pings
+            && !self.client.websocket_version().is_hixie()
     }
 
-    /// Whether events of the last read wait.
+    /// Handles input and delivers its events until the share is over.
     #[inline]
-    pub(super) fn has_unread(&self) -> bool {
-        self.receiver.has_unread()
-    }
-
-    /// Delivers what was read, until the share is over.
-    #[inline]
-    pub(super) fn receive(&mut self, input: Input<'_>, share: &mut Share) -> Option<End> {
+    pub(super) fn handle_input(
+        &mut self,
+        input: Input<'_>,
+        share: &mut Share,
+        context: &Context<'_>,
+    ) -> Option<End> {
         let client = &self.client;
         let resource = &*self.entry.resource;
-        let (mut delivered, mut undelivered) = (false, 0);
-        let mut events = match input {
-            Input::Lent(bytes) => self.receiver.receive_with(bytes, &SharedBuffers),
-            Input::Owned(buffer, range) => self.receiver.receive_owned(buffer, range, &SharedBuffers),
-            Input::Direct(count) => self.receiver.receive_direct(count, &SharedBuffers),
-        };
-        // One guard for all of them: a panic ends the connection, so nothing half-done is looked at again.
+        let (mut handled, mut undelivered) = (false, 0);
+        let mut events = self.receiver.receive_input(input, context.environment.buffers);
+        // One guard for all events: a panic ends the connection, so half-handled events are not seen again.
         let end = guard(client.config().debug_on(), || {
-            // Events that are not pulled are kept by the receiver, and come first when the client goes on.
+            // The receiver keeps events that are not pulled, and returns them first the next time.
             while !share.is_over() {
                 let deliver = match client.disposition() {
                     Disposition::Deliver => true,
@@ -310,7 +268,7 @@ impl Open {
                     Ok(Some(_)) => 0,
                     Err(error) => return Some(fail(client, error)),
                 };
-                delivered = true;
+                handled = true;
                 share.spend(bytes);
             }
             None
@@ -321,52 +279,45 @@ impl Open {
             negotiated.note(self.receiver.context_size());
         }
         if undelivered > 0 {
-            self.waiting.get_or_insert_with(|| Box::new(Waiting::new(true))).undelivered += undelivered;
+            self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Close)).undelivered += undelivered;
         }
-        // Its connection is broken, but the application goes on with what had come: it has its time anew.
+        // Progress of the application, not of the peer.
         if let Some(waiting) = &mut self.waiting {
-            waiting.read |= waiting.broken && delivered;
+            waiting.deadline.note_progress(handled && waiting.deadline.timer() == Timer::Deliver);
         }
         match end {
             None => {
                 self.client.queue_close(CloseCode::INTERNAL, "");
                 Some(End::Failed(DisconnectCause::Panic))
             }
-            Some(None) => self.close_behind(),
+            Some(None) => self.handle_close_after_pause(),
             Some(end) => end,
         }
     }
 
-    /// The client's close frame takes effect though the application is full, if no message waits before it.
+    /// Handles the client's close frame although the application takes no messages, if no message comes before it.
     #[inline]
-    fn close_behind(&mut self) -> Option<End> {
+    fn handle_close_after_pause(&mut self) -> Option<End> {
         if !self.receiver.is_close_next() {
             return None;
         }
         match self.receiver.receive(&mut []).next() {
             Ok(Some(Event::Close(frame))) => Some(answer_close(&self.client, frame.as_ref())),
-            Ok(_) => None, // it is not complete
+            Ok(_) => None, // the frame is not complete
             Err(error) => Some(fail(&self.client, error)),
         }
     }
-
-    /// Discards what was read and not delivered; returns how many data messages were, these and earlier ones.
-    fn discard_unread(&mut self) -> u64 {
-        self.receiver.discard() + self.waiting.as_ref().map_or(0, |waiting| waiting.undelivered)
-    }
 }
 
-/// The client's close frame came.
 fn answer_close(client: &Client, frame: Option<&CloseFrame<'_>>) -> End {
     client.answer_close(frame);
     let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
     End::Closed(Disconnect::new(code, reason, DisconnectCause::Closed))
 }
 
-/// The client broke the protocol.
 fn fail(client: &Client, error: ProtocolError) -> End {
     // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame) from
-    // the shard_handle endpoint after being instructed to _Fail the WebSocket Connection."
+    // the remote endpoint after being instructed to _Fail the WebSocket Connection."
     client.queue_close(error.close_code(client.websocket_version()), &error.to_string());
     End::Failed(DisconnectCause::Protocol(error))
 }

@@ -1,78 +1,76 @@
-//! How long one client may keep its thread before others have their turn.
+//! How long one client may use its thread before other clients have their turn.
 
 use std::io;
 use std::time::{Duration, Instant};
 
-use crate::time::now;
-
-/// The most time of one share. A single event may take longer: it is not interrupted.
+/// The time of one share. A single event may take longer, because it is not interrupted.
 const TIME: Duration = Duration::from_millis(1);
 
-/// Events between two looks at the clock.
+/// Events between two readings of the clock.
 const EVERY: u8 = 32;
 
-/// From so many bytes on, the clock is looked at after the event.
+/// The clock is read after each event of this many bytes or more.
 const BIG: usize = 16 * 1024;
 
-/// The most bytes that are written for one client before others have their turn, but for the last write. A client that reads as
-/// fast as it is written to would keep the thread otherwise, as long as others send to it.
+/// Bytes that are written for one client before other clients have their turn; the last write may exceed it. Otherwise a client
+/// that reads as fast as we write could keep the thread, as long as others send to it.
 pub(crate) const WRITE_BUDGET: usize = 2 << 20;
 
 /// One client's share of an event loop turn, or of one poll of its task.
 ///
-/// It measures time, because bytes say little: a six-byte frame may ask for a broadcast to thousands. Clients that send
-/// few messages pay nothing for it: the clock is read at the 32nd event for the first time.
+/// It measures time and not bytes, because a frame of six bytes may cause a broadcast to thousands. Clients that send few messages
+/// pay nothing: the clock is read after the 32nd event for the first time.
 #[derive(Debug)]
 pub(crate) struct Share {
     every: u8,
     countdown: u8,
     started: Option<Instant>,
     over: bool,
+    clock: fn() -> Instant,
 }
 
 impl Share {
-    /// A share whose time begins when the clock is first read.
+    /// A share whose time begins with the first reading of the clock.
     #[inline]
-    pub(crate) const fn new() -> Self {
-        Self { every: EVERY, countdown: EVERY, started: None, over: false }
+    pub(crate) const fn new(clock: fn() -> Instant) -> Self {
+        Self { every: EVERY, countdown: EVERY, started: None, over: false, clock }
     }
 
     /// A share whose time begins now.
-    pub(crate) fn started_now() -> Self {
-        Self { started: Some(now()), ..Self::new() }
+    pub(crate) fn started_now(clock: fn() -> Instant) -> Self {
+        Self { started: Some(clock()), ..Self::new(clock) }
     }
 
-    /// A share whose time begins now and is looked at after each event: for a client that has used up its last share, so
-    /// that its events are known to take long.
-    pub(crate) fn strict() -> Self {
-        Self { every: 1, countdown: 1, ..Self::started_now() }
+    /// A share whose time begins now and is checked after each event, for a client that has used up its last share.
+    pub(crate) fn strict(clock: fn() -> Instant) -> Self {
+        Self { every: 1, countdown: 1, ..Self::started_now(clock) }
     }
 
-    /// Takes note of an event of that many bytes.
+    /// An event of that many bytes was handled.
     #[inline]
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.countdown = self.countdown.saturating_sub(1);
         if self.countdown == 0 || bytes >= BIG {
-            self.look();
+            self.check_clock();
         }
     }
 
-    /// Whether others are to have their turn now.
+    /// Whether other clients must have their turn now.
     #[inline]
     pub(crate) const fn is_over(&self) -> bool {
         self.over
     }
 
     #[inline(never)]
-    fn look(&mut self) {
+    fn check_clock(&mut self) {
         self.countdown = self.every;
-        let now = now();
+        let now = (self.clock)();
         let started = *self.started.get_or_insert(now);
         self.over |= now.saturating_duration_since(started) >= TIME;
     }
 }
 
-/// The part of a share that is writing.
+/// A client's share of writing.
 #[derive(Debug)]
 pub(crate) struct WriteShare {
     left: usize,
@@ -85,7 +83,7 @@ impl WriteShare {
         Self { left: WRITE_BUDGET, cut: false }
     }
 
-    /// Writes, unless the share is over: then it says that the socket is full.
+    /// Writes. When the share is over, it returns `WouldBlock` as a full socket does.
     #[inline]
     pub(crate) fn write(&mut self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
         if self.left == 0 {
@@ -97,7 +95,7 @@ impl WriteShare {
         Ok(written)
     }
 
-    /// Whether there was more to write.
+    /// Whether there was more to write than the share.
     #[inline]
     pub(crate) const fn was_cut(&self) -> bool {
         self.cut
@@ -107,9 +105,9 @@ impl WriteShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::virtual_clock;
+    use crate::time::{now, virtual_clock};
 
-    /// How many events of that size fit into a share, each of which takes that time.
+    /// The number of events of that size and that duration in one share.
     fn fit(mut share: Share, bytes: usize, time: Duration) -> usize {
         let mut events = 0;
         while !share.is_over() && events < 10_000 {
@@ -121,7 +119,7 @@ mod tests {
     }
 
     #[test]
-    fn a_peer_that_reads_for_ever_is_not_written_to_for_ever() {
+    fn writing_ends_although_the_peer_reads_everything() {
         let (mut share, mut written) = (WriteShare::new(), 0);
         while let Ok(count) = share.write(|| Ok(100_000)) {
             assert!(!share.was_cut());
@@ -133,15 +131,23 @@ mod tests {
     }
 
     #[test]
-    fn ends_by_time_and_not_by_number() {
+    fn a_share_ends_by_time_and_not_by_number_of_events() {
         virtual_clock::set(Some(Instant::now()));
         let micros = Duration::from_micros;
-        assert_eq!(fit(Share::new(), 1, micros(0)), 10_000, "events that take no time");
-        assert_eq!(fit(Share::new(), 1, micros(10)), 32 + 128, "the time begins at the 32nd");
-        assert_eq!(fit(Share::started_now(), 1, micros(10)), 128);
-        assert_eq!(fit(Share::new(), 1, micros(5000)), 64);
-        assert_eq!(fit(Share::started_now(), BIG, micros(600)), 2, "big ones are looked at one by one");
-        assert_eq!(fit(Share::strict(), 1, micros(300)), 4, "and those of a client known to be slow");
-        assert_eq!(fit(Share::strict(), 1, micros(5000)), 1);
+        assert_eq!(fit(Share::new(now), 1, micros(0)), 10_000, "events without duration");
+        assert_eq!(fit(Share::new(now), 1, micros(10)), 32 + 128, "the time begins after the 32nd event");
+        assert_eq!(fit(Share::started_now(now), 1, micros(10)), 128);
+        assert_eq!(fit(Share::new(now), 1, micros(5000)), 64);
+        assert_eq!(
+            fit(Share::started_now(now), BIG, micros(600)),
+            2,
+            "the clock is read after each big event"
+        );
+        assert_eq!(
+            fit(Share::strict(now), 1, micros(300)),
+            4,
+            "a strict share reads the clock after each event"
+        );
+        assert_eq!(fit(Share::strict(now), 1, micros(5000)), 1);
     }
 }

@@ -24,11 +24,14 @@ use clws_proto::{Event, Limits, Role, Sender};
 use super::*;
 use crate::client::Client;
 use crate::config::Config;
+use crate::driver::drive::{self, Io, Read, Settled};
 use crate::driver::state::DriverState;
 use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Opening, Resource};
-use crate::time::virtual_clock;
+use crate::time::{now, virtual_clock};
+use crate::wake::WakeTargetRef;
 use crate::{Origins, Payload, Text};
+use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -203,7 +206,7 @@ impl Harness {
 
     fn send(&mut self, octets: &[u8]) {
         let context = context(&self.shared);
-        self.connection.receive(&mut octets.to_vec(), &mut Share::new(), &context);
+        self.connection.handle_input(Input::Lent(&mut octets.to_vec()), &mut Share::new(now), &context);
         self.drive();
     }
 
@@ -220,39 +223,27 @@ impl Harness {
         if self.deadline.is_some_and(|at| at <= self.now) {
             self.deadline = None;
             let context = context(&self.shared);
-            self.connection.timed_out(&context);
+            self.connection.handle_timeout(&context);
         }
         self.drive();
     }
 
-    /// What a driver does after everything that happened.
+    /// Does what a driver does after each event.
     fn drive(&mut self) {
         let context = context(&self.shared);
-        self.connection.resume(&mut Share::new(), &context);
-        self.connection.continue_events(&mut Share::new(), &context);
-        let (out, room) = (&mut self.out, &mut self.room);
-        let all = self.connection.flush(&mut |slices| {
-            let octets = slices.iter().flat_map(|slice| slice.iter()).copied();
-            let before = out.len();
-            out.extend(octets.take(*room));
-            let written = out.len() - before;
-            *room -= written;
-            if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
-        });
-        assert_eq!(all.unwrap(), self.connection.queued() == 0);
-        if self.connection.may_go_on() {
-            return self.drive(); // the outbox has room again
-        }
-        match self.connection.next(&context) {
-            Next::Wait => {}
-            Next::ShutdownWrite => {
-                assert!(!self.shut, "only once");
-                self.shut = true;
+        loop {
+            let (out, room) = (&mut self.out, &mut self.room);
+            let mut io = TestIo { out, room, shut: &mut self.shut };
+            let settled = drive::settle(&mut self.connection, &mut io, &context);
+            match settled {
+                Settled::Wait(Some(at)) => self.deadline = Some(at),
+                Settled::Wait(None) => {}
+                Settled::Drop => self.dropped = true,
             }
-            Next::Drop => self.dropped = true,
-        }
-        if let Some(at) = self.connection.new_deadline() {
-            self.deadline = Some(at);
+            if !self.connection.can_continue() {
+                break;
+            }
+            drive::receive(&mut self.connection, &mut io, &mut Share::new(now), &context);
         }
     }
 
@@ -284,6 +275,48 @@ impl Harness {
     #[track_caller]
     fn recorder(&self, lines: &[&str]) {
         assert_eq!(self.resource.take(), lines);
+    }
+}
+
+/// A socket that takes as many bytes as there is room, and has no input.
+struct TestIo<'a> {
+    out: &'a mut Vec<u8>,
+    room: &'a mut usize,
+    shut: &'a mut bool,
+}
+
+impl Io for TestIo<'_> {
+    fn may_read(&mut self, _: &Connection) -> bool {
+        false
+    }
+
+    fn read(&mut self, _: &mut Connection, _: &Context<'_>) -> Read<'_> {
+        Read::Nothing
+    }
+
+    fn handled(&mut self, _: &Connection) {}
+
+    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
+        let all = connection.transmit(&mut |slices| {
+            let bytes = slices.iter().flat_map(|slice| slice.iter()).copied();
+            let before = self.out.len();
+            self.out.extend(bytes.take(*self.room));
+            let written = self.out.len() - before;
+            *self.room -= written;
+            if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
+        })?;
+        assert_eq!(all, connection.queued() == 0);
+        Ok(())
+    }
+
+    fn write_failed(&mut self) {}
+
+    fn shutdown_write(&mut self) {
+        assert!(!std::mem::replace(self.shut, true), "only once");
+    }
+
+    fn is_broken(&mut self, _: &Connection) -> bool {
+        false
     }
 }
 

@@ -1,31 +1,32 @@
-//! The buffers that all reads of a shard go through, and which of them a connection is read with.
+//! The read buffers of a shard, and the choice between them.
 
 use std::ops::Range;
 
 use crate::buffer_pool;
 
-/// Octets of the buffers, [`ALIGNED`] of which are not used. A big message keeps the one that it was read to, instead of being copied, where it fills about a quarter
-/// of it: so each is four times the one before, with some room for headers and for small messages before a big one.
+/// The bytes of the buffers, of which [`ALIGNED`] are for alignment. A big message that fills about a quarter of a buffer keeps it
+/// instead of being copied. So each buffer is four times as large as the one before, with some room for headers, and for small
+/// messages before a big one.
 const SIZES: [usize; 3] = [64 * 1024, (256 + 8) * 1024, (1024 + 8) * 1024];
 
-/// A big message's payload lies at a multiple of this, for the sake of the copies and the mask: what was read begins so many
-/// octets before one as a big frame's header has.
+/// The alignment of a big message's payload, which makes unmasking and copies faster. Reads begin one header of a big frame before
+/// a multiple of it.
 const ALIGNED: usize = 64;
 const HEADER: usize = 14;
 
-/// So many reads in a row that would have fitted into a quarter of the next smaller buffer lead back to that.
+/// Reads in a row that must fit into a quarter of the next smaller buffer before that one is used again.
 const PATIENCE: u8 = 64;
 
 pub(crate) struct ReadBuffers([Buffer; SIZES.len()]);
 
 struct Buffer {
-    /// Empty where a message has kept it, and before the first read.
-    octets: Vec<u8>,
-    /// Where in it reads begin.
+    /// Empty before the first read, and after a message has kept it.
+    bytes: Vec<u8>,
+    /// The position at which reads begin.
     start: usize,
 }
 
-/// How much a connection has to be read at once: the buffers follow its messages.
+/// The size of a connection's reads, which follows the size of its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadSizer {
     level: u8,
@@ -33,7 +34,7 @@ pub(crate) struct ReadSizer {
 }
 
 impl ReadSizer {
-    /// Takes note of how much a read brought.
+    /// A read has brought `count` bytes.
     #[inline]
     pub(crate) fn note(&mut self, count: usize) {
         let level = usize::from(self.level);
@@ -41,11 +42,11 @@ impl ReadSizer {
             self.small_reads = 0;
             self.level = (self.level + 1).min(2);
         } else if level > 0 {
-            self.digest(count);
+            self.note_small_read(count);
         }
     }
 
-    fn digest(&mut self, count: usize) {
+    fn note_small_read(&mut self, count: usize) {
         let smaller = usize::from(self.level).checked_sub(1).and_then(|level| SIZES.get(level));
         if smaller.is_some_and(|size| count > size / 4) {
             self.small_reads = 0;
@@ -60,28 +61,28 @@ impl ReadSizer {
 
 impl ReadBuffers {
     pub(crate) const fn new() -> Self {
-        Self([const { Buffer { octets: Vec::new(), start: 0 } }; SIZES.len()])
+        Self([const { Buffer { bytes: Vec::new(), start: 0 } }; SIZES.len()])
     }
 
-    /// Where to read to for that read_sizer.
+    /// The buffer for the next read of that size.
     #[inline]
     pub(crate) fn lend(&mut self, read_sizer: ReadSizer) -> &mut [u8] {
         let (buffer, size) = self.of(read_sizer);
-        if buffer.octets.len() != size {
+        if buffer.bytes.len() != size {
             buffer.replace(size);
         }
         buffer
-            .octets
+            .bytes
             .get_mut(buffer.start..)
-            .and_then(|octets| octets.get_mut(..size - ALIGNED))
+            .and_then(|bytes| bytes.get_mut(..size - ALIGNED))
             .unwrap_or_default()
     }
 
-    /// The buffer that was lent for that read_sizer, which a message may keep, and where in it lies what was read.
+    /// The buffer that was lent for that size, and the range of the `count` bytes that were read. A message may keep the buffer.
     #[inline]
     pub(crate) fn read(&mut self, read_sizer: ReadSizer, count: usize) -> (&mut Vec<u8>, Range<usize>) {
         let (buffer, _) = self.of(read_sizer);
-        (&mut buffer.octets, buffer.start..buffer.start + count)
+        (&mut buffer.bytes, buffer.start..buffer.start + count)
     }
 
     #[inline]
@@ -97,14 +98,14 @@ impl ReadBuffers {
 
 impl Buffer {
     #[inline(never)]
-    fn replace(&mut self, octets: usize) {
-        buffer_pool::give(std::mem::take(&mut self.octets));
-        self.octets = buffer_pool::take(octets);
-        self.octets.truncate(octets);
-        self.octets.resize(octets, 0);
-        let unaligned = (self.octets.as_ptr().addr() + HEADER) % ALIGNED;
+    fn replace(&mut self, bytes: usize) {
+        buffer_pool::give(std::mem::take(&mut self.bytes));
+        self.bytes = buffer_pool::take(bytes);
+        self.bytes.truncate(bytes);
+        self.bytes.resize(bytes, 0);
+        let unaligned = (self.bytes.as_ptr().addr() + HEADER) % ALIGNED;
         self.start = (ALIGNED - unaligned) % ALIGNED;
-        // Where memory lies is not to decide on what a simulation does.
+        // A simulation must not depend on memory addresses.
         #[cfg(all(test, unix))]
         if crate::sim::executor::is_here() {
             self.start = 0;
@@ -117,7 +118,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn follows_what_is_read() {
+    fn the_size_of_reads_follows_their_content() {
         let (mut read_buffers, mut read_sizer) = (ReadBuffers::new(), ReadSizer::default());
         let mut sizes = Vec::new();
         for _ in 0..5 {
@@ -128,7 +129,7 @@ mod tests {
         for _ in 0..1000 {
             read_sizer.note(SIZES[2] - ALIGNED - 1);
             (0..PATIENCE).for_each(|_| read_sizer.note(1));
-            assert_eq!(read_buffers.lend(read_sizer).len(), sizes[2], "a big one now and then");
+            assert_eq!(read_buffers.lend(read_sizer).len(), sizes[2], "some big reads keep the size");
         }
         (0..=PATIENCE).for_each(|_| read_sizer.note(1));
         assert_eq!(read_buffers.lend(read_sizer).len(), sizes[1]);
@@ -136,9 +137,9 @@ mod tests {
         assert_eq!(read_sizer, ReadSizer::default());
     }
 
-    /// A message of 16 KiB, 64 KiB or 256 KiB keeps the buffer that is a size bigger.
+    /// Messages of 16 KiB, 64 KiB and 256 KiB keep the buffer of four times their size.
     #[test]
-    fn a_quarter_is_worth_it() {
+    fn a_message_of_a_quarter_keeps_the_buffer() {
         for (level, size) in (0..).zip(SIZES) {
             let mut buffer = vec![0; size];
             let len = (16 * 1024) << (2 * level);
@@ -162,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn one_that_was_kept_is_replaced() {
+    fn a_buffer_that_was_kept_is_replaced() {
         let (mut read_buffers, read_sizer) = (ReadBuffers::new(), ReadSizer::default());
         read_buffers.lend(read_sizer);
         let (buffer, range) = read_buffers.read(read_sizer, 100);
@@ -173,6 +174,6 @@ mod tests {
         buffer_pool::give(kept);
         drop(std::mem::take(read_buffers.read(read_sizer, 0).0));
         read_buffers.lend(read_sizer);
-        assert_eq!(read_buffers.read(read_sizer, 0).0.as_ptr(), lies_at, "by one of the pool's");
+        assert_eq!(read_buffers.read(read_sizer, 0).0.as_ptr(), lies_at, "the pool's buffer is used");
     }
 }

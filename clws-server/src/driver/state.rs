@@ -5,15 +5,27 @@ use std::sync::{Arc, OnceLock, Weak};
 
 use crate::admission::{Admission, ConnectionPermit};
 use crate::budget::Budget;
+use crate::buffer_pool::{self, SharedBuffers};
 use crate::client::context::ClientContext;
 use crate::config::Config;
-use crate::connection::Context;
-use crate::driver::stream::memory::Streams;
+use crate::connection::context::{Context, Environment};
+use crate::driver::streams::Streams;
 use crate::net::shortage::Shortage;
 use crate::resource::registry::Resources;
 use crate::signal::{Signal, SignalWait};
 use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
+use crate::time::{now, system_time};
 use crate::wake::{Relief, ShardCommand, ShardHandle, WakeTarget, WakeTargetRef};
+
+/// Buffers and codecs that the connections of one thread share, and the system's clocks.
+static ENVIRONMENT: Environment = Environment {
+    buffers: &SharedBuffers,
+    lend_outbox: buffer_pool::lend,
+    #[cfg(feature = "deflate")]
+    codecs: crate::codecs::codecs,
+    now,
+    date: system_time,
+};
 
 /// The state that all shards and stream drivers of one server share.
 pub(crate) struct DriverState {
@@ -75,7 +87,7 @@ impl DriverState {
     /// What a connection with that wake target needs.
     #[inline]
     pub(crate) const fn connection_context<'a>(&'a self, wake_target: WakeTargetRef<'a>) -> Context<'a> {
-        Context { clients: &self.context, resources: &self.resources, wake_target }
+        Context { clients: &self.context, resources: &self.resources, wake_target, environment: &ENVIRONMENT }
     }
 
     /// The shards; empty before the server runs, and where each client has a task.

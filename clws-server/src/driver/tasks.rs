@@ -1,10 +1,13 @@
-//! Accepting connections and serving each with a separate task of the executor.
+//! Accepts connections and serves each in a task of the executor, where shards cannot or must not.
 
+use std::future::Future;
 use std::io;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
 use futures::future::{Either, select};
+use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::config::address::Peer;
 use crate::driver::state::DriverState;
@@ -12,67 +15,88 @@ use crate::driver::stream;
 use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_stream};
 use crate::net::tcp::set_accepted_options;
-use crate::runtime;
+use crate::runtime::{self, AsyncListener};
 use crate::time::now;
 
-/// The time between two attempts to accept when the system fails.
-const RETRY_INTERVAL: Duration = Duration::from_millis(100);
+/// Connections that are accepted before other tasks have their turn.
+const ACCEPTS: u32 = 64;
 
-/// The connections after which accepting yields to other tasks.
-const BATCH: u32 = 64;
+/// How long accepting rests when it fails, and no client can be refused either.
+const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the server stops, and serves each in a separate task.
-pub(crate) async fn serve_tasks(listener: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
-    let accepting = match &listener {
-        Acceptor::Tcp { listener, .. } => runtime::Listener::tcp(listener.try_clone()?),
+/// Accepts connections until the server stops.
+pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
+    match &acceptor {
+        Acceptor::Tcp { listener: tcp, .. } => {
+            let listener = AsyncListener::tcp(tcp.try_clone()?);
+            let accept = async || {
+                let (socket, address) = listener.accept().await?;
+                let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
+                if let Some(socket) = &socket {
+                    set_accepted_options(socket.get_ref().into(), state.config());
+                }
+                Ok(socket.map(|socket| (socket, Peer::Tcp(address))))
+            };
+            accept_all(accept, &acceptor, &state).await
+        }
         #[cfg(unix)]
-        Acceptor::Unix(socket) => runtime::Listener::unix(socket.listener.try_clone()?),
+        Acceptor::Unix(socket) => {
+            let listener = AsyncListener::unix(socket.listener.try_clone()?);
+            let accept = async || {
+                let socket = listener.accept().await?;
+                let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
+                Ok(socket.map(|socket| (socket, Peer::Unix)))
+            };
+            accept_all(accept, &acceptor, &state).await
+        }
         #[cfg(all(test, unix))]
-        Acceptor::Sim(_) => return Ok(()),
-    };
+        Acceptor::Sim(_) => Ok(()),
+    }
+}
+
+/// Serves the connections that `accept` returns. It returns `None` for one that was refused.
+async fn accept_all<S, A>(
+    accept: impl Fn() -> A,
+    acceptor: &Acceptor,
+    state: &Arc<DriverState>,
+) -> io::Result<()>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Future<Output = io::Result<Option<(S, Peer)>>>,
+{
     let mut stop = state.stopped();
     let mut accepted = 0_u32;
     loop {
-        match select(Box::pin(accepting.accept()), stop).await {
-            Either::Left((Ok((socket, address)), rest)) => {
-                stop = rest;
-                let refuse = |socket: &runtime::Stream| refuse_stream(&socket.sock_ref());
-                let Some(socket) = state.shortage.admit(socket, refuse) else { continue };
-                if address.is_some() {
-                    set_accepted_options(socket.sock_ref(), state.config());
-                }
-                let peer = address.map_or(Peer::Unix, Peer::Tcp);
-                runtime::spawn(stream::drive(socket, peer, Arc::clone(&state), state.admit()));
+        match select(pin!(accept()), &mut stop).await {
+            Either::Left((Ok(None), _)) => {}
+            Either::Left((Ok(Some((socket, peer))), _)) => {
+                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
                 accepted = accepted.wrapping_add(1);
-                if accepted.is_multiple_of(BATCH) {
+                if accepted.is_multiple_of(ACCEPTS) {
                     runtime::yield_now().await;
                 }
             }
-            Either::Left((Err(error), rest)) => {
-                stop = rest;
-                handle_error(error, &listener, &state).await;
-            }
+            Either::Left((Err(error), _)) => accept_failed(error, acceptor, state).await,
             Either::Right(_) => return Ok(()),
         }
     }
 }
 
-/// Handles a failure of `accept`. Without a descriptor, refuses the client that waits. Otherwise
-/// waits for a moment.
-async fn handle_error(error: io::Error, listener: &Acceptor, state: &DriverState) {
+/// Without a descriptor, the client that waits is refused. Otherwise accepting rests.
+async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverState) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;
     }
     if Shortage::is_meant_by(&error) {
-        match state.shortage.refuse(listener, state.config()) {
+        match state.shortage.refuse(acceptor, state.config()) {
             Ok(()) => return runtime::yield_now().await,
-            // No client waits. `accept` reports that only when a descriptor is free again.
+            // No client waits, and accepting reports that only when there is a descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => state.shortage.log_error(&error),
         }
     } else {
         state.shortage.log_error(&error);
     }
-    runtime::timer(now() + RETRY_INTERVAL).await;
+    runtime::timer(now() + ACCEPT_REST).await;
     state.shortage.prepare();
 }

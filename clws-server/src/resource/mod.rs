@@ -12,8 +12,6 @@ use clws_proto::DeflateConfig;
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
 use crate::client::Client;
-#[cfg(feature = "deflate")]
-use crate::codecs::Negotiated;
 use crate::config::address::Peer;
 use crate::guard::{ApplicationValue, DebugOn};
 use crate::resource::decision::Pending;
@@ -211,9 +209,6 @@ pub struct Accept {
     /// `None`: as the server's configuration says.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Option<DeflateConfig>>,
-    /// What came of it.
-    #[cfg(feature = "deflate")]
-    pub(crate) negotiated: Option<Negotiated>,
     /// The client gets a place for something of the resource adaptor's own.
     pub(crate) has_adapter_data: bool,
 }

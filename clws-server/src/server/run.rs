@@ -1,19 +1,16 @@
 //! Running a server: on the threads of its shards, or on tasks of the executor.
 
-use std::future::Future;
 use std::io;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use futures::channel::oneshot;
 use futures::future::try_join_all;
 
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
-use crate::driver::tasks::serve_tasks;
-use crate::guard::{DebugOn, guard_other};
+use crate::driver::tasks;
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::Poller;
 use crate::runtime;
@@ -47,7 +44,7 @@ async fn run_shards(
     let mut ended = Vec::new();
     for (index, (poller, shard_handle)) in pollers.into_iter().zip(shards).enumerate() {
         let shard = Shard::new(Arc::clone(&state), shard_handle, poller, &listeners)?;
-        ended.push(spawn_shard(format!("clws-shard-{index}"), move || shard.run())?);
+        ended.push(shard.spawn(format!("clws-shard-{index}"))?);
     }
     drop(listeners); // the last shard that drops them closes them
     if state.is_stopping() {
@@ -56,24 +53,9 @@ async fn run_shards(
     try_join_all(ended).await.map(drop)
 }
 
-/// Runs a shard on a new thread. The future ends with the shard.
-fn spawn_shard(
-    name: String,
-    shard: impl FnOnce() -> io::Result<()> + Send + 'static,
-) -> io::Result<impl Future<Output = io::Result<()>>> {
-    let (done, ended) = oneshot::channel();
-    thread::Builder::new().name(name).spawn(move || {
-        let result = shard();
-        // It fails only if the future was dropped. Otherwise it calls the waker of the
-        // application's task.
-        guard_other(DebugOn::default(), "a waker", || drop(done.send(result)));
-    })?;
-    Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
-}
-
 /// Serves each client with a separate task.
 async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
-    let accepting = listeners.into_iter().map(|listener| serve_tasks(listener, Arc::clone(&state)));
+    let accepting = listeners.into_iter().map(|listener| tasks::serve(listener, Arc::clone(&state)));
     try_join_all(accepting).await?;
     state.stopped().await; // a server without listeners has served nobody yet
     // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake,

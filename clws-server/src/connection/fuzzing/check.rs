@@ -23,11 +23,11 @@ impl Harness {
     /// At a moment when there is nothing to do.
     pub(super) fn check(&mut self) {
         self.has_its_deadline();
-        let came = self.given.len();
+        let came = self.wire.given.len();
         let held = self.connection.held_input();
         let most = self.shared.config().max_read_message_size.min(1100 * came) + 4 * came + STATE + INFLATER;
         assert!(held <= most, "{held} held for {came}");
-        let got = &self.peer.got;
+        let got = &self.wire.peer.got;
         self.app.recorder(|recorder| {
             assert!(recorder.connected <= 1);
             assert!(recorder.sent.starts_with(got), "the peer gets other messages than were sent");
@@ -38,9 +38,8 @@ impl Harness {
     fn has_its_deadline(&mut self) {
         let next = self.next_deadline();
         let is_waiting = matches!(self.connection.stage, Stage::Handshake(_) | Stage::Closing(_));
-        match self.connection.deadline() {
-            Some(deadline) => {
-                let at = deadline.at;
+        match self.connection.next_timeout() {
+            Some(at) => {
                 assert!(next.is_some_and(|next| next <= at), "nobody comes back at the deadline");
             }
             None => assert!(!is_waiting && !matches!(self.connection.stage, Stage::Closing(_))),
@@ -55,7 +54,7 @@ impl Harness {
     /// All that the connection was given behind the request, as another receiver reads it.
     fn read_again(&self) -> Given {
         let caps = self.shared.config().caps();
-        let Ok(Status::Complete(request)) = parse(&self.given, &caps) else { panic!("it was accepted") };
+        let Ok(Status::Complete(request)) = parse(&self.wire.given, &caps) else { panic!("it was accepted") };
         let (version, consumed) = (request.version(), request.consumed());
         let receiver = Receiver::new(version, Role::Server, self.shared.config().limits());
         #[cfg(feature = "deflate")]
@@ -66,7 +65,7 @@ impl Harness {
             None => receiver,
         };
         let mut receiver = receiver;
-        let mut bytes = self.given[consumed..].to_vec();
+        let mut bytes = self.wire.given[consumed..].to_vec();
         let mut events = receiver.receive(&mut bytes);
         let mut given = Given { messages: Vec::new(), error: None };
         loop {
@@ -86,7 +85,7 @@ impl Harness {
 
     /// When the connection is over.
     pub(super) fn check_end(mut self) {
-        self.peer.look();
+        self.wire.peer.look();
         let told = self.armed();
         let (connected, refused) = self.app.recorder(|recorder| (recorder.connected, recorder.refused));
         assert_eq!(told.is_some(), connected == 1 && !refused, "it ends once, if it began");
@@ -110,7 +109,7 @@ impl Harness {
                 _ => assert_eq!(undelivered, missing, "counted as undelivered"),
             }
         }
-        let got = std::mem::take(&mut self.peer.got);
+        let got = std::mem::take(&mut self.wire.peer.got);
         self.app.recorder(|recorder| assert!(recorder.sent.starts_with(&got)));
         assert_eq!(self.connection.held(), 0);
         self.app.let_go();

@@ -1,6 +1,5 @@
 //! The connection, its socket and its clock, driven as `shard/serving.rs` and `shard/deadlines.rs` do.
 
-use std::io;
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
@@ -8,17 +7,17 @@ use clws_handshake::{HttpResponse, Origins, Version};
 use clws_proto::CloseCode;
 
 use crate::config::Config;
+use crate::connection::Connection;
+use crate::connection::context::Context;
 use crate::connection::fuzzing::app::App;
 use crate::connection::fuzzing::peer::Peer;
+use crate::connection::fuzzing::wire::Wire;
 use crate::connection::share::Share;
-use crate::connection::{Connection, Context, Next};
+use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
 use crate::task_waker::TaskWaker;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
-
-/// What one read brings at most.
-const READ: usize = 64 * 1024;
 
 /// Turns that one thing may cause, for each of which there is an event, a read or a write.
 const TURNS: usize = 100_000;
@@ -27,23 +26,10 @@ pub(super) struct Harness {
     pub(super) shared: Arc<DriverState>,
     pub(super) connection: Connection,
     pub(super) app: App,
-    pub(super) peer: Peer,
-    /// What the connection was given, from the first byte on.
-    pub(super) given: Vec<u8>,
-    /// So many bytes are there for the connection to be read.
-    here: usize,
-    readable: bool,
-    end_seen: bool,
-    reset: bool,
-    broken: bool,
-    /// So much more is taken by the peer.
-    room: usize,
+    pub(super) wire: Wire,
     deadline: Option<Instant>,
-    shut: bool,
     stopped: bool,
     over: bool,
-    /// How the connection is read: lent buffers, owned ones, and how long they are.
-    reads: u8,
 }
 
 fn context(shared: &Arc<DriverState>) -> Context<'_> {
@@ -95,23 +81,14 @@ impl Harness {
         let mut harness = Self {
             shared,
             connection,
+            wire: Wire::new(peer, app.clone(), fourth),
             app,
-            peer,
-            given: Vec::new(),
-            here: 0,
-            readable: true,
-            end_seen: false,
-            reset: false,
-            broken: false,
-            room: usize::MAX,
             deadline: None,
-            shut: false,
             stopped: false,
             over: false,
-            reads: fourth,
         };
         if third & 8 == 0 {
-            harness.peer.send_request(0);
+            harness.wire.peer.send_request(0);
             harness.arrive(usize::MAX);
         }
         harness.drive();
@@ -128,28 +105,28 @@ impl Harness {
 
     /// So much of what the peer has sent arrives.
     pub(super) fn arrive(&mut self, count: usize) {
-        let count = count.min(self.peer.wire.len() - self.peer.arrived);
-        self.peer.arrived += count;
-        self.here += count;
-        self.readable = true;
+        let count = count.min(self.wire.peer.wire.len() - self.wire.peer.arrived);
+        self.wire.peer.arrived += count;
+        self.wire.here += count;
+        self.wire.readable = true;
     }
 
     pub(super) fn peer_reads(&mut self, room: usize) {
-        self.room = self.room.saturating_add(room);
+        self.wire.room = self.wire.room.saturating_add(room);
     }
 
     pub(super) const fn peer_stops_reading(&mut self) {
-        self.room = 0;
+        self.wire.room = 0;
     }
 
     /// The connection is gone: reading fails when all of what is here is read.
     pub(super) fn reset(&mut self) {
-        (self.reset, self.readable) = (true, true);
-        self.peer.end();
+        (self.wire.reset, self.wire.readable) = (true, true);
+        self.wire.peer.end();
     }
 
     pub(super) const fn break_writing(&mut self) {
-        self.broken = true;
+        self.wire.broken = true;
     }
 
     pub(super) fn stop(&mut self) {
@@ -194,31 +171,31 @@ impl Harness {
 
     fn expire(&mut self) {
         self.deadline = None;
-        if self.connection.is_due() {
-            self.readable = true;
+        let shared = Arc::clone(&self.shared);
+        let context = context(&shared);
+        if self.connection.is_due(&context) {
+            self.wire.readable = true;
             self.work();
         }
         if self.over {
             return;
         }
-        let shared = Arc::clone(&self.shared);
-        let context = context(&shared);
-        if self.connection.is_due() && self.has_work() && self.connection.has_grace(&context) {
-            self.deadline = Some(now() + Duration::from_millis(100));
-        } else {
-            self.connection.timed_out(&context);
+        let has_more = self.has_work();
+        if drive::expire(&mut self.connection, has_more, &context) {
             self.drive();
+        } else {
+            self.deadline = Some(now() + Duration::from_millis(100));
         }
     }
 
     fn has_work(&self) -> bool {
-        self.connection.may_go_on() || (self.readable && self.connection.wants_input())
+        self.connection.can_continue() || (self.wire.readable && self.connection.wants_input())
     }
 
     /// Does all that there is to do now, and looks whether all is well.
     pub(super) fn drive(&mut self) {
         self.work();
-        self.peer.look();
+        self.wire.peer.look();
         if !self.over {
             self.check();
         }
@@ -238,102 +215,27 @@ impl Harness {
     }
 
     fn may_write(&self) -> bool {
-        self.room > 0 && self.connection.queued() > 0 && !self.broken
+        self.wire.room > 0 && self.connection.queued() > 0 && !self.wire.broken
     }
 
-    /// A client's share of a turn.
+    /// Gives the connection its share of a turn. A driver that was woken settles first.
     fn turn(&mut self) {
         let shared = Arc::clone(&self.shared);
         let context = context(&shared);
-        let mut share = Share::new();
-        self.connection.resume(&mut share, &context);
-        self.connection.continue_events(&mut share, &context);
-        while !share.is_over() && self.readable && self.connection.wants_input() {
-            self.read(&mut share, &context);
-        }
-        self.connection.resume(&mut Share::new(), &context);
-        let (read, room, broken) = (&mut self.peer.read, &mut self.room, self.broken);
-        let flushed = self.connection.flush(&mut |slices| {
-            if broken {
-                return Err(io::ErrorKind::BrokenPipe.into());
-            }
-            let bytes = slices.iter().flat_map(|slice| slice.iter()).copied();
-            let before = read.len();
-            read.extend(bytes.take(*room));
-            let written = read.len() - before;
-            *room = if *room == usize::MAX { *room } else { *room - written };
-            if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
-        });
-        match flushed {
-            Ok(all) => assert_eq!(all, self.connection.queued() == 0),
-            Err(error) => {
-                self.connection.write_failed(error, &context);
-                self.readable = true;
-            }
-        }
-        self.next(&context);
-        if !self.over && self.broken && !self.has_work() && !self.connection.wants_input() {
-            self.connection.broken(&context);
-            self.next(&context);
-        }
-        if let Some(at) = self.connection.new_deadline() {
-            self.deadline = Some(self.deadline.map_or(at, |earlier| earlier.min(at)));
+        self.settle(&context);
+        if !self.over {
+            drive::receive(&mut self.connection, &mut self.wire, &mut Share::new(now), &context);
+            self.settle(&context);
         }
     }
 
-    fn next(&mut self, context: &Context<'_>) {
-        match self.connection.next(context) {
-            Next::Wait => {}
-            Next::ShutdownWrite => {
-                assert!(!std::mem::replace(&mut self.shut, true), "it ends its side twice");
+    fn settle(&mut self, context: &Context<'_>) {
+        match drive::settle(&mut self.connection, &mut self.wire, context) {
+            Settled::Wait(Some(at)) => {
+                self.deadline = Some(self.deadline.map_or(at, |earlier| earlier.min(at)));
             }
-            Next::Drop => self.over = true,
-        }
-    }
-
-    /// One read, to one of the three kinds of buffers.
-    fn read(&mut self, share: &mut Share, context: &Context<'_>) {
-        assert!(!self.connection.has_unread(), "it is read from while events are unread");
-        if self.here == 0 {
-            self.readable = false;
-            if self.reset {
-                return self.connection.read_failed(io::ErrorKind::ConnectionReset.into(), context);
-            }
-            let has_ended = self.peer.ended && self.peer.arrived == self.peer.wire.len();
-            if has_ended && !std::mem::replace(&mut self.end_seen, true) {
-                return self.connection.end_of_input(context);
-            }
-            if self.connection.has_failed_to_write() {
-                self.connection.end_of_input(context);
-            }
-            return;
-        }
-        let start = self.peer.arrived - self.here;
-        let most = if self.reads & 0x80 != 0 { 1 + usize::from(self.reads & 0x3F) } else { READ };
-        let count = self.here.min(most);
-        let bytes = self.peer.wire[start..start + count].to_vec();
-        if self.reads & 0x40 == 0
-            && let Some(room) = self.connection.room()
-        {
-            let count = count.min(room.len());
-            room[..count].copy_from_slice(&bytes[..count]);
-            self.take(&bytes[..count]);
-            return self.connection.receive_direct(count, share, context);
-        }
-        self.take(&bytes);
-        let mut bytes = bytes;
-        if self.reads & 1 == 0 {
-            self.connection.receive_owned(&mut bytes, 0..count, share, context);
-        } else {
-            self.connection.receive(&mut bytes, share, context);
-        }
-    }
-
-    fn take(&mut self, bytes: &[u8]) {
-        self.here -= bytes.len();
-        // What comes when the application was told of the end is read to be thrown away.
-        if self.armed().is_none() {
-            self.given.extend_from_slice(bytes);
+            Settled::Wait(None) => {}
+            Settled::Drop => self.over = true,
         }
     }
 
@@ -350,7 +252,7 @@ impl Harness {
             self.app.decide(how >> 1 & 3);
             self.app.recorder(|recorder| recorder.takes_all = true);
             self.app.resume();
-            self.peer.end();
+            self.wire.peer.end();
             self.arrive(usize::MAX);
             if how & 0x10 != 0 {
                 self.reset();
@@ -359,7 +261,7 @@ impl Harness {
             self.stop();
         }
         if how & 8 == 0 {
-            self.room = usize::MAX;
+            self.wire.room = usize::MAX;
         }
         self.drive();
         while !self.over && now() - begun < most {

@@ -125,11 +125,11 @@ fn whoever_comes_before_the_deadline_is_told_of_it_again() {
     let at = harness.deadline.take().unwrap();
     // A timer that is early, or another connection's that had the same slot.
     virtual_clock::set(Some(at - Duration::from_nanos(1)));
-    harness.connection.timed_out(&context(&harness.shared));
+    harness.connection.handle_timeout(&context(&harness.shared));
     assert!(!harness.dropped);
-    assert_eq!(harness.connection.new_deadline(), Some(at));
-    assert_eq!(harness.connection.new_deadline(), None);
-    assert_eq!(harness.connection.told_deadline(), Some(at));
+    assert_eq!(harness.connection.poll_timeout(), Some(at));
+    assert_eq!(harness.connection.poll_timeout(), None);
+    assert_eq!(harness.connection.armed_timeout(), Some(at));
 }
 
 #[test]

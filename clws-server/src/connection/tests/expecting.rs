@@ -94,7 +94,7 @@ fn an_interim_answer_is_whole_before_a_refusal() {
             let context = context(&harness.shared);
             harness.now += Config::default().handshake_timeout;
             virtual_clock::set(Some(harness.now));
-            harness.connection.timed_out(&context);
+            harness.connection.handle_timeout(&context);
             harness.drive();
         }
         take_continue(&mut harness);

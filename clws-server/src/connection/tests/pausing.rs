@@ -12,7 +12,10 @@ fn keeps_what_has_come_and_goes_on_with_it_in_order() {
     harness.recorder(&[]);
 
     harness.resource.client().resume();
-    assert!(harness.connection.may_go_on() && !harness.connection.wants_input(), "what was read comes first");
+    assert!(
+        harness.connection.can_continue() && !harness.connection.wants_input(),
+        "what was read comes first"
+    );
     harness.drive();
     assert!(harness.connection.wants_input());
     harness.recorder(&["text two", "text three"]);
@@ -115,7 +118,7 @@ fn holds_back_everything_while_the_client_does_not_read_its_answers() {
     let requests = (0..10).map(|n| text(&format!("{n}{}", "x".repeat(600)))).collect::<Vec<_>>();
     harness.send(&requests.concat());
     assert_eq!(harness.resource.take().len(), 1 + 2, "the second answer goes beyond the mark");
-    assert!(!harness.connection.wants_input() && !harness.connection.may_go_on());
+    assert!(!harness.connection.wants_input() && !harness.connection.can_continue());
     // A bit is not enough: half of the mark has to be read.
     harness.room = 605 + 100;
     harness.drive();
@@ -151,7 +154,7 @@ fn pings_are_answered_while_the_client_does_not_read_its_answers() {
     // One before a message; one behind it waits with it.
     harness.send(&[ping(b"4"), text("waits"), ping(b"5")].concat());
     assert_eq!(client.buffered_amount(), queued + 12);
-    assert!(!harness.connection.wants_input() && !harness.connection.may_go_on());
+    assert!(!harness.connection.wants_input() && !harness.connection.can_continue());
     harness.recorder(&[]);
 
     harness.room = usize::MAX;

@@ -1,4 +1,4 @@
-//! New connections: all shards accept, and each connection goes to the shard that has the fewest.
+//! New connections. All shards accept, and each connection goes to the shard with the fewest.
 
 use std::io;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::net::socket::Socket;
 use crate::time::{deadline_after, now};
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
 
-/// Connections taken from one listener before the sockets get their turn.
+/// Connections that are accepted from one listener before sockets have their turn.
 const ACCEPTS: usize = 64;
 
 /// How long accepting rests when it fails, and no client can be refused either.
@@ -56,9 +56,9 @@ impl Shard {
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // A client that gave up while it waited.
+                    // The client has gone before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                    // Another shard has refused all that come.
+                    // Another shard has refused all waiting clients.
                     Err(_) if self.state.is_stopping() => listening.ready = false,
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
@@ -78,14 +78,14 @@ impl Shard {
                 }
             }
         }
-        // More are waiting, and a handler of this turn may block: another shard goes on with them.
+        // More clients wait, and a handler of this turn may block: another shard continues.
         if self.listeners.iter().any(|listening| listening.ready) {
             let free = self.freest(|shard_handle| !Arc::ptr_eq(shard_handle, &self.shard_handle));
             let _ = free.map(|shard_handle| shard_handle.send(ShardCommand::Accept));
         }
     }
 
-    /// The shard with the fewest connections of those that `fits` names, and that are not held up by a handler.
+    /// The shard with the fewest connections among those that `fits` accepts and no handler blocks.
     pub(super) fn freest(&self, fits: impl Fn(&Arc<ShardHandle>) -> bool) -> Option<&Arc<ShardHandle>> {
         let at = now().saturating_duration_since(self.state.context.started);
         let free = self
@@ -96,7 +96,7 @@ impl Shard {
         free.min_by_key(|shard_handle| shard_handle.load.load(Ordering::Relaxed))
     }
 
-    /// Gives a new connection to the shard that has the fewest.
+    /// Gives a new connection to the shard with the fewest.
     pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
         let Some(permit) = self.state.admit() else { return refuse_at_once(&socket) };
         let load = |shard_handle: &Arc<ShardHandle>| shard_handle.load.load(Ordering::Relaxed);
@@ -107,7 +107,7 @@ impl Shard {
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
                 if shard_handle.send(ShardCommand::AddConnection(socket, peer, permit)).is_err() {
                     shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-                    self.state.release(permit); // the server stops, and that shard has ended
+                    self.state.release(permit); // that shard has ended, because the server stops
                 }
             }
             _ => {
@@ -133,7 +133,7 @@ impl Shard {
         let place = WakeTargetRef::Shard(&self.shard_handle, slot);
         let context = self.state.connection_context(place);
         let connection = match permit {
-            // It was accepted before the stop.
+            // The connection was accepted before the stop.
             _ if self.stop_at.is_some() => {
                 Connection::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
             }
@@ -171,7 +171,7 @@ impl Shard {
     }
 }
 
-/// Listeners count down from the top (which is the waker's), connections up from 0.
+/// The key of a listener. Listeners count down from the waker's key, which is the last; connections count up from 0.
 pub(super) const fn listener_key(index: usize) -> usize {
     usize::MAX - 1 - index
 }

@@ -1,71 +1,72 @@
-//! When time is over for what a client has to do.
+//! The deadlines of a shard's connections.
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::time::{Duration, Instant};
 
+use crate::driver::drive;
 use crate::driver::shard::Shard;
 use crate::driver::shard::flags::Flags;
 use crate::time::now;
 use crate::wake::WakeTargetRef;
 
-/// Deadlines are rounded up to this, so that many of them share a wake-up.
+/// Deadlines are rounded up to a multiple of this, so that many of them share a wake-up.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
 impl Shard {
-    /// Tells the connections whose deadline has come. What has arrived by then counts, even if this shard was held up and has not
-    /// read it: so each is read once before.
+    /// Lets the deadlines that have passed take effect. Each connection is read once before, because input that arrived in time
+    /// counts even if this shard was held up.
     pub(super) fn expire(&mut self) {
         let until = now();
         while let Some(&Reverse((due, slot))) = self.deadlines.peek()
             && self.at(due) <= until
         {
             self.deadlines.pop();
-            if self
-                .connections
-                .get_mut(slot as usize)
-                .is_some_and(|connection| connection.connection.is_due())
-            {
+            if self.is_due(slot) {
                 self.drive(slot);
-                if let Some(connection) = self.connections.get_mut(slot as usize) {
-                    connection.flags.set(Flags::READABLE | Flags::ALLOWED, true);
-                }
+                self.set_flags(slot, Flags::READABLE | Flags::ALLOWED, true);
                 self.serve(slot);
-                if let Some(connection) = self.connections.get_mut(slot as usize) {
-                    connection.flags.set(Flags::ALLOWED, false);
-                }
+                self.set_flags(slot, Flags::ALLOWED, false);
             }
-            let place = WakeTargetRef::Shard(&self.shard_handle, slot);
-            let context = self.state.connection_context(place);
+            let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
-            if connection.connection.is_due()
-                && connection.has_work(self.state.budget())
-                && connection.connection.has_grace(&context)
-            {
+            let has_more = connection.has_work(self.state.budget());
+            if drive::expire(&mut connection.connection, has_more, &context) {
+                self.drive(slot);
+            } else {
                 let again = tick(until.saturating_duration_since(self.started)) + 1;
                 self.deadlines.push(Reverse((again, slot)));
-            } else {
-                connection.connection.timed_out(&context);
-                self.drive(slot);
             }
         }
         if self.deadlines.is_empty() && self.deadlines.capacity() > 1024 {
             self.deadlines = BinaryHeap::new();
         }
-        self.flush_touched();
+        self.drive_woken();
     }
 
-    /// Drops the deadlines of connections that are gone, or past the stage that had them, once they outnumber the rest.
+    fn is_due(&mut self, slot: u32) -> bool {
+        let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
+        let connection = self.connections.get_mut(slot as usize);
+        connection.is_some_and(|connection| connection.connection.is_due(&context))
+    }
+
+    fn set_flags(&mut self, slot: u32, flags: u16, on: bool) {
+        if let Some(connection) = self.connections.get_mut(slot as usize) {
+            connection.flags.set(flags, on);
+        }
+    }
+
+    /// Rebuilds the queue when most of its deadlines are those of earlier stages or connections.
     pub(super) fn forget_deadlines(&mut self) {
         if self.deadlines.len() <= 1024 + 4 * self.connections.len() {
             return;
         }
         let started = self.started;
-        let told = self.connections.iter_mut().filter_map(|(key, connection)| {
-            let at = connection.connection.told_deadline()?;
+        let armed = self.connections.iter_mut().filter_map(|(key, connection)| {
+            let at = connection.connection.armed_timeout()?;
             Some(Reverse((tick(at.saturating_duration_since(started)), u32::try_from(key).ok()?)))
         });
-        self.deadlines = told.collect();
+        self.deadlines = armed.collect();
     }
 
     pub(super) fn at(&self, tick: u32) -> Instant {
@@ -73,12 +74,12 @@ impl Shard {
     }
 }
 
-/// The first tick that is not before that time, counted from the shard's start; there are ticks for 13 years.
+/// The first tick that is not before that time after the shard's start. There are ticks for 13 years.
 pub(super) fn tick(since: Duration) -> u32 {
     u32::try_from(since.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX)
 }
 
-/// When that tick is, counted from the shard's start.
+/// The time of a tick after the shard's start.
 pub(super) fn time(tick: u32) -> Duration {
     TICK.saturating_mul(tick)
 }

@@ -1,31 +1,34 @@
-//! What a shard knows of a connection, in two bytes: there is one for each connection, idle or not.
+//! The flags that a shard has for each connection, in two bytes.
+
+use crate::budget::Budget;
+use crate::connection::Connection;
 
 /// A set of the flags below.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Flags(u16);
 
 impl Flags {
-    /// An edge told of input that was not read to its end.
+    /// An edge has reported input that is not read to its end.
     pub(super) const READABLE: u16 = 1;
-    /// The socket took less than there was.
+    /// The socket took less than the output.
     pub(super) const BLOCKED: u16 = 2;
-    /// The peer has ended its side: read on to the end.
+    /// The peer has ended its side: input is read to the end.
     pub(super) const HANGUP: u16 = 4;
-    /// Both directions of the connection have ended; noticed by reading, or, where that has stopped, by the connection.
+    /// Both directions have ended. A read notices it, or the connection does where it is not read from.
     pub(super) const BROKEN: u16 = 8;
-    /// Its slot is in a queue of the shard.
+    /// The slot is in a queue of the shard.
     pub(super) const QUEUED: u16 = 16;
-    /// It has used up its last share.
+    /// The client has used up its last share.
     pub(super) const GREEDY: u16 = 32;
-    /// Events of its last read wait, so that the next read is to be small.
+    /// Events of the last read are unread, so the next read is small.
     pub(super) const LEFT_SOME: u16 = 64;
-    /// The socket may take more, but its share of writing is over.
+    /// The share of writing is over, and the socket may take more.
     pub(super) const UNFLUSHED: u16 = 128;
-    /// It is not read from because it holds much, and its slot is in `Relief`.
+    /// The connection is not read from because it holds much. The slot is in `Relief`.
     pub(super) const HELD_BACK: u16 = 256;
-    /// It may be read from though it holds much.
+    /// The connection may be read from although it holds much.
     pub(super) const ALLOWED: u16 = 512;
-    /// It was admitted only to be told that the server is full.
+    /// The connection was admitted only for its 503.
     pub(super) const REFUSED: u16 = 1024;
 
     #[inline]
@@ -36,5 +39,17 @@ impl Flags {
     #[inline]
     pub(super) const fn set(&mut self, flag: u16, on: bool) {
         if on { self.0 |= flag } else { self.0 &= !flag }
+    }
+
+    /// Whether a connection that wants input may be read from, as far as the server's memory is concerned.
+    #[inline]
+    pub(super) fn admit_read(self, connection: &Connection, budget: &Budget) -> bool {
+        self.has(Self::ALLOWED) || !self.holds_back(connection, budget)
+    }
+
+    /// Whether a connection holds much while memory is short. A broken one is still read from: that frees what it holds.
+    #[inline]
+    pub(super) fn holds_back(self, connection: &Connection, budget: &Budget) -> bool {
+        connection.is_held_back(budget) && !self.has(Self::BROKEN)
     }
 }

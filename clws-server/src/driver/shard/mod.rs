@@ -1,13 +1,16 @@
-//! A shard: one thread that owns many connections, the driver of their connections.
+//! A shard: one thread that drives many connections.
 //!
-//! A wake-up takes a batch of ready sockets: read, decode, run handlers, flush each touched outbox with one vectored
-//! write. All reads go through one read_buffers buffer.
+//! Each wake-up brings a batch of ready sockets. They are read, handlers run, and each filled outbox is flushed with one vectored
+//! write. All reads go through the shard's read buffers.
 
 mod accepting;
+mod commands;
 mod deadlines;
 mod flags;
 mod relief;
 mod serving;
+mod socket_io;
+mod thread;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, VecDeque};
@@ -28,19 +31,19 @@ use crate::guard::Watch;
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::readiness::Readiness;
 use crate::net::poll::{Events, Poller};
-use crate::time::{deadline_after, now};
-use crate::wake::{self, ShardCommand, ShardHandle, WakeTargetRef};
+use crate::time::now;
+use crate::wake::{self, ShardCommand, ShardHandle};
 
-/// How often what handlers touch while outboxes are flushed is flushed too, before the sockets get their turn.
+/// How often outboxes that handlers fill during a flush are flushed too, before sockets have their turn.
 const FLUSHES: usize = 4;
 
-/// About how long a shard serves clients that were cut off before it asks for new events, which come first.
+/// About how long clients are served before new events are polled, which come first.
 const TURN: Duration = Duration::from_millis(5);
 
-/// Clients are served out of a queue that many at a time between two looks at the clock.
+/// Clients that are served between two readings of the clock.
 const BETWEEN_LOOKS: usize = 8;
 
-/// How long the memory that connections hand on is kept when the last of them is gone.
+/// How long memory for the next connections is kept after the last connection.
 const KEPT: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shard {
@@ -51,28 +54,28 @@ pub(crate) struct Shard {
     state: Arc<DriverState>,
     shard_handle: Arc<ShardHandle>,
     read_buffers: ReadBuffers,
-    /// Ticks and slots; a connection knows itself whether its time is over.
+    /// Ticks and slots. Each connection knows whether the deadline still holds.
     deadlines: BinaryHeap<Reverse<(u32, u32)>>,
-    /// Slots that are to be served again, because their share ended before their input.
+    /// Slots whose share ended before their input.
     queue: VecDeque<u32>,
-    /// Slots whose events came in a turn that had no time left for them. They come before the `queue`.
+    /// Slots whose events came in a turn without time for them. They come before the `queue`.
     fresh: VecDeque<u32>,
-    /// Slots that handlers touched and that are not flushed.
+    /// Slots that handlers on this thread have woken.
     woken: Vec<u32>,
-    /// Slots that other threads touched.
+    /// Slots that other threads have woken.
     woken_by_others: Vec<u32>,
     commands: Vec<ShardCommand>,
     started: Instant,
     now: Instant,
     accept_again: Option<Instant>,
-    /// When the memory is released that connections handed on, the last of them having gone.
+    /// The time at which memory for the next connections is freed.
     release_at: Option<Instant>,
-    /// When a stop is over, whoever is left.
+    /// The time at which a stop ends the connections that are left.
     stop_at: Option<Instant>,
     relief: Relief,
 }
 
-/// How long the part of a turn has taken in which some clients are served, of which there may be many.
+/// The time of a part of a turn in which clients are served.
 struct TurnTime {
     started: Instant,
     served: usize,
@@ -84,7 +87,7 @@ impl TurnTime {
         Self { started, served: 0, over: false }
     }
 
-    /// Takes note of a client that was served, and of whether it has used its whole share.
+    /// A client was served. `whole`: it has used its whole share.
     #[inline]
     fn spend(&mut self, whole: bool) {
         self.served += 1;
@@ -100,7 +103,11 @@ impl TurnTime {
 }
 
 impl Shard {
-    /// A shard that accepts connections from these listeners, as all shards do, and gives each to the one with the fewest.
+    /// A shard that accepts connections from these listeners, as all shards do.
+    ///
+    /// # Errors
+    ///
+    /// The poller takes no listener.
     pub(crate) fn new(
         state: Arc<DriverState>,
         shard_handle: Arc<ShardHandle>,
@@ -131,14 +138,14 @@ impl Shard {
             stop_at: None,
             relief: Relief::default(),
         };
-        // Added when the shard owns them: its drop takes them from the poller again, whatever fails.
+        // The shard owns the listeners already, so its drop removes them from the poller if this fails.
         for (index, listening) in shard.listeners.iter().enumerate() {
             shard.poller.add_listener(&*listening.listener, listener_key(index))?;
         }
         Ok(shard)
     }
 
-    /// Serves until it is told to stop.
+    /// Serves until the server stops.
     pub(crate) fn run(mut self) -> io::Result<()> {
         let _watch = Watch::start(self.state.config().debug_on_server_errors);
         self.shard_handle.register_current_thread();
@@ -151,7 +158,7 @@ impl Shard {
         }
     }
 
-    /// Whether it was told to stop and has no connection left; those that are left when the time for that is over are dropped.
+    /// Whether the server stops and no connection is left. Connections that are left when the time is over are dropped.
     pub(crate) fn has_ended(&mut self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         if self.now >= stop_at {
@@ -167,7 +174,7 @@ impl Shard {
         Ok(())
     }
 
-    /// How long to wait for events. From now on a command from another thread wakes the poller.
+    /// The longest wait for events. From now on a command from another thread wakes the poller.
     pub(crate) fn timeout(&self) -> Option<Duration> {
         self.shard_handle.end_turn();
         if self.has_work() || !self.shard_handle.may_sleep() {
@@ -176,17 +183,17 @@ impl Shard {
         self.next_wake_up().map(|at| at.saturating_duration_since(now()))
     }
 
-    /// Does what the events ask for, and everything else that waits for this shard.
+    /// Handles the events, and everything else that waits for this shard.
     ///
-    /// Clients with new events come first. Those whose share ended before their input wait in a queue, and have some
-    /// milliseconds of each turn together: so a client that sends a little waits that long at most for those that send a lot.
+    /// Clients with new events come first. Clients whose share ended before their input wait in a queue, and have some milliseconds
+    /// of each turn together. A client that sends a little waits that long at most for clients that send a lot.
     pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
         self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.started));
         self.shard_handle.take(&mut self.commands);
         let (fresh, queued) = (self.fresh.len(), self.queue.len());
 
-        // Before any handler runs, so that one that blocks keeps nobody out.
+        // Before any handler runs, because a handler may block.
         for index in 0..events.len() {
             if let Some(ready) = events.get(index)
                 && let Some(listening) = self.listener_at(ready.key)
@@ -201,26 +208,25 @@ impl Shard {
             self.handle_command(command);
         }
         self.commands = commands;
-        self.flush_touched_by_others();
+        self.drive_woken_by_others();
         let mut time = TurnTime::new(self.now);
         for index in 0..events.len() {
             if let Some(ready) = events.get(index) {
                 self.ready(ready, &mut time);
             }
         }
-        self.flush_touched();
+        self.drive_woken();
         self.serve_queues(fresh, queued);
-        self.flush_touched();
+        self.drive_woken();
         self.relieve();
-        self.look_again();
+        self.reexamine();
         self.expire();
         if self.release_at.is_some_and(|at| at <= self.now) {
             self.release_memory();
         }
     }
 
-    /// Gives back what was kept for the next connections, if there are still none: a server that was busy once does not hold on
-    /// to the memory of that time.
+    /// Frees memory that was kept for the next connections, if there are still none.
     fn release_memory(&mut self) {
         self.release_at = None;
         if self.connections.is_empty() {
@@ -236,8 +242,8 @@ impl Shard {
         }
     }
 
-    /// Serves those who were left over by earlier turns, which are so many: first the ones that have had nothing yet. Who is
-    /// left over by this turn has had its share of it.
+    /// Serves the clients that earlier turns have left, first those without any share yet. The numbers exclude clients that this turn
+    /// has left, because they had their share of it.
     fn serve_queues(&mut self, fresh: usize, queued: usize) {
         if fresh + queued == 0 {
             return;
@@ -250,7 +256,7 @@ impl Shard {
                 break;
             }
         }
-        // At least one, so that everybody gets on.
+        // At least one in each turn, so that every client has its share at some time.
         for _ in 0..queued {
             let Some(slot) = self.queue.pop_front() else { break };
             time.spend(self.serve_queued(slot));
@@ -281,8 +287,8 @@ impl Shard {
         flags.set(Flags::READABLE, flags.has(Flags::READABLE) || ready.readable);
         flags.set(Flags::HANGUP, flags.has(Flags::HANGUP) || ready.hangup);
         flags.set(Flags::BROKEN, flags.has(Flags::BROKEN) || ready.broken);
-        let settles = ready.broken || (ready.writable && flags.has(Flags::BLOCKED));
-        if settles {
+        let can_write = ready.broken || (ready.writable && flags.has(Flags::BLOCKED));
+        if can_write {
             self.drive(slot);
         }
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
@@ -297,102 +303,40 @@ impl Shard {
         }
     }
 
-    /// Flushes the outboxes that handlers have touched, and those that are touched meanwhile, some times over: what is
-    /// touched again and again, by a handler that sends whenever its client has read, has its turn with the sockets.
-    fn flush_touched(&mut self) {
+    /// Drives the connections that handlers have woken, and a few times those that are woken meanwhile. A handler that sends whenever its
+    /// client has read waits for its turn with the sockets.
+    fn drive_woken(&mut self) {
         for _ in 0..FLUSHES {
             wake::take_woken(&mut self.woken);
             if self.woken.is_empty() {
                 return;
             }
-            let mut touched = std::mem::take(&mut self.woken);
-            for slot in touched.drain(..) {
+            let mut woken = std::mem::take(&mut self.woken);
+            for slot in woken.drain(..) {
                 self.drive(slot);
             }
-            self.woken = touched;
+            self.woken = woken;
         }
     }
 
-    /// Flushes what other threads have sent, each outbox once, however often they told of it.
-    fn flush_touched_by_others(&mut self) {
+    /// Drives the connections that other threads have woken, each once.
+    fn drive_woken_by_others(&mut self) {
         if self.woken_by_others.is_empty() {
             return;
         }
-        let mut touched = std::mem::take(&mut self.woken_by_others);
-        touched.sort_unstable();
-        touched.dedup();
-        for slot in touched.drain(..) {
+        let mut woken = std::mem::take(&mut self.woken_by_others);
+        woken.sort_unstable();
+        woken.dedup();
+        for slot in woken.drain(..) {
             self.drive(slot);
         }
-        self.woken_by_others = touched;
-    }
-
-    fn handle_command(&mut self, command: ShardCommand) {
-        match command {
-            ShardCommand::Wake(slot) => self.woken_by_others.push(slot),
-            ShardCommand::WakeAll(mut slots) => self.woken_by_others.append(&mut slots),
-            ShardCommand::Accept => self.listeners.iter_mut().for_each(|listening| listening.ready = true),
-            ShardCommand::AddConnection(socket, peer, permit) => self.adopt(socket, peer, permit),
-            ShardCommand::Relieve(others) => {
-                self.shard_handle.sees_relief();
-                self.drop_biggest(others);
-            }
-            ShardCommand::Stop if self.stop_at.is_some() => {}
-            ShardCommand::Stop => {
-                // Long enough for clients to answer our close frame, and then for the last octets to go.
-                let patience = self.state.config().close_timeout.saturating_mul(2);
-                self.stop_at = Some(deadline_after(now(), patience));
-                for listening in self.listeners.drain(..) {
-                    listening.listener.refuse_all();
-                    self.poller.closing(&*listening.listener);
-                }
-                for slot in self.slots() {
-                    let context =
-                        self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
-                    if let Some(connection) = self.connections.get_mut(slot as usize) {
-                        connection.connection.stop(&context);
-                    }
-                    self.drive(slot);
-                }
-            }
-        }
-    }
-
-    fn kill_all(&mut self) {
-        for slot in self.slots() {
-            if let Some(connection) = self.connections.get_mut(slot as usize) {
-                connection.connection.kill();
-                self.drive(slot);
-            }
-        }
+        self.woken_by_others = woken;
     }
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
         let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up()];
         others.into_iter().chain([deadline]).flatten().min()
-    }
-
-    fn slots(&self) -> Vec<u32> {
-        self.connections.iter().filter_map(|(key, _)| u32::try_from(key).ok()).collect()
-    }
-}
-
-impl Drop for Shard {
-    fn drop(&mut self) {
-        for (_, connection) in &mut self.connections {
-            connection.charged.clear(self.state.budget());
-            self.poller.closing(&connection.socket);
-            self.state.release(connection.permit());
-        }
-        for listening in &self.listeners {
-            self.poller.closing(&*listening.listener);
-        }
-        for command in self.shard_handle.close() {
-            if let ShardCommand::AddConnection(_, _, permit) = command {
-                self.state.release(permit);
-            }
-        }
     }
 }
 

@@ -1,5 +1,5 @@
-//! What a shard does while memory is short. Clients that hold much are not read from, but for one of them at a time, a little;
-//! and at the limit the one that holds most is dropped.
+//! The work of a shard while memory is short. Clients that hold much are not read from, except for one at a time and a little. At
+//! the limit, the client that holds most is dropped.
 
 use std::cmp::Reverse;
 use std::collections::VecDeque;
@@ -13,11 +13,11 @@ use crate::wake::WakeTargetRef;
 
 #[derive(Debug, Default)]
 pub(super) struct Relief {
-    /// Slots of clients that are not read from for now. Those that have `HELD_BACK`; others have gone on.
+    /// Slots of clients that are not read from. A slot without the flag `HELD_BACK` is outdated.
     pub(super) held_back: VecDeque<u32>,
-    /// When they are looked at again.
+    /// The time at which the slots are examined again.
     at: Option<Instant>,
-    /// So much was used when there was nobody to drop. To look again would be in vain.
+    /// Below this much used memory, another search for a client to drop would find none.
     in_vain: usize,
 }
 
@@ -28,7 +28,7 @@ impl Relief {
 }
 
 impl Shard {
-    /// To be called after each client's share: drops clients where too much is held.
+    /// Drops clients if too much memory is held. Called after each client's share.
     #[inline]
     pub(super) fn relieve(&mut self) {
         if self.state.budget().is_over() {
@@ -36,14 +36,14 @@ impl Shard {
         }
     }
 
-    /// Drops the clients that hold most, until less than the limit is held; where they hold little, the next one of so many
-    /// `others` is asked.
+    /// Drops the clients that hold most, until less than the limit is held. Where they hold little, asks the next shard; `others` is
+    /// the number of drivers that may still be asked.
     #[cold]
     pub(super) fn drop_biggest(&mut self, others: usize) {
         let state = Arc::clone(&self.state);
         let budget = state.budget();
-        // What they were just sent may go out at once.
-        self.flush_touched();
+        // Output that was just queued may free memory at once.
+        self.drive_woken();
         budget.give_back();
         if !budget.is_over() || budget.used() < self.relief.in_vain {
             return;
@@ -78,7 +78,7 @@ impl Shard {
         }
     }
 
-    /// Takes note of a client that has input, and is not read from because it holds much.
+    /// Puts a client with input on the list if it holds too much to be read from.
     #[inline]
     pub(super) fn hold_back(&mut self, slot: u32) {
         if self.state.budget().is_pressed() && self.must_wait(slot) {
@@ -86,7 +86,7 @@ impl Shard {
         }
     }
 
-    /// Whether it is to be put among those that are held back; it has the flag then.
+    /// Whether the client must wait. It has the flag then.
     #[cold]
     fn must_wait(&mut self, slot: u32) -> bool {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
@@ -101,9 +101,9 @@ impl Shard {
         waits
     }
 
-    /// Every tick: lets those go on that may, and the first of the others read a little. So messages of which a part has come
-    /// cannot block each other for ever: the first is completed, or grows until it is the biggest and is dropped.
-    pub(super) fn look_again(&mut self) {
+    /// Every tick: lets clients continue that may, and reads a little from the first of the others. So partial messages cannot block
+    /// each other forever: the first is completed, or grows until it is the biggest and is dropped.
+    pub(super) fn reexamine(&mut self) {
         if self.relief.at.is_none_or(|at| at > self.now) {
             return;
         }
@@ -114,7 +114,7 @@ impl Shard {
         while let Some(slot) = waiting.pop_front() {
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
             if !connection.flags.has(Flags::HELD_BACK) {
-                continue; // another connection has the slot now
+                continue; // the entry is outdated
             }
             connection.flags.set(Flags::HELD_BACK, false);
             if !connection.is_held_back(self.state.budget()) {
@@ -126,7 +126,7 @@ impl Shard {
                 if let Some(connection) = self.connections.get_mut(slot as usize) {
                     connection.flags.set(Flags::ALLOWED, false);
                 }
-                // It stays the first as long as it has input, and not the last, as it is when it was settled.
+                // `serve` has put the slot at the end. It stays the first as long as it has input.
                 if self.relief.held_back.back() == Some(&slot) {
                     self.relief.held_back.pop_back();
                     waiting.push_front(slot);

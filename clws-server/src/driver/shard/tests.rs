@@ -123,7 +123,7 @@ impl crate::resource::Resource for Fountain {
 #[test]
 fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
     let mut shard = shard(crate::config::Config::default().write_high_water(10));
-    shard.state.resources.register("/", crate::Origins::any(), Fountain).unwrap();
+    shard.state.resources.register("/", clws_handshake::Origins::any(), Fountain).unwrap();
     shard.shard_handle.register_current_thread();
     let mut theirs = adopt(&mut shard);
     std::io::Write::write_all(
@@ -135,7 +135,7 @@ fn a_handler_that_always_sends_more_lets_the_sockets_have_their_turn() {
     shard.connections[0].flags.set(Flags::READABLE, true);
     shard.serve(0);
     for _ in 0..10 {
-        shard.flush_touched(); // comes back, though there is always more to flush
+        shard.drive_woken(); // comes back, though there is always more to flush
         assert!(shard.has_work());
     }
 }
@@ -152,7 +152,7 @@ impl crate::resource::Resource for Echo {
 /// A shard with one client of that resource, and the client's end of its socket.
 fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     let mut shard = shard(crate::config::Config::default());
-    shard.state.resources.register("/", crate::Origins::any(), resource).unwrap();
+    shard.state.resources.register("/", clws_handshake::Origins::any(), resource).unwrap();
     shard.shard_handle.register_current_thread();
     let mut theirs = adopt(&mut shard);
     assert!(shard.connections[0].connection.reads_little(), "before it is accepted");
@@ -231,12 +231,12 @@ fn who_holds_much_reads_little() {
         read(&mut shard);
     }
     assert!(held(&shard) == before && shard.relief.held_back == [0], "once");
-    shard.look_again();
+    shard.reexamine();
     assert!(shard.relief.held_back == [0], "not before a tick");
     let at = shard.relief.next_wake_up().unwrap();
     assert!(shard.next_wake_up().unwrap() <= at);
     shard.now = at;
-    shard.look_again();
+    shard.reexamine();
     assert!(held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE), "it read a little");
 
     // Another has less, and one that was held back goes on when there is memory again.
@@ -246,7 +246,7 @@ fn who_holds_much_reads_little() {
     budget.release_bytes(most);
     budget.give_back();
     shard.now = shard.relief.next_wake_up().unwrap();
-    shard.look_again();
+    shard.reexamine();
     assert!(shard.relief.held_back.is_empty() && shard.relief.next_wake_up().is_none());
     assert_eq!(shard.queue, [0]);
 }

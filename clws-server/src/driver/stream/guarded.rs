@@ -1,4 +1,4 @@
-//! A stream of the application, each call of which is guarded.
+//! A guard around the application's stream.
 
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -8,8 +8,8 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::guard::{ApplicationValue, DebugOn, guard_other};
 
-/// A stream that fails where the application's panics: that costs its own connection, and not the others that the same task
-/// serves. It is dropped then, for what it would do next is anybody's guess.
+/// Turns a panic of the application's stream into an error. So a panic costs one connection, and not others that the same task
+/// serves. The stream is dropped then, because its state is unknown.
 pub(super) struct GuardedStream<S> {
     stream: ApplicationValue<S>,
     debug: DebugOn,
@@ -17,7 +17,7 @@ pub(super) struct GuardedStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     pub(super) const fn new(stream: S, debug: DebugOn) -> Self {
-        // A stream is no handler, and is not the server's own: whichever panics are to be seen, its are.
+        // A stream is neither a handler nor a part of the server, so either setting shows its panics.
         let debug = DebugOn { resource: debug.resource || debug.server, ..debug };
         Self { stream: ApplicationValue::new(stream, debug), debug }
     }
@@ -38,7 +38,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         self.call(cx, |stream, cx| stream.poll_flush(cx))
     }
 
-    /// Closes it, well or with an error: either is its end.
+    /// Closes the stream. An error ends it too.
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let closed = self.call(cx, |stream, cx| stream.poll_close(cx).map(|closed| Ok(closed.is_ok())));
         closed.map(|_| ())
@@ -53,7 +53,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             return Poll::Ready(Err(io::Error::other("the stream has panicked")));
         };
         let called = guard_other(self.debug, "a stream", || match call(Pin::new(stream), cx) {
-            // A stream must not say so. To try again at once would end in a loop if it says so again and again.
+            // A poll must not return `WouldBlock`. Trying again at once could loop forever.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
                 cx.waker().wake_by_ref();

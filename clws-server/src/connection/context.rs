@@ -1,0 +1,58 @@
+//! What a connection needs from its driver: shared state, buffers, codecs and the time.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Instant, SystemTime};
+
+use clws_proto::{BufferPool, Sender};
+#[cfg(feature = "deflate")]
+use clws_proto::{CodecPool, DeflateConfig};
+
+use crate::client::context::ClientContext;
+use crate::config::Config;
+use crate::resource::registry::Resources;
+use crate::wake::WakeTargetRef;
+
+/// The context of one call.
+pub(crate) struct Context<'a> {
+    pub(crate) clients: &'a Arc<ClientContext>,
+    pub(crate) resources: &'a Resources,
+    pub(crate) wake_target: WakeTargetRef<'a>,
+    pub(crate) environment: &'a Environment,
+}
+
+/// Where a connection gets buffers, codecs and the time.
+pub(crate) struct Environment {
+    pub(crate) buffers: &'static (dyn BufferPool + Sync),
+    /// Gives an empty outbox a buffer, if one is free.
+    pub(crate) lend_outbox: fn(&mut Sender),
+    #[cfg(feature = "deflate")]
+    pub(crate) codecs: fn(&DeflateConfig) -> CodecPool,
+    /// The monotonic clock.
+    pub(crate) now: fn() -> Instant,
+    /// The clock of `Date` headers.
+    pub(crate) date: fn() -> SystemTime,
+}
+
+impl Context<'_> {
+    #[inline]
+    pub(super) fn config(&self) -> &Config {
+        &self.clients.config
+    }
+
+    #[inline]
+    pub(super) fn now(&self) -> Instant {
+        (self.environment.now)()
+    }
+
+    #[inline]
+    pub(super) fn date(&self) -> SystemTime {
+        (self.environment.date)()
+    }
+}
+
+impl fmt::Debug for Environment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Environment")
+    }
+}

@@ -1,0 +1,63 @@
+//! The memory that a connection holds, and what happens when the server is short of memory.
+
+use crate::budget::{Budget, FREE};
+use crate::client::Client;
+use crate::connection::context::Context;
+use crate::connection::open::End;
+use crate::connection::{Connection, Stage};
+use crate::guard::log;
+use crate::resource::DisconnectCause;
+
+impl Connection {
+    /// The bytes of memory for unhandled input and for HTTP answers. What the client holds is not included.
+    #[inline]
+    pub(crate) fn held_input(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.held_input(),
+            Stage::Handshake(handshake) => handshake.received.capacity(),
+            Stage::Closing(closing) => closing.held_reply(),
+            Stage::Closed => 0,
+        }
+    }
+
+    /// The bytes of memory that are held for the connection and its client.
+    pub(crate) fn held(&self) -> usize {
+        self.held_input() + self.client().map_or(0, Client::held)
+    }
+
+    /// Whether the driver must not read because memory is short: either the connection holds much, or the budget is used up and
+    /// input would only wait in a mailbox.
+    #[inline]
+    pub(crate) fn is_held_back(&self, budget: &Budget) -> bool {
+        budget.is_pressed() && self.is_held_back_pressed(budget)
+    }
+
+    #[cold]
+    fn is_held_back_pressed(&self, budget: &Budget) -> bool {
+        match &self.stage {
+            // Reading less does not shrink a compression context. The input of a client that is closed is discarded, and its
+            // close frame must be read.
+            Stage::Open(open) => {
+                let held = self.held().saturating_sub(open.client.compression_context());
+                let waits = open.client.is_queued_for() && budget.is_over();
+                (waits || held > FREE) && !open.client.is_closing()
+            }
+            Stage::Handshake(_) => self.held() > FREE,
+            Stage::Closing(_) | Stage::Closed => false,
+        }
+    }
+
+    /// Ends the connection at once because it holds most of the memory, which is too much. Queued data is lost.
+    pub(crate) fn drop_for_memory(&mut self, context: &Context<'_>) {
+        if let Stage::Closed = self.stage {
+            return;
+        }
+        let (held, peer) = (self.held(), self.client().map(Client::peer));
+        log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
+        context.clients.budget.note_dropped();
+        if let Stage::Open(_) = self.stage {
+            self.end(End::Lost(DisconnectCause::Budget), context);
+        }
+        self.close();
+    }
+}

@@ -1,0 +1,119 @@
+//! The order in which a driver calls a connection. It is the same for sockets, streams and tests.
+//!
+//! 1. [`receive`]: unread events are handled, then input is read and handled, as far as the client's share allows.
+//! 2. [`settle`]: events of other threads, output, the next action, the next deadline.
+//! 3. [`expire`], when a deadline has passed and `receive` has read once since: the deadline takes effect. Then `settle` again.
+//!
+//! A driver calls `settle` alone when its connection was woken, or when the socket takes output again.
+
+use std::io;
+use std::time::Instant;
+
+use clws_proto::Input;
+
+use crate::connection::context::Context;
+use crate::connection::share::Share;
+use crate::connection::{Action, Connection};
+
+/// The socket or stream of one connection.
+pub(crate) trait Io {
+    /// Whether a read may bring input. It is asked before each read, when the connection wants input.
+    fn may_read(&mut self, connection: &Connection) -> bool;
+
+    /// Reads once: into the connection's spare capacity, or into a buffer.
+    fn read(&mut self, connection: &mut Connection, context: &Context<'_>) -> Read<'_>;
+
+    /// The input of the last read was handled.
+    fn handled(&mut self, connection: &Connection);
+
+    /// Calls [`Connection::transmit`] until everything is written or nothing more can be.
+    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()>;
+
+    /// Writing failed. Earlier input must be read to its end.
+    fn write_failed(&mut self);
+
+    fn shutdown_write(&mut self);
+
+    /// Whether both directions have ended, and no read would notice.
+    fn is_broken(&mut self, connection: &Connection) -> bool;
+}
+
+/// The result of one read.
+pub(crate) enum Read<'a> {
+    Input(Input<'a>),
+    /// The peer has ended its side.
+    End,
+    /// No input is there.
+    Nothing,
+    /// The read must be repeated.
+    Interrupted,
+    Failed(io::Error),
+}
+
+/// What remains to be done after [`settle`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Settled {
+    /// Wait, at most until a new deadline.
+    Wait(Option<Instant>),
+    Drop,
+}
+
+/// Handles unread events, then reads and handles input until the share is over or nothing may be read. Returns whether a read
+/// brought anything.
+#[inline]
+pub(crate) fn receive(
+    connection: &mut Connection,
+    io: &mut impl Io,
+    share: &mut Share,
+    context: &Context<'_>,
+) -> bool {
+    let mut progress = false;
+    connection.continue_events(share, context);
+    while !share.is_over() && connection.wants_input() && io.may_read(connection) {
+        match io.read(connection, context) {
+            Read::Input(input) => {
+                connection.handle_input(input, share, context);
+                io.handled(connection);
+            }
+            Read::End => connection.end_of_input(context),
+            Read::Nothing if connection.has_failed_to_write() => connection.end_of_input(context),
+            Read::Nothing => continue,
+            Read::Interrupted => {}
+            Read::Failed(error) => connection.read_failed(error, context),
+        }
+        progress = true;
+    }
+    progress
+}
+
+/// Handles events of other threads, writes output, and carries out the next action.
+#[inline]
+pub(crate) fn settle(connection: &mut Connection, io: &mut impl Io, context: &Context<'_>) -> Settled {
+    connection.resume(&mut Share::new(context.environment.now), context);
+    if let Err(error) = io.transmit(connection) {
+        connection.write_failed(error, context);
+        io.write_failed();
+    }
+    match connection.poll_action(context) {
+        Action::Wait => {}
+        Action::ShutdownWrite => io.shutdown_write(),
+        Action::Drop => return Settled::Drop,
+    }
+    if io.is_broken(connection) {
+        connection.broken(context);
+        if connection.poll_action(context) == Action::Drop {
+            return Settled::Drop;
+        }
+    }
+    Settled::Wait(connection.poll_timeout())
+}
+
+/// Lets a deadline that has passed take effect. Returns false if it must be tried later, because `has_more` input waits that may
+/// have arrived before the deadline.
+pub(crate) fn expire(connection: &mut Connection, has_more: bool, context: &Context<'_>) -> bool {
+    if connection.is_due(context) && has_more && connection.has_grace(context) {
+        return false;
+    }
+    connection.handle_timeout(context);
+    true
+}

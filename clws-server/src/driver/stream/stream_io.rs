@@ -1,0 +1,135 @@
+//! The stream of a connection, during one poll of its driver.
+
+use std::cell::Cell;
+use std::io;
+use std::mem;
+use std::task::{self, Poll};
+
+use clws_proto::Input;
+use futures::io::{AsyncRead, AsyncWrite};
+
+use crate::connection::Connection;
+use crate::connection::context::Context;
+use crate::connection::share::WriteShare;
+use crate::driver::drive::{Io, Read};
+use crate::driver::stream::guarded::GuardedStream;
+use crate::driver::stream::memory::Memory;
+
+/// Bytes of the read buffer that the streams of one thread share.
+const READ_BUFFER: usize = 64 * 1024;
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+pub(super) struct StreamIo<'a, 'b, S> {
+    pub(super) stream: &'a mut GuardedStream<S>,
+    pub(super) cx: &'a mut task::Context<'b>,
+    pub(super) memory: &'a mut Memory,
+    /// The stream has not ended.
+    pub(super) readable: &'a mut bool,
+    /// Our side is being ended, or has been.
+    pub(super) shutting: &'a mut bool,
+    /// A deadline has passed: the stream is read even if memory is short.
+    pub(super) due: bool,
+    /// The connection wanted input.
+    pub(super) wanted_input: bool,
+    /// There is one read in each step.
+    pub(super) has_read: bool,
+    /// There was more to write than a share.
+    pub(super) was_cut: bool,
+    /// The thread's buffer, while the input of a read is handled. A handler may run another stream meanwhile: that one takes an empty
+    /// buffer, and leaves its own.
+    buffer: Vec<u8>,
+}
+
+impl<'a, 'b, S> StreamIo<'a, 'b, S> {
+    pub(super) const fn new(
+        stream: &'a mut GuardedStream<S>,
+        cx: &'a mut task::Context<'b>,
+        memory: &'a mut Memory,
+        (readable, shutting): (&'a mut bool, &'a mut bool),
+        due: bool,
+    ) -> Self {
+        Self {
+            stream,
+            cx,
+            memory,
+            readable,
+            shutting,
+            due,
+            wanted_input: false,
+            has_read: false,
+            was_cut: false,
+            buffer: Vec::new(),
+        }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
+    fn may_read(&mut self, connection: &Connection) -> bool {
+        if mem::replace(&mut self.has_read, true) {
+            return false;
+        }
+        self.wanted_input = true;
+        *self.readable && (self.due || self.memory.may_read(connection, self.cx))
+    }
+
+    fn read(&mut self, _: &mut Connection, _: &Context<'_>) -> Read<'_> {
+        // A thread that ends has no buffer any more.
+        self.buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
+        self.buffer.resize(READ_BUFFER, 0);
+        let read = match self.stream.poll_read(self.cx, &mut self.buffer) {
+            Poll::Ready(Ok(count)) if count > 0 => {
+                return Read::Input(Input::Lent(self.buffer.get_mut(..count).unwrap_or_default()));
+            }
+            Poll::Pending => Read::Nothing,
+            Poll::Ready(Ok(_)) => Read::End,
+            Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Read::Interrupted,
+            Poll::Ready(Err(error)) => Read::Failed(error),
+        };
+        *self.readable = matches!(read, Read::Nothing | Read::Interrupted);
+        let _ = BUFFER.try_with(|buffer| buffer.set(mem::take(&mut self.buffer)));
+        read
+    }
+
+    fn handled(&mut self, _: &Connection) {
+        let _ = BUFFER.try_with(|buffer| buffer.set(mem::take(&mut self.buffer)));
+    }
+
+    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
+        let (mut pending, mut share) = (false, WriteShare::new());
+        loop {
+            let all = connection.transmit(&mut |slices| {
+                share.write(|| match self.stream.poll_write(self.cx, slices) {
+                    Poll::Ready(result) => result,
+                    Poll::Pending => {
+                        pending = true;
+                        Err(io::ErrorKind::WouldBlock.into())
+                    }
+                })
+            })?;
+            // After a short write, the stream has not promised yet to wake the task.
+            if all || pending || share.was_cut() {
+                break;
+            }
+        }
+        self.was_cut = share.was_cut();
+        if !*self.shutting
+            && let Poll::Ready(Err(error)) = self.stream.poll_flush(self.cx)
+        {
+            return Err(error);
+        }
+        Ok(())
+    }
+
+    fn write_failed(&mut self) {}
+
+    fn shutdown_write(&mut self) {
+        *self.shutting = true;
+    }
+
+    fn is_broken(&mut self, _: &Connection) -> bool {
+        false
+    }
+}
