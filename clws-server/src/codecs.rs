@@ -1,55 +1,57 @@
-//! permessage-deflate, for those who negotiated on it: whose compressors they borrow, and what they keep.
+//! The compressors that the clients of one thread share, for permessage-deflate.
 
 use std::cell::RefCell;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
-/// Kinds of codecs that a thread keeps: one for the server's configuration, some for resources that have their own.
-const KINDS: usize = 16;
+/// The number of pools that a thread keeps: one for the config of the server, the others for
+/// resources with a config of their own.
+const MAX_POOLS: usize = 16;
 
 thread_local! {
-    /// The last used first.
+    /// The pools, the most recently used first.
     static CODECS: RefCell<Vec<(DeflateConfig, CodecPool)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The codecs of this thread, a shard's for instance, that compress in that way.
+/// The pool of this thread, of a shard for instance, for a configuration.
 pub(crate) fn codecs(config: &DeflateConfig) -> CodecPool {
-    let codecs = CODECS.try_with(|kinds| {
-        let mut kinds = kinds.try_borrow_mut().ok()?;
-        let codecs = match kinds.iter().position(|(kind, _)| kind == config) {
-            Some(index) => kinds.remove(index).1,
+    let codecs = CODECS.try_with(|pools| {
+        let mut pools = pools.try_borrow_mut().ok()?;
+        let codecs = match pools.iter().position(|(key, _)| key == config) {
+            Some(index) => pools.remove(index).1,
             None => CodecPool::new(config),
         };
-        kinds.insert(0, (*config, codecs.clone()));
-        kinds.truncate(KINDS); // connections that have those that go keep them
+        pools.insert(0, (*config, codecs.clone()));
+        pools.truncate(MAX_POOLS); // connections keep a removed pool as long as they use it
         Some(codecs)
     });
-    // A thread that ends has none any more.
+    // A thread that ends may have dropped its pools.
     codecs.ok().flatten().unwrap_or_else(|| CodecPool::new(config))
 }
 
-/// Frees the compressors and decompressors that this thread keeps.
+/// Frees the compressors and decompressors of this thread.
 pub(crate) fn release_memory() {
     let kept = CODECS.try_with(RefCell::take);
     drop(kept);
 }
 
-/// Forgets the codecs of this thread.
+/// Forgets the pools of this thread.
 #[cfg(test)]
 pub(crate) fn clear() {
     CODECS.set(Vec::new());
 }
 
-/// Messages of so many octets are compressed before a lock is taken, for that takes its time.
+/// The size from which messages are compressed before a lock is taken, because compression takes
+/// long.
 pub(crate) const BIG: usize = 16 * 1024;
 
-/// What a client negotiated on, and what it costs.
+/// The parameters that a client negotiated, and the memory that it holds for them.
 #[derive(Debug)]
 pub(crate) struct Negotiated {
     pub(crate) params: DeflateParams,
     pub(crate) codecs: CodecPool,
-    /// Octets that the receiver keeps of messages that have come.
+    /// The bytes that the receiver keeps of earlier messages.
     received: AtomicUsize,
 }
 
@@ -62,7 +64,7 @@ impl Negotiated {
         self.received.load(Ordering::Relaxed)
     }
 
-    pub(crate) fn note(&self, octets: usize) {
-        self.received.store(octets, Ordering::Relaxed);
+    pub(crate) fn note(&self, bytes: usize) {
+        self.received.store(bytes, Ordering::Relaxed);
     }
 }

@@ -1,26 +1,29 @@
-//! `Date` headers: RFC 9110 §6.6.1 obliges a server with a clock to send one with each answer of status 2xx, 3xx or 4xx.
+//! `Date` headers.
+//!
+//! RFC 9110 §6.6.1: a server with a clock must send one with each response of status 2xx, 3xx or
+//! 4xx.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
 use clws_handshake::{HttpResponse, Reject};
 
-/// The answer with the current date, unless the application gave it one.
+/// Adds the current date to a response, unless the application has set one.
 pub(crate) fn dated(response: HttpResponse, now: SystemTime) -> HttpResponse {
     if response.header("Date").is_some() {
         return response;
     }
     let Some(date) = http_date(now) else { return response };
-    // No date breaks a header line.
+    // It cannot fail, because no date contains a line break.
     response.append_header("Date", date).unwrap_or_else(|_| HttpResponse::new(500))
 }
 
-/// The refusal with the current date, unless the application gave it one.
+/// Adds the current date to a refusal, unless the application has set one.
 pub(crate) fn dated_reject(reject: &Reject, now: SystemTime) -> Reject {
     let date = http_date(now).filter(|_| reject.header("Date").is_none());
     date.and_then(|date| reject.clone().append_header("Date", date).ok()).unwrap_or_else(|| reject.clone())
 }
 
-/// RFC 9110 §5.6.7: `IMF-fixdate`, in seconds. A clock that is set to before 1970 or after 9999 has no date.
+/// Formats an `IMF-fixdate` (RFC 9110 §5.6.7). Returns `None` before 1970 and after 9999.
 fn http_date(time: SystemTime) -> Option<String> {
     const DAYS: [&str; 7] = ["Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed"];
     const MONTHS: [&str; 12] =
@@ -34,9 +37,10 @@ fn http_date(time: SystemTime) -> Option<String> {
     Some(format!("{weekday}, {day:02} {month} {year:04} {hour:02}:{minute:02}:{second:02} GMT"))
 }
 
-/// The year, the month from 0 on, and the day of the month from 1 on, that many days after 1970-01-01.
+/// The year, the month from 0, and the day of the month from 1, for a number of days after
+/// 1970-01-01.
 fn civil(mut days: u64) -> Option<(u64, usize, u64)> {
-    // The Gregorian calendar repeats itself every 400 years.
+    // The Gregorian calendar repeats every 400 years.
     const CYCLE: u64 = 146_097;
     let is_leap =
         |year: u64| year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
@@ -67,8 +71,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_those_of_the_calendar() {
-        // Python's email.utils.formatdate(seconds, usegmt=True)
+    fn formats_dates_of_the_gregorian_calendar() {
+        // Computed with Python's email.utils.formatdate(seconds, usegmt=True).
         for (seconds, date) in [
             (0, "Thu, 01 Jan 1970 00:00:00 GMT"),
             (784_111_777, "Sun, 06 Nov 1994 08:49:37 GMT"), // RFC 9110's example
@@ -87,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn the_applications_own_date_stays() {
+    fn keeps_the_date_of_the_application() {
         let own = HttpResponse::new(200).append_header("date", "yesterday").unwrap();
         assert_eq!(dated(own.clone(), SystemTime::now()), own);
         assert!(

@@ -1,9 +1,9 @@
-//! Calls into the application's code: a panic there is logged and costs one client, or, where that is asked for, ends
+//! Calls into the code of the application. A panic there is logged and costs one client, or it ends
 //! the process where it happens, for a debugger or a core dump.
 //!
-//! Handlers are not the only such code. What the application gave us is dropped, its streams are polled, its tasks are
-//! woken, and its `tracing` subscriber is called. All of it can panic, and can come back to us, so none of it runs while
-//! a lock of ours is held.
+//! Handlers are not the only such code. The server drops values of the application, polls its
+//! streams, wakes its tasks, and calls its `tracing` subscriber. All of them can panic and can call
+//! the server, so none of them runs under one of our locks.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -14,19 +14,19 @@ use std::sync::Once;
 use crate::lock::assert_none_held;
 
 thread_local! {
-    /// Whether a panic on this thread ends the process. It has no destructor, so it can be used in those of other
-    /// thread-locals.
+    /// Whether a panic on this thread ends the process. It has no destructor, so the destructors of
+    /// other thread-locals can use it.
     static ABORTS: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Whose panics end the process.
+/// The code whose panics end the process.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct DebugOn {
     pub(crate) resource: bool,
     pub(crate) server: bool,
 }
 
-/// Calls a handler of the application; a panic in it is logged.
+/// Calls a handler of the application. Returns `None` after a panic, which is logged.
 #[inline]
 pub(crate) fn guard<T>(debug: DebugOn, call: impl FnOnce() -> T) -> Option<T> {
     assert_none_held();
@@ -34,19 +34,19 @@ pub(crate) fn guard<T>(debug: DebugOn, call: impl FnOnce() -> T) -> Option<T> {
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught("a handler", panic)).ok()
 }
 
-/// Calls other code of the application, the `subject` of the log's line where it panics.
+/// Calls other code of the application. The log line for a panic begins with `subject`.
 pub(crate) fn guard_other<T>(debug: DebugOn, subject: &str, call: impl FnOnce() -> T) -> Option<T> {
     assert_none_held();
     let _watch = Watch::start(debug.resource);
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught(subject, panic)).ok()
 }
 
-/// Drops something that the application gave us.
+/// Drops a value of the application.
 pub(crate) fn discard<T>(debug: DebugOn, value: T) {
-    guard_other(debug, "the drop of something of the application", || drop(value));
+    guard_other(debug, "the drop of a value of the application", || drop(value));
 }
 
-/// Writes to the log; a subscriber that panics costs nothing.
+/// Writes to the log. A panic of the subscriber is ignored.
 #[inline]
 pub(crate) fn log(write: impl FnOnce()) {
     assert_none_held();
@@ -56,7 +56,7 @@ pub(crate) fn log(write: impl FnOnce()) {
     }
 }
 
-/// Something of the application that is kept here: wherever it is dropped, that is guarded.
+/// A value of the application whose drop is guarded.
 pub(crate) struct ApplicationValue<T> {
     value: Option<T>,
     debug: DebugOn,
@@ -67,24 +67,25 @@ impl<T> ApplicationValue<T> {
         Self { value: Some(value), debug }
     }
 
-    /// Whether a panic in its drop is to end the process is known when it has come to a server.
+    /// Sets whether a panic in the drop ends the process. It is unknown until a server has the
+    /// value.
     pub(crate) fn set_debug(&mut self, debug: DebugOn) {
         self.debug = debug;
     }
 
-    /// The value, unless it was discarded.
+    /// The value, or `None` after [`discard`](Self::discard).
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.value.as_mut()
     }
 
-    /// Drops the value before its time.
+    /// Drops the value early.
     pub(crate) fn discard(&mut self) {
         if let Some(value) = self.value.take() {
             discard(self.debug, value);
         }
     }
 
-    /// The value, whose drop is the caller's business from now on.
+    /// Takes the value. Its drop is no longer guarded.
     pub(crate) fn into_inner(mut self) -> Option<T> {
         self.value.take()
     }
@@ -102,7 +103,7 @@ impl<T> Drop for ApplicationValue<T> {
     }
 }
 
-/// Until it is dropped, a panic on this thread ends the process, or does not, whatever held before.
+/// Sets whether a panic on this thread ends the process, until it is dropped.
 pub(crate) struct Watch {
     before: bool,
 }
@@ -124,8 +125,8 @@ impl Drop for Watch {
     }
 }
 
-/// Puts our hook before the process's own, once. A hook runs where the panic is, before anything unwinds, so that the
-/// stack is whole.
+/// Installs a panic hook that aborts, once. It calls the process's own hook first. A hook runs
+/// before the stack unwinds, so the whole stack is visible.
 #[cold]
 fn install() {
     static ONCE: Once = Once::new();
@@ -140,7 +141,6 @@ fn install() {
     });
 }
 
-/// Logs a panic.
 #[cold]
 fn caught(subject: &str, panic: Box<dyn Any + Send>) {
     let message = panic
@@ -152,12 +152,13 @@ fn caught(subject: &str, panic: Box<dyn Any + Send>) {
     discard_panic(panic);
 }
 
-/// Drops what a panic was thrown with, which is the application's and may panic too.
+/// Drops the payload of a panic. The payload is a value of the application, and its drop may panic
+/// too.
 #[cold]
 fn discard_panic(panic: Box<dyn Any + Send>) {
     let _watch = Watch::start(false);
     if let Err(again) = catch_unwind(AssertUnwindSafe(|| drop(panic))) {
-        std::mem::forget(again); // there may be no end of them
+        std::mem::forget(again); // its drop could panic without end
     }
 }
 
@@ -170,7 +171,7 @@ mod tests {
 
     const QUIET: DebugOn = DebugOn { resource: false, server: false };
 
-    /// Panics when it is dropped, and so does what that panic is thrown with.
+    /// Panics when it is dropped, with a payload that panics when it is dropped.
     struct Bomb<'a>(&'a AtomicUsize);
 
     impl Drop for Bomb<'_> {
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_is_caught_whatever_it_is_thrown_with() {
+    fn catches_a_panic_with_any_payload() {
         assert_eq!(guard(QUIET, || 1), Some(1));
         assert_eq!(guard(QUIET, || -> u8 { panic!("{}", "text") }), None);
         assert_eq!(guard(QUIET, || -> u8 { panic_any(Endless) }), None);
@@ -200,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_kept_is_dropped_once_and_guarded() {
+    fn drops_a_value_once_and_guarded() {
         let drops = AtomicUsize::new(0);
         drop(ApplicationValue::new(Bomb(&drops), QUIET));
         let mut early = ApplicationValue::new(Bomb(&drops), QUIET);
@@ -216,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn a_panic_ends_the_process_only_as_long_as_it_is_watched_for() {
+    fn a_panic_ends_the_process_only_during_a_watch() {
         let server = Watch::start(true);
         guard(DebugOn { server: true, ..QUIET }, || assert!(!ABORTS.get()));
         discard(QUIET, || ());

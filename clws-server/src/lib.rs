@@ -1,9 +1,10 @@
-//! A WebSocket server that speaks every version of the protocol that was ever deployed, and dispatches by *resource*.
+//! A WebSocket server that supports every protocol version ever deployed, and dispatches by
+//! *resource*.
 //!
 //! # A server
 //!
-//! A [`Resource`] is what stands behind a path. A [`Server`] is bound to its addresses by a [`Config`], resources are
-//! registered with the origins they admit, and [`Server::run`] serves:
+//! A [`Resource`] handles the clients of a path. A [`Server`] binds the addresses of a [`Config`].
+//! Resources are registered with the origins that they admit, and [`Server::run`] serves:
 //!
 //! ```
 //! use clws_server::{Client, Config, Origins, Resource, Server, Text};
@@ -12,60 +13,67 @@
 //!
 //! impl Resource for Echo {
 //!     fn text(&self, client: &Client, text: Text<'_>) {
-//!         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+//!         // Fails only if the client is gone. If it reads no answers, its messages wait.
 //!         let _ = client.send_text(&text);
 //!     }
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
-//! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?; // 0: any free port
+//! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?; // port 0 takes a free port
 //! server.register("/echo", Origins::any(), Echo)?;
 //! println!("listening on {:?}", server.local_addrs()?);
 //!
 //! let handle = server.handle();
-//! # handle.stop(); // or this example would go on for ever
+//! # handle.stop(); // otherwise this example would never end
 //! futures::executor::block_on(server.run())?;
 //! # Ok(()) }
 //! ```
 //!
-//! Clients of hybi-07, hybi-08 and RFC 6455 can connect; those of draft 0 too with
-//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support), and those of hixie-75 with
-//! [`protocol_75_support`](Config#structfield.protocol_75_support).
+//! [`Server::builder`] takes existing sockets, and [`ServerHandle::serve_stream`] serves a client
+//! over any stream.
+//!
+//! Clients of hybi-07, hybi-08 and RFC 6455 can connect. Clients of draft 0 need
+//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support), and clients of hixie-75
+//! need [`protocol_75_support`](Config#structfield.protocol_75_support).
 //!
 //! # Handlers
 //!
-//! A resource is written in one of four ways; a server can have all of them, behind different paths:
+//! There are four ways to write a resource. A server can use all of them, at different paths:
 //!
-//! | | is | choose it for |
+//! | | form | choose it for |
 //! |---|---|---|
-//! | [`Resource`] | `&self`, called on the thread that read the message (a *shard*), in parallel | speed: nothing is copied, nothing waits |
-//! | [`ResourceListener`] | `&mut self`, one mailbox, one task, everything in order | state that clients share: a chat, a game |
-//! | [`mailbox`] | the same mailbox as a `Stream` of [`Event`]s | a loop of your own |
+//! | [`Resource`] | `&self`, called in parallel on the threads that read the messages (the *shards*) | speed: no copy and no wait |
+//! | [`ResourceListener`] | `&mut self`, one mailbox, one task, all events in order | state that clients share: a chat, a game |
+//! | [`mailbox`] | the same mailbox as a `Stream` of [`Event`]s | an event loop of your own |
 //! | [`async_handler`] | an async function for each client, with a [`WebSocket`] | conversations: ask, wait, answer |
 //!
-//! Each of them may decide on a client before there is a connection ([`Resource::accept`] and its like): take it, with a
-//! subprotocol, headers and data of the application's own; refuse it with any HTTP status; or [later](Accept::later),
-//! when a database has answered.
+//! Each of them can decide on a client before the connection is open ([`Resource::accept`] and the
+//! corresponding methods). It accepts the client with a subprotocol, headers and data of its own,
+//! refuses it with any HTTP status, or decides [later](Accept::later), when a database has
+//! answered.
 //!
-//! A request goes to the resource of its path, or of the longest [prefix](Resources::register_prefix), or to the
-//! [fallback](Resources::register_fallback). What asks for no WebSocket goes to the [HTTP hook](Resources::http), if there
-//! is one: a page can be served on the same port.
+//! A request goes to the resource of its path, else to that of the longest
+//! [prefix](Resources::register_prefix), else to the [fallback](Resources::register_fallback).
+//! Plain HTTP requests go to the [HTTP hook](Resources::http), if there is one. So the same port
+//! can serve a page.
 //!
 //! # Sending
 //!
-//! A [`Client`] is a handle for any thread. Its methods encode into the client's outbox and return at once with what
-//! became of the message: [`Sent::Queued`], [`Sent::AboveHighWater`] where the client reads slowly, or a [`SendError`].
-//! When a slow client has read, its resource is [told](Resource::drained). A [`WebSocket`]'s `send` waits for that by itself.
+//! A [`Client`] is a handle for any thread. Its methods encode into the client's outbox and return
+//! at once: [`Sent::Queued`], [`Sent::AboveHighWater`] if the client reads slowly, or a
+//! [`SendError`]. When a slow client has read, [`Resource::drained`] is called. The `send` of a
+//! [`WebSocket`] waits for that.
 //!
 //! # Groups
 //!
-//! A [`Group`] is a set of clients that are sent to together, and that leave it by disconnecting; [`Topics`] are groups with
-//! names. A message to many is encoded once: [`SharedMessage`], [`send_text`], [`send_binary`].
+//! A message to a [`Group`] goes to all its clients. A client leaves its groups when it
+//! disconnects. [`Topics`] are groups with names. A message to many clients is encoded once:
+//! [`SharedMessage`], [`send_text`], [`send_binary`].
 //!
 //! ```
 //! use clws_server::{Client, Config, Group, ResourceListener, Origins, Close, Server};
 //!
-//! /// Everybody hears what anybody says, and is told who comes and goes.
+//! /// Sends each message to all guests, and announces new guests.
 //! #[derive(Default)]
 //! struct Chat {
 //!     everybody: Group,
@@ -95,26 +103,31 @@
 //!
 //! # Limits and configuration
 //!
-//! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. A value that can never work
-//! is an error of [`Server::bind`], a path or an origin that can match nothing one of [`Server::register`]. What a client does
-//! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
-//! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
+//! The table of [`Config`] has all limits, with their defaults and effects. An invalid value is an
+//! error of [`Server::bind`]. A path or an origin that can match no request is an error of
+//! [`Server::register`].
 //!
-//! Nothing that clients cause to wait grows without bound: a client that does not read is not read from
-//! ([`write_high_water`](Config#structfield.write_high_water)), and clients whose messages a listener cannot handle as fast
-//! as they come are not either ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). What is held for
-//! all clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)). What the application itself sends to
-//! a listener ([`ResourceListenerHandle::send`]) has no limit.
+//! A fault of a client ends only its own connection, with the right close code or HTTP status. It
+//! is logged at the level `debug` of `tracing`. If the client was connected,
+//! [`Resource::disconnected`] reports it.
+//!
+//! All queues that clients can fill are bounded. The server does not read from a client that does
+//! not read ([`write_high_water`](Config#structfield.write_high_water)), nor from clients that send
+//! faster than a listener handles
+//! ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). The memory of all
+//! clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)). Messages
+//! from the application to a listener ([`ResourceListenerHandle::send`]) have no limit.
 //!
 //! # Compression
 //!
-//! With the feature `deflate`, clients that offer permessage-deflate (RFC 7692), as browsers do, get it where
-//! [`Config::deflate`](Config#structfield.deflate) is set; a resource decides otherwise for its clients by `Accept::deflate`.
+//! With the feature `deflate`, the server compresses messages for clients that offer
+//! permessage-deflate (RFC 7692), as browsers do. [`Config::deflate`](Config#structfield.deflate)
+//! enables it, and `Accept::deflate` overrides it for a client.
 //!
 //! # Names
 //!
-//! Where a name in the manner of Lisp stands behind a colon (`resource-received-text`, `*max-clients*`), it is what the
-//! same thing is called in [CLWS](https://github.com/3b/clws), the Common Lisp server that this one follows.
+//! A name such as `resource-received-text` or `*max-clients*` after a colon is the name of the same
+//! thing in [CLWS](https://github.com/3b/clws), the Common Lisp server that this server follows.
 
 mod admission;
 mod budget;
@@ -150,19 +163,23 @@ pub use crate::client::group::{Delivery, Group, send_binary, send_shared, send_t
 pub use crate::client::outcome::{SendError, Sent};
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
-pub use crate::config::check::ConfigError;
+pub use crate::config::address::{Listen, Peer};
+pub use crate::config::error::ConfigError;
 pub use crate::handler::async_handler::{AsyncHandler, async_handler};
+pub use crate::handler::mailbox::event::{Event, MailboxClosed};
 pub use crate::handler::mailbox::sender::MailboxSender;
-pub use crate::handler::mailbox::{Event, Mailbox, MailboxClosed, mailbox};
-pub use crate::handler::resource_listener::{
-    CallError, ResourceListener, ResourceListenerHandle, ResourceListenerTask,
-};
-pub use crate::handler::websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
-pub use crate::net::socket::{Listen, Peer};
+pub use crate::handler::mailbox::{Mailbox, mailbox};
+pub use crate::handler::resource_listener::ResourceListener;
+pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerHandle};
+pub use crate::handler::resource_listener::task::ResourceListenerTask;
+pub use crate::handler::websocket::message::Message;
+pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter};
 pub use crate::resource::decision::Decision;
 pub use crate::resource::registry::{RegisterError, Resources};
 pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};
-pub use crate::server::{Server, ServerHandle};
+pub use crate::server::Server;
+pub use crate::server::builder::ServerBuilder;
+pub use crate::server::handle::ServerHandle;
 pub use bytes::Bytes;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
@@ -171,14 +188,14 @@ pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 
-/// For the fuzz targets, and in no build but theirs.
+/// For the fuzz targets only.
 #[cfg(fuzzing)]
 #[doc(hidden)]
 pub mod fuzzing {
     pub use crate::connection::fuzzing::run;
 }
 
-/// The example of the README is tested as the documentation's are.
+/// Tests the example of the README.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
 struct Readme;

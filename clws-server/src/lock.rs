@@ -1,10 +1,12 @@
-//! Locks that are taken in one order only, and never while code of the application runs.
+//! Locks with a fixed order, which are never held while code of the application runs.
 //!
-//! Each lock has a rank. A thread that holds one may take only locks of higher ranks, so no two threads can wait for
-//! each other. Debug builds assert it at each lock. They also assert that no lock is held where code of the application
-//! is called ([`guard`](crate::guard::guard)): that code may come back here, and would wait for itself.
+//! Each lock has a rank. A thread that holds a lock may take only locks of higher ranks, so no two
+//! threads can wait for each other. Debug builds assert this at each lock. They also assert that a
+//! call of the application's code ([`guard`](crate::guard::guard)) holds no lock: that code may
+//! call the server, and would wait for its own lock.
 //!
-//! A lock whose holder panicked can still be taken: application code runs under no lock, so nothing is left half done.
+//! A lock whose holder panicked can still be taken. No code of the application runs under it, so
+//! the data is consistent.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
@@ -12,37 +14,37 @@ use std::sync::PoisonError;
 
 use crate::sync;
 
-/// The ranks, in the order in which locks are taken.
+/// The ranks, in the order of locking.
 pub(crate) mod rank {
     /// The resources of a server.
     pub(crate) const REGISTRY: u8 = 0;
     /// The names of groups.
     pub(crate) const TOPICS: u8 = 1;
-    /// The groups that clients are in.
+    /// The groups of each client.
     pub(crate) const MEMBERSHIPS: u8 = 2;
     /// The clients in a group.
     pub(crate) const GROUP: u8 = 3;
     /// The queue of a mailbox.
     pub(crate) const MAILBOX: u8 = 4;
-    /// The clients of an async handler that have no slot for it.
+    /// The inboxes of an async handler that are not stored in their clients.
     pub(crate) const PENDING_INBOXES: u8 = 5;
-    /// What waits for a `WebSocket`.
+    /// The messages of a `WebSocket`.
     pub(crate) const INBOX: u8 = 6;
-    /// The answer to a handshake.
+    /// The decision on a handshake.
     pub(crate) const DECISION: u8 = 7;
-    /// A client's outbox.
+    /// The outbox of a client.
     pub(crate) const OUTBOX: u8 = 8;
-    /// What a shard is asked to do.
+    /// The commands of a shard.
     pub(crate) const COMMANDS: u8 = 9;
     /// The tasks that wait for a signal.
     pub(crate) const SIGNAL: u8 = 10;
-    /// The streams that a server serves, and whose turn it is to read.
+    /// The streams of a server, and their turns to read.
     pub(crate) const STREAMS: u8 = 11;
-    /// What waits for clients until all is written.
+    /// The tasks that wait until a client's data is written.
     pub(crate) const WATCHERS: u8 = 12;
-    /// The adaptors that were handed a client which may be refused still.
+    /// The adapters of clients that may still be refused.
     pub(crate) const HOSTS: u8 = 13;
-    /// The process's limit on descriptors.
+    /// The limit of the process on descriptors.
     pub(crate) const DESCRIPTORS: u8 = 14;
     /// The descriptor in reserve for a shortage.
     pub(crate) const SHORTAGE: u8 = 15;
@@ -54,7 +56,7 @@ pub(crate) struct Lock<T, const RANK: u8>(sync::Mutex<T>);
 /// A reader-writer lock with a rank.
 pub(crate) struct RwLock<T, const RANK: u8>(sync::RwLock<T>);
 
-/// Access to what a lock protects. The lock is free again when this is dropped.
+/// Access to the data of a lock, which is released when this is dropped.
 pub(crate) struct Guard<G> {
     inner: G,
     /// Dropped after `inner`.
@@ -74,7 +76,7 @@ impl<T, const RANK: u8> Lock<T, RANK> {
         Guard::new(RANK, || self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// What it protects; nobody else can hold the lock.
+    /// The data, without locking: `self` is borrowed exclusively.
     pub(crate) fn get_mut(&mut self) -> &mut T {
         self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
     }
@@ -101,7 +103,7 @@ impl<G> Guard<G> {
         expect(unused_variables, reason = "only debug builds look at the rank")
     )]
     fn new(rank: u8, take: impl FnOnce() -> G) -> Self {
-        // Before the wait for the lock: what would wait for ever is told instead.
+        // Before the wait for the lock, so that a deadlock becomes a panic.
         #[cfg(debug_assertions)]
         let held = held::Held::new(rank);
         Self {
@@ -128,7 +130,8 @@ impl<G: DerefMut> DerefMut for Guard<G> {
     }
 }
 
-/// In debug builds, asserts that this thread holds none of our locks: code of the application runs now.
+/// Asserts in debug builds that this thread holds none of our locks, before code of the application
+/// runs.
 #[inline]
 pub(crate) fn assert_none_held() {
     #[cfg(debug_assertions)]
@@ -143,7 +146,8 @@ mod held {
     use crate::sync;
 
     sync::thread_local! {
-        /// A bit for each rank. It has no destructor, so it can be used in those of other thread-locals.
+        /// A bit for each rank. It has no destructor, so the destructors of other thread-locals can
+        /// use it.
         static HELD: Cell<u32> = const { Cell::new(0) };
     }
 
@@ -155,7 +159,7 @@ mod held {
         let _ = HELD.try_with(|bits| bits.set(held));
     }
 
-    /// A lock of that rank is held, or waited for.
+    /// Marks a rank as held, or as waited for.
     pub(super) struct Held(u8);
 
     impl Held {
@@ -163,7 +167,7 @@ mod held {
             let held = get();
             assert!(
                 held.checked_shr(u32::from(rank)).unwrap_or(0) == 0,
-                "a lock of rank {rank} is taken while others of the ranks {held:#b} are held"
+                "a lock of rank {rank} is taken while locks of the ranks {held:#b} are held"
             );
             set(held | (1 << rank));
             Self(rank)
@@ -178,7 +182,7 @@ mod held {
 
     pub(super) fn assert_none() {
         let held = get();
-        // A panic that unwinds has been told already, and a second one would end the process.
+        // During a panic, a second panic would end the process.
         assert!(
             held == 0 || std::thread::panicking(),
             "code of the application runs while locks of the ranks {held:#b} are held"
@@ -198,7 +202,7 @@ impl<T: Default, const RANK: u8> Default for RwLock<T, RANK> {
     }
 }
 
-/// Without what it protects: that would be written to a formatter of the application's while the lock is held.
+/// Omits the data: a formatter of the application would run under the lock.
 impl<T, const RANK: u8> fmt::Debug for Lock<T, RANK> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Lock").finish_non_exhaustive()
@@ -216,14 +220,14 @@ mod tests {
     }
 
     #[test]
-    fn higher_ranks_are_taken_later() {
+    fn locks_are_taken_in_the_order_of_their_ranks() {
         let (low, high) = (Lock::<_, 1>::new(1), Lock::<_, 2>::new(2));
         let first = low.lock();
         let second = high.lock();
         assert_eq!((*first, *second), (1, 2));
-        drop(first); // in any order
+        drop(first); // the order of release is free
         drop(second);
-        assert!(!panics(|| drop(low.lock())), "nothing is held any more");
+        assert!(!panics(|| drop(low.lock())), "no lock is held any more");
     }
 
     #[test]
@@ -234,10 +238,10 @@ mod tests {
         let held = high.lock();
         assert!(panics(|| drop(low.lock())), "a lower rank");
         assert!(panics(|| drop(table.read())), "the same rank");
-        assert!(panics(|| drop(high.lock())), "the same lock, which would wait for ever");
+        assert!(panics(|| drop(high.lock())), "the same lock: a deadlock");
         drop(held);
         let held = table.read();
-        assert!(panics(|| drop(table.read())), "a reader that reads again may wait for a writer in between");
+        assert!(panics(|| drop(table.read())), "a second read can deadlock with a waiting writer");
         drop(held);
         drop((low.lock(), table.write()));
     }
@@ -264,9 +268,9 @@ mod tests {
         assert_eq!((*lock.lock(), *table.read()), (1, 2));
     }
 
-    /// A rank costs nothing: each connection has such a lock.
+    /// Each connection has such a lock.
     #[test]
-    fn sizes() {
+    fn a_rank_costs_no_memory() {
         assert_eq!(size_of::<Lock<u64, 1>>(), size_of::<sync::Mutex<u64>>());
         assert_eq!(size_of::<RwLock<u64, 1>>(), size_of::<sync::RwLock<u64>>());
     }

@@ -1,11 +1,11 @@
-//! The runtime: the only file that names `async_std`.
+//! The asynchronous runtime: the only file that names `async_std`.
 //!
 //! async-std is discontinued in favour of smol (RUSTSEC-2025-0052), which runs on the same
-//! `async-io` reactor. To move, replace what this file imports: `smol::spawn`, `smol::Timer::at`,
+//! `async-io` reactor. To move, replace the imports of this file: `smol::spawn`, `smol::Timer::at`,
 //! `smol::net`.
 //!
-//! Shards have their own threads. A shard that is a task of the executor and awaits its poller pays
-//! for two reactors at each wake-up; `ARCHITECTURE.md` has the figures.
+//! Shards have threads of their own. A shard as a task of the executor that awaits its poller would
+//! pay for two reactors at each wake-up; `ARCHITECTURE.md` has the figures.
 
 use std::future::Future;
 use std::io::{self, IoSlice};
@@ -23,10 +23,10 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::time::now;
 
-/// A timer, boxed so that it can be kept and polled.
+/// A timer, boxed so that it can be stored and polled.
 pub(crate) type Timer = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A timer that ends at that time.
+/// A timer that ends at a point in time.
 pub(crate) fn timer(at: Instant) -> Timer {
     #[cfg(all(test, unix))]
     if let Some(timer) = crate::sim::executor::timer(at) {
@@ -38,7 +38,7 @@ pub(crate) fn timer(at: Instant) -> Timer {
     Box::pin(async_std::task::sleep(at.saturating_duration_since(now())))
 }
 
-/// Runs a task on the executor, detached.
+/// Runs a detached task on the executor.
 pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     #[cfg(all(test, unix))]
     if crate::sim::executor::is_here() {
@@ -50,12 +50,12 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + Send + 'static) {
     drop(async_std::task::spawn(task));
 }
 
-/// Lets other tasks of the executor have their turn.
+/// Yields to other tasks of the executor.
 pub(crate) async fn yield_now() {
     async_std::task::yield_now().await;
 }
 
-/// A listening socket of the executor.
+/// A listening socket of the runtime.
 pub(crate) struct AsyncListener<L>(L);
 
 impl AsyncListener<TcpListener> {
@@ -81,8 +81,7 @@ impl AsyncListener<UnixListener> {
     }
 }
 
-/// A socket whose `poll_close` ends our side of the connection. That of async-std's sockets only
-/// flushes.
+/// A socket whose `poll_close` ends our side. The `poll_close` of async-std's sockets only flushes.
 pub(crate) struct AsyncSocket<S> {
     socket: S,
     shutdown: fn(&S, Shutdown) -> io::Result<()>,

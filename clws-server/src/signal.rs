@@ -1,4 +1,4 @@
-//! Something that happens once, and that any number of tasks wait for.
+//! An event that happens once, and for which any number of tasks wait.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -12,10 +12,10 @@ use crate::lock::{Lock, rank};
 use crate::sync::broken;
 use crate::task_waker::wake;
 
-/// It was given, or tasks wait for it.
+/// An event that was signalled, or for which tasks wait.
 ///
-/// (The shared futures of the `futures` crate wake tasks while a lock is held. A waker that panics makes that lock useless,
-/// and everybody else that waits panics too.)
+/// The shared futures of the `futures` crate are no replacement. They wake tasks while they hold a
+/// lock. A waker that panics poisons that lock, and all other waiting tasks panic too.
 #[derive(Debug, Default)]
 pub(crate) struct Signal(Lock<State, { rank::SIGNAL }>);
 
@@ -25,11 +25,11 @@ struct State {
     waiting: Slab<Waker>,
 }
 
-/// CloseOnDrop when the signal is given.
+/// A future that ends when the signal is given.
 #[derive(Debug)]
 pub(crate) struct SignalWait {
     signal: Arc<Signal>,
-    /// Where its waker is.
+    /// The key of the task's waker in [`State::waiting`].
     key: Option<usize>,
 }
 
@@ -38,7 +38,7 @@ pub(crate) struct SignalWait {
 pub(crate) struct GivesOnDrop(pub(crate) Arc<Signal>);
 
 impl Signal {
-    /// Lets everybody go on that waits, or will wait.
+    /// Wakes all waiting tasks. Later waits end at once.
     pub(crate) fn give(&self) {
         let waiting = {
             let mut state = self.0.lock();
@@ -58,7 +58,8 @@ impl Signal {
 }
 
 impl State {
-    /// Takes the waker with that key out, and puts another one in. The lock must be free when the first is dropped.
+    /// Replaces the waker with a key. The caller drops the old waker after it has released the
+    /// lock.
     fn exchange(&mut self, key: &mut Option<usize>, waker: Option<Waker>) -> Option<Waker> {
         let before = key.take().and_then(|key| self.waiting.try_remove(key));
         *key = waker.map(|waker| self.waiting.insert(waker));
@@ -104,7 +105,7 @@ impl Drop for SignalWait {
             return;
         }
         let mut state = self.signal.0.lock();
-        // A signal that was given has taken all wakers, and their keys mean nothing any more.
+        // A given signal has taken all wakers, so the key is no longer valid.
         let before = if state.given { None } else { state.exchange(&mut self.key, None) };
         drop(state);
         if before.is_some() {
@@ -129,7 +130,7 @@ mod tests {
 
     use super::*;
 
-    /// Counts, and does something more.
+    /// Counts its calls, then calls a function.
     struct Counts(AtomicUsize, fn());
 
     impl Wake for Counts {
@@ -145,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn everybody_goes_on_even_if_a_waker_panics() {
+    fn wakes_all_tasks_even_if_a_waker_panics() {
         let signal = Arc::new(Signal::default());
         let (first, panics) = counts(|| panic!("in a waker"));
         let (second, works) = counts(|| ());
@@ -164,12 +165,12 @@ mod tests {
     }
 
     #[test]
-    fn who_waits_no_more_is_not_woken() {
+    fn does_not_wake_a_task_that_no_longer_waits() {
         let signal = Arc::new(Signal::default());
         let (counts, waker) = counts(|| ());
         let mut waiting = signal.wait();
         assert!(waiting.poll_unpin(&mut Context::from_waker(Waker::noop())).is_pending());
-        assert!(waiting.poll_unpin(&mut Context::from_waker(&waker)).is_pending(), "another task polls it");
+        assert!(waiting.poll_unpin(&mut Context::from_waker(&waker)).is_pending(), "polled by another task");
         drop(waiting);
         signal.give();
         assert_eq!((counts.0.load(Ordering::Relaxed), Arc::strong_count(&counts)), (0, 2));

@@ -1,9 +1,11 @@
-//! The locks, atomics, thread-locals and wakers that threads meet at: those of the standard library and of `futures`.
+//! The locks, atomics, thread-locals and wakers that threads share, from the standard library and
+//! `futures`.
 //!
-//! Tests that are built with `--cfg shuttle` get those of the crate `shuttle`, which decides at each of them which thread
-//! goes on. So the models (`models/`) run the real code in many interleavings. Nothing else differs.
+//! In tests with `--cfg shuttle` they come from the crate `shuttle`, which decides at each use
+//! which thread runs next. So the models (`models/`) run the real code in many interleavings.
 //!
-//! Import from the standard library what no other thread looks at, and numbers that only have to be unique.
+//! Data that no other thread reads, and numbers that only have to be unique, may use the standard
+//! library.
 
 #[cfg(not(all(test, shuttle)))]
 pub(crate) use std::{
@@ -22,8 +24,8 @@ pub(crate) use shuttle::{
     thread_local,
 };
 
-/// Does something wrong where a model asks for that fault, to show that the model would notice. It is not there at all in
-/// ordinary builds.
+/// Runs faulty code if a model asks for that fault, to show that the model detects it. Ordinary
+/// builds do not contain the code.
 macro_rules! broken {
     ($fault:ident, $wrong:expr) => {
         #[cfg(all(test, shuttle))]
@@ -43,7 +45,8 @@ mod modelled {
     use shuttle::sync::atomic::{AtomicBool, Ordering};
     use shuttle::sync::{Arc, Condvar, Mutex};
 
-    /// That of `futures`, each call of which is one step: another thread may run before it, and none within it.
+    /// The waker of `futures`. Each call is one step: another thread may run before it, and none
+    /// within it.
     #[derive(Debug, Default)]
     pub(crate) struct AtomicWaker {
         waker: futures::task::AtomicWaker,
@@ -62,7 +65,7 @@ mod modelled {
         }
     }
 
-    /// What wakes a poller: a wait ends if it rang since the wait before.
+    /// Wakes a poller: a wait ends if the bell rang after the previous wait.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Bell(Arc<(Mutex<bool>, Condvar)>);
 
@@ -73,7 +76,6 @@ mod modelled {
             changed.notify_all();
         }
 
-        /// Waits until it rings.
         pub(crate) fn wait(&self) {
             let (rang, changed) = &*self.0;
             let mut rang = rang.lock().unwrap();
@@ -83,7 +85,7 @@ mod modelled {
             *rang = false;
         }
 
-        /// CloseOnDrop a wait that does not wait.
+        /// Forgets an earlier ring, for a wait with a timeout of zero.
         pub(crate) fn clear(&self) {
             *self.0.0.lock().unwrap() = false;
         }

@@ -1,22 +1,22 @@
-//! The waker of a task of the application, which is the application's code: an executor of its own may do anything there.
+//! The waker of a task. Wakers are code of the application, which may have an executor of its own.
 
 use std::task::Waker;
 
 use crate::guard::{DebugOn, discard, guard_other};
 use crate::sync::AtomicWaker;
 
-/// The task that waits for something here. A waker that panics is logged and costs nobody else anything.
+/// The waker of a waiting task. A panic of the waker is logged and affects no other task.
 #[derive(Debug, Default)]
 pub(crate) struct TaskWaker(AtomicWaker);
 
 impl TaskWaker {
-    /// That task is woken next, by the first [`wake`](Self::wake). To be called by the task itself: what its waker does
-    /// here is its own business.
+    /// Registers the task that the next [`wake`](Self::wake) wakes. The task itself must call this:
+    /// a panic of its waker then reaches only itself.
     pub(crate) fn register(&self, waker: &Waker) {
         self.0.register(waker);
     }
 
-    /// Wakes the task. No lock may be held.
+    /// Wakes the task. The caller must hold no lock.
     pub(crate) fn wake(&self) {
         if let Some(waker) = self.0.take() {
             wake(waker);
@@ -32,7 +32,8 @@ impl Drop for TaskWaker {
     }
 }
 
-/// Wakes a task. It is no handler whose panic may end the process: an executor is seldom the application's own work.
+/// Wakes a task. A panic of the waker never ends the process, because an executor is rarely the
+/// application's own code.
 pub(crate) fn wake(waker: Waker) {
     guard_other(DebugOn::default(), "a waker", || waker.wake());
 }
@@ -67,7 +68,7 @@ mod tests {
             task.register(&Waker::from(Arc::new(Fragile(Arc::clone(&drops)))));
             if wakes {
                 task.wake();
-                task.wake(); // nobody waits any more
+                task.wake(); // no task waits any more
             }
         }
         assert_eq!(drops.load(Ordering::Relaxed), 2);

@@ -1,8 +1,8 @@
-//! The current time. Tests can put a clock of their own in its place.
+//! The current time. Tests can replace the clock.
 
 use std::time::{Duration, Instant, SystemTime};
 
-/// The date, for headers. No deadline depends on it.
+/// The date for headers. No deadline depends on it.
 pub(crate) fn system_time() -> SystemTime {
     SystemTime::now()
 }
@@ -17,12 +17,13 @@ pub(crate) fn now() -> Instant {
     Instant::now()
 }
 
-/// The end of a timeout that begins now. A longer timeout than a year, such as `Duration::MAX`, becomes a year.
+/// The end of a timeout that begins now. A timeout above a year, such as `Duration::MAX`, becomes a
+/// year.
 pub(crate) fn deadline_after(now: Instant, timeout: Duration) -> Instant {
     now + timeout.min(Duration::from_secs(365 * 24 * 60 * 60))
 }
 
-/// A clock for the current thread, which stands still unless a test turns it.
+/// A clock for the current thread. It stands still unless a test sets it.
 #[cfg(any(test, fuzzing))]
 pub(crate) mod virtual_clock {
     use std::cell::Cell;
@@ -36,7 +37,7 @@ pub(crate) mod virtual_clock {
         NOW.get()
     }
 
-    /// Sets the time of this thread; `None` gives it the system's clock back.
+    /// Sets the time of this thread. `None` restores the clock of the system.
     pub(crate) fn set(now: Option<Instant>) {
         NOW.set(now);
     }

@@ -5,9 +5,11 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use crate::admission::ConnectionPermit;
+use crate::buffer_pool;
+use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::net::poll::Waker;
-use crate::net::socket::{Peer, Socket};
+use crate::net::socket::Socket;
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicBool, atomic::AtomicU32, atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
@@ -293,13 +295,8 @@ impl ShardHandle {
     pub(crate) fn register_current_thread(&self) {
         // It fails only while the thread ends.
         let _ = LOCAL.try_with(|local| local.shard.set(self.id));
+        buffer_pool::keep_on_this_thread(true);
     }
-}
-
-/// Whether the current thread is a shard's.
-#[inline]
-pub(crate) fn is_shard() -> bool {
-    LOCAL.try_with(|local| local.shard.get() != 0).unwrap_or(false)
 }
 
 /// Frees the memory of the list of woken slots, which is empty.
@@ -317,6 +314,7 @@ pub(crate) struct Aside(usize, Vec<u32>);
 pub(crate) fn swap_here(aside: &mut Aside) {
     LOCAL.with(|local| {
         aside.0 = local.shard.replace(aside.0);
+        buffer_pool::keep_on_this_thread(local.shard.get() != 0);
         std::mem::swap(&mut *local.woken.borrow_mut(), &mut aside.1);
     });
 }

@@ -26,7 +26,7 @@ in_both_modes!(
 
 fn start(config: Config, asks: bool) -> (Running, MailboxSender<u32>, Mailbox<u32>) {
     let (sender, events) = mailbox();
-    let sender = if asks { sender.with_openings() } else { sender };
+    let sender = if asks { sender.openings() } else { sender };
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     server.register("/", Origins::any(), sender.clone()).unwrap();
     (Running::run(server), sender, events)

@@ -160,7 +160,7 @@ fn a_live_socket_is_not_replaced() {
     fs::remove_file(&path).unwrap();
 
     let _datagrams = UnixDatagram::bind(&path).unwrap();
-    assert_in_use(&path, "there is a socket");
+    assert_in_use(&path, "the path is a socket");
     assert!(is_socket(&path));
 }
 

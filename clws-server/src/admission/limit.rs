@@ -1,7 +1,7 @@
-//! The process's limit on descriptors (`RLIMIT_NOFILE`).
+//! The limit of the process on open descriptors (`RLIMIT_NOFILE`).
 
-/// Descriptors that a server may need, counted from when it is bound until this is dropped: a process may have several
-/// servers.
+/// The descriptors that a server may need. They are part of the sum for the process until this is
+/// dropped, because a process may have several servers.
 #[derive(Debug)]
 pub(super) struct Needed(usize);
 
@@ -13,7 +13,8 @@ mod unix {
     use crate::guard::log;
     use crate::lock::{Lock, rank};
 
-    /// The sum over all servers of this process. The lock also makes looking at the limit and raising it one step.
+    /// The sum over all servers of this process. The lock also makes reading and raising the limit
+    /// one step.
     static SUM: Lock<usize, { rank::DESCRIPTORS }> = Lock::new(0);
 
     impl Needed {
@@ -23,7 +24,7 @@ mod unix {
             Self(number)
         }
 
-        /// The limit, raised as far as it is needed and may be; `None` where there is no limit.
+        /// Returns the limit, raised to the sum if `raise` is set; `None` if there is no limit.
         pub(in crate::admission) fn provide(&self, raise: bool) -> Option<usize> {
             let (before, after) = {
                 let sum = SUM.lock();
@@ -50,11 +51,11 @@ mod unix {
         }
     }
 
-    /// Raises the soft limit, at most to the hard one.
+    /// Raises the soft limit, at most to the hard limit.
     fn raise_to(limit: Rlimit, needed: u64) {
         let Some(soft) = limit.current else { return };
         let mut target = limit.maximum.map_or(needed, |hard| needed.min(hard));
-        // Some systems refuse a soft limit that is below the hard limit, and do not say which values they accept.
+        // Some systems refuse a soft limit below the hard limit, and do not say which they accept.
         while target > soft && setrlimit(Resource::Nofile, Rlimit { current: Some(target), ..limit }).is_err()
         {
             target /= 2;
@@ -62,7 +63,7 @@ mod unix {
     }
 }
 
-/// There is no such limit.
+/// Other systems have no such limit.
 #[cfg(not(unix))]
 impl Needed {
     pub(super) const fn new(number: usize) -> Self {
@@ -75,7 +76,7 @@ impl Needed {
     }
 }
 
-/// The descriptors that are open at this moment, as far as the system tells.
+/// The number of open descriptors, or 0 if the system does not list them.
 pub(super) fn open_now() -> usize {
     let folder =
         if cfg!(any(target_os = "linux", target_os = "android")) { "/proc/self/fd" } else { "/dev/fd" };

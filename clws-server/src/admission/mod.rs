@@ -1,23 +1,24 @@
-//! The descriptors of the process: how many clients they suffice for, and what happens when none is left.
+//! How many connections a server may have, given the file descriptors of the process.
 //!
-//! A connection takes one descriptor. A server that is out of them could not even refuse a client: it would wait, accepted
-//! by the system, for an answer that never comes.
+//! Each connection takes a descriptor. A server without a free descriptor cannot even refuse a
+//! client: the system has completed the TCP handshake, and the client waits for an answer.
 
 mod limit;
 
 use std::num::NonZeroUsize;
 
 use crate::admission::limit::Needed;
-use crate::config::Config;
 use crate::guard::log;
 
-/// Connections beyond the limit that are read from until they have their 503; more are refused without waiting.
+/// The connections beyond the limit that are read from until they get 503. Further connections are
+/// refused without waiting for their request.
 const REFUSALS: usize = 1024;
 
-/// Descriptors that stay free for the application, where the limit allows it.
+/// The descriptors that stay free for the application if the limit allows it.
 const SPARE: usize = 256;
 
-/// How a connection is counted; released by [`DriverState::release`](crate::driver::state::DriverState::release).
+/// How a connection is counted; released by
+/// [`DriverState::release`](crate::driver::state::DriverState::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionPermit {
     /// A connection that the server has accepted.
@@ -28,36 +29,36 @@ pub(crate) enum ConnectionPermit {
     Refused,
 }
 
-/// The connections that a server may have at once.
+/// The number of connections that a server may have at once.
 #[derive(Debug)]
 pub(crate) struct Admission {
-    /// Clients, in any stage.
+    /// The most clients, in any state.
     pub(crate) clients: usize,
-    /// Connections that are told 503.
+    /// The most connections that are being answered with 503.
     pub(crate) refusals: usize,
     _needed: Option<Needed>,
 }
 
 impl Admission {
-    /// As many as the configuration says.
-    pub(crate) const fn configured(config: &Config) -> Self {
-        Self { clients: config.max_clients, refusals: REFUSALS, _needed: None }
+    /// `max_clients`, whatever the limit on descriptors.
+    pub(crate) const fn unchecked(max_clients: usize) -> Self {
+        Self { clients: max_clients, refusals: REFUSALS, _needed: None }
     }
 
-    /// As many as the configuration says, or as the process has descriptors for. Raises the process's limit if need be and
-    /// if the configuration allows it.
-    pub(crate) fn provide(config: &Config) -> Self {
-        let own = own(config);
-        let needed = Needed::new(config.max_clients.saturating_add(REFUSALS + SPARE).saturating_add(own));
-        let Some(limit) = needed.provide(config.raise_descriptor_limit) else {
-            return Self::configured(config);
+    /// `max_clients`, or fewer if the process may not open enough descriptors. Raises the limit of
+    /// the process first if `raise_limit` is set.
+    pub(crate) fn provide(max_clients: usize, shards: Option<NonZeroUsize>, raise_limit: bool) -> Self {
+        let own = own(shards);
+        let needed = Needed::new(max_clients.saturating_add(REFUSALS + SPARE).saturating_add(own));
+        let Some(limit) = needed.provide(raise_limit) else {
+            return Self::unchecked(max_clients);
         };
         let left = limit.saturating_sub(limit::open_now()).saturating_sub(own);
-        let (clients, refusals) = fit(config.max_clients, left);
-        if clients < config.max_clients {
+        let (clients, refusals) = fit(max_clients, left);
+        if clients < max_clients {
             log(|| {
                 tracing::warn!(
-                    max_clients = config.max_clients,
+                    max_clients,
                     capped_to = clients,
                     descriptors = limit,
                     "the process may not open enough descriptors for max_clients"
@@ -68,7 +69,7 @@ impl Admission {
     }
 }
 
-/// Clients and refusals that so many descriptors suffice for. A part is left for the application.
+/// The clients and refusals that fit into `left` descriptors, with a part left for the application.
 fn fit(max_clients: usize, left: usize) -> (usize, usize) {
     if left >= max_clients.saturating_add(REFUSALS + SPARE) {
         return (max_clients, REFUSALS);
@@ -78,10 +79,10 @@ fn fit(max_clients: usize, left: usize) -> (usize, usize) {
     (max_clients.min(left.saturating_sub(refusals + spare).max(1)), refusals)
 }
 
-/// Descriptors that the server opens for itself when it runs: each shard's poller and its waker; the reserve for a
-/// [`Shortage`]; the reactor of the executor.
-fn own(config: &Config) -> usize {
-    let shards = config.shards.or_else(|| std::thread::available_parallelism().ok());
+/// The descriptors that a running server opens for itself: the poller and waker of each shard, the
+/// reserve for a shortage of descriptors, and the reactor of the executor.
+fn own(shards: Option<NonZeroUsize>) -> usize {
+    let shards = shards.or_else(|| std::thread::available_parallelism().ok());
     9_usize.saturating_add(shards.map_or(1, NonZeroUsize::get).saturating_mul(2))
 }
 
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn clients_and_refusals_fit_into_what_is_left() {
+    fn clients_and_refusals_fit_into_the_free_descriptors() {
         assert_eq!(fit(100_000, 1_000_000), (100_000, 1024));
         assert_eq!(fit(100_000, 101_280), (100_000, 1024));
         assert_eq!(fit(100_000, 20_000), (20_000 - 1024 - 256, 1024));

@@ -1,15 +1,15 @@
-//! How much memory there is for this process: the machine's, or less where its control group has a limit.
+//! The memory that this process may use: that of the machine, or the limit of its control group.
 
 use std::path::Path;
 use std::sync::OnceLock;
 
-/// Where the system does not tell.
-const UNKNOWN: usize = 4 << 30;
+/// The assumed memory of a system that does not report it.
+const DEFAULT_MEMORY: usize = 4 << 30;
 
-/// The least that a quarter is taken for.
-const LEAST: usize = 64 << 20;
+/// The least value of [`quarter_of_memory`].
+const MIN_QUARTER: usize = 64 << 20;
 
-/// A quarter of the memory that this process may use, found out once.
+/// A quarter of the memory that this process may use. It is determined once.
 pub(crate) fn quarter_of_memory() -> usize {
     static QUARTER: OnceLock<usize> = OnceLock::new();
     *QUARTER.get_or_init(|| {
@@ -18,11 +18,11 @@ pub(crate) fn quarter_of_memory() -> usize {
         } else {
             None
         };
-        (memory.unwrap_or(UNKNOWN) / 4).max(LEAST)
+        (memory.unwrap_or(DEFAULT_MEMORY) / 4).max(MIN_QUARTER)
     })
 }
 
-/// The memory that Linux tells of, in bytes; `read` reads a file.
+/// The memory in bytes that Linux reports in its files.
 fn memory(read: &dyn Fn(&Path) -> Option<String>) -> Option<usize> {
     let machine = read(Path::new("/proc/meminfo")).and_then(|text| total(&text));
     let groups = read(Path::new("/proc/self/cgroup")).unwrap_or_default();
@@ -30,15 +30,15 @@ fn memory(read: &dyn Fn(&Path) -> Option<String>) -> Option<usize> {
     machine.into_iter().chain(limits).min()
 }
 
-/// `MemTotal:       24576000 kB`
+/// Parses the line `MemTotal:       24576000 kB`.
 fn total(meminfo: &str) -> Option<usize> {
     let line = meminfo.lines().find_map(|line| line.strip_prefix("MemTotal:"))?;
     let kibibytes: usize = line.trim().strip_suffix("kB")?.trim().parse().ok()?;
     kibibytes.checked_mul(1024)
 }
 
-/// The least limit of a control group and those around it. Their line is `0::/path` in version 2, and
-/// `4:memory:/path` in version 1.
+/// The least limit of a control group and its ancestors. The line is `0::/path` in version 2 of
+/// control groups, and `4:memory:/path` in version 1.
 fn group_limit(line: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<usize> {
     let mut fields = line.splitn(3, ':').skip(1);
     let (controllers, path) = (fields.next()?, fields.next()?);
@@ -49,7 +49,7 @@ fn group_limit(line: &str, read: &dyn Fn(&Path) -> Option<String>) -> Option<usi
     } else {
         return None;
     };
-    // A container sees its own group as the root, whatever its path is outside.
+    // A container sees its own group as the root, although the line may have the path outside.
     let group = Path::new(path.trim_start_matches('/'));
     let limits = group.ancestors().filter_map(|group| read(&Path::new(root).join(group).join(file)));
     limits.filter_map(|limit| limit.trim().parse().ok()).min()
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machine_or_the_least_limit() {
+    fn the_least_limit_of_the_machine_and_its_groups() {
         assert_eq!(of(&[]), None);
         assert_eq!(of(&[MEMINFO]), Some(24_576_000 * 1024));
         let own = ("/proc/self/cgroup", "0::/a/b\n");
@@ -84,7 +84,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_version_of_groups() {
+    fn reads_the_limits_of_version_1() {
         let own = ("/proc/self/cgroup", "5:cpu,cpuacct:/x\n4:memory:/docker/1\n");
         let unlimited = ("/sys/fs/cgroup/memory/docker/memory.limit_in_bytes", "9223372036854771712\n");
         let limited = ("/sys/fs/cgroup/memory/memory.limit_in_bytes", "2000000\n");
@@ -93,9 +93,9 @@ mod tests {
     }
 
     #[test]
-    fn nonsense_is_no_limit() {
+    fn ignores_files_that_it_cannot_parse() {
         assert_eq!(of(&[("/proc/meminfo", "MemTotal: much")]), None);
         assert_eq!(of(&[MEMINFO, ("/proc/self/cgroup", "0\n\n::\n1:memory")]), Some(24_576_000 * 1024));
-        assert!(quarter_of_memory() >= LEAST);
+        assert!(quarter_of_memory() >= MIN_QUARTER);
     }
 }

@@ -1,7 +1,8 @@
-//! The memory that all clients of a server hold together, and its limit.
+//! The memory of all clients of a server, and its limit.
 //!
-//! Threads take credit from the server's budget in steps and charge it for what their clients hold. So a message that is
-//! queued or written changes nothing that threads share. What is charged on one thread may be released on another.
+//! Each thread takes credit from the budget in steps, and charges its credit for the memory of its
+//! clients. So a queued or written message changes no shared counter. Memory that is charged on one
+//! thread may be released on another.
 
 pub(crate) mod machine;
 
@@ -15,40 +16,42 @@ use clws_proto::buffer::Meter;
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
 
-/// What clients hold is charged in units of so many bytes. Less than one is not charged: most clients hold nothing, and a
-/// small outbox that fills and empties costs nothing here.
+/// The size of a page, as a power of two. A client is charged for whole pages: most clients hold
+/// less than a page, and a small outbox that fills and empties costs nothing here.
 const PAGE_BITS: u32 = 12;
 
 /// The credit that a thread takes at once, unless the limit is small.
 const STEP: usize = 1 << 20;
 
-/// A client that holds more than this is held back while memory is short.
+/// The most bytes that a client may hold without being held back when memory is short.
 pub(crate) const FREE: usize = 64 * 1024;
 
-/// The smallest step and the smallest limit.
+/// The smallest step.
 const MIN_STEP: usize = 64 * 1024;
+
+/// The smallest limit.
 pub(crate) const MIN_LIMIT: usize = 1 << 20;
 
-/// The memory of one server's clients.
+/// The memory of the clients of one server.
 #[derive(Debug)]
 pub(crate) struct Budget {
     this: Weak<Self>,
-    /// Unlike every other budget's in this process; never 0.
+    /// Unique in this process, and never 0.
     id: usize,
     limit: usize,
-    /// The credit that a thread takes at once. At most two steps stay with a thread that does not use them.
+    /// The credit that a thread takes at once. A thread keeps at most two steps unused.
     step: usize,
-    /// Clients that were dropped because they held too much.
+    /// The number of clients that were dropped because they held too much.
     dropped: AtomicUsize,
     used: Used,
 }
 
-/// The credit that threads have taken, used or not. It is on a cache line that nothing else is written to.
+/// The credit that threads have taken, used or not, on a cache line of its own.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Used(AtomicUsize);
 
-/// The unused credit of a thread, with one budget. Other budgets of the process are charged directly.
+/// The unused credit of a thread with one budget. The thread charges other budgets directly.
 struct Credit {
     id: Cell<usize>,
     bytes: Cell<usize>,
@@ -66,7 +69,8 @@ impl Budget {
         Self::for_threads(limit, thread::available_parallelism().map_or(1, NonZeroUsize::get))
     }
 
-    /// For so many threads that hold credit. What all of them do not use is to be a small part of the limit.
+    /// A budget for a number of threads. The unused credit of all threads is a small part of the
+    /// limit.
     pub(crate) fn for_threads(limit: usize, threads: usize) -> Arc<Self> {
         static IDS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
         let limit = limit.max(MIN_LIMIT);
@@ -80,7 +84,7 @@ impl Budget {
         })
     }
 
-    /// Bytes that are held, and what threads have taken beside that.
+    /// The bytes that are held, plus the unused credit of the threads.
     #[inline]
     pub(crate) fn used(&self) -> usize {
         self.used.0.load(Ordering::Relaxed)
@@ -90,26 +94,27 @@ impl Budget {
         self.limit
     }
 
-    /// Whether clients that hold much are not read from for now: more than three quarters of the limit are used.
+    /// Whether more than three quarters of the limit are used. Then clients that hold much are not
+    /// read from.
     #[inline]
     pub(crate) fn is_pressed(&self) -> bool {
         self.used() > self.limit - self.limit / 4
     }
 
-    /// Whether somebody has to be dropped.
+    /// Whether the limit is exceeded, so that a client must be dropped.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {
         self.used() > self.limit
     }
 
-    /// Whether so much more than the limit is used that clients that are behind cannot be sent more: whoever has to drop
-    /// some is not fast enough.
+    /// Whether a quarter more than the limit is used, because clients are not dropped fast enough.
+    /// Then sends to clients with queued data fail.
     pub(crate) fn is_exhausted(&self) -> bool {
         self.used() > self.limit.saturating_add(self.limit / 4)
     }
 
-    /// How many reads each of so many threads may do in a tick for clients that are held back, of [`FREE`] bytes each. The less
-    /// is left, the less of it is used.
+    /// The number of reads of [`FREE`] bytes that each thread may do in a tick for clients that are
+    /// held back. It falls with the memory that is left.
     pub(crate) fn reads_per_tick(&self, threads: usize) -> usize {
         let left = self.limit.saturating_sub(self.used());
         1 + left / (32 * FREE * threads.max(1))
@@ -123,7 +128,6 @@ impl Budget {
         u64::try_from(self.dropped.load(Ordering::Relaxed)).unwrap_or(u64::MAX)
     }
 
-    /// Charges so many bytes.
     #[inline]
     pub(crate) fn charge_bytes(&self, bytes: usize) {
         let from_credit = CREDIT.try_with(|credit| {
@@ -138,7 +142,7 @@ impl Budget {
         }
     }
 
-    /// Releases so many bytes that were charged, on this thread or another.
+    /// Releases bytes that were charged on this thread or on another.
     #[inline]
     pub(crate) fn release_bytes(&self, bytes: usize) {
         let to_credit = CREDIT.try_with(|credit| {
@@ -153,7 +157,7 @@ impl Budget {
         }
     }
 
-    /// Charges or releases the difference of two numbers of [pages].
+    /// Charges or releases the difference between two numbers of [pages].
     #[inline]
     fn change(&self, before: u32, after: u32) {
         if after > before {
@@ -163,7 +167,7 @@ impl Budget {
         }
     }
 
-    /// Gives the unused credit of this thread back.
+    /// Gives back the unused credit of this thread.
     pub(crate) fn give_back(&self) {
         broken!(CreditIsCopied, {
             self.used.0.fetch_sub(CREDIT.with(|credit| credit.bytes.get()), Ordering::Relaxed);
@@ -174,10 +178,11 @@ impl Budget {
         self.used.0.fetch_sub(unused.unwrap_or(0), Ordering::Relaxed);
     }
 
-    /// Charges what this thread's credit does not suffice for.
+    /// Charges bytes that exceed the credit of this thread.
     #[cold]
     fn take(&self, bytes: usize) {
-        // Behind the end of the thread's own data, and where it has credit with another budget, there is no credit to take.
+        // A thread takes no credit if it has credit with another budget or has dropped its
+        // thread-locals.
         let taken = CREDIT.try_with(|credit| {
             if !credit.is_with(self) {
                 return bytes;
@@ -196,7 +201,7 @@ impl Budget {
         self.used.0.fetch_add(taken, Ordering::Relaxed);
     }
 
-    /// Releases what is too much for this thread's credit. It keeps one step.
+    /// Releases bytes that would exceed the credit of this thread, which keeps one step.
     #[cold]
     fn put(&self, bytes: usize) {
         let given = CREDIT.try_with(|credit| {
@@ -212,7 +217,7 @@ impl Budget {
 }
 
 impl Credit {
-    /// Whether it is credit with that budget, which it becomes where its own budget is gone.
+    /// Whether this is credit with a budget. It changes to that budget if its own budget is gone.
     fn is_with(&self, budget: &Budget) -> bool {
         if self.id.get() != budget.id
             && let Ok(mut own) = self.budget.try_borrow_mut()
@@ -235,7 +240,7 @@ impl Drop for Credit {
     }
 }
 
-/// Messages to many, which are held once for all of their receivers.
+/// Meters messages to many clients, which are held once for all of them.
 impl Meter for Budget {
     fn charge(&self, bytes: usize) {
         self.charge_bytes(bytes);
@@ -246,24 +251,25 @@ impl Meter for Budget {
     }
 }
 
-/// The number of whole pages in so many bytes.
+/// The number of whole pages in a number of bytes.
 #[inline]
 fn pages(bytes: usize) -> u32 {
     u32::try_from(bytes >> PAGE_BITS).unwrap_or(u32::MAX)
 }
 
-/// Whether two numbers of bytes are not in the same page. It is what a send looks at.
+/// Whether two numbers of bytes are not in the same page. Each send checks this.
 #[inline]
 pub(crate) const fn is_another_page(before: usize, after: usize) -> bool {
     (before ^ after) >> PAGE_BITS != 0
 }
 
-/// What something that holds memory was charged, in pages. Whoever owns it [clears](Self::clear) it in the end.
+/// The pages that are charged for one holder of memory. The owner must [clear](Self::clear) it at
+/// the end.
 #[derive(Debug, Default)]
 pub(crate) struct Charged(u32);
 
 impl Charged {
-    /// Charges for so many bytes, in place of what was charged before.
+    /// Replaces the charge with that for a number of bytes.
     #[inline]
     pub(crate) fn update(&mut self, held: usize, budget: &Budget) {
         let pages = pages(held);
@@ -272,12 +278,12 @@ impl Charged {
         }
     }
 
-    /// Releases all of it.
+    /// Releases the whole charge.
     pub(crate) fn clear(&mut self, budget: &Budget) {
         self.update(0, budget);
     }
 
-    /// From the number that it was [turned into](Self::into_pages).
+    /// The inverse of [`into_pages`](Self::into_pages).
     pub(crate) const fn from_pages(pages: u32) -> Self {
         Self(pages)
     }

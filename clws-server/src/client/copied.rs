@@ -3,8 +3,9 @@
 use std::cell::Cell;
 use std::io::{self, IoSlice};
 
-use crate::buffer_pool::{self, DeferredDrops};
+use crate::buffer_pool;
 use crate::client::Client;
+use crate::client::deferred_drops::DeferredDrops;
 use crate::client::internal::MANY;
 
 /// The most bytes that a stream is given at once.

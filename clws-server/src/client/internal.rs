@@ -7,8 +7,9 @@ use std::sync::{Arc, OnceLock};
 use clws_handshake::RequestHead;
 use clws_proto::{CloseCode, Reaction};
 
-use crate::buffer_pool::{self, DeferredDrops};
+use crate::buffer_pool;
 use crate::client::context::ClientContext;
+use crate::client::deferred_drops::DeferredDrops;
 use crate::client::short_peer::ShortPeer;
 use crate::client::watchers::Host;
 use crate::client::{
@@ -18,9 +19,9 @@ use crate::client::{
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::guard::log;
 use crate::lock::Lock;
-use crate::net::socket::Peer;
 use crate::resource::{Close, Disconnect};
 use crate::sync::broken;
 use crate::sync::{atomic::AtomicU16, atomic::AtomicUsize, atomic::Ordering};

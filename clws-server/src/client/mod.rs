@@ -1,5 +1,6 @@
 pub(crate) mod context;
 mod copied;
+mod deferred_drops;
 pub(crate) mod group;
 pub(crate) mod internal;
 mod memory;
@@ -31,9 +32,9 @@ use crate::client::outcome::{SendError, Sent};
 use crate::client::short_peer::ShortPeer;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
+use crate::config::address::Peer;
 use crate::guard::discard;
 use crate::lock::{Lock, LockGuard, assert_none_held, rank};
-use crate::net::socket::Peer;
 use crate::sync::broken;
 use crate::sync::{atomic::AtomicU16, atomic::AtomicUsize, atomic::Ordering};
 use crate::wake::{WakeBatch, WakeTarget};

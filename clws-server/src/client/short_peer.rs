@@ -1,6 +1,6 @@
 use std::net::SocketAddr;
 
-use crate::net::socket::Peer;
+use crate::config::address::Peer;
 
 /// A [`Peer`] without a scope and a flow, which only link-local IPv6 addresses have; 20 octets in place of 32.
 pub(super) enum ShortPeer {

@@ -1,99 +1,105 @@
-//! The addresses that a server can listen on.
+//! The addresses of a server and of its clients.
 
-use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
-use std::path::Path;
+use std::fmt;
+use std::net::{IpAddr, SocketAddr};
+use std::path::PathBuf;
 
-use crate::config::check::ConfigError;
-use crate::net::socket::Listen;
+/// An address to listen on: `host:port`, or `unix:` and a path.
+///
+/// Port 0 takes a free port, which [`Server::local_addrs`](crate::Server::local_addrs) returns.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Listen {
+    /// A TCP address, IPv4 or IPv6. An IPv6 address accepts no IPv4 clients.
+    Tcp(SocketAddr),
+    /// A host name and port. The server resolves it when it binds, and listens on every address.
+    Name(String),
+    /// A Unix socket at a path. It is removed when the server ends, unless another server has
+    /// replaced it.
+    ///
+    /// A socket without a server, such as a killed server leaves, is replaced. In all other cases
+    /// [`Server::bind`](crate::Server::bind) fails and changes nothing: another server listens
+    /// there, or the path is a file, a directory, a FIFO or a symbolic link.
+    ///
+    /// The directory is locked meanwhile (`flock`), so that only one of several starting servers
+    /// gets the path. The umask determines the permissions of the socket. Abstract addresses of
+    /// Linux are not supported.
+    Unix(PathBuf),
+}
 
-const ALLOWED: &str =
-    "`ADDRESS:PORT` as `0.0.0.0:80` or `[::1]:80`, `NAME:PORT` as `localhost:80`, or `unix:PATH`";
-
-pub(super) fn check(listen: &[Listen]) -> Result<(), ConfigError> {
-    let mut earlier = listen.iter();
-    while let Some(address) = earlier.next_back() {
-        let text = address.to_string();
-        let fault = match address {
-            Listen::Tcp(address) => ip_fault(address.ip()).map(Cow::Borrowed),
-            Listen::Name(name) => name_fault(name).map(Cow::Borrowed),
-            Listen::Unix(path) => path_fault(path),
-        };
-        if let Some(fault) = fault {
-            return Err(ConfigError::new("listen", format!("{text:?}"), format!("{ALLOWED}; {fault}")));
+impl Listen {
+    /// The URL of the root resource for clients on the same machine, such as
+    /// `ws://127.0.0.1:12345/`. An unspecified address becomes `localhost`. A Unix socket has no
+    /// URL.
+    #[must_use]
+    pub fn url(&self) -> Option<String> {
+        match self {
+            Self::Tcp(address) if address.ip().is_unspecified() => {
+                Some(format!("ws://localhost:{}/", address.port()))
+            }
+            Self::Tcp(address) => Some(format!("ws://{address}/")),
+            Self::Name(name) => Some(format!("ws://{name}/")),
+            Self::Unix(_) => None,
         }
-        // Any number of free ports can be taken at an address.
-        if !takes_free_port(address) && earlier.as_slice().contains(address) {
-            return Err(ConfigError::new("listen", format!("{text:?} twice"), "each address once"));
+    }
+}
+
+impl From<SocketAddr> for Listen {
+    fn from(address: SocketAddr) -> Self {
+        Self::Tcp(address)
+    }
+}
+
+impl From<(IpAddr, u16)> for Listen {
+    fn from(address: (IpAddr, u16)) -> Self {
+        Self::Tcp(address.into())
+    }
+}
+
+impl From<&str> for Listen {
+    fn from(address: &str) -> Self {
+        match (address.strip_prefix("unix:"), address.parse()) {
+            (Some(path), _) => Self::Unix(path.into()),
+            (None, Ok(address)) => Self::Tcp(address),
+            (None, Err(_)) => Self::Name(address.to_owned()),
         }
     }
-    Ok(())
 }
 
-fn takes_free_port(address: &Listen) -> bool {
-    match address {
-        Listen::Tcp(address) => address.port() == 0,
-        Listen::Name(name) => name.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0u16)),
-        Listen::Unix(_) => false,
+impl From<String> for Listen {
+    fn from(address: String) -> Self {
+        Self::from(address.as_str())
     }
 }
 
-fn ip_fault(ip: IpAddr) -> Option<&'static str> {
-    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast")
+impl fmt::Display for Listen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Name(name) => f.write_str(name),
+            Self::Unix(path) => write!(f, "unix:{}", path.display()),
+        }
+    }
 }
 
-/// Why no system resolves such a name and port.
-fn name_fault(name: &str) -> Option<&'static str> {
-    if name.parse::<Ipv6Addr>().is_ok() {
-        return Some("an IPv6 address is in brackets");
-    }
-    let Some((host, port)) = name.rsplit_once(':') else { return Some("the port is missing") };
-    if host.parse::<Ipv6Addr>().is_ok() {
-        return Some("an IPv6 address is in brackets");
-    }
-    if host.is_empty() {
-        return Some("all addresses of the machine are `0.0.0.0` and `[::]`");
-    }
-    if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
-        return Some("a port is a number from 0, for a free one, to 65535");
-    }
-    if let Some((address, zone)) = host.split_once('%') {
-        let is_zone = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_graphic() && byte != b']');
-        let is_known = is_zone && address.parse::<Ipv6Addr>().is_ok(); // the system resolves the zone's name
-        return (!is_known).then_some("an IPv6 zone stands as in `fe80::1%eth0:80` or `[fe80::1%2]:80`");
-    }
-    if !host.is_ascii() {
-        return Some("a name that is not ASCII is in Punycode, as `xn--`...");
-    }
-    if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
-        return Some(
-            "a name is made of letters, digits, `-`, `_` and `.`, and brackets contain an IPv6 address",
-        );
-    }
-    None
+/// The other end of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum Peer {
+    /// A TCP client's address.
+    Tcp(SocketAddr),
+    /// A process on the same machine, through a Unix socket.
+    Unix,
+    /// The unknown other end of a stream that the application provided.
+    Stream,
 }
 
-#[cfg(unix)]
-fn path_fault(path: &Path) -> Option<Cow<'static, str>> {
-    use std::os::unix::net::SocketAddr;
-
-    let bytes = path.as_os_str().as_encoded_bytes();
-    if bytes.is_empty() {
-        return Some("the path is empty".into()); // Linux would choose an abstract name
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(address) => address.fmt(f),
+            Self::Unix => f.write_str("unix"),
+            Self::Stream => f.write_str("stream"),
+        }
     }
-    if bytes.contains(&0) {
-        return Some("the path has a NUL in it".into());
-    }
-    SocketAddr::from_pathname(path).is_err().then(|| {
-        // 107 on Linux
-        let fits = |length: &usize| SocketAddr::from_pathname("x".repeat(*length)).is_ok();
-        let longest = (1..4096).take_while(fits).last().unwrap_or(0);
-        format!("the path has {} bytes, longer than the system takes: at most {longest}", bytes.len()).into()
-    })
-}
-
-#[cfg(not(unix))]
-fn path_fault(_: &Path) -> Option<Cow<'static, str>> {
-    Some("this system has no Unix sockets".into())
 }

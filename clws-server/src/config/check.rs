@@ -1,128 +1,71 @@
-//! The values of a [`Config`] that can never work.
+//! The check of a [`Config`] for invalid values.
 
 use std::fmt;
-use std::io;
 use std::time::Duration;
 
 use crate::budget::MIN_LIMIT;
-use crate::config::{Config, address};
+use crate::config::Config;
+use crate::config::check_address::check_addresses;
+use crate::config::error::ConfigError;
 
-/// The length of the shortest opening handshake of RFC 6455: for the path `/` and a host of one letter, without optional
-/// spaces.
+/// The length of the shortest opening handshake of RFC 6455: the path `/`, a host of one letter,
+/// and no optional spaces.
 pub(crate) const SHORTEST_HEAD: usize =
     "GET / HTTP/1.1\r\nHost:a\r\nUpgrade:websocket\r\nConnection:Upgrade\r\n\
     Sec-WebSocket-Key:dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version:13\r\n\r\n"
         .len();
 
-/// The bytes of the longest policy file.
-const LONGEST_POLICY: usize = 64 << 10;
+/// The most bytes of a policy file.
+const MAX_POLICY: usize = 64 << 10;
 
-/// The number of threads that Linux lets a system have by default.
-const MOST_SHARDS: usize = 32_768;
+/// The most shards: the default limit of Linux on the threads of a system.
+const MAX_SHARDS: usize = 32_768;
 
-/// The shortest deadline that any client can meet.
-const SHORTEST_TIME: Duration = Duration::from_millis(1);
+/// The shortest deadline that a client can meet.
+const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
-/// The longest silence that Linux takes for `TCP_KEEPIDLE`, in seconds.
-const LONGEST_KEEPALIVE: u64 = 32_767;
-
-/// A field of a [`Config`] has a value that can never work.
-///
-/// [`Server::bind`](crate::Server::bind) returns it inside an [`io::Error`] of the kind
-/// [`InvalidInput`](io::ErrorKind::InvalidInput):
-///
-/// ```
-/// use clws_server::{Config, ConfigError, Server};
-///
-/// let error = Server::bind(Config::default().max_clients(0)).unwrap_err();
-/// assert_eq!(error.to_string(), "`max_clients` is 0: allowed is at least 1");
-/// let error = error.get_ref().and_then(|inner| inner.downcast_ref::<ConfigError>()).expect("it is in there");
-/// assert_eq!((error.field(), error.value(), error.allowed()), ("max_clients", "0", "at least 1"));
-/// ```
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ConfigError {
-    field: &'static str,
-    value: String,
-    allowed: String,
-}
-
-impl ConfigError {
-    /// The name of the field, which is also its key in a file: `max_clients`, or `deflate.level` for a field of a table.
-    #[must_use]
-    pub const fn field(&self) -> &'static str {
-        self.field
-    }
-
-    /// The value that the field has, as text.
-    #[must_use]
-    pub fn value(&self) -> &str {
-        &self.value
-    }
-
-    /// The values that are allowed, as text.
-    #[must_use]
-    pub fn allowed(&self) -> &str {
-        &self.allowed
-    }
-
-    pub(super) fn new(field: &'static str, value: impl Into<String>, allowed: impl Into<String>) -> Self {
-        Self { field, value: value.into(), allowed: allowed.into() }
-    }
-}
-
-impl fmt::Display for ConfigError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` is {}: allowed is {}", self.field, self.value, self.allowed)
-    }
-}
-
-impl std::error::Error for ConfigError {}
-
-impl From<ConfigError> for io::Error {
-    fn from(error: ConfigError) -> Self {
-        Self::new(io::ErrorKind::InvalidInput, error)
-    }
-}
+/// The longest time that Linux accepts for `TCP_KEEPIDLE`, in seconds.
+const MAX_KEEPALIVE: u64 = 32_767;
 
 impl Config {
-    /// Checks that each field has a value that can work. [`Server::bind`](crate::Server::bind) does this first, and so does
-    /// reading from a file.
+    /// Checks each field for a valid value. [`Server::bind`](crate::Server::bind) calls this first,
+    /// and so does reading from a file.
     ///
     /// | field | allowed |
     /// |---|---|
     /// | `listen` | `ADDRESS:PORT`, `NAME:PORT` or `unix:PATH`, each address once unless its port is 0 |
-    /// | `protocol_76_00_support` | both |
-    /// | `protocol_75_support` | both |
+    /// | `protocol_76_00_support` | both values |
+    /// | `protocol_75_support` | both values |
     /// | `max_clients` | at least 1 |
-    /// | `raise_descriptor_limit` | both |
+    /// | `raise_descriptor_limit` | both values |
     /// | `max_header_size` | at least 135, the length of the shortest handshake |
-    /// | `max_read_frame_size` | at least 1; above `max_read_message_size` that holds |
+    /// | `max_read_frame_size` | at least 1; `max_read_message_size` is the limit if it is less |
     /// | `max_read_message_size` | at least 1 |
     /// | `max_fragments` | at least 1 |
-    /// | `write_high_water` | at least 1; above `max_write_backlog` that holds |
+    /// | `write_high_water` | at least 1; `max_write_backlog` is the limit if it is less |
     /// | `max_write_backlog` | at least 1 |
-    /// | `max_handler_read_backlog` | any; with 0 one message of each client waits at a time |
+    /// | `max_handler_read_backlog` | any; with 0, one message of each client is queued at a time |
     /// | `max_buffered` | at least 1 MiB |
     /// | `backlog` | at least 1 |
     /// | `handshake_timeout` | at least 1 ms; more than a year counts as a year |
-    /// | `close_timeout` | the same |
-    /// | `write_timeout` | the same |
-    /// | `keepalive` | `None`, or 1 s to 32,767 s, the longest that Linux takes |
-    /// | `nodelay` | both |
-    /// | `keep_headers` | both |
-    /// | `max_kept_headers` | any; with 0 none are kept |
+    /// | `close_timeout` | at least 1 ms; more than a year counts as a year |
+    /// | `write_timeout` | at least 1 ms; more than a year counts as a year |
+    /// | `keepalive` | `None`, or 1 s to 32,767 s, the longest that Linux accepts |
+    /// | `nodelay` | both values |
+    /// | `keep_headers` | both values |
+    /// | `max_kept_headers` | any; with 0, no headers are kept |
     /// | `deflate` | `None`, or levels from 1 to 9 and window bits from 9 to 15 |
     /// | `policy_file` | `None`, or 1 byte to 64 KiB without a NUL |
-    /// | `debug_on_resource_errors` | both |
-    /// | `debug_on_server_errors` | both |
+    /// | `debug_on_resource_errors` | both values |
+    /// | `debug_on_server_errors` | both values |
     /// | `shards` | `None`, or at most 32,768 |
-    /// | `task_per_client` | both |
+    /// | `task_per_client` | both values |
     ///
     /// # Errors
     ///
-    /// The first field that has another value.
+    /// The first field with an invalid value.
     pub fn check(&self) -> Result<(), ConfigError> {
-        // Without `..`: a new field has to be looked at here.
+        // Without `..`, so that a new field does not compile before it is checked here.
         let Self {
             listen,
             protocol_76_00_support: _,
@@ -153,7 +96,7 @@ impl Config {
             shards,
             task_per_client: _,
         } = self;
-        address::check(listen)?;
+        check_addresses(listen)?;
         at_least("max_clients", *max_clients, 1)?;
         at_least("max_header_size", *max_header_size, SHORTEST_HEAD)?;
         at_least("max_read_frame_size", *max_read_frame_size, 1)?;
@@ -167,9 +110,9 @@ impl Config {
         deadline("close_timeout", *close_timeout)?;
         deadline("write_timeout", *write_timeout)?;
         if let Some(time) = keepalive
-            && !(1..=LONGEST_KEEPALIVE).contains(&time.as_secs())
+            && !(1..=MAX_KEEPALIVE).contains(&time.as_secs())
         {
-            let allowed = format!("none, or from 1 to {LONGEST_KEEPALIVE} seconds");
+            let allowed = format!("none, or from 1 to {MAX_KEEPALIVE} seconds");
             return Err(ConfigError::new("keepalive", seconds(*time), allowed));
         }
         #[cfg(feature = "deflate")]
@@ -180,9 +123,9 @@ impl Config {
             check_policy(policy)?;
         }
         if let Some(shards) = shards
-            && shards.get() > MOST_SHARDS
+            && shards.get() > MAX_SHARDS
         {
-            let allowed = format!("at most {MOST_SHARDS}");
+            let allowed = format!("at most {MAX_SHARDS}");
             return Err(ConfigError::new("shards", shards.to_string(), allowed));
         }
         Ok(())
@@ -201,8 +144,8 @@ fn at_least<N: PartialOrd + fmt::Display>(
 }
 
 fn deadline(field: &'static str, time: Duration) -> Result<(), ConfigError> {
-    if time < SHORTEST_TIME {
-        let allowed = format!("at least {} seconds", SHORTEST_TIME.as_secs_f64());
+    if time < MIN_DEADLINE {
+        let allowed = format!("at least {} seconds", MIN_DEADLINE.as_secs_f64());
         return Err(ConfigError::new(field, seconds(time), allowed));
     }
     Ok(())
@@ -215,16 +158,16 @@ fn seconds(time: Duration) -> String {
 fn check_policy(policy: &str) -> Result<(), ConfigError> {
     let value = match policy.len() {
         0 => "empty".to_owned(),
-        length if length > LONGEST_POLICY => format!("a text of {length} bytes"),
+        length if length > MAX_POLICY => format!("a text of {length} bytes"),
         // The player reads as far as the NUL that the server sends after the file.
         _ if policy.contains('\0') => "a text with a NUL".to_owned(),
         _ => return Ok(()),
     };
-    let allowed = format!("none, or a text of 1 to {LONGEST_POLICY} bytes without a NUL");
+    let allowed = format!("none, or a text of 1 to {MAX_POLICY} bytes without a NUL");
     Err(ConfigError::new("policy_file", value, allowed))
 }
 
-/// The fields of the table can be set by hand, past the setters that bring them into range.
+/// Checks the public fields, which an application can set without the setters that keep the range.
 #[cfg(feature = "deflate")]
 fn check_deflate(deflate: &clws_proto::DeflateConfig) -> Result<(), ConfigError> {
     const LEVELS: &str = "from 1 to 9";

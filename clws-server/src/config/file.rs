@@ -1,4 +1,4 @@
-//! How a [`Config`](crate::Config) is written in a file.
+//! Reading a [`Config`](crate::Config) from a file.
 
 use std::num::NonZeroUsize;
 use std::time::Duration;
@@ -8,9 +8,9 @@ use clws_proto::DeflateConfig;
 use serde::de::{Deserialize, Deserializer, Error};
 
 use crate::config::Config;
-use crate::net::socket::Listen;
+use crate::config::address::Listen;
 
-/// Reads the fields, then checks their values: a file is wrong where it is read, not where a server is bound.
+/// Reads the fields and checks their values, so that reading an invalid file fails.
 impl<'de> Deserialize<'de> for Config {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let config = Self::deserialize(deserializer)?;
@@ -19,26 +19,26 @@ impl<'de> Deserialize<'de> for Config {
     }
 }
 
-/// A time in seconds, whole or not.
+/// Reads a time in seconds, which may have a fraction.
 pub(crate) fn seconds<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Duration, D::Error> {
     Duration::try_from_secs_f64(f64::deserialize(deserializer)?).map_err(D::Error::custom)
 }
 
-/// The same, where 0 is never.
+/// Reads a time in seconds; 0 means never.
 pub(crate) fn seconds_or_never<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Duration>, D::Error> {
     seconds(deserializer).map(|time| Some(time).filter(|time| !time.is_zero()))
 }
 
-/// A number, where 0 leaves it to the server.
+/// Reads a number; 0 leaves the choice to the server.
 pub(crate) fn number_or_default<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<NonZeroUsize>, D::Error> {
     usize::deserialize(deserializer).map(NonZeroUsize::new)
 }
 
-/// `true` for the defaults, `false`, or a table of what is to differ from them.
+/// Reads `true` for the defaults, `false`, or a table of fields that differ from the defaults.
 #[cfg(feature = "deflate")]
 pub(crate) fn deflate<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<DeflateConfig>, D::Error> {
     #[derive(serde::Deserialize)]
@@ -88,14 +88,14 @@ mod tests {
     use std::time::Duration;
 
     use crate::config::Config;
-    use crate::net::socket::Listen;
+    use crate::config::address::Listen;
 
     fn read(text: &str) -> Result<Config, String> {
         toml::from_str(text).map_err(|error| error.message().to_owned())
     }
 
     #[test]
-    fn what_is_left_out_has_its_default() {
+    fn absent_fields_have_their_defaults() {
         assert_eq!(read("").unwrap(), Config::default());
         let config =
             read("listen = ['127.0.0.1:0', 'unix:/run/a.sock', 'localhost:80']\nmax_clients = 3\nmax_buffered = 70_000_000").unwrap();
@@ -119,7 +119,7 @@ mod tests {
 
     #[test]
     #[cfg(feature = "deflate")]
-    fn deflate_is_a_word_or_a_table() {
+    fn deflate_is_a_boolean_or_a_table() {
         use clws_proto::DeflateConfig;
 
         assert_eq!(read("deflate = false").unwrap().deflate, None);
@@ -133,8 +133,8 @@ mod tests {
     }
 
     #[test]
-    fn a_value_that_can_never_work_is_told_by_its_key() {
-        for (text, told) in [
+    fn an_invalid_value_is_an_error_with_its_key() {
+        for (text, expected) in [
             ("max_clients = 0", "`max_clients` is 0: allowed is at least 1"),
             ("max_fragments = 0", "`max_fragments` is 0"),
             ("backlog = -1", "`backlog` is -1"),
@@ -148,12 +148,12 @@ mod tests {
             ("[deflate]\nlevel = 10", "`deflate.level` is 10: allowed is from 1 to 9"),
         ] {
             let error = read(text).unwrap_err();
-            assert!(error.contains(told), "{text}: {error}");
+            assert!(error.contains(expected), "{text}: {error}");
         }
     }
 
     #[test]
-    fn faults_are_told() {
+    fn unknown_keys_and_wrong_types_are_errors() {
         assert!(read("max_client = 3").unwrap_err().contains("unknown field `max_client`"));
         assert!(read("close_timeout = -1").is_err());
         assert!(read("close_timeout = 'soon'").is_err());

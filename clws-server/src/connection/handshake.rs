@@ -12,6 +12,7 @@ use crate::client::internal::NewClient;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::connection::closing::{Closing, Reply};
 use crate::connection::context::Context;
 use crate::connection::open::Open;
@@ -20,7 +21,6 @@ use crate::connection::timer::{Deadline, Timer};
 use crate::connection::{Connection, Stage};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, guard, log};
-use crate::net::socket::Peer;
 use crate::resource::decision::Pending;
 use crate::resource::registry::Entry;
 use crate::resource::{Accept, Opening};

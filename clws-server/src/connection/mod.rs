@@ -22,6 +22,7 @@ use clws_handshake::Reject;
 use clws_proto::{CloseCode, Input};
 
 use crate::client::Client;
+use crate::config::address::Peer;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Handshake;
@@ -29,7 +30,6 @@ use crate::connection::open::{End, Open};
 use crate::connection::share::Share;
 use crate::date::dated_reject;
 use crate::guard::discard;
-use crate::net::socket::Peer;
 use crate::resource::{Disconnect, DisconnectCause};
 
 /// One connection.

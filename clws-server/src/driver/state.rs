@@ -56,7 +56,7 @@ fn take(taken: &AtomicUsize, most: usize) -> bool {
 impl DriverState {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn new(config: Config) -> Arc<Self> {
-        let admission = Admission::configured(&config);
+        let admission = Admission::unchecked(config.max_clients);
         Self::with_admission(config, admission)
     }
 

@@ -9,10 +9,11 @@ use std::time::Duration;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
+use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_stream};
-use crate::net::socket::{Acceptor, Peer};
 use crate::net::tcp::set_accepted_options;
 use crate::runtime::{self, AsyncListener};
 use crate::time::now;
@@ -26,7 +27,7 @@ const ACCEPT_REST: Duration = Duration::from_millis(100);
 /// Accepts connections until the server stops.
 pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
     match &acceptor {
-        Acceptor::Tcp(tcp) => {
+        Acceptor::Tcp { listener: tcp, .. } => {
             let listener = AsyncListener::tcp(tcp.try_clone()?);
             let accept = async || {
                 let (socket, address) = listener.accept().await?;
@@ -39,8 +40,8 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
             accept_all(accept, &acceptor, &state).await
         }
         #[cfg(unix)]
-        Acceptor::Unix(bound) => {
-            let listener = AsyncListener::unix(bound.listener.try_clone()?);
+        Acceptor::Unix(socket) => {
+            let listener = AsyncListener::unix(socket.listener.try_clone()?);
             let accept = async || {
                 let socket = listener.accept().await?;
                 let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
@@ -91,10 +92,10 @@ async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverStat
             Ok(()) => return runtime::yield_now().await,
             // No client waits, and accepting reports that only when there is a descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-            Err(_) => state.shortage.note(&error),
+            Err(_) => state.shortage.log_error(&error),
         }
     } else {
-        state.shortage.note(&error);
+        state.shortage.log_error(&error);
     }
     runtime::timer(now() + ACCEPT_REST).await;
     state.shortage.prepare();

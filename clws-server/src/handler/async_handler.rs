@@ -1,3 +1,5 @@
+//! A resource that serves each client with an async function.
+
 use std::collections::HashMap;
 use std::fmt;
 use std::future::Future;
@@ -11,24 +13,27 @@ use clws_proto::{Payload, Text};
 use crate::client::Client;
 use crate::client::watchers::{Host, gone_already};
 use crate::guard::{ApplicationValue, guard};
-use crate::handler::websocket::Inbox;
-use crate::handler::websocket::{Message, WebSocket};
+use crate::handler::websocket::WebSocket;
+use crate::handler::websocket::inbox::Inbox;
+use crate::handler::websocket::message::Message;
 use crate::lock::{Lock, rank};
 use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
 use crate::runtime;
 
-/// Makes a resource that serves each client with an async function, in a task of its own on async-std's executor.
+/// Creates a resource that serves each client with an async function, in a separate task of
+/// async-std's executor.
 ///
-/// The function reads and writes the client's [`WebSocket`] as it likes; when it returns, whatever it returns, the
-/// connection is closed with 1000. A panic in it closes that connection with 1011. Each message reaches another thread before it is handled, which
-/// costs some microseconds that a [`Resource`](crate::Resource) does not pay, and each client has a task.
+/// The function reads and writes the client's [`WebSocket`]. The connection is closed with 1000
+/// when the function returns, and with 1011 when it panics. Each client costs a task, and each
+/// message moves to another thread, which costs some microseconds more than an inline
+/// [`Resource`](crate::Resource).
 ///
 /// ```
 /// use clws_server::{Config, Origins, SendError, Server, WebSocket, async_handler};
 ///
 /// async fn echo(mut socket: WebSocket) -> Result<(), SendError> {
 ///     while let Some(message) = socket.next().await {
-///         socket.send(message).await?; // an error ends it: the client is gone
+///         socket.send(message).await?; // fails if the client is gone
 ///     }
 ///     Ok(())
 /// }
@@ -51,13 +56,14 @@ where
 pub struct AsyncHandler<F> {
     handler: F,
     accept: Option<Decide>,
-    /// Clients that came past our `accept`, for a resource around this one has its own.
+    /// The inboxes of clients that did not pass our `accept`: a resource around this one answered
+    /// for it.
     pending_inboxes: Arc<PendingInboxes>,
 }
 
 type PendingInboxes = Lock<HashMap<usize, Arc<Inbox>>, { rank::PENDING_INBOXES }>;
 
-/// What is kept for one of them.
+/// The host of a client in `pending_inboxes`: it removes the inbox at the end.
 struct PendingInbox {
     inbox: Arc<Inbox>,
     pending_inboxes: Weak<PendingInboxes>,
@@ -70,12 +76,13 @@ impl Host for PendingInbox {
             .pending_inboxes
             .upgrade()
             .and_then(|pending_inboxes| pending_inboxes.lock().remove(&client.id()));
-        drop(pending); // outside of the lock
+        drop(pending); // after the lock is released
     }
 }
 
-/// What a handler puts into its clients.
+/// The data that a handler stores in its clients.
 struct Slot {
+    /// The [`AsyncHandler::id`] of the handler.
     handler: usize,
     inbox: Arc<Inbox>,
 }
@@ -83,7 +90,7 @@ struct Slot {
 type Decide = Box<dyn Fn(&Opening) -> Result<Accept, Reject> + Send + Sync>;
 
 impl<F> AsyncHandler<F> {
-    /// Decides on each client, as [`Resource::accept`] does; otherwise everybody is taken.
+    /// Decides on each client, as [`Resource::accept`] does. Otherwise every client is accepted.
     ///
     /// ```
     /// use clws_server::{Accept, Reject, WebSocket, async_handler};
@@ -91,9 +98,9 @@ impl<F> AsyncHandler<F> {
     /// let resource = async_handler(|mut socket: WebSocket| async move {
     ///     let _ = socket.send("welcome").await;
     /// })
-    /// .accepting(|opening| match opening.cookie("connection") {
-    ///     Some(connection) => Ok(Accept::new().data(connection.to_owned())),
-    ///     None => Err(Reject::custom(401, "who are you?")),
+    /// .accepting(|opening| match opening.cookie("session") {
+    ///     Some(session) => Ok(Accept::new().data(session.to_owned())),
+    ///     None => Err(Reject::custom(401, "log in first")),
     /// });
     /// # let _ = resource;
     /// ```
@@ -135,7 +142,7 @@ where
                     pending_inboxes: Arc::downgrade(&self.pending_inboxes),
                 };
                 let before = self.pending_inboxes.lock().insert(client.id(), inbox);
-                drop(before); // outside of the lock: there are wakers in it
+                drop(before); // after the lock is released: it holds wakers
                 Arc::new(pending)
             };
         client.hand_to(&host);
@@ -168,7 +175,7 @@ where
         }
         if self.adapter_data(client).is_none() {
             let pending = self.pending_inboxes.lock().remove(&client.id());
-            drop(pending); // as above
+            drop(pending); // after the lock is released
         }
     }
 }
@@ -184,19 +191,20 @@ impl<F> AsyncHandler<F> {
         self.adapter_data(client).or_else(|| self.pending_inboxes.lock().get(&client.id()).cloned())
     }
 
-    /// What this handler, and not another that stands beside it, has put into the client.
+    /// The inbox that this handler has stored in the client. Another handler may serve the client
+    /// too.
     fn adapter_data(&self, client: &Client) -> Option<Arc<Inbox>> {
         let slot = client.adapter_data::<Slot>().filter(|slot| slot.handler == self.id())?;
         Some(Arc::clone(&slot.inbox))
     }
 
-    /// What tells it from other handlers.
+    /// The identity of this handler.
     fn id(&self) -> usize {
         Arc::as_ptr(&self.pending_inboxes).addr()
     }
 }
 
-/// A handler's task: a panic in it, or in the drop of what it held, costs its client only.
+/// The task of a handler. A panic in it, or in the drop of its data, closes only its client.
 struct Guarded<R> {
     client: Client,
     task: ApplicationValue<Pin<Box<R>>>,
@@ -215,7 +223,7 @@ impl<R: Future> Future for Guarded<R> {
         if polled.is_none() {
             self.client.fail();
         }
-        self.task.discard(); // not left to the executor
+        self.task.discard(); // its drop is guarded here, and not in the executor
         Poll::Ready(())
     }
 }

@@ -1,20 +1,22 @@
-//! How much a task may take out of a stream before other tasks of its executor have their turn.
+//! How much a task may take out of a stream before it yields to other tasks of its executor.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use crate::time::now;
 
-/// Items in a row after which the task is asked to come again.
+/// The items after which a task yields.
 const ITEMS: u8 = 64;
 
-/// The time after which it is, however few they were. What the task does with an item counts: it happens between two polls.
+/// The time after which a task yields, however few items it took. It includes the task's own work
+/// on the items, which happens between two polls.
 const TIME: Duration = Duration::from_millis(1);
 
-/// The budget of a stream or a sink that may be ready for ever, because a client sends (or reads) as fast as its task goes.
+/// The budget of a stream or a sink that is always ready, because its client is as fast as its
+/// task.
 ///
-/// An executor takes its thread back only from a task that returns `Pending`. Without a budget, as many busy clients as the
-/// executor has threads would keep everybody else waiting.
+/// An executor gets its thread back only from a task that returns `Pending`. Without a budget, one
+/// busy client for each thread of the executor would stop all other tasks.
 #[derive(Debug, Default)]
 pub(crate) struct PollBudget {
     items: u8,
@@ -22,7 +24,8 @@ pub(crate) struct PollBudget {
 }
 
 impl PollBudget {
-    /// To be asked before an item is given out. `Pending` says that the task has had its share; it is woken already.
+    /// Takes one item from the budget. Returns `Pending` if the budget is used up; the task is
+    /// woken already and gets a new budget.
     pub(crate) fn poll(&mut self, cx: &Context<'_>) -> Poll<()> {
         let now = now();
         let since = *self.since.get_or_insert(now);
@@ -35,7 +38,7 @@ impl PollBudget {
         Poll::Pending
     }
 
-    /// The task waits for something else, so that others have their turn.
+    /// Restores the budget, because the task waits for something else and other tasks can run.
     pub(crate) fn renew(&mut self) {
         *self = Self::default();
     }
@@ -47,7 +50,7 @@ mod tests {
     use crate::time::virtual_clock;
 
     #[test]
-    fn ends_by_number_or_by_time() {
+    fn ends_after_64_items_or_one_millisecond() {
         virtual_clock::set(Some(Instant::now()));
         let cx = Context::from_waker(std::task::Waker::noop());
         let mut budget = PollBudget::default();

@@ -6,18 +6,18 @@ use std::sync::atomic::Ordering;
 use shuttle::thread;
 
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::models::harness::{Then, connection, run_shard};
 use crate::models::{Fault, Model};
-use crate::net::socket::Peer;
-use crate::server::ServerHandle;
+use crate::server::handle::ServerHandle;
 use crate::wake::ShardCommand;
 
 /// A shard that stops answers the connection, or never has it: either way its permit is free again.
 fn a_seat_is_given_back() {
     let shared = DriverState::new(Config::default());
     let (shard_handle, shard) = run_shard(&shared);
-    let handle = ServerHandle::of(Arc::clone(&shared));
+    let handle = ServerHandle::new(Arc::clone(&shared));
     let stops = {
         let handle = handle.clone();
         thread::spawn(move || handle.stop())

@@ -12,8 +12,9 @@ use shuttle::thread;
 use crate::Reject;
 use crate::config::Config;
 use crate::guard::DebugOn;
+use crate::handler::mailbox::Mailbox;
+use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
-use crate::handler::mailbox::{Event, Mailbox};
 use crate::models::harness::{Driver, Harness, Then};
 use crate::models::{Fault, Model};
 use crate::resource::Accept;
@@ -40,8 +41,7 @@ fn a_task_is_touched() {
 
 fn undecided(driver: Driver) -> (Harness, Mailbox<()>) {
     let (sender, events) = mailbox::<()>();
-    let harness =
-        Harness::serve(driver, Config::default(), sender.with_openings(), &["0"], Then::CloseOnDrop);
+    let harness = Harness::serve(driver, Config::default(), sender.openings(), &["0"], Then::CloseOnDrop);
     (harness, events)
 }
 

@@ -16,14 +16,14 @@ use shuttle::future::block_on;
 use shuttle::thread::{self, JoinHandle};
 
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
 use crate::net::poll::system;
-use crate::net::socket::Peer;
 use crate::net::socket::Socket;
 use crate::resource::Resource;
-use crate::server::ServerHandle;
+use crate::server::handle::ServerHandle;
 use crate::sim::poller::Poller;
 use crate::sync::Bell;
 use crate::wake::{ShardCommand, ShardHandle};
@@ -114,7 +114,7 @@ impl Harness {
     }
 
     pub(super) fn handle(&self) -> ServerHandle {
-        ServerHandle::of(Arc::clone(&self.shared))
+        ServerHandle::new(Arc::clone(&self.shared))
     }
 
     /// Waits for the end of the connection: all that was written to the client.
@@ -123,7 +123,7 @@ impl Harness {
             let _ = shard_handle.send(ShardCommand::Stop); // or it was stopped before
         }
         self.driver.join().unwrap();
-        assert_eq!(ServerHandle::of(self.shared).clients(), 0, "a permit is leaked");
+        assert_eq!(ServerHandle::new(self.shared).clients(), 0, "a permit is leaked");
         match self.peer {
             TestPeer::Socket(mut socket, _) => {
                 let mut output = Vec::new();

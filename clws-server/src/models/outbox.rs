@@ -6,7 +6,7 @@ use shuttle::thread;
 
 use crate::client::Client;
 use crate::config::Config;
-use crate::handler::mailbox::Event;
+use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::models::harness::{Driver, Harness, Then};
 use crate::models::{Fault, Model};

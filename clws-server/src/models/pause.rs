@@ -7,7 +7,7 @@ use shuttle::future::block_on;
 
 use crate::config::Config;
 use crate::handler::async_handler::async_handler;
-use crate::handler::mailbox::Event;
+use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::handler::websocket::WebSocket;
 use crate::models::harness::{Driver, Harness, Then};
@@ -24,7 +24,7 @@ fn config(cost: usize) -> Config {
 /// A client that stays is aborted when its last text has come, and nothing after it.
 fn a_mailbox_gets_everything(driver: Driver, then: Then) {
     let (sender, mut events) = mailbox::<()>();
-    let cost = crate::handler::mailbox::MESSAGE_OVERHEAD.max(size_of::<Event<()>>()) + 1;
+    let cost = crate::handler::backlog::MESSAGE_OVERHEAD.max(size_of::<Event<()>>()) + 1;
     let harness = Harness::serve(driver, config(cost), sender, &TEXTS, then);
     let (mut texts, mut undelivered) = (Vec::new(), None);
     block_on(async {
@@ -63,10 +63,10 @@ fn a_websocket_gets_everything(driver: Driver, then: Then) {
             }
         })
     };
-    let config = config(crate::handler::mailbox::MESSAGE_OVERHEAD + 1);
+    let config = config(crate::handler::backlog::MESSAGE_OVERHEAD + 1);
     let harness = Harness::serve(driver, config, handler, &TEXTS, then);
     block_on(done.wait());
-    assert_eq!(*texts.lock().unwrap(), TEXTS.map(crate::handler::websocket::Message::from));
+    assert_eq!(*texts.lock().unwrap(), TEXTS.map(crate::handler::websocket::message::Message::from));
     harness.end();
 }
 

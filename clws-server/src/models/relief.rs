@@ -9,8 +9,9 @@ use shuttle::thread;
 
 use crate::client::Client;
 use crate::config::Config;
+use crate::handler::mailbox::Mailbox;
+use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
-use crate::handler::mailbox::{Event, Mailbox};
 use crate::models::harness::{Driver, Harness, Then};
 use crate::models::{Fault, Model};
 use crate::resource::DisconnectCause;

@@ -1,5 +1,6 @@
-//! Sockets, and how to wait for them.
+//! Sockets, and waiting for them.
 
+pub(crate) mod acceptor;
 pub(crate) mod poll;
 pub(crate) mod shortage;
 pub(crate) mod socket;

@@ -1,4 +1,4 @@
-//! What becomes of connections when the process, or the system, has no descriptor left to accept them with.
+//! Refusing clients when the process or the system has no file descriptor left.
 
 use std::io::{self, IoSlice, Read, Write};
 use std::net::Shutdown;
@@ -10,35 +10,38 @@ use socket2::{Domain, SockRef, Socket as AnySocket, Type};
 use crate::config::Config;
 use crate::guard::log;
 use crate::lock::{Lock, rank};
-use crate::net::socket::{Acceptor, Socket};
+use crate::net::acceptor::Acceptor;
+use crate::net::socket::Socket;
 use crate::sync::{atomic::AtomicBool, atomic::Ordering};
 use crate::time::now;
 
-/// The time from one line of the log to the next, as long as it lasts.
-const BETWEEN_LINES: Duration = Duration::from_secs(10);
+/// The time between two log lines during a shortage.
+const LOG_INTERVAL: Duration = Duration::from_secs(10);
 
-/// Bytes of a request that are read before it is refused. A socket that is closed with unread input resets the connection,
-/// and the client may not see the answer.
-const REQUEST: usize = 16 * 1024;
+/// The most bytes of a request that are read before it is refused. Closing a socket with unread
+/// input resets the connection, and the client may not see the answer.
+const MAX_REQUEST: usize = 16 * 1024;
 
-/// A descriptor in reserve, to refuse clients with when there is no other. All shards of a server share it.
+/// A descriptor in reserve, with which clients are refused when no other is free. All shards of a
+/// server share it.
 #[derive(Debug)]
 pub(crate) struct Shortage {
-    /// The reserve is given up at this moment, or lost: a shard may have accepted a client with its descriptor.
+    /// The reserve is not there: a shard may have accepted a client with its descriptor.
     is_lent: AtomicBool,
     state: Lock<State, { rank::SHORTAGE }>,
 }
 
 #[derive(Debug)]
 struct State {
-    /// Nothing comes or goes by this socket.
+    /// An unused socket that occupies the descriptor.
     reserve: Option<AnySocket>,
+    /// The refused clients since the last log line.
     refused: u64,
     logged: Option<Instant>,
 }
 
 impl Shortage {
-    /// Without a reserve, until [`prepare`](Self::prepare).
+    /// A shortage without a reserve. [`prepare`](Self::prepare) takes it.
     pub(crate) const fn new() -> Self {
         Self {
             is_lent: AtomicBool::new(false),
@@ -46,7 +49,7 @@ impl Shortage {
         }
     }
 
-    /// Takes the descriptor in reserve, if there is one.
+    /// Takes the descriptor in reserve if one is free.
     pub(crate) fn prepare(&self) {
         self.retake(&mut self.state.lock());
     }
@@ -66,16 +69,16 @@ impl Shortage {
         meant
     }
 
-    /// Refuses the client that waits, by the descriptor in reserve.
+    /// Refuses the next waiting client, with the descriptor in reserve.
     ///
     /// # Errors
     ///
-    /// [`WouldBlock`](io::ErrorKind::WouldBlock) where no client waits. Otherwise another thread of the process was quicker
-    /// to take the descriptor.
+    /// [`WouldBlock`](io::ErrorKind::WouldBlock) if no client waits. Any other error means that
+    /// another thread of the process has taken the descriptor.
     pub(crate) fn refuse(&self, listener: &Acceptor, config: &Config) -> io::Result<()> {
         let refused = {
             let mut state = self.state.lock();
-            self.is_lent.store(true, Ordering::SeqCst); // before another shard can accept a client with it
+            self.is_lent.store(true, Ordering::SeqCst); // before another shard can accept with it
             state.reserve = None;
             let refused = listener.accept(config).map(|(socket, _)| refuse_at_once(&socket));
             self.retake(&mut state);
@@ -84,8 +87,8 @@ impl Shortage {
         refused.map(log_refused)
     }
 
-    /// Gives a client that was accepted back, if it did not take the descriptor that another shard refuses clients with.
-    /// Otherwise the client is refused, because the server could refuse nobody any more.
+    /// Returns an accepted client, unless it took the descriptor in reserve of a shard that refuses
+    /// clients. That client is refused, or else the server could refuse no client any more.
     #[inline]
     pub(crate) fn admit<S>(&self, socket: S, refuse: impl FnOnce(&S)) -> Option<S> {
         if self.is_lent.load(Ordering::SeqCst) {
@@ -98,7 +101,7 @@ impl Shortage {
     #[cold]
     fn admit_with_reserve<S>(&self, socket: S, refuse: impl FnOnce(&S)) -> Option<S> {
         let refused = {
-            let mut state = self.state.lock(); // waits until the other shard has refused its client
+            let mut state = self.state.lock(); // held by the other shard while it refuses a client
             if self.retake(&mut state) {
                 return Some(socket);
             }
@@ -111,14 +114,14 @@ impl Shortage {
         None
     }
 
-    /// Tells of another reason why no client can be accepted, now and then.
-    pub(crate) fn note(&self, error: &io::Error) {
+    /// Logs another reason why no client can be accepted, at most once in [`LOG_INTERVAL`].
+    pub(crate) fn log_error(&self, error: &io::Error) {
         if self.state.lock().may_log() {
-            log(|| tracing::warn!("cannot accept connections for a moment: {error}"));
+            log(|| tracing::warn!("cannot accept a connection and will try again: {error}"));
         }
     }
 
-    /// Takes a descriptor in reserve if there is none. Returns whether there is one now.
+    /// Takes a descriptor in reserve if none is held. Returns whether one is held now.
     fn retake(&self, state: &mut State) -> bool {
         if state.reserve.is_none() {
             state.reserve = reserve();
@@ -129,7 +132,7 @@ impl Shortage {
 }
 
 impl State {
-    /// Counts one more client. Returns how many there are to tell of, if it is time for a line of the log.
+    /// Counts a refused client. Returns the number to log if a log line is due.
     fn count_refused(&mut self) -> Option<u64> {
         self.refused += 1;
         self.may_log().then(|| std::mem::take(&mut self.refused))
@@ -137,36 +140,36 @@ impl State {
 
     fn may_log(&mut self) -> bool {
         let now = now();
-        let may = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= BETWEEN_LINES);
-        if may {
+        let is_due = self.logged.is_none_or(|at| now.saturating_duration_since(at) >= LOG_INTERVAL);
+        if is_due {
             self.logged = Some(now);
         }
-        may
+        is_due
     }
 }
 
-/// Outside the lock, because what logs is code of the application.
+/// Must be called without the lock, because the log's subscriber is code of the application.
 fn log_refused(refused: Option<u64>) {
     if let Some(refused) = refused {
-        log(|| tracing::warn!(refused, "no descriptor is left: clients are told 503"));
+        log(|| tracing::warn!(refused, "no file descriptor is left: clients are refused with 503"));
     }
 }
 
 fn reserve() -> Option<AnySocket> {
-    // Not every machine has every family.
+    // A machine may lack some of the families.
     let families = [Domain::IPV4, Domain::IPV6, Domain::UNIX];
     families.into_iter().find_map(|family| AnySocket::new(family, Type::DGRAM, None).ok())
 }
 
-/// Tells a new connection 503 without waiting for anything: it takes no permit. Where the request has not come by now, the
-/// connection may be reset before the client reads the answer.
+/// Answers a new connection with 503 without waiting, so that it needs no permit. If the request
+/// has not arrived, the connection may be reset before the client reads the answer.
 pub(crate) fn refuse_at_once(socket: &Socket) {
     refuse_by(|buffer| socket.read(buffer), |response| socket.write(&[IoSlice::new(response)]));
     socket.shutdown_write();
     let _ = socket.read(&mut [0; 4096]);
 }
 
-/// [`refuse_at_once`], for the sockets of an executor, which do not block either.
+/// [`refuse_at_once`] for the sockets of an executor, which do not block either.
 pub(crate) fn refuse_stream(socket: &SockRef<'_>) {
     refuse_by(|buffer| (&**socket).read(buffer), |response| (&**socket).write(response));
     let _ = socket.shutdown(Shutdown::Write);
@@ -178,7 +181,7 @@ fn refuse_by(
     write: impl FnOnce(&[u8]) -> io::Result<usize>,
 ) {
     let mut buffer = [0; 4096];
-    let mut left = REQUEST;
+    let mut left = MAX_REQUEST;
     while let Ok(count @ 1..) = read(&mut buffer) {
         left = left.saturating_sub(count);
         if left == 0 {

@@ -1,4 +1,4 @@
-//! TCP sockets: listening, accepting, and the options that notice a peer which has vanished.
+//! TCP sockets: listening, accepting, and the options that detect a vanished peer.
 
 use std::io;
 #[cfg(any(target_os = "linux", target_os = "android"))]
@@ -9,27 +9,28 @@ use std::time::Duration;
 use socket2::{SockRef, TcpKeepalive};
 
 use crate::config::Config;
-use crate::net::socket::{Peer, Socket};
+use crate::config::address::Peer;
+use crate::net::socket::Socket;
 
-/// Unanswered probes after which the system gives a connection up.
+/// The unanswered probes after which the system ends a connection.
 const PROBES: u32 = 4;
 
-/// The longest idle time and interval that Linux takes (`MAX_TCP_KEEPIDLE`), in seconds.
+/// The longest idle time and interval that Linux accepts (`MAX_TCP_KEEPIDLE`), in seconds.
 const MAX_IDLE: u64 = 32_767;
 
-/// The time after which Linux gives up a connection with data in flight by itself (`tcp_retries2`). A longer
-/// `TCP_USER_TIMEOUT` would only delay that.
+/// The time after which Linux ends a connection with data in flight anyway (`tcp_retries2`). A
+/// longer `TCP_USER_TIMEOUT` would only delay that.
 #[cfg(any(target_os = "linux", target_os = "android", test))]
-const SYSTEM_GIVES_UP: Duration = Duration::from_secs(15 * 60);
+const SYSTEM_TIMEOUT: Duration = Duration::from_secs(15 * 60);
 
-/// When a connection to a vanished peer fails.
+/// The times after which a connection to a vanished peer fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Liveness {
-    /// Silence before the first probe.
+    /// The silence before the first probe.
     idle: Duration,
-    /// Time from probe to probe.
+    /// The time between two probes.
     interval: Duration,
-    /// `TCP_USER_TIMEOUT`; `None` leaves it to the system.
+    /// `TCP_USER_TIMEOUT`; `None` for the system's default.
     #[cfg(any(target_os = "linux", target_os = "android", test))]
     user_timeout: Option<Duration>,
 }
@@ -44,23 +45,24 @@ impl Liveness {
         Self {
             idle,
             interval,
-            // Linux applies it to three kinds of peers (tcp_timer.c): one that acknowledges nothing, one that answers no
-            // probe, in place of the count of probes, and one that answers probes but keeps its window closed. The last
-            // one is alive, and has the whole of `write_timeout`.
+            // Linux applies it to three kinds of peers (tcp_timer.c): a peer that acknowledges
+            // nothing; a peer that answers no probe, instead of the count of probes; and a peer
+            // that answers probes but keeps its window closed. The last peer is alive, and has all
+            // of `write_timeout`.
             #[cfg(any(target_os = "linux", target_os = "android", test))]
             user_timeout: Some((idle + interval * PROBES).max(write_timeout.saturating_add(interval)))
-                .filter(|timeout| *timeout <= SYSTEM_GIVES_UP),
+                .filter(|timeout| *timeout <= SYSTEM_TIMEOUT),
         }
     }
 }
 
-/// Sets the options that each connection of the server has.
+/// Sets the options of a connection.
 pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(config.nodelay)?;
     let Some(keepalive) = config.keepalive else { return Ok(()) };
     let liveness = Liveness::new(keepalive, config.write_timeout);
     let keepalive = TcpKeepalive::new().with_time(liveness.idle);
-    // Elsewhere, the system chooses.
+    // Other systems choose the interval and the number of probes.
     #[cfg(any(
         target_os = "linux",
         target_os = "android",
@@ -78,11 +80,11 @@ pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()
     Ok(())
 }
 
-/// Sets the options of a new connection where the system does not take them over from the listening socket, as Linux does
-/// without a system call for each.
+/// Sets the options of an accepted connection. On Linux they are inherited from the listening
+/// socket, which needs no system calls.
 pub(crate) fn set_accepted_options(socket: SockRef<'_>, config: &Config) {
     if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-        // It fails for a client that is gone already, which is found out at the first read.
+        // It fails if the client is gone already. The first read reports that.
         let _ = set_options(socket, config);
     }
 }
@@ -91,10 +93,10 @@ pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListen
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
     if address.is_ipv6() {
-        // One wildcard of each family may then stand on the same port.
+        // It allows a wildcard address of each family on the same port.
         socket.set_only_v6(true)?;
     }
-    // On Windows this option means something else, which nobody wants.
+    // On Windows this option would let other processes take the same port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
     socket.set_nonblocking(true)?;
@@ -108,7 +110,7 @@ pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListen
 pub(super) fn accept(listener: &TcpListener, _: &Config) -> io::Result<(Socket, Peer)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
 
-    // One system call: the flags come with it, and the options are the listener's.
+    // One system call, because it sets the flags and the options are inherited.
     let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
     let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
     Ok((Socket::Tcp(TcpStream::from(socket)), peer))
@@ -139,13 +141,13 @@ mod tests {
     }
 
     #[test]
-    fn a_vanished_peer_is_noticed_after_twice_the_silence() {
+    fn detects_a_vanished_peer_after_twice_the_silence() {
         assert_eq!(of(60.0, 60.0), seconds(60, 15, Some(120)));
         assert_eq!(of(20.0, 1.0), seconds(20, 5, Some(40)));
     }
 
     #[test]
-    fn a_peer_that_keeps_its_window_closed_has_the_write_timeout() {
+    fn a_peer_with_a_closed_window_has_the_write_timeout() {
         assert_eq!(of(60.0, 110.0), seconds(60, 15, Some(125)));
         assert_eq!(of(60.0, 300.0), seconds(60, 15, Some(315)));
         let never = Liveness::new(Duration::from_secs(60), Duration::MAX);
@@ -153,14 +155,14 @@ mod tests {
     }
 
     #[test]
-    fn what_the_system_does_by_itself_is_not_delayed() {
+    fn does_not_delay_the_timeout_of_the_system() {
         assert_eq!(of(450.0, 60.0), seconds(450, 112, Some(898)));
         assert_eq!(of(600.0, 60.0), seconds(600, 150, None));
         assert_eq!(of(60.0, 1000.0), seconds(60, 15, None));
     }
 
     #[test]
-    fn times_are_such_as_the_system_takes() {
+    fn the_system_accepts_all_times() {
         for (keepalive, liveness) in [
             (0.0, seconds(1, 1, Some(5))),
             (0.25, seconds(1, 1, Some(5))),

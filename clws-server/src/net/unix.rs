@@ -1,31 +1,40 @@
-//! Unix sockets that are bound to a path: what may be replaced there, and what is removed at the end.
+//! Unix sockets that are bound to a path: replacing stale sockets, and removing ours at the end.
 
+use std::ffi::OsString;
 use std::fs::{self, File, FileType, TryLockError};
 use std::io;
+use std::os::unix::ffi::OsStringExt;
 use std::os::unix::fs::{FileTypeExt, MetadataExt};
-use std::os::unix::net::UnixListener;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use socket2::{Domain, SockAddr, SockRef, Socket, Type};
 
-/// How long another holder of the directory's lock is waited for.
-const LOCK_PATIENCE: Duration = Duration::from_secs(1);
+/// The longest wait for the lock of a directory.
+const LOCK_TIMEOUT: Duration = Duration::from_secs(1);
 
-/// A listening Unix socket, not blocking, and its file, which is removed when this is dropped.
+/// A non-blocking listening Unix socket. The file that [`bind`](Self::bind) has created is removed
+/// when this is dropped.
 #[derive(Debug)]
-pub(crate) struct BoundUnix {
+pub(crate) struct UnixSocket {
     pub(crate) listener: UnixListener,
-    /// The path as it was given.
+    /// The path from the configuration, or that of the application's socket.
     pub(super) path: PathBuf,
-    /// The same path, whatever becomes the current directory.
-    file: PathBuf,
-    /// The file that was created. Its number is not given to another file while the listener holds it.
+    created: Option<CreatedFile>,
+}
+
+/// The file of a socket that this process has created.
+#[derive(Debug)]
+struct CreatedFile {
+    /// The absolute path, because the current directory may change.
+    path: PathBuf,
+    /// The system does not reuse it while the listener is open.
     id: Option<FileId>,
 }
 
-/// What tells a socket's file from every other file that exists.
+/// The identity of a file among all existing files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct FileId {
     device: u64,
@@ -33,7 +42,7 @@ struct FileId {
 }
 
 impl FileId {
-    /// The id of the socket at that path. A symbolic link is not followed.
+    /// The identity of the socket at a path. Symbolic links are not followed.
     fn of_socket(path: &Path) -> Option<Self> {
         let metadata = fs::symlink_metadata(path).ok()?;
         let id = Self { device: metadata.dev(), inode: metadata.ino() };
@@ -41,8 +50,8 @@ impl FileId {
     }
 }
 
-impl BoundUnix {
-    /// Creates a socket at a path where there is none, or one that no server listens on any more.
+impl UnixSocket {
+    /// Creates a socket at a path. Replaces a socket that no server listens on.
     pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<Self> {
         let file = std::path::absolute(path)?;
         let _lock = lock_directory(&file);
@@ -53,25 +62,51 @@ impl BoundUnix {
             remove_stale(path)?;
             UnixListener::bind(path)
         })?;
-        let id = FileId::of_socket(&file);
-        let bound = Self { listener, path: path.to_owned(), file, id };
-        bound.listener.set_nonblocking(true)?;
-        SockRef::from(&bound.listener).listen(backlog)?; // the standard library has chosen its own
-        Ok(bound)
+        let created = CreatedFile { id: FileId::of_socket(&file), path: file };
+        let socket = Self { listener, path: path.to_owned(), created: Some(created) };
+        socket.listener.set_nonblocking(true)?;
+        SockRef::from(&socket.listener).listen(backlog)?; // replaces the backlog of the standard library
+        Ok(socket)
+    }
+
+    /// A socket that the application has opened.
+    pub(super) fn foreign(listener: UnixListener) -> io::Result<Self> {
+        let path = path_of(&listener.local_addr()?)?;
+        Ok(Self { listener, path, created: None })
+    }
+
+    /// Whether the application has opened the socket. Others may use it.
+    pub(super) const fn is_foreign(&self) -> bool {
+        self.created.is_none()
     }
 }
 
-impl Drop for BoundUnix {
+/// The path of an address. An abstract address of Linux becomes a path with a leading NUL.
+fn path_of(address: &SocketAddr) -> io::Result<PathBuf> {
+    #[cfg(target_os = "android")]
+    use std::os::android::net::SocketAddrExt;
+    #[cfg(target_os = "linux")]
+    use std::os::linux::net::SocketAddrExt;
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    if let Some(name) = address.as_abstract_name() {
+        return Ok(OsString::from_vec([&[0], name].concat()).into());
+    }
+    let fault = || io::Error::new(io::ErrorKind::InvalidInput, "it has no address");
+    address.as_pathname().map(Path::to_owned).ok_or_else(fault)
+}
+
+impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let _lock = lock_directory(&self.file);
-        // Another server may have replaced it.
-        if self.id.is_some() && FileId::of_socket(&self.file) == self.id {
-            let _ = fs::remove_file(&self.file);
+        let Some(CreatedFile { path, id }) = &self.created else { return };
+        let _lock = lock_directory(path);
+        // Another server may have replaced the file.
+        if id.is_some() && FileId::of_socket(path) == *id {
+            let _ = fs::remove_file(path);
         }
     }
 }
 
-/// Removes the socket of a server that was killed; leaves everything else and says what it is.
+/// Removes the socket of a killed server. Fails for anything else, with a description.
 fn remove_stale(path: &Path) -> io::Result<()> {
     let in_use = |what: String| Err(io::Error::new(io::ErrorKind::AddrInUse, what));
     let found = match fs::symlink_metadata(path) {
@@ -80,46 +115,46 @@ fn remove_stale(path: &Path) -> io::Result<()> {
     };
     if !found.is_socket() {
         let what = describe(found);
-        return in_use(format!("there is {what}; only a socket that no server listens on is replaced"));
+        return in_use(format!("the path is {what}; only a socket without a server is replaced"));
     }
     let id = FileId::of_socket(path);
     match connect(path) {
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => {}
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()), // just removed
-        // A server listens, and is too busy to accept.
+        // A server listens, and its backlog is full.
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => return in_use(another_server()),
         Ok(()) => return in_use(another_server()),
         Err(error) => {
             return in_use(format!(
-                "there is a socket, and it is unknown whether a server listens on it: {error}"
+                "the path is a socket, and whether a server listens on it is unknown: {error}"
             ));
         }
     }
     if FileId::of_socket(path) != id {
-        return in_use(another_server()); // it has just come
+        return in_use(another_server()); // it has just started
     }
     fs::remove_file(path).map_err(|error| {
-        io::Error::new(error.kind(), format!("the socket of an ended server cannot be removed: {error}"))
+        io::Error::new(error.kind(), format!("the socket of a killed server cannot be removed: {error}"))
     })
 }
 
 fn another_server() -> String {
-    "another server listens on the socket there".to_owned()
+    "another server listens on this socket".to_owned()
 }
 
-/// Connects without waiting: a server that accepts nothing would hold us up.
+/// Connects without waiting, because the other server may accept nothing.
 fn connect(path: &Path) -> io::Result<()> {
     let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
     socket.set_nonblocking(true)?;
     socket.connect(&SockAddr::unix(path)?)
 }
 
-/// Keeps other servers of this kind from replacing or removing sockets in that directory until the result is dropped.
+/// Locks the directory of a socket against other servers of this kind, until the result is dropped.
 ///
-/// The lock is advisory. `None` where there is no such lock, or where somebody else holds it for long.
+/// The lock is advisory. Returns `None` if the system has no such lock or another process keeps it.
 fn lock_directory(file: &Path) -> Option<File> {
     let directory = File::open(file.parent()?).ok()?;
-    let end = Instant::now() + LOCK_PATIENCE;
+    let end = Instant::now() + LOCK_TIMEOUT;
     loop {
         match directory.try_lock() {
             Ok(()) => return Some(directory),

@@ -12,8 +12,8 @@ use clws_proto::DeflateConfig;
 use clws_proto::{CloseCode, Payload, ProtocolError, Text};
 
 use crate::client::Client;
+use crate::config::address::Peer;
 use crate::guard::{ApplicationValue, DebugOn};
-use crate::net::socket::Peer;
 use crate::resource::decision::Pending;
 
 /// What stands behind a path: CLWS's `ws-resource`, with its handlers called inline on the shard.

@@ -7,9 +7,9 @@ use crate::client::Client;
 use crate::client::group::Group;
 use crate::client::topics::Topics;
 use crate::handler::mailbox::sender::MailboxSender;
-use crate::handler::resource_listener::ResourceListenerHandle;
+use crate::handler::resource_listener::handle::ResourceListenerHandle;
 use crate::resource::decision::Decision;
-use crate::server::ServerHandle;
+use crate::server::handle::ServerHandle;
 use crate::sim::resources::Loud;
 
 /// The number of groups, and of topics.

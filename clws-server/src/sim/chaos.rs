@@ -32,7 +32,8 @@ pub(super) fn run(errand: Errand) {
 /// Hands a stream to the server.
 fn serve(conn: u32) {
     if let Some(server) = app(|app| app.server.clone()) {
-        let served = server.serve_stream(SimStream::new(conn), crate::net::socket::Peer::Tcp(address(conn)));
+        let served =
+            server.serve_stream(SimStream::new(conn), crate::config::address::Peer::Tcp(address(conn)));
         let task = executor::start(Box::pin(served));
         app(|app| app.streams.insert(conn, task));
     }

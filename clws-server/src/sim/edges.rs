@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io;
 
-use crate::net::poll::Readiness;
+use crate::net::poll::readiness::Readiness;
 use crate::sim::net::CALL;
 use crate::sim::{State, trace};
 

@@ -10,9 +10,9 @@ use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
 use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::mailbox;
-use crate::handler::resource_listener::ResourceListenerTask;
-use crate::net::socket::Acceptor;
-use crate::server::ServerHandle;
+use crate::handler::resource_listener::task::ResourceListenerTask;
+use crate::net::acceptor::Acceptor;
+use crate::server::handle::ServerHandle;
 use crate::sim::app::{self, App, app};
 use crate::sim::edges::{Port, Ready};
 use crate::sim::log::{Check, Log, Violation};
@@ -158,7 +158,7 @@ impl Harness {
             (percent, most, state.rng.percent(30))
         });
         let (sender, events) = mailbox();
-        let sender = if asks { sender.with_openings() } else { sender };
+        let sender = if asks { sender.openings() } else { sender };
         register(Kind::Mailbox, Arc::new(Watched(sender.clone())));
         executor::spawn(collect(events, percent, most));
         let task = ResourceListenerTask::new(Loud);
@@ -167,7 +167,7 @@ impl Harness {
         executor::spawn(async move {
             task.run().await;
         });
-        app::install(Some(App::new(ServerHandle::of(Arc::clone(&self.shared)), sender, listener)));
+        app::install(Some(App::new(ServerHandle::new(Arc::clone(&self.shared)), sender, listener)));
     }
 
     fn run(&mut self) {
@@ -312,7 +312,7 @@ impl Harness {
             app(|app| app.groups.iter().map(crate::client::group::Group::len).sum()).unwrap_or(0);
         let topics = app(|app| app.topics.names().len()).unwrap_or(0);
         let (clients, refused) =
-            (ServerHandle::of(Arc::clone(&self.shared)).clients(), self.shared.refused());
+            (ServerHandle::new(Arc::clone(&self.shared)).clients(), self.shared.refused());
         let load: usize = self
             .shards
             .iter()

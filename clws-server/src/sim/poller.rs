@@ -4,8 +4,10 @@ use std::io;
 use std::os::fd::{AsFd, AsRawFd};
 use std::time::Duration;
 
-use crate::net::poll::{Readiness, system};
-use crate::net::socket::{Acceptor, Socket};
+use crate::net::acceptor::Acceptor;
+use crate::net::poll::readiness::Readiness;
+use crate::net::poll::system;
+use crate::net::socket::Socket;
 use crate::sim::edges::Source;
 use crate::sim::{try_with, with};
 #[cfg(shuttle)]

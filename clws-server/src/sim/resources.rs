@@ -8,9 +8,11 @@ use clws_proto::{Payload, Text};
 use futures::StreamExt;
 
 use crate::client::Client;
-use crate::handler::mailbox::{Event, Mailbox};
+use crate::handler::mailbox::Mailbox;
+use crate::handler::mailbox::event::Event;
 use crate::handler::resource_listener::ResourceListener;
-use crate::handler::websocket::{Message, WebSocket};
+use crate::handler::websocket::WebSocket;
+use crate::handler::websocket::message::Message;
 use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};

@@ -66,7 +66,7 @@ impl Harness {
         if second & 0x80 != 0 {
             shared.resources.http(|_| HttpResponse::html("a page"));
         }
-        let connection = Connection::new(crate::net::socket::Peer::Stream, &context(&shared));
+        let connection = Connection::new(crate::config::address::Peer::Stream, &context(&shared));
         let query = ["", "?later", "?no", "?refuse", "?pause", "?greet", "", ""][usize::from(third & 7)];
         let version = Version::ALL[Version::ALL.len() - 1 - usize::from(first & 0x1F) % Version::ALL.len()];
         let peer = Peer::new(

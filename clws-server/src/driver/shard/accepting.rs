@@ -9,14 +9,16 @@ use clws_handshake::Reject;
 
 use crate::admission::ConnectionPermit;
 use crate::budget::Charged;
+use crate::config::address::Peer;
 use crate::connection::{Connection, RETRY_AFTER};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::serving::ConnectionSlot;
 use crate::driver::shard::{KEPT, Shard};
 use crate::guard::log;
+use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_at_once};
-use crate::net::socket::{Acceptor, Peer, Socket};
+use crate::net::socket::Socket;
 use crate::time::{deadline_after, now};
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
 
@@ -69,7 +71,7 @@ impl Shard {
                                 Err(_) => {}
                             }
                         }
-                        self.state.shortage.note(&error);
+                        self.state.shortage.log_error(&error);
                         self.accept_again = Some(now() + ACCEPT_REST);
                         return;
                     }

@@ -28,9 +28,9 @@ use crate::driver::shard::relief::Relief;
 use crate::driver::shard::serving::ConnectionSlot;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
-use crate::net::poll::Readiness;
+use crate::net::acceptor::Acceptor;
+use crate::net::poll::readiness::Readiness;
 use crate::net::poll::{Events, Poller};
-use crate::net::socket::Acceptor;
 use crate::time::now;
 use crate::wake::{self, ShardCommand, ShardHandle};
 

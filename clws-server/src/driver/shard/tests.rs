@@ -3,9 +3,10 @@ use std::os::unix::net::UnixStream;
 use super::*;
 use crate::admission::ConnectionPermit;
 use crate::budget::FREE;
+use crate::config::address::Peer;
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::deadlines::{TICK, tick, time};
-use crate::net::socket::{Peer, Socket};
+use crate::net::socket::Socket;
 
 #[test]
 fn no_tick_is_before_its_deadline() {

@@ -115,8 +115,8 @@ mod tests {
     use super::*;
     use crate::client::watchers::Watcher;
     use crate::config::Config;
+    use crate::config::address::Peer;
     use crate::connection::share::Share;
-    use crate::net::socket::Peer;
     use crate::resource::Resource;
     use crate::wake::WakeTargetRef;
     use clws_handshake::{Origins, Version};

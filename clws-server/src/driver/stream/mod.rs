@@ -17,6 +17,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::admission::ConnectionPermit;
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::connection::Connection;
 use crate::connection::share::Share;
 use crate::driver::drive::{self, Settled};
@@ -25,7 +26,6 @@ use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
 use crate::guard::Watch;
-use crate::net::socket::Peer;
 use crate::runtime;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;

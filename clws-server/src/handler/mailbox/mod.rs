@@ -1,3 +1,6 @@
+//! A mailbox: events of many clients, delivered in order through one stream.
+
+pub(crate) mod event;
 pub(crate) mod sender;
 mod state;
 mod undelivered;
@@ -9,33 +12,27 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use bytes::Bytes;
-use clws_proto::CloseCode;
 use futures::Stream;
 use futures::stream::FusedStream;
 
 use crate::client::Client;
+use crate::handler::backlog::shrink;
+use crate::handler::mailbox::event::{Event, discard_all, resource_ended};
 use crate::handler::mailbox::sender::MailboxSender;
-use crate::handler::mailbox::state::{Shared, cost, gone, refuse};
+use crate::handler::mailbox::state::{Shared, close_going_away};
 use crate::handler::mailbox::undelivered::Undelivered;
 use crate::handler::poll_budget::PollBudget;
-use crate::handler::websocket::shrink;
-use crate::resource::decision::Decision;
-use crate::resource::{Accept, Disconnect, Opening};
+use crate::resource::Accept;
 
-/// What a message costs in a mailbox beside its own octets, at least.
-pub(crate) const MESSAGE_OVERHEAD: usize = 64;
+/// The most bytes that are handled before the backlog is updated. The budget stays charged until
+/// then.
+const MAX_REPORT_INTERVAL: usize = 1 << 20;
 
-/// So many bytes may be handled at most before the senders are told, whatever the limit: they are charged until then.
-const REPORT: usize = 1 << 20;
-
-/// So many clients may come before the first of them is handled; more wait with their handshakes.
-const MAX_UNHANDLED_CONNECTS: usize = 1024;
-
-/// Makes a mailbox: a resource whose events are collected, and the stream that they come out of, for people who write
-/// their own loop. ([`ResourceListener`](crate::ResourceListener) is such a loop.)
+/// Creates a mailbox for an event loop of your own: a resource that collects events, and a stream
+/// that delivers them. (A [`ResourceListener`](crate::ResourceListener) is such a loop.)
 ///
-/// `M` is the type of the messages that the application itself sends to the mailbox; `()` where there are none.
+/// `M` is the type of the messages that the application itself sends to the mailbox. Use `()` for
+/// none.
 ///
 /// ```
 /// use clws_server::{Event, Origins, Server, mailbox};
@@ -70,58 +67,34 @@ pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
     )
 }
 
-/// What comes to a mailbox.
-#[derive(Debug)]
-#[non_exhaustive]
-pub enum Event<M> {
-    /// A client is to be decided on; only with [`MailboxSender::with_openings`].
-    Opening(Opening, Decision),
-    /// A client is there.
-    Connected(Client),
-    /// A text message came.
-    Text(Client, String),
-    /// A binary message came.
-    Binary(Client, Bytes),
-    /// A pong came.
-    Pong(Client, Bytes),
-    /// A client that read slowly has read: see [`Resource::drained`](crate::Resource::drained).
-    Drained(Client),
-    /// A client is gone; nothing comes from it any more.
-    Disconnected(Client, Disconnect),
-    /// A message of the application's own.
-    Message(M),
-}
-
-/// The side of a mailbox that events come out of, in order: a [`Stream`].
+/// The side of a mailbox that delivers events, in order: a [`Stream`].
 ///
-/// Of a client that the application has closed, only its end comes out, however many of its messages wait:
-/// [`Disconnect::undelivered`] counts those. The stream is not ready for ever, even if its clients send as fast as their messages
-/// are taken: it lets other tasks of the executor have their turn now and then.
+/// A client that the application has closed delivers only its `Disconnected` event.
+/// [`Disconnect::undelivered`](crate::Disconnect::undelivered) counts its queued messages. The
+/// stream yields to other tasks of the executor now and then, even if its clients keep it filled.
 ///
-/// When more than [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog) octets of messages
-/// wait in it, each client that sends another is not read from until no more than half of it waits; others go on.
+/// The queued messages have a limit:
+/// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that
+/// sends a message beyond it is not read from until at most half of the limit is queued. Other
+/// clients go on.
 ///
-/// When it is [closed](MailboxSender::close), or nobody holds a [`MailboxSender`] any more, what is in it still comes out; then
-/// its clients are closed with 1001, and it ends when the last of them has been told of as
-/// [`Disconnected`](Event::Disconnected), which takes as long as they read what was queued for them. When it is dropped, its clients are closed with 1001 too.
-#[must_use = "what comes for it waits until it is taken out"]
+/// The mailbox closes by [`MailboxSender::close`], or when the last [`MailboxSender`] is dropped.
+/// Queued events are still delivered, then the clients are closed with 1001. The stream ends after
+/// the last [`Disconnected`](Event::Disconnected) event, once the clients have read their queues.
+/// Dropping the mailbox closes its clients with 1001 too.
+#[must_use = "events wait in the mailbox until it is polled"]
 pub struct Mailbox<M> {
     shared: Arc<Shared<M>>,
-    /// Taken out together, so that senders and receiver seldom meet at the lock.
+    /// Events that were taken from the queue together, so that the lock is rarely contended.
     batch: VecDeque<Event<M>>,
-    /// Octets that were handed out and that the senders do not know of.
+    /// The cost of the delivered events that the backlog still includes.
     handled: usize,
-    /// From so many on they are told.
+    /// The value of `handled` at which the backlog is updated.
     report_at: usize,
     ended: bool,
     undelivered: Undelivered,
     budget: PollBudget,
 }
-
-/// The mailbox is closed, or the listener behind it has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the mailbox is closed")]
-pub struct MailboxClosed;
 
 impl<M> Stream for Mailbox<M> {
     type Item = Event<M>;
@@ -141,12 +114,12 @@ impl<M> Stream for Mailbox<M> {
                 let event = match event {
                     Event::Opening(_, decision) if !decision.is_waiting() => continue,
                     Event::Opening(_, decision) if this.shared.state().closed => {
-                        decision.reject(gone());
+                        decision.reject(resource_ended());
                         continue;
                     }
                     event => event,
                 };
-                this.handled += cost(&event);
+                this.handled += event.cost();
                 if let Some(event) = this.undelivered.pass(event) {
                     return Poll::Ready(Some(event));
                 }
@@ -157,7 +130,7 @@ impl<M> Stream for Mailbox<M> {
                     this.budget.renew();
                     return Poll::Pending;
                 }
-                Next::Close(clients) => clients.iter().for_each(leave),
+                Next::Close(clients) => clients.iter().for_each(close_going_away),
                 Next::End => {
                     this.ended = true;
                     return Poll::Ready(None);
@@ -175,67 +148,62 @@ impl<M> FusedStream for Mailbox<M> {
 
 impl<M> Unpin for Mailbox<M> {}
 
-/// What a mailbox that is empty does next.
+/// The next step of an empty mailbox.
 enum Next {
     /// Wait for events.
     Wait,
-    /// It is closed: close its clients, and wait until they are gone.
+    /// Close the clients, and wait until they are gone: the mailbox is closed.
     Close(Vec<Client>),
     End,
 }
 
-/// CloseOnDrop a client's connection. One that is closing already goes on with that; either ends its pause.
-fn leave(client: &Client) {
-    client.begin_close(CloseCode::GOING_AWAY, "");
-}
-
 impl<M> Mailbox<M> {
-    /// Tells the senders what was handled, resumes them where that is enough, and takes what they have put in.
+    /// Updates the backlog, resumes clients if it has shrunk enough, and takes the queued events.
     fn report(&mut self) -> Next {
         let mut state = self.shared.state();
         state.backlog = state.backlog.saturating_sub(std::mem::take(&mut self.handled));
         state.charge();
-        let (mut pending_admissions, mut nobody) = (Vec::new(), Vec::new());
+        let (mut admitted, mut stale) = (Vec::new(), Vec::new());
         if self.batch.is_empty() {
             shrink(&mut self.batch);
             std::mem::swap(&mut self.batch, &mut state.queue);
             (state.openings, state.unhandled_connects) = (0, 0);
-            (pending_admissions, nobody) = state.take_pending_admissions();
+            (admitted, stale) = state.take_pending_admissions();
         }
-        self.report_at = (state.limit / 4).min(REPORT);
+        self.report_at = (state.limit / 4).min(MAX_REPORT_INTERVAL);
         let resumes = state.backlog <= state.limit / 2;
         let paused = if resumes { std::mem::take(&mut state.paused) } else { Vec::new() };
         let next = if !state.closed || !self.batch.is_empty() {
             Next::Wait
         } else if state.clients.is_empty() {
             Next::End
-        } else if std::mem::replace(&mut state.told, true) {
+        } else if std::mem::replace(&mut state.clients_closed, true) {
             Next::Wait
         } else {
             Next::Close(state.clients())
         };
         let closed = state.closed;
         drop(state);
-        drop(nobody);
+        drop(stale);
         for client in paused {
             client.resume();
         }
-        for decision in pending_admissions {
-            decision.decide(if closed { Err(gone()) } else { Ok(Accept::new()) });
+        for decision in admitted {
+            decision.decide(if closed { Err(resource_ended()) } else { Ok(Accept::new()) });
         }
         next
     }
 }
 
 impl<M> Mailbox<M> {
-    /// Where its clients were closed and it waits for their ends: how long they have to answer.
+    /// The time that closed clients have to answer; `None` if the mailbox waits for no such client.
     pub(crate) fn leaving(&self) -> Option<Duration> {
         let state = self.shared.state();
-        let member = state.clients.values().next().filter(|_| state.told)?;
+        let member = state.clients.values().next().filter(|_| state.clients_closed)?;
         Some(member.client.config().close_timeout)
     }
 
-    /// Drops those who are left.
+    /// Aborts the clients that are left.
     pub(crate) fn abort_clients(&self) {
         let clients = self.shared.state().clients();
         clients.iter().for_each(Client::abort);
@@ -245,7 +213,7 @@ impl<M> Mailbox<M> {
 impl<M> Drop for Mailbox<M> {
     fn drop(&mut self) {
         let debug = self.shared.state().debug;
-        refuse(std::mem::take(&mut self.batch), debug);
+        discard_all(std::mem::take(&mut self.batch), debug);
         self.shared.end();
     }
 }

@@ -1,3 +1,5 @@
+//! The side of a mailbox that events are put into.
+
 use std::collections::VecDeque;
 use std::fmt;
 use std::sync::Arc;
@@ -8,41 +10,40 @@ use clws_proto::{CloseCode, Payload, Text};
 use crate::client::Client;
 use crate::client::watchers::{Host, gone_already};
 use crate::guard::discard;
-use crate::handler::mailbox::state::{AdmissionTicket, Member, Shared, cost, gone, is_stale};
-use crate::handler::mailbox::{Event, MAX_UNHANDLED_CONNECTS, MailboxClosed};
+use crate::handler::mailbox::event::{Event, MailboxClosed, resource_ended};
+use crate::handler::mailbox::state::{AdmissionTicket, MAX_UNHANDLED_CONNECTS, MIN_SWEEP, Member, Shared};
 use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
 use crate::sync::broken;
 
-/// So many undecided openings are kept before those are thrown out that nobody waits for any more.
-pub(super) const OPENINGS: usize = 64;
-
-/// The side of a mailbox that events are put into: a [`Resource`] to be registered, and a handle to send it messages of
-/// the application's own. Cheap to clone.
+/// The side of a mailbox that events are put into. Cheap to clone.
+///
+/// It is a [`Resource`] to register, and a handle that sends the application's own messages.
 pub struct MailboxSender<M> {
-    ends: Arc<CloseOnDrop<M>>,
-    asks: bool,
+    shared: Arc<CloseOnDrop<M>>,
+    has_openings: bool,
 }
 
-/// Dropped with the last [`MailboxSender`].
+/// Closes the mailbox when the last [`MailboxSender`] is dropped.
 struct CloseOnDrop<M>(Arc<Shared<M>>);
 
 impl<M> MailboxSender<M> {
     pub(super) fn new(shared: Arc<Shared<M>>) -> Self {
-        Self { ends: Arc::new(CloseOnDrop(shared)), asks: false }
+        Self { shared: Arc::new(CloseOnDrop(shared)), has_openings: false }
     }
 }
 
 impl<M: Send + 'static> MailboxSender<M> {
-    /// Asks the mailbox about each client, by [`Event::Opening`]; otherwise everybody is taken.
+    /// Delivers each handshake as an [`Event::Opening`], for a decision. Otherwise every client is
+    /// accepted.
     #[must_use]
-    pub fn with_openings(mut self) -> Self {
-        self.asks = true;
+    pub fn openings(mut self) -> Self {
+        self.has_openings = true;
         self
     }
 
-    /// Puts a message of the application's own behind what is in the mailbox: `send-custom-message-to-resource`. It does
-    /// not count for any limit.
+    /// Appends a message of the application to the mailbox: `send-custom-message-to-resource`. It
+    /// counts toward no limit.
     ///
     /// # Errors
     ///
@@ -51,40 +52,36 @@ impl<M: Send + 'static> MailboxSender<M> {
         if self.put(Event::Message(message), None) { Ok(()) } else { Err(MailboxClosed) }
     }
 
-    /// Closes the mailbox: no client and no message is taken any more, what is in it still comes out, and then its clients
-    /// are closed with 1001.
+    /// Closes the mailbox: it takes no more clients and messages. Queued events are still
+    /// delivered, then the clients are closed with 1001.
     pub fn close(&self) {
-        self.ends.0.close();
+        self.shared.0.close();
     }
 
-    /// Whether it was closed, or nobody receives any more.
+    /// Whether the mailbox was closed, or its [`Mailbox`](crate::Mailbox) was dropped.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.ends.0.state().closed
+        self.shared.0.state().closed
     }
 
     fn put(&self, event: Event<M>, client: Option<&Client>) -> bool {
-        self.ends.0.put(event, client)
+        self.shared.0.put(event, client)
     }
 
-    /// Puts a decision in; gives it back where it is closed.
+    /// Puts a handshake in. Returns the decision if the mailbox is closed.
     fn put_opening(&self, opening: &Opening, decision: Decision) -> Result<(), Decision> {
-        let shared = &*self.ends.0;
+        let shared = &*self.shared.0;
         let mut state = shared.state();
         if state.closed {
             return Err(decision);
         }
-        let mut stale = Vec::new(); // dropped behind the lock
-        if state.openings >= state.most_openings {
-            let (gone, kept): (Vec<_>, VecDeque<_>) = {
-                let queue = std::mem::take(&mut state.queue);
-                let (gone, kept): (Vec<_>, Vec<_>) = queue.into_iter().partition(is_stale);
-                (gone, kept.into())
-            };
-            (stale, state.queue) = (gone, kept);
+        let mut stale = VecDeque::new(); // dropped after the lock is released
+        if state.openings >= state.sweep_at {
+            let queue = std::mem::take(&mut state.queue);
+            (stale, state.queue) = queue.into_iter().partition(Event::is_stale);
             let is_opening = |event: &&Event<M>| matches!(event, Event::Opening(..));
             state.openings = state.queue.iter().filter(is_opening).count();
-            state.most_openings = OPENINGS.max(2 * state.openings);
+            state.sweep_at = MIN_SWEEP.max(2 * state.openings);
         }
         state.openings += 1;
         let was_empty = state.queue.is_empty();
@@ -97,23 +94,23 @@ impl<M: Send + 'static> MailboxSender<M> {
         Ok(())
     }
 
-    /// Takes a client, at once or when there is room.
+    /// Accepts a client, at once or when enough earlier clients are handled.
     fn admit(&self) -> Result<Accept, Reject> {
-        let mut state = self.ends.0.state();
+        let mut state = self.shared.0.state();
         if state.closed {
-            return Err(gone());
+            return Err(resource_ended());
         }
         if state.unhandled_connects < MAX_UNHANDLED_CONNECTS {
             return Ok(Accept::new());
         }
-        let mut stale = VecDeque::new(); // dropped behind the lock
-        if state.pending_admissions.len() >= state.most_openings {
+        let mut stale = VecDeque::new(); // dropped after the lock is released
+        if state.pending_admissions.len() >= state.sweep_at {
             let pending_admissions = std::mem::take(&mut state.pending_admissions);
             (state.pending_admissions, stale) =
                 pending_admissions.into_iter().partition(Decision::is_waiting);
-            state.most_openings = OPENINGS.max(2 * state.pending_admissions.len());
+            state.sweep_at = MIN_SWEEP.max(2 * state.pending_admissions.len());
         }
-        let ticket = AdmissionTicket(Arc::downgrade(&self.ends.0));
+        let ticket = AdmissionTicket(Arc::downgrade(&self.shared.0));
         let (accept, decision) = Accept::later_with(Some(Box::new(ticket)));
         state.pending_admissions.push_back(decision);
         state.pending += 1;
@@ -124,11 +121,11 @@ impl<M: Send + 'static> MailboxSender<M> {
 }
 
 impl<M> Shared<M> {
-    /// Puts an event in; false where it is closed.
+    /// Puts an event in. Returns whether the mailbox took it.
     fn put(&self, mut event: Event<M>, client: Option<&Client>) -> bool {
         broken!(WakesBeforeMessage, self.waker.wake());
         let mut state = self.state();
-        // Not dropped under the lock, though the caller holds the client too.
+        // Dropped after the lock is released: the drop of a client can run code of the application.
         let known = match (&mut event, client) {
             (Event::Disconnected(_, end), Some(client)) => {
                 let member = state.clients.remove(&client.id());
@@ -145,11 +142,10 @@ impl<M> Shared<M> {
             }
             let debug = state.debug;
             drop(state);
-            discard(debug, event); // a message of the application's, for instance
+            discard(debug, event); // it may be a message of the application
             return false;
         }
-        let cost = cost(&event);
-        state.backlog = state.backlog.saturating_add(cost);
+        state.backlog = state.backlog.saturating_add(event.cost());
         if let Some(client) = client {
             state.budget.get_or_insert_with(|| Arc::clone(&client.context().budget));
             state.limit = client.config().max_handler_read_backlog;
@@ -182,7 +178,7 @@ impl<M> Shared<M> {
     }
 }
 
-/// A client that was put in, and refused by a resource around the mailbox.
+/// Delivers the end of a client that a resource around the mailbox has refused.
 impl<M: Send + 'static> Host for Shared<M> {
     fn ended(&self, client: &Client, end: &Disconnect) {
         self.put(Event::Disconnected(client.clone(), end.clone()), Some(client));
@@ -191,12 +187,12 @@ impl<M: Send + 'static> Host for Shared<M> {
 
 impl<M: Send + 'static> Resource for MailboxSender<M> {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
-        if !self.asks {
+        if !self.has_openings {
             return self.admit();
         }
         let (accept, decision) = Accept::later();
         if let Err(decision) = self.put_opening(opening, decision) {
-            decision.reject(gone());
+            decision.reject(resource_ended());
         }
         Ok(accept)
     }
@@ -205,7 +201,7 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
         if client.is_disconnected() {
             return Err(gone_already());
         }
-        let host: Arc<dyn Host> = Arc::clone(&self.ends.0) as _;
+        let host: Arc<dyn Host> = Arc::clone(&self.shared.0) as _;
         client.hand_to(&host);
         let taken = self.put(Event::Connected(client.clone()), Some(client));
         if taken { Ok(()) } else { Err(Close::new(CloseCode::GOING_AWAY, "")) }
@@ -240,7 +236,7 @@ impl<M> Drop for CloseOnDrop<M> {
 
 impl<M> Clone for MailboxSender<M> {
     fn clone(&self) -> Self {
-        Self { ends: Arc::clone(&self.ends), asks: self.asks }
+        Self { shared: Arc::clone(&self.shared), has_openings: self.has_openings }
     }
 }
 
@@ -259,60 +255,57 @@ mod tests {
     use super::*;
     use crate::handler::mailbox::mailbox;
 
-    /// Handshakes, of which a mailbox lets in `MAX_UNHANDLED_CONNECTS` at once, for so many clients are not handled yet.
+    /// Returns handshakes that wait because too many clients are unhandled.
     fn handshakes(sender: &MailboxSender<()>, count: usize) -> Vec<Accept> {
-        sender.ends.0.state().unhandled_connects = MAX_UNHANDLED_CONNECTS;
+        sender.shared.0.state().unhandled_connects = MAX_UNHANDLED_CONNECTS;
         (0..count).map(|_| sender.admit().unwrap()).collect()
     }
 
-    fn is_let_in(handshake: &Accept) -> bool {
+    fn is_admitted(handshake: &Accept) -> bool {
         matches!(handshake.pending.as_ref().unwrap().take(), Some(Ok(_)))
     }
 
-    /// Nothing comes out of the mailbox; whether its task is to be woken for more.
     fn poll(mailbox: &mut crate::handler::mailbox::Mailbox<()>) {
         let mut context = std::task::Context::from_waker(noop_waker_ref());
         assert!(mailbox.next().poll_unpin(&mut context).is_pending());
     }
 
     #[test]
-    fn the_dead_keep_nobody_waiting() {
+    fn stale_handshakes_do_not_delay_others() {
         let (sender, mut mailbox) = mailbox();
-        let dead = handshakes(&sender, 5 * MAX_UNHANDLED_CONNECTS);
+        let stale = handshakes(&sender, 5 * MAX_UNHANDLED_CONNECTS);
         let live = handshakes(&sender, 3);
-        drop(dead);
+        drop(stale);
         poll(&mut mailbox);
-        assert!(live.iter().all(is_let_in));
+        assert!(live.iter().all(is_admitted));
     }
 
-    /// They are let in and bring no client: they are gone by then, or refused by a resource around the mailbox.
     #[test]
-    fn nor_do_those_that_come_to_nothing() {
+    fn admitted_handshakes_without_a_client_do_not_delay_others() {
         for takes in [false, true] {
             let (sender, mut mailbox) = mailbox::<()>();
-            let mut nothing = handshakes(&sender, 5 * MAX_UNHANDLED_CONNECTS);
+            let mut failing = handshakes(&sender, 5 * MAX_UNHANDLED_CONNECTS);
             let live = handshakes(&sender, 3);
             let (woken, count) = futures_waker();
             let mut context = std::task::Context::from_waker(&woken);
             assert!(mailbox.next().poll_unpin(&mut context).is_pending());
             for round in 1..=5 {
-                assert!(nothing[..MAX_UNHANDLED_CONNECTS].iter().all(|one| !takes || is_let_in(one)));
+                assert!(failing[..MAX_UNHANDLED_CONNECTS].iter().all(|one| !takes || is_admitted(one)));
                 let before = count.load(std::sync::atomic::Ordering::Relaxed);
-                nothing.drain(..MAX_UNHANDLED_CONNECTS);
+                failing.drain(..MAX_UNHANDLED_CONNECTS);
                 assert!(count.load(std::sync::atomic::Ordering::Relaxed) > before, "round {round}");
                 assert!(mailbox.next().poll_unpin(&mut context).is_pending());
             }
-            assert!(live.iter().all(is_let_in));
+            assert!(live.iter().all(is_admitted));
         }
     }
 
-    /// No more are let in than one by one handled.
     #[test]
-    fn the_others_wait_for_those_that_are_let_in() {
+    fn admits_a_limited_number_of_handshakes_at_once() {
         let (sender, mut mailbox) = mailbox::<()>();
         let all = handshakes(&sender, 2 * MAX_UNHANDLED_CONNECTS);
         poll(&mut mailbox);
-        assert_eq!(all.iter().filter(|one| is_let_in(one)).count(), MAX_UNHANDLED_CONNECTS);
+        assert_eq!(all.iter().filter(|one| is_admitted(one)).count(), MAX_UNHANDLED_CONNECTS);
     }
 
     fn futures_waker() -> (std::task::Waker, Arc<std::sync::atomic::AtomicUsize>) {

@@ -1,20 +1,26 @@
+//! The state that a mailbox and its senders share.
+
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Weak};
 
-use clws_handshake::Reject;
+use clws_proto::CloseCode;
 
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
-use crate::guard::{DebugOn, discard};
-use crate::handler::mailbox::sender::OPENINGS;
-use crate::handler::mailbox::{Event, MAX_UNHANDLED_CONNECTS, MESSAGE_OVERHEAD, leave};
+use crate::guard::DebugOn;
+use crate::handler::mailbox::event::{Event, discard_all, resource_ended};
 use crate::lock::{Lock, LockGuard, rank};
-use crate::resource::decision::Decision;
-use crate::resource::decision::Ticket;
+use crate::resource::decision::{Decision, Ticket};
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 
-/// What a mailbox and those who put something in share.
+/// The most clients that connect before the mailbox handles the first of them. Further clients wait
+/// in their handshakes.
+pub(super) const MAX_UNHANDLED_CONNECTS: usize = 1024;
+
+/// The fewest undecided handshakes at which stale ones are removed.
+pub(super) const MIN_SWEEP: usize = 64;
+
 pub(super) struct Shared<M> {
     state: Lock<State<M>, { rank::MAILBOX }>,
     pub(super) waker: TaskWaker,
@@ -22,36 +28,38 @@ pub(super) struct Shared<M> {
 
 pub(super) struct State<M> {
     pub(super) queue: VecDeque<Event<M>>,
-    /// Octets that were put in and are not known to be handled.
+    /// The cost of all events that were put in and are not reported as handled.
     pub(super) backlog: usize,
-    /// What it may be.
+    /// The backlog above which clients are paused.
     pub(super) limit: usize,
-    /// Whether what the application sent and nobody receives may end the process by its drop.
+    /// Whether a panic in the drop of an undelivered message ends the process.
     pub(super) debug: DebugOn,
-    /// The server of the first client is charged for the backlog.
+    /// The budget that is charged for the backlog: that of the first client's server.
     pub(super) budget: Option<Arc<Budget>>,
     charged: Charged,
-    /// Clients that are not read from.
+    /// The clients that are not read from until the backlog has shrunk.
     pub(super) paused: Vec<Client>,
-    /// Clients in the queue that have just come, and more that wait until those are handled.
+    /// The clients whose `Connected` event is in the queue.
     pub(super) unhandled_connects: usize,
+    /// The handshakes that wait until those clients are handled.
     pub(super) pending_admissions: VecDeque<Decision>,
-    /// How many handshakes wait in `pending_admissions`, or were let in from there and are not done.
+    /// The handshakes that are in `pending_admissions`, or were admitted from there and go on.
     pub(super) pending: usize,
-    /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
+    /// The `Opening` events in the queue.
     pub(super) openings: usize,
-    pub(super) most_openings: usize,
+    /// The number of handshakes at which stale ones are removed next.
+    pub(super) sweep_at: usize,
     pub(super) clients: HashMap<usize, Member>,
-    /// Nothing more is taken, but that clients are gone.
+    /// No more events are taken, except the ends of known clients.
     pub(super) closed: bool,
-    /// Its clients were closed.
-    pub(super) told: bool,
+    /// The clients were closed because the mailbox is closed.
+    pub(super) clients_closed: bool,
 }
 
-/// A client that the mailbox knows.
+/// A client whose `Connected` event was put in.
 pub(super) struct Member {
     pub(super) client: Client,
-    /// Data messages that came when the mailbox took no more.
+    /// The data messages that arrived when the mailbox was closed.
     pub(super) undelivered: u64,
 }
 
@@ -75,27 +83,27 @@ impl<M> Default for State<M> {
             pending_admissions: VecDeque::new(),
             pending: 0,
             openings: 0,
-            most_openings: OPENINGS,
+            sweep_at: MIN_SWEEP,
             clients: HashMap::new(),
             closed: false,
-            told: false,
+            clients_closed: false,
         }
     }
 }
 
 impl<M> State<M> {
-    /// Takes out those that are let in next, and those in front of them that nobody waits for any more.
+    /// Takes the handshakes to admit next, and the stale ones in front of them.
     pub(super) fn take_pending_admissions(&mut self) -> (Vec<Decision>, Vec<Decision>) {
-        let (mut opened, mut gone) = (Vec::new(), Vec::new());
-        while opened.len() < MAX_UNHANDLED_CONNECTS
+        let (mut admitted, mut stale) = (Vec::new(), Vec::new());
+        while admitted.len() < MAX_UNHANDLED_CONNECTS
             && let Some(decision) = self.pending_admissions.pop_front()
         {
-            if decision.is_waiting() { opened.push(decision) } else { gone.push(decision) }
+            if decision.is_waiting() { admitted.push(decision) } else { stale.push(decision) }
         }
-        (opened, gone)
+        (admitted, stale)
     }
 
-    /// Its clients, in no order; the simulation has one of its own, to be able to repeat itself.
+    /// The clients, in no order. Tests sort them, because the simulation must be repeatable.
     pub(super) fn clients(&self) -> Vec<Client> {
         #[cfg_attr(not(test), expect(unused_mut, reason = "tests sort them"))]
         let mut clients: Vec<_> = self.clients.values().map(|member| member.client.clone()).collect();
@@ -104,7 +112,7 @@ impl<M> State<M> {
         clients
     }
 
-    /// Charges the server for the backlog, which has changed.
+    /// Charges the budget for a changed backlog.
     pub(super) fn charge(&mut self) {
         if let Some(budget) = &self.budget {
             self.charged.update(self.backlog, budget);
@@ -112,8 +120,10 @@ impl<M> State<M> {
     }
 }
 
-/// That of a handshake in [`State::pending_admissions`]. Others wait behind those that were let in: if these bring no client to the
-/// mailbox, as they are gone or refused elsewhere, nothing else tells it to let in the next.
+/// The ticket of a handshake in [`State::pending_admissions`]. Its drop wakes the mailbox.
+///
+/// An admitted handshake may bring no client, because it has ended or another resource refused it.
+/// Then no event tells the mailbox to admit the next handshakes.
 pub(super) struct AdmissionTicket<M>(pub(super) Weak<Shared<M>>);
 
 impl<M: Send> Ticket for AdmissionTicket<M> {}
@@ -121,15 +131,15 @@ impl<M: Send> Ticket for AdmissionTicket<M> {}
 impl<M> Drop for AdmissionTicket<M> {
     fn drop(&mut self) {
         let Some(shared) = self.0.upgrade() else { return };
-        let is_next = {
+        let admits_more = {
             let mut state = shared.state();
             state.pending = state.pending.saturating_sub(1);
-            let let_in = state.pending.saturating_sub(state.pending_admissions.len());
+            let admitted = state.pending.saturating_sub(state.pending_admissions.len());
             !state.pending_admissions.is_empty()
                 && state.queue.is_empty()
-                && let_in <= MAX_UNHANDLED_CONNECTS / 2
+                && admitted <= MAX_UNHANDLED_CONNECTS / 2
         };
-        if is_next {
+        if admits_more {
             shared.waker.wake();
         }
     }
@@ -146,16 +156,17 @@ impl<M> Shared<M> {
         self.waker.wake();
     }
 
-    /// Nobody receives any more.
+    /// Discards everything, because the [`Mailbox`](crate::Mailbox) was dropped.
     pub(super) fn end(&self) {
-        // All of it is dropped outside of the lock: the last of a client's handles may hold the last sender.
+        // All of it is dropped outside the lock: the last handle of a client may hold the last
+        // sender.
         let (queue, clients, pending_admissions, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
             state.backlog = 0;
             state.charge();
             let (clients, paused) = (state.clients(), std::mem::take(&mut state.paused));
-            state.clients.clear(); // `clients` holds them
+            state.clients.clear(); // `clients` keeps them alive
             (
                 std::mem::take(&mut state.queue),
                 clients,
@@ -164,44 +175,19 @@ impl<M> Shared<M> {
                 state.debug,
             )
         };
-        refuse(queue, debug);
+        discard_all(queue, debug);
         for decision in pending_admissions {
-            decision.reject(gone());
+            decision.reject(resource_ended());
         }
-        clients.iter().for_each(leave);
+        clients.iter().for_each(close_going_away);
         for client in paused {
             client.resume();
         }
     }
 }
 
-/// Drops events that nobody receives, each by itself: messages of the application may panic.
-pub(super) fn refuse<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
-    for event in events {
-        match event {
-            Event::Opening(_, decision) => decision.reject(gone()),
-            event => discard(debug, event),
-        }
-    }
-}
-
-/// Whether it is an opening that nobody waits for.
-pub(super) fn is_stale<M>(event: &Event<M>) -> bool {
-    matches!(event, Event::Opening(_, decision) if !decision.is_waiting())
-}
-
-/// What an event counts for the backlog.
-pub(super) fn cost<M>(event: &Event<M>) -> usize {
-    let octets = match event {
-        Event::Text(_, text) => text.len(),
-        Event::Binary(_, payload) | Event::Pong(_, payload) => payload.len(),
-        Event::Drained(_) => 0,
-        // The application's own; and those of which there is at most one a client.
-        Event::Message(_) | Event::Opening(..) | Event::Connected(_) | Event::Disconnected(..) => return 0,
-    };
-    octets.saturating_add(MESSAGE_OVERHEAD.max(size_of::<Event<M>>()))
-}
-
-pub(super) fn gone() -> Reject {
-    Reject::custom(503, "this resource has ended")
+/// Closes a client with 1001 and ends its pause. A client that is closing already goes on with
+/// that.
+pub(super) fn close_going_away(client: &Client) {
+    client.begin_close(CloseCode::GOING_AWAY, "");
 }

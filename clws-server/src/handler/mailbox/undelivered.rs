@@ -1,25 +1,27 @@
-//! Events of clients that the application has closed: they are not delivered any more, but counted.
+//! The events of clients that the application has closed: they are counted, and not delivered.
 
 use std::collections::HashMap;
 
-use crate::handler::mailbox::Event;
+use crate::handler::mailbox::event::Event;
 
-/// How many messages were withheld, by client. Clients that were not closed cost nothing here.
+/// The numbers of withheld messages, by client. A client that was not closed has no entry.
 #[derive(Default)]
 pub(super) struct Undelivered(HashMap<usize, u64>);
 
 impl Undelivered {
-    /// Withholds an event of a client that the application has closed, and tells in its end how many there were.
+    /// Passes an event on, unless the application has closed its client. The `Disconnected` event
+    /// of a closed client gets the number of withheld messages.
     pub(super) fn pass<M>(&mut self, event: Event<M>) -> Option<Event<M>> {
         let (client, is_data) = match &event {
             Event::Text(client, _) | Event::Binary(client, _) => (client, true),
             Event::Pong(client, _) | Event::Drained(client) => (client, false),
             Event::Connected(_) | Event::Disconnected(..) if self.0.is_empty() => return Some(event),
             Event::Connected(client) => {
-                self.0.remove(&client.id()); // an earlier client's, that was never told of
+                // The id may have been that of a client whose end was never delivered.
+                self.0.remove(&client.id());
                 return Some(event);
             }
-            Event::Disconnected(..) => return Some(self.end(event)),
+            Event::Disconnected(..) => return Some(self.add_count(event)),
             Event::Opening(..) | Event::Message(_) => return Some(event),
         };
         if !client.is_silenced() {
@@ -31,7 +33,7 @@ impl Undelivered {
         None
     }
 
-    fn end<M>(&mut self, event: Event<M>) -> Event<M> {
+    fn add_count<M>(&mut self, event: Event<M>) -> Event<M> {
         match event {
             Event::Disconnected(client, mut end) => {
                 end.undelivered += self.0.remove(&client.id()).unwrap_or_default();

@@ -1,3 +1,5 @@
+//! The poller of Linux.
+
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
@@ -8,16 +10,17 @@ use rustix::event::epoll::{self, EventData, EventFlags};
 use rustix::event::{EventfdFlags, Timespec, eventfd};
 use rustix::io::Errno;
 
-use crate::net::poll::Readiness;
+use crate::net::poll::readiness::Readiness;
 
-/// Sockets of which at most this many are reported at once: enough to share the wait, few enough to be fair.
+/// The most sockets that one wait reports: enough to share the system call, few enough to be fair.
 const BATCH: usize = 256;
 
-/// The waker's key.
+/// The key of the waker.
 const WAKE: u64 = u64::MAX;
 
-/// Before Linux 5.11 a wait is given in milliseconds of 32 bits. Longer ones end early, and are waited for again.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// The longest wait. Before Linux 5.11 a timeout is in milliseconds of 32 bits. The caller waits
+/// again after an early end.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// An epoll instance.
 #[derive(Debug)]
@@ -26,10 +29,10 @@ pub(crate) struct Poller {
     waker: Waker,
 }
 
-/// The reports of one wait; they stay on the thread that waits.
+/// The reports of one wait. They stay on the thread that waits.
 pub(crate) struct Events(Vec<epoll::Event>);
 
-/// CloseOnDrop the wait of a [`Poller`], from any thread.
+/// Ends the wait of a [`Poller`], from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Waker(Arc<OwnedFd>);
 
@@ -37,7 +40,7 @@ impl Poller {
     pub(crate) fn new() -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let waker = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        // Edge-triggered, so each write to it is reported and nobody ever needs to read it.
+        // Edge-triggered, so each write is reported and the descriptor is never read.
         epoll::add(&epoll, &waker, EventData::new_u64(WAKE), EventFlags::IN | EventFlags::ET)?;
         Ok(Self { epoll, waker: Waker(waker) })
     }
@@ -46,26 +49,26 @@ impl Poller {
         self.waker.clone()
     }
 
-    /// Reports edges of that socket from now on, under that key. Dropping the socket ends it.
+    /// Reports edges of a socket under a key, until the socket is dropped.
     pub(crate) fn add(&self, socket: &impl AsFd, key: usize) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
     }
 
-    /// Reports connections that wait to be accepted from a socket that several pollers have. Of those that sleep only one is
-    /// woken; a poller whose thread is busy is passed over.
+    /// Reports waiting connections of a listening socket that several pollers share. The system
+    /// wakes only one of the pollers that sleep, and none whose thread is busy.
     pub(crate) fn add_listener(&self, socket: &impl AsFd, key: usize) -> io::Result<()> {
         let flags = EventFlags::IN | EventFlags::EXCLUSIVE | EventFlags::ET;
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
     }
 
-    /// Takes note that a socket is about to be dropped: epoll forgets a closed descriptor by itself.
+    /// Ends the reports of a socket that is about to be dropped. On Linux, closing does that.
     #[expect(clippy::unused_self, reason = "other systems need the call")]
     pub(crate) fn closing(&self, _socket: &impl AsFd) {}
 
-    /// Waits for edges, or for the waker, or until the time is over.
+    /// Waits for edges, for the waker, or for the timeout.
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
-        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(LONGEST)).ok());
+        let timeout = timeout.and_then(|timeout| Timespec::try_from(timeout.min(MAX_WAIT)).ok());
         events.0.clear();
         match epoll::wait(&self.epoll, spare_capacity(&mut events.0), timeout.as_ref()) {
             Ok(_) => Ok(()),
@@ -87,7 +90,7 @@ impl Events {
         self.0.len()
     }
 
-    /// The report of that number; `None` where it is the waker's.
+    /// The report with an index; `None` if it is that of the waker.
     #[inline]
     pub(crate) fn get(&self, index: usize) -> Option<Readiness> {
         let event = self.0.get(index)?;
@@ -109,7 +112,7 @@ impl Events {
 
 impl Waker {
     pub(crate) fn wake(&self) {
-        // It fails only where the counter is full, and then the poller has a wake-up to see.
+        // It fails only if the counter is full. Then the poller has an unseen wake-up already.
         let _ = rustix::io::write(&self.0, &1u64.to_ne_bytes());
     }
 }

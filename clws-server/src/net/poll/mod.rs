@@ -1,13 +1,14 @@
-//! Readiness of many sockets, edge-triggered: the one system call that a shard sleeps in.
+//! Edge-triggered readiness of many sockets: the system call in which a shard sleeps.
 //!
-//! Linux has its own few lines on `rustix`, because there one wait is one system call; the `polling` crate sets a
-//! timer, re-arms it, waits, reads its event descriptor and re-arms that, five calls in all. The other systems use
-//! `polling`. Both have the same small API and pass the same tests.
+//! Linux has an implementation on `rustix`, where a wait is one system call. The `polling` crate
+//! needs five: it sets a timer, re-arms it, waits, reads its event descriptor and re-arms that. The
+//! other systems use `polling`. Both implementations have the same API and pass the same tests.
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
 mod epoll;
 #[cfg(any(test, not(any(target_os = "linux", target_os = "android"))))]
 mod portable;
+pub(crate) mod readiness;
 
 #[cfg(not(all(test, unix)))]
 pub(crate) use self::system::{Events, Poller, Waker};
@@ -22,28 +23,15 @@ pub(crate) mod system {
     pub(crate) use crate::net::poll::portable::{Events, Poller, Waker};
 }
 
-/// What became of one socket since it was last reported.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Readiness {
-    /// The key it was added with.
-    pub(crate) key: usize,
-    pub(crate) readable: bool,
-    pub(crate) writable: bool,
-    /// The peer has ended its side, or the socket failed: read on to its end.
-    pub(crate) hangup: bool,
-    /// Both directions have ended: reset, or closed altogether. Not told on every system.
-    pub(crate) broken: bool,
-}
-
 #[cfg(all(test, unix))]
 mod tests {
     use std::io::{Read, Write};
     use std::os::unix::net::UnixStream;
     use std::time::Duration;
 
-    use super::Readiness;
+    use crate::net::poll::readiness::Readiness;
 
-    /// The contract, for each implementation.
+    /// Tests the contract for one implementation.
     macro_rules! contract {
         ($name:ident, $module:ident) => {
             mod $name {
@@ -69,7 +57,7 @@ mod tests {
                     let (ours, mut theirs) = UnixStream::pair().unwrap();
                     ours.set_nonblocking(true).unwrap();
                     poller.add(&ours, 7).unwrap();
-                    wait(&poller, NOW); // writable from the start
+                    wait(&poller, NOW); // the socket is writable from the start
                     theirs.write_all(b"x").unwrap();
                     assert_eq!(keys(&poller, SOON), [(7, true)]);
                     assert_eq!(keys(&poller, NOW), [], "no second report without a second edge");
@@ -83,7 +71,7 @@ mod tests {
                 }
 
                 #[test]
-                fn tells_when_the_peer_is_gone() {
+                fn reports_that_the_peer_is_gone() {
                     let poller = Poller::new().unwrap();
                     let (ours, theirs) = UnixStream::pair().unwrap();
                     poller.add(&ours, 1).unwrap();
@@ -94,9 +82,8 @@ mod tests {
                     poller.closing(&ours);
                 }
 
-                /// Whichever of them sleeps, and however long the other one's thread is busy.
                 #[test]
-                fn reports_a_listener_that_several_have() {
+                fn reports_a_shared_listener_to_the_poller_that_waits() {
                     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
                     let address = listener.local_addr().unwrap();
                     let pollers = [Poller::new().unwrap(), Poller::new().unwrap()];
@@ -105,7 +92,7 @@ mod tests {
                     }
                     for sleeper in &pollers {
                         let client = std::thread::spawn(move || {
-                            std::thread::sleep(Duration::from_millis(20)); // the poller sleeps by then, or sees it at once
+                            std::thread::sleep(Duration::from_millis(20)); // most likely the poller sleeps by then
                             std::net::TcpStream::connect(address)
                         });
                         assert_eq!(keys(sleeper, SOON), [(3, true)]);
@@ -117,7 +104,7 @@ mod tests {
                 }
 
                 #[test]
-                fn waits_for_as_long_as_anybody_asks() {
+                fn accepts_timeouts_of_any_length() {
                     let poller = Poller::new().unwrap();
                     poller.waker().wake();
                     wait(&poller, Some(Duration::MAX));
@@ -141,6 +128,6 @@ mod tests {
     }
 
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    contract!(epoll_keeps_it, epoll);
-    contract!(portable_keeps_it, portable);
+    contract!(epoll_keeps_the_contract, epoll);
+    contract!(portable_keeps_the_contract, portable);
 }

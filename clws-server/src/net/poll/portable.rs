@@ -1,4 +1,5 @@
-#![allow(unsafe_code)] // the one file of this crate that has any
+//! The poller of other systems, on the `polling` crate.
+#![allow(unsafe_code)] // the only file of this crate with unsafe code
 
 use std::io;
 use std::sync::Arc;
@@ -6,10 +7,11 @@ use std::time::Duration;
 
 use polling::{AsRawSource, AsSource, Event, PollMode};
 
-use crate::net::poll::Readiness;
+use crate::net::poll::readiness::Readiness;
 
-/// A longer wait ends early, and is waited for again: not every system can count as far as a `Duration`.
-const LONGEST: Duration = Duration::from_secs(60 * 60);
+/// The longest wait: not every system accepts any `Duration`. The caller waits again after an early
+/// end.
+const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
 /// A poller of the `polling` crate (kqueue and others).
 #[derive(Debug)]
@@ -23,12 +25,12 @@ pub(crate) struct Events {
     ready: Vec<Readiness>,
 }
 
-/// CloseOnDrop the wait of a [`Poller`], from any thread.
+/// Ends the wait of a [`Poller`], from any thread.
 #[derive(Clone, Debug)]
 pub(crate) struct Waker(Arc<polling::Poller>);
 
 impl Poller {
-    /// Fails with [`io::ErrorKind::Unsupported`] where sockets cannot be polled by edges (Windows).
+    /// Fails with [`io::ErrorKind::Unsupported`] if the system does not report edges (Windows).
     pub(crate) fn new() -> io::Result<Self> {
         let poller = Arc::new(polling::Poller::new()?);
         if !poller.supports_edge() {
@@ -45,13 +47,14 @@ impl Poller {
     where
         &'a S: AsRawSource,
     {
-        // SAFETY: a source must be deleted from the poller before it is dropped. Only a `Shard` adds sources, and it owns
-        // them and the poller: it calls `closing` where it takes a connection from its slab, where it drops its
-        // listeners, and for all that is left in its own `Drop`.
+        // SAFETY: a source must be deleted from the poller before it is dropped. Only a `Shard`
+        // adds sources, and it owns them and the poller. It calls `closing` when it takes a
+        // connection from its slab, when it drops its listeners, and for all remaining sources in
+        // its own `Drop`.
         unsafe { self.poller.add_with_mode(socket, Event::all(key), PollMode::Edge) }
     }
 
-    /// Reports connections that wait to be accepted from a socket that several pollers have.
+    /// Reports waiting connections of a listening socket that several pollers share.
     pub(crate) fn add_listener<'a, S>(&self, socket: &'a S, key: usize) -> io::Result<()>
     where
         &'a S: AsRawSource,
@@ -59,18 +62,19 @@ impl Poller {
         self.add(socket, key)
     }
 
-    /// CloseOnDrop the reports of a socket that is about to be dropped.
+    /// Ends the reports of a socket that is about to be dropped.
     pub(crate) fn closing(&self, socket: impl AsSource) {
-        // It fails only where the socket is not registered, which is what is asked for.
+        // It fails only if the socket is not registered, which is the desired result.
         let _ = self.poller.delete(socket);
     }
 
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         let Events { events, ready } = events;
         events.clear();
-        self.poller.wait(events, timeout.map(|timeout| timeout.min(LONGEST)))?;
+        self.poller.wait(events, timeout.map(|timeout| timeout.min(MAX_WAIT)))?;
         ready.clear();
-        // Whether the peer is gone is not told on every system, so each is read to its end.
+        // Not every system reports that the peer is gone, so each readable socket is read to its
+        // end.
         ready.extend(events.iter().map(|event| Readiness {
             key: event.key,
             readable: event.readable,
@@ -99,7 +103,7 @@ impl Events {
 
 impl Waker {
     pub(crate) fn wake(&self) {
-        // It fails only where the system refuses to write to the poller's own descriptor.
+        // It fails only if the system refuses to write to the poller's own descriptor.
         let _ = self.0.notify();
     }
 }

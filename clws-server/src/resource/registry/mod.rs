@@ -5,14 +5,11 @@ use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
 use clws_handshake::{HttpRequest, HttpResponse, InvalidOrigin, Origins};
-use futures::FutureExt;
 
 use crate::config::check::SHORTEST_HEAD;
 use crate::guard::{DebugOn, discard};
-use crate::handler::resource_listener::{ResourceListener, ResourceListenerHandle, ResourceListenerTask};
 use crate::lock::{RwLock, assert_none_held, rank};
 use crate::resource::Resource;
-use crate::runtime;
 
 mod path;
 
@@ -148,6 +145,15 @@ impl Resources {
         Self(Arc::new(Inner { tables: RwLock::default(), debug, max_header_size }))
     }
 
+    pub(crate) fn debug_on(&self) -> DebugOn {
+        self.0.debug
+    }
+
+    /// The registration of a resource at a path. It keeps neither the resource nor the server.
+    pub(crate) fn registered(&self, path: &str, resource: &Arc<dyn Resource>) -> Registered {
+        Registered { tables: Arc::downgrade(&self.0), path: path.into(), resource: Arc::downgrade(resource) }
+    }
+
     /// Puts a resource behind a path, which clients must ask for exactly: `register-global-resource`.
     ///
     /// # Errors
@@ -224,33 +230,6 @@ impl Resources {
         }
         tables.fallback = Some(entry);
         Ok(())
-    }
-
-    /// Registers a [`ResourceListener`] and runs it, in a task of async-std's executor: `run-resource-listener`. When it is
-    /// [killed](ResourceListenerHandle::kill), its path is free again at once. (A [`ResourceListenerTask`] leaves the running to you.)
-    ///
-    /// # Errors
-    ///
-    /// As [`register`](Self::register).
-    pub fn run_resource_listener<L: ResourceListener>(
-        &self,
-        path: &str,
-        origins: Origins,
-        listener: L,
-    ) -> Result<ResourceListenerHandle<L>, RegisterError> {
-        let task = ResourceListenerTask::new(listener).debug_on(self.0.debug);
-        let resource = task.resource();
-        // The handle and the task must not hold the server: the listener ends when that is gone.
-        let registered = Registered {
-            tables: Arc::downgrade(&self.0),
-            path: path.into(),
-            resource: Arc::downgrade(&resource),
-        };
-        let handle = task.handle().registered(registered);
-        self.register_shared(path, origins, resource)?;
-        let debug = self.0.debug;
-        runtime::spawn(task.run().map(move |listener| discard(debug, listener)));
-        Ok(handle)
     }
 
     /// Answers requests that ask for no WebSocket, on the same port: a page, a health check. It takes the place of the

@@ -1,0 +1,100 @@
+//! The check of the addresses in a [`Config`](crate::Config).
+
+use std::borrow::Cow;
+use std::net::{IpAddr, Ipv6Addr};
+use std::path::Path;
+
+use crate::config::address::Listen;
+use crate::config::error::ConfigError;
+
+const ALLOWED: &str =
+    "`ADDRESS:PORT` as `0.0.0.0:80` or `[::1]:80`, `NAME:PORT` as `localhost:80`, or `unix:PATH`";
+
+/// Checks that each address can be bound on some system, and that none is there twice.
+pub(super) fn check_addresses(listen: &[Listen]) -> Result<(), ConfigError> {
+    let mut earlier = listen.iter();
+    while let Some(address) = earlier.next_back() {
+        let text = address.to_string();
+        let fault = match address {
+            Listen::Tcp(address) => ip_fault(address.ip()).map(Cow::Borrowed),
+            Listen::Name(name) => name_fault(name).map(Cow::Borrowed),
+            Listen::Unix(path) => path_fault(path),
+        };
+        if let Some(fault) = fault {
+            return Err(ConfigError::new("listen", format!("{text:?}"), format!("{ALLOWED}; {fault}")));
+        }
+        // A server can take any number of free ports at an address.
+        if !takes_free_port(address) && earlier.as_slice().contains(address) {
+            return Err(ConfigError::new("listen", format!("{text:?} twice"), "each address once"));
+        }
+    }
+    Ok(())
+}
+
+fn takes_free_port(address: &Listen) -> bool {
+    match address {
+        Listen::Tcp(address) => address.port() == 0,
+        Listen::Name(name) => name.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0u16)),
+        Listen::Unix(_) => false,
+    }
+}
+
+fn ip_fault(ip: IpAddr) -> Option<&'static str> {
+    let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
+    (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast")
+}
+
+/// The reason why no system can resolve a name with a port.
+fn name_fault(name: &str) -> Option<&'static str> {
+    if name.parse::<Ipv6Addr>().is_ok() {
+        return Some("put an IPv6 address in brackets");
+    }
+    let Some((host, port)) = name.rsplit_once(':') else { return Some("the port is missing") };
+    if host.parse::<Ipv6Addr>().is_ok() {
+        return Some("put an IPv6 address in brackets");
+    }
+    if host.is_empty() {
+        return Some("for all addresses of the machine, write `0.0.0.0` and `[::]`");
+    }
+    if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
+        return Some("a port is a number from 1 to 65535, or 0 for a free port");
+    }
+    if let Some((address, zone)) = host.split_once('%') {
+        let is_zone = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_graphic() && byte != b']');
+        let is_valid = is_zone && address.parse::<Ipv6Addr>().is_ok(); // the system resolves the zone
+        return (!is_valid).then_some("write an IPv6 zone as in `fe80::1%eth0:80` or `[fe80::1%2]:80`");
+    }
+    if !host.is_ascii() {
+        return Some("write a name that is not ASCII in Punycode, as `xn--...`");
+    }
+    if !host.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-._".contains(&byte)) {
+        return Some(
+            "a name is made of letters, digits, `-`, `_` and `.`, and brackets contain an IPv6 address",
+        );
+    }
+    None
+}
+
+#[cfg(unix)]
+fn path_fault(path: &Path) -> Option<Cow<'static, str>> {
+    use std::os::unix::net::SocketAddr;
+
+    let bytes = path.as_os_str().as_encoded_bytes();
+    if bytes.is_empty() {
+        return Some("the path is empty".into()); // Linux would choose an abstract address
+    }
+    if bytes.contains(&0) {
+        return Some("the path contains a NUL".into());
+    }
+    SocketAddr::from_pathname(path).is_err().then(|| {
+        // 107 on Linux
+        let fits = |length: &usize| SocketAddr::from_pathname("x".repeat(*length)).is_ok();
+        let longest = (1..4096).take_while(fits).last().unwrap_or(0);
+        format!("the path has {} bytes, and the system takes at most {longest}", bytes.len()).into()
+    })
+}
+
+#[cfg(not(unix))]
+fn path_fault(_: &Path) -> Option<Cow<'static, str>> {
+    Some("this system has no Unix sockets: write an address with a port".into())
+}

@@ -1,0 +1,75 @@
+//! The events of a mailbox.
+
+use std::collections::VecDeque;
+
+use bytes::Bytes;
+use clws_handshake::Reject;
+
+use crate::client::Client;
+use crate::guard::{DebugOn, discard};
+use crate::handler::backlog::MESSAGE_OVERHEAD;
+use crate::resource::decision::Decision;
+use crate::resource::{Disconnect, Opening};
+
+/// An event of a [`Mailbox`](crate::Mailbox).
+#[derive(Debug)]
+#[non_exhaustive]
+pub enum Event<M> {
+    /// A handshake to decide on. Only a mailbox with [`openings`](crate::MailboxSender::openings)
+    /// gets it.
+    Opening(Opening, Decision),
+    /// A client has connected.
+    Connected(Client),
+    /// A text message has arrived.
+    Text(Client, String),
+    /// A binary message has arrived.
+    Binary(Client, Bytes),
+    /// A pong has arrived.
+    Pong(Client, Bytes),
+    /// A slow client has read its queue: see [`Resource::drained`](crate::Resource::drained).
+    Drained(Client),
+    /// The connection of a client has ended. It is the last event of the client.
+    Disconnected(Client, Disconnect),
+    /// A message that the application sent to the mailbox.
+    Message(M),
+}
+
+/// The mailbox is closed, or its resource listener has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the mailbox is closed and takes no more messages")]
+pub struct MailboxClosed;
+
+impl<M> Event<M> {
+    /// Whether this is a handshake that has ended before the decision.
+    pub(super) fn is_stale(&self) -> bool {
+        matches!(self, Self::Opening(_, decision) if !decision.is_waiting())
+    }
+
+    /// The bytes that the event counts in the backlog. Events count nothing if the application sent
+    /// them, or if there is at most one for each client.
+    pub(super) fn cost(&self) -> usize {
+        let payload = match self {
+            Self::Text(_, text) => text.len(),
+            Self::Binary(_, payload) | Self::Pong(_, payload) => payload.len(),
+            Self::Drained(_) => 0,
+            Self::Message(_) | Self::Opening(..) | Self::Connected(_) | Self::Disconnected(..) => return 0,
+        };
+        payload.saturating_add(MESSAGE_OVERHEAD.max(size_of::<Self>()))
+    }
+}
+
+/// Drops events that nobody receives. Each drop is guarded on its own: messages of the application
+/// may panic.
+pub(super) fn discard_all<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
+    for event in events {
+        match event {
+            Event::Opening(_, decision) => decision.reject(resource_ended()),
+            event => discard(debug, event),
+        }
+    }
+}
+
+/// The answer to a handshake when the mailbox is closed.
+pub(super) fn resource_ended() -> Reject {
+    Reject::custom(503, "this resource has ended")
+}

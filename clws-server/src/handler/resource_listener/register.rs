@@ -1,0 +1,39 @@
+//! Registers and runs a resource listener in one step.
+
+use clws_handshake::Origins;
+use futures::FutureExt;
+
+use crate::guard::discard;
+use crate::handler::resource_listener::ResourceListener;
+use crate::handler::resource_listener::handle::ResourceListenerHandle;
+use crate::handler::resource_listener::task::ResourceListenerTask;
+use crate::resource::registry::{RegisterError, Resources};
+use crate::runtime;
+
+impl Resources {
+    /// Registers a [`ResourceListener`] and runs it, in a task of async-std's executor:
+    /// `run-resource-listener`.
+    ///
+    /// [`ResourceListenerHandle::kill`] frees its path at once. A [`ResourceListenerTask`] can run
+    /// on any other executor.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`register`](Self::register).
+    pub fn run_resource_listener<L: ResourceListener>(
+        &self,
+        path: &str,
+        origins: Origins,
+        listener: L,
+    ) -> Result<ResourceListenerHandle<L>, RegisterError> {
+        let debug = self.debug_on();
+        let task = ResourceListenerTask::new(listener).debug_on(debug);
+        let resource = task.resource();
+        // The handle and the task must not keep the server: the listener ends when the server is
+        // gone.
+        let handle = task.handle().registered(self.registered(path, &resource));
+        self.register_shared(path, origins, resource)?;
+        runtime::spawn(task.run().map(move |listener| discard(debug, listener)));
+        Ok(handle)
+    }
+}

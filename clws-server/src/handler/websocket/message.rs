@@ -1,0 +1,58 @@
+//! A message of a `WebSocket`.
+
+use bytes::Bytes;
+
+use crate::handler::backlog::MESSAGE_OVERHEAD;
+
+/// A message of a [`WebSocket`](crate::WebSocket).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Message {
+    /// Text.
+    Text(String),
+    /// Bytes; never in draft 0 and hixie-75.
+    Binary(Bytes),
+    /// A ping to send. None is ever received, because the server answers pings itself.
+    Ping(Bytes),
+    /// A received pong, or an unsolicited pong to send.
+    Pong(Bytes),
+}
+
+impl Message {
+    pub(super) const fn is_data(&self) -> bool {
+        matches!(self, Self::Text(_) | Self::Binary(_))
+    }
+
+    /// The bytes that the message counts in the backlog.
+    pub(super) fn cost(&self) -> usize {
+        let payload = match self {
+            Self::Text(text) => text.len(),
+            Self::Binary(payload) | Self::Ping(payload) | Self::Pong(payload) => payload.len(),
+        };
+        payload.saturating_add(MESSAGE_OVERHEAD)
+    }
+}
+
+impl From<&str> for Message {
+    fn from(text: &str) -> Self {
+        Self::Text(text.to_owned())
+    }
+}
+
+impl From<String> for Message {
+    fn from(text: String) -> Self {
+        Self::Text(text)
+    }
+}
+
+impl From<Bytes> for Message {
+    fn from(payload: Bytes) -> Self {
+        Self::Binary(payload)
+    }
+}
+
+impl From<Vec<u8>> for Message {
+    fn from(payload: Vec<u8>) -> Self {
+        Self::Binary(payload.into())
+    }
+}

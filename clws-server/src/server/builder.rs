@@ -1,0 +1,137 @@
+//! Building a server: its addresses, and the sockets that are open already.
+
+use std::io;
+use std::net::TcpListener;
+#[cfg(unix)]
+use std::os::unix::net::UnixListener;
+
+use crate::admission::Admission;
+use crate::config::Config;
+use crate::driver::state::DriverState;
+use crate::net::acceptor::Acceptor;
+use crate::server::Server;
+
+/// The address of [`Server::bind`] for a config without addresses.
+const DEFAULT_ADDRESS: &str = "127.0.0.1:12345";
+
+/// Builds a [`Server`] from a config and from listening sockets: see [`Server::builder`].
+#[derive(Debug)]
+#[must_use = "a builder does nothing until `bind` is called"]
+pub struct ServerBuilder {
+    config: Config,
+    listeners: Vec<Given>,
+}
+
+/// A listening socket of the application.
+#[derive(Debug)]
+enum Given {
+    Tcp(TcpListener),
+    #[cfg(unix)]
+    Unix(UnixListener),
+}
+
+impl Server {
+    /// Binds the [addresses](Config::listen) of the config, or `127.0.0.1:12345` if it has none.
+    /// Clients can connect from now on. [`run`](Self::run) serves them.
+    ///
+    /// [`builder`](Self::builder) also takes existing sockets.
+    ///
+    /// # Errors
+    ///
+    /// A field of the config has an invalid value: [`io::ErrorKind::InvalidInput`] with a
+    /// [`ConfigError`](crate::ConfigError) inside. Or an address cannot be bound, or a name
+    /// resolved.
+    pub fn bind(config: Config) -> io::Result<Self> {
+        let config = if config.listen.is_empty() { config.listen(DEFAULT_ADDRESS) } else { config };
+        Self::builder(config).bind()
+    }
+
+    /// Builds a server that listens on the [addresses](Config::listen) of the config and on
+    /// existing sockets. Without any of them it listens nowhere, and serves only
+    /// [streams](crate::ServerHandle::serve_stream).
+    ///
+    /// ```
+    /// use clws_server::{Config, Server};
+    ///
+    /// let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    /// let address = listener.local_addr()?;
+    /// let server = Server::builder(Config::default()).listener(listener).bind()?;
+    /// assert_eq!(server.local_addrs()?, [address.into()]);
+    ///
+    /// let for_streams_only = Server::builder(Config::default()).bind()?;
+    /// assert_eq!(for_streams_only.local_addrs()?, []);
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    pub const fn builder(config: Config) -> ServerBuilder {
+        ServerBuilder { config, listeners: Vec::new() }
+    }
+}
+
+impl ServerBuilder {
+    /// Adds a listening TCP socket, for instance from systemd or from a test.
+    ///
+    /// [`bind`](Self::bind) makes it non-blocking and sets the TCP options of the config. The
+    /// backlog stays as it is. When the server stops, it closes the socket and does not shut it
+    /// down: another process that has the same socket continues to listen.
+    pub fn listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Given::Tcp(listener));
+        self
+    }
+
+    /// Adds a listening Unix socket.
+    ///
+    /// [`bind`](Self::bind) makes it non-blocking. The backlog stays as it is, and the file is not
+    /// removed when the server ends. [`Server::local_addrs`] reports an abstract address of Linux
+    /// as a path with a leading NUL.
+    ///
+    /// ```
+    /// # use std::os::unix::net::UnixListener;
+    /// use clws_server::{Config, Listen, Server};
+    ///
+    /// # let directory = std::env::temp_dir();
+    /// # let path = directory.join(format!("clws-builder-{}.sock", std::process::id()));
+    /// let listener = UnixListener::bind(&path)?;
+    /// let server = Server::builder(Config::default()).unix_listener(listener).bind()?;
+    /// assert_eq!(server.local_addrs()?, [Listen::Unix(path.clone())]);
+    /// # std::fs::remove_file(path)?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[cfg(unix)]
+    pub fn unix_listener(mut self, listener: UnixListener) -> Self {
+        self.listeners.push(Given::Unix(listener));
+        self
+    }
+
+    /// Binds the addresses and takes the sockets. Clients can connect from now on.
+    /// [`run`](Server::run) serves them.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Server::bind`]. Also [`io::ErrorKind::InvalidInput`] if a socket does not
+    /// listen or is of another kind, which happens with descriptors from another process.
+    pub fn bind(self) -> io::Result<Server> {
+        let Self { config, listeners: given } = self;
+        config.check()?;
+        let mut listeners = Vec::new();
+        for address in &config.listen {
+            let bound = Acceptor::bind(address, &config).map_err(|error| with_subject(address, &error))?;
+            listeners.extend(bound);
+        }
+        for (index, listener) in given.into_iter().enumerate() {
+            let acceptor = match listener {
+                Given::Tcp(listener) => Acceptor::from_tcp(listener, &config),
+                #[cfg(unix)]
+                Given::Unix(listener) => Acceptor::from_unix(listener),
+            };
+            let subject = format_args!("listener {} of the server's builder", index + 1);
+            listeners.push(acceptor.map_err(|error| with_subject(subject, &error))?);
+        }
+        let admission = Admission::provide(config.max_clients, config.shards, config.raise_descriptor_limit);
+        let state = DriverState::with_admission(config, admission);
+        Ok(Server { state, listeners })
+    }
+}
+
+fn with_subject(subject: impl std::fmt::Display, error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{subject}: {error}"))
+}

@@ -1,0 +1,73 @@
+//! Running a server: on the threads of its shards, or on tasks of the executor.
+
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use futures::future::try_join_all;
+
+use crate::driver::shard::Shard;
+use crate::driver::state::DriverState;
+use crate::driver::tasks;
+use crate::net::acceptor::Acceptor;
+use crate::net::poll::Poller;
+use crate::runtime;
+use crate::time::{deadline_after, now};
+use crate::wake::ShardHandle;
+
+/// The time in which every task of an executor is polled, even on a busy machine.
+const TASK_LATENCY: Duration = Duration::from_secs(2);
+
+/// Serves until the server is stopped.
+pub(super) async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+    state.shortage.prepare();
+    if state.config().task_per_client {
+        return run_tasks(state, listeners).await;
+    }
+    let count = state.config().shards.map_or_else(processors, NonZeroUsize::get);
+    match (0..count).map(|_| Poller::new()).collect::<io::Result<Vec<_>>>() {
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => run_tasks(state, listeners).await,
+        pollers => run_shards(state, listeners, pollers?).await,
+    }
+}
+
+async fn run_shards(
+    state: Arc<DriverState>,
+    listeners: Vec<Acceptor>,
+    pollers: Vec<Poller>,
+) -> io::Result<()> {
+    let shards: Vec<_> = pollers.iter().map(|poller| Arc::new(ShardHandle::new(poller.waker()))).collect();
+    state.set_shards(shards.clone());
+    let listeners: Vec<_> = listeners.into_iter().map(Arc::new).collect();
+    let mut ended = Vec::new();
+    for (index, (poller, shard_handle)) in pollers.into_iter().zip(shards).enumerate() {
+        let shard = Shard::new(Arc::clone(&state), shard_handle, poller, &listeners)?;
+        ended.push(shard.spawn(format!("clws-shard-{index}"))?);
+    }
+    drop(listeners); // the last shard that drops them closes them
+    if state.is_stopping() {
+        state.stop_shards(); // an earlier stop found no shards
+    }
+    try_join_all(ended).await.map(drop)
+}
+
+/// Serves each client with a separate task.
+async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+    let accepting = listeners.into_iter().map(|listener| tasks::serve(listener, Arc::clone(&state)));
+    try_join_all(accepting).await?;
+    state.stopped().await; // a server without listeners has served nobody yet
+    // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake,
+    // and once more to close its stream.
+    let patience =
+        deadline_after(now(), state.config().close_timeout.saturating_mul(3).saturating_add(TASK_LATENCY));
+    while state.clients() > 0 && now() < patience {
+        runtime::timer(now() + Duration::from_millis(10)).await;
+    }
+    Ok(())
+}
+
+fn processors() -> usize {
+    thread::available_parallelism().map_or(1, NonZeroUsize::get)
+}
