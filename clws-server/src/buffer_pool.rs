@@ -7,7 +7,6 @@
 use std::cell::{Cell, RefCell};
 use std::thread::LocalKey;
 
-use bytes::Bytes;
 use clws_proto::Sender;
 use clws_proto::buffer::{BufferPool, OutboxBuffer};
 
