@@ -72,6 +72,7 @@ pub use crate::send::Sender;
 pub use crate::send::outbox::OutboxBuffer;
 pub use crate::send::shared::{Meter, SharedMessage};
 pub use crate::version::{Role, Version};
+pub use bytestring::ByteString;
 
 /// The README's example is compiled and run with the tests.
 #[cfg(doctest)]

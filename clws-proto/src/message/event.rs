@@ -1,7 +1,9 @@
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::str::Utf8Error;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::buffer::pool::is_snug;
 use crate::buffer::slice::BufSlice;
@@ -166,6 +168,15 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// The text, to keep and to share: its clones copy nothing. Costs what [`into_string`](Self::into_string) costs.
+    #[must_use]
+    pub fn into_bytestring(self) -> ByteString {
+        match self.0 {
+            Characters::Borrowed(text) => ByteString::from(text),
+            _ => ByteString::from(self.into_string()),
+        }
+    }
+
     /// The octets of the text, to keep; costs what [`into_string`](Self::into_string) costs.
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
@@ -177,6 +188,22 @@ impl<'a> Text<'a> {
             Characters::Assembled(text) => Bytes::from(std::mem::take(text)),
             Characters::Replaced(text) => Bytes::from(text),
         }
+    }
+}
+
+impl From<Text<'_>> for ByteString {
+    fn from(text: Text<'_>) -> Self {
+        text.into_bytestring()
+    }
+}
+
+/// Checks that bytes are UTF-8.
+impl<'a> TryFrom<&'a [u8]> for Text<'a> {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: &'a [u8]) -> Result<Self, Utf8Error> {
+        // `simdutf8` is faster, the standard library reports the position of the error.
+        simdutf8::basic::from_utf8(bytes).or_else(|_| std::str::from_utf8(bytes)).map(Self::borrowed)
     }
 }
 

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::buffer::pool::{BufferPool, NoPool};
 use crate::buffer::slice::BufSlice;
@@ -179,8 +180,17 @@ impl Sender {
     /// # Errors
     ///
     /// As [`text`](Self::text).
-    pub fn text_owned(&mut self, message: impl Into<String>) -> Result<(), SendError> {
-        self.owned(Opcode::Text, &Bytes::from(message.into()))
+    pub fn text_owned(&mut self, message: impl Into<ByteString>) -> Result<(), SendError> {
+        self.owned(Opcode::Text, message.into().as_bytes())
+    }
+
+    /// Queues a text message of which the caller keeps a share, as [`binary_bytes`](Self::binary_bytes) does.
+    ///
+    /// # Errors
+    ///
+    /// As [`text`](Self::text).
+    pub fn text_bytes(&mut self, message: &ByteString) -> Result<(), SendError> {
+        self.owned(Opcode::Text, message.as_bytes())
     }
 
     /// Queues a binary message that is given away: a big one (from 16 KiB on) goes out without a copy.
