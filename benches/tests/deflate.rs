@@ -16,11 +16,11 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text); // it fails only where the client is gone
+        let _ = client.send(text); // it fails only where the client is gone
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 
@@ -49,8 +49,8 @@ impl Running {
     fn with(deflate: Option<DeflateConfig>) -> Self {
         let config = Config::default().listen("127.0.0.1:0").shards(1).deflate(deflate);
         let server = Server::bind(config).unwrap();
-        server.register("/echo", Origins::any(), Echo).unwrap();
-        server.register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
+        server.resources().register("/echo", Origins::any(), Echo).unwrap();
+        server.resources().register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
         let Listen::Tcp(address) = server.local_addrs().unwrap().remove(0) else { panic!("no port") };
         let (port, handle) = (address.port(), server.handle());
         let thread = thread::spawn(move || async_std::task::block_on(server.run()).unwrap());

@@ -13,13 +13,13 @@
 //! impl Resource for Echo {
 //!     fn text(&self, client: &Client, text: Text<'_>) {
 //!         // It fails only if the client is gone: while it does not read its answers, its messages wait.
-//!         let _ = client.send_text(&text);
+//!         let _ = client.send(text);
 //!     }
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?; // 0: any free port
-//! server.register("/echo", Origins::any(), Echo)?;
+//! server.resources().register("/echo", Origins::any(), Echo)?;
 //! println!("listening on {:?}", server.local_addrs()?);
 //!
 //! let handle = server.handle();
@@ -60,10 +60,10 @@
 //! # Groups
 //!
 //! A [`Group`] is a set of clients that are sent to together, and that leave it by disconnecting; [`Topics`] are groups with
-//! names. A message to many is encoded once: [`SharedMessage`], [`send_text`], [`send_binary`].
+//! names. [`send_to`] sends to a list of clients. A message to many is encoded once; a [`SharedMessage`] keeps its encoding.
 //!
 //! ```
-//! use clws_server::{Client, Config, Group, ResourceListener, Origins, Close, Server};
+//! use clws_server::{ByteString, Client, Config, Group, ResourceListener, Origins, Close, Server};
 //!
 //! /// Everybody hears what anybody says, and is told who comes and goes.
 //! #[derive(Default)]
@@ -82,13 +82,13 @@
 //!         Ok(())
 //!     }
 //!
-//!     fn text(&mut self, _: &Client, text: String) {
+//!     fn text(&mut self, _: &Client, text: ByteString) {
 //!         self.everybody.send_text(text);
 //!     }
 //! }
 //!
 //! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-//! let chat = server.run_resource_listener("/chat", Origins::any(), Chat::default())?;
+//! let chat = server.resources().run_resource_listener("/chat", Origins::any(), Chat::default())?;
 //! chat.kill(); // `kill-resource-listener`: its clients are closed with 1001
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -96,7 +96,7 @@
 //! # Limits and configuration
 //!
 //! Each limit is in the [`Config`]'s table, with its default and what a client is told beyond it. A value that can never work
-//! is an error of [`Server::bind`], a path or an origin that can match nothing one of [`Server::register`]. What a client does
+//! is an error of [`Server::bind`], a path or an origin that can match nothing one of [`Resources::register`]. What a client does
 //! wrong ends its own connection with the right close code or HTTP status, is a `debug` line of `tracing`, and, where the
 //! client was connected, is reported to [`disconnected`](Resource::disconnected); nobody else notices.
 //!
@@ -146,8 +146,13 @@ mod time;
 mod wake;
 
 pub use crate::client::Client;
-pub use crate::client::group::{Delivery, Group, send_binary, send_shared, send_text};
+pub use crate::client::close::{Close, close_all};
+pub use crate::client::delivery::{Delivery, send_to, send_to_with};
+pub use crate::client::disconnect::{Disconnect, DisconnectCause};
+pub use crate::client::group::Group;
+pub use crate::client::id::ClientId;
 pub use crate::client::outcome::{SendError, Sent};
+pub use crate::client::outgoing::{Outgoing, SendOptions};
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
 pub use crate::config::check::ConfigError;
@@ -159,11 +164,15 @@ pub use crate::handler::resource_listener::{
 };
 pub use crate::handler::websocket::{Message, WebSocket, WebSocketReader, WebSocketWriter};
 pub use crate::net::socket::{Listen, Peer};
+pub use crate::resource::Resource;
+pub use crate::resource::accept::Accept;
 pub use crate::resource::decision::Decision;
-pub use crate::resource::registry::{RegisterError, Resources};
-pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};
+pub use crate::resource::opening::Opening;
+pub use crate::resource::registry::Resources;
+pub use crate::resource::registry::error::RegisterError;
 pub use crate::server::{Server, ServerHandle};
 pub use bytes::Bytes;
+pub use bytestring::ByteString;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };

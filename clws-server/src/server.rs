@@ -4,7 +4,6 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Duration;
 
-use clws_handshake::{HttpRequest, HttpResponse, Origins};
 use futures::future::try_join_all;
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -13,11 +12,8 @@ use crate::config::Config;
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
-use crate::handler::resource_listener::{ResourceListener, ResourceListenerHandle};
 use crate::net::poll::Poller;
 use crate::net::socket::{Acceptor, Listen, Peer};
-use crate::resource::Resource;
-use crate::resource::registry::RegisterError;
 use crate::resource::registry::Resources;
 use crate::runtime;
 use crate::time::{deadline_after, now};
@@ -37,7 +33,7 @@ use crate::wake::ShardHandle;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::bind(Config::default().listen("127.0.0.1:12345"))?;
-/// server.register("/echo", Origins::any(), Echo)?;
+/// server.resources().register("/echo", Origins::any(), Echo)?;
 /// # let main =
 /// async move { server.run().await }
 /// # ; futures::executor::block_on(main)?;
@@ -91,66 +87,10 @@ impl Server {
         self.listeners.iter().map(Acceptor::local_addr).collect()
     }
 
-    /// Its resources, which can be changed while it runs.
+    /// The resources, which can be changed while the server runs.
     #[must_use]
     pub fn resources(&self) -> &Resources {
         &self.state.resources
-    }
-
-    /// Registers a resource: [`Resources::register`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Resources::register`].
-    pub fn register(
-        &self,
-        path: &str,
-        origins: Origins,
-        resource: impl Resource,
-    ) -> Result<(), RegisterError> {
-        self.state.resources.register(path, origins, resource)
-    }
-
-    /// Registers a resource behind all paths below a prefix: [`Resources::register_prefix`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Resources::register_prefix`].
-    pub fn register_prefix(
-        &self,
-        prefix: &str,
-        origins: Origins,
-        resource: impl Resource,
-    ) -> Result<(), RegisterError> {
-        self.state.resources.register_prefix(prefix, origins, resource)
-    }
-
-    /// Registers a resource for all paths that have no other: [`Resources::register_fallback`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Resources::register_fallback`].
-    pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
-        self.state.resources.register_fallback(origins, resource)
-    }
-
-    /// Registers a listener and runs it: [`Resources::run_resource_listener`].
-    ///
-    /// # Errors
-    ///
-    /// As [`Resources::register`].
-    pub fn run_resource_listener<L: ResourceListener>(
-        &self,
-        path: &str,
-        origins: Origins,
-        listener: L,
-    ) -> Result<ResourceListenerHandle<L>, RegisterError> {
-        self.state.resources.run_resource_listener(path, origins, listener)
-    }
-
-    /// Answers requests that ask for no WebSocket: [`Resources::http`].
-    pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
-        self.state.resources.http(answer);
     }
 
     /// A handle to it.
@@ -257,7 +197,7 @@ impl ServerHandle {
     /// # }
     /// async fn serve(stream: impl futures::AsyncRead + futures::AsyncWrite + Unpin) -> std::io::Result<()> {
     ///     let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-    ///     server.register("/echo", Origins::any(), Echo).map_err(std::io::Error::other)?;
+    ///     server.resources().register("/echo", Origins::any(), Echo).map_err(std::io::Error::other)?;
     ///     server.handle().serve_stream(stream, Peer::Stream).await;
     ///     Ok(())
     /// }

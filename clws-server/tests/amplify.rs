@@ -75,7 +75,7 @@ fn read_all(server: &Running, answers: &Answers) {
 
 fn a_reader_gets_every_answer(config: Config) {
     let (server, answers) = (bind(config), Answers::default());
-    server.register("/", Origins::any(), answers.clone()).unwrap();
+    server.resources().register("/", Origins::any(), answers.clone()).unwrap();
     read_all(&Running::run(server), &answers);
 }
 
@@ -93,7 +93,7 @@ fn a_reader_gets_every_answer_of_an_async_function(config: Config) {
             }
         }
     });
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     read_all(&Running::run(server), &answers);
 }
 
@@ -103,7 +103,7 @@ fn those_that_never_read_hold_little(config: Config) {
     const HIGH_WATER: usize = 1 << 20;
 
     let (server, answers) = (bind(config.write_high_water(HIGH_WATER)), Answers::default());
-    server.register("/", Origins::any(), answers.clone()).unwrap();
+    server.resources().register("/", Origins::any(), answers.clone()).unwrap();
     let server = Running::run(server);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Wire::connect(&server, "/")).collect();
     for client in &mut clients {

@@ -153,7 +153,7 @@ impl Resource for Sink {
 /// While less than the mark waits for a client that does not read, what it sends is read all the same.
 fn uploads_go_on_below_the_mark(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Sink).unwrap();
+    server.resources().register("/", Origins::any(), Sink).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     for _ in 0..1000 {

@@ -136,7 +136,7 @@ fn write_all(writers: &mut [Writer], mut meanwhile: impl FnMut()) {
 /// 30 clients hold 8 MiB each.
 fn of_partial_messages(config: Config) {
     let (server, (room, ended)) = (bind(config), Room::new());
-    server.register("/", Origins::any(), room).unwrap();
+    server.resources().register("/", Origins::any(), room).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/");
     let mut bytes = header(BINARY, 16 << 20);
@@ -179,7 +179,7 @@ fn of_messages_to_members_that_never_read(config: Config) {
 
     // None is closed because of its own backlog. A payload that all share counts once, so the sum is the server's to tell.
     let (server, (room, ended)) = (bind(config.max_write_backlog(1 << 30)), Room::new());
-    server.register("/", Origins::any(), room.clone()).unwrap();
+    server.resources().register("/", Origins::any(), room.clone()).unwrap();
     let server = Running::run(server);
     let mut good = Wire::connect(&server, "/");
     soon("it is in", || room.members.len() == 1);
@@ -224,7 +224,7 @@ fn counts_a_payload_that_many_share_once(config: Config) {
     const MESSAGES: usize = 6;
 
     let (server, (room, ended)) = (bind(config), Room::new());
-    server.register("/", Origins::any(), room.clone()).unwrap();
+    server.resources().register("/", Origins::any(), room.clone()).unwrap();
     let server = Running::run(server);
     let mut silent: Vec<_> = (0..MEMBERS).map(|_| Wire::connect(&server, "/")).collect();
     soon("all are in", || room.members.len() == MEMBERS);
@@ -252,9 +252,9 @@ fn of_messages_in_a_mailbox(config: Config) {
 
     let server = bind(config.max_handler_read_backlog(1 << 30));
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let (room, _ended) = Room::new();
-    server.register("/echo", Origins::any(), room).unwrap();
+    server.resources().register("/echo", Origins::any(), room).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
     let message = |number: usize| frame(TEXT, format!("{number:065000}").as_bytes());

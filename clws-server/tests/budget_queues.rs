@@ -37,7 +37,7 @@ fn a_mailbox_counts_until_it_is_handled(config: Config) {
     let server =
         Server::bind(limited(config).max_handler_read_backlog(usize::MAX).listen("127.0.0.1:0")).unwrap();
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     let watch = Watch::new(&server.handle);
     let floods: Vec<_> =
@@ -74,7 +74,7 @@ fn a_mailbox_counts_until_it_is_handled(config: Config) {
 fn a_mailbox_that_is_dropped_holds_nothing(config: Config) {
     let server = Server::bind(limited(config).listen("127.0.0.1:0")).unwrap();
     let (resource, events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     let floods: Vec<_> = (0..20).map(|_| flood(server.connect(Version::Rfc6455, "/"), 1)).collect();
     common::eventually("each has a message in it", || server.handle.buffered() >= 20 << 20);
@@ -96,7 +96,7 @@ fn functions_that_never_read_cost_their_clients(config: Config) {
             async_std::task::sleep(Duration::from_millis(10)).await;
         }
     });
-    server.register("/", Origins::any(), stuck).unwrap();
+    server.resources().register("/", Origins::any(), stuck).unwrap();
     let server = Running::run(server);
     let watch = Watch::new(&server.handle);
     let floods: Vec<_> = (0..CLIENTS).map(|_| flood(server.connect(Version::Rfc6455, "/"), 20)).collect();

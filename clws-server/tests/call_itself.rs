@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Accept, CallError, Client, Close, Disconnect, Opening, Origins, Reject, ResourceListener,
+    Accept, ByteString, CallError, Client, Close, Disconnect, Opening, Origins, Reject, ResourceListener,
     ResourceListenerHandle, ResourceListenerTask, Server,
 };
 use common::config;
@@ -48,7 +48,7 @@ impl ResourceListener for Narcissus {
         Ok(())
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         self.wait("text");
         let _ = client.send_text(&text);
     }
@@ -68,7 +68,7 @@ fn start() -> (common::Running, ResourceListenerHandle<Narcissus>, Seen) {
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
     let (me, (seen, diary)) = (Arc::new(OnceLock::new()), mpsc::channel());
     let narcissus = Narcissus { me: Arc::clone(&me), seen, calls: 0 };
-    let handle = server.run_resource_listener("/", Origins::any(), narcissus).unwrap();
+    let handle = server.resources().run_resource_listener("/", Origins::any(), narcissus).unwrap();
     me.set(handle.clone()).unwrap_or_else(|_| panic!());
     (common::Running::run(server), handle, diary)
 }

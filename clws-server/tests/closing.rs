@@ -44,7 +44,7 @@ fn by_the_client(config: Config) {
 fn by_the_application(config: Config) {
     let (probe, diary) = Probe::with(|client, _| {
         client.send_text("before").unwrap();
-        client.close(CloseCode::new(4001), "that is all");
+        client.close((CloseCode::new(4001), "that is all"));
         assert!(!client.is_open() && client.send_text("behind").is_err());
     });
     let server = Running::start(config, probe);
@@ -70,7 +70,7 @@ fn by_the_application_from_another_thread(config: Config) {
     let (probe, diary) = Probe::new();
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
-    diary.connected().close(CloseCode::GOING_AWAY, "later");
+    diary.connected().close((CloseCode::GOING_AWAY, "later"));
     assert_eq!(peer.next(), Got::Close(Some((1001, "later".into()))));
     peer.finish();
     diary.gone();
@@ -130,7 +130,7 @@ impl Resource for Choosy {
 
 fn refused_after_connecting(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Choosy).unwrap();
+    server.resources().register("/", Origins::any(), Choosy).unwrap();
     let server = Running::run(server);
     for (target, code, reason) in [("/", 4003, "full house"), ("/?panic", 1011, "")] {
         let mut peer = server.connect(Version::Rfc6455, target);
@@ -142,7 +142,7 @@ fn refused_after_connecting(config: Config) {
 }
 
 fn of_one_that_never_answers(config: Config) {
-    let (probe, diary) = Probe::with(|client, _| client.close(CloseCode::NORMAL, ""));
+    let (probe, diary) = Probe::with(|client, _| client.close(CloseCode::NORMAL));
     let server = Running::start(config.close_timeout(std::time::Duration::from_millis(150)), probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("go");

@@ -15,7 +15,8 @@ use std::process::{Command, Output};
 use std::task::{Context, Poll};
 
 use clws_server::{
-    Client, Config, Origins, Peer, Resource, ResourceListener, Server, Text, Version, async_handler,
+    ByteString, Client, Config, Origins, Peer, Resource, ResourceListener, Server, Text, Version,
+    async_handler,
 };
 use common::{Got, Running};
 use futures::io::{AsyncRead, AsyncWrite};
@@ -33,7 +34,7 @@ impl Resource for Fragile {
 impl ResourceListener for Fragile {
     type Message = ();
 
-    fn text(&mut self, _: &Client, _: String) {
+    fn text(&mut self, _: &Client, _: ByteString) {
         fragile_handler();
     }
 }

@@ -49,6 +49,6 @@ fn messages_that_a_resource_does_not_take(config: Config) {
 
 fn messages_that_a_listener_does_not_take(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let _listener = server.run_resource_listener("/", Origins::any(), Nothing).unwrap();
+    let _listener = server.resources().run_resource_listener("/", Origins::any(), Nothing).unwrap();
     expect_1003(&Running::run(server));
 }

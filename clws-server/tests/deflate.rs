@@ -52,11 +52,11 @@ impl Resource for Echo {
             "context?" => client.context_size().to_string(),
             text => text.to_owned(),
         };
-        client.send_text_owned(answer).unwrap();
+        client.send(answer).unwrap();
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        client.forward_binary(payload).unwrap();
+        client.send(payload).unwrap();
     }
 }
 
@@ -212,7 +212,7 @@ fn listeners_and_async_functions_have_it_too(config: Config) {
             socket.send(message).await.unwrap();
         }
     });
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let mut peer = Peer::connect(&server, Version::Rfc6455, "/", &takeover());
     assert!(peer.params.is_some());

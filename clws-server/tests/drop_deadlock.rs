@@ -77,7 +77,7 @@ fn assert_done(told: &Receiver<()>, neighbour: &mut Wire) {
 fn of_a_big_one_that_is_written(config: Config) {
     let (_server, _diary, mut neighbour, mut wire, client) = start(config);
     let (bytes, told) = asking(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
     assert_done(&told, &mut neighbour);
     assert_eq!(wire.next(), Some((TEXT, b"one more".to_vec())));
@@ -86,7 +86,7 @@ fn of_a_big_one_that_is_written(config: Config) {
 fn of_a_small_one_that_is_copied(config: Config) {
     let (_server, _diary, mut neighbour, mut wire, client) = start(config);
     let (bytes, told) = asking(10, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     assert_done(&told, &mut neighbour);
     let mut got = [wire.next().unwrap().0, wire.next().unwrap().0];
     got.sort_unstable();
@@ -97,7 +97,7 @@ fn of_a_small_one_that_is_copied(config: Config) {
 fn of_one_that_sends_the_next(config: Config) {
     fn send(client: &Client, left: usize) {
         let next = client.clone();
-        let sent = client.send_binary_owned(chunk(BIG, move || {
+        let sent = client.send(chunk(BIG, move || {
             if left > 0 {
                 send(&next, left - 1);
             }
@@ -117,7 +117,7 @@ fn of_one_that_sends_the_next(config: Config) {
 /// Sends until the system takes no more, so that what comes next stays queued.
 fn fill(client: &Client) {
     while client.buffered_amount() < 20 << 20 {
-        client.send_binary_owned(vec![0; 1 << 20]).unwrap();
+        client.send(vec![0; 1 << 20]).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
@@ -126,27 +126,27 @@ fn of_one_that_is_aborted(config: Config) {
     let (_server, _diary, mut neighbour, _wire, client) = start(config);
     fill(&client);
     let (bytes, told) = asking(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     client.abort();
     assert_done(&told, &mut neighbour);
 }
 
 fn of_one_that_comes_too_late(config: Config) {
     let (_server, _diary, mut neighbour, _wire, client) = start(config);
-    client.close(CloseCode::NORMAL, "");
+    client.close(CloseCode::NORMAL);
     for len in [10, BIG] {
         let (bytes, told) = asking(len, &client);
-        assert_eq!(client.send_binary_owned(bytes), Err(SendError::Closed));
+        assert_eq!(client.send(bytes), Err(SendError::Closed));
         assert_done(&told, &mut neighbour);
     }
 }
 
 fn of_one_that_is_too_much(config: Config) {
     let (_server, _diary, mut neighbour, _wire, client) = start(config.max_write_backlog(15 << 20));
-    while client.send_binary_owned(vec![0; 1 << 20]).is_ok() {}
+    while client.send(vec![0; 1 << 20]).is_ok() {}
     for len in [10, BIG] {
         let (bytes, told) = asking(len, &client);
-        let _ = client.send_binary_owned(bytes); // some may have been written meanwhile
+        let _ = client.send(bytes); // some may have been written meanwhile
         client.abort();
         assert_done(&told, &mut neighbour);
     }
@@ -159,7 +159,7 @@ fn of_one_to_a_client_that_cannot_have_it(config: Config) {
     let client = diary.connected();
     for len in [10, BIG] {
         let (bytes, told) = asking(len, &client);
-        assert_eq!(client.send_binary_owned(bytes), Err(SendError::Unsupported));
+        assert_eq!(client.send(bytes), Err(SendError::Unsupported));
         assert_done(&told, &mut neighbour);
     }
 }
@@ -168,7 +168,7 @@ fn of_one_to_a_client_that_resets(config: Config) {
     let (_server, _diary, mut neighbour, wire, client) = start(config);
     fill(&client);
     let (bytes, told) = asking(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     wire.reset();
     assert_done(&told, &mut neighbour);
 }
@@ -178,7 +178,7 @@ fn of_one_to_a_client_that_is_stopped(config: Config) {
         start(config.close_timeout(std::time::Duration::from_millis(100)));
     fill(&client);
     let (bytes, told) = asking(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     server.stop().unwrap();
     told.recv_timeout(SHORT).unwrap();
 }

@@ -149,7 +149,7 @@ fn one_message_is_encoded_once_for_all() {
     let server =
         Server::bind(config().max_clients(MEMBERS + DRAFT_0).listen(format!("unix:{}", path.display())))
             .unwrap();
-    server.register("/", Origins::any(), crowd.clone()).unwrap();
+    server.resources().register("/", Origins::any(), crowd.clone()).unwrap();
     let server = Running::run(server);
     let mut peers = connect(&path, SOCKETS.min(descriptors().saturating_sub(100) / 2));
     let streams = |number: usize, version| -> Vec<_> {

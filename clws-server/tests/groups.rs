@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use clws_server::{
-    Accept, Client, Close, Config, Delivery, Disconnect, Group, Opening, Reject, Resource, SendError,
-    SharedMessage, Text, Version,
+    Accept, Client, Close, CloseCode, Config, Delivery, Disconnect, Group, Opening, Reject, Resource,
+    SendError, SharedMessage, Text, Version,
 };
 use common::{ALL, Diary, Got, PATIENCE, Peer, Probe, Running, eventually, text};
 
@@ -206,7 +206,7 @@ impl Resource for Room {
 
     fn text(&self, client: &Client, text: Text<'_>) {
         match &*text {
-            "close me" => client.close(4001.into(), ""),
+            "close me" => client.close(CloseCode::new(4001)),
             "abort me" => client.abort(),
             "panic" => panic!("as it was told"),
             text => drop(self.members.send_except(&SharedMessage::text(text), client)),
@@ -516,8 +516,8 @@ fn is_closed_together(config: Config) {
     let (server, _diary, mut peers, clients) = assemble(config, 5);
     let group = Group::new();
     clients[1..].iter().for_each(|client| assert!(group.join(client)));
-    assert_sent(group.send_text_except("all but one", &clients[1]), 3);
-    group.close(4000.into(), "closing time");
+    assert_sent(group.send_except("all but one", &clients[1]), 3);
+    group.close((CloseCode::new(4000), "closing time"));
     for (number, peer) in peers.iter_mut().enumerate().skip(1) {
         if number > 1 {
             assert_eq!(peer.next(), text("all but one"));

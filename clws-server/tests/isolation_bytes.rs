@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use clws_server::{Bytes, Client, Config, SendError, SharedMessage, Version};
+use clws_server::{Bytes, Client, CloseCode, Config, SendError, SharedMessage, Version};
 use common::{Diary, Got, PATIENCE, Probe, Running};
 
 in_both_modes!(
@@ -79,7 +79,7 @@ fn owners_ask_and_send_when_they_are_written(config: Config) {
     let mut peer = world.server.connect(Version::Rfc6455, "/");
     let client = world.diary.connected();
     for _ in 0..3 {
-        client.send_binary_owned(world.owned(&client, 100_000, false)).unwrap();
+        client.send(world.owned(&client, 100_000, false)).unwrap();
     }
     let (mut binaries, mut texts) = (0, 0);
     while (binaries, texts) != (3, 3) {
@@ -97,7 +97,7 @@ fn owners_panic_when_they_are_written(config: Config) {
     let mut peer = world.server.connect(Version::Rfc6455, "/");
     let client = world.diary.connected();
     for _ in 0..3 {
-        client.send_binary_owned(world.owned(&client, 100_000, true)).unwrap();
+        client.send(world.owned(&client, 100_000, true)).unwrap();
     }
     for _ in 0..6 {
         assert!(matches!(peer.next(), Got::Binary(_) | Got::Text(_)));
@@ -112,26 +112,26 @@ fn owners_ask_when_nothing_is_sent(config: Config) {
     let mut peer = world.server.connect(Version::Rfc6455, "/");
     let client = world.diary.connected();
     // Copied.
-    client.send_binary_owned(world.owned(&client, 100, false)).unwrap();
+    client.send(world.owned(&client, 100, false)).unwrap();
     world.expect_drops(1);
     assert_eq!(peer.next(), Got::Binary(vec![7; 100]));
     assert_eq!(peer.next(), common::text("dropped"));
     // Encoded, for many.
-    client.send_shared(&SharedMessage::binary(world.owned(&client, 100_000, false))).unwrap();
+    client.send(&SharedMessage::binary(world.owned(&client, 100_000, false))).unwrap();
     world.expect_drops(1);
     assert!(matches!(peer.next(), Got::Binary(_)));
     assert_eq!(peer.next(), common::text("dropped"));
     // Refused. Draft 0 has no binary messages.
     let _old = world.server.connect(Version::Hybi00, "/");
     let old = world.diary.connected();
-    assert_eq!(old.send_binary_owned(world.owned(&old, 100_000, false)), Err(SendError::Unsupported));
+    assert_eq!(old.send(world.owned(&old, 100_000, false)), Err(SendError::Unsupported));
     world.expect_drops(1);
     client.send_binary(&vec![0; 60 << 20]).unwrap(); // nobody reads it
-    assert_eq!(client.send_binary_owned(world.owned(&client, 100_000, false)), Err(SendError::Full));
+    assert_eq!(client.send(world.owned(&client, 100_000, false)), Err(SendError::Full));
     world.expect_drops(1);
     client.abort();
-    old.close(1000.into(), "");
-    assert_eq!(old.send_binary_owned(world.owned(&old, 100_000, false)), Err(SendError::Closed));
+    old.close(CloseCode::new(1000));
+    assert_eq!(old.send(world.owned(&old, 100_000, false)), Err(SendError::Closed));
     world.expect_drops(1);
     world.assert_works();
 }
@@ -143,7 +143,7 @@ fn owners_ask_and_panic_when_they_are_abandoned(config: Config) {
         let client = world.diary.connected();
         // More than fits into the socket's buffers, and nobody reads.
         for _ in 0..5 {
-            client.send_binary_owned(world.owned(&client, 5 << 20, true)).unwrap();
+            client.send(world.owned(&client, 5 << 20, true)).unwrap();
         }
         if abort {
             // The caller's own thread drops them, and goes on.
@@ -176,7 +176,7 @@ fn owners_of_two_clients_do_not_wait_for_each_other() {
                     dropped: dropped.clone(),
                     panics: false,
                 };
-                clients[one].send_binary_owned(Bytes::from_owner(owner)).unwrap();
+                clients[one].send(Bytes::from_owner(owner)).unwrap();
             }
             assert!((0..100).all(|_| drops.recv_timeout(PATIENCE).is_ok()), "the owners are dropped");
         })

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Accept, Config, Event, Opening, Origins, Peer as Address, Reject, Resource, ResourceListener, Server,
-    Version, WebSocket, async_handler, mailbox,
+    Accept, CloseCode, Config, Event, Opening, Origins, Peer as Address, Reject, Resource, ResourceListener,
+    Server, Version, WebSocket, async_handler, mailbox,
 };
 use common::{Got, PATIENCE, Peer, Probe, Running};
 use futures::StreamExt;
@@ -112,7 +112,7 @@ fn start(config: Config, setup: impl FnOnce(&Server)) -> Running {
 
 fn of_who_waits_for_a_websocket(config: Config) {
     let (resource, sockets) = sockets();
-    let server = start(config, |server| server.register("/", Origins::any(), resource).unwrap());
+    let server = start(config, |server| server.resources().register("/", Origins::any(), resource).unwrap());
     let mut other = server.connect(Version::Rfc6455, "/echo");
     let mut peer = server.connect(Version::Rfc6455, "/");
     let mut socket = sockets.recv_timeout(PATIENCE).unwrap();
@@ -148,7 +148,7 @@ fn of_who_waits_for_a_websocket(config: Config) {
 fn of_who_waits_for_a_mailbox(config: Config) {
     let (sender, mut events) = mailbox::<u8>();
     let other_sender = sender.clone();
-    let server = start(config, |server| server.register("/", Origins::any(), sender).unwrap());
+    let server = start(config, |server| server.resources().register("/", Origins::any(), sender).unwrap());
     let mut other = server.connect(Version::Rfc6455, "/echo");
     let waker = panics();
     waits(|| poll(pin!(events.next()), &waker), &waker);
@@ -182,7 +182,7 @@ impl ResourceListener for Silent {
 fn of_who_waits_for_a_listener(config: Config) {
     let mut handle = None;
     let server = start(config, |server| {
-        handle = Some(server.run_resource_listener("/", Origins::any(), Silent).unwrap());
+        handle = Some(server.resources().run_resource_listener("/", Origins::any(), Silent).unwrap());
     });
     let handle = handle.unwrap();
     let waker = panics();
@@ -242,7 +242,7 @@ fn of_who_serves_a_stream() {
     let mut others = [0, 1].map(|_| running.connect(Version::Rfc6455, "/"));
     let all = [diary.connected(), client.clone(), diary.connected()];
 
-    assert!(clws_server::send_text(&all, "to all", None).is_complete());
+    assert!(clws_server::send_to(&all, "to all").is_complete());
     waker.expect();
     for other in &mut others {
         assert_eq!(other.next(), common::text("to all"));
@@ -251,7 +251,7 @@ fn of_who_serves_a_stream() {
         waits(|| poll(serving.as_mut(), &waker), &waker);
         client.send_text("alone").unwrap(); // the caller does not notice
     }
-    client.close(1000.into(), "");
+    client.close(CloseCode::new(1000));
     waits(|| poll(serving.as_mut(), &waker), &waker);
     assert_eq!(peer.next(), common::text("to all"));
     (0..3).for_each(|_| assert_eq!(peer.next(), common::text("alone")));

@@ -37,7 +37,7 @@ fn start(config: Config, on_text: impl Fn(&Client, &str) + Send + Sync + 'static
 fn of_a_handler_that_takes_longer_than_the_answer_may(config: Config) {
     let (server, diary) = start(config.close_timeout(TIMEOUT), |client, _| {
         thread::sleep(LONGER);
-        client.close(CloseCode::NORMAL, "bye");
+        client.close((CloseCode::NORMAL, "bye"));
     });
     let mut client = Wire::connect(&server, "/");
     client.text("go");
@@ -66,7 +66,7 @@ fn of_an_answer_that_comes_while_the_shard_is_blocked(config: Config) {
     let (server, diary) = start(config.clone(), |_, _| {});
     let mut client = Wire::connect(&server, "/");
     let handle = diary.connected();
-    handle.close(CloseCode::NORMAL, "");
+    handle.close(CloseCode::NORMAL);
     eventually("the close frame is written", || handle.buffered_amount() == 0);
     block(&config, &server, || client.send(CLOSE, &1000u16.to_be_bytes()));
     assert_eq!(diary.gone(), (1000, String::new(), "closed".into()));

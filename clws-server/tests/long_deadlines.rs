@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use clws_server::Config;
+use clws_server::{CloseCode, Config};
 use common::wire::{SHORT, Wire, dial, settle};
 use common::{Probe, Running};
 
@@ -26,7 +26,7 @@ fn wait(config: Config, time: Duration) {
     }
     settle();
     let mut closing = Wire::connect(&server, "/");
-    diary.connected().close(4000.into(), ""); // and its answer
+    diary.connected().close(CloseCode::new(4000)); // and its answer
     assert_eq!(closing.close_code(), Some(4000));
     settle();
     // The server goes on.

@@ -47,7 +47,7 @@ impl Resource for Chooser {
 
 fn start(config: Config, origins: Origins) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", origins, Chooser).unwrap();
+    server.resources().register("/", origins, Chooser).unwrap();
     Running::run(server)
 }
 
@@ -144,7 +144,7 @@ fn data_for_the_client(config: Config) {
     }
 
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Greeter).unwrap();
+    server.resources().register("/", Origins::any(), Greeter).unwrap();
     let server = Running::run(server);
     let mut both = ["/?ann", "/?bob", "/"].map(|target| server.connect(Version::Rfc6455, target));
     assert_eq!(both.each_mut().map(Peer::next), ["ann", "bob", "nobody"].map(common::text));
@@ -193,7 +193,7 @@ impl Resource for Tell {
 
 fn tell(config: Config, opening: bool) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/path/%C3%A9", Origins::any(), Tell { opening }).unwrap();
+    server.resources().register("/path/%C3%A9", Origins::any(), Tell { opening }).unwrap();
     Running::run(server)
 }
 

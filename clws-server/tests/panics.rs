@@ -38,8 +38,8 @@ impl Resource for Fragile {
 fn start(config: Config) -> Running {
     // One shard: a panic that got out would end it, and everybody on it.
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Fragile).unwrap();
-    server.register("/origin", Origins::closure(|_| panic!("in the rule")), Fragile).unwrap();
+    server.resources().register("/", Origins::any(), Fragile).unwrap();
+    server.resources().register("/origin", Origins::closure(|_| panic!("in the rule")), Fragile).unwrap();
     Running::run(server)
 }
 

@@ -9,7 +9,8 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 
 use clws_server::{
-    Client, Config, Delivery, SendError, SharedMessage, Version, send_binary, send_shared, send_text,
+    Client, CloseCode, Config, Delivery, SendError, SendOptions, SharedMessage, Version, send_to,
+    send_to_with,
 };
 use common::{ALL, Diary, Got, Peer, Probe, Running, text};
 
@@ -29,6 +30,10 @@ fn assemble(config: Config) -> (Running, Diary, Vec<Peer>, Vec<Client>) {
     let (peers, clients) =
         ALL[..4].iter().map(|version| (server.connect(*version, "/"), diary.connected())).unzip();
     (server, diary, peers, clients)
+}
+
+fn in_frames(size: Option<NonZeroUsize>) -> SendOptions {
+    SendOptions::new().frame_size(size.map_or(0, NonZeroUsize::get))
 }
 
 fn size(octets: usize) -> Option<NonZeroUsize> {
@@ -90,13 +95,13 @@ fn text_to_all_drafts(config: Config) {
         ("", size(1), b"\x81\x00"),
     ];
     for (message, frame_size, hybi) in cases {
-        assert_sent(send_text(&clients, message, frame_size), 4);
+        assert_sent(send_to_with(&clients, message, in_frames(frame_size)), 4);
         let hixie = [&[0x00], message.as_bytes(), &[0xFF]].concat();
         for (peer, octets) in peers.iter_mut().zip([&hixie[..], hybi, hybi, hybi]) {
             assert_octets(peer, octets);
         }
         // And as whoever looks at messages sees it.
-        assert_sent(send_text(&clients, message.to_owned(), frame_size), 4);
+        assert_sent(send_to_with(&clients, message.to_owned(), in_frames(frame_size)), 4);
         for peer in &mut peers {
             assert_eq!(peer.next(), text(message));
         }
@@ -113,14 +118,14 @@ fn binary_to_all_but_draft_0(config: Config) {
         (b"", size(1), b"\x82\x00"),
     ];
     for (message, frame_size, hybi) in cases {
-        let delivery = send_binary(&clients, message.to_vec(), frame_size);
+        let delivery = send_to_with(&clients, message.to_vec(), in_frames(frame_size));
         assert_eq!(delivery.sent, 3);
         assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
         peers[0].assert_echo("nothing came");
         for peer in &mut peers[1..] {
             assert_octets(peer, hybi);
         }
-        assert_sent(send_binary(&clients[1..], message.to_vec(), frame_size), 3);
+        assert_sent(send_to_with(&clients[1..], message.to_vec(), in_frames(frame_size)), 3);
         for peer in &mut peers[1..] {
             assert_eq!(peer.next(), Got::Binary(message.to_vec()));
         }
@@ -142,10 +147,13 @@ fn big_messages_in_fragments(config: Config) {
                 .flat_map(|(i, chunk)| frame(i + 1 == number, if i == 0 { opcode } else { MORE }, chunk))
                 .collect();
             if opcode == TEXT {
-                assert_sent(send_text(&clients, &*message, size(each)), 4);
+                assert_sent(send_to_with(&clients, &*message, in_frames(size(each))), 4);
                 assert_octets(&mut peers[0], &[&[0x00], message.as_bytes(), &[0xFF]].concat());
             } else {
-                assert_sent(send_binary(&clients[1..], message.clone(), size(each)), 3);
+                assert_sent(
+                    send_to_with(&clients[1..], message.clone().into_bytes(), in_frames(size(each))),
+                    3,
+                );
             }
             for peer in &mut peers[1..] {
                 assert_octets(peer, &expected);
@@ -159,14 +167,14 @@ fn each_framing_is_encoded_once(config: Config) {
     let twice: Vec<_> = clients.iter().chain(&clients).collect();
     for len in [3, 3000] {
         let message = SharedMessage::text("x".repeat(len));
-        assert_sent(send_shared([], &message), 0);
+        assert_sent(send_to([], &message), 0);
         assert_eq!(message.encodings(), 0);
-        assert_sent(send_shared(&clients[1..], &message), 3);
+        assert_sent(send_to(&clients[1..], &message), 3);
         assert_eq!(message.encodings(), 1, "drafts 7, 8 and 13 have one framing");
-        assert_sent(send_shared(twice.iter().copied(), &message), 8);
+        assert_sent(send_to(twice.iter().copied(), &message), 8);
         assert_eq!(message.encodings(), 2, "draft 0 another");
         for client in &clients {
-            client.send_shared(&message).unwrap();
+            client.send(&message).unwrap();
         }
         assert_eq!(message.encodings(), 2);
         for (peer, times) in peers.iter_mut().zip([3, 4, 4, 4]) {
@@ -175,14 +183,14 @@ fn each_framing_is_encoded_once(config: Config) {
             }
         }
         let hixie = SharedMessage::text("y".repeat(len));
-        assert_sent(send_shared(&clients[..1], &hixie), 1);
+        assert_sent(send_to(&clients[..1], &hixie), 1);
         assert_eq!(hixie.encodings(), 1, "only draft 0's");
         assert_eq!(peers[0].next(), Got::Text("y".repeat(len)));
 
         let binary = SharedMessage::binary(vec![1; len]).with_frame_size(size(2));
-        assert_eq!(send_shared(&clients[..1], &binary).sent, 0);
+        assert_eq!(send_to(&clients[..1], &binary).sent, 0);
         assert_eq!(binary.encodings(), 0, "draft 0 has none");
-        assert_eq!(send_shared(twice.iter().copied(), &binary).sent, 6);
+        assert_eq!(send_to(twice.iter().copied(), &binary).sent, 6);
         assert_eq!(binary.encodings(), 1);
         for peer in &mut peers[1..] {
             assert_eq!(peer.next(), Got::Binary(vec![1; len]));
@@ -205,19 +213,19 @@ fn who_did_not_get_it_is_reported_in_order(config: Config) {
     clients.splice(2..2, handles.iter().cloned());
     drop(more.remove(gone));
     diary.gone();
-    handles[closing].close(1000.into(), "");
+    handles[closing].close(CloseCode::new(1000));
     // More than the system takes for a client that does not read.
-    handles[slow].send_binary_owned(vec![0; BIG]).unwrap();
+    handles[slow].send(vec![0; BIG]).unwrap();
 
     let failed = |with_draft_0: bool, slows: SendError| {
         let draft_0 = with_draft_0.then(|| (clients[0].clone(), SendError::Unsupported));
         let others = [(gone, SendError::Closed), (closing, SendError::Closed), (slow, slows)];
         draft_0.into_iter().chain(others.map(|(i, error)| (handles[i].clone(), error))).collect::<Vec<_>>()
     };
-    let delivery = send_text(&clients, "to four", size(4));
+    let delivery = send_to_with(&clients, "to four", in_frames(size(4)));
     assert_eq!((delivery.sent, &delivery.failed), (4, &failed(false, SendError::Full)));
     assert!(!delivery.is_complete());
-    let delivery = send_binary(&clients, &b"to three"[..], None);
+    let delivery = send_to(&clients, &b"to three"[..]);
     assert_eq!((delivery.sent, &delivery.failed), (3, &failed(true, SendError::Closed)));
     for peer in &mut peers {
         assert_eq!(peer.next(), text("to four"));
@@ -239,17 +247,17 @@ fn any_collection_of_clients(config: Config) {
     let by_name: HashMap<_, _> =
         ["ada", "bob", "cyd", "dan"].into_iter().zip(clients.iter().cloned()).collect();
     let references: Vec<&Client> = clients.iter().collect();
-    assert_sent(send_text(by_name.values(), "a", None), 4);
-    assert_sent(send_text(references, "b", None), 4);
-    assert_sent(send_text([&clients[3]], "c", None), 1);
-    assert_sent(send_text(Some(&clients[3]), "d", None), 1);
+    assert_sent(send_to(by_name.values(), "a"), 4);
+    assert_sent(send_to(references, "b"), 4);
+    assert_sent(send_to([&clients[3]], "c"), 1);
+    assert_sent(send_to(Some(&clients[3]), "d"), 1);
     assert_sent(
-        send_text(clients.iter().filter(|client| client.websocket_version() == Version::Rfc6455), "e", None),
+        send_to(clients.iter().filter(|client| client.websocket_version() == Version::Rfc6455), "e"),
         1,
     );
-    assert_sent(send_text(&[], "f", None), 0);
+    assert_sent(send_to(&[], "f"), 0);
     // As often as it is in.
-    assert_sent(send_text([&clients[3], &clients[3]], "g", None), 2);
+    assert_sent(send_to([&clients[3], &clients[3]], "g"), 2);
     for peer in &mut peers {
         assert_eq!(peer.next(), text("a"));
         assert_eq!(peer.next(), text("b"));

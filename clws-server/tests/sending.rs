@@ -6,7 +6,7 @@ mod common;
 
 use std::thread;
 
-use clws_server::{Config, SendError, Sent, SharedMessage, Version};
+use clws_server::{Client, CloseCode, Config, SendError, SendOptions, Sent, SharedMessage, Text, Version};
 use common::{ALL, Diary, Got, Peer, Probe, Running, Seen, text};
 
 in_both_modes!(
@@ -80,17 +80,17 @@ fn shared_messages_to_every_version(config: Config) {
     for size in [10, 100_000] {
         let message = SharedMessage::text("x".repeat(size));
         for client in &clients {
-            client.send_shared(&message).unwrap();
+            client.send(&message).unwrap();
         }
         for peer in &mut peers {
             assert_eq!(peer.next(), Got::Text("x".repeat(size)));
         }
         assert_eq!(message.encodings(), 2);
     }
-    clients[3].send_text_owned("y".repeat(50_000)).unwrap();
-    clients[3].send_binary_owned(vec![1; 50_000]).unwrap();
-    clients[3].send_text_in_frames("abc", std::num::NonZeroUsize::MIN).unwrap();
-    clients[3].send_binary_in_frames(b"abc", std::num::NonZeroUsize::MIN).unwrap();
+    clients[3].send("y".repeat(50_000)).unwrap();
+    clients[3].send(vec![1; 50_000]).unwrap();
+    clients[3].send_with("abc", SendOptions::new().frame_size(1)).unwrap();
+    clients[3].send_with(b"abc", SendOptions::new().frame_size(1)).unwrap();
     assert_eq!(peers[3].next(), Got::Text("y".repeat(50_000)));
     assert_eq!(peers[3].next(), Got::Binary(vec![1; 50_000]));
     assert_eq!(peers[3].next(), text("abc"));
@@ -103,11 +103,15 @@ fn what_draft_0_cannot_have(config: Config) {
     let (mut peer, client) = connect(&server, &diary, Version::Hybi00);
     common::eventually("its handshake is written", || client.buffered_amount() == 0);
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
-    assert_eq!(client.send_shared(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
+    assert_eq!(client.send(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
     assert_eq!(client.buffered_amount(), 0);
     client.send_text("but this").unwrap();
     assert_eq!(peer.next(), text("but this"));
+}
+
+fn send_checked(client: &Client, text: &[u8]) -> Result<Sent, SendError> {
+    client.send(Text::try_from(text)?)
 }
 
 fn what_cannot_be_sent(config: Config) {
@@ -116,10 +120,10 @@ fn what_cannot_be_sent(config: Config) {
     let (mut peer, client) = connect(&server, &diary, Version::Rfc6455);
     assert_eq!(client.ping(&[0; 126]), Err(SendError::TooLong));
     assert_eq!(client.pong(&[0; 126]), Err(SendError::TooLong));
-    assert_eq!(client.send_text_bytes(b"\xF0\x9F\x98"), Err(SendError::InvalidUtf8));
+    assert_eq!(send_checked(&client, b"\xF0\x9F\x98"), Err(SendError::InvalidUtf8));
     assert!(client.is_open());
     peer.assert_echo("nothing happened");
-    client.send_text_bytes("octets that are text \u{1F600}".as_bytes()).unwrap();
+    send_checked(&client, "octets that are text \u{1F600}".as_bytes()).unwrap();
     assert_eq!(peer.next(), text("octets that are text \u{1F600}"));
 }
 
@@ -130,7 +134,7 @@ fn to_a_client_that_is_gone(config: Config) {
     drop(peer);
     assert_eq!(diary.gone(), (1006, String::new(), "vanished".into()));
     assert_eq!(client.send_text("x"), Err(SendError::Closed));
-    client.close(1000.into(), "");
+    client.close(CloseCode::new(1000));
     client.abort();
     server.wait_for_clients(0);
     // Another client may have its place now, and is not touched by the handle.

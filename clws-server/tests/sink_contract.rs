@@ -70,7 +70,7 @@ fn serve<R: Future<Output = ()> + Send + 'static>(
     let (tell, told) = channel();
     let tell = Mutex::new(tell);
     let handler = async_handler(move |socket| function(socket, tell.lock().unwrap().clone()));
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let peer = server.connect(Version::Rfc6455, "/");
     Scene { peer, server, told }
@@ -279,7 +279,7 @@ fn a_close_from_elsewhere_ends_the_wait_for_room(config: Config) {
         });
         let (client, _) = scene.filled();
         scene.assert_waits();
-        client.close(CloseCode::NORMAL, "");
+        client.close(CloseCode::NORMAL);
         assert_eq!(scene.done(), (Err(SendError::Closed), 0));
         client.abort();
     }
@@ -287,7 +287,7 @@ fn a_close_from_elsewhere_ends_the_wait_for_room(config: Config) {
 
 fn behind_a_close_nothing_can_be_sent(config: Config) {
     let mut scene = serve(config, |mut socket, tell| async move {
-        socket.close(CloseCode::new(4000), "");
+        socket.close(CloseCode::new(4000));
         let ready = poll_fn(|cx| socket.poll_ready_unpin(cx)).now_or_never().expect("it does not wait");
         tell.send(Told::Done(ready, 0)).unwrap();
         for _ in 0..2 {
@@ -337,7 +337,7 @@ fn the_last_task_that_waits_is_woken(config: Config) {
     scene.read(messages);
     assert_eq!(rang.recv_timeout(PATIENCE), Ok("second"));
     assert_eq!(client.buffered_amount(), 0);
-    client.close(CloseCode::NORMAL, "");
+    client.close(CloseCode::NORMAL);
     scene.end();
 }
 

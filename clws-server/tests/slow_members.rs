@@ -4,12 +4,11 @@
 #[macro_use]
 mod common;
 
-use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Client, Config, Delivery, Group, SendError, SharedMessage, Topics, send_binary, send_shared, send_text,
+    Client, Config, Delivery, Group, SendError, SendOptions, SharedMessage, Text, Topics, send_to,
 };
 use common::wire::{CLOSE, SHORT, Wire};
 use common::{Diary, Probe, Running, eventually};
@@ -117,13 +116,13 @@ fn of_a_topic(config: Config) {
 fn of_a_list_of_clients(config: Config) {
     let scene = start(config.clone());
     let clients = scene.clients.clone();
-    fill(scene, |message| send_text(&clients, message, None));
+    fill(scene, |message| send_to(&clients, message));
     let scene = start(config.clone());
     let clients = scene.clients.clone();
-    fill(scene, |message| send_binary(&clients, message.as_bytes().to_vec(), None));
+    fill(scene, |message| send_to(&clients, message.as_bytes().to_vec()));
     let scene = start(config);
     let clients = scene.clients.clone();
-    fill(scene, |message| send_shared(&clients, &SharedMessage::text(message)));
+    fill(scene, |message| send_to(&clients, &SharedMessage::text(message)));
 }
 
 /// The limit is each receiver's. What another group has sent counts too.
@@ -155,17 +154,17 @@ fn one_that_is_sent_to_alone_is_kept(config: Config) {
         assert!(taken < MOST, "it never is too much");
     }
     let queued = client.buffered_amount();
-    let frames = NonZeroUsize::new(1_000).unwrap();
+    let frames = SendOptions::new().frame_size(1_000);
     for _ in 0..100 {
         let sends = [
             client.send_text(&message),
-            client.send_text_owned(message.clone()),
-            client.send_text_bytes(message.as_bytes()),
-            client.send_text_in_frames(&message, frames),
+            client.send(message.clone()),
+            client.send(Text::try_from(message.as_bytes()).unwrap()),
+            client.send_with(&message, frames),
             client.send_binary(message.as_bytes()),
-            client.send_binary_owned(message.clone().into_bytes()),
-            client.send_binary_in_frames(message.as_bytes(), frames),
-            client.send_shared(&SharedMessage::text(message.as_str())),
+            client.send(message.clone().into_bytes()),
+            client.send_with(message.as_bytes(), frames),
+            client.send(&SharedMessage::text(message.as_str())),
         ];
         assert_eq!(sends, [Err(SendError::Full); 8]);
     }

@@ -38,7 +38,7 @@ fn bind(config: Config) -> Server {
             let _ = socket.send(message).await;
         }
     });
-    server.register("/echo", Origins::any(), echo).unwrap();
+    server.resources().register("/echo", Origins::any(), echo).unwrap();
     server
 }
 
@@ -72,7 +72,7 @@ fn beside_async_functions_that_are_flooded(config: Config) {
                 }
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     flood(server, &work);
 }
@@ -94,7 +94,7 @@ fn beside_streams_that_are_flooded(config: Config) {
                     .await;
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     flood(server, &work);
 }
@@ -103,7 +103,7 @@ fn beside_mailboxes_that_are_flooded(config: Config) {
     let (server, (work, _ends_work)) = (bind(config), Work::of(EACH));
     for number in 0..flooders() {
         let (resource, mut events) = mailbox::<()>();
-        server.register(&format!("/work{number}"), Origins::any(), resource).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), resource).unwrap();
         let work = work.clone();
         async_std::task::spawn(async move {
             while let Some(event) = events.next().await {
@@ -121,7 +121,7 @@ struct Worker(Work);
 impl ResourceListener for Worker {
     type Message = ();
 
-    fn text(&mut self, _: &clws_server::Client, _: String) {
+    fn text(&mut self, _: &clws_server::Client, _: clws_server::ByteString) {
         self.0.work();
     }
 }
@@ -130,7 +130,7 @@ fn beside_listeners_that_are_flooded(config: Config) {
     let (server, (work, _ends_work)) = (bind(config), Work::of(EACH));
     for number in 0..flooders() {
         let path = format!("/work{number}");
-        server.run_resource_listener(&path, Origins::any(), Worker(work.clone())).unwrap();
+        server.resources().run_resource_listener(&path, Origins::any(), Worker(work.clone())).unwrap();
     }
     flood(server, &work);
 }
@@ -165,7 +165,7 @@ fn beside_async_functions_that_only_send(config: Config) {
                 }
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     send(server, &work, &gate);
 }
@@ -178,13 +178,13 @@ fn beside_sinks_that_only_send(config: Config) {
             let (work, gate) = clone();
             async move {
                 gate.passed().await;
-                let message = Message::Text("the time is now".to_owned());
+                let message = Message::Text("the time is now".into());
                 while !work.is_over() && SinkExt::feed(&mut socket, message.clone()).await.is_ok() {
                     work.work();
                 }
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     send(server, &work, &gate);
 }

@@ -103,7 +103,7 @@ fn of_several_drafts(config: Config) {
 fn of_a_mailbox(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource.with_openings()).unwrap();
+    server.resources().register("/", Origins::any(), resource.with_openings()).unwrap();
     let server = Running::run(server);
     let mut waiting = [ask(&server), ask(&server)];
     let Some(Event::Opening(_, decision)) = within(events.next()) else { panic!() };

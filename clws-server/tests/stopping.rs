@@ -7,7 +7,7 @@ mod common;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use clws_server::{Config, SendError, Server, Version};
+use clws_server::{CloseCode, Config, SendError, Server, Version};
 use common::{ALL, Got, Probe, Running, Seen};
 
 in_both_modes!(
@@ -69,7 +69,7 @@ fn with_clients_in_every_stage(config: Config) {
     let mut half = server.tcp();
     half.write_all(b"GET / HT").unwrap();
     let mut closing = server.connect(Version::Rfc6455, "/");
-    diary.connected().close(4000.into(), "");
+    diary.connected().close(CloseCode::new(4000));
     assert!(matches!(closing.next(), Got::Close(_)));
     let mut broken = server.connect(Version::Rfc6455, "/");
     broken.raw(&[0xFF; 10]);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
-use clws_server::{Config, Origins, Peer as Address, SendError, Server, ServerHandle, Version};
+use clws_server::{CloseCode, Config, Origins, Peer as Address, SendError, Server, ServerHandle, Version};
 use common::{ALL, Diary, Got, PATIENCE, Peer, Probe, config, text};
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -251,7 +251,7 @@ fn sends_from_elsewhere_wake_a_stream_that_waits() {
         client.send_text(&i.to_string()).unwrap();
         assert_eq!(peer.next(), text(&i.to_string()));
     }
-    client.close(1000.into(), "");
+    client.close(CloseCode::new(1000));
     assert_eq!(peer.next(), Got::Close(Some((1000, String::new()))));
     peer.finish();
     wait(task);

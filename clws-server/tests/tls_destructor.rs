@@ -69,7 +69,7 @@ fn may_send_to_many(config: Config) {
 fn may_close(config: Config) {
     let (_server, mut wire, client) = start(config);
     let last = client.clone();
-    run(&client, move || last.close(CloseCode::NORMAL, "bye"));
+    run(&client, move || last.close((CloseCode::NORMAL, "bye")));
     assert_eq!(wire.next(), Some((TEXT, b"hello".to_vec())));
     assert!(matches!(wire.next(), Some((CLOSE, _))));
     wire.finish();

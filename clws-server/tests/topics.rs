@@ -86,7 +86,7 @@ fn subscribers_get_what_is_published(config: Config) {
     let message = SharedMessage::text("not to 1");
     assert_eq!(topics.publish_except("news", &message, &clients[1]).sent, 2);
     assert_eq!(topics.publish_except("nothing", &message, &clients[1]).sent, 0);
-    assert_eq!(topics.publish_text("weather", "fine").sent, 2);
+    assert_eq!(topics.publish("weather", "fine").sent, 2);
     assert_eq!(peers[0].next(), text("not to 1"));
     peers[1].assert_echo("nothing");
 }

@@ -11,7 +11,7 @@ use async_std::channel;
 use async_std::future::timeout;
 use async_std::task;
 use clap::Parser;
-use clws_server::{Config, Message, Origins, SendError, Server, WebSocket, async_handler};
+use clws_server::{ByteString, Config, Message, Origins, SendError, Server, WebSocket, async_handler};
 use futures::FutureExt;
 use futures::select;
 
@@ -23,7 +23,7 @@ async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendErro
     for tries in 1.. {
         let text = match timeout(patience, socket.next()).await {
             Ok(Some(Message::Text(text))) => text,
-            Ok(Some(_)) => String::new(),
+            Ok(Some(_)) => ByteString::new(),
             Ok(None) => break, // the client has gone
             Err(_) => return socket.send("too slow: goodbye").await,
         };
@@ -104,9 +104,13 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
 
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
     // What such a function returns is of no interest: what a client that has gone did not get is nobody's loss.
-    server.register("/guess", Origins::any(), async_handler(move |socket| guess(socket, patience)))?;
-    server.register("/clock", Origins::any(), async_handler(clock))?;
-    server.register("/jobs", Origins::any(), async_handler(jobs))?;
+    server.resources().register(
+        "/guess",
+        Origins::any(),
+        async_handler(move |socket| guess(socket, patience)),
+    )?;
+    server.resources().register("/clock", Origins::any(), async_handler(clock))?;
+    server.resources().register("/jobs", Origins::any(), async_handler(jobs))?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

@@ -47,8 +47,9 @@ use std::time::{Duration, Instant};
 use clap::Parser;
 use clws_examples::pace::{Excess, Pace};
 use clws_server::{
-    Accept, Client, Close, CloseCode, Config, Disconnect, Group, HttpRequest, HttpResponse, Listen, Opening,
-    Origins, Payload, Reject, Resource, ResourceListener, SendError, Server, SharedMessage, Text,
+    Accept, ByteString, Client, Close, CloseCode, Config, Disconnect, Group, HttpRequest, HttpResponse,
+    Listen, Opening, Origins, Payload, Reject, Resource, ResourceListener, SendError, Server, SharedMessage,
+    Text,
 };
 use serde::Serialize;
 
@@ -129,8 +130,8 @@ fn is_zero(number: &usize) -> bool {
 
 /// Closes a client that reads so little that an answer has no room. One that is gone needs nothing.
 fn tell(client: &Client, message: &SharedMessage) {
-    if client.send_shared(message) == Err(SendError::Full) {
-        client.close(CloseCode::TRY_AGAIN_LATER, "you do not read your messages");
+    if client.send(message) == Err(SendError::Full) {
+        client.close((CloseCode::TRY_AGAIN_LATER, "you do not read your messages"));
     }
 }
 
@@ -192,7 +193,7 @@ impl ResourceListener for Chat {
         Ok(())
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         let Some(member) = self.members.get_mut(client) else { return };
         match member.pace.take(Instant::now()) {
             Ok(()) => {}
@@ -203,7 +204,7 @@ impl ResourceListener for Chat {
             }
             Err(Excess::Dropped) => return,
             Err(Excess::Closed) => {
-                client.close(CloseCode::POLICY, "you write too fast");
+                client.close((CloseCode::POLICY, "you write too fast"));
                 return;
             }
         }
@@ -349,11 +350,11 @@ impl Resource for Echo {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text);
+        let _ = client.send(text);
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 
@@ -427,9 +428,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     config.protocol_76_00_support |= flags.hixie;
     config.protocol_75_support |= flags.hixie_75;
     let server = Server::bind(config)?;
-    server.run_resource_listener("/", Origins::any(), Chat::default())?;
-    server.register("/echo", Origins::any(), Echo)?;
-    server.http(page);
+    server.resources().run_resource_listener("/", Origins::any(), Chat::default())?;
+    server.resources().register("/echo", Origins::any(), Echo)?;
+    server.resources().http(page);
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

@@ -19,11 +19,11 @@ struct Echo;
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
         // It fails only if the client is gone: while it does not read its answers, its messages wait.
-        let _ = client.forward_text(text);
+        let _ = client.send(text);
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 
@@ -144,9 +144,9 @@ async fn main() -> Result<(), Box<dyn Error>> {
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
     let admits = if flags.origin.is_empty() { Origins::any() } else { Origins::prefix(flags.origin) };
-    server.register("/echo", admits.clone(), Echo)?;
-    server.register("/", admits.clone(), Echo)?;
-    server.register("/broadcast", admits, Broadcast::default())?;
+    server.resources().register("/echo", admits.clone(), Echo)?;
+    server.resources().register("/", admits.clone(), Echo)?;
+    server.resources().register("/broadcast", admits, Broadcast::default())?;
 
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;

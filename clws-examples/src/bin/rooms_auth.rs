@@ -133,7 +133,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     // A browser sends its cookies along whatever page asks it to connect: only our own pages may. Who sends no origin is
     // no browser.
     let origins = Origins::prefix(["http://localhost", "http://127.0.0.1"]).or_absent(true);
-    server.register_prefix(PREFIX, origins, Rooms::default())?;
+    server.resources().register_prefix(PREFIX, origins, Rooms::default())?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clws_proto::{Limits, Meter};
 
 use crate::budget::{Budget, FREE};
-use crate::client::group::Memberships;
+use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
 use crate::lock::rank;

@@ -6,7 +6,7 @@ use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Req
 use clws_proto::{Receiver, Role, Sender};
 
 use crate::client::Client;
-use crate::client::internal::NewClient;
+use crate::client::NewClient;
 use crate::config::Config;
 use crate::connection::closing::Reply;
 use crate::connection::open::Open;
@@ -14,9 +14,10 @@ use crate::connection::{Context, Deadline};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, guard, log};
 use crate::net::socket::Peer;
-use crate::resource::decision::Pending;
-use crate::resource::registry::Entry;
-use crate::resource::{Accept, Opening};
+use crate::resource::accept::Accept;
+use crate::resource::opening::Opening;
+use crate::resource::pending::Pending;
+use crate::resource::registry::entry::Entry;
 
 /// What Adobe's Flash Player sends before its sockets may connect, with a NUL behind it.
 const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
@@ -45,7 +46,7 @@ struct Interim {
 
 /// A request that the application decides on later.
 struct Asked {
-    pending: Arc<Pending>,
+    pending: Arc<Pending<Result<Accept, Reject>>>,
     entry: Arc<Entry>,
     opening: Opening,
     has_adapter_data: bool,

@@ -23,6 +23,7 @@ use crate::budget::{Budget, FREE};
 use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
 use crate::client::context::ClientContext;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::connection::closing::Closing;
 use crate::connection::handshake::{Handshake, Outcome};
 use crate::connection::open::{End, Input, Open};
@@ -31,7 +32,6 @@ use crate::date::dated_reject;
 use crate::guard::{discard, log};
 use crate::net::socket::Peer;
 use crate::resource::registry::Resources;
-use crate::resource::{Disconnect, DisconnectCause};
 use crate::time::{deadline_after, now};
 use crate::wake::WakeTargetRef;
 
@@ -172,7 +172,7 @@ impl Connection {
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.client.is_queued_for() || open.reads_pings(),
+            Stage::Open(open) => open.client.has_queue() || open.reads_pings(),
             Stage::Handshake(_) | Stage::Closing(_) | Stage::Closed => true,
         }
     }
@@ -190,7 +190,7 @@ impl Connection {
     pub(crate) fn resume(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) if open.client.has_failed() => {
-                self.end(End::Failed(DisconnectCause::Panic), context)
+                self.end(End::Failed(DisconnectCause::Panic), context);
             }
             Stage::Handshake(handshake) if handshake.is_asking() => {
                 let mut octets = std::mem::take(&mut handshake.received);
@@ -480,7 +480,7 @@ impl Connection {
             // dropped, and its close frame is to be seen.
             Stage::Open(open) => {
                 let held = self.held().saturating_sub(open.client.compression_context());
-                let waits = open.client.is_queued_for() && budget.is_over();
+                let waits = open.client.has_queue() && budget.is_over();
                 (waits || held > FREE) && !open.client.is_closing()
             }
             Stage::Handshake(_) => self.held() > FREE,

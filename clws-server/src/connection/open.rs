@@ -6,12 +6,13 @@ use clws_proto::{CloseCode, CloseFrame, Event, ProtocolError, Receiver};
 
 use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
-use crate::client::internal::Disposition;
+use crate::client::close::Close;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
+use crate::client::state::Disposition;
 use crate::connection::share::Share;
 use crate::connection::{Context, Deadline};
 use crate::guard::{ApplicationValue, discard, guard, log};
-use crate::resource::registry::Entry;
-use crate::resource::{Close, Disconnect, DisconnectCause};
+use crate::resource::registry::entry::Entry;
 use crate::time::{deadline_after, now};
 
 /// Messages go both ways, or we have sent a close frame and wait for the client's.
@@ -203,7 +204,7 @@ impl Open {
         if client.is_connected() {
             guard(client.config().debug_on(), || entry.resource.disconnected(client, &disconnect));
         } else {
-            client.tell_hosts(&disconnect);
+            client.notify_hosts(&disconnect);
         }
         discard(client.config().debug_on(), disconnect); // an error of the application's stream may be in it
     }

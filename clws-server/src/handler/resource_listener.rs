@@ -6,18 +6,25 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use clws_handshake::Reject;
+use bytestring::ByteString;
+use clws_handshake::{Origins, Reject};
 use clws_proto::CloseCode;
 use futures::channel::oneshot;
 use futures::{FutureExt, StreamExt};
 
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
+use crate::client::id::ClientId;
 use crate::guard::{DebugOn, discard, guard, guard_other, log};
 use crate::handler::mailbox::mailbox;
 use crate::handler::mailbox::sender::MailboxSender;
 use crate::handler::mailbox::{Event, Mailbox, MailboxClosed};
-use crate::resource::registry::Registered;
-use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
+use crate::resource::opening::Opening;
+use crate::resource::registry::error::RegisterError;
+use crate::resource::registry::{Registered, Resources};
 use crate::runtime;
 use crate::signal::{GivesOnDrop, Signal};
 use crate::sync::thread_local;
@@ -26,7 +33,7 @@ use crate::time::{deadline_after, now};
 /// A resource with `&mut self`: its events come in order, through one mailbox, to one task.
 ///
 /// It is CLWS's model: what all clients do to the state of a chat room, say, happens one after the other, and no lock is
-/// needed. [`run_resource_listener`](crate::Server::run_resource_listener) registers one and runs it;
+/// needed. [`run_resource_listener`](crate::Resources::run_resource_listener) registers one and runs it;
 /// [`ResourceListenerTask`] leaves it to you where it runs. What an inline [`Resource`](crate::Resource) can do is told there,
 /// and is the same here, but that a message reaches another thread before it is handled, which costs some microseconds.
 ///
@@ -38,7 +45,7 @@ use crate::time::{deadline_after, now};
 /// the process.
 ///
 /// ```
-/// use clws_server::{Client, Config, ResourceListener, Origins, Server};
+/// use clws_server::{ByteString, Client, Config, ResourceListener, Origins, Server};
 ///
 /// /// Numbers what is said.
 /// #[derive(Default)]
@@ -49,7 +56,7 @@ use crate::time::{deadline_after, now};
 /// impl ResourceListener for Counter {
 ///     type Message = ();
 ///
-///     fn text(&mut self, client: &Client, text: String) {
+///     fn text(&mut self, client: &Client, text: ByteString) {
 ///         self.count += 1;
 ///         let _ = client.send_text(&format!("{}: {text}", self.count));
 ///     }
@@ -57,7 +64,7 @@ use crate::time::{deadline_after, now};
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-/// let counter = server.run_resource_listener("/count", Origins::any(), Counter::default())?;
+/// let counter = server.resources().run_resource_listener("/count", Origins::any(), Counter::default())?;
 /// let count = counter.call(|counter| counter.count); // runs on the listener's task
 /// assert_eq!(futures::executor::block_on(count), Ok(0));
 /// # Ok(()) }
@@ -88,14 +95,14 @@ pub trait ResourceListener: Send + Sized + 'static {
     }
 
     /// A text message came: `resource-received-text`. The default closes with 1003.
-    fn text(&mut self, client: &Client, text: String) {
-        client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+    fn text(&mut self, client: &Client, text: ByteString) {
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no text"));
     }
 
     /// A binary message came: `resource-received-binary`. The default closes with 1003. Never in draft 0 and
     /// hixie-75.
     fn binary(&mut self, client: &Client, payload: Bytes) {
-        client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
 
     /// A pong came: `resource-received-pong`.
@@ -134,7 +141,7 @@ pub struct ResourceListenerTask<L: ResourceListener> {
     sender: MailboxSender<Mail<L>>,
     ended: GivesOnDrop,
     debug: DebugOn,
-    muted: HashMap<usize, Muted>,
+    muted: HashMap<ClientId, Muted>,
 }
 
 /// A client of which the handlers are to hear no more.
@@ -272,7 +279,7 @@ fn handle<L: ResourceListener>(
     listener: &mut L,
     event: Event<Mail<L>>,
     debug: &mut DebugOn,
-    muted: &mut HashMap<usize, Muted>,
+    muted: &mut HashMap<ClientId, Muted>,
 ) {
     let mut event = event;
     let client = match &event {
@@ -342,6 +349,29 @@ fn handle_other<L: ResourceListener>(listener: &mut L, event: Event<Mail<L>>, de
     }
 }
 
+impl Resources {
+    /// Registers a [`ResourceListener`] and runs it, in a task of async-std's executor: `run-resource-listener`. When it is
+    /// [killed](ResourceListenerHandle::kill), its path is free again at once. (A [`ResourceListenerTask`] can be run elsewhere.)
+    ///
+    /// # Errors
+    ///
+    /// As [`register`](Self::register).
+    pub fn run_resource_listener<L: ResourceListener>(
+        &self,
+        path: &str,
+        origins: Origins,
+        listener: L,
+    ) -> Result<ResourceListenerHandle<L>, RegisterError> {
+        let debug = self.debug_on();
+        let task = ResourceListenerTask::new(listener).debug_on(debug);
+        let resource = task.resource();
+        let handle = task.handle().registered(self.registered(path, &resource));
+        self.register_shared(path, origins, resource)?;
+        runtime::spawn(task.run().map(move |listener| discard(debug, listener)));
+        Ok(handle)
+    }
+}
+
 impl<L: ResourceListener> ResourceListenerHandle<L> {
     /// Sends it a message of the application's own: `send-custom-message-to-resource`. It is handled behind what waits
     /// in the mailbox, by [`ResourceListener::custom_message`].
@@ -392,7 +422,7 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
     /// clients are closed with 1001, and when it has heard of the end of each [`ResourceListenerTask::run`] returns: twice the
     /// [`close_timeout`](crate::Config#structfield.close_timeout) later at most, for who takes longer is dropped.
     ///
-    /// Where [`run_resource_listener`](crate::Server::run_resource_listener) had registered it, its path is free when this
+    /// Where [`run_resource_listener`](crate::Resources::run_resource_listener) had registered it, its path is free when this
     /// returns. Elsewhere it stays registered, and new clients are told 503.
     pub fn kill(&self) {
         if let Some(registered) = &self.registered {

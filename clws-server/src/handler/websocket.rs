@@ -6,18 +6,21 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use clws_proto::CloseCode;
 use futures::stream::FusedStream;
 use futures::{Sink, Stream};
 
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
-use crate::client::outcome::{SendError, Sent};
+use crate::client::close::Close;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
+use crate::client::outcome::SendError;
+use crate::client::outgoing::Outgoing;
 use crate::client::watchers::{Host, Watcher};
 use crate::handler::mailbox::MESSAGE_OVERHEAD;
 use crate::handler::poll_budget::PollBudget;
 use crate::lock::{Lock, LockGuard, rank};
-use crate::resource::{Disconnect, DisconnectCause};
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 
@@ -49,7 +52,7 @@ pub struct WebSocketWriter(WebSocket);
 #[non_exhaustive]
 pub enum Message {
     /// Text.
-    Text(String),
+    Text(ByteString),
     /// Octets; never in draft 0 and hixie-75.
     Binary(Bytes),
     /// A ping to be sent. None ever comes: the server answers pings itself.
@@ -104,8 +107,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// Those of [`Client::send_text`] and its like.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// Those of [`Client::send`].
+    pub async fn send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
         let mut message = Some(message.into());
         poll_fn(|cx| {
             if self.poll_room(cx).is_pending() {
@@ -119,8 +122,8 @@ impl WebSocket {
     /// Begins the closing handshake. Messages that have come and were not taken are dropped:
     /// [`Disconnect::undelivered`](crate::Disconnect) counts them. [`next`](Self::next) waits for the end of the connection and
     /// gives `None`. It always closes, as [`Client::close`] does.
-    pub fn close(&mut self, code: CloseCode, reason: &str) {
-        self.client().close(code, reason);
+    pub fn close(&mut self, close: impl Into<Close>) {
+        self.client().close(close);
     }
 
     /// The client, for everything that needs no waiting.
@@ -205,13 +208,13 @@ impl WebSocketWriter {
     /// # Errors
     ///
     /// As there.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
         self.0.send(message).await
     }
 
     /// As [`WebSocket::close`].
-    pub fn close(&mut self, code: CloseCode, reason: &str) {
-        self.0.close(code, reason);
+    pub fn close(&mut self, close: impl Into<Close>) {
+        self.0.close(close);
     }
 
     /// The client, for everything that needs no waiting.
@@ -251,7 +254,7 @@ impl CloseOnDrop {
         }
         drop(state);
         if resume {
-            self.client.resume();
+            self.client.resume_by_queue();
         }
         Poll::Ready(Some(message))
     }
@@ -281,7 +284,7 @@ impl CloseOnDrop {
     /// Closes, unless that was done. Ready when the connection is over and all that was queued is written, or lost.
     fn poll_over(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if !self.client.is_silenced() {
-            self.client.close(CloseCode::NORMAL, ""); // or it is closing already
+            self.client.close(CloseCode::NORMAL); // or it is closing already
         }
         self.inbox.writer.register(cx.waker());
         let is_clean = self.inbox.state().end.as_ref().map(Disconnect::is_clean);
@@ -297,14 +300,8 @@ impl CloseOnDrop {
         Arc::clone(&self.inbox) as _
     }
 
-    fn queue(&self, message: Message) -> Result<(), SendError> {
-        let sent: Result<Sent, SendError> = match message {
-            Message::Text(text) => self.client.send_text_owned(text),
-            Message::Binary(payload) => self.client.send_binary_owned(payload),
-            Message::Ping(payload) => self.client.ping(&payload),
-            Message::Pong(payload) => self.client.pong(&payload),
-        };
-        sent.map(drop)
+    fn queue<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
+        self.client.send(message).map(drop)
     }
 }
 
@@ -312,7 +309,7 @@ impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
         self.inbox.close(&self.client);
-        self.client.close(code, ""); // or it is closing already
+        self.client.close(code); // or it is closing already
         self.client.unwatch(&self.watcher());
     }
 }
@@ -345,7 +342,7 @@ impl Inbox {
                 drop(state);
                 state = self.state();
             });
-            client.pause();
+            client.pause_by_queue();
         }
         state.queue.push_back(message);
         drop(state);
@@ -387,7 +384,7 @@ impl Inbox {
             queue
         };
         drop(dropped);
-        client.resume();
+        client.resume_by_queue();
     }
 
     fn state(&self) -> LockGuard<'_, State> {
@@ -534,12 +531,18 @@ impl Sink<Message> for WebSocketWriter {
 
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(text.into())
     }
 }
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<ByteString> for Message {
+    fn from(text: ByteString) -> Self {
         Self::Text(text)
     }
 }
@@ -553,6 +556,17 @@ impl From<Bytes> for Message {
 impl From<Vec<u8>> for Message {
     fn from(payload: Vec<u8>) -> Self {
         Self::Binary(payload.into())
+    }
+}
+
+impl From<Message> for Outgoing<'_> {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => text.into(),
+            Message::Binary(payload) => payload.into(),
+            Message::Ping(payload) => Outgoing::ping(payload),
+            Message::Pong(payload) => Outgoing::pong(payload),
+        }
     }
 }
 

@@ -362,10 +362,8 @@ impl Harness {
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let (buffered, paused) = (
-                client.buffered_amount(),
-                client.disposition() == crate::client::internal::Disposition::Wait,
-            );
+            let (buffered, paused) =
+                (client.buffered_amount(), client.disposition() == crate::client::state::Disposition::Wait);
             with(|state| state.check_rest(conn, buffered, paused));
         }
     }

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Client, Close, Disconnect, Event, Mailbox, Message, Origins, Resource, ResourceListener,
+    ByteString, Client, Close, Disconnect, Event, Mailbox, Message, Origins, Resource, ResourceListener,
     ResourceListenerTask, Server, Text, WebSocket, async_handler, mailbox,
 };
 use futures::StreamExt;
@@ -43,10 +43,10 @@ impl Kind {
         let (tell, told) = mpsc::channel();
         let gate = gate.clone();
         match self {
-            Self::Inline => server.register(path, Origins::any(), Inline { gate, tell }).unwrap(),
+            Self::Inline => server.resources().register(path, Origins::any(), Inline { gate, tell }).unwrap(),
             Self::Mailbox => {
                 let (resource, events) = mailbox::<()>();
-                server.register(path, Origins::any(), resource).unwrap();
+                server.resources().register(path, Origins::any(), resource).unwrap();
                 thread::spawn(move || read_mailbox(events, &gate, &tell));
             }
             Self::Listener => {
@@ -57,7 +57,7 @@ impl Kind {
             Self::Async => {
                 let tell = Mutex::new(tell);
                 let handler = move |socket| read_socket(socket, gate.clone(), tell.lock().unwrap().clone());
-                server.register(path, Origins::any(), async_handler(handler)).unwrap();
+                server.resources().register(path, Origins::any(), async_handler(handler)).unwrap();
             }
         }
         Log(told)
@@ -90,7 +90,7 @@ fn read_mailbox(mut events: Mailbox<()>, gate: &Gate, tell: &Sender<Heard>) {
     while let Some(event) = block_on(events.next()) {
         let heard = match event {
             Event::Connected(client) => Heard::Connected(client),
-            Event::Text(_, text) => Heard::Text(text),
+            Event::Text(_, text) => Heard::Text(text.to_string()),
             Event::Disconnected(_, end) => Heard::Gone(end),
             _ => continue,
         };
@@ -118,8 +118,8 @@ impl ResourceListener for Listening {
         Ok(())
     }
 
-    fn text(&mut self, _: &Client, text: String) {
-        let _ = self.tell.send(Heard::Text(text));
+    fn text(&mut self, _: &Client, text: ByteString) {
+        let _ = self.tell.send(Heard::Text(text.to_string()));
     }
 
     fn disconnected(&mut self, _: &Client, end: &Disconnect) {
@@ -132,7 +132,7 @@ async fn read_socket(mut socket: WebSocket, gate: Gate, tell: Sender<Heard>) {
     gate.passed().await;
     while let Some(message) = socket.next().await {
         if let Message::Text(text) = message {
-            let _ = tell.send(Heard::Text(text));
+            let _ = tell.send(Heard::Text(text.to_string()));
         }
     }
     // After a close of the application's own, the end may come later than the last message.

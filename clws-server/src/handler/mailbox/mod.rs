@@ -10,18 +10,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use clws_proto::CloseCode;
 use futures::Stream;
 use futures::stream::FusedStream;
 
 use crate::client::Client;
+use crate::client::disconnect::Disconnect;
 use crate::handler::mailbox::sender::MailboxSender;
 use crate::handler::mailbox::state::{Shared, cost, gone, refuse};
 use crate::handler::mailbox::undelivered::Undelivered;
 use crate::handler::poll_budget::PollBudget;
 use crate::handler::websocket::shrink;
+use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
-use crate::resource::{Accept, Disconnect, Opening};
+use crate::resource::opening::Opening;
 
 /// What a message costs in a mailbox beside its own octets, at least.
 pub(crate) const MESSAGE_OVERHEAD: usize = 64;
@@ -43,10 +46,10 @@ const MAX_UNHANDLED_CONNECTS: usize = 1024;
 ///
 /// async fn echo(server: &Server) -> Result<(), Box<dyn std::error::Error>> {
 ///     let (resource, mut events) = mailbox::<()>();
-///     server.register("/echo", Origins::any(), resource)?;
+///     server.resources().register("/echo", Origins::any(), resource)?;
 ///     while let Some(event) = events.next().await {
 ///         if let Event::Text(client, text) = event {
-///             let _ = client.send_text_owned(text);
+///             let _ = client.send(text);
 ///         }
 ///     }
 ///     Ok(())
@@ -79,7 +82,7 @@ pub enum Event<M> {
     /// A client is there.
     Connected(Client),
     /// A text message came.
-    Text(Client, String),
+    Text(Client, ByteString),
     /// A binary message came.
     Binary(Client, Bytes),
     /// A pong came.
@@ -218,7 +221,7 @@ impl<M> Mailbox<M> {
         drop(state);
         drop(nobody);
         for client in paused {
-            client.resume();
+            client.resume_by_queue();
         }
         for decision in pending_admissions {
             decision.decide(if closed { Err(gone()) } else { Ok(Accept::new()) });

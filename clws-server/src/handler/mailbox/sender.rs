@@ -6,12 +6,16 @@ use clws_handshake::Reject;
 use clws_proto::{CloseCode, Payload, Text};
 
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
 use crate::client::watchers::{Host, gone_already};
 use crate::guard::discard;
 use crate::handler::mailbox::state::{AdmissionTicket, Member, Shared, cost, gone, is_stale};
 use crate::handler::mailbox::{Event, MAX_UNHANDLED_CONNECTS, MailboxClosed};
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
-use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::resource::opening::Opening;
 use crate::sync::broken;
 
 /// So many undecided openings are kept before those are thrown out that nobody waits for any more.
@@ -165,7 +169,7 @@ impl<M> Shared<M> {
                         drop(state);
                         state = self.state();
                     });
-                    client.pause();
+                    client.pause_by_queue();
                 }
                 _ => {}
             }
@@ -212,7 +216,7 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        self.put(Event::Text(client.clone(), text.into_string()), Some(client));
+        self.put(Event::Text(client.clone(), text.into_bytestring()), Some(client));
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {

@@ -5,12 +5,13 @@ use clws_handshake::Reject;
 
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
+use crate::client::id::ClientId;
 use crate::guard::{DebugOn, discard};
 use crate::handler::mailbox::sender::OPENINGS;
 use crate::handler::mailbox::{Event, MAX_UNHANDLED_CONNECTS, MESSAGE_OVERHEAD, leave};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::resource::decision::Decision;
-use crate::resource::decision::Ticket;
+use crate::resource::pending::Ticket;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 
@@ -41,7 +42,7 @@ pub(super) struct State<M> {
     /// Openings in the queue, and from which number on it is looked through for those that nobody waits for.
     pub(super) openings: usize,
     pub(super) most_openings: usize,
-    pub(super) clients: HashMap<usize, Member>,
+    pub(super) clients: HashMap<ClientId, Member>,
     /// Nothing more is taken, but that clients are gone.
     pub(super) closed: bool,
     /// Its clients were closed.
@@ -170,7 +171,7 @@ impl<M> Shared<M> {
         }
         clients.iter().for_each(leave);
         for client in paused {
-            client.resume();
+            client.resume_by_queue();
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use crate::client::id::ClientId;
 use crate::handler::mailbox::Event;
 
 /// How many messages were withheld, by client. Clients that were not closed cost nothing here.
 #[derive(Default)]
-pub(super) struct Undelivered(HashMap<usize, u64>);
+pub(super) struct Undelivered(HashMap<ClientId, u64>);
 
 impl Undelivered {
     /// Withholds an event of a client that the application has closed, and tells in its end how many there were.
@@ -14,13 +15,9 @@ impl Undelivered {
         let (client, is_data) = match &event {
             Event::Text(client, _) | Event::Binary(client, _) => (client, true),
             Event::Pong(client, _) | Event::Drained(client) => (client, false),
-            Event::Connected(_) | Event::Disconnected(..) if self.0.is_empty() => return Some(event),
-            Event::Connected(client) => {
-                self.0.remove(&client.id()); // an earlier client's, that was never told of
-                return Some(event);
-            }
+            Event::Disconnected(..) if self.0.is_empty() => return Some(event),
             Event::Disconnected(..) => return Some(self.end(event)),
-            Event::Opening(..) | Event::Message(_) => return Some(event),
+            Event::Connected(_) | Event::Opening(..) | Event::Message(_) => return Some(event),
         };
         if !client.is_silenced() {
             return Some(event);
