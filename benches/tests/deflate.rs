@@ -34,7 +34,7 @@ impl Resource for Broadcast {
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        let _ = self.0.send(&SharedMessage::text(&*text));
+        let _ = self.0.send(SharedMessage::text(&*text));
     }
 }
 

@@ -229,8 +229,7 @@ fn counts_a_payload_that_many_share_once(config: Config) {
     let mut silent: Vec<_> = (0..MEMBERS).map(|_| Wire::connect(&server, "/")).collect();
     soon("all are in", || room.members.len() == MEMBERS);
     for number in 0..MESSAGES {
-        let delivery =
-            room.members.send(&SharedMessage::binary(vec![u8::try_from(number).unwrap(); 1 << 20]));
+        let delivery = room.members.send(SharedMessage::binary(vec![u8::try_from(number).unwrap(); 1 << 20]));
         assert_eq!((delivery.sent, delivery.failed.len()), (MEMBERS, 0));
     }
     common::wire::settle();

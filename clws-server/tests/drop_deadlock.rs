@@ -194,7 +194,7 @@ fn of_one_to_a_group(config: Config) {
         let _ = members.send_text("all have got it");
         let _ = tell.send(amounts + members.len());
     });
-    assert_eq!(group.send(&SharedMessage::binary(bytes)).sent, 2);
+    assert_eq!(group.send(SharedMessage::binary(bytes)).sent, 2);
     for wire in [&mut wire, &mut other] {
         assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
     }

@@ -99,14 +99,14 @@ fn messages_go_to_all_or_to_all_but_one(config: Config) {
     }
     assert_eq!(long.encodings(), 2);
     for (number, except) in clients[..8].iter().enumerate() {
-        assert_sent(group.send_except(&SharedMessage::text(format!("not to {number}")), except), 7);
+        assert_sent(group.send_except(SharedMessage::text(format!("not to {number}")), except), 7);
     }
     for (number, peer) in peers[..8].iter_mut().enumerate() {
         for other in (0..8).filter(|other| *other != number) {
             assert_eq!(peer.next(), Got::Text(format!("not to {other}")));
         }
     }
-    assert_sent(group.send_except(&SharedMessage::text("who is not in is no exception"), outsider), 8);
+    assert_sent(group.send_except(SharedMessage::text("who is not in is no exception"), outsider), 8);
     for peer in &mut peers[..8] {
         assert_eq!(peer.next(), text("who is not in is no exception"));
     }
@@ -209,7 +209,7 @@ impl Resource for Room {
             "close me" => client.close(CloseCode::new(4001)),
             "abort me" => client.abort(),
             "panic" => panic!("as it was told"),
-            text => drop(self.members.send_except(&SharedMessage::text(text), client)),
+            text => drop(self.members.send_except(SharedMessage::text(text), client)),
         }
     }
 

@@ -246,7 +246,7 @@ fn what_it_cannot_have(config: Config) {
     let mut peer = server.connect(Version::Hixie75, "/");
     let client = diary.connected();
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
-    assert_eq!(client.send(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
+    assert_eq!(client.send(SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
     assert_eq!(client.pong(b""), Err(SendError::Unsupported));
     client.send_with("in one frame", SendOptions::new().frame_size(1)).unwrap();

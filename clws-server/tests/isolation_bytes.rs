@@ -117,7 +117,7 @@ fn owners_ask_when_nothing_is_sent(config: Config) {
     assert_eq!(peer.next(), Got::Binary(vec![7; 100]));
     assert_eq!(peer.next(), common::text("dropped"));
     // Encoded, for many.
-    client.send(&SharedMessage::binary(world.owned(&client, 100_000, false))).unwrap();
+    client.send(SharedMessage::binary(world.owned(&client, 100_000, false))).unwrap();
     world.expect_drops(1);
     assert!(matches!(peer.next(), Got::Binary(_)));
     assert_eq!(peer.next(), common::text("dropped"));

@@ -28,7 +28,7 @@ impl Drop for Bye {
         let big = vec![7; 100_000];
         let _ = self.client.send_text("bye");
         let _ = self.client.send(big.clone());
-        let _ = self.client.send(&SharedMessage::binary(big));
+        let _ = self.client.send(SharedMessage::binary(big));
         let _ = self.client.ping(b"bye");
         let _ = self.group.send_text("bye to all");
         self.client.close((CloseCode::new(1000), "bye"));

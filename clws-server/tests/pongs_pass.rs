@@ -115,7 +115,7 @@ fn between_fragments(config: Config) {
         pings(config.clone(), false, |client| {
             let (message, size) = ("x".repeat(QUEUED), NonZeroUsize::new(4096));
             if shared {
-                client.send(&SharedMessage::text(message).with_frame_size(size)).unwrap();
+                client.send(SharedMessage::text(message).with_frame_size(size)).unwrap();
             } else {
                 client.send_with(&message, SendOptions::new().frame_size(size.unwrap().get())).unwrap();
             }

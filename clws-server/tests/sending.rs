@@ -103,7 +103,7 @@ fn what_draft_0_cannot_have(config: Config) {
     let (mut peer, client) = connect(&server, &diary, Version::Hybi00);
     common::eventually("its handshake is written", || client.buffered_amount() == 0);
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
-    assert_eq!(client.send(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
+    assert_eq!(client.send(SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
     assert_eq!(client.buffered_amount(), 0);
     client.send_text("but this").unwrap();

@@ -101,7 +101,7 @@ fn of_a_group_but_one(config: Config) {
     let except = other_diary.connected();
     let group = Group::new();
     assert!(scene.clients.iter().chain([&except]).all(|client| group.join(client)));
-    fill(scene, |message| group.send_except(&SharedMessage::text(message), &except));
+    fill(scene, |message| group.send_except(SharedMessage::text(message), &except));
     wire.assert_answered_within(SHORT);
     assert_eq!(group.members(), [except]);
 }
@@ -110,7 +110,7 @@ fn of_a_topic(config: Config) {
     let scene = start(config);
     let topics = Topics::new();
     assert!(scene.clients.iter().all(|client| topics.subscribe("news", client)));
-    fill(scene, |message| topics.publish("news", &SharedMessage::text(message)));
+    fill(scene, |message| topics.publish("news", SharedMessage::text(message)));
 }
 
 fn of_a_list_of_clients(config: Config) {
@@ -122,7 +122,7 @@ fn of_a_list_of_clients(config: Config) {
     fill(scene, |message| send_to(&clients, message.as_bytes().to_vec()));
     let scene = start(config);
     let clients = scene.clients.clone();
-    fill(scene, |message| send_to(&clients, &SharedMessage::text(message)));
+    fill(scene, |message| send_to(&clients, SharedMessage::text(message)));
 }
 
 /// The limit is each receiver's. What another group has sent counts too.
@@ -164,7 +164,7 @@ fn one_that_is_sent_to_alone_is_kept(config: Config) {
             client.send_binary(message.as_bytes()),
             client.send(message.clone().into_bytes()),
             client.send_with(message.as_bytes(), frames),
-            client.send(&SharedMessage::text(message.as_str())),
+            client.send(SharedMessage::text(message.as_str())),
         ];
         assert_eq!(sends, [Err(SendError::Full); 8]);
     }

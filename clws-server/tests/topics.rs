@@ -34,7 +34,7 @@ fn assemble(config: Config, number: usize) -> (Running, Diary, Vec<Peer>, Vec<Cl
 }
 
 fn publish(topics: &Topics, name: &str, message: &str) -> Delivery {
-    topics.publish(name, &SharedMessage::text(message))
+    topics.publish(name, SharedMessage::text(message))
 }
 
 #[track_caller]
@@ -80,7 +80,7 @@ fn subscribers_get_what_is_published(config: Config) {
 
     // As with any group: draft 0 gets no binary message, and it can be sent to all but one.
     topics.subscribe("news", &clients[0]);
-    let delivery = topics.publish("news", &SharedMessage::binary(&b"x"[..]));
+    let delivery = topics.publish("news", SharedMessage::binary(&b"x"[..]));
     assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
     assert_eq!(peers[1].next(), Got::Binary(b"x".to_vec()));
     let message = SharedMessage::text("not to 1");

@@ -128,7 +128,7 @@ impl Resource for Room {
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        let _ = self.members.send(&SharedMessage::text(text.as_str()));
+        let _ = self.members.send(SharedMessage::text(text.as_str()));
     }
 }
 

@@ -93,7 +93,7 @@ pub(super) fn answer(client: &Client, len: usize, inline: bool) {
     let result = match with(|state| state.rng.below(ways)) {
         0 | 1 => client.send_text(&text),
         2 => client.send(text),
-        3 => client.send(&SharedMessage::text(text)),
+        3 => client.send(SharedMessage::text(text)),
         4 => client.send_binary(text.as_bytes()),
         5 => client.send(text.into_bytes()),
         _ => client.send_with(&text, SendOptions::new().frame_size(1 + len / 2)),

@@ -75,8 +75,8 @@ impl App {
             1 => client.send_binary(text.as_bytes()),
             2 => client.send(text.clone()),
             3 => client.send(text.clone().into_bytes()),
-            4 => client.send(&SharedMessage::text(text.clone())),
-            5 => client.send(&SharedMessage::binary(text.clone().into_bytes())),
+            4 => client.send(SharedMessage::text(text.clone())),
+            5 => client.send(SharedMessage::binary(text.clone().into_bytes())),
             6 => client.send_with(&text, SendOptions::new().frame_size(100)),
             _ => {
                 let _ = client.ping(text.as_bytes());
