@@ -6,10 +6,14 @@ mod common;
 
 use std::thread;
 
-use clws_server::{Client, CloseCode, Config, SendError, SendOptions, Sent, SharedMessage, Text, Version};
+use clws_server::{
+    ByteString, Bytes, Client, CloseCode, Config, Group, Message, SendError, SendOptions, Sent,
+    SharedMessage, Text, Version,
+};
 use common::{ALL, Diary, Got, Peer, Probe, Running, Seen, text};
 
 in_both_modes!(
+    every_type_of_message,
     many_threads_to_many_clients,
     to_a_client_that_never_spoke,
     shared_messages_to_every_version,
@@ -108,6 +112,54 @@ fn what_draft_0_cannot_have(config: Config) {
     assert_eq!(client.buffered_amount(), 0);
     client.send_text("but this").unwrap();
     assert_eq!(peer.next(), text("but this"));
+}
+
+fn every_type_of_message(config: Config) {
+    let (probe, diary) = Probe::new();
+    let server = Running::start(config, probe);
+    let (mut peer, client) = connect(&server, &diary, Version::Rfc6455);
+    let (string, shared_text) = ("text".to_owned(), ByteString::from("text"));
+    let (received, shared) = (Text::try_from(string.as_bytes()).unwrap(), SharedMessage::text("text"));
+    let texts = [
+        client.send("text"),
+        client.send(&string),
+        client.send(string.clone()),
+        client.send(&shared_text),
+        client.send(shared_text),
+        client.send(&received),
+        client.send(received),
+        client.send(Message::Text("text".into())),
+        client.send(&shared),
+        client.send(shared),
+    ];
+    for sent in texts {
+        assert_eq!(sent, Ok(Sent::Queued));
+        assert_eq!(peer.next(), text("text"));
+    }
+    let (vec, bytes) = (vec![1, 2], Bytes::from_static(&[1, 2]));
+    let binaries = [
+        client.send(&[1, 2]),
+        client.send(&vec[..]),
+        client.send(&vec),
+        client.send(vec.clone()),
+        client.send(&bytes),
+        client.send(bytes.clone()),
+        client.send(Message::Binary(bytes.clone())),
+        client.send(SharedMessage::binary(bytes.clone())),
+    ];
+    for sent in binaries {
+        assert_eq!(sent, Ok(Sent::Queued));
+        assert_eq!(peer.next(), Got::Binary(vec![1, 2]));
+    }
+    client.send(Message::Ping(bytes.clone())).unwrap();
+    assert_eq!(peer.next(), Got::Ping(vec![1, 2]));
+    let group = Group::new();
+    group.join(&client);
+    assert_eq!(group.send(Message::Pong(bytes)).sent, 1);
+    assert_eq!(peer.next(), Got::Pong(vec![1, 2]));
+    assert!(!group.send(Message::Ping(Bytes::from_static(&[0; 126]))).is_complete());
+    assert_eq!(group.send_with("in two", SendOptions::new().frame_size(3)).sent, 1);
+    assert_eq!(peer.next(), text("in two"));
 }
 
 fn send_checked(client: &Client, text: &[u8]) -> Result<Sent, SendError> {
