@@ -14,6 +14,16 @@ use crate::guard::discard;
 use crate::sync::broken;
 use crate::wake::WakeBatch;
 
+/// The messages that are encoded from where they lie. The `repr` keeps the variant apart from the payload's own tag, so that the
+/// compiler knows it after a conversion.
+#[repr(u8)]
+enum Direct<'a> {
+    Text(&'a str),
+    Binary(&'a [u8]),
+    ReceivedText(Text<'a>),
+    ReceivedBinary(Payload<'a>),
+}
+
 impl Client {
     /// Sends a message: a string as text, bytes as a binary message. [`Outgoing`] lists the types.
     ///
@@ -139,16 +149,22 @@ impl Client {
     // Always inlined: the caller knows the variant, so that a send of a string compiles to `send_text`.
     #[inline(always)]
     fn send_content(&self, content: Content<'_>) -> Result<Sent, SendError> {
-        match content {
-            Content::Text(text) => self.send_text(text),
-            Content::Binary(payload) => self.send_binary(payload),
-            Content::ReceivedText(text) => self.forward_text(text),
-            Content::ReceivedBinary(payload) => self.forward_binary(payload),
-            Content::OwnedText(_)
-            | Content::OwnedBinary(_)
-            | Content::Shared(_)
-            | Content::Ping(_)
-            | Content::Pong(_) => self.send_owned(content),
+        let direct = {
+            // Dropped at the end of this block. If it lived longer, each send would check at its end whether it is to be dropped.
+            let content = content;
+            match content {
+                Content::Text(text) => Direct::Text(text),
+                Content::Binary(payload) => Direct::Binary(payload),
+                Content::ReceivedText(text) => Direct::ReceivedText(text),
+                Content::ReceivedBinary(payload) => Direct::ReceivedBinary(payload),
+                content => return self.send_owned(content),
+            }
+        };
+        match direct {
+            Direct::Text(text) => self.send_text(text),
+            Direct::Binary(payload) => self.send_binary(payload),
+            Direct::ReceivedText(text) => self.forward_text(text),
+            Direct::ReceivedBinary(payload) => self.forward_binary(payload),
         }
     }
 
