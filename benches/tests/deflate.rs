@@ -17,11 +17,11 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text); // fails only if the client has disconnected
+        let _ = client.send(text); // fails only if the client has disconnected
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 
@@ -35,7 +35,7 @@ impl Resource for Broadcast {
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        let _ = self.0.send(&SharedMessage::text(&*text));
+        let _ = self.0.send(SharedMessage::text(&*text));
     }
 }
 
@@ -50,8 +50,8 @@ impl Running {
     fn start(deflate: Option<DeflateConfig>) -> Self {
         let config = Config::default().listen("127.0.0.1:0").shards(1).deflate(deflate);
         let server = Server::bind(config).unwrap();
-        server.register("/echo", Origins::any(), Echo).unwrap();
-        server.register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
+        server.resources().register("/echo", Origins::any(), Echo).unwrap();
+        server.resources().register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
         let Listen::Tcp(address) = server.local_addrs().unwrap().remove(0) else { panic!("no port") };
         let (port, handle) = (address.port(), server.handle());
         let thread = thread::spawn(move || async_std::task::block_on(server.run()).unwrap());

@@ -75,6 +75,7 @@ pub use crate::receive::{Events, Receiver};
 pub use crate::send::Sender;
 pub use crate::send::shared::SharedMessage;
 pub use crate::version::{Role, Version};
+pub use bytestring::ByteString;
 
 /// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]

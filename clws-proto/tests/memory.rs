@@ -52,6 +52,28 @@ fn an_assembled_message_is_kept_without_a_copy() {
 }
 
 #[test]
+fn assembled_text_is_kept_as_a_bytestring_without_a_copy() {
+    let mut receiver = server();
+    assert_eq!(feed(&mut receiver, &to_server(TEXT, &[b'1'; 1000])), []);
+    let mut read = to_server(FIN | CONTINUATION, &[b'2'; 700]);
+    match receiver.receive(&mut read).next().unwrap() {
+        Some(Event::Text(text)) => {
+            let lies_at = text.as_ptr();
+            let kept = text.into_bytestring();
+            assert_eq!((kept.as_ptr(), kept.clone().as_ptr()), (lies_at, lies_at));
+            assert_eq!(kept.into_bytes().as_ptr(), lies_at);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn bytes_are_text_if_they_are_utf_8() {
+    assert_eq!(clws_proto::Text::try_from(&b"text"[..]).unwrap(), "text");
+    assert_eq!(clws_proto::Text::try_from(&b"te\xFFt"[..]).unwrap_err().valid_up_to(), 2);
+}
+
+#[test]
 fn nothing_is_held_between_messages() {
     let messages = [
         to_server(FIN | TEXT, &[b'x'; 300]),

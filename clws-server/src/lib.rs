@@ -14,13 +14,13 @@
 //! impl Resource for Echo {
 //!     fn text(&self, client: &Client, text: Text<'_>) {
 //!         // Fails only if the client is gone. If it reads no answers, its messages wait.
-//!         let _ = client.send_text(&text);
+//!         let _ = client.send(text);
 //!     }
 //! }
 //!
 //! # fn main() -> Result<(), Box<dyn std::error::Error>> {
 //! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?; // port 0 takes a free port
-//! server.register("/echo", Origins::any(), Echo)?;
+//! server.resources().register("/echo", Origins::any(), Echo)?;
 //! println!("listening on {:?}", server.local_addrs()?);
 //!
 //! let handle = server.handle();
@@ -67,11 +67,11 @@
 //! # Groups
 //!
 //! A message to a [`Group`] goes to all its clients. A client leaves its groups when it
-//! disconnects. [`Topics`] are groups with names. A message to many clients is encoded once:
-//! [`SharedMessage`], [`send_text`], [`send_binary`].
+//! disconnects. [`Topics`] are groups with names. [`send_to`] sends to a list of clients. A message
+//! to many clients is encoded once. A [`SharedMessage`] keeps its encoding.
 //!
 //! ```
-//! use clws_server::{Client, Config, Group, ResourceListener, Origins, Close, Server};
+//! use clws_server::{ByteString, Client, Config, Group, ResourceListener, Origins, Close, Server};
 //!
 //! /// Sends each message to all guests, and announces new guests.
 //! #[derive(Default)]
@@ -90,13 +90,13 @@
 //!         Ok(())
 //!     }
 //!
-//!     fn text(&mut self, _: &Client, text: String) {
+//!     fn text(&mut self, _: &Client, text: ByteString) {
 //!         self.everybody.send_text(text);
 //!     }
 //! }
 //!
 //! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-//! let chat = server.run_resource_listener("/chat", Origins::any(), Chat::default())?;
+//! let chat = server.resources().run_resource_listener("/chat", Origins::any(), Chat::default())?;
 //! chat.kill(); // `kill-resource-listener`: its clients are closed with 1001
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -105,7 +105,7 @@
 //!
 //! The table of [`Config`] has all limits, with their defaults and effects. An invalid value is an
 //! error of [`Server::bind`]. A path or an origin that can match no request is an error of
-//! [`Server::register`].
+//! [`Resources::register`].
 //!
 //! A fault of a client ends only its own connection, with the right close code or HTTP status. It
 //! is logged at the level `debug` of `tracing`. If the client was connected,
@@ -159,8 +159,13 @@ mod time;
 mod wake;
 
 pub use crate::client::Client;
-pub use crate::client::group::{Delivery, Group, send_binary, send_shared, send_text};
+pub use crate::client::close::{Close, close_all};
+pub use crate::client::delivery::{Delivery, send_to, send_to_with};
+pub use crate::client::disconnect::{Disconnect, DisconnectCause};
+pub use crate::client::group::Group;
+pub use crate::client::id::ClientId;
 pub use crate::client::outcome::{SendError, Sent};
+pub use crate::client::outgoing::{Outgoing, SendOptions};
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
 pub use crate::config::address::{Listen, Peer};
@@ -174,13 +179,17 @@ pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerH
 pub use crate::handler::resource_listener::task::ResourceListenerTask;
 pub use crate::handler::websocket::message::Message;
 pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter};
+pub use crate::resource::Resource;
+pub use crate::resource::accept::Accept;
 pub use crate::resource::decision::Decision;
-pub use crate::resource::registry::{RegisterError, Resources};
-pub use crate::resource::{Accept, Close, Disconnect, DisconnectCause, Opening, Resource};
+pub use crate::resource::opening::Opening;
+pub use crate::resource::registry::Resources;
+pub use crate::resource::registry::error::RegisterError;
 pub use crate::server::Server;
 pub use crate::server::builder::ServerBuilder;
 pub use crate::server::handle::ServerHandle;
 pub use bytes::Bytes;
+pub use bytestring::ByteString;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };

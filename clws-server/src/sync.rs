@@ -17,8 +17,6 @@ pub(crate) use std::{
 pub(crate) use futures::task::AtomicWaker;
 
 #[cfg(all(test, shuttle))]
-pub(crate) use crate::sync::{modelled::AtomicWaker, modelled::Bell};
-#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic},
     thread_local,

@@ -32,8 +32,8 @@ impl Resource for Blocking {
 fn start(config: Config) -> (Running, Gate) {
     let server = Server::bind(config.shards(SHARDS).listen("127.0.0.1:0")).unwrap();
     let gate = Gate::default();
-    server.register("/", Origins::any(), Blocking(gate.clone())).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().register("/", Origins::any(), Blocking(gate.clone())).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     (Running::run(server), gate)
 }
 

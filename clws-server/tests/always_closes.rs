@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, Close, CloseCode, Config, Event, Group, Origins, Resource, ResourceListener, SendError, Server,
-    Text, Topics, Version, WebSocket, async_handler, mailbox,
+    ByteString, Client, Close, CloseCode, Config, Event, Group, Origins, Resource, ResourceListener,
+    SendError, Server, Text, Topics, Version, WebSocket, async_handler, mailbox,
 };
 use common::gate::Gate;
 use common::wire::{PING, frame};
@@ -74,19 +74,19 @@ impl Resource for Closes {
 
 fn on_a_thread(client: &Client, code: CloseCode, reason: &str) {
     let (client, reason) = (client.clone(), reason.to_owned());
-    thread::spawn(move || client.close(code, &reason));
+    thread::spawn(move || client.close((code, reason)));
 }
 
 fn in_a_group(client: &Client, code: CloseCode, reason: &str) {
     let group = Group::new();
     group.join(client);
-    group.close(code, reason);
+    group.close((code, reason));
 }
 
 fn in_a_topic(client: &Client, code: CloseCode, reason: &str) {
     let topics = Topics::new();
     topics.subscribe("news", client);
-    topics.group("news").unwrap().close(code, reason);
+    topics.group("news").unwrap().close((code, reason));
 }
 
 /// Closes or refuses a client in `connected`.
@@ -100,7 +100,7 @@ impl Resource for ClosesInConnected {
         if self.refuses {
             return Err(Close::new(code, reason));
         }
-        client.close(code, &reason);
+        client.close((code, reason));
         Ok(())
     }
 }
@@ -117,16 +117,16 @@ impl ResourceListener for ClosingListener {
         if self.refuses { Err(Close::new(code, reason)) } else { Ok(()) }
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         let (code, reason) = case(&text);
-        client.close(code, &reason);
+        client.close((code, reason));
     }
 }
 
 async fn closing_function(mut socket: WebSocket) {
     if let Some(clws_server::Message::Text(text)) = socket.next().await {
         let (code, reason) = case(&text);
-        socket.close(code, &reason);
+        socket.close((code, reason));
         while socket.next().await.is_some() {}
     }
 }
@@ -135,7 +135,7 @@ async fn closing_half(socket: WebSocket) {
     let (mut reader, mut writer) = socket.split();
     if let Some(clws_server::Message::Text(text)) = reader.next().await {
         let (code, reason) = case(&text);
-        writer.close(code, &reason);
+        writer.close((code, reason));
         while reader.next().await.is_some() {}
     }
 }
@@ -143,23 +143,29 @@ async fn closing_half(socket: WebSocket) {
 fn closes_with_any_code_and_reason(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let any = Origins::any;
-    server.register("/handler", any(), Closes(Client::close)).unwrap();
-    server.register("/thread", any(), Closes(on_a_thread)).unwrap();
-    server.register("/group", any(), Closes(in_a_group)).unwrap();
-    server.register("/topic", any(), Closes(in_a_topic)).unwrap();
-    server.register("/refuse", any(), ClosesInConnected { refuses: true }).unwrap();
-    server.register("/connected", any(), ClosesInConnected { refuses: false }).unwrap();
-    server.register("/function", any(), async_handler(closing_function)).unwrap();
-    server.register("/half", any(), async_handler(closing_half)).unwrap();
-    server.run_resource_listener("/listener", any(), ClosingListener { refuses: false }).unwrap();
-    server.run_resource_listener("/listener-refuses", any(), ClosingListener { refuses: true }).unwrap();
+    server
+        .resources()
+        .register("/handler", any(), Closes(|client, code, reason| client.close((code, reason))))
+        .unwrap();
+    server.resources().register("/thread", any(), Closes(on_a_thread)).unwrap();
+    server.resources().register("/group", any(), Closes(in_a_group)).unwrap();
+    server.resources().register("/topic", any(), Closes(in_a_topic)).unwrap();
+    server.resources().register("/refuse", any(), ClosesInConnected { refuses: true }).unwrap();
+    server.resources().register("/connected", any(), ClosesInConnected { refuses: false }).unwrap();
+    server.resources().register("/function", any(), async_handler(closing_function)).unwrap();
+    server.resources().register("/half", any(), async_handler(closing_half)).unwrap();
+    server.resources().run_resource_listener("/listener", any(), ClosingListener { refuses: false }).unwrap();
+    server
+        .resources()
+        .run_resource_listener("/listener-refuses", any(), ClosingListener { refuses: true })
+        .unwrap();
     let (resource, mut events) = mailbox::<()>();
-    server.register("/mailbox", any(), resource).unwrap();
+    server.resources().register("/mailbox", any(), resource).unwrap();
     let receiver = async_std::task::spawn(async move {
         while let Some(event) = events.next().await {
             if let Event::Text(client, text) = event {
                 let (code, reason) = case(&text);
-                client.close(code, &reason);
+                client.close((code, reason));
             }
         }
     });
@@ -226,7 +232,7 @@ fn read_to_close(peer: &mut Peer) -> (usize, Body) {
 
 fn closes_with_a_full_outbox(config: Config) {
     let (server, recorder, mut peer, client) = fill(config);
-    client.close(4001.into(), &"y".repeat(500));
+    client.close((CloseCode::new(4001), "y".repeat(500)));
     assert!(!client.is_open());
     assert_eq!(client.send_text("more"), Err(SendError::Closed));
     let (messages, frame) = read_to_close(&mut peer);
@@ -239,7 +245,7 @@ fn closes_with_a_full_outbox(config: Config) {
 
 fn closes_when_the_client_does_not_read_its_full_outbox(config: Config) {
     let (server, recorder, peer, client) = fill(config.close_timeout(Duration::from_millis(150)));
-    client.close(1005.into(), "why");
+    client.close((CloseCode::new(1005), "why"));
     assert!(!client.is_open());
     assert_eq!(recorder.disconnected().2, "did not answer a close frame");
     server.wait_for_clients(0);
@@ -261,7 +267,7 @@ fn closes_during_a_flood_of_pings(config: Config) {
         peer.raw(&pings);
     }
     peer.raw(&pings);
-    client.close(4001.into(), &"y".repeat(500));
+    client.close((CloseCode::new(4001), "y".repeat(500)));
     assert!(!client.is_open());
     let (pongs, frame) = read_to_close(&mut peer);
     assert!(pongs > 30);
@@ -276,20 +282,20 @@ fn sends_only_the_first_of_several_closes(config: Config) {
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
     let client = recorder.connected();
-    client.close(4001.into(), "first");
-    client.close(4002.into(), &"second".repeat(100));
-    client.close(1005.into(), "");
+    client.close((CloseCode::new(4001), "first"));
+    client.close((CloseCode::new(4002), "second".repeat(100)));
+    client.close(CloseCode::new(1005));
     assert_eq!(peer.next(), Received::Close(Some((4001, "first".into()))));
     peer.finish();
     recorder.disconnected();
-    client.close(4003.into(), "after the end");
+    client.close((CloseCode::new(4003), "after the end"));
     server.wait_for_clients(0);
 }
 
 fn closes_while_reading_is_paused(config: Config) {
     let server = Server::bind(config.max_handler_read_backlog(1).listen("127.0.0.1:0")).unwrap();
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     let Some(Event::Connected(client)) = within(events.next()) else { panic!() };
@@ -297,7 +303,7 @@ fn closes_while_reading_is_paused(config: Config) {
         peer.text("fills the backlog");
     }
     let Some(Event::Text(..)) = within(events.next()) else { panic!() };
-    client.close(1006.into(), "why");
+    client.close((CloseCode::new(1006), "why"));
     assert_eq!(peer.next(), Received::Close(None));
     peer.finish();
     let Some(Event::Disconnected(_, end)) = within(events.next()) else { panic!() };
@@ -319,7 +325,7 @@ impl Resource for BlocksConnected {
 fn closes_before_connected_returns(config: Config) {
     let (gate, (tx, rx)) = (Gate::default(), channel());
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), BlocksConnected(gate.clone(), Mutex::new(tx))).unwrap();
+    server.resources().register("/", Origins::any(), BlocksConnected(gate.clone(), Mutex::new(tx))).unwrap();
     let server = Running::run(server);
     let address = server.address();
     let peer = thread::spawn(move || {
@@ -330,7 +336,7 @@ fn closes_before_connected_returns(config: Config) {
         peer.finish();
     });
     let client = rx.recv_timeout(TIMEOUT).unwrap();
-    client.close(4001.into(), &"y".repeat(500));
+    client.close((CloseCode::new(4001), "y".repeat(500)));
     gate.open();
     peer.join().unwrap();
     server.wait_for_clients(0);

@@ -77,7 +77,7 @@ fn read_all(server: &Running, answers: &Answers) {
 
 fn a_client_that_reads_gets_every_answer(config: Config) {
     let (server, answers) = (bind(config), Answers::default());
-    server.register("/", Origins::any(), answers.clone()).unwrap();
+    server.resources().register("/", Origins::any(), answers.clone()).unwrap();
     read_all(&Running::run(server), &answers);
 }
 
@@ -95,7 +95,7 @@ fn a_client_that_reads_gets_every_answer_of_an_async_handler(config: Config) {
             }
         }
     });
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     read_all(&Running::run(server), &answers);
 }
 
@@ -105,7 +105,7 @@ fn clients_that_do_not_read_cost_little_memory(config: Config) {
     const HIGH_WATER: usize = 1 << 20;
 
     let (server, answers) = (bind(config.write_high_water(HIGH_WATER)), Answers::default());
-    server.register("/", Origins::any(), answers.clone()).unwrap();
+    server.resources().register("/", Origins::any(), answers.clone()).unwrap();
     let server = Running::run(server);
     let mut clients: Vec<_> = (0..CLIENTS).map(|_| Wire::connect(&server, "/")).collect();
     for client in &mut clients {

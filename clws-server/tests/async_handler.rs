@@ -41,7 +41,7 @@ where
     R: Future<Output = ()> + Send + 'static,
 {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), async_handler(handler)).unwrap();
+    server.resources().register("/", Origins::any(), async_handler(handler)).unwrap();
     Running::run(server)
 }
 
@@ -133,7 +133,7 @@ fn a_dropped_next_loses_no_message(config: Config) {
             let next = Box::pin(socket.next());
             match select(next, Box::pin(async_std::task::sleep(Duration::from_micros(50)))).await {
                 Either::Left((Some(message), _)) => {
-                    assert_eq!(message, Message::Text(count.to_string()));
+                    assert_eq!(message, Message::Text(count.to_string().into()));
                     count += 1;
                 }
                 Either::Left((None, _)) => return,
@@ -335,7 +335,7 @@ fn works_inside_another_resource(config: Config) {
             tx.send(()).unwrap();
         }
     });
-    server.register("/", Origins::any(), Guard(handler)).unwrap();
+    server.resources().register("/", Origins::any(), Guard(handler)).unwrap();
     let server = Running::run(server);
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(403));
     let mut peer = server.connect(Version::Rfc6455, "/?me");
@@ -388,7 +388,7 @@ fn accepting_attaches_data_to_the_client(config: Config) {
     let resource = async_handler(|mut socket: WebSocket| async move {
         let name = socket.client().data::<User>().unwrap().0.clone();
         socket.send(format!("hello, {name}")).await.unwrap();
-        socket.close(CloseCode::new(4009), "that is all");
+        socket.close((CloseCode::new(4009), "that is all"));
         assert!(socket.next().await.is_none());
     })
     .accepting(|opening| {
@@ -397,7 +397,7 @@ fn accepting_attaches_data_to_the_client(config: Config) {
         std::thread::spawn(move || decision.accept(Accept::new().data(User(name))));
         Ok(accept)
     });
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(401));
     let mut peer = server.connect(Version::Rfc6455, "/?anna");

@@ -154,7 +154,7 @@ impl Resource for IgnoresBackpressure {
 /// While less than the high-water mark is queued for a client, the server keeps reading from it.
 fn uploads_continue_below_the_high_water_mark(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), IgnoresBackpressure).unwrap();
+    server.resources().register("/", Origins::any(), IgnoresBackpressure).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     for _ in 0..1000 {

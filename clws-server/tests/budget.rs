@@ -137,7 +137,7 @@ fn write_all(writers: &mut [Writer], mut meanwhile: impl FnMut()) {
 /// 30 clients each leave 8 MiB of a message unfinished.
 fn bounds_partial_messages(config: Config) {
     let (server, (room, ended)) = (bind(config), Room::new());
-    server.register("/", Origins::any(), room).unwrap();
+    server.resources().register("/", Origins::any(), room).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/");
     let mut bytes = header(BINARY, 16 << 20);
@@ -185,7 +185,7 @@ fn bounds_messages_to_members_that_do_not_read(config: Config) {
     // The high backlog limit closes no member. A shared payload counts once, so the server reports
     // the sum.
     let (server, (room, ended)) = (bind(config.max_write_backlog(1 << 30)), Room::new());
-    server.register("/", Origins::any(), room.clone()).unwrap();
+    server.resources().register("/", Origins::any(), room.clone()).unwrap();
     let server = Running::run(server);
     let mut good = Wire::connect(&server, "/");
     soon("the reading member has joined", || room.members.len() == 1);
@@ -235,13 +235,12 @@ fn counts_a_shared_payload_once(config: Config) {
     const MESSAGES: usize = 6;
 
     let (server, (room, ended)) = (bind(config), Room::new());
-    server.register("/", Origins::any(), room.clone()).unwrap();
+    server.resources().register("/", Origins::any(), room.clone()).unwrap();
     let server = Running::run(server);
     let mut silent: Vec<_> = (0..MEMBERS).map(|_| Wire::connect(&server, "/")).collect();
     soon("all members have joined", || room.members.len() == MEMBERS);
     for number in 0..MESSAGES {
-        let delivery =
-            room.members.send(&SharedMessage::binary(vec![u8::try_from(number).unwrap(); 1 << 20]));
+        let delivery = room.members.send(SharedMessage::binary(vec![u8::try_from(number).unwrap(); 1 << 20]));
         assert_eq!((delivery.sent, delivery.failed.len()), (MEMBERS, 0));
     }
     common::wire::wait_a_moment();
@@ -263,9 +262,9 @@ fn bounds_messages_in_a_mailbox(config: Config) {
 
     let server = bind(config.max_handler_read_backlog(1 << 30));
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let (room, _ended) = Room::new();
-    server.register("/echo", Origins::any(), room).unwrap();
+    server.resources().register("/echo", Origins::any(), room).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
     let message = |number: usize| frame(TEXT, format!("{number:065000}").as_bytes());

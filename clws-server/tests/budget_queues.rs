@@ -38,7 +38,7 @@ fn mailbox_messages_count_until_they_are_handled(config: Config) {
         Server::bind(with_memory_limit(config).max_handler_read_backlog(usize::MAX).listen("127.0.0.1:0"))
             .unwrap();
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     let watch = MemoryWatch::new(&server.handle);
     let floods: Vec<_> =
@@ -75,7 +75,7 @@ fn mailbox_messages_count_until_they_are_handled(config: Config) {
 fn a_dropped_mailbox_holds_nothing(config: Config) {
     let server = Server::bind(with_memory_limit(config).listen("127.0.0.1:0")).unwrap();
     let (resource, events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     let server = Running::run(server);
     let floods: Vec<_> = (0..20).map(|_| flood(server.connect(Version::Rfc6455, "/"), 1)).collect();
     common::eventually("the mailbox holds a message of each client", || server.handle.buffered() >= 20 << 20);
@@ -98,7 +98,7 @@ fn clients_of_handlers_that_do_not_read_are_dropped(config: Config) {
             async_std::task::sleep(Duration::from_millis(10)).await;
         }
     });
-    server.register("/", Origins::any(), stuck).unwrap();
+    server.resources().register("/", Origins::any(), stuck).unwrap();
     let server = Running::run(server);
     let watch = MemoryWatch::new(&server.handle);
     let floods: Vec<_> = (0..CLIENTS).map(|_| flood(server.connect(Version::Rfc6455, "/"), 20)).collect();

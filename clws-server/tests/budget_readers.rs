@@ -32,7 +32,7 @@ impl Resource for Room {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = self.members.send_except(&SharedMessage::text(text.as_str()), client);
+        let _ = self.members.send_except(SharedMessage::text(text.as_str()), client);
         client.send_text(&text[..1]).unwrap();
     }
 

@@ -40,7 +40,7 @@ impl Resource for Echo {
 
 fn bind(builder: ServerBuilder) -> Server {
     let server = builder.bind().unwrap();
-    server.register("/", Origins::any(), Echo).unwrap();
+    server.resources().register("/", Origins::any(), Echo).unwrap();
     server
 }
 

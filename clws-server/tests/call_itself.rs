@@ -9,7 +9,7 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Accept, CallError, Client, Close, Disconnect, Opening, Origins, Reject, ResourceListener,
+    Accept, ByteString, CallError, Client, Close, Disconnect, Opening, Origins, Reject, ResourceListener,
     ResourceListenerHandle, ResourceListenerTask, Server,
 };
 use common::config;
@@ -53,7 +53,7 @@ impl ResourceListener for CallsItself {
         Ok(())
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         self.wait("text");
         let _ = client.send_text(&text);
     }
@@ -73,7 +73,7 @@ fn start() -> (common::Running, ResourceListenerHandle<CallsItself>, Calls) {
     let server = Server::bind(config().listen("127.0.0.1:0")).unwrap();
     let (me, (seen, calls)) = (Arc::new(OnceLock::new()), mpsc::channel());
     let listener = CallsItself { me: Arc::clone(&me), seen, calls: 0 };
-    let handle = server.run_resource_listener("/", Origins::any(), listener).unwrap();
+    let handle = server.resources().run_resource_listener("/", Origins::any(), listener).unwrap();
     me.set(handle.clone()).unwrap_or_else(|_| panic!());
     (common::Running::run(server), handle, calls)
 }

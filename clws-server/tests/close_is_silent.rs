@@ -7,8 +7,8 @@ mod common;
 use std::sync::mpsc::channel;
 
 use clws_server::{
-    Client, Config, Event, Mailbox, Message, Origins, ResourceListener, Server, WebSocket, async_handler,
-    mailbox,
+    ByteString, Client, CloseCode, Config, Event, Mailbox, Message, Origins, ResourceListener, Server,
+    WebSocket, async_handler, mailbox,
 };
 use common::gate::Gate;
 use common::receivers::{Kind, cloner};
@@ -41,7 +41,7 @@ fn close_with_queued_messages(config: Config, kind: Kind, abort: bool) {
     if abort {
         client.abort();
     } else {
-        client.close(4000.into(), "");
+        client.close(CloseCode::new(4000));
         assert_eq!(wire.close_code(), Some(4000));
         wire.finish();
     }
@@ -69,7 +69,7 @@ fn an_async_handler_gets_no_messages_of_a_closed_client(config: Config) {
 fn start(config: Config) -> (Running, Mailbox<()>) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (resource, events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
     (Running::run(server), events)
 }
 
@@ -85,7 +85,7 @@ fn a_mailbox_yields_nothing_more_after_the_first_message(config: Config) {
     let (server, mut events) = start(config);
     let (mut wire, client) = connect(&server, &mut events);
     assert!(matches!(within(events.next()), Some(Event::Text(..))));
-    client.close(4000.into(), "");
+    client.close(CloseCode::new(4000));
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     let next = within(events.next()).unwrap();
@@ -108,7 +108,7 @@ fn a_mailbox_still_yields_messages_of_other_clients(config: Config) {
         (wire, client)
     };
     bad.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
-    bad_client.close(4000.into(), "");
+    bad_client.close(CloseCode::new(4000));
     assert_eq!(bad.close_code(), Some(4000));
     bad.finish();
     good.finish();
@@ -132,9 +132,9 @@ struct Strict(std::sync::mpsc::Sender<String>);
 impl ResourceListener for Strict {
     type Message = ();
 
-    fn text(&mut self, client: &Client, text: String) {
-        client.close(4000.into(), "");
-        let _ = self.0.send(text);
+    fn text(&mut self, client: &Client, text: ByteString) {
+        client.close(CloseCode::new(4000));
+        let _ = self.0.send(text.to_string());
     }
 
     fn disconnected(&mut self, _: &Client, _: &clws_server::Disconnect) {
@@ -145,7 +145,7 @@ impl ResourceListener for Strict {
 fn a_listener_that_closes_in_a_handler_gets_nothing_more(config: Config) {
     let (tx, rx) = channel();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.run_resource_listener("/", Origins::any(), Strict(tx)).unwrap();
+    server.resources().run_resource_listener("/", Origins::any(), Strict(tx)).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     wire.raw(&numbered_texts(MESSAGES, 10));
@@ -165,12 +165,12 @@ fn an_async_handler_that_closes_gets_nothing_more(config: Config) {
         async move {
             gate.passed().await;
             let first = socket.next().await;
-            socket.close(4000.into(), "");
+            socket.close(CloseCode::new(4000));
             let second: Option<Message> = socket.next().await;
             let _ = tx.send((first, second));
         }
     });
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 10));
@@ -178,6 +178,6 @@ fn an_async_handler_that_closes_gets_nothing_more(config: Config) {
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     let (first, second) = rx.recv_timeout(SHORT_TIMEOUT).unwrap();
-    assert_eq!(first, Some(Message::Text("0000000000".to_owned())));
+    assert_eq!(first, Some(Message::from("0000000000")));
     assert_eq!(second, None);
 }

@@ -44,7 +44,7 @@ fn closed_by_the_client(config: Config) {
 fn closed_by_the_application(config: Config) {
     let (probe, recorder) = Probe::with(|client, _| {
         client.send_text("before").unwrap();
-        client.close(CloseCode::new(4001), "that is all");
+        client.close((CloseCode::new(4001), "that is all"));
         assert!(!client.is_open() && client.send_text("after the close").is_err());
     });
     let server = Running::start(config, probe);
@@ -70,7 +70,7 @@ fn closed_by_the_application_from_another_thread(config: Config) {
     let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
-    recorder.connected().close(CloseCode::GOING_AWAY, "later");
+    recorder.connected().close((CloseCode::GOING_AWAY, "later"));
     assert_eq!(peer.next(), Received::Close(Some((1001, "later".into()))));
     peer.finish();
     recorder.disconnected();
@@ -130,7 +130,7 @@ impl Resource for RefusesAll {
 
 fn refused_in_connected(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), RefusesAll).unwrap();
+    server.resources().register("/", Origins::any(), RefusesAll).unwrap();
     let server = Running::run(server);
     for (target, code, reason) in [("/", 4003, "full house"), ("/?panic", 1011, "")] {
         let mut peer = server.connect(Version::Rfc6455, target);
@@ -142,7 +142,7 @@ fn refused_in_connected(config: Config) {
 }
 
 fn a_client_that_does_not_answer_a_close_is_dropped(config: Config) {
-    let (probe, recorder) = Probe::with(|client, _| client.close(CloseCode::NORMAL, ""));
+    let (probe, recorder) = Probe::with(|client, _| client.close(CloseCode::NORMAL));
     let server = Running::start(config.close_timeout(std::time::Duration::from_millis(150)), probe);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.text("go");

@@ -310,8 +310,8 @@ fn the_shortest_handshake_fits_the_lowest_limit() {
 fn paths_too_long_for_a_request_are_rejected() {
     let server = Server::bind(base().max_header_size(200)).unwrap();
     let path = |length: usize| format!("/{}", "a".repeat(length - 1));
-    assert_eq!(server.register(&path(200 - 134), Origins::any(), Silent), Ok(()));
-    let error = server.register(&path(200 - 133), Origins::any(), Silent).unwrap_err();
+    assert_eq!(server.resources().register(&path(200 - 134), Origins::any(), Silent), Ok(()));
+    let error = server.resources().register(&path(200 - 133), Origins::any(), Silent).unwrap_err();
     assert!(error.to_string().contains("67 bytes") && error.to_string().contains("= 200"), "{error}");
-    assert!(server.register_prefix(&format!("{}/", path(66)), Origins::any(), Silent).is_err());
+    assert!(server.resources().register_prefix(&format!("{}/", path(66)), Origins::any(), Silent).is_err());
 }

@@ -17,7 +17,8 @@ use std::process::{Command, Output};
 use std::task::{Context, Poll};
 
 use clws_server::{
-    Client, Config, Origins, Peer, Resource, ResourceListener, Server, Text, Version, async_handler,
+    ByteString, Client, Config, Origins, Peer, Resource, ResourceListener, Server, Text, Version,
+    async_handler,
 };
 use common::{Received, Running};
 use futures::io::{AsyncRead, AsyncWrite};
@@ -35,7 +36,7 @@ impl Resource for Fragile {
 impl ResourceListener for Fragile {
     type Message = ();
 
-    fn text(&mut self, _: &Client, _: String) {
+    fn text(&mut self, _: &Client, _: ByteString) {
         fragile_handler();
     }
 }

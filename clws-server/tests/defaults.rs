@@ -50,6 +50,6 @@ fn a_resource_without_handlers_closes_with_1003(config: Config) {
 
 fn a_listener_without_handlers_closes_with_1003(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let _listener = server.run_resource_listener("/", Origins::any(), Nothing).unwrap();
+    let _listener = server.resources().run_resource_listener("/", Origins::any(), Nothing).unwrap();
     assert_messages_close_with_1003(&Running::run(server));
 }

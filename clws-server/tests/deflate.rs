@@ -52,11 +52,11 @@ impl Resource for Echo {
             "context?" => client.context_size().to_string(),
             text => text.to_owned(),
         };
-        client.send_text_owned(answer).unwrap();
+        client.send(answer).unwrap();
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        client.forward_binary(payload).unwrap();
+        client.send(payload).unwrap();
     }
 }
 
@@ -216,7 +216,7 @@ fn async_handlers_support_deflate(config: Config) {
             socket.send(message).await.unwrap();
         }
     });
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let mut peer = Peer::connect(&server, Version::Rfc6455, "/", &takeover());
     assert!(peer.params.is_some());

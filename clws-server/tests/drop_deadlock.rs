@@ -77,7 +77,7 @@ fn assert_dropped(rx: &Receiver<()>, neighbour: &mut Wire) {
 fn dropping_a_written_large_message_does_not_deadlock(config: Config) {
     let (_server, _recorder, mut neighbour, mut wire, client) = start(config);
     let (bytes, rx) = chunk_that_uses(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
     assert_dropped(&rx, &mut neighbour);
     assert_eq!(wire.next(), Some((TEXT, b"one more".to_vec())));
@@ -86,7 +86,7 @@ fn dropping_a_written_large_message_does_not_deadlock(config: Config) {
 fn dropping_a_copied_small_message_does_not_deadlock(config: Config) {
     let (_server, _recorder, mut neighbour, mut wire, client) = start(config);
     let (bytes, rx) = chunk_that_uses(10, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     assert_dropped(&rx, &mut neighbour);
     let mut got = [wire.next().unwrap().0, wire.next().unwrap().0];
     got.sort_unstable();
@@ -97,7 +97,7 @@ fn dropping_a_copied_small_message_does_not_deadlock(config: Config) {
 fn dropping_a_message_that_sends_the_next_does_not_deadlock(config: Config) {
     fn send(client: &Client, left: usize) {
         let next = client.clone();
-        let sent = client.send_binary_owned(chunk(BIG, move || {
+        let sent = client.send(chunk(BIG, move || {
             if left > 0 {
                 send(&next, left - 1);
             }
@@ -117,7 +117,7 @@ fn dropping_a_message_that_sends_the_next_does_not_deadlock(config: Config) {
 /// Sends until the socket buffers are full, so later messages stay queued.
 fn fill(client: &Client) {
     while client.buffered_amount() < 20 << 20 {
-        client.send_binary_owned(vec![0; 1 << 20]).unwrap();
+        client.send(vec![0; 1 << 20]).unwrap();
         std::thread::sleep(std::time::Duration::from_millis(1));
     }
 }
@@ -126,27 +126,27 @@ fn dropping_a_queued_message_on_abort_does_not_deadlock(config: Config) {
     let (_server, _recorder, mut neighbour, _wire, client) = start(config);
     fill(&client);
     let (bytes, rx) = chunk_that_uses(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     client.abort();
     assert_dropped(&rx, &mut neighbour);
 }
 
 fn dropping_a_message_sent_after_the_close_does_not_deadlock(config: Config) {
     let (_server, _recorder, mut neighbour, _wire, client) = start(config);
-    client.close(CloseCode::NORMAL, "");
+    client.close(CloseCode::NORMAL);
     for len in [10, BIG] {
         let (bytes, rx) = chunk_that_uses(len, &client);
-        assert_eq!(client.send_binary_owned(bytes), Err(SendError::Closed));
+        assert_eq!(client.send(bytes), Err(SendError::Closed));
         assert_dropped(&rx, &mut neighbour);
     }
 }
 
 fn dropping_a_message_that_exceeds_the_backlog_does_not_deadlock(config: Config) {
     let (_server, _recorder, mut neighbour, _wire, client) = start(config.max_write_backlog(15 << 20));
-    while client.send_binary_owned(vec![0; 1 << 20]).is_ok() {}
+    while client.send(vec![0; 1 << 20]).is_ok() {}
     for len in [10, BIG] {
         let (bytes, rx) = chunk_that_uses(len, &client);
-        let _ = client.send_binary_owned(bytes); // some messages may have been written since
+        let _ = client.send(bytes); // some messages may have been written since
         client.abort();
         assert_dropped(&rx, &mut neighbour);
     }
@@ -159,7 +159,7 @@ fn dropping_an_unsupported_message_does_not_deadlock(config: Config) {
     let client = recorder.connected();
     for len in [10, BIG] {
         let (bytes, rx) = chunk_that_uses(len, &client);
-        assert_eq!(client.send_binary_owned(bytes), Err(SendError::Unsupported));
+        assert_eq!(client.send(bytes), Err(SendError::Unsupported));
         assert_dropped(&rx, &mut neighbour);
     }
 }
@@ -168,7 +168,7 @@ fn dropping_a_queued_message_on_reset_does_not_deadlock(config: Config) {
     let (_server, _recorder, mut neighbour, wire, client) = start(config);
     fill(&client);
     let (bytes, rx) = chunk_that_uses(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     wire.reset();
     assert_dropped(&rx, &mut neighbour);
 }
@@ -178,7 +178,7 @@ fn dropping_a_queued_message_when_the_server_stops_does_not_deadlock(config: Con
         start(config.close_timeout(std::time::Duration::from_millis(100)));
     fill(&client);
     let (bytes, rx) = chunk_that_uses(BIG, &client);
-    client.send_binary_owned(bytes).unwrap();
+    client.send(bytes).unwrap();
     server.stop().unwrap();
     rx.recv_timeout(SHORT_TIMEOUT).unwrap();
 }
@@ -194,7 +194,7 @@ fn dropping_a_message_to_a_group_does_not_deadlock(config: Config) {
         let _ = members.send_text("after the message");
         let _ = tx.send(amounts + members.len());
     });
-    assert_eq!(group.send(&SharedMessage::binary(bytes)).sent, 2);
+    assert_eq!(group.send(SharedMessage::binary(bytes)).sent, 2);
     for wire in [&mut wire, &mut other] {
         assert_eq!(wire.next(), Some((BINARY, vec![7; BIG])));
     }

@@ -50,8 +50,8 @@ impl Resource for Armed {
 
 fn bind(config: Config) -> Server {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Armed).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().register("/", Origins::any(), Armed).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     server
 }
 
@@ -119,7 +119,7 @@ fn data_of_clients_that_share_a_poisoned_lock_may_panic(config: Config) {
     }
 
     let server = bind(config);
-    server.register("/room", Origins::any(), Room(Arc::default())).unwrap();
+    server.resources().register("/room", Origins::any(), Room(Arc::default())).unwrap();
     let server = Running::run(server);
     let mut others: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/room")).collect();
     let mut bad = Wire::connect(&server, "/room");
@@ -138,7 +138,7 @@ fn data_of_clients_that_share_a_poisoned_lock_may_panic(config: Config) {
 fn data_of_a_client_whose_last_handle_the_application_drops_may_panic(config: Config) {
     let server = bind(config);
     let (resource, mut events) = mailbox::<()>();
-    server.register("/held", Origins::any(), Held(resource)).unwrap();
+    server.resources().register("/held", Origins::any(), Held(resource)).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
     let client = Wire::connect(&server, "/held");
@@ -205,13 +205,13 @@ fn payload_that_was_written_may_panic(config: Config) {
     impl Resource for Sends {
         fn text(&self, client: &Client, text: Text<'_>) {
             let len = text.parse().unwrap();
-            let sent = client.send_binary_owned(Bytes::from_owner(Chunk(vec![7; len], Bomb)));
+            let sent = client.send(Bytes::from_owner(Chunk(vec![7; len], Bomb)));
             assert!(sent.is_ok());
         }
     }
 
     let server = bind(config);
-    server.register("/sends", Origins::any(), Sends).unwrap();
+    server.resources().register("/sends", Origins::any(), Sends).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
     let mut client = Wire::connect(&server, "/sends");
@@ -242,7 +242,7 @@ fn future_of_a_finished_async_handler_may_panic(config: Config) {
         };
         PanicsOnDrop(Box::pin(text), Bomb)
     });
-    server.register("/async", Origins::any(), handler).unwrap();
+    server.resources().register("/async", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
     for _ in 0..2 * executor_threads() {

@@ -26,7 +26,7 @@ in_both_modes_in_own_process!(
 
 fn bind(config: Config) -> Server {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     server
 }
 
@@ -110,7 +110,7 @@ fn replaced_http_hook_may_panic(config: Config) {
 fn messages_in_a_dropped_mailbox_may_panic(config: Config) {
     let server = bind(config);
     let (sender, mut events) = mailbox::<Bomb>();
-    server.register("/mailbox", Origins::any(), sender.clone()).unwrap();
+    server.resources().register("/mailbox", Origins::any(), sender.clone()).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/echo");
     let mut client = Wire::connect(&server, "/mailbox");

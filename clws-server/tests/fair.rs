@@ -21,8 +21,8 @@ fn flood(config: Config, each: Duration, payload: &[u8]) {
     let config = config.shards(1).close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (work, end_work) = Work::of(each);
-    server.register("/work", Origins::any(), work.clone()).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().register("/work", Origins::any(), work.clone()).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     let server = Running::run(server);
     let mut neighbours = [Wire::connect(&server, "/echo")];
     let message = frame(TEXT, payload);

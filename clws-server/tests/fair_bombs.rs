@@ -61,8 +61,8 @@ fn answers_others_during_a_flood_of_bombs(config: Config) {
     let config = config.shards(1).close_timeout(Duration::from_millis(300)).deflate(Some(deflate()));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (work, end_work) = Work::of(Duration::ZERO);
-    server.register("/work", Origins::any(), work.clone()).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().register("/work", Origins::any(), work.clone()).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     let server = Running::run(server);
     let mut neighbours = [Wire::connect(&server, "/echo")];
     let (clients, params): (Vec<_>, Vec<_>) = (0..CLIENTS).map(|_| connect(&server)).unzip();

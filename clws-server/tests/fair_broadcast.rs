@@ -54,9 +54,12 @@ fn answers_others_during_a_flood_of_broadcasts(config: Config) {
     let config = config.close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let ((work, end_work), group) = (Work::of(Duration::ZERO), Group::new());
-    server.register("/broadcast", Origins::any(), Broadcast(group.clone(), work.clone())).unwrap();
-    server.register("/member", Origins::any(), Member(group.clone())).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server
+        .resources()
+        .register("/broadcast", Origins::any(), Broadcast(group.clone(), work.clone()))
+        .unwrap();
+    server.resources().register("/member", Origins::any(), Member(group.clone())).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     let server = Running::run(server);
     // The connections are spread over both shards.
     let mut neighbours: Vec<_> = (0..4).map(|_| Wire::connect(&server, "/echo")).collect();

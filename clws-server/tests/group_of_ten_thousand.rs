@@ -151,7 +151,7 @@ fn encodes_a_message_once_for_the_whole_group() {
     let server =
         Server::bind(config().max_clients(MEMBERS + DRAFT_0).listen(format!("unix:{}", path.display())))
             .unwrap();
-    server.register("/", Origins::any(), crowd.clone()).unwrap();
+    server.resources().register("/", Origins::any(), crowd.clone()).unwrap();
     let server = Running::run(server);
     let mut peers = connect(&path, SOCKETS.min(descriptors().saturating_sub(100) / 2));
     let streams = |number: usize, version| -> Vec<_> {

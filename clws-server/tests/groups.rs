@@ -10,8 +10,8 @@ use std::sync::{Arc, Mutex};
 use std::thread;
 
 use clws_server::{
-    Accept, Client, Close, Config, Delivery, Disconnect, Group, Opening, Reject, Resource, SendError,
-    SharedMessage, Text, Version,
+    Accept, Client, Close, CloseCode, Config, Delivery, Disconnect, Group, Opening, Reject, Resource,
+    SendError, SharedMessage, Text, Version,
 };
 use common::{ALL_VERSIONS, Peer, Probe, Received, Recorder, Running, TIMEOUT, eventually, text};
 
@@ -99,14 +99,14 @@ fn messages_go_to_all_or_to_all_but_one(config: Config) {
     }
     assert_eq!(long.encodings(), 2);
     for (number, except) in clients[..8].iter().enumerate() {
-        assert_sent(group.send_except(&SharedMessage::text(format!("not to {number}")), except), 7);
+        assert_sent(group.send_except(SharedMessage::text(format!("not to {number}")), except), 7);
     }
     for (number, peer) in peers[..8].iter_mut().enumerate() {
         for other in (0..8).filter(|other| *other != number) {
             assert_eq!(peer.next(), Received::Text(format!("not to {other}")));
         }
     }
-    assert_sent(group.send_except(&SharedMessage::text("the exception is no member"), outsider), 8);
+    assert_sent(group.send_except(SharedMessage::text("the exception is no member"), outsider), 8);
     for peer in &mut peers[..8] {
         assert_eq!(peer.next(), text("the exception is no member"));
     }
@@ -210,10 +210,10 @@ impl Resource for Room {
 
     fn text(&self, client: &Client, text: Text<'_>) {
         match &*text {
-            "close me" => client.close(4001.into(), ""),
+            "close me" => client.close(CloseCode::new(4001)),
             "abort me" => client.abort(),
             "panic" => panic!("a panic on request"),
-            text => drop(self.members.send_except(&SharedMessage::text(text), client)),
+            text => drop(self.members.send_except(SharedMessage::text(text), client)),
         }
     }
 
@@ -521,8 +521,8 @@ fn closing_a_group_closes_all_members(config: Config) {
     let (server, _recorder, mut peers, clients) = assemble(config, 5);
     let group = Group::new();
     clients[1..].iter().for_each(|client| assert!(group.join(client)));
-    assert_sent(group.send_text_except("all but one", &clients[1]), 3);
-    group.close(4000.into(), "closing time");
+    assert_sent(group.send_except("all but one", &clients[1]), 3);
+    group.close((CloseCode::new(4000), "closing time"));
     for (number, peer) in peers.iter_mut().enumerate().skip(1) {
         if number > 1 {
             assert_eq!(peer.next(), text("all but one"));

@@ -61,8 +61,8 @@ fn the_number_of_unhandled_bytes_is_bounded(config: Config) {
     let config = config.shards(1).max_handler_read_backlog(LIMIT).close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen(format!("unix:{}", path.display()))).unwrap();
     let ((resource, mut events), busy) = (mailbox::<()>(), Busy::default());
-    server.register("/", Origins::any(), resource).unwrap();
-    server.register("/busy", Origins::any(), busy.clone()).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/busy", Origins::any(), busy.clone()).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/busy");
     let mut client = Wire::connect(&server, "/");

@@ -28,7 +28,7 @@ impl<R: Resource> Resource for TooLate<R> {
 fn is_accepted(config: Config, resource: impl Resource) -> bool {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (tx, rx) = channel();
-    server.register("/", Origins::any(), TooLate(resource, tx)).unwrap();
+    server.resources().register("/", Origins::any(), TooLate(resource, tx)).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     peer.close(1000, "");

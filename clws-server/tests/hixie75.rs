@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Accept, Client, CloseCode, Config, Opening, Origins, Reject, Resource, SendError, Server, SharedMessage,
-    Text, Version,
+    Accept, Client, CloseCode, Config, Opening, Origins, Reject, Resource, SendError, SendOptions, Server,
+    SharedMessage, Text, Version,
 };
 use common::{Callback, Peer, Probe, Received, Running, text};
 
@@ -122,7 +122,7 @@ impl Resource for Answers {
 
 fn accept_sets_the_response_headers(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Answers).unwrap();
+    server.resources().register("/", Origins::any(), Answers).unwrap();
     let server = Running::run(server);
     let request = |target: &str, subprotocol: &str| {
         let mut stream = server.tcp();
@@ -181,7 +181,7 @@ fn closed_by_the_application(config: Config) {
         let client = recorder.connected();
         // From a thread other than the client's shard.
         client.send_text("bye").unwrap();
-        client.close(CloseCode::new(4001), "that is all");
+        client.close((CloseCode::new(4001), "that is all"));
         assert_eq!(client.send_text("after the close"), Err(SendError::Closed));
         expect(&mut stream, b"\x00bye\xFF");
         expect_end(&mut stream);
@@ -200,7 +200,7 @@ fn closed_by_a_handler_after_queued_messages(config: Config) {
         for _ in 0..8 {
             client.send_text(&"x".repeat(SIZE)).unwrap();
         }
-        client.close(CloseCode::NORMAL, "");
+        client.close(CloseCode::NORMAL);
     });
     let server = Running::start(config, probe);
     let mut peer = server.connect(Version::Hixie75, "/");
@@ -217,7 +217,7 @@ fn closed_by_a_handler_after_queued_messages(config: Config) {
 }
 
 fn a_client_that_does_not_end_its_side_is_dropped(config: Config) {
-    let (probe, recorder) = Probe::with(|client, _| client.close(CloseCode::NORMAL, ""));
+    let (probe, recorder) = Probe::with(|client, _| client.close(CloseCode::NORMAL));
     let server = Running::start(config.close_timeout(Duration::from_millis(150)), probe);
     let (mut stream, answer) = chrome_4(&server);
     stream.write_all(b"\x00go\xFF").unwrap();
@@ -246,10 +246,10 @@ fn unsupported_sends_fail(config: Config) {
     let mut peer = server.connect(Version::Hixie75, "/");
     let client = recorder.connected();
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
-    assert_eq!(client.send_shared(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
+    assert_eq!(client.send(SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
     assert_eq!(client.pong(b""), Err(SendError::Unsupported));
-    client.send_text_in_frames("in one frame", std::num::NonZeroUsize::MIN).unwrap();
+    client.send_with("in one frame", SendOptions::new().frame_size(1)).unwrap();
     assert_eq!(peer.next(), text("in one frame"));
 }
 
@@ -259,11 +259,11 @@ fn works_together_with_all_other_versions(config: Config) {
     let mut peers = common::ALL_VERSIONS.map(|version| server.connect(version, "/"));
     let clients = common::ALL_VERSIONS.map(|_| recorder.connected());
     let message = SharedMessage::text("to all of you");
-    assert!(clws_server::send_shared(&clients, &message).is_complete());
+    assert!(clws_server::send_to(&clients, &message).is_complete());
     assert_eq!(message.encodings(), 2, "hixie-75 and draft 0 share an encoding");
     for peer in &mut peers {
         assert_eq!(peer.next(), text("to all of you"));
     }
-    let delivery = clws_server::send_binary(&clients, &b"binary"[..], None);
+    let delivery = clws_server::send_to(&clients, &b"binary"[..]);
     assert_eq!((delivery.sent, delivery.failed.len()), (3, 2));
 }

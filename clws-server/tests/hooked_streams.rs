@@ -13,7 +13,7 @@ use std::task::{Context, Poll};
 
 use async_std::net::TcpStream;
 use async_std::task::JoinHandle;
-use clws_server::{Client, Listen, Origins, Peer, Server, ServerHandle};
+use clws_server::{Client, CloseCode, Listen, Origins, Peer, Server, ServerHandle};
 use common::flood::executor_threads;
 use common::wire::{TEXT, Wire, dial, request, soon};
 use common::{Probe, Recorder, config, within};
@@ -200,7 +200,7 @@ fn may_send_when_flushed() {
 fn may_close_its_client_when_written() {
     let server = bind();
     let (mut wire, task) = serve(&server, Method::Write, |client| {
-        client.close(4000.into(), "from the stream");
+        client.close((CloseCode::new(4000), "from the stream"));
     });
     wire.text("first");
     assert_eq!(wire.close_code(), Some(4000));

@@ -20,14 +20,14 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text);
+        let _ = client.send(text);
     }
 }
 
 fn start(config: Config) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Echo).unwrap();
-    server.http(|request| match (request.method(), request.path()) {
+    server.resources().register("/", Origins::any(), Echo).unwrap();
+    server.resources().http(|request| match (request.method(), request.path()) {
         ("GET" | "HEAD", "/") => HttpResponse::html("<!doctype html><title>here</title>"),
         ("GET", "/big") => HttpResponse::new(200).body("text/plain", vec![b'x'; 5_000_000]),
         ("GET", _) => HttpResponse::not_found(),

@@ -29,16 +29,16 @@ struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text);
+        let _ = client.send(text);
     }
 }
 
 /// A server with a page for each status, or without an HTTP hook.
 fn start(config: Config, has_pages: bool) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Echo).unwrap();
+    server.resources().register("/", Origins::any(), Echo).unwrap();
     if has_pages {
-        server.http(|request| match request.path().strip_prefix("/status/") {
+        server.resources().http(|request| match request.path().strip_prefix("/status/") {
             Some(status) => HttpResponse::text(status.parse().unwrap(), "content"),
             None => HttpResponse::text(200, format!("{} {}", request.path(), request.host())),
         });

@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 
-use clws_server::{Bytes, Client, Config, SendError, SharedMessage, Version};
+use clws_server::{Bytes, Client, CloseCode, Config, SendError, SharedMessage, Version};
 use common::{Probe, Received, Recorder, Running, TIMEOUT};
 
 in_both_modes!(
@@ -80,7 +80,7 @@ fn owners_may_send_after_the_write(config: Config) {
     let mut peer = harness.server.connect(Version::Rfc6455, "/");
     let client = harness.recorder.connected();
     for _ in 0..3 {
-        client.send_binary_owned(harness.bytes_with_owner(&client, 100_000, false)).unwrap();
+        client.send(harness.bytes_with_owner(&client, 100_000, false)).unwrap();
     }
     let (mut binaries, mut texts) = (0, 0);
     while (binaries, texts) != (3, 3) {
@@ -98,7 +98,7 @@ fn owners_may_panic_after_the_write(config: Config) {
     let mut peer = harness.server.connect(Version::Rfc6455, "/");
     let client = harness.recorder.connected();
     for _ in 0..3 {
-        client.send_binary_owned(harness.bytes_with_owner(&client, 100_000, true)).unwrap();
+        client.send(harness.bytes_with_owner(&client, 100_000, true)).unwrap();
     }
     for _ in 0..6 {
         assert!(matches!(peer.next(), Received::Binary(_) | Received::Text(_)));
@@ -113,32 +113,26 @@ fn owners_may_send_when_their_message_is_not_queued(config: Config) {
     let mut peer = harness.server.connect(Version::Rfc6455, "/");
     let client = harness.recorder.connected();
     // Short messages are copied.
-    client.send_binary_owned(harness.bytes_with_owner(&client, 100, false)).unwrap();
+    client.send(harness.bytes_with_owner(&client, 100, false)).unwrap();
     harness.expect_drops(1);
     assert_eq!(peer.next(), Received::Binary(vec![7; 100]));
     assert_eq!(peer.next(), common::text("dropped"));
     // Shared messages are encoded once.
-    client.send_shared(&SharedMessage::binary(harness.bytes_with_owner(&client, 100_000, false))).unwrap();
+    client.send(SharedMessage::binary(harness.bytes_with_owner(&client, 100_000, false))).unwrap();
     harness.expect_drops(1);
     assert!(matches!(peer.next(), Received::Binary(_)));
     assert_eq!(peer.next(), common::text("dropped"));
     // Draft 0 has no binary messages.
     let _old = harness.server.connect(Version::Hybi00, "/");
     let old = harness.recorder.connected();
-    assert_eq!(
-        old.send_binary_owned(harness.bytes_with_owner(&old, 100_000, false)),
-        Err(SendError::Unsupported)
-    );
+    assert_eq!(old.send(harness.bytes_with_owner(&old, 100_000, false)), Err(SendError::Unsupported));
     harness.expect_drops(1);
     client.send_binary(&vec![0; 60 << 20]).unwrap(); // the client does not read it
-    assert_eq!(
-        client.send_binary_owned(harness.bytes_with_owner(&client, 100_000, false)),
-        Err(SendError::Full)
-    );
+    assert_eq!(client.send(harness.bytes_with_owner(&client, 100_000, false)), Err(SendError::Full));
     harness.expect_drops(1);
     client.abort();
-    old.close(1000.into(), "");
-    assert_eq!(old.send_binary_owned(harness.bytes_with_owner(&old, 100_000, false)), Err(SendError::Closed));
+    old.close(CloseCode::new(1000));
+    assert_eq!(old.send(harness.bytes_with_owner(&old, 100_000, false)), Err(SendError::Closed));
     harness.expect_drops(1);
     harness.assert_works();
 }
@@ -150,7 +144,7 @@ fn owners_may_panic_when_their_connection_ends(config: Config) {
         let client = harness.recorder.connected();
         // More than the socket buffers hold. The client does not read.
         for _ in 0..5 {
-            client.send_binary_owned(harness.bytes_with_owner(&client, 5 << 20, true)).unwrap();
+            client.send(harness.bytes_with_owner(&client, 5 << 20, true)).unwrap();
         }
         if abort {
             // The calling thread drops the owners.
@@ -183,7 +177,7 @@ fn owners_of_two_clients_do_not_deadlock() {
                     dropped: dropped.clone(),
                     panics: false,
                 };
-                clients[one].send_binary_owned(Bytes::from_owner(owner)).unwrap();
+                clients[one].send(Bytes::from_owner(owner)).unwrap();
             }
             assert!((0..100).all(|_| drops.recv_timeout(TIMEOUT).is_ok()), "an owner was not dropped");
         })

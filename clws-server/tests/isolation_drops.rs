@@ -11,8 +11,8 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Client, Config, Decision, HttpRequest, HttpResponse, Opening, Origins, Reject, Resource,
-    ResourceListener, Server, Text, Version, WebSocket, async_handler,
+    Accept, ByteString, Client, Config, Decision, HttpRequest, HttpResponse, Opening, Origins, Reject,
+    Resource, ResourceListener, Server, Text, Version, WebSocket, async_handler,
 };
 use common::{Received, Running, TIMEOUT};
 
@@ -75,7 +75,7 @@ impl Resource for Echo {
 /// A server with one shard and an echo at `/echo`, which must stay available.
 fn start(config: Config, setup: impl FnOnce(&Server)) -> Running {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
     setup(&server);
     Running::run(server)
 }
@@ -99,7 +99,7 @@ fn data_of_a_client_may_panic(config: Config) {
     }
     let bombs = Bombs::new();
     let server = start(config.close_timeout(Duration::from_millis(50)), |server| {
-        server.register("/", Origins::any(), R(Mutex::new(bombs.sender.clone()))).unwrap();
+        server.resources().register("/", Origins::any(), R(Mutex::new(bombs.sender.clone()))).unwrap();
     });
     let mut other = server.connect(Version::Rfc6455, "/echo");
     for round in 0..3 {
@@ -135,7 +135,7 @@ impl Resource for Later {
 fn data_of_a_late_decision_may_panic(config: Config) {
     let (bombs, (decide, decisions)) = (Bombs::new(), channel());
     let server = start(config.handshake_timeout(Duration::from_millis(50)), |server| {
-        server.register("/", Origins::any(), Later(Mutex::new(decide))).unwrap();
+        server.resources().register("/", Origins::any(), Later(Mutex::new(decide))).unwrap();
     });
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(503));
     let decision = decisions.recv_timeout(TIMEOUT).unwrap();
@@ -160,7 +160,7 @@ fn data_of_a_rejected_client_may_panic(config: Config) {
     }
     let bombs = Bombs::new();
     let server = start(config, |server| {
-        server.register("/", Origins::any(), R(Mutex::new(bombs.sender.clone()))).unwrap();
+        server.resources().register("/", Origins::any(), R(Mutex::new(bombs.sender.clone()))).unwrap();
     });
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(500));
     bombs.expect(1);
@@ -176,7 +176,7 @@ fn resource_dropped_with_its_last_client_may_panic(config: Config) {
     let server = start(config, |server| {
         let (in_rule, in_resource) = (Mutex::new(bombs.bomb()), Mutex::new(bombs.bomb()));
         let rule = Origins::closure(move |_| in_rule.lock().is_ok());
-        server.register("/", rule, R(in_resource)).unwrap();
+        server.resources().register("/", rule, R(in_resource)).unwrap();
     });
     let peer = server.connect(Version::Rfc6455, "/");
     assert!(server.handle.resources().unregister("/"));
@@ -192,7 +192,7 @@ fn replaced_http_hook_may_panic(config: Config) {
         let bomb = Mutex::new(bomb);
         move |_: &HttpRequest<'_>| HttpResponse::text(if bomb.lock().is_ok() { 200 } else { 500 }, "ok")
     };
-    let server = start(config, |server| server.http(hook(bombs.bomb())));
+    let server = start(config, |server| server.resources().http(hook(bombs.bomb())));
     server.handle.resources().http(hook(bombs.bomb()));
     bombs.expect(1);
     assert_works(&server);
@@ -213,7 +213,7 @@ fn values_held_by_a_task_may_panic(config: Config) {
             });
             Held { task, _bomb: bomb }
         });
-        server.register("/", Origins::any(), handler).unwrap();
+        server.resources().register("/", Origins::any(), handler).unwrap();
     });
     for _ in 0..3 {
         let mut peer = server.connect(Version::Rfc6455, "/");
@@ -247,7 +247,7 @@ struct Fragile(#[expect(dead_code, reason = "dropped with the listener")] Bomb);
 impl ResourceListener for Fragile {
     type Message = Bomb;
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         client.send_text(&text).unwrap();
     }
 }
@@ -257,7 +257,7 @@ fn listener_and_its_messages_may_panic(config: Config) {
     let mut handle = None;
     let server = start(config, |server| {
         let listener = Fragile(bombs.bomb());
-        handle = Some(server.run_resource_listener("/", Origins::any(), listener).unwrap());
+        handle = Some(server.resources().run_resource_listener("/", Origins::any(), listener).unwrap());
     });
     let handle = handle.unwrap();
     // A handled message and a closure.
@@ -304,7 +304,7 @@ fn result_of_a_dropped_call_may_panic(config: Config) {
     let mut handle = None;
     let server = start(config, |server| {
         let listener = Fragile(bombs.bomb());
-        handle = Some(server.run_resource_listener("/", Origins::any(), listener).unwrap());
+        handle = Some(server.resources().run_resource_listener("/", Origins::any(), listener).unwrap());
     });
     let handle = handle.unwrap();
     let (sender, (go, goes)) = (bombs.sender.clone(), channel());
@@ -330,7 +330,7 @@ fn panic_payload_of_a_handler_may_panic(config: Config) {
     let bombs = Bombs::new();
     let sender = bombs.sender.clone();
     let server = start(config, |server| {
-        server.register("/", Origins::any(), R(Mutex::new(bombs.sender.clone()))).unwrap();
+        server.resources().register("/", Origins::any(), R(Mutex::new(bombs.sender.clone()))).unwrap();
         let handler = async_handler(move |mut socket: WebSocket| {
             let sender = sender.clone();
             async move {
@@ -339,7 +339,7 @@ fn panic_payload_of_a_handler_may_panic(config: Config) {
                 }
             }
         });
-        server.register("/async", Origins::any(), handler).unwrap();
+        server.resources().register("/async", Origins::any(), handler).unwrap();
     });
     let mut other = server.connect(Version::Rfc6455, "/echo");
     for path in ["/", "/async"] {

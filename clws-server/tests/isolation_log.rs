@@ -73,7 +73,7 @@ impl Resource for Fragile {
     fn text(&self, client: &Client, text: Text<'_>) {
         assert_ne!(&*text, "panic");
         if &*text == "bytes" {
-            client.send_binary_owned(Bytes::from_owner(Owner(vec![7; 50_000], Bomb))).unwrap();
+            client.send(Bytes::from_owner(Owner(vec![7; 50_000], Bomb))).unwrap();
         }
     }
 }
@@ -102,14 +102,14 @@ fn a_panicking_subscriber_affects_nothing_else() {
     for tasks in [false, true] {
         let config = common::config().shards(1).task_per_client(tasks);
         let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-        server.register("/", Origins::any(), Fragile).unwrap();
+        server.resources().register("/", Origins::any(), Fragile).unwrap();
         let (probe, _recorder) = common::Probe::new();
         server.resources().register_shared("/echo", Origins::any(), probe).unwrap();
         let handler = async_handler(async |mut socket: WebSocket| {
             socket.next().await;
             panic!("in a handler");
         });
-        server.register("/async", Origins::any(), handler).unwrap();
+        server.resources().register("/async", Origins::any(), handler).unwrap();
         let server = Running::run(server);
         let mut other = server.connect(Version::Rfc6455, "/echo");
 

@@ -10,7 +10,8 @@ use std::sync::Mutex;
 use std::sync::mpsc::{Sender, channel};
 
 use clws_server::{
-    Client, Close, Config, Event, Group, Origins, Resource, Server, SharedMessage, Text, Version, mailbox,
+    Client, Close, CloseCode, Config, Event, Group, Origins, Resource, Server, SharedMessage, Text, Version,
+    mailbox,
 };
 use common::{Probe, Received, Running, TIMEOUT};
 
@@ -27,11 +28,11 @@ impl Drop for SendsOnDrop {
     fn drop(&mut self) {
         let big = vec![7; 100_000];
         let _ = self.client.send_text("bye");
-        let _ = self.client.send_binary_owned(big.clone());
-        let _ = self.client.send_shared(&SharedMessage::binary(big));
+        let _ = self.client.send(big.clone());
+        let _ = self.client.send(SharedMessage::binary(big));
         let _ = self.client.ping(b"bye");
         let _ = self.group.send_text("bye to all");
-        self.client.close(1000.into(), "bye");
+        self.client.close((CloseCode::new(1000), "bye"));
         let _ = (self.client.buffered_amount(), self.client.is_open());
         self.done.send(()).unwrap();
     }
@@ -96,7 +97,7 @@ fn sends_when_the_shard_ends(config: Config) {
     let (done, dropped) = channel();
     let tasks = config.task_per_client;
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Keeps(Mutex::new(done))).unwrap();
+    server.resources().register("/", Origins::any(), Keeps(Mutex::new(done))).unwrap();
     let server = Running::run(server);
     let mut peers = [0, 1, 2].map(|_| server.connect(Version::Rfc6455, "/"));
     peers.iter_mut().for_each(|peer| peer.assert_echo("here"));

@@ -13,8 +13,8 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Accept, Config, Event, Opening, Origins, Peer as Address, Reject, Resource, ResourceListener, Server,
-    Version, WebSocket, async_handler, mailbox,
+    Accept, CloseCode, Config, Event, Opening, Origins, Peer as Address, Reject, Resource, ResourceListener,
+    Server, Version, WebSocket, async_handler, mailbox,
 };
 use common::{Peer, Probe, Received, Running, TIMEOUT};
 use futures::StreamExt;
@@ -117,7 +117,7 @@ fn start(config: Config, setup: impl FnOnce(&Server)) -> Running {
 
 fn a_waker_may_panic_while_waiting_for_a_websocket(config: Config) {
     let (resource, sockets) = sockets();
-    let server = start(config, |server| server.register("/", Origins::any(), resource).unwrap());
+    let server = start(config, |server| server.resources().register("/", Origins::any(), resource).unwrap());
     let mut other = server.connect(Version::Rfc6455, "/echo");
     let mut peer = server.connect(Version::Rfc6455, "/");
     let mut socket = sockets.recv_timeout(TIMEOUT).unwrap();
@@ -153,7 +153,7 @@ fn a_waker_may_panic_while_waiting_for_a_websocket(config: Config) {
 fn a_waker_may_panic_while_waiting_for_a_mailbox(config: Config) {
     let (sender, mut events) = mailbox::<u8>();
     let other_sender = sender.clone();
-    let server = start(config, |server| server.register("/", Origins::any(), sender).unwrap());
+    let server = start(config, |server| server.resources().register("/", Origins::any(), sender).unwrap());
     let mut other = server.connect(Version::Rfc6455, "/echo");
     let waker = panicking_waker();
     poll_until_pending(|| poll(pin!(events.next()), &waker), &waker);
@@ -187,7 +187,7 @@ impl ResourceListener for Silent {
 fn a_waker_may_panic_while_waiting_for_a_listener(config: Config) {
     let mut handle = None;
     let server = start(config, |server| {
-        handle = Some(server.run_resource_listener("/", Origins::any(), Silent).unwrap());
+        handle = Some(server.resources().run_resource_listener("/", Origins::any(), Silent).unwrap());
     });
     let handle = handle.unwrap();
     let waker = panicking_waker();
@@ -249,7 +249,7 @@ fn a_waker_may_panic_while_serving_a_stream() {
     let mut others = [0, 1].map(|_| running.connect(Version::Rfc6455, "/"));
     let all = [recorder.connected(), client.clone(), recorder.connected()];
 
-    assert!(clws_server::send_text(&all, "to all", None).is_complete());
+    assert!(clws_server::send_to(&all, "to all").is_complete());
     waker.expect();
     for other in &mut others {
         assert_eq!(other.next(), common::text("to all"));
@@ -258,7 +258,7 @@ fn a_waker_may_panic_while_serving_a_stream() {
         poll_until_pending(|| poll(serving.as_mut(), &waker), &waker);
         client.send_text("alone").unwrap(); // the panic does not reach the caller
     }
-    client.close(1000.into(), "");
+    client.close(CloseCode::new(1000));
     poll_until_pending(|| poll(serving.as_mut(), &waker), &waker);
     assert_eq!(peer.next(), common::text("to all"));
     (0..3).for_each(|_| assert_eq!(peer.next(), common::text("alone")));

@@ -37,7 +37,7 @@ fn start(config: Config, on_text: impl Fn(&Client, &str) + Send + Sync + 'static
 fn the_close_timeout_starts_with_the_close_frame(config: Config) {
     let (server, recorder) = start(config.close_timeout(TIMEOUT), |client, _| {
         thread::sleep(LONGER);
-        client.close(CloseCode::NORMAL, "bye");
+        client.close((CloseCode::NORMAL, "bye"));
     });
     let mut client = Wire::connect(&server, "/");
     client.text("go");
@@ -67,7 +67,7 @@ fn an_answer_that_arrives_while_the_server_is_blocked_counts(config: Config) {
     let (server, recorder) = start(config.clone(), |_, _| {});
     let mut client = Wire::connect(&server, "/");
     let handle = recorder.connected();
-    handle.close(CloseCode::NORMAL, "");
+    handle.close(CloseCode::NORMAL);
     eventually("the close frame is written", || handle.buffered_amount() == 0);
     while_blocked(&config, &server, || client.send(CLOSE, &1000u16.to_be_bytes()));
     assert_eq!(recorder.disconnected(), (1000, String::new(), "closed".into()));

@@ -9,8 +9,9 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Bytes, CallError, Client, Close, CloseCode, Config, Disconnect, MailboxClosed, Opening, Origins,
-    Reject, ResourceListener, ResourceListenerHandle, ResourceListenerTask, Server, Version,
+    Accept, ByteString, Bytes, CallError, Client, Close, CloseCode, Config, Disconnect, MailboxClosed,
+    Opening, Origins, Reject, ResourceListener, ResourceListenerHandle, ResourceListenerTask, Server,
+    Version,
 };
 use common::{ALL_VERSIONS, Received, Running, TIMEOUT, text};
 use futures::executor::block_on;
@@ -67,19 +68,19 @@ impl ResourceListener for RecordingListener {
         }
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         self.count += 1;
         self.line(format!("text {text}"));
         assert_ne!(text, "panic");
         if text == "big" {
-            client.send_binary_owned(vec![0; 60 << 20]).unwrap();
+            client.send(vec![0; 60 << 20]).unwrap();
         }
         client.send_text(&format!("{} {text}", self.count)).unwrap();
     }
 
     fn binary(&mut self, client: &Client, payload: Bytes) {
         self.line(format!("binary {}", payload.len()));
-        client.send_binary_owned(payload).unwrap();
+        client.send(payload).unwrap();
     }
 
     fn pong(&mut self, _: &Client, payload: Bytes) {
@@ -100,7 +101,7 @@ impl ResourceListener for RecordingListener {
 fn start(config: Config) -> (Running, ResourceListenerHandle<RecordingListener>, Receiver<String>) {
     let (listener, records) = RecordingListener::new();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let handle = server.run_resource_listener("/", Origins::any(), listener).unwrap();
+    let handle = server.resources().run_resource_listener("/", Origins::any(), listener).unwrap();
     (Running::run(server), handle, records)
 }
 
@@ -200,9 +201,9 @@ fn gets_nothing_but_the_end_from_clients_that_it_closed(config: Config) {
     impl ResourceListener for ClosesOnText {
         type Message = Receiver<()>;
 
-        fn text(&mut self, client: &Client, text: String) {
-            self.0.send(text).unwrap();
-            client.close(CloseCode::POLICY, "banned");
+        fn text(&mut self, client: &Client, text: ByteString) {
+            self.0.send(text.to_string()).unwrap();
+            client.close((CloseCode::POLICY, "banned"));
         }
 
         fn disconnected(&mut self, _: &Client, _: &Disconnect) {
@@ -216,7 +217,7 @@ fn gets_nothing_but_the_end_from_clients_that_it_closed(config: Config) {
 
     let (tx, records) = channel();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let listener = server.run_resource_listener("/", Origins::any(), ClosesOnText(tx)).unwrap();
+    let listener = server.resources().run_resource_listener("/", Origins::any(), ClosesOnText(tx)).unwrap();
     let server = Running::run(server);
     let mut peer = server.connect(Version::Rfc6455, "/");
     let (go_on, wait) = channel();

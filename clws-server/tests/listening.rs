@@ -111,7 +111,7 @@ impl Resource for Threads {
 fn clients_are_spread_over_the_shards() {
     let threads = Arc::default();
     let server = Server::bind(common::config().shards(4).listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Threads(Arc::clone(&threads))).unwrap();
+    server.resources().register("/", Origins::any(), Threads(Arc::clone(&threads))).unwrap();
     let server = Running::run(server);
     let mut peers: Vec<_> = (0..40).map(|_| server.connect(Version::Rfc6455, "/")).collect();
     for peer in &mut peers {

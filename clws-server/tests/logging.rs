@@ -8,7 +8,7 @@ mod common;
 use std::fmt::Write;
 use std::sync::{Arc, Mutex};
 
-use clws_server::{Client, Close, Group, Resource, Text, Version};
+use clws_server::{Client, Close, CloseCode, Group, Resource, Text, Version};
 use common::{Received, Running};
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level, Metadata, Subscriber, span};
@@ -69,8 +69,8 @@ impl Resource for Fragile {
 
     fn text(&self, client: &Client, text: Text<'_>) {
         match &*text {
-            "close" => client.close(1005.into(), "why"),
-            "close all" => self.0.close(1006.into(), "why"),
+            "close" => client.close((CloseCode::new(1005), "why")),
+            "close all" => self.0.close((CloseCode::new(1006), "why")),
             text => assert_ne!(text, "panic"),
         }
     }

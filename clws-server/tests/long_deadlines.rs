@@ -6,7 +6,7 @@ mod common;
 
 use std::time::Duration;
 
-use clws_server::Config;
+use clws_server::{CloseCode, Config};
 use common::wire::{SHORT_TIMEOUT, Wire, dial, wait_a_moment};
 use common::{Probe, Running};
 
@@ -30,7 +30,7 @@ fn wait_with_timeouts(config: Config, time: Duration) {
     }
     wait_a_moment();
     let mut closing = Wire::connect(&server, "/");
-    recorder.connected().close(4000.into(), ""); // arms the close timeout
+    recorder.connected().close(CloseCode::new(4000)); // arms the close timeout
     assert_eq!(closing.close_code(), Some(4000));
     wait_a_moment();
     // The server still works.

@@ -23,9 +23,9 @@ impl Resource for Named {
 
 fn looks_up_the_exact_path_then_the_longest_prefix_then_the_fallback(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register_prefix("/rooms/", Origins::any(), Named("rooms")).unwrap();
-    server.register_prefix("/rooms/private/", Origins::any(), Named("private")).unwrap();
-    server.register("/rooms/lobby", Origins::any(), Named("lobby")).unwrap();
+    server.resources().register_prefix("/rooms/", Origins::any(), Named("rooms")).unwrap();
+    server.resources().register_prefix("/rooms/private/", Origins::any(), Named("private")).unwrap();
+    server.resources().register("/rooms/lobby", Origins::any(), Named("lobby")).unwrap();
     let server = Running::run(server);
     let resources = server.handle.resources();
     assert_eq!(server.try_connect(Version::Rfc6455, "/").err(), Some(404));
@@ -68,8 +68,11 @@ fn looks_up_the_exact_path_then_the_longest_prefix_then_the_fallback(config: Con
 
 fn checks_the_origins_of_the_matching_resource(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register_prefix("/", Origins::exact(["http://elsewhere.example"]), Named("all")).unwrap();
-    server.register("/open", Origins::any(), Named("open")).unwrap();
+    server
+        .resources()
+        .register_prefix("/", Origins::exact(["http://elsewhere.example"]), Named("all"))
+        .unwrap();
+    server.resources().register("/open", Origins::any(), Named("open")).unwrap();
     let server = Running::run(server);
     assert_eq!(server.try_connect(Version::Rfc6455, "/closed").err(), Some(403));
     assert!(server.try_connect(Version::Rfc6455, "/open").is_ok());
@@ -79,14 +82,14 @@ fn checks_the_origins_of_the_matching_resource(config: Config) {
 fn invalid_registrations_are_errors() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
     for prefix in ["", "/a", "a/", "/a b/", "/a?/"] {
-        let result = server.register_prefix(prefix, Origins::any(), Named(""));
+        let result = server.resources().register_prefix(prefix, Origins::any(), Named(""));
         assert_eq!(result, Err(RegisterError::InvalidPrefix(prefix.into())));
     }
-    server.register_prefix("/a/", Origins::any(), Named("")).unwrap();
-    let again = server.register_prefix("/a/", Origins::any(), Named(""));
+    server.resources().register_prefix("/a/", Origins::any(), Named("")).unwrap();
+    let again = server.resources().register_prefix("/a/", Origins::any(), Named(""));
     assert_eq!(again, Err(RegisterError::Taken("/a/".into())));
-    server.register("/a/", Origins::any(), Named("")).unwrap();
-    server.register_fallback(Origins::any(), Named("")).unwrap();
-    let again = server.register_fallback(Origins::any(), Named(""));
+    server.resources().register("/a/", Origins::any(), Named("")).unwrap();
+    server.resources().register_fallback(Origins::any(), Named("")).unwrap();
+    let again = server.resources().register_fallback(Origins::any(), Named(""));
     assert_eq!(again, Err(RegisterError::FallbackTaken));
 }

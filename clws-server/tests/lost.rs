@@ -58,8 +58,8 @@ fn send_from_many(server: &Running) -> Vec<Wire> {
 fn start(config: Config) -> (Running, Mailbox<()>, Gate) {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
     let ((resource, events), gate) = (mailbox::<()>(), Gate::default());
-    server.register("/", Origins::any(), resource).unwrap();
-    server.register("/block", Origins::any(), gate.clone()).unwrap();
+    server.resources().register("/", Origins::any(), resource).unwrap();
+    server.resources().register("/block", Origins::any(), gate.clone()).unwrap();
     (Running::run(server), events, gate)
 }
 
@@ -69,7 +69,7 @@ fn take(events: &mut Mailbox<()>, texts: &mut Vec<String>, at_least: usize) -> b
     let end = Instant::now() + SHORT_TIMEOUT;
     loop {
         match events.next().now_or_never().flatten() {
-            Some(Event::Text(_, text)) => texts.push(text),
+            Some(Event::Text(_, text)) => texts.push(text.to_string()),
             Some(Event::Disconnected(..)) => return true,
             Some(_) => {}
             None if texts.len() >= at_least => return false,
@@ -100,7 +100,7 @@ fn a_busily_polled_mailbox_gets_everything(config: Config) {
     let end = Instant::now() + SHORT_TIMEOUT;
     while ended < CLIENTS {
         match events.next().now_or_never().flatten() {
-            Some(Event::Text(client, text)) => texts.entry(client).or_default().push(text),
+            Some(Event::Text(client, text)) => texts.entry(client).or_default().push(text.to_string()),
             Some(Event::Disconnected(..)) => ended += 1,
             _ => assert!(Instant::now() < end, "only {ended} clients ended"),
         }
@@ -117,7 +117,7 @@ fn receive(config: Config, kind: Kind) {
         Server::bind(config.shards(1).max_handler_read_backlog(LIMIT).listen("127.0.0.1:0")).unwrap();
     let (held, busy) = (Gate::default(), Gate::default());
     let log = kind.register(&server, "/", &held);
-    server.register("/block", Origins::any(), busy.clone()).unwrap();
+    server.resources().register("/block", Origins::any(), busy.clone()).unwrap();
     let server = Running::run(server);
     let mut blocked = [Wire::connect(&server, "/block")];
     let client = send(&server);
@@ -156,7 +156,7 @@ fn a_busily_polling_async_handler_gets_everything(config: Config) {
             let mut texts = Vec::new();
             loop {
                 match socket.next().now_or_never() {
-                    Some(Some(Message::Text(text))) => texts.push(text),
+                    Some(Some(Message::Text(text))) => texts.push(text.to_string()),
                     Some(Some(other)) => panic!("{other:?}"),
                     Some(None) => break,
                     None => async_std::task::yield_now().await,
@@ -165,7 +165,7 @@ fn a_busily_polling_async_handler_gets_everything(config: Config) {
             let _ = tx.send(texts);
         }
     };
-    server.register("/", Origins::any(), async_handler(handler)).unwrap();
+    server.resources().register("/", Origins::any(), async_handler(handler)).unwrap();
     let server = Running::run(server);
     let _clients = send_from_many(&server);
     gate.open();

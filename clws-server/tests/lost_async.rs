@@ -21,7 +21,7 @@ fn gets_every_message_before_the_end(config: Config) {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
     let (held, busy) = (Gate::default(), Gate::default());
     let log = Kind::Async.register(&server, "/", &held);
-    server.register("/block", Origins::any(), busy.clone()).unwrap();
+    server.resources().register("/block", Origins::any(), busy.clone()).unwrap();
     let server = Running::run(server);
     let mut blocked = [Wire::connect(&server, "/block")];
     let mut client = Wire::connect(&server, "/");

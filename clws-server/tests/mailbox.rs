@@ -8,7 +8,8 @@ use std::io::Write;
 use std::time::Duration;
 
 use clws_server::{
-    Accept, Config, Event, Mailbox, MailboxClosed, MailboxSender, Origins, Reject, Server, Version, mailbox,
+    Accept, CloseCode, Config, Event, Mailbox, MailboxClosed, MailboxSender, Origins, Reject, Server,
+    Version, mailbox,
 };
 use common::{Received, Running, text};
 use futures::StreamExt;
@@ -28,7 +29,7 @@ fn start(config: Config, asks: bool) -> (Running, MailboxSender<u32>, Mailbox<u3
     let (sender, events) = mailbox();
     let sender = if asks { sender.openings() } else { sender };
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), sender.clone()).unwrap();
+    server.resources().register("/", Origins::any(), sender.clone()).unwrap();
     (Running::run(server), sender, events)
 }
 
@@ -50,7 +51,7 @@ fn is_a_stream_of_events(config: Config) {
     assert!(matches!(next(&mut events), Event::Pong(_, payload) if payload == "yes"));
     sender.send(7).unwrap();
     assert!(matches!(next(&mut events), Event::Message(7)));
-    client.close(4000.into(), "");
+    client.close(CloseCode::new(4000));
     assert_eq!(peer.next(), Received::Close(Some((4000, String::new()))));
     peer.close(4001, "you too");
     let Event::Disconnected(from, end) = next(&mut events) else { panic!() };

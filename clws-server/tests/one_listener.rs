@@ -22,8 +22,8 @@ use std::thread;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Client, Close, Config, Group, Listen, Origins, ResourceListener, ResourceListenerHandle, SendError,
-    Server,
+    ByteString, Client, Close, Config, Group, Listen, Origins, ResourceListener, ResourceListenerHandle,
+    SendError, Server,
 };
 use common::{ALL_VERSIONS, Peer, Received, Running};
 
@@ -71,12 +71,12 @@ impl ResourceListener for Relay {
         Ok(())
     }
 
-    fn text(&mut self, _: &Client, text: String) {
+    fn text(&mut self, _: &Client, text: ByteString) {
         let number = {
             let mut log = self.log.lock().unwrap();
-            log.hixie.extend([&[0x00], text.as_bytes(), &[0xFF]].concat());
-            log.hybi.extend([&[0x81, u8::try_from(text.len()).unwrap()], text.as_bytes()].concat());
-            log.messages.push(text.clone());
+            log.hixie.extend([&[0x00][..], text.as_bytes(), &[0xFF]].concat());
+            log.hybi.extend([&[0x81, u8::try_from(text.len()).unwrap()][..], text.as_bytes()].concat());
+            log.messages.push(text.to_string());
             log.messages.len() - 1
         };
         let delivery = self.members.send_text(text);
@@ -110,7 +110,7 @@ impl Harness {
         let log = Arc::new(Mutex::new(Log::default()));
         let server = Server::bind(config).unwrap();
         let relay = Relay { members: Group::new(), log: Arc::clone(&log) };
-        let relay = server.run_resource_listener("/", Origins::any(), relay).unwrap();
+        let relay = server.resources().run_resource_listener("/", Origins::any(), relay).unwrap();
         let server = Running::run(server);
         let talkers = (0..CLIENTS).map(|number| {
             let version = ALL_VERSIONS[number % ALL_VERSIONS.len()];

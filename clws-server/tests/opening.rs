@@ -47,7 +47,7 @@ impl Resource for Chooser {
 
 fn start(config: Config, origins: Origins) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", origins, Chooser).unwrap();
+    server.resources().register("/", origins, Chooser).unwrap();
     Running::run(server)
 }
 
@@ -142,7 +142,7 @@ fn accept_attaches_data_to_the_client(config: Config) {
     }
 
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Greeter).unwrap();
+    server.resources().register("/", Origins::any(), Greeter).unwrap();
     let server = Running::run(server);
     let mut both = ["/?ann", "/?bob", "/"].map(|target| server.connect(Version::Rfc6455, target));
     assert_eq!(both.each_mut().map(Peer::next), ["ann", "bob", "nobody"].map(common::text));
@@ -191,7 +191,7 @@ impl Resource for Describes {
 
 fn start_describing(config: Config, opening: bool) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/path/%C3%A9", Origins::any(), Describes { opening }).unwrap();
+    server.resources().register("/path/%C3%A9", Origins::any(), Describes { opening }).unwrap();
     Running::run(server)
 }
 

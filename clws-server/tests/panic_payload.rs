@@ -7,7 +7,7 @@ mod common;
 use std::panic::panic_any;
 
 use clws_server::{
-    Accept, Client, Close, Config, Disconnect, HttpResponse, Opening, Origins, Reject, Resource,
+    Accept, ByteString, Client, Close, Config, Disconnect, HttpResponse, Opening, Origins, Reject, Resource,
     ResourceListener, Server, Text, WebSocket, async_handler,
 };
 use common::Running;
@@ -61,7 +61,7 @@ impl Resource for Fragile {
 impl ResourceListener for Fragile {
     type Message = ();
 
-    fn text(&mut self, client: &Client, _: String) {
+    fn text(&mut self, client: &Client, _: ByteString) {
         panic_at(client, "text");
     }
 }
@@ -69,16 +69,16 @@ impl ResourceListener for Fragile {
 /// A server with another client on its only shard.
 fn start(config: Config) -> (Running, Wire) {
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
-    server.register("/inline", Origins::any(), Fragile).unwrap();
-    server.register("/origin", Origins::closure(|_| panic_any(Bomb)), Fragile).unwrap();
-    server.register("/echo", Origins::any(), Echo).unwrap();
-    server.run_resource_listener("/listener", Origins::any(), Fragile).unwrap();
+    server.resources().register("/inline", Origins::any(), Fragile).unwrap();
+    server.resources().register("/origin", Origins::closure(|_| panic_any(Bomb)), Fragile).unwrap();
+    server.resources().register("/echo", Origins::any(), Echo).unwrap();
+    server.resources().run_resource_listener("/listener", Origins::any(), Fragile).unwrap();
     let handler = async_handler(|mut socket: WebSocket| async move {
         socket.next().await;
         panic_any(Bomb);
     });
-    server.register("/async", Origins::any(), handler).unwrap();
-    server.http(|_| -> HttpResponse { panic_any(Bomb) });
+    server.resources().register("/async", Origins::any(), handler).unwrap();
+    server.resources().http(|_| -> HttpResponse { panic_any(Bomb) });
     let server = Running::run(server);
     let neighbour = Wire::connect(&server, "/echo");
     (server, neighbour)
@@ -146,7 +146,7 @@ fn contains_a_panic_in_the_http_hook(config: Config) {
 
 fn contains_a_panic_in_a_call_to_a_listener(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    let handle = server.run_resource_listener("/", Origins::any(), Fragile).unwrap();
+    let handle = server.resources().run_resource_listener("/", Origins::any(), Fragile).unwrap();
     let _server = Running::run(server);
     let panicked = common::within(handle.call(|_| panic_any(Bomb)));
     assert!(matches!(panicked, Err(clws_server::CallError::Panicked)), "{panicked:?}");

@@ -42,8 +42,8 @@ impl Resource for Fragile {
 fn start(config: Config) -> Running {
     // With a single shard, an escaped panic would end all clients.
     let server = Server::bind(config.shards(1).listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Fragile).unwrap();
-    server.register("/origin", Origins::closure(|_| panic!("in the rule")), Fragile).unwrap();
+    server.resources().register("/", Origins::any(), Fragile).unwrap();
+    server.resources().register("/origin", Origins::closure(|_| panic!("in the rule")), Fragile).unwrap();
     Running::run(server)
 }
 

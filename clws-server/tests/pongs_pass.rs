@@ -10,7 +10,7 @@ use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
-use clws_server::{Client, CloseCode, Config, SharedMessage};
+use clws_server::{Client, CloseCode, Config, SendOptions, SharedMessage};
 use common::wire::{CLOSE, PING, PONG, Wire, soon};
 use common::{Probe, Running};
 
@@ -62,7 +62,7 @@ fn check_pongs(config: Config, closes: bool, send: impl Fn(&Client) -> usize) {
     let client = recorder.connected();
     let mut total = send(&client);
     if closes {
-        client.close(CloseCode::NORMAL, "bye");
+        client.close((CloseCode::NORMAL, "bye"));
         total += frame_len(5);
     }
     let mut before = wait_until_blocked(&client);
@@ -103,14 +103,14 @@ fn pongs_overtake_small_messages(config: Config) {
 fn pongs_overtake_large_messages(config: Config) {
     check_pongs(config, false, |client| {
         let message = vec![7; 60_000];
-        (0..QUEUED / 60_004).map(|_| client.send_binary_owned(message.clone()).map(|_| 60_004).unwrap()).sum()
+        (0..QUEUED / 60_004).map(|_| client.send(message.clone()).map(|_| 60_004).unwrap()).sum()
     });
 }
 
 fn pongs_overtake_shared_messages(config: Config) {
     check_pongs(config, false, |client| {
         let message = SharedMessage::text("x".repeat(3000));
-        (0..QUEUED / 3004).map(|_| client.send_shared(&message).map(|_| 3004).unwrap()).sum()
+        (0..QUEUED / 3004).map(|_| client.send(&message).map(|_| 3004).unwrap()).sum()
     });
 }
 
@@ -119,9 +119,9 @@ fn pongs_overtake_fragments(config: Config) {
         check_pongs(config.clone(), false, |client| {
             let (message, size) = ("x".repeat(QUEUED), NonZeroUsize::new(4096));
             if shared {
-                client.send_shared(&SharedMessage::text(message).frame_size(size)).unwrap();
+                client.send(SharedMessage::text(message).frame_size(size)).unwrap();
             } else {
-                client.send_text_in_frames(&message, size.unwrap()).unwrap();
+                client.send_with(&message, SendOptions::new().frame_size(4096)).unwrap();
             }
             QUEUED / 4096 * 4100
         });

@@ -96,7 +96,7 @@ fn pongs_follow_the_bytes_that_a_stream_has_seen() {
     assert!(wire.head().starts_with("HTTP/1.1 101 "));
     let client = recorder.connected();
     for number in 0..COUNT {
-        client.send_shared(&SharedMessage::text(format!("{number:03000}"))).unwrap();
+        client.send(SharedMessage::text(format!("{number:03000}"))).unwrap();
     }
     let (mut numbers, mut pongs) = (0, Vec::new());
     for ping in 0..20u8 {

@@ -55,7 +55,7 @@ impl<R: Resource> Resource for Refuses<R> {
 
 fn serve(config: Config, resource: impl Resource, how: How) -> Running {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), Refuses(resource, how)).unwrap();
+    server.resources().register("/", Origins::any(), Refuses(resource, how)).unwrap();
     Running::run(server)
 }
 

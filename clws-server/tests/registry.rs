@@ -123,26 +123,26 @@ const INVALID_PATHS: &[(&str, &str)] = &[
 fn invalid_paths_are_rejected_with_a_reason() {
     let server = Server::bind(common::config().listen("127.0.0.1:0")).unwrap();
     for (path, why) in INVALID_PATHS {
-        let error = server.register(path, Origins::any(), Silent).unwrap_err();
+        let error = server.resources().register(path, Origins::any(), Silent).unwrap_err();
         assert_eq!(error, RegisterError::InvalidPath((*path).into()));
         let text = error.to_string();
         assert!(text.contains(&format!("{path:?}")) && text.contains(why), "{text}");
 
         let prefix = format!("{path}/");
         if !path.is_empty() {
-            let error = server.register_prefix(&prefix, Origins::any(), Silent).unwrap_err();
+            let error = server.resources().register_prefix(&prefix, Origins::any(), Silent).unwrap_err();
             assert_eq!(error, RegisterError::InvalidPrefix(prefix.as_str().into()));
             assert!(error.to_string().contains(&format!("{prefix:?}")), "{error}");
         }
-        assert!(server.run_resource_listener(path, Origins::any(), Silent).is_err());
+        assert!(server.resources().run_resource_listener(path, Origins::any(), Silent).is_err());
         assert!(server.resources().find(path).is_none());
     }
-    let error = server.register_prefix("/a", Origins::any(), Silent).unwrap_err();
+    let error = server.resources().register_prefix("/a", Origins::any(), Silent).unwrap_err();
     assert!(error.to_string().contains("a prefix ends in `/`"), "{error}");
     for path in
         ["/", "//", "/...", "/.a", "/a.", "/%C3%BC", "/%zz", "/100%", "/a;b=c,d", "/a:b@c", "/*", "/^|[]'"]
     {
-        server.register(path, Origins::any(), Silent).unwrap();
+        server.resources().register(path, Origins::any(), Silent).unwrap();
     }
 }
 
@@ -154,11 +154,11 @@ fn origins_that_match_nothing_are_rejected_by_all_ways_to_register() {
     {
         for origins in [Origins::exact(["https://good.example", entry]), Origins::prefix([entry])] {
             let errors = [
-                server.register("/a", origins.clone(), Silent).unwrap_err(),
+                server.resources().register("/a", origins.clone(), Silent).unwrap_err(),
                 server.resources().register_shared("/a", origins.clone(), Arc::new(Silent)).unwrap_err(),
-                server.run_resource_listener("/a", origins.clone(), Silent).unwrap_err(),
-                server.register_prefix("/a/", origins.clone(), Silent).unwrap_err(),
-                server.register_fallback(origins.clone(), Silent).unwrap_err(),
+                server.resources().run_resource_listener("/a", origins.clone(), Silent).unwrap_err(),
+                server.resources().register_prefix("/a/", origins.clone(), Silent).unwrap_err(),
+                server.resources().register_fallback(origins.clone(), Silent).unwrap_err(),
             ];
             for (error, resource) in
                 errors.iter().zip(["\"/a\"", "\"/a\"", "\"/a\"", "\"/a/\"", "the fallback"])
@@ -171,11 +171,14 @@ fn origins_that_match_nothing_are_rejected_by_all_ways_to_register() {
             }
         }
     }
-    let nobody = server.register("/a", Origins::exact([""; 0]), Silent).unwrap_err();
+    let nobody = server.resources().register("/a", Origins::exact([""; 0]), Silent).unwrap_err();
     assert!(nobody.to_string().contains("no origin is listed"), "{nobody}");
     assert!(server.resources().find("/a").is_none() && server.resources().find("/a/b").is_none());
-    server.register("/a", Origins::exact([""; 0]).or_absent(true), Silent).unwrap();
-    server.register("/b", Origins::prefix(["http://localhost", "file://", "null"]), Silent).unwrap();
+    server.resources().register("/a", Origins::exact([""; 0]).or_absent(true), Silent).unwrap();
+    server
+        .resources()
+        .register("/b", Origins::prefix(["http://localhost", "file://", "null"]), Silent)
+        .unwrap();
 }
 
 struct Silent;

@@ -27,7 +27,7 @@ fn start(config: Config, kind: Kind, held: &Gate) -> (Running, Log, Wire, Gate) 
     // 7 messages exceed the mailbox's limit.
     let server = Server::bind(config.shards(1).max_handler_read_backlog(1024).listen("127.0.0.1:0")).unwrap();
     let (log, busy) = (kind.register(&server, "/", held), Gate::default());
-    server.register("/block", Origins::any(), busy.clone()).unwrap();
+    server.resources().register("/block", Origins::any(), busy.clone()).unwrap();
     let server = Running::run(server);
     let mut client = Wire::connect(&server, "/");
     client.send_and_wait_until_read(&numbered_texts(MESSAGES, 90));

@@ -9,7 +9,8 @@ use std::io::Read;
 use std::num::NonZeroUsize;
 
 use clws_server::{
-    Client, Config, Delivery, SendError, SharedMessage, Version, send_binary, send_shared, send_text,
+    Client, CloseCode, Config, Delivery, SendError, SendOptions, SharedMessage, Version, send_to,
+    send_to_with,
 };
 use common::{ALL_VERSIONS, Peer, Probe, Received, Recorder, Running, text};
 
@@ -29,6 +30,10 @@ fn assemble(config: Config) -> (Running, Recorder, Vec<Peer>, Vec<Client>) {
     let (peers, clients) =
         ALL_VERSIONS[..4].iter().map(|version| (server.connect(*version, "/"), recorder.connected())).unzip();
     (server, recorder, peers, clients)
+}
+
+fn in_frames(size: Option<NonZeroUsize>) -> SendOptions {
+    SendOptions::new().frame_size(size.map_or(0, NonZeroUsize::get))
 }
 
 fn size(bytes: usize) -> Option<NonZeroUsize> {
@@ -85,13 +90,13 @@ fn sends_text_to_all_versions(config: Config) {
         ("", size(1), b"\x81\x00"),
     ];
     for (message, frame_size, hybi) in cases {
-        assert_sent(send_text(&clients, message, frame_size), 4);
+        assert_sent(send_to_with(&clients, message, in_frames(frame_size)), 4);
         let hixie = [&[0x00], message.as_bytes(), &[0xFF]].concat();
         for (peer, bytes) in peers.iter_mut().zip([&hixie[..], hybi, hybi, hybi]) {
             assert_next_bytes(peer, bytes);
         }
         // The same message as received by a client library.
-        assert_sent(send_text(&clients, message.to_owned(), frame_size), 4);
+        assert_sent(send_to_with(&clients, message.to_owned(), in_frames(frame_size)), 4);
         for peer in &mut peers {
             assert_eq!(peer.next(), text(message));
         }
@@ -108,14 +113,14 @@ fn sends_binary_to_all_versions_but_draft_0(config: Config) {
         (b"", size(1), b"\x82\x00"),
     ];
     for (message, frame_size, hybi) in cases {
-        let delivery = send_binary(&clients, message.to_vec(), frame_size);
+        let delivery = send_to_with(&clients, message.to_vec(), in_frames(frame_size));
         assert_eq!(delivery.sent, 3);
         assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
         peers[0].assert_echo("nothing came");
         for peer in &mut peers[1..] {
             assert_next_bytes(peer, hybi);
         }
-        assert_sent(send_binary(&clients[1..], message.to_vec(), frame_size), 3);
+        assert_sent(send_to_with(&clients[1..], message.to_vec(), in_frames(frame_size)), 3);
         for peer in &mut peers[1..] {
             assert_eq!(peer.next(), Received::Binary(message.to_vec()));
         }
@@ -139,10 +144,13 @@ fn sends_large_messages_in_fragments(config: Config) {
                 })
                 .collect();
             if opcode == TEXT {
-                assert_sent(send_text(&clients, &*message, size(each)), 4);
+                assert_sent(send_to_with(&clients, &*message, in_frames(size(each))), 4);
                 assert_next_bytes(&mut peers[0], &[&[0x00], message.as_bytes(), &[0xFF]].concat());
             } else {
-                assert_sent(send_binary(&clients[1..], message.clone(), size(each)), 3);
+                assert_sent(
+                    send_to_with(&clients[1..], message.clone().into_bytes(), in_frames(size(each))),
+                    3,
+                );
             }
             for peer in &mut peers[1..] {
                 assert_next_bytes(peer, &expected);
@@ -156,14 +164,14 @@ fn encodes_each_framing_once(config: Config) {
     let twice: Vec<_> = clients.iter().chain(&clients).collect();
     for len in [3, 3000] {
         let message = SharedMessage::text("x".repeat(len));
-        assert_sent(send_shared([], &message), 0);
+        assert_sent(send_to([], &message), 0);
         assert_eq!(message.encodings(), 0);
-        assert_sent(send_shared(&clients[1..], &message), 3);
+        assert_sent(send_to(&clients[1..], &message), 3);
         assert_eq!(message.encodings(), 1, "drafts 7, 8 and 13 share a framing");
-        assert_sent(send_shared(twice.iter().copied(), &message), 8);
+        assert_sent(send_to(twice.iter().copied(), &message), 8);
         assert_eq!(message.encodings(), 2, "draft 0 has a separate framing");
         for client in &clients {
-            client.send_shared(&message).unwrap();
+            client.send(&message).unwrap();
         }
         assert_eq!(message.encodings(), 2);
         for (peer, times) in peers.iter_mut().zip([3, 4, 4, 4]) {
@@ -172,14 +180,14 @@ fn encodes_each_framing_once(config: Config) {
             }
         }
         let hixie = SharedMessage::text("y".repeat(len));
-        assert_sent(send_shared(&clients[..1], &hixie), 1);
+        assert_sent(send_to(&clients[..1], &hixie), 1);
         assert_eq!(hixie.encodings(), 1, "only draft 0's framing");
         assert_eq!(peers[0].next(), Received::Text("y".repeat(len)));
 
         let binary = SharedMessage::binary(vec![1; len]).frame_size(size(2));
-        assert_eq!(send_shared(&clients[..1], &binary).sent, 0);
+        assert_eq!(send_to(&clients[..1], &binary).sent, 0);
         assert_eq!(binary.encodings(), 0, "draft 0 has no binary messages");
-        assert_eq!(send_shared(twice.iter().copied(), &binary).sent, 6);
+        assert_eq!(send_to(twice.iter().copied(), &binary).sent, 6);
         assert_eq!(binary.encodings(), 1);
         for peer in &mut peers[1..] {
             assert_eq!(peer.next(), Received::Binary(vec![1; len]));
@@ -202,19 +210,19 @@ fn reports_failed_clients_in_order(config: Config) {
     clients.splice(2..2, handles.iter().cloned());
     drop(more.remove(disconnected));
     recorder.disconnected();
-    handles[closing].close(1000.into(), "");
+    handles[closing].close(CloseCode::new(1000));
     // More than the socket buffers hold.
-    handles[slow].send_binary_owned(vec![0; BIG]).unwrap();
+    handles[slow].send(vec![0; BIG]).unwrap();
 
     let failed = |with_draft_0: bool, slow_error: SendError| {
         let draft_0 = with_draft_0.then(|| (clients[0].clone(), SendError::Unsupported));
         let others = [(disconnected, SendError::Closed), (closing, SendError::Closed), (slow, slow_error)];
         draft_0.into_iter().chain(others.map(|(i, error)| (handles[i].clone(), error))).collect::<Vec<_>>()
     };
-    let delivery = send_text(&clients, "to four", size(4));
+    let delivery = send_to_with(&clients, "to four", in_frames(size(4)));
     assert_eq!((delivery.sent, &delivery.failed), (4, &failed(false, SendError::Full)));
     assert!(!delivery.is_complete());
-    let delivery = send_binary(&clients, &b"to three"[..], None);
+    let delivery = send_to(&clients, &b"to three"[..]);
     assert_eq!((delivery.sent, &delivery.failed), (3, &failed(true, SendError::Closed)));
     for peer in &mut peers {
         assert_eq!(peer.next(), text("to four"));
@@ -236,17 +244,17 @@ fn accepts_any_collection_of_clients(config: Config) {
     let by_name: HashMap<_, _> =
         ["ada", "bob", "cyd", "dan"].into_iter().zip(clients.iter().cloned()).collect();
     let references: Vec<&Client> = clients.iter().collect();
-    assert_sent(send_text(by_name.values(), "a", None), 4);
-    assert_sent(send_text(references, "b", None), 4);
-    assert_sent(send_text([&clients[3]], "c", None), 1);
-    assert_sent(send_text(Some(&clients[3]), "d", None), 1);
+    assert_sent(send_to(by_name.values(), "a"), 4);
+    assert_sent(send_to(references, "b"), 4);
+    assert_sent(send_to([&clients[3]], "c"), 1);
+    assert_sent(send_to(Some(&clients[3]), "d"), 1);
     assert_sent(
-        send_text(clients.iter().filter(|client| client.websocket_version() == Version::Rfc6455), "e", None),
+        send_to(clients.iter().filter(|client| client.websocket_version() == Version::Rfc6455), "e"),
         1,
     );
-    assert_sent(send_text(&[], "f", None), 0);
+    assert_sent(send_to(&[], "f"), 0);
     // A client gets the message once for each occurrence in the list.
-    assert_sent(send_text([&clients[3], &clients[3]], "g", None), 2);
+    assert_sent(send_to([&clients[3], &clients[3]], "g"), 2);
     for peer in &mut peers {
         assert_eq!(peer.next(), text("a"));
         assert_eq!(peer.next(), text("b"));

@@ -6,10 +6,14 @@ mod common;
 
 use std::thread;
 
-use clws_server::{Config, SendError, Sent, SharedMessage, Version};
+use clws_server::{
+    ByteString, Bytes, Client, CloseCode, Config, Group, Message, SendError, SendOptions, Sent,
+    SharedMessage, Text, Version,
+};
 use common::{ALL_VERSIONS, Callback, Peer, Probe, Received, Recorder, Running, text};
 
 in_both_modes!(
+    sends_every_type_of_message,
     many_threads_send_to_many_clients,
     sends_wake_the_shard_of_a_silent_client,
     sends_shared_messages_to_all_versions,
@@ -18,7 +22,7 @@ in_both_modes!(
     sends_to_a_disconnected_client_fail,
 );
 
-fn connect(server: &Running, recorder: &Recorder, version: Version) -> (Peer, clws_server::Client) {
+fn connect(server: &Running, recorder: &Recorder, version: Version) -> (Peer, Client) {
     let peer = server.connect(version, "/");
     (peer, recorder.connected())
 }
@@ -86,21 +90,69 @@ fn sends_shared_messages_to_all_versions(config: Config) {
     for size in [10, 100_000] {
         let message = SharedMessage::text("x".repeat(size));
         for client in &clients {
-            client.send_shared(&message).unwrap();
+            client.send(&message).unwrap();
         }
         for peer in &mut peers {
             assert_eq!(peer.next(), Received::Text("x".repeat(size)));
         }
         assert_eq!(message.encodings(), 2);
     }
-    clients[3].send_text_owned("y".repeat(50_000)).unwrap();
-    clients[3].send_binary_owned(vec![1; 50_000]).unwrap();
-    clients[3].send_text_in_frames("abc", std::num::NonZeroUsize::MIN).unwrap();
-    clients[3].send_binary_in_frames(b"abc", std::num::NonZeroUsize::MIN).unwrap();
+    clients[3].send("y".repeat(50_000)).unwrap();
+    clients[3].send(vec![1; 50_000]).unwrap();
+    clients[3].send_with("abc", SendOptions::new().frame_size(1)).unwrap();
+    clients[3].send_with(b"abc", SendOptions::new().frame_size(1)).unwrap();
     assert_eq!(peers[3].next(), Received::Text("y".repeat(50_000)));
     assert_eq!(peers[3].next(), Received::Binary(vec![1; 50_000]));
     assert_eq!(peers[3].next(), text("abc"));
     assert_eq!(peers[3].next(), Received::Binary(b"abc".to_vec()));
+}
+
+fn sends_every_type_of_message(config: Config) {
+    let (probe, recorder) = Probe::new();
+    let server = Running::start(config, probe);
+    let (mut peer, client) = connect(&server, &recorder, Version::Rfc6455);
+    let (string, shared_text) = ("text".to_owned(), ByteString::from("text"));
+    let (received, shared) = (Text::try_from(string.as_bytes()).unwrap(), SharedMessage::text("text"));
+    let texts = [
+        client.send("text"),
+        client.send(&string),
+        client.send(string.clone()),
+        client.send(&shared_text),
+        client.send(shared_text),
+        client.send(&received),
+        client.send(received),
+        client.send(Message::Text("text".into())),
+        client.send(&shared),
+        client.send(shared),
+    ];
+    for sent in texts {
+        assert_eq!(sent, Ok(Sent::Queued));
+        assert_eq!(peer.next(), text("text"));
+    }
+    let (vec, bytes) = (vec![1, 2], Bytes::from_static(&[1, 2]));
+    let binaries = [
+        client.send(&[1, 2]),
+        client.send(&vec[..]),
+        client.send(&vec),
+        client.send(vec.clone()),
+        client.send(&bytes),
+        client.send(bytes.clone()),
+        client.send(Message::Binary(bytes.clone())),
+        client.send(SharedMessage::binary(bytes.clone())),
+    ];
+    for sent in binaries {
+        assert_eq!(sent, Ok(Sent::Queued));
+        assert_eq!(peer.next(), Received::Binary(vec![1, 2]));
+    }
+    client.send(Message::Ping(bytes.clone())).unwrap();
+    assert_eq!(peer.next(), Received::Ping(vec![1, 2]));
+    let group = Group::new();
+    group.join(&client);
+    assert_eq!(group.send(Message::Pong(bytes)).sent, 1);
+    assert_eq!(peer.next(), Received::Pong(vec![1, 2]));
+    assert!(!group.send(Message::Ping(Bytes::from_static(&[0; 126]))).is_complete());
+    assert_eq!(group.send_with("in two", SendOptions::new().frame_size(3)).sent, 1);
+    assert_eq!(peer.next(), text("in two"));
 }
 
 fn unsupported_sends_to_draft_0_fail(config: Config) {
@@ -109,11 +161,15 @@ fn unsupported_sends_to_draft_0_fail(config: Config) {
     let (mut peer, client) = connect(&server, &recorder, Version::Hybi00);
     common::eventually("the handshake is written", || client.buffered_amount() == 0);
     assert_eq!(client.send_binary(b"x"), Err(SendError::Unsupported));
-    assert_eq!(client.send_shared(&SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
+    assert_eq!(client.send(SharedMessage::binary(&b"x"[..])), Err(SendError::Unsupported));
     assert_eq!(client.ping(b""), Err(SendError::Unsupported));
     assert_eq!(client.buffered_amount(), 0);
     client.send_text("but this").unwrap();
     assert_eq!(peer.next(), text("but this"));
+}
+
+fn send_checked(client: &Client, text: &[u8]) -> Result<Sent, SendError> {
+    client.send(Text::try_from(text)?)
 }
 
 fn invalid_messages_are_rejected(config: Config) {
@@ -122,10 +178,10 @@ fn invalid_messages_are_rejected(config: Config) {
     let (mut peer, client) = connect(&server, &recorder, Version::Rfc6455);
     assert_eq!(client.ping(&[0; 126]), Err(SendError::TooLong));
     assert_eq!(client.pong(&[0; 126]), Err(SendError::TooLong));
-    assert_eq!(client.send_text_bytes(b"\xF0\x9F\x98"), Err(SendError::InvalidUtf8));
+    assert_eq!(send_checked(&client, b"\xF0\x9F\x98"), Err(SendError::InvalidUtf8));
     assert!(client.is_open());
     peer.assert_echo("nothing happened");
-    client.send_text_bytes("bytes that are text \u{1F600}".as_bytes()).unwrap();
+    send_checked(&client, "bytes that are text \u{1F600}".as_bytes()).unwrap();
     assert_eq!(peer.next(), text("bytes that are text \u{1F600}"));
 }
 
@@ -136,7 +192,7 @@ fn sends_to_a_disconnected_client_fail(config: Config) {
     drop(peer);
     assert_eq!(recorder.disconnected(), (1006, String::new(), "vanished".into()));
     assert_eq!(client.send_text("x"), Err(SendError::Closed));
-    client.close(1000.into(), "");
+    client.close(CloseCode::new(1000));
     client.abort();
     server.wait_for_clients(0);
     // A new client may reuse the place of the disconnected client. The old handle must not affect

@@ -73,7 +73,7 @@ fn serve<R: Future<Output = ()> + Send + 'static>(
     let (tx, reports) = channel();
     let tx = Mutex::new(tx);
     let handler = async_handler(move |socket| handler_function(socket, tx.lock().unwrap().clone()));
-    server.register("/", Origins::any(), handler).unwrap();
+    server.resources().register("/", Origins::any(), handler).unwrap();
     let server = Running::run(server);
     let peer = server.connect(Version::Rfc6455, "/");
     Harness { peer, server, reports }
@@ -287,7 +287,7 @@ fn a_close_by_another_handle_ends_a_waiting_send(config: Config) {
         });
         let (client, _) = harness.filled();
         harness.assert_waits();
-        client.close(CloseCode::NORMAL, "");
+        client.close(CloseCode::NORMAL);
         assert_eq!(harness.done(), (Err(SendError::Closed), 0));
         client.abort();
     }
@@ -295,7 +295,7 @@ fn a_close_by_another_handle_ends_a_waiting_send(config: Config) {
 
 fn nothing_can_be_sent_after_a_close(config: Config) {
     let mut harness = serve(config, |mut socket, tx| async move {
-        socket.close(CloseCode::new(4000), "");
+        socket.close(CloseCode::new(4000));
         let ready = poll_fn(|cx| socket.poll_ready_unpin(cx)).now_or_never().expect("`poll_ready` waits");
         tx.send(Report::Done(ready, 0)).unwrap();
         for _ in 0..2 {
@@ -346,7 +346,7 @@ fn the_last_waiting_task_is_woken(config: Config) {
     harness.read(messages);
     assert_eq!(wakes.recv_timeout(TIMEOUT), Ok("second"));
     assert_eq!(client.buffered_amount(), 0);
-    client.close(CloseCode::NORMAL, "");
+    client.close(CloseCode::NORMAL);
     harness.end();
 }
 

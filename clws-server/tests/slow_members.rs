@@ -5,12 +5,11 @@
 #[macro_use]
 mod common;
 
-use std::num::NonZeroUsize;
 use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Client, Config, Delivery, Group, SendError, SharedMessage, Topics, send_binary, send_shared, send_text,
+    Client, Config, Delivery, Group, SendError, SendOptions, SharedMessage, Text, Topics, send_to,
 };
 use common::wire::{CLOSE, SHORT_TIMEOUT, Wire};
 use common::{Probe, Recorder, Running, eventually};
@@ -104,7 +103,7 @@ fn a_member_is_closed_by_a_message_to_all_but_one(config: Config) {
     let except = other_recorder.connected();
     let group = Group::new();
     assert!(harness.clients.iter().chain([&except]).all(|client| group.join(client)));
-    fill(harness, |message| group.send_except(&SharedMessage::text(message), &except));
+    fill(harness, |message| group.send_except(SharedMessage::text(message), &except));
     wire.assert_answered_within(SHORT_TIMEOUT);
     assert_eq!(group.members(), [except]);
 }
@@ -119,13 +118,13 @@ fn a_subscriber_of_a_topic_is_closed(config: Config) {
 fn a_client_of_a_list_is_closed(config: Config) {
     let harness = start(config.clone());
     let clients = harness.clients.clone();
-    fill(harness, |message| send_text(&clients, message, None));
+    fill(harness, |message| send_to(&clients, message));
     let harness = start(config.clone());
     let clients = harness.clients.clone();
-    fill(harness, |message| send_binary(&clients, message.as_bytes().to_vec(), None));
+    fill(harness, |message| send_to(&clients, message.as_bytes().to_vec()));
     let harness = start(config);
     let clients = harness.clients.clone();
-    fill(harness, |message| send_shared(&clients, &SharedMessage::text(message)));
+    fill(harness, |message| send_to(&clients, SharedMessage::text(message)));
 }
 
 /// The limit applies to the client, so messages of all groups count.
@@ -157,17 +156,16 @@ fn a_client_with_single_messages_stays_connected(config: Config) {
         assert!(accepted < MOST, "the outbox never fills");
     }
     let queued = client.buffered_amount();
-    let frames = NonZeroUsize::new(1_000).unwrap();
     for _ in 0..100 {
         let sends = [
             client.send_text(&message),
-            client.send_text_owned(message.clone()),
-            client.send_text_bytes(message.as_bytes()),
-            client.send_text_in_frames(&message, frames),
+            client.send(message.clone()),
+            client.send(Text::try_from(message.as_bytes()).unwrap()),
+            client.send_with(&message, SendOptions::new().frame_size(1000)),
             client.send_binary(message.as_bytes()),
-            client.send_binary_owned(message.clone().into_bytes()),
-            client.send_binary_in_frames(message.as_bytes(), frames),
-            client.send_shared(&SharedMessage::text(message.as_str())),
+            client.send(message.clone().into_bytes()),
+            client.send_with(message.as_bytes(), SendOptions::new().frame_size(1000)),
+            client.send(SharedMessage::text(message.as_str())),
         ];
         assert_eq!(sends, [Err(SendError::Full); 8]);
     }

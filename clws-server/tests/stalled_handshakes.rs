@@ -37,8 +37,8 @@ fn start(config: Config) -> Harness {
     let config = config.shards(1).handshake_timeout(TIMEOUT).close_timeout(Duration::from_millis(300));
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let gate = Gate::default();
-    server.register("/", Origins::any(), Echo).unwrap();
-    server.register("/block", Origins::any(), gate.clone()).unwrap();
+    server.resources().register("/", Origins::any(), Echo).unwrap();
+    server.resources().register("/block", Origins::any(), gate.clone()).unwrap();
     let server = Running::run(server);
     let blocked: Vec<_> = (0..threads).map(|_| Wire::connect(&server, "/block")).collect();
     Harness { server, gate, blocked }

@@ -7,7 +7,7 @@ mod common;
 use std::time::Duration;
 
 use clws_server::{
-    Config, Event, Message, Origins, ResourceListener, Server, WebSocket, async_handler, mailbox,
+    ByteString, Config, Event, Message, Origins, ResourceListener, Server, WebSocket, async_handler, mailbox,
 };
 use common::flood::{Flood, Work, assert_answered_during, executor_threads, wait_for_backlog};
 use common::gate::Gate;
@@ -38,7 +38,7 @@ fn bind(config: Config) -> Server {
             let _ = socket.send(message).await;
         }
     });
-    server.register("/echo", Origins::any(), echo).unwrap();
+    server.resources().register("/echo", Origins::any(), echo).unwrap();
     server
 }
 
@@ -73,7 +73,7 @@ fn others_run_while_async_handlers_are_flooded(config: Config) {
                 }
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     check_flood(server, &work);
 }
@@ -95,7 +95,7 @@ fn others_run_while_streams_are_flooded(config: Config) {
                     .await;
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     check_flood(server, &work);
 }
@@ -104,7 +104,7 @@ fn others_run_while_mailboxes_are_flooded(config: Config) {
     let (server, (work, _end_work)) = (bind(config), Work::of(EACH));
     for number in 0..clients_that_flood() {
         let (resource, mut events) = mailbox::<()>();
-        server.register(&format!("/work{number}"), Origins::any(), resource).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), resource).unwrap();
         let work = work.clone();
         async_std::task::spawn(async move {
             while let Some(event) = events.next().await {
@@ -122,7 +122,7 @@ struct Worker(Work);
 impl ResourceListener for Worker {
     type Message = ();
 
-    fn text(&mut self, _: &clws_server::Client, _: String) {
+    fn text(&mut self, _: &clws_server::Client, _: ByteString) {
         self.0.work();
     }
 }
@@ -131,7 +131,7 @@ fn others_run_while_listeners_are_flooded(config: Config) {
     let (server, (work, _end_work)) = (bind(config), Work::of(EACH));
     for number in 0..clients_that_flood() {
         let path = format!("/work{number}");
-        server.run_resource_listener(&path, Origins::any(), Worker(work.clone())).unwrap();
+        server.resources().run_resource_listener(&path, Origins::any(), Worker(work.clone())).unwrap();
     }
     check_flood(server, &work);
 }
@@ -166,7 +166,7 @@ fn others_run_while_async_handlers_only_send(config: Config) {
                 }
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     check_endless_sends(server, &work, &gate);
 }
@@ -179,13 +179,13 @@ fn others_run_while_sinks_only_send(config: Config) {
             let (work, gate) = clone();
             async move {
                 gate.passed().await;
-                let message = Message::Text("a message".to_owned());
+                let message = Message::from("a message");
                 while !work.is_over() && SinkExt::feed(&mut socket, message.clone()).await.is_ok() {
                     work.work();
                 }
             }
         });
-        server.register(&format!("/work{number}"), Origins::any(), handler).unwrap();
+        server.resources().register(&format!("/work{number}"), Origins::any(), handler).unwrap();
     }
     check_endless_sends(server, &work, &gate);
 }

@@ -105,7 +105,7 @@ fn undecided_handshakes_of_all_versions_get_503(config: Config) {
 fn undecided_handshakes_in_a_mailbox_get_503(config: Config) {
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
     let (resource, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), resource.openings()).unwrap();
+    server.resources().register("/", Origins::any(), resource.openings()).unwrap();
     let server = Running::run(server);
     let mut waiting = [send_request(&server), send_request(&server)];
     let Some(Event::Opening(_, decision)) = within(events.next()) else { panic!() };

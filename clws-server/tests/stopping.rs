@@ -7,7 +7,7 @@ mod common;
 use std::net::TcpStream;
 use std::time::Duration;
 
-use clws_server::{Config, SendError, Server, Version};
+use clws_server::{CloseCode, Config, SendError, Server, Version};
 use common::{ALL_VERSIONS, Callback, Probe, Received, Running};
 
 in_both_modes!(
@@ -73,7 +73,7 @@ fn stops_with_connections_in_every_state(config: Config) {
     let mut partial = server.tcp();
     partial.write_all(b"GET / HT").unwrap();
     let mut closing = server.connect(Version::Rfc6455, "/");
-    recorder.connected().close(4000.into(), "");
+    recorder.connected().close(CloseCode::new(4000));
     assert!(matches!(closing.next(), Received::Close(_)));
     let mut broken = server.connect(Version::Rfc6455, "/");
     broken.raw(&[0xFF; 10]);

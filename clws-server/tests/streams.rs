@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
-use clws_server::{Config, Origins, Peer as Address, SendError, Server, ServerHandle, Version};
+use clws_server::{CloseCode, Config, Origins, Peer as Address, SendError, Server, ServerHandle, Version};
 use common::{ALL_VERSIONS, Peer, Probe, Received, Recorder, TIMEOUT, config, text};
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -254,7 +254,7 @@ fn sends_by_other_threads_wake_a_waiting_stream() {
         client.send_text(&i.to_string()).unwrap();
         assert_eq!(peer.next(), text(&i.to_string()));
     }
-    client.close(1000.into(), "");
+    client.close(CloseCode::new(1000));
     assert_eq!(peer.next(), Received::Close(Some((1000, String::new()))));
     peer.finish();
     wait(task);

@@ -76,7 +76,7 @@ fn can_send_to_a_group(config: Config) {
 fn can_close(config: Config) {
     let (_server, mut wire, client) = start(config);
     let on_thread_end = client.clone();
-    run(&client, move || on_thread_end.close(CloseCode::NORMAL, "bye"));
+    run(&client, move || on_thread_end.close((CloseCode::NORMAL, "bye")));
     assert_eq!(wire.next(), Some((TEXT, b"hello".to_vec())));
     assert!(matches!(wire.next(), Some((CLOSE, _))));
     wire.finish();

@@ -34,7 +34,7 @@ fn assemble(config: Config, number: usize) -> (Running, Recorder, Vec<Peer>, Vec
 }
 
 fn publish(topics: &Topics, name: &str, message: &str) -> Delivery {
-    topics.publish(name, &SharedMessage::text(message))
+    topics.publish(name, SharedMessage::text(message))
 }
 
 #[track_caller]
@@ -80,13 +80,13 @@ fn subscribers_get_published_messages(config: Config) {
 
     // As in groups, draft 0 gets no binary messages, and a message can exclude one client.
     topics.subscribe("news", &clients[0]);
-    let delivery = topics.publish("news", &SharedMessage::binary(&b"x"[..]));
+    let delivery = topics.publish("news", SharedMessage::binary(&b"x"[..]));
     assert_eq!(delivery.failed, [(clients[0].clone(), SendError::Unsupported)]);
     assert_eq!(peers[1].next(), Received::Binary(b"x".to_vec()));
     let message = SharedMessage::text("not to 1");
     assert_eq!(topics.publish_except("news", &message, &clients[1]).sent, 2);
     assert_eq!(topics.publish_except("nothing", &message, &clients[1]).sent, 0);
-    assert_eq!(topics.publish_text("weather", "fine").sent, 2);
+    assert_eq!(topics.publish("weather", "fine").sent, 2);
     assert_eq!(peers[0].next(), text("not to 1"));
     peers[1].assert_echo("nothing");
 }

@@ -10,7 +10,7 @@ use std::sync::mpsc::{Sender, channel};
 use std::time::Duration;
 
 use clws_server::{
-    Client, Config, Disconnect, DisconnectCause, Event, Origins, Resource, Server, Text, mailbox,
+    Client, CloseCode, Config, Disconnect, DisconnectCause, Event, Origins, Resource, Server, Text, mailbox,
 };
 use common::gate::Gate;
 use common::receivers::{Kind, Log, assert_in_order};
@@ -52,7 +52,7 @@ fn assert_counted(delivered: usize, end: &Disconnect) {
 fn check_after_close(config: Config, kind: Kind) {
     let held = Gate::default();
     let (_server, log, mut wire, client) = start(config, kind, &held);
-    client.close(4000.into(), "");
+    client.close(CloseCode::new(4000));
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     held.open();
@@ -112,7 +112,7 @@ fn counts_messages_when_the_deadline_of_a_stop_passes(config: Config) {
 fn counts_messages_beyond_the_limit_of_a_closed_mailbox(config: Config) {
     let server = Server::bind(config.shards(1).max_handler_read_backlog(1024).listen("127.0.0.1:0")).unwrap();
     let (sender, mut events) = mailbox::<()>();
-    server.register("/", Origins::any(), sender.clone()).unwrap();
+    server.resources().register("/", Origins::any(), sender.clone()).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     wire.send_and_wait_until_read(&numbered_texts(MESSAGES, 90));
@@ -124,7 +124,7 @@ fn counts_messages_beyond_the_limit_of_a_closed_mailbox(config: Config) {
     let mut texts = Vec::new();
     let end = loop {
         match within(events.next()).expect("the client's end") {
-            Event::Text(_, text) => texts.push(text),
+            Event::Text(_, text) => texts.push(text.to_string()),
             Event::Disconnected(_, end) => break end,
             _ => {}
         }
@@ -143,7 +143,7 @@ struct SendsLargeAnswers {
 impl Resource for SendsLargeAnswers {
     fn text(&self, client: &Client, _: Text<'_>) {
         self.handled.fetch_add(1, Ordering::Relaxed);
-        client.send_binary_owned(vec![0; 1 << 20]).unwrap();
+        client.send(vec![0; 1 << 20]).unwrap();
     }
 
     fn disconnected(&self, _: &Client, end: &Disconnect) {

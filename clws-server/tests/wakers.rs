@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use async_std::net::TcpStream;
 use clws_server::{
-    Accept, Client, Close, Config, Decision, Event, Group, Listen, Opening, Origins, Peer, Reject, Resource,
-    Server, ServerHandle, SharedMessage, Text, mailbox,
+    Accept, Client, Close, CloseCode, Config, Decision, Event, Group, Listen, Opening, Origins, Peer, Reject,
+    Resource, Server, ServerHandle, SharedMessage, Text, mailbox,
 };
 use common::bomb::assert_no_panic;
 use common::wire::{SHORT_TIMEOUT, TEXT, Wire, dial, request, soon};
@@ -128,13 +128,13 @@ impl Resource for Room {
     }
 
     fn text(&self, _: &Client, text: Text<'_>) {
-        let _ = self.members.send(&SharedMessage::text(text.as_str()));
+        let _ = self.members.send(SharedMessage::text(text.as_str()));
     }
 }
 
 fn start(config: Config) -> (Running, Room) {
     let (server, room) = (Server::bind(config.listen("127.0.0.1:0")).unwrap(), Room::default());
-    server.register("/", Origins::any(), room.clone()).unwrap();
+    server.resources().register("/", Origins::any(), room.clone()).unwrap();
     (Running::run(server), room)
 }
 
@@ -154,7 +154,7 @@ fn may_panic_when_its_client_is_sent_to(config: Config) {
     polled.waker.arm();
     assert!(assert_no_panic(|| client.send_text("one")).is_ok());
     assert!(assert_no_panic(|| client.ping(b"two")).is_ok());
-    assert_no_panic(|| client.close(4000.into(), "three"));
+    assert_no_panic(|| client.close((CloseCode::new(4000), "three")));
     assert!(polled.poll().is_pending());
     assert_eq!(polled.wire.next(), Some((TEXT, b"one".to_vec())));
     assert_eq!(polled.wire.close_code(), Some(4000));
@@ -216,7 +216,7 @@ fn may_panic_when_the_server_stops(config: Config) {
 fn may_panic_when_its_mailbox_gets_a_message(config: Config) {
     let (resource, mut events) = mailbox::<()>();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), resource.clone()).unwrap();
+    server.resources().register("/", Origins::any(), resource.clone()).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     assert!(matches!(within(events.next()), Some(Event::Connected(_))));
@@ -258,7 +258,7 @@ fn may_use_the_client_that_it_is_called_for(config: Config) {
     assert!(polled.poll().is_pending());
     assert_eq!(polled.wire.next(), Some((TEXT, b"one".to_vec())));
     let _ = room.members.send_text("two");
-    client.close(4000.into(), "");
+    client.close(CloseCode::new(4000));
     assert!(polled.poll().is_pending());
     assert_eq!(polled.wire.close_code(), Some(4000));
 }
@@ -266,7 +266,7 @@ fn may_use_the_client_that_it_is_called_for(config: Config) {
 fn may_use_the_mailbox_that_it_is_called_for(config: Config) {
     let (resource, mut events) = mailbox::<()>();
     let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
-    server.register("/", Origins::any(), resource.clone()).unwrap();
+    server.resources().register("/", Origins::any(), resource.clone()).unwrap();
     let server = Running::run(server);
     let mut wire = Wire::connect(&server, "/");
     let Some(Event::Connected(client)) = within(events.next()) else { panic!() };

@@ -13,7 +13,7 @@ use async_std::channel;
 use async_std::future::timeout;
 use async_std::task;
 use clap::Parser;
-use clws_server::{Config, Message, Origins, SendError, Server, WebSocket, async_handler};
+use clws_server::{ByteString, Config, Message, Origins, SendError, Server, WebSocket, async_handler};
 use futures::FutureExt;
 use futures::select;
 
@@ -25,7 +25,7 @@ async fn guess(mut socket: WebSocket, patience: Duration) -> Result<(), SendErro
     for tries in 1.. {
         let text = match timeout(patience, socket.next()).await {
             Ok(Some(Message::Text(text))) => text,
-            Ok(Some(_)) => String::new(),
+            Ok(Some(_)) => ByteString::new(),
             Ok(None) => break, // the client has disconnected
             Err(_) => return socket.send("too slow: goodbye").await,
         };
@@ -112,9 +112,13 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
     // The result of a handler function is ignored, because an undelivered answer needs no action.
-    server.register("/guess", Origins::any(), async_handler(move |socket| guess(socket, patience)))?;
-    server.register("/clock", Origins::any(), async_handler(clock))?;
-    server.register("/jobs", Origins::any(), async_handler(jobs))?;
+    server.resources().register(
+        "/guess",
+        Origins::any(),
+        async_handler(move |socket| guess(socket, patience)),
+    )?;
+    server.resources().register("/clock", Origins::any(), async_handler(clock))?;
+    server.resources().register("/jobs", Origins::any(), async_handler(jobs))?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

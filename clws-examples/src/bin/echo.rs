@@ -20,11 +20,11 @@ impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
         // Fails only if the client has disconnected: while a client does not read its answers, its
         // messages are not read.
-        let _ = client.forward_text(text);
+        let _ = client.send(text);
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 
@@ -152,9 +152,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
     let admits = if flags.origin.is_empty() { Origins::any() } else { Origins::prefix(flags.origin) };
-    server.register("/echo", admits.clone(), Echo)?;
-    server.register("/", admits.clone(), Echo)?;
-    server.register("/broadcast", admits, Broadcast::default())?;
+    server.resources().register("/echo", admits.clone(), Echo)?;
+    server.resources().register("/", admits.clone(), Echo)?;
+    server.resources().register("/broadcast", admits, Broadcast::default())?;
 
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;

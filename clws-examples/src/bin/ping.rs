@@ -142,7 +142,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
 
     let clients = Group::new();
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
-    server.register("/", Origins::any(), Ping { clients: clients.clone() })?;
+    server.resources().register("/", Origins::any(), Ping { clients: clients.clone() })?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

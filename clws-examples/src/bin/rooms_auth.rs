@@ -140,7 +140,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // A browser sends cookies for whatever page connects, so only our own pages may connect. A
     // client without an origin is not a browser.
     let origins = Origins::prefix(["http://localhost", "http://127.0.0.1"]).or_absent(true);
-    server.register_prefix(PREFIX, origins, Rooms::default())?;
+    server.resources().register_prefix(PREFIX, origins, Rooms::default())?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::ops::{Deref, Range};
+use std::str::Utf8Error;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::buffer::pool::fills_half;
 use crate::buffer::slice::BufSlice;
@@ -173,6 +175,16 @@ impl<'a> Text<'a> {
         }
     }
 
+    /// The text, owned and shared: a clone copies nothing. Costs as much as
+    /// [`into_string`](Self::into_string).
+    #[must_use]
+    pub fn into_bytestring(self) -> ByteString {
+        match self.0 {
+            TextData::Borrowed(text) => ByteString::from(text),
+            _ => ByteString::from(self.into_string()),
+        }
+    }
+
     /// The bytes of the text, owned. Costs as much as [`into_string`](Self::into_string).
     #[must_use]
     pub fn into_bytes(self) -> Bytes {
@@ -184,6 +196,22 @@ impl<'a> Text<'a> {
             TextData::Assembled(text) => Bytes::from(std::mem::take(text)),
             TextData::Replaced(text) => Bytes::from(text),
         }
+    }
+}
+
+impl From<Text<'_>> for ByteString {
+    fn from(text: Text<'_>) -> Self {
+        text.into_bytestring()
+    }
+}
+
+/// Checks that bytes are UTF-8.
+impl<'a> TryFrom<&'a [u8]> for Text<'a> {
+    type Error = Utf8Error;
+
+    fn try_from(bytes: &'a [u8]) -> Result<Self, Utf8Error> {
+        // `simdutf8` is faster, the standard library reports the position of the error.
+        simdutf8::basic::from_utf8(bytes).or_else(|_| std::str::from_utf8(bytes)).map(Self::borrowed)
     }
 }
 

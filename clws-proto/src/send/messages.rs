@@ -3,6 +3,7 @@
 use std::num::NonZeroUsize;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::buffer::slice::BufSlice;
 use crate::error::SendError;
@@ -46,8 +47,17 @@ impl Sender {
     /// # Errors
     ///
     /// Like [`text`](Self::text).
-    pub fn text_owned(&mut self, message: impl Into<String>) -> Result<(), SendError> {
-        self.queue_bytes(Opcode::Text, &Bytes::from(message.into()))
+    pub fn text_owned(&mut self, message: impl Into<ByteString>) -> Result<(), SendError> {
+        self.queue_bytes(Opcode::Text, message.into().as_bytes())
+    }
+
+    /// Queues a text message that the caller also keeps, as [`binary_bytes`](Self::binary_bytes) does.
+    ///
+    /// # Errors
+    ///
+    /// Like [`text`](Self::text).
+    pub fn text_bytes(&mut self, message: &ByteString) -> Result<(), SendError> {
+        self.queue_bytes(Opcode::Text, message.as_bytes())
     }
 
     /// Queues an owned binary message. From 16 KiB on it is not copied.

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
 use crate::buffer::meter::Meter;
 #[cfg(feature = "deflate")]
@@ -140,8 +141,8 @@ impl Deref for Reference {
 impl SharedMessage {
     /// A text message.
     #[must_use]
-    pub fn text(message: impl Into<String>) -> Self {
-        Self::new(Opcode::Text, Bytes::from(message.into()), None)
+    pub fn text(message: impl Into<ByteString>) -> Self {
+        Self::new(Opcode::Text, message.into().into_bytes(), None)
     }
 
     /// A text message from bytes, which are checked once and not copied.

@@ -7,7 +7,7 @@ use clws_proto::Limits;
 use clws_proto::buffer::Meter;
 
 use crate::budget::{Budget, FREE};
-use crate::client::group::Memberships;
+use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
 use crate::lock::rank;

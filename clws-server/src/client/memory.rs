@@ -1,4 +1,4 @@
-//! The memory that is held for a client, and what the server's budget is charged for it.
+//! The memory that is held for a client, and the budget that is charged for it.
 
 use std::sync::atomic::Ordering;
 
@@ -8,8 +8,7 @@ use crate::budget::{Charged, FREE};
 use crate::client::Client;
 
 impl Client {
-    /// Charges for what the outbox holds by now. To be called when more is queued by a page, and when it was written to the
-    /// socket.
+    /// Charges for the memory that the outbox holds. Call it when the queue has grown by a page, and after each write.
     #[inline(never)]
     pub(super) fn charge(&self, outbox: &mut Sender) {
         outbox.cut();
@@ -18,7 +17,7 @@ impl Client {
         outbox.set_mark(charged.into_pages());
     }
 
-    /// Whether it is not sent more: too much is queued, or much and the server's memory is used up.
+    /// Whether the client must not be sent more: too much is queued, or much is queued and the server's memory is used up.
     #[cold]
     pub(super) fn is_behind(&self, queued: usize) -> bool {
         let context = &self.0.context;
@@ -26,22 +25,22 @@ impl Client {
             || (context.budget.is_exhausted() && queued > FREE.max(context.fair_share()))
     }
 
-    /// Takes note of how many bytes wait in its own [`WebSocket`](crate::WebSocket).
+    /// Records how many bytes wait in its [`WebSocket`](crate::WebSocket).
     pub(crate) fn note_inbox(&self, bytes: usize) {
         if let Some(extras) = &self.0.extras {
             extras.inbox.store(bytes, Ordering::Relaxed);
         }
     }
 
-    /// Bytes of memory that are held for it: what is queued, a message to many counted as a whole; what compressed messages to it
-    /// refer back to; and what waits in its own [`WebSocket`](crate::WebSocket).
+    /// The bytes of memory that are held for the client: its queue, in which a message to many counts in full; its compression
+    /// context; and the messages in its [`WebSocket`](crate::WebSocket).
     pub(crate) fn held(&self) -> usize {
         let inbox = self.0.extras.as_ref().map_or(0, |extras| extras.inbox.load(Ordering::Relaxed));
         let outbox = self.outbox();
         outbox.held().max(outbox.queued()) + inbox
     }
 
-    /// How much of it is the end of earlier messages, which compressed ones refer back to.
+    /// The bytes of it that are the compression context.
     pub(crate) fn compression_context(&self) -> usize {
         #[cfg(feature = "deflate")]
         let context = self.context_size();

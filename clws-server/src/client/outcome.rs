@@ -1,23 +1,27 @@
+//! The results of a send.
+
+use std::str::Utf8Error;
+
 /// A message is queued.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// It goes out as fast as the client reads.
+    /// It is written as fast as the client reads.
     Queued,
-    /// It is queued too, but the client reads slowly: more than
-    /// [`write_high_water`](crate::Config#structfield.write_high_water) octets wait. A good moment to send it less.
+    /// It is queued, but the client reads slowly: more than
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes wait. A good moment to send less.
     AboveHighWater,
 }
 
-/// A message was not queued; nothing else is lost.
+/// A message was not queued. Earlier messages are not affected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
     /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait for the client already; or more
-    /// than 64 KiB, and a quarter more memory is held for all clients than
-    /// [`max_buffered`](crate::Config#structfield.max_buffered) is.
+    /// than 64 KiB wait, and the memory held for all clients exceeds
+    /// [`max_buffered`](crate::Config#structfield.max_buffered) by a quarter.
     ///
-    /// Nothing was queued, and the client stays connected: it would miss the message without knowing, so close it if that
-    /// matters. A message to many does that by itself.
+    /// Nothing was queued, and the client stays connected. It would miss the message without knowing, so close it if that
+    /// matters. A message to many clients does that by itself.
     #[error("the client does not read what is queued for it")]
     Full,
     /// The client is gone, or its connection is being closed.
@@ -26,7 +30,7 @@ pub enum SendError {
     /// The client speaks draft 0 or hixie-75, which have no binary messages and no pings.
     #[error("the client's version of the protocol has only text messages")]
     Unsupported,
-    /// Octets that were to be sent as text are not UTF-8.
+    /// Bytes that were to be sent as text are not UTF-8: see [`Text::try_from`](clws_proto::Text).
     #[error("not UTF-8")]
     InvalidUtf8,
     /// A ping or pong of over 125 bytes.
@@ -42,5 +46,11 @@ impl From<clws_proto::SendError> for SendError {
             Proto::ControlTooLong => Self::TooLong,
             _ => Self::Closed,
         }
+    }
+}
+
+impl From<Utf8Error> for SendError {
+    fn from(_: Utf8Error) -> Self {
+        Self::InvalidUtf8
     }
 }

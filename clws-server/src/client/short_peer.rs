@@ -1,14 +1,16 @@
+//! A compact form of a client's address.
+
 use std::net::SocketAddr;
 
 use crate::config::address::Peer;
 
-/// A [`Peer`] without a scope and a flow, which only link-local IPv6 addresses have; 20 octets in place of 32.
+/// A [`Peer`] in 20 bytes instead of 32: without a scope and a flow label, which only link-local IPv6 addresses have.
 pub(super) enum ShortPeer {
     V4([u8; 4], u16),
     V6([u8; 16], u16),
     Unix,
     Stream,
-    /// In [`ClientExtras`](super::ClientExtras).
+    /// The address has a scope or a flow label, and is stored elsewhere.
     Long,
 }
 
@@ -41,7 +43,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_peer_is_what_it_was() {
+    fn only_a_scope_or_a_flow_label_needs_the_long_form() {
         let v6 = |scope, flow| std::net::SocketAddrV6::new("fe80::1".parse().unwrap(), 2, flow, scope);
         for (peer, short) in [
             (Peer::Tcp("1.2.3.4:5".parse().unwrap()), true),

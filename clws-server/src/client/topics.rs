@@ -1,22 +1,26 @@
+//! Groups with names.
+
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
-use clws_proto::SharedMessage;
-
 use crate::client::Client;
-use crate::client::group::{Delivery, Group};
+use crate::client::close::Close;
+use crate::client::delivery::Delivery;
+use crate::client::group::Group;
+use crate::client::members::{ForgetEmpty, GroupInner};
+use crate::client::outgoing::{Outgoing, SendOptions};
 use crate::lock::{Lock, LockGuard, rank};
 
-/// Groups with names, which clients subscribe to and messages are published on.
+/// Groups with names: clients subscribe to a topic, and messages are published on it.
 ///
-/// A topic comes to be with its first subscriber and is gone with its last, be it that it unsubscribes or disconnects.
-/// It is cheap to clone, all clones are the same, and can be used from any thread.
+/// A topic exists from its first subscriber until its last one unsubscribes or disconnects.
+/// `Topics` is cheap to clone (all clones are the same) and can be used from any thread.
 ///
 /// ```
-/// use clws_server::{Client, Resource, SharedMessage, Text, Topics};
+/// use clws_server::{Client, Resource, Text, Topics};
 ///
-/// /// `+news` subscribes to "news", `-news` ends that; everything else is published on "news".
+/// /// `+news` subscribes to "news", `-news` unsubscribes; everything else is published on "news".
 /// #[derive(Default)]
 /// struct Ticker {
 ///     topics: Topics,
@@ -29,7 +33,7 @@ use crate::lock::{Lock, LockGuard, rank};
 ///         } else if let Some(name) = text.strip_prefix('-') {
 ///             self.topics.unsubscribe(name, client);
 ///         } else {
-///             let _ = self.topics.publish("news", &SharedMessage::text(text.as_str())); // a client that has no room is closed
+///             let _ = self.topics.publish("news", text); // a client without room is closed
 ///         }
 ///     }
 /// }
@@ -40,78 +44,95 @@ pub struct Topics(Arc<Inner>);
 #[derive(Default)]
 struct Inner(Lock<HashMap<Box<str>, Group>, { rank::TOPICS }>);
 
-/// The name of a group, and where it is known under it.
-pub(crate) struct Topic {
+/// The name of a group, and the table that has it.
+struct Topic {
     topics: Weak<Inner>,
     name: Box<str>,
 }
 
 impl Topics {
-    /// None yet.
+    /// Creates an empty set of topics.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Subscribes a client; false where it was subscribed already, or is gone.
+    /// Subscribes a client. Returns false if it was subscribed already, or if its connection has ended.
     pub fn subscribe(&self, name: &str, client: &Client) -> bool {
         loop {
-            let group = self.open(name);
-            let joined = group.join(client);
-            // Its last subscriber may have left between the two: then it is not known any more, and is again.
-            if !joined {
-                // It may have been opened for this client, whose connection has ended.
-                self.0.forget_if_empty(name, &group);
+            let group = self.group_or_new(name);
+            if !group.join(client) {
+                // The group may have been created for this client.
+                self.0.forget_if_empty(name, group.inner());
                 return false;
             }
+            // The last other subscriber may have left in between: then the group was forgotten, and is kept again here.
             if self.0.keep(name, &group) {
-                // It may have left in between, and then nobody else forgets it.
-                self.0.forget_if_empty(name, &group);
+                // The client itself may have left in between, when the group was not in the table.
+                self.0.forget_if_empty(name, group.inner());
                 return true;
             }
             group.leave(client);
         }
     }
 
-    /// CloseOnDrop a subscription; whether there was one.
+    /// Ends a subscription. Returns whether there was one.
     pub fn unsubscribe(&self, name: &str, client: &Client) -> bool {
         self.group(name).is_some_and(|group| group.leave(client))
     }
 
-    /// Sends a message to everybody who is subscribed.
-    pub fn publish(&self, name: &str, message: &SharedMessage) -> Delivery {
+    /// Sends a message to all subscribers of a topic: see [`Group::send`].
+    pub fn publish<'a>(&self, name: &str, message: impl Into<Outgoing<'a>>) -> Delivery {
         self.group(name).map(|group| group.send(message)).unwrap_or_default()
     }
 
-    /// Sends a text message to everybody who is subscribed.
-    pub fn publish_text(&self, name: &str, message: impl Into<String>) -> Delivery {
-        self.publish(name, &SharedMessage::text(message))
+    /// Sends a message to all subscribers, for instance in fragments.
+    pub fn publish_with<'a>(
+        &self,
+        name: &str,
+        message: impl Into<Outgoing<'a>>,
+        options: SendOptions,
+    ) -> Delivery {
+        self.group(name).map(|group| group.send_with(message, options)).unwrap_or_default()
     }
 
-    /// Sends a message to everybody who is subscribed but one, the one it came from for instance.
-    pub fn publish_except(&self, name: &str, message: &SharedMessage, except: &Client) -> Delivery {
+    /// Sends a message to all subscribers except one, for instance the sender.
+    pub fn publish_except<'a>(
+        &self,
+        name: &str,
+        message: impl Into<Outgoing<'a>>,
+        except: &Client,
+    ) -> Delivery {
         self.group(name).map(|group| group.send_except(message, except)).unwrap_or_default()
     }
 
-    /// The subscribers of a topic, as a group; `None` where nobody is subscribed. It is the topic's as long as somebody is:
-    /// when the last has left, the next subscriber begins another.
+    /// Closes the connections of all subscribers of a topic, as [`Client::close`] does.
+    pub fn close(&self, name: &str, close: impl Into<Close>) {
+        if let Some(group) = self.group(name) {
+            group.close(close);
+        }
+    }
+
+    /// The subscribers of a topic, as a group; `None` without subscribers. After the last subscriber has left, the next one
+    /// starts a new group.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<Group> {
         self.0.map().get(name).cloned()
     }
 
-    /// The topics that have subscribers, in no order.
+    /// The topics that have subscribers, in no particular order.
     #[must_use]
     pub fn names(&self) -> Vec<Box<str>> {
         self.0.map().keys().cloned().collect()
     }
 
-    fn open(&self, name: &str) -> Group {
+    fn group_or_new(&self, name: &str) -> Group {
         let mut map = self.0.map();
         if let Some(group) = map.get(name) {
             return group.clone();
         }
-        let group = Group::for_topic(Topic { topics: Arc::downgrade(&self.0), name: name.into() });
+        let topic = Topic { topics: Arc::downgrade(&self.0), name: name.into() };
+        let group = Group::forgotten_by(Box::new(topic));
         map.insert(name.into(), group.clone());
         group
     }
@@ -122,7 +143,7 @@ impl Inner {
         self.0.lock()
     }
 
-    /// Makes sure that a name stands for a group; false where it stands for another by now.
+    /// Makes sure that the name stands for the group. Returns false if it stands for another group by now.
     fn keep(&self, name: &str, group: &Group) -> bool {
         let mut map = self.map();
         match map.get(name) {
@@ -134,10 +155,10 @@ impl Inner {
         }
     }
 
-    fn forget_if_empty(&self, name: &str, group: &Group) {
+    fn forget_if_empty(&self, name: &str, group: &Arc<GroupInner>) {
         let mut map = self.map();
         let forgotten = match map.get(name) {
-            Some(known) if known == group && known.is_empty() => map.remove(name),
+            Some(known) if known.is(group) && known.is_empty() => map.remove(name),
             _ => None,
         };
         drop(map);
@@ -145,9 +166,8 @@ impl Inner {
     }
 }
 
-impl Topic {
-    /// Its last subscriber has left.
-    pub(crate) fn forget(&self, group: &Group) {
+impl ForgetEmpty for Topic {
+    fn forget(&self, group: &Arc<GroupInner>) {
         if let Some(topics) = self.topics.upgrade() {
             topics.forget_if_empty(&self.name, group);
         }

@@ -1,41 +1,45 @@
-//! Parts of the server that wait for something of a client: that all is written, or that it ends.
+//! Parts of the server that wait for something to happen to a client.
 //!
-//! A client has no memory for them. They are in tables of the server, and one bit of the client tells whether it may be in one.
-//! A client that nobody waits for never looks into a table.
+//! They are kept in tables of the context, so a client needs no memory for them: one bit of its state shows whether the table may
+//! have an entry. The table is not read for other clients.
 
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use crate::CloseCode;
-use crate::client::Client;
-use crate::client::group::shrink;
-use crate::lock::Lock;
-use crate::resource::{Close, Disconnect};
+use clws_proto::CloseCode;
 
-/// Something that waits for a client until all that was queued is written.
+use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
+use crate::client::id::ClientId;
+use crate::client::members::shrink;
+use crate::lock::Lock;
+use crate::sync::broken;
+
+/// Something that waits until a client's queue is written.
 pub(crate) trait Watcher: Send + Sync {
-    /// What it waits for may have come. It looks for itself, and watches again where it has not. That may run code of the
+    /// The queue may be written. The watcher checks that, and watches again if it is not. This may run code of the
     /// application, so no lock may be held.
     fn notice(&self);
 }
 
-/// What an adaptor keeps for a client that a resource around it has handed in. That resource may refuse the client all the same;
-/// then it hears nothing more of the client, and the adaptor would not hear of its end either.
+/// An adaptor's part for a client that another resource around the adaptor has handed in. That resource may still refuse the client.
+/// It then gets no events of it, so the adaptor would not learn of the end either.
 pub(crate) trait Host: Send + Sync {
-    /// The client was refused, and has ended. No lock may be held.
+    /// The client was refused, and its connection has ended. No lock may be held.
     fn ended(&self, client: &Client, end: &Disconnect);
 }
 
-/// Why an adaptor does not take a client whose connection has ended when a resource hands it in: no word of its end would come.
+/// The error of an adaptor that is handed a client whose connection has ended: the end would never be reported.
 pub(crate) fn gone_already() -> Close {
-    Close::new(CloseCode::GOING_AWAY, "")
+    CloseCode::GOING_AWAY.into()
 }
 
-/// Those that wait, by client.
-pub(crate) struct Watchers<W: ?Sized, const RANK: u8>(Lock<HashMap<usize, Vec<Arc<W>>>, RANK>);
+/// A table of watchers, by client.
+pub(crate) struct Watchers<W: ?Sized, const RANK: u8>(Lock<HashMap<ClientId, Vec<Arc<W>>>, RANK>);
 
 impl<W: ?Sized, const RANK: u8> Watchers<W, RANK> {
-    /// Adds one, unless it is there.
+    /// Adds a watcher, unless the table has it.
     pub(crate) fn add(&self, client: &Client, watcher: &Arc<W>) {
         let mut table = self.0.lock();
         let watchers = table.entry(client.id()).or_default();
@@ -44,21 +48,21 @@ impl<W: ?Sized, const RANK: u8> Watchers<W, RANK> {
         }
     }
 
-    /// Removes one.
+    /// Removes a watcher.
     pub(crate) fn remove(&self, client: &Client, watcher: &Arc<W>) {
         let mut table = self.0.lock();
         let Some(watchers) = table.get_mut(&client.id()) else { return };
-        let place = watchers.iter().position(|known| is_same(known, watcher));
-        let removed = place.map(|place| watchers.swap_remove(place));
+        let index = watchers.iter().position(|known| is_same(known, watcher));
+        let removed = index.map(|index| watchers.swap_remove(index));
         if watchers.is_empty() {
             table.remove(&client.id());
             shrink(&mut table);
         }
         drop(table);
-        drop(removed); // there are wakers in it
+        drop(removed); // it holds wakers of the application
     }
 
-    /// Removes all of a client. They are for the caller to drop, when no lock is held.
+    /// Removes all watchers of a client. The caller drops them when it holds no lock.
     pub(crate) fn take(&self, client: &Client) -> Vec<Arc<W>> {
         let mut table = self.0.lock();
         let watchers = table.remove(&client.id()).unwrap_or_default();
@@ -66,7 +70,7 @@ impl<W: ?Sized, const RANK: u8> Watchers<W, RANK> {
         watchers
     }
 
-    /// The number of clients that are waited for.
+    /// The number of clients with watchers.
     #[cfg(test)]
     pub(crate) fn len(&self) -> usize {
         self.0.lock().len()
@@ -81,4 +85,34 @@ impl<W: ?Sized, const RANK: u8> Default for Watchers<W, RANK> {
 
 fn is_same<W: ?Sized>(one: &Arc<W>, other: &Arc<W>) -> bool {
     std::ptr::addr_eq(Arc::as_ptr(one), Arc::as_ptr(other))
+}
+
+impl Client {
+    /// Registers a part of the server that handles the client though its resource may still refuse it. Call it in the resource's
+    /// `connected`.
+    pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
+        self.set_has_queue();
+        self.0.context.hosts.add(self, host);
+        // A resource may hand in a client that it has taken before, or that has ended: nothing would remove the host.
+        if self.is_connected() || self.is_disconnected() {
+            self.0.context.hosts.remove(self, host);
+        }
+    }
+
+    /// Removes the hosts of a client that its resource has taken: the resource will learn of its end.
+    pub(crate) fn forget_hosts(&self) {
+        if self.has_queue() {
+            drop(self.0.context.hosts.take(self));
+        }
+    }
+
+    /// Notifies the hosts of a client that was refused, and has ended.
+    pub(crate) fn notify_hosts(&self, end: &Disconnect) {
+        if self.has_queue() {
+            for host in self.0.context.hosts.take(self) {
+                broken!(RefusesInSilence, continue);
+                host.ended(self, end);
+            }
+        }
+    }
 }

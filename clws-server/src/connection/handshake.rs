@@ -8,7 +8,7 @@ use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Req
 use clws_proto::{Input, Receiver, Role, Sender};
 
 use crate::client::Client;
-use crate::client::internal::NewClient;
+use crate::client::NewClient;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
@@ -21,9 +21,10 @@ use crate::connection::timer::{Deadline, Timer};
 use crate::connection::{Connection, Stage};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, guard, log};
-use crate::resource::decision::Pending;
-use crate::resource::registry::Entry;
-use crate::resource::{Accept, Opening};
+use crate::resource::accept::Accept;
+use crate::resource::opening::Opening;
+use crate::resource::pending::Pending;
+use crate::resource::registry::entry::Entry;
 
 /// The request of Adobe's Flash Player for a policy file, which it sends before its sockets may
 /// connect.
@@ -52,7 +53,7 @@ struct Interim {
 
 /// A complete request without a decision.
 struct Asked {
-    pending: Arc<Pending>,
+    pending: Arc<Pending<Result<Accept, Reject>>>,
     entry: Arc<Entry>,
     opening: Opening,
     has_adapter_data: bool,

@@ -2,11 +2,11 @@
 
 use crate::budget::{Budget, FREE};
 use crate::client::Client;
+use crate::client::disconnect::DisconnectCause;
 use crate::connection::context::Context;
 use crate::connection::open::End;
 use crate::connection::{Connection, Stage};
 use crate::guard::log;
-use crate::resource::DisconnectCause;
 
 impl Connection {
     /// The bytes of memory for unhandled input and for HTTP answers. What the client holds is not
@@ -40,7 +40,7 @@ impl Connection {
             // closed is discarded, and its close frame must be read.
             Stage::Open(open) => {
                 let held = self.held().saturating_sub(open.client.compression_context());
-                let waits = open.client.is_queued_for() && budget.is_over();
+                let waits = open.client.has_queue() && budget.is_over();
                 (waits || held > FREE) && !open.client.is_closing()
             }
             Stage::Handshake(_) => self.held() > FREE,

@@ -22,6 +22,7 @@ use clws_handshake::Reject;
 use clws_proto::{CloseCode, Input};
 
 use crate::client::Client;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::config::address::Peer;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
@@ -30,7 +31,6 @@ use crate::connection::open::{End, Open};
 use crate::connection::share::Share;
 use crate::date::dated_reject;
 use crate::guard::discard;
-use crate::resource::{Disconnect, DisconnectCause};
 
 /// One connection.
 pub(crate) struct Connection {
@@ -150,7 +150,7 @@ impl Connection {
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.client.is_queued_for() || open.reads_pings(),
+            Stage::Open(open) => open.client.has_queue() || open.reads_pings(),
             Stage::Handshake(_) | Stage::Closing(_) | Stage::Closed => true,
         }
     }

@@ -7,13 +7,14 @@ use std::sync::Arc;
 use clws_proto::{CloseCode, Event, Input, Reaction, Receiver};
 
 use crate::client::Client;
-use crate::client::internal::Disposition;
+use crate::client::close::Close;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
+use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::timer::{Deadline, Timer};
 use crate::guard::{ApplicationValue, discard, guard, log};
-use crate::resource::registry::Entry;
-use crate::resource::{Close, Disconnect, DisconnectCause};
+use crate::resource::registry::entry::Entry;
 
 pub(super) struct Open {
     pub(super) receiver: Receiver,
@@ -169,7 +170,7 @@ impl Open {
         if client.is_connected() {
             guard(client.config().debug_on(), || entry.resource.disconnected(client, &disconnect));
         } else {
-            client.tell_hosts(&disconnect);
+            client.notify_hosts(&disconnect);
         }
         // An error of the application's stream may be in it.
         discard(client.config().debug_on(), disconnect);

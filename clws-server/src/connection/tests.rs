@@ -23,11 +23,14 @@ use clws_proto::{Event, Limits, Role, Sender};
 
 use super::*;
 use crate::client::Client;
+use crate::client::close::Close;
 use crate::config::Config;
 use crate::driver::drive::{self, Io, Read, Settled};
 use crate::driver::state::DriverState;
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
-use crate::resource::{Accept, Close, Opening, Resource};
+use crate::resource::opening::Opening;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
 use crate::{Origins, Payload, Text};
@@ -112,7 +115,7 @@ impl Resource for Recorder {
         self.line(format!("text {text}"));
         match text.as_str() {
             "panic" => panic!("in text"),
-            "close" => client.close(CloseCode::NORMAL, "enough"),
+            "close" => client.close((CloseCode::NORMAL, "enough")),
             "abort" => client.abort(),
             "pause" => {
                 client.pause();

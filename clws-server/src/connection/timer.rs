@@ -5,12 +5,12 @@ use std::mem;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use crate::client::disconnect::DisconnectCause;
 use crate::config::Config;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::open::{End, Open};
 use crate::connection::{Connection, Stage};
-use crate::resource::DisconnectCause;
 use crate::time::deadline_after;
 
 /// What a connection waits for. It waits for one thing at a time.

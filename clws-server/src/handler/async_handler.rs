@@ -11,13 +11,18 @@ use clws_handshake::Reject;
 use clws_proto::{Payload, Text};
 
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
+use crate::client::id::ClientId;
 use crate::client::watchers::{Host, gone_already};
 use crate::guard::{ApplicationValue, guard};
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::inbox::Inbox;
 use crate::handler::websocket::message::Message;
 use crate::lock::{Lock, rank};
-use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
+use crate::resource::opening::Opening;
 use crate::runtime;
 
 /// Creates a resource that serves each client with an async function, in a separate task of
@@ -39,7 +44,7 @@ use crate::runtime;
 /// }
 ///
 /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-/// server.register("/echo", Origins::any(), async_handler(echo))?;
+/// server.resources().register("/echo", Origins::any(), async_handler(echo))?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[must_use]
@@ -61,7 +66,7 @@ pub struct AsyncHandler<F> {
     pending_inboxes: Arc<PendingInboxes>,
 }
 
-type PendingInboxes = Lock<HashMap<usize, Arc<Inbox>>, { rank::PENDING_INBOXES }>;
+type PendingInboxes = Lock<HashMap<ClientId, Arc<Inbox>>, { rank::PENDING_INBOXES }>;
 
 /// The host of a client in `pending_inboxes`: it removes the inbox at the end.
 struct PendingInbox {
@@ -152,7 +157,7 @@ where
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        self.put(client, || Message::Text(text.into_string()));
+        self.put(client, || Message::Text(text.into_bytestring()));
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {

@@ -43,7 +43,7 @@ fn the_end_comes(driver: Driver, end: fn(&Client)) {
 }
 
 fn close(client: &Client) {
-    client.close(CloseCode::NORMAL, "");
+    client.close(CloseCode::NORMAL);
 }
 
 fn closed_on_a_shard() {

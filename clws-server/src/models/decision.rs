@@ -17,7 +17,7 @@ use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::models::harness::{Driver, Harness, Then};
 use crate::models::{Fault, Model};
-use crate::resource::Accept;
+use crate::resource::accept::Accept;
 use crate::task_waker::TaskWaker;
 use crate::wake::WakeTarget;
 

@@ -7,13 +7,14 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::client::Client;
+use crate::client::close::Close;
 use crate::config::Config;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::handler::mailbox::sender::MailboxSender;
 use crate::models::harness::{Driver, Harness, Then};
 use crate::models::{Fault, Model};
-use crate::resource::{Close, Resource};
+use crate::resource::Resource;
 
 const TEXTS: [&str; 3] = ["0", "1", "2"];
 

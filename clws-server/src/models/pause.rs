@@ -41,7 +41,10 @@ fn a_mailbox_gets_everything(driver: Driver, then: Then) {
             }
         }
     });
-    assert_eq!((texts.as_slice(), undelivered), (TEXTS.map(str::to_owned).as_slice(), Some(0)));
+    assert_eq!(
+        (texts.as_slice(), undelivered),
+        (TEXTS.map(bytestring::ByteString::from).as_slice(), Some(0))
+    );
     harness.end();
 }
 

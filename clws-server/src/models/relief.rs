@@ -8,13 +8,13 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use crate::client::Client;
+use crate::client::disconnect::DisconnectCause;
 use crate::config::Config;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::models::harness::{Driver, Harness, Then};
 use crate::models::{Fault, Model};
-use crate::resource::DisconnectCause;
 
 const LIMIT: usize = 1 << 20;
 
@@ -29,7 +29,7 @@ fn start(driver: Driver, texts: &[&str], then: Then) -> (Harness, Mailbox<()>, C
 
 fn send(client: &Client, len: usize) {
     static BYTES: [u8; 2 * LIMIT] = [0; 2 * LIMIT];
-    let _ = client.send_binary_owned(Bytes::from_static(&BYTES[..len])); // or it was dropped
+    let _ = client.send(Bytes::from_static(&BYTES[..len])); // or it was dropped
 }
 
 /// A client that is sent more than it reads, and more than may be held, is dropped by its shard.

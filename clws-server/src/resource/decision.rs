@@ -1,48 +1,28 @@
+//! A decision on a client that is made later.
+
 use std::fmt;
 use std::sync::Arc;
 
-use crate::Reject;
-use crate::guard::{DebugOn, log};
-use crate::lock::{Lock, LockGuard, rank};
-use crate::resource::Accept;
-use crate::sync::broken;
-use crate::wake::WakeTarget;
+use clws_handshake::Reject;
+
+use crate::guard::log;
+use crate::resource::accept::Accept;
+use crate::resource::pending::{Pending, Ticket};
 
 /// The answer to a client that is still to be given: see [`Accept::later`].
 ///
-/// It can go to any task or thread. The client waits, at most until its
-/// [`handshake_timeout`](crate::Config#structfield.handshake_timeout) is over: then it is told 503, and a decision that
-/// comes later is of no effect. Nothing is read from it meanwhile. A decision that is dropped without an answer is a
-/// fault of the application: the client is told 500 and the fault is logged.
+/// It can be moved to any task or thread. The client waits at most until its
+/// [`handshake_timeout`](crate::Config#structfield.handshake_timeout) is over. Then it gets 503, and a later decision has no
+/// effect. Nothing is read from the client meanwhile. A decision that is dropped without an answer is an
+/// error of the application: the client gets 500 and the error is logged.
 #[must_use = "the client waits for it"]
-pub struct Decision(Arc<Pending>);
-
-/// What a handshake and a [`Decision`] share.
-pub(crate) struct Pending {
-    state: Lock<State, { rank::DECISION }>,
-    /// Dropped when neither of them has it any more: the client is connected by then or about to be, or it is gone.
-    _ticket: Option<Box<dyn Ticket>>,
-}
-
-/// Something that is dropped when a handshake has taken its decision, or is gone.
-pub(crate) trait Ticket: Send + Sync {}
-
-#[derive(Default)]
-struct State {
-    /// There is an answer, or was.
-    decided: bool,
-    answer: Option<Result<Accept, Reject>>,
-    /// Where the handshake waits, once it does.
-    wake_target: Option<WakeTarget>,
-    /// That of the server that waits.
-    debug: DebugOn,
-}
+pub struct Decision(Arc<Pending<Result<Accept, Reject>>>);
 
 impl Accept {
-    /// To be decided later: return the first from [`accept`](crate::Resource::accept), and give the second to whoever
-    /// finds out, a database look-up for instance.
+    /// Postpones the decision. Return the `Accept` from [`accept`](crate::Resource::accept), and pass the [`Decision`] to the code
+    /// that decides, for instance a database look-up.
     ///
-    /// The settings of the answer are those that come with the decision; settings made here are of no effect.
+    /// The settings of the answer are those that come with the decision. Settings of the returned `Accept` have no effect.
     ///
     /// ```
     /// use clws_server::{Accept, Opening, Reject, Resource};
@@ -72,30 +52,30 @@ impl Accept {
     }
 
     pub(crate) fn later_with(ticket: Option<Box<dyn Ticket>>) -> (Self, Decision) {
-        let pending = Arc::new(Pending { state: Lock::default(), _ticket: ticket });
+        let pending = Arc::new(Pending::new(ticket));
         (Self { pending: Some(Arc::clone(&pending)), ..Self::default() }, Decision(pending))
     }
 }
 
 impl Decision {
-    /// Takes the client.
+    /// Accepts the client.
     pub fn accept(self, accept: Accept) {
         self.decide(Ok(accept));
     }
 
-    /// Refuses it.
+    /// Refuses the client.
     pub fn reject(self, reject: Reject) {
         self.decide(Err(reject));
     }
 
-    /// Whether somebody still waits for it: false when the client is gone, or its time is over.
+    /// Whether the client still waits: false if it is gone, or its time is over.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
-        // The handshake holds the other share.
+        // The handshake holds the other reference.
         Arc::strong_count(&self.0) > 1
     }
 
-    /// What [`Resource::accept`](crate::Resource::accept) would have returned.
+    /// Answers as [`Resource::accept`](crate::Resource::accept) would have.
     pub fn decide(self, answer: Result<Accept, Reject>) {
         self.0.put(answer);
     }
@@ -110,65 +90,8 @@ impl Drop for Decision {
     }
 }
 
-impl Pending {
-    /// Puts the answer there, unless there was one; whether it did.
-    fn put(&self, mut answer: Result<Accept, Reject>) -> bool {
-        let mut state = self.state();
-        if let Ok(accept) = &mut answer {
-            accept.set_debug(state.debug); // it may come too late, and be dropped here or there
-        }
-        if state.decided {
-            drop(state); // before the answer, in which there is data of the application's
-            return false;
-        }
-        state.decided = true;
-        state.answer = Some(answer);
-        let home = state.wake_target.take();
-        drop(state);
-        if let Some(wake_target) = home {
-            broken!(DecidesWithoutWake, return true);
-            wake_target.wake();
-        }
-        true
-    }
-
-    /// That home is touched when there is an answer, at once if there is one already.
-    pub(crate) fn wake(&self, wake_target: WakeTarget, debug: DebugOn) {
-        let mut state = self.state();
-        state.debug = debug;
-        match &mut state.answer {
-            Some(Ok(accept)) => accept.set_debug(debug),
-            Some(Err(_)) => {}
-            None => {
-                broken!(WaitsTooLate, {
-                    drop(state);
-                    state = self.state();
-                });
-                state.wake_target = Some(wake_target);
-                return;
-            }
-        }
-        drop(state);
-        wake_target.wake();
-    }
-
-    pub(crate) fn take(&self) -> Option<Result<Accept, Reject>> {
-        self.state().answer.take()
-    }
-
-    fn state(&self) -> LockGuard<'_, State> {
-        self.state.lock()
-    }
-}
-
 impl fmt::Debug for Decision {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Decision")
-    }
-}
-
-impl fmt::Debug for Pending {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Pending")
     }
 }

@@ -81,7 +81,7 @@ impl ServerHandle {
     /// # }
     /// async fn serve(stream: impl futures::AsyncRead + futures::AsyncWrite + Unpin) -> std::io::Result<()> {
     ///     let server = Server::builder(Config::default()).bind()?; // it listens nowhere
-    ///     server.register("/echo", Origins::any(), Echo).map_err(std::io::Error::other)?;
+    ///     server.resources().register("/echo", Origins::any(), Echo).map_err(std::io::Error::other)?;
     ///     server.handle().serve_stream(stream, Peer::Stream).await;
     ///     Ok(())
     /// }

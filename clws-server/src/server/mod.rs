@@ -7,15 +7,10 @@ mod run;
 use std::io;
 use std::sync::Arc;
 
-use clws_handshake::{HttpRequest, HttpResponse, Origins};
-
 use crate::config::address::Listen;
 use crate::driver::state::DriverState;
-use crate::handler::resource_listener::ResourceListener;
-use crate::handler::resource_listener::handle::ResourceListenerHandle;
 use crate::net::acceptor::Acceptor;
-use crate::resource::Resource;
-use crate::resource::registry::{RegisterError, Resources};
+use crate::resource::registry::Resources;
 use crate::server::handle::ServerHandle;
 
 /// A WebSocket server, bound to its addresses: `run-server`.
@@ -32,7 +27,7 @@ use crate::server::handle::ServerHandle;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::bind(Config::default().listen("127.0.0.1:12345"))?;
-/// server.register("/echo", Origins::any(), Echo)?;
+/// server.resources().register("/echo", Origins::any(), Echo)?;
 /// # let main =
 /// async move { server.run().await }
 /// # ; futures::executor::block_on(main)?;
@@ -60,62 +55,6 @@ impl Server {
     #[must_use]
     pub fn resources(&self) -> &Resources {
         &self.state.resources
-    }
-
-    /// Registers a resource: [`Resources::register`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Resources::register`].
-    pub fn register(
-        &self,
-        path: &str,
-        origins: Origins,
-        resource: impl Resource,
-    ) -> Result<(), RegisterError> {
-        self.state.resources.register(path, origins, resource)
-    }
-
-    /// Registers a resource for all paths below a prefix: [`Resources::register_prefix`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Resources::register_prefix`].
-    pub fn register_prefix(
-        &self,
-        prefix: &str,
-        origins: Origins,
-        resource: impl Resource,
-    ) -> Result<(), RegisterError> {
-        self.state.resources.register_prefix(prefix, origins, resource)
-    }
-
-    /// Registers a resource for all other paths: [`Resources::register_fallback`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Resources::register_fallback`].
-    pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
-        self.state.resources.register_fallback(origins, resource)
-    }
-
-    /// Registers a resource listener and runs it: [`Resources::run_resource_listener`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Resources::register`].
-    pub fn run_resource_listener<L: ResourceListener>(
-        &self,
-        path: &str,
-        origins: Origins,
-        listener: L,
-    ) -> Result<ResourceListenerHandle<L>, RegisterError> {
-        self.state.resources.run_resource_listener(path, origins, listener)
-    }
-
-    /// Answers requests that ask for no WebSocket: [`Resources::http`].
-    pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
-        self.state.resources.http(answer);
     }
 
     /// A handle of the server.

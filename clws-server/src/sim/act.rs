@@ -3,7 +3,9 @@
 use std::panic::resume_unwind;
 
 use crate::client::Client;
-use crate::client::group::{Delivery, Group};
+use crate::client::delivery::Delivery;
+use crate::client::group::Group;
+use crate::client::outgoing::SendOptions;
 use crate::sim::app::{GROUPS, TOPICS, app};
 use crate::sim::plan::Plan;
 use crate::sim::socket::conn_of;
@@ -90,11 +92,11 @@ pub(super) fn answer(client: &Client, len: usize, inline: bool) {
     let ways = if client.websocket_version().is_hixie() { 4 } else { 7 };
     let result = match with(|state| state.rng.below(ways)) {
         0 | 1 => client.send_text(&text),
-        2 => client.send_text_owned(text),
-        3 => client.send_shared(&SharedMessage::text(text)),
+        2 => client.send(text),
+        3 => client.send(SharedMessage::text(text)),
         4 => client.send_binary(text.as_bytes()),
-        5 => client.send_binary_owned(text.into_bytes()),
-        _ => client.send_text_in_frames(&text, std::num::NonZeroUsize::new(1 + len / 2).expect("not 0")),
+        5 => client.send(text.into_bytes()),
+        _ => client.send_with(&text, SendOptions::new().frame_size(1 + len / 2)),
     };
     with(|state| state.sent(conn, number, result.map(drop), inline));
 }
@@ -108,7 +110,7 @@ pub(super) fn close(client: &Client) {
     let conn = conn_of(client);
     let code = with(|state| state.rng.pick(&[1000, 1001, 4000]));
     let was_open = client.is_open();
-    client.close(CloseCode::new(code), "enough");
+    client.close((CloseCode::new(code), "enough"));
     assert!(!client.is_open());
     with(|state| {
         state.trace(conn, "close by the application", u64::from(was_open), 0);

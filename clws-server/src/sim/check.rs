@@ -1,8 +1,8 @@
 //! What must be true of every run, looked at while it goes on and when it is over.
 
 use crate::CloseCode;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::outcome::SendError;
-use crate::resource::{Disconnect, DisconnectCause};
 use crate::sim::log::Check;
 use crate::sim::plan::Plan;
 use crate::sim::script::Kind;

@@ -13,6 +13,7 @@ use crate::handler::mailbox::mailbox;
 use crate::handler::resource_listener::task::ResourceListenerTask;
 use crate::net::acceptor::Acceptor;
 use crate::server::handle::ServerHandle;
+use crate::sim::STATE;
 use crate::sim::app::{self, App, app};
 use crate::sim::edges::{Port, Ready};
 use crate::sim::log::{Check, Log, Violation};
@@ -25,7 +26,7 @@ use crate::sim::rng::Rng;
 use crate::sim::script::{Kind, Nature};
 use crate::sim::socket::SimListener;
 use crate::sim::trace::NOBODY;
-use crate::sim::{Errand, Event, MICRO, MILLI, SECOND, STATE, State, chaos, executor, with};
+use crate::sim::{Errand, Event, MICRO, MILLI, SECOND, State, chaos, executor, with};
 use crate::time::virtual_clock;
 use crate::wake::{self, Aside, ShardHandle};
 
@@ -362,10 +363,8 @@ impl Harness {
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let (buffered, paused) = (
-                client.buffered_amount(),
-                client.disposition() == crate::client::internal::Disposition::Wait,
-            );
+            let (buffered, paused) =
+                (client.buffered_amount(), client.disposition() == crate::client::state::Disposition::Wait);
             with(|state| state.check_rest(conn, buffered, paused));
         }
     }

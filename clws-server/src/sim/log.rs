@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::resource::Disconnect;
+use crate::client::disconnect::Disconnect;
 use crate::sim::script::Kind;
 use crate::sim::trace;
 

@@ -3,24 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytestring::ByteString;
 use clws_handshake::Reject;
 use clws_proto::{Payload, Text};
 use futures::StreamExt;
 
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::mailbox::event::Event;
 use crate::handler::resource_listener::ResourceListener;
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::message::Message;
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
-use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::resource::opening::Opening;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
 use crate::sim::{Errand, MILLI, State, app, with};
 use crate::time::now;
-use crate::{Bytes, CloseCode, runtime};
+use crate::{CloseCode, runtime};
+use bytes::Bytes;
 
 /// A resource around any other, which writes down what that one is told.
 pub(super) struct Watched<R>(pub(super) R);
@@ -275,7 +281,7 @@ impl ResourceListener for Loud {
         Ok(())
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         hear(client, text.as_bytes(), false);
     }
 

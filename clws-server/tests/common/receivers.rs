@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{
-    Client, Close, Disconnect, Event, Mailbox, Message, Origins, Resource, ResourceListener,
+    ByteString, Client, Close, Disconnect, Event, Mailbox, Message, Origins, Resource, ResourceListener,
     ResourceListenerTask, Server, Text, WebSocket, async_handler, mailbox,
 };
 use futures::StreamExt;
@@ -44,10 +44,10 @@ impl Kind {
         let (tx, rx) = mpsc::channel();
         let gate = gate.clone();
         match self {
-            Self::Inline => server.register(path, Origins::any(), Inline { gate, tx }).unwrap(),
+            Self::Inline => server.resources().register(path, Origins::any(), Inline { gate, tx }).unwrap(),
             Self::Mailbox => {
                 let (resource, events) = mailbox::<()>();
-                server.register(path, Origins::any(), resource).unwrap();
+                server.resources().register(path, Origins::any(), resource).unwrap();
                 thread::spawn(move || read_mailbox(events, &gate, &tx));
             }
             Self::Listener => {
@@ -58,7 +58,7 @@ impl Kind {
             Self::Async => {
                 let tx = Mutex::new(tx);
                 let handler = move |socket| read_socket(socket, gate.clone(), tx.lock().unwrap().clone());
-                server.register(path, Origins::any(), async_handler(handler)).unwrap();
+                server.resources().register(path, Origins::any(), async_handler(handler)).unwrap();
             }
         }
         Log(rx)
@@ -92,7 +92,7 @@ fn read_mailbox(mut events: Mailbox<()>, gate: &Gate, tx: &Sender<ReceiverEvent>
     while let Some(event) = block_on(events.next()) {
         let event = match event {
             Event::Connected(client) => ReceiverEvent::Connected(client),
-            Event::Text(_, text) => ReceiverEvent::Text(text),
+            Event::Text(_, text) => ReceiverEvent::Text(text.to_string()),
             Event::Disconnected(_, end) => ReceiverEvent::Disconnected(end),
             _ => continue,
         };
@@ -120,8 +120,8 @@ impl ResourceListener for Listening {
         Ok(())
     }
 
-    fn text(&mut self, _: &Client, text: String) {
-        let _ = self.tx.send(ReceiverEvent::Text(text));
+    fn text(&mut self, _: &Client, text: ByteString) {
+        let _ = self.tx.send(ReceiverEvent::Text(text.to_string()));
     }
 
     fn disconnected(&mut self, _: &Client, end: &Disconnect) {
@@ -134,7 +134,7 @@ async fn read_socket(mut socket: WebSocket, gate: Gate, tx: Sender<ReceiverEvent
     gate.passed().await;
     while let Some(message) = socket.next().await {
         if let Message::Text(text) = message {
-            let _ = tx.send(ReceiverEvent::Text(text));
+            let _ = tx.send(ReceiverEvent::Text(text.to_string()));
         }
     }
     // After a close by the application, the stream ends before `disconnect` is set.

@@ -59,7 +59,7 @@ fn is_zero(number: &usize) -> bool {
 
 /// Sends a message, and closes a client whose queue is full. A disconnected client is ignored.
 pub(crate) fn send(client: &Client, message: &SharedMessage) {
-    if client.send_shared(message) == Err(SendError::Full) {
-        client.close(CloseCode::TRY_AGAIN_LATER, "you do not read your messages");
+    if client.send(message) == Err(SendError::Full) {
+        client.close((CloseCode::TRY_AGAIN_LATER, "you do not read your messages"));
     }
 }

@@ -93,9 +93,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
     config.protocol_76_00_support |= flags.hixie;
     config.protocol_75_support |= flags.hixie_75;
     let server = Server::bind(config)?;
-    server.run_resource_listener("/", Origins::any(), Chat::default())?;
-    server.register("/echo", Origins::any(), Echo)?;
-    server.http(pages::serve);
+    server.resources().run_resource_listener("/", Origins::any(), Chat::default())?;
+    server.resources().register("/echo", Origins::any(), Echo)?;
+    server.resources().http(pages::serve);
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {

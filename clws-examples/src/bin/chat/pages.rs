@@ -12,11 +12,11 @@ impl Resource for Echo {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.forward_text(text);
+        let _ = client.send(text);
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 

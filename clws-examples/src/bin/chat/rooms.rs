@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::{Duration, Instant};
 
 use clws_examples::pace::{Excess, Pace};
-use clws_server::{Client, Close, CloseCode, Disconnect, Group, ResourceListener, SharedMessage};
+use clws_server::{ByteString, Client, Close, CloseCode, Disconnect, Group, ResourceListener, SharedMessage};
 
 use crate::event::{self, Event};
 
@@ -93,7 +93,7 @@ impl ResourceListener for Chat {
         Ok(())
     }
 
-    fn text(&mut self, client: &Client, text: String) {
+    fn text(&mut self, client: &Client, text: ByteString) {
         let Some(member) = self.members.get_mut(client) else { return };
         match member.pace.take(Instant::now()) {
             Ok(()) => {}
@@ -103,7 +103,7 @@ impl ResourceListener for Chat {
             }
             Err(Excess::Dropped) => return,
             Err(Excess::Closed) => {
-                client.close(CloseCode::POLICY, "you write too fast");
+                client.close((CloseCode::POLICY, "you write too fast"));
                 return;
             }
         }

@@ -7,8 +7,13 @@ use clws_handshake::Reject;
 use clws_proto::CloseCode;
 
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
+use crate::client::outgoing::SendOptions;
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
-use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::resource::opening::Opening;
 use crate::time::{now, virtual_clock};
 use crate::{Payload, SharedMessage, Text};
 
@@ -68,11 +73,11 @@ impl App {
         let result = match how {
             0 => client.send_text(&text),
             1 => client.send_binary(text.as_bytes()),
-            2 => client.send_text_owned(text.clone()),
-            3 => client.send_binary_owned(text.clone().into_bytes()),
-            4 => client.send_shared(&SharedMessage::text(text.clone())),
-            5 => client.send_shared(&SharedMessage::binary(text.clone().into_bytes())),
-            6 => client.send_text_in_frames(&text, std::num::NonZeroUsize::new(100).unwrap()),
+            2 => client.send(text.clone()),
+            3 => client.send(text.clone().into_bytes()),
+            4 => client.send(SharedMessage::text(text.clone())),
+            5 => client.send(SharedMessage::binary(text.clone().into_bytes())),
+            6 => client.send_with(&text, SendOptions::new().frame_size(100)),
             _ => {
                 let _ = client.ping(text.as_bytes());
                 return;
@@ -97,7 +102,7 @@ impl App {
 
     fn close_client(&self, client: &Client, how: u8) {
         let code = [1000, 1001, 1009, 3000, 4999, 1000, 1000, 1000][usize::from(how & 7)];
-        client.close(CloseCode::new(code), "enough");
+        client.close((CloseCode::new(code), "enough"));
         self.recorder(|recorder| recorder.closed = true);
     }
 
@@ -131,7 +136,7 @@ impl App {
             Some(b'e') => self.send_to(client, u8::from(!is_text), bytes.len()),
             Some(b'b') => self.send_to(client, 2, 40_000),
             Some(b'p') if !self.recorder(|recorder| recorder.takes_all) => client.pause(),
-            Some(b'q') => client.set_queued_for(),
+            Some(b'q') => client.set_has_queue(),
             Some(b'c') => self.close_client(client, 0),
             Some(b'a') => {
                 client.abort();

@@ -56,7 +56,7 @@ fn begun_here_waits_for_the_answer() {
         assert_eq!(harness.got(), [Got::Close(said)]);
         let client = harness.resource.client();
         assert_eq!(client.send_text("x"), Err(crate::client::outcome::SendError::Closed));
-        client.close(CloseCode::NORMAL, "");
+        client.close(CloseCode::NORMAL);
         harness.pass(SECOND);
         assert!(!harness.dropped && !harness.shut);
         harness.send(&frames(version, |sender| {
@@ -91,7 +91,7 @@ fn behind_a_backlog_times_out_too() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.room = 0;
     harness.send(&text("backlog"));
-    harness.resource.client().close(CloseCode::NORMAL, "");
+    harness.resource.client().close(CloseCode::NORMAL);
     harness.drive();
     harness.pass(SECOND * 5);
     assert!(harness.dropped);
@@ -102,7 +102,7 @@ fn waits_for_a_backlog_that_is_read() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.room = 0;
     harness.send(&text(&"x".repeat(1000)));
-    harness.resource.client().close(CloseCode::NORMAL, "");
+    harness.resource.client().close(CloseCode::NORMAL);
     harness.drive();
     for _ in 0..4 {
         harness.pass(SECOND * 4);

@@ -17,7 +17,7 @@ fn a_close_ends_our_side_and_waits_for_the_clients() {
     assert!(harness.shut && !harness.dropped && harness.got().is_empty(), "not a byte tells of it");
     let client = harness.resource.client();
     assert_eq!(client.send_text("x"), Err(crate::client::outcome::SendError::Closed));
-    client.close(CloseCode::NORMAL, ""); // changes nothing
+    client.close(CloseCode::NORMAL); // changes nothing
     harness.pass(SECOND);
     harness.send(&texts(&["still not heard"]));
     assert!(!harness.dropped);
@@ -31,7 +31,7 @@ fn a_close_waits_until_all_is_written() {
     let mut harness = Harness::open(Version::Hixie75, "/");
     harness.room = 0;
     harness.send(&texts(&["one", "two"]));
-    harness.resource.client().close(CloseCode::NORMAL, "left out");
+    harness.resource.client().close((CloseCode::NORMAL, "left out"));
     for _ in 0..9 {
         harness.drive();
         assert!(!harness.shut && !harness.dropped);

@@ -66,7 +66,7 @@ fn who_holds_little_is_never_held_back() {
     harness.send(&some[60_000..130_000]);
     assert!(harness.connection.is_held_back(shared.budget()));
     let client = harness.resource.client();
-    client.close(CloseCode::NORMAL, "");
+    client.close(CloseCode::NORMAL);
     assert!(!harness.connection.is_held_back(shared.budget()), "its close frame is to be seen");
     budget.release_bytes(budget.limit());
     budget.give_back();
@@ -80,7 +80,7 @@ fn whose_messages_wait_for_others_is_held_back_at_the_limit() {
     let (client, budget) = (harness.resource.client(), shared.budget());
     budget.charge_bytes(budget.limit());
     assert!(budget.is_over() && !harness.connection.is_held_back(shared.budget()));
-    client.set_queued_for();
+    client.set_has_queue();
     assert!(harness.connection.is_held_back(shared.budget()));
     budget.release_bytes(budget.limit());
     budget.give_back();

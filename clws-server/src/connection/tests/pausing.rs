@@ -62,7 +62,7 @@ fn ends_when_this_side_closes_so_that_the_answer_is_seen() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.send(&[text("pause"), text("dropped"), close(CloseCode::NORMAL, "")].concat());
     harness.recorder(&["connected", "text pause"]);
-    harness.resource.client().close(CloseCode::GOING_AWAY, "");
+    harness.resource.client().close(CloseCode::GOING_AWAY);
     harness.drive();
     harness.recorder(&["disconnected 1000 \"\": closed, 1 undelivered"]);
     assert!(harness.dropped);

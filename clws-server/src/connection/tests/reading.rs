@@ -48,7 +48,7 @@ fn all_of_it_has_no_deadline_any_more() {
 fn nothing_while_it_is_closed_is_a_matter_of_the_close_time_out() {
     let mut harness = who_does_not_read();
     harness.pass(10 * SECOND);
-    harness.resource.client().close(CloseCode::NORMAL, "");
+    harness.resource.client().close(CloseCode::NORMAL);
     harness.drive();
     harness.pass(5 * SECOND);
     assert!(harness.dropped);

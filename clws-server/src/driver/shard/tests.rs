@@ -109,7 +109,7 @@ fn sizes() {
 struct Fountain;
 
 impl crate::resource::Resource for Fountain {
-    fn connected(&self, client: &crate::client::Client) -> Result<(), crate::resource::Close> {
+    fn connected(&self, client: &crate::client::Client) -> Result<(), crate::client::close::Close> {
         let _ = client.send_binary(&[0; 1000]);
         Ok(())
     }
@@ -144,7 +144,7 @@ struct Echo;
 
 impl crate::resource::Resource for Echo {
     fn binary(&self, client: &crate::client::Client, payload: clws_proto::Payload<'_>) {
-        let _ = client.forward_binary(payload);
+        let _ = client.send(payload);
     }
 }
 

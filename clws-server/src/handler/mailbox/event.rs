@@ -3,13 +3,15 @@
 use std::collections::VecDeque;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use clws_handshake::Reject;
 
 use crate::client::Client;
+use crate::client::disconnect::Disconnect;
 use crate::guard::{DebugOn, discard};
 use crate::handler::backlog::MESSAGE_OVERHEAD;
 use crate::resource::decision::Decision;
-use crate::resource::{Disconnect, Opening};
+use crate::resource::opening::Opening;
 
 /// An event of a [`Mailbox`](crate::Mailbox).
 #[derive(Debug)]
@@ -21,7 +23,7 @@ pub enum Event<M> {
     /// A client has connected.
     Connected(Client),
     /// A text message has arrived.
-    Text(Client, String),
+    Text(Client, ByteString),
     /// A binary message has arrived.
     Binary(Client, Bytes),
     /// A pong has arrived.

@@ -22,7 +22,7 @@ use crate::handler::mailbox::sender::MailboxSender;
 use crate::handler::mailbox::state::{Shared, close_going_away};
 use crate::handler::mailbox::undelivered::Undelivered;
 use crate::handler::poll_budget::PollBudget;
-use crate::resource::Accept;
+use crate::resource::accept::Accept;
 
 /// The most bytes that are handled before the backlog is updated. The budget stays charged until
 /// then.
@@ -40,10 +40,10 @@ const MAX_REPORT_INTERVAL: usize = 1 << 20;
 ///
 /// async fn echo(server: &Server) -> Result<(), Box<dyn std::error::Error>> {
 ///     let (resource, mut events) = mailbox::<()>();
-///     server.register("/echo", Origins::any(), resource)?;
+///     server.resources().register("/echo", Origins::any(), resource)?;
 ///     while let Some(event) = events.next().await {
 ///         if let Event::Text(client, text) = event {
-///             let _ = client.send_text_owned(text);
+///             let _ = client.send(text);
 ///         }
 ///     }
 ///     Ok(())
@@ -186,7 +186,7 @@ impl<M> Mailbox<M> {
         drop(state);
         drop(stale);
         for client in paused {
-            client.resume();
+            client.resume_by_queue();
         }
         for decision in admitted {
             decision.decide(if closed { Err(resource_ended()) } else { Ok(Accept::new()) });

@@ -8,12 +8,16 @@ use clws_handshake::Reject;
 use clws_proto::{CloseCode, Payload, Text};
 
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
 use crate::client::watchers::{Host, gone_already};
 use crate::guard::discard;
 use crate::handler::mailbox::event::{Event, MailboxClosed, resource_ended};
 use crate::handler::mailbox::state::{AdmissionTicket, MAX_UNHANDLED_CONNECTS, MIN_SWEEP, Member, Shared};
+use crate::resource::Resource;
+use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
-use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::resource::opening::Opening;
 use crate::sync::broken;
 
 /// The side of a mailbox that events are put into. Cheap to clone.
@@ -161,7 +165,7 @@ impl<M> Shared<M> {
                         drop(state);
                         state = self.state();
                     });
-                    client.pause();
+                    client.pause_by_queue();
                 }
                 _ => {}
             }
@@ -208,7 +212,7 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        self.put(Event::Text(client.clone(), text.into_string()), Some(client));
+        self.put(Event::Text(client.clone(), text.into_bytestring()), Some(client));
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {

@@ -7,10 +7,12 @@ use clws_proto::CloseCode;
 
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
+use crate::client::id::ClientId;
 use crate::guard::DebugOn;
 use crate::handler::mailbox::event::{Event, discard_all, resource_ended};
 use crate::lock::{Lock, LockGuard, rank};
-use crate::resource::decision::{Decision, Ticket};
+use crate::resource::decision::Decision;
+use crate::resource::pending::Ticket;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 
@@ -49,7 +51,7 @@ pub(super) struct State<M> {
     pub(super) openings: usize,
     /// The number of handshakes at which stale ones are removed next.
     pub(super) sweep_at: usize,
-    pub(super) clients: HashMap<usize, Member>,
+    pub(super) clients: HashMap<ClientId, Member>,
     /// No more events are taken, except the ends of known clients.
     pub(super) closed: bool,
     /// The clients were closed because the mailbox is closed.
@@ -181,7 +183,7 @@ impl<M> Shared<M> {
         }
         clients.iter().for_each(close_going_away);
         for client in paused {
-            client.resume();
+            client.resume_by_queue();
         }
     }
 }

@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 
+use crate::client::id::ClientId;
 use crate::handler::mailbox::event::Event;
 
 /// The numbers of withheld messages, by client. A client that was not closed has no entry.
 #[derive(Default)]
-pub(super) struct Undelivered(HashMap<usize, u64>);
+pub(super) struct Undelivered(HashMap<ClientId, u64>);
 
 impl Undelivered {
     /// Passes an event on, unless the application has closed its client. The `Disconnected` event
@@ -15,14 +16,9 @@ impl Undelivered {
         let (client, is_data) = match &event {
             Event::Text(client, _) | Event::Binary(client, _) => (client, true),
             Event::Pong(client, _) | Event::Drained(client) => (client, false),
-            Event::Connected(_) | Event::Disconnected(..) if self.0.is_empty() => return Some(event),
-            Event::Connected(client) => {
-                // The id may have been that of a client whose end was never delivered.
-                self.0.remove(&client.id());
-                return Some(event);
-            }
+            Event::Disconnected(..) if self.0.is_empty() => return Some(event),
             Event::Disconnected(..) => return Some(self.add_count(event)),
-            Event::Opening(..) | Event::Message(_) => return Some(event),
+            Event::Connected(_) | Event::Opening(..) | Event::Message(_) => return Some(event),
         };
         if !client.is_silenced() {
             return Some(event);

@@ -131,7 +131,7 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
     /// last of them has disconnected. A client that takes longer than twice
     /// [`close_timeout`](crate::Config#structfield.close_timeout) is dropped.
     ///
-    /// If [`run_resource_listener`](crate::Server::run_resource_listener) registered the listener,
+    /// If [`run_resource_listener`](crate::Resources::run_resource_listener) registered the listener,
     /// its path is free when this returns. Otherwise it stays registered, and new clients get 503.
     pub fn kill(&self) {
         if let Some(registered) = &self.registered {

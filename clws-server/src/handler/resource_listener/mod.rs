@@ -5,16 +5,20 @@ mod register;
 pub(crate) mod task;
 
 use bytes::Bytes;
+use bytestring::ByteString;
 use clws_handshake::Reject;
 use clws_proto::CloseCode;
 
 use crate::client::Client;
-use crate::resource::{Accept, Close, Disconnect, Opening};
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
+use crate::resource::accept::Accept;
+use crate::resource::opening::Opening;
 
 /// A resource with `&mut self`: one task handles its events in order, from one mailbox.
 ///
 /// It is CLWS's model: the clients change a common state, such as a chat room, one after the other,
-/// and no lock is needed. [`run_resource_listener`](crate::Server::run_resource_listener) registers
+/// and no lock is needed. [`run_resource_listener`](crate::Resources::run_resource_listener) registers
 /// and runs a listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you choose the
 /// executor.
 ///
@@ -31,7 +35,7 @@ use crate::resource::{Accept, Close, Disconnect, Opening};
 /// the process.
 ///
 /// ```
-/// use clws_server::{Client, Config, ResourceListener, Origins, Server};
+/// use clws_server::{ByteString, Client, Config, ResourceListener, Origins, Server};
 ///
 /// /// Numbers all messages.
 /// #[derive(Default)]
@@ -42,15 +46,15 @@ use crate::resource::{Accept, Close, Disconnect, Opening};
 /// impl ResourceListener for Counter {
 ///     type Message = ();
 ///
-///     fn text(&mut self, client: &Client, text: String) {
+///     fn text(&mut self, client: &Client, text: ByteString) {
 ///         self.count += 1;
-///         let _ = client.send_text(&format!("{}: {text}", self.count));
+///         let _ = client.send(format!("{}: {text}", self.count));
 ///     }
 /// }
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-/// let counter = server.run_resource_listener("/count", Origins::any(), Counter::default())?;
+/// let counter = server.resources().run_resource_listener("/count", Origins::any(), Counter::default())?;
 /// let count = counter.call(|counter| counter.count); // runs on the listener's task
 /// assert_eq!(futures::executor::block_on(count), Ok(0));
 /// # Ok(()) }
@@ -84,14 +88,14 @@ pub trait ResourceListener: Send + Sized + 'static {
     }
 
     /// Handles a text message: `resource-received-text`. The default closes with 1003.
-    fn text(&mut self, client: &Client, text: String) {
-        client.close(CloseCode::UNSUPPORTED, "this resource takes no text");
+    fn text(&mut self, client: &Client, text: ByteString) {
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no text"));
     }
 
     /// Handles a binary message: `resource-received-binary`. The default closes with 1003. Draft 0
     /// and hixie-75 have no binary messages.
     fn binary(&mut self, client: &Client, payload: Bytes) {
-        client.close(CloseCode::UNSUPPORTED, "this resource takes no binary messages");
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
 
     /// Handles a pong: `resource-received-pong`.

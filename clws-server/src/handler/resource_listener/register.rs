@@ -7,7 +7,8 @@ use crate::guard::discard;
 use crate::handler::resource_listener::ResourceListener;
 use crate::handler::resource_listener::handle::ResourceListenerHandle;
 use crate::handler::resource_listener::task::ResourceListenerTask;
-use crate::resource::registry::{RegisterError, Resources};
+use crate::resource::registry::Resources;
+use crate::resource::registry::error::RegisterError;
 use crate::runtime;
 
 impl Resources {

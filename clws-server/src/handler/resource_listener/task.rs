@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use clws_handshake::Reject;
 use futures::StreamExt;
 
+use crate::client::id::ClientId;
 use crate::guard::{DebugOn, discard, guard};
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::sender::MailboxSender;
@@ -42,7 +43,7 @@ pub struct ResourceListenerTask<L: ResourceListener> {
     sender: MailboxSender<Mail<L>>,
     ended: GivesOnDrop,
     debug: DebugOn,
-    muted: HashMap<usize, Muted>,
+    muted: HashMap<ClientId, Muted>,
 }
 
 /// A client whose events reach no handler any more.
@@ -127,7 +128,7 @@ fn handle<L: ResourceListener>(
     listener: &mut L,
     event: Event<Mail<L>>,
     debug: &mut DebugOn,
-    muted: &mut HashMap<usize, Muted>,
+    muted: &mut HashMap<ClientId, Muted>,
 ) {
     let mut event = event;
     let client = match &event {

@@ -5,10 +5,10 @@ use std::sync::Arc;
 
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::watchers::{Host, Watcher};
 use crate::handler::websocket::message::Message;
 use crate::lock::{Lock, LockGuard, rank};
-use crate::resource::{Disconnect, DisconnectCause};
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 
@@ -64,7 +64,7 @@ impl Inbox {
                 drop(state);
                 state = self.state();
             });
-            client.pause();
+            client.pause_by_queue();
         }
         state.queue.push_back(message);
         drop(state);
@@ -106,7 +106,7 @@ impl Inbox {
             queue
         };
         drop(dropped);
-        client.resume();
+        client.resume_by_queue();
     }
 
     pub(super) fn state(&self) -> LockGuard<'_, State> {

@@ -1,7 +1,9 @@
 //! A message of a `WebSocket`.
 
 use bytes::Bytes;
+use bytestring::ByteString;
 
+use crate::client::outgoing::Outgoing;
 use crate::handler::backlog::MESSAGE_OVERHEAD;
 
 /// A message of a [`WebSocket`](crate::WebSocket).
@@ -9,7 +11,7 @@ use crate::handler::backlog::MESSAGE_OVERHEAD;
 #[non_exhaustive]
 pub enum Message {
     /// Text.
-    Text(String),
+    Text(ByteString),
     /// Bytes; never in draft 0 and hixie-75.
     Binary(Bytes),
     /// A ping to send. None is ever received, because the server answers pings itself.
@@ -35,12 +37,18 @@ impl Message {
 
 impl From<&str> for Message {
     fn from(text: &str) -> Self {
-        Self::Text(text.to_owned())
+        Self::Text(text.into())
     }
 }
 
 impl From<String> for Message {
     fn from(text: String) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+impl From<ByteString> for Message {
+    fn from(text: ByteString) -> Self {
         Self::Text(text)
     }
 }
@@ -54,5 +62,16 @@ impl From<Bytes> for Message {
 impl From<Vec<u8>> for Message {
     fn from(payload: Vec<u8>) -> Self {
         Self::Binary(payload.into())
+    }
+}
+
+impl From<Message> for Outgoing<'_> {
+    fn from(message: Message) -> Self {
+        match message {
+            Message::Text(text) => text.into(),
+            Message::Binary(payload) => payload.into(),
+            Message::Ping(payload) => Outgoing::ping(payload),
+            Message::Pong(payload) => Outgoing::pong(payload),
+        }
     }
 }

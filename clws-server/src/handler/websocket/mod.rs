@@ -10,15 +10,15 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use clws_proto::CloseCode;
-
 use crate::client::Client;
+use crate::client::close::Close;
+use crate::client::disconnect::Disconnect;
 use crate::client::outcome::SendError;
+use crate::client::outgoing::Outgoing;
 use crate::handler::poll_budget::PollBudget;
 use crate::handler::websocket::inbox::Inbox;
 use crate::handler::websocket::message::Message;
 use crate::handler::websocket::shared::CloseOnDrop;
-use crate::resource::Disconnect;
 
 /// One client in an async function: see [`async_handler`](crate::async_handler).
 ///
@@ -63,8 +63,8 @@ impl WebSocket {
     ///
     /// # Errors
     ///
-    /// The errors of [`Client::send_text`] and the other methods that send.
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+    /// The errors of [`Client::send`].
+    pub async fn send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
         let mut message = Some(message.into());
         poll_fn(|cx| {
             if self.poll_room(cx).is_pending() {
@@ -79,8 +79,8 @@ impl WebSocket {
     /// [`Disconnect::undelivered`](crate::Disconnect) counts them. [`next`](Self::next) then waits
     /// for the end of the connection and returns `None`. It always closes, as [`Client::close`]
     /// does.
-    pub fn close(&mut self, code: CloseCode, reason: &str) {
-        self.client().close(code, reason);
+    pub fn close(&mut self, close: impl Into<Close>) {
+        self.client().close(close);
     }
 
     /// The client, for everything that does not wait.
@@ -165,13 +165,13 @@ impl WebSocketWriter {
     /// # Errors
     ///
     /// The errors of [`WebSocket::send`].
-    pub async fn send(&mut self, message: impl Into<Message>) -> Result<(), SendError> {
+    pub async fn send<'a>(&mut self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
         self.0.send(message).await
     }
 
     /// [`WebSocket::close`].
-    pub fn close(&mut self, code: CloseCode, reason: &str) {
-        self.0.close(code, reason);
+    pub fn close(&mut self, close: impl Into<Close>) {
+        self.0.close(close);
     }
 
     /// The client, for everything that does not wait.

@@ -6,12 +6,13 @@ use std::task::{Context, Poll};
 use clws_proto::CloseCode;
 
 use crate::client::Client;
-use crate::client::outcome::{SendError, Sent};
+use crate::client::disconnect::Disconnect;
+use crate::client::outcome::SendError;
+use crate::client::outgoing::Outgoing;
 use crate::client::watchers::Watcher;
 use crate::handler::backlog::shrink;
 use crate::handler::websocket::inbox::Inbox;
 use crate::handler::websocket::message::Message;
-use crate::resource::Disconnect;
 
 /// The client and its messages. Closes the connection when both halves are dropped.
 pub(super) struct CloseOnDrop {
@@ -43,7 +44,7 @@ impl CloseOnDrop {
         }
         drop(state);
         if resume {
-            self.client.resume();
+            self.client.resume_by_queue();
         }
         Poll::Ready(Some(message))
     }
@@ -74,7 +75,7 @@ impl CloseOnDrop {
     /// queued data is written, or lost.
     pub(super) fn poll_closed(&self, cx: &mut Context<'_>) -> Poll<Result<(), SendError>> {
         if !self.client.is_silenced() {
-            self.client.close(CloseCode::NORMAL, "");
+            self.client.close(CloseCode::NORMAL);
         }
         self.inbox.writer.register(cx.waker());
         let is_clean = self.inbox.state().end.as_ref().map(Disconnect::is_clean);
@@ -90,14 +91,8 @@ impl CloseOnDrop {
         Arc::clone(&self.inbox) as _
     }
 
-    pub(super) fn queue(&self, message: Message) -> Result<(), SendError> {
-        let sent: Result<Sent, SendError> = match message {
-            Message::Text(text) => self.client.send_text_owned(text),
-            Message::Binary(payload) => self.client.send_binary_owned(payload),
-            Message::Ping(payload) => self.client.ping(&payload),
-            Message::Pong(payload) => self.client.pong(&payload),
-        };
-        sent.map(drop)
+    pub(super) fn queue<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<(), SendError> {
+        self.client.send(message).map(drop)
     }
 }
 
@@ -105,7 +100,7 @@ impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
         self.inbox.close(&self.client);
-        self.client.close(code, "");
+        self.client.close(code);
         self.client.unwatch(&self.watcher());
     }
 }

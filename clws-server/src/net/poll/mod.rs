@@ -36,7 +36,7 @@ mod tests {
         ($name:ident, $module:ident) => {
             mod $name {
                 use super::*;
-                use crate::net::poll::$module::{Events, Poller};
+                use crate::net::poll::{$module::Events, $module::Poller};
 
                 const SOON: Option<Duration> = Some(Duration::from_secs(10));
                 const NOW: Option<Duration> = Some(Duration::ZERO);

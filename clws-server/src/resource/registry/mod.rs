@@ -1,24 +1,30 @@
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Slot;
+//! The resources of a server, by path.
+
+pub(crate) mod entry;
+pub(crate) mod error;
+mod path;
+mod table;
+
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
-use clws_handshake::{HttpRequest, HttpResponse, InvalidOrigin, Origins};
+use clws_handshake::{HttpRequest, HttpResponse, Origins};
 
 use crate::config::check::SHORTEST_HEAD;
-use crate::guard::{DebugOn, discard};
-use crate::lock::{RwLock, assert_none_held, rank};
+use crate::guard::DebugOn;
+use crate::lock::{RwLock, rank};
 use crate::resource::Resource;
+use crate::resource::registry::entry::{Entry, Hook};
+use crate::resource::registry::error::RegisterError;
+use crate::resource::registry::table::Tables;
 
-mod path;
-
-/// The resources of a server: which path has which handler, and which origins it admits.
+/// The resources of a server: each path's handlers, and the origins that it admits.
 ///
-/// A request goes to the resource registered for exactly its path; else to that of the longest
-/// [prefix](Self::register_prefix) it begins with; else to the [fallback](Self::register_fallback); else it gets 404.
+/// A request goes to the resource registered for exactly its path; else to that of the longest matching
+/// [prefix](Self::register_prefix); else to the [fallback](Self::register_fallback); else it gets 404.
 ///
-/// It can be changed while the server runs. Each server has its own: two servers in one process share no resource.
+/// Resources can be changed while the server runs. Two servers in one process share no resource.
 ///
 /// ```
 /// use clws_server::{Config, Origins, Resource, Server};
@@ -37,7 +43,7 @@ mod path;
 #[derive(Clone, Default)]
 pub struct Resources(Arc<Inner>);
 
-pub(crate) struct Inner {
+struct Inner {
     tables: RwLock<Tables, { rank::REGISTRY }>,
     debug: DebugOn,
     /// The bytes of the longest request head that the server takes.
@@ -50,111 +56,12 @@ impl Default for Inner {
     }
 }
 
-#[derive(Default)]
-struct Tables {
-    exact: HashMap<Box<str>, Arc<Entry>>,
-    /// Each key ends in `/`.
-    prefixes: HashMap<Box<str>, Arc<Entry>>,
-    /// The lengths that prefixes have, the longest first: only so many look-ups a path, whatever is asked for.
-    lengths: Vec<usize>,
-    fallback: Option<Arc<Entry>>,
-    http: Option<Arc<Hook>>,
-}
-
-/// Answers requests that are no upgrade.
-pub(crate) struct Hook {
-    answer: Box<Answer>,
-    debug: DebugOn,
-}
-
-type Answer = dyn Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync;
-
-/// A registered resource.
-pub(crate) struct Entry {
-    pub(crate) origins: Origins,
-    pub(crate) resource: Arc<dyn Resource>,
-    debug: DebugOn,
-}
-
-/// Takes the place of a resource that is dropped.
-struct Gone;
-
-impl Resource for Gone {}
-
-/// The last of its clients may be the last to hold it: its drop is code of the application.
-impl Drop for Entry {
-    fn drop(&mut self) {
-        assert_none_held();
-        discard(self.debug, std::mem::replace(&mut self.resource, Arc::new(Gone)));
-        discard(self.debug, std::mem::take(&mut self.origins));
-    }
-}
-
-impl Hook {
-    /// The answer of the application.
-    pub(crate) fn answer(&self, request: &HttpRequest<'_>) -> HttpResponse {
-        (self.answer)(request)
-    }
-}
-
-impl Drop for Hook {
-    fn drop(&mut self) {
-        discard(self.debug, std::mem::replace(&mut self.answer, Box::new(|_| HttpResponse::not_found())));
-    }
-}
-
-/// A resource cannot be registered.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum RegisterError {
-    /// The path does not begin with `/`, or contains characters that clients percent-encode (`/ü` is `/%C3%BC`), a
-    /// `?`, a `#`, a backslash, or a segment `.` or `..`.
-    #[error("no request has the path {path:?}: {why}", path = .0, why = path::fault(.0).unwrap_or_default())]
-    InvalidPath(Box<str>),
-    /// The prefix is no such path, or does not end in `/`.
-    #[error("no request has the prefix {path:?}: {why}", path = .0, why = path::prefix_fault(.0).unwrap_or_default())]
-    InvalidPrefix(Box<str>),
-    /// The path is so long that a request for it exceeds [`max_header_size`](crate::Config#structfield.max_header_size).
-    #[error(
-        "the path has {path} bytes, which no request head of `max_header_size` = {max_header_size} bytes can hold"
-    )]
-    PathTooLong {
-        /// The length of the path in bytes.
-        path: usize,
-        /// The setting.
-        max_header_size: usize,
-    },
-    /// The origins have an entry that no browser's origin can match: [`Origins::check`].
-    #[error("the origins of {resource}: {error}")]
-    InvalidOrigin {
-        /// The path in quotation marks, or `the fallback`.
-        resource: Box<str>,
-        /// The entry, and the forms that are allowed.
-        error: InvalidOrigin,
-    },
-    /// Another resource has it.
-    #[error("{0:?} is registered already")]
-    Taken(Box<str>),
-    /// Another resource is the fallback.
-    #[error("there is a fallback already")]
-    FallbackTaken,
-}
-
 impl Resources {
     pub(crate) fn new(debug: DebugOn, max_header_size: usize) -> Self {
         Self(Arc::new(Inner { tables: RwLock::default(), debug, max_header_size }))
     }
 
-    pub(crate) fn debug_on(&self) -> DebugOn {
-        self.0.debug
-    }
-
-    /// The registration of a resource at a path. It keeps neither the resource nor the server.
-    pub(crate) fn registered(&self, path: &str, resource: &Arc<dyn Resource>) -> Registered {
-        Registered { tables: Arc::downgrade(&self.0), path: path.into(), resource: Arc::downgrade(resource) }
-    }
-
-    /// Puts a resource behind a path, which clients must ask for exactly: `register-global-resource`.
+    /// Registers a resource for a path, which clients must request exactly: `register-global-resource`.
     ///
     /// # Errors
     ///
@@ -168,7 +75,7 @@ impl Resources {
         self.register_shared(path, origins, Arc::new(resource))
     }
 
-    /// The same with a resource that the caller keeps a handle of, or that stands behind several paths.
+    /// Registers a resource that the caller keeps a handle to, or that serves several paths.
     ///
     /// # Errors
     ///
@@ -184,13 +91,13 @@ impl Resources {
         }
         self.check(path, &origins)?;
         let entry = self.new_entry(origins, resource);
-        // What is refused is dropped outside of the lock: the resource's own drop may come back here.
-        let refused = put(&mut self.write().exact, path, entry);
-        refused.map_err(|_| RegisterError::Taken(path.into()))
+        // A refused entry is dropped after the lock.
+        let added = self.write().add(path, entry);
+        added.map_err(|_| RegisterError::Taken(path.into()))
     }
 
-    /// Puts a resource behind all paths that begin with a prefix, `/rooms/` for instance, and have no resource of their
-    /// own. Which one was asked for is the [`resource_name`](crate::Client::resource_name).
+    /// Registers a resource for all paths that begin with a prefix, for instance `/rooms/`, and have no resource
+    /// themselves. The requested path is the [`resource_name`](crate::Client::resource_name).
     ///
     /// # Errors
     ///
@@ -206,16 +113,11 @@ impl Resources {
         }
         self.check(prefix, &origins)?;
         let entry = self.new_entry(origins, Arc::new(resource));
-        let refused = {
-            let mut tables = self.write();
-            let refused = put(&mut tables.prefixes, prefix, entry);
-            tables.measure();
-            refused
-        };
-        refused.map_err(|_| RegisterError::Taken(prefix.into()))
+        let added = self.write().add_prefix(prefix, entry);
+        added.map_err(|_| RegisterError::Taken(prefix.into()))
     }
 
-    /// Puts a resource behind all paths that have no other.
+    /// Registers a resource for all paths that have no other.
     ///
     /// # Errors
     ///
@@ -232,11 +134,11 @@ impl Resources {
         Ok(())
     }
 
-    /// Answers requests that ask for no WebSocket, on the same port: a page, a health check. It takes the place of the
-    /// hook that was there; without one they get 426.
+    /// Answers requests that are no WebSocket upgrade, on the same port: a page, a health check. It replaces an earlier
+    /// hook. Without one, such requests get 426.
     ///
     /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of the request, within the
-    /// handshake's limits; a body is not read. The connection is closed behind the answer.
+    /// handshake's limits. A body is not read. The connection is closed after the answer.
     ///
     /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET` is: the body is not
     /// sent. The hook sees every method but `CONNECT`, which is refused, and no request whose body has no certain end.
@@ -245,7 +147,7 @@ impl Resources {
     /// use clws_server::{Config, HttpResponse, Server};
     ///
     /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-    /// server.http(|request| match request.path() {
+    /// server.resources().http(|request| match request.path() {
     ///     "/" => HttpResponse::html("<!doctype html><title>clws</title><p>It runs."),
     ///     "/health" => HttpResponse::text(200, "ok"),
     ///     _ => HttpResponse::not_found(),
@@ -253,58 +155,60 @@ impl Resources {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
-        let hook = Arc::new(Hook { answer: Box::new(answer), debug: self.0.debug });
+        let hook = Arc::new(Hook::new(Box::new(answer), self.0.debug));
         let before = self.write().http.replace(hook);
         drop(before); // outside of the lock: it is the application's
     }
 
-    /// The resource that a client that asks for this path gets: `find-global-resource`.
+    /// The resource that a request for this path gets: `find-global-resource`.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Arc<dyn Resource>> {
         self.entry(path).map(|entry| Arc::clone(&entry.resource))
     }
 
-    /// Takes the resource from a path: `unregister-global-resource`; returns whether there was one.
+    /// Removes the resource of a path: `unregister-global-resource`. Returns whether there was one.
     ///
-    /// New clients get what else fits, or 404. Those that are connected stay, and their resource is dropped behind the last
+    /// New clients get another resource that fits, or 404. Connected clients stay, and the resource is dropped after the last
     /// of them.
     pub fn unregister(&self, path: &str) -> bool {
-        // Dropped outside of the lock: the resource's own drop may come back here.
-        let removed = self.write().exact.remove(path);
+        let removed = self.write().remove(path); // dropped after the lock
         removed.is_some()
     }
 
-    /// Takes the resource from a [prefix](Self::register_prefix); returns whether there was one.
+    /// Removes the resource of a [prefix](Self::register_prefix). Returns whether there was one.
     pub fn unregister_prefix(&self, prefix: &str) -> bool {
-        let removed = {
-            let mut tables = self.write();
-            let removed = tables.prefixes.remove(prefix);
-            tables.measure();
-            removed
-        };
+        let removed = self.write().remove_prefix(prefix);
         removed.is_some()
     }
 
-    /// Takes the [fallback](Self::register_fallback) away; returns whether there was one.
+    /// Removes the [fallback](Self::register_fallback). Returns whether there was one.
     pub fn unregister_fallback(&self) -> bool {
         let removed = self.write().fallback.take();
         removed.is_some()
     }
 
     pub(crate) fn entry(&self, path: &str) -> Option<Arc<Entry>> {
-        let tables = self.read();
-        let prefixes = || {
-            let candidates = tables.lengths.iter().filter_map(|length| path.get(..*length));
-            candidates.filter(|prefix| prefix.ends_with('/')).find_map(|prefix| tables.prefixes.get(prefix))
-        };
-        tables.exact.get(path).or_else(prefixes).or(tables.fallback.as_ref()).cloned()
+        self.read().find(path)
     }
 
     pub(crate) fn hook(&self) -> Option<Arc<Hook>> {
         self.read().http.clone()
     }
 
-    /// Whether a request for a path and from an origin can ever get to it.
+    pub(crate) fn debug_on(&self) -> DebugOn {
+        self.0.debug
+    }
+
+    /// The registration of a resource at a path. It keeps neither the resource nor the server.
+    pub(crate) fn registered(&self, path: &str, resource: &Arc<dyn Resource>) -> Registered {
+        Registered {
+            resources: Arc::downgrade(&self.0),
+            path: path.into(),
+            resource: Arc::downgrade(resource),
+        }
+    }
+
+    /// Checks that a request for the path, from one of the origins, can exist.
     fn check(&self, path: &str, origins: &Origins) -> Result<(), RegisterError> {
         let max_header_size = self.0.max_header_size;
         let is_root = path == "/"; // it fits into each head that `bind` allows
@@ -315,7 +219,7 @@ impl Resources {
     }
 
     fn new_entry(&self, origins: Origins, resource: Arc<dyn Resource>) -> Arc<Entry> {
-        Arc::new(Entry { origins, resource, debug: self.0.debug })
+        Arc::new(Entry::new(origins, resource, self.0.debug))
     }
 
     fn read(&self) -> impl Deref<Target = Tables> {
@@ -331,45 +235,24 @@ fn check_origins(resource: &str, origins: &Origins) -> Result<(), RegisterError>
     origins.check().map_err(|error| RegisterError::InvalidOrigin { resource: resource.into(), error })
 }
 
-/// Puts an entry into a table; where there is one already, gives it back.
-fn put(table: &mut HashMap<Box<str>, Arc<Entry>>, path: &str, entry: Arc<Entry>) -> Result<(), Arc<Entry>> {
-    match table.entry(path.into()) {
-        Slot::Occupied(_) => Err(entry),
-        Slot::Vacant(slot) => {
-            slot.insert(entry);
-            Ok(())
-        }
-    }
-}
-
-impl Tables {
-    fn measure(&mut self) {
-        self.lengths = self.prefixes.keys().map(|prefix| prefix.len()).collect();
-        self.lengths.sort_unstable_by(|a, b| b.cmp(a));
-        self.lengths.dedup();
-    }
-}
-
-/// Where a listener was registered, to take its path back.
+/// The registration of a resource listener, to free its path.
 pub(crate) struct Registered {
-    tables: Weak<Inner>,
+    resources: Weak<Inner>,
     path: Box<str>,
     resource: Weak<dyn Resource>,
 }
 
 impl Registered {
-    /// Frees the path, if it is still this resource's.
+    /// Frees the path, unless it has another resource by now.
     pub(crate) fn unregister(&self) {
-        let Some(inner) = self.tables.upgrade() else { return };
+        let Some(inner) = self.resources.upgrade() else { return };
         let resources = Resources(inner);
         let removed = {
             let mut tables = resources.write();
-            match tables.exact.get(&self.path) {
-                Some(entry) if std::ptr::addr_eq(Arc::as_ptr(&entry.resource), self.resource.as_ptr()) => {
-                    tables.exact.remove(&self.path)
-                }
-                _ => None,
-            }
+            let is_own = tables
+                .exact(&self.path)
+                .is_some_and(|entry| std::ptr::addr_eq(Arc::as_ptr(&entry.resource), self.resource.as_ptr()));
+            is_own.then(|| tables.remove(&self.path))
         };
         drop(removed); // outside of the lock
     }
@@ -377,10 +260,7 @@ impl Registered {
 
 impl fmt::Debug for Resources {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let paths: Vec<_> = {
-            let tables = self.read();
-            tables.exact.keys().chain(tables.prefixes.keys()).cloned().collect()
-        };
+        let paths = self.read().paths();
         f.debug_set().entries(paths).finish() // the formatter is the caller's: not under the lock
     }
 }

@@ -3,9 +3,9 @@
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Why no request asks for a path; `None` if one can.
+/// The reason why no request has this path; `None` if one can.
 ///
-/// A client sends what the URL Standard's parser makes of a URL, or RFC 3986 allows in one.
+/// A client sends the output of the URL Standard's parser, or a URL as RFC 3986 allows it.
 pub(super) fn fault(path: &str) -> Option<Cow<'static, str>> {
     if !path.starts_with('/') {
         return Some("a path begins with `/`".into());
@@ -36,12 +36,12 @@ pub(super) fn fault(path: &str) -> Option<Cow<'static, str>> {
         .then(|| "browsers resolve the segments `.` and `..` before they send it".into())
 }
 
-/// Why no request asks for a path that begins with the prefix; `None` if one can.
+/// The reason why no request has a path with this prefix; `None` if one can.
 pub(super) fn prefix_fault(prefix: &str) -> Option<Cow<'static, str>> {
     fault(prefix).or_else(|| (!prefix.ends_with('/')).then(|| "a prefix ends in `/`".into()))
 }
 
-/// The URL Standard's path percent-encode set, but for the caret, which browsers began to encode late.
+/// The URL Standard's path percent-encode set, except the caret, which older browsers do not encode.
 fn is_encoded(byte: u8) -> bool {
     !byte.is_ascii_graphic() || b"\"<>`{}".contains(&byte)
 }

@@ -1,0 +1,100 @@
+//! How a connection ended.
+
+use std::fmt;
+use std::io;
+use std::sync::Arc;
+
+use clws_proto::{CloseCode, ProtocolError};
+
+/// The end of a connection: what [`disconnected`](crate::Resource::disconnected) is told.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Disconnect {
+    /// The code in the client's close frame, [`NO_STATUS`](CloseCode::NO_STATUS) (1005) if the frame had none, or
+    /// [`ABNORMAL`](CloseCode::ABNORMAL) (1006) if no close frame came.
+    pub code: CloseCode,
+    /// The reason in the client's close frame.
+    pub reason: String,
+    /// The event that ended the connection.
+    pub cause: DisconnectCause,
+    /// The number of data messages that the server had read from the client and did not deliver. They are lost to the application: it
+    /// had closed the client itself, a deadline passed while it took no messages, or a handler panicked. 0 whenever the client
+    /// ended the connection and the application took all of its messages.
+    pub undelivered: u64,
+}
+
+impl Disconnect {
+    /// Whether the closing handshake was completed.
+    #[must_use]
+    pub const fn is_clean(&self) -> bool {
+        matches!(self.cause, DisconnectCause::Closed)
+    }
+
+    /// An invented end, for an application's tests of its own handlers.
+    #[must_use]
+    pub fn new(code: CloseCode, reason: impl Into<String>, cause: DisconnectCause) -> Self {
+        Self { code, reason: reason.into(), cause, undelivered: 0 }
+    }
+
+    pub(crate) const fn abnormal(cause: DisconnectCause) -> Self {
+        Self { code: CloseCode::ABNORMAL, reason: String::new(), cause, undelivered: 0 }
+    }
+}
+
+/// The code, the reason if there is one, and the cause: `1001 going away: closed`, `1006: vanished`.
+impl fmt::Display for Disconnect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let blank = if self.reason.is_empty() { "" } else { " " };
+        write!(f, "{}{blank}{}: {}", self.code, self.reason, self.cause)?;
+        match self.undelivered {
+            0 => Ok(()),
+            1 => f.write_str(", 1 message undelivered"),
+            many => write!(f, ", {many} messages undelivered"),
+        }
+    }
+}
+
+/// The event that ended a connection.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum DisconnectCause {
+    /// The closing handshake, begun by either side. A client of draft 0 may end the TCP connection instead, between two
+    /// messages. Hixie-75 has no other way.
+    Closed,
+    /// The client ended the TCP connection without a close frame.
+    Vanished,
+    /// The client broke the protocol, and was told so in a close frame.
+    Protocol(ProtocolError),
+    /// The connection failed.
+    Io(Arc<io::Error>),
+    /// The client did not answer our close frame in time; in hixie-75, the end of our side of the connection.
+    CloseTimeout,
+    /// The client read nothing of its queue for too long.
+    WriteTimeout,
+    /// [`Client::abort`](crate::Client::abort) was called.
+    Aborted,
+    /// A handler panicked.
+    Panic,
+    /// Too much memory was held for all clients, and most of it for this one: see
+    /// [`max_buffered`](crate::Config#structfield.max_buffered).
+    Budget,
+    /// The server stopped before the client had answered, or the future that served its stream was dropped.
+    Stopped,
+}
+
+impl fmt::Display for DisconnectCause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Closed => f.write_str("closed"),
+            Self::Vanished => f.write_str("vanished"),
+            Self::Protocol(error) => write!(f, "broke the protocol: {error}"),
+            Self::Io(error) => write!(f, "failed: {error}"),
+            Self::CloseTimeout => f.write_str("did not answer a close frame"),
+            Self::WriteTimeout => f.write_str("did not read what was sent"),
+            Self::Aborted => f.write_str("aborted"),
+            Self::Panic => f.write_str("a handler panicked"),
+            Self::Budget => f.write_str("held too much memory"),
+            Self::Stopped => f.write_str("the server stopped"),
+        }
+    }
+}

@@ -1,0 +1,71 @@
+//! A valid handshake, which a resource decides on.
+
+use clws_handshake::{Headers, RequestHead, Version};
+
+use crate::config::address::Peer;
+use crate::guard::DebugOn;
+
+/// A valid handshake, to be [accepted](crate::Resource::accept) or refused.
+#[derive(Clone, Debug)]
+pub struct Opening {
+    pub(crate) head: RequestHead,
+    pub(crate) version: Version,
+    pub(crate) peer: Peer,
+    /// The panics that end the process.
+    pub(crate) debug: DebugOn,
+}
+
+impl Opening {
+    /// The path, with its percent-encoding as it came: CLWS's resource name.
+    #[must_use]
+    pub fn resource_name(&self) -> &str {
+        self.head.path()
+    }
+
+    /// The part of the requested URL after the `?`, if there is one.
+    #[must_use]
+    pub fn query_string(&self) -> Option<&str> {
+        self.head.query()
+    }
+
+    /// The headers of the request.
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        self.head.headers()
+    }
+
+    /// The origin, from the header that the client's version uses for it.
+    #[must_use]
+    pub fn origin(&self) -> Option<&str> {
+        self.head.origin()
+    }
+
+    /// The requested host, with its port if there was one. (The client's own address is its [`peer`](Self::peer).)
+    #[must_use]
+    pub fn host(&self) -> &str {
+        self.head.host()
+    }
+
+    /// The value of a cookie in the request.
+    #[must_use]
+    pub fn cookie(&self, name: &str) -> Option<&str> {
+        self.head.headers().cookie(name)
+    }
+
+    /// The subprotocols that the client offers, in its order of preference.
+    pub fn subprotocols(&self) -> impl Iterator<Item = &str> {
+        self.head.subprotocols(self.version)
+    }
+
+    /// The version that the client speaks.
+    #[must_use]
+    pub fn version(&self) -> Version {
+        self.version
+    }
+
+    /// The client's address.
+    #[must_use]
+    pub fn peer(&self) -> Peer {
+        self.peer
+    }
+}

@@ -1,0 +1,92 @@
+//! An answer that one thread waits for and another one gives.
+
+use std::fmt;
+
+use crate::guard::DebugOn;
+use crate::lock::{Lock, LockGuard, rank};
+use crate::sync::broken;
+use crate::wake::WakeTarget;
+
+/// The part that a handshake and a [`Decision`](crate::Decision) share.
+pub(crate) struct Pending<A> {
+    state: Lock<State<A>, { rank::DECISION }>,
+    /// Dropped when both have let go: by then the client is connected, about to be, or gone.
+    _ticket: Option<Box<dyn Ticket>>,
+}
+
+/// Something that is dropped when a handshake has taken its decision, or is gone.
+pub(crate) trait Ticket: Send + Sync {}
+
+/// An answer, with data of the application that may panic when it is dropped.
+pub(crate) trait Answer {
+    /// Sets the panics that end the process.
+    fn set_debug(&mut self, debug: DebugOn);
+}
+
+struct State<A> {
+    /// Whether there was an answer.
+    is_decided: bool,
+    answer: Option<A>,
+    /// The driver of a handshake that waits.
+    wake_target: Option<WakeTarget>,
+    debug: DebugOn,
+}
+
+impl<A: Answer> Pending<A> {
+    pub(super) fn new(ticket: Option<Box<dyn Ticket>>) -> Self {
+        let (answer, wake_target, debug) = (None, None, DebugOn::default());
+        let state = State { is_decided: false, answer, wake_target, debug };
+        Self { state: Lock::new(state), _ticket: ticket }
+    }
+
+    /// Gives the answer, unless there was one. Returns whether it did.
+    pub(super) fn put(&self, mut answer: A) -> bool {
+        let mut state = self.state();
+        answer.set_debug(state.debug); // it may come too late, and is dropped here or there
+        if state.is_decided {
+            drop(state); // before the answer, which has data of the application
+            return false;
+        }
+        state.is_decided = true;
+        state.answer = Some(answer);
+        let wake_target = state.wake_target.take();
+        drop(state);
+        if let Some(wake_target) = wake_target {
+            broken!(DecidesWithoutWake, return true);
+            wake_target.wake();
+        }
+        true
+    }
+
+    /// Wakes the driver when there is an answer, at once if there is one already.
+    pub(crate) fn wake(&self, wake_target: WakeTarget, debug: DebugOn) {
+        let mut state = self.state();
+        state.debug = debug;
+        if let Some(answer) = &mut state.answer {
+            answer.set_debug(debug);
+        } else {
+            broken!(WaitsTooLate, {
+                drop(state);
+                state = self.state();
+            });
+            state.wake_target = Some(wake_target);
+            return;
+        }
+        drop(state);
+        wake_target.wake();
+    }
+
+    pub(crate) fn take(&self) -> Option<A> {
+        self.state().answer.take()
+    }
+
+    fn state(&self) -> LockGuard<'_, State<A>> {
+        self.state.lock()
+    }
+}
+
+impl<A> fmt::Debug for Pending<A> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Pending")
+    }
+}

@@ -1,0 +1,61 @@
+//! Registered resources and the HTTP hook: application code that is dropped under the guard.
+
+use std::sync::Arc;
+
+use clws_handshake::{HttpRequest, HttpResponse, Origins};
+
+use crate::guard::{DebugOn, discard};
+use crate::lock::assert_none_held;
+use crate::resource::Resource;
+
+/// A registered resource.
+pub(crate) struct Entry {
+    pub(crate) origins: Origins,
+    pub(crate) resource: Arc<dyn Resource>,
+    debug: DebugOn,
+}
+
+/// Answers requests that are no upgrade.
+pub(crate) struct Hook {
+    answer: Box<Answer>,
+    debug: DebugOn,
+}
+
+type Answer = dyn Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync;
+
+/// Replaces a resource that is dropped.
+struct Gone;
+
+impl Resource for Gone {}
+
+impl Entry {
+    pub(super) const fn new(origins: Origins, resource: Arc<dyn Resource>, debug: DebugOn) -> Self {
+        Self { origins, resource, debug }
+    }
+}
+
+/// The last client of a resource may hold the last reference to it.
+impl Drop for Entry {
+    fn drop(&mut self) {
+        assert_none_held();
+        discard(self.debug, std::mem::replace(&mut self.resource, Arc::new(Gone)));
+        discard(self.debug, std::mem::take(&mut self.origins));
+    }
+}
+
+impl Hook {
+    pub(super) const fn new(answer: Box<Answer>, debug: DebugOn) -> Self {
+        Self { answer, debug }
+    }
+
+    /// The answer of the application.
+    pub(crate) fn answer(&self, request: &HttpRequest<'_>) -> HttpResponse {
+        (self.answer)(request)
+    }
+}
+
+impl Drop for Hook {
+    fn drop(&mut self) {
+        discard(self.debug, std::mem::replace(&mut self.answer, Box::new(|_| HttpResponse::not_found())));
+    }
+}
