@@ -11,9 +11,9 @@ use crate::wake::WakeBatch;
 
 /// The code and the reason to close a connection with.
 ///
-/// [`Client::close`] and the methods like it take everything that becomes one: a code alone, or a code with a reason.
-/// As the error of [`Resource::connected`](crate::Resource::connected) it refuses a client: CLWS's
-/// `client-connection-rejected`.
+/// [`Client::close`] and the methods like it take everything that becomes one: a code alone, or a
+/// code with a reason. As the error of [`Resource::connected`](crate::Resource::connected) it
+/// refuses a client: CLWS's `client-connection-rejected`.
 ///
 /// ```
 /// use clws_server::{Client, Close, CloseCode};
@@ -95,15 +95,16 @@ fn warn_of(code: CloseCode) {
 impl Client {
     /// Begins the closing handshake: `write-to-client-close`. Queued messages still go out.
     ///
-    /// From now on nothing is delivered from this client, and nothing can be sent to it. A client that does not answer
-    /// within [`close_timeout`](crate::Config#structfield.close_timeout) is dropped. If the client is closing already, its
-    /// close frame stays as it is. Hixie-75 has no closing handshake: there our side of the connection is shut down when
-    /// the queue is written, and the client answers by ending its own side.
+    /// From now on nothing is delivered from this client, and nothing can be sent to it. A client
+    /// that does not answer within [`close_timeout`](crate::Config#structfield.close_timeout) is
+    /// dropped. If the client is closing already, its close frame stays as it is. Hixie-75 has no
+    /// closing handshake: there our side of the connection is shut down when the queue is written,
+    /// and the client answers by ending its own side.
     ///
-    /// It always closes. A reason of over 123 bytes is truncated at the end of a character. A code that must
-    /// not be sent (RFC 6455 §7.4), such as 1005, 1006 or 2000, is logged as a warning, and the close frame then has neither code nor
-    /// reason. A code that the client's version lacks becomes the [nearest one](CloseCode::nearest_in); draft 0 has
-    /// neither codes nor reasons.
+    /// It always closes. A reason of over 123 bytes is truncated at the end of a character. A code
+    /// that must not be sent (RFC 6455 §7.4), such as 1005, 1006 or 2000, is logged as a warning,
+    /// and the close frame then has neither code nor reason. A code that the client's version lacks
+    /// becomes the [nearest one](CloseCode::nearest_in); draft 0 has neither codes nor reasons.
     pub fn close(&self, close: impl Into<Close>) {
         let close = close.into();
         if self.close_and_wake(&close, None) == CloseOutcome::WithoutCode {
@@ -131,8 +132,8 @@ impl Client {
         outcome
     }
 
-    /// Begins the closing handshake for the server. Messages that have arrived are still delivered. A client that is closing
-    /// already is left alone.
+    /// Begins the closing handshake for the server. Messages that have arrived are still delivered.
+    /// A client that is closing already is left alone.
     pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) {
         if self.queue_close(code, reason) != CloseOutcome::Already {
             // Even if more is queued before it: the time for the client's answer begins now.
@@ -142,7 +143,8 @@ impl Client {
 
     /// Queues the close frame, unless there is one. The caller wakes the driver.
     ///
-    /// It always closes: a reason that is too long is truncated, and a code that must not be sent is left out.
+    /// It always closes: a reason that is too long is truncated, and a code that must not be sent
+    /// is left out.
     pub(crate) fn queue_close(&self, code: CloseCode, reason: &str) -> CloseOutcome {
         self.0.state.begin_closing();
         let mut outbox = self.outbox();
@@ -156,7 +158,8 @@ impl Client {
         CloseOutcome::WithoutCode
     }
 
-    /// Closes a client that its resource refuses. The application gets no events of it. The caller wakes the driver.
+    /// Closes a client that its resource refuses. The application gets no events of it. The caller
+    /// wakes the driver.
     pub(crate) fn refuse(&self, close: &Close) {
         self.0.state.silence();
         if self.queue_close(close.code, &close.reason) == CloseOutcome::WithoutCode {

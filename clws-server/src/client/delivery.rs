@@ -7,16 +7,16 @@ use crate::wake::WakeBatch;
 
 /// The result of sending a message to many clients.
 ///
-/// A client without room for the message ([`SendError::Full`]) was closed with 1013, because it missed a message: the sender
-/// of a message to many does not follow each receiver.
+/// A client without room for the message ([`SendError::Full`]) was closed with 1013, because it
+/// missed a message: the sender of a message to many does not follow each receiver.
 #[derive(Clone, Debug, Default)]
 #[must_use = "it lists the clients that did not get the message"]
 #[non_exhaustive]
 pub struct Delivery {
     /// The number of clients that the message was queued for.
     pub sent: usize,
-    /// The clients that did not get the message, with the reason: the client is gone, it does not read, or it speaks draft 0 or
-    /// hixie-75 and the message is binary.
+    /// The clients that did not get the message, with the reason: the client is gone, it does not
+    /// read, or it speaks draft 0 or hixie-75 and the message is binary.
     pub failed: Vec<(Client, SendError)>,
 }
 
@@ -42,10 +42,11 @@ impl Delivery {
 #[cfg(doctest)]
 struct ReportsMustBeUsed;
 
-/// Sends a message to several clients: `write-to-clients-text`, `write-to-clients-binary`. It is encoded once per framing.
+/// Sends a message to several clients: `write-to-clients-text`, `write-to-clients-binary`. It is
+/// encoded once per framing.
 ///
-/// Clients of draft 0 and hixie-75 cannot get binary messages and are reported as [`SendError::Unsupported`]. The other
-/// clients get theirs.
+/// Clients of draft 0 and hixie-75 cannot get binary messages and are reported as
+/// [`SendError::Unsupported`]. The other clients get theirs.
 ///
 /// ```
 /// use clws_server::{Client, send_to};

@@ -10,16 +10,17 @@ use clws_proto::{CloseCode, ProtocolError};
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Disconnect {
-    /// The code in the client's close frame, [`NO_STATUS`](CloseCode::NO_STATUS) (1005) if the frame had none, or
-    /// [`ABNORMAL`](CloseCode::ABNORMAL) (1006) if no close frame came.
+    /// The code in the client's close frame, [`NO_STATUS`](CloseCode::NO_STATUS) (1005) if the
+    /// frame had none, or [`ABNORMAL`](CloseCode::ABNORMAL) (1006) if no close frame came.
     pub code: CloseCode,
     /// The reason in the client's close frame.
     pub reason: String,
     /// The event that ended the connection.
     pub cause: DisconnectCause,
-    /// The number of data messages that the server had read from the client and did not deliver. They are lost to the application: it
-    /// had closed the client itself, a deadline passed while it took no messages, or a handler panicked. 0 whenever the client
-    /// ended the connection and the application took all of its messages.
+    /// The number of data messages that the server had read from the client and did not deliver.
+    /// They are lost to the application: it had closed the client itself, a deadline passed while
+    /// it took no messages, or a handler panicked. 0 whenever the client ended the connection and
+    /// the application took all of its messages.
     pub undelivered: u64,
 }
 
@@ -41,7 +42,8 @@ impl Disconnect {
     }
 }
 
-/// The code, the reason if there is one, and the cause: `1001 going away: closed`, `1006: vanished`.
+/// The code, the reason if there is one, and the cause: `1001 going away: closed`,
+/// `1006: vanished`.
 impl fmt::Display for Disconnect {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let blank = if self.reason.is_empty() { "" } else { " " };
@@ -58,8 +60,8 @@ impl fmt::Display for Disconnect {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum DisconnectCause {
-    /// The closing handshake, begun by either side. A client of draft 0 may end the TCP connection instead, between two
-    /// messages. Hixie-75 has no other way.
+    /// The closing handshake, begun by either side. A client of draft 0 may end the TCP connection
+    /// instead, between two messages. Hixie-75 has no other way.
     Closed,
     /// The client ended the TCP connection without a close frame.
     Vanished,
@@ -67,7 +69,8 @@ pub enum DisconnectCause {
     Protocol(ProtocolError),
     /// The connection failed.
     Io(Arc<io::Error>),
-    /// The client did not answer our close frame in time; in hixie-75, the end of our side of the connection.
+    /// The client did not answer our close frame in time; in hixie-75, the end of our side of the
+    /// connection.
     CloseTimeout,
     /// The client read nothing of its queue for too long.
     WriteTimeout,
@@ -78,7 +81,8 @@ pub enum DisconnectCause {
     /// Too much memory was held for all clients, and most of it for this one: see
     /// [`max_buffered`](crate::Config#structfield.max_buffered).
     Budget,
-    /// The server stopped before the client had answered, or the future that served its stream was dropped.
+    /// The server stopped before the client had answered, or the future that served its stream was
+    /// dropped.
     Stopped,
 }
 

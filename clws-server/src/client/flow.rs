@@ -5,28 +5,34 @@ use crate::client::state::{Backlog, Disposition};
 use crate::sync::broken;
 
 impl Client {
-    /// Stops reading from the client, until [`resume`](Self::resume) is called. Its messages wait, and none is lost.
+    /// Stops reading from the client, until [`resume`](Self::resume) is called. Its messages wait,
+    /// and none is lost.
     ///
-    /// This can be called from any thread. In a handler that runs inline, the message at hand is the last one. From another
-    /// thread, messages that are being delivered at that moment still arrive. Messages that are already in a mailbox or a
-    /// [`WebSocket`](crate::WebSocket) can still be taken out.
+    /// This can be called from any thread. In a handler that runs inline, the message at hand is
+    /// the last one. From another thread, messages that are being delivered at that moment still
+    /// arrive. Messages that are already in a mailbox or a [`WebSocket`](crate::WebSocket) can
+    /// still be taken out.
     ///
     /// While a client is paused:
     ///
-    /// - Pings of the client are not answered, and pongs are not delivered. A peer that sends pings may give up.
-    /// - Messages can be sent to it, and [`close`](Self::close) and [`abort`](Self::abort) work as always.
-    /// - The server may stop: unread messages then wait until the deadline of the closing handshake.
+    /// - Pings of the client are not answered, and pongs are not delivered. A peer that sends pings
+    ///   may give up.
+    /// - Messages can be sent to it, and [`close`](Self::close) and [`abort`](Self::abort) work as
+    ///   always.
+    /// - The server may stop: unread messages then wait until the deadline of the closing
+    ///   handshake.
     /// - The end of its side is not noticed. A machine that is gone is found by TCP keepalive
     ///   ([`keepalive`](crate::Config#structfield.keepalive)).
     ///
-    /// Pauses do not nest: after several calls one [`resume`](Self::resume) is enough. A mailbox that pauses a client on
-    /// its own does not end this pause when it resumes the client, and `resume` does not end the mailbox's.
+    /// Pauses do not nest: after several calls one [`resume`](Self::resume) is enough. A mailbox
+    /// that pauses a client on its own does not end this pause when it resumes the client, and
+    /// `resume` does not end the mailbox's.
     pub fn pause(&self) {
         self.0.state.pause_by_application();
     }
 
-    /// Reads from the client again after a [`pause`](Self::pause), from any thread. It has no effect on a client that is not
-    /// paused.
+    /// Reads from the client again after a [`pause`](Self::pause), from any thread. It has no
+    /// effect on a client that is not paused.
     pub fn resume(&self) {
         if self.0.state.resume_by_application() {
             self.wake_resumed();
@@ -65,18 +71,19 @@ impl Client {
         self.0.state.disposition()
     }
 
-    /// Whether its pings are answered while its messages [wait](Disposition::Wait): it has not read its answers, but the
-    /// application is ready for messages.
+    /// Whether its pings are answered while its messages [wait](Disposition::Wait): it has not read
+    /// its answers, but the application is ready for messages.
     pub(crate) fn hears_pings(&self) -> bool {
         !self.0.state.is_paused()
     }
 
-    /// Records that the outbox was flushed. Its events go on when no more than the high-water mark is queued, or no more than half of
-    /// it where an earlier flush was not enough.
+    /// Records that the outbox was flushed. Its events go on when no more than the high-water mark
+    /// is queued, or no more than half of it where an earlier flush was not enough.
     ///
     /// Notifies [watchers](Self::watch) when everything is written or the client is closed.
     ///
-    /// Returns whether the resource's `drained` is due: true once after [`Sent::AboveHighWater`](crate::Sent::AboveHighWater).
+    /// Returns whether the resource's `drained` is due: true once after
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater).
     #[inline]
     pub(crate) fn note_flushed(&self) -> bool {
         if !self.0.state.is_flush_of_interest() {
@@ -100,8 +107,8 @@ impl Client {
         is_drained
     }
 
-    /// Whether a sender should wait for the resource's `drained`. Not after the client was closed: its queue may never be
-    /// written, and `drained` is never called.
+    /// Whether a sender should wait for the resource's `drained`. Not after the client was closed:
+    /// its queue may never be written, and `drained` is never called.
     pub(crate) fn is_slow(&self) -> bool {
         let outbox = self.outbox();
         let slow = !outbox.close_sent() && outbox.queued() > self.config().high_water();

@@ -19,7 +19,8 @@ const MANY: usize = 64;
 const MAX_COPIED: usize = 64 * 1024;
 
 thread_local! {
-    /// The copy that is written to a stream. It is taken out meanwhile, because the stream may send to another client.
+    /// The copy that is written to a stream. It is taken out meanwhile, because the stream may send
+    /// to another client.
     static COPY: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 
@@ -39,8 +40,8 @@ impl Client {
         flushed
     }
 
-    /// Writes copies of the queue without the lock. The outbox may be [abandoned](Client::abandon) meanwhile: then
-    /// it stays empty.
+    /// Writes copies of the queue without the lock. The outbox may be [abandoned](Client::abandon)
+    /// meanwhile: then it stays empty.
     fn flush_copied(&self, write: Write<'_>) -> io::Result<bool> {
         // A thread that ends has no thread-locals any more.
         let mut copy = COPY.try_with(Cell::take).unwrap_or_default();
@@ -81,7 +82,8 @@ impl Client {
             let free = MAX_COPIED.saturating_sub(copy.len());
             copy.extend_from_slice(slice.get(..free).unwrap_or(slice));
         }
-        // A TLS stream that says "not now" may have encrypted some of it, and takes it for written the next time.
+        // A TLS stream that says "not now" may have encrypted some of it, and takes it for written
+        // the next time.
         outbox.pin(copy.len());
     }
 

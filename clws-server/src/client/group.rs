@@ -13,18 +13,20 @@ use crate::client::delivery::{Delivery, queue};
 use crate::client::members::{ForgetEmpty, GroupInner};
 use crate::client::outgoing::{Broadcast, Outgoing, SendOptions};
 
-/// A set of clients that are sent to together. Members leave it when they disconnect, right before their resource's
-/// [`disconnected`](crate::Resource::disconnected) is called.
+/// A set of clients that are sent to together. Members leave it when they disconnect, right before
+/// their resource's [`disconnected`](crate::Resource::disconnected) is called.
 ///
-/// It is cheap to clone (all clones are the same group) and can be used from any thread. A client can be in any
-/// number of groups, and in groups of any resource. The cost of joining and leaving does not depend on the size.
+/// It is cheap to clone (all clones are the same group) and can be used from any thread. A client
+/// can be in any number of groups, and in groups of any resource. The cost of joining and leaving
+/// does not depend on the size.
 ///
-/// A message is encoded once per framing, whatever the number of members. There are two framings: draft 0 and hixie-75 share
-/// one, all other versions the other. With permessage-deflate, each window size needs one more encoding, and
-/// members with context takeover get the message compressed individually.
+/// A message is encoded once per framing, whatever the number of members. There are two framings:
+/// draft 0 and hixie-75 share one, all other versions the other. With permessage-deflate, each
+/// window size needs one more encoding, and members with context takeover get the message
+/// compressed individually.
 ///
-/// All members get a group's messages in the same order, and in order with messages to each of them alone. The system calls are
-/// made in parallel, by the shards that own the members' sockets.
+/// All members get a group's messages in the same order, and in order with messages to each of them
+/// alone. The system calls are made in parallel, by the shards that own the members' sockets.
 ///
 /// ```
 /// use clws_server::{Client, Close, Group, Resource, Text};
@@ -59,8 +61,9 @@ impl Group {
 
     /// Adds a client. Returns false if it is a member already, or if its connection has ended.
     pub fn join(&self, client: &Client) -> bool {
-        // Set before `Memberships::join` asks whether the connection has ended: either the end of the connection sees that the
-        // client is a member, or `join` sees that the connection has ended.
+        // Set before `Memberships::join` asks whether the connection has ended: either the end of
+        // the connection sees that the client is a member, or `join` sees that the connection has
+        // ended.
         client.set_member();
         client.context().memberships.join(client, &self.0)
     }
@@ -96,9 +99,10 @@ impl Group {
 
     /// Sends a message to all members.
     ///
-    /// A member for which more than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes are queued
-    /// already is closed with 1013, "try again later", and is listed in [`Delivery::failed`]: it would miss a message that
-    /// the others get. Members of draft 0 and hixie-75 cannot get binary messages.
+    /// A member for which more than
+    /// [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes are queued already
+    /// is closed with 1013, "try again later", and is listed in [`Delivery::failed`]: it would miss
+    /// a message that the others get. Members of draft 0 and hixie-75 cannot get binary messages.
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Delivery {
         self.send_with(message, SendOptions::new())
     }
@@ -123,7 +127,8 @@ impl Group {
         self.send(message.into())
     }
 
-    /// Closes the connections of all members, as [`Client::close`] does. They leave the group when they are gone.
+    /// Closes the connections of all members, as [`Client::close`] does. They leave the group when
+    /// they are gone.
     pub fn close(&self, close: impl Into<Close>) {
         close_all(&self.members(), close);
     }
@@ -131,8 +136,8 @@ impl Group {
     fn broadcast(&self, message: Outgoing<'_>, options: SendOptions, except: Option<&Client>) -> Delivery {
         let broadcast = Broadcast::new(message, options);
         self.0.prepare(&broadcast);
-        // The lock is held while the message is queued, so that all members get the group's messages in one order. The
-        // drivers are woken after the lock is released.
+        // The lock is held while the message is queued, so that all members get the group's
+        // messages in one order. The drivers are woken after the lock is released.
         let (delivery, batch) = {
             let members = self.0.members();
             match except {

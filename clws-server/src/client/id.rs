@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// Tells a client from every other client of this process, connected or gone: no number is given twice.
+/// Tells a client from every other client of this process, connected or gone: no number is given
+/// twice.
 ///
 /// A later client has a greater number. It is displayed as that number: `17`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]

@@ -28,7 +28,8 @@ pub(super) struct Members {
     clients: Vec<Client>,
     /// The index of each client in `clients`.
     indices: HashMap<ClientId, usize>,
-    /// The ways in which messages are compressed for members without context takeover, one for each window size.
+    /// The ways in which messages are compressed for members without context takeover, one for each
+    /// window size.
     #[cfg(feature = "deflate")]
     classes: Vec<(DeflateParams, CodecPool)>,
 }
@@ -73,7 +74,8 @@ impl GroupInner {
         Removed { client: members.remove(client), is_empty: members.clients.is_empty() }
     }
 
-    /// Tells the owner of an empty group. No lock may be held. Returns whether there was a client to remove.
+    /// Tells the owner of an empty group. No lock may be held. Returns whether there was a client
+    /// to remove.
     fn removed(self: &Arc<Self>, removed: Removed) -> bool {
         if removed.is_empty
             && let Some(owner) = &self.owner
@@ -151,8 +153,8 @@ impl Memberships {
         self.0.lock()
     }
 
-    /// Adds a client to a group, and the group to the client's. The table is locked meanwhile, so a client whose
-    /// connection has ended is never seen in the group.
+    /// Adds a client to a group, and the group to the client's. The table is locked meanwhile, so a
+    /// client whose connection has ended is never seen in the group.
     pub(super) fn join(&self, client: &Client, group: &Arc<GroupInner>) -> bool {
         let mut table = self.table();
         broken!(JoinsWithoutLook, return group.members().insert(client));

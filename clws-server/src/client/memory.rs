@@ -8,7 +8,8 @@ use crate::budget::{Charged, FREE};
 use crate::client::Client;
 
 impl Client {
-    /// Charges for the memory that the outbox holds. Call it when the queue has grown by a page, and after each write.
+    /// Charges for the memory that the outbox holds. Call it when the queue has grown by a page,
+    /// and after each write.
     #[inline(never)]
     pub(super) fn charge(&self, outbox: &mut Sender) {
         outbox.cut();
@@ -17,7 +18,8 @@ impl Client {
         outbox.set_mark(charged.into_pages());
     }
 
-    /// Whether the client must not be sent more: too much is queued, or much is queued and the server's memory is used up.
+    /// Whether the client must not be sent more: too much is queued, or much is queued and the
+    /// server's memory is used up.
     #[cold]
     pub(super) fn is_behind(&self, queued: usize) -> bool {
         let context = &self.0.context;
@@ -32,8 +34,9 @@ impl Client {
         }
     }
 
-    /// The bytes of memory that are held for the client: its queue, in which a message to many counts in full; its compression
-    /// context; and the messages in its [`WebSocket`](crate::WebSocket).
+    /// The bytes of memory that are held for the client: its queue, in which a message to many
+    /// counts in full; its compression context; and the messages in its
+    /// [`WebSocket`](crate::WebSocket).
     pub(crate) fn held(&self) -> usize {
         let inbox = self.0.extras.as_ref().map_or(0, |extras| extras.inbox.load(Ordering::Relaxed));
         let outbox = self.outbox();

@@ -45,10 +45,12 @@ use crate::wake::WakeTarget;
 /// A connected client: a handle to send to it and to ask about it.
 ///
 /// It is cheap to clone and can be used from any thread. None of its methods waits for the network.
-/// It stays valid when the client has gone: then sends return [`SendError::Closed`](crate::SendError::Closed).
+/// It stays valid when the client has gone: then sends return
+/// [`SendError::Closed`](crate::SendError::Closed).
 ///
-/// Two handles are equal if they belong to the same connection. That never changes, so a handle is a good key of a map, although
-/// `clippy::mutable_key_type` warns of it. The [`id`](Self::id) is a smaller key.
+/// Two handles are equal if they belong to the same connection. That never changes, so a handle is
+/// a good key of a map, although `clippy::mutable_key_type` warns of it. The [`id`](Self::id) is a
+/// smaller key.
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
@@ -154,8 +156,8 @@ impl Client {
         self.0.extras.as_ref()?.negotiated.as_ref()
     }
 
-    /// Keeps data for the adaptor that serves the client, once. Returns false if `Accept::has_adapter_data` was not set,
-    /// because then there is no place for it.
+    /// Keeps data for the adaptor that serves the client, once. Returns false if
+    /// `Accept::has_adapter_data` was not set, because then there is no place for it.
     pub(crate) fn set_adapter_data(&self, value: impl Any + Send + Sync) -> bool {
         self.0.extras.as_ref().is_some_and(|extras| extras.adapter_data.set(Box::new(value)).is_ok())
     }

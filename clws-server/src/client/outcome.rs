@@ -8,7 +8,8 @@ pub enum Sent {
     /// It is written as fast as the client reads.
     Queued,
     /// It is queued, but the client reads slowly: more than
-    /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes wait. A good moment to send less.
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes wait. A good moment
+    /// to send less.
     AboveHighWater,
 }
 
@@ -16,12 +17,12 @@ pub enum Sent {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum SendError {
-    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait for the client already; or more
-    /// than 64 KiB wait, and the memory held for all clients exceeds
+    /// More than [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes wait for
+    /// the client already; or more than 64 KiB wait, and the memory held for all clients exceeds
     /// [`max_buffered`](crate::Config#structfield.max_buffered) by a quarter.
     ///
-    /// Nothing was queued, and the client stays connected. It would miss the message without knowing, so close it if that
-    /// matters. A message to many clients does that by itself.
+    /// Nothing was queued, and the client stays connected. It would miss the message without
+    /// knowing, so close it if that matters. A message to many clients does that by itself.
     #[error("the client does not read what is queued for it")]
     Full,
     /// The client is gone, or its connection is being closed.

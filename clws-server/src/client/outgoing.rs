@@ -7,12 +7,14 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use clws_proto::{Payload, SharedMessage, Text};
 
-/// A message to be sent: the argument of [`Client::send`](crate::Client::send) and the methods like it.
+/// A message to be sent: the argument of [`Client::send`](crate::Client::send) and the methods like
+/// it.
 ///
-/// Strings become text messages, bytes binary messages. Borrowed data is copied once, into the client's outbox. A
-/// message of 16 KiB or more is not copied where it is given away: a `String`, `ByteString`, `Vec<u8>` or `Bytes`, by
-/// value or, for the types with a reference count, by reference. A received [`Text`] or [`Payload`] that is passed by value is
-/// not copied either if it owns its buffer, as long messages do.
+/// Strings become text messages, bytes binary messages. Borrowed data is copied once, into the
+/// client's outbox. A message of 16 KiB or more is not copied where it is given away: a `String`,
+/// `ByteString`, `Vec<u8>` or `Bytes`, by value or, for the types with a reference count, by
+/// reference. A received [`Text`] or [`Payload`] that is passed by value is not copied either if it
+/// owns its buffer, as long messages do.
 ///
 /// Bytes that are to be sent as text are checked by [`Text::try_from`]:
 ///
@@ -52,8 +54,8 @@ impl SendOptions {
         Self { frame_size: None }
     }
 
-    /// Sends the message in fragments of at most `bytes`; with 0 in one frame. Draft 0 and hixie-75 have no fragments and
-    /// ignore it.
+    /// Sends the message in fragments of at most `bytes`; with 0 in one frame. Draft 0 and hixie-75
+    /// have no fragments and ignore it.
     #[must_use]
     pub const fn frame_size(mut self, bytes: usize) -> Self {
         self.frame_size = NonZeroUsize::new(bytes);
@@ -122,7 +124,8 @@ pub(super) enum Broadcast {
 impl Broadcast {
     pub(super) fn new(message: Outgoing<'_>, options: SendOptions) -> Self {
         match Self::from_content(message.0) {
-            // Without a frame size the message keeps the one that it has, and what is encoded already.
+            // Without a frame size the message keeps the one that it has, and what is encoded
+            // already.
             Self::Message(message) if options.frame_size.is_some() => {
                 Self::Message(message.frame_size(options.frame_size))
             }

@@ -56,8 +56,8 @@ impl Client {
         self.0.head.query()
     }
 
-    /// The version that the client speaks: `client-websocket-version`. As a [number](Version::number) 0, 7, 8 or 13, and
-    /// 75 for hixie-75.
+    /// The version that the client speaks: `client-websocket-version`. As a
+    /// [number](Version::number) 0, 7, 8 or 13, and 75 for hixie-75.
     #[must_use]
     pub fn websocket_version(&self) -> Version {
         self.0.version
@@ -90,8 +90,8 @@ impl Client {
         self.0.head.host()
     }
 
-    /// The data that [`Accept::data`](crate::Accept::data) gave the client, if it has that type. A resource whose `accept` gives
-    /// it to every client can rely on it.
+    /// The data that [`Accept::data`](crate::Accept::data) gave the client, if it has that type. A
+    /// resource whose `accept` gives it to every client can rely on it.
     ///
     /// ```
     /// use clws_server::{Accept, Client, Opening, Reject, Resource, Text};
@@ -118,8 +118,8 @@ impl Client {
     }
 
     /// The value of a cookie in the request. `None` if the cookies do not fit into
-    /// [`max_kept_headers`](crate::Config#structfield.max_kept_headers): see [`headers`](Self::headers).
-    /// [`Opening::cookie`](crate::Opening::cookie) has every cookie.
+    /// [`max_kept_headers`](crate::Config#structfield.max_kept_headers): see
+    /// [`headers`](Self::headers). [`Opening::cookie`](crate::Opening::cookie) has every cookie.
     #[must_use]
     pub fn cookie(&self, name: &str) -> Option<&str> {
         self.headers().cookie(name)
@@ -144,8 +144,8 @@ impl Client {
         self.negotiated().map(|negotiated| negotiated.params)
     }
 
-    /// The bytes of memory that context takeover costs at this moment: the ends of earlier messages, to which
-    /// the next compressed ones refer. 0 before the first compressed message.
+    /// The bytes of memory that context takeover costs at this moment: the ends of earlier
+    /// messages, to which the next compressed ones refer. 0 before the first compressed message.
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn context_size(&self) -> usize {

@@ -14,8 +14,8 @@ use crate::guard::discard;
 use crate::sync::broken;
 use crate::wake::WakeBatch;
 
-/// The messages that are encoded from where they lie. The `repr` keeps the variant apart from the payload's own tag, so that the
-/// compiler knows it after a conversion.
+/// The messages that are encoded from where they lie. The `repr` keeps the variant apart from the
+/// payload's own tag, so that the compiler knows it after a conversion.
 #[repr(u8)]
 enum Direct<'a> {
     Text(&'a str),
@@ -27,7 +27,8 @@ enum Direct<'a> {
 impl Client {
     /// Sends a message: a string as text, bytes as a binary message. [`Outgoing`] lists the types.
     ///
-    /// The message is in the client's outbox when this returns. It is written as fast as the client reads.
+    /// The message is in the client's outbox when this returns. It is written as fast as the client
+    /// reads.
     ///
     /// ```
     /// use clws_server::{Client, Payload, SendError, Text};
@@ -44,8 +45,8 @@ impl Client {
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] for a binary message in draft 0 and
-    /// hixie-75.
+    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] for a binary
+    /// message in draft 0 and hixie-75.
     #[inline]
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Result<Sent, SendError> {
         // The conversion is code of the application: it runs before the outbox is locked.
@@ -86,7 +87,8 @@ impl Client {
         }
     }
 
-    /// Sends a text message: `write-to-client-text`. The same as [`send`](Self::send) with a string.
+    /// Sends a text message: `write-to-client-text`. The same as [`send`](Self::send) with a
+    /// string.
     ///
     /// # Errors
     ///
@@ -99,11 +101,13 @@ impl Client {
         self.queue(|outbox| outbox.text(message, None))
     }
 
-    /// Sends a binary message: `write-to-client-binary`. The same as [`send`](Self::send) with bytes.
+    /// Sends a binary message: `write-to-client-binary`. The same as [`send`](Self::send) with
+    /// bytes.
     ///
     /// # Errors
     ///
-    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and hixie-75.
+    /// [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and
+    /// hixie-75.
     #[inline]
     pub fn send_binary(&self, message: &[u8]) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
@@ -113,19 +117,19 @@ impl Client {
     }
 
     /// Sends a ping with a payload of at most 125 bytes: `write-to-client-ping`. The pong comes to
-    /// [`Resource::pong`](crate::Resource::pong). The ping keeps its place: when the client answers, it has read everything
-    /// that was sent before.
+    /// [`Resource::pong`](crate::Resource::pong). The ping keeps its place: when the client
+    /// answers, it has read everything that was sent before.
     ///
     /// # Errors
     ///
-    /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or [`SendError::Unsupported`] in draft 0 and
-    /// hixie-75.
+    /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or
+    /// [`SendError::Unsupported`] in draft 0 and hixie-75.
     pub fn ping(&self, payload: &[u8]) -> Result<Sent, SendError> {
         self.queue(|outbox| outbox.ping(payload))
     }
 
-    /// Sends a pong that answers no ping, a heartbeat in one direction (RFC 6455 §5.5.3), with at most 125 bytes. The server
-    /// answers the client's pings itself.
+    /// Sends a pong that answers no ping, a heartbeat in one direction (RFC 6455 §5.5.3), with at
+    /// most 125 bytes. The server answers the client's pings itself.
     ///
     /// # Errors
     ///
@@ -140,17 +144,20 @@ impl Client {
         self.outbox().queued()
     }
 
-    /// Whether messages can be sent: the connection stands, and no close frame was sent or received.
+    /// Whether messages can be sent: the connection stands, and no close frame was sent or
+    /// received.
     #[must_use]
     pub fn is_open(&self) -> bool {
         !self.outbox().close_sent()
     }
 
-    // Always inlined: the caller knows the variant, so that a send of a string compiles to `send_text`.
+    // Always inlined: the caller knows the variant, so that a send of a string compiles to
+    // `send_text`.
     #[inline(always)]
     fn send_content(&self, content: Content<'_>) -> Result<Sent, SendError> {
         let direct = {
-            // Dropped at the end of this block. If it lived longer, each send would check at its end whether it is to be dropped.
+            // Dropped at the end of this block. If it lived longer, each send would check at its
+            // end whether it is to be dropped.
             let content = content;
             match content {
                 Content::Text(text) => Direct::Text(text),
@@ -170,7 +177,8 @@ impl Client {
 
     fn send_owned(&self, content: Content<'_>) -> Result<Sent, SendError> {
         match content {
-            // Lent to the outbox, and dropped after its lock is released: the drop of `Bytes` may be code of the application.
+            // Lent to the outbox, and dropped after its lock is released: the drop of `Bytes` may
+            // be code of the application.
             Content::OwnedText(text) if !self.compresses(text.len()) => {
                 let sent = self.queue(|outbox| outbox.text_bytes(&text));
                 self.discard_owned(text);
@@ -242,8 +250,8 @@ impl Client {
 
     /// Sends to one of many clients. Their drivers are woken when the batch is dropped.
     ///
-    /// A client without room for the message is closed with 1013: otherwise it would miss the message without knowing. If the
-    /// server has no room, the client is dropped.
+    /// A client without room for the message is closed with 1013: otherwise it would miss the
+    /// message without knowing. If the server has no room, the client is dropped.
     pub(super) fn send_one_of_many(
         &self,
         broadcast: &Broadcast,
@@ -269,8 +277,8 @@ impl Client {
         sent
     }
 
-    /// Whether a message of that length is compressed on its own. This must happen before the outbox is locked, because the
-    /// writer to the client's socket waits for that lock.
+    /// Whether a message of that length is compressed on its own. This must happen before the
+    /// outbox is locked, because the writer to the client's socket waits for that lock.
     #[inline]
     fn compresses(&self, len: usize) -> bool {
         #[cfg(feature = "deflate")]

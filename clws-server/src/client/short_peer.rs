@@ -4,7 +4,8 @@ use std::net::SocketAddr;
 
 use crate::config::address::Peer;
 
-/// A [`Peer`] in 20 bytes instead of 32: without a scope and a flow label, which only link-local IPv6 addresses have.
+/// A [`Peer`] in 20 bytes instead of 32: without a scope and a flow label, which only link-local
+/// IPv6 addresses have.
 pub(super) enum ShortPeer {
     V4([u8; 4], u16),
     V6([u8; 16], u16),

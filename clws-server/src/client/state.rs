@@ -14,7 +14,8 @@ use crate::sync::{atomic::AtomicU16, atomic::Ordering};
 const CONNECTED: u16 = 1;
 const DISCONNECTED: u16 = 1 << 1;
 
-// `Ending`. Each step includes the bits of the steps before it, so a single `fetch_or` never goes back.
+// `Ending`. Each step includes the bits of the steps before it, so a single `fetch_or` never goes
+// back.
 const CLOSING: u16 = 1 << 2;
 const ABORTED: u16 = 1 << 3 | CLOSING;
 const OVERDRAWN: u16 = 1 << 4 | ABORTED;
@@ -33,7 +34,8 @@ const HAS_QUEUE: u16 = 1 << 9;
 const SLOW: u16 = 1 << 10;
 /// The outbox is above the high-water mark: events wait for the next flush.
 const CROWDED: u16 = 1 << 11;
-/// A flush left the outbox above the high-water mark: events wait until half of the mark is written.
+/// A flush left the outbox above the high-water mark: events wait until half of the mark is
+/// written.
 const HELD: u16 = 1 << 12;
 /// Queued data was dropped because the connection is gone.
 const LOST: u16 = 1 << 13;
@@ -116,8 +118,8 @@ impl ClientState {
         self.set(CONNECTED);
     }
 
-    /// Ends the connection. Sequentially consistent with [`join_group`](Self::join_group): a client that joins a group while
-    /// its connection ends is seen by one of the two.
+    /// Ends the connection. Sequentially consistent with [`join_group`](Self::join_group): a client
+    /// that joins a group while its connection ends is seen by one of the two.
     pub(super) fn disconnect(&self) {
         self.0.fetch_or(DISCONNECTED, Ordering::SeqCst);
     }

@@ -57,7 +57,8 @@ impl Topics {
         Self::default()
     }
 
-    /// Subscribes a client. Returns false if it was subscribed already, or if its connection has ended.
+    /// Subscribes a client. Returns false if it was subscribed already, or if its connection has
+    /// ended.
     pub fn subscribe(&self, name: &str, client: &Client) -> bool {
         loop {
             let group = self.group_or_new(name);
@@ -66,7 +67,8 @@ impl Topics {
                 self.0.forget_if_empty(name, group.inner());
                 return false;
             }
-            // The last other subscriber may have left in between: then the group was forgotten, and is kept again here.
+            // The last other subscriber may have left in between: then the group was forgotten, and
+            // is kept again here.
             if self.0.keep(name, &group) {
                 // The client itself may have left in between, when the group was not in the table.
                 self.0.forget_if_empty(name, group.inner());
@@ -113,8 +115,8 @@ impl Topics {
         }
     }
 
-    /// The subscribers of a topic, as a group; `None` without subscribers. After the last subscriber has left, the next one
-    /// starts a new group.
+    /// The subscribers of a topic, as a group; `None` without subscribers. After the last
+    /// subscriber has left, the next one starts a new group.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<Group> {
         self.0.map().get(name).cloned()
@@ -143,7 +145,8 @@ impl Inner {
         self.0.lock()
     }
 
-    /// Makes sure that the name stands for the group. Returns false if it stands for another group by now.
+    /// Makes sure that the name stands for the group. Returns false if it stands for another group
+    /// by now.
     fn keep(&self, name: &str, group: &Group) -> bool {
         let mut map = self.map();
         match map.get(name) {

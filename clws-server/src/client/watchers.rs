@@ -1,7 +1,7 @@
 //! Parts of the server that wait for something to happen to a client.
 //!
-//! They are kept in tables of the context, so a client needs no memory for them: one bit of its state shows whether the table may
-//! have an entry. The table is not read for other clients.
+//! They are kept in tables of the context, so a client needs no memory for them: one bit of its
+//! state shows whether the table may have an entry. The table is not read for other clients.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -18,19 +18,21 @@ use crate::sync::broken;
 
 /// Something that waits until a client's queue is written.
 pub(crate) trait Watcher: Send + Sync {
-    /// The queue may be written. The watcher checks that, and watches again if it is not. This may run code of the
-    /// application, so no lock may be held.
+    /// The queue may be written. The watcher checks that, and watches again if it is not. This may
+    /// run code of the application, so no lock may be held.
     fn notice(&self);
 }
 
-/// An adaptor's part for a client that another resource around the adaptor has handed in. That resource may still refuse the client.
-/// It then gets no events of it, so the adaptor would not learn of the end either.
+/// An adaptor's part for a client that another resource around the adaptor has handed in. That
+/// resource may still refuse the client. It then gets no events of it, so the adaptor would not
+/// learn of the end either.
 pub(crate) trait Host: Send + Sync {
     /// The client was refused, and its connection has ended. No lock may be held.
     fn ended(&self, client: &Client, end: &Disconnect);
 }
 
-/// The error of an adaptor that is handed a client whose connection has ended: the end would never be reported.
+/// The error of an adaptor that is handed a client whose connection has ended: the end would never
+/// be reported.
 pub(crate) fn gone_already() -> Close {
     CloseCode::GOING_AWAY.into()
 }
@@ -88,18 +90,20 @@ fn is_same<W: ?Sized>(one: &Arc<W>, other: &Arc<W>) -> bool {
 }
 
 impl Client {
-    /// Registers a part of the server that handles the client though its resource may still refuse it. Call it in the resource's
-    /// `connected`.
+    /// Registers a part of the server that handles the client though its resource may still refuse
+    /// it. Call it in the resource's `connected`.
     pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
         self.set_has_queue();
         self.0.context.hosts.add(self, host);
-        // A resource may hand in a client that it has taken before, or that has ended: nothing would remove the host.
+        // A resource may hand in a client that it has taken before, or that has ended: nothing
+        // would remove the host.
         if self.is_connected() || self.is_disconnected() {
             self.0.context.hosts.remove(self, host);
         }
     }
 
-    /// Removes the hosts of a client that its resource has taken: the resource will learn of its end.
+    /// Removes the hosts of a client that its resource has taken: the resource will learn of its
+    /// end.
     pub(crate) fn forget_hosts(&self) {
         if self.has_queue() {
             drop(self.0.context.hosts.take(self));

@@ -8,8 +8,9 @@ use crate::client::watchers::Watcher;
 use crate::sync::broken;
 
 impl Client {
-    /// Whether the queue is empty: everything was passed to the system, or, with an error, some of it was dropped because
-    /// the connection is gone. `None` while something is queued; then the watcher is notified when that may have changed.
+    /// Whether the queue is empty: everything was passed to the system, or, with an error, some of
+    /// it was dropped because the connection is gone. `None` while something is queued; then the
+    /// watcher is notified when that may have changed.
     pub(crate) fn written(
         &self,
         watcher: impl FnOnce() -> Arc<dyn Watcher>,
@@ -32,8 +33,8 @@ impl Client {
         written
     }
 
-    /// Registers a watcher. It is notified once: when the queue is written, the client is closed or the connection is gone. The caller
-    /// then checks whether that is so already.
+    /// Registers a watcher. It is notified once: when the queue is written, the client is closed or
+    /// the connection is gone. The caller then checks whether that is so already.
     pub(crate) fn watch(&self, watcher: &Arc<dyn Watcher>) {
         self.0.context.watchers.add(self, watcher);
         self.0.state.watch();

@@ -42,16 +42,17 @@ impl Accept {
         Self::default()
     }
 
-    /// Chooses one of the [offered](crate::Opening::subprotocols) subprotocols. One that was not offered is never sent: the
-    /// client gets 500 and the error is logged.
+    /// Chooses one of the [offered](crate::Opening::subprotocols) subprotocols. One that was not
+    /// offered is never sent: the client gets 500 and the error is logged.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header to the answer, for instance `Set-Cookie`. One that cannot be sent ([`HeaderError`](crate::HeaderError)) is
-    /// never sent: the client gets 500 and the error is logged.
+    /// Adds a header to the answer, for instance `Set-Cookie`. One that cannot be sent
+    /// ([`HeaderError`](crate::HeaderError)) is never sent: the client gets 500 and the error is
+    /// logged.
     #[must_use]
     pub fn header(mut self, name: impl Into<Box<str>>, value: impl Into<Box<str>>) -> Self {
         self.headers.push((name.into(), value.into()));
@@ -66,8 +67,9 @@ impl Accept {
         self
     }
 
-    /// Compresses messages of this client in a way of its own, if it offers permessage-deflate, or with `None` not at all.
-    /// Without this call, the server's [`deflate`](crate::Config#structfield.deflate) decides.
+    /// Compresses messages of this client in a way of its own, if it offers permessage-deflate, or
+    /// with `None` not at all. Without this call, the server's
+    /// [`deflate`](crate::Config#structfield.deflate) decides.
     ///
     /// ```
     /// use clws_server::{Accept, DeflateConfig};
@@ -83,7 +85,8 @@ impl Accept {
         self
     }
 
-    /// Draft 0 and hixie-75: states that the client came through TLS, so that the answered location is a `wss://` URL.
+    /// Draft 0 and hixie-75: states that the client came through TLS, so that the answered location
+    /// is a `wss://` URL.
     #[must_use]
     pub fn hixie_secure(mut self, secure: bool) -> Self {
         self.secure = secure;
@@ -97,8 +100,9 @@ impl Accept {
         self
     }
 
-    /// Draft 0 and hixie-75: answers another location than the requested one, for a server behind a proxy. A text that is not
-    /// a `ws://` or `wss://` URL is never sent: the client gets 500 and the error is logged.
+    /// Draft 0 and hixie-75: answers another location than the requested one, for a server behind a
+    /// proxy. A text that is not a `ws://` or `wss://` URL is never sent: the client gets 500 and
+    /// the error is logged.
     #[must_use]
     pub fn hixie_location(mut self, url: impl Into<Box<str>>) -> Self {
         self.location = Some(url.into());

@@ -12,17 +12,19 @@ use crate::resource::pending::{Pending, Ticket};
 /// The answer to a client that is still to be given: see [`Accept::later`].
 ///
 /// It can be moved to any task or thread. The client waits at most until its
-/// [`handshake_timeout`](crate::Config#structfield.handshake_timeout) is over. Then it gets 503, and a later decision has no
-/// effect. Nothing is read from the client meanwhile. A decision that is dropped without an answer is an
-/// error of the application: the client gets 500 and the error is logged.
+/// [`handshake_timeout`](crate::Config#structfield.handshake_timeout) is over. Then it gets 503,
+/// and a later decision has no effect. Nothing is read from the client meanwhile. A decision that
+/// is dropped without an answer is an error of the application: the client gets 500 and the error
+/// is logged.
 #[must_use = "the client waits for it"]
 pub struct Decision(Arc<Pending<Result<Accept, Reject>>>);
 
 impl Accept {
-    /// Postpones the decision. Return the `Accept` from [`accept`](crate::Resource::accept), and pass the [`Decision`] to the code
-    /// that decides, for instance a database look-up.
+    /// Postpones the decision. Return the `Accept` from [`accept`](crate::Resource::accept), and
+    /// pass the [`Decision`] to the code that decides, for instance a database look-up.
     ///
-    /// The settings of the answer are those that come with the decision. Settings of the returned `Accept` have no effect.
+    /// The settings of the answer are those that come with the decision. Settings of the returned
+    /// `Accept` have no effect.
     ///
     /// ```
     /// use clws_server::{Accept, Opening, Reject, Resource};

@@ -19,10 +19,11 @@ use crate::resource::opening::Opening;
 
 /// The handlers of a path, called inline on the shard: CLWS's `ws-resource`.
 ///
-/// Each method is called on the thread that read the client's bytes, in the order in which they arrived. Clients of
-/// different shards call it at the same time, hence `&self`. A handler that blocks holds up every client of its
-/// shard. A handler that blocks until something is written to a client of that shard, or read from one, waits
-/// forever. Messages that it sends go out after it has returned, several in one write.
+/// Each method is called on the thread that read the client's bytes, in the order in which they
+/// arrived. Clients of different shards call it at the same time, hence `&self`. A handler that
+/// blocks holds up every client of its shard. A handler that blocks until something is written to a
+/// client of that shard, or read from one, waits forever. Messages that it sends go out after it
+/// has returned, several in one write.
 ///
 /// A panic in a handler closes that client with 1011 and is logged. Other clients do not notice.
 ///
@@ -45,7 +46,8 @@ use crate::resource::opening::Opening;
 /// ```
 #[expect(unused_variables, reason = "the names are for the documentation")]
 pub trait Resource: Send + Sync + 'static {
-    /// Decides on a client whose handshake is valid and whose origin is admitted: `resource-accept-connection`.
+    /// Decides on a client whose handshake is valid and whose origin is admitted:
+    /// `resource-accept-connection`.
     ///
     /// The default accepts every client, without a subprotocol.
     ///
@@ -63,8 +65,8 @@ pub trait Resource: Send + Sync + 'static {
     /// [`Close`] closes the connection again, and no other handler is called for this client.
     ///
     /// A resource that wraps another one should refuse before it calls the other's `connected`. A
-    /// [`ResourceListener`](crate::ResourceListener), a mailbox or an async handler that was given the client learns of its
-    /// end in any case.
+    /// [`ResourceListener`](crate::ResourceListener), a mailbox or an async handler that was given
+    /// the client learns of its end in any case.
     fn connected(&self, client: &Client) -> Result<(), Close> {
         Ok(())
     }
@@ -74,8 +76,8 @@ pub trait Resource: Send + Sync + 'static {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no text"));
     }
 
-    /// A binary message arrived: `resource-received-binary`. The default closes with 1003. Never called in draft 0 and
-    /// hixie-75.
+    /// A binary message arrived: `resource-received-binary`. The default closes with 1003. Never
+    /// called in draft 0 and hixie-75.
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
@@ -83,13 +85,16 @@ pub trait Resource: Send + Sync + 'static {
     /// A pong arrived: `resource-received-pong`. The server answers pings itself.
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
-    /// A slow client has read: after a send that returned [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), no more than
-    /// half of [`write_high_water`](crate::Config#structfield.write_high_water) is queued again. A good moment to send more.
+    /// A slow client has read: after a send that returned
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), no more than half of
+    /// [`write_high_water`](crate::Config#structfield.write_high_water) is queued again. A good
+    /// moment to send more.
     fn drained(&self, client: &Client) {}
 
-    /// The client is gone or going: `resource-client-disconnected`. This is the last call for a client, made once if
-    /// [`connected`](Self::connected) has taken it. Nothing can be sent to it any more, and it has left all
-    /// [`Group`](crate::Group)s, so that the others in a group can be told here.
+    /// The client is gone or going: `resource-client-disconnected`. This is the last call for a
+    /// client, made once if [`connected`](Self::connected) has taken it. Nothing can be sent to it
+    /// any more, and it has left all [`Group`](crate::Group)s, so that the others in a group can be
+    /// told here.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
 }
 

@@ -40,7 +40,8 @@ impl Opening {
         self.head.origin()
     }
 
-    /// The requested host, with its port if there was one. (The client's own address is its [`peer`](Self::peer).)
+    /// The requested host, with its port if there was one. (The client's own address is its
+    /// [`peer`](Self::peer).)
     #[must_use]
     pub fn host(&self) -> &str {
         self.head.host()

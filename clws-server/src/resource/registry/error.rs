@@ -8,14 +8,15 @@ use crate::resource::registry::path;
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// The path does not begin with `/`, or contains characters that clients percent-encode (`/ü` is `/%C3%BC`), a
-    /// `?`, a `#`, a backslash, or a segment `.` or `..`.
+    /// The path does not begin with `/`, or contains characters that clients percent-encode (`/ü`
+    /// is `/%C3%BC`), a `?`, a `#`, a backslash, or a segment `.` or `..`.
     #[error("no request has the path {path:?}: {why}", path = .0, why = path::fault(.0).unwrap_or_default())]
     InvalidPath(Box<str>),
     /// The prefix is no such path, or does not end in `/`.
     #[error("no request has the prefix {path:?}: {why}", path = .0, why = path::prefix_fault(.0).unwrap_or_default())]
     InvalidPrefix(Box<str>),
-    /// The path is so long that a request for it exceeds [`max_header_size`](crate::Config#structfield.max_header_size).
+    /// The path is so long that a request for it exceeds
+    /// [`max_header_size`](crate::Config#structfield.max_header_size).
     #[error(
         "the path has {path} bytes, which no request head of `max_header_size` = {max_header_size} bytes can hold"
     )]
@@ -25,7 +26,8 @@ pub enum RegisterError {
         /// The setting.
         max_header_size: usize,
     },
-    /// The origins have an entry that no browser's origin can match: [`Origins::check`](crate::Origins::check).
+    /// The origins have an entry that no browser's origin can match:
+    /// [`Origins::check`](crate::Origins::check).
     #[error("the origins of {resource}: {error}")]
     InvalidOrigin {
         /// The path in quotation marks, or `the fallback`.

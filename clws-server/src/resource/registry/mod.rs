@@ -21,8 +21,9 @@ use crate::resource::registry::table::Tables;
 
 /// The resources of a server: each path's handlers, and the origins that it admits.
 ///
-/// A request goes to the resource registered for exactly its path; else to that of the longest matching
-/// [prefix](Self::register_prefix); else to the [fallback](Self::register_fallback); else it gets 404.
+/// A request goes to the resource registered for exactly its path; else to that of the longest
+/// matching [prefix](Self::register_prefix); else to the [fallback](Self::register_fallback); else
+/// it gets 404.
 ///
 /// Resources can be changed while the server runs. Two servers in one process share no resource.
 ///
@@ -61,7 +62,8 @@ impl Resources {
         Self(Arc::new(Inner { tables: RwLock::default(), debug, max_header_size }))
     }
 
-    /// Registers a resource for a path, which clients must request exactly: `register-global-resource`.
+    /// Registers a resource for a path, which clients must request exactly:
+    /// `register-global-resource`.
     ///
     /// # Errors
     ///
@@ -96,12 +98,14 @@ impl Resources {
         added.map_err(|_| RegisterError::Taken(path.into()))
     }
 
-    /// Registers a resource for all paths that begin with a prefix, for instance `/rooms/`, and have no resource
-    /// themselves. The requested path is the [`resource_name`](crate::Client::resource_name).
+    /// Registers a resource for all paths that begin with a prefix, for instance `/rooms/`, and
+    /// have no resource themselves. The requested path is the
+    /// [`resource_name`](crate::Client::resource_name).
     ///
     /// # Errors
     ///
-    /// The prefix is taken, does not end in `/`, no request can have it, or an entry of the origins can match nothing.
+    /// The prefix is taken, does not end in `/`, no request can have it, or an entry of the origins
+    /// can match nothing.
     pub fn register_prefix(
         &self,
         prefix: &str,
@@ -134,14 +138,16 @@ impl Resources {
         Ok(())
     }
 
-    /// Answers requests that are no WebSocket upgrade, on the same port: a page, a health check. It replaces an earlier
-    /// hook. Without one, such requests get 426.
+    /// Answers requests that are no WebSocket upgrade, on the same port: a page, a health check. It
+    /// replaces an earlier hook. Without one, such requests get 426.
     ///
-    /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of the request, within the
-    /// handshake's limits. A body is not read. The connection is closed after the answer.
+    /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of
+    /// the request, within the handshake's limits. A body is not read. The connection is closed
+    /// after the answer.
     ///
-    /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET` is: the body is not
-    /// sent. The hook sees every method but `CONNECT`, which is refused, and no request whose body has no certain end.
+    /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET`
+    /// is: the body is not sent. The hook sees every method but `CONNECT`, which is refused, and no
+    /// request whose body has no certain end.
     ///
     /// ```
     /// use clws_server::{Config, HttpResponse, Server};
@@ -168,8 +174,8 @@ impl Resources {
 
     /// Removes the resource of a path: `unregister-global-resource`. Returns whether there was one.
     ///
-    /// New clients get another resource that fits, or 404. Connected clients stay, and the resource is dropped after the last
-    /// of them.
+    /// New clients get another resource that fits, or 404. Connected clients stay, and the resource
+    /// is dropped after the last of them.
     pub fn unregister(&self, path: &str) -> bool {
         let removed = self.write().remove(path); // dropped after the lock
         removed.is_some()

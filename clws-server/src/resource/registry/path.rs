@@ -41,7 +41,8 @@ pub(super) fn prefix_fault(prefix: &str) -> Option<Cow<'static, str>> {
     fault(prefix).or_else(|| (!prefix.ends_with('/')).then(|| "a prefix ends in `/`".into()))
 }
 
-/// The URL Standard's path percent-encode set, except the caret, which older browsers do not encode.
+/// The URL Standard's path percent-encode set, except the caret, which older browsers do not
+/// encode.
 fn is_encoded(byte: u8) -> bool {
     !byte.is_ascii_graphic() || b"\"<>`{}".contains(&byte)
 }

@@ -18,7 +18,8 @@ pub(super) struct Tables {
     pub(super) http: Option<Arc<Hook>>,
 }
 
-// Entries are returned and not dropped here, because a resource's drop may call the registry, whose lock is held.
+// Entries are returned and not dropped here, because a resource's drop may call the registry, whose
+// lock is held.
 impl Tables {
     /// The resource of exactly that path, else that of the longest prefix, else the fallback.
     pub(super) fn find(&self, path: &str) -> Option<Arc<Entry>> {
