@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 use std::sync::Arc;
 
 use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Request, RequestHead, Status};
-use clws_proto::{Input, Receiver, Role, Sender};
+use clws_proto::{Receiver, Role, Sender};
 
 use crate::client::Client;
 use crate::client::NewClient;
@@ -13,12 +13,10 @@ use crate::client::NewClient;
 use crate::codecs::Negotiated;
 use crate::config::Config;
 use crate::config::address::Peer;
-use crate::connection::closing::{Closing, Reply};
+use crate::connection::closing::Reply;
 use crate::connection::context::Context;
 use crate::connection::open::Open;
-use crate::connection::share::Share;
 use crate::connection::timer::{Deadline, Timer};
-use crate::connection::{Connection, Stage};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, guard, log};
 use crate::resource::accept::Accept;
@@ -67,63 +65,6 @@ pub(super) enum Outcome {
     Open(Open, usize),
     /// An answer to a peer that does not become a client.
     Reply(Reply),
-}
-
-impl Connection {
-    pub(super) fn handle_request(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
-        let Stage::Handshake(handshake) = &mut self.stage else { return };
-        // Most requests come in one piece, and are parsed in the driver's buffer.
-        let mut received = std::mem::take(&mut handshake.received);
-        let whole = received.is_empty();
-        if !whole {
-            received.extend_from_slice(input);
-        }
-        let bytes = if whole { input } else { &mut received[..] };
-        let undecided = handshake.is_undecided();
-        let outcome = if undecided { Ok(Outcome::Wait) } else { handshake.step(bytes, context) };
-        if self.conclude(outcome, bytes, share, context)
-            && let Stage::Handshake(handshake) = &mut self.stage
-        {
-            handshake.received = if whole { bytes.to_vec() } else { received };
-        }
-    }
-
-    /// Leaves the handshake stage if there is an outcome. Returns whether the handshake still
-    /// waits. `bytes` is all input so far.
-    pub(super) fn conclude(
-        &mut self,
-        outcome: Result<Outcome, Reject>,
-        bytes: &mut [u8],
-        share: &mut Share,
-        context: &Context<'_>,
-    ) -> bool {
-        let Stage::Handshake(handshake) = &self.stage else { return false };
-        let (open, consumed) = match outcome {
-            Ok(Outcome::Wait) => return true,
-            Ok(Outcome::Open(open, consumed)) => (open, consumed),
-            Ok(Outcome::Reply(reply)) => {
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
-                return false;
-            }
-            Err(reject) => {
-                log(|| {
-                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
-                });
-                let reply = handshake.refusal(&reject, bytes, context);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
-                return false;
-            }
-        };
-        self.stage = Stage::Open(open);
-        let Stage::Open(open) = &mut self.stage else { return false };
-        open.connect();
-        // Frames that the client sent without waiting for the answer.
-        let early = bytes.get_mut(consumed..).unwrap_or_default();
-        if let Some(end) = open.handle_input(Input::Lent(early), share, context) {
-            self.end(end, context);
-        }
-        false
-    }
 }
 
 impl Handshake {

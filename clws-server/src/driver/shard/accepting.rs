@@ -13,10 +13,10 @@ use crate::config::address::Peer;
 use crate::connection::{Connection, RETRY_AFTER};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
-use crate::driver::shard::serving::ConnectionSlot;
+use crate::driver::shard::listening::{Listening, listener_key};
+use crate::driver::shard::slot::ConnectionSlot;
 use crate::driver::shard::{KEPT, Shard};
 use crate::guard::log;
-use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_at_once};
 use crate::net::socket::Socket;
 use crate::time::{deadline_after, now};
@@ -27,12 +27,6 @@ const ACCEPTS: usize = 64;
 
 /// How long accepting rests when it fails, and no client can be refused either.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
-
-/// A listening socket, which all shards accept from.
-pub(super) struct Listening {
-    pub(super) listener: Arc<Acceptor>,
-    pub(super) ready: bool,
-}
 
 impl Shard {
     pub(super) fn accept(&mut self) {
@@ -170,10 +164,4 @@ impl Shard {
         let index = listener_key(0).checked_sub(key)?;
         self.listeners.get_mut(index)
     }
-}
-
-/// The key of a listener. Listeners count down from the waker's key, which is the last; connections
-/// count up from 0.
-pub(super) const fn listener_key(index: usize) -> usize {
-    usize::MAX - 1 - index
 }

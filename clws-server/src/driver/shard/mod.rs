@@ -7,8 +7,11 @@ mod accepting;
 mod commands;
 mod deadlines;
 mod flags;
+mod held_back;
+mod listening;
 mod relief;
 mod serving;
+mod slot;
 mod socket_io;
 mod thread;
 
@@ -22,10 +25,10 @@ use slab::Slab;
 
 use crate::buffer_pool;
 use crate::driver::read_buffers::ReadBuffers;
-use crate::driver::shard::accepting::{Listening, listener_key};
 use crate::driver::shard::flags::Flags;
-use crate::driver::shard::relief::Relief;
-use crate::driver::shard::serving::ConnectionSlot;
+use crate::driver::shard::held_back::Relief;
+use crate::driver::shard::listening::{Listening, listener_key};
+use crate::driver::shard::slot::ConnectionSlot;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
 use crate::net::acceptor::Acceptor;

@@ -2,30 +2,12 @@
 //! one at a time and a little. At the limit, the client that holds most is dropped.
 
 use std::cmp::Reverse;
-use std::collections::VecDeque;
 use std::sync::Arc;
-use std::time::Instant;
 
 use crate::driver::shard::Shard;
 use crate::driver::shard::deadlines::TICK;
 use crate::driver::shard::flags::Flags;
 use crate::wake::WakeTargetRef;
-
-#[derive(Debug, Default)]
-pub(super) struct Relief {
-    /// Slots of clients that are not read from. A slot without the flag `HELD_BACK` is outdated.
-    pub(super) held_back: VecDeque<u32>,
-    /// The time at which the slots are examined again.
-    at: Option<Instant>,
-    /// Below this much used memory, another search for a client to drop would find none.
-    in_vain: usize,
-}
-
-impl Relief {
-    pub(super) const fn next_wake_up(&self) -> Option<Instant> {
-        self.at
-    }
-}
 
 impl Shard {
     /// Drops clients if too much memory is held. Called after each client's share.

@@ -2,63 +2,13 @@
 
 use std::cmp::Reverse;
 
-use crate::admission::ConnectionPermit;
-use crate::budget::{Budget, Charged};
-use crate::connection::Connection;
-use crate::connection::share::Share;
 use crate::driver::drive::{self, Settled};
-use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::Shard;
 use crate::driver::shard::deadlines::tick;
 use crate::driver::shard::flags::Flags;
+use crate::driver::shard::slot::ConnectionSlot;
 use crate::driver::shard::socket_io::SocketIo;
-use crate::net::socket::Socket;
-use crate::time::now;
 use crate::wake::{self, WakeTargetRef};
-
-pub(super) struct ConnectionSlot {
-    pub(super) socket: Socket,
-    pub(super) connection: Connection,
-    pub(super) flags: Flags,
-    pub(super) read_sizer: ReadSizer,
-    /// The charge for the connection, without its client.
-    pub(super) charged: Charged,
-}
-
-impl ConnectionSlot {
-    /// Whether there is work that no event reports: input or events that are left, or output that
-    /// was cut off.
-    #[inline]
-    pub(super) fn has_work(&self, budget: &Budget) -> bool {
-        self.flags.has(Flags::UNFLUSHED)
-            || self.connection.can_continue()
-            || (self.flags.has(Flags::READABLE)
-                && self.connection.wants_input()
-                && self.flags.admit_read(&self.connection, budget))
-    }
-
-    /// Whether the connection is not read from because memory is short.
-    #[inline]
-    pub(super) fn is_held_back(&self, budget: &Budget) -> bool {
-        self.flags.holds_back(&self.connection, budget)
-    }
-
-    pub(super) fn permit(&self) -> ConnectionPermit {
-        if self.flags.has(Flags::REFUSED) { ConnectionPermit::Refused } else { ConnectionPermit::Client }
-    }
-
-    /// The client's share of this turn.
-    #[inline]
-    pub(super) fn share(&self) -> Share {
-        if self.flags.has(Flags::GREEDY) {
-            Share::strict(now)
-        } else if self.connection.is_compressed() {
-            Share::started_now(now)
-        } else {
-            Share::new(now)
-        }
-    }
-}
 
 impl Shard {
     /// Gives a connection its share of the turn. Returns whether all of the share was used.

@@ -1,0 +1,324 @@
+//! The events of a connection, as its driver reports them, and the driver's next action.
+
+use std::borrow::Cow;
+use std::io::{self, IoSlice};
+use std::sync::Arc;
+
+use clws_handshake::Reject;
+use clws_proto::{CloseCode, Input};
+
+use crate::client::Client;
+use crate::client::disconnect::{Disconnect, DisconnectCause};
+use crate::config::address::Peer;
+use crate::connection::closing::Closing;
+use crate::connection::context::Context;
+use crate::connection::handshake::Handshake;
+use crate::connection::open::{End, Open};
+use crate::connection::share::Share;
+use crate::connection::{Action, Connection, RETRY_AFTER, Stage};
+use crate::date::dated_reject;
+use crate::guard::discard;
+
+impl Connection {
+    pub(crate) fn new(peer: Peer, context: &Context<'_>) -> Self {
+        Self { stage: Stage::Handshake(Box::new(Handshake::new(peer, context))) }
+    }
+
+    /// A connection that is refused before its request has come.
+    pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
+        let response = dated_reject(reject, context.date()).response();
+        Self { stage: Stage::Closing(Box::new(Closing::reply([response.into(), Cow::default()], context))) }
+    }
+
+    /// Handles input. The buffer's content is spent afterwards, because payloads are unmasked in
+    /// place. A big message may keep an owned buffer, which is empty then.
+    #[inline]
+    pub(crate) fn handle_input(&mut self, input: Input<'_>, share: &mut Share, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => {
+                if let Some(end) = open.handle_input(input, share, context) {
+                    self.end(end, context);
+                }
+            }
+            Stage::Handshake(_) => match input {
+                Input::Lent(bytes) => self.handle_request(bytes, share, context),
+                Input::Owned(buffer, range) => {
+                    self.handle_request(buffer.get_mut(range).unwrap_or_default(), share, context);
+                }
+                Input::Direct(_) => {}
+            },
+            Stage::Closing(_) | Stage::Closed => {}
+        }
+    }
+
+    /// Where the next input can be read to without a copy: the payload of a big message. Tell
+    /// [`handle_input`](Self::handle_input) with [`Input::Direct`] how much was read.
+    #[inline]
+    pub(crate) fn spare_capacity(&mut self, context: &Context<'_>) -> Option<&mut [u8]> {
+        match &mut self.stage {
+            Stage::Open(open) => open.receiver.spare_capacity(context.environment.buffers),
+            _ => None,
+        }
+    }
+
+    /// Whether the driver may read. While events are unread, while the application or the client
+    /// takes nothing more, and while the application decides on the handshake, it may not.
+    ///
+    /// As long as this is false the driver must not look for the end of the input either, because
+    /// the end would overtake the events.
+    #[inline]
+    pub(crate) fn wants_input(&self) -> bool {
+        match &self.stage {
+            Stage::Handshake(handshake) => !handshake.is_undecided(),
+            Stage::Open(open) => open.wants_input(),
+            Stage::Closing(_) | Stage::Closed => true,
+        }
+    }
+
+    /// Whether unread events can be handled now, by [`continue_events`](Self::continue_events).
+    #[inline]
+    pub(crate) fn can_continue(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.can_continue())
+    }
+
+    /// Whether events of the last read are unread.
+    #[inline]
+    pub(crate) fn has_unread(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.receiver.has_unread())
+    }
+
+    /// Handles events that were read before, as far as they need not wait.
+    #[inline]
+    pub(crate) fn continue_events(&mut self, share: &mut Share, context: &Context<'_>) {
+        if self.can_continue() {
+            self.handle_input(Input::Lent(&mut []), share, context);
+        }
+    }
+
+    /// Whether an event may take long, so that the time of a share must be measured from its start.
+    #[inline]
+    pub(crate) fn is_compressed(&self) -> bool {
+        #[cfg(feature = "deflate")]
+        let is_compressed = matches!(&self.stage, Stage::Open(open) if open.client.negotiated().is_some());
+        #[cfg(not(feature = "deflate"))]
+        let is_compressed = false;
+        is_compressed
+    }
+
+    /// Whether only little must be read at once, because input may have to be kept: while the
+    /// application decides on the handshake, while messages wait in a mailbox, and while only pings
+    /// are answered.
+    #[inline]
+    pub(crate) fn reads_little(&self) -> bool {
+        match &self.stage {
+            Stage::Open(open) => open.client.has_queue() || open.reads_pings(),
+            Stage::Handshake(_) | Stage::Closing(_) | Stage::Closed => true,
+        }
+    }
+
+    /// Handles what happened on other threads: a handler's panic, a decision on the handshake. Call
+    /// it when the wake target was woken.
+    #[inline]
+    pub(crate) fn resume(&mut self, share: &mut Share, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) if open.client.has_failed() => {
+                self.end(End::Failed(DisconnectCause::Panic), context);
+            }
+            Stage::Handshake(handshake) if handshake.is_undecided() => {
+                let mut bytes = std::mem::take(&mut handshake.received);
+                let outcome = handshake.decided(&bytes, context);
+                if self.conclude(outcome, &mut bytes, share, context)
+                    && let Stage::Handshake(handshake) = &mut self.stage
+                {
+                    handshake.received = bytes;
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// The peer has ended its side.
+    pub(crate) fn end_of_input(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(_) => self.stage = Stage::Closed,
+            Stage::Open(open) => {
+                // Hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it
+                // out: both end the TCP connection between two messages.
+                let clean = open.client.websocket_version().is_hixie() && open.receiver.is_between_messages();
+                let end = match open.take_error() {
+                    Some(error) => End::Lost(DisconnectCause::Io(Arc::new(error))),
+                    None if clean => {
+                        End::Closed(Disconnect::new(CloseCode::NO_STATUS, "", DisconnectCause::Closed))
+                    }
+                    None => End::Lost(DisconnectCause::Vanished),
+                };
+                self.end(end, context);
+            }
+            Stage::Closing(closing) => {
+                closing.linger = false;
+                if closing.is_flushed() {
+                    self.stage = Stage::Closed;
+                }
+            }
+            Stage::Closed => {}
+        }
+    }
+
+    /// Reading failed: no more input comes.
+    pub(crate) fn read_failed(&mut self, mut error: io::Error, context: &Context<'_>) {
+        let debug = context.config().debug_on();
+        if let Stage::Open(open) = &mut self.stage {
+            if let Some(earlier) = open.take_error() {
+                discard(debug, std::mem::replace(&mut error, earlier));
+            }
+            self.end(End::Lost(DisconnectCause::Io(Arc::new(error))), context);
+        } else {
+            discard(debug, error);
+        }
+        self.close();
+    }
+
+    /// Writing failed. Earlier input is still delivered: the driver continues to read, and reports
+    /// the end of the input when nothing more is there.
+    pub(crate) fn write_failed(&mut self, error: io::Error, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => {
+                open.write_failed(error);
+                open.rearm(context);
+            }
+            _ => {
+                discard(context.config().debug_on(), error);
+                self.close();
+            }
+        }
+    }
+
+    /// Whether writing has failed, so that the input ends when nothing more can be read.
+    #[inline]
+    pub(crate) fn has_failed_to_write(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.has_failed_to_write())
+    }
+
+    /// The socket is broken, and is not read from. The application has some time to handle earlier
+    /// input.
+    pub(crate) fn broken(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(_) => self.stage = Stage::Closed,
+            Stage::Open(open) => {
+                open.broken();
+                open.rearm(context);
+            }
+            Stage::Closing(_) | Stage::Closed => {}
+        }
+    }
+
+    /// The server stops: clients are closed with 1001, and requests get 503. Messages that come
+    /// before the client's close frame are still delivered.
+    pub(crate) fn stop(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(handshake) if handshake.has_received_nothing() => self.stage = Stage::Closed,
+            Stage::Handshake(handshake) => {
+                let reject = Reject::unavailable(Some(RETRY_AFTER));
+                let reply = handshake.refusal(&reject, &handshake.received, context);
+                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+            }
+            Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
+            Stage::Closing(_) | Stage::Closed => {}
+        }
+    }
+
+    /// Ends the connection at once, because a stop takes too long.
+    pub(crate) fn kill(&mut self) {
+        if let Stage::Open(open) = &mut self.stage {
+            open.leave(Disconnect::abnormal(DisconnectCause::Stopped));
+        }
+        self.close();
+    }
+
+    /// Writes queued data as far as `write` takes it. Returns whether everything was written.
+    pub(crate) fn transmit(
+        &mut self,
+        write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
+    ) -> io::Result<bool> {
+        match &mut self.stage {
+            Stage::Handshake(handshake) => handshake.transmit(write),
+            Stage::Closed => Ok(true),
+            Stage::Open(open) => open.transmit(write),
+            Stage::Closing(closing) => closing.transmit(write),
+        }
+    }
+
+    /// The next action of the driver. Call it after every event, when everything that can be
+    /// written is written.
+    pub(crate) fn poll_action(&mut self, context: &Context<'_>) -> Action {
+        match &mut self.stage {
+            Stage::Open(open) if open.client.is_overdrawn() => self.drop_for_memory(context),
+            Stage::Open(open) if open.client.is_aborted() => {
+                self.end(End::Lost(DisconnectCause::Aborted), context);
+                self.close();
+            }
+            Stage::Open(open) => {
+                open.rearm(context);
+                if open.ends_our_side() {
+                    return Action::ShutdownWrite;
+                }
+            }
+            Stage::Closing(closing) => {
+                closing.deadline.rearm(context);
+                if closing.is_flushed() && !closing.linger {
+                    self.close();
+                } else if closing.is_flushed() && !std::mem::replace(&mut closing.shut, true) {
+                    return Action::ShutdownWrite;
+                }
+            }
+            Stage::Handshake(_) | Stage::Closed => {}
+        }
+        if let Stage::Closed = self.stage { Action::Drop } else { Action::Wait }
+    }
+
+    pub(crate) fn client(&self) -> Option<&Client> {
+        match &self.stage {
+            Stage::Open(open) => Some(&open.client),
+            Stage::Closing(closing) => closing.client.as_ref(),
+            Stage::Handshake(_) | Stage::Closed => None,
+        }
+    }
+
+    /// Bytes that wait to be written.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn queued(&self) -> usize {
+        match &self.stage {
+            Stage::Open(open) => open.client.buffered_amount(),
+            Stage::Closing(closing) => closing.queued(),
+            Stage::Handshake(handshake) => handshake.queued(),
+            Stage::Closed => 0,
+        }
+    }
+
+    /// Leaves the open stage: calls the resource's `disconnected`, and enters the closing stage.
+    pub(super) fn end(&mut self, end: End, context: &Context<'_>) {
+        let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
+        let shut = open.has_ended_our_side();
+        let (disconnect, linger) = match end {
+            End::Closed(disconnect) => (disconnect, false),
+            End::Failed(cause) => (Disconnect::abnormal(cause), true),
+            End::Lost(cause) => (Disconnect::abnormal(cause), false),
+        };
+        open.leave(disconnect);
+        // A peer that has ended its side may still read queued data.
+        let Open { client, .. } = open;
+        self.stage = Stage::Closing(Box::new(Closing::new(Some(client), linger, shut, context)));
+    }
+
+    /// Enters the last stage. Queued data is lost.
+    pub(super) fn close(&mut self) {
+        let client = match std::mem::replace(&mut self.stage, Stage::Closed) {
+            Stage::Closing(closing) => closing.client,
+            Stage::Open(open) => Some(open.client),
+            Stage::Handshake(_) | Stage::Closed => None,
+        };
+        if let Some(client) = client {
+            client.abandon();
+        }
+    }
+}

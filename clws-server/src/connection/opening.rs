@@ -1,0 +1,68 @@
+//! The way from the handshake to the next stage.
+
+use clws_handshake::Reject;
+use clws_proto::Input;
+
+use crate::connection::closing::Closing;
+use crate::connection::context::Context;
+use crate::connection::handshake::Outcome;
+use crate::connection::share::Share;
+use crate::connection::{Connection, Stage};
+use crate::guard::log;
+
+impl Connection {
+    pub(super) fn handle_request(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
+        let Stage::Handshake(handshake) = &mut self.stage else { return };
+        // Most requests come in one piece, and are parsed in the driver's buffer.
+        let mut received = std::mem::take(&mut handshake.received);
+        let whole = received.is_empty();
+        if !whole {
+            received.extend_from_slice(input);
+        }
+        let bytes = if whole { input } else { &mut received[..] };
+        let undecided = handshake.is_undecided();
+        let outcome = if undecided { Ok(Outcome::Wait) } else { handshake.step(bytes, context) };
+        if self.conclude(outcome, bytes, share, context)
+            && let Stage::Handshake(handshake) = &mut self.stage
+        {
+            handshake.received = if whole { bytes.to_vec() } else { received };
+        }
+    }
+
+    /// Leaves the handshake stage if there is an outcome. Returns whether the handshake still
+    /// waits. `bytes` is all input so far.
+    pub(super) fn conclude(
+        &mut self,
+        outcome: Result<Outcome, Reject>,
+        bytes: &mut [u8],
+        share: &mut Share,
+        context: &Context<'_>,
+    ) -> bool {
+        let Stage::Handshake(handshake) = &self.stage else { return false };
+        let (open, consumed) = match outcome {
+            Ok(Outcome::Wait) => return true,
+            Ok(Outcome::Open(open, consumed)) => (open, consumed),
+            Ok(Outcome::Reply(reply)) => {
+                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                return false;
+            }
+            Err(reject) => {
+                log(|| {
+                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                });
+                let reply = handshake.refusal(&reject, bytes, context);
+                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                return false;
+            }
+        };
+        self.stage = Stage::Open(open);
+        let Stage::Open(open) = &mut self.stage else { return false };
+        open.connect();
+        // Frames that the client sent without waiting for the answer.
+        let early = bytes.get_mut(consumed..).unwrap_or_default();
+        if let Some(end) = open.handle_input(Input::Lent(early), share, context) {
+            self.end(end, context);
+        }
+        false
+    }
+}

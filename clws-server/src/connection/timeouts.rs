@@ -1,0 +1,107 @@
+//! The deadlines of a connection, and what happens when one passes.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use crate::client::disconnect::DisconnectCause;
+use crate::connection::closing::Closing;
+use crate::connection::context::Context;
+use crate::connection::open::{End, Open};
+use crate::connection::timer::{Deadline, Timer};
+use crate::connection::{Connection, Stage};
+use crate::time::deadline_after;
+
+impl Connection {
+    /// A deadline that the driver does not know yet. At that time it calls
+    /// [`handle_timeout`](Self::handle_timeout).
+    pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
+        let deadline = self.deadline()?;
+        if deadline.armed {
+            return None;
+        }
+        deadline.armed = deadline.at.is_some();
+        deadline.at
+    }
+
+    /// The deadline that the driver knows, if it still holds.
+    pub(crate) fn armed_timeout(&mut self) -> Option<Instant> {
+        self.deadline().filter(|deadline| deadline.armed)?.at
+    }
+
+    /// The deadline, whether the driver knows it or not.
+    #[cfg(any(test, fuzzing))]
+    pub(crate) fn next_timeout(&mut self) -> Option<Instant> {
+        self.deadline()?.at
+    }
+
+    /// Whether a deadline has passed, so that [`handle_timeout`](Self::handle_timeout) may end
+    /// something.
+    pub(crate) fn is_due(&mut self, context: &Context<'_>) -> bool {
+        let Some(deadline) = self.deadline() else { return false };
+        deadline.at.is_some() && deadline.is_due(context.now())
+    }
+
+    /// Whether a deadline that has passed may take effect later, because there is input that may
+    /// have arrived before it. The grace is as long as a closing handshake, because a peer may send
+    /// forever.
+    pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
+        let grace = context.config().close_timeout;
+        let at = self.deadline().and_then(|deadline| deadline.at);
+        at.is_some_and(|at| context.now() < deadline_after(at, grace))
+    }
+
+    /// Ends what did not happen in time. Before the deadline it does nothing, and
+    /// [`poll_timeout`](Self::poll_timeout) returns the deadline again. The driver reads once
+    /// before it calls this: input that has arrived counts.
+    pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
+        self.rearm(context);
+        let Some(deadline) = self.deadline() else { return };
+        if !deadline.is_due(context.now()) {
+            deadline.armed = false;
+            return;
+        }
+        match deadline.timer() {
+            Timer::Handshake => self.handshake_timed_out(context),
+            Timer::Write => self.lose(DisconnectCause::WriteTimeout, context),
+            Timer::Close => self.lose(DisconnectCause::CloseTimeout, context),
+            Timer::Deliver => {
+                let error = if let Stage::Open(open) = &mut self.stage { open.take_error() } else { None };
+                let cause =
+                    error.map_or(DisconnectCause::Vanished, |error| DisconnectCause::Io(Arc::new(error)));
+                self.lose(cause, context);
+            }
+        }
+    }
+
+    /// Starts and restarts the timer, as far as events since the last call ask for it.
+    pub(super) fn rearm(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => open.rearm(context),
+            Stage::Closing(closing) => closing.deadline.rearm(context),
+            Stage::Handshake(_) | Stage::Closed => {}
+        }
+    }
+
+    fn handshake_timed_out(&mut self, context: &Context<'_>) {
+        if let Stage::Handshake(handshake) = &self.stage {
+            let reply = handshake.refusal(&handshake.timed_out(), &handshake.received, context);
+            self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+        }
+    }
+
+    fn lose(&mut self, cause: DisconnectCause, context: &Context<'_>) {
+        if let Stage::Open(_) = self.stage {
+            self.end(End::Lost(cause), context);
+        }
+        self.close();
+    }
+
+    fn deadline(&mut self) -> Option<&mut Deadline> {
+        match &mut self.stage {
+            Stage::Handshake(handshake) => Some(&mut handshake.deadline),
+            Stage::Open(Open { waiting, .. }) => Some(&mut waiting.as_mut()?.deadline),
+            Stage::Closing(closing) => Some(&mut closing.deadline),
+            Stage::Closed => None,
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! The clients that a shard does not read from while memory is short.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+#[derive(Debug, Default)]
+pub(super) struct Relief {
+    /// Slots of clients that are not read from. A slot without the flag `HELD_BACK` is outdated.
+    pub(super) held_back: VecDeque<u32>,
+    /// The time at which the slots are examined again.
+    pub(super) at: Option<Instant>,
+    /// Below this much used memory, another search for a client to drop would find none.
+    pub(super) in_vain: usize,
+}
+
+impl Relief {
+    pub(super) const fn next_wake_up(&self) -> Option<Instant> {
+        self.at
+    }
+}
