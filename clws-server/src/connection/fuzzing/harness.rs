@@ -1,4 +1,4 @@
-//! The connection, its socket and its clock, driven as `shard/serving.rs` and `shard/deadlines.rs` do.
+//! The connection with its socket and its clock, driven like in `driver/shard`.
 
 use std::io;
 use std::sync::{Arc, LazyLock};
@@ -17,10 +17,10 @@ use crate::task_waker::TaskWaker;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
 
-/// What one read brings at most.
+/// The most bytes of one read.
 const READ: usize = 64 * 1024;
 
-/// Turns that one thing may cause, for each of which there is an event, a read or a write.
+/// The most turns that one step may cause. Each turn has an event, a read or a write.
 const TURNS: usize = 100_000;
 
 pub(super) struct Harness {
@@ -28,21 +28,21 @@ pub(super) struct Harness {
     pub(super) connection: Connection,
     pub(super) app: App,
     pub(super) peer: Peer,
-    /// What the connection was given, from the first byte on.
+    /// The connection's whole input.
     pub(super) given: Vec<u8>,
-    /// So many bytes are there for the connection to be read.
-    here: usize,
+    /// Number of bytes that have arrived and are unread.
+    unread: usize,
     readable: bool,
     end_seen: bool,
     reset: bool,
     broken: bool,
-    /// So much more is taken by the peer.
+    /// Number of bytes that the peer can take.
     room: usize,
     deadline: Option<Instant>,
     shut: bool,
     stopped: bool,
     over: bool,
-    /// How the connection is read: lent buffers, owned ones, and how long they are.
+    /// The kind and size of read buffers.
     reads: u8,
 }
 
@@ -51,7 +51,7 @@ fn context(shared: &Arc<Shared>) -> Context<'_> {
     Context { shared, wake_target: WakeTargetRef::Stream(&WAKER) }
 }
 
-/// What both sides want of permessage-deflate.
+/// The permessage-deflate configuration of both sides.
 #[cfg(feature = "deflate")]
 pub(super) fn deflate() -> clws_proto::DeflateConfig {
     clws_proto::DeflateConfig::default()
@@ -98,7 +98,7 @@ impl Harness {
             app,
             peer,
             given: Vec::new(),
-            here: 0,
+            unread: 0,
             readable: true,
             end_seen: false,
             reset: false,
@@ -126,11 +126,11 @@ impl Harness {
         self.over
     }
 
-    /// So much of what the peer has sent arrives.
+    /// Up to `count` bytes from the peer arrive.
     pub(super) fn arrive(&mut self, count: usize) {
         let count = count.min(self.peer.wire.len() - self.peer.arrived);
         self.peer.arrived += count;
-        self.here += count;
+        self.unread += count;
         self.readable = true;
     }
 
@@ -142,7 +142,7 @@ impl Harness {
         self.room = 0;
     }
 
-    /// The connection is gone: reading fails when all of what is here is read.
+    /// Resets the connection: reads fail after the bytes that have arrived.
     pub(super) fn reset(&mut self) {
         (self.reset, self.readable) = (true, true);
         self.peer.end();
@@ -170,7 +170,7 @@ impl Harness {
         self.deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(now()))
     }
 
-    /// Time passes, and with it each deadline.
+    /// Advances the time through each deadline.
     pub(super) fn pass(&mut self, time: Duration) {
         let end = now() + time;
         for _ in 0..TURNS {
@@ -189,7 +189,7 @@ impl Harness {
                 }
             }
         }
-        panic!("a deadline that never passes");
+        panic!("the deadline does not advance");
     }
 
     fn expire(&mut self) {
@@ -215,10 +215,10 @@ impl Harness {
         self.connection.may_go_on() || (self.readable && self.connection.wants_input())
     }
 
-    /// Does all that there is to do now, and looks whether all is well.
+    /// Does all possible work and checks the invariants.
     pub(super) fn drive(&mut self) {
         self.work();
-        self.peer.look();
+        self.peer.check_read();
         if !self.over {
             self.check();
         }
@@ -234,14 +234,14 @@ impl Harness {
                 return;
             }
         }
-        panic!("there is always something to do");
+        panic!("the connection always has work");
     }
 
     fn may_write(&self) -> bool {
         self.room > 0 && self.connection.queued() > 0 && !self.broken
     }
 
-    /// A client's share of a turn.
+    /// Runs one turn of the connection.
     fn turn(&mut self) {
         let shared = Arc::clone(&self.shared);
         let context = context(&shared);
@@ -285,16 +285,16 @@ impl Harness {
         match self.connection.next(context) {
             Next::Wait => {}
             Next::ShutdownWrite => {
-                assert!(!std::mem::replace(&mut self.shut, true), "it ends its side twice");
+                assert!(!std::mem::replace(&mut self.shut, true), "shut down twice");
             }
             Next::Drop => self.over = true,
         }
     }
 
-    /// One read, to one of the three kinds of buffers.
+    /// Reads once, into one of the three kinds of buffers.
     fn read(&mut self, share: &mut Share, context: &Context<'_>) {
-        assert!(!self.connection.has_unread(), "it is read from while events are unread");
-        if self.here == 0 {
+        assert!(!self.connection.has_unread(), "a read while events are unread");
+        if self.unread == 0 {
             self.readable = false;
             if self.reset {
                 return self.connection.read_failed(io::ErrorKind::ConnectionReset.into(), context);
@@ -308,9 +308,9 @@ impl Harness {
             }
             return;
         }
-        let start = self.peer.arrived - self.here;
+        let start = self.peer.arrived - self.unread;
         let most = if self.reads & 0x80 != 0 { 1 + usize::from(self.reads & 0x3F) } else { READ };
-        let count = self.here.min(most);
+        let count = self.unread.min(most);
         let bytes = self.peer.wire[start..start + count].to_vec();
         if self.reads & 0x40 == 0
             && let Some(room) = self.connection.room()
@@ -330,25 +330,25 @@ impl Harness {
     }
 
     fn take(&mut self, bytes: &[u8]) {
-        self.here -= bytes.len();
-        // What comes when the application was told of the end is read to be thrown away.
-        if self.armed().is_none() {
+        self.unread -= bytes.len();
+        // Input after `disconnected` is read and discarded.
+        if self.disconnect().is_none() {
             self.given.extend_from_slice(bytes);
         }
     }
 
-    /// Until the connection is over, which it must be soon: the peer ends its side or the server stops, and the application
-    /// takes what there is.
+    /// Ends the connection: the peer ends its side or the server stops, and the application takes
+    /// all messages. Panics if the connection stays.
     pub(super) fn finish(mut self, how: u8) {
         self.drive();
         let config = &self.shared.config;
-        // A handshake, then what is left to write, and then to close, each with the grace of what arrives late.
+        // A handshake, the output and the close, each with the grace period for late input.
         let most = config.handshake_timeout + 2 * config.write_timeout + 6 * config.close_timeout;
-        let patience = 2 * config.close_timeout;
+        let grace = 2 * config.close_timeout;
         let begun = now();
         if how & 1 == 0 {
             self.app.decide(how >> 1 & 3);
-            self.app.recorder(|recorder| recorder.takes_all = true);
+            self.app.recorder(|recorder| recorder.never_pauses = true);
             self.app.resume();
             self.peer.end();
             self.arrive(usize::MAX);
@@ -364,26 +364,26 @@ impl Harness {
         self.drive();
         while !self.over && now() - begun < most {
             let left = self.until_deadline();
-            let stops = begun + patience;
+            let stops = begun + grace;
             if how & 1 != 0 && now() + left >= stops {
                 virtual_clock::set(Some(stops.max(now())));
                 self.connection.kill();
             } else {
-                assert!(self.deadline.is_some(), "it waits for nothing");
+                assert!(self.deadline.is_some(), "the connection waits without a deadline");
                 self.pass(left);
             }
             self.drive();
         }
-        assert!(self.over, "it is still there after {:?}", now() - begun);
+        assert!(self.over, "the connection is still open after {:?}", now() - begun);
         self.check_end();
     }
 
-    /// The closing code that the application was told, if it was told of an end.
-    pub(super) fn armed(&self) -> Option<(CloseCode, u64)> {
+    /// The code and the undelivered count of the disconnect, if there was one.
+    pub(super) fn disconnect(&self) -> Option<(CloseCode, u64)> {
         self.app.recorder(|recorder| recorder.ended)
     }
 
-    /// When the driver comes back, whatever happens.
+    /// The driver's next deadline.
     pub(super) const fn next_deadline(&self) -> Option<Instant> {
         self.deadline
     }
