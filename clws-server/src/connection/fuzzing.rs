@@ -75,8 +75,8 @@ fn step(harness: &mut Harness, input: &mut Input<'_>) {
     match choice & 31 {
         0 | 1 => harness.peer.send_request(more),
         2..=6 => {
-            let (what, len) = (input.byte(), input.length());
-            harness.peer.send_message(what, len, more);
+            let (command, len) = (input.byte(), input.length());
+            harness.peer.send_message(command, len, more);
         }
         7 => harness.peer.send_control(more, usize::from(input.byte() % 126)),
         8 => {
@@ -88,14 +88,14 @@ fn step(harness: &mut Harness, input: &mut Input<'_>) {
             let count = if more == 7 { input.length() } else { usize::MAX };
             harness.arrive(count);
         }
-        14 => harness.pass(TIMES[usize::from(more)]),
+        14 => harness.advance(TIMES[usize::from(more)]),
         15 => {
             let time = harness.until_deadline();
-            harness.pass(if more == 0 { time.saturating_sub(Duration::from_nanos(1)) } else { time });
+            harness.advance(if more == 0 { time.saturating_sub(Duration::from_nanos(1)) } else { time });
         }
         16 => {
-            let room = if more == 7 { input.length() } else { usize::MAX };
-            harness.peer_reads(room);
+            let space = if more == 7 { input.length() } else { usize::MAX };
+            harness.peer_reads(space);
         }
         17 => harness.peer_stops_reading(),
         18 => harness.peer.end(),

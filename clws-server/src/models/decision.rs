@@ -20,7 +20,7 @@ use crate::resource::Accept;
 use crate::task_waker::TaskWaker;
 use crate::wake::WakeTarget;
 
-/// A woken task finds the answer. It is woken if the decision came after it looked for an answer.
+/// A woken task finds the answer. It is woken if the decision came after it checked for an answer.
 fn a_waiting_task_is_woken() {
     let (mut accept, decision) = Accept::later();
     let pending = accept.deadline_after.take().unwrap();

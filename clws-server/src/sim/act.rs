@@ -160,8 +160,8 @@ fn send_to_members(group: &Group, send: impl FnOnce(&SharedMessage) -> Delivery)
     let members = group.members();
     let number = with(State::new_message);
     let len = with(|state| {
-        let most = state.plan.answer;
-        state.rng.below(most + 1)
+        let max = state.plan.answer;
+        state.rng.below(max + 1)
     });
     let delivery = send(&SharedMessage::text(text(number, len)));
     for member in &members {

@@ -1,4 +1,4 @@
-//! The checks of the invariants, during a run and at its end.
+//! The checks of the invariants during a run.
 
 use crate::CloseCode;
 use crate::client::outcome::SendError;
@@ -15,7 +15,7 @@ const SHARE: u64 = 2 * MILLI;
 const EVENTS: u32 = 2 * 40;
 
 /// Messages that were undelivered at the disconnect.
-const fn undelivered(end: &Disconnect) -> u64 {
+pub(super) const fn undelivered(end: &Disconnect) -> u64 {
     end.undelivered
 }
 
@@ -189,10 +189,10 @@ impl State {
 
     /// Checks, after a turn of a shard or a poll of a task, that no client took too much time.
     pub(super) fn check_shares(&mut self) {
-        let most = SHARE + u64::from(EVENTS) * self.plan.handler_cost;
+        let max = SHARE + u64::from(EVENTS) * self.plan.handler_cost;
         for (conn, share) in std::mem::take(&mut self.shares) {
-            if share > most {
-                let text = format!("its handler took {share} ns of one turn; the bound is {most} ns");
+            if share > max {
+                let text = format!("its handler took {share} ns of one turn; the bound is {max} ns");
                 self.violation(Check::Fairness, conn, text);
             }
         }
@@ -243,7 +243,7 @@ impl State {
         let (has_end, has_reset) = (self.conn(conn).has_end(), self.conn(conn).has_reset());
         let write_timeout = Plan::nanos(self.plan.config.write_timeout);
         let wrote_at = self.conn(conn).wrote_at;
-        let had_room = self.conn(conn).had_room_after();
+        let had_space = self.conn(conn).had_space_after();
         let hixie = self.peer(conn).profile.version.is_hixie();
         let log = &self.logs[conn as usize];
         let plausible = match &end.cause {
@@ -285,11 +285,13 @@ impl State {
         let queued = log.kind.is_some_and(Kind::is_queued);
         let unread = unread || stopped;
         // Or more messages precede the close frame than one share can handle before the deadline.
-        let behind = undelivered(end) > 0;
+        let has_undelivered = undelivered(end) > 0;
         match (&end.cause, log.received_close, log.close_arrived) {
             // If messages wait for a handler, the close frame waits after them.
             (DisconnectCause::CloseTimeout, Some(begun), Some(answered))
-                if answered + MILLI / 10 < begun + close_timeout && !(queued && unread) && !behind =>
+                if answered + MILLI / 10 < begun + close_timeout
+                    && !(queued && unread)
+                    && !has_undelivered =>
             {
                 let text =
                     format!("the close frame arrived {} ns after ours", answered.saturating_sub(begun));
@@ -300,102 +302,13 @@ impl State {
                 );
             }
             (DisconnectCause::WriteTimeout, ..)
-                if had_room.is_some_and(|after| after + MILLI / 10 < write_timeout) =>
+                if had_space.is_some_and(|after| after + MILLI / 10 < write_timeout) =>
             {
                 let text =
-                    format!("the socket had space after {had_room:?} ns, but the disconnect is: {end}");
+                    format!("the socket had space after {had_space:?} ns, but the disconnect is: {end}");
                 self.violation(Check::WriteDeadlines, conn, text);
             }
             _ => {}
-        }
-    }
-}
-
-// When nothing more can happen.
-impl State {
-    /// Checks a connected client with `buffered` queued bytes, before time advances.
-    pub(super) fn check_rest(&mut self, conn: u32, buffered: usize, paused: bool) {
-        // While memory is short, a client that holds much waits for the next tick.
-        let is_short = self.plan.used > 0;
-        let conn_ = self.conn(conn);
-        let may_wait = is_short || paused || (buffered > 0 && !conn_.has_room());
-        let what = match (conn_.has_input(), conn_.has_room()) {
-            _ if conn_.closed => return,
-            (true, _) if !may_wait => "its input is not about to be read".to_owned(),
-            (_, true) if buffered > 0 => format!("{buffered} bytes are not about to be written"),
-            _ => return,
-        };
-        self.violation(Check::Stuck, conn, what);
-    }
-
-    /// Checks, before the stop, that a client waits for nothing.
-    pub(super) fn check_idle(&mut self, conn: u32, buffered: usize) {
-        let (conn_, log) = (&self.conns[conn as usize], &self.logs[conn as usize]);
-        if conn_.closed || log.request_end == 0 || log.refused {
-            return;
-        }
-        let what = if conn_.has_input() {
-            "its input is not read".to_owned()
-        } else if conn_.has_room() && buffered > 0 {
-            format!("{buffered} bytes are not written")
-        } else if log.opened == 0 {
-            "its handshake does not end".to_owned()
-        } else if log.kind.is_some_and(Kind::is_queued) && log.handled < log.handed && log.silenced.is_none()
-        {
-            format!("{} messages wait for a task", log.handed - log.handled)
-        } else {
-            return;
-        };
-        self.violation(Check::Stuck, conn, what);
-    }
-
-    /// Checks the record of a connection after the stop.
-    pub(super) fn check_over(&mut self, conn: u32) {
-        let (closed, end_read) = (self.conn(conn).closed, self.conn(conn).end_read);
-        let log = &self.logs[conn as usize];
-        if !closed && log.request_end > 0 && !log.refused {
-            self.violation(Check::Leaks, conn, "its socket is still open".to_owned());
-        }
-        let log = &self.logs[conn as usize];
-        if log.opened == 0 {
-            return;
-        }
-        let Some((end, read)) = &log.end else {
-            if !log.rejected {
-                self.violation(Check::Lifecycle, conn, "no disconnected call".to_owned());
-            }
-            return;
-        };
-        let (read, counted) = (u64::from(log.complete(*read)), undelivered(end));
-        // The peer vanished and the application took nothing, so the driver gave up before it read
-        // the end of input.
-        let given_up = matches!(end.cause, DisconnectCause::Vanished) && !end_read;
-        let excused = log.silenced.is_some()
-            || given_up
-            || matches!(
-                end.cause,
-                DisconnectCause::CloseTimeout
-                    | DisconnectCause::WriteTimeout
-                    | DisconnectCause::Stopped
-                    | DisconnectCause::Aborted
-            );
-        let delivered = u64::from(log.handed);
-        let lost = read.saturating_sub(delivered + counted);
-        let (handled, handed, queued) = (log.handled, log.handed, log.kind.is_some_and(Kind::is_queued));
-        let app_knows = log.app_ended == 1 || log.app_opened == 0 || log.kind == Some(Kind::Async);
-        if lost > 0 && !excused {
-            let check = if log.ended_in_stop { Check::DeliveryInStop } else { Check::Delivery };
-            let text = format!("{read} messages were read, {delivered} delivered; disconnect: {end}");
-            self.violation(check, conn, text);
-        } else if delivered + counted > read {
-            let text =
-                format!("{delivered} messages delivered, {counted} counted as undelivered, {read} read");
-            self.violation(Check::Delivery, conn, text);
-        } else if queued && !excused && handled < handed && !matches!(end.cause, DisconnectCause::Budget) {
-            let text = format!("{handed} messages were queued, {handled} were handled");
-            self.violation(Check::Delivery, conn, text);
-        } else if queued && !excused && !app_knows {
-            self.violation(Check::Lifecycle, conn, "the application got no disconnected event".to_owned());
         }
     }
 }

@@ -15,19 +15,17 @@ use crate::server::ServerHandle;
 use crate::server::Shared;
 use crate::sim::app::{self, App, app};
 use crate::sim::edges::{Port, Ready};
-use crate::sim::log::{Check, Log, Violation};
-use crate::sim::net::Conn;
-use crate::sim::peer::Peer;
+use crate::sim::log::{Check, Violation};
 use crate::sim::plan::Plan;
 use crate::sim::poller::{Events, Poller};
 use crate::sim::resources::{
     AppListener, Inline, Recorded, Shared as SharedResource, read_mailbox, serve_websocket,
 };
 use crate::sim::rng::Rng;
-use crate::sim::script::{Kind, Profile};
+use crate::sim::script::Kind;
 use crate::sim::socket::SimListener;
 use crate::sim::trace::NO_CONN;
-use crate::sim::{Action, Event, MICRO, MILLI, SECOND, STATE, State, chaos, executor, with};
+use crate::sim::{Action, MILLI, STATE, State, chaos, executor, with};
 use crate::time::virtual_clock;
 use crate::wake::{self, Aside, ShardHandle};
 
@@ -161,15 +159,15 @@ impl Harness {
             register(kind, Arc::new(Recorded(Inline(kind))));
         }
         register(Kind::Async, Arc::new(Recorded(async_handler(serve_websocket))));
-        let (percent, most, decides) = with(|state| {
+        let (percent, max, decides) = with(|state| {
             let sleeps = [(0, 0), (3, 5 * MILLI), (30, MILLI), (2, 40 * MILLI)];
-            let (percent, most) = state.rng.pick(&sleeps);
-            (percent, most, state.rng.percent(30))
+            let (percent, max) = state.rng.pick(&sleeps);
+            (percent, max, state.rng.percent(30))
         });
         let (sender, events) = mailbox();
         let sender = if decides { sender.with_openings() } else { sender };
         register(Kind::Mailbox, Arc::new(Recorded(sender.clone())));
-        executor::spawn(read_mailbox(events, percent, most));
+        executor::spawn(read_mailbox(events, percent, max));
         let task = ResourceListenerTask::new(AppListener);
         register(Kind::Listener, Arc::new(Recorded(task.resource())));
         let listener = task.handle();
@@ -336,7 +334,7 @@ impl Harness {
         let (_, tasks) = executor::count();
         let holders = Arc::strong_count(&self.shared) - 1;
         with(|state| {
-            for (count, what) in [
+            for (count, items) in [
                 (alive, "shards have not ended"),
                 (members, "members of groups"),
                 (topics, "topics"),
@@ -349,7 +347,7 @@ impl Harness {
                 (holders, "references to the server"),
             ] {
                 if count > 0 {
-                    state.violation(Check::Leaks, NO_CONN, format!("{count} {what} are left"));
+                    state.violation(Check::Leaks, NO_CONN, format!("{count} {items} are left"));
                 }
             }
             for conn in 0..u32::try_from(state.logs.len()).unwrap_or(0) {
@@ -378,33 +376,6 @@ fn check_rest() {
                 client.disposition() == crate::client::internal::Disposition::Wait,
             );
             with(|state| state.check_rest(conn, buffered, paused));
-        }
-    }
-}
-
-impl State {
-    /// Creates the clients and schedules the actions.
-    fn populate(&mut self) {
-        let plan = self.plan.clone();
-        let crowd = self.rng.percent(30);
-        let together = self.rng.time(plan.active);
-        for conn in 0..u32::try_from(plan.peers).unwrap_or(0) {
-            let profile = Profile::new(&mut self.rng, &plan);
-            self.logs.push(Log::new(profile.kind));
-            self.conns.push(Conn::new(&mut self.rng));
-            self.peers.push(Peer::new(profile));
-            let at = if crowd { together + self.rng.time(100 * MICRO) } else { self.rng.time(plan.active) };
-            self.schedule(at, Event::Connect(conn));
-        }
-        if plan.chaos > 0 {
-            self.schedule_action(0, Action::Chaos);
-        }
-        for _ in 0..plan.stalls {
-            let at = self.rng.time(plan.active);
-            self.schedule_action(at, Action::Stall);
-        }
-        if let Some(at) = plan.stop {
-            self.schedule_action(at.min(10 * SECOND), Action::Stop);
         }
     }
 }

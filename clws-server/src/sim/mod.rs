@@ -19,9 +19,9 @@
 //! | | |
 //! |---|---|
 //! | `CLWS_SEEDS=n` | the test `seeds` runs the seeds 0 to n - 1 |
-//! | `CLWS_SEED=n` | it repeats seed n and prints the last trace entries of the first connection with a violation |
+//! | `CLWS_SEED=n` | it repeats seed n and prints the trace of the first connection with a violation |
 //! | `CLWS_CONN=n` | it prints the entries of connection n instead |
-//! | `CLWS_CENSUS=n` | the test `census` runs n seeds and prints, for each check, the number of failures and the first |
+//! | `CLWS_CENSUS=n` | the test `census` runs n seeds and prints the failures of each check |
 //! | `CLWS_LIST=1` | `census` also prints every violation |
 
 mod act;
@@ -30,6 +30,7 @@ mod chaos;
 mod check;
 mod edges;
 pub(crate) mod executor;
+mod final_checks;
 mod harness;
 mod log;
 mod net;
@@ -212,8 +213,8 @@ impl State {
         self.actions.push(Reverse((self.at + nanos, self.scheduled, action)));
     }
 
-    fn trace(&mut self, conn: u32, what: &'static str, a: u64, b: u64) {
-        self.trace.note(self.at, conn, what, [a, b]);
+    fn trace(&mut self, conn: u32, label: &'static str, a: u64, b: u64) {
+        self.trace.note(self.at, conn, label, [a, b]);
     }
 
     /// Records a violation, unless the connection already has one of this check.

@@ -45,7 +45,7 @@ pub(super) struct Conn {
     pub(super) full: bool,
     /// The time of the server's last write, and the time since which the socket has space again.
     pub(super) wrote_at: u64,
-    room_since: Option<u64>,
+    space_since: Option<u64>,
     /// The server has shut down writing, and has closed the socket.
     pub(super) shut: bool,
     pub(super) closed: bool,
@@ -131,7 +131,7 @@ impl Conn {
     }
 
     /// Whether the server can write.
-    pub(super) fn has_room(&self) -> bool {
+    pub(super) fn has_space(&self) -> bool {
         !self.closed && self.is_writable()
     }
 
@@ -141,8 +141,8 @@ impl Conn {
     }
 
     /// The time from the server's last write until the socket had space again.
-    pub(super) fn had_room_after(&self) -> Option<u64> {
-        self.room_since.map(|at| at - self.wrote_at)
+    pub(super) fn had_space_after(&self) -> Option<u64> {
+        self.space_since.map(|at| at - self.wrote_at)
     }
 
     pub(super) const fn has_end(&self) -> bool {
@@ -212,7 +212,7 @@ impl State {
 
     pub(super) fn carry_in(&mut self, conn: u32) {
         let segment = self.conn(conn).segment;
-        let most = 1 + self.rng.below(segment);
+        let max = 1 + self.rng.below(segment);
         let conn_ = self.conn(conn);
         conn_.carrying_in = false;
         if conn_.gone {
@@ -225,7 +225,7 @@ impl State {
             }
             return;
         }
-        let count = most.min(conn_.out.len()).min(conn_.inbox_size - conn_.inbox.len());
+        let count = max.min(conn_.out.len()).min(conn_.inbox_size - conn_.inbox.len());
         conn_.inbox.push(conn_.out.pop(count));
         conn_.arrived += count as u64;
         let ends = conn_.out.is_empty() && conn_.fin_out && !conn_.fin_in;
@@ -262,19 +262,19 @@ impl State {
 
     pub(super) fn carry_out(&mut self, conn: u32) {
         let segment = self.conn(conn).segment;
-        let most = 1 + self.rng.below(segment);
+        let max = 1 + self.rng.below(segment);
         let (at, reads) = (self.at, self.peer(conn).pace().is_some());
         let conn_ = self.conn(conn);
         conn_.carrying_out = false;
         if conn_.gone || !reads {
             return;
         }
-        let count = most.min(conn_.sent.len());
+        let count = max.min(conn_.sent.len());
         let mut bytes = conn_.sent.pop(count).to_vec();
         conn_.carried += count as u64;
         if conn_.full && conn_.is_writable() {
             conn_.full = false;
-            self.conn(conn).room_since = Some(at);
+            self.conn(conn).space_since = Some(at);
             self.edge(conn);
         }
         if count > 0 {
@@ -329,8 +329,8 @@ impl State {
         }
         let mut written = 0;
         for slice in slices {
-            let room = conn_.sent_size - conn_.sent.len();
-            let taken = slice.len().min(room);
+            let space = conn_.sent_size - conn_.sent.len();
+            let taken = slice.len().min(space);
             conn_.sent.push(&slice[..taken]);
             written += taken;
             if taken < slice.len() {
@@ -341,7 +341,7 @@ impl State {
         if written == 0 && conn_.full {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        (conn_.wrote_at, conn_.room_since) = (now, None);
+        (conn_.wrote_at, conn_.space_since) = (now, None);
         conn_.written += written as u64;
         conn_.writes.push_back((conn_.written, now));
         self.trace(conn, "write", written as u64, 0);

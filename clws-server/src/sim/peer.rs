@@ -1,5 +1,5 @@
-//! Simulated clients of all protocol versions: they write what their script says and check what
-//! they read.
+//! Simulated clients of all protocol versions: they write what their script says and check their
+//! input.
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending};
 use clws_handshake::{HandshakeLimits, Status};
@@ -107,8 +107,8 @@ impl State {
         self.log(conn).request_end = request.len() as u64;
         self.peer(conn).wrote = request.len() as u64;
         if never_completes_request {
-            let most = self.rng.pick(&[1, request.len()]);
-            request.truncate(self.rng.below(most));
+            let max = self.rng.pick(&[1, request.len()]);
+            request.truncate(self.rng.below(max));
         } else if let Some(time) = request_delay {
             self.peer(conn).rest = request.split_off(self.rng.below(request.len()));
             self.schedule(time, Event::Script(conn));
@@ -256,7 +256,7 @@ impl State {
                 let version = peer.profile.version;
                 #[cfg_attr(
                     not(feature = "deflate"),
-                    expect(unused_mut, reason = "what was negotiated on goes in")
+                    expect(unused_mut, reason = "mutated only with the feature deflate")
                 )]
                 let mut receiver = Receiver::new(version, Role::Client, Limits::default());
                 #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]

@@ -3,8 +3,12 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::sim::log::Log;
+use crate::sim::net::Conn;
+use crate::sim::peer::Peer;
 use crate::sim::rng::Rng;
-use crate::sim::{MICRO, MILLI, SECOND};
+use crate::sim::script::Profile;
+use crate::sim::{Action, Event, MICRO, MILLI, SECOND, State};
 
 /// The memory limit in runs with little memory: the smallest that the server accepts.
 const LIMIT: usize = 1 << 20;
@@ -113,5 +117,32 @@ pub(super) fn pause(rng: &mut Rng) -> u64 {
         0..5 => rng.time(200 * MICRO),
         5..9 => rng.time(20 * MILLI),
         _ => rng.time(SECOND / 2),
+    }
+}
+
+impl State {
+    /// Creates the clients and schedules the actions.
+    pub(super) fn populate(&mut self) {
+        let plan = self.plan.clone();
+        let crowd = self.rng.percent(30);
+        let together = self.rng.time(plan.active);
+        for conn in 0..u32::try_from(plan.peers).unwrap_or(0) {
+            let profile = Profile::new(&mut self.rng, &plan);
+            self.logs.push(Log::new(profile.kind));
+            self.conns.push(Conn::new(&mut self.rng));
+            self.peers.push(Peer::new(profile));
+            let at = if crowd { together + self.rng.time(100 * MICRO) } else { self.rng.time(plan.active) };
+            self.schedule(at, Event::Connect(conn));
+        }
+        if plan.chaos > 0 {
+            self.schedule_action(0, Action::Chaos);
+        }
+        for _ in 0..plan.stalls {
+            let at = self.rng.time(plan.active);
+            self.schedule_action(at, Action::Stall);
+        }
+        if let Some(at) = plan.stop {
+            self.schedule_action(at.min(10 * SECOND), Action::Stop);
+        }
     }
 }

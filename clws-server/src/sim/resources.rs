@@ -165,21 +165,21 @@ fn handle(client: &Client, payload: &[u8], inline: bool) {
     act(client, request, inline);
 }
 
-/// Sleeps for a random time up to `most`.
-async fn sleep(most: u64) {
-    let time = with(|state| state.rng.time(most + 1));
+/// Sleeps for a random time up to `max`.
+async fn sleep(max: u64) {
+    let time = with(|state| state.rng.time(max + 1));
     runtime::timer(now() + Duration::from_nanos(time)).await;
 }
 
 /// Sometimes sleeps, so that the task's clients get paused.
-async fn sometimes_sleep(percent: usize, most: u64) {
+async fn sometimes_sleep(percent: usize, max: u64) {
     if with(|state| state.rng.percent(percent)) {
-        sleep(most).await;
+        sleep(max).await;
     }
 }
 
 /// The task that reads the mailbox.
-pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, most: u64) {
+pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, max: u64) {
     while let Some(event) = mailbox.next().await {
         match event {
             Event::Opening(opening, decision) => match with(|state| state.rng.below(10)) {
@@ -194,7 +194,7 @@ pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, most
             Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
             Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
         }
-        sometimes_sleep(percent, most).await;
+        sometimes_sleep(percent, max).await;
     }
     with(|state| state.trace(super::trace::NO_CONN, "the mailbox ends", 0, 0));
 }

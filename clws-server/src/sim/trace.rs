@@ -10,17 +10,17 @@ pub(super) const NO_CONN: u32 = u32::MAX;
 pub(super) struct Entry {
     time: u64,
     pub(super) conn: u32,
-    what: &'static str,
+    label: &'static str,
     numbers: [u64; 2],
 }
 
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { time, conn, what, numbers: [a, b] } = self;
+        let Self { time, conn, label, numbers: [a, b] } = self;
         let (micros, nanos) = (time / 1000, time % 1000);
         match *conn {
-            NO_CONN => write!(f, "{micros:>9}.{nanos:03} us      {what} {a} {b}"),
-            conn => write!(f, "{micros:>9}.{nanos:03} us #{conn:<4} {what} {a} {b}"),
+            NO_CONN => write!(f, "{micros:>9}.{nanos:03} us      {label} {a} {b}"),
+            conn => write!(f, "{micros:>9}.{nanos:03} us #{conn:<4} {label} {a} {b}"),
         }
     }
 }
@@ -38,15 +38,15 @@ impl Trace {
         Self { hash: 0xCBF2_9CE4_8422_2325, entries: Vec::new(), keeps }
     }
 
-    pub(super) fn note(&mut self, time: u64, conn: u32, what: &'static str, numbers: [u64; 2]) {
-        for byte in what.bytes() {
+    pub(super) fn note(&mut self, time: u64, conn: u32, label: &'static str, numbers: [u64; 2]) {
+        for byte in label.bytes() {
             self.mix(u64::from(byte));
         }
         for number in [time, u64::from(conn), numbers[0], numbers[1]] {
             self.mix(number);
         }
         if self.keeps {
-            self.entries.push(Entry { time, conn, what, numbers });
+            self.entries.push(Entry { time, conn, label, numbers });
         }
     }
 
@@ -60,7 +60,7 @@ impl Trace {
 
     /// The last entries of a connection, with the entries of no connection except routine ones.
     pub(super) fn last(&self, conn: u32, count: usize) -> Vec<String> {
-        let routine = |entry: &Entry| matches!(entry.what, "task" | "poll" | "shard sleeps");
+        let routine = |entry: &Entry| matches!(entry.label, "task" | "poll" | "shard sleeps");
         let about = |entry: &&Entry| {
             conn == NO_CONN || entry.conn == conn || (entry.conn == NO_CONN && !routine(entry))
         };

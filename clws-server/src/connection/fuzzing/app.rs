@@ -40,8 +40,8 @@ pub(super) struct Recorder {
 pub(super) struct App(Arc<Mutex<Recorder>>);
 
 impl App {
-    pub(super) fn recorder<T>(&self, look: impl FnOnce(&mut Recorder) -> T) -> T {
-        look(&mut self.0.lock().unwrap())
+    pub(super) fn recorder<T>(&self, work: impl FnOnce(&mut Recorder) -> T) -> T {
+        work(&mut self.0.lock().unwrap())
     }
 
     fn with_client(&self, work: impl FnOnce(&Client)) {

@@ -25,9 +25,9 @@ impl Harness {
         self.check_deadline();
         let received = self.given.len();
         let held = self.connection.held_input();
-        let most =
+        let max =
             self.shared.config.max_read_message_size.min(1100 * received) + 4 * received + STATE + INFLATER;
-        assert!(held <= most, "{held} bytes are held for {received} bytes of input");
+        assert!(held <= max, "{held} bytes are held for {received} bytes of input");
         let got = &self.peer.got;
         self.app.recorder(|recorder| {
             assert!(recorder.connected <= 1);

@@ -37,7 +37,7 @@ pub(super) struct Harness {
     reset: bool,
     broken: bool,
     /// Number of bytes that the peer can take.
-    room: usize,
+    space: usize,
     deadline: Option<Instant>,
     shut: bool,
     stopped: bool,
@@ -103,7 +103,7 @@ impl Harness {
             end_seen: false,
             reset: false,
             broken: false,
-            room: usize::MAX,
+            space: usize::MAX,
             deadline: None,
             shut: false,
             stopped: false,
@@ -134,12 +134,12 @@ impl Harness {
         self.readable = true;
     }
 
-    pub(super) fn peer_reads(&mut self, room: usize) {
-        self.room = self.room.saturating_add(room);
+    pub(super) fn peer_reads(&mut self, space: usize) {
+        self.space = self.space.saturating_add(space);
     }
 
     pub(super) const fn peer_stops_reading(&mut self) {
-        self.room = 0;
+        self.space = 0;
     }
 
     /// Resets the connection: reads fail after the bytes that have arrived.
@@ -171,7 +171,7 @@ impl Harness {
     }
 
     /// Advances the time through each deadline.
-    pub(super) fn pass(&mut self, time: Duration) {
+    pub(super) fn advance(&mut self, time: Duration) {
         let end = now() + time;
         for _ in 0..TURNS {
             match self.deadline {
@@ -238,7 +238,7 @@ impl Harness {
     }
 
     fn may_write(&self) -> bool {
-        self.room > 0 && self.connection.queued() > 0 && !self.broken
+        self.space > 0 && self.connection.queued() > 0 && !self.broken
     }
 
     /// Runs one turn of the connection.
@@ -252,16 +252,16 @@ impl Harness {
             self.read(&mut share, &context);
         }
         self.connection.resume(&mut Share::new(), &context);
-        let (read, room, broken) = (&mut self.peer.read, &mut self.room, self.broken);
+        let (read, space, broken) = (&mut self.peer.read, &mut self.space, self.broken);
         let flushed = self.connection.flush(&mut |slices| {
             if broken {
                 return Err(io::ErrorKind::BrokenPipe.into());
             }
             let bytes = slices.iter().flat_map(|slice| slice.iter()).copied();
             let before = read.len();
-            read.extend(bytes.take(*room));
+            read.extend(bytes.take(*space));
             let written = read.len() - before;
-            *room = if *room == usize::MAX { *room } else { *room - written };
+            *space = if *space == usize::MAX { *space } else { *space - written };
             if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
         });
         match flushed {
@@ -309,14 +309,14 @@ impl Harness {
             return;
         }
         let start = self.peer.arrived - self.unread;
-        let most = if self.reads & 0x80 != 0 { 1 + usize::from(self.reads & 0x3F) } else { READ };
-        let count = self.unread.min(most);
+        let max = if self.reads & 0x80 != 0 { 1 + usize::from(self.reads & 0x3F) } else { READ };
+        let count = self.unread.min(max);
         let bytes = self.peer.wire[start..start + count].to_vec();
         if self.reads & 0x40 == 0
-            && let Some(room) = self.connection.room()
+            && let Some(space) = self.connection.room()
         {
-            let count = count.min(room.len());
-            room[..count].copy_from_slice(&bytes[..count]);
+            let count = count.min(space.len());
+            space[..count].copy_from_slice(&bytes[..count]);
             self.take(&bytes[..count]);
             return self.connection.receive_direct(count, share, context);
         }
@@ -343,7 +343,7 @@ impl Harness {
         self.drive();
         let config = &self.shared.config;
         // A handshake, the output and the close, each with the grace period for late input.
-        let most = config.handshake_timeout + 2 * config.write_timeout + 6 * config.close_timeout;
+        let max = config.handshake_timeout + 2 * config.write_timeout + 6 * config.close_timeout;
         let grace = 2 * config.close_timeout;
         let begun = now();
         if how & 1 == 0 {
@@ -359,10 +359,10 @@ impl Harness {
             self.stop();
         }
         if how & 8 == 0 {
-            self.room = usize::MAX;
+            self.space = usize::MAX;
         }
         self.drive();
-        while !self.over && now() - begun < most {
+        while !self.over && now() - begun < max {
             let left = self.until_deadline();
             let stops = begun + grace;
             if how & 1 != 0 && now() + left >= stops {
@@ -370,7 +370,7 @@ impl Harness {
                 self.connection.kill();
             } else {
                 assert!(self.deadline.is_some(), "the connection waits without a deadline");
-                self.pass(left);
+                self.advance(left);
             }
             self.drive();
         }

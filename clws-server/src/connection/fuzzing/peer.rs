@@ -81,10 +81,10 @@ impl Peer {
     }
 
     /// Sends a message with a command for the application.
-    pub(super) fn send_message(&mut self, what: u8, len: usize, how: u8) {
+    pub(super) fn send_message(&mut self, command: u8, len: usize, how: u8) {
         self.number += 1;
-        let what = char::from(b"eeeebpcaslq.........."[usize::from(what) % 21]);
-        let text = super::padded(format!("{what}{}", self.number), len);
+        let command = char::from(b"eeeebpcaslq.........."[usize::from(command) % 21]);
+        let text = super::padded(format!("{command}{}", self.number), len);
         let frame_size = std::num::NonZeroUsize::new(usize::from(how >> 1) * 50);
         self.send(|sender| {
             let _ = match how & 1 {

@@ -68,7 +68,7 @@ fn waits_for_the_answer_to_its_close_frame() {
         harness.advance(SECOND);
         assert!(!harness.dropped && !harness.shut);
         harness.send(&frames(version, |sender| {
-            sender.text("still not heard", None).unwrap();
+            sender.text("discarded", None).unwrap();
             sender.close(CloseCode::GOING_AWAY, "").unwrap();
         }));
         assert!(harness.dropped && harness.out.is_empty());

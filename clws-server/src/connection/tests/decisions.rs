@@ -36,7 +36,7 @@ fn answers_when_the_application_has_decided() {
 #[test]
 fn sends_the_rejection_of_the_application() {
     let (mut harness, decision) = asked(Config::default(), &later_request(Version::Rfc6455));
-    decision.reject(Reject::custom(401, "who are you?"));
+    decision.reject(Reject::custom(401, "not authorized"));
     harness.drive();
     assert_eq!(harness.take_refusal_status(), 401);
     harness.expect_calls(&[]);

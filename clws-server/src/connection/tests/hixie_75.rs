@@ -20,7 +20,7 @@ fn a_close_ends_our_side_and_waits_for_the_clients_end() {
     assert_eq!(client.send_text("x"), Err(crate::client::outcome::SendError::Closed));
     client.close(CloseCode::NORMAL, ""); // changes nothing
     harness.advance(SECOND);
-    harness.send(&texts(&["still not heard"]));
+    harness.send(&texts(&["discarded"]));
     assert!(!harness.dropped);
     harness.end_of_input();
     assert!(harness.dropped && harness.out.is_empty());
@@ -98,7 +98,7 @@ fn ends_the_connection_when_a_frame_is_too_long() {
         // The client may still be sending, and a reset could destroy earlier output.
         assert!(harness.shut && !harness.dropped && harness.received().is_empty());
         harness.expect_calls(&["connected", &format!("disconnected 1006 \"\": broke the protocol: {why}")]);
-        harness.send(&texts(&["not heard"]));
+        harness.send(&texts(&["discarded"]));
         harness.end_of_input();
         assert!(harness.dropped);
         harness.expect_calls(&[]);

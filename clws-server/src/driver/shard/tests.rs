@@ -222,8 +222,8 @@ fn reads_once_per_tick_from_a_client_that_holds_much() {
     read(&mut shard);
     assert!((50_000..FREE).contains(&held(&shard)), "{}", held(&shard));
 
-    let most = budget.limit() - budget.limit() / 8;
-    budget.charge_bytes(most);
+    let max = budget.limit() - budget.limit() / 8;
+    budget.charge_bytes(max);
     write_more(&mut theirs, 50_000);
     read(&mut shard);
     let before = held(&shard);
@@ -245,7 +245,7 @@ fn reads_once_per_tick_from_a_client_that_holds_much() {
     write_more(&mut theirs, 10_000);
     read(&mut shard);
     assert_eq!(shard.relief.held_back, [0]);
-    budget.release_bytes(most);
+    budget.release_bytes(max);
     budget.give_back();
     shard.now = shard.relief.next_wake_up().unwrap();
     shard.look_again();
