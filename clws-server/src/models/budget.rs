@@ -58,7 +58,7 @@ fn held_bytes_are_counted() {
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     ledger.budget.give_back();
     let (used, held) = ledger.now();
-    assert_eq!(used, held, "counted bytes differ from held bytes");
+    assert_eq!(used, held, "other bytes are counted than are held");
 }
 
 const MODEL: Model = Model("threads with credit from one budget", held_bytes_are_counted);
@@ -75,7 +75,7 @@ fn fails_when_credit_is_returned_twice() {
 
 #[test]
 fn fails_when_an_ended_thread_keeps_its_credit() {
-    MODEL.fails(Fault::CreditIsKept, "counted bytes differ from held bytes");
+    MODEL.fails(Fault::CreditIsKept, "other bytes are counted than are held");
 }
 
 #[test]
