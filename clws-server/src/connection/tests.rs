@@ -312,7 +312,7 @@ impl Io for TestIo<'_> {
     fn write_failed(&mut self) {}
 
     fn shutdown_write(&mut self) {
-        assert!(!std::mem::replace(self.shut, true), "only once");
+        assert!(!std::mem::replace(self.shut, true), "shut down twice");
     }
 
     fn is_broken(&mut self, _: &Connection) -> bool {
