@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 SANS_IO = ("clws-proto/src/", "clws-handshake/src/")
-RUNTIME = "clws-server/src/rt.rs"
+RUNTIME = "clws-server/src/runtime.rs"
 # Clocks, sockets, threads, files and processes, in any import style. `std::io::IoSlice` is data and
 # allowed.
 OUTSIDE = re.compile(r"\b(Instant|SystemTime|TcpStream|UdpSocket|(std|core)::(net|thread|fs|process|os|env)\b|(thread|net|fs|process)::)")

@@ -1,4 +1,4 @@
-//! A connection over time, see `clws-server/src/session/fuzzing.rs`.
+//! One connection under a script, see `clws-server/src/connection/fuzzing.rs`.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

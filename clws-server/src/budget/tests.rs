@@ -1,3 +1,5 @@
+//! Tests of the memory budget.
+
 use super::*;
 
 const MIB: usize = 1 << 20;
@@ -7,15 +9,15 @@ fn unused() -> usize {
     CREDIT.with(|credit| credit.bytes.get())
 }
 
-/// Runs on a thread of its own, since credit is a thread's.
-fn alone<T: Send>(test: impl FnOnce() -> T + Send) -> T {
+/// Runs `test` on a new thread, because credit belongs to a thread.
+fn on_new_thread<T: Send>(test: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| scope.spawn(test).join().unwrap())
 }
 
 #[test]
-fn credit_comes_in_steps_and_little_of_it_stays() {
+fn takes_credit_in_steps_and_keeps_one_step() {
     let budget = Budget::for_threads(1 << 30, 4);
-    alone(|| {
+    on_new_thread(|| {
         budget.charge_bytes(1);
         assert_eq!((budget.used(), unused()), (MIB, MIB - 1));
         budget.charge_bytes(MIB - 1);
@@ -25,7 +27,7 @@ fn credit_comes_in_steps_and_little_of_it_stays() {
         budget.release_bytes(MIB);
         assert_eq!((budget.used(), unused()), (7 * MIB, 2 * MIB - 1));
         budget.release_bytes(2);
-        assert_eq!((budget.used(), unused()), (6 * MIB - 1, MIB), "one step stays");
+        assert_eq!((budget.used(), unused()), (6 * MIB - 1, MIB), "one step of credit stays");
         budget.release_bytes(5 * MIB - 1);
         assert_eq!((budget.used(), unused()), (MIB, MIB));
         budget.give_back();
@@ -34,7 +36,7 @@ fn credit_comes_in_steps_and_little_of_it_stays() {
         budget.release_bytes(10);
         assert_eq!(budget.used(), MIB);
     });
-    assert_eq!(budget.used(), 0, "a thread that ends gives its credit back");
+    assert_eq!(budget.used(), 0, "an ended thread has returned its credit");
 }
 
 #[test]
@@ -49,7 +51,7 @@ fn a_small_limit_has_small_steps() {
     ];
     for (limit, threads, step) in steps {
         let budget = Budget::for_threads(limit, threads);
-        alone(|| {
+        on_new_thread(|| {
             budget.charge_bytes(1);
             assert_eq!(budget.used(), step, "{limit} for {threads}");
         });
@@ -58,9 +60,9 @@ fn a_small_limit_has_small_steps() {
 }
 
 #[test]
-fn the_marks() {
+fn reports_pressed_over_and_exhausted() {
     let budget = Budget::new(100 * MIB);
-    alone(|| {
+    on_new_thread(|| {
         let marks = |budget: &Budget| (budget.is_pressed(), budget.is_over(), budget.is_exhausted());
         for (used, expected) in [
             (75, (false, false, false)),
@@ -81,18 +83,18 @@ fn the_marks() {
 }
 
 #[test]
-fn what_one_thread_charges_another_releases() {
+fn a_thread_may_release_bytes_that_another_thread_charged() {
     let budget = Budget::for_threads(1 << 30, 4);
-    alone(|| budget.charge_bytes(100 * MIB));
+    on_new_thread(|| budget.charge_bytes(100 * MIB));
     assert_eq!(budget.used(), 100 * MIB);
-    alone(|| budget.release_bytes(60 * MIB));
+    on_new_thread(|| budget.release_bytes(60 * MIB));
     assert_eq!(budget.used(), 40 * MIB);
-    alone(|| budget.release_bytes(40 * MIB));
+    on_new_thread(|| budget.release_bytes(40 * MIB));
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
-fn many_threads_lose_nothing() {
+fn concurrent_charges_and_releases_cancel_out() {
     const THREADS: usize = 4;
     const ROUNDS: usize = 20_000;
     let budget = Budget::for_threads(1 << 30, 4);
@@ -119,18 +121,18 @@ fn many_threads_lose_nothing() {
         drop(send);
         let budget = &budget;
         threads.push(scope.spawn(move || receive.iter().for_each(|bytes| budget.release_bytes(bytes))));
-        threads.into_iter().for_each(|thread| thread.join().unwrap()); // with their credit's destructors
+        threads.into_iter().for_each(|thread| thread.join().unwrap()); // also runs the destructors of their credit
     });
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
-fn a_thread_has_credit_with_one_budget_and_changes_when_that_is_gone() {
+fn a_thread_has_credit_with_one_budget_until_it_is_dropped() {
     let (one, other) = (Budget::for_threads(1 << 30, 4), Budget::for_threads(1 << 30, 4));
-    alone(|| {
+    on_new_thread(|| {
         one.charge_bytes(10);
         other.charge_bytes(10);
-        assert_eq!((one.used(), other.used()), (MIB, 10), "without credit to the byte");
+        assert_eq!((one.used(), other.used()), (MIB, 10), "charged exactly, without credit");
         other.release_bytes(4);
         other.give_back();
         assert_eq!((one.used(), other.used(), unused()), (MIB, 6, MIB - 10));
@@ -142,9 +144,9 @@ fn a_thread_has_credit_with_one_budget_and_changes_when_that_is_gone() {
     assert_eq!(other.used(), 0);
 }
 
-/// A destructor of the thread's own data may hold a client.
+/// Thread-local data may hold a client, and its destructor may drop it.
 #[test]
-fn a_thread_that_ends_can_still_charge_and_release() {
+fn destructors_of_an_ending_thread_can_charge_and_release() {
     struct Holder(RefCell<Option<Arc<Budget>>>);
 
     impl Drop for Holder {
@@ -163,22 +165,22 @@ fn a_thread_that_ends_can_still_charge_and_release() {
 
     let budget = Budget::for_threads(1 << 30, 4);
     thread::scope(|scope| {
-        // Both orders, for it is not defined in which they are dropped.
+        // Covers both orders, because the order of these destructors is not defined.
         let work = || {
             BEFORE.with(|holder| *holder.0.borrow_mut() = Some(Arc::clone(&budget)));
             budget.charge_bytes(4 * MIB);
             AFTER.with(|holder| *holder.0.borrow_mut() = Some(Arc::clone(&budget)));
         };
-        // The scope does not wait for destructors of the thread's own data, `join` does.
+        // The scope does not wait for destructors of thread-local data. `join` does.
         scope.spawn(work).join().unwrap();
     });
     assert_eq!(budget.used(), 0);
 }
 
 #[test]
-fn pages_are_what_is_charged() {
+fn charges_whole_pages() {
     let budget = Budget::for_threads(1 << 30, 4);
-    alone(|| {
+    on_new_thread(|| {
         let mut charged = Charged::default();
         charged.update(4095, &budget);
         assert_eq!(budget.used(), 0);

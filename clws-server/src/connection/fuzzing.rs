@@ -1,14 +1,15 @@
-//! One connection under a script that a fuzzer writes: what the peer sends and reads, what the network does to it, what the
-//! application does, and how time passes. `clws-server/fuzz` runs it; the tests run it on the seeds.
+//! One connection under a script from a fuzzer: input, output, network, application and time.
+//! `clws-server/fuzz` runs it, and the tests run it on the seeds.
 //!
-//! The [`Harness`](harness::Harness) drives a connection as a shard does. What must be true is in [`check`].
+//! The [`Harness`](harness::Harness) drives the connection as a shard does. [`check`] has the
+//! invariants.
 #![allow(
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    reason = "a test, though not of `cargo test` only"
+    reason = "test code, also built for the fuzz target"
 )]
-#![allow(clippy::cast_possible_truncation, reason = "the low byte is what is meant")]
+#![allow(clippy::cast_possible_truncation, reason = "only the low byte is used")]
 
 mod app;
 mod check;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use crate::connection::fuzzing::harness::Harness;
 
-/// Choices out of the fuzzer's bytes. At their end every choice is 0.
+/// Choices from the fuzzer's bytes. After the last byte, every choice is 0.
 struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
@@ -28,7 +29,7 @@ impl<'a> Input<'a> {
         self.take(1).first().copied().unwrap_or_default()
     }
 
-    /// A length: mostly a small one.
+    /// A length, usually a small one.
     fn length(&mut self) -> usize {
         let (high, low) = (self.byte(), usize::from(self.byte()));
         match high >> 5 {
@@ -45,16 +46,16 @@ impl<'a> Input<'a> {
     }
 }
 
-/// The text with blanks behind it, up to that length.
+/// Pads a text with spaces up to `len`.
 fn padded(text: String, len: usize) -> String {
     let blanks = len.saturating_sub(text.len());
     text + &" ".repeat(blanks)
 }
 
-/// The most steps of one script.
+/// The maximal number of steps of a script.
 const STEPS: usize = 300;
 
-/// Runs the script, and then whatever it takes until the connection is over. Panics if something is wrong.
+/// Runs the script, and then ends the connection. Panics if an invariant is broken.
 #[cfg_attr(not(fuzzing), expect(unreachable_pub, reason = "only the fuzz target's build exports it"))]
 pub fn run(data: &[u8]) {
     let mut input = Input(data);
@@ -68,15 +69,15 @@ pub fn run(data: &[u8]) {
     harness.finish(input.byte());
 }
 
-/// One thing happens.
+/// Runs one step of the script.
 fn step(harness: &mut Harness, input: &mut Input<'_>) {
     let choice = input.byte();
     let more = choice >> 5;
     match choice & 31 {
         0 | 1 => harness.wire.peer.send_request(more),
         2..=6 => {
-            let (what, len) = (input.byte(), input.length());
-            harness.wire.peer.send_message(what, len, more);
+            let (command, len) = (input.byte(), input.length());
+            harness.wire.peer.send_message(command, len, more);
         }
         7 => harness.wire.peer.send_control(more, usize::from(input.byte() % 126)),
         8 => {
@@ -88,14 +89,14 @@ fn step(harness: &mut Harness, input: &mut Input<'_>) {
             let count = if more == 7 { input.length() } else { usize::MAX };
             harness.arrive(count);
         }
-        14 => harness.pass(TIMES[usize::from(more)]),
+        14 => harness.advance(TIMES[usize::from(more)]),
         15 => {
             let time = harness.until_deadline();
-            harness.pass(if more == 0 { time.saturating_sub(Duration::from_nanos(1)) } else { time });
+            harness.advance(if more == 0 { time.saturating_sub(Duration::from_nanos(1)) } else { time });
         }
         16 => {
-            let room = if more == 7 { input.length() } else { usize::MAX };
-            harness.peer_reads(room);
+            let space = if more == 7 { input.length() } else { usize::MAX };
+            harness.peer_reads(space);
         }
         17 => harness.peer_stops_reading(),
         18 => harness.wire.peer.end(),
@@ -117,7 +118,7 @@ fn step(harness: &mut Harness, input: &mut Input<'_>) {
     }
 }
 
-/// What a clock may be turned by.
+/// The steps of the clock.
 const TIMES: [Duration; 8] = [
     Duration::from_nanos(1),
     Duration::from_millis(1),
@@ -131,9 +132,9 @@ const TIMES: [Duration; 8] = [
 
 #[cfg(test)]
 mod tests {
-    /// What the fuzzer found once, and what it starts from.
+    /// Replays the fuzzer's seeds and its earlier findings.
     #[test]
-    fn the_seeds_hold() {
+    fn every_seed_keeps_the_invariants() {
         let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/fuzz/seeds/connection");
         let seeds: Vec<_> = std::fs::read_dir(folder).unwrap().map(|seed| seed.unwrap().path()).collect();
         assert!(seeds.len() > 10, "{} seeds", seeds.len());

@@ -1,17 +1,17 @@
-//! The rules of a connection's life, without sockets and with a clock that the test turns.
+//! Tests of a connection's life, without sockets and with a clock that the test advances.
 
-mod beside;
 mod closing;
-mod deciding;
-mod expecting;
+mod decisions;
+mod end_of_input;
+mod expect_continue;
 mod failures;
 mod hixie_75;
 mod memory;
 mod opening;
 mod pausing;
-mod reading;
+mod plain_http;
 mod stopping;
-mod the_end_of_input;
+mod write_timeout;
 
 use std::num::NonZeroUsize;
 use std::sync::{LazyLock, Mutex};
@@ -37,46 +37,47 @@ use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
-use crate::{Origins, Payload, Text};
+use clws_handshake::Origins;
 use clws_handshake::Reject;
 use clws_proto::{CloseCode, Input};
+use clws_proto::{Payload, Text};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// What the peer of a connection sees, octet by octet, and what its resource is told.
+/// A connection, its peer and its resource. The peer exchanges bytes with the connection.
 struct Harness {
     shared: Arc<DriverState>,
     now: Instant,
     connection: Connection,
     resource: Arc<Recorder>,
-    /// What came out and was not looked at.
+    /// Output that the test has not taken yet.
     out: Vec<u8>,
-    /// So much more goes out before the socket is full.
-    room: usize,
+    /// The space that is left in the socket.
+    space: usize,
     deadline: Option<Instant>,
     shut: bool,
     dropped: bool,
     client: clws_proto::Receiver,
 }
 
-/// Writes down what it is told, and does what it is told to.
+/// Records its calls, and obeys the query string and the texts it gets.
 #[derive(Default)]
 struct Recorder {
-    lines: Mutex<Vec<String>>,
+    calls: Mutex<Vec<String>>,
     client: Mutex<Option<Client>>,
     decision: Mutex<Option<Decision>>,
 }
 
 impl Recorder {
-    fn line(&self, line: impl Into<String>) {
-        self.lines.lock().unwrap().push(line.into());
+    fn record(&self, call: impl Into<String>) {
+        self.calls.lock().unwrap().push(call.into());
     }
 
     fn take(&self) -> Vec<String> {
-        std::mem::take(&mut *self.lines.lock().unwrap())
+        std::mem::take(&mut *self.calls.lock().unwrap())
     }
 
     fn client(&self) -> Client {
@@ -100,7 +101,7 @@ impl Resource for Recorder {
     }
 
     fn connected(&self, client: &Client) -> Result<(), Close> {
-        self.line("connected");
+        self.record("connected");
         *self.client.lock().unwrap() = Some(client.clone());
         match client.query_string() {
             Some("refuse") => Err(Close::new(CloseCode::new(4000), "go")),
@@ -120,7 +121,7 @@ impl Resource for Recorder {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        self.line(format!("text {text}"));
+        self.record(format!("text {text}"));
         match text.as_str() {
             "panic" => panic!("in text"),
             "close" => client.close((CloseCode::NORMAL, "enough")),
@@ -134,15 +135,15 @@ impl Resource for Recorder {
     }
 
     fn binary(&self, _: &Client, payload: Payload<'_>) {
-        self.line(format!("binary {}", payload.len()));
+        self.record(format!("binary {}", payload.len()));
     }
 
     fn pong(&self, _: &Client, payload: Payload<'_>) {
-        self.line(format!("pong {}", payload.len()));
+        self.record(format!("pong {}", payload.len()));
     }
 
     fn drained(&self, _: &Client) {
-        self.line("drained");
+        self.record("drained");
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
@@ -152,16 +153,16 @@ impl Resource for Recorder {
             0 => String::new(),
             count => format!(", {count} undelivered"),
         };
-        self.line(format!("disconnected {} {:?}: {}{undelivered}", end.code, end.reason, end.cause));
+        self.record(format!("disconnected {} {:?}: {}{undelivered}", end.code, end.reason, end.cause));
         if client.query_string() == Some("panic-disconnected") {
             panic!("in disconnected");
         }
     }
 }
 
-/// What the client's side reads.
+/// A received item on the client's side.
 #[derive(Debug, PartialEq, Eq)]
-enum Got {
+enum Received {
     Text(String),
     Pong(Vec<u8>),
     Close(Option<(u16, String)>),
@@ -184,7 +185,7 @@ impl Harness {
             connection,
             resource,
             out: Vec::new(),
-            room: usize::MAX,
+            space: usize::MAX,
             deadline: None,
             shut: false,
             dropped: false,
@@ -194,7 +195,7 @@ impl Harness {
         harness
     }
 
-    /// Past the opening handshake.
+    /// Completes the opening handshake.
     fn open(version: Version, target: &str) -> Self {
         Self::with(Config::default(), version, target)
     }
@@ -202,12 +203,12 @@ impl Harness {
     fn with(config: Config, version: Version, target: &str) -> Self {
         let mut harness = Self::new(config);
         harness.send(&request(version, target));
-        harness.expect_101();
+        harness.take_101();
         harness.client = clws_proto::Receiver::new(version, Role::Client, Limits::default());
         harness
     }
 
-    fn expect_101(&mut self) {
+    fn take_101(&mut self) {
         let answer = String::from_utf8_lossy(&self.out).into_owned();
         assert!(answer.starts_with("HTTP/1.1 101 "), "{answer}");
         let head = answer.find("\r\n\r\n").unwrap() + 4;
@@ -215,9 +216,9 @@ impl Harness {
         self.out.drain(..head + digest);
     }
 
-    fn send(&mut self, octets: &[u8]) {
+    fn send(&mut self, bytes: &[u8]) {
         let context = context(&self.shared);
-        self.connection.handle_input(Input::Lent(&mut octets.to_vec()), &mut Share::new(now), &context);
+        self.connection.handle_input(Input::Lent(&mut bytes.to_vec()), &mut Share::new(now), &context);
         self.drive();
     }
 
@@ -227,8 +228,8 @@ impl Harness {
         self.drive();
     }
 
-    /// Turns the clock.
-    fn pass(&mut self, time: Duration) {
+    /// Advances the clock.
+    fn advance(&mut self, time: Duration) {
         self.now += time;
         virtual_clock::set(Some(self.now));
         if self.deadline.is_some_and(|at| at <= self.now) {
@@ -239,12 +240,12 @@ impl Harness {
         self.drive();
     }
 
-    /// Does what a driver does after each event.
+    /// Does the work of a driver after each event.
     fn drive(&mut self) {
         let context = context(&self.shared);
         loop {
-            let (out, room) = (&mut self.out, &mut self.room);
-            let mut io = TestIo { out, room, shut: &mut self.shut };
+            let (out, space) = (&mut self.out, &mut self.space);
+            let mut io = TestIo { out, space, shut: &mut self.shut };
             let settled = drive::settle(&mut self.connection, &mut io, &context);
             match settled {
                 Settled::Wait(Some(at)) => self.deadline = Some(at),
@@ -258,41 +259,41 @@ impl Harness {
         }
     }
 
-    /// What the client read since it looked last.
-    fn got(&mut self) -> Vec<Got> {
-        let mut got = Vec::new();
+    /// Takes the items that the client has received.
+    fn received(&mut self) -> Vec<Received> {
+        let mut received = Vec::new();
         let mut events = self.client.receive(&mut self.out);
         while let Some(event) = events.next().unwrap() {
-            got.push(match event {
-                Event::Text(text) => Got::Text(text.into_string()),
-                Event::Pong(payload) => Got::Pong(payload.into_vec()),
+            received.push(match event {
+                Event::Text(text) => Received::Text(text.into_string()),
+                Event::Pong(payload) => Received::Pong(payload.into_vec()),
                 Event::Close(frame) => {
-                    Got::Close(frame.map(|frame| (frame.code.value(), frame.reason.to_owned())))
+                    Received::Close(frame.map(|frame| (frame.code.value(), frame.reason.to_owned())))
                 }
                 event => panic!("{event:?}"),
             });
         }
         drop(events);
         self.out.clear();
-        got
+        received
     }
 
-    /// The status of the answer that came in place of a connection.
-    fn refusal(&mut self) -> u16 {
+    /// Takes the status of an answer that refuses the connection.
+    fn take_refusal_status(&mut self) -> u16 {
         let answer = String::from_utf8(std::mem::take(&mut self.out)).unwrap();
         answer.split(' ').nth(1).unwrap().parse().unwrap()
     }
 
     #[track_caller]
-    fn recorder(&self, lines: &[&str]) {
-        assert_eq!(self.resource.take(), lines);
+    fn expect_calls(&self, calls: &[&str]) {
+        assert_eq!(self.resource.take(), calls);
     }
 }
 
-/// A socket that takes as many bytes as there is room, and has no input.
+/// A socket that takes as many bytes as there is space, and has no input.
 struct TestIo<'a> {
     out: &'a mut Vec<u8>,
-    room: &'a mut usize,
+    space: &'a mut usize,
     shut: &'a mut bool,
 }
 
@@ -311,9 +312,9 @@ impl Io for TestIo<'_> {
         let all = connection.transmit(&mut |slices| {
             let bytes = slices.iter().flat_map(|slice| slice.iter()).copied();
             let before = self.out.len();
-            self.out.extend(bytes.take(*self.room));
+            self.out.extend(bytes.take(*self.space));
             let written = self.out.len() - before;
-            *self.room -= written;
+            *self.space -= written;
             if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
         })?;
         assert_eq!(all, connection.queued() == 0);
@@ -323,7 +324,7 @@ impl Io for TestIo<'_> {
     fn write_failed(&mut self) {}
 
     fn shutdown_write(&mut self) {
-        assert!(!std::mem::replace(self.shut, true), "only once");
+        assert!(!std::mem::replace(self.shut, true), "shut down twice");
     }
 
     fn is_broken(&mut self, _: &Connection) -> bool {
@@ -339,16 +340,16 @@ fn context(shared: &Arc<DriverState>) -> Context<'_> {
 fn request(version: Version, target: &str) -> Vec<u8> {
     let url = format!("ws://server{target}");
     let request = ClientRequest::new(version, &url).origin("http://here");
-    request.build(&mut |octets: &mut [u8]| octets.fill(0x5A)).unwrap().0
+    request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0
 }
 
-/// Frames as a client of that version writes them.
+/// The bytes of frames from a client.
 fn frames(version: Version, write: impl FnOnce(&mut Sender)) -> Vec<u8> {
     let mut sender = Sender::client(version, || [1, 2, 3, 4]);
     write(&mut sender);
-    let mut octets = Vec::new();
-    sender.write_to(&mut octets).unwrap();
-    octets
+    let mut bytes = Vec::new();
+    sender.write_to(&mut bytes).unwrap();
+    bytes
 }
 
 fn text(text: &str) -> Vec<u8> {
@@ -359,7 +360,7 @@ fn close(code: CloseCode, reason: &str) -> Vec<u8> {
     frames(Version::Rfc6455, |sender| sender.close(code, reason).unwrap())
 }
 
-/// The shard's slab has one of these for each connection.
+/// The shard's slab holds one of these per connection.
 #[test]
 #[cfg(target_pointer_width = "64")]
 fn sizes() {

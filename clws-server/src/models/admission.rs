@@ -1,4 +1,4 @@
-//! Connections that a shard is given when it may have ended.
+//! Connections that are handed to a shard that may have ended.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,13 +8,14 @@ use shuttle::thread;
 use crate::config::Config;
 use crate::config::address::Peer;
 use crate::driver::state::DriverState;
-use crate::models::harness::{Then, connection, run_shard};
+use crate::models::harness::{AfterTexts, connection, run_shard};
 use crate::models::{Fault, Model};
 use crate::server::handle::ServerHandle;
 use crate::wake::ShardCommand;
 
-/// A shard that stops answers the connection, or never has it: either way its permit is free again.
-fn a_seat_is_given_back() {
+/// A shard that stops either answers the connection or never takes it. Either way its permit is
+/// released.
+fn a_permit_is_released() {
     let shared = DriverState::new(Config::default());
     let (shard_handle, shard) = run_shard(&shared);
     let handle = ServerHandle::new(Arc::clone(&shared));
@@ -22,12 +23,12 @@ fn a_seat_is_given_back() {
         let handle = handle.clone();
         thread::spawn(move || handle.stop())
     };
-    let (socket, peer) = connection(&[], Then::CloseOnDrop);
+    let (socket, peer) = connection(&[], AfterTexts::End);
     let permit = shared.admit().unwrap();
     shard_handle.load.fetch_add(1, Ordering::Relaxed);
     if shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, permit)).is_err() {
         shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-        shared.release(permit); // as a shard does that accepts for another one
+        shared.release(permit); // as a shard that accepts for another shard does
     }
     stops.join().unwrap();
     shard.join().unwrap();
@@ -35,7 +36,7 @@ fn a_seat_is_given_back() {
     drop(peer);
 }
 
-const MODEL: Model = Model("a connection for a shard that ends", a_seat_is_given_back);
+const MODEL: Model = Model("a connection for a shard that stops", a_permit_is_released);
 
 #[test]
 fn holds() {

@@ -1,4 +1,4 @@
-//! The credit that threads take from the budget for the memory of clients.
+//! The credit that threads take from the memory budget.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,10 +8,10 @@ use shuttle::thread;
 use crate::budget::Budget;
 use crate::models::{Fault, Model};
 
-/// The least credit that a thread takes at once.
+/// The smallest amount of credit that a thread takes.
 const STEP: usize = 64 * 1024;
 
-/// What is held, as the threads of a model know it.
+/// A budget, and the bytes that are actually held.
 struct Ledger {
     budget: Arc<Budget>,
     held: AtomicUsize,
@@ -28,15 +28,16 @@ impl Ledger {
         self.budget.release_bytes(bytes);
     }
 
-    /// What is used, and what is held at the same moment.
+    /// The used bytes and the held bytes.
     fn now(&self) -> (usize, usize) {
         (self.budget.used(), self.held.load(Ordering::Relaxed))
     }
 }
 
-/// Two threads charge and release, what they charged themselves and what others did. What is held is always counted. No
-/// more than that is counted when the threads have ended, or given their credit back.
-fn what_is_held_is_counted() {
+/// Two threads charge and release bytes, including bytes that the other thread charged. Held bytes
+/// are always counted. After the threads have ended or returned their credit, no more than these is
+/// counted.
+fn held_bytes_are_counted() {
     let budget = Budget::for_threads(0, 1);
     let ledger = Arc::new(Ledger { budget, held: AtomicUsize::new(0) });
     ledger.charge(2 * STEP);
@@ -52,15 +53,15 @@ fn what_is_held_is_counted() {
     });
     for _ in 0..3 {
         let (used, held) = ledger.now();
-        assert!(used >= held, "{held} bytes are held, {used} are counted");
+        assert!(used >= held, "{held} bytes are held, but {used} are counted");
     }
     threads.into_iter().for_each(|thread| thread.join().unwrap());
     ledger.budget.give_back();
     let (used, held) = ledger.now();
-    assert_eq!(used, held, "bytes that are counted, and that are held");
+    assert_eq!(used, held, "other bytes are counted than are held");
 }
 
-const MODEL: Model = Model("threads with credit", what_is_held_is_counted);
+const MODEL: Model = Model("threads with credit from one budget", held_bytes_are_counted);
 
 #[test]
 fn holds() {
@@ -68,13 +69,13 @@ fn holds() {
 }
 
 #[test]
-fn fails_when_credit_is_given_back_twice() {
+fn fails_when_credit_is_returned_twice() {
     MODEL.fails(Fault::CreditIsCopied, "are counted");
 }
 
 #[test]
-fn fails_when_a_thread_keeps_its_credit() {
-    MODEL.fails(Fault::CreditIsKept, "bytes that are counted, and that are held");
+fn fails_when_an_ended_thread_keeps_its_credit() {
+    MODEL.fails(Fault::CreditIsKept, "other bytes are counted than are held");
 }
 
 #[test]

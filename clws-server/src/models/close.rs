@@ -1,23 +1,23 @@
-//! Clients that the application ends while their events wait.
+//! Clients that the application closes or aborts while their events wait.
 
 use std::sync::{Arc, Mutex};
 
 use shuttle::future::block_on;
 
-use crate::CloseCode;
 use crate::client::Client;
 use crate::config::Config;
 use crate::handler::async_handler::async_handler;
 use crate::handler::websocket::WebSocket;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
+use clws_proto::CloseCode;
 
 const TEXTS: [&str; 4] = ["0", "1", "2", "3"];
 
-/// Each text pauses the client until it is taken. The handler takes one and ends the client; it hears of the end, and each
-/// text is delivered or counted.
-fn the_end_comes(driver: Driver, end: fn(&Client)) {
+/// Each text pauses the client until it is taken. The handler takes one text and ends the client.
+/// It sees the disconnect, and each text is delivered or counted as undelivered.
+fn the_handler_sees_the_disconnect(driver: Driver, end: fn(&Client)) {
     let (seen, done) = (Arc::new(Mutex::new((0, None))), Arc::new(Signal::default()));
     let handler = {
         let (seen, done) = (Arc::clone(&seen), Arc::clone(&done));
@@ -35,10 +35,10 @@ fn the_end_comes(driver: Driver, end: fn(&Client)) {
         })
     };
     let config = Config::default().max_handler_read_backlog(1);
-    let harness = Harness::serve(driver, config, handler, &TEXTS, Then::CloseOnDrop);
+    let harness = Harness::serve(driver, config, handler, &TEXTS, AfterTexts::End);
     block_on(done.wait());
     let (taken, end) = seen.lock().unwrap().clone();
-    assert_eq!((taken, end.map(|end| end.undelivered)), (1, Some(3)), "texts that were delivered and not");
+    assert_eq!((taken, end.map(|end| end.undelivered)), (1, Some(3)), "texts taken and undelivered");
     harness.end();
 }
 
@@ -47,25 +47,25 @@ fn close(client: &Client) {
 }
 
 fn closed_on_a_shard() {
-    the_end_comes(Driver::Shard, close);
+    the_handler_sees_the_disconnect(Driver::Shard, close);
 }
 
 fn closed_on_a_stream() {
-    the_end_comes(Driver::Stream, close);
+    the_handler_sees_the_disconnect(Driver::Stream, close);
 }
 
 fn aborted_on_a_shard() {
-    the_end_comes(Driver::Shard, Client::abort);
+    the_handler_sees_the_disconnect(Driver::Shard, Client::abort);
 }
 
 fn aborted_on_a_stream() {
-    the_end_comes(Driver::Stream, Client::abort);
+    the_handler_sees_the_disconnect(Driver::Stream, Client::abort);
 }
 
-const CLOSED_SHARD: Model = Model("a paused client, closed on a shard", closed_on_a_shard);
-const CLOSED_STREAM: Model = Model("a paused client, closed on a stream", closed_on_a_stream);
-const ABORTED_SHARD: Model = Model("a paused client, aborted on a shard", aborted_on_a_shard);
-const ABORTED_STREAM: Model = Model("a paused client, aborted on a stream", aborted_on_a_stream);
+const CLOSED_SHARD: Model = Model("closing a paused client on a shard", closed_on_a_shard);
+const CLOSED_STREAM: Model = Model("closing a paused client on a stream", closed_on_a_stream);
+const ABORTED_SHARD: Model = Model("aborting a paused client on a shard", aborted_on_a_shard);
+const ABORTED_STREAM: Model = Model("aborting a paused client on a stream", aborted_on_a_stream);
 
 #[test]
 fn holds() {

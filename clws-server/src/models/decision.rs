@@ -1,4 +1,4 @@
-//! Handshakes that another thread decides on.
+//! Handshakes that another thread decides.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,20 +9,20 @@ use futures::future::poll_fn;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use crate::Reject;
 use crate::config::Config;
 use crate::guard::DebugOn;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 use crate::resource::accept::Accept;
 use crate::task_waker::TaskWaker;
 use crate::wake::WakeTarget;
+use clws_handshake::Reject;
 
-/// A task that is touched finds the answer, and is touched if it has not looked for one before it waited.
-fn a_task_is_touched() {
+/// A woken task finds the answer. It is woken if the decision came after it checked for an answer.
+fn a_waiting_task_is_woken() {
     let (mut accept, decision) = Accept::later();
     let pending = accept.pending.take().unwrap();
     let decides = thread::spawn(move || decision.accept(Accept::new()));
@@ -41,12 +41,12 @@ fn a_task_is_touched() {
 
 fn undecided(driver: Driver) -> (Harness, Mailbox<()>) {
     let (sender, events) = mailbox::<()>();
-    let harness = Harness::serve(driver, Config::default(), sender.openings(), &["0"], Then::CloseOnDrop);
+    let harness = Harness::serve(driver, Config::default(), sender.openings(), &["0"], AfterTexts::End);
     (harness, events)
 }
 
-/// A client that is taken is served.
-fn a_client_is_taken(driver: Driver) {
+/// An accepted client is served.
+fn an_accepted_client_is_served(driver: Driver) {
     let (harness, mut events) = undecided(driver);
     let (mut connected, mut texts) = (0, 0);
     block_on(async {
@@ -64,8 +64,8 @@ fn a_client_is_taken(driver: Driver) {
     assert!(harness.end().starts_with(b"HTTP/1.1 101 "));
 }
 
-/// A client that is refused is told so. On a shard, only a stop would say when.
-fn a_client_is_refused() {
+/// A rejected client gets status 403. On a shard, only a stop would end the test.
+fn a_rejected_client_gets_403() {
     let (harness, mut events) = undecided(Driver::Stream);
     match block_on(events.next()) {
         Some(Event::Opening(_, decision)) => decision.reject(Reject::forbidden("not you")),
@@ -74,7 +74,7 @@ fn a_client_is_refused() {
     assert!(harness.end().starts_with(b"HTTP/1.1 403 "));
 }
 
-/// Data of the application, of which nothing is left.
+/// Application data that counts its drops.
 struct Data(Arc<AtomicUsize>);
 
 impl Drop for Data {
@@ -83,9 +83,9 @@ impl Drop for Data {
     }
 }
 
-/// The server stops while the decision is made: one of them counts, nobody waits for ever, and the data of a decision is
-/// dropped once.
-fn the_server_stops(driver: Driver) {
+/// The server stops while the decision is made. One of the two takes effect, no thread waits
+/// forever, and the data of a decision is dropped once.
+fn a_stop_during_a_decision(driver: Driver) {
     let (harness, mut events) = undecided(driver);
     let stops = {
         let handle = harness.handle();
@@ -111,59 +111,55 @@ fn the_server_stops(driver: Driver) {
     let output = harness.end();
     let status = output.get(9..12).unwrap_or(b"none");
     assert!([&b"101"[..], b"503", b"none"].contains(&status), "{}", status.escape_ascii());
-    assert_eq!(
-        decides.join().unwrap(),
-        dropped.load(Ordering::Relaxed),
-        "decisions, and data that was dropped"
-    );
+    assert_eq!(decides.join().unwrap(), dropped.load(Ordering::Relaxed), "decisions made and data dropped");
 }
 
-fn taken_on_a_shard() {
-    a_client_is_taken(Driver::Shard);
+fn accepted_on_a_shard() {
+    an_accepted_client_is_served(Driver::Shard);
 }
 
-fn taken_on_a_stream() {
-    a_client_is_taken(Driver::Stream);
+fn accepted_on_a_stream() {
+    an_accepted_client_is_served(Driver::Stream);
 }
 
 fn stopped_on_a_shard() {
-    the_server_stops(Driver::Shard);
+    a_stop_during_a_decision(Driver::Shard);
 }
 
 fn stopped_on_a_stream() {
-    the_server_stops(Driver::Stream);
+    a_stop_during_a_decision(Driver::Stream);
 }
 
-const TOUCHED: Model = Model("a decision and a task that waits", a_task_is_touched);
-const TAKEN_SHARD: Model = Model("a decision that takes, on a shard", taken_on_a_shard);
-const TAKEN_STREAM: Model = Model("a decision that takes, on a stream", taken_on_a_stream);
-const REFUSED_STREAM: Model = Model("a decision that refuses, on a stream", a_client_is_refused);
+const WOKEN: Model = Model("a decision and a waiting task", a_waiting_task_is_woken);
+const ACCEPTED_SHARD: Model = Model("accepting a client on a shard", accepted_on_a_shard);
+const ACCEPTED_STREAM: Model = Model("accepting a client on a stream", accepted_on_a_stream);
+const REJECTED_STREAM: Model = Model("rejecting a client on a stream", a_rejected_client_gets_403);
 const STOPPED_SHARD: Model = Model("a decision and a stop, on a shard", stopped_on_a_shard);
 const STOPPED_STREAM: Model = Model("a decision and a stop, on a stream", stopped_on_a_stream);
 
 #[test]
 fn holds() {
-    TOUCHED.holds(2000);
-    for model in [TAKEN_SHARD, TAKEN_STREAM, REFUSED_STREAM, STOPPED_SHARD, STOPPED_STREAM] {
+    WOKEN.holds(2000);
+    for model in [ACCEPTED_SHARD, ACCEPTED_STREAM, REJECTED_STREAM, STOPPED_SHARD, STOPPED_STREAM] {
         model.holds(500);
     }
 }
 
 #[test]
-fn fails_when_the_handshake_is_not_touched() {
-    for model in [TOUCHED, TAKEN_SHARD, TAKEN_STREAM, REFUSED_STREAM] {
+fn fails_when_a_decision_does_not_wake_the_handshake() {
+    for model in [WOKEN, ACCEPTED_SHARD, ACCEPTED_STREAM, REJECTED_STREAM] {
         model.fails(Fault::DecidesWithoutWake, "deadlock");
     }
 }
 
 #[test]
-fn fails_when_the_handshake_waits_too_late() {
-    TOUCHED.fails(Fault::WaitsTooLate, "deadlock");
+fn fails_when_the_handshake_registers_after_its_check() {
+    WOKEN.fails(Fault::WaitsTooLate, "deadlock");
 }
 
 #[test]
 fn fails_when_a_stream_registers_too_late() {
-    for model in [TAKEN_STREAM, REFUSED_STREAM] {
+    for model in [ACCEPTED_STREAM, REJECTED_STREAM] {
         model.fails(Fault::RegistersTooLate, "deadlock");
     }
 }

@@ -1,4 +1,4 @@
-//! Tasks that wait until all that they sent is written, or the connection is over.
+//! Tasks that wait until all their messages are written, or the connection is over.
 
 use std::sync::{Arc, Mutex};
 
@@ -12,19 +12,20 @@ use crate::config::Config;
 use crate::handler::async_handler::async_handler;
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::message::Message;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
 
 type Outcome = Result<(), SendError>;
 
-/// A handler takes no message, sends two, and waits for them to be written; then it closes, and waits for that. Another thread
-/// runs `beside` meanwhile. Returns both outcomes, what was queued after the first, and all that was written.
+/// A handler takes no message, sends two and waits until they are written. Then it closes and waits
+/// for that. Another thread runs `other` meanwhile. Returns both outcomes, the bytes queued after
+/// the first, and the output.
 fn run(
     driver: Driver,
     texts: &[&str],
-    then: Then,
-    beside: fn(&Client),
+    after: AfterTexts,
+    other: fn(&Client),
 ) -> (Outcome, usize, Outcome, Vec<u8>) {
     let (seen, done) = (Arc::new(Mutex::new(None)), Arc::new(Signal::default()));
     let handler = {
@@ -33,16 +34,16 @@ fn run(
             let (seen, done) = (Arc::clone(&seen), GivesOnDrop(Arc::clone(&done)));
             async move {
                 let client = socket.client().clone();
-                let other = thread::spawn(move || beside(&client));
+                let thread = thread::spawn(move || other(&client));
                 let mut sent = Ok(());
                 for text in ["one", "two"] {
-                    sent = sent.and(socket.feed(Message::from(text)).await); // or it is gone already
+                    sent = sent.and(socket.feed(Message::from(text)).await); // fails if the client is gone
                 }
                 let flushed = socket.flush().await.and(sent);
                 let queued = socket.client().buffered_amount();
-                other.join().unwrap();
-                if then == Then::Stays {
-                    socket.client().abort(); // it would not answer a close frame
+                thread.join().unwrap();
+                if after == AfterTexts::Stay {
+                    socket.client().abort(); // the peer would not answer a close frame
                 }
                 let closed = SinkExt::close(&mut socket).await;
                 *seen.lock().unwrap() = Some((flushed, queued, closed));
@@ -50,36 +51,39 @@ fn run(
             }
         })
     };
-    let harness = Harness::serve(driver, Config::default(), handler, texts, then);
+    let harness = Harness::serve(driver, Config::default(), handler, texts, after);
     block_on(done.wait());
     let (flushed, queued, closed) = seen.lock().unwrap().take().unwrap();
     let shared = Arc::clone(&harness.shared);
     let output = harness.end();
-    assert_eq!(shared.context.watchers.len(), 0, "a watcher is left");
+    assert_eq!(shared.context.watchers.len(), 0, "a watcher was leaked");
     (flushed, queued, closed, output)
 }
 
-/// The client reads, and ends its side without a close frame when its text has come, or later.
+/// The client reads, and ends its side without a close frame after its text.
 fn flushed(driver: Driver) {
-    let (flushed, queued, closed, output) = run(driver, &["text"], Then::CloseOnDrop, |_| ());
+    let (flushed, queued, closed, output) = run(driver, &["text"], AfterTexts::End, |_| ());
     if flushed.is_ok() {
-        assert_eq!(queued, 0, "bytes that are queued when all is written");
-        assert!(output.windows(3).any(|bytes| bytes == b"two"), "a message that was written is lost");
+        assert_eq!(queued, 0, "bytes are queued after the flush");
+        assert!(output.windows(3).any(|bytes| bytes == b"two"), "a flushed message is lost");
     }
-    assert_eq!(closed, Err(SendError::Closed), "there was no closing handshake");
+    assert_eq!(closed, Err(SendError::Closed), "the peer sent no close frame");
 }
 
-/// The client reads, and stays. Nothing but the writing ends the wait.
+/// The client reads and stays. Only the write ends the wait.
 fn written(driver: Driver) {
-    let (flushed, queued, closed, output) = run(driver, &[], Then::Stays, |_| ());
+    let (flushed, queued, closed, output) = run(driver, &[], AfterTexts::Stay, |_| ());
     assert_eq!((flushed, queued, closed), (Ok(()), 0, Err(SendError::Closed)));
-    assert!(output.windows(3).any(|bytes| bytes == b"two"), "a message that was written is lost");
+    assert!(output.windows(3).any(|bytes| bytes == b"two"), "a flushed message is lost");
 }
 
-/// Another thread aborts the client, which takes nothing.
+/// Another thread aborts the client, which reads nothing.
 fn aborted(driver: Driver) {
-    let (flushed, queued, closed, _) = run(driver, &[], Then::Stays, Client::abort);
-    assert!(flushed.is_err() || !matches!(driver, Driver::FullStream), "nothing was written");
+    let (flushed, queued, closed, _) = run(driver, &[], AfterTexts::Stay, Client::abort);
+    assert!(
+        flushed.is_err() || !matches!(driver, Driver::FullStream),
+        "the flush of a full stream succeeded"
+    );
     assert_eq!((queued, closed), (0, Err(SendError::Closed)));
 }
 
@@ -107,12 +111,12 @@ fn aborted_on_a_full_stream() {
     aborted(Driver::FullStream);
 }
 
-const SHARD: Model = Model("a flush, with a shard", flushed_by_a_shard);
-const STREAM: Model = Model("a flush, with a stream", flushed_by_a_stream);
-const WRITTEN_SHARD: Model = Model("a flush of a client that stays, with a shard", written_by_a_shard);
-const WRITTEN_STREAM: Model = Model("a flush of a client that stays, with a stream", written_by_a_stream);
-const ABORTED_SHARD: Model = Model("a flush and an abort, with a shard", aborted_on_a_shard);
-const ABORTED_STREAM: Model = Model("a flush and an abort, with a full stream", aborted_on_a_full_stream);
+const SHARD: Model = Model("a flush on a shard", flushed_by_a_shard);
+const STREAM: Model = Model("a flush on a stream", flushed_by_a_stream);
+const WRITTEN_SHARD: Model = Model("a flush of a client that stays, on a shard", written_by_a_shard);
+const WRITTEN_STREAM: Model = Model("a flush of a client that stays, on a stream", written_by_a_stream);
+const ABORTED_SHARD: Model = Model("a flush and an abort on a shard", aborted_on_a_shard);
+const ABORTED_STREAM: Model = Model("a flush and an abort on a full stream", aborted_on_a_full_stream);
 
 #[test]
 fn holds() {
@@ -122,13 +126,13 @@ fn holds() {
 }
 
 #[test]
-fn fails_when_it_is_not_looked_again() {
+fn fails_when_the_outbox_is_not_checked_again() {
     for model in [WRITTEN_SHARD, WRITTEN_STREAM] {
         model.fails(Fault::WatchesTooLate, "deadlock");
     }
 }
 
 #[test]
-fn fails_when_what_is_dropped_is_not_told() {
+fn fails_when_dropped_messages_wake_no_task() {
     ABORTED_STREAM.fails(Fault::AbandonsInSilence, "deadlock");
 }

@@ -1,4 +1,4 @@
-//! Clients that join a group when they may be gone.
+//! Clients that join a group while they disconnect.
 
 use futures::StreamExt;
 use shuttle::future::block_on;
@@ -8,13 +8,13 @@ use crate::client::group::Group;
 use crate::config::Config;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 
-/// A client that is gone is in no group, whenever it joined.
-fn nobody_stays_in_a_group() {
+/// A disconnected client is in no group, whenever it joined.
+fn disconnected_clients_leave_their_group() {
     let (sender, mut events) = mailbox::<()>();
-    let harness = Harness::serve(Driver::Shard, Config::default(), sender, &[], Then::CloseOnDrop);
+    let harness = Harness::serve(Driver::Shard, Config::default(), sender, &[], AfterTexts::End);
     let group = Group::new();
     let mut joins = None;
     block_on(async {
@@ -26,7 +26,7 @@ fn nobody_stays_in_a_group() {
                 }
                 Event::Disconnected(..) => {
                     // Not even for the moment in which another thread still adds it.
-                    assert!(group.is_empty(), "members that are gone");
+                    assert!(group.is_empty(), "disconnected members are left");
                     break;
                 }
                 _ => {}
@@ -34,11 +34,15 @@ fn nobody_stays_in_a_group() {
         }
     });
     joins.unwrap().join().unwrap();
-    assert_eq!((group.len(), harness.shared.context.memberships.len()), (0, 0), "members that are gone");
+    assert_eq!(
+        (group.len(), harness.shared.context.memberships.len()),
+        (0, 0),
+        "disconnected members are left"
+    );
     harness.end();
 }
 
-const MODEL: Model = Model("a client that joins and goes", nobody_stays_in_a_group);
+const MODEL: Model = Model("a client that joins and disconnects", disconnected_clients_leave_their_group);
 
 #[test]
 fn holds() {
@@ -46,6 +50,6 @@ fn holds() {
 }
 
 #[test]
-fn fails_when_a_client_does_not_look() {
-    MODEL.fails(Fault::JoinsWithoutLook, "members that are gone");
+fn fails_when_join_does_not_check_for_the_disconnect() {
+    MODEL.fails(Fault::JoinsWithoutLook, "disconnected members are left");
 }

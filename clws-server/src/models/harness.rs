@@ -1,5 +1,5 @@
-//! A server with one client, for models: its driver is real and runs on a thread of its own. All that the client sends has
-//! come before.
+//! A server with one client, for models. Its driver is real and runs on a separate thread. All
+//! input from the client is there before the driver starts.
 
 use std::io::{self, Read, Write};
 use std::net::Shutdown;
@@ -27,24 +27,24 @@ use crate::server::handle::ServerHandle;
 use crate::sim::poller::Poller;
 use crate::sync::Bell;
 use crate::wake::{ShardCommand, ShardHandle};
-use crate::{Origins, Version};
+use clws_handshake::{Origins, Version};
 
-/// What drives the client's connection.
+/// The driver of the connection.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Driver {
     Shard,
     Stream,
-    /// A stream that takes no output.
+    /// A stream that accepts no output.
     FullStream,
 }
 
-/// What the client does when all is sent.
+/// The client's behaviour after its last text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Then {
-    CloseOnDrop,
-    Stays,
-    /// It stays, and the last byte of the last text does not come.
-    StaysWithinText,
+pub(super) enum AfterTexts {
+    End,
+    Stay,
+    /// Stays, without sending the last byte of the last text.
+    StayWithinText,
 }
 
 pub(super) struct Harness {
@@ -58,7 +58,7 @@ enum TestPeer {
     Stream(Arc<Mutex<Vec<u8>>>),
 }
 
-/// A shard without listeners on a thread of its own.
+/// Runs a shard without listening sockets on a new thread.
 pub(super) fn run_shard(shared: &Arc<DriverState>) -> (Arc<ShardHandle>, JoinHandle<()>) {
     let poller = Poller::Model(system::Poller::new().unwrap(), Bell::default());
     let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
@@ -67,32 +67,32 @@ pub(super) fn run_shard(shared: &Arc<DriverState>) -> (Arc<ShardHandle>, JoinHan
     (shard_handle, thread::spawn(move || shard.run().unwrap()))
 }
 
-/// A connection by which a request and these texts have come.
-pub(super) fn connection(texts: &[&str], then: Then) -> (Socket, UnixStream) {
+/// A connection on which a request and `texts` have arrived.
+pub(super) fn connection(texts: &[&str], after: AfterTexts) -> (Socket, UnixStream) {
     let (ours, mut theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
-    theirs.write_all(&input(texts, then)).unwrap();
-    if then == Then::CloseOnDrop {
+    theirs.write_all(&input(texts, after)).unwrap();
+    if after == AfterTexts::End {
         theirs.shutdown(Shutdown::Write).unwrap();
     }
     (Socket::Unix(ours), theirs)
 }
 
 impl Harness {
-    /// Begins to serve a client that sends these texts.
+    /// Starts to serve a client that sends `texts`.
     pub(super) fn serve(
         driver: Driver,
         config: Config,
         resource: impl Resource,
         texts: &[&str],
-        then: Then,
+        after: AfterTexts,
     ) -> Self {
         let shared = DriverState::new(config);
         shared.resources.register("/", Origins::any(), resource).unwrap();
         let (driver, peer) = match driver {
             Driver::Shard => {
                 let (shard_handle, driver) = run_shard(&shared);
-                let (socket, peer) = connection(texts, then);
+                let (socket, peer) = connection(texts, after);
                 let permit = shared.admit().unwrap();
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
                 shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, permit)).unwrap();
@@ -100,8 +100,8 @@ impl Harness {
             }
             Driver::Stream | Driver::FullStream => {
                 let pipe = Pipe {
-                    input: input(texts, then),
-                    ends: then == Then::CloseOnDrop,
+                    input: input(texts, after),
+                    ends: after == AfterTexts::End,
                     full: matches!(driver, Driver::FullStream),
                     output: Arc::default(),
                 };
@@ -117,10 +117,10 @@ impl Harness {
         ServerHandle::new(Arc::clone(&self.shared))
     }
 
-    /// Waits for the end of the connection: all that was written to the client.
+    /// Waits for the end of the connection and returns its output.
     pub(super) fn end(self) -> Vec<u8> {
         if let TestPeer::Socket(_, shard_handle) = &self.peer {
-            let _ = shard_handle.send(ShardCommand::Stop); // or it was stopped before
+            let _ = shard_handle.send(ShardCommand::Stop); // fails if it was stopped before
         }
         self.driver.join().unwrap();
         assert_eq!(ServerHandle::new(self.shared).clients(), 0, "a permit is leaked");
@@ -137,8 +137,8 @@ impl Harness {
     }
 }
 
-/// A request and texts, as a client sends them.
-fn input(texts: &[&str], then: Then) -> Vec<u8> {
+/// The bytes of a request and of `texts` from a client.
+fn input(texts: &[&str], after: AfterTexts) -> Vec<u8> {
     static REQUEST: LazyLock<Vec<u8>> = LazyLock::new(|| {
         let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
         request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0
@@ -149,13 +149,13 @@ fn input(texts: &[&str], then: Then) -> Vec<u8> {
         sender.text(text, None).unwrap();
     }
     sender.write_to(&mut bytes).unwrap();
-    if then == Then::StaysWithinText {
+    if after == AfterTexts::StayWithinText {
         bytes.pop();
     }
     bytes
 }
 
-/// A stream from which all input has come, and that takes all output or none.
+/// A stream that has all its input, and accepts either all output or none.
 struct Pipe {
     input: Vec<u8>,
     ends: bool,
@@ -171,7 +171,7 @@ impl AsyncRead for Pipe {
     ) -> Poll<io::Result<usize>> {
         let count = buffer.len().min(self.input.len());
         if count == 0 && !self.ends {
-            return Poll::Pending; // for ever
+            return Poll::Pending; // forever
         }
         for (to, from) in buffer.iter_mut().zip(self.input.drain(..count)) {
             *to = from;
@@ -183,7 +183,7 @@ impl AsyncRead for Pipe {
 impl AsyncWrite for Pipe {
     fn poll_write(self: Pin<&mut Self>, _: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         if self.full {
-            return Poll::Pending; // for ever
+            return Poll::Pending; // forever
         }
         self.output.lock().unwrap().extend_from_slice(bytes);
         Poll::Ready(Ok(bytes.len()))

@@ -12,7 +12,7 @@ use crate::config::Config;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::handler::mailbox::sender::MailboxSender;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 use crate::resource::Resource;
 
@@ -23,31 +23,32 @@ fn config() -> Config {
     Config::default().max_handler_read_backlog(1)
 }
 
-/// Another thread closes a mailbox. Each text comes out or is counted, unless the client came too late, and the mailbox ends.
-fn each_text_is_counted(driver: Driver) {
+/// Another thread closes a mailbox. Each text of a connected client is delivered or counted as
+/// undelivered, and the mailbox ends.
+fn each_text_is_delivered_or_counted(driver: Driver) {
     let (sender, mut events) = mailbox::<()>();
     let closes = {
         let sender = sender.clone();
         thread::spawn(move || sender.close())
     };
-    let harness = Harness::serve(driver, config(), sender, &TEXTS, Then::CloseOnDrop);
-    let (mut came, mut texts) = (0, 0);
+    let harness = Harness::serve(driver, config(), sender, &TEXTS, AfterTexts::End);
+    let (mut expected, mut texts) = (0, 0);
     block_on(async {
         while let Some(event) = events.next().await {
             match event {
-                Event::Connected(_) => came += TEXTS.len() as u64,
+                Event::Connected(_) => expected += TEXTS.len() as u64,
                 Event::Text(..) => texts += 1,
                 Event::Disconnected(_, end) => texts += end.undelivered,
                 _ => {}
             }
         }
     });
-    assert_eq!(came, texts, "texts of clients that came, and texts that came out or were counted");
+    assert_eq!(expected, texts, "texts sent, and texts delivered or counted");
     closes.join().unwrap();
     harness.end();
 }
 
-/// Hands each client to a mailbox, and then refuses it.
+/// Registers each client with a mailbox and then refuses it.
 struct Refuses(MailboxSender<()>);
 
 impl Resource for Refuses {
@@ -57,35 +58,36 @@ impl Resource for Refuses {
     }
 }
 
-/// Another thread closes a mailbox, whose client is refused. The mailbox hears of its end, and ends.
-fn a_refused_client_ends(driver: Driver) {
+/// Another thread closes a mailbox whose client is refused. The mailbox reports the disconnect, and
+/// ends.
+fn a_refused_client_is_disconnected(driver: Driver) {
     let (sender, mut events) = mailbox::<()>();
     let closes = {
         let sender = sender.clone();
         thread::spawn(move || sender.close())
     };
-    let harness = Harness::serve(driver, config(), Refuses(sender), &[], Then::CloseOnDrop);
+    let harness = Harness::serve(driver, config(), Refuses(sender), &[], AfterTexts::End);
     let shared = Arc::clone(&harness.shared);
-    let (mut came, mut ends) = (0, 0);
+    let (mut expected, mut ends) = (0, 0);
     block_on(async {
         while let Some(event) = events.next().await {
             match event {
-                Event::Connected(_) => came += 1,
+                Event::Connected(_) => expected += 1,
                 Event::Disconnected(..) => ends += 1,
                 _ => {}
             }
         }
     });
-    assert_eq!(came, ends, "clients that came, and their ends");
+    assert_eq!(expected, ends, "clients connected and disconnected");
     closes.join().unwrap();
     harness.end();
-    assert_eq!(shared.context.hosts.len(), 0, "a host is left");
+    assert_eq!(shared.context.hosts.len(), 0, "a host was leaked");
 }
 
-/// A mailbox is dropped while the client may be paused. That ends the connection.
+/// Dropping a mailbox ends the connection, even if the client is paused.
 fn a_dropped_mailbox_ends_its_clients() {
     let (sender, mut events) = mailbox::<()>();
-    let harness = Harness::serve(Driver::Stream, config(), sender, &TEXTS, Then::CloseOnDrop);
+    let harness = Harness::serve(Driver::Stream, config(), sender, &TEXTS, AfterTexts::End);
     let event = block_on(events.next());
     assert!(matches!(event, Some(Event::Connected(_))), "{event:?}");
     drop(events);
@@ -93,26 +95,26 @@ fn a_dropped_mailbox_ends_its_clients() {
 }
 
 fn closed_on_a_shard() {
-    each_text_is_counted(Driver::Shard);
+    each_text_is_delivered_or_counted(Driver::Shard);
 }
 
 fn closed_on_a_stream() {
-    each_text_is_counted(Driver::Stream);
+    each_text_is_delivered_or_counted(Driver::Stream);
 }
 
 fn refused_on_a_shard() {
-    a_refused_client_ends(Driver::Shard);
+    a_refused_client_is_disconnected(Driver::Shard);
 }
 
 fn refused_on_a_stream() {
-    a_refused_client_ends(Driver::Stream);
+    a_refused_client_is_disconnected(Driver::Stream);
 }
 
-const CLOSED_SHARD: Model = Model("a mailbox, closed, with a shard", closed_on_a_shard);
-const CLOSED_STREAM: Model = Model("a mailbox, closed, with a stream", closed_on_a_stream);
+const CLOSED_SHARD: Model = Model("closing a mailbox, with a shard", closed_on_a_shard);
+const CLOSED_STREAM: Model = Model("closing a mailbox, with a stream", closed_on_a_stream);
 const REFUSED_SHARD: Model = Model("a refused client, with a shard", refused_on_a_shard);
 const REFUSED_STREAM: Model = Model("a refused client, with a stream", refused_on_a_stream);
-const DROPPED: Model = Model("a mailbox, dropped, with a stream", a_dropped_mailbox_ends_its_clients);
+const DROPPED: Model = Model("dropping a mailbox, with a stream", a_dropped_mailbox_ends_its_clients);
 
 #[test]
 fn holds() {
@@ -129,13 +131,13 @@ fn fails_when_the_receiver_is_not_woken() {
 }
 
 #[test]
-fn fails_when_the_end_of_a_refused_client_is_not_told() {
+fn fails_when_a_refused_client_gets_no_disconnected_event() {
     for model in [REFUSED_SHARD, REFUSED_STREAM] {
         model.fails(Fault::RefusesInSilence, "deadlock");
     }
 }
 
 #[test]
-fn fails_when_a_resumed_client_is_not_touched() {
+fn fails_when_a_resumed_client_is_not_woken() {
     DROPPED.fails(Fault::ResumesWithoutWake, "deadlock");
 }

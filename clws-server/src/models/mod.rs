@@ -1,18 +1,21 @@
-//! Interleavings of threads: the real code, run with the locks and atomics of the crate `shuttle`, which decides which
-//! thread goes on.
+//! Models of thread interleavings: the real code, with the locks and atomics of the crate
+//! `shuttle`, which schedules the threads.
 //!
-//! A model is a function that starts some threads, waits for what must happen, and asserts what must hold then. Time stands
-//! still in it, so no deadline helps: a wake-up that is lost is a deadlock, which `shuttle` reports. Each model is run
-//! with many schedules, random ones and those of few preemptions ([PCT]). The seed is fixed, so that a failure can be
-//! repeated. Each model must also fail with each of its faults: lines that are wrong on purpose ([`broken`]).
+//! A model is a function that starts threads, waits for the expected events, and asserts what must
+//! hold then. Time stands still in it, so no deadline helps: a lost wake-up is a deadlock, which
+//! `shuttle` reports. Each model runs with many schedules: random ones, and ones with few
+//! preemptions ([PCT]). The seed is fixed, so that a failure can be repeated. Each model must also
+//! fail with each of its faults: lines that are wrong on purpose ([`broken`]).
 //!
-//! `shuttle` runs all threads in one order that all of them see. It cannot find a memory order that is too weak. The code
-//! rests on few of them: what is waited for is changed under a lock, or in one atomic, or before its home is touched. A touch
-//! goes through the lock of a shard's commands, or through an `AtomicWaker`; either orders what was before it.
+//! `shuttle` runs all threads in one order that all of them see, so it cannot find a memory
+//! ordering that is too weak. The code depends on few of them: the awaited state changes under a
+//! lock, or in one atomic, or before the wake-up. A wake-up takes the lock of a shard's commands or
+//! uses an `AtomicWaker`. Both order everything before the wake-up.
 //!
-//! `CLWS_SCHEDULES=n` runs so many schedules in place of the usual number.
+//! `CLWS_SCHEDULES=n` runs n schedules instead of the usual number.
 //!
-//! [PCT]: https://www.microsoft.com/en-us/research/publication/a-randomized-scheduler-with-probabilistic-guarantees-of-finding-bugs/
+//! [PCT]:
+//! https://www.microsoft.com/en-us/research/publication/a-randomized-scheduler-with-probabilistic-guarantees-of-finding-bugs/
 //! [`broken`]: crate::sync::broken
 
 mod admission;
@@ -40,63 +43,64 @@ use shuttle::{Config, FailurePersistence, Runner};
 
 use crate::time::virtual_clock;
 
-/// What is wrong on purpose in a model.
+/// A line that is wrong on purpose.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// A command is put into a shard's queue after it was looked at whether the shard sleeps.
+    /// A sender checks whether the shard sleeps before it queues its command.
     WakesBeforeCommand,
-    /// A shard looks at its queue before it says that it sleeps.
+    /// A shard checks its queue before it sets its sleep flag.
     LooksBeforeFlag,
-    /// A shard that ends leaves its queue open.
+    /// A shard that ends does not close its queue.
     EndsWithoutClosing,
-    /// The driver of a stream looks at what there is to do before its waker is registered.
+    /// A stream driver checks for work before it registers its waker.
     RegistersTooLate,
-    /// A client that is resumed is not touched.
+    /// A resumed client is not woken.
     ResumesWithoutWake,
-    /// A mailbox or a `WebSocket` pauses a client when its reader may have resumed it already.
+    /// A mailbox or a `WebSocket` pauses a client after its reader may have resumed it.
     PausesTooLate,
-    /// A reader is woken before its message is there.
+    /// A reader is woken before its message is queued.
     WakesBeforeMessage,
-    /// A client that the application closes is touched before its events are to be discarded.
+    /// A client that the application closes is woken before its events are marked to be discarded.
     WakesBeforeSilence,
-    /// A sender looks at the outbox, and lets go of it before it queues its message.
+    /// A sender checks the outbox and releases its lock before it queues the message.
     StaleOutbox,
-    /// A client's events are told to wait when its outbox may be flushed already.
+    /// A client's events are held back after its outbox may have been flushed.
     CrowdedTooLate,
-    /// A decision is made, and the handshake is not touched.
+    /// A decision does not wake the handshake.
     DecidesWithoutWake,
-    /// A handshake looks for an answer, and lets go of the decision before it waits for one.
+    /// A handshake checks for an answer and releases the lock before it registers for the wake-up.
     WaitsTooLate,
-    /// A signal is not looked at again when the waker is there.
+    /// A task does not check the signal again after it registered its waker.
     LooksOnceOnly,
-    /// A mailbox that is closed does not wake its receiver.
+    /// Closing a mailbox does not wake its receiver.
     ClosesWithoutWake,
-    /// An adaptor that was handed a client, which was refused then, is not told of its end.
+    /// An adapter that holds a client does not learn that the client was refused.
     RefusesInSilence,
-    /// Credit that is given back stays with its thread.
+    /// Returned credit also stays with its thread.
     CreditIsCopied,
-    /// A thread that ends keeps its credit.
+    /// A thread that ends does not return its credit.
     CreditIsKept,
-    /// Credit is taken by a look at what is used, and a change after it.
+    /// Taking credit reads the used bytes and then adds to them, in two steps.
     CountsInTwoSteps,
-    /// A shard that was asked to drop clients is not asked again.
+    /// A shard that was asked to drop clients is never asked again.
     StaysAskedForRelief,
-    /// The end of a stream is not seen by a thread that drops it for memory.
+    /// A thread that drops a stream for memory misses the end of the stream.
     GoesUnseen,
-    /// A client that joins a group does not look whether it is gone.
+    /// A join does not check whether the client is disconnected.
     JoinsWithoutLook,
-    /// A task that waits for all to be written does not look again when the client's driver knows of it.
+    /// A task that waits for a flush does not check the outbox again after it registered with the
+    /// driver.
     WatchesTooLate,
-    /// What was queued is dropped, and the task that waits for it is not told.
+    /// Queued messages are dropped without waking the task that waits for a flush.
     AbandonsInSilence,
 }
 
-/// Preemptions of a schedule that has few of them, and one more.
+/// The PCT depth: the number of preemptions plus one.
 const DEPTH: usize = 3;
 
 const SEED: u64 = 0x6c77_7363;
 
-/// A fault must show in so many rounds, each of so many schedules of either kind.
+/// A fault must show within this many rounds of `ROUND` schedules of each kind.
 const ROUNDS: usize = 100;
 const ROUND: usize = 50;
 
@@ -104,17 +108,17 @@ thread_local! {
     static BROKEN: Cell<Option<Fault>> = const { Cell::new(None) };
 }
 
-/// Whether that fault is to be made now.
+/// Whether `fault` is active.
 pub(crate) fn is_broken(fault: Fault) -> bool {
     BROKEN.get() == Some(fault)
 }
 
-/// A model, and what it is of.
+/// A model with its name.
 #[derive(Clone, Copy)]
 struct Model(&'static str, fn());
 
 impl Model {
-    /// Runs it with so many schedules of either kind.
+    /// Runs the model with `schedules` schedules of each kind.
     fn holds(self, schedules: usize) {
         let Self(name, model) = self;
         let schedules = std::env::var("CLWS_SCHEDULES").map_or(schedules, |text| text.parse().unwrap());
@@ -127,7 +131,7 @@ impl Model {
         println!("model: {name}: {schedules} + {schedules} schedules hold, {:.1?}", started.elapsed());
     }
 
-    /// Runs it with a fault until it fails, which it must do with that message.
+    /// Runs the model with a fault until it fails, and checks the failure's message.
     fn fails(self, fault: Fault, expected: &str) {
         let Self(name, model) = self;
         for (round, seed) in (0..ROUNDS).zip(SEED..) {
@@ -138,11 +142,11 @@ impl Model {
                 return;
             }
         }
-        panic!("{name}: {fault:?} is not noticed");
+        panic!("{name}: {fault:?} was not found");
     }
 }
 
-/// Schedules of few preemptions, and random ones.
+/// A scheduler with few preemptions, and a random one.
 fn schedulers(seed: u64, schedules: usize) -> [Box<dyn Scheduler + Send>; 2] {
     [
         Box::new(PctScheduler::new_from_seed(seed, DEPTH, schedules)),
@@ -150,7 +154,7 @@ fn schedulers(seed: u64, schedules: usize) -> [Box<dyn Scheduler + Send>; 2] {
     ]
 }
 
-/// Runs a model until a schedule fails: which one, and how.
+/// Runs a model until a schedule fails. Returns the number of that schedule and its message.
 fn run(
     scheduler: Box<dyn Scheduler + Send>,
     fault: Option<Fault>,

@@ -1,4 +1,4 @@
-//! Messages to a client from other threads, while its driver writes them.
+//! Messages from other threads to a client, while its driver writes.
 
 use futures::StreamExt;
 use shuttle::future::block_on;
@@ -8,20 +8,20 @@ use crate::client::Client;
 use crate::config::Config;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 
-/// Any message is more than the high-water mark, so that the driver says when it has written it.
+/// Any message exceeds the high-water mark, so that the driver reports `drained`.
 fn config() -> Config {
     Config::default().write_high_water(1)
 }
 
-/// Two threads send, and nothing stays in the outbox.
-fn everything_goes_out(driver: Driver) {
+/// Two threads send, and all messages are written.
+fn every_message_is_written(driver: Driver) {
     let (sender, mut events) = mailbox::<()>();
-    let harness = Harness::serve(driver, config(), sender, &[], Then::Stays);
+    let harness = Harness::serve(driver, config(), sender, &[], AfterTexts::Stay);
     block_on(async {
-        let Some(Event::Connected(client)) = events.next().await else { panic!("nobody came") };
+        let Some(Event::Connected(client)) = events.next().await else { panic!("no client connected") };
         let other = {
             let client = client.clone();
             thread::spawn(move || send(&client, 'a'))
@@ -46,18 +46,18 @@ fn send(client: &Client, name: char) {
     }
 }
 
-/// Each text is answered twice from another thread, which keeps the client's next events back until it has read. They all
-/// come.
-fn answers_keep_no_event_back(driver: Driver) {
+/// Each text is answered twice by another thread, which holds back the client's next events until
+/// it has read. All events are delivered.
+fn events_continue_after_answers_are_read(driver: Driver) {
     let (sender, mut events) = mailbox::<()>();
-    let harness = Harness::serve(driver, config(), sender, &["0", "1", "2"], Then::CloseOnDrop);
+    let harness = Harness::serve(driver, config(), sender, &["0", "1", "2"], AfterTexts::End);
     let texts = block_on(async {
         let mut texts = 0;
         loop {
             match events.next().await.unwrap() {
                 Event::Text(client, _) => {
                     texts += 1;
-                    let _ = (client.send_text("a"), client.send_text("b")); // or it is gone
+                    let _ = (client.send_text("a"), client.send_text("b")); // fails if the client is gone
                 }
                 Event::Disconnected(_, end) => break texts + end.undelivered,
                 _ => {}
@@ -69,42 +69,42 @@ fn answers_keep_no_event_back(driver: Driver) {
 }
 
 fn written_by_a_shard() {
-    everything_goes_out(Driver::Shard);
+    every_message_is_written(Driver::Shard);
 }
 
 fn written_by_a_stream() {
-    everything_goes_out(Driver::Stream);
+    every_message_is_written(Driver::Stream);
 }
 
-fn crowded_on_a_shard() {
-    answers_keep_no_event_back(Driver::Shard);
+fn held_back_on_a_shard() {
+    events_continue_after_answers_are_read(Driver::Shard);
 }
 
-fn crowded_on_a_stream() {
-    answers_keep_no_event_back(Driver::Stream);
+fn held_back_on_a_stream() {
+    events_continue_after_answers_are_read(Driver::Stream);
 }
 
-const WRITTEN_SHARD: Model = Model("messages that a shard writes", written_by_a_shard);
-const WRITTEN_STREAM: Model = Model("messages that a stream writes", written_by_a_stream);
-const CROWDED_SHARD: Model = Model("answers and events on a shard", crowded_on_a_shard);
-const CROWDED_STREAM: Model = Model("answers and events on a stream", crowded_on_a_stream);
+const WRITTEN_SHARD: Model = Model("messages written by a shard", written_by_a_shard);
+const WRITTEN_STREAM: Model = Model("messages written by a stream", written_by_a_stream);
+const HELD_BACK_SHARD: Model = Model("answers and held-back events on a shard", held_back_on_a_shard);
+const HELD_BACK_STREAM: Model = Model("answers and held-back events on a stream", held_back_on_a_stream);
 
 #[test]
 fn holds() {
-    for model in [WRITTEN_SHARD, WRITTEN_STREAM, CROWDED_SHARD, CROWDED_STREAM] {
+    for model in [WRITTEN_SHARD, WRITTEN_STREAM, HELD_BACK_SHARD, HELD_BACK_STREAM] {
         model.holds(500);
     }
 }
 
 #[test]
-fn fails_when_a_sender_lets_go_of_the_outbox() {
+fn fails_when_a_sender_releases_the_outbox_too_early() {
     for model in [WRITTEN_SHARD, WRITTEN_STREAM] {
         model.fails(Fault::StaleOutbox, "deadlock");
     }
 }
 
 #[test]
-fn fails_when_events_are_told_to_wait_too_late() {
-    // A stream's driver looks again so often that it takes far more schedules.
-    CROWDED_SHARD.fails(Fault::CrowdedTooLate, "deadlock");
+fn fails_when_events_are_held_back_too_late() {
+    // On a stream this takes far more schedules, because its driver checks again often.
+    HELD_BACK_SHARD.fails(Fault::CrowdedTooLate, "deadlock");
 }

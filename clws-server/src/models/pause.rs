@@ -1,4 +1,5 @@
-//! Clients that are paused because their messages wait for a handler on another thread, and resumed when it has taken them.
+//! Clients that are paused while their messages wait for a handler on another thread, and resumed
+//! after.
 
 use std::sync::{Arc, Mutex};
 
@@ -10,29 +11,29 @@ use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
 use crate::handler::websocket::WebSocket;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
 
 const TEXTS: [&str; 6] = ["0", "1", "2", "3", "4", "5"];
 
-/// Two texts may wait, and the third pauses the client.
+/// Two texts fit in the backlog, and the third pauses the client.
 fn config(cost: usize) -> Config {
     Config::default().max_handler_read_backlog(cost * 5 / 2)
 }
 
-/// A client that stays is aborted when its last text has come, and nothing after it.
-fn a_mailbox_gets_everything(driver: Driver, then: Then) {
+/// A client that stays is aborted after its last text.
+fn a_mailbox_gets_every_text(driver: Driver, after: AfterTexts) {
     let (sender, mut events) = mailbox::<()>();
     let cost = crate::handler::backlog::MESSAGE_OVERHEAD.max(size_of::<Event<()>>()) + 1;
-    let harness = Harness::serve(driver, config(cost), sender, &TEXTS, then);
+    let harness = Harness::serve(driver, config(cost), sender, &TEXTS, after);
     let (mut texts, mut undelivered) = (Vec::new(), None);
     block_on(async {
         while undelivered.is_none() {
             match events.next().await.unwrap() {
                 Event::Text(client, text) => {
                     texts.push(text);
-                    if texts.len() == TEXTS.len() && then == Then::Stays {
+                    if texts.len() == TEXTS.len() && after == AfterTexts::Stay {
                         client.abort();
                     }
                 }
@@ -48,7 +49,7 @@ fn a_mailbox_gets_everything(driver: Driver, then: Then) {
     harness.end();
 }
 
-fn a_websocket_gets_everything(driver: Driver, then: Then) {
+fn a_websocket_gets_every_text(driver: Driver, after: AfterTexts) {
     let (texts, done) = (Arc::new(Mutex::new(Vec::new())), Arc::new(Signal::default()));
     let handler = {
         let (texts, done) = (Arc::clone(&texts), Arc::clone(&done));
@@ -58,7 +59,7 @@ fn a_websocket_gets_everything(driver: Driver, then: Then) {
                 while let Some(message) = socket.next().await {
                     let mut texts = texts.lock().unwrap();
                     texts.push(message);
-                    if texts.len() == TEXTS.len() && then == Then::Stays {
+                    if texts.len() == TEXTS.len() && after == AfterTexts::Stay {
                         socket.client().abort();
                     }
                 }
@@ -67,32 +68,32 @@ fn a_websocket_gets_everything(driver: Driver, then: Then) {
         })
     };
     let config = config(crate::handler::backlog::MESSAGE_OVERHEAD + 1);
-    let harness = Harness::serve(driver, config, handler, &TEXTS, then);
+    let harness = Harness::serve(driver, config, handler, &TEXTS, after);
     block_on(done.wait());
     assert_eq!(*texts.lock().unwrap(), TEXTS.map(crate::handler::websocket::message::Message::from));
     harness.end();
 }
 
 fn mailbox_on_a_shard() {
-    a_mailbox_gets_everything(Driver::Shard, Then::CloseOnDrop);
+    a_mailbox_gets_every_text(Driver::Shard, AfterTexts::End);
 }
 
 fn mailbox_on_a_stream() {
-    a_mailbox_gets_everything(Driver::Stream, Then::Stays);
+    a_mailbox_gets_every_text(Driver::Stream, AfterTexts::Stay);
 }
 
 fn websocket_on_a_shard() {
-    a_websocket_gets_everything(Driver::Shard, Then::Stays);
+    a_websocket_gets_every_text(Driver::Shard, AfterTexts::Stay);
 }
 
 fn websocket_on_a_stream() {
-    a_websocket_gets_everything(Driver::Stream, Then::CloseOnDrop);
+    a_websocket_gets_every_text(Driver::Stream, AfterTexts::End);
 }
 
-const MAILBOX_SHARD: Model = Model("a mailbox, paused on a shard", mailbox_on_a_shard);
-const MAILBOX_STREAM: Model = Model("a mailbox, paused on a stream", mailbox_on_a_stream);
-const WEBSOCKET_SHARD: Model = Model("a WebSocket, paused on a shard", websocket_on_a_shard);
-const WEBSOCKET_STREAM: Model = Model("a WebSocket, paused on a stream", websocket_on_a_stream);
+const MAILBOX_SHARD: Model = Model("a mailbox with paused clients on a shard", mailbox_on_a_shard);
+const MAILBOX_STREAM: Model = Model("a mailbox with paused clients on a stream", mailbox_on_a_stream);
+const WEBSOCKET_SHARD: Model = Model("a paused WebSocket on a shard", websocket_on_a_shard);
+const WEBSOCKET_STREAM: Model = Model("a paused WebSocket on a stream", websocket_on_a_stream);
 
 #[test]
 fn holds() {
@@ -102,7 +103,7 @@ fn holds() {
 }
 
 #[test]
-fn fails_when_a_resumed_client_is_not_touched() {
+fn fails_when_a_resumed_client_is_not_woken() {
     for model in [MAILBOX_SHARD, MAILBOX_STREAM, WEBSOCKET_SHARD, WEBSOCKET_STREAM] {
         model.fails(Fault::ResumesWithoutWake, "deadlock");
     }

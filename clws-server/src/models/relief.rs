@@ -1,4 +1,4 @@
-//! Clients that are dropped because too much memory is held.
+//! Clients that are dropped when the memory budget is exceeded.
 
 use std::sync::{Arc, LazyLock};
 
@@ -13,14 +13,14 @@ use crate::config::Config;
 use crate::handler::mailbox::Mailbox;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
-use crate::models::harness::{Driver, Harness, Then};
+use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 
 const LIMIT: usize = 1 << 20;
 
-fn start(driver: Driver, texts: &[&str], then: Then) -> (Harness, Mailbox<()>, Client) {
+fn start(driver: Driver, texts: &[&str], after: AfterTexts) -> (Harness, Mailbox<()>, Client) {
     let (sender, mut events) = mailbox::<()>();
-    let harness = Harness::serve(driver, Config::default().max_buffered(LIMIT), sender, texts, then);
+    let harness = Harness::serve(driver, Config::default().max_buffered(LIMIT), sender, texts, after);
     match block_on(events.next()) {
         Some(Event::Connected(client)) => (harness, events, client),
         event => panic!("{event:?}"),
@@ -29,13 +29,14 @@ fn start(driver: Driver, texts: &[&str], then: Then) -> (Harness, Mailbox<()>, C
 
 fn send(client: &Client, len: usize) {
     static BYTES: [u8; 2 * LIMIT] = [0; 2 * LIMIT];
-    let _ = client.send(Bytes::from_static(&BYTES[..len])); // or it was dropped
+    let _ = client.send(Bytes::from_static(&BYTES[..len])); // fails if the client was dropped
 }
 
-/// A client that is sent more than it reads, and more than may be held, is dropped by its shard.
+/// A shard drops a client whose outbox exceeds the budget.
 fn a_shard_drops_a_client() {
-    let (harness, mut events, client) = start(Driver::Shard, &[], Then::Stays);
-    // The second is too much until the socket has taken the first, and the third for good.
+    let (harness, mut events, client) = start(Driver::Shard, &[], AfterTexts::Stay);
+    // The second message exceeds the budget until the socket has taken the first. The third exceeds
+    // it permanently.
     for len in [160 * 1024, LIMIT - 96 * 1024, LIMIT / 2] {
         send(&client, len);
     }
@@ -56,11 +57,11 @@ fn a_shard_drops_a_client() {
     assert_eq!(shared.budget().used(), 0, "bytes are counted that are not held");
 }
 
-/// The same on a stream, by the thread that sends. A part of a message has come from the client. Another thread ends the
-/// client at the same time.
+/// The sending thread drops a stream that exceeds the budget. Part of a message has arrived from
+/// the client. Another thread aborts the client at the same time.
 fn a_stream_is_dropped() {
     static TEXT: LazyLock<String> = LazyLock::new(|| "x".repeat(LIMIT * 9 / 16));
-    let (harness, mut events, client) = start(Driver::FullStream, &[&TEXT], Then::StaysWithinText);
+    let (harness, mut events, client) = start(Driver::FullStream, &[&TEXT], AfterTexts::StayWithinText);
     let ends = {
         let client = client.clone();
         thread::spawn(move || client.abort())
@@ -79,8 +80,8 @@ fn a_stream_is_dropped() {
     );
 }
 
-const SHARD: Model = Model("a client that holds too much, on a shard", a_shard_drops_a_client);
-const STREAM: Model = Model("a client that holds too much, on a stream", a_stream_is_dropped);
+const SHARD: Model = Model("a client over the budget, on a shard", a_shard_drops_a_client);
+const STREAM: Model = Model("a client over the budget, on a stream", a_stream_is_dropped);
 
 #[test]
 fn holds() {
@@ -95,6 +96,6 @@ fn fails_when_a_shard_is_not_asked_again() {
 }
 
 #[test]
-fn fails_when_the_memory_of_a_stream_goes_unseen() {
+fn fails_when_the_end_of_a_stream_is_missed() {
     STREAM.fails(Fault::GoesUnseen, "bytes are counted");
 }

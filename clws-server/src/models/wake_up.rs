@@ -1,4 +1,4 @@
-//! Commands of other threads to a shard that may be asleep.
+//! Commands from other threads to a shard that may be asleep.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -10,8 +10,8 @@ use crate::sim::poller::Waker;
 use crate::sync::Bell;
 use crate::wake::{ShardCommand, ShardHandle, WakeBatch, WakeTarget};
 
-/// A shard that sleeps when it may sees each command once, in the order of each thread. When it has ended, the sender has it
-/// back.
+/// A shard that sleeps whenever it may sees each command once, in the order of each sender. After
+/// it has ended, the sender gets the command back.
 fn a_sleeping_shard_sees_commands() {
     let bell = Bell::default();
     let shard_handle = Arc::new(ShardHandle::new(Waker::Model(bell.clone())));
@@ -22,15 +22,15 @@ fn a_sleeping_shard_sees_commands() {
     let many = {
         let shard_handle = Arc::clone(&shard_handle);
         thread::spawn(move || {
-            let mut touches = WakeBatch::default();
+            let mut batch = WakeBatch::default();
             for slot in [10, 11] {
-                touches.add(&WakeTarget::Shard(Arc::clone(&shard_handle), slot));
+                batch.add(&WakeTarget::Shard(Arc::clone(&shard_handle), slot));
             }
         })
     };
-    let home = WakeTarget::Shard(Arc::clone(&shard_handle), 1);
-    home.wake();
-    home.wake();
+    let target = WakeTarget::Shard(Arc::clone(&shard_handle), 1);
+    target.wake();
+    target.wake();
     many.join().unwrap();
     let late = {
         let shard_handle = Arc::clone(&shard_handle);
@@ -42,10 +42,10 @@ fn a_sleeping_shard_sees_commands() {
     let of = |slots: Range<u32>| seen.iter().filter(|slot| slots.contains(slot)).collect::<Vec<_>>();
     assert_eq!(of(0..10), [&1, &1]);
     assert_eq!(of(10..20), [&10, &11]);
-    assert_eq!(of(99..100).len(), usize::from(late.is_ok()), "the last command is seen or given back");
+    assert_eq!(of(99..100).len(), usize::from(late.is_ok()), "the last command is seen or returned");
 }
 
-/// The turns of a shard, as far as other threads see them; the slots that they touched.
+/// The turns of a shard, reduced to its commands. Returns the woken slots.
 fn shard(shard_handle: &ShardHandle, bell: &Bell) -> Vec<u32> {
     shard_handle.register_current_thread();
     let (mut seen, mut commands, mut stopped) = (Vec::new(), Vec::new(), false);
@@ -57,17 +57,17 @@ fn shard(shard_handle: &ShardHandle, bell: &Bell) -> Vec<u32> {
         }
         shard_handle.take(&mut commands);
         for command in commands.drain(..) {
-            stopped |= note(command, &mut seen);
+            stopped |= record(command, &mut seen);
         }
     }
     for command in shard_handle.close() {
-        note(command, &mut seen);
+        record(command, &mut seen);
     }
     seen
 }
 
-/// Whether it is to stop.
-fn note(command: ShardCommand, seen: &mut Vec<u32>) -> bool {
+/// Records a command. Returns whether it is a stop.
+fn record(command: ShardCommand, seen: &mut Vec<u32>) -> bool {
     match command {
         ShardCommand::Wake(slot) => seen.push(slot),
         ShardCommand::WakeAll(mut slots) => seen.append(&mut slots),
@@ -76,7 +76,7 @@ fn note(command: ShardCommand, seen: &mut Vec<u32>) -> bool {
     false
 }
 
-const MODEL: Model = Model("a shard, woken by commands", a_sleeping_shard_sees_commands);
+const MODEL: Model = Model("a shard woken by commands", a_sleeping_shard_sees_commands);
 
 #[test]
 fn holds() {
@@ -84,16 +84,16 @@ fn holds() {
 }
 
 #[test]
-fn fails_when_a_sender_looks_too_early() {
+fn fails_when_a_sender_checks_the_flag_too_early() {
     MODEL.fails(Fault::WakesBeforeCommand, "deadlock");
 }
 
 #[test]
-fn fails_when_the_shard_looks_too_early() {
+fn fails_when_the_shard_checks_its_queue_too_early() {
     MODEL.fails(Fault::LooksBeforeFlag, "deadlock");
 }
 
 #[test]
 fn fails_when_the_queue_stays_open() {
-    MODEL.fails(Fault::EndsWithoutClosing, "seen or given back");
+    MODEL.fails(Fault::EndsWithoutClosing, "seen or returned");
 }

@@ -1,4 +1,4 @@
-//! What handlers do when a message tells them to.
+//! Handlers execute the command in each message.
 
 use std::panic::resume_unwind;
 
@@ -10,9 +10,9 @@ use crate::sim::app::{GROUPS, TOPICS, app};
 use crate::sim::plan::Plan;
 use crate::sim::socket::conn_of;
 use crate::sim::{MICRO, State, with};
-use crate::{CloseCode, SharedMessage};
+use clws_proto::{CloseCode, SharedMessage};
 
-/// What a message tells.
+/// The command in a message.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Request {
     pub(super) number: u32,
@@ -35,16 +35,16 @@ impl Request {
     }
 }
 
-/// A panic that is meant to be: it does not go through the hook.
+/// Panics on purpose, without calling the panic hook.
 pub(super) fn panic_over(conn: u32) -> ! {
     with(|state| {
         state.log(conn).silenced = Some("panic");
         state.log(conn).panicked = true;
     });
-    resume_unwind(Box::new("as it was told to"))
+    resume_unwind(Box::new("intended"))
 }
 
-/// What every handler takes.
+/// Advances the time by the duration of an ordinary handler.
 pub(super) fn take_time() {
     with(|state| {
         let time = state.rng.time(state.plan.handler_cost + 1);
@@ -52,24 +52,24 @@ pub(super) fn take_time() {
     });
 }
 
-/// Takes that long, as it was told to.
-fn be_slow(nanos: u64) {
+/// Advances the time by the duration of a slow handler.
+fn run_slowly(nanos: u64) {
     with(|state| {
         state.slow += nanos;
         state.pass(nanos);
     });
 }
 
-/// Does what a message tells, as a handler of that client; `inline` on its shard.
+/// Executes the command of a message. `inline` means on the client's shard.
 pub(super) fn act(client: &Client, request: Request, inline: bool) {
     let (conn, argument) = (conn_of(client), request.argument);
     match request.command {
         'a' => answer(client, argument, inline),
-        's' => be_slow(argument as u64 * MICRO),
+        's' => run_slowly(argument as u64 * MICRO),
         'p' => panic_over(conn),
-        // For longer than it has time to answer, maybe.
+        // Possibly longer than the client's close timeout.
         'c' if argument > 0 => {
-            be_slow(with(|state| state.rng.time(2 * Plan::nanos(state.plan.config.close_timeout))));
+            run_slowly(with(|state| state.rng.time(2 * Plan::nanos(state.plan.config.close_timeout))));
             close(client);
         }
         'c' => close(client),
@@ -77,14 +77,14 @@ pub(super) fn act(client: &Client, request: Request, inline: bool) {
         'i' => drop(client.ping(b"?")),
         'j' => drop(group(argument).map(|group| group.join(client))),
         'l' => drop(group(argument).map(|group| group.leave(client))),
-        'g' => say_to_group(argument),
+        'g' => send_to_group(argument),
         't' => publish(argument),
         'u' => subscribe(client, argument),
         _ => {}
     }
 }
 
-/// Sends a message of that length, in one of the ways that there are.
+/// Sends a message of length `len` by a random method.
 pub(super) fn answer(client: &Client, len: usize, inline: bool) {
     let conn = conn_of(client);
     let number = with(State::new_message);
@@ -101,7 +101,7 @@ pub(super) fn answer(client: &Client, len: usize, inline: bool) {
     with(|state| state.sent(conn, number, result.map(drop), inline));
 }
 
-/// A message with that number.
+/// A message that begins with its number.
 pub(super) fn text(number: u32, len: usize) -> String {
     format!("{number}:{}", "y".repeat(len))
 }
@@ -115,7 +115,7 @@ pub(super) fn close(client: &Client) {
     with(|state| {
         state.trace(conn, "close by the application", u64::from(was_open), 0);
         state.log(conn).silenced = Some("close");
-        state.log(conn).hushed = true;
+        state.log(conn).closed_by_app = true;
     });
 }
 
@@ -125,7 +125,7 @@ pub(super) fn abort(client: &Client) {
     with(|state| {
         state.trace(conn, "abort by the application", 0, 0);
         state.log(conn).silenced = Some("abort");
-        state.log(conn).hushed = true;
+        state.log(conn).closed_by_app = true;
         state.log(conn).aborted = true;
     });
 }
@@ -142,9 +142,9 @@ fn subscribe(client: &Client, index: usize) {
     }
 }
 
-pub(super) fn say_to_group(index: usize) {
+pub(super) fn send_to_group(index: usize) {
     if let Some(group) = group(index) {
-        say_to(&group, |message| group.send(message));
+        send_to_members(&group, |message| group.send(message));
     }
 }
 
@@ -152,17 +152,18 @@ pub(super) fn publish(index: usize) {
     let topic = TOPICS[index % TOPICS.len()];
     let Some(topics) = app(|app| app.topics.clone()) else { return };
     if let Some(group) = topics.group(topic) {
-        say_to(&group, |message| topics.publish(topic, message));
+        send_to_members(&group, |message| topics.publish(topic, message));
     }
 }
 
-/// Sends a message to many: it is queued for all members that are not said to have failed.
-fn say_to(group: &Group, send: impl FnOnce(&SharedMessage) -> Delivery) {
+/// Sends a message to a group or topic. It is queued for each member that `Delivery` does not list
+/// as failed.
+fn send_to_members(group: &Group, send: impl FnOnce(&SharedMessage) -> Delivery) {
     let members = group.members();
     let number = with(State::new_message);
     let len = with(|state| {
-        let most = state.plan.answer;
-        state.rng.below(most + 1)
+        let max = state.plan.answer;
+        state.rng.below(max + 1)
     });
     let delivery = send(&SharedMessage::text(text(number, len)));
     for member in &members {

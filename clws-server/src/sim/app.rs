@@ -1,4 +1,4 @@
-//! What the application in the simulation holds of the server's: clients, groups, decisions, mailboxes.
+//! State of the simulated application: clients, groups, decisions, mailboxes.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -10,23 +10,22 @@ use crate::handler::mailbox::sender::MailboxSender;
 use crate::handler::resource_listener::handle::ResourceListenerHandle;
 use crate::resource::decision::Decision;
 use crate::server::handle::ServerHandle;
-use crate::sim::resources::Loud;
+use crate::sim::resources::AppListener;
 
-/// The number of groups, and of topics.
 pub(super) const GROUPS: usize = 4;
 pub(super) const TOPICS: [&str; 3] = ["a", "b", "c"];
 
-/// Everything here may call the server when it is dropped, so nothing is dropped while it is borrowed.
+/// Dropping any of this may call the server, so nothing is dropped while `APP` is borrowed.
 pub(super) struct App {
     pub(super) server: ServerHandle,
-    /// Clients from their connecting to their ends.
+    /// Clients that are connected.
     clients: BTreeMap<u32, Client>,
     pub(super) groups: [Group; GROUPS],
     pub(super) topics: Topics,
     decisions: BTreeMap<u32, Decision>,
     pub(super) mailbox: MailboxSender<u32>,
-    pub(super) listener: ResourceListenerHandle<Loud>,
-    /// The tasks that serve streams.
+    pub(super) listener: ResourceListenerHandle<AppListener>,
+    /// Tasks that serve streams, by connection.
     pub(super) streams: BTreeMap<u32, u32>,
 }
 
@@ -38,7 +37,7 @@ impl App {
     pub(super) fn new(
         server: ServerHandle,
         mailbox: MailboxSender<u32>,
-        listener: ResourceListenerHandle<Loud>,
+        listener: ResourceListenerHandle<AppListener>,
     ) -> Self {
         Self {
             server,
@@ -53,13 +52,13 @@ impl App {
     }
 }
 
-/// From now on this thread's application is that one; the one before is dropped.
+/// Installs the application of this thread and drops the previous application.
 pub(super) fn install(app: Option<App>) {
     let before = APP.replace(app.map(Box::new));
     drop(before);
 }
 
-/// Works on this thread's application, without a call of the server.
+/// Runs `work` on this thread's application. `work` must not call the server.
 pub(super) fn app<R>(work: impl FnOnce(&mut App) -> R) -> Option<R> {
     APP.try_with(|app| app.borrow_mut().as_mut().map(|app| work(app))).ok().flatten()
 }
@@ -76,7 +75,7 @@ pub(super) fn client(conn: u32) -> Option<Client> {
     app(|app| app.clients.get(&conn).cloned()).flatten()
 }
 
-/// The clients that are there.
+/// The connected clients.
 pub(super) fn present() -> Vec<u32> {
     app(|app| app.clients.keys().copied().collect()).unwrap_or_default()
 }

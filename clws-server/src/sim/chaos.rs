@@ -1,35 +1,35 @@
-//! What other threads of the process do. None of it runs on a shard's thread, so all of it goes through command queues.
+//! Actions of other threads of the process. None runs on a shard's thread, so all use command
+//! queues.
 
-use crate::Reject;
 use crate::client::Client;
-use crate::sim::act::{abort, answer, close, publish, say_to_group};
+use crate::sim::act::{abort, answer, close, publish, send_to_group};
 use crate::sim::app::{self, app};
 use crate::sim::executor;
 use crate::sim::resources::accept_by;
 use crate::sim::script::Kind;
 use crate::sim::socket::{SimStream, address};
-use crate::sim::{Errand, MILLI, SECOND, State, with};
+use crate::sim::{Action, MILLI, SECOND, State, with};
+use clws_handshake::Reject;
 
-pub(super) fn run(errand: Errand) {
-    match errand {
-        Errand::Serve(conn) => serve(conn),
-        Errand::Decide(conn) => decide(conn),
-        Errand::Stop => stop(),
-        Errand::Stall => with(State::stall),
-        Errand::Chaos => {
+pub(super) fn run(action: Action) {
+    match action {
+        Action::Serve(conn) => serve(conn),
+        Action::Decide(conn) => decide(conn),
+        Action::Stop => stop(),
+        Action::Stall => with(State::stall),
+        Action::Chaos => {
             let wild = with(|state| {
                 let gap = 1 + state.rng.time(state.plan.chaos);
                 if state.now < state.plan.active {
-                    state.errand(gap, Errand::Chaos);
+                    state.schedule_action(gap, Action::Chaos);
                 }
                 state.rng.percent(state.plan.wild)
             });
-            if wild { disturb() } else { chat() }
+            if wild { disturb() } else { send_something() }
         }
     }
 }
 
-/// Hands a stream to the server.
 fn serve(conn: u32) {
     if let Some(server) = app(|app| app.server.clone()) {
         let served =
@@ -48,48 +48,47 @@ fn decide(conn: u32) {
     }
 }
 
-/// Stops the server.
 pub(super) fn stop() {
     let Some(server) = app(|app| app.server.clone()) else { return };
     with(|state| {
-        state.trace(super::trace::NOBODY, "stop", 0, 0);
+        state.trace(super::trace::NO_CONN, "stop", 0, 0);
         state.stopped_at.get_or_insert(state.now);
     });
     server.stop();
 }
 
-/// One of the clients that are there.
-fn somebody() -> Option<Client> {
+/// A random connected client.
+fn random_client() -> Option<Client> {
     let present = app::present();
     let index = with(|state| state.rng.below(present.len()));
     present.get(index).and_then(|conn| app::client(*conn))
 }
 
-/// What disturbs nobody: messages to clients, groups and topics.
-fn chat() {
+/// Sends a message to a client, group or topic.
+fn send_something() {
     let choice = with(|state| state.rng.next());
     let number = usize::try_from(choice % 97).unwrap_or(0);
     match choice % 6 {
         0 | 1 => {
-            if let Some(client) = somebody() {
+            if let Some(client) = random_client() {
                 answer(&client, number, false);
             }
         }
         2 => {
-            if let Some(client) = somebody() {
+            if let Some(client) = random_client() {
                 let _ = client.ping(b"are you there?");
             }
         }
-        3 | 4 => say_to_group(number),
+        3 | 4 => send_to_group(number),
         _ => publish(number),
     }
 }
 
-/// What does.
+/// Closes, aborts or breaks something.
 fn disturb() {
     match with(|state| state.rng.below(40)) {
-        0..6 => drop(somebody().map(|client| close(&client))),
-        6..9 => drop(somebody().map(|client| abort(&client))),
+        0..6 => drop(random_client().map(|client| close(&client))),
+        6..9 => drop(random_client().map(|client| abort(&client))),
         9..12 => cancel(),
         12 => close_mailbox(),
         13 => kill_listener(),
@@ -110,19 +109,19 @@ fn disturb() {
                 let _ = mailbox.send(1);
             }
         }
-        _ => chat(),
+        _ => send_something(),
     }
 }
 
 impl State {
-    /// The process is stopped for some time, as by `SIGSTOP`: nothing of it runs, and the harness goes on.
+    /// Suspends the process, as `SIGSTOP` does. The network and the clients continue.
     pub(super) fn stall(&mut self) {
         let time = MILLI + self.rng.time(3 * SECOND);
-        self.trace(super::trace::NOBODY, "stall", time, 0);
+        self.trace(super::trace::NO_CONN, "stall", time, 0);
         self.pass(time);
     }
 
-    /// The application behind these clients' queues wants to hear no more.
+    /// Notes that the application takes no more messages of this kind of client.
     pub(super) fn silence(&mut self, kind: Kind, why: &'static str) {
         for log in &mut self.logs {
             if log.kind == Some(kind) {
@@ -132,14 +131,14 @@ impl State {
     }
 }
 
-/// Drops the task that serves a stream.
+/// Drops the task that serves a random stream.
 fn cancel() {
     let streams = app(|app| app.streams.clone()).unwrap_or_default();
     let index = with(|state| state.rng.below(streams.len()));
     if let Some((conn, task)) = streams.into_iter().nth(index) {
         app(|app| app.streams.remove(&conn));
         with(|state| {
-            state.trace(conn, "the stream's task is dropped", 0, 0);
+            state.trace(conn, "drops the stream's task", 0, 0);
             state.log(conn).cancelled = true;
         });
         executor::cancel(task);
@@ -149,7 +148,7 @@ fn cancel() {
 fn close_mailbox() {
     if let Some(mailbox) = app(|app| app.mailbox.clone()) {
         with(|state| {
-            state.trace(super::trace::NOBODY, "the mailbox is closed", 0, 0);
+            state.trace(super::trace::NO_CONN, "closes the mailbox", 0, 0);
             state.silence(Kind::Mailbox, "mailbox closed");
         });
         mailbox.close();
@@ -159,7 +158,7 @@ fn close_mailbox() {
 fn kill_listener() {
     if let Some(listener) = app(|app| app.listener.clone()) {
         with(|state| {
-            state.trace(super::trace::NOBODY, "the listener is killed", 0, 0);
+            state.trace(super::trace::NO_CONN, "kills the listener", 0, 0);
             state.silence(Kind::Listener, "listener killed");
             state.listener_killed = true;
         });
@@ -167,7 +166,7 @@ fn kill_listener() {
     }
 }
 
-/// Takes a resource from its path. Its clients stay.
+/// Unregisters a random resource. Its clients stay connected.
 fn unregister() {
     let path = with(|state| state.rng.pick(&Kind::ALL)).path();
     if let Some(server) = app(|app| app.server.clone()) {

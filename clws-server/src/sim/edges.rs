@@ -1,4 +1,5 @@
-//! Listening sockets of the simulated network, and its edges: how pollers and tasks are told that something can be done.
+//! Listening sockets of the simulated network, and the edges by which pollers and tasks learn of
+//! readiness.
 
 use std::collections::VecDeque;
 use std::io;
@@ -13,11 +14,11 @@ pub(super) struct Port {
     backlog: VecDeque<u32>,
     pub(super) closed: bool,
     watchers: Vec<Watcher>,
-    /// Until then there is no descriptor for another connection.
+    /// Until this time, `accept` fails for lack of descriptors.
     pub(super) fails_until: u64,
 }
 
-/// A poller that watches a listening socket, under that key; whether it has an edge that it has not reported.
+/// A poller that watches a listening socket under `key`. `queued` marks an unreported edge.
 #[derive(Debug)]
 struct Watcher {
     poller: u32,
@@ -25,24 +26,24 @@ struct Watcher {
     queued: bool,
 }
 
-/// Something with edges.
+/// A source of edges.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Source {
     Conn(u32),
     Port(u32),
 }
 
-/// A poller: what is to be reported, in order.
+/// The unreported edges of a poller, in order.
 #[derive(Debug, Default)]
 pub(super) struct Ready {
     pub(super) woken: bool,
-    /// Its thread waits in it.
+    /// The thread of the poller waits in it.
     pub(super) sleeps: bool,
     sources: VecDeque<Source>,
 }
 
 impl State {
-    /// Takes the next connection.
+    /// Accepts the next connection.
     pub(super) fn accept(&mut self, port: u32) -> io::Result<u32> {
         self.pass(CALL);
         let now = self.now;
@@ -74,8 +75,8 @@ impl State {
         self.edge_at_port(port);
     }
 
-    /// Tells the pollers that watch a port, up to the first that sleeps: that one is woken, and the others are not. Those that
-    /// are busy come to know of it when they poll.
+    /// Queues an edge for the pollers that watch a port, up to the first that sleeps and is not
+    /// due. Only that poller wakes. Busy pollers see the edge when they poll.
     fn edge_at_port(&mut self, port: u32) {
         let watchers = self.ports[port as usize].watchers.len();
         let first = if watchers > 0 { self.rng.below(watchers) } else { 0 };
@@ -114,12 +115,12 @@ impl State {
         }
     }
 
-    /// A poller watches a source from now on.
+    /// Adds a source to a poller.
     pub(super) fn watch(&mut self, poller: u32, source: Source, key: usize) {
         match source {
             Source::Conn(conn) => {
                 self.conn(conn).poller = Some((poller, key));
-                self.edge(conn); // it can be written to
+                self.edge(conn); // the socket is writable
             }
             Source::Port(port) => {
                 let port_ = &mut self.ports[port as usize];
@@ -132,13 +133,13 @@ impl State {
         }
     }
 
-    /// Whether a poller would report something.
+    /// Whether a poll would report anything.
     pub(super) fn is_due(&self, poller: u32) -> bool {
         let poller = &self.pollers[poller as usize];
         poller.woken || !poller.sources.is_empty()
     }
 
-    /// What a poller reports now: the wake-up first, and then a batch of sources.
+    /// Reports the wake-up first, and then a batch of sources.
     pub(super) fn poll(&mut self, poller: u32, events: &mut Vec<Option<Readiness>>) {
         events.clear();
         let ready = &mut self.pollers[poller as usize];
@@ -167,7 +168,7 @@ impl State {
             events.extend(readiness.map(Some));
         }
         let count = events.len() as u64;
-        self.trace(trace::NOBODY, "poll", u64::from(poller), count);
+        self.trace(trace::NO_CONN, "poll", u64::from(poller), count);
     }
 
     fn readiness(&mut self, conn: u32) -> Option<Readiness> {
@@ -176,7 +177,7 @@ impl State {
         let (_, key) = conn.poller?;
         let hangup = conn.fin_in || conn.reset;
         let (readable, writable) = (conn.is_readable(), hangup || conn.is_writable());
-        conn.full |= !writable; // as Linux does when it is asked
+        conn.full |= !writable; // as Linux does on a poll
         let broken = conn.reset || (conn.fin_in && conn.shut);
         (readable || writable).then_some(Readiness { key, readable, writable, hangup, broken })
     }

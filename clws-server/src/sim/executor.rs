@@ -1,4 +1,5 @@
-//! The simulated executor: tasks of one thread that run in an order that the seed decides, and virtual timers.
+//! The simulated executor: tasks of one thread in an order that the seed decides, and virtual
+//! timers.
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
@@ -16,29 +17,30 @@ type Task = Pin<Box<dyn Future<Output = ()>>>;
 
 #[derive(Default)]
 struct Executor {
-    /// `None` while it is polled.
+    /// `None` while the task is polled.
     tasks: BTreeMap<u32, Option<Task>>,
     ready: Vec<u32>,
     spawned: u32,
     timers: BTreeMap<(Instant, u64), Waker>,
-    timed: u64,
+    timers_created: u64,
 }
 
 thread_local! {
     static EXECUTOR: RefCell<Option<Executor>> = const { RefCell::new(None) };
 }
 
-/// From now on this thread has one; or no more, and what is left of its tasks is dropped.
+/// Installs a new executor on this thread, or removes it. The tasks of the previous executor are
+/// dropped.
 pub(super) fn install(install: bool) {
     let before = EXECUTOR.replace(install.then(Executor::default));
-    drop(before); // outside of the borrow: tasks run code of all kinds when they are dropped
+    drop(before); // outside the borrow: dropping a task runs application code
 }
 
 fn with<R>(work: impl FnOnce(&mut Executor) -> R) -> Option<R> {
     EXECUTOR.try_with(|executor| executor.borrow_mut().as_mut().map(work)).ok().flatten()
 }
 
-/// Whether tasks of this thread are simulated.
+/// Whether this thread has a simulated executor.
 pub(crate) fn is_here() -> bool {
     with(|_| ()).is_some()
 }
@@ -47,7 +49,7 @@ pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
     start(Box::pin(task));
 }
 
-/// Spawns a task; the number that it can be cancelled by.
+/// Spawns a task and returns the id for [`cancel`].
 pub(super) fn start(task: Task) -> u32 {
     with(|executor| {
         executor.spawned += 1;
@@ -58,29 +60,29 @@ pub(super) fn start(task: Task) -> u32 {
     .unwrap_or_default()
 }
 
-/// Drops a task where it stands.
+/// Drops a task.
 pub(super) fn cancel(id: u32) {
     drop(with(|executor| executor.tasks.remove(&id)));
 }
 
-/// The number of tasks that want to be polled, and of all.
+/// The number of ready tasks, and of all tasks.
 pub(super) fn count() -> (usize, usize) {
     with(|executor| (executor.ready.len(), executor.tasks.len())).unwrap_or_default()
 }
 
-/// Polls the task of that index among those that want to be. A panic in it ends it.
+/// Polls the ready task at `index`. A panic ends the task.
 pub(super) fn poll(index: usize) {
     let taken = with(|executor| {
         let id = executor.ready.swap_remove(index);
         Some((id, executor.tasks.get_mut(&id)?.take()?))
     });
     let Some((id, mut task)) = taken.flatten() else { return };
-    let waker = Waker::from(Arc::new(Named(id)));
+    let waker = Waker::from(Arc::new(TaskIdWaker(id)));
     let polled = catch_unwind(AssertUnwindSafe(|| task.as_mut().poll(&mut Context::from_waker(&waker))));
     let pending = matches!(polled, Ok(Poll::Pending));
     let left = with(|executor| match executor.tasks.get_mut(&id) {
-        Some(place) if pending => {
-            *place = Some(task);
+        Some(slot) if pending => {
+            *slot = Some(task);
             None
         }
         _ => {
@@ -88,16 +90,16 @@ pub(super) fn poll(index: usize) {
             Some(task)
         }
     });
-    // Code of all kinds runs here too. A panic in it must not end the simulation.
+    // Dropping a task runs application code. A panic there must not end the simulation.
     drop(catch_unwind(AssertUnwindSafe(|| drop(left))));
 }
 
-/// When the first timer ends.
+/// The deadline of the first timer.
 pub(super) fn next_timer() -> Option<Instant> {
     with(|executor| executor.timers.keys().next().map(|(at, _)| *at)).flatten()
 }
 
-/// Wakes the tasks whose timers have ended.
+/// Wakes the tasks whose timers have elapsed.
 pub(super) fn fire() {
     while let Some(waker) = with(|executor| {
         let first = executor.timers.first_entry()?;
@@ -109,10 +111,10 @@ pub(super) fn fire() {
     }
 }
 
-/// The waker of a task.
-struct Named(u32);
+/// Wakes the task with this id.
+struct TaskIdWaker(u32);
 
-impl Wake for Named {
+impl Wake for TaskIdWaker {
     fn wake(self: Arc<Self>) {
         with(|executor| {
             if executor.tasks.contains_key(&self.0) && !executor.ready.contains(&self.0) {
@@ -122,11 +124,11 @@ impl Wake for Named {
     }
 }
 
-/// A timer that ends at that time, if this thread's are simulated.
+/// A timer that elapses at `at`, if this thread has a simulated executor.
 pub(crate) fn timer(at: Instant) -> Option<Timer> {
     let id = with(|executor| {
-        executor.timed += 1;
-        executor.timed
+        executor.timers_created += 1;
+        executor.timers_created
     })?;
     Some(Box::pin(SimTimer { at, id }))
 }

@@ -1,4 +1,4 @@
-//! The scheduler: what happens next, of all that may happen.
+//! The scheduler: picks the next step among the possible ones.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -16,34 +16,35 @@ use crate::server::handle::ServerHandle;
 use crate::sim::STATE;
 use crate::sim::app::{self, App, app};
 use crate::sim::edges::{Port, Ready};
-use crate::sim::log::{Check, Log, Violation};
-use crate::sim::net::Conn;
-use crate::sim::peer::Peer;
+use crate::sim::log::{Check, Violation};
 use crate::sim::plan::Plan;
 use crate::sim::poller::{Events, Poller};
-use crate::sim::resources::{Inline, Loud, Shared as SharedResource, Watched, collect, converse};
+use crate::sim::resources::{
+    AppListener, Inline, Recorded, Shared as SharedResource, read_mailbox, serve_websocket,
+};
 use crate::sim::rng::Rng;
-use crate::sim::script::{Kind, Nature};
+use crate::sim::script::Kind;
 use crate::sim::socket::SimListener;
-use crate::sim::trace::NOBODY;
-use crate::sim::{Errand, Event, MICRO, MILLI, SECOND, State, chaos, executor, with};
+use crate::sim::trace::NO_CONN;
+use crate::sim::{Action, MILLI, State, chaos, executor, with};
 use crate::time::virtual_clock;
 use crate::wake::{self, Aside, ShardHandle};
 
-/// More steps than any run takes: the server goes round in circles.
+/// More steps than any run takes: beyond this number, the server loops without end.
 const STEPS: u64 = 3_000_000;
 
-/// What came of a run.
+/// The result of a run.
 pub(super) struct Report {
     pub(super) hash: u64,
     pub(super) violations: Vec<Violation>,
-    /// The last that happened to the first connection with a violation.
+    /// The last trace entries of the first connection with a violation.
     pub(super) trace: Vec<String>,
     pub(super) steps: u64,
     pub(super) messages: u32,
 }
 
-/// Runs a seed; with `keeps_trace` the report tells how it came to that, for that connection or the first with a violation.
+/// Runs a seed. With `keeps_trace`, the report has the trace of connection `about`, or else of the
+/// first connection with a violation.
 pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
     let ran = catch_unwind(AssertUnwindSafe(|| {
         let mut harness = Harness::new(seed, keeps_trace);
@@ -51,20 +52,20 @@ pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
         harness.steps
     }));
     if ran.is_err() {
-        // What is left is dropped without the application, which may be in any state.
+        // The application may be in any state, so its remains are dropped under `catch_unwind`.
         let _ = catch_unwind(|| app::install(None));
         with(|state| {
-            state.violation(Check::Panics, NOBODY, "the server, or the simulation, panicked".to_owned());
+            state.violation(Check::Panics, NO_CONN, "the server or the simulation panicked".to_owned());
         });
     }
     executor::install(false);
     virtual_clock::set(None);
-    let mut state = STATE.take().expect("it has run");
+    let mut state = STATE.take().expect("the run has a state");
     for panic in super::tests::panics() {
-        state.violation(Check::Panics, NOBODY, panic);
+        state.violation(Check::Panics, NO_CONN, panic);
     }
     let State { trace, violations, messages, .. } = *state;
-    let about = about.or_else(|| Some(violations.first()?.conn)).unwrap_or(NOBODY);
+    let about = about.or_else(|| Some(violations.first()?.conn)).unwrap_or(NO_CONN);
     Report {
         hash: trace.hash(),
         trace: trace.last(about, 150),
@@ -74,36 +75,36 @@ pub(super) fn run(seed: u64, keeps_trace: bool, about: Option<u32>) -> Report {
     }
 }
 
-/// The server.
+/// The server and its shards.
 struct Harness {
-    lanes: Vec<Lane>,
+    threads: Vec<ShardThread>,
     shared: Arc<DriverState>,
     shards: Vec<Arc<ShardHandle>>,
     steps: u64,
 }
 
-/// A shard with its thread.
-struct Lane {
-    /// `None` when it has ended.
+/// A shard and the thread-local state of its thread.
+struct ShardThread {
+    /// `None` after the shard has ended.
     shard: Option<Shard>,
-    aside: Aside,
+    thread_state: Aside,
     sleep: Sleep,
 }
 
 #[derive(Clone, Copy)]
 enum Sleep {
-    /// It has done its work, and is about to ask how long to sleep.
-    Not,
-    /// Until that time, or for ever.
+    /// The shard has finished a turn and will compute its timeout next.
+    Awake,
+    /// Asleep until this time, or without a timeout.
     Until(Option<u64>),
 }
 
-/// What may happen next.
+/// A step that can be taken next.
 #[derive(Clone, Copy)]
 enum Step {
-    Lane(usize),
+    Shard(usize),
     Task(usize),
-    Errand(Errand),
+    Action(Action),
 }
 
 impl Harness {
@@ -129,41 +130,47 @@ impl Harness {
         let shards: Vec<_> =
             pollers.iter().map(|poller| Arc::new(ShardHandle::new(poller.waker()))).collect();
         shared.set_shards(shards.clone());
-        let lanes = pollers.into_iter().zip(&shards).map(|(poller, shard_handle)| {
+        let threads = pollers.into_iter().zip(&shards).map(|(poller, shard_handle)| {
             let shard = Shard::new(Arc::clone(&shared), Arc::clone(shard_handle), poller, &listeners);
-            let mut aside = Aside::default();
+            let mut thread_state = Aside::default();
             shard_handle.register_current_thread();
-            wake::swap_here(&mut aside);
-            Lane { shard: Some(shard.expect("nothing fails")), aside, sleep: Sleep::Not }
+            wake::swap_here(&mut thread_state);
+            ShardThread {
+                shard: Some(shard.expect("a simulated poller cannot fail")),
+                thread_state,
+                sleep: Sleep::Awake,
+            }
         });
-        let lanes = lanes.collect();
-        let harness = Self { lanes, shared, shards, steps: 0 };
+        let threads = threads.collect();
+        let harness = Self { threads, shared, shards, steps: 0 };
         harness.register();
         with(State::populate);
         harness
     }
 
-    /// The application.
+    /// Registers the resources of the application.
     fn register(&self) {
         let resources = &self.shared.resources;
         let register = |kind: Kind, resource: SharedResource| {
-            resources.register_shared(kind.path(), Origins::any(), resource).expect("paths are free");
+            resources
+                .register_shared(kind.path(), Origins::any(), resource)
+                .expect("each kind has its own path");
         };
         for kind in [Kind::Inline, Kind::Later] {
-            register(kind, Arc::new(Watched(Inline(kind))));
+            register(kind, Arc::new(Recorded(Inline(kind))));
         }
-        register(Kind::Async, Arc::new(Watched(async_handler(converse))));
-        let (percent, most, asks) = with(|state| {
-            let rests = [(0, 0), (3, 5 * MILLI), (30, MILLI), (2, 40 * MILLI)];
-            let (percent, most) = state.rng.pick(&rests);
-            (percent, most, state.rng.percent(30))
+        register(Kind::Async, Arc::new(Recorded(async_handler(serve_websocket))));
+        let (percent, max, decides) = with(|state| {
+            let sleeps = [(0, 0), (3, 5 * MILLI), (30, MILLI), (2, 40 * MILLI)];
+            let (percent, max) = state.rng.pick(&sleeps);
+            (percent, max, state.rng.percent(30))
         });
         let (sender, events) = mailbox();
-        let sender = if asks { sender.openings() } else { sender };
-        register(Kind::Mailbox, Arc::new(Watched(sender.clone())));
-        executor::spawn(collect(events, percent, most));
-        let task = ResourceListenerTask::new(Loud);
-        register(Kind::Listener, Arc::new(Watched(task.resource())));
+        let sender = if decides { sender.openings() } else { sender };
+        register(Kind::Mailbox, Arc::new(Recorded(sender.clone())));
+        executor::spawn(read_mailbox(events, percent, max));
+        let task = ResourceListenerTask::new(AppListener);
+        register(Kind::Listener, Arc::new(Recorded(task.resource())));
         let listener = task.handle();
         executor::spawn(async move {
             task.run().await;
@@ -181,7 +188,7 @@ impl Harness {
         self.check_over();
     }
 
-    /// Runs until nothing more can happen, however much time passes.
+    /// Runs until nothing more can happen, regardless of the virtual time this takes.
     fn run_until_idle(&mut self) {
         loop {
             let steps = self.possible();
@@ -204,82 +211,83 @@ impl Harness {
             self.steps += 1;
             if self.steps > STEPS {
                 let text = format!("no end after {STEPS} steps");
-                return with(|state| state.violation(Check::Stuck, NOBODY, text));
+                return with(|state| state.violation(Check::Stuck, NO_CONN, text));
             }
         }
     }
 
-    /// All that may happen now.
+    /// The steps that are possible now.
     fn possible(&self) -> Vec<Step> {
         let mut steps: Vec<_> = (0..executor::count().0).map(Step::Task).collect();
         with(|state| {
-            for (index, lane) in self.lanes.iter().enumerate() {
+            for (index, thread) in self.threads.iter().enumerate() {
                 let poller = u32::try_from(index).unwrap_or(0);
-                let awake = match lane.sleep {
-                    Sleep::Not => true,
+                let is_awake = match thread.sleep {
+                    Sleep::Awake => true,
                     Sleep::Until(at) => state.is_due(poller) || at.is_some_and(|at| at <= state.now),
                 };
-                if lane.shard.is_some() && awake {
-                    steps.push(Step::Lane(index));
+                if thread.shard.is_some() && is_awake {
+                    steps.push(Step::Shard(index));
                 }
             }
-            if let Some(errand) = state.errands.peek().filter(|errand| errand.0.0 <= state.now) {
-                steps.push(Step::Errand(errand.0.2));
+            if let Some(action) = state.actions.peek().filter(|action| action.0.0 <= state.now) {
+                steps.push(Step::Action(action.0.2));
             }
         });
         steps
     }
 
-    /// When something may happen next.
+    /// The time of the next possible step.
     fn next(&self) -> Option<u64> {
-        let lanes =
-            self.lanes.iter().filter(|lane| lane.shard.is_some()).filter_map(|lane| match lane.sleep {
-                Sleep::Not => None,
+        let threads = self.threads.iter().filter(|thread| thread.shard.is_some()).filter_map(|thread| {
+            match thread.sleep {
+                Sleep::Awake => None,
                 Sleep::Until(at) => at,
-            });
-        let lanes = lanes.min();
+            }
+        });
+        let threads = threads.min();
         let timer = executor::next_timer();
         with(|state| {
             let timer = timer.map(|at| Plan::nanos(at.saturating_duration_since(state.base)));
             let event = state.events.peek().map(|event| event.0.0);
-            let errand = state.errands.peek().map(|errand| errand.0.0);
-            [lanes, timer, event, errand].into_iter().flatten().min()
+            let action = state.actions.peek().map(|action| action.0.0);
+            [threads, timer, event, action].into_iter().flatten().min()
         })
     }
 
     fn take(&mut self, step: Step) {
         match step {
-            Step::Lane(index) => self.turn(index),
+            Step::Shard(index) => self.turn(index),
             Step::Task(index) => {
-                with(|state| state.trace(NOBODY, "task", index as u64, 0));
+                with(|state| state.trace(NO_CONN, "task", index as u64, 0));
                 executor::poll(index);
             }
-            Step::Errand(errand) => {
-                with(|state| state.errands.pop());
-                chaos::run(errand);
+            Step::Action(action) => {
+                with(|state| state.actions.pop());
+                chaos::run(action);
             }
         }
         with(State::check_shares);
     }
 
-    /// One of the two halves of a shard's turn, between which anything may happen.
+    /// Runs one of the two halves of a shard's turn. Other steps may come between the halves.
     fn turn(&mut self, index: usize) {
-        let lane = &mut self.lanes[index];
-        let Some(shard) = &mut lane.shard else { return };
-        wake::swap_here(&mut lane.aside);
-        match lane.sleep {
-            Sleep::Not => {
+        let thread = &mut self.threads[index];
+        let Some(shard) = &mut thread.shard else { return };
+        wake::swap_here(&mut thread.thread_state);
+        match thread.sleep {
+            Sleep::Awake => {
                 let timeout = shard.timeout();
                 if wake::is_any_woken() && timeout != Some(Duration::ZERO) {
-                    let text = "a shard sleeps before it has written what its handlers sent".to_owned();
-                    with(|state| state.violation(Check::Stuck, NOBODY, text));
+                    let text = "a shard sleeps before it has written the messages of its handlers".to_owned();
+                    with(|state| state.violation(Check::Stuck, NO_CONN, text));
                 }
                 let now = with(|state| {
-                    state.trace(NOBODY, "shard sleeps", index as u64, timeout.map_or(0, Plan::nanos));
+                    state.trace(NO_CONN, "shard sleeps", index as u64, timeout.map_or(0, Plan::nanos));
                     state.pollers[index].sleeps = true;
                     state.now
                 });
-                lane.sleep = Sleep::Until(timeout.map(|timeout| now + Plan::nanos(timeout)));
+                thread.sleep = Sleep::Until(timeout.map(|timeout| now + Plan::nanos(timeout)));
             }
             Sleep::Until(_) => {
                 let mut events = Vec::new();
@@ -288,17 +296,18 @@ impl Harness {
                     state.poll(u32::try_from(index).unwrap_or(0), &mut events);
                 });
                 shard.work(&mut Events::Sim(events));
-                lane.sleep = Sleep::Not;
+                thread.sleep = Sleep::Awake;
                 if shard.has_ended() {
-                    with(|state| state.trace(NOBODY, "shard ends", index as u64, 0));
-                    lane.shard = None;
+                    with(|state| state.trace(NO_CONN, "shard ends", index as u64, 0));
+                    thread.shard = None;
                 }
             }
         }
-        wake::swap_here(&mut lane.aside);
+        wake::swap_here(&mut thread.thread_state);
     }
 
-    /// Nothing more happens, but the server has not been told to stop, or it has: in either case nobody waits for anything.
+    /// Checks that no client waits for anything once nothing more can happen, before or after the
+    /// stop.
     fn check_idle(&self) {
         for conn in 0..u32::try_from(with(|state| state.logs.len())).unwrap_or(0) {
             let buffered = app::client(conn).map_or(0, |client| client.buffered_amount());
@@ -306,9 +315,9 @@ impl Harness {
         }
     }
 
-    /// All is over.
+    /// Checks that nothing is left at the end of the run.
     fn check_over(&mut self) {
-        let alive = self.lanes.iter().filter(|lane| lane.shard.is_some()).count();
+        let alive = self.threads.iter().filter(|thread| thread.shard.is_some()).count();
         let members: usize =
             app(|app| app.groups.iter().map(crate::client::group::Group::len).sum()).unwrap_or(0);
         let topics = app(|app| app.topics.names().len()).unwrap_or(0);
@@ -326,20 +335,20 @@ impl Harness {
         let (_, tasks) = executor::count();
         let holders = Arc::strong_count(&self.shared) + Arc::strong_count(&self.shared.context) - 2;
         with(|state| {
-            for (count, what) in [
+            for (count, items) in [
                 (alive, "shards have not ended"),
                 (members, "members of groups"),
                 (topics, "topics"),
                 (clients, "admissions"),
-                (refused, "admissions of the refused"),
-                (load, "connections in the shards' loads"),
+                (refused, "admissions of refused clients"),
+                (load, "connections counted in the load of shards"),
                 (memberships, "memberships"),
-                (present, "clients whose end was not told"),
+                (present, "clients without a disconnect event"),
                 (tasks, "tasks"),
-                (holders, "holders of the server and its clients' context"),
+                (holders, "references to the server and its clients' context"),
             ] {
                 if count > 0 {
-                    state.violation(Check::Leaks, NOBODY, format!("{count} {what} are left"));
+                    state.violation(Check::Leaks, NO_CONN, format!("{count} {items} are left"));
                 }
             }
             for conn in 0..u32::try_from(state.logs.len()).unwrap_or(0) {
@@ -348,51 +357,24 @@ impl Harness {
         });
     }
 
-    /// Takes all resources from the server: then no task is left that waits for clients.
+    /// Unregisters all resources, so that no task waits for clients any more.
     fn run_until_idle_without_resources(&mut self) {
         for kind in Kind::ALL {
             self.shared.resources.unregister(kind.path());
         }
         self.run_until_idle();
-        self.lanes.clear();
+        self.threads.clear();
         self.run_until_idle();
     }
 }
 
-/// Nothing is to be done for a while: nobody who is there waits for anything but the network, the clients and timers.
+/// Checks, before time advances, that clients wait only for the network, for peers or for timers.
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
             let (buffered, paused) =
                 (client.buffered_amount(), client.disposition() == crate::client::state::Disposition::Wait);
             with(|state| state.check_rest(conn, buffered, paused));
-        }
-    }
-}
-
-impl State {
-    /// Makes the clients, and the errands.
-    fn populate(&mut self) {
-        let plan = self.plan.clone();
-        let crowd = self.rng.percent(30);
-        let together = self.rng.time(plan.active);
-        for conn in 0..u32::try_from(plan.peers).unwrap_or(0) {
-            let nature = Nature::new(&mut self.rng, &plan);
-            self.logs.push(Log::new(nature.kind));
-            self.conns.push(Conn::new(&mut self.rng));
-            self.peers.push(Peer::new(nature));
-            let at = if crowd { together + self.rng.time(100 * MICRO) } else { self.rng.time(plan.active) };
-            self.deadline_after(at, Event::Connect(conn));
-        }
-        if plan.chaos > 0 {
-            self.errand(0, Errand::Chaos);
-        }
-        for _ in 0..plan.stalls {
-            let at = self.rng.time(plan.active);
-            self.errand(at, Errand::Stall);
-        }
-        if let Some(at) = plan.stop {
-            self.errand(at.min(10 * SECOND), Errand::Stop);
         }
     }
 }

@@ -1,4 +1,4 @@
-//! The invariants, and what is written down of each connection to see whether they hold.
+//! The invariants, and the record of each connection that they are checked against.
 
 use std::fmt;
 
@@ -9,39 +9,39 @@ use crate::sim::trace;
 /// An invariant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Check {
-    /// What was read is delivered, once and in order, or counted as undelivered.
+    /// Each message that was read is delivered once and in order, or counted as undelivered.
     Delivery,
-    /// The same after the server has begun to stop.
+    /// [`Self::Delivery`], after the server began to stop.
     DeliveryInStop,
-    /// While messages are unread, nothing more is read.
+    /// While messages are unread, nothing more is read from the socket.
     Unread,
-    /// After the application has closed a client it hears no more messages of it.
+    /// After the application closed a client, it receives no more messages from the client.
     Silence,
-    /// An inline handler's answers are never too many for its client.
+    /// An inline handler's answers always fit in its client's outbox.
     Answers,
-    /// A deadline has no effect where what it waits for was there in time.
+    /// A deadline has no effect if the awaited input arrived in time.
     Deadlines,
-    /// The same of the time in which a client is to read: it has no effect where there was room to write again.
+    /// The write deadline has no effect if the socket had space again in time.
     WriteDeadlines,
-    /// Causes and codes tell what happened.
+    /// Disconnect causes and codes match the actual events.
     Causes,
-    /// What is sent to a client arrives in the order of the sends, and before the close frame.
+    /// Messages arrive at the client in the order of the sends, and before the close frame.
     Order,
-    /// The end is told once, and last.
-    CloseOnDrop,
-    /// Nothing is held when all is over.
+    /// `connected` comes first and once, `disconnected` last and once.
+    Lifecycle,
+    /// Nothing is held at the end of the run.
     Leaks,
-    /// Nothing waits when nothing more happens.
+    /// Nothing waits once nothing more can happen.
     Stuck,
-    /// No client takes much of its shard's time at once.
+    /// No client takes more than its share of its shard's turn.
     Fairness,
-    /// What a client gets from the server is right.
+    /// The server's output is correct for the client.
     Peer,
-    /// Nothing panics but what is told to.
+    /// Nothing panics except handlers that were asked to.
     Panics,
 }
 
-/// An invariant that does not hold.
+/// A broken invariant.
 #[derive(Debug)]
 pub(super) struct Violation {
     pub(super) check: Check,
@@ -52,64 +52,65 @@ pub(super) struct Violation {
 impl fmt::Display for Violation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.conn {
-            trace::NOBODY => write!(f, "{:?}: {}", self.check, self.text),
+            trace::NO_CONN => write!(f, "{:?}: {}", self.check, self.text),
             conn => write!(f, "{:?}: #{conn}: {}", self.check, self.text),
         }
     }
 }
 
-/// What is known of a connection.
+/// The record of a connection.
 #[derive(Debug, Default)]
 pub(super) struct Log {
-    // Of the client.
+    // The client's side.
     pub(super) kind: Option<Kind>,
     pub(super) connected: u64,
-    /// Nobody listened when it came.
+    /// No socket was listening when the client connected.
     pub(super) refused: bool,
-    /// Where its request ends in what it writes, and when that had arrived at the server.
+    /// The end offset of the client's request, and the time at which the server had all of it.
     pub(super) request_end: u64,
     pub(super) request_arrived: Option<u64>,
-    /// Where each of its messages ends.
+    /// The end offset of each message.
     pub(super) ends: Vec<u64>,
-    /// The same of its close frame; the code in it where the client was the first to close.
+    /// The end offset of the close frame, its time of arrival, and its code if the client closed
+    /// first.
     pub(super) close_end: Option<u64>,
     pub(super) close_arrived: Option<u64>,
     pub(super) close_code: Option<u16>,
-    pub(super) ends_itself: bool,
+    pub(super) ended_by_client: bool,
     pub(super) broke_protocol: bool,
-    /// How its request was answered.
+    /// The status of the handshake's answer.
     pub(super) status: Option<u16>,
-    /// It has got the server's close frame, which was written then.
-    pub(super) got_close: Option<u64>,
-    /// How many of the messages in `sent` it has got.
+    /// When the server wrote the close frame that the client has received.
+    pub(super) received_close: Option<u64>,
+    /// Number of messages in `sent` that the client has received.
     pub(super) received: usize,
 
-    // Of the server.
-    /// Messages that were queued for it, in order.
+    // The server's side.
+    /// Messages queued for the client, in order.
     pub(super) sent: Vec<u32>,
-    /// Somebody else than its own handler has sent to it.
-    pub(super) foreign: bool,
-    /// What its resource was told: that it is there, how many messages, that it is gone.
+    /// Not only its own inline handler has sent to the client.
+    pub(super) sent_by_others: bool,
+    /// Calls of the resource: `connected`, the next expected message, `disconnected`.
     pub(super) opened: u32,
     pub(super) handed: u32,
     pub(super) ended: u32,
     pub(super) end: Option<(Disconnect, u64)>,
     pub(super) ended_in_stop: bool,
-    /// The same of the application behind it, where that is a task.
+    /// The same for the application task that reads the resource's queue.
     pub(super) app_opened: u32,
-    pub(super) told: u32,
+    pub(super) handled: u32,
     pub(super) app_ended: u32,
-    /// Why the application need not hear of all messages: it wants to.
+    /// Why the application may miss messages: it asked for that.
     pub(super) silenced: Option<&'static str>,
-    /// It was closed or aborted by a call on its handle.
-    pub(super) hushed: bool,
-    /// Its resource did not want it, or panicked over it, and so hears nothing more.
-    pub(super) unwanted: bool,
+    /// The application closed or aborted the client through its handle.
+    pub(super) closed_by_app: bool,
+    /// The resource refused the client or panicked in `connected`, so it gets no more calls.
+    pub(super) rejected: bool,
     pub(super) aborted: bool,
     pub(super) panicked: bool,
     pub(super) cancelled: bool,
-    /// A decision that it may come was made in time.
-    pub(super) is_wanted: bool,
+    /// The application accepted the client in time.
+    pub(super) accepted_in_time: bool,
 }
 
 impl Log {
@@ -117,7 +118,7 @@ impl Log {
         Self { kind: Some(kind), ..Self::default() }
     }
 
-    /// The number of messages that lie before that offset.
+    /// The number of messages that end at or before `offset`.
     pub(super) fn complete(&self, offset: u64) -> u32 {
         u32::try_from(self.ends.partition_point(|end| *end <= offset)).unwrap_or(u32::MAX)
     }

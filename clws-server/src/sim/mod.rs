@@ -1,26 +1,28 @@
-//! A simulation of the whole server: real shards, real stream drivers, real handlers; a simulated network, clock,
-//! poller, executor and a set of clients. One seed decides on everything, so a failure can be repeated.
+//! A simulation of the whole server. Shards, stream drivers and handlers are real. The network,
+//! clock, poller, executor and clients are simulated. One seed decides everything, so a failure can
+//! be repeated.
 //!
-//! One thread runs all of it. The [`Harness`](harness::Harness) picks at random what happens next among what may happen: a
-//! turn of a shard that has a reason to be awake, a task that was woken, something that another thread of the application
-//! does. A shard is run only if its poller has events, its waker was used or the time it asked for is over; a wake-up that
-//! is lost is seen, therefore. The network and the clients go on while handlers take their time, as they would.
+//! All of it runs on one thread. The [`Harness`](harness::Harness) picks the next step at random
+//! among the possible ones: a turn of a shard that has a reason to be awake, a woken task, or a
+//! call by another thread of the application. A shard runs only if its poller has events, its waker
+//! was used, or its timeout has elapsed. A lost wake-up is therefore found. The network and the
+//! clients continue while a handler runs, as they would in reality.
 //!
-//! Time is virtual and is counted in nanoseconds from the start of the run. It passes with each system call, with what
-//! handlers are told to take, and when nothing else can happen.
+//! Time is virtual and counted in nanoseconds from the start of the run. It advances with each
+//! system call, with the duration of handlers, and when nothing else can happen.
 //!
-//! Checks put what they find into [`State::violations`]: a panic could be taken for one of a handler.
+//! Checks record their findings in [`State::violations`]: a panic could be mistaken for a panic of
+//! a handler.
 //!
-//! Variables of the environment:
+//! Environment variables:
 //!
 //! | | |
 //! |---|---|
-//! | `CLWS_SEEDS=n` | the test `seeds` runs so many, from 0 on |
-//! | `CLWS_SEED=n` | it repeats that one, and prints what happened last to the first connection with a violation |
-//! | `CLWS_CONN=n` | to that connection in its place |
-//! | `CLWS_SKIP=A,B` | checks that it does not look at; `CLWS_SKIP=` looks at all |
-//! | `CLWS_CENSUS=n` | the test `census` runs so many and tells how many fail each check, and which first |
-//! | `CLWS_LIST=1` | it tells each violation, too |
+//! | `CLWS_SEEDS=n` | the test `seeds` runs the seeds 0 to n - 1 |
+//! | `CLWS_SEED=n` | it repeats seed n and prints the trace of the first connection with a violation |
+//! | `CLWS_CONN=n` | it prints the entries of connection n instead |
+//! | `CLWS_CENSUS=n` | the test `census` runs n seeds and prints the failures of each check |
+//! | `CLWS_LIST=1` | `census` also prints every violation |
 
 mod act;
 mod app;
@@ -28,6 +30,7 @@ mod chaos;
 mod check;
 mod edges;
 pub(crate) mod executor;
+mod final_checks;
 mod harness;
 mod log;
 mod net;
@@ -60,11 +63,11 @@ const MICRO: u64 = 1000;
 const MILLI: u64 = 1000 * MICRO;
 const SECOND: u64 = 1000 * MILLI;
 
-/// Everything of a run but the server itself. It calls nothing of the server's, so it can be borrowed from wherever the
-/// server calls the simulation.
+/// The state of a run, except the server. It never calls the server, so it can be borrowed wherever
+/// the server calls the simulation.
 struct State {
     rng: Rng,
-    /// The time now, and that of the network's event that is worked on, which may be before it.
+    /// The current time, and the time of the network event being processed, which may be earlier.
     now: u64,
     at: u64,
     base: Instant,
@@ -75,52 +78,52 @@ struct State {
     ports: Vec<Port>,
     pollers: Vec<Ready>,
     events: BinaryHeap<Reverse<(u64, u64, Event)>>,
-    errands: BinaryHeap<Reverse<(u64, u64, Errand)>>,
+    actions: BinaryHeap<Reverse<(u64, u64, Action)>>,
     scheduled: u64,
     trace: Trace,
     violations: Vec<Violation>,
     stopped_at: Option<u64>,
     listener_killed: bool,
-    /// How long handlers took that were told to be slow.
+    /// Total time taken by handlers that were asked to be slow.
     slow: u64,
-    /// What clients took of this turn, or of this poll of a task.
+    /// Handler time of each client in this turn or in this poll of a task.
     shares: Vec<(u32, u64)>,
-    /// The clients' compressors.
+    /// Compressors of the clients.
     #[cfg(feature = "deflate")]
     codecs: clws_proto::CodecPool,
-    /// The number of messages that the server was told to send.
+    /// Number of messages that the application has sent.
     messages: u32,
 }
 
-/// What the network and the clients do, at its time.
+/// An event of the network or of a client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Event {
     /// A client connects.
     Connect(u32),
-    /// A client does what its script says next.
+    /// A client runs the next step of its script.
     Script(u32),
-    /// Bytes or the end of the client's side arrive at the server.
+    /// Bytes or the end of input arrive at the server.
     CarryIn(u32),
-    /// Bytes or the end of the server's side arrive at the client.
+    /// Bytes or the end of output arrive at the client.
     CarryOut(u32),
     /// A reset by the client arrives at the server.
     Reset(u32),
     /// A client answers the server's close frame.
-    Answer(u32),
-    /// A client has waited long enough for the server to end the connection.
-    Impatient(u32),
+    AnswerClose(u32),
+    /// A client stops waiting for the server to end the connection.
+    GiveUp(u32),
 }
 
-/// What other threads of the process do: it calls the server.
+/// A call of the server by another thread of the process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Errand {
+enum Action {
     /// A stream is handed to the server.
     Serve(u32),
-    /// A decision on a client's handshake is made.
+    /// A client's pending handshake is decided.
     Decide(u32),
-    /// Anything.
+    /// A random call.
     Chaos,
-    /// The process stands still for a while.
+    /// The process is suspended for a while.
     Stall,
     /// The server is stopped.
     Stop,
@@ -130,12 +133,12 @@ thread_local! {
     static STATE: RefCell<Option<Box<State>>> = const { RefCell::new(None) };
 }
 
-/// Works on the state of this thread's run.
+/// Runs `work` on the state of this thread's run.
 fn with<R>(work: impl FnOnce(&mut State) -> R) -> R {
-    STATE.with_borrow_mut(|state| work(state.as_mut().expect("a simulation runs on this thread")))
+    STATE.with_borrow_mut(|state| work(state.as_mut().expect("no simulation runs on this thread")))
 }
 
-/// The same, where the run may be over: what is left of it is dropped then.
+/// Like [`with`], but does nothing if the run is over and its remains are being dropped.
 fn try_with(work: impl FnOnce(&mut State)) {
     let _ = STATE.try_with(|state| state.borrow_mut().as_mut().map(|state| work(state)));
 }
@@ -145,7 +148,7 @@ impl State {
         let base = Instant::now();
         virtual_clock::set(Some(base));
         let mut trace = Trace::new(keeps_trace);
-        trace.note(0, trace::NOBODY, "seed", [seed, 0]);
+        trace.note(0, trace::NO_CONN, "seed", [seed, 0]);
         Self {
             rng,
             now: 0,
@@ -158,7 +161,7 @@ impl State {
             ports: Vec::new(),
             pollers: Vec::new(),
             events: BinaryHeap::new(),
-            errands: BinaryHeap::new(),
+            actions: BinaryHeap::new(),
             scheduled: 0,
             trace,
             violations: Vec::new(),
@@ -172,7 +175,7 @@ impl State {
         }
     }
 
-    /// Lets time pass: the network and the clients go on meanwhile.
+    /// Advances the time and processes the events of the network and the clients that are due.
     fn pass(&mut self, nanos: u64) {
         self.now += nanos;
         virtual_clock::set(Some(self.base + Duration::from_nanos(self.now)));
@@ -181,48 +184,48 @@ impl State {
         {
             self.events.pop();
             self.at = at;
-            self.happen(event);
+            self.process(event);
         }
         self.at = self.now;
     }
 
-    fn happen(&mut self, event: Event) {
+    fn process(&mut self, event: Event) {
         match event {
             Event::Connect(conn) => self.connect(conn),
-            Event::Script(conn) => self.go_on(conn),
+            Event::Script(conn) => self.run_script(conn),
             Event::CarryIn(conn) => self.carry_in(conn),
             Event::CarryOut(conn) => self.carry_out(conn),
             Event::Reset(conn) => self.reset_arrives(conn),
-            Event::Answer(conn) => self.answer_close(conn),
-            Event::Impatient(conn) => self.give_up(conn),
+            Event::AnswerClose(conn) => self.answer_close(conn),
+            Event::GiveUp(conn) => self.give_up(conn),
         }
     }
 
-    /// That event happens so much later.
-    fn deadline_after(&mut self, nanos: u64, event: Event) {
+    /// Schedules an event `nanos` from now.
+    fn schedule(&mut self, nanos: u64, event: Event) {
         self.scheduled += 1;
         self.events.push(Reverse((self.at + nanos, self.scheduled, event)));
     }
 
-    /// That errand is run so much later.
-    fn errand(&mut self, nanos: u64, errand: Errand) {
+    /// Schedules an action `nanos` from now.
+    fn schedule_action(&mut self, nanos: u64, action: Action) {
         self.scheduled += 1;
-        self.errands.push(Reverse((self.at + nanos, self.scheduled, errand)));
+        self.actions.push(Reverse((self.at + nanos, self.scheduled, action)));
     }
 
-    fn trace(&mut self, conn: u32, what: &'static str, a: u64, b: u64) {
-        self.trace.note(self.at, conn, what, [a, b]);
+    fn trace(&mut self, conn: u32, label: &'static str, a: u64, b: u64) {
+        self.trace.note(self.at, conn, label, [a, b]);
     }
 
-    /// Something is wrong.
+    /// Records a violation, unless the connection already has one of this check.
     fn violation(&mut self, check: Check, conn: u32, text: String) {
         self.trace(conn, "VIOLATION", check as u64, 0);
-        let nature = self.peers.get(conn as usize).map(|peer| &peer.nature);
-        let nature = nature.map_or(String::new(), |nature| {
-            let (kind, version) = (nature.kind, nature.version.number());
-            format!(" ({kind:?}, {}, version {version})", if nature.stream { "stream" } else { "shard" })
+        let profile = self.peers.get(conn as usize).map(|peer| &peer.profile);
+        let profile = profile.map_or(String::new(), |profile| {
+            let (kind, version) = (profile.kind, profile.version.number());
+            format!(" ({kind:?}, {}, version {version})", if profile.stream { "stream" } else { "shard" })
         });
-        let text = text + &nature;
+        let text = text + &profile;
         if !self.violations.iter().any(|known| known.check == check && known.conn == conn) {
             self.violations.push(Violation { check, conn, text });
         }

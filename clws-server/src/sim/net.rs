@@ -1,5 +1,5 @@
-//! The simulated network: connections with buffers of a limited size in both directions, that lose nothing, and listening
-//! sockets. What Linux does is the model, in what is an edge and in what a reset destroys.
+//! The simulated network: listening sockets, and lossless connections with bounded buffers in both
+//! directions. It follows Linux in its edges and in the data that a reset discards.
 
 use std::collections::VecDeque;
 use std::io;
@@ -8,72 +8,72 @@ use std::task::Waker;
 use crate::sim::rng::Rng;
 use crate::sim::{Event, MICRO, MILLI, State};
 
-/// What a system call takes.
+/// Duration of a system call.
 pub(super) const CALL: u64 = MICRO;
 
 /// One TCP connection.
 #[derive(Debug, Default)]
 pub(super) struct Conn {
     // From the client to the server.
-    /// Written by the client, and under way.
-    out: Bytes,
-    /// Arrived, and not read by the server.
-    inbox: Bytes,
+    /// Written by the client and in flight.
+    out: ByteQueue,
+    /// Arrived and not yet read by the server.
+    inbox: ByteQueue,
     inbox_size: usize,
-    /// Bytes that arrived so far, and that the server has read of them.
+    /// Total bytes that arrived, and total bytes that the server has read.
     pub(super) arrived: u64,
     pub(super) read: u64,
-    /// The client has ended its side: at its end, at the server's.
+    /// The client has ended its side: as the client sees it, and as the server sees it.
     fin_out: bool,
     pub(super) fin_in: bool,
-    /// A reset has arrived, and a read has told the server.
+    /// A reset has arrived, and a read has returned it to the server.
     pub(super) reset: bool,
-    reset_told: bool,
-    /// The server has read to the end.
+    reset_delivered: bool,
+    /// The server has read the end of input.
     pub(super) end_read: bool,
     carrying_in: bool,
 
     // From the server to the client.
-    /// Written by the server, and not read by the client.
-    sent: Bytes,
+    /// Written by the server and not yet read by the client.
+    sent: ByteQueue,
     sent_size: usize,
     written: u64,
     carried: u64,
-    /// How much was written in all, and when.
+    /// Total bytes after each write, with its time.
     writes: VecDeque<(u64, u64)>,
-    /// The server was told that there is no room: an edge follows when there is.
+    /// A write has failed for lack of space, so an edge follows when there is space.
     pub(super) full: bool,
-    /// When it last wrote something, and since when there is room again.
+    /// The time of the server's last write, and the time since which the socket has space again.
     pub(super) wrote_at: u64,
-    room_since: Option<u64>,
-    /// The server has ended its side; it has closed the socket.
+    space_since: Option<u64>,
+    /// The server has shut down writing, and has closed the socket.
     pub(super) shut: bool,
     pub(super) closed: bool,
-    end_told: bool,
+    end_delivered: bool,
     carrying_out: bool,
     /// The client has closed its socket, or the connection was reset.
     gone: bool,
 
     latency: u64,
     gap: u64,
-    /// The most that arrives at once, on either side.
+    /// The largest segment in either direction.
     segment: usize,
 
-    // How the server is told.
+    // How the server is notified.
     pub(super) poller: Option<(u32, usize)>,
     pub(super) queued: bool,
     pub(super) read_waker: Option<Waker>,
     pub(super) write_waker: Option<Waker>,
 }
 
-/// Bytes that wait, the oldest first.
+/// A queue of bytes.
 #[derive(Debug, Default)]
-struct Bytes {
+struct ByteQueue {
     bytes: Vec<u8>,
     start: usize,
 }
 
-impl Bytes {
+impl ByteQueue {
     const fn len(&self) -> usize {
         self.bytes.len() - self.start
     }
@@ -86,7 +86,7 @@ impl Bytes {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// The oldest `count` of them.
+    /// Removes the oldest `count` bytes.
     fn pop(&mut self, count: usize) -> &[u8] {
         if self.start > self.bytes.len() / 2 {
             self.bytes.drain(..self.start);
@@ -114,34 +114,35 @@ impl Conn {
         }
     }
 
-    /// There is room for the server to write, as Linux defines it for its edges.
+    /// Whether the socket is writable, as Linux defines it for its edges.
     pub(super) fn is_writable(&self) -> bool {
         self.reset || self.shut || (self.sent_size - self.sent.len()) * 2 >= self.sent.len()
     }
 
-    /// Whether the server has something to read: bytes or an end.
+    /// Whether a read by the server returns bytes or an end.
     pub(super) fn is_readable(&self) -> bool {
         !self.inbox.is_empty() || self.fin_in || self.reset
     }
 
-    /// Whether the server would find something to read, or could write: what must not be so where nothing more happens.
+    /// Whether the server still has something to read. That must not be so once nothing more
+    /// happens.
     pub(super) fn has_input(&self) -> bool {
         !self.closed && (!self.inbox.is_empty() || (self.fin_in && !self.shut) || self.reset)
     }
 
-    /// Whether the client can still be sent to.
-    pub(super) fn has_room(&self) -> bool {
+    /// Whether the server can write.
+    pub(super) fn has_space(&self) -> bool {
         !self.closed && self.is_writable()
     }
 
-    /// When the byte before that offset was written by the server.
+    /// When the server wrote the byte before `offset`.
     pub(super) fn written_at(&self, offset: u64) -> u64 {
         self.writes.iter().find(|(end, _)| *end >= offset).map_or(0, |(_, at)| *at)
     }
 
-    /// There was room again so long after the server's last write.
-    pub(super) fn had_room_after(&self) -> Option<u64> {
-        self.room_since.map(|at| at - self.wrote_at)
+    /// The time from the server's last write until the socket had space again.
+    pub(super) fn had_space_after(&self) -> Option<u64> {
+        self.space_since.map(|at| at - self.wrote_at)
     }
 
     pub(super) const fn has_end(&self) -> bool {
@@ -156,7 +157,7 @@ impl Conn {
         self.carried
     }
 
-    /// Bytes that are queued in it for the client.
+    /// Bytes in the socket for the client.
     pub(super) fn in_flight(&self) -> usize {
         self.sent.len()
     }
@@ -182,10 +183,10 @@ impl State {
     pub(super) fn client_resets(&mut self, conn: u32) {
         self.trace(conn, "client: reset", 0, 0);
         let conn_ = self.conn(conn);
-        (conn_.gone, conn_.end_told) = (true, true);
+        (conn_.gone, conn_.end_delivered) = (true, true);
         conn_.out.clear();
         let latency = conn_.latency;
-        self.deadline_after(latency, Event::Reset(conn));
+        self.schedule(latency, Event::Reset(conn));
     }
 
     pub(super) fn reset_arrives(&mut self, conn: u32) {
@@ -197,7 +198,7 @@ impl State {
         self.edge(conn);
     }
 
-    /// Bytes or an end are to move on to the server.
+    /// Schedules the arrival of bytes or an end at the server.
     fn move_in(&mut self, conn: u32) {
         let conn_ = self.conn(conn);
         let waits = !conn_.out.is_empty() || (conn_.fin_out && !conn_.fin_in);
@@ -205,26 +206,26 @@ impl State {
             conn_.carrying_in = true;
             let (latency, gap) = (conn_.latency, conn_.gap);
             let nanos = latency + self.rng.time(gap + 1);
-            self.deadline_after(nanos, Event::CarryIn(conn));
+            self.schedule(nanos, Event::CarryIn(conn));
         }
     }
 
     pub(super) fn carry_in(&mut self, conn: u32) {
         let segment = self.conn(conn).segment;
-        let most = 1 + self.rng.below(segment);
+        let max = 1 + self.rng.below(segment);
         let conn_ = self.conn(conn);
         conn_.carrying_in = false;
         if conn_.gone {
             return;
         }
         if conn_.closed {
-            // Nobody reads there any more. An end is just acknowledged.
+            // The server has closed the socket: data causes a reset, and an end is acknowledged.
             if !conn_.out.is_empty() {
                 self.reset_by_server(conn);
             }
             return;
         }
-        let count = most.min(conn_.out.len()).min(conn_.inbox_size - conn_.inbox.len());
+        let count = max.min(conn_.out.len()).min(conn_.inbox_size - conn_.inbox.len());
         conn_.inbox.push(conn_.out.pop(count));
         conn_.arrived += count as u64;
         let ends = conn_.out.is_empty() && conn_.fin_out && !conn_.fin_in;
@@ -234,61 +235,61 @@ impl State {
             self.note_arrival(conn);
             self.edge(conn);
             self.move_in(conn);
-        } // else there is no room: the next read goes on
+        } // else there is no space: the next read continues
     }
 
     pub(super) fn reset_by_server(&mut self, conn: u32) {
         self.trace(conn, "net: reset by the server", 0, 0);
         let conn_ = self.conn(conn);
-        (conn_.gone, conn_.end_told) = (true, true);
+        (conn_.gone, conn_.end_delivered) = (true, true);
         conn_.out.clear();
         conn_.sent.clear();
-        self.hears_reset(conn);
+        self.client_receives_reset(conn);
     }
 
-    /// Bytes or an end are to move on to the client, if it reads.
+    /// Schedules the arrival of bytes or an end at the client, if the client reads.
     pub(super) fn move_out(&mut self, conn: u32) {
         let Some(pace) = self.peer(conn).pace() else { return };
         let conn_ = self.conn(conn);
-        let waits = !conn_.sent.is_empty() || ((conn_.shut || conn_.closed) && !conn_.end_told);
+        let waits = !conn_.sent.is_empty() || ((conn_.shut || conn_.closed) && !conn_.end_delivered);
         if waits && !conn_.carrying_out && !conn_.gone {
             conn_.carrying_out = true;
             let (latency, gap) = (conn_.latency, conn_.gap);
             let nanos = pace + latency + self.rng.time(gap + 1);
-            self.deadline_after(nanos, Event::CarryOut(conn));
+            self.schedule(nanos, Event::CarryOut(conn));
         }
     }
 
     pub(super) fn carry_out(&mut self, conn: u32) {
         let segment = self.conn(conn).segment;
-        let most = 1 + self.rng.below(segment);
+        let max = 1 + self.rng.below(segment);
         let (at, reads) = (self.at, self.peer(conn).pace().is_some());
         let conn_ = self.conn(conn);
         conn_.carrying_out = false;
         if conn_.gone || !reads {
             return;
         }
-        let count = most.min(conn_.sent.len());
+        let count = max.min(conn_.sent.len());
         let mut bytes = conn_.sent.pop(count).to_vec();
         conn_.carried += count as u64;
         if conn_.full && conn_.is_writable() {
             conn_.full = false;
-            self.conn(conn).room_since = Some(at);
+            self.conn(conn).space_since = Some(at);
             self.edge(conn);
         }
         if count > 0 {
             self.trace(conn, "net: out", count as u64, 0);
-            self.hears(conn, &mut bytes);
+            self.client_receives(conn, &mut bytes);
         }
         let conn_ = self.conn(conn);
         let carried = conn_.carried;
         while conn_.writes.front().is_some_and(|(end, _)| *end <= carried) {
             conn_.writes.pop_front();
         }
-        if conn_.sent.is_empty() && (conn_.shut || conn_.closed) && !conn_.end_told && !conn_.gone {
-            conn_.end_told = true;
+        if conn_.sent.is_empty() && (conn_.shut || conn_.closed) && !conn_.end_delivered && !conn_.gone {
+            conn_.end_delivered = true;
             self.trace(conn, "net: end by the server", 0, 0);
-            self.hears_end(conn);
+            self.client_receives_end(conn);
         }
         self.move_out(conn);
     }
@@ -308,7 +309,7 @@ impl State {
             self.move_in(conn);
             return Ok(count);
         }
-        if conn_.reset && !std::mem::replace(&mut conn_.reset_told, true) {
+        if conn_.reset && !std::mem::replace(&mut conn_.reset_delivered, true) {
             self.trace(conn, "read: reset", 0, 0);
             return Err(io::ErrorKind::ConnectionReset.into());
         }
@@ -328,8 +329,8 @@ impl State {
         }
         let mut written = 0;
         for slice in slices {
-            let room = conn_.sent_size - conn_.sent.len();
-            let taken = slice.len().min(room);
+            let space = conn_.sent_size - conn_.sent.len();
+            let taken = slice.len().min(space);
             conn_.sent.push(&slice[..taken]);
             written += taken;
             if taken < slice.len() {
@@ -340,7 +341,7 @@ impl State {
         if written == 0 && conn_.full {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        (conn_.wrote_at, conn_.room_since) = (now, None);
+        (conn_.wrote_at, conn_.space_since) = (now, None);
         conn_.written += written as u64;
         conn_.writes.push_back((conn_.written, now));
         self.trace(conn, "write", written as u64, 0);

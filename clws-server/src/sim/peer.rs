@@ -1,62 +1,62 @@
-//! Model clients of all versions: what they write, and what they make of what they read.
+//! Simulated clients of all protocol versions: they write what their script says and check their
+//! input.
 
 use clws_handshake::client::{AnswerError, ClientRequest, Pending};
 use clws_handshake::{HandshakeLimits, Status};
-use clws_proto::{Event as Got, Limits, Receiver, Role, Sender};
+use clws_proto::{Event as ServerEvent, Limits, Receiver, Role, Sender};
 
 use crate::sim::log::Check;
-use crate::sim::script::{Nature, Op, Reading};
-use crate::sim::{Errand, Event, SECOND, State};
+use crate::sim::script::{Op, Profile, Reading};
+use crate::sim::{Action, Event, SECOND, State};
 
-/// A client.
 pub(super) struct Peer {
-    pub(super) nature: Nature,
+    pub(super) profile: Profile,
     stage: Stage,
     pending: Option<Pending>,
-    /// What it has not sent yet of its request.
+    /// The unsent rest of the request.
     rest: Vec<u8>,
     sender: Option<Sender>,
     receiver: Option<Receiver>,
-    /// What came of the answer to its handshake.
+    /// The bytes of the handshake's answer so far.
     answer: Vec<u8>,
-    /// It does not read for now.
-    deaf: bool,
-    /// Bytes that it has written so far.
+    /// The client does not read at present.
+    reading_paused: bool,
+    /// Total bytes written.
     wrote: u64,
-    /// The number of its messages.
+    /// Number of messages sent.
     messages: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     New,
-    /// It waits for the answer to its handshake.
-    Asking,
+    /// The client waits for the answer to its handshake.
+    Handshake,
     Open,
-    /// It has seen the end, or ended it.
+    /// The connection has ended on one side.
     Done,
 }
 
 impl Peer {
-    pub(super) const fn new(nature: Nature) -> Self {
+    pub(super) const fn new(profile: Profile) -> Self {
         Self {
-            nature,
+            profile,
             stage: Stage::New,
             pending: None,
             rest: Vec::new(),
             sender: None,
             receiver: None,
             answer: Vec::new(),
-            deaf: false,
+            reading_paused: false,
             wrote: 0,
             messages: 0,
         }
     }
 
-    /// How long it takes until it reads; `None` where it does not.
+    /// The delay before each read, or `None` if the client does not read.
     pub(super) const fn pace(&self) -> Option<u64> {
-        match self.nature.reading {
-            _ if self.deaf => None,
+        match self.profile.reading {
+            _ if self.reading_paused => None,
             Reading::Always => Some(0),
             Reading::Slowly(pause) => Some(pause),
             Reading::Never => None,
@@ -68,8 +68,8 @@ impl Peer {
     }
 }
 
-/// What a client reads that it has to do something about.
-enum Heard {
+/// A received item that the client reacts to.
+enum Reaction {
     Message(Option<u32>),
     Ping(Vec<u8>),
     Close(Option<u16>),
@@ -77,15 +77,16 @@ enum Heard {
 }
 
 impl State {
-    /// A client connects, and asks for its handshake.
+    /// Connects a client and sends its request.
     pub(super) fn connect(&mut self, conn: u32) {
         let port = self.rng.below(self.ports.len());
-        let Nature { version, kind, stream, deflate, hesitates, is_mute, .. } = self.peer(conn).nature;
+        let Profile { version, kind, stream, deflate, request_delay, never_completes_request, .. } =
+            self.peer(conn).profile;
         let at = self.at;
         self.log(conn).connected = at;
         self.trace(conn, "client: connect", u64::from(stream), version.number().into());
         if stream {
-            self.errand(0, Errand::Serve(conn));
+            self.schedule_action(0, Action::Serve(conn));
         } else if self.ports[port].closed {
             self.peer(conn).stage = Stage::Done;
             self.log(conn).refused = true;
@@ -102,111 +103,111 @@ impl State {
         let mut random = self.rng.clone();
         let (mut request, pending) = request
             .build(&mut |bytes: &mut [u8]| bytes.fill_with(|| random.next().to_be_bytes()[0]))
-            .expect("the request is right");
+            .expect("the request is valid");
         self.log(conn).request_end = request.len() as u64;
         self.peer(conn).wrote = request.len() as u64;
-        if is_mute {
-            let most = self.rng.pick(&[1, request.len()]);
-            request.truncate(self.rng.below(most));
-        } else if let Some(time) = hesitates {
+        if never_completes_request {
+            let max = self.rng.pick(&[1, request.len()]);
+            request.truncate(self.rng.below(max));
+        } else if let Some(time) = request_delay {
             self.peer(conn).rest = request.split_off(self.rng.below(request.len()));
-            self.deadline_after(time, Event::Script(conn));
+            self.schedule(time, Event::Script(conn));
         }
         let peer = self.peer(conn);
-        (peer.stage, peer.pending) = (Stage::Asking, Some(pending));
+        (peer.stage, peer.pending) = (Stage::Handshake, Some(pending));
         self.client_writes(conn, &request);
-        if hesitates.is_none() && !is_mute {
-            self.asked(conn);
+        if request_delay.is_none() && !never_completes_request {
+            self.request_sent(conn);
         }
     }
 
-    /// The request is out.
-    fn asked(&mut self, conn: u32) {
-        self.deadline_after(10 * SECOND, Event::Impatient(conn));
+    /// Runs after the request is sent.
+    fn request_sent(&mut self, conn: u32) {
+        self.schedule(10 * SECOND, Event::GiveUp(conn));
         let peer = self.peer(conn);
-        if peer.nature.early {
-            peer.sender = Some(Sender::client(peer.nature.version, || [0x12, 0x34, 0x56, 0x78]));
-            self.deadline_after(0, Event::Script(conn));
+        if peer.profile.sends_early {
+            peer.sender = Some(Sender::client(peer.profile.version, || [0x12, 0x34, 0x56, 0x78]));
+            self.schedule(0, Event::Script(conn));
         }
     }
 
-    /// The next step of the script.
-    pub(super) fn go_on(&mut self, conn: u32) {
+    /// Runs the next step of the script.
+    pub(super) fn run_script(&mut self, conn: u32) {
         let peer = self.peer(conn);
-        if !peer.rest.is_empty() && peer.stage == Stage::Asking {
+        if !peer.rest.is_empty() && peer.stage == Stage::Handshake {
             let rest = std::mem::take(&mut peer.rest);
             self.client_writes(conn, &rest);
-            return self.asked(conn);
+            return self.request_sent(conn);
         }
-        // Once it has answered a close frame it has nothing more to say.
+        // A client that has sent a close frame sends nothing more.
         if peer.stage == Stage::Done || peer.sender.as_ref().is_none_or(Sender::close_sent) {
             return;
         }
-        let Some((_, op)) = peer.nature.script.pop_front() else { return };
+        let Some((_, op)) = peer.profile.script.pop_front() else { return };
         self.act(conn, op);
-        if let Some((pause, _)) = self.peer(conn).nature.script.front() {
+        if let Some((pause, _)) = self.peer(conn).profile.script.front() {
             let pause = *pause;
-            self.deadline_after(pause, Event::Script(conn));
+            self.schedule(pause, Event::Script(conn));
         }
     }
 
     fn act(&mut self, conn: u32, op: Op) {
         match op {
-            Op::Messages { count, len, asks } => {
+            Op::Messages { count, len, commands } => {
                 for _ in 0..count {
-                    let (command, argument) = asks.command(&mut self.rng, self.plan.answer);
-                    self.say(conn, command, argument, len);
+                    let (command, argument) = commands.command(&mut self.rng, self.plan.answer);
+                    self.queue_message(conn, command, argument, len);
                 }
-                self.utter(conn);
+                self.flush_client(conn);
             }
-            Op::Ping if !self.peer(conn).nature.version.is_hixie() => {
-                self.speak(conn, |sender| sender.ping(b"are you there?").expect("it is open"));
+            Op::Ping if !self.peer(conn).profile.version.is_hixie() => {
+                self.send_frame(conn, |sender| sender.ping(b"are you there?").expect("the client is open"));
             }
             Op::Ping => {}
-            Op::Close(_) if !self.peer(conn).nature.version.has_close_frame() => self.ends_for_a_close(conn),
+            Op::Close(_) if !self.peer(conn).profile.version.has_close_frame() => self.close_by_end(conn),
             Op::Close(code) => {
                 self.trace(conn, "client: close", code.into(), 0);
-                self.speak(conn, |sender| sender.close(code.into(), "").expect("it is open"));
+                self.send_frame(conn, |sender| sender.close(code.into(), "").expect("the client is open"));
                 let wrote = self.peer(conn).wrote;
-                let hixie = self.peer(conn).nature.version.is_hixie();
+                let hixie = self.peer(conn).profile.version.is_hixie();
                 let log = self.log(conn);
                 log.close_end = Some(wrote);
                 log.close_code = Some(if hixie { 1005 } else { code });
-                self.deadline_after(5 * SECOND, Event::Impatient(conn));
+                self.schedule(5 * SECOND, Event::GiveUp(conn));
             }
             Op::End => {
-                self.log(conn).ends_itself = true;
+                self.log(conn).ended_by_client = true;
                 self.client_ends(conn);
             }
             Op::Reset => {
-                self.log(conn).ends_itself = true;
+                self.log(conn).ended_by_client = true;
                 self.peer(conn).stage = Stage::Done;
                 self.client_resets(conn);
             }
-            Op::Deaf(deaf) => {
-                self.peer(conn).deaf = deaf;
+            Op::PauseReading(reading_paused) => {
+                self.peer(conn).reading_paused = reading_paused;
                 self.move_out(conn);
             }
-            Op::Nonsense if !self.peer(conn).nature.version.is_hixie() => {
-                self.trace(conn, "client: nonsense", 0, 0);
+            Op::InvalidFrame if !self.peer(conn).profile.version.is_hixie() => {
+                self.trace(conn, "client: invalid frame", 0, 0);
                 self.log(conn).broke_protocol = true;
-                // It does not notice at once that nobody listens.
+                // The client may send more before it notices that the server has stopped reading.
                 let more = self.rng.pick(&[0, 100, 10_000]);
                 self.client_writes(conn, b"\xF3\x80\0\0\0\0");
                 self.client_writes(conn, &vec![b'x'; more]);
             }
-            Op::Nonsense => {}
+            Op::InvalidFrame => {}
         }
     }
 
-    /// Queues a message, which tells a handler what to do.
-    fn say(&mut self, conn: u32, command: char, argument: usize, len: usize) {
+    /// Queues a message with a command for the handler.
+    fn queue_message(&mut self, conn: u32, command: char, argument: usize, len: usize) {
         let (binary, frame) = (self.rng.percent(40), 1 + self.rng.below(len + 20));
         let fragments = self.rng.percent(10).then(|| std::num::NonZeroUsize::new(frame)).flatten();
         let peer = self.peer(conn);
         let text = format!("{}:{command}{argument}:{}", peer.messages, "x".repeat(len));
         peer.messages += 1;
-        let binary = binary && !peer.nature.version.is_hixie();
+        let binary = binary && !peer.profile.version.is_hixie();
         let Some(sender) = &mut peer.sender else { return };
         let sent =
             if binary { sender.binary(text.as_bytes(), fragments) } else { sender.text(&text, fragments) };
@@ -215,34 +216,34 @@ impl State {
         self.log(conn).ends.push(end);
     }
 
-    /// Queues something and writes it.
-    fn speak(&mut self, conn: u32, queue: impl FnOnce(&mut Sender)) {
+    /// Queues a frame and writes all queued frames.
+    fn send_frame(&mut self, conn: u32, queue: impl FnOnce(&mut Sender)) {
         if let Some(sender) = &mut self.peer(conn).sender {
             queue(sender);
         }
-        self.utter(conn);
+        self.flush_client(conn);
     }
 
-    /// Writes what is queued.
-    fn utter(&mut self, conn: u32) {
+    /// Writes all queued frames.
+    fn flush_client(&mut self, conn: u32) {
         let peer = self.peer(conn);
         let Some(sender) = &mut peer.sender else { return };
         let mut bytes = Vec::with_capacity(sender.queued());
-        sender.write_to(&mut bytes).expect("it is written to memory");
+        sender.write_to(&mut bytes).expect("a Vec takes all bytes");
         peer.wrote += bytes.len() as u64;
         self.client_writes(conn, &bytes);
     }
 
-    /// Bytes from the server.
-    pub(super) fn hears(&mut self, conn: u32, bytes: &mut [u8]) {
+    /// Processes bytes from the server.
+    pub(super) fn client_receives(&mut self, conn: u32, bytes: &mut [u8]) {
         match self.peer(conn).stage {
-            Stage::Asking => self.hears_answer(conn, bytes),
-            Stage::Open => self.hears_frames(conn, bytes),
+            Stage::Handshake => self.client_receives_answer(conn, bytes),
+            Stage::Open => self.client_receives_frames(conn, bytes),
             Stage::New | Stage::Done => {}
         }
     }
 
-    fn hears_answer(&mut self, conn: u32, bytes: &[u8]) {
+    fn client_receives_answer(&mut self, conn: u32, bytes: &[u8]) {
         #[cfg(feature = "deflate")]
         let codecs = self.codecs.clone();
         let peer = self.peer(conn);
@@ -252,10 +253,10 @@ impl State {
         match pending.check(&answer, &HandshakeLimits::default()) {
             Ok(Status::Partial) => peer.answer = answer,
             Ok(Status::Complete(open)) => {
-                let version = peer.nature.version;
+                let version = peer.profile.version;
                 #[cfg_attr(
                     not(feature = "deflate"),
-                    expect(unused_mut, reason = "what was negotiated on goes in")
+                    expect(unused_mut, reason = "mutated only with the feature deflate")
                 )]
                 let mut receiver = Receiver::new(version, Role::Client, Limits::default());
                 #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "as above"))]
@@ -273,11 +274,11 @@ impl State {
                 let mut rest = answer[open.consumed..].to_vec();
                 self.trace(conn, "client: open", 0, 0);
                 self.log(conn).status = Some(101);
-                if !self.peer(conn).nature.early {
-                    self.deadline_after(0, Event::Script(conn));
+                if !self.peer(conn).profile.sends_early {
+                    self.schedule(0, Event::Script(conn));
                 }
                 if !rest.is_empty() {
-                    self.hears_frames(conn, &mut rest);
+                    self.client_receives_frames(conn, &mut rest);
                 }
             }
             Err(AnswerError::Refused { status, .. }) => {
@@ -290,104 +291,104 @@ impl State {
         }
     }
 
-    fn hears_frames(&mut self, conn: u32, bytes: &mut [u8]) {
+    fn client_receives_frames(&mut self, conn: u32, bytes: &mut [u8]) {
         let Some(receiver) = &mut self.peer(conn).receiver else { return };
-        let mut heard = Vec::new();
+        let mut reactions = Vec::new();
         if receiver.is_finished() {
-            heard.push(Heard::Wrong("bytes follow the close frame".to_owned()));
+            reactions.push(Reaction::Wrong("bytes follow the close frame".to_owned()));
         }
         let mut events = receiver.receive(bytes);
         loop {
-            heard.push(match events.next() {
+            reactions.push(match events.next() {
                 Ok(None) => break,
-                Ok(Some(Got::Text(text))) => Heard::Message(number(text.as_bytes())),
-                Ok(Some(Got::Binary(payload))) => Heard::Message(number(&payload)),
-                Ok(Some(Got::Ping(payload))) => Heard::Ping(payload.into_vec()),
-                Ok(Some(Got::Close(frame))) => Heard::Close(frame.map(|frame| frame.code.value())),
+                Ok(Some(ServerEvent::Text(text))) => Reaction::Message(number(text.as_bytes())),
+                Ok(Some(ServerEvent::Binary(payload))) => Reaction::Message(number(&payload)),
+                Ok(Some(ServerEvent::Ping(payload))) => Reaction::Ping(payload.into_vec()),
+                Ok(Some(ServerEvent::Close(frame))) => Reaction::Close(frame.map(|frame| frame.code.value())),
                 Ok(Some(_)) => continue,
-                Err(error) => Heard::Wrong(format!("the server breaks the protocol: {error}")),
+                Err(error) => Reaction::Wrong(format!("the server breaks the protocol: {error}")),
             });
         }
         drop(events);
-        for heard in heard {
-            match heard {
-                Heard::Message(number) => self.check_received(conn, number),
-                Heard::Ping(payload) => self.speak(conn, |sender| sender.answer_ping(&payload)),
-                Heard::Close(code) => self.hears_close(conn, code),
-                Heard::Wrong(text) => self.violation(Check::Peer, conn, text),
+        for reaction in reactions {
+            match reaction {
+                Reaction::Message(number) => self.check_received(conn, number),
+                Reaction::Ping(payload) => self.send_frame(conn, |sender| sender.answer_ping(&payload)),
+                Reaction::Close(code) => self.client_receives_close(conn, code),
+                Reaction::Wrong(text) => self.violation(Check::Peer, conn, text),
             }
         }
     }
 
-    fn hears_close(&mut self, conn: u32, code: Option<u16>) {
+    fn client_receives_close(&mut self, conn: u32, code: Option<u16>) {
         let conn_ = self.conn(conn);
         let written_at = conn_.written_at(conn_.carried());
         self.trace(conn, "client: gets close", code.unwrap_or(0).into(), written_at);
-        self.log(conn).got_close = Some(written_at);
-        self.check_got_close(conn);
-        if let Some(time) = self.peer(conn).nature.answers {
-            self.deadline_after(time, Event::Answer(conn));
+        self.log(conn).received_close = Some(written_at);
+        self.check_received_close(conn);
+        if let Some(time) = self.peer(conn).profile.close_answer_delay {
+            self.schedule(time, Event::AnswerClose(conn));
         }
     }
 
-    /// It answers the server's close frame, unless it has sent one.
+    /// Answers the server's close frame, unless the client has sent one.
     pub(super) fn answer_close(&mut self, conn: u32) {
         let peer = self.peer(conn);
         if !peer.is_open() || peer.sender.as_ref().is_none_or(Sender::close_sent) {
             return;
         }
-        let has_close_frame = peer.nature.version.has_close_frame();
+        let has_close_frame = peer.profile.version.has_close_frame();
         self.trace(conn, "client: answers close", 0, 0);
         if !has_close_frame {
-            return self.ends_for_a_close(conn);
+            return self.close_by_end(conn);
         }
-        self.speak(conn, |sender| sender.answer_close(None));
+        self.send_frame(conn, |sender| sender.answer_close(None));
         let wrote = self.peer(conn).wrote;
         self.log(conn).close_end = Some(wrote);
-        self.deadline_after(2 * SECOND, Event::Impatient(conn));
+        self.schedule(2 * SECOND, Event::GiveUp(conn));
     }
 
-    /// It closes, or answers a close, in a version that has no frame for that.
-    fn ends_for_a_close(&mut self, conn: u32) {
-        self.speak(conn, Sender::close_without_code);
+    /// Closes or answers a close in a version without close frames.
+    fn close_by_end(&mut self, conn: u32) {
+        self.send_frame(conn, Sender::close_without_code);
         let wrote = self.peer(conn).wrote;
         self.log(conn).close_end = Some(wrote);
         self.client_ends(conn);
     }
 
-    /// The server has ended its side.
-    pub(super) fn hears_end(&mut self, conn: u32) {
-        // In hixie-75 that is how it closes: when all is written, and while it still reads. (The driver of a stream ends its
-        // side before it drops it, too.)
+    /// Processes the end of the server's side.
+    pub(super) fn client_receives_end(&mut self, conn: u32) {
+        // In hixie-75 a server closes by ending its side after all data is written. It continues to
+        // read. (The stream driver also ends its side before it drops the stream.)
         let has_all = self.log(conn).received == self.log(conn).sent.len();
-        let Nature { version, stream, .. } = self.peer(conn).nature;
+        let Profile { version, stream, .. } = self.peer(conn).profile;
         let closes = !version.has_close_frame() && self.conn(conn).shut && (has_all || !stream);
         if closes && self.peer(conn).is_open() {
-            return self.hears_close(conn, None);
+            return self.client_receives_close(conn, None);
         }
         self.peer(conn).stage = Stage::Done;
         self.client_ends(conn);
     }
 
-    pub(super) fn hears_reset(&mut self, conn: u32) {
+    pub(super) fn client_receives_reset(&mut self, conn: u32) {
         self.check_reset(conn);
         self.peer(conn).stage = Stage::Done;
     }
 
-    /// It has waited long enough for an answer, or for the end.
+    /// Ends the client's side after a long wait for the handshake's answer or for the end.
     pub(super) fn give_up(&mut self, conn: u32) {
         let peer = self.peer(conn);
-        let waits = peer.stage == Stage::Asking;
+        let waits = peer.stage == Stage::Handshake;
         let closing = peer.is_open() && peer.sender.as_ref().is_some_and(Sender::close_sent);
         if waits || closing {
             self.trace(conn, "client: gives up", 0, 0);
-            self.log(conn).ends_itself = true;
+            self.log(conn).ended_by_client = true;
             self.client_ends(conn);
         }
     }
 }
 
-/// The number that a message of the server begins with.
+/// The number at the beginning of a message from the server.
 fn number(payload: &[u8]) -> Option<u32> {
     let digits = payload.split(|byte| *byte == b':').next()?;
     str::from_utf8(digits).ok()?.parse().ok()

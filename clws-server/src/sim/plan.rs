@@ -1,43 +1,47 @@
-//! What kind of run a seed makes: the server's configuration and how the harness around it behaves.
+//! The parameters of a run: the configuration of the server and the behaviour of the harness.
 
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::sim::log::Log;
+use crate::sim::net::Conn;
+use crate::sim::peer::Peer;
 use crate::sim::rng::Rng;
-use crate::sim::{MICRO, MILLI, SECOND};
+use crate::sim::script::Profile;
+use crate::sim::{Action, Event, MICRO, MILLI, SECOND, State};
 
-/// Bytes that may be held for all clients where memory is short: the least that the server takes.
+/// The memory limit in runs with little memory: the smallest that the server accepts.
 const LIMIT: usize = 1 << 20;
 
-/// A run.
+/// The parameters of a run.
 #[derive(Clone, Debug)]
 pub(super) struct Plan {
     pub(super) config: Config,
     pub(super) shards: usize,
     pub(super) ports: usize,
-    /// The most sources that a poller reports at once. The real one reports 256; with fewer, fewer connections suffice for
-    /// some to be left for the next turn.
+    /// The most sources that a poller reports at once. The real poller reports 256. With a smaller
+    /// number, few connections suffice to leave some for the next turn.
     pub(super) batch: usize,
     pub(super) peers: usize,
-    /// How long clients come and other threads do something.
+    /// For this long, clients connect and other threads act.
     pub(super) active: u64,
-    /// The most that a handler takes which is not told to be slow.
+    /// The longest ordinary handler.
     pub(super) handler_cost: u64,
-    /// The most that a step of the scheduler takes.
+    /// The longest step of the scheduler.
     pub(super) step_cost: u64,
-    /// Of a hundred clients so many come by streams.
+    /// Percentage of clients that use streams.
     pub(super) streams: usize,
-    /// Between two things that other threads do, at most; 0 where they do nothing.
+    /// The longest interval between two random actions of other threads, or 0 for no actions.
     pub(super) chaos: u64,
-    /// How often the process is stopped, for longer than most deadlines.
+    /// How often the process is suspended for longer than most deadlines.
     pub(super) stalls: usize,
-    /// When the server is stopped, if that is before all is over.
+    /// When the server is stopped, if during the run.
     pub(super) stop: Option<u64>,
-    /// The longest answer that a client asks for.
+    /// The longest answer that a client requests.
     pub(super) answer: usize,
-    /// Bytes that are charged to the server's budget from the beginning, so that memory is short; 0 where there is enough.
+    /// Bytes charged to the server's budget from the start, so that memory is short, or 0.
     pub(super) used: usize,
-    /// Whether clients ask for what only some do: that a handler panics, closes, takes long.
+    /// Percentage of clients and actions that cause panics, closes or slow handlers.
     pub(super) wild: usize,
 }
 
@@ -51,7 +55,7 @@ impl Plan {
         let active = rng.magnitude(50, 3000) as u64 * MILLI;
         let high_water = rng.magnitude(512, 128 * 1024);
         let stalls = rng.below(12).saturating_sub(8);
-        let used = used(&mut rng.clone()); // so that other seeds are what they were
+        let used = used(&mut rng.clone()); // a clone, so that existing seeds keep their meaning
         Self {
             config: config(rng, high_water).max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
             shards: 1 + rng.below(3),
@@ -76,7 +80,7 @@ impl Plan {
     }
 }
 
-/// Of some runs: from a little below three quarters of the limit up to a little below all of it.
+/// In some runs, between just below three quarters of the limit and just below the limit.
 fn used(rng: &mut Rng) -> usize {
     if rng.percent(20) { LIMIT / 4 * 3 - 100_000 + rng.below(LIMIT / 4) } else { 0 }
 }
@@ -107,11 +111,38 @@ fn config(rng: &mut Rng, high_water: usize) -> Config {
     config
 }
 
-/// Lengths of time that clients take.
+/// A random delay between two steps of a client.
 pub(super) fn pause(rng: &mut Rng) -> u64 {
     match rng.below(10) {
         0..5 => rng.time(200 * MICRO),
         5..9 => rng.time(20 * MILLI),
         _ => rng.time(SECOND / 2),
+    }
+}
+
+impl State {
+    /// Creates the clients and schedules the actions.
+    pub(super) fn populate(&mut self) {
+        let plan = self.plan.clone();
+        let crowd = self.rng.percent(30);
+        let together = self.rng.time(plan.active);
+        for conn in 0..u32::try_from(plan.peers).unwrap_or(0) {
+            let profile = Profile::new(&mut self.rng, &plan);
+            self.logs.push(Log::new(profile.kind));
+            self.conns.push(Conn::new(&mut self.rng));
+            self.peers.push(Peer::new(profile));
+            let at = if crowd { together + self.rng.time(100 * MICRO) } else { self.rng.time(plan.active) };
+            self.schedule(at, Event::Connect(conn));
+        }
+        if plan.chaos > 0 {
+            self.schedule_action(0, Action::Chaos);
+        }
+        for _ in 0..plan.stalls {
+            let at = self.rng.time(plan.active);
+            self.schedule_action(at, Action::Stall);
+        }
+        if let Some(at) = plan.stop {
+            self.schedule_action(at.min(10 * SECOND), Action::Stop);
+        }
     }
 }

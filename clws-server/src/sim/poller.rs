@@ -1,4 +1,4 @@
-//! The poller that shards have in tests: the system's own, a simulated one, or one of a model of threads.
+//! The poller of shards in tests: the system's, a simulated one, or one for models of threads.
 
 use std::io;
 use std::os::fd::{AsFd, AsRawFd};
@@ -13,23 +13,24 @@ use crate::sim::{try_with, with};
 #[cfg(shuttle)]
 use crate::sync::Bell;
 
-/// A poller of either kind.
+/// A poller of any kind.
 #[derive(Debug)]
 pub(crate) enum Poller {
     System(system::Poller),
     Sim(u32),
-    /// The system's own never waits, and only the waker ends a wait: all input has come before, and time stands still.
+    /// The system's poller never waits here, and only the waker ends a wait. All input is there
+    /// before, and time stands still.
     #[cfg(shuttle)]
     Model(system::Poller, Bell),
 }
 
-/// The reports of one wait of either kind of poller.
+/// The events of one wait.
 pub(crate) enum Events {
     System(system::Events),
     Sim(Vec<Option<Readiness>>),
 }
 
-/// CloseOnDrop the wait of either kind of poller.
+/// Ends the wait of a poller.
 #[derive(Clone, Debug)]
 pub(crate) enum Waker {
     System(system::Waker),
@@ -38,9 +39,9 @@ pub(crate) enum Waker {
     Model(Bell),
 }
 
-/// What can be polled by either.
+/// A source for any kind of poller.
 pub(crate) trait Pollable: AsFd + AsRawFd {
-    /// The simulated source that it is.
+    /// The simulated source, if it is one.
     fn sim(&self) -> Option<Source>;
 }
 
@@ -98,7 +99,7 @@ impl Poller {
         }
     }
 
-    /// The simulated one does not wait: a shard is run when it has waited long enough.
+    /// A simulated poller does not wait: the harness runs a shard when its timeout has elapsed.
     pub(crate) fn wait(&self, events: &mut Events, timeout: Option<Duration>) -> io::Result<()> {
         match (self, events) {
             (Self::System(poller), Events::System(events)) => poller.wait(events, timeout),

@@ -1,4 +1,4 @@
-//! The application's handlers, one of each kind that there is.
+//! The application's resources, one of each kind.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -20,18 +20,19 @@ use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
-use crate::sim::{Errand, MILLI, State, app, with};
+use crate::sim::{Action, MILLI, State, app, with};
 use crate::time::now;
-use crate::{CloseCode, runtime};
 use bytes::Bytes;
+use clws_proto::CloseCode;
 
-/// A resource around any other, which writes down what that one is told.
-pub(super) struct Watched<R>(pub(super) R);
+/// Wraps a resource and records its calls.
+pub(super) struct Recorded<R>(pub(super) R);
 
-impl<R: Resource> Resource for Watched<R> {
+impl<R: Resource> Resource for Recorded<R> {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         self.0.accept(opening)
     }
@@ -39,10 +40,10 @@ impl<R: Resource> Resource for Watched<R> {
     fn connected(&self, client: &Client) -> Result<(), Close> {
         let conn = conn_of(client);
         with(|state| state.opened(conn));
-        // If that panics it is not wanted either.
-        with(|state| state.log(conn).unwanted = true);
+        // A panic in `connected` also refuses the client.
+        with(|state| state.log(conn).rejected = true);
         self.0.connected(client)?;
-        with(|state| state.log(conn).unwanted = false);
+        with(|state| state.log(conn).rejected = false);
         app::keep_client(conn, client);
         Ok(())
     }
@@ -74,18 +75,18 @@ impl<R: Resource> Resource for Watched<R> {
     }
 }
 
-/// A message is handed to a resource.
-fn measured(client: &Client, request: Request, hand: impl FnOnce()) {
+/// Delivers a message to a resource and measures the time it takes.
+fn measured(client: &Client, request: Request, deliver: impl FnOnce()) {
     let conn = conn_of(client);
     let begun = with(|state| {
         state.handed(conn, request.number);
         state.now - state.slow
     });
-    hand();
+    deliver();
     with(|state| state.served(conn, begun));
 }
 
-/// Handlers that run on the shard.
+/// A resource whose handlers run on the shard.
 pub(super) struct Inline(pub(super) Kind);
 
 impl Resource for Inline {
@@ -119,16 +120,16 @@ impl Resource for Inline {
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
-        hear(client, text.as_bytes(), true);
+        handle(client, text.as_bytes(), true);
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        hear(client, &payload, true);
+        handle(client, &payload, true);
     }
 
     fn drained(&self, client: &Client) {
         panic_sometimes(client);
-        // Which may be too much again.
+        // The answer may exceed the high-water mark again.
         if with(|state| state.rng.percent(90)) {
             answer(client, with(|state| state.plan.config.write_high_water), true);
         }
@@ -143,7 +144,7 @@ fn conn_of_opening(opening: &Opening) -> u32 {
     opening.query_string().and_then(|query| query.parse().ok()).unwrap_or_default()
 }
 
-/// Decides that a client may come.
+/// Accepts a pending handshake.
 pub(super) fn accept_by(conn: u32, decision: Decision) {
     if decision.is_waiting() {
         with(|state| state.decided(conn, true));
@@ -155,7 +156,7 @@ fn decide_later(conn: u32, decision: Decision) {
     app::keep_decision(conn, decision);
     with(|state| {
         let time = super::plan::pause(&mut state.rng);
-        state.errand(time, Errand::Decide(conn));
+        state.schedule_action(time, Action::Decide(conn));
     });
 }
 
@@ -165,29 +166,29 @@ fn panic_sometimes(client: &Client) {
     }
 }
 
-/// The application gets a message.
-fn hear(client: &Client, payload: &[u8], inline: bool) {
+/// Handles a message in the application.
+fn handle(client: &Client, payload: &[u8], inline: bool) {
     let request = Request::parse(payload);
-    with(|state| state.told(conn_of(client), request.number));
+    with(|state| state.handled(conn_of(client), request.number));
     take_time();
     act(client, request, inline);
 }
 
-/// Waits for so long, at most.
-async fn sleep(most: u64) {
-    let time = with(|state| state.rng.time(most + 1));
+/// Sleeps for a random time up to `max`.
+async fn sleep(max: u64) {
+    let time = with(|state| state.rng.time(max + 1));
     runtime::timer(now() + Duration::from_nanos(time)).await;
 }
 
-/// Tasks rest now and then: their clients are paused then.
-async fn rest(percent: usize, most: u64) {
+/// Sometimes sleeps, so that the task's clients get paused.
+async fn sometimes_sleep(percent: usize, max: u64) {
     if with(|state| state.rng.percent(percent)) {
-        sleep(most).await;
+        sleep(max).await;
     }
 }
 
-/// A loop over a mailbox.
-pub(super) async fn collect(mut mailbox: Mailbox<u32>, percent: usize, most: u64) {
+/// The task that reads the mailbox.
+pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, max: u64) {
     while let Some(event) = mailbox.next().await {
         match event {
             Event::Opening(opening, decision) => match with(|state| state.rng.below(10)) {
@@ -197,34 +198,34 @@ pub(super) async fn collect(mut mailbox: Mailbox<u32>, percent: usize, most: u64
                 _ => accept_by(conn_of_opening(&opening), decision),
             },
             Event::Connected(client) => with(|state| state.app_opened(conn_of(&client))),
-            Event::Text(client, text) => hear_in_task(&client, text.as_bytes()),
-            Event::Binary(client, payload) => hear_in_task(&client, &payload),
+            Event::Text(client, text) => handle_in_task(&client, text.as_bytes()),
+            Event::Binary(client, payload) => handle_in_task(&client, &payload),
             Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
             Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
         }
-        rest(percent, most).await;
+        sometimes_sleep(percent, max).await;
     }
-    with(|state| state.trace(super::trace::NOBODY, "the mailbox has ended", 0, 0));
+    with(|state| state.trace(super::trace::NO_CONN, "the mailbox ends", 0, 0));
 }
 
-/// The same, where a panic would end the loop and with it the mailbox.
-fn hear_in_task(client: &Client, payload: &[u8]) {
+/// Like [`handle`], but panics rarely: a panic would end the task and its mailbox.
+fn handle_in_task(client: &Client, payload: &[u8]) {
     let request = Request::parse(payload);
     if request.command == 'p' && with(|state| state.rng.percent(80)) {
-        return with(|state| state.told(conn_of(client), request.number));
+        return with(|state| state.handled(conn_of(client), request.number));
     }
     if request.command == 'p' {
-        with(|state| state.silence(Kind::Mailbox, "the loop panicked"));
+        with(|state| state.silence(Kind::Mailbox, "the mailbox's task panicked"));
     }
-    hear(client, payload, false);
+    handle(client, payload, false);
 }
 
-/// A conversation with one client.
-pub(super) async fn converse(mut socket: WebSocket) {
+/// The task that serves one `WebSocket`.
+pub(super) async fn serve_websocket(mut socket: WebSocket) {
     let client = socket.client().clone();
     let conn = conn_of(&client);
     with(|state| state.app_opened(conn));
-    rest(30, 60 * MILLI).await;
+    sometimes_sleep(30, 60 * MILLI).await;
     while let Some(message) = socket.next().await {
         let request = Request::parse(match &message {
             Message::Text(text) => text.as_bytes(),
@@ -233,7 +234,7 @@ pub(super) async fn converse(mut socket: WebSocket) {
         if matches!(message, Message::Pong(_)) {
             continue;
         }
-        with(|state| state.told(conn, request.number));
+        with(|state| state.handled(conn, request.number));
         take_time();
         match request.command {
             'a' => {
@@ -253,15 +254,15 @@ pub(super) async fn converse(mut socket: WebSocket) {
             'w' => sleep(MILLI).await,
             _ => act(&client, request, false),
         }
-        rest(5, 5 * MILLI).await;
+        sometimes_sleep(5, 5 * MILLI).await;
     }
     with(|state| state.app_ended(conn));
 }
 
-/// A listener.
-pub(super) struct Loud;
+/// The application's listener.
+pub(super) struct AppListener;
 
-impl ResourceListener for Loud {
+impl ResourceListener for AppListener {
     type Message = u32;
 
     fn accept(&mut self, opening: &Opening) -> Result<Accept, Reject> {
@@ -275,18 +276,18 @@ impl ResourceListener for Loud {
     fn connected(&mut self, client: &Client) -> Result<(), Close> {
         with(|state| state.app_opened(conn_of(client)));
         if with(|state| state.rng.below(100) < state.plan.wild / 10) {
-            with(|state| state.muted(conn_of(client)));
+            with(|state| state.refused_by_listener(conn_of(client)));
             return Err(Close::default());
         }
         Ok(())
     }
 
     fn text(&mut self, client: &Client, text: ByteString) {
-        hear(client, text.as_bytes(), false);
+        handle(client, text.as_bytes(), false);
     }
 
     fn binary(&mut self, client: &Client, payload: Bytes) {
-        hear(client, &payload, false);
+        handle(client, &payload, false);
     }
 
     fn disconnected(&mut self, client: &Client, _: &Disconnect) {
@@ -297,10 +298,10 @@ impl ResourceListener for Loud {
     fn custom_message(&mut self, message: u32) {
         take_time();
         if message == 0 && with(|state| state.plan.wild > 0) {
-            std::panic::resume_unwind(Box::new("as it was told to"));
+            std::panic::resume_unwind(Box::new("intended"));
         }
     }
 }
 
-/// A listener's resource is an `Arc` of one.
+/// `ResourceListenerTask::resource` returns this type.
 pub(super) type Shared = Arc<dyn Resource>;

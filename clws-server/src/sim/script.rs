@@ -1,4 +1,4 @@
-//! What clients do, and what they ask handlers for.
+//! The scripts of clients, and the commands that they send to handlers.
 
 use std::collections::VecDeque;
 
@@ -8,12 +8,12 @@ use crate::sim::plan::{Plan, pause};
 use crate::sim::rng::Rng;
 use crate::sim::{MICRO, MILLI};
 
-/// What stands behind the path that a client asks for.
+/// The kind of resource that a client requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     /// A resource whose handlers run on the shard.
     Inline,
-    /// The same, which decides on its clients later.
+    /// Like [`Self::Inline`], but it decides handshakes later.
     Later,
     Mailbox,
     Async,
@@ -33,74 +33,74 @@ impl Kind {
         }
     }
 
-    /// Whether its messages are queued for a task.
+    /// Whether messages are queued for a task.
     pub(super) const fn is_queued(self) -> bool {
         matches!(self, Self::Mailbox | Self::Async | Self::Listener)
     }
 }
 
-/// A step of a client.
+/// A step of a script.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Op {
-    /// So many messages, of about that length, that ask for the same kinds of things.
+    /// `count` messages of about `len` bytes, with commands of one kind.
     Messages {
         count: usize,
         len: usize,
-        asks: Asks,
+        commands: Commands,
     },
     Ping,
     /// Begins the closing handshake.
     Close(u16),
-    /// Ends its side.
+    /// Ends the client's side.
     End,
     Reset,
-    /// Reads no more, or again.
-    Deaf(bool),
-    /// Breaks the protocol.
-    Nonsense,
+    /// Stops or resumes reading.
+    PauseReading(bool),
+    /// Sends an invalid frame.
+    InvalidFrame,
 }
 
-/// What the messages of a client ask handlers for.
+/// The kind of commands in a client's messages.
 #[derive(Clone, Copy, Debug)]
-pub(super) enum Asks {
+pub(super) enum Commands {
     Nothing,
-    /// An answer.
+    /// Requests for an answer.
     Answers,
-    /// Groups and topics, too.
-    Company,
-    /// Anything.
-    Anything,
+    /// Also joins, leaves and sends to groups and topics.
+    Groups,
+    /// Any command.
+    Any,
 }
 
 /// How a client reads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Reading {
     Always,
-    /// With such pauses.
+    /// With this delay before each read.
     Slowly(u64),
     Never,
 }
 
-/// A client's nature.
+/// The behaviour of a client.
 #[derive(Debug)]
-pub(super) struct Nature {
+pub(super) struct Profile {
     pub(super) version: Version,
     pub(super) kind: Kind,
     pub(super) stream: bool,
     pub(super) deflate: bool,
     pub(super) reading: Reading,
-    /// How long it takes to answer a close frame, if it does.
-    pub(super) answers: Option<u64>,
-    /// It sends messages before its handshake is answered.
-    pub(super) early: bool,
-    /// How long it takes for its request, in two parts.
-    pub(super) hesitates: Option<u64>,
-    /// The second never comes.
-    pub(super) is_mute: bool,
+    /// The delay before the client answers a close frame, or `None` if it does not.
+    pub(super) close_answer_delay: Option<u64>,
+    /// The client sends messages before its handshake is answered.
+    pub(super) sends_early: bool,
+    /// The delay between two parts of the request.
+    pub(super) request_delay: Option<u64>,
+    /// The client never sends the rest of its request.
+    pub(super) never_completes_request: bool,
     pub(super) script: VecDeque<(u64, Op)>,
 }
 
-impl Nature {
+impl Profile {
     pub(super) fn new(rng: &mut Rng, plan: &Plan) -> Self {
         let version = rng.pick(&[Version::Rfc6455, Version::Rfc6455, Version::Rfc6455, Version::Hybi00]);
         let others = [Version::Hybi07, Version::Hybi08, Version::Hixie75];
@@ -125,19 +125,19 @@ impl Nature {
                 1 | 2 => Reading::Slowly(rng.time(40 * MILLI)),
                 _ => Reading::Always,
             },
-            answers: match rng.below(20) {
+            close_answer_delay: match rng.below(20) {
                 0 => None,
                 1 => Some(close + rng.time(close)),
                 2..6 => Some(rng.time(close)),
                 _ => Some(rng.time(MILLI)),
             },
-            early: !deflate && rng.percent(15),
-            hesitates: match rng.below(10) {
+            sends_early: !deflate && rng.percent(15),
+            request_delay: match rng.below(10) {
                 0 => Some(rng.time(2 * Plan::nanos(plan.config.handshake_timeout))),
                 1 | 2 => Some(rng.time(10 * MILLI)),
                 _ => None,
             },
-            is_mute: rng.percent(3),
+            never_completes_request: rng.percent(3),
             script: script(rng, plan),
         }
     }
@@ -148,23 +148,23 @@ fn script(rng: &mut Rng, plan: &Plan) -> VecDeque<(u64, Op)> {
     let wild = rng.percent(plan.wild);
     let crowd = plan.peers > 100;
     for _ in 0..rng.below(if crowd { 3 } else { 6 }) {
-        let asks = match rng.below(10) {
-            0..3 => Asks::Nothing,
-            _ if wild => Asks::Anything,
-            3..8 => Asks::Answers,
-            _ => Asks::Company,
+        let commands = match rng.below(10) {
+            0..3 => Commands::Nothing,
+            _ if wild => Commands::Any,
+            3..8 => Commands::Answers,
+            _ => Commands::Groups,
         };
         let op = match rng.below(20) {
-            0..6 => Op::Messages { count: 1, len: 0, asks },
-            6..9 => Op::Messages { count: 1 + rng.below(20), len: rng.magnitude(1, 1000), asks },
+            0..6 => Op::Messages { count: 1, len: 0, commands },
+            6..9 => Op::Messages { count: 1 + rng.below(20), len: rng.magnitude(1, 1000), commands },
             9..12 if !crowd => {
-                Op::Messages { count: rng.magnitude(20, 600), len: rng.magnitude(1, 60), asks }
+                Op::Messages { count: rng.magnitude(20, 600), len: rng.magnitude(1, 60), commands }
             }
-            12 => Op::Messages { count: 1 + rng.below(3), len: rng.magnitude(1000, 100_000), asks },
-            13 if wild => Op::Deaf(true),
-            14 if wild => Op::Deaf(false),
+            12 => Op::Messages { count: 1 + rng.below(3), len: rng.magnitude(1000, 100_000), commands },
+            13 if wild => Op::PauseReading(true),
+            14 if wild => Op::PauseReading(false),
             15 | 16 => Op::Ping,
-            _ => Op::Messages { count: 1 + rng.below(8), len: rng.magnitude(1, 200), asks },
+            _ => Op::Messages { count: 1 + rng.below(8), len: rng.magnitude(1, 200), commands },
         };
         script.push_back((pause(rng), op));
     }
@@ -172,23 +172,23 @@ fn script(rng: &mut Rng, plan: &Plan) -> VecDeque<(u64, Op)> {
         0..8 => Some(Op::Close(rng.pick(&[1000, 1001, 3000]))),
         8..13 => Some(Op::End),
         13 | 14 => Some(Op::Reset),
-        15 => Some(Op::Nonsense),
+        15 => Some(Op::InvalidFrame),
         _ => None,
     };
-    // Often right behind its messages, so that it arrives when they are being handled.
+    // Often right after the messages, so that it arrives while they are handled.
     let gap = if rng.percent(60) { rng.time(50 * MICRO) } else { pause(rng) };
     script.extend(last.map(|op| (gap, op)));
     script
 }
 
-impl Asks {
-    /// A command to a handler, with its argument.
+impl Commands {
+    /// A random command with its argument.
     pub(super) fn command(self, rng: &mut Rng, answer: usize) -> (char, usize) {
         match self {
             Self::Nothing => ('n', 0),
             Self::Answers if rng.percent(10) => ('n', 0),
             Self::Answers => ('a', rng.below(answer + 1)),
-            Self::Company => match rng.below(8) {
+            Self::Groups => match rng.below(8) {
                 0 | 1 => ('j', rng.below(4)),
                 2 => ('l', rng.below(4)),
                 3 => ('u', rng.below(3)),
@@ -196,7 +196,7 @@ impl Asks {
                 6 => ('t', rng.below(3)),
                 _ => ('a', rng.below(answer + 1)),
             },
-            Self::Anything => match rng.below(40) {
+            Self::Any => match rng.below(40) {
                 0 => ('p', 0),
                 1 => ('c', 0),
                 8 | 9 => ('c', 1),
@@ -206,7 +206,7 @@ impl Asks {
                 5 => ('d', 0),
                 6 => ('r', 0),
                 7 => ('w', rng.below(10_000)),
-                _ => Self::Company.command(rng, answer),
+                _ => Self::Groups.command(rng, answer),
             },
         }
     }

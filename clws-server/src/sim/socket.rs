@@ -1,4 +1,5 @@
-//! The server's ends of simulated connections: what a shard's socket is, a listening socket, and a stream for a task.
+//! The server's side of the simulated network: sockets and listening sockets of shards, streams of
+//! tasks.
 
 use std::io::{self, IoSlice};
 use std::net::{Ipv4Addr, SocketAddr};
@@ -9,10 +10,10 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::sim::{try_with, with};
 
-/// A connection's first port: each client has one of its own, which tells which it is.
+/// The port of client 0. Each client has its own port, which identifies it.
 const FIRST_PORT: u16 = 1000;
 
-/// A connected socket, as a shard has it.
+/// A connected socket of a shard.
 #[derive(Debug)]
 pub(crate) struct SimSocket(pub(super) u32);
 
@@ -20,7 +21,7 @@ pub(crate) struct SimSocket(pub(super) u32);
 #[derive(Debug)]
 pub(crate) struct SimListener(pub(super) u32);
 
-/// A connected socket, as a task has it.
+/// A connected stream of a task.
 #[derive(Debug)]
 pub(super) struct SimStream(SimSocket);
 
@@ -65,15 +66,15 @@ impl Drop for SimListener {
     }
 }
 
-/// The address of a client.
+/// The address of the client of a connection.
 pub(super) fn address(conn: u32) -> SocketAddr {
     let port = FIRST_PORT + u16::try_from(conn).expect("fewer clients than ports");
     SocketAddr::from((Ipv4Addr::new(10, 0, 0, 1), port))
 }
 
-/// The connection that a client came by.
+/// The connection of a client.
 pub(super) fn conn_of(client: &crate::client::Client) -> u32 {
-    u32::from(client.remote_port().expect("all have ports") - FIRST_PORT)
+    u32::from(client.remote_port().expect("every simulated client has a port") - FIRST_PORT)
 }
 
 impl SimStream {

@@ -1,4 +1,4 @@
-//! Runs seeds.
+//! The tests that run seeds.
 
 use std::cell::{Cell, RefCell};
 use std::panic;
@@ -7,7 +7,7 @@ use std::sync::Once;
 use crate::sim::harness::{Report, run};
 use crate::sim::log::Check;
 
-/// The seeds of an ordinary test run.
+/// Number of seeds in an ordinary test run.
 const SEEDS: u64 = 100;
 
 thread_local! {
@@ -15,12 +15,12 @@ thread_local! {
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// Panics of this thread that were not meant to be, since the last time.
+/// Takes the unintended panics of this thread.
 pub(super) fn panics() -> Vec<String> {
     PANICS.take()
 }
 
-/// Catches panics before the server does, which takes them for those of a handler.
+/// Records panics in a hook, because the server takes them for panics of a handler.
 fn watch_panics() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
@@ -65,7 +65,7 @@ fn seeds() {
             let violations: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
             let last = report.trace.len().saturating_sub(40);
             panic!(
-                "seed {seed}:\n{}\n{}\nCLWS_SEED={seed} repeats it with more of its trace",
+                "seed {seed}:\n{}\n{}\nRun with CLWS_SEED={seed} to repeat it with a longer trace",
                 violations.join("\n"),
                 report.trace[last..].join("\n")
             );
@@ -73,7 +73,7 @@ fn seeds() {
     }
 }
 
-/// Tells how often each check fails, and with which seed first: `CLWS_CENSUS=1000`.
+/// Prints how often each check fails, and its first seed: `CLWS_CENSUS=1000`.
 #[test]
 fn census() {
     let Some(seeds) = number("CLWS_CENSUS") else { return };
@@ -103,7 +103,7 @@ fn census() {
 }
 
 #[test]
-fn a_seed_repeats_itself() {
+fn a_seed_repeats_the_same_run() {
     for seed in 0..20 {
         let (first, second) = (simulate(seed, false), simulate(seed, true));
         assert_eq!(first.hash, second.hash, "seed {seed}");

@@ -1,4 +1,4 @@
-//! The application: a resource that notes what it is told, and does what the first byte of a message says.
+//! The application: a resource that records its calls and obeys the first byte of each message.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -15,7 +15,7 @@ use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
 use crate::time::{now, virtual_clock};
-use crate::{Payload, SharedMessage, Text};
+use clws_proto::{Payload, SharedMessage, Text};
 
 /// A data message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,19 +24,19 @@ pub(super) struct Message {
     pub(super) bytes: Vec<u8>,
 }
 
-/// What the application was told, and what it sent.
+/// The calls of the application, and the messages that it sent.
 #[derive(Debug, Default)]
 pub(super) struct Recorder {
     pub(super) connected: u32,
     pub(super) delivered: Vec<Message>,
     pub(super) ended: Option<(CloseCode, u64)>,
-    /// What was sent and taken.
+    /// Messages that were sent and accepted.
     pub(super) sent: Vec<Message>,
-    /// It closed or aborted the client by itself.
+    /// The application closed or aborted the client.
     pub(super) closed: bool,
     pub(super) refused: bool,
-    /// It takes everything from now on.
-    pub(super) takes_all: bool,
+    /// The application no longer pauses the client.
+    pub(super) never_pauses: bool,
     client: Option<Client>,
     decision: Option<Decision>,
 }
@@ -45,8 +45,8 @@ pub(super) struct Recorder {
 pub(super) struct App(Arc<Mutex<Recorder>>);
 
 impl App {
-    pub(super) fn recorder<T>(&self, look: impl FnOnce(&mut Recorder) -> T) -> T {
-        look(&mut self.0.lock().unwrap())
+    pub(super) fn recorder<T>(&self, work: impl FnOnce(&mut Recorder) -> T) -> T {
+        work(&mut self.0.lock().unwrap())
     }
 
     fn with_client(&self, work: impl FnOnce(&Client)) {
@@ -61,7 +61,7 @@ impl App {
         self.recorder(|recorder| recorder.client.clone())
     }
 
-    /// Sends something, in one of the ways that there are.
+    /// Sends a message or a ping by the method `how`.
     pub(super) fn send(&self, how: u8, len: usize) {
         self.with_client(|client| self.send_to(client, how, len));
     }
@@ -120,22 +120,22 @@ impl App {
         }
     }
 
-    pub(super) fn let_go(&self) {
+    pub(super) fn release(&self) {
         let (client, decision) = self.recorder(|recorder| (recorder.client.take(), recorder.decision.take()));
         drop((client, decision));
     }
 
     fn message(&self, client: &Client, is_text: bool, bytes: &[u8]) {
         self.recorder(|recorder| {
-            assert_eq!(recorder.connected, 1, "a message before the client is there");
-            assert!(recorder.ended.is_none(), "a message behind the end");
-            assert!(!recorder.refused && !recorder.closed, "a message of a client that it does not want");
+            assert_eq!(recorder.connected, 1, "a message before connected, or after a second connected");
+            assert!(recorder.ended.is_none(), "a message after disconnected");
+            assert!(!recorder.refused && !recorder.closed, "a message from a refused or closed client");
             recorder.delivered.push(Message { is_text, bytes: bytes.to_vec() });
         });
         match bytes.first() {
             Some(b'e') => self.send_to(client, u8::from(!is_text), bytes.len()),
             Some(b'b') => self.send_to(client, 2, 40_000),
-            Some(b'p') if !self.recorder(|recorder| recorder.takes_all) => client.pause(),
+            Some(b'p') if !self.recorder(|recorder| recorder.never_pauses) => client.pause(),
             Some(b'q') => client.set_has_queue(),
             Some(b'c') => self.close_client(client, 0),
             Some(b'a') => {
@@ -172,7 +172,7 @@ impl Resource for App {
                 self.recorder(|recorder| recorder.refused = true);
                 Err(Close::new(CloseCode::POLICY, "full"))
             }
-            Some("pause") if !self.recorder(|recorder| recorder.takes_all) => {
+            Some("pause") if !self.recorder(|recorder| recorder.never_pauses) => {
                 client.pause();
                 Ok(())
             }
@@ -196,7 +196,7 @@ impl Resource for App {
         assert!(!client.is_open());
         assert!(client.send_text("too late").is_err());
         self.recorder(|recorder| {
-            assert!(recorder.ended.is_none(), "it ends twice");
+            assert!(recorder.ended.is_none(), "disconnected twice");
             recorder.ended = Some((end.code, end.undelivered));
         });
     }

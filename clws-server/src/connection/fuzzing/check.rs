@@ -1,4 +1,4 @@
-//! What must be true, at each moment and at the end.
+//! The invariants that hold whenever the connection is idle, and at its end.
 
 use clws_handshake::{Status, parse};
 use clws_proto::{Event, ProtocolError, Receiver, Role};
@@ -7,54 +7,60 @@ use crate::connection::Stage;
 use crate::connection::fuzzing::app::Message;
 use crate::connection::fuzzing::harness::Harness;
 
-/// More than a connection keeps beside the bytes of its peer's.
+/// An upper bound of a connection's state, without the input of its peer.
 const STATE: usize = 2048;
 
-/// A decompressor, and what compressed messages refer back to.
+/// An upper bound of a decompressor and its window.
 const INFLATER: usize = 100 * 1024;
 
-/// What the connection was given, read by another receiver.
+/// The connection's input, as read by another receiver.
 struct Given {
     messages: Vec<Message>,
     error: Option<ProtocolError>,
 }
 
 impl Harness {
-    /// At a moment when there is nothing to do.
+    /// Checks an idle connection.
     pub(super) fn check(&mut self) {
-        self.has_its_deadline();
-        let came = self.wire.given.len();
+        self.check_deadline();
+        let received = self.wire.given.len();
         let held = self.connection.held_input();
-        let most = self.shared.config().max_read_message_size.min(1100 * came) + 4 * came + STATE + INFLATER;
-        assert!(held <= most, "{held} held for {came}");
+        let max =
+            self.shared.config().max_read_message_size.min(1100 * received) + 4 * received + STATE + INFLATER;
+        assert!(held <= max, "{held} bytes are held for {received} bytes of input");
         let got = &self.wire.peer.got;
         self.app.recorder(|recorder| {
             assert!(recorder.connected <= 1);
-            assert!(recorder.sent.starts_with(got), "the peer gets other messages than were sent");
+            assert!(
+                recorder.sent.starts_with(got),
+                "the peer received a message that was not sent, or in another order"
+            );
         });
     }
 
-    /// The driver was told of each deadline, or of an earlier one.
-    fn has_its_deadline(&mut self) {
+    /// Checks that the driver has the connection's deadline or an earlier one.
+    fn check_deadline(&mut self) {
         let next = self.next_deadline();
         let is_waiting = matches!(self.connection.stage, Stage::Handshake(_) | Stage::Closing(_));
         match self.connection.next_timeout() {
             Some(at) => {
-                assert!(next.is_some_and(|next| next <= at), "nobody comes back at the deadline");
+                assert!(next.is_some_and(|next| next <= at), "the driver does not have the deadline");
             }
             None => assert!(!is_waiting && !matches!(self.connection.stage, Stage::Closing(_))),
         }
         if let Stage::Open(open) = &self.connection.stage
             && (open.client.is_closing() || (open.client.buffered_amount() > 0 && open.client.is_connected()))
         {
-            assert!(next.is_some(), "it waits for the peer without a deadline");
+            assert!(next.is_some(), "the connection waits for the peer without a deadline");
         }
     }
 
-    /// All that the connection was given behind the request, as another receiver reads it.
-    fn read_again(&self) -> Given {
-        let caps = self.shared.config().caps();
-        let Ok(Status::Complete(request)) = parse(&self.wire.given, &caps) else { panic!("it was accepted") };
+    /// Reads the input after the request with another receiver.
+    fn read_input(&self) -> Given {
+        let limits = self.shared.config().caps();
+        let Ok(Status::Complete(request)) = parse(&self.wire.given, &limits) else {
+            panic!("an accepted request does not parse")
+        };
         let (version, consumed) = (request.version(), request.consumed());
         let receiver = Receiver::new(version, Role::Server, self.shared.config().limits());
         #[cfg(feature = "deflate")]
@@ -81,40 +87,47 @@ impl Harness {
         }
     }
 
-    /// When the connection is over.
+    /// Checks a connection that is over.
     pub(super) fn check_end(mut self) {
-        self.wire.peer.look();
-        let told = self.armed();
+        self.wire.peer.check_read();
+        let end = self.disconnect();
         let (connected, refused) = self.app.recorder(|recorder| (recorder.connected, recorder.refused));
-        assert_eq!(told.is_some(), connected == 1 && !refused, "it ends once, if it began");
-        if let Some((_, undelivered)) = told {
-            let given = self.read_again();
+        assert_eq!(
+            end.is_some(),
+            connected == 1 && !refused,
+            "disconnected must follow connected, unless the client was refused"
+        );
+        if let Some((_, undelivered)) = end {
+            let given = self.read_input();
             let delivered = self.app.recorder(|recorder| std::mem::take(&mut recorder.delivered));
             // Invariant 1: "each message that was read is delivered once and in order, or counted".
-            assert!(given.messages.starts_with(&delivered), "other messages than came, or in another order");
+            assert!(
+                given.messages.starts_with(&delivered),
+                "the delivered messages are not the first messages of the input"
+            );
             let missing = (given.messages.len() - delivered.len()) as u64;
             match given.error {
-                // Payloads that are discarded are not looked at, so what is wrong with them counts as a message.
+                // Discarded payloads are not validated, so an invalid payload counts as a message.
                 Some(
                     ProtocolError::InvalidUtf8
                     | ProtocolError::MessageTooBig { .. }
                     | ProtocolError::CloseBodyTooShort,
-                ) => assert!(undelivered >= missing, "{undelivered} of {missing} counted"),
+                ) => assert!(undelivered >= missing, "{undelivered} of {missing} counted as undelivered"),
                 #[cfg(feature = "deflate")]
                 Some(ProtocolError::CorruptDeflate) => {
-                    assert!(undelivered >= missing, "{undelivered} of {missing} counted");
+                    assert!(undelivered >= missing, "{undelivered} of {missing} counted as undelivered");
                 }
-                _ => assert_eq!(undelivered, missing, "counted as undelivered"),
+                _ => assert_eq!(undelivered, missing, "messages counted as undelivered"),
             }
         }
         let got = std::mem::take(&mut self.wire.peer.got);
         self.app.recorder(|recorder| assert!(recorder.sent.starts_with(&got)));
         assert_eq!(self.connection.held(), 0);
-        self.app.let_go();
+        self.app.release();
         let shared = std::sync::Arc::clone(&self.shared);
         drop(self);
         shared.budget().give_back();
-        assert_eq!(shared.budget().used(), 0, "bytes are charged for that nobody holds");
+        assert_eq!(shared.budget().used(), 0, "bytes are charged that are not held");
         crate::time::virtual_clock::set(None);
     }
 }

@@ -1,4 +1,4 @@
-//! The connection, its socket and its clock, driven as `shard/serving.rs` and `shard/deadlines.rs` do.
+//! The connection with its socket and its clock, driven like in `driver/shard`.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -19,7 +19,7 @@ use crate::task_waker::TaskWaker;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
 
-/// Turns that one thing may cause, for each of which there is an event, a read or a write.
+/// The most turns that one step may cause. Each turn has an event, a read or a write.
 const TURNS: usize = 100_000;
 
 pub(super) struct Harness {
@@ -37,7 +37,7 @@ fn context(shared: &Arc<DriverState>) -> Context<'_> {
     shared.connection_context(WakeTargetRef::Stream(&WAKER))
 }
 
-/// What both sides want of permessage-deflate.
+/// The permessage-deflate configuration of both sides.
 #[cfg(feature = "deflate")]
 pub(super) fn deflate() -> clws_proto::DeflateConfig {
     clws_proto::DeflateConfig::default().threshold(10).context_takeover(true).max_window_bits(10)
@@ -100,23 +100,23 @@ impl Harness {
         self.over
     }
 
-    /// So much of what the peer has sent arrives.
+    /// Up to `count` bytes from the peer arrive.
     pub(super) fn arrive(&mut self, count: usize) {
         let count = count.min(self.wire.peer.wire.len() - self.wire.peer.arrived);
         self.wire.peer.arrived += count;
-        self.wire.here += count;
+        self.wire.unread += count;
         self.wire.readable = true;
     }
 
-    pub(super) fn peer_reads(&mut self, room: usize) {
-        self.wire.room = self.wire.room.saturating_add(room);
+    pub(super) fn peer_reads(&mut self, space: usize) {
+        self.wire.space = self.wire.space.saturating_add(space);
     }
 
     pub(super) const fn peer_stops_reading(&mut self) {
-        self.wire.room = 0;
+        self.wire.space = 0;
     }
 
-    /// The connection is gone: reading fails when all of what is here is read.
+    /// Resets the connection: reads fail after the bytes that have arrived.
     pub(super) fn reset(&mut self) {
         (self.wire.reset, self.wire.readable) = (true, true);
         self.wire.peer.end();
@@ -144,8 +144,8 @@ impl Harness {
         self.deadline.map_or(Duration::ZERO, |at| at.saturating_duration_since(now()))
     }
 
-    /// Time passes, and with it each deadline.
-    pub(super) fn pass(&mut self, time: Duration) {
+    /// Advances the time through each deadline.
+    pub(super) fn advance(&mut self, time: Duration) {
         let end = now() + time;
         for _ in 0..TURNS {
             match self.deadline {
@@ -163,7 +163,7 @@ impl Harness {
                 }
             }
         }
-        panic!("a deadline that never passes");
+        panic!("the deadline does not advance");
     }
 
     fn expire(&mut self) {
@@ -189,10 +189,10 @@ impl Harness {
         self.connection.can_continue() || (self.wire.readable && self.connection.wants_input())
     }
 
-    /// Does all that there is to do now, and looks whether all is well.
+    /// Does all possible work and checks the invariants.
     pub(super) fn drive(&mut self) {
         self.work();
-        self.wire.peer.look();
+        self.wire.peer.check_read();
         if !self.over {
             self.check();
         }
@@ -208,14 +208,14 @@ impl Harness {
                 return;
             }
         }
-        panic!("there is always something to do");
+        panic!("the connection always has work");
     }
 
     fn may_write(&self) -> bool {
-        self.wire.room > 0 && self.connection.queued() > 0 && !self.wire.broken
+        self.wire.space > 0 && self.connection.queued() > 0 && !self.wire.broken
     }
 
-    /// Gives the connection its share of a turn. A driver that was woken settles first.
+    /// Runs one turn of the connection. A driver that was woken settles first.
     fn turn(&mut self) {
         let shared = Arc::clone(&self.shared);
         let context = context(&shared);
@@ -236,18 +236,18 @@ impl Harness {
         }
     }
 
-    /// Until the connection is over, which it must be soon: the peer ends its side or the server stops, and the application
-    /// takes what there is.
+    /// Ends the connection: the peer ends its side or the server stops, and the application takes
+    /// all messages. Panics if the connection stays.
     pub(super) fn finish(mut self, how: u8) {
         self.drive();
         let config = self.shared.config();
-        // A handshake, then what is left to write, and then to close, each with the grace of what arrives late.
-        let most = config.handshake_timeout + 2 * config.write_timeout + 6 * config.close_timeout;
-        let patience = 2 * config.close_timeout;
+        // A handshake, the output and the close, each with the grace period for late input.
+        let max = config.handshake_timeout + 2 * config.write_timeout + 6 * config.close_timeout;
+        let grace = 2 * config.close_timeout;
         let begun = now();
         if how & 1 == 0 {
             self.app.decide(how >> 1 & 3);
-            self.app.recorder(|recorder| recorder.takes_all = true);
+            self.app.recorder(|recorder| recorder.never_pauses = true);
             self.app.resume();
             self.wire.peer.end();
             self.arrive(usize::MAX);
@@ -258,31 +258,31 @@ impl Harness {
             self.stop();
         }
         if how & 8 == 0 {
-            self.wire.room = usize::MAX;
+            self.wire.space = usize::MAX;
         }
         self.drive();
-        while !self.over && now() - begun < most {
+        while !self.over && now() - begun < max {
             let left = self.until_deadline();
-            let stops = begun + patience;
+            let stops = begun + grace;
             if how & 1 != 0 && now() + left >= stops {
                 virtual_clock::set(Some(stops.max(now())));
                 self.connection.kill();
             } else {
-                assert!(self.deadline.is_some(), "it waits for nothing");
-                self.pass(left);
+                assert!(self.deadline.is_some(), "the connection waits without a deadline");
+                self.advance(left);
             }
             self.drive();
         }
-        assert!(self.over, "it is still there after {:?}", now() - begun);
+        assert!(self.over, "the connection is still open after {:?}", now() - begun);
         self.check_end();
     }
 
-    /// The closing code that the application was told, if it was told of an end.
-    pub(super) fn armed(&self) -> Option<(CloseCode, u64)> {
+    /// The code and the undelivered count of the disconnect, if there was one.
+    pub(super) fn disconnect(&self) -> Option<(CloseCode, u64)> {
         self.app.recorder(|recorder| recorder.ended)
     }
 
-    /// When the driver comes back, whatever happens.
+    /// The driver's next deadline.
     pub(super) const fn next_deadline(&self) -> Option<Instant> {
         self.deadline
     }

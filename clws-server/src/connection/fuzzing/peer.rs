@@ -1,4 +1,4 @@
-//! The peer: what it sends, on its way, and what it has read.
+//! The peer: its sent bytes, which the network delivers in parts, and its received bytes.
 
 use clws_handshake::client::{ClientRequest, Pending};
 use clws_handshake::{HandshakeLimits, Status, Version};
@@ -6,28 +6,27 @@ use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
 
 use crate::connection::fuzzing::app::Message;
 
-/// The client's side.
 pub(super) struct Peer {
     version: Version,
     sender: Sender,
     request: Vec<u8>,
     pending: Pending,
-    /// What it has sent, and how much of it has arrived at the server.
+    /// The bytes sent, and the number of them that have arrived at the server.
     pub(super) wire: Vec<u8>,
     pub(super) arrived: usize,
-    /// It has ended its side.
+    /// The peer has ended its side.
     pub(super) ended: bool,
-    /// What it has read, and how much of it was looked at.
+    /// The bytes read, and the number of them that were checked.
     pub(super) read: Vec<u8>,
-    looked_at: usize,
+    checked: usize,
     receiver: Option<Receiver>,
     number: u32,
-    /// It keeps to the protocol. Not once it has sent what the fuzzer made up.
+    /// The peer keeps to the protocol. False after it has sent bytes from the fuzzer.
     is_honest: bool,
-    /// What the server sent it.
+    /// The messages received from the server.
     pub(super) got: Vec<Message>,
     pub(super) got_close: bool,
-    /// The status of an answer that opened nothing.
+    /// The handshake was refused.
     pub(super) refused: bool,
 }
 
@@ -49,7 +48,7 @@ impl Peer {
             arrived: 0,
             ended: false,
             read: Vec::new(),
-            looked_at: 0,
+            checked: 0,
             receiver: None,
             number: 0,
             is_honest: true,
@@ -59,7 +58,7 @@ impl Peer {
         }
     }
 
-    /// The request; or part of it, or something that is none.
+    /// Sends the request, a part of it, or something else.
     pub(super) fn send_request(&mut self, how: u8) {
         if self.ended {
             return;
@@ -81,11 +80,11 @@ impl Peer {
         }
     }
 
-    /// A message that tells the application what to do.
-    pub(super) fn send_message(&mut self, what: u8, len: usize, how: u8) {
+    /// Sends a message with a command for the application.
+    pub(super) fn send_message(&mut self, command: u8, len: usize, how: u8) {
         self.number += 1;
-        let what = char::from(b"eeeebpcaslq.........."[usize::from(what) % 21]);
-        let text = super::padded(format!("{what}{}", self.number), len);
+        let command = char::from(b"eeeebpcaslq.........."[usize::from(command) % 21]);
+        let text = super::padded(format!("{command}{}", self.number), len);
         let frame_size = std::num::NonZeroUsize::new(usize::from(how >> 1) * 50);
         self.send(|sender| {
             let _ = match how & 1 {
@@ -122,22 +121,22 @@ impl Peer {
         self.ended = true;
     }
 
-    /// Looks at what it has read: everything must be what a server may send.
-    pub(super) fn look(&mut self) {
+    /// Checks that the bytes read are valid output of a server.
+    pub(super) fn check_read(&mut self) {
         if self.receiver.is_none() && !self.refused {
-            let caps = HandshakeLimits::default();
+            let limits = HandshakeLimits::default();
             if self.read.starts_with(b"HTTP/1.1 10") {
-                self.open(&caps);
+                self.open(&limits);
             } else if self.read.len() > 12 {
                 self.refused = true;
             }
         }
         let Some(receiver) = &mut self.receiver else { return };
-        let mut new = self.read[self.looked_at..].to_vec();
-        self.looked_at = self.read.len();
+        let mut new = self.read[self.checked..].to_vec();
+        self.checked = self.read.len();
         let mut events = receiver.receive(&mut new);
-        while let Some(event) = events.next().expect("the server keeps to the protocol") {
-            assert!(!self.got_close, "something behind a close frame");
+        while let Some(event) = events.next().expect("the server sends valid frames") {
+            assert!(!self.got_close, "a frame after a close frame");
             match event {
                 Event::Text(text) => {
                     self.got.push(Message { is_text: true, bytes: text.into_string().into_bytes() });
@@ -151,24 +150,24 @@ impl Peer {
         }
     }
 
-    fn open(&mut self, caps: &HandshakeLimits) {
-        let open = match self.pending.check(&self.read, caps) {
+    fn open(&mut self, limits: &HandshakeLimits) {
+        let open = match self.pending.check(&self.read, limits) {
             Ok(Status::Partial) => return,
             Ok(Status::Complete(open)) => open,
-            // An answer to a request that it did not make.
+            // The answer to a request that the peer did not make.
             Err(error) => {
                 assert!(!self.is_honest, "{error}");
                 self.refused = true;
                 return;
             }
         };
-        self.looked_at = open.consumed;
+        self.checked = open.consumed;
         let receiver = Receiver::new(self.version, Role::Client, Limits::default());
         #[cfg(feature = "deflate")]
         let receiver = match open.deflate {
             Some(params) => {
                 let codecs = clws_proto::CodecPool::new(&super::harness::deflate());
-                // Those that it sent early are not compressed, which is always allowed.
+                // Messages sent before the answer are not compressed, which is always allowed.
                 let sender = std::mem::replace(&mut self.sender, Sender::server(self.version));
                 self.sender = sender.deflate(params, &codecs);
                 receiver.deflate(params, &codecs)

@@ -17,18 +17,18 @@ const READ: usize = 64 * 1024;
 pub(super) struct Wire {
     pub(super) peer: Peer,
     app: App,
-    /// All input of the connection, from the first byte on.
+    /// The connection's whole input.
     pub(super) given: Vec<u8>,
-    /// Bytes that have arrived and are not read.
-    pub(super) here: usize,
+    /// Number of bytes that have arrived and are unread.
+    pub(super) unread: usize,
     pub(super) readable: bool,
     end_seen: bool,
     pub(super) reset: bool,
     pub(super) broken: bool,
-    /// Bytes that the peer still takes.
-    pub(super) room: usize,
+    /// Number of bytes that the peer can take.
+    pub(super) space: usize,
     shut: bool,
-    /// How input is read: into lent buffers or owned ones, and how long they are.
+    /// The kind and size of read buffers.
     reads: u8,
     buffer: Vec<u8>,
 }
@@ -39,23 +39,23 @@ impl Wire {
             peer,
             app,
             given: Vec::new(),
-            here: 0,
+            unread: 0,
             readable: true,
             end_seen: false,
             reset: false,
             broken: false,
-            room: usize::MAX,
+            space: usize::MAX,
             shut: false,
             reads,
             buffer: Vec::new(),
         }
     }
 
-    /// The first `count` bytes that are here were read.
+    /// Marks the first `count` unread bytes as read.
     fn take(&mut self, count: usize) {
-        let start = self.peer.arrived - self.here;
-        self.here -= count;
-        // Input after the end was reported to the application is discarded.
+        let start = self.peer.arrived - self.unread;
+        self.unread -= count;
+        // Input after `disconnected` is read and discarded.
         if self.app.recorder(|recorder| recorder.ended).is_none() {
             self.given.extend_from_slice(&self.peer.wire[start..start + count]);
         }
@@ -68,8 +68,8 @@ impl Io for Wire {
     }
 
     fn read(&mut self, connection: &mut Connection, context: &Context<'_>) -> Read<'_> {
-        assert!(!connection.has_unread(), "it is read from while events are unread");
-        if self.here == 0 {
+        assert!(!connection.has_unread(), "a read while events are unread");
+        if self.unread == 0 {
             self.readable = false;
             if self.reset {
                 return Read::Failed(io::ErrorKind::ConnectionReset.into());
@@ -80,14 +80,14 @@ impl Io for Wire {
             }
             return Read::Nothing;
         }
-        let start = self.peer.arrived - self.here;
-        let most = if self.reads & 0x80 != 0 { 1 + usize::from(self.reads & 0x3F) } else { READ };
-        let count = self.here.min(most);
+        let start = self.peer.arrived - self.unread;
+        let max = if self.reads & 0x80 != 0 { 1 + usize::from(self.reads & 0x3F) } else { READ };
+        let count = self.unread.min(max);
         if self.reads & 0x40 == 0
-            && let Some(room) = connection.spare_capacity(context)
+            && let Some(space) = connection.spare_capacity(context)
         {
-            let count = count.min(room.len());
-            room[..count].copy_from_slice(&self.peer.wire[start..start + count]);
+            let count = count.min(space.len());
+            space[..count].copy_from_slice(&self.peer.wire[start..start + count]);
             self.take(count);
             return Read::Input(Input::Direct(count));
         }
@@ -109,9 +109,9 @@ impl Io for Wire {
             }
             let bytes = slices.iter().flat_map(|slice| slice.iter()).copied();
             let before = self.peer.read.len();
-            self.peer.read.extend(bytes.take(self.room));
+            self.peer.read.extend(bytes.take(self.space));
             let written = self.peer.read.len() - before;
-            self.room = if self.room == usize::MAX { self.room } else { self.room - written };
+            self.space = if self.space == usize::MAX { self.space } else { self.space - written };
             if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
         })?;
         assert_eq!(all, connection.queued() == 0);
@@ -123,7 +123,7 @@ impl Io for Wire {
     }
 
     fn shutdown_write(&mut self) {
-        assert!(!mem::replace(&mut self.shut, true), "it ends its side twice");
+        assert!(!mem::replace(&mut self.shut, true), "shut down twice");
     }
 
     fn is_broken(&mut self, connection: &Connection) -> bool {

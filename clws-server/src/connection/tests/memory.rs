@@ -1,3 +1,5 @@
+//! Memory held for clients, and the memory budget.
+
 use super::*;
 
 #[test]
@@ -5,7 +7,7 @@ fn an_idle_client_holds_no_buffer() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     for _ in 0..3 {
         harness.send(&text(&"x".repeat(5000)));
-        harness.got();
+        harness.received();
         let Stage::Open(open) = &harness.connection.stage else { panic!() };
         assert_eq!(open.receiver.held(), 0);
         assert_eq!(open.client.buffered_amount(), 0);
@@ -14,7 +16,7 @@ fn an_idle_client_holds_no_buffer() {
 }
 
 #[test]
-fn a_client_that_is_gone_keeps_nothing_that_is_sent_to_it() {
+fn a_disconnected_client_queues_nothing() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     let client = harness.resource.client();
     harness.connection.kill();
@@ -27,7 +29,7 @@ fn a_client_that_is_gone_keeps_nothing_that_is_sent_to_it() {
 }
 
 #[test]
-fn caps_are_the_configs() {
+fn the_handshake_limits_come_from_the_config() {
     let config = Config::default().max_header_size(77).protocol_76_00_support(true);
     assert_eq!(config.caps(), HandshakeLimits::default().max_head_bytes(77).hixie(true));
     let config = Config::default().protocol_75_support(true);
@@ -35,11 +37,11 @@ fn caps_are_the_configs() {
 }
 
 #[test]
-fn a_client_that_holds_too_much_is_dropped_at_once() {
+fn drops_a_client_over_the_budget_at_once() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     let client = harness.resource.client();
     harness.resource.take();
-    harness.room = 0;
+    harness.space = 0;
     client.send_binary(&[0; 100_000]).unwrap();
     harness.send(&text(&"x".repeat(50_000))[..40_000]);
     let held = harness.connection.held();
@@ -49,13 +51,13 @@ fn a_client_that_holds_too_much_is_dropped_at_once() {
     let shared = Arc::clone(&harness.shared);
     harness.connection.drop_for_memory(&context(&shared));
     harness.drive();
-    harness.recorder(&["disconnected 1006 \"\": held too much memory"]);
+    harness.expect_calls(&["disconnected 1006 \"\": held too much memory"]);
     assert!(harness.dropped);
     assert_eq!((harness.connection.held(), client.buffered_amount(), shared.budget().dropped()), (0, 0, 1));
 }
 
 #[test]
-fn who_holds_little_is_never_held_back() {
+fn reads_from_a_client_that_holds_little() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     let shared = Arc::clone(&harness.shared);
     let (some, budget) = (text(&"x".repeat(200_000)), shared.budget());
@@ -67,14 +69,14 @@ fn who_holds_little_is_never_held_back() {
     assert!(harness.connection.is_held_back(shared.budget()));
     let client = harness.resource.client();
     client.close(CloseCode::NORMAL);
-    assert!(!harness.connection.is_held_back(shared.budget()), "its close frame is to be seen");
+    assert!(!harness.connection.is_held_back(shared.budget()), "the client's close frame must be read");
     budget.release_bytes(budget.limit());
     budget.give_back();
 }
 
-/// What it would send has no place to go, however little it is.
+/// A client's messages to others have nowhere to go, however small they are.
 #[test]
-fn whose_messages_wait_for_others_is_held_back_at_the_limit() {
+fn stops_reading_from_a_client_with_queued_messages_at_the_limit() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     let shared = Arc::clone(&harness.shared);
     let (client, budget) = (harness.resource.client(), shared.budget());

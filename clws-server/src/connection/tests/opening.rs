@@ -1,38 +1,40 @@
+//! Opening handshakes.
+
 use super::*;
 
 #[test]
-fn comes_octet_by_octet_in_every_version() {
+fn accepts_a_request_byte_by_byte_in_every_version() {
     for version in Version::ALL {
         let mut harness = Harness::new(Config::default());
-        for octet in request(version, "/?greet") {
+        for byte in request(version, "/?greet") {
             assert!(harness.out.is_empty());
-            harness.send(&[octet]);
+            harness.send(&[byte]);
         }
-        harness.expect_101();
+        harness.take_101();
         harness.client = clws_proto::Receiver::new(version, Role::Client, Limits::default());
-        assert_eq!(harness.got(), [Got::Text("hello".into())], "{version}");
-        harness.recorder(&["connected"]);
+        assert_eq!(harness.received(), [Received::Text("hello".into())], "{version}");
+        harness.expect_calls(&["connected"]);
         assert_eq!(harness.resource.client().websocket_version(), version);
     }
 }
 
 #[test]
-fn draft_0_key_octets_may_come_late() {
+fn accepts_a_late_key_in_draft_0() {
     let request = request(Version::Hybi00, "/");
     let mut harness = Harness::new(Config::default());
     harness.send(&request[..request.len() - 8]);
     harness.send(&request[request.len() - 8..request.len() - 1]);
     assert!(harness.out.is_empty());
-    harness.recorder(&[]);
-    // The last of them, and a message right behind.
+    harness.expect_calls(&[]);
+    // The last byte of the key, and a message.
     harness.send(&[&request[request.len() - 1..], b"\0hi\xFF"].concat());
-    harness.expect_101();
-    harness.recorder(&["connected", "text hi"]);
+    harness.take_101();
+    harness.expect_calls(&["connected", "text hi"]);
     assert_eq!(harness.out, b"\0hi\xFF");
 }
 
 #[test]
-fn messages_behind_the_request_are_not_lost() {
+fn delivers_messages_that_follow_the_request() {
     for (cut, version) in [(0, Version::Rfc6455), (40, Version::Rfc6455), (0, Version::Hybi00)] {
         let early = frames(version, |sender| {
             sender.text("one", None).unwrap();
@@ -43,12 +45,12 @@ fn messages_behind_the_request_are_not_lost() {
         harness.send(&all[..cut]);
         harness.send(&all[cut..all.len() - 2]);
         harness.send(&all[all.len() - 2..]);
-        harness.recorder(&["connected", "text one", "text two"]);
+        harness.expect_calls(&["connected", "text one", "text two"]);
     }
 }
 
 #[test]
-fn holds_nothing_until_something_comes_and_never_more_than_the_cap() {
+fn holds_no_buffer_before_input_and_at_most_max_header_size() {
     let mut harness = Harness::new(Config::default().max_header_size(1000));
     let Stage::Handshake(handshake) = &harness.connection.stage else { panic!() };
     assert_eq!(handshake.received.capacity(), 0);
@@ -58,51 +60,51 @@ fn holds_nothing_until_something_comes_and_never_more_than_the_cap() {
         let Stage::Handshake(handshake) = &harness.connection.stage else { break };
         assert!(handshake.received.capacity() <= 2000);
     }
-    assert_eq!(harness.refusal(), 431);
+    assert_eq!(harness.take_refusal_status(), 431);
 }
 
 #[test]
-fn that_takes_too_long_gets_408() {
+fn answers_408_when_the_request_takes_too_long() {
     let mut harness = Harness::new(Config::default().handshake_timeout(3 * SECOND).close_timeout(2 * SECOND));
     harness.send(b"GET / HT");
-    harness.pass(SECOND);
+    harness.advance(SECOND);
     harness.send(b"TP/1.1\r\n");
-    harness.pass(SECOND * 2 - Duration::from_nanos(1));
+    harness.advance(SECOND * 2 - Duration::from_nanos(1));
     assert!(harness.out.is_empty());
-    harness.pass(Duration::from_nanos(1));
-    assert_eq!(harness.refusal(), 408);
+    harness.advance(Duration::from_nanos(1));
+    assert_eq!(harness.take_refusal_status(), 408);
     assert!(harness.shut && !harness.dropped);
-    // It goes on sending, and is heard no more.
+    // Further input is discarded.
     harness.send(b"Host: server\r\n\r\n");
     assert!(harness.out.is_empty());
-    harness.pass(SECOND * 2);
+    harness.advance(SECOND * 2);
     assert!(harness.dropped);
-    harness.recorder(&[]);
+    harness.expect_calls(&[]);
 }
 
 #[test]
-fn that_is_done_has_no_deadline() {
+fn has_no_deadline_after_the_handshake() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
-    harness.pass(SECOND * 1_000_000);
+    harness.advance(SECOND * 1_000_000);
     harness.send(&text("still there"));
-    assert_eq!(harness.got(), [Got::Text("still there".into())]);
+    assert_eq!(harness.received(), [Received::Text("still there".into())]);
 }
 
 #[test]
-fn a_time_out_without_end_is_no_panic() {
+fn accepts_an_unlimited_timeout() {
     let config = Config::default().handshake_timeout(Duration::MAX).close_timeout(Duration::MAX);
     let mut harness = Harness::new(config);
-    harness.pass(SECOND * 60 * 60 * 24);
+    harness.advance(SECOND * 60 * 60 * 24);
     harness.send(&request(Version::Rfc6455, "/"));
-    harness.expect_101();
+    harness.take_101();
     harness.send(&text("close"));
-    harness.pass(SECOND * 60 * 60 * 24);
+    harness.advance(SECOND * 60 * 60 * 24);
     assert!(!harness.dropped);
 }
 
 #[test]
-fn that_fails_is_answered_and_read_to_its_end() {
-    for (octets, status) in [
+fn answers_a_failed_handshake_and_reads_to_the_end() {
+    for (bytes, status) in [
         (request(Version::Rfc6455, "/none"), 404),
         (request(Version::Rfc6455, "/?forbidden"), 403),
         (request(Version::Rfc6455, "/?panic-accept"), 500),
@@ -113,37 +115,38 @@ fn that_fails_is_answered_and_read_to_its_end() {
         (b"\x16\x03\x01\x02\x00".to_vec(), 400),
     ] {
         let mut harness = Harness::new(Config::default());
-        harness.room = 10;
-        harness.send(&octets);
-        assert!(!harness.shut, "there is more to write");
-        harness.room = usize::MAX;
+        harness.space = 10;
+        harness.send(&bytes);
+        assert!(!harness.shut, "the answer is not written completely");
+        harness.space = usize::MAX;
         harness.drive();
-        assert_eq!(harness.refusal(), status);
-        // Our side ends; the socket stays until the peer has ended its own, or the answer may be lost.
+        assert_eq!(harness.take_refusal_status(), status);
+        // Our side ends, but the socket stays open until the peer ends its side. Otherwise the
+        // answer could be lost.
         assert!(harness.shut && !harness.dropped);
         harness.send(&[0; 100]);
         assert!(!harness.dropped && harness.out.is_empty());
         harness.end_of_input();
         assert!(harness.dropped);
-        harness.recorder(&[]);
+        harness.expect_calls(&[]);
     }
 }
 
 #[test]
-fn of_a_client_over_the_number_is_refused_unread() {
+fn refuses_a_client_beyond_max_clients_without_reading() {
     let mut harness = Harness::new(Config::default());
     harness.connection = Connection::refused(&Reject::unavailable(None), &context(&harness.shared));
     harness.drive();
-    assert_eq!(harness.refusal(), 503);
+    assert_eq!(harness.take_refusal_status(), 503);
     assert!(harness.shut && !harness.dropped);
     harness.send(&request(Version::Rfc6455, "/"));
-    harness.recorder(&[]);
+    harness.expect_calls(&[]);
     harness.end_of_input();
     assert!(harness.dropped);
 }
 
 #[test]
-fn refused_right_after_it_is_a_close_frame_and_no_other_call() {
+fn a_client_refused_in_connected_gets_a_close_frame() {
     for (target, close) in [
         ("/?refuse", Some((4000, "go".to_owned()))),
         ("/?refuse-badly", None),
@@ -151,19 +154,20 @@ fn refused_right_after_it_is_a_close_frame_and_no_other_call() {
         ("/?panic-connected", Some((1011, String::new()))),
     ] {
         let mut harness = Harness::open(Version::Rfc6455, target);
-        assert_eq!(harness.got(), [Got::Close(close)], "{target}");
+        assert_eq!(harness.received(), [Received::Close(close)], "{target}");
         assert!(!harness.resource.client().is_open());
         harness.send(&text("ignored"));
         harness.send(&super::close(CloseCode::NORMAL, ""));
         assert!(harness.dropped);
-        harness.recorder(&["connected"]);
+        harness.expect_calls(&["connected"]);
     }
 }
 
-/// A resource that lets its clients say who they are first. It hands them to a mailbox then, which hears of their end from it.
-struct HandsOn(crate::handler::mailbox::sender::MailboxSender<()>);
+/// A resource that hands a client to a mailbox after the first text. The mailbox reports the
+/// disconnect.
+struct HandsToMailbox(crate::handler::mailbox::sender::MailboxSender<()>);
 
-impl Resource for HandsOn {
+impl Resource for HandsToMailbox {
     fn text(&self, client: &Client, _: Text<'_>) {
         self.0.connected(client).unwrap();
     }
@@ -174,12 +178,12 @@ impl Resource for HandsOn {
 }
 
 #[test]
-fn nothing_is_kept_for_a_client_that_is_handed_on_later() {
+fn registers_no_host_for_a_client_handed_to_a_mailbox_later() {
     let mut harness = Harness::new(Config::default());
     let (sender, _mailbox) = crate::handler::mailbox::mailbox();
-    harness.shared.resources.register("/later", Origins::any(), HandsOn(sender)).unwrap();
+    harness.shared.resources.register("/later", Origins::any(), HandsToMailbox(sender)).unwrap();
     harness.send(&request(Version::Rfc6455, "/later"));
-    harness.expect_101();
+    harness.take_101();
     harness.send(&text("Ada"));
     assert_eq!(harness.shared.context.hosts.len(), 0);
     harness.send(&close(CloseCode::NORMAL, ""));

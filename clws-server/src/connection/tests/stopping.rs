@@ -1,19 +1,21 @@
+//! The stop of the server.
+
 use super::*;
 
 #[test]
-fn closes_with_1001_and_waits() {
+fn closes_with_1001_and_waits_for_the_answer() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.connection.stop(&context(&harness.shared));
     harness.drive();
-    assert_eq!(harness.got(), [Got::Close(Some((1001, String::new())))]);
+    assert_eq!(harness.received(), [Received::Close(Some((1001, String::new())))]);
     assert!(!harness.dropped);
     harness.send(&close(CloseCode::GOING_AWAY, ""));
     assert!(harness.dropped);
-    harness.recorder(&["connected", "disconnected 1001 \"\": closed"]);
+    harness.expect_calls(&["connected", "disconnected 1001 \"\": closed"]);
 }
 
 #[test]
-fn tells_a_handshake_that_is_not_done_to_come_again() {
+fn answers_an_unfinished_handshake_with_503_and_retry_after() {
     for target in ["/?later", "/"] {
         let mut harness = Harness::new(Config::default());
         let mut request = request(Version::Rfc6455, target);
@@ -37,7 +39,7 @@ fn tells_a_handshake_that_is_not_done_to_come_again() {
 }
 
 #[test]
-fn drops_a_connection_that_has_asked_for_nothing() {
+fn drops_a_connection_without_a_request() {
     let mut harness = Harness::new(Config::default());
     harness.connection.stop(&context(&harness.shared));
     harness.drive();
@@ -45,22 +47,22 @@ fn drops_a_connection_that_has_asked_for_nothing() {
 }
 
 #[test]
-fn still_delivers_what_comes_before_the_answer() {
+fn delivers_messages_until_the_close_frame() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.connection.stop(&context(&harness.shared));
     harness.send(&[text("one"), text("two"), close(CloseCode::NORMAL, "")].concat());
-    harness.recorder(&["connected", "text one", "text two", "disconnected 1000 \"\": closed"]);
+    harness.expect_calls(&["connected", "text one", "text two", "disconnected 1000 \"\": closed"]);
 }
 
 #[test]
-fn leaves_who_is_closing_to_that() {
+fn leaves_a_closing_client_to_its_handshake() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.send(&text("close"));
     harness.connection.stop(&context(&harness.shared));
     harness.drive();
-    assert_eq!(harness.got(), [Got::Close(Some((1000, "enough".into())))]);
+    assert_eq!(harness.received(), [Received::Close(Some((1000, "enough".into())))]);
     harness.connection.kill();
     harness.drive();
     assert!(harness.dropped);
-    harness.recorder(&["connected", "text close", "disconnected 1006 \"\": the server stopped"]);
+    harness.expect_calls(&["connected", "text close", "disconnected 1006 \"\": the server stopped"]);
 }

@@ -1,3 +1,5 @@
+//! Tests of the shard: deadlines, permits, flushing, read buffers and the memory budget.
+
 use std::os::unix::net::UnixStream;
 
 use super::*;
@@ -9,7 +11,7 @@ use crate::driver::shard::deadlines::{TICK, tick, time};
 use crate::net::socket::Socket;
 
 #[test]
-fn no_tick_is_before_its_deadline() {
+fn rounds_deadlines_up_to_a_tick() {
     for nanos in [
         0,
         1,
@@ -33,37 +35,38 @@ fn shard(config: crate::config::Config) -> Shard {
     Shard::new(DriverState::new(config), shard_handle, poller, &[]).unwrap()
 }
 
-fn adopt(shard: &mut Shard) -> UnixStream {
+fn add_connection(shard: &mut Shard) -> UnixStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
     shard.place(Socket::Unix(ours), Peer::Unix);
     theirs
 }
 
+/// Many connections open and close before the first of their deadlines.
 #[test]
-fn deadlines_of_connections_that_are_gone_do_not_pile_up() {
+fn drops_the_deadlines_of_closed_connections() {
     let mut shard = shard(crate::config::Config::default().handshake_timeout(Duration::MAX));
-    let stays = adopt(&mut shard);
+    let stays = add_connection(&mut shard);
     for _ in 0..3000 {
-        drop(adopt(&mut shard));
+        drop(add_connection(&mut shard));
         shard.connections[1].flags.set(Flags::READABLE, true);
         shard.serve(1);
         assert_eq!(shard.connections.len(), 1);
         assert!(shard.deadlines.len() <= 1024 + 4 * 2);
     }
     let of_slot_0 = |shard: &Shard| shard.deadlines.iter().filter(|Reverse((_, slot))| *slot == 0).count();
-    assert_eq!(of_slot_0(&shard), 1, "the deadline of the connection that stays is kept");
+    assert_eq!(of_slot_0(&shard), 1, "the deadline of the remaining connection is kept");
     drop(stays);
 }
 
 #[test]
-fn a_shard_that_has_ended_refuses_commands_and_releases_its_permits() {
+fn an_ended_shard_refuses_commands_and_releases_its_permits() {
     let mut shard = shard(crate::config::Config::default().max_clients(2));
     let (shard_handle, state) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.state));
-    let _connected = adopt(&mut shard);
-    let (under_way, _theirs) = UnixStream::pair().unwrap();
+    let _connected = add_connection(&mut shard);
+    let (in_flight, _theirs) = UnixStream::pair().unwrap();
     let permit = state.admit().unwrap();
-    shard_handle.send(ShardCommand::AddConnection(Socket::Unix(under_way), Peer::Unix, permit)).unwrap();
+    shard_handle.send(ShardCommand::AddConnection(Socket::Unix(in_flight), Peer::Unix, permit)).unwrap();
     assert_eq!(state.admit(), Some(ConnectionPermit::Refused));
     drop(shard);
     assert!(shard_handle.send(ShardCommand::Wake(0)).is_err());
@@ -74,7 +77,7 @@ fn a_shard_that_has_ended_refuses_commands_and_releases_its_permits() {
 }
 
 #[test]
-fn a_slot_is_queued_once() {
+fn queues_a_slot_for_reading_once() {
     let mut shard = shard(crate::config::Config::default());
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -88,7 +91,7 @@ fn a_slot_is_queued_once() {
 }
 
 #[test]
-fn refusals_are_limited() {
+fn bounds_the_number_of_refused_connections() {
     let state = DriverState::new(crate::config::Config::default().max_clients(1));
     assert_eq!(state.admit(), Some(ConnectionPermit::Client));
     let refused =
@@ -105,10 +108,10 @@ fn sizes() {
     assert!(size_of::<ConnectionSlot>() <= 72, "{}", size_of::<ConnectionSlot>());
 }
 
-/// Sends when the client connects, and whenever it has read.
-struct Fountain;
+/// Sends a message when its client connects, and whenever it drains.
+struct SendsOnDrained;
 
-impl crate::resource::Resource for Fountain {
+impl crate::resource::Resource for SendsOnDrained {
     fn connected(&self, client: &crate::client::Client) -> Result<(), crate::client::close::Close> {
         let _ = client.send_binary(&[0; 1000]);
         Ok(())
@@ -120,11 +123,11 @@ impl crate::resource::Resource for Fountain {
 }
 
 #[test]
-fn a_handler_that_always_sends_does_not_starve_the_sockets() {
+fn flushing_ends_although_a_handler_always_sends_more() {
     let mut shard = shard(crate::config::Config::default().write_high_water(10));
-    shard.state.resources.register("/", clws_handshake::Origins::any(), Fountain).unwrap();
+    shard.state.resources.register("/", clws_handshake::Origins::any(), SendsOnDrained).unwrap();
     shard.shard_handle.register_current_thread();
-    let mut theirs = adopt(&mut shard);
+    let mut theirs = add_connection(&mut shard);
     std::io::Write::write_all(
         &mut theirs,
         b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nOrigin: http://a\r\n\
@@ -139,7 +142,7 @@ fn a_handler_that_always_sends_does_not_starve_the_sockets() {
     }
 }
 
-/// Returns each binary message.
+/// Echoes binary messages.
 struct Echo;
 
 impl crate::resource::Resource for Echo {
@@ -148,13 +151,13 @@ impl crate::resource::Resource for Echo {
     }
 }
 
-/// A shard with one client of that resource, and the client's end of its socket.
+/// A shard with one client of `resource`, and the client's end of its socket.
 fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     let mut shard = shard(crate::config::Config::default());
     shard.state.resources.register("/", clws_handshake::Origins::any(), resource).unwrap();
     shard.shard_handle.register_current_thread();
-    let mut theirs = adopt(&mut shard);
-    assert!(shard.connections[0].connection.reads_little(), "before it is accepted");
+    let mut theirs = add_connection(&mut shard);
+    assert!(shard.connections[0].connection.reads_little(), "before the handshake is accepted");
     std::io::Write::write_all(
         &mut theirs,
         b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
@@ -173,24 +176,24 @@ fn echoes_reuse_one_buffer() {
     let (mut shard, mut theirs) = open(Echo);
     let mut sender = clws_proto::Sender::client(clws_proto::Version::Rfc6455, || [1, 2, 3, 4]);
     let read_sizer = ReadSizer::default();
-    let lies_at = shard.read_buffers.lend(read_sizer).as_ptr();
+    let address = shard.read_buffers.lend(read_sizer).as_ptr();
     for _ in 0..5 {
         sender.binary(&[7; 40_000], None).unwrap();
         sender.write_to(&mut theirs).unwrap();
         shard.connections[0].flags.set(Flags::READABLE, true);
         shard.serve(0);
-        assert_eq!(shard.read_buffers.read(read_sizer, 0).0.len(), 0, "the message took it");
+        assert_eq!(shard.read_buffers.read(read_sizer, 0).0.len(), 0, "the message took the buffer");
         let mut echo = [0; 4 + 40_000];
         std::io::Read::read_exact(&mut theirs, &mut echo).unwrap();
         assert!(echo[4..] == [7; 40_000]);
-        assert_eq!(shard.read_buffers.lend(read_sizer).as_ptr(), lies_at, "the message gave it back");
+        assert_eq!(shard.read_buffers.lend(read_sizer).as_ptr(), address, "the buffer was not returned");
     }
     assert!(!shard.connections[0].connection.reads_little());
 }
 
-/// One read may exceed the limit of a mailbox.
+/// The input of one read is kept in addition to a full mailbox.
 #[test]
-fn a_client_with_a_mailbox_is_read_in_small_steps() {
+fn reads_little_from_a_client_with_queued_messages() {
     let (sender, _mailbox) = crate::handler::mailbox::mailbox::<()>();
     let (shard, _theirs) = open(sender);
     assert!(shard.connections[0].connection.reads_little());
@@ -198,14 +201,15 @@ fn a_client_with_a_mailbox_is_read_in_small_steps() {
     assert!(shard.connections[0].connection.reads_little());
 }
 
-/// The peer sends more bytes of a message in progress.
-fn send_more(theirs: &mut UnixStream, bytes: usize) {
+/// Writes the next `bytes` bytes of a message in progress.
+fn write_more(theirs: &mut UnixStream, bytes: usize) {
     std::io::Write::write_all(theirs, &vec![0; bytes]).unwrap();
 }
 
-/// While memory is short, a client that holds much is read from once each tick.
+/// While memory is short, a client that holds much is read once per tick. A client that holds
+/// little is read as usual.
 #[test]
-fn a_client_that_holds_much_is_read_little() {
+fn reads_once_per_tick_from_a_client_that_holds_much() {
     let (mut shard, mut theirs) = open(Echo);
     let state = Arc::clone(&shard.state);
     let budget = state.budget();
@@ -215,37 +219,34 @@ fn a_client_that_holds_much_is_read_little() {
         shard.serve(0);
     };
     std::io::Write::write_all(&mut theirs, &[0x81, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
-    send_more(&mut theirs, 50_000);
+    write_more(&mut theirs, 50_000);
     read(&mut shard);
     assert!((50_000..FREE).contains(&held(&shard)), "{}", held(&shard));
 
-    let most = budget.limit() - budget.limit() / 8;
-    budget.charge_bytes(most);
-    send_more(&mut theirs, 50_000);
+    let max = budget.limit() - budget.limit() / 8;
+    budget.charge_bytes(max);
+    write_more(&mut theirs, 50_000);
     read(&mut shard);
     let before = held(&shard);
-    assert!(before >= 100_000, "the client held little");
+    assert!(before >= 100_000, "the client holds little");
     for _ in 0..3 {
-        send_more(&mut theirs, 10_000);
+        write_more(&mut theirs, 10_000);
         read(&mut shard);
     }
-    assert!(held(&shard) == before && shard.relief.held_back == [0], "it is listed once");
+    assert!(held(&shard) == before && shard.relief.held_back == [0], "held back once");
     shard.reexamine();
-    assert!(shard.relief.held_back == [0], "not before a tick");
+    assert!(shard.relief.held_back == [0], "read before the next tick");
     let at = shard.relief.next_wake_up().unwrap();
     assert!(shard.next_wake_up().unwrap() <= at);
     shard.now = at;
     shard.reexamine();
-    assert!(
-        held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE),
-        "it was read a little"
-    );
+    assert!(held(&shard) > before && !shard.connections[0].flags.has(Flags::READABLE), "read once");
 
-    // With enough memory, the client continues.
-    send_more(&mut theirs, 10_000);
+    // A client that was held back continues when enough memory is free.
+    write_more(&mut theirs, 10_000);
     read(&mut shard);
     assert_eq!(shard.relief.held_back, [0]);
-    budget.release_bytes(most);
+    budget.release_bytes(max);
     budget.give_back();
     shard.now = shard.relief.next_wake_up().unwrap();
     shard.reexamine();
@@ -254,21 +255,21 @@ fn a_client_that_holds_much_is_read_little() {
 }
 
 #[test]
-fn the_biggest_client_is_dropped_when_all_hold_too_much() {
+fn keeps_a_large_client_that_did_not_cause_the_shortage() {
     let (mut shard, mut big) = open(Echo);
     let state = Arc::clone(&shard.state);
     let budget = state.budget();
-    let _other = adopt(&mut shard);
+    let _other = add_connection(&mut shard);
     std::io::Write::write_all(&mut big, &[0x82, 0xFF, 0, 0, 0, 0, 0, 0x80, 0, 0, 0, 0, 0, 0]).unwrap();
-    send_more(&mut big, 100_000);
+    write_more(&mut big, 100_000);
     shard.connections[0].flags.set(Flags::READABLE, true);
     shard.serve(0);
 
-    // No client holds a fair share.
+    // The client holds much, but it did not cause the shortage.
     budget.charge_bytes(budget.limit());
     shard.relieve();
     assert!(budget.is_over());
     assert_eq!((shard.connections.len(), budget.dropped()), (2, 0));
-    assert!(shard.relief.next_wake_up().is_some(), "it searches again");
+    assert!(shard.relief.next_wake_up().is_some(), "the shard checks again later");
     budget.release_bytes(budget.limit());
 }

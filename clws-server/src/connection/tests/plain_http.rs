@@ -1,18 +1,18 @@
-//! What else comes to the port: requests that are no upgrade, Flash's policy requests.
+//! Requests that are no upgrade, and Flash's policy requests.
 
 use super::*;
-use crate::HttpResponse;
+use clws_handshake::HttpResponse;
 
 const GET: &[u8] = b"GET /page?a=b HTTP/1.1\r\nHost: server\r\n\r\n";
 const POLICY: &[u8] = b"<policy-file-request/>\0";
 
 fn answer(harness: &mut Harness) -> String {
-    assert!(harness.shut, "the connection is closed behind it");
+    assert!(harness.shut, "the connection closes after the answer");
     String::from_utf8(std::mem::take(&mut harness.out)).unwrap()
 }
 
 #[test]
-fn a_plain_request_goes_to_the_hook() {
+fn passes_a_plain_request_to_the_hook() {
     for cut in [0, 10] {
         let mut harness = Harness::new(Config::default());
         harness.shared.resources.http(|request| {
@@ -23,12 +23,12 @@ fn a_plain_request_goes_to_the_hook() {
         let answer = answer(&mut harness);
         assert!(answer.starts_with("HTTP/1.1 200 OK\r\nConnection: close\r\n"), "{answer}");
         assert!(answer.ends_with("\r\n\r\nGET /page Some(\"a=b\")"), "{answer}");
-        harness.recorder(&[]);
+        harness.expect_calls(&[]);
     }
 }
 
 #[test]
-fn the_hook_sees_any_method_and_head_gets_no_body() {
+fn passes_every_method_to_the_hook_and_sends_no_body_for_head() {
     let mut harness = Harness::new(Config::default());
     harness.shared.resources.http(|request| HttpResponse::text(200, request.method().to_owned()));
     harness.send(b"HEAD / HTTP/1.1\r\nHost: server\r\n\r\n");
@@ -42,8 +42,8 @@ fn the_hook_sees_any_method_and_head_gets_no_body() {
 }
 
 #[test]
-fn the_hook_sees_nothing_else() {
-    for (octets, status) in [
+fn passes_no_other_request_to_the_hook() {
+    for (bytes, status) in [
         (request(Version::Rfc6455, "/none"), 404),
         (b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n".to_vec(), 400),
         (b"GET / HTTP/1.1\r\n\r\n".to_vec(), 400),
@@ -62,13 +62,13 @@ fn the_hook_sees_nothing_else() {
     ] {
         let mut harness = Harness::new(Config::default());
         harness.shared.resources.http(|_| panic!("not called"));
-        harness.send(&octets);
-        assert_eq!(harness.refusal(), status, "{}", String::from_utf8_lossy(&octets));
+        harness.send(&bytes);
+        assert_eq!(harness.take_refusal_status(), status, "{}", String::from_utf8_lossy(&bytes));
     }
 }
 
 #[test]
-fn every_version_1_x_is_answered() {
+fn answers_every_http_1_x_version() {
     for head in [
         "GET / HTTP/1.0\r\n\r\n",
         "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
@@ -87,8 +87,9 @@ fn every_version_1_x_is_answered() {
 }
 
 #[test]
-fn a_refusal_of_head_has_no_body() {
-    // Without a hook, of what is malformed, of what is too late, and while the server stops.
+fn sends_no_body_when_it_refuses_a_head_request() {
+    // Without a hook, for malformed requests, after the handshake timeout, and while the server
+    // stops.
     for (sent, status) in [
         ("HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", 426),
         ("HEAD / HTTP/1.1\r\nHost: :\r\n\r\n", 400),
@@ -114,7 +115,7 @@ fn a_refusal_of_head_has_no_body() {
             harness.connection.stop(&context);
             harness.drive();
         } else {
-            harness.pass(Config::default().handshake_timeout);
+            harness.advance(Config::default().handshake_timeout);
         }
         let answer = answer(&mut harness);
         let status = if stop { 503 } else { 408 };
@@ -126,15 +127,15 @@ fn a_refusal_of_head_has_no_body() {
 }
 
 #[test]
-fn a_hook_that_panics_says_500() {
+fn answers_500_when_the_hook_panics() {
     let mut harness = Harness::new(Config::default());
     harness.shared.resources.http(|_| panic!("in the hook"));
     harness.send(GET);
-    assert_eq!(harness.refusal(), 500);
+    assert_eq!(harness.take_refusal_status(), 500);
 }
 
 #[test]
-fn a_policy_request_is_answered_where_there_is_a_policy() {
+fn answers_a_policy_request_if_a_policy_is_configured() {
     let policy = Config::flash_policy("*", "*");
     for cut in [0, 1, 22] {
         let mut harness = Harness::new(Config::default().policy_file(policy.clone()));
@@ -147,15 +148,15 @@ fn a_policy_request_is_answered_where_there_is_a_policy() {
     }
     let mut harness = Harness::new(Config::default().policy_file(policy));
     harness.send(b"<policy-file-requesT/>\0");
-    assert_eq!(harness.refusal(), 400);
+    assert_eq!(harness.take_refusal_status(), 400);
     let mut harness = Harness::new(Config::default());
     harness.send(POLICY);
     harness.send(b"\r\n\r\n");
-    assert_eq!(harness.refusal(), 400);
+    assert_eq!(harness.take_refusal_status(), 400);
 }
 
 #[test]
-fn no_policy_breaks_its_file() {
+fn rejects_policies_that_would_break_the_file() {
     assert!(Config::flash_policy("\"/><evil", "*").is_none());
     assert!(Config::flash_policy("*", "1 2").is_none());
     assert!(Config::flash_policy("", "*").is_none());

@@ -1,94 +1,96 @@
+//! The end of input.
+
 use super::*;
 
 #[test]
-fn before_or_amid_the_request_is_no_event() {
+fn ends_without_an_event_before_the_request_is_complete() {
     for sent in [0, 1, 40] {
         let mut harness = Harness::new(Config::default());
         harness.send(&request(Version::Rfc6455, "/")[..sent]);
         harness.end_of_input();
         assert!(harness.dropped && harness.out.is_empty());
-        harness.recorder(&[]);
+        harness.expect_calls(&[]);
     }
 }
 
 #[test]
-fn of_an_open_connection_is_abnormal_and_lets_the_backlog_out() {
+fn an_open_connection_ends_with_1006_after_its_backlog_is_written() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
-    harness.room = 0;
+    harness.space = 0;
     harness.send(&text("echo me"));
     harness.end_of_input();
-    harness.recorder(&["connected", "text echo me", "disconnected 1006 \"\": vanished"]);
+    harness.expect_calls(&["connected", "text echo me", "disconnected 1006 \"\": vanished"]);
     assert!(!harness.dropped);
-    harness.room = usize::MAX;
+    harness.space = usize::MAX;
     harness.drive();
-    assert_eq!(harness.got(), [Got::Text("echo me".into())]);
+    assert_eq!(harness.received(), [Received::Text("echo me".into())]);
     assert!(harness.dropped);
 }
 
 #[test]
-fn in_place_of_the_close_frame_is_abnormal() {
+fn ends_with_1006_without_a_close_frame() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.send(&text("close"));
     harness.end_of_input();
     assert!(harness.dropped);
-    harness.recorder(&["connected", "text close", "disconnected 1006 \"\": vanished"]);
+    harness.expect_calls(&["connected", "text close", "disconnected 1006 \"\": vanished"]);
 }
 
 #[test]
-fn before_the_last_octets_are_out_waits_for_them() {
+fn waits_until_the_last_bytes_are_written() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
-    harness.room = 0;
+    harness.space = 0;
     harness.send(&[0xFF; 9]);
     harness.end_of_input();
     assert!(!harness.dropped);
-    harness.room = usize::MAX;
+    harness.space = usize::MAX;
     harness.drive();
     assert!(harness.dropped);
-    assert_eq!(harness.got().len(), 1);
+    assert_eq!(harness.received().len(), 1);
 }
 
-/// A page on a slow line: as long as the client reads, its time begins anew.
+/// A slow client: each read restarts the write deadline.
 #[test]
-fn of_a_long_answer_comes_when_it_is_read() {
+fn waits_until_a_long_answer_is_read() {
     let mut harness = Harness::new(Config::default().write_timeout(2 * SECOND));
     harness.shared.resources.http(|_| crate::HttpResponse::text(200, "x".repeat(1000)));
-    harness.room = 0;
+    harness.space = 0;
     harness.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for _ in 0..20 {
-        harness.pass(SECOND);
-        harness.room = 40;
+        harness.advance(SECOND);
+        harness.space = 40;
         harness.drive();
     }
     assert!(!harness.dropped && !harness.shut);
-    harness.pass(SECOND * 2);
-    assert!(harness.dropped, "it does not read any more");
+    harness.advance(SECOND * 2);
+    assert!(harness.dropped, "the client stopped reading");
 
-    // The same for what a client had queued when it closed.
+    // The same for data queued before a close.
     let mut harness = Harness::with(Config::default().write_timeout(2 * SECOND), Version::Rfc6455, "/");
-    harness.room = 0;
+    harness.space = 0;
     harness.resource.client().send_text(&"x".repeat(500)).unwrap();
     harness.drive();
     harness.send(&close(CloseCode::NORMAL, ""));
     for _ in 0..20 {
-        harness.pass(SECOND);
-        harness.room = 40;
+        harness.advance(SECOND);
+        harness.space = 40;
         harness.drive();
     }
     assert!(harness.dropped);
-    assert!(matches!(harness.got()[..], [Got::Text(_), Got::Close(_)]));
+    assert!(matches!(harness.received()[..], [Received::Text(_), Received::Close(_)]));
 }
 
 #[test]
-fn that_nobody_reads_leaves_the_application_some_time() {
+fn a_broken_socket_leaves_the_application_close_timeout() {
     let mut harness = Harness::with(Config::default().close_timeout(2 * SECOND), Version::Rfc6455, "/");
     harness.send(&[text("pause"), text("before")].concat());
-    harness.recorder(&["connected", "text pause"]);
+    harness.expect_calls(&["connected", "text pause"]);
     let context = context(&harness.shared);
     harness.connection.broken(&context);
     harness.drive();
-    harness.pass(SECOND);
+    harness.advance(SECOND);
     assert!(!harness.dropped);
-    harness.pass(SECOND);
+    harness.advance(SECOND);
     assert!(harness.dropped);
-    harness.recorder(&["disconnected 1006 \"\": vanished, 1 undelivered"]);
+    harness.expect_calls(&["disconnected 1006 \"\": vanished, 1 undelivered"]);
 }

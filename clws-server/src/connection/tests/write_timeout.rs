@@ -1,0 +1,58 @@
+//! Clients that do not read what is sent to them.
+
+use super::*;
+
+/// A client with more queued data than its socket takes.
+fn stalled() -> Harness {
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    harness.space = 10;
+    harness.resource.client().send_text(&"x".repeat(1000)).unwrap();
+    harness.drive();
+    harness.expect_calls(&["connected"]);
+    harness
+}
+
+#[test]
+fn drops_a_client_that_does_not_read() {
+    let mut harness = stalled();
+    harness.advance(59 * SECOND);
+    assert!(!harness.dropped);
+    harness.advance(SECOND);
+    assert!(harness.dropped);
+    harness.expect_calls(&["disconnected 1006 \"\": did not read what was sent"]);
+}
+
+#[test]
+fn keeps_a_client_that_reads_slowly() {
+    let mut harness = stalled();
+    for _ in 0..50 {
+        harness.advance(40 * SECOND);
+        harness.space = 1;
+        harness.drive();
+    }
+    assert!(!harness.dropped);
+    harness.advance(60 * SECOND);
+    assert!(harness.dropped);
+}
+
+#[test]
+fn has_no_deadline_after_all_data_is_read() {
+    let mut harness = stalled();
+    harness.space = usize::MAX;
+    harness.drive();
+    harness.advance(1000 * SECOND);
+    assert!(!harness.dropped);
+    assert_eq!(harness.received(), [Received::Text("x".repeat(1000))]);
+    assert!(harness.deadline.is_none());
+}
+
+#[test]
+fn close_timeout_bounds_a_closing_client_that_does_not_read() {
+    let mut harness = stalled();
+    harness.advance(10 * SECOND);
+    harness.resource.client().close(CloseCode::NORMAL);
+    harness.drive();
+    harness.advance(5 * SECOND);
+    assert!(harness.dropped);
+    harness.expect_calls(&["disconnected 1006 \"\": did not answer a close frame"]);
+}
