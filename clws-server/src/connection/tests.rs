@@ -30,7 +30,8 @@ use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Opening, Resource};
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
-use crate::{Origins, Payload, Text};
+use clws_handshake::Origins;
+use clws_proto::{Payload, Text};
 use std::time::{Duration, Instant};
 
 const SECOND: Duration = Duration::from_secs(1);

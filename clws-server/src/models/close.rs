@@ -4,7 +4,6 @@ use std::sync::{Arc, Mutex};
 
 use shuttle::future::block_on;
 
-use crate::CloseCode;
 use crate::client::Client;
 use crate::config::Config;
 use crate::handler::async_handler::async_handler;
@@ -12,6 +11,7 @@ use crate::handler::websocket::WebSocket;
 use crate::models::harness::{AfterTexts, Driver, Harness};
 use crate::models::{Fault, Model};
 use crate::signal::{GivesOnDrop, Signal};
+use clws_proto::CloseCode;
 
 const TEXTS: [&str; 4] = ["0", "1", "2", "3"];
 

@@ -9,7 +9,6 @@ use futures::future::poll_fn;
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use crate::Reject;
 use crate::config::Config;
 use crate::guard::DebugOn;
 use crate::handler::mailbox::Mailbox;
@@ -20,6 +19,7 @@ use crate::models::{Fault, Model};
 use crate::resource::Accept;
 use crate::task_waker::TaskWaker;
 use crate::wake::WakeTarget;
+use clws_handshake::Reject;
 
 /// A woken task finds the answer. It is woken if the decision came after it checked for an answer.
 fn a_waiting_task_is_woken() {

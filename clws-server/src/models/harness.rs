@@ -27,7 +27,7 @@ use crate::server::handle::ServerHandle;
 use crate::sim::poller::Poller;
 use crate::sync::Bell;
 use crate::wake::{ShardCommand, ShardHandle};
-use crate::{Origins, Version};
+use clws_handshake::{Origins, Version};
 
 /// The driver of the connection.
 #[derive(Clone, Copy, Debug)]

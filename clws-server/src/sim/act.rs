@@ -8,7 +8,7 @@ use crate::sim::app::{GROUPS, TOPICS, app};
 use crate::sim::plan::Plan;
 use crate::sim::socket::conn_of;
 use crate::sim::{MICRO, State, with};
-use crate::{CloseCode, SharedMessage};
+use clws_proto::{CloseCode, SharedMessage};
 
 /// The command in a message.
 #[derive(Clone, Copy, Debug)]

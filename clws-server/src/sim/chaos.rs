@@ -1,7 +1,6 @@
 //! Actions of other threads of the process. None runs on a shard's thread, so all use command
 //! queues.
 
-use crate::Reject;
 use crate::client::Client;
 use crate::sim::act::{abort, answer, close, publish, send_to_group};
 use crate::sim::app::{self, app};
@@ -10,6 +9,7 @@ use crate::sim::resources::accept_by;
 use crate::sim::script::Kind;
 use crate::sim::socket::{SimStream, address};
 use crate::sim::{Action, MILLI, SECOND, State, with};
+use clws_handshake::Reject;
 
 pub(super) fn run(action: Action) {
     match action {

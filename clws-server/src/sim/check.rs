@@ -1,12 +1,12 @@
 //! The checks of the invariants during a run.
 
-use crate::CloseCode;
 use crate::client::outcome::SendError;
 use crate::resource::{Disconnect, DisconnectCause};
 use crate::sim::log::Check;
 use crate::sim::plan::Plan;
 use crate::sim::script::Kind;
 use crate::sim::{MILLI, State, app};
+use clws_proto::CloseCode;
 
 /// The most time of one turn that one client may take: its share, and a second share if one of its
 /// deadlines passes, which causes one more read. The clock is checked only every few events, so the

@@ -15,12 +15,14 @@ use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::message::Message;
 use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
+use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
 use crate::sim::{Action, MILLI, State, app, with};
 use crate::time::now;
-use crate::{Bytes, CloseCode, runtime};
+use bytes::Bytes;
+use clws_proto::CloseCode;
 
 /// Wraps a resource and records its calls.
 pub(super) struct Recorded<R>(pub(super) R);

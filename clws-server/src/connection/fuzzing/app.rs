@@ -10,7 +10,7 @@ use crate::client::Client;
 use crate::resource::decision::Decision;
 use crate::resource::{Accept, Close, Disconnect, Opening, Resource};
 use crate::time::{now, virtual_clock};
-use crate::{Payload, SharedMessage, Text};
+use clws_proto::{Payload, SharedMessage, Text};
 
 /// A data message.
 #[derive(Clone, Debug, PartialEq, Eq)]

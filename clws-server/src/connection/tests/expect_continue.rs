@@ -3,7 +3,7 @@
 use clws_handshake::CONTINUE;
 
 use super::*;
-use crate::HttpResponse;
+use clws_handshake::HttpResponse;
 
 /// A request with `Expect: 100-continue`.
 fn expecting(version: Version, target: &str) -> Vec<u8> {

@@ -1,7 +1,7 @@
 //! Requests that are no upgrade, and Flash's policy requests.
 
 use super::*;
-use crate::HttpResponse;
+use clws_handshake::HttpResponse;
 
 const GET: &[u8] = b"GET /page?a=b HTTP/1.1\r\nHost: server\r\n\r\n";
 const POLICY: &[u8] = b"<policy-file-request/>\0";
