@@ -101,7 +101,7 @@ fn config(rng: &mut Rng, high_water: usize) -> Config {
         .keep_headers(rng.percent(50));
     #[cfg(feature = "deflate")]
     let config = config.deflate(rng.percent(25).then(|| {
-        crate::DeflateConfig::default()
+        clws_proto::DeflateConfig::default()
             .level(1)
             .memory_level(1)
             .threshold(rng.pick(&[0, 100]))

@@ -53,7 +53,7 @@ fn waits_until_the_last_bytes_are_written() {
 #[test]
 fn waits_until_a_long_answer_is_read() {
     let mut harness = Harness::new(Config::default().write_timeout(2 * SECOND));
-    harness.shared.resources.http(|_| crate::HttpResponse::text(200, "x".repeat(1000)));
+    harness.shared.resources.http(|_| clws_handshake::HttpResponse::text(200, "x".repeat(1000)));
     harness.space = 0;
     harness.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
     for _ in 0..20 {
