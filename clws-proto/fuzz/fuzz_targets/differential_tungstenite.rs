@@ -152,7 +152,7 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
     let end = loop {
         match socket.read() {
             Ok(Message::Text(text)) => events.push(Got::Text(text.to_string())),
-            Ok(Message::Binary(octets)) => events.push(Got::Binary(octets.to_vec())),
+            Ok(Message::Binary(bytes)) => events.push(Got::Binary(bytes.to_vec())),
             Ok(Message::Ping(payload)) => events.push(Got::Ping(payload.to_vec())),
             Ok(Message::Pong(payload)) => events.push(Got::Pong(payload.to_vec())),
             Ok(Message::Close(frame)) => match frame {

@@ -38,7 +38,7 @@ impl<'a> Frame<'a> {
         match name {
             _ if command.starts_with('/') => Ok(Self::Text(command)),
             "binary" => from_hex(rest)
-                .map(|octets| Self::Binary(octets.into()))
+                .map(|bytes| Self::Binary(bytes.into()))
                 .ok_or(format!("not hexadecimal: {rest}")),
             "ping" => Ok(Self::Ping(rest.as_bytes())),
             "pong" => Ok(Self::Pong(rest.as_bytes())),
