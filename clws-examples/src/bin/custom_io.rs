@@ -1,5 +1,5 @@
-//! A complete echo server on `clws-proto` and `clws-handshake` alone, over blocking `std::net`, a thread per client: the
-//! proof that the two crates need no runtime. Every draft is spoken.
+//! A complete echo server on `clws-proto` and `clws-handshake` alone, with blocking `std::net` and
+//! one thread per client. The two crates need no runtime. The server speaks every draft.
 //!
 //! `cargo run --release -p clws-examples --bin custom_io -- 127.0.0.1:12345`
 
@@ -15,10 +15,14 @@ use clws_handshake::{
 use clws_proto::connection::{Connection, State};
 use clws_proto::{CloseCode, Event, Limits};
 
-/// How long a client may take to answer a close frame, and to end its side.
+/// The time for a client to answer a close frame and to end its side.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-fn main() -> io::Result<()> {
+fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("custom_io", run())
+}
+
+fn run() -> io::Result<()> {
     clws_examples::return_freed_memory();
     let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12345".to_owned());
     let listener = TcpListener::bind(address)?;
@@ -32,12 +36,13 @@ fn main() -> io::Result<()> {
     loop {
         let clients = Arc::clone(&clients);
         let accepted = listener.accept().and_then(|(stream, _)| {
-            let client = move || serve(stream, &clients).inspect_err(|e| eprintln!("a client is lost: {e}"));
+            let client =
+                move || serve(stream, &clients).inspect_err(|e| eprintln!("a connection failed: {e}"));
             thread::Builder::new().spawn(client)
         });
         if let Err(error) = accepted {
-            eprintln!("a client is not served: {error}");
-            thread::sleep(Duration::from_millis(100)); // there may be no descriptor, or no thread, for a while
+            eprintln!("cannot accept a client: {error}");
+            thread::sleep(Duration::from_millis(100)); // descriptors or threads may be exhausted for a while
         }
     }
 }
@@ -105,7 +110,7 @@ impl Client {
     }
 }
 
-/// Everybody who is connected, to be closed when the server ends.
+/// All open connections, to be closed when the server stops.
 #[derive(Default)]
 struct Clients(Mutex<Open>);
 
@@ -116,7 +121,7 @@ struct Open {
 }
 
 impl Clients {
-    /// Adds one; whether the server ends, and with it this connection.
+    /// Adds a connection. Returns whether the server is stopping and must close it.
     fn add(&self, connection: &Arc<Client>) -> bool {
         let mut open = self.lock();
         open.connections.push(Arc::clone(connection));
@@ -127,7 +132,7 @@ impl Clients {
         self.lock().connections.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
-    /// Closes all of them, and waits until they have answered.
+    /// Closes all connections and waits for the clients' answers.
     fn close(&self) {
         let connections = {
             let mut open = self.lock();
@@ -135,7 +140,7 @@ impl Clients {
             open.connections.clone()
         };
         for connection in connections {
-            // One that does not read holds up whoever writes to it.
+            // Writing to a client that does not read blocks.
             thread::spawn(move || connection.close());
         }
         let end = Instant::now() + PATIENCE;
@@ -149,14 +154,15 @@ impl Clients {
     }
 }
 
-/// Ends our side, then reads to the end of the client's: to drop a socket with unread input resets the connection.
+/// Ends our side, then reads until the client ends its side. Dropping a socket with unread input
+/// would reset the connection.
 fn finish(stream: &TcpStream) -> io::Result<()> {
     let _ = stream.shutdown(Shutdown::Write); // it fails if the connection is gone, and then so does reading
     stream.set_read_timeout(Some(PATIENCE))?;
     io::copy(&mut stream.take(1 << 20), &mut io::sink()).map(drop)
 }
 
-/// Reads the request and answers it; what the client sent behind it comes back with the version.
+/// Reads the request and answers it. Returns the version and the input after the request.
 fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>> {
     let (mut received, mut scanner) = (Vec::new(), HeadScanner::new());
     loop {

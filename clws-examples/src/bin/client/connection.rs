@@ -1,4 +1,4 @@
-//! The open connection: what stdin says goes out, what comes is shown.
+//! The open connection: sends lines of stdin and shows received frames.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -16,22 +16,22 @@ const HELP: &str = "\
 any other line       a text message (//x sends /x)
 /binary HEX          a binary message: /binary 00 ff 10
 /ping [TEXT]         a ping
-/pong [TEXT]         a pong that no ping asked for
-/close [CODE] [WHY]  the closing handshake, as the end of input does it with 1000";
+/pong [TEXT]         an unsolicited pong
+/close [CODE] [WHY]  the closing handshake; at the end of input with 1000";
 
-/// What goes or comes; a message that comes in fragments is shown as one.
+/// A sent or received frame. A fragmented message is shown as one frame.
 pub(crate) enum Frame<'a> {
     Text(&'a str),
     Binary(Cow<'a, [u8]>),
     Ping(&'a [u8]),
     Pong(&'a [u8]),
     Close(Option<CloseFrame<'a>>),
-    /// The end of a side of the connection, which closes in hixie-75.
+    /// The end of one side of the connection, which is the closing handshake of hixie-75.
     End,
 }
 
 impl<'a> Frame<'a> {
-    /// What a line of stdin asks for.
+    /// Parses a line of stdin.
     fn parse(line: &'a str) -> Result<Self, String> {
         let Some(command) = line.strip_prefix('/') else { return Ok(Self::Text(line)) };
         let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
@@ -46,13 +46,16 @@ impl<'a> Frame<'a> {
             "close" => {
                 let (code, reason) = rest.split_once(' ').unwrap_or((rest, ""));
                 if reason.len() > 123 {
-                    return Err(format!("a reason of {} bytes: it has at most 123", reason.len()));
+                    return Err(format!(
+                        "the reason has {} bytes, but at most 123 are allowed",
+                        reason.len()
+                    ));
                 }
                 let code = code.parse::<u16>().map_err(|error| format!("{code}: {error}"))?.into();
                 Ok(Self::Close(Some(CloseFrame { code, reason })))
             }
             "help" => Err(HELP.to_owned()),
-            _ => Err(format!("there is no /{name}; /help lists what there is")),
+            _ => Err(format!("there is no /{name}; /help lists the commands")),
         }
     }
 
@@ -90,7 +93,7 @@ impl fmt::Display for Frame<'_> {
     }
 }
 
-/// The connection, as the reading and the typing thread share it.
+/// The connection, shared by the reading and the typing thread.
 pub(crate) struct Connection {
     stream: TcpStream,
     ws: Mutex<clws_proto::Connection>,
@@ -109,7 +112,7 @@ impl Connection {
         Self { stream, ws, patience, version, quiet }
     }
 
-    /// Sends and shows what went; under one lock, so that it is shown in the order of the wire.
+    /// Sends and shows a frame. One lock covers both, so frames are shown in wire order.
     pub(crate) fn send(&self, frame: &Frame<'_>) -> Result<(), Box<dyn Error>> {
         let mut ws = self.lock();
         self.queue(ws.sender(), frame)?;
@@ -151,7 +154,7 @@ impl Connection {
         }
     }
 
-    /// Sends what the lines of stdin say, then closes; a server that does not answer is left.
+    /// Sends the lines of stdin, then closes.
     pub(crate) fn read_stdin(&self) {
         for line in io::stdin().lines().map_while(Result::ok) {
             match Frame::parse(&line).map(|frame| self.send(&frame)) {
@@ -163,14 +166,15 @@ impl Connection {
         self.close(CloseCode::NORMAL);
     }
 
-    /// Begins the closing handshake; a server that does not answer is left.
+    /// Begins the closing handshake, and hangs up if the server does not answer in time.
     pub(crate) fn close(&self, code: CloseCode) {
-        let _ = self.send(&Frame::close(code)); // it fails where one of the two has closed already
+        let _ = self.send(&Frame::close(code)); // fails if one side has closed already
         thread::sleep(self.patience);
-        let _ = self.stream.shutdown(Shutdown::Both); // it fails where the connection is gone
+        let _ = self.stream.shutdown(Shutdown::Both); // fails if the connection has ended
     }
 
-    /// Shows what comes until the connection is closed; with a deadline, the first message is all that is wanted.
+    /// Shows received frames until the connection is closed. With a deadline, only the first
+    /// message is received.
     pub(crate) fn receive(&self, mut input: Vec<u8>, once: Option<Instant>) -> Result<(), Box<dyn Error>> {
         let mut wanted = once.is_some();
         while !self.handle(&mut input, &mut wanted)? {
@@ -229,11 +233,11 @@ impl Connection {
         match ws.end() {
             None => written.map(|()| false).map_err(Into::into),
             Some(Ok(close)) if *wanted => {
-                Err(format!("in place of an answer: {}", Frame::Close(close)).into())
+                Err(format!("received instead of an answer: {}", Frame::Close(close)).into())
             }
             Some(Ok(_)) => Ok(true),
             Some(Err(ConnectionError::Protocol(error))) => {
-                Err(format!("the server broke the protocol: {error}").into())
+                Err(format!("the server violated the protocol: {error}").into())
             }
             Some(Err(error)) => Err(error.into()),
         }
@@ -261,7 +265,7 @@ impl Connection {
     }
 }
 
-/// Text from elsewhere with its control characters escaped: it shall not command the terminal.
+/// Escapes control characters, so that received text cannot control the terminal.
 pub(crate) fn visible(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
@@ -272,7 +276,7 @@ fn readable(payload: &[u8]) -> String {
 }
 
 fn hex(payload: &[u8]) -> String {
-    payload.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(" ")
+    payload.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
