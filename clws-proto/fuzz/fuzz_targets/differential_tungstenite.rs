@@ -11,23 +11,23 @@ use tungstenite::Message;
 use tungstenite::error::{Error, ProtocolError as Theirs};
 use tungstenite::protocol::{WebSocket, WebSocketConfig};
 
-/// How a connection ends.
+/// The end of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum End {
     /// The input ended before a close frame.
     Cut,
-    /// The peer's close frame came.
+    /// The peer sent a close frame.
     Closed,
-    /// The peer broke the protocol, as this close code says.
+    /// The peer broke the protocol, with this close code.
     Failed(u16),
 }
 
-/// All that one side makes of a stream.
+/// The reactions of one side to a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     events: Vec<Got>,
     end: End,
-    /// What it answered: pongs, and the code of a close frame.
+    /// Its answers: pongs, and the code of a close frame.
     answers: Vec<Got>,
 }
 
@@ -35,7 +35,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let role = if input.byte() & 0x80 != 0 { Role::Client } else { Role::Server };
     let mut limits = limits(input.byte() & 0x3F).max_fragments(u32::MAX);
-    // README, 4: tungstenite has control frames under the limit on frames.
+    // README, 4: tungstenite applies its limit on frames to control frames.
     limits.max_frame_size = limits.max_frame_size.max(125);
     let (wire, oversized) = whole(input.rest(), &limits);
     let (ours, error) = self::ours(&wire, role, limits);
@@ -46,7 +46,7 @@ fuzz_target!(|data: &[u8]| {
     {
         return;
     }
-    // 6. It does not know 1014, which IANA registered in 2015.
+    // README, 6: tungstenite does not know 1014, which IANA registered in 2015.
     if let Some((Got::Close(Some((1014, _))), before)) = ours.events.split_last() {
         assert_eq!((before, End::Failed(1002)), (&theirs.events[..], theirs.end));
         return;
@@ -56,8 +56,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(ours.answers, theirs.answers);
 });
 
-/// The bytes with the last frame completed: tungstenite judges whole frames, we each byte (README, 1). Also where the first
-/// frame begins that is over the limit.
+/// The bytes with the last frame completed, since tungstenite checks whole frames (README, 1). The
+/// second value is the start of the first frame over the limit.
 fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     let mut wire = bytes.to_vec();
     let mut at = 0;
@@ -90,7 +90,7 @@ fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     (wire, None)
 }
 
-/// What our connection makes of it.
+/// The reactions of a `Connection`.
 fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>) {
     let mut ws = match role {
         Role::Server => Connection::server(Version::Rfc6455, limits),
@@ -100,7 +100,7 @@ fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>
     let mut events = ws.receive(&mut wire);
     while let Some((event, sender)) = events.next() {
         seen.push(owned(event));
-        sender.write_to(&mut out).expect("into a Vec");
+        sender.write_to(&mut out).expect("a Vec takes all bytes");
     }
     drop(events);
     ws.transmit(|slices| out.write_vectored(slices)).expect("into a Vec");
@@ -115,7 +115,7 @@ fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>
     (Seen { answers: answers(&out, role, end), events: seen, end }, failure)
 }
 
-/// A stream whose input is all there, and whose output is kept.
+/// A stream that has its whole input, and keeps its output.
 struct Memory<'a> {
     input: &'a [u8],
     output: Vec<u8>,
@@ -156,7 +156,7 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Ok(Message::Ping(payload)) => events.push(Got::Ping(payload.to_vec())),
             Ok(Message::Pong(payload)) => events.push(Got::Pong(payload.to_vec())),
             Ok(Message::Close(frame)) => match frame {
-                // Not a close frame of the peer's but its error, told in this way.
+                // Not a close frame of the peer: tungstenite reports its own error like this.
                 Some(frame) if u16::from(frame.code) == 1002 && frame.reason == "Protocol violation" => {
                     end = Some(End::Failed(1002));
                 }
@@ -166,11 +166,12 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
                     end = Some(End::Closed);
                 }
             },
-            Ok(Message::Frame(frame)) => panic!("a frame by itself: {frame:?}"),
+            Ok(Message::Frame(frame)) => panic!("unexpected raw frame: {frame:?}"),
             Err(Error::ConnectionClosed | Error::Protocol(Theirs::ReceivedAfterClosing)) if end.is_some() => {
                 break end;
             }
-            // What comes behind a close frame is discarded (RFC 6455 §1.4); tungstenite looks at it as a client.
+            // RFC 6455 §1.4: data after a close frame is discarded. A tungstenite client
+            // parses it.
             Err(_) if end.is_some() => break end,
             Err(Error::Protocol(Theirs::ResetWithoutClosingHandshake)) => break Some(End::Cut),
             Err(Error::Protocol(_)) => break Some(End::Failed(1002)),
@@ -179,14 +180,15 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Err(error) => panic!("{error:?}"),
         }
     };
-    // A pong that it has not written yet is written with the next read, or never where the stream has ended.
+    // tungstenite writes a queued pong with the next read, or not at all at the end of the stream.
     let _ = socket.flush();
-    let end = end.expect("set before");
+    let end = end.expect("the loop sets an end");
     Seen { answers: answers(&socket.get_ref().output, role, end), events, end }
 }
 
-/// The pongs and the close frame in what one side wrote. Of a close frame its code only: whether the reason is sent back is
-/// everybody's own choice (RFC 6455 §5.5.1). None of it where it failed: then tungstenite leaves closing to its user.
+/// The pongs and the close frame in the output of one side. The reason is left out, because sending
+/// it back is optional (RFC 6455 §5.5.1). After a failure there is no close frame, because
+/// tungstenite leaves closing to its user.
 fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
     let mut got = Vec::new();
     feed(&mut Receiver::new(Version::Rfc6455, other(role), Limits::default()), out, &mut got);
@@ -195,23 +197,25 @@ fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
         match event {
             Got::Close(Some((_, reason))) => reason.clear(),
             Got::Close(None) | Got::Pong(_) => {}
-            other => panic!("an answer that is none: {other:?}"),
+            other => panic!("unexpected answer: {other:?}"),
         }
     }
     got
 }
 
-/// What we refuse and tungstenite takes, or refuses for another reason; the numbers are the README's. `prefix` is what comes
-/// before the first frame that is over the limit.
+/// Whether clws refuses a stream that tungstenite accepts, or refuses for another reason, as
+/// allowed by the README. `prefix` is the result for the bytes before the first frame over the
+/// limit.
 fn is_stricter(error: &ProtocolError, ours: &Seen, theirs: &Seen, prefix: Option<Seen>) -> bool {
     match error {
-        // 2. tungstenite takes lengths in more bytes than they need, in control frames too.
+        // README, 2: tungstenite accepts lengths in more bytes than needed, in control frames too.
         ProtocolError::NonMinimalLength | ProtocolError::ControlTooLong => {
             theirs.events.starts_with(&ours.events)
         }
-        // 5. A close frame whose code and reason are both wrong: it looks at the reason first.
+        // README, 5: if code and reason of a close frame are invalid, tungstenite reports the
+        // reason.
         ProtocolError::InvalidCloseCode(_) if theirs.end == End::Failed(1007) => ours.events == theirs.events,
-        // 3. Its limit comes before all other rules on a frame, and before the range of lengths.
+        // README, 3: its limit on frames comes before all other rules on frames and lengths.
         _ => {
             let same = ours.events == theirs.events && ours.answers == theirs.answers;
             let ends = (ours.end, theirs.end) == (End::Failed(1002), End::Failed(1009));
