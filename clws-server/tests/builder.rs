@@ -8,17 +8,19 @@ use std::io;
 use std::net::TcpListener;
 #[cfg(unix)]
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
     Client, Config, ConfigError, Listen, Origins, Resource, Server, ServerBuilder, Text, Version,
 };
-use common::{Peer, Running, Stream};
+use common::{Peer, Received, Running, Stream};
 
 in_both_modes!(
     listens_on_an_existing_socket,
     listens_on_several_sockets_and_addresses,
     leaves_a_shared_socket_open,
+    takes_no_wake_up_of_a_shared_socket_while_it_stops,
     ends_by_stop_without_any_address,
     ends_by_an_earlier_stop_without_any_address,
 );
@@ -97,6 +99,24 @@ fn leaves_a_shared_socket_open(config: Config) {
     let _client = common::tcp(shared.local_addr().unwrap());
     shared.set_nonblocking(false).unwrap();
     shared.accept().unwrap();
+}
+
+/// As in a restart: the old server still waits for a client, and the new one has the same socket.
+fn takes_no_wake_up_of_a_shared_socket_while_it_stops(config: Config) {
+    let listener = loopback();
+    let shared = listener.try_clone().unwrap();
+    let old = config.clone().close_timeout(Duration::from_secs(5));
+    let old = Running::run(bind(Server::builder(old).listener(listener)));
+    let mut silent = old.connect(Version::Rfc6455, "/");
+    silent.assert_echo("before the restart");
+    let new = Running::run(bind(Server::builder(config).listener(shared)));
+    old.handle.stop();
+    assert!(matches!(silent.next(), Received::Close(_)));
+    for _ in 0..8 {
+        assert_echo_at(&new.addresses[0]);
+    }
+    drop(silent);
+    old.wait().unwrap();
 }
 
 fn ends_by_stop_without_any_address(config: Config) {

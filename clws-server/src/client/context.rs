@@ -82,6 +82,9 @@ impl ClientContext {
     }
 
     /// The bytes that a client must hold to be dropped for memory.
+    ///
+    /// It may be called under the lock of an outbox. The upgraded reference is never the last one
+    /// there: drivers drop their connections, and so abandon the outboxes, before their state.
     #[cold]
     pub(crate) fn fair_share(&self) -> usize {
         self.relief.upgrade().map_or(usize::MAX, |relief| relief.fair_share())

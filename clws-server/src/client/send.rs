@@ -189,7 +189,11 @@ impl Client {
                 self.discard_owned(payload);
                 sent
             }
-            Content::Shared(message) => self.send_shared(&message),
+            Content::Shared(message) => {
+                let sent = self.send_shared(&message);
+                self.discard_owned(message);
+                sent
+            }
             content => self.send_broadcast(Broadcast::new(Outgoing(content), SendOptions::new())),
         }
     }

@@ -20,6 +20,11 @@ use crate::connection::{Action, Connection};
 
 /// The socket or stream of one connection.
 pub(crate) trait Io {
+    /// Whether there may be input to read. A cheap test, which is asked first.
+    fn is_readable(&self) -> bool {
+        true
+    }
+
     /// Whether a read may bring input. It is asked before each read, when the connection wants
     /// input.
     fn may_read(&mut self, connection: &Connection) -> bool;
@@ -73,7 +78,7 @@ pub(crate) fn receive(
 ) -> bool {
     let mut progress = false;
     connection.continue_events(share, context);
-    while !share.is_over() && connection.wants_input() && io.may_read(connection) {
+    while !share.is_over() && io.is_readable() && connection.wants_input() && io.may_read(connection) {
         match io.read(connection, context) {
             Read::Input(input) => {
                 connection.handle_input(input, share, context);

@@ -93,6 +93,12 @@ impl Poller {
         }
     }
 
+    pub(crate) fn remove_listener(&self, pollable: &impl Pollable) {
+        if let Self::System(poller) = self {
+            poller.remove_listener(pollable);
+        }
+    }
+
     pub(crate) fn closing(&self, pollable: &impl Pollable) {
         if let Self::System(poller) = self {
             poller.closing(pollable);

@@ -22,7 +22,7 @@ impl Shard {
                 self.stop_at = Some(deadline_after(now(), patience));
                 for listening in self.listeners.drain(..) {
                     listening.listener.refuse_all();
-                    self.poller.closing(&*listening.listener);
+                    self.poller.remove_listener(&*listening.listener);
                 }
                 for slot in self.slots() {
                     let context =
@@ -58,7 +58,7 @@ impl Drop for Shard {
             self.state.release(connection.permit());
         }
         for listening in &self.listeners {
-            self.poller.closing(&*listening.listener);
+            self.poller.remove_listener(&*listening.listener);
         }
         for command in self.shard_handle.close() {
             if let ShardCommand::AddConnection(_, _, permit) = command {

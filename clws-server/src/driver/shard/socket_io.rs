@@ -79,8 +79,13 @@ impl<'a> SocketIo<'a> {
 
 impl Io for SocketIo<'_> {
     #[inline]
+    fn is_readable(&self) -> bool {
+        self.left > 0 && self.flags.has(Flags::READABLE)
+    }
+
+    #[inline]
     fn may_read(&mut self, connection: &Connection) -> bool {
-        self.left > 0 && self.flags.has(Flags::READABLE) && self.flags.admit_read(connection, self.memory)
+        self.flags.admit_read(connection, self.memory)
     }
 
     #[inline]

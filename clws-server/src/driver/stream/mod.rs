@@ -174,6 +174,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             if self.memory.must_go() {
                 self.connection.drop_for_memory(&context);
             }
+            // A panic or a decision on another thread comes before further events.
+            self.connection.resume(&mut share, &context);
             progress |= self.connection.can_continue();
 
             let flags = (&mut self.readable, &mut self.shutting);

@@ -62,6 +62,13 @@ impl Poller {
         Ok(epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)?)
     }
 
+    /// Ends the reports of a listening socket. Closing the descriptor is not enough: if another
+    /// process shares the socket, this poller would still take wake-ups that the other one needs.
+    pub(crate) fn remove_listener(&self, socket: &impl AsFd) {
+        // Fails only if the socket was not added.
+        let _ = epoll::delete(&self.epoll, socket);
+    }
+
     /// Ends the reports of a socket that is about to be dropped. On Linux, closing does that.
     #[expect(clippy::unused_self, reason = "other systems need the call")]
     pub(crate) fn closing(&self, _socket: &impl AsFd) {}

@@ -99,7 +99,7 @@ mod tests {
                         client.join().unwrap().unwrap();
                     }
                     for poller in &pollers {
-                        poller.closing(&listener);
+                        poller.remove_listener(&listener);
                     }
                 }
 

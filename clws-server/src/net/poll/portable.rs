@@ -62,6 +62,11 @@ impl Poller {
         self.add(socket, key)
     }
 
+    /// Ends the reports of a listening socket.
+    pub(crate) fn remove_listener(&self, socket: impl AsSource) {
+        self.closing(socket);
+    }
+
     /// Ends the reports of a socket that is about to be dropped.
     pub(crate) fn closing(&self, socket: impl AsSource) {
         // It fails only if the socket is not registered, which is the desired result.
