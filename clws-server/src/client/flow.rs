@@ -5,8 +5,9 @@ use crate::client::state::{Backlog, Disposition};
 use crate::sync::broken;
 
 impl Client {
-    /// Stops reading from the client, until [`resume`](Self::resume) is called. Its messages wait,
-    /// and none is lost.
+    /// Stops reading from the client, until [`resume`](Self::resume) is called. Its messages
+    /// wait. Those that still wait when the connection breaks or the server stops are counted in
+    /// [`Disconnect::undelivered`](crate::Disconnect) after `close_timeout`.
     ///
     /// This can be called from any thread. In a handler that runs inline, the message at hand is
     /// the last one. From another thread, messages that are being delivered at that moment still

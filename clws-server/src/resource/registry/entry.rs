@@ -34,7 +34,7 @@ impl Entry {
     }
 }
 
-/// The last client of a resource may hold the last reference to it.
+/// The last open connection of a resource may hold the last reference to it.
 impl Drop for Entry {
     fn drop(&mut self) {
         assert_none_held();
