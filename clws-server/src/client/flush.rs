@@ -10,10 +10,10 @@ use crate::client::Client;
 use crate::client::deferred_drops::DeferredDrops;
 use crate::wake::WakeTarget;
 
-/// Slices for one write: enough for most outboxes.
-const FEW: usize = 16;
-/// Slices for an outbox with many small messages that other outboxes share.
-const MANY: usize = 64;
+/// The slices of one write, enough for most outboxes.
+const FEW_SLICES: usize = 16;
+/// The slices of one write for an outbox with many small messages that other outboxes share.
+const MANY_SLICES: usize = 64;
 
 /// The most bytes that a stream is given at once.
 const MAX_COPIED: usize = 64 * 1024;
@@ -76,14 +76,14 @@ impl Client {
             buffer_pool::take_back(&mut outbox);
             return self.charge(&mut outbox);
         }
-        let mut slices = [IoSlice::new(&[]); MANY];
+        let mut slices = [IoSlice::new(&[]); MANY_SLICES];
         let filled = outbox.io_slices(&mut slices);
         for slice in slices.get(..filled).unwrap_or_default() {
             let free = MAX_COPIED.saturating_sub(copy.len());
             copy.extend_from_slice(slice.get(..free).unwrap_or(slice));
         }
-        // A TLS stream that says "not now" may have encrypted some of it, and takes it for written
-        // the next time.
+        // A TLS stream that returns `Pending` may have encrypted some of these bytes already. It
+        // counts them as written in the next call, so they must not change.
         outbox.pin(copy.len());
     }
 
@@ -119,7 +119,11 @@ fn flush(outbox: &mut Sender, drops: &DeferredDrops<'_>, write: Write<'_>) -> io
 /// Offers the queue to one vectored write. Returns how many bytes were offered, and the result.
 fn offer(outbox: &Sender, write: Write<'_>) -> (usize, io::Result<usize>) {
     let most = outbox.slices();
-    if most <= FEW { offer_in::<FEW>(outbox, write) } else { offer_in::<MANY>(outbox, write) }
+    if most <= FEW_SLICES {
+        offer_in::<FEW_SLICES>(outbox, write)
+    } else {
+        offer_in::<MANY_SLICES>(outbox, write)
+    }
 }
 
 fn offer_in<const SLICES: usize>(outbox: &Sender, write: Write<'_>) -> (usize, io::Result<usize>) {

@@ -54,7 +54,7 @@ pub(crate) enum Read<'a> {
     Failed(io::Error),
 }
 
-/// What remains to be done after [`settle`].
+/// The remaining work after [`settle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// Wait, at most until a new deadline.

@@ -14,13 +14,13 @@ impl Flags {
     pub(super) const BLOCKED: u16 = 2;
     /// The peer has ended its side: input is read to the end.
     pub(super) const HANGUP: u16 = 4;
-    /// Both directions have ended. A read notices it, or the connection does where it is not read
+    /// Both directions have ended. A read notices it, or the connection does if it is not read
     /// from.
     pub(super) const BROKEN: u16 = 8;
     /// The slot is in a queue of the shard.
     pub(super) const QUEUED: u16 = 16;
     /// The client has used up its last share.
-    pub(super) const GREEDY: u16 = 32;
+    pub(super) const USED_SHARE: u16 = 32;
     /// Events of the last read are unread, so the next read is small.
     pub(super) const LEFT_SOME: u16 = 64;
     /// The share of writing is over, and the socket may take more.

@@ -37,18 +37,19 @@ use crate::net::poll::{Events, Poller};
 use crate::time::now;
 use crate::wake::{self, ShardCommand, ShardHandle};
 
-/// How often outboxes that handlers fill during a flush are flushed too, before sockets have their
-/// turn.
-const FLUSHES: usize = 4;
+/// The number of times that outboxes filled during a flush are flushed too, before sockets have
+/// their turn.
+const FLUSHES_PER_TURN: usize = 4;
 
-/// About how long clients are served before new events are polled, which come first.
-const TURN: Duration = Duration::from_millis(5);
+/// The approximate time for which clients are served before new events are polled. New events come
+/// first.
+const SERVING_TIME: Duration = Duration::from_millis(5);
 
 /// Clients that are served between two readings of the clock.
-const BETWEEN_LOOKS: usize = 8;
+const CLIENTS_PER_CHECK: usize = 8;
 
-/// How long memory for the next connections is kept after the last connection.
-const KEPT: Duration = Duration::from_secs(1);
+/// The time for which memory for the next connections is kept after the last connection.
+const KEEP_MEMORY_FOR: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shard {
     // Dropped in this order: sockets before the poller that knows them.
@@ -91,12 +92,12 @@ impl TurnTime {
         Self { started, served: 0, over: false }
     }
 
-    /// A client was served. `whole`: it has used its whole share.
+    /// Records that a client was served. `whole` means that it has used its whole share.
     #[inline]
     fn spend(&mut self, whole: bool) {
         self.served += 1;
-        if whole || self.served.is_multiple_of(BETWEEN_LOOKS) {
-            self.over |= now().saturating_duration_since(self.started) >= TURN;
+        if whole || self.served.is_multiple_of(CLIENTS_PER_CHECK) {
+            self.over |= now().saturating_duration_since(self.started) >= SERVING_TIME;
         }
     }
 
@@ -107,7 +108,7 @@ impl TurnTime {
 }
 
 impl Shard {
-    /// A shard that accepts connections from these listeners, as all shards do.
+    /// Creates a shard. All shards accept connections from the same listeners.
     ///
     /// # Errors
     ///
@@ -249,8 +250,8 @@ impl Shard {
         }
     }
 
-    /// Serves the clients that earlier turns have left, first those without any share yet. The
-    /// numbers exclude clients that this turn has left, because they had their share of it.
+    /// Serves the clients that earlier turns have left, first the clients that had no share yet.
+    /// The two counts exclude clients that this turn has left, because they had their share of it.
     fn serve_queues(&mut self, fresh: usize, queued: usize) {
         if fresh + queued == 0 {
             return;
@@ -313,7 +314,7 @@ impl Shard {
     /// Drives the connections that handlers have woken, and a few times those woken meanwhile. A
     /// handler that sends whenever its client has read waits for its turn with the sockets.
     fn drive_woken(&mut self) {
-        for _ in 0..FLUSHES {
+        for _ in 0..FLUSHES_PER_TURN {
             wake::take_woken(&mut self.woken);
             if self.woken.is_empty() {
                 return;

@@ -1,4 +1,4 @@
-//! A client's share of an event loop turn: its input is handled, and its output is written.
+//! Serving one client in an event loop turn: its input is handled, and its output is written.
 
 use std::cmp::Reverse;
 
@@ -26,7 +26,7 @@ impl Shard {
         let mut io = SocketIo::new(socket, flags, read_sizer, &mut self.read_buffers, self.state.budget())
             .with_reads();
         drive::receive(connection, &mut io, &mut share, &context);
-        connection_slot.flags.set(Flags::GREEDY, share.is_over());
+        connection_slot.flags.set(Flags::USED_SHARE, share.is_over());
         wake::cancel_wake(slot);
         self.drive(slot);
         self.relieve();

@@ -39,7 +39,7 @@ pub(super) struct StreamIo<'a, 'b, S> {
     /// There was more to write than a share.
     pub(super) was_cut: bool,
     /// The thread's buffer, while the input of a read is handled. A handler may run another stream
-    /// meanwhile: that one takes an empty buffer, and leaves its own.
+    /// meanwhile, which then uses a new buffer.
     buffer: Vec<u8>,
 }
 

@@ -152,7 +152,7 @@ impl<M> Unpin for Mailbox<M> {}
 enum Next {
     /// Wait for events.
     Wait,
-    /// Close the clients, and wait until they are gone: the mailbox is closed.
+    /// The mailbox is closed: close the clients, and wait until they have disconnected.
     Close(Vec<Client>),
     End,
 }

@@ -125,7 +125,7 @@ impl<M> State<M> {
 /// The ticket of a handshake in [`State::pending_admissions`]. Its drop wakes the mailbox.
 ///
 /// An admitted handshake may bring no client, because it has ended or another resource refused it.
-/// Then no event tells the mailbox to admit the next handshakes.
+/// Then no event makes the mailbox admit the next handshakes.
 pub(super) struct AdmissionTicket<M>(pub(super) Weak<Shared<M>>);
 
 impl<M: Send> Ticket for AdmissionTicket<M> {}

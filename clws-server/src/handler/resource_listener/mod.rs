@@ -18,9 +18,9 @@ use crate::resource::opening::Opening;
 /// A resource with `&mut self`: one task handles its events in order, from one mailbox.
 ///
 /// It is CLWS's model: the clients change a common state, such as a chat room, one after the other,
-/// and no lock is needed. [`run_resource_listener`](crate::Resources::run_resource_listener) registers
-/// and runs a listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you choose the
-/// executor.
+/// and no lock is needed. [`run_resource_listener`](crate::Resources::run_resource_listener)
+/// registers and runs a listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you
+/// choose the executor.
 ///
 /// The handlers do what those of an inline [`Resource`](crate::Resource) do. But each message moves
 /// to another thread before it is handled, which costs some microseconds.
@@ -54,7 +54,8 @@ use crate::resource::opening::Opening;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-/// let counter = server.resources().run_resource_listener("/count", Origins::any(), Counter::default())?;
+/// let resources = server.resources();
+/// let counter = resources.run_resource_listener("/count", Origins::any(), Counter::default())?;
 /// let count = counter.call(|counter| counter.count); // runs on the listener's task
 /// assert_eq!(futures::executor::block_on(count), Ok(0));
 /// # Ok(()) }

@@ -166,7 +166,7 @@ impl Resources {
         drop(before); // outside of the lock: it is the application's
     }
 
-    /// The resource that a request for this path gets: `find-global-resource`.
+    /// Returns the resource for a path: `find-global-resource`.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Arc<dyn Resource>> {
         self.entry(path).map(|entry| Arc::clone(&entry.resource))
