@@ -63,7 +63,7 @@ mod modelled {
         }
     }
 
-    /// Wakes a poller: a wait ends if the bell rang after the previous wait.
+    /// Wakes a poller. A wait ends if the bell was rung after the previous wait.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Bell(Arc<(Mutex<bool>, Condvar)>);
 

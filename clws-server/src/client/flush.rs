@@ -27,7 +27,7 @@ thread_local! {
 type Write<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 
 impl Client {
-    /// Writes the queue as far as the socket takes it. Returns whether all of it is written.
+    /// Writes the queue until the socket takes no more. Returns whether all of it is written.
     pub(crate) fn flush(&self, write: Write<'_>) -> io::Result<bool> {
         // A socket is written to under the outbox's lock. A stream is code of the application.
         if let WakeTarget::Stream(_) = self.0.wake_target {
@@ -43,7 +43,7 @@ impl Client {
     /// Writes copies of the queue without the lock. The outbox may be [abandoned](Client::abandon)
     /// meanwhile: then it stays empty.
     fn flush_copied(&self, write: Write<'_>) -> io::Result<bool> {
-        // A thread that ends has no thread-locals any more.
+        // A thread that ends may have dropped its thread-locals.
         let mut copy = COPY.try_with(Cell::take).unwrap_or_default();
         let flushed = loop {
             copy.clear();

@@ -28,7 +28,7 @@ pub(super) struct Members {
     clients: Vec<Client>,
     /// The index of each client in `clients`.
     indices: HashMap<ClientId, usize>,
-    /// The ways in which messages are compressed for members without context takeover, one for each
+    /// The parameters and compressors for members without context takeover, one entry for each
     /// window size.
     #[cfg(feature = "deflate")]
     classes: Vec<(DeflateParams, CodecPool)>,

@@ -61,7 +61,7 @@ struct Inner {
     context: Arc<ClientContext>,
     head: RequestHead,
     extras: Option<Box<ClientExtras>>,
-    /// Nanoseconds since the server's start.
+    /// The time of the opening handshake, in nanoseconds since the server's start.
     connected: u64,
     id: ClientId,
     peer: ShortPeer,

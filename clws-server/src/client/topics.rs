@@ -145,8 +145,7 @@ impl Inner {
         self.0.lock()
     }
 
-    /// Makes sure that the name stands for the group. Returns false if it stands for another group
-    /// by now.
+    /// Enters the group under its name. Returns false if the name has another group now.
     fn keep(&self, name: &str, group: &Group) -> bool {
         let mut map = self.map();
         match map.get(name) {

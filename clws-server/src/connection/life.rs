@@ -87,7 +87,7 @@ impl Connection {
         matches!(&self.stage, Stage::Open(open) if open.receiver.has_unread())
     }
 
-    /// Handles events that were read before, as far as they need not wait.
+    /// Handles events of earlier reads until one must wait.
     #[inline]
     pub(crate) fn continue_events(&mut self, share: &mut Share, context: &Context<'_>) {
         if self.can_continue() {
@@ -235,7 +235,7 @@ impl Connection {
         self.close();
     }
 
-    /// Writes queued data as far as `write` takes it. Returns whether everything was written.
+    /// Writes queued data until `write` takes no more. Returns whether everything was written.
     pub(crate) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,

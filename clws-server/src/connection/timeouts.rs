@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    /// Starts and restarts the timer, as far as events since the last call ask for it.
+    /// Starts or restarts the timer if events since the last call require it.
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => open.rearm(context),

@@ -47,7 +47,7 @@ impl Deadline {
         Self { timer, at: None, armed: false, restarts: true }
     }
 
-    /// A deadline whose time runs from now on.
+    /// A deadline whose time starts now.
     pub(super) fn started(timer: Timer, context: &Context<'_>) -> Self {
         let mut deadline = Self::new(timer);
         deadline.rearm(context);

@@ -31,7 +31,7 @@ static ENVIRONMENT: Environment = Environment {
 pub(crate) struct DriverState {
     pub(crate) context: Arc<ClientContext>,
     pub(crate) resources: Resources,
-    /// The clients that no shard serves.
+    /// The clients that stream drivers serve, and not shards.
     pub(crate) streams: Streams,
     /// Refuses clients while the process has no descriptor left.
     pub(crate) shortage: Shortage,

@@ -74,7 +74,7 @@ fn reads_from_a_client_that_holds_little() {
     budget.give_back();
 }
 
-/// A client's messages to others have nowhere to go, however small they are.
+/// Its input would only wait in a mailbox.
 #[test]
 fn stops_reading_from_a_client_with_queued_messages_at_the_limit() {
     let mut harness = Harness::open(Version::Rfc6455, "/");

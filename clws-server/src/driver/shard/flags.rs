@@ -42,15 +42,14 @@ impl Flags {
         if on { self.0 |= flag } else { self.0 &= !flag }
     }
 
-    /// Whether a connection that wants input may be read from, as far as the server's memory is
-    /// concerned.
+    /// Whether the server's memory permits reads from a connection that wants input.
     #[inline]
     pub(super) fn admit_read(self, connection: &Connection, budget: &Budget) -> bool {
         self.has(Self::ALLOWED) || !self.holds_back(connection, budget)
     }
 
-    /// Whether a connection holds much while memory is short. A broken one is still read from: that
-    /// frees what it holds.
+    /// Whether a connection holds much while memory is short. A broken connection is still read
+    /// from, because that frees its memory.
     #[inline]
     pub(super) fn holds_back(self, connection: &Connection, budget: &Budget) -> bool {
         connection.is_held_back(budget) && !self.has(Self::BROKEN)

@@ -61,9 +61,9 @@ pub(crate) struct Shard {
     read_buffers: ReadBuffers,
     /// Ticks and slots. Each connection knows whether the deadline still holds.
     deadlines: BinaryHeap<Reverse<(u32, u32)>>,
-    /// Slots whose share ended before their input.
+    /// Slots with input or events left at the end of their share.
     queue: VecDeque<u32>,
-    /// Slots whose events came in a turn without time for them. They come before the `queue`.
+    /// Slots whose events came in a turn without time for them. They are served before `queue`.
     fresh: VecDeque<u32>,
     /// Slots that handlers on this thread have woken.
     woken: Vec<u32>,
@@ -192,9 +192,9 @@ impl Shard {
 
     /// Handles the events, and everything else that waits for this shard.
     ///
-    /// Clients with new events come first. Clients whose share ended before their input wait in a
-    /// queue, and have some milliseconds of each turn together. A client that sends a little waits
-    /// that long at most for clients that send a lot.
+    /// Clients with new events come first. Clients with input left at the end of their share wait
+    /// in a queue, and have some milliseconds of each turn together. A client that sends a little
+    /// waits that long at most for clients that send a lot.
     pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
         self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.started));
@@ -264,7 +264,7 @@ impl Shard {
                 break;
             }
         }
-        // At least one in each turn, so that every client has its share at some time.
+        // At least one in each turn, so that every client gets a share eventually.
         for _ in 0..queued {
             let Some(slot) = self.queue.pop_front() else { break };
             time.spend(self.serve_queued(slot));
@@ -311,8 +311,9 @@ impl Shard {
         }
     }
 
-    /// Drives the connections that handlers have woken, and a few times those woken meanwhile. A
-    /// handler that sends whenever its client has read waits for its turn with the sockets.
+    /// Drives the connections that handlers have woken, and repeats this a few times for
+    /// connections woken meanwhile. A handler that sends whenever its client has read waits for its
+    /// turn with the sockets.
     fn drive_woken(&mut self) {
         for _ in 0..FLUSHES_PER_TURN {
             wake::take_woken(&mut self.woken);

@@ -15,8 +15,8 @@ impl Shard {
     pub(super) fn serve(&mut self, slot: u32) -> bool {
         let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
         let Some(connection_slot) = self.connections.get_mut(slot as usize) else { return false };
-        // A connection without work comes back when the client has read, or the application has
-        // handled messages.
+        // A connection without work is served again when the client has read, or the application
+        // has handled messages.
         if !connection_slot.has_work(self.state.budget()) {
             self.hold_back(slot);
             return false;

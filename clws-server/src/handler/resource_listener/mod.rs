@@ -29,7 +29,7 @@ use crate::resource::opening::Opening;
 /// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that
 /// sends a message beyond it is not read from until half of it is handled. No message is lost.
 ///
-/// A panic in a handler closes the current client with 1011, and the listener goes on. Keep its
+/// A panic in a handler closes the current client with 1011, and the listener continues. Keep its
 /// state consistent before you call code that may panic. With
 /// [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends
 /// the process.
