@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// The bytes of memory that are held for the client: its queue, in which a message to many
-    /// counts in full; its compression context; and the messages in its
+    /// clients counts in full; its compression context; and the messages in its
     /// [`WebSocket`](crate::WebSocket).
     pub(crate) fn held(&self) -> usize {
         let inbox = self.0.extras.as_ref().map_or(0, |extras| extras.inbox.load(Ordering::Relaxed));

@@ -1,4 +1,4 @@
-//! Questions about a client.
+//! The methods of a client that return its properties.
 
 use std::any::Any;
 use std::net::IpAddr;

@@ -10,12 +10,12 @@
 
 use crate::sync::{atomic::AtomicU16, atomic::Ordering};
 
-// `Lifecycle`, two bits.
+// The bits of `Lifecycle`.
 const CONNECTED: u16 = 1;
 const DISCONNECTED: u16 = 1 << 1;
 
-// `Ending`. Each step includes the bits of the steps before it, so a single `fetch_or` never goes
-// back.
+// The bits of `Ending`. Each step includes the bits of the steps before it, so a single `fetch_or`
+// never goes back.
 const CLOSING: u16 = 1 << 2;
 const ABORTED: u16 = 1 << 3 | CLOSING;
 const OVERDRAWN: u16 = 1 << 4 | ABORTED;

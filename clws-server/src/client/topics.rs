@@ -67,8 +67,8 @@ impl Topics {
                 self.0.forget_if_empty(name, group.inner());
                 return false;
             }
-            // The last other subscriber may have left in between: then the group was forgotten, and
-            // is kept again here.
+            // The last other subscriber may have left in between. Then the group was removed from
+            // the table, and is added again here.
             if self.0.keep(name, &group) {
                 // The client itself may have left in between, when the group was not in the table.
                 self.0.forget_if_empty(name, group.inner());

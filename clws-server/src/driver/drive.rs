@@ -30,7 +30,7 @@ pub(crate) trait Io {
     /// The input of the last read was handled.
     fn handled(&mut self, connection: &Connection);
 
-    /// Calls [`Connection::transmit`] until everything is written or nothing more can be.
+    /// Calls [`Connection::transmit`] until everything is written or the socket takes no more.
     fn transmit(&mut self, connection: &mut Connection) -> io::Result<()>;
 
     /// Writing failed. Earlier input must be read to its end.

@@ -37,20 +37,20 @@ pub(crate) struct Streams {
 pub(super) struct Turns {
     waiting: VecDeque<usize>,
     latest: Option<usize>,
-    /// The start of the tick, and the turns that are left of it.
+    /// The start of the tick, and the number of turns left in it.
     begun: Option<Instant>,
     left: usize,
 }
 
-/// The part of a stream's memory that other threads see.
+/// The account of a stream's memory, which other threads read.
 #[derive(Debug, Default)]
 pub(super) struct Holder {
     pub(super) input: AtomicUsize,
     pub(super) client: OnceLock<Client>,
     /// The stream must be dropped.
     pub(super) dropped: AtomicBool,
-    /// Bytes that the stream held when that was decided. 0 once its driver has seen it, and `ENDED`
-    /// when no driver will.
+    /// Bytes that the stream held when it was marked as `dropped`. 0 once its driver has seen the
+    /// mark, and `ENDED` after the end of its driver.
     pub(super) dropping: AtomicUsize,
     pub(super) waker: Arc<TaskWaker>,
 }

@@ -156,7 +156,7 @@ fn log_refused(refused: Option<u64>) {
 }
 
 fn reserve() -> Option<AnySocket> {
-    // A machine may lack some of the families.
+    // A machine may lack some of the address families.
     let families = [Domain::IPV4, Domain::IPV6, Domain::UNIX];
     families.into_iter().find_map(|family| AnySocket::new(family, Type::DGRAM, None).ok())
 }

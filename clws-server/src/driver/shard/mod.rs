@@ -80,7 +80,7 @@ pub(crate) struct Shard {
     relief: Relief,
 }
 
-/// The time of a part of a turn in which clients are served.
+/// Measures the time for which clients are served in a turn.
 struct TurnTime {
     started: Instant,
     served: usize,

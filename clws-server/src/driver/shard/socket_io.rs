@@ -26,7 +26,7 @@ pub(super) struct SocketIo<'a> {
     memory: &'a Budget,
     /// Bytes that may still be read in this share.
     left: usize,
-    /// Bytes of the largest read.
+    /// The most bytes of one read.
     most: usize,
 }
 
