@@ -17,6 +17,8 @@ pub(crate) use std::{
 pub(crate) use futures::task::AtomicWaker;
 
 #[cfg(all(test, shuttle))]
+pub(crate) use self::modelled::{AtomicWaker, Bell};
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic},
     thread_local,
