@@ -19,7 +19,7 @@ const OUTBOX_BYTES: usize = 4 << 20;
 const OUTBOX_COUNT: usize = 1024;
 
 /// The smallest capacity that is kept for messages. The allocator reuses smaller buffers as well.
-const BIG: usize = 64 * 1024;
+const MIN_BIG: usize = 64 * 1024;
 
 /// The most bytes of big buffers that a thread keeps. Fresh memory from the system costs a page
 /// fault for each 4 KiB, which is more than the message in it costs.
@@ -31,9 +31,9 @@ const BIG_BYTES: usize = 40 << 20;
 const BIG_COUNT: usize = 64;
 
 thread_local! {
-    static OUTBOXES: RefCell<Shelf<Box<OutboxBuffer>>> =
-        const { RefCell::new(Shelf::new(OUTBOX_BYTES, OUTBOX_COUNT)) };
-    static BIGS: RefCell<Shelf<Vec<u8>>> = const { RefCell::new(Shelf::new(BIG_BYTES, BIG_COUNT)) };
+    static OUTBOXES: RefCell<KeptBuffers<Box<OutboxBuffer>>> =
+        const { RefCell::new(KeptBuffers::new(OUTBOX_BYTES, OUTBOX_COUNT)) };
+    static BIGS: RefCell<KeptBuffers<Vec<u8>>> = const { RefCell::new(KeptBuffers::new(BIG_BYTES, BIG_COUNT)) };
 }
 
 sync::thread_local! {
@@ -41,8 +41,8 @@ sync::thread_local! {
     static IS_KEEPING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Sets whether the current thread keeps buffers. A thread that does must call [`release_memory`]
-/// when it needs none any more.
+/// Sets whether the current thread keeps buffers. A thread that keeps buffers must call
+/// [`release_memory`] when it no longer needs them.
 pub(crate) fn keep_on_this_thread(keep: bool) {
     let _ = IS_KEEPING.try_with(|keeping| keeping.set(keep));
 }
@@ -55,7 +55,7 @@ fn is_keeping() -> bool {
 /// Gives an empty sender a buffer to encode into, if the thread keeps one.
 #[inline]
 pub(crate) fn lend(sender: &mut Sender) {
-    if let Some(Some(buffer)) = with_shelf(&OUTBOXES, Shelf::take) {
+    if let Some(Some(buffer)) = with_kept(&OUTBOXES, KeptBuffers::take) {
         sender.give_buffer(buffer);
     }
 }
@@ -66,11 +66,11 @@ pub(crate) fn take_back(sender: &mut Sender) {
     if let Some(buffer) = sender.take_buffer()
         && is_keeping()
     {
-        with_shelf(&OUTBOXES, |shelf| shelf.put(buffer));
+        with_kept(&OUTBOXES, |kept| kept.put(buffer));
     }
 }
 
-/// Returns a buffer of `len` bytes, or a kept one of at most half as many more.
+/// Returns a buffer of `len` bytes. A kept buffer may be larger by up to a half.
 pub(crate) fn take(len: usize) -> Vec<u8> {
     let buffer = take_fitting(len, len + len / 2);
     if buffer.capacity() > 0 { buffer } else { vec![0; len] }
@@ -79,35 +79,35 @@ pub(crate) fn take(len: usize) -> Vec<u8> {
 /// Drops the buffers of this thread and forgets its counts.
 #[cfg(test)]
 pub(crate) fn clear() {
-    OUTBOXES.set(Shelf::new(OUTBOX_BYTES, OUTBOX_COUNT));
-    BIGS.set(Shelf::new(BIG_BYTES, BIG_COUNT));
+    OUTBOXES.set(KeptBuffers::new(OUTBOX_BYTES, OUTBOX_COUNT));
+    BIGS.set(KeptBuffers::new(BIG_BYTES, BIG_COUNT));
 }
 
 /// Keeps a big buffer for the next connection on this thread. Drops any other buffer.
 pub(crate) fn give(buffer: Vec<u8>) {
-    if buffer.capacity() >= BIG && is_keeping() {
-        with_shelf(&BIGS, |shelf| shelf.put_big(buffer));
+    if buffer.capacity() >= MIN_BIG && is_keeping() {
+        with_kept(&BIGS, |kept| kept.put_big(buffer));
     }
 }
 
 /// Frees the buffers of this thread.
 pub(crate) fn release_memory() {
-    drop(with_shelf(&OUTBOXES, Shelf::take_all));
-    drop(with_shelf(&BIGS, Shelf::take_all));
+    drop(with_kept(&OUTBOXES, KeptBuffers::take_all));
+    drop(with_kept(&BIGS, KeptBuffers::take_all));
 }
 
 fn take_fitting(least: usize, most: usize) -> Vec<u8> {
-    with_shelf(&BIGS, |shelf| shelf.take_fitting(least, most)).unwrap_or_default()
+    with_kept(&BIGS, |kept| kept.take_fitting(least, most)).unwrap_or_default()
 }
 
-/// Calls a closure with a shelf. Returns `None` on a thread that has dropped its shelves: the
-/// destructor of another thread-local may send to a client.
+/// Calls a closure with the kept buffers of one kind. Returns `None` on a thread that has dropped
+/// its thread-locals: the destructor of another thread-local may send to a client.
 #[inline]
-fn with_shelf<T, R>(
-    shelf: &'static LocalKey<RefCell<Shelf<T>>>,
-    call: impl FnOnce(&mut Shelf<T>) -> R,
+fn with_kept<T, R>(
+    kept: &'static LocalKey<RefCell<KeptBuffers<T>>>,
+    call: impl FnOnce(&mut KeptBuffers<T>) -> R,
 ) -> Option<R> {
-    shelf.try_with(|shelf| shelf.try_borrow_mut().ok().map(|mut shelf| call(&mut shelf))).ok().flatten()
+    kept.try_with(|kept| kept.try_borrow_mut().ok().map(|mut kept| call(&mut kept))).ok().flatten()
 }
 
 /// The pool for big messages that arrive in pieces or are written from their own buffer.
@@ -125,7 +125,7 @@ impl BufferPool for SharedBuffers {
 }
 
 /// The buffers of one kind that a thread keeps, with their limits.
-struct Shelf<T> {
+struct KeptBuffers<T> {
     buffers: Vec<T>,
     bytes: usize,
     max_bytes: usize,
@@ -149,7 +149,7 @@ impl Capacity for Box<OutboxBuffer> {
     }
 }
 
-impl<T: Capacity> Shelf<T> {
+impl<T: Capacity> KeptBuffers<T> {
     const fn new(max_bytes: usize, max_count: usize) -> Self {
         Self { buffers: Vec::new(), bytes: 0, max_bytes, max_count }
     }
@@ -175,7 +175,7 @@ impl<T: Capacity> Shelf<T> {
     }
 }
 
-impl Shelf<Vec<u8>> {
+impl KeptBuffers<Vec<u8>> {
     fn put_big(&mut self, buffer: Vec<u8>) {
         if self.bytes + buffer.capacity() > self.max_bytes || self.buffers.len() >= self.max_count {
             self.make_room(buffer.capacity());
@@ -183,8 +183,8 @@ impl Shelf<Vec<u8>> {
         self.put(buffer);
     }
 
-    /// Drops the biggest buffer if it is bigger than `bytes`, or else the oldest of too many
-    /// buffers. A buffer that nothing needs any more does not stay in the place of a useful one.
+    /// Drops the biggest buffer if it is bigger than `bytes`, or else the oldest buffer if there
+    /// are too many. So unused buffers do not displace useful ones.
     #[cold]
     fn make_room(&mut self, bytes: usize) {
         let sizes = self.buffers.iter().map(Vec::capacity).enumerate();
@@ -196,13 +196,13 @@ impl Shelf<Vec<u8>> {
         self.bytes -= self.buffers.remove(index).capacity();
     }
 
-    /// Takes the biggest buffer of `least` to `most` bytes, and of equal ones the last that was
-    /// used.
+    /// Takes the biggest buffer of `least` to `most` bytes. Of equal buffers it takes the most
+    /// recently used.
     fn take_fitting(&mut self, least: usize, most: usize) -> Vec<u8> {
         let fits = |(_, buffer): &(usize, &Vec<u8>)| (least..=most).contains(&buffer.capacity());
         let best = self.buffers.iter().enumerate().filter(fits).max_by_key(|(_, buffer)| buffer.capacity());
         let Some((index, _)) = best else { return Vec::new() };
-        let buffer = self.buffers.remove(index); // keeps the order; the shelf is short
+        let buffer = self.buffers.remove(index); // keeps the order; the list is short
         self.bytes -= buffer.capacity();
         buffer
     }
@@ -214,42 +214,43 @@ mod tests {
 
     #[test]
     fn keeps_no_more_than_its_limits() {
-        let mut shelf = Shelf::new(1000, 3);
+        let mut kept = KeptBuffers::new(1000, 3);
         for capacity in [400, 500, 200, 90] {
-            shelf.put(Vec::with_capacity(capacity));
+            kept.put(Vec::with_capacity(capacity));
         }
-        assert_eq!((shelf.buffers.len(), shelf.bytes), (3, 990), "200 more bytes exceed the limit");
-        shelf.put(Vec::with_capacity(1));
-        assert_eq!(shelf.buffers.len(), 3, "a fourth buffer exceeds the limit");
-        assert_eq!(shelf.take_fitting(100, 450).capacity(), 400, "the biggest that fits");
-        assert_eq!(shelf.take_fitting(100, 450).capacity(), 0, "500 bytes are too many, 90 too few");
-        shelf.put(Vec::with_capacity(400));
-        let sum: usize = (0..3).map(|_| shelf.take().unwrap().capacity()).sum();
-        assert_eq!((sum, shelf.bytes, shelf.take()), (990, 0, None));
+        assert_eq!((kept.buffers.len(), kept.bytes), (3, 990), "200 more bytes exceed the limit");
+        kept.put(Vec::with_capacity(1));
+        assert_eq!(kept.buffers.len(), 3, "a fourth buffer exceeds the limit");
+        assert_eq!(kept.take_fitting(100, 450).capacity(), 400, "the biggest that fits");
+        assert_eq!(kept.take_fitting(100, 450).capacity(), 0, "500 bytes are too many, 90 too few");
+        kept.put(Vec::with_capacity(400));
+        let sum: usize = (0..3).map(|_| kept.take().unwrap().capacity()).sum();
+        assert_eq!((sum, kept.bytes, kept.take()), (990, 0, None));
     }
 
     #[test]
     fn a_big_buffer_makes_room_for_smaller_ones() {
-        let mut shelf = Shelf::new(1000, 3);
+        let mut kept = KeptBuffers::new(1000, 3);
         for capacity in [900, 300, 300, 800] {
-            shelf.put_big(Vec::with_capacity(capacity));
+            kept.put_big(Vec::with_capacity(capacity));
         }
-        let capacities = |shelf: &Shelf<Vec<u8>>| shelf.buffers.iter().map(Vec::capacity).collect::<Vec<_>>();
+        let capacities =
+            |kept: &KeptBuffers<Vec<u8>>| kept.buffers.iter().map(Vec::capacity).collect::<Vec<_>>();
         assert_eq!(
-            (capacities(&shelf), shelf.bytes),
+            (capacities(&kept), kept.bytes),
             (vec![300, 300], 600),
             "a smaller buffer does not make room for a bigger one"
         );
-        shelf.put_big(Vec::with_capacity(100));
-        shelf.put_big(Vec::with_capacity(350));
+        kept.put_big(Vec::with_capacity(100));
+        kept.put_big(Vec::with_capacity(350));
         assert_eq!(
-            (capacities(&shelf), shelf.bytes),
+            (capacities(&kept), kept.bytes),
             (vec![300, 100, 350], 750),
             "the oldest of too many buffers makes room"
         );
-        shelf.put_big(Vec::with_capacity(200));
+        kept.put_big(Vec::with_capacity(200));
         assert_eq!(
-            (capacities(&shelf), shelf.bytes),
+            (capacities(&kept), kept.bytes),
             (vec![300, 100, 200], 600),
             "the biggest of too many buffers makes room"
         );

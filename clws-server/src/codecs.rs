@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 
 /// The number of pools that a thread keeps: one for the config of the server, the others for
-/// resources with a config of their own.
+/// resources that override it.
 const MAX_POOLS: usize = 16;
 
 thread_local! {
@@ -14,7 +14,7 @@ thread_local! {
     static CODECS: RefCell<Vec<(DeflateConfig, CodecPool)>> = const { RefCell::new(Vec::new()) };
 }
 
-/// The pool of this thread, of a shard for instance, for a configuration.
+/// The pool of this thread for a configuration.
 pub(crate) fn codecs(config: &DeflateConfig) -> CodecPool {
     let codecs = CODECS.try_with(|pools| {
         let mut pools = pools.try_borrow_mut().ok()?;
@@ -44,7 +44,7 @@ pub(crate) fn clear() {
 
 /// The size from which messages are compressed before a lock is taken, because compression takes
 /// long.
-pub(crate) const BIG: usize = 16 * 1024;
+pub(crate) const COMPRESS_UNLOCKED_FROM: usize = 16 * 1024;
 
 /// The parameters that a client negotiated, and the memory that it holds for them.
 #[derive(Debug)]

@@ -13,7 +13,7 @@
 //!
 //! impl Resource for Echo {
 //!     fn text(&self, client: &Client, text: Text<'_>) {
-//!         // Fails only if the client is gone. If it reads no answers, its messages wait.
+//!         // Fails only if the client has disconnected. If it reads no answers, its messages wait.
 //!         let _ = client.send(text);
 //!     }
 //! }
@@ -48,7 +48,7 @@
 //! | [`async_handler`] | an async function for each client, with a [`WebSocket`] | conversations: ask, wait, answer |
 //!
 //! Each of them can decide on a client before the connection is open ([`Resource::accept`] and the
-//! corresponding methods). It accepts the client with a subprotocol, headers and data of its own,
+//! corresponding methods). It accepts the client, with a subprotocol, headers and data for it, or
 //! refuses it with any HTTP status, or decides [later](Accept::later), when a database has
 //! answered.
 //!
@@ -76,7 +76,7 @@
 //! /// Sends each message to all guests, and announces new guests.
 //! #[derive(Default)]
 //! struct Chat {
-//!     everybody: Group,
+//!     members: Group,
 //!     guests: u32,
 //! }
 //!
@@ -85,13 +85,13 @@
 //!
 //!     fn connected(&mut self, client: &Client) -> Result<(), Close> {
 //!         self.guests += 1;
-//!         self.everybody.join(client);
-//!         self.everybody.send_text(format!("guest {} is here", self.guests));
+//!         self.members.join(client);
+//!         self.members.send_text(format!("guest {} is here", self.guests));
 //!         Ok(())
 //!     }
 //!
 //!     fn text(&mut self, _: &Client, text: ByteString) {
-//!         self.everybody.send_text(text);
+//!         self.members.send_text(text);
 //!     }
 //! }
 //!

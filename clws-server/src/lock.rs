@@ -159,7 +159,7 @@ mod held {
         let _ = HELD.try_with(|bits| bits.set(held));
     }
 
-    /// Marks a rank as held, or as waited for.
+    /// Marks a rank as held, or as about to be held.
     pub(super) struct Held(u8);
 
     impl Held {

@@ -4,7 +4,7 @@
 //! `async-io` reactor. To move, replace the imports of this file: `smol::spawn`, `smol::Timer::at`,
 //! `smol::net`.
 //!
-//! Shards have threads of their own. A shard as a task of the executor that awaits its poller would
+//! Shards run on separate threads. A shard as a task of the executor that awaits its poller would
 //! pay for two reactors at each wake-up; `ARCHITECTURE.md` has the figures.
 
 use std::future::Future;

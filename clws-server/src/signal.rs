@@ -1,4 +1,4 @@
-//! An event that happens once, and for which any number of tasks wait.
+//! An event that happens once and that any number of tasks can wait for.
 
 use std::future::Future;
 use std::pin::Pin;

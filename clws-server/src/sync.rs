@@ -17,6 +17,8 @@ pub(crate) use std::{
 pub(crate) use futures::task::AtomicWaker;
 
 #[cfg(all(test, shuttle))]
+pub(crate) use self::modelled::{AtomicWaker, Bell};
+#[cfg(all(test, shuttle))]
 pub(crate) use shuttle::{
     sync::{Mutex, MutexGuard, RwLock, RwLockReadGuard, RwLockWriteGuard, atomic},
     thread_local,
@@ -63,7 +65,7 @@ mod modelled {
         }
     }
 
-    /// Wakes a poller: a wait ends if the bell rang after the previous wait.
+    /// Wakes a poller. A wait ends if the bell was rung after the previous wait.
     #[derive(Clone, Debug, Default)]
     pub(crate) struct Bell(Arc<(Mutex<bool>, Condvar)>);
 

@@ -1,4 +1,4 @@
-//! The waker of a task. Wakers are code of the application, which may have an executor of its own.
+//! The waker of a task. Wakers are code of the application, which may use its own executor.
 
 use std::task::Waker;
 

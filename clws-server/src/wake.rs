@@ -39,8 +39,7 @@ impl WakeTargetRef<'_> {
     }
 }
 
-/// What frees memory when too much is held for all clients: the drivers of a server, which drop
-/// clients.
+/// The drivers of a server, which drop clients when too much memory is held for all clients.
 pub(crate) trait Relief: Send + Sync {
     /// Asks the driver of `wake_target`, or another one, to drop the clients that hold most. No
     /// lock may be held.
@@ -73,7 +72,7 @@ pub(crate) struct ShardHandle {
 pub(crate) enum ShardCommand {
     /// The client in that slot has output, was closed, or was resumed by the application.
     Wake(u32),
-    /// The same for many slots.
+    /// Many slots have output, or were closed or resumed.
     WakeAll(Vec<u32>),
     /// A new connection.
     AddConnection(Socket, Peer, ConnectionPermit),
@@ -104,7 +103,7 @@ fn is_long(turn: u32, at: Duration) -> bool {
     turn != ASLEEP && elapsed > LONG_TURN && elapsed <= u32::MAX / 2
 }
 
-/// The state of a shard's thread that handlers on it use.
+/// The thread-local state of a shard, which handlers on the thread use.
 struct Local {
     shard: Cell<usize>,
     woken: RefCell<Vec<u32>>,
@@ -193,7 +192,7 @@ impl ShardHandle {
         }
     }
 
-    /// The shard begins a turn, at that time after the server's start.
+    /// Records that the shard begins a turn, at that time after the server's start.
     pub(crate) fn begin_turn(&self, at: Duration) {
         self.turn.store(millis(at).min(ASLEEP - 1), Ordering::Relaxed);
     }
@@ -291,7 +290,7 @@ impl ShardHandle {
         self.commands.lock()
     }
 
-    /// Makes the current thread this shard's. Wake-ups from it take no lock from now on.
+    /// Registers the current thread as this shard's. Wake-ups from it take no lock from now on.
     pub(crate) fn register_current_thread(&self) {
         // It fails only while the thread ends.
         let _ = LOCAL.try_with(|local| local.shard.set(self.id));

@@ -1,4 +1,4 @@
-//! How many connections a server may have, given the file descriptors of the process.
+//! The limit on a server's connections that follows from the file descriptors of the process.
 //!
 //! Each connection takes a descriptor. A server without a free descriptor cannot even refuse a
 //! client: the system has completed the TCP handshake, and the client waits for an answer.
@@ -10,14 +10,14 @@ use std::num::NonZeroUsize;
 use crate::admission::limit::Needed;
 use crate::guard::log;
 
-/// The connections beyond the limit that are read from until they get 503. Further connections are
-/// refused without waiting for their request.
-const REFUSALS: usize = 1024;
+/// The most connections beyond the limit whose requests are read before they get 503. Further
+/// connections are refused without waiting for their request.
+const MAX_REFUSALS: usize = 1024;
 
 /// The descriptors that stay free for the application if the limit allows it.
-const SPARE: usize = 256;
+const SPARE_DESCRIPTORS: usize = 256;
 
-/// How a connection is counted; released by
+/// The way in which a connection is counted. It is released by
 /// [`DriverState::release`](crate::driver::state::DriverState::release).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ConnectionPermit {
@@ -40,16 +40,17 @@ pub(crate) struct Admission {
 }
 
 impl Admission {
-    /// `max_clients`, whatever the limit on descriptors.
+    /// Allows `max_clients` clients, whatever the limit on descriptors.
     pub(crate) const fn unchecked(max_clients: usize) -> Self {
-        Self { clients: max_clients, refusals: REFUSALS, _needed: None }
+        Self { clients: max_clients, refusals: MAX_REFUSALS, _needed: None }
     }
 
-    /// `max_clients`, or fewer if the process may not open enough descriptors. Raises the limit of
-    /// the process first if `raise_limit` is set.
+    /// Allows `max_clients` clients, or fewer if the process may not open enough descriptors.
+    /// Raises the limit of the process first if `raise_limit` is set.
     pub(crate) fn provide(max_clients: usize, shards: Option<NonZeroUsize>, raise_limit: bool) -> Self {
         let own = own(shards);
-        let needed = Needed::new(max_clients.saturating_add(REFUSALS + SPARE).saturating_add(own));
+        let needed =
+            Needed::new(max_clients.saturating_add(MAX_REFUSALS + SPARE_DESCRIPTORS).saturating_add(own));
         let Some(limit) = needed.provide(raise_limit) else {
             return Self::unchecked(max_clients);
         };
@@ -71,11 +72,11 @@ impl Admission {
 
 /// The clients and refusals that fit into `left` descriptors, with a part left for the application.
 fn fit(max_clients: usize, left: usize) -> (usize, usize) {
-    if left >= max_clients.saturating_add(REFUSALS + SPARE) {
-        return (max_clients, REFUSALS);
+    if left >= max_clients.saturating_add(MAX_REFUSALS + SPARE_DESCRIPTORS) {
+        return (max_clients, MAX_REFUSALS);
     }
-    let refusals = (left / 16).clamp(1, REFUSALS);
-    let spare = (left / 8).min(SPARE);
+    let refusals = (left / 16).clamp(1, MAX_REFUSALS);
+    let spare = (left / 8).min(SPARE_DESCRIPTORS);
     (max_clients.min(left.saturating_sub(refusals + spare).max(1)), refusals)
 }
 
@@ -99,7 +100,7 @@ mod tests {
         for left in 0..10_000 {
             for max_clients in [1, 10, 1000, 100_000, usize::MAX] {
                 let (clients, refusals) = fit(max_clients, left);
-                assert!((1..=max_clients).contains(&clients) && (1..=REFUSALS).contains(&refusals));
+                assert!((1..=max_clients).contains(&clients) && (1..=MAX_REFUSALS).contains(&refusals));
                 assert!(clients + refusals <= left.max(2), "{max_clients} {left}");
             }
         }

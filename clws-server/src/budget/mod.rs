@@ -24,7 +24,7 @@ const PAGE_BITS: u32 = 12;
 const STEP: usize = 1 << 20;
 
 /// The most bytes that a client may hold without being held back when memory is short.
-pub(crate) const FREE: usize = 64 * 1024;
+pub(crate) const HOLD_BACK_ABOVE: usize = 64 * 1024;
 
 /// The smallest step.
 const MIN_STEP: usize = 64 * 1024;
@@ -46,7 +46,7 @@ pub(crate) struct Budget {
     used: Used,
 }
 
-/// The credit that threads have taken, used or not, on a cache line of its own.
+/// The credit that threads have taken, used or not, on a separate cache line.
 #[derive(Debug, Default)]
 #[repr(align(128))]
 struct Used(AtomicUsize);
@@ -113,11 +113,11 @@ impl Budget {
         self.used() > self.limit.saturating_add(self.limit / 4)
     }
 
-    /// The number of reads of [`FREE`] bytes that each thread may do in a tick for clients that are
-    /// held back. It falls with the memory that is left.
+    /// The number of reads of [`HOLD_BACK_ABOVE`] bytes that each thread may do in a tick for
+    /// clients that are held back. It falls with the memory that is left.
     pub(crate) fn reads_per_tick(&self, threads: usize) -> usize {
         let left = self.limit.saturating_sub(self.used());
-        1 + left / (32 * FREE * threads.max(1))
+        1 + left / (32 * HOLD_BACK_ABOVE * threads.max(1))
     }
 
     pub(crate) fn note_dropped(&self) {
@@ -217,7 +217,8 @@ impl Budget {
 }
 
 impl Credit {
-    /// Whether this is credit with a budget. It changes to that budget if its own budget is gone.
+    /// Whether this credit belongs to a budget. If its previous budget was dropped, it is first
+    /// assigned to that one.
     fn is_with(&self, budget: &Budget) -> bool {
         if self.id.get() != budget.id
             && let Ok(mut own) = self.budget.try_borrow_mut()
@@ -240,7 +241,7 @@ impl Drop for Credit {
     }
 }
 
-/// Meters messages to many clients, which are held once for all of them.
+/// Charges a message to many clients once, because all of them share it.
 impl Meter for Budget {
     fn charge(&self, bytes: usize) {
         self.charge_bytes(bytes);
@@ -257,14 +258,14 @@ fn pages(bytes: usize) -> u32 {
     u32::try_from(bytes >> PAGE_BITS).unwrap_or(u32::MAX)
 }
 
-/// Whether two numbers of bytes are not in the same page. Each send checks this.
+/// Whether two numbers of bytes have different numbers of whole pages. Each send checks this.
 #[inline]
 pub(crate) const fn is_another_page(before: usize, after: usize) -> bool {
     (before ^ after) >> PAGE_BITS != 0
 }
 
-/// The pages that are charged for one holder of memory. The owner must [clear](Self::clear) it at
-/// the end.
+/// The pages that are charged for one holder of memory. The owner must [clear](Self::clear) the
+/// charge at the end.
 #[derive(Debug, Default)]
 pub(crate) struct Charged(u32);
 

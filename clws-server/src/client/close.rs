@@ -11,16 +11,16 @@ use crate::wake::WakeBatch;
 
 /// The code and the reason to close a connection with.
 ///
-/// [`Client::close`] and the methods like it take everything that becomes one: a code alone, or a
-/// code with a reason. As the error of [`Resource::connected`](crate::Resource::connected) it
-/// refuses a client: CLWS's `client-connection-rejected`.
+/// [`Client::close`] and similar methods take anything that converts into it: a code, or a code
+/// with a reason. As the error of [`Resource::connected`](crate::Resource::connected) it refuses a
+/// client: CLWS's `client-connection-rejected`.
 ///
 /// ```
 /// use clws_server::{Client, Close, CloseCode};
 ///
 /// fn end(client: &Client) {
 ///     client.close(CloseCode::NORMAL);
-///     client.close((CloseCode::GOING_AWAY, "see you")); // no effect: the client is closing already
+///     client.close((CloseCode::GOING_AWAY, "see you")); // no effect: it is closing already
 ///     client.close(Close::new(CloseCode::POLICY, "too late"));
 /// }
 /// ```
@@ -98,8 +98,8 @@ impl Client {
     /// From now on nothing is delivered from this client, and nothing can be sent to it. A client
     /// that does not answer within [`close_timeout`](crate::Config#structfield.close_timeout) is
     /// dropped. If the client is closing already, its close frame stays as it is. Hixie-75 has no
-    /// closing handshake: there our side of the connection is shut down when the queue is written,
-    /// and the client answers by ending its own side.
+    /// closing handshake: our side of the connection is shut down when the queue is written, and
+    /// the client answers by ending its side.
     ///
     /// It always closes. A reason of over 123 bytes is truncated at the end of a character. A code
     /// that must not be sent (RFC 6455 §7.4), such as 1005, 1006 or 2000, is logged as a warning,
@@ -121,7 +121,7 @@ impl Client {
 
     fn close_and_wake(&self, close: &Close, batch: Option<&mut WakeBatch>) -> CloseOutcome {
         let outcome = self.queue_close(close.code, &close.reason);
-        // Before the wake-up, because the driver then discards the events that waited.
+        // Before the wake-up, so that the woken driver discards the waiting events.
         broken!(WakesBeforeSilence, self.0.wake_target.wake());
         self.0.state.silence();
         broken!(WakesBeforeSilence, return outcome);
@@ -136,7 +136,8 @@ impl Client {
     /// A client that is closing already is left alone.
     pub(crate) fn begin_close(&self, code: CloseCode, reason: &str) {
         if self.queue_close(code, reason) != CloseOutcome::Already {
-            // Even if more is queued before it: the time for the client's answer begins now.
+            // The time for the client's answer begins now, even if data is queued before the close
+            // frame.
             self.0.wake_target.wake();
         }
     }
@@ -158,8 +159,8 @@ impl Client {
         CloseOutcome::WithoutCode
     }
 
-    /// Closes a client that its resource refuses. The application gets no events of it. The caller
-    /// wakes the driver.
+    /// Closes a client that its resource refuses. The application gets no events of this client.
+    /// The caller wakes the driver.
     pub(crate) fn refuse(&self, close: &Close) {
         self.0.state.silence();
         if self.queue_close(close.code, &close.reason) == CloseOutcome::WithoutCode {
@@ -180,7 +181,7 @@ impl Client {
         self.outbox().seal();
     }
 
-    /// Frees the queue of a connection that is gone.
+    /// Frees the queue of a connection that has ended.
     pub(crate) fn abandon(&self) {
         self.0.state.begin_closing();
         let drops = DeferredDrops::new(self.config()); // dropped after the lock
@@ -205,12 +206,12 @@ impl Client {
         self.0.state.ending() >= Ending::Aborted
     }
 
-    /// Whether it must be dropped because too much memory is held.
+    /// Whether the client must be dropped because too much memory is held.
     pub(crate) fn is_overdrawn(&self) -> bool {
         self.0.state.ending() == Ending::Overdrawn
     }
 
-    /// Whether the application has closed it.
+    /// Whether the application has closed the client.
     pub(crate) fn is_silenced(&self) -> bool {
         self.0.state.is_silenced()
     }

@@ -6,7 +6,7 @@ use std::time::Instant;
 use clws_proto::Limits;
 use clws_proto::buffer::Meter;
 
-use crate::budget::{Budget, FREE};
+use crate::budget::{Budget, HOLD_BACK_ABOVE};
 use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
@@ -16,14 +16,14 @@ use crate::wake::{Relief, WakeBatch, WakeTarget};
 
 /// Everything that a [`Client`](crate::client::Client) needs of its server.
 ///
-/// A server has one. Clients hold a reference only, so it may become one for each resource, with
-/// different limits.
+/// A server has one context, which its clients share. A context for each resource would permit
+/// different limits at no cost per client.
 pub(crate) struct ClientContext {
     pub(crate) config: Config,
     /// The limits of the configuration, in the form that receivers share.
     pub(crate) limits: Arc<Limits>,
     pub(crate) budget: Arc<Budget>,
-    /// The budget, as shared messages know it.
+    /// The budget again, in the form to which shared messages are charged.
     pub(crate) meter: Arc<dyn Meter>,
     /// A client with more queued bytes is slow:
     /// [`write_high_water`](crate::Config#structfield.write_high_water).
@@ -33,7 +33,7 @@ pub(crate) struct ClientContext {
     pub(crate) memberships: Memberships,
     /// Waits until all queued data of a client is written.
     pub(crate) watchers: Watchers<dyn Watcher, { rank::WATCHERS }>,
-    /// The adaptors of clients that their resource may still refuse.
+    /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
     relief: Weak<dyn Relief>,
@@ -47,7 +47,7 @@ impl ClientContext {
             meter: Arc::clone(&budget) as _,
             budget,
             high_water: config.high_water(),
-            write_backlog: config.max_write_backlog.min(FREE),
+            write_backlog: config.max_write_backlog.min(HOLD_BACK_ABOVE),
             config,
             memberships: Memberships::default(),
             watchers: Watchers::default(),
@@ -57,8 +57,8 @@ impl ClientContext {
         }
     }
 
-    /// Asks for relief where too much memory is held. Call it after a charge for a client of that
-    /// target, without a lock.
+    /// Asks the drivers to free memory if too much is held. Call it after a charge for a client of
+    /// that target, without a lock.
     #[inline]
     pub(crate) fn relieve(&self, wake_target: &WakeTarget) {
         if self.budget.is_over() {
@@ -73,7 +73,7 @@ impl ClientContext {
         }
     }
 
-    /// The same, when the batch is dropped.
+    /// Asks the drivers to free memory when the batch is dropped, if too much is held now.
     #[inline]
     pub(crate) fn relieve_with(&self, batch: &mut WakeBatch, wake_target: &WakeTarget) {
         if self.budget.is_over() {

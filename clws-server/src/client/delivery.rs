@@ -15,8 +15,8 @@ use crate::wake::WakeBatch;
 pub struct Delivery {
     /// The number of clients that the message was queued for.
     pub sent: usize,
-    /// The clients that did not get the message, with the reason: the client is gone, it does not
-    /// read, or it speaks draft 0 or hixie-75 and the message is binary.
+    /// The clients that did not get the message, with the reason: the client has disconnected, it
+    /// does not read, or it speaks draft 0 or hixie-75 and the message is binary.
     pub failed: Vec<(Client, SendError)>,
 }
 
@@ -28,7 +28,7 @@ impl Delivery {
     }
 }
 
-/// A report that is ignored is a warning, and `let _ =` silences it.
+/// The compiler warns if a report is ignored. `let _ =` silences the warning.
 ///
 /// ```compile_fail
 /// #![deny(unused_must_use)]
@@ -46,7 +46,7 @@ struct ReportsMustBeUsed;
 /// encoded once per framing.
 ///
 /// Clients of draft 0 and hixie-75 cannot get binary messages and are reported as
-/// [`SendError::Unsupported`]. The other clients get theirs.
+/// [`SendError::Unsupported`]. The other clients get the message.
 ///
 /// ```
 /// use clws_server::{Client, send_to};

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use clws_proto::{CloseCode, ProtocolError};
 
-/// The end of a connection: what [`disconnected`](crate::Resource::disconnected) is told.
+/// The end of a connection, as reported to [`disconnected`](crate::Resource::disconnected).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Disconnect {
@@ -31,7 +31,7 @@ impl Disconnect {
         matches!(self.cause, DisconnectCause::Closed)
     }
 
-    /// An invented end, for an application's tests of its own handlers.
+    /// Creates an end for an application's tests of its handlers.
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>, cause: DisconnectCause) -> Self {
         Self { code, reason: reason.into(), cause, undelivered: 0 }
@@ -65,7 +65,7 @@ pub enum DisconnectCause {
     Closed,
     /// The client ended the TCP connection without a close frame.
     Vanished,
-    /// The client broke the protocol, and was told so in a close frame.
+    /// The client violated the protocol, and the server sent it a close frame.
     Protocol(ProtocolError),
     /// The connection failed.
     Io(Arc<io::Error>),

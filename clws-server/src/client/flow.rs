@@ -9,10 +9,10 @@ impl Client {
     /// wait. Those that still wait when the connection breaks or the server stops are counted in
     /// [`Disconnect::undelivered`](crate::Disconnect) after `close_timeout`.
     ///
-    /// This can be called from any thread. In a handler that runs inline, the message at hand is
-    /// the last one. From another thread, messages that are being delivered at that moment still
-    /// arrive. Messages that are already in a mailbox or a [`WebSocket`](crate::WebSocket) can
-    /// still be taken out.
+    /// This can be called from any thread. After a call in an inline handler, the current message
+    /// is the last one. After a call from another thread, messages that are being delivered at that
+    /// moment still arrive. Messages that are already in a mailbox or a
+    /// [`WebSocket`](crate::WebSocket) can still be taken out.
     ///
     /// While a client is paused:
     ///
@@ -22,8 +22,8 @@ impl Client {
     ///   always.
     /// - The server may stop: unread messages then wait until the deadline of the closing
     ///   handshake.
-    /// - The end of its side is not noticed. A machine that is gone is found by TCP keepalive
-    ///   ([`keepalive`](crate::Config#structfield.keepalive)).
+    /// - The end of the client's side is not noticed. A machine that has vanished is found by TCP
+    ///   keepalive ([`keepalive`](crate::Config#structfield.keepalive)).
     ///
     /// Pauses do not nest: after several calls one [`resume`](Self::resume) is enough. A mailbox
     /// that pauses a client on its own does not end this pause when it resumes the client, and
@@ -40,7 +40,8 @@ impl Client {
         }
     }
 
-    /// Pauses for a queue that is full. Call it on the thread that delivers the client's events.
+    /// Pauses the client because its queue is full. Call it on the thread that delivers the
+    /// client's events.
     pub(crate) fn pause_by_queue(&self) {
         self.0.state.pause_by_queue();
     }
@@ -56,7 +57,8 @@ impl Client {
         self.0.wake_target.wake();
     }
 
-    /// Its messages go to a queue from now on, which may pause it.
+    /// Records that the client's messages go to a queue from now on. The queue may pause the
+    /// client.
     pub(crate) fn set_has_queue(&self) {
         self.0.state.set_has_queue();
     }
@@ -66,20 +68,21 @@ impl Client {
         self.0.state.has_queue()
     }
 
-    /// What becomes of its next event.
+    /// Whether the client's next event is delivered, waits or is discarded.
     #[inline]
     pub(crate) fn disposition(&self) -> Disposition {
         self.0.state.disposition()
     }
 
-    /// Whether its pings are answered while its messages [wait](Disposition::Wait): it has not read
-    /// its answers, but the application is ready for messages.
+    /// Whether the client's pings are answered while its messages [wait](Disposition::Wait). They
+    /// are if the application is ready for messages, and only the client has not read its answers.
     pub(crate) fn hears_pings(&self) -> bool {
         !self.0.state.is_paused()
     }
 
-    /// Records that the outbox was flushed. Its events go on when no more than the high-water mark
-    /// is queued, or no more than half of it where an earlier flush was not enough.
+    /// Records that the outbox was flushed. The client's events continue when at most the
+    /// high-water mark is queued, or at most half of the mark if an earlier flush left more than
+    /// the mark.
     ///
     /// Notifies [watchers](Self::watch) when everything is written or the client is closed.
     ///
@@ -90,7 +93,7 @@ impl Client {
         if !self.0.state.is_flush_of_interest() {
             return false;
         }
-        // Under the lock, as a send sets the bits: a send in between sets them again.
+        // Under the lock, because sends set these bits under it: a later send sets them again.
         let outbox = self.outbox();
         let (queued, mark) = (outbox.queued(), self.config().high_water());
         let is_drained = self.0.state.note_backlog(if queued <= mark / 2 {
@@ -108,8 +111,8 @@ impl Client {
         is_drained
     }
 
-    /// Whether a sender should wait for the resource's `drained`. Not after the client was closed:
-    /// its queue may never be written, and `drained` is never called.
+    /// Whether a sender should wait for the resource's `drained`. Returns false once the client is
+    /// closed: its queue may never be written, and `drained` is never called.
     pub(crate) fn is_slow(&self) -> bool {
         let outbox = self.outbox();
         let slow = !outbox.close_sent() && outbox.queued() > self.config().high_water();

@@ -10,10 +10,10 @@ use crate::client::Client;
 use crate::client::deferred_drops::DeferredDrops;
 use crate::wake::WakeTarget;
 
-/// Slices for one write: enough for most outboxes.
-const FEW: usize = 16;
-/// Slices for an outbox with many small messages that other outboxes share.
-const MANY: usize = 64;
+/// The slices of one write, enough for most outboxes.
+const FEW_SLICES: usize = 16;
+/// The slices of one write for an outbox with many small messages that other outboxes share.
+const MANY_SLICES: usize = 64;
 
 /// The most bytes that a stream is given at once.
 const MAX_COPIED: usize = 64 * 1024;
@@ -27,7 +27,7 @@ thread_local! {
 type Write<'a> = &'a mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>;
 
 impl Client {
-    /// Writes the queue as far as the socket takes it. Returns whether all of it is written.
+    /// Writes the queue until the socket takes no more. Returns whether all of it is written.
     pub(crate) fn flush(&self, write: Write<'_>) -> io::Result<bool> {
         // A socket is written to under the outbox's lock. A stream is code of the application.
         if let WakeTarget::Stream(_) = self.0.wake_target {
@@ -43,7 +43,7 @@ impl Client {
     /// Writes copies of the queue without the lock. The outbox may be [abandoned](Client::abandon)
     /// meanwhile: then it stays empty.
     fn flush_copied(&self, write: Write<'_>) -> io::Result<bool> {
-        // A thread that ends has no thread-locals any more.
+        // A thread that ends may have dropped its thread-locals.
         let mut copy = COPY.try_with(Cell::take).unwrap_or_default();
         let flushed = loop {
             copy.clear();
@@ -76,14 +76,14 @@ impl Client {
             buffer_pool::take_back(&mut outbox);
             return self.charge(&mut outbox);
         }
-        let mut slices = [IoSlice::new(&[]); MANY];
+        let mut slices = [IoSlice::new(&[]); MANY_SLICES];
         let filled = outbox.io_slices(&mut slices);
         for slice in slices.get(..filled).unwrap_or_default() {
             let free = MAX_COPIED.saturating_sub(copy.len());
             copy.extend_from_slice(slice.get(..free).unwrap_or(slice));
         }
-        // A TLS stream that says "not now" may have encrypted some of it, and takes it for written
-        // the next time.
+        // A TLS stream that returns `Pending` may have encrypted some of these bytes already. It
+        // counts them as written in the next call, so they must not change.
         outbox.pin(copy.len());
     }
 
@@ -119,7 +119,11 @@ fn flush(outbox: &mut Sender, drops: &DeferredDrops<'_>, write: Write<'_>) -> io
 /// Offers the queue to one vectored write. Returns how many bytes were offered, and the result.
 fn offer(outbox: &Sender, write: Write<'_>) -> (usize, io::Result<usize>) {
     let most = outbox.slices();
-    if most <= FEW { offer_in::<FEW>(outbox, write) } else { offer_in::<MANY>(outbox, write) }
+    if most <= FEW_SLICES {
+        offer_in::<FEW_SLICES>(outbox, write)
+    } else {
+        offer_in::<MANY_SLICES>(outbox, write)
+    }
 }
 
 fn offer_in<const SLICES: usize>(outbox: &Sender, write: Write<'_>) -> (usize, io::Result<usize>) {

@@ -1,4 +1,4 @@
-//! Sets of clients that are sent to together.
+//! Sets of clients that receive the same messages.
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
@@ -13,8 +13,8 @@ use crate::client::delivery::{Delivery, queue};
 use crate::client::members::{ForgetEmpty, GroupInner};
 use crate::client::outgoing::{Broadcast, Outgoing, SendOptions};
 
-/// A set of clients that are sent to together. Members leave it when they disconnect, right before
-/// their resource's [`disconnected`](crate::Resource::disconnected) is called.
+/// A set of clients that receive the same messages. Members leave it when they disconnect, right
+/// before their resource's [`disconnected`](crate::Resource::disconnected) is called.
 ///
 /// It is cheap to clone (all clones are the same group) and can be used from any thread. A client
 /// can be in any number of groups, and in groups of any resource. The cost of joining and leaving
@@ -61,9 +61,9 @@ impl Group {
 
     /// Adds a client. Returns false if it is a member already, or if its connection has ended.
     pub fn join(&self, client: &Client) -> bool {
-        // Set before `Memberships::join` asks whether the connection has ended: either the end of
-        // the connection sees that the client is a member, or `join` sees that the connection has
-        // ended.
+        // The bit is set before `Memberships::join` asks whether the connection has ended: either
+        // the end of the connection sees that the client is a member, or `join` sees that the
+        // connection has ended.
         client.set_member();
         client.context().memberships.join(client, &self.0)
     }
@@ -128,7 +128,7 @@ impl Group {
     }
 
     /// Closes the connections of all members, as [`Client::close`] does. They leave the group when
-    /// they are gone.
+    /// they disconnect.
     pub fn close(&self, close: impl Into<Close>) {
         close_all(&self.members(), close);
     }

@@ -3,8 +3,8 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-/// Tells a client from every other client of this process, connected or gone: no number is given
-/// twice.
+/// Identifies a client among all clients of this process, connected or disconnected. No number is
+/// used twice.
 ///
 /// A later client has a greater number. It is displayed as that number: `17`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -13,7 +13,7 @@ pub struct ClientId(u64);
 impl ClientId {
     /// The next number.
     pub(super) fn next() -> Self {
-        // Not every processor has a 64-bit atomic. A connection asks once.
+        // A lock, because not every processor has 64-bit atomics. Each connection takes it once.
         static LAST: Mutex<u64> = Mutex::new(0);
         let mut last = LAST.lock().unwrap_or_else(PoisonError::into_inner);
         *last += 1;

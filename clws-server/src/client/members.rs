@@ -28,7 +28,7 @@ pub(super) struct Members {
     clients: Vec<Client>,
     /// The index of each client in `clients`.
     indices: HashMap<ClientId, usize>,
-    /// The ways in which messages are compressed for members without context takeover, one for each
+    /// The parameters and compressors for members without context takeover, one entry for each
     /// window size.
     #[cfg(feature = "deflate")]
     classes: Vec<(DeflateParams, CodecPool)>,
@@ -74,8 +74,8 @@ impl GroupInner {
         Removed { client: members.remove(client), is_empty: members.clients.is_empty() }
     }
 
-    /// Tells the owner of an empty group. No lock may be held. Returns whether there was a client
-    /// to remove.
+    /// Notifies the owner if the group is empty. No lock may be held. Returns whether there was a
+    /// client to remove.
     fn removed(self: &Arc<Self>, removed: Removed) -> bool {
         if removed.is_empty
             && let Some(owner) = &self.owner
@@ -180,7 +180,7 @@ impl Memberships {
         remove_group(&mut self.table(), client, group);
     }
 
-    /// Removes a client that is gone from all its groups.
+    /// Removes a disconnected client from all its groups.
     pub(super) fn leave_all(&self, client: &Client) {
         let groups = {
             let mut table = self.table();

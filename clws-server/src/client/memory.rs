@@ -4,7 +4,7 @@ use std::sync::atomic::Ordering;
 
 use clws_proto::Sender;
 
-use crate::budget::{Charged, FREE};
+use crate::budget::{Charged, HOLD_BACK_ABOVE};
 use crate::client::Client;
 
 impl Client {
@@ -18,13 +18,13 @@ impl Client {
         outbox.set_mark(charged.into_pages());
     }
 
-    /// Whether the client must not be sent more: too much is queued, or much is queued and the
-    /// server's memory is used up.
+    /// Whether nothing more may be queued for the client: too much is queued, or much is queued and
+    /// the server's memory is used up.
     #[cold]
-    pub(super) fn is_behind(&self, queued: usize) -> bool {
+    pub(super) fn is_backlog_full(&self, queued: usize) -> bool {
         let context = &self.0.context;
         queued > context.config.max_write_backlog
-            || (context.budget.is_exhausted() && queued > FREE.max(context.fair_share()))
+            || (context.budget.is_exhausted() && queued > HOLD_BACK_ABOVE.max(context.fair_share()))
     }
 
     /// Records how many bytes wait in its [`WebSocket`](crate::WebSocket).
@@ -35,7 +35,7 @@ impl Client {
     }
 
     /// The bytes of memory that are held for the client: its queue, in which a message to many
-    /// counts in full; its compression context; and the messages in its
+    /// clients counts in full; its compression context; and the messages in its
     /// [`WebSocket`](crate::WebSocket).
     pub(crate) fn held(&self) -> usize {
         let inbox = self.0.extras.as_ref().map_or(0, |extras| extras.inbox.load(Ordering::Relaxed));
@@ -43,7 +43,7 @@ impl Client {
         outbox.held().max(outbox.queued()) + inbox
     }
 
-    /// The bytes of it that are the compression context.
+    /// The part of the held memory that is the compression context.
     pub(crate) fn compression_context(&self) -> usize {
         #[cfg(feature = "deflate")]
         let context = self.context_size();

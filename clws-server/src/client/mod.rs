@@ -45,7 +45,7 @@ use crate::wake::WakeTarget;
 /// A connected client: a handle to send to it and to ask about it.
 ///
 /// It is cheap to clone and can be used from any thread. None of its methods waits for the network.
-/// It stays valid when the client has gone: then sends return
+/// It stays valid after the client has disconnected: sends then return
 /// [`SendError::Closed`](crate::SendError::Closed).
 ///
 /// Two handles are equal if they belong to the same connection. That never changes, so a handle is
@@ -54,14 +54,14 @@ use crate::wake::WakeTarget;
 #[derive(Clone)]
 pub struct Client(Arc<Inner>);
 
-/// Every connection has one, idle or not. The test `sizes` bounds it.
+/// Every connection has one, even an idle one. The test `sizes` bounds its size.
 struct Inner {
     outbox: Lock<clws_proto::Sender, { rank::OUTBOX }>,
     wake_target: WakeTarget,
     context: Arc<ClientContext>,
     head: RequestHead,
     extras: Option<Box<ClientExtras>>,
-    /// Nanoseconds since the server's start.
+    /// The time of the opening handshake, in nanoseconds since the server's start.
     connected: u64,
     id: ClientId,
     peer: ShortPeer,
@@ -77,14 +77,14 @@ struct ClientExtras {
     peer: Option<Peer>,
     #[cfg(feature = "deflate")]
     negotiated: Option<Negotiated>,
-    /// The data of the server's own resource adaptors.
+    /// The data of the server's own resource adapters.
     adapter_data: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Bytes of messages that wait in the client's [`WebSocket`](crate::WebSocket).
     inbox: AtomicUsize,
 }
 
 impl ClientExtras {
-    /// Whether it need not be kept.
+    /// Whether a client can do without this data.
     fn is_empty(&self) -> bool {
         #[cfg(feature = "deflate")]
         let negotiated = self.negotiated.is_some();
@@ -105,11 +105,11 @@ pub(crate) struct NewClient {
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
     #[cfg(feature = "deflate")]
     pub(crate) negotiated: Option<Negotiated>,
-    /// Whether the client needs a place for the data of a resource adaptor.
+    /// Whether the client needs a place for the data of a resource adapter.
     pub(crate) has_adapter_data: bool,
 }
 
-/// What the server itself does with a client.
+/// The server's own operations on a client.
 impl Client {
     pub(crate) fn new(new: NewClient) -> Self {
         let NewClient { sender, context, wake_target, head, peer, .. } = new;
@@ -156,7 +156,7 @@ impl Client {
         self.0.extras.as_ref()?.negotiated.as_ref()
     }
 
-    /// Keeps data for the adaptor that serves the client, once. Returns false if
+    /// Keeps data for the adapter that serves the client, once. Returns false if
     /// `Accept::has_adapter_data` was not set, because then there is no place for it.
     pub(crate) fn set_adapter_data(&self, value: impl Any + Send + Sync) -> bool {
         self.0.extras.as_ref().is_some_and(|extras| extras.adapter_data.set(Box::new(value)).is_ok())
@@ -166,27 +166,27 @@ impl Client {
         self.0.extras.as_ref()?.adapter_data.get()?.downcast_ref()
     }
 
-    /// Its resource has taken it, and will learn of its end.
+    /// Records that the resource has taken the client, and will learn of its end.
     pub(crate) fn set_connected(&self) {
         self.0.state.connect();
     }
 
-    /// Whether its resource has taken it, even if its connection has ended since.
+    /// Whether the resource has taken the client, even if the connection has ended since.
     pub(crate) fn is_connected(&self) -> bool {
         matches!(self.0.state.lifecycle(), Lifecycle::Connected | Lifecycle::Disconnected)
     }
 
-    /// Whether its connection has ended.
+    /// Whether the connection has ended.
     pub(crate) fn is_disconnected(&self) -> bool {
         matches!(self.0.state.lifecycle(), Lifecycle::Refused | Lifecycle::Disconnected)
     }
 
-    /// It joins a group, which must be left when its connection ends.
+    /// Records that the client joins a group, which it must leave when the connection ends.
     pub(crate) fn set_member(&self) {
         self.0.state.join_group();
     }
 
-    /// Its connection has ended: it leaves its groups, and can join no other.
+    /// Records that the connection has ended. The client leaves its groups, and can join no other.
     pub(crate) fn leave_groups(&self) {
         self.0.state.disconnect();
         if self.0.state.is_member() {
@@ -194,7 +194,7 @@ impl Client {
         }
     }
 
-    /// Wakes the driver that serves it.
+    /// Wakes the driver that serves the client.
     pub(crate) fn wake(&self) {
         self.0.wake_target.wake();
     }
@@ -211,7 +211,7 @@ impl Client {
     }
 }
 
-/// The data of the application and of adaptors is dropped under the guard.
+/// The data of the application and of adapters is dropped under the guard.
 impl Drop for Inner {
     fn drop(&mut self) {
         assert_none_held();
@@ -255,7 +255,7 @@ impl fmt::Debug for Client {
 mod tests {
     use super::*;
 
-    /// Every idle connection costs one of these, with the two counters of an `Arc`.
+    /// Every idle connection holds one of these, with the two counters of an `Arc`.
     #[test]
     #[cfg(target_pointer_width = "64")]
     fn sizes() {

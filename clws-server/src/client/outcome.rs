@@ -21,11 +21,12 @@ pub enum SendError {
     /// the client already; or more than 64 KiB wait, and the memory held for all clients exceeds
     /// [`max_buffered`](crate::Config#structfield.max_buffered) by a quarter.
     ///
-    /// Nothing was queued, and the client stays connected. It would miss the message without
-    /// knowing, so close it if that matters. A message to many clients does that by itself.
-    #[error("the client does not read what is queued for it")]
+    /// Nothing was queued, and the client stays connected. The client would miss the message
+    /// without knowing, so close it if that matters. Groups, topics and `send_to` do that by
+    /// themselves.
+    #[error("the client does not read its queued data")]
     Full,
-    /// The client is gone, or its connection is being closed.
+    /// The client has disconnected, or its connection is being closed.
     #[error("the connection is closed")]
     Closed,
     /// The client speaks draft 0 or hixie-75, which have no binary messages and no pings.

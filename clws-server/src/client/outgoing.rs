@@ -1,4 +1,4 @@
-//! Messages to be sent, in each form that the application may have them in.
+//! A message to be sent, in any of the forms that an application uses.
 
 use std::borrow::Cow;
 use std::num::NonZeroUsize;
@@ -7,11 +7,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 use clws_proto::{Payload, SharedMessage, Text};
 
-/// A message to be sent: the argument of [`Client::send`](crate::Client::send) and the methods like
-/// it.
+/// A message to be sent: the argument of [`Client::send`](crate::Client::send) and similar methods.
 ///
 /// Strings become text messages, bytes binary messages. Borrowed data is copied once, into the
-/// client's outbox. A message of 16 KiB or more is not copied where it is given away: a `String`,
+/// client's outbox. A message of 16 KiB or more is not copied if ownership is passed: a `String`,
 /// `ByteString`, `Vec<u8>` or `Bytes`, by value or, for the types with a reference count, by
 /// reference. A received [`Text`] or [`Payload`] that is passed by value is not copied either if it
 /// owns its buffer, as long messages do.
@@ -113,7 +112,7 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Outgoing<'a> {
     }
 }
 
-/// A message in a form that many clients can be sent.
+/// A message in the form in which it is sent to many clients.
 #[derive(Debug)]
 pub(super) enum Broadcast {
     Message(SharedMessage),
@@ -124,8 +123,7 @@ pub(super) enum Broadcast {
 impl Broadcast {
     pub(super) fn new(message: Outgoing<'_>, options: SendOptions) -> Self {
         match Self::from_content(message.0) {
-            // Without a frame size the message keeps the one that it has, and what is encoded
-            // already.
+            // Without a frame size, a shared message keeps its own frame size and its encodings.
             Self::Message(message) if options.frame_size.is_some() => {
                 Self::Message(message.frame_size(options.frame_size))
             }

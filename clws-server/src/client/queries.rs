@@ -1,4 +1,4 @@
-//! Questions about a client.
+//! The methods of a client that return its properties.
 
 use std::any::Any;
 use std::net::IpAddr;
@@ -13,7 +13,8 @@ use crate::client::id::ClientId;
 use crate::config::address::Peer;
 
 impl Client {
-    /// The number that tells this client from every other client of the process, connected or gone.
+    /// The number that identifies this client among all clients of the process, connected or
+    /// disconnected.
     #[must_use]
     pub fn id(&self) -> ClientId {
         self.0.id
@@ -125,7 +126,7 @@ impl Client {
         self.headers().cookie(name)
     }
 
-    /// The time at which the opening handshake was done.
+    /// The time at which the opening handshake was completed.
     #[must_use]
     pub fn connected_at(&self) -> Instant {
         self.0.context.started + Duration::from_nanos(self.0.connected)

@@ -14,8 +14,8 @@ use crate::guard::discard;
 use crate::sync::broken;
 use crate::wake::WakeBatch;
 
-/// The messages that are encoded from where they lie. The `repr` keeps the variant apart from the
-/// payload's own tag, so that the compiler knows it after a conversion.
+/// A message that is encoded directly from its own memory. The `repr` separates the variant from
+/// the payload's tag, so that the compiler knows the variant after a conversion.
 #[repr(u8)]
 enum Direct<'a> {
     Text(&'a str),
@@ -144,7 +144,7 @@ impl Client {
         self.outbox().queued()
     }
 
-    /// Whether messages can be sent: the connection stands, and no close frame was sent or
+    /// Whether messages can be sent: the connection is open, and no close frame was sent or
     /// received.
     #[must_use]
     pub fn is_open(&self) -> bool {
@@ -286,7 +286,7 @@ impl Client {
     #[inline]
     fn compresses(&self, len: usize) -> bool {
         #[cfg(feature = "deflate")]
-        let compresses = len >= crate::codecs::BIG
+        let compresses = len >= crate::codecs::COMPRESS_UNLOCKED_FROM
             && self.negotiated().is_some_and(|negotiated| negotiated.params.server_no_context_takeover);
         #[cfg(not(feature = "deflate"))]
         let compresses = len == usize::MAX; // never
@@ -301,7 +301,7 @@ impl Client {
         self.queue_and_wake(encode, None)
     }
 
-    /// Encodes into the outbox, and wakes the client's driver where it has nothing to write yet.
+    /// Encodes into the outbox, and wakes the client's driver if the outbox was empty.
     #[inline]
     fn queue_and_wake(
         &self,
@@ -318,7 +318,7 @@ impl Client {
             });
             if was == 0 {
                 buffer_pool::lend(&mut outbox);
-            } else if was > context.write_backlog && self.is_behind(was) {
+            } else if was > context.write_backlog && self.is_backlog_full(was) {
                 return Err(if outbox.close_sent() { SendError::Closed } else { SendError::Full });
             }
             if let Err(error) = encode(&mut outbox) {
@@ -333,14 +333,14 @@ impl Client {
                     outbox = self.outbox();
                 });
                 // Under the lock: a flush that sees the message sees this too.
-                self.0.state.crowd();
+                self.0.state.set_crowded();
             }
             if has_grown {
                 self.charge(&mut outbox);
             }
             (was, is_above, has_grown)
         };
-        // The driver knows of an outbox that was not empty: it flushes it, or waits for the socket.
+        // If the outbox was not empty, the driver flushes it already, or waits for the socket.
         match batch {
             Some(batch) => {
                 if was == 0 {
@@ -360,7 +360,7 @@ impl Client {
         Ok(if is_above { Sent::AboveHighWater } else { Sent::Queued })
     }
 
-    /// Queues the answer that the client is owed. Only a pong wakes the driver, because a driver
+    /// Queues the answer that the protocol requires. Only a pong wakes the driver, because a driver
     /// flushes after every end.
     pub(crate) fn react(&self, reaction: &Reaction<'_>) {
         if let Reaction::Deliver = reaction {

@@ -1,21 +1,21 @@
-//! What a client's connection has been through, in one atomic word.
+//! The state of a client's connection, in one atomic word.
 //!
 //! Three parts share the word. They change independently of each other:
 //!
 //! - [`Lifecycle`]: whether the resource knows the client, and whether the connection has ended.
-//! - [`Ending`]: how far this side has gone in ending the connection. It never goes back.
+//! - [`Ending`]: the progress of this side in ending the connection. It never goes back.
 //! - Flags, each with its own pair of transitions.
 //!
 //! Most transitions are relaxed: the outbox's lock, or the wake-up that follows, orders them.
 
 use crate::sync::{atomic::AtomicU16, atomic::Ordering};
 
-// `Lifecycle`, two bits.
+// The bits of `Lifecycle`.
 const CONNECTED: u16 = 1;
 const DISCONNECTED: u16 = 1 << 1;
 
-// `Ending`. Each step includes the bits of the steps before it, so a single `fetch_or` never goes
-// back.
+// The bits of `Ending`. Each step includes the bits of the steps before it, so a single `fetch_or`
+// never goes back.
 const CLOSING: u16 = 1 << 2;
 const ABORTED: u16 = 1 << 3 | CLOSING;
 const OVERDRAWN: u16 = 1 << 4 | ABORTED;
@@ -37,7 +37,7 @@ const CROWDED: u16 = 1 << 11;
 /// A flush left the outbox above the high-water mark: events wait until half of the mark is
 /// written.
 const HELD: u16 = 1 << 12;
-/// Queued data was dropped because the connection is gone.
+/// Queued data was dropped because the connection has ended.
 const LOST: u16 = 1 << 13;
 /// The context's table of watchers has an entry for the client.
 const WATCHED: u16 = 1 << 14;
@@ -61,7 +61,7 @@ pub(crate) enum Lifecycle {
     Disconnected,
 }
 
-/// How far this side has gone in ending the connection.
+/// The progress of this side in ending the connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Ending {
     /// Messages can be sent.
@@ -74,7 +74,7 @@ pub(crate) enum Ending {
     Overdrawn,
 }
 
-/// What becomes of a client's next event.
+/// The treatment of a client's next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Disposition {
     Deliver,
@@ -84,7 +84,7 @@ pub(crate) enum Disposition {
     Discard,
 }
 
-/// What a flush changes.
+/// The backlog that a flush has left, compared with the high-water mark.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Backlog {
     /// At most half of the high-water mark is queued.
@@ -223,13 +223,13 @@ impl ClientState {
 
 /// The backlog of the outbox. These transitions happen under the outbox's lock.
 impl ClientState {
-    /// A send has left more than the high-water mark.
+    /// Records that a send has left more than the high-water mark.
     #[inline]
-    pub(super) fn crowd(&self) {
+    pub(super) fn set_crowded(&self) {
         self.set(SLOW | CROWDED);
     }
 
-    /// A sender waits for the resource's `drained`.
+    /// Records that a sender waits for the resource's `drained`.
     pub(super) fn set_slow(&self) {
         self.set(SLOW);
     }
@@ -240,7 +240,7 @@ impl ClientState {
         self.has(SLOW | CROWDED | WATCHED)
     }
 
-    /// A flush has left a backlog. Returns whether the resource's `drained` is due.
+    /// Records the backlog after a flush. Returns whether the resource's `drained` is due.
     pub(super) fn note_backlog(&self, backlog: Backlog) -> bool {
         match backlog {
             Backlog::Low => return self.clear(SLOW | CROWDED | HELD, SLOW),
@@ -333,10 +333,10 @@ mod tests {
     #[test]
     fn a_crowded_client_waits_for_half_of_the_mark_once_a_flush_was_not_enough() {
         let state = ClientState::default();
-        state.crowd();
+        state.set_crowded();
         assert!(!state.note_backlog(Backlog::Between));
         assert_eq!(state.disposition(), Disposition::Deliver);
-        state.crowd();
+        state.set_crowded();
         assert!(!state.note_backlog(Backlog::High) && !state.note_backlog(Backlog::Between));
         assert_eq!(state.disposition(), Disposition::Wait);
         assert!(state.note_backlog(Backlog::Low), "`drained` is due once");

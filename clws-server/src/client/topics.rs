@@ -67,8 +67,8 @@ impl Topics {
                 self.0.forget_if_empty(name, group.inner());
                 return false;
             }
-            // The last other subscriber may have left in between: then the group was forgotten, and
-            // is kept again here.
+            // The last other subscriber may have left in between. Then the group was removed from
+            // the table, and is added again here.
             if self.0.keep(name, &group) {
                 // The client itself may have left in between, when the group was not in the table.
                 self.0.forget_if_empty(name, group.inner());
@@ -145,8 +145,7 @@ impl Inner {
         self.0.lock()
     }
 
-    /// Makes sure that the name stands for the group. Returns false if it stands for another group
-    /// by now.
+    /// Enters the group under its name. Returns false if the name has another group now.
     fn keep(&self, name: &str, group: &Group) -> bool {
         let mut map = self.map();
         match map.get(name) {

@@ -1,4 +1,4 @@
-//! Parts of the server that wait for something to happen to a client.
+//! Tables of the parts of the server that wait for an event of a client.
 //!
 //! They are kept in tables of the context, so a client needs no memory for them: one bit of its
 //! state shows whether the table may have an entry. The table is not read for other clients.
@@ -23,15 +23,15 @@ pub(crate) trait Watcher: Send + Sync {
     fn notice(&self);
 }
 
-/// An adaptor's part for a client that another resource around the adaptor has handed in. That
-/// resource may still refuse the client. It then gets no events of it, so the adaptor would not
-/// learn of the end either.
+/// The entry of an adapter for a client that another resource has passed to it. That resource may
+/// still refuse the client. It then gets no events of the client and passes none on, so the adapter
+/// would not learn of the end.
 pub(crate) trait Host: Send + Sync {
     /// The client was refused, and its connection has ended. No lock may be held.
     fn ended(&self, client: &Client, end: &Disconnect);
 }
 
-/// The error of an adaptor that is handed a client whose connection has ended: the end would never
+/// The error of an adapter that is given a client whose connection has ended: the end would never
 /// be reported.
 pub(crate) fn gone_already() -> Close {
     CloseCode::GOING_AWAY.into()
@@ -95,7 +95,7 @@ impl Client {
     pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
         self.set_has_queue();
         self.0.context.hosts.add(self, host);
-        // A resource may hand in a client that it has taken before, or that has ended: nothing
+        // A resource may pass a client that it has taken before, or that has ended. Then nothing
         // would remove the host.
         if self.is_connected() || self.is_disconnected() {
             self.0.context.hosts.remove(self, host);

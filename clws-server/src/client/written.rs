@@ -9,8 +9,8 @@ use crate::sync::broken;
 
 impl Client {
     /// Whether the queue is empty: everything was passed to the system, or, with an error, some of
-    /// it was dropped because the connection is gone. `None` while something is queued; then the
-    /// watcher is notified when that may have changed.
+    /// it was dropped because the connection has ended. `None` while data is queued; the watcher is
+    /// then notified when that may have changed.
     pub(crate) fn written(
         &self,
         watcher: impl FnOnce() -> Arc<dyn Watcher>,
@@ -34,7 +34,7 @@ impl Client {
     }
 
     /// Registers a watcher. It is notified once: when the queue is written, the client is closed or
-    /// the connection is gone. The caller then checks whether that is so already.
+    /// the connection has ended. The caller then checks whether that has happened already.
     pub(crate) fn watch(&self, watcher: &Arc<dyn Watcher>) {
         self.0.context.watchers.add(self, watcher);
         self.0.state.watch();
@@ -56,7 +56,7 @@ impl Client {
 
     #[cold]
     fn notify_all_watchers(&self) {
-        // First: a new watcher sets the bit again once it is in the table.
+        // The bit is cleared first: a new watcher sets it again after it is in the table.
         self.0.state.unwatch();
         for watcher in self.0.context.watchers.take(self) {
             watcher.notice();

@@ -159,7 +159,7 @@ fn check_policy(policy: &str) -> Result<(), ConfigError> {
     let value = match policy.len() {
         0 => "empty".to_owned(),
         length if length > MAX_POLICY => format!("a text of {length} bytes"),
-        // The player reads as far as the NUL that the server sends after the file.
+        // The player reads up to the NUL that the server sends after the file.
         _ if policy.contains('\0') => "a text with a NUL".to_owned(),
         _ => return Ok(()),
     };

@@ -86,10 +86,10 @@ pub struct Config {
     /// Whether hixie-75 is supported, the draft of Chrome 4 and Safari 5.0.0.
     ///
     /// Its handshake has no challenge, so nothing proves that a WebSocket client wrote the request.
-    /// That permits cross-protocol attacks: other software is made to send a request to this
-    /// server, or to take this server's answer for one of its own protocol. Later drafts have keys
-    /// for that reason. Enable it only for clients that support nothing newer, and restrict the
-    /// [`Origins`](crate::Origins) of their resources.
+    /// That permits cross-protocol attacks, in which software for another protocol is made to send
+    /// this request, or to accept this server's answer. Later drafts prevent them with keys. Enable
+    /// it only for clients that support nothing newer, and restrict the [`Origins`](crate::Origins)
+    /// of their resources.
     pub protocol_75_support: bool,
     /// The most connections, in any state: `*max-clients*`.
     ///
@@ -127,8 +127,8 @@ pub struct Config {
     /// The number of queued bytes above which messages to a client are refused:
     /// `*max-write-backlog*`.
     ///
-    /// Queued messages stay. So the queue holds at most this and one message; forwarded messages
-    /// may be in buffers of twice their length.
+    /// Queued messages stay. So the queue holds at most this many bytes and one message; forwarded
+    /// messages may be in buffers of twice their length.
     pub max_write_backlog: usize,
     /// The most bytes of messages in the mailbox of a
     /// [`ResourceListener`](crate::ResourceListener), in a [`Mailbox`](crate::Mailbox), and in each
@@ -159,7 +159,7 @@ pub struct Config {
     /// The most connections that the system holds before they are accepted.
     pub backlog: i32,
     /// The time for a client's request. A resource that [decides later](crate::Accept::later) has
-    /// the rest of it.
+    /// the rest of this time.
     #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub handshake_timeout: Duration,
     /// The time for a client to answer our close frame and to end its side of the connection. It
@@ -178,8 +178,8 @@ pub struct Config {
     /// such a client when they give up sending, after some 10 minutes.
     ///
     /// If [`write_timeout`](Self#structfield.write_timeout) is longer, Linux uses that time and a
-    /// quarter of this one. Otherwise it would end a client that is alive and reads nothing. It
-    /// ends such a client after the same time, even if the system has taken all data and
+    /// quarter of this one. Otherwise Linux would end a client that is alive and reads nothing.
+    /// Linux ends such a client after the same time, even if the system has taken all data and
     /// `write_timeout` does not run. If the sum exceeds 15 minutes, the option is not set: Linux
     /// then notices a silent client as above, and a client with unacknowledged data after some 15
     /// minutes.
@@ -237,7 +237,7 @@ pub struct Config {
 }
 
 impl Config {
-    pub(crate) fn caps(&self) -> HandshakeLimits {
+    pub(crate) fn handshake_limits(&self) -> HandshakeLimits {
         HandshakeLimits::default()
             .max_head_bytes(self.max_header_size)
             .hixie(self.protocol_76_00_support)

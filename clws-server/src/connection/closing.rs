@@ -22,7 +22,7 @@ pub(super) struct Closing {
     /// flight.
     pub(super) linger: bool,
     /// Our side of the connection was ended.
-    pub(super) shut: bool,
+    pub(super) our_side_ended: bool,
     /// [`Timer::Write`] until everything is written, then [`Timer::Close`].
     pub(super) deadline: Deadline,
 }
@@ -33,10 +33,15 @@ impl Closing {
         Self { reply, ..Self::new(None, true, false, context) }
     }
 
-    /// Ends a connection that was open. `shut`: our side was ended already.
-    pub(super) fn new(client: Option<Client>, linger: bool, shut: bool, context: &Context<'_>) -> Self {
+    /// Ends a connection that was open. `our_side_ended` means that our side was ended already.
+    pub(super) fn new(
+        client: Option<Client>,
+        linger: bool,
+        our_side_ended: bool,
+        context: &Context<'_>,
+    ) -> Self {
         let deadline = Deadline::started(Timer::Write, context);
-        Self { reply: Reply::default(), written: 0, client, linger, shut, deadline }
+        Self { reply: Reply::default(), written: 0, client, linger, our_side_ended, deadline }
     }
 
     /// Whether everything was written.
@@ -57,8 +62,8 @@ impl Closing {
         self.reply.iter().map(held).sum()
     }
 
-    /// Writes what is left. Restarts the deadline on progress: `write_timeout` while data is
-    /// queued, `close_timeout` once it is flushed.
+    /// Writes the rest. Restarts the deadline on progress: `write_timeout` while data is queued,
+    /// `close_timeout` once it is flushed.
     pub(super) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,

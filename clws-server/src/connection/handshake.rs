@@ -85,15 +85,15 @@ impl Handshake {
         self.asked.is_some()
     }
 
-    /// Whether no byte has come.
+    /// Whether no byte has arrived.
     pub(super) fn has_received_nothing(&self) -> bool {
         self.received.is_empty()
     }
 
-    /// The answer to a refused request, of which `received` has come.
+    /// The answer to a refused request. `received` is its part that has arrived.
     pub(super) fn refusal(&self, reject: &Reject, received: &[u8], context: &Context<'_>) -> Reply {
         let answer = dated_reject(reject, context.date()).response_to(received);
-        // An interim answer that was begun is completed.
+        // An interim answer that was partly written is completed first.
         match self.interim.written {
             0 => [answer.into(), NOTHING],
             written => [CONTINUE.get(written..).unwrap_or_default().into(), answer.into()],
@@ -132,7 +132,7 @@ impl Handshake {
         }
     }
 
-    /// Reads the request, of which `bytes` have come. When it is complete, asks the application.
+    /// Reads the request, of which `bytes` have arrived. When it is complete, asks the application.
     pub(super) fn step(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
         let config = context.config();
         if let Some(policy) = &config.policy_file
@@ -145,11 +145,13 @@ impl Handshake {
                 return Ok(Outcome::Wait);
             }
         }
-        let caps = config.caps();
-        let Status::Complete(length) = self.scanner.scan(bytes, &caps)? else { return Ok(Outcome::Wait) };
+        let handshake_limits = config.handshake_limits();
+        let Status::Complete(length) = self.scanner.scan(bytes, &handshake_limits)? else {
+            return Ok(Outcome::Wait);
+        };
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
-        let http = HttpRequest::parse(head, &caps)?;
-        match http.upgrade(body, &caps) {
+        let http = HttpRequest::parse(head, &handshake_limits)?;
+        match http.upgrade(body, &handshake_limits) {
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
                 // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has
@@ -157,7 +159,7 @@ impl Handshake {
                 self.interim.is_due = http.expects_continue() && body.is_empty();
                 Ok(Outcome::Wait)
             }
-            // RFC 9110 §9.3.6: CONNECT asks for a tunnel, which no page is.
+            // RFC 9110 §9.3.6: CONNECT asks for a tunnel, not for a response with content.
             Err(reject) if http.wants_upgrade() || http.method() == "CONNECT" => Err(reject),
             Err(reject) => match context.resources.hook() {
                 Some(hook) => {
@@ -178,11 +180,15 @@ impl Handshake {
             self.asked = Some(asked);
             return Ok(Outcome::Wait);
         };
-        let caps = context.config().caps();
+        let handshake_limits = context.config().handshake_limits();
         // The request was complete before the application was asked.
-        let Status::Complete(length) = HeadScanner::new().scan(bytes, &caps)? else { return Err(failed()) };
+        let Status::Complete(length) = HeadScanner::new().scan(bytes, &handshake_limits)? else {
+            return Err(failed());
+        };
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
-        let Status::Complete(request) = HttpRequest::parse(head, &caps)?.upgrade(body, &caps)? else {
+        let Status::Complete(request) =
+            HttpRequest::parse(head, &handshake_limits)?.upgrade(body, &handshake_limits)?
+        else {
             return Err(failed());
         };
         let mut accept = decision?;

@@ -24,14 +24,14 @@ impl Connection {
         Self { stage: Stage::Handshake(Box::new(Handshake::new(peer, context))) }
     }
 
-    /// A connection that is refused before its request has come.
+    /// A connection that is refused before its request has arrived.
     pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
         let response = dated_reject(reject, context.date()).response();
         Self { stage: Stage::Closing(Box::new(Closing::reply([response.into(), Cow::default()], context))) }
     }
 
-    /// Handles input. The buffer's content is spent afterwards, because payloads are unmasked in
-    /// place. A big message may keep an owned buffer, which is empty then.
+    /// Handles input. The buffer's content is overwritten, because payloads are unmasked in place.
+    /// A big message may keep an owned buffer, which is empty then.
     #[inline]
     pub(crate) fn handle_input(&mut self, input: Input<'_>, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
@@ -51,8 +51,8 @@ impl Connection {
         }
     }
 
-    /// Where the next input can be read to without a copy: the payload of a big message. Tell
-    /// [`handle_input`](Self::handle_input) with [`Input::Direct`] how much was read.
+    /// Where the next input can be read to without a copy: the payload of a big message. Report the
+    /// number of bytes read to [`handle_input`](Self::handle_input) as [`Input::Direct`].
     #[inline]
     pub(crate) fn spare_capacity(&mut self, context: &Context<'_>) -> Option<&mut [u8]> {
         match &mut self.stage {
@@ -61,8 +61,8 @@ impl Connection {
         }
     }
 
-    /// Whether the driver may read. While events are unread, while the application or the client
-    /// takes nothing more, and while the application decides on the handshake, it may not.
+    /// Whether the driver may read. It may not while events are unread, while the application or
+    /// the client takes nothing more, or while the application decides on the handshake.
     ///
     /// As long as this is false the driver must not look for the end of the input either, because
     /// the end would overtake the events.
@@ -87,7 +87,7 @@ impl Connection {
         matches!(&self.stage, Stage::Open(open) if open.receiver.has_unread())
     }
 
-    /// Handles events that were read before, as far as they need not wait.
+    /// Handles events of earlier reads until one must wait.
     #[inline]
     pub(crate) fn continue_events(&mut self, share: &mut Share, context: &Context<'_>) {
         if self.can_continue() {
@@ -105,9 +105,9 @@ impl Connection {
         is_compressed
     }
 
-    /// Whether only little must be read at once, because input may have to be kept: while the
-    /// application decides on the handshake, while messages wait in a mailbox, and while only pings
-    /// are answered.
+    /// Whether reads must be small, because input may have to be kept: while the application
+    /// decides on the handshake, while messages wait in a mailbox, and while only pings are
+    /// answered.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
@@ -116,8 +116,8 @@ impl Connection {
         }
     }
 
-    /// Handles what happened on other threads: a handler's panic, a decision on the handshake. Call
-    /// it when the wake target was woken.
+    /// Handles events of other threads: a handler's panic, a decision on the handshake. Call it
+    /// when the wake target was woken.
     #[inline]
     pub(crate) fn resume(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
@@ -137,7 +137,7 @@ impl Connection {
         }
     }
 
-    /// The peer has ended its side.
+    /// Handles the end of the peer's side.
     pub(crate) fn end_of_input(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Handshake(_) => self.stage = Stage::Closed,
@@ -235,7 +235,7 @@ impl Connection {
         self.close();
     }
 
-    /// Writes queued data as far as `write` takes it. Returns whether everything was written.
+    /// Writes queued data until `write` takes no more. Returns whether everything was written.
     pub(crate) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
@@ -267,7 +267,7 @@ impl Connection {
                 closing.deadline.rearm(context);
                 if closing.is_flushed() && !closing.linger {
                     self.close();
-                } else if closing.is_flushed() && !std::mem::replace(&mut closing.shut, true) {
+                } else if closing.is_flushed() && !std::mem::replace(&mut closing.our_side_ended, true) {
                     return Action::ShutdownWrite;
                 }
             }
@@ -298,7 +298,7 @@ impl Connection {
     /// Leaves the open stage: calls the resource's `disconnected`, and enters the closing stage.
     pub(super) fn end(&mut self, end: End, context: &Context<'_>) {
         let Stage::Open(mut open) = std::mem::replace(&mut self.stage, Stage::Closed) else { return };
-        let shut = open.has_ended_our_side();
+        let our_side_ended = open.has_ended_our_side();
         let (disconnect, linger) = match end {
             End::Closed(disconnect) => (disconnect, false),
             End::Failed(cause) => (Disconnect::abnormal(cause), true),
@@ -307,7 +307,7 @@ impl Connection {
         open.leave(disconnect);
         // A peer that has ended its side may still read queued data.
         let Open { client, .. } = open;
-        self.stage = Stage::Closing(Box::new(Closing::new(Some(client), linger, shut, context)));
+        self.stage = Stage::Closing(Box::new(Closing::new(Some(client), linger, our_side_ended, context)));
     }
 
     /// Enters the last stage. Queued data is lost.

@@ -1,6 +1,6 @@
 //! The memory that a connection holds, and what happens when the server is short of memory.
 
-use crate::budget::{Budget, FREE};
+use crate::budget::{Budget, HOLD_BACK_ABOVE};
 use crate::client::Client;
 use crate::client::disconnect::DisconnectCause;
 use crate::connection::context::Context;
@@ -41,15 +41,15 @@ impl Connection {
             Stage::Open(open) => {
                 let held = self.held().saturating_sub(open.client.compression_context());
                 let waits = open.client.has_queue() && budget.is_over();
-                (waits || held > FREE) && !open.client.is_closing()
+                (waits || held > HOLD_BACK_ABOVE) && !open.client.is_closing()
             }
-            Stage::Handshake(_) => self.held() > FREE,
+            Stage::Handshake(_) => self.held() > HOLD_BACK_ABOVE,
             Stage::Closing(_) | Stage::Closed => false,
         }
     }
 
-    /// Ends the connection at once because it holds most of the memory, which is too much. Queued
-    /// data is lost.
+    /// Ends the connection at once, because too much memory is held and this connection holds most
+    /// of it. Queued data is lost.
     pub(crate) fn drop_for_memory(&mut self, context: &Context<'_>) {
         if let Stage::Closed = self.stage {
             return;

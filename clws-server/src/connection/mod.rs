@@ -26,7 +26,7 @@ pub(crate) struct Connection {
     stage: Stage,
 }
 
-/// What a driver has to do next.
+/// The next action of a driver.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
     /// Wait for input, for room to write, or for the deadline.

@@ -24,18 +24,18 @@ pub(super) struct Open {
     pub(super) waiting: Option<Box<Waiting>>,
 }
 
-/// What the peer or the application has to do in time, and the state of a connection that closes.
+/// The timer, and the state of a connection that closes.
 pub(super) struct Waiting {
     pub(super) deadline: Deadline,
     /// The error that broke the connection.
     error: Option<ApplicationValue<io::Error>>,
     /// Data messages that were read and discarded.
     undelivered: u64,
-    /// Our side of the connection was ended, because the version has no close frame.
-    shut: bool,
+    /// Whether our side of the connection was ended, because the version has no close frame.
+    our_side_ended: bool,
 }
 
-/// Why the open stage ends.
+/// The reason for which the open stage ends.
 pub(super) enum End {
     /// The client's close frame came. It was answered, unless it is an answer itself.
     Closed(Disconnect),
@@ -48,7 +48,7 @@ pub(super) enum End {
 
 impl Waiting {
     fn boxed(timer: Timer) -> Box<Self> {
-        Box::new(Self { deadline: Deadline::new(timer), error: None, undelivered: 0, shut: false })
+        Box::new(Self { deadline: Deadline::new(timer), error: None, undelivered: 0, our_side_ended: false })
     }
 }
 
@@ -103,12 +103,13 @@ impl Open {
             && self.client.is_closing()
             && self.client.buffered_amount() == 0
             && self.waiting.as_mut().is_some_and(|waiting| {
-                waiting.deadline.timer() != Timer::Deliver && !std::mem::replace(&mut waiting.shut, true)
+                waiting.deadline.timer() != Timer::Deliver
+                    && !std::mem::replace(&mut waiting.our_side_ended, true)
             })
     }
 
     pub(super) fn has_ended_our_side(&self) -> bool {
-        self.waiting.as_ref().is_some_and(|waiting| waiting.shut)
+        self.waiting.as_ref().is_some_and(|waiting| waiting.our_side_ended)
     }
 
     /// Starts the time in which the application has to handle the input of a broken connection.
@@ -119,7 +120,7 @@ impl Open {
         }
     }
 
-    /// Nothing can be written any more. Earlier input is still delivered.
+    /// Records that writing has failed. Earlier input is still delivered.
     pub(super) fn write_failed(&mut self, error: io::Error) {
         // The error may come from a stream of the application.
         let error = ApplicationValue::new(error, self.client.config().debug_on());
@@ -172,7 +173,7 @@ impl Open {
         } else {
             client.notify_hosts(&disconnect);
         }
-        // An error of the application's stream may be in it.
+        // `disconnect` may contain an error of the application's stream.
         discard(client.config().debug_on(), disconnect);
     }
 
@@ -198,8 +199,8 @@ impl Open {
     /// Whether more may be read: all events were handled, and the application takes more.
     ///
     /// A client that is closing is read from even if the application takes nothing, because the
-    /// client may be gone; its messages wait. A client that does not read its answers is read from
-    /// until a message begins, so that its pings are answered.
+    /// client may have vanished; its messages wait. A client that does not read its answers is read
+    /// from until a message begins, so that its pings are answered.
     #[inline]
     pub(super) fn wants_input(&self) -> bool {
         !self.receiver.has_unread()
@@ -315,7 +316,8 @@ impl Open {
     }
 }
 
-/// Does what the client is owed. Returns how many payload bytes were handled, or why the connection ends.
+/// Delivers the event or sends the answer that the protocol requires. Returns the number of handled
+/// payload bytes, or the reason for which the connection ends.
 fn react(client: &Client, reaction: &Reaction<'_>) -> Result<usize, End> {
     client.react(reaction);
     match reaction {
@@ -324,8 +326,9 @@ fn react(client: &Client, reaction: &Reaction<'_>) -> Result<usize, End> {
             let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
             Err(End::Closed(Disconnect::new(code, reason, DisconnectCause::Closed)))
         }
-        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a responding Close frame)
-        // from the remote endpoint after being instructed to _Fail the WebSocket Connection."
+        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
+        // responding Close frame) from the remote endpoint after being instructed to _Fail the
+        // WebSocket Connection."
         Reaction::Fail(error) => Err(End::Failed(DisconnectCause::Protocol(*error))),
         _ => Ok(0),
     }

@@ -1,16 +1,16 @@
-//! How long one client may use its thread before other clients have their turn.
+//! The time for which one client may use its thread before other clients have their turn.
 
 use std::io;
 use std::time::{Duration, Instant};
 
 /// The time of one share. A single event may take longer, because it is not interrupted.
-const TIME: Duration = Duration::from_millis(1);
+const MAX_TIME: Duration = Duration::from_millis(1);
 
 /// Events between two readings of the clock.
-const EVERY: u8 = 32;
+const EVENTS_PER_CHECK: u8 = 32;
 
 /// The clock is read after each event of this many bytes or more.
-const BIG: usize = 16 * 1024;
+const BIG_EVENT: usize = 16 * 1024;
 
 /// Bytes that are written for one client before other clients have their turn; the last write may
 /// exceed it. Otherwise a client that reads as fast as we write could keep the thread, as long as
@@ -24,7 +24,7 @@ pub(crate) const WRITE_BUDGET: usize = 2 << 20;
 /// time.
 #[derive(Debug)]
 pub(crate) struct Share {
-    every: u8,
+    interval: u8,
     countdown: u8,
     started: Option<Instant>,
     over: bool,
@@ -35,7 +35,7 @@ impl Share {
     /// A share whose time begins with the first reading of the clock.
     #[inline]
     pub(crate) const fn new(clock: fn() -> Instant) -> Self {
-        Self { every: EVERY, countdown: EVERY, started: None, over: false, clock }
+        Self { interval: EVENTS_PER_CHECK, countdown: EVENTS_PER_CHECK, started: None, over: false, clock }
     }
 
     /// A share whose time begins now.
@@ -46,14 +46,14 @@ impl Share {
     /// A share whose time begins now and is checked after each event, for a client that has used up
     /// its last share.
     pub(crate) fn strict(clock: fn() -> Instant) -> Self {
-        Self { every: 1, countdown: 1, ..Self::started_now(clock) }
+        Self { interval: 1, countdown: 1, ..Self::started_now(clock) }
     }
 
     /// An event of that many bytes was handled.
     #[inline]
     pub(crate) fn spend(&mut self, bytes: usize) {
         self.countdown = self.countdown.saturating_sub(1);
-        if self.countdown == 0 || bytes >= BIG {
+        if self.countdown == 0 || bytes >= BIG_EVENT {
             self.check_clock();
         }
     }
@@ -66,10 +66,10 @@ impl Share {
 
     #[inline(never)]
     fn check_clock(&mut self) {
-        self.countdown = self.every;
+        self.countdown = self.interval;
         let now = (self.clock)();
         let started = *self.started.get_or_insert(now);
-        self.over |= now.saturating_duration_since(started) >= TIME;
+        self.over |= now.saturating_duration_since(started) >= MAX_TIME;
     }
 }
 
@@ -142,7 +142,7 @@ mod tests {
         assert_eq!(fit(Share::started_now(now), 1, micros(10)), 128);
         assert_eq!(fit(Share::new(now), 1, micros(5000)), 64);
         assert_eq!(
-            fit(Share::started_now(now), BIG, micros(600)),
+            fit(Share::started_now(now), BIG_EVENT, micros(600)),
             2,
             "the clock is read after each big event"
         );

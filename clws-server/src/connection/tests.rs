@@ -63,7 +63,7 @@ struct Harness {
     client: clws_proto::Receiver,
 }
 
-/// Records its calls, and obeys the query string and the texts it gets.
+/// Records its calls. The query string and the texts are commands for it.
 #[derive(Default)]
 struct Recorder {
     calls: Mutex<Vec<String>>,

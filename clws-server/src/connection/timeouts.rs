@@ -34,8 +34,8 @@ impl Connection {
         self.deadline()?.at
     }
 
-    /// Whether a deadline has passed, so that [`handle_timeout`](Self::handle_timeout) may end
-    /// something.
+    /// Whether a deadline has passed, so that [`handle_timeout`](Self::handle_timeout) may have an
+    /// effect.
     pub(crate) fn is_due(&mut self, context: &Context<'_>) -> bool {
         let Some(deadline) = self.deadline() else { return false };
         deadline.at.is_some() && deadline.is_due(context.now())
@@ -50,7 +50,7 @@ impl Connection {
         at.is_some_and(|at| context.now() < deadline_after(at, grace))
     }
 
-    /// Ends what did not happen in time. Before the deadline it does nothing, and
+    /// Handles an expired deadline. Before the deadline it does nothing, and
     /// [`poll_timeout`](Self::poll_timeout) returns the deadline again. The driver reads once
     /// before it calls this: input that has arrived counts.
     pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
@@ -73,7 +73,7 @@ impl Connection {
         }
     }
 
-    /// Starts and restarts the timer, as far as events since the last call ask for it.
+    /// Starts or restarts the timer if events since the last call require it.
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => open.rearm(context),

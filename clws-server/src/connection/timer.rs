@@ -1,5 +1,4 @@
-//! The timer of a connection: what the connection waits for, and what happens when the time is
-//! over.
+//! The timer of a connection: the event that the connection waits for, and its deadline.
 
 use std::mem;
 use std::time::{Duration, Instant};
@@ -8,7 +7,7 @@ use crate::config::Config;
 use crate::connection::context::Context;
 use crate::time::deadline_after;
 
-/// What a connection waits for. It waits for one thing at a time.
+/// The event that a connection waits for. It waits for one event at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
     /// The peer completes its request, and the application decides on it.
@@ -48,7 +47,7 @@ impl Deadline {
         Self { timer, at: None, armed: false, restarts: true }
     }
 
-    /// A deadline whose time runs from now on.
+    /// A deadline whose time starts now.
     pub(super) fn started(timer: Timer, context: &Context<'_>) -> Self {
         let mut deadline = Self::new(timer);
         deadline.rearm(context);
@@ -77,8 +76,7 @@ impl Deadline {
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
         if mem::take(&mut self.restarts) {
             let at = deadline_after(context.now(), self.timer.timeout(context.config()));
-            // A driver that was given an earlier time calls too early, and is given the new time
-            // then.
+            // If the driver has an earlier time, it calls too early and is given the new time then.
             self.armed &= self.at.is_some_and(|before| before <= at);
             self.at = Some(at);
         }

@@ -35,7 +35,7 @@ pub(crate) trait Io {
     /// The input of the last read was handled.
     fn handled(&mut self, connection: &Connection);
 
-    /// Calls [`Connection::transmit`] until everything is written or nothing more can be.
+    /// Calls [`Connection::transmit`] until everything is written or the socket takes no more.
     fn transmit(&mut self, connection: &mut Connection) -> io::Result<()>;
 
     /// Writing failed. Earlier input must be read to its end.
@@ -59,7 +59,7 @@ pub(crate) enum Read<'a> {
     Failed(io::Error),
 }
 
-/// What remains to be done after [`settle`].
+/// The remaining work after [`settle`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Settled {
     /// Wait, at most until a new deadline.

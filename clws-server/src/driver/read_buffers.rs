@@ -4,19 +4,19 @@ use std::ops::Range;
 
 use crate::buffer_pool;
 
-/// The bytes of the buffers, of which [`ALIGNED`] are for alignment. A big message that fills about
-/// a quarter of a buffer keeps it instead of being copied. So each buffer is four times as large as
-/// the one before, with some room for headers, and for small messages before a big one.
+/// The sizes of the buffers, including [`ALIGNMENT`] bytes for alignment. A big message that fills
+/// about a quarter of a buffer keeps the buffer instead of being copied. So each size is four times
+/// the previous size, with some room for headers, and for small messages before a big one.
 const SIZES: [usize; 3] = [64 * 1024, (256 + 8) * 1024, (1024 + 8) * 1024];
 
 /// The alignment of a big message's payload, which makes unmasking and copies faster. Reads begin
 /// one header of a big frame before a multiple of it.
-const ALIGNED: usize = 64;
+const ALIGNMENT: usize = 64;
 const HEADER: usize = 14;
 
-/// Reads in a row that must fit into a quarter of the next smaller buffer before that one is used
-/// again.
-const PATIENCE: u8 = 64;
+/// The number of successive reads that must fit into a quarter of the next smaller buffer before
+/// that buffer is used again.
+const SMALL_READS_TO_SHRINK: u8 = 64;
 
 pub(crate) struct ReadBuffers([Buffer; SIZES.len()]);
 
@@ -27,7 +27,7 @@ struct Buffer {
     start: usize,
 }
 
-/// The size of a connection's reads, which follows the size of its messages.
+/// Chooses the size of a connection's reads by the size of its messages.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct ReadSizer {
     level: u8,
@@ -35,11 +35,11 @@ pub(crate) struct ReadSizer {
 }
 
 impl ReadSizer {
-    /// A read has brought `count` bytes.
+    /// Records a read of `count` bytes.
     #[inline]
     pub(crate) fn note(&mut self, count: usize) {
         let level = usize::from(self.level);
-        if SIZES.get(level).is_some_and(|size| count >= *size - ALIGNED) {
+        if SIZES.get(level).is_some_and(|size| count >= *size - ALIGNMENT) {
             self.small_reads = 0;
             self.level = (self.level + 1).min(2);
         } else if level > 0 {
@@ -51,7 +51,7 @@ impl ReadSizer {
         let smaller = usize::from(self.level).checked_sub(1).and_then(|level| SIZES.get(level));
         if smaller.is_some_and(|size| count > size / 4) {
             self.small_reads = 0;
-        } else if self.small_reads < PATIENCE {
+        } else if self.small_reads < SMALL_READS_TO_SHRINK {
             self.small_reads += 1;
         } else {
             self.small_reads = 0;
@@ -75,7 +75,7 @@ impl ReadBuffers {
         buffer
             .bytes
             .get_mut(buffer.start..)
-            .and_then(|bytes| bytes.get_mut(..size - ALIGNED))
+            .and_then(|bytes| bytes.get_mut(..size - ALIGNMENT))
             .unwrap_or_default()
     }
 
@@ -105,8 +105,8 @@ impl Buffer {
         self.bytes = buffer_pool::take(bytes);
         self.bytes.truncate(bytes);
         self.bytes.resize(bytes, 0);
-        let unaligned = (self.bytes.as_ptr().addr() + HEADER) % ALIGNED;
-        self.start = (ALIGNED - unaligned) % ALIGNED;
+        let misalignment = (self.bytes.as_ptr().addr() + HEADER) % ALIGNMENT;
+        self.start = (ALIGNMENT - misalignment) % ALIGNMENT;
         // A simulation must not depend on memory addresses.
         #[cfg(all(test, unix))]
         if crate::sim::executor::is_here() {
@@ -127,15 +127,15 @@ mod tests {
             sizes.push(read_buffers.lend(read_sizer).len());
             read_sizer.note(read_buffers.lend(read_sizer).len());
         }
-        assert_eq!(sizes, [0, 1, 2, 2, 2].map(|level| SIZES[level] - ALIGNED));
+        assert_eq!(sizes, [0, 1, 2, 2, 2].map(|level| SIZES[level] - ALIGNMENT));
         for _ in 0..1000 {
-            read_sizer.note(SIZES[2] - ALIGNED - 1);
-            (0..PATIENCE).for_each(|_| read_sizer.note(1));
+            read_sizer.note(SIZES[2] - ALIGNMENT - 1);
+            (0..SMALL_READS_TO_SHRINK).for_each(|_| read_sizer.note(1));
             assert_eq!(read_buffers.lend(read_sizer).len(), sizes[2], "some big reads keep the size");
         }
-        (0..=PATIENCE).for_each(|_| read_sizer.note(1));
+        (0..=SMALL_READS_TO_SHRINK).for_each(|_| read_sizer.note(1));
         assert_eq!(read_buffers.lend(read_sizer).len(), sizes[1]);
-        (0..=PATIENCE).for_each(|_| read_sizer.note(1));
+        (0..=SMALL_READS_TO_SHRINK).for_each(|_| read_sizer.note(1));
         assert_eq!(read_sizer, ReadSizer::default());
     }
 
@@ -170,8 +170,8 @@ mod tests {
         read_buffers.lend(read_sizer);
         let (buffer, range) = read_buffers.read(read_sizer, 100);
         let kept = std::mem::take(buffer);
-        assert_eq!((kept.as_ptr().addr() + range.start + HEADER) % ALIGNED, 0);
-        assert_eq!((kept.len(), read_buffers.lend(read_sizer).len()), (SIZES[0], SIZES[0] - ALIGNED));
+        assert_eq!((kept.as_ptr().addr() + range.start + HEADER) % ALIGNMENT, 0);
+        assert_eq!((kept.len(), read_buffers.lend(read_sizer).len()), (SIZES[0], SIZES[0] - ALIGNMENT));
         let lies_at = kept.as_ptr();
         buffer_pool::give(kept);
         drop(std::mem::take(read_buffers.read(read_sizer, 0).0));

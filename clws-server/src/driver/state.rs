@@ -31,7 +31,7 @@ static ENVIRONMENT: Environment = Environment {
 pub(crate) struct DriverState {
     pub(crate) context: Arc<ClientContext>,
     pub(crate) resources: Resources,
-    /// The clients that no shard serves.
+    /// The clients that stream drivers serve, and not shards.
     pub(crate) streams: Streams,
     /// Refuses clients while the process has no descriptor left.
     pub(crate) shortage: Shortage,
@@ -47,7 +47,7 @@ pub(crate) struct DriverState {
     stop: Arc<Signal>,
 }
 
-/// Takes one of `most` places, if one is free.
+/// Takes one of `most` places. Returns false if all are taken.
 fn take(taken: &AtomicUsize, most: usize) -> bool {
     let more = |taken| (taken < most).then_some(taken + 1);
     taken.fetch_update(Ordering::Relaxed, Ordering::Relaxed, more).is_ok()
@@ -85,7 +85,7 @@ impl DriverState {
         &self.context.budget
     }
 
-    /// What a connection with that wake target needs.
+    /// The context of a connection with that wake target.
     #[inline]
     pub(crate) const fn connection_context<'a>(&'a self, wake_target: WakeTargetRef<'a>) -> Context<'a> {
         Context { clients: &self.context, resources: &self.resources, wake_target, environment: &ENVIRONMENT }
@@ -117,14 +117,15 @@ impl DriverState {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Counts a new connection; `None` where there is no room even to refuse it.
+    /// Counts a new connection. Returns `None` if there is no room even to refuse it.
     pub(crate) fn admit(&self) -> Option<ConnectionPermit> {
         let accepted = self.admission.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
         let is_taken = take(&self.clients, accepted.min(self.config().max_clients));
         if is_taken { Some(ConnectionPermit::Client) } else { self.refuse() }
     }
 
-    /// Counts a new stream of the application; `None` where there is no room even to refuse it.
+    /// Counts a new stream of the application. Returns `None` if there is no room even to refuse
+    /// it.
     pub(crate) fn admit_stream(&self) -> Option<ConnectionPermit> {
         if !take(&self.clients, self.config().max_clients) {
             return self.refuse();
@@ -137,7 +138,7 @@ impl DriverState {
         take(&self.refused, self.admission.refusals).then_some(ConnectionPermit::Refused)
     }
 
-    /// Gives back what [`admit`](Self::admit) or [`admit_stream`](Self::admit_stream) has counted.
+    /// Releases a permit of [`admit`](Self::admit) or [`admit_stream`](Self::admit_stream).
     pub(crate) fn release(&self, permit: ConnectionPermit) {
         let count = match permit {
             ConnectionPermit::Client => &self.clients,

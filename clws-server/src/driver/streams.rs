@@ -1,5 +1,5 @@
-//! The streams of a server, as far as others see them: which is dropped when too much memory is
-//! held, and which may read while memory is short.
+//! The streams of a server. This module chooses the stream to drop when too much memory is held,
+//! and the stream that may read while memory is short.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, OnceLock};
@@ -18,7 +18,7 @@ use crate::time::now;
 /// The interval at which a stream that is held back tries again.
 pub(super) const TICK: Duration = Duration::from_millis(100);
 
-/// The value of `Holder::going` after the end of the driver.
+/// The value of `Holder::dropping` after the end of the driver.
 pub(super) const ENDED: usize = usize::MAX;
 
 /// The streams of a server.
@@ -27,9 +27,9 @@ pub(crate) struct Streams {
     holders: Lock<Slab<Arc<Holder>>, { rank::STREAMS }>,
     turns: Lock<Turns, { rank::STREAMS }>,
     /// Bytes held by streams that will be dropped and have not seen it.
-    going: AtomicUsize,
+    dropping: AtomicUsize,
     /// Below this much used memory, another search for a stream to drop would find none.
-    in_vain: AtomicUsize,
+    search_above: AtomicUsize,
 }
 
 /// The streams that are held back. One at a time may read a little.
@@ -37,21 +37,21 @@ pub(crate) struct Streams {
 pub(super) struct Turns {
     waiting: VecDeque<usize>,
     latest: Option<usize>,
-    /// The start of the tick, and the turns that are left of it.
+    /// The start of the tick, and the number of turns left in it.
     begun: Option<Instant>,
     left: usize,
 }
 
-/// The part of a stream's memory that other threads see.
+/// The account of a stream's memory, which other threads read.
 #[derive(Debug, Default)]
 pub(super) struct Holder {
     pub(super) input: AtomicUsize,
     pub(super) client: OnceLock<Client>,
     /// The stream must be dropped.
     pub(super) dropped: AtomicBool,
-    /// Bytes that the stream held when that was decided. 0 once its driver has seen it, and `ENDED`
-    /// when no driver will.
-    pub(super) going: AtomicUsize,
+    /// Bytes that the stream held when it was marked as `dropped`. 0 once its driver has seen the
+    /// mark, and `ENDED` after the end of its driver.
+    pub(super) dropping: AtomicUsize,
     pub(super) waker: Arc<TaskWaker>,
 }
 
@@ -68,22 +68,22 @@ impl Streams {
 
     /// Bytes held by streams that will be dropped and have not seen it.
     #[cfg(all(test, shuttle))]
-    pub(crate) fn going(&self) -> usize {
-        self.going.load(Ordering::Relaxed)
+    pub(crate) fn dropping(&self) -> usize {
+        self.dropping.load(Ordering::Relaxed)
     }
 
     pub(super) fn turns(&self) -> LockGuard<'_, Turns> {
         self.turns.lock()
     }
 
-    /// A driver has seen that its stream is dropped, which held that many bytes.
-    pub(super) fn note_gone(&self, bytes: usize) {
-        self.going.fetch_sub(bytes, Ordering::Relaxed);
+    /// Records that a driver has seen the drop of its stream, which held that many bytes.
+    pub(super) fn note_drop_seen(&self, bytes: usize) {
+        self.dropping.fetch_sub(bytes, Ordering::Relaxed);
     }
 
     /// Lets the next search for a stream to drop look at all streams.
     pub(super) fn search_again(&self) {
-        self.in_vain.store(0, Ordering::Relaxed);
+        self.search_above.store(0, Ordering::Relaxed);
     }
 
     /// Drops the client that holds most. Returns false if none holds much, although too much is
@@ -92,7 +92,7 @@ impl Streams {
         let budget = &context.budget;
         budget.give_back();
         let used = budget.used();
-        if !self.is_too_much(budget) || used < self.in_vain.load(Ordering::Relaxed) {
+        if !self.is_too_much(budget) || used < self.search_above.load(Ordering::Relaxed) {
             return true;
         }
         let holders: Vec<_> = self.holders().iter().map(|(_, holder)| Arc::clone(holder)).collect();
@@ -100,7 +100,7 @@ impl Streams {
         let biggest = holders.iter().filter(stays).map(|holder| (holder.held(), holder));
         let biggest = biggest.max_by_key(|(held, _)| *held);
         let Some((_, holder)) = biggest.filter(|(held, _)| *held >= context.fair_share()) else {
-            self.in_vain.store(used.saturating_add(budget.limit() / 64), Ordering::Relaxed);
+            self.search_above.store(used.saturating_add(budget.limit() / 64), Ordering::Relaxed);
             return false;
         };
         // Another thread may have dropped the biggest holder meanwhile, which is enough.
@@ -109,7 +109,7 @@ impl Streams {
         }
         // Counted before another thread can see that the stream is dropped.
         let held = holder.held();
-        self.going.fetch_add(held, Ordering::Relaxed);
+        self.dropping.fetch_add(held, Ordering::Relaxed);
         if !holder.dropped.swap(true, Ordering::AcqRel) {
             // Queued data is freed at once, and the rest by the driver.
             if let Some(client) = holder.client.get() {
@@ -117,22 +117,22 @@ impl Streams {
             }
             budget.give_back();
             let rest = holder.held();
-            self.going.fetch_add(rest, Ordering::Relaxed);
+            self.dropping.fetch_add(rest, Ordering::Relaxed);
             // The driver may have ended meanwhile.
-            if holder.going.compare_exchange(0, rest, Ordering::Relaxed, Ordering::Relaxed).is_err() {
-                self.going.fetch_sub(rest, Ordering::Relaxed);
+            if holder.dropping.compare_exchange(0, rest, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+                self.dropping.fetch_sub(rest, Ordering::Relaxed);
             }
             holder.waker.wake();
         }
-        self.going.fetch_sub(held, Ordering::Release);
+        self.dropping.fetch_sub(held, Ordering::Release);
         true
     }
 
     /// Whether too much is held by streams that stay.
     fn is_too_much(&self, budget: &Budget) -> bool {
-        // In this order: bytes that are no longer going are not used either.
-        let going = self.going.load(Ordering::Acquire);
-        budget.used().saturating_sub(going) > budget.limit()
+        // In this order: bytes that are no longer counted here are no longer used either.
+        let dropping = self.dropping.load(Ordering::Acquire);
+        budget.used().saturating_sub(dropping) > budget.limit()
     }
 }
 

@@ -19,9 +19,9 @@ use crate::runtime::{self, AsyncListener};
 use crate::time::now;
 
 /// Connections that are accepted before other tasks have their turn.
-const ACCEPTS: u32 = 64;
+const ACCEPTS_PER_TURN: u32 = 64;
 
-/// How long accepting rests when it fails, and no client can be refused either.
+/// The pause after a failure to accept, when no client can be refused either.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 /// Accepts connections until the server stops.
@@ -72,7 +72,7 @@ where
             Either::Left((Ok(Some((socket, peer))), _)) => {
                 runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
                 accepted = accepted.wrapping_add(1);
-                if accepted.is_multiple_of(ACCEPTS) {
+                if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
                     runtime::yield_now().await;
                 }
             }
@@ -82,7 +82,7 @@ where
     }
 }
 
-/// Without a descriptor, the client that waits is refused. Otherwise accepting rests.
+/// Without a descriptor, the client that waits is refused. After other errors, accepting pauses.
 async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverState) {
     if error.kind() == io::ErrorKind::ConnectionAborted {
         return;
@@ -90,7 +90,7 @@ async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverStat
     if Shortage::is_meant_by(&error) {
         match state.shortage.refuse(acceptor, state.config()) {
             Ok(()) => return runtime::yield_now().await,
-            // No client waits, and accepting reports that only when there is a descriptor again.
+            // No client waits. The system reports that only when there is a free descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => state.shortage.log_error(&error),
         }

@@ -38,7 +38,7 @@ use crate::runtime;
 ///
 /// async fn echo(mut socket: WebSocket) -> Result<(), SendError> {
 ///     while let Some(message) = socket.next().await {
-///         socket.send(message).await?; // fails if the client is gone
+///         socket.send(message).await?; // fails if the client has disconnected
 ///     }
 ///     Ok(())
 /// }
@@ -61,8 +61,8 @@ where
 pub struct AsyncHandler<F> {
     handler: F,
     accept: Option<Decide>,
-    /// The inboxes of clients that did not pass our `accept`: a resource around this one answered
-    /// for it.
+    /// The inboxes of clients that did not pass our `accept`, because a wrapping resource decided
+    /// on them.
     pending_inboxes: Arc<PendingInboxes>,
 }
 

@@ -1,4 +1,4 @@
-//! How much a task may take out of a stream before it yields to other tasks of its executor.
+//! The number of items that a task may take from a stream before it yields to other tasks.
 
 use std::task::{Context, Poll};
 use std::time::{Duration, Instant};

@@ -37,7 +37,7 @@ fn run(
                 let thread = thread::spawn(move || other(&client));
                 let mut sent = Ok(());
                 for text in ["one", "two"] {
-                    sent = sent.and(socket.feed(Message::from(text)).await); // fails if the client is gone
+                    sent = sent.and(socket.feed(Message::from(text)).await); // fails if the client has disconnected
                 }
                 let flushed = socket.flush().await.and(sent);
                 let queued = socket.client().buffered_amount();

@@ -1,8 +1,8 @@
 //! Models of thread interleavings: the real code, with the locks and atomics of the crate
 //! `shuttle`, which schedules the threads.
 //!
-//! A model is a function that starts threads, waits for the expected events, and asserts what must
-//! hold then. Time stands still in it, so no deadline helps: a lost wake-up is a deadlock, which
+//! A model is a function that starts threads, waits for the expected events, and asserts the
+//! result. Time stands still in it, so no deadline helps: a lost wake-up is a deadlock, which
 //! `shuttle` reports. Each model runs with many schedules: random ones, and ones with few
 //! preemptions ([PCT]). The seed is fixed, so that a failure can be repeated. Each model must also
 //! fail with each of its faults: lines that are wrong on purpose ([`broken`]).

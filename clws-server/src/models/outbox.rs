@@ -57,7 +57,7 @@ fn events_continue_after_answers_are_read(driver: Driver) {
             match events.next().await.unwrap() {
                 Event::Text(client, _) => {
                     texts += 1;
-                    let _ = (client.send_text("a"), client.send_text("b")); // fails if the client is gone
+                    let _ = (client.send_text("a"), client.send_text("b")); // fails if the client has disconnected
                 }
                 Event::Disconnected(_, end) => break texts + end.undelivered,
                 _ => {}

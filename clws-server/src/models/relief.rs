@@ -74,7 +74,7 @@ fn a_stream_is_dropped() {
     drop((client, events));
     shared.budget().give_back();
     assert_eq!(
-        (shared.budget().used(), shared.streams.going()),
+        (shared.budget().used(), shared.streams.dropping()),
         (0, 0),
         "bytes are counted that are not held"
     );

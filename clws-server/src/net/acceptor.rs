@@ -74,7 +74,7 @@ impl Acceptor {
     /// Refuses all connections from now on, although other shards still hold this socket. Systems
     /// that cannot do that refuse connections when the last shard has closed it.
     ///
-    /// A socket of the application goes on: another process may listen on it too.
+    /// A socket of the application stays open: another process may listen on it too.
     pub(crate) fn refuse_all(&self) {
         let _ = match self {
             Self::Tcp { is_foreign: true, .. } => return,

@@ -26,7 +26,7 @@ const MAX_REQUEST: usize = 16 * 1024;
 /// server share it.
 #[derive(Debug)]
 pub(crate) struct Shortage {
-    /// The reserve is not there: a shard may have accepted a client with its descriptor.
+    /// The reserve is in use: a shard may have accepted a client with its descriptor.
     is_lent: AtomicBool,
     state: Lock<State, { rank::SHORTAGE }>,
 }
@@ -88,7 +88,7 @@ impl Shortage {
     }
 
     /// Returns an accepted client, unless it took the descriptor in reserve of a shard that refuses
-    /// clients. That client is refused, or else the server could refuse no client any more.
+    /// clients. That client is refused, because the server could otherwise refuse no more clients.
     #[inline]
     pub(crate) fn admit<S>(&self, socket: S, refuse: impl FnOnce(&S)) -> Option<S> {
         if self.is_lent.load(Ordering::SeqCst) {
@@ -156,7 +156,7 @@ fn log_refused(refused: Option<u64>) {
 }
 
 fn reserve() -> Option<AnySocket> {
-    // A machine may lack some of the families.
+    // A machine may lack some of the address families.
     let families = [Domain::IPV4, Domain::IPV6, Domain::UNIX];
     families.into_iter().find_map(|family| AnySocket::new(family, Type::DGRAM, None).ok())
 }

@@ -42,7 +42,7 @@ impl Socket {
 
     /// Ends our side: the peer reads up to an end of file.
     pub(crate) fn shutdown_write(&self) {
-        // It fails only if the connection is gone already.
+        // It fails only if the connection has ended already.
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]

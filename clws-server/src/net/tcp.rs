@@ -12,8 +12,8 @@ use crate::config::Config;
 use crate::config::address::Peer;
 use crate::net::socket::Socket;
 
-/// The unanswered probes after which the system ends a connection.
-const PROBES: u32 = 4;
+/// The number of unanswered probes after which the system ends a connection.
+const MAX_PROBES: u32 = 4;
 
 /// The longest idle time and interval that Linux accepts (`MAX_TCP_KEEPIDLE`), in seconds.
 const MAX_IDLE: u64 = 32_767;
@@ -50,7 +50,7 @@ impl Liveness {
             // that answers probes but keeps its window closed. The last peer is alive, and has all
             // of `write_timeout`.
             #[cfg(any(target_os = "linux", target_os = "android", test))]
-            user_timeout: Some((idle + interval * PROBES).max(write_timeout.saturating_add(interval)))
+            user_timeout: Some((idle + interval * MAX_PROBES).max(write_timeout.saturating_add(interval)))
                 .filter(|timeout| *timeout <= SYSTEM_TIMEOUT),
         }
     }
@@ -73,7 +73,7 @@ pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()
         target_vendor = "apple",
         windows,
     ))]
-    let keepalive = keepalive.with_interval(liveness.interval).with_retries(PROBES);
+    let keepalive = keepalive.with_interval(liveness.interval).with_retries(MAX_PROBES);
     socket.set_tcp_keepalive(&keepalive)?;
     #[cfg(any(target_os = "linux", target_os = "android"))]
     socket.set_tcp_user_timeout(liveness.user_timeout)?;
@@ -84,7 +84,7 @@ pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()
 /// socket, which needs no system calls.
 pub(crate) fn set_accepted_options(socket: SockRef<'_>, config: &Config) {
     if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-        // It fails if the client is gone already. The first read reports that.
+        // It fails if the client has disconnected already. The first read reports that.
         let _ = set_options(socket, config);
     }
 }

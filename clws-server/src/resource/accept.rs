@@ -31,26 +31,26 @@ pub struct Accept {
     /// `None`: the server's configuration decides.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Option<DeflateConfig>>,
-    /// Whether the client needs a place for the data of a resource adaptor.
+    /// Whether the client needs a place for the data of a resource adapter.
     pub(crate) has_adapter_data: bool,
 }
 
 impl Accept {
-    /// The plain answer.
+    /// An answer without any additions.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Chooses one of the [offered](crate::Opening::subprotocols) subprotocols. One that was not
-    /// offered is never sent: the client gets 500 and the error is logged.
+    /// Chooses one of the [offered](crate::Opening::subprotocols) subprotocols. A subprotocol that
+    /// was not offered is never sent: the client gets 500 and the error is logged.
     #[must_use]
     pub fn subprotocol(mut self, name: impl Into<Box<str>>) -> Self {
         self.subprotocol = Some(name.into());
         self
     }
 
-    /// Adds a header to the answer, for instance `Set-Cookie`. One that cannot be sent
+    /// Adds a header to the answer, for instance `Set-Cookie`. An invalid header
     /// ([`HeaderError`](crate::HeaderError)) is never sent: the client gets 500 and the error is
     /// logged.
     #[must_use]
@@ -67,8 +67,8 @@ impl Accept {
         self
     }
 
-    /// Compresses messages of this client in a way of its own, if it offers permessage-deflate, or
-    /// with `None` not at all. Without this call, the server's
+    /// Sets the compression of this client's messages, if the client offers permessage-deflate.
+    /// `None` means no compression. Without this call, the server's
     /// [`deflate`](crate::Config#structfield.deflate) decides.
     ///
     /// ```
@@ -109,7 +109,8 @@ impl Accept {
         self
     }
 
-    /// Sets the panics of its data that end the process, once it has reached a server.
+    /// Sets which panics in the drop of its data end the process. Called when the answer reaches a
+    /// server.
     pub(crate) fn set_debug(&mut self, debug: DebugOn) {
         if let Some(data) = &mut self.data {
             data.set_debug(debug);

@@ -9,7 +9,7 @@ use crate::guard::log;
 use crate::resource::accept::Accept;
 use crate::resource::pending::{Pending, Ticket};
 
-/// The answer to a client that is still to be given: see [`Accept::later`].
+/// A pending answer to a client: see [`Accept::later`].
 ///
 /// It can be moved to any task or thread. The client waits at most until its
 /// [`handshake_timeout`](crate::Config#structfield.handshake_timeout) is over. Then it gets 503,
@@ -70,7 +70,7 @@ impl Decision {
         self.decide(Err(reject));
     }
 
-    /// Whether the client still waits: false if it is gone, or its time is over.
+    /// Whether the client still waits. False if it has disconnected, or its time is over.
     #[must_use]
     pub fn is_waiting(&self) -> bool {
         // The handshake holds the other reference.

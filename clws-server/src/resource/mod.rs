@@ -35,7 +35,7 @@ use crate::resource::opening::Opening;
 ///
 /// impl Resource for Echo {
 ///     fn text(&self, client: &Client, text: Text<'_>) {
-///         // It fails only if the client is gone: while it does not read its answers, its messages wait.
+///         // Fails only if the client has disconnected. If it reads no answers, its messages wait.
 ///         let _ = client.send(text);
 ///     }
 ///
@@ -58,7 +58,7 @@ pub trait Resource: Send + Sync + 'static {
         Ok(Accept::new())
     }
 
-    /// A client is connected and can be sent to: `resource-client-connected`.
+    /// Handles a new client. It can be sent to from now on: `resource-client-connected`.
     ///
     /// # Errors
     ///
@@ -71,34 +71,34 @@ pub trait Resource: Send + Sync + 'static {
         Ok(())
     }
 
-    /// A text message arrived: `resource-received-text`. The default closes with 1003.
+    /// Handles a text message: `resource-received-text`. The default closes with 1003.
     fn text(&self, client: &Client, text: Text<'_>) {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no text"));
     }
 
-    /// A binary message arrived: `resource-received-binary`. The default closes with 1003. Never
+    /// Handles a binary message: `resource-received-binary`. The default closes with 1003. Never
     /// called in draft 0 and hixie-75.
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
 
-    /// A pong arrived: `resource-received-pong`. The server answers pings itself.
+    /// Handles a pong: `resource-received-pong`. The server answers pings itself.
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
-    /// A slow client has read: after a send that returned
+    /// Handles a slow client that has read its queue: after a send that returned
     /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater), no more than half of
     /// [`write_high_water`](crate::Config#structfield.write_high_water) is queued again. A good
     /// moment to send more.
     fn drained(&self, client: &Client) {}
 
-    /// The client is gone or going: `resource-client-disconnected`. This is the last call for a
-    /// client, made once if [`connected`](Self::connected) has taken it. Nothing can be sent to it
-    /// any more, and it has left all [`Group`](crate::Group)s, so that the others in a group can be
-    /// told here.
+    /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for
+    /// each client that [`connected`](Self::connected) has taken, and is made once. Nothing can be
+    /// sent to the client any more. The client has left all [`Group`](crate::Group)s, so this
+    /// handler can notify the other members.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
 }
 
-/// A resource that the caller keeps a reference to.
+/// Lets the caller keep a reference to a registered resource.
 impl<R: Resource + ?Sized> Resource for Arc<R> {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
         (**self).accept(opening)

@@ -10,11 +10,12 @@ use crate::wake::WakeTarget;
 /// The part that a handshake and a [`Decision`](crate::Decision) share.
 pub(crate) struct Pending<A> {
     state: Lock<State<A>, { rank::DECISION }>,
-    /// Dropped when both have let go: by then the client is connected, about to be, or gone.
+    /// Dropped when neither side holds it. By then the client is connected, about to be, or
+    /// disconnected.
     _ticket: Option<Box<dyn Ticket>>,
 }
 
-/// Something that is dropped when a handshake has taken its decision, or is gone.
+/// A value that is dropped when a handshake has taken its decision, or has ended.
 pub(crate) trait Ticket: Send + Sync {}
 
 /// An answer, with data of the application that may panic when it is dropped.

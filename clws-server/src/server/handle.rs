@@ -59,8 +59,8 @@ impl ServerHandle {
         self.0.budget().used()
     }
 
-    /// The number of clients that were dropped because all clients held too much memory and these
-    /// held most of it. It counts from the bind of the server.
+    /// The number of clients that were dropped since `bind`, because too much memory was held and
+    /// they held most of it.
     #[must_use]
     pub fn dropped_for_memory(&self) -> u64 {
         self.0.budget().dropped()

@@ -57,12 +57,12 @@ async fn run_shards(
 async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     let accepting = listeners.into_iter().map(|listener| tasks::serve(listener, Arc::clone(&state)));
     try_join_all(accepting).await?;
-    state.stopped().await; // a server without listeners has served nobody yet
+    state.stopped().await; // without listeners, the join ends at once
     // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake,
     // and once more to close its stream.
-    let patience =
+    let deadline =
         deadline_after(now(), state.config().close_timeout.saturating_mul(3).saturating_add(TASK_LATENCY));
-    while state.clients() > 0 && now() < patience {
+    while state.clients() > 0 && now() < deadline {
         runtime::timer(now() + Duration::from_millis(10)).await;
     }
     Ok(())

@@ -19,8 +19,8 @@
 //! | | |
 //! |---|---|
 //! | `CLWS_SEEDS=n` | the test `seeds` runs the seeds 0 to n - 1 |
-//! | `CLWS_SEED=n` | it repeats seed n and prints the trace of the first connection with a violation |
-//! | `CLWS_CONN=n` | it prints the entries of connection n instead |
+//! | `CLWS_SEED=n` | repeats seed n and prints the trace of the first connection with a violation |
+//! | `CLWS_CONN=n` | prints the entries of connection n instead |
 //! | `CLWS_CENSUS=n` | the test `census` runs n seeds and prints the failures of each check |
 //! | `CLWS_LIST=1` | `census` also prints every violation |
 

@@ -52,7 +52,7 @@ pub(super) struct Conn {
     end_delivered: bool,
     carrying_out: bool,
     /// The client has closed its socket, or the connection was reset.
-    gone: bool,
+    is_disconnected: bool,
 
     latency: u64,
     gap: u64,
@@ -166,7 +166,7 @@ impl Conn {
 // The client's side.
 impl State {
     pub(super) fn client_writes(&mut self, conn: u32, bytes: &[u8]) {
-        if !self.conn(conn).gone {
+        if !self.conn(conn).is_disconnected {
             self.conn(conn).out.push(bytes);
             self.move_in(conn);
         }
@@ -183,7 +183,7 @@ impl State {
     pub(super) fn client_resets(&mut self, conn: u32) {
         self.trace(conn, "client: reset", 0, 0);
         let conn_ = self.conn(conn);
-        (conn_.gone, conn_.end_delivered) = (true, true);
+        (conn_.is_disconnected, conn_.end_delivered) = (true, true);
         conn_.out.clear();
         let latency = conn_.latency;
         self.schedule(latency, Event::Reset(conn));
@@ -202,7 +202,7 @@ impl State {
     fn move_in(&mut self, conn: u32) {
         let conn_ = self.conn(conn);
         let waits = !conn_.out.is_empty() || (conn_.fin_out && !conn_.fin_in);
-        if waits && !conn_.carrying_in && !conn_.gone {
+        if waits && !conn_.carrying_in && !conn_.is_disconnected {
             conn_.carrying_in = true;
             let (latency, gap) = (conn_.latency, conn_.gap);
             let nanos = latency + self.rng.time(gap + 1);
@@ -215,7 +215,7 @@ impl State {
         let max = 1 + self.rng.below(segment);
         let conn_ = self.conn(conn);
         conn_.carrying_in = false;
-        if conn_.gone {
+        if conn_.is_disconnected {
             return;
         }
         if conn_.closed {
@@ -241,7 +241,7 @@ impl State {
     pub(super) fn reset_by_server(&mut self, conn: u32) {
         self.trace(conn, "net: reset by the server", 0, 0);
         let conn_ = self.conn(conn);
-        (conn_.gone, conn_.end_delivered) = (true, true);
+        (conn_.is_disconnected, conn_.end_delivered) = (true, true);
         conn_.out.clear();
         conn_.sent.clear();
         self.client_receives_reset(conn);
@@ -252,7 +252,7 @@ impl State {
         let Some(pace) = self.peer(conn).pace() else { return };
         let conn_ = self.conn(conn);
         let waits = !conn_.sent.is_empty() || ((conn_.shut || conn_.closed) && !conn_.end_delivered);
-        if waits && !conn_.carrying_out && !conn_.gone {
+        if waits && !conn_.carrying_out && !conn_.is_disconnected {
             conn_.carrying_out = true;
             let (latency, gap) = (conn_.latency, conn_.gap);
             let nanos = pace + latency + self.rng.time(gap + 1);
@@ -266,7 +266,7 @@ impl State {
         let (at, reads) = (self.at, self.peer(conn).pace().is_some());
         let conn_ = self.conn(conn);
         conn_.carrying_out = false;
-        if conn_.gone || !reads {
+        if conn_.is_disconnected || !reads {
             return;
         }
         let count = max.min(conn_.sent.len());
@@ -286,7 +286,11 @@ impl State {
         while conn_.writes.front().is_some_and(|(end, _)| *end <= carried) {
             conn_.writes.pop_front();
         }
-        if conn_.sent.is_empty() && (conn_.shut || conn_.closed) && !conn_.end_delivered && !conn_.gone {
+        if conn_.sent.is_empty()
+            && (conn_.shut || conn_.closed)
+            && !conn_.end_delivered
+            && !conn_.is_disconnected
+        {
             conn_.end_delivered = true;
             self.trace(conn, "net: end by the server", 0, 0);
             self.client_receives_end(conn);
@@ -365,7 +369,7 @@ impl State {
         (conn_.read_waker, conn_.write_waker) = (None, None);
         let under_way = !conn_.out.is_empty();
         self.trace(conn, "close", unread, u64::from(under_way));
-        if unread > 0 && !self.conn(conn).gone {
+        if unread > 0 && !self.conn(conn).is_disconnected {
             self.reset_by_server(conn);
         }
         self.move_out(conn);

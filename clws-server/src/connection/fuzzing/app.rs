@@ -1,4 +1,4 @@
-//! The application: a resource that records its calls and obeys the first byte of each message.
+//! The application: a resource that records its calls. The first byte of each message is a command.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;

@@ -57,7 +57,7 @@ impl Harness {
 
     /// Reads the input after the request with another receiver.
     fn read_input(&self) -> Given {
-        let limits = self.shared.config().caps();
+        let limits = self.shared.config().handshake_limits();
         let Ok(Status::Complete(request)) = parse(&self.wire.given, &limits) else {
             panic!("an accepted request does not parse")
         };

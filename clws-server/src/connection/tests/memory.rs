@@ -31,9 +31,9 @@ fn a_disconnected_client_queues_nothing() {
 #[test]
 fn the_handshake_limits_come_from_the_config() {
     let config = Config::default().max_header_size(77).protocol_76_00_support(true);
-    assert_eq!(config.caps(), HandshakeLimits::default().max_head_bytes(77).hixie(true));
+    assert_eq!(config.handshake_limits(), HandshakeLimits::default().max_head_bytes(77).hixie(true));
     let config = Config::default().protocol_75_support(true);
-    assert_eq!(config.caps(), HandshakeLimits::default().hixie_75(true));
+    assert_eq!(config.handshake_limits(), HandshakeLimits::default().hixie_75(true));
 }
 
 #[test]
@@ -74,7 +74,7 @@ fn reads_from_a_client_that_holds_little() {
     budget.give_back();
 }
 
-/// A client's messages to others have nowhere to go, however small they are.
+/// Its input would only wait in a mailbox.
 #[test]
 fn stops_reading_from_a_client_with_queued_messages_at_the_limit() {
     let mut harness = Harness::open(Version::Rfc6455, "/");

@@ -1,4 +1,4 @@
-//! Clients that do not read what is sent to them.
+//! Clients that do not read sent data.
 
 use super::*;
 

@@ -15,7 +15,7 @@ use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::listening::{Listening, listener_key};
 use crate::driver::shard::slot::ConnectionSlot;
-use crate::driver::shard::{KEPT, Shard};
+use crate::driver::shard::{KEEP_MEMORY_FOR, Shard};
 use crate::guard::log;
 use crate::net::shortage::{Shortage, refuse_at_once};
 use crate::net::socket::Socket;
@@ -23,9 +23,9 @@ use crate::time::{deadline_after, now};
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
 
 /// Connections that are accepted from one listener before sockets have their turn.
-const ACCEPTS: usize = 64;
+const ACCEPTS_PER_TURN: usize = 64;
 
-/// How long accepting rests when it fails, and no client can be refused either.
+/// The pause after a failure to accept, when no client can be refused either.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
 impl Shard {
@@ -37,7 +37,7 @@ impl Shard {
             self.state.shortage.prepare();
         }
         for index in 0..self.listeners.len() {
-            for _ in 0..ACCEPTS {
+            for _ in 0..ACCEPTS_PER_TURN {
                 let Some(listening) = self.listeners.get_mut(index).filter(|listening| listening.ready)
                 else {
                     break;
@@ -50,7 +50,7 @@ impl Shard {
                     }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    // The client has gone before it was accepted.
+                    // The client disconnected before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     // Another shard has refused all waiting clients.
                     Err(_) if self.state.is_stopping() => listening.ready = false,
@@ -155,7 +155,7 @@ impl Shard {
             self.state.release(connection.permit());
             if self.connections.is_empty() {
                 self.state.budget().give_back();
-                self.release_at = Some(deadline_after(now(), KEPT));
+                self.release_at = Some(deadline_after(now(), KEEP_MEMORY_FOR));
             }
         }
     }

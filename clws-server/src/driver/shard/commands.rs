@@ -18,8 +18,8 @@ impl Shard {
             ShardCommand::Stop if self.stop_at.is_some() => {}
             ShardCommand::Stop => {
                 // Time for the answers to our close frames, and then for the last bytes.
-                let patience = self.state.config().close_timeout.saturating_mul(2);
-                self.stop_at = Some(deadline_after(now(), patience));
+                let timeout = self.state.config().close_timeout.saturating_mul(2);
+                self.stop_at = Some(deadline_after(now(), timeout));
                 for listening in self.listeners.drain(..) {
                     listening.listener.refuse_all();
                     self.poller.remove_listener(&*listening.listener);

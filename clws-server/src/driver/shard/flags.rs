@@ -14,13 +14,13 @@ impl Flags {
     pub(super) const BLOCKED: u16 = 2;
     /// The peer has ended its side: input is read to the end.
     pub(super) const HANGUP: u16 = 4;
-    /// Both directions have ended. A read notices it, or the connection does where it is not read
+    /// Both directions have ended. A read notices it, or the connection does if it is not read
     /// from.
     pub(super) const BROKEN: u16 = 8;
     /// The slot is in a queue of the shard.
     pub(super) const QUEUED: u16 = 16;
     /// The client has used up its last share.
-    pub(super) const GREEDY: u16 = 32;
+    pub(super) const USED_SHARE: u16 = 32;
     /// Events of the last read are unread, so the next read is small.
     pub(super) const LEFT_SOME: u16 = 64;
     /// The share of writing is over, and the socket may take more.
@@ -42,15 +42,14 @@ impl Flags {
         if on { self.0 |= flag } else { self.0 &= !flag }
     }
 
-    /// Whether a connection that wants input may be read from, as far as the server's memory is
-    /// concerned.
+    /// Whether the server's memory permits reads from a connection that wants input.
     #[inline]
     pub(super) fn admit_read(self, connection: &Connection, budget: &Budget) -> bool {
         self.has(Self::ALLOWED) || !self.holds_back(connection, budget)
     }
 
-    /// Whether a connection holds much while memory is short. A broken one is still read from: that
-    /// frees what it holds.
+    /// Whether a connection holds much while memory is short. A broken connection is still read
+    /// from, because that frees its memory.
     #[inline]
     pub(super) fn holds_back(self, connection: &Connection, budget: &Budget) -> bool {
         connection.is_held_back(budget) && !self.has(Self::BROKEN)

@@ -10,7 +10,7 @@ pub(super) struct Relief {
     /// The time at which the slots are examined again.
     pub(super) at: Option<Instant>,
     /// Below this much used memory, another search for a client to drop would find none.
-    pub(super) in_vain: usize,
+    pub(super) search_above: usize,
 }
 
 impl Relief {

@@ -10,8 +10,8 @@ pub(super) struct Listening {
     pub(super) ready: bool,
 }
 
-/// The key of a listener. Listeners count down from the waker's key, which is the last; connections
-/// count up from 0.
+/// The key of a listener. Keys of listeners count down from the waker's key, which is the greatest.
+/// Keys of connections count up from 0.
 pub(super) const fn listener_key(index: usize) -> usize {
     usize::MAX - 1 - index
 }

@@ -37,18 +37,19 @@ use crate::net::poll::{Events, Poller};
 use crate::time::now;
 use crate::wake::{self, ShardCommand, ShardHandle};
 
-/// How often outboxes that handlers fill during a flush are flushed too, before sockets have their
-/// turn.
-const FLUSHES: usize = 4;
+/// The number of times that outboxes filled during a flush are flushed too, before sockets have
+/// their turn.
+const FLUSHES_PER_TURN: usize = 4;
 
-/// About how long clients are served before new events are polled, which come first.
-const TURN: Duration = Duration::from_millis(5);
+/// The approximate time for which clients are served before new events are polled. New events come
+/// first.
+const SERVING_TIME: Duration = Duration::from_millis(5);
 
 /// Clients that are served between two readings of the clock.
-const BETWEEN_LOOKS: usize = 8;
+const CLIENTS_PER_CHECK: usize = 8;
 
-/// How long memory for the next connections is kept after the last connection.
-const KEPT: Duration = Duration::from_secs(1);
+/// The time for which memory for the next connections is kept after the last connection.
+const KEEP_MEMORY_FOR: Duration = Duration::from_secs(1);
 
 pub(crate) struct Shard {
     // Dropped in this order: sockets before the poller that knows them.
@@ -60,9 +61,9 @@ pub(crate) struct Shard {
     read_buffers: ReadBuffers,
     /// Ticks and slots. Each connection knows whether the deadline still holds.
     deadlines: BinaryHeap<Reverse<(u32, u32)>>,
-    /// Slots whose share ended before their input.
+    /// Slots with input or events left at the end of their share.
     queue: VecDeque<u32>,
-    /// Slots whose events came in a turn without time for them. They come before the `queue`.
+    /// Slots whose events came in a turn without time for them. They are served before `queue`.
     fresh: VecDeque<u32>,
     /// Slots that handlers on this thread have woken.
     woken: Vec<u32>,
@@ -79,7 +80,7 @@ pub(crate) struct Shard {
     relief: Relief,
 }
 
-/// The time of a part of a turn in which clients are served.
+/// Measures the time for which clients are served in a turn.
 struct TurnTime {
     started: Instant,
     served: usize,
@@ -91,12 +92,12 @@ impl TurnTime {
         Self { started, served: 0, over: false }
     }
 
-    /// A client was served. `whole`: it has used its whole share.
+    /// Records that a client was served. `whole` means that it has used its whole share.
     #[inline]
     fn spend(&mut self, whole: bool) {
         self.served += 1;
-        if whole || self.served.is_multiple_of(BETWEEN_LOOKS) {
-            self.over |= now().saturating_duration_since(self.started) >= TURN;
+        if whole || self.served.is_multiple_of(CLIENTS_PER_CHECK) {
+            self.over |= now().saturating_duration_since(self.started) >= SERVING_TIME;
         }
     }
 
@@ -107,7 +108,7 @@ impl TurnTime {
 }
 
 impl Shard {
-    /// A shard that accepts connections from these listeners, as all shards do.
+    /// Creates a shard. All shards accept connections from the same listeners.
     ///
     /// # Errors
     ///
@@ -191,9 +192,9 @@ impl Shard {
 
     /// Handles the events, and everything else that waits for this shard.
     ///
-    /// Clients with new events come first. Clients whose share ended before their input wait in a
-    /// queue, and have some milliseconds of each turn together. A client that sends a little waits
-    /// that long at most for clients that send a lot.
+    /// Clients with new events come first. Clients with input left at the end of their share wait
+    /// in a queue, and have some milliseconds of each turn together. A client that sends a little
+    /// waits that long at most for clients that send a lot.
     pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
         self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.started));
@@ -249,8 +250,8 @@ impl Shard {
         }
     }
 
-    /// Serves the clients that earlier turns have left, first those without any share yet. The
-    /// numbers exclude clients that this turn has left, because they had their share of it.
+    /// Serves the clients that earlier turns have left, first the clients that had no share yet.
+    /// The two counts exclude clients that this turn has left, because they had their share of it.
     fn serve_queues(&mut self, fresh: usize, queued: usize) {
         if fresh + queued == 0 {
             return;
@@ -263,7 +264,7 @@ impl Shard {
                 break;
             }
         }
-        // At least one in each turn, so that every client has its share at some time.
+        // At least one in each turn, so that every client gets a share eventually.
         for _ in 0..queued {
             let Some(slot) = self.queue.pop_front() else { break };
             time.spend(self.serve_queued(slot));
@@ -310,10 +311,11 @@ impl Shard {
         }
     }
 
-    /// Drives the connections that handlers have woken, and a few times those woken meanwhile. A
-    /// handler that sends whenever its client has read waits for its turn with the sockets.
+    /// Drives the connections that handlers have woken, and repeats this a few times for
+    /// connections woken meanwhile. A handler that sends whenever its client has read waits for its
+    /// turn with the sockets.
     fn drive_woken(&mut self) {
-        for _ in 0..FLUSHES {
+        for _ in 0..FLUSHES_PER_TURN {
             wake::take_woken(&mut self.woken);
             if self.woken.is_empty() {
                 return;

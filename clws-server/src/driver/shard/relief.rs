@@ -18,7 +18,7 @@ impl Shard {
         }
     }
 
-    /// Drops the clients that hold most, until less than the limit is held. Where they hold little,
+    /// Drops the clients that hold most, until less than the limit is held. If they hold little,
     /// asks the next shard; `others` is the number of drivers that may still be asked.
     #[cold]
     pub(super) fn drop_biggest(&mut self, others: usize) {
@@ -27,7 +27,7 @@ impl Shard {
         // Output that was just queued may free memory at once.
         self.drive_woken();
         budget.give_back();
-        if !budget.is_over() || budget.used() < self.relief.in_vain {
+        if !budget.is_over() || budget.used() < self.relief.search_above {
             return;
         }
         let fair = state.context.fair_share();
@@ -45,7 +45,7 @@ impl Shard {
                 return;
             }
         }
-        self.relief.in_vain = budget.used().saturating_add(budget.limit() / 64);
+        self.relief.search_above = budget.used().saturating_add(budget.limit() / 64);
         self.relief.at.get_or_insert(self.now + TICK);
         let shards = state.shards();
         let here = shards.iter().position(|shard_handle| Arc::ptr_eq(shard_handle, &self.shard_handle));
@@ -83,14 +83,14 @@ impl Shard {
         waits
     }
 
-    /// Every tick: lets clients continue that may, and reads a little from the first of the others.
-    /// So partial messages cannot block each other forever: the first is completed, or grows until
-    /// it is the biggest and is dropped.
+    /// Runs every tick. Clients that may be read from continue, and a little is read from the first
+    /// of the others. So partial messages cannot block each other forever: the first is completed,
+    /// or grows until it is the biggest and is dropped.
     pub(super) fn reexamine(&mut self) {
         if self.relief.at.is_none_or(|at| at > self.now) {
             return;
         }
-        (self.relief.at, self.relief.in_vain) = (None, 0);
+        (self.relief.at, self.relief.search_above) = (None, 0);
         self.relieve();
         let mut reads = self.state.budget().reads_per_tick(self.state.shards().len());
         let mut waiting = std::mem::take(&mut self.relief.held_back);
@@ -109,7 +109,8 @@ impl Shard {
                 if let Some(connection) = self.connections.get_mut(slot as usize) {
                     connection.flags.set(Flags::ALLOWED, false);
                 }
-                // `serve` has put the slot at the end. It stays the first as long as it has input.
+                // `serve` has put the slot at the end, but it stays the first as long as it has
+                // input.
                 if self.relief.held_back.back() == Some(&slot) {
                     self.relief.held_back.pop_back();
                     waiting.push_front(slot);

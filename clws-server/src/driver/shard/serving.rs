@@ -1,4 +1,4 @@
-//! A client's share of an event loop turn: its input is handled, and its output is written.
+//! Serving one client in an event loop turn: its input is handled, and its output is written.
 
 use std::cmp::Reverse;
 
@@ -15,8 +15,8 @@ impl Shard {
     pub(super) fn serve(&mut self, slot: u32) -> bool {
         let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
         let Some(connection_slot) = self.connections.get_mut(slot as usize) else { return false };
-        // A connection without work comes back when the client has read, or the application has
-        // handled messages.
+        // A connection without work is served again when the client has read, or the application
+        // has handled messages.
         if !connection_slot.has_work(self.state.budget()) {
             self.hold_back(slot);
             return false;
@@ -26,7 +26,7 @@ impl Shard {
         let mut io = SocketIo::new(socket, flags, read_sizer, &mut self.read_buffers, self.state.budget())
             .with_reads();
         drive::receive(connection, &mut io, &mut share, &context);
-        connection_slot.flags.set(Flags::GREEDY, share.is_over());
+        connection_slot.flags.set(Flags::USED_SHARE, share.is_over());
         wake::cancel_wake(slot);
         self.drive(slot);
         self.relieve();

@@ -19,8 +19,7 @@ pub(super) struct ConnectionSlot {
 }
 
 impl ConnectionSlot {
-    /// Whether there is work that no event reports: input or events that are left, or output that
-    /// was cut off.
+    /// Whether there is work that no event reports: unread input or events, or unfinished output.
     #[inline]
     pub(super) fn has_work(&self, budget: &Budget) -> bool {
         self.flags.has(Flags::UNFLUSHED)
@@ -43,7 +42,7 @@ impl ConnectionSlot {
     /// The client's share of this turn.
     #[inline]
     pub(super) fn share(&self) -> Share {
-        if self.flags.has(Flags::GREEDY) {
+        if self.flags.has(Flags::USED_SHARE) {
             Share::strict(now)
         } else if self.connection.is_compressed() {
             Share::started_now(now)

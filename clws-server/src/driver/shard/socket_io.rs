@@ -1,10 +1,10 @@
-//! The socket of a connection, with what its shard knows of it.
+//! The socket of a connection, with its shard's flags and counts for it.
 
 use std::io;
 
 use clws_proto::Input;
 
-use crate::budget::{Budget, FREE};
+use crate::budget::{Budget, HOLD_BACK_ABOVE};
 use crate::connection::Connection;
 use crate::connection::context::Context;
 use crate::connection::share::WriteShare;
@@ -14,8 +14,8 @@ use crate::driver::shard::flags::Flags;
 use crate::net::socket::Socket;
 
 /// About how many bytes are read from one socket before other sockets have their turn. A big
-/// message is read and answered while it is in the processor's cache: with a quarter of it an echo
-/// of 1 MiB cost a fifth more.
+/// message is read and answered while it is in the processor's cache: with a quarter of this size,
+/// an echo of 1 MiB cost a fifth more.
 const READ_BUDGET: usize = 1 << 20;
 
 pub(super) struct SocketIo<'a> {
@@ -26,7 +26,7 @@ pub(super) struct SocketIo<'a> {
     memory: &'a Budget,
     /// Bytes that may still be read in this share.
     left: usize,
-    /// Bytes of the largest read.
+    /// The most bytes of one read.
     most: usize,
 }
 
@@ -46,11 +46,12 @@ impl<'a> SocketIo<'a> {
     #[inline]
     pub(super) fn with_reads(self) -> Self {
         // One read, and a small one, while memory is short.
-        let (left, most) = if self.memory.is_pressed() { (1, FREE) } else { (READ_BUDGET, usize::MAX) };
+        let (left, most) =
+            if self.memory.is_pressed() { (1, HOLD_BACK_ABOVE) } else { (READ_BUDGET, usize::MAX) };
         Self { left, most, ..self }
     }
 
-    /// A read of `count` bytes into a place for `size` bytes.
+    /// Records a read of `count` bytes into space for `size` bytes.
     #[inline]
     fn note_read(&mut self, count: usize, size: usize) {
         self.left = self.left.saturating_sub(count);
@@ -90,7 +91,8 @@ impl Io for SocketIo<'_> {
 
     #[inline]
     fn read(&mut self, connection: &mut Connection, context: &Context<'_>) -> Read<'_> {
-        let little = connection.reads_little() || self.flags.has(Flags::LEFT_SOME) || self.most == FREE;
+        let little =
+            connection.reads_little() || self.flags.has(Flags::LEFT_SOME) || self.most == HOLD_BACK_ABOVE;
         if let Some(room) = connection.spare_capacity(context) {
             let size = room.len().min(self.most);
             return match self.socket.read(room.get_mut(..size).unwrap_or_default()) {

@@ -8,8 +8,9 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::guard::{ApplicationValue, DebugOn, guard_other};
 
-/// Turns a panic of the application's stream into an error. So a panic costs one connection, and
-/// not others that the same task serves. The stream is dropped then, because its state is unknown.
+/// Turns a panic of the application's stream into an error. So a panic ends only this connection,
+/// and no other that the same task serves. The stream is dropped then, because its state is
+/// unknown.
 pub(super) struct GuardedStream<S> {
     stream: ApplicationValue<S>,
     debug: DebugOn,

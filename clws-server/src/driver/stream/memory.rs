@@ -19,7 +19,7 @@ pub(super) struct Memory {
     key: usize,
     charged: Charged,
     /// The driver has seen that the stream is dropped.
-    gone: bool,
+    has_seen_drop: bool,
     /// The stream is held back, and waits for a turn.
     waits: bool,
     /// Expires when the stream tries again.
@@ -31,19 +31,27 @@ impl Memory {
         let holder = Arc::new(Holder { waker: Arc::clone(waker), ..Holder::default() });
         let key = state.streams.holders().insert(Arc::clone(&holder));
         let charged = Charged::default();
-        Self { state: Arc::clone(state), holder, key, charged, gone: false, waits: false, recheck: None }
+        Self {
+            state: Arc::clone(state),
+            holder,
+            key,
+            charged,
+            has_seen_drop: false,
+            waits: false,
+            recheck: None,
+        }
     }
 
     /// Whether the client must be dropped. Returns true once.
-    pub(super) fn must_go(&mut self) -> bool {
+    pub(super) fn must_drop(&mut self) -> bool {
         self.note_seen(0);
-        self.holder.dropped.load(Ordering::Relaxed) && !std::mem::replace(&mut self.gone, true)
+        self.holder.dropped.load(Ordering::Relaxed) && !std::mem::replace(&mut self.has_seen_drop, true)
     }
 
-    /// The memory that the stream held when it was dropped is about to be free.
+    /// Records that the memory of the dropped stream is about to be freed.
     fn note_seen(&self, then: usize) {
-        let held = self.holder.going.swap(then, Ordering::Relaxed);
-        self.state.streams.note_gone(held);
+        let held = self.holder.dropping.swap(then, Ordering::Relaxed);
+        self.state.streams.note_drop_seen(held);
     }
 
     /// Charges for the memory that the connection holds now.
@@ -61,8 +69,8 @@ impl Memory {
         }
     }
 
-    /// Whether the connection may be read from. One that is held back tries again after a tick, and
-    /// may read a little in its turn.
+    /// Whether the connection may be read from. A connection that is held back tries again after a
+    /// tick, and may read a little in its turn.
     pub(super) fn may_read(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
         if !connection.is_held_back(self.state.budget()) {
             self.stop_waiting();
@@ -159,6 +167,6 @@ mod tests {
         big.client().unwrap().watch(&asks);
         memory_of_big.note(&big);
         memory_of_small.note(&small);
-        assert_eq!((memory_of_big.must_go(), memory_of_small.must_go()), (true, false));
+        assert_eq!((memory_of_big.must_drop(), memory_of_small.must_drop()), (true, false));
     }
 }

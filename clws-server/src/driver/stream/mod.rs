@@ -32,9 +32,9 @@ use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
 use crate::wake::WakeTargetRef;
 
-/// Steps of one poll, whatever its share of time: a stream that is always ready does not keep its
-/// thread.
-const STEPS: usize = 16;
+/// The most steps of one poll, whatever its share of time, so that a stream that is always ready
+/// does not occupy its thread.
+const STEPS_PER_POLL: usize = 16;
 
 /// Serves one stream to its end. `permit` is the result of [`DriverState::admit`] or
 /// [`DriverState::admit_stream`].
@@ -61,7 +61,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             shutting: false,
             closed: false,
             over: false,
-            greedy: false,
+            used_share: false,
             timer: None,
             due: false,
             stop: Some(state.stopped()),
@@ -114,7 +114,7 @@ struct Driver<S, Stop> {
     /// The connection is over. Its last output may still be in the stream's own buffer.
     over: bool,
     /// The client has used up its last share.
-    greedy: bool,
+    used_share: bool,
     timer: Option<runtime::Timer>,
     /// The timer has expired, and the deadline has not taken effect.
     due: bool,
@@ -136,14 +136,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         let context = state.connection_context(WakeTargetRef::Stream(waker));
         // One share for the whole poll: other tasks of the executor wait for it, as other clients
         // of a shard do.
-        let mut share = if self.greedy {
+        let mut share = if self.used_share {
             Share::strict(now)
         } else if self.connection.is_compressed() {
             Share::started_now(now)
         } else {
             Share::new(now)
         };
-        for _ in 0..STEPS {
+        for _ in 0..STEPS_PER_POLL {
             let mut progress = false;
 
             if self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
@@ -171,7 +171,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.kill = None;
                 self.connection.kill();
             }
-            if self.memory.must_go() {
+            if self.memory.must_drop() {
                 self.connection.drop_for_memory(&context);
             }
             // A panic or a decision on another thread comes before further events.
@@ -203,7 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             if self.shutting {
                 self.close(cx);
             }
-            self.greedy = share.is_over();
+            self.used_share = share.is_over();
             if !progress && !share.is_over() {
                 return Poll::Pending;
             }

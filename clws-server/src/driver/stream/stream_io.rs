@@ -39,7 +39,7 @@ pub(super) struct StreamIo<'a, 'b, S> {
     /// There was more to write than a share.
     pub(super) was_cut: bool,
     /// The thread's buffer, while the input of a read is handled. A handler may run another stream
-    /// meanwhile: that one takes an empty buffer, and leaves its own.
+    /// meanwhile, which then uses a new buffer.
     buffer: Vec<u8>,
 }
 
@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
     }
 
     fn read(&mut self, _: &mut Connection, _: &Context<'_>) -> Read<'_> {
-        // A thread that ends has no buffer any more.
+        // A thread that ends may have dropped its buffer.
         self.buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
         self.buffer.resize(READ_BUFFER, 0);
         let read = match self.stream.poll_read(self.cx, &mut self.buffer) {

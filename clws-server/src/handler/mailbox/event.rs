@@ -60,8 +60,8 @@ impl<M> Event<M> {
     }
 }
 
-/// Drops events that nobody receives. Each drop is guarded on its own: messages of the application
-/// may panic.
+/// Drops events that will not be received. Each drop is guarded separately: messages of the
+/// application may panic.
 pub(super) fn discard_all<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
     for event in events {
         match event {

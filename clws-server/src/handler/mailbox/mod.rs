@@ -76,7 +76,7 @@ pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
 /// The queued messages have a limit:
 /// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that
 /// sends a message beyond it is not read from until at most half of the limit is queued. Other
-/// clients go on.
+/// clients are not affected.
 ///
 /// The mailbox closes by [`MailboxSender::close`], or when the last [`MailboxSender`] is dropped.
 /// Queued events are still delivered, then the clients are closed with 1001. The stream ends after
@@ -152,7 +152,7 @@ impl<M> Unpin for Mailbox<M> {}
 enum Next {
     /// Wait for events.
     Wait,
-    /// Close the clients, and wait until they are gone: the mailbox is closed.
+    /// The mailbox is closed: close the clients, and wait until they have disconnected.
     Close(Vec<Client>),
     End,
 }

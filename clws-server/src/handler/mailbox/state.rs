@@ -45,7 +45,8 @@ pub(super) struct State<M> {
     pub(super) unhandled_connects: usize,
     /// The handshakes that wait until those clients are handled.
     pub(super) pending_admissions: VecDeque<Decision>,
-    /// The handshakes that are in `pending_admissions`, or were admitted from there and go on.
+    /// The handshakes that are in `pending_admissions`, or were admitted from there and have not
+    /// ended.
     pub(super) pending: usize,
     /// The `Opening` events in the queue.
     pub(super) openings: usize,
@@ -125,7 +126,7 @@ impl<M> State<M> {
 /// The ticket of a handshake in [`State::pending_admissions`]. Its drop wakes the mailbox.
 ///
 /// An admitted handshake may bring no client, because it has ended or another resource refused it.
-/// Then no event tells the mailbox to admit the next handshakes.
+/// Then no event makes the mailbox admit the next handshakes.
 pub(super) struct AdmissionTicket<M>(pub(super) Weak<Shared<M>>);
 
 impl<M: Send> Ticket for AdmissionTicket<M> {}
@@ -188,8 +189,8 @@ impl<M> Shared<M> {
     }
 }
 
-/// Closes a client with 1001 and ends its pause. A client that is closing already goes on with
-/// that.
+/// Closes a client with 1001 and ends its pause. A client that is closing already continues to
+/// close.
 pub(super) fn close_going_away(client: &Client) {
     client.begin_close(CloseCode::GOING_AWAY, "");
 }

@@ -110,7 +110,8 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
         let id = self.id();
         let call = move |listener: &mut L, debug| {
             let result = guard(debug, || call(listener)).ok_or(CallError::Panicked);
-            // It drops the result if nobody waits for it, or wakes the task that waits.
+            // The call drops the result if it is not awaited, or wakes the task that waits. Both
+            // run code of the application.
             guard_other(debug, "the result of a closure, or the task that waits for it,", || {
                 done.send(result).is_ok()
             });
@@ -131,8 +132,9 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
     /// last of them has disconnected. A client that takes longer than twice
     /// [`close_timeout`](crate::Config#structfield.close_timeout) is dropped.
     ///
-    /// If [`run_resource_listener`](crate::Resources::run_resource_listener) registered the listener,
-    /// its path is free when this returns. Otherwise it stays registered, and new clients get 503.
+    /// If [`run_resource_listener`](crate::Resources::run_resource_listener) registered the
+    /// listener, its path is free when `kill` returns. Otherwise it stays registered, and new
+    /// clients get 503.
     pub fn kill(&self) {
         if let Some(registered) = &self.registered {
             registered.unregister();

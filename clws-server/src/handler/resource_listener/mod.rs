@@ -18,9 +18,9 @@ use crate::resource::opening::Opening;
 /// A resource with `&mut self`: one task handles its events in order, from one mailbox.
 ///
 /// It is CLWS's model: the clients change a common state, such as a chat room, one after the other,
-/// and no lock is needed. [`run_resource_listener`](crate::Resources::run_resource_listener) registers
-/// and runs a listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you choose the
-/// executor.
+/// and no lock is needed. [`run_resource_listener`](crate::Resources::run_resource_listener)
+/// registers and runs a listener. [`ResourceListenerTask`](crate::ResourceListenerTask) lets you
+/// choose the executor.
 ///
 /// The handlers do what those of an inline [`Resource`](crate::Resource) do. But each message moves
 /// to another thread before it is handled, which costs some microseconds.
@@ -29,7 +29,7 @@ use crate::resource::opening::Opening;
 /// [`max_handler_read_backlog`](crate::Config#structfield.max_handler_read_backlog). A client that
 /// sends a message beyond it is not read from until half of it is handled. No message is lost.
 ///
-/// A panic in a handler closes the current client with 1011, and the listener goes on. Keep its
+/// A panic in a handler closes the current client with 1011, and the listener continues. Keep its
 /// state consistent before you call code that may panic. With
 /// [`debug_on_resource_errors`](crate::Config#structfield.debug_on_resource_errors) a panic ends
 /// the process.
@@ -54,7 +54,8 @@ use crate::resource::opening::Opening;
 ///
 /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-/// let counter = server.resources().run_resource_listener("/count", Origins::any(), Counter::default())?;
+/// let resources = server.resources();
+/// let counter = resources.run_resource_listener("/count", Origins::any(), Counter::default())?;
 /// let count = counter.call(|counter| counter.count); // runs on the listener's task
 /// assert_eq!(futures::executor::block_on(count), Ok(0));
 /// # Ok(()) }

@@ -31,7 +31,7 @@ impl Resources {
         let task = ResourceListenerTask::new(listener).debug_on(debug);
         let resource = task.resource();
         // The handle and the task must not keep the server: the listener ends when the server is
-        // gone.
+        // dropped.
         let handle = task.handle().registered(self.registered(path, &resource));
         self.register_shared(path, origins, resource)?;
         runtime::spawn(task.run().map(move |listener| discard(debug, listener)));

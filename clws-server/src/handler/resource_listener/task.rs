@@ -83,11 +83,11 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
     /// without another call of a handler.
     pub async fn run(self) -> L {
         let Self { mut listener, mut mailbox, sender, ended, mut debug, mut muted } = self;
-        // A task with a sender of its own would never end.
+        // A task that holds a sender would never end.
         drop(sender);
-        let mut patience = None;
+        let mut kill_timer = None;
         let id = Arc::as_ptr(&ended.0).addr();
-        while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut patience, cx)).await {
+        while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut kill_timer, cx)).await {
             let in_handler = InHandler::of(id);
             handle(&mut listener, event, &mut debug, &mut muted);
             drop(in_handler);
@@ -106,7 +106,7 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
 /// their queues. Then they are aborted.
 fn poll_next<L: ResourceListener>(
     mailbox: &mut Mailbox<Mail<L>>,
-    patience: &mut Option<runtime::Timer>,
+    kill_timer: &mut Option<runtime::Timer>,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Event<Mail<L>>>> {
     loop {
@@ -115,11 +115,11 @@ fn poll_next<L: ResourceListener>(
         }
         let Some(time) = mailbox.leaving() else { return Poll::Pending };
         let over = deadline_after(now(), time.saturating_mul(2));
-        if patience.get_or_insert_with(|| runtime::timer(over)).as_mut().poll(cx).is_pending() {
+        if kill_timer.get_or_insert_with(|| runtime::timer(over)).as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         mailbox.abort_clients(); // which puts their ends into the mailbox
-        *patience = Some(Box::pin(pending()));
+        *kill_timer = Some(Box::pin(pending()));
     }
 }
 

@@ -116,7 +116,7 @@ impl WebSocket {
         self.renewed_by(next)
     }
 
-    /// Ready when the client has read enough to get more.
+    /// Ready when the client has read enough for another send.
     fn poll_room(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.budget.poll(cx).is_pending() {
             return Poll::Pending;

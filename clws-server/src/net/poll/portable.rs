@@ -78,8 +78,8 @@ impl Poller {
         events.clear();
         self.poller.wait(events, timeout.map(|timeout| timeout.min(MAX_WAIT)))?;
         ready.clear();
-        // Not every system reports that the peer is gone, so each readable socket is read to its
-        // end.
+        // Not every system reports that the peer has disconnected, so each readable socket is read
+        // to its end.
         ready.extend(events.iter().map(|event| Readiness {
             key: event.key,
             readable: event.readable,

@@ -141,13 +141,13 @@ impl Resources {
     /// Answers requests that are no WebSocket upgrade, on the same port: a page, a health check. It
     /// replaces an earlier hook. Without one, such requests get 426.
     ///
-    /// The hook is called on the shard, as the handlers of a [`Resource`] are. It sees the head of
+    /// The hook is called on the shard, as the handlers of a [`Resource`] are. It gets the head of
     /// the request, within the handshake's limits. A body is not read. The connection is closed
     /// after the answer.
     ///
     /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET`
     /// is: the body is not sent. The hook sees every method but `CONNECT`, which is refused, and no
-    /// request whose body has no certain end.
+    /// request whose body has no definite end.
     ///
     /// ```
     /// use clws_server::{Config, HttpResponse, Server};
@@ -166,7 +166,7 @@ impl Resources {
         drop(before); // outside of the lock: it is the application's
     }
 
-    /// The resource that a request for this path gets: `find-global-resource`.
+    /// Returns the resource for a path: `find-global-resource`.
     #[must_use]
     pub fn find(&self, path: &str) -> Option<Arc<dyn Resource>> {
         self.entry(path).map(|entry| Arc::clone(&entry.resource))
