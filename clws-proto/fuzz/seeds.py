@@ -1,5 +1,8 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the targets, mostly from recorded traffic of real clients. They are committed."""
+"""Makes the seeds of the targets, mostly from recorded traffic of real clients. They are committed.
+
+Files whose names begin with `found-` are kept: they are inputs that once broke something.
+"""
 
 from pathlib import Path
 

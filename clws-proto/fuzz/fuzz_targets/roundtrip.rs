@@ -164,8 +164,9 @@ impl Pair {
                 let more = self.sender.queued() - queued;
                 if self.version.is_hixie() || payload.len() > 125 || (closed && queued == 0) {
                     assert_eq!(more, 0);
-                } else if !closed || more > 0 {
-                    // After a close frame, a ping is answered only if its pong can pass that frame.
+                } else {
+                    // The pong may be deferred, with no bytes queued now. It may still be sent when a
+                    // close frame is queued, because it can pass data before that frame.
                     self.answers.push(payload);
                 }
                 self.pongs += more;
