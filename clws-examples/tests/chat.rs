@@ -188,7 +188,7 @@ fn rooms_are_apart() {
     assert_eq!(grace.ask("/room tea-time"), there, "she is in this room already");
     assert_eq!(grace.ask("psst"), json!({ "type": "said", "name": "Grace", "text": "psst" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 1, "tea-time": 1 } }));
-    // The empty room is gone.
+    // The empty room no longer exists.
     assert_eq!(grace.ask("/room lobby")["here"], json!(["Ada", "Grace"]));
     assert_eq!(ada.next(), json!({ "type": "joined", "name": "Grace" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 2 } }));

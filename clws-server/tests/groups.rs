@@ -220,7 +220,7 @@ impl Resource for Room {
     fn disconnected(&self, client: &Client, _: &Disconnect) {
         let contained = self.members.contains(client);
         let joined = self.members.join(client);
-        let delivery = self.members.send_text("somebody has left");
+        let delivery = self.members.send_text("a member has left");
         self.ends.send(End { contained, joined, delivery }).unwrap();
     }
 }
@@ -256,7 +256,7 @@ fn a_client_leaves_its_groups_before_disconnected_is_called(config: Config) {
             assert!(!end.joined, "a disconnected client cannot join");
             assert_sent(end.delivery, ALL_VERSIONS.len());
             for other in &mut stay {
-                assert_eq!(other.next(), text("somebody has left"));
+                assert_eq!(other.next(), text("a member has left"));
             }
             assert_eq!(members.len(), ALL_VERSIONS.len());
         }

@@ -24,9 +24,9 @@ function faint() {
     const text = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data.trim()).join('');
     const style = getComputedStyle(element);
     if (!text || !element.checkVisibility({ visibilityProperty: true }) || element.closest('.unseen, .skip, noscript, :disabled')) continue;
-    const behind = [];
-    for (let at = element; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
-    const ground = behind.reduce((under, colour) => rgb(colour, under), [255, 255, 255]);
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
+    const ground = layers.reduce((under, colour) => rgb(colour, under), [255, 255, 255]);
     const [light, dark] = [luminance(ground), luminance(rgb(style.color, ground))].sort((a, b) => b - a);
     const ratio = (light + 0.05) / (dark + 0.05);
     if (ratio < 4.5) found.push(`${text.slice(0, 20)} ${ratio.toFixed(2)}`);

@@ -1,5 +1,5 @@
-//! A complete echo server on `clws-proto` and `clws-handshake` alone, over blocking `std::net`, a thread per client: the
-//! proof that the two crates need no runtime. Every draft is spoken.
+//! An echo server on `clws-proto` and `clws-handshake` alone, with blocking `std::net` and a thread
+//! per client. It shows that these crates need no runtime. It supports every protocol version.
 //!
 //! `cargo run --release -p clws-examples --bin custom_io -- 127.0.0.1:12345`
 
@@ -15,7 +15,7 @@ use clws_handshake::{
 use clws_proto::connection::{Connection, State};
 use clws_proto::{CloseCode, Event, Limits};
 
-/// How long a client may take to answer a close frame, and to end its side.
+/// The deadline for a client to answer a close frame, and to end its side of the stream.
 const PATIENCE: Duration = Duration::from_secs(5);
 
 fn main() -> io::Result<()> {
@@ -37,7 +37,7 @@ fn main() -> io::Result<()> {
         });
         if let Err(error) = accepted {
             eprintln!("a client is not served: {error}");
-            thread::sleep(Duration::from_millis(100)); // there may be no descriptor, or no thread, for a while
+            thread::sleep(Duration::from_millis(100)); // wait for a descriptor or a thread
         }
     }
 }
@@ -82,7 +82,7 @@ impl Client {
         }
     }
 
-    /// Changes the connection, then writes what is queued. Returns how far the connection is.
+    /// Changes the connection, then writes queued data. Returns the connection's state.
     fn update(&self, change: impl FnOnce(&mut Connection)) -> io::Result<State> {
         let mut ws = self.lock();
         change(&mut ws);
@@ -105,7 +105,7 @@ impl Client {
     }
 }
 
-/// Everybody who is connected, to be closed when the server ends.
+/// The connected clients, which are closed when the server ends.
 #[derive(Default)]
 struct Clients(Mutex<Open>);
 
@@ -116,7 +116,7 @@ struct Open {
 }
 
 impl Clients {
-    /// Adds one; whether the server ends, and with it this connection.
+    /// Adds a connection. Returns whether the server is ending, so that it must be closed.
     fn add(&self, connection: &Arc<Client>) -> bool {
         let mut open = self.lock();
         open.connections.push(Arc::clone(connection));
@@ -127,7 +127,7 @@ impl Clients {
         self.lock().connections.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
-    /// Closes all of them, and waits until they have answered.
+    /// Closes all connections and waits for the answers.
     fn close(&self) {
         let connections = {
             let mut open = self.lock();
@@ -135,7 +135,7 @@ impl Clients {
             open.connections.clone()
         };
         for connection in connections {
-            // One that does not read holds up whoever writes to it.
+            // A client that does not read blocks the thread that writes to it.
             thread::spawn(move || connection.close());
         }
         let end = Instant::now() + PATIENCE;
@@ -149,14 +149,16 @@ impl Clients {
     }
 }
 
-/// Ends our side, then reads to the end of the client's: to drop a socket with unread input resets the connection.
+/// Ends our side of the stream, then reads until the client ends its side.
+///
+/// Dropping a socket with unread input would reset the connection.
 fn finish(stream: &TcpStream) -> io::Result<()> {
-    let _ = stream.shutdown(Shutdown::Write); // it fails if the connection is gone, and then so does reading
+    let _ = stream.shutdown(Shutdown::Write); // fails if the connection is lost; then reading fails too
     stream.set_read_timeout(Some(PATIENCE))?;
     io::copy(&mut stream.take(1 << 20), &mut io::sink()).map(drop)
 }
 
-/// Reads the request and answers it; what the client sent behind it comes back with the version.
+/// Reads and answers the request. Returns the version, and the bytes after the request.
 fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>> {
     let (mut received, mut scanner) = (Vec::new(), HeadScanner::new());
     loop {
@@ -178,24 +180,26 @@ fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>>
 }
 
 fn request<'a>(
-    all: &'a [u8],
+    received: &'a [u8],
     scanner: &mut HeadScanner,
-    caps: &HandshakeLimits,
+    limits: &HandshakeLimits,
 ) -> Result<Status<Request<'a>>, Reject> {
-    match scanner.scan(all, caps)? {
+    match scanner.scan(received, limits)? {
         Status::Partial => Ok(Status::Partial),
-        Status::Complete(head) => HttpRequest::parse(&all[..head], caps)?.upgrade(&all[head..], caps),
+        Status::Complete(end) => {
+            HttpRequest::parse(&received[..end], limits)?.upgrade(&received[end..], limits)
+        }
     }
 }
 
 fn echo(ws: &mut Connection, input: &mut [u8]) {
     let mut events = ws.receive(input);
     while let Some((event, sender)) = events.next() {
-        // A message is refused only after a close frame, and then nothing is to be sent.
+        // Sending fails only after a close frame. Then nothing must be sent.
         let _ = match event {
             Event::Text(text) => sender.forward_text(text),
             Event::Binary(payload) => sender.forward_binary(payload),
-            _ => Ok(()), // pings and close frames are answered already
+            _ => Ok(()), // the connection has answered pings and close frames
         };
     }
 }

@@ -1,5 +1,6 @@
-//! Gives the same bytes to tungstenite and to a connection of version 13. Both deliver the same messages, send the same
-//! pongs and the same close frame, and end alike. The README explains where the two differ on purpose.
+//! Gives the same bytes to tungstenite and to a connection of version 13. Both must deliver the
+//! same messages, send the same pongs and close frame, and end in the same way. The README lists the
+//! intended differences.
 #![no_main]
 
 use std::io::{self, Read, Write};
@@ -16,18 +17,18 @@ use tungstenite::protocol::{WebSocket, WebSocketConfig};
 enum End {
     /// The input ended before a close frame.
     Cut,
-    /// The peer's close frame came.
+    /// The peer sent a close frame.
     Closed,
-    /// The peer broke the protocol, as this close code says.
+    /// The peer violated the protocol, with this close code.
     Failed(u16),
 }
 
-/// All that one side makes of a stream.
+/// The result of one implementation for a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     events: Vec<Got>,
     end: End,
-    /// What it answered: pongs, and the code of a close frame.
+    /// The sent pongs, and the code of the sent close frame.
     answers: Vec<Got>,
 }
 
@@ -35,7 +36,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let role = if input.byte() & 0x80 != 0 { Role::Client } else { Role::Server };
     let mut limits = limits(input.byte() & 0x3F).max_fragments(u32::MAX);
-    // README, 4: tungstenite has control frames under the limit on frames.
+    // README, 4: tungstenite applies its limit on frames to control frames.
     limits.max_frame_size = limits.max_frame_size.max(125);
     let (wire, oversized) = whole(input.rest(), &limits);
     let (ours, error) = self::ours(&wire, role, limits);
@@ -46,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     {
         return;
     }
-    // 6. It does not know 1014, which IANA registered in 2015.
+    // 6. tungstenite does not know 1014, which IANA registered in 2015.
     if let Some((Got::Close(Some((1014, _))), before)) = ours.events.split_last() {
         assert_eq!((before, End::Failed(1002)), (&theirs.events[..], theirs.end));
         return;
@@ -56,8 +57,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(ours.answers, theirs.answers);
 });
 
-/// The bytes with the last frame completed: tungstenite judges whole frames, we each byte (README, 1). Also where the first
-/// frame begins that is over the limit.
+/// Completes the last frame, because tungstenite checks whole frames and clws checks each byte
+/// (README, 1). Also returns the position of the first frame that exceeds the limit.
 fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     let mut wire = bytes.to_vec();
     let mut at = 0;
@@ -90,7 +91,7 @@ fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     (wire, None)
 }
 
-/// What our connection makes of it.
+/// The result of clws.
 fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>) {
     let mut ws = match role {
         Role::Server => Connection::server(Version::Rfc6455, limits),
@@ -115,7 +116,7 @@ fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>
     (Seen { answers: answers(&out, role, end), events: seen, end }, failure)
 }
 
-/// A stream whose input is all there, and whose output is kept.
+/// A stream that has all its input and keeps its output.
 struct Memory<'a> {
     input: &'a [u8],
     output: Vec<u8>,
@@ -137,6 +138,7 @@ impl Write for Memory<'_> {
     }
 }
 
+/// The result of tungstenite.
 fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -156,7 +158,7 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Ok(Message::Ping(payload)) => events.push(Got::Ping(payload.to_vec())),
             Ok(Message::Pong(payload)) => events.push(Got::Pong(payload.to_vec())),
             Ok(Message::Close(frame)) => match frame {
-                // Not a close frame of the peer's but its error, told in this way.
+                // tungstenite reports its own error as a close frame.
                 Some(frame) if u16::from(frame.code) == 1002 && frame.reason == "Protocol violation" => {
                     end = Some(End::Failed(1002));
                 }
@@ -170,7 +172,7 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Err(Error::ConnectionClosed | Error::Protocol(Theirs::ReceivedAfterClosing)) if end.is_some() => {
                 break end;
             }
-            // What comes behind a close frame is discarded (RFC 6455 §1.4); tungstenite looks at it as a client.
+            // README, 9: as a client, tungstenite parses data after a close frame.
             Err(_) if end.is_some() => break end,
             Err(Error::Protocol(Theirs::ResetWithoutClosingHandshake)) => break Some(End::Cut),
             Err(Error::Protocol(_)) => break Some(End::Failed(1002)),
@@ -179,14 +181,16 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Err(error) => panic!("{error:?}"),
         }
     };
-    // A pong that it has not written yet is written with the next read, or never where the stream has ended.
+    // tungstenite writes a queued pong with the next read, which never comes after the end.
     let _ = socket.flush();
     let end = end.expect("set before");
     Seen { answers: answers(&socket.get_ref().output, role, end), events, end }
 }
 
-/// The pongs and the close frame in what one side wrote. Of a close frame its code only: whether the reason is sent back is
-/// everybody's own choice (RFC 6455 §5.5.1). None of it where it failed: then tungstenite leaves closing to its user.
+/// The pongs and the close frame in the written bytes.
+///
+/// The reason of a close frame is omitted, because echoing it is optional (RFC 6455 §5.5.1). After a
+/// failure the close frame is omitted, because tungstenite leaves sending it to its user.
 fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
     let mut got = Vec::new();
     feed(&mut Receiver::new(Version::Rfc6455, other(role), Limits::default()), out, &mut got);
@@ -195,23 +199,24 @@ fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
         match event {
             Got::Close(Some((_, reason))) => reason.clear(),
             Got::Close(None) | Got::Pong(_) => {}
-            other => panic!("an answer that is none: {other:?}"),
+            other => panic!("{other:?} is not an answer"),
         }
     }
     got
 }
 
-/// What we refuse and tungstenite takes, or refuses for another reason; the numbers are the README's. `prefix` is what comes
-/// before the first frame that is over the limit.
+/// Whether clws correctly refuses input that tungstenite accepts or refuses for another reason. The
+/// numbers are those of the README. `prefix` is the result before the first frame that exceeds the
+/// limit.
 fn is_stricter(error: &ProtocolError, ours: &Seen, theirs: &Seen, prefix: Option<Seen>) -> bool {
     match error {
-        // 2. tungstenite takes lengths in more bytes than they need, in control frames too.
+        // 2. tungstenite accepts lengths in more bytes than needed, in control frames too.
         ProtocolError::NonMinimalLength | ProtocolError::ControlTooLong => {
             theirs.events.starts_with(&ours.events)
         }
-        // 5. A close frame whose code and reason are both wrong: it looks at the reason first.
+        // 5. If code and reason are both invalid, tungstenite reports the reason.
         ProtocolError::InvalidCloseCode(_) if theirs.end == End::Failed(1007) => ours.events == theirs.events,
-        // 3. Its limit comes before all other rules on a frame, and before the range of lengths.
+        // 3. tungstenite checks its limit on frames before all other rules.
         _ => {
             let same = ours.events == theirs.events && ours.answers == theirs.answers;
             let ends = (ours.end, theirs.end) == (End::Failed(1002), End::Failed(1009));

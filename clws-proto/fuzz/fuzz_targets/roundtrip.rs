@@ -60,10 +60,10 @@ struct Pair {
     count: Arc<Count>,
     /// The events that must arrive, in this order.
     expected: Vec<Got>,
-    /// The payloads of answered pings, and how many of them have arrived or were passed over.
+    /// The payloads of answered pings, and the number of them that arrived or were skipped.
     answers: Vec<Vec<u8>>,
     answered: usize,
-    /// The received events, without those answers.
+    /// The received events, without answers to pings.
     got: Vec<Got>,
     /// All written bytes.
     wire: Vec<u8>,
@@ -224,7 +224,7 @@ impl Pair {
         );
     }
 
-    /// Pins the next bytes, as a writer does that has to offer them again.
+    /// Pins the next bytes, like a writer that must write the same bytes again.
     fn pin(&mut self, count: usize) {
         self.sender.pin(count);
         let mut slices = vec![IoSlice::new(&[]); self.sender.slices()];

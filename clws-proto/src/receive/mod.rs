@@ -152,7 +152,7 @@ impl Receiver {
         self.events(Input::Lent(input), buffers)
     }
 
-    /// Takes input from wherever it lies: [`receive_with`](Self::receive_with),
+    /// Takes input from any place: [`receive_with`](Self::receive_with),
     /// [`receive_owned`](Self::receive_owned) or [`receive_direct`](Self::receive_direct).
     #[inline]
     #[must_use = "the events are pulled out of it"]

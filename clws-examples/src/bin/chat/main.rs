@@ -1,4 +1,4 @@
-//! A chat with rooms: a listener with one group per room, and web pages on the same port.
+//! A chat with rooms: a resource listener with one group per room, and web pages on the same port.
 //!
 //! Run `cargo run --release -p clws-examples --bin chat` and open the printed address in two windows.
 //! Other clients work too, including draft 0 with `--hixie` and hixie-75 with `--hixie-75`:

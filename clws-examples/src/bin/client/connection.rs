@@ -1,4 +1,4 @@
-//! The open connection: what stdin says goes out, what comes is shown.
+//! The open connection: sends the lines of stdin and prints received frames.
 
 use std::borrow::Cow;
 use std::error::Error;
@@ -19,7 +19,7 @@ any other line       a text message (//x sends /x)
 /pong [TEXT]         a pong that no ping asked for
 /close [CODE] [WHY]  the closing handshake, as the end of input does it with 1000";
 
-/// What goes or comes; a message that comes in fragments is shown as one.
+/// A sent or received frame. A message in fragments is shown as one frame.
 pub(crate) enum Frame<'a> {
     Text(&'a str),
     Binary(Cow<'a, [u8]>),
@@ -31,7 +31,7 @@ pub(crate) enum Frame<'a> {
 }
 
 impl<'a> Frame<'a> {
-    /// What a line of stdin asks for.
+    /// Parses a line of stdin.
     fn parse(line: &'a str) -> Result<Self, String> {
         let Some(command) = line.strip_prefix('/') else { return Ok(Self::Text(line)) };
         let (name, rest) = command.split_once(' ').unwrap_or((command, ""));
@@ -90,7 +90,7 @@ impl fmt::Display for Frame<'_> {
     }
 }
 
-/// The connection, as the reading and the typing thread share it.
+/// The connection, shared by the thread that reads it and the thread that reads stdin.
 pub(crate) struct Connection {
     stream: TcpStream,
     ws: Mutex<clws_proto::Connection>,
@@ -109,7 +109,7 @@ impl Connection {
         Self { stream, ws, patience, version, quiet }
     }
 
-    /// Sends and shows what went; under one lock, so that it is shown in the order of the wire.
+    /// Sends and shows a frame, under one lock, so that frames are shown in the order of sending.
     pub(crate) fn send(&self, frame: &Frame<'_>) -> Result<(), Box<dyn Error>> {
         let mut ws = self.lock();
         self.queue(ws.sender(), frame)?;
@@ -151,7 +151,7 @@ impl Connection {
         }
     }
 
-    /// Sends what the lines of stdin say, then closes; a server that does not answer is left.
+    /// Sends the lines of stdin, then closes. Drops a server that does not answer.
     pub(crate) fn read_stdin(&self) {
         for line in io::stdin().lines().map_while(Result::ok) {
             match Frame::parse(&line).map(|frame| self.send(&frame)) {
@@ -163,14 +163,15 @@ impl Connection {
         self.close(CloseCode::NORMAL);
     }
 
-    /// Begins the closing handshake; a server that does not answer is left.
+    /// Begins the closing handshake. Drops a server that does not answer.
     pub(crate) fn close(&self, code: CloseCode) {
-        let _ = self.send(&Frame::close(code)); // it fails where one of the two has closed already
+        let _ = self.send(&Frame::close(code)); // fails if either side has closed already
         thread::sleep(self.patience);
-        let _ = self.stream.shutdown(Shutdown::Both); // it fails where the connection is gone
+        let _ = self.stream.shutdown(Shutdown::Both); // fails if the connection is lost
     }
 
-    /// Shows what comes until the connection is closed; with a deadline, the first message is all that is wanted.
+    /// Shows received frames until the connection is closed. With a deadline, closes after the
+    /// first message.
     pub(crate) fn receive(&self, mut input: Vec<u8>, once: Option<Instant>) -> Result<(), Box<dyn Error>> {
         let mut wanted = once.is_some();
         while !self.handle(&mut input, &mut wanted)? {
@@ -185,10 +186,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Shows the events of one read, and the answers to them. Returns whether the connection is closed.
+    /// Shows the events of one read and the answers. Returns whether the connection is closed.
     fn handle(&self, input: &mut [u8], wanted: &mut bool) -> Result<bool, Box<dyn Error>> {
         let mut ws = self.lock();
-        let mut is_open = ws.state() == State::Open; // otherwise nothing is answered any more
+        let mut is_open = ws.state() == State::Open; // otherwise nothing is answered
         let mut events = ws.receive(input);
         while let Some((event, sender)) = events.next() {
             let frame = match &event {
@@ -239,7 +240,7 @@ impl Connection {
         }
     }
 
-    /// The server has ended its side of the stream.
+    /// Handles the end of the server's side of the stream.
     fn handle_end(&self, wanted: bool) -> Result<(), Box<dyn Error>> {
         let mut ws = self.lock();
         let is_open = ws.state() == State::Open;
@@ -261,7 +262,7 @@ impl Connection {
     }
 }
 
-/// Text from elsewhere with its control characters escaped: it shall not command the terminal.
+/// Received text with escaped control characters, so that it cannot control the terminal.
 pub(crate) fn visible(text: &str) -> String {
     let escape = |c: char| if c.is_control() { c.escape_debug().to_string() } else { c.to_string() };
     text.chars().map(escape).collect()
@@ -272,7 +273,7 @@ fn readable(payload: &[u8]) -> String {
 }
 
 fn hex(payload: &[u8]) -> String {
-    payload.iter().map(|octet| format!("{octet:02x}")).collect::<Vec<_>>().join(" ")
+    payload.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(" ")
 }
 
 fn from_hex(text: &str) -> Option<Vec<u8>> {
