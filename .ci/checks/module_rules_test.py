@@ -14,7 +14,8 @@ HIGH = "pub struct High;\n"
 LOW = "pub struct Low;\npub fn low() {}\n"
 DOWN = "high -> low"
 
-# Name, files in addition to lib.rs, high.rs and low.rs, direction, and a part of each breach, sorted.
+# Name, files in addition to lib.rs, high.rs and low.rs, direction, and a part of each breach in
+# sorted order.
 Case = tuple[str, dict[str, str], str, list[str]]
 CASES: list[Case] = [
     ("nothing imported", {}, DOWN, []),

@@ -112,7 +112,8 @@ for name, wire in {
         seed("receiver", f"hixie-{name}-{version}", bytes([version, 0, 0, 7, 0]) + wire)
         seed("receiver", f"hixie-{name}-{version}-client", bytes([0x80 | version, 4, 0, 7, 0]) + wire)
 
-# Mode 1: parameters, level, memory, threshold, then for each message a kind, length, fill and content.
+# Mode 1: parameters, level, memory, threshold, then for each message a kind, length, fill and
+# content.
 for bits in range(8):
     config = bytes([1, bits | bits << 3, bits, 0, 7])
     seed("deflate", f"compress-{15 - bits}", config + b"".join(bytes([kind, 200, kind, 9]) + b"some text" for kind in range(6)))

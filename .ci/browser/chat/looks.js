@@ -1,6 +1,7 @@
 // Headless Chromium on the chat's pages: their appearance on a desktop and on a phone, and
 // accessibility.
-//     looks.js PROGRAM OUT   (the chat's binary, and the folder for the screenshots). CHROMIUM names another browser.
+//     looks.js PROGRAM OUT   (the chat's binary, and the folder for the screenshots)
+// CHROMIUM names another browser binary.
 'use strict';
 const path = require('node:path');
 const { assert, eventually, scene, PHONE } = require('./scene.js');

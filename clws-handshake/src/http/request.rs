@@ -150,8 +150,8 @@ impl<'a> HttpRequest<'a> {
     ///
     /// # Errors
     /// - 400: the end of the body is ambiguous. `Content-Length` is not a number, is repeated with
-    ///   another value, or appears together with `Transfer-Encoding`; or the last transfer coding is
-    ///   not `chunked`.
+    ///   another value, or appears together with `Transfer-Encoding`; or the last transfer coding
+    ///   is not `chunked`.
     /// - 501: a transfer coding other than `chunked` precedes it.
     pub fn has_body(&self) -> Result<bool, Reject> {
         framing::has_body(self.headers, self.minor)

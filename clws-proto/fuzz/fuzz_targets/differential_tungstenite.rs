@@ -1,6 +1,6 @@
 //! Gives the same bytes to tungstenite and to a connection of version 13. Both must deliver the
-//! same messages, send the same pongs and close frame, and end in the same way. The README lists the
-//! intended differences.
+//! same messages, send the same pongs and close frame, and end in the same way. The README lists
+//! the intended differences.
 #![no_main]
 
 use std::io::{self, Read, Write};
@@ -189,8 +189,8 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
 
 /// The pongs and the close frame in the written bytes.
 ///
-/// The reason of a close frame is omitted, because echoing it is optional (RFC 6455 §5.5.1). After a
-/// failure the close frame is omitted, because tungstenite leaves sending it to its user.
+/// The reason of a close frame is omitted, because echoing it is optional (RFC 6455 §5.5.1). After
+/// a failure the close frame is omitted, because tungstenite leaves sending it to its user.
 fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
     let mut got = Vec::new();
     feed(&mut Receiver::new(Version::Rfc6455, other(role), Limits::default()), out, &mut got);

@@ -165,8 +165,8 @@ impl Pair {
                 if self.version.is_hixie() || payload.len() > 125 || (closed && queued == 0) {
                     assert_eq!(more, 0);
                 } else {
-                    // The pong may be deferred, with no bytes queued now. It may still be sent when a
-                    // close frame is queued, because it can pass data before that frame.
+                    // The pong may be deferred, with no bytes queued now. It may still be sent when
+                    // a close frame is queued, because it can pass data before that frame.
                     self.answers.push(payload);
                 }
                 self.pongs += more;

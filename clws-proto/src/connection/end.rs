@@ -30,15 +30,15 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// The close code for this error: the [code of the protocol error](ProtocolError::close_code), or
-    /// 1006.
+    /// The close code for this error: the [code of the protocol error](ProtocolError::close_code),
+    /// or 1006.
     #[must_use]
     pub const fn close_code(&self, version: Version) -> CloseCode {
         match self {
             Self::Protocol(error) => error.close_code(version),
             // RFC 6455 §7.1.5: "If _The WebSocket Connection is Closed_ and no Close control frame
-            // was received by the endpoint [...], _The WebSocket Connection Close Code_ is considered
-            // to be 1006."
+            // was received by the endpoint [...], _The WebSocket Connection Close Code_ is
+            // considered to be 1006."
             Self::UnexpectedEnd => CloseCode::ABNORMAL,
         }
     }

@@ -25,9 +25,10 @@ impl<'a> Events<'a> {
 
     /// The next event, with the sender to answer it.
     ///
-    /// The required reaction is queued already. A [`Ping`](Event::Ping) is for information only, and a
-    /// [`Close`](Event::Close) is the last event. `None` means that all input is processed or that the
-    /// connection is closed. [`Connection::end`](crate::Connection::end) reports a failure.
+    /// The required reaction is queued already. A [`Ping`](Event::Ping) is for information only,
+    /// and a [`Close`](Event::Close) is the last event. `None` means that all input is processed or
+    /// that the connection is closed. [`Connection::end`](crate::Connection::end) reports a
+    /// failure.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it lends from itself, which an Iterator cannot")]
     pub fn next(&mut self) -> Option<(Event<'_>, &mut Sender)> {

@@ -1,8 +1,8 @@
 //! A whole connection: a [`Receiver`], a [`Sender`], and the reactions that every endpoint owes its
 //! peer.
 //!
-//! Begin with [`Connection`]. [`Events`] are the events of one read, [`State`] is the progress of the
-//! closing handshake, and [`ConnectionError`] is the reason of a failure.
+//! Begin with [`Connection`]. [`Events`] are the events of one read, [`State`] is the progress of
+//! the closing handshake, and [`ConnectionError`] is the reason of a failure.
 
 pub(crate) mod end;
 pub(crate) mod events;
@@ -166,8 +166,8 @@ impl Connection {
 
     /// A client's connection, directly after the opening handshake.
     ///
-    /// Each frame is masked with a new key from `keys`. It must be a cryptographic random source: see
-    /// [`Sender::client`].
+    /// Each frame is masked with a new key from `keys`. It must be a cryptographic random source:
+    /// see [`Sender::client`].
     #[must_use]
     pub fn client(
         version: Version,
@@ -195,20 +195,20 @@ impl Connection {
 
     /// Takes the bytes of one read and returns the events in them.
     ///
-    /// Payloads are unmasked in place, which overwrites the buffer. Events that are not pulled remain
-    /// unread, and their reactions wait: `receive(&mut [])` continues with them. Pings among them get
-    /// no answer meanwhile. Unread input has no limit, so pull all events before the next read
-    /// ([`wants_read`](Self::wants_read)).
+    /// Payloads are unmasked in place, which overwrites the buffer. Events that are not pulled
+    /// remain unread, and their reactions wait: `receive(&mut [])` continues with them. Pings among
+    /// them get no answer meanwhile. Unread input has no limit, so pull all events before the next
+    /// read ([`wants_read`](Self::wants_read)).
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
-        self.settle();
+        self.apply_end_of_input();
         Events::new(self.receiver.receive(input), &mut self.sender, &mut self.end)
     }
 
     /// Takes the bytes of one read. Messages are assembled in buffers from this pool.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn BufferPool) -> Events<'a> {
-        self.settle();
+        self.apply_end_of_input();
         Events::new(self.receiver.receive_with(input, buffers), &mut self.sender, &mut self.end)
     }
 
@@ -221,7 +221,7 @@ impl Connection {
         range: Range<usize>,
         buffers: &'a dyn BufferPool,
     ) -> Events<'a> {
-        self.settle();
+        self.apply_end_of_input();
         Events::new(self.receiver.receive_owned(buffer, range, buffers), &mut self.sender, &mut self.end)
     }
 
@@ -229,15 +229,15 @@ impl Connection {
     ///
     /// It takes effect when no event is unread. In draft 0 and hixie-75 an end between two messages
     /// closes the connection: hixie-75 has no close frame, and some clients of draft 0 do not send
-    /// it. Any other end without a close frame is [`ConnectionError::UnexpectedEnd`]. Queued data may
-    /// still be written.
+    /// it. Any other end without a close frame is [`ConnectionError::UnexpectedEnd`]. Queued data
+    /// may still be written.
     pub fn end_of_input(&mut self) {
         self.input_ended = true;
-        self.settle();
+        self.apply_end_of_input();
     }
 
-    /// Writes queued data until all of it is written or `write` would block. Returns whether all data
-    /// is written.
+    /// Writes queued data until all of it is written or `write` would block. Returns whether all
+    /// data is written.
     ///
     /// ```
     /// use clws_proto::{Connection, Limits, Version};
@@ -259,7 +259,7 @@ impl Connection {
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        self.settle();
+        self.apply_end_of_input();
         while self.sender.queued() > 0 {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = self.sender.io_slices(&mut slices);
@@ -287,7 +287,7 @@ impl Connection {
 
     /// The sending half, to queue messages. Each pulled event comes with the same sender.
     pub fn sender(&mut self) -> &mut Sender {
-        self.settle();
+        self.apply_end_of_input();
         &mut self.sender
     }
 
@@ -323,8 +323,8 @@ impl Connection {
 
     /// The end of the connection. `None` while it is not [`Closed`](State::Closed).
     ///
-    /// `Ok` has the peer's close frame. `Ok(None)` is a close frame without a code, or the end of the
-    /// stream in draft 0 and hixie-75.
+    /// `Ok` has the peer's close frame. `Ok(None)` is a close frame without a code, or the end of
+    /// the stream in draft 0 and hixie-75.
     ///
     /// # Errors
     ///
@@ -394,7 +394,7 @@ impl Connection {
     }
 
     /// Applies the end of the stream once no event is unread.
-    fn settle(&mut self) {
+    fn apply_end_of_input(&mut self) {
         if self.end.is_none() && self.has_reached_end() {
             self.end = Some(End::without_close_frame(self.end_without_close_frame()));
             self.receiver.discard();
