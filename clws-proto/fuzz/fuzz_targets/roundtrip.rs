@@ -3,7 +3,6 @@
 //! newest of many pings must be answered.
 #![no_main]
 
-use std::collections::HashSet;
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use clws_proto::{
     CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Receiver, Role, SendError, Sender,
     SharedMessage, Version,
 };
+use clws_proto_fuzz::wire::assert_valid_frames;
 use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
 use libfuzzer_sys::fuzz_target;
 
@@ -387,40 +387,8 @@ impl Pair {
         assert_eq!(self.count.0.load(Ordering::Relaxed), 0, "shared messages are released");
         let (version, role) = (self.version, self.role);
         if !version.is_hixie() {
-            check_frames(&self.wire, role);
+            assert_valid_frames(&self.wire, role);
         }
         drop(self.codecs);
     }
-}
-
-/// RFC 6455 §5.1, §5.2, §5.3: masking by clients only, with a new key for each frame, the shortest
-/// length, and no reserved bits.
-fn check_frames(mut wire: &[u8], role: Role) {
-    let mut keys = HashSet::new();
-    while let [first, second, after @ ..] = wire {
-        assert_eq!(first & 0x30, 0);
-        assert_eq!(second & 0x80 != 0, role == Role::Client);
-        let (len, after) = match second & 0x7F {
-            126 => {
-                let len = usize::from(after[0]) << 8 | usize::from(after[1]);
-                assert!(len > 125);
-                (len, &after[2..])
-            }
-            127 => {
-                let len = u64::from_be_bytes(after[..8].try_into().expect("8")) as usize;
-                assert!(len > 0xFFFF);
-                (len, &after[8..])
-            }
-            short => (usize::from(short), after),
-        };
-        let after = match role {
-            Role::Client => {
-                assert!(keys.insert(&after[..4]), "the masking key was used before");
-                &after[4..]
-            }
-            Role::Server => after,
-        };
-        wire = &after[len..];
-    }
-    assert!(wire.is_empty());
 }
