@@ -254,7 +254,7 @@ fn lists_are_bounded() {
         (&json!(1), &Value::Null, &json!(7))
     );
 
-    // The first 100 members are notified of each other, later ones are not.
+    // The first 100 members are notified of each other, later members are not.
     let mut together: Vec<_> = (1..=104)
         .map(|number| chat.join(Version::Rfc6455, &format!("/?name=p{number:03}&room=big")))
         .collect();
