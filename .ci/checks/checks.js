@@ -34,7 +34,7 @@ function sameText(got, want) {
 }
 
 // RFC 6455 section 5.5.1: the code of a close is echoed. A reason is optional, but must equal the
-// sent one.
+// sent reason.
 function closedWith([code, reason], wantCode, wantReason) {
   assert.equal(code, wantCode);
   assert.ok(reason === '' || reason === wantReason, `close reason ${JSON.stringify(reason)}`);

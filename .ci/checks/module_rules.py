@@ -643,7 +643,7 @@ def check_reference(crate: Crate, reference: Reference, faces: set[str], verdict
     written = "::".join(reference.path)
     where = crate.where(module.file, reference.line)
     if reference.imported is None and reference.path[0] not in ("crate", "self", "super"):
-        # The import of an item is checked as such. A path through an imported module is checked here.
+        # The import of an item is checked already. This checks a path through an imported module.
         if crate.resolve(reference.path[:1], module, reference.tested).kind != "module":
             return
     found = crate.resolve(reference.path, module, reference.tested)
@@ -668,7 +668,7 @@ def check_reference(crate: Crate, reference: Reference, faces: set[str], verdict
         return
     target = found.module.own_file
     if found.kind == "item" and target is crate.root:
-        verdict.breaches.append(f"{where}: `{written}` is defined in lib.rs: move it to a module of its own")
+        verdict.breaches.append(f"{where}: `{written}` is defined in lib.rs: move it to a module")
         return
     if found.module.tested or (found.kind == "item" and found.module.items.get(found.name)):
         verdict.breaches.append(f"{where}: `{written}` is for tests only: gate this line with `#[cfg(test)]`, or move it")

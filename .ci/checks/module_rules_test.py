@@ -14,7 +14,8 @@ HIGH = "pub struct High;\n"
 LOW = "pub struct Low;\npub fn low() {}\n"
 DOWN = "high -> low"
 
-# Name, files beside lib.rs, high.rs and low.rs as above, direction, and a part of each breach, sorted.
+# Name, files in addition to lib.rs, high.rs and low.rs, direction, and a part of each breach in
+# sorted order.
 Case = tuple[str, dict[str, str], str, list[str]]
 CASES: list[Case] = [
     ("nothing imported", {}, DOWN, []),
@@ -47,12 +48,12 @@ CASES: list[Case] = [
      ["low.rs:4: low uses `High`"]),
     ("up in an item of a macro", {"low.rs": LOW + "thread_local! {\n    static A: crate::high::High = X;\n}\n"}, DOWN,
      ["low.rs:4"]),
-    ("up behind a condition", {"low.rs": '#[cfg(feature = "x")]\nuse crate::high::High;\n' + LOW}, DOWN, ["low.rs:2"]),
+    ("up under a condition", {"low.rs": '#[cfg(feature = "x")]\nuse crate::high::High;\n' + LOW}, DOWN, ["low.rs:2"]),
     ("up in ordinary builds", {"low.rs": "#[cfg(not(all(test, unix)))]\nuse crate::high::High;\n" + LOW}, DOWN,
      ["low.rs:2"]),
-    ("up behind a condition of one field",
+    ("up under a condition of one field",
      {"low.rs": "struct A {\n    #[cfg(test)]\n    a: u8,\n    b: crate::high::High,\n}\n"}, DOWN, ["low.rs:4"]),
-    ("up behind a condition of one statement",
+    ("up under a condition of one statement",
      {"low.rs": LOW + "fn f() {\n    #[cfg(test)]\n    let a = { 1 };\n    crate::high::High;\n}\n"}, DOWN, ["low.rs:6"]),
     ("up after a test module",
      {"low.rs": "#[cfg(test)]\nmod tests {\n    use super::*;\n}\nuse crate::high::High;\n" + LOW}, DOWN, ["low.rs:5"]),
@@ -68,7 +69,7 @@ CASES: list[Case] = [
     ("what a file for tests imports",
      {"lib.rs": LIB + "#[cfg(test)]\nmod tests;\n", "tests.rs": "mod more;\nuse crate::high::High;\n",
      "tests/more.rs": "use crate::low::Low;\n"}, DOWN, []),
-    ("behind conditions that only tests fulfil",
+    ("under conditions that only tests fulfil",
      {"low.rs": LOW + "struct A {\n    #[cfg(test)]\n    a: Map<u8, crate::high::High>,\n    #[cfg(all(unix, x = \"y\", test))]\n"
       "    b: crate::high::High\n}\nfn f() {\n    #[cfg(test)]\n    if a { 1 } else { crate::high::High }\n}\n"}, DOWN, []),
     ("up after the last field for tests",

@@ -16,7 +16,8 @@ from wire import BINARY, TEXT, Connection, close_payload, frame, request
 SERVER, CLIENT = "server_max_window_bits", "client_max_window_bits"
 ALONE = "server_no_context_takeover", "client_no_context_takeover"
 
-# Offers that are declined: RFC 7692 section 7, "A server MUST decline ... if any of the following conditions are met".
+# Offers that are declined. RFC 7692 section 7: "A server MUST decline ... if any of the following
+# conditions are met".
 DECLINED = [
     f"{NAME}; unknown", f"{NAME}; {ALONE[0]}; unknown=1", f"{NAME}; {ALONE[0]}=1", f"{NAME}; {ALONE[1]}=true", f"{NAME}; {SERVER}",
     *(f"{NAME}; {which}={value}" for which in (SERVER, CLIENT) for value in ("7", "16", "0", "09", "015", "1e1", "999999999999", "x")),

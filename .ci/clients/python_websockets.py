@@ -121,7 +121,8 @@ async def main(url: str) -> None:
             ws = await connect(url + "/echo")
             await ws.close(code, reason)
             answer = ws.protocol.close_rcvd
-            # RFC 6455 section 5.5.1: the code is echoed; a reason is optional, but must equal the sent one
+            # RFC 6455 section 5.5.1: the code is echoed. A reason is optional, but must equal the sent
+            # reason.
             same(answer.code if answer else None, code)
             same(answer.reason if answer and answer.reason else reason, reason)
 

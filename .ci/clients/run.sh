@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# run.sh ws://HOST:PORT/PATH    runs real clients of every draft against an echo server; exits with 0 if all pass
-# Needs Debian's libprotocol-websocket-perl, ruby and ruby-websocket (install them with apt-get install -y).
+# run.sh ws://HOST:PORT/PATH    runs real clients of every draft against an echo server
+# Exits with 0 if all pass. Needs Debian's packages libprotocol-websocket-perl, ruby and
+# ruby-websocket (install them with apt-get install -y).
 set -u
 cd "$(dirname "$0")" || exit 2
 url=${1:?usage: run.sh ws://HOST:PORT/PATH}

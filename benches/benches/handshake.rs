@@ -42,14 +42,14 @@ fn request(version: Version, more: &str) -> Vec<u8> {
 }
 
 fn handshake(c: &mut Criterion) {
-    let caps = HandshakeLimits::default().hixie(true);
+    let limits = HandshakeLimits::default().hixie(true);
     for (kind, more) in [("plain", ""), ("browser", BROWSER)] {
         let mut group = c.benchmark_group(format!("handshake/{kind}"));
         for version in common::VERSIONS {
             let request = request(version, more);
             group.throughput(Throughput::Bytes(request.len() as u64));
             group.bench_function(BenchmarkId::new("parse", version), |b| {
-                b.iter(|| match parse(black_box(&request), &caps).unwrap() {
+                b.iter(|| match parse(black_box(&request), &limits).unwrap() {
                     Status::Complete(request) => assert_eq!(request.version(), version),
                     Status::Partial => panic!("the request is whole"),
                 });
@@ -57,7 +57,7 @@ fn handshake(c: &mut Criterion) {
             let origins = Origins::prefix(["http://example.com"]);
             group.bench_function(BenchmarkId::new("parse, check the origin, answer", version), |b| {
                 b.iter(|| {
-                    let Status::Complete(request) = parse(black_box(&request), &caps).unwrap() else {
+                    let Status::Complete(request) = parse(black_box(&request), &limits).unwrap() else {
                         panic!("the request is whole");
                     };
                     assert!(origins.allows(request.origin()));
@@ -80,7 +80,7 @@ fn handshake(c: &mut Criterion) {
                 b.iter(|| {
                     let mut scanner = HeadScanner::new();
                     let mut end = step;
-                    while scanner.scan(black_box(&request[..end]), &caps).unwrap().is_partial() {
+                    while scanner.scan(black_box(&request[..end]), &limits).unwrap().is_partial() {
                         end += step;
                     }
                     assert_eq!(end, request.len());

@@ -255,7 +255,7 @@ const handlers = {
     showPeople();
     showRooms();
     notice(name(who), ' joined');
-    if (unlisted) send('/who'); // the room is small enough again to list everybody
+    if (unlisted) send('/who'); // the room is small enough again to list all members
   },
   left({ name: who }) {
     people.delete(who);

@@ -188,7 +188,7 @@ fn rooms_are_apart() {
     assert_eq!(grace.ask("/room tea-time"), there, "she is in this room already");
     assert_eq!(grace.ask("psst"), json!({ "type": "said", "name": "Grace", "text": "psst" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 1, "tea-time": 1 } }));
-    // The empty room is gone.
+    // The empty room no longer exists.
     assert_eq!(grace.ask("/room lobby")["here"], json!(["Ada", "Grace"]));
     assert_eq!(ada.next(), json!({ "type": "joined", "name": "Grace" }));
     assert_eq!(ada.ask("/rooms"), json!({ "type": "rooms", "rooms": { "lobby": 2 } }));
@@ -254,7 +254,7 @@ fn lists_are_bounded() {
         (&json!(1), &Value::Null, &json!(7))
     );
 
-    // The first 100 members are notified of each other, later ones are not.
+    // The first 100 members are notified of each other, later members are not.
     let mut together: Vec<_> = (1..=104)
         .map(|number| chat.join(Version::Rfc6455, &format!("/?name=p{number:03}&room=big")))
         .collect();

@@ -113,7 +113,8 @@ fn a_client_that_never_reads_delays_the_stop_only_briefly() {
     for (path, args) in [(ECHO, &config[..]), (ECHO, &tasks), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
         let (server, url) = start_server(path, args);
         let _silent = silent(&url, "/");
-        // A client that sends nothing, in addition to `_silent`, which does not answer close frames.
+        // A client that sends nothing, in addition to `_silent`, which does not answer close
+        // frames.
         let _idle = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
         let polite = connected(&url, &[]);
         let start = Instant::now();

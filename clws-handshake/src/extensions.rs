@@ -63,7 +63,7 @@ impl<'a> Extension<'a> {
     }
 }
 
-/// The non-empty members of a header value. `None` stands for a malformed member.
+/// The non-empty members of a header value. `None` is a malformed member.
 pub(crate) fn members(value: &str) -> impl Iterator<Item = Option<Extension<'_>>> {
     split_unquoted(value, b',').filter(|member| !token::trim(member).is_empty()).map(Extension::parse)
 }

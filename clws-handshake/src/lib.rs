@@ -25,7 +25,9 @@
 //! bytes, then close the connection.
 //!
 //! ```
-//! use clws_handshake::{HandshakeLimits, HeadScanner, HttpRequest, Acceptance, Origins, Reject, Status};
+//! use clws_handshake::{
+//!     Acceptance, HandshakeLimits, HeadScanner, HttpRequest, Origins, Reject, Status,
+//! };
 //!
 //! /// The state of a connection during its handshake.
 //! #[derive(Default)]
@@ -39,7 +41,8 @@
 //!         let limits = HandshakeLimits::default().hixie(true);
 //!         let Status::Complete(end) = self.scanner.scan(bytes, &limits)? else { return Ok(None) };
 //!         let (head, body) = bytes.split_at(end);
-//!         let Status::Complete(request) = HttpRequest::parse(head, &limits)?.upgrade(body, &limits)? else {
+//!         let http = HttpRequest::parse(head, &limits)?;
+//!         let Status::Complete(request) = http.upgrade(body, &limits)? else {
 //!             return Ok(None);
 //!         };
 //!         if request.path() != "/chat" {
@@ -52,13 +55,16 @@
 //!         if request.subprotocols().any(|name| name == "superchat") {
 //!             acceptance = acceptance.subprotocol("superchat");
 //!         }
-//!         let accepted = request.accept(&acceptance).map_err(|error| Reject::custom(500, error.to_string()))?;
+//!         let accepted = request
+//!             .accept(&acceptance)
+//!             .map_err(|error| Reject::custom(500, error.to_string()))?;
 //!         Ok(Some((accepted.response, accepted.consumed)))
 //!     }
 //! }
 //!
 //! let bytes = b"GET /chat HTTP/1.1\r\nHost: server.example.com\r\nUpgrade: websocket\r\n\
-//!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nOrigin: http://example.com\r\n\
+//!     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+//!     Origin: http://example.com\r\n\
 //!     Sec-WebSocket-Protocol: chat, superchat\r\nSec-WebSocket-Version: 13\r\n\r\n";
 //! let mut handshake = Handshake::default();
 //! assert_eq!(handshake.received(&bytes[..100])?, None);
@@ -67,7 +73,8 @@
 //! assert_eq!(
 //!     String::from_utf8_lossy(&response),
 //!     "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-//!      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: superchat\r\n\r\n"
+//!      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\
+//!      Sec-WebSocket-Protocol: superchat\r\n\r\n"
 //! );
 //! # Ok::<(), Reject>(())
 //! ```
@@ -81,7 +88,8 @@
 //! use clws_handshake::client::ClientRequest;
 //! use clws_handshake::{HandshakeLimits, Status, Version};
 //!
-//! let mut random = |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce"); // use unpredictable bytes
+//! // Use unpredictable bytes.
+//! let mut random = |bytes: &mut [u8]| bytes.copy_from_slice(b"the sample nonce");
 //! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example.com/chat")
 //!     .subprotocol("chat")
 //!     .build(&mut random)?;
@@ -106,7 +114,7 @@
 //! | 8 (hybi-08 to -12) | `Sec-WebSocket-Version: 8` | `Sec-WebSocket-Origin`, else `Origin` | base64 of 15 or 16 bytes | `Sec-WebSocket-Accept` |
 //! | 13 (RFC 6455) | `Sec-WebSocket-Version: 13` | `Origin` | base64 of 16 bytes | `Sec-WebSocket-Accept` |
 //!
-//! The 15 bytes are intended: ws 0.4, which speaks versions 7 and 8, uses `8-` and the time in
+//! The 15 bytes are intended: ws 0.4, which supports versions 7 and 8, uses `8-` and the time in
 //! milliseconds as its key.
 //!
 //! # permessage-deflate

@@ -12,8 +12,8 @@ fn hixie(head: Vec<u8>) -> Vec<u8> {
 }
 
 #[track_caller]
-fn answer(bytes: &[u8], offer: &Acceptance<'_>) -> String {
-    let accepted = whole(bytes).unwrap().accept(offer).unwrap();
+fn answer(bytes: &[u8], acceptance: &Acceptance<'_>) -> String {
+    let accepted = whole(bytes).unwrap().accept(acceptance).unwrap();
     assert_eq!(accepted.consumed, bytes.len());
     String::from_utf8(accepted.response).unwrap()
 }
@@ -122,8 +122,8 @@ fn a_subprotocol_that_was_not_offered_is_never_sent() {
 #[test]
 fn headers_of_the_application_are_validated() {
     let bytes = head(RFC);
-    let offer = Acceptance::new().header("Set-Cookie", "a=b; HttpOnly").header("X", "");
-    assert!(answer(&bytes, &offer).ends_with("xOo=\r\nSet-Cookie: a=b; HttpOnly\r\nX: \r\n\r\n"));
+    let acceptance = Acceptance::new().header("Set-Cookie", "a=b; HttpOnly").header("X", "");
+    assert!(answer(&bytes, &acceptance).ends_with("xOo=\r\nSet-Cookie: a=b; HttpOnly\r\nX: \r\n\r\n"));
     let error = |name, value| match whole(&bytes)
         .unwrap()
         .accept(&Acceptance::new().header("Ok", "1").header(name, value))
@@ -149,9 +149,9 @@ fn headers_of_the_application_are_validated() {
         assert_eq!(error(name, "x"), HeaderError::Reserved(name.into()));
     }
     let old = hixie(head(HIXIE));
-    for offer in [Acceptance::new().location("ws://a\r\nX: y"), Acceptance::new().origin("a\nb")] {
+    for acceptance in [Acceptance::new().location("ws://a\r\nX: y"), Acceptance::new().origin("a\nb")] {
         assert!(matches!(
-            whole(&old).unwrap().accept(&offer),
+            whole(&old).unwrap().accept(&acceptance),
             Err(AcceptError::Header(HeaderError::Value(_)))
         ));
     }

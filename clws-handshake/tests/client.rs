@@ -54,8 +54,8 @@ fn the_server_accepts_the_client_in_every_version() {
             assert_eq!(request.subprotocols().collect::<Vec<_>>(), ["chat"]);
             assert_eq!(request.headers().get("cookie"), Some("a=b"));
             assert_eq!(request.consumed(), bytes.len());
-            let offer = Acceptance::new().subprotocol("chat").header("X-Served-By", "me");
-            let mut answer = request.accept(&offer).unwrap().response;
+            let acceptance = Acceptance::new().subprotocol("chat").header("X-Served-By", "me");
+            let mut answer = request.accept(&acceptance).unwrap().response;
             let end = answer.len();
             answer.extend_from_slice(b"\x81\x00\r\n\r\n");
             for length in 0..end {
@@ -193,8 +193,8 @@ fn a_refusal_is_reported() {
         assert_eq!(pending.check(&refusal, &HandshakeLimits::default()).unwrap_err(), expected);
         assert_eq!(expected.to_string(), "the server answered 404 Not Found");
     }
-    let check = |answer: &[u8], caps: &HandshakeLimits| {
-        exchange(Version::Rfc6455).0.check(answer, caps).map(|_| ()).unwrap_err()
+    let check = |answer: &[u8], limits: &HandshakeLimits| {
+        exchange(Version::Rfc6455).0.check(answer, limits).map(|_| ()).unwrap_err()
     };
     assert_eq!(
         check(b"HTTP/1.1 503\r\n\r\n", &HandshakeLimits::default()),

@@ -150,8 +150,8 @@ proptest! {
     fn any_server_and_client_agree(server in config(), client in config()) {
         let (bytes, mut pending) = request(&client);
         let accepted = whole(&bytes).unwrap().accept(&Acceptance::new().deflate(&server)).unwrap();
-        let caps = HandshakeLimits::default();
-        let Ok(Status::Complete(open)) = pending.check(&accepted.response, &caps) else {
+        let limits = HandshakeLimits::default();
+        let Ok(Status::Complete(open)) = pending.check(&accepted.response, &limits) else {
             panic!("{}", String::from_utf8_lossy(&accepted.response));
         };
         let (ours, theirs) = (accepted.deflate.unwrap(), open.deflate.unwrap());

@@ -128,7 +128,7 @@ fn the_smaller_window_wins() {
 
 #[test]
 fn the_response_has_no_window_parameter_that_was_not_offered() {
-    // Context takeover is the exception: a server may rule it out for itself and for any client.
+    // Context takeover is the exception: a server may disable it for both directions.
     for takeover in [false, true] {
         for bits in 9..=15 {
             let config = DeflateConfig::default().context_takeover(takeover).max_window_bits(bits);
@@ -202,7 +202,7 @@ fn deflate_needs_an_offer_and_a_server_that_wants_it() {
 
 #[test]
 fn drafts_do_not_negotiate_deflate() {
-    let offer = Acceptance::new().deflate(&unrestricted());
+    let acceptance = Acceptance::new().deflate(&unrestricted());
     for number in ["7", "8"] {
         let version = format!("Sec-WebSocket-Version: {number}");
         let bytes = with(
@@ -212,11 +212,11 @@ fn drafts_do_not_negotiate_deflate() {
         );
         let request = whole(&bytes).unwrap();
         assert_ne!(request.version(), Version::Rfc6455);
-        let accepted = request.accept(&offer).unwrap();
+        let accepted = request.accept(&acceptance).unwrap();
         assert_eq!(accepted.deflate, None);
         assert!(!String::from_utf8(accepted.response).unwrap().contains("Extensions"));
     }
     let lines = HIXIE.iter().chain(&["Sec-WebSocket-Extensions: permessage-deflate"]);
     let bytes = [head(lines), HIXIE_BODY.to_vec()].concat();
-    assert_eq!(whole(&bytes).unwrap().accept(&offer).unwrap().deflate, None);
+    assert_eq!(whole(&bytes).unwrap().accept(&acceptance).unwrap().deflate, None);
 }

@@ -51,8 +51,8 @@ fn draft_0_finds_its_body_after_empty_lines() {
 #[test]
 fn empty_lines_count_toward_the_head_limit() {
     let bytes = after_empty_lines(10, b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
-    for (cap, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
-        let got = HttpRequest::parse(&bytes, &HandshakeLimits::default().max_head_bytes(cap));
+    for (max_head_bytes, fits) in [(bytes.len(), true), (bytes.len() - 1, false)] {
+        let got = HttpRequest::parse(&bytes, &HandshakeLimits::default().max_head_bytes(max_head_bytes));
         assert_eq!(got.map_err(|reject| reject.status()).err(), (!fits).then_some(431));
     }
     // Empty lines only, in one read and byte by byte.

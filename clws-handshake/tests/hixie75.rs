@@ -20,8 +20,8 @@ const CHROME_4_ANSWER: &str = "HTTP/1.1 101 Web Socket Protocol Handshake\r\nUpg
     WebSocket-Location: ws://example.com:8880/chat?room=1\r\n\r\n";
 
 #[track_caller]
-fn answer(bytes: &[u8], offer: &Acceptance<'_>) -> String {
-    let accepted = whole(bytes).unwrap().accept(offer).unwrap();
+fn answer(bytes: &[u8], acceptance: &Acceptance<'_>) -> String {
+    let accepted = whole(bytes).unwrap().accept(acceptance).unwrap();
     assert_eq!((accepted.version, accepted.consumed), (Version::Hixie75, bytes.len()));
     String::from_utf8(accepted.response).unwrap()
 }
@@ -116,17 +116,17 @@ fn the_location_is_the_requested_url() {
         answer.contains("WebSocket-Origin: http://p\r\nWebSocket-Location: wss://public/y\r\n"),
         "{answer}"
     );
-    for offer in [Acceptance::new().location("ws://a\r\nX: y"), Acceptance::new().origin("a\nb")] {
-        let error = whole(&bytes).unwrap().accept(&offer).unwrap_err();
+    for acceptance in [Acceptance::new().location("ws://a\r\nX: y"), Acceptance::new().origin("a\nb")] {
+        let error = whole(&bytes).unwrap().accept(&acceptance).unwrap_err();
         assert!(matches!(error, AcceptError::Header(HeaderError::Value(_))), "{error}");
     }
 }
 
 #[test]
 fn hixie_75_is_refused_while_it_is_disabled() {
-    for caps in [HandshakeLimits::default(), HandshakeLimits::default().hixie(true)] {
+    for limits in [HandshakeLimits::default(), HandshakeLimits::default().hixie(true)] {
         for bytes in [CHROME_4.to_vec(), head(HIXIE_75)] {
-            let reject = parse(&bytes, &caps).unwrap_err();
+            let reject = parse(&bytes, &limits).unwrap_err();
             assert_eq!(
                 (reject.status(), reject.body()),
                 (400, "the Sec-WebSocket-Version header is missing")
@@ -134,10 +134,10 @@ fn hixie_75_is_refused_while_it_is_disabled() {
         }
     }
     // Enabling hixie-75 enables nothing else.
-    let caps = HandshakeLimits::default().hixie_75(true);
-    assert!(parse(CHROME_4, &caps).is_ok());
+    let limits = HandshakeLimits::default().hixie_75(true);
+    assert!(parse(CHROME_4, &limits).is_ok());
     let draft_0 = [head(HIXIE), HIXIE_BODY.to_vec()].concat();
-    assert_eq!(parse(&draft_0, &caps).unwrap_err(), Reject::unsupported_version());
+    assert_eq!(parse(&draft_0, &limits).unwrap_err(), Reject::unsupported_version());
 }
 
 /// hixie-75 asks for no proof, so a broken handshake of a later version must not pass for it.

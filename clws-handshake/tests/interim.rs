@@ -19,11 +19,11 @@ fn exchange(version: Version) -> (Pending, Vec<u8>) {
 }
 
 /// The result of a response in one read, which must be the same byte by byte.
-fn check(answer: &[u8], caps: &HandshakeLimits) -> Result<usize, AnswerError> {
+fn check(answer: &[u8], limits: &HandshakeLimits) -> Result<usize, AnswerError> {
     let (mut pending, _) = exchange(Version::Rfc6455);
-    let whole = pending.check(answer, caps).map(|status| status.complete().unwrap().consumed);
+    let whole = pending.check(answer, limits).map(|status| status.complete().unwrap().consumed);
     let (mut pending, _) = exchange(Version::Rfc6455);
-    let pieces = (0..=answer.len()).find_map(|length| match pending.check(&answer[..length], caps) {
+    let pieces = (0..=answer.len()).find_map(|length| match pending.check(&answer[..length], limits) {
         Ok(Status::Partial) => None,
         Ok(Status::Complete(open)) => Some(Ok(open.consumed)),
         Err(error) => Some(Err(error)),
@@ -85,17 +85,17 @@ fn the_final_response_is_still_checked() {
 #[test]
 fn interim_responses_share_the_limit_of_a_head() {
     let (_, answer) = exchange(Version::Rfc6455);
-    let caps = HandshakeLimits::default().max_head_bytes(10 * CONTINUE.len());
-    assert!(answer.len() <= caps.max_head_bytes);
+    let limits = HandshakeLimits::default().max_head_bytes(10 * CONTINUE.len());
+    assert!(answer.len() <= limits.max_head_bytes);
     for (count, fits) in [(10, true), (11, false)] {
         let bytes = [CONTINUE.repeat(count), answer.clone()].concat();
-        assert_eq!(check(&bytes, &caps), if fits { Ok(bytes.len()) } else { Err(AnswerError::TooLarge) });
+        assert_eq!(check(&bytes, &limits), if fits { Ok(bytes.len()) } else { Err(AnswerError::TooLarge) });
     }
     let endless = CONTINUE.repeat(10_000);
     let (mut pending, _) = exchange(Version::Rfc6455);
     assert_eq!(pending.check(&endless, &HandshakeLimits::default()).unwrap_err(), AnswerError::TooLarge);
     assert_eq!(
-        check(b"HTTP/1.1 100 \r\na: b\r\nc: d\r\n\r\n", &caps.max_headers(1)),
+        check(b"HTTP/1.1 100 \r\na: b\r\nc: d\r\n\r\n", &limits.max_headers(1)),
         Err(AnswerError::TooLarge)
     );
 }

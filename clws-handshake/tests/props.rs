@@ -75,15 +75,15 @@ proptest! {
     fn a_refusal_does_not_depend_on_the_split(
         mut bytes in handshake(),
         (at, byte) in any::<(Index, u8)>(),
-        cap in 1usize..400,
+        max_head_bytes in 1usize..400,
     ) {
         let at = at.index(bytes.len());
         bytes[at] = byte;
-        let caps = hixie_on().max_head_bytes(cap);
-        let whole = HeadScanner::new().scan(&bytes, &caps);
+        let limits = hixie_on().max_head_bytes(max_head_bytes);
+        let whole = HeadScanner::new().scan(&bytes, &limits);
         let mut scanner = HeadScanner::new();
         let pieces = (0..=bytes.len())
-            .map(|length| scanner.scan(&bytes[..length], &caps))
+            .map(|length| scanner.scan(&bytes[..length], &limits))
             .find(|got| got != &Ok(Status::Partial));
         prop_assert_eq!(pieces.unwrap_or(Ok(Status::Partial)), whole);
     }
@@ -129,13 +129,13 @@ proptest! {
 
 /// Parses the bytes in every way, and uses the results.
 fn parse_in_every_way(bytes: &[u8]) {
-    for caps in [hixie_on(), HandshakeLimits::default(), hixie_on().max_head_bytes(50).max_headers(2)] {
-        let _ = HeadScanner::new().scan(bytes, &caps);
-        if let Ok(http) = HttpRequest::parse(bytes, &caps) {
+    for limits in [hixie_on(), HandshakeLimits::default(), hixie_on().max_head_bytes(50).max_headers(2)] {
+        let _ = HeadScanner::new().scan(bytes, &limits);
+        if let Ok(http) = HttpRequest::parse(bytes, &limits) {
             let _ = (http.wants_upgrade(), http.has_body().is_ok(), format!("{http:?}"));
-            let _ = http.upgrade(bytes, &caps);
+            let _ = http.upgrade(bytes, &limits);
         }
-        match parse(bytes, &caps) {
+        match parse(bytes, &limits) {
             Ok(Status::Complete(request)) => {
                 for keep in [true, false] {
                     let kept = request.to_head(keep);
@@ -157,7 +157,7 @@ fn parse_in_every_way(bytes: &[u8]) {
         for version in [Version::Hixie75, Version::Hybi00, Version::Rfc6455] {
             let request = ClientRequest::new(version, "ws://a/").origin("o");
             let (_, mut pending) = request.build(&mut |bytes: &mut [u8]| bytes.fill(3)).unwrap();
-            assert!(!matches!(pending.check(bytes, &caps), Ok(Status::Complete(_))));
+            assert!(!matches!(pending.check(bytes, &limits), Ok(Status::Complete(_))));
             let _ =
                 pending.refusal(bytes).map(|refusal| (refusal.headers.iter().count(), refusal.body.len()));
         }

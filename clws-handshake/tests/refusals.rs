@@ -187,8 +187,8 @@ fn versions_are_checked() {
     }
     // Without version and key it is no handshake (hixie-75 differs in the case of `Upgrade` only).
     let neither = with(RFC, "Sec-WebSocket-", &[]);
-    for caps in [HandshakeLimits::default(), hixie_on()] {
-        let reject = parse(&neither, &caps).unwrap_err();
+    for limits in [HandshakeLimits::default(), hixie_on()] {
+        let reject = parse(&neither, &limits).unwrap_err();
         assert_eq!((reject.status(), reject.body()), (400, "the Sec-WebSocket-Version header is missing"));
     }
     // One key of draft 0 identifies the version.
@@ -307,8 +307,8 @@ fn subprotocols_and_extensions_are_validated() {
     // The work is not quadratic in the number of names, or this test would not end.
     let names: Vec<_> = (0..300_000).map(|n| format!("p{n}")).collect();
     let huge = plus(RFC, &[&format!("Sec-WebSocket-Protocol: {}", names.join(","))]);
-    let caps = hixie_on().max_head_bytes(8 << 20);
-    assert!(parse(&huge, &caps).is_ok());
+    let limits = hixie_on().max_head_bytes(8 << 20);
+    assert!(parse(&huge, &limits).is_ok());
 }
 
 #[test]

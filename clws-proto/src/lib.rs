@@ -8,7 +8,7 @@
 //!
 //! * [`Receiver`] takes the bytes of each read in the buffer they were read into, and returns whole
 //!   messages as [`Event`]s: valid text, binary, ping, pong, close. A violation by the peer is a
-//!   [`ProtocolError`], which knows its close code.
+//!   [`ProtocolError`], which has a close code.
 //! * [`Sender`] is an outbox. It takes text, binary, ping, pong and close, and returns slices for a
 //!   vectored write. A frame that cannot be sent is a [`SendError`]. A [`SharedMessage`] is encoded
 //!   once for many outboxes.

@@ -57,7 +57,8 @@ impl Version {
         !matches!(self, Self::Hixie75)
     }
 
-    /// Whether pings, pongs and binary messages exist. Draft 0 and hixie-75 have text messages only.
+    /// Whether pings, pongs and binary messages exist. Draft 0 and hixie-75 have text messages
+    /// only.
     #[must_use]
     pub const fn has_control_frames(self) -> bool {
         match self {

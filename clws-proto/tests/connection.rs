@@ -123,7 +123,7 @@ fn delivers_messages_after_its_own_close_until_the_peer_answers() {
     }
 }
 
-/// What breaks the protocol, and the close code for it in drafts 7 and 8 and in RFC 6455.
+/// Protocol violations, with their close codes in drafts 7 and 8 and in RFC 6455.
 fn faults(role: clws_proto::Role) -> Vec<(Vec<u8>, ProtocolError, [u16; 3])> {
     let mask = if role == clws_proto::Role::Server { ProtocolError::Unmasked } else { ProtocolError::Masked };
     vec![

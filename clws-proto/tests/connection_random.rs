@@ -1,4 +1,5 @@
-//! A `Connection` behaves like a `Receiver` and a `Sender` with reactions written by hand, however its input is cut.
+//! A `Connection` behaves like a `Receiver` and a `Sender` with reactions written by hand, for any
+//! split of its input.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 mod common;
@@ -31,13 +32,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     prop::collection::vec(step, 1..12)
 }
 
-/// The bytes of a peer that may break the protocol, or go on after its close frame.
+/// The bytes of a peer that may violate the protocol, or send more after its close frame.
 fn wire(steps: &[Step], version: Version, role: Role) -> Vec<u8> {
     let pieces = steps.iter().map(|step| match step {
         Step::Bytes(bytes) => bytes.clone(),
         Step::Close(code) if version.has_close_codes() => frame(FIN | CLOSE, &code.to_be_bytes(), role),
         step => from_peer(version, role, |peer| {
-            // Draft 0 and hixie-75 refuse most of these.
+            // Most of these fail in draft 0 and hixie-75.
             let _ = match step {
                 Step::Text(len) => peer.text(&"x".repeat(*len), None),
                 Step::Binary(len) => peer.binary(&vec![7; *len], None),
@@ -51,7 +52,7 @@ fn wire(steps: &[Step], version: Version, role: Role) -> Vec<u8> {
     pieces.collect::<Vec<_>>().concat()
 }
 
-/// The application: it echoes texts, and closes itself after so many events.
+/// The application: it echoes texts, and closes after `closes_at` events.
 fn handle(event: &Event<'_>, sender: &mut Sender, seen: usize, closes_at: usize) {
     if let Event::Text(text) = event {
         let _ = sender.text(text, None); // refused after a close frame
@@ -118,7 +119,7 @@ fn by_connection(
 
 proptest! {
     #[test]
-    fn does_what_a_careful_program_does_by_hand(
+    fn equals_reactions_written_by_hand(
         steps in steps(),
         version in prop::sample::select(Version::ALL.to_vec()),
         role in prop::sample::select(ROLES.to_vec()),

@@ -1,4 +1,5 @@
-//! A message that does not shrink goes out uncompressed, and leaves no trace in its compressor.
+//! A message that does not shrink is sent uncompressed, and does not affect later messages of its
+//! compressor.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, reason = "test code")]
 
@@ -13,7 +14,7 @@ fn the_next_message_through_the_compressor_is_intact() {
     let prose = "It was a bright cold day in April, and the clocks were striking thirteen. ".repeat(200);
     let noise = noise(200_000);
     for level in 1..=9 {
-        // The algorithm of level 1 once left data behind, so it is tested with more lengths.
+        // The algorithm of level 1 once did not emit all data, so it is tested with more lengths.
         let (memory_levels, step): (&[_], _) = if level == 1 { (&[1, 2, 8], 12_107) } else { (&[8], 60_107) };
         for &memory_level in memory_levels {
             let config = DeflateConfig::default().level(level).memory_level(memory_level);

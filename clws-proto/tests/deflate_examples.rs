@@ -66,7 +66,7 @@ fn a_block_with_bfinal_set() {
     assert_received(&message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]), &[text("Hello")]);
     let twice = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00].repeat(2);
     assert_received(&message(&twice), &[text("HelloHello")]);
-    // The next message may start from scratch or refer back to it.
+    // The next message may start without a context or refer back to it.
     let wire = [message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]), message(&HELLO)].concat();
     assert_received(&wire, &[text("Hello"), text("Hello")]);
     let wire = [

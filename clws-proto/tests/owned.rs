@@ -11,7 +11,7 @@ use clws_proto::buffer::{BufferPool, NoPool};
 use clws_proto::{Event, Events, Limits, Receiver, Role, Sender, Version};
 use proptest::prelude::*;
 
-const SCRATCH: usize = 100_000;
+const READ_BUFFER_LEN: usize = 100_000;
 
 #[derive(Debug, Default)]
 struct Pool(RefCell<Vec<Vec<u8>>>);
@@ -40,11 +40,11 @@ fn drain(sender: &mut Sender) -> Vec<u8> {
     bytes
 }
 
-/// A scratch buffer that has `bytes` at `start`.
+/// A read buffer that has `bytes` at `start`.
 fn read(start: usize, bytes: &[u8]) -> Vec<u8> {
-    let mut scratch = vec![0xEE; SCRATCH];
-    scratch[start..start + bytes.len()].copy_from_slice(bytes);
-    scratch
+    let mut read_buffer = vec![0xEE; READ_BUFFER_LEN];
+    read_buffer[start..start + bytes.len()].copy_from_slice(bytes);
+    read_buffer
 }
 
 fn record(events: &mut Events<'_>, log: &mut Vec<(char, Vec<u8>)>) {
@@ -83,8 +83,8 @@ proptest! {
                     count
                 }
                 None => {
-                    let mut scratch = read(start, &rest[..size]);
-                    record(&mut receiver.receive_owned(&mut scratch, start..start + size, &NoPool), &mut log);
+                    let mut read_buffer = read(start, &rest[..size]);
+                    record(&mut receiver.receive_owned(&mut read_buffer, start..start + size, &NoPool), &mut log);
                     size
                 }
             };
@@ -104,9 +104,9 @@ fn a_whole_message_is_forwarded_without_a_copy() {
     wire.text("first", None).unwrap();
     wire.binary(&[5; 50_000], None).unwrap();
     let wire = drain(&mut wire);
-    let mut scratch = read(3, &wire);
-    let address = scratch.as_ptr().addr();
-    let mut events = receiver.receive_owned(&mut scratch, 3..3 + wire.len(), &pool);
+    let mut read_buffer = read(3, &wire);
+    let address = read_buffer.as_ptr().addr();
+    let mut events = receiver.receive_owned(&mut read_buffer, 3..3 + wire.len(), &pool);
     assert!(matches!(events.next().unwrap(), Some(Event::Text(text)) if text == "first"));
     match events.next().unwrap() {
         Some(Event::Binary(payload)) => sender.forward_binary(payload).unwrap(),
@@ -114,7 +114,7 @@ fn a_whole_message_is_forwarded_without_a_copy() {
     }
     assert!(events.next().unwrap().is_none());
     drop(events);
-    assert_eq!(scratch.capacity(), 0, "the outbox owns the buffer");
+    assert_eq!(read_buffer.capacity(), 0, "the outbox owns the buffer");
 
     let mut slices = [IoSlice::new(&[]); 3];
     assert_eq!(sender.io_slices(&mut slices), 2);
@@ -124,7 +124,7 @@ fn a_whole_message_is_forwarded_without_a_copy() {
     assert_eq!(pool.0.borrow().len(), 0);
     sender.consume_with(sender.queued(), &pool);
     let back = pool.0.borrow_mut().pop().unwrap();
-    assert_eq!((back.as_ptr().addr(), back.len()), (address, SCRATCH), "the same buffer comes back");
+    assert_eq!((back.as_ptr().addr(), back.len()), (address, READ_BUFFER_LEN), "the same buffer comes back");
 }
 
 #[test]
@@ -134,10 +134,10 @@ fn an_incomplete_message_continues_in_the_same_buffer() {
     wire.binary(&[5; 80_000], None).unwrap();
     let wire = drain(&mut wire);
     let (first, rest) = wire.split_at(40_000);
-    let mut scratch = read(10, first);
-    let address = scratch.as_ptr().addr();
-    assert!(receiver.receive_owned(&mut scratch, 10..40_010, &pool).next().unwrap().is_none());
-    assert_eq!(scratch.capacity(), 0, "the message owns the buffer");
+    let mut read_buffer = read(10, first);
+    let address = read_buffer.as_ptr().addr();
+    assert!(receiver.receive_owned(&mut read_buffer, 10..40_010, &pool).next().unwrap().is_none());
+    assert_eq!(read_buffer.capacity(), 0, "the message owns the buffer");
 
     let room = receiver.spare_capacity(&pool).unwrap();
     assert_eq!((room.as_ptr().addr(), room.len()), (address + 40_010, rest.len()));
@@ -147,7 +147,7 @@ fn an_incomplete_message_continues_in_the_same_buffer() {
     drop(events);
     assert_eq!(
         pool.0.borrow_mut().pop().map(|buffer| (buffer.as_ptr().addr(), buffer.len())),
-        Some((address, SCRATCH))
+        Some((address, READ_BUFFER_LEN))
     );
 }
 
@@ -164,8 +164,8 @@ fn a_message_keeps_a_buffer_only_if_it_fills_a_quarter() {
         let wire = drain(&mut wire);
         let count = wire.len() - cut;
         let (mut receiver, mut sender) = (server(), Sender::server(Version::Rfc6455));
-        let mut scratch = read(0, &wire[..count]);
-        let mut events = receiver.receive_owned(&mut scratch, 0..count, &NoPool);
+        let mut read_buffer = read(0, &wire[..count]);
+        let mut events = receiver.receive_owned(&mut read_buffer, 0..count, &NoPool);
         match events.next().unwrap() {
             Some(Event::Binary(payload)) => sender.forward_binary(payload).unwrap(),
             Some(Event::Text(text)) => sender.forward_text(text).unwrap(),
@@ -174,15 +174,15 @@ fn a_message_keeps_a_buffer_only_if_it_fills_a_quarter() {
         assert!(events.next().unwrap().is_none());
         drop(events);
         assert!(receiver.held() <= 4 * count + 16 * 1024);
-        scratch.is_empty()
+        read_buffer.is_empty()
     };
-    assert!(keeps(true, SCRATCH / 4 + 1000, 0));
-    assert!(!keeps(true, SCRATCH / 4 + 1000, 1000), "an incomplete message must fill half");
+    assert!(keeps(true, READ_BUFFER_LEN / 4 + 1000, 0));
+    assert!(!keeps(true, READ_BUFFER_LEN / 4 + 1000, 1000), "an incomplete message must fill half");
     for cut in [0, 1000] {
-        assert!(keeps(true, SCRATCH / 2, cut));
-        assert!(!keeps(true, SCRATCH / 5, cut));
+        assert!(keeps(true, READ_BUFFER_LEN / 2, cut));
+        assert!(!keeps(true, READ_BUFFER_LEN / 5, cut));
         assert!(!keeps(true, 1001, cut));
-        assert!(!keeps(false, SCRATCH / 2, cut), "text is checked while it is copied");
+        assert!(!keeps(false, READ_BUFFER_LEN / 2, cut), "text is checked while it is copied");
     }
 }
 
@@ -201,11 +201,11 @@ fn a_message_that_starts_late_in_its_buffer_grows_like_any_other() {
         let mut wire = client();
         wire.binary(&vec![7; payload], None).unwrap();
         let wire = drain(&mut wire);
-        let mut scratch = read(0, &[&before[..], &wire[..SCRATCH - before.len()]].concat());
-        let mut rest = &wire[SCRATCH - before.len()..];
+        let mut read_buffer = read(0, &[&before[..], &wire[..READ_BUFFER_LEN - before.len()]].concat());
+        let mut rest = &wire[READ_BUFFER_LEN - before.len()..];
         let (mut receiver, pool, mut log) = (server(), Pool::default(), Vec::new());
-        record(&mut receiver.receive_owned(&mut scratch, 0..SCRATCH, &pool), &mut log);
-        assert_eq!((log.len(), scratch.len()), (500, 0), "the message owns the buffer");
+        record(&mut receiver.receive_owned(&mut read_buffer, 0..READ_BUFFER_LEN, &pool), &mut log);
+        assert_eq!((log.len(), read_buffer.len()), (500, 0), "the message owns the buffer");
         let (mut moves, mut capacity) = (0, receiver.held());
         while !rest.is_empty() {
             let size = rest.len().min(if rest.len() > 20_000 && with_room { 5000 } else { 7 });
@@ -244,8 +244,8 @@ fn a_message_moves_to_a_buffer_of_the_pool() {
     wire.binary(&payload, None).unwrap();
     let wire = drain(&mut wire);
     let (mut receiver, pool, mut log) = (server(), FullPool(RefCell::default()), Vec::new());
-    let mut scratch = read(1001, &wire[..90_000]);
-    record(&mut receiver.receive_owned(&mut scratch, 1001..91_001, &pool), &mut log);
+    let mut read_buffer = read(1001, &wire[..90_000]);
+    record(&mut receiver.receive_owned(&mut read_buffer, 1001..91_001, &pool), &mut log);
     let mut rest = &wire[90_000..];
     while !rest.is_empty() {
         let room = receiver.spare_capacity(&pool).unwrap();
@@ -270,8 +270,10 @@ fn a_kept_message_does_not_keep_a_much_larger_buffer() {
         let wire = drain(&mut wire);
         let (mut receiver, pool) = (server(), Pool::default());
         // Assembled in pieces. The pool gets the buffer back unless the message keeps it.
-        let mut scratch = read(0, &wire[..wire.len() - 100]);
-        assert!(receiver.receive_owned(&mut scratch, 0..wire.len() - 100, &pool).next().unwrap().is_none());
+        let mut read_buffer = read(0, &wire[..wire.len() - 100]);
+        assert!(
+            receiver.receive_owned(&mut read_buffer, 0..wire.len() - 100, &pool).next().unwrap().is_none()
+        );
         let mut last = wire[wire.len() - 100..].to_vec();
         let mut events = receiver.receive_with(&mut last, &pool);
         match events.next().unwrap() {
@@ -279,7 +281,7 @@ fn a_kept_message_does_not_keep_a_much_larger_buffer() {
             other => panic!("{other:?}"),
         }
         drop(events);
-        assert_eq!(!pool.0.borrow().is_empty() || !scratch.is_empty(), exact, "{payload}");
+        assert_eq!(!pool.0.borrow().is_empty() || !read_buffer.is_empty(), exact, "{payload}");
     }
 }
 
@@ -306,8 +308,8 @@ fn receive_direct_takes_no_more_than_the_room() {
     wire.binary(&[5; 90_000], None).unwrap();
     let wire = drain(&mut wire);
     let (mut receiver, mut log) = (server(), Vec::new());
-    let mut scratch = read(0, &wire[..50_000]);
-    record(&mut receiver.receive_owned(&mut scratch, 0..50_000, &NoPool), &mut log);
+    let mut read_buffer = read(0, &wire[..50_000]);
+    record(&mut receiver.receive_owned(&mut read_buffer, 0..50_000, &NoPool), &mut log);
     drop(receiver.receive_direct(30_000, &NoPool)); // there was no room
     assert!(!receiver.has_unread());
     let mut rest = &wire[50_000..];
@@ -326,16 +328,16 @@ fn a_closed_sender_does_not_take_the_buffer() {
     let mut wire = client();
     wire.binary(&[5; 50_000], None).unwrap();
     let wire = drain(&mut wire);
-    let mut scratch = read(0, &wire);
+    let mut read_buffer = read(0, &wire);
     let (mut receiver, mut sender) = (server(), Sender::server(Version::Rfc6455));
     sender.close_without_code();
-    let mut events = receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool);
+    let mut events = receiver.receive_owned(&mut read_buffer, 0..wire.len(), &NoPool);
     match events.next().unwrap() {
         Some(Event::Binary(payload)) => assert!(sender.forward_binary(payload).is_err()),
         other => panic!("{other:?}"),
     }
     drop(events);
-    assert_eq!(scratch.len(), SCRATCH);
+    assert_eq!(read_buffer.len(), READ_BUFFER_LEN);
 }
 
 #[test]
@@ -344,26 +346,26 @@ fn unread_messages_come_first_in_the_next_read() {
     wire.binary(&[1; 40_000], None).unwrap();
     wire.binary(&[2; 40_000], None).unwrap();
     let wire = drain(&mut wire);
-    let (mut receiver, mut scratch) = (server(), read(0, &wire));
-    let mut events = receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool);
+    let (mut receiver, mut read_buffer) = (server(), read(0, &wire));
+    let mut events = receiver.receive_owned(&mut read_buffer, 0..wire.len(), &NoPool);
     assert!(matches!(events.next().unwrap(), Some(Event::Binary(payload)) if payload == [1; 40_000]));
     drop(events);
-    assert!(receiver.has_unread() && scratch.len() == SCRATCH);
+    assert!(receiver.has_unread() && read_buffer.len() == READ_BUFFER_LEN);
     let mut log = Vec::new();
     let mut third = client();
     third.binary(&[3; 30_000], None).unwrap();
     let wire = drain(&mut third);
-    let mut scratch = read(0, &wire);
-    record(&mut receiver.receive_owned(&mut scratch, 0..wire.len(), &NoPool), &mut log);
+    let mut read_buffer = read(0, &wire);
+    record(&mut receiver.receive_owned(&mut read_buffer, 0..wire.len(), &NoPool), &mut log);
     assert!(log == [('b', vec![2; 40_000]), ('b', vec![3; 30_000])]);
-    assert_eq!((receiver.held(), scratch.len()), (0, SCRATCH));
+    assert_eq!((receiver.held(), read_buffer.len()), (0, READ_BUFFER_LEN));
 }
 
 #[test]
 fn an_invalid_range_is_no_input() {
-    let mut scratch = vec![0x82; 1000];
+    let mut read_buffer = vec![0x82; 1000];
     #[expect(clippy::reversed_empty_ranges, reason = "the test needs a reversed range")]
     for range in [5..5, 7..3, 900..1001, 0..usize::MAX] {
-        assert!(server().receive_owned(&mut scratch, range, &NoPool).next().unwrap().is_none());
+        assert!(server().receive_owned(&mut read_buffer, range, &NoPool).next().unwrap().is_none());
     }
 }

@@ -218,7 +218,7 @@ fn pings_and_pongs_of_the_application_keep_their_place() {
     }
 }
 
-/// The response to the opening handshake comes first, however much is queued after it.
+/// The response to the opening handshake comes first, for any amount of data queued after it.
 #[test]
 fn a_pong_does_not_pass_the_handshake_response() {
     for size in [10, 1 << 20] {
@@ -233,7 +233,7 @@ fn a_pong_does_not_pass_the_handshake_response() {
     }
 }
 
-/// A writer may have to offer the same bytes again.
+/// Some writers must write the same bytes again.
 #[test]
 fn a_pong_does_not_pass_pinned_bytes() {
     for pinned in [1, 100, 70_000, 100_000, 1_000_000] {

@@ -48,7 +48,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 const OWN: u8 = b'o';
 const ANSWER: u8 = b'a';
 
-struct World {
+struct Fixture {
     sender: Sender,
     wire: Vec<u8>,
     expected: Vec<Got>,
@@ -57,7 +57,7 @@ struct World {
     pinned: Vec<u8>,
 }
 
-impl World {
+impl Fixture {
     fn send(&mut self, kind: u8, len: usize, frame_size: usize) {
         let sender = &mut self.sender;
         // Text that compresses a little.
@@ -130,34 +130,34 @@ impl World {
 }
 
 fn check(sender: Sender, mut receiver: Receiver, steps: &[Step], closes: bool, after: &[Step]) {
-    let mut world = World { sender, wire: vec![], expected: vec![], answers: 0, pinned: vec![] };
+    let mut fixture = Fixture { sender, wire: vec![], expected: vec![], answers: 0, pinned: vec![] };
     for step in steps {
-        world.step(step);
-        assert!(world.queued().starts_with(&world.pinned));
+        fixture.step(step);
+        assert!(fixture.queued().starts_with(&fixture.pinned));
     }
     if closes {
-        world.sender.close(CloseCode::NORMAL, "bye").unwrap();
-        world.expected.push(Got::Close(Some((1000, "bye".into()))));
+        fixture.sender.close(CloseCode::NORMAL, "bye").unwrap();
+        fixture.expected.push(Got::Close(Some((1000, "bye".into()))));
     }
-    let answered = world.answers;
+    let answered = fixture.answers;
     for step in after {
         if let Step::Answer(_) | Step::Write(_) | Step::Pin(_) = step {
-            world.step(step);
+            fixture.step(step);
         }
     }
-    let mut wire = std::mem::take(&mut world.wire);
-    wire.extend(drain(&mut world.sender));
-    assert_eq!(world.sender.slices(), 0);
+    let mut wire = std::mem::take(&mut fixture.wire);
+    wire.extend(drain(&mut fixture.sender));
+    assert_eq!(fixture.sender.slices(), 0);
     #[cfg(feature = "deflate")]
-    let context = world.sender.context_size();
+    let context = fixture.sender.context_size();
     #[cfg(not(feature = "deflate"))]
     let context = 0;
-    assert!(world.sender.held() - context <= 128 * 1024, "{}", world.sender.held());
+    assert!(fixture.sender.held() - context <= 128 * 1024, "{}", fixture.sender.held());
     let (answers, others): (Vec<_>, Vec<_>) = feed(&mut receiver, &wire)
         .into_iter()
         .partition(|got| matches!(got, Got::Pong(payload) if payload[0] == ANSWER));
-    let same = others.iter().zip(&world.expected).take_while(|(found, expected)| found == expected).count();
-    assert!(others == world.expected, "{same} of {} are as expected", world.expected.len());
+    let same = others.iter().zip(&fixture.expected).take_while(|(found, expected)| found == expected).count();
+    assert!(others == fixture.expected, "{same} of {} are as expected", fixture.expected.len());
     let answers: Vec<_> = answers
         .into_iter()
         .map(|got| match got {
@@ -170,7 +170,7 @@ fn check(sender: Sender, mut receiver: Receiver, steps: &[Step], closes: bool, a
         // A ping before the close frame is answered by its own pong or by a newer one.
         assert!(answered == 0 || answers.last() >= Some(&(answered - 1)), "{answers:?} of {answered}");
     } else {
-        assert_eq!(answers.last(), world.answers.checked_sub(1).as_ref());
+        assert_eq!(answers.last(), fixture.answers.checked_sub(1).as_ref());
     }
 }
 

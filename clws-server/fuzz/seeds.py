@@ -1,5 +1,9 @@
 #!/usr/bin/env python3
-"""Makes the seeds of the target from recorded traffic of real clients, and from scripts. They are committed."""
+"""Makes the seeds of the target from recorded traffic of real clients, and from scripts.
+
+The seeds are committed. Files whose names begin with `found-` are kept: they are inputs that once
+broke something.
+"""
 
 from pathlib import Path
 

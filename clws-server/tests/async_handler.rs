@@ -153,7 +153,7 @@ fn a_dropped_next_loses_no_message(config: Config) {
     assert_eq!(peer.next(), text("all"));
 }
 
-/// Several times what the socket buffers hold.
+/// Several times the size of the socket buffers.
 const PIECE: usize = 1 << 20;
 const PIECES: usize = 30;
 
@@ -303,7 +303,7 @@ fn send_waits_for_messages_larger_than_the_write_backlog(config: Config) {
 }
 
 fn works_inside_another_resource(config: Config) {
-    /// Decides on openings itself, and leaves the rest to another resource.
+    /// Decides on openings, and passes all other events to another resource.
     struct Guard<R>(R);
 
     impl<R: Resource> Resource for Guard<R> {

@@ -22,7 +22,7 @@ in_both_modes!(
     a_request_head_byte_by_byte_is_accepted,
     a_request_head_without_an_end_gets_408,
     connections_that_send_nothing_get_408,
-    resets_at_every_stage_disturb_nobody_else,
+    resets_at_every_stage_do_not_affect_other_clients,
     invalid_frames_after_the_handshake_get_a_close_frame,
 );
 
@@ -166,7 +166,7 @@ fn connections_that_send_nothing_get_408(config: Config) {
     });
 }
 
-fn resets_at_every_stage_disturb_nobody_else(config: Config) {
+fn resets_at_every_stage_do_not_affect_other_clients(config: Config) {
     while_echoing(config, |server| {
         let url = format!("ws://{}/", server.address());
         let request = ClientRequest::new(Version::Rfc6455, &url);

@@ -23,7 +23,7 @@ in_own_process!(
     a_handler_can_wait_for_another_listener
 );
 
-/// Calls itself in each of its handlers, and waits for the result.
+/// Calls this listener in each of its handlers, and waits for the result.
 struct CallsItself {
     me: Arc<OnceLock<ResourceListenerHandle<Self>>>,
     seen: mpsc::Sender<(&'static str, Result<u32, CallError>)>,

@@ -1,5 +1,5 @@
 //! Destructors of a thread's thread-local values may use and drop a client, even after the
-//! library's thread-local values are gone.
+//! library's thread-local values are destroyed.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]

@@ -1,4 +1,5 @@
-//! The request headers that `accept` sees, and those that are kept while the client is connected.
+//! The request headers that `accept` sees, and the headers that are kept while the client is
+//! connected.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 #[macro_use]
@@ -12,7 +13,7 @@ use common::{Peer, Running, text};
 
 in_both_modes!(long_headers_are_not_kept, the_kept_size_is_configurable, a_late_decision_sees_all_headers);
 
-/// Sends what `accept` saw and what is kept.
+/// Sends the headers that `accept` saw and the kept headers.
 struct Shows {
     later: bool,
 }
@@ -42,7 +43,8 @@ impl Resource for Shows {
     }
 }
 
-/// Connects with a cookie of `size` bytes. Checks what `accept` saw and what is kept.
+/// Connects with a cookie of `size` bytes. Checks the headers that `accept` saw and the kept
+/// headers.
 #[track_caller]
 fn expect(server: &Running, size: usize, accept: &str, kept: &str) {
     let cookie = format!("id={}", "c".repeat(size));

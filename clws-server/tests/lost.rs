@@ -33,7 +33,7 @@ const MESSAGES: usize = 600;
 /// The number of clients in tests that depend on timing.
 const CLIENTS: usize = 16;
 
-/// The limit of a mailbox, which 7 messages exceed.
+/// The limit of a mailbox. 7 messages exceed it.
 const LIMIT: usize = 1024;
 
 /// Sends all messages, and waits until the server has read them.

@@ -197,7 +197,7 @@ fn ids_are_unique_and_in_order(config: Config) {
         assert_eq!(client.id(), client.clone().id());
         assert!(client.id().to_string().parse::<u64>().is_ok());
         ids.push(client.id());
-        // The memory of a client that is gone may be used for the next one.
+        // The memory of a disconnected client may be reused for the next client.
         drop((peer, client));
         recorder.disconnected();
         server.wait_for_clients(0);

@@ -112,7 +112,7 @@ fn a_subscriber_of_a_topic_is_closed(config: Config) {
     let harness = start(config);
     let topics = Topics::new();
     assert!(harness.clients.iter().all(|client| topics.subscribe("news", client)));
-    fill(harness, |message| topics.publish("news", &SharedMessage::text(message)));
+    fill(harness, |message| topics.publish("news", SharedMessage::text(message)));
 }
 
 fn a_client_of_a_list_is_closed(config: Config) {

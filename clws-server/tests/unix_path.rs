@@ -313,7 +313,7 @@ fn assert_unwritable(path: &Path) {
     assert!(error.to_string().contains("cannot be removed"), "{error}");
 }
 
-/// As many connections may wait to be accepted as `backlog` says.
+/// `backlog` is the number of connections that may wait to be accepted.
 #[cfg(target_os = "linux")]
 #[test]
 fn the_backlog_is_configurable() {

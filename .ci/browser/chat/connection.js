@@ -1,5 +1,6 @@
 // Headless Chromium on the chat's page: the connection is lost, and the page reconnects by itself.
-//     connection.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
+//     connection.js PROGRAM OUT   (the chat's binary, and a folder that is not used)
+// CHROMIUM names another browser binary.
 'use strict';
 const { assert, eventually, scene, PHONE } = require('./scene.js');
 

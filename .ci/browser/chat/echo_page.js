@@ -1,6 +1,7 @@
 // Headless Chromium on the chat's echo page: one WebSocket, controlled by hand, with all its frames
 // shown.
-//     echo_page.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
+//     echo_page.js PROGRAM OUT   (the chat's binary, and a folder that is not used)
+// CHROMIUM names another browser binary.
 'use strict';
 const { assert, eventually, scene } = require('./scene.js');
 

@@ -1,6 +1,7 @@
 // Headless Chromium on the chat's pages: their appearance on a desktop and on a phone, and
 // accessibility.
-//     looks.js PROGRAM OUT   (the chat's binary, and the folder for the screenshots). CHROMIUM names another browser.
+//     looks.js PROGRAM OUT   (the chat's binary, and the folder for the screenshots)
+// CHROMIUM names another browser binary.
 'use strict';
 const path = require('node:path');
 const { assert, eventually, scene, PHONE } = require('./scene.js');
@@ -24,9 +25,9 @@ function faint() {
     const text = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE).map((node) => node.data.trim()).join('');
     const style = getComputedStyle(element);
     if (!text || !element.checkVisibility({ visibilityProperty: true }) || element.closest('.unseen, .skip, noscript, :disabled')) continue;
-    const behind = [];
-    for (let at = element; at; at = at.parentElement) behind.unshift(getComputedStyle(at).backgroundColor);
-    const ground = behind.reduce((under, colour) => rgb(colour, under), [255, 255, 255]);
+    const layers = [];
+    for (let at = element; at; at = at.parentElement) layers.unshift(getComputedStyle(at).backgroundColor);
+    const ground = layers.reduce((under, colour) => rgb(colour, under), [255, 255, 255]);
     const [light, dark] = [luminance(ground), luminance(rgb(style.color, ground))].sort((a, b) => b - a);
     const ratio = (light + 0.05) / (dark + 0.05);
     if (ratio < 4.5) found.push(`${text.slice(0, 20)} ${ratio.toFixed(2)}`);

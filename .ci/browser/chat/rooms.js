@@ -1,5 +1,6 @@
 // Headless Chromium on the chat's page: opening, joining, leaving and revisiting rooms.
-//     rooms.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
+//     rooms.js PROGRAM OUT   (the chat's binary, and a folder that is not used)
+// CHROMIUM names another browser binary.
 'use strict';
 const { assert, scene, PHONE } = require('./scene.js');
 

@@ -1,5 +1,6 @@
 // Headless Chromium on the chat's page: people join, talk, change their names and leave.
-//     talk.js PROGRAM OUT   (the chat's binary, and a folder that is not used). CHROMIUM names another browser binary.
+//     talk.js PROGRAM OUT   (the chat's binary, and a folder that is not used)
+// CHROMIUM names another browser binary.
 'use strict';
 const { assert, eventually, scene, PHONE } = require('./scene.js');
 

@@ -44,7 +44,7 @@ struct Clws {
     memory: Memory,
     text: String,
     shared: Option<SharedMessage>,
-    scratch: Vec<u8>,
+    read_buffer: Vec<u8>,
     receiver: Receiver,
     sender: Sender,
 }
@@ -55,7 +55,7 @@ impl Clws {
             memory: memory.clone(),
             text: text.to_owned(),
             shared: shared.then(|| SharedMessage::text(text)),
-            scratch: vec![0; (1 << 20) + (8 << 10)], // as large as a shard's buffer for big messages
+            read_buffer: vec![0; (1 << 20) + (8 << 10)], // as large as a shard's buffer for big messages
             receiver: Receiver::new(Version::Rfc6455, Role::Server, Limits::default()),
             sender: Sender::server(Version::Rfc6455),
         }
@@ -74,8 +74,8 @@ impl Clws {
 impl Codec for Clws {
     fn decode(&mut self, _: usize) -> usize {
         let mut messages = 0;
-        while let Ok(n) = self.memory.read(&mut self.scratch) {
-            let mut events = self.receiver.receive(&mut self.scratch[..n]);
+        while let Ok(n) = self.memory.read(&mut self.read_buffer) {
+            let mut events = self.receiver.receive(&mut self.read_buffer[..n]);
             while let Some(event) = events.next().unwrap() {
                 black_box(event);
                 messages += 1;
@@ -95,8 +95,8 @@ impl Codec for Clws {
     }
 
     fn echo(&mut self, _: usize) {
-        while let Ok(n) = self.memory.read(&mut self.scratch) {
-            let mut events = self.receiver.receive(&mut self.scratch[..n]);
+        while let Ok(n) = self.memory.read(&mut self.read_buffer) {
+            let mut events = self.receiver.receive(&mut self.read_buffer[..n]);
             while let Some(event) = events.next().unwrap() {
                 match event {
                     Event::Text(text) => self.sender.forward_text(text).unwrap(),

@@ -35,8 +35,8 @@ pub struct Step {
 }
 
 impl Conn {
-    /// Takes over a socket after the handshake and makes it non-blocking. `early` is the input after
-    /// the handshake.
+    /// Takes over a socket after the handshake and makes it non-blocking. `early` is the input
+    /// after the handshake.
     ///
     /// # Errors
     /// System errors, and an invalid frame in `early`.

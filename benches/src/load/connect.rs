@@ -2,8 +2,8 @@
 //! time.
 //!
 //! The client sends Close and waits until the server answers and ends the TCP connection. RFC 6455
-//! §7.1.1: the server should end it first. After a second without an end the client hangs up, and the
-//! report notes it.
+//! §7.1.1: the server should end it first. After a second without an end the client hangs up, and
+//! the report notes it.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::TcpStream;

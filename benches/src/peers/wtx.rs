@@ -1,4 +1,4 @@
-//! wtx on tokio, with the loop of its own benchmark. It writes each message separately.
+//! wtx on tokio, with the loop of its benchmark. It writes each message separately.
 
 use std::sync::Arc;
 

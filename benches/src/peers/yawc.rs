@@ -1,4 +1,4 @@
-//! yawc with hyper, with the settings of its own comparison: UTF-8 validation, no compression,
+//! yawc with hyper, with the settings of its comparison: UTF-8 validation, no compression,
 //! large read buffers (except where memory is measured), and one flush for the replies of a batch.
 
 use std::sync::Arc;

@@ -4,7 +4,8 @@
 //! reading and writing in separate tasks.
 //!
 //! `cargo run --release -p clws-examples --bin async_handler`, then one of
-//! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/guess` (or `/clock`, or `/jobs`)
+//! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/guess`
+//! (or `/clock`, or `/jobs`).
 
 use std::pin::pin;
 use std::time::Duration;

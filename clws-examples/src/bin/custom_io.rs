@@ -87,7 +87,7 @@ impl Client {
         }
     }
 
-    /// Changes the connection, then writes what is queued. Returns how far the connection is.
+    /// Changes the connection, then writes queued data. Returns the connection's state.
     fn update(&self, change: impl FnOnce(&mut Connection)) -> io::Result<State> {
         let mut ws = self.lock();
         change(&mut ws);
@@ -157,7 +157,7 @@ impl Clients {
 /// Ends our side, then reads until the client ends its side. Dropping a socket with unread input
 /// would reset the connection.
 fn finish(stream: &TcpStream) -> io::Result<()> {
-    let _ = stream.shutdown(Shutdown::Write); // it fails if the connection is gone, and then so does reading
+    let _ = stream.shutdown(Shutdown::Write); // fails if the connection is lost; then reading fails too
     stream.set_read_timeout(Some(PATIENCE))?;
     io::copy(&mut stream.take(1 << 20), &mut io::sink()).map(drop)
 }
@@ -184,24 +184,26 @@ fn shake_hands(mut stream: &TcpStream) -> io::Result<Option<(Version, Vec<u8>)>>
 }
 
 fn request<'a>(
-    all: &'a [u8],
+    received: &'a [u8],
     scanner: &mut HeadScanner,
-    caps: &HandshakeLimits,
+    limits: &HandshakeLimits,
 ) -> Result<Status<Request<'a>>, Reject> {
-    match scanner.scan(all, caps)? {
+    match scanner.scan(received, limits)? {
         Status::Partial => Ok(Status::Partial),
-        Status::Complete(head) => HttpRequest::parse(&all[..head], caps)?.upgrade(&all[head..], caps),
+        Status::Complete(end) => {
+            HttpRequest::parse(&received[..end], limits)?.upgrade(&received[end..], limits)
+        }
     }
 }
 
 fn echo(ws: &mut Connection, input: &mut [u8]) {
     let mut events = ws.receive(input);
     while let Some((event, sender)) = events.next() {
-        // A message is refused only after a close frame, and then nothing is to be sent.
+        // Sending fails only after a close frame. Then nothing must be sent.
         let _ = match event {
             Event::Text(text) => sender.forward_text(text),
             Event::Binary(payload) => sender.forward_binary(payload),
-            _ => Ok(()), // pings and close frames are answered already
+            _ => Ok(()), // the connection has answered pings and close frames
         };
     }
 }

@@ -4,8 +4,12 @@
 //! It shows a prefix as a resource, [`Accept::later`] (another task answers, here after asking a
 //! simulated user database), a subprotocol, application data in each client, and [`Topics`].
 //!
-//! Run `cargo run --release -p clws-examples --bin rooms_auth`, and in each of two terminals
-//! `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/rooms/lobby --subprotocol rooms.v1 --cookie session=anna-1`
+//! Run `cargo run --release -p clws-examples --bin rooms_auth`, and in each of two terminals:
+//!
+//! ```text
+//! cargo run --release -p clws-examples --bin client -- \
+//!     ws://127.0.0.1:12345/rooms/lobby --subprotocol rooms.v1 --cookie session=anna-1
+//! ```
 //!
 //! The sessions are `anna-1`, which may enter every room, and `ben-2`, which may enter only
 //! `lobby`. A program without cookies can send `Authorization: Bearer anna-1`. Invalid requests get

@@ -71,7 +71,7 @@ impl Program {
         self.ended()
     }
 
-    /// Waits until it exits by itself.
+    /// Waits until the process exits without a signal.
     #[track_caller]
     pub fn ended(mut self) -> (ExitStatus, Vec<String>) {
         let deadline = Instant::now() + PATIENCE;

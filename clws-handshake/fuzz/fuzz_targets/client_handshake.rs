@@ -34,7 +34,7 @@ fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let (flags, more) = (input.byte(), input.byte());
     let version = Version::ALL[Version::ALL.len() - 1 - usize::from(flags & 0x0F) % Version::ALL.len()];
-    let caps = HandshakeLimits::default()
+    let limits = HandshakeLimits::default()
         .hixie(true)
         .hixie_75(true)
         .max_head_bytes([16 * 1024, 400, 100, 10][usize::from(more & 3)])
@@ -60,16 +60,16 @@ fuzz_target!(|data: &[u8]| {
         0 => input.rest().to_vec(),
         _ => changed_answer(&sent, &mut input),
     };
-    let whole = check(&mut pending.clone(), &answer, &caps);
+    let whole = check(&mut pending.clone(), &answer, &limits);
     let mut in_pieces = pending.clone();
     let found = (0..=answer.len())
-        .map(|len| check(&mut in_pieces, &answer[..len], &caps))
+        .map(|len| check(&mut in_pieces, &answer[..len], &limits))
         .find(|result| *result != Ok(Status::Partial))
         .unwrap_or(Ok(Status::Partial));
     assert_eq!(found, whole, "byte by byte");
 
     if let Ok(Status::Complete(open)) = &whole {
-        assert_may_open(&sent, &answer, version, offered, deflate.is_some(), open, &caps);
+        assert_may_open(&sent, &answer, version, offered, deflate.is_some(), open, &limits);
     }
     if let Err(AnswerError::Refused { status, .. }) = &whole {
         assert_ne!(*status, 101);
@@ -79,9 +79,9 @@ fuzz_target!(|data: &[u8]| {
 fn check(
     pending: &mut Pending,
     received: &[u8],
-    caps: &HandshakeLimits,
+    limits: &HandshakeLimits,
 ) -> Result<Status<Open>, AnswerError> {
-    Ok(match pending.check(received, caps)? {
+    Ok(match pending.check(received, limits)? {
         Status::Partial => Status::Partial,
         Status::Complete(open) => Status::Complete(Open::new(&open)),
     })
@@ -89,20 +89,20 @@ fn check(
 
 /// The response of the crate's server side, with bytes overwritten, inserted or removed.
 fn changed_answer(sent: &[u8], input: &mut Input<'_>) -> Vec<u8> {
-    let caps = HandshakeLimits::default().hixie(true).hixie_75(true);
-    let Ok(Status::Complete(request)) = parse(sent, &caps) else {
+    let limits = HandshakeLimits::default().hixie(true).hixie_75(true);
+    let Ok(Status::Complete(request)) = parse(sent, &limits) else {
         panic!("the server side must accept the request")
     };
-    let mut offer = Acceptance::new();
+    let mut acceptance = Acceptance::new();
     let choice = input.byte();
     let config = DeflateConfig::default().context_takeover(choice & 2 != 0);
     if request.subprotocols().next() == Some("chat") && (choice & 1 != 0 || request.version().is_hixie()) {
-        offer = offer.subprotocol("chat");
+        acceptance = acceptance.subprotocol("chat");
     }
     if choice & 4 != 0 {
-        offer = offer.deflate(&config);
+        acceptance = acceptance.deflate(&config);
     }
-    let mut answer = request.accept(&offer).expect("the message is valid").response;
+    let mut answer = request.accept(&acceptance).expect("the message is valid").response;
     for _ in 0..choice >> 6 {
         let (at, remove, count) = (input.byte(), input.byte() & 15, input.byte() & 63);
         let at = usize::from(at).min(answer.len());
@@ -121,7 +121,7 @@ fn assert_may_open(
     offered: &[&str],
     deflate: bool,
     open: &Open,
-    caps: &HandshakeLimits,
+    limits: &HandshakeLimits,
 ) {
     let request = Head::split(sent).expect("the request has a head");
     let mut rest = answer;
@@ -135,7 +135,7 @@ fn assert_may_open(
         }
     };
     let before = answer.len() - rest.len();
-    assert!(head.len <= caps.max_head_bytes && head.headers.len() <= caps.max_headers);
+    assert!(head.len <= limits.max_head_bytes && head.headers.len() <= limits.max_headers);
     // RFC 9110 §6.2: a higher minor version is treated as the highest known one.
     assert!(head.first.starts_with(b"HTTP/1.") && head.first[7] != b'0' && &head.first[8..12] == b" 101");
     assert_eq!(open.version, version);

@@ -13,7 +13,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// The settings of the application.
 struct Application {
-    caps: HandshakeLimits,
+    limits: HandshakeLimits,
     subprotocol: Option<String>,
     header: Option<(String, String)>,
     origin: Option<String>,
@@ -35,13 +35,13 @@ enum Outcome {
 fuzz_target!(|data: &[u8]| {
     let mut input = Input::new(data);
     let (flags, sizes) = (input.byte(), input.byte());
-    let caps = HandshakeLimits::default()
+    let limits = HandshakeLimits::default()
         .hixie(flags & 1 != 0)
         .hixie_75(flags & 1 != 0)
         .max_head_bytes([16 * 1024, 1000, 300, 60][usize::from(sizes & 3)])
         .max_headers([100, 12, 6, 1][usize::from(sizes >> 2 & 3)]);
     let application = Application {
-        caps,
+        limits,
         subprotocol: (flags & 2 != 0).then(|| input.text()),
         header: (flags & 4 != 0).then(|| (input.text(), input.text())),
         origin: (flags & 8 != 0).then(|| input.text()),
@@ -82,7 +82,7 @@ fuzz_target!(|data: &[u8]| {
         }
         Outcome::Partial | Outcome::Unsendable(_) => {}
     }
-    check_plain_http(received, &application.caps);
+    check_plain_http(received, &application.limits);
 });
 
 impl Application {
@@ -90,7 +90,7 @@ impl Application {
         match self.request(received, scanner) {
             Err(reject) => Outcome::Rejected(reject),
             Ok(Status::Partial) => Outcome::Partial,
-            Ok(Status::Complete(request)) => match request.accept(&self.offer()) {
+            Ok(Status::Complete(request)) => match request.accept(&self.acceptance()) {
                 Ok(accepted) => Outcome::Accepted(accepted),
                 Err(error) => Outcome::Unsendable(error.to_string()),
             },
@@ -102,38 +102,38 @@ impl Application {
         received: &'a [u8],
         scanner: &mut HeadScanner,
     ) -> Result<Status<Request<'a>>, Reject> {
-        let Status::Complete(end) = scanner.scan(received, &self.caps)? else { return Ok(Status::Partial) };
+        let Status::Complete(end) = scanner.scan(received, &self.limits)? else { return Ok(Status::Partial) };
         let (head, body) = received.split_at(end);
-        let request = HttpRequest::parse(head, &self.caps)?.upgrade(body, &self.caps)?;
+        let request = HttpRequest::parse(head, &self.limits)?.upgrade(body, &self.limits)?;
         if let Status::Complete(request) = &request {
             assert_head_is_kept(request);
         }
         Ok(request)
     }
 
-    fn offer(&self) -> Acceptance<'_> {
-        let mut offer = Acceptance::new().secure(self.secure);
+    fn acceptance(&self) -> Acceptance<'_> {
+        let mut acceptance = Acceptance::new().secure(self.secure);
         if let Some(name) = &self.subprotocol {
-            offer = offer.subprotocol(name);
+            acceptance = acceptance.subprotocol(name);
         }
         if let Some((name, value)) = &self.header {
-            offer = offer.header(name, value);
+            acceptance = acceptance.header(name, value);
         }
         if let Some(origin) = &self.origin {
-            offer = offer.origin(origin);
+            acceptance = acceptance.origin(origin);
         }
         if let Some(location) = &self.location {
-            offer = offer.location(location);
+            acceptance = acceptance.location(location);
         }
         if let Some(deflate) = &self.deflate {
-            offer = offer.deflate(deflate);
+            acceptance = acceptance.deflate(deflate);
         }
-        offer
+        acceptance
     }
 
     /// RFC 6455 §4.2.1 and its counterparts in the drafts: nothing else is accepted.
     fn assert_may_accept(&self, head: &Head, version: Version) {
-        assert!(head.len <= self.caps.max_head_bytes && head.headers.len() <= self.caps.max_headers);
+        assert!(head.len <= self.limits.max_head_bytes && head.headers.len() <= self.limits.max_headers);
         // "An HTTP/1.1 or higher GET request"
         let words: Vec<&[u8]> = head.first.split(|byte| *byte == b' ').collect();
         let [method, target, protocol] = words[..] else { panic!("a request line of {} words", words.len()) };
@@ -150,14 +150,14 @@ impl Application {
         assert!(head.all("transfer-encoding").is_empty());
         if version == Version::Hixie75 {
             assert!(
-                self.caps.hixie_75
+                self.limits.hixie_75
                     && head.headers.iter().all(|(name, _)| !name.starts_with("sec-websocket-"))
             );
             assert!(head.one("origin").is_some_and(|origin| !origin.is_empty()));
             return;
         }
         if version.is_hixie() {
-            assert!(self.caps.hixie && head.all("sec-websocket-version").is_empty());
+            assert!(self.limits.hixie && head.all("sec-websocket-version").is_empty());
             assert!(head.one("origin").is_some());
             return;
         }
@@ -230,8 +230,8 @@ impl Application {
         let host = head.one("host").unwrap_or_default();
         let head_only = received.get(..head.len).unwrap_or_default();
         let plain = |name| head.all(name).is_empty();
-        head.len < self.caps.max_head_bytes
-            && head.headers.len() <= self.caps.max_headers
+        head.len < self.limits.max_head_bytes
+            && head.headers.len() <= self.limits.max_headers
             && head_only.iter().filter(|byte| **byte == b'\n').count() == head.headers.len() + 2
             && head_only.iter().filter(|byte| **byte == b'\r').count() == head.headers.len() + 2
             && [&b"GET / HTTP/1.1"[..], b"GET /echo HTTP/1.1", b"GET /chat?a=b HTTP/1.1"]
@@ -328,8 +328,8 @@ fn check_custom_refusal(input: &mut Input<'_>) {
 }
 
 /// Checks requests without a handshake, and the responses that a hook may send.
-fn check_plain_http(received: &[u8], caps: &HandshakeLimits) {
-    let Ok(http) = HttpRequest::parse(received, caps) else { return };
+fn check_plain_http(received: &[u8], limits: &HandshakeLimits) {
+    let Ok(http) = HttpRequest::parse(received, limits) else { return };
     assert!(http.head_len() <= received.len());
     assert!(!http.method().is_empty() && !http.target().is_empty());
     for status in [200, 204, 205, 304, 404] {

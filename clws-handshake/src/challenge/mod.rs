@@ -1,4 +1,4 @@
-//! The challenges with which a client verifies that the server speaks WebSocket.
+//! The challenges by which a client verifies that the server supports WebSocket.
 
 pub(crate) mod accept_key;
 pub(crate) mod hixie_76;

@@ -5,10 +5,12 @@
 //!
 //! ```
 //! use clws_handshake::client::ClientRequest;
-//! use clws_handshake::{HandshakeLimits, Acceptance, Status, Version, parse};
+//! use clws_handshake::{Acceptance, HandshakeLimits, Status, Version, parse};
 //!
-//! let (limits, mut random) = (HandshakeLimits::default(), |bytes: &mut [u8]| bytes.fill(7)); // use unpredictable bytes
-//! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, "ws://server.example/chat?room=1")
+//! let limits = HandshakeLimits::default();
+//! let mut random = |bytes: &mut [u8]| bytes.fill(7); // use unpredictable bytes
+//! let url = "ws://server.example/chat?room=1";
+//! let (bytes, mut pending) = ClientRequest::new(Version::Rfc6455, url)
 //!     .subprotocol("chat")
 //!     .build(&mut random)?;
 //!

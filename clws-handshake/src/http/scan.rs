@@ -25,7 +25,8 @@ use crate::token;
 ///
 /// let (limits, mut scanner) = (HandshakeLimits::default(), HeadScanner::new());
 /// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n", &limits)?, Status::Partial);
-/// assert_eq!(scanner.scan(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x81\x80", &limits)?, Status::Complete(27));
+/// let bytes = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n\x81\x80";
+/// assert_eq!(scanner.scan(bytes, &limits)?, Status::Complete(27));
 /// assert_eq!(HeadScanner::new().scan(b"\x16\x03\x01", &limits).unwrap_err().status(), 400); // TLS
 /// # Ok::<(), clws_handshake::Reject>(())
 /// ```

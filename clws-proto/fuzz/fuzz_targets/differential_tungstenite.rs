@@ -1,5 +1,6 @@
-//! Gives the same bytes to tungstenite and to a connection of version 13. Both deliver the same messages, send the same
-//! pongs and the same close frame, and end alike. The README explains where the two differ on purpose.
+//! Gives the same bytes to tungstenite and to a connection of version 13. Both must deliver the
+//! same messages, send the same pongs and close frame, and end in the same way. The README lists
+//! the intended differences.
 #![no_main]
 
 use std::io::{self, Read, Write};
@@ -18,16 +19,16 @@ enum End {
     Cut,
     /// The peer sent a close frame.
     Closed,
-    /// The peer broke the protocol, with this close code.
+    /// The peer violated the protocol, with this close code.
     Failed(u16),
 }
 
-/// The reactions of one side to a stream.
+/// The result of one implementation for a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Seen {
     events: Vec<Got>,
     end: End,
-    /// Its answers: pongs, and the code of a close frame.
+    /// The sent pongs, and the code of the sent close frame.
     answers: Vec<Got>,
 }
 
@@ -46,7 +47,7 @@ fuzz_target!(|data: &[u8]| {
     {
         return;
     }
-    // README, 6: tungstenite does not know 1014, which IANA registered in 2015.
+    // 6. tungstenite does not know 1014, which IANA registered in 2015.
     if let Some((Got::Close(Some((1014, _))), before)) = ours.events.split_last() {
         assert_eq!((before, End::Failed(1002)), (&theirs.events[..], theirs.end));
         return;
@@ -56,8 +57,8 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(ours.answers, theirs.answers);
 });
 
-/// The bytes with the last frame completed, since tungstenite checks whole frames (README, 1). The
-/// second value is the start of the first frame over the limit.
+/// Completes the last frame, because tungstenite checks whole frames and clws checks each byte
+/// (README, 1). Also returns the position of the first frame that exceeds the limit.
 fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     let mut wire = bytes.to_vec();
     let mut at = 0;
@@ -90,7 +91,7 @@ fn whole(bytes: &[u8], limits: &Limits) -> (Vec<u8>, Option<usize>) {
     (wire, None)
 }
 
-/// The reactions of a `Connection`.
+/// The result of clws.
 fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>) {
     let mut ws = match role {
         Role::Server => Connection::server(Version::Rfc6455, limits),
@@ -115,7 +116,7 @@ fn ours(wire: &[u8], role: Role, limits: Limits) -> (Seen, Option<ProtocolError>
     (Seen { answers: answers(&out, role, end), events: seen, end }, failure)
 }
 
-/// A stream that has its whole input, and keeps its output.
+/// A stream that has all its input and keeps its output.
 struct Memory<'a> {
     input: &'a [u8],
     output: Vec<u8>,
@@ -137,6 +138,7 @@ impl Write for Memory<'_> {
     }
 }
 
+/// The result of tungstenite.
 fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
     let config = WebSocketConfig::default()
         .read_buffer_size(4096)
@@ -156,7 +158,7 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Ok(Message::Ping(payload)) => events.push(Got::Ping(payload.to_vec())),
             Ok(Message::Pong(payload)) => events.push(Got::Pong(payload.to_vec())),
             Ok(Message::Close(frame)) => match frame {
-                // Not a close frame of the peer: tungstenite reports its own error like this.
+                // tungstenite reports its own error as a close frame.
                 Some(frame) if u16::from(frame.code) == 1002 && frame.reason == "Protocol violation" => {
                     end = Some(End::Failed(1002));
                 }
@@ -170,8 +172,7 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Err(Error::ConnectionClosed | Error::Protocol(Theirs::ReceivedAfterClosing)) if end.is_some() => {
                 break end;
             }
-            // RFC 6455 §1.4: data after a close frame is discarded. A tungstenite client
-            // parses it.
+            // README, 9: as a client, tungstenite parses data after a close frame.
             Err(_) if end.is_some() => break end,
             Err(Error::Protocol(Theirs::ResetWithoutClosingHandshake)) => break Some(End::Cut),
             Err(Error::Protocol(_)) => break Some(End::Failed(1002)),
@@ -180,15 +181,16 @@ fn theirs(wire: &[u8], role: Role, limits: Limits) -> Seen {
             Err(error) => panic!("{error:?}"),
         }
     };
-    // tungstenite writes a queued pong with the next read, or not at all at the end of the stream.
+    // tungstenite writes a queued pong with the next read, which never comes after the end.
     let _ = socket.flush();
     let end = end.expect("the loop sets an end");
     Seen { answers: answers(&socket.get_ref().output, role, end), events, end }
 }
 
-/// The pongs and the close frame in the output of one side. The reason is left out, because sending
-/// it back is optional (RFC 6455 §5.5.1). After a failure there is no close frame, because
-/// tungstenite leaves closing to its user.
+/// The pongs and the close frame in the written bytes.
+///
+/// The reason of a close frame is omitted, because echoing it is optional (RFC 6455 §5.5.1). After
+/// a failure the close frame is omitted, because tungstenite leaves sending it to its user.
 fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
     let mut got = Vec::new();
     feed(&mut Receiver::new(Version::Rfc6455, other(role), Limits::default()), out, &mut got);
@@ -197,25 +199,24 @@ fn answers(out: &[u8], role: Role, end: End) -> Vec<Got> {
         match event {
             Got::Close(Some((_, reason))) => reason.clear(),
             Got::Close(None) | Got::Pong(_) => {}
-            other => panic!("unexpected answer: {other:?}"),
+            other => panic!("{other:?} is not an answer"),
         }
     }
     got
 }
 
-/// Whether clws refuses a stream that tungstenite accepts, or refuses for another reason, as
-/// allowed by the README. `prefix` is the result for the bytes before the first frame over the
+/// Whether clws correctly refuses input that tungstenite accepts or refuses for another reason. The
+/// numbers are those of the README. `prefix` is the result before the first frame that exceeds the
 /// limit.
 fn is_stricter(error: &ProtocolError, ours: &Seen, theirs: &Seen, prefix: Option<Seen>) -> bool {
     match error {
-        // README, 2: tungstenite accepts lengths in more bytes than needed, in control frames too.
+        // 2. tungstenite accepts lengths in more bytes than needed, in control frames too.
         ProtocolError::NonMinimalLength | ProtocolError::ControlTooLong => {
             theirs.events.starts_with(&ours.events)
         }
-        // README, 5: if code and reason of a close frame are invalid, tungstenite reports the
-        // reason.
+        // 5. If code and reason are both invalid, tungstenite reports the reason.
         ProtocolError::InvalidCloseCode(_) if theirs.end == End::Failed(1007) => ours.events == theirs.events,
-        // README, 3: its limit on frames comes before all other rules on frames and lengths.
+        // 3. tungstenite checks its limit on frames before all other rules.
         _ => {
             let same = ours.events == theirs.events && ours.answers == theirs.answers;
             let ends = (ours.end, theirs.end) == (End::Failed(1002), End::Failed(1009));

@@ -3,7 +3,6 @@
 //! newest of many pings must be answered.
 #![no_main]
 
-use std::collections::HashSet;
 use std::io::IoSlice;
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -15,6 +14,7 @@ use clws_proto::{
     CloseCode, CloseFrame, CodecPool, DeflateConfig, Event, Limits, Receiver, Role, SendError, Sender,
     SharedMessage, Version,
 };
+use clws_proto_fuzz::wire::assert_valid_frames;
 use clws_proto_fuzz::{Got, Input, Random, other, params, pull, version};
 use libfuzzer_sys::fuzz_target;
 
@@ -60,10 +60,10 @@ struct Pair {
     count: Arc<Count>,
     /// The events that must arrive, in this order.
     expected: Vec<Got>,
-    /// The payloads of answered pings, and how many of them have arrived or were passed over.
+    /// The payloads of answered pings, and the number of them that arrived or were skipped.
     answers: Vec<Vec<u8>>,
     answered: usize,
-    /// The received events, without those answers.
+    /// The received events, without answers to pings.
     got: Vec<Got>,
     /// All written bytes.
     wire: Vec<u8>,
@@ -164,8 +164,9 @@ impl Pair {
                 let more = self.sender.queued() - queued;
                 if self.version.is_hixie() || payload.len() > 125 || (closed && queued == 0) {
                     assert_eq!(more, 0);
-                } else if !closed || more > 0 {
-                    // After a close frame, a ping is answered only if its pong can pass that frame.
+                } else {
+                    // The pong may be deferred, with no bytes queued now. It may still be sent when
+                    // a close frame is queued, because it can pass data before that frame.
                     self.answers.push(payload);
                 }
                 self.pongs += more;
@@ -223,7 +224,7 @@ impl Pair {
         );
     }
 
-    /// Pins the next bytes, as a writer does that has to offer them again.
+    /// Pins the next bytes, like a writer that must write the same bytes again.
     fn pin(&mut self, count: usize) {
         self.sender.pin(count);
         let mut slices = vec![IoSlice::new(&[]); self.sender.slices()];
@@ -386,40 +387,8 @@ impl Pair {
         assert_eq!(self.count.0.load(Ordering::Relaxed), 0, "shared messages are released");
         let (version, role) = (self.version, self.role);
         if !version.is_hixie() {
-            check_frames(&self.wire, role);
+            assert_valid_frames(&self.wire, role);
         }
         drop(self.codecs);
     }
-}
-
-/// RFC 6455 §5.1, §5.2, §5.3: masking by clients only, with a new key for each frame, the shortest
-/// length, and no reserved bits.
-fn check_frames(mut wire: &[u8], role: Role) {
-    let mut keys = HashSet::new();
-    while let [first, second, after @ ..] = wire {
-        assert_eq!(first & 0x30, 0);
-        assert_eq!(second & 0x80 != 0, role == Role::Client);
-        let (len, after) = match second & 0x7F {
-            126 => {
-                let len = usize::from(after[0]) << 8 | usize::from(after[1]);
-                assert!(len > 125);
-                (len, &after[2..])
-            }
-            127 => {
-                let len = u64::from_be_bytes(after[..8].try_into().expect("8")) as usize;
-                assert!(len > 0xFFFF);
-                (len, &after[8..])
-            }
-            short => (usize::from(short), after),
-        };
-        let after = match role {
-            Role::Client => {
-                assert!(keys.insert(&after[..4]), "the masking key was used before");
-                &after[4..]
-            }
-            Role::Server => after,
-        };
-        wire = &after[len..];
-    }
-    assert!(wire.is_empty());
 }

@@ -6,6 +6,7 @@
 mod events;
 mod input;
 pub mod reference;
+pub mod wire;
 pub mod zlib;
 
 use clws_proto::{DeflateParams, Limits, Receiver, Role, Version};

@@ -1,7 +1,8 @@
-//! A second implementation of the framings. It parses a whole stream at once, without regard to speed.
+//! A second implementation of the framings. It parses a whole stream at once, without regard to
+//! speed.
 //!
 //! It is written from the documents (RFC 6455, hybi-07, hybi-08, hixie-76). It shares no code with
-//! the crate except the names of errors. It knows no extension.
+//! the crate except the names of errors. It has no extensions.
 
 use clws_proto::{Limits, ProtocolError, Role, Version};
 

@@ -10,6 +10,6 @@ pub trait Meter: fmt::Debug + Send + Sync {
     /// Adds the bytes of an encoded message when the first outbox queues it.
     fn charge(&self, bytes: usize);
 
-    /// Subtracts the same number of bytes when no outbox holds the message any more.
+    /// Subtracts the same number of bytes when no outbox holds the message.
     fn release(&self, bytes: usize);
 }

@@ -1,27 +1,27 @@
-//! How far a connection is, and how it ended.
+//! The state of a connection, and its end.
 
 use crate::close::{CloseCode, CloseFrame};
 use crate::error::ProtocolError;
 use crate::version::Version;
 
-/// How far a [`Connection`](crate::Connection) is.
+/// The progress of a [`Connection`](crate::Connection) through the closing handshake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum State {
     /// Messages go both ways.
     Open,
-    /// This side has closed: it sends no more messages, and waits for the peer to close.
+    /// This side has sent a close frame and waits for the peer's. It sends no more messages.
     Closing,
-    /// The peer has closed, broken the protocol, or ended the stream. Further input is discarded.
+    /// The peer has closed, violated the protocol, or ended the stream. Further input is discarded.
     ///
     /// The last frames may still be queued: [`transmit`](crate::Connection::transmit) them.
     Closed,
 }
 
-/// Why a [`Connection`](crate::Connection) failed.
+/// The reason why a [`Connection`](crate::Connection) failed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConnectionError {
-    /// The peer broke the protocol. A close frame with the code of the error was queued.
+    /// The peer violated the protocol. A close frame with the code of the error was queued.
     #[error("the peer broke the protocol: {0}")]
     Protocol(#[from] ProtocolError),
     /// The stream ended without the peer's close frame.
@@ -30,13 +30,15 @@ pub enum ConnectionError {
 }
 
 impl ConnectionError {
-    /// The close code that stands for this error: the [code of the protocol error](ProtocolError::close_code), or 1006.
+    /// The close code for this error: the [code of the protocol error](ProtocolError::close_code),
+    /// or 1006.
     #[must_use]
     pub const fn close_code(&self, version: Version) -> CloseCode {
         match self {
             Self::Protocol(error) => error.close_code(version),
-            // RFC 6455 §7.1.5: "If _The WebSocket Connection is Closed_ and no Close control frame was received by the
-            // endpoint [...], _The WebSocket Connection Close Code_ is considered to be 1006."
+            // RFC 6455 §7.1.5: "If _The WebSocket Connection is Closed_ and no Close control frame
+            // was received by the endpoint [...], _The WebSocket Connection Close Code_ is
+            // considered to be 1006."
             Self::UnexpectedEnd => CloseCode::ABNORMAL,
         }
     }

@@ -6,7 +6,7 @@ use crate::message::reaction::Reaction;
 use crate::receive;
 use crate::send::Sender;
 
-/// The events of one read. Dropping it keeps those that were not pulled.
+/// The events of one read. Dropping it keeps the events that were not pulled.
 #[derive(Debug)]
 pub struct Events<'a> {
     events: receive::Events<'a>,
@@ -25,9 +25,10 @@ impl<'a> Events<'a> {
 
     /// The next event, with the sender to answer it.
     ///
-    /// The reaction that the peer is owed is queued already: a [`Ping`](Event::Ping) is for information only, and a
-    /// [`Close`](Event::Close) is the last event. `None` means that the input is used up or that the connection is
-    /// closed: [`Connection::end`](crate::Connection::end) tells a failure.
+    /// The required reaction is queued already. A [`Ping`](Event::Ping) is for information only,
+    /// and a [`Close`](Event::Close) is the last event. `None` means that all input is processed or
+    /// that the connection is closed. [`Connection::end`](crate::Connection::end) reports a
+    /// failure.
     #[inline]
     #[expect(clippy::should_implement_trait, reason = "it lends from itself, which an Iterator cannot")]
     pub fn next(&mut self) -> Option<(Event<'_>, &mut Sender)> {

@@ -1,7 +1,8 @@
-//! A whole connection: a [`Receiver`], a [`Sender`], and the reactions that every endpoint owes its peer.
+//! A whole connection: a [`Receiver`], a [`Sender`], and the reactions that every endpoint owes its
+//! peer.
 //!
-//! [`Connection`] is the type to begin with. [`Events`] are the events of one read, [`State`] says how far the
-//! connection is, and [`ConnectionError`] says why it failed.
+//! Begin with [`Connection`]. [`Events`] are the events of one read, [`State`] is the progress of
+//! the closing handshake, and [`ConnectionError`] is the reason of a failure.
 
 pub(crate) mod end;
 pub(crate) mod events;
@@ -29,17 +30,17 @@ use crate::version::{Role, Version};
 /// Slices for one write: enough for most outboxes.
 const SLICES: usize = 16;
 
-/// A connection without IO: bytes that were read go in, events and bytes to write come out.
+/// A connection without IO. It takes the bytes of a read and returns events and bytes to write.
 ///
-/// It owns a [`Receiver`] and a [`Sender`] and does by itself what every endpoint owes its peer:
+/// It owns a [`Receiver`] and a [`Sender`], and reacts as every endpoint must:
 ///
 /// * It answers each ping.
 /// * It answers the peer's close frame, once.
 /// * It fails with the right close code when the peer breaks the protocol.
-/// * It discards whatever arrives after the peer's close frame or after a failure.
+/// * It discards all input after the peer's close frame or after a failure.
 ///
-/// Each answer is queued before the application sees the event. What is queued goes out with the next
-/// [`transmit`](Self::transmit). The opening handshake comes first; `clws-handshake` does it.
+/// Each answer is queued before the application sees the event. The next
+/// [`transmit`](Self::transmit) writes it. Before, `clws-handshake` does the opening handshake.
 ///
 /// # A server
 ///
@@ -69,7 +70,7 @@ const SLICES: usize = 16;
 ///             }
 ///         }
 ///         drop(events);
-///         ws.transmit(|slices| writer.write_vectored(slices))?; // the close frame too, and after a failure
+///         ws.transmit(|slices| writer.write_vectored(slices))?; // also sends the close frame
 ///     }
 ///     match ws.end() {
 ///         Some(Err(error)) => Err(error.into()),
@@ -77,13 +78,13 @@ const SLICES: usize = 16;
 ///     }
 /// }
 ///
-/// // With a socket: echo(&stream, &stream). Here a client has sent "Hello", a ping and a close frame.
+/// // With a socket: echo(&stream, &stream). This client sent "Hello", a ping and a close frame.
 /// let read = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58\x89\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8";
 /// let mut written = Vec::new();
 /// echo(&read[..], &mut written)?;
 /// assert_eq!(written, b"\x81\x05Hello\x8a\x00\x88\x02\x03\xe8");
 ///
-/// // A client that does not mask breaks the protocol, and is told so with 1002.
+/// // A client that does not mask its frames violates the protocol and gets 1002.
 /// written.clear();
 /// assert!(echo(&b"\x81\x05Hello"[..], &mut written).is_err());
 /// assert_eq!(written[2..4], [0x03, 0xea]);
@@ -99,8 +100,8 @@ const SLICES: usize = 16;
 /// use clws_proto::connection::{Connection, State};
 /// use clws_proto::{CloseCode, Event, Limits, Version};
 ///
-/// /// Asks one question, closes the connection and returns the answer. The keys come from a cryptographic
-/// /// random source.
+/// /// Asks one question, closes the connection and returns the answer. `random_key` must be a
+/// /// cryptographic random source.
 /// fn ask(
 ///     mut reader: impl Read,
 ///     mut writer: impl Write,
@@ -142,7 +143,7 @@ const SLICES: usize = 16;
 /// assert_eq!(ask(&read[..], &mut written, random_key, "6*7?")?.as_deref(), Some("42"));
 /// assert_eq!(written, b"\x81\x84\0\0\0\06*7?\x8a\x80\0\0\0\0\x88\x82\0\0\0\0\x03\xe8");
 ///
-/// // A server that goes away without a close frame.
+/// // A server that disconnects without a close frame.
 /// let error = ask(&b""[..], &mut written, random_key, "6*7?").unwrap_err();
 /// assert_eq!(error.to_string(), "the connection ended without the peer's close frame");
 /// # Ok::<(), Box<dyn Error>>(())
@@ -151,7 +152,7 @@ const SLICES: usize = 16;
 pub struct Connection {
     receiver: Receiver,
     sender: Sender,
-    /// How the connection ended, once the peer's last event was read.
+    /// The end of the connection, once the peer's last event was pulled.
     end: Option<End>,
     input_ended: bool,
 }
@@ -163,8 +164,10 @@ impl Connection {
         Self::new(Receiver::new(version, Role::Server, limits), Sender::server(version))
     }
 
-    /// A client's connection, directly after the opening handshake. Each frame is masked with a new key from `keys`,
-    /// which has to be a cryptographic random source: see [`Sender::client`].
+    /// A client's connection, directly after the opening handshake.
+    ///
+    /// Each frame is masked with a new key from `keys`. It must be a cryptographic random source:
+    /// see [`Sender::client`].
     #[must_use]
     pub fn client(
         version: Version,
@@ -192,23 +195,24 @@ impl Connection {
 
     /// Takes the bytes of one read and returns the events in them.
     ///
-    /// Payloads are unmasked in place, so the content of the buffer is spent. Events that are not pulled stay unread,
-    /// with their reactions: `receive(&mut [])` continues with them. Nothing limits unread input, so pull all events
-    /// before the next read ([`wants_read`](Self::wants_read)). Meanwhile pings go unanswered.
+    /// Payloads are unmasked in place, which overwrites the buffer. Events that are not pulled
+    /// remain unread, and their reactions wait: `receive(&mut [])` continues with them. Pings among
+    /// them get no answer meanwhile. Unread input has no limit, so pull all events before the next
+    /// read ([`wants_read`](Self::wants_read)).
     #[must_use = "the events are pulled out of it"]
     pub fn receive<'a>(&'a mut self, input: &'a mut [u8]) -> Events<'a> {
-        self.settle();
+        self.apply_end_of_input();
         Events::new(self.receiver.receive(input), &mut self.sender, &mut self.end)
     }
 
     /// Takes the bytes of one read. Messages are assembled in buffers from this pool.
     #[must_use = "the events are pulled out of it"]
     pub fn receive_with<'a>(&'a mut self, input: &'a mut [u8], buffers: &'a dyn BufferPool) -> Events<'a> {
-        self.settle();
+        self.apply_end_of_input();
         Events::new(self.receiver.receive_with(input, buffers), &mut self.sender, &mut self.end)
     }
 
-    /// Takes a buffer that a large binary message may keep, and in which the bytes in `range` were read: see
+    /// Takes the bytes in `range` of a buffer that a large binary message may keep: see
     /// [`Receiver::receive_owned`].
     #[must_use = "the events are pulled out of it"]
     pub fn receive_owned<'a>(
@@ -217,21 +221,23 @@ impl Connection {
         range: Range<usize>,
         buffers: &'a dyn BufferPool,
     ) -> Events<'a> {
-        self.settle();
+        self.apply_end_of_input();
         Events::new(self.receiver.receive_owned(buffer, range, buffers), &mut self.sender, &mut self.end)
     }
 
-    /// Takes note that the peer has ended its side of the stream: a read returned 0 bytes.
+    /// Records the end of the peer's side of the stream. Call it when a read returns 0 bytes.
     ///
-    /// It takes effect when no event is unread. In draft 0 and hixie-75 an end between two messages closes the
-    /// connection: hixie-75 has no close frame, and there are clients of draft 0 that do not send it. Any other end
-    /// without a close frame is [`ConnectionError::UnexpectedEnd`]. Queued data may still be written.
+    /// It takes effect when no event is unread. In draft 0 and hixie-75 an end between two messages
+    /// closes the connection: hixie-75 has no close frame, and some clients of draft 0 do not send
+    /// it. Any other end without a close frame is [`ConnectionError::UnexpectedEnd`]. Queued data
+    /// may still be written.
     pub fn end_of_input(&mut self) {
         self.input_ended = true;
-        self.settle();
+        self.apply_end_of_input();
     }
 
-    /// Writes queued data until all of it is written or `write` would block. Returns whether all of it is written.
+    /// Writes queued data until all of it is written or `write` would block. Returns whether all
+    /// data is written.
     ///
     /// ```
     /// use clws_proto::{Connection, Limits, Version};
@@ -247,13 +253,13 @@ impl Connection {
     /// # Errors
     ///
     /// Errors of `write` other than [`WouldBlock`](io::ErrorKind::WouldBlock) and
-    /// [`Interrupted`](io::ErrorKind::Interrupted); [`WriteZero`](io::ErrorKind::WriteZero) when it writes nothing.
-    /// What was written before is consumed.
+    /// [`Interrupted`](io::ErrorKind::Interrupted). [`WriteZero`](io::ErrorKind::WriteZero) if it
+    /// writes nothing. Bytes written before the error are consumed.
     pub fn transmit(
         &mut self,
         mut write: impl FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        self.settle();
+        self.apply_end_of_input();
         while self.sender.queued() > 0 {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let filled = self.sender.io_slices(&mut slices);
@@ -268,29 +274,30 @@ impl Connection {
         Ok(true)
     }
 
-    /// Begins the closing handshake: see [`Sender::close`]. Messages that the peer sent before it answers are still
-    /// delivered.
+    /// Begins the closing handshake: see [`Sender::close`]. Messages that arrive before the peer's
+    /// close frame are still delivered.
     ///
     /// # Errors
     ///
-    /// [`SendError::Closed`] when the connection is closing already, and [`SendError::InvalidCloseCode`].
+    /// [`SendError::Closed`] if the connection is closing already, and
+    /// [`SendError::InvalidCloseCode`].
     pub fn close(&mut self, code: CloseCode, reason: &str) -> Result<(), SendError> {
         self.sender().close(code, reason)
     }
 
-    /// The sending half, to queue messages. While events are pulled, each comes with the same sender.
+    /// The sending half, to queue messages. Each pulled event comes with the same sender.
     pub fn sender(&mut self) -> &mut Sender {
-        self.settle();
+        self.apply_end_of_input();
         &mut self.sender
     }
 
-    /// The receiving half, which knows its limits and how much memory it holds.
+    /// The receiving half, which reports its limits and the memory that it holds.
     #[must_use]
     pub const fn receiver(&self) -> &Receiver {
         &self.receiver
     }
 
-    /// The version that both sides speak.
+    /// The protocol version of the connection.
     #[must_use]
     pub const fn version(&self) -> Version {
         self.sender.version()
@@ -302,7 +309,7 @@ impl Connection {
         self.sender.role()
     }
 
-    /// How far the connection is.
+    /// The progress of the closing handshake.
     #[must_use]
     pub fn state(&self) -> State {
         if self.receiver.is_finished() || self.has_reached_end() {
@@ -314,14 +321,14 @@ impl Connection {
         }
     }
 
-    /// How the connection ended; `None` while it is not [`Closed`](State::Closed).
+    /// The end of the connection. `None` while it is not [`Closed`](State::Closed).
     ///
-    /// `Ok` carries the peer's close frame. `Ok(None)` is a close frame without a code, or the end of the stream in
-    /// draft 0 and hixie-75.
+    /// `Ok` has the peer's close frame. `Ok(None)` is a close frame without a code, or the end of
+    /// the stream in draft 0 and hixie-75.
     ///
     /// # Errors
     ///
-    /// The peer broke the protocol, or the stream ended without a close frame.
+    /// The peer violated the protocol, or the stream ended without a close frame.
     #[must_use]
     pub fn end(&self) -> Option<Result<Option<CloseFrame<'_>>, ConnectionError>> {
         match &self.end {
@@ -331,30 +338,30 @@ impl Connection {
         }
     }
 
-    /// Bytes that are queued and not written.
+    /// The number of queued bytes that are not yet written.
     #[must_use]
     pub const fn queued(&self) -> usize {
         self.sender.queued()
     }
 
-    /// Whether more bytes are wanted from the peer: the connection is not closed, and no event is unread.
+    /// Whether to read from the peer: the connection is not closed, and no event is unread.
     #[must_use]
     pub fn wants_read(&self) -> bool {
         self.state() != State::Closed && !self.input_ended && !self.receiver.has_unread()
     }
 
-    /// Whether there is something to [`transmit`](Self::transmit).
+    /// Whether there are bytes to [`transmit`](Self::transmit).
     #[must_use]
     pub const fn wants_write(&self) -> bool {
         self.queued() > 0
     }
 
-    /// Whether this side has sent all that it will ever send: end this side of the stream, as
-    /// `TcpStream::shutdown(Shutdown::Write)` does.
+    /// Whether to end this side of the stream, as `TcpStream::shutdown(Shutdown::Write)` does. All
+    /// data is written, and nothing more can be sent.
     ///
-    /// In hixie-75, which has no close frame, this is what tells the peer that the connection is closed. In the other
-    /// versions it comes after the closing handshake. A client may then wait for the server to end the stream first
-    /// (RFC 6455 §7.1.1).
+    /// In hixie-75, which has no close frame, the end of the stream tells the peer that the
+    /// connection is closed. In the other versions it follows the closing handshake. A client may
+    /// then wait for the server to end the stream first (RFC 6455 §7.1.1).
     #[must_use]
     pub fn wants_shutdown(&self) -> bool {
         let is_last = match self.state() {
@@ -365,19 +372,19 @@ impl Connection {
         is_last && !self.wants_write()
     }
 
-    /// Splits the connection into its halves, for a program that drives them apart. Their owner then owes the peer the
-    /// [reactions](crate::Reaction).
+    /// Splits the connection into its halves. The caller must then send the
+    /// [reactions](crate::Reaction) to events and errors.
     #[must_use]
     pub fn split(self) -> (Receiver, Sender) {
         (self.receiver, self.sender)
     }
 
-    /// Whether the peer has ended its side, and all that it sent was pulled.
+    /// Whether the peer has ended its side, and all its events were pulled.
     fn has_reached_end(&self) -> bool {
         self.input_ended && !self.receiver.has_unread()
     }
 
-    /// Judges the end of a stream on which no close frame came.
+    /// The result of a stream that ended without a close frame.
     fn end_without_close_frame(&self) -> Result<(), ConnectionError> {
         if self.version().is_hixie() && self.receiver.is_between_messages() {
             Ok(())
@@ -386,8 +393,8 @@ impl Connection {
         }
     }
 
-    /// Lets the end of the stream take effect when its time has come.
-    fn settle(&mut self) {
+    /// Applies the end of the stream once no event is unread.
+    fn apply_end_of_input(&mut self) {
         if self.end.is_none() && self.has_reached_end() {
             self.end = Some(End::without_close_frame(self.end_without_close_frame()));
             self.receiver.discard();

@@ -12,7 +12,9 @@ use crate::version::Role;
 /// ```
 /// use clws_proto::DeflateParams;
 ///
-/// let params = DeflateParams::default().server_max_window_bits(10).client_no_context_takeover(true);
+/// let params = DeflateParams::default()
+///     .server_max_window_bits(10)
+///     .client_no_context_takeover(true);
 /// assert_eq!((params.server_max_window_bits, params.client_max_window_bits), (10, 15));
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -4,16 +4,16 @@ use crate::close::CloseFrame;
 use crate::error::ProtocolError;
 use crate::message::event::Event;
 
-/// What an endpoint has to do for an event or an error of its [`Receiver`](crate::Receiver).
+/// The reaction of an endpoint to an event or an error of its [`Receiver`](crate::Receiver).
 ///
-/// [`Event::reaction`] names it and [`Sender::react`](crate::Sender::react) does it. A
-/// [`Connection`](crate::Connection) does both by itself.
+/// [`Event::reaction`] returns it and [`Sender::react`](crate::Sender::react) sends it. A
+/// [`Connection`](crate::Connection) does both.
 ///
 /// ```
 /// use clws_proto::{Event, Limits, Receiver, Role, Sender, Version};
 ///
 /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
-/// let mut sender = Sender::client(Version::Rfc6455, || [0; 4]); // a random key, outside of examples
+/// let mut sender = Sender::client(Version::Rfc6455, || [0; 4]); // use random keys
 ///
 /// let mut read = *b"\x81\x05Hello\x89\x01?";
 /// let mut events = receiver.receive(&mut read);
@@ -40,12 +40,13 @@ pub enum Reaction<'a> {
     Pong(&'a [u8]),
     /// Answer the peer's close frame, unless a close frame was sent before.
     AnswerClose(Option<CloseFrame<'a>>),
-    /// Close with the [code of the error](ProtocolError::close_code), unless a close frame was sent before.
+    /// Close with the [code of the error](ProtocolError::close_code), unless a close frame was sent
+    /// before.
     Fail(ProtocolError),
 }
 
 impl Event<'_> {
-    /// What has to be done for this event. Only pings and close frames need an answer.
+    /// The reaction to this event. Only pings and close frames need an answer.
     #[must_use]
     #[inline]
     pub fn reaction(&self) -> Reaction<'_> {

@@ -21,7 +21,7 @@ pub(super) enum Framing {
     Deflate(Status, Box<(Hybi, Inflation)>),
 }
 
-/// What every framing has. It lies in each variant, where the padding of the tag has room for it.
+/// The common state of all framings. Each variant contains it, in the padding of the tag.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Status {
     pub(super) version: Version,

@@ -95,7 +95,8 @@ impl Receiver {
     /// not have this extension and are not affected.
     ///
     /// ```
-    /// use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Event, Limits, Receiver, Role, Version};
+    /// use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
+    /// use clws_proto::{Event, Limits, Receiver, Role, Version};
     ///
     /// let codecs = CodecPool::new(&DeflateConfig::default());
     /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default())
@@ -152,7 +153,7 @@ impl Receiver {
         self.events(Input::Lent(input), buffers)
     }
 
-    /// Takes input from wherever it lies: [`receive_with`](Self::receive_with),
+    /// Takes input from any place: [`receive_with`](Self::receive_with),
     /// [`receive_owned`](Self::receive_owned) or [`receive_direct`](Self::receive_direct).
     #[inline]
     #[must_use = "the events are pulled out of it"]
@@ -179,19 +180,19 @@ impl Receiver {
     ///
     /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Server, Limits::default());
     /// let mut sender = Sender::server(Version::Rfc6455);
-    /// let mut scratch = vec![0; 64 * 1024];
+    /// let mut buffer = vec![0; 64 * 1024];
     ///
     /// // The bytes that a socket would have written: a binary message of 20,000 zeros, masked with
     /// // zeros.
-    /// scratch[..8].copy_from_slice(&[0x82, 0xFE, 0x4E, 0x20, 0, 0, 0, 0]);
-    /// let mut events = receiver.receive_owned(&mut scratch, 0..8 + 20_000, &NoPool);
+    /// buffer[..8].copy_from_slice(&[0x82, 0xFE, 0x4E, 0x20, 0, 0, 0, 0]);
+    /// let mut events = receiver.receive_owned(&mut buffer, 0..8 + 20_000, &NoPool);
     /// while let Some(event) = events.next()? {
     ///     if let Event::Binary(payload) = event {
     ///         sender.forward_binary(payload)?;
     ///     }
     /// }
     /// drop(events);
-    /// assert_eq!((scratch.len(), sender.queued()), (0, 4 + 20_000));
+    /// assert_eq!((buffer.len(), sender.queued()), (0, 4 + 20_000));
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use = "the events are pulled out of it"]

@@ -51,7 +51,7 @@ impl Sender {
         self.queue_bytes(Opcode::Text, message.into().as_bytes())
     }
 
-    /// Queues a text message that the caller also keeps, as [`binary_bytes`](Self::binary_bytes) does.
+    /// Queues a text message that the caller also keeps: see [`binary_bytes`](Self::binary_bytes).
     ///
     /// # Errors
     ///

@@ -1,13 +1,13 @@
-//! The answers that a peer is owed.
+//! The reactions that every endpoint owes its peer.
 
 use crate::error::ProtocolError;
 use crate::message::reaction::Reaction;
 use crate::send::Sender;
 
 impl Sender {
-    /// Queues what this reaction demands: a pong, a close frame or nothing.
+    /// Queues the frame for this reaction: a pong, a close frame or nothing.
     ///
-    /// It cannot fail: what is not allowed any more after a close frame is not sent.
+    /// It cannot fail: nothing is sent if a close frame was sent before.
     pub fn react(&mut self, reaction: &Reaction<'_>) {
         match reaction {
             Reaction::Deliver => {}
@@ -18,9 +18,10 @@ impl Sender {
     }
 
     fn close_with_error(&mut self, error: &ProtocolError) {
-        // RFC 6455 §7.1.7: "If _The WebSocket Connection is Established_ prior to the point where the endpoint is
-        // required to _Fail the WebSocket Connection_, the endpoint SHOULD send a Close frame with an appropriate
-        // status code before proceeding to _Close the WebSocket Connection_."
+        // RFC 6455 §7.1.7: "If _The WebSocket Connection is Established_ prior to the point where
+        // the endpoint is required to _Fail the WebSocket Connection_, the endpoint SHOULD send a
+        // Close frame with an appropriate status code before proceeding to _Close the WebSocket
+        // Connection_."
         if self.close(error.close_code(self.version), &error.to_string()).is_err() {
             self.close_without_code(); // unless a close frame was sent before
         }

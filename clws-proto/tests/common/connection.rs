@@ -71,7 +71,7 @@ pub(crate) fn transmit(ws: &mut Connection) -> Vec<u8> {
     wire
 }
 
-/// Writes all that is queued, and returns what the peer sees.
+/// Writes all queued data and returns the bytes that the peer receives.
 pub(crate) fn sent(ws: &mut Connection) -> Vec<Got> {
     let wire = transmit(ws);
     events(ws.version(), peer_of(ws.role()), &wire)

@@ -5,7 +5,7 @@ use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Limits, Receiver, Role
 
 use super::KEY;
 
-/// CodecPool that compress everything.
+/// A `CodecPool` that compresses everything.
 pub(crate) fn codecs() -> CodecPool {
     CodecPool::new(&DeflateConfig::default().threshold(0))
 }

@@ -78,7 +78,7 @@ impl Resource for Inline {
 
     fn text(&self, _: &Client, text: Text<'_>) {
         self.gate.pass();
-        // So that a client's share of an event loop turn ends before its messages.
+        // The client's share of an event loop turn must end before its messages.
         thread::sleep(Duration::from_micros(200));
         let _ = self.tx.send(ReceiverEvent::Text(text.as_str().to_owned()));
     }

@@ -1,8 +1,8 @@
-//! A chat with rooms: a listener with one group per room, and web pages on the same port.
+//! A chat with rooms: a resource listener with one group per room, and web pages on the same port.
 //!
-//! Run `cargo run --release -p clws-examples --bin chat` and open the printed address in two windows.
-//! Other clients work too, including draft 0 with `--hixie` and hixie-75 with `--hixie-75`:
-//! `python3 -m websockets "ws://127.0.0.1:12345/?name=Ada&room=tea"`.
+//! Run `cargo run --release -p clws-examples --bin chat` and open the printed address in two
+//! windows. Other clients work too, including draft 0 with `--hixie` and hixie-75 with
+//! `--hixie-75`: `python3 -m websockets "ws://127.0.0.1:12345/?name=Ada&room=tea"`.
 //!
 //! # Protocol
 //!
@@ -34,8 +34,8 @@
 //!
 //! # Limits
 //!
-//! Every answer is short: `here` and `rooms` list at most 100 names, and `"more":7` is the number of
-//! omitted names. A room with more than 100 members sends no `joined` and `left` events.
+//! Every answer is short: `here` and `rooms` list at most 100 names, and `"more":7` is the number
+//! of omitted names. A room with more than 100 members sends no `joined` and `left` events.
 //!
 //! A client can send 60 messages at once and 10 more each second. The server drops further messages
 //! and notifies the client. After 100 dropped messages in a row it closes the client with 1008.
@@ -58,7 +58,8 @@ mod rooms;
 #[derive(Parser)]
 #[command(version)]
 struct Flags {
-    /// Configuration in TOML; clws.toml in the folder of this example lists every setting and its default
+    /// Configuration in TOML; clws.toml in the folder of this example lists every setting and its
+    /// default
     #[arg(long, value_name = "FILE", value_parser = read)]
     config: Option<Config>,
     /// Address to listen on (repeatable); port 0 selects a free port [default: 127.0.0.1:12345]
@@ -67,7 +68,8 @@ struct Flags {
     /// Also speak draft 0 (hixie-76, hybi-00)
     #[arg(long)]
     hixie: bool,
-    /// Also speak hixie-75, for Chrome 4 and Safari 5.0.0; its handshake is open to cross-protocol attacks
+    /// Also speak hixie-75, for Chrome 4 and Safari 5.0.0; its handshake is open to cross-protocol
+    /// attacks
     #[arg(long = "hixie-75")]
     hixie_75: bool,
 }

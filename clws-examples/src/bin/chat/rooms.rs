@@ -78,7 +78,7 @@ impl ResourceListener for Chat {
         let room =
             parameter("room").and_then(|room| parse_room(&room).ok()).unwrap_or_else(|| "lobby".to_owned());
         let mut name = wish.clone();
-        // Small numbers may be in use. Later numbers are unique, so thousands of guests need no search.
+        // Small numbers may be in use. Later numbers are unique, so many guests need no search.
         let mut small = 2..10;
         while !self.names.insert(name.to_lowercase()) {
             let number = small.next().unwrap_or_else(|| {

@@ -189,10 +189,10 @@ impl Connection {
         Ok(())
     }
 
-    /// Shows the events of one read, and the answers to them. Returns whether the connection is closed.
+    /// Shows the events of one read and the answers. Returns whether the connection is closed.
     fn handle(&self, input: &mut [u8], wanted: &mut bool) -> Result<bool, Box<dyn Error>> {
         let mut ws = self.lock();
-        let mut is_open = ws.state() == State::Open; // otherwise nothing is answered any more
+        let mut is_open = ws.state() == State::Open; // otherwise nothing is answered
         let mut events = ws.receive(input);
         while let Some((event, sender)) = events.next() {
             let frame = match &event {
@@ -243,7 +243,7 @@ impl Connection {
         }
     }
 
-    /// The server has ended its side of the stream.
+    /// Handles the end of the server's side of the stream.
     fn handle_end(&self, wanted: bool) -> Result<(), Box<dyn Error>> {
         let mut ws = self.lock();
         let is_open = ws.state() == State::Open;

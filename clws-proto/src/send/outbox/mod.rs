@@ -53,7 +53,7 @@ pub struct OutboxBuffer {
 }
 
 impl OutboxBuffer {
-    /// Memory held besides the struct itself, in bytes.
+    /// Memory held in addition to the struct, in bytes.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.outbox.held()
