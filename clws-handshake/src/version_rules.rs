@@ -1,4 +1,5 @@
-//! The differences between the handshakes of the versions. Add a version here.
+//! The differences between the handshakes of the versions. Add a version to
+//! `clws_proto::Version` first. The compiler then leads here.
 
 use clws_proto::Version;
 

@@ -107,14 +107,16 @@ mod tests {
 
     #[test]
     fn lists_every_version() {
-        // The compiler requires a new version here, the test requires it in `ALL`.
+        // The compiler requires a new version here. The length then requires it in `ALL`.
+        const VERSIONS: usize = 5;
         let index = |version| match version {
             Version::Hixie75 => 0,
             Version::Hybi00 => 1,
             Version::Hybi07 => 2,
             Version::Hybi08 => 3,
-            Version::Rfc6455 => 4,
+            Version::Rfc6455 => VERSIONS - 1,
         };
+        assert_eq!(Version::ALL.len(), VERSIONS);
         assert_eq!(Version::ALL.map(index), std::array::from_fn(|i| i));
         for version in Version::ALL {
             assert_eq!(Version::from_number(version.number()), Some(version));

@@ -56,8 +56,9 @@ impl Connection {
     pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
         self.rearm(context);
         let Some(deadline) = self.deadline() else { return };
+        // The driver has taken the deadline, so it must be told of the next one.
+        deadline.armed = false;
         if !deadline.is_due(context.now()) {
-            deadline.armed = false;
             return;
         }
         match deadline.timer() {
