@@ -225,7 +225,8 @@ impl ShardHandle {
         self.relief.store(false, Ordering::Release);
     }
 
-    /// Notes the slot if this is the shard's thread. Returns whether it is.
+    /// Adds the slot to the thread's list of woken slots, if this is the shard's own thread.
+    /// Returns whether it is.
     #[inline]
     fn wake_here(&self, slot: u32) -> bool {
         // While a thread ends, its destructors wake clients as other threads do.

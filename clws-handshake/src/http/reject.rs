@@ -165,8 +165,8 @@ impl Reject {
         &self.body
     }
 
-    /// The value of the first added header with this name, in any case. A constructor or
-    /// [`append_header`](Self::append_header) adds headers.
+    /// The value of the first header with this name, without regard to case. Only headers that a
+    /// constructor or [`append_header`](Self::append_header) has added are found.
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)

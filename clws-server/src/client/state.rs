@@ -118,8 +118,10 @@ impl ClientState {
         self.set(CONNECTED);
     }
 
-    /// Ends the connection. Sequentially consistent with [`join_group`](Self::join_group): a client
-    /// that joins a group while its connection ends is seen by one of the two.
+    /// Ends the connection.
+    ///
+    /// It is sequentially consistent with [`join_group`](Self::join_group). If both run at the same
+    /// time, at least one of them sees the other, so the client does not stay in the group.
     pub(super) fn disconnect(&self) {
         self.0.fetch_or(DISCONNECTED, Ordering::SeqCst);
     }

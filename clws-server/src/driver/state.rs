@@ -197,8 +197,8 @@ impl Relief for DriverState {
         }
     }
 
-    /// Half of the average that all clients may hold. So when the limit is reached, some client
-    /// holds a fair share, unless mailboxes hold the memory.
+    /// Half of the memory that each client may hold on average. When the limit is reached, at
+    /// least one client holds that much, unless mailboxes hold the memory.
     fn fair_share(&self) -> usize {
         self.budget().limit() / (2 * self.clients().max(1))
     }

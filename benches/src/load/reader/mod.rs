@@ -52,7 +52,7 @@ pub enum FrameError {
         /// The number of the message on this connection, counted from 0.
         message: u64,
     },
-    /// Compressed data is corrupt, or inflates to more than was sent.
+    /// A compressed message is corrupt, or longer than the message that was sent.
     #[error("message {message}: it does not inflate to the size sent")]
     Deflate {
         /// The number of the message on this connection, counted from 0.

@@ -76,7 +76,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
     }
 
     fn read(&mut self, _: &mut Connection, _: &Context<'_>) -> Read<'_> {
-        // A thread that ends may have dropped its buffer.
+        // While a thread ends, its buffer may be dropped already. Then a new one is allocated.
         self.buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
         self.buffer.resize(READ_BUFFER, 0);
         let read = match self.stream.poll_read(self.cx, &mut self.buffer) {
