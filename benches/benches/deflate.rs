@@ -4,7 +4,6 @@
 mod common;
 
 use std::hint::black_box;
-use std::io::IoSlice;
 use std::time::Duration;
 
 use clws_benches::text::{Kind, Lines};
@@ -53,26 +52,13 @@ fn sender(window: Option<u8>, codecs: &CodecPool) -> Sender {
     Sender::server(Version::Rfc6455).deflate(params(window), codecs)
 }
 
-/// Writes the whole outbox with vectored writes. Returns the number of bytes.
-fn write(sender: &mut Sender) -> usize {
-    let mut bytes = 0;
-    while sender.queued() > 0 {
-        let mut slices = [IoSlice::new(&[]); 16];
-        let n = sender.io_slices(&mut slices);
-        let written = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
-        sender.consume(written);
-        bytes += written;
-    }
-    bytes
-}
-
 /// Payload bytes per wire byte, including frame headers.
 fn ratio(window: Option<u8>, level: u8, messages: &[String]) -> f64 {
     let codecs = codecs(level);
     let mut sender = sender(window, &codecs);
     let sent = |message: &String| {
         sender.text(message, None).unwrap();
-        write(&mut sender)
+        common::write(&mut sender)
     };
     let wire: usize = messages.iter().map(sent).sum();
     let content: usize = messages.iter().map(String::len).sum();
@@ -109,7 +95,7 @@ fn compress(
     group.bench_function(id, |b| {
         b.iter(|| {
             sender.text(black_box(next.next().unwrap()), None).unwrap();
-            write(&mut sender)
+            common::write(&mut sender)
         });
     });
 }
@@ -199,7 +185,7 @@ fn shared(c: &mut Criterion) {
                     let message = SharedMessage::text(next.next().unwrap().as_str());
                     for sender in &mut senders {
                         sender.shared(&message).unwrap();
-                        write(sender);
+                        common::write(sender);
                     }
                     assert_eq!(message.encodings(), usize::from(window.is_none()));
                 });
@@ -212,7 +198,7 @@ fn shared(c: &mut Criterion) {
                 let message = SharedMessage::text(next.next().unwrap().as_str());
                 for sender in &mut plain {
                     sender.shared(&message).unwrap();
-                    write(sender);
+                    common::write(sender);
                 }
             });
         });

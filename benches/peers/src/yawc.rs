@@ -31,7 +31,7 @@ impl Data for Frame {
     }
 }
 
-pub(super) async fn serve(listener: TcpListener, settings: &Settings) -> Result<(), Failure> {
+pub(crate) async fn serve(listener: TcpListener, settings: &Settings) -> Result<(), Failure> {
     let room = Arc::new(Room::new());
     let mut options = Options::default()
         .with_utf8()

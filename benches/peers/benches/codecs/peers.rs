@@ -9,18 +9,15 @@ use std::task::{Context, Poll, Waker};
 use clws_proto::{Event, Limits, Receiver, Role, Sender, SharedMessage, Version};
 use futures_util::{Sink, Stream};
 use tokio_tungstenite::tungstenite;
-use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
 use crate::memory::Memory;
 
 /// The connection of one library.
 pub(crate) trait Codec {
-    /// Receives all `count` messages of the stream and returns their number.
-    fn decode(&mut self, count: usize) -> usize;
+    /// Receives all messages of the stream and returns their number.
+    fn decode(&mut self) -> usize;
     /// Sends the message `count` times and flushes.
     fn encode(&mut self, count: usize);
-    /// Echoes all messages of the stream.
-    fn echo(&mut self, count: usize);
 }
 
 /// clws with a `SharedMessage`. It differs only in *encode*, where the other libraries also send
@@ -36,7 +33,6 @@ pub(crate) fn all(memory: &Memory, text: &str) -> Vec<(&'static str, Box<dyn Cod
         ("tungstenite", Box::new(Tungstenite::new(memory, text, 128 << 10))),
         ("fastwebsockets", Box::new(Fastwebsockets::new(memory, text))),
         ("tokio-websockets", Box::new(TokioWebsockets::new(memory, text))),
-        ("soketto", Box::new(Soketto::new(memory, text))),
     ]
 }
 
@@ -72,7 +68,7 @@ impl Clws {
 }
 
 impl Codec for Clws {
-    fn decode(&mut self, _: usize) -> usize {
+    fn decode(&mut self) -> usize {
         let mut messages = 0;
         while let Ok(n) = self.memory.read(&mut self.read_buffer) {
             let mut events = self.receiver.receive(&mut self.read_buffer[..n]);
@@ -89,20 +85,6 @@ impl Codec for Clws {
             match &self.shared {
                 Some(message) => self.sender.shared(black_box(message)).unwrap(),
                 None => self.sender.text(black_box(&self.text), None).unwrap(),
-            }
-        }
-        self.write();
-    }
-
-    fn echo(&mut self, _: usize) {
-        while let Ok(n) = self.memory.read(&mut self.read_buffer) {
-            let mut events = self.receiver.receive(&mut self.read_buffer[..n]);
-            while let Some(event) = events.next().unwrap() {
-                match event {
-                    Event::Text(text) => self.sender.forward_text(text).unwrap(),
-                    Event::Binary(payload) => self.sender.forward_binary(payload).unwrap(),
-                    other => panic!("{other:?}"),
-                }
             }
         }
         self.write();
@@ -132,7 +114,7 @@ impl Tungstenite {
 }
 
 impl Codec for Tungstenite {
-    fn decode(&mut self, _: usize) -> usize {
+    fn decode(&mut self) -> usize {
         let mut messages = 0;
         while let Some(message) = self.read() {
             black_box(message);
@@ -144,13 +126,6 @@ impl Codec for Tungstenite {
     fn encode(&mut self, count: usize) {
         for _ in 0..count {
             self.socket.write(black_box(&self.message).clone()).unwrap();
-        }
-        self.socket.flush().unwrap();
-    }
-
-    fn echo(&mut self, _: usize) {
-        while let Some(message) = self.read() {
-            self.socket.write(message).unwrap();
         }
         self.socket.flush().unwrap();
     }
@@ -169,7 +144,7 @@ impl Fastwebsockets {
 }
 
 impl Codec for Fastwebsockets {
-    fn decode(&mut self, _: usize) -> usize {
+    fn decode(&mut self) -> usize {
         let mut messages = 0;
         while let Some(frame) = poll(self.socket.read_frame()) {
             black_box(frame.unwrap());
@@ -185,18 +160,11 @@ impl Codec for Fastwebsockets {
             poll(self.socket.write_frame(frame)).unwrap().unwrap();
         }
     }
-
-    fn echo(&mut self, _: usize) {
-        while let Some(frame) = poll(self.socket.read_frame()) {
-            poll(self.socket.write_frame(frame.unwrap())).unwrap().unwrap();
-        }
-    }
 }
 
 struct TokioWebsockets {
     socket: tokio_websockets::WebSocketStream<Memory>,
     message: tokio_websockets::Message,
-    collected: Vec<tokio_websockets::Message>,
 }
 
 impl TokioWebsockets {
@@ -204,7 +172,7 @@ impl TokioWebsockets {
         let config = tokio_websockets::Config::default().frame_size(usize::MAX);
         let socket = tokio_websockets::ServerBuilder::new().config(config).serve(memory.clone());
         let message = tokio_websockets::Message::text(text.to_owned());
-        Self { socket, message, collected: Vec::new() }
+        Self { socket, message }
     }
 
     fn read(&mut self) -> Option<tokio_websockets::Message> {
@@ -222,7 +190,7 @@ impl TokioWebsockets {
 }
 
 impl Codec for TokioWebsockets {
-    fn decode(&mut self, _: usize) -> usize {
+    fn decode(&mut self) -> usize {
         let mut messages = 0;
         while let Some(message) = self.read() {
             black_box(message);
@@ -236,62 +204,6 @@ impl Codec for TokioWebsockets {
             Pin::new(&mut self.socket).start_send(black_box(&self.message).clone()).unwrap();
         }
         self.flush();
-    }
-
-    /// Collects messages first, because tokio-websockets flushes before it reads.
-    fn echo(&mut self, _: usize) {
-        while let Some(message) = self.read() {
-            self.collected.push(message);
-        }
-        for message in self.collected.drain(..) {
-            Pin::new(&mut self.socket).start_send(message).unwrap();
-        }
-        self.flush();
-    }
-}
-
-struct Soketto {
-    sender: soketto::Sender<Compat<Memory>>,
-    receiver: soketto::Receiver<Compat<Memory>>,
-    message: Vec<u8>,
-    text: String,
-}
-
-impl Soketto {
-    fn new(memory: &Memory, text: &str) -> Self {
-        let builder = soketto::connection::Builder::new(memory.clone().compat(), soketto::Mode::Server);
-        let (sender, receiver) = builder.finish();
-        Self { sender, receiver, message: Vec::new(), text: text.to_owned() }
-    }
-}
-
-impl Codec for Soketto {
-    /// Dropping a pending `receive_data` future loses part of the message, so this polls once per
-    /// message only.
-    fn decode(&mut self, count: usize) -> usize {
-        for _ in 0..count {
-            self.message.clear();
-            assert!(poll(self.receiver.receive_data(&mut self.message)).unwrap().unwrap().is_text());
-            black_box(std::str::from_utf8(&self.message).unwrap());
-        }
-        count
-    }
-
-    fn encode(&mut self, count: usize) {
-        for _ in 0..count {
-            poll(self.sender.send_text(black_box(&self.text))).unwrap().unwrap();
-        }
-        poll(self.sender.flush()).unwrap().unwrap();
-    }
-
-    fn echo(&mut self, count: usize) {
-        for _ in 0..count {
-            self.message.clear();
-            assert!(poll(self.receiver.receive_data(&mut self.message)).unwrap().unwrap().is_text());
-            let text = std::str::from_utf8(&self.message).unwrap();
-            poll(self.sender.send_text(text)).unwrap().unwrap();
-        }
-        poll(self.sender.flush()).unwrap().unwrap();
     }
 }
 

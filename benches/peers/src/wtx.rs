@@ -11,7 +11,7 @@ use super::{Failure, MAX_MESSAGE};
 
 type Frames = Room<(OpCode, Arc<[u8]>)>;
 
-pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+pub(crate) async fn serve(listener: TcpListener) -> Result<(), Failure> {
     let room = Arc::new(Room::new());
     loop {
         let (socket, _) = listener.accept().await?;

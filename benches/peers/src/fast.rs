@@ -17,7 +17,7 @@ use super::room::Room;
 
 type Frames = Room<(OpCode, Bytes)>;
 
-pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+pub(crate) async fn serve(listener: TcpListener) -> Result<(), Failure> {
     let room = Arc::new(Room::new());
     loop {
         let (socket, _) = listener.accept().await?;

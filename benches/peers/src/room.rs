@@ -6,23 +6,23 @@ use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
 /// A list of mailboxes, one for each connection at `/broadcast`.
 #[derive(Debug)]
-pub(super) struct Room<M>(Mutex<Vec<UnboundedSender<M>>>);
+pub(crate) struct Room<M>(Mutex<Vec<UnboundedSender<M>>>);
 
 impl<M: Clone> Room<M> {
     /// Creates an empty room.
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self(Mutex::new(Vec::new()))
     }
 
     /// Adds a client. Dropping the receiver removes the client.
-    pub(super) fn join(&self) -> UnboundedReceiver<M> {
+    pub(crate) fn join(&self) -> UnboundedReceiver<M> {
         let (sender, receiver) = unbounded_channel();
         self.lock().push(sender);
         receiver
     }
 
     /// Sends a message to all clients.
-    pub(super) fn send(&self, message: &M) {
+    pub(crate) fn send(&self, message: &M) {
         self.lock().retain(|mailbox| mailbox.send(message.clone()).is_ok());
     }
 

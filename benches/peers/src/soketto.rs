@@ -18,7 +18,7 @@ use super::{Failure, MAX_MESSAGE};
 type Socket = BufReader<BufWriter<Compat<TcpStream>>>;
 type Messages = Room<(bool, Arc<[u8]>)>;
 
-pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+pub(crate) async fn serve(listener: TcpListener) -> Result<(), Failure> {
     let room = Arc::new(Room::new());
     loop {
         let (socket, _) = listener.accept().await?;

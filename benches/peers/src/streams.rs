@@ -27,7 +27,7 @@ const WRITE_THRESHOLD: usize = 128 << 10;
 const BATCH: usize = 256;
 
 /// Distinguishes text and binary messages from control frames.
-pub(super) trait Data {
+pub(crate) trait Data {
     fn is_data(&self) -> bool;
 }
 
@@ -52,7 +52,7 @@ fn tungstenite_config(settings: &Settings) -> WebSocketConfig {
 }
 
 /// tokio-tungstenite on tokio.
-pub(super) async fn tokio_tungstenite(
+pub(crate) async fn tokio_tungstenite(
     listener: tokio::net::TcpListener,
     settings: &Settings,
 ) -> Result<(), Failure> {
@@ -74,7 +74,7 @@ pub(super) async fn tokio_tungstenite(
 }
 
 /// tokio-websockets as in its own echo example, with the same write threshold as tungstenite.
-pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
+pub(crate) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
     use tokio_websockets::{Config, Limits, ServerBuilder};
 
     let room = Arc::new(Room::new());
@@ -94,7 +94,7 @@ pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Resul
 }
 
 /// async-tungstenite on async-std's executor.
-pub(super) fn async_std(listener: net::TcpListener, settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn async_std(listener: net::TcpListener, settings: &Settings) -> Result<(), Failure> {
     let config = tungstenite_config(settings);
     let threads = settings.threads;
     if std::env::var_os("ASYNC_STD_THREAD_COUNT").is_none()
@@ -135,7 +135,7 @@ fn note_path(
 }
 
 /// Serves a connection to this path.
-pub(super) async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
+pub(crate) async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
     M: Data + Clone,
