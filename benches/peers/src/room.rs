@@ -1,8 +1,30 @@
-//! The clients of `/broadcast`.
+//! The clients of `/broadcast`, and the loop that accepts connections.
 
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::future::Future;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+
+use super::Failure;
+
+/// Accepts connections, and serves each in a task. All of them share a room.
+pub(crate) async fn accept<M, F>(
+    listener: TcpListener,
+    connection: impl Fn(TcpStream, Arc<Room<M>>) -> F,
+) -> Result<(), Failure>
+where
+    M: Clone,
+    F: Future<Output: Send> + Send + 'static,
+{
+    let room = Arc::new(Room::new());
+    loop {
+        let (socket, _) = listener.accept().await?;
+        socket.set_nodelay(true)?;
+        // The load generator reports connection errors.
+        tokio::spawn(tokio::task::unconstrained(connection(socket, room.clone())));
+    }
+}
 
 /// A list of mailboxes, one for each connection at `/broadcast`.
 #[derive(Debug)]

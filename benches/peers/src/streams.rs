@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use super::room::Room;
+use super::room::{Room, accept};
 use super::{Failure, MAX_MESSAGE, Settings};
 
 /// The number of buffered reply bytes above which the library writes without a flush.
@@ -57,40 +57,27 @@ pub(crate) async fn tokio_tungstenite(
     settings: &Settings,
 ) -> Result<(), Failure> {
     let config = tungstenite_config(settings);
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        // The load generator reports connection errors.
-        tokio::spawn(tokio::task::unconstrained(async move {
-            let mut path = String::new();
-            let ws =
-                tokio_tungstenite::accept_hdr_async_with_config(socket, note_path(&mut path), Some(config))
-                    .await?;
-            run(ws, &path, &room).await
-        }));
-    }
+    let connection = |socket, room: Arc<Room<TungsteniteMessage>>| async move {
+        let mut path = String::new();
+        let note = note_path(&mut path);
+        let ws = tokio_tungstenite::accept_hdr_async_with_config(socket, note, Some(config)).await?;
+        run(ws, &path, &room).await
+    };
+    accept(listener, connection).await
 }
 
 /// tokio-websockets as in its own echo example, with the same write threshold as tungstenite.
 pub(crate) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
-    use tokio_websockets::{Config, Limits, ServerBuilder};
+    use tokio_websockets::{Config, Limits, Message, ServerBuilder};
 
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        tokio::spawn(tokio::task::unconstrained(async move {
-            let (request, ws) = ServerBuilder::new()
-                .config(Config::default().frame_size(usize::MAX).flush_threshold(WRITE_THRESHOLD))
-                .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)))
-                .accept(socket)
-                .await?;
-            run(ws, request.uri().path(), &room).await
-        }));
-    }
+    let connection = |socket, room: Arc<Room<Message>>| async move {
+        let server = ServerBuilder::new()
+            .config(Config::default().frame_size(usize::MAX).flush_threshold(WRITE_THRESHOLD))
+            .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)));
+        let (request, ws) = server.accept(socket).await?;
+        run(ws, request.uri().path(), &room).await
+    };
+    accept(listener, connection).await
 }
 
 /// async-tungstenite on async-std's executor.
