@@ -146,7 +146,9 @@ class Measure:
         try:
             wait_until_it_listens(running, port)
             report, others = self.measure(row, server, port, running.pid, free)
-            return Outcome(row, server, report, others=others)
+            outcome = Outcome(row, server, report, others=others)
+            outcome.error = "no message came back" if outcome.value is None else ""
+            return outcome
         except Failure as error:
             status = running.poll()
             ended = "" if status is None else f"; the server ended with status {status}"
