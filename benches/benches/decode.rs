@@ -1,5 +1,5 @@
 //! Receiving messages of several sizes in every version: whole, in two reads, in fragments and
-//! pipelined.
+//! pipelined; and the cost of UTF-8 validation.
 #![allow(
     missing_docs,
     clippy::unwrap_used,
@@ -12,6 +12,7 @@ mod common;
 use std::hint::black_box;
 use std::num::NonZeroUsize;
 
+use clws_benches::random::SplitMix;
 use clws_proto::{Event, Limits, Receiver, Role, Version};
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
@@ -84,11 +85,45 @@ fn pipelined(c: &mut Criterion) {
     group.finish();
 }
 
+/// Text and binary of the same content, and validation alone.
+fn utf8(c: &mut Criterion) {
+    // This key leaves the payload unchanged, so that it is valid text after each unmasking in place.
+    let key = [0; 4];
+    for (kind, make) in [("ascii", common::ascii as fn(usize) -> String), ("mixed", common::mixed)] {
+        let mut group = c.benchmark_group(format!("utf8/{kind}"));
+        for size in [16, 125, 16 << 10, 1 << 20] {
+            let text = make(size);
+            let name = common::short(size);
+            group.throughput(Throughput::Bytes(text.len() as u64));
+            let mut wire = common::client_text(Version::Rfc6455, &text, key);
+            let mut receiver = receiver(Version::Rfc6455);
+            for (id, piece) in [("decode text", usize::MAX), ("decode text in pieces of 1000", 1000)] {
+                group.bench_function(BenchmarkId::new(id, &name), |b| {
+                    b.iter(|| {
+                        let pieces = black_box(&mut wire).chunks_mut(piece);
+                        assert_eq!(pieces.map(|read| receive(&mut receiver, read)).sum::<usize>(), 1);
+                    });
+                });
+            }
+            let mut wire = common::client_binary(text.as_bytes(), None);
+            group.bench_function(BenchmarkId::new("decode binary", &name), |b| {
+                b.iter(|| assert_eq!(receive(&mut receiver, black_box(&mut wire)), 1));
+            });
+            group.bench_function(BenchmarkId::new("simdutf8", &name), |b| {
+                b.iter(|| simdutf8::basic::from_utf8(black_box(text.as_bytes())).is_ok());
+            });
+            group.bench_function(BenchmarkId::new("std", &name), |b| {
+                b.iter(|| std::str::from_utf8(black_box(text.as_bytes())).is_ok());
+            });
+        }
+        group.finish();
+    }
+}
+
 fn cuts(len: usize) -> Vec<usize> {
-    let (mut cuts, mut at, mut random) = (vec![0], 0, 1u64);
+    let (mut cuts, mut at, mut random) = (vec![0], 0, SplitMix(1));
     while at < len {
-        random = random.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-        at = len.min(at + 1 + usize::try_from(random >> 51).unwrap());
+        at = len.min(at + 1 + random.below(8 << 10));
         cuts.push(at);
     }
     cuts
@@ -113,5 +148,5 @@ fn receive(receiver: &mut Receiver, read: &mut [u8]) -> usize {
     messages
 }
 
-criterion_group!(benches, whole, binary, pipelined);
+criterion_group!(benches, whole, binary, pipelined, utf8);
 criterion_main!(benches);

@@ -1,10 +1,9 @@
-//! Compression: MB/s of the uncompressed message. The compression ratios are printed first.
+//! Compression: MB/s of the uncompressed message. `load` and `compare --deflate` report the compression ratios.
 #![allow(missing_docs, clippy::unwrap_used, reason = "a bench: criterion's macros, and panics on errors")]
 
 mod common;
 
 use std::hint::black_box;
-use std::io::IoSlice;
 use std::time::Duration;
 
 use clws_benches::text::{Kind, Lines};
@@ -53,51 +52,6 @@ fn sender(window: Option<u8>, codecs: &CodecPool) -> Sender {
     Sender::server(Version::Rfc6455).deflate(params(window), codecs)
 }
 
-/// Writes the whole outbox with vectored writes. Returns the number of bytes.
-fn write(sender: &mut Sender) -> usize {
-    let mut bytes = 0;
-    while sender.queued() > 0 {
-        let mut slices = [IoSlice::new(&[]); 16];
-        let n = sender.io_slices(&mut slices);
-        let written = black_box(&slices[..n]).iter().map(|slice| slice.len()).sum();
-        sender.consume(written);
-        bytes += written;
-    }
-    bytes
-}
-
-/// Payload bytes per wire byte, including frame headers.
-fn ratio(window: Option<u8>, level: u8, messages: &[String]) -> f64 {
-    let codecs = codecs(level);
-    let mut sender = sender(window, &codecs);
-    let sent = |message: &String| {
-        sender.text(message, None).unwrap();
-        write(&mut sender)
-    };
-    let wire: usize = messages.iter().map(sent).sum();
-    let content: usize = messages.iter().map(String::len).sum();
-    content as f64 / wire as f64
-}
-
-/// Prints the compression ratios, which criterion cannot show.
-fn ratios(_: &mut Criterion) {
-    if is_test() {
-        return;
-    }
-    println!("payload bytes per wire byte");
-    println!("{:<6}{:>8}{:>12}{:>14}{:>14}", "", "size", "by itself", "takeover 12", "takeover 15");
-    for (name, kind) in KINDS {
-        for size in SIZES {
-            let messages = messages(kind, size);
-            let [none, small, large] = CONTEXTS.map(|(_, window)| ratio(window, 4, &messages));
-            println!("{name:<6}{:>8}{none:>12.2}{small:>14.2}{large:>14.2}", common::short(size));
-        }
-        let messages = messages(kind, 16 << 10);
-        let levels = LEVELS.map(|level| format!("level {level}: {:.2}", ratio(None, level, &messages)));
-        println!("{name:<6}{:>8}  {}", common::short(16 << 10), levels.join("  "));
-    }
-}
-
 /// Compresses one message per iteration.
 fn compress(
     group: &mut BenchmarkGroup<'_, WallTime>,
@@ -109,7 +63,7 @@ fn compress(
     group.bench_function(id, |b| {
         b.iter(|| {
             sender.text(black_box(next.next().unwrap()), None).unwrap();
-            write(&mut sender)
+            common::write(&mut sender)
         });
     });
 }
@@ -199,26 +153,15 @@ fn shared(c: &mut Criterion) {
                     let message = SharedMessage::text(next.next().unwrap().as_str());
                     for sender in &mut senders {
                         sender.shared(&message).unwrap();
-                        write(sender);
+                        common::write(sender);
                     }
                     assert_eq!(message.encodings(), usize::from(window.is_none()));
                 });
             });
         }
-        let mut plain: Vec<_> = (0..outboxes).map(|_| Sender::server(Version::Rfc6455)).collect();
-        let mut next = messages.iter().cycle();
-        group.bench_function(BenchmarkId::new("shared, not compressed", &short), |b| {
-            b.iter(|| {
-                let message = SharedMessage::text(next.next().unwrap().as_str());
-                for sender in &mut plain {
-                    sender.shared(&message).unwrap();
-                    write(sender);
-                }
-            });
-        });
     }
     group.finish();
 }
 
-criterion_group!(benches, ratios, sizes, levels, shared);
+criterion_group!(benches, sizes, levels, shared);
 criterion_main!(benches);

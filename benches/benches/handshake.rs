@@ -89,30 +89,6 @@ fn handshake(c: &mut Criterion) {
         }
     }
     group.finish();
-
-    #[cfg(feature = "peers")]
-    tungstenite(c);
-}
-
-#[cfg(feature = "peers")]
-fn tungstenite(c: &mut Criterion) {
-    use tokio_tungstenite::tungstenite::handshake::{machine::TryParse, server};
-
-    let mut group = c.benchmark_group("handshake/tungstenite");
-    for (kind, more) in [("plain", ""), ("browser", BROWSER)] {
-        let request = request(Version::Rfc6455, more);
-        group.throughput(Throughput::Bytes(request.len() as u64));
-        group.bench_function(BenchmarkId::new("parse, answer", kind), |b| {
-            b.iter(|| {
-                let (_, request) = server::Request::try_parse(black_box(&request)).unwrap().unwrap();
-                let response = server::create_response(&request).unwrap();
-                let mut out = Vec::new();
-                server::write_response(&mut out, &response).unwrap();
-                out
-            });
-        });
-    }
-    group.finish();
 }
 
 criterion_group!(benches, handshake);

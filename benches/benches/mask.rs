@@ -18,10 +18,6 @@ fn sizes(c: &mut Criterion) {
         group.bench_function(BenchmarkId::new("clws", &name), |b| {
             b.iter(|| clws_proto::apply_mask(black_box(common::KEY), 0, black_box(&mut payload)));
         });
-        #[cfg(feature = "peers")]
-        group.bench_function(BenchmarkId::new("fastwebsockets", &name), |b| {
-            b.iter(|| fastwebsockets::unmask(black_box(&mut payload), black_box(common::KEY)));
-        });
         group.bench_function(BenchmarkId::new("copy", &name), |b| {
             b.iter(|| black_box(&mut payload).copy_from_slice(black_box(&source)));
         });

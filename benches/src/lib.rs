@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `cargo run --release -p clws-benches --bin load -- echo …` | messages per second, latency, the server's CPU per message |
 //! | `cargo bench -p clws-benches` | the codecs alone: mask, UTF-8, decode, encode, compression, handshake |
-//! | `cargo run --release -p clws-benches --features peers --bin compare` | every row for every server |
+//! | `python3 benches/compare` | every row for every server, with the servers of `benches/peers` |
 //!
 //! The load generator shares no code with clws. It implements the four protocol versions itself, so
 //! that an error in clws cannot cancel out on both ends. It runs on Linux only (epoll, `/proc`); on
@@ -15,11 +15,6 @@ pub mod text;
 
 #[cfg(target_os = "linux")]
 pub mod load;
-
-#[cfg(all(target_os = "linux", feature = "peers"))]
-pub mod compare;
-#[cfg(all(target_os = "linux", feature = "peers"))]
-pub mod peers;
 
 /// The examples of the workspace's README are tested as doc tests.
 #[cfg(doctest)]

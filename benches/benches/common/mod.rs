@@ -1,6 +1,7 @@
 //! Inputs for the codecs.
 #![allow(dead_code, reason = "each bench uses a part")]
 
+use std::hint::black_box;
 use std::io::IoSlice;
 
 use clws_proto::{Sender, Version};
@@ -50,14 +51,26 @@ pub(crate) fn client_binary(message: &[u8], frame_size: Option<std::num::NonZero
 /// Takes all bytes from the outbox.
 pub(crate) fn take(sender: &mut Sender) -> Vec<u8> {
     let mut out = Vec::new();
+    write_to(sender, |slices| out.extend(slices.iter().flat_map(|slice| slice.iter())));
+    out
+}
+
+/// Writes the whole outbox with vectored writes. Returns the number of bytes.
+pub(crate) fn write(sender: &mut Sender) -> usize {
+    write_to(sender, |slices| _ = black_box(slices))
+}
+
+fn write_to(sender: &mut Sender, mut writev: impl FnMut(&[IoSlice<'_>])) -> usize {
+    let mut bytes = 0;
     while sender.queued() > 0 {
         let mut slices = [IoSlice::new(&[]); 16];
         let n = sender.io_slices(&mut slices);
-        out.extend(slices[..n].iter().flat_map(|slice| slice.iter()));
+        writev(&slices[..n]);
         let written = slices[..n].iter().map(|slice| slice.len()).sum();
         sender.consume(written);
+        bytes += written;
     }
-    out
+    bytes
 }
 
 /// Formats a size as `16`, `16Ki` or `1Mi`.

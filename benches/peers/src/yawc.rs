@@ -14,7 +14,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 use yawc::{Frame, OpCode, Options, WebSocket, WebSocketError};
 
-use super::room::Room;
+use super::room::{Room, accept};
 use super::streams::{self, Data};
 use super::{Failure, MAX_MESSAGE, Settings};
 
@@ -31,8 +31,7 @@ impl Data for Frame {
     }
 }
 
-pub(super) async fn serve(listener: TcpListener, settings: &Settings) -> Result<(), Failure> {
-    let room = Arc::new(Room::new());
+pub(crate) async fn serve(listener: TcpListener, settings: &Settings) -> Result<(), Failure> {
     let mut options = Options::default()
         .with_utf8()
         .without_compression()
@@ -41,16 +40,12 @@ pub(super) async fn serve(listener: TcpListener, settings: &Settings) -> Result<
     if settings.read_buffer.is_none_or(|bytes| bytes >= SMALL) {
         options = options.with_read_buffer_capacity(READ_BUFFER);
     }
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let (room, options) = (room.clone(), options.clone());
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, options.clone(), room.clone()));
-            // The load generator reports connection errors.
-            http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await
-        });
-    }
+    let connection = |socket, room: Arc<Room<Frame>>| {
+        let options = options.clone();
+        let service = service_fn(move |request| answer(request, options.clone(), room.clone()));
+        http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades()
+    };
+    accept(listener, connection).await
 }
 
 async fn answer(

@@ -12,21 +12,14 @@ use soketto::{Data, Receiver, Sender, connection};
 use tokio::net::{TcpListener, TcpStream};
 use tokio_util::compat::{Compat, TokioAsyncReadCompatExt};
 
-use super::room::Room;
+use super::room::{Room, accept};
 use super::{Failure, MAX_MESSAGE};
 
 type Socket = BufReader<BufWriter<Compat<TcpStream>>>;
 type Messages = Room<(bool, Arc<[u8]>)>;
 
-pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        // The load generator reports connection errors.
-        tokio::spawn(tokio::task::unconstrained(connection(socket, room)));
-    }
+pub(crate) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+    accept(listener, connection).await
 }
 
 async fn connection(socket: TcpStream, room: Arc<Messages>) -> Result<(), Failure> {

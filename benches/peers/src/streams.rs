@@ -17,7 +17,7 @@ use tokio_tungstenite::tungstenite::{
     protocol::WebSocketConfig,
 };
 
-use super::room::Room;
+use super::room::{Room, accept};
 use super::{Failure, MAX_MESSAGE, Settings};
 
 /// The number of buffered reply bytes above which the library writes without a flush.
@@ -27,7 +27,7 @@ const WRITE_THRESHOLD: usize = 128 << 10;
 const BATCH: usize = 256;
 
 /// Distinguishes text and binary messages from control frames.
-pub(super) trait Data {
+pub(crate) trait Data {
     fn is_data(&self) -> bool;
 }
 
@@ -52,49 +52,36 @@ fn tungstenite_config(settings: &Settings) -> WebSocketConfig {
 }
 
 /// tokio-tungstenite on tokio.
-pub(super) async fn tokio_tungstenite(
+pub(crate) async fn tokio_tungstenite(
     listener: tokio::net::TcpListener,
     settings: &Settings,
 ) -> Result<(), Failure> {
     let config = tungstenite_config(settings);
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        // The load generator reports connection errors.
-        tokio::spawn(tokio::task::unconstrained(async move {
-            let mut path = String::new();
-            let ws =
-                tokio_tungstenite::accept_hdr_async_with_config(socket, note_path(&mut path), Some(config))
-                    .await?;
-            run(ws, &path, &room).await
-        }));
-    }
+    let connection = |socket, room: Arc<Room<TungsteniteMessage>>| async move {
+        let mut path = String::new();
+        let note = note_path(&mut path);
+        let ws = tokio_tungstenite::accept_hdr_async_with_config(socket, note, Some(config)).await?;
+        run(ws, &path, &room).await
+    };
+    accept(listener, connection).await
 }
 
 /// tokio-websockets as in its own echo example, with the same write threshold as tungstenite.
-pub(super) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
-    use tokio_websockets::{Config, Limits, ServerBuilder};
+pub(crate) async fn tokio_websockets(listener: tokio::net::TcpListener) -> Result<(), Failure> {
+    use tokio_websockets::{Config, Limits, Message, ServerBuilder};
 
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        tokio::spawn(tokio::task::unconstrained(async move {
-            let (request, ws) = ServerBuilder::new()
-                .config(Config::default().frame_size(usize::MAX).flush_threshold(WRITE_THRESHOLD))
-                .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)))
-                .accept(socket)
-                .await?;
-            run(ws, request.uri().path(), &room).await
-        }));
-    }
+    let connection = |socket, room: Arc<Room<Message>>| async move {
+        let server = ServerBuilder::new()
+            .config(Config::default().frame_size(usize::MAX).flush_threshold(WRITE_THRESHOLD))
+            .limits(Limits::default().max_payload_len(Some(MAX_MESSAGE)));
+        let (request, ws) = server.accept(socket).await?;
+        run(ws, request.uri().path(), &room).await
+    };
+    accept(listener, connection).await
 }
 
 /// async-tungstenite on async-std's executor.
-pub(super) fn async_std(listener: net::TcpListener, settings: &Settings) -> Result<(), Failure> {
+pub(crate) fn async_std(listener: net::TcpListener, settings: &Settings) -> Result<(), Failure> {
     let config = tungstenite_config(settings);
     let threads = settings.threads;
     if std::env::var_os("ASYNC_STD_THREAD_COUNT").is_none()
@@ -135,7 +122,7 @@ fn note_path(
 }
 
 /// Serves a connection to this path.
-pub(super) async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
+pub(crate) async fn run<S, M, E>(ws: S, path: &str, room: &Room<M>) -> Result<(), Failure>
 where
     S: Stream<Item = Result<M, E>> + Sink<M, Error = E>,
     M: Data + Clone,

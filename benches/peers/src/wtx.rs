@@ -6,20 +6,13 @@ use tokio::net::{TcpListener, TcpStream};
 use wtx::collection::Vector;
 use wtx::web_socket::{Frame, OpCode, WebSocketAcceptor, WebSocketPayloadOrigin};
 
-use super::room::Room;
+use super::room::{Room, accept};
 use super::{Failure, MAX_MESSAGE};
 
 type Frames = Room<(OpCode, Arc<[u8]>)>;
 
-pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        // The load generator reports connection errors.
-        tokio::spawn(tokio::task::unconstrained(connection(socket, room)));
-    }
+pub(crate) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+    accept(listener, connection).await
 }
 
 async fn connection(socket: TcpStream, room: Arc<Frames>) -> Result<(), wtx::Error> {

@@ -13,22 +13,16 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
 
 use super::Failure;
-use super::room::Room;
+use super::room::{Room, accept};
 
 type Frames = Room<(OpCode, Bytes)>;
 
-pub(super) async fn serve(listener: TcpListener) -> Result<(), Failure> {
-    let room = Arc::new(Room::new());
-    loop {
-        let (socket, _) = listener.accept().await?;
-        socket.set_nodelay(true)?;
-        let room = room.clone();
-        tokio::spawn(async move {
-            let service = service_fn(|request| answer(request, room.clone()));
-            // The load generator reports connection errors.
-            http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades().await
-        });
-    }
+pub(crate) async fn serve(listener: TcpListener) -> Result<(), Failure> {
+    let connection = |socket, room: Arc<Frames>| {
+        let service = service_fn(move |request| answer(request, room.clone()));
+        http1::Builder::new().serve_connection(TokioIo::new(socket), service).with_upgrades()
+    };
+    accept(listener, connection).await
 }
 
 async fn answer(

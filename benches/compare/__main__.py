@@ -1,0 +1,148 @@
+"""Measures clws and its peers side by side: python3 benches/compare. BENCHMARKS.md explains the results."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import resource
+import shlex
+import sys
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import charts
+import report
+import servers
+from measure import Measure, Outcome
+from rows import DEFLATE_ROWS, ROWS, SWEEPS, Row, Sweep
+from servers import Missing, Server
+
+
+def arguments() -> argparse.Namespace:
+    """Parses the command line."""
+    cores = sorted(os.sched_getaffinity(0))
+    parser = argparse.ArgumentParser(prog="compare", description=__doc__)
+    add = parser.add_argument
+    add("--deflate", action="store_true", help="measure permessage-deflate, compared with npm ws; writes deflate.md")
+    add("--rounds", type=int, default=3, help="rounds; tables show the medians")
+    add("--seconds", type=float, default=1.5, help="seconds to measure each row and server in each round")
+    add("--retries", type=int, default=2, help="how often to repeat a measurement that other programs disturbed")
+    add("--row", action="append", default=[], metavar="TEXT", help="only rows whose title begins with TEXT (repeatable)")
+    add("--server", action="append", default=[], metavar="TEXT", help="only servers whose name begins with TEXT (repeatable)")
+    add("--extra", action="append", default=[], metavar="'NAME|COMMAND {port}'",
+        help="an additional server that echoes on any path of 127.0.0.1 (repeatable)")
+    add("--server-core", type=int, default=cores[0], metavar="N", help="default: the first")
+    add("--load-core", type=int, default=cores[-1], metavar="N", help="default: the last")
+    add("--out", type=Path, default=servers.ROOT / "benches/results", metavar="FOLDER", help="the output folder")
+    cli = parser.parse_args()
+    if cli.server_core == cli.load_core:
+        parser.error("the server and the load generator need different cores: change --server-core or --load-core")
+    if cli.rounds < 1 or cli.retries < 0 or not 0.1 <= cli.seconds <= 60:
+        parser.error("--rounds must be at least 1, --retries at least 0, and --seconds between 0.1 and 60")
+    return cli
+
+
+def main() -> None:
+    """Runs the comparison."""
+    cli = arguments()
+    rows = [row for row in (DEFLATE_ROWS if cli.deflate else ROWS) if begins(row.title, cli.row)]
+    sweeps = [sweep for sweep in ([] if cli.deflate else SWEEPS) if begins(sweep.title, cli.row)]
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    measured, missing = list_servers(cli) if rows or sweeps else ([], [])
+    if not measured:
+        sys.exit("compare: no row or no server matches: check --row and --server")
+
+    cores = os.sched_getaffinity(0)
+    measure = Measure(servers.load(), cli.rounds, cli.retries, cli.seconds, cli.server_core, cli.load_core, cores)
+    command = shlex.join(["python3", "benches/compare", *sys.argv[1:]])
+    text = report.head(command, cli.rounds, cli.seconds, measured, missing, cli.deflate)
+    name = "deflate" if cli.deflate else "compare"
+    finished: list[Outcome] = []
+
+    def write_rows(outcomes: list[Outcome]) -> None:
+        tables = [report.table(row, measured, outcomes) for row in rows]
+        save(cli.out, f"{name}.md", text + "".join(tables))
+        save(cli.out, f"{name}.jsonl", json_lines(finished + outcomes))
+
+    outcomes = measure.run(rows, measured, write_rows) if rows else []
+    text += "".join(report.table(row, measured, outcomes) for row in rows)
+    finished += outcomes
+    if rows and not cli.deflate:
+        save(cli.out, "compare.svg", charts.bars([panel(row, measured, outcomes) for row in rows]))
+
+    some = report.ours_and_the_best(rows, measured, outcomes)
+    for sweep in sweeps:
+        outcomes = measure.run(list(sweep.points.values()), some, lambda _: None)
+        text += report.sweep_table(sweep, some, outcomes)
+        finished += outcomes
+        save(cli.out, sweep.file, charts.lines(sweep.title, sweep.axis, [curve(sweep, of, outcomes) for of in some]))
+        save(cli.out, f"{name}.md", text)
+        save(cli.out, f"{name}.jsonl", json_lines(finished))
+    print(text)
+    print(f"written to {cli.out / name}.md")
+
+
+def list_servers(cli: argparse.Namespace) -> tuple[list[Server], list[str]]:
+    """The wanted servers, and a line for each one that is not installed."""
+    ours: dict[str, Path | None]
+    optional: dict[str, Callable[[], Server]]
+    if cli.deflate:
+        ours = {"clws, level 4": None, "clws, level 6": servers.HERE / "level-6.toml"}
+        optional = {f"npm ws, level {level}": partial(servers.npm_ws, level) for level in (6, 4)}
+        crates = []
+    else:
+        ours = {"clws": None}
+        optional = {
+            "npm ws": servers.npm_ws,
+            "picows": servers.picows,
+            "websockets": servers.websockets,
+        }
+        crates = [server for server in servers.crates() if begins(server.name, cli.server)]
+    ours = {name: file for name, file in ours.items() if begins(name, cli.server)}
+    found = (servers.clws(ours) if ours else []) + crates
+    servers.build_crates(crates)
+    missing: list[str] = []
+    for name, make in optional.items():
+        if begins(name, cli.server):
+            try:
+                found.append(make())
+            except Missing as why:
+                missing.append(str(why))
+    extras = [servers.extra(text) for text in cli.extra]
+    return found + [server for server in extras if begins(server.name, cli.server)], missing
+
+
+def panel(row: Row, measured: list[Server], outcomes: list[Outcome]) -> tuple[str, list[charts.Bar]]:
+    """The bars of one row, the best first."""
+    values = [(server.name, server.is_ours, report.median(row, server, outcomes)) for server in measured]
+    return f"{row.title}, {row.unit}", sorted(values, key=lambda bar: math.inf if bar[2] is None else bar[2])
+
+
+def curve(sweep: Sweep, server: Server, outcomes: list[Outcome]) -> charts.Line:
+    """The curve of one server."""
+    points = [(float(x), report.median(row, server, outcomes)) for x, row in sweep.points.items()]
+    return server.name, server.is_ours, [(x, y) for x, y in points if y is not None]
+
+
+def begins(name: str, filters: list[str]) -> bool:
+    """Whether the name begins with a filter. Everything passes if there are no filters."""
+    return not filters or name.lower().startswith(tuple(text.lower() for text in filters))
+
+
+def save(folder: Path, name: str, text: str) -> None:
+    """Writes a file."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_text(text, encoding="utf-8")
+
+
+def json_lines(outcomes: list[Outcome]) -> str:
+    """The reports of all successful measurements, one a line."""
+    return "".join(json.dumps(outcome.report) + "\n" for outcome in outcomes if outcome.report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,60 @@
+"""Tests of compare: python3 -m unittest discover -s benches/compare"""
+
+from __future__ import annotations
+
+import subprocess
+import time
+import unittest
+
+import charts
+import measure
+import report
+import servers
+from measure import Meter, Outcome
+from rows import DEFLATE_ROWS, ROWS, SWEEPS
+from servers import Server
+
+CLWS = Server("clws", "1", "rustc", ["echo", "{port}", "{threads}"], is_ours=True)
+PEER = Server("peer", "1", "rustc", ["peer", "{port}"], takes_deflate=False)
+
+
+class Tests(unittest.TestCase):
+    def test_commands_get_the_values_of_the_row(self) -> None:
+        headless = next(row for row in ROWS if row.ours)
+        self.assertEqual(CLWS.words(headless, 7), ["echo", "7", "1", "--forget-headers"])
+        self.assertEqual(CLWS.words(DEFLATE_ROWS[0], 7)[3:], ["--deflate", "--deflate-threshold", "64"])
+        self.assertEqual(PEER.words(DEFLATE_ROWS[0], 7), ["peer", "7"])
+
+    def test_extra_servers_need_a_name_and_a_port(self) -> None:
+        self.assertEqual(servers.extra(" mine | node 'a b.js' {port}").command, ["node", "a b.js", "{port}"])
+        for bad in ("node", "|node {port}", "node|", "node|node server.js"):
+            self.assertRaises(SystemExit, servers.extra, bad)
+
+    def test_every_crate_is_locked(self) -> None:
+        self.assertTrue(all(server.version for server in servers.crates()))
+
+    def test_tables_show_medians_ratios_and_failures(self) -> None:
+        row, [a, b] = ROWS[0], [{"server_us_per_message": us, "rate": 5} for us in (2, 4)]
+        outcomes = [Outcome(row, CLWS, a), Outcome(row, PEER, b), Outcome(row, PEER, error="it fell|over")]
+        table = report.table(row, [PEER, CLWS], outcomes)
+        self.assertIn("| **clws** | 2.00 (2.00–2.00) | 1.00 | 5 | - |", table)
+        self.assertIn("| peer (failed in some rounds: it fell over) | 4.00 (4.00–4.00) | 2.00 |", table)
+        self.assertIn("| peer | failed: it fell over |", report.table(row, [PEER], outcomes[2:]))
+        self.assertEqual(report.ours_and_the_best([row], [PEER, CLWS], outcomes), [CLWS, PEER])
+
+    def test_charts_show_names_and_values(self) -> None:
+        bars = charts.bars([("echo", [("clws", True, 1.25), ("slow & old", False, 500.0), ("gone", False, None)])])
+        for text in ("echo", "clws", "1.25", "slow &amp; old", "500", "failed"):
+            self.assertIn(text, bars)
+        for points in ([(1.0, 5.0), (1e4, 7.0)], [(1.0, 5.0)], []):
+            self.assertIn("clws", charts.lines(SWEEPS[0].title, "connections", [("clws", True, points)]))
+
+    def test_other_programs_count_but_the_server_does_not(self) -> None:
+        self.assertEqual(measure.stolen("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 1"), 0.8)
+        meter = Meter()
+        with subprocess.Popen(["sh", "-c", "while :; do :; done"]) as busy:
+            while measure.schedstat(busy.pid)[0] < 0.2:
+                time.sleep(0.01)
+            others, without = meter.share(set(), 0), meter.share({busy.pid}, 0)
+            busy.kill()
+        self.assertGreater(others, without)
