@@ -171,35 +171,33 @@ impl Report {
         let pair = |pair: Option<[f64; 2]>| {
             pair.map_or("null".to_owned(), |[rss, pss]| format!("[{rss:.1},{pss:.1}]"))
         };
-        format!(
-            "{{\"mode\":\"{}\",\"name\":{},\"draft\":{},\"connections\":{},\"size\":{},\"in_flight\":{},\"seconds\":{:.4},\
-             \"messages\":{},\"bytes_in\":{},\"bytes_out\":{},\"rate\":{:.1},\"p50_us\":{:.2},\"p99_us\":{:.2},\
-             \"p999_us\":{:.2},\"server_us_per_message\":{},\"server_cores\":{},\"load_cores\":{:.4},\
-             \"rss_pss_per_connection\":{},\"rss_pss_touched\":{},\"payload_in\":{},\"ratio\":{},\"ratio_sent\":{},\"note\":{}}}",
-            self.mode,
-            quoted(&self.name),
-            self.draft,
-            self.connections,
-            self.size,
-            self.in_flight,
-            self.seconds,
-            self.messages,
-            self.bytes_in,
-            self.bytes_out,
-            self.rate(),
-            self.latency[0],
-            self.latency[1],
-            self.latency[2],
-            number(self.server_micros()),
-            number(self.server_load()),
-            self.own_load(),
-            pair(self.memory),
-            pair(self.memory_touched),
-            self.payload_in,
-            number(self.ratio()),
-            number(self.sent_ratio),
-            quoted(&self.note),
-        )
+        let [p50, p99, p999] = self.latency.map(|micros| format!("{micros:.2}"));
+        let fields = [
+            ("mode", quoted(self.mode)),
+            ("name", quoted(&self.name)),
+            ("draft", self.draft.to_string()),
+            ("connections", self.connections.to_string()),
+            ("size", self.size.to_string()),
+            ("in_flight", self.in_flight.to_string()),
+            ("seconds", number(Some(self.seconds))),
+            ("messages", self.messages.to_string()),
+            ("bytes_in", self.bytes_in.to_string()),
+            ("bytes_out", self.bytes_out.to_string()),
+            ("rate", format!("{:.1}", self.rate())),
+            ("p50_us", p50),
+            ("p99_us", p99),
+            ("p999_us", p999),
+            ("server_us_per_message", number(self.server_micros())),
+            ("server_cores", number(self.server_load())),
+            ("load_cores", number(Some(self.own_load()))),
+            ("rss_pss_per_connection", pair(self.memory)),
+            ("rss_pss_touched", pair(self.memory_touched)),
+            ("payload_in", self.payload_in.to_string()),
+            ("ratio", number(self.ratio())),
+            ("ratio_sent", number(self.sent_ratio)),
+            ("note", quoted(&self.note)),
+        ];
+        format!("{{{}}}", fields.map(|(name, value)| format!("\"{name}\":{value}")).join(","))
     }
 }
 
