@@ -9,12 +9,14 @@ use clap::Parser;
 use clws_benches::load::{self, Cli, Error, Report};
 use clws_proto::{CloseCode, DeflateConfig};
 use clws_server::{
-    Client, Close, Config, Group, Listen, Origins, Payload, Resource, Server, ServerHandle, SharedMessage,
-    Text,
+    Client, Close, Config, Group, Listen, Origins, Outgoing, Payload, Resource, Server, ServerHandle,
+    SharedMessage, Text,
 };
 
 /// Echoes binary messages, and pings the client before each. Answers text with this fault.
-struct Echo(fn(&Client, &str));
+struct Echo(Answer);
+
+type Answer = fn(&Client, &str);
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
@@ -22,18 +24,22 @@ impl Resource for Echo {
     }
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
-        let _ = client.ping(b"ping"); // like every send, it fails only if the client has disconnected
-        let _ = client.send(payload);
+        let _ = client.ping(b"ping"); // the pong does not count as a message
+        send(client, payload);
     }
 }
 
+fn send<'a>(client: &Client, message: impl Into<Outgoing<'a>>) {
+    let _ = client.send(message); // fails only if the client has disconnected
+}
+
 /// Answers of `/echo`, and of resources with a fault.
-const ECHOES: [(&str, fn(&Client, &str)); 7] = [
-    ("/echo", |client, text| drop(client.send(text))),
-    ("/binary", |client, text| drop(client.send(text.as_bytes()))),
-    ("/altered", |client, text| drop(client.send(&*format!("{}!", &text[1..])))),
-    ("/short", |client, text| drop(client.send(&text[1..]))),
-    ("/twice", |client, text| (0..2).for_each(|_| drop(client.send(text)))),
+const ECHOES: [(&str, Answer); 7] = [
+    ("/echo", |client, text| send(client, text)),
+    ("/binary", |client, text| send(client, text.as_bytes())),
+    ("/altered", |client, text| send(client, &*format!("{}!", &text[1..]))),
+    ("/short", |client, text| send(client, &text[1..])),
+    ("/twice", |client, text| (0..2).for_each(|_| send(client, text))),
     ("/silent", |_, _| {}),
     ("/closing", |client, _| client.close(CloseCode::TOO_BIG)),
 ];
@@ -117,7 +123,51 @@ fn every_mode_works_in_every_draft() {
     }
     let report = server.good(&format!("idle -c 20 --touch --pid {pid} --draft 75"));
     assert!(report.memory.is_some() && report.memory_touched.is_some());
-    let report = server.good(words);
+    let report =
+        server.good("echo -c 2 --size 600000 --fragments 3 --in-flight 2 --messages 9 --warmup 0 --verify");
+    assert!(report.bytes_in > 9 * 600_000 && report.bytes_out > 9 * 600_000, "{report:?}");
+    assert!(report.ratio().is_none() && !report.table().contains("ratio"));
+}
+
+#[test]
+fn detects_wrong_answers() {
+    let server = Running::start(None);
+    for (path, flags, expected) in [
+        ("/altered", "--verify", "message 0: the content differs from the message sent"),
+        ("/binary", "--verify", "message 0: text came back as binary"),
+        ("/short", "", "message 0: 15 bytes came back, but 16 were sent"),
+        ("/twice", "--messages 9 --warmup 0", "the server sent more messages than it received"),
+        ("/silent", "--stall 0.2", "no input for 0.2 s: 2 messages did not come back"),
+        ("/closing", "", "closed by the server with code 1009"),
+        ("/nothing", "", "opening handshake: the server answered 404"),
+    ] {
+        let error = server.error(format!("echo -c 2 --text --path {path} {flags}").trim_end());
+        assert!(error.contains(expected), "{path}: {error}");
+    }
+    // Without --verify, only the size of messages without compression is compared.
+    server.good("echo -c 2 --text --path /altered --messages 10 --warmup 0");
+    server.good("echo -c 2 --text --path /binary --messages 10 --warmup 0");
+    let error = server.error("broadcast -c 2 --text --path /silent --stall 0.2");
+    assert!(error.contains("2 deliveries of 1 messages are missing"), "{error}");
+    let pid = std::process::id();
+    for mode in ["connect -c 2".to_owned(), format!("idle -c 2 --pid {pid}")] {
+        let error = server.error(&format!("{mode} --draft 0 --path /altered"));
+        assert!(error.contains("content differs"), "{mode}: {error}");
+        let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 0.2"));
+        assert!(error.contains("no input for"), "{mode}: {error}");
+    }
+}
+
+#[test]
+fn every_mode_works_without_takeover() {
+    let server = Running::start(Some(config()));
+    for words in [
+        "echo --deflate -c 3 --size 1024 --messages 100 --warmup 0 --verify",
+        "echo --deflate -c 2 --size 70000 --messages 10 --warmup 0 --verify --fragments 3 --binary --in-flight 4",
+        "echo --deflate-window 9 -c 2 --size 3000 --messages 50 --warmup 0",
+        "broadcast --deflate -c 5 --size 1024 --messages 20 --window 4 --warmup 0 --verify",
+    ] {
+        let report = server.good(words);
         assert!(report.messages >= 10 && report.ratio().unwrap() > 1.5, "{words}: {report:?}");
         assert!(report.note.contains("server_no_context_takeover"), "{}", report.note);
         assert!(report.table().contains("ratio"));
