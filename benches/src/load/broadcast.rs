@@ -37,10 +37,7 @@ struct Broadcast {
 }
 
 /// Runs the load.
-///
-/// # Errors
-/// See [`super::run`].
-pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
+pub(super) fn run(args: &BroadcastArgs) -> Result<Report, Error> {
     let (common, subscribers) = (&args.common, args.connections);
     let offer = args.deflate.offer(common.draft)?;
     let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;

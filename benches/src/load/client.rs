@@ -12,14 +12,15 @@ use super::drive::{Io, Ready};
 use super::error::Error;
 use super::ring::Ring;
 
-/// The size of the read buffer that all connections share.
-const READ: usize = 256 << 10;
+/// The size of the read buffer that all connections share. A long message keeps it and moves once,
+/// when it fills the buffer, to one of four times this size. That is more than 1 MiB.
+const READ: usize = 272 << 10;
 /// The maximum number of unused message buffers.
 const POOLED: usize = 16;
 
 /// An open connection.
 #[derive(Debug)]
-pub struct Client {
+pub(super) struct Client {
     socket: TcpStream,
     /// The number of the connection, counted from 0.
     number: usize,
@@ -37,53 +38,44 @@ pub struct Client {
 
 /// The result of one read, or of several.
 #[derive(Debug, Clone, Copy, Default)]
-pub struct Step {
+pub(super) struct Step {
     /// Bytes read.
-    pub bytes: usize,
+    pub(super) bytes: usize,
     /// Completed messages.
-    pub messages: u64,
+    pub(super) messages: u64,
     /// Whether there may be more to read.
-    pub more: bool,
+    pub(super) more: bool,
     /// Whether the server ended the connection after this side closed it.
-    pub ended: bool,
+    pub(super) ended: bool,
 }
 
 impl Client {
     /// Takes over a socket after the handshake.
-    #[must_use]
-    pub fn new(socket: TcpStream, number: usize, receiver: Receiver, sender: Sender) -> Self {
+    pub(super) fn new(socket: TcpStream, number: usize, receiver: Receiver, sender: Sender) -> Self {
         let (received, queued, cursor, pending) = (0, 0, 0, 0);
         Self { socket, number, receiver, sender, in_control_frame: false, received, queued, cursor, pending }
     }
 
     /// The socket.
-    #[must_use]
-    pub fn socket(&self) -> &TcpStream {
+    pub(super) fn socket(&self) -> &TcpStream {
         &self.socket
     }
 
     /// The number of received messages.
-    #[must_use]
-    pub fn received(&self) -> u64 {
+    pub(super) fn received(&self) -> u64 {
         self.received
     }
 
     /// Queues the next `count` messages of the ring, and writes until the socket would block.
     /// Returns the number of bytes written.
-    ///
-    /// # Errors
-    /// The connection failed.
-    pub fn send(&mut self, count: u64, ring: &Ring) -> Result<usize, Error> {
+    pub(super) fn send(&mut self, count: u64, ring: &Ring) -> Result<usize, Error> {
         self.pending += ring.wire(self.queued, count);
         self.queued += count;
         self.flush(ring)
     }
 
     /// Writes queued data until the socket would block. Returns the number of bytes written.
-    ///
-    /// # Errors
-    /// The connection failed.
-    pub fn flush(&mut self, ring: &Ring) -> Result<usize, Error> {
+    pub(super) fn flush(&mut self, ring: &Ring) -> Result<usize, Error> {
         let encoded = ring.encoded();
         let mut total = 0;
         loop {
@@ -119,10 +111,7 @@ impl Client {
     }
 
     /// Reads everything that an event announced and counts it. Then writes queued data.
-    ///
-    /// # Errors
-    /// The connection failed or was closed, or a message is not the expected one.
-    pub fn receive(&mut self, event: Ready, io: &mut Io<'_>) -> Result<Step, Error> {
+    pub(super) fn receive(&mut self, event: Ready, io: &mut Io<'_>) -> Result<Step, Error> {
         let mut all = Step { more: event.readable, ..Step::default() };
         while all.more {
             let step = self.read(event.hangup, io.ring, &mut io.buffers)?;
@@ -138,10 +127,7 @@ impl Client {
 
     /// Reads once. With edge-triggered events, a short read means that the socket is drained,
     /// unless the server hung up.
-    ///
-    /// # Errors
-    /// Like [`receive`](Self::receive).
-    pub fn read(&mut self, hangup: bool, ring: &Ring, buffers: &mut Buffers) -> Result<Step, Error> {
+    pub(super) fn read(&mut self, hangup: bool, ring: &Ring, buffers: &mut Buffers) -> Result<Step, Error> {
         let Buffers { read, pool } = buffers;
         let direct = self.receiver.spare_capacity(pool);
         let is_direct = direct.is_some();
@@ -162,17 +148,17 @@ impl Client {
             }
             Err(error) => return Err(Error::io(format!("connection {}: reading", self.number), error)),
         };
-        let input = if is_direct { Input::Direct(bytes) } else { Input::Lent(&mut read[..bytes]) };
+        let input = if is_direct { Input::Direct(bytes) } else { Input::Owned(read, 0..bytes) };
         let messages = self.decode(input, ring, pool)?;
+        if read.is_empty() {
+            *read = pool.acquire(READ, READ);
+            read.resize(READ, 0);
+        }
         Ok(Step { bytes, messages, more: hangup || bytes == size, ended: false })
     }
 
     /// Decodes input and checks each message. Returns the number of messages.
-    ///
-    /// # Errors
-    /// The server closed the connection or violated the protocol, or a message is not the expected
-    /// one.
-    pub fn decode(&mut self, input: Input<'_>, ring: &Ring, pool: &Pool) -> Result<u64, Error> {
+    pub(super) fn decode(&mut self, input: Input<'_>, ring: &Ring, pool: &Pool) -> Result<u64, Error> {
         let before = self.received;
         let mut events = self.receiver.receive_input(input, pool);
         loop {
@@ -195,10 +181,7 @@ impl Client {
     }
 
     /// Closes the connection and writes the close frame until the socket would block.
-    ///
-    /// # Errors
-    /// The connection failed.
-    pub fn close(&mut self, ring: &Ring) -> Result<usize, Error> {
+    pub(super) fn close(&mut self, ring: &Ring) -> Result<usize, Error> {
         let _ = self.sender.close(CloseCode::NORMAL, ""); // fails only if it is closing already
         let written = self.flush(ring)?;
         if !self.sender.version().has_close_frame() {
@@ -210,7 +193,7 @@ impl Client {
 
 /// The memory that all connections share.
 #[derive(Debug)]
-pub struct Buffers {
+pub(super) struct Buffers {
     read: Vec<u8>,
     pool: Pool,
 }
@@ -223,7 +206,7 @@ impl Default for Buffers {
 
 /// Buffers of incomplete messages.
 #[derive(Debug, Default)]
-pub struct Pool(RefCell<Vec<Vec<u8>>>);
+pub(super) struct Pool(RefCell<Vec<Vec<u8>>>);
 
 impl BufferPool for Pool {
     /// Prefers long buffers, because a message that outgrows its buffer is copied.

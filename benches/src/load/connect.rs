@@ -58,10 +58,7 @@ struct Connect<'a> {
 }
 
 /// Runs the load.
-///
-/// # Errors
-/// See [`super::run`].
-pub fn run(args: &ConnectArgs) -> Result<Report, Error> {
+pub(super) fn run(args: &ConnectArgs) -> Result<Report, Error> {
     let common = &args.common;
     let message = MessageArgs { size: args.size, text: false, binary: false, fragments: 1, verify: true };
     let ring = Ring::new(common.draft, &message, None)?;

@@ -19,17 +19,11 @@ const BATCH: usize = 512;
 const TICK: Duration = Duration::from_millis(50);
 
 /// A load that the event loop drives.
-pub trait Load {
+pub(super) trait Load {
     /// Handles an event of a socket.
-    ///
-    /// # Errors
-    /// The load failed.
     fn serve(&mut self, event: Ready, io: &mut Io<'_>) -> Result<(), Error>;
 
     /// Continues after a batch of events, or after a wait without events.
-    ///
-    /// # Errors
-    /// The load failed.
     fn after_batch(&mut self, _io: &mut Io<'_>) -> Result<(), Error> {
         Ok(())
     }
@@ -42,29 +36,25 @@ pub trait Load {
 }
 
 /// The parts of a load that all its connections share.
-pub struct Io<'a> {
+pub(super) struct Io<'a> {
     /// The messages.
-    pub ring: &'a Ring,
+    pub(super) ring: &'a Ring,
     /// The counts.
-    pub meter: Meter,
+    pub(super) meter: Meter,
     /// The sockets.
-    pub poll: Poll,
+    pub(super) poll: Poll,
     /// Memory to read into.
-    pub buffers: Buffers,
+    pub(super) buffers: Buffers,
 }
 
 impl<'a> Io<'a> {
     /// Combines messages, counts and sockets.
-    #[must_use]
-    pub fn new(ring: &'a Ring, meter: Meter, poll: Poll) -> Self {
+    pub(super) fn new(ring: &'a Ring, meter: Meter, poll: Poll) -> Self {
         Self { ring, meter, poll, buffers: Buffers::default() }
     }
 
     /// Drives a load until it is done. Fails after `stall` seconds without an event.
-    ///
-    /// # Errors
-    /// The load failed or stalled.
-    pub fn drive(&mut self, load: &mut impl Load, stall: f64) -> Result<(), Error> {
+    pub(super) fn drive(&mut self, load: &mut impl Load, stall: f64) -> Result<(), Error> {
         let mut silence = Duration::ZERO;
         while !load.is_done() {
             let ready = self.poll.wait(TICK)?;
@@ -84,39 +74,33 @@ impl<'a> Io<'a> {
 }
 
 /// An epoll instance and its most recent events.
-pub struct Poll {
+pub(super) struct Poll {
     epoll: OwnedFd,
     events: Vec<Event>,
 }
 
 /// An event of a socket.
 #[derive(Debug, Clone, Copy)]
-pub struct Ready {
+pub(super) struct Ready {
     /// The number from the socket's registration.
-    pub key: usize,
+    pub(super) key: usize,
     /// Whether the socket is readable.
-    pub readable: bool,
+    pub(super) readable: bool,
     /// Whether the socket is writable.
-    pub writable: bool,
+    pub(super) writable: bool,
     /// Whether the server has ended its side: read until the end.
-    pub hangup: bool,
+    pub(super) hangup: bool,
 }
 
 impl Poll {
     /// Creates an epoll instance.
-    ///
-    /// # Errors
-    /// System errors.
-    pub fn new() -> Result<Self, Error> {
+    pub(super) fn new() -> Result<Self, Error> {
         let epoll = epoll::create(CreateFlags::CLOEXEC).map_err(|e| Error::io("epoll_create", e))?;
         Ok(Self { epoll, events: Vec::with_capacity(BATCH) })
     }
 
     /// Watches a non-blocking socket in both directions until it is closed.
-    ///
-    /// # Errors
-    /// System errors.
-    pub fn add(&self, socket: &TcpStream, key: usize) -> Result<(), Error> {
+    pub(super) fn add(&self, socket: &TcpStream, key: usize) -> Result<(), Error> {
         let flags = EventFlags::IN | EventFlags::OUT | EventFlags::RDHUP | EventFlags::ET;
         epoll::add(&self.epoll, socket, EventData::new_u64(key as u64), flags)
             .map_err(|e| Error::io("epoll_ctl", e))

@@ -21,10 +21,7 @@ struct Echo {
 }
 
 /// Runs the load.
-///
-/// # Errors
-/// See [`super::run`].
-pub fn run(args: &EchoArgs) -> Result<Report, Error> {
+pub(super) fn run(args: &EchoArgs) -> Result<Report, Error> {
     let common = &args.common;
     let offer = args.deflate.offer(common.draft)?;
     let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;

@@ -18,24 +18,21 @@ use super::ring::Ring;
 use crate::random::SplitMix;
 
 /// Opens connections of one load. All of them send the same request.
-pub struct Opener<'a> {
+pub(super) struct Opener<'a> {
     common: &'a Common,
     ring: &'a Ring,
     offer: Option<DeflateConfig>,
     limits: Arc<Limits>,
     codecs: CodecPool,
     /// The bytes of the request.
-    pub request: Vec<u8>,
+    pub(super) request: Vec<u8>,
     /// The response before its first byte.
-    pub pending: Pending,
+    pub(super) pending: Pending,
 }
 
 impl<'a> Opener<'a> {
     /// Prepares the request for `--path`, or for this default.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for an invalid path.
-    pub fn new(
+    pub(super) fn new(
         common: &'a Common,
         path: &str,
         ring: &'a Ring,
@@ -57,10 +54,7 @@ impl<'a> Opener<'a> {
     }
 
     /// Opens an unconnected socket, bound to this source address if there is one.
-    ///
-    /// # Errors
-    /// System errors.
-    pub fn socket(&self, source: Option<IpAddr>) -> Result<Socket, Error> {
+    pub(super) fn socket(&self, source: Option<IpAddr>) -> Result<Socket, Error> {
         let socket = Socket::new(Domain::for_address(self.common.target), Type::STREAM, Some(Protocol::TCP))
             .map_err(|e| Error::io("opening a socket", e))?;
         socket.set_tcp_nodelay(true).map_err(|e| Error::io("TCP_NODELAY", e))?;
@@ -73,10 +67,7 @@ impl<'a> Opener<'a> {
     }
 
     /// Connects and shakes hands, blocking. Returns also the accepted extension parameters.
-    ///
-    /// # Errors
-    /// System errors, and invalid responses.
-    pub fn open(&self, number: usize, source: Option<IpAddr>) -> Result<(Client, String), Error> {
+    pub(super) fn open(&self, number: usize, source: Option<IpAddr>) -> Result<(Client, String), Error> {
         let (target, patience) = (self.common.target, Duration::from_secs_f64(self.common.stall));
         let socket = self.socket(source)?;
         socket
@@ -105,10 +96,7 @@ impl<'a> Opener<'a> {
 
     /// Opens this many connections and registers them by their numbers. Returns also the accepted
     /// extension parameters.
-    ///
-    /// # Errors
-    /// Like [`open`](Self::open).
-    pub fn open_all(&self, connections: usize, poll: &Poll) -> Result<(Vec<Client>, String), Error> {
+    pub(super) fn open_all(&self, connections: usize, poll: &Poll) -> Result<(Vec<Client>, String), Error> {
         let (mut clients, mut agreed) = (Vec::with_capacity(connections), String::new());
         for number in 0..connections {
             let client;
@@ -121,8 +109,7 @@ impl<'a> Opener<'a> {
     }
 
     /// The connection after its handshake.
-    #[must_use]
-    pub fn client(&self, socket: TcpStream, number: usize, established: &Established<'_>) -> Client {
+    pub(super) fn client(&self, socket: TcpStream, number: usize, established: &Established<'_>) -> Client {
         let mut receiver = Receiver::new(self.common.draft, Role::Client, Arc::clone(&self.limits));
         if let Some(params) = established.deflate {
             receiver = receiver.deflate(params, &self.codecs);
@@ -151,10 +138,7 @@ impl<'a> Opener<'a> {
 }
 
 /// Checks the response. Returns `None` while it is incomplete.
-///
-/// # Errors
-/// [`Error::Handshake`] for an invalid response.
-pub fn check<'a>(pending: &mut Pending, received: &'a [u8]) -> Result<Option<Established<'a>>, Error> {
+pub(super) fn check<'a>(pending: &mut Pending, received: &'a [u8]) -> Result<Option<Established<'a>>, Error> {
     match pending.check(received, &HandshakeLimits::default()) {
         Ok(Status::Complete(established)) => Ok(Some(established)),
         Ok(Status::Partial) => Ok(None),

@@ -20,10 +20,7 @@ const PORTS: usize = 20_000;
 const PROBES: usize = 100;
 
 /// Runs the load. The sockets are blocking.
-///
-/// # Errors
-/// See [`super::run`].
-pub fn run(args: &IdleArgs) -> Result<Report, Error> {
+pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
     let common = &args.common;
     let Some(pid) = common.pid else {
         return Err(Error::Usage("idle reports the server's memory: add --pid PID".into()));

@@ -11,7 +11,7 @@ use super::sys;
 
 /// Counts of the measured period. After its end they are final.
 #[derive(Debug)]
-pub struct Meter {
+pub(super) struct Meter {
     clock: Instant,
     pid: Option<u32>,
     warmup: Duration,
@@ -36,10 +36,7 @@ struct Mark {
 
 impl Meter {
     /// Starts the warm-up. Each of `--messages` counts as `deliveries` messages.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if the server's process does not exist.
-    pub fn start(common: &Common, end: &EndArgs, deliveries: u64) -> Result<Self, Error> {
+    pub(super) fn start(common: &Common, end: &EndArgs, deliveries: u64) -> Result<Self, Error> {
         let (seconds, messages) = end.limits();
         if let Some(pid) = common.pid {
             sys::cpu(pid)?; // fails early if there is no such process
@@ -64,24 +61,22 @@ impl Meter {
     }
 
     /// Nanoseconds since the start.
-    #[must_use]
-    pub fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.clock.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 
     /// Whether the period is over: send nothing more.
-    #[must_use]
-    pub fn is_over(&self) -> bool {
+    pub(super) fn is_over(&self) -> bool {
         self.ended.is_some()
     }
 
     /// Counts bytes written to sockets.
-    pub fn sent(&mut self, bytes: usize) {
+    pub(super) fn sent(&mut self, bytes: usize) {
         self.bytes_out += if self.is_over() { 0 } else { bytes as u64 };
     }
 
     /// Counts bytes read from sockets, and the payload bytes of the messages that they completed.
-    pub fn received(&mut self, bytes: usize, payload: u64) {
+    pub(super) fn received(&mut self, bytes: usize, payload: u64) {
         if !self.is_over() {
             self.bytes_in += bytes as u64;
             self.payload_in += payload;
@@ -89,22 +84,19 @@ impl Meter {
     }
 
     /// Counts messages that came back (broadcast: deliveries; connect: connections).
-    pub fn count(&mut self, messages: u64) {
+    pub(super) fn count(&mut self, messages: u64) {
         self.messages += if self.is_over() { 0 } else { messages };
     }
 
     /// Records the latency of this many messages, in nanoseconds.
-    pub fn latency(&mut self, nanos: u64, messages: u64) {
+    pub(super) fn latency(&mut self, nanos: u64, messages: u64) {
         if !self.is_over() {
             self.latency.saturating_record_n(nanos, messages);
         }
     }
 
     /// Advances the period. Call it after every batch of events.
-    ///
-    /// # Errors
-    /// The server's process has ended.
-    pub fn turn(&mut self) -> Result<(), Error> {
+    pub(super) fn turn(&mut self) -> Result<(), Error> {
         let at = self.clock.elapsed();
         match self.begun {
             None if at >= self.warmup => {
@@ -128,8 +120,7 @@ impl Meter {
     }
 
     /// Builds the report.
-    #[must_use]
-    pub fn report(&self, mode: &'static str, common: &Common) -> Report {
+    pub(super) fn report(&self, mode: &'static str, common: &Common) -> Report {
         let mut report = Report::new(mode, common);
         if let (Some(begun), Some(ended)) = (self.begun, self.ended) {
             report.seconds = (ended.at - begun.at).as_secs_f64();

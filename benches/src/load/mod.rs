@@ -8,26 +8,26 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`args`] | the command line and its checks |
-//! | [`ring`] | messages, encoded in advance, and the check of those that come back |
-//! | [`handshake`], [`client`] | opening a connection; a connection |
-//! | [`drive`] | epoll and the event loop |
-//! | [`echo`], [`broadcast`], [`connect`], [`idle`] | the four loads |
-//! | [`meter`], [`report`] | the measured period and its results |
-//! | [`sys`] | `/proc`, limits, affinity |
+//! | `args` | the command line and its checks |
+//! | `ring` | messages, encoded in advance, and the check of those that come back |
+//! | `handshake`, `client` | opening a connection; a connection |
+//! | `drive` | epoll and the event loop |
+//! | `echo`, `broadcast`, `connect`, `idle` | the four loads |
+//! | `meter`, `report` | the measured period and its results |
+//! | `sys` | `/proc`, limits, affinity |
 
 pub mod args;
-pub mod broadcast;
-pub mod client;
-pub mod connect;
-pub mod drive;
-pub mod echo;
-pub mod error;
-pub mod handshake;
-pub mod idle;
-pub mod meter;
-pub mod report;
-pub mod ring;
+mod broadcast;
+mod client;
+mod connect;
+mod drive;
+mod echo;
+mod error;
+mod handshake;
+mod idle;
+mod meter;
+mod report;
+mod ring;
 pub mod sys;
 
 pub use args::{Cli, Mode};

@@ -20,7 +20,7 @@ const SEED: u64 = 0x5eed;
 ///
 /// A connection sends the messages in order, so message `n` has the content of slot `n % slots`.
 #[derive(Debug)]
-pub struct Ring {
+pub(super) struct Ring {
     encoded: Vec<u8>,
     payloads: Vec<u8>,
     slots: usize,
@@ -39,10 +39,11 @@ impl Ring {
     /// This is valid with context takeover too, because a message may refer to earlier messages but
     /// need not. The server must still keep the client's context, and its own messages do refer to
     /// earlier ones.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] if the draft cannot carry such a message.
-    pub fn new(draft: Version, args: &MessageArgs, offer: Option<&DeflateConfig>) -> Result<Self, Error> {
+    pub(super) fn new(
+        draft: Version,
+        args: &MessageArgs,
+        offer: Option<&DeflateConfig>,
+    ) -> Result<Self, Error> {
         args.check(draft)?;
         let slots = match offer {
             Some(_) => (READY_COMPRESSED / (args.size + 8)).clamp(1, 8192),
@@ -89,8 +90,7 @@ impl Ring {
     }
 
     /// The wire size of `count` messages from number `from`, in bytes.
-    #[must_use]
-    pub fn wire(&self, from: u64, count: u64) -> usize {
+    pub(super) fn wire(&self, from: u64, count: u64) -> usize {
         let before = |n: u64| {
             let slots = self.slots as u64;
             let rounds = usize::try_from(n / slots).unwrap_or(0);
@@ -101,31 +101,25 @@ impl Ring {
     }
 
     /// All encoded messages, back to back.
-    #[must_use]
-    pub fn encoded(&self) -> &[u8] {
+    pub(super) fn encoded(&self) -> &[u8] {
         &self.encoded
     }
 
     /// The payload size of one message in bytes.
-    #[must_use]
-    pub fn size(&self) -> usize {
+    pub(super) fn size(&self) -> usize {
         self.size
     }
 
     /// Payload bytes per wire byte; `None` without compression.
-    #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "display only")]
-    pub fn ratio(&self) -> Option<f64> {
+    pub(super) fn ratio(&self) -> Option<f64> {
         self.is_compressed.then(|| self.payloads.len() as f64 / self.encoded.len() as f64)
     }
 
     /// Compares a message that came back with message number `n`: always the size, and the type and
     /// content if requested. The first compressed message is always compared.
-    ///
-    /// # Errors
-    /// The difference.
     #[inline]
-    pub fn check(&self, n: u64, is_text: bool, payload: &[u8]) -> Result<(), String> {
+    pub(super) fn check(&self, n: u64, is_text: bool, payload: &[u8]) -> Result<(), String> {
         if payload.len() != self.size {
             let (got, sent) = (payload.len(), self.size);
             return Err(format!("message {n}: {got} bytes came back, but {sent} were sent"));
@@ -176,7 +170,7 @@ fn encode(
 
 #[cfg(test)]
 mod tests {
-    use clws_proto::{Event, Limits, Receiver, Role};
+    use clws_proto::{Event, Limits, ProtocolError, Receiver, Role};
 
     use super::*;
 
@@ -185,21 +179,28 @@ mod tests {
         Ring::new(draft, &args, offer).unwrap()
     }
 
-    /// The number of frames that start in a message.
-    fn frames(mut wire: &[u8]) -> Vec<u8> {
-        let mut first_bytes = Vec::new();
-        while let [first, second, rest @ ..] = wire {
-            assert!(second & 0x80 != 0 && second & 0x7f < 127, "masked and shorter than 64 KiB");
-            let long = second & 0x7f == 126;
-            let length = if long {
-                usize::from(u16::from_be_bytes([rest[0], rest[1]]))
-            } else {
-                usize::from(second & 0x7f)
-            };
-            first_bytes.push(*first);
-            wire = &rest[if long { 6 } else { 4 } + length..];
+    /// Receives as a server, and returns the number of messages.
+    fn receive(
+        ring: &Ring,
+        draft: Version,
+        offer: Option<&DeflateConfig>,
+        limits: Limits,
+    ) -> Result<u64, ProtocolError> {
+        let mut receiver = Receiver::new(draft, Role::Server, limits);
+        if let Some(offer) = offer {
+            receiver = receiver.deflate(DeflateParams::default(), &CodecPool::new(offer));
         }
-        first_bytes
+        let (mut wire, mut n) = (ring.encoded.clone(), 0);
+        let mut events = receiver.receive(&mut wire);
+        while let Some(event) = events.next()? {
+            match event {
+                Event::Text(text) => ring.check(n, true, text.as_bytes()).unwrap(),
+                Event::Binary(payload) => ring.check(n, false, &payload).unwrap(),
+                other => panic!("{other:?}"),
+            }
+            n += 1;
+        }
+        Ok(n)
     }
 
     #[test]
@@ -208,34 +209,25 @@ mod tests {
         let plain = Version::ALL.map(|draft| (draft, None, &[0, 125, 126, 65_535, 65_536][..]));
         let compressed = (Version::Rfc6455, Some(&offer), &[125, 65_536][..]);
         for (draft, offer, sizes) in plain.into_iter().chain([compressed]) {
-            for size in sizes.iter().copied() {
-                let ring = ring(draft, size, 1, offer);
-                let mut receiver = Receiver::new(draft, Role::Server, Limits::default());
-                if let Some(offer) = offer {
-                    receiver = receiver.deflate(DeflateParams::default(), &CodecPool::new(offer));
-                }
-                let mut wire = ring.encoded().to_vec();
-                let mut events = receiver.receive(&mut wire);
-                let mut n = 0;
-                while let Some(event) = events.next().unwrap() {
-                    match event {
-                        Event::Text(text) => ring.check(n, true, text.as_bytes()).unwrap(),
-                        Event::Binary(payload) => ring.check(n, false, &payload).unwrap(),
-                        other => panic!("{other:?}"),
-                    }
-                    n += 1;
-                }
-                assert_eq!(n, ring.slots as u64, "{draft} {size}");
+            for size in sizes {
+                let ring = ring(draft, *size, 1, offer);
+                assert_eq!(
+                    receive(&ring, draft, offer, Limits::default()),
+                    Ok(ring.slots as u64),
+                    "{draft} {size}"
+                );
             }
         }
     }
 
     #[test]
-    fn fragments_have_equal_size() {
+    fn messages_have_the_requested_number_of_frames() {
         let offer = DeflateConfig::default().threshold(0);
-        for (offer, first) in [(None, 0x02), (Some(&offer), 0x41)] {
+        for offer in [None, Some(&offer)] {
             let ring = ring(Version::Rfc6455, 1000, 3, offer);
-            assert_eq!(frames(&ring.encoded[..ring.starts[1]]), [first, 0x00, 0x80]);
+            let receive = |max| receive(&ring, Version::Rfc6455, offer, Limits::default().max_fragments(max));
+            assert_eq!(receive(3), Ok(ring.slots as u64));
+            assert_eq!(receive(2), Err(ProtocolError::TooManyFragments { limit: 2 }));
         }
     }
 
@@ -249,7 +241,7 @@ mod tests {
             let sum: usize = (from..from + count).map(|n| ring.wire(n, 1)).sum();
             assert_eq!(ring.wire(from, count), sum, "{from} {count}");
         }
-        let first_bytes = ring.starts.iter().filter_map(|start| ring.encoded.get(*start));
-        assert!(first_bytes.copied().all(|first| first == 0xc1), "FIN, RSV1, text");
+        let mut first_bytes = ring.starts.iter().filter_map(|start| ring.encoded.get(*start));
+        assert!(first_bytes.all(|first| *first == 0xc1), "FIN, RSV1, text");
     }
 }
