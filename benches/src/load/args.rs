@@ -40,9 +40,9 @@ impl Mode {
     #[must_use]
     pub fn common(&self) -> &Common {
         match self {
-            Self::Echo(args) => &args.common,
+            Self::Echo(args) => &args.traffic.common,
             Self::Idle(args) => &args.common,
-            Self::Broadcast(args) => &args.common,
+            Self::Broadcast(args) => &args.traffic.common,
             Self::Connect(args) => &args.common,
         }
     }
@@ -190,50 +190,49 @@ impl EndArgs {
     }
 }
 
-/// The arguments of `echo`.
+/// The arguments of a load of messages.
 #[derive(Debug, Clone, Args)]
-pub struct EchoArgs {
+pub struct Traffic {
     /// The arguments that every mode has
     #[command(flatten)]
     pub common: Common,
+    /// The properties of a message
+    #[command(flatten)]
+    pub message: MessageArgs,
+    /// The compression
+    #[command(flatten)]
+    pub deflate: DeflateArgs,
+    /// The end of the load (for broadcast, --messages counts published messages)
+    #[command(flatten)]
+    pub end: EndArgs,
+}
+
+/// The arguments of `echo`.
+#[derive(Debug, Clone, Args)]
+pub struct EchoArgs {
+    /// The arguments of a load of messages
+    #[command(flatten)]
+    pub traffic: Traffic,
     /// The number of connections
     #[arg(long, short, default_value_t = 64, value_name = "N", value_parser = number(1, 60_000))]
     pub connections: usize,
     /// Messages in flight on each connection
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=65_536))]
     pub in_flight: u32,
-    /// The properties of a message
-    #[command(flatten)]
-    pub message: MessageArgs,
-    /// The compression
-    #[command(flatten)]
-    pub deflate: DeflateArgs,
-    /// The end of the load
-    #[command(flatten)]
-    pub end: EndArgs,
 }
 
-/// The arguments of `broadcast`.
+/// The arguments of `broadcast`. `--messages` counts published messages.
 #[derive(Debug, Clone, Args)]
 pub struct BroadcastArgs {
-    /// The arguments that every mode has
+    /// The arguments of a load of messages
     #[command(flatten)]
-    pub common: Common,
+    pub traffic: Traffic,
     /// The number of subscribers (the publisher is one more connection)
     #[arg(long, short, default_value_t = 500, value_name = "N", value_parser = number(1, 60_000))]
     pub connections: usize,
     /// The number of messages that are not yet delivered to all subscribers
     #[arg(long, default_value_t = 1, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=4096))]
     pub window: u32,
-    /// The properties of a message
-    #[command(flatten)]
-    pub message: MessageArgs,
-    /// The compression
-    #[command(flatten)]
-    pub deflate: DeflateArgs,
-    /// The end of the load (--messages counts published messages)
-    #[command(flatten)]
-    pub end: EndArgs,
 }
 
 /// The arguments of `idle`.
@@ -352,15 +351,15 @@ mod tests {
             assert!(parse(&format!("echo {bad}")).is_err(), "{bad}");
         }
         let mut args = echo("");
-        args.common.target = SocketAddr::from(([10, 0, 0, 1], 80)); // not from the parser
+        args.traffic.common.target = SocketAddr::from(([10, 0, 0, 1], 80)); // not from the parser
         assert!(matches!(super::super::run(&Mode::Echo(args)), Err(Error::Usage(_))));
     }
 
     #[test]
     fn every_load_has_an_end() {
-        assert_eq!(echo("").end.limits(), (3.0, u64::MAX));
-        assert_eq!(echo("--messages 5").end.limits(), (MAX_SECONDS, 5));
-        assert_eq!(echo("--messages 5 --seconds 2").end.limits(), (2.0, 5));
+        assert_eq!(echo("").traffic.end.limits(), (3.0, u64::MAX));
+        assert_eq!(echo("--messages 5").traffic.end.limits(), (MAX_SECONDS, 5));
+        assert_eq!(echo("--messages 5 --seconds 2").traffic.end.limits(), (2.0, 5));
     }
 
     #[test]
@@ -379,7 +378,7 @@ mod tests {
     #[test]
     fn rejects_messages_that_the_draft_cannot_carry() {
         let check = |flags: &str| {
-            let args = echo(flags);
+            let args = echo(flags).traffic;
             args.message.check(args.common.draft).and(args.deflate.offer(args.common.draft))
         };
         for good in ["", "--draft 0 --text", "--draft 75", "--fragments 2", "--size 0", "--deflate"] {

@@ -8,13 +8,10 @@ use std::time::Duration;
 
 use super::args::BroadcastArgs;
 use super::client::Client;
-use super::drive::{Io, Load, Poll, Ready};
+use super::drive::{Io, Load, Ready};
 use super::error::Error;
-use super::handshake::Opener;
 use super::meter::Meter;
 use super::report::Report;
-use super::ring::Ring;
-use super::sys;
 
 /// The time for a server to add its subscribers after the handshake.
 const SETTLE: Duration = Duration::from_millis(300);
@@ -38,34 +35,24 @@ struct Broadcast {
 
 /// Runs the load.
 pub(super) fn run(args: &BroadcastArgs) -> Result<Report, Error> {
-    let (common, subscribers) = (&args.common, args.connections);
-    let offer = args.deflate.offer(common.draft)?;
-    let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
-    sys::need_sockets(subscribers + 1)?;
-    let poll = Poll::new()?;
-    let (clients, agreed) =
-        Opener::new(common, "/broadcast", &ring, offer)?.open_all(subscribers + 1, &poll)?;
+    let subscribers = args.connections;
+    let (mut io, clients, note) = Io::open(&args.traffic, "/broadcast", subscribers + 1, subscribers)?;
     std::thread::sleep(SETTLE);
-
+    io.meter.restart();
     let in_flight = vec![Published::default(); usize::try_from(args.window).unwrap_or(1)];
     let mut load = Broadcast { clients, subscribers, in_flight, published: 0, done: 0 };
-    let mut io = Io::new(&ring, Meter::start(common, &args.end, subscribers as u64)?, poll);
     load.publish(args.window.into(), &mut io)?;
+    let common = &args.traffic.common;
     io.drive(&mut load, common.stall)?;
     for client in &mut load.clients {
-        let _ = client.close(&ring); // the measurement is complete, so a failure does not matter
+        let _ = client.close(&io.ring); // the measurement is complete, so a failure does not matter
     }
-    let mut report = io.meter.report("broadcast", common);
-    report.connections = subscribers;
-    report.size = ring.size();
-    report.sent_ratio = ring.ratio();
-    report.note = agreed;
-    report.in_flight = args.window;
-    Ok(report)
+    let report = io.meter.report("broadcast", common, &io.ring);
+    Ok(Report { connections: subscribers, in_flight: args.window, note, ..report })
 }
 
 impl Load for Broadcast {
-    fn serve(&mut self, event: Ready, io: &mut Io<'_>) -> Result<(), Error> {
+    fn serve(&mut self, event: Ready, io: &mut Io) -> Result<(), Error> {
         let client = &mut self.clients[event.key];
         let first = client.received();
         let messages = client.receive(event, io)?.messages;
@@ -79,7 +66,7 @@ impl Load for Broadcast {
     }
 
     /// Publishes until the window is full.
-    fn after_batch(&mut self, io: &mut Io<'_>) -> Result<(), Error> {
+    fn after_batch(&mut self, io: &mut Io) -> Result<(), Error> {
         let room = self.in_flight.len() as u64 - (self.published - self.done);
         if room > 0 && !io.meter.is_over() {
             self.publish(room, io)?;
@@ -101,14 +88,14 @@ impl Load for Broadcast {
 }
 
 impl Broadcast {
-    fn publish(&mut self, count: u64, io: &mut Io<'_>) -> Result<(), Error> {
+    fn publish(&mut self, count: u64, io: &mut Io) -> Result<(), Error> {
         let at = io.meter.now();
         for _ in 0..count {
             let slot = self.slot(self.published);
             self.in_flight[slot] = Published { at, due: self.subscribers };
             self.published += 1;
         }
-        io.meter.sent(self.clients[self.subscribers].send(count, io.ring)?);
+        io.meter.sent(self.clients[self.subscribers].send(count, &io.ring)?);
         Ok(())
     }
 

@@ -111,16 +111,16 @@ impl Client {
     }
 
     /// Reads everything that an event announced and counts it. Then writes queued data.
-    pub(super) fn receive(&mut self, event: Ready, io: &mut Io<'_>) -> Result<Step, Error> {
+    pub(super) fn receive(&mut self, event: Ready, io: &mut Io) -> Result<Step, Error> {
         let mut all = Step { more: event.readable, ..Step::default() };
         while all.more {
-            let step = self.read(event.hangup, io.ring, &mut io.buffers)?;
+            let step = self.read(event.hangup, &io.ring, &mut io.buffers)?;
             io.meter.received(step.bytes, step.messages * io.ring.size() as u64);
             all.messages += step.messages;
             (all.more, all.ended) = (step.more, step.ended);
         }
         if self.pending > 0 || self.sender.queued() > 0 {
-            io.meter.sent(self.flush(io.ring)?);
+            io.meter.sent(self.flush(&io.ring)?);
         }
         Ok(all)
     }
@@ -198,31 +198,33 @@ pub(super) struct Buffers {
     pool: Pool,
 }
 
-impl Default for Buffers {
-    fn default() -> Self {
-        Self { read: vec![0; READ], pool: Pool::default() }
+impl Buffers {
+    /// Buffers for messages of this size.
+    pub(super) fn new(size: usize) -> Self {
+        Self { read: vec![0; READ], pool: Pool { size, free: RefCell::default() } }
     }
 }
 
 /// Buffers of incomplete messages.
 #[derive(Debug, Default)]
-pub(super) struct Pool(RefCell<Vec<Vec<u8>>>);
+pub(super) struct Pool {
+    /// The size of a message.
+    size: usize,
+    free: RefCell<Vec<Vec<u8>>>,
+}
 
 impl BufferPool for Pool {
-    /// Prefers long buffers, because a message that outgrows its buffer is copied.
+    /// Returns a buffer for a whole message if `max_capacity` allows it, because a message that
+    /// outgrows its buffer is copied.
     fn acquire(&self, min_capacity: usize, max_capacity: usize) -> Vec<u8> {
-        let mut free = self.0.borrow_mut();
-        let fits = |buffer: &Vec<u8>| (min_capacity..=max_capacity).contains(&buffer.capacity());
-        let found =
-            (0..free.len()).filter(|index| fits(&free[*index])).max_by_key(|index| free[*index].capacity());
-        match found {
-            Some(index) if free[index].capacity() >= max_capacity / 2 => free.remove(index),
-            _ => vec![0; max_capacity],
-        }
+        let capacity = self.size.clamp(min_capacity, max_capacity);
+        let mut free = self.free.borrow_mut();
+        let found = free.iter().rposition(|buffer| (capacity..=max_capacity).contains(&buffer.capacity()));
+        found.map_or_else(|| vec![0; capacity], |index| free.remove(index))
     }
 
     fn release(&self, buffer: Vec<u8>) {
-        let mut free = self.0.borrow_mut();
+        let mut free = self.free.borrow_mut();
         if free.len() == POOLED {
             free.remove(0);
         }

@@ -12,7 +12,7 @@ use clws_handshake::client::Pending;
 use clws_proto::Input;
 
 use super::args::{Common, ConnectArgs, MessageArgs};
-use super::client::{Client, Pool};
+use super::client::{Buffers, Client, Pool};
 use super::drive::{Io, Load, Poll, Ready};
 use super::error::Error;
 use super::handshake::{self, Opener};
@@ -51,7 +51,6 @@ struct Connect<'a> {
     opener: Opener<'a>,
     sessions: Vec<Session>,
     begun: u64,
-    open: usize,
     unclosed: u64,
     /// The time of the last [`hang_up`](Self::hang_up).
     checked: u64,
@@ -63,28 +62,25 @@ pub(super) fn run(args: &ConnectArgs) -> Result<Report, Error> {
     let message = MessageArgs { size: args.size, text: false, binary: false, fragments: 1, verify: true };
     let ring = Ring::new(common.draft, &message, None)?;
     sys::need_sockets(args.connections)?;
-    let opener = Opener::new(common, "/echo", &ring, None)?;
-    let mut io = Io::new(&ring, Meter::start(common, &args.end, 1)?, Poll::new()?);
-    let mut load =
-        Connect { common, opener, sessions: Vec::new(), begun: 0, open: 0, unclosed: 0, checked: 0 };
+    let (meter, buffers) = (Meter::start(common, &args.end, 1)?, Buffers::new(args.size));
+    let mut io = Io { ring, meter, poll: Poll::new()?, buffers };
+    let opener = Opener::new(common, "/echo", None)?;
+    let mut load = Connect { common, opener, sessions: Vec::new(), begun: 0, unclosed: 0, checked: 0 };
     for slot in 0..args.connections {
         let session = load.begin(slot, &io)?;
         load.sessions.push(session);
     }
     io.drive(&mut load, common.stall)?;
-    let mut report = io.meter.report("connect", common);
-    report.connections = args.connections;
-    report.size = args.size;
-    report.in_flight = 1;
-    if load.unclosed > 0 {
-        report.note =
-            format!("the server did not end {} connections within a second of Close", load.unclosed);
-    }
-    Ok(report)
+    let report = io.meter.report("connect", common, &io.ring);
+    let note = match load.unclosed {
+        0 => String::new(),
+        n => format!("the server did not end {n} connections within a second of Close"),
+    };
+    Ok(Report { connections: args.connections, in_flight: 1, note, ..report })
 }
 
 impl Load for Connect<'_> {
-    fn serve(&mut self, event: Ready, io: &mut Io<'_>) -> Result<(), Error> {
+    fn serve(&mut self, event: Ready, io: &mut Io) -> Result<(), Error> {
         let session = std::mem::replace(&mut self.sessions[event.key], Session::Over);
         match self.advance(session, event, io)? {
             Some(session) => self.sessions[event.key] = session,
@@ -94,7 +90,7 @@ impl Load for Connect<'_> {
     }
 
     /// Ends connections that the server did not end in time.
-    fn after_batch(&mut self, io: &mut Io<'_>) -> Result<(), Error> {
+    fn after_batch(&mut self, io: &mut Io) -> Result<(), Error> {
         let now = io.meter.now();
         if now - self.checked < LINGER / 10 {
             return Ok(());
@@ -111,7 +107,7 @@ impl Load for Connect<'_> {
     }
 
     fn is_done(&self) -> bool {
-        self.open == 0
+        self.sessions.iter().all(|session| matches!(session, Session::Over))
     }
 
     fn missing(&self) -> String {
@@ -128,12 +124,11 @@ impl Load for Connect<'_> {
 
 impl Connect<'_> {
     /// Starts a connection in this slot, unless the load is over.
-    fn begin(&mut self, slot: usize, io: &Io<'_>) -> Result<Session, Error> {
+    fn begin(&mut self, slot: usize, io: &Io) -> Result<Session, Error> {
         if io.meter.is_over() || self.begun >= MAX_TOTAL {
             return Ok(Session::Over);
         }
         self.begun += 1;
-        self.open += 1;
         let started = io.meter.now();
         let socket = self.opener.socket(None)?;
         socket.set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
@@ -153,15 +148,14 @@ impl Connect<'_> {
     }
 
     /// Counts a connection and starts the next one in its slot.
-    fn end(&mut self, slot: usize, io: &mut Io<'_>) -> Result<(), Error> {
-        self.open -= 1;
+    fn end(&mut self, slot: usize, io: &mut Io) -> Result<(), Error> {
         io.meter.count(1);
         self.sessions[slot] = self.begin(slot, io)?;
         Ok(())
     }
 
     /// Drives a connection as far as its socket allows. Returns `None` at its end.
-    fn advance(&mut self, session: Session, event: Ready, io: &mut Io<'_>) -> Result<Option<Session>, Error> {
+    fn advance(&mut self, session: Session, event: Ready, io: &mut Io) -> Result<Option<Session>, Error> {
         Ok(Some(match session {
             Session::Connecting(opening) => {
                 let target = self.common.target;
@@ -184,7 +178,7 @@ impl Connect<'_> {
                 if client.received() == 0 {
                     return Ok(Some(Session::Echo(client)));
                 }
-                io.meter.sent(client.close(io.ring)?);
+                io.meter.sent(client.close(&io.ring)?);
                 Session::Closing { client, since: io.meter.now() }
             }
             Session::Closing { mut client, since } => {
@@ -198,7 +192,7 @@ impl Connect<'_> {
     }
 
     /// Reads the response, and then sends the message.
-    fn shake_hands(&self, mut opening: Opening, event: Ready, io: &mut Io<'_>) -> Result<Session, Error> {
+    fn shake_hands(&self, mut opening: Opening, event: Ready, io: &mut Io) -> Result<Session, Error> {
         let mut part = [0; 1024];
         loop {
             match (&opening.socket).read(&mut part) {
@@ -216,8 +210,8 @@ impl Connect<'_> {
                 io.meter.latency(io.meter.now() - opening.started, 1);
                 let early = established.consumed;
                 let mut client = self.opener.client(opening.socket, event.key, &established);
-                client.decode(Input::Lent(&mut opening.input[early..]), io.ring, &Pool::default())?;
-                io.meter.sent(client.send(1, io.ring)?);
+                client.decode(Input::Lent(&mut opening.input[early..]), &io.ring, &Pool::default())?;
+                io.meter.sent(client.send(1, &io.ring)?);
                 return Ok(Session::Echo(client));
             }
         }

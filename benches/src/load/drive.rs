@@ -8,10 +8,13 @@ use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
 use rustix::io::Errno;
 
-use super::client::Buffers;
+use super::args::Traffic;
+use super::client::{Buffers, Client};
 use super::error::Error;
+use super::handshake::Opener;
 use super::meter::Meter;
 use super::ring::Ring;
+use super::sys;
 
 /// The maximum number of events per wait.
 const BATCH: usize = 512;
@@ -21,10 +24,10 @@ const TICK: Duration = Duration::from_millis(50);
 /// A load that the event loop drives.
 pub(super) trait Load {
     /// Handles an event of a socket.
-    fn serve(&mut self, event: Ready, io: &mut Io<'_>) -> Result<(), Error>;
+    fn serve(&mut self, event: Ready, io: &mut Io) -> Result<(), Error>;
 
     /// Continues after a batch of events, or after a wait without events.
-    fn after_batch(&mut self, _io: &mut Io<'_>) -> Result<(), Error> {
+    fn after_batch(&mut self, _io: &mut Io) -> Result<(), Error> {
         Ok(())
     }
 
@@ -36,9 +39,9 @@ pub(super) trait Load {
 }
 
 /// The parts of a load that all its connections share.
-pub(super) struct Io<'a> {
+pub(super) struct Io {
     /// The messages.
-    pub(super) ring: &'a Ring,
+    pub(super) ring: Ring,
     /// The counts.
     pub(super) meter: Meter,
     /// The sockets.
@@ -47,10 +50,31 @@ pub(super) struct Io<'a> {
     pub(super) buffers: Buffers,
 }
 
-impl<'a> Io<'a> {
-    /// Combines messages, counts and sockets.
-    pub(super) fn new(ring: &'a Ring, meter: Meter, poll: Poll) -> Self {
-        Self { ring, meter, poll, buffers: Buffers::default() }
+impl Io {
+    /// Prepares messages and opens connections. Returns also the accepted extension parameters.
+    /// `deliveries` is the number of messages that each sent message causes.
+    pub(super) fn open(
+        args: &Traffic,
+        path: &str,
+        connections: usize,
+        deliveries: usize,
+    ) -> Result<(Self, Vec<Client>, String), Error> {
+        let common = &args.common;
+        let offer = args.deflate.offer(common.draft)?;
+        let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
+        sys::need_sockets(connections)?;
+        let (poll, opener) = (Poll::new()?, Opener::new(common, path, offer)?);
+        let (mut clients, mut agreed) = (Vec::with_capacity(connections), String::new());
+        for number in 0..connections {
+            let client;
+            (client, agreed) = opener.open(number, None, &ring)?;
+            client.socket().set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
+            poll.add(client.socket(), number)?;
+            clients.push(client);
+        }
+        let meter = Meter::start(common, &args.end, deliveries as u64)?;
+        let buffers = Buffers::new(ring.size());
+        Ok((Self { ring, meter, poll, buffers }, clients, agreed))
     }
 
     /// Drives a load until it is done. Fails after `stall` seconds without an event.

@@ -4,13 +4,10 @@ use std::collections::VecDeque;
 
 use super::args::EchoArgs;
 use super::client::Client;
-use super::drive::{Io, Load, Poll, Ready};
+use super::drive::{Io, Load, Ready};
 use super::error::Error;
-use super::handshake::Opener;
 use super::meter::Meter;
 use super::report::Report;
-use super::ring::Ring;
-use super::sys;
 
 struct Echo {
     clients: Vec<Client>,
@@ -22,34 +19,24 @@ struct Echo {
 
 /// Runs the load.
 pub(super) fn run(args: &EchoArgs) -> Result<Report, Error> {
-    let common = &args.common;
-    let offer = args.deflate.offer(common.draft)?;
-    let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
-    sys::need_sockets(args.connections)?;
-    let poll = Poll::new()?;
-    let (clients, agreed) = Opener::new(common, "/echo", &ring, offer)?.open_all(args.connections, &poll)?;
+    let (mut io, clients, note) = Io::open(&args.traffic, "/echo", args.connections, 1)?;
     let mut load = Echo { sent: vec![VecDeque::new(); clients.len()], clients, outstanding: 0 };
-    let mut io = Io::new(&ring, Meter::start(common, &args.end, 1)?, poll);
     for number in 0..args.connections {
         let now = io.meter.now();
         load.send(number, args.in_flight.into(), now, &mut io)?;
     }
+    let common = &args.traffic.common;
     io.drive(&mut load, common.stall)?;
     for client in &mut load.clients {
-        let _ = client.close(&ring); // the measurement is complete, so a failure does not matter
+        let _ = client.close(&io.ring); // the measurement is complete, so a failure does not matter
     }
-    let mut report = io.meter.report("echo", common);
-    report.connections = args.connections;
-    report.size = ring.size();
-    report.sent_ratio = ring.ratio();
-    report.note = agreed;
-    report.in_flight = args.in_flight;
-    Ok(report)
+    let report = io.meter.report("echo", common, &io.ring);
+    Ok(Report { connections: args.connections, in_flight: args.in_flight, note, ..report })
 }
 
 impl Load for Echo {
     /// Reads all input, and sends one message for each that came back.
-    fn serve(&mut self, event: Ready, io: &mut Io<'_>) -> Result<(), Error> {
+    fn serve(&mut self, event: Ready, io: &mut Io) -> Result<(), Error> {
         let messages = self.clients[event.key].receive(event, io)?.messages;
         if messages > 0 {
             let now = io.meter.now();
@@ -71,10 +58,10 @@ impl Load for Echo {
 }
 
 impl Echo {
-    fn send(&mut self, number: usize, count: u64, now: u64, io: &mut Io<'_>) -> Result<(), Error> {
+    fn send(&mut self, number: usize, count: u64, now: u64, io: &mut Io) -> Result<(), Error> {
         self.sent[number].push_back((now, count));
         self.outstanding += count;
-        io.meter.sent(self.clients[number].send(count, io.ring)?);
+        io.meter.sent(self.clients[number].send(count, &io.ring)?);
         Ok(())
     }
 

@@ -12,7 +12,6 @@ use socket2::{Domain, Protocol, Socket, Type};
 
 use super::args::{Common, MAX_SIZE};
 use super::client::{Client, Pool};
-use super::drive::Poll;
 use super::error::Error;
 use super::ring::Ring;
 use crate::random::SplitMix;
@@ -20,7 +19,6 @@ use crate::random::SplitMix;
 /// Opens connections of one load. All of them send the same request.
 pub(super) struct Opener<'a> {
     common: &'a Common,
-    ring: &'a Ring,
     offer: Option<DeflateConfig>,
     limits: Arc<Limits>,
     codecs: CodecPool,
@@ -32,12 +30,7 @@ pub(super) struct Opener<'a> {
 
 impl<'a> Opener<'a> {
     /// Prepares the request for `--path`, or for this default.
-    pub(super) fn new(
-        common: &'a Common,
-        path: &str,
-        ring: &'a Ring,
-        offer: Option<DeflateConfig>,
-    ) -> Result<Self, Error> {
+    pub(super) fn new(common: &'a Common, path: &str, offer: Option<DeflateConfig>) -> Result<Self, Error> {
         let (url, origin) = (common.url(path), format!("http://{}", common.target));
         let mut request = ClientRequest::new(common.draft, &url).origin(&origin);
         if let Some(offer) = &offer {
@@ -50,7 +43,7 @@ impl<'a> Opener<'a> {
         let max = usize::try_from(MAX_SIZE).unwrap_or(usize::MAX);
         let limits = Arc::new(Limits::default().max_message_size(max).max_frame_size(max));
         let codecs = CodecPool::new(&offer.unwrap_or_default());
-        Ok(Self { common, ring, offer, limits, codecs, request, pending })
+        Ok(Self { common, offer, limits, codecs, request, pending })
     }
 
     /// Opens an unconnected socket, bound to this source address if there is one.
@@ -67,7 +60,12 @@ impl<'a> Opener<'a> {
     }
 
     /// Connects and shakes hands, blocking. Returns also the accepted extension parameters.
-    pub(super) fn open(&self, number: usize, source: Option<IpAddr>) -> Result<(Client, String), Error> {
+    pub(super) fn open(
+        &self,
+        number: usize,
+        source: Option<IpAddr>,
+        ring: &Ring,
+    ) -> Result<(Client, String), Error> {
         let (target, patience) = (self.common.target, Duration::from_secs_f64(self.common.stall));
         let socket = self.socket(source)?;
         socket
@@ -88,24 +86,10 @@ impl<'a> Opener<'a> {
                 let agreed = self.agreed(&established)?;
                 let early = established.consumed;
                 let mut client = self.client(stream, number, &established);
-                client.decode(Input::Lent(&mut input[early..]), self.ring, &Pool::default())?;
+                client.decode(Input::Lent(&mut input[early..]), ring, &Pool::default())?;
                 return Ok((client, agreed));
             }
         }
-    }
-
-    /// Opens this many connections and registers them by their numbers. Returns also the accepted
-    /// extension parameters.
-    pub(super) fn open_all(&self, connections: usize, poll: &Poll) -> Result<(Vec<Client>, String), Error> {
-        let (mut clients, mut agreed) = (Vec::with_capacity(connections), String::new());
-        for number in 0..connections {
-            let client;
-            (client, agreed) = self.open(number, None)?;
-            client.socket().set_nonblocking(true).map_err(|e| Error::io("O_NONBLOCK", e))?;
-            poll.add(client.socket(), number)?;
-            clients.push(client);
-        }
-        Ok((clients, agreed))
     }
 
     /// The connection after its handshake.

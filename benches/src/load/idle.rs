@@ -30,11 +30,11 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
     let size = args.size.unwrap_or(if offer.is_some() { 1024 } else { 16 });
     let message = MessageArgs { size, text: false, binary: false, fragments: 1, verify: true };
     let ring = Ring::new(common.draft, &message, offer.as_ref())?;
-    let opener = Opener::new(common, "/echo", &ring, offer)?;
+    let opener = Opener::new(common, "/echo", offer)?;
     let enough = u8::try_from(args.connections.div_ceil(PORTS)).unwrap_or(u8::MAX);
     let sources = args.sources.unwrap_or(enough);
-    let open = |number| opener.open(number, source(common.target, sources, number));
-    let mut buffers = Buffers::default();
+    let open = |number| opener.open(number, source(common.target, sources, number), &ring);
+    let mut buffers = Buffers::new(size);
 
     let mut agreed = String::new();
     let mut warm = Vec::with_capacity(WARM);

@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use super::args::{Common, EndArgs};
 use super::error::Error;
 use super::report::Report;
+use super::ring::Ring;
 use super::sys;
 
 /// Counts of the measured period. After its end they are final.
@@ -58,6 +59,11 @@ impl Meter {
             payload_in: 0,
             latency,
         })
+    }
+
+    /// Starts the warm-up again.
+    pub(super) fn restart(&mut self) {
+        self.clock = Instant::now();
     }
 
     /// Nanoseconds since the start.
@@ -120,8 +126,9 @@ impl Meter {
     }
 
     /// Builds the report.
-    pub(super) fn report(&self, mode: &'static str, common: &Common) -> Report {
+    pub(super) fn report(&self, mode: &'static str, common: &Common, ring: &Ring) -> Report {
         let mut report = Report::new(mode, common);
+        (report.size, report.sent_ratio) = (ring.size(), ring.ratio());
         if let (Some(begun), Some(ended)) = (self.begun, self.ended) {
             report.seconds = (ended.at - begun.at).as_secs_f64();
             report.server_cpu = self.pid.map(|_| ended.server.saturating_sub(begun.server));
