@@ -6,9 +6,8 @@
 //! | `cargo bench -p clws-benches` | the codecs alone: mask, UTF-8, decode, encode, compression, handshake |
 //! | `python3 benches/compare` | every row for every server, with the servers of `benches/peers` |
 //!
-//! The load generator shares no code with clws. It implements the four protocol versions itself, so
-//! that an error in clws cannot cancel out on both ends. It runs on Linux only (epoll, `/proc`); on
-//! other systems the crate builds without it.
+//! The load generator uses the client role of clws-proto and clws-handshake. It runs on Linux only
+//! (epoll, `/proc`); on other systems the crate builds without it.
 
 pub mod random;
 pub mod text;

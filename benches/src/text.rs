@@ -20,63 +20,35 @@ const WORDS: &[&str] = &[
     "question", "answer", "light", "summer", "build", "release", "branch", "review", "paint", "garden",
     "morning", "phone", "ticket", "station", "weather", "music", "kitchen", "bridge", "between",
 ];
+#[rustfmt::skip]
 const FIRST: &[&str] = &[
-    "Grace", "Ada", "Linus", "Amina", "Jürgen", "Chloé", "Mateo", "Yuki", "Priya", "Noah", "Olga", "Kwame",
-    "Ines", "Tariq", "Mei", "Sven", "Lucía", "Dmitri", "Aoife", "Hassan",
+    "Grace", "Ada", "Linus", "Amina", "Jürgen", "Chloé", "Mateo", "Yuki", "Priya", "Noah", "Olga",
+    "Kwame", "Ines", "Tariq", "Mei", "Sven", "Lucía", "Dmitri", "Aoife", "Hassan",
 ];
+#[rustfmt::skip]
 const LAST: &[&str] = &[
-    "Okafor",
-    "Hopper",
-    "Lindqvist",
-    "Tanaka",
-    "Moreau",
-    "García",
-    "Novák",
-    "Schmidt",
-    "Rossi",
-    "Haddad",
-    "Nguyen",
-    "Kowalski",
-    "Brown",
-    "Silva",
-    "Iyer",
-    "Petrov",
-    "Jensen",
-    "O'Neill",
-    "Yılmaz",
+    "Okafor", "Hopper", "Lindqvist", "Tanaka", "Moreau", "García", "Novák", "Schmidt", "Rossi",
+    "Haddad", "Nguyen", "Kowalski", "Brown", "Silva", "Iyer", "Petrov", "Jensen", "O'Neill", "Yılmaz",
     "Mbeki",
 ];
+#[rustfmt::skip]
 const EVENTS: &[&str] = &[
-    "order.updated",
-    "order.created",
-    "payment.captured",
-    "cart.changed",
-    "shipment.moved",
-    "user.seen",
-    "price.changed",
-    "stock.low",
-    "refund.requested",
+    "order.updated", "order.created", "payment.captured", "cart.changed", "shipment.moved", "user.seen",
+    "price.changed", "stock.low", "refund.requested",
 ];
-const TAGS: &[&str] =
-    &["priority", "gift", "fragile", "export", "returning", "coupon", "preorder", "bulk", "night", "b2b"];
+#[rustfmt::skip]
+const TAGS: &[&str] = &[
+    "priority", "gift", "fragile", "export", "returning", "coupon", "preorder", "bulk", "night", "b2b",
+];
+#[rustfmt::skip]
 const CITIES: &[&str] = &[
-    "Lagos",
-    "Berlin",
-    "Kyoto",
-    "Montréal",
-    "São Paulo",
-    "Gdańsk",
-    "Pune",
-    "Cork",
-    "Lyon",
-    "Oslo",
-    "Turin",
-    "Hanoi",
-    "Quito",
+    "Lagos", "Berlin", "Kyoto", "Montréal", "São Paulo", "Gdańsk", "Pune", "Cork", "Lyon", "Oslo",
+    "Turin", "Hanoi", "Quito",
 ];
+#[rustfmt::skip]
 const SYLLABLES: &[&str] = &[
-    "ka", "lo", "mer", "ti", "van", "su", "pre", "don", "chi", "ra", "el", "bo", "nix", "gar", "is", "qu",
-    "fen", "or", "th", "ul",
+    "ka", "lo", "mer", "ti", "van", "su", "pre", "don", "chi", "ra", "el", "bo", "nix", "gar", "is",
+    "qu", "fen", "or", "th", "ul",
 ];
 const SIGNS: &[&str] = &["", ".", "!", "?", " :)", "...", " 🙂", " 👍", ", no?", " 😂"];
 
@@ -145,49 +117,32 @@ impl Lines {
     /// Writes one of three kinds of JSON objects, without its braces.
     fn record(&mut self, out: &mut String) {
         let random = &mut self.random;
+        let money = |cents: usize| format!("{}.{:02}", cents / 100, cents % 100);
+        let degrees = |angle: usize| format!("{}.{:05}", angle / 100_000, angle % 100_000);
         let (number, cents) = (random.below(90_000), random.below(40_000));
         let _ = match random.below(3) {
             0 => {
                 let (first, last) = (random.skewed(FIRST), random.skewed(LAST));
                 let (city, seen) = (random.skewed(CITIES), random.below(2) == 0);
-                write!(
-                    out,
-                    r#""user":{{"id":{number},"name":"{first} {last}","city":"{city}","online":{seen}}}"#
-                )
+                let name = format!("{first} {last}");
+                write!(out, r#""user":{{"id":{number},"name":"{name}","city":"{city}","online":{seen}}}"#)
             }
             1 => {
                 let _ = write!(out, r#""order":{number},"items":["#);
                 for item in 0..=random.below(3) {
                     let comma = if item > 0 { "," } else { "" };
-                    let (word, quantity, price) = (random.next(), 1 + random.below(5), random.below(9_000));
-                    let (euro, cent) = (price / 100, price % 100);
-                    let letters = [word % 26, word / 26 % 26].map(|n| char::from(b'A' + n.to_le_bytes()[0]));
-                    let _ = write!(
-                        out,
-                        r#"{comma}{{"sku":"{}{}-{:04}","qty":{quantity},"price":{euro}.{cent:02}}}"#,
-                        letters[0],
-                        letters[1],
-                        word / 676 % 10_000
-                    );
+                    let (word, quantity, price) =
+                        (random.next(), 1 + random.below(5), money(random.below(9_000)));
+                    let [a, b] = [word % 26, word / 26 % 26].map(|n| char::from(b'A' + n.to_le_bytes()[0]));
+                    let sku = format!("{a}{b}-{:04}", word / 676 % 10_000);
+                    let _ = write!(out, r#"{comma}{{"sku":"{sku}","qty":{quantity},"price":{price}}}"#);
                 }
-                write!(
-                    out,
-                    r#"],"total":{}.{:02},"tags":["{}"]"#,
-                    cents / 100,
-                    cents % 100,
-                    random.skewed(TAGS)
-                )
+                let (total, tag) = (money(cents), random.skewed(TAGS));
+                write!(out, r#"],"total":{total},"tags":["{tag}"]"#)
             }
             _ => {
-                let (north, east) = (random.below(18_000_000), random.below(36_000_000));
-                let _ = write!(
-                    out,
-                    r#""pos":[{}.{:05},{}.{:05}],"note":""#,
-                    north / 100_000,
-                    north % 100_000,
-                    east / 100_000,
-                    east % 100_000
-                );
+                let (north, east) = (degrees(random.below(18_000_000)), degrees(random.below(36_000_000)));
+                let _ = write!(out, r#""pos":[{north},{east}],"note":""#);
                 let words = 3 + random.below(9);
                 self.words(out, words);
                 write!(out, r#"","retry":{}"#, number % 4)

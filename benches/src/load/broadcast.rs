@@ -6,21 +6,13 @@
 
 use std::time::Duration;
 
-use super::args::{BroadcastArgs, check_connections};
-use super::conn::{Conn, READ};
+use super::args::BroadcastArgs;
+use super::client::Client;
+use super::drive::{Io, Load, Ready};
 use super::error::Error;
-use super::frames::Ring;
-use super::opening;
-use super::poll::{Poll, Ready};
-use super::reader::Expect;
+use super::meter::Meter;
 use super::report::Report;
-use super::sys;
-use super::window::{Counts, Turn, Window};
 
-/// The largest window.
-const MAX_WINDOW: u32 = 4096;
-/// The longest wait for events. The clock is read after each wait.
-const TICK: Duration = Duration::from_millis(50);
 /// The time for a server to add its subscribers after the handshake.
 const SETTLE: Duration = Duration::from_millis(300);
 
@@ -31,132 +23,83 @@ struct Published {
     due: usize,
 }
 
-struct Load<'a> {
-    expect: Expect<'a>,
-    window: Window,
-    counts: Counts,
-    buffer: Vec<u8>,
+struct Broadcast {
+    /// The subscribers, and then the publisher.
+    clients: Vec<Client>,
+    subscribers: usize,
     /// Message `n` is in slot `n % len`.
     in_flight: Vec<Published>,
     published: u64,
     done: u64,
-    subscribers: usize,
 }
 
 /// Runs the load.
-///
-/// # Errors
-/// See [`super::run`].
-pub fn run(args: &BroadcastArgs) -> Result<Report, Error> {
-    let common = &args.common;
-    check_connections(args.connections)?;
-    if args.window == 0 || args.window > MAX_WINDOW {
-        return Err(Error::Usage(format!("--window must be between 1 and {MAX_WINDOW}")));
-    }
-    let offer = args.deflate.offer(common.draft)?;
-    let ring = Ring::new(common.draft, &args.message, offer.as_ref())?;
-    let expect = Expect { ring: &ring, verify: args.message.verify };
-    sys::need_sockets(args.connections + 1)?;
-
-    let mut poll = Poll::new()?;
-    let request = opening::request(common.draft, common.target, common.path_or("/broadcast"), offer.as_ref());
-    let mut agreed = String::new();
-    let patience = Duration::from_secs_f64(common.stall);
-    let mut conns = Vec::with_capacity(args.connections + 1);
-    for number in 0..=args.connections {
-        let opened = opening::open(common.draft, common.target, None, &request, offer.as_ref(), patience)?;
-        let conn = Conn::new(opened.stream, common.draft, offer.as_ref(), number, &opened.early, expect)?;
-        agreed = opened.agreed;
-        poll.add(conn.socket(), number)?;
-        conns.push(conn);
-    }
+pub(super) fn run(args: &BroadcastArgs) -> Result<Report, Error> {
+    let subscribers = args.connections;
+    let (mut io, clients, note) = Io::open(&args.traffic, "/broadcast", subscribers + 1, subscribers)?;
     std::thread::sleep(SETTLE);
-
-    // `--messages` counts published messages; the window counts deliveries.
-    let mut end = args.end.clone();
-    end.messages = end.messages.map(|messages| messages.saturating_mul(args.connections as u64));
-    let mut load = Load {
-        expect,
-        window: Window::new(common, &end)?,
-        counts: Counts::new()?,
-        buffer: vec![0; READ],
-        in_flight: vec![Published::default(); usize::try_from(args.window).unwrap_or(1)],
-        published: 0,
-        done: 0,
-        subscribers: args.connections,
-    };
-    load.publish(&mut conns[args.connections], args.window.into())?;
-    let mut silence = Duration::ZERO;
-    while load.done < load.published {
-        let ready = poll.wait(TICK)?;
-        silence = if ready == 0 { silence + TICK } else { Duration::ZERO };
-        if silence >= patience {
-            return Err(load.stalled(common.stall));
-        }
-        let before = load.done;
-        for index in 0..ready {
-            let event = poll.ready(index);
-            load.serve(&mut conns[event.key], event)?;
-        }
-        if load.window.turn(load.counts.messages)? == Turn::Begin {
-            load.counts.clear();
-        }
-        let finished = load.done - before;
-        if finished > 0 && !load.window.is_over() {
-            load.publish(&mut conns[args.connections], finished)?;
-        }
+    io.meter.restart();
+    let in_flight = vec![Published::default(); usize::try_from(args.window).unwrap_or(1)];
+    let mut load = Broadcast { clients, subscribers, in_flight, published: 0, done: 0 };
+    load.publish(args.window.into(), &mut io)?;
+    let common = &args.traffic.common;
+    io.drive(&mut load, common.stall)?;
+    for client in &mut load.clients {
+        let _ = client.close(&io.ring); // the measurement is complete, so a failure does not matter
     }
-    for conn in &mut conns {
-        conn.close(common.draft);
-    }
-    let mut report = load.window.report("broadcast", common, &load.counts);
-    report.connections = args.connections;
-    report.size = args.message.size;
-    report.sent_ratio = ring.ratio();
-    report.note = agreed;
-    report.in_flight = args.window;
-    Ok(report)
+    let report = io.meter.report("broadcast", common, &io.ring);
+    Ok(Report { connections: subscribers, in_flight: args.window, note, ..report })
 }
 
-impl Load<'_> {
-    fn publish(&mut self, publisher: &mut Conn, count: u64) -> Result<(), Error> {
-        let at = self.window.now();
+impl Load for Broadcast {
+    fn serve(&mut self, event: Ready, io: &mut Io) -> Result<(), Error> {
+        let client = &mut self.clients[event.key];
+        let first = client.received();
+        let messages = client.receive(event, io)?.messages;
+        if messages > 0 && event.key < self.subscribers {
+            let now = io.meter.now();
+            for n in first..first + messages {
+                self.delivered(n, now, &mut io.meter)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Publishes until the window is full.
+    fn after_batch(&mut self, io: &mut Io) -> Result<(), Error> {
+        let room = self.in_flight.len() as u64 - (self.published - self.done);
+        if room > 0 && !io.meter.is_over() {
+            self.publish(room, io)?;
+        }
+        Ok(())
+    }
+
+    fn is_done(&self) -> bool {
+        self.done == self.published
+    }
+
+    fn missing(&self) -> String {
+        let due: usize = self.in_flight.iter().map(|message| message.due).sum();
+        let messages = self.published - self.done;
+        format!(
+            "{due} deliveries of {messages} messages are missing; check that the path broadcasts every message"
+        )
+    }
+}
+
+impl Broadcast {
+    fn publish(&mut self, count: u64, io: &mut Io) -> Result<(), Error> {
+        let at = io.meter.now();
         for _ in 0..count {
             let slot = self.slot(self.published);
             self.in_flight[slot] = Published { at, due: self.subscribers };
             self.published += 1;
         }
-        publisher.queue(count, self.expect.ring);
-        self.counts.bytes_out += publisher.flush(self.expect.ring)? as u64;
+        io.meter.sent(self.clients[self.subscribers].send(count, &io.ring)?);
         Ok(())
     }
 
-    fn serve(&mut self, conn: &mut Conn, event: Ready) -> Result<(), Error> {
-        let over = self.window.is_over();
-        let mut more = event.readable;
-        while more {
-            let first = conn.messages();
-            let step = conn.read(&mut self.buffer, event.hangup, self.expect)?;
-            if !over {
-                self.counts.bytes_in += step.bytes as u64;
-                self.counts.payload_in += step.messages * self.expect.ring.size() as u64;
-            }
-            if step.messages > 0 && conn.number() < self.subscribers {
-                let now = self.window.now();
-                for n in first..first + step.messages {
-                    self.delivered(n, now, over)?;
-                }
-            }
-            more = step.more;
-        }
-        if conn.has_pending() {
-            let bytes = conn.flush(self.expect.ring)?;
-            self.counts.bytes_out += if over { 0 } else { bytes as u64 };
-        }
-        Ok(())
-    }
-
-    fn delivered(&mut self, n: u64, now: u64, over: bool) -> Result<(), Error> {
+    fn delivered(&mut self, n: u64, now: u64, meter: &mut Meter) -> Result<(), Error> {
         let slot = self.slot(n);
         let message = &mut self.in_flight[slot];
         if n >= self.published || message.due == 0 {
@@ -164,23 +107,12 @@ impl Load<'_> {
         }
         message.due -= 1;
         self.done += u64::from(message.due == 0);
-        if !over {
-            self.counts.messages += 1;
-            self.counts.latency.saturating_record(now - message.at);
-        }
+        meter.count(1);
+        meter.latency(now - message.at, 1);
         Ok(())
     }
 
     fn slot(&self, n: u64) -> usize {
         usize::try_from(n % self.in_flight.len() as u64).unwrap_or(0)
-    }
-
-    fn stalled(&self, seconds: f64) -> Error {
-        let due: usize = self.in_flight.iter().map(|message| message.due).sum();
-        let detail = format!(
-            "{due} deliveries of {} messages are missing; check that the path broadcasts every message",
-            self.published - self.done
-        );
-        Error::Stalled { seconds, detail }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::reader::FrameError;
+use clws_proto::ProtocolError;
 
 /// The reason why a load failed.
 #[derive(Debug, thiserror::Error)]
@@ -21,30 +21,18 @@ pub enum Error {
     /// The opening handshake failed.
     #[error("opening handshake: {0}")]
     Handshake(String),
-    /// The server sent an invalid or unexpected frame.
-    #[error("connection {connection}: {source}")]
-    Frame {
-        /// The connection, counted from 0.
-        connection: usize,
-        /// The error in the frame.
-        source: FrameError,
-    },
-    /// The server closed a connection that was in use.
-    #[error("connection {connection}: closed by the server{}", code.map(|c| format!(" with code {c}")).unwrap_or_default())]
-    Closed {
-        /// The connection, counted from 0.
-        connection: usize,
-        /// The close code, if the close frame had one.
-        code: Option<u16>,
-    },
-    /// The server sent nothing for too long.
-    #[error("no input for {seconds} s: {detail}")]
-    Stalled {
-        /// The length of the silence in seconds.
-        seconds: f64,
-        /// The missing messages.
-        detail: String,
-    },
+    /// The server violated the protocol on this connection, counted from 0.
+    #[error("connection {0}: {1}")]
+    Protocol(usize, ProtocolError),
+    /// A message on this connection differs from the message sent.
+    #[error("connection {0}: {1}")]
+    Message(usize, String),
+    /// The server closed this connection while it was in use. The close code is included if known.
+    #[error("connection {0}: closed by the server{code}", code = .1.map(|code| format!(" with code {code}")).unwrap_or_default())]
+    Closed(usize, Option<u16>),
+    /// The server sent nothing for this number of seconds. The text names what is missing.
+    #[error("no input for {0} s: {1}")]
+    Stalled(f64, String),
 }
 
 impl Error {

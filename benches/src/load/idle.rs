@@ -1,15 +1,14 @@
 //! `idle`: open connections without traffic, and the memory of each in the server.
 
-use std::io::{Read, Write};
-use std::net::TcpStream;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::time::{Duration, Instant};
 
-use super::args::{Draft, IdleArgs, MessageArgs, check_connections, in_range, source};
+use super::args::{IdleArgs, MessageArgs};
+use super::client::{Buffers, Client};
 use super::error::Error;
-use super::frames::Ring;
-use super::opening;
-use super::reader::{Expect, Reader};
+use super::handshake::Opener;
 use super::report::Report;
+use super::ring::Ring;
 use super::sys::{self, Memory};
 
 /// The number of connections that are opened and closed before the first reading. One-time
@@ -20,57 +19,39 @@ const PORTS: usize = 20_000;
 /// The number of connections that must still echo at the end.
 const PROBES: usize = 100;
 
-/// A blocking connection.
-struct Client {
-    socket: TcpStream,
-    reader: Reader,
-    number: usize,
-    agreed: String,
-}
-
-/// Runs the load.
-///
-/// # Errors
-/// See [`super::run`].
-pub fn run(args: &IdleArgs) -> Result<Report, Error> {
+/// Runs the load. The sockets are blocking.
+pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
     let common = &args.common;
-    check_connections(args.connections)?;
-    in_range("--hold", args.hold, 0.0, 600.0)?;
     let Some(pid) = common.pid else {
         return Err(Error::Usage("idle reports the server's memory: add --pid PID".into()));
     };
     sys::need_sockets(args.connections + WARM)?;
     let offer = args.deflate.offer(common.draft)?;
     let size = args.size.unwrap_or(if offer.is_some() { 1024 } else { 16 });
-    let message = MessageArgs { size, text: false, binary: false, fragments: 1, verify: offer.is_none() };
+    let message = MessageArgs { size, text: false, binary: false, fragments: 1, verify: true };
     let ring = Ring::new(common.draft, &message, offer.as_ref())?;
-    // With compression, the reader still compares the first message of each connection.
-    let expect = Expect { ring: &ring, verify: message.verify };
-    let request = opening::request(common.draft, common.target, common.path_or("/echo"), offer.as_ref());
-    let patience = Duration::from_secs_f64(common.stall);
+    let opener = Opener::new(common, "/echo", offer)?;
     let enough = u8::try_from(args.connections.div_ceil(PORTS)).unwrap_or(u8::MAX);
     let sources = args.sources.unwrap_or(enough);
-    let open = |number| {
-        let source = source(common.target, sources, number);
-        let opened = opening::open(common.draft, common.target, source, &request, offer.as_ref(), patience)?;
-        Ok(Client {
-            socket: opened.stream,
-            reader: Reader::new(common.draft, offer.as_ref()),
-            number,
-            agreed: opened.agreed,
-        })
-    };
+    let open = |number| opener.open(number, source(common.target, sources, number), &ring);
+    let mut buffers = Buffers::new(size);
 
-    let warm = (0..WARM).map(open).collect::<Result<Vec<_>, Error>>()?;
-    let agreed = warm.first().map(|client| client.agreed.clone()).unwrap_or_default();
+    let mut agreed = String::new();
+    let mut warm = Vec::with_capacity(WARM);
+    for number in 0..WARM {
+        let client;
+        (client, agreed) = open(number)?;
+        warm.push(client);
+    }
     for mut client in warm {
-        client.echo_once(expect)?;
-        goodbye(client.socket, common.draft);
+        echo_once(&mut client, &ring, &mut buffers, common.stall)?;
+        let _ = client.close(&ring);
     }
     let before = settled(pid)?;
 
     let start = Instant::now();
-    let mut clients = (0..args.connections).map(open).collect::<Result<Vec<_>, Error>>()?;
+    let mut clients =
+        (0..args.connections).map(|number| Ok(open(number)?.0)).collect::<Result<Vec<_>, Error>>()?;
     let took = start.elapsed();
     let mut report = Report::new("idle", common);
     report.connections = args.connections;
@@ -82,43 +63,44 @@ pub fn run(args: &IdleArgs) -> Result<Report, Error> {
 
     if args.touch {
         for client in &mut clients {
-            client.echo_once(expect)?;
+            echo_once(client, &ring, &mut buffers, common.stall)?;
         }
         report.memory_touched = Some(growth(before, settled(pid)?, args.connections));
     }
     std::thread::sleep(Duration::from_secs_f64(args.hold));
-    let step = args.connections.div_ceil(PROBES);
-    for client in clients.iter_mut().step_by(step) {
-        client.echo_once(expect)?;
+    for client in clients.iter_mut().step_by(args.connections.div_ceil(PROBES)) {
+        echo_once(client, &ring, &mut buffers, common.stall)?;
     }
-    for client in clients {
-        goodbye(client.socket, common.draft);
+    for client in &mut clients {
+        let _ = client.close(&ring); // the measurement is complete, so a failure does not matter
     }
     Ok(report)
 }
 
-impl Client {
-    /// Sends the next message and waits for its echo.
-    fn echo_once(&mut self, expect: Expect<'_>) -> Result<(), Error> {
-        let (reader, connection) = (&mut self.reader, self.number);
-        let had = reader.messages();
-        self.socket.write_all(expect.ring.message(had)).map_err(|e| Error::io("sending a message", e))?;
-        let mut part = [0; 256];
-        while reader.messages() == had {
-            let n = self.socket.read(&mut part).map_err(|e| Error::io("waiting for a message", e))?;
-            reader.feed(&part[..n], expect).map_err(|source| Error::Frame { connection, source })?;
-            if n == 0 || reader.is_closed() {
-                return Err(Error::Closed { connection, code: reader.close_code() });
-            }
+/// Sends the next message and waits for its echo.
+fn echo_once(client: &mut Client, ring: &Ring, buffers: &mut Buffers, stall: f64) -> Result<(), Error> {
+    let due = client.received() + 1;
+    client.send(1, ring)?;
+    while client.received() < due {
+        let step = client.read(false, ring, buffers)?;
+        if step.bytes == 0 && !step.more {
+            return Err(Error::Stalled(stall, "a message did not come back".into()));
         }
-        Ok(())
     }
+    Ok(())
 }
 
-/// Sends a close frame without waiting for the answer.
-fn goodbye(mut socket: TcpStream, draft: Draft) {
-    // The measurement is complete, so a failure does not matter.
-    let _ = socket.write_all(super::frames::close(draft));
+/// The source address of connection `index`, spread over `sources` addresses. `None` lets the
+/// system choose.
+///
+/// Only IPv4 has several addresses. Several are used only if one has too few ports, because a port
+/// bound to an explicit address is unavailable to automatic binding for a minute.
+fn source(target: SocketAddr, sources: u8, index: usize) -> Option<IpAddr> {
+    if sources <= 1 || target.is_ipv6() {
+        return None;
+    }
+    let last = u8::try_from(index % usize::from(sources.min(254))).unwrap_or(0) + 1;
+    Some(IpAddr::V4(Ipv4Addr::new(127, 0, 0, last)))
 }
 
 /// The memory of a process once it is stable, or after two seconds.
@@ -139,4 +121,18 @@ fn settled(pid: u32) -> Result<Memory, Error> {
 fn growth(before: Memory, after: Memory, connections: usize) -> [f64; 2] {
     let each = |before: u64, after: u64| (after as f64 - before as f64) / connections as f64;
     [each(before.rss, after.rss), each(before.pss, after.pss)]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn source_addresses_are_loopback() {
+        let target = SocketAddr::from(([127, 0, 0, 1], 80));
+        assert_eq!(source(target, 1, 7), None);
+        assert!((0..600).all(|index| source(target, 255, index).unwrap().is_loopback()));
+        assert_eq!(source(target, 8, 9), Some(IpAddr::from([127, 0, 0, 2])));
+        assert_eq!(source("[::1]:80".parse().unwrap(), 8, 9), None);
+    }
 }

@@ -2,36 +2,33 @@
 //!
 //! It is a *closed loop*: a connection sends its next message when an earlier one comes back. A
 //! slow server is never overloaded, and a fast one never waits long. The generator adds little
-//! cost: one `recv` and one `send` per connection and wake-up, one edge-triggered registration per
-//! socket, and only headers of server frames are parsed unless `--verify` is given.
+//! cost: about one `recv` and one `send` per connection and wake-up, and one edge-triggered
+//! registration per socket. clws-proto's client encodes the messages in advance and decodes every
+//! message that comes back.
 //!
 //! | module | contents |
 //! |---|---|
-//! | [`args`] | the command line and its checks |
-//! | [`frames`] | messages, encoded and masked in advance |
-//! | [`reader`] | the parser and counter of server frames |
-//! | [`deflate`] | permessage-deflate: the offer, compression in advance, inflation for comparison |
-//! | [`opening`] | the client's side of the opening handshake, drafts 0, 7, 8 and 13 |
-//! | [`conn`] | one connection |
-//! | [`poll`], [`sys`] | epoll; `/proc`, limits, affinity |
-//! | [`echo`], [`broadcast`], [`connect`], [`idle`] | the four loads |
-//! | [`window`], [`report`] | the measured period and its results |
+//! | `args` | the command line and its checks |
+//! | `ring` | messages, encoded in advance, and the check of those that come back |
+//! | `handshake`, `client` | opening a connection; a connection |
+//! | `drive` | epoll and the event loop |
+//! | `echo`, `broadcast`, `connect`, `idle` | the four loads |
+//! | `meter`, `report` | the measured period and its results |
+//! | `sys` | `/proc`, limits, affinity |
 
 pub mod args;
-pub mod broadcast;
-pub mod conn;
-pub mod connect;
-pub mod deflate;
-pub mod echo;
-pub mod error;
-pub mod frames;
-pub mod idle;
-pub mod opening;
-pub mod poll;
-pub mod reader;
-pub mod report;
+mod broadcast;
+mod client;
+mod connect;
+mod drive;
+mod echo;
+mod error;
+mod handshake;
+mod idle;
+mod meter;
+mod report;
+mod ring;
 pub mod sys;
-pub mod window;
 
 pub use args::{Cli, Mode};
 pub use error::Error;

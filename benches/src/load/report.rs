@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::args::Common;
 
 /// The results of one load.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Default)]
 pub struct Report {
     /// `echo`, `idle`, `broadcast` or `connect`.
     pub mode: &'static str,
@@ -51,26 +51,7 @@ impl Report {
     /// Creates an empty report.
     #[must_use]
     pub fn new(mode: &'static str, common: &Common) -> Self {
-        Self {
-            mode,
-            name: common.name.clone(),
-            draft: common.draft.number(),
-            connections: 0,
-            size: 0,
-            in_flight: 0,
-            seconds: 0.0,
-            messages: 0,
-            bytes_in: 0,
-            bytes_out: 0,
-            payload_in: 0,
-            sent_ratio: None,
-            latency: [0.0; 3],
-            server_cpu: None,
-            own_cpu: Duration::ZERO,
-            memory: None,
-            memory_touched: None,
-            note: String::new(),
-        }
+        Self { mode, name: common.name.clone(), draft: common.draft.number(), ..Self::default() }
     }
 
     /// With compression: received payload bytes per byte read.
@@ -118,38 +99,38 @@ impl Report {
         cells.push(("mode", self.mode.to_owned()));
         cells.push(("draft", self.draft.to_string()));
         cells.push(("conns", self.connections.to_string()));
-        if let Some(memory) = self.memory {
-            for (heads, memory) in [
-                (["RSS B/conn", "PSS B/conn"], Some(memory)),
-                (["RSS touched", "PSS touched"], self.memory_touched),
-            ] {
-                if let Some([rss, pss]) = memory {
-                    cells.push((heads[0], format!("{rss:.0}")));
-                    cells.push((heads[1], format!("{pss:.0}")));
-                }
+        let pairs = [
+            (["RSS B/conn", "PSS B/conn"], self.memory),
+            (["RSS touched", "PSS touched"], self.memory_touched),
+        ];
+        for (heads, memory) in pairs {
+            for (head, bytes) in heads.into_iter().zip(memory.into_iter().flatten()) {
+                cells.push((head, format!("{bytes:.0}")));
             }
-        } else {
-            cells.push(("size", self.size.to_string()));
-            cells.push(("in flight", self.in_flight.to_string()));
+        }
+        if self.memory.is_none() {
             let (rate, each) = match self.mode {
                 "broadcast" => ("deliveries/s", "server µs/delivery"),
                 "connect" => ("handshakes/s", "server µs/handshake"),
                 _ => ("messages/s", "server µs/msg"),
             };
+            let number =
+                |value: Option<f64>, digits| value.map_or("-".into(), |value| format!("{value:.digits$}"));
+            cells.push(("size", self.size.to_string()));
+            cells.push(("in flight", self.in_flight.to_string()));
             cells.push((rate, format!("{:.0}", self.rate())));
             for (head, micros) in ["p50 µs", "p99 µs", "p99.9 µs"].into_iter().zip(self.latency) {
                 cells.push((head, format!("{micros:.1}")));
             }
-            cells.push((each, self.server_micros().map_or("-".into(), |micros| format!("{micros:.3}"))));
-            cells
-                .push(("server cores", self.server_load().map_or("-".into(), |cores| format!("{cores:.2}"))));
+            cells.push((each, number(self.server_micros(), 3)));
+            cells.push(("server cores", number(self.server_load(), 2)));
             cells.push(("load cores", format!("{:.2}", self.own_load())));
-            if let (Some(ratio), Some(sent)) = (self.ratio(), self.sent_ratio) {
-                cells.push(("bytes in", self.bytes_in.to_string()));
-                cells.push(("payload in", self.payload_in.to_string()));
-                cells.push(("ratio", format!("{ratio:.2}")));
-                cells.push(("ratio sent", format!("{sent:.2}")));
-            }
+        }
+        if let (Some(ratio), Some(sent)) = (self.ratio(), self.sent_ratio) {
+            cells.push(("bytes in", self.bytes_in.to_string()));
+            cells.push(("payload in", self.payload_in.to_string()));
+            cells.push(("ratio", format!("{ratio:.2}")));
+            cells.push(("ratio sent", format!("{sent:.2}")));
         }
         let mut lines = [String::new(), String::new()];
         for (head, value) in &cells {
@@ -171,35 +152,33 @@ impl Report {
         let pair = |pair: Option<[f64; 2]>| {
             pair.map_or("null".to_owned(), |[rss, pss]| format!("[{rss:.1},{pss:.1}]"))
         };
-        format!(
-            "{{\"mode\":\"{}\",\"name\":{},\"draft\":{},\"connections\":{},\"size\":{},\"in_flight\":{},\"seconds\":{:.4},\
-             \"messages\":{},\"bytes_in\":{},\"bytes_out\":{},\"rate\":{:.1},\"p50_us\":{:.2},\"p99_us\":{:.2},\
-             \"p999_us\":{:.2},\"server_us_per_message\":{},\"server_cores\":{},\"load_cores\":{:.4},\
-             \"rss_pss_per_connection\":{},\"rss_pss_touched\":{},\"payload_in\":{},\"ratio\":{},\"ratio_sent\":{},\"note\":{}}}",
-            self.mode,
-            quoted(&self.name),
-            self.draft,
-            self.connections,
-            self.size,
-            self.in_flight,
-            self.seconds,
-            self.messages,
-            self.bytes_in,
-            self.bytes_out,
-            self.rate(),
-            self.latency[0],
-            self.latency[1],
-            self.latency[2],
-            number(self.server_micros()),
-            number(self.server_load()),
-            self.own_load(),
-            pair(self.memory),
-            pair(self.memory_touched),
-            self.payload_in,
-            number(self.ratio()),
-            number(self.sent_ratio),
-            quoted(&self.note),
-        )
+        let [p50, p99, p999] = self.latency.map(|micros| format!("{micros:.2}"));
+        let fields = [
+            ("mode", quoted(self.mode)),
+            ("name", quoted(&self.name)),
+            ("draft", self.draft.to_string()),
+            ("connections", self.connections.to_string()),
+            ("size", self.size.to_string()),
+            ("in_flight", self.in_flight.to_string()),
+            ("seconds", number(Some(self.seconds))),
+            ("messages", self.messages.to_string()),
+            ("bytes_in", self.bytes_in.to_string()),
+            ("bytes_out", self.bytes_out.to_string()),
+            ("rate", format!("{:.1}", self.rate())),
+            ("p50_us", p50),
+            ("p99_us", p99),
+            ("p999_us", p999),
+            ("server_us_per_message", number(self.server_micros())),
+            ("server_cores", number(self.server_load())),
+            ("load_cores", number(Some(self.own_load()))),
+            ("rss_pss_per_connection", pair(self.memory)),
+            ("rss_pss_touched", pair(self.memory_touched)),
+            ("payload_in", self.payload_in.to_string()),
+            ("ratio", number(self.ratio())),
+            ("ratio_sent", number(self.sent_ratio)),
+            ("note", quoted(&self.note)),
+        ];
+        format!("{{{}}}", fields.map(|(name, value)| format!("\"{name}\":{value}")).join(","))
     }
 }
 
@@ -223,22 +202,12 @@ fn quoted(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use clap::Parser;
-
-    use super::super::args::{Cli, Mode};
     use super::*;
-
-    fn args(line: &str) -> super::super::args::EchoArgs {
-        match Cli::try_parse_from(line.split(' ')).unwrap().mode {
-            Mode::Echo(args) => args,
-            other => panic!("{other:?}"),
-        }
-    }
 
     #[test]
     fn tables_and_json_contain_the_results() {
-        let mut report = Report::new("echo", &args("load echo --name a\"b").common);
-        (report.seconds, report.messages) = (2.0, 1_000_000);
+        let mut report =
+            Report { name: "a\"b".into(), seconds: 2.0, messages: 1_000_000, ..Report::default() };
         report.server_cpu = Some(Duration::from_secs(1));
         assert_eq!(report.server_micros(), Some(1.0));
         assert_eq!(report.rate(), 500_000.0);
