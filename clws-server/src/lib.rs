@@ -155,6 +155,8 @@ mod signal;
 mod sim;
 mod sync;
 mod task_waker;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod wake;
 
