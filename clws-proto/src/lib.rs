@@ -42,6 +42,7 @@
 //! assert_eq!(socket, b"\x81\x05Hello\x8a\x00");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod buffer;

@@ -45,6 +45,7 @@
 
 mod client;
 mod error;
+mod host;
 mod pipe;
 mod request;
 mod server;

@@ -11,15 +11,16 @@ use clws_proto::{Connection, Limits};
 
 use crate::testing::client::{Opened, TestClient};
 use crate::testing::error::{TestError, TestResponse, owned};
+use crate::testing::host::Host;
 use crate::testing::pipe::Pipe;
-use crate::testing::server::TestServer;
 use crate::testing::wait::wait;
 
 /// A masking key. Masking protects proxies that misread a client's data (RFC 6455 §10.3), and there
 /// is no proxy in memory. A fixed key makes a failed test repeatable.
 const MASKING_KEY: [u8; 4] = [0xA5, 0x5A, 0x0F, 0xF0];
 
-/// A request to a [`TestServer`]: see [`TestServer::request`].
+/// A request to a [`TestServer`](crate::testing::TestServer): see
+/// [`TestServer::request`](crate::testing::TestServer::request).
 ///
 /// ```
 /// use clws_server::testing::TestServer;
@@ -48,7 +49,7 @@ const MASKING_KEY: [u8; 4] = [0xA5, 0x5A, 0x0F, 0xF0];
 #[derive(Clone, Debug)]
 #[must_use = "a request is sent by `connect` or `get`"]
 pub struct TestRequest<'a> {
-    server: &'a TestServer,
+    host: &'a Host,
     path: String,
     version: Version,
     origin: Option<String>,
@@ -59,9 +60,9 @@ pub struct TestRequest<'a> {
 }
 
 impl<'a> TestRequest<'a> {
-    pub(super) fn new(server: &'a TestServer, path: &str) -> Self {
+    pub(super) fn new(host: &'a Host, path: &str) -> Self {
         Self {
-            server,
+            host,
             path: path.to_owned(),
             version: Version::Rfc6455,
             origin: None,
@@ -113,8 +114,8 @@ impl<'a> TestRequest<'a> {
     /// request, or [`TestError::Hang`].
     pub fn connect(&self) -> Result<TestClient, TestError> {
         let (request, mut pending) = self.build()?;
-        let (mut stream, served) = self.server.open()?;
-        let limit = self.server.limit();
+        let (mut stream, served) = self.host.open()?;
+        let limit = self.host.hang_limit;
         let mut exchange = Exchange { stream: &mut stream, request: &request, received: Vec::new(), limit };
         while !exchange.read()? {
             match pending.check(&exchange.received, &HandshakeLimits::default()) {
@@ -169,8 +170,8 @@ impl<'a> TestRequest<'a> {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        let (mut stream, _) = self.server.open()?;
-        let limit = self.server.limit();
+        let (mut stream, _) = self.host.open()?;
+        let limit = self.host.hang_limit;
         let mut exchange =
             Exchange { stream: &mut stream, request: request.as_bytes(), received: Vec::new(), limit };
         while !exchange.read()? {}
