@@ -89,6 +89,7 @@ mod date;
 mod driver;
 mod guard;
 #[cfg(any(all(doc, not(doctest)), all(doctest, feature = "deflate", feature = "testing")))]
+#[cfg_attr(docsrs, doc(auto_cfg = false))]
 pub mod guide;
 mod handler;
 mod lock;

@@ -36,9 +36,17 @@ pub mod closing {}
 pub mod authentication {}
 
 #[doc = include_str!("compression.md")]
+#[cfg_attr(
+    not(feature = "deflate"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
 pub mod compression {}
 
 #[doc = include_str!("testing.md")]
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
 pub mod testing {}
 
 #[doc = include_str!("deployment.md")]
