@@ -50,7 +50,7 @@
 //!
 //! [`Limits`] bound frames, messages and fragments. A declared length allocates nothing: buffers
 //! grow with the bytes that arrive. A [`Sender`] has no limit, so compare
-//! [`queued`](Sender::queued) with your own. Between messages a connection holds no buffer. The
+//! [`queued`](Sender::queued) with your own. Between messages a receiver holds no buffer. The
 //! module [`buffer`] has pools for servers with many connections.
 //!
 //! # Versions

@@ -49,7 +49,8 @@
 //! | [authentication](guide::authentication) | Who is this client? May this page connect? |
 //! | [compression](guide::compression) | When does permessage-deflate help, and what does it cost? |
 //! | [testing](guide::testing) | How do I test a handler without a network? |
-//! | [deployment](guide::deployment) | Proxy, TLS, systemd, descriptors, memory, logs |
+//! | [deployment](guide::deployment) | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
 //! | [tokio](guide::tokio) | How do I use the server in a program on tokio? |
 //! | [from tokio-tungstenite](guide::from_tokio_tungstenite) | What is it called here? |
 //!

@@ -10,7 +10,8 @@
 //! | [authentication] | Who is this client? May this page connect? |
 //! | [compression] | When does permessage-deflate help, and what does it cost? |
 //! | [testing] | How do I test a handler without a network? |
-//! | [deployment] | Proxy, TLS, systemd, descriptors, memory, logs, several processes |
+//! | [deployment] | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
 //! | [tokio] | How do I use the server in a program on tokio? |
 //! | [from_tokio_tungstenite] | I know tokio-tungstenite. What is it called here? |
 //!
@@ -51,6 +52,9 @@ pub mod testing {}
 
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("capacity.md")]
+pub mod capacity {}
 
 #[doc = include_str!("tokio.md")]
 pub mod tokio {}
