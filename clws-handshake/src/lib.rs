@@ -127,6 +127,7 @@
 //!
 //! [`HandshakeLimits`] bound the bytes and the lines of a head. A head that arrives byte by byte
 //! takes linear time. No allocation has a size that a peer declares, and no input causes a panic.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 mod authority;

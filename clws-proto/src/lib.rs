@@ -2,21 +2,12 @@
 //! hybi-07, hybi-08 and RFC 6455 (13), for servers and clients.
 //!
 //! The crate has no socket, no clock, no executor, no thread and no `unsafe`. Any code that moves
-//! bytes can drive it. A [`Connection`] is the whole protocol: it takes received bytes, lends
-//! events, and answers pings and close frames by itself. It consists of two halves, which can be
-//! used alone:
+//! bytes can drive it: a blocking socket, an event loop, a test, a fuzzer. The opening handshake is
+//! in `clws-handshake`. A server with sockets is `clws-server`.
 //!
-//! * [`Receiver`] takes the bytes of each read in the buffer they were read into, and returns whole
-//!   messages as [`Event`]s: valid text, binary, ping, pong, close. A violation by the peer is a
-//!   [`ProtocolError`], which has a close code.
-//! * [`Sender`] is an outbox. It takes text, binary, ping, pong and close, and returns slices for a
-//!   vectored write. A frame that cannot be sent is a [`SendError`]. A [`SharedMessage`] is encoded
-//!   once for many outboxes.
-//!
-//! With the feature `deflate`, both support permessage-deflate (RFC 7692) if the handshake
-//! negotiated it.
-//!
-//! The opening handshake is in `clws-handshake`. A server with sockets is `clws-server`.
+//! A [`Connection`] is the whole protocol. It takes received bytes, lends events, answers pings and
+//! close frames by itself, and fails with the right close code. Its page has a complete loop for
+//! [a server](Connection#a-server) and for [a client](Connection#a-client).
 //!
 //! # An echo without IO
 //!
@@ -42,6 +33,37 @@
 //! assert_eq!(socket, b"\x81\x05Hello\x8a\x00");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
+//!
+//! # The halves
+//!
+//! A connection consists of two halves. A server that reads and sends on different threads uses
+//! them alone, and passes each [`Reaction`] from one to the other.
+//!
+//! * [`Receiver`] takes the bytes of each read in the buffer they were read into. It returns whole
+//!   messages as [`Event`]s: valid text, binary, ping, pong, close. A violation by the peer is a
+//!   [`ProtocolError`], which has a close code.
+//! * [`Sender`] is an outbox. It takes text, binary, ping, pong and close, and returns slices for a
+//!   vectored write. A frame that cannot be sent is a [`SendError`]. A [`SharedMessage`] is encoded
+//!   once for many outboxes.
+//!
+//! # Limits and memory
+//!
+//! [`Limits`] bound frames, messages and fragments. A declared length allocates nothing: buffers
+//! grow with the bytes that arrive. A [`Sender`] has no limit, so compare
+//! [`queued`](Sender::queued) with your own. Between messages a receiver holds no buffer. The
+//! module [`buffer`] has pools for servers with many connections.
+//!
+//! # Versions
+//!
+//! [`Version`] has all of them. Code for RFC 6455 works for hybi-07 and hybi-08 too. Draft 0 and
+//! hixie-75 have only text, and hixie-75 closes by ending the stream:
+//! [`Connection::wants_shutdown`] tells when.
+//!
+//! # Features
+//!
+//! The feature `deflate` adds permessage-deflate (RFC 7692), which is off by default. A
+//! `CodecPool` lends compressors and decompressors to the connections that negotiated it.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 
 pub mod buffer;

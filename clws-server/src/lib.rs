@@ -1,10 +1,7 @@
 //! A WebSocket server that supports every protocol version ever deployed, and dispatches by
-//! *resource*.
+//! *resource*: a path, a handler, and a rule for origins.
 //!
 //! # A server
-//!
-//! A [`Resource`] handles the clients of a path. A [`Server`] binds the addresses of a [`Config`].
-//! Resources are registered with the origins that they admit, and [`Server::run`] serves:
 //!
 //! ```
 //! use clws_server::{Client, Config, Origins, Resource, Server, Text};
@@ -25,20 +22,13 @@
 //!
 //! let handle = server.handle();
 //! # handle.stop(); // otherwise this example would never end
-//! futures::executor::block_on(server.run())?;
+//! futures::executor::block_on(server.run())?; // any executor, or `server.run().await`
 //! # Ok(()) }
 //! ```
 //!
-//! [`Server::builder`] takes existing sockets, and [`ServerHandle::serve_stream`] serves a client
-//! over any stream.
-//!
-//! Clients of hybi-07, hybi-08 and RFC 6455 can connect. Clients of draft 0 need
-//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support), and clients of hixie-75
-//! need [`protocol_75_support`](Config#structfield.protocol_75_support).
-//!
 //! # Handlers
 //!
-//! There are four ways to write a resource. A server can use all of them, at different paths:
+//! A server can use all four forms of a handler, at different paths:
 //!
 //! | | form | choose it for |
 //! |---|---|---|
@@ -47,87 +37,46 @@
 //! | [`mailbox`] | the same mailbox as a `Stream` of [`Event`]s | an event loop of your own |
 //! | [`async_handler`] | an async function for each client, with a [`WebSocket`] | conversations: ask, wait, answer |
 //!
-//! Each of them can decide on a client before the connection is open ([`Resource::accept`] and the
-//! corresponding methods). It accepts the client, with a subprotocol, headers and data for it, or
-//! refuses it with any HTTP status, or decides [later](Accept::later), when a database has
-//! answered.
+//! # Guide
 //!
-//! A request goes to the resource of its path, else to that of the longest
-//! [prefix](Resources::register_prefix), else to the [fallback](Resources::register_fallback).
-//! Plain HTTP requests go to the [HTTP hook](Resources::http), if there is one. So the same port
-//! can serve a page.
+//! | chapter | answers |
+//! |---|---|
+//! | [handlers](guide::handlers) | Which form fits? What may block? What does a panic do? |
+//! | [sending](guide::sending) | How do I send, and what happens if a client reads slowly? |
+//! | [groups](guide::groups) | How do I send one message to many clients? |
+//! | [limits](guide::limits) | What can a client cost me, and which setting bounds it? |
+//! | [closing](guide::closing) | How does a connection end? How do I stop the server? |
+//! | [authentication](guide::authentication) | Who is this client? May this page connect? |
+//! | [compression](guide::compression) | When does permessage-deflate help, and what does it cost? |
+//! | [testing](guide::testing) | How do I test a handler without a network? |
+//! | [deployment](guide::deployment) | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
+//! | [tokio](guide::tokio) | How do I use the server in a program on tokio? |
+//! | [from tokio-tungstenite](guide::from_tokio_tungstenite) | What is it called here? |
 //!
-//! # Sending
+//! [`Config`] has a table of all limits and settings.
 //!
-//! A [`Client`] is a handle for any thread. Its methods encode into the client's outbox and return
-//! at once: [`Sent::Queued`], [`Sent::AboveHighWater`] if the client reads slowly, or a
-//! [`SendError`]. When a slow client has read, [`Resource::drained`] is called. The `send` of a
-//! [`WebSocket`] waits for that.
+//! # Features
 //!
-//! # Groups
+//! No feature is on by default.
 //!
-//! A message to a [`Group`] goes to all its clients. A client leaves its groups when it
-//! disconnects. [`Topics`] are groups with names. [`send_to`] sends to a list of clients. A message
-//! to many clients is encoded once. A [`SharedMessage`] keeps its encoding.
+//! | feature | adds |
+//! |---|---|
+//! | `deflate` | compression: permessage-deflate, RFC 7692 |
+//! | `serde` | [`Config`] from a file |
+//! | `testing` | the module `testing`: clients without a network, for tests of handlers |
 //!
-//! ```
-//! use clws_server::{ByteString, Client, Config, Group, ResourceListener, Origins, Close, Server};
+//! # Versions
 //!
-//! /// Sends each message to all guests, and announces new guests.
-//! #[derive(Default)]
-//! struct Chat {
-//!     members: Group,
-//!     guests: u32,
-//! }
+//! Clients of hybi-07, hybi-08 and RFC 6455 can connect. Clients of draft 0 need
+//! [`protocol_76_00_support`](Config#structfield.protocol_76_00_support), and clients of hixie-75
+//! need [`protocol_75_support`](Config#structfield.protocol_75_support).
 //!
-//! impl ResourceListener for Chat {
-//!     type Message = ();
-//!
-//!     fn connected(&mut self, client: &Client) -> Result<(), Close> {
-//!         self.guests += 1;
-//!         self.members.join(client);
-//!         self.members.send_text(format!("guest {} is here", self.guests));
-//!         Ok(())
-//!     }
-//!
-//!     fn text(&mut self, _: &Client, text: ByteString) {
-//!         self.members.send_text(text);
-//!     }
-//! }
-//!
-//! let server = Server::bind(Config::default().listen("127.0.0.1:0"))?;
-//! let chat = server.resources().run_resource_listener("/chat", Origins::any(), Chat::default())?;
-//! chat.kill(); // `kill-resource-listener`: its clients are closed with 1001
-//! # Ok::<(), Box<dyn std::error::Error>>(())
-//! ```
-//!
-//! # Limits and configuration
-//!
-//! The table of [`Config`] has all limits, with their defaults and effects. An invalid value is an
-//! error of [`Server::bind`]. A path or an origin that can match no request is an error of
-//! [`Resources::register`].
-//!
-//! A fault of a client ends only its own connection, with the right close code or HTTP status. It
-//! is logged at the level `debug` of `tracing`. If the client was connected,
-//! [`Resource::disconnected`] reports it.
-//!
-//! All queues that clients can fill are bounded. The server does not read from a client that does
-//! not read ([`write_high_water`](Config#structfield.write_high_water)), nor from clients that send
-//! faster than a listener handles
-//! ([`max_handler_read_backlog`](Config#structfield.max_handler_read_backlog)). The memory of all
-//! clients together has a limit too ([`max_buffered`](Config#structfield.max_buffered)). Messages
-//! from the application to a listener ([`ResourceListenerHandle::send`]) have no limit.
-//!
-//! # Compression
-//!
-//! With the feature `deflate`, the server compresses messages for clients that offer
-//! permessage-deflate (RFC 7692), as browsers do. [`Config::deflate`](Config#structfield.deflate)
-//! enables it, and `Accept::deflate` overrides it for a client.
-//!
-//! # Names
+//! # Names of CLWS
 //!
 //! A name such as `resource-received-text` or `*max-clients*` after a colon is the name of the same
 //! thing in [CLWS](https://github.com/3b/clws), the Common Lisp server that this server follows.
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod admission;
 mod budget;
@@ -140,6 +89,9 @@ mod connection;
 mod date;
 mod driver;
 mod guard;
+#[cfg(any(all(doc, not(doctest)), all(doctest, feature = "deflate", feature = "testing")))]
+#[cfg_attr(docsrs, doc(auto_cfg = false))]
+pub mod guide;
 mod handler;
 mod lock;
 #[cfg(test)]
@@ -155,6 +107,8 @@ mod signal;
 mod sim;
 mod sync;
 mod task_waker;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod time;
 mod wake;
 

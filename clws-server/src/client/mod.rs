@@ -46,7 +46,8 @@ use crate::wake::WakeTarget;
 ///
 /// It is cheap to clone and can be used from any thread. None of its methods waits for the network.
 /// It stays valid after the client has disconnected: sends then return
-/// [`SendError::Closed`](crate::SendError::Closed).
+/// [`SendError::Closed`](crate::SendError::Closed). The chapter [sending](crate::guide::sending) has
+/// examples.
 ///
 /// Two handles are equal if they belong to the same connection. That never changes, so a handle is
 /// a good key of a map, although `clippy::mutable_key_type` warns of it. The [`id`](Self::id) is a

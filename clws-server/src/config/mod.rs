@@ -22,7 +22,8 @@ mod setters;
 
 /// The settings of a server. Names such as `*max-clients*` are those of the same settings in CLWS.
 ///
-/// The fields can be read. The methods of the same names set them.
+/// The fields can be read. The methods of the same names set them. The chapter
+/// [limits](crate::guide::limits) explains the most important ones.
 ///
 /// | field | default | unit | beyond it |
 /// |---|---|---|---|

@@ -31,7 +31,8 @@ use crate::runtime;
 /// The function reads and writes the client's [`WebSocket`]. The connection is closed with 1000
 /// when the function returns, and with 1011 when it panics. Each client costs a task, and each
 /// message moves to another thread, which costs some microseconds more than an inline
-/// [`Resource`](crate::Resource).
+/// [`Resource`](crate::Resource). Timers and sockets of tokio do not work in the function: the
+/// chapter [tokio](crate::guide::tokio) shows how to hand it over to tokio.
 ///
 /// ```
 /// use clws_server::{Config, Origins, SendError, Server, WebSocket, async_handler};

@@ -19,6 +19,8 @@ use crate::resource::opening::Opening;
 
 /// The handlers of a path, called inline on the shard: CLWS's `ws-resource`.
 ///
+/// The chapter [handlers](crate::guide::handlers) compares it with other forms of a handler.
+///
 /// Each method is called on the thread that read the client's bytes, in the order in which they
 /// arrived. Clients of different shards call it at the same time, hence `&self`. A handler that
 /// blocks holds up every client of its shard. A handler that blocks until something is written to a

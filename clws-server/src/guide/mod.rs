@@ -1,0 +1,63 @@
+//! The guide: one page for each question of the first hour.
+//!
+//! | chapter | answers |
+//! |---|---|
+//! | [handlers] | How do I write the code for a path? Which of the four forms fits? |
+//! | [sending] | How do I send, and what happens if a client reads slowly? |
+//! | [groups] | How do I send one message to many clients? |
+//! | [limits] | What can a client cost me, and which setting bounds it? |
+//! | [closing] | How does a connection end? How do I stop the server? |
+//! | [authentication] | Who is this client? May this page connect? |
+//! | [compression] | When does permessage-deflate help, and what does it cost? |
+//! | [testing] | How do I test a handler without a network? |
+//! | [deployment] | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
+//! | [tokio] | How do I use the server in a program on tokio? |
+//! | [from_tokio_tungstenite] | I know tokio-tungstenite. What is it called here? |
+//!
+//! The module exists only in the documentation. Its examples are tests: each of them is compiled
+//! and run.
+
+#[doc = include_str!("handlers.md")]
+pub mod handlers {}
+
+#[doc = include_str!("sending.md")]
+pub mod sending {}
+
+#[doc = include_str!("groups.md")]
+pub mod groups {}
+
+#[doc = include_str!("limits.md")]
+pub mod limits {}
+
+#[doc = include_str!("closing.md")]
+pub mod closing {}
+
+#[doc = include_str!("authentication.md")]
+pub mod authentication {}
+
+#[doc = include_str!("compression.md")]
+#[cfg_attr(
+    not(feature = "deflate"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
+pub mod compression {}
+
+#[doc = include_str!("testing.md")]
+#[cfg_attr(
+    not(feature = "testing"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
+pub mod testing {}
+
+#[doc = include_str!("deployment.md")]
+pub mod deployment {}
+
+#[doc = include_str!("capacity.md")]
+pub mod capacity {}
+
+#[doc = include_str!("tokio.md")]
+pub mod tokio {}
+
+#[doc = include_str!("from_tokio_tungstenite.md")]
+pub mod from_tokio_tungstenite {}

@@ -1,0 +1,76 @@
+//! The running part of a test server: its connections and their threads.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::{Arc, PoisonError};
+use std::task::Poll;
+use std::thread::{self, JoinHandle};
+use std::time::Duration;
+
+use crate::config::address::Peer;
+use crate::guard::log;
+use crate::server::Server;
+use crate::signal::{GivesOnDrop, Signal};
+use crate::sync::Mutex;
+use crate::testing::error::TestError;
+use crate::testing::pipe::Pipe;
+use crate::testing::wait::wait;
+
+/// A server whose connections are pipes, each served on a separate thread.
+#[derive(Debug)]
+pub(super) struct Host {
+    pub(super) server: Server,
+    pub(super) hang_limit: Duration,
+    pub(super) pipe_capacity: usize,
+    /// Ends all connections.
+    cut: Arc<Signal>,
+    threads: Mutex<Vec<(Arc<Signal>, JoinHandle<()>)>>,
+}
+
+impl Host {
+    pub(super) fn new(server: Server, hang_limit: Duration, pipe_capacity: usize) -> Self {
+        Self { server, hang_limit, pipe_capacity, cut: Arc::default(), threads: Mutex::default() }
+    }
+
+    /// Serves a new connection. Returns the client's end, and a signal that the server has finished
+    /// with it.
+    pub(super) fn open(&self) -> Result<(Pipe, Arc<Signal>), TestError> {
+        let (client_end, server_end) = Pipe::pair(self.pipe_capacity);
+        let served = Arc::new(Signal::default());
+        let gives = GivesOnDrop(Arc::clone(&served));
+        let mut cut = self.cut.wait();
+        let serving = self.server.handle().serve_stream(server_end, Peer::Stream);
+        let serve = move || {
+            let _gives = gives; // dropped after the future
+            let mut serving = pin!(serving);
+            wait(Duration::MAX, |cx| match Pin::new(&mut cut).poll(cx) {
+                Poll::Ready(()) => Poll::Ready(()),
+                Poll::Pending => serving.as_mut().poll(cx),
+            });
+        };
+        let thread = thread::Builder::new()
+            .name("clws-test-client".to_owned())
+            .spawn(serve)
+            .map_err(TestError::Thread)?;
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        threads.retain(|(_, thread)| !thread.is_finished());
+        threads.push((Arc::clone(&served), thread));
+        Ok((client_end, served))
+    }
+}
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        self.server.handle().stop();
+        self.cut.give();
+        let threads = self.threads.get_mut().unwrap_or_else(PoisonError::into_inner);
+        for (served, thread) in threads.drain(..) {
+            let mut served = served.wait();
+            match wait(self.hang_limit, |cx| Pin::new(&mut served).poll(cx)) {
+                // A panic of the server was logged, and ended the client's connection.
+                Some(()) => drop(thread.join()),
+                None => log(|| tracing::error!("a handler has not returned: its thread is left behind")),
+            }
+        }
+    }
+}
