@@ -1,10 +1,11 @@
 //! Common parts of the examples.
 //!
 //! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
-//! ([`on_stop_signal`]) and limit the rate of a client ([`pace`]). Errors of `main` are printed by
-//! [`exit_code`].
+//! ([`on_stop_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
+//! Errors of `main` are printed by [`exit_code`].
 
 pub mod pace;
+pub mod pages;
 mod signals;
 
 use std::fmt::Display;

@@ -1,7 +1,8 @@
-//! An echo server for every WebSocket client. `/echo` and `/` echo messages; `/broadcast` sends
-//! each message to all its clients.
+//! An echo server for every WebSocket client, with a page that shows every frame. `/echo` and `/`
+//! echo messages; `/broadcast` sends each message to all its clients.
 //!
-//! `cargo run --release -p clws-examples --bin echo -- --help` lists the flags.
+//! Run `cargo run --release -p clws-examples --bin echo` and open the printed address in a browser.
+//! `-- --help` lists the flags.
 //! `-- --config clws-examples/clws.toml` reads all settings from a file.
 
 use std::error::Error;
@@ -10,13 +11,36 @@ use std::num::NonZeroUsize;
 use std::time::Duration;
 
 use clap::Parser;
-use clws_server::{Client, Close, Config, Group, Listen, Origins, Payload, Resource, Server, Text};
+use clws_examples::pages::{self, File};
+use clws_server::{
+    Accept, Client, Close, Config, Group, HttpRequest, HttpResponse, Listen, Opening, Origins, Payload,
+    Reject, Resource, Server, Text,
+};
 use tracing_subscriber::filter::LevelFilter;
+
+/// The page for browsers. It is the answer to a request for `/` that is no WebSocket handshake.
+const PAGE: [File; 2] = [
+    File::html("/", include_str!("../../assets/echo.html")),
+    File::script("/echo.js", include_str!("../../assets/echo.js")),
+];
+
+fn page(request: &HttpRequest<'_>) -> HttpResponse {
+    match request.path() {
+        "/echo" | "/broadcast" => Reject::upgrade_required().into(), // resources without a page
+        _ => pages::serve(&PAGE, request),
+    }
+}
 
 /// Sends each message back.
 struct Echo;
 
 impl Resource for Echo {
+    /// Speaks the subprotocol `echo` with clients that offer it.
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        let is_offered = opening.subprotocols().any(|name| name == "echo");
+        Ok(if is_offered { Accept::new().subprotocol("echo") } else { Accept::new() })
+    }
+
     fn text(&self, client: &Client, text: Text<'_>) {
         // Fails only if the client has disconnected: while a client does not read its answers, its
         // messages are not read.
@@ -151,10 +175,12 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
-    let admits = if flags.origin.is_empty() { Origins::any() } else { Origins::prefix(flags.origin) };
+    let is_open = flags.origin.is_empty();
+    let admits = if is_open { Origins::any() } else { Origins::prefix(flags.origin) };
     server.resources().register("/echo", admits.clone(), Echo)?;
     server.resources().register("/", admits.clone(), Echo)?;
     server.resources().register("/broadcast", admits, Broadcast::default())?;
+    server.resources().http(page);
 
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
@@ -165,10 +191,9 @@ async fn run() -> Result<(), Box<dyn Error>> {
             other => println!("listening on {other}"),
         }
     }
-    if let Some(url) = addresses.iter().find_map(Listen::url) {
-        println!("try it in the console of a browser:");
-        println!("    ws = new WebSocket('{url}')");
-        println!("    ws.onmessage = m => console.log(m.data); ws.onopen = () => ws.send('hello')");
+    // With `--origin`, the page itself is not admitted.
+    if is_open && let Some(url) = addresses.iter().find_map(pages::url) {
+        println!("open {url} in a browser");
     }
     server.run().await?;
     Ok(())

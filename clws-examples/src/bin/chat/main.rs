@@ -45,14 +45,18 @@ use std::fs;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clws_examples::pages::{self, File};
 use clws_server::{Config, Listen, Origins, Server};
 
-use pages::Echo;
 use rooms::Chat;
 
 mod event;
-mod pages;
 mod rooms;
+
+const PAGE: [File; 2] = [
+    File::html("/", include_str!("../../../assets/chat.html")),
+    File::script("/chat.js", include_str!("../../../assets/chat.js")),
+];
 
 /// A chat server with web pages. Flags override the configuration file
 #[derive(Parser)]
@@ -96,8 +100,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     config.protocol_75_support |= flags.hixie_75;
     let server = Server::bind(config)?;
     server.resources().run_resource_listener("/", Origins::any(), Chat::default())?;
-    server.resources().register("/echo", Origins::any(), Echo)?;
-    server.resources().http(pages::serve);
+    server.resources().http(|request| pages::serve(&PAGE, request));
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     for address in server.local_addrs()? {
@@ -105,8 +108,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
             Listen::Tcp(address) => println!("listening on ws://{address}/"),
             other => println!("listening on {other}"),
         }
-        if let Some(url) = address.url() {
-            println!("open {}", url.replacen("ws", "http", 1));
+        if let Some(url) = pages::url(&address) {
+            println!("open {url}");
         }
     }
     server.run().await?;
