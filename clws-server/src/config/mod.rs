@@ -8,6 +8,7 @@ use clws_handshake::HandshakeLimits;
 use clws_proto::DeflateConfig;
 use clws_proto::Limits;
 
+use crate::admission::DEFAULT_MAX_CLIENTS;
 use crate::budget::machine::quarter_of_memory;
 use crate::config::address::Listen;
 use crate::guard::DebugOn;
@@ -94,7 +95,8 @@ pub struct Config {
     /// The most connections, in any state: `*max-clients*`.
     ///
     /// Each connection takes a descriptor. If the process may not open enough of them
-    /// (`RLIMIT_NOFILE`), the server accepts fewer clients and logs a warning.
+    /// (`RLIMIT_NOFILE`), the server accepts fewer clients and logs it: as a warning if this field
+    /// was changed or under 1,000 clients are left, otherwise at the level INFO.
     /// [`ServerHandle::max_clients`](crate::ServerHandle::max_clients) has the number. The server
     /// leaves descriptors for everything that is open when it binds, for itself, for refusals, and
     /// for the application: 256, or an eighth of a low limit.
@@ -264,7 +266,7 @@ impl Default for Config {
             listen: Vec::new(),
             protocol_76_00_support: false,
             protocol_75_support: false,
-            max_clients: 100_000,
+            max_clients: DEFAULT_MAX_CLIENTS,
             raise_descriptor_limit: true,
             max_header_size: 16 * 1024,
             max_read_frame_size: 16 << 20,

@@ -6,7 +6,7 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
-use crate::guard::{ApplicationValue, DebugOn, guard_other};
+use crate::guard::{ApplicationValue, DebugOn, Nowhere, guard_other};
 
 /// Turns a panic of the application's stream into an error. So a panic ends only this connection,
 /// and no other that the same task serves. The stream is dropped then, because its state is
@@ -54,7 +54,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         let Some(stream) = self.stream.get_mut() else {
             return Poll::Ready(Err(io::Error::other("the stream has panicked")));
         };
-        let called = guard_other(self.debug, "a stream", || match call(Pin::new(stream), cx) {
+        let called = guard_other(self.debug, "a stream", &Nowhere, || match call(Pin::new(stream), cx) {
             // A poll must not return `WouldBlock`. Trying again at once could loop forever.
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {
@@ -64,7 +64,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
             polled => polled,
         });
         called.unwrap_or_else(|| {
-            self.stream.discard();
+            self.stream.discard(&Nowhere);
             Poll::Ready(Err(io::Error::other("the stream panicked")))
         })
     }
