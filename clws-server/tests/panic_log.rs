@@ -10,8 +10,8 @@ use std::net::TcpStream;
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
-    Accept, Bytes, Client, Close, Disconnect, Opening, Origins, Reject, Resource, ResourceListener, Server,
-    Text, Version, WebSocket, async_handler,
+    Accept, ByteString, Bytes, Client, Close, Disconnect, Opening, Origins, Reject, Resource,
+    ResourceListener, Server, Text, Version, WebSocket, async_handler,
 };
 use common::bomb::Bomb;
 use common::log::Log;
@@ -72,7 +72,7 @@ impl ResourceListener for FragileListener {
         Ok(Accept::new())
     }
 
-    fn text(&mut self, _: &Client, _: Text<'_>) {
+    fn text(&mut self, _: &Client, _: ByteString) {
         panic!("in the listener");
     }
 
