@@ -41,7 +41,7 @@
 //! and notifies the client. After 100 dropped messages in a row it closes the client with 1008.
 
 use std::error::Error;
-use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
@@ -64,8 +64,8 @@ const PAGE: [File; 2] = [
 struct Flags {
     /// Configuration in TOML; clws.toml in the folder of this example lists every setting and its
     /// default
-    #[arg(long, value_name = "FILE", value_parser = read)]
-    config: Option<Config>,
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Address to listen on (repeatable); port 0 selects a free port [default: 127.0.0.1:12345]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -78,10 +78,6 @@ struct Flags {
     hixie_75: bool,
 }
 
-fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
-    Ok(toml::from_str(&fs::read_to_string(path)?)?)
-}
-
 #[async_std::main]
 async fn main() -> ExitCode {
     clws_examples::exit_code("chat", run().await)
@@ -92,7 +88,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    let mut config = flags.config.unwrap_or_default();
+    let mut config = flags.config.as_deref().map_or(Ok(Config::default()), clws_examples::read_config)?;
     if !flags.listen.is_empty() {
         config.listen = flags.listen.into_iter().map(Listen::from).collect();
     }
@@ -103,14 +99,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     server.resources().http(|request| pages::serve(&PAGE, request));
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
-    for address in server.local_addrs()? {
-        match &address {
-            Listen::Tcp(address) => println!("listening on ws://{address}/"),
-            other => println!("listening on {other}"),
-        }
-        if let Some(url) = pages::url(&address) {
-            println!("open {url}");
-        }
+    let addresses = server.local_addrs()?;
+    clws_examples::announce(&addresses);
+    for url in addresses.iter().filter_map(pages::url) {
+        clws_examples::say(&format!("open {url}"));
     }
     server.run().await?;
     Ok(())
