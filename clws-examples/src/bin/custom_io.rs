@@ -35,10 +35,12 @@ fn run() -> io::Result<()> {
     clws_examples::return_freed_memory();
     let Flags { address } = Flags::parse();
     let listener = TcpListener::bind(&address).map_err(|error| {
-        io::Error::new(
-            error.kind(),
-            format!("cannot listen on `{address}`: {error} (an address is written as 127.0.0.1:12345)"),
-        )
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "; another program listens there",
+            ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied => "",
+            _ => "; an address is written as `127.0.0.1:12345`",
+        };
+        io::Error::new(error.kind(), format!("cannot listen on `{address}`: {error}{remedy}"))
     })?;
     let clients = Arc::new(Clients::default());
     let all = Arc::clone(&clients);

@@ -283,7 +283,7 @@ mod tests {
             (
                 "max_clients = -1",
                 "invalid value: integer `-1`",
-                "`max_clients` to be a whole number that is not",
+                "`max_clients` to be a whole number that is neither",
             ),
             (
                 "max_clients = 99999999999999999999",
@@ -329,7 +329,10 @@ mod tests {
                 "[deflate]\nclient_max_window_bits = 256",
                 "`deflate.client_max_window_bits` to be a whole number from 9",
             ),
-            ("[deflate]\nthreshold = -1", "`deflate.threshold` to be a whole number that is not negative"),
+            (
+                "[deflate]\nthreshold = -1",
+                "`deflate.threshold` to be a whole number that is neither negative nor",
+            ),
             (
                 "[deflate]\nserver_no_context_takeover = 1",
                 "`deflate.server_no_context_takeover` to be true or false",

@@ -160,7 +160,7 @@ whole_numbers! {
     u8: deserialize_u8, "a whole number from 0 to 255";
     u32: deserialize_u32, "a whole number from 0 to 4294967295";
     i32: deserialize_i32, "a whole number from 1 to 2147483647";
-    usize: deserialize_u64, "a whole number that is not negative";
+    usize: deserialize_u64, "a whole number that is neither negative nor too large";
 }
 
 /// A time in seconds, which may have a fraction.
