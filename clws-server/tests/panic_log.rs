@@ -5,8 +5,12 @@
 
 mod common;
 
-use std::io::Write;
-use std::net::TcpStream;
+use std::io::{self, Write};
+use std::net::{TcpListener, TcpStream};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
 
 use clws_handshake::client::ClientRequest;
 use clws_server::{
@@ -16,6 +20,7 @@ use clws_server::{
 use common::bomb::Bomb;
 use common::log::Log;
 use common::{Peer, Running};
+use futures::io::{AsyncRead, AsyncWrite};
 use tracing::Level;
 
 /// Panics where the query says.
@@ -78,6 +83,34 @@ impl ResourceListener for FragileListener {
 
     fn custom_message(&mut self, (): ()) {
         panic!("in custom_message");
+    }
+}
+
+/// A stream that panics in a read after it is armed.
+struct FragileStream(async_std::net::TcpStream, Arc<AtomicBool>);
+
+impl AsyncRead for FragileStream {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buffer: &mut [u8],
+    ) -> Poll<io::Result<usize>> {
+        assert!(!self.1.load(Ordering::SeqCst), "in the stream");
+        Pin::new(&mut self.0).poll_read(cx, buffer)
+    }
+}
+
+impl AsyncWrite for FragileStream {
+    fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.0).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_flush(cx)
+    }
+
+    fn poll_close(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.0).poll_close(cx)
     }
 }
 
@@ -151,6 +184,19 @@ fn names_the_resource_and_the_client() {
     log.expect_all(Level::ERROR, &[panicked, "resource=/inline/bytes ", &address]);
     assert!(resources.unregister("/explosive"));
     log.expect_all(Level::ERROR, &[panicked, "resource=/explosive "]);
+
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let client = common::tcp(listener.local_addr().unwrap());
+    let address = client.local_addr().unwrap();
+    let (stream, is_armed) = (listener.accept().unwrap().0, Arc::new(AtomicBool::new(false)));
+    let stream = FragileStream(stream.into(), Arc::clone(&is_armed));
+    async_std::task::spawn(server.handle.serve_stream(stream, clws_server::Peer::Tcp(address)));
+    let request = ClientRequest::new(Version::Rfc6455, "ws://here.example/inline/stream");
+    let mut peer = Peer::open(client, Version::Rfc6455, request).unwrap();
+    is_armed.store(true, Ordering::SeqCst);
+    peer.text("now");
+    let (panicked, address) = ("a stream panicked: in the stream", format!("peer={address} "));
+    log.expect_all(Level::ERROR, &[panicked, "resource=/inline/stream ", &address]);
 
     assert!(!log.lines().iter().any(|(level, line)| *level == Level::ERROR && line.contains("secret")));
 }
