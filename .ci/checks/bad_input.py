@@ -82,10 +82,10 @@ def handshakes(url: str) -> None:
     cases: list[tuple[str, bytes, list[int], dict[str, str]]] = [
         ("POST", request().replace(b"GET", b"POST", 1), [405], {"allow": "GET"}),
         ("HEAD", request().replace(b"GET", b"HEAD", 1), [405], {"allow": "GET"}),
-        ("HEAD for a page", b"HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", [426], {"upgrade": "websocket"}),
+        ("HEAD for a page", b"HEAD /echo HTTP/1.1\r\nHost: a\r\n\r\n", [426], {"upgrade": "websocket"}),
         ("CONNECT", b"CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n", [405], {}),
         ("HTTP/1.0", request().replace(b"HTTP/1.1", b"HTTP/1.0", 1), [400], {}),
-        ("HTTP/1.0 for a page", b"GET / HTTP/1.0\r\n\r\n", [426], {"upgrade": "websocket"}),
+        ("HTTP/1.0 for a page", b"GET /echo HTTP/1.0\r\n\r\n", [426], {"upgrade": "websocket"}),
         ("HTTP/3.7", request().replace(b"HTTP/1.1", b"HTTP/3.7", 1), [505], {}),
         ("HTTP/0.9", request().replace(b"HTTP/1.1", b"HTTP/0.9", 1), [505], {}),
         ("HTTP/1.10", request().replace(b"HTTP/1.1", b"HTTP/1.10", 1), [400], {}),

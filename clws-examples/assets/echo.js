@@ -1,9 +1,9 @@
-// The echo page of `chat`: one WebSocket, controlled by hand, and a row for every frame, the newest
+// The page of `echo`: one WebSocket, controlled by hand, and a row for every frame, the newest
 // first.
 
 const $ = (id) => document.getElementById(id);
 
-const KEPT = 300;  // rows
+const KEPT = 500;  // rows; older ones are removed
 const SHOWN = 512; // bytes or characters of one message
 const encoder = new TextEncoder();
 let socket = null;
@@ -34,13 +34,16 @@ function row(way, type, length, what, code = false) {
   $('none').hidden = true;
 }
 
-function shortened(characters) {
-  return characters.length > SHOWN ? `${characters.slice(0, SHOWN).join('')} … ${characters.length - SHOWN} more` : characters.join('');
+// Only the beginning is split into characters, because a message can have megabytes.
+function shortened(text) {
+  const beginning = [...text.slice(0, 2 * SHOWN)].slice(0, SHOWN).join('');
+  const rest = text.length - beginning.length;
+  return rest > 0 ? `${beginning} … ${rest} more` : text;
 }
 
 function message(way, data) {
   if (typeof data === 'string') {
-    row(way, 'text', encoder.encode(data).length, data === '' ? '(empty)' : shortened([...data]), data !== '');
+    row(way, 'text', encoder.encode(data).length, data === '' ? '(empty)' : shortened(data), data !== '');
   } else {
     const bytes = new Uint8Array(data);
     const hex = Array.from(bytes.subarray(0, SHOWN), (byte) => byte.toString(16).padStart(2, '0')).join(' ');
@@ -74,11 +77,12 @@ function connect() {
   socket.binaryType = 'arraybuffer';
   row('', 'connect', null, `${url}${protocols.length ? ` offering ${protocols.join(', ')}` : ''}`);
   socket.onopen = () => {
-    row('', 'open', null, socket.protocol ? `subprotocol ${socket.protocol}` : 'no subprotocol');
+    row('', 'open', null, [socket.protocol ? `subprotocol ${socket.protocol}` : 'no subprotocol',
+      socket.extensions || 'no extensions'].join(', '));
     show();
   };
   socket.onmessage = ({ data }) => message('received', data);
-  socket.onerror = () => row('', 'error', null, 'the connection failed; browsers hide the reason from pages');
+  socket.onerror = () => row('', 'error', null, 'The connection failed. Browsers hide the reason from pages: see their console and the log of the server.');
   socket.onclose = ({ code, reason, wasClean }) => {
     const words = { 1000: 'done', 1001: 'going away', 1002: 'protocol error', 1003: 'unsupported', 1005: 'no code', 1006: 'no close frame', 1007: 'bad data', 1008: 'policy', 1009: 'too big', 1011: 'server error' };
     const meaning = words[code] ? ` (${words[code]})` : '';
@@ -101,6 +105,12 @@ form('connection', connect);
 form('text-form', () => {
   socket.send($('text').value);
   message('sent', $('text').value);
+});
+$('text').addEventListener('keydown', (event) => {
+  // An input method also sends Enter, to end its composition.
+  if (event.key !== 'Enter' || event.shiftKey || event.isComposing) return;
+  event.preventDefault();
+  if (socket?.readyState === WebSocket.OPEN) $('text-form').requestSubmit();
 });
 form('binary-form', () => {
   const hex = $('bytes').value.replace(/[\s,:]|0x/g, '');

@@ -1,16 +1,40 @@
 //! Common parts of the examples.
 //!
+//! A server reads its configuration with [`read_config`] and prints its addresses with
+//! [`announce`].
+//!
 //! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
-//! ([`on_stop_signal`]) and limit the rate of a client ([`pace`]). Errors of `main` are printed by
-//! [`exit_code`].
+//! ([`on_stop_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
+//! Errors of `main` are printed by [`exit_code`].
 
 pub mod pace;
+pub mod pages;
+mod settings;
 mod signals;
 
 use std::fmt::Display;
+use std::io::{self, Write};
 use std::process::ExitCode;
 
+use clws_server::Listen;
+
+pub use settings::{read_config, seconds, seconds_above_zero};
 pub use signals::on_stop_signal;
+
+/// Prints the addresses of a server, one `listening on ADDRESS` a line.
+pub fn announce(addresses: &[Listen]) {
+    for address in addresses {
+        match address {
+            Listen::Tcp(address) => say(&format!("listening on ws://{address}/")),
+            other => say(&format!("listening on {other}")),
+        }
+    }
+}
+
+/// Prints a line. A closed standard output is no reason to end a server.
+pub fn say(line: &str) {
+    let _ = writeln!(io::stdout(), "{line}");
+}
 
 /// The exit status for the result of an example. An error is printed as `NAME: error`.
 ///

@@ -338,8 +338,6 @@ fn serves_the_pages_on_the_same_port() {
         ("/", "text/html; charset=utf-8"),
         ("/?room=tea", "text/html; charset=utf-8"),
         ("/chat.js", "text/javascript; charset=utf-8"),
-        ("/echo.html", "text/html; charset=utf-8"),
-        ("/echo.js", "text/javascript; charset=utf-8"),
         ("/style.css", "text/css; charset=utf-8"),
         ("/icon.svg", "image/svg+xml"),
     ] {

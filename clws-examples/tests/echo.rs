@@ -1,10 +1,12 @@
 //! The flags and the configuration file of the example `echo`. The tests of `client` cover its
 //! echo.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::Path;
 
 use clws_server::Config;
-use common::{Program, connected, once, serve};
+use common::{PATIENCE, Program, connected, once, serve};
 
 mod common;
 
@@ -116,4 +118,57 @@ fn serves_clients_without_compression_when_it_is_enabled() {
     let server = Program::start(ECHO, &["--deflate-window", "16"]);
     let (status, lines) = server.finish();
     assert!(!status.success() && lines.iter().any(|line| line.contains("--deflate-window")), "{lines:#?}");
+}
+
+#[test]
+fn serves_its_page_beside_the_websocket_at_the_same_path() {
+    let (server, url) = serve(ECHO, &[]);
+    assert_eq!(server.until("open "), format!("open {}/ in a browser", url.replace("ws://", "http://")));
+    let address = url.trim_start_matches("ws://");
+    let get = |request: &str| {
+        let mut stream = TcpStream::connect(address).unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        write!(stream, "{request}\r\nHost: {address}\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        answer
+    };
+    for (path, content_type) in [
+        ("/", "text/html; charset=utf-8"),
+        ("/echo.js", "text/javascript; charset=utf-8"),
+        ("/style.css", "text/css; charset=utf-8"),
+        ("/icon.svg", "image/svg+xml"),
+    ] {
+        let answer = get(&format!("GET {path} HTTP/1.1"));
+        assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{path}: {answer}");
+        assert!(answer.contains(&format!("\r\nContent-Type: {content_type}\r\n")), "{path}");
+        assert!(answer.contains("\r\nContent-Security-Policy: default-src 'none'; "), "{path}");
+        assert!(answer.contains("\r\nX-Content-Type-Options: nosniff\r\n"), "{path}");
+    }
+    assert!(get("GET /chat.js HTTP/1.1").starts_with("HTTP/1.1 404 "));
+    // Resources without a page.
+    for line in ["GET /echo HTTP/1.1", "GET /broadcast HTTP/1.1"] {
+        let answer = get(line);
+        assert!(
+            answer.starts_with("HTTP/1.1 426 ") && answer.contains("\r\nUpgrade: websocket\r\n"),
+            "{answer}"
+        );
+    }
+    assert_eq!(once(&format!("{url}/"), "hello", &[]), (true, "hello".to_owned()));
+}
+
+#[test]
+fn agrees_on_its_subprotocol_with_clients_that_offer_it() {
+    let (_server, url) = serve(ECHO, &[]);
+    let client = common::client(&url, &["--subprotocol", "superchat", "--subprotocol", "echo"]);
+    assert_eq!(client.line(), "connected, version 13, subprotocol echo");
+    assert_eq!(common::client(&url, &["--subprotocol", "superchat"]).line(), "connected, version 13");
+}
+
+#[test]
+fn offers_no_page_that_it_would_refuse() {
+    let server = Program::start(ECHO, &["--listen", "127.0.0.1:0", "--origin", "https://example.com"]);
+    server.until("listening on ws://");
+    let lines = server.stop();
+    assert!(!lines.iter().any(|line| line.starts_with("open ")), "{lines:#?}");
 }

@@ -11,6 +11,8 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
+use tracing::field::display;
+
 use crate::lock::assert_none_held;
 
 thread_local! {
@@ -26,24 +28,73 @@ pub(crate) struct DebugOn {
     pub(crate) server: bool,
 }
 
+/// The place of a guarded call, for the log line of a panic. It is asked only after a panic.
+pub(crate) trait Scope {
+    /// The path of the resource.
+    fn resource(&self) -> Option<String>;
+
+    /// The address of the client.
+    fn peer(&self) -> Option<String>;
+}
+
+/// A place without a resource and a client.
+pub(crate) struct Nowhere;
+
+impl Scope for Nowhere {
+    fn resource(&self) -> Option<String> {
+        None
+    }
+
+    fn peer(&self) -> Option<String> {
+        None
+    }
+}
+
+/// The path of a resource, without a client.
+impl Scope for Box<str> {
+    fn resource(&self) -> Option<String> {
+        Some(self.to_string())
+    }
+
+    fn peer(&self) -> Option<String> {
+        None
+    }
+}
+
+/// A place that may be unknown.
+impl<S: Scope> Scope for Option<S> {
+    fn resource(&self) -> Option<String> {
+        self.as_ref().and_then(Scope::resource)
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.as_ref().and_then(Scope::peer)
+    }
+}
+
 /// Calls a handler of the application. Returns `None` after a panic, which is logged.
 #[inline]
-pub(crate) fn guard<T>(debug: DebugOn, call: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guard<T>(debug: DebugOn, scope: &impl Scope, call: impl FnOnce() -> T) -> Option<T> {
     assert_none_held();
     let _watch = (debug.resource || debug.server).then(|| Watch::start(debug.resource));
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught("a handler", panic)).ok()
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught("a handler", scope, panic)).ok()
 }
 
 /// Calls other code of the application. The log line for a panic begins with `subject`.
-pub(crate) fn guard_other<T>(debug: DebugOn, subject: &str, call: impl FnOnce() -> T) -> Option<T> {
+pub(crate) fn guard_other<T>(
+    debug: DebugOn,
+    subject: &str,
+    scope: &impl Scope,
+    call: impl FnOnce() -> T,
+) -> Option<T> {
     assert_none_held();
     let _watch = Watch::start(debug.resource);
-    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught(subject, panic)).ok()
+    catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught(subject, scope, panic)).ok()
 }
 
 /// Drops a value of the application.
-pub(crate) fn discard<T>(debug: DebugOn, value: T) {
-    guard_other(debug, "the drop of a value of the application", || drop(value));
+pub(crate) fn discard<T>(debug: DebugOn, scope: &impl Scope, value: T) {
+    guard_other(debug, "the drop of a value of the application", scope, || drop(value));
 }
 
 /// Writes to the log. A panic of the subscriber is ignored.
@@ -79,9 +130,9 @@ impl<T> ApplicationValue<T> {
     }
 
     /// Drops the value early.
-    pub(crate) fn discard(&mut self) {
+    pub(crate) fn discard(&mut self, scope: &impl Scope) {
         if let Some(value) = self.value.take() {
-            discard(self.debug, value);
+            discard(self.debug, scope, value);
         }
     }
 
@@ -99,7 +150,7 @@ impl<T> fmt::Debug for ApplicationValue<T> {
 
 impl<T> Drop for ApplicationValue<T> {
     fn drop(&mut self) {
-        self.discard();
+        self.discard(&Nowhere);
     }
 }
 
@@ -141,14 +192,16 @@ fn install() {
     });
 }
 
+/// Logs a panic. The names are computed here, so that a call without a panic costs nothing.
 #[cold]
-fn caught(subject: &str, panic: Box<dyn Any + Send>) {
+fn caught(subject: &str, scope: &impl Scope, panic: Box<dyn Any + Send>) {
     let message = panic
         .downcast_ref::<&str>()
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    log(|| tracing::error!("{subject} panicked: {message}"));
+    let (resource, peer) = (scope.resource().map(display), scope.peer().map(display));
+    log(|| tracing::error!(resource, peer, "{subject} panicked: {message}"));
     discard_panic(panic);
 }
 
@@ -193,10 +246,10 @@ mod tests {
 
     #[test]
     fn catches_a_panic_with_any_payload() {
-        assert_eq!(guard(QUIET, || 1), Some(1));
-        assert_eq!(guard(QUIET, || -> u8 { panic!("{}", "text") }), None);
-        assert_eq!(guard(QUIET, || -> u8 { panic_any(Endless) }), None);
-        assert_eq!(guard_other(QUIET, "a test", || -> u8 { panic_any(7) }), None);
+        assert_eq!(guard(QUIET, &Nowhere, || 1), Some(1));
+        assert_eq!(guard(QUIET, &Nowhere, || -> u8 { panic!("{}", "text") }), None);
+        assert_eq!(guard(QUIET, &Nowhere, || -> u8 { panic_any(Endless) }), None);
+        assert_eq!(guard_other(QUIET, "a test", &Nowhere, || -> u8 { panic_any(7) }), None);
         log(|| panic_any(Endless));
     }
 
@@ -205,24 +258,24 @@ mod tests {
         let drops = AtomicUsize::new(0);
         drop(ApplicationValue::new(Bomb(&drops), QUIET));
         let mut early = ApplicationValue::new(Bomb(&drops), QUIET);
-        early.discard();
+        early.discard(&Nowhere);
         assert!(early.get_mut().is_none());
         drop(early);
         assert_eq!(drops.load(Ordering::Relaxed), 2);
 
         let kept = ApplicationValue::new(Bomb(&drops), QUIET).into_inner();
         assert_eq!(drops.load(Ordering::Relaxed), 2);
-        discard(QUIET, kept);
+        discard(QUIET, &Nowhere, kept);
         assert_eq!(drops.load(Ordering::Relaxed), 3);
     }
 
     #[test]
     fn a_panic_ends_the_process_only_during_a_watch() {
         let server = Watch::start(true);
-        guard(DebugOn { server: true, ..QUIET }, || assert!(!ABORTS.get()));
-        discard(QUIET, || ());
+        guard(DebugOn { server: true, ..QUIET }, &Nowhere, || assert!(!ABORTS.get()));
+        discard(QUIET, &Nowhere, || ());
         log(|| assert!(!ABORTS.get()));
-        guard_other(DebugOn { resource: true, server: false }, "a test", || assert!(ABORTS.get()));
+        guard_other(DebugOn { resource: true, server: false }, "a test", &Nowhere, || assert!(ABORTS.get()));
         assert!(ABORTS.get());
         drop(server);
         assert!(!ABORTS.get());

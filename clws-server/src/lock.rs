@@ -253,7 +253,7 @@ mod tests {
         let held = lock.lock();
         assert!(panics(assert_none_held));
         let debug = crate::guard::DebugOn::default();
-        assert!(panics(|| assert_eq!(crate::guard::guard(debug, || ()), None)));
+        assert!(panics(|| assert_eq!(crate::guard::guard(debug, &crate::guard::Nowhere, || ()), None)));
         drop(held);
         assert_none_held();
     }

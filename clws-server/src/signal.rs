@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
-use crate::guard::{DebugOn, discard};
+use crate::guard::{DebugOn, Nowhere, discard};
 use crate::lock::{Lock, rank};
 use crate::sync::broken;
 use crate::task_waker::wake;
@@ -93,7 +93,7 @@ impl Future for SignalWait {
         let before = state.exchange(key, Some(waker));
         drop(state);
         if before.is_some() {
-            discard(DebugOn::default(), before);
+            discard(DebugOn::default(), &Nowhere, before);
         }
         Poll::Pending
     }
@@ -109,7 +109,7 @@ impl Drop for SignalWait {
         let before = if state.given { None } else { state.exchange(&mut self.key, None) };
         drop(state);
         if before.is_some() {
-            discard(DebugOn::default(), before);
+            discard(DebugOn::default(), &Nowhere, before);
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::task::Waker;
 
-use crate::guard::{DebugOn, discard, guard_other};
+use crate::guard::{DebugOn, Nowhere, discard, guard_other};
 use crate::sync::AtomicWaker;
 
 /// The waker of a waiting task. A panic of the waker is logged and affects no other task.
@@ -27,7 +27,7 @@ impl TaskWaker {
 impl Drop for TaskWaker {
     fn drop(&mut self) {
         if let Some(waker) = self.0.take() {
-            discard(DebugOn::default(), waker);
+            discard(DebugOn::default(), &Nowhere, waker);
         }
     }
 }
@@ -35,7 +35,7 @@ impl Drop for TaskWaker {
 /// Wakes a task. A panic of the waker never ends the process, because an executor is rarely the
 /// application's own code.
 pub(crate) fn wake(waker: Waker) {
-    guard_other(DebugOn::default(), "a waker", || waker.wake());
+    guard_other(DebugOn::default(), "a waker", &Nowhere, || waker.wake());
 }
 
 #[cfg(test)]

@@ -15,14 +15,17 @@ use std::thread;
 use std::time::Duration;
 
 use clws_server::{Config, Peer, Server, Version};
+use common::log::Log;
 use common::{Probe, Running, TIMEOUT};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use socket2::{Domain, Socket, Type};
+use tracing::Level;
 
 in_own_process!(
     raises_the_soft_limit,
     does_not_raise_the_limit_if_that_is_disabled,
-    adds_the_needs_of_several_servers
+    adds_the_needs_of_several_servers,
+    warns_only_of_a_chosen_or_small_number
 );
 in_both_modes_in_own_process!(
     accepts_fewer_clients_than_configured,
@@ -85,6 +88,26 @@ fn adds_the_needs_of_several_servers() {
     let servers: Vec<_> = (0..3).map(|_| Server::bind(config()).unwrap()).collect();
     assert!(servers.iter().all(|server| server.handle().max_clients() == 2000));
     assert!(soft_limit() >= 6000, "{}", soft_limit());
+}
+
+fn warns_only_of_a_chosen_or_small_number() {
+    let log = Log::start();
+    let levels = || {
+        let mut lines = log.lines();
+        let capped = lines.drain(..).filter(|(_, line)| line.contains("max_clients="));
+        capped.map(|(level, _)| level).collect::<Vec<_>>()
+    };
+    set_limit(100, 5000);
+    let default = || Config::default().listen("127.0.0.1:0");
+    max_clients(default());
+    assert_eq!(levels(), [Level::INFO]);
+    max_clients(default().max_clients(6000));
+    assert_eq!(levels(), [Level::WARN]);
+    max_clients(default().max_clients(50));
+    assert!(levels().is_empty());
+    set_limit(1200, 1200);
+    max_clients(default());
+    assert_eq!(levels(), [Level::WARN], "fewer than 1000 clients");
 }
 
 /// Client sockets in the same process, created before the server is bound.

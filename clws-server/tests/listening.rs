@@ -88,7 +88,14 @@ fn rejects_an_address_in_use(config: Config) {
     let server = Running::start(config.clone(), probe);
     let error = Server::bind(config.clone().listen(server.address())).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::AddrInUse);
-    assert!(error.to_string().contains(&server.address().to_string()), "{error}");
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("cannot listen on {}: ", server.address())), "{text}");
+    assert!(text.contains("another program listens there"), "{text}");
+    let unknown = Server::bind(config.clone().listen("no-such-name.invalid:1")).unwrap_err().to_string();
+    assert!(
+        unknown.starts_with("cannot listen on no-such-name.invalid:1: the name cannot be resolved: "),
+        "{unknown}"
+    );
     assert!(Server::bind(config.listen("no such name:1")).is_err());
 }
 

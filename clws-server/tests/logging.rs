@@ -5,57 +5,12 @@
 
 mod common;
 
-use std::fmt::Write;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 
 use clws_server::{Client, Close, CloseCode, Group, Resource, Text, Version};
+use common::log::Log;
 use common::{Received, Running};
-use tracing::field::{Field, Visit};
-use tracing::{Event, Level, Metadata, Subscriber, span};
-
-#[derive(Clone, Default)]
-struct Log(Arc<Mutex<Vec<(Level, String)>>>);
-
-struct Line(String);
-
-impl Visit for Line {
-    fn record_debug(&mut self, field: &Field, value: &dyn std::fmt::Debug) {
-        write!(self.0, "{field}={value:?} ").unwrap();
-    }
-}
-
-impl Subscriber for Log {
-    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
-        metadata.target().starts_with("clws_server")
-    }
-
-    fn new_span(&self, _: &span::Attributes<'_>) -> span::Id {
-        span::Id::from_u64(1)
-    }
-
-    fn record(&self, _: &span::Id, _: &span::Record<'_>) {}
-
-    fn record_follows_from(&self, _: &span::Id, _: &span::Id) {}
-
-    fn event(&self, event: &Event<'_>) {
-        let mut line = Line(String::new());
-        event.record(&mut line);
-        self.0.lock().unwrap().push((*event.metadata().level(), line.0));
-    }
-
-    fn enter(&self, _: &span::Id) {}
-
-    fn exit(&self, _: &span::Id) {}
-}
-
-impl Log {
-    #[track_caller]
-    fn expect(&self, level: Level, part: &str) {
-        common::eventually(part, || {
-            self.0.lock().unwrap().iter().any(|(at, line)| *at == level && line.contains(part))
-        });
-    }
-}
+use tracing::Level;
 
 /// Panics, or closes with a code that must not be sent.
 #[derive(Default)]
@@ -78,8 +33,7 @@ impl Resource for Fragile {
 
 #[test]
 fn logs_faults_of_clients_as_debug_and_of_the_application_as_errors() {
-    let log = Log::default();
-    tracing::subscriber::set_global_default(log.clone()).unwrap();
+    let log = Log::start();
     let server = Running::start(common::config(), Arc::new(Fragile::default()));
     assert_eq!(server.try_connect(Version::Rfc6455, "/none").err(), Some(404));
     log.expect(Level::DEBUG, "status=404");
@@ -90,13 +44,13 @@ fn logs_faults_of_clients_as_debug_and_of_the_application_as_errors() {
     assert!(matches!(peer.next(), Received::Close(Some((1002, _)))));
     log.expect(Level::DEBUG, "broke the protocol");
     assert!(
-        log.0.lock().unwrap().iter().all(|(level, _)| *level >= Level::DEBUG),
+        log.lines().iter().all(|(level, _)| *level >= Level::DEBUG),
         "a client's fault is logged above DEBUG"
     );
     server.connect(Version::Rfc6455, "/").text("panic");
     log.expect(Level::ERROR, "a handler panicked: assertion");
 
-    let warnings = || log.0.lock().unwrap().iter().filter(|(level, _)| *level == Level::WARN).count();
+    let warnings = || log.lines().iter().filter(|(level, _)| *level == Level::WARN).count();
     let mut peers = [(); 3].map(|()| server.connect(Version::Rfc6455, "/"));
     peers[0].text("close");
     assert_eq!(peers[0].next(), Received::Close(None));

@@ -96,8 +96,14 @@ struct Flags {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
     listen: String,
     /// Seconds to think about a guess
-    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
-    patience: f64,
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "30",
+        value_parser = clws_examples::seconds_above_zero,
+        allow_hyphen_values = true
+    )]
+    patience: Duration,
 }
 
 #[async_std::main]
@@ -109,22 +115,19 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let patience = Duration::try_from_secs_f64(flags.patience)?;
 
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
     // The result of a handler function is ignored, because an undelivered answer needs no action.
     server.resources().register(
         "/guess",
         Origins::any(),
-        async_handler(move |socket| guess(socket, patience)),
+        async_handler(move |socket| guess(socket, flags.patience)),
     )?;
     server.resources().register("/clock", Origins::any(), async_handler(clock))?;
     server.resources().register("/jobs", Origins::any(), async_handler(jobs))?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
-    for address in server.local_addrs()? {
-        println!("listening on ws://{address}/");
-    }
+    clws_examples::announce(&server.local_addrs()?);
     server.run().await?;
     Ok(())
 }

@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use clap::Parser;
 use clws_handshake::{
     Acceptance, HandshakeLimits, HeadScanner, HttpRequest, Reject, Request, Status, Version,
 };
@@ -18,14 +19,29 @@ use clws_proto::{CloseCode, Event, Limits};
 /// The time for a client to answer a close frame and to end its side.
 const PATIENCE: Duration = Duration::from_secs(5);
 
+/// An echo server on blocking sockets, for every draft
+#[derive(Parser)]
+struct Flags {
+    /// Address to listen on; port 0 selects a free port
+    #[arg(value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
+    address: String,
+}
+
 fn main() -> std::process::ExitCode {
     clws_examples::exit_code("custom_io", run())
 }
 
 fn run() -> io::Result<()> {
     clws_examples::return_freed_memory();
-    let address = std::env::args().nth(1).unwrap_or_else(|| "127.0.0.1:12345".to_owned());
-    let listener = TcpListener::bind(address)?;
+    let Flags { address } = Flags::parse();
+    let listener = TcpListener::bind(&address).map_err(|error| {
+        let remedy = match error.kind() {
+            ErrorKind::AddrInUse => "; another program listens there",
+            ErrorKind::AddrNotAvailable | ErrorKind::PermissionDenied => "",
+            _ => "; an address is written as `127.0.0.1:12345`",
+        };
+        io::Error::new(error.kind(), format!("cannot listen on `{address}`: {error}{remedy}"))
+    })?;
     let clients = Arc::new(Clients::default());
     let all = Arc::clone(&clients);
     clws_examples::on_stop_signal(move || {

@@ -1,22 +1,50 @@
-//! An echo server for every WebSocket client. `/echo` and `/` echo messages; `/broadcast` sends
-//! each message to all its clients.
+//! An echo server for every WebSocket client, with a page that shows every frame. `/echo` and `/`
+//! echo messages; `/broadcast` sends each message to all its clients.
 //!
-//! `cargo run --release -p clws-examples --bin echo -- --help` lists the flags.
+//! Run `cargo run --release -p clws-examples --bin echo` and open the printed address in a browser.
+//! `-- --help` lists the flags.
 //! `-- --config clws-examples/clws.toml` reads all settings from a file.
 
 use std::error::Error;
-use std::fs;
 use std::num::NonZeroUsize;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Parser;
-use clws_server::{Client, Close, Config, Group, Listen, Origins, Payload, Resource, Server, Text};
+use clws_examples::pages::{self, File};
+use clws_server::{
+    Accept, Client, Close, Config, Group, HttpRequest, HttpResponse, Listen, Opening, Origins, Payload,
+    Reject, Resource, Server, Text,
+};
 use tracing_subscriber::filter::LevelFilter;
+
+/// The page for browsers. It is the answer to a request for `/` that is no WebSocket handshake.
+const PAGE: [File; 2] = [
+    File::html("/", include_str!("../../assets/echo.html")),
+    File::script("/echo.js", include_str!("../../assets/echo.js")),
+];
+
+fn page(request: &HttpRequest<'_>) -> HttpResponse {
+    match request.path() {
+        "/echo" | "/broadcast" => Reject::upgrade_required().into(), // resources without a page
+        _ => pages::serve(&PAGE, request),
+    }
+}
+
+/// Accepts a client, with the subprotocol `echo` if the client offers it.
+fn agree(opening: &Opening) -> Accept {
+    let is_offered = opening.subprotocols().any(|name| name == "echo");
+    if is_offered { Accept::new().subprotocol("echo") } else { Accept::new() }
+}
 
 /// Sends each message back.
 struct Echo;
 
 impl Resource for Echo {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        Ok(agree(opening))
+    }
+
     fn text(&self, client: &Client, text: Text<'_>) {
         // Fails only if the client has disconnected: while a client does not read its answers, its
         // messages are not read.
@@ -36,6 +64,10 @@ struct Broadcast {
 }
 
 impl Resource for Broadcast {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        Ok(agree(opening))
+    }
+
     fn connected(&self, client: &Client) -> Result<(), Close> {
         self.clients.join(client); // it leaves the group when it disconnects
         Ok(())
@@ -56,8 +88,8 @@ impl Resource for Broadcast {
 struct Flags {
     /// Configuration in TOML; clws.toml in the folder of this example lists every setting and its
     /// default
-    #[arg(long, value_name = "FILE", value_parser = read)]
-    config: Option<Config>,
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Log level for standard error: off, error, warn, info, debug or trace
     #[arg(long, value_name = "LEVEL", default_value_t = LevelFilter::INFO)]
     log_level: LevelFilter,
@@ -88,8 +120,8 @@ struct Flags {
     #[arg(long)]
     shards: Option<usize>,
     /// Seconds until the handshake times out
-    #[arg(long, value_name = "SECONDS")]
-    handshake_timeout: Option<f64>,
+    #[arg(long, value_name = "SECONDS", value_parser = clws_examples::seconds, allow_hyphen_values = true)]
+    handshake_timeout: Option<Duration>,
     /// Compress messages for clients that offer permessage-deflate
     #[arg(long)]
     deflate: bool,
@@ -110,10 +142,6 @@ struct Flags {
     task_per_client: bool,
 }
 
-fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
-    Ok(toml::from_str(&fs::read_to_string(path)?)?)
-}
-
 #[async_std::main]
 async fn main() -> std::process::ExitCode {
     clws_examples::exit_code("echo", run().await)
@@ -124,7 +152,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_max_level(flags.log_level).with_writer(std::io::stderr).init();
 
-    let mut config = flags.config.unwrap_or_default();
+    let mut config = flags.config.as_deref().map_or(Ok(Config::default()), clws_examples::read_config)?;
     if !flags.listen.is_empty() {
         config.listen = flags.listen.into_iter().map(Listen::from).collect();
     }
@@ -134,9 +162,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     config.max_read_frame_size = flags.max_frame.unwrap_or(config.max_read_frame_size);
     config.max_read_message_size = flags.max_message.unwrap_or(config.max_read_message_size);
     config.shards = flags.shards.map_or(config.shards, NonZeroUsize::new);
-    if let Some(seconds) = flags.handshake_timeout {
-        config.handshake_timeout = Duration::try_from_secs_f64(seconds)?;
-    }
+    config.handshake_timeout = flags.handshake_timeout.unwrap_or(config.handshake_timeout);
     config.keep_headers &= !flags.forget_headers;
     let wanted = flags.deflate || flags.deflate_takeover || flags.deflate_window.is_some();
     if wanted || flags.deflate_threshold.is_some() {
@@ -151,24 +177,20 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     config.task_per_client |= flags.task_per_client;
     let server = Server::bind(config)?;
-    let admits = if flags.origin.is_empty() { Origins::any() } else { Origins::prefix(flags.origin) };
+    let is_open = flags.origin.is_empty();
+    let admits = if is_open { Origins::any() } else { Origins::prefix(flags.origin) };
     server.resources().register("/echo", admits.clone(), Echo)?;
     server.resources().register("/", admits.clone(), Echo)?;
     server.resources().register("/broadcast", admits, Broadcast::default())?;
+    server.resources().http(page);
 
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
     let addresses = server.local_addrs()?;
-    for address in &addresses {
-        match address {
-            Listen::Tcp(address) => println!("listening on ws://{address}/"),
-            other => println!("listening on {other}"),
-        }
-    }
-    if let Some(url) = addresses.iter().find_map(Listen::url) {
-        println!("try it in the console of a browser:");
-        println!("    ws = new WebSocket('{url}')");
-        println!("    ws.onmessage = m => console.log(m.data); ws.onopen = () => ws.send('hello')");
+    clws_examples::announce(&addresses);
+    // With `--origin`, the page itself is not admitted.
+    if is_open && let Some(url) = addresses.iter().find_map(pages::url) {
+        clws_examples::say(&format!("open {url} in a browser"));
     }
     server.run().await?;
     Ok(())

@@ -125,8 +125,14 @@ struct Flags {
     #[arg(long, value_name = "ADDR:PORT", default_value = "127.0.0.1:12345")]
     listen: String,
     /// Seconds between pings
-    #[arg(long, value_name = "SECONDS", default_value_t = 2.0)]
-    every: f64,
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        default_value = "2",
+        value_parser = clws_examples::seconds_above_zero,
+        allow_hyphen_values = true
+    )]
+    every: Duration,
 }
 
 #[async_std::main]
@@ -138,19 +144,16 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     clws_examples::return_freed_memory();
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
-    let every = Duration::try_from_secs_f64(flags.every)?;
 
     let clients = Group::new();
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
     server.resources().register("/", Origins::any(), Ping { clients: clients.clone() })?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
-    for address in server.local_addrs()? {
-        println!("listening on ws://{address}/");
-    }
+    clws_examples::announce(&server.local_addrs()?);
     task::spawn(async move {
         loop {
-            task::sleep(every).await;
+            task::sleep(flags.every).await;
             for client in clients.members() {
                 let _ = ping(&client); // fails only for a disconnected client
             }

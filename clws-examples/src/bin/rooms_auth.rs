@@ -147,9 +147,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     server.resources().register_prefix(PREFIX, origins, Rooms::default())?;
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
-    for address in server.local_addrs()? {
-        println!("listening on ws://{address}/");
-    }
+    clws_examples::announce(&server.local_addrs()?);
     server.run().await?;
     Ok(())
 }

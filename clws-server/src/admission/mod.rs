@@ -14,6 +14,12 @@ use crate::guard::log;
 /// connections are refused without waiting for their request.
 const MAX_REFUSALS: usize = 1024;
 
+/// The default of [`Config::max_clients`](crate::Config#structfield.max_clients).
+pub(crate) const DEFAULT_MAX_CLIENTS: usize = 100_000;
+
+/// Below this number of clients, the default configuration warns too.
+const FEW_CLIENTS: usize = 1000;
+
 /// The descriptors that stay free for the application if the limit allows it.
 const SPARE_DESCRIPTORS: usize = 256;
 
@@ -57,17 +63,23 @@ impl Admission {
         let left = limit.saturating_sub(limit::open_now()).saturating_sub(own);
         let (clients, refusals) = fit(max_clients, left);
         if clients < max_clients {
-            log(|| {
-                tracing::warn!(
-                    max_clients,
-                    capped_to = clients,
-                    descriptors = limit,
-                    "the process may not open enough descriptors for max_clients"
-                );
-            });
+            note_cap(max_clients, clients, limit);
         }
         Self { clients, refusals, _needed: Some(needed) }
     }
+}
+
+/// Logs that fewer clients are admitted than the configuration says. It is a warning if the
+/// application has chosen the number, or if few clients are left.
+fn note_cap(max_clients: usize, clients: usize, descriptors: usize) {
+    const WHY: &str = "the limit on descriptors of the process allows fewer clients than max_clients";
+    log(|| {
+        if max_clients == DEFAULT_MAX_CLIENTS && clients >= FEW_CLIENTS {
+            tracing::info!(max_clients, admitted = clients, descriptors, "{WHY}");
+        } else {
+            tracing::warn!(max_clients, admitted = clients, descriptors, "{WHY}");
+        }
+    });
 }
 
 /// The clients and refusals that fit into `left` descriptors, with a part left for the application.

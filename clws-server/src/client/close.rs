@@ -184,7 +184,7 @@ impl Client {
     /// Frees the queue of a connection that has ended.
     pub(crate) fn abandon(&self) {
         self.0.state.begin_closing();
-        let drops = DeferredDrops::new(self.config()); // dropped after the lock
+        let drops = DeferredDrops::new(self); // dropped after the lock
         let mut outbox = self.outbox();
         if outbox.queued() > 0 {
             self.0.state.lose();

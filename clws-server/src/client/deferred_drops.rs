@@ -7,7 +7,7 @@ use bytes::Bytes;
 use clws_proto::buffer::BufferPool;
 
 use crate::buffer_pool::SharedBuffers;
-use crate::config::Config;
+use crate::client::Client;
 use crate::guard::discard;
 
 /// The pool for a locked outbox.
@@ -16,7 +16,7 @@ use crate::guard::discard;
 /// the application. Create it before the lock is taken, so that it is dropped after the lock is
 /// released.
 pub(crate) struct DeferredDrops<'a> {
-    config: &'a Config,
+    client: &'a Client,
     /// The last discarded bytes. Most writes discard none or one, which needs no allocation.
     first: Cell<Option<Bytes>>,
     more: RefCell<Vec<Bytes>>,
@@ -24,8 +24,8 @@ pub(crate) struct DeferredDrops<'a> {
 
 impl<'a> DeferredDrops<'a> {
     #[inline]
-    pub(crate) const fn new(config: &'a Config) -> Self {
-        Self { config, first: Cell::new(None), more: RefCell::new(Vec::new()) }
+    pub(crate) const fn new(client: &'a Client) -> Self {
+        Self { client, first: Cell::new(None), more: RefCell::new(Vec::new()) }
     }
 }
 
@@ -55,8 +55,8 @@ impl Drop for DeferredDrops<'_> {
     #[inline]
     fn drop(&mut self) {
         if let Some(last) = self.first.take() {
-            let (before, debug) = (std::mem::take(self.more.get_mut()), self.config.debug_on());
-            before.into_iter().chain([last]).for_each(|bytes| discard(debug, bytes));
+            let (before, debug) = (std::mem::take(self.more.get_mut()), self.client.config().debug_on());
+            before.into_iter().chain([last]).for_each(|bytes| discard(debug, self.client, bytes));
         }
     }
 }

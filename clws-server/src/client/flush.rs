@@ -33,7 +33,7 @@ impl Client {
         if let WakeTarget::Stream(_) = self.0.wake_target {
             return self.flush_copied(write);
         }
-        let drops = DeferredDrops::new(self.config()); // dropped after the lock
+        let drops = DeferredDrops::new(self); // dropped after the lock
         let mut outbox = self.outbox();
         let flushed = flush(&mut outbox, &drops, write);
         self.charge(&mut outbox);
@@ -88,7 +88,7 @@ impl Client {
     }
 
     fn consume(&self, written: usize) {
-        let drops = DeferredDrops::new(self.config()); // dropped after the lock
+        let drops = DeferredDrops::new(self); // dropped after the lock
         let mut outbox = self.outbox();
         outbox.consume_with(written, &drops);
         self.charge(&mut outbox);

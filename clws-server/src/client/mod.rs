@@ -36,7 +36,7 @@ use crate::client::state::{ClientState, Lifecycle};
 use crate::codecs::Negotiated;
 use crate::config::Config;
 use crate::config::address::Peer;
-use crate::guard::discard;
+use crate::guard::{Scope, discard};
 use crate::lock::{Lock, LockGuard, assert_none_held, rank};
 use crate::sync::atomic::AtomicUsize;
 use crate::time::now;
@@ -212,19 +212,47 @@ impl Client {
     }
 }
 
+impl Inner {
+    fn full_peer(&self) -> Peer {
+        let extras = || self.extras.as_ref().and_then(|extras| extras.peer);
+        self.peer.long().or_else(extras).unwrap_or(Peer::Stream)
+    }
+}
+
 /// The data of the application and of adapters is dropped under the guard.
 impl Drop for Inner {
     fn drop(&mut self) {
         assert_none_held();
-        let Some(extras) = self.extras.take() else { return };
+        let Some(mut extras) = self.extras.take() else { return };
         let debug = self.context.config.debug_on();
-        let ClientExtras { data, adapter_data, .. } = *extras;
+        let (data, adapter_data) = (extras.data.take(), std::mem::take(&mut extras.adapter_data));
+        self.extras = Some(extras); // has the address for the log
         if data.is_some() {
-            discard(debug, data);
+            discard(debug, self, data);
         }
         if adapter_data.get().is_some() {
-            discard(debug, adapter_data);
+            discard(debug, self, adapter_data);
         }
+    }
+}
+
+impl Scope for Client {
+    fn resource(&self) -> Option<String> {
+        self.0.resource()
+    }
+
+    fn peer(&self) -> Option<String> {
+        Scope::peer(&*self.0)
+    }
+}
+
+impl Scope for Inner {
+    fn resource(&self) -> Option<String> {
+        Some(self.head.path().to_owned())
+    }
+
+    fn peer(&self) -> Option<String> {
+        Some(self.full_peer().to_string())
     }
 }
 

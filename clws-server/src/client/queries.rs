@@ -23,8 +23,7 @@ impl Client {
     /// The address of the client.
     #[must_use]
     pub fn peer(&self) -> Peer {
-        let extras = || self.0.extras.as_ref().and_then(|extras| extras.peer);
-        self.0.peer.long().or_else(extras).unwrap_or(Peer::Stream)
+        self.0.full_peer()
     }
 
     /// The client's IP address: `client-host`. `None` if it did not come over TCP.

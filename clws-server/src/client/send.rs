@@ -200,7 +200,7 @@ impl Client {
 
     fn discard_owned<T: Clone>(&self, value: Cow<'_, T>) {
         if let Cow::Owned(value) = value {
-            discard(self.config().debug_on(), value);
+            discard(self.config().debug_on(), self, value);
         }
     }
 
@@ -224,17 +224,17 @@ impl Client {
         match broadcast {
             Broadcast::Message(message) => {
                 let sent = self.send_shared(&message);
-                discard(self.config().debug_on(), message);
+                discard(self.config().debug_on(), self, message);
                 sent
             }
             Broadcast::Ping(payload) => {
                 let sent = self.ping(&payload);
-                discard(self.config().debug_on(), payload);
+                discard(self.config().debug_on(), self, payload);
                 sent
             }
             Broadcast::Pong(payload) => {
                 let sent = self.pong(&payload);
-                discard(self.config().debug_on(), payload);
+                discard(self.config().debug_on(), self, payload);
                 sent
             }
         }

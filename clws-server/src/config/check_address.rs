@@ -17,7 +17,7 @@ pub(super) fn check_addresses(listen: &[Listen]) -> Result<(), ConfigError> {
         let text = address.to_string();
         let fault = match address {
             Listen::Tcp(address) => ip_fault(address.ip()).map(Cow::Borrowed),
-            Listen::Name(name) => name_fault(name).map(Cow::Borrowed),
+            Listen::Name(name) => name_fault(name),
             Listen::Unix(path) => path_fault(path),
         };
         if let Some(fault) = fault {
@@ -44,21 +44,54 @@ fn ip_fault(ip: IpAddr) -> Option<&'static str> {
     (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast")
 }
 
-/// The reason why no system can resolve a name with a port.
-fn name_fault(name: &str) -> Option<&'static str> {
-    if name.parse::<Ipv6Addr>().is_ok() {
-        return Some("put an IPv6 address in brackets");
+/// The reason why no system can resolve a name with a port, and what to write instead.
+fn name_fault(name: &str) -> Option<Cow<'static, str>> {
+    if name.is_empty() {
+        return Some("it is empty: write an address and a port, such as `127.0.0.1:12345`".into());
     }
-    let Some((host, port)) = name.rsplit_once(':') else { return Some("the port is missing") };
+    if let Some((_, rest)) = name.split_once("://") {
+        let address = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        return Some(format!("it is a URL: write only the address and port, as `{address}`").into());
+    }
+    if name.parse::<Ipv6Addr>().is_ok() {
+        return Some("put an IPv6 address in brackets, as in `[::1]:80`".into());
+    }
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    let Some((host, port)) = name.rsplit_once(':') else {
+        return Some(if is_number(name) {
+            format!("the address is missing: {}", at_port(name)).into()
+        } else {
+            format!("the port is missing, as in `{name}:12345`").into()
+        });
+    };
+    if name.starts_with('[') && name.ends_with(']') {
+        return Some(format!("the port is missing, as in `{name}:12345`").into());
+    }
     if host.parse::<Ipv6Addr>().is_ok() {
-        return Some("put an IPv6 address in brackets");
+        return Some("put an IPv6 address in brackets, as in `[::1]:80`".into());
     }
     if host.is_empty() {
-        return Some("for all addresses of the machine, write `0.0.0.0` and `[::]`");
+        let port = if port.is_empty() { "12345" } else { port };
+        return Some(format!("the address is missing: {}", at_port(port)).into());
     }
-    if port.is_empty() || !port.bytes().all(|byte| byte.is_ascii_digit()) || port.parse::<u16>().is_err() {
-        return Some("a port is a number from 1 to 65535, or 0 for a free port");
+    if !is_number(port) || port.parse::<u16>().is_err() {
+        return Some("a port is a number from 1 to 65535, or 0 for a free port".into());
     }
+    if host == "*" {
+        return Some(
+            format!("for all addresses of the machine, write `0.0.0.0:{port}` and `[::]:{port}`").into(),
+        );
+    }
+    let fault = host_fault(host)?;
+    Some(fault.into())
+}
+
+/// The addresses that a user may mean who wrote only a port.
+fn at_port(port: &str) -> String {
+    format!("write `127.0.0.1:{port}` for this machine alone, or `0.0.0.0:{port}` and `[::]:{port}` for all")
+}
+
+fn host_fault(host: &str) -> Option<&'static str> {
     if let Some((address, zone)) = host.split_once('%') {
         let is_zone = !zone.is_empty() && zone.bytes().all(|byte| byte.is_ascii_graphic() && byte != b']');
         let is_valid = is_zone && address.parse::<Ipv6Addr>().is_ok(); // the system resolves the zone

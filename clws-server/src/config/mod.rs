@@ -8,6 +8,7 @@ use clws_handshake::HandshakeLimits;
 use clws_proto::DeflateConfig;
 use clws_proto::Limits;
 
+use crate::admission::DEFAULT_MAX_CLIENTS;
 use crate::budget::machine::quarter_of_memory;
 use crate::config::address::Listen;
 use crate::guard::DebugOn;
@@ -18,6 +19,8 @@ mod check_address;
 pub(crate) mod error;
 #[cfg(feature = "serde")]
 mod file;
+#[cfg(feature = "serde")]
+mod file_value;
 mod setters;
 
 /// The settings of a server. Names such as `*max-clients*` are those of the same settings in CLWS.
@@ -73,8 +76,6 @@ mod setters;
 /// a second), `keepalive = 0` means never, `shards = 0` means one per processor, and `listen` is a
 /// list of strings.
 #[derive(Clone, Debug, PartialEq)]
-#[cfg_attr(feature = "serde", derive(serde::Deserialize))]
-#[cfg_attr(feature = "serde", serde(remote = "Self", default, deny_unknown_fields))]
 #[non_exhaustive]
 pub struct Config {
     /// The addresses to listen on.
@@ -95,7 +96,8 @@ pub struct Config {
     /// The most connections, in any state: `*max-clients*`.
     ///
     /// Each connection takes a descriptor. If the process may not open enough of them
-    /// (`RLIMIT_NOFILE`), the server accepts fewer clients and logs a warning.
+    /// (`RLIMIT_NOFILE`), the server accepts fewer clients and logs it: as a warning if this field
+    /// was changed or under 1,000 clients are left, otherwise at the level INFO.
     /// [`ServerHandle::max_clients`](crate::ServerHandle::max_clients) has the number. The server
     /// leaves descriptors for everything that is open when it binds, for itself, for refusals, and
     /// for the application: 256, or an eighth of a low limit.
@@ -161,15 +163,12 @@ pub struct Config {
     pub backlog: i32,
     /// The time for a client's request. A resource that [decides later](crate::Accept::later) has
     /// the rest of this time.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub handshake_timeout: Duration,
     /// The time for a client to answer our close frame and to end its side of the connection. It
     /// restarts whenever the client reads data that was queued before.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub close_timeout: Duration,
     /// The time in which a client must read some of its queued data. After that the client is
     /// dropped, so that a client that never reads does not hold memory for ever.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds"))]
     pub write_timeout: Duration,
     /// The silence after which the system probes a TCP client (`SO_KEEPALIVE`). `None` means never.
     ///
@@ -188,7 +187,6 @@ pub struct Config {
     /// The time is rounded up to whole seconds, at most 32,767. It has no effect on Unix sockets
     /// and [streams](crate::ServerHandle::serve_stream), whose socket options are the
     /// application's.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::seconds_or_never"))]
     pub keepalive: Option<Duration>,
     /// Whether small frames are sent without delay (`TCP_NODELAY`).
     pub nodelay: bool,
@@ -209,7 +207,6 @@ pub struct Config {
     /// browsers do. `None` means no compression. A resource can override it with
     /// [`Accept::deflate`](crate::Accept::deflate).
     #[cfg(feature = "deflate")]
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::deflate"))]
     pub deflate: Option<DeflateConfig>,
     /// The answer to `<policy-file-request/>`, which Adobe's Flash Player sends before its sockets
     /// may connect: `*policy-file*`. A NUL follows it on the wire. [`Config::flash_policy`] writes
@@ -230,7 +227,6 @@ pub struct Config {
     pub debug_on_server_errors: bool,
     /// The number of threads that serve connections. `None`, or 0 in [`Config::shards`], means one
     /// per processor.
-    #[cfg_attr(feature = "serde", serde(deserialize_with = "crate::config::file::number_or_default"))]
     pub shards: Option<NonZeroUsize>,
     /// Whether a task of async-std serves each connection, instead of the shards. Systems without
     /// edge-triggered polling (Windows) always do it; elsewhere it is for tests.
@@ -271,7 +267,7 @@ impl Default for Config {
             listen: Vec::new(),
             protocol_76_00_support: false,
             protocol_75_support: false,
-            max_clients: 100_000,
+            max_clients: DEFAULT_MAX_CLIENTS,
             raise_descriptor_limit: true,
             max_header_size: 16 * 1024,
             max_read_frame_size: 16 << 20,

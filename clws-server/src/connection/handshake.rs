@@ -18,7 +18,7 @@ use crate::connection::context::Context;
 use crate::connection::open::Open;
 use crate::connection::timer::{Deadline, Timer};
 use crate::date::{dated, dated_reject};
-use crate::guard::{ApplicationValue, guard, log};
+use crate::guard::{ApplicationValue, Scope, guard, guard_other, log};
 use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
 use crate::resource::pending::Pending;
@@ -164,7 +164,10 @@ impl Handshake {
             Err(reject) => match context.resources.hook() {
                 Some(hook) => {
                     http.has_body()?; // refuses a body whose length can be read in two ways
-                    let answer = guard(config.debug_on(), || hook.answer(&http)).ok_or_else(failed)?;
+                    let place = Requested { path: http.path(), peer: self.peer };
+                    let answer =
+                        guard_other(config.debug_on(), "the HTTP hook", &place, || hook.answer(&http));
+                    let answer = answer.ok_or_else(failed)?;
                     let (head, body) = dated(answer, context.date()).into_parts(&http);
                     Ok(Outcome::Reply([head.into(), body]))
                 }
@@ -200,7 +203,10 @@ impl Handshake {
     fn ask(&mut self, request: Request<'_>, context: &Context<'_>) -> Result<Outcome, Reject> {
         let config = context.config();
         let Some(entry) = context.resources.entry(request.path()) else { return Err(Reject::not_found()) };
-        let admits = guard(config.debug_on(), || entry.origins.allows(request.origin()));
+        let place = Requested { path: request.path(), peer: self.peer };
+        let admits = guard_other(config.debug_on(), "a rule for origins", &place, || {
+            entry.origins.allows(request.origin())
+        });
         if !admits.ok_or_else(failed)? {
             return Err(Reject::forbidden("this origin is not admitted"));
         }
@@ -211,7 +217,7 @@ impl Handshake {
             debug: config.debug_on(),
         };
         let mut accept =
-            guard(config.debug_on(), || entry.resource.accept(&opening)).ok_or_else(failed)??;
+            guard(config.debug_on(), &opening, || entry.resource.accept(&opening)).ok_or_else(failed)??;
         accept.set_debug(config.debug_on());
         self.answer(request, entry, opening, accept, context)
     }
@@ -234,6 +240,22 @@ impl Handshake {
         let consumed = request.consumed();
         let open = open(request, entry, opening, accept, self.interim.written, context)?;
         Ok(Outcome::Open(open, consumed))
+    }
+}
+
+/// A request without an [`Opening`], for the log.
+struct Requested<'a> {
+    path: &'a str,
+    peer: Peer,
+}
+
+impl Scope for Requested<'_> {
+    fn resource(&self) -> Option<String> {
+        Some(self.path.to_owned())
+    }
+
+    fn peer(&self) -> Option<String> {
+        Some(self.peer.to_string())
     }
 }
 

@@ -17,7 +17,7 @@ use crate::connection::open::{End, Open};
 use crate::connection::share::Share;
 use crate::connection::{Action, Connection, RETRY_AFTER, Stage};
 use crate::date::dated_reject;
-use crate::guard::discard;
+use crate::guard::{Nowhere, discard};
 
 impl Connection {
     pub(crate) fn new(peer: Peer, context: &Context<'_>) -> Self {
@@ -169,11 +169,11 @@ impl Connection {
         let debug = context.config().debug_on();
         if let Stage::Open(open) = &mut self.stage {
             if let Some(earlier) = open.take_error() {
-                discard(debug, std::mem::replace(&mut error, earlier));
+                discard(debug, &open.client, std::mem::replace(&mut error, earlier));
             }
             self.end(End::Lost(DisconnectCause::Io(Arc::new(error))), context);
         } else {
-            discard(debug, error);
+            discard(debug, &Nowhere, error);
         }
         self.close();
     }
@@ -187,7 +187,7 @@ impl Connection {
                 open.rearm(context);
             }
             _ => {
-                discard(context.config().debug_on(), error);
+                discard(context.config().debug_on(), &Nowhere, error);
                 self.close();
             }
         }

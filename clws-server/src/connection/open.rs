@@ -73,7 +73,7 @@ impl Open {
         }
         if self.client.note_flushed() && self.client.is_connected() && !self.client.is_closing() {
             let (client, entry) = (&self.client, &self.entry);
-            let returned = guard(client.config().debug_on(), || entry.resource.drained(client));
+            let returned = guard(client.config().debug_on(), client, || entry.resource.drained(client));
             if returned.is_none() {
                 client.fail();
             }
@@ -143,7 +143,7 @@ impl Open {
     /// Calls the resource's `connected`.
     pub(super) fn connect(&mut self) {
         let (client, entry) = (&self.client, &self.entry);
-        match guard(client.config().debug_on(), || entry.resource.connected(client)) {
+        match guard(client.config().debug_on(), client, || entry.resource.connected(client)) {
             Some(Ok(())) => {
                 client.set_connected();
                 client.forget_hosts();
@@ -169,12 +169,12 @@ impl Open {
             tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
         });
         if client.is_connected() {
-            guard(client.config().debug_on(), || entry.resource.disconnected(client, &disconnect));
+            guard(client.config().debug_on(), client, || entry.resource.disconnected(client, &disconnect));
         } else {
             client.notify_hosts(&disconnect);
         }
         // `disconnect` may contain an error of the application's stream.
-        discard(client.config().debug_on(), disconnect);
+        discard(client.config().debug_on(), client, disconnect);
     }
 
     /// The bytes of memory for unhandled input and for the compression context of received
@@ -232,7 +232,7 @@ impl Open {
         let mut events = self.receiver.receive_input(input, context.environment.buffers);
         // One guard for all events: a panic ends the connection, so half-handled events are not
         // seen again.
-        let end = guard(client.config().debug_on(), || {
+        let end = guard(client.config().debug_on(), client, || {
             // The receiver keeps events that are not pulled, and returns them first the next time.
             while !share.is_over() {
                 let deliver = match client.disposition() {

@@ -216,20 +216,28 @@ struct Guarded<R> {
     task: ApplicationValue<Pin<Box<R>>>,
 }
 
+/// An executor that ends drops its tasks.
+impl<R> Drop for Guarded<R> {
+    fn drop(&mut self) {
+        self.task.discard(&self.client);
+    }
+}
+
 impl<R: Future> Future for Guarded<R> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let debug = self.client.config().debug_on();
-        let Some(task) = self.task.get_mut() else { return Poll::Ready(()) };
-        let polled = guard(debug, || task.as_mut().poll(cx).map(drop));
+        let this = &mut *self;
+        let debug = this.client.config().debug_on();
+        let Some(task) = this.task.get_mut() else { return Poll::Ready(()) };
+        let polled = guard(debug, &this.client, || task.as_mut().poll(cx).map(drop));
         if let Some(Poll::Pending) = polled {
             return Poll::Pending;
         }
         if polled.is_none() {
-            self.client.fail();
+            this.client.fail();
         }
-        self.task.discard(); // its drop is guarded here, and not in the executor
+        this.task.discard(&this.client); // its drop is guarded here, and not in the executor
         Poll::Ready(())
     }
 }

@@ -34,7 +34,12 @@ impl Acceptor {
         let tcp = |address| Ok(Self::Tcp { listener: tcp::bind(address, config)?, is_foreign: false });
         match listen {
             Listen::Tcp(address) => Ok(vec![tcp(*address)?]),
-            Listen::Name(name) => name.to_socket_addrs()?.map(tcp).collect(),
+            Listen::Name(name) => {
+                let resolved = name.to_socket_addrs().map_err(|error| {
+                    io::Error::new(error.kind(), format!("the name cannot be resolved: {error}"))
+                })?;
+                resolved.map(tcp).collect()
+            }
             #[cfg(unix)]
             Listen::Unix(path) => Ok(vec![Self::Unix(UnixSocket::bind(path, config.backlog)?)]),
             #[cfg(not(unix))]

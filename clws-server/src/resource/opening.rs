@@ -3,7 +3,7 @@
 use clws_handshake::{Headers, RequestHead, Version};
 
 use crate::config::address::Peer;
-use crate::guard::DebugOn;
+use crate::guard::{DebugOn, Scope};
 
 /// A valid handshake, to be [accepted](crate::Resource::accept) or refused.
 #[derive(Clone, Debug)]
@@ -68,5 +68,15 @@ impl Opening {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+}
+
+impl Scope for Opening {
+    fn resource(&self) -> Option<String> {
+        Some(self.resource_name().to_owned())
+    }
+
+    fn peer(&self) -> Option<String> {
+        Some(self.peer.to_string())
     }
 }

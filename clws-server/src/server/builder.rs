@@ -7,6 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::admission::Admission;
 use crate::config::Config;
+use crate::config::address::Listen;
 use crate::driver::state::DriverState;
 use crate::net::acceptor::Acceptor;
 use crate::server::Server;
@@ -40,7 +41,7 @@ impl Server {
     ///
     /// A field of the config has an invalid value: [`io::ErrorKind::InvalidInput`] with a
     /// [`ConfigError`](crate::ConfigError) inside. Or an address cannot be bound, or a name
-    /// resolved.
+    /// resolved: the error has the kind of the system's error, and names the address.
     pub fn bind(config: Config) -> io::Result<Self> {
         let config = if config.listen.is_empty() { config.listen(DEFAULT_ADDRESS) } else { config };
         Self::builder(config).bind()
@@ -114,8 +115,7 @@ impl ServerBuilder {
         config.check()?;
         let mut listeners = Vec::new();
         for address in &config.listen {
-            let bound = Acceptor::bind(address, &config).map_err(|error| with_subject(address, &error))?;
-            listeners.extend(bound);
+            listeners.extend(Acceptor::bind(address, &config).map_err(|error| bind_error(address, &error))?);
         }
         for (index, listener) in given.into_iter().enumerate() {
             let acceptor = match listener {
@@ -130,6 +130,29 @@ impl ServerBuilder {
         let state = DriverState::with_admission(config, admission);
         Ok(Server { state, listeners })
     }
+}
+
+/// The error for an address, with the usual remedy.
+fn bind_error(address: &Listen, error: &io::Error) -> io::Error {
+    let is_unix = matches!(address, Listen::Unix(_));
+    let remedy = match error.kind() {
+        // For Unix sockets, the error says what is at the path.
+        io::ErrorKind::AddrInUse if !is_unix => {
+            "; another program listens there: stop it, or choose another port (0 takes a free one)"
+        }
+        io::ErrorKind::AddrNotAvailable => {
+            "; no network interface of this machine has this address (`0.0.0.0` and `[::]` mean all interfaces)"
+        }
+        io::ErrorKind::PermissionDenied if is_unix => {
+            "; this process may not create a socket in that directory"
+        }
+        io::ErrorKind::PermissionDenied => {
+            "; low ports need a privilege: choose a port from 1024 on, or grant the privilege"
+        }
+        io::ErrorKind::NotFound if is_unix => "; create the directory first",
+        _ => "",
+    };
+    io::Error::new(error.kind(), format!("cannot listen on {address}: {error}{remedy}"))
 }
 
 fn with_subject(subject: impl std::fmt::Display, error: &io::Error) -> io::Error {

@@ -41,18 +41,22 @@
 //! and notifies the client. After 100 dropped messages in a row it closes the client with 1008.
 
 use std::error::Error;
-use std::fs;
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::Parser;
+use clws_examples::pages::{self, File};
 use clws_server::{Config, Listen, Origins, Server};
 
-use pages::Echo;
 use rooms::Chat;
 
 mod event;
-mod pages;
 mod rooms;
+
+const PAGE: [File; 2] = [
+    File::html("/", include_str!("../../../assets/chat.html")),
+    File::script("/chat.js", include_str!("../../../assets/chat.js")),
+];
 
 /// A chat server with web pages. Flags override the configuration file
 #[derive(Parser)]
@@ -60,8 +64,8 @@ mod rooms;
 struct Flags {
     /// Configuration in TOML; clws.toml in the folder of this example lists every setting and its
     /// default
-    #[arg(long, value_name = "FILE", value_parser = read)]
-    config: Option<Config>,
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
     /// Address to listen on (repeatable); port 0 selects a free port [default: 127.0.0.1:12345]
     #[arg(long, value_name = "ADDR:PORT")]
     listen: Vec<String>,
@@ -74,10 +78,6 @@ struct Flags {
     hixie_75: bool,
 }
 
-fn read(path: &str) -> Result<Config, Box<dyn Error + Send + Sync>> {
-    Ok(toml::from_str(&fs::read_to_string(path)?)?)
-}
-
 #[async_std::main]
 async fn main() -> ExitCode {
     clws_examples::exit_code("chat", run().await)
@@ -88,7 +88,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let flags = Flags::parse();
     tracing_subscriber::fmt().with_writer(std::io::stderr).init();
 
-    let mut config = flags.config.unwrap_or_default();
+    let mut config = flags.config.as_deref().map_or(Ok(Config::default()), clws_examples::read_config)?;
     if !flags.listen.is_empty() {
         config.listen = flags.listen.into_iter().map(Listen::from).collect();
     }
@@ -96,18 +96,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
     config.protocol_75_support |= flags.hixie_75;
     let server = Server::bind(config)?;
     server.resources().run_resource_listener("/", Origins::any(), Chat::default())?;
-    server.resources().register("/echo", Origins::any(), Echo)?;
-    server.resources().http(pages::serve);
+    server.resources().http(|request| pages::serve(&PAGE, request));
     let handle = server.handle();
     clws_examples::on_stop_signal(move || handle.stop())?;
-    for address in server.local_addrs()? {
-        match &address {
-            Listen::Tcp(address) => println!("listening on ws://{address}/"),
-            other => println!("listening on {other}"),
-        }
-        if let Some(url) = address.url() {
-            println!("open {}", url.replacen("ws", "http", 1));
-        }
+    let addresses = server.local_addrs()?;
+    clws_examples::announce(&addresses);
+    for url in addresses.iter().filter_map(pages::url) {
+        clws_examples::say(&format!("open {url}"));
     }
     server.run().await?;
     Ok(())

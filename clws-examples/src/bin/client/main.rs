@@ -110,18 +110,29 @@ fn random(bytes: &mut [u8]) {
 }
 
 fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
-    let rest = url.strip_prefix("ws://").ok_or("the URL must begin with ws:// (no TLS)")?;
-    let authority = rest.split(['/', '?']).next().unwrap_or_default();
+    let rest = url.strip_prefix("ws://").ok_or_else(|| {
+        format!("the URL `{url}` does not begin with ws://, as ws://127.0.0.1:12345/echo does; this client has no TLS (wss://)")
+    })?;
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if authority.is_empty() || authority.starts_with(':') {
+        return Err(format!("the URL `{url}` has no host, as ws://127.0.0.1:12345/echo has").into());
+    }
     let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
     let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
     let mut result = Err(ErrorKind::NotFound.into());
-    for address in address.to_socket_addrs().map_err(|error| format!("{address}: {error}"))? {
+    for address in
+        address.to_socket_addrs().map_err(|error| format!("cannot find the address of {address}: {error}"))?
+    {
         result = TcpStream::connect_timeout(&address, patience);
         if result.is_ok() {
             break;
         }
     }
-    let stream = result.map_err(|error| format!("{address}: {error}"))?;
+    let stream = result.map_err(|error| {
+        let is_refused = error.kind() == ErrorKind::ConnectionRefused;
+        let remedy = if is_refused { "; no server listens there: start it first" } else { "" };
+        format!("cannot connect to {address}: {error}{remedy}")
+    })?;
     stream.set_nodelay(true)?;
     stream.set_write_timeout(Some(patience))?;
     Ok(stream)

@@ -7,7 +7,7 @@ use std::thread;
 use futures::channel::oneshot;
 
 use crate::driver::shard::Shard;
-use crate::guard::{DebugOn, guard_other};
+use crate::guard::{DebugOn, Nowhere, guard_other};
 
 impl Shard {
     /// Runs the shard on a new thread. The future ends with the thread.
@@ -20,7 +20,7 @@ impl Shard {
         thread::Builder::new().name(name).spawn(move || {
             let ended = self.run();
             // The send fails when `Server::run` was dropped. It may wake a task of the application.
-            guard_other(DebugOn::default(), "a waker", || drop(done.send(ended)));
+            guard_other(DebugOn::default(), "a waker", &Nowhere, || drop(done.send(ended)));
         })?;
         Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
     }

@@ -7,6 +7,7 @@ use crate::budget::Charged;
 use crate::connection::Connection;
 use crate::driver::state::DriverState;
 use crate::driver::streams::{ENDED, Holder, TICK};
+use crate::guard::Scope;
 use crate::runtime;
 use crate::sync::atomic::Ordering;
 use crate::sync::broken;
@@ -100,6 +101,17 @@ impl Memory {
             self.recheck = None;
             self.state.streams.turns().leave(self.key);
         }
+    }
+}
+
+/// The client of the stream, for the log. It is known after the handshake.
+impl Scope for Memory {
+    fn resource(&self) -> Option<String> {
+        self.holder.client.get().and_then(Scope::resource)
+    }
+
+    fn peer(&self) -> Option<String> {
+        self.holder.client.get().and_then(Scope::peer)
     }
 }
 

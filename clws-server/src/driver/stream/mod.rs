@@ -25,7 +25,7 @@ use crate::driver::state::DriverState;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
-use crate::guard::Watch;
+use crate::guard::{Nowhere, Watch};
 use crate::runtime;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
@@ -86,9 +86,9 @@ async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedSt
     let response = Reject::unavailable(None).response();
     poll_fn(|cx| {
         // Unread input resets the connection, which may destroy the answer.
-        let _ = stream.poll_read(cx, &mut [0; 4096]);
-        let _ = stream.poll_write(cx, &[IoSlice::new(&response)]);
-        let _ = stream.poll_close(cx);
+        let _ = stream.poll_read(cx, &Nowhere, &mut [0; 4096]);
+        let _ = stream.poll_write(cx, &Nowhere, &[IoSlice::new(&response)]);
+        let _ = stream.poll_close(cx, &Nowhere);
         Poll::Ready(())
     })
     .await;
@@ -232,7 +232,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
 
     /// Closes our side of the stream, once. Returns whether that is done.
     fn close(&mut self, cx: &mut task::Context<'_>) -> bool {
-        self.closed = self.closed || self.stream.poll_close(cx).is_ready();
+        self.closed = self.closed || self.stream.poll_close(cx, &self.memory).is_ready();
         self.closed
     }
 }

@@ -79,7 +79,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
         // While a thread ends, its buffer may be dropped already. Then a new one is allocated.
         self.buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
         self.buffer.resize(READ_BUFFER, 0);
-        let read = match self.stream.poll_read(self.cx, &mut self.buffer) {
+        let read = match self.stream.poll_read(self.cx, &*self.memory, &mut self.buffer) {
             Poll::Ready(Ok(count)) if count > 0 => {
                 return Read::Input(Input::Lent(self.buffer.get_mut(..count).unwrap_or_default()));
             }
@@ -101,7 +101,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
         let (mut pending, mut share) = (false, WriteShare::new());
         loop {
             let all = connection.transmit(&mut |slices| {
-                share.write(|| match self.stream.poll_write(self.cx, slices) {
+                share.write(|| match self.stream.poll_write(self.cx, &*self.memory, slices) {
                     Poll::Ready(result) => result,
                     Poll::Pending => {
                         pending = true;
@@ -116,7 +116,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
         }
         self.was_cut = share.was_cut();
         if !*self.shutting
-            && let Poll::Ready(Err(error)) = self.stream.poll_flush(self.cx)
+            && let Poll::Ready(Err(error)) = self.stream.poll_flush(self.cx, &*self.memory)
         {
             return Err(error);
         }

@@ -58,6 +58,15 @@ impl<M> Event<M> {
         };
         payload.saturating_add(MESSAGE_OVERHEAD.max(size_of::<Self>()))
     }
+
+    /// The client of the event. An opening and a message of the application have none.
+    pub(in crate::handler) const fn client(&self) -> Option<&Client> {
+        match self {
+            Self::Text(client, _) | Self::Binary(client, _) | Self::Pong(client, _) => Some(client),
+            Self::Connected(client) | Self::Drained(client) | Self::Disconnected(client, _) => Some(client),
+            Self::Opening(..) | Self::Message(_) => None,
+        }
+    }
 }
 
 /// Drops events that will not be received. Each drop is guarded separately: messages of the
@@ -66,7 +75,10 @@ pub(super) fn discard_all<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
     for event in events {
         match event {
             Event::Opening(_, decision) => decision.reject(resource_ended()),
-            event => discard(debug, event),
+            event => {
+                let client = event.client().cloned();
+                discard(debug, &client, event);
+            }
         }
     }
 }

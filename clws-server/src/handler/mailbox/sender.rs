@@ -146,7 +146,7 @@ impl<M> Shared<M> {
             }
             let debug = state.debug;
             drop(state);
-            discard(debug, event); // it may be a message of the application
+            discard(debug, &client.cloned(), event); // it may be a message of the application
             return false;
         }
         state.backlog = state.backlog.saturating_add(event.cost());

@@ -74,7 +74,8 @@ pub(super) enum Mail<L: ResourceListener> {
     Call(Call<L>),
 }
 
-type Call<L> = Box<dyn FnOnce(&mut L, DebugOn) + Send>;
+/// A call gets the path of the listener, for the log.
+type Call<L> = Box<dyn FnOnce(&mut L, DebugOn, &Option<Box<str>>) + Send>;
 
 impl<L: ResourceListener> ResourceListenerHandle<L> {
     /// Sends a message of the application: `send-custom-message-to-resource`.
@@ -108,11 +109,11 @@ impl<L: ResourceListener> ResourceListenerHandle<L> {
     {
         let (done, mut result) = oneshot::channel();
         let id = self.id();
-        let call = move |listener: &mut L, debug| {
-            let result = guard(debug, || call(listener)).ok_or(CallError::Panicked);
+        let call = move |listener: &mut L, debug, path: &Option<Box<str>>| {
+            let result = guard(debug, path, || call(listener)).ok_or(CallError::Panicked);
             // The call drops the result if it is not awaited, or wakes the task that waits. Both
             // run code of the application.
-            guard_other(debug, "the result of a closure, or the task that waits for it,", || {
+            guard_other(debug, "the result of a closure, or the task that waits for it,", path, || {
                 done.send(result).is_ok()
             });
         };

@@ -28,13 +28,14 @@ impl Resources {
         listener: L,
     ) -> Result<ResourceListenerHandle<L>, RegisterError> {
         let debug = self.debug_on();
-        let task = ResourceListenerTask::new(listener).debug_on(debug);
+        let task = ResourceListenerTask::new(listener).debug_on(debug).at(path);
         let resource = task.resource();
         // The handle and the task must not keep the server: the listener ends when the server is
         // dropped.
         let handle = task.handle().registered(self.registered(path, &resource));
         self.register_shared(path, origins, resource)?;
-        runtime::spawn(task.run().map(move |listener| discard(debug, listener)));
+        let place = Box::<str>::from(path);
+        runtime::spawn(task.run().map(move |listener| discard(debug, &place, listener)));
         Ok(handle)
     }
 }

@@ -43,6 +43,8 @@ pub struct ResourceListenerTask<L: ResourceListener> {
     sender: MailboxSender<Mail<L>>,
     ended: GivesOnDrop,
     debug: DebugOn,
+    /// The path of the listener, if the server has registered it.
+    path: Option<Box<str>>,
     muted: HashMap<ClientId, Muted>,
 }
 
@@ -60,7 +62,7 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
         let sender = sender.openings();
         let ended = GivesOnDrop(Arc::default());
         let (debug, muted) = (DebugOn::default(), HashMap::new());
-        Self { listener, mailbox, sender, ended, debug, muted }
+        Self { listener, mailbox, sender, ended, debug, path: None, muted }
     }
 
     /// The resource to register, at one path or at several.
@@ -82,14 +84,14 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
     /// registered nowhere and has no clients and no handles. Dropping the future ends it at once,
     /// without another call of a handler.
     pub async fn run(self) -> L {
-        let Self { mut listener, mut mailbox, sender, ended, mut debug, mut muted } = self;
+        let Self { mut listener, mut mailbox, sender, ended, mut debug, path, mut muted } = self;
         // A task that holds a sender would never end.
         drop(sender);
         let mut kill_timer = None;
         let id = Arc::as_ptr(&ended.0).addr();
         while let Some(event) = poll_fn(|cx| poll_next(&mut mailbox, &mut kill_timer, cx)).await {
             let in_handler = InHandler::of(id);
-            handle(&mut listener, event, &mut debug, &mut muted);
+            handle(&mut listener, event, &mut debug, &path, &mut muted);
             drop(in_handler);
         }
         drop(ended); // wakes the tasks that wait for the end
@@ -98,6 +100,12 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
 
     pub(crate) fn debug_on(mut self, debug: DebugOn) -> Self {
         self.debug = debug;
+        self
+    }
+
+    /// Sets the path for the log.
+    pub(super) fn at(mut self, path: &str) -> Self {
+        self.path = Some(path.into());
         self
     }
 }
@@ -128,6 +136,7 @@ fn handle<L: ResourceListener>(
     listener: &mut L,
     event: Event<Mail<L>>,
     debug: &mut DebugOn,
+    path: &Option<Box<str>>,
     muted: &mut HashMap<ClientId, Muted>,
 ) {
     let mut event = event;
@@ -140,23 +149,23 @@ fn handle<L: ResourceListener>(
         Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
         Event::Opening(opening, _) => {
             *debug = opening.debug;
-            return handle_other(listener, event, *debug);
+            return handle_other(listener, event, *debug, path);
         }
-        Event::Message(_) => return handle_other(listener, event, *debug),
+        Event::Message(_) => return handle_other(listener, event, *debug, path),
     };
     if let Some(known) = muted.get_mut(&client.id()) {
         let Event::Disconnected(_, end) = &mut event else {
             known.undelivered += u64::from(matches!(event, Event::Text(..) | Event::Binary(..)));
-            return discard(*debug, event);
+            return discard(*debug, &client, event);
         };
         end.undelivered += known.undelivered;
         if muted.remove(&client.id()).is_none_or(|muted| !muted.delivers_end) {
-            return discard(*debug, event);
+            return discard(*debug, &client, event);
         }
     }
     let is_end = matches!(event, Event::Disconnected(..));
     let is_start = matches!(event, Event::Connected(_));
-    let done = guard(*debug, || match event {
+    let done = guard(*debug, &client, || match event {
         Event::Connected(client) => listener.connected(&client),
         event => {
             match event {
@@ -186,14 +195,21 @@ fn handle<L: ResourceListener>(
 }
 
 /// Calls the handler for an event without a client.
-fn handle_other<L: ResourceListener>(listener: &mut L, event: Event<Mail<L>>, debug: DebugOn) {
+fn handle_other<L: ResourceListener>(
+    listener: &mut L,
+    event: Event<Mail<L>>,
+    debug: DebugOn,
+    path: &Option<Box<str>>,
+) {
     match event {
         Event::Opening(opening, decision) => {
             let failed = || Err(Reject::custom(500, "the resource failed"));
-            decision.decide(guard(debug, || listener.accept(&opening)).unwrap_or_else(failed));
+            decision.decide(guard(debug, &opening, || listener.accept(&opening)).unwrap_or_else(failed));
         }
-        Event::Message(Mail::Message(message)) => drop(guard(debug, || listener.custom_message(message))),
-        Event::Message(Mail::Call(call)) => call(listener, debug),
+        Event::Message(Mail::Message(message)) => {
+            let _ = guard(debug, path, || listener.custom_message(message));
+        }
+        Event::Message(Mail::Call(call)) => call(listener, debug, path),
         _ => {}
     }
 }

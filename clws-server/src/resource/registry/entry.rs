@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
 
-use crate::guard::{DebugOn, discard};
+use crate::guard::{DebugOn, Nowhere, discard};
 use crate::lock::assert_none_held;
 use crate::resource::Resource;
 
@@ -13,6 +13,8 @@ pub(crate) struct Entry {
     pub(crate) origins: Origins,
     pub(crate) resource: Arc<dyn Resource>,
     debug: DebugOn,
+    /// The path or prefix, for the log.
+    path: Box<str>,
 }
 
 /// Answers requests that are no upgrade.
@@ -29,8 +31,13 @@ struct Gone;
 impl Resource for Gone {}
 
 impl Entry {
-    pub(super) const fn new(origins: Origins, resource: Arc<dyn Resource>, debug: DebugOn) -> Self {
-        Self { origins, resource, debug }
+    pub(super) const fn new(
+        origins: Origins,
+        resource: Arc<dyn Resource>,
+        debug: DebugOn,
+        path: Box<str>,
+    ) -> Self {
+        Self { origins, resource, debug, path }
     }
 }
 
@@ -38,8 +45,8 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         assert_none_held();
-        discard(self.debug, std::mem::replace(&mut self.resource, Arc::new(Gone)));
-        discard(self.debug, std::mem::take(&mut self.origins));
+        discard(self.debug, &self.path, std::mem::replace(&mut self.resource, Arc::new(Gone)));
+        discard(self.debug, &self.path, std::mem::take(&mut self.origins));
     }
 }
 
@@ -56,6 +63,10 @@ impl Hook {
 
 impl Drop for Hook {
     fn drop(&mut self) {
-        discard(self.debug, std::mem::replace(&mut self.answer, Box::new(|_| HttpResponse::not_found())));
+        discard(
+            self.debug,
+            &Nowhere,
+            std::mem::replace(&mut self.answer, Box::new(|_| HttpResponse::not_found())),
+        );
     }
 }

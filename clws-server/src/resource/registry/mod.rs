@@ -92,7 +92,7 @@ impl Resources {
             return Err(RegisterError::InvalidPath(path.into()));
         }
         self.check(path, &origins)?;
-        let entry = self.new_entry(origins, resource);
+        let entry = self.new_entry(path, origins, resource);
         // A refused entry is dropped after the lock.
         let added = self.write().add(path, entry);
         added.map_err(|_| RegisterError::Taken(path.into()))
@@ -116,7 +116,7 @@ impl Resources {
             return Err(RegisterError::InvalidPrefix(prefix.into()));
         }
         self.check(prefix, &origins)?;
-        let entry = self.new_entry(origins, Arc::new(resource));
+        let entry = self.new_entry(prefix, origins, Arc::new(resource));
         let added = self.write().add_prefix(prefix, entry);
         added.map_err(|_| RegisterError::Taken(prefix.into()))
     }
@@ -128,7 +128,7 @@ impl Resources {
     /// There is one already, or an entry of the origins can match nothing.
     pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
         check_origins("the fallback", &origins)?;
-        let entry = self.new_entry(origins, Arc::new(resource));
+        let entry = self.new_entry("the fallback", origins, Arc::new(resource));
         let mut tables = self.write();
         if tables.fallback.is_some() {
             drop(tables); // before the entry
@@ -224,8 +224,8 @@ impl Resources {
         check_origins(&format!("{path:?}"), origins)
     }
 
-    fn new_entry(&self, origins: Origins, resource: Arc<dyn Resource>) -> Arc<Entry> {
-        Arc::new(Entry::new(origins, resource, self.0.debug))
+    fn new_entry(&self, path: &str, origins: Origins, resource: Arc<dyn Resource>) -> Arc<Entry> {
+        Arc::new(Entry::new(origins, resource, self.0.debug, path.into()))
     }
 
     fn read(&self) -> impl Deref<Target = Tables> {
