@@ -52,7 +52,7 @@ struct Connect<'a> {
     sessions: Vec<Session>,
     begun: u64,
     unclosed: u64,
-    /// The time of the last [`hang_up`](Self::hang_up).
+    /// The time of the last look at connections that the server should have ended.
     checked: u64,
 }
 

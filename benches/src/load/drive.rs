@@ -31,10 +31,10 @@ pub(super) trait Load {
         Ok(())
     }
 
-    /// Whether nothing more is to come back.
+    /// Whether all messages came back and no more will be sent.
     fn is_done(&self) -> bool;
 
-    /// What is still to come back, for an error.
+    /// Describes the missing messages, for an error.
     fn missing(&self) -> String;
 }
 
