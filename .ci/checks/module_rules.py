@@ -294,7 +294,7 @@ def judge(crate: Crate, layers: list[list[str]], exemptions: list[Exemption]) ->
     free = [source for kind, source, _ in exemptions if kind == "circle"]
     edges = [e for e in all_edges if not any(e.is_allowed(a, b) for kind, a, b in exemptions if kind == "exception")]
     for source, target, where, name in edges:
-        if layer_of.get(target.room, 0) < layer_of.get(source.room, 0):
+        if layer_of.get(target.room, len(layers)) < layer_of.get(source.room, 0):
             breaches.append(f"{where}: {source.name} uses `{name}` of {target.name}, against the direction")
     rooms = [(e.source.room, e.target.room, e) for e in edges if e.source.room != e.target.room]
     files = [(e.source.name, e.target.name, e) for e in edges if e.source.room == e.target.room not in free]
