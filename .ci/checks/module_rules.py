@@ -1,7 +1,6 @@
-"""Modules and their direction: module_rules.py ROOT [--tree] [--edges]. It needs tree-sitter (requirements.txt).
+"""Modules and their direction: module_rules.py ROOT [--tree] [--edges], with the packages of requirements.txt.
 
-Reads every `use` and every path in the code of each crate and finds the file that defines the name. Prints a line for
-each breach of these rules, and exits with status 1 if there is one:
+Finds the file that defines the name of each `use` and of each path in code. Exits with status 1 if a rule is broken:
 
 * An import names the module that defines the name, not lib.rs and not a module that only imports the name itself.
 * Only test code imports test-only modules. Code is test-only if its `cfg` holds in no ordinary build.
@@ -18,8 +17,8 @@ ARCHITECTURE.md has a block for each crate:
     face: net::poll: why                        # allows imports of the names that this module re-exports
     ```
 
-An exception that nothing needs is a breach. The rules do not apply to lib.rs, because it re-exports for users. Only the
-rule about lib.rs applies to test-only code. --tree prints all files with their lines, --edges the rooms that rooms use.
+An exception that nothing needs is a breach. No rule applies to lib.rs, which re-exports for users. Only the rule about
+lib.rs applies to test-only code. --tree prints all files with their lines, --edges the rooms that each room uses.
 """
 
 from __future__ import annotations
@@ -42,6 +41,7 @@ WORDS = {"identifier", "type_identifier", "field_identifier", "crate", "self", "
 ITEM = re.compile(r"(struct|enum|union|trait|type|function|const|static)_item|macro_definition")
 PATH = re.compile(rb"\$?\w+(\s*::\s*(r#)?[A-Za-z_]\w*)+")
 Exemption = tuple[str, str, str]  # kind, source, target
+Edge = tuple["Module", "Module", str, str]  # source, target, file and line, name
 
 
 class Reference(NamedTuple):
@@ -66,14 +66,8 @@ class Module:
         self.words: set[str] = set()  # names in the ordinary code of this file, without its `use` lines
 
 
-class Edge(NamedTuple):
-    source: Module
-    target: Module
-    where: str
-    name: str
-
-    def is_allowed(self, source: str, target: str) -> bool:
-        return f"{self.source.name}::".startswith(f"{source}::") and f"{self.target.name}::".startswith(f"{target}::")
+def within(module: Module, stated: str) -> bool:
+    return f"{module.name}::".startswith(f"{stated}::")
 
 
 def text_of(node: Optional[Node]) -> str:
@@ -118,10 +112,10 @@ class Crate:
         self.root = Module((), self.source / "lib.rs", None)
         self.read(self.root, False)
         for file in sorted(set(self.source.rglob("*.rs")) - set(self.files)):
-            raise ValueError(f"{self.where(file)}: no `mod` line leads to this file")
+            raise ValueError(f"{file.relative_to(base)}: no `mod` line leads to this file")
 
-    def where(self, file: Path, line: int = 0) -> str:
-        return f"{file.relative_to(self.base)}" + (f":{line}" if line else "")
+    def where(self, file: Path, line: int) -> str:
+        return f"{file.relative_to(self.base)}:{line}"
 
     def read(self, module: Module, tested: bool) -> None:
         self.files[module.file] = module
@@ -255,7 +249,7 @@ class Crate:
                 breaches.append(f"{what}: `*` hides what is imported: name it")
             # A name that is re-exported for users is a dependency only if the code of this file uses it.
             elif kind != "module" and (public != "pub" or imported in home.words):
-                edges.append(Edge(home, file, where, name))
+                edges.append((home, file, where, name))
         return breaches, edges
 
 
@@ -275,31 +269,30 @@ def statement_in(file: Path, crate: str) -> tuple[list[list[str]], list[Exemptio
     return [layer.replace(",", " ").split() for layer in layers.split("->")], exemptions
 
 
-def circle_in(steps: list[tuple[str, str, Edge]]) -> list[str]:
+def circle_in(kind: str, edges: list[tuple[str, str, Edge]]) -> list[str]:
     graph: graphlib.TopologicalSorter[str] = graphlib.TopologicalSorter()
-    for source, target, _ in steps:
+    for source, target, _ in edges:
         graph.add(source, target)
     try:
         graph.prepare()
     except graphlib.CycleError as error:
         way: list[str] = error.args[1][::-1]
-        edges = [next(edge for *ends, edge in steps if ends == [a, b]) for a, b in zip(way, way[1:])]
-        return [f"in a circle: {' -> '.join(way)}: " + "; ".join(f"{edge.where} uses `{edge.name}`" for edge in edges)]
+        steps = [next(edge for *ends, edge in edges if ends == [*step]) for step in zip(way, way[1:])]
+        return [f"{kind} in a circle: {' -> '.join(way)}: " + "; ".join(f"{step[2]} uses `{step[3]}`" for step in steps)]
     return []
 
 
 def judge(crate: Crate, layers: list[list[str]], exemptions: list[Exemption]) -> tuple[list[str], list[Edge]]:
     layer_of = {room: n for n, layer in enumerate(layers) for room in layer}
-    breaches, all_edges = crate.check_references([source for kind, source, _ in exemptions if kind == "face"])
-    free = [source for kind, source, _ in exemptions if kind == "circle"]
-    edges = [e for e in all_edges if not any(e.is_allowed(a, b) for kind, a, b in exemptions if kind == "exception")]
-    for source, target, where, name in edges:
+    of_kind = {kind: [pair for k, *pair in exemptions if k == kind] for kind in ("exception", "circle", "face")}
+    breaches, edges = crate.check_references([source for source, _ in of_kind["face"]])
+    judged = [e for e in edges if not any(within(e[0], a) and within(e[1], b) for a, b in of_kind["exception"])]
+    for source, target, where, name in judged:
         if layer_of.get(target.room, len(layers)) < layer_of.get(source.room, 0):
             breaches.append(f"{where}: {source.name} uses `{name}` of {target.name}, against the direction")
-    rooms = [(e.source.room, e.target.room, e) for e in edges if e.source.room != e.target.room]
-    files = [(e.source.name, e.target.name, e) for e in edges if e.source.room == e.target.room not in free]
-    breaches += [f"rooms {circle}" for circle in circle_in(rooms)] + [f"files {circle}" for circle in circle_in(files)]
-    return breaches, all_edges
+    inside = [e for e in judged if e[0].room == e[1].room and [e[0].room, ""] not in of_kind["circle"]]
+    breaches += circle_in("rooms", [(e[0].room, e[1].room, e) for e in judged if e[0].room != e[1].room])
+    return breaches + circle_in("files", [(e[0].name, e[1].name, e) for e in inside]), edges
 
 
 def breaches_in(root: Path, stated: Path, name: str, tree: bool = False, show_edges: bool = False) -> list[str]:
@@ -320,7 +313,7 @@ def breaches_in(root: Path, stated: Path, name: str, tree: bool = False, show_ed
         if (room in rooms, listed[room]) != (True, 1):
             breaches.append(f"{stated.name}: the room `{room}` of {name} needs one layer and a file")
         if show_edges:
-            uses = Counter(e.target.room for e in edges if e.source.room == room != e.target.room)
+            uses = Counter(target.room for source, target, *_ in edges if source.room == room != target.room)
             print(f"{name}: {room} -> {', '.join(f'{to} ({n})' for to, n in sorted(uses.items())) or '(none)'}")
     return list(dict.fromkeys(breaches))
 
