@@ -1,5 +1,4 @@
-"""Rules for sources, manifests, packages and the table of CLWS names: project_rules.py ROOT. Prints a line for each breach
-and exits with status 1 if there is one."""
+"""Rules for sources, manifests, packages and the names of CLWS: project_rules.py ROOT. Exit status 1 if one is broken."""
 
 import json
 import re
@@ -7,17 +6,17 @@ import subprocess
 import sys
 from pathlib import Path
 
-SANS_IO = ("clws-proto", "clws-handshake")
-PUBLISHED = (*SANS_IO, "clws-server")
-LIBRARIES = r"clws-(proto|handshake|server)/src/"
+SANS_IO, PUBLISHED = ("clws-proto", "clws-handshake"), ("clws-proto", "clws-handshake", "clws-server")
+LIBRARIES, PURE = "clws-(proto|handshake|server)/src/", "clws-(proto|handshake)/src/"
 # Addresses are data, if they have no port to connect to. `std::io::IoSlice` is data too.
 NO_ADDRESS = r"(?!::(Ipv[46]Addr|\{Ipv4Addr, Ipv6Addr\});)"
-IO = rf"Instant|SystemTime|TcpStream|UdpSocket|((std|core)::(net|thread|fs|process|os|env)\b|(thread|net|fs|process)(?=::)){NO_ADDRESS}"
-# What, in which files, is not allowed to match in code.
+MODULES = "(net|thread|fs|process|os|env)"
+# The fault, the files in which it is one, and the code that has it.
 SOURCE_RULES = [
     ("unsafe outside portable.rs", r"(?!clws-server/src/net/poll/portable\.rs)", r"\bunsafe\b"),
-    ("IO or a clock in a sans-IO crate", r"clws-(proto|handshake)/src/", rf"\b({IO})"),
-    ("IO or a clock in a sans-IO crate", r"clws-(proto|handshake)/src/", r"\buse (std|core)::\{[^;]*\b(net|thread|fs|process|os|env)\b[^;]*;"),
+    ("IO or a clock in a sans-IO crate", PURE, r"\b(Instant|SystemTime|TcpStream|UdpSocket)"),
+    ("IO or a clock in a sans-IO crate", PURE, rf"\b((std|core)::{MODULES}\b|(net|thread|fs|process)(?=::)){NO_ADDRESS}"),
+    ("IO or a clock in a sans-IO crate", PURE, rf"\buse (std|core)::\{{[^;]*\b{MODULES}\b[^;]*;"),
     # The library names its runtime in one file, so that only this file changes with the runtime.
     ("async_std outside runtime.rs", rf"{LIBRARIES}(?!runtime\.rs)", r"\basync_std\b"),
     # 32-bit MIPS, PowerPC and ARMv5/6 have no 64-bit atomics.
@@ -40,66 +39,57 @@ root = Path(sys.argv[1]).resolve()
 breaches: list[str] = []
 
 
+def text_of(*path: str) -> str:
+    return root.joinpath(*path).read_text(encoding="utf-8") if root.joinpath(*path).is_file() else ""
+
+
 def output(*command: str) -> str:
     return subprocess.run(command, cwd=root, check=True, stdout=subprocess.PIPE, text=True).stdout
 
 
 def number(version: str) -> list[int]:
-    return [int(part) for part in (version.split("-")[0] + ".0.0").split(".")[:3]]
+    return [int(part) for part in f"{version or 0}.0.0".split("-")[0].split(".")[:3]]
 
 
-def check_source(name: str) -> None:
-    code = re.sub(r"//.*", "", (root / name).read_text(encoding="utf-8"))
-    for fault, files, pattern in SOURCE_RULES:
-        for found in re.finditer(pattern, code) if re.match(files, name) else ():
-            line = code.count("\n", 0, found.start()) + 1
-            breaches.append(f"{name}:{line}: {fault}: {' '.join(found[0].split())}")
-
-
-def check_manifests() -> None:
-    """Each published crate has the fields of a registry page and its license. No dependency on any platform requires a
-    newer Rust than the crate, and no sans-IO crate depends on a crate with IO."""
-    metadata = json.loads(output("cargo", "metadata", "--format-version", "1", "--all-features"))
-    packages = {package["id"]: package for package in metadata["packages"]}
-    nodes = {node["id"]: node["deps"] for node in metadata["resolve"]["nodes"]}
-    for name in PUBLISHED:
-        todo = [member for member in metadata["workspace_members"] if packages[member]["name"] == name]
-        package, seen = packages[todo[0]], set(todo)
-        for at in todo:
-            used = {d["pkg"] for d in nodes[at] if any(kind["kind"] != "dev" for kind in d["dep_kinds"])} - seen
-            todo += used
-            seen |= used
-        breaches.extend(f"{name}: no {field} in its manifest" for field in FIELDS if not package[field])
-        breaches.extend([f"{name}: publish = false"] if package["publish"] == [] else [])
-        for found in (packages[at] for at in todo[1:]):
-            if number(found["rust_version"] or "0") > number(package["rust_version"] or "0"):
-                breaches.append(f"{name}: {found['name']} {found['version']} requires Rust {found['rust_version']}")
-            if name in SANS_IO and found["name"] in DOES_IO:
-                breaches.append(f"{name}: depends on {found['name']}, which does IO")
-        packed = output("cargo", "package", "--list", "--allow-dirty", "--offline", "-p", name).splitlines()
-        breaches.extend(f"{name}: its package has no {file}" for file in ("LICENSE", "README.md") if file not in packed)
-        license_file = root / name / "LICENSE"
-        if not license_file.is_file() or license_file.read_bytes() != (root / "LICENSE").read_bytes():
-            breaches.append(f"{name}: its LICENSE differs from the workspace's")
-
-
-def check_clws_names() -> None:
-    """Each exported name of CLWS has a row in ARCHITECTURE.md, no cell is empty, and the test in the row exists."""
-    section = (root / "ARCHITECTURE.md").read_text(encoding="utf-8").partition("## From CLWS")[2]
-    rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in section.splitlines() if line.startswith("| `")]
-    breaches.extend(f"no row: {name}" for name in CLWS_NAMES if name not in [cells[0].split("`")[1] for cells in rows])
-    for cells in rows:
-        test = re.fullmatch(r"`(\w+)::(\w+)`", cells[-1])
-        files = (root / "clws-server" / "tests").rglob(f"{test[1]}.rs") if test else ()
-        found = any(test and re.search(rf"\bfn {test[2]}\(", file.read_text(encoding="utf-8")) for file in files)
-        if len(cells) != 3 or not all(cells) or not found:
-            breaches.append(f"{cells[0]}: an empty cell, or no test {cells[-1]}")
-
-
-sources = [name for name in output("git", "ls-files", "*.rs").splitlines() if (root / name).is_file()]
+sources = output("git", "ls-files", "*.rs").split()
 for source in sources:
-    check_source(source)
-check_manifests()
-check_clws_names()
+    code = re.sub(r"//.*", "", text_of(source))
+    for fault, files, pattern in SOURCE_RULES:
+        for match in re.finditer(pattern, code) if re.match(files, source) else ():
+            line = code.count("\n", 0, match.start()) + 1
+            breaches.append(f"{source}:{line}: {fault}: {' '.join(match[0].split())}")
+
+# Each published crate has the fields of a registry page and a license. No dependency requires a newer Rust on any platform
+# than the crate itself, and no sans-IO crate depends on a crate with IO.
+metadata = json.loads(output("cargo", "metadata", "--format-version", "1", "--all-features"))
+packages = {package["id"]: package for package in metadata["packages"]}
+nodes = {node["id"]: node["deps"] for node in metadata["resolve"]["nodes"]}
+for name in PUBLISHED:
+    tree = [member for member in metadata["workspace_members"] if packages[member]["name"] == name]
+    package = packages[tree[0]]
+    for at in tree:
+        users = {d["pkg"] for d in nodes[at] if any(kind["kind"] != "dev" for kind in d["dep_kinds"])}
+        tree += sorted(users - set(tree))
+    for used in (packages[at] for at in tree[1:]):
+        if number(used["rust_version"]) > number(package["rust_version"]):
+            breaches.append(f"{name}: {used['name']} {used['version']} requires Rust {used['rust_version']}")
+        if name in SANS_IO and used["name"] in DOES_IO:
+            breaches.append(f"{name}: depends on {used['name']}, which does IO")
+    packed = output("cargo", "package", "--list", "--allow-dirty", "--offline", "-p", name).split()
+    breaches += [f"{name}: no {field} in its manifest" for field in FIELDS if not package[field]]
+    breaches += [f"{name}: its package has no {file}" for file in ("LICENSE", "README.md") if file not in packed]
+    breaches += [f"{name}: publish = false"] if package["publish"] == [] else []
+    breaches += [f"{name}: its LICENSE differs from /LICENSE"] if text_of(name, "LICENSE") != text_of("LICENSE") else []
+
+# Each name that CLWS exports has a row in ARCHITECTURE.md, no cell is empty, and the test in the row exists.
+table = text_of("ARCHITECTURE.md").partition("## From CLWS")[2]
+rows = [[cell.strip() for cell in line.strip("| ").split("|")] for line in table.splitlines() if line.startswith("| `")]
+breaches += [f"no row: {name}" for name in CLWS_NAMES if name not in [cells[0].split("`")[1] for cells in rows]]
+for cells in rows:
+    file, _, function = cells[-1].strip("`").partition("::")
+    tests = root.glob(f"clws-server/tests/**/{file}.rs")
+    if len(cells) != 3 or not all(cells) or not any(f"fn {function}(" in text_of(str(test)) for test in tests):
+        breaches.append(f"{cells[0]}: an empty cell, or no test {cells[-1]}")
+
 print("\n".join(breaches) or f"{len(sources)} sources, no breach")
 sys.exit(not sources or bool(breaches))
