@@ -36,7 +36,7 @@ from tree_sitter import Language, Node, Parser
 
 ABSENT = {"test", "fuzzing", "doctest", "shuttle", "loom", "doc"}  # these conditions hold in no ordinary build
 PARSER = Parser(Language(tree_sitter_rust.language()))
-SKIPPED = {"line_comment", "block_comment", "string_literal", "raw_string_literal", "lifetime", "visibility_modifier"}
+SKIPPED = {"line_comment", "block_comment", "lifetime", "visibility_modifier"}
 WORDS = {"identifier", "type_identifier", "field_identifier", "crate", "self", "super", "metavariable"}
 ITEM = re.compile(r"(struct|enum|union|trait|type|function|const|static)_item|macro_definition")
 PATH = re.compile(rb"\$?\w+(\s*::\s*(r#)?[A-Za-z_]\w*)+")
@@ -155,9 +155,8 @@ class Crate:
         if node.type == "use_declaration":
             public = "".join(text_of(child) for child in node.children if child.type == "visibility_modifier")
             for path, name, line in leaves(node.child_by_field_name("argument") or node, []):
-                if path[0]:  # not `::other`
-                    module.uses.append(Reference(path, line, module, tested, name, public))
-                    self.references.append(module.uses[-1])
+                module.uses.append(Reference(path, line, module, tested, name, public))
+                self.references.append(module.uses[-1])
         elif node.type == "mod_item" and level == "items":
             body = node.child_by_field_name("body")
             places = self.source.joinpath(*module.path, f"{name}.rs"), self.source.joinpath(*module.path, name, "mod.rs")
@@ -167,9 +166,7 @@ class Crate:
             child = module.children.setdefault(name, Module((*module.path, name), file, module, body is not None))
             if body:
                 self.walk(body, source, child, tested, level)
-            elif file in self.files:
-                child.tested = child.tested and tested
-            else:
+            elif file not in self.files:
                 self.read(child, tested)
         elif node.type == "macro_invocation" and level == "items":  # `thread_local!` and the like define items
             self.visit(node.children[0], source, module, tested, "code")
@@ -217,9 +214,8 @@ class Crate:
         return "item" if kind == "extern" and use.public and at is not self.root else "through", at, name, better
 
     def import_of(self, name: str, module: Module, tested: bool) -> Optional[Reference]:
-        """The `use` that imports the name. Tests prefer the import that only they have."""
         uses = [use for use in module.uses if use.name in (name, "*") and (tested or not use.tested)]
-        return min(uses, key=lambda use: (use.name == "*", not use.tested), default=None)
+        return min(uses, key=lambda use: use.name == "*", default=None)
 
     def check_references(self, faces: list[str]) -> tuple[list[str], list[Edge]]:
         """The breaches of the rules about imports, and the dependencies between files."""

@@ -11,7 +11,7 @@ BASE = {"lib": "mod high; mod low; pub use high::High; pub use low::Low;", "low"
         "high": "pub struct High; pub fn other() {} pub trait Trait {}"}  # fmt: skip
 # Code of low.rs, a line for each snippet, that depends once on high.rs, which is above it.
 UP = r"""use crate::high::High; | use super::high::High; | use crate::high::High as H; | use crate::high::Trait as _;
-use crate::{low::{self}, high::{other as o}}; | fn f() { crate::high::other(1); } | type A = super::high::High;
+use crate::{low::{self}, /* */ high::{other as o}}; | fn f() { crate::r#high::other(); } | fn f() { crate::high::other(1); } | type A = super::high::High;
 use crate::high; fn f(_: high::High) {} | use crate::high as h; use h::High; | mod inner { use crate::high::High; }
 fn f() { use crate::high::High; } | macro_rules! m { () => { $crate::high::High }; } | use crate::r#high::High;
 fn f() { vec![('{', "a", crate::high::other())]; } | thread_local! { static A: crate::high::High = X; }
@@ -23,7 +23,7 @@ fn f<'a>(_: &'a str) { let _ = ('"', '\'', b'"'); } use crate::high::High; fn g(
 #[cfg(test)] pub(crate) const A: B = B { c: 1 }.d(crate::high::High); use crate::high::High;
 macro_rules! m { () => { #[cfg(test)] { $crate::high::other() } $crate::high::High }; } | use crate :: high :: High;
 fn f() { match 1 { #[cfg(test)] 1 => 2, _ => crate::high::other() } } | fn f() -> u8 { 0..crate::high::other() }
-/* /* */ */ use crate::high::High; | #[cfg_attr(test, allow(y))] use crate::high::High;"""
+/* /* */ */ use crate::high::High; | #[cfg(test)] mod a {} use crate::high::High; | #[cfg_attr(test, allow(y))] use crate::high::High;"""
 # Code of low.rs without a breach.
 FREE = r"""use crate::high; | // use crate::high::High; | /* crate::high::High /* */ crate::high::High */
 /// [`crate::high::High`] | #[doc(alias = "crate::high::High")] const A: &str = "use crate::high::High;\"";
@@ -32,7 +32,9 @@ const B: &str = r#""crate::high::High"#; pub(in crate::low) fn f() {} | use ::hi
 #[cfg(all(test, unix))] struct A(crate::high::High); #[test] fn g() { crate::high::High; }
 struct A { #[cfg(test)] a: Map<u8, crate::high::High>, #[cfg(all(unix, x = "y", test))] b: crate::high::High }
 fn f() { #[cfg(test)] if a { 1 } else { crate::high::High } } | fn f<'a>(a: &'a u8) -> impl Sized + use<'a> { a }
-fn f() { match 1 { #[cfg(test)] 1 => crate::high::High, _ => 2 } } | use crate::low::low; #[test] use crate::gone::A;"""
+fn f() { match 1 { #[cfg(test)] 1 => crate::high::High, _ => 2 } } | use crate::low::low; #[test] use crate::gone::A;
+macro_rules! m { () => { #[cfg(test)] $crate::high::other(1); } } | #[cfg(test)] /* */ pub use crate::high::High;
+#[cfg(test)] use crate::high as h; #[cfg(not(test))] use std::x as h; fn f(_: h::High) {}"""
 DOWN, THREE = "high -> low", "@low mod a; mod b; @low/a pub struct A; @low/b pub struct B; "
 # Code of the files (`@name code` is added to BASE), a part of each breach in order, and the direction.
 CASES = [
@@ -40,6 +42,7 @@ CASES = [
     *((f"@low {code}", "", DOWN) for code in re.split(r" \| |\n", FREE)),
     ("@high use crate::low::Low::{self, *}; use crate::low::Low::A; fn f() { crate::low::Low::new() }", "", DOWN),
     ("@low use crate::high::High;", "", "high, # one\n low"),
+    ("@high mod x; pub fn x() {} @high/x @low use crate::high::x;\nfn f() { x() } type A = x::y;", "low uses `x`", DOWN),
     ("@low use crate::high::High; @high use crate::low::Low;", "rooms in a circle: .*low -> high", "high low"),
     # Rooms
     ("@lib mod third; mod sim; @third @sim #![cfg(test)] use crate::high::High;", "`third` of demo needs one layer", DOWN),
@@ -50,6 +53,7 @@ CASES = [
     (THREE + "@low use self::a::A; @low/a use super::Low;", "files in a circle: low.*low -> ", DOWN),
     (THREE + "@low use self::a::A; @low/a use super::Low;", "", DOWN + "\ncircle: low: why"),
     (THREE + "@low use self::a::A; @low/a #[cfg(test)] use super::Low;", "", DOWN),
+    (THREE + "@low use ::a::A; fn f(_: ::a::A, _: A) {} @low/a use super::Low;", "", DOWN),
     (THREE + "@low pub use self::a::A; #[test] fn f(_: A) {} @low/a use super::Low;", "", DOWN),
     (THREE + "@low pub use self::a::A; fn f(_: A) {} @low/a use super::Low;", "files in a circle", DOWN),
     # Imports that do not name the module that defines the name
@@ -73,8 +77,8 @@ CASES = [
     ("@low fn f() { struct Gone; } @high use crate::low::Gone;", "no `Gone` is found in low", DOWN),
     ("@high use crate::low::*;", "`crate::low`: `\\*` hides", DOWN),
     # Tests
-    ("@lib #[cfg(test)] mod sim; @sim pub fn s() {} @low #[cfg(test)] pub fn t() {} @high use crate::sim::s; #[cfg(test)] "
-     "use crate::sim::s; fn f() { crate::low::t(); }", "`crate::low::t` is for tests only & `crate::sim::s` is for", DOWN),
+    ("@lib #[cfg(test)] mod sim; @sim pub fn s() {} @low #[cfg(test)] pub fn t() {} @high use crate::sim::{self, s}; #[cfg(test)] "
+     "use crate::sim::s; fn f() { crate::low::t(); }", "`crate::low::t` is for tests & `crate::sim::s` & `crate::sim`", DOWN),
     # Exceptions
     ("@low use crate::high::High;", "", DOWN + "\nexception: low -> high: why"),
     (THREE + "@low/a use crate::high::High;", "", DOWN + "\nexception: low::a -> high: why"),
