@@ -29,11 +29,11 @@ FREE = r"""use crate::high; | // use crate::high::High; | /* crate::high::High /
 /// [`crate::high::High`] | #[doc(alias = "crate::high::High")] const A: &str = "use crate::high::High;\"";
 const B: &str = r#""crate::high::High"#; pub(in crate::low) fn f() {} | use ::high::High; use std::high::High;
 #[cfg(test)] mod tests { use crate::high::High; } #[cfg(any(test, fuzzing))] fn f() { crate::high::High; }
-#[cfg(all(test, unix))] struct A(crate::high::High); #[test] fn g() { crate::high::High; }
+struct A(#[cfg(all(test, unix))] pub crate::high::High); #[test] fn g() { crate::high::High; }
 struct A { #[cfg(test)] a: Map<u8, crate::high::High>, #[cfg(all(unix, x = "y", test))] b: crate::high::High }
 fn f() { #[cfg(test)] if a { 1 } else { crate::high::High } } | fn f<'a>(a: &'a u8) -> impl Sized + use<'a> { a }
 fn f() { match 1 { #[cfg(test)] 1 => crate::high::High, _ => 2 } } | use crate::low::low; #[test] use crate::gone::A;
-macro_rules! m { () => { #[cfg(test)] $crate::high::other(1); } } | #[cfg(test)] /* */ pub use crate::high::High;
+macro_rules! m { () => { #[cfg(test)] let a = $crate::high::other(); } } | #[cfg(test)] /* */ pub use crate::high::High;
 #[cfg(test)] use crate::high as h; #[cfg(not(test))] use std::x as h; fn f(_: h::High) {}"""
 DOWN, THREE = "high -> low", "@low mod a; mod b; @low/a pub struct A; @low/b pub struct B; "
 # Code of the files (`@name code` is added to BASE), a part of each breach in order, and the direction.
