@@ -12,7 +12,8 @@ check "Cargo.lock is current" cargo metadata --locked --format-version 1
 # The fuzz targets are separate workspaces.
 for manifest in */fuzz/Cargo.toml; do
     # deny.toml exempts async-std's tree, which not every fuzz target has.
-    check "cargo deny, ${manifest%/Cargo.toml}" cargo deny --manifest-path "$manifest" --config deny.toml check -A unmatched-skip-root licenses bans sources
+    check "cargo deny, ${manifest%/Cargo.toml}" cargo deny --manifest-path "$manifest" --config deny.toml \
+        check -A unmatched-skip-root licenses bans sources
     check "cargo fmt, ${manifest%/Cargo.toml}" cargo fmt --check --manifest-path "$manifest"
     check "${manifest%.toml}.lock is current" cargo metadata --locked --format-version 1 --manifest-path "$manifest"
 done
@@ -26,8 +27,9 @@ else
     note "advisories are not checked: their database cannot be reached"
 fi
 if [ -d "$(rustc --print target-libdir --target wasm32-unknown-unknown)" ]; then
-    check "cargo check, wasm32" cargo check --target wasm32-unknown-unknown -p clws-proto -p clws-handshake
-    check "cargo check, wasm32, all features" cargo check --target wasm32-unknown-unknown -p clws-proto -p clws-handshake --all-features
+    wasm=(cargo check --target wasm32-unknown-unknown -p clws-proto -p clws-handshake)
+    check "cargo check, wasm32" "${wasm[@]}"
+    check "cargo check, wasm32, all features" "${wasm[@]}" --all-features
 else
     note "wasm32 is not checked: \`rustup target add wasm32-unknown-unknown\` installs it"
 fi
@@ -36,8 +38,8 @@ check "cargo package" cargo package --allow-dirty --no-verify -p clws-proto -p c
 # Only tracked files count.
 top_level() {
     local want have
-    want=$(printf '%s\n' .ci .github .gitignore ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md Cargo.lock Cargo.toml LICENSE README.md \
-        SECURITY.md benches clippy.toml clws-examples clws-handshake clws-proto clws-server deny.toml rustfmt.toml | sort)
+    want=$(printf '%s\n' .ci .github .gitignore ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md Cargo.lock Cargo.toml LICENSE \
+        README.md SECURITY.md benches clippy.toml clws-examples clws-handshake clws-proto clws-server deny.toml rustfmt.toml | sort)
     have=$(git ls-files | cut -d/ -f1 | sort -u)
     diff <(echo "$want") <(echo "$have")
 }
