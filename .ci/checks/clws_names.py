@@ -34,7 +34,7 @@ def main(root: Path) -> int:
         if len(cells) != 3 or not all(cells) or not test:
             violations.append(f"incomplete row: {name}")
             continue
-        path = root / "clws-server" / "tests" / f"{test[1]}.rs"
+        path = root / "clws-server" / "tests" / "scenarios" / f"{test[1]}.rs"
         if not path.is_file() or not re.search(rf"\bfn {test[2]}\(", path.read_text(encoding="utf-8")):
             violations.append(f"{name}: no test {test[0]}")
     print("\n".join(violations) or f"{len(rows)} names, no violation")

@@ -5,7 +5,6 @@
 
 mod common;
 
-use std::time::{Duration, Instant};
 
 use clws_proto::{
     CloseCode, CodecPool, DeflateConfig, DeflateParams, Limits, ProtocolError, Receiver, Role, Version,
@@ -154,13 +153,13 @@ fn a_dropped_connection_returns_its_decompressor() {
     assert_eq!(few.held(), codecs.held() / 5 * 2);
 }
 
-/// Each final block resets the decompressor. A reset must not cost more than inflating data.
+/// Each final block resets the decompressor. If a reset cost as much as a new decompressor, this test
+/// would run for many minutes.
 #[test]
 fn a_flood_of_final_blocks_is_cheap() {
     let mut receiver = server(Limits::default(), no_takeover(), &codecs());
-    let begin = Instant::now();
     let wire = to_server(FIN | RSV1 | BINARY, &[0x03, 0x00].repeat(500_000));
-    assert_eq!(feed(&mut receiver, &wire), [Got::Binary(vec![])]);
-    println!("a million bytes of empty final blocks: {:?}", begin.elapsed());
-    assert!(begin.elapsed() < Duration::from_secs(20), "{:?}", begin.elapsed());
+    for _ in 0..10 {
+        assert_eq!(feed(&mut receiver, &wire), [Got::Binary(vec![])]);
+    }
 }

@@ -4,7 +4,6 @@
 #![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test code")]
 
 mod common;
-use std::time::{Duration, Instant};
 
 use clws_proto::{Event, Limits, Receiver, Role, Version};
 use common::*;
@@ -163,11 +162,11 @@ fn growth_is_geometric() {
     }
 }
 
-/// A reader under backpressure may stop at every event. Quadratic work would move over 100 GB here.
+/// A reader under backpressure may stop at every event. Quadratic work would move over 10 TB here, so
+/// that this test would run for more than an hour.
 #[test]
 fn stopping_at_every_event_is_linear() {
-    const MESSAGES: usize = 200_000;
-    let begin = Instant::now();
+    const MESSAGES: usize = 2_000_000;
     let mut read = to_server(FIN | PING, b"").repeat(MESSAGES);
     let len = read.len();
     let mut receiver = server();
@@ -184,14 +183,12 @@ fn stopping_at_every_event_is_linear() {
         assert!(left <= 4 * unread + STATE, "{left} held for {unread} unread");
     }
     assert_eq!((found, receiver.held()), (MESSAGES, 0));
-    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
 }
 
-/// Each read brings two messages and delivers one.
+/// Each read brings two messages and delivers one. Quadratic work would move 3 TB here.
 #[test]
 fn falling_behind_is_linear() {
-    const READS: usize = 100_000;
-    let begin = Instant::now();
+    const READS: usize = 1_000_000;
     let two = to_server(FIN | PING, b"").repeat(2);
     let mut receiver = server();
     for _ in 0..READS {
@@ -200,7 +197,6 @@ fn falling_behind_is_linear() {
     assert!(receiver.held() <= 4 * 6 * READS + STATE);
     assert_eq!(feed(&mut receiver, &[]).len(), READS);
     assert_eq!(receiver.held(), 0);
-    assert!(begin.elapsed() < Duration::from_secs(8), "{:?}", begin.elapsed());
 }
 
 #[test]
