@@ -4,9 +4,11 @@
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::time::{Duration, Instant};
+use std::path::{Path, PathBuf};
+use std::thread;
+use std::time::Duration;
 
-use common::{PATIENCE, Program, connected, serve};
+use common::{Program, connected, serve};
 use rustix::process::Signal;
 
 mod common;
@@ -29,6 +31,16 @@ const SERVERS: [(&str, &[&str], &str, &[&str]); 7] = [
     (env!("CARGO_BIN_EXE_custom_io"), &[], "/", &[]),
 ];
 
+/// Calls `check` with each value, each on its own thread.
+fn in_parallel<T: Send>(values: impl IntoIterator<Item = T>, check: impl Fn(T) + Sync) {
+    thread::scope(|scope| {
+        for value in values {
+            let check = &check;
+            scope.spawn(move || check(value));
+        }
+    });
+}
+
 /// Starts a server. `custom_io` takes its address as the only argument, the others as a flag.
 fn start_server(path: &str, args: &[&str]) -> (Program, String) {
     if path != env!("CARGO_BIN_EXE_custom_io") {
@@ -42,7 +54,7 @@ fn start_server(path: &str, args: &[&str]) -> (Program, String) {
 #[test]
 fn every_server_closes_its_clients() {
     for signal in [Signal::TERM, Signal::INT] {
-        for (path, args, resource, headers) in SERVERS {
+        in_parallel(SERVERS, |(path, args, resource, headers)| {
             let (server, url) = start_server(path, args);
             let clients: Vec<_> = (0..3).map(|_| connected(&format!("{url}{resource}"), headers)).collect();
             server.signal(signal);
@@ -53,24 +65,26 @@ fn every_server_closes_its_clients() {
             }
             let (status, lines) = server.ended();
             assert_eq!(status.code(), Some(0), "{path} {signal:?} {lines:#?}");
-        }
+        });
     }
 }
 
-/// hixie-75 has no close frame, and the server must not wait for one.
+/// hixie-75 has no close frame, and the server must not wait for one. The close timeout of `echo` is
+/// longer than this test waits.
 #[test]
 fn clients_of_hixie_75_are_closed_too() {
-    for (path, args) in [(ECHO, &["--hixie-75"][..]), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
+    let file = config_file("hixie-75", "close_timeout = 1000");
+    let echo = ["--hixie-75", "--config", file.to_str().unwrap()];
+    for (path, args) in [(ECHO, &echo[..]), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
         let (server, url) = start_server(path, args);
         let client = connected(&format!("{url}/"), &["--version", "75"]);
-        let start = Instant::now();
         server.signal(Signal::TERM);
         let (status, lines) = client.ended();
         assert!(status.success(), "{path} {lines:#?}");
         let (status, lines) = server.ended();
         assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
-        assert!(start.elapsed() < PATIENCE / 5, "{path} {:?}", start.elapsed());
     }
+    std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
@@ -103,36 +117,43 @@ fn silent(url: &str, resource: &str) -> TcpStream {
     stream
 }
 
+/// Writes a configuration file.
+fn config_file(name: &str, text: &str) -> PathBuf {
+    let file = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}-{}.toml", std::process::id()));
+    std::fs::write(&file, text).unwrap();
+    file
+}
+
+/// The server exits after the close timeout, whatever its clients do.
 #[test]
-fn a_client_that_never_reads_delays_the_stop_only_briefly() {
-    let file =
-        std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("stop-{}.toml", std::process::id()));
-    std::fs::write(&file, "close_timeout = 2").unwrap();
+fn a_client_that_never_reads_does_not_prevent_the_stop() {
+    let file = config_file("stop", "close_timeout = 2");
     let config = ["--config", file.to_str().unwrap()];
     let tasks = ["--config", file.to_str().unwrap(), "--task-per-client"];
-    for (path, args) in [(ECHO, &config[..]), (ECHO, &tasks), (env!("CARGO_BIN_EXE_custom_io"), &[])] {
-        let (server, url) = start_server(path, args);
-        let _silent = silent(&url, "/");
-        // A client that sends nothing, in addition to `_silent`, which does not answer close
-        // frames.
-        let _idle = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
-        let polite = connected(&url, &[]);
-        let start = Instant::now();
-        server.signal(Signal::TERM);
-        polite.until("< close 1001");
-        let (status, lines) = server.ended();
-        assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
-        assert!(start.elapsed() < PATIENCE / 2, "{path} {:?}", start.elapsed());
-    }
+    in_parallel(
+        [(ECHO, &config[..]), (ECHO, &tasks), (env!("CARGO_BIN_EXE_custom_io"), &[])],
+        |(path, args)| {
+            let (server, url) = start_server(path, args);
+            let _silent = silent(&url, "/");
+            // A client that sends nothing, in addition to `_silent`, which does not answer close
+            // frames.
+            let _idle = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
+            let polite = connected(&url, &[]);
+            server.signal(Signal::TERM);
+            polite.until("< close 1001");
+            let (status, lines) = server.ended();
+            assert_eq!(status.code(), Some(0), "{path} {lines:#?}");
+        },
+    );
     std::fs::remove_file(&file).unwrap();
 }
 
 #[test]
 fn a_second_signal_ends_the_process_at_once() {
     for (second, code) in [(Signal::TERM, 143), (Signal::INT, 130)] {
-        for (path, args) in
-            [(ECHO, &["--task-per-client"][..]), (ECHO, &[]), (env!("CARGO_BIN_EXE_custom_io"), &[])]
-        {
+        let servers =
+            [(ECHO, &["--task-per-client"][..]), (ECHO, &[]), (env!("CARGO_BIN_EXE_custom_io"), &[])];
+        in_parallel(servers, |(path, args)| {
             let (server, url) = start_server(path, args);
             let silent = silent(&url, "/");
             let polite = connected(&url, &[]);
@@ -142,7 +163,7 @@ fn a_second_signal_ends_the_process_at_once() {
             let (status, lines) = server.ended();
             assert_eq!(status.code(), Some(code), "{path} {lines:#?}");
             let _ = silent.shutdown(Shutdown::Both); // open until now
-        }
+        });
     }
 }
 

@@ -35,8 +35,9 @@ pub use self::client::{Peer, Received, Stream, read_to_end, tcp, text};
 pub use self::probe::{Callback, Probe, Recorder};
 pub use self::server::{Running, config};
 
-/// The maximum duration of a wait. A wait that reaches it has failed.
-pub const TIMEOUT: Duration = Duration::from_secs(20);
+/// The maximum duration of a wait. A wait that reaches it has failed. It is long, because the
+/// machine may be busy.
+pub const TIMEOUT: Duration = Duration::from_secs(40);
 
 /// All versions. Tests of groups depend on this order.
 pub const ALL_VERSIONS: [Version; 5] =
@@ -64,14 +65,14 @@ macro_rules! in_both_modes_in_own_process {
     ($($name:ident),* $(,)?) => {
         mod shards {
             $(#[test] fn $name() {
-                crate::common::own_process::run(concat!("shards::", stringify!($name)), || {
+                crate::common::own_process::run(concat!(module_path!(), "::", stringify!($name)), || {
                     super::$name(crate::common::config());
                 });
             })*
         }
         mod tasks {
             $(#[test] fn $name() {
-                crate::common::own_process::run(concat!("tasks::", stringify!($name)), || {
+                crate::common::own_process::run(concat!(module_path!(), "::", stringify!($name)), || {
                     super::$name(crate::common::config().task_per_client(true));
                 });
             })*
@@ -84,7 +85,7 @@ macro_rules! in_own_process {
     ($($name:ident),* $(,)?) => {
         mod own_process {
             $(#[test] fn $name() {
-                crate::common::own_process::run(concat!("own_process::", stringify!($name)), || super::$name());
+                crate::common::own_process::run(concat!(module_path!(), "::", stringify!($name)), || super::$name());
             })*
         }
     };

@@ -9,14 +9,20 @@ use std::time::{Duration, Instant};
 const IN_OWN_PROCESS: &str = "CLWS_TEST_ALONE";
 
 /// The time limit of the other process.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(180);
 
-/// Runs this test program again with `test` only, which must be the calling test.
+/// The name of a test in its program: its path without the crate.
+pub fn test_name(path: &str) -> &str {
+    path.split_once("::").map_or(path, |(_, name)| name)
+}
+
+/// Runs this test program again with only the test at `path`, which must be the calling test.
 #[track_caller]
-pub fn run(test: &str, scenario: impl FnOnce()) {
+pub fn run(path: &str, scenario: impl FnOnce()) {
     if std::env::var_os(IN_OWN_PROCESS).is_some() {
         return scenario();
     }
+    let test = test_name(path);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(IN_OWN_PROCESS, "1");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());

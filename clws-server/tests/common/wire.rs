@@ -11,7 +11,7 @@ use socket2::Socket;
 use super::Running;
 
 /// The time limit of each read and write of a [`Wire`].
-pub const SHORT_TIMEOUT: Duration = Duration::from_secs(6);
+pub const SHORT_TIMEOUT: Duration = Duration::from_secs(20);
 
 pub const TEXT: u8 = 1;
 pub const BINARY: u8 = 2;

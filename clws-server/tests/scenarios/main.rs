@@ -1,0 +1,94 @@
+//! The scenarios: each file tests one aspect of a running server. They share one program, so that
+//! they link once and run in parallel.
+//!
+//! A test that changes its process runs in a process of its own (`in_own_process!`), or is a
+//! separate program in the folder above. A new file needs a `mod` line here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+#[macro_use]
+#[path = "../common/mod.rs"]
+mod common;
+
+mod accept_blocked;
+mod always_closes;
+mod amplify;
+mod async_handler;
+mod backpressure;
+mod bad_input;
+mod budget;
+mod budget_bombs;
+mod budget_partial;
+mod budget_queues;
+mod budget_readers;
+mod builder;
+mod call_itself;
+mod close_is_silent;
+mod closed_window;
+mod closing;
+mod config;
+mod debugging;
+mod deciding;
+mod defaults;
+mod deflate;
+mod descriptors;
+mod drop_deadlock;
+mod drop_panic;
+mod drop_panic_in_calls;
+mod echo;
+mod fair;
+mod fair_bombs;
+mod fair_broadcast;
+mod group_members;
+mod groups;
+mod growth;
+mod handed_in_too_late;
+mod hixie75;
+mod hooked_streams;
+mod http;
+mod http_rules;
+mod isolation_bytes;
+mod isolation_drops;
+mod isolation_log;
+mod isolation_streams;
+mod isolation_threads;
+mod isolation_wakers;
+mod kept_headers;
+mod late_close;
+mod limits;
+mod listener;
+mod listening;
+mod logging;
+mod long_deadlines;
+mod lookup;
+mod lost;
+mod lost_async;
+mod mailbox;
+mod max_clients;
+mod one_listener;
+mod one_write;
+mod opening;
+mod panic_payload;
+mod panics;
+mod pause;
+mod pings;
+mod pongs_pass;
+mod record_streams;
+mod refused_after_handing_in;
+mod registry;
+mod reset;
+mod send_to_many;
+mod sending;
+mod sink_contract;
+mod slow_members;
+mod stalled_handshakes;
+mod starve;
+mod stop_delivers;
+mod stop_undecided;
+mod stopping;
+mod streams;
+mod tls_destructor;
+mod topics;
+mod two_servers;
+mod undelivered;
+mod unix_path;
+mod wakers;
