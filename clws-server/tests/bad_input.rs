@@ -134,7 +134,10 @@ fn resets_at_every_stage_do_not_affect_other_clients(config: Config) {
                 reset(&stream);
                 stream.write_all(&bytes[..sent]).unwrap();
             }
-            for stage in 0..5 {
+            let mut refused = server.tcp();
+            reset(&refused);
+            refused.write_all(b"GET /nowhere HTTP/1.1\r\n\r\n").unwrap();
+            for stage in 0..8 {
                 let stream = server.tcp();
                 reset(&stream);
                 let mut peer = Peer::open(stream, Version::Rfc6455, request.clone()).unwrap();
@@ -143,6 +146,9 @@ fn resets_at_every_stage_do_not_affect_other_clients(config: Config) {
                     1 => peer.raw(&[0x81]),
                     2 => peer.text(&"unread echo ".repeat(10_000)),
                     3 => peer.close(1000, ""),
+                    4 => (0..100).for_each(|_| peer.text(&"unread echo ".repeat(400))),
+                    5 => peer.raw(&[&[0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0][..], &[7; 70_000]].concat()),
+                    6 => peer.raw(b"\x01\x83\0\0\0\0abc"), // a fragment
                     _ => peer.raw(&[0xFF; 20]),
                 }
             }
