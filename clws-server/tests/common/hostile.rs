@@ -75,7 +75,7 @@ pub fn while_echoing(config: Config, attack: impl FnOnce(&Running)) {
                 let round = rounds.fetch_add(1, Ordering::Relaxed);
                 let message = format!("round {round} ").repeat(1 + round % 200);
                 lasting.assert_echo(&message);
-                if opens_new && round % 20 == 0 {
+                if opens_new && round.is_multiple_of(20) {
                     connect(address).assert_echo(&message);
                 }
                 thread::sleep(Duration::from_millis(1));
