@@ -11,15 +11,70 @@ import asyncio
 import random
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
 from itertools import product
-from pathlib import Path
 from typing import Literal
 
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory as Offer
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "checks"))
-from deflated import NAME, Agreed, agreed, json_of
+NAME = "permessage-deflate"
+
+
+@dataclass
+class Agreed:
+    server_takeover: bool = True
+    client_takeover: bool = True
+    server_bits: int = 15
+    client_bits: int = 15
+
+
+def params(extension: str) -> dict[str, int | None]:
+    """The parameters of one element. Unknown and duplicate parameters fail."""
+    name, *rest = (part.strip() for part in extension.split(";"))
+    if name != NAME:
+        raise AssertionError(f"{name} in {extension!r}")
+    said: dict[str, int | None] = {}
+    for part in rest:
+        key, _, value = part.partition("=")
+        if key in said or key not in ("server_no_context_takeover", "client_no_context_takeover", "server_max_window_bits",
+                                      "client_max_window_bits"):
+            raise AssertionError(f"{part} in {extension!r}")
+        said[key] = int(value.strip('"')) if value else None
+    return said
+
+
+def agreed(offer: str, answer: str) -> Agreed:
+    """The parameters after `answer` to `offer` (one element). The answer must comply with RFC 7692 section 7.1."""
+    asked, said = params(offer), params(answer)
+    if "server_no_context_takeover" in asked and "server_no_context_takeover" not in said:
+        raise AssertionError(f"{answer!r} to {offer!r}: server_no_context_takeover is missing")
+    for key in ("server_no_context_takeover", "client_no_context_takeover"):
+        if said.get(key) is not None:
+            raise AssertionError(f"{answer!r}: {key} has a value")
+    for key in ("server_max_window_bits", "client_max_window_bits"):
+        if key not in said:
+            continue
+        # For the server's window, the RFC allows an exception. This server does not use it, because
+        # some browsers reject it.
+        bits, most = said[key], asked.get(key) or 15
+        if key not in asked or bits is None or not 8 <= bits <= most:
+            raise AssertionError(f"{answer!r} to {offer!r}: {key}")
+    if asked.get("server_max_window_bits") is not None and "server_max_window_bits" not in said:
+        raise AssertionError(f"{answer!r} to {offer!r}: no server_max_window_bits")
+    return Agreed("server_no_context_takeover" not in said, "client_no_context_takeover" not in said,
+                  said.get("server_max_window_bits") or 15, said.get("client_max_window_bits") or 15)
+
+
+def json_of(size: int, seed: int = 7692) -> bytes:
+    """Typical JSON of an application, of about `size` bytes."""
+    noise = random.Random(seed)
+    rows: list[str] = []
+    while sum(map(len, rows)) + len(rows) < size - 60:
+        user = noise.choice(("ada", "bob", "cleo", "dan"))
+        rows.append(f'{{"id":{noise.randrange(10**6)},"user":"{user}","seen":{noise.random():.6f},"ok":true}}')
+    return ("[" + ",".join(rows) + "]").encode()
+
 
 Bits = int | Literal[True] | None
 SERVER_BITS: tuple[int | None, ...] = (None, *range(9, 16))

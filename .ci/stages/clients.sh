@@ -39,7 +39,6 @@ deflate() {
     url=${server_urls[0]}
     run_counted "python-websockets-$name" timeout 180 "$python" "$ci/clients/python_deflate.py" "$url" "${about[@]}"
     run_counted "node-ws-$name" timeout 180 node "$ci/clients/node_deflate.js" "$url" "${about[@]}"
-    run_counted "negotiation-$name" timeout 180 python3 "$ci/checks/negotiation.py" "$url" "${about[@]}"
     still_serving "$name"
 }
 

@@ -40,6 +40,14 @@ impl Program {
         Self { stdin: child.stdin.take(), child, lines }
     }
 
+    /// The resident memory of the process in bytes.
+    #[cfg(target_os = "linux")]
+    pub fn memory(&self) -> usize {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+        1024 * line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
+    }
+
     /// The next line of output. Lines of standard error begin with `! `.
     #[track_caller]
     pub fn line(&self) -> String {

@@ -34,6 +34,31 @@ fn data_that_is_not_deflate_is_corrupt() {
     assert_corrupt(&[0xff; 20]); // block type 3
     assert_corrupt(b"Hello, I am not compressed");
     assert_corrupt(&[0x00, 0x05, 0x00, 0x05, 0x00, 0x48, 0x65, 0x6c, 0x6c, 0x6f, 0x00]); // the lengths do not match
+    assert_corrupt(&[&[0x78, 0x9c][..], &HELLO].concat()); // a header of zlib
+    assert_corrupt(&[&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00][..], &[0xff; 20]].concat()); // after a final block
+}
+
+#[test]
+fn a_corrupt_message_may_have_good_neighbours_and_fragments() {
+    for params in [DeflateParams::default(), no_takeover()] {
+        let good = to_server(FIN | RSV1 | TEXT, &HELLO);
+        let bad = to_server(FIN | RSV1 | TEXT, &[0x06]);
+        let wire = [&good[..], &bad, &good].concat();
+        assert_eq!(feed(&mut receiver(Role::Server, params), &wire), [text("Hello"), CORRUPT]);
+        // The message is cut off, and its last fragment is empty.
+        let wire = [to_server(RSV1 | TEXT, &HELLO[..3]), to_server(FIN | CONTINUATION, b"")].concat();
+        assert_eq!(feed(&mut receiver(Role::Server, params), &wire), [CORRUPT]);
+    }
+}
+
+/// A client cannot keep a corrupt message open, which would hold a decompressor.
+#[test]
+fn a_corrupt_fragment_is_refused_before_the_message_ends() {
+    let noise = [&[0x06][..], &noise(20_000)].concat();
+    for payload in [&[0x06; 10][..], &noise] {
+        let wire = to_server(RSV1 | TEXT, payload);
+        assert_eq!(feed(&mut receiver(Role::Server, no_takeover()), &wire), [CORRUPT], "{}", payload.len());
+    }
 }
 
 #[test]

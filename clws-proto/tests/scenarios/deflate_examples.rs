@@ -42,6 +42,11 @@ fn sharing_the_window() {
     let wire = [message(&HELLO), message(&[0xf2, 0x00, 0x11, 0x00, 0x00])].concat();
     let mut taken_over = receiver(Role::Client, DeflateParams::default());
     assert_eq!(feed(&mut taken_over, &wire), [text("Hello"), text("Hello")]);
+    // An uncompressed message does not enter the window.
+    let between = frame(FIN | BINARY, &[7; 40_000], Role::Client);
+    let with_plain = [message(&HELLO), between, message(&[0xf2, 0x00, 0x11, 0x00, 0x00])].concat();
+    let got = feed(&mut receiver(Role::Client, DeflateParams::default()), &with_plain);
+    assert_eq!(got, [text("Hello"), Got::Binary(vec![7; 40_000]), text("Hello")]);
     // Without context takeover there is nothing to refer back to.
     let mut alone = receiver(Role::Client, no_takeover());
     assert_eq!(
@@ -63,6 +68,12 @@ fn a_block_with_bfinal_set() {
     assert_received(&message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00]), &[text("Hello")]);
     let twice = [0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00].repeat(2);
     assert_received(&message(&twice), &[text("HelloHello")]);
+    // The final block may be a fragment.
+    let wire = [
+        frame(RSV1 | TEXT, &[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00], Role::Client),
+        frame(FIN | CONTINUATION, &[0x00], Role::Client),
+    ];
+    assert_received(&wire.concat(), &[text("Hello")]);
     // The next message may start without a context or refer back to it.
     let wire = [message(&[0xf3, 0x48, 0xcd, 0xc9, 0xc9, 0x07, 0x00, 0x00]), message(&HELLO)].concat();
     assert_received(&wire, &[text("Hello"), text("Hello")]);
@@ -92,4 +103,12 @@ fn an_empty_message() {
         frame(FIN | CONTINUATION, &[], Role::Client),
     ];
     assert_received(&wire.concat(), &[text("Hello")]);
+    // Empty blocks in a thousand fragments.
+    let empty = [0x00, 0x00, 0x00, 0xff, 0xff];
+    let wire = [
+        frame(RSV1 | TEXT, &empty, Role::Client),
+        frame(CONTINUATION, &empty, Role::Client).repeat(998),
+        frame(FIN | CONTINUATION, &[0x00], Role::Client),
+    ];
+    assert_received(&wire.concat(), &[text("")]);
 }

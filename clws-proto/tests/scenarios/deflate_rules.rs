@@ -39,6 +39,7 @@ fn rsv1_is_refused_on_continuations() {
         assert_eq!(last_event(&wire), REFUSED);
         let wire = [to_server(TEXT, b"He"), to_server(fin | RSV1 | CONTINUATION, b"llo")];
         assert_eq!(last_event(&wire), REFUSED);
+        assert_eq!(last_event(&[to_server(fin | RSV1 | CONTINUATION, &HELLO)]), REFUSED, "without a message");
     }
 }
 
@@ -62,6 +63,13 @@ fn rsv1_is_refused_on_control_frames() {
 fn the_other_reserved_bits_stay_reserved() {
     for bits in [0x10, 0x20, 0x30, 0x50, 0x60, 0x70] {
         assert_eq!(last_event(&[to_server(FIN | bits | TEXT, &HELLO)]), REFUSED);
+    }
+    // Other rules apply to compressed frames, too.
+    for (bad, error) in [
+        (to_server(FIN | RSV1 | 3, &HELLO), ProtocolError::ReservedOpcode(3)),
+        (frame(FIN | RSV1 | TEXT, &HELLO, Role::Client), ProtocolError::Unmasked),
+    ] {
+        assert_eq!(last_event(&[bad]), Got::Failed(error));
     }
 }
 

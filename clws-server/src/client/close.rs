@@ -4,7 +4,7 @@ use clws_proto::CloseCode;
 
 use crate::client::Client;
 use crate::client::deferred_drops::DeferredDrops;
-use crate::client::state::Ending;
+use crate::client::state::{Backlog, Ending};
 use crate::guard::log;
 use crate::sync::broken;
 use crate::wake::WakeBatch;
@@ -190,6 +190,8 @@ impl Client {
             self.0.state.lose();
         }
         outbox.abandon_with(&drops);
+        // Nothing is queued any more, so unread messages need not wait for it.
+        self.0.state.note_backlog(Backlog::Low);
         self.charge(&mut outbox);
         drop(outbox);
         broken!(AbandonsInSilence, return);

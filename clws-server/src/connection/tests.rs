@@ -57,6 +57,8 @@ struct Harness {
     out: Vec<u8>,
     /// The space that is left in the socket.
     space: usize,
+    /// Whether writes fail.
+    is_reset: bool,
     deadline: Option<Instant>,
     shut: bool,
     dropped: bool,
@@ -186,6 +188,7 @@ impl Harness {
             resource,
             out: Vec::new(),
             space: usize::MAX,
+            is_reset: false,
             deadline: None,
             shut: false,
             dropped: false,
@@ -245,7 +248,7 @@ impl Harness {
         let context = context(&self.shared);
         loop {
             let (out, space) = (&mut self.out, &mut self.space);
-            let mut io = TestIo { out, space, shut: &mut self.shut };
+            let mut io = TestIo { out, space, is_reset: self.is_reset, shut: &mut self.shut };
             let settled = drive::settle(&mut self.connection, &mut io, &context);
             match settled {
                 Settled::Wait(Some(at)) => self.deadline = Some(at),
@@ -294,6 +297,7 @@ impl Harness {
 struct TestIo<'a> {
     out: &'a mut Vec<u8>,
     space: &'a mut usize,
+    is_reset: bool,
     shut: &'a mut bool,
 }
 
@@ -310,6 +314,9 @@ impl Io for TestIo<'_> {
 
     fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
         let all = connection.transmit(&mut |slices| {
+            if self.is_reset {
+                return Err(io::ErrorKind::ConnectionReset.into());
+            }
             let bytes = slices.iter().flat_map(|slice| slice.iter()).copied();
             let before = self.out.len();
             self.out.extend(bytes.take(*self.space));

@@ -8,6 +8,8 @@ use std::os::unix::net::UnixStream;
 
 use clws_handshake::client::{AnswerError, ClientRequest};
 use clws_handshake::{HandshakeLimits, Status};
+#[cfg(feature = "deflate")]
+use clws_proto::{CodecPool, DeflateConfig, DeflateParams};
 use clws_proto::{Event, Limits, Receiver, Role, Sender};
 use clws_server::Version;
 
@@ -68,13 +70,21 @@ impl Stream for UnixStream {
     }
 }
 
-/// A blocking client.
+/// Settings that compress every message.
+#[cfg(feature = "deflate")]
+pub fn compress_all() -> DeflateConfig {
+    DeflateConfig::default().threshold(0)
+}
+
+/// A blocking client. It compresses every message if permessage-deflate was negotiated.
 pub struct Peer {
     pub stream: Box<dyn Stream>,
     pub sender: Sender,
     pub receiver: Receiver,
     pub headers: Vec<(String, String)>,
     pub subprotocol: Option<String>,
+    #[cfg(feature = "deflate")]
+    pub deflate: Option<DeflateParams>,
     got: VecDeque<Received>,
     /// Whether `Close` was reported for the end of the server's side.
     closed: bool,
@@ -110,16 +120,20 @@ impl Peer {
                         .max_frame_size(usize::MAX)
                         .max_message_size(usize::MAX)
                         .max_fragments(u32::MAX);
-                    let mut peer = Self {
-                        stream: Box::new(stream),
-                        sender: Sender::client(version, || [0xA5, 0x5A, 0x0F, 0xF0]),
-                        receiver: Receiver::new(version, Role::Client, limits),
-                        headers: open.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
-                        subprotocol: open.subprotocol.map(ToOwned::to_owned),
-                        got: VecDeque::new(),
-                        closed: false,
-                        ended: false,
-                    };
+                    let (sender, receiver) = (
+                        Sender::client(version, || [0xA5, 0x5A, 0x0F, 0xF0]),
+                        Receiver::new(version, Role::Client, limits),
+                    );
+                    let mut peer = Self::established(stream, sender, receiver);
+                    peer.headers = open.headers.iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect();
+                    peer.subprotocol = open.subprotocol.map(ToOwned::to_owned);
+                    #[cfg(feature = "deflate")]
+                    if let Some(params) = open.deflate {
+                        let codecs = CodecPool::new(&compress_all());
+                        peer.sender = peer.sender.deflate(params, &codecs);
+                        peer.receiver = peer.receiver.deflate(params, &codecs);
+                        peer.deflate = Some(params);
+                    }
                     let consumed = open.consumed;
                     peer.decode(&mut received[consumed..]);
                     return Ok(peer);
@@ -132,9 +146,18 @@ impl Peer {
 
     /// A client on a stream with a completed opening handshake.
     pub fn established(stream: impl Stream + 'static, sender: Sender, receiver: Receiver) -> Self {
-        let (headers, got) = (Vec::new(), VecDeque::new());
-        let (closed, ended) = (false, false);
-        Self { stream: Box::new(stream), sender, receiver, headers, subprotocol: None, got, closed, ended }
+        Self {
+            stream: Box::new(stream),
+            sender,
+            receiver,
+            headers: Vec::new(),
+            subprotocol: None,
+            #[cfg(feature = "deflate")]
+            deflate: None,
+            got: VecDeque::new(),
+            closed: false,
+            ended: false,
+        }
     }
 
     pub fn text(&mut self, message: &str) {

@@ -148,12 +148,16 @@ impl Resource for Work {
     }
 }
 
-/// Echoes texts.
+/// Echoes messages.
 pub struct Echo;
 
 impl Resource for Echo {
     fn text(&self, client: &Client, text: Text<'_>) {
         let _ = client.send_text(&text);
+    }
+
+    fn binary(&self, client: &Client, payload: Payload<'_>) {
+        let _ = client.send_binary(&payload);
     }
 }
 

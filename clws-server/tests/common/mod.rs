@@ -15,6 +15,7 @@ pub mod bomb;
 pub mod client;
 pub mod flood;
 pub mod gate;
+pub mod hostile;
 pub mod log;
 pub mod memory;
 pub mod own_process;

@@ -31,6 +31,13 @@ pub fn frame(opcode: u8, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
+/// A frame of a client with any first byte: FIN, the reserved bits and the opcode.
+pub fn raw_frame(first: u8, payload: &[u8]) -> Vec<u8> {
+    let mut frame = frame(0, payload);
+    frame[0] = first;
+    frame
+}
+
 /// The header of a client's frame with a payload of `len` bytes.
 pub fn header(opcode: u8, len: usize) -> Vec<u8> {
     let mut header = vec![0x80 | opcode];

@@ -8,6 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::common;
+use crate::common::hostile::while_echoing;
 use crate::common::{Peer, Probe, Received, Running, read_to_end};
 use clws_handshake::client::ClientRequest;
 use clws_server::{Config, Version};
@@ -15,38 +16,12 @@ use socket2::SockRef;
 
 in_both_modes!(
     invalid_request_bytes_get_400,
-    a_request_head_of_ten_mebibytes_gets_431,
     a_request_head_byte_by_byte_is_accepted,
     a_request_head_without_an_end_gets_408,
     connections_that_send_nothing_get_408,
     resets_at_every_stage_do_not_affect_other_clients,
     invalid_frames_after_the_handshake_get_a_close_frame,
 );
-
-/// Runs `attack` while another client exchanges echoes.
-fn while_echoing(config: Config, attack: impl FnOnce(&Running)) {
-    let (probe, _) = Probe::new();
-    let server = Running::start(config, probe);
-    let over = AtomicBool::new(false);
-    let mut peer = server.connect(Version::Rfc6455, "/");
-    thread::scope(|scope| {
-        let echo = scope.spawn(|| {
-            let mut rounds = 0u64;
-            while !over.load(Ordering::Relaxed) || rounds < 10 {
-                peer.assert_echo(&format!("round {rounds}"));
-                rounds += 1;
-                thread::sleep(Duration::from_millis(1));
-            }
-        });
-        let attacked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| attack(&server)));
-        over.store(true, Ordering::Relaxed);
-        echo.join().unwrap();
-        if let Err(panic) = attacked {
-            std::panic::resume_unwind(panic);
-        }
-    });
-    server.wait_for_clients(1);
-}
 
 #[track_caller]
 fn expect_status(stream: &mut TcpStream, status: u16) {
@@ -80,25 +55,6 @@ fn invalid_request_bytes_get_400(config: Config) {
             stream.write_all(&noise(seed, 1 + 997 * usize::try_from(seed).unwrap())).unwrap();
             stream.shutdown(std::net::Shutdown::Write).unwrap();
             read_to_end(&mut stream);
-        }
-    });
-}
-
-fn a_request_head_of_ten_mebibytes_gets_431(config: Config) {
-    while_echoing(config, |server| {
-        for line in [&b"X-Filler: "[..], b""] {
-            let mut stream = server.tcp();
-            let mut writing = stream.try_clone().unwrap();
-            let writer = thread::spawn(move || {
-                let mut head = b"GET / HTTP/1.1\r\nHost: a\r\n".to_vec();
-                head.extend_from_slice(line);
-                head.resize(10 << 20, b'x');
-                // The server may stop reading, but it must still send its answer.
-                let _ = writing.write_all(&head);
-                let _ = writing.shutdown(std::net::Shutdown::Write);
-            });
-            expect_status(&mut stream, 431);
-            writer.join().unwrap();
         }
     });
 }
@@ -175,7 +131,10 @@ fn resets_at_every_stage_do_not_affect_other_clients(config: Config) {
                 reset(&stream);
                 stream.write_all(&bytes[..sent]).unwrap();
             }
-            for stage in 0..5 {
+            let mut refused = server.tcp();
+            reset(&refused);
+            refused.write_all(b"GET /nowhere HTTP/1.1\r\n\r\n").unwrap();
+            for stage in 0..8 {
                 let stream = server.tcp();
                 reset(&stream);
                 let mut peer = Peer::open(stream, Version::Rfc6455, request.clone()).unwrap();
@@ -184,6 +143,9 @@ fn resets_at_every_stage_do_not_affect_other_clients(config: Config) {
                     1 => peer.raw(&[0x81]),
                     2 => peer.text(&"unread echo ".repeat(10_000)),
                     3 => peer.close(1000, ""),
+                    4 => (0..100).for_each(|_| peer.text(&"unread echo ".repeat(400))),
+                    5 => peer.raw(&[&[0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0][..], &[7; 70_000]].concat()),
+                    6 => peer.raw(b"\x01\x83\0\0\0\0abc"), // a fragment
                     _ => peer.raw(&[0xFF; 20]),
                 }
             }

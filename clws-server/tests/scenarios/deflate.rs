@@ -4,10 +4,9 @@
 use std::sync::Arc;
 
 use crate::common;
+use crate::common::client::compress_all;
 use crate::common::{ALL_VERSIONS, Received, Running};
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{HandshakeLimits, Status};
-use clws_proto::{CodecPool, Limits, Receiver, Role, Sender};
 use clws_server::{
     Accept, Client, Close, CloseCode, Config, DeflateConfig, DeflateParams, Group, Opening, Origins, Payload,
     Reject, Resource, Server, SharedMessage, Text, Version, async_handler,
@@ -57,11 +56,6 @@ impl Resource for Echo {
     }
 }
 
-/// A configuration that compresses every message.
-fn compress_all() -> DeflateConfig {
-    DeflateConfig::default().threshold(0)
-}
-
 fn takeover() -> DeflateConfig {
     compress_all().context_takeover(true)
 }
@@ -81,32 +75,10 @@ struct Peer {
 
 impl Peer {
     fn connect(server: &Running, version: Version, target: &str, offer: &DeflateConfig) -> Self {
-        use std::io::{Read, Write};
-
         let url = format!("ws://{}{target}", server.address());
         let request = ClientRequest::new(version, &url).origin("http://here.example").deflate(offer);
-        let (bytes, mut pending) = request.build(&mut |random: &mut [u8]| random.fill(7)).unwrap();
-        let mut stream = server.tcp();
-        stream.write_all(&bytes).unwrap();
-        let mut received = Vec::new();
-        let params = loop {
-            let mut byte = [0];
-            stream.read_exact(&mut byte).unwrap();
-            received.push(byte[0]);
-            if let Status::Complete(open) = pending.check(&received, &HandshakeLimits::default()).unwrap() {
-                break open.deflate;
-            }
-        };
-        let codecs = CodecPool::new(offer);
-        let (mut sender, mut receiver) = (
-            Sender::client(version, || [1, 2, 3, 4]),
-            Receiver::new(version, Role::Client, Limits::default()),
-        );
-        if let Some(params) = params {
-            sender = sender.deflate(params, &codecs);
-            receiver = receiver.deflate(params, &codecs);
-        }
-        Self { peer: common::Peer::established(stream, sender, receiver), params }
+        let peer = common::Peer::open(server.tcp(), version, request).unwrap();
+        Self { params: peer.deflate, peer }
     }
 
     fn ask(&mut self, question: &str) -> String {

@@ -103,3 +103,17 @@ fn after_a_write_error_the_application_has_until_close_timeout() {
     let calls = harness.resource.take();
     assert!(calls.last().unwrap().ends_with(", 2 undelivered"), "{calls:?}");
 }
+
+/// Its messages waited because it read no answers. Now no answer is left to read.
+#[test]
+fn a_reset_above_the_high_water_mark_does_not_delay_received_messages() {
+    let mut harness = Harness::with(Config::default().write_high_water(0), Version::Rfc6455, "/");
+    harness.space = 0;
+    harness.send(&[text("one"), text("two"), text("three")].concat());
+    harness.expect_calls(&["connected", "text one"]);
+    (harness.is_reset, harness.space) = (true, usize::MAX);
+    harness.drive();
+    harness.expect_calls(&["text two", "text three"]);
+    harness.end_of_input();
+    assert!(harness.dropped);
+}

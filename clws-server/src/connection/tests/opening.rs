@@ -83,6 +83,21 @@ fn answers_408_when_the_request_takes_too_long() {
 }
 
 #[test]
+fn answers_408_wherever_the_request_stops() {
+    let [whole, draft_0] = [Version::Rfc6455, Version::Hybi00].map(|version| request(version, "/"));
+    // Draft 0 has eight bytes after its head.
+    for sent in [b"", &whole[..12], &whole[..whole.len() - 1], &draft_0[..draft_0.len() - 3]] {
+        let mut harness = Harness::new(Config::default().handshake_timeout(SECOND));
+        harness.send(sent);
+        harness.advance(SECOND - Duration::from_nanos(1));
+        assert!(harness.out.is_empty() && !harness.shut);
+        harness.advance(Duration::from_nanos(1));
+        assert_eq!(harness.take_refusal_status(), 408, "{}", String::from_utf8_lossy(sent));
+        assert!(harness.shut);
+    }
+}
+
+#[test]
 fn has_no_deadline_after_the_handshake() {
     let mut harness = Harness::open(Version::Rfc6455, "/");
     harness.advance(SECOND * 1_000_000);
