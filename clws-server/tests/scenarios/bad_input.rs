@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::common;
 use crate::common::hostile::while_echoing;
-use crate::common::{Peer, Probe, Received, Running, read_to_end};
+use crate::common::{Peer, Received, read_to_end};
 use clws_handshake::client::ClientRequest;
 use clws_server::{Config, Version};
 use socket2::SockRef;
