@@ -231,10 +231,11 @@ fn a_wait_ends_at_the_hang_limit() {
             let _ = self.0.lock().unwrap().recv();
         }
     }
-    let server = TestServer::new(Config::default()).unwrap().hang_limit(Duration::from_millis(20));
+    let server = TestServer::new(Config::default()).unwrap();
     let (end_handler, blocked) = mpsc::channel();
     server.resources().register("/busy", Origins::any(), Busy(blocked.into())).unwrap();
     let mut client = server.connect("/busy").unwrap();
+    client.set_hang_limit(Duration::from_millis(20));
     let error = client.receive().unwrap_err();
     assert_eq!(error.to_string(), "waited 20ms for a message");
     client.send("go").unwrap();

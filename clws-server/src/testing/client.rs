@@ -172,6 +172,12 @@ impl TestClient {
         }
     }
 
+    /// Sets the time after which a wait of this client has failed. It begins as the
+    /// [limit of the server](crate::testing::TestServer::hang_limit).
+    pub const fn set_hang_limit(&mut self, limit: Duration) {
+        self.limit = limit;
+    }
+
     /// The subprotocol that the server chose.
     #[must_use]
     pub fn subprotocol(&self) -> Option<&str> {
