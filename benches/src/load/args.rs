@@ -9,9 +9,9 @@ use clws_proto::{DeflateConfig, Version};
 use super::error::Error;
 
 /// The largest message.
-pub const MAX_SIZE: u64 = 64 << 20;
+pub(super) const MAX_SIZE: u64 = 64 << 20;
 /// The longest load, in seconds.
-pub const MAX_SECONDS: f64 = 600.0;
+pub(super) const MAX_SECONDS: f64 = 600.0;
 
 /// A closed-loop WebSocket load generator for a server on this machine
 #[derive(Debug, Parser)]
@@ -79,9 +79,6 @@ pub struct Common {
 
 impl Common {
     /// Rejects a server on another machine, also if the address did not come from the parser.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] with the reason.
     pub fn check(&self) -> Result<(), Error> {
         let ip = self.target.ip();
         if ip.is_loopback() {
@@ -120,9 +117,6 @@ pub struct MessageArgs {
 
 impl MessageArgs {
     /// Rejects messages that this draft cannot carry.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] with the reason.
     pub fn check(&self, draft: Version) -> Result<(), Error> {
         if self.fragments > self.size.max(1) {
             return Err(Error::Usage("--fragments must be between 1 and the message size".into()));
@@ -154,9 +148,6 @@ pub struct DeflateArgs {
 impl DeflateArgs {
     /// The offer, if compression is requested. Every message is compressed, with the level that
     /// browsers use.
-    ///
-    /// # Errors
-    /// [`Error::Usage`] for a draft that has no extensions.
     pub fn offer(&self, draft: Version) -> Result<Option<DeflateConfig>, Error> {
         let wanted = self.deflate || self.deflate_takeover || self.deflate_window.is_some();
         if wanted && !draft.has_extensions() {
@@ -279,26 +270,14 @@ pub struct ConnectArgs {
     pub end: EndArgs,
 }
 
-/// Checks that a number lies within its limits. NaN fails.
-///
-/// # Errors
-/// [`Error::Usage`] naming the flag.
-pub fn in_range(flag: &str, value: f64, low: f64, high: f64) -> Result<(), Error> {
-    if value >= low && value <= high {
-        return Ok(());
-    }
-    Err(Error::Usage(format!("{flag} must be between {low} and {high}, not {value}")))
-}
-
 fn number(low: u64, high: u64) -> RangedU64ValueParser<usize> {
     RangedU64ValueParser::new().range(low..=high)
 }
 
 fn seconds(low: f64, high: f64) -> impl Fn(&str) -> Result<f64, String> + Clone + Send + Sync {
     move |text| {
-        let value = text.parse().map_err(|_| "expected a number of seconds".to_owned())?;
-        in_range("the number of seconds", value, low, high).map_err(|error| error.to_string())?;
-        Ok(value)
+        let value = text.parse().ok().filter(|value| (low..=high).contains(value)); // never NaN
+        value.ok_or_else(|| format!("expected a number of seconds between {low} and {high}"))
     }
 }
 

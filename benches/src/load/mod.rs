@@ -16,7 +16,7 @@
 //! | `meter`, `report` | the measured period and its results |
 //! | `sys` | `/proc`, limits, affinity |
 
-pub mod args;
+mod args;
 mod broadcast;
 mod client;
 mod connect;
@@ -28,7 +28,7 @@ mod idle;
 mod meter;
 mod report;
 mod ring;
-pub mod sys;
+mod sys;
 
 pub use args::{Cli, Mode};
 pub use error::Error;

@@ -10,18 +10,15 @@ use super::error::Error;
 
 /// The memory of a process in bytes.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Memory {
+pub(super) struct Memory {
     /// Resident set size. Shared pages count in full.
-    pub rss: u64,
+    pub(super) rss: u64,
     /// Proportional set size. A page shared by two processes counts half.
-    pub pss: u64,
+    pub(super) pss: u64,
 }
 
 /// The current memory of a process.
-///
-/// # Errors
-/// The process has ended, or belongs to another user.
-pub fn memory(pid: u32) -> Result<Memory, Error> {
+pub(super) fn memory(pid: u32) -> Result<Memory, Error> {
     let path = format!("/proc/{pid}/smaps_rollup");
     let text = fs::read_to_string(&path).map_err(|e| Error::io(path, e))?;
     Ok(parse_rollup(&text))
@@ -36,62 +33,37 @@ fn parse_rollup(text: &str) -> Memory {
 }
 
 /// The CPU time of all threads of a process so far.
-///
-/// # Errors
-/// The process has ended, or the kernel has no such figures.
-pub fn cpu(pid: u32) -> Result<Duration, Error> {
+pub(super) fn cpu(pid: u32) -> Result<Duration, Error> {
     let path = format!("/proc/{pid}/task");
     let tasks = fs::read_dir(&path).map_err(|e| Error::io(path, e))?;
     // A thread may end between the listing and the reading.
     let texts = tasks.flatten().filter_map(|task| fs::read_to_string(task.path().join("schedstat")).ok());
-    Ok(texts.map(|text| schedstat(&text)[0]).sum())
+    Ok(texts.map(|text| schedstat(&text)).sum())
 }
 
-/// The time that this thread waited for its core so far although it was runnable.
-///
-/// # Errors
-/// The kernel has no such figures.
-pub fn own_wait() -> Result<Duration, Error> {
-    let path = "/proc/thread-self/schedstat";
-    let text = fs::read_to_string(path).map_err(|e| Error::io(path, e))?;
-    Ok(schedstat(&text)[1])
-}
-
-/// The time on a core, and the time waiting for one.
-fn schedstat(text: &str) -> [Duration; 2] {
-    let mut fields = text.split_whitespace().map(|n| Duration::from_nanos(n.parse().unwrap_or(0)));
-    [fields.next().unwrap_or_default(), fields.next().unwrap_or_default()]
+/// The time on a core.
+fn schedstat(text: &str) -> Duration {
+    let nanos = text.split_whitespace().next().and_then(|nanos| nanos.parse().ok());
+    Duration::from_nanos(nanos.unwrap_or(0))
 }
 
 /// The CPU time of this process so far.
-#[must_use]
-pub fn own_cpu() -> Duration {
+pub(super) fn own_cpu() -> Duration {
     let now = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
     Duration::new(u64::try_from(now.tv_sec).unwrap_or(0), u32::try_from(now.tv_nsec).unwrap_or(0))
 }
 
-/// Raises the soft limit of open files to the hard limit. Returns the hard limit; `None` means
-/// unlimited.
-///
-/// # Errors
-/// System errors.
-pub fn raise_file_limit() -> Result<Option<u64>, Error> {
+/// Raises the soft limit of open files to the hard limit, and checks that this many sockets can be
+/// open.
+pub(super) fn need_sockets(sockets: usize) -> Result<(), Error> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     if limit.current != limit.maximum {
         let raised = Rlimit { current: limit.maximum, maximum: limit.maximum };
         rustix::process::setrlimit(Resource::Nofile, raised)
             .map_err(|e| Error::io("raising the limit of open files", e))?;
     }
-    Ok(limit.maximum)
-}
-
-/// Checks that this many sockets can be open.
-///
-/// # Errors
-/// [`Error::Usage`] if the hard limit is too low.
-pub fn need_sockets(sockets: usize) -> Result<(), Error> {
     let need = sockets as u64 + 32;
-    match raise_file_limit()? {
+    match limit.maximum {
         Some(hard) if hard < need => Err(Error::Usage(format!(
             "{sockets} connections need {need} open files, but the limit is {hard}: raise it (ulimit -Hn)"
         ))),
@@ -99,37 +71,14 @@ pub fn need_sockets(sockets: usize) -> Result<(), Error> {
     }
 }
 
-/// Pins this thread, and processes that it starts later, to one core.
-///
-/// # Errors
-/// The core does not exist, or this process may not use it.
-pub fn pin_this_thread(core: usize) -> Result<(), Error> {
-    run_on(&[core])
-}
-
-/// Restricts this thread, and processes that it starts later, to these cores.
-///
-/// # Errors
-/// A core does not exist, or this process may use none of them.
-pub fn run_on(cores: &[usize]) -> Result<(), Error> {
-    let mut set = CpuSet::new();
-    for core in cores {
-        if *core >= CpuSet::MAX_CPU {
-            return Err(Error::Usage(format!("there is no core {core}")));
-        }
-        set.set(*core);
+/// Pins this thread to one core.
+pub(super) fn pin_this_thread(core: usize) -> Result<(), Error> {
+    if core >= CpuSet::MAX_CPU {
+        return Err(Error::Usage(format!("there is no core {core}")));
     }
-    rustix::thread::sched_setaffinity(None, &set)
-        .map_err(|e| Error::io(format!("running on cores {cores:?}"), e))
-}
-
-/// The cores available to this thread.
-///
-/// # Errors
-/// System errors.
-pub fn cores() -> Result<Vec<usize>, Error> {
-    let set = rustix::thread::sched_getaffinity(None).map_err(|e| Error::io("sched_getaffinity", e))?;
-    Ok((0..CpuSet::MAX_CPU).filter(|core| set.is_set(*core)).collect())
+    let mut set = CpuSet::new();
+    set.set(core);
+    rustix::thread::sched_setaffinity(None, &set).map_err(|e| Error::io(format!("running on core {core}"), e))
 }
 
 #[cfg(test)]
@@ -149,10 +98,8 @@ mod tests {
         assert!(memory(pid).unwrap().rss > 0);
         assert!(own_cpu() > Duration::ZERO);
         assert!(cpu(pid).is_ok());
-        assert!(own_wait().is_ok());
-        assert_eq!(schedstat("5 7 9\n"), [Duration::from_nanos(5), Duration::from_nanos(7)]);
+        assert_eq!(schedstat("5 7 9\n"), Duration::from_nanos(5));
         assert!(cpu(u32::MAX).is_err());
-        assert!(!cores().unwrap().is_empty());
         assert!(pin_this_thread(1 << 20).is_err());
     }
 }
