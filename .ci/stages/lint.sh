@@ -38,7 +38,7 @@ check "cargo package" cargo package --allow-dirty --no-verify -p clws-proto -p c
 # Only tracked files count.
 top_level() {
     local want have
-    want=$(printf '%s\n' .ci .github .gitignore ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md Cargo.lock Cargo.toml LICENSE \
+    want=$(printf '%s\n' .cargo .ci .github .gitignore ARCHITECTURE.md CHANGELOG.md CONTRIBUTING.md Cargo.lock Cargo.toml LICENSE \
         README.md SECURITY.md benches clippy.toml clws-examples clws-handshake clws-proto clws-server deny.toml rustfmt.toml | sort)
     have=$(git ls-files | cut -d/ -f1 | sort -u)
     diff <(echo "$want") <(echo "$have")

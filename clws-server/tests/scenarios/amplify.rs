@@ -4,12 +4,12 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use crate::common;
 use crate::common::Running;
 use crate::common::receivers::cloner;
-use crate::common::wire::{SHORT_TIMEOUT, TEXT, Wire, frame};
+use crate::common::wire::{TEXT, Wire, frame};
 use clws_server::{
     Client, Config, Message, Origins, Resource, SendError, Server, Text, WebSocket, async_handler,
 };
@@ -59,11 +59,10 @@ fn read_all(server: &Running, answers: &Answers) {
     let mut writing = Wire::connect(server, "/");
     let mut reading = Wire { socket: writing.socket.try_clone().unwrap() };
     let reader = thread::spawn(move || {
-        let (mut payload, end) = (Vec::new(), Instant::now() + SHORT_TIMEOUT * 2);
+        let mut payload = Vec::new();
         for number in 0..REQUESTS {
             assert_eq!(reading.next_into(&mut payload), Some(TEXT), "{number} answers arrived");
             assert_eq!(payload.len(), ANSWER);
-            assert!(Instant::now() < end, "{number} answers arrived");
         }
     });
     writing.raw(&frame(TEXT, b"?").repeat(REQUESTS));
