@@ -101,16 +101,16 @@ fn write_without_reading(mut client: Wire, bytes: &[u8], most: usize) {
 fn clients_that_never_read_are_not_read_from(config: Config) {
     const HIGH_WATER: usize = 64 * 1024;
     const SENT: usize = 24 << 20;
-    // For each shard 1.4 MiB to read into. For each client the rest of a read of 1 MiB, in a buffer
-    // that has doubled, and the high-water mark with the answers to one read.
-    const MEMORY: usize = 16 << 20;
 
+    // For each shard 1.4 MiB to read into. For each client the rest of a read of 1 MiB, in a buffer
+    // that has doubled, and the high-water mark with the answers to one read. Tasks read less.
+    let memory = if config.task_per_client { 4 << 20 } else { 16 << 20 };
     let floods = [
         frame(BINARY, &[7; 65_535]),
         frame(TEXT, &[b'x'; 1000]).repeat(60),
         frame(PING, &[b'p'; 125]).repeat(500),
     ];
-    while_memory_is_bounded(&ALLOCATOR, MEMORY, config.write_high_water(HIGH_WATER), |server| {
+    while_memory_is_bounded(&ALLOCATOR, memory, config.write_high_water(HIGH_WATER), |server| {
         thread::scope(|scope| {
             for bytes in &floods {
                 let client = Wire::connect(server, "/");

@@ -48,6 +48,13 @@ impl Program {
         1024 * line.trim().trim_end_matches(" kB").parse::<usize>().unwrap()
     }
 
+    /// The environment variables that the process was started with, each with a NUL at its end.
+    #[cfg(target_os = "linux")]
+    pub fn environment(&self) -> String {
+        let bytes = std::fs::read(format!("/proc/{}/environ", self.child.id())).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
     /// The next line of output. Lines of standard error begin with `! `.
     #[track_caller]
     pub fn line(&self) -> String {
