@@ -111,29 +111,29 @@ need_apt() { # PACKAGE...
 need_python() { # sets $python: a virtual environment with requirements.txt in it
     local want stamp=$out/venv/.stamp
     python=$out/venv/bin/python
-    want=$(sha256sum <"$ci/requirements.txt")
+    want=$(sha256sum <"$ci/interop/requirements.txt")
     [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
     python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv || return 1
     rm -rf "$out/venv"
-    python3 -m venv "$out/venv" && retry "$python" -m pip -q --disable-pip-version-check install -r "$ci/requirements.txt" &&
+    python3 -m venv "$out/venv" && retry "$python" -m pip -q --disable-pip-version-check install -r "$ci/interop/requirements.txt" &&
         echo "$want" >"$stamp"
 }
 
 need_node() { # $out/node/node_modules, exactly as in package-lock.json
     local want stamp=$out/node/.stamp
-    want=$(cat "$ci/node/package.json" "$ci/node/package-lock.json" | sha256sum)
+    want=$(cat "$ci/interop/node/package.json" "$ci/interop/node/package-lock.json" | sha256sum)
     export NODE_PATH=$out/node/node_modules
     [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
     { command -v node && command -v npm; } >/dev/null || need_apt nodejs npm || return 1
     rm -rf "$out/node"
     mkdir -p "$out/node"
-    cp "$ci/node/package.json" "$ci/node/package-lock.json" "$out/node/"
+    cp "$ci/interop/node/package.json" "$ci/interop/node/package-lock.json" "$out/node/"
     # No package needs an install script: ws 0.4 has a JavaScript fallback for its native part.
     (cd "$out/node" && retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && echo "$want" >"$stamp"
 }
 
 need_autobahn() { # sets $WSTEST
-    WSTEST=$(retry "$ci/autobahn/install.sh" "$out/autobahn") && export WSTEST
+    WSTEST=$(retry "$ci/interop/autobahn/install.sh" "$out/autobahn") && export WSTEST
 }
 
 need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler for libFuzzer

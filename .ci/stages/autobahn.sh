@@ -14,7 +14,7 @@ plain=('1.*' '2.*' '3.*' '4.*' '5.*' '6.*' '7.*' '9.*' '10.*')
 suite() {
     local url=$1 name=$2 cases=$3 seconds=$4
     shift 4
-    "$out/autobahn/venv/bin/python" "$ci/autobahn/run.py" --strict --expect "$cases" --timeout "$seconds" \
+    "$out/autobahn/venv/bin/python" "$ci/interop/autobahn/run.py" --strict --expect "$cases" --timeout "$seconds" \
         "$url/" "$out/autobahn/report-$name" "$@"
 }
 

@@ -13,7 +13,7 @@ any=${server_urls[0]}
 serve picky --listen 127.0.0.1:0 --origin http://allowed.example || finish
 picky=${server_urls[0]}
 
-run_counted echo timeout 200 node "$ci/browser/echo.js" "$any" "$picky"
+run_counted echo timeout 200 node "$ci/interop/browser/echo.js" "$any" "$picky"
 still_serving picky
 stop_servers
 
@@ -21,9 +21,9 @@ serve none --deflate || finish
 none=${server_urls[0]}
 serve takeover --deflate-takeover || finish
 takeover=${server_urls[0]}
-run_counted deflate-chromium timeout 200 node "$ci/browser/deflate.js" chromium "$none" "$takeover"
+run_counted deflate-chromium timeout 200 node "$ci/interop/browser/deflate.js" chromium "$none" "$takeover"
 if need_apt firefox-esr; then
-    run_counted deflate-firefox timeout 200 node "$ci/browser/deflate.js" firefox "$none" "$takeover"
+    run_counted deflate-firefox timeout 200 node "$ci/interop/browser/deflate.js" firefox "$none" "$takeover"
 else
     note "firefox-esr is not available: permessage-deflate ran with Chromium only"
 fi
@@ -33,6 +33,6 @@ stop_servers
 # Each program starts a new chat process for each check. CI_CHAT names another program.
 [ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
 for part in talk rooms connection looks echo_page; do
-    run_counted "chat-$part" timeout 400 node "$ci/browser/chat/$part.js" "${CI_CHAT:-$target/release/chat}" "$out"
+    run_counted "chat-$part" timeout 400 node "$ci/interop/browser/chat/$part.js" "${CI_CHAT:-$target/release/chat}" "$out"
 done
 finish

@@ -15,17 +15,17 @@ round_trips() {
     shift
     if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback: clients ran over IPv4 only"; fi
     serve "$name" --hixie --hixie-75 "${listen[@]}" "$@" || finish
-    run_counted "perl-ruby-$name" "$ci/clients/run.sh" "${server_urls[0]}/echo"
+    run_counted "perl-ruby-$name" "$ci/interop/clients/run.sh" "${server_urls[0]}/echo"
     for url in "${server_urls[@]}"; do
         family=v4
         [[ $url != *'['* ]] || family=v6
-        run_counted "python-websockets-$name-$family" timeout 180 "$python" "$ci/clients/python_websockets.py" "$url"
-        run_counted "node-ws-$name-$family" timeout 180 node "$ci/clients/node_ws.js" "$url"
+        run_counted "python-websockets-$name-$family" timeout 180 "$python" "$ci/interop/clients/python_websockets.py" "$url"
+        run_counted "node-ws-$name-$family" timeout 180 node "$ci/interop/clients/node_ws.js" "$url"
     done
     # ws 0.4.32 is a client of 2014. If a later node cannot run it, a note says so, because the
     # server is not at fault.
     if node -e 'require("ws-0.4")' 2>"$out/clients.ws-0.4-load.log"; then
-        run_counted "node-ws-0.4-$name" timeout 180 node "$ci/clients/node_ws_0_4.js" "${server_urls[0]}"
+        run_counted "node-ws-0.4-$name" timeout 180 node "$ci/interop/clients/node_ws_0_4.js" "${server_urls[0]}"
     else
         note "ws 0.4.32 does not load on node $(node --version): its three drafts were skipped"
     fi
@@ -37,8 +37,8 @@ deflate() {
     local name=deflate-$1 about=("${@:2:3}") url
     serve "$name" "${@:5}" || finish
     url=${server_urls[0]}
-    run_counted "python-websockets-$name" timeout 180 "$python" "$ci/clients/python_deflate.py" "$url" "${about[@]}"
-    run_counted "node-ws-$name" timeout 180 node "$ci/clients/node_deflate.js" "$url" "${about[@]}"
+    run_counted "python-websockets-$name" timeout 180 "$python" "$ci/interop/clients/python_deflate.py" "$url" "${about[@]}"
+    run_counted "node-ws-$name" timeout 180 node "$ci/interop/clients/node_deflate.js" "$url" "${about[@]}"
     run_counted "negotiation-$name" timeout 180 python3 "$ci/checks/negotiation.py" "$url" "${about[@]}"
     still_serving "$name"
 }

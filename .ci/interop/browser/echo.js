@@ -2,7 +2,7 @@
 // PICKY accepts origins with the prefix http://allowed.example). CHROMIUM names another browser
 // binary.
 'use strict';
-const { assert, check, closedWith, finish } = require('../checks/checks.js');
+const { assert, check, closedWith, finish } = require('../checks.js');
 const { openBrowser, servePage } = require('./chromium.js');
 const { conversation } = require('./conversation.js');
 

@@ -1,7 +1,7 @@
 // The npm `ws` client against an echo server: node_ws.js ws://HOST:PORT   (no path, no final slash)
 'use strict';
 const WebSocket = require('ws');
-const { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish } = require('../checks/checks.js');
+const { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish } = require('../checks.js');
 
 const url = process.argv[2];
 const MANY = 100;

@@ -6,7 +6,7 @@
 // The library is older than the deprecation of `new Buffer`.
 process.noDeprecation = true;
 const WebSocket = require('ws-0.4');
-const { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish } = require('../checks/checks.js');
+const { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish } = require('../checks.js');
 
 const url = process.argv[2];
 

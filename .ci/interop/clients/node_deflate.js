@@ -6,7 +6,7 @@
 'use strict';
 const crypto = require('node:crypto');
 const WebSocket = require('ws');
-const { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish } = require('../checks/checks.js');
+const { assert, check, closedWith, sameBytes, sameText, pattern, TEXTS, BINARY_SIZES, finish } = require('../checks.js');
 
 const [url, takeoverWord, windowWord, thresholdWord] = process.argv.slice(2);
 const server = { takeover: takeoverWord === 'takeover', window: Number(windowWord), threshold: Number(thresholdWord) };

@@ -18,7 +18,7 @@ from typing import Literal
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.extensions.permessage_deflate import ClientPerMessageDeflateFactory as Offer
 
-sys.path.insert(0, str(Path(__file__).parent.parent / "checks"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "checks"))
 from deflated import NAME, Agreed, agreed, json_of
 
 Bits = int | Literal[True] | None

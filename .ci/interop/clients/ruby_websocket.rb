@@ -5,7 +5,7 @@ require 'optparse'
 require 'timeout'
 require 'uri'
 
-draft, origin, protocol, cases = 'hybi-00', 'http://client.example', nil, File.join(__dir__, '..', 'cases.tsv')
+draft, origin, protocol, cases = 'hybi-00', 'http://client.example', nil, File.join(__dir__, 'cases.tsv')
 OptionParser.new do |o|
   o.on('--draft D') { |v| draft = v }
   o.on('--origin O') { |v| origin = v }

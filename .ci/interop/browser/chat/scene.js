@@ -7,7 +7,7 @@ const { spawn } = require('node:child_process');
 const readline = require('node:readline');
 const { setTimeout: delay } = require('node:timers/promises');
 const { isDeepStrictEqual } = require('node:util');
-const checks = require('../../checks/checks.js');
+const checks = require('../../checks.js');
 const { openBrowser } = require('../chromium.js');
 const hixie76 = require('../hixie76.js');
 

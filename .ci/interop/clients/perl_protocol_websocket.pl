@@ -5,7 +5,7 @@ use IO::Socket::INET; use Socket qw(IPPROTO_TCP TCP_NODELAY);
 use Getopt::Long; use FindBin; use Digest::SHA 'sha1'; use MIME::Base64 'encode_base64';
 use Protocol::WebSocket::Handshake::Client; use Protocol::WebSocket::Frame;
 
-my ($draft, $origin, $protocol, $cases, $timeout) = ('hybi-00', 'http://client.example', undef, "$FindBin::Bin/../cases.tsv", 50);
+my ($draft, $origin, $protocol, $cases, $timeout) = ('hybi-00', 'http://client.example', undef, "$FindBin::Bin/cases.tsv", 50);
 GetOptions('draft=s' => \$draft, 'origin=s' => \$origin, 'protocol=s' => \$protocol, 'cases=s' => \$cases, 'timeout=i' => \$timeout) or exit 2;
 my $url = shift or die "URL\n";
 my %v = ('hixie-75' => 'draft-hixie-75', 'hybi-00' => 'draft-ietf-hybi-00', 'hybi-08' => 'draft-ietf-hybi-10', 'rfc6455' => 'draft-ietf-hybi-17');

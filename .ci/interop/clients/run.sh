@@ -11,7 +11,7 @@ one() { # NAME DRAFT COMMAND...
   if out=$(timeout 60 "$@" "$url" --draft "$draft" 2>&1 </dev/null); then pass=$((pass + 1)); else failed=$((failed + 1)); fi
   printf '%-26s %-8s %s\n' "$name" "$draft" "$(printf '%s\n' "$out" | tail -n 1 | cut -c1-160)"
 }
-for draft in hixie-75 hybi-00 hybi-08 rfc6455; do one 'Protocol::WebSocket (Perl)' "$draft" perl clients/perl_protocol_websocket.pl; done
-for draft in hixie-75 hybi-00 hybi-07 hybi-08 rfc6455; do one 'websocket (Ruby)' "$draft" ruby clients/ruby_websocket.rb; done
+for draft in hixie-75 hybi-00 hybi-08 rfc6455; do one 'Protocol::WebSocket (Perl)' "$draft" perl perl_protocol_websocket.pl; done
+for draft in hixie-75 hybi-00 hybi-07 hybi-08 rfc6455; do one 'websocket (Ruby)' "$draft" ruby ruby_websocket.rb; done
 echo "$pass passed, $failed failed"
 [ "$failed" = 0 ]

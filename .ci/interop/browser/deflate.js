@@ -3,7 +3,7 @@
 // --deflate-takeover). Both get the same conversations.
 'use strict';
 const net = require('node:net');
-const { assert, check, finish } = require('../checks/checks.js');
+const { assert, check, finish } = require('../checks.js');
 const { openBrowser, servePage } = require('./chromium.js');
 const { conversation } = require('./conversation.js');
 const { runFirefox } = require('./firefox.js');
