@@ -108,12 +108,14 @@ need_apt() { # PACKAGE...
     retry "${apt[@]}" update && retry "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 }
 
+need_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv; }
+
 need_python() { # sets $python: a virtual environment with requirements.txt in it
     local want stamp=$out/venv/.stamp
     python=$out/venv/bin/python
     want=$(sha256sum <"$ci/interop/requirements.txt")
     [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
-    python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv || return 1
+    need_venv || return 1
     rm -rf "$out/venv"
     python3 -m venv "$out/venv" && retry "$python" -m pip -q --disable-pip-version-check install -r "$ci/interop/requirements.txt" &&
         echo "$want" >"$stamp"
@@ -132,8 +134,8 @@ need_node() { # $out/node/node_modules, exactly as in package-lock.json
     (cd "$out/node" && retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && echo "$want" >"$stamp"
 }
 
-need_autobahn() { # sets $WSTEST
-    WSTEST=$(retry "$ci/interop/autobahn/install.sh" "$out/autobahn") && export WSTEST
+need_autobahn() { # $out/autobahn/venv
+    need_venv && retry "$ci/interop/autobahn/install.sh" "$out/autobahn"
 }
 
 need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler for libFuzzer
