@@ -39,7 +39,6 @@ if [ -n "$parallel" ]; then
     status=0
     wait "$parallel" || status=$?
     tally "$out/autobahn.12.log" "$status" cases-12
-    echo "     cases-12: $(tail -n 1 "$out/autobahn.12.log")"
     server_pid=$deflate_pid
     still_serving deflate-12-13
 fi

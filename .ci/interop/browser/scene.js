@@ -107,7 +107,7 @@ class Person {
   async poses(name) {
     await this.page.evaluate(() => document.fonts.ready.then(() => {}));
     const file = path.join(out, `${name}.png`);
-    await this.page.screenshot({ path: file });
+    await this.page.screenshot({ path: file, fullPage: true });
     console.log(`note: screenshot ${path.relative(process.cwd(), file)}`);
   }
 }
