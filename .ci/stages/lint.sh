@@ -21,7 +21,7 @@ check "cargo package" cargo package --allow-dirty --no-verify -p clws-proto -p c
 # Only tracked files count.
 top_level() {
     local want have
-    want=$(printf '%s\n' .ci .gitignore ARCHITECTURE.md CHANGELOG.md Cargo.lock Cargo.toml LICENSE README.md benches \
+    want=$(printf '%s\n' .ci .github .gitignore ARCHITECTURE.md CHANGELOG.md Cargo.lock Cargo.toml LICENSE README.md benches \
         clippy.toml clws-examples clws-handshake clws-proto clws-server rustfmt.toml | sort)
     have=$(git ls-files | cut -d/ -f1 | sort -u)
     diff <(echo "$want") <(echo "$have")
