@@ -10,14 +10,21 @@ build_echo
 chat=${CI_CHAT:-$target/release/chat}
 [ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
 
+# tests FILE SECONDS ARGUMENT...: runs tests of node:test, and adds the closing line of the gate.
 # shellcheck disable=SC2317 # called through run_counted
-browser() { timeout "$2" node "$ci/interop/browser/$1.js" "${@:3}"; }
-run_counted sockets-chromium browser sockets 300 "$echo_command" chromium
+tests() {
+    timeout "$2" node --test-reporter=tap --test-force-exit "$ci/interop/browser/$1.js" "${@:3}" | awk '
+        { print }
+        /^# pass / { passed = $3 }
+        /^# (fail|cancelled) / { failed += $3 }
+        END { print passed + 0 " passed, " failed + 0 " failed" }'
+}
+run_counted sockets-chromium tests sockets 300 "$echo_command" chromium
 if need_apt firefox-esr; then
-    run_counted sockets-firefox browser sockets 300 "$echo_command" firefox
+    run_counted sockets-firefox tests sockets 300 "$echo_command" firefox
 else
     note "firefox-esr is not available: permessage-deflate ran with Chromium only"
 fi
-run_counted echo-page browser echo_page 200 "$echo_command" "$out"
-run_counted chat browser chat 600 "$chat" "$out"
+run_counted echo-page tests echo_page 200 "$echo_command" "$out"
+run_counted chat tests chat 600 "$chat" "$out"
 finish

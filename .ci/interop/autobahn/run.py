@@ -27,6 +27,7 @@ def main(url, out, count, *patterns):
     factory = fuzzing.FuzzingClientFactory({
         "outdir": out, "servers": [{"agent": "server", "url": url}],
         "cases": patterns, "exclude-cases": [], "exclude-agent-cases": {},
+        "options": {"closeHandshakeTimeout": 10, "serverConnectionDropTimeout": 10},
     })
     reactor.run()
 

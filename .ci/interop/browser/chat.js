@@ -164,7 +164,7 @@ scene('the page detects a dead connection by its ping', async (at) => {
   at.serverIsGone = false;
   await both[0].says('still here');
   await both[1].hears('still here');
-}, 240);
+}, 240000);
 
 // --- the appearance ---
 

@@ -1,4 +1,4 @@
-// Counted checks, servers and Chromium for the browser checks. The last line is `N passed, N failed`.
+// Servers and Chromium for the browser checks, which are tests of node:test.
 'use strict';
 const assert = require('node:assert/strict');
 const { spawn } = require('node:child_process');
@@ -9,34 +9,6 @@ const { chromium } = require('playwright-core');
 
 const PATIENCE = 20000; // the longest wait, unless stated otherwise
 const POLL = 20;
-
-let passed = 0;
-let failed = 0;
-
-async function check(name, body, seconds = 90) {
-  let timer;
-  const late = new Promise((_, reject) => {
-    timer = setTimeout(() => reject(new Error(`timed out after ${seconds} s`)), seconds * 1000);
-  });
-  try {
-    await Promise.race([body(), late]);
-    passed += 1;
-    console.log('ok  ', name);
-  } catch (error) {
-    failed += 1;
-    console.log('FAIL', name, '-', String(error.message ?? error).split('\n').slice(0, 12).join(' ').slice(0, 400));
-  } finally {
-    clearTimeout(timer);
-  }
-}
-
-// run(MAIN): runs a program of checks and exits.
-function run(main) {
-  main().catch((error) => check('the browser runs', () => { throw error; })).finally(() => {
-    console.log(`${passed} passed, ${failed} failed`);
-    process.exit(failed ? 1 : 0);
-  });
-}
 
 // Waits until `read` yields `want`, a value or a pattern. A failure shows the last value.
 async function eventually(read, want, patience = PATIENCE) {
@@ -62,7 +34,7 @@ class Server {
   log = '';
 
   constructor(program, ...flags) {
-    Object.assign(this, { program, flags });
+    Object.assign(this, { program: program.split(' '), flags });
   }
 
   async start() {
@@ -80,17 +52,16 @@ class Server {
   }
 
   launch() {
-    const [file, ...more] = this.program.split(' ');
-    const child = spawn(file, [...more, '--listen', `127.0.0.1:${this.port}`, ...this.flags], { stdio: ['ignore', 'pipe', 'pipe'] });
+    const [file, ...more] = [...this.program, '--listen', `127.0.0.1:${this.port}`, ...this.flags];
+    const child = spawn(file, more, { stdio: ['ignore', 'pipe', 'pipe'] });
     running.add(child);
     this.child = child;
-    let log = '';
-    child.stderr.on('data', (data) => { log += data; this.log += data; });
+    child.stderr.on('data', (data) => { this.log += data; });
     return new Promise((resolve, reject) => {
       child.once('error', reject);
       child.once('exit', (code, signal) => {
         running.delete(child);
-        reject(new Error(`the server exited with ${code ?? signal}: ${log}`));
+        reject(new Error(`the server exited with ${code ?? signal}: ${this.log}`));
       });
       readline.createInterface({ input: child.stdout }).on('line', (line) => {
         const port = /(?:ws|http):\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
@@ -99,20 +70,16 @@ class Server {
     });
   }
 
-  get isRunning() {
-    return this.child.exitCode === null && this.child.signalCode === null;
-  }
-
   // Kills it without notice to its clients, like a crash.
   async stop() {
-    if (!this.child || !this.isRunning) return;
+    if (!running.has(this.child)) return;
     const ended = new Promise((resolve) => { this.child.once('exit', resolve); });
     this.child.kill('SIGKILL');
     await ended;
   }
 
   assertFine() {
-    assert.equal(this.isRunning, true, 'the server has exited');
+    assert.ok(running.has(this.child), 'the server has exited');
     assert.doesNotMatch(this.log, /ERROR|panicked at/);
   }
 }
@@ -122,8 +89,9 @@ function openBrowser() {
   return chromium.launch({
     executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
     timeout: 60000,
-    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-dev-shm-usage'],
+    args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
+      '--disable-dev-shm-usage'],
   });
 }
 
-module.exports = { assert, check, eventually, openBrowser, run, Server, PATIENCE };
+module.exports = { assert, eventually, openBrowser, Server, PATIENCE };

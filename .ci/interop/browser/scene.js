@@ -5,8 +5,9 @@
 // about another page, or about the next event on the same page.
 'use strict';
 const path = require('node:path');
+const { after, test } = require('node:test');
 const axe = require('axe-core');
-const { assert, check, eventually, openBrowser, run, Server, PATIENCE } = require('./harness.js');
+const { assert, eventually, openBrowser, Server, PATIENCE } = require('./harness.js');
 
 const [program, out] = process.argv.slice(2);
 const PHONE = { colorScheme: 'dark', viewport: { width: 360, height: 740 }, isMobile: true, hasTouch: true };
@@ -124,13 +125,9 @@ class Scene {
 
   persons = [];
 
-  constructor(browser) {
-    this.browser = browser;
-  }
-
   // Opens a page of the server in a new browser profile with this stored name.
   async opens(name, at = '', options = {}) {
-    const context = await this.browser.newContext({ locale: 'en-GB', viewport: { width: 1200, height: 760 }, ...options });
+    const context = await browser.newContext({ locale: 'en-GB', viewport: { width: 1200, height: 760 }, ...options });
     context.setDefaultTimeout(PATIENCE);
     await context.addInitScript((wanted) => {
       if (wanted && !localStorage.getItem('clws.name')) localStorage.setItem('clws.name', wanted);
@@ -160,27 +157,23 @@ class Scene {
   }
 }
 
-const scenes = [];
+let browser;
+after(() => browser?.close());
 
-// scene(NAME, BODY, [SECONDS]): a check that runs after the file with the scenes. BODY takes a Scene with a running server.
-function scene(...one) {
-  scenes.push(one);
-}
-
-setImmediate(run, async () => {
-  let browser;
-  for (const [name, body, seconds] of scenes) {
+// scene(NAME, BODY, [TIMEOUT]): a test. BODY takes a Scene with a running server.
+function scene(name, body, timeout = 90000) {
+  test(name, { timeout }, async () => {
     if (!browser?.isConnected()) browser = await openBrowser(); // the first start, or a restart after a crash
-    const at = new Scene(browser);
-    await check(name, async () => {
+    const at = new Scene();
+    try {
       await at.server.start();
       await body(at);
       await at.assertFine();
-    }, seconds);
-    for (const person of at.persons) await person.leaves().catch(() => {}); // the browser or the page may be closed
-    await at.server.stop();
-  }
-  await browser?.close();
-});
+    } finally {
+      for (const person of at.persons) await person.leaves().catch(() => {}); // the browser or the page may be closed
+      await at.server.stop();
+    }
+  });
+}
 
 module.exports = { assert, eventually, scene, PHONE };

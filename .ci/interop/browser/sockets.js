@@ -1,16 +1,18 @@
 // The WebSocket of Chromium and Firefox against echo: sockets.js ECHO chromium|firefox
 'use strict';
 const http = require('node:http');
-const { assert, check, openBrowser, run, Server } = require('./harness.js');
+const { after, before, test } = require('node:test');
+const { assert, openBrowser, Server } = require('./harness.js');
 const { openFirefox } = require('./firefox.js');
 
 const [program, browser] = process.argv.slice(2);
-const TEXTS = ['', 'hello', 'naïve 日本語 😀👩‍👩‍👧‍👦 𝄞', '😀'.repeat(1 << 18), ...Array.from({ length: 30 }, (_, n) => `{"id":${n},"user":"ada"}`.repeat(9))];
-const CONVERSATIONS = {
-  'texts are echoed': { send: TEXTS, close: [1000] },
-  'a binary message is echoed, and so is the close code': { binarySize: 1 << 20, close: [3001, 'bye'] },
-  'an empty binary message': { binarySize: 0, close: [] },
-};
+const TEXTS = ['', 'hello', 'naïve 日本語 😀👩‍👩‍👧‍👦 𝄞', '😀'.repeat(1 << 18),
+  ...Array.from({ length: 30 }, (_, n) => `{"id":${n},"user":"ada"}`.repeat(9))];
+const CONVERSATIONS = [
+  { send: TEXTS, close: [1000] },
+  { binarySize: 1 << 20, close: [3001, 'bye'] },
+  { binarySize: 0, close: [] },
+];
 
 // Everything that the WebSocket of one conversation saw. It runs inside a page, so it uses nothing else from this file.
 function conversation({ url, send = [], binarySize, close }) {
@@ -46,7 +48,8 @@ const conversation = ${conversation};
   const seen = [];
   for (const each of ${JSON.stringify(plan).replaceAll('<', '\\u003c')}) seen.push(await conversation(each));
   return { seen };
-})().catch((error) => ({ error: String(error) })).then((result) => fetch('/result', { method: 'POST', body: JSON.stringify(result) }));
+})().catch((error) => ({ error: String(error) }))
+  .then((result) => fetch('/result', { method: 'POST', body: JSON.stringify(result) }));
 </script>`;
 
 // Opens a page in a new browser, under this host name. Resolves to the results of its plan.
@@ -73,47 +76,41 @@ async function talk(plan, host = '127.0.0.1') {
   }
 }
 
-run(async () => {
-  const servers = {
-    'no compression': { server: new Server(program), extensions: '' },
-    'no context takeover': { server: new Server(program, '--deflate', '--deflate-threshold', '0'),
-      extensions: 'permessage-deflate; server_no_context_takeover; client_no_context_takeover' },
-    'context takeover': { server: new Server(program, '--deflate-takeover', '--deflate-threshold', '0'),
-      extensions: 'permessage-deflate' },
-  };
-  const plan = [];
-  for (const [kind, { server, extensions }] of Object.entries(servers)) {
-    await server.start();
-    for (const [name, each] of Object.entries(CONVERSATIONS)) {
-      plan.push({ name: `${name}, ${kind}`, extensions, url: `ws://127.0.0.1:${server.port}/echo`, ...each });
-    }
-  }
-  const { server } = servers['no compression'];
-  let seen = [];
-  await check(`${browser} completes its conversations`, async () => {
-    seen = await talk([...plan, { url: `ws://127.0.0.1:${server.port}/no/such/resource` }]);
-  }, 180);
-  if (!seen.length) return;
-  for (const [n, { name, send = [true], close, extensions }] of plan.entries()) {
-    await check(`${browser}: ${name}`, async () => {
-      assert.deepEqual(seen[n], { events: ['open', 'close'], messages: send.map(() => true), wasClean: true, code: close[0] ?? 1005,
-        // Firefox shows a page only the name.
-        protocol: '', extensions: browser === 'firefox' ? extensions.split(';')[0] : extensions });
-    });
-  }
-  const refused = ({ events, wasClean, code }) => assert.deepEqual([events, wasClean, code], [['error', 'close'], false, 1006]);
-  await check(`${browser}: an unknown resource gives an error and 1006`, async () => refused(seen.at(-1)));
-
-  const picky = await new Server(program, '--origin', 'http://localhost').start();
-  // Browsers resolve all names below localhost to a loopback address.
-  for (const [host, isAdmitted] of [['localhost', true], ['127.0.0.1', false], ['localhost.evil.localhost', false]]) {
-    await check(`${browser}: a page of ${host} is ${isAdmitted ? 'admitted' : 'refused'}`, async () => {
-      const [only] = await talk([{ url: `ws://127.0.0.1:${picky.port}/echo`, send: ['hello'], close: [1000] }], host);
-      if (isAdmitted) assert.deepEqual([only.messages, only.code], [[true], 1000]);
-      else refused(only);
-    });
-  }
-  await check(`${browser}: the servers run and logged no error`, async () => {
-    for (const each of [...Object.values(servers).map((one) => one.server), picky]) each.assertFine();
-  });
+// The flags of each server, and the extension that it negotiates with a browser.
+const SERVERS = {
+  'no compression': [[], ''],
+  'no context takeover': [['--deflate', '--deflate-threshold', '0'],
+    'permessage-deflate; server_no_context_takeover; client_no_context_takeover'],
+  'context takeover': [['--deflate-takeover', '--deflate-threshold', '0'], 'permessage-deflate'],
+  picky: [['--origin', 'http://localhost'], ''],
+};
+const servers = {};
+before(async () => {
+  for (const [name, [flags]] of Object.entries(SERVERS)) servers[name] = await new Server(program, ...flags).start();
 });
+after(() => Promise.all(Object.values(servers).map((server) => server.stop())));
+
+const isRefused = ({ events, wasClean, code }) => assert.deepEqual([events, wasClean, code], [['error', 'close'], false, 1006]);
+for (const [name, [, extensions]] of Object.entries(SERVERS).slice(0, 3)) {
+  test(`${browser}, ${name}: messages and closes are echoed, and an unknown resource is refused`, { timeout: 180000 }, async () => {
+    const url = `ws://127.0.0.1:${servers[name].port}`;
+    const seen = await talk([...CONVERSATIONS.map((each) => ({ url: `${url}/echo`, ...each })), { url: `${url}/no/such/resource` }]);
+    isRefused(seen.pop());
+    assert.deepEqual(seen, CONVERSATIONS.map(({ send = [true], close }) => ({
+      events: ['open', 'close'], messages: send.map(() => true), wasClean: true, code: close[0] ?? 1005, protocol: '',
+      // Firefox shows a page only the name.
+      extensions: browser === 'firefox' ? extensions.split(';')[0] : extensions,
+    })));
+    servers[name].assertFine();
+  });
+}
+
+// Browsers resolve all names below localhost to a loopback address.
+for (const [host, isAdmitted] of [['localhost', true], ['127.0.0.1', false], ['localhost.evil.localhost', false]]) {
+  test(`${browser}: a page of ${host} is ${isAdmitted ? 'admitted' : 'refused'}`, { timeout: 180000 }, async () => {
+    const [seen] = await talk([{ url: `ws://127.0.0.1:${servers.picky.port}/echo`, send: ['hello'], close: [1000] }], host);
+    if (isAdmitted) assert.deepEqual([seen.messages, seen.code], [[true], 1000]);
+    else isRefused(seen);
+    servers.picky.assertFine();
+  });
+}
