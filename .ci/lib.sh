@@ -101,35 +101,49 @@ need_apt() { # PACKAGE...
     retry "${apt[@]}" update && retry "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 }
 
-need_venv() { python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv; }
+# changed DIR FILE...: fails if DIR was installed from the same files. Otherwise it empties DIR.
+changed() {
+    installing=$(cat "${@:2}" | sha256sum)
+    [ "$(cat "$1/.stamp" 2>/dev/null)" != "$installing" ] && rm -rf "$1" && mkdir -p "$1"
+}
+installed() { echo "$installing" >"$1/.stamp"; }
+
+# venv DIR COMMAND: a virtual environment, made by this Python.
+venv() {
+    python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv || return 1
+    "$2" -m venv "$1"
+}
+pip() { retry "$1/bin/python" -m pip -q --disable-pip-version-check "${@:2}"; }
 
 need_python() { # sets $python: a virtual environment with requirements.txt in it
-    local want stamp=$out/venv/.stamp
-    python=$out/venv/bin/python
-    want=$(sha256sum <"$ci/interop/requirements.txt")
-    [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
-    need_venv || return 1
-    rm -rf "$out/venv"
-    python3 -m venv "$out/venv" && retry "$python" -m pip -q --disable-pip-version-check install -r "$ci/interop/requirements.txt" &&
-        echo "$want" >"$stamp"
+    local dir=$out/venv wanted=$ci/interop/requirements.txt
+    # shellcheck disable=SC2034 # used by stages
+    python=$dir/bin/python
+    changed "$dir" "$wanted" || return 0
+    venv "$dir" python3 && pip "$dir" install -r "$wanted" && installed "$dir"
 }
 
 need_node() { # $out/node/node_modules, with the exact versions in package.json
-    local want stamp=$out/node/.stamp
-    want=$(sha256sum <"$ci/interop/package.json")
-    export NODE_PATH=$out/node/node_modules
-    [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
+    local dir=$out/node
+    export NODE_PATH=$dir/node_modules
+    changed "$dir" "$ci/interop/package.json" || return 0
     { command -v node && command -v npm; } >/dev/null || need_apt nodejs npm || return 1
-    rm -rf "$out/node"
-    mkdir -p "$out/node"
-    cp "$ci/interop/package.json" "$out/node/"
+    cp "$ci/interop/package.json" "$dir/"
     # No package needs an install script: ws 0.4 has a JavaScript fallback for its native part.
-    (cd "$out/node" && retry npm install --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error) &&
-        echo "$want" >"$stamp"
+    retry npm install --prefix "$dir" --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error && installed "$dir"
 }
 
-need_autobahn() { # $out/autobahn/venv
-    need_venv && retry "$ci/interop/autobahn/install.sh" "$out/autobahn"
+need_autobahn() { # sets $autobahn: the Python of a virtual environment with the suite, ported to Python 3
+    local kit=$ci/interop/autobahn dir=$out/autobahn from=(--no-build-isolation)
+    autobahn=$dir/bin/python
+    changed "$dir" "$kit"/{requirements.txt,suite.txt,port.py,py3glue.py} || return 0
+    # autobahn 0.10.9 does not run on later Pythons.
+    venv "$dir" "$(type -P python3.11 python3.12 python3.13 python3.10 python3.9 python3 | head -n 1)" || return 1
+    # autobahn and the suite are source distributions. The pinned setuptools makes their build reproducible.
+    pip "$dir" install setuptools==75.8.0 wheel==0.45.1 && pip "$dir" install "${from[@]}" -r "$kit/requirements.txt" &&
+        pip "$dir" download --no-deps --no-binary :all: "${from[@]}" --require-hashes -d "$dir/sdist" -r "$kit/suite.txt" &&
+        tar -xzf "$dir"/sdist/autobahntestsuite-*.tar.gz -C "$dir/sdist" --strip-components=1 &&
+        "$autobahn" "$kit/port.py" "$dir/sdist" "$dir"/lib/python3*/site-packages && installed "$dir"
 }
 
 need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler for libFuzzer

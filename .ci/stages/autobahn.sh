@@ -10,7 +10,7 @@ build_echo
 
 # suite NAME CASES SECONDS PATTERN...: runs against $url.
 suite() {
-    timeout "$3" "$out/autobahn/venv/bin/python" -u "$ci/interop/autobahn/run.py" "$url/" "$out/autobahn/report-$1" "$2" "${@:4}"
+    timeout "$3" "$autobahn" -u "$ci/interop/autobahn/run.py" "$url/" "$out/report-$1" "$2" "${@:4}"
 }
 
 # cases_1_to_10 NAME FLAG...: runs on a new server.

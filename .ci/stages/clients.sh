@@ -14,23 +14,23 @@ declare -A command=([perl]="perl perl_protocol_websocket.pl" [ruby]="ruby ruby_w
 
 # runs CLIENT ARGUMENTS...: a run of the client for each argument, which may have several words.
 runs() {
-    local client=$1 arguments
-    shift
-    for arguments; do
+    local arguments
+    for arguments in "${@:2}"; do
         # shellcheck disable=SC2086 # several words
-        check "$server: $client $arguments${family:+, $family}" timeout 90 ${command[$client]} "$url/echo" $arguments
+        check "$server: $1 $arguments, ${url%:*}" timeout 90 ${command[$1]} "$url/echo" $arguments
     done
 }
 
 # start NAME FLAG...
 start() {
-    server=$1 family=''
+    [ -z "${server:-}" ] || still_serving "$server"
+    server=$1
     serve "$@" || finish
     url=${server_urls[0]}
 }
 
 # The clients that offer no extension.
-old_versions() {
+without_extension() {
     runs perl hixie-75 hybi-00 hybi-08 rfc6455
     runs ruby hixie-75 hybi-00 hybi-07 hybi-08 rfc6455
     # If a later node cannot run this client of 2014, a note says so: the server is not at fault.
@@ -42,37 +42,33 @@ old_versions() {
     runs ws version-8 none
     runs websockets none
 }
+offers=('default compressed' 'alone compressed' 'small compressed')
 
 listen=(--listen 127.0.0.1:0)
 if have_ipv6; then listen+=(--listen '[::1]:0'); else note "no IPv6 loopback: clients ran over IPv4 only"; fi
 start plain --hixie --hixie-75 "${listen[@]}"
-old_versions
+without_extension
 for url in "${server_urls[@]}"; do
-    family=${url%:*}
     runs ws default
     runs websockets default
 done
-still_serving plain
 
 start takeover --hixie --hixie-75 --deflate-takeover --deflate-threshold 0
-old_versions
-runs ws 'default context' 'alone compressed' 'small compressed'
-runs websockets 'default context' 'alone compressed' 'small compressed' 'two compressed'
-still_serving takeover
+without_extension
+runs ws 'default context' "${offers[@]:1}"
+runs websockets 'default context' "${offers[@]:1}" 'two compressed'
 
 start no-takeover --deflate
-runs ws 'default compressed' 'alone compressed' 'small compressed'
-runs websockets 'default compressed' 'alone compressed' 'small compressed' 'two compressed'
-still_serving no-takeover
+runs ws "${offers[@]}"
+runs websockets "${offers[@]}" 'two compressed'
 
 start takeover-12-tasks --deflate-takeover --deflate-window 12 --deflate-threshold 64 --task-per-client
-runs ws none 'default context' 'alone compressed' 'small compressed'
-runs websockets none 'default context' 'alone compressed' 'small compressed' 'two compressed'
-still_serving takeover-12-tasks
+runs ws none 'default context' "${offers[@]:1}"
+runs websockets none 'default context' "${offers[@]:1}" 'two compressed'
 
 # A window of 2^9 reaches no further back than the message.
 start takeover-9-tasks --deflate-takeover --deflate-window 9 --task-per-client
-runs ws 'default compressed' 'small compressed'
-runs websockets 'default compressed' 'small compressed' 'two compressed'
-still_serving takeover-9-tasks
+runs ws "${offers[@]}"
+runs websockets "${offers[@]}" 'two compressed'
+still_serving "$server"
 finish

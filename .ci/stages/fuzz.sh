@@ -24,7 +24,6 @@ run() {
     local dir=$out/fuzz corpus=$out/fuzz/corpus/$2 status=0 dict=()
     [ "$STAGE" = fuzz-long ] || rm -rf "$corpus"
     mkdir -p "$corpus" "$dir/found/$2"
-    touch "$dir/$2.started"
     [ ! -f "$root/$1/fuzz/dict" ] || dict=(-dict="$root/$1/fuzz/dict")
     # The limit per input is for inputs that hang. It is long because the machine may be busy.
     "$bins/$2" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
@@ -63,18 +62,14 @@ done
 ((failed == 0)) || finish
 
 # Runs as many targets at once as there are cores.
-pids=()
-# shellcheck disable=SC2317 # the trap of lib.sh calls it
-stop_all() { ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true; }
-mkdir -p "$out/fuzz"
 for pair in "${pairs[@]}"; do
     while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
     # shellcheck disable=SC2086 # two words
     run $pair &
-    pids+=($!)
+    server_pids+=($!) # stops with the stage
 done
 wait
-pids=()
+server_pids=()
 for pair in "${pairs[@]}"; do
     # shellcheck disable=SC2086 # two words
     report $pair

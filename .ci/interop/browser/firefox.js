@@ -4,7 +4,6 @@ const { spawn } = require('node:child_process');
 const fs = require('node:fs');
 const os = require('node:os');
 const path = require('node:path');
-const { setTimeout: delay } = require('node:timers/promises');
 
 // Disables pages and requests of a new profile that are not part of the test.
 const PREFERENCES = {
@@ -25,29 +24,26 @@ async function openFirefox(url) {
     Object.entries(PREFERENCES).map(([name, value]) => `user_pref("${name}", ${JSON.stringify(value)});\n`).join(''));
   // A separate process group, so that its content processes end with it.
   const firefox = spawn(process.env.FIREFOX || 'firefox-esr', ['--headless', '--no-remote', '--profile', profile, url],
-    { detached: true, stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: profile, MOZ_DISABLE_AUTO_SAFE_MODE: '1' } });
+    { detached: true, stdio: ['ignore', 'ignore', 'pipe'], env: { ...process.env, HOME: profile } });
   let log = '';
   firefox.stderr.on('data', (data) => { log = (log + data).slice(-2000); });
   const ended = new Promise((resolve) => {
     firefox.once('exit', (code, signal) => resolve({ error: `Firefox exited with ${code ?? signal}: ${log}` }));
     firefox.once('error', (error) => resolve({ error: error.message }));
   });
-  const stop = (signal) => {
+  const kill = () => {
     try {
-      process.kill(-firefox.pid, signal);
+      process.kill(-firefox.pid, 'SIGKILL');
     } catch {
       // already exited
     }
   };
-  const kill = () => stop('SIGKILL');
-  process.on('exit', kill);
+  process.once('exit', kill);
   return {
     ended,
     async close() {
-      stop('SIGTERM');
-      await Promise.race([ended, delay(5000)]);
       kill();
-      process.removeListener('exit', kill);
+      await ended;
       fs.rmSync(profile, { recursive: true, force: true, maxRetries: 5, retryDelay: 200 });
     },
   };

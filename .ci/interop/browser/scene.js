@@ -16,19 +16,16 @@ const PHONE = { colorScheme: 'dark', viewport: { width: 360, height: 740 }, isMo
 class Person {
   constructor(scene, name, page) {
     Object.assign(this, { scene, name, page });
-    page.on('pageerror', (error) => this.complains(error.message));
-    page.on('requestfailed', (request) => { if (!scene.serverIsGone) this.complains(`${request.url()} failed`); });
+    const complain = (text) => { if (!this.hasLeft) scene.complaints.push(`${name}: ${text}`); };
+    page.on('pageerror', (error) => complain(error.message));
+    page.on('requestfailed', (request) => { if (!scene.serverIsGone) complain(`${request.url()} failed`); });
     page.on('console', (message) => {
       // The browser logs each attempt while no server listens.
       const isExpected = scene.serverIsGone && /^WebSocket connection to .* failed/.test(message.text());
-      if (['error', 'warning'].includes(message.type()) && !isExpected) this.complains(message.text());
+      if (['error', 'warning'].includes(message.type()) && !isExpected) complain(message.text());
     });
     this.socketsClosed = 0;
     page.on('websocket', (socket) => socket.on('close', () => { this.socketsClosed += 1; }));
-  }
-
-  complains(text) {
-    if (!this.hasLeft) this.scene.complaints.push(`${this.name}: ${text}`);
   }
 
   // The text of `selector` becomes `want`.
@@ -39,10 +36,6 @@ class Person {
   // The result of a function in the page becomes `want`.
   async becomes(read, want, patience) {
     await eventually(() => this.page.evaluate(read), want, patience);
-  }
-
-  async isIn(room) {
-    await this.shows('#room', room);
   }
 
   async seesPeople(...names) {
@@ -84,11 +77,12 @@ class Person {
   async isAccessible() {
     const { page } = this;
     await page.setViewportSize({ width: 360, height: 740 });
-    await this.becomes(() => [innerWidth, Math.max(document.documentElement.scrollWidth, document.body.scrollWidth)], [360, 360]);
+    const widths = () => [innerWidth, document.documentElement.scrollWidth, document.body.scrollWidth];
+    await eventually(async () => (await page.evaluate(widths)).map((each) => each <= 360), [true, true, true]);
     await page.evaluate(axe.source);
     for (const colorScheme of ['dark', 'light']) {
       await page.emulateMedia({ colorScheme });
-      await eventually(() => page.evaluate((wanted) => matchMedia(`(prefers-color-scheme: ${wanted})`).matches, colorScheme), true);
+      await this.becomes(() => matchMedia('(prefers-color-scheme: dark)').matches, colorScheme === 'dark');
       const found = await page.evaluate(async () => (await window.axe.run(document, { resultTypes: ['violations'] })).violations
         .flatMap(({ id, nodes }) => nodes.map(({ html }) => `${id}: ${html.slice(0, 80)}`)));
       assert.deepEqual([this.name, colorScheme, found], [this.name, colorScheme, []]);
@@ -132,7 +126,9 @@ class Scene {
     await context.addInitScript((wanted) => {
       if (wanted && !localStorage.getItem('clws.name')) localStorage.setItem('clws.name', wanted);
       window.stopped = []; // violations of the page's policy
-      addEventListener('securitypolicyviolation', (event) => window.stopped.push(`${event.violatedDirective} ${event.blockedURI}`));
+      addEventListener('securitypolicyviolation', ({ violatedDirective, blockedURI }) => {
+        window.stopped.push(`${violatedDirective} ${blockedURI}`);
+      });
     }, name);
     const person = new Person(this, name, await context.newPage());
     this.persons.push(person);

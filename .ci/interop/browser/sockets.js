@@ -92,9 +92,9 @@ after(() => Promise.all(Object.values(servers).map((server) => server.stop())));
 
 const isRefused = ({ events, wasClean, code }) => assert.deepEqual([events, wasClean, code], [['error', 'close'], false, 1006]);
 for (const [name, [, extensions]] of Object.entries(SERVERS).slice(0, 3)) {
-  test(`${browser}, ${name}: messages and closes are echoed, and an unknown resource is refused`, { timeout: 180000 }, async () => {
-    const url = `ws://127.0.0.1:${servers[name].port}`;
-    const seen = await talk([...CONVERSATIONS.map((each) => ({ url: `${url}/echo`, ...each })), { url: `${url}/no/such/resource` }]);
+  test(`${browser}, ${name}: echoes of messages and closes, and an unknown resource`, { timeout: 180000 }, async () => {
+    const url = `ws://127.0.0.1:${servers[name].port}/echo`;
+    const seen = await talk([...CONVERSATIONS.map((each) => ({ url, ...each })), { url: `${url}/no/such/resource` }]);
     isRefused(seen.pop());
     assert.deepEqual(seen, CONVERSATIONS.map(({ send = [true], close }) => ({
       events: ['open', 'close'], messages: send.map(() => true), wasClean: true, code: close[0] ?? 1005, protocol: '',
