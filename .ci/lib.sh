@@ -10,11 +10,11 @@ target=${CARGO_TARGET_DIR:-$root/target}
 # Line tables are enough for backtraces. Full debug information takes longer to link than the tests
 # run.
 export CARGO_TERM_COLOR=never CARGO_INCREMENTAL=0 CARGO_PROFILE_DEV_DEBUG=${CARGO_PROFILE_DEV_DEBUG:-line-tables-only}
+STAGE=${STAGE:-stage}
 cd "$root" || exit 2
 mkdir -p "$out"
 
-passed=0
-failed=0
+passed=0 failed=0
 ok() { passed=$((passed + 1)); echo "ok   $*"; }
 fail() { failed=$((failed + 1)); echo "FAIL $*"; }
 # .ci/run shows lines that start with `note:` even if the stage passes.
@@ -28,7 +28,7 @@ finish() {
 check() {
     local name=$1 log
     shift
-    log=$out/${STAGE:-stage}.${name//[^A-Za-z0-9_.-]/-}.log
+    log=$out/$STAGE.${name//[^A-Za-z0-9_.-]/-}.log
     if "$@" >"$log" 2>&1 </dev/null; then
         ok "$name"
     else
@@ -37,23 +37,26 @@ check() {
     fi
 }
 
-# tally LOG STATUS NAME: adds the `N passed, N failed` at the end of LOG. A run without that line,
-# without a test, or with a contradicting exit status is a failure.
+# tally LOG STATUS NAME: adds the `N passed, N failed` at the end of LOG, and shows its notes. A run
+# without that line, without a test, or with a contradicting exit status is a failure.
 tally() {
-    local log=$1 status=$2 name=$3 p f
-    if read -r p f < <(closing_line "$log") && ((p + f > 0)) && (((status == 0) == (f == 0))); then
-        passed=$((passed + p)) failed=$((failed + f))
-        ((f == 0)) || { echo "FAIL $name: $p passed, $f failed"; grep -E '^ *(FAIL|INVALID)| FAIL ' "$log" | head -n 60 || true; }
-    else
-        passed=$((passed + ${p:-0})) failed=$((failed + ${f:-0}))
-        fail "$name: exit status $status, no valid closing line"
-        tail -n 40 "$log" | sed 's/^/     | /'
+    local p=0 f=0
+    read -r p f < <(tail -n 1 "$1" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p') || true
+    passed=$((passed + p)) failed=$((failed + f))
+    if ((p + f == 0 || ($2 == 0) != (f == 0))); then
+        fail "$3: exit status $2, no valid closing line"
+        tail -n 40 "$1" | sed 's/^/     | /'
+    elif ((f)); then
+        grep -E -A 12 '^(FAIL|not ok)' "$1" | head -n 150 || true
     fi
+    grep '^note:' "$1" || true
+    echo "     $3: $p passed, $f failed"
 }
 
-# tally_tests LOG STATUS: adds the counts of `cargo test`. An ignored test counts as a failure.
-tally_tests() {
-    local log=$1 status=$2 p f i
+# cargo_test ARGUMENT...: runs `cargo test` and adds its counts. An ignored test counts as a failure.
+cargo_test() {
+    local log=$out/$STAGE.cargo.log status=0 p f i
+    cargo test "$@" >"$log" 2>&1 || status=$?
     read -r p f i < <(awk '/^test result: / { p += $4; f += $6; i += $8 } END { print p + 0, f + 0, i + 0 }' "$log")
     passed=$((passed + p)) failed=$((failed + f))
     ((i == 0)) || fail "$i ignored tests"
@@ -66,26 +69,16 @@ tally_tests() {
     tail -n 20 "$log" | sed 's/^/     | /'
 }
 
-# closing_line LOG: the two numbers of `N passed, N failed`, if that is the last line of LOG.
-closing_line() {
-    tail -n 1 "$1" | sed -nE 's/^([0-9]+) passed, ([0-9]+) failed$/\1 \2/p' | grep .
-}
-
-# run_counted NAME COMMAND...: runs a program that ends with `N passed, N failed`, adds its numbers
-# and shows its notes. It runs in the background, because bash handles no signal while a command
-# runs in the foreground.
+# run_counted NAME COMMAND...: runs a program that ends with `N passed, N failed`. It runs in the
+# background, because bash handles no signal while a command runs in the foreground.
 program=
 run_counted() {
-    local name=$1 log status=0
-    shift
-    log=$out/${STAGE:-stage}.${name//[^A-Za-z0-9_.-]/-}.log
-    "$@" >"$log" 2>&1 </dev/null &
+    local log=$out/$STAGE.$1.log status=0
+    "${@:2}" >"$log" 2>&1 </dev/null &
     program=$!
     wait "$program" || status=$?
     program=
-    grep '^note:' "$log" || true
-    tally "$log" "$status" "$name"
-    echo "     $name: $(tail -n 1 "$log" | cut -c1-160)"
+    tally "$log" "$status" "$1"
 }
 
 # --- installing: each function does nothing if its work is already done ---
@@ -108,32 +101,49 @@ need_apt() { # PACKAGE...
     retry "${apt[@]}" update && retry "${apt[@]}" install -y --no-install-recommends "${missing[@]}"
 }
 
-need_python() { # sets $python: a virtual environment with requirements.txt in it
-    local want stamp=$out/venv/.stamp
-    python=$out/venv/bin/python
-    want=$(sha256sum <"$ci/requirements.txt")
-    [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
+# changed DIR FILE...: fails if DIR was installed from the same files. Otherwise it empties DIR.
+changed() {
+    installing=$(cat "${@:2}" | sha256sum)
+    [ "$(cat "$1/.stamp" 2>/dev/null)" != "$installing" ] && rm -rf "$1" && mkdir -p "$1"
+}
+installed() { echo "$installing" >"$1/.stamp"; }
+
+# venv DIR COMMAND: a virtual environment, made by this Python.
+venv() {
     python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv || return 1
-    rm -rf "$out/venv"
-    python3 -m venv "$out/venv" && retry "$python" -m pip -q --disable-pip-version-check install -r "$ci/requirements.txt" &&
-        echo "$want" >"$stamp"
+    "$2" -m venv "$1"
+}
+pip() { retry "$1/bin/python" -m pip -q --disable-pip-version-check "${@:2}"; }
+
+need_python() { # sets $python: a virtual environment with requirements.txt in it
+    local dir=$out/venv wanted=$ci/interop/requirements.txt
+    # shellcheck disable=SC2034 # used by stages
+    python=$dir/bin/python
+    changed "$dir" "$wanted" || return 0
+    venv "$dir" python3 && pip "$dir" install -r "$wanted" && installed "$dir"
 }
 
-need_node() { # $out/node/node_modules, exactly as in package-lock.json
-    local want stamp=$out/node/.stamp
-    want=$(cat "$ci/node/package.json" "$ci/node/package-lock.json" | sha256sum)
-    export NODE_PATH=$out/node/node_modules
-    [ "$(cat "$stamp" 2>/dev/null)" = "$want" ] && return 0
+need_node() { # $out/node/node_modules, with the exact versions in package.json
+    local dir=$out/node
+    export NODE_PATH=$dir/node_modules
+    changed "$dir" "$ci/interop/package.json" || return 0
     { command -v node && command -v npm; } >/dev/null || need_apt nodejs npm || return 1
-    rm -rf "$out/node"
-    mkdir -p "$out/node"
-    cp "$ci/node/package.json" "$ci/node/package-lock.json" "$out/node/"
+    cp "$ci/interop/package.json" "$dir/"
     # No package needs an install script: ws 0.4 has a JavaScript fallback for its native part.
-    (cd "$out/node" && retry npm ci --ignore-scripts --no-audit --no-fund --loglevel=error) && echo "$want" >"$stamp"
+    retry npm install --prefix "$dir" --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error && installed "$dir"
 }
 
-need_autobahn() { # sets $WSTEST
-    WSTEST=$(retry "$ci/autobahn/install.sh" "$out/autobahn") && export WSTEST
+need_autobahn() { # sets $autobahn: the Python of a virtual environment with the suite, ported to Python 3
+    local kit=$ci/interop/autobahn dir=$out/autobahn from=(--no-build-isolation)
+    autobahn=$dir/bin/python
+    changed "$dir" "$kit"/{requirements.txt,suite.txt,port.py,py3glue.py} || return 0
+    # autobahn 0.10.9 does not run on later Pythons.
+    venv "$dir" "$(type -P python3.11 python3.12 python3.13 python3.10 python3.9 python3 | head -n 1)" || return 1
+    # autobahn and the suite are source distributions. The pinned setuptools makes their build reproducible.
+    pip "$dir" install setuptools==75.8.0 wheel==0.45.1 && pip "$dir" install "${from[@]}" -r "$kit/requirements.txt" &&
+        pip "$dir" download --no-deps --no-binary :all: "${from[@]}" --require-hashes -d "$dir/sdist" -r "$kit/suite.txt" &&
+        tar -xzf "$dir"/sdist/autobahntestsuite-*.tar.gz -C "$dir/sdist" --strip-components=1 &&
+        "$autobahn" "$kit/port.py" "$dir/sdist" "$dir"/lib/python3*/site-packages && installed "$dir"
 }
 
 need_cargo_fuzz() { # `cargo fuzz`, and the C++ compiler for libFuzzer
@@ -157,20 +167,12 @@ stop_servers() {
     local pid
     for pid in "${server_pids[@]}"; do kill "$pid" 2>/dev/null || true; done
     for pid in "${server_pids[@]}"; do
-        for _ in {1..30}; do
-            kill -0 "$pid" 2>/dev/null || break
-            sleep 0.1
-        done
-        kill -KILL "$pid" 2>/dev/null || true
+        timeout 3 tail --pid="$pid" -f /dev/null || kill -KILL "$pid" 2>/dev/null || true
         wait "$pid" 2>/dev/null || true
     done
     server_pids=()
 }
-stop_all() {
-    [ -z "$program" ] || kill "$program" 2>/dev/null || true
-    stop_servers
-}
-trap stop_all EXIT
+trap '[ -z "$program" ] || kill "$program" 2>/dev/null || true; stop_servers' EXIT
 trap 'exit 143' TERM
 trap 'exit 130' INT
 
@@ -180,7 +182,7 @@ trap 'exit 130' INT
 serve() {
     local name=$1 log want=0 arg
     shift
-    log=$out/${STAGE:-stage}.server-$name.log
+    log=$out/$STAGE.server-$name.log
     for arg; do [ "$arg" != --listen ] || want=$((want + 1)); done
     ((want)) || { want=1; set -- --listen 127.0.0.1:0 "$@"; }
     : >"$log"  # truncate now, so that lines of an older run are not read
@@ -203,7 +205,7 @@ serve() {
 # still_serving NAME: checks that the server still runs and logged no error. Faults of clients are
 # not logged as errors.
 still_serving() {
-    local log=$out/${STAGE:-stage}.server-$1.log
+    local log=$out/$STAGE.server-$1.log
     if kill -0 "$server_pid" 2>/dev/null; then ok "$1: the server is still up"; else fail "$1: the server has exited"; fi
     if grep -qE '(^|[^A-Za-z])(ERROR|panicked at)' "$log"; then
         fail "$1: error in the server's log: $(grep -m 1 -E 'ERROR|panicked at' "$log" | cut -c1-200)"

@@ -8,35 +8,29 @@ set -euo pipefail
 need_autobahn
 build_echo
 
-plain=('1.*' '2.*' '3.*' '4.*' '5.*' '6.*' '7.*' '9.*' '10.*')
-
-# suite URL NAME CASES SECONDS PATTERN...
+# suite NAME CASES SECONDS PATTERN...: runs against $url.
 suite() {
-    local url=$1 name=$2 cases=$3 seconds=$4
-    shift 4
-    "$out/autobahn/venv/bin/python" "$ci/autobahn/run.py" --strict --expect "$cases" --timeout "$seconds" \
-        "$url/" "$out/autobahn/report-$name" "$@"
+    timeout "$3" "$autobahn" -u "$ci/interop/autobahn/run.py" "$url/" "$out/report-$1" "$2" "${@:4}"
 }
 
 # cases_1_to_10 NAME FLAG...: runs on a new server.
 cases_1_to_10() {
-    local name=$1
-    shift
-    serve "$name" --hixie "$@" || finish
-    run_counted "cases-1-10-$name" suite "${server_urls[0]}" "1-10-$name" 301 300 "${plain[@]}"
-    still_serving "$name"
+    serve "$1" --hixie "${@:2}" || finish
+    url=${server_urls[0]}
+    run_counted "cases-1-10-$1" suite "$1" 301 300 '1.*' '2.*' '3.*' '4.*' '5.*' '6.*' '7.*' '9.*' '10.*'
+    still_serving "$1"
 }
 
 # 12.* takes as long as all other cases together, so it runs in parallel. One suite is one thread on
 # either side.
 parallel=
 if [ "${CI_DEFLATE:-1}" != 0 ]; then
-    serve deflate --hixie --deflate || finish
-    deflate_pid=$server_pid deflate=${server_urls[0]}
-    suite "$deflate" 12 90 1200 '12.*' >"$out/autobahn.12.log" 2>&1 &
+    serve deflate-12-13 --deflate || finish
+    url=${server_urls[0]} deflate_pid=$server_pid
+    suite 12 90 1200 '12.*' >"$out/autobahn.12.log" 2>&1 &
     parallel=$!
-    run_counted cases-13 suite "$deflate" 13 126 900 '13.*'
-    run_counted cases-1-10-deflate suite "$deflate" 1-10-deflate 301 300 "${plain[@]}"
+    run_counted cases-13 suite 13 126 900 '13.*'
+    cases_1_to_10 deflate --deflate
     cases_1_to_10 deflate-tasks --deflate --task-per-client
 fi
 cases_1_to_10 shards
@@ -45,8 +39,7 @@ if [ -n "$parallel" ]; then
     status=0
     wait "$parallel" || status=$?
     tally "$out/autobahn.12.log" "$status" cases-12
-    echo "     cases-12: $(tail -n 1 "$out/autobahn.12.log")"
     server_pid=$deflate_pid
-    still_serving deflate
+    still_serving deflate-12-13
 fi
 finish

@@ -1,38 +1,30 @@
 #!/usr/bin/env bash
-# A real browser: headless Chromium opens a page that uses WebSocket. One server accepts any origin,
-# and the other only the origin of another page. Then follow permessage-deflate, also with Firefox,
-# and the chat with its pages and a client of draft 0.
+# Real browsers: the WebSocket of Chromium and Firefox against echo, and the pages of echo and chat
+# in headless Chromium.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt chromium fonts-inter fonts-noto-color-emoji # the fonts for the screenshots
 need_node
 build_echo
+# The programs start their own servers. CI_CHAT names another chat.
+chat=${CI_CHAT:-$target/release/chat}
+[ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
 
-serve any --listen 127.0.0.1:0 || finish
-any=${server_urls[0]}
-serve picky --listen 127.0.0.1:0 --origin http://allowed.example || finish
-picky=${server_urls[0]}
-
-run_counted echo timeout 200 node "$ci/browser/echo.js" "$any" "$picky"
-still_serving picky
-stop_servers
-
-serve none --deflate || finish
-none=${server_urls[0]}
-serve takeover --deflate-takeover || finish
-takeover=${server_urls[0]}
-run_counted deflate-chromium timeout 200 node "$ci/browser/deflate.js" chromium "$none" "$takeover"
+# tests FILE SECONDS ARGUMENT...: runs tests of node:test, and adds the closing line of the gate.
+# shellcheck disable=SC2317 # called through run_counted
+tests() {
+    timeout "$2" node --test-reporter=tap --test-force-exit "$ci/interop/browser/$1.js" "${@:3}" | awk '
+        { print }
+        /^# pass / { passed = $3 }
+        /^# (fail|cancelled) / { failed += $3 }
+        END { print passed + 0 " passed, " failed + 0 " failed" }'
+}
+run_counted sockets-chromium tests sockets 300 "$echo_command" chromium
 if need_apt firefox-esr; then
-    run_counted deflate-firefox timeout 200 node "$ci/browser/deflate.js" firefox "$none" "$takeover"
+    run_counted sockets-firefox tests sockets 300 "$echo_command" firefox
 else
     note "firefox-esr is not available: permessage-deflate ran with Chromium only"
 fi
-still_serving takeover
-stop_servers
-
-# Each program starts a new chat process for each check. CI_CHAT names another program.
-[ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
-for part in talk rooms connection looks echo_page; do
-    run_counted "chat-$part" timeout 400 node "$ci/browser/chat/$part.js" "${CI_CHAT:-$target/release/chat}" "$out"
-done
+run_counted echo-page tests echo_page 200 "$echo_command" "$out"
+run_counted chat tests chat 600 "$chat" "$out"
 finish

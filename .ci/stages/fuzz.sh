@@ -1,13 +1,17 @@
 #!/usr/bin/env bash
-# Fuzzes every target of the crates' fuzz folders from its seeds, for FUZZ_SECONDS (20) each. An
-# input that fails is printed and kept in target/ci/fuzz/found/TARGET.
+# Fuzzes every target of the crates' fuzz folders from its seeds, for FUZZ_SECONDS (20) each.
+# fuzz-long takes FUZZ_MINUTES (30) each, one target at a time on one core, and starts from the corpus
+# of earlier long runs. An input that fails is printed and kept in target/ci/fuzz/found/TARGET.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_cargo_fuzz
 
-seconds=${FUZZ_SECONDS:-20}
-jobs=${FUZZ_JOBS:-$(nproc)}
-[[ $seconds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || { echo "FUZZ_SECONDS and FUZZ_JOBS must be numbers" >&2; exit 2; }
+seconds=${FUZZ_SECONDS:-20} jobs=$(nproc)
+if [ "$STAGE" = fuzz-long ]; then
+    seconds=$((${FUZZ_MINUTES:-30} * 60)) jobs=1
+    renice -n 19 $$ >/dev/null
+fi
+[[ $seconds =~ ^[1-9][0-9]*$ ]] || { echo "FUZZ_SECONDS must be a number, not '$seconds'" >&2; exit 2; }
 
 # The coverage flags of cargo-fuzz are unstable. Debug assertions and overflow checks are on. A
 # sanitizer is unnecessary, because there is no unsafe code.
@@ -18,11 +22,8 @@ bins=$target/fuzz/$host/release
 # run CRATE TARGET: writes the output to a log, and the exit status to a file.
 run() {
     local dir=$out/fuzz corpus=$out/fuzz/corpus/$2 status=0 dict=()
-    # The gate starts from the seeds each time; a long run continues with the corpus of earlier
-    # ones.
-    [ "${FUZZ_KEEP:-}" ] || rm -rf "$corpus"
+    [ "$STAGE" = fuzz-long ] || rm -rf "$corpus"
     mkdir -p "$corpus" "$dir/found/$2"
-    touch "$dir/$2.started"
     [ ! -f "$root/$1/fuzz/dict" ] || dict=(-dict="$root/$1/fuzz/dict")
     # The limit per input is for inputs that hang. It is long because the machine may be busy.
     "$bins/$2" -max_total_time="$seconds" -timeout=120 -rss_limit_mb=1024 -print_final_stats=1 -verbosity=0 \
@@ -61,18 +62,14 @@ done
 ((failed == 0)) || finish
 
 # Runs as many targets at once as there are cores.
-pids=()
-# shellcheck disable=SC2317 # the trap of lib.sh calls it
-stop_all() { ((${#pids[@]} == 0)) || kill "${pids[@]}" 2>/dev/null || true; }
-mkdir -p "$out/fuzz"
 for pair in "${pairs[@]}"; do
     while (($(jobs -rp | wc -l) >= jobs)); do wait -n || true; done
     # shellcheck disable=SC2086 # two words
     run $pair &
-    pids+=($!)
+    server_pids+=($!) # stops with the stage
 done
 wait
-pids=()
+server_pids=()
 for pair in "${pairs[@]}"; do
     # shellcheck disable=SC2086 # two words
     report $pair

@@ -7,10 +7,8 @@ set -euo pipefail
 # The flag affects all crates, so it needs a separate target folder. Otherwise other stages would
 # recompile everything.
 export RUSTFLAGS="${RUSTFLAGS:-} --cfg shuttle -D warnings" CARGO_PROFILE_DEV_DEBUG=0 RUST_BACKTRACE=0
-log=$out/models.cargo.log status=0
-cargo test -p clws-server --lib --target-dir "$target/shuttle" models:: -- --show-output >"$log" 2>&1 || status=$?
-grep '^model: ' "$log" || true
-tally_tests "$log" "$status"
-count() { grep -cE "^model: .*$1" "$log" || true; }
+cargo_test -p clws-server --lib --target-dir "$target/shuttle" models:: -- --show-output
+grep '^model: ' "$out/models.cargo.log" || true
+count() { grep -cE "^model: .*$1" "$out/models.cargo.log" || true; }
 note "$(count ' schedules hold') models hold, and $(count ' fails at ') built-in faults are found"
 finish
