@@ -27,7 +27,7 @@ in_both_modes_in_own_process!(
     bounds_messages_in_a_mailbox,
 );
 
-const LIMIT: usize = 16 << 20;
+const LIMIT: usize = 64 << 20;
 
 /// Allowed beyond the limit: the credit of each thread, a message, and the data of one read.
 const SLACK: usize = 8 << 20;
@@ -131,14 +131,14 @@ fn write_all(writers: &mut [Writer], mut meanwhile: impl FnMut()) {
     }
 }
 
-/// 30 clients each leave 3 MiB of a message unfinished.
+/// 30 clients each leave 8 MiB of a message unfinished.
 fn bounds_partial_messages(config: Config) {
     let (server, (room, ended)) = (bind(config), Room::new());
     server.resources().register("/", Origins::any(), room).unwrap();
     let server = Running::run(server);
     let mut neighbour = Wire::connect(&server, "/");
     let mut bytes = header(BINARY, 16 << 20);
-    bytes.resize(3 << 20, 7);
+    bytes.resize(8 << 20, 7);
     let bytes = Arc::new(bytes);
     for _ in 0..2 {
         let mut writers: Vec<_> = (0..30).map(|_| Writer::connect(&server, &bytes)).collect();
@@ -258,7 +258,7 @@ fn counts_a_shared_payload_once(config: Config) {
 /// Messages in a mailbox count. Reading them from the mailbox resumes their clients.
 fn bounds_messages_in_a_mailbox(config: Config) {
     const CLIENTS: usize = 12;
-    const MESSAGES: usize = 50; // of 64 KiB each
+    const MESSAGES: usize = 120; // of 64 KiB each
 
     let server = bind(config.max_handler_read_backlog(1 << 30));
     let (resource, mut events) = mailbox::<()>();

@@ -292,8 +292,8 @@ fn a_directory_without_write_permission_is_an_error() {
             let program = directory.at("test");
             fs::copy(std::env::current_exe().unwrap(), &program).unwrap();
             let mut again = Command::new(&program);
-            let path = concat!(module_path!(), "::a_directory_without_write_permission_is_an_error");
-            again.args([common::own_process::test_name(path), "--exact"]).env("CLWS_TEST_UNWRITABLE", &path);
+            let test = concat!(module_path!(), "::a_directory_without_write_permission_is_an_error");
+            again.args([common::own_process::test_name(test), "--exact"]).env("CLWS_TEST_UNWRITABLE", &path);
             let output = again.current_dir("/").uid(NOBODY).gid(NOBODY).output().unwrap();
             let stdout = String::from_utf8_lossy(&output.stdout);
             assert!(output.status.success() && stdout.contains("1 passed"), "{stdout}");
