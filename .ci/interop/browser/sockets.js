@@ -2,7 +2,7 @@
 'use strict';
 const http = require('node:http');
 const { after, before, test } = require('node:test');
-const { assert, openBrowser, Server } = require('./harness.js');
+const { assert, openBrowser, Server } = require('../../../clws-examples/tests/browser/harness.js');
 const { openFirefox } = require('./firefox.js');
 
 const [program, browser] = process.argv.slice(2);
