@@ -38,7 +38,7 @@ pub(super) fn run(args: &BroadcastArgs) -> Result<Report, Error> {
     let subscribers = args.connections;
     let (mut io, clients, note) = Io::open(&args.traffic, "/broadcast", subscribers + 1, subscribers)?;
     std::thread::sleep(SETTLE);
-    io.meter.restart();
+    io.meter.restart()?;
     let in_flight = vec![Published::default(); usize::try_from(args.window).unwrap_or(1)];
     let mut load = Broadcast { clients, subscribers, in_flight, published: 0, done: 0 };
     load.publish(args.window.into(), &mut io)?;

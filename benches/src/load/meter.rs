@@ -45,7 +45,7 @@ impl Meter {
         // Latencies up to a minute are kept with two significant digits.
         let latency = Histogram::new_with_bounds(1, 60_000_000_000, 2)
             .map_err(|error| Error::Usage(format!("latency histogram: {error}")))?;
-        Ok(Self {
+        let mut meter = Self {
             clock: Instant::now(),
             pid: common.pid,
             warmup: Duration::from_secs_f64(end.warmup),
@@ -58,12 +58,15 @@ impl Meter {
             bytes_out: 0,
             payload_in: 0,
             latency,
-        })
+        };
+        meter.turn()?; // without a warm-up, the period begins now
+        Ok(meter)
     }
 
     /// Starts the warm-up again.
-    pub(super) fn restart(&mut self) {
-        self.clock = Instant::now();
+    pub(super) fn restart(&mut self) -> Result<(), Error> {
+        (self.clock, self.begun) = (Instant::now(), None);
+        self.turn()
     }
 
     /// Nanoseconds since the start.
