@@ -226,9 +226,8 @@ fn a_client_that_stops_reading_affects_no_other(config: Config) {
 
     let mode = if config.task_per_client { "tasks" } else { "shards" };
     let path = std::env::temp_dir().join(format!("clws-one-listener-{}-{mode}", std::process::id()));
-    // More than two rounds, which may be queued for a client that reads. It is also more than the
-    // system takes in one write, so some writes are partial. The system's buffer of a Unix socket is
-    // too small for the rest.
+    // More than two rounds, which may be queued for a client that reads. The system's buffer of a
+    // Unix socket is too small for the rest.
     let backlog = 15 * CLIENTS * EACH * (SIZE + FRAMING);
     let config = config.listen(format!("unix:{}", path.display())).max_write_backlog(backlog);
     let mut harness = Harness::new(config, SIZE);
