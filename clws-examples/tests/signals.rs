@@ -100,7 +100,7 @@ fn without_clients_every_server_exits_at_once() {
 /// Connects a client that requests the echo of many megabytes and reads nothing.
 fn silent(url: &str, resource: &str) -> TcpStream {
     let mut stream = TcpStream::connect(url.trim_start_matches("ws://")).unwrap();
-    stream.set_write_timeout(Some(Duration::from_secs(1))).unwrap();
+    stream.set_write_timeout(Some(Duration::from_millis(200))).unwrap();
     let request = format!(
         "GET {resource} HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"

@@ -7,7 +7,6 @@ mod common;
 use std::alloc::System;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
-use std::sync::{Mutex, PoisonError};
 
 use cap::Cap;
 use clws_server::{Config, Version};
@@ -17,14 +16,16 @@ use common::{Probe, Received, Running};
 #[global_allocator]
 static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
-/// Serializes the tests of this file, because they measure the whole process.
-static TURN: Mutex<()> = Mutex::new(());
-
 /// Allowed for lazy tables and thread stacks of the runtime. It is less than the messages of the
 /// clients.
 const SLACK: usize = 400 * 1024;
 
-in_both_modes!(frees_partial_messages, frees_large_messages, frees_the_outboxes_of_members_that_did_not_read);
+// Each test measures its whole process.
+in_both_modes_in_own_process!(
+    frees_partial_messages,
+    frees_large_messages,
+    frees_the_outboxes_of_members_that_did_not_read,
+);
 
 #[track_caller]
 fn assert_returned(server: &Running, before: usize) {
@@ -44,7 +45,6 @@ fn frees_partial_messages(config: Config) {
     const CLIENTS: usize = 100;
     const SIZE: usize = 1 << 20;
 
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     drop(server.connect(Version::Rfc6455, "/"));
@@ -76,7 +76,6 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConn
 
 /// The buffer pools of the threads are freed too, including the largest buffers.
 fn frees_large_messages(config: Config) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (probe, recorder) = Probe::new();
     let server = Running::start(config, probe);
     drop(server.connect(Version::Rfc6455, "/"));
@@ -95,7 +94,6 @@ fn frees_large_messages(config: Config) {
 }
 
 fn frees_the_outboxes_of_members_that_did_not_read(config: Config) {
-    let _turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
     let (probe, recorder) = Probe::new();
     let server = Running::start(config.max_write_backlog(4 << 20), probe);
     drop(server.connect(Version::Rfc6455, "/"));

@@ -25,6 +25,9 @@ pub fn run(path: &str, scenario: impl FnOnce()) {
     let test = test_name(path);
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args([test, "--exact", "--nocapture", "--test-threads=1"]).env(IN_OWN_PROCESS, "1");
+    // Many of these tests panic on purpose. A backtrace takes most of the test's time, because each
+    // process reads the debug information again.
+    command.env("RUST_BACKTRACE", "0");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.spawn().unwrap();
     let stdout = collect(child.stdout.take().unwrap());

@@ -84,6 +84,9 @@ fn yields_openings_to_decide_on(config: Config) {
     assert_eq!(server.try_connect(Version::Rfc6455, "/?yes").err(), Some(503));
 }
 
+/// The digits at the start of each message of `flood`.
+const DIGITS: usize = 7;
+
 /// Sends until the server reads no more, and the rest on another thread.
 fn flood(server: &Running, messages: u32) -> (std::thread::JoinHandle<()>, std::sync::mpsc::Receiver<bool>) {
     let mut peer = server.connect(Version::Rfc6455, "/");
@@ -91,8 +94,9 @@ fn flood(server: &Running, messages: u32) -> (std::thread::JoinHandle<()>, std::
     let sending = std::thread::spawn(move || {
         // This thread blocks while the server does not read.
         let mut bytes = Vec::new();
+        let padding = "x".repeat(1000 - DIGITS);
         for number in 0..messages {
-            peer.sender.text(&format!("{number:0>1000}"), None).unwrap();
+            peer.sender.text(&format!("{number:0DIGITS$}{padding}"), None).unwrap();
             peer.sender.write_to(&mut bytes).unwrap();
         }
         let half_sent = bytes.len() / 2;
@@ -114,7 +118,7 @@ fn a_full_mailbox_pauses_reading_and_loses_nothing(config: Config) {
     assert!(matches!(next(&mut events), Event::Connected(_)));
     for number in 0..MESSAGES {
         let Event::Text(_, text) = next(&mut events) else { panic!() };
-        assert_eq!(text.trim_start_matches('0').parse().unwrap_or(0), number);
+        assert_eq!(text[..DIGITS].parse(), Ok(number));
         assert_eq!(text.len(), 1000);
     }
     assert!(matches!(next(&mut events), Event::Disconnected(_, end) if end.is_clean()));

@@ -1,13 +1,13 @@
-//! One listener relays the messages of 200 clients of all versions.
+//! One listener relays the messages of 40 clients of all versions.
 //!
-//! Each client sends 100 messages, and the listener sends each of these 20,000 messages to all 200
-//! clients. That makes 4,000,000 messages.
+//! Each client sends 100 messages, and the listener sends each of these 4,000 messages to all 40
+//! clients. That makes 160,000 messages.
 //!
 //! The listener logs the bytes of its messages in both framings, and each client's input is
 //! compared with that log. No message is lost or duplicated, and all clients get the same order.
 //! The log itself contains each client's messages once and in order.
 //!
-//! In the test with a client that stops reading, 9,600 messages fill its buffers. The other
+//! In the test with a client that stops reading, 4,800 messages fill its buffers. The other
 //! clients get everything, as above. When the stopped client reads again, it gets all messages
 //! except those reported as failed.
 
@@ -26,7 +26,7 @@ use clws_server::{
 
 in_both_modes!(all_clients_get_all_messages, a_client_that_stops_reading_affects_no_other);
 
-const CLIENTS: usize = 200;
+const CLIENTS: usize = 40;
 
 /// The number of threads. Each thread drives a part of the clients.
 const THREADS: usize = 4;
@@ -206,10 +206,10 @@ impl Talker {
 
 fn all_clients_get_all_messages(config: Config) {
     const ROUNDS: usize = 4;
-    const MESSAGES: usize = 20_000;
+    const MESSAGES: usize = 4_000;
 
     // A small limit, so that reading from the clients is paused often.
-    let mut harness = Harness::new(config.listen("127.0.0.1:0").max_handler_read_backlog(20_000), 7);
+    let mut harness = Harness::new(config.listen("127.0.0.1:0").max_handler_read_backlog(4_000), 7);
     harness.rounds(ROUNDS, MESSAGES / CLIENTS / ROUNDS, 0..CLIENTS);
     assert_eq!(harness.log.lock().unwrap().messages.len(), MESSAGES);
     assert_eq!(harness.log.lock().unwrap().refused, []);
@@ -221,14 +221,14 @@ fn all_clients_get_all_messages(config: Config) {
 fn a_client_that_stops_reading_affects_no_other(config: Config) {
     const SIZE: usize = 62;
     const EACH: usize = 2;
-    const ROUNDS: usize = 24;
+    const ROUNDS: usize = 60;
     const STOPS: usize = 0; // joined first, so every message reaches it before all other clients
 
     let mode = if config.task_per_client { "tasks" } else { "shards" };
     let path = std::env::temp_dir().join(format!("clws-one-listener-{}-{mode}", std::process::id()));
     // More than two rounds, which may be queued for a client that reads. The system's buffer of a
     // Unix socket is too small for the rest.
-    let backlog = 3 * CLIENTS * EACH * (SIZE + FRAMING);
+    let backlog = 15 * CLIENTS * EACH * (SIZE + FRAMING);
     let config = config.listen(format!("unix:{}", path.display())).max_write_backlog(backlog);
     let mut harness = Harness::new(config, SIZE);
     harness.rounds(1, EACH, 0..CLIENTS);
