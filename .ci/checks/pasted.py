@@ -35,7 +35,7 @@ def compile_error(root: Path, block: str, program: str) -> str:
 
 
 root = Path(sys.argv[1]).resolve()
-pages = [root / "README.md", *sorted(root.glob("clws-*/README.md")), *sorted(root.glob("clws-server/guide/*.md"))]
+pages = [root / "README.md", *sorted(root.glob("clws-*/README.md")), *sorted(root.glob("clws-server/src/guide/*.md"))]
 pages += [page for crate in CRATES for page in sorted((root / crate / "src").rglob("*.rs"))]
 compiled, wrong = [], []
 for page in pages:
@@ -49,7 +49,10 @@ for page in pages:
             compiled.append(page)
             if error := compile_error(root, block, program if "fn main" in program else ""):
                 wrong.append(f"{page.relative_to(root)}: this does not compile:\n{block}{error}")
-if root / "README.md" not in compiled:
-    wrong.append("README.md has no block with [dependencies]")
+for page in (root / "README.md", root / "clws-server/src/guide/testing.md"):
+    if page not in compiled:
+        wrong.append(f"{page.relative_to(root)} has no block with dependencies")
+if "\nFIGURES\n" in pages[0].read_text(encoding="utf-8"):
+    wrong.append("README.md has no figures")
 print("\n".join(wrong) or f"{len(compiled)} blocks compile")
 sys.exit(bool(wrong))

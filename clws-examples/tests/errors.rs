@@ -105,9 +105,7 @@ fn the_client_explains_a_wrong_url_and_a_missing_server() {
     assert_fails(CLIENT, &["ws://"], &["has no host"]);
     let said = "cannot connect to 127.0.0.1:1: ";
     assert_fails(CLIENT, &["ws://127.0.0.1:1/"], &[said, "no server listens there"]);
-    assert_fails(
-        CLIENT,
-        &["ws://no-such-name.invalid/"],
-        &["cannot find the address of no-such-name.invalid:80"],
-    );
+    let too_long = "a".repeat(64); // no label of a name has so many letters, so no resolver is asked
+    let said = format!("cannot find the address of {too_long}:80");
+    assert_fails(CLIENT, &[&format!("ws://{too_long}/")], &[&said]);
 }

@@ -1,7 +1,7 @@
 //! The check of the addresses in a [`Config`](crate::Config).
 
 use std::borrow::Cow;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::path::Path;
 
 use crate::config::address::Listen;
@@ -44,6 +44,8 @@ fn ip_fault(ip: IpAddr) -> Option<&'static str> {
     (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast")
 }
 
+const PORT: &str = "a port is a number from 1 to 65535, or 0 for a free port";
+
 /// The reason why no system can resolve a name with a port, and what to write instead.
 fn name_fault(name: &str) -> Option<Cow<'static, str>> {
     if name.is_empty() {
@@ -51,6 +53,9 @@ fn name_fault(name: &str) -> Option<Cow<'static, str>> {
     }
     if let Some((_, rest)) = name.split_once("://") {
         let address = rest.split(['/', '?', '#']).next().unwrap_or_default();
+        // The suggestion is an address that a second attempt accepts.
+        let is_accepted = address.parse::<SocketAddr>().is_ok() || name_fault(address).is_none();
+        let address = if is_accepted { address } else { "127.0.0.1:12345" };
         return Some(format!("it is a URL: write only the address and port, as `{address}`").into());
     }
     if name.parse::<Ipv6Addr>().is_ok() {
@@ -58,10 +63,13 @@ fn name_fault(name: &str) -> Option<Cow<'static, str>> {
     }
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let Some((host, port)) = name.rsplit_once(':') else {
-        return Some(if is_number(name) {
+        return Some(if name.parse::<u16>().is_ok() {
             format!("the address is missing: {}", at_port(name)).into()
+        } else if is_number(name) {
+            PORT.into()
         } else {
-            format!("the port is missing, as in `{name}:12345`").into()
+            let host = if host_fault(name).is_none() { name } else { "127.0.0.1" };
+            format!("the port is missing, as in `{host}:12345`").into()
         });
     };
     if name.starts_with('[') && name.ends_with(']') {
@@ -71,11 +79,11 @@ fn name_fault(name: &str) -> Option<Cow<'static, str>> {
         return Some("put an IPv6 address in brackets, as in `[::1]:80`".into());
     }
     if host.is_empty() {
-        let port = if port.is_empty() { "12345" } else { port };
+        let port = if port.parse::<u16>().is_ok() { port } else { "12345" };
         return Some(format!("the address is missing: {}", at_port(port)).into());
     }
     if !is_number(port) || port.parse::<u16>().is_err() {
-        return Some("a port is a number from 1 to 65535, or 0 for a free port".into());
+        return Some(PORT.into());
     }
     if host == "*" {
         return Some(

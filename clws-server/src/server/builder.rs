@@ -138,7 +138,7 @@ fn bind_error(address: &Listen, error: &io::Error) -> io::Error {
     let remedy = match error.kind() {
         // For Unix sockets, the error says what is at the path.
         io::ErrorKind::AddrInUse if !is_unix => {
-            "; another program listens there: stop it, or choose another port (0 takes a free one)"
+            "; another program listens there, or an earlier address of this server: choose another port (0 takes a free one)"
         }
         io::ErrorKind::AddrNotAvailable => {
             "; no network interface of this machine has this address (`0.0.0.0` and `[::]` mean all interfaces)"

@@ -58,7 +58,7 @@ fn count_faults() {
     });
 }
 
-/// Runs `attack` against an echo server while other clients exchange echoes: one on a lasting
+/// Runs `attack` in a process of its own against an echo server, while other clients exchange echoes: one on a lasting
 /// connection, and new ones. They compress their messages if the server does.
 pub fn while_echoing(config: Config, attack: impl FnOnce(&Running)) {
     count_faults();

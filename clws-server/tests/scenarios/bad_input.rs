@@ -14,7 +14,8 @@ use clws_handshake::client::ClientRequest;
 use clws_server::{Config, Version};
 use socket2::SockRef;
 
-in_both_modes!(
+// Each scenario counts all panics of its process.
+in_both_modes_in_own_process!(
     invalid_request_bytes_get_400,
     a_request_head_byte_by_byte_is_accepted,
     a_request_head_without_an_end_gets_408,

@@ -210,19 +210,28 @@ fn an_oversized_or_corrupt_message_closes_only_its_connection(config: Config) {
     assert_eq!(good.peer.sender.close(CloseCode::NORMAL, ""), Ok(()));
 }
 
-/// All clients of a shard share its codecs.
+/// All clients of a shard share its codecs. Each gets its own messages in order, and its own close
+/// code.
 #[test]
 fn many_clients_share_the_codecs_of_a_shard() {
     let (server, _) = start(common::config().shards(1), takeover());
     let mut peers: Vec<_> =
-        (0..40).map(|_| Peer::connect(&server, Version::Rfc6455, "/", &takeover())).collect();
-    for round in 0..10 {
-        for (number, peer) in peers.iter_mut().enumerate() {
-            peer.peer.text(&format!("client {number} says in round {round}: nothing new, nothing new"));
+        (0..100).map(|_| Peer::connect(&server, Version::Rfc6455, "/", &takeover())).collect();
+    let message = |number: u16, round| format!("client {number} says in round {round}: nothing new");
+    for in_flight in [1, 10] {
+        for (number, peer) in (0..).zip(&mut peers) {
+            (0..in_flight).for_each(|round| peer.peer.text(&message(number, round)));
         }
-        for (number, peer) in peers.iter_mut().enumerate() {
-            let Received::Text(text) = peer.peer.next() else { panic!() };
-            assert!(text.starts_with(&format!("client {number} says in round {round}: ")));
+        for (number, peer) in (0..).zip(&mut peers) {
+            for round in 0..in_flight {
+                assert_eq!(peer.peer.next(), Received::Text(message(number, round)));
+            }
         }
+    }
+    for (number, peer) in (0..).zip(&mut peers) {
+        peer.peer.close(3000 + number, "");
+    }
+    for (number, peer) in (0..).zip(&mut peers) {
+        assert_eq!(peer.peer.next(), Received::Close(Some((3000 + number, String::new()))));
     }
 }
