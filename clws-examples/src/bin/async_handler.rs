@@ -106,9 +106,8 @@ struct Flags {
     patience: Duration,
 }
 
-#[async_std::main]
-async fn main() -> std::process::ExitCode {
-    clws_examples::exit_code("async_handler", run().await)
+fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("async_handler", async_std::task::block_on(run()))
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -142,9 +142,8 @@ struct Flags {
     task_per_client: bool,
 }
 
-#[async_std::main]
-async fn main() -> std::process::ExitCode {
-    clws_examples::exit_code("echo", run().await)
+fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("echo", async_std::task::block_on(run()))
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {

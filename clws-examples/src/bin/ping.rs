@@ -135,9 +135,8 @@ struct Flags {
     every: Duration,
 }
 
-#[async_std::main]
-async fn main() -> std::process::ExitCode {
-    clws_examples::exit_code("ping", run().await)
+fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("ping", async_std::task::block_on(run()))
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {

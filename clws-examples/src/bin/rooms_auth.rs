@@ -130,9 +130,8 @@ struct Flags {
     listen: String,
 }
 
-#[async_std::main]
-async fn main() -> std::process::ExitCode {
-    clws_examples::exit_code("rooms_auth", run().await)
+fn main() -> std::process::ExitCode {
+    clws_examples::exit_code("rooms_auth", async_std::task::block_on(run()))
 }
 
 async fn run() -> Result<(), Box<dyn std::error::Error>> {

@@ -78,9 +78,8 @@ struct Flags {
     hixie_75: bool,
 }
 
-#[async_std::main]
-async fn main() -> ExitCode {
-    clws_examples::exit_code("chat", run().await)
+fn main() -> ExitCode {
+    clws_examples::exit_code("chat", async_std::task::block_on(run()))
 }
 
 async fn run() -> Result<(), Box<dyn Error>> {
