@@ -6,11 +6,11 @@ mod common;
 use std::sync::mpsc;
 use std::time::Duration;
 
-use clws_server::testing::{TestError, TestServer};
+use clws_server::testing::{RequestError, TestError, TestServer};
 use clws_server::{
     Accept, ByteString, Client, Close, CloseCode, Config, Disconnect, DisconnectCause, HttpResponse, Message,
-    Opening, Origins, Payload, Reject, Resource, ResourceListener, SendError, Sent, Text, Version, WebSocket,
-    async_handler,
+    Opening, Origins, Payload, Peer, Reject, Resource, ResourceListener, SendError, Sent, Text, Version,
+    WebSocket, async_handler,
 };
 use common::{ALL_VERSIONS, HYBI_VERSIONS};
 
@@ -245,7 +245,10 @@ fn a_wait_ends_at_the_hang_limit() {
             break error;
         }
     };
-    assert_eq!(error.to_string(), "waited 20ms for the server to read");
+    assert_eq!(
+        error.to_string(),
+        "waited 20ms for the server to read, which may wait until this client receives"
+    );
     drop(end_handler);
 }
 
@@ -326,6 +329,97 @@ fn a_full_server_refuses() {
     let (server, _ends) = echo(Config::default().max_clients(1));
     let _first = server.connect("/echo").unwrap();
     assert_eq!(server.connect("/echo").unwrap_err().status(), Some(503));
+}
+
+#[test]
+fn a_response_ends_its_connection() {
+    let (server, _ends) = echo(Config::default().max_clients(1));
+    for _ in 0..200 {
+        assert_eq!(server.connect("/none").unwrap_err().status(), Some(404));
+        assert_eq!(server.handle().clients(), 0);
+        assert_eq!(server.get("/").unwrap().status, 426);
+        assert_eq!(server.handle().clients(), 0);
+    }
+}
+
+#[test]
+fn the_end_of_a_client_reaches_its_listener_before_a_call() {
+    #[derive(Default)]
+    struct Ends(u32);
+    impl ResourceListener for Ends {
+        type Message = ();
+        fn disconnected(&mut self, _: &Client, _: &Disconnect) {
+            self.0 += 1;
+        }
+    }
+    let server = TestServer::new(Config::default()).unwrap();
+    let listener =
+        server.resources().run_resource_listener("/ends", Origins::any(), Ends::default()).unwrap();
+    for ends in 1..50 {
+        let mut client = server.connect("/ends").unwrap();
+        client.close(CloseCode::NORMAL).unwrap();
+        client.closed().unwrap();
+        let seen = futures::executor::block_on(listener.call(|ends| ends.0)).unwrap();
+        assert_eq!(seen, ends);
+    }
+}
+
+#[test]
+fn dropping_the_server_leaves_blocked_handlers_behind() {
+    /// Tells that a handler has begun, and then blocks until the barrier ends.
+    struct Stuck(mpsc::Sender<()>, std::sync::Arc<std::sync::Barrier>);
+    impl Resource for Stuck {
+        fn text(&self, _: &Client, _: Text<'_>) {
+            self.0.send(()).unwrap();
+            self.1.wait();
+        }
+    }
+    let server = TestServer::new(Config::default()).unwrap().hang_limit(Duration::from_secs(1));
+    let (begins, begun) = mpsc::channel();
+    let barrier = std::sync::Arc::new(std::sync::Barrier::new(4));
+    let stuck = Stuck(begins, std::sync::Arc::clone(&barrier));
+    server.resources().register("/stuck", Origins::any(), stuck).unwrap();
+    let mut clients = [(); 3].map(|()| server.connect("/stuck").unwrap());
+    for client in &mut clients {
+        client.send("go").unwrap();
+        begun.recv().unwrap();
+    }
+    drop(server); // ends, although no handler has returned
+    barrier.wait();
+}
+
+#[test]
+fn a_request_has_a_host_a_peer_and_a_method() {
+    struct Local;
+    impl Resource for Local {
+        fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+            let Peer::Tcp(address) = opening.peer() else { return Err(Reject::forbidden("no address")) };
+            let host = opening.headers().get("Host").unwrap_or_default();
+            Ok(Accept::new().header("X-Seen", format!("{address} {host}")))
+        }
+    }
+    let server = TestServer::new(all_versions()).unwrap();
+    server.resources().register("/", Origins::any(), Local).unwrap();
+    server.resources().http(|request| {
+        let host = request.headers().get("Host").unwrap_or_default();
+        let seen = format!("{} {host}", request.method());
+        HttpResponse::text(200, "seen").append_header("X-Seen", seen).unwrap()
+    });
+    assert_eq!(server.connect("/").unwrap_err().status(), Some(403));
+    let request = server.request("/").host("example.com:8080");
+    let peer = Peer::Tcp("192.0.2.1:5000".parse().unwrap());
+    let client = request.clone().peer(peer).connect().unwrap();
+    assert_eq!(client.header("X-Seen"), Some("192.0.2.1:5000 example.com:8080"));
+
+    for method in ["GET", "HEAD", "POST", "OPTIONS"] {
+        let response = request.http(method).unwrap();
+        assert_eq!(response.header("X-Seen"), Some(&*format!("{method} example.com:8080")));
+        assert_eq!(response.text(), if method == "HEAD" { "" } else { "seen" });
+    }
+    // A plain request has no version, so it needs no origin.
+    assert_eq!(request.version(Version::Hybi00).get().unwrap().status, 200);
+    let invalid = server.request("/").host("a/b").get();
+    assert!(matches!(invalid, Err(TestError::Request(RequestError::Url))));
 }
 
 #[cfg(feature = "deflate")]
