@@ -2,9 +2,7 @@
 
 use std::collections::VecDeque;
 use std::fmt;
-use std::future::Future;
 use std::io;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
@@ -19,6 +17,7 @@ use crate::client::close::Close;
 use crate::handler::websocket::message::Message;
 use crate::signal::Signal;
 use crate::testing::error::{TestError, find};
+use crate::testing::host::{UNFINISHED, finish};
 use crate::testing::pipe::Pipe;
 use crate::testing::wait::wait;
 
@@ -93,6 +92,9 @@ impl TestClient {
     /// [`TestError::Closed`] if the connection has ended, [`TestError::Send`] if this client cannot
     /// send the message, or [`TestError::Hang`] if the server does not read. After a hang, the rest
     /// of the message goes out with the next call.
+    ///
+    /// `send` does not read. A server that cannot send its answers stops reading, so receive the
+    /// answers to large messages before sending more.
     pub fn send(&mut self, message: impl Into<Message>) -> Result<(), TestError> {
         let sender = self.ws.sender();
         let queued = match message.into() {
@@ -133,8 +135,7 @@ impl TestClient {
     ///
     /// # Errors
     ///
-    /// [`TestError::Closed`] at the end of the connection, when the resource's
-    /// [`disconnected`](crate::Resource::disconnected) has returned. [`TestError::Protocol`] if the
+    /// [`TestError::Closed`] at the end of the connection, as for [`closed`](Self::closed). [`TestError::Protocol`] if the
     /// server sends something invalid. [`TestError::Hang`] if no message comes.
     pub fn receive(&mut self) -> Result<Message, TestError> {
         let next = wait(self.limit, |cx| {
@@ -156,9 +157,11 @@ impl TestClient {
     /// code and reason, 1005 for a close frame without a code, or 1006 if no close frame came.
     /// Messages that were not received are dropped.
     ///
-    /// The server has finished with the client when this returns: the resource's
-    /// [`disconnected`](crate::Resource::disconnected) has returned, and
-    /// [`ServerHandle::clients`](crate::ServerHandle::clients) no longer counts the client.
+    /// The server has finished with the client when this returns:
+    /// [`ServerHandle::clients`](crate::ServerHandle::clients) no longer counts it, and an inline
+    /// [`Resource::disconnected`](crate::Resource::disconnected) has returned. A listener, a mailbox
+    /// or an async function may still handle the end. Await
+    /// [`call(|_| ())`](crate::ResourceListenerHandle::call) of a listener to wait for it.
     ///
     /// # Errors
     ///
@@ -219,7 +222,7 @@ impl TestClient {
             return Err(if self.ws.state() == State::Closed { self.end() } else { error.into() });
         }
         let written = wait(self.limit, |cx| self.poll_write(cx));
-        written.ok_or_else(|| self.hang("the server to read"))?;
+        written.ok_or_else(|| self.hang("the server to read, which may wait until this client receives"))?;
         if self.output_ended { Err(self.end()) } else { Ok(()) }
     }
 
@@ -238,21 +241,8 @@ impl TestClient {
         if over.is_none() {
             return self.hang("the end of the connection");
         }
-        let mut served = self.served.wait();
-        let finished = wait(self.limit, |cx| {
-            // The server waits for the end of this side, and until its own data is read.
-            self.stream.end(cx);
-            while !self.input_ended {
-                match self.stream.poll_read(cx, &mut [0; 4096]) {
-                    Poll::Ready(Ok(1..)) => {}
-                    Poll::Ready(_) => self.input_ended = true,
-                    Poll::Pending => break,
-                }
-            }
-            Pin::new(&mut served).poll(cx)
-        });
-        if finished.is_none() {
-            return self.hang("the server to finish with the client: has a handler returned?");
+        if !finish(&mut self.stream, &self.served, self.limit) {
+            return self.hang(UNFINISHED);
         }
         match self.ws.end() {
             Some(Ok(Some(frame))) => TestError::Closed(Close::new(frame.code, frame.reason)),

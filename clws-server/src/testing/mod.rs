@@ -35,8 +35,8 @@
 //!
 //! # Waiting
 //!
-//! Methods of a client block the calling thread until the server has reacted. A test needs no
-//! executor and no pause. A wait that takes longer than the [hang limit](TestServer::hang_limit)
+//! The calls block the calling thread, so a test needs no executor and no pause. `connect`, `receive`
+//! and `closed` wait for the server. `send` returns when the bytes are in the pipe. A wait that takes longer than the [hang limit](TestServer::hang_limit)
 //! ends with [`TestError::Hang`]. So a handler that never answers fails its test.
 //!
 //! In an async test, the methods block the thread of the test. The server has other threads and is
@@ -55,3 +55,5 @@ pub use crate::testing::client::TestClient;
 pub use crate::testing::error::{TestError, TestResponse};
 pub use crate::testing::request::TestRequest;
 pub use crate::testing::server::TestServer;
+pub use clws_handshake::client::{AnswerError, RequestError};
+pub use clws_proto::SendError as FrameError;

@@ -1,5 +1,6 @@
 //! The request of a test client.
 
+use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -9,9 +10,11 @@ use clws_handshake::{HandshakeLimits, Status, Version};
 use clws_proto::DeflateConfig;
 use clws_proto::{Connection, Limits};
 
+use crate::config::address::Peer;
+use crate::signal::Signal;
 use crate::testing::client::{Opened, TestClient};
 use crate::testing::error::{TestError, TestResponse, owned};
-use crate::testing::host::Host;
+use crate::testing::host::{Host, UNFINISHED, finish};
 use crate::testing::pipe::Pipe;
 use crate::testing::wait::wait;
 
@@ -47,10 +50,12 @@ const MASKING_KEY: [u8; 4] = [0xA5, 0x5A, 0x0F, 0xF0];
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone, Debug)]
-#[must_use = "a request is sent by `connect` or `get`"]
+#[must_use = "a request is sent by `connect`, `get` or `http`"]
 pub struct TestRequest<'a> {
-    host: &'a Host,
+    server: &'a Host,
     path: String,
+    host: String,
+    peer: Peer,
     version: Version,
     origin: Option<String>,
     subprotocols: Vec<String>,
@@ -60,10 +65,12 @@ pub struct TestRequest<'a> {
 }
 
 impl<'a> TestRequest<'a> {
-    pub(super) fn new(host: &'a Host, path: &str) -> Self {
+    pub(super) fn new(server: &'a Host, path: &str) -> Self {
         Self {
-            host,
+            server,
             path: path.to_owned(),
+            host: "localhost".to_owned(),
+            peer: Peer::Stream,
             version: Version::Rfc6455,
             origin: None,
             subprotocols: Vec::new(),
@@ -71,6 +78,19 @@ impl<'a> TestRequest<'a> {
             #[cfg(feature = "deflate")]
             deflate: None,
         }
+    }
+
+    /// Sets the host of the URL, for instance `example.com:8080`. The default is `localhost`.
+    pub fn host(mut self, host: impl Into<String>) -> Self {
+        self.host = host.into();
+        self
+    }
+
+    /// Sets the address from which the client seems to come: [`Opening::peer`](crate::Opening::peer)
+    /// and [`Client::peer`](crate::Client::peer). The default is [`Peer::Stream`].
+    pub const fn peer(mut self, peer: Peer) -> Self {
+        self.peer = peer;
+        self
     }
 
     /// Sets the version of the client. The default is RFC 6455. Draft 0 and hixie-75 require an
@@ -106,7 +126,8 @@ impl<'a> TestRequest<'a> {
     }
 
     /// Connects. The handshake is complete when this returns, and the resource's
-    /// [`accept`](crate::Resource::accept) has returned.
+    /// [`accept`](crate::Resource::accept) has returned. After a refusal, the server has finished
+    /// with the connection, and no longer counts it.
     ///
     /// # Errors
     ///
@@ -114,8 +135,8 @@ impl<'a> TestRequest<'a> {
     /// request, or [`TestError::Hang`].
     pub fn connect(&self) -> Result<TestClient, TestError> {
         let (request, mut pending) = self.build()?;
-        let (mut stream, served) = self.host.open()?;
-        let limit = self.host.hang_limit;
+        let (mut stream, served) = self.server.open(self.peer)?;
+        let limit = self.server.hang_limit;
         let mut exchange = Exchange { stream: &mut stream, request: &request, received: Vec::new(), limit };
         while !exchange.read()? {
             match pending.check(&exchange.received, &HandshakeLimits::default()) {
@@ -145,7 +166,7 @@ impl<'a> TestRequest<'a> {
                     return Ok(TestClient::new(opened, early, stream, served, limit));
                 }
                 Err(AnswerError::Refused { .. }) => {
-                    while !exchange.read()? {}
+                    exchange.read_all(&served)?;
                     let refusal = pending.refusal(&exchange.received).ok_or(TestError::NoResponse)?;
                     let response = TestResponse::new(refusal.status, refusal.headers, refusal.body);
                     return Err(TestError::Refused(response));
@@ -156,25 +177,39 @@ impl<'a> TestRequest<'a> {
         Err(TestError::NoResponse)
     }
 
-    /// Sends a plain HTTP request, not a handshake, and returns the response. Only the path and the
-    /// headers are sent.
+    /// Sends a GET request that is not a handshake. See [`http`](Self::http).
+    ///
+    /// # Errors
+    ///
+    /// As [`http`](Self::http).
+    pub fn get(&self) -> Result<TestResponse, TestError> {
+        self.http("GET")
+    }
+
+    /// Sends a plain HTTP request, not a handshake, and returns the response. Only the method, the
+    /// path, the host and the headers are sent. The method may be any, for instance `HEAD`.
+    ///
+    /// The server has finished with the connection when this returns, and no longer counts it.
     ///
     /// # Errors
     ///
     /// [`TestError::Request`] for an invalid request, [`TestError::Response`] for an invalid
     /// response, or [`TestError::Hang`].
-    pub fn get(&self) -> Result<TestResponse, TestError> {
-        let (_, mut pending) = self.build()?;
-        let mut request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\n", self.path);
+    pub fn http(&self, method: &str) -> Result<TestResponse, TestError> {
+        // This checks the path, the host and the headers. What only a handshake has is not sent.
+        let mut plain = Self::new(self.server, &self.path).host(&self.host);
+        plain.headers.clone_from(&self.headers);
+        let (_, mut pending) = plain.build()?;
+        let mut request = format!("{method} {} HTTP/1.1\r\nHost: {}\r\n", self.path, self.host);
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
         request.push_str("\r\n");
-        let (mut stream, _) = self.host.open()?;
-        let limit = self.host.hang_limit;
+        let (mut stream, served) = self.server.open(self.peer)?;
+        let limit = self.server.hang_limit;
         let mut exchange =
             Exchange { stream: &mut stream, request: request.as_bytes(), received: Vec::new(), limit };
-        while !exchange.read()? {}
+        exchange.read_all(&served)?;
         // The response to any other request than a handshake refuses the handshake.
         match pending.check(&exchange.received, &HandshakeLimits::default()) {
             Err(AnswerError::Refused { .. }) => {}
@@ -189,7 +224,10 @@ impl<'a> TestRequest<'a> {
         if !self.path.starts_with('/') {
             return Err(RequestError::Url.into()); // it would be a part of the host
         }
-        let url = format!("ws://localhost{}", self.path);
+        if self.host.contains(['/', '?']) {
+            return Err(RequestError::Url.into()); // a part of it would be the path
+        }
+        let url = format!("ws://{}{}", self.host, self.path);
         let mut request = ClientRequest::new(self.version, &url);
         if let Some(origin) = &self.origin {
             request = request.origin(origin);
@@ -225,6 +263,16 @@ struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
+    /// Reads the response to its end, and waits until the server has finished with the connection.
+    fn read_all(&mut self, served: &Arc<Signal>) -> Result<(), TestError> {
+        while !self.read()? {}
+        if finish(self.stream, served, self.limit) {
+            Ok(())
+        } else {
+            Err(TestError::Hang { waited_for: UNFINISHED, limit: self.limit })
+        }
+    }
+
     /// Sends what the server takes, and reads some of the response. Returns whether the server has
     /// ended its side.
     fn read(&mut self) -> Result<bool, TestError> {

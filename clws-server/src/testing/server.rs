@@ -22,8 +22,12 @@ const PIPE_CAPACITY: usize = 64 * 1024;
 ///
 /// Each client is served on a thread of its own, so a handler that blocks holds up no other client.
 /// Dropping the server ends all connections at once, with
-/// [`DisconnectCause::Stopped`](crate::DisconnectCause::Stopped), and waits until their handlers
-/// have returned. It does not wait for tasks that handlers have spawned.
+/// [`DisconnectCause::Stopped`](crate::DisconnectCause::Stopped), and waits until their inline
+/// handlers have returned. It does not wait for listeners, mailboxes and async handlers, which run
+/// in tasks.
+///
+/// The drop takes at most the [hang limit](Self::hang_limit) in total. The thread of a handler that
+/// is still blocked is left behind, and a line on the standard error output says so.
 ///
 /// ```
 /// use clws_server::testing::TestServer;
@@ -46,6 +50,7 @@ impl TestServer {
     /// A field of the config has an invalid value: see [`Server::bind`](crate::Server::bind).
     pub fn new(mut config: Config) -> io::Result<Self> {
         config.listen.clear();
+        config.raise_descriptor_limit = false; // pipes need no descriptors
         let server = Server::builder(config).bind()?;
         Ok(Self(Host::new(server, HANG_LIMIT, PIPE_CAPACITY)))
     }
@@ -102,7 +107,7 @@ impl TestServer {
     ///
     /// # Errors
     ///
-    /// As [`TestRequest::get`].
+    /// As [`TestRequest::http`].
     pub fn get(&self, path: &str) -> Result<TestResponse, TestError> {
         self.request(path).get()
     }

@@ -1,16 +1,17 @@
 //! The test client of `clws_server::testing`: a server without sockets.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+#[path = "../common/mod.rs"]
 mod common;
+mod requests;
 
 use std::sync::mpsc;
 use std::time::Duration;
 
 use clws_server::testing::{TestError, TestServer};
 use clws_server::{
-    Accept, ByteString, Client, Close, CloseCode, Config, Disconnect, DisconnectCause, HttpResponse, Message,
-    Opening, Origins, Payload, Reject, Resource, ResourceListener, SendError, Sent, Text, Version, WebSocket,
-    async_handler,
+    ByteString, Client, Close, CloseCode, Config, Disconnect, DisconnectCause, Message, Origins, Payload,
+    Resource, ResourceListener, SendError, Sent, Text, WebSocket, async_handler,
 };
 use common::{ALL_VERSIONS, HYBI_VERSIONS};
 
@@ -131,55 +132,6 @@ fn a_dropped_client_has_vanished() {
 }
 
 #[test]
-fn refusals_are_values() {
-    struct Club;
-    impl Resource for Club {
-        fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
-            let name =
-                opening.query_string().ok_or_else(|| Reject::unauthorized("Bearer", "log in first"))?;
-            Ok(Accept::new().subprotocol("club").header("X-Name", name))
-        }
-    }
-    let server = TestServer::new(Config::default()).unwrap();
-    server.resources().register("/club", Origins::exact([ORIGIN]), Club).unwrap();
-    let request = |path| server.request(path).origin(ORIGIN).subprotocol("other").subprotocol("club");
-
-    let client = request("/club?anna").connect().unwrap();
-    assert_eq!((client.subprotocol(), client.header("x-name")), (Some("club"), Some("anna")));
-
-    let refused = request("/club").connect().unwrap_err();
-    let response = refused.response().unwrap();
-    assert_eq!((response.status, &*response.text()), (401, "log in first"));
-    assert_eq!(response.header("www-authenticate"), Some("Bearer"));
-    assert_eq!(refused.to_string(), "the server refused the client: 401: log in first");
-    assert_eq!(
-        request("/club?anna").origin("http://evil.example").connect().unwrap_err().status(),
-        Some(403)
-    );
-    assert_eq!(request("/none").connect().unwrap_err().status(), Some(404));
-    let old = server.request("/club").origin(ORIGIN).version(Version::Hybi00).connect().unwrap_err();
-    assert_eq!(old.status(), Some(426));
-
-    assert!(matches!(server.connect("club"), Err(TestError::Request(_))));
-    let invalid = server.request("/club").header("a b", "c").connect();
-    assert!(matches!(invalid, Err(TestError::Request(_))));
-}
-
-#[test]
-fn plain_http_reaches_the_hook() {
-    let server = TestServer::new(Config::default()).unwrap();
-    assert_eq!(server.get("/").unwrap().status, 426);
-    server.resources().http(|request| match request.headers().get("X-Probe") {
-        Some(probe) => HttpResponse::text(200, format!("{} {probe}", request.path())),
-        None => HttpResponse::not_found(),
-    });
-    let response = server.request("/health").header("X-Probe", "1").get().unwrap();
-    assert_eq!((response.status, &*response.text()), (200, "/health 1"));
-    assert_eq!(response.header("Content-Length"), Some("9"));
-    assert_eq!(server.get("/health").unwrap().status, 404);
-}
-
-#[test]
 fn a_client_that_does_not_read_fills_its_outbox() {
     /// Sends until the outbox is full, and then reports how the client reads.
     struct Flood(mpsc::Sender<&'static str>);
@@ -245,7 +197,10 @@ fn a_wait_ends_at_the_hang_limit() {
             break error;
         }
     };
-    assert_eq!(error.to_string(), "waited 20ms for the server to read");
+    assert_eq!(
+        error.to_string(),
+        "waited 20ms for the server to read, which may wait until this client receives"
+    );
     drop(end_handler);
 }
 
@@ -322,10 +277,49 @@ fn it_listens_on_no_address() {
 }
 
 #[test]
-fn a_full_server_refuses() {
-    let (server, _ends) = echo(Config::default().max_clients(1));
-    let _first = server.connect("/echo").unwrap();
-    assert_eq!(server.connect("/echo").unwrap_err().status(), Some(503));
+fn the_end_of_a_client_reaches_its_listener_before_a_call() {
+    #[derive(Default)]
+    struct Ends(u32);
+    impl ResourceListener for Ends {
+        type Message = ();
+        fn disconnected(&mut self, _: &Client, _: &Disconnect) {
+            self.0 += 1;
+        }
+    }
+    let server = TestServer::new(Config::default()).unwrap();
+    let listener =
+        server.resources().run_resource_listener("/ends", Origins::any(), Ends::default()).unwrap();
+    for ends in 1..50 {
+        let mut client = server.connect("/ends").unwrap();
+        client.close(CloseCode::NORMAL).unwrap();
+        client.closed().unwrap();
+        let seen = futures::executor::block_on(listener.call(|ends| ends.0)).unwrap();
+        assert_eq!(seen, ends);
+    }
+}
+
+#[test]
+fn dropping_the_server_leaves_blocked_handlers_behind() {
+    /// Tells that a handler has begun, and then blocks until the barrier ends.
+    struct Stuck(mpsc::Sender<()>, std::sync::Arc<std::sync::Barrier>);
+    impl Resource for Stuck {
+        fn text(&self, _: &Client, _: Text<'_>) {
+            self.0.send(()).unwrap();
+            self.1.wait();
+        }
+    }
+    let server = TestServer::new(Config::default()).unwrap().hang_limit(Duration::from_secs(1));
+    let (begins, begun) = mpsc::channel();
+    let barrier = std::sync::Arc::new(std::sync::Barrier::new(4));
+    let stuck = Stuck(begins, std::sync::Arc::clone(&barrier));
+    server.resources().register("/stuck", Origins::any(), stuck).unwrap();
+    let mut clients = [(); 3].map(|()| server.connect("/stuck").unwrap());
+    for client in &mut clients {
+        client.send("go").unwrap();
+        begun.recv().unwrap();
+    }
+    drop(server); // ends, although no handler has returned
+    barrier.wait();
 }
 
 #[cfg(feature = "deflate")]
