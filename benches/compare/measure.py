@@ -69,9 +69,13 @@ class Meter:
         It is the larger of two times. One is the CPU time of other programs, plus steal time. The other is the
         time that the load generator waited for its core. Programs that start and end in between count only there.
         """
-        now = Meter()
-        others = sum(cpu - self.used.get(pid, 0.0) for pid, cpu in now.used.items() if pid not in ours)
-        return max(others + now.stolen - self.stolen, waited) / max(now.at - self.at, 1e-3)
+        return share(self, Meter(), ours, waited)
+
+
+def share(before: Meter, now: Meter, ours: set[int], waited: float) -> float:
+    """The share of one core that was not available between two moments. `Meter.share` explains it."""
+    others = sum(cpu - before.used.get(pid, 0.0) for pid, cpu in now.used.items() if pid not in ours)
+    return max(others + now.stolen - before.stolen, waited) / max(now.at - before.at, 1e-3)
 
 
 def is_program(pid: int) -> bool:
@@ -126,13 +130,16 @@ class Measure:
         return outcomes
 
     def steady(self, row: Row, server: Server) -> Outcome:
-        """Measures, and repeats while other programs disturb. Returns the least disturbed try."""
+        """Measures, and repeats while other programs disturb. Returns the least disturbed try.
+
+        A failed try never replaces a measurement.
+        """
         best = self.once(row, server)
         for _ in range(self.retries):
             if not best.is_busy:
                 break
             time.sleep(PAUSE)
-            best = min(best, self.once(row, server), key=lambda outcome: outcome.others)
+            best = min(best, self.once(row, server), key=lambda outcome: (outcome.value is None, outcome.others))
         return best
 
     def once(self, row: Row, server: Server) -> Outcome:
