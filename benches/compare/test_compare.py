@@ -32,6 +32,10 @@ class Tests(unittest.TestCase):
         for bad in ("node", "|node {port}", "node|", "node|node server.js"):
             self.assertRaises(SystemExit, servers.extra, bad)
 
+    def test_two_servers_need_two_names(self) -> None:
+        servers.need_distinct_names([CLWS, PEER])
+        self.assertRaises(SystemExit, servers.need_distinct_names, [CLWS, PEER, CLWS])
+
     def test_every_crate_is_locked(self) -> None:
         self.assertTrue(all(server.version for server in servers.crates()))
 
@@ -72,3 +76,11 @@ class Tests(unittest.TestCase):
         how = Measure(Path("load"), rounds=1, retries=2, seconds=1.0, server_core=0, load_core=0, cores={0})
         with mock.patch.object(measure, "PAUSE", 0.0), mock.patch.object(how, "once", side_effect=tries):
             self.assertIs(how.steady(row, CLWS), disturbed)
+
+    def test_a_wait_for_the_load_generator_has_an_end(self) -> None:
+        with subprocess.Popen(["sleep", "60"]) as load:
+            try:
+                self.assertFalse(measure.has_ended(load.pid, 0.01))
+            finally:
+                load.kill()
+            self.assertTrue(measure.has_ended(load.pid, measure.LOAD_PATIENCE))

@@ -138,7 +138,7 @@ fn detects_wrong_answers() {
         ("/binary", "--verify", "message 0: text came back as binary"),
         ("/short", "", "message 0: 15 bytes came back, but 16 were sent"),
         ("/twice", "--messages 9 --warmup 0", "the server sent more messages than it received"),
-        ("/silent", "--stall 0.2", "no input for 0.2 s: 2 messages did not come back"),
+        ("/silent", "--stall 2", "no input for 2 s: 2 messages did not come back"),
         ("/closing", "", "closed by the server with code 1009"),
         ("/nothing", "", "opening handshake: the server answered 404"),
     ] {
@@ -148,13 +148,13 @@ fn detects_wrong_answers() {
     // Without --verify, only the size of messages without compression is compared.
     server.good("echo -c 2 --text --path /altered --messages 10 --warmup 0");
     server.good("echo -c 2 --text --path /binary --messages 10 --warmup 0");
-    let error = server.error("broadcast -c 2 --text --path /silent --stall 0.2");
+    let error = server.error("broadcast -c 2 --text --path /silent --stall 2");
     assert!(error.contains("2 deliveries of 1 messages are missing"), "{error}");
     let pid = std::process::id();
     for mode in ["connect -c 2".to_owned(), format!("idle -c 2 --pid {pid}")] {
         let error = server.error(&format!("{mode} --draft 0 --path /altered"));
         assert!(error.contains("content differs"), "{mode}: {error}");
-        let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 0.2"));
+        let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 2"));
         assert!(error.contains("no input for"), "{mode}: {error}");
     }
 }
