@@ -110,7 +110,8 @@ installed() { echo "$installing" >"$1/.stamp"; }
 
 # venv DIR COMMAND: a virtual environment, made by this Python.
 venv() {
-    python3 -c 'import venv, ensurepip' 2>/dev/null || need_apt python3-venv || return 1
+    # Debian has one such package for each Python: python3-venv, python3.11-venv.
+    "$2" -c 'import venv, ensurepip' 2>/dev/null || need_apt "${2##*/}-venv" || return 1
     "$2" -m venv "$1"
 }
 pip() { retry "$1/bin/python" -m pip -q --disable-pip-version-check "${@:2}"; }
@@ -126,8 +127,13 @@ need_python() { # sets $python: a virtual environment with requirements.txt in i
 need_node() { # $out/node/node_modules, with the exact versions in package.json
     local dir=$out/node
     export NODE_PATH=$dir/node_modules
-    changed "$dir" "$ci/interop/package.json" || return 0
     { command -v node && command -v npm; } >/dev/null || need_apt nodejs npm || return 1
+    # The browser stage uses this flag. It came with 20.14 and 22, and Debian 12 has 18.
+    if ! node --test-force-exit -e '' 2>/dev/null; then
+        echo "node $(node --version) has no --test-force-exit: install node 20.14 or 22" >&2
+        return 1
+    fi
+    changed "$dir" "$ci/interop/package.json" || return 0
     cp "$ci/interop/package.json" "$dir/"
     # No package needs an install script: ws 0.4 has a JavaScript fallback for its native part.
     retry npm install --prefix "$dir" --ignore-scripts --no-package-lock --no-audit --no-fund --loglevel=error && installed "$dir"

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Runs every criterion bench once (`--test`). It checks that they work and measures nothing.
+# Runs every criterion bench once (`--test`). It checks that they work and measures nothing. It also
+# compiles the servers that the comparison measures.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
@@ -14,4 +15,8 @@ if ((status != 0)); then
     fail "cargo bench: exit status $status"
     tail -n 60 "$log" | sed 's/^/     | /'
 fi
+
+# The peers are a workspace of their own, so no other stage compiles them.
+check "cargo clippy, benches/peers" cargo clippy --locked --all-targets --manifest-path benches/peers/Cargo.toml \
+    --target-dir "$target/peers" -- -D warnings
 finish

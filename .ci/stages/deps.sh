@@ -12,5 +12,5 @@ install need_node
 install need_autobahn
 install need_cargo_fuzz
 install retry cargo fetch --locked --quiet
-for manifest in */fuzz/Cargo.toml; do install retry cargo fetch --locked --quiet --manifest-path "$manifest"; done
+for manifest in */fuzz/Cargo.toml benches/peers/Cargo.toml; do install retry cargo fetch --locked --quiet --manifest-path "$manifest"; done
 finish

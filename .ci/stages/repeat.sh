@@ -14,6 +14,7 @@ trap stop_neighbours EXIT
 
 rm -rf "$out/repeat"
 for load in ${REPEAT_LOADS:-calm busy}; do
+    [[ $load == calm || $load == busy ]] || { fail "unknown load '$load': use calm or busy"; continue; }
     for stage in ${REPEAT_STAGES:-browser test}; do
         for ((n = 1; n <= ${REPEAT:-20}; n++)); do
             if [ "$load" = busy ]; then

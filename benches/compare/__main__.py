@@ -68,6 +68,11 @@ def main() -> None:
         save(cli.out, f"{name}.md", text + "".join(tables))
         save(cli.out, f"{name}.jsonl", json_lines(finished + outcomes))
 
+    def write_sweep(sweep: Sweep, outcomes: list[Outcome]) -> None:
+        save(cli.out, sweep.file, charts.lines(sweep.title, sweep.axis, [curve(sweep, of, outcomes) for of in some]))
+        save(cli.out, f"{name}.md", text + report.sweep_table(sweep, some, outcomes))
+        save(cli.out, f"{name}.jsonl", json_lines(finished + outcomes))
+
     outcomes = measure.run(rows, measured, write_rows) if rows else []
     text += "".join(report.table(row, measured, outcomes) for row in rows)
     finished += outcomes
@@ -76,12 +81,9 @@ def main() -> None:
 
     some = report.ours_and_the_best(rows, measured, outcomes)
     for sweep in sweeps:
-        outcomes = measure.run(list(sweep.points.values()), some, lambda _: None)
+        outcomes = measure.run(list(sweep.points.values()), some, partial(write_sweep, sweep))
         text += report.sweep_table(sweep, some, outcomes)
         finished += outcomes
-        save(cli.out, sweep.file, charts.lines(sweep.title, sweep.axis, [curve(sweep, of, outcomes) for of in some]))
-        save(cli.out, f"{name}.md", text)
-        save(cli.out, f"{name}.jsonl", json_lines(finished))
     print(text)
     print(f"written to {cli.out / name}.md")
 
@@ -113,7 +115,9 @@ def list_servers(cli: argparse.Namespace) -> tuple[list[Server], list[str]]:
             except Missing as why:
                 missing.append(str(why))
     extras = [servers.extra(text) for text in cli.extra]
-    return found + [server for server in extras if begins(server.name, cli.server)], missing
+    found += [server for server in extras if begins(server.name, cli.server)]
+    servers.need_distinct_names(found)
+    return found, missing
 
 
 def panel(row: Row, measured: list[Server], outcomes: list[Outcome]) -> tuple[str, list[charts.Bar]]:

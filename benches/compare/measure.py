@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import socket
 import subprocess
 import sys
@@ -22,6 +23,8 @@ BUSY = 0.1
 PAUSE = 0.5
 # The time that a server may take until it listens, in seconds.
 PATIENCE = 10.0
+# The time that the load generator may take, in seconds. No row needs half of it.
+LOAD_PATIENCE = 300.0
 
 
 @dataclass
@@ -69,9 +72,13 @@ class Meter:
         It is the larger of two times. One is the CPU time of other programs, plus steal time. The other is the
         time that the load generator waited for its core. Programs that start and end in between count only there.
         """
-        now = Meter()
-        others = sum(cpu - self.used.get(pid, 0.0) for pid, cpu in now.used.items() if pid not in ours)
-        return max(others + now.stolen - self.stolen, waited) / max(now.at - self.at, 1e-3)
+        return share(self, Meter(), ours, waited)
+
+
+def share(before: Meter, now: Meter, ours: set[int], waited: float) -> float:
+    """The share of one core that was not available between two moments. `Meter.share` explains it."""
+    others = sum(cpu - before.used.get(pid, 0.0) for pid, cpu in now.used.items() if pid not in ours)
+    return max(others + now.stolen - before.stolen, waited) / max(now.at - before.at, 1e-3)
 
 
 def is_program(pid: int) -> bool:
@@ -126,13 +133,16 @@ class Measure:
         return outcomes
 
     def steady(self, row: Row, server: Server) -> Outcome:
-        """Measures, and repeats while other programs disturb. Returns the least disturbed try."""
+        """Measures, and repeats while other programs disturb. Returns the least disturbed try.
+
+        A failed try never replaces a measurement.
+        """
         best = self.once(row, server)
         for _ in range(self.retries):
             if not best.is_busy:
                 break
             time.sleep(PAUSE)
-            best = min(best, self.once(row, server), key=lambda outcome: outcome.others)
+            best = min(best, self.once(row, server), key=lambda outcome: (outcome.value is None, outcome.others))
         return best
 
     def once(self, row: Row, server: Server) -> Outcome:
@@ -165,9 +175,14 @@ class Measure:
             words += ["--seconds", str(self.seconds)]
         meter = Meter()
         load = self.start(words, {self.load_core}, free, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        # The kernel keeps the times of an ended process until it is reaped.
-        os.waitid(os.P_PID, load.pid, os.WEXITED | os.WNOWAIT)
-        others = meter.share({os.getpid(), pid, load.pid}, schedstat(load.pid)[1])
+        # This wait does not reap the process. The kernel keeps the times of an ended process until then.
+        if not has_ended(load.pid, LOAD_PATIENCE):
+            load.kill()
+            load.communicate()
+            raise Failure(f"load did not end within {LOAD_PATIENCE:.0f} s")
+        # If the load generator shares its core with the server, its wait is the server's work.
+        waited = 0.0 if free else schedstat(load.pid)[1]
+        others = meter.share({os.getpid(), pid, load.pid}, waited)
         out, err = load.communicate()
         if load.returncode != 0:
             lines = err.decode(errors="replace").strip().splitlines() or [f"load ended with status {load.returncode}"]
@@ -192,6 +207,15 @@ def progress(outcome: Outcome, done: str) -> None:
     result = f"failed: {outcome.error}" if value is None else f"{value:.3f} {outcome.row.unit}"
     busy = f"  (the machine was busy: other programs used {outcome.others:.2f} of a core)" if outcome.is_busy else ""
     print(f"{done}  {outcome.row.title:<46.46} {outcome.server.name:<20} {result}{busy}", file=sys.stderr)
+
+
+def has_ended(pid: int, patience: float) -> bool:
+    """Waits until a child process ends, at most this many seconds. Returns whether it has ended."""
+    handle = os.pidfd_open(pid)
+    try:
+        return bool(select.select([handle], [], [], patience)[0])
+    finally:
+        os.close(handle)
 
 
 def wait_until_it_listens(running: subprocess.Popen[bytes], port: int) -> None:

@@ -79,9 +79,13 @@ def load() -> Path:
 
 
 def revision(folder: Path) -> str:
-    """The commit of a folder, with -dirty if files differ from it."""
-    commit = output("git", "-C", folder, "describe", "--always", "--dirty", "--abbrev=12")
-    return commit or "unknown commit"
+    """The commit of a folder, with -dirty if files differ from it. A run rewrites its results, so they do not count."""
+    commit = output("git", "-C", folder, "describe", "--always", "--abbrev=12")
+    if not commit:
+        return "unknown commit"
+    top = output("git", "-C", folder, "rev-parse", "--show-toplevel")
+    changed = output("git", "-C", top, "status", "--porcelain", "--untracked-files=no", "--", ".", ":!benches/results")
+    return commit + ("-dirty" if changed else "")
 
 
 def clws(levels: dict[str, Path | None]) -> list[Server]:
@@ -149,6 +153,14 @@ def extra(text: str) -> Server:
     if not name.strip() or not command.strip() or "{port}" not in command:
         sys.exit(f"compare: --extra must be 'NAME|COMMAND {{port}}', not {text!r}")
     return Server(name.strip(), "", "", shlex.split(command), takes_deflate=False)
+
+
+def need_distinct_names(servers: list[Server]) -> None:
+    """Ends the program if two servers have the same name. The report could not tell them apart."""
+    names = [server.name for server in servers]
+    for name in names:
+        if names.count(name) > 1:
+            sys.exit(f"compare: two servers have the name {name!r}: change the name of --extra")
 
 
 def environment(server: Server, row: Row) -> dict[str, str]:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import time
 import unittest
+from pathlib import Path
+from unittest import mock
 
 import charts
 import measure
 import report
 import servers
-from measure import Meter, Outcome
+from measure import Measure, Meter, Outcome, share
 from rows import DEFLATE_ROWS, ROWS, SWEEPS
 from servers import Server
 
@@ -29,6 +31,10 @@ class Tests(unittest.TestCase):
         self.assertEqual(servers.extra(" mine | node 'a b.js' {port}").command, ["node", "a b.js", "{port}"])
         for bad in ("node", "|node {port}", "node|", "node|node server.js"):
             self.assertRaises(SystemExit, servers.extra, bad)
+
+    def test_two_servers_need_two_names(self) -> None:
+        servers.need_distinct_names([CLWS, PEER])
+        self.assertRaises(SystemExit, servers.need_distinct_names, [CLWS, PEER, CLWS])
 
     def test_every_crate_is_locked(self) -> None:
         self.assertTrue(all(server.version for server in servers.crates()))
@@ -51,10 +57,30 @@ class Tests(unittest.TestCase):
 
     def test_other_programs_count_but_the_server_does_not(self) -> None:
         self.assertEqual(measure.stolen("cpu  1 2 3 4 5 6 7 80 9 10\ncpu0 1"), 0.8)
-        meter = Meter()
+        before = Meter()
         with subprocess.Popen(["sh", "-c", "while :; do :; done"]) as busy:
-            while measure.schedstat(busy.pid)[0] < 0.2:
-                time.sleep(0.01)
-            others, without = meter.share(set(), 0), meter.share({busy.pid}, 0)
-            busy.kill()
+            try:
+                while measure.schedstat(busy.pid)[0] < 0.2:
+                    time.sleep(0.01)
+                now = Meter()
+            finally:
+                busy.kill()
+        # Both calls compare the same two moments, so only the busy program differs.
+        others, without = share(before, now, set(), 0), share(before, now, {busy.pid}, 0)
         self.assertGreater(others, without)
+
+    def test_a_failed_retry_does_not_replace_a_measurement(self) -> None:
+        row = ROWS[0]
+        disturbed = Outcome(row, CLWS, {"server_us_per_message": 2.0}, others=0.5)
+        tries = [disturbed, Outcome(row, CLWS, error="it fell over"), Outcome(row, CLWS, error="it fell over")]
+        how = Measure(Path("load"), rounds=1, retries=2, seconds=1.0, server_core=0, load_core=0, cores={0})
+        with mock.patch.object(measure, "PAUSE", 0.0), mock.patch.object(how, "once", side_effect=tries):
+            self.assertIs(how.steady(row, CLWS), disturbed)
+
+    def test_a_wait_for_the_load_generator_has_an_end(self) -> None:
+        with subprocess.Popen(["sleep", "60"]) as load:
+            try:
+                self.assertFalse(measure.has_ended(load.pid, 0.01))
+            finally:
+                load.kill()
+            self.assertTrue(measure.has_ended(load.pid, measure.LOAD_PATIENCE))

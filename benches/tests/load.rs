@@ -27,6 +27,19 @@ impl Resource for Echo {
         let _ = client.ping(b"ping"); // the pong does not count as a message
         send(client, payload);
     }
+
+    fn pong(&self, client: &Client, payload: Payload<'_>) {
+        if *payload == *ENDLESS {
+            ping_again(client);
+        }
+    }
+}
+
+/// The payload of pings that never end.
+const ENDLESS: &[u8] = b"again";
+
+fn ping_again(client: &Client) {
+    let _ = client.ping(ENDLESS); // fails only if the client has disconnected
 }
 
 fn send<'a>(client: &Client, message: impl Into<Outgoing<'a>>) {
@@ -34,13 +47,14 @@ fn send<'a>(client: &Client, message: impl Into<Outgoing<'a>>) {
 }
 
 /// Answers of `/echo`, and of resources with a fault.
-const ECHOES: [(&str, Answer); 7] = [
+const ECHOES: [(&str, Answer); 8] = [
     ("/echo", |client, text| send(client, text)),
     ("/binary", |client, text| send(client, text.as_bytes())),
     ("/altered", |client, text| send(client, &*format!("{}!", &text[1..]))),
     ("/short", |client, text| send(client, &text[1..])),
     ("/twice", |client, text| (0..2).for_each(|_| send(client, text))),
     ("/silent", |_, _| {}),
+    ("/pinging", |client, _| ping_again(client)),
     ("/closing", |client, _| client.close(CloseCode::TOO_BIG)),
 ];
 
@@ -138,7 +152,8 @@ fn detects_wrong_answers() {
         ("/binary", "--verify", "message 0: text came back as binary"),
         ("/short", "", "message 0: 15 bytes came back, but 16 were sent"),
         ("/twice", "--messages 9 --warmup 0", "the server sent more messages than it received"),
-        ("/silent", "--stall 0.2", "no input for 0.2 s: 2 messages did not come back"),
+        ("/silent", "--stall 2", "no message for 2 s: 2 messages did not come back"),
+        ("/pinging", "--stall 2", "no message for 2 s: 2 messages did not come back"),
         ("/closing", "", "closed by the server with code 1009"),
         ("/nothing", "", "opening handshake: the server answered 404"),
     ] {
@@ -148,15 +163,16 @@ fn detects_wrong_answers() {
     // Without --verify, only the size of messages without compression is compared.
     server.good("echo -c 2 --text --path /altered --messages 10 --warmup 0");
     server.good("echo -c 2 --text --path /binary --messages 10 --warmup 0");
-    let error = server.error("broadcast -c 2 --text --path /silent --stall 0.2");
+    let error = server.error("broadcast -c 2 --text --path /silent --stall 2");
     assert!(error.contains("2 deliveries of 1 messages are missing"), "{error}");
     let pid = std::process::id();
     for mode in ["connect -c 2".to_owned(), format!("idle -c 2 --pid {pid}")] {
         let error = server.error(&format!("{mode} --draft 0 --path /altered"));
         assert!(error.contains("content differs"), "{mode}: {error}");
-        let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 0.2"));
-        assert!(error.contains("no input for"), "{mode}: {error}");
+        let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 2"));
+        assert!(error.contains("no message for"), "{mode}: {error}");
     }
+    assert!(server.error("connect --messages 100001").contains("at most 100000"));
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! The memory of clients that have left returns to the system. With glibc, the examples set a
-//! threshold for it, and restart for that.
+//! The memory of clients that have left returns to the system. With glibc, the examples
+//! restart themselves with `MALLOC_MMAP_THRESHOLD_`.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 

@@ -110,8 +110,8 @@ fn invalid_messages_get_their_close_code(config: Config) {
     }
 }
 
-/// Eight clients send 64 MiB of zeros in 64 KiB each. They go on together from three quarters of
-/// the limit.
+/// Eight clients send 64 MiB of zeros in 64 KiB each. Each stops at three quarters of the limit.
+/// When all have stopped, they send the rest one after another.
 fn bombs_are_refused_at_the_limit(config: Config) {
     const LIMIT: usize = 1 << 20;
     // For each client the part up to the limit, in a buffer that has doubled, and a decompressor.

@@ -79,7 +79,8 @@ fn declared_lengths_take_no_memory(config: Config) {
     });
 }
 
-/// Writes the bytes again and again and reads nothing, until the server does not read for a moment.
+/// Writes the bytes again and again and reads nothing, until the server has read nothing for
+/// 200 ms.
 fn write_without_reading(mut client: Wire, bytes: &[u8], most: usize) {
     const TRIES: usize = 40;
 

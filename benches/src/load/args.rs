@@ -66,7 +66,7 @@ pub struct Common {
     /// The only core to run on
     #[arg(long, value_name = "N")]
     pub core: Option<usize>,
-    /// Fail after this many seconds without input
+    /// Fail after this many seconds without a completed message (connect: a completed connection)
     #[arg(long, value_name = "SECONDS", default_value_t = 10.0, value_parser = seconds(0.1, MAX_SECONDS))]
     pub stall: f64,
     /// The name shown in the report

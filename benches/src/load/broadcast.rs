@@ -67,9 +67,9 @@ impl Load for Broadcast {
 
     /// Publishes until the window is full.
     fn after_batch(&mut self, io: &mut Io) -> Result<(), Error> {
-        let room = self.in_flight.len() as u64 - (self.published - self.done);
-        if room > 0 && !io.meter.is_over() {
-            self.publish(room, io)?;
+        let free = self.in_flight.len() as u64 - (self.published - self.done);
+        if free > 0 && !io.meter.is_over() {
+            self.publish(free, io)?;
         }
         Ok(())
     }

@@ -35,8 +35,8 @@ enum Session {
         client: Client,
         since: u64,
     },
-    /// Nothing more: the load is over.
-    Over,
+    /// No connection: the load is over.
+    Empty,
 }
 
 struct Opening {
@@ -59,6 +59,9 @@ struct Connect<'a> {
 /// Runs the load.
 pub(super) fn run(args: &ConnectArgs) -> Result<Report, Error> {
     let common = &args.common;
+    if args.end.messages.is_some_and(|messages| messages > MAX_TOTAL) {
+        return Err(Error::Usage(format!("--messages of connect must be at most {MAX_TOTAL}")));
+    }
     let message = MessageArgs { size: args.size, text: false, binary: false, fragments: 1, verify: true };
     let ring = Ring::new(common.draft, &message, None)?;
     sys::need_sockets(args.connections)?;
@@ -81,7 +84,7 @@ pub(super) fn run(args: &ConnectArgs) -> Result<Report, Error> {
 
 impl Load for Connect<'_> {
     fn serve(&mut self, event: Ready, io: &mut Io) -> Result<(), Error> {
-        let session = std::mem::replace(&mut self.sessions[event.key], Session::Over);
+        let session = std::mem::replace(&mut self.sessions[event.key], Session::Empty);
         match self.advance(session, event, io)? {
             Some(session) => self.sessions[event.key] = session,
             None => self.end(event.key, io)?,
@@ -107,7 +110,7 @@ impl Load for Connect<'_> {
     }
 
     fn is_done(&self) -> bool {
-        self.sessions.iter().all(|session| matches!(session, Session::Over))
+        self.sessions.iter().all(|session| matches!(session, Session::Empty))
     }
 
     fn missing(&self) -> String {
@@ -116,7 +119,7 @@ impl Load for Connect<'_> {
             Session::ShakingHands(_) => Some("receive the handshake response"),
             Session::Echo(_) => Some("receive its message"),
             Session::Closing { .. } => Some("close"),
-            Session::Over => None,
+            Session::Empty => None,
         });
         format!("a connection waits to {}", stage.unwrap_or_default())
     }
@@ -126,7 +129,7 @@ impl Connect<'_> {
     /// Starts a connection in this slot, unless the load is over.
     fn begin(&mut self, slot: usize, io: &Io) -> Result<Session, Error> {
         if io.meter.is_over() || self.begun >= MAX_TOTAL {
-            return Ok(Session::Over);
+            return Ok(Session::Empty);
         }
         self.begun += 1;
         let started = io.meter.now();
@@ -187,7 +190,7 @@ impl Connect<'_> {
                 }
                 Session::Closing { client, since }
             }
-            Session::Over => Session::Over,
+            Session::Empty => Session::Empty,
         }))
     }
 

@@ -2,7 +2,7 @@
 
 use std::net::TcpStream;
 use std::os::fd::OwnedFd;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rustix::event::Timespec;
 use rustix::event::epoll::{self, CreateFlags, Event, EventData, EventFlags};
@@ -77,23 +77,29 @@ impl Io {
         Ok((Self { ring, meter, poll, buffers }, clients, agreed))
     }
 
-    /// Drives a load until it is done. Fails after `stall` seconds without an event.
+    /// Drives a load until it is done, and ends the measured period. Fails after `stall` seconds
+    /// without a completed message. Other input, such as pings, does not count.
     pub(super) fn drive(&mut self, load: &mut impl Load, stall: f64) -> Result<(), Error> {
-        let mut silence = Duration::ZERO;
+        let (mut silence, mut turn, mut completed) = (Duration::ZERO, Instant::now(), 0);
         while !load.is_done() {
             let ready = self.poll.wait(TICK)?;
-            silence = if ready == 0 { silence + TICK } else { Duration::ZERO };
-            if silence.as_secs_f64() >= stall {
-                return Err(Error::Stalled(stall, load.missing()));
-            }
             for index in 0..ready {
                 let event = self.poll.ready(index);
                 load.serve(event, self)?;
             }
             self.meter.turn()?;
             load.after_batch(self)?;
+            // A turn counts at most one tick, so that a pause of this process is no stall.
+            silence += turn.elapsed().min(TICK);
+            turn = Instant::now();
+            if self.meter.completed() != completed {
+                (silence, completed) = (Duration::ZERO, self.meter.completed());
+            }
+            if silence.as_secs_f64() >= stall && !load.is_done() {
+                return Err(Error::Stalled(stall, load.missing()));
+            }
         }
-        Ok(())
+        self.meter.finish()
     }
 }
 

@@ -30,8 +30,8 @@ pub enum Error {
     /// The server closed this connection while it was in use. The close code is included if known.
     #[error("connection {0}: closed by the server{code}", code = .1.map(|code| format!(" with code {code}")).unwrap_or_default())]
     Closed(usize, Option<u16>),
-    /// The server sent nothing for this number of seconds. The text names what is missing.
-    #[error("no input for {0} s: {1}")]
+    /// No message came back for this number of seconds. The text names what is missing.
+    #[error("no message for {0} s: {1}")]
     Stalled(f64, String),
 }
 

@@ -79,11 +79,13 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
 
 /// Sends the next message and waits for its echo.
 fn echo_once(client: &mut Client, ring: &Ring, buffers: &mut Buffers, stall: f64) -> Result<(), Error> {
-    let due = client.received() + 1;
+    let (due, start) = (client.received() + 1, Instant::now());
     client.send(1, ring)?;
     while client.received() < due {
         let step = client.read(false, ring, buffers)?;
-        if step.bytes == 0 && !step.more {
+        // Other input, such as pings, does not extend the wait.
+        let late = start.elapsed().as_secs_f64() >= stall && client.received() < due;
+        if late || (step.bytes == 0 && !step.more) {
             return Err(Error::Stalled(stall, "a message did not come back".into()));
         }
     }

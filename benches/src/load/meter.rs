@@ -21,6 +21,8 @@ pub(super) struct Meter {
     begun: Option<Mark>,
     ended: Option<Mark>,
     messages: u64,
+    /// The messages of all times, also before and after the period.
+    completed: u64,
     bytes_in: u64,
     bytes_out: u64,
     payload_in: u64,
@@ -54,6 +56,7 @@ impl Meter {
             begun: None,
             ended: None,
             messages: 0,
+            completed: 0,
             bytes_in: 0,
             bytes_out: 0,
             payload_in: 0,
@@ -94,7 +97,13 @@ impl Meter {
 
     /// Counts messages that came back (broadcast: deliveries; connect: connections).
     pub(super) fn count(&mut self, messages: u64) {
+        self.completed += messages;
         self.messages += if self.is_over() { 0 } else { messages };
+    }
+
+    /// The number of messages that came back so far, also outside the period.
+    pub(super) fn completed(&self) -> u64 {
+        self.completed
     }
 
     /// Records the latency of this many messages, in nanoseconds.
@@ -123,6 +132,17 @@ impl Meter {
         Ok(())
     }
 
+    /// Ends the period of a load that ended before its limits. Fails if the warm-up is not over.
+    pub(super) fn finish(&mut self) -> Result<(), Error> {
+        if self.begun.is_none() {
+            return Err(Error::Usage("the load ended during the warm-up: use a shorter --warmup".into()));
+        }
+        if self.ended.is_none() {
+            self.ended = Some(self.mark(self.clock.elapsed())?);
+        }
+        Ok(())
+    }
+
     fn mark(&self, at: Duration) -> Result<Mark, Error> {
         let server = self.pid.map_or(Ok(Duration::ZERO), sys::cpu)?;
         Ok(Mark { at, server, own: sys::own_cpu() })
@@ -145,5 +165,32 @@ impl Meter {
         let micros = |quantile| self.latency.value_at_quantile(quantile) as f64 / 1e3;
         report.latency = [micros(0.5), micros(0.99), micros(0.999)];
         report
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::super::args::{Cli, Mode};
+    use super::*;
+
+    fn meter(warmup: &str) -> Meter {
+        let Mode::Connect(args) = Cli::parse_from(["load", "connect", "--warmup", warmup]).mode else {
+            panic!("connect is another mode")
+        };
+        Meter::start(&args.common, &args.end, 1).unwrap()
+    }
+
+    #[test]
+    fn a_load_can_end_before_its_limits() {
+        let mut early = meter("0");
+        early.count(3);
+        assert!(!early.is_over());
+        early.finish().unwrap();
+        assert!(early.is_over());
+        early.count(1); // not in the period
+        assert_eq!((early.messages, early.completed()), (3, 4));
+        assert!(meter("60").finish().unwrap_err().to_string().contains("--warmup"));
     }
 }

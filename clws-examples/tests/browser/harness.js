@@ -26,6 +26,8 @@ async function eventually(read, want, patience = PATIENCE) {
 
 const running = new Set();
 process.on('exit', () => running.forEach((child) => child.kill('SIGKILL')));
+// SIGTERM alone causes no exit event. Firefox is in a process group of its own, so `timeout` does not reach it.
+process.once('SIGTERM', () => process.exit(143));
 
 // A process of echo or chat. It keeps its port when it is restarted.
 class Server {

@@ -24,7 +24,7 @@ use super::{TIMEOUT, eventually};
 /// The number of panics and of logged errors in this process.
 static FAULTS: AtomicUsize = AtomicUsize::new(0);
 
-/// Counts errors of the server. The fault of a client is none.
+/// Counts errors of the server. A client's fault is not an error.
 struct CountErrors;
 
 impl Subscriber for CountErrors {
