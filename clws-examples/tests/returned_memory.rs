@@ -14,7 +14,7 @@ mod common;
 
 const CLIENTS: usize = 50;
 
-/// The part of a message that each client sends.
+/// The bytes that each client sends of its message. No message is complete.
 const PART: usize = 1 << 20;
 
 /// May stay with the process. A server that returns memory keeps up to 3 MiB.

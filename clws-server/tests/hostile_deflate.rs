@@ -1,6 +1,6 @@
 //! Hostile compressed bytes over real sockets, with and without context takeover: corrupt messages,
-//! bombs, and connections that end within a message. The clients that exchange echoes meanwhile
-//! compress, too. Also checks on the wire that the server compresses as it has negotiated.
+//! bombs, and connections that end within a message. Meanwhile other clients exchange compressed
+//! echoes. One test checks on the wire that the server compresses as it has negotiated.
 #![cfg(feature = "deflate")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 

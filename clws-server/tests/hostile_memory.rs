@@ -103,8 +103,9 @@ fn clients_that_never_read_are_not_read_from(config: Config) {
     const HIGH_WATER: usize = 64 * 1024;
     const SENT: usize = 24 << 20;
 
-    // For each shard 1.4 MiB to read into. For each client the rest of a read of 1 MiB, in a buffer
-    // that has doubled, and the high-water mark with the answers to one read. Tasks read less.
+    // Each shard has read buffers of 1.4 MiB. Each client has the rest of a read of 1 MiB, in a
+    // buffer of twice that size. It also has queued answers up to the high-water mark, and the
+    // answers to one read. Tasks read less at a time.
     let memory = if config.task_per_client { 4 << 20 } else { 16 << 20 };
     let floods = [
         frame(BINARY, &[7; 65_535]),

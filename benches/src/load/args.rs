@@ -146,8 +146,8 @@ pub struct DeflateArgs {
 }
 
 impl DeflateArgs {
-    /// The offer, if compression is requested. Every message is compressed, with the level that
-    /// browsers use.
+    /// The offer of permessage-deflate, or `None` without compression. All messages are compressed
+    /// at the level that browsers use.
     pub fn offer(&self, draft: Version) -> Result<Option<DeflateConfig>, Error> {
         let wanted = self.deflate || self.deflate_takeover || self.deflate_window.is_some();
         if wanted && !draft.has_extensions() {

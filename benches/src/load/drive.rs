@@ -89,7 +89,7 @@ impl Io {
             }
             self.meter.turn()?;
             load.after_batch(self)?;
-            // A turn counts at most one tick, so that a pause of this process is no stall.
+            // A turn adds at most one tick. So the load does not fail if this process was paused.
             silence += turn.elapsed().min(TICK);
             turn = Instant::now();
             if self.meter.completed() != completed {
