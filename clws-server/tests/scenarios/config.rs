@@ -232,6 +232,18 @@ fn every_field_is_checked() {
     }
 }
 
+/// The chapter "running" has a row for each field.
+#[test]
+fn every_field_is_in_the_guide() {
+    let guide = include_str!("../../src/guide/running.md");
+    for Field { name, .. } in fields() {
+        let is_row = |line: &str| {
+            line.starts_with(&format!("| [`{name}`]")) || line.starts_with(&format!("| `{name}`"))
+        };
+        assert!(guide.lines().any(is_row), "{name}");
+    }
+}
+
 /// The compiler enforces that `Config::check` covers a new field. This test enforces that `fields`
 /// covers it.
 #[test]
