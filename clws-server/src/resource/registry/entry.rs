@@ -7,11 +7,13 @@ use clws_handshake::{HttpRequest, HttpResponse, Origins};
 use crate::guard::{DebugOn, Nowhere, discard};
 use crate::lock::assert_none_held;
 use crate::resource::Resource;
+use crate::stats::per_resource::ResourceClients;
 
 /// A registered resource.
 pub(crate) struct Entry {
     pub(crate) origins: Origins,
     pub(crate) resource: Arc<dyn Resource>,
+    pub(crate) clients: ResourceClients,
     debug: DebugOn,
     /// The path or prefix, for the log.
     path: Box<str>,
@@ -31,13 +33,8 @@ struct Gone;
 impl Resource for Gone {}
 
 impl Entry {
-    pub(super) const fn new(
-        origins: Origins,
-        resource: Arc<dyn Resource>,
-        debug: DebugOn,
-        path: Box<str>,
-    ) -> Self {
-        Self { origins, resource, debug, path }
+    pub(super) fn new(origins: Origins, resource: Arc<dyn Resource>, debug: DebugOn, path: Box<str>) -> Self {
+        Self { origins, resource, clients: ResourceClients::default(), debug, path }
     }
 }
 

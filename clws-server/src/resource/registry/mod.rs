@@ -18,6 +18,7 @@ use crate::resource::Resource;
 use crate::resource::registry::entry::{Entry, Hook};
 use crate::resource::registry::error::RegisterError;
 use crate::resource::registry::table::Tables;
+use crate::stats::snapshot::Registered as RegisteredClients;
 
 /// The resources of a server: each path's handlers, and the origins that it admits.
 ///
@@ -199,6 +200,11 @@ impl Resources {
 
     pub(crate) fn hook(&self) -> Option<Arc<Hook>> {
         self.read().http.clone()
+    }
+
+    /// The clients of each registered resource.
+    pub(crate) fn clients(&self) -> Vec<RegisteredClients> {
+        self.read().clients()
     }
 
     pub(crate) fn debug_on(&self) -> DebugOn {
