@@ -28,7 +28,7 @@ impl Client {
     }
 
     fn shared_counters(&self) -> &Counters {
-        &self.0.context.counters
+        &self.0.context.shared.counters
     }
 
     /// Counts a message that was not queued.

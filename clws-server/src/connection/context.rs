@@ -47,7 +47,7 @@ impl Context<'_> {
     pub(crate) fn counters(&self) -> &Counters {
         match self.wake_target {
             WakeTargetRef::Shard(shard_handle, _) => &shard_handle.counters,
-            WakeTargetRef::Stream(_) => &self.clients.counters,
+            WakeTargetRef::Stream(_) => &self.clients.shared.counters,
         }
     }
 

@@ -62,17 +62,20 @@ impl DriverState {
     }
 
     pub(crate) fn with_admission(config: Config, admission: Admission) -> Arc<Self> {
-        Arc::new_cyclic(|state: &Weak<Self>| Self {
-            resources: Resources::new(config.debug_on(), config.max_header_size),
-            streams: Streams::default(),
-            shortage: Shortage::new(),
-            admission,
-            clients: AtomicUsize::new(0),
-            streamed: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
-            shards: OnceLock::new(),
-            stop: Arc::default(),
-            context: Arc::new(ClientContext::new(config, Weak::clone(state) as _)),
+        Arc::new_cyclic(|state: &Weak<Self>| {
+            let context = Arc::new(ClientContext::new(config, Weak::clone(state) as _));
+            Self {
+                resources: Resources::new(Arc::clone(&context)),
+                streams: Streams::default(),
+                shortage: Shortage::new(),
+                admission,
+                clients: AtomicUsize::new(0),
+                streamed: AtomicUsize::new(0),
+                refused: AtomicUsize::new(0),
+                shards: OnceLock::new(),
+                stop: Arc::default(),
+                context,
+            }
         })
     }
 
@@ -178,7 +181,7 @@ impl DriverState {
     /// The sums of all counters.
     pub(crate) fn stats(&self) -> Stats {
         let shards = self.shards().iter().map(|shard_handle| &*shard_handle.counters);
-        let sets: Vec<_> = shards.chain([&*self.context.counters]).collect();
+        let sets: Vec<_> = shards.chain([&*self.context.shared.counters]).collect();
         let mut stats = snapshot::sum(&sets, self.resources.clients());
         stats.connections = self.clients();
         (stats.buffered, stats.max_buffered) = (self.budget().used(), self.budget().limit());

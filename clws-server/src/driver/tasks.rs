@@ -70,7 +70,7 @@ where
     loop {
         match select(pin!(accept()), &mut stop).await {
             Either::Left((Ok(None), _)) => {
-                state.context.counters.note_handshake(HandshakeOutcome::NoDescriptor);
+                state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
             }
             Either::Left((Ok(Some((socket, peer))), _)) => {
                 runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
@@ -93,7 +93,7 @@ async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverStat
     if Shortage::is_meant_by(&error) {
         match state.shortage.refuse(acceptor, state.config()) {
             Ok(()) => {
-                state.context.counters.note_handshake(HandshakeOutcome::NoDescriptor);
+                state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
                 return runtime::yield_now().await;
             }
             // No client waits. The system reports that only when there is a free descriptor again.

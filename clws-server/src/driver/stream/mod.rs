@@ -49,7 +49,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
     async move {
         let Some(permit) = permit else {
-            state.context.counters.note_handshake(HandshakeOutcome::Full);
+            state.context.shared.counters.note_handshake(HandshakeOutcome::Full);
             return refuse_at_once(stream).await;
         };
         let waker = Arc::new(TaskWaker::default());
