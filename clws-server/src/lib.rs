@@ -121,6 +121,7 @@ pub use crate::client::group::Group;
 pub use crate::client::id::ClientId;
 pub use crate::client::outcome::{SendError, Sent};
 pub use crate::client::outgoing::{Outgoing, SendOptions};
+pub use crate::client::receipt::Written;
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
 pub use crate::config::address::{Listen, Peer};
@@ -153,7 +154,8 @@ pub use bytestring::ByteString;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
-pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
+pub use clws_proto::buffer::Fate;
+pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, SlowPolicy, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 

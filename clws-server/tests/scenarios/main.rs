@@ -81,6 +81,7 @@ mod send_to_many;
 mod sending;
 mod sink_contract;
 mod slow_members;
+mod slow_policies;
 mod stalled_handshakes;
 mod starve;
 mod stop_delivers;
