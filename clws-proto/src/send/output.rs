@@ -8,7 +8,7 @@ use crate::send::outbox::OutboxBuffer;
 
 impl Sender {
     /// The number of queued bytes that are not yet written. A message that
-    /// [waits](Self::queue) counts with its uncompressed length.
+    /// [waits](Self::queue) counts with its uncompressed length and 128 bytes.
     #[must_use]
     pub const fn queued(&self) -> usize {
         match &self.buffer {

@@ -186,7 +186,9 @@ impl Client {
         self.queue(PongItem(payload))
     }
 
-    /// The number of bytes that are queued for this client and not yet passed to the system.
+    /// The number of bytes that are queued for this client and not yet passed to the system. A
+    /// message that waits for room in the outbox, because it may still be dropped, counts with its
+    /// uncompressed length and 128 bytes.
     #[must_use]
     pub fn buffered_amount(&self) -> usize {
         self.outbox().queued()

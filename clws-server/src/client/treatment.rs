@@ -8,7 +8,7 @@ use clws_proto::backlog::Key;
 use clws_proto::buffer::{Fate, Receipt};
 
 use crate::client::Client;
-use crate::guard::{Scope, discard};
+use crate::guard::discard;
 
 /// The options of a send that matter only for a client that reads slowly.
 #[derive(Clone, Copy, Default)]
@@ -71,9 +71,8 @@ impl Drop for Discarded {
 
 /// Drops bytes and settles receipts. No lock may be held.
 pub(super) fn drop_all(client: &Client, bytes: Vec<Bytes>, receipts: Vec<(Box<dyn Receipt>, Fate)>) {
-    let (debug, scope): (_, &Client) = (client.config().debug_on(), client);
-    debug_assert!(Scope::peer(scope).is_some());
-    bytes.into_iter().for_each(|bytes| discard(debug, scope, bytes));
+    let debug = client.config().debug_on();
+    bytes.into_iter().for_each(|bytes| discard(debug, client, bytes));
     // A receipt guards the task that it wakes.
     receipts.into_iter().for_each(|(receipt, fate)| receipt.settle(fate));
 }

@@ -40,6 +40,7 @@ pub(crate) mod poller;
 mod resources;
 mod rng;
 mod script;
+mod slow;
 pub(crate) mod socket;
 mod tests;
 mod trace;

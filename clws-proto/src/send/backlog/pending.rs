@@ -11,6 +11,9 @@ use crate::frame::header::Opcode;
 use crate::send::backlog::policy::SlowPolicy;
 use crate::send::shared::{Held, SharedMessage};
 
+/// The bytes that a waiting message counts in addition to its length.
+const OVERHEAD: usize = 128;
+
 /// Identifies messages of which only the newest must wait: a scope, such as a group, and a key in
 /// it.
 pub type Key = (u64, u64);
@@ -119,7 +122,9 @@ impl Pending {
         self
     }
 
-    /// The bytes of the message in one uncompressed frame.
+    /// The bytes of the message in one uncompressed frame, with an allowance for the memory that a
+    /// waiting message takes besides. Otherwise many short messages would hold far more than the
+    /// limits permit.
     pub(in crate::send) fn len(&self) -> usize {
         let payload = match &self.content {
             Content::Copied(_, payload) => payload.len(),
@@ -131,7 +136,7 @@ impl Pending {
             126..=0xFFFF => 4,
             _ => 10,
         };
-        payload + header
+        payload + header + OVERHEAD
     }
 
     /// The memory that the message holds, without the entry in the backlog. A shared message is

@@ -60,7 +60,8 @@ impl SlowPolicy {
     }
 
     /// Sets the number of queued bytes above which the policy takes effect. A message is accepted
-    /// if at most that many bytes are queued before it, so one message may exceed the limit.
+    /// if at most that many bytes are queued before it, so one message may exceed the limit. A
+    /// message that waits counts 128 bytes more than its uncompressed length.
     ///
     /// The outbox of a client takes 64 KiB before any message waits, so a lower number counts as
     /// 64 KiB.
