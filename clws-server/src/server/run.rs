@@ -2,10 +2,14 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+#[cfg(feature = "capture")]
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+#[cfg(feature = "capture")]
+use futures::future::select;
 use futures::future::try_join_all;
 
 use crate::driver::shard::Shard;
@@ -14,14 +18,30 @@ use crate::driver::tasks;
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::Poller;
 use crate::runtime;
+#[cfg(feature = "capture")]
+use crate::server::handle::ServerHandle;
 use crate::time::{deadline_after, now};
 use crate::wake::ShardHandle;
 
 /// The time in which every task of an executor is polled, even on a busy machine.
 const TASK_LATENCY: Duration = Duration::from_secs(2);
 
+/// The time for writing recordings when the server ends.
+#[cfg(feature = "capture")]
+const FLUSH_TIME: Duration = Duration::from_secs(10);
+
 /// Serves until the server is stopped.
 pub(super) async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+    let result = serve(Arc::clone(&state), listeners).await;
+    #[cfg(feature = "capture")]
+    {
+        let flushed = ServerHandle::new(state).flush_captures();
+        select(pin!(flushed), runtime::timer(now() + FLUSH_TIME)).await;
+    }
+    result
+}
+
+async fn serve(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     state.shortage.prepare();
     if state.config().task_per_client {
         return run_tasks(state, listeners).await;

@@ -3,6 +3,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::capture::Recording;
 use crate::config::Config;
 use crate::resource::registry::Resources;
 use crate::server::Server;
@@ -10,6 +11,7 @@ use crate::server::handle::ServerHandle;
 use crate::testing::client::TestClient;
 use crate::testing::error::{TestError, TestResponse};
 use crate::testing::host::Host;
+use crate::testing::replay::{Replayed, replay};
 use crate::testing::request::TestRequest;
 
 /// The default for [`TestServer::hang_limit`].
@@ -95,6 +97,35 @@ impl TestServer {
     /// As [`TestRequest::connect`].
     pub fn connect(&self, path: &str) -> Result<TestClient, TestError> {
         self.request(path).connect()
+    }
+
+    /// Replays a recorded connection: sends the client's bytes, and returns what the server answers.
+    ///
+    /// The recorded time is ignored. Before each part of the client's bytes, the answers that the
+    /// recording has until then must come, or 5 seconds pass once. The client ends its side at the
+    /// end of the recording. Deadlines, and messages that other clients caused, are not repeated.
+    ///
+    /// The server needs the resources and the settings of the recorded one. Its peer is that of the
+    /// recording. The handshake is the recorded one, so an origin or a token is checked again.
+    ///
+    /// ```no_run
+    /// use clws_server::capture::Recording;
+    /// use clws_server::testing::TestServer;
+    /// # use clws_server::{Config, Origins, Resource};
+    /// # struct Echo;
+    /// # impl Resource for Echo {}
+    /// let server = TestServer::new(Config::default())?;
+    /// server.resources().register("/echo", Origins::any(), Echo)?;
+    /// let replayed = server.replay(&Recording::open("tests/bug-17.pcapng")?)?;
+    /// assert_eq!(replayed.difference(), None); // or compare `replayed.transcript` with the right answers
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TestError::Recording`] if bytes of the client are missing, or [`TestError::Hang`].
+    pub fn replay(&self, recording: &Recording) -> Result<Replayed, TestError> {
+        replay(&self.0, recording)
     }
 
     /// Begins a request, to add an origin, headers or subprotocols.

@@ -1,16 +1,21 @@
 //! The socket of a connection, with its shard's flags and counts for it.
 
 use std::io;
+#[cfg(feature = "capture")]
+use std::net::SocketAddr;
 
 use clws_proto::Input;
 
 use crate::budget::{Budget, HOLD_BACK_ABOVE};
+#[cfg(feature = "capture")]
+use crate::capture::tap::Tap;
 use crate::connection::Connection;
 use crate::connection::context::Context;
 use crate::connection::share::WriteShare;
 use crate::driver::drive::{Io, Read};
 use crate::driver::read_buffers::{ReadBuffers, ReadSizer};
 use crate::driver::shard::flags::Flags;
+use crate::driver::shard::taps::SlotTap;
 use crate::net::socket::Socket;
 
 /// About how many bytes are read from one socket before other sockets have their turn. A big
@@ -28,6 +33,7 @@ pub(super) struct SocketIo<'a> {
     left: usize,
     /// The most bytes of one read.
     most: usize,
+    tap: SlotTap<'a>,
 }
 
 impl<'a> SocketIo<'a> {
@@ -38,8 +44,9 @@ impl<'a> SocketIo<'a> {
         read_sizer: &'a mut ReadSizer,
         read_buffers: &'a mut ReadBuffers,
         memory: &'a Budget,
+        tap: SlotTap<'a>,
     ) -> Self {
-        Self { socket, flags, read_sizer, read_buffers, memory, left: 0, most: 0 }
+        Self { socket, flags, read_sizer, read_buffers, memory, left: 0, most: 0, tap }
     }
 
     /// Permits the reads of one share.
@@ -72,6 +79,7 @@ impl<'a> SocketIo<'a> {
             }
             _ => {
                 self.flags.set(Flags::READABLE, false);
+                self.tap.reset(*self.flags);
                 Read::Failed(error)
             }
         }
@@ -97,6 +105,7 @@ impl Io for SocketIo<'_> {
             let size = room.len().min(self.most);
             return match self.socket.read(room.get_mut(..size).unwrap_or_default()) {
                 Ok(count) => {
+                    self.tap.read(*self.flags, room.get(..count).unwrap_or_default());
                     self.note_read(count, size);
                     if count == 0 { Read::End } else { Read::Input(Input::Direct(count)) }
                 }
@@ -108,6 +117,7 @@ impl Io for SocketIo<'_> {
         let size = buffer.len();
         match self.socket.read(buffer) {
             Ok(count) => {
+                self.tap.read(*self.flags, buffer.get(..count).unwrap_or_default());
                 self.note_read(count, size);
                 if count == 0 {
                     return Read::End;
@@ -128,7 +138,13 @@ impl Io for SocketIo<'_> {
     #[inline]
     fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
         let mut share = WriteShare::new();
-        let all = connection.transmit(&mut |slices| share.write(|| self.socket.write(slices)))?;
+        let all = connection.transmit(&mut |slices| {
+            share.write(|| {
+                let written = self.socket.write(slices)?;
+                self.tap.written(*self.flags, slices, written);
+                Ok(written)
+            })
+        })?;
         self.flags.set(Flags::BLOCKED, !all && !share.was_cut());
         self.flags.set(Flags::UNFLUSHED, !all && share.was_cut());
         Ok(())
@@ -142,6 +158,12 @@ impl Io for SocketIo<'_> {
 
     fn shutdown_write(&mut self) {
         self.socket.shutdown_write();
+        self.tap.end(*self.flags);
+    }
+
+    #[cfg(feature = "capture")]
+    fn attach(&mut self, begin: &mut dyn FnMut(Option<SocketAddr>) -> Option<Tap>) {
+        self.tap.attach(self.flags, || begin(self.socket.local_addr()));
     }
 
     #[inline]

@@ -47,6 +47,8 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let stream = GuardedStream::new(stream, state.config().debug_on());
     let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
     async move {
+        #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]
+        let mut stream = stream;
         let Some(permit) = permit else { return refuse_at_once(stream).await };
         let waker = Arc::new(TaskWaker::default());
         let context = state.connection_context(WakeTargetRef::Stream(&waker));
@@ -54,6 +56,10 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
             ConnectionPermit::Refused => Connection::refused(&Reject::unavailable(None), &context),
         };
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder().filter(|_| permit.1 != ConnectionPermit::Refused) {
+            stream.tap = recorder.begin_for(peer, || None).map(Box::new);
+        }
         let mut driver = Driver {
             stream,
             connection,
