@@ -26,7 +26,7 @@ impl Client {
     ///
     /// The server does not record, the limit on recordings is reached, or the connection has ended.
     pub fn capture(&self) -> Result<(), CaptureError> {
-        let recorder = self.0.context.recorder.get().ok_or(CaptureError::Off)?;
+        let recorder = self.0.context.shared.recorder.get().ok_or(CaptureError::Off)?;
         if self.is_disconnected() {
             return Err(CaptureError::Closed);
         }
@@ -42,7 +42,7 @@ impl Client {
 
     /// Forgets the wish for a recording, because the connection has ended.
     pub(crate) fn forget_capture(&self) {
-        if let Some(recorder) = self.0.context.recorder.get()
+        if let Some(recorder) = self.0.context.shared.recorder.get()
             && recorder.has_requests()
         {
             recorder.forget(self.0.id.number());

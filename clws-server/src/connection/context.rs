@@ -47,7 +47,7 @@ impl<'a> Context<'a> {
     #[cfg(feature = "capture")]
     #[inline]
     pub(crate) fn recorder(&self) -> Option<&'a Arc<Recorder>> {
-        self.clients.recorder.get()
+        self.clients.shared.recorder.get()
     }
 
     #[inline]

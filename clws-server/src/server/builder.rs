@@ -150,7 +150,7 @@ impl ServerBuilder {
         let state = DriverState::with_admission(config, admission);
         #[cfg(feature = "capture")]
         if let Some(recorder) = recorder {
-            drop(state.context.recorder.set(recorder)); // it is the first
+            drop(state.context.shared.recorder.set(recorder)); // it is the first
         }
         Ok(Server { state, listeners })
     }

@@ -73,7 +73,7 @@ impl ServerHandle {
     #[cfg(feature = "capture")]
     #[must_use]
     pub fn capture_stats(&self) -> Option<CaptureStats> {
-        self.0.context.recorder.get().map(|recorder| recorder.stats())
+        self.0.context.shared.recorder.get().map(|recorder| recorder.stats())
     }
 
     /// Waits until everything that was recorded so far is in the files. [`Server::run`] does that at
@@ -82,7 +82,7 @@ impl ServerHandle {
     /// [`Server::run`]: crate::Server::run
     #[cfg(feature = "capture")]
     pub fn flush_captures(&self) -> impl Future<Output = ()> + use<> {
-        let flushed = self.0.context.recorder.get().map(|recorder| recorder.flush());
+        let flushed = self.0.context.shared.recorder.get().map(|recorder| recorder.flush());
         async move {
             if let Some(flushed) = flushed {
                 flushed.await;
