@@ -3,6 +3,7 @@
 //! | command | output |
 //! |---|---|
 //! | `cargo run --release -p clws-benches --bin load -- echo …` | messages per second, latency, the server's CPU per message |
+//! | `cargo run --release -p clws-benches --bin abuse` | a well-behaved client, and the server's memory, during attacks |
 //! | `cargo bench -p clws-benches` | the codecs alone: mask, UTF-8, decode, encode, compression, handshake |
 //! | `python3 benches/compare` | every row for every server, with the servers of `benches/peers` |
 //!
@@ -12,6 +13,8 @@
 pub mod random;
 pub mod text;
 
+#[cfg(target_os = "linux")]
+pub mod abuse;
 #[cfg(target_os = "linux")]
 pub mod load;
 

@@ -37,15 +37,16 @@
 //! If the queue is full, the recording misses bytes, and says so; the server never waits for the
 //! disk. Connections that are not recorded cost nothing.
 
-mod error;
+pub(crate) mod error;
 mod event;
 mod packet;
 mod pcapng;
+mod queue;
 pub(crate) mod recorder;
-mod recording;
-mod settings;
+pub(crate) mod recording;
+pub(crate) mod settings;
 pub(crate) mod tap;
-mod transcript;
+pub(crate) mod transcript;
 mod writer;
 
 pub use crate::capture::error::{CaptureError, RecordingError};
@@ -53,3 +54,6 @@ pub use crate::capture::recorder::CaptureStats;
 pub use crate::capture::recording::{Content, Entry, Recording, Side};
 pub use crate::capture::settings::Capture;
 pub use crate::capture::transcript::{Answer, Transcript};
+
+#[cfg(all(test, not(shuttle)))]
+mod tests;

@@ -10,6 +10,7 @@ use std::thread;
 
 use crate::capture::error::CaptureError;
 use crate::capture::event::{Event, EventContent, Start};
+use crate::capture::queue::{Queue, Writing};
 use crate::capture::settings::{Capture, Rule};
 use crate::capture::tap::Tap;
 use crate::capture::writer::Writer;
@@ -17,7 +18,7 @@ use crate::config::address::Peer;
 use crate::guard::{DebugOn, Nowhere, discard, guard_other};
 use crate::lock::{Lock, rank};
 use crate::signal::{Signal, SignalWait};
-use crate::sync::{atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering};
+use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
 use crate::time::now;
 
 /// Bytes of a file for its header, and for the packets that begin and end a connection.
@@ -28,28 +29,13 @@ pub(crate) struct Recorder {
     debug: DebugOn,
     max_recordings: usize,
     max_file_size: usize,
-    max_total_size: usize,
-    max_queued: usize,
     /// The number of recordings. The last one has this number.
     started: AtomicUsize,
-    missing: AtomicUsize,
-    /// Bytes that all files have or may get.
-    total: AtomicUsize,
     /// Recordings that the application wants of its clients, by the numbers of the clients.
     requests: Lock<HashMap<u64, Request>, { rank::RECORDER }>,
     /// The length of `requests`.
     waiting: AtomicUsize,
-    events: mpsc::Sender<Event>,
-    writing: Arc<Writing>,
-}
-
-/// What the recorder and its writer share.
-#[derive(Debug, Default)]
-pub(super) struct Writing {
-    /// Bytes in the queue.
-    pub(super) queued: AtomicUsize,
-    /// Writing has failed: nothing more is recorded.
-    pub(super) failed: AtomicBool,
+    queue: Arc<Queue>,
 }
 
 /// A recording that the application wants.
@@ -87,27 +73,22 @@ impl Recorder {
             io::Error::new(error.kind(), text)
         };
         std::fs::create_dir_all(&directory).map_err(failed)?;
-        let (events, queue) = mpsc::channel();
+        let (events, receiver) = mpsc::channel();
         let writing = Arc::<Writing>::default();
         let writer = Writer::new(directory.clone(), Arc::clone(&writing));
         thread::Builder::new()
             .name("clws-capture".to_owned())
-            .spawn(move || writer.run(&queue))
+            .spawn(move || writer.run(&receiver))
             .map_err(failed)?;
         Ok(Arc::new(Self {
             rule,
             debug,
             max_recordings,
             max_file_size,
-            max_total_size,
-            max_queued,
             started: AtomicUsize::new(0),
-            missing: AtomicUsize::new(0),
-            total: AtomicUsize::new(0),
             requests: Lock::new(HashMap::new()),
             waiting: AtomicUsize::new(0),
-            events,
-            writing,
+            queue: Arc::new(Queue::new(events, writing, max_total_size, max_queued)),
         }))
     }
 
@@ -127,27 +108,27 @@ impl Recorder {
     /// Begins a recording, unless a limit is reached.
     fn begin(self: &Arc<Self>, peer: Peer, server: Option<SocketAddr>, note: &'static str) -> Option<Tap> {
         let left = self.max_file_size.checked_sub(FRAME_SIZE)?;
-        if self.has_failed() {
+        if self.queue.has_failed() {
             return None;
         }
         let next = |started| (started < self.max_recordings).then_some(started + 1);
         let id = self.started.fetch_update(Ordering::Relaxed, Ordering::Relaxed, next).ok()? + 1;
-        if !self.take_total(FRAME_SIZE) {
+        if !self.queue.take_total(FRAME_SIZE) {
             return None;
         }
         let (client, server) = addresses(peer, server, id);
         let start = EventContent::Start(Start { client, server, note });
-        self.send(Event { id, at: now(), missing: [0; 2], content: start });
-        Some(Tap::new(Arc::clone(self), id, left))
+        self.queue.send(Event { id, at: now(), missing: [0; 2], content: start });
+        Some(Tap::new(Arc::clone(&self.queue), id, left))
     }
 
     /// Records that the application wants a recording of that client.
     pub(crate) fn request(&self, client: u64, request: Request) -> Result<(), CaptureError> {
-        let is_full = self.total.load(Ordering::Relaxed).saturating_add(FRAME_SIZE) > self.max_total_size;
+        let is_full = !self.queue.has_total(FRAME_SIZE) || self.queue.has_failed();
         let started = self.started.load(Ordering::Relaxed);
         let mut requests = self.requests.lock();
         let has_more = requests.contains_key(&client) || started + requests.len() < self.max_recordings;
-        if is_full || !has_more || self.writing.failed.load(Ordering::Relaxed) {
+        if is_full || !has_more {
             return Err(CaptureError::Limit);
         }
         requests.entry(client).or_insert(request);
@@ -164,7 +145,7 @@ impl Recorder {
 
     /// Forgets the request for a client whose connection has ended.
     pub(crate) fn forget(&self, client: u64) {
-        drop(self.take_request(client, |_| true));
+        drop(self.take_request(client));
     }
 
     /// Whether the application wants any recording that has not begun.
@@ -173,12 +154,15 @@ impl Recorder {
         self.waiting.load(Ordering::Acquire) > 0
     }
 
-    /// Takes the request for a client if it `fits`.
-    pub(crate) fn take_request(&self, client: u64, fits: impl FnOnce(&Request) -> bool) -> Option<Request> {
+    /// Whether the application wants a recording of that client, and whether it must wait until the
+    /// connection is between two frames.
+    pub(crate) fn is_late(&self, client: u64) -> Option<bool> {
+        self.requests.lock().get(&client).map(|request| request.is_late)
+    }
+
+    /// Takes the request for a client.
+    pub(crate) fn take_request(&self, client: u64) -> Option<Request> {
         let mut requests = self.requests.lock();
-        if !fits(requests.get(&client)?) {
-            return None;
-        }
         let request = requests.remove(&client);
         self.waiting.store(requests.len(), Ordering::Release);
         request
@@ -205,9 +189,9 @@ impl Recorder {
     pub(crate) fn stats(&self) -> CaptureStats {
         CaptureStats {
             recordings: self.started.load(Ordering::Relaxed),
-            size: self.total.load(Ordering::Relaxed),
-            missing: self.missing.load(Ordering::Relaxed),
-            has_failed: self.writing.failed.load(Ordering::Relaxed),
+            size: self.queue.total(),
+            missing: self.queue.missing(),
+            has_failed: self.queue.has_failed(),
         }
     }
 
@@ -215,42 +199,9 @@ impl Recorder {
     pub(crate) fn flush(&self) -> SignalWait {
         let signal = Arc::new(Signal::default());
         let content = EventContent::Flush(Arc::clone(&signal));
-        self.send(Event { id: 0, at: now(), missing: [0; 2], content });
+        self.queue.send(Event { id: 0, at: now(), missing: [0; 2], content });
         signal.wait()
     }
-
-    /// Adds to the bytes of all files. Returns false if they would be too many.
-    pub(super) fn take_total(&self, bytes: usize) -> bool {
-        take(&self.total, bytes, self.max_total_size)
-    }
-
-    /// Adds to the bytes of the queue. Returns false if they would be too many.
-    pub(super) fn take_queue(&self, bytes: usize) -> bool {
-        take(&self.writing.queued, bytes + size_of::<Event>(), self.max_queued)
-    }
-
-    pub(super) fn note_missing(&self, bytes: usize) {
-        self.missing.fetch_add(bytes, Ordering::Relaxed);
-    }
-
-    pub(super) fn has_failed(&self) -> bool {
-        self.writing.failed.load(Ordering::Relaxed)
-    }
-
-    pub(super) fn send(&self, event: Event) {
-        // Without its thread, nothing is recorded. A panic of that thread was logged.
-        if let Err(mpsc::SendError(Event { content: EventContent::Flush(signal), .. })) =
-            self.events.send(event)
-        {
-            signal.give();
-        }
-    }
-}
-
-/// Adds to a number. Returns false, and changes nothing, if the sum would be above `most`.
-fn take(number: &AtomicUsize, more: usize, most: usize) -> bool {
-    let add = |now: usize| now.checked_add(more).filter(|sum| *sum <= most);
-    number.fetch_update(Ordering::Relaxed, Ordering::Relaxed, add).is_ok()
 }
 
 /// The addresses in the packets of a recording. A client without an address gets a port of

@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use std::{fs, io};
 
 use crate::capture::error::RecordingError;
-use crate::capture::packet::{FIN, RST, SYN, Segment};
+use crate::capture::packet::{ACK, FIN, RST, SYN, Segment};
 use crate::capture::pcapng::Packets;
 use crate::capture::transcript::Transcript;
 
@@ -89,6 +89,9 @@ impl Recording {
         while let Some(packet) = packets.next()? {
             let wrong = |why| RecordingError::Format { at: packet.position, why };
             let segment = Segment::read(packet.bytes).ok_or(wrong("a packet is no TCP segment"))?;
+            if recording.is_none() && segment.flags & (SYN | ACK) != SYN {
+                return Err(wrong("the first packet does not open a connection"));
+            }
             let (recording, start) = recording.get_or_insert_with(|| {
                 let started = SystemTime::UNIX_EPOCH.checked_add(packet.at).unwrap_or(SystemTime::UNIX_EPOCH);
                 let (client, server) = (segment.from, segment.to);

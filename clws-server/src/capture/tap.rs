@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::capture::event::{Event, EventContent};
 use crate::capture::packet::{MAX_HEADERS, MAX_PAYLOAD};
 use crate::capture::pcapng::PACKET_BLOCK;
-use crate::capture::recorder::Recorder;
+use crate::capture::queue::Queue;
 use crate::capture::recording::Side;
 use crate::time::now;
 
@@ -20,7 +20,7 @@ const PACKET_SIZE: usize = PACKET_BLOCK + MAX_HEADERS + 4 + 64;
 /// Copies the bytes of a connection into the queue of the recorder. It never waits.
 #[derive(Debug)]
 pub(crate) struct Tap {
-    recorder: Arc<Recorder>,
+    queue: Arc<Queue>,
     id: usize,
     /// Bytes that the file may still grow. `None` after the end of the recording.
     left: Option<usize>,
@@ -28,8 +28,8 @@ pub(crate) struct Tap {
 }
 
 impl Tap {
-    pub(super) const fn new(recorder: Arc<Recorder>, id: usize, left: usize) -> Self {
-        Self { recorder, id, left: Some(left), missing: [0; 2] }
+    pub(super) const fn new(queue: Arc<Queue>, id: usize, left: usize) -> Self {
+        Self { queue, id, left: Some(left), missing: [0; 2] }
     }
 
     /// Records bytes that were read.
@@ -65,17 +65,17 @@ impl Tap {
             return;
         }
         let size = count + count.div_ceil(MAX_PAYLOAD) * PACKET_SIZE;
-        if size > left || self.recorder.has_failed() || !self.recorder.take_total(size) {
+        if size > left || self.queue.has_failed() || !self.queue.take_total(size) {
             return self.stop();
         }
         self.left = Some(left - size);
-        if self.recorder.take_queue(count) {
+        if self.queue.take_queue(count) {
             return self.send(EventContent::Bytes(side, copy()));
         }
         let [client, server] = &mut self.missing;
         let missing = if side == Side::Client { client } else { server };
         *missing = missing.saturating_add(u32::try_from(count).unwrap_or(u32::MAX));
-        self.recorder.note_missing(count);
+        self.queue.note_missing(count);
         if *missing > LONGEST_GAP {
             self.stop();
         }
@@ -84,7 +84,7 @@ impl Tap {
     fn send(&mut self, content: EventContent) {
         if self.left.is_some() {
             let missing = std::mem::take(&mut self.missing);
-            self.recorder.send(Event { id: self.id, at: now(), missing, content });
+            self.queue.send(Event { id: self.id, at: now(), missing, content });
         }
     }
 

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant, SystemTime};
 use crate::capture::event::{Event, EventContent, Start};
 use crate::capture::packet::{ACK, FIN, MAX_PAYLOAD, PSH, RST, SYN, Segment};
 use crate::capture::pcapng;
-use crate::capture::recorder::Writing;
+use crate::capture::queue::Writing;
 use crate::capture::recording::Side;
 use crate::guard::log;
 use crate::sync::atomic::Ordering;

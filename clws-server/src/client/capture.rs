@@ -5,7 +5,7 @@ use clws_handshake::{Acceptance, HandshakeLimits, Status, parse};
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
 
-use crate::capture::CaptureError;
+use crate::capture::error::CaptureError;
 use crate::capture::recorder::Request;
 use crate::client::Client;
 

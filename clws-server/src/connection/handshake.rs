@@ -8,7 +8,7 @@ use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Req
 use clws_proto::{Receiver, Role, Sender};
 
 #[cfg(feature = "capture")]
-use crate::capture::CaptureError;
+use crate::capture::error::CaptureError;
 #[cfg(feature = "capture")]
 use crate::capture::recorder;
 use crate::client::Client;

@@ -19,7 +19,7 @@ use std::time::Instant;
 use clws_proto::Input;
 
 #[cfg(feature = "capture")]
-use crate::capture::recorder::{Recorder, Request};
+use crate::capture::recorder::Recorder;
 #[cfg(feature = "capture")]
 use crate::capture::tap::Tap;
 use crate::connection::context::Context;
@@ -141,8 +141,11 @@ fn attach(connection: &Connection, io: &mut impl Io, context: &Context<'_>) {
     #[cold]
     fn begin(connection: &Connection, io: &mut impl Io, recorder: &Arc<Recorder>) {
         let Some(client) = connection.client() else { return };
-        let fits = |request: &Request| !request.is_late || connection.is_between_frames();
-        if let Some(request) = recorder.take_request(client.id().number(), fits) {
+        let number = client.id().number();
+        let Some(is_late) = recorder.is_late(number) else { return };
+        if (!is_late || connection.is_between_frames())
+            && let Some(request) = recorder.take_request(number)
+        {
             io.attach(&mut |server| recorder.begin_request(&request, client.peer(), server));
         }
     }

@@ -7,7 +7,7 @@ use std::os::unix::net::UnixListener;
 
 use crate::admission::Admission;
 #[cfg(feature = "capture")]
-use crate::capture::{Capture, recorder::Recorder};
+use crate::capture::{recorder::Recorder, settings::Capture};
 use crate::config::Config;
 use crate::config::address::Listen;
 use crate::driver::state::DriverState;
@@ -117,6 +117,15 @@ impl ServerBuilder {
     #[cfg(feature = "capture")]
     pub fn capture(mut self, capture: Capture) -> Self {
         self.capture = Some(capture);
+        self
+    }
+
+    /// Forgets all addresses and sockets: clients come over pipes, which need no descriptors.
+    #[cfg(feature = "testing")]
+    pub(crate) fn without_sockets(mut self) -> Self {
+        self.config.listen.clear();
+        self.config.raise_descriptor_limit = false;
+        self.listeners.clear();
         self
     }
 

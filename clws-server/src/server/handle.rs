@@ -6,7 +6,7 @@ use std::sync::Arc;
 use futures::io::{AsyncRead, AsyncWrite};
 
 #[cfg(feature = "capture")]
-use crate::capture::CaptureStats;
+use crate::capture::recorder::CaptureStats;
 use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::driver::stream;

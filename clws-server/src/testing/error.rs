@@ -9,7 +9,7 @@ use clws_handshake::Headers;
 use clws_handshake::client::{AnswerError, RequestError};
 use clws_proto::{ProtocolError, SendError};
 
-use crate::capture::RecordingError;
+use crate::capture::error::RecordingError;
 use crate::client::close::Close;
 
 /// An HTTP response: a refused handshake, or the answer of the [HTTP hook](crate::Resources::http).

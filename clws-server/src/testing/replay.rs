@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::capture::{Content, Recording, Side, Transcript};
+use crate::capture::recording::{Content, Recording, Side};
+use crate::capture::transcript::Transcript;
 use crate::config::address::Peer;
 use crate::signal::Signal;
 use crate::testing::error::TestError;

@@ -3,10 +3,11 @@
 use std::io;
 use std::time::Duration;
 
-use crate::capture::Recording;
+use crate::capture::recording::Recording;
 use crate::config::Config;
 use crate::resource::registry::Resources;
 use crate::server::Server;
+use crate::server::builder::ServerBuilder;
 use crate::server::handle::ServerHandle;
 use crate::testing::client::TestClient;
 use crate::testing::error::{TestError, TestResponse};
@@ -50,10 +51,18 @@ impl TestServer {
     /// # Errors
     ///
     /// A field of the config has an invalid value: see [`Server::bind`](crate::Server::bind).
-    pub fn new(mut config: Config) -> io::Result<Self> {
-        config.listen.clear();
-        config.raise_descriptor_limit = false; // pipes need no descriptors
-        let server = Server::builder(config).bind()?;
+    pub fn new(config: Config) -> io::Result<Self> {
+        Self::from_builder(Server::builder(config))
+    }
+
+    /// Creates a server from a builder, for instance one that
+    /// [records](ServerBuilder::capture). It listens on no address and no socket of the builder.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`ServerBuilder::bind`].
+    pub fn from_builder(builder: ServerBuilder) -> io::Result<Self> {
+        let server = builder.without_sockets().bind()?;
         Ok(Self(Host::new(server, HANG_LIMIT, PIPE_CAPACITY)))
     }
 

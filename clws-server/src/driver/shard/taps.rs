@@ -5,7 +5,7 @@ use std::io::IoSlice;
 use crate::driver::shard::flags::Flags;
 
 #[cfg(feature = "capture")]
-use {crate::capture::Side, crate::capture::tap::Tap, std::collections::HashMap};
+use {crate::capture::recording::Side, crate::capture::tap::Tap, std::collections::HashMap};
 
 /// The recordings, by the slots of their connections.
 #[derive(Debug, Default)]

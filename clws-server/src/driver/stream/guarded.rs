@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use futures::io::{AsyncRead, AsyncWrite};
 
 #[cfg(feature = "capture")]
-use crate::capture::Side;
+use crate::capture::recording::Side;
 #[cfg(feature = "capture")]
 use crate::capture::tap::Tap;
 use crate::guard::{ApplicationValue, DebugOn, Scope, guard_other};
