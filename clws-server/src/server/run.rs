@@ -8,9 +8,10 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use futures::FutureExt;
 #[cfg(feature = "capture")]
 use futures::future::select;
-use futures::future::try_join_all;
+use futures::future::{BoxFuture, try_join_all};
 
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
@@ -30,8 +31,29 @@ const TASK_LATENCY: Duration = Duration::from_secs(2);
 #[cfg(feature = "capture")]
 const FLUSH_TIME: Duration = Duration::from_secs(10);
 
+/// Stops the server when it is dropped.
+struct StopOnDrop(Arc<DriverState>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Serves until the server is stopped, or the future is dropped.
+///
+/// An async function is compiled in each crate that polls it, with everything that it awaits. The
+/// box is created in a function without type parameters, so its content is compiled here, once.
+pub(super) fn start(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> BoxFuture<'static, io::Result<()>> {
+    let run = async move {
+        let _stop = StopOnDrop(Arc::clone(&state));
+        run(state, listeners).await
+    };
+    run.boxed()
+}
+
 /// Serves until the server is stopped.
-pub(super) async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     let result = serve(Arc::clone(&state), listeners).await;
     #[cfg(feature = "capture")]
     {
