@@ -10,11 +10,10 @@
 //! The load generator uses the client role of clws-proto and clws-handshake. It runs on Linux only
 //! (epoll, `/proc`); on other systems the crate builds without it.
 
+pub mod abuse;
 pub mod random;
 pub mod text;
 
-#[cfg(target_os = "linux")]
-pub mod abuse;
 #[cfg(target_os = "linux")]
 pub mod load;
 

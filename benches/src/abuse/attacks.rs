@@ -1,6 +1,6 @@
 //! The attacks. Each opens a bounded number of connections and ends in time.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, IoSlice, Read, Write};
 use std::net::{Shutdown, TcpStream};
 use std::thread;
 use std::time::Duration;
@@ -82,7 +82,7 @@ fn frame(first: u8, declared: u64, payload: &[u8]) -> Vec<u8> {
     frame
 }
 
-fn message(payload: &[u8]) -> Vec<u8> {
+pub(super) fn message(payload: &[u8]) -> Vec<u8> {
     frame(0x82, payload.len() as u64, payload)
 }
 
@@ -102,15 +102,13 @@ fn hold(target: &Target, _streams: &[TcpStream]) {
 fn repeat(target: &Target, bytes: &[u8], endlessly: bool) {
     let mut streams: Vec<_> = crowd(target, open).into_iter().map(|stream| (stream, 0)).collect();
     while !target.is_over() {
-        for (stream, written) in &mut streams {
+        let mut is_stuck = true;
+        for (stream, written) in streams.iter_mut().filter(|(_, written)| endlessly || *written < bytes.len())
+        {
             let _ = stream.set_nonblocking(true);
-            let rest = &bytes[*written % bytes.len()..];
-            if *written >= bytes.len() && !endlessly {
-                continue;
-            }
-            match (&*stream).write(rest) {
-                Ok(count) => *written += count,
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            match stream.write(&bytes[*written % bytes.len()..]) {
+                Ok(count) => (*written, is_stuck) = (*written + count, false),
+                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
                 Err(_) => {
                     if let Some(again) = open(target) {
                         (*stream, *written) = (again, 0);
@@ -120,6 +118,9 @@ fn repeat(target: &Target, bytes: &[u8], endlessly: bool) {
             if target.is_over() {
                 return;
             }
+        }
+        if is_stuck {
+            pause();
         }
     }
 }
@@ -152,7 +153,7 @@ fn compression_bombs(target: &Target) {
     let params = DeflateParams::default().client_no_context_takeover(true);
     let mut sender = Sender::client(Version::Rfc6455, || [1, 2, 3, 4]).deflate(params, &codecs);
     let _ = sender.binary(&vec![0; 15 << 20], None); // a client can send this
-    let mut slices = [std::io::IoSlice::new(&[]); 16];
+    let mut slices = [IoSlice::new(&[]); 16];
     let filled = sender.io_slices(&mut slices);
     let bomb: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
     let streams: Vec<_> = (0..target.connections.min(20)).filter_map(|_| target.tcp()).collect();
@@ -160,10 +161,13 @@ fn compression_bombs(target: &Target) {
         let _ = (&mut &*stream).write_all(&request(true));
         let _ = stream.set_nonblocking(true);
     }
-    while !target.is_over() {
+    loop {
         for mut stream in &streams {
             let _ = stream.write(&bomb); // a part is enough to end the connection
             let _ = stream.read(&mut [0; 64 << 10]);
+        }
+        if target.is_over() {
+            return;
         }
     }
 }

@@ -6,7 +6,7 @@
 mod attacks;
 
 use std::fmt::Write as _;
-use std::io::{BufRead, BufReader, Error, ErrorKind, Read, Result, Write};
+use std::io::{BufRead, BufReader, Error, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,6 @@ use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
 use clap::Parser;
-use clws_proto::{Connection, Event, Limits, Version};
 use hdrhistogram::Histogram;
 
 /// Settings of the server. Deadlines are short, so that each of them passes during an attack.
@@ -120,6 +119,20 @@ impl Server {
     }
 }
 
+impl Server {
+    /// Waits until the server has opened what it needs without clients.
+    fn settle(&self) -> Result<()> {
+        let target = Target { address: self.address, connections: 1, until: Instant::now() };
+        drop(attacks::open(&target).ok_or_else(|| Error::other("no client can connect"))?);
+        let mut before = 0;
+        while before != Usage::of(self.process.id()).descriptors {
+            before = Usage::of(self.process.id()).descriptors;
+            thread::sleep(Duration::from_millis(300));
+        }
+        Ok(())
+    }
+}
+
 impl Drop for Server {
     fn drop(&mut self) {
         let _ = self.process.kill(); // it may have ended
@@ -134,6 +147,7 @@ impl Drop for Server {
 pub fn run(args: &Args) -> Result<bool> {
     let mut server = Server::start(args)?;
     let mut all_good = true;
+    server.settle()?;
     println!(
         "| attack | p50 ms | p99 ms | max ms | echoes | RSS before, peak, after MiB | descriptors | verdict |"
     );
@@ -154,7 +168,7 @@ fn measure(server: &mut Server, args: &Args, attack: attacks::Attack) -> Result<
     let until = Instant::now() + Duration::from_secs_f32(seconds.clamp(0.1, 600.0));
     let target = Target { address: server.address, connections: connections.into(), until };
     let over = AtomicBool::new(false);
-    let mut client = GoodClient::connect(&target)?;
+    let client = GoodClient::connect(&target)?;
     let mut peak = before;
     let echoed = thread::scope(|scope| {
         let good = scope.spawn(|| client.echo_until(&over));
@@ -167,13 +181,11 @@ fn measure(server: &mut Server, args: &Args, attack: attacks::Attack) -> Result<
         over.store(true, Ordering::Relaxed);
         good.join().unwrap_or_else(|_| Err(Error::other("it panicked")))
     });
-    let times = std::mem::replace(&mut client.times, histogram());
-    drop(client);
-
     let mut faults = Vec::new();
-    if let Err(error) = echoed {
-        faults.push(format!("the good client lost its connection: {error}"));
-    }
+    let times = echoed.unwrap_or_else(|error| {
+        faults.push(format!("the good client lost: {error}"));
+        Histogram::new_with_max(2, 1).unwrap_or_else(|_| unreachable!("these bounds are valid"))
+    });
     let end = Instant::now() + PATIENCE;
     let has_returned = |now: Usage| (now.rss <= before.rss + KEPT, now.descriptors <= before.descriptors);
     let mut after = Usage::of(process);
@@ -203,56 +215,34 @@ fn measure(server: &mut Server, args: &Args, attack: attacks::Attack) -> Result<
 /// A client that sends a message, waits for its echo, and sends the next one.
 struct GoodClient {
     stream: TcpStream,
-    ws: Connection,
     /// Microseconds for each echo.
     times: Histogram<u64>,
-}
-
-fn histogram() -> Histogram<u64> {
-    Histogram::new(3).unwrap_or_else(|_| unreachable!("3 digits are valid"))
 }
 
 impl GoodClient {
     fn connect(target: &Target) -> Result<Self> {
         let stream = attacks::open(target).ok_or_else(|| Error::other("no client can connect"))?;
         stream.set_read_timeout(Some(PATIENCE))?;
-        let ws = Connection::client(Version::Rfc6455, Limits::default(), || [1, 2, 3, 4]);
-        Ok(Self { stream, ws, times: histogram() })
+        Ok(Self { stream, times: Histogram::new(3).map_err(Error::other)? })
     }
 
     /// Echoes until the attack is over, at least once. Any other answer is an error.
-    fn echo_until(&mut self, over: &AtomicBool) -> Result<()> {
+    fn echo_until(mut self, over: &AtomicBool) -> Result<Histogram<u64>> {
         for number in 0_u64.. {
             let message = format!("message {number}");
             let started = Instant::now();
-            self.ws.sender().text(&message, None).map_err(Error::other)?;
-            while !self.has_echo(&message)? {}
-            let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-            self.times.saturating_record(micros);
+            self.stream.write_all(&attacks::message(message.as_bytes()))?;
+            let mut echo = vec![0; 2 + message.len()];
+            self.stream.read_exact(&mut echo)?;
+            if echo[0] != 0x82 || usize::from(echo[1]) != message.len() || &echo[2..] != message.as_bytes() {
+                return Err(Error::other(format!("it got {echo:?} for {message:?}")));
+            }
+            self.times.saturating_record(u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX));
             if over.load(Ordering::Relaxed) {
                 break;
             }
             thread::sleep(Duration::from_millis(1));
         }
-        Ok(())
-    }
-
-    /// Writes what is queued, and reads once. Returns whether that brought the echo.
-    fn has_echo(&mut self, message: &str) -> Result<bool> {
-        let Self { stream, ws, .. } = self;
-        ws.transmit(|slices| stream.write_vectored(slices))?;
-        let mut buffer = [0; 4096];
-        let count = stream.read(&mut buffer)?;
-        let mut events = ws.receive(&mut buffer[..count]);
-        let mut has_echo = false;
-        while let Some((event, _)) = events.next() {
-            has_echo |= matches!(&event, Event::Text(text) if text.as_str() == message);
-        }
-        drop(events);
-        match ws.end() {
-            Some(end) => Err(Error::other(format!("{end:?}"))),
-            None if count == 0 => Err(ErrorKind::UnexpectedEof.into()),
-            None => Ok(has_echo),
-        }
+        Ok(self.times)
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::common::{ALL_VERSIONS, HYBI_VERSIONS, Peer, Received, Running, text};
+use crate::common::{ALL_VERSIONS, HYBI_VERSIONS, Peer, Probe, Received, Running, eventually, text};
 use clws_handshake::client::ClientRequest;
 use clws_server::capture::{Answer, Capture, CaptureError, Content, Recording, Side};
 use clws_server::testing::TestServer;
@@ -21,6 +21,7 @@ in_both_modes!(
     the_application_records_an_open_connection,
     a_busy_connection_is_recorded_between_two_messages,
     limits_are_reported,
+    a_wish_is_forgotten_with_its_client,
     a_server_that_stops_completes_its_recordings,
 );
 
@@ -273,6 +274,30 @@ fn limits_are_reported(config: Config) {
     assert_eq!(peer.next(), text("Err(Off)"));
     assert!(server.handle.capture_stats().is_none());
     assert_eq!(CaptureError::Off.to_string(), "the server does not record: give its builder a `Capture`");
+}
+
+/// A recording that could not begin does not count when the client is gone.
+fn a_wish_is_forgotten_with_its_client(config: Config) {
+    let directory = Directory::new();
+    let capture = Capture::new(&directory.0).max_recordings(1);
+    let server = Server::builder(config.listen("127.0.0.1:0")).capture(capture).bind().unwrap();
+    let (probe, recorder) = Probe::new();
+    server.resources().register_shared("/", Origins::any(), probe).unwrap();
+    let server = Running::run(server);
+    let mut peer = server.connect(Version::Rfc6455, "/");
+    let client = recorder.connected();
+    peer.raw(b"\x01\x81\0\0\0\0a\x89\x80\0\0\0\0"); // a message has begun
+    assert_eq!(peer.next(), Received::Pong(Vec::new()));
+    assert_eq!(client.capture(), Ok(()));
+    let mut other_peer = server.connect(Version::Rfc6455, "/");
+    let other = recorder.connected();
+    assert_eq!(other.capture(), Err(CaptureError::Limit));
+    drop(peer);
+    server.wait_for_clients(1);
+    assert_eq!(client.capture(), Err(CaptureError::Closed));
+    assert_eq!(other.capture(), Ok(()));
+    other_peer.assert_echo("recorded");
+    eventually("a recording", || server.handle.capture_stats().unwrap().recordings == 1);
 }
 
 fn serve_without(config: Config) -> Running {
