@@ -15,6 +15,7 @@ use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
 use crate::lock::rank;
+use crate::stats::counters::Counters;
 use crate::time::now;
 use crate::wake::{Relief, WakeBatch, WakeTarget};
 
@@ -49,6 +50,8 @@ pub(crate) struct SharedContext {
     /// Records connections. It is set before the server runs, if ever.
     #[cfg(feature = "capture")]
     pub(crate) recorder: OnceLock<Arc<Recorder>>,
+    /// What threads other than those of the shards count.
+    pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
 }
 
@@ -62,6 +65,7 @@ impl ClientContext {
             started: now(),
             #[cfg(feature = "capture")]
             recorder: OnceLock::new(),
+            counters: Counters::shared(),
             relief,
         };
         Self::assemble(config, budget, Arc::new(shared))

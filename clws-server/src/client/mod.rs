@@ -4,6 +4,7 @@
 mod capture;
 pub(crate) mod close;
 pub(crate) mod context;
+mod counted;
 mod deferred_drops;
 pub(crate) mod delivery;
 pub(crate) mod disconnect;

@@ -14,6 +14,7 @@ use crate::capture::recorder::Recorder;
 use crate::client::context::ClientContext;
 use crate::config::Config;
 use crate::resource::registry::Resources;
+use crate::stats::counters::Counters;
 use crate::wake::WakeTargetRef;
 
 /// The context of one call.
@@ -48,6 +49,15 @@ impl<'a> Context<'a> {
     #[inline]
     pub(crate) fn recorder(&self) -> Option<&'a Arc<Recorder>> {
         self.clients.shared.recorder.get()
+    }
+
+    /// The counters of the thread that drives the connection.
+    #[inline]
+    pub(crate) fn counters(&self) -> &Counters {
+        match self.wake_target {
+            WakeTargetRef::Shard(shard_handle, _) => &shard_handle.counters,
+            WakeTargetRef::Stream(_) => &self.clients.shared.counters,
+        }
     }
 
     #[inline]

@@ -17,6 +17,7 @@ use crate::driver::read_buffers::{ReadBuffers, ReadSizer};
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::taps::SlotTap;
 use crate::net::socket::Socket;
+use crate::stats::counters::Counters;
 
 /// About how many bytes are read from one socket before other sockets have their turn. A big
 /// message is read and answered while it is in the processor's cache: with a quarter of this size,
@@ -136,15 +137,16 @@ impl Io for SocketIo<'_> {
     }
 
     #[inline]
-    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
-        let mut share = WriteShare::new();
+    fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
+        let (mut share, mut written) = (WriteShare::new(), 0);
         let all = connection.transmit(&mut |slices| {
-            share.write(|| {
-                let written = self.socket.write(slices)?;
-                self.tap.written(*self.flags, slices, written);
-                Ok(written)
+            share.write(|| self.socket.write(slices)).inspect(|&count| {
+                self.tap.written(*self.flags, slices, count);
+                written += count;
             })
-        })?;
+        });
+        counters.note_written(written);
+        let all = all?;
         self.flags.set(Flags::BLOCKED, !all && !share.was_cut());
         self.flags.set(Flags::UNFLUSHED, !all && share.was_cut());
         Ok(())
