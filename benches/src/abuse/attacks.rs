@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
-use clws_handshake::{DeflateConfig, HandshakeLimits, Status, Version};
+use clws_handshake::{DeflateConfig, Version};
 use clws_proto::{CodecPool, DeflateParams, Sender};
 use socket2::SockRef;
 
@@ -17,18 +17,14 @@ pub(super) type Attack = fn(&Target);
 
 /// All attacks. A new one is a function and a line here.
 pub(super) const ALL: &[(&str, Attack)] = &[
-    ("none", |target| {
-        while !target.is_over() {
-            pause()
-        }
-    }),
-    ("slow handshakes", |target| send_slowly(target, crowd(target, Target::tcp), &request(false))),
-    ("connections that send nothing", |target| hold(target, &crowd(target, Target::tcp))),
+    ("none", |target| hold(target, &[])),
+    ("slow handshakes", |target| send_slowly(target, crowd(target, connect), &request(false))),
+    ("connections that send nothing", |target| hold(target, &crowd(target, connect))),
     ("flood of connects", flood_of_connects),
     ("huge declared frames", |target| repeat(target, &frame(0x82, (16 << 20) - 1, b"few"), false)),
-    ("frames above the limit", |target| repeat(target, &frame(0x82, 1 << 62, b"few"), false)),
+    ("frames above the limit", |target| repeat(target, &frame(0x82, 1 << 62, b"few"), true)),
     ("endless fragments", |target| {
-        repeat(target, &[frame(0x01, 1, b"x"), frame(0, 1, b"x").repeat(5000)].concat(), true)
+        repeat(target, &[frame(0x01, 1, b"x"), frame(0, 1, b"x").repeat(140_000)].concat(), true)
     }),
     ("never reading", |target| repeat(target, &message(&[b'x'; 64 << 10]), true)),
     ("ping flood", |target| repeat(target, &frame(0x89, 100, &[0; 100]).repeat(300), true)),
@@ -46,6 +42,14 @@ fn pause() {
     thread::sleep(Duration::from_millis(10));
 }
 
+/// A new connection. `None` if the server accepts none now.
+fn connect(target: &Target) -> Option<TcpStream> {
+    let stream = TcpStream::connect_timeout(&target.address, Duration::from_secs(1)).ok()?;
+    stream.set_nodelay(true).ok()?;
+    stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
+    Some(stream)
+}
+
 fn request(deflate: bool) -> Vec<u8> {
     let request = ClientRequest::new(Version::Rfc6455, "ws://127.0.0.1/echo");
     let config = DeflateConfig::default();
@@ -55,18 +59,14 @@ fn request(deflate: bool) -> Vec<u8> {
 
 /// Opens a connection with a complete handshake.
 pub(super) fn open(target: &Target) -> Option<TcpStream> {
-    let mut stream = target.tcp()?;
-    let request = ClientRequest::new(Version::Rfc6455, "ws://127.0.0.1/echo");
-    let (bytes, mut pending) = request.build(&mut |key: &mut [u8]| key.fill(7)).ok()?;
-    stream.write_all(&bytes).ok()?;
-    let (mut received, mut byte) = (Vec::new(), [0]);
-    loop {
+    let mut stream = connect(target)?;
+    stream.write_all(&request(false)).ok()?;
+    let (mut head, mut byte) = (Vec::new(), [0]);
+    while !head.ends_with(b"\r\n\r\n") {
         stream.read_exact(&mut byte).ok()?;
-        received.extend(byte);
-        if let Status::Complete(_) = pending.check(&received, &HandshakeLimits::default()).ok()? {
-            return Some(stream);
-        }
+        head.extend(byte);
     }
+    head.starts_with(b"HTTP/1.1 101 ").then_some(stream)
 }
 
 /// A frame of a client. It may declare more than it has. The mask is zero.
@@ -97,28 +97,26 @@ fn hold(target: &Target, _streams: &[TcpStream]) {
     }
 }
 
-/// Writes bytes on all connections, again and again if `endlessly`, and never reads. A connection
-/// that the server ends is replaced.
+/// Writes bytes on all connections, again and again if `endlessly`, and never reads. When the server
+/// has ended all connections, others follow.
 fn repeat(target: &Target, bytes: &[u8], endlessly: bool) {
-    let mut streams: Vec<_> = crowd(target, open).into_iter().map(|stream| (stream, 0)).collect();
+    let mut streams = Vec::new();
     while !target.is_over() {
+        if streams.is_empty() {
+            streams = crowd(target, open).into_iter().map(|stream| (stream, 0)).collect();
+        }
         let mut is_stuck = true;
-        for (stream, written) in streams.iter_mut().filter(|(_, written)| endlessly || *written < bytes.len())
-        {
+        streams.retain_mut(|(stream, written)| {
             let _ = stream.set_nonblocking(true);
+            if !endlessly && *written >= bytes.len() {
+                return true;
+            }
             match stream.write(&bytes[*written % bytes.len()..]) {
                 Ok(count) => (*written, is_stuck) = (*written + count, false),
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {}
-                Err(_) => {
-                    if let Some(again) = open(target) {
-                        (*stream, *written) = (again, 0);
-                    }
-                }
+                Err(error) => return error.kind() == ErrorKind::WouldBlock,
             }
-            if target.is_over() {
-                return;
-            }
-        }
+            true
+        });
         if is_stuck {
             pause();
         }
@@ -139,7 +137,7 @@ fn send_slowly(target: &Target, mut streams: Vec<TcpStream>, bytes: &[u8]) {
 /// Connects and resets. A reset leaves no port behind that waits.
 fn flood_of_connects(target: &Target) {
     for number in 0..100 * target.connections {
-        let Some(stream) = target.tcp() else { continue };
+        let Some(stream) = connect(target) else { continue };
         let _ = SockRef::from(&stream).set_linger(Some(Duration::ZERO));
         if number % 100 == 0 && target.is_over() {
             return;
@@ -156,7 +154,7 @@ fn compression_bombs(target: &Target) {
     let mut slices = [IoSlice::new(&[]); 16];
     let filled = sender.io_slices(&mut slices);
     let bomb: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-    let streams: Vec<_> = (0..target.connections.min(20)).filter_map(|_| target.tcp()).collect();
+    let streams: Vec<_> = (0..target.connections.min(20)).filter_map(|_| connect(target)).collect();
     for stream in &streams {
         let _ = (&mut &*stream).write_all(&request(true));
         let _ = stream.set_nonblocking(true);
@@ -176,7 +174,7 @@ fn compression_bombs(target: &Target) {
 fn garbage(target: &Target) {
     let mut random = SplitMix(7);
     while !target.is_over() {
-        let open = if random.below(2) == 0 { open } else { Target::tcp };
+        let open = if random.below(2) == 0 { open } else { connect };
         let Some(mut stream) = open(target) else { continue };
         let bytes: Vec<_> = (0..200).flat_map(|_| random.next().to_le_bytes()).collect();
         let _ = stream.write_all(&bytes);

@@ -3,13 +3,10 @@
 use std::process::ExitCode;
 
 use clap::Parser;
-use clws_benches::abuse::{self, Args};
+use clws_benches::abuse;
 
 fn main() -> ExitCode {
-    match abuse::run(&Args::parse()) {
-        Ok(true) => return ExitCode::SUCCESS,
-        Ok(false) => eprintln!("abuse: not every verdict is good"),
-        Err(error) => eprintln!("abuse: {error}"),
-    }
-    ExitCode::FAILURE
+    let failed = |error| eprintln!("abuse: {error}");
+    let all_good = abuse::run(&abuse::Args::parse()).map_err(failed) == Ok(true);
+    if all_good { ExitCode::SUCCESS } else { ExitCode::FAILURE }
 }
