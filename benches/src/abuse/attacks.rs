@@ -154,7 +154,7 @@ fn compression_bombs(target: &Target) {
     let mut slices = [IoSlice::new(&[]); 16];
     let filled = sender.io_slices(&mut slices);
     let bomb: Vec<u8> = slices[..filled].iter().flat_map(|slice| slice.to_vec()).collect();
-    let streams: Vec<_> = (0..target.connections.min(20)).filter_map(|_| connect(target)).collect();
+    let streams: Vec<_> = (0..target.connections.min(10)).filter_map(|_| connect(target)).collect();
     for stream in &streams {
         let _ = (&mut &*stream).write_all(&request(true));
         let _ = stream.set_nonblocking(true);
