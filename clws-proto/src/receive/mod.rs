@@ -4,9 +4,12 @@ mod close_body;
 mod decoded;
 mod framing;
 mod hixie;
+mod hixie_pieces;
 mod hybi;
 pub(crate) mod input;
+mod pieces;
 mod state;
+mod stream;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -24,7 +27,8 @@ use crate::error::ProtocolError;
 use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::{Event, Payload, Text};
-use crate::receive::decoded::Decoded;
+use crate::message::piece::{Piece, PieceData};
+use crate::receive::decoded::{Decoded, PieceBytes};
 use crate::receive::framing::{Framing, Status};
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
@@ -110,11 +114,16 @@ impl Receiver {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
-        if let Framing::Hybi(status, hybi) = &mut self.framing
-            && status.version.has_extensions()
-        {
-            let inflation = Inflation::new(status.role, params, codecs);
-            self.framing = Framing::Deflate(*status, Box::new((std::mem::take(hybi), inflation)));
+        let Status { role, version, .. } = self.framing.status();
+        if version.has_extensions() {
+            let inflation = Inflation::new(role, params, codecs);
+            match &mut self.framing {
+                Framing::Hybi(status, hybi) => {
+                    self.framing = Framing::Deflate(*status, Box::new((std::mem::take(hybi), inflation)));
+                }
+                Framing::Stream(_, stream) => stream.inflation = Some(inflation),
+                Framing::Deflate(..) | Framing::Hixie(..) => {}
+            }
         }
         self
     }
@@ -129,6 +138,7 @@ impl Receiver {
     pub fn context_size(&self) -> usize {
         match &self.framing {
             Framing::Deflate(_, deflate) => deflate.1.context_size(),
+            Framing::Stream(_, stream) => stream.context_size(),
             _ => 0,
         }
     }
@@ -262,6 +272,7 @@ impl Receiver {
                 deflate.0 = Hybi::default();
                 deflate.1.reset();
             }
+            Framing::Stream(_, stream) => stream.reset(),
         }
     }
 }
@@ -346,6 +357,7 @@ impl Events<'_> {
                 self.slice = bytes.into();
                 (opcode, &self.slice[..])
             }
+            Ok(Decoded::Piece { data, first, last }) => return self.lend_piece(data, first, last),
             Err(error) => {
                 receiver.finish();
                 return Err(error);
@@ -376,6 +388,41 @@ impl Events<'_> {
             }
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }
+    }
+
+    /// Lends a piece of a long message.
+    #[inline(never)]
+    fn lend_piece(
+        &mut self,
+        data: PieceBytes,
+        first: bool,
+        last: bool,
+    ) -> Result<Option<Event<'_>>, ProtocolError> {
+        let data = match data {
+            PieceBytes::Text(text) => {
+                self.text = text;
+                PieceData::Text(&self.text)
+            }
+            PieceBytes::Binary(slice) => {
+                self.slice = slice;
+                PieceData::Binary(&self.slice)
+            }
+            PieceBytes::BinaryInPlace { start, end } => {
+                let buffer = if self.held.is_empty() { self.input.bytes() } else { &mut self.held };
+                PieceData::Binary(buffer.get(start..end).unwrap_or_default())
+            }
+            PieceBytes::TextInPlace { start, end } => {
+                let buffer = if self.held.is_empty() { self.input.bytes() } else { &mut self.held };
+                match simdutf8::basic::from_utf8(buffer.get(start..end).unwrap_or_default()) {
+                    Ok(text) => PieceData::Text(text),
+                    Err(_) => {
+                        self.receiver.finish();
+                        return Err(ProtocolError::InvalidUtf8);
+                    }
+                }
+            }
+        };
+        Ok(Some(Event::Piece(Piece::new(data, first, last))))
     }
 
     /// Returns the last event's buffer to the pool, unless it was taken.
