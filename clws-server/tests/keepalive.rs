@@ -69,14 +69,14 @@ fn sets_the_default_options(config: Config) {
 }
 
 fn sets_the_configured_options(config: Config) {
-    let config = config.keepalive(Some(Duration::from_secs(20))).write_timeout(Duration::from_secs(50));
+    let config = config.tcp_keepalive(Some(Duration::from_secs(20))).write_timeout(Duration::from_secs(50));
     for options in options(config) {
         assert_eq!(options, (true, 20, 5, 4, Some(55)));
     }
 }
 
 fn keepalive_can_be_disabled(config: Config) {
-    for (on, .., user_timeout) in options(config.keepalive(None)) {
+    for (on, .., user_timeout) in options(config.tcp_keepalive(None)) {
         assert_eq!((on, user_timeout), (false, None));
     }
 }

@@ -248,7 +248,7 @@ pub struct IdleArgs {
     /// The compression
     #[command(flatten)]
     pub deflate: DeflateArgs,
-    /// Keep the connections open for this many seconds after the measurement
+    /// Keep the connections open for this many seconds after the measurement, and answer pings
     #[arg(long, default_value_t = 0.0, value_name = "SECONDS", value_parser = seconds(0.0, MAX_SECONDS))]
     pub hold: f64,
 }

@@ -19,7 +19,7 @@ use super::sys;
 /// The maximum number of events per wait.
 const BATCH: usize = 512;
 /// The longest wait for events. The clock is read after each wait.
-const TICK: Duration = Duration::from_millis(50);
+pub(super) const TICK: Duration = Duration::from_millis(50);
 
 /// A load that the event loop drives.
 pub(super) trait Load {
@@ -136,7 +136,8 @@ impl Poll {
             .map_err(|e| Error::io("epoll_ctl", e))
     }
 
-    fn wait(&mut self, timeout: Duration) -> Result<usize, Error> {
+    /// Waits for events, at most for this time. Returns their number.
+    pub(super) fn wait(&mut self, timeout: Duration) -> Result<usize, Error> {
         let timeout = Timespec {
             tv_sec: i64::try_from(timeout.as_secs()).unwrap_or(i64::MAX),
             tv_nsec: i64::from(timeout.subsec_nanos()),
@@ -148,7 +149,8 @@ impl Poll {
         }
     }
 
-    fn ready(&self, index: usize) -> Ready {
+    /// An event of the most recent wait.
+    pub(super) fn ready(&self, index: usize) -> Ready {
         let Event { flags, data, .. } = self.events[index];
         let hangup = flags.intersects(EventFlags::RDHUP | EventFlags::HUP | EventFlags::ERR);
         Ready {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use super::args::{IdleArgs, MessageArgs};
 use super::client::{Buffers, Client};
+use super::drive::{Poll, Ready, TICK};
 use super::error::Error;
 use super::handshake::Opener;
 use super::report::Report;
@@ -67,7 +68,7 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
         }
         report.memory_touched = Some(growth(before, settled(pid)?, args.connections));
     }
-    std::thread::sleep(Duration::from_secs_f64(args.hold));
+    hold(&mut clients, Duration::from_secs_f64(args.hold), &ring, &mut buffers)?;
     for client in clients.iter_mut().step_by(args.connections.div_ceil(PROBES)) {
         echo_once(client, &ring, &mut buffers, common.stall)?;
     }
@@ -75,6 +76,31 @@ pub(super) fn run(args: &IdleArgs) -> Result<Report, Error> {
         let _ = client.close(&ring); // the measurement is complete, so a failure does not matter
     }
     Ok(report)
+}
+
+/// Keeps the connections open and answers the server's pings. A connection that ends is an error.
+fn hold(clients: &mut [Client], time: Duration, ring: &Ring, buffers: &mut Buffers) -> Result<(), Error> {
+    let (start, mut poll) = (Instant::now(), Poll::new()?);
+    set_nonblocking(clients, true)?;
+    for (number, client) in clients.iter().enumerate() {
+        poll.add(client.socket(), number)?;
+    }
+    while let Some(left) = time.checked_sub(start.elapsed()) {
+        for index in 0..poll.wait(left.min(TICK))? {
+            let Ready { key, readable, hangup, .. } = poll.ready(index);
+            let (client, mut more) = (&mut clients[key], readable);
+            while more {
+                more = client.read(hangup, ring, buffers)?.more;
+            }
+            client.flush(ring)?;
+        }
+    }
+    set_nonblocking(clients, false)
+}
+
+fn set_nonblocking(clients: &[Client], on: bool) -> Result<(), Error> {
+    let set = |client: &Client| client.socket().set_nonblocking(on);
+    clients.iter().try_for_each(set).map_err(|error| Error::io("O_NONBLOCK", error))
 }
 
 /// Sends the next message and waits for its echo.

@@ -1,4 +1,4 @@
-//! What the clients of a server share.
+//! What the clients of a resource share, and what the clients of a server share.
 
 use std::sync::{Arc, Weak};
 use std::time::Instant;
@@ -14,11 +14,12 @@ use crate::lock::rank;
 use crate::time::now;
 use crate::wake::{Relief, WakeBatch, WakeTarget};
 
-/// Everything that a [`Client`](crate::client::Client) needs of its server.
+/// Everything that a [`Client`](crate::client::Client) needs of its server and its resource.
 ///
-/// A server has one context, which its clients share. A context for each resource would permit
-/// different limits at no cost per client.
+/// The clients of a resource share one context. Resources without settings of their own share the
+/// context of the server.
 pub(crate) struct ClientContext {
+    /// The settings of the server, with the changes of the resource.
     pub(crate) config: Config,
     /// The limits of the configuration, in the form that receivers share.
     pub(crate) limits: Arc<Limits>,
@@ -30,6 +31,11 @@ pub(crate) struct ClientContext {
     pub(crate) high_water: usize,
     /// A send to a client with more queued bytes looks at the limits before it queues anything.
     pub(crate) write_backlog: usize,
+    pub(crate) shared: Arc<SharedContext>,
+}
+
+/// What all clients of a server share.
+pub(crate) struct SharedContext {
     pub(crate) memberships: Memberships,
     /// Waits until all queued data of a client is written.
     pub(crate) watchers: Watchers<dyn Watcher, { rank::WATCHERS }>,
@@ -42,6 +48,22 @@ pub(crate) struct ClientContext {
 impl ClientContext {
     pub(crate) fn new(config: Config, relief: Weak<dyn Relief>) -> Self {
         let budget = Budget::new(config.max_buffered);
+        let shared = SharedContext {
+            memberships: Memberships::default(),
+            watchers: Watchers::default(),
+            hosts: Watchers::default(),
+            started: now(),
+            relief,
+        };
+        Self::assemble(config, budget, Arc::new(shared))
+    }
+
+    /// A context of the same server with other settings.
+    pub(crate) fn with_config(&self, config: Config) -> Self {
+        Self::assemble(config, Arc::clone(&self.budget), Arc::clone(&self.shared))
+    }
+
+    fn assemble(config: Config, budget: Arc<Budget>, shared: Arc<SharedContext>) -> Self {
         Self {
             limits: Arc::new(config.limits()),
             meter: Arc::clone(&budget) as _,
@@ -49,11 +71,7 @@ impl ClientContext {
             high_water: config.high_water(),
             write_backlog: config.max_write_backlog.min(HOLD_BACK_ABOVE),
             config,
-            memberships: Memberships::default(),
-            watchers: Watchers::default(),
-            hosts: Watchers::default(),
-            started: now(),
-            relief,
+            shared,
         }
     }
 
@@ -68,7 +86,7 @@ impl ClientContext {
 
     #[cold]
     fn ask_for_relief(&self, wake_target: &WakeTarget) {
-        if let Some(relief) = self.relief.upgrade() {
+        if let Some(relief) = self.shared.relief.upgrade() {
             relief.relieve(wake_target);
         }
     }
@@ -77,7 +95,7 @@ impl ClientContext {
     #[inline]
     pub(crate) fn relieve_with(&self, batch: &mut WakeBatch, wake_target: &WakeTarget) {
         if self.budget.is_over() {
-            batch.relieve(&self.relief, wake_target);
+            batch.relieve(&self.shared.relief, wake_target);
         }
     }
 
@@ -87,6 +105,6 @@ impl ClientContext {
     /// there: drivers drop their connections, and so abandon the outboxes, before their state.
     #[cold]
     pub(crate) fn fair_share(&self) -> usize {
-        self.relief.upgrade().map_or(usize::MAX, |relief| relief.fair_share())
+        self.shared.relief.upgrade().map_or(usize::MAX, |relief| relief.fair_share())
     }
 }

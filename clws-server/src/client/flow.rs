@@ -23,7 +23,7 @@ impl Client {
     /// - The server may stop: unread messages then wait until the deadline of the closing
     ///   handshake.
     /// - The end of the client's side is not noticed. A machine that has vanished is found by TCP
-    ///   keepalive ([`keepalive`](crate::Config#structfield.keepalive)).
+    ///   keepalive ([`tcp_keepalive`](crate::Config#structfield.tcp_keepalive)).
     ///
     /// Pauses do not nest: after several calls one [`resume`](Self::resume) is enough. A mailbox
     /// that pauses a client on its own does not end this pause when it resumes the client, and

@@ -65,12 +65,12 @@ impl Group {
         // the end of the connection sees that the client is a member, or `join` sees that the
         // connection has ended.
         client.set_member();
-        client.context().memberships.join(client, &self.0)
+        client.context().shared.memberships.join(client, &self.0)
     }
 
     /// Removes a client. Returns whether it was a member.
     pub fn leave(&self, client: &Client) -> bool {
-        client.context().memberships.leave(client, &self.0)
+        client.context().shared.memberships.leave(client, &self.0)
     }
 
     /// Whether a client is a member.

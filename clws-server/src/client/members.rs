@@ -91,7 +91,7 @@ impl Drop for GroupInner {
         let this = std::ptr::from_ref(self);
         let members = self.members.get_mut();
         for client in members.clients.drain(..) {
-            client.context().memberships.forget(&client, this);
+            client.context().shared.memberships.forget(&client, this);
         }
     }
 }

@@ -114,7 +114,7 @@ pub(crate) struct NewClient {
 impl Client {
     pub(crate) fn new(new: NewClient) -> Self {
         let NewClient { sender, context, wake_target, head, peer, .. } = new;
-        let since = now().saturating_duration_since(context.started);
+        let since = now().saturating_duration_since(context.shared.started);
         let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
         let version = sender.version();
         let short = ShortPeer::new(peer);
@@ -191,7 +191,7 @@ impl Client {
     pub(crate) fn leave_groups(&self) {
         self.0.state.disconnect();
         if self.0.state.is_member() {
-            self.0.context.memberships.leave_all(self);
+            self.0.context.shared.memberships.leave_all(self);
         }
     }
 

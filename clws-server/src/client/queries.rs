@@ -128,7 +128,7 @@ impl Client {
     /// The time at which the opening handshake was completed.
     #[must_use]
     pub fn connected_at(&self) -> Instant {
-        self.0.context.started + Duration::from_nanos(self.0.connected)
+        self.0.context.shared.started + Duration::from_nanos(self.0.connected)
     }
 
     /// The chosen subprotocol.

@@ -94,11 +94,11 @@ impl Client {
     /// it. Call it in the resource's `connected`.
     pub(crate) fn hand_to(&self, host: &Arc<dyn Host>) {
         self.set_has_queue();
-        self.0.context.hosts.add(self, host);
+        self.0.context.shared.hosts.add(self, host);
         // A resource may pass a client that it has taken before, or that has ended. Then nothing
         // would remove the host.
         if self.is_connected() || self.is_disconnected() {
-            self.0.context.hosts.remove(self, host);
+            self.0.context.shared.hosts.remove(self, host);
         }
     }
 
@@ -106,14 +106,14 @@ impl Client {
     /// end.
     pub(crate) fn forget_hosts(&self) {
         if self.has_queue() {
-            drop(self.0.context.hosts.take(self));
+            drop(self.0.context.shared.hosts.take(self));
         }
     }
 
     /// Notifies the hosts of a client that was refused, and has ended.
     pub(crate) fn notify_hosts(&self, end: &Disconnect) {
         if self.has_queue() {
-            for host in self.0.context.hosts.take(self) {
+            for host in self.0.context.shared.hosts.take(self) {
                 broken!(RefusesInSilence, continue);
                 host.ended(self, end);
             }

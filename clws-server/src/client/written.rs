@@ -36,13 +36,13 @@ impl Client {
     /// Registers a watcher. It is notified once: when the queue is written, the client is closed or
     /// the connection has ended. The caller then checks whether that has happened already.
     pub(crate) fn watch(&self, watcher: &Arc<dyn Watcher>) {
-        self.0.context.watchers.add(self, watcher);
+        self.0.context.shared.watchers.add(self, watcher);
         self.0.state.watch();
     }
 
     pub(crate) fn unwatch(&self, watcher: &Arc<dyn Watcher>) {
         if self.0.state.is_watched() {
-            self.0.context.watchers.remove(self, watcher);
+            self.0.context.shared.watchers.remove(self, watcher);
         }
     }
 
@@ -58,7 +58,7 @@ impl Client {
     fn notify_all_watchers(&self) {
         // The bit is cleared first: a new watcher sets it again after it is in the table.
         self.0.state.unwatch();
-        for watcher in self.0.context.watchers.take(self) {
+        for watcher in self.0.context.shared.watchers.take(self) {
             watcher.notice();
         }
     }

@@ -27,6 +27,9 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 /// The longest time that Linux accepts for `TCP_KEEPIDLE`, in seconds.
 const MAX_KEEPALIVE: u64 = 32_767;
 
+/// The largest socket option, whose type is `int`.
+const MAX_SOCKET_BUFFER: usize = i32::MAX as usize;
+
 impl Config {
     /// Checks each field for a valid value. [`Server::bind`](crate::Server::bind) calls this first,
     /// and so does reading from a file.
@@ -50,7 +53,21 @@ impl Config {
     /// | `handshake_timeout` | at least 1 ms; more than a year counts as a year |
     /// | `close_timeout` | at least 1 ms; more than a year counts as a year |
     /// | `write_timeout` | at least 1 ms; more than a year counts as a year |
-    /// | `keepalive` | `None`, or 1 s to 32,767 s, the longest that Linux accepts |
+    /// | `ping_interval` | `None`, or at least 1 ms |
+    /// | `ping_timeout` | at least 1 ms |
+    /// | `idle_timeout` | `None`, or at least 1 ms |
+    /// | `message_timeout` | at least 1 ms |
+    /// | `min_rate` | any; with 0, any speed is allowed |
+    /// | `tcp_keepalive` | `None`, or 1 s to 32,767 s, the longest that Linux accepts |
+    /// | `max_clients_per_ip` | any; with 0, any number is allowed |
+    /// | `ipv6_prefix` | 1 to 128 |
+    /// | `max_handshakes` | at least 1 |
+    /// | `max_messages_per_second` | any; with 0, any number is allowed |
+    /// | `max_bytes_per_second` | any; with 0, any number is allowed |
+    /// | `excess` | both values |
+    /// | `max_control_frames_per_second` | any; with 0, any number is allowed |
+    /// | `send_buffer` | `None`, or 1 byte to 2 GiB - 1 |
+    /// | `max_unsent` | `None`, or 1 byte to 2 GiB - 1 |
     /// | `nodelay` | both values |
     /// | `keep_headers` | both values |
     /// | `max_kept_headers` | any; with 0, no headers are kept |
@@ -84,7 +101,21 @@ impl Config {
             handshake_timeout,
             close_timeout,
             write_timeout,
-            keepalive,
+            ping_interval,
+            ping_timeout,
+            idle_timeout,
+            message_timeout,
+            min_rate: _,
+            tcp_keepalive,
+            max_clients_per_ip: _,
+            ipv6_prefix,
+            max_handshakes,
+            max_messages_per_second: _,
+            max_bytes_per_second: _,
+            excess: _,
+            max_control_frames_per_second: _,
+            send_buffer,
+            max_unsent,
             nodelay: _,
             keep_headers: _,
             max_kept_headers: _,
@@ -109,11 +140,28 @@ impl Config {
         deadline("handshake_timeout", *handshake_timeout)?;
         deadline("close_timeout", *close_timeout)?;
         deadline("write_timeout", *write_timeout)?;
-        if let Some(time) = keepalive
+        deadline("ping_timeout", *ping_timeout)?;
+        deadline("message_timeout", *message_timeout)?;
+        for (field, time) in [("ping_interval", ping_interval), ("idle_timeout", idle_timeout)] {
+            time.map_or(Ok(()), |time| deadline(field, time))?;
+        }
+        at_least("max_handshakes", *max_handshakes, 1)?;
+        if !(1..=128).contains(ipv6_prefix) {
+            return Err(ConfigError::new("ipv6_prefix", ipv6_prefix.to_string(), "from 1 to 128"));
+        }
+        for (field, bytes) in [("send_buffer", send_buffer), ("max_unsent", max_unsent)] {
+            if let Some(bytes) = bytes
+                && !(1..=MAX_SOCKET_BUFFER).contains(bytes)
+            {
+                let allowed = format!("none, or from 1 to {MAX_SOCKET_BUFFER} bytes");
+                return Err(ConfigError::new(field, format!("{bytes} bytes"), allowed));
+            }
+        }
+        if let Some(time) = tcp_keepalive
             && !(1..=MAX_KEEPALIVE).contains(&time.as_secs())
         {
             let allowed = format!("none, or from 1 to {MAX_KEEPALIVE} seconds");
-            return Err(ConfigError::new("keepalive", seconds(*time), allowed));
+            return Err(ConfigError::new("tcp_keepalive", seconds(*time), allowed));
         }
         #[cfg(feature = "deflate")]
         if let Some(deflate) = deflate {

@@ -56,7 +56,21 @@ const KEYS: &[&str] = &[
     "handshake_timeout",
     "close_timeout",
     "write_timeout",
-    "keepalive",
+    "ping_interval",
+    "ping_timeout",
+    "idle_timeout",
+    "message_timeout",
+    "min_rate",
+    "tcp_keepalive",
+    "max_clients_per_ip",
+    "ipv6_prefix",
+    "max_handshakes",
+    "max_messages_per_second",
+    "max_bytes_per_second",
+    "excess",
+    "max_control_frames_per_second",
+    "send_buffer",
+    "max_unsent",
     "nodelay",
     "keep_headers",
     "max_kept_headers",
@@ -98,7 +112,21 @@ impl<'de> Visitor<'de> for Settings {
             handshake_timeout: Value::of("handshake_timeout"),
             close_timeout: Value::of("close_timeout"),
             write_timeout: Value::of("write_timeout"),
-            keepalive: Value::of("keepalive"),
+            ping_interval: Value::of("ping_interval"),
+            ping_timeout: Value::of("ping_timeout"),
+            idle_timeout: Value::of("idle_timeout"),
+            message_timeout: Value::of("message_timeout"),
+            min_rate: Value::of("min_rate"),
+            tcp_keepalive: Value::of("tcp_keepalive"),
+            max_clients_per_ip: Value::of("max_clients_per_ip"),
+            ipv6_prefix: Value::of("ipv6_prefix"),
+            max_handshakes: Value::of("max_handshakes"),
+            max_messages_per_second: Value::of("max_messages_per_second"),
+            max_bytes_per_second: Value::of("max_bytes_per_second"),
+            excess: Value::of("excess"),
+            max_control_frames_per_second: Value::of("max_control_frames_per_second"),
+            send_buffer: Value::of("send_buffer"),
+            max_unsent: Value::of("max_unsent"),
             nodelay: Value::of("nodelay"),
             keep_headers: Value::of("keep_headers"),
             max_kept_headers: Value::of("max_kept_headers"),
@@ -196,14 +224,14 @@ mod tests {
 
     #[test]
     fn times_are_in_seconds_and_zero_is_none() {
-        let config = read("close_timeout = 0.25\nwrite_timeout = 3\nkeepalive = 0\nshards = 0").unwrap();
+        let config = read("close_timeout = 0.25\nwrite_timeout = 3\ntcp_keepalive = 0\nshards = 0").unwrap();
         assert_eq!(
             (config.close_timeout, config.write_timeout),
             (Duration::from_millis(250), Duration::from_secs(3))
         );
-        assert_eq!((config.keepalive, config.shards), (None, None));
-        let config = read("keepalive = 9\nshards = 2\npolicy_file = '<x/>'").unwrap();
-        assert_eq!((config.keepalive, config.shards.unwrap().get()), (Some(Duration::from_secs(9)), 2));
+        assert_eq!((config.tcp_keepalive, config.shards), (None, None));
+        let config = read("tcp_keepalive = 9\nshards = 2\npolicy_file = '<x/>'").unwrap();
+        assert_eq!((config.tcp_keepalive, config.shards.unwrap().get()), (Some(Duration::from_secs(9)), 2));
         assert_eq!(config.policy_file.unwrap(), "<x/>");
     }
 
@@ -229,7 +257,10 @@ mod tests {
             ("max_fragments = 0", "`max_fragments` is 0"),
             ("backlog = -1", "`backlog` is -1"),
             ("close_timeout = 0", "`close_timeout` is 0 seconds: allowed is at least 0.001 seconds"),
-            ("keepalive = 0.5", "`keepalive` is 0.5 seconds: allowed is none, or from 1 to 32767 seconds"),
+            (
+                "tcp_keepalive = 0.5",
+                "`tcp_keepalive` is 0.5 seconds: allowed is none, or from 1 to 32767 seconds",
+            ),
             ("listen = ['127.0.0.1:0', ':443']", "`listen` is \":443\""),
             ("listen = ['unix:']", "`listen` is \"unix:\""),
             ("policy_file = ''", "`policy_file` is empty"),
@@ -276,9 +307,9 @@ mod tests {
             ("close_timeout = 1e300", "invalid value: floating point", TIME),
             ("close_timeout = true", "invalid type: boolean `true`", TIME),
             (
-                "keepalive = 'off'",
+                "tcp_keepalive = 'off'",
                 "invalid type",
-                "`keepalive` to be a time in seconds, such as 60, or 0 for never",
+                "`tcp_keepalive` to be a time in seconds, such as 60, or 0 for never",
             ),
             (
                 "max_clients = -1",

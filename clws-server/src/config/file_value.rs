@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use crate::config::address::Listen;
+use crate::config::excess::Excess;
 
 /// The reason why a setting refuses a value.
 pub(super) enum Fault {
@@ -207,6 +208,35 @@ impl Setting for Option<NonZeroUsize> {
 
     fn from_integer(value: i128) -> Result<Self, Fault> {
         usize::from_integer(value).map(NonZeroUsize::new)
+    }
+}
+
+/// A number of bytes; 0 leaves the choice to the system.
+impl Setting for Option<usize> {
+    const ALLOWED: &'static str = "a number of bytes, or 0 for the system's choice";
+
+    fn request<'de, D: Deserializer<'de>>(deserializer: D, value: Value<Self>) -> Result<Self, D::Error> {
+        deserializer.deserialize_u64(value)
+    }
+
+    fn from_integer(value: i128) -> Result<Self, Fault> {
+        usize::from_integer(value).map(|bytes| Some(bytes).filter(|bytes| *bytes > 0))
+    }
+}
+
+impl Setting for Excess {
+    const ALLOWED: &'static str = "\"wait\" or \"close\"";
+
+    fn request<'de, D: Deserializer<'de>>(deserializer: D, value: Value<Self>) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(value)
+    }
+
+    fn from_text(value: &str) -> Result<Self, Fault> {
+        match value {
+            "wait" => Ok(Self::Wait),
+            "close" => Ok(Self::Close),
+            _ => Err(Fault::Value),
+        }
     }
 }
 

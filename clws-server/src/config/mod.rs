@@ -11,12 +11,14 @@ use clws_proto::Limits;
 use crate::admission::DEFAULT_MAX_CLIENTS;
 use crate::budget::machine::quarter_of_memory;
 use crate::config::address::Listen;
+use crate::config::excess::Excess;
 use crate::guard::DebugOn;
 
 pub(crate) mod address;
 pub(crate) mod check;
 mod check_address;
 pub(crate) mod error;
+pub(crate) mod excess;
 #[cfg(feature = "serde")]
 mod file;
 #[cfg(feature = "serde")]
@@ -47,7 +49,21 @@ mod setters;
 /// | `handshake_timeout` | 10 s | from the connect to the end of the request, and to the decision on it | 408, or 503 if the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to the client's | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client reads none of its queued data | the connection is dropped |
-/// | `keepalive` | 60 s | of silence before the system probes a TCP client | the connection fails after twice that time |
+/// | `ping_interval` | 20 s | of silence before the server pings a client | |
+/// | `ping_timeout` | 20 s | from the ping to the client's next byte | the connection is dropped |
+/// | `idle_timeout` | none | without a message | the connection is closed |
+/// | `message_timeout` | 60 s | in which a message in progress does not advance | the connection is dropped |
+/// | `min_rate` | 1 KiB | bytes per second of a client that sends or reads | the connection is dropped |
+/// | `tcp_keepalive` | 60 s | of silence before the system probes a TCP client | the connection fails after twice that time |
+/// | `max_clients_per_ip` | any | connections of one address | refused |
+/// | `ipv6_prefix` | 64 | bits of an IPv6 address that count | |
+/// | `max_handshakes` | 10,000 | connections in their opening handshake | |
+/// | `max_messages_per_second` | any | messages of a client | see `excess` |
+/// | `max_bytes_per_second` | any | bytes of a client | see `excess` |
+/// | `excess` | wait | | |
+/// | `max_control_frames_per_second` | any | pings and pongs of a client | |
+/// | `send_buffer` | the system's | bytes that the system holds for a client | |
+/// | `max_unsent` | the system's | unsent bytes that the system takes for a client | |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are dropped after `accept` |
 /// | `max_kept_headers` | 4 KiB | bytes of headers kept for a client | headers that do not fit are dropped after `accept` |
@@ -73,7 +89,7 @@ mod setters;
 ///
 /// With the feature `serde`, a config can be read from a file. Absent fields have their defaults.
 /// Unknown fields and [invalid values](Self::check) are errors. Times are in seconds (`0.5` is half
-/// a second), `keepalive = 0` means never, `shards = 0` means one per processor, and `listen` is a
+/// a second), `tcp_keepalive = 0` means never, `shards = 0` means one per processor, and `listen` is a
 /// list of strings.
 #[derive(Clone, Debug, PartialEq)]
 #[non_exhaustive]
@@ -170,6 +186,22 @@ pub struct Config {
     /// The time in which a client must read some of its queued data. After that the client is
     /// dropped, so that a client that never reads does not hold memory for ever.
     pub write_timeout: Duration,
+    /// The silence after which the server pings a client. `None` means never.
+    ///
+    /// Any byte of the client ends the silence. Draft 0 and hixie-75 have no ping: their clients
+    /// have only [`idle_timeout`](Self#structfield.idle_timeout).
+    pub ping_interval: Option<Duration>,
+    /// The time for a client to send anything after the ping of the server was written. After that
+    /// the client is dropped.
+    pub ping_timeout: Duration,
+    /// The time in which a client must send a message. `None` means forever.
+    pub idle_timeout: Option<Duration>,
+    /// The time in which a message that has begun must advance.
+    pub message_timeout: Duration,
+    /// The least speed of a client that sends a message or reads its queued data, in bytes per
+    /// second. It is averaged over [`message_timeout`](Self#structfield.message_timeout) or
+    /// [`write_timeout`](Self#structfield.write_timeout). 0 allows any speed.
+    pub min_rate: usize,
     /// The silence after which the system probes a TCP client (`SO_KEEPALIVE`). `None` means never.
     ///
     /// A vanished client is noticed after twice that time: four probes follow in intervals of a
@@ -187,7 +219,30 @@ pub struct Config {
     /// The time is rounded up to whole seconds, at most 32,767. It has no effect on Unix sockets
     /// and [streams](crate::ServerHandle::serve_stream), whose socket options are the
     /// application's.
-    pub keepalive: Option<Duration>,
+    pub tcp_keepalive: Option<Duration>,
+    /// The most connections from one address. 0 means any number.
+    pub max_clients_per_ip: usize,
+    /// The number of leading bits in which IPv6 addresses count as one address for
+    /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
+    pub ipv6_prefix: u8,
+    /// The most connections whose opening handshake is not complete.
+    pub max_handshakes: usize,
+    /// The most messages per second of a client. 0 means any number.
+    pub max_messages_per_second: u32,
+    /// The most bytes per second of a client. 0 means any number.
+    pub max_bytes_per_second: usize,
+    /// The reaction to a client that exceeds
+    /// [`max_messages_per_second`](Self#structfield.max_messages_per_second) or
+    /// [`max_bytes_per_second`](Self#structfield.max_bytes_per_second).
+    pub excess: Excess,
+    /// The most pings and pongs per second of a client. 0 means any number.
+    pub max_control_frames_per_second: u32,
+    /// The bytes of the system's send buffer for each TCP client (`SO_SNDBUF`). `None` leaves the
+    /// choice to the system.
+    pub send_buffer: Option<usize>,
+    /// The most bytes that the system takes for a TCP client before it sends them
+    /// (`TCP_NOTSENT_LOWAT`). `None` leaves the choice to the system.
+    pub max_unsent: Option<usize>,
     /// Whether small frames are sent without delay (`TCP_NODELAY`).
     pub nodelay: bool,
     /// Whether [`Client::headers`](crate::Client::headers) keeps the request's headers, which costs
@@ -281,7 +336,21 @@ impl Default for Config {
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(60),
-            keepalive: Some(Duration::from_secs(60)),
+            ping_interval: Some(Duration::from_secs(20)),
+            ping_timeout: Duration::from_secs(20),
+            idle_timeout: None,
+            message_timeout: Duration::from_secs(60),
+            min_rate: 1024,
+            tcp_keepalive: Some(Duration::from_secs(60)),
+            max_clients_per_ip: 0,
+            ipv6_prefix: 64,
+            max_handshakes: 10_000,
+            max_messages_per_second: 0,
+            max_bytes_per_second: 0,
+            excess: Excess::Wait,
+            max_control_frames_per_second: 0,
+            send_buffer: None,
+            max_unsent: None,
             nodelay: true,
             keep_headers: true,
             max_kept_headers: 4 * 1024,

@@ -8,6 +8,7 @@ use clws_proto::DeflateConfig;
 
 use crate::config::Config;
 use crate::config::address::Listen;
+use crate::config::excess::Excess;
 
 /// Whether a text is a port, or a range of ports such as `1024-2048`.
 fn is_port_or_range(text: &str) -> bool {
@@ -105,8 +106,36 @@ impl Config {
         close_timeout: Duration,
         /// Sets [`write_timeout`](Self#structfield.write_timeout).
         write_timeout: Duration,
-        /// Sets [`keepalive`](Self#structfield.keepalive).
-        keepalive: Option<Duration>,
+        /// Sets [`ping_interval`](Self#structfield.ping_interval).
+        ping_interval: Option<Duration>,
+        /// Sets [`ping_timeout`](Self#structfield.ping_timeout).
+        ping_timeout: Duration,
+        /// Sets [`idle_timeout`](Self#structfield.idle_timeout).
+        idle_timeout: Option<Duration>,
+        /// Sets [`message_timeout`](Self#structfield.message_timeout).
+        message_timeout: Duration,
+        /// Sets [`min_rate`](Self#structfield.min_rate).
+        min_rate: usize,
+        /// Sets [`tcp_keepalive`](Self#structfield.tcp_keepalive).
+        tcp_keepalive: Option<Duration>,
+        /// Sets [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
+        max_clients_per_ip: usize,
+        /// Sets [`ipv6_prefix`](Self#structfield.ipv6_prefix).
+        ipv6_prefix: u8,
+        /// Sets [`max_handshakes`](Self#structfield.max_handshakes).
+        max_handshakes: usize,
+        /// Sets [`max_messages_per_second`](Self#structfield.max_messages_per_second).
+        max_messages_per_second: u32,
+        /// Sets [`max_bytes_per_second`](Self#structfield.max_bytes_per_second).
+        max_bytes_per_second: usize,
+        /// Sets [`excess`](Self#structfield.excess).
+        excess: Excess,
+        /// Sets [`max_control_frames_per_second`](Self#structfield.max_control_frames_per_second).
+        max_control_frames_per_second: u32,
+        /// Sets [`send_buffer`](Self#structfield.send_buffer).
+        send_buffer: Option<usize>,
+        /// Sets [`max_unsent`](Self#structfield.max_unsent).
+        max_unsent: Option<usize>,
         /// Sets [`nodelay`](Self#structfield.nodelay).
         nodelay: bool,
         /// Sets [`keep_headers`](Self#structfield.keep_headers).

@@ -269,7 +269,7 @@ fn open(
     interim: usize,
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
-    let config = context.config();
+    let config = &entry.context.config;
     let mut acceptance = Acceptance::new().secure(accept.secure);
     if let Some(name) = &accept.subprotocol {
         acceptance = acceptance.subprotocol(name);
@@ -306,7 +306,7 @@ fn open(
     (context.environment.lend_outbox)(&mut sender);
     sender.preface(accepted.response.get(interim..).unwrap_or_default());
     #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "permessage-deflate replaces it"))]
-    let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&context.clients.limits));
+    let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&entry.context.limits));
     #[cfg(feature = "deflate")]
     let mut negotiated = None;
     #[cfg(feature = "deflate")]
@@ -318,7 +318,7 @@ fn open(
     }
     let client = Client::new(NewClient {
         sender,
-        context: Arc::clone(context.clients),
+        context: Arc::clone(&entry.context),
         wake_target: context.wake_target.to_wake_target(),
         head,
         peer: opening.peer,

@@ -264,7 +264,7 @@ impl Connection {
                 }
             }
             Stage::Closing(closing) => {
-                closing.deadline.rearm(context);
+                closing.deadline.rearm(context, context.config());
                 if closing.is_flushed() && !closing.linger {
                     self.close();
                 } else if closing.is_flushed() && !std::mem::replace(&mut closing.our_side_ended, true) {

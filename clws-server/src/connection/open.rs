@@ -91,7 +91,7 @@ impl Open {
             }
         }
         if let Some(waiting) = &mut self.waiting {
-            waiting.deadline.rearm(context);
+            waiting.deadline.rearm(context, self.client.config());
         }
     }
 

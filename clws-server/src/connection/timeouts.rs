@@ -78,7 +78,7 @@ impl Connection {
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => open.rearm(context),
-            Stage::Closing(closing) => closing.deadline.rearm(context),
+            Stage::Closing(closing) => closing.deadline.rearm(context, context.config()),
             Stage::Handshake(_) | Stage::Closed => {}
         }
     }

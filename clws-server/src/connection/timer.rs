@@ -50,7 +50,7 @@ impl Deadline {
     /// A deadline whose time starts now.
     pub(super) fn started(timer: Timer, context: &Context<'_>) -> Self {
         let mut deadline = Self::new(timer);
-        deadline.rearm(context);
+        deadline.rearm(context, context.config());
         deadline
     }
 
@@ -71,11 +71,12 @@ impl Deadline {
     }
 
     /// Sets the time, if the timer was started or restarted. The time counts from now and not from
-    /// the beginning of the event loop turn, because a handler may have taken long.
+    /// the beginning of the event loop turn, because a handler may have taken long. The settings are
+    /// those of the client's resource, if it has one.
     #[inline]
-    pub(super) fn rearm(&mut self, context: &Context<'_>) {
+    pub(super) fn rearm(&mut self, context: &Context<'_>, config: &Config) {
         if mem::take(&mut self.restarts) {
-            let at = deadline_after(context.now(), self.timer.timeout(context.config()));
+            let at = deadline_after(context.now(), self.timer.timeout(config));
             // If the driver has an earlier time, it calls too early and is given the new time then.
             self.armed &= self.at.is_some_and(|before| before <= at);
             self.at = Some(at);

@@ -61,17 +61,20 @@ impl DriverState {
     }
 
     pub(crate) fn with_admission(config: Config, admission: Admission) -> Arc<Self> {
-        Arc::new_cyclic(|state: &Weak<Self>| Self {
-            resources: Resources::new(config.debug_on(), config.max_header_size),
-            streams: Streams::default(),
-            shortage: Shortage::new(),
-            admission,
-            clients: AtomicUsize::new(0),
-            streamed: AtomicUsize::new(0),
-            refused: AtomicUsize::new(0),
-            shards: OnceLock::new(),
-            stop: Arc::default(),
-            context: Arc::new(ClientContext::new(config, Weak::clone(state) as _)),
+        Arc::new_cyclic(|state: &Weak<Self>| {
+            let context = Arc::new(ClientContext::new(config, Weak::clone(state) as _));
+            Self {
+                resources: Resources::new(Arc::clone(&context)),
+                streams: Streams::default(),
+                shortage: Shortage::new(),
+                admission,
+                clients: AtomicUsize::new(0),
+                streamed: AtomicUsize::new(0),
+                refused: AtomicUsize::new(0),
+                shards: OnceLock::new(),
+                stop: Arc::default(),
+                context,
+            }
         })
     }
 

@@ -5,6 +5,7 @@
 //! | [handlers] | How do I write the code for a path? Which of the four forms fits? |
 //! | [sending] | How do I send, and what happens if a client reads slowly? |
 //! | [groups] | How do I send one message to many clients? |
+//! | [running] | Which settings are there, and how do I choose them? |
 //! | [limits] | What can a client cost me, and which setting bounds it? |
 //! | [closing] | How does a connection end? How do I stop the server? |
 //! | [authentication] | Who is this client? May this page connect? |
@@ -26,6 +27,9 @@ pub mod sending {}
 
 #[doc = include_str!("groups.md")]
 pub mod groups {}
+
+#[doc = include_str!("running.md")]
+pub mod running {}
 
 #[doc = include_str!("limits.md")]
 pub mod limits {}

@@ -56,7 +56,7 @@ fn run(
     let (flushed, queued, closed) = seen.lock().unwrap().take().unwrap();
     let shared = Arc::clone(&harness.shared);
     let output = harness.end();
-    assert_eq!(shared.context.watchers.len(), 0, "a watcher was leaked");
+    assert_eq!(shared.context.shared.watchers.len(), 0, "a watcher was leaked");
     (flushed, queued, closed, output)
 }
 

@@ -35,7 +35,7 @@ fn disconnected_clients_leave_their_group() {
     });
     joins.unwrap().join().unwrap();
     assert_eq!(
-        (group.len(), harness.shared.context.memberships.len()),
+        (group.len(), harness.shared.context.shared.memberships.len()),
         (0, 0),
         "disconnected members are left"
     );

@@ -81,7 +81,7 @@ fn a_refused_client_is_disconnected(driver: Driver) {
     assert_eq!(expected, ends, "clients connected and disconnected");
     closes.join().unwrap();
     harness.end();
-    assert_eq!(shared.context.hosts.len(), 0, "a host was leaked");
+    assert_eq!(shared.context.shared.hosts.len(), 0, "a host was leaked");
 }
 
 /// Dropping a mailbox ends the connection, even if the client is paused.

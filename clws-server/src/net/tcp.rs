@@ -59,7 +59,7 @@ impl Liveness {
 /// Sets the options of a connection.
 pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(config.nodelay)?;
-    let Some(keepalive) = config.keepalive else { return Ok(()) };
+    let Some(keepalive) = config.tcp_keepalive else { return Ok(()) };
     let liveness = Liveness::new(keepalive, config.write_timeout);
     let keepalive = TcpKeepalive::new().with_time(liveness.idle);
     // Other systems choose the interval and the number of probes.
@@ -171,7 +171,7 @@ mod tests {
         ] {
             assert_eq!(of(keepalive, 1.0), liveness);
             let config = Config::default()
-                .keepalive(Some(Duration::from_secs_f64(keepalive)))
+                .tcp_keepalive(Some(Duration::from_secs_f64(keepalive)))
                 .write_timeout(Duration::from_secs(1));
             bind(SocketAddr::from(([127, 0, 0, 1], 0)), &config).unwrap();
         }

@@ -5,6 +5,7 @@ pub(crate) mod decision;
 pub(crate) mod opening;
 pub(crate) mod pending;
 pub(crate) mod registry;
+pub(crate) mod settings;
 
 use std::sync::Arc;
 

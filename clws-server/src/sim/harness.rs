@@ -328,7 +328,7 @@ impl Harness {
             .iter()
             .map(|shard_handle| shard_handle.load.load(std::sync::atomic::Ordering::Relaxed))
             .sum();
-        let memberships = self.shared.context.memberships.len();
+        let memberships = self.shared.context.shared.memberships.len();
         let present = app::present().len();
         app::install(None);
         self.run_until_idle_without_resources();

@@ -17,7 +17,8 @@ pub fn config() -> Config {
     let never = 10 * TIMEOUT;
     let config = Config::default().protocol_76_00_support(true).protocol_75_support(true).shards(2);
     // The descriptors of any machine suffice for this number. Otherwise the server logs a warning.
-    config.max_clients(2_000).handshake_timeout(never).close_timeout(never)
+    let config = config.max_clients(2_000).handshake_timeout(never).close_timeout(never);
+    config.ping_interval(None).message_timeout(never).min_rate(0)
 }
 
 /// A server that runs on its own thread until this value is dropped.

@@ -16,7 +16,7 @@ const KEEPALIVE: Duration = Duration::from_secs(1);
 const WRITE_TIMEOUT: Duration = Duration::from_secs(9);
 
 fn a_client_with_a_closed_window_gets_the_write_timeout(config: Config) {
-    let config = config.keepalive(Some(KEEPALIVE)).write_timeout(WRITE_TIMEOUT);
+    let config = config.tcp_keepalive(Some(KEEPALIVE)).write_timeout(WRITE_TIMEOUT);
     let (probe, recorder) = Probe::with(|client, text| {
         let message = vec![b'x'; text.parse().unwrap()];
         for _ in 0..50 {

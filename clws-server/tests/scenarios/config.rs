@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::common;
-use clws_server::{Config, ConfigError, Listen, Origins, Resource, Server};
+use clws_server::{Config, ConfigError, Excess, Listen, Origins, Resource, Server};
 
 fn base() -> Config {
     Config::default().listen("127.0.0.1:0")
@@ -59,12 +59,30 @@ fn time(name: &'static str, set: impl Fn(Duration) -> Config) -> Field {
     )
 }
 
+fn optional_time(name: &'static str, set: impl Fn(Option<Duration>) -> Config) -> Field {
+    let mut field = time(name, |time| set(Some(time)));
+    field.accepted.push(set(None));
+    field
+}
+
+fn any_number(name: &'static str, set: impl Fn(usize) -> Config) -> Field {
+    field(name, Vec::new(), vec![set(0), set(1), set(usize::MAX)])
+}
+
+fn socket_buffer(name: &'static str, set: impl Fn(Option<usize>) -> Config) -> Field {
+    field(
+        name,
+        vec![(set(Some(0)), "0 bytes"), (set(Some(1 << 31)), "2147483648 bytes")],
+        vec![set(None), set(Some(1)), set(Some((1 << 31) - 1))],
+    )
+}
+
 fn switch(name: &'static str, set: impl Fn(bool) -> Config) -> Field {
     field(name, Vec::new(), vec![set(false), set(true)])
 }
 
 fn fields() -> Vec<Field> {
-    let keepalive = |seconds| base().keepalive(Some(Duration::from_secs(seconds)));
+    let keepalive = |seconds| base().tcp_keepalive(Some(Duration::from_secs(seconds)));
     let policy = |text: &str| base().policy_file(Some(text.to_owned()));
     vec![
         field(
@@ -105,14 +123,36 @@ fn fields() -> Vec<Field> {
         time("close_timeout", |time| base().close_timeout(time)),
         time("write_timeout", |time| base().write_timeout(time)),
         field(
-            "keepalive",
+            "tcp_keepalive",
             vec![
                 (keepalive(0), "0 seconds"),
-                (base().keepalive(Some(Duration::from_millis(999))), "0.999 seconds"),
+                (base().tcp_keepalive(Some(Duration::from_millis(999))), "0.999 seconds"),
                 (keepalive(32_768), "32768 seconds"),
             ],
-            vec![base().keepalive(None), keepalive(1), keepalive(32_767)],
+            vec![base().tcp_keepalive(None), keepalive(1), keepalive(32_767)],
         ),
+        optional_time("ping_interval", |time| base().ping_interval(time)),
+        time("ping_timeout", |time| base().ping_timeout(time)),
+        optional_time("idle_timeout", |time| base().idle_timeout(time)),
+        time("message_timeout", |time| base().message_timeout(time)),
+        any_number("min_rate", |n| base().min_rate(n)),
+        any_number("max_clients_per_ip", |n| base().max_clients_per_ip(n)),
+        field(
+            "ipv6_prefix",
+            vec![(base().ipv6_prefix(0), "0"), (base().ipv6_prefix(129), "129")],
+            vec![base().ipv6_prefix(1), base().ipv6_prefix(128)],
+        ),
+        limit("max_handshakes", |n| base().max_handshakes(n), 1),
+        any_number("max_messages_per_second", |n| {
+            base().max_messages_per_second(u32::try_from(n).unwrap_or(u32::MAX))
+        }),
+        any_number("max_bytes_per_second", |n| base().max_bytes_per_second(n)),
+        field("excess", Vec::new(), vec![base().excess(Excess::Wait), base().excess(Excess::Close)]),
+        any_number("max_control_frames_per_second", |n| {
+            base().max_control_frames_per_second(u32::try_from(n).unwrap_or(u32::MAX))
+        }),
+        socket_buffer("send_buffer", |bytes| base().send_buffer(bytes)),
+        socket_buffer("max_unsent", |bytes| base().max_unsent(bytes)),
         switch("nodelay", |on| base().nodelay(on)),
         switch("keep_headers", |on| base().keep_headers(on)),
         field(
@@ -189,6 +229,18 @@ fn every_field_is_checked() {
         for config in accepted {
             bind(config).unwrap();
         }
+    }
+}
+
+/// The chapter "running" has a row for each field.
+#[test]
+fn every_field_is_in_the_guide() {
+    let guide = include_str!("../../src/guide/running.md");
+    for Field { name, .. } in fields() {
+        let is_row = |line: &str| {
+            line.starts_with(&format!("| [`{name}`]")) || line.starts_with(&format!("| `{name}`"))
+        };
+        assert!(guide.lines().any(is_row), "{name}");
     }
 }
 

@@ -16,7 +16,7 @@ in_both_modes!(
 fn wait_with_timeouts(config: Config, time: Duration) {
     let (probe, recorder) = Probe::new();
     let config = config.shards(1).handshake_timeout(time).write_timeout(time).close_timeout(time);
-    let server = Running::start(config.keepalive(None), probe);
+    let server = Running::start(config.tcp_keepalive(None), probe);
     let silent = Wire { socket: dial(&server.addresses[0]) }; // arms the handshake timeout
     wait_a_moment();
     let mut reader = Wire::connect(&server, "/");

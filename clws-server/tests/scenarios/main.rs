@@ -76,6 +76,7 @@ mod record_streams;
 mod refused_after_handing_in;
 mod registry;
 mod reset;
+mod resource_settings;
 mod send_to_many;
 mod sending;
 mod sink_contract;

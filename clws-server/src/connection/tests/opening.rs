@@ -200,7 +200,7 @@ fn registers_no_host_for_a_client_handed_to_a_mailbox_later() {
     harness.send(&request(Version::Rfc6455, "/later"));
     harness.take_101();
     harness.send(&text("Ada"));
-    assert_eq!(harness.shared.context.hosts.len(), 0);
+    assert_eq!(harness.shared.context.shared.hosts.len(), 0);
     harness.send(&close(CloseCode::NORMAL, ""));
-    assert_eq!(harness.shared.context.hosts.len(), 0);
+    assert_eq!(harness.shared.context.shared.hosts.len(), 0);
 }

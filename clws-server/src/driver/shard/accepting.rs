@@ -82,7 +82,7 @@ impl Shard {
     /// The shard with the fewest connections among the shards that `fits` accepts and no handler
     /// blocks.
     pub(super) fn freest(&self, fits: impl Fn(&Arc<ShardHandle>) -> bool) -> Option<&Arc<ShardHandle>> {
-        let at = now().saturating_duration_since(self.state.context.started);
+        let at = now().saturating_duration_since(self.state.context.shared.started);
         let free = self
             .state
             .shards()

@@ -197,7 +197,7 @@ impl Shard {
     /// waits that long at most for clients that send a lot.
     pub(crate) fn work(&mut self, events: &mut Events) {
         self.now = now();
-        self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.started));
+        self.shard_handle.begin_turn(self.now.saturating_duration_since(self.state.context.shared.started));
         self.shard_handle.take(&mut self.commands);
         let (fresh, queued) = (self.fresh.len(), self.queue.len());
 

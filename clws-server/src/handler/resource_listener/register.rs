@@ -1,6 +1,5 @@
 //! Registers and runs a resource listener in one step.
 
-use clws_handshake::Origins;
 use futures::FutureExt;
 
 use crate::guard::discard;
@@ -9,6 +8,7 @@ use crate::handler::resource_listener::handle::ResourceListenerHandle;
 use crate::handler::resource_listener::task::ResourceListenerTask;
 use crate::resource::registry::Resources;
 use crate::resource::registry::error::RegisterError;
+use crate::resource::settings::ResourceConfig;
 use crate::runtime;
 
 impl Resources {
@@ -24,7 +24,7 @@ impl Resources {
     pub fn run_resource_listener<L: ResourceListener>(
         &self,
         path: &str,
-        origins: Origins,
+        settings: impl Into<ResourceConfig>,
         listener: L,
     ) -> Result<ResourceListenerHandle<L>, RegisterError> {
         let debug = self.debug_on();
@@ -33,7 +33,7 @@ impl Resources {
         // The handle and the task must not keep the server: the listener ends when the server is
         // dropped.
         let handle = task.handle().registered(self.registered(path, &resource));
-        self.register_shared(path, origins, resource)?;
+        self.register_shared(path, settings, resource)?;
         let place = Box::<str>::from(path);
         runtime::spawn(task.run().map(move |listener| discard(debug, &place, listener)));
         Ok(handle)

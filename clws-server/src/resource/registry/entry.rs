@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use clws_handshake::{HttpRequest, HttpResponse, Origins};
 
+use crate::client::context::ClientContext;
 use crate::guard::{DebugOn, Nowhere, discard};
 use crate::lock::assert_none_held;
 use crate::resource::Resource;
@@ -12,7 +13,8 @@ use crate::resource::Resource;
 pub(crate) struct Entry {
     pub(crate) origins: Origins,
     pub(crate) resource: Arc<dyn Resource>,
-    debug: DebugOn,
+    /// The settings of its clients.
+    pub(crate) context: Arc<ClientContext>,
     /// The path or prefix, for the log.
     path: Box<str>,
 }
@@ -34,10 +36,10 @@ impl Entry {
     pub(super) const fn new(
         origins: Origins,
         resource: Arc<dyn Resource>,
-        debug: DebugOn,
+        context: Arc<ClientContext>,
         path: Box<str>,
     ) -> Self {
-        Self { origins, resource, debug, path }
+        Self { origins, resource, context, path }
     }
 }
 
@@ -45,8 +47,9 @@ impl Entry {
 impl Drop for Entry {
     fn drop(&mut self) {
         assert_none_held();
-        discard(self.debug, &self.path, std::mem::replace(&mut self.resource, Arc::new(Gone)));
-        discard(self.debug, &self.path, std::mem::take(&mut self.origins));
+        let debug = self.context.config.debug_on();
+        discard(debug, &self.path, std::mem::replace(&mut self.resource, Arc::new(Gone)));
+        discard(debug, &self.path, std::mem::take(&mut self.origins));
     }
 }
 

@@ -2,6 +2,7 @@
 
 use clws_handshake::InvalidOrigin;
 
+use crate::config::error::ConfigError;
 use crate::resource::registry::path;
 
 /// A resource cannot be registered.
@@ -34,6 +35,15 @@ pub enum RegisterError {
         resource: Box<str>,
         /// The entry, and the forms that are allowed.
         error: InvalidOrigin,
+    },
+    /// A setting of the [`ResourceConfig`](crate::ResourceConfig) has a value that is not allowed:
+    /// [`Config::check`](crate::Config::check).
+    #[error("the settings of {resource}: {error}")]
+    InvalidSetting {
+        /// The path in quotation marks, or `the fallback`.
+        resource: Box<str>,
+        /// The setting, its value, and the allowed values.
+        error: ConfigError,
     },
     /// The path has another resource.
     #[error("{0:?} is registered already")]

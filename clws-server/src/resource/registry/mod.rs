@@ -9,8 +9,9 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, Weak};
 
-use clws_handshake::{HttpRequest, HttpResponse, Origins};
+use clws_handshake::{HttpRequest, HttpResponse};
 
+use crate::client::context::ClientContext;
 use crate::config::check::SHORTEST_HEAD;
 use crate::guard::DebugOn;
 use crate::lock::{RwLock, rank};
@@ -18,6 +19,10 @@ use crate::resource::Resource;
 use crate::resource::registry::entry::{Entry, Hook};
 use crate::resource::registry::error::RegisterError;
 use crate::resource::registry::table::Tables;
+use crate::resource::settings::ResourceConfig;
+
+/// The name of the fallback, in the place of a path.
+const FALLBACK: &str = "the fallback";
 
 /// The resources of a server: each path's handlers, and the origins that it admits.
 ///
@@ -41,25 +46,18 @@ use crate::resource::registry::table::Tables;
 /// assert!(resources.unregister("/silent"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Clone, Default)]
+#[derive(Clone)]
 pub struct Resources(Arc<Inner>);
 
 struct Inner {
     tables: RwLock<Tables, { rank::REGISTRY }>,
-    debug: DebugOn,
-    /// The bytes of the longest request head that the server takes.
-    max_header_size: usize,
-}
-
-impl Default for Inner {
-    fn default() -> Self {
-        Self { tables: RwLock::default(), debug: DebugOn::default(), max_header_size: usize::MAX }
-    }
+    /// The context of clients whose resource has no settings of its own.
+    context: Arc<ClientContext>,
 }
 
 impl Resources {
-    pub(crate) fn new(debug: DebugOn, max_header_size: usize) -> Self {
-        Self(Arc::new(Inner { tables: RwLock::default(), debug, max_header_size }))
+    pub(crate) fn new(context: Arc<ClientContext>) -> Self {
+        Self(Arc::new(Inner { tables: RwLock::default(), context }))
     }
 
     /// Registers a resource for a path, which clients must request exactly:
@@ -67,14 +65,15 @@ impl Resources {
     ///
     /// # Errors
     ///
-    /// The path is taken, no request can have it, or an entry of the origins can match nothing.
+    /// The path is taken, no request can have it, an entry of the origins can match
+    /// nothing, or a [setting](ResourceConfig) is invalid.
     pub fn register(
         &self,
         path: &str,
-        origins: Origins,
+        settings: impl Into<ResourceConfig>,
         resource: impl Resource,
     ) -> Result<(), RegisterError> {
-        self.register_shared(path, origins, Arc::new(resource))
+        self.register_shared(path, settings, Arc::new(resource))
     }
 
     /// Registers a resource that the caller keeps a handle to, or that serves several paths.
@@ -85,14 +84,14 @@ impl Resources {
     pub fn register_shared(
         &self,
         path: &str,
-        origins: Origins,
+        settings: impl Into<ResourceConfig>,
         resource: Arc<dyn Resource>,
     ) -> Result<(), RegisterError> {
         if path::fault(path).is_some() {
             return Err(RegisterError::InvalidPath(path.into()));
         }
-        self.check(path, &origins)?;
-        let entry = self.new_entry(path, origins, resource);
+        self.check_path(path)?;
+        let entry = self.new_entry(path, settings.into(), resource)?;
         // A refused entry is dropped after the lock.
         let added = self.write().add(path, entry);
         added.map_err(|_| RegisterError::Taken(path.into()))
@@ -109,14 +108,14 @@ impl Resources {
     pub fn register_prefix(
         &self,
         prefix: &str,
-        origins: Origins,
+        settings: impl Into<ResourceConfig>,
         resource: impl Resource,
     ) -> Result<(), RegisterError> {
         if path::prefix_fault(prefix).is_some() {
             return Err(RegisterError::InvalidPrefix(prefix.into()));
         }
-        self.check(prefix, &origins)?;
-        let entry = self.new_entry(prefix, origins, Arc::new(resource));
+        self.check_path(prefix)?;
+        let entry = self.new_entry(prefix, settings.into(), Arc::new(resource))?;
         let added = self.write().add_prefix(prefix, entry);
         added.map_err(|_| RegisterError::Taken(prefix.into()))
     }
@@ -125,10 +124,14 @@ impl Resources {
     ///
     /// # Errors
     ///
-    /// There is one already, or an entry of the origins can match nothing.
-    pub fn register_fallback(&self, origins: Origins, resource: impl Resource) -> Result<(), RegisterError> {
-        check_origins("the fallback", &origins)?;
-        let entry = self.new_entry("the fallback", origins, Arc::new(resource));
+    /// There is one already, an entry of the origins can match
+    /// nothing, or a [setting](ResourceConfig) is invalid.
+    pub fn register_fallback(
+        &self,
+        settings: impl Into<ResourceConfig>,
+        resource: impl Resource,
+    ) -> Result<(), RegisterError> {
+        let entry = self.new_entry(FALLBACK, settings.into(), Arc::new(resource))?;
         let mut tables = self.write();
         if tables.fallback.is_some() {
             drop(tables); // before the entry
@@ -161,7 +164,7 @@ impl Resources {
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn http(&self, answer: impl Fn(&HttpRequest<'_>) -> HttpResponse + Send + Sync + 'static) {
-        let hook = Arc::new(Hook::new(Box::new(answer), self.0.debug));
+        let hook = Arc::new(Hook::new(Box::new(answer), self.debug_on()));
         let before = self.write().http.replace(hook);
         drop(before); // outside of the lock: it is the application's
     }
@@ -202,7 +205,7 @@ impl Resources {
     }
 
     pub(crate) fn debug_on(&self) -> DebugOn {
-        self.0.debug
+        self.0.context.config.debug_on()
     }
 
     /// The registration of a resource at a path. It keeps neither the resource nor the server.
@@ -214,18 +217,32 @@ impl Resources {
         }
     }
 
-    /// Checks that a request for the path, from one of the origins, can exist.
-    fn check(&self, path: &str, origins: &Origins) -> Result<(), RegisterError> {
-        let max_header_size = self.0.max_header_size;
+    /// Checks that a request for the path can exist.
+    fn check_path(&self, path: &str) -> Result<(), RegisterError> {
+        let max_header_size = self.0.context.config.max_header_size;
         let is_root = path == "/"; // it fits into each head that `bind` allows
         if !is_root && path.len().saturating_add(SHORTEST_HEAD - "/".len()) > max_header_size {
             return Err(RegisterError::PathTooLong { path: path.len(), max_header_size });
         }
-        check_origins(&format!("{path:?}"), origins)
+        Ok(())
     }
 
-    fn new_entry(&self, path: &str, origins: Origins, resource: Arc<dyn Resource>) -> Arc<Entry> {
-        Arc::new(Entry::new(origins, resource, self.0.debug, path.into()))
+    fn new_entry(
+        &self,
+        path: &str,
+        settings: ResourceConfig,
+        resource: Arc<dyn Resource>,
+    ) -> Result<Arc<Entry>, RegisterError> {
+        let name = || if path == FALLBACK { path.into() } else { format!("{path:?}").into() };
+        settings.origins.check().map_err(|error| RegisterError::InvalidOrigin { resource: name(), error })?;
+        let context = match settings.config(&self.0.context.config) {
+            None => Arc::clone(&self.0.context),
+            Some(config) => {
+                config.check().map_err(|error| RegisterError::InvalidSetting { resource: name(), error })?;
+                Arc::new(self.0.context.with_config(config))
+            }
+        };
+        Ok(Arc::new(Entry::new(settings.origins, resource, context, path.into())))
     }
 
     fn read(&self) -> impl Deref<Target = Tables> {
@@ -235,10 +252,6 @@ impl Resources {
     fn write(&self) -> impl DerefMut<Target = Tables> {
         self.0.tables.write()
     }
-}
-
-fn check_origins(resource: &str, origins: &Origins) -> Result<(), RegisterError> {
-    origins.check().map_err(|error| RegisterError::InvalidOrigin { resource: resource.into(), error })
 }
 
 /// The registration of a resource listener, to free its path.
