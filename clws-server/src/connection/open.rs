@@ -261,6 +261,16 @@ impl Open {
                         }
                         bytes
                     }
+                    Ok(Some(Event::Piece(piece))) => {
+                        let bytes = piece.bytes().len();
+                        if deliver {
+                            resource.piece(client, piece);
+                        } else {
+                            // A message counts once, even if some of its pieces were delivered.
+                            undelivered += u64::from(piece.last);
+                        }
+                        bytes
+                    }
                     Ok(Some(Event::Pong(payload))) => {
                         let bytes = payload.len();
                         if deliver {

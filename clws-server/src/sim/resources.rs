@@ -201,7 +201,7 @@ pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, max:
             Event::Text(client, text) => handle_in_task(&client, text.as_bytes()),
             Event::Binary(client, payload) => handle_in_task(&client, &payload),
             Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
-            Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
+            Event::Piece(..) | Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
         }
         sometimes_sleep(percent, max).await;
     }
@@ -229,6 +229,7 @@ pub(super) async fn serve_websocket(mut socket: WebSocket) {
     while let Some(message) = socket.next().await {
         let request = Request::parse(match &message {
             Message::Text(text) => text.as_bytes(),
+            Message::Piece(piece) => piece.bytes(),
             Message::Binary(payload) | Message::Ping(payload) | Message::Pong(payload) => payload,
         });
         if matches!(message, Message::Pong(_)) {

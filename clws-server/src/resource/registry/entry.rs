@@ -15,6 +15,8 @@ pub(crate) struct Entry {
     pub(crate) resource: Arc<dyn Resource>,
     /// The settings of its clients.
     pub(crate) context: Arc<ClientContext>,
+    /// Longer messages are delivered in pieces.
+    pub(crate) stream_above: Option<usize>,
     /// The path or prefix, for the log.
     path: Box<str>,
 }
@@ -37,9 +39,10 @@ impl Entry {
         origins: Origins,
         resource: Arc<dyn Resource>,
         context: Arc<ClientContext>,
+        stream_above: Option<usize>,
         path: Box<str>,
     ) -> Self {
-        Self { origins, resource, context, path }
+        Self { origins, resource, context, stream_above, path }
     }
 }
 
