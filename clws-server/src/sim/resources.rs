@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use clws_handshake::Reject;
-use clws_proto::{Payload, Text};
+use clws_proto::{Payload, Piece, Text};
 use futures::StreamExt;
 
 use crate::client::Client;
@@ -24,7 +24,7 @@ use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
-use crate::sim::{Action, MILLI, State, app, with};
+use crate::sim::{Action, MILLI, State, app, pieces, with};
 use crate::time::now;
 use bytes::Bytes;
 use clws_proto::CloseCode;
@@ -56,6 +56,10 @@ impl<R: Resource> Resource for Recorded<R> {
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         let request = Request::parse(&payload);
         measured(client, request, || self.0.binary(client, payload));
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        self.0.piece(client, piece);
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {
@@ -125,6 +129,12 @@ impl Resource for Inline {
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         handle(client, &payload, true);
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        if let Some(message) = pieces::join(conn_of(client), piece) {
+            measured(client, Request::parse(&message), || handle(client, &message, true));
+        }
     }
 
     fn drained(&self, client: &Client) {

@@ -86,6 +86,7 @@ mod starve;
 mod stop_delivers;
 mod stop_undecided;
 mod stopping;
+mod streamed;
 mod streams;
 mod tls_destructor;
 mod topics;
