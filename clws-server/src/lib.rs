@@ -105,6 +105,7 @@ mod signal;
 #[cfg(test)]
 #[cfg(unix)]
 mod sim;
+mod stats;
 mod sync;
 mod task_waker;
 #[cfg(feature = "testing")]
@@ -145,6 +146,9 @@ pub use crate::resource::settings::ResourceConfig;
 pub use crate::server::Server;
 pub use crate::server::builder::ServerBuilder;
 pub use crate::server::handle::ServerHandle;
+pub use crate::stats::histogram::Histogram;
+pub use crate::stats::kinds::{DropReason, HandshakeOutcome};
+pub use crate::stats::snapshot::{ClientCount, CloseCount, DropCount, HandshakeCount, Stats, Traffic};
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use clws_handshake::{

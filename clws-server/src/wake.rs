@@ -10,6 +10,7 @@ use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::net::poll::Waker;
 use crate::net::socket::Socket;
+use crate::stats::counters::Counters;
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicBool, atomic::AtomicU32, atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
@@ -65,6 +66,8 @@ pub(crate) struct ShardHandle {
     turn: AtomicU32,
     /// A [`ShardCommand::Relieve`] is queued.
     relief: AtomicBool,
+    /// Only the shard's own thread counts here.
+    pub(crate) counters: Box<Counters>,
 }
 
 /// A command from another thread to a shard.
@@ -189,6 +192,7 @@ impl ShardHandle {
             load: AtomicUsize::new(0),
             turn: AtomicU32::new(ASLEEP),
             relief: AtomicBool::new(false),
+            counters: Counters::for_shard(),
         }
     }
 

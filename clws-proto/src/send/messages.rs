@@ -126,7 +126,7 @@ impl Sender {
     pub fn shared(&mut self, message: &SharedMessage) -> Result<(), SendError> {
         self.check(message.opcode())?;
         if self.version.is_hixie() {
-            self.outbox().append_shared(message.hixie());
+            self.message_outbox().append_shared(message.hixie());
         } else if self.role == Role::Client {
             // A client masks each frame with its own key, so the encoding cannot be shared.
             return self.queue_message(message.opcode(), message.payload(), message.max_frame_size());
@@ -139,11 +139,11 @@ impl Sender {
                     return self.queue_message(message.opcode(), message.payload(), message.max_frame_size());
                 }
                 if let Some(encoded) = message.deflated(deflation) {
-                    self.outbox().append_shared(encoded);
+                    self.message_outbox().append_shared(encoded);
                     return Ok(());
                 }
             }
-            self.outbox().append_shared(message.hybi());
+            self.message_outbox().append_shared(message.hybi());
         }
         Ok(())
     }
@@ -160,19 +160,20 @@ impl Sender {
             self.outbox().start_chunk();
         }
         if self.version.is_hixie() {
-            self.outbox().append(|out| encode::hixie_text(out, payload));
+            self.message_outbox().append(|out| encode::hixie_text(out, payload));
         } else if self.extras.is_some() {
             self.queue_transformed(opcode, payload, frame_size);
         } else if let Some(size) = frame_size.filter(|size| payload.len() > size.get()) {
-            append_fragments(self.outbox(), opcode, payload, size, false, || None);
+            append_fragments(self.message_outbox(), opcode, payload, size, false, || None);
         } else {
-            self.outbox().append(|out| encode::hybi(out, opcode, payload, None, || None));
+            self.message_outbox().append(|out| encode::hybi(out, opcode, payload, None, || None));
         }
         Ok(())
     }
 
     /// Queues a client's message, or a message that may be compressed.
     fn queue_transformed(&mut self, opcode: Opcode, payload: &[u8], frame_size: Option<NonZeroUsize>) {
+        self.message_outbox();
         let Some(extras) = self.extras.as_deref_mut() else { return };
         #[cfg(feature = "deflate")]
         if let Some(deflation) = &mut extras.deflation
@@ -196,7 +197,7 @@ impl Sender {
             return self.queue_message(opcode, payload, None);
         }
         self.check(opcode)?;
-        self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
+        self.message_outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
         self.outbox().append_bytes(payload);
         Ok(())
     }
@@ -219,7 +220,7 @@ impl Sender {
 
     fn queue_slice(&mut self, opcode: Opcode, payload: BufSlice) -> Result<(), SendError> {
         self.check(opcode)?;
-        self.outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
+        self.message_outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
         self.outbox().append_slice(payload);
         Ok(())
     }

@@ -160,6 +160,14 @@ impl Sender {
         &mut self.buffer().outbox
     }
 
+    /// The outbox for a data message, which is counted.
+    #[inline]
+    fn message_outbox(&mut self) -> &mut Outbox {
+        let buffer = self.buffer();
+        buffer.messages = buffer.messages.wrapping_add(1);
+        &mut buffer.outbox
+    }
+
     #[inline]
     fn check(&self, opcode: Opcode) -> Result<(), SendError> {
         // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a

@@ -50,6 +50,13 @@ impl Sender {
         self.mark = mark;
     }
 
+    /// The number of data messages that were queued since the last call, for statistics. The count
+    /// is lost if the [buffer is taken](Self::take_buffer) first.
+    #[inline]
+    pub fn take_message_count(&mut self) -> u32 {
+        self.buffer.as_mut().map_or(0, |buffer| std::mem::take(&mut buffer.messages))
+    }
+
     /// The number of slices that [`io_slices`](Self::io_slices) needs for the whole queue.
     #[must_use]
     pub fn slices(&self) -> usize {
@@ -107,7 +114,12 @@ impl Sender {
     #[must_use]
     #[inline]
     pub fn take_buffer(&mut self) -> Option<Box<OutboxBuffer>> {
-        if self.queued() == 0 { self.buffer.take() } else { None }
+        if self.queued() != 0 {
+            return None;
+        }
+        let mut buffer = self.buffer.take()?;
+        buffer.messages = 0; // the next sender counts its own
+        Some(buffer)
     }
 
     /// Provides a buffer to save an allocation. It is dropped if the sender already has one.

@@ -292,6 +292,11 @@ impl Charged {
     pub(crate) const fn into_pages(self) -> u32 {
         self.0
     }
+
+    /// The charged bytes.
+    pub(crate) const fn bytes(&self) -> u64 {
+        (self.0 as u64) << PAGE_BITS
+    }
 }
 
 #[cfg(test)]

@@ -188,6 +188,9 @@ impl Client {
         let mut outbox = self.outbox();
         if outbox.queued() > 0 {
             self.0.state.lose();
+            let counters = self.counters_of_this_thread();
+            counters.note_discarded(outbox.queued());
+            counters.note_sent(outbox.take_message_count());
         }
         outbox.abandon_with(&drops);
         // Nothing is queued any more, so unread messages need not wait for it.

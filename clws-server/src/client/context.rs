@@ -11,6 +11,7 @@ use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
 use crate::lock::rank;
+use crate::stats::counters::Counters;
 use crate::time::now;
 use crate::wake::{Relief, WakeBatch, WakeTarget};
 
@@ -42,6 +43,8 @@ pub(crate) struct SharedContext {
     /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
+    /// What threads other than those of the shards count.
+    pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
 }
 
@@ -53,6 +56,7 @@ impl ClientContext {
             watchers: Watchers::default(),
             hosts: Watchers::default(),
             started: now(),
+            counters: Counters::shared(),
             relief,
         };
         Self::assemble(config, budget, Arc::new(shared))

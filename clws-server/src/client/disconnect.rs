@@ -89,6 +89,26 @@ pub enum DisconnectCause {
     Stopped,
 }
 
+impl DisconnectCause {
+    /// A short name in lower case, for instance `write_timeout`, as in
+    /// [`CloseCount`](crate::CloseCount) and in the metrics.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Closed => "closed",
+            Self::Vanished => "vanished",
+            Self::Protocol(_) => "protocol",
+            Self::Io(_) => "io",
+            Self::CloseTimeout => "close_timeout",
+            Self::WriteTimeout => "write_timeout",
+            Self::Aborted => "aborted",
+            Self::Panic => "panic",
+            Self::Budget => "budget",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
 impl fmt::Display for DisconnectCause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -35,6 +35,7 @@ impl Client {
         }
         let drops = DeferredDrops::new(self); // dropped after the lock
         let mut outbox = self.outbox();
+        self.counters().note_sent(outbox.take_message_count());
         let flushed = flush(&mut outbox, &drops, write);
         self.charge(&mut outbox);
         flushed
@@ -72,6 +73,7 @@ impl Client {
     /// Appends the bytes to write next. Releases the buffer of an empty outbox.
     fn copy_queued(&self, copy: &mut Vec<u8>) {
         let mut outbox = self.outbox();
+        self.counters().note_sent(outbox.take_message_count());
         if outbox.queued() == 0 {
             buffer_pool::take_back(&mut outbox);
             return self.charge(&mut outbox);

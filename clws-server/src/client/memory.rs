@@ -14,7 +14,11 @@ impl Client {
     pub(super) fn charge(&self, outbox: &mut Sender) {
         outbox.cut();
         let mut charged = Charged::from_pages(outbox.mark());
+        let before = charged.bytes();
         charged.update(outbox.held(), &self.0.context.budget);
+        if charged.bytes() != before {
+            self.counters_of_this_thread().note_queued(before, charged.bytes());
+        }
         outbox.set_mark(charged.into_pages());
     }
 

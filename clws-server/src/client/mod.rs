@@ -2,6 +2,7 @@
 
 pub(crate) mod close;
 pub(crate) mod context;
+mod counted;
 mod deferred_drops;
 pub(crate) mod delivery;
 pub(crate) mod disconnect;

@@ -319,10 +319,13 @@ impl Client {
             if was == 0 {
                 buffer_pool::lend(&mut outbox);
             } else if was > context.write_backlog && self.is_backlog_full(was) {
-                return Err(if outbox.close_sent() { SendError::Closed } else { SendError::Full });
+                let error = if outbox.close_sent() { SendError::Closed } else { SendError::Full };
+                self.note_refused(error);
+                return Err(error);
             }
             if let Err(error) = encode(&mut outbox) {
                 buffer_pool::take_back(&mut outbox);
+                self.note_refused(error.into());
                 return Err(error.into());
             }
             let now = outbox.queued();

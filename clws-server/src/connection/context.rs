@@ -12,6 +12,7 @@ use clws_proto::{CodecPool, DeflateConfig};
 use crate::client::context::ClientContext;
 use crate::config::Config;
 use crate::resource::registry::Resources;
+use crate::stats::counters::Counters;
 use crate::wake::WakeTargetRef;
 
 /// The context of one call.
@@ -39,6 +40,15 @@ impl Context<'_> {
     #[inline]
     pub(super) fn config(&self) -> &Config {
         &self.clients.config
+    }
+
+    /// The counters of the thread that drives the connection.
+    #[inline]
+    pub(crate) fn counters(&self) -> &Counters {
+        match self.wake_target {
+            WakeTargetRef::Shard(shard_handle, _) => &shard_handle.counters,
+            WakeTargetRef::Stream(_) => &self.clients.shared.counters,
+        }
     }
 
     #[inline]

@@ -23,6 +23,7 @@ use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
 use crate::resource::pending::Pending;
 use crate::resource::registry::entry::Entry;
+use crate::stats::kinds::HandshakeOutcome;
 
 /// The request of Adobe's Flash Player for a policy file, which it sends before its sockets may
 /// connect.
@@ -63,7 +64,7 @@ pub(super) enum Outcome {
     Wait,
     /// A client, and the length of its request.
     Open(Open, usize),
-    /// An answer to a peer that does not become a client.
+    /// An answer to a peer that does not become a client. It is counted already.
     Reply(Reply),
 }
 
@@ -125,10 +126,12 @@ impl Handshake {
     }
 
     /// The refusal of a request whose time is over.
-    pub(super) fn timed_out(&self) -> Reject {
+    pub(super) fn timed_out(&self) -> (Reject, HandshakeOutcome) {
         match self.asked {
-            Some(_) => Reject::custom(503, "the resource did not decide in time"),
-            None => Reject::custom(408, "the request did not come in time"),
+            Some(_) => {
+                (Reject::custom(503, "the resource did not decide in time"), HandshakeOutcome::Undecided)
+            }
+            None => (Reject::custom(408, "the request did not come in time"), HandshakeOutcome::TimedOut),
         }
     }
 
@@ -139,6 +142,7 @@ impl Handshake {
             && bytes.first() == POLICY_REQUEST.first()
         {
             if bytes.starts_with(POLICY_REQUEST) {
+                context.counters().note_handshake(HandshakeOutcome::Http);
                 return Ok(Outcome::Reply([[policy.as_bytes(), b"\0"].concat().into(), NOTHING]));
             }
             if POLICY_REQUEST.starts_with(bytes) {
@@ -169,9 +173,13 @@ impl Handshake {
                         guard_other(config.debug_on(), "the HTTP hook", &place, || hook.answer(&http));
                     let answer = answer.ok_or_else(failed)?;
                     let (head, body) = dated(answer, context.date()).into_parts(&http);
+                    context.counters().note_handshake(HandshakeOutcome::Http);
                     Ok(Outcome::Reply([head.into(), body]))
                 }
-                None => Ok(Outcome::Reply(self.refusal(&reject, bytes, context))),
+                None => {
+                    context.counters().note_rejected(reject.status());
+                    Ok(Outcome::Reply(self.refusal(&reject, bytes, context)))
+                }
             },
         }
     }

@@ -18,6 +18,7 @@ use crate::connection::share::Share;
 use crate::connection::{Action, Connection, RETRY_AFTER, Stage};
 use crate::date::dated_reject;
 use crate::guard::{Nowhere, discard};
+use crate::stats::kinds::HandshakeOutcome;
 
 impl Connection {
     pub(crate) fn new(peer: Peer, context: &Context<'_>) -> Self {
@@ -25,7 +26,8 @@ impl Connection {
     }
 
     /// A connection that is refused before its request has arrived.
-    pub(crate) fn refused(reject: &Reject, context: &Context<'_>) -> Self {
+    pub(crate) fn refused(reject: &Reject, outcome: HandshakeOutcome, context: &Context<'_>) -> Self {
+        context.counters().note_handshake(outcome);
         let response = dated_reject(reject, context.date()).response();
         Self { stage: Stage::Closing(Box::new(Closing::reply([response.into(), Cow::default()], context))) }
     }
@@ -140,7 +142,7 @@ impl Connection {
     /// Handles the end of the peer's side.
     pub(crate) fn end_of_input(&mut self, context: &Context<'_>) {
         match &mut self.stage {
-            Stage::Handshake(_) => self.stage = Stage::Closed,
+            Stage::Handshake(_) => self.abandon_handshake(context),
             Stage::Open(open) => {
                 // Hixie-75 has no closing handshake, and the WebKit that speaks hixie-76 leaves it
                 // out: both end the TCP connection between two messages.
@@ -173,6 +175,7 @@ impl Connection {
             }
             self.end(End::Lost(DisconnectCause::Io(Arc::new(error))), context);
         } else {
+            self.abandon_handshake(context);
             discard(debug, &Nowhere, error);
         }
         self.close();
@@ -187,6 +190,7 @@ impl Connection {
                 open.rearm(context);
             }
             _ => {
+                self.abandon_handshake(context);
                 discard(context.config().debug_on(), &Nowhere, error);
                 self.close();
             }
@@ -203,7 +207,7 @@ impl Connection {
     /// input.
     pub(crate) fn broken(&mut self, context: &Context<'_>) {
         match &mut self.stage {
-            Stage::Handshake(_) => self.stage = Stage::Closed,
+            Stage::Handshake(_) => self.abandon_handshake(context),
             Stage::Open(open) => {
                 open.broken();
                 open.rearm(context);
@@ -216,8 +220,12 @@ impl Connection {
     /// before the client's close frame are still delivered.
     pub(crate) fn stop(&mut self, context: &Context<'_>) {
         match &mut self.stage {
-            Stage::Handshake(handshake) if handshake.has_received_nothing() => self.stage = Stage::Closed,
+            Stage::Handshake(handshake) if handshake.has_received_nothing() => {
+                context.counters().note_handshake(HandshakeOutcome::Stopping);
+                self.stage = Stage::Closed;
+            }
             Stage::Handshake(handshake) => {
+                context.counters().note_handshake(HandshakeOutcome::Stopping);
                 let reject = Reject::unavailable(Some(RETRY_AFTER));
                 let reply = handshake.refusal(&reject, &handshake.received, context);
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
@@ -308,6 +316,14 @@ impl Connection {
         // A peer that has ended its side may still read queued data.
         let Open { client, .. } = open;
         self.stage = Stage::Closing(Box::new(Closing::new(Some(client), linger, our_side_ended, context)));
+    }
+
+    /// Ends a connection whose handshake is not complete.
+    pub(super) fn abandon_handshake(&mut self, context: &Context<'_>) {
+        if let Stage::Handshake(_) = self.stage {
+            context.counters().note_handshake(HandshakeOutcome::Abandoned);
+            self.stage = Stage::Closed;
+        }
     }
 
     /// Enters the last stage. Queued data is lost.

@@ -57,6 +57,7 @@ impl Connection {
         let (held, peer) = (self.held(), self.client().map(Client::peer));
         log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
         context.clients.budget.note_dropped();
+        self.abandon_handshake(context);
         if let Stage::Open(_) = self.stage {
             self.end(End::Lost(DisconnectCause::Budget), context);
         }

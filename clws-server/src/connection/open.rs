@@ -143,6 +143,8 @@ impl Open {
     /// Calls the resource's `connected`.
     pub(super) fn connect(&mut self) {
         let (client, entry) = (&self.client, &self.entry);
+        client.note_opened();
+        entry.clients.connected(client.websocket_version());
         match guard(client.config().debug_on(), client, || entry.resource.connected(client)) {
             Some(Ok(())) => {
                 client.set_connected();
@@ -160,6 +162,8 @@ impl Open {
         disconnect.undelivered = self.receiver.discard() + earlier;
         let (client, entry) = (&self.client, &self.entry);
         client.seal();
+        client.note_ended(&disconnect);
+        entry.clients.disconnected(client.websocket_version());
         client.leave_groups();
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = client.negotiated() {
@@ -227,8 +231,10 @@ impl Open {
         context: &Context<'_>,
     ) -> Option<End> {
         let client = &self.client;
+        let counters = context.counters();
         let resource = &*self.entry.resource;
-        let (mut handled, mut undelivered) = (false, 0);
+        let started = counters.takes_sample().then(|| context.now());
+        let (mut handled, mut delivered, mut undelivered) = (false, 0, 0);
         let mut events = self.receiver.receive_input(input, context.environment.buffers);
         // One guard for all events: a panic ends the connection, so half-handled events are not
         // seen again.
@@ -246,6 +252,7 @@ impl Open {
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
                         if deliver {
+                            delivered += 1;
                             resource.text(client, text);
                         } else {
                             undelivered += 1;
@@ -255,6 +262,7 @@ impl Open {
                     Ok(Some(Event::Binary(payload))) => {
                         let bytes = payload.len();
                         if deliver {
+                            delivered += 1;
                             resource.binary(client, payload);
                         } else {
                             undelivered += 1;
@@ -263,11 +271,13 @@ impl Open {
                     }
                     Ok(Some(Event::Piece(piece))) => {
                         let bytes = piece.bytes().len();
+                        // A message counts once, at its end.
+                        let messages = u64::from(piece.last);
                         if deliver {
+                            delivered += messages;
                             resource.piece(client, piece);
                         } else {
-                            // A message counts once, even if some of its pieces were delivered.
-                            undelivered += u64::from(piece.last);
+                            undelivered += messages;
                         }
                         bytes
                     }
@@ -290,6 +300,10 @@ impl Open {
             None
         });
         drop(events);
+        counters.note_received(delivered);
+        if let Some(started) = started {
+            counters.note_handlers(context.now().saturating_duration_since(started), delivered);
+        }
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(self.receiver.context_size());

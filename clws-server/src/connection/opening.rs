@@ -47,6 +47,7 @@ impl Connection {
                 return false;
             }
             Err(reject) => {
+                context.counters().note_rejected(reject.status());
                 log(|| {
                     tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
                 });

@@ -35,6 +35,8 @@ use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::stats::counters::Counters;
+use crate::stats::kinds::HandshakeOutcome;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
 use clws_handshake::Origins;
@@ -312,7 +314,8 @@ impl Io for TestIo<'_> {
 
     fn handled(&mut self, _: &Connection) {}
 
-    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
+    fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
+        let mut sent = 0;
         let all = connection.transmit(&mut |slices| {
             if self.is_reset {
                 return Err(io::ErrorKind::ConnectionReset.into());
@@ -322,8 +325,11 @@ impl Io for TestIo<'_> {
             self.out.extend(bytes.take(*self.space));
             let written = self.out.len() - before;
             *self.space -= written;
+            sent += written;
             if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
-        })?;
+        });
+        counters.note_written(sent);
+        let all = all?;
         assert_eq!(all, connection.queued() == 0);
         Ok(())
     }

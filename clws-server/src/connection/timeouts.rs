@@ -85,7 +85,9 @@ impl Connection {
 
     fn handshake_timed_out(&mut self, context: &Context<'_>) {
         if let Stage::Handshake(handshake) = &self.stage {
-            let reply = handshake.refusal(&handshake.timed_out(), &handshake.received, context);
+            let (reject, outcome) = handshake.timed_out();
+            context.counters().note_handshake(outcome);
+            let reply = handshake.refusal(&reject, &handshake.received, context);
             self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
         }
     }

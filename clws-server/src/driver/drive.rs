@@ -17,6 +17,7 @@ use clws_proto::Input;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::{Action, Connection};
+use crate::stats::counters::Counters;
 
 /// The socket or stream of one connection.
 pub(crate) trait Io {
@@ -36,7 +37,8 @@ pub(crate) trait Io {
     fn handled(&mut self, connection: &Connection);
 
     /// Calls [`Connection::transmit`] until everything is written or the socket takes no more.
-    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()>;
+    /// Counts the written bytes.
+    fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()>;
 
     /// Writing failed. Earlier input must be read to its end.
     fn write_failed(&mut self);
@@ -81,6 +83,7 @@ pub(crate) fn receive(
     while !share.is_over() && io.is_readable() && connection.wants_input() && io.may_read(connection) {
         match io.read(connection, context) {
             Read::Input(input) => {
+                context.counters().note_read(input_len(&input));
                 connection.handle_input(input, share, context);
                 io.handled(connection);
             }
@@ -95,11 +98,21 @@ pub(crate) fn receive(
     progress
 }
 
+/// The number of bytes that a read has brought.
+#[inline]
+fn input_len(input: &Input<'_>) -> usize {
+    match input {
+        Input::Lent(bytes) => bytes.len(),
+        Input::Owned(_, range) => range.len(),
+        Input::Direct(count) => *count,
+    }
+}
+
 /// Handles events of other threads, writes output, and carries out the next action.
 #[inline]
 pub(crate) fn settle(connection: &mut Connection, io: &mut impl Io, context: &Context<'_>) -> Settled {
     connection.resume(&mut Share::new(context.environment.now), context);
-    if let Err(error) = io.transmit(connection) {
+    if let Err(error) = io.transmit(connection, context.counters()) {
         connection.write_failed(error, context);
         io.write_failed();
     }

@@ -13,6 +13,7 @@ use crate::driver::streams::Streams;
 use crate::net::shortage::Shortage;
 use crate::resource::registry::Resources;
 use crate::signal::{Signal, SignalWait};
+use crate::stats::snapshot::{self, Stats};
 use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
 use crate::time::{now, system_time};
 use crate::wake::{Relief, ShardCommand, ShardHandle, WakeTarget, WakeTargetRef};
@@ -175,6 +176,16 @@ impl DriverState {
     /// Waits until the server is stopped.
     pub(crate) fn stopped(&self) -> SignalWait {
         self.stop.wait()
+    }
+
+    /// The sums of all counters.
+    pub(crate) fn stats(&self) -> Stats {
+        let shards = self.shards().iter().map(|shard_handle| &*shard_handle.counters);
+        let sets: Vec<_> = shards.chain([&*self.context.shared.counters]).collect();
+        let mut stats = snapshot::sum(&sets, self.resources.clients());
+        stats.connections = self.clients();
+        (stats.buffered, stats.max_buffered) = (self.budget().used(), self.budget().limit());
+        stats
     }
 
     /// Drops the stream's client that holds most, or asks the shards.

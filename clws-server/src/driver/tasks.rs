@@ -16,6 +16,7 @@ use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_stream};
 use crate::net::tcp::set_accepted_options;
 use crate::runtime::{self, AsyncListener};
+use crate::stats::kinds::HandshakeOutcome;
 use crate::time::now;
 
 /// Connections that are accepted before other tasks have their turn.
@@ -68,7 +69,9 @@ where
     let mut accepted = 0_u32;
     loop {
         match select(pin!(accept()), &mut stop).await {
-            Either::Left((Ok(None), _)) => {}
+            Either::Left((Ok(None), _)) => {
+                state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
+            }
             Either::Left((Ok(Some((socket, peer))), _)) => {
                 runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
                 accepted = accepted.wrapping_add(1);
@@ -89,7 +92,10 @@ async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverStat
     }
     if Shortage::is_meant_by(&error) {
         match state.shortage.refuse(acceptor, state.config()) {
-            Ok(()) => return runtime::yield_now().await,
+            Ok(()) => {
+                state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
+                return runtime::yield_now().await;
+            }
             // No client waits. The system reports that only when there is a free descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
             Err(_) => state.shortage.log_error(&error),

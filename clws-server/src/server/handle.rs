@@ -9,6 +9,7 @@ use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
 use crate::resource::registry::Resources;
+use crate::stats::snapshot::Stats;
 
 /// A handle of a server: it changes the resources, serves streams, and stops the server.
 ///
@@ -57,6 +58,16 @@ impl ServerHandle {
     #[must_use]
     pub fn buffered(&self) -> usize {
         self.0.budget().used()
+    }
+
+    /// What the server does and has done so far: clients, handshakes, messages, ends, memory and
+    /// times.
+    ///
+    /// It sums the counters of all threads, which takes about 10 microseconds for each shard. The
+    /// chapter [metrics](crate::guide::metrics) explains the figures.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.0.stats()
     }
 
     /// The number of clients that were dropped since `bind`, because too much memory was held and

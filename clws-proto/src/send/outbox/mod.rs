@@ -50,6 +50,9 @@ pub struct OutboxBuffer {
     pub(crate) pong_mark: usize,
     /// The number of bytes that no pong may overtake: bytes up to `pong_mark`, and pinned bytes.
     pub(crate) floor: usize,
+    /// The data messages that were queued since the last
+    /// [`take_message_count`](crate::Sender::take_message_count).
+    pub(crate) messages: u32,
 }
 
 impl OutboxBuffer {

@@ -10,6 +10,7 @@ use crate::connection::context::Context;
 use crate::connection::fuzzing::app::App;
 use crate::connection::fuzzing::peer::Peer;
 use crate::driver::drive::{Io, Read};
+use crate::stats::counters::Counters;
 
 /// The most bytes of one read.
 const READ: usize = 64 * 1024;
@@ -102,7 +103,8 @@ impl Io for Wire {
 
     fn handled(&mut self, _: &Connection) {}
 
-    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
+    fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
+        let mut sent = 0;
         let all = connection.transmit(&mut |slices| {
             if self.broken {
                 return Err(io::ErrorKind::BrokenPipe.into());
@@ -112,8 +114,11 @@ impl Io for Wire {
             self.peer.read.extend(bytes.take(self.space));
             let written = self.peer.read.len() - before;
             self.space = if self.space == usize::MAX { self.space } else { self.space - written };
+            sent += written;
             if written == 0 { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(written) }
-        })?;
+        });
+        counters.note_written(sent);
+        let all = all?;
         assert_eq!(all, connection.queued() == 0);
         Ok(())
     }

@@ -150,7 +150,8 @@ fn answers_a_failed_handshake_and_reads_to_the_end() {
 #[test]
 fn refuses_a_client_beyond_max_clients_without_reading() {
     let mut harness = Harness::new(Config::default());
-    harness.connection = Connection::refused(&Reject::unavailable(None), &context(&harness.shared));
+    harness.connection =
+        Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context(&harness.shared));
     harness.drive();
     assert_eq!(harness.take_refusal_status(), 503);
     assert!(harness.shut && !harness.dropped);

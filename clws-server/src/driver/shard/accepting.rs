@@ -19,6 +19,7 @@ use crate::driver::shard::{KEEP_MEMORY_FOR, Shard};
 use crate::guard::log;
 use crate::net::shortage::{Shortage, refuse_at_once};
 use crate::net::socket::Socket;
+use crate::stats::kinds::HandshakeOutcome;
 use crate::time::{deadline_after, now};
 use crate::wake::{ShardCommand, ShardHandle, WakeTargetRef};
 
@@ -43,11 +44,10 @@ impl Shard {
                     break;
                 };
                 match listening.listener.accept(self.state.config()) {
-                    Ok((socket, peer)) => {
-                        if let Some(socket) = self.state.shortage.admit(socket, refuse_at_once) {
-                            self.place(socket, peer);
-                        }
-                    }
+                    Ok((socket, peer)) => match self.state.shortage.admit(socket, refuse_at_once) {
+                        Some(socket) => self.place(socket, peer),
+                        None => self.shard_handle.counters.note_handshake(HandshakeOutcome::NoDescriptor),
+                    },
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => listening.ready = false,
                     Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                     // The client disconnected before it was accepted.
@@ -57,7 +57,11 @@ impl Shard {
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
                             match self.state.shortage.refuse(&listening.listener, self.state.config()) {
-                                Ok(()) => continue,
+                                Ok(()) => {
+                                    let counters = &self.shard_handle.counters;
+                                    counters.note_handshake(HandshakeOutcome::NoDescriptor);
+                                    continue;
+                                }
                                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
                                     listening.ready = false;
                                     continue;
@@ -93,7 +97,10 @@ impl Shard {
 
     /// Gives a new connection to the shard with the fewest.
     pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
-        let Some(permit) = self.state.admit() else { return refuse_at_once(&socket) };
+        let Some(permit) = self.state.admit() else {
+            self.shard_handle.counters.note_handshake(HandshakeOutcome::Full);
+            return refuse_at_once(&socket);
+        };
         let load = |shard_handle: &Arc<ShardHandle>| shard_handle.load.load(Ordering::Relaxed);
         let others = self.state.shards().len() > 1;
         let fewest = if others { self.freest(|_| true) } else { None };
@@ -129,11 +136,15 @@ impl Shard {
         let context = self.state.connection_context(place);
         let connection = match permit {
             // The connection was accepted before the stop.
-            _ if self.stop_at.is_some() => {
-                Connection::refused(&Reject::unavailable(Some(RETRY_AFTER)), &context)
-            }
+            _ if self.stop_at.is_some() => Connection::refused(
+                &Reject::unavailable(Some(RETRY_AFTER)),
+                HandshakeOutcome::Stopping,
+                &context,
+            ),
             ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
-            ConnectionPermit::Refused => Connection::refused(&Reject::unavailable(None), &context),
+            ConnectionPermit::Refused => {
+                Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
+            }
         };
         let mut flags = Flags::default();
         flags.set(Flags::REFUSED, permit == ConnectionPermit::Refused);

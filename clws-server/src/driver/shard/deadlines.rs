@@ -16,12 +16,15 @@ pub(super) const TICK: Duration = Duration::from_millis(100);
 impl Shard {
     /// Lets the deadlines that have passed take effect. Each connection is read once before,
     /// because input that arrived in time counts even if this shard was held up.
-    pub(super) fn expire(&mut self) {
+    /// Returns the time at the end, with one reading of the clock if no deadline has passed.
+    pub(super) fn expire(&mut self) -> Instant {
         let until = now();
+        let mut has_expired = false;
         while let Some(&Reverse((due, slot))) = self.deadlines.peek()
             && self.at(due) <= until
         {
             self.deadlines.pop();
+            has_expired = true;
             if self.is_due(slot) {
                 self.drive(slot);
                 self.set_flags(slot, Flags::READABLE | Flags::ALLOWED, true);
@@ -42,6 +45,7 @@ impl Shard {
             self.deadlines = BinaryHeap::new();
         }
         self.drive_woken();
+        if has_expired { now() } else { until }
     }
 
     fn is_due(&mut self, slot: u32) -> bool {

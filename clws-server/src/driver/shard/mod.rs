@@ -228,7 +228,8 @@ impl Shard {
         self.drive_woken();
         self.relieve();
         self.reexamine();
-        self.expire();
+        let ended = self.expire();
+        self.shard_handle.counters.note_turn(ended.saturating_duration_since(self.now));
         if self.release_at.is_some_and(|at| at <= self.now) {
             self.release_memory();
         }

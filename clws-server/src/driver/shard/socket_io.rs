@@ -12,6 +12,7 @@ use crate::driver::drive::{Io, Read};
 use crate::driver::read_buffers::{ReadBuffers, ReadSizer};
 use crate::driver::shard::flags::Flags;
 use crate::net::socket::Socket;
+use crate::stats::counters::Counters;
 
 /// About how many bytes are read from one socket before other sockets have their turn. A big
 /// message is read and answered while it is in the processor's cache: with a quarter of this size,
@@ -126,9 +127,13 @@ impl Io for SocketIo<'_> {
     }
 
     #[inline]
-    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
-        let mut share = WriteShare::new();
-        let all = connection.transmit(&mut |slices| share.write(|| self.socket.write(slices)))?;
+    fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
+        let (mut share, mut written) = (WriteShare::new(), 0);
+        let all = connection.transmit(&mut |slices| {
+            share.write(|| self.socket.write(slices)).inspect(|count| written += count)
+        });
+        counters.note_written(written);
+        let all = all?;
         self.flags.set(Flags::BLOCKED, !all && !share.was_cut());
         self.flags.set(Flags::UNFLUSHED, !all && share.was_cut());
         Ok(())

@@ -27,6 +27,7 @@ use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
 use crate::guard::{Nowhere, Watch};
 use crate::runtime;
+use crate::stats::kinds::HandshakeOutcome;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
@@ -47,12 +48,17 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let stream = GuardedStream::new(stream, state.config().debug_on());
     let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
     async move {
-        let Some(permit) = permit else { return refuse_at_once(stream).await };
+        let Some(permit) = permit else {
+            state.context.shared.counters.note_handshake(HandshakeOutcome::Full);
+            return refuse_at_once(stream).await;
+        };
         let waker = Arc::new(TaskWaker::default());
         let context = state.connection_context(WakeTargetRef::Stream(&waker));
         let connection = match permit.1 {
             ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
-            ConnectionPermit::Refused => Connection::refused(&Reject::unavailable(None), &context),
+            ConnectionPermit::Refused => {
+                Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
+            }
         };
         let mut driver = Driver {
             stream,

@@ -14,6 +14,7 @@ use crate::connection::share::WriteShare;
 use crate::driver::drive::{Io, Read};
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
+use crate::stats::counters::Counters;
 
 /// Bytes of the read buffer that the streams of one thread share.
 const READ_BUFFER: usize = 64 * 1024;
@@ -97,18 +98,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
         let _ = BUFFER.try_with(|buffer| buffer.set(mem::take(&mut self.buffer)));
     }
 
-    fn transmit(&mut self, connection: &mut Connection) -> io::Result<()> {
+    fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
         let (mut pending, mut share) = (false, WriteShare::new());
         loop {
+            let mut written = 0;
             let all = connection.transmit(&mut |slices| {
-                share.write(|| match self.stream.poll_write(self.cx, &*self.memory, slices) {
+                let result = share.write(|| match self.stream.poll_write(self.cx, &*self.memory, slices) {
                     Poll::Ready(result) => result,
                     Poll::Pending => {
                         pending = true;
                         Err(io::ErrorKind::WouldBlock.into())
                     }
-                })
-            })?;
+                });
+                // A stream may claim more than it was given.
+                result.inspect(|count| written += count.min(&slices.iter().map(|slice| slice.len()).sum()))
+            });
+            counters.note_written(written);
+            let all = all?;
             // After a short write, the stream has not promised yet to wake the task.
             if all || pending || share.was_cut() {
                 break;

@@ -8,11 +8,13 @@ use crate::client::context::ClientContext;
 use crate::guard::{DebugOn, Nowhere, discard};
 use crate::lock::assert_none_held;
 use crate::resource::Resource;
+use crate::stats::per_resource::ResourceClients;
 
 /// A registered resource.
 pub(crate) struct Entry {
     pub(crate) origins: Origins,
     pub(crate) resource: Arc<dyn Resource>,
+    pub(crate) clients: ResourceClients,
     /// The settings of its clients.
     pub(crate) context: Arc<ClientContext>,
     /// Longer messages are delivered in pieces.
@@ -35,14 +37,14 @@ struct Gone;
 impl Resource for Gone {}
 
 impl Entry {
-    pub(super) const fn new(
+    pub(super) fn new(
         origins: Origins,
         resource: Arc<dyn Resource>,
         context: Arc<ClientContext>,
         stream_above: Option<usize>,
         path: Box<str>,
     ) -> Self {
-        Self { origins, resource, context, stream_above, path }
+        Self { origins, resource, clients: ResourceClients::default(), context, stream_above, path }
     }
 }
 

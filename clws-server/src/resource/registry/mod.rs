@@ -20,6 +20,7 @@ use crate::resource::registry::entry::{Entry, Hook};
 use crate::resource::registry::error::RegisterError;
 use crate::resource::registry::table::Tables;
 use crate::resource::settings::ResourceConfig;
+use crate::stats::snapshot::Registered as RegisteredClients;
 
 /// The name of the fallback, in the place of a path.
 const FALLBACK: &str = "the fallback";
@@ -202,6 +203,11 @@ impl Resources {
 
     pub(crate) fn hook(&self) -> Option<Arc<Hook>> {
         self.read().http.clone()
+    }
+
+    /// The clients of each registered resource.
+    pub(crate) fn clients(&self) -> Vec<RegisteredClients> {
+        self.read().clients()
     }
 
     pub(crate) fn debug_on(&self) -> DebugOn {

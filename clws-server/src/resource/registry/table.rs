@@ -5,6 +5,7 @@ use std::collections::hash_map::Entry as Slot;
 use std::sync::Arc;
 
 use crate::resource::registry::entry::{Entry, Hook};
+use crate::stats::snapshot::Registered;
 
 /// The registered resources.
 #[derive(Default)]
@@ -59,6 +60,16 @@ impl Tables {
     /// The registered paths and prefixes.
     pub(super) fn paths(&self) -> Vec<Box<str>> {
         self.exact.keys().chain(self.prefixes.keys()).cloned().collect()
+    }
+
+    /// The clients of each resource, by the name of the resource in the statistics.
+    pub(super) fn clients(&self) -> Vec<Registered> {
+        let exact = self.exact.iter().map(|(path, entry)| (path.clone(), entry.clients.by_version()));
+        let prefixes = self.prefixes.iter();
+        let prefixes =
+            prefixes.map(|(prefix, entry)| (format!("{prefix}*").into(), entry.clients.by_version()));
+        let fallback = self.fallback.iter().map(|entry| ("*".into(), entry.clients.by_version()));
+        exact.chain(prefixes).chain(fallback).collect()
     }
 
     fn measure_prefixes(&mut self) {
