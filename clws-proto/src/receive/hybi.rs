@@ -4,13 +4,14 @@ use crate::buffer::pool::BufferPool;
 use crate::buffer::slice::BufSlice;
 use crate::deflate::extension::Extension;
 use crate::error::ProtocolError;
-use crate::frame::header::{Header, MAX_HEADER, Opcode, RSV1};
+use crate::frame::header::{Header, Opcode, RSV1};
 use crate::frame::mask::apply_mask;
 use crate::limits::Limits;
 use crate::message::assembler::MessageAssembler;
 use crate::message::binary::BinaryAssembler;
 use crate::receive::decoded::Decoded;
 use crate::receive::input::Cursor;
+use crate::receive::partial::{Frame, Message, Partial};
 use crate::receive::pieces::{Part, has_output, may_be_long};
 use crate::version::Role;
 
@@ -18,32 +19,6 @@ use crate::version::Role;
 #[derive(Debug, Default)]
 pub(crate) struct Hybi {
     partial: Option<Box<Partial>>,
-}
-
-/// An incomplete header, frame or message, or several of them.
-#[derive(Debug, Default)]
-pub(super) struct Partial {
-    header: [u8; MAX_HEADER],
-    header_len: u8,
-    pub(super) frame: Option<Frame>,
-    control: Vec<u8>,
-    pub(super) message: Option<Message>,
-}
-
-/// A frame whose payload is incomplete.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Frame {
-    pub(super) header: Header,
-    pub(super) received: usize,
-}
-
-/// A data message in progress.
-#[derive(Debug)]
-pub(super) struct Message {
-    pub(super) data: MessageAssembler,
-    fragments: u32,
-    /// Its frames carry compressed data.
-    pub(super) compressed: bool,
 }
 
 impl Hybi {

@@ -7,9 +7,11 @@ mod hixie;
 mod hixie_pieces;
 mod hybi;
 pub(crate) mod input;
+mod partial;
 mod pieces;
 mod state;
 mod stream;
+mod stream_messages;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -27,8 +29,7 @@ use crate::error::ProtocolError;
 use crate::frame::header::Opcode;
 use crate::limits::Limits;
 use crate::message::event::{Event, Payload, Text};
-use crate::message::piece::{Piece, PieceData};
-use crate::receive::decoded::{Decoded, PieceBytes};
+use crate::receive::decoded::Decoded;
 use crate::receive::framing::{Framing, Status};
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
@@ -388,41 +389,6 @@ impl Events<'_> {
             }
             Opcode::Binary | Opcode::Continuation => Ok(Some(Event::Binary(Payload::borrowed(payload)))),
         }
-    }
-
-    /// Lends a piece of a long message.
-    #[inline(never)]
-    fn lend_piece(
-        &mut self,
-        data: PieceBytes,
-        first: bool,
-        last: bool,
-    ) -> Result<Option<Event<'_>>, ProtocolError> {
-        let data = match data {
-            PieceBytes::Text(text) => {
-                self.text = text;
-                PieceData::Text(&self.text)
-            }
-            PieceBytes::Binary(slice) => {
-                self.slice = slice;
-                PieceData::Binary(&self.slice)
-            }
-            PieceBytes::BinaryInPlace { start, end } => {
-                let buffer = if self.held.is_empty() { self.input.bytes() } else { &mut self.held };
-                PieceData::Binary(buffer.get(start..end).unwrap_or_default())
-            }
-            PieceBytes::TextInPlace { start, end } => {
-                let buffer = if self.held.is_empty() { self.input.bytes() } else { &mut self.held };
-                match simdutf8::basic::from_utf8(buffer.get(start..end).unwrap_or_default()) {
-                    Ok(text) => PieceData::Text(text),
-                    Err(_) => {
-                        self.receiver.finish();
-                        return Err(ProtocolError::InvalidUtf8);
-                    }
-                }
-            }
-        };
-        Ok(Some(Event::Piece(Piece::new(data, first, last))))
     }
 
     /// Returns the last event's buffer to the pool, unless it was taken.

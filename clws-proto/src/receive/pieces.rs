@@ -9,7 +9,7 @@ use crate::limits::Limits;
 use crate::message::assembler::MessageAssembler;
 use crate::message::text::incomplete_len;
 use crate::receive::decoded::{Decoded, PieceBytes};
-use crate::receive::hybi::{Frame, Partial};
+use crate::receive::partial::{Frame, Partial};
 
 /// A piece of inflated data is delivered when it has this length. One more output buffer may have
 /// been added by then.
