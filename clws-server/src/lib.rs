@@ -64,7 +64,8 @@
 //! |---|---|
 //! | `deflate` | compression: permessage-deflate, RFC 7692 |
 //! | `serde` | [`Config`] from a file |
-//! | `testing` | the module `testing`: clients without a network, for tests of handlers |
+//! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
+//! | `testing` | the module `testing`: clients without a network, for tests of handlers; includes `capture` |
 //!
 //! # Versions
 //!
@@ -81,6 +82,8 @@
 mod admission;
 mod budget;
 mod buffer_pool;
+#[cfg(feature = "capture")]
+pub mod capture;
 mod client;
 #[cfg(feature = "deflate")]
 mod codecs;

@@ -38,6 +38,8 @@ mod peer;
 mod pieces;
 mod plan;
 pub(crate) mod poller;
+#[cfg(feature = "capture")]
+mod recording;
 mod resources;
 mod rng;
 mod script;
