@@ -134,6 +134,7 @@ pub use crate::handler::async_handler::{AsyncHandler, async_handler};
 pub use crate::handler::mailbox::event::{Event, MailboxClosed};
 pub use crate::handler::mailbox::sender::MailboxSender;
 pub use crate::handler::mailbox::{Mailbox, mailbox};
+pub use crate::handler::piece::{OwnedPiece, OwnedPieceData};
 pub use crate::handler::resource_listener::ResourceListener;
 pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerHandle};
 pub use crate::handler::resource_listener::task::ResourceListenerTask;
@@ -158,7 +159,7 @@ pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
 pub use clws_proto::buffer::Fate;
-pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, SlowPolicy, Text};
+pub use clws_proto::{CloseCode, Payload, Piece, PieceData, ProtocolError, SharedMessage, SlowPolicy, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 

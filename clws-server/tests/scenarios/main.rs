@@ -88,6 +88,8 @@ mod starve;
 mod stop_delivers;
 mod stop_undecided;
 mod stopping;
+mod streamed;
+mod streamed_adapters;
 mod streams;
 mod tls_destructor;
 mod topics;
