@@ -3,7 +3,8 @@
 use clws_handshake::Version;
 use clws_proto::CloseCode;
 
-use crate::stats::counters::{Counter, Counters};
+use crate::stats::counter::Counter;
+use crate::stats::counters::Counters;
 use crate::stats::histogram::Histogram;
 use crate::stats::kinds::{CAUSES, CODES, DropReason, HandshakeOutcome, VERSIONS, code_index};
 
