@@ -72,16 +72,6 @@ impl Server {
     ///
     /// The system refuses a thread, or a resource that a shard needs to poll its sockets.
     pub async fn run(self) -> io::Result<()> {
-        let Self { state, listeners } = self;
-        let _stop = StopOnDrop(ServerHandle::new(Arc::clone(&state)));
-        run::run(state, listeners).await
-    }
-}
-
-struct StopOnDrop(ServerHandle);
-
-impl Drop for StopOnDrop {
-    fn drop(&mut self) {
-        self.0.stop();
+        run::start(self.state, self.listeners).await
     }
 }

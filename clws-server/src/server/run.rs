@@ -6,7 +6,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use futures::future::try_join_all;
+use futures::FutureExt;
+use futures::future::{BoxFuture, try_join_all};
 
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
@@ -20,8 +21,29 @@ use crate::wake::ShardHandle;
 /// The time in which every task of an executor is polled, even on a busy machine.
 const TASK_LATENCY: Duration = Duration::from_secs(2);
 
+/// Stops the server when it is dropped.
+struct StopOnDrop(Arc<DriverState>);
+
+impl Drop for StopOnDrop {
+    fn drop(&mut self) {
+        self.0.stop();
+    }
+}
+
+/// Serves until the server is stopped, or the future is dropped.
+///
+/// An async function is compiled in each crate that polls it, with everything that it awaits. The
+/// box is created in a function without type parameters, so its content is compiled here, once.
+pub(super) fn start(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> BoxFuture<'static, io::Result<()>> {
+    let run = async move {
+        let _stop = StopOnDrop(Arc::clone(&state));
+        run(state, listeners).await
+    };
+    run.boxed()
+}
+
 /// Serves until the server is stopped.
-pub(super) async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     state.shortage.prepare();
     if state.config().task_per_client {
         return run_tasks(state, listeners).await;

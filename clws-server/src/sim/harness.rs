@@ -333,7 +333,8 @@ impl Harness {
         app::install(None);
         self.run_until_idle_without_resources();
         let (_, tasks) = executor::count();
-        let holders = Arc::strong_count(&self.shared) + Arc::strong_count(&self.shared.context) - 2;
+        // The harness has the server, and the server and its registry have the context.
+        let holders = Arc::strong_count(&self.shared) + Arc::strong_count(&self.shared.context) - 3;
         with(|state| {
             for (count, items) in [
                 (alive, "shards have not ended"),
