@@ -32,8 +32,7 @@ const UNREGISTERED: &str = "(unregistered)";
 pub struct Stats {
     /// Connections in any state, also during the handshake, without those that get 503.
     pub connections: usize,
-    /// Connected clients by resource and version. A resource without clients is listed only if it
-    /// had some.
+    /// Connected clients by resource and version, without resources that have none.
     pub clients: Vec<ClientCount>,
     /// Opening handshakes by their outcome, without outcomes that did not occur.
     pub handshakes: Vec<HandshakeCount>,
