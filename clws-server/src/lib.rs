@@ -66,7 +66,8 @@
 //! | `deflate` | compression: permessage-deflate, RFC 7692 |
 //! | `serde` | [`Config`] from a file |
 //! | `metrics` | [`MetricsPublisher`]: the [statistics](Stats) for the facade crate `metrics` |
-//! | `testing` | the module `testing`: clients without a network, for tests of handlers |
+//! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
+//! | `testing` | the module `testing`: clients without a network, for tests of handlers; includes `capture` |
 //!
 //! # Versions
 //!
@@ -83,6 +84,8 @@
 mod admission;
 mod budget;
 mod buffer_pool;
+#[cfg(feature = "capture")]
+pub mod capture;
 mod client;
 #[cfg(feature = "deflate")]
 mod codecs;

@@ -48,6 +48,9 @@ pub(crate) mod rank {
     pub(crate) const DESCRIPTORS: u8 = 14;
     /// The descriptor in reserve for a shortage.
     pub(crate) const SHORTAGE: u8 = 15;
+    /// The recordings that the application wants.
+    #[cfg(feature = "capture")]
+    pub(crate) const RECORDER: u8 = 16;
 }
 
 /// A mutex with a rank.

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clws_examples::pages::{self, File};
+use clws_server::capture::Capture;
 use clws_server::{
     Accept, Client, Close, Config, Group, HttpRequest, HttpResponse, Listen, Opening, Origins, Payload,
     Reject, Resource, Server, Text,
@@ -137,6 +138,10 @@ struct Flags {
     /// Do not keep the request headers of connected clients
     #[arg(long)]
     forget_headers: bool,
+    /// Record all connections into files in this directory, for Wireshark and `client replay`; the
+    /// files contain all messages, cookies and tokens
+    #[arg(long, value_name = "DIRECTORY")]
+    capture: Option<PathBuf>,
     /// Serve each client with an async-std task instead of the shards
     #[arg(long)]
     task_per_client: bool,
@@ -179,7 +184,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         config.deflate = Some(deflate.threshold(flags.deflate_threshold.unwrap_or(deflate.threshold)));
     }
     config.task_per_client |= flags.task_per_client;
-    let server = Server::bind(config)?;
+    let server = match flags.capture {
+        Some(directory) => {
+            let config = if config.listen.is_empty() { config.listen("127.0.0.1:12345") } else { config };
+            Server::builder(config).capture(Capture::new(directory).peers(|_| true)).bind()?
+        }
+        None => Server::bind(config)?,
+    };
     let is_open = flags.origin.is_empty();
     let admits = if is_open { Origins::any() } else { Origins::prefix(flags.origin) };
     server.resources().register("/echo", admits.clone(), Echo)?;

@@ -1,5 +1,7 @@
 //! What the clients of a resource share, and what the clients of a server share.
 
+#[cfg(feature = "capture")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -7,6 +9,8 @@ use clws_proto::Limits;
 use clws_proto::buffer::Meter;
 
 use crate::budget::{Budget, HOLD_BACK_ABOVE};
+#[cfg(feature = "capture")]
+use crate::capture::recorder::Recorder;
 use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
@@ -43,6 +47,9 @@ pub(crate) struct SharedContext {
     /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
+    /// Records connections. It is set before the server runs, if ever.
+    #[cfg(feature = "capture")]
+    pub(crate) recorder: OnceLock<Arc<Recorder>>,
     /// What threads other than those of the shards count.
     pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
@@ -56,6 +63,8 @@ impl ClientContext {
             watchers: Watchers::default(),
             hosts: Watchers::default(),
             started: now(),
+            #[cfg(feature = "capture")]
+            recorder: OnceLock::new(),
             counters: Counters::shared(),
             relief,
         };

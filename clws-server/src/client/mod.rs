@@ -1,5 +1,7 @@
 //! Handles to connected clients: to send to them, to close them, and to ask about them.
 
+#[cfg(feature = "capture")]
+mod capture;
 pub(crate) mod close;
 pub(crate) mod context;
 mod counted;

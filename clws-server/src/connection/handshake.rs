@@ -7,6 +7,10 @@ use std::sync::Arc;
 use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Request, RequestHead, Status};
 use clws_proto::{Receiver, Role, Sender};
 
+#[cfg(feature = "capture")]
+use crate::capture::error::CaptureError;
+#[cfg(feature = "capture")]
+use crate::capture::recorder;
 use crate::client::Client;
 use crate::client::NewClient;
 #[cfg(feature = "deflate")]
@@ -336,7 +340,22 @@ fn open(
         negotiated,
         has_adapter_data: accept.has_adapter_data,
     });
+    #[cfg(feature = "capture")]
+    if accept.capture {
+        record(&client, context);
+    }
     Ok(Open { receiver, client, entry, waiting: None })
+}
+
+/// Asks for a recording of the connection. `Connection::conclude` adds the request.
+#[cfg(feature = "capture")]
+#[cold]
+fn record(client: &Client, context: &Context<'_>) {
+    let request = recorder::Request { received: Vec::new(), sent: Vec::new(), is_late: false };
+    let recorder = context.recorder().ok_or(CaptureError::Off);
+    if let Err(error) = recorder.and_then(|recorder| recorder.request(client.id().number(), request)) {
+        log(|| tracing::debug!(peer = %client.peer(), "a client is not recorded: {error}"));
+    }
 }
 
 /// The part of the request head that the client keeps.

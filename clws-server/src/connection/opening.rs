@@ -56,6 +56,12 @@ impl Connection {
                 return false;
             }
         };
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder()
+            && recorder.has_requests()
+        {
+            recorder.add_handshake(open.client.id().number(), bytes);
+        }
         self.stage = Stage::Open(open);
         let Stage::Open(open) = &mut self.stage else { return false };
         open.connect();

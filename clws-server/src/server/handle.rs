@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use futures::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "capture")]
+use crate::capture::recorder::CaptureStats;
 use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
@@ -81,6 +83,28 @@ impl ServerHandle {
     #[must_use]
     pub fn dropped_for_memory(&self) -> u64 {
         self.0.budget().dropped()
+    }
+
+    /// The numbers of the recordings. `None` if the server does not
+    /// [record](crate::ServerBuilder::capture).
+    #[cfg(feature = "capture")]
+    #[must_use]
+    pub fn capture_stats(&self) -> Option<CaptureStats> {
+        self.0.context.shared.recorder.get().map(|recorder| recorder.stats())
+    }
+
+    /// Waits until everything that was recorded so far is in the files. [`Server::run`] does that at
+    /// its end, for at most 10 seconds.
+    ///
+    /// [`Server::run`]: crate::Server::run
+    #[cfg(feature = "capture")]
+    pub fn flush_captures(&self) -> impl Future<Output = ()> + use<> {
+        let flushed = self.0.context.shared.recorder.get().map(|recorder| recorder.flush());
+        async move {
+            if let Some(flushed) = flushed {
+                flushed.await;
+            }
+        }
     }
 
     /// Serves a client over any stream, from its opening handshake on: a TLS stream, a stream of

@@ -2,11 +2,15 @@
 
 use std::io;
 use std::num::NonZeroUsize;
+#[cfg(feature = "capture")]
+use std::pin::pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
 use futures::FutureExt;
+#[cfg(feature = "capture")]
+use futures::future::select;
 use futures::future::{BoxFuture, try_join_all};
 
 use crate::driver::shard::Shard;
@@ -15,11 +19,17 @@ use crate::driver::tasks;
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::Poller;
 use crate::runtime;
+#[cfg(feature = "capture")]
+use crate::server::handle::ServerHandle;
 use crate::time::{deadline_after, now};
 use crate::wake::ShardHandle;
 
 /// The time in which every task of an executor is polled, even on a busy machine.
 const TASK_LATENCY: Duration = Duration::from_secs(2);
+
+/// The time for writing recordings when the server ends.
+#[cfg(feature = "capture")]
+const FLUSH_TIME: Duration = Duration::from_secs(10);
 
 /// Stops the server when it is dropped.
 struct StopOnDrop(Arc<DriverState>);
@@ -44,6 +54,16 @@ pub(super) fn start(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> BoxFut
 
 /// Serves until the server is stopped.
 async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
+    let result = serve(Arc::clone(&state), listeners).await;
+    #[cfg(feature = "capture")]
+    {
+        let flushed = ServerHandle::new(state).flush_captures();
+        select(pin!(flushed), runtime::timer(now() + FLUSH_TIME)).await;
+    }
+    result
+}
+
+async fn serve(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     state.shortage.prepare();
     if state.config().task_per_client {
         return run_tasks(state, listeners).await;

@@ -117,6 +117,8 @@ impl Harness {
         STATE.set(Some(Box::new(State::new(seed, plan.clone(), rng, keeps_trace))));
         executor::install(true);
         let shared = DriverState::new(plan.config.clone());
+        #[cfg(feature = "capture")]
+        crate::sim::recording::install(&shared);
         shared.budget().charge_bytes(plan.used);
         let mut listeners = Vec::new();
         with(|state| {

@@ -37,6 +37,8 @@ mod net;
 mod peer;
 mod plan;
 pub(crate) mod poller;
+#[cfg(feature = "capture")]
+mod recording;
 mod resources;
 mod rng;
 mod script;

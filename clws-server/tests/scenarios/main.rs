@@ -22,6 +22,7 @@ mod budget_queues;
 mod budget_readers;
 mod builder;
 mod call_itself;
+mod capture;
 mod close_is_silent;
 mod closed_window;
 mod closing;

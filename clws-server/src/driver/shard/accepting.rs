@@ -148,6 +148,11 @@ impl Shard {
         };
         let mut flags = Flags::default();
         flags.set(Flags::REFUSED, permit == ConnectionPermit::Refused);
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder().filter(|_| permit == ConnectionPermit::Client) {
+            let mut tap = self.taps.of(slot);
+            tap.attach(&mut flags, || recorder.begin_for(peer, || socket.local_addr()));
+        }
         vacant.insert(ConnectionSlot {
             socket,
             connection,
@@ -161,6 +166,7 @@ impl Shard {
     pub(super) fn drop_connection(&mut self, slot: u32) {
         if let Some(mut connection) = self.connections.try_remove(slot as usize) {
             connection.charged.clear(self.state.budget());
+            self.taps.remove(slot, connection.flags);
             self.poller.closing(&connection.socket);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
             self.state.release(connection.permit());

@@ -31,6 +31,9 @@ impl Flags {
     pub(super) const ALLOWED: u16 = 512;
     /// The connection was admitted only for its 503.
     pub(super) const REFUSED: u16 = 1024;
+    /// The connection is recorded: `Taps` has its recording.
+    #[cfg(feature = "capture")]
+    pub(super) const CAPTURED: u16 = 2048;
 
     #[inline]
     pub(super) const fn has(self, flag: u16) -> bool {

@@ -13,6 +13,7 @@ mod relief;
 mod serving;
 mod slot;
 mod socket_io;
+mod taps;
 mod thread;
 
 use std::cmp::Reverse;
@@ -29,6 +30,7 @@ use crate::driver::shard::flags::Flags;
 use crate::driver::shard::held_back::Relief;
 use crate::driver::shard::listening::{Listening, listener_key};
 use crate::driver::shard::slot::ConnectionSlot;
+use crate::driver::shard::taps::Taps;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
 use crate::net::acceptor::Acceptor;
@@ -78,6 +80,7 @@ pub(crate) struct Shard {
     /// The time at which a stop ends the connections that are left.
     stop_at: Option<Instant>,
     relief: Relief,
+    taps: Taps,
 }
 
 /// Measures the time for which clients are served in a turn.
@@ -142,6 +145,7 @@ impl Shard {
             release_at: None,
             stop_at: None,
             relief: Relief::default(),
+            taps: Taps::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this
         // fails.

@@ -48,6 +48,8 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let stream = GuardedStream::new(stream, state.config().debug_on());
     let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
     async move {
+        #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]
+        let mut stream = stream;
         let Some(permit) = permit else {
             state.context.shared.counters.note_handshake(HandshakeOutcome::Full);
             return refuse_at_once(stream).await;
@@ -60,6 +62,10 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
                 Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
             }
         };
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder().filter(|_| permit.1 != ConnectionPermit::Refused) {
+            stream.tap = recorder.begin_for(peer, || None).map(Box::new);
+        }
         let mut driver = Driver {
             stream,
             connection,
