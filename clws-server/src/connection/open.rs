@@ -13,7 +13,7 @@ use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::timer::{Deadline, Timer};
-use crate::guard::{ApplicationValue, discard, guard, log};
+use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
 
 pub(super) struct Open {
@@ -169,9 +169,11 @@ impl Open {
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(0);
         }
+        let in_span = enter(client);
         log(|| {
             tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
         });
+        drop(in_span);
         if client.is_connected() {
             guard(client.config().debug_on(), client, || entry.resource.disconnected(client, &disconnect));
         } else {

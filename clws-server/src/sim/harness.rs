@@ -337,6 +337,7 @@ impl Harness {
             .sum();
         let memberships = self.shared.context.shared.memberships.len();
         let present = app::present().len();
+        let stats = self.shared.stats();
         app::install(None);
         self.run_until_idle_without_resources();
         let (_, tasks) = executor::count();
@@ -362,6 +363,7 @@ impl Harness {
             for conn in 0..u32::try_from(state.logs.len()).unwrap_or(0) {
                 state.check_over(conn);
             }
+            state.check_stats(&stats);
         });
     }
 
