@@ -24,14 +24,14 @@ pub(super) const ALL: &[(&str, Attack)] = &[
     ("huge declared frames", |target| repeat(target, &frame(0x82, (16 << 20) - 1, b"few"), false)),
     ("frames above the limit", |target| repeat(target, &frame(0x82, 1 << 62, b"few"), true)),
     ("endless fragments", |target| {
-        repeat(target, &[frame(0x01, 1, b"x"), frame(0, 1, b"x").repeat(140_000)].concat(), true)
+        repeat(target, &[frame(0x01, 1, b"x"), frame(0, 1, b"x").repeat(140_000)].concat(), true);
     }),
     ("never reading", |target| repeat(target, &message(&[b'x'; 64 << 10]), true)),
     ("ping flood", |target| repeat(target, &frame(0x89, 100, &[0; 100]).repeat(300), true)),
     ("compression bombs", compression_bombs),
     ("garbage", garbage),
     ("half-open closes", half_open_closes),
-    ("partial messages", |target| repeat(target, &frame(0x82, 8 << 20, &vec![0; 4 << 20]), false)),
+    ("partial messages", |target| repeat(target, &frame(0x82, 8 << 20, &vec![0; 2 << 20]), false)),
     ("slow sending", |target| send_slowly(target, crowd(target, open), &message(&[b'x'; 1000]))),
     ("slow reading", slow_reading),
     ("silent clients", |target| hold(target, &crowd(target, open))),

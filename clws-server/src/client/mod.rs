@@ -34,6 +34,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::{RequestHead, Version};
+use tracing::{Span, debug_span};
 
 use crate::client::context::ClientContext;
 use crate::client::id::ClientId;
@@ -250,6 +251,12 @@ impl Scope for Client {
 
     fn peer(&self) -> Option<String> {
         Scope::peer(&*self.0)
+    }
+
+    fn span(&self) -> Span {
+        let (id, peer) = (self.id(), self.peer());
+        let (resource, version) = (self.resource_name(), self.websocket_version().number());
+        debug_span!(target: "clws_server::client", "client", %id, %peer, resource, version)
     }
 }
 

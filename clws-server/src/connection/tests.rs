@@ -11,6 +11,7 @@ mod opening;
 mod pausing;
 mod plain_http;
 mod slow_policies;
+mod stats;
 mod stopping;
 mod write_timeout;
 

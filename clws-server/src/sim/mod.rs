@@ -35,6 +35,7 @@ mod harness;
 mod log;
 mod net;
 mod peer;
+mod pieces;
 mod plan;
 pub(crate) mod poller;
 #[cfg(feature = "capture")]
