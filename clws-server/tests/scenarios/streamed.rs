@@ -5,7 +5,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::time::Duration;
 
 use crate::common::wire::{BINARY, CLOSE, PING, PONG, SHORT_TIMEOUT, Wire, header, raw_frame};
-use crate::common::{ALL_VERSIONS, Received, Running, within};
+use crate::common::{ALL_VERSIONS, Received, Running};
 use clws_server::{
     Client, Close, CloseCode, Config, Disconnect, DisconnectCause, Origins, Payload, Piece, Resource,
     ResourceConfig, Server, Text, Version,
@@ -52,10 +52,12 @@ enum Seen {
     End(Disconnect),
 }
 
+type OnPiece = dyn Fn(&Client, Piece<'_>) + Send + Sync;
+
 /// Reports its calls. `with` is called for each piece after that.
 struct Uploads {
     seen: Sender<Seen>,
-    with: Box<dyn Fn(&Client, Piece<'_>) + Send + Sync>,
+    with: Box<OnPiece>,
 }
 
 impl Uploads {
