@@ -14,6 +14,7 @@ use crate::capture::recorder::Recorder;
 use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
+use crate::drain::DrainState;
 use crate::lock::rank;
 use crate::stats::counters::Counters;
 use crate::time::now;
@@ -49,6 +50,7 @@ pub(crate) struct SharedContext {
     /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
+    pub(crate) drain: DrainState,
     /// Records connections. It is set before the server runs, if ever.
     #[cfg(feature = "capture")]
     pub(crate) recorder: OnceLock<Arc<Recorder>>,
@@ -65,6 +67,7 @@ impl ClientContext {
             watchers: Watchers::default(),
             hosts: Watchers::default(),
             started: now(),
+            drain: DrainState::default(),
             #[cfg(feature = "capture")]
             recorder: OnceLock::new(),
             counters: Counters::shared(),
