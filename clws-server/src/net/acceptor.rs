@@ -10,9 +10,9 @@ use socket2::{SockRef, Type};
 use crate::config::Config;
 use crate::config::address::{Listen, Peer};
 use crate::net::socket::Socket;
-use crate::net::tcp;
 #[cfg(unix)]
 use crate::net::unix::UnixSocket;
+use crate::net::{send_queue, tcp};
 
 /// A non-blocking listening socket.
 #[derive(Debug)]
@@ -53,6 +53,7 @@ impl Acceptor {
         check_listening(SockRef::from(&listener), is_tcp, "TCP")?;
         listener.set_nonblocking(true)?;
         tcp::set_options(SockRef::from(&listener), config)?;
+        send_queue::log_limited(&SockRef::from(&listener), config);
         Ok(Self::Tcp { listener, is_foreign: true })
     }
 

@@ -2,6 +2,7 @@
 
 pub(crate) mod acceptor;
 pub(crate) mod poll;
+mod send_queue;
 pub(crate) mod shortage;
 pub(crate) mod socket;
 pub(crate) mod tcp;

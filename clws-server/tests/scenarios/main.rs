@@ -94,4 +94,5 @@ mod topics;
 mod two_servers;
 mod undelivered;
 mod unix_path;
+mod unsent;
 mod wakers;
