@@ -48,9 +48,15 @@ pub(crate) mod rank {
     pub(crate) const DESCRIPTORS: u8 = 14;
     /// The descriptor in reserve for a shortage.
     pub(crate) const SHORTAGE: u8 = 15;
+    /// The connections of each IP address.
+    pub(crate) const ADDRESSES: u8 = 16;
+    /// The connections whose request has not arrived.
+    pub(crate) const HANDSHAKES: u8 = 17;
+    /// The rates at which a client sends.
+    pub(crate) const RATES: u8 = 18;
     /// The recordings that the application wants.
     #[cfg(feature = "capture")]
-    pub(crate) const RECORDER: u8 = 16;
+    pub(crate) const RECORDER: u8 = 19;
 }
 
 /// A mutex with a rank.

@@ -2,6 +2,7 @@
 
 mod closing;
 mod decisions;
+mod displaced;
 mod end_of_input;
 mod expect_continue;
 mod failures;
@@ -10,6 +11,7 @@ mod memory;
 mod opening;
 mod pausing;
 mod plain_http;
+mod rates;
 mod slow_policies;
 mod stopping;
 mod write_timeout;

@@ -73,7 +73,7 @@ where
                 state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
             }
             Either::Left((Ok(Some((socket, peer))), _)) => {
-                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
+                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit(peer)));
                 accepted = accepted.wrapping_add(1);
                 if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
                     runtime::yield_now().await;

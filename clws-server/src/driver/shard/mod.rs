@@ -17,13 +17,14 @@ mod taps;
 mod thread;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::admission::addresses::AddressPermit;
 use crate::buffer_pool;
 use crate::driver::read_buffers::ReadBuffers;
 use crate::driver::shard::flags::Flags;
@@ -80,6 +81,8 @@ pub(crate) struct Shard {
     /// The time at which a stop ends the connections that are left.
     stop_at: Option<Instant>,
     relief: Relief,
+    /// The permits of slots whose clients count for an address.
+    addresses: HashMap<u32, AddressPermit>,
     taps: Taps,
 }
 
@@ -145,6 +148,7 @@ impl Shard {
             release_at: None,
             stop_at: None,
             relief: Relief::default(),
+            addresses: HashMap::new(),
             taps: Taps::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this
