@@ -5,8 +5,11 @@
 //!
 //! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
 //! ([`on_stop_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
+//! With the feature `metrics`, `echo` and `chat` also serve metrics for Prometheus.
 //! Errors of `main` are printed by [`exit_code`].
 
+#[cfg(feature = "metrics")]
+pub mod metrics;
 pub mod pace;
 pub mod pages;
 mod settings;

@@ -91,6 +91,7 @@ pub use crate::error::{ProtocolError, SendError};
 pub use crate::frame::mask::apply_mask;
 pub use crate::limits::Limits;
 pub use crate::message::event::{Event, Payload, Text};
+pub use crate::message::piece::{Piece, PieceData};
 pub use crate::message::reaction::Reaction;
 pub use crate::receive::input::Input;
 pub use crate::receive::{Events, Receiver};

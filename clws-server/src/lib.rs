@@ -51,6 +51,7 @@
 //! | [testing](guide::testing) | How do I test a handler without a network? |
 //! | [deployment](guide::deployment) | Proxy, TLS, systemd, health checks, logs, several processes |
 //! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
+//! | [metrics](guide::metrics) | What does my server do? Statistics, metrics, logs |
 //! | [tokio](guide::tokio) | How do I use the server in a program on tokio? |
 //! | [from tokio-tungstenite](guide::from_tokio_tungstenite) | What is it called here? |
 //!
@@ -64,6 +65,7 @@
 //! |---|---|
 //! | `deflate` | compression: permessage-deflate, RFC 7692 |
 //! | `serde` | [`Config`] from a file |
+//! | `metrics` | [`MetricsPublisher`]: the [statistics](Stats) for the facade crate `metrics` |
 //! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
 //! | `testing` | the module `testing`: clients without a network, for tests of handlers; includes `capture` |
 //!
@@ -97,6 +99,8 @@ mod guard;
 pub mod guide;
 mod handler;
 mod lock;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod models;
@@ -134,11 +138,14 @@ pub use crate::handler::async_handler::{AsyncHandler, async_handler};
 pub use crate::handler::mailbox::event::{Event, MailboxClosed};
 pub use crate::handler::mailbox::sender::MailboxSender;
 pub use crate::handler::mailbox::{Mailbox, mailbox};
+pub use crate::handler::piece::{OwnedPiece, OwnedPieceData};
 pub use crate::handler::resource_listener::ResourceListener;
 pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerHandle};
 pub use crate::handler::resource_listener::task::ResourceListenerTask;
 pub use crate::handler::websocket::message::Message;
 pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter};
+#[cfg(feature = "metrics")]
+pub use crate::metrics::MetricsPublisher;
 pub use crate::resource::Resource;
 pub use crate::resource::accept::Accept;
 pub use crate::resource::decision::Decision;
@@ -158,7 +165,7 @@ pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
 pub use clws_proto::buffer::Fate;
-pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, SlowPolicy, Text};
+pub use clws_proto::{CloseCode, Payload, Piece, PieceData, ProtocolError, SharedMessage, SlowPolicy, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 

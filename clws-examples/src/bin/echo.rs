@@ -145,6 +145,10 @@ struct Flags {
     /// Serve each client with an async-std task instead of the shards
     #[arg(long)]
     task_per_client: bool,
+    /// Serve metrics for Prometheus on this address, at the path /metrics; it should not be public
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<String>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -198,6 +202,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     clws_examples::on_stop_signal(move || handle.stop())?;
     let addresses = server.local_addrs()?;
     clws_examples::announce(&addresses);
+    #[cfg(feature = "metrics")]
+    if let Some(address) = &flags.metrics {
+        clws_examples::metrics::serve(address, server.handle())?;
+    }
     // With `--origin`, the page itself is not admitted.
     if is_open && let Some(url) = addresses.iter().find_map(pages::url) {
         clws_examples::say(&format!("open {url} in a browser"));

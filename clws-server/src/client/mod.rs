@@ -36,6 +36,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::{RequestHead, Version};
+use tracing::{Span, debug_span};
 
 use crate::client::context::ClientContext;
 use crate::client::id::ClientId;
@@ -267,6 +268,12 @@ impl Scope for Client {
 
     fn peer(&self) -> Option<String> {
         Scope::peer(&*self.0)
+    }
+
+    fn span(&self) -> Span {
+        let (id, peer) = (self.id(), self.peer());
+        let (resource, version) = (self.resource_name(), self.websocket_version().number());
+        debug_span!(target: "clws_server::client", "client", %id, %peer, resource, version)
     }
 }
 

@@ -15,7 +15,7 @@ use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::throttle::Throttle;
 use crate::connection::timer::{Deadline, Timer};
-use crate::guard::{ApplicationValue, discard, guard, log};
+use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
 use crate::time::now;
 
@@ -172,9 +172,11 @@ impl Open {
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(0);
         }
+        let in_span = enter(client);
         log(|| {
             tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
         });
+        drop(in_span);
         if client.is_connected() {
             guard(client.config().debug_on(), client, || entry.resource.disconnected(client, &disconnect));
         } else {
@@ -306,6 +308,18 @@ impl Open {
                             resource.binary(client, payload);
                         } else {
                             undelivered += 1;
+                        }
+                        bytes
+                    }
+                    Ok(Some(Event::Piece(piece))) => {
+                        let bytes = piece.bytes().len();
+                        // A message counts once, at its end.
+                        let messages = u64::from(piece.last);
+                        if deliver {
+                            delivered += messages;
+                            resource.piece(client, piece);
+                        } else {
+                            undelivered += messages;
                         }
                         bytes
                     }

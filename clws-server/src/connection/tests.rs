@@ -13,6 +13,7 @@ mod pausing;
 mod plain_http;
 mod rates;
 mod slow_policies;
+mod stats;
 mod stopping;
 mod write_timeout;
 

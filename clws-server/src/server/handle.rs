@@ -72,6 +72,12 @@ impl ServerHandle {
         self.0.stats()
     }
 
+    /// Counters for tests.
+    #[cfg(all(test, feature = "metrics"))]
+    pub(crate) fn shared_counters(&self) -> &crate::stats::counters::Counters {
+        &self.0.context.shared.counters
+    }
+
     /// The number of clients that were dropped since `bind`, because too much memory was held and
     /// they held most of it.
     #[must_use]

@@ -36,6 +36,7 @@ mod limits;
 mod log;
 mod net;
 mod peer;
+mod pieces;
 mod plan;
 pub(crate) mod poller;
 #[cfg(feature = "capture")]

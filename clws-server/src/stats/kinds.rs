@@ -34,7 +34,7 @@ pub enum HandshakeOutcome {
     AddressLimit,
     /// The request had not arrived when too many later connections waited for theirs: 503.
     HandshakeLimit,
-    /// The server stopped or drained: 503.
+    /// The server stopped or drained: 503, or no answer if the peer had sent nothing.
     Stopping,
     /// The connection ended before the handshake was complete. A stream whose future is dropped
     /// then is not counted.
