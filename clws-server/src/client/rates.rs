@@ -91,6 +91,7 @@ impl Rates {
         let within = match event {
             Event::Text(text) => state.take_message(text.len(), now),
             Event::Binary(payload) => state.take_message(payload.len(), now),
+            Event::Piece(piece) => state.take_piece(piece.bytes().len(), piece.last, now),
             Event::Ping(payload) | Event::Pong(payload) => state.take_control_frame(payload.len(), now),
             _ => Ok(()),
         };
@@ -151,6 +152,16 @@ impl State {
         let prepaid = std::mem::take(&mut self.prepaid);
         self.take_payload(bytes.saturating_sub(prepaid), now)?;
         if take(&mut self.messages, 1, now) { Ok(()) } else { Err("too many messages per second") }
+    }
+
+    /// The message counts when its last piece has come.
+    fn take_piece(&mut self, bytes: usize, is_last: bool, now: Instant) -> Result<(), &'static str> {
+        if is_last {
+            return self.take_message(bytes, now);
+        }
+        let prepaid = self.prepaid.min(bytes);
+        self.prepaid -= prepaid;
+        self.take_payload(bytes - prepaid, now)
     }
 
     fn take_control_frame(&mut self, bytes: usize, now: Instant) -> Result<(), &'static str> {

@@ -286,7 +286,9 @@ impl Open {
                 if let (Some(throttle), Ok(Some(event))) = (throttle, &event)
                     && let Err(cause) = throttle.charge(event)
                 {
-                    undelivered += u64::from(matches!(event, Event::Text(_) | Event::Binary(_)));
+                    let is_message = matches!(event, Event::Text(_) | Event::Binary(_))
+                        || matches!(event, Event::Piece(piece) if piece.last);
+                    undelivered += u64::from(is_message);
                     return Some(End::Failed(cause));
                 }
                 let bytes = match event {
