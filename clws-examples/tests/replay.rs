@@ -1,4 +1,5 @@
 //! `echo --capture` and `client replay`: a recorded connection is sent again.
+#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -24,7 +24,7 @@ pub(super) const ALL: &[(&str, Attack)] = &[
     ("huge declared frames", |target| repeat(target, &frame(0x82, (16 << 20) - 1, b"few"), false)),
     ("frames above the limit", |target| repeat(target, &frame(0x82, 1 << 62, b"few"), true)),
     ("endless fragments", |target| {
-        repeat(target, &[frame(0x01, 1, b"x"), frame(0, 1, b"x").repeat(140_000)].concat(), true)
+        repeat(target, &[frame(0x01, 1, b"x"), frame(0, 1, b"x").repeat(140_000)].concat(), true);
     }),
     ("never reading", |target| repeat(target, &message(&[b'x'; 64 << 10]), true)),
     ("ping flood", |target| repeat(target, &frame(0x89, 100, &[0; 100]).repeat(300), true)),

@@ -33,7 +33,6 @@ macro_rules! settings {
                     ") for the clients of the resource."
                 )]
                 $(#[$meta])*
-                #[must_use]
                 pub fn $name(mut self, $name: $type) -> Self {
                     self.changes.$name = Some($name);
                     self
