@@ -98,6 +98,9 @@ pub enum DisconnectCause {
     /// Too much memory was held for all clients, and most of it for this one: see
     /// [`max_buffered`](crate::Config#structfield.max_buffered).
     Budget,
+    /// The client sent faster than a limit allows, and the server closed it with 1008: see
+    /// [`excess`](crate::Config#structfield.excess).
+    Excess,
     /// The server stopped before the client had answered, or the future that served its stream was
     /// dropped.
     Stopped,
@@ -118,6 +121,7 @@ impl DisconnectCause {
             Self::Aborted => "aborted",
             Self::Panic => "panic",
             Self::Budget => "budget",
+            Self::Excess => "excess",
             Self::Stopped => "stopped",
         }
     }
@@ -135,6 +139,7 @@ impl fmt::Display for DisconnectCause {
             Self::Aborted => f.write_str("aborted"),
             Self::Panic => f.write_str("a handler panicked"),
             Self::Budget => f.write_str("held too much memory"),
+            Self::Excess => f.write_str("sent too fast"),
             Self::Stopped => f.write_str("the server stopped"),
         }
     }

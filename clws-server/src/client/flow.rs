@@ -30,6 +30,7 @@ impl Client {
     /// `resume` does not end the mailbox's.
     pub fn pause(&self) {
         self.0.state.pause_by_application();
+        self.note_held();
     }
 
     /// Reads from the client again after a [`pause`](Self::pause), from any thread. It has no
@@ -44,11 +45,19 @@ impl Client {
     /// client's events.
     pub(crate) fn pause_by_queue(&self) {
         self.0.state.pause_by_queue();
+        self.note_held();
     }
 
     pub(crate) fn resume_by_queue(&self) {
         if self.0.state.resume_by_queue() {
             self.wake_resumed();
+        }
+    }
+
+    /// Records that the client's events wait, so that its next input does not look like a burst.
+    pub(crate) fn note_held(&self) {
+        if let Some(rates) = self.rates() {
+            rates.hold();
         }
     }
 

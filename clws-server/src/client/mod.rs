@@ -1,5 +1,6 @@
 //! Handles to connected clients: to send to them, to close them, and to ask about them.
 
+mod bucket;
 #[cfg(feature = "capture")]
 mod capture;
 pub(crate) mod close;
@@ -18,6 +19,7 @@ mod memory;
 pub(crate) mod outcome;
 pub(crate) mod outgoing;
 mod queries;
+pub(crate) mod rates;
 pub(crate) mod receipt;
 mod send;
 mod short_peer;
@@ -38,6 +40,7 @@ use tracing::{Span, debug_span};
 
 use crate::client::context::ClientContext;
 use crate::client::id::ClientId;
+use crate::client::rates::Rates;
 use crate::client::short_peer::ShortPeer;
 use crate::client::state::{ClientState, Lifecycle};
 #[cfg(feature = "deflate")]
@@ -90,6 +93,8 @@ struct ClientExtras {
     adapter_data: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Bytes of messages that wait in the client's [`WebSocket`](crate::WebSocket).
     inbox: AtomicUsize,
+    /// The limits on the rates at which it sends.
+    rates: Option<Box<Rates>>,
 }
 
 impl ClientExtras {
@@ -99,7 +104,11 @@ impl ClientExtras {
         let negotiated = self.negotiated.is_some();
         #[cfg(not(feature = "deflate"))]
         let negotiated = false;
-        !negotiated && self.subprotocol.is_none() && self.data.is_none() && self.peer.is_none()
+        !negotiated
+            && self.subprotocol.is_none()
+            && self.data.is_none()
+            && self.peer.is_none()
+            && self.rates.is_none()
     }
 }
 
@@ -116,6 +125,7 @@ pub(crate) struct NewClient {
     pub(crate) negotiated: Option<Negotiated>,
     /// Whether the client needs a place for the data of a resource adapter.
     pub(crate) has_adapter_data: bool,
+    pub(crate) rates: Option<Box<Rates>>,
 }
 
 /// The server's own operations on a client.
@@ -134,6 +144,7 @@ impl Client {
             negotiated: new.negotiated,
             adapter_data: OnceLock::new(),
             inbox: AtomicUsize::new(0),
+            rates: new.rates,
         };
         let extras = (new.has_adapter_data || !extras.is_empty()).then(|| Box::new(extras));
         Self(Arc::new(Inner {
@@ -163,6 +174,12 @@ impl Client {
     #[cfg(feature = "deflate")]
     pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         self.0.extras.as_ref()?.negotiated.as_ref()
+    }
+
+    /// The limits on the rates at which the client sends, if it has any.
+    #[inline]
+    pub(crate) fn rates(&self) -> Option<&Rates> {
+        self.0.extras.as_ref()?.rates.as_deref()
     }
 
     /// Keeps data for the adapter that serves the client, once. Returns false if

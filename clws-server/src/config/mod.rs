@@ -56,15 +56,15 @@ mod setters;
 /// | `message_timeout` | 60 s | in which a message in progress does not advance | the connection is dropped |
 /// | `min_rate` | 1 KiB | bytes per second of a client that sends or reads | the connection is dropped |
 /// | `tcp_keepalive` | 60 s | of silence before the system probes a TCP client | the connection fails after twice that time |
-/// | `max_clients_per_ip` | any | connections of one address | refused |
-/// | `ipv6_prefix` | 64 | bits of an IPv6 address that count | |
-/// | `max_handshakes` | 10,000 | connections in their opening handshake | |
-/// | `max_messages_per_second` | any | messages of a client | see `excess` |
-/// | `max_bytes_per_second` | any | bytes of a client | see `excess` |
+/// | `max_clients_per_ip` | any | connections of one address | 429, or 503 as for `max_clients` if 1,024 others are refused |
+/// | `ipv6_prefix` | 64 | first bits of an IPv6 address that count | |
+/// | `max_handshakes` | 10,000 | connections whose request has not arrived | the oldest of them gets 503 |
+/// | `max_messages_per_second` | any | messages of a client | they wait, or 1008: see `excess` |
+/// | `max_bytes_per_second` | any | bytes of a client, received or inflated | the same |
 /// | `excess` | wait | | |
-/// | `max_control_frames_per_second` | any | pings and pongs of a client | |
-/// | `send_buffer` | the system's | bytes that the system holds for a client | |
-/// | `max_unsent` | the system's | unsent bytes that the system takes for a client | |
+/// | `max_control_frames_per_second` | any | pings and pongs of a client | the same |
+/// | `send_buffer` | the system's | bytes that the system holds for a client | they are queued in the server |
+/// | `max_unsent` | the system's | unsent bytes that the system takes for a client | the same |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are dropped after `accept` |
 /// | `max_kept_headers` | 4 KiB | bytes of headers kept for a client | headers that do not fit are dropped after `accept` |
@@ -228,28 +228,74 @@ pub struct Config {
     /// and [streams](crate::ServerHandle::serve_stream), whose socket options are the
     /// application's.
     pub tcp_keepalive: Option<Duration>,
-    /// The most connections from one address. 0 means any number.
+    /// The most connections from one IP address, in any state. 0 means any number.
+    ///
+    /// Further connections get 429, and do not count for
+    /// [`max_clients`](Self#structfield.max_clients). It is not 503, because load balancers take a
+    /// server out of service that answers with 503.
+    ///
+    /// An IPv4 address in the form of an IPv6 address counts as IPv4. Unix sockets do not count.
+    /// [Streams](crate::ServerHandle::serve_stream) count if they were given an address. Behind a
+    /// proxy, all connections come from the proxy's address.
     pub max_clients_per_ip: usize,
     /// The number of leading bits in which IPv6 addresses count as one address for
     /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
     pub ipv6_prefix: u8,
-    /// The most connections whose opening handshake is not complete.
+    /// The most connections whose request has not arrived completely.
+    ///
+    /// If there are more, the connection that has waited longest gets 503 and is dropped. What it
+    /// has sent until then counts. So connections that send nothing cannot keep out clients that
+    /// send their request at once. A request that waits for a
+    /// [decision](crate::Accept::later) does not count.
+    ///
+    /// At most half of [`max_clients`](Self#structfield.max_clients) are such connections, or 64 if
+    /// that is more.
     pub max_handshakes: usize,
     /// The most messages per second of a client. 0 means any number.
+    ///
+    /// A client may send the messages of one second at once. All fragments of a message count as
+    /// one. [`excess`](Self#structfield.excess) is the reaction to more.
     pub max_messages_per_second: u32,
     /// The most bytes per second of a client. 0 means any number.
+    ///
+    /// All received bytes count, the headers of frames too, when they arrive. A compressed message
+    /// counts with its inflated length, if that is longer. A client may send the bytes of one
+    /// second at once. [`excess`](Self#structfield.excess) is the reaction to more.
+    ///
+    /// A limit below 16 KiB needs care with [`Excess::Wait`](crate::Excess): a read of 64 KiB must
+    /// be paid for before the next one.
     pub max_bytes_per_second: usize,
     /// The reaction to a client that exceeds
-    /// [`max_messages_per_second`](Self#structfield.max_messages_per_second) or
-    /// [`max_bytes_per_second`](Self#structfield.max_bytes_per_second).
+    /// [`max_messages_per_second`](Self#structfield.max_messages_per_second),
+    /// [`max_bytes_per_second`](Self#structfield.max_bytes_per_second) or
+    /// [`max_control_frames_per_second`](Self#structfield.max_control_frames_per_second).
+    ///
+    /// While a client waits, nothing is read from it: neither its pings nor the end of its side.
+    /// The limits end when either side begins to close.
     pub excess: Excess,
     /// The most pings and pongs per second of a client. 0 means any number.
+    ///
+    /// A client may send the frames of one second at once. [`excess`](Self#structfield.excess) is
+    /// the reaction to more. Without a limit, pings cost other clients no more than messages do:
+    /// a client's share of its thread is limited.
     pub max_control_frames_per_second: u32,
     /// The bytes of the system's send buffer for each TCP client (`SO_SNDBUF`). `None` leaves the
     /// choice to the system.
+    ///
+    /// Linux takes up to 4 MiB for a client that does not read (`net.ipv4.tcp_wmem`), and the
+    /// server sees only what the system does not take. With a small buffer, `write_high_water` and
+    /// `write_timeout` notice a slow client early. A buffer that is smaller than bandwidth times
+    /// round-trip time slows clients down.
+    ///
+    /// Linux doubles the value for its own data, and reads back the double. It allows at most
+    /// `net.core.wmem_max`. If the system allows less than this value, `bind` logs a warning.
     pub send_buffer: Option<usize>,
     /// The most bytes that the system takes for a TCP client before it sends them
     /// (`TCP_NOTSENT_LOWAT`). `None` leaves the choice to the system.
+    ///
+    /// It hides less than the system's default, as [`send_buffer`](Self#structfield.send_buffer)
+    /// does, and it does not limit the speed: bytes in flight do not count. It has an effect on
+    /// Linux and Android only. Elsewhere `bind` logs a warning.
     pub max_unsent: Option<usize>,
     /// Whether small frames are sent without delay (`TCP_NODELAY`).
     pub nodelay: bool,

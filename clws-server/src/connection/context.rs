@@ -13,6 +13,7 @@ use clws_proto::{CodecPool, DeflateConfig};
 use crate::capture::recorder::Recorder;
 use crate::client::context::ClientContext;
 use crate::config::Config;
+use crate::connection::handshakes::Handshakes;
 use crate::resource::registry::Resources;
 use crate::stats::counters::Counters;
 use crate::wake::WakeTargetRef;
@@ -21,6 +22,7 @@ use crate::wake::WakeTargetRef;
 pub(crate) struct Context<'a> {
     pub(crate) clients: &'a Arc<ClientContext>,
     pub(crate) resources: &'a Resources,
+    pub(crate) handshakes: &'a Arc<Handshakes>,
     pub(crate) wake_target: WakeTargetRef<'a>,
     pub(crate) environment: &'a Environment,
 }

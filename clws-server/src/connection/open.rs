@@ -3,6 +3,7 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Instant;
 
 use clws_proto::{CloseCode, Event, Input, Reaction, Receiver};
 
@@ -12,9 +13,11 @@ use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
+use crate::connection::throttle::Throttle;
 use crate::connection::timer::{Deadline, Timer};
 use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
+use crate::time::now;
 
 pub(super) struct Open {
     pub(super) receiver: Receiver,
@@ -200,9 +203,10 @@ impl Open {
     #[inline]
     pub(super) fn can_continue(&self) -> bool {
         self.receiver.has_unread()
-            && (self.client.disposition() != Disposition::Wait
-                || self.receiver.is_close_next()
-                || (self.client.hears_pings() && self.receiver.is_ping_next()))
+            && ((!self.is_throttled()
+                && (self.client.disposition() != Disposition::Wait
+                    || (self.client.hears_pings() && self.receiver.is_ping_next())))
+                || self.receiver.is_close_next())
     }
 
     /// Whether more may be read: all events were handled, and the application takes more.
@@ -216,6 +220,7 @@ impl Open {
             && (self.client.disposition() != Disposition::Wait
                 || self.client.is_closing()
                 || self.reads_pings())
+            && !self.is_throttled()
     }
 
     /// Whether the client is read from only for its pings. Hixie versions have none.
@@ -227,6 +232,27 @@ impl Open {
             && !self.client.websocket_version().is_hixie()
     }
 
+    /// Whether the client's input waits until a limit permits more.
+    ///
+    /// Nothing is read from the client meanwhile, so no deadline for what it sends may run.
+    #[inline]
+    pub(super) fn is_throttled(&self) -> bool {
+        self.client.rates().is_some() && self.throttled_until().is_some()
+    }
+
+    /// The time at which a throttled client continues.
+    pub(super) fn throttled_until(&self) -> Option<Instant> {
+        let rates = self.client.rates()?;
+        if self.has_no_limits() { None } else { rates.waits_until(now()) }
+    }
+
+    /// Whether the client's limits have no effect any more, because either side closes or the
+    /// connection is broken. What is left is bounded by a deadline.
+    fn has_no_limits(&self) -> bool {
+        let is_broken = |waiting: &Waiting| waiting.deadline.timer() == Timer::Deliver;
+        self.client.is_closing() || self.waiting.as_deref().is_some_and(is_broken)
+    }
+
     /// Handles input and delivers its events until the share is over.
     #[inline]
     pub(super) fn handle_input(
@@ -236,6 +262,7 @@ impl Open {
         context: &Context<'_>,
     ) -> Option<End> {
         let client = &self.client;
+        let throttle = Throttle::begin(client, &input).filter(|_| !self.has_no_limits());
         let counters = context.counters();
         let resource = &*self.entry.resource;
         let started = counters.takes_sample().then(|| context.now());
@@ -250,9 +277,24 @@ impl Open {
                     Disposition::Deliver => true,
                     Disposition::Discard => false,
                     Disposition::Wait if client.hears_pings() && events.is_ping_next() => false,
-                    Disposition::Wait => return None,
+                    Disposition::Wait => {
+                        client.note_held();
+                        return None;
+                    }
                 };
-                let bytes = match events.next() {
+                if throttle.is_some_and(Throttle::must_wait) {
+                    return None;
+                }
+                let event = events.next();
+                if let (Some(throttle), Ok(Some(event))) = (throttle, &event)
+                    && let Err(cause) = throttle.charge(event)
+                {
+                    let is_message = matches!(event, Event::Text(_) | Event::Binary(_))
+                        || matches!(event, Event::Piece(piece) if piece.last);
+                    undelivered += u64::from(is_message);
+                    return Some(End::Failed(cause));
+                }
+                let bytes = match event {
                     Ok(None) => return None,
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
@@ -320,11 +362,14 @@ impl Open {
         if let Some(waiting) = &mut self.waiting {
             waiting.deadline.note_progress(handled && waiting.deadline.timer() == Timer::Deliver);
         }
+        let rest = throttle.filter(|_| matches!(end, Some(None)) && !self.receiver.has_unread());
+        let excess = rest.and_then(|throttle| throttle.charge_rest().err());
         match end {
             None => {
                 self.client.queue_close(CloseCode::INTERNAL, "");
                 Some(End::Failed(DisconnectCause::Panic))
             }
+            Some(None) if excess.is_some() => excess.map(End::Failed),
             Some(None) => self.handle_close_after_pause(),
             Some(end) => end,
         }

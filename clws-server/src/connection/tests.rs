@@ -2,6 +2,7 @@
 
 mod closing;
 mod decisions;
+mod displaced;
 mod draining;
 mod end_of_input;
 mod expect_continue;
@@ -11,6 +12,7 @@ mod memory;
 mod opening;
 mod pausing;
 mod plain_http;
+mod rates;
 mod slow_policies;
 mod stats;
 mod stopping;

@@ -9,23 +9,31 @@ use crate::connection::context::Context;
 use crate::connection::open::{End, Open};
 use crate::connection::timer::{Deadline, Timer};
 use crate::connection::{Connection, Stage};
+use crate::guard::log;
 use crate::time::deadline_after;
 
 impl Connection {
     /// A deadline that the driver does not know yet. At that time it calls
     /// [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        let deadline = self.deadline()?;
-        if deadline.armed {
+        let throttle = self.poll_throttle();
+        let Some(deadline) = self.deadline() else {
+            return throttle.filter(|(_, is_known)| !is_known).map(|(at, _)| at);
+        };
+        let is_known = deadline.armed || deadline.at.is_none();
+        deadline.armed = deadline.at.is_some();
+        if is_known && throttle.is_none_or(|(_, is_known)| is_known) {
             return None;
         }
-        deadline.armed = deadline.at.is_some();
-        deadline.at
+        // A driver may have one timer, so it gets the earlier time.
+        deadline.at.into_iter().chain(throttle.map(|(at, _)| at)).min()
     }
 
     /// The deadline that the driver knows, if it still holds.
     pub(crate) fn armed_timeout(&mut self) -> Option<Instant> {
-        self.deadline().filter(|deadline| deadline.armed)?.at
+        let throttle = self.armed_throttle();
+        let deadline = self.deadline().filter(|deadline| deadline.armed).and_then(|deadline| deadline.at);
+        deadline.into_iter().chain(throttle).min()
     }
 
     /// The deadline, whether the driver knows it or not.
@@ -45,6 +53,9 @@ impl Connection {
     /// have arrived before it. The grace is as long as a closing handshake, because a peer may send
     /// forever.
     pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
+        if matches!(&self.stage, Stage::Handshake(handshake) if handshake.is_displaced()) {
+            return false; // other clients wait for the place
+        }
         let grace = context.config().close_timeout;
         let at = self.deadline().and_then(|deadline| deadline.at);
         at.is_some_and(|at| context.now() < deadline_after(at, grace))
@@ -55,6 +66,7 @@ impl Connection {
     /// before it calls this: input that has arrived counts.
     pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
         self.rearm(context);
+        self.disarm_throttle();
         let Some(deadline) = self.deadline() else { return };
         // The driver has taken the deadline, so it must be told of the next one.
         deadline.armed = false;
@@ -87,8 +99,14 @@ impl Connection {
         if let Stage::Handshake(handshake) = &self.stage {
             let (reject, outcome) = handshake.timed_out();
             context.counters().note_handshake(outcome);
+            log(|| {
+                tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+            });
             let reply = handshake.refusal(&reject, &handshake.received, context);
-            self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+            let mut closing = Closing::reply(reply, context);
+            // A displaced connection makes room at once. What it has sent was read.
+            closing.linger = !handshake.is_displaced();
+            self.stage = Stage::Closing(Box::new(closing));
         }
     }
 
@@ -97,6 +115,31 @@ impl Connection {
             self.end(End::Lost(cause), context);
         }
         self.close();
+    }
+
+    /// The time at which a throttled client continues, and whether the driver knows it. The driver
+    /// knows it from now on.
+    fn poll_throttle(&self) -> Option<(Instant, bool)> {
+        let Stage::Open(open) = &self.stage else { return None };
+        let rates = open.client.rates()?;
+        let at = open.throttled_until();
+        let known = rates.arm(at);
+        Some((at?, known == at))
+    }
+
+    /// The time of a throttled client that the driver knows.
+    fn armed_throttle(&self) -> Option<Instant> {
+        let Stage::Open(open) = &self.stage else { return None };
+        open.client.rates()?.armed()
+    }
+
+    /// The driver knows no time of a throttled client any more.
+    fn disarm_throttle(&self) {
+        if let Stage::Open(open) = &self.stage
+            && let Some(rates) = open.client.rates()
+        {
+            rates.arm(None);
+        }
     }
 
     fn deadline(&mut self) -> Option<&mut Deadline> {

@@ -83,6 +83,14 @@ impl Deadline {
         }
     }
 
+    /// Lets the timer expire now, unless it has expired.
+    pub(super) fn end_now(&mut self, context: &Context<'_>) {
+        let now = context.now();
+        if !self.is_due(now) {
+            (self.at, self.armed) = (Some(now), false);
+        }
+    }
+
     pub(super) fn is_due(&self, now: Instant) -> bool {
         self.at.is_some_and(|at| at <= now)
     }

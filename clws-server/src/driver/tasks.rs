@@ -75,7 +75,7 @@ where
 {
     let mut end = pin!(port_ends(acceptor, state));
     let serve = |(socket, peer)| {
-        runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
+        runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit(peer)));
     };
     let mut accepted = 0_u32;
     loop {

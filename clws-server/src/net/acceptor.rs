@@ -11,9 +11,9 @@ use crate::config::Config;
 use crate::config::address::{Listen, Peer};
 use crate::net::handover;
 use crate::net::socket::Socket;
-use crate::net::tcp;
 #[cfg(unix)]
 use crate::net::unix::UnixSocket;
+use crate::net::{send_queue, tcp};
 
 /// A non-blocking listening socket.
 #[derive(Debug)]
@@ -54,6 +54,7 @@ impl Acceptor {
         check_listening(SockRef::from(&listener), is_tcp, "TCP")?;
         listener.set_nonblocking(true)?;
         tcp::set_options(SockRef::from(&listener), config)?;
+        send_queue::log_limited(&SockRef::from(&listener), config);
         Ok(Self::Tcp { listener, is_foreign: true })
     }
 

@@ -3,6 +3,7 @@
 pub(crate) mod acceptor;
 pub(crate) mod handover;
 pub(crate) mod poll;
+mod send_queue;
 pub(crate) mod shortage;
 pub(crate) mod socket;
 pub(crate) mod tcp;

@@ -2,6 +2,7 @@
 
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::outcome::SendError;
+use crate::config::excess::Excess;
 use crate::sim::log::Check;
 use crate::sim::plan::Plan;
 use crate::sim::script::Kind;
@@ -65,6 +66,7 @@ impl State {
                 self.violation(Check::Deadlines, conn, text);
             }
             403 | 404 | 408 | 500 | 503 => {}
+            429 if self.plan.config.max_clients_per_ip > 0 => {}
             _ => self.violation(Check::Peer, conn, format!("status {status}")),
         }
     }
@@ -258,6 +260,7 @@ impl State {
             // A killed listener aborts clients whose messages it has not taken.
             DisconnectCause::Aborted => log.aborted || (killed && log.kind == Some(Kind::Listener)),
             DisconnectCause::Panic => log.panicked,
+            DisconnectCause::Excess => self.plan.config.excess == Excess::Close,
             DisconnectCause::Stopped => stopped || log.cancelled,
         };
         let code = match (&end.cause, log.close_code) {

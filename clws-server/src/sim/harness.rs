@@ -330,6 +330,7 @@ impl Harness {
         let topics = app(|app| app.topics.names().len()).unwrap_or(0);
         let (clients, refused) =
             (ServerHandle::new(Arc::clone(&self.shared)).clients(), self.shared.refused());
+        let (addresses, handshakes) = (self.shared.addresses(), self.shared.handshakes());
         let load: usize = self
             .shards
             .iter()
@@ -350,6 +351,8 @@ impl Harness {
                 (topics, "topics"),
                 (clients, "admissions"),
                 (refused, "admissions of refused clients"),
+                (addresses, "addresses with connections"),
+                (handshakes, "places of connections without a request"),
                 (load, "connections counted in the load of shards"),
                 (memberships, "memberships"),
                 (present, "clients without a disconnect event"),
@@ -382,8 +385,9 @@ impl Harness {
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let (buffered, paused) =
-                (client.buffered_amount(), client.disposition() == crate::client::state::Disposition::Wait);
+            let paused = client.disposition() == crate::client::state::Disposition::Wait
+                || client.rates().is_some_and(|rates| rates.armed().is_some());
+            let buffered = client.buffered_amount();
             with(|state| state.check_rest(conn, buffered, paused));
         }
     }

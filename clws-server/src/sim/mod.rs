@@ -33,6 +33,7 @@ mod edges;
 pub(crate) mod executor;
 mod final_checks;
 mod harness;
+mod limits;
 mod log;
 mod net;
 mod peer;

@@ -10,7 +10,7 @@ impl Shard {
             ShardCommand::Wake(slot) => self.woken_by_others.push(slot),
             ShardCommand::WakeAll(mut slots) => self.woken_by_others.append(&mut slots),
             ShardCommand::Accept => self.listeners.iter_mut().for_each(|listening| listening.ready = true),
-            ShardCommand::AddConnection(socket, peer, permit) => self.adopt(socket, peer, permit),
+            ShardCommand::AddConnection(socket, peer, admitted) => self.adopt(socket, peer, admitted),
             ShardCommand::Relieve(others) => {
                 self.shard_handle.sees_relief();
                 self.drop_biggest(others);
@@ -70,8 +70,8 @@ impl Drop for Shard {
             self.poller.remove_listener(&*listening.listener);
         }
         for command in self.shard_handle.close() {
-            if let ShardCommand::AddConnection(_, _, permit) = command {
-                self.state.release(permit);
+            if let ShardCommand::AddConnection(_, _, admitted) = command {
+                self.state.release(admitted.permit);
             }
         }
     }

@@ -19,13 +19,14 @@ mod taps;
 mod thread;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::admission::addresses::AddressPermit;
 use crate::buffer_pool;
 use crate::driver::client_list::ClientList;
 use crate::driver::read_buffers::ReadBuffers;
@@ -87,6 +88,8 @@ pub(crate) struct Shard {
     drain: Option<Box<Draining>>,
     relief: Relief,
     list: Arc<ClientList>,
+    /// The permits of slots whose clients count for an address.
+    addresses: HashMap<u32, AddressPermit>,
     taps: Taps,
 }
 
@@ -155,6 +158,7 @@ impl Shard {
             drain: None,
             relief: Relief::default(),
             list,
+            addresses: HashMap::new(),
             taps: Taps::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this

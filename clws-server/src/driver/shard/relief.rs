@@ -78,6 +78,7 @@ impl Shard {
             && connection.is_held_back(self.state.budget());
         if waits {
             connection.flags.set(Flags::HELD_BACK, true);
+            connection.connection.note_held();
             self.relief.at.get_or_insert(self.now + TICK);
         }
         waits

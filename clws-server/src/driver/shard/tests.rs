@@ -35,6 +35,10 @@ fn shard(config: crate::config::Config) -> Shard {
     Shard::new(DriverState::new(config), shard_handle, poller, &[]).unwrap()
 }
 
+fn permit(state: &DriverState) -> Option<ConnectionPermit> {
+    state.admit(Peer::Unix).ok().map(|admitted| admitted.permit)
+}
+
 fn add_connection(shard: &mut Shard) -> UnixStream {
     let (ours, theirs) = UnixStream::pair().unwrap();
     ours.set_nonblocking(true).unwrap();
@@ -65,15 +69,48 @@ fn an_ended_shard_refuses_commands_and_releases_its_permits() {
     let (shard_handle, state) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.state));
     let _connected = add_connection(&mut shard);
     let (in_flight, _theirs) = UnixStream::pair().unwrap();
-    let permit = state.admit().unwrap();
-    shard_handle.send(ShardCommand::AddConnection(Socket::Unix(in_flight), Peer::Unix, permit)).unwrap();
-    assert_eq!(state.admit(), Some(ConnectionPermit::Refused));
+    let admitted = state.admit(Peer::Unix).unwrap();
+    shard_handle.send(ShardCommand::AddConnection(Socket::Unix(in_flight), Peer::Unix, admitted)).unwrap();
+    assert_eq!(permit(&state), Some(ConnectionPermit::Refused));
     drop(shard);
     assert!(shard_handle.send(ShardCommand::Wake(0)).is_err());
     assert_eq!(
-        (state.admit(), state.admit()),
+        (permit(&state), permit(&state)),
         (Some(ConnectionPermit::Client), Some(ConnectionPermit::Client))
     );
+}
+
+#[test]
+fn an_ended_shard_releases_its_addresses() {
+    let mut shard = shard(crate::config::Config::default().max_clients_per_ip(1));
+    let (shard_handle, state) = (Arc::clone(&shard.shard_handle), Arc::clone(&shard.state));
+    let peer = |last| Peer::Tcp(([192, 0, 2, last], 1).into());
+    let socket = || {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        (Socket::Unix(ours), theirs)
+    };
+    let ((first, _theirs), (second, _of_second)) = (socket(), socket());
+    shard.place(first, peer(1));
+    shard.place(second, peer(1));
+    assert_eq!((state.clients(), state.refused(), state.addresses()), (1, 1, 1));
+    let (in_flight, _of_third) = socket();
+    let admitted = state.admit(peer(2)).unwrap();
+    shard_handle.send(ShardCommand::AddConnection(in_flight, peer(2), admitted)).unwrap();
+    assert_eq!(state.addresses(), 2);
+    drop(shard);
+    assert_eq!((state.clients(), state.refused(), state.addresses()), (0, 0, 0));
+}
+
+#[test]
+fn a_full_server_counts_no_address() {
+    let state = DriverState::new(crate::config::Config::default().max_clients(1).max_clients_per_ip(5));
+    let peer = |last| Peer::Tcp(([192, 0, 2, last], 1).into());
+    let first = state.admit(peer(1)).unwrap();
+    let second = state.admit(peer(2)).unwrap();
+    assert_eq!((second.permit, state.addresses()), (ConnectionPermit::Refused, 1));
+    drop(first);
+    assert_eq!(state.addresses(), 0);
 }
 
 #[test]
@@ -93,12 +130,12 @@ fn queues_a_slot_for_reading_once() {
 #[test]
 fn bounds_the_number_of_refused_connections() {
     let state = DriverState::new(crate::config::Config::default().max_clients(1));
-    assert_eq!(state.admit(), Some(ConnectionPermit::Client));
-    let refused =
-        std::iter::from_fn(|| state.admit()).inspect(|permit| assert_eq!(*permit, ConnectionPermit::Refused));
+    assert_eq!(permit(&state), Some(ConnectionPermit::Client));
+    let refused = std::iter::from_fn(|| permit(&state))
+        .inspect(|permit| assert_eq!(*permit, ConnectionPermit::Refused));
     assert_eq!(refused.count(), 1024);
     state.release(ConnectionPermit::Client);
-    assert_eq!(state.admit(), Some(ConnectionPermit::Client));
+    assert_eq!(permit(&state), Some(ConnectionPermit::Client));
 }
 
 /// Together with the client's memory, this is the cost of an idle connection.

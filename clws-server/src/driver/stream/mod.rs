@@ -15,11 +15,11 @@ use std::task::{self, Poll};
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
 
-use crate::admission::ConnectionPermit;
+use crate::admission::{Admitted, ConnectionPermit};
 use crate::config::Config;
 use crate::config::address::Peer;
-use crate::connection::Connection;
 use crate::connection::share::Share;
+use crate::connection::{Connection, refusal};
 use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
 use crate::driver::stream::ending::Ending;
@@ -28,7 +28,6 @@ use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
 use crate::guard::{Nowhere, Watch};
 use crate::runtime;
-use crate::stats::kinds::HandshakeOutcome;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
@@ -38,35 +37,38 @@ use crate::wake::WakeTargetRef;
 /// does not occupy its thread.
 const STEPS_PER_POLL: usize = 16;
 
-/// Serves one stream to its end. `permit` is the result of [`DriverState::admit`] or
+/// Serves one stream to its end. `admitted` is the result of [`DriverState::admit`] or
 /// [`DriverState::admit_stream`].
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,
     state: Arc<DriverState>,
-    permit: Option<ConnectionPermit>,
+    admitted: Result<Admitted, ConnectionPermit>,
 ) -> impl Future<Output = ()> {
     let stream = GuardedStream::new(stream, state.config().debug_on());
-    let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
+    let permit = admitted.map(|admitted| PermitGuard(Arc::clone(&state), admitted));
     async move {
         #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]
         let mut stream = stream;
-        let Some(permit) = permit else {
-            state.context.shared.counters.note_handshake(HandshakeOutcome::Full);
-            return refuse_at_once(stream).await;
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(permit) => {
+                if let Some((_, outcome)) = refusal(permit) {
+                    state.context.shared.counters.note_handshake(outcome);
+                }
+                return refuse_at_once(stream).await;
+            }
         };
         let waker = Arc::new(TaskWaker::default());
         let context = state.connection_context(WakeTargetRef::Stream(&waker));
         // Before the connection exists, so that a drain which begins meanwhile refuses its handshake.
         let ending = Ending::new(&state);
-        let connection = match permit.1 {
-            ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
-            ConnectionPermit::Refused => {
-                Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
-            }
+        let connection = match refusal(permit.1.permit) {
+            Some((reject, outcome)) => Connection::refused(&reject, outcome, &context),
+            None => Connection::new(peer, &context),
         };
         #[cfg(feature = "capture")]
-        if let Some(recorder) = context.recorder().filter(|_| permit.1 != ConnectionPermit::Refused) {
+        if let Some(recorder) = context.recorder().filter(|_| refusal(permit.1.permit).is_none()) {
             stream.tap = recorder.begin_for(peer, || None).map(Box::new);
         }
         let mut driver = Driver {
@@ -108,11 +110,11 @@ async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedSt
     .await;
 }
 
-struct PermitGuard(Arc<DriverState>, ConnectionPermit);
+struct PermitGuard(Arc<DriverState>, Admitted);
 
 impl Drop for PermitGuard {
     fn drop(&mut self) {
-        self.0.release(self.1);
+        self.0.release(self.1.permit);
     }
 }
 
