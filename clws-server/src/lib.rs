@@ -128,6 +128,7 @@ pub use crate::client::group::Group;
 pub use crate::client::id::ClientId;
 pub use crate::client::outcome::{SendError, Sent};
 pub use crate::client::outgoing::{Outgoing, SendOptions};
+pub use crate::client::receipt::Written;
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
 pub use crate::config::address::{Listen, Peer};
@@ -137,6 +138,7 @@ pub use crate::handler::async_handler::{AsyncHandler, async_handler};
 pub use crate::handler::mailbox::event::{Event, MailboxClosed};
 pub use crate::handler::mailbox::sender::MailboxSender;
 pub use crate::handler::mailbox::{Mailbox, mailbox};
+pub use crate::handler::piece::{OwnedPiece, OwnedPieceData};
 pub use crate::handler::resource_listener::ResourceListener;
 pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerHandle};
 pub use crate::handler::resource_listener::task::ResourceListenerTask;
@@ -162,7 +164,8 @@ pub use bytestring::ByteString;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
-pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
+pub use clws_proto::buffer::Fate;
+pub use clws_proto::{CloseCode, Payload, Piece, PieceData, ProtocolError, SharedMessage, SlowPolicy, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 

@@ -182,7 +182,7 @@ fn measure(
 /// over. Any other answer is an error. Returns the microseconds of the echoes.
 fn echo_until(mut stream: TcpStream, over: &AtomicBool) -> Result<Histogram<u64>> {
     stream.set_read_timeout(Some(PATIENCE))?;
-    let mut times = Histogram::new_with_max(10 * PATIENCE.as_micros() as u64, 3).map_err(Error::other)?;
+    let mut times = Histogram::new_with_max(10 * PATIENCE.as_secs() * 1_000_000, 3).map_err(Error::other)?;
     for number in 0_u64.. {
         let message = format!("message {number}");
         let started = Instant::now();

@@ -55,5 +55,6 @@ pub use crate::capture::recording::{Content, Entry, Recording, Side};
 pub use crate::capture::settings::Capture;
 pub use crate::capture::transcript::{Answer, Transcript};
 
-#[cfg(all(test, not(shuttle)))]
+#[cfg(test)]
+#[cfg(not(shuttle))]
 mod tests;

@@ -47,6 +47,7 @@ impl Capture {
     }
 
     /// Sets the most recordings of the server, finished ones included. The default is 100.
+    /// An open recording takes a descriptor.
     #[must_use]
     pub const fn max_recordings(mut self, number: usize) -> Self {
         self.max_recordings = number;

@@ -29,7 +29,7 @@ impl Directory {
         Capture::new(&self.0).peers(|_| true)
     }
 
-    /// The files, in the order of their recordings.
+    /// The files, in the order of their recordings. The names end with numbers.
     fn files(&self) -> Vec<Vec<u8>> {
         let mut paths: Vec<_> = fs::read_dir(&self.0).unwrap().map(|file| file.unwrap().path()).collect();
         paths.sort_by_key(|path| path.to_string_lossy().rsplit_once('-').unwrap().1.to_owned());
@@ -179,6 +179,18 @@ fn limits_bound_the_files() {
     assert!(recorder.begin_for(Peer::Unix, || None).is_none());
     flush(&recorder);
     assert_eq!((directory.files().len(), recorder.stats().recordings), (2, 2));
+}
+
+#[test]
+fn servers_may_share_a_directory() {
+    let directory = Directory::new();
+    let recorders = [start(directory.capture()), start(directory.capture())];
+    for recorder in &recorders {
+        drop(begin(recorder, Peer::Unix));
+        flush(recorder);
+        assert!(!recorder.stats().has_failed);
+    }
+    assert_eq!(directory.files().len(), 2);
 }
 
 #[test]

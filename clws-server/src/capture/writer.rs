@@ -5,6 +5,7 @@ use std::fs::{File, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
@@ -82,7 +83,7 @@ impl Writer {
             }
             // After a failure, no file is complete.
             _ if self.writing.failed.load(Ordering::Relaxed) => return,
-            EventContent::Start(start) => RecordingFile::create(&self.directory, id, at, &start)
+            EventContent::Start(start) => RecordingFile::create(&self.directory, at, &start)
                 .map(|file| drop(self.files.insert(id, file))),
             EventContent::Over => return self.finish(id),
             content => {
@@ -137,8 +138,12 @@ impl Clock {
 }
 
 impl RecordingFile {
-    fn create(directory: &Path, id: usize, at: Duration, start: &Start) -> io::Result<Self> {
-        let path = directory.join(format!("clws-{}-{}-{id:06}.pcapng", at.as_secs(), std::process::id()));
+    fn create(directory: &Path, at: Duration, start: &Start) -> io::Result<Self> {
+        // Servers of one process may share the directory.
+        static COUNT: AtomicUsize = AtomicUsize::new(1);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("clws-{}-{}-{number:06}.pcapng", at.as_secs(), std::process::id());
+        let path = directory.join(name);
         let mut options = OpenOptions::new();
         options.write(true).create_new(true);
         #[cfg(unix)]

@@ -35,6 +35,8 @@ pub(crate) struct ClientContext {
     /// [`write_high_water`](crate::Config#structfield.write_high_water).
     pub(crate) high_water: usize,
     /// A send to a client with more queued bytes looks at the limits before it queues anything.
+    /// Messages that may be dropped wait while the outbox has more bytes. This is enough for a
+    /// write of full size, and the next messages enter the outbox right after the write.
     pub(crate) write_backlog: usize,
     pub(crate) shared: Arc<SharedContext>,
 }
@@ -82,7 +84,7 @@ impl ClientContext {
             meter: Arc::clone(&budget) as _,
             budget,
             high_water: config.high_water(),
-            write_backlog: config.max_write_backlog.min(HOLD_BACK_ABOVE),
+            write_backlog: (config.max_write_backlog / 2).min(HOLD_BACK_ABOVE),
             config,
             shared,
         }

@@ -21,6 +21,9 @@ pub struct Disconnect {
     /// They are lost to the application: it had closed the client itself, a deadline passed while
     /// it took no messages, or a handler panicked. 0 whenever the client ended the connection and
     /// the application took all of its messages.
+    ///
+    /// A message in [pieces](crate::Piece) counts once, if all of it was read and its last piece
+    /// was not delivered. A message whose end was not read counts nothing.
     pub undelivered: u64,
 }
 

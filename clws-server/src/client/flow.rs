@@ -87,7 +87,7 @@ impl Client {
     /// Notifies [watchers](Self::watch) when everything is written or the client is closed.
     ///
     /// Returns whether the resource's `drained` is due: true once after
-    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater).
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater) or [`Sent::Dropped`](crate::Sent).
     #[inline]
     pub(crate) fn note_flushed(&self) -> bool {
         if !self.0.state.is_flush_of_interest() {
@@ -97,7 +97,7 @@ impl Client {
         let outbox = self.outbox();
         let (queued, mark) = (outbox.queued(), self.config().high_water());
         let is_drained = self.0.state.note_backlog(if queued <= mark / 2 {
-            Backlog::Low
+            if outbox.is_waiting() { Backlog::LowAndWaiting } else { Backlog::Low }
         } else if queued > mark {
             Backlog::High
         } else {

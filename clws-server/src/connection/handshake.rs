@@ -317,8 +317,10 @@ fn open(
     let mut sender = Sender::server(version);
     (context.environment.lend_outbox)(&mut sender);
     sender.preface(accepted.response.get(interim..).unwrap_or_default());
-    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "permessage-deflate replaces it"))]
     let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&entry.context.limits));
+    if let Some(above) = entry.stream_above {
+        receiver = receiver.stream_messages(above);
+    }
     #[cfg(feature = "deflate")]
     let mut negotiated = None;
     #[cfg(feature = "deflate")]

@@ -271,6 +271,18 @@ impl Open {
                         }
                         bytes
                     }
+                    Ok(Some(Event::Piece(piece))) => {
+                        let bytes = piece.bytes().len();
+                        // A message counts once, at its end.
+                        let messages = u64::from(piece.last);
+                        if deliver {
+                            delivered += messages;
+                            resource.piece(client, piece);
+                        } else {
+                            undelivered += messages;
+                        }
+                        bytes
+                    }
                     Ok(Some(Event::Pong(payload))) => {
                         let bytes = payload.len();
                         if deliver {

@@ -10,6 +10,7 @@ mod memory;
 mod opening;
 mod pausing;
 mod plain_http;
+mod slow_policies;
 mod stats;
 mod stopping;
 mod write_timeout;

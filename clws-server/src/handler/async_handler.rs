@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use clws_handshake::Reject;
-use clws_proto::{Payload, Text};
+use clws_proto::{Payload, Piece, Text};
 
 use crate::client::Client;
 use crate::client::close::Close;
@@ -163,6 +163,10 @@ where
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         self.put(client, || Message::Binary(payload.into_bytes()));
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        self.put(client, || Message::Piece(piece.into()));
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {

@@ -10,7 +10,7 @@ pub(crate) mod settings;
 use std::sync::Arc;
 
 use clws_handshake::Reject;
-use clws_proto::{CloseCode, Payload, Text};
+use clws_proto::{CloseCode, Payload, Piece, Text};
 
 use crate::client::Client;
 use crate::client::close::Close;
@@ -85,6 +85,21 @@ pub trait Resource: Send + Sync + 'static {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
 
+    /// Handles a piece of a long message, as it arrives. The default closes with 1003.
+    ///
+    /// It is called only for a resource that is registered with
+    /// [`ResourceConfig::stream_messages`](crate::ResourceConfig::stream_messages). Shorter
+    /// messages go to [`text`](Self::text) and [`binary`](Self::binary). The pieces of a message
+    /// come in order, with no other message between them; pongs may come between them. After
+    /// [`Client::pause`](crate::Client::pause) the next piece waits.
+    ///
+    /// The message is complete with its [`last`](Piece::last) piece. If
+    /// [`disconnected`](Self::disconnected) comes first, the message is incomplete: drop what was
+    /// made of it.
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no messages in pieces"));
+    }
+
     /// Handles a pong: `resource-received-pong`. The server answers pings itself.
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
@@ -117,6 +132,10 @@ impl<R: Resource + ?Sized> Resource for Arc<R> {
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         (**self).binary(client, payload);
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        (**self).piece(client, piece);
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {

@@ -12,6 +12,7 @@ use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::mailbox;
 use crate::handler::resource_listener::task::ResourceListenerTask;
 use crate::net::acceptor::Acceptor;
+use crate::resource::settings::ResourceConfig;
 use crate::server::handle::ServerHandle;
 use crate::sim::STATE;
 use crate::sim::app::{self, App, app};
@@ -153,10 +154,14 @@ impl Harness {
     /// Registers the resources of the application.
     fn register(&self) {
         let resources = &self.shared.resources;
+        // In some runs, inline resources get long messages in pieces.
+        let stream_above = with(|state| (state.plan.peers % 3 == 0).then_some(state.plan.answer));
         let register = |kind: Kind, resource: SharedResource| {
-            resources
-                .register_shared(kind.path(), Origins::any(), resource)
-                .expect("each kind has its own path");
+            let mut settings = ResourceConfig::new(Origins::any());
+            if let Some(above) = stream_above.filter(|_| !kind.is_queued()) {
+                settings = settings.stream_messages(above);
+            }
+            resources.register_shared(kind.path(), settings, resource).expect("each kind has its own path");
         };
         for kind in [Kind::Inline, Kind::Later] {
             register(kind, Arc::new(Recorded(Inline(kind))));

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::client::disconnect::Disconnect;
+use crate::client::receipt::Written;
 use crate::sim::script::Kind;
 use crate::sim::trace;
 
@@ -88,6 +89,8 @@ pub(super) struct Log {
     // The server's side.
     /// Messages queued for the client, in order.
     pub(super) sent: Vec<u32>,
+    /// Those of `sent` that may still be dropped.
+    pub(super) droppable: Vec<(u32, Written)>,
     /// Not only its own inline handler has sent to the client.
     pub(super) sent_by_others: bool,
     /// Calls of the resource: `connected`, the next expected message, `disconnected`.

@@ -35,6 +35,7 @@ mod harness;
 mod log;
 mod net;
 mod peer;
+mod pieces;
 mod plan;
 pub(crate) mod poller;
 #[cfg(feature = "capture")]
@@ -42,6 +43,7 @@ mod recording;
 mod resources;
 mod rng;
 mod script;
+mod slow;
 pub(crate) mod socket;
 mod tests;
 mod trace;

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use clws_handshake::Reject;
-use clws_proto::{Payload, Text};
+use clws_proto::{Payload, Piece, Text};
 use futures::StreamExt;
 
 use crate::client::Client;
@@ -24,7 +24,7 @@ use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
-use crate::sim::{Action, MILLI, State, app, with};
+use crate::sim::{Action, MILLI, State, app, pieces, with};
 use crate::time::now;
 use bytes::Bytes;
 use clws_proto::CloseCode;
@@ -56,6 +56,10 @@ impl<R: Resource> Resource for Recorded<R> {
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         let request = Request::parse(&payload);
         measured(client, request, || self.0.binary(client, payload));
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        self.0.piece(client, piece);
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {
@@ -125,6 +129,12 @@ impl Resource for Inline {
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         handle(client, &payload, true);
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        if let Some(message) = pieces::join(conn_of(client), piece) {
+            measured(client, Request::parse(&message), || handle(client, &message, true));
+        }
     }
 
     fn drained(&self, client: &Client) {
@@ -201,7 +211,7 @@ pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, max:
             Event::Text(client, text) => handle_in_task(&client, text.as_bytes()),
             Event::Binary(client, payload) => handle_in_task(&client, &payload),
             Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
-            Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
+            Event::Piece(..) | Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
         }
         sometimes_sleep(percent, max).await;
     }
@@ -229,6 +239,7 @@ pub(super) async fn serve_websocket(mut socket: WebSocket) {
     while let Some(message) = socket.next().await {
         let request = Request::parse(match &message {
             Message::Text(text) => text.as_bytes(),
+            Message::Piece(piece) => piece.bytes(),
             Message::Binary(payload) | Message::Ping(payload) | Message::Pong(payload) => payload,
         });
         if matches!(message, Message::Pong(_)) {

@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::client::disconnect::Disconnect;
 use crate::guard::{DebugOn, discard};
 use crate::handler::backlog::MESSAGE_OVERHEAD;
+use crate::handler::piece::OwnedPiece;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
 
@@ -26,6 +27,9 @@ pub enum Event<M> {
     Text(Client, ByteString),
     /// A binary message has arrived.
     Binary(Client, Bytes),
+    /// A piece of a long message has arrived. Only a resource that [streams
+    /// messages](crate::ResourceConfig::stream_messages) gets pieces.
+    Piece(Client, OwnedPiece),
     /// A pong has arrived.
     Pong(Client, Bytes),
     /// A slow client has read its queue: see [`Resource::drained`](crate::Resource::drained).
@@ -47,11 +51,21 @@ impl<M> Event<M> {
         matches!(self, Self::Opening(_, decision) if !decision.is_waiting())
     }
 
+    /// Whether this is a data message, or ends one.
+    pub(in crate::handler) const fn ends_data(&self) -> bool {
+        match self {
+            Self::Text(..) | Self::Binary(..) => true,
+            Self::Piece(_, piece) => piece.last,
+            _ => false,
+        }
+    }
+
     /// The bytes that the event counts in the backlog. Events count nothing if the application sent
     /// them, or if there is at most one for each client.
     pub(super) fn cost(&self) -> usize {
         let payload = match self {
             Self::Text(_, text) => text.len(),
+            Self::Piece(_, piece) => piece.bytes().len(),
             Self::Binary(_, payload) | Self::Pong(_, payload) => payload.len(),
             Self::Drained(_) => 0,
             Self::Message(_) | Self::Opening(..) | Self::Connected(_) | Self::Disconnected(..) => return 0,
@@ -63,6 +77,7 @@ impl<M> Event<M> {
     pub(in crate::handler) const fn client(&self) -> Option<&Client> {
         match self {
             Self::Text(client, _) | Self::Binary(client, _) | Self::Pong(client, _) => Some(client),
+            Self::Piece(client, _) => Some(client),
             Self::Connected(client) | Self::Drained(client) | Self::Disconnected(client, _) => Some(client),
             Self::Opening(..) | Self::Message(_) => None,
         }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use clws_handshake::Reject;
-use clws_proto::{CloseCode, Payload, Text};
+use clws_proto::{CloseCode, Payload, Piece, Text};
 
 use crate::client::Client;
 use crate::client::close::Close;
@@ -139,7 +139,8 @@ impl<M> Shared<M> {
             _ => None,
         };
         if state.closed && known.is_none() {
-            if let (Event::Text(..) | Event::Binary(..), Some(client)) = (&event, client)
+            if event.ends_data()
+                && let Some(client) = client
                 && let Some(member) = state.clients.get_mut(&client.id())
             {
                 member.undelivered += 1;
@@ -159,7 +160,9 @@ impl<M> Shared<M> {
                     state.unhandled_connects += 1;
                     state.clients.insert(client.id(), Member { client: client.clone(), undelivered: 0 });
                 }
-                Event::Text(..) | Event::Binary(..) | Event::Pong(..) if state.backlog > state.limit => {
+                Event::Text(..) | Event::Binary(..) | Event::Piece(..) | Event::Pong(..)
+                    if state.backlog > state.limit =>
+                {
                     state.paused.push(client.clone());
                     broken!(PausesTooLate, {
                         drop(state);
@@ -217,6 +220,10 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         self.put(Event::Binary(client.clone(), payload.into_bytes()), Some(client));
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        self.put(Event::Piece(client.clone(), piece.into()), Some(client));
     }
 
     fn pong(&self, client: &Client, payload: Payload<'_>) {

@@ -12,6 +12,7 @@ use clws_proto::CloseCode;
 use crate::client::Client;
 use crate::client::close::Close;
 use crate::client::disconnect::Disconnect;
+use crate::handler::piece::OwnedPiece;
 use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
 
@@ -97,6 +98,12 @@ pub trait ResourceListener: Send + Sized + 'static {
     /// and hixie-75 have no binary messages.
     fn binary(&mut self, client: &Client, payload: Bytes) {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
+    }
+
+    /// Handles a piece of a long message: see [`Resource::piece`](crate::Resource::piece). The
+    /// default closes with 1003.
+    fn piece(&mut self, client: &Client, piece: OwnedPiece) {
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no messages in pieces"));
     }
 
     /// Handles a pong: `resource-received-pong`.

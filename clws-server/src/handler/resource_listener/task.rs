@@ -146,7 +146,7 @@ fn handle<L: ResourceListener>(
             client.clone()
         }
         Event::Text(client, _) | Event::Binary(client, _) | Event::Pong(client, _) => client.clone(),
-        Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
+        Event::Piece(client, _) | Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
         Event::Opening(opening, _) => {
             *debug = opening.debug;
             return handle_other(listener, event, *debug, path);
@@ -155,7 +155,7 @@ fn handle<L: ResourceListener>(
     };
     if let Some(known) = muted.get_mut(&client.id()) {
         let Event::Disconnected(_, end) = &mut event else {
-            known.undelivered += u64::from(matches!(event, Event::Text(..) | Event::Binary(..)));
+            known.undelivered += u64::from(event.ends_data());
             return discard(*debug, &client, event);
         };
         end.undelivered += known.undelivered;
@@ -171,6 +171,7 @@ fn handle<L: ResourceListener>(
             match event {
                 Event::Text(client, text) => listener.text(&client, text),
                 Event::Binary(client, payload) => listener.binary(&client, payload),
+                Event::Piece(client, piece) => listener.piece(&client, piece),
                 Event::Pong(client, payload) => listener.pong(&client, payload),
                 Event::Drained(client) => listener.drained(&client),
                 Event::Disconnected(client, end) => listener.disconnected(&client, &end),

@@ -32,7 +32,7 @@ pub(super) struct State {
     /// The reader was dropped: arriving messages are dropped too.
     pub(super) closed: bool,
     pub(super) end: Option<Disconnect>,
-    /// The data messages that were dropped unread.
+    /// The data messages whose end was dropped unread.
     pub(super) undelivered: u64,
 }
 
@@ -53,7 +53,7 @@ impl Inbox {
         broken!(WakesBeforeMessage, self.reader.wake());
         let mut state = self.state();
         if state.closed {
-            state.undelivered += u64::from(message.is_data());
+            state.undelivered += u64::from(message.ends_data());
             return;
         }
         state.backlog += message.cost();
@@ -137,7 +137,7 @@ impl State {
     pub(super) fn discard(&mut self) -> VecDeque<Message> {
         (self.paused, self.backlog) = (false, 0);
         let queue = std::mem::take(&mut self.queue);
-        self.undelivered += queue.iter().filter(|message| message.is_data()).count() as u64;
+        self.undelivered += queue.iter().filter(|message| message.ends_data()).count() as u64;
         queue
     }
 }

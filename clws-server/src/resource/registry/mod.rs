@@ -248,7 +248,7 @@ impl Resources {
                 Arc::new(self.0.context.with_config(config))
             }
         };
-        Ok(Arc::new(Entry::new(settings.origins, resource, context, path.into())))
+        Ok(Arc::new(Entry::new(settings.origins, resource, context, settings.stream_above, path.into())))
     }
 
     fn read(&self) -> impl Deref<Target = Tables> {
