@@ -4,11 +4,13 @@
 //! methods in the order of [`driver::drive`](crate::driver::drive). The rules for closing and for
 //! deadlines are here and are tested without a socket.
 
+pub(crate) mod activity;
 mod closing;
 pub(crate) mod context;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;
+mod keepalive;
 mod life;
 mod memory;
 mod open;
@@ -16,6 +18,7 @@ mod opening;
 pub(crate) mod share;
 mod timeouts;
 mod timer;
+mod watch;
 
 use crate::connection::closing::Closing;
 use crate::connection::handshake::Handshake;

@@ -43,6 +43,7 @@ mod recording;
 mod resources;
 mod rng;
 mod script;
+mod silence;
 mod slow;
 pub(crate) mod socket;
 mod tests;
@@ -87,6 +88,8 @@ struct State {
     trace: Trace,
     violations: Vec<Violation>,
     stopped_at: Option<u64>,
+    /// The last time at which something other than keepalive happened.
+    active_at: u64,
     listener_killed: bool,
     /// Total time taken by handlers that were asked to be slow.
     slow: u64,
@@ -170,6 +173,7 @@ impl State {
             trace,
             violations: Vec::new(),
             stopped_at: None,
+            active_at: 0,
             listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]
@@ -194,6 +198,9 @@ impl State {
     }
 
     fn process(&mut self, event: Event) {
+        if !matches!(event, Event::CarryIn(_) | Event::CarryOut(_)) {
+            self.note_activity();
+        }
         match event {
             Event::Connect(conn) => self.connect(conn),
             Event::Script(conn) => self.run_script(conn),

@@ -56,8 +56,10 @@ impl Plan {
         let high_water = rng.magnitude(512, 128 * 1024);
         let stalls = rng.below(12).saturating_sub(8);
         let used = used(&mut rng.clone()); // a clone, so that existing seeds keep their meaning
+        let silence = &mut rng.clone();
+        let config = super::silence::config(config(rng, high_water), silence);
         Self {
-            config: config(rng, high_water).max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
+            config: config.max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
             shards: 1 + rng.below(3),
             ports: 1 + rng.below(2),
             batch: rng.pick(&[1, 2, 4, 16, 256]),

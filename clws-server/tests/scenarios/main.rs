@@ -80,6 +80,7 @@ mod reset;
 mod resource_settings;
 mod send_to_many;
 mod sending;
+mod silence;
 mod sink_contract;
 mod slow_members;
 mod slow_policies;

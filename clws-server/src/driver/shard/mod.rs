@@ -13,6 +13,8 @@ mod relief;
 mod serving;
 mod slot;
 mod socket_io;
+mod sweep;
+mod sweeping;
 mod taps;
 mod thread;
 
@@ -30,6 +32,7 @@ use crate::driver::shard::flags::Flags;
 use crate::driver::shard::held_back::Relief;
 use crate::driver::shard::listening::{Listening, listener_key};
 use crate::driver::shard::slot::ConnectionSlot;
+use crate::driver::shard::sweep::Sweep;
 use crate::driver::shard::taps::Taps;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
@@ -80,6 +83,7 @@ pub(crate) struct Shard {
     /// The time at which a stop ends the connections that are left.
     stop_at: Option<Instant>,
     relief: Relief,
+    sweep: Sweep,
     taps: Taps,
 }
 
@@ -145,6 +149,7 @@ impl Shard {
             release_at: None,
             stop_at: None,
             relief: Relief::default(),
+            sweep: Sweep::default(),
             taps: Taps::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this
@@ -232,6 +237,7 @@ impl Shard {
         self.drive_woken();
         self.relieve();
         self.reexamine();
+        self.sweep();
         let ended = self.expire();
         self.shard_handle.counters.note_turn(ended.saturating_duration_since(self.now));
         if self.release_at.is_some_and(|at| at <= self.now) {
@@ -349,8 +355,9 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up()];
-        others.into_iter().chain([deadline]).flatten().min()
+        let parts = [self.relief.next_wake_up(), self.sweep.next_wake_up()];
+        let others = [self.accept_again, self.stop_at, self.release_at].into_iter().chain(parts);
+        others.chain([deadline]).flatten().min()
     }
 }
 
