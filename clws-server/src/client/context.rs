@@ -14,6 +14,7 @@ use crate::capture::recorder::Recorder;
 use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
+use crate::drain::DrainState;
 use crate::lock::rank;
 use crate::stats::counters::Counters;
 use crate::sync::{atomic::AtomicU32, atomic::Ordering};
@@ -52,6 +53,7 @@ pub(crate) struct SharedContext {
     pub(crate) started: Instant,
     /// The shortest silence of a client that has an effect, of all resources, in ticks.
     least_silence: AtomicU32,
+    pub(crate) drain: DrainState,
     /// Records connections. It is set before the server runs, if ever.
     #[cfg(feature = "capture")]
     pub(crate) recorder: OnceLock<Arc<Recorder>>,
@@ -83,6 +85,7 @@ impl ClientContext {
             hosts: Watchers::default(),
             started: now(),
             least_silence: AtomicU32::new(u32::MAX),
+            drain: DrainState::default(),
             #[cfg(feature = "capture")]
             recorder: OnceLock::new(),
             counters: Counters::shared(),

@@ -70,6 +70,8 @@ pub(super) enum Outcome {
     Open(Open, usize),
     /// An answer to a peer that does not become a client. It is counted already.
     Reply(Reply),
+    /// The server drains, and takes no more clients.
+    Draining,
 }
 
 impl Handshake {
@@ -160,6 +162,7 @@ impl Handshake {
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let http = HttpRequest::parse(head, &handshake_limits)?;
         match http.upgrade(body, &handshake_limits) {
+            Ok(Status::Complete(_)) if context.clients.shared.drain.is_draining() => Ok(Outcome::Draining),
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
                 // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has

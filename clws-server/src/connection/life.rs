@@ -347,6 +347,7 @@ impl Connection {
             Stage::Handshake(_) | Stage::Closed => None,
         };
         if let Some(client) = client {
+            client.context().shared.drain.counts.note_unwritten(client.buffered_amount());
             client.abandon();
             #[cfg(feature = "capture")]
             client.forget_capture();

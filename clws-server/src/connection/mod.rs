@@ -7,6 +7,7 @@
 pub(crate) mod activity;
 mod closing;
 pub(crate) mod context;
+pub(crate) mod draining;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;

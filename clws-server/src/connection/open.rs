@@ -242,6 +242,9 @@ impl Open {
         client.note_ended(&disconnect);
         entry.clients.disconnected(client.websocket_version());
         client.leave_groups();
+        let drain = &client.context().shared.drain;
+        drain.note_left();
+        drain.counts.note_end(disconnect.ended_by(), disconnect.undelivered);
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(0);

@@ -108,6 +108,8 @@ pub(super) struct Log {
     pub(super) app_opened: u32,
     pub(super) handled: u32,
     pub(super) app_ended: u32,
+    /// A drain has told the resource of the client's close.
+    pub(super) draining: bool,
     /// Why the application may miss messages: it asked for that.
     pub(super) silenced: Option<&'static str>,
     /// The application closed or aborted the client through its handle.

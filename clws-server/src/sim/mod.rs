@@ -28,6 +28,7 @@ mod act;
 mod app;
 mod chaos;
 mod check;
+mod drain;
 mod edges;
 pub(crate) mod executor;
 mod final_checks;
@@ -87,9 +88,11 @@ struct State {
     scheduled: u64,
     trace: Trace,
     violations: Vec<Violation>,
+    /// The time of the stop, or of the drain before it.
     stopped_at: Option<u64>,
     /// The last time at which something other than keepalive happened.
     active_at: u64,
+    drained_at: Option<u64>,
     listener_killed: bool,
     /// Total time taken by handlers that were asked to be slow.
     slow: u64,
@@ -134,6 +137,8 @@ enum Action {
     Stall,
     /// The server is stopped.
     Stop,
+    /// A drain is shortened.
+    Drain,
 }
 
 thread_local! {
@@ -174,6 +179,7 @@ impl State {
             violations: Vec::new(),
             stopped_at: None,
             active_at: 0,
+            drained_at: None,
             listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]

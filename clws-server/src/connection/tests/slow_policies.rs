@@ -144,7 +144,7 @@ fn keeps_the_newest_of_each_key() {
     send_all(&client, 0..7);
     for number in 7..100 {
         let options = SendOptions::new().coalesce(u64::try_from(number % 3).unwrap());
-        assert_eq!(client.send_with(&message(number), options), Ok(Sent::Queued));
+        assert_eq!(client.send_with(message(number), options), Ok(Sent::Queued));
     }
     assert_eq!((client.dropped(), client.replaced()), (0, 90));
     // Each group has keys of its own.

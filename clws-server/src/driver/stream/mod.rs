@@ -2,13 +2,13 @@
 //! HTTP server upgraded, a pipe in a test. Where sockets cannot be polled by edges, it serves them
 //! too.
 
+mod ending;
 mod guarded;
 mod memory;
 mod stream_io;
 
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 use std::time::Instant;
@@ -24,6 +24,7 @@ use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
+use crate::driver::stream::ending::Ending;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
@@ -58,6 +59,8 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         };
         let waker = Arc::new(TaskWaker::default());
         let context = state.connection_context(WakeTargetRef::Stream(&waker));
+        // Before the connection exists, so that a drain which begins meanwhile refuses its handshake.
+        let ending = Ending::new(&state);
         let connection = match permit.1 {
             ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
             ConnectionPermit::Refused => {
@@ -79,8 +82,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             timer: None,
             due: false,
             check: None,
-            stop: Some(state.stopped()),
-            kill: None,
+            ending,
             memory: Memory::new(&state, &waker),
         };
         poll_fn(|cx| {
@@ -117,7 +119,7 @@ impl Drop for PermitGuard {
     }
 }
 
-struct Driver<S, Stop> {
+struct Driver<S> {
     stream: GuardedStream<S>,
     connection: Connection,
     /// The stream has not ended.
@@ -135,13 +137,11 @@ struct Driver<S, Stop> {
     due: bool,
     /// The time at which the connection is checked for silence.
     check: Option<(Instant, runtime::Timer)>,
-    stop: Option<Stop>,
-    /// The end of a stop.
-    kill: Option<runtime::Timer>,
+    ending: Ending,
     memory: Memory,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(
         &mut self,
         cx: &mut task::Context<'_>,
@@ -174,20 +174,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             if self.over {
                 return if self.close(cx) { Poll::Ready(()) } else { Poll::Pending };
             }
-            if let Some(stop) = &mut self.stop
-                && Pin::new(stop).poll(cx).is_ready()
-            {
-                self.stop = None;
-                self.connection.stop(&context);
-                let over = deadline_after(now(), config.close_timeout.saturating_mul(2));
-                self.kill = Some(runtime::timer(over));
-            }
-            if let Some(kill) = &mut self.kill
-                && kill.as_mut().poll(cx).is_ready()
-            {
-                self.kill = None;
-                self.connection.kill();
-            }
+            self.ending.poll(cx, &mut self.connection, state, &context);
             if self.memory.must_drop() {
                 self.connection.drop_for_memory(&context);
             }
