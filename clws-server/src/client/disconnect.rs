@@ -89,8 +89,21 @@ pub enum DisconnectCause {
     /// The client did not answer our close frame in time; in hixie-75, the end of our side of the
     /// connection.
     CloseTimeout,
-    /// The client read nothing of its queue for too long.
+    /// The client read nothing of its queue for
+    /// [`write_timeout`](crate::Config#structfield.write_timeout), or read it more slowly than
+    /// [`min_rate`](crate::Config#structfield.min_rate).
     WriteTimeout,
+    /// The client was silent, and sent nothing for
+    /// [`ping_timeout`](crate::Config#structfield.ping_timeout) after the server's ping. The server
+    /// sends it close code 1011.
+    KeepaliveTimeout,
+    /// The client sent no message for [`idle_timeout`](crate::Config#structfield.idle_timeout). The
+    /// server sends it close code 1001.
+    IdleTimeout,
+    /// The client began a message and sent no byte of it for
+    /// [`message_timeout`](crate::Config#structfield.message_timeout), or sent it more slowly than
+    /// [`min_rate`](crate::Config#structfield.min_rate). The server sends it close code 1008.
+    MessageTimeout,
     /// [`Client::abort`](crate::Client::abort) was called.
     Aborted,
     /// A handler panicked.
@@ -118,6 +131,9 @@ impl DisconnectCause {
             Self::Io(_) => "io",
             Self::CloseTimeout => "close_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::KeepaliveTimeout => "keepalive_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MessageTimeout => "message_timeout",
             Self::Aborted => "aborted",
             Self::Panic => "panic",
             Self::Budget => "budget",
@@ -136,6 +152,9 @@ impl fmt::Display for DisconnectCause {
             Self::Io(error) => write!(f, "failed: {error}"),
             Self::CloseTimeout => f.write_str("did not answer a close frame"),
             Self::WriteTimeout => f.write_str("did not read what was sent"),
+            Self::KeepaliveTimeout => f.write_str("did not answer a ping"),
+            Self::IdleTimeout => f.write_str("sent no message"),
+            Self::MessageTimeout => f.write_str("did not complete a message"),
             Self::Aborted => f.write_str("aborted"),
             Self::Panic => f.write_str("a handler panicked"),
             Self::Budget => f.write_str("held too much memory"),

@@ -21,6 +21,7 @@ pub(crate) mod outgoing;
 mod queries;
 pub(crate) mod rates;
 pub(crate) mod receipt;
+mod rtt;
 mod send;
 mod short_peer;
 mod slow;
@@ -41,6 +42,7 @@ use tracing::{Span, debug_span};
 use crate::client::context::ClientContext;
 use crate::client::id::ClientId;
 use crate::client::rates::Rates;
+use crate::client::rtt::LastRtt;
 use crate::client::short_peer::ShortPeer;
 use crate::client::state::{ClientState, Lifecycle};
 #[cfg(feature = "deflate")]
@@ -73,8 +75,11 @@ struct Inner {
     context: Arc<ClientContext>,
     head: RequestHead,
     extras: Option<Box<ClientExtras>>,
-    /// The time of the opening handshake, in nanoseconds since the server's start.
-    connected: u64,
+    /// The time of the opening handshake, in microseconds since the server's start: the lower and
+    /// the upper bits. There are microseconds for almost 9 years.
+    connected: u32,
+    connected_upper: u16,
+    rtt: LastRtt,
     id: ClientId,
     peer: ShortPeer,
     version: Version,
@@ -133,7 +138,9 @@ impl Client {
     pub(crate) fn new(new: NewClient) -> Self {
         let NewClient { sender, context, wake_target, head, peer, .. } = new;
         let since = now().saturating_duration_since(context.shared.started);
-        let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let micros = since.as_micros();
+        let connected = u32::try_from(micros & u128::from(u32::MAX)).unwrap_or(u32::MAX);
+        let connected_upper = u16::try_from(micros >> 32).unwrap_or(u16::MAX);
         let version = sender.version();
         let short = ShortPeer::new(peer);
         let extras = ClientExtras {
@@ -154,6 +161,8 @@ impl Client {
             head,
             extras,
             connected,
+            connected_upper,
+            rtt: LastRtt::default(),
             id: ClientId::next(),
             peer: short,
             version,

@@ -49,12 +49,12 @@ mod setters;
 /// | `reuse_port` | off | | |
 /// | `handshake_timeout` | 10 s | from the connect to the end of the request, and to the decision on it | 408, or 503 if the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to the client's | the connection is dropped |
-/// | `write_timeout` | 60 s | in which a client reads none of its queued data | the connection is dropped |
-/// | `ping_interval` | 20 s | of silence before the server pings a client | |
-/// | `ping_timeout` | 20 s | from the ping to the client's next byte | the connection is dropped |
-/// | `idle_timeout` | none | without a message | the connection is closed |
-/// | `message_timeout` | 60 s | in which a message in progress does not advance | the connection is dropped |
-/// | `min_rate` | 1 KiB | bytes per second of a client that sends or reads | the connection is dropped |
+/// | `write_timeout` | 60 s | in which a client reads none of its queued data, or less than `min_rate` | the connection is dropped |
+/// | `ping_interval` | 20 s | of silence | the server pings the client |
+/// | `ping_timeout` | 20 s | from the writing of the ping to the client's next byte | 1011 |
+/// | `idle_timeout` | none | without a message | 1001 |
+/// | `message_timeout` | 60 s | in which a message in progress does not advance, or by less than `min_rate` | 1008 |
+/// | `min_rate` | 1 KiB | bytes per second, in `message_timeout` and in `write_timeout` | 1008 if the client sends more slowly; it is dropped if it reads more slowly |
 /// | `tcp_keepalive` | 60 s | of silence before the system probes a TCP client | the connection fails after twice that time |
 /// | `max_clients_per_ip` | any | connections of one address | 429, or 503 as for `max_clients` if 1,024 others are refused |
 /// | `ipv6_prefix` | 64 | first bits of an IPv6 address that count | |
@@ -191,24 +191,56 @@ pub struct Config {
     /// The time for a client to answer our close frame and to end its side of the connection. It
     /// restarts whenever the client reads data that was queued before.
     pub close_timeout: Duration,
-    /// The time in which a client must read some of its queued data. After that the client is
-    /// dropped, so that a client that never reads does not hold memory for ever.
+    /// The time in which a client must read some of its queued data, and at least
+    /// [`min_rate`](Self#structfield.min_rate) on average. After that the client is
+    /// [dropped](crate::DisconnectCause::WriteTimeout), so that a client that hardly reads does not
+    /// hold memory for ever. The default is 60 seconds.
     pub write_timeout: Duration,
-    /// The silence after which the server pings a client. `None` means never.
+    /// The silence after which the server pings a client. `None` means never. The default is 20
+    /// seconds.
     ///
-    /// Any byte of the client ends the silence. Draft 0 and hixie-75 have no ping: their clients
-    /// have only [`idle_timeout`](Self#structfield.idle_timeout).
+    /// Any byte of the client ends the silence, also in the middle of a large message. The server
+    /// pings late by at most an eighth of the time, and two tenths of a second. The ping passes
+    /// whole messages in the client's queue. Its pong is not delivered to the resource, and
+    /// [`Client::rtt`](crate::Client::rtt) has the time that it took.
+    ///
+    /// The clock stands still while the server does not read from the client, and restarts with
+    /// reading: while the client is [paused](crate::Client::pause) or its queue is full, while its
+    /// own queue is above [`write_high_water`](Self#structfield.write_high_water), and while memory
+    /// is short. A vanished client is then found by `write_timeout` or
+    /// [`tcp_keepalive`](Self#structfield.tcp_keepalive).
+    ///
+    /// Draft 0 and hixie-75 have no ping: their clients have only
+    /// [`idle_timeout`](Self#structfield.idle_timeout).
     pub ping_interval: Option<Duration>,
-    /// The time for a client to send anything after the ping of the server was written. After that
-    /// the client is dropped.
+    /// The time for a client to send anything after the ping of the server was written. The default
+    /// is 20 seconds.
+    ///
+    /// After that the connection ends with
+    /// [`KeepaliveTimeout`](crate::DisconnectCause::KeepaliveTimeout), and the client gets close
+    /// code 1011. The time restarts while a client reads queued data, because its answer may wait
+    /// behind them. The clock stands still as that of `ping_interval`.
     pub ping_timeout: Duration,
-    /// The time in which a client must send a message. `None` means forever.
+    /// The time in which a client must send a message. `None`, the default, means forever.
+    ///
+    /// Pings, pongs and messages to the client do not count. A message in progress is not idle. After
+    /// that the connection ends with [`IdleTimeout`](crate::DisconnectCause::IdleTimeout), and the
+    /// client gets close code 1001. The clock stands still as that of `ping_interval`. A client with
+    /// this setting takes about 300 bytes more.
     pub idle_timeout: Option<Duration>,
-    /// The time in which a message that has begun must advance.
+    /// The time in which a message that has begun must advance by a byte, and by at least
+    /// [`min_rate`](Self#structfield.min_rate) on average. The default is 60 seconds.
+    ///
+    /// After that, and at most a quarter of the time later, the connection ends with
+    /// [`MessageTimeout`](crate::DisconnectCause::MessageTimeout), and the client gets close code
+    /// 1008. Only time in which the server reads from the client counts.
     pub message_timeout: Duration,
     /// The least speed of a client that sends a message or reads its queued data, in bytes per
-    /// second. It is averaged over [`message_timeout`](Self#structfield.message_timeout) or
-    /// [`write_timeout`](Self#structfield.write_timeout). 0 allows any speed.
+    /// second as they are on the wire. The default is 1 KiB. 0 allows any speed.
+    ///
+    /// It is averaged over [`message_timeout`](Self#structfield.message_timeout) or
+    /// [`write_timeout`](Self#structfield.write_timeout), and counts only for messages and queues
+    /// that take longer than that. A slow but steady client stays.
     pub min_rate: usize,
     /// The silence after which the system probes a TCP client (`SO_KEEPALIVE`). `None` means never.
     ///

@@ -16,6 +16,7 @@ use crate::config::Config;
 use crate::connection::handshakes::Handshakes;
 use crate::resource::registry::Resources;
 use crate::stats::counters::Counters;
+use crate::time::ticks;
 use crate::wake::WakeTargetRef;
 
 /// The context of one call.
@@ -65,6 +66,11 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn now(&self) -> Instant {
         (self.environment.now)()
+    }
+
+    /// The ticks since the server's start.
+    pub(super) fn tick(&self) -> u32 {
+        ticks(self.now().saturating_duration_since(self.clients.shared.started))
     }
 
     #[inline]

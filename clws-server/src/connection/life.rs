@@ -10,6 +10,7 @@ use clws_proto::{CloseCode, Input};
 use crate::client::Client;
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::config::address::Peer;
+use crate::connection::activity::input_len;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Handshake;
@@ -39,6 +40,10 @@ impl Connection {
     pub(crate) fn handle_input(&mut self, input: Input<'_>, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
+                let bytes = input_len(&input);
+                if bytes > 0 {
+                    open.note_input(bytes, context);
+                }
                 if let Some(end) = open.handle_input(input, share, context) {
                     self.end(end, context);
                 }
@@ -291,7 +296,7 @@ impl Connection {
                 }
             }
             Stage::Closing(closing) => {
-                closing.deadline.rearm(context, context.config());
+                closing.rearm(context);
                 if closing.is_flushed() && !closing.linger {
                     self.close();
                 } else if closing.is_flushed() && !std::mem::replace(&mut closing.our_side_ended, true) {

@@ -4,6 +4,7 @@
 //! methods in the order of [`driver::drive`](crate::driver::drive). The rules for closing and for
 //! deadlines are here and are tested without a socket.
 
+pub(crate) mod activity;
 mod closing;
 pub(crate) mod context;
 pub(crate) mod draining;
@@ -11,6 +12,7 @@ pub(crate) mod draining;
 pub(crate) mod fuzzing;
 mod handshake;
 pub(crate) mod handshakes;
+mod keepalive;
 mod life;
 mod memory;
 mod open;
@@ -19,6 +21,7 @@ pub(crate) mod share;
 mod throttle;
 mod timeouts;
 mod timer;
+mod watch;
 
 use clws_handshake::Reject;
 

@@ -12,9 +12,11 @@ use crate::client::close::Close;
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::state::Disposition;
 use crate::connection::context::Context;
+use crate::connection::keepalive;
 use crate::connection::share::Share;
 use crate::connection::throttle::Throttle;
 use crate::connection::timer::{Deadline, Timer};
+use crate::connection::watch::{Missed, ReadingRate, Watch};
 use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
 use crate::time::now;
@@ -27,9 +29,11 @@ pub(super) struct Open {
     pub(super) waiting: Option<Box<Waiting>>,
 }
 
-/// The timer, and the state of a connection that closes.
+/// The deadlines of a connection, and the state of a connection that closes.
 pub(super) struct Waiting {
     pub(super) deadline: Deadline,
+    pub(super) watch: Watch,
+    pub(super) rate: ReadingRate,
     /// The error that broke the connection.
     error: Option<ApplicationValue<io::Error>>,
     /// Data messages that were read and discarded.
@@ -50,8 +54,34 @@ pub(super) enum End {
 }
 
 impl Waiting {
-    fn boxed(timer: Timer) -> Box<Self> {
-        Box::new(Self { deadline: Deadline::new(timer), error: None, undelivered: 0, our_side_ended: false })
+    pub(super) fn boxed(timer: Timer) -> Box<Self> {
+        Box::new(Self {
+            deadline: Deadline::new(timer),
+            watch: Watch::default(),
+            rate: ReadingRate::default(),
+            error: None,
+            undelivered: 0,
+            our_side_ended: false,
+        })
+    }
+
+    /// Whether the connection waits for nothing.
+    fn is_empty(&self) -> bool {
+        self.deadline.timer() == Timer::Nothing && self.watch.is_empty() && self.undelivered == 0
+    }
+
+    /// Records that the queue was written, all of it or `bytes` bytes.
+    fn note_written(&mut self, all: bool, bytes: usize) {
+        self.watch.note_written(bytes, self.deadline.timer() == Timer::Write);
+        self.rate.note_written(bytes);
+        match self.deadline.timer() {
+            Timer::Deliver => {}
+            // The count is still needed when the client closes.
+            Timer::Write if all && self.undelivered == 0 => self.deadline.start(Timer::Nothing),
+            Timer::Nothing if all => {}
+            Timer::Nothing => self.deadline.start(Timer::Write),
+            _ => self.deadline.note_progress(bytes > 0),
+        }
     }
 }
 
@@ -61,16 +91,13 @@ impl Open {
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let mut progress = false;
-        let all =
-            self.client.flush(&mut |slices| write(slices).inspect(|written| progress |= *written > 0))?;
+        let mut bytes = 0;
+        let all = self.client.flush(&mut |slices| write(slices).inspect(|written| bytes += written))?;
         match &mut self.waiting {
-            Some(waiting) => match waiting.deadline.timer() {
-                Timer::Deliver => {}
-                // The count is still needed when the client closes.
-                Timer::Write if all && waiting.undelivered == 0 => self.waiting = None,
-                _ => waiting.deadline.note_progress(progress),
-            },
+            Some(waiting) => {
+                waiting.note_written(all, bytes);
+                self.waiting.take_if(|waiting| waiting.is_empty());
+            }
             None if all => {}
             None => self.waiting = Some(Waiting::boxed(Timer::Write)),
         }
@@ -84,17 +111,66 @@ impl Open {
         Ok(all)
     }
 
-    /// Starts the timer of the closing handshake if the client was closed, and sets the deadline.
+    /// Starts the timer of the closing handshake if the client was closed, and sets the deadlines.
     #[inline]
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
+        self.note_pause(context);
         if self.client.is_closing() {
             let waiting = self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Close));
-            if waiting.deadline.timer() == Timer::Write {
+            if matches!(waiting.deadline.timer(), Timer::Nothing | Timer::Write) {
                 waiting.deadline.start(Timer::Close);
             }
         }
-        if let Some(waiting) = &mut self.waiting {
-            waiting.deadline.rearm(context, self.client.config());
+        if self.waiting.is_some() {
+            self.rearm_waiting(context);
+        }
+    }
+
+    fn rearm_waiting(&mut self, context: &Context<'_>) {
+        let is_reading = self.is_reading(context);
+        let Some(waiting) = &mut self.waiting else { return };
+        let (config, now) = (self.client.config(), || context.now());
+        waiting.deadline.rearm(context, config);
+        let timer = waiting.deadline.timer();
+        match timer {
+            // The deadline of the closing handshake is shorter.
+            Timer::Close | Timer::Deliver => waiting.watch.stop(),
+            _ => waiting.watch.rearm(is_reading, config, &now),
+        }
+        let is_blocked = match timer {
+            Timer::Write => true,
+            Timer::Close => self.client.buffered_amount() > 0,
+            _ => false,
+        };
+        waiting.rate.rearm(is_blocked, config, &now);
+        self.waiting.take_if(|waiting| waiting.is_empty());
+    }
+
+    /// The end of the connection, if the client has not met an expectation in time.
+    pub(super) fn missed(&mut self, context: &Context<'_>) -> Option<End> {
+        let is_in_message = !self.receiver.is_between_messages();
+        let (waiting, config, now) = (self.waiting.as_mut()?, self.client.config(), context.now());
+        if waiting.rate.is_missed(now, config) {
+            return Some(End::Lost(DisconnectCause::WriteTimeout));
+        }
+        let (code, reason, cause) = match waiting.watch.missed(now, is_in_message, config)? {
+            Missed::Pong => (CloseCode::INTERNAL, "no answer to a ping", DisconnectCause::KeepaliveTimeout),
+            Missed::Message => {
+                (CloseCode::POLICY, "the message is too slow", DisconnectCause::MessageTimeout)
+            }
+            Missed::Idle => (CloseCode::GOING_AWAY, "no message", DisconnectCause::IdleTimeout),
+        };
+        self.client.queue_close(code, reason);
+        Some(End::Failed(cause))
+    }
+
+    /// Handles the answer to a keepalive ping, which came at `at`.
+    fn pong_came(&mut self, number: u64, at: Instant, context: &Context<'_>) {
+        let Some(waiting) = &mut self.waiting else { return };
+        if let Some(rtt) = waiting.watch.pong.as_ref().and_then(|pong| pong.answered(number, at)) {
+            self.client.set_rtt(rtt);
+            context.counters().note_rtt(rtt);
+            waiting.watch.pong = None;
         }
     }
 
@@ -267,6 +343,7 @@ impl Open {
         let resource = &*self.entry.resource;
         let started = counters.takes_sample().then(|| context.now());
         let (mut handled, mut delivered, mut undelivered) = (false, 0, 0);
+        let mut pong = None;
         let mut events = self.receiver.receive_input(input, context.environment.buffers);
         // One guard for all events: a panic ends the connection, so half-handled events are not
         // seen again.
@@ -330,7 +407,9 @@ impl Open {
                     }
                     Ok(Some(Event::Pong(payload))) => {
                         let bytes = payload.len();
-                        if deliver {
+                        if let Some(number) = keepalive::number_in(&payload, client.id()) {
+                            pong = Some((number, context.now()));
+                        } else if deliver {
                             resource.pong(client, payload);
                         }
                         bytes
@@ -355,15 +434,21 @@ impl Open {
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(self.receiver.context_size());
         }
+        let rest = throttle.filter(|_| matches!(end, Some(None)) && !self.receiver.has_unread());
+        let excess = rest.and_then(|throttle| throttle.charge_rest().err());
         if undelivered > 0 {
             self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Close)).undelivered += undelivered;
         }
+        if let Some((number, at)) = pong {
+            self.pong_came(number, at, context);
+        }
         // Progress of the application, not of the peer.
         if let Some(waiting) = &mut self.waiting {
+            if delivered + undelivered > 0 {
+                waiting.watch.note_message();
+            }
             waiting.deadline.note_progress(handled && waiting.deadline.timer() == Timer::Deliver);
         }
-        let rest = throttle.filter(|_| matches!(end, Some(None)) && !self.receiver.has_unread());
-        let excess = rest.and_then(|throttle| throttle.charge_rest().err());
         match end {
             None => {
                 self.client.queue_close(CloseCode::INTERNAL, "");

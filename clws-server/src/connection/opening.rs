@@ -72,6 +72,7 @@ impl Connection {
         }
         self.stage = Stage::Open(open);
         let Stage::Open(open) = &mut self.stage else { return false };
+        open.start_clock(context);
         open.connect();
         // Frames that the client sent without waiting for the answer.
         let early = bytes.get_mut(consumed..).unwrap_or_default();

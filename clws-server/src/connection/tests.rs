@@ -8,11 +8,13 @@ mod end_of_input;
 mod expect_continue;
 mod failures;
 mod hixie_75;
+mod keepalive;
 mod memory;
 mod opening;
 mod pausing;
 mod plain_http;
 mod rates;
+mod silence;
 mod slow_policies;
 mod stats;
 mod stopping;
@@ -188,13 +190,13 @@ enum Received {
 
 impl Harness {
     fn new(config: Config) -> Self {
+        let now = Instant::now();
+        virtual_clock::set(Some(now));
         let shared = DriverState::new(config.protocol_76_00_support(true).protocol_75_support(true));
         let resource = Arc::new(Recorder::default());
         shared.resources.register_shared("/", Origins::any(), resource.clone()).unwrap();
         let panics = Origins::closure(|_| panic!("in the origin rule"));
         shared.resources.register_shared("/origin-panics", panics, resource.clone()).unwrap();
-        let now = Instant::now();
-        virtual_clock::set(Some(now));
         let connection = Connection::new(Peer::Stream, &context(&shared));
         let client = clws_proto::Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
         let mut harness = Self {

@@ -11,54 +11,62 @@ use crate::connection::timer::{Deadline, Timer};
 use crate::connection::{Connection, Stage};
 use crate::guard::log;
 use crate::time::deadline_after;
+use crate::wake::WakeTargetRef;
 
 impl Connection {
     /// A deadline that the driver does not know yet. At that time it calls
     /// [`handle_timeout`](Self::handle_timeout).
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
         let throttle = self.poll_throttle();
-        let Some(deadline) = self.deadline() else {
-            return throttle.filter(|(_, is_known)| !is_known).map(|(at, _)| at);
+        let next = self.next_timeout();
+        let is_known = match (next, self.deadline()) {
+            (Some(next), Some(deadline)) => deadline.arm(next).is_none(),
+            _ => true,
         };
-        let is_known = deadline.armed || deadline.at.is_none();
-        deadline.armed = deadline.at.is_some();
         if is_known && throttle.is_none_or(|(_, is_known)| is_known) {
             return None;
         }
         // A driver may have one timer, so it gets the earlier time.
-        deadline.at.into_iter().chain(throttle.map(|(at, _)| at)).min()
+        next.into_iter().chain(throttle.map(|(at, _)| at)).min()
     }
 
     /// The deadline that the driver knows, if it still holds.
     pub(crate) fn armed_timeout(&mut self) -> Option<Instant> {
         let throttle = self.armed_throttle();
-        let deadline = self.deadline().filter(|deadline| deadline.armed).and_then(|deadline| deadline.at);
+        let deadline = self.deadline().and_then(|deadline| deadline.armed);
         deadline.into_iter().chain(throttle).min()
     }
 
-    /// The deadline, whether the driver knows it or not.
-    #[cfg(any(test, fuzzing))]
-    pub(crate) fn next_timeout(&mut self) -> Option<Instant> {
-        self.deadline()?.at
+    /// The earliest deadline, whether the driver knows it or not.
+    pub(crate) fn next_timeout(&self) -> Option<Instant> {
+        let (deadline, other) = match &self.stage {
+            Stage::Handshake(handshake) => (&handshake.deadline, None),
+            Stage::Open(open) => {
+                let waiting = open.waiting.as_ref()?;
+                let others = [waiting.watch.next(), waiting.rate.at()];
+                (&waiting.deadline, others.into_iter().flatten().min())
+            }
+            Stage::Closing(closing) => (&closing.deadline, closing.rate.at()),
+            Stage::Closed => return None,
+        };
+        [deadline.at, other].into_iter().flatten().min()
     }
 
     /// Whether a deadline has passed, so that [`handle_timeout`](Self::handle_timeout) may have an
     /// effect.
-    pub(crate) fn is_due(&mut self, context: &Context<'_>) -> bool {
-        let Some(deadline) = self.deadline() else { return false };
-        deadline.at.is_some() && deadline.is_due(context.now())
+    pub(crate) fn is_due(&self, context: &Context<'_>) -> bool {
+        self.next_timeout().is_some_and(|at| at <= context.now())
     }
 
     /// Whether a deadline that has passed may take effect later, because there is input that may
     /// have arrived before it. The grace is as long as a closing handshake, because a peer may send
     /// forever.
-    pub(crate) fn has_grace(&mut self, context: &Context<'_>) -> bool {
+    pub(crate) fn has_grace(&self, context: &Context<'_>) -> bool {
         if matches!(&self.stage, Stage::Handshake(handshake) if handshake.is_displaced()) {
             return false; // other clients wait for the place
         }
         let grace = context.config().close_timeout;
-        let at = self.deadline().and_then(|deadline| deadline.at);
-        at.is_some_and(|at| context.now() < deadline_after(at, grace))
+        self.next_timeout().is_some_and(|at| context.now() < deadline_after(at, grace))
     }
 
     /// Handles an expired deadline. Before the deadline it does nothing, and
@@ -67,13 +75,20 @@ impl Connection {
     pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
         self.rearm(context);
         self.disarm_throttle();
+        let now = context.now();
         let Some(deadline) = self.deadline() else { return };
-        // The driver has taken the deadline, so it must be told of the next one.
-        deadline.armed = false;
-        if !deadline.is_due(context.now()) {
-            return;
+        // The driver has taken the deadline, so it must be told of the next one. A shard may have a
+        // time of an earlier stage, and still has this one.
+        let is_stale = matches!(context.wake_target, WakeTargetRef::Shard(..))
+            && deadline.armed.is_some_and(|armed| armed > now);
+        if !is_stale {
+            deadline.armed = None;
+        }
+        if !deadline.is_due(now) {
+            return self.expectation_missed(context);
         }
         match deadline.timer() {
+            Timer::Nothing => {}
             Timer::Handshake => self.handshake_timed_out(context),
             Timer::Write => self.lose(DisconnectCause::WriteTimeout, context),
             Timer::Close => self.lose(DisconnectCause::CloseTimeout, context),
@@ -90,7 +105,24 @@ impl Connection {
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => open.rearm(context),
-            Stage::Closing(closing) => closing.deadline.rearm(context, context.config()),
+            Stage::Closing(closing) => closing.rearm(context),
+            Stage::Handshake(_) | Stage::Closed => {}
+        }
+    }
+
+    /// Ends the connection if the peer has not met an expectation in time.
+    fn expectation_missed(&mut self, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Open(open) => match open.missed(context) {
+                Some(End::Lost(cause)) => self.lose(cause, context),
+                Some(end) => self.end(end, context),
+                None => {}
+            },
+            Stage::Closing(closing) => {
+                if closing.is_too_slow(context) {
+                    self.close();
+                }
+            }
             Stage::Handshake(_) | Stage::Closed => {}
         }
     }

@@ -55,6 +55,7 @@ pub(super) fn stop() {
     with(|state| {
         state.trace(super::trace::NO_CONN, "stop", 0, 0);
         state.stopped_at.get_or_insert(state.now);
+        state.note_activity();
     });
     if !drain_instead_of_stop(&server) {
         server.stop();

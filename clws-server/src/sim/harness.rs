@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clws_handshake::Origins;
 
+use crate::client::Client;
+use crate::client::state::Disposition;
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
 use crate::handler::async_handler::async_handler;
@@ -206,7 +208,9 @@ impl Harness {
                     let time = state.rng.time(state.plan.step_cost);
                     state.pass(time);
                 });
-            } else if let Some(at) = self.next() {
+            } else if let Some(at) = self.next()
+                && with(|state| at <= state.idle_at())
+            {
                 if with(|state| at > state.now + MILLI / 2) {
                     check_rest();
                 }
@@ -270,7 +274,10 @@ impl Harness {
                 executor::poll(index);
             }
             Step::Action(action) => {
-                with(|state| state.actions.pop());
+                with(|state| {
+                    state.actions.pop();
+                    state.note_activity();
+                });
                 chaos::run(action);
             }
         }
@@ -317,8 +324,13 @@ impl Harness {
     /// stop.
     fn check_idle(&self) {
         for conn in 0..u32::try_from(with(|state| state.logs.len())).unwrap_or(0) {
-            let buffered = app::client(conn).map_or(0, |client| client.buffered_amount());
-            with(|state| state.check_idle(conn, buffered));
+            let client = app::client(conn);
+            let buffered = client.as_ref().map_or(0, Client::buffered_amount);
+            let waits = client.is_some_and(|client| client.disposition() == Disposition::Wait);
+            with(|state| {
+                state.check_idle(conn, buffered);
+                state.check_vanished(conn, waits);
+            });
         }
     }
 
@@ -385,7 +397,7 @@ impl Harness {
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let paused = client.disposition() == crate::client::state::Disposition::Wait
+            let paused = client.disposition() == Disposition::Wait
                 || client.rates().is_some_and(|rates| rates.armed().is_some());
             let buffered = client.buffered_amount();
             with(|state| state.check_rest(conn, buffered, paused));

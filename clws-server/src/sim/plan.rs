@@ -57,13 +57,11 @@ impl Plan {
         let high_water = rng.magnitude(512, 128 * 1024);
         let stalls = rng.below(12).saturating_sub(8);
         // Clones, so that existing seeds keep their meaning.
-        let (used, mut of_limits) = (used(&mut rng.clone()), rng.clone());
+        let (used, mut of_silence, mut of_limits) = (used(&mut rng.clone()), rng.clone(), rng.clone());
+        let config = super::silence::config(config(rng, high_water), &mut of_silence);
+        let config = limited(config, &mut of_limits);
         Self {
-            config: limited(config(rng, high_water), &mut of_limits).max_buffered(if used > 0 {
-                LIMIT
-            } else {
-                usize::MAX
-            }),
+            config: config.max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
             shards: 1 + rng.below(3),
             ports: 1 + rng.below(2),
             batch: rng.pick(&[1, 2, 4, 16, 256]),

@@ -142,7 +142,6 @@ impl Counters {
     }
 
     /// A client has answered a ping of the server after that time.
-    #[allow(dead_code, reason = "the keepalive calls it")]
     pub(crate) fn note_rtt(&self, time: Duration) {
         self.rtt.record(time, 1, self.is_shared);
     }

@@ -86,6 +86,7 @@ mod resource_settings;
 mod restart;
 mod send_to_many;
 mod sending;
+mod silence;
 mod sink_contract;
 mod slow_members;
 mod slow_policies;

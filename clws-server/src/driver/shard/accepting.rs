@@ -173,6 +173,7 @@ impl Shard {
             read_sizer: ReadSizer::default(),
             charged: Charged::default(),
         });
+        self.start_sweep();
         self.drive(slot);
     }
 

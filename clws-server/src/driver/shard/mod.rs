@@ -15,6 +15,8 @@ mod relief;
 mod serving;
 mod slot;
 mod socket_io;
+mod sweep;
+mod sweeping;
 mod taps;
 mod thread;
 
@@ -35,6 +37,7 @@ use crate::driver::shard::flags::Flags;
 use crate::driver::shard::held_back::Relief;
 use crate::driver::shard::listening::{Listening, listener_key};
 use crate::driver::shard::slot::ConnectionSlot;
+use crate::driver::shard::sweep::Sweep;
 use crate::driver::shard::taps::Taps;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
@@ -87,6 +90,7 @@ pub(crate) struct Shard {
     /// The drain, if one has begun.
     drain: Option<Box<Draining>>,
     relief: Relief,
+    sweep: Sweep,
     list: Arc<ClientList>,
     /// The permits of slots whose clients count for an address.
     addresses: HashMap<u32, AddressPermit>,
@@ -157,6 +161,7 @@ impl Shard {
             stop_at: None,
             drain: None,
             relief: Relief::default(),
+            sweep: Sweep::default(),
             list,
             addresses: HashMap::new(),
             taps: Taps::default(),
@@ -246,6 +251,7 @@ impl Shard {
         self.drive_woken();
         self.relieve();
         self.reexamine();
+        self.sweep();
         let ended = self.expire();
         self.continue_drain();
         self.shard_handle.counters.note_turn(ended.saturating_duration_since(self.now));
@@ -366,7 +372,14 @@ impl Shard {
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
         let drain = self.drain.as_ref().map(|drain| drain.next_wake_up());
-        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up(), drain];
+        let others = [
+            self.accept_again,
+            self.stop_at,
+            self.release_at,
+            self.relief.next_wake_up(),
+            self.sweep.next_wake_up(),
+            drain,
+        ];
         others.into_iter().chain([deadline]).flatten().min()
     }
 }

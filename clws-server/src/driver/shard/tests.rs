@@ -6,9 +6,15 @@ use super::*;
 use crate::admission::ConnectionPermit;
 use crate::budget::HOLD_BACK_ABOVE;
 use crate::config::address::Peer;
+use crate::connection::Connection;
+use crate::connection::activity::CHECKS;
+use crate::connection::share::Share;
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::deadlines::{TICK, tick, time};
 use crate::net::socket::Socket;
+use crate::time::{ticks, virtual_clock};
+use crate::wake::WakeTargetRef;
+use clws_proto::Input;
 
 #[test]
 fn rounds_deadlines_up_to_a_tick() {
@@ -188,6 +194,9 @@ impl crate::resource::Resource for Echo {
     }
 }
 
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+    Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
 /// A shard with one client of `resource`, and the client's end of its socket.
 fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     let mut shard = shard(crate::config::Config::default());
@@ -195,12 +204,7 @@ fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     shard.shard_handle.register_current_thread();
     let mut theirs = add_connection(&mut shard);
     assert!(shard.connections[0].connection.reads_little(), "before the handshake is accepted");
-    std::io::Write::write_all(
-        &mut theirs,
-        b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
-          Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n",
-    )
-    .unwrap();
+    std::io::Write::write_all(&mut theirs, REQUEST).unwrap();
     shard.connections[0].flags.set(Flags::READABLE, true);
     shard.serve(0);
     let mut answer = [0; 4096];
@@ -309,4 +313,218 @@ fn keeps_a_large_client_that_did_not_cause_the_shortage() {
     assert_eq!((shard.connections.len(), budget.dropped()), (2, 0));
     assert!(shard.relief.next_wake_up().is_some(), "the shard checks again later");
     budget.release_bytes(budget.limit());
+}
+
+/// The sweep of a shard whose clients are silent, in virtual time.
+struct Silence {
+    shard: Shard,
+    now: Instant,
+}
+
+impl Silence {
+    /// Advances the clock, and lets the shard do what is due.
+    fn wait(&mut self, time: Duration) {
+        let end = self.now + time;
+        while let Some(next) = self.shard.next_wake_up().filter(|at| *at <= end) {
+            self.set(next.max(self.now));
+            self.shard.sweep();
+            self.shard.expire();
+            self.shard.release_at = None; // not a matter of these tests
+        }
+        self.set(end);
+    }
+
+    fn set(&mut self, now: Instant) {
+        self.now = now;
+        virtual_clock::set(Some(now));
+        self.shard.now = now;
+    }
+
+    /// Lets the shard read from the client of slot 0.
+    fn read(&mut self) {
+        self.shard.connections[0].flags.set(Flags::READABLE, true);
+        self.shard.serve(0);
+    }
+}
+
+impl Drop for Silence {
+    fn drop(&mut self) {
+        virtual_clock::set(None);
+    }
+}
+
+fn silent() -> (Silence, UnixStream) {
+    let now = Instant::now();
+    virtual_clock::set(Some(now));
+    let (shard, theirs) = open(Echo);
+    theirs.set_nonblocking(true).unwrap();
+    (Silence { shard, now }, theirs)
+}
+
+/// The bytes that the client has received.
+fn received(mut theirs: &UnixStream) -> Vec<u8> {
+    let mut bytes = vec![0; 4096];
+    let count = std::io::Read::read(&mut theirs, &mut bytes).unwrap_or(0);
+    bytes.truncate(count);
+    bytes
+}
+
+const SECOND: Duration = Duration::from_secs(1);
+
+#[test]
+fn a_sweep_pings_a_silent_client() {
+    let (mut silence, mut theirs) = silent();
+    silence.wait(20 * SECOND);
+    assert!(received(&theirs).is_empty());
+    silence.wait(3 * SECOND);
+    let ping = received(&theirs);
+    assert_eq!((ping.len(), &ping[..2]), (18, &[0x89, 16][..]));
+    // Its pong is life, and measures the time.
+    silence.wait(SECOND);
+    let pong = [&[0x8A, 0x80 | 16, 0, 0, 0, 0][..], &ping[2..]].concat();
+    std::io::Write::write_all(&mut theirs, &pong).unwrap();
+    silence.read();
+    let rtt = silence.shard.connections[0].connection.client().unwrap().rtt().unwrap();
+    // The ping came within the last three seconds of the wait.
+    assert!((SECOND..5 * SECOND).contains(&rtt), "{rtt:?}");
+    silence.wait(20 * SECOND);
+    assert!(received(&theirs).is_empty());
+    silence.wait(6 * SECOND);
+    assert_eq!(received(&theirs).len(), 18);
+    // No answer: the client is read once, and gets its close frame.
+    silence.wait(19 * SECOND);
+    assert_eq!(silence.shard.connections.len(), 1);
+    silence.wait(2 * SECOND);
+    assert_eq!(received(&theirs)[..4], [0x88, 21, 0x03, 0xF3]);
+    silence.wait(6 * SECOND);
+    assert_eq!(silence.shard.connections.len(), 0);
+    assert!(silence.shard.deadlines.is_empty());
+}
+
+#[test]
+fn input_that_arrived_before_the_deadline_counts() {
+    let (mut silence, mut theirs) = silent();
+    silence.wait(23 * SECOND);
+    assert_eq!(received(&theirs).len(), 18);
+    std::io::Write::write_all(&mut theirs, &[0x82, 0x80, 0, 0, 0, 0]).unwrap();
+    // The shard is held up. No event has told it of the input.
+    silence.set(silence.now + 100 * SECOND);
+    silence.shard.sweep();
+    silence.shard.expire();
+    assert_eq!(silence.shard.connections.len(), 1);
+    assert_eq!(received(&theirs)[..2], [0x82, 0]);
+}
+
+#[test]
+fn a_sweep_finds_messages_that_do_not_advance() {
+    let (mut silence, mut theirs) = silent();
+    // Slow bytes are life for keepalive, and not for the message.
+    std::io::Write::write_all(&mut theirs, &[0x82, 0xFE, 0x10, 0, 0, 0, 0, 0]).unwrap();
+    for _ in 0..30 {
+        std::io::Write::write_all(&mut theirs, &[7]).unwrap();
+        silence.read();
+        silence.wait(5 * SECOND);
+        if silence.shard.connections.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(received(&theirs)[..4], [0x88, 25, 0x03, 0xF0]);
+    assert!(silence.now < silence.shard.started + 100 * SECOND);
+}
+
+/// Few clients are swept seldom, and many in small steps. Each is examined in time.
+#[test]
+fn a_sweep_examines_each_client_in_time() {
+    let now = Instant::now();
+    virtual_clock::set(Some(now));
+    let mut shard = shard(crate::config::Config::default().handshake_timeout(Duration::MAX));
+    let _theirs: Vec<_> = (0..600).map(|_| add_connection(&mut shard)).collect();
+    let mut silence = Silence { shard, now };
+    let period = 20 * SECOND / 8;
+    let (mut steps, end) = (0, now + 4 * period);
+    while let Some(next) = silence.shard.next_wake_up().filter(|at| *at <= end) {
+        silence.set(next);
+        silence.shard.sweep();
+        steps += 1;
+    }
+    assert!((6..20).contains(&steps), "{steps}");
+}
+
+/// The shard wakes up for nothing when it has no connection.
+#[test]
+fn an_empty_shard_does_not_sweep() {
+    let now = Instant::now();
+    virtual_clock::set(Some(now));
+    let shard = shard(crate::config::Config::default());
+    let mut silence = Silence { shard, now };
+    assert_eq!(silence.shard.next_wake_up(), None);
+    drop(add_connection(&mut silence.shard));
+    silence.read();
+    silence.wait(10 * SECOND);
+    silence.shard.release_at = None;
+    assert_eq!(silence.shard.next_wake_up(), None);
+}
+
+/// The processor time of this thread, or the time of the clock where the system does not tell.
+fn thread_time() -> Duration {
+    static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
+    let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
+    let nanos = stat.split(' ').next().and_then(|nanos| nanos.parse().ok());
+    nanos.map_or_else(|| START.elapsed(), Duration::from_nanos)
+}
+
+/// Prints the cost of 100,000 idle clients that answer their pings, without system calls: `cargo test --release --lib cost_of_idle -- --ignored --nocapture`.
+#[test]
+#[ignore = "a measurement"]
+fn cost_of_idle_clients() {
+    const CLIENTS: u32 = 100_000;
+    const TURNS: u32 = 1200;
+    let start = Instant::now();
+    virtual_clock::set(Some(start));
+    let shard = shard(crate::config::Config::default());
+    shard.state.resources.register("/", clws_handshake::Origins::any(), Echo).unwrap();
+    let context = |slot| shard.state.connection_context(WakeTargetRef::Shard(&shard.shard_handle, slot));
+    let all = |slices: &[io::IoSlice<'_>]| Ok(slices.iter().map(|slice| slice.len()).sum());
+    let open = |slot| {
+        let mut connection = Connection::new(Peer::Unix, &context(slot));
+        let mut request = REQUEST.to_vec();
+        connection.handle_input(Input::Lent(&mut request), &mut Share::new(now), &context(slot));
+        connection.transmit(&mut all.clone()).unwrap();
+        connection
+    };
+    let mut connections: Vec<_> = (0..CLIENTS).map(open).collect();
+    let least = shard.state.context.shared.least_silence();
+    let steps = usize::try_from(least / CHECKS).unwrap();
+    let (mut spent, mut pings, mut idle) = (Duration::ZERO, 0, Duration::ZERO);
+    for turn in 0..TURNS {
+        let at = start + TICK * turn;
+        virtual_clock::set(Some(at));
+        let part = connections.len() / steps;
+        let first = part * (turn as usize % steps);
+        let before = thread_time();
+        let tick = ticks(at.saturating_duration_since(shard.state.context.shared.started));
+        for (slot, connection) in (0..).zip(&mut connections).skip(first).take(part) {
+            if !connection.must_check(tick, least) || !connection.check(&context(slot)) {
+                continue;
+            }
+            let mut pong = [0; 22];
+            pong[..6].copy_from_slice(&[0x8A, 0x80 | 16, 0, 0, 0, 0]);
+            let write = &mut |slices: &[io::IoSlice<'_>]| {
+                pong[6..].copy_from_slice(&slices[0][2..]);
+                all(slices)
+            };
+            connection.transmit(write).unwrap();
+            let _ = connection.poll_action(&context(slot));
+            connection.handle_input(Input::Lent(&mut pong), &mut Share::new(now), &context(slot));
+            pings += 1;
+        }
+        spent += thread_time() - before;
+        if turn < least {
+            idle = spent; // nothing is due yet
+        }
+    }
+    let share = |time: Duration, turns| 100.0 * time.as_secs_f64() / (TICK * turns).as_secs_f64();
+    println!("{CLIENTS} clients: {:.3} % of a core to look at them", share(idle, least));
+    println!("{pings} pings with their pongs: {:.3} % of a core in all", share(spent, TURNS));
+    virtual_clock::set(None);
 }

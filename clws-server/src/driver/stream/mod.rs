@@ -11,6 +11,7 @@ use std::future::{Future, poll_fn};
 use std::io::IoSlice;
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::Instant;
 
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
@@ -18,6 +19,7 @@ use futures::io::{AsyncRead, AsyncWrite};
 use crate::admission::{Admitted, ConnectionPermit};
 use crate::config::Config;
 use crate::config::address::Peer;
+use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::{Connection, refusal};
 use crate::driver::drive::{self, Settled};
@@ -81,6 +83,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             used_share: false,
             timer: None,
             due: false,
+            check: None,
             ending,
             memory: Memory::new(&state, &waker),
         };
@@ -134,6 +137,8 @@ struct Driver<S> {
     timer: Option<runtime::Timer>,
     /// The timer has expired, and the deadline has not taken effect.
     due: bool,
+    /// The time at which the connection is checked for silence.
+    check: Option<(Instant, runtime::Timer)>,
     ending: Ending,
     memory: Memory,
 }
@@ -175,6 +180,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if self.memory.must_drop() {
                 self.connection.drop_for_memory(&context);
             }
+            let must_check = self.check.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
+            if must_check {
+                self.check = None;
+            }
             // A panic or a decision on another thread comes before further events.
             self.connection.resume(&mut share, &context);
             progress |= self.connection.can_continue();
@@ -182,6 +191,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             let flags = (&mut self.readable, &mut self.shutting);
             let mut io = StreamIo::new(&mut self.stream, cx, &mut self.memory, flags, self.due);
             let has_read = drive::receive(&mut self.connection, &mut io, &mut share, &context);
+            if must_check {
+                self.connection.check(&context);
+            }
             let mut settled = drive::settle(&mut self.connection, &mut io, &context);
             progress |= has_read || io.was_cut;
             let wanted_input = io.wanted_input;
@@ -189,6 +201,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.memory.stop_waiting();
             }
             self.memory.note(&self.connection);
+            progress |= self.arm_check(&context);
             let has_more = has_read || self.connection.can_continue() || share.is_over();
             if self.due && settled != Settled::Drop && drive::expire(&mut self.connection, has_more, &context)
             {
@@ -229,6 +242,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         };
         self.timer = Some(runtime::timer(at));
         true
+    }
+
+    /// Sets the time of the next check, unless an earlier one is set. Returns whether its timer must
+    /// be polled.
+    fn arm_check(&mut self, context: &Context<'_>) -> bool {
+        let Some(at) = self.connection.next_check(context) else { return false };
+        let is_earlier = self.check.as_ref().is_none_or(|(armed, _)| at < *armed);
+        if is_earlier {
+            self.check = Some((at, runtime::timer(at)));
+        }
+        is_earlier
     }
 
     /// Closes our side of the stream, once. Returns whether that is done.
