@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs every criterion bench once (`--test`). It checks that they work and measures nothing. It also
-# compiles the servers that the comparison measures.
+# Runs every criterion bench once (`--test`), and every attack of `abuse` for a moment. It checks that
+# they work and measures nothing. It also compiles the servers that the comparison measures.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
@@ -15,6 +15,10 @@ if ((status != 0)); then
     fail "cargo bench: exit status $status"
     tail -n 60 "$log" | sed 's/^/     | /'
 fi
+
+# Attacks on `echo`, each beside a client that behaves well. The verdicts are not about time.
+check "cargo build, echo" cargo build --locked -p clws-examples --bin echo
+check "abuse --quick" cargo run --locked -p clws-benches --bin abuse -- --quick
 
 # The peers are a workspace of their own, so no other stage compiles them.
 check "cargo clippy, benches/peers" cargo clippy --locked --all-targets --manifest-path benches/peers/Cargo.toml \

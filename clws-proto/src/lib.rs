@@ -50,7 +50,8 @@
 //!
 //! [`Limits`] bound frames, messages and fragments. A declared length allocates nothing: buffers
 //! grow with the bytes that arrive. A [`Sender`] has no limit, so compare
-//! [`queued`](Sender::queued) with your own. Between messages a receiver holds no buffer. The
+//! [`queued`](Sender::queued) with your own. Between messages a receiver holds no buffer. With
+//! [`Receiver::stream_messages`], long messages are delivered in [`Piece`]s and are not held. The
 //! module [`buffer`] has pools for servers with many connections.
 //!
 //! # Versions
@@ -91,13 +92,23 @@ pub use crate::error::{ProtocolError, SendError};
 pub use crate::frame::mask::apply_mask;
 pub use crate::limits::Limits;
 pub use crate::message::event::{Event, Payload, Text};
+pub use crate::message::piece::{Piece, PieceData};
 pub use crate::message::reaction::Reaction;
 pub use crate::receive::input::Input;
 pub use crate::receive::{Events, Receiver};
 pub use crate::send::Sender;
+pub use crate::send::backlog::policy::SlowPolicy;
 pub use crate::send::shared::SharedMessage;
 pub use crate::version::{Role, Version};
 pub use bytestring::ByteString;
+
+/// Messages that wait until there is room in the outbox, and can be dropped meanwhile: the
+/// arguments and results of [`Sender::queue`].
+pub mod backlog {
+    pub use crate::send::backlog::DropCounts;
+    pub use crate::send::backlog::pending::{Key, Pending};
+    pub use crate::send::queue::{Admission, Queued};
+}
 
 /// Compiles and runs the README's example with the tests.
 #[cfg(doctest)]

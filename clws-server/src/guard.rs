@@ -12,6 +12,8 @@ use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
 use tracing::field::display;
+use tracing::span::EnteredSpan;
+use tracing::{Level, Span, level_enabled};
 
 use crate::lock::assert_none_held;
 
@@ -35,6 +37,11 @@ pub(crate) trait Scope {
 
     /// The address of the client.
     fn peer(&self) -> Option<String>;
+
+    /// The span of the client for the log. It is asked only if spans are wanted.
+    fn span(&self) -> Span {
+        Span::none()
+    }
 }
 
 /// A place without a resource and a client.
@@ -70,12 +77,45 @@ impl<S: Scope> Scope for Option<S> {
     fn peer(&self) -> Option<String> {
         self.as_ref().and_then(Scope::peer)
     }
+
+    fn span(&self) -> Span {
+        self.as_ref().map_or_else(Span::none, Scope::span)
+    }
+}
+
+/// The current thread is in the span of a client, until this is dropped.
+pub(crate) struct InSpan(Option<EnteredSpan>);
+
+/// Enters the span of a client, if the subscriber wants such spans. A span lives for one call, so
+/// an idle client has none.
+#[inline]
+pub(crate) fn enter(scope: &impl Scope) -> Option<InSpan> {
+    if level_enabled!(Level::DEBUG) { enter_wanted(scope) } else { None }
+}
+
+#[cold]
+fn enter_wanted(scope: &impl Scope) -> Option<InSpan> {
+    let mut entered = None;
+    log(|| {
+        let span = scope.span();
+        entered = (!span.is_disabled()).then(|| InSpan(Some(span.entered())));
+    });
+    entered
+}
+
+/// The subscriber is code of the application.
+impl Drop for InSpan {
+    fn drop(&mut self) {
+        let entered = self.0.take();
+        log(|| drop(entered));
+    }
 }
 
 /// Calls a handler of the application. Returns `None` after a panic, which is logged.
 #[inline]
 pub(crate) fn guard<T>(debug: DebugOn, scope: &impl Scope, call: impl FnOnce() -> T) -> Option<T> {
     assert_none_held();
+    let _in_span = enter(scope);
     let _watch = (debug.resource || debug.server).then(|| Watch::start(debug.resource));
     catch_unwind(AssertUnwindSafe(call)).map_err(|panic| caught("a handler", scope, panic)).ok()
 }

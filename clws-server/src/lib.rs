@@ -51,6 +51,7 @@
 //! | [testing](guide::testing) | How do I test a handler without a network? |
 //! | [deployment](guide::deployment) | Proxy, TLS, systemd, health checks, logs, several processes |
 //! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
+//! | [metrics](guide::metrics) | What does my server do? Statistics, metrics, logs |
 //! | [tokio](guide::tokio) | How do I use the server in a program on tokio? |
 //! | [from tokio-tungstenite](guide::from_tokio_tungstenite) | What is it called here? |
 //!
@@ -64,7 +65,9 @@
 //! |---|---|
 //! | `deflate` | compression: permessage-deflate, RFC 7692 |
 //! | `serde` | [`Config`] from a file |
-//! | `testing` | the module `testing`: clients without a network, for tests of handlers |
+//! | `metrics` | [`MetricsPublisher`]: the [statistics](Stats) for the facade crate `metrics` |
+//! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
+//! | `testing` | the module `testing`: clients without a network, for tests of handlers; includes `capture` |
 //!
 //! # Versions
 //!
@@ -81,12 +84,15 @@
 mod admission;
 mod budget;
 mod buffer_pool;
+#[cfg(feature = "capture")]
+pub mod capture;
 mod client;
 #[cfg(feature = "deflate")]
 mod codecs;
 mod config;
 mod connection;
 mod date;
+mod drain;
 mod driver;
 mod guard;
 #[cfg(any(all(doc, not(doctest)), all(doctest, feature = "deflate", feature = "testing")))]
@@ -94,6 +100,8 @@ mod guard;
 pub mod guide;
 mod handler;
 mod lock;
+#[cfg(feature = "metrics")]
+mod metrics;
 #[cfg(test)]
 #[cfg(shuttle)]
 mod models;
@@ -121,27 +129,33 @@ pub use crate::client::group::Group;
 pub use crate::client::id::ClientId;
 pub use crate::client::outcome::{SendError, Sent};
 pub use crate::client::outgoing::{Outgoing, SendOptions};
+pub use crate::client::receipt::Written;
 pub use crate::client::topics::Topics;
 pub use crate::config::Config;
 pub use crate::config::address::{Listen, Peer};
 pub use crate::config::error::ConfigError;
 pub use crate::config::excess::Excess;
+pub use crate::drain::options::Drain;
+pub use crate::drain::report::Report;
 pub use crate::handler::async_handler::{AsyncHandler, async_handler};
 pub use crate::handler::mailbox::event::{Event, MailboxClosed};
 pub use crate::handler::mailbox::sender::MailboxSender;
 pub use crate::handler::mailbox::{Mailbox, mailbox};
+pub use crate::handler::piece::{OwnedPiece, OwnedPieceData};
 pub use crate::handler::resource_listener::ResourceListener;
 pub use crate::handler::resource_listener::handle::{CallError, ResourceListenerHandle};
 pub use crate::handler::resource_listener::task::ResourceListenerTask;
 pub use crate::handler::websocket::message::Message;
 pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter};
-pub use crate::resource::Resource;
+#[cfg(feature = "metrics")]
+pub use crate::metrics::MetricsPublisher;
 pub use crate::resource::accept::Accept;
 pub use crate::resource::decision::Decision;
 pub use crate::resource::opening::Opening;
 pub use crate::resource::registry::Resources;
 pub use crate::resource::registry::error::RegisterError;
 pub use crate::resource::settings::ResourceConfig;
+pub use crate::resource::{CloseTime, Resource};
 pub use crate::server::Server;
 pub use crate::server::builder::ServerBuilder;
 pub use crate::server::handle::ServerHandle;
@@ -153,7 +167,8 @@ pub use bytestring::ByteString;
 pub use clws_handshake::{
     HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
-pub use clws_proto::{CloseCode, Payload, ProtocolError, SharedMessage, Text};
+pub use clws_proto::buffer::Fate;
+pub use clws_proto::{CloseCode, Payload, Piece, PieceData, ProtocolError, SharedMessage, SlowPolicy, Text};
 #[cfg(feature = "deflate")]
 pub use clws_proto::{DeflateConfig, DeflateParams};
 

@@ -48,6 +48,17 @@ pub(crate) mod rank {
     pub(crate) const DESCRIPTORS: u8 = 14;
     /// The descriptor in reserve for a shortage.
     pub(crate) const SHORTAGE: u8 = 15;
+    /// The plan of a drain.
+    pub(crate) const DRAIN: u8 = 17;
+    /// The handlers that a drain waits for.
+    pub(crate) const WORKS: u8 = 18;
+    /// The client lists of all shards.
+    pub(crate) const CLIENT_LISTS: u8 = 19;
+    /// The clients of one shard.
+    pub(crate) const CLIENT_LIST: u8 = 20;
+    /// The recordings that the application wants.
+    #[cfg(feature = "capture")]
+    pub(crate) const RECORDER: u8 = 16;
 }
 
 /// A mutex with a rank.

@@ -84,6 +84,8 @@ pub(crate) enum ShardCommand {
     /// Drop the clients that hold most memory, or ask the next shard. The number of shards that may
     /// still be asked.
     Relieve(usize),
+    /// The server drains, or its drain was shortened.
+    Drain,
     /// Close all connections and end.
     Stop,
 }

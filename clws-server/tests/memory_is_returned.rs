@@ -7,9 +7,11 @@ mod common;
 use std::alloc::System;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use cap::Cap;
-use clws_server::{Config, Version};
+use clws_server::{Client, Config, Origins, Piece, Resource, ResourceConfig, Server, Version};
 use common::{Probe, Received, Running};
 
 /// Counts the allocated bytes.
@@ -25,6 +27,7 @@ in_both_modes_in_own_process!(
     frees_partial_messages,
     frees_large_messages,
     frees_the_outboxes_of_members_that_did_not_read,
+    a_long_upload_takes_little_memory,
 );
 
 #[track_caller]
@@ -73,6 +76,52 @@ fn frees_partial_messages(config: Config) {
 
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
     Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n";
+
+/// The allocated bytes at the pieces of an upload.
+#[derive(Default)]
+struct Uploads {
+    received: AtomicUsize,
+    /// When 8 MiB have arrived. The thread has its largest read buffer by then, for all clients.
+    early: AtomicUsize,
+    /// The most after that.
+    peak: AtomicUsize,
+}
+
+impl Resource for Uploads {
+    fn piece(&self, _: &Client, piece: Piece<'_>) {
+        let received = self.received.fetch_add(piece.bytes().len(), Ordering::Relaxed);
+        let place = if received < 8 << 20 { &self.early } else { &self.peak };
+        place.fetch_max(ALLOCATOR.allocated(), Ordering::Relaxed);
+    }
+}
+
+/// The message is one frame.
+fn a_long_upload_takes_little_memory(config: Config) {
+    const LEN: usize = 64 << 20;
+    /// Two read buffers of a thread.
+    const READ_BUFFERS: usize = 2 << 20;
+
+    let server = Server::bind(config.listen("127.0.0.1:0")).unwrap();
+    let settings = ResourceConfig::new(Origins::any()).max_read_message_size(LEN).max_read_frame_size(LEN);
+    let uploads = Arc::new(Uploads::default());
+    let resource: Arc<dyn Resource> = Arc::clone(&uploads) as _;
+    server.resources().register_shared("/", settings.stream_messages(64 * 1024), resource).unwrap();
+    let server = Running::run(server);
+    let mut stream = server.tcp();
+    stream.write_all(REQUEST).unwrap();
+    let chunk = vec![7; 64 * 1024];
+    server.wait_for_clients(1);
+    let before = ALLOCATOR.allocated();
+    let head = [&[0x82, 0xFF][..], &u64::try_from(LEN).unwrap().to_be_bytes(), &[0; 4]].concat();
+    stream.write_all(&head).unwrap();
+    for _ in 0..LEN / chunk.len() {
+        stream.write_all(&chunk).unwrap();
+    }
+    common::eventually("the upload is done", || uploads.received.load(Ordering::Relaxed) == LEN);
+    let (early, peak) = (uploads.early.load(Ordering::Relaxed), uploads.peak.load(Ordering::Relaxed));
+    assert!(early < before + READ_BUFFERS + SLACK, "{early} early, {before} before");
+    assert!(peak < early + SLACK, "{peak} at most, {early} early");
+}
 
 /// The buffer pools of the threads are freed too, including the largest buffers.
 fn frees_large_messages(config: Config) {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use clap::Parser;
 use clws_examples::pages::{self, File};
+use clws_server::capture::Capture;
 use clws_server::{
     Accept, Client, Close, Config, Group, HttpRequest, HttpResponse, Listen, Opening, Origins, Payload,
     Reject, Resource, Server, Text,
@@ -137,9 +138,17 @@ struct Flags {
     /// Do not keep the request headers of connected clients
     #[arg(long)]
     forget_headers: bool,
+    /// Record all connections into files in this directory, for Wireshark and `client replay`; the
+    /// files contain all messages, cookies and tokens
+    #[arg(long, value_name = "DIRECTORY")]
+    capture: Option<PathBuf>,
     /// Serve each client with an async-std task instead of the shards
     #[arg(long)]
     task_per_client: bool,
+    /// Serve metrics for Prometheus on this address, at the path /metrics; it should not be public
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<String>,
 }
 
 fn main() -> std::process::ExitCode {
@@ -175,7 +184,13 @@ async fn run() -> Result<(), Box<dyn Error>> {
         config.deflate = Some(deflate.threshold(flags.deflate_threshold.unwrap_or(deflate.threshold)));
     }
     config.task_per_client |= flags.task_per_client;
-    let server = Server::bind(config)?;
+    let server = match flags.capture {
+        Some(directory) => {
+            let config = if config.listen.is_empty() { config.listen("127.0.0.1:12345") } else { config };
+            Server::builder(config).capture(Capture::new(directory).peers(|_| true)).bind()?
+        }
+        None => Server::bind(config)?,
+    };
     let is_open = flags.origin.is_empty();
     let admits = if is_open { Origins::any() } else { Origins::prefix(flags.origin) };
     server.resources().register("/echo", admits.clone(), Echo)?;
@@ -183,14 +198,17 @@ async fn run() -> Result<(), Box<dyn Error>> {
     server.resources().register("/broadcast", admits, Broadcast::default())?;
     server.resources().http(page);
 
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     let addresses = server.local_addrs()?;
     clws_examples::announce(&addresses);
+    #[cfg(feature = "metrics")]
+    if let Some(address) = &flags.metrics {
+        clws_examples::metrics::serve(address, server.handle())?;
+    }
     // With `--origin`, the page itself is not admitted.
     if is_open && let Some(url) = addresses.iter().find_map(pages::url) {
         clws_examples::say(&format!("open {url} in a browser"));
     }
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

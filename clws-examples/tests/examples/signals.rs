@@ -62,6 +62,8 @@ fn every_server_closes_its_clients() {
             }
             let (status, lines) = server.ended();
             assert_eq!(status.code(), Some(0), "{path} {signal:?} {lines:#?}");
+            let report = "stopped: 3 clients closed, 0 cut";
+            assert!(lines.iter().any(|line| line.starts_with(report)), "{path} {signal:?} {lines:#?}");
         });
     }
 }

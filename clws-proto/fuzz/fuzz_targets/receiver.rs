@@ -4,7 +4,7 @@
 #![no_main]
 
 use clws_proto::{CloseCode, CodecPool, DeflateConfig, Limits, ProtocolError, Receiver, Role, Version};
-use clws_proto_fuzz::{Got, Input, Random, feed, limits, params, pull, reference, version};
+use clws_proto_fuzz::{Got, Input, Random, feed, join_pieces, limits, params, pull, reference, version};
 use libfuzzer_sys::fuzz_target;
 
 /// An upper bound for a receiver's memory besides payload.
@@ -66,6 +66,7 @@ fuzz_target!(|data: &[u8]| {
     assert_eq!(in_reads(&setup, wire, || random.cut()), whole, "in reads");
     assert_eq!(with_stops(&setup, wire, &mut random), whole, "with stops");
     assert_eq!(owned(&setup, wire, &mut random), whole, "in buffers given away");
+    assert_eq!(streamed(&setup, wire, &mut random), whole, "in pieces");
     check_discard(&setup, wire, &whole, &mut random);
 });
 
@@ -143,6 +144,28 @@ fn with_stops(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     }
 }
 
+/// A receiver that delivers long messages in pieces, for a reader that stops now and then. Its
+/// messages are the joined pieces.
+fn streamed(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
+    let above = random.below(300);
+    let (mut receiver, mut got) = (setup.receiver().stream_messages(above), Vec::new());
+    let mut rest = wire;
+    while !rest.is_empty() || receiver.has_unread() {
+        let (read, after) = rest.split_at(random.cut().min(rest.len()));
+        rest = after;
+        let mut read = read.to_vec();
+        let mut events = receiver.receive(&mut read);
+        let pulls = if random.below(4) == 0 { 1 } else { usize::MAX };
+        got.extend(std::iter::from_fn(|| pull(&mut events)).take(pulls));
+        drop(events);
+        let most = setup.most_held(above.min(wire.len()), wire.len()) + INFLATER;
+        assert!(receiver.held() <= most, "{} held", receiver.held());
+        assert_end(&mut receiver, got.last());
+    }
+    let is_exact = setup.deflate.is_none() && !setup.version.is_hixie();
+    join_pieces(got, is_exact.then_some(above)).0
+}
+
 /// BufferPool that a large message may keep, and reads directly into the receiver's buffer.
 fn owned(setup: &Setup, wire: &[u8], random: &mut Random) -> Vec<Got> {
     let (mut receiver, mut got) = (setup.receiver(), Vec::new());
@@ -209,6 +232,7 @@ fn assert_limits(setup: &Setup, event: &Got) {
         Got::Text(_) if setup.version.is_hixie() => 0, // replacement characters may be longer
         Got::Text(text) => text.len(),
         Got::Binary(bytes) => bytes.len(),
+        Got::Piece(..) => panic!("a piece of a message"),
         Got::Ping(payload) | Got::Pong(payload) => {
             assert!(payload.len() <= 125 && !setup.version.is_hixie());
             0

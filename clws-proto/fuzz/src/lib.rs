@@ -10,7 +10,7 @@ pub mod wire;
 pub mod zlib;
 
 use clws_proto::{DeflateParams, Limits, Receiver, Role, Version};
-pub use events::{Got, owned, pull};
+pub use events::{Got, join_pieces, owned, pull};
 pub use input::{Input, Random};
 
 /// The version for this choice. 0 is the newest, so that adding older versions changes nothing.

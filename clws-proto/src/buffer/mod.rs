@@ -4,8 +4,10 @@
 
 pub(crate) mod meter;
 pub(crate) mod pool;
+pub(crate) mod receipt;
 pub(crate) mod slice;
 
 pub use crate::buffer::meter::Meter;
 pub use crate::buffer::pool::{BufferPool, NoPool};
+pub use crate::buffer::receipt::{Fate, Receipt};
 pub use crate::send::outbox::OutboxBuffer;

@@ -4,6 +4,8 @@ use std::fmt;
 
 use bytes::Bytes;
 
+use crate::buffer::receipt::{Fate, Receipt};
+
 /// A pool of large buffers for a driver of many connections.
 ///
 /// Allocating memory for each large message costs more than the message: the system maps the
@@ -31,6 +33,12 @@ pub trait BufferPool: fmt::Debug {
     /// has released the lock. By default they are dropped at once.
     fn discard(&self, bytes: Bytes) {
         drop(bytes);
+    }
+
+    /// Passes the end of a message to its receipt, which may run any code. A driver that holds a
+    /// lock around the `Sender` can keep both until it has released the lock.
+    fn settle(&self, receipt: Box<dyn Receipt>, fate: Fate) {
+        receipt.settle(fate);
     }
 }
 

@@ -193,6 +193,36 @@ impl Connection {
         }
     }
 
+    /// Delivers messages longer than `above` bytes in [`Piece`](crate::Piece)s, as they arrive: see
+    /// [`Receiver::stream_messages`].
+    ///
+    /// A client downloads a file of any length in this way. Raise the limits first. If the
+    /// connection ends before the [last](crate::Piece::last) piece, the message is incomplete:
+    /// [`end`](Self::end) has the cause.
+    ///
+    /// ```
+    /// use clws_proto::{Connection, Event, Limits, Version};
+    ///
+    /// # let random_key = || [0; 4];
+    /// let limits = Limits::default().max_frame_size(1 << 30).max_message_size(1 << 30);
+    /// let mut ws = Connection::client(Version::Rfc6455, limits, random_key).stream_messages(4096);
+    ///
+    /// // The header of a message of 100,000 bytes, and its first three bytes.
+    /// let mut read = *b"\x82\x7f\0\0\0\0\0\x01\x86\xa0abc";
+    /// let mut file = Vec::new();
+    /// let mut events = ws.receive(&mut read);
+    /// while let Some((event, _)) = events.next() {
+    ///     if let Event::Piece(piece) = event {
+    ///         file.extend_from_slice(piece.bytes());
+    ///     }
+    /// }
+    /// assert_eq!(file, b"abc");
+    /// ```
+    #[must_use]
+    pub fn stream_messages(self, above: usize) -> Self {
+        Self { receiver: self.receiver.stream_messages(above), ..self }
+    }
+
     /// Takes the bytes of one read and returns the events in them.
     ///
     /// Payloads are unmasked in place, which overwrites the buffer. Events that are not pulled

@@ -16,17 +16,17 @@ use crate::version::Role;
 ///
 /// The decompressor returns to the pool in the meantime and reads these bytes again later. A peer
 /// that sends seven bytes and then nothing does not hold a decompressor.
-const MAX_KEPT_COMPRESSED: usize = 1024;
+pub(super) const MAX_KEPT_COMPRESSED: usize = 1024;
 
 /// The receiving half of the extension.
 #[derive(Debug)]
 pub(crate) struct Inflation {
-    codecs: CodecPool,
+    pub(super) codecs: CodecPool,
     /// The beginning of a message in progress, while it is short.
-    first_bytes: Vec<u8>,
+    pub(super) first_bytes: Vec<u8>,
     /// Borrowed once the beginning exceeds that length.
-    inflater: Option<Box<Inflater>>,
-    history: History,
+    pub(super) inflater: Option<Box<Inflater>>,
+    pub(super) history: History,
 }
 
 impl Inflation {

@@ -60,29 +60,42 @@ impl Inflater {
         mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
     ) -> Result<(), ProtocolError> {
         loop {
-            if self.ended && !bytes.is_empty() {
-                // RFC 7692 §7.2.3.4 shows a message with more blocks after a block whose BFINAL is
-                // 1. To zlib, these are a new stream.
-                self.inflate.reset(false);
-                self.ended = false;
-            }
-            let step = self.step(bytes);
-            // The output before an error is checked first. The first error of the message is
-            // reported, for any division into reads.
-            take(self.output.get(..step.written).unwrap_or_default())?;
-            let Step { read, written, is_ok: true } = step else {
-                return Err(ProtocolError::CorruptDeflate);
-            };
+            let (read, has_output) = self.run_once(bytes, &mut take)?;
             bytes = bytes.get(read..).unwrap_or_default();
-            // A full output buffer may leave pending output in the decompressor.
-            if bytes.is_empty() && (self.ended || written < self.output.len()) {
+            if bytes.is_empty() && !has_output {
                 return Ok(());
             }
-            if read == 0 && written == 0 && !self.ended {
-                // Unreachable: there is input and output space.
-                return Err(ProtocolError::CorruptDeflate);
-            }
         }
+    }
+
+    /// Inflates some of `bytes` and passes one buffer of output to `take`. Returns the number of
+    /// bytes read, and whether there may be more output without more input.
+    #[inline]
+    pub(super) fn run_once(
+        &mut self,
+        bytes: &[u8],
+        mut take: impl FnMut(&[u8]) -> Result<(), ProtocolError>,
+    ) -> Result<(usize, bool), ProtocolError> {
+        if self.ended && !bytes.is_empty() {
+            // RFC 7692 §7.2.3.4 shows a message with more blocks after a block whose BFINAL is 1.
+            // To zlib, these are a new stream.
+            self.inflate.reset(false);
+            self.ended = false;
+        }
+        let step = self.step(bytes);
+        // The output before an error is checked first. The first error of the message is reported,
+        // for any division into reads.
+        take(self.output.get(..step.written).unwrap_or_default())?;
+        let Step { read, written, is_ok: true } = step else {
+            return Err(ProtocolError::CorruptDeflate);
+        };
+        // A full output buffer may leave pending output in the decompressor.
+        let has_output = !self.ended && written == self.output.len();
+        if read == 0 && written == 0 && !self.ended && !bytes.is_empty() {
+            // Unreachable: there is input and output space.
+            return Err(ProtocolError::CorruptDeflate);
+        }
+        Ok((read, has_output))
     }
 
     /// Calls the decompressor once.

@@ -20,6 +20,8 @@ pub(crate) mod params;
 #[cfg(feature = "deflate")]
 pub(crate) mod pool;
 #[cfg(feature = "deflate")]
+mod stream;
+#[cfg(feature = "deflate")]
 pub(crate) mod window;
 
 /// RFC 7692 §7.2.1: "Remove 4 octets (that are 0x00 0x00 0xff 0xff) from the tail end."

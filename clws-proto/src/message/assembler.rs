@@ -47,6 +47,22 @@ impl MessageAssembler {
         }
     }
 
+    /// The number of received bytes. For text, only complete characters.
+    pub(crate) const fn complete_len(&self) -> usize {
+        match self {
+            Self::Text(text) => text.complete_len(),
+            Self::Binary(binary) => binary.len(),
+        }
+    }
+
+    /// Whether a text ends within a character.
+    pub(crate) const fn is_cut(&self) -> bool {
+        match self {
+            Self::Text(text) => text.is_cut(),
+            Self::Binary(_) => false,
+        }
+    }
+
     /// The received bytes. For text, only complete characters.
     #[cfg(feature = "deflate")]
     pub(crate) fn bytes(&self) -> &[u8] {

@@ -99,6 +99,11 @@ impl BinaryAssembler {
         self.slice.extend_by(count)
     }
 
+    /// Takes the received bytes.
+    pub(crate) fn take(&mut self) -> BufSlice {
+        std::mem::take(self).slice
+    }
+
     #[cfg(feature = "deflate")]
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.slice

@@ -10,8 +10,9 @@ use bytestring::ByteString;
 use crate::buffer::pool::fills_half;
 use crate::buffer::slice::BufSlice;
 use crate::close::CloseFrame;
+use crate::message::piece::Piece;
 
-/// A whole message or a control frame from the peer.
+/// A whole message, a piece of a long message, or a control frame from the peer.
 ///
 /// An event borrows from the buffer given to [`Receiver::receive`](crate::Receiver::receive) if it
 /// was in one piece there. [`Payload::into_bytes`] and [`Text::into_string`] make it outlive the
@@ -23,6 +24,9 @@ pub enum Event<'a> {
     Text(Text<'a>),
     /// A binary message. Draft 0 and hixie-75 have none.
     Binary(Payload<'a>),
+    /// A piece of a long message. Only a receiver that
+    /// [streams messages](crate::Receiver::stream_messages) returns pieces.
+    Piece(Piece<'a>),
     /// A ping. Answer it with [`Sender::answer_ping`](crate::Sender::answer_ping). Draft 0 and
     /// hixie-75 have none.
     Ping(Payload<'a>),

@@ -51,7 +51,7 @@ impl Event<'_> {
     #[inline]
     pub fn reaction(&self) -> Reaction<'_> {
         match self {
-            Self::Text(_) | Self::Binary(_) | Self::Pong(_) => Reaction::Deliver,
+            Self::Text(_) | Self::Binary(_) | Self::Piece(_) | Self::Pong(_) => Reaction::Deliver,
             Self::Ping(payload) => Reaction::Pong(payload),
             Self::Close(frame) => Reaction::AnswerClose(*frame),
         }

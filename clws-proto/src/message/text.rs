@@ -77,6 +77,21 @@ impl TextBuffer {
         Ok(())
     }
 
+    /// Whether the last character is incomplete.
+    pub(crate) const fn is_cut(&self) -> bool {
+        self.carry_len > 0
+    }
+
+    /// Takes the complete characters. An incomplete one remains.
+    pub(crate) fn take(&mut self) -> String {
+        std::mem::take(&mut self.text)
+    }
+
+    /// The number of bytes of the complete characters.
+    pub(crate) const fn complete_len(&self) -> usize {
+        self.text.len()
+    }
+
     /// The complete characters.
     #[cfg(feature = "deflate")]
     pub(crate) fn bytes(&self) -> &[u8] {
@@ -86,6 +101,19 @@ impl TextBuffer {
     /// The whole text. Fails if its last character is incomplete.
     pub(crate) fn finish(self) -> Result<String, ProtocolError> {
         if self.carry_len == 0 { Ok(self.text) } else { Err(ProtocolError::InvalidUtf8) }
+    }
+}
+
+/// The length of the incomplete character at the end, which more bytes may complete.
+pub(crate) fn incomplete_len(bytes: &[u8]) -> usize {
+    let tail = bytes.len().saturating_sub(3);
+    let tail = bytes.get(tail..).unwrap_or_default();
+    // The first byte of the last character has another form than the bytes after it.
+    let Some(first) = tail.iter().rposition(|byte| byte & 0xC0 != 0x80) else { return 0 };
+    let character = tail.get(first..).unwrap_or_default();
+    match std::str::from_utf8(character) {
+        Err(error) if error.valid_up_to() == 0 && error.error_len().is_none() => character.len(),
+        _ => 0,
     }
 }
 
@@ -143,6 +171,25 @@ mod tests {
     fn rejects_an_incomplete_character() {
         assert!(feed(&[b"\xf0\x9f\x98"]).is_err());
         assert_eq!(feed(&[b"\xf0", b"\x9f", b"", b"\x98", b"\x80!"]).unwrap(), "😀!");
+    }
+
+    #[test]
+    fn finds_the_incomplete_character_at_the_end() {
+        for (bytes, expected) in [
+            (&b""[..], 0),
+            (b"abc", 0),
+            (b"a\xc3", 1),
+            (b"a\xc3\xa9", 0),
+            (b"\xe2\x82", 2),
+            (b"abcd\xf0\x9f\x98", 3),
+            (b"\xf0\x9f\x98\x80", 0),
+            (b"\xe2\x28", 0),
+            (b"\xe0\x80", 0), // overlong
+            (b"\xff", 0),
+            (b"\x80\x80\x80", 0),
+        ] {
+            assert_eq!(incomplete_len(bytes), expected, "{bytes:?}");
+        }
     }
 
     proptest! {

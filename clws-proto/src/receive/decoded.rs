@@ -19,6 +19,42 @@ pub(super) enum Decoded {
     LargeMessage { header: Header, start: usize },
     /// An assembled control frame.
     Control(Opcode, Vec<u8>),
+    /// A piece of a long message.
+    Piece { data: PieceBytes, first: bool, last: bool },
+}
+
+/// The bytes of a piece, and where they lie.
+pub(super) enum PieceBytes {
+    /// Unmasked text in the input, from `start` to `end`. It is not yet checked.
+    TextInPlace {
+        start: usize,
+        end: usize,
+    },
+    /// Unmasked bytes in the input, from `start` to `end`.
+    BinaryInPlace {
+        start: usize,
+        end: usize,
+    },
+    Text(String),
+    Binary(BufSlice),
+}
+
+impl PieceBytes {
+    /// Takes the complete characters or the bytes of a message in progress.
+    pub(super) fn take(message: &mut MessageAssembler) -> Self {
+        match message {
+            MessageAssembler::Text(text) => Self::Text(text.take()),
+            MessageAssembler::Binary(binary) => Self::Binary(binary.take()),
+        }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        match self {
+            Self::TextInPlace { start, end } | Self::BinaryInPlace { start, end } => end - start,
+            Self::Text(text) => text.len(),
+            Self::Binary(bytes) => bytes.len(),
+        }
+    }
 }
 
 impl Decoded {

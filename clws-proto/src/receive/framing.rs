@@ -10,6 +10,7 @@ use crate::receive::decoded::Decoded;
 use crate::receive::hixie::Hixie;
 use crate::receive::hybi::Hybi;
 use crate::receive::input::Cursor;
+use crate::receive::stream::Stream;
 use crate::version::{Role, Version};
 
 #[derive(Debug)]
@@ -19,6 +20,8 @@ pub(super) enum Framing {
     /// Boxed as a whole, so that connections without the extension do not pay for it.
     #[cfg(feature = "deflate")]
     Deflate(Status, Box<(Hybi, Inflation)>),
+    /// Messages are delivered in pieces, with or without the extension.
+    Stream(Status, Box<Stream>),
 }
 
 /// The common state of all framings. Each variant contains it, in the padding of the tag.
@@ -34,7 +37,7 @@ impl Framing {
     #[inline]
     pub(super) const fn status(&self) -> Status {
         match self {
-            Self::Hybi(status, _) | Self::Hixie(status, _) => *status,
+            Self::Hybi(status, _) | Self::Hixie(status, _) | Self::Stream(status, _) => *status,
             #[cfg(feature = "deflate")]
             Self::Deflate(status, _) => *status,
         }
@@ -42,7 +45,7 @@ impl Framing {
 
     pub(super) const fn status_mut(&mut self) -> &mut Status {
         match self {
-            Self::Hybi(status, _) | Self::Hixie(status, _) => status,
+            Self::Hybi(status, _) | Self::Hixie(status, _) | Self::Stream(status, _) => status,
             #[cfg(feature = "deflate")]
             Self::Deflate(status, _) => status,
         }
@@ -65,6 +68,7 @@ impl Framing {
                 let (hybi, inflation) = &mut **deflate;
                 hybi.step(input, role, limits, buffers, inflation)
             }
+            Self::Stream(_, stream) => stream.step(input, role, limits, buffers),
         }
     }
 
@@ -75,6 +79,7 @@ impl Framing {
             Self::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
             Self::Deflate(_, deflate) => deflate.0.is_ping(rest),
+            Self::Stream(_, stream) => stream.hybi.is_ping(rest),
         }
     }
 
@@ -85,6 +90,7 @@ impl Framing {
             Self::Hixie(_, _) => None,
             #[cfg(feature = "deflate")]
             Self::Deflate(_, deflate) => Some(&mut deflate.0),
+            Self::Stream(_, stream) => Some(&mut stream.hybi),
         }
     }
 }

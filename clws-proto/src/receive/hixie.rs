@@ -6,6 +6,7 @@ use crate::limits::Limits;
 use crate::message::event::Text;
 use crate::message::text::reserve_bounded;
 use crate::receive::decoded::Decoded;
+use crate::receive::hixie_pieces::TextPieces;
 use crate::version::Version;
 
 /// The decoder's state. It holds no payload between messages.
@@ -19,6 +20,8 @@ struct Inner {
     state: State,
     /// Whether 0xFF 0x00 starts the closing handshake. Hixie-75 discards it like other frames.
     has_close_frame: bool,
+    /// Longer messages are delivered in pieces.
+    stream_above: usize,
 }
 
 #[derive(Debug, Default)]
@@ -28,6 +31,8 @@ enum State {
     Type,
     /// In a text frame.
     Text(Vec<u8>),
+    /// In a text frame that is delivered in pieces.
+    Pieces(TextPieces),
     /// In another frame that ends with 0xFF. Holds the number of discarded bytes.
     Discard(usize),
     /// In the length of a frame whose type is 0x80 or more.
@@ -52,7 +57,16 @@ pub(crate) fn text(bytes: &[u8]) -> Text<'_> {
 
 impl Hixie {
     pub(crate) fn new(version: Version) -> Self {
-        Self(Box::new(Inner { state: State::default(), has_close_frame: version.has_close_frame() }))
+        Self(Box::new(Inner {
+            state: State::default(),
+            has_close_frame: version.has_close_frame(),
+            stream_above: usize::MAX,
+        }))
+    }
+
+    /// Delivers messages longer than `above` bytes in pieces.
+    pub(super) fn stream_messages(&mut self, above: usize) {
+        self.0.stream_above = above;
     }
 
     /// Discards all received data.
@@ -68,7 +82,7 @@ impl Hixie {
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
         let max = limits.max_frame_size.min(limits.max_message_size);
-        let Inner { state, has_close_frame } = &mut *self.0;
+        let Inner { state, has_close_frame, stream_above } = &mut *self.0;
         loop {
             let rest = buffer.get(*position..).unwrap_or_default();
             let Some(&first) = rest.first() else { return Ok(Decoded::NeedInput) };
@@ -81,6 +95,9 @@ impl Hixie {
                     // length indicator".
                     match first {
                         0x00 => match memchr::memchr(0xFF, rest) {
+                            Some(end) if end - 1 > *stream_above => {
+                                *state = State::Pieces(TextPieces::default());
+                            }
                             Some(end) => {
                                 let start = *position;
                                 let end = *position - 1 + end;
@@ -102,6 +119,15 @@ impl Hixie {
                     if piece.len() > max - text.len() {
                         return Err(ProtocolError::MessageTooBig { limit: max });
                     }
+                    if text.len() + piece.len() > *stream_above {
+                        let (mut pieces, held) = (TextPieces::default(), std::mem::take(text));
+                        let piece = pieces.held(held);
+                        *state = State::Pieces(pieces);
+                        match piece {
+                            Some(piece) => return Ok(piece),
+                            None => continue,
+                        }
+                    }
                     let (len, capacity) = (text.len(), text.capacity());
                     reserve_bounded(len, capacity, piece.len(), max, |n| text.reserve_exact(n));
                     text.extend_from_slice(piece);
@@ -114,6 +140,15 @@ impl Hixie {
                             Ok(text) => text,
                             Err(error) => String::from_utf8_lossy(error.as_bytes()).into_owned(),
                         }));
+                    }
+                }
+                State::Pieces(pieces) => {
+                    let (piece, is_last) = pieces.next(rest, position, max)?;
+                    if is_last {
+                        *state = State::Type;
+                    }
+                    if let Some(piece) = piece {
+                        return Ok(piece);
                     }
                 }
                 State::Discard(discarded) => {

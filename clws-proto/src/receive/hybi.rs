@@ -4,45 +4,21 @@ use crate::buffer::pool::BufferPool;
 use crate::buffer::slice::BufSlice;
 use crate::deflate::extension::Extension;
 use crate::error::ProtocolError;
-use crate::frame::header::{Header, MAX_HEADER, Opcode, RSV1};
+use crate::frame::header::{Header, Opcode, RSV1};
 use crate::frame::mask::apply_mask;
 use crate::limits::Limits;
 use crate::message::assembler::MessageAssembler;
 use crate::message::binary::BinaryAssembler;
 use crate::receive::decoded::Decoded;
 use crate::receive::input::Cursor;
+use crate::receive::partial::{Frame, Message, Partial};
+use crate::receive::pieces::{Part, has_output, may_be_long};
 use crate::version::Role;
 
 /// The decoder's state. Nothing is allocated between messages.
 #[derive(Debug, Default)]
 pub(crate) struct Hybi {
     partial: Option<Box<Partial>>,
-}
-
-/// An incomplete header, frame or message, or several of them.
-#[derive(Debug, Default)]
-struct Partial {
-    header: [u8; MAX_HEADER],
-    header_len: u8,
-    frame: Option<Frame>,
-    control: Vec<u8>,
-    message: Option<Message>,
-}
-
-/// A frame whose payload is incomplete.
-#[derive(Clone, Copy, Debug)]
-struct Frame {
-    header: Header,
-    received: usize,
-}
-
-/// A data message in progress.
-#[derive(Debug)]
-struct Message {
-    data: MessageAssembler,
-    fragments: u32,
-    /// Its frames carry compressed data.
-    compressed: bool,
 }
 
 impl Hybi {
@@ -58,7 +34,7 @@ impl Hybi {
         extension: &mut E,
     ) -> Result<Decoded, ProtocolError> {
         let rest = buffer.get_mut(*position..).unwrap_or_default();
-        if rest.is_empty() && !self.has_complete_frame() {
+        if rest.is_empty() && !self.has_complete_frame() && !has_output(extension) {
             return Ok(Decoded::NeedInput);
         }
         if self.partial.is_none() {
@@ -66,6 +42,7 @@ impl Hybi {
             if let Some(header) = Header::parse(rest, role, E::ALLOWED_RSV)?
                 && header.fin
                 && header.opcode != Opcode::Continuation
+                && !may_be_long(&header, extension)
             {
                 let compressed = E::ALLOWED_RSV & RSV1 != 0 && header.compressed;
                 if !header.opcode.is_control() {
@@ -248,10 +225,20 @@ impl Partial {
                     let Some(header) = self.next_header::<E>(buffer, position, role)? else {
                         return Ok(Decoded::NeedInput);
                     };
-                    self.start_frame(&header, limits)?;
+                    let delivered = extension.streaming().map_or(0, |streaming| streaming.state.delivered());
+                    self.start_frame(&header, limits, delivered)?;
                     Frame { header, received: 0 }
                 }
             };
+            if !frame.header.opcode.is_control()
+                && let Some(streaming) = extension.streaming()
+            {
+                match self.stream_frame(frame, buffer, position, limits, buffers, streaming)? {
+                    Part::Decoded(decoded) => return Ok(decoded),
+                    Part::FrameDone => continue,
+                    Part::Short(short) => frame = short,
+                }
+            }
             let Frame { header, received } = frame;
             let rest = buffer.get_mut(*position..).unwrap_or_default();
             let available = (header.payload_len - received).min(rest.len());
@@ -327,8 +314,14 @@ impl Partial {
         Ok(None)
     }
 
-    /// Checks a header in its context, and starts a message if it is the first frame.
-    fn start_frame(&mut self, header: &Header, limits: &Limits) -> Result<(), ProtocolError> {
+    /// Checks a header in its context, and starts a message if it is the first frame. `delivered`
+    /// bytes of the message were delivered before.
+    fn start_frame(
+        &mut self,
+        header: &Header,
+        limits: &Limits,
+        delivered: usize,
+    ) -> Result<(), ProtocolError> {
         // RFC 6455 §5.4: "Control frames (see Section 5.5) MAY be injected in the middle of a
         // fragmented message." They have at most 125 bytes, so the limits on messages do not apply.
         match (header.opcode, &self.message) {
@@ -346,7 +339,8 @@ impl Partial {
             }
         }
         if let Some(message) = &mut self.message {
-            check_size(header.payload_len, message.compressed, message.data.len(), limits)?;
+            let before = delivered + message.data.len();
+            check_size(header.payload_len, message.compressed, before, limits)?;
             if header.opcode == Opcode::Continuation {
                 if message.fragments >= limits.max_fragments {
                     return Err(ProtocolError::TooManyFragments { limit: limits.max_fragments });

@@ -4,9 +4,14 @@ mod close_body;
 mod decoded;
 mod framing;
 mod hixie;
+mod hixie_pieces;
 mod hybi;
 pub(crate) mod input;
+mod partial;
+mod pieces;
 mod state;
+mod stream;
+mod stream_messages;
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -110,11 +115,16 @@ impl Receiver {
     #[cfg(feature = "deflate")]
     #[must_use]
     pub fn deflate(mut self, params: DeflateParams, codecs: &CodecPool) -> Self {
-        if let Framing::Hybi(status, hybi) = &mut self.framing
-            && status.version.has_extensions()
-        {
-            let inflation = Inflation::new(status.role, params, codecs);
-            self.framing = Framing::Deflate(*status, Box::new((std::mem::take(hybi), inflation)));
+        let Status { role, version, .. } = self.framing.status();
+        if version.has_extensions() {
+            let inflation = Inflation::new(role, params, codecs);
+            match &mut self.framing {
+                Framing::Hybi(status, hybi) => {
+                    self.framing = Framing::Deflate(*status, Box::new((std::mem::take(hybi), inflation)));
+                }
+                Framing::Stream(_, stream) => stream.inflation = Some(inflation),
+                Framing::Deflate(..) | Framing::Hixie(..) => {}
+            }
         }
         self
     }
@@ -129,6 +139,7 @@ impl Receiver {
     pub fn context_size(&self) -> usize {
         match &self.framing {
             Framing::Deflate(_, deflate) => deflate.1.context_size(),
+            Framing::Stream(_, stream) => stream.context_size(),
             _ => 0,
         }
     }
@@ -262,6 +273,7 @@ impl Receiver {
                 deflate.0 = Hybi::default();
                 deflate.1.reset();
             }
+            Framing::Stream(_, stream) => stream.reset(),
         }
     }
 }
@@ -346,6 +358,7 @@ impl Events<'_> {
                 self.slice = bytes.into();
                 (opcode, &self.slice[..])
             }
+            Ok(Decoded::Piece { data, first, last }) => return self.lend_piece(data, first, last),
             Err(error) => {
                 receiver.finish();
                 return Err(error);

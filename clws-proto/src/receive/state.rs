@@ -39,6 +39,7 @@ impl Receiver {
             Framing::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
             Framing::Deflate(_, deflate) => deflate.0.has_complete_frame(),
+            Framing::Stream(_, stream) => stream.has_complete_frame(),
         };
         has_complete_frame || self.unread.is_some()
     }
@@ -67,6 +68,7 @@ impl Receiver {
             Framing::Hixie(_, hixie) => !hixie.is_between_frames(),
             #[cfg(feature = "deflate")]
             Framing::Deflate(_, deflate) => deflate.0.is_in_progress(),
+            Framing::Stream(_, stream) => stream.hybi.is_in_progress(),
         };
         !is_in_progress && self.unread.is_none()
     }
@@ -83,6 +85,7 @@ impl Receiver {
             Framing::Hixie(_, hixie) => hixie.is_close(rest),
             #[cfg(feature = "deflate")]
             Framing::Deflate(_, deflate) => deflate.0.is_close(rest),
+            Framing::Stream(_, stream) => stream.hybi.is_close(rest),
         }
     }
 
@@ -103,6 +106,7 @@ impl Receiver {
             Framing::Hixie(_, _) => false,
             #[cfg(feature = "deflate")]
             Framing::Deflate(_, deflate) => deflate.0.is_in_message(),
+            Framing::Stream(_, stream) => stream.hybi.is_in_message(),
         }
     }
 
@@ -115,6 +119,7 @@ impl Receiver {
             Framing::Hixie(_, hixie) => hixie.held(),
             #[cfg(feature = "deflate")]
             Framing::Deflate(_, deflate) => deflate.0.held() + deflate.1.held(),
+            Framing::Stream(_, stream) => stream.held(),
         };
         partial + self.unread.as_ref().map_or(0, |unread| size_of::<Unread>() + unread.bytes.capacity())
     }
@@ -122,7 +127,8 @@ impl Receiver {
     /// Discards unread input and an incomplete message when a connection ends.
     ///
     /// Returns the number of complete data messages that were discarded. Compressed messages are
-    /// counted without inflating them. Nothing more can be received.
+    /// counted without inflating them. A message in pieces counts if it was received completely and
+    /// its last piece was not pulled. Nothing more can be received.
     ///
     /// ```
     /// use clws_proto::{Limits, Receiver, Role, Version};
@@ -151,16 +157,19 @@ impl Receiver {
                 Framing::Hixie(_, hixie) => hixie.step(input.buffer, input.position, &self.limits),
                 #[cfg(feature = "deflate")]
                 Framing::Deflate(_, deflate) => deflate.0.step(input, role, &self.limits, &NoPool, &mut Skip),
+                Framing::Stream(_, stream) => stream.skip(input, role, &self.limits),
             };
             match step {
                 Ok(
                     Decoded::Text(_)
                     | Decoded::Binary(_)
+                    | Decoded::Piece { last: true, .. }
                     | Decoded::InPlace { opcode: Opcode::Text | Opcode::Binary | Opcode::Continuation, .. },
                 ) => messages += 1,
                 Ok(
                     Decoded::Control(Opcode::Ping | Opcode::Pong, _)
-                    | Decoded::InPlace { opcode: Opcode::Ping | Opcode::Pong, .. },
+                    | Decoded::InPlace { opcode: Opcode::Ping | Opcode::Pong, .. }
+                    | Decoded::Piece { last: false, .. },
                 ) => {}
                 // The end of the input, a close frame, or a protocol error.
                 Ok(_) | Err(_) => break,

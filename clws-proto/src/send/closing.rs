@@ -96,6 +96,9 @@ impl Sender {
         self.seal();
         if let Some(buffer) = self.buffer.take() {
             buffer.outbox.abandon(buffers);
+            if let Some(backlog) = buffer.backlog {
+                backlog.abandon(buffers);
+            }
         }
     }
 
@@ -106,6 +109,14 @@ impl Sender {
             self.queue_pong(pong.payload.get(..usize::from(pong.len)).unwrap_or_default());
         }
         self.close_sent = true;
+        if self.is_waiting() {
+            return self.let_close_wait(body);
+        }
+        self.append_close(body);
+    }
+
+    /// Appends the close frame to the outbox.
+    pub(super) fn append_close(&mut self, body: &[u8]) {
         if !self.version.has_close_frame() {
             // In hixie-75 the end of the TCP connection replaces the close frame.
         } else if self.version.is_hixie() {

@@ -17,7 +17,7 @@ use crate::send::shared::SharedMessage;
 use crate::version::Role;
 
 /// An owned message of this length or more is queued without a copy.
-const MIN_UNCOPIED_LEN: usize = 16 * 1024;
+pub(super) const MIN_UNCOPIED_LEN: usize = 16 * 1024;
 
 impl Sender {
     /// Queues a text message in frames of at most `frame_size` bytes (`None`: one frame). Draft 0
@@ -149,7 +149,7 @@ impl Sender {
     }
 
     #[inline]
-    fn queue_message(
+    pub(super) fn queue_message(
         &mut self,
         opcode: Opcode,
         payload: &[u8],
@@ -192,14 +192,18 @@ impl Sender {
         append_message(outbox, opcode, payload, frame_size, false, || extras.key());
     }
 
-    fn queue_bytes(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
+    pub(super) fn queue_bytes(&mut self, opcode: Opcode, payload: &Bytes) -> Result<(), SendError> {
         if !self.is_uncopied(payload.len()) {
             return self.queue_message(opcode, payload, None);
         }
         self.check(opcode)?;
+        self.append_uncopied(opcode, payload);
+        Ok(())
+    }
+
+    pub(super) fn append_uncopied(&mut self, opcode: Opcode, payload: &Bytes) {
         self.message_outbox().append(|out| Header::write(out, true, opcode, payload.len(), None));
         self.outbox().append_bytes(payload);
-        Ok(())
     }
 
     /// Whether a message of `len` bytes is queued without a copy: it is long, and is sent

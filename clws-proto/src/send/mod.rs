@@ -1,11 +1,14 @@
 //! The sending half of a connection.
 
+pub(crate) mod backlog;
 mod closing;
 mod control;
+mod encode_pending;
 mod messages;
 pub(crate) mod outbox;
 mod output;
 mod pongs;
+pub(crate) mod queue;
 mod react;
 pub(crate) mod shared;
 
@@ -19,6 +22,8 @@ use crate::deflate::params::DeflateParams;
 use crate::deflate::pool::CodecPool;
 use crate::error::SendError;
 use crate::frame::header::Opcode;
+use crate::send::backlog::DropCounts;
+use crate::send::backlog::policy::SlowPolicy;
 use crate::send::outbox::{Outbox, OutboxBuffer};
 use crate::version::{Role, Version};
 
@@ -61,6 +66,8 @@ struct Extras {
     keys: Option<KeySource>,
     #[cfg(feature = "deflate")]
     deflation: Option<Deflation>,
+    policy: Option<SlowPolicy>,
+    drops: DropCounts,
 }
 
 impl Extras {

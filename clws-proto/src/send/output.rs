@@ -7,11 +7,12 @@ use crate::send::Sender;
 use crate::send::outbox::OutboxBuffer;
 
 impl Sender {
-    /// The number of queued bytes that are not yet written.
+    /// The number of queued bytes that are not yet written. A message that
+    /// [waits](Self::queue) counts with its uncompressed length and 128 bytes.
     #[must_use]
     pub const fn queued(&self) -> usize {
         match &self.buffer {
-            Some(buffer) => buffer.outbox.queued(),
+            Some(buffer) => buffer.outbox.queued() + buffer.waiting,
             None => 0,
         }
     }
@@ -23,7 +24,9 @@ impl Sender {
     #[must_use]
     #[inline]
     pub fn held(&self) -> usize {
-        let queued = self.buffer.as_ref().map_or(0, |buffer| buffer.outbox.held());
+        let queued = self.buffer.as_ref().map_or(0, |buffer| {
+            buffer.outbox.held() + buffer.backlog.as_ref().map_or(0, |backlog| backlog.held())
+        });
         #[cfg(feature = "deflate")]
         let queued = queued + self.context_size();
         queued
@@ -103,6 +106,9 @@ impl Sender {
     /// Like [`consume`](Self::consume), and returns large buffers to a pool.
     pub fn consume_with(&mut self, written: usize, buffers: &dyn BufferPool) {
         let Some(buffer) = &mut self.buffer else { return };
+        if buffer.backlog.is_some() {
+            return self.consume_before_backlog(written, buffers);
+        }
         buffer.outbox.consume(written, buffers);
         if buffer.floor > 0 {
             self.lower_floor(written);

@@ -43,7 +43,7 @@ impl Sender {
         let key = self.extras.as_mut().and_then(|extras| extras.key());
         // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a
         // Close frame."
-        let may_be_last = !self.close_sent;
+        let may_be_last = !self.close_sent || self.is_close_waiting();
         let buffer = self.buffer();
         // RFC 6455 §5.5.2: "It SHOULD respond with Pong frame as soon as is practical." And §5.4:
         // "Control frames MAY be injected in the middle of a fragmented message."
@@ -57,6 +57,10 @@ impl Sender {
             buffer.pong_bytes = buffer.pong_bytes.saturating_add(len);
             buffer.pong_mark = position;
             buffer.floor = buffer.floor.max(position);
+            if let Some(backlog) = &mut buffer.backlog {
+                let inserted = buffer.outbox.queued() - before;
+                backlog.receipts.note_inserted(position - inserted, inserted);
+            }
         }
     }
 

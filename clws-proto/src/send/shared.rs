@@ -10,6 +10,7 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::buffer::meter::Meter;
+use crate::buffer::pool::BufferPool;
 #[cfg(feature = "deflate")]
 use crate::deflate::compress::Deflation;
 #[cfg(feature = "deflate")]
@@ -58,6 +59,8 @@ struct Inner {
     deflated: OnceLock<Box<[OnceLock<Option<Encoded>>; 7]>>,
     encodings: AtomicUsize,
     meter: OnceLock<Arc<dyn Meter>>,
+    /// The number of senders in which the message waits. Counted only if there is a meter.
+    waiting: AtomicUsize,
 }
 
 /// The encoded bytes of a shared message.
@@ -77,6 +80,41 @@ struct Wire {
 /// A reference to a shared message in an outbox.
 #[derive(Debug)]
 pub(crate) struct Reference(Arc<Wire>);
+
+/// A message that waits to be encoded. Its payload is charged once for all senders.
+#[derive(Debug)]
+pub(crate) struct Held {
+    message: SharedMessage,
+    is_charged: bool,
+}
+
+impl Held {
+    pub(crate) const fn message(&self) -> &SharedMessage {
+        &self.message
+    }
+
+    /// Drops the message. The last owner of the payload gives it to the pool, because the drop of a
+    /// payload may be code of the application.
+    pub(crate) fn release(self, buffers: &dyn BufferPool) {
+        let message = self.message.clone();
+        drop(self);
+        if let Some(inner) = Arc::into_inner(message.0) {
+            buffers.discard(inner.payload);
+        }
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        let inner = &self.message.0;
+        if self.is_charged
+            && let Some(meter) = inner.meter.get()
+            && inner.waiting.fetch_sub(1, Ordering::Relaxed) == 1
+        {
+            meter.release(inner.payload.len());
+        }
+    }
+}
 
 impl Encoded {
     /// Creates a reference for an outbox.
@@ -250,6 +288,17 @@ impl SharedMessage {
         }
     }
 
+    /// Another reference, for a sender in which the message waits.
+    pub(crate) fn hold(&self) -> Held {
+        let meter = self.0.meter.get();
+        if let Some(meter) = meter
+            && self.0.waiting.fetch_add(1, Ordering::Relaxed) == 0
+        {
+            meter.charge(self.len());
+        }
+        Held { message: self.clone(), is_charged: meter.is_some() }
+    }
+
     pub(crate) fn payload(&self) -> &[u8] {
         &self.0.payload
     }
@@ -310,6 +359,7 @@ impl SharedMessage {
             deflated: OnceLock::new(),
             encodings: AtomicUsize::new(0),
             meter: OnceLock::new(),
+            waiting: AtomicUsize::new(0),
         }))
     }
 }

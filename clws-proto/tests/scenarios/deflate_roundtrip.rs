@@ -10,7 +10,7 @@ use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Role};
 use proptest::prelude::*;
 
 /// Messages that resemble each other, and random bytes.
-fn message() -> impl Strategy<Value = Got> {
+pub(crate) fn message() -> impl Strategy<Value = Got> {
     prop_oneof![
         "[a-e ]{0,40}".prop_map(Got::Text),
         "(tick|bid|ask|[0-9]){0,500}".prop_map(Got::Text),
@@ -20,7 +20,7 @@ fn message() -> impl Strategy<Value = Got> {
     ]
 }
 
-fn params() -> impl Strategy<Value = DeflateParams> {
+pub(crate) fn params() -> impl Strategy<Value = DeflateParams> {
     (8u8..=15, 8u8..=15, any::<bool>(), any::<bool>()).prop_map(
         |(server, client, server_alone, client_alone)| {
             DeflateParams::default()
@@ -32,7 +32,7 @@ fn params() -> impl Strategy<Value = DeflateParams> {
     )
 }
 
-fn config() -> impl Strategy<Value = DeflateConfig> {
+pub(crate) fn config() -> impl Strategy<Value = DeflateConfig> {
     (1u8..=9, 1u8..=9, 0usize..300).prop_map(|(level, memory_level, threshold)| {
         DeflateConfig::default().level(level).memory_level(memory_level).threshold(threshold)
     })

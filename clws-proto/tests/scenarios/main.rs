@@ -43,4 +43,8 @@ mod roundtrip;
 mod sending;
 mod sizes;
 mod splits;
+mod stream;
+#[cfg(feature = "deflate")]
+mod stream_deflate;
+mod stream_random;
 mod utf8;

@@ -291,3 +291,36 @@ fn shared_text_may_be_given_as_bytes() {
     let error = SharedMessage::text_from_utf8(&b"ab\xFF"[..]).unwrap_err();
     assert_eq!(error.valid_up_to(), 2);
 }
+
+#[test]
+fn each_data_message_is_counted_once() {
+    let size = NonZeroUsize::new(10);
+    let shared = SharedMessage::text("shared");
+    for (version, role) in Version::ALL.into_iter().flat_map(|version| [(version, true), (version, false)]) {
+        let mut sender =
+            if role { Sender::server(version) } else { Sender::client(version, || [1, 2, 3, 4]) };
+        assert_eq!(sender.take_message_count(), 0);
+        sender.text("short", None).unwrap();
+        sender.text(&"long ".repeat(20_000), None).unwrap();
+        sender.text("in several frames", size).unwrap();
+        sender.text_owned("owned ".repeat(10_000)).unwrap();
+        sender.shared(&shared).unwrap();
+        let binaries = [sender.binary(b"binary", None), sender.binary_owned(vec![1; 100_000])];
+        let count = 5 + binaries.iter().flatten().count();
+        let _ = sender.ping(b"no message");
+        sender.close_without_code();
+        assert!(sender.text("refused", None).is_err());
+        assert_eq!(sender.take_message_count() as usize, count, "{version:?} {role}");
+        assert_eq!(sender.take_message_count(), 0);
+    }
+}
+
+#[test]
+fn a_buffer_takes_no_count_to_another_sender() {
+    let mut sender = Sender::server(Version::Rfc6455);
+    sender.text("a", None).unwrap();
+    sender.consume(sender.queued());
+    let mut other = Sender::server(Version::Rfc6455);
+    other.give_buffer(sender.take_buffer().unwrap());
+    assert_eq!(other.take_message_count(), 0);
+}

@@ -9,7 +9,7 @@ use proptest::prelude::*;
 
 /// A message or frame of a peer, which is one event or none.
 #[derive(Clone, Debug)]
-enum Sent {
+pub(crate) enum Sent {
     /// A text or binary message, split into frames at `cuts`, with control frames at the cuts.
     Message {
         text: bool,
@@ -34,7 +34,7 @@ fn control() -> impl Strategy<Value = (bool, Vec<u8>)> {
     (any::<bool>(), vec(any::<u8>(), 0..=125))
 }
 
-fn sent() -> impl Strategy<Value = Sent> {
+pub(crate) fn sent() -> impl Strategy<Value = Sent> {
     let payload = prop_oneof![
         text_bytes().prop_map(|payload| (true, payload)),
         vec(any::<u8>(), 0..400).prop_map(|payload| (false, payload)),
@@ -61,7 +61,7 @@ fn control_frame(ping: bool, payload: &[u8], to: Role) -> (Vec<u8>, Got) {
 }
 
 /// The bytes of these messages and frames, and the intended events.
-fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<Got>) {
+pub(crate) fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<Got>) {
     let (mut bytes, mut events) = (Vec::new(), Vec::new());
     let hixie = version.is_hixie();
     for one in all {
@@ -128,7 +128,12 @@ fn wire(version: Version, to: Role, all: &[Sent], close: bool) -> (Vec<u8>, Vec<
 }
 
 /// Feeds pieces of these sizes in turn. Pulls at most this many events from each read.
-fn in_pieces(receiver: &mut Receiver, mut bytes: &[u8], sizes: &[usize], pulls: &[usize]) -> Vec<Got> {
+pub(crate) fn in_pieces(
+    receiver: &mut Receiver,
+    mut bytes: &[u8],
+    sizes: &[usize],
+    pulls: &[usize],
+) -> Vec<Got> {
     let mut found = Vec::new();
     let mut sizes = sizes.iter().cycle();
     let mut pulls = pulls.iter().cycle();
@@ -151,25 +156,25 @@ fn in_pieces(receiver: &mut Receiver, mut bytes: &[u8], sizes: &[usize], pulls: 
     found
 }
 
-fn version() -> impl Strategy<Value = Version> {
+pub(crate) fn version() -> impl Strategy<Value = Version> {
     prop::sample::select(Version::ALL.to_vec())
 }
 
-fn role() -> impl Strategy<Value = Role> {
+pub(crate) fn role() -> impl Strategy<Value = Role> {
     prop::sample::select(vec![Role::Server, Role::Client])
 }
 
-fn sizes() -> impl Strategy<Value = Vec<usize>> {
+pub(crate) fn sizes() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![1]), vec(1usize..4, 1..8), vec(1usize..200, 1..8), vec(1usize..5000, 1..3)]
 }
 
 /// The number of events to pull from each read: all, or few.
-fn pulls() -> impl Strategy<Value = Vec<usize>> {
+pub(crate) fn pulls() -> impl Strategy<Value = Vec<usize>> {
     prop_oneof![Just(vec![usize::MAX]), vec(0usize..3, 1..5)]
 }
 
 /// Bytes that are sometimes valid frames.
-fn garbage() -> impl Strategy<Value = Vec<u8>> {
+pub(crate) fn garbage() -> impl Strategy<Value = Vec<u8>> {
     let first =
         prop::sample::select(vec![0x81, 0x01, 0x80, 0x00, 0x82, 0x02, 0x89, 0x8A, 0x88, 0xC1, 0xFF, 0x7F]);
     let piece = prop_oneof![

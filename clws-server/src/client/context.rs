@@ -1,5 +1,7 @@
 //! What the clients of a resource share, and what the clients of a server share.
 
+#[cfg(feature = "capture")]
+use std::sync::OnceLock;
 use std::sync::{Arc, Weak};
 use std::time::Instant;
 
@@ -7,9 +9,12 @@ use clws_proto::Limits;
 use clws_proto::buffer::Meter;
 
 use crate::budget::{Budget, HOLD_BACK_ABOVE};
+#[cfg(feature = "capture")]
+use crate::capture::recorder::Recorder;
 use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
+use crate::drain::DrainState;
 use crate::lock::rank;
 use crate::stats::counters::Counters;
 use crate::time::now;
@@ -31,6 +36,8 @@ pub(crate) struct ClientContext {
     /// [`write_high_water`](crate::Config#structfield.write_high_water).
     pub(crate) high_water: usize,
     /// A send to a client with more queued bytes looks at the limits before it queues anything.
+    /// Messages that may be dropped wait while the outbox has more bytes. This is enough for a
+    /// write of full size, and the next messages enter the outbox right after the write.
     pub(crate) write_backlog: usize,
     pub(crate) shared: Arc<SharedContext>,
 }
@@ -43,6 +50,10 @@ pub(crate) struct SharedContext {
     /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
+    pub(crate) drain: DrainState,
+    /// Records connections. It is set before the server runs, if ever.
+    #[cfg(feature = "capture")]
+    pub(crate) recorder: OnceLock<Arc<Recorder>>,
     /// What threads other than those of the shards count.
     pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
@@ -56,6 +67,9 @@ impl ClientContext {
             watchers: Watchers::default(),
             hosts: Watchers::default(),
             started: now(),
+            drain: DrainState::default(),
+            #[cfg(feature = "capture")]
+            recorder: OnceLock::new(),
             counters: Counters::shared(),
             relief,
         };
@@ -73,7 +87,7 @@ impl ClientContext {
             meter: Arc::clone(&budget) as _,
             budget,
             high_water: config.high_water(),
-            write_backlog: config.max_write_backlog.min(HOLD_BACK_ABOVE),
+            write_backlog: (config.max_write_backlog / 2).min(HOLD_BACK_ABOVE),
             config,
             shared,
         }

@@ -4,11 +4,11 @@ use std::cell::{Cell, RefCell};
 use std::fmt;
 
 use bytes::Bytes;
-use clws_proto::buffer::BufferPool;
+use clws_proto::buffer::{BufferPool, Fate, Receipt};
 
 use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
-use crate::guard::discard;
+use crate::client::treatment::{Discarded, Many, Settled, drop_all};
 
 /// The pool for a locked outbox.
 ///
@@ -20,12 +20,30 @@ pub(crate) struct DeferredDrops<'a> {
     /// The last discarded bytes. Most writes discard none or one, which needs no allocation.
     first: Cell<Option<Bytes>>,
     more: RefCell<Vec<Bytes>>,
+    receipts: RefCell<Vec<Settled>>,
 }
 
 impl<'a> DeferredDrops<'a> {
     #[inline]
     pub(crate) const fn new(client: &'a Client) -> Self {
-        Self { client, first: Cell::new(None), more: RefCell::new(Vec::new()) }
+        Self {
+            client,
+            first: Cell::new(None),
+            more: RefCell::new(Vec::new()),
+            receipts: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Leaves the drops to a send to many clients, which may hold a lock.
+    pub(super) fn leave_to(mut self, many: &Many) {
+        let (bytes, receipts) = self.take();
+        many.discarded.borrow_mut().extend(Discarded::new(self.client, bytes, receipts));
+    }
+
+    fn take(&mut self) -> (Vec<Bytes>, Vec<Settled>) {
+        let mut bytes = std::mem::take(self.more.get_mut());
+        bytes.extend(self.first.take());
+        (bytes, std::mem::take(self.receipts.get_mut()))
     }
 }
 
@@ -43,6 +61,10 @@ impl BufferPool for DeferredDrops<'_> {
             self.more.borrow_mut().push(before);
         }
     }
+
+    fn settle(&self, receipt: Box<dyn Receipt>, fate: Fate) {
+        self.receipts.borrow_mut().push((receipt, fate));
+    }
 }
 
 impl fmt::Debug for DeferredDrops<'_> {
@@ -54,9 +76,9 @@ impl fmt::Debug for DeferredDrops<'_> {
 impl Drop for DeferredDrops<'_> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(last) = self.first.take() {
-            let (before, debug) = (std::mem::take(self.more.get_mut()), self.client.config().debug_on());
-            before.into_iter().chain([last]).for_each(|bytes| discard(debug, self.client, bytes));
+        if self.first.get_mut().is_some() || !self.receipts.get_mut().is_empty() {
+            let (bytes, receipts) = self.take();
+            drop_all(self.client, bytes, receipts);
         }
     }
 }

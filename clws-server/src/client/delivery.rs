@@ -1,20 +1,27 @@
 //! Sending one message to many clients.
 
 use crate::client::Client;
-use crate::client::outcome::SendError;
+use crate::client::outcome::{SendError, Sent};
 use crate::client::outgoing::{Broadcast, Outgoing, SendOptions};
+use crate::client::treatment::{Many, Treatment};
 use crate::wake::WakeBatch;
 
 /// The result of sending a message to many clients.
 ///
 /// A client without room for the message ([`SendError::Full`]) was closed with 1013, because it
-/// missed a message: the sender of a message to many does not follow each receiver.
+/// missed a message: the sender of a message to many does not follow each receiver. A
+/// [`SlowPolicy`](crate::SlowPolicy) of the client, the group or the message may say otherwise.
 #[derive(Clone, Debug, Default)]
 #[must_use = "it lists the clients that did not get the message"]
 #[non_exhaustive]
 pub struct Delivery {
     /// The number of clients that the message was queued for.
     pub sent: usize,
+    /// The number of clients for which the message was dropped, as their
+    /// [`SlowPolicy`](crate::SlowPolicy) says.
+    pub dropped: usize,
+    /// The number of older messages that were dropped or replaced to make room for this one.
+    pub displaced: u64,
     /// The clients that did not get the message, with the reason: the client has disconnected, it
     /// does not read, or it speaks draft 0 or hixie-75 and the message is binary.
     pub failed: Vec<(Client, SendError)>,
@@ -24,7 +31,7 @@ impl Delivery {
     /// Whether every client got the message.
     #[must_use]
     pub const fn is_complete(&self) -> bool {
-        self.failed.is_empty()
+        self.failed.is_empty() && self.dropped == 0
     }
 }
 
@@ -69,7 +76,9 @@ pub fn send_to_with<'c, 'm>(
     options: SendOptions,
 ) -> Delivery {
     let broadcast = Broadcast::new(message.into(), options);
-    let (delivery, batch) = queue(clients, &broadcast);
+    let many = Many::default();
+    let treatment = options.treatment(0).of(&many);
+    let (delivery, batch) = queue(clients, &broadcast, treatment);
     drop(batch); // before the message, whose drop may be code of the application
     delivery
 }
@@ -78,13 +87,16 @@ pub fn send_to_with<'c, 'm>(
 pub(super) fn queue<'c>(
     clients: impl IntoIterator<Item = &'c Client>,
     broadcast: &Broadcast,
+    treatment: Treatment<'_>,
 ) -> (Delivery, WakeBatch) {
     let (mut delivery, mut batch) = (Delivery::default(), WakeBatch::default());
     for client in clients {
-        match client.send_one_of_many(broadcast, &mut batch) {
+        match client.send_one_of_many(broadcast, treatment, &mut batch) {
+            Ok(Sent::Dropped) => delivery.dropped += 1,
             Ok(_) => delivery.sent += 1,
             Err(error) => delivery.failed.push((client.clone(), error)),
         }
     }
+    delivery.displaced = treatment.many.map_or(0, |many| many.displaced.get());
     (delivery, batch)
 }

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use clws_proto::{CloseCode, ProtocolError};
 
+use crate::drain::report::EndedBy;
+
 /// The end of a connection, as reported to [`disconnected`](crate::Resource::disconnected).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -21,6 +23,9 @@ pub struct Disconnect {
     /// They are lost to the application: it had closed the client itself, a deadline passed while
     /// it took no messages, or a handler panicked. 0 whenever the client ended the connection and
     /// the application took all of its messages.
+    ///
+    /// A message in [pieces](crate::Piece) counts once, if all of it was read and its last piece
+    /// was not delivered. A message whose end was not read counts nothing.
     pub undelivered: u64,
 }
 
@@ -35,6 +40,18 @@ impl Disconnect {
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>, cause: DisconnectCause) -> Self {
         Self { code, reason: reason.into(), cause, undelivered: 0 }
+    }
+
+    /// The end as a [`Report`](crate::Report) counts it.
+    pub(crate) const fn ended_by(&self) -> EndedBy {
+        match self.cause {
+            DisconnectCause::Closed => EndedBy::Handshake,
+            DisconnectCause::Stopped
+            | DisconnectCause::CloseTimeout
+            | DisconnectCause::WriteTimeout
+            | DisconnectCause::Budget => EndedBy::Server,
+            _ => EndedBy::Other,
+        }
     }
 
     pub(crate) const fn abnormal(cause: DisconnectCause) -> Self {

@@ -59,6 +59,11 @@ impl Client {
 
     /// Records that the client's messages go to a queue from now on. The queue may pause the
     /// client.
+    /// Whether a queue or the application asks to wait with the next event.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.state.is_paused()
+    }
+
     pub(crate) fn set_has_queue(&self) {
         self.0.state.set_has_queue();
     }
@@ -87,7 +92,7 @@ impl Client {
     /// Notifies [watchers](Self::watch) when everything is written or the client is closed.
     ///
     /// Returns whether the resource's `drained` is due: true once after
-    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater).
+    /// [`Sent::AboveHighWater`](crate::Sent::AboveHighWater) or [`Sent::Dropped`](crate::Sent).
     #[inline]
     pub(crate) fn note_flushed(&self) -> bool {
         if !self.0.state.is_flush_of_interest() {
@@ -97,7 +102,7 @@ impl Client {
         let outbox = self.outbox();
         let (queued, mark) = (outbox.queued(), self.config().high_water());
         let is_drained = self.0.state.note_backlog(if queued <= mark / 2 {
-            Backlog::Low
+            if outbox.is_waiting() { Backlog::LowAndWaiting } else { Backlog::Low }
         } else if queued > mark {
             Backlog::High
         } else {

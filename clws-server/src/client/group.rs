@@ -6,12 +6,14 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use bytestring::ByteString;
+use clws_proto::SlowPolicy;
 
 use crate::client::Client;
 use crate::client::close::{Close, close_all};
 use crate::client::delivery::{Delivery, queue};
 use crate::client::members::{ForgetEmpty, GroupInner};
 use crate::client::outgoing::{Broadcast, Outgoing, SendOptions};
+use crate::client::treatment::Many;
 
 /// A set of clients that receive the same messages. Members leave it when they disconnect, right
 /// before their resource's [`disconnected`](crate::Resource::disconnected) is called.
@@ -97,12 +99,36 @@ impl Group {
         self.0.members().clients().to_vec()
     }
 
+    /// Sets what happens to the group's messages for members that read slowly. `None`, the default,
+    /// leaves it to the [policy of each client](Client::set_slow_policy). A client without a policy
+    /// is closed with 1013 when more than
+    /// [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes are queued for it.
+    ///
+    /// It holds for later messages, and for all clones of the group.
+    ///
+    /// ```
+    /// use clws_server::{Group, SlowPolicy};
+    ///
+    /// let prices = Group::new();
+    /// prices.set_slow_policy(Some(SlowPolicy::drop_oldest().max_queued(128 * 1024)));
+    /// ```
+    pub fn set_slow_policy(&self, policy: Option<SlowPolicy>) {
+        self.0.members().policy = policy;
+    }
+
+    /// The policy that [`set_slow_policy`](Self::set_slow_policy) set.
+    #[must_use]
+    pub fn slow_policy(&self) -> Option<SlowPolicy> {
+        self.0.members().policy
+    }
+
     /// Sends a message to all members.
     ///
     /// A member for which more than
     /// [`max_write_backlog`](crate::Config#structfield.max_write_backlog) bytes are queued already
     /// is closed with 1013, "try again later", and is listed in [`Delivery::failed`]: it would miss
-    /// a message that the others get. Members of draft 0 and hixie-75 cannot get binary messages.
+    /// a message that the others get. A [policy](Self::set_slow_policy) may say otherwise. Members
+    /// of draft 0 and hixie-75 cannot get binary messages.
     pub fn send<'a>(&self, message: impl Into<Outgoing<'a>>) -> Delivery {
         self.send_with(message, SendOptions::new())
     }
@@ -136,14 +162,18 @@ impl Group {
     fn broadcast(&self, message: Outgoing<'_>, options: SendOptions, except: Option<&Client>) -> Delivery {
         let broadcast = Broadcast::new(message, options);
         self.0.prepare(&broadcast);
+        let many = Many::default(); // dropped after the lock
+        let mut treatment = options.treatment(self.0.id.value()).of(&many);
         // The lock is held while the message is queued, so that all members get the group's
         // messages in one order. The drivers are woken after the lock is released.
         let (delivery, batch) = {
             let members = self.0.members();
+            treatment.policy = treatment.policy.or(members.policy);
             match except {
-                None => queue(members.clients(), &broadcast),
+                None => queue(members.clients(), &broadcast, treatment),
                 Some(except) => {
-                    queue(members.clients().iter().filter(|client| *client != except), &broadcast)
+                    let others = members.clients().iter().filter(|client| *client != except);
+                    queue(others, &broadcast, treatment)
                 }
             }
         };

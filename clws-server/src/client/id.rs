@@ -19,6 +19,12 @@ impl ClientId {
         *last += 1;
         Self(*last)
     }
+
+    /// The number itself.
+    #[cfg(feature = "capture")]
+    pub(crate) const fn number(self) -> u64 {
+        self.0
+    }
 }
 
 impl fmt::Display for ClientId {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Weak};
 
+use clws_proto::SlowPolicy;
 #[cfg(feature = "deflate")]
 use clws_proto::{CodecPool, DeflateParams};
 
@@ -15,6 +16,7 @@ use crate::sync::broken;
 #[derive(Default)]
 pub(crate) struct GroupInner {
     members: Lock<Members, { rank::GROUP }>,
+    pub(super) id: GroupId,
     owner: Option<Box<dyn ForgetEmpty>>,
 }
 
@@ -23,9 +25,29 @@ pub(super) trait ForgetEmpty: Send + Sync {
     fn forget(&self, group: &Arc<GroupInner>);
 }
 
+/// Distinguishes the keys of groups. It is unique in the process, and never 0.
+#[derive(Clone, Copy)]
+pub(super) struct GroupId(u64);
+
+impl GroupId {
+    pub(super) const fn value(self) -> u64 {
+        self.0
+    }
+}
+
+impl Default for GroupId {
+    fn default() -> Self {
+        static IDS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(1);
+        let id = IDS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        Self(u64::try_from(id).unwrap_or(u64::MAX))
+    }
+}
+
 #[derive(Default)]
 pub(super) struct Members {
     clients: Vec<Client>,
+    /// The policy for the group's messages.
+    pub(super) policy: Option<SlowPolicy>,
     /// The index of each client in `clients`.
     indices: HashMap<ClientId, usize>,
     /// The parameters and compressors for members without context takeover, one entry for each
@@ -42,7 +64,7 @@ struct Removed {
 
 impl GroupInner {
     pub(super) fn forgotten_by(owner: Box<dyn ForgetEmpty>) -> Self {
-        Self { members: Lock::default(), owner: Some(owner) }
+        Self { members: Lock::default(), id: GroupId::default(), owner: Some(owner) }
     }
 
     pub(super) fn members(&self) -> LockGuard<'_, Members> {

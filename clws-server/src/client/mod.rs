@@ -1,5 +1,7 @@
 //! Handles to connected clients: to send to them, to close them, and to ask about them.
 
+#[cfg(feature = "capture")]
+mod capture;
 pub(crate) mod close;
 pub(crate) mod context;
 mod counted;
@@ -10,15 +12,19 @@ mod flow;
 mod flush;
 pub(crate) mod group;
 pub(crate) mod id;
+mod item;
 pub(crate) mod members;
 mod memory;
 pub(crate) mod outcome;
 pub(crate) mod outgoing;
 mod queries;
+pub(crate) mod receipt;
 mod send;
 mod short_peer;
+mod slow;
 pub(crate) mod state;
 pub(crate) mod topics;
+mod treatment;
 pub(crate) mod watchers;
 mod written;
 
@@ -28,6 +34,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::{RequestHead, Version};
+use tracing::{Span, debug_span};
 
 use crate::client::context::ClientContext;
 use crate::client::id::ClientId;
@@ -244,6 +251,12 @@ impl Scope for Client {
 
     fn peer(&self) -> Option<String> {
         Scope::peer(&*self.0)
+    }
+
+    fn span(&self) -> Span {
+        let (id, peer) = (self.id(), self.peer());
+        let (resource, version) = (self.resource_name(), self.websocket_version().number());
+        debug_span!(target: "clws_server::client", "client", %id, %peer, resource, version)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::str::Utf8Error;
 
-/// A message is queued.
+/// A message is queued, or was dropped for a client that reads slowly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
     /// It is written as fast as the client reads.
@@ -11,6 +11,10 @@ pub enum Sent {
     /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes wait. A good moment
     /// to send less.
     AboveHighWater,
+    /// It was dropped, as the [`SlowPolicy`](crate::SlowPolicy) of the message says. The client
+    /// reads slowly, and is told nothing. [`Resource::drained`](crate::Resource::drained) is called
+    /// when it has read so much that no message waits.
+    Dropped,
 }
 
 /// A message was not queued. Earlier messages are not affected.

@@ -5,7 +5,9 @@ use std::num::NonZeroUsize;
 
 use bytes::Bytes;
 use bytestring::ByteString;
-use clws_proto::{Payload, SharedMessage, Text};
+use clws_proto::{Payload, SharedMessage, SlowPolicy, Text};
+
+use crate::client::treatment::Treatment;
 
 /// A message to be sent: the argument of [`Client::send`](crate::Client::send) and similar methods.
 ///
@@ -44,13 +46,16 @@ pub(super) enum Content<'a> {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct SendOptions {
     pub(super) frame_size: Option<NonZeroUsize>,
+    pub(super) is_uncompressed: bool,
+    key: Option<u64>,
+    policy: Option<SlowPolicy>,
 }
 
 impl SendOptions {
     /// One frame for each message.
     #[must_use]
     pub const fn new() -> Self {
-        Self { frame_size: None }
+        Self { frame_size: None, is_uncompressed: false, key: None, policy: None }
     }
 
     /// Sends the message in fragments of at most `bytes`; with 0 in one frame. Draft 0 and hixie-75
@@ -59,6 +64,52 @@ impl SendOptions {
     pub const fn frame_size(mut self, bytes: usize) -> Self {
         self.frame_size = NonZeroUsize::new(bytes);
         self
+    }
+
+    /// Sends the message uncompressed, even to clients with permessage-deflate. Meant for data that
+    /// does not get smaller, such as images, and for secrets next to data of others: the length of
+    /// a compressed message can betray both.
+    #[must_use]
+    pub const fn uncompressed(mut self) -> Self {
+        self.is_uncompressed = true;
+        self
+    }
+
+    /// Keeps only the newest message with this key for a client that reads slowly.
+    ///
+    /// While more than 64 KiB are queued for the client, the message waits before it is encoded. A
+    /// newer message with the key then replaces it, at the end of the queue, so that messages stay
+    /// in the order of the sends. A key that changes faster than the client reads is therefore sent
+    /// when the messages before it are sent. Without a [`SlowPolicy`] that drops messages, the
+    /// newest message of each key always arrives.
+    ///
+    /// Each group and topic has keys of its own. All other sends share theirs.
+    ///
+    /// ```
+    /// use clws_server::{Delivery, Group, SendOptions};
+    ///
+    /// fn publish(prices: &Group, instrument: u64, price: &str) -> Delivery {
+    ///     prices.send_with(price, SendOptions::new().coalesce(instrument))
+    /// }
+    /// ```
+    #[must_use]
+    pub const fn coalesce(mut self, key: u64) -> Self {
+        self.key = Some(key);
+        self
+    }
+
+    /// Sets what happens to this message if the client reads slowly. It is used in place of the
+    /// policies of the group and of the client. [`SlowPolicy::refuse`] makes a message that must
+    /// not be dropped.
+    #[must_use]
+    pub const fn slow_policy(mut self, policy: SlowPolicy) -> Self {
+        self.policy = Some(policy);
+        self
+    }
+
+    /// The part of the options that matters for slow clients. Keys belong to a scope.
+    pub(super) fn treatment(self, scope: u64) -> Treatment<'static> {
+        Treatment { policy: self.policy, key: self.key.map(|key| (scope, key)), many: None }
     }
 }
 
@@ -116,6 +167,7 @@ impl<'a, const N: usize> From<&'a [u8; N]> for Outgoing<'a> {
 #[derive(Debug)]
 pub(super) enum Broadcast {
     Message(SharedMessage),
+    Uncompressed(SharedMessage),
     Ping(Bytes),
     Pong(Bytes),
 }
@@ -123,9 +175,13 @@ pub(super) enum Broadcast {
 impl Broadcast {
     pub(super) fn new(message: Outgoing<'_>, options: SendOptions) -> Self {
         match Self::from_content(message.0) {
-            // Without a frame size, a shared message keeps its own frame size and its encodings.
-            Self::Message(message) if options.frame_size.is_some() => {
-                Self::Message(message.frame_size(options.frame_size))
+            Self::Message(mut message) => {
+                // Without a frame size, a shared message keeps its own frame size and its
+                // encodings.
+                if options.frame_size.is_some() {
+                    message = message.frame_size(options.frame_size);
+                }
+                if options.is_uncompressed { Self::Uncompressed(message) } else { Self::Message(message) }
             }
             broadcast => broadcast,
         }

@@ -2,14 +2,16 @@
 
 use std::borrow::Cow;
 
-use clws_proto::{CloseCode, Payload, Reaction, Sender, SharedMessage, Text};
+use clws_proto::{Payload, Reaction, SharedMessage, Text};
 
 use crate::budget::is_another_page;
 use crate::buffer_pool;
 use crate::client::Client;
-use crate::client::close::CloseOutcome;
+use crate::client::item::{BinaryItem, Item, PingItem, PongItem, TextItem, Uncompressed};
 use crate::client::outcome::{SendError, Sent};
 use crate::client::outgoing::{Broadcast, Content, Outgoing, SendOptions};
+use crate::client::receipt::{Written, receipt};
+use crate::client::treatment::Treatment;
 use crate::guard::discard;
 use crate::sync::broken;
 use crate::wake::WakeBatch;
@@ -73,18 +75,64 @@ impl Client {
         options: SendOptions,
     ) -> Result<Sent, SendError> {
         let message = message.into();
-        if options.frame_size.is_none() {
+        let treatment = options.treatment(0);
+        if options.is_uncompressed {
+            return self.send_broadcast(Broadcast::new(message, options), treatment);
+        }
+        if options.frame_size.is_none() && !treatment.is_special() {
             return self.send_content(message.0);
         }
         match message.0 {
             Content::Text(text) if !self.compresses(text.len()) => {
-                self.queue(|outbox| outbox.text(text, options.frame_size))
+                self.queue_and_wake(TextItem(text, options.frame_size), treatment, None)
             }
             Content::Binary(payload) if !self.compresses(payload.len()) => {
-                self.queue(|outbox| outbox.binary(payload, options.frame_size))
+                self.queue_and_wake(BinaryItem(payload, options.frame_size), treatment, None)
             }
-            content => self.send_broadcast(Broadcast::new(Outgoing(content), options)),
+            content => self.send_broadcast(Broadcast::new(Outgoing(content), options), treatment),
         }
+    }
+
+    /// Sends a message, and tells what becomes of it.
+    ///
+    /// The future ends when the system has taken the message, when it was dropped as its
+    /// [`SlowPolicy`](crate::SlowPolicy) says, or when the connection has ended before. The message
+    /// is sent whether the future is polled or not.
+    ///
+    /// ```
+    /// use clws_server::{Client, Fate, SendError, SendOptions};
+    ///
+    /// async fn send_page(client: &Client, page: Vec<u8>) -> Result<bool, SendError> {
+    ///     let (_, written) = client.send_tracked(page, SendOptions::new())?;
+    ///     Ok(written.await == Fate::Written)
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Self::send).
+    pub fn send_tracked<'a>(
+        &self,
+        message: impl Into<Outgoing<'a>>,
+        options: SendOptions,
+    ) -> Result<(Sent, Written), SendError> {
+        let broadcast = Broadcast::new(message.into(), options);
+        let (receipt, written) = receipt();
+        let pending = match &broadcast {
+            Broadcast::Message(message) => {
+                self.prepare(message);
+                message.into_pending()
+            }
+            Broadcast::Uncompressed(message) => {
+                message.set_meter(&self.0.context.meter);
+                Uncompressed(message).into_pending()
+            }
+            Broadcast::Ping(payload) => PingItem(payload).into_pending(),
+            Broadcast::Pong(payload) => PongItem(payload).into_pending(),
+        };
+        let sent = self.queue_pending(pending.receipt(receipt), options.treatment(0), None);
+        discard(self.config().debug_on(), self, broadcast);
+        Ok((sent?, written))
     }
 
     /// Sends a text message: `write-to-client-text`. The same as [`send`](Self::send) with a
@@ -96,9 +144,9 @@ impl Client {
     #[inline]
     pub fn send_text(&self, message: &str) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::text(message));
+            return self.send_shared(&SharedMessage::text(message), Treatment::default());
         }
-        self.queue(|outbox| outbox.text(message, None))
+        self.queue(TextItem(message, None))
     }
 
     /// Sends a binary message: `write-to-client-binary`. The same as [`send`](Self::send) with
@@ -111,9 +159,9 @@ impl Client {
     #[inline]
     pub fn send_binary(&self, message: &[u8]) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::binary(message.to_vec()));
+            return self.send_shared(&SharedMessage::binary(message.to_vec()), Treatment::default());
         }
-        self.queue(|outbox| outbox.binary(message, None))
+        self.queue(BinaryItem(message, None))
     }
 
     /// Sends a ping with a payload of at most 125 bytes: `write-to-client-ping`. The pong comes to
@@ -125,7 +173,7 @@ impl Client {
     /// [`SendError::TooLong`], [`SendError::Full`], [`SendError::Closed`], or
     /// [`SendError::Unsupported`] in draft 0 and hixie-75.
     pub fn ping(&self, payload: &[u8]) -> Result<Sent, SendError> {
-        self.queue(|outbox| outbox.ping(payload))
+        self.queue(PingItem(payload))
     }
 
     /// Sends a pong that answers no ping, a heartbeat in one direction (RFC 6455 §5.5.3), with at
@@ -135,10 +183,12 @@ impl Client {
     ///
     /// As [`ping`](Self::ping).
     pub fn pong(&self, payload: &[u8]) -> Result<Sent, SendError> {
-        self.queue(|outbox| outbox.pong(payload))
+        self.queue(PongItem(payload))
     }
 
-    /// The number of bytes that are queued for this client and not yet passed to the system.
+    /// The number of bytes that are queued for this client and not yet passed to the system. A
+    /// message that waits for room in the outbox, because it may still be dropped, counts with its
+    /// uncompressed length and 128 bytes.
     #[must_use]
     pub fn buffered_amount(&self) -> usize {
         self.outbox().queued()
@@ -180,21 +230,24 @@ impl Client {
             // Lent to the outbox, and dropped after its lock is released: the drop of `Bytes` may
             // be code of the application.
             Content::OwnedText(text) if !self.compresses(text.len()) => {
-                let sent = self.queue(|outbox| outbox.text_bytes(&text));
+                let sent = self.queue(&*text);
                 self.discard_owned(text);
                 sent
             }
             Content::OwnedBinary(payload) if !self.compresses(payload.len()) => {
-                let sent = self.queue(|outbox| outbox.binary_bytes(&payload));
+                let sent = self.queue(&*payload);
                 self.discard_owned(payload);
                 sent
             }
             Content::Shared(message) => {
-                let sent = self.send_shared(&message);
+                let sent = self.send_shared(&message, Treatment::default());
                 self.discard_owned(message);
                 sent
             }
-            content => self.send_broadcast(Broadcast::new(Outgoing(content), SendOptions::new())),
+            content => {
+                let broadcast = Broadcast::new(Outgoing(content), SendOptions::new());
+                self.send_broadcast(broadcast, Treatment::default())
+            }
         }
     }
 
@@ -207,23 +260,30 @@ impl Client {
     #[inline]
     fn forward_text(&self, message: Text<'_>) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::text(message));
+            return self.send_shared(&SharedMessage::text(message), Treatment::default());
         }
-        self.queue(|outbox| outbox.forward_text(message))
+        self.queue(message)
     }
 
     #[inline]
     fn forward_binary(&self, message: Payload<'_>) -> Result<Sent, SendError> {
         if self.compresses(message.len()) {
-            return self.send_shared(&SharedMessage::binary(message.into_bytes()));
+            return self.send_shared(&SharedMessage::binary(message.into_bytes()), Treatment::default());
         }
-        self.queue(|outbox| outbox.forward_binary(message))
+        self.queue(message)
     }
 
-    fn send_broadcast(&self, broadcast: Broadcast) -> Result<Sent, SendError> {
+    fn send_broadcast(&self, broadcast: Broadcast, treatment: Treatment<'_>) -> Result<Sent, SendError> {
         match broadcast {
             Broadcast::Message(message) => {
-                let sent = self.send_shared(&message);
+                let sent = self.send_shared(&message, treatment);
+                discard(self.config().debug_on(), self, message);
+                sent
+            }
+            Broadcast::Uncompressed(message) => {
+                message.set_meter(&self.0.context.meter);
+                let sent = self.queue_and_wake(Uncompressed(&message), treatment, None);
+                self.0.context.relieve(&self.0.wake_target);
                 discard(self.config().debug_on(), self, message);
                 sent
             }
@@ -240,43 +300,45 @@ impl Client {
         }
     }
 
-    fn send_shared(&self, message: &SharedMessage) -> Result<Sent, SendError> {
+    /// Compresses a message before the outbox is locked, if no other message matters for it.
+    fn prepare(&self, message: &SharedMessage) {
         message.set_meter(&self.0.context.meter);
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = self.negotiated() {
             message.prepare(negotiated.params, &negotiated.codecs);
         }
-        let sent = self.queue(|outbox| outbox.shared(message));
+    }
+
+    fn send_shared(&self, message: &SharedMessage, treatment: Treatment<'_>) -> Result<Sent, SendError> {
+        self.prepare(message);
+        let sent = self.queue_and_wake(message, treatment, None);
         // The message may hold memory outside of the outbox.
         self.0.context.relieve(&self.0.wake_target);
         sent
     }
 
-    /// Sends to one of many clients. Their drivers are woken when the batch is dropped.
-    ///
-    /// A client without room for the message is closed with 1013: otherwise it would miss the
-    /// message without knowing. If the server has no room, the client is dropped.
+    /// Sends to one of many clients. Their drivers are woken when the batch is dropped. A client that
+    /// misses the message without a policy [is ended](Self::miss_one_of_many).
     pub(super) fn send_one_of_many(
         &self,
         broadcast: &Broadcast,
+        treatment: Treatment<'_>,
         batch: &mut WakeBatch,
     ) -> Result<Sent, SendError> {
         let sent = match broadcast {
             Broadcast::Message(message) => {
                 message.set_meter(&self.0.context.meter);
-                self.queue_and_wake(|outbox| outbox.shared(message), Some(batch))
+                self.queue_and_wake(message, treatment, Some(batch))
             }
-            Broadcast::Ping(payload) => self.queue_and_wake(|outbox| outbox.ping(payload), Some(batch)),
-            Broadcast::Pong(payload) => self.queue_and_wake(|outbox| outbox.pong(payload), Some(batch)),
+            Broadcast::Uncompressed(message) => {
+                message.set_meter(&self.0.context.meter);
+                self.queue_and_wake(Uncompressed(message), treatment, Some(batch))
+            }
+            Broadcast::Ping(payload) => self.queue_and_wake(PingItem(payload), treatment, Some(batch)),
+            Broadcast::Pong(payload) => self.queue_and_wake(PongItem(payload), treatment, Some(batch)),
         };
         if sent == Err(SendError::Full) {
-            let is_its_own = self.buffered_amount() > self.0.context.config.max_write_backlog;
-            if !is_its_own {
-                self.0.state.overdraw();
-                batch.add(&self.0.wake_target);
-            } else if self.queue_close(CloseCode::TRY_AGAIN_LATER, "") != CloseOutcome::Already {
-                batch.add(&self.0.wake_target);
-            }
+            self.miss_one_of_many(treatment, batch);
         }
         sent
     }
@@ -294,18 +356,16 @@ impl Client {
     }
 
     #[inline]
-    fn queue(
-        &self,
-        encode: impl FnOnce(&mut Sender) -> Result<(), clws_proto::SendError>,
-    ) -> Result<Sent, SendError> {
-        self.queue_and_wake(encode, None)
+    fn queue(&self, item: impl Item) -> Result<Sent, SendError> {
+        self.queue_and_wake(item, Treatment::default(), None)
     }
 
     /// Encodes into the outbox, and wakes the client's driver if the outbox was empty.
     #[inline]
     fn queue_and_wake(
         &self,
-        encode: impl FnOnce(&mut Sender) -> Result<(), clws_proto::SendError>,
+        item: impl Item,
+        treatment: Treatment<'_>,
         batch: Option<&mut WakeBatch>,
     ) -> Result<Sent, SendError> {
         let context = &*self.0.context;
@@ -318,12 +378,19 @@ impl Client {
             });
             if was == 0 {
                 buffer_pool::lend(&mut outbox);
-            } else if was > context.write_backlog && self.is_backlog_full(was) {
-                let error = if outbox.close_sent() { SendError::Closed } else { SendError::Full };
-                self.note_refused(error);
-                return Err(error);
+            } else if was > context.write_backlog {
+                // With less in the outbox, no message waits.
+                if treatment.is_special() || outbox.must_wait() {
+                    drop(outbox);
+                    return self.queue_pending(item.into_pending(), treatment, batch);
+                }
+                if self.is_backlog_full(was) {
+                    let error = if outbox.close_sent() { SendError::Closed } else { SendError::Full };
+                    self.note_refused(error);
+                    return Err(error);
+                }
             }
-            if let Err(error) = encode(&mut outbox) {
+            if let Err(error) = item.encode(&mut outbox) {
                 buffer_pool::take_back(&mut outbox);
                 self.note_refused(error.into());
                 return Err(error.into());

@@ -89,6 +89,8 @@ pub(crate) enum Disposition {
 pub(super) enum Backlog {
     /// At most half of the high-water mark is queued.
     Low,
+    /// The same, and messages wait for room in the outbox: `drained` is not due.
+    LowAndWaiting,
     Between,
     /// More than the high-water mark is queued.
     High,
@@ -246,6 +248,7 @@ impl ClientState {
     pub(super) fn note_backlog(&self, backlog: Backlog) -> bool {
         match backlog {
             Backlog::Low => return self.clear(SLOW | CROWDED | HELD, SLOW),
+            Backlog::LowAndWaiting => drop(self.clear(CROWDED | HELD, 0)),
             Backlog::High => self.set(HELD),
             Backlog::Between if !self.has(HELD) => drop(self.clear(CROWDED, 0)),
             Backlog::Between => {}

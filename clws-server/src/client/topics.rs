@@ -4,6 +4,8 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Weak};
 
+use clws_proto::SlowPolicy;
+
 use crate::client::Client;
 use crate::client::close::Close;
 use crate::client::delivery::Delivery;
@@ -42,7 +44,13 @@ use crate::lock::{Lock, LockGuard, rank};
 pub struct Topics(Arc<Inner>);
 
 #[derive(Default)]
-struct Inner(Lock<HashMap<Box<str>, Group>, { rank::TOPICS }>);
+struct Inner(Lock<Table, { rank::TOPICS }>);
+
+#[derive(Default)]
+struct Table {
+    groups: HashMap<Box<str>, Group>,
+    policies: HashMap<Box<str>, SlowPolicy>,
+}
 
 /// The name of a group, and the table that has it.
 struct Topic {
@@ -108,6 +116,21 @@ impl Topics {
         self.group(name).map(|group| group.send_except(message, except)).unwrap_or_default()
     }
 
+    /// Sets what happens to a topic's messages for subscribers that read slowly: see
+    /// [`Group::set_slow_policy`]. The policy stays while the topic has no subscribers. `None`
+    /// removes it.
+    pub fn set_slow_policy(&self, name: &str, policy: Option<SlowPolicy>) {
+        let mut table = self.0.table();
+        match policy {
+            Some(policy) => drop(table.policies.insert(name.into(), policy)),
+            None => drop(table.policies.remove(name)),
+        }
+        // The table is locked meanwhile, so that the last call decides.
+        if let Some(group) = table.groups.get(name) {
+            group.set_slow_policy(policy);
+        }
+    }
+
     /// Closes the connections of all subscribers of a topic, as [`Client::close`] does.
     pub fn close(&self, name: &str, close: impl Into<Close>) {
         if let Some(group) = self.group(name) {
@@ -119,51 +142,58 @@ impl Topics {
     /// subscriber has left, the next one starts a new group.
     #[must_use]
     pub fn group(&self, name: &str) -> Option<Group> {
-        self.0.map().get(name).cloned()
+        self.0.table().groups.get(name).cloned()
     }
 
     /// The topics that have subscribers, in no particular order.
     #[must_use]
     pub fn names(&self) -> Vec<Box<str>> {
-        self.0.map().keys().cloned().collect()
+        self.0.table().groups.keys().cloned().collect()
     }
 
     fn group_or_new(&self, name: &str) -> Group {
-        let mut map = self.0.map();
-        if let Some(group) = map.get(name) {
+        let mut table = self.0.table();
+        if let Some(group) = table.groups.get(name) {
             return group.clone();
         }
         let topic = Topic { topics: Arc::downgrade(&self.0), name: name.into() };
         let group = Group::forgotten_by(Box::new(topic));
-        map.insert(name.into(), group.clone());
+        table.insert(name, &group);
         group
     }
 }
 
+impl Table {
+    fn insert(&mut self, name: &str, group: &Group) {
+        group.set_slow_policy(self.policies.get(name).copied());
+        self.groups.insert(name.into(), group.clone());
+    }
+}
+
 impl Inner {
-    fn map(&self) -> LockGuard<'_, HashMap<Box<str>, Group>> {
+    fn table(&self) -> LockGuard<'_, Table> {
         self.0.lock()
     }
 
     /// Enters the group under its name. Returns false if the name has another group now.
     fn keep(&self, name: &str, group: &Group) -> bool {
-        let mut map = self.map();
-        match map.get(name) {
+        let mut table = self.table();
+        match table.groups.get(name) {
             Some(known) => known == group,
             None => {
-                map.insert(name.into(), group.clone());
+                table.insert(name, group);
                 true
             }
         }
     }
 
     fn forget_if_empty(&self, name: &str, group: &Arc<GroupInner>) {
-        let mut map = self.map();
-        let forgotten = match map.get(name) {
-            Some(known) if known.is(group) && known.is_empty() => map.remove(name),
+        let mut table = self.table();
+        let forgotten = match table.groups.get(name) {
+            Some(known) if known.is(group) && known.is_empty() => table.groups.remove(name),
             _ => None,
         };
-        drop(map);
+        drop(table);
         drop(forgotten); // outside of the lock
     }
 }

@@ -46,6 +46,7 @@ mod setters;
 /// | `max_buffered` | a quarter of the machine's memory, at least 64 MiB | bytes of memory for the unread input and output of all clients | clients that hold much are not read from; at the limit, the client that holds most is dropped |
 /// | `max_handler_read_backlog` | 1 MiB | bytes of messages queued in a mailbox or a [`WebSocket`](crate::WebSocket), plus 64 for each | clients that send more are not read from until half is handled |
 /// | `backlog` | 1,024 | connections that the system holds before they are accepted | the system delays them |
+/// | `reuse_port` | off | | |
 /// | `handshake_timeout` | 10 s | from the connect to the end of the request, and to the decision on it | 408, or 503 if the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to the client's | the connection is dropped |
 /// | `write_timeout` | 60 s | in which a client reads none of its queued data | the connection is dropped |
@@ -177,6 +178,13 @@ pub struct Config {
     pub max_buffered: usize,
     /// The most connections that the system holds before they are accepted.
     pub backlog: i32,
+    /// Whether other sockets of the same user may listen on the TCP ports too (`SO_REUSEPORT`): so
+    /// the next process can listen before this one ends. It has no effect on Windows, on Unix
+    /// sockets, and on sockets of the [builder](crate::ServerBuilder::listener).
+    ///
+    /// The system then distributes clients over all these sockets, and a second server on the port
+    /// by mistake is no error. The chapter [closing](crate::guide::closing) has more.
+    pub reuse_port: bool,
     /// The time for a client's request. A resource that [decides later](crate::Accept::later) has
     /// the rest of this time.
     pub handshake_timeout: Duration,
@@ -333,6 +341,7 @@ impl Default for Config {
             max_handler_read_backlog: 1 << 20,
             max_buffered: quarter_of_memory(),
             backlog: 1024,
+            reuse_port: false,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(60),

@@ -9,6 +9,8 @@ use clws_proto::buffer::BufferPool;
 #[cfg(feature = "deflate")]
 use clws_proto::{CodecPool, DeflateConfig};
 
+#[cfg(feature = "capture")]
+use crate::capture::recorder::Recorder;
 use crate::client::context::ClientContext;
 use crate::config::Config;
 use crate::resource::registry::Resources;
@@ -36,10 +38,17 @@ pub(crate) struct Environment {
     pub(crate) date: fn() -> SystemTime,
 }
 
-impl Context<'_> {
+impl<'a> Context<'a> {
     #[inline]
     pub(super) fn config(&self) -> &Config {
         &self.clients.config
+    }
+
+    /// The recorder of connections, if the server has one.
+    #[cfg(feature = "capture")]
+    #[inline]
+    pub(crate) fn recorder(&self) -> Option<&'a Arc<Recorder>> {
+        self.clients.shared.recorder.get()
     }
 
     /// The counters of the thread that drives the connection.

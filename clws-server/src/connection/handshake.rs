@@ -7,6 +7,10 @@ use std::sync::Arc;
 use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Request, RequestHead, Status};
 use clws_proto::{Receiver, Role, Sender};
 
+#[cfg(feature = "capture")]
+use crate::capture::error::CaptureError;
+#[cfg(feature = "capture")]
+use crate::capture::recorder;
 use crate::client::Client;
 use crate::client::NewClient;
 #[cfg(feature = "deflate")]
@@ -66,6 +70,8 @@ pub(super) enum Outcome {
     Open(Open, usize),
     /// An answer to a peer that does not become a client. It is counted already.
     Reply(Reply),
+    /// The server drains, and takes no more clients.
+    Draining,
 }
 
 impl Handshake {
@@ -156,6 +162,7 @@ impl Handshake {
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let http = HttpRequest::parse(head, &handshake_limits)?;
         match http.upgrade(body, &handshake_limits) {
+            Ok(Status::Complete(_)) if context.clients.shared.drain.is_draining() => Ok(Outcome::Draining),
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
                 // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has
@@ -313,8 +320,10 @@ fn open(
     let mut sender = Sender::server(version);
     (context.environment.lend_outbox)(&mut sender);
     sender.preface(accepted.response.get(interim..).unwrap_or_default());
-    #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "permessage-deflate replaces it"))]
     let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&entry.context.limits));
+    if let Some(above) = entry.stream_above {
+        receiver = receiver.stream_messages(above);
+    }
     #[cfg(feature = "deflate")]
     let mut negotiated = None;
     #[cfg(feature = "deflate")]
@@ -336,7 +345,22 @@ fn open(
         negotiated,
         has_adapter_data: accept.has_adapter_data,
     });
+    #[cfg(feature = "capture")]
+    if accept.capture {
+        record(&client, context);
+    }
     Ok(Open { receiver, client, entry, waiting: None })
+}
+
+/// Asks for a recording of the connection. `Connection::conclude` adds the request.
+#[cfg(feature = "capture")]
+#[cold]
+fn record(client: &Client, context: &Context<'_>) {
+    let request = recorder::Request { received: Vec::new(), sent: Vec::new(), is_late: false };
+    let recorder = context.recorder().ok_or(CaptureError::Off);
+    if let Err(error) = recorder.and_then(|recorder| recorder.request(client.id().number(), request)) {
+        log(|| tracing::debug!(peer = %client.peer(), "a client is not recorded: {error}"));
+    }
 }
 
 /// The part of the request head that the client keeps.

@@ -284,6 +284,14 @@ impl Connection {
         if let Stage::Closed = self.stage { Action::Drop } else { Action::Wait }
     }
 
+    /// Whether the next bytes in both directions begin a frame.
+    #[cfg(feature = "capture")]
+    pub(crate) fn is_between_frames(&self) -> bool {
+        matches!(&self.stage, Stage::Open(open) if open.receiver.is_between_messages()
+            && !open.receiver.has_unread()
+            && open.client.buffered_amount() == 0)
+    }
+
     pub(crate) fn client(&self) -> Option<&Client> {
         match &self.stage {
             Stage::Open(open) => Some(&open.client),
@@ -334,7 +342,10 @@ impl Connection {
             Stage::Handshake(_) | Stage::Closed => None,
         };
         if let Some(client) = client {
+            client.context().shared.drain.counts.note_unwritten(client.buffered_amount());
             client.abandon();
+            #[cfg(feature = "capture")]
+            client.forget_capture();
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::client::disconnect::DisconnectCause;
 use crate::connection::context::Context;
 use crate::connection::open::End;
 use crate::connection::{Connection, Stage};
-use crate::guard::log;
+use crate::guard::{enter, log};
 
 impl Connection {
     /// The bytes of memory for unhandled input and for HTTP answers. What the client holds is not
@@ -55,7 +55,9 @@ impl Connection {
             return;
         }
         let (held, peer) = (self.held(), self.client().map(Client::peer));
+        let in_span = self.client().and_then(enter);
         log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
+        drop(in_span);
         context.clients.budget.note_dropped();
         self.abandon_handshake(context);
         if let Stage::Open(_) = self.stage {

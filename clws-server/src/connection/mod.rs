@@ -6,6 +6,7 @@
 
 mod closing;
 pub(crate) mod context;
+pub(crate) mod draining;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;

@@ -13,7 +13,7 @@ use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::timer::{Deadline, Timer};
-use crate::guard::{ApplicationValue, discard, guard, log};
+use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
 
 pub(super) struct Open {
@@ -165,13 +165,18 @@ impl Open {
         client.note_ended(&disconnect);
         entry.clients.disconnected(client.websocket_version());
         client.leave_groups();
+        let drain = &client.context().shared.drain;
+        drain.note_left();
+        drain.counts.note_end(disconnect.ended_by(), disconnect.undelivered);
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(0);
         }
+        let in_span = enter(client);
         log(|| {
             tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
         });
+        drop(in_span);
         if client.is_connected() {
             guard(client.config().debug_on(), client, || entry.resource.disconnected(client, &disconnect));
         } else {
@@ -266,6 +271,18 @@ impl Open {
                             resource.binary(client, payload);
                         } else {
                             undelivered += 1;
+                        }
+                        bytes
+                    }
+                    Ok(Some(Event::Piece(piece))) => {
+                        let bytes = piece.bytes().len();
+                        // A message counts once, at its end.
+                        let messages = u64::from(piece.last);
+                        if deliver {
+                            delivered += messages;
+                            resource.piece(client, piece);
+                        } else {
+                            undelivered += messages;
                         }
                         bytes
                     }

@@ -3,6 +3,8 @@
 use std::io;
 use std::time::{Duration, Instant};
 
+use crate::time::now;
+
 /// The time of one share. A single event may take longer, because it is not interrupted.
 const MAX_TIME: Duration = Duration::from_millis(1);
 
@@ -78,24 +80,44 @@ impl Share {
 pub(crate) struct WriteShare {
     left: usize,
     cut: bool,
+    writes: u8,
+    /// The time of the second write.
+    started: Option<Instant>,
+    clock: fn() -> Instant,
 }
 
 impl WriteShare {
     #[inline]
     pub(crate) const fn new() -> Self {
-        Self { left: WRITE_BUDGET, cut: false }
+        Self::with_clock(now)
+    }
+
+    const fn with_clock(clock: fn() -> Instant) -> Self {
+        Self { left: WRITE_BUDGET, cut: false, writes: 0, started: None, clock }
     }
 
     /// Writes. When the share is over, it returns `WouldBlock` as a full socket does.
     #[inline]
     pub(crate) fn write(&mut self, write: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
-        if self.left == 0 {
+        if self.left == 0 || self.is_late() {
             self.cut = true;
             return Err(io::ErrorKind::WouldBlock.into());
         }
         let written = write()?;
         self.left = self.left.saturating_sub(written);
         Ok(written)
+    }
+
+    /// Whether writing takes long. Messages that waited are encoded and compressed between two
+    /// writes, so the bytes do not bound the time. Most shares have one write and read no clock.
+    fn is_late(&mut self) -> bool {
+        self.writes = self.writes.saturating_add(1);
+        if self.writes == 1 {
+            return false;
+        }
+        let now = (self.clock)();
+        let started = *self.started.get_or_insert(now);
+        now.saturating_duration_since(started) >= MAX_TIME
     }
 
     /// Whether there was more to write than the share.
@@ -108,7 +130,7 @@ impl WriteShare {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::time::{now, virtual_clock};
+    use crate::time::virtual_clock;
 
     /// The number of events of that size and that duration in one share.
     fn fit(mut share: Share, bytes: usize, time: Duration) -> usize {
@@ -131,6 +153,18 @@ mod tests {
         assert!(share.was_cut());
         assert!((WRITE_BUDGET..WRITE_BUDGET + 100_000).contains(&written));
         assert!(WriteShare::new().write(|| Err(io::ErrorKind::WouldBlock.into())).is_err());
+    }
+
+    #[test]
+    fn writing_ends_when_it_takes_long() {
+        virtual_clock::set(Some(Instant::now()));
+        let mut share = WriteShare::new();
+        let slow_write = || {
+            virtual_clock::set(Some(now() + MAX_TIME));
+            Ok(1)
+        };
+        assert_eq!([(); 2].map(|()| share.write(slow_write).is_ok()), [true, true]);
+        assert!(share.write(slow_write).is_err() && share.was_cut());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 mod closing;
 mod decisions;
+mod draining;
 mod end_of_input;
 mod expect_continue;
 mod failures;
@@ -10,6 +11,8 @@ mod memory;
 mod opening;
 mod pausing;
 mod plain_http;
+mod slow_policies;
+mod stats;
 mod stopping;
 mod write_timeout;
 
@@ -31,10 +34,10 @@ use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::driver::drive::{self, Io, Read, Settled};
 use crate::driver::state::DriverState;
-use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::resource::{CloseTime, Resource};
 use crate::stats::counters::Counters;
 use crate::stats::kinds::HandshakeOutcome;
 use crate::time::{now, virtual_clock};
@@ -148,6 +151,15 @@ impl Resource for Recorder {
 
     fn drained(&self, _: &Client) {
         self.record("drained");
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        self.record("draining");
+        if client.query_string() == Some("panic-draining") {
+            panic!("in draining");
+        }
+        client.send_text("last words").unwrap();
+        CloseTime::Now
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {

@@ -10,10 +10,18 @@
 //! again.
 
 use std::io;
+#[cfg(feature = "capture")]
+use std::net::SocketAddr;
+#[cfg(feature = "capture")]
+use std::sync::Arc;
 use std::time::Instant;
 
 use clws_proto::Input;
 
+#[cfg(feature = "capture")]
+use crate::capture::recorder::Recorder;
+#[cfg(feature = "capture")]
+use crate::capture::tap::Tap;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::connection::{Action, Connection};
@@ -44,6 +52,11 @@ pub(crate) trait Io {
     fn write_failed(&mut self);
 
     fn shutdown_write(&mut self);
+
+    /// Records the connection from now on, unless it is recorded already. `begin` takes our
+    /// address.
+    #[cfg(feature = "capture")]
+    fn attach(&mut self, _begin: &mut dyn FnMut(Option<SocketAddr>) -> Option<Tap>) {}
 
     /// Whether both directions have ended, and no read would notice.
     fn is_broken(&mut self, connection: &Connection) -> bool;
@@ -93,6 +106,7 @@ pub(crate) fn receive(
             Read::Interrupted => {}
             Read::Failed(error) => connection.read_failed(error, context),
         }
+        attach(connection, io, context);
         progress = true;
     }
     progress
@@ -112,10 +126,12 @@ fn input_len(input: &Input<'_>) -> usize {
 #[inline]
 pub(crate) fn settle(connection: &mut Connection, io: &mut impl Io, context: &Context<'_>) -> Settled {
     connection.resume(&mut Share::new(context.environment.now), context);
+    attach(connection, io, context);
     if let Err(error) = io.transmit(connection, context.counters()) {
         connection.write_failed(error, context);
         io.write_failed();
     }
+    attach(connection, io, context);
     match connection.poll_action(context) {
         Action::Wait => {}
         Action::ShutdownWrite => io.shutdown_write(),
@@ -129,6 +145,33 @@ pub(crate) fn settle(connection: &mut Connection, io: &mut impl Io, context: &Co
     }
     Settled::Wait(connection.poll_timeout())
 }
+
+/// Begins a recording that the application wants, if the connection is at a point where it can
+/// begin.
+#[cfg(feature = "capture")]
+#[inline]
+fn attach(connection: &Connection, io: &mut impl Io, context: &Context<'_>) {
+    #[cold]
+    fn begin(connection: &Connection, io: &mut impl Io, recorder: &Arc<Recorder>) {
+        let Some(client) = connection.client() else { return };
+        let number = client.id().number();
+        let Some(is_late) = recorder.is_late(number) else { return };
+        if (!is_late || connection.is_between_frames())
+            && let Some(request) = recorder.take_request(number)
+        {
+            io.attach(&mut |server| recorder.begin_request(&request, client.peer(), server));
+        }
+    }
+    if let Some(recorder) = context.recorder()
+        && recorder.has_requests()
+    {
+        begin(connection, io, recorder);
+    }
+}
+
+#[cfg(not(feature = "capture"))]
+#[inline]
+const fn attach(_: &Connection, _: &mut impl Io, _: &Context<'_>) {}
 
 /// Lets a deadline that has passed take effect. Returns false if it must be tried later, because
 /// `has_more` input waits that may have arrived before the deadline.

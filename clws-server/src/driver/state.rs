@@ -6,10 +6,15 @@ use std::sync::{Arc, OnceLock, Weak};
 use crate::admission::{Admission, ConnectionPermit};
 use crate::budget::Budget;
 use crate::buffer_pool::{self, SharedBuffers};
+use crate::client::Client;
 use crate::client::context::ClientContext;
 use crate::config::Config;
 use crate::connection::context::{Context, Environment};
+use crate::drain::DrainState;
+use crate::drain::options::Drain;
+use crate::driver::client_list::ClientList;
 use crate::driver::streams::Streams;
+use crate::lock::{Lock, rank};
 use crate::net::shortage::Shortage;
 use crate::resource::registry::Resources;
 use crate::signal::{Signal, SignalWait};
@@ -45,6 +50,8 @@ pub(crate) struct DriverState {
     /// Connections that get 503.
     refused: AtomicUsize,
     shards: OnceLock<Vec<Arc<ShardHandle>>>,
+    /// The clients of each shard.
+    lists: Lock<Vec<Arc<ClientList>>, { rank::CLIENT_LISTS }>,
     stop: Arc<Signal>,
 }
 
@@ -73,6 +80,7 @@ impl DriverState {
                 streamed: AtomicUsize::new(0),
                 refused: AtomicUsize::new(0),
                 shards: OnceLock::new(),
+                lists: Lock::default(),
                 stop: Arc::default(),
                 context,
             }
@@ -103,6 +111,23 @@ impl DriverState {
     /// Sets the shards. Only the first call has an effect.
     pub(crate) fn set_shards(&self, shards: Vec<Arc<ShardHandle>>) {
         drop(self.shards.set(shards));
+    }
+
+    /// A list for the clients of a new shard.
+    pub(crate) fn new_client_list(&self) -> Arc<ClientList> {
+        let list = Arc::default();
+        self.lists.lock().push(Arc::clone(&list));
+        list
+    }
+
+    /// The clients that are connected, in no order.
+    pub(crate) fn list_clients(&self) -> Vec<Client> {
+        let lists = self.lists.lock().clone();
+        let mut clients = Vec::new();
+        lists.iter().for_each(|list| list.append_to(&mut clients));
+        clients.extend(self.streams.clients());
+        clients.retain(|client| client.is_connected() && !client.is_disconnected());
+        clients
     }
 
     /// The number of connections, in any stage, without connections that get 503.
@@ -158,6 +183,7 @@ impl DriverState {
     /// Stops all drivers.
     pub(crate) fn stop(&self) {
         self.stop.give();
+        self.drain().note_stop();
         self.stop_shards();
     }
 
@@ -166,6 +192,29 @@ impl DriverState {
         for shard_handle in self.shards() {
             drop(shard_handle.send(ShardCommand::Stop));
         }
+    }
+
+    #[inline]
+    pub(crate) fn drain(&self) -> &DrainState {
+        &self.context.shared.drain
+    }
+
+    /// Begins a drain in all drivers, or shortens it.
+    pub(crate) fn begin_drain(&self, drain: Drain) {
+        self.drain().begin(drain, self.config().close_timeout);
+        self.drain_shards();
+    }
+
+    /// Tells the shards of the drain.
+    pub(crate) fn drain_shards(&self) {
+        for shard_handle in self.shards() {
+            drop(shard_handle.send(ShardCommand::Drain));
+        }
+    }
+
+    /// Whether the server ends, by a stop or a drain. The drivers may not have seen it yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_stopping() || self.drain().is_draining()
     }
 
     /// Whether the server was stopped. The shards may not have seen their command yet.

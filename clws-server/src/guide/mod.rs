@@ -13,6 +13,7 @@
 //! | [testing] | How do I test a handler without a network? |
 //! | [deployment] | Proxy, TLS, systemd, health checks, logs, several processes |
 //! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
+//! | [metrics] | What does my server do? Statistics, metrics, logs |
 //! | [tokio] | How do I use the server in a program on tokio? |
 //! | [from_tokio_tungstenite] | I know tokio-tungstenite. What is it called here? |
 //!
@@ -59,6 +60,13 @@ pub mod deployment {}
 
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}
+
+#[doc = include_str!("metrics.md")]
+#[cfg_attr(
+    not(feature = "metrics"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
+pub mod metrics {}
 
 #[doc = include_str!("tokio.md")]
 pub mod tokio {}

@@ -30,6 +30,7 @@ mod outbox;
 mod pause;
 mod relief;
 mod signal;
+mod slow;
 mod wake_up;
 
 use std::cell::Cell;

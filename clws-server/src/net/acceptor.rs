@@ -9,6 +9,7 @@ use socket2::{SockRef, Type};
 
 use crate::config::Config;
 use crate::config::address::{Listen, Peer};
+use crate::net::handover;
 use crate::net::socket::Socket;
 use crate::net::tcp;
 #[cfg(unix)]
@@ -91,6 +92,29 @@ impl Acceptor {
             #[cfg(all(test, unix))]
             Self::Sim(listener) => return listener.refuse_all(),
         };
+    }
+
+    /// Whether the application has opened the socket, so that another process may listen on it too.
+    /// It must not be emptied or shut down.
+    pub(crate) const fn is_foreign(&self) -> bool {
+        match self {
+            Self::Tcp { is_foreign, .. } => *is_foreign,
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.is_foreign(),
+            #[cfg(all(test, unix))]
+            Self::Sim(_) => false,
+        }
+    }
+
+    /// Prepares the end of a socket whose port another socket may take over. Returns whether
+    /// connections may still arrive for a while: see [`handover`].
+    pub(crate) fn hand_over(&self, config: &Config) -> bool {
+        match self {
+            Self::Tcp { listener, is_foreign: false } if config.reuse_port => {
+                handover::ignore_requests(listener)
+            }
+            _ => false,
+        }
     }
 
     /// Accepts the next connection.

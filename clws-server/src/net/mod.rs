@@ -1,6 +1,7 @@
 //! Sockets, and waiting for them.
 
 pub(crate) mod acceptor;
+pub(crate) mod handover;
 pub(crate) mod poll;
 pub(crate) mod shortage;
 pub(crate) mod socket;

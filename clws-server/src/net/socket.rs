@@ -1,6 +1,8 @@
 //! Sockets of connections, TCP and Unix, as one type.
 
 use std::io::{self, IoSlice, Read, Write};
+#[cfg(feature = "capture")]
+use std::net::SocketAddr;
 use std::net::{Shutdown, TcpStream};
 #[cfg(unix)]
 use std::os::unix::net::UnixStream;
@@ -37,6 +39,16 @@ impl Socket {
             (Self::Unix(stream), slices) => (&mut &*stream).write_vectored(slices),
             #[cfg(all(test, unix))]
             (Self::Sim(socket), slices) => socket.write(slices),
+        }
+    }
+
+    /// Our address, of a TCP socket.
+    #[cfg(feature = "capture")]
+    pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(stream) => stream.local_addr().ok(),
+            #[cfg(unix)]
+            _ => None,
         }
     }
 

@@ -99,6 +99,10 @@ pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListen
     // On Windows this option would let other processes take the same port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if config.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.set_nonblocking(true)?;
     set_options(SockRef::from(&socket), config)?;
     socket.bind(&address.into())?;

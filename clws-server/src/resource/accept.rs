@@ -31,6 +31,9 @@ pub struct Accept {
     /// `None`: the server's configuration decides.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Option<DeflateConfig>>,
+    /// Whether the connection is recorded.
+    #[cfg(feature = "capture")]
+    pub(crate) capture: bool,
     /// Whether the client needs a place for the data of a resource adapter.
     pub(crate) has_adapter_data: bool,
 }
@@ -82,6 +85,19 @@ impl Accept {
     #[must_use]
     pub fn deflate(mut self, config: impl Into<Option<DeflateConfig>>) -> Self {
         self.deflate = Some(config.into());
+        self
+    }
+
+    /// Records the connection into a file, from its first byte on: see [`capture`](crate::capture).
+    /// The file contains private data.
+    ///
+    /// It has no effect if the server does not record
+    /// ([`ServerBuilder::capture`](crate::ServerBuilder::capture)), or if the limit on recordings is
+    /// reached. [`Client::capture`](crate::Client::capture) records a connection that is open.
+    #[cfg(feature = "capture")]
+    #[must_use]
+    pub const fn capture(mut self) -> Self {
+        self.capture = true;
         self
     }
 

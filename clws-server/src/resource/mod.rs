@@ -10,7 +10,7 @@ pub(crate) mod settings;
 use std::sync::Arc;
 
 use clws_handshake::Reject;
-use clws_proto::{CloseCode, Payload, Text};
+use clws_proto::{CloseCode, Payload, Piece, Text};
 
 use crate::client::Client;
 use crate::client::close::Close;
@@ -85,6 +85,21 @@ pub trait Resource: Send + Sync + 'static {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
 
+    /// Handles a piece of a long message, as it arrives. The default closes with 1003.
+    ///
+    /// It is called only for a resource that is registered with
+    /// [`ResourceConfig::stream_messages`](crate::ResourceConfig::stream_messages). Shorter
+    /// messages go to [`text`](Self::text) and [`binary`](Self::binary). The pieces of a message
+    /// come in order, with no other message between them; pongs may come between them. After
+    /// [`Client::pause`](crate::Client::pause) the next piece waits.
+    ///
+    /// The message is complete with its [`last`](Piece::last) piece. If
+    /// [`disconnected`](Self::disconnected) comes first, the message is incomplete: drop what was
+    /// made of it.
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no messages in pieces"));
+    }
+
     /// Handles a pong: `resource-received-pong`. The server answers pings itself.
     fn pong(&self, client: &Client, payload: Payload<'_>) {}
 
@@ -94,11 +109,34 @@ pub trait Resource: Send + Sync + 'static {
     /// moment to send more.
     fn drained(&self, client: &Client) {}
 
+    /// Handles the turn of this client in a [drain](crate::ServerHandle::drain) of the server: the
+    /// last chance to send to it. Then the server closes it, unless this returns
+    /// [`CloseTime::Later`].
+    ///
+    /// All messages that were read from the client are handled before. Further ones may follow until
+    /// its close frame comes. A resource that wraps another one should return the result of the
+    /// other's `draining`, because mailboxes and async handlers close their clients later.
+    fn draining(&self, client: &Client) -> CloseTime {
+        CloseTime::Now
+    }
+
     /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for
     /// each client that [`connected`](Self::connected) has taken, and is made once. Nothing can be
     /// sent to the client any more. The client has left all [`Group`](crate::Group)s, so this
     /// handler can notify the other members.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
+}
+
+/// The answer of a resource to a [drain](crate::ServerHandle::drain): when its client may be
+/// closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseTime {
+    /// Now: the close frame follows what is queued for the client.
+    Now,
+    /// Later: the resource has work to do for the client, and closes it then. The server closes it
+    /// when the drain's time is nearly over.
+    Later,
 }
 
 /// Lets the caller keep a reference to a registered resource.
@@ -119,12 +157,20 @@ impl<R: Resource + ?Sized> Resource for Arc<R> {
         (**self).binary(client, payload);
     }
 
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        (**self).piece(client, piece);
+    }
+
     fn pong(&self, client: &Client, payload: Payload<'_>) {
         (**self).pong(client, payload);
     }
 
     fn drained(&self, client: &Client) {
         (**self).drained(client);
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        (**self).draining(client)
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {

@@ -1,6 +1,7 @@
 //! A valid handshake, which a resource decides on.
 
 use clws_handshake::{Headers, RequestHead, Version};
+use tracing::{Span, debug_span};
 
 use crate::config::address::Peer;
 use crate::guard::{DebugOn, Scope};
@@ -78,5 +79,10 @@ impl Scope for Opening {
 
     fn peer(&self) -> Option<String> {
         Some(self.peer.to_string())
+    }
+
+    fn span(&self) -> Span {
+        let (resource, version) = (self.resource_name(), self.version().number());
+        debug_span!(target: "clws_server::client", "client", peer = %self.peer, resource, version)
     }
 }

@@ -6,6 +6,8 @@ use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
 
 use crate::admission::Admission;
+#[cfg(feature = "capture")]
+use crate::capture::{recorder::Recorder, settings::Capture};
 use crate::config::Config;
 use crate::config::address::Listen;
 use crate::driver::state::DriverState;
@@ -21,6 +23,8 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:12345";
 pub struct ServerBuilder {
     config: Config,
     listeners: Vec<Given>,
+    #[cfg(feature = "capture")]
+    capture: Option<Capture>,
 }
 
 /// A listening socket of the application.
@@ -64,7 +68,12 @@ impl Server {
     /// # Ok::<(), std::io::Error>(())
     /// ```
     pub const fn builder(config: Config) -> ServerBuilder {
-        ServerBuilder { config, listeners: Vec::new() }
+        ServerBuilder {
+            config,
+            listeners: Vec::new(),
+            #[cfg(feature = "capture")]
+            capture: None,
+        }
     }
 }
 
@@ -73,7 +82,8 @@ impl ServerBuilder {
     ///
     /// [`bind`](Self::bind) makes it non-blocking and sets the TCP options of the config. The
     /// backlog stays as it is. When the server stops, it closes the socket and does not shut it
-    /// down: another process that has the same socket continues to listen.
+    /// down: another process that has the same socket continues to listen. A drain also leaves it
+    /// what waits in the socket's queue.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.listeners.push(Given::Tcp(listener));
         self
@@ -103,16 +113,36 @@ impl ServerBuilder {
         self
     }
 
+    /// Records connections into files: see [`capture`](crate::capture). The files contain private
+    /// data.
+    #[cfg(feature = "capture")]
+    pub fn capture(mut self, capture: Capture) -> Self {
+        self.capture = Some(capture);
+        self
+    }
+
+    /// Forgets all addresses and sockets: clients come over pipes, which need no descriptors.
+    #[cfg(feature = "testing")]
+    pub(crate) fn without_sockets(mut self) -> Self {
+        self.config.listen.clear();
+        self.config.raise_descriptor_limit = false;
+        self.listeners.clear();
+        self
+    }
+
     /// Binds the addresses and takes the sockets. Clients can connect from now on.
     /// [`run`](Server::run) serves them.
     ///
     /// # Errors
     ///
     /// The errors of [`Server::bind`]. Also [`io::ErrorKind::InvalidInput`] if a socket does not
-    /// listen or is of another kind, which happens with descriptors from another process.
+    /// listen or is of another kind, which happens with descriptors from another process. With the
+    /// feature `capture`, also if the directory of recordings cannot be created.
     pub fn bind(self) -> io::Result<Server> {
-        let Self { config, listeners: given } = self;
+        let Self { config, listeners: given, .. } = self;
         config.check()?;
+        #[cfg(feature = "capture")]
+        let recorder = self.capture.map(|capture| Recorder::start(capture, config.debug_on())).transpose()?;
         let mut listeners = Vec::new();
         for address in &config.listen {
             listeners.extend(Acceptor::bind(address, &config).map_err(|error| bind_error(address, &error))?);
@@ -128,6 +158,10 @@ impl ServerBuilder {
         }
         let admission = Admission::provide(config.max_clients, config.shards, config.raise_descriptor_limit);
         let state = DriverState::with_admission(config, admission);
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = recorder {
+            drop(state.context.shared.recorder.set(recorder)); // it is the first
+        }
         Ok(Server { state, listeners })
     }
 }

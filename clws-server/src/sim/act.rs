@@ -5,9 +5,11 @@ use std::panic::resume_unwind;
 use crate::client::Client;
 use crate::client::delivery::Delivery;
 use crate::client::group::Group;
+use crate::client::outcome::Sent;
 use crate::client::outgoing::SendOptions;
 use crate::sim::app::{GROUPS, TOPICS, app};
 use crate::sim::plan::Plan;
+use crate::sim::slow::send_droppable;
 use crate::sim::socket::conn_of;
 use crate::sim::{MICRO, State, with};
 use clws_proto::{CloseCode, SharedMessage};
@@ -89,13 +91,22 @@ pub(super) fn answer(client: &Client, len: usize, inline: bool) {
     let conn = conn_of(client);
     let number = with(State::new_message);
     let text = text(number, len);
-    let ways = if client.websocket_version().is_hixie() { 4 } else { 7 };
+    let ways = if client.websocket_version().is_hixie() { 5 } else { 8 };
     let result = match with(|state| state.rng.below(ways)) {
         0 | 1 => client.send_text(&text),
         2 => client.send(text),
         3 => client.send(SharedMessage::text(text)),
-        4 => client.send_binary(text.as_bytes()),
-        5 => client.send(text.into_bytes()),
+        4 => {
+            let sent = send_droppable(client, text);
+            let Ok(Some(written)) = sent else {
+                let Err(error) = sent else { return };
+                return with(|state| state.sent(conn, number, Err(error), inline));
+            };
+            with(|state| state.log(conn).droppable.push((number, written)));
+            Ok(Sent::Queued)
+        }
+        5 => client.send_binary(text.as_bytes()),
+        6 => client.send(text.into_bytes()),
         _ => client.send_with(&text, SendOptions::new().frame_size(1 + len / 2)),
     };
     with(|state| state.sent(conn, number, result.map(drop), inline));

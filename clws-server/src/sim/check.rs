@@ -101,6 +101,7 @@ impl State {
     /// Checks the order of the messages that a client receives.
     pub(super) fn check_received(&mut self, conn: u32, number: Option<u32>) {
         let log = self.log(conn);
+        log.forget_dropped();
         let expected = log.sent.get(log.received).copied();
         log.received += 1;
         if number != expected {
@@ -111,6 +112,7 @@ impl State {
 
     pub(super) fn check_received_close(&mut self, conn: u32) {
         let log = self.log(conn);
+        log.forget_dropped();
         if log.received != log.sent.len() {
             let text = format!("the close frame follows {} of {} messages", log.received, log.sent.len());
             self.violation(Check::Order, conn, text);

@@ -5,6 +5,9 @@ use crate::sim::State;
 use crate::sim::check::undelivered;
 use crate::sim::log::Check;
 use crate::sim::script::Kind;
+use crate::sim::trace::NO_CONN;
+use crate::stats::kinds::HandshakeOutcome;
+use crate::stats::snapshot::Stats;
 
 impl State {
     /// Checks a connected client with `buffered` queued bytes, before time advances.
@@ -41,6 +44,28 @@ impl State {
             return;
         };
         self.violation(Check::Stuck, conn, problem);
+    }
+
+    /// Checks the statistics after the stop: they agree with each other and with all records.
+    pub(super) fn check_stats(&mut self, stats: &Stats) {
+        let accepted = stats.handshakes_with(HandshakeOutcome::Accepted);
+        let ended: u64 = stats.closes.iter().map(|entry| entry.count).sum();
+        let handed: u64 = self.logs.iter().map(|log| u64::from(log.handed)).sum();
+        let undelivered: u64 =
+            self.logs.iter().filter_map(|log| log.end.as_ref()).map(|end| end.0.undelivered).sum();
+        for (what, counted, right, may_be_more) in [
+            ("ended connections", ended, accepted, false),
+            ("connected clients", stats.client_count(), 0, false),
+            ("queued bytes", stats.queued_bytes, 0, false),
+            ("delivered messages", stats.received.messages, handed, false),
+            // The resource is not told of the end of a client that it has refused.
+            ("undelivered messages", stats.undelivered, undelivered, true),
+        ] {
+            if counted != right && !(may_be_more && counted > right) {
+                let text = format!("the statistics have {counted} {what} and not {right}");
+                self.violation(Check::Lifecycle, NO_CONN, text);
+            }
+        }
     }
 
     /// Checks the record of a connection after the stop.

@@ -12,6 +12,7 @@ use crate::handler::async_handler::async_handler;
 use crate::handler::mailbox::mailbox;
 use crate::handler::resource_listener::task::ResourceListenerTask;
 use crate::net::acceptor::Acceptor;
+use crate::resource::settings::ResourceConfig;
 use crate::server::handle::ServerHandle;
 use crate::sim::STATE;
 use crate::sim::app::{self, App, app};
@@ -117,6 +118,8 @@ impl Harness {
         STATE.set(Some(Box::new(State::new(seed, plan.clone(), rng, keeps_trace))));
         executor::install(true);
         let shared = DriverState::new(plan.config.clone());
+        #[cfg(feature = "capture")]
+        crate::sim::recording::install(&shared);
         shared.budget().charge_bytes(plan.used);
         let mut listeners = Vec::new();
         with(|state| {
@@ -151,10 +154,14 @@ impl Harness {
     /// Registers the resources of the application.
     fn register(&self) {
         let resources = &self.shared.resources;
+        // In some runs, inline resources get long messages in pieces.
+        let stream_above = with(|state| (state.plan.peers % 3 == 0).then_some(state.plan.answer));
         let register = |kind: Kind, resource: SharedResource| {
-            resources
-                .register_shared(kind.path(), Origins::any(), resource)
-                .expect("each kind has its own path");
+            let mut settings = ResourceConfig::new(Origins::any());
+            if let Some(above) = stream_above.filter(|_| !kind.is_queued()) {
+                settings = settings.stream_messages(above);
+            }
+            resources.register_shared(kind.path(), settings, resource).expect("each kind has its own path");
         };
         for kind in [Kind::Inline, Kind::Later] {
             register(kind, Arc::new(Recorded(Inline(kind))));
@@ -330,6 +337,7 @@ impl Harness {
             .sum();
         let memberships = self.shared.context.shared.memberships.len();
         let present = app::present().len();
+        let stats = self.shared.stats();
         app::install(None);
         self.run_until_idle_without_resources();
         let (_, tasks) = executor::count();
@@ -355,6 +363,7 @@ impl Harness {
             for conn in 0..u32::try_from(state.logs.len()).unwrap_or(0) {
                 state.check_over(conn);
             }
+            state.check_stats(&stats);
         });
     }
 

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::client::disconnect::Disconnect;
+use crate::client::receipt::Written;
 use crate::sim::script::Kind;
 use crate::sim::trace;
 
@@ -88,6 +89,8 @@ pub(super) struct Log {
     // The server's side.
     /// Messages queued for the client, in order.
     pub(super) sent: Vec<u32>,
+    /// Those of `sent` that may still be dropped.
+    pub(super) droppable: Vec<(u32, Written)>,
     /// Not only its own inline handler has sent to the client.
     pub(super) sent_by_others: bool,
     /// Calls of the resource: `connected`, the next expected message, `disconnected`.
@@ -100,6 +103,8 @@ pub(super) struct Log {
     pub(super) app_opened: u32,
     pub(super) handled: u32,
     pub(super) app_ended: u32,
+    /// A drain has told the resource of the client's close.
+    pub(super) draining: bool,
     /// Why the application may miss messages: it asked for that.
     pub(super) silenced: Option<&'static str>,
     /// The application closed or aborted the client through its handle.

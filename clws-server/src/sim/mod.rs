@@ -28,6 +28,7 @@ mod act;
 mod app;
 mod chaos;
 mod check;
+mod drain;
 mod edges;
 pub(crate) mod executor;
 mod final_checks;
@@ -35,11 +36,15 @@ mod harness;
 mod log;
 mod net;
 mod peer;
+mod pieces;
 mod plan;
 pub(crate) mod poller;
+#[cfg(feature = "capture")]
+mod recording;
 mod resources;
 mod rng;
 mod script;
+mod slow;
 pub(crate) mod socket;
 mod tests;
 mod trace;
@@ -82,7 +87,9 @@ struct State {
     scheduled: u64,
     trace: Trace,
     violations: Vec<Violation>,
+    /// The time of the stop, or of the drain before it.
     stopped_at: Option<u64>,
+    drained_at: Option<u64>,
     listener_killed: bool,
     /// Total time taken by handlers that were asked to be slow.
     slow: u64,
@@ -127,6 +134,8 @@ enum Action {
     Stall,
     /// The server is stopped.
     Stop,
+    /// A drain is shortened.
+    Drain,
 }
 
 thread_local! {
@@ -166,6 +175,7 @@ impl State {
             trace,
             violations: Vec::new(),
             stopped_at: None,
+            drained_at: None,
             listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]

@@ -360,6 +360,7 @@ impl State {
     pub(super) fn client_receives_end(&mut self, conn: u32) {
         // In hixie-75 a server closes by ending its side after all data is written. It continues to
         // read. (The stream driver also ends its side before it drops the stream.)
+        self.log(conn).forget_dropped();
         let has_all = self.log(conn).received == self.log(conn).sent.len();
         let Profile { version, stream, .. } = self.peer(conn).profile;
         let closes = !version.has_close_frame() && self.conn(conn).shut && (has_all || !stream);

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bytestring::ByteString;
 use clws_handshake::Reject;
-use clws_proto::{Payload, Text};
+use clws_proto::{Payload, Piece, Text};
 use futures::StreamExt;
 
 use crate::client::Client;
@@ -16,15 +16,16 @@ use crate::handler::mailbox::event::Event;
 use crate::handler::resource_listener::ResourceListener;
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::message::Message;
-use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::resource::{CloseTime, Resource};
 use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
+use crate::sim::drain::check_turn;
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
-use crate::sim::{Action, MILLI, State, app, with};
+use crate::sim::{Action, MILLI, State, app, pieces, with};
 use crate::time::now;
 use bytes::Bytes;
 use clws_proto::CloseCode;
@@ -58,6 +59,10 @@ impl<R: Resource> Resource for Recorded<R> {
         measured(client, request, || self.0.binary(client, payload));
     }
 
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        self.0.piece(client, piece);
+    }
+
     fn pong(&self, client: &Client, payload: Payload<'_>) {
         self.0.pong(client, payload);
     }
@@ -65,6 +70,11 @@ impl<R: Resource> Resource for Recorded<R> {
     fn drained(&self, client: &Client) {
         with(|state| state.trace(conn_of(client), "drained", 0, 0));
         self.0.drained(client);
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        check_turn(client);
+        self.0.draining(client)
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
@@ -127,12 +137,25 @@ impl Resource for Inline {
         handle(client, &payload, true);
     }
 
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        if let Some(message) = pieces::join(conn_of(client), piece) {
+            measured(client, Request::parse(&message), || handle(client, &message, true));
+        }
+    }
+
     fn drained(&self, client: &Client) {
         panic_sometimes(client);
         // The answer may exceed the high-water mark again.
         if with(|state| state.rng.percent(90)) {
             answer(client, with(|state| state.plan.config.write_high_water), true);
         }
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        panic_sometimes(client);
+        answer(client, 10, true);
+        take_time();
+        CloseTime::Now
     }
 
     fn disconnected(&self, client: &Client, _: &Disconnect) {
@@ -201,7 +224,8 @@ pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, max:
             Event::Text(client, text) => handle_in_task(&client, text.as_bytes()),
             Event::Binary(client, payload) => handle_in_task(&client, &payload),
             Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
-            Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
+            Event::Draining(client) => answer(&client, 10, false),
+            Event::Piece(..) | Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
         }
         sometimes_sleep(percent, max).await;
     }
@@ -229,6 +253,7 @@ pub(super) async fn serve_websocket(mut socket: WebSocket) {
     while let Some(message) = socket.next().await {
         let request = Request::parse(match &message {
             Message::Text(text) => text.as_bytes(),
+            Message::Piece(piece) => piece.bytes(),
             Message::Binary(payload) | Message::Ping(payload) | Message::Pong(payload) => payload,
         });
         if matches!(message, Message::Pong(_)) {
@@ -288,6 +313,10 @@ impl ResourceListener for AppListener {
 
     fn binary(&mut self, client: &Client, payload: Bytes) {
         handle(client, &payload, false);
+    }
+
+    fn draining(&mut self, client: &Client) {
+        answer(client, 10, false);
     }
 
     fn disconnected(&mut self, client: &Client, _: &Disconnect) {

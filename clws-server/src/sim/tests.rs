@@ -38,7 +38,7 @@ fn watch_panics() {
     });
 }
 
-fn simulate(seed: u64, keeps_trace: bool) -> Report {
+pub(super) fn simulate(seed: u64, keeps_trace: bool) -> Report {
     watch_panics();
     SIMULATES.set(true);
     let conn = number("CLWS_CONN").and_then(|conn| u32::try_from(conn).ok());

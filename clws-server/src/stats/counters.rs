@@ -1,21 +1,15 @@
 //! The counters of one shard, or of all other threads of a server.
 
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use clws_handshake::Version;
 use clws_proto::CloseCode;
 
+use crate::stats::counter::Counter;
 use crate::stats::histogram::AtomicHistogram;
 use crate::stats::kinds::{
     CAUSES, CODES, DropReason, HandshakeOutcome, VERSIONS, cause_index, code_index, version_index,
 };
-
-#[cfg(target_has_atomic = "64")]
-type Number = std::sync::atomic::AtomicU64;
-/// Counts wrap around at 2^32 where there are no longer atomic numbers.
-#[cfg(not(target_has_atomic = "64"))]
-type Number = std::sync::atomic::AtomicUsize;
 
 /// The statuses of refusals that are counted separately: 300 to 599.
 const STATUSES: usize = 300;
@@ -23,37 +17,6 @@ const FIRST_STATUS: u16 = 300;
 
 /// One of this many reads is measured: the time of its messages.
 const READS_PER_SAMPLE: u64 = 64;
-
-/// A number that only grows.
-#[derive(Debug)]
-pub(crate) struct Counter(Number);
-
-impl Counter {
-    pub(super) const fn new() -> Self {
-        Self(Number::new(0))
-    }
-
-    pub(super) fn get(&self) -> u64 {
-        #[cfg(target_has_atomic = "64")]
-        let value = self.0.load(Relaxed);
-        #[cfg(not(target_has_atomic = "64"))]
-        let value = self.0.load(Relaxed) as u64;
-        value
-    }
-
-    /// Adds. If `is_shared` is false, only one thread may call it.
-    #[inline]
-    pub(super) fn add(&self, number: u64, is_shared: bool) {
-        #[cfg(not(target_has_atomic = "64"))]
-        #[expect(clippy::cast_possible_truncation, reason = "the sum wraps around too")]
-        let number = number as usize;
-        if is_shared {
-            self.0.fetch_add(number, Relaxed);
-        } else {
-            self.0.store(self.0.load(Relaxed).wrapping_add(number), Relaxed);
-        }
-    }
-}
 
 /// A set of counters. The alignment keeps other data from its cache lines.
 #[derive(Debug)]

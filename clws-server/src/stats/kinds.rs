@@ -34,7 +34,7 @@ pub enum HandshakeOutcome {
     AddressLimit,
     /// There were as many handshakes in progress as the server admits.
     HandshakeLimit,
-    /// The server stopped or drained: 503.
+    /// The server stopped or drained: 503, or no answer if the peer had sent nothing.
     Stopping,
     /// The connection ended before the handshake was complete. A stream whose future is dropped
     /// then is not counted.

@@ -7,6 +7,7 @@
 //! Nothing is decided by a statistic, so its atomics are those of the standard library and not of
 //! [`sync`](crate::sync): the models need no interleavings of them.
 
+pub(crate) mod counter;
 pub(crate) mod counters;
 pub(crate) mod histogram;
 pub(crate) mod kinds;

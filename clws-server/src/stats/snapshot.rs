@@ -3,7 +3,8 @@
 use clws_handshake::Version;
 use clws_proto::CloseCode;
 
-use crate::stats::counters::{Counter, Counters};
+use crate::stats::counter::Counter;
+use crate::stats::counters::Counters;
 use crate::stats::histogram::Histogram;
 use crate::stats::kinds::{CAUSES, CODES, DropReason, HandshakeOutcome, VERSIONS, code_index};
 
@@ -31,8 +32,7 @@ const UNREGISTERED: &str = "(unregistered)";
 pub struct Stats {
     /// Connections in any state, also during the handshake, without those that get 503.
     pub connections: usize,
-    /// Connected clients by resource and version. A resource without clients is listed only if it
-    /// had some.
+    /// Connected clients by resource and version, without resources that have none.
     pub clients: Vec<ClientCount>,
     /// Opening handshakes by their outcome, without outcomes that did not occur.
     pub handshakes: Vec<HandshakeCount>,

@@ -14,6 +14,7 @@ use clws_proto::connection::{ConnectionError, State};
 use clws_proto::{CloseCode, Connection, Event, SendError};
 
 use crate::client::close::Close;
+use crate::handler::piece::{OwnedPiece, OwnedPieceData};
 use crate::handler::websocket::message::Message;
 use crate::signal::Signal;
 use crate::testing::error::{TestError, find};
@@ -100,6 +101,10 @@ impl TestClient {
         let queued = match message.into() {
             Message::Text(text) => sender.text(&text, None),
             Message::Binary(payload) => sender.binary(&payload, None),
+            Message::Piece(OwnedPiece { data: OwnedPieceData::Text(text), .. }) => sender.text(&text, None),
+            Message::Piece(OwnedPiece { data: OwnedPieceData::Binary(payload), .. }) => {
+                sender.binary(&payload, None)
+            }
             Message::Ping(payload) => sender.ping(&payload),
             Message::Pong(payload) => sender.pong(&payload),
         };

@@ -9,6 +9,7 @@ use clws_handshake::Headers;
 use clws_handshake::client::{AnswerError, RequestError};
 use clws_proto::{ProtocolError, SendError};
 
+use crate::capture::error::RecordingError;
 use crate::client::close::Close;
 
 /// An HTTP response: a refused handshake, or the answer of the [HTTP hook](crate::Resources::http).
@@ -58,6 +59,9 @@ pub enum TestError {
         /// The hang limit.
         limit: Duration,
     },
+    /// The recording cannot be replayed, because bytes of the client are missing.
+    #[error("the recording cannot be replayed: {0}")]
+    Recording(#[from] RecordingError),
     /// The system refused a thread for the client.
     #[error("there is no thread for the client: {0}")]
     Thread(io::Error),

@@ -47,12 +47,14 @@ mod client;
 mod error;
 mod host;
 mod pipe;
+mod replay;
 mod request;
 mod server;
 mod wait;
 
 pub use crate::testing::client::TestClient;
 pub use crate::testing::error::{TestError, TestResponse};
+pub use crate::testing::replay::Replayed;
 pub use crate::testing::request::TestRequest;
 pub use crate::testing::server::TestServer;
 pub use clws_handshake::client::{AnswerError, RequestError};

@@ -3,13 +3,16 @@
 use std::io;
 use std::time::Duration;
 
+use crate::capture::recording::Recording;
 use crate::config::Config;
 use crate::resource::registry::Resources;
 use crate::server::Server;
+use crate::server::builder::ServerBuilder;
 use crate::server::handle::ServerHandle;
 use crate::testing::client::TestClient;
 use crate::testing::error::{TestError, TestResponse};
 use crate::testing::host::Host;
+use crate::testing::replay::{Replayed, replay};
 use crate::testing::request::TestRequest;
 
 /// The default for [`TestServer::hang_limit`].
@@ -48,10 +51,18 @@ impl TestServer {
     /// # Errors
     ///
     /// A field of the config has an invalid value: see [`Server::bind`](crate::Server::bind).
-    pub fn new(mut config: Config) -> io::Result<Self> {
-        config.listen.clear();
-        config.raise_descriptor_limit = false; // pipes need no descriptors
-        let server = Server::builder(config).bind()?;
+    pub fn new(config: Config) -> io::Result<Self> {
+        Self::from_builder(Server::builder(config))
+    }
+
+    /// Creates a server from a builder, for instance one that
+    /// [records](ServerBuilder::capture). It listens on no address and no socket of the builder.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`ServerBuilder::bind`].
+    pub fn from_builder(builder: ServerBuilder) -> io::Result<Self> {
+        let server = builder.without_sockets().bind()?;
         Ok(Self(Host::new(server, HANG_LIMIT, PIPE_CAPACITY)))
     }
 
@@ -95,6 +106,35 @@ impl TestServer {
     /// As [`TestRequest::connect`].
     pub fn connect(&self, path: &str) -> Result<TestClient, TestError> {
         self.request(path).connect()
+    }
+
+    /// Replays a recorded connection: sends the client's bytes, and returns what the server answers.
+    ///
+    /// The recorded time is ignored. Before each part of the client's bytes, the answers that the
+    /// recording has until then must come, or 5 seconds pass once. The client ends its side at the
+    /// end of the recording. Deadlines, and messages that other clients caused, are not repeated.
+    ///
+    /// The server needs the resources and the settings of the recorded one. Its peer is that of the
+    /// recording. The handshake is the recorded one, so an origin or a token is checked again.
+    ///
+    /// ```no_run
+    /// use clws_server::capture::Recording;
+    /// use clws_server::testing::TestServer;
+    /// # use clws_server::{Config, Origins, Resource};
+    /// # struct Echo;
+    /// # impl Resource for Echo {}
+    /// let server = TestServer::new(Config::default())?;
+    /// server.resources().register("/echo", Origins::any(), Echo)?;
+    /// let replayed = server.replay(&Recording::open("tests/bug-17.pcapng")?)?;
+    /// assert_eq!(replayed.difference(), None); // or compare `replayed.transcript` with the right answers
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// [`TestError::Recording`] if bytes of the client are missing, or [`TestError::Hang`].
+    pub fn replay(&self, recording: &Recording) -> Result<Replayed, TestError> {
+        replay(&self.0, recording)
     }
 
     /// Begins a request, to add an origin, headers or subprotocols.

@@ -37,6 +37,7 @@ fn sends_report_a_full_outbox(config: Config) {
         match client.send_text(&message) {
             Ok(Sent::Queued) => queued += 1,
             Ok(Sent::AboveHighWater) => high += 1,
+            Ok(Sent::Dropped) => panic!("dropped without a policy"),
             Err(full) => break full,
         }
         if (queued + high) % 100 == 0 {

@@ -143,6 +143,7 @@ fn a_client_that_does_not_read_fills_its_outbox() {
                 match client.send(&message) {
                     Ok(Sent::Queued) => {}
                     Ok(Sent::AboveHighWater) => slow = true,
+                    Ok(Sent::Dropped) => panic!("dropped without a policy"),
                     Err(error) => break error,
                 }
             };

@@ -76,6 +76,10 @@ struct Flags {
     /// attacks
     #[arg(long = "hixie-75")]
     hixie_75: bool,
+    /// Serve metrics for Prometheus on this address, at the path /metrics; it should not be public
+    #[cfg(feature = "metrics")]
+    #[arg(long, value_name = "ADDR:PORT")]
+    metrics: Option<String>,
 }
 
 fn main() -> ExitCode {
@@ -96,13 +100,16 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let server = Server::bind(config)?;
     server.resources().run_resource_listener("/", Origins::any(), Chat::default())?;
     server.resources().http(|request| pages::serve(&PAGE, request));
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     let addresses = server.local_addrs()?;
     clws_examples::announce(&addresses);
+    #[cfg(feature = "metrics")]
+    if let Some(address) = &flags.metrics {
+        clws_examples::metrics::serve(address, server.handle())?;
+    }
     for url in addresses.iter().filter_map(pages::url) {
         clws_examples::say(&format!("open {url}"));
     }
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

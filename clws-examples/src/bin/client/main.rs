@@ -3,7 +3,7 @@
 //!
 //! Run `cargo run --release -p clws-examples --bin client -- ws://127.0.0.1:12345/echo`, then type;
 //! `/help` lists the commands. It shows sent (`>`) and received (`<`) frames with type, number of
-//! bytes and payload. `--once MESSAGE` is for scripts: it prints only the first answer, and the
+//! bytes and payload. `client replay FILE` repeats a recorded connection. `--once MESSAGE` is for scripts: it prints only the first answer, and the
 //! exit status says whether there was one.
 
 use std::error::Error;
@@ -22,13 +22,18 @@ use clws_proto::CloseCode;
 use crate::connection::{Connection, Frame, visible};
 
 mod connection;
+mod replay;
 
 /// A WebSocket client: lines of stdin are messages, /help lists the other commands
 #[derive(Parser)]
-#[command(disable_version_flag = true)]
+#[command(disable_version_flag = true, disable_help_subcommand = true)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 struct Flags {
+    #[command(subcommand)]
+    command: Option<Command>,
     /// The URL: `ws://HOST[:PORT][/PATH][?QUERY]`
-    url: String,
+    #[arg(required = true)]
+    url: Option<String>,
     /// The version: 0 (hixie-76), 7, 8, 13 (RFC 6455), or 75 for hixie-75
     #[arg(long, default_value = "13", value_parser = version)]
     version: Version,
@@ -56,6 +61,11 @@ struct Flags {
     verbose: bool,
 }
 
+#[derive(clap::Subcommand)]
+enum Command {
+    Replay(replay::Flags),
+}
+
 fn version(number: &str) -> Result<Version, &'static str> {
     number.parse().ok().and_then(Version::from_number).ok_or("expected 0, 7, 8, 13 or 75")
 }
@@ -76,10 +86,14 @@ fn main() -> ExitCode {
 }
 
 fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
+    if let Some(Command::Replay(flags)) = &flags.command {
+        return replay::run(flags);
+    }
+    let url = flags.url.as_deref().unwrap_or_default(); // clap requires it
     let patience = Duration::from_secs(flags.timeout.max(1).into());
     let deadline = Instant::now() + patience;
-    let stream = connect(&flags.url, patience)?;
-    let (greeting, early) = shake_hands(&stream, flags, deadline)?;
+    let stream = connect(url, patience)?;
+    let (greeting, early) = shake_hands(&stream, flags, url, deadline)?;
     let quiet = flags.once.is_some() && !flags.verbose;
     let connection = Arc::new(Connection::new(stream, flags.version, patience, quiet));
     let closing = Arc::clone(&connection);
@@ -142,10 +156,11 @@ fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
 fn shake_hands(
     mut stream: &TcpStream,
     flags: &Flags,
+    url: &str,
     deadline: Instant,
 ) -> Result<(String, Vec<u8>), Box<dyn Error>> {
     let cookies = flags.cookie.join("; ");
-    let mut request = ClientRequest::new(flags.version, &flags.url);
+    let mut request = ClientRequest::new(flags.version, url);
     if let Some(origin) = flags.origin.as_deref().or(flags.version.is_hixie().then_some("http://localhost")) {
         request = request.origin(origin);
     }

@@ -11,6 +11,7 @@ use bytes::Bytes;
 
 use crate::buffer::pool::{BufferPool, release_to};
 use crate::buffer::slice::BufSlice;
+use crate::send::backlog::Backlog;
 use crate::send::outbox::chunk::Chunk;
 use crate::send::shared::{Encoded, Reference};
 
@@ -50,6 +51,10 @@ pub struct OutboxBuffer {
     pub(crate) pong_mark: usize,
     /// The number of bytes that no pong may overtake: bytes up to `pong_mark`, and pinned bytes.
     pub(crate) floor: usize,
+    /// Messages that are not encoded yet, and receipts.
+    pub(crate) backlog: Option<Box<Backlog>>,
+    /// The bytes of the messages in the backlog. If there are some, the outbox is not empty.
+    pub(crate) waiting: usize,
     /// The data messages that were queued since the last
     /// [`take_message_count`](crate::Sender::take_message_count).
     pub(crate) messages: u32,

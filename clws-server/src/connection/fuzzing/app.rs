@@ -15,7 +15,7 @@ use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
 use crate::time::{now, virtual_clock};
-use clws_proto::{Payload, SharedMessage, Text};
+use clws_proto::{Payload, Piece, SharedMessage, Text};
 
 /// A data message.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,8 @@ pub(super) struct Message {
 pub(super) struct Recorder {
     pub(super) connected: u32,
     pub(super) delivered: Vec<Message>,
+    /// The pieces of a message in progress.
+    pieces: Option<Vec<u8>>,
     pub(super) ended: Option<(CloseCode, u64)>,
     /// Messages that were sent and accepted.
     pub(super) sent: Vec<Message>,
@@ -190,6 +192,19 @@ impl Resource for App {
 
     fn binary(&self, client: &Client, payload: Payload<'_>) {
         self.message(client, false, &payload);
+    }
+
+    fn piece(&self, client: &Client, piece: Piece<'_>) {
+        let message = self.recorder(|recorder| {
+            assert!(!recorder.refused && !recorder.closed, "a piece from a refused or closed client");
+            assert_eq!(piece.first, recorder.pieces.is_none(), "the first piece");
+            recorder.pieces.get_or_insert_default().extend(piece.bytes());
+            if piece.last { recorder.pieces.take() } else { None }
+        });
+        if let Some(message) = message {
+            assert!(message.len() > 20, "a short message in pieces");
+            self.message(client, piece.is_text(), &message);
+        }
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {

@@ -15,6 +15,7 @@ use crate::connection::fuzzing::wire::Wire;
 use crate::connection::share::Share;
 use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
+use crate::resource::settings::ResourceConfig;
 use crate::task_waker::TaskWaker;
 use crate::time::{now, virtual_clock};
 use crate::wake::WakeTargetRef;
@@ -62,7 +63,9 @@ impl Harness {
         let config = config.deflate(Some(deflate()));
         let shared = DriverState::new(config);
         let app = App::default();
-        shared.resources.register("/", Origins::any(), app.clone()).unwrap();
+        let settings = ResourceConfig::new(Origins::any());
+        let settings = if third & 0x40 != 0 { settings.stream_messages(20) } else { settings };
+        shared.resources.register("/", settings, app.clone()).unwrap();
         if second & 0x80 != 0 {
             shared.resources.http(|_| HttpResponse::html("a page"));
         }

@@ -53,7 +53,7 @@ impl Shard {
                     // The client disconnected before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     // Another shard has refused all waiting clients.
-                    Err(_) if self.state.is_stopping() => listening.ready = false,
+                    Err(_) if self.state.is_ending() => listening.ready = false,
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
                             match self.state.shortage.refuse(&listening.listener, self.state.config()) {
@@ -107,19 +107,24 @@ impl Shard {
         match fewest {
             Some(shard_handle) if load(shard_handle) < load(&self.shard_handle) => {
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
-                if shard_handle.send(ShardCommand::AddConnection(socket, peer, permit)).is_err() {
+                let added = shard_handle.send(ShardCommand::AddConnection(socket, peer, permit));
+                if let Err(ShardCommand::AddConnection(socket, peer, permit)) = added {
+                    // That shard has ended, because the server stops or drains.
                     shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-                    self.state.release(permit); // that shard has ended, because the server stops
+                    self.add_here(socket, peer, permit);
                 }
             }
-            _ => {
-                self.shard_handle.load.fetch_add(1, Ordering::Relaxed);
-                self.adopt(socket, peer, permit);
-            }
+            _ => self.add_here(socket, peer, permit),
         }
     }
 
+    fn add_here(&mut self, socket: Socket, peer: Peer, permit: ConnectionPermit) {
+        self.shard_handle.load.fetch_add(1, Ordering::Relaxed);
+        self.adopt(socket, peer, permit);
+    }
+
     pub(super) fn adopt(&mut self, socket: Socket, peer: Peer, permit: ConnectionPermit) {
+        let refuses_all = self.refuses_all();
         let vacant = self.connections.vacant_entry();
         let key = vacant.key();
         let added = match u32::try_from(key) {
@@ -136,7 +141,7 @@ impl Shard {
         let context = self.state.connection_context(place);
         let connection = match permit {
             // The connection was accepted before the stop.
-            _ if self.stop_at.is_some() => Connection::refused(
+            _ if refuses_all => Connection::refused(
                 &Reject::unavailable(Some(RETRY_AFTER)),
                 HandshakeOutcome::Stopping,
                 &context,
@@ -148,6 +153,11 @@ impl Shard {
         };
         let mut flags = Flags::default();
         flags.set(Flags::REFUSED, permit == ConnectionPermit::Refused);
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder().filter(|_| permit == ConnectionPermit::Client) {
+            let mut tap = self.taps.of(slot);
+            tap.attach(&mut flags, || recorder.begin_for(peer, || socket.local_addr()));
+        }
         vacant.insert(ConnectionSlot {
             socket,
             connection,
@@ -158,9 +168,18 @@ impl Shard {
         self.drive(slot);
     }
 
+    /// Whether new connections are refused without a look at their requests.
+    fn refuses_all(&self) -> bool {
+        self.stop_at.is_some() && !self.drain.as_ref().is_some_and(|drain| drain.takes_requests())
+    }
+
     pub(super) fn drop_connection(&mut self, slot: u32) {
         if let Some(mut connection) = self.connections.try_remove(slot as usize) {
             connection.charged.clear(self.state.budget());
+            if connection.flags.has(Flags::LISTED) {
+                self.list.remove(slot);
+            }
+            self.taps.remove(slot, connection.flags);
             self.poller.closing(&connection.socket);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
             self.state.release(connection.permit());

@@ -54,7 +54,7 @@ impl Shard {
         connection.is_some_and(|connection| connection.connection.is_due(&context))
     }
 
-    fn set_flags(&mut self, slot: u32, flags: u16, on: bool) {
+    pub(super) fn set_flags(&mut self, slot: u32, flags: u16, on: bool) {
         if let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.flags.set(flags, on);
         }

@@ -31,6 +31,11 @@ impl Flags {
     pub(super) const ALLOWED: u16 = 512;
     /// The connection was admitted only for its 503.
     pub(super) const REFUSED: u16 = 1024;
+    /// The client is in the shard's list.
+    pub(super) const LISTED: u16 = 1 << 15;
+    /// The connection is recorded: `Taps` has its recording.
+    #[cfg(feature = "capture")]
+    pub(super) const CAPTURED: u16 = 2048;
 
     #[inline]
     pub(super) const fn has(self, flag: u16) -> bool {

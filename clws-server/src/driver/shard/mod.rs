@@ -6,6 +6,8 @@
 mod accepting;
 mod commands;
 mod deadlines;
+mod drain_state;
+mod draining;
 mod flags;
 mod held_back;
 mod listening;
@@ -13,6 +15,7 @@ mod relief;
 mod serving;
 mod slot;
 mod socket_io;
+mod taps;
 mod thread;
 
 use std::cmp::Reverse;
@@ -24,11 +27,14 @@ use std::time::{Duration, Instant};
 use slab::Slab;
 
 use crate::buffer_pool;
+use crate::driver::client_list::ClientList;
 use crate::driver::read_buffers::ReadBuffers;
+use crate::driver::shard::drain_state::Draining;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::held_back::Relief;
 use crate::driver::shard::listening::{Listening, listener_key};
 use crate::driver::shard::slot::ConnectionSlot;
+use crate::driver::shard::taps::Taps;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
 use crate::net::acceptor::Acceptor;
@@ -77,7 +83,11 @@ pub(crate) struct Shard {
     release_at: Option<Instant>,
     /// The time at which a stop ends the connections that are left.
     stop_at: Option<Instant>,
+    /// The drain, if one has begun.
+    drain: Option<Box<Draining>>,
     relief: Relief,
+    list: Arc<ClientList>,
+    taps: Taps,
 }
 
 /// Measures the time for which clients are served in a turn.
@@ -120,6 +130,7 @@ impl Shard {
         listeners: &[Arc<Acceptor>],
     ) -> io::Result<Self> {
         let started = now();
+        let list = state.new_client_list();
         let shard = Self {
             connections: Slab::new(),
             listeners: listeners
@@ -141,7 +152,10 @@ impl Shard {
             accept_again: None,
             release_at: None,
             stop_at: None,
+            drain: None,
             relief: Relief::default(),
+            list,
+            taps: Taps::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this
         // fails.
@@ -164,14 +178,14 @@ impl Shard {
         }
     }
 
-    /// Whether the server stops and no connection is left. Connections that are left when the time
+    /// Whether the server stops or has drained, and no connection is left. Connections that are left when the time
     /// is over are dropped.
     pub(crate) fn has_ended(&mut self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         if self.now >= stop_at {
             self.kill_all();
         }
-        self.connections.is_empty()
+        self.connections.is_empty() && self.drain.as_ref().is_none_or(|drain| drain.may_end())
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
@@ -229,6 +243,7 @@ impl Shard {
         self.relieve();
         self.reexamine();
         let ended = self.expire();
+        self.continue_drain();
         self.shard_handle.counters.note_turn(ended.saturating_duration_since(self.now));
         if self.release_at.is_some_and(|at| at <= self.now) {
             self.release_memory();
@@ -242,6 +257,7 @@ impl Shard {
             self.connections = Slab::new();
             self.read_buffers = ReadBuffers::new();
             self.deadlines = BinaryHeap::new();
+            self.list.clear();
             (self.queue, self.fresh) = Default::default();
             (self.woken, self.woken_by_others, self.commands) = Default::default();
             wake::release_memory();
@@ -345,7 +361,8 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up()];
+        let drain = self.drain.as_ref().map(|drain| drain.next_wake_up());
+        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up(), drain];
         others.into_iter().chain([deadline]).flatten().min()
     }
 }

@@ -23,8 +23,9 @@ impl Shard {
         }
         let mut share = connection_slot.share();
         let ConnectionSlot { socket, connection, flags, read_sizer, .. } = connection_slot;
-        let mut io = SocketIo::new(socket, flags, read_sizer, &mut self.read_buffers, self.state.budget())
-            .with_reads();
+        let (read_buffers, tap) = (&mut self.read_buffers, self.taps.of(slot));
+        let mut io =
+            SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap).with_reads();
         drive::receive(connection, &mut io, &mut share, &context);
         connection_slot.flags.set(Flags::USED_SHARE, share.is_over());
         wake::cancel_wake(slot);
@@ -38,11 +39,18 @@ impl Shard {
         let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
         let Some(connection_slot) = self.connections.get_mut(slot as usize) else { return };
         let ConnectionSlot { socket, connection, flags, read_sizer, charged } = connection_slot;
-        let mut io = SocketIo::new(socket, flags, read_sizer, &mut self.read_buffers, self.state.budget());
+        let (read_buffers, tap) = (&mut self.read_buffers, self.taps.of(slot));
+        let mut io = SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap);
         let Settled::Wait(deadline) = drive::settle(connection, &mut io, &context) else {
             return self.drop_connection(slot);
         };
         charged.update(connection.held_input(), self.state.budget());
+        if !flags.has(Flags::LISTED)
+            && let Some(client) = connection.client()
+        {
+            self.list.insert(slot, client);
+            flags.set(Flags::LISTED, true);
+        }
         if connection_slot.has_work(self.state.budget()) && !connection_slot.flags.has(Flags::QUEUED) {
             connection_slot.flags.set(Flags::QUEUED, true);
             self.queue.push_back(slot);

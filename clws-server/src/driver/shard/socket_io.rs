@@ -1,16 +1,21 @@
 //! The socket of a connection, with its shard's flags and counts for it.
 
 use std::io;
+#[cfg(feature = "capture")]
+use std::net::SocketAddr;
 
 use clws_proto::Input;
 
 use crate::budget::{Budget, HOLD_BACK_ABOVE};
+#[cfg(feature = "capture")]
+use crate::capture::tap::Tap;
 use crate::connection::Connection;
 use crate::connection::context::Context;
 use crate::connection::share::WriteShare;
 use crate::driver::drive::{Io, Read};
 use crate::driver::read_buffers::{ReadBuffers, ReadSizer};
 use crate::driver::shard::flags::Flags;
+use crate::driver::shard::taps::SlotTap;
 use crate::net::socket::Socket;
 use crate::stats::counters::Counters;
 
@@ -29,6 +34,7 @@ pub(super) struct SocketIo<'a> {
     left: usize,
     /// The most bytes of one read.
     most: usize,
+    tap: SlotTap<'a>,
 }
 
 impl<'a> SocketIo<'a> {
@@ -39,8 +45,9 @@ impl<'a> SocketIo<'a> {
         read_sizer: &'a mut ReadSizer,
         read_buffers: &'a mut ReadBuffers,
         memory: &'a Budget,
+        tap: SlotTap<'a>,
     ) -> Self {
-        Self { socket, flags, read_sizer, read_buffers, memory, left: 0, most: 0 }
+        Self { socket, flags, read_sizer, read_buffers, memory, left: 0, most: 0, tap }
     }
 
     /// Permits the reads of one share.
@@ -73,6 +80,7 @@ impl<'a> SocketIo<'a> {
             }
             _ => {
                 self.flags.set(Flags::READABLE, false);
+                self.tap.reset(*self.flags);
                 Read::Failed(error)
             }
         }
@@ -98,6 +106,7 @@ impl Io for SocketIo<'_> {
             let size = room.len().min(self.most);
             return match self.socket.read(room.get_mut(..size).unwrap_or_default()) {
                 Ok(count) => {
+                    self.tap.read(*self.flags, room.get(..count).unwrap_or_default());
                     self.note_read(count, size);
                     if count == 0 { Read::End } else { Read::Input(Input::Direct(count)) }
                 }
@@ -109,6 +118,7 @@ impl Io for SocketIo<'_> {
         let size = buffer.len();
         match self.socket.read(buffer) {
             Ok(count) => {
+                self.tap.read(*self.flags, buffer.get(..count).unwrap_or_default());
                 self.note_read(count, size);
                 if count == 0 {
                     return Read::End;
@@ -130,7 +140,10 @@ impl Io for SocketIo<'_> {
     fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
         let (mut share, mut written) = (WriteShare::new(), 0);
         let all = connection.transmit(&mut |slices| {
-            share.write(|| self.socket.write(slices)).inspect(|count| written += count)
+            share.write(|| self.socket.write(slices)).inspect(|&count| {
+                self.tap.written(*self.flags, slices, count);
+                written += count;
+            })
         });
         counters.note_written(written);
         let all = all?;
@@ -147,6 +160,12 @@ impl Io for SocketIo<'_> {
 
     fn shutdown_write(&mut self) {
         self.socket.shutdown_write();
+        self.tap.end(*self.flags);
+    }
+
+    #[cfg(feature = "capture")]
+    fn attach(&mut self, begin: &mut dyn FnMut(Option<SocketAddr>) -> Option<Tap>) {
+        self.tap.attach(self.flags, || begin(self.socket.local_addr()));
     }
 
     #[inline]

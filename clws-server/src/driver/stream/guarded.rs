@@ -6,6 +6,10 @@ use std::task::{Context, Poll};
 
 use futures::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "capture")]
+use crate::capture::recording::Side;
+#[cfg(feature = "capture")]
+use crate::capture::tap::Tap;
 use crate::guard::{ApplicationValue, DebugOn, Scope, guard_other};
 
 /// Turns a panic of the application's stream into an error. So a panic ends only this connection,
@@ -14,6 +18,9 @@ use crate::guard::{ApplicationValue, DebugOn, Scope, guard_other};
 pub(super) struct GuardedStream<S> {
     stream: ApplicationValue<S>,
     debug: DebugOn,
+    /// The recording of the connection, if there is one.
+    #[cfg(feature = "capture")]
+    pub(super) tap: Option<Box<Tap>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
@@ -21,7 +28,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         // A stream is neither a handler nor a part of the server, so either setting shows its
         // panics.
         let debug = DebugOn { resource: debug.resource || debug.server, ..debug };
-        Self { stream: ApplicationValue::new(stream, debug), debug }
+        Self {
+            stream: ApplicationValue::new(stream, debug),
+            debug,
+            #[cfg(feature = "capture")]
+            tap: None,
+        }
     }
 
     pub(super) fn poll_read(
@@ -30,7 +42,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         scope: &impl Scope,
         buffer: &mut [u8],
     ) -> Poll<io::Result<usize>> {
-        self.call(cx, scope, |stream, cx| stream.poll_read(cx, buffer))
+        let read = self.call(cx, scope, |stream, cx| stream.poll_read(cx, buffer));
+        #[cfg(feature = "capture")]
+        if let Some(tap) = &mut self.tap {
+            match &read {
+                Poll::Ready(Ok(0)) => tap.end(Side::Client),
+                Poll::Ready(Ok(count)) => tap.read(buffer.get(..*count).unwrap_or_default()),
+                Poll::Ready(Err(_)) => tap.reset(),
+                Poll::Pending => {}
+            }
+        }
+        read
     }
 
     pub(super) fn poll_write(
@@ -39,7 +61,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         scope: &impl Scope,
         slices: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.call(cx, scope, |stream, cx| stream.poll_write_vectored(cx, slices))
+        let written = self.call(cx, scope, |stream, cx| stream.poll_write_vectored(cx, slices));
+        #[cfg(feature = "capture")]
+        if let (Some(tap), Poll::Ready(Ok(count))) = (&mut self.tap, &written) {
+            let all = slices.iter().map(|slice| slice.len()).sum();
+            tap.written(slices, (*count).min(all)); // a stream may claim more
+        }
+        written
     }
 
     pub(super) fn poll_flush(&mut self, cx: &mut Context<'_>, scope: &impl Scope) -> Poll<io::Result<()>> {
@@ -50,6 +78,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
     pub(super) fn poll_close(&mut self, cx: &mut Context<'_>, scope: &impl Scope) -> Poll<()> {
         let closed =
             self.call(cx, scope, |stream, cx| stream.poll_close(cx).map(|closed| Ok(closed.is_ok())));
+        #[cfg(feature = "capture")]
+        if let (Some(tap), Poll::Ready(_)) = (&mut self.tap, &closed) {
+            tap.end(Side::Server);
+        }
         closed.map(|_| ())
     }
 

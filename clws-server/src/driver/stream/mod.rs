@@ -2,13 +2,13 @@
 //! HTTP server upgraded, a pipe in a test. Where sockets cannot be polled by edges, it serves them
 //! too.
 
+mod ending;
 mod guarded;
 mod memory;
 mod stream_io;
 
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
 
@@ -22,6 +22,7 @@ use crate::connection::Connection;
 use crate::connection::share::Share;
 use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
+use crate::driver::stream::ending::Ending;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
@@ -48,18 +49,26 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     let stream = GuardedStream::new(stream, state.config().debug_on());
     let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
     async move {
+        #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]
+        let mut stream = stream;
         let Some(permit) = permit else {
             state.context.shared.counters.note_handshake(HandshakeOutcome::Full);
             return refuse_at_once(stream).await;
         };
         let waker = Arc::new(TaskWaker::default());
         let context = state.connection_context(WakeTargetRef::Stream(&waker));
+        // Before the connection exists, so that a drain which begins meanwhile refuses its handshake.
+        let ending = Ending::new(&state);
         let connection = match permit.1 {
             ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
             ConnectionPermit::Refused => {
                 Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
             }
         };
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder().filter(|_| permit.1 != ConnectionPermit::Refused) {
+            stream.tap = recorder.begin_for(peer, || None).map(Box::new);
+        }
         let mut driver = Driver {
             stream,
             connection,
@@ -70,8 +79,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             used_share: false,
             timer: None,
             due: false,
-            stop: Some(state.stopped()),
-            kill: None,
+            ending,
             memory: Memory::new(&state, &waker),
         };
         poll_fn(|cx| {
@@ -108,7 +116,7 @@ impl Drop for PermitGuard {
     }
 }
 
-struct Driver<S, Stop> {
+struct Driver<S> {
     stream: GuardedStream<S>,
     connection: Connection,
     /// The stream has not ended.
@@ -124,13 +132,11 @@ struct Driver<S, Stop> {
     timer: Option<runtime::Timer>,
     /// The timer has expired, and the deadline has not taken effect.
     due: bool,
-    stop: Option<Stop>,
-    /// The end of a stop.
-    kill: Option<runtime::Timer>,
+    ending: Ending,
     memory: Memory,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(
         &mut self,
         cx: &mut task::Context<'_>,
@@ -163,20 +169,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             if self.over {
                 return if self.close(cx) { Poll::Ready(()) } else { Poll::Pending };
             }
-            if let Some(stop) = &mut self.stop
-                && Pin::new(stop).poll(cx).is_ready()
-            {
-                self.stop = None;
-                self.connection.stop(&context);
-                let over = deadline_after(now(), config.close_timeout.saturating_mul(2));
-                self.kill = Some(runtime::timer(over));
-            }
-            if let Some(kill) = &mut self.kill
-                && kill.as_mut().poll(cx).is_ready()
-            {
-                self.kill = None;
-                self.connection.kill();
-            }
+            self.ending.poll(cx, &mut self.connection, state, &context);
             if self.memory.must_drop() {
                 self.connection.drop_for_memory(&context);
             }

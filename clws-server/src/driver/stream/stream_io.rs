@@ -3,11 +3,15 @@
 use std::cell::Cell;
 use std::io;
 use std::mem;
+#[cfg(feature = "capture")]
+use std::net::SocketAddr;
 use std::task::{self, Poll};
 
 use clws_proto::Input;
 use futures::io::{AsyncRead, AsyncWrite};
 
+#[cfg(feature = "capture")]
+use crate::capture::tap::Tap;
 use crate::connection::Connection;
 use crate::connection::context::Context;
 use crate::connection::share::WriteShare;
@@ -133,6 +137,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
 
     fn shutdown_write(&mut self) {
         *self.shutting = true;
+    }
+
+    #[cfg(feature = "capture")]
+    fn attach(&mut self, begin: &mut dyn FnMut(Option<SocketAddr>) -> Option<Tap>) {
+        if self.stream.tap.is_none() {
+            self.stream.tap = begin(None).map(Box::new);
+        }
     }
 
     fn is_broken(&mut self, _: &Connection) -> bool {

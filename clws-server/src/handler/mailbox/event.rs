@@ -10,6 +10,7 @@ use crate::client::Client;
 use crate::client::disconnect::Disconnect;
 use crate::guard::{DebugOn, discard};
 use crate::handler::backlog::MESSAGE_OVERHEAD;
+use crate::handler::piece::OwnedPiece;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
 
@@ -26,10 +27,16 @@ pub enum Event<M> {
     Text(Client, ByteString),
     /// A binary message has arrived.
     Binary(Client, Bytes),
+    /// A piece of a long message has arrived. Only a resource that [streams
+    /// messages](crate::ResourceConfig::stream_messages) gets pieces.
+    Piece(Client, OwnedPiece),
     /// A pong has arrived.
     Pong(Client, Bytes),
     /// A slow client has read its queue: see [`Resource::drained`](crate::Resource::drained).
     Drained(Client),
+    /// The server [drains](crate::ServerHandle::drain), and this is the last chance to send to the
+    /// client. It is closed when the next event is taken from the mailbox.
+    Draining(Client),
     /// The connection of a client has ended. It is the last event of the client.
     Disconnected(Client, Disconnect),
     /// A message that the application sent to the mailbox.
@@ -47,13 +54,23 @@ impl<M> Event<M> {
         matches!(self, Self::Opening(_, decision) if !decision.is_waiting())
     }
 
+    /// Whether this is a data message, or ends one.
+    pub(in crate::handler) const fn ends_data(&self) -> bool {
+        match self {
+            Self::Text(..) | Self::Binary(..) => true,
+            Self::Piece(_, piece) => piece.last,
+            _ => false,
+        }
+    }
+
     /// The bytes that the event counts in the backlog. Events count nothing if the application sent
     /// them, or if there is at most one for each client.
     pub(super) fn cost(&self) -> usize {
         let payload = match self {
             Self::Text(_, text) => text.len(),
+            Self::Piece(_, piece) => piece.bytes().len(),
             Self::Binary(_, payload) | Self::Pong(_, payload) => payload.len(),
-            Self::Drained(_) => 0,
+            Self::Drained(_) | Self::Draining(_) => 0,
             Self::Message(_) | Self::Opening(..) | Self::Connected(_) | Self::Disconnected(..) => return 0,
         };
         payload.saturating_add(MESSAGE_OVERHEAD.max(size_of::<Self>()))
@@ -63,7 +80,11 @@ impl<M> Event<M> {
     pub(in crate::handler) const fn client(&self) -> Option<&Client> {
         match self {
             Self::Text(client, _) | Self::Binary(client, _) | Self::Pong(client, _) => Some(client),
-            Self::Connected(client) | Self::Drained(client) | Self::Disconnected(client, _) => Some(client),
+            Self::Piece(client, _) => Some(client),
+            Self::Connected(client)
+            | Self::Drained(client)
+            | Self::Draining(client)
+            | Self::Disconnected(client, _) => Some(client),
             Self::Opening(..) | Self::Message(_) => None,
         }
     }
@@ -77,6 +98,9 @@ pub(super) fn discard_all<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
             Event::Opening(_, decision) => decision.reject(resource_ended()),
             event => {
                 let client = event.client().cloned();
+                if let Some(client) = client.as_ref().filter(|_| event.ends_data()) {
+                    client.note_undelivered(1);
+                }
                 discard(debug, &client, event);
             }
         }

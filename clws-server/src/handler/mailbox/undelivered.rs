@@ -13,9 +13,10 @@ impl Undelivered {
     /// Passes an event on, unless the application has closed its client. The `Disconnected` event
     /// of a closed client gets the number of withheld messages.
     pub(super) fn pass<M>(&mut self, event: Event<M>) -> Option<Event<M>> {
-        let (client, is_data) = match &event {
+        let (client, ends_data) = match &event {
             Event::Text(client, _) | Event::Binary(client, _) => (client, true),
-            Event::Pong(client, _) | Event::Drained(client) => (client, false),
+            Event::Piece(client, piece) => (client, piece.last),
+            Event::Pong(client, _) | Event::Drained(client) | Event::Draining(client) => (client, false),
             Event::Disconnected(..) if self.0.is_empty() => return Some(event),
             Event::Disconnected(..) => return Some(self.add_count(event)),
             Event::Connected(_) | Event::Opening(..) | Event::Message(_) => return Some(event),
@@ -23,7 +24,8 @@ impl Undelivered {
         if !client.is_silenced() {
             return Some(event);
         }
-        if is_data {
+        if ends_data {
+            client.note_undelivered(1);
             *self.0.entry(client.id()).or_default() += 1;
         }
         None

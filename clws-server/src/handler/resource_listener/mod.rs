@@ -12,6 +12,7 @@ use clws_proto::CloseCode;
 use crate::client::Client;
 use crate::client::close::Close;
 use crate::client::disconnect::Disconnect;
+use crate::handler::piece::OwnedPiece;
 use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
 
@@ -99,12 +100,23 @@ pub trait ResourceListener: Send + Sized + 'static {
         client.close((CloseCode::UNSUPPORTED, "this resource takes no binary messages"));
     }
 
+    /// Handles a piece of a long message: see [`Resource::piece`](crate::Resource::piece). The
+    /// default closes with 1003.
+    fn piece(&mut self, client: &Client, piece: OwnedPiece) {
+        client.close((CloseCode::UNSUPPORTED, "this resource takes no messages in pieces"));
+    }
+
     /// Handles a pong: `resource-received-pong`.
     fn pong(&mut self, client: &Client, payload: Bytes) {}
 
     /// Handles a slow client that has read its queue: see
     /// [`Resource::drained`](crate::Resource::drained).
     fn drained(&mut self, client: &Client) {}
+
+    /// Handles the turn of this client in a [drain](crate::ServerHandle::drain) of the server: the
+    /// last chance to send to it. The server closes the client afterwards. All messages that were
+    /// read from it before are handled. Further ones may follow until its close frame comes.
+    fn draining(&mut self, client: &Client) {}
 
     /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for
     /// each client that was [`connected`](Self::connected). The client has left all

@@ -5,6 +5,7 @@ use bytestring::ByteString;
 
 use crate::client::outgoing::Outgoing;
 use crate::handler::backlog::MESSAGE_OVERHEAD;
+use crate::handler::piece::{OwnedPiece, OwnedPieceData};
 
 /// A message of a [`WebSocket`](crate::WebSocket).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,6 +15,10 @@ pub enum Message {
     Text(ByteString),
     /// Bytes; never in draft 0 and hixie-75.
     Binary(Bytes),
+    /// A piece of a long message that was received. Only a resource that [streams
+    /// messages](crate::ResourceConfig::stream_messages) gets pieces. If it is sent, it is a
+    /// message by itself.
+    Piece(OwnedPiece),
     /// A ping to send. None is ever received, because the server answers pings itself.
     Ping(Bytes),
     /// A received pong, or an unsolicited pong to send.
@@ -21,14 +26,20 @@ pub enum Message {
 }
 
 impl Message {
-    pub(super) const fn is_data(&self) -> bool {
-        matches!(self, Self::Text(_) | Self::Binary(_))
+    /// Whether this is a data message, or ends one.
+    pub(super) const fn ends_data(&self) -> bool {
+        match self {
+            Self::Text(_) | Self::Binary(_) => true,
+            Self::Piece(piece) => piece.last,
+            Self::Ping(_) | Self::Pong(_) => false,
+        }
     }
 
     /// The bytes that the message counts in the backlog.
     pub(super) fn cost(&self) -> usize {
         let payload = match self {
             Self::Text(text) => text.len(),
+            Self::Piece(piece) => piece.bytes().len(),
             Self::Binary(payload) | Self::Ping(payload) | Self::Pong(payload) => payload.len(),
         };
         payload.saturating_add(MESSAGE_OVERHEAD)
@@ -70,6 +81,8 @@ impl From<Message> for Outgoing<'_> {
         match message {
             Message::Text(text) => text.into(),
             Message::Binary(payload) => payload.into(),
+            Message::Piece(OwnedPiece { data: OwnedPieceData::Text(text), .. }) => text.into(),
+            Message::Piece(OwnedPiece { data: OwnedPieceData::Binary(payload), .. }) => payload.into(),
             Message::Ping(payload) => Outgoing::ping(payload),
             Message::Pong(payload) => Outgoing::pong(payload),
         }

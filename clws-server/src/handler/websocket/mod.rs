@@ -32,6 +32,10 @@ use crate::handler::websocket::shared::CloseOnDrop;
 /// [split](Self::split) the socket and drop the reader: arriving messages are then read and
 /// dropped.
 ///
+/// If the resource [streams messages](crate::ResourceConfig::stream_messages), long messages come as
+/// [`Message::Piece`]s. The limit applies to the pieces, so a function that writes an upload to a
+/// slow disk pauses its client. A piece has at most about 64 KiB.
+///
 /// Dropping the socket, or both halves, closes with 1000, or with 1011 if the function panicked.
 pub struct WebSocket {
     shared: Arc<CloseOnDrop>,

@@ -17,6 +17,8 @@ pub(crate) struct Entry {
     pub(crate) clients: ResourceClients,
     /// The settings of its clients.
     pub(crate) context: Arc<ClientContext>,
+    /// Longer messages are delivered in pieces.
+    pub(crate) stream_above: Option<usize>,
     /// The path or prefix, for the log.
     path: Box<str>,
 }
@@ -39,9 +41,10 @@ impl Entry {
         origins: Origins,
         resource: Arc<dyn Resource>,
         context: Arc<ClientContext>,
+        stream_above: Option<usize>,
         path: Box<str>,
     ) -> Self {
-        Self { origins, resource, clients: ResourceClients::default(), context, path }
+        Self { origins, resource, clients: ResourceClients::default(), context, stream_above, path }
     }
 }
 
