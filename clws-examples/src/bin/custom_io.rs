@@ -17,7 +17,7 @@ use clws_proto::connection::{Connection, State};
 use clws_proto::{CloseCode, Event, Limits};
 
 /// The time for a client to answer a close frame and to end its side.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An echo server on blocking sockets, for every draft
 #[derive(Parser)]

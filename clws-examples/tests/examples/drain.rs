@@ -1,6 +1,5 @@
 //! `SIGTERM` to a chat under load: every message that the server takes is handled or reported.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, TcpStream};
@@ -8,14 +7,12 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use crate::common::{PATIENCE, serve};
 use clws_handshake::client::ClientRequest;
 use clws_handshake::{HandshakeLimits, Status, Version};
 use clws_proto::connection::Connection;
 use clws_proto::{Event, Limits};
-use common::{PATIENCE, serve};
 use rustix::process::Signal;
-
-mod common;
 
 /// Clients, a fifth of them of each version.
 const CLIENTS: usize = 200;
