@@ -112,13 +112,14 @@ impl Open {
     pub(super) fn is_reading(&self, context: &Context<'_>) -> bool {
         !self.receiver.has_unread()
             && self.client.disposition() == Disposition::Deliver
+            && !self.is_throttled()
             && !self.is_held_back(&context.clients.budget)
     }
 
     /// Stops the clock while messages wait, and restarts it when they are delivered again.
     #[inline]
     pub(super) fn note_pause(&mut self, context: &Context<'_>) {
-        let waits = self.client.disposition() == Disposition::Wait;
+        let waits = self.client.disposition() == Disposition::Wait || self.is_throttled();
         if waits != (self.receiver.mark() & PAUSED != 0) {
             self.change_pause(waits, context);
         }
