@@ -108,6 +108,24 @@ fn drops_the_newest_and_reports_when_no_message_waits() {
     harness.expect_calls(&["drained"]);
 }
 
+/// Messages that wait enter the outbox while it is written.
+#[test]
+fn messages_that_waited_count_as_sent() {
+    for is_shard in [false, true] {
+        let (mut harness, client) = stalled(Config::default());
+        client.set_slow_policy(Some(SlowPolicy::drop_oldest().max_queued(LIMIT)));
+        send_all(&client, 0..50);
+        if is_shard {
+            client.flush_locked(&mut |slices| Ok(slices.iter().map(|slice| slice.len()).sum())).unwrap();
+        } else {
+            read_all(&mut harness);
+        }
+        assert_eq!(client.buffered_amount(), 0);
+        let stats = harness.shared.stats();
+        assert_eq!((stats.sent.messages, client.dropped()), (10, 40));
+    }
+}
+
 #[test]
 fn closes_with_1013() {
     let (mut harness, client) = stalled(Config::default());
