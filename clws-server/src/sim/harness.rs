@@ -30,7 +30,7 @@ use crate::sim::script::Kind;
 use crate::sim::socket::SimListener;
 use crate::sim::trace::NO_CONN;
 use crate::sim::{Action, MILLI, State, chaos, executor, with};
-use crate::time::virtual_clock;
+use crate::time::{TICK, now, virtual_clock};
 use crate::wake::{self, Aside, ShardHandle};
 
 /// More steps than any run takes: beyond this number, the server loops without end.
@@ -395,10 +395,12 @@ impl Harness {
 
 /// Checks, before time advances, that clients wait only for the network, for peers or for timers.
 fn check_rest() {
+    // A shard's deadlines are late by up to a tick.
+    let earlier = now() - 2 * TICK;
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
             let paused = client.disposition() == Disposition::Wait
-                || client.rates().is_some_and(|rates| rates.armed().is_some());
+                || client.rates().is_some_and(|rates| rates.waits_until(earlier).is_some());
             let buffered = client.buffered_amount();
             with(|state| state.check_rest(conn, buffered, paused));
         }
