@@ -240,3 +240,29 @@ fn hixie_clients_wait_too() {
         harness.expect_calls(&["text 2"]);
     }
 }
+
+/// A client that is not read from cannot show that it is alive, or advance its message.
+#[test]
+fn silence_does_not_count_while_the_client_waits() {
+    let config = Config::default()
+        .max_bytes_per_second(1000)
+        .ping_interval(Some(SECOND))
+        .ping_timeout(SECOND)
+        .message_timeout(SECOND)
+        .idle_timeout(Some(3 * SECOND));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 60_000], None).unwrap());
+    let mut harness = open(config);
+    // The rest of the message waits in the socket for a minute.
+    harness.send(&message[..59_000]);
+    assert!(!harness.connection.wants_input());
+    harness.wait(57 * SECOND);
+    assert!(!harness.connection.wants_input());
+    harness.expect_calls(&[]);
+    harness.wait(2 * SECOND);
+    assert!(harness.connection.wants_input());
+    harness.send(&message[59_000..]);
+    harness.expect_calls(&["binary 60000"]);
+    // The clock restarts with reading.
+    harness.wait(10 * SECOND);
+    harness.expect_calls(&["disconnected 1006 \"\": did not answer a ping"]);
+}
