@@ -112,6 +112,7 @@ impl Open {
     pub(super) fn is_reading(&self, context: &Context<'_>) -> bool {
         !self.receiver.has_unread()
             && self.client.disposition() == Disposition::Deliver
+            && !self.is_throttled()
             && !self.is_held_back(&context.clients.budget)
     }
 
