@@ -55,7 +55,7 @@ impl Connection {
                     open.client.begin_close(plan.code, &plan.reason);
                     return true;
                 }
-                let waits = step == DrainStep::Turn || open.client.is_paused();
+                let waits = step == DrainStep::Turn || open.client.is_paused() || open.is_throttled();
                 !(waits && open.receiver.has_unread()) && open.take_turn(&plan)
             }
             _ => true,

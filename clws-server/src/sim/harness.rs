@@ -30,8 +30,11 @@ use crate::sim::script::Kind;
 use crate::sim::socket::SimListener;
 use crate::sim::trace::NO_CONN;
 use crate::sim::{Action, MILLI, State, chaos, executor, with};
-use crate::time::virtual_clock;
+use crate::time::{now, virtual_clock};
 use crate::wake::{self, Aside, ShardHandle};
+
+/// Shards round a deadline up by less than this.
+const ROUNDING: Duration = Duration::from_millis(200);
 
 /// More steps than any run takes: beyond this number, the server loops without end.
 const STEPS: u64 = 3_000_000;
@@ -326,9 +329,14 @@ impl Harness {
         for conn in 0..u32::try_from(with(|state| state.logs.len())).unwrap_or(0) {
             let client = app::client(conn);
             let buffered = client.as_ref().map_or(0, Client::buffered_amount);
-            let waits = client.is_some_and(|client| client.disposition() == Disposition::Wait);
+            let waits = client.as_ref().is_some_and(|client| client.disposition() == Disposition::Wait);
+            // Its deadline is still to come; the shards round deadlines up.
+            let resumes = client.and_then(|client| client.rates()?.armed());
+            let is_throttled = resumes.is_some_and(|at| at + ROUNDING > now());
             with(|state| {
-                state.check_idle(conn, buffered);
+                if !is_throttled {
+                    state.check_idle(conn, buffered);
+                }
                 state.check_vanished(conn, waits);
             });
         }
