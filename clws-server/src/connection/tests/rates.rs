@@ -72,6 +72,21 @@ fn bytes_count_as_they_arrive_and_once() {
     assert!(harness.connection.wants_input());
 }
 
+/// Nothing is read from a client that waits, so its silence means nothing.
+#[test]
+fn a_client_that_waits_for_its_limit_is_not_silent() {
+    let mut harness = open(Config::default().max_bytes_per_second(100));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 10_000], None).unwrap());
+    harness.send(&message);
+    harness.expect_calls(&["binary 10000"]);
+    // A ping would come after 20 seconds, and the end after 40. The debt is paid after 99.
+    harness.wait(98 * SECOND);
+    assert!(!harness.connection.wants_input() && !harness.dropped);
+    assert!(harness.out.is_empty(), "a ping");
+    harness.wait(30 * SECOND);
+    assert!(!harness.out.is_empty(), "no ping, although the clock runs again");
+}
+
 /// What is read is charged at once, so a large read would stop a client for long.
 #[test]
 fn a_client_with_limits_is_read_little_by_little() {
