@@ -72,7 +72,7 @@ impl Waiting {
 
     /// Records that the queue was written, all of it or `bytes` bytes.
     fn note_written(&mut self, all: bool, bytes: usize) {
-        self.watch.note_written(bytes, self.deadline.timer() == Timer::Write);
+        self.watch.note_written(all, bytes, self.deadline.timer() == Timer::Write);
         self.rate.note_written(bytes);
         match self.deadline.timer() {
             Timer::Deliver => {}
@@ -310,7 +310,7 @@ impl Open {
 
     /// Whether the client's input waits until a limit permits more.
     ///
-    /// Nothing is read from the client meanwhile, so no deadline for what it sends may run.
+    /// Nothing is read from the client meanwhile, so its [clocks](Self::is_reading) stand still.
     #[inline]
     pub(super) fn is_throttled(&self) -> bool {
         self.client.rates().is_some() && self.throttled_until().is_some()

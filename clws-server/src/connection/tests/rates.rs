@@ -72,6 +72,21 @@ fn bytes_count_as_they_arrive_and_once() {
     assert!(harness.connection.wants_input());
 }
 
+/// Nothing is read from a client that waits, so its silence means nothing.
+#[test]
+fn a_client_that_waits_for_its_limit_is_not_silent() {
+    let mut harness = open(Config::default().max_bytes_per_second(100));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 10_000], None).unwrap());
+    harness.send(&message);
+    harness.expect_calls(&["binary 10000"]);
+    // A ping would come after 20 seconds, and the end after 40. The debt is paid after 99.
+    harness.wait(98 * SECOND);
+    assert!(!harness.connection.wants_input() && !harness.dropped);
+    assert!(harness.out.is_empty(), "a ping");
+    harness.wait(30 * SECOND);
+    assert!(!harness.out.is_empty(), "no ping, although the clock runs again");
+}
+
 /// What is read is charged at once, so a large read would stop a client for long.
 #[test]
 fn a_client_with_limits_is_read_little_by_little() {
@@ -266,4 +281,30 @@ fn hixie_clients_wait_too() {
         harness.advance(SECOND);
         harness.expect_calls(&["text 2"]);
     }
+}
+
+/// A client that is not read from cannot show that it is alive, or advance its message.
+#[test]
+fn silence_does_not_count_while_the_client_waits() {
+    let config = Config::default()
+        .max_bytes_per_second(1000)
+        .ping_interval(Some(SECOND))
+        .ping_timeout(SECOND)
+        .message_timeout(SECOND)
+        .idle_timeout(Some(3 * SECOND));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 60_000], None).unwrap());
+    let mut harness = open(config);
+    // The rest of the message waits in the socket for a minute.
+    harness.send(&message[..59_000]);
+    assert!(!harness.connection.wants_input());
+    harness.wait(57 * SECOND);
+    assert!(!harness.connection.wants_input());
+    harness.expect_calls(&[]);
+    harness.wait(2 * SECOND);
+    assert!(harness.connection.wants_input());
+    harness.send(&message[59_000..]);
+    harness.expect_calls(&["binary 60000"]);
+    // The clock restarts with reading.
+    harness.wait(10 * SECOND);
+    harness.expect_calls(&["disconnected 1006 \"\": did not answer a ping"]);
 }
