@@ -149,8 +149,9 @@ impl Client {
         }
     }
 
-    /// Counts messages that no handler gets, for the report of a server that ends.
+    /// Counts messages that no handler gets, although the resource has taken them.
     pub(crate) fn note_undelivered(&self, messages: u64) {
+        self.counters_of_this_thread().note_undelivered(messages);
         self.0.context.shared.drain.counts.note_undelivered(messages);
     }
 

@@ -178,7 +178,12 @@ impl Counters {
         if let Some(codes) = self.closes.get(cause_index(cause)) {
             self.add_at(codes, code_index(code), 1);
         }
-        self.add(&self.undelivered, undelivered);
+        self.note_undelivered(undelivered);
+    }
+
+    /// Data messages were read, and no handler gets them.
+    pub(crate) fn note_undelivered(&self, messages: u64) {
+        self.add(&self.undelivered, messages);
     }
 
     /// Messages to clients were dropped or refused.

@@ -44,8 +44,9 @@ pub struct Stats {
     /// Data messages that were queued for clients, and bytes that were written. A message counts
     /// when the server first tries to write it.
     pub sent: Traffic,
-    /// Data messages that were read and not delivered: the sum of all
-    /// [`Disconnect::undelivered`](crate::Disconnect#structfield.undelivered).
+    /// Data messages that were read and that no handler got: the sum of all
+    /// [`Disconnect::undelivered`](crate::Disconnect#structfield.undelivered), and messages that
+    /// were dropped with their mailbox.
     pub undelivered: u64,
     /// Messages to clients that were refused or dropped, without reasons that did not occur.
     pub dropped: Vec<DropCount>,

@@ -47,13 +47,14 @@ fn assert_counted(delivered: usize, end: &Disconnect) {
 
 fn check_after_close(config: Config, kind: Kind) {
     let held = Gate::default();
-    let (_server, log, mut wire, client) = start(config, kind, &held);
+    let (server, log, mut wire, client) = start(config, kind, &held);
     client.close(CloseCode::new(4000));
     assert_eq!(wire.close_code(), Some(4000));
     wire.finish();
     held.open();
     let (texts, end) = log.messages_and_end();
     assert_eq!((texts.len(), end.undelivered), (0, MESSAGES as u64), "{end}");
+    assert_eq!(server.handle.stats().undelivered, MESSAGES as u64);
     assert!(end.is_clean(), "{end}");
 }
 
