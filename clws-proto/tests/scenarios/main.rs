@@ -30,6 +30,7 @@ mod garbage;
 mod held;
 mod hixie75;
 mod limits;
+mod many_frames;
 mod memory;
 mod owned;
 mod pongs;

@@ -11,7 +11,7 @@ use crate::client::close::Close;
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::state::Disposition;
 use crate::connection::context::Context;
-use crate::connection::share::Share;
+use crate::connection::share::{FRAMES_PER_CHECK, Share};
 use crate::connection::timer::{Deadline, Timer};
 use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
@@ -249,8 +249,14 @@ impl Open {
                     Disposition::Wait if client.hears_pings() && events.is_ping_next() => false,
                     Disposition::Wait => return None,
                 };
-                let bytes = match events.next() {
-                    Ok(None) => return None,
+                let bytes = match events.next_within(FRAMES_PER_CHECK) {
+                    Ok(None) => {
+                        if !events.has_input() {
+                            return None;
+                        }
+                        share.spend_frames();
+                        continue;
+                    }
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
                         if deliver {

@@ -6,6 +6,7 @@ mod end_of_input;
 mod expect_continue;
 mod failures;
 mod hixie_75;
+mod many_frames;
 mod memory;
 mod opening;
 mod pausing;
