@@ -13,7 +13,7 @@ use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::keepalive;
-use crate::connection::share::Share;
+use crate::connection::share::{FRAMES_PER_CHECK, Share};
 use crate::connection::throttle::Throttle;
 use crate::connection::timer::{Deadline, Timer};
 use crate::connection::watch::{Missed, ReadingRate, Watch};
@@ -362,7 +362,7 @@ impl Open {
                 if throttle.is_some_and(Throttle::must_wait) {
                     return None;
                 }
-                let event = events.next();
+                let event = events.next_within(FRAMES_PER_CHECK);
                 if let (Some(throttle), Ok(Some(event))) = (throttle, &event)
                     && let Err(cause) = throttle.charge(event)
                 {
@@ -372,7 +372,13 @@ impl Open {
                     return Some(End::Failed(cause));
                 }
                 let bytes = match event {
-                    Ok(None) => return None,
+                    Ok(None) => {
+                        if !events.has_input() {
+                            return None;
+                        }
+                        share.spend_frames();
+                        continue;
+                    }
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
                         if deliver {
