@@ -33,7 +33,7 @@ struct State {
     held_since: Option<Instant>,
     /// Until then, the buckets may have more tokens than a burst.
     grace_until: Option<Instant>,
-    /// The time that the driver knows for the end of the wait.
+    /// The time that the driver was given for the next deadline, or for the end of the wait.
     armed: Option<Instant>,
 }
 
@@ -128,10 +128,9 @@ impl Rates {
         }
     }
 
-    /// Records that the driver knows the time, or that it knows none. Returns the time that it knew
-    /// before.
-    pub(crate) fn arm(&self, at: Option<Instant>) -> Option<Instant> {
-        std::mem::replace(&mut self.state().armed, at)
+    /// Records the time that the driver was given for the client, if it has one.
+    pub(crate) fn set_armed(&self, at: Option<Instant>) {
+        self.state().armed = at;
     }
 
     pub(crate) fn armed(&self) -> Option<Instant> {

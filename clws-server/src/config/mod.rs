@@ -200,7 +200,7 @@ pub struct Config {
     /// seconds.
     ///
     /// Any byte of the client ends the silence, also in the middle of a large message. The server
-    /// pings late by at most an eighth of the time, and two tenths of a second. The ping passes
+    /// pings late by at most a quarter of the time, and two tenths of a second. The ping passes
     /// whole messages in the client's queue. Its pong is not delivered to the resource, and
     /// [`Client::rtt`](crate::Client::rtt) has the time that it took.
     ///

@@ -33,6 +33,10 @@ const TIME: u32 = PAUSED - 1;
 /// The part of a deadline after which its message is looked at again.
 pub(crate) const CHECKS: u32 = 8;
 
+/// The time between two looks at a client whose deadlines have stopped, for a driver that does not
+/// sweep.
+const RESTART: Duration = Duration::from_secs(1);
+
 /// The ticks that must lie between the ticks of two points in time, so that at least `time` is
 /// between them.
 fn at_least(time: Duration) -> u32 {
@@ -119,7 +123,7 @@ impl Open {
     /// Stops the clock while messages wait, and restarts it when they are delivered again.
     #[inline]
     pub(super) fn note_pause(&mut self, context: &Context<'_>) {
-        let waits = self.client.disposition() == Disposition::Wait;
+        let waits = self.client.disposition() == Disposition::Wait || self.is_throttled();
         if waits != (self.receiver.mark() & PAUSED != 0) {
             self.change_pause(waits, context);
         }
@@ -143,6 +147,11 @@ impl Open {
         self.waiting.as_ref().is_some_and(|waiting| waiting.watch.awaits_pong())
     }
 
+    /// Whether deadlines have stopped because the client was not read from.
+    fn is_stopped(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.watch.is_stopped())
+    }
+
     /// The silence after which the client gets a ping. `None` if it gets none.
     fn ping_interval(&self) -> Option<Duration> {
         let has_ping = self.client.websocket_version().has_control_frames();
@@ -156,13 +165,15 @@ impl Open {
         let (tick, mark) = (context.tick() & TIME, self.receiver.mark());
         let is_reading = self.is_reading(context);
         if !is_reading {
-            self.receiver.set_mark(tick | PAUSED);
+            // Nothing reports that memory is free again, so only `note_pause` stops the checks.
+            self.receiver.set_mark(tick | (mark & PAUSED));
         } else if mark & (HEARD | PAUSED) != 0 {
             self.receiver.set_mark(tick);
         }
         let silence = tick.wrapping_sub(self.receiver.mark()) & TIME;
         let is_in_message = !self.receiver.is_between_messages();
-        let mut has_effect = false;
+        // The driver settles the connection, which restarts the deadlines.
+        let mut has_effect = is_reading && self.is_stopped();
         if is_in_message || self.waiting.is_some() {
             let (timeout, rate) = (self.client.config().message_timeout, self.client.config().min_rate);
             let is_silent = is_reading && is_in_message && silence >= at_least(timeout);
@@ -195,7 +206,9 @@ impl Open {
     fn next_check(&self, context: &Context<'_>) -> Option<Instant> {
         let is_in_message = !self.receiver.is_between_messages();
         let interval = self.ping_interval();
-        let has_check = (interval.is_some() || is_in_message) && self.receiver.mark() & PAUSED == 0;
+        let is_stopped = self.is_stopped();
+        let has_check =
+            (interval.is_some() || is_in_message || is_stopped) && self.receiver.mark() & PAUSED == 0;
         if !has_check || !self.is_watched() {
             return None;
         }
@@ -209,6 +222,7 @@ impl Open {
             let left = at_least(interval).saturating_sub(silence);
             deadline_after(now, TICK.saturating_mul(left))
         });
-        [message, ping].into_iter().flatten().min()
+        let restart = is_stopped.then(|| deadline_after(now, RESTART));
+        [message, ping, restart].into_iter().flatten().min()
     }
 }

@@ -13,7 +13,7 @@ use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::keepalive;
-use crate::connection::share::Share;
+use crate::connection::share::{FRAMES_PER_CHECK, Share};
 use crate::connection::throttle::Throttle;
 use crate::connection::timer::{Deadline, Timer};
 use crate::connection::watch::{Missed, ReadingRate, Watch};
@@ -72,7 +72,7 @@ impl Waiting {
 
     /// Records that the queue was written, all of it or `bytes` bytes.
     fn note_written(&mut self, all: bool, bytes: usize) {
-        self.watch.note_written(bytes, self.deadline.timer() == Timer::Write);
+        self.watch.note_written(all, bytes, self.deadline.timer() == Timer::Write);
         self.rate.note_written(bytes);
         match self.deadline.timer() {
             Timer::Deliver => {}
@@ -310,7 +310,7 @@ impl Open {
 
     /// Whether the client's input waits until a limit permits more.
     ///
-    /// Nothing is read from the client meanwhile, so no deadline for what it sends may run.
+    /// Nothing is read from the client meanwhile, so its [clocks](Self::is_reading) stand still.
     #[inline]
     pub(super) fn is_throttled(&self) -> bool {
         self.client.rates().is_some() && self.throttled_until().is_some()
@@ -362,7 +362,7 @@ impl Open {
                 if throttle.is_some_and(Throttle::must_wait) {
                     return None;
                 }
-                let event = events.next();
+                let event = events.next_within(FRAMES_PER_CHECK);
                 if let (Some(throttle), Ok(Some(event))) = (throttle, &event)
                     && let Err(cause) = throttle.charge(event)
                 {
@@ -372,7 +372,13 @@ impl Open {
                     return Some(End::Failed(cause));
                 }
                 let bytes = match event {
-                    Ok(None) => return None,
+                    Ok(None) => {
+                        if !events.has_input() {
+                            return None;
+                        }
+                        share.spend_frames();
+                        continue;
+                    }
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
                         if deliver {

@@ -53,6 +53,10 @@ impl Pong {
         Some(now.saturating_duration_since(written_at))
     }
 
+    const fn is_stopped(&self) -> bool {
+        self.unwritten == 0 && self.is_awaited && self.restarts
+    }
+
     fn rearm(&mut self, is_reading: bool, timeout: Duration, now: &dyn Fn() -> Instant) {
         if self.unwritten > 0 || !self.is_awaited {
             return;
@@ -123,6 +127,13 @@ impl Watch {
         matches!(&self.pong, Some(pong) if pong.is_awaited)
     }
 
+    /// Whether a deadline has stopped, and starts again at a [`rearm`](Self::rearm) while the client
+    /// is read from.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.pong.as_ref().is_some_and(Pong::is_stopped)
+            || self.idle.as_ref().is_some_and(|idle| idle.restarts)
+    }
+
     pub(super) fn wait_for_message(&mut self) {
         self.idle = Some(Idle { restarts: true, at: None });
     }
@@ -156,12 +167,13 @@ impl Watch {
         }
     }
 
-    /// Records that `bytes` bytes were written. `was_blocked` means that the socket was full before,
-    /// so that the client has read something.
-    pub(super) fn note_written(&mut self, bytes: usize, was_blocked: bool) {
+    /// Records that `bytes` bytes were written, and whether that is all that was queued.
+    /// `was_blocked` means that the socket was full before, so that the client has read something.
+    pub(super) fn note_written(&mut self, all: bool, bytes: usize, was_blocked: bool) {
         if let Some(pong) = &mut self.pong {
             pong.restarts |= was_blocked && bytes > 0;
-            pong.unwritten = pong.unwritten.saturating_sub(bytes);
+            // Queued messages that were dropped are never written.
+            pong.unwritten = if all { 0 } else { pong.unwritten.saturating_sub(bytes) };
         }
     }
 

@@ -330,9 +330,7 @@ impl Harness {
             let client = app::client(conn);
             let buffered = client.as_ref().map_or(0, Client::buffered_amount);
             let waits = client.as_ref().is_some_and(|client| client.disposition() == Disposition::Wait);
-            // Its deadline is still to come; the shards round deadlines up.
-            let resumes = client.and_then(|client| client.rates()?.armed());
-            let is_throttled = resumes.is_some_and(|at| at + ROUNDING > now());
+            let is_throttled = client.is_some_and(|client| is_throttled(&client));
             with(|state| {
                 if !is_throttled {
                     state.check_idle(conn, buffered);
@@ -401,12 +399,16 @@ impl Harness {
     }
 }
 
+/// Whether a client waits for a limit, or its driver is about to notice that it does not.
+fn is_throttled(client: &Client) -> bool {
+    client.rates().is_some_and(|rates| rates.waits_until(now() - ROUNDING).is_some())
+}
+
 /// Checks, before time advances, that clients wait only for the network, for peers or for timers.
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let paused = client.disposition() == Disposition::Wait
-                || client.rates().is_some_and(|rates| rates.armed().is_some());
+            let paused = client.disposition() == Disposition::Wait || is_throttled(&client);
             let buffered = client.buffered_amount();
             with(|state| state.check_rest(conn, buffered, paused));
         }

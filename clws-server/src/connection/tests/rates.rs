@@ -240,6 +240,33 @@ fn a_broken_connection_delivers_at_once() {
     assert!(harness.dropped);
 }
 
+/// The server does not read from a client that waits for a limit, so it cannot hear it either.
+#[test]
+fn no_deadline_for_input_runs_while_a_client_waits_for_a_limit() {
+    let big = frames(Version::Rfc6455, |sender| sender.binary(&[7; 200_000], None).unwrap());
+    let config = Config::default().max_bytes_per_second(1000).message_timeout(10 * SECOND);
+    for config in [config.clone(), config.min_rate(0).idle_timeout(Some(30 * SECOND))] {
+        // A whole message, and a message in progress.
+        for length in [big.len(), 100_000] {
+            let mut harness = open(config.clone());
+            harness.send(&big[..length]);
+            harness.resource.take();
+            let debt = u32::try_from(length / 1000 - 1).unwrap();
+            harness.wait((debt - 1) * SECOND);
+            harness.expect_calls(&[]);
+            assert!(!harness.connection.wants_input());
+            assert_eq!(harness.received(), [], "a ping that the client cannot answer");
+            // The deadlines begin when the client is read from.
+            harness.wait(2 * SECOND);
+            assert!(harness.connection.wants_input());
+            harness.wait(8 * SECOND);
+            harness.expect_calls(&[]);
+            harness.wait(60 * SECOND);
+            assert_eq!(harness.resource.take().len(), 1, "disconnected");
+        }
+    }
+}
+
 /// The other versions have the same limits, but no control frames.
 #[test]
 fn hixie_clients_wait_too() {
@@ -254,4 +281,30 @@ fn hixie_clients_wait_too() {
         harness.advance(SECOND);
         harness.expect_calls(&["text 2"]);
     }
+}
+
+/// A client that is not read from cannot show that it is alive, or advance its message.
+#[test]
+fn silence_does_not_count_while_the_client_waits() {
+    let config = Config::default()
+        .max_bytes_per_second(1000)
+        .ping_interval(Some(SECOND))
+        .ping_timeout(SECOND)
+        .message_timeout(SECOND)
+        .idle_timeout(Some(3 * SECOND));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 60_000], None).unwrap());
+    let mut harness = open(config);
+    // The rest of the message waits in the socket for a minute.
+    harness.send(&message[..59_000]);
+    assert!(!harness.connection.wants_input());
+    harness.wait(57 * SECOND);
+    assert!(!harness.connection.wants_input());
+    harness.expect_calls(&[]);
+    harness.wait(2 * SECOND);
+    assert!(harness.connection.wants_input());
+    harness.send(&message[59_000..]);
+    harness.expect_calls(&["binary 60000"]);
+    // The clock restarts with reading.
+    harness.wait(10 * SECOND);
+    harness.expect_calls(&["disconnected 1006 \"\": did not answer a ping"]);
 }
