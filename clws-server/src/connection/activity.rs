@@ -123,7 +123,7 @@ impl Open {
     /// Stops the clock while messages wait, and restarts it when they are delivered again.
     #[inline]
     pub(super) fn note_pause(&mut self, context: &Context<'_>) {
-        let waits = self.client.disposition() == Disposition::Wait;
+        let waits = self.client.disposition() == Disposition::Wait || self.is_throttled();
         if waits != (self.receiver.mark() & PAUSED != 0) {
             self.change_pause(waits, context);
         }

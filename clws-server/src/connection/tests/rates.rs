@@ -72,6 +72,21 @@ fn bytes_count_as_they_arrive_and_once() {
     assert!(harness.connection.wants_input());
 }
 
+/// Nothing is read from a client that waits, so its silence means nothing.
+#[test]
+fn a_client_that_waits_for_its_limit_is_not_silent() {
+    let mut harness = open(Config::default().max_bytes_per_second(100));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 10_000], None).unwrap());
+    harness.send(&message);
+    harness.expect_calls(&["binary 10000"]);
+    // A ping would come after 20 seconds, and the end after 40. The debt is paid after 99.
+    harness.wait(98 * SECOND);
+    assert!(!harness.connection.wants_input() && !harness.dropped);
+    assert!(harness.out.is_empty(), "a ping");
+    harness.wait(30 * SECOND);
+    assert!(!harness.out.is_empty(), "no ping, although the clock runs again");
+}
+
 /// What is read is charged at once, so a large read would stop a client for long.
 #[test]
 fn a_client_with_limits_is_read_little_by_little() {
@@ -247,6 +262,33 @@ fn a_broken_connection_delivers_at_once() {
     harness.expect_calls(&["text 2", "text 3"]);
     harness.end_of_input();
     assert!(harness.dropped);
+}
+
+/// The server does not read from a client that waits for a limit, so it cannot hear it either.
+#[test]
+fn no_deadline_for_input_runs_while_a_client_waits_for_a_limit() {
+    let big = frames(Version::Rfc6455, |sender| sender.binary(&[7; 200_000], None).unwrap());
+    let config = Config::default().max_bytes_per_second(1000).message_timeout(10 * SECOND);
+    for config in [config.clone(), config.min_rate(0).idle_timeout(Some(30 * SECOND))] {
+        // A whole message, and a message in progress.
+        for length in [big.len(), 100_000] {
+            let mut harness = open(config.clone());
+            harness.send(&big[..length]);
+            harness.resource.take();
+            let debt = u32::try_from(length / 1000 - 1).unwrap();
+            harness.wait((debt - 1) * SECOND);
+            harness.expect_calls(&[]);
+            assert!(!harness.connection.wants_input());
+            assert_eq!(harness.received(), [], "a ping that the client cannot answer");
+            // The deadlines begin when the client is read from.
+            harness.wait(2 * SECOND);
+            assert!(harness.connection.wants_input());
+            harness.wait(8 * SECOND);
+            harness.expect_calls(&[]);
+            harness.wait(60 * SECOND);
+            assert_eq!(harness.resource.take().len(), 1, "disconnected");
+        }
+    }
 }
 
 /// The other versions have the same limits, but no control frames.
