@@ -27,7 +27,7 @@ struct State {
     control_frames: Option<Bucket>,
     /// Bytes that were read and not charged yet.
     uncharged: usize,
-    /// Bytes of the message in progress that were charged before it was complete.
+    /// Bytes of the message in progress that are charged already.
     prepaid: usize,
     /// The latest time in which the client was not read from, until input comes after it.
     held: Option<Held>,
