@@ -69,7 +69,7 @@ impl Waiting {
 
     /// Records that the queue was written, all of it or `bytes` bytes.
     fn note_written(&mut self, all: bool, bytes: usize) {
-        self.watch.note_written(all, bytes, self.deadline.timer() == Timer::Write);
+        self.watch.note_written(bytes, self.deadline.timer() == Timer::Write);
         self.rate.note_written(bytes);
         match self.deadline.timer() {
             Timer::Deliver => {}

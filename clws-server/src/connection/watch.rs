@@ -167,13 +167,12 @@ impl Watch {
         }
     }
 
-    /// Records that `bytes` bytes were written, and whether that is all that was queued.
-    /// `was_blocked` means that the socket was full before, so that the client has read something.
-    pub(super) fn note_written(&mut self, all: bool, bytes: usize, was_blocked: bool) {
+    /// Records that `bytes` bytes were written. `was_blocked` means that the socket was full before,
+    /// so that the client has read something.
+    pub(super) fn note_written(&mut self, bytes: usize, was_blocked: bool) {
         if let Some(pong) = &mut self.pong {
             pong.restarts |= was_blocked && bytes > 0;
-            // Queued messages that were dropped are never written.
-            pong.unwritten = if all { 0 } else { pong.unwritten.saturating_sub(bytes) };
+            pong.unwritten = pong.unwritten.saturating_sub(bytes);
         }
     }
 
