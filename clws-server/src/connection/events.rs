@@ -10,7 +10,7 @@ use crate::client::state::Disposition;
 use crate::connection::context::Context;
 use crate::connection::keepalive;
 use crate::connection::open::{End, Open, Waiting};
-use crate::connection::share::Share;
+use crate::connection::share::{FRAMES_PER_CHECK, Share};
 use crate::connection::throttle::Throttle;
 use crate::connection::timer::Timer;
 use crate::guard::guard;
@@ -49,7 +49,7 @@ impl Open {
                 if throttle.is_some_and(Throttle::must_wait) {
                     return None;
                 }
-                let event = events.next();
+                let event = events.next_within(FRAMES_PER_CHECK);
                 if let (Some(throttle), Ok(Some(event))) = (throttle, &event)
                     && let Err(cause) = throttle.charge(event)
                 {
@@ -59,7 +59,13 @@ impl Open {
                     return Some(End::Failed(cause));
                 }
                 let bytes = match event {
-                    Ok(None) => return None,
+                    Ok(None) => {
+                        if !events.has_input() {
+                            return None;
+                        }
+                        share.spend_frames();
+                        continue;
+                    }
                     Ok(Some(Event::Text(text))) => {
                         let bytes = text.len();
                         if deliver {
