@@ -63,6 +63,9 @@ impl Client {
 
     fn wake_resumed(&self) {
         broken!(ResumesWithoutWake, return);
+        if let Some(rates) = self.rates() {
+            rates.resume();
+        }
         self.0.wake_target.wake();
     }
 

@@ -2,8 +2,8 @@
 //!
 //! An idle client must cost no memory, so the time is in spare bytes of its receiver, in ticks. A
 //! shard reads no clock when input arrives: it sets a bit, and its next [sweep](Connection::check)
-//! turns the bit into a time. A stream has no sweep. Its driver checks it at
-//! [a time of its own](Connection::next_check).
+//! turns the bit into a time. A stream has no sweep: its driver has a timer for
+//! [the next check](Connection::next_check).
 //!
 //! Only what few clients need has a deadline in the box of [`Waiting`](super::open::Waiting).
 
@@ -21,16 +21,16 @@ use crate::connection::{Connection, Stage};
 use crate::time::{TICK, deadline_after, ticks};
 use crate::wake::WakeTargetRef;
 
-/// Input has arrived since the last check.
+/// The bit that says: input has arrived since the last check.
 const HEARD: u32 = 1 << 31;
 
-/// The client is not read from: its clock stands still.
+/// The bit that says: the client is not read from, and its clock stands still.
 const PAUSED: u32 = 1 << 30;
 
 /// The bits of the time. It wraps after three years.
 const TIME: u32 = PAUSED - 1;
 
-/// The part of a deadline after which its message is looked at again.
+/// The number of checks within the shortest deadline.
 pub(crate) const CHECKS: u32 = 8;
 
 /// The time between two looks at a client whose deadlines have stopped, for a driver that does not
@@ -72,8 +72,8 @@ impl Connection {
         !open.receiver.is_between_messages()
     }
 
-    /// Sends a ping to a silent client, and starts the deadline of a message that does not advance.
-    /// The driver settles the connection afterwards. Returns whether that may have an effect.
+    /// Queues a ping for a silent client, and sets the deadline of a message that does not advance.
+    /// Returns whether the driver must settle the connection.
     pub(crate) fn check(&mut self, context: &Context<'_>) -> bool {
         match &mut self.stage {
             Stage::Open(open) => open.check(context),

@@ -30,7 +30,7 @@ pub(super) enum Missed {
 #[derive(Debug)]
 pub(super) struct Pong {
     number: u64,
-    /// Bytes that must be written until the ping is.
+    /// The queued bytes up to the end of the ping.
     unwritten: usize,
     written_at: Option<Instant>,
     /// Nothing has come from the client since the ping.
@@ -72,10 +72,10 @@ impl Pong {
     }
 }
 
-/// The progress of a message that has been in progress at a check.
+/// The progress of a message that was incomplete at a check.
 #[derive(Debug)]
 struct Message {
-    /// The time for which it was read in this window, up to `sampled`.
+    /// The part of this window in which the client was read from, up to `sampled`.
     elapsed: Duration,
     sampled: Instant,
     is_reading: bool,
@@ -83,7 +83,7 @@ struct Message {
     bytes: u64,
     /// Set when the message has not advanced, or too slowly.
     at: Option<Instant>,
-    /// Nothing has come for too long. Otherwise too little has come.
+    /// The reason of the deadline: nothing has come for too long, or else too little has come.
     is_silent: bool,
 }
 
@@ -167,13 +167,12 @@ impl Watch {
         }
     }
 
-    /// Records that `bytes` bytes were written, and whether that is all that was queued.
-    /// `was_blocked` means that the socket was full before, so that the client has read something.
-    pub(super) fn note_written(&mut self, all: bool, bytes: usize, was_blocked: bool) {
+    /// Records that `bytes` bytes were written. `was_blocked` means that the socket was full before,
+    /// so that the client has read something.
+    pub(super) fn note_written(&mut self, bytes: usize, was_blocked: bool) {
         if let Some(pong) = &mut self.pong {
             pong.restarts |= was_blocked && bytes > 0;
-            // Queued messages that were dropped are never written.
-            pong.unwritten = if all { 0 } else { pong.unwritten.saturating_sub(bytes) };
+            pong.unwritten = pong.unwritten.saturating_sub(bytes);
         }
     }
 

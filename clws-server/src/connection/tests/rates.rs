@@ -193,6 +193,30 @@ fn input_that_waited_for_the_application_is_no_burst() {
     ]);
 }
 
+/// Only input that may have piled up in a pause counts for its time.
+#[test]
+fn a_pause_long_ago_permits_no_burst() {
+    let mut harness = open(Config::default().max_messages_per_second(2).excess(Excess::Close));
+    harness.resource.client().pause();
+    harness.advance(SECOND);
+    harness.resource.client().resume();
+    harness.drive();
+    harness.advance(100 * SECOND);
+    harness.send(&texts(&["1", "2", "3"]));
+    harness.expect_calls(&["text 1", "text 2", "disconnected 1006 \"\": sent too fast, 1 undelivered"]);
+
+    // A second pause does not make the first one longer.
+    let mut harness = open(Config::default().max_messages_per_second(2).excess(Excess::Close));
+    for wait in [100, 1] {
+        harness.resource.client().pause();
+        harness.resource.client().resume();
+        harness.drive();
+        harness.advance(wait * SECOND);
+    }
+    harness.send(&texts(&["1"; 10]));
+    assert!(harness.resource.take().len() < 6);
+}
+
 #[test]
 fn a_close_frame_does_not_wait_and_a_stop_delivers() {
     let mut harness = open(Config::default().max_messages_per_second(1));

@@ -529,6 +529,32 @@ fn an_empty_shard_does_not_sweep() {
     assert_eq!(silence.shard.next_wake_up(), None);
 }
 
+/// A second drain has no time left, but the port is still being closed.
+#[test]
+fn a_shortened_drain_waits_for_its_port() {
+    let now = Instant::now();
+    virtual_clock::set(Some(now));
+    let state = DriverState::new(crate::config::Config::default().reuse_port(true));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let acceptor = Acceptor::Tcp { listener, is_foreign: false };
+    let poller = Poller::new().unwrap();
+    let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
+    let shard = Shard::new(state, shard_handle, poller, &[Arc::new(acceptor)]).unwrap();
+    let mut silence = Silence { shard, now };
+    silence.shard.state.begin_drain(crate::drain::options::Drain::new());
+    silence.shard.begin_drain();
+    silence.shard.continue_drain();
+    silence.shard.state.begin_drain(crate::drain::options::Drain::new().within(Duration::ZERO));
+    silence.shard.begin_drain();
+    silence.shard.continue_drain();
+    assert!(!silence.shard.has_ended());
+    assert!(silence.shard.next_wake_up().unwrap() > now, "the shard would not sleep");
+    silence.set(now + SECOND);
+    silence.shard.continue_drain();
+    assert!(silence.shard.has_ended());
+}
+
 /// The processor time of this thread, or the time of the clock where the system does not tell.
 fn thread_time() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
