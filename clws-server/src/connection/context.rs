@@ -1,7 +1,7 @@
 //! What a connection needs from its driver: shared state, buffers, codecs and the time.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Instant, SystemTime};
 
 use clws_proto::Sender;
@@ -11,6 +11,7 @@ use clws_proto::{CodecPool, DeflateConfig};
 
 #[cfg(feature = "capture")]
 use crate::capture::recorder::Recorder;
+use crate::client::Client;
 use crate::client::context::ClientContext;
 use crate::config::Config;
 use crate::connection::handshakes::Handshakes;
@@ -26,6 +27,8 @@ pub(crate) struct Context<'a> {
     pub(crate) handshakes: &'a Arc<Handshakes>,
     pub(crate) wake_target: WakeTargetRef<'a>,
     pub(crate) environment: &'a Environment,
+    /// Where a new client is stored before the application gets it, so that other threads find it.
+    pub(crate) new_client: Option<&'a OnceLock<Client>>,
 }
 
 /// Where a connection gets buffers, codecs and the time.

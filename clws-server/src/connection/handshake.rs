@@ -361,6 +361,9 @@ fn open(
         has_adapter_data: accept.has_adapter_data,
         rates: Rates::new(config),
     });
+    if let Some(stored) = context.new_client {
+        drop(stored.set(client.clone())); // a connection has one client
+    }
     #[cfg(feature = "capture")]
     if accept.capture {
         record(&client, context);

@@ -120,6 +120,7 @@ impl DriverState {
             handshakes: &self.handshakes,
             wake_target,
             environment: &ENVIRONMENT,
+            new_client: None,
         }
     }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::common;
 use crate::common::memory::{LIMIT, MemoryWatch, UNUSED_CREDIT, assert_memory_is_free, with_memory_limit};
+use crate::common::wire::{Wire, dial, request};
 use crate::common::{Probe, Running, text};
 use clws_server::{
     Client, Close, Config, Disconnect, DisconnectCause, Group, Resource, SendError, SharedMessage, Text,
@@ -14,6 +15,7 @@ in_both_modes!(
     a_message_to_sixty_members_is_held_once,
     separate_copies_are_bounded_together,
     drops_the_client_that_holds_the_most,
+    drops_a_client_that_is_sent_too_much_when_it_connects,
 );
 
 /// Forwards each text to all other members, and answers it with one byte.
@@ -128,6 +130,41 @@ fn drops_the_client_that_holds_the_most(config: Config) {
     server.wait_for_clients(4);
     assert_eq!(server.handle.dropped_for_memory(), 1);
     assert_eq!(silent[0].next(), common::Received::Binary(message));
+    drop((silent, greedy));
+    assert_memory_is_free(&server);
+}
+
+/// Sends to each client that connects with `?greedy` until it is dropped.
+struct Greeter(Arc<Probe>);
+
+impl Resource for Greeter {
+    fn connected(&self, client: &Client) -> Result<(), Close> {
+        if client.query_string() == Some("greedy") {
+            while client.send_binary(&vec![0; 1 << 20]).is_ok() {}
+        }
+        self.0.connected(client)
+    }
+
+    fn disconnected(&self, client: &Client, end: &Disconnect) {
+        self.0.disconnected(client, end);
+    }
+}
+
+fn drops_a_client_that_is_sent_too_much_when_it_connects(config: Config) {
+    let (probe, recorder) = Probe::new();
+    let config = with_memory_limit(config).max_write_backlog(usize::MAX);
+    let server = Running::start(config, Arc::new(Greeter(probe)));
+    let mut silent = server.connect(Version::Rfc6455, "/");
+    let first = recorder.connected();
+    let message = vec![0; 1 << 20];
+    (0..24).for_each(|_| assert!(first.send_binary(&message).is_ok()));
+    // It may be dropped before it gets the response.
+    let mut greedy = Wire { socket: dial(&server.addresses[0]) };
+    greedy.raw(request("/?greedy").as_bytes());
+    assert_eq!(recorder.disconnected(), (1006, String::new(), "held too much memory".to_owned()));
+    assert!(first.is_open());
+    assert_eq!(server.handle.dropped_for_memory(), 1);
+    assert_eq!(silent.next(), common::Received::Binary(message));
     drop((silent, greedy));
     assert_memory_is_free(&server);
 }

@@ -43,6 +43,11 @@ impl Memory {
         }
     }
 
+    /// The account of this stream, which other threads read.
+    pub(super) const fn holder(&self) -> &Arc<Holder> {
+        &self.holder
+    }
+
     /// Whether the client must be dropped. Returns true once.
     pub(super) fn must_drop(&mut self) -> bool {
         self.note_seen(0);
@@ -60,11 +65,6 @@ impl Memory {
         let input = connection.held_input();
         self.charged.update(input, self.state.budget());
         self.holder.input.store(input, Ordering::Relaxed);
-        if self.holder.client.get().is_none()
-            && let Some(client) = connection.client()
-        {
-            self.holder.client.get_or_init(|| client.clone());
-        }
         if self.state.budget().is_over() {
             self.state.relieve_streams();
         }
@@ -137,6 +137,7 @@ mod tests {
     use crate::client::watchers::Watcher;
     use crate::config::Config;
     use crate::config::address::Peer;
+    use crate::connection::context::Context;
     use crate::connection::share::Share;
     use crate::resource::Resource;
     use crate::wake::WakeTargetRef;
@@ -148,7 +149,9 @@ mod tests {
 
     /// A client that has sent the first `len` bytes of a message.
     fn holding(state: &Arc<DriverState>, waker: &Arc<TaskWaker>, len: usize) -> (Connection, Memory) {
-        let context = state.connection_context(WakeTargetRef::Stream(waker));
+        let memory = Memory::new(state, waker);
+        let new_client = Some(&memory.holder.client);
+        let context = Context { new_client, ..state.connection_context(WakeTargetRef::Stream(waker)) };
         let mut connection = Connection::new(Peer::Stream, &context);
         let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
         let mut request = request.build(&mut |bytes: &mut [u8]| bytes.fill(0x5A)).unwrap().0;
@@ -157,7 +160,7 @@ mod tests {
         message.resize(message.len() + len, 0);
         connection.handle_input(Input::Lent(&mut message), &mut Share::new(now), &context);
         assert!(connection.held_input() >= len);
-        (connection, Memory::new(state, waker))
+        (connection, memory)
     }
 
     /// Searches for a client to drop while another one is being dropped.

@@ -28,6 +28,7 @@ use crate::driver::stream::ending::Ending;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
+use crate::driver::streams::Holder;
 use crate::guard::{Nowhere, Watch};
 use crate::runtime;
 use crate::sync::broken;
@@ -87,14 +88,15 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             ending,
             memory: Memory::new(&state, &waker),
         };
+        let holder = Arc::clone(driver.memory.holder());
         poll_fn(|cx| {
             broken!(RegistersTooLate, {
-                let polled = driver.poll(cx, &state, &waker);
+                let polled = driver.poll(cx, &state, &holder);
                 waker.register(cx.waker());
                 return polled;
             });
             waker.register(cx.waker());
-            driver.poll(cx, &state, &waker)
+            driver.poll(cx, &state, &holder)
         })
         .await;
     }
@@ -144,15 +146,12 @@ struct Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    fn poll(
-        &mut self,
-        cx: &mut task::Context<'_>,
-        state: &Arc<DriverState>,
-        waker: &Arc<TaskWaker>,
-    ) -> Poll<()> {
+    fn poll(&mut self, cx: &mut task::Context<'_>, state: &Arc<DriverState>, holder: &Holder) -> Poll<()> {
         let config = state.config();
         let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
-        let context = state.connection_context(WakeTargetRef::Stream(waker));
+        let place = WakeTargetRef::Stream(&holder.waker);
+        // Once the application has the client, it may send to it from any thread.
+        let context = Context { new_client: Some(&holder.client), ..state.connection_context(place) };
         // One share for the whole poll: other tasks of the executor wait for it, as other clients
         // of a shard do.
         let mut share = if self.used_share {
