@@ -90,7 +90,9 @@ impl Running {
         server.resources().register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
         let Listen::Tcp(address) = server.local_addrs().unwrap().remove(0) else { panic!("no port") };
         let (port, handle) = (address.port(), server.handle());
-        let thread = thread::spawn(move || async_std::task::block_on(server.run()).unwrap());
+        let thread = thread::spawn(move || {
+            async_std::task::block_on(server.run()).unwrap();
+        });
         Self { handle, port, thread: Some(thread) }
     }
 

@@ -64,7 +64,7 @@ impl Framing {
     ) -> Result<Decoded, ProtocolError> {
         match self {
             Self::Hybi(_, hybi) => hybi.step(input, role, limits, buffers, &mut Plain),
-            Self::Hixie(_, hixie) => hixie.step(input.buffer, input.position, limits),
+            Self::Hixie(_, hixie) => hixie.step(input, limits),
             #[cfg(feature = "deflate")]
             Self::Deflate(_, deflate) => {
                 let (hybi, inflation) = &mut **deflate;

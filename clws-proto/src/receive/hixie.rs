@@ -7,6 +7,7 @@ use crate::message::event::Text;
 use crate::message::text::reserve_bounded;
 use crate::receive::decoded::Decoded;
 use crate::receive::hixie_pieces::TextPieces;
+use crate::receive::input::Cursor;
 use crate::version::Version;
 
 /// The decoder's state. It holds no payload between messages.
@@ -77,17 +78,19 @@ impl Hixie {
     /// Decodes from `position` up to the next event.
     pub(crate) fn step(
         &mut self,
-        buffer: &[u8],
-        position: &mut usize,
+        Cursor { buffer, position, max_frames, .. }: Cursor<'_>,
         limits: &Limits,
     ) -> Result<Decoded, ProtocolError> {
         let max = limits.max_frame_size.min(limits.max_message_size);
         let Inner { state, has_close_frame, stream_above } = &mut *self.0;
+        let mut frames_left = max_frames;
         loop {
             let rest = buffer.get(*position..).unwrap_or_default();
             let Some(&first) = rest.first() else { return Ok(Decoded::NeedInput) };
             match state {
+                State::Type if frames_left == 0 => return Ok(Decoded::NeedInput),
                 State::Type => {
+                    frames_left -= 1;
                     *position += 1;
                     // hybi-00 §1.2: "Frames denoted by bytes that do not have the high bit set
                     // (0x00 to 0x7F) are treated as a stream of bytes terminated by 0xFF. Frames

@@ -10,7 +10,7 @@ use crate::limits::Limits;
 use crate::message::assembler::MessageAssembler;
 use crate::message::binary::BinaryAssembler;
 use crate::receive::decoded::Decoded;
-use crate::receive::input::Cursor;
+use crate::receive::input::{COST_OF_COMPRESSED, Cursor};
 use crate::receive::partial::{Frame, Message, Partial};
 use crate::receive::pieces::{Part, has_output, may_be_long};
 use crate::version::Role;
@@ -27,7 +27,7 @@ impl Hybi {
     #[inline]
     pub(crate) fn step<E: Extension>(
         &mut self,
-        Cursor { buffer, position, min_adoptable_len }: Cursor<'_>,
+        Cursor { buffer, position, min_adoptable_len, max_frames }: Cursor<'_>,
         role: Role,
         limits: &Limits,
         buffers: &dyn BufferPool,
@@ -72,7 +72,8 @@ impl Hybi {
             }
         }
         let mut partial = self.partial.take().unwrap_or_default();
-        let step = partial.step(buffer, position, role, limits, buffers, extension)?;
+        let input = Cursor { buffer, position, min_adoptable_len, max_frames };
+        let step = partial.step(input, role, limits, buffers, extension)?;
         if !partial.is_done() {
             self.partial = Some(partial);
         }
@@ -211,17 +212,22 @@ impl Partial {
 
     fn step<E: Extension>(
         &mut self,
-        buffer: &mut [u8],
-        position: &mut usize,
+        Cursor { buffer, position, max_frames, .. }: Cursor<'_>,
         role: Role,
         limits: &Limits,
         buffers: &dyn BufferPool,
         extension: &mut E,
     ) -> Result<Decoded, ProtocolError> {
+        let mut frames_left = max_frames;
         loop {
             let mut frame = match self.frame.take() {
                 Some(frame) => frame,
+                None if frames_left == 0 => return Ok(Decoded::NeedInput),
                 None => {
+                    let is_compressed = E::ALLOWED_RSV & RSV1 != 0
+                        && self.message.as_ref().is_some_and(|message| message.compressed);
+                    frames_left =
+                        frames_left.saturating_sub(if is_compressed { COST_OF_COMPRESSED } else { 1 });
                     let Some(header) = self.next_header::<E>(buffer, position, role)? else {
                         return Ok(Decoded::NeedInput);
                     };

@@ -60,7 +60,12 @@ pub(super) struct Cursor<'a> {
     pub(super) position: &'a mut usize,
     /// The minimum length of a message that may keep the buffer.
     pub(super) min_adoptable_len: usize,
+    /// The step ends after this many frames without an event, although input may be left.
+    pub(super) max_frames: u64,
 }
+
+/// Inflating one frame may take as long as decoding this many frames.
+pub(super) const COST_OF_COMPRESSED: u64 = 1024;
 
 /// Input that was not read by the caller: the bytes from `position` on, at least half of the
 /// buffer.

@@ -307,6 +307,40 @@ impl Events<'_> {
         reason = "an event borrows from this value, unlike the items of an Iterator"
     )]
     pub fn next(&mut self) -> Result<Option<Event<'_>>, ProtocolError> {
+        self.next_within(u64::MAX)
+    }
+
+    /// Like [`next`](Self::next), but stops after about `max_frames` frames without an event.
+    ///
+    /// Some frames make no event: fragments of an incomplete message, and discarded frames of
+    /// hixie versions. A peer may send many of them in one read, to occupy a thread. `Ok(None)`
+    /// with [`has_input`](Self::has_input) then means that input is left: call this again, or drop
+    /// the [`Events`] and continue later. A compressed fragment counts as many frames, because a few
+    /// bytes may inflate to a long message. At least one frame is decoded, also for 0.
+    ///
+    /// ```
+    /// use clws_proto::{Event, Limits, Receiver, Role, Version};
+    ///
+    /// let mut receiver = Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
+    /// // A message of 1000 empty fragments.
+    /// let mut read = [&[0x01, 0][..], &[0, 0].repeat(998), &[0x80, 0]].concat();
+    /// let mut events = receiver.receive(&mut read);
+    /// let mut pauses = 0;
+    /// loop {
+    ///     match events.next_within(100)? {
+    ///         Some(event) => break assert!(matches!(event, Event::Text(text) if text.is_empty())),
+    ///         None => pauses += 1, // other connections may have their turn
+    ///     }
+    /// }
+    /// assert_eq!(pauses, 9);
+    /// # Ok::<(), clws_proto::ProtocolError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// As of [`next`](Self::next).
+    #[inline]
+    pub fn next_within(&mut self, max_frames: u64) -> Result<Option<Event<'_>>, ProtocolError> {
         self.release_buffers();
         let receiver = &mut *self.receiver;
         let Status { version, role, finished, .. } = receiver.framing.status();
@@ -319,7 +353,8 @@ impl Events<'_> {
         };
         let buffer = if is_input { self.input.bytes() } else { &mut self.held };
         let limits = &*receiver.limits;
-        let input = Cursor { buffer, position: &mut self.position, min_adoptable_len };
+        let max_frames = max_frames.max(1);
+        let input = Cursor { buffer, position: &mut self.position, min_adoptable_len, max_frames };
         // Most connections use this framing. A separate call for the others keeps this function
         // small.
         let step = match &mut receiver.framing {

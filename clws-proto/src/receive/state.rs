@@ -163,10 +163,15 @@ impl Receiver {
         }
         let mut messages = 0;
         loop {
-            let input = Cursor { buffer: &mut held, position: &mut position, min_adoptable_len: usize::MAX };
+            let input = Cursor {
+                buffer: &mut held,
+                position: &mut position,
+                min_adoptable_len: usize::MAX,
+                max_frames: u64::MAX,
+            };
             let step = match &mut self.framing {
                 Framing::Hybi(_, hybi) => hybi.step(input, role, &self.limits, &NoPool, &mut Plain),
-                Framing::Hixie(_, hixie) => hixie.step(input.buffer, input.position, &self.limits),
+                Framing::Hixie(_, hixie) => hixie.step(input, &self.limits),
                 #[cfg(feature = "deflate")]
                 Framing::Deflate(_, deflate) => deflate.0.step(input, role, &self.limits, &NoPool, &mut Skip),
                 Framing::Stream(_, stream) => stream.skip(input, role, &self.limits),
@@ -193,6 +198,14 @@ impl Receiver {
 }
 
 impl Events<'_> {
+    /// Whether input is left that was not decoded, for example after
+    /// [`next_within`](Self::next_within).
+    #[must_use]
+    pub fn has_input(&mut self) -> bool {
+        let len = if self.held.is_empty() { self.input.bytes().len() } else { self.held.len() };
+        self.position < len && !self.receiver.is_finished()
+    }
+
     /// Whether the next event is a ping, as far as the input shows. See [`Receiver::is_ping_next`].
     #[must_use]
     pub fn is_ping_next(&mut self) -> bool {

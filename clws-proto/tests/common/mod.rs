@@ -17,7 +17,7 @@ use std::io::IoSlice;
 use std::num::NonZeroUsize;
 
 use clws_proto::{Limits, Receiver, Role, SendError, Sender, SharedMessage, Version};
-pub(crate) use events::{Got, join_pieces, pull};
+pub(crate) use events::{Got, join_pieces, owned as owned_event, pull};
 
 pub(crate) const HYBI: [Version; 3] = [Version::Hybi07, Version::Hybi08, Version::Rfc6455];
 

@@ -31,6 +31,7 @@ mod held;
 mod hixie75;
 mod keepalive;
 mod limits;
+mod many_frames;
 mod memory;
 mod owned;
 mod pongs;

@@ -163,3 +163,42 @@ impl fmt::Display for DisconnectCause {
         }
     }
 }
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::stats::kinds::{CAUSES, cause_index};
+
+    /// Lists the causes. It does not compile until it has a line for each cause.
+    macro_rules! all_causes {
+        ($($pattern:pat => $cause:expr,)*) => {{
+            let _ = |cause: DisconnectCause| match cause { $($pattern => {})* };
+            [$($cause),*]
+        }};
+    }
+
+    #[test]
+    fn each_cause_has_a_counter() {
+        use DisconnectCause::*;
+        let causes = all_causes! {
+            Closed => Closed,
+            Vanished => Vanished,
+            Protocol(_) => Protocol(ProtocolError::InvalidUtf8),
+            Io(_) => Io(Arc::new(io::ErrorKind::Other.into())),
+            CloseTimeout => CloseTimeout,
+            WriteTimeout => WriteTimeout,
+            KeepaliveTimeout => KeepaliveTimeout,
+            IdleTimeout => IdleTimeout,
+            MessageTimeout => MessageTimeout,
+            Aborted => Aborted,
+            Panic => Panic,
+            Budget => Budget,
+            Excess => Excess,
+            Stopped => Stopped,
+        };
+        for cause in &causes {
+            assert_eq!(CAUSES.get(cause_index(cause.name())), Some(&cause.name()));
+        }
+        assert_eq!(causes.len() + 1, CAUSES.len(), "the last counter is for no cause");
+    }
+}

@@ -63,16 +63,19 @@ impl Client {
 
     fn wake_resumed(&self) {
         broken!(ResumesWithoutWake, return);
+        if let Some(rates) = self.rates() {
+            rates.resume();
+        }
         self.0.wake_target.wake();
     }
 
-    /// Records that the client's messages go to a queue from now on. The queue may pause the
-    /// client.
     /// Whether a queue or the application asks to wait with the next event.
     pub(crate) fn is_paused(&self) -> bool {
         self.0.state.is_paused()
     }
 
+    /// Records that the client's messages go to a queue from now on. The queue may pause the
+    /// client.
     pub(crate) fn set_has_queue(&self) {
         self.0.state.set_has_queue();
     }

@@ -27,14 +27,29 @@ struct State {
     control_frames: Option<Bucket>,
     /// Bytes that were read and not charged yet.
     uncharged: usize,
-    /// Bytes of the message in progress that were charged before it was complete.
+    /// Bytes of the message in progress that are charged already.
     prepaid: usize,
-    /// Since then, the client is not read from because the application or the outbox is full.
-    held_since: Option<Instant>,
+    /// The latest time in which the client was not read from, until input comes after it.
+    held: Option<Held>,
     /// Until then, the buckets may have more tokens than a burst.
     grace_until: Option<Instant>,
-    /// The time that the driver knows for the end of the wait.
+    /// The time that the driver was given for the next deadline, or for the end of the wait.
     armed: Option<Instant>,
+}
+
+/// A time in which the client is not read from, because the application or the outbox is full.
+#[derive(Clone, Copy)]
+struct Held {
+    since: Instant,
+    /// `None` if it is not known. Input that waits is then read when the time ends.
+    until: Option<Instant>,
+}
+
+impl Held {
+    /// Whether input that comes at `now` cannot have piled up in that time.
+    fn is_past(self, now: Instant) -> bool {
+        self.until.is_some_and(|until| until + GRACE < now)
+    }
 }
 
 impl Rates {
@@ -52,7 +67,7 @@ impl Rates {
             control_frames: Bucket::new(frames.into(), now),
             uncharged: 0,
             prepaid: 0,
-            held_since: None,
+            held: None,
             grace_until: None,
             armed: None,
         };
@@ -68,7 +83,7 @@ impl Rates {
             Input::Direct(count) => *count,
         };
         // What has piled up during a pause must not look like a burst.
-        let full = state.held_since.take();
+        let full = state.held.take().filter(|held| !held.is_past(now)).map(|held| held.since);
         if full.is_some() {
             state.grace_until = Some(now + GRACE);
         }
@@ -124,14 +139,22 @@ impl Rates {
     /// Records that the client's events wait for the application or for its own reading.
     pub(crate) fn hold(&self) {
         if self.excess == Excess::Close {
-            self.state().held_since.get_or_insert_with(now);
+            let (now, mut state) = (now(), self.state());
+            let earlier = state.held.filter(|held| !held.is_past(now));
+            state.held = Some(Held { since: earlier.map_or(now, |held| held.since), until: None });
         }
     }
 
-    /// Records that the driver knows the time, or that it knows none. Returns the time that it knew
-    /// before.
-    pub(crate) fn arm(&self, at: Option<Instant>) -> Option<Instant> {
-        std::mem::replace(&mut self.state().armed, at)
+    /// Records that the client is read from again.
+    pub(crate) fn resume(&self) {
+        if let Some(held) = &mut self.state().held {
+            held.until.get_or_insert_with(now);
+        }
+    }
+
+    /// Records the time that the driver was given for the client, if it has one.
+    pub(crate) fn set_armed(&self, at: Option<Instant>) {
+        self.state().armed = at;
     }
 
     pub(crate) fn armed(&self) -> Option<Instant> {

@@ -338,7 +338,7 @@ impl Client {
             Broadcast::Pong(payload) => self.queue_and_wake(PongItem(payload), treatment, Some(batch)),
         };
         if sent == Err(SendError::Full) {
-            self.miss_one_of_many(treatment, batch);
+            self.miss_one_of_many(treatment.policy, batch);
         }
         sent
     }

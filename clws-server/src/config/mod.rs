@@ -200,15 +200,15 @@ pub struct Config {
     /// seconds.
     ///
     /// Any byte of the client ends the silence, also in the middle of a large message. The server
-    /// pings late by at most an eighth of the time, and two tenths of a second. The ping passes
+    /// pings late by at most a quarter of the time, and two tenths of a second. The ping passes
     /// whole messages in the client's queue. Its pong is not delivered to the resource, and
     /// [`Client::rtt`](crate::Client::rtt) has the time that it took.
     ///
     /// The clock stands still while the server does not read from the client, and restarts with
     /// reading: while the client is [paused](crate::Client::pause) or its queue is full, while its
-    /// own queue is above [`write_high_water`](Self#structfield.write_high_water), and while memory
-    /// is short. A vanished client is then found by `write_timeout` or
-    /// [`tcp_keepalive`](Self#structfield.tcp_keepalive).
+    /// own queue is above [`write_high_water`](Self#structfield.write_high_water), while it waits
+    /// for a limit per second, and while memory is short. A vanished client is then found by
+    /// `write_timeout` or [`tcp_keepalive`](Self#structfield.tcp_keepalive).
     ///
     /// Draft 0 and hixie-75 have no ping: their clients have only
     /// [`idle_timeout`](Self#structfield.idle_timeout).

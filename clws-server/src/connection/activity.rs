@@ -2,8 +2,8 @@
 //!
 //! An idle client must cost no memory, so the time is in spare bytes of its receiver, in ticks. A
 //! shard reads no clock when input arrives: it sets a bit, and its next [sweep](Connection::check)
-//! turns the bit into a time. A stream has no sweep. Its driver checks it at
-//! [a time of its own](Connection::next_check).
+//! turns the bit into a time. A stream has no sweep: its driver has a timer for
+//! [the next check](Connection::next_check).
 //!
 //! Only what few clients need has a deadline in the box of [`Waiting`](super::open::Waiting).
 
@@ -21,17 +21,21 @@ use crate::connection::{Connection, Stage};
 use crate::time::{TICK, deadline_after, ticks};
 use crate::wake::WakeTargetRef;
 
-/// Input has arrived since the last check.
+/// The bit that says: input has arrived since the last check.
 const HEARD: u32 = 1 << 31;
 
-/// The client is not read from: its clock stands still.
+/// The bit that says: the client is not read from, and its clock stands still.
 const PAUSED: u32 = 1 << 30;
 
 /// The bits of the time. It wraps after three years.
 const TIME: u32 = PAUSED - 1;
 
-/// The part of a deadline after which its message is looked at again.
+/// The number of checks within the shortest deadline.
 pub(crate) const CHECKS: u32 = 8;
+
+/// The time between two looks at a client whose deadlines have stopped, for a driver that does not
+/// sweep.
+const RESTART: Duration = Duration::from_secs(1);
 
 /// The ticks that must lie between the ticks of two points in time, so that at least `time` is
 /// between them.
@@ -68,8 +72,8 @@ impl Connection {
         !open.receiver.is_between_messages()
     }
 
-    /// Sends a ping to a silent client, and starts the deadline of a message that does not advance.
-    /// The driver settles the connection afterwards. Returns whether that may have an effect.
+    /// Queues a ping for a silent client, and sets the deadline of a message that does not advance.
+    /// Returns whether the driver must settle the connection.
     pub(crate) fn check(&mut self, context: &Context<'_>) -> bool {
         match &mut self.stage {
             Stage::Open(open) => open.check(context),
@@ -112,13 +116,14 @@ impl Open {
     pub(super) fn is_reading(&self, context: &Context<'_>) -> bool {
         !self.receiver.has_unread()
             && self.client.disposition() == Disposition::Deliver
+            && !self.is_throttled()
             && !self.is_held_back(&context.clients.budget)
     }
 
     /// Stops the clock while messages wait, and restarts it when they are delivered again.
     #[inline]
     pub(super) fn note_pause(&mut self, context: &Context<'_>) {
-        let waits = self.client.disposition() == Disposition::Wait;
+        let waits = self.client.disposition() == Disposition::Wait || self.is_throttled();
         if waits != (self.receiver.mark() & PAUSED != 0) {
             self.change_pause(waits, context);
         }
@@ -142,6 +147,11 @@ impl Open {
         self.waiting.as_ref().is_some_and(|waiting| waiting.watch.awaits_pong())
     }
 
+    /// Whether deadlines have stopped because the client was not read from.
+    fn is_stopped(&self) -> bool {
+        self.waiting.as_ref().is_some_and(|waiting| waiting.watch.is_stopped())
+    }
+
     /// The silence after which the client gets a ping. `None` if it gets none.
     fn ping_interval(&self) -> Option<Duration> {
         let has_ping = self.client.websocket_version().has_control_frames();
@@ -155,13 +165,15 @@ impl Open {
         let (tick, mark) = (context.tick() & TIME, self.receiver.mark());
         let is_reading = self.is_reading(context);
         if !is_reading {
-            self.receiver.set_mark(tick | PAUSED);
+            // Nothing reports that memory is free again, so only `note_pause` stops the checks.
+            self.receiver.set_mark(tick | (mark & PAUSED));
         } else if mark & (HEARD | PAUSED) != 0 {
             self.receiver.set_mark(tick);
         }
         let silence = tick.wrapping_sub(self.receiver.mark()) & TIME;
         let is_in_message = !self.receiver.is_between_messages();
-        let mut has_effect = false;
+        // The driver settles the connection, which restarts the deadlines.
+        let mut has_effect = is_reading && self.is_stopped();
         if is_in_message || self.waiting.is_some() {
             let (timeout, rate) = (self.client.config().message_timeout, self.client.config().min_rate);
             let is_silent = is_reading && is_in_message && silence >= at_least(timeout);
@@ -194,7 +206,9 @@ impl Open {
     fn next_check(&self, context: &Context<'_>) -> Option<Instant> {
         let is_in_message = !self.receiver.is_between_messages();
         let interval = self.ping_interval();
-        let has_check = (interval.is_some() || is_in_message) && self.receiver.mark() & PAUSED == 0;
+        let is_stopped = self.is_stopped();
+        let has_check =
+            (interval.is_some() || is_in_message || is_stopped) && self.receiver.mark() & PAUSED == 0;
         if !has_check || !self.is_watched() {
             return None;
         }
@@ -208,6 +222,7 @@ impl Open {
             let left = at_least(interval).saturating_sub(silence);
             deadline_after(now, TICK.saturating_mul(left))
         });
-        [message, ping].into_iter().flatten().min()
+        let restart = is_stopped.then(|| deadline_after(now, RESTART));
+        [message, ping, restart].into_iter().flatten().min()
     }
 }

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use clws_handshake::Reject;
 
+use crate::client::state::Disposition;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::open::Open;
@@ -55,7 +56,9 @@ impl Connection {
                     open.client.begin_close(plan.code, &plan.reason);
                     return true;
                 }
-                let waits = step == DrainStep::Turn || open.client.is_paused();
+                let reads_no_answers =
+                    open.client.disposition() == Disposition::Wait && !open.client.is_paused();
+                let waits = step == DrainStep::Turn || !reads_no_answers;
                 !(waits && open.receiver.has_unread()) && open.take_turn(&plan)
             }
             _ => true,

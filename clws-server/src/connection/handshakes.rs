@@ -2,8 +2,8 @@
 //! must give up its place.
 //!
 //! A flood of connections that send nothing must not keep out clients that send their request at
-//! once. To refuse new connections would do that, and to accept none would too. So a new connection
-//! is always taken, and the connection that has waited longest is refused.
+//! once. It would if new connections were refused, or not accepted. So the server takes each new
+//! connection, and refuses the connection that has waited longest.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,7 +45,7 @@ impl Handshakes {
         Arc::new(Self { most: most.min((clients / 2).max(FEW)).max(1), queue: Lock::default() })
     }
 
-    /// Adds a connection. If there are too many then, the oldest is displaced and woken.
+    /// Adds a connection. If there are too many, displaces and wakes the oldest.
     pub(super) fn enter(self: &Arc<Self>, wake_target: WakeTarget) -> HandshakePermit {
         let mut queue = self.queue.lock();
         let number = queue.next;

@@ -8,6 +8,7 @@ pub(crate) mod activity;
 mod closing;
 pub(crate) mod context;
 pub(crate) mod draining;
+mod events;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzing;
 mod handshake;

@@ -11,6 +11,9 @@ const MAX_TIME: Duration = Duration::from_millis(1);
 /// Events between two readings of the clock.
 const EVENTS_PER_CHECK: u8 = 32;
 
+/// Frames without an event, such as fragments, between two readings of the clock.
+pub(crate) const FRAMES_PER_CHECK: u64 = 64;
+
 /// The clock is read after each event of this many bytes or more.
 const BIG_EVENT: usize = 16 * 1024;
 
@@ -58,6 +61,12 @@ impl Share {
         if self.countdown == 0 || bytes >= BIG_EVENT {
             self.check_clock();
         }
+    }
+
+    /// [`FRAMES_PER_CHECK`] frames were decoded and have made no event.
+    #[cold]
+    pub(crate) fn spend_frames(&mut self) {
+        self.check_clock();
     }
 
     /// Whether other clients must have their turn now.

@@ -9,6 +9,7 @@ mod expect_continue;
 mod failures;
 mod hixie_75;
 mod keepalive;
+mod many_frames;
 mod memory;
 mod opening;
 mod pausing;

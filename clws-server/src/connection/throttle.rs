@@ -22,7 +22,7 @@ pub(super) struct Throttle<'a> {
 }
 
 impl<'a> Throttle<'a> {
-    /// The limits of a client, if it has any, from the beginning of its input on.
+    /// Records that input of the client is handled now. Returns its limits, if it has any.
     #[inline]
     pub(super) fn begin(client: &'a Client, input: &Input<'_>) -> Option<Self> {
         let rates = client.rates()?;

@@ -14,27 +14,42 @@ use crate::time::deadline_after;
 use crate::wake::WakeTargetRef;
 
 impl Connection {
-    /// A deadline that the driver does not know yet. At that time it calls
-    /// [`handle_timeout`](Self::handle_timeout).
+    /// The time of the next deadline, or at which a throttled client continues, if the driver does
+    /// not know it yet. At that time it calls [`handle_timeout`](Self::handle_timeout).
+    ///
+    /// If the driver has an earlier time, it calls too early and is given the new time then.
     pub(crate) fn poll_timeout(&mut self) -> Option<Instant> {
-        let throttle = self.poll_throttle();
-        let next = self.next_timeout();
-        let is_known = match (next, self.deadline()) {
-            (Some(next), Some(deadline)) => deadline.arm(next).is_none(),
-            _ => true,
-        };
-        if is_known && throttle.is_none_or(|(_, is_known)| is_known) {
+        let next = self.next_timeout().into_iter().chain(self.throttled_until()).min()?;
+        if self.armed_timeout().is_some_and(|armed| armed <= next) {
             return None;
         }
-        // A driver may have one timer, so it gets the earlier time.
-        next.into_iter().chain(throttle.map(|(at, _)| at)).min()
+        self.set_armed(Some(next));
+        Some(next)
     }
 
-    /// The deadline that the driver knows, if it still holds.
-    pub(crate) fn armed_timeout(&mut self) -> Option<Instant> {
-        let throttle = self.armed_throttle();
-        let deadline = self.deadline().and_then(|deadline| deadline.armed);
-        deadline.into_iter().chain(throttle).min()
+    /// The time that the driver was given, until it has passed. It is never later than the next
+    /// deadline.
+    pub(crate) fn armed_timeout(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Handshake(handshake) => handshake.deadline.armed,
+            Stage::Open(open) => match (open.client.rates(), &open.waiting) {
+                // A throttled client may have no deadline, so the time is with its limits.
+                (Some(rates), _) => rates.armed(),
+                (None, waiting) => waiting.as_ref()?.deadline.armed,
+            },
+            Stage::Closing(closing) => closing.deadline.armed,
+            Stage::Closed => None,
+        }
+    }
+
+    fn set_armed(&mut self, at: Option<Instant>) {
+        if let Stage::Open(open) = &self.stage
+            && let Some(rates) = open.client.rates()
+        {
+            rates.set_armed(at);
+        } else if let Some(deadline) = self.deadline() {
+            deadline.armed = at;
+        }
     }
 
     /// The earliest deadline, whether the driver knows it or not.
@@ -74,16 +89,15 @@ impl Connection {
     /// before it calls this: input that has arrived counts.
     pub(crate) fn handle_timeout(&mut self, context: &Context<'_>) {
         self.rearm(context);
-        self.disarm_throttle();
         let now = context.now();
-        let Some(deadline) = self.deadline() else { return };
         // The driver has taken the deadline, so it must be told of the next one. A shard may have a
         // time of an earlier stage, and still has this one.
         let is_stale = matches!(context.wake_target, WakeTargetRef::Shard(..))
-            && deadline.armed.is_some_and(|armed| armed > now);
+            && self.armed_timeout().is_some_and(|armed| armed > now);
         if !is_stale {
-            deadline.armed = None;
+            self.set_armed(None);
         }
+        let Some(deadline) = self.deadline() else { return };
         if !deadline.is_due(now) {
             return self.expectation_missed(context);
         }
@@ -149,28 +163,11 @@ impl Connection {
         self.close();
     }
 
-    /// The time at which a throttled client continues, and whether the driver knows it. The driver
-    /// knows it from now on.
-    fn poll_throttle(&self) -> Option<(Instant, bool)> {
-        let Stage::Open(open) = &self.stage else { return None };
-        let rates = open.client.rates()?;
-        let at = open.throttled_until();
-        let known = rates.arm(at);
-        Some((at?, known == at))
-    }
-
-    /// The time of a throttled client that the driver knows.
-    fn armed_throttle(&self) -> Option<Instant> {
-        let Stage::Open(open) = &self.stage else { return None };
-        open.client.rates()?.armed()
-    }
-
-    /// The driver knows no time of a throttled client any more.
-    fn disarm_throttle(&self) {
-        if let Stage::Open(open) = &self.stage
-            && let Some(rates) = open.client.rates()
-        {
-            rates.arm(None);
+    /// The time at which a throttled client continues.
+    fn throttled_until(&self) -> Option<Instant> {
+        match &self.stage {
+            Stage::Open(open) => open.throttled_until(),
+            _ => None,
         }
     }
 

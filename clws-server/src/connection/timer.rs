@@ -39,8 +39,7 @@ pub(super) struct Deadline {
     timer: Timer,
     /// `None` until the first [`rearm`](Self::rearm).
     pub(super) at: Option<Instant>,
-    /// The time that the driver was given. It is never later than the connection's earliest
-    /// deadline.
+    /// The time that the driver was given, except for a client with limits.
     pub(super) armed: Option<Instant>,
     /// The timer starts again at the next [`rearm`](Self::rearm).
     restarts: bool,
@@ -93,16 +92,6 @@ impl Deadline {
         if !self.is_due(now) {
             (self.at, self.armed) = (Some(now), None);
         }
-    }
-
-    /// Returns `next` if the driver must be given that time. If the driver has an earlier time, it
-    /// calls too early and is given the new time then.
-    pub(super) fn arm(&mut self, next: Instant) -> Option<Instant> {
-        if self.armed.is_some_and(|armed| armed <= next) {
-            return None;
-        }
-        self.armed = Some(next);
-        Some(next)
     }
 
     pub(super) fn is_due(&self, now: Instant) -> bool {

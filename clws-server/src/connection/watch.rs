@@ -30,7 +30,7 @@ pub(super) enum Missed {
 #[derive(Debug)]
 pub(super) struct Pong {
     number: u64,
-    /// Bytes that must be written until the ping is.
+    /// The queued bytes up to the end of the ping.
     unwritten: usize,
     written_at: Option<Instant>,
     /// Nothing has come from the client since the ping.
@@ -53,6 +53,10 @@ impl Pong {
         Some(now.saturating_duration_since(written_at))
     }
 
+    const fn is_stopped(&self) -> bool {
+        self.unwritten == 0 && self.is_awaited && self.restarts
+    }
+
     fn rearm(&mut self, is_reading: bool, timeout: Duration, now: &dyn Fn() -> Instant) {
         if self.unwritten > 0 || !self.is_awaited {
             return;
@@ -68,10 +72,10 @@ impl Pong {
     }
 }
 
-/// The progress of a message that has been in progress at a check.
+/// The progress of a message that was incomplete at a check.
 #[derive(Debug)]
 struct Message {
-    /// The time for which it was read in this window, up to `sampled`.
+    /// The part of this window in which the client was read from, up to `sampled`.
     elapsed: Duration,
     sampled: Instant,
     is_reading: bool,
@@ -79,7 +83,7 @@ struct Message {
     bytes: u64,
     /// Set when the message has not advanced, or too slowly.
     at: Option<Instant>,
-    /// Nothing has come for too long. Otherwise too little has come.
+    /// The reason of the deadline: nothing has come for too long, or else too little has come.
     is_silent: bool,
 }
 
@@ -121,6 +125,13 @@ impl Watch {
 
     pub(super) const fn awaits_pong(&self) -> bool {
         matches!(&self.pong, Some(pong) if pong.is_awaited)
+    }
+
+    /// Whether a deadline has stopped, and starts again at a [`rearm`](Self::rearm) while the client
+    /// is read from.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.pong.as_ref().is_some_and(Pong::is_stopped)
+            || self.idle.as_ref().is_some_and(|idle| idle.restarts)
     }
 
     pub(super) fn wait_for_message(&mut self) {

@@ -178,15 +178,14 @@ impl DriverState {
         self.addresses.as_ref().map_or(0, |addresses| addresses.len())
     }
 
-    /// Counts a new connection of `peer`. The error is that of a connection
-    /// for whose refusal there is no room.
+    /// Counts a new connection of `peer`. If it must be refused and there are too many refusals
+    /// already, the error is the kind of its refusal.
     pub(crate) fn admit(&self, peer: Peer) -> Result<Admitted, ConnectionPermit> {
         let accepted = self.admission.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
         self.count(peer, accepted.min(self.config().max_clients), ConnectionPermit::Client)
     }
 
-    /// Counts a new stream of the application. The error is that of a stream for
-    /// whose refusal there is no room.
+    /// Counts a new stream of the application. The error is that of [`admit`](Self::admit).
     pub(crate) fn admit_stream(&self, peer: Peer) -> Result<Admitted, ConnectionPermit> {
         let admitted = self.count(peer, self.config().max_clients, ConnectionPermit::Stream)?;
         if admitted.permit == ConnectionPermit::Stream {

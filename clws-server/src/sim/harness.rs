@@ -30,8 +30,11 @@ use crate::sim::script::Kind;
 use crate::sim::socket::SimListener;
 use crate::sim::trace::NO_CONN;
 use crate::sim::{Action, MILLI, State, chaos, executor, with};
-use crate::time::virtual_clock;
+use crate::time::{now, virtual_clock};
 use crate::wake::{self, Aside, ShardHandle};
+
+/// Shards round a deadline up by less than this.
+const ROUNDING: Duration = Duration::from_millis(200);
 
 /// More steps than any run takes: beyond this number, the server loops without end.
 const STEPS: u64 = 3_000_000;
@@ -326,9 +329,12 @@ impl Harness {
         for conn in 0..u32::try_from(with(|state| state.logs.len())).unwrap_or(0) {
             let client = app::client(conn);
             let buffered = client.as_ref().map_or(0, Client::buffered_amount);
-            let waits = client.is_some_and(|client| client.disposition() == Disposition::Wait);
+            let waits = client.as_ref().is_some_and(|client| client.disposition() == Disposition::Wait);
+            let is_throttled = client.is_some_and(|client| is_throttled(&client));
             with(|state| {
-                state.check_idle(conn, buffered);
+                if !is_throttled {
+                    state.check_idle(conn, buffered);
+                }
                 state.check_vanished(conn, waits);
             });
         }
@@ -393,12 +399,16 @@ impl Harness {
     }
 }
 
+/// Whether a client waits for a limit, or its driver is about to notice that it does not.
+fn is_throttled(client: &Client) -> bool {
+    client.rates().is_some_and(|rates| rates.waits_until(now() - ROUNDING).is_some())
+}
+
 /// Checks, before time advances, that clients wait only for the network, for peers or for timers.
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let paused = client.disposition() == Disposition::Wait
-                || client.rates().is_some_and(|rates| rates.armed().is_some());
+            let paused = client.disposition() == Disposition::Wait || is_throttled(&client);
             let buffered = client.buffered_amount();
             with(|state| state.check_rest(conn, buffered, paused));
         }

@@ -168,8 +168,10 @@ impl Conn {
 // The client's side.
 impl State {
     pub(super) fn client_writes(&mut self, conn: u32, bytes: &[u8]) {
-        if !self.conn(conn).is_disconnected {
-            self.conn(conn).out.push(bytes);
+        let conn_ = self.conn(conn);
+        // A client that has ended its side cannot even answer pings.
+        if !conn_.is_disconnected && !conn_.fin_out {
+            conn_.out.push(bytes);
             self.move_in(conn);
         }
     }

@@ -145,3 +145,16 @@ fn a_panic_in_draining_closes_with_1011() {
     assert_eq!(harness.received(), [Received::Close(Some((1011, String::new())))]);
     harness.expect_calls(&["connected", "draining", "disconnected 1006 \"\": a handler panicked"]);
 }
+
+/// A throttled client is no client that reads no answers.
+#[test]
+fn waits_for_messages_that_a_limit_delays() {
+    let config = Config::default().max_messages_per_second(1);
+    let mut harness = Harness::with(config, Version::Rfc6455, "/");
+    harness.send(&[text("one"), text("two")].concat());
+    assert!(!harness.drain(DrainStep::Turn) && !harness.drain(DrainStep::LateTurn));
+    harness.advance(SECOND);
+    assert!(harness.drain(DrainStep::LateTurn));
+    let echo = |text: &str| Received::Text(text.into());
+    assert_eq!(harness.received(), [echo("one"), echo("two"), echo("last words"), restart()]);
+}

@@ -72,6 +72,21 @@ fn bytes_count_as_they_arrive_and_once() {
     assert!(harness.connection.wants_input());
 }
 
+/// Nothing is read from a client that waits, so its silence means nothing.
+#[test]
+fn a_client_that_waits_for_its_limit_is_not_silent() {
+    let mut harness = open(Config::default().max_bytes_per_second(100));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 10_000], None).unwrap());
+    harness.send(&message);
+    harness.expect_calls(&["binary 10000"]);
+    // A ping would come after 20 seconds, and the end after 40. The debt is paid after 99.
+    harness.wait(98 * SECOND);
+    assert!(!harness.connection.wants_input() && !harness.dropped);
+    assert!(harness.out.is_empty(), "a ping");
+    harness.wait(30 * SECOND);
+    assert!(!harness.out.is_empty(), "no ping, although the clock runs again");
+}
+
 /// What is read is charged at once, so a large read would stop a client for long.
 #[test]
 fn a_client_with_limits_is_read_little_by_little() {
@@ -178,6 +193,30 @@ fn input_that_waited_for_the_application_is_no_burst() {
     ]);
 }
 
+/// Only input that may have piled up in a pause counts for its time.
+#[test]
+fn a_pause_long_ago_permits_no_burst() {
+    let mut harness = open(Config::default().max_messages_per_second(2).excess(Excess::Close));
+    harness.resource.client().pause();
+    harness.advance(SECOND);
+    harness.resource.client().resume();
+    harness.drive();
+    harness.advance(100 * SECOND);
+    harness.send(&texts(&["1", "2", "3"]));
+    harness.expect_calls(&["text 1", "text 2", "disconnected 1006 \"\": sent too fast, 1 undelivered"]);
+
+    // A second pause does not make the first one longer.
+    let mut harness = open(Config::default().max_messages_per_second(2).excess(Excess::Close));
+    for wait in [100, 1] {
+        harness.resource.client().pause();
+        harness.resource.client().resume();
+        harness.drive();
+        harness.advance(wait * SECOND);
+    }
+    harness.send(&texts(&["1"; 10]));
+    assert!(harness.resource.take().len() < 6);
+}
+
 #[test]
 fn a_close_frame_does_not_wait_and_a_stop_delivers() {
     let mut harness = open(Config::default().max_messages_per_second(1));
@@ -225,6 +264,33 @@ fn a_broken_connection_delivers_at_once() {
     assert!(harness.dropped);
 }
 
+/// The server does not read from a client that waits for a limit, so it cannot hear it either.
+#[test]
+fn no_deadline_for_input_runs_while_a_client_waits_for_a_limit() {
+    let big = frames(Version::Rfc6455, |sender| sender.binary(&[7; 200_000], None).unwrap());
+    let config = Config::default().max_bytes_per_second(1000).message_timeout(10 * SECOND);
+    for config in [config.clone(), config.min_rate(0).idle_timeout(Some(30 * SECOND))] {
+        // A whole message, and a message in progress.
+        for length in [big.len(), 100_000] {
+            let mut harness = open(config.clone());
+            harness.send(&big[..length]);
+            harness.resource.take();
+            let debt = u32::try_from(length / 1000 - 1).unwrap();
+            harness.wait((debt - 1) * SECOND);
+            harness.expect_calls(&[]);
+            assert!(!harness.connection.wants_input());
+            assert_eq!(harness.received(), [], "a ping that the client cannot answer");
+            // The deadlines begin when the client is read from.
+            harness.wait(2 * SECOND);
+            assert!(harness.connection.wants_input());
+            harness.wait(8 * SECOND);
+            harness.expect_calls(&[]);
+            harness.wait(60 * SECOND);
+            assert_eq!(harness.resource.take().len(), 1, "disconnected");
+        }
+    }
+}
+
 /// The other versions have the same limits, but no control frames.
 #[test]
 fn hixie_clients_wait_too() {
@@ -239,4 +305,30 @@ fn hixie_clients_wait_too() {
         harness.advance(SECOND);
         harness.expect_calls(&["text 2"]);
     }
+}
+
+/// A client that is not read from cannot show that it is alive, or advance its message.
+#[test]
+fn silence_does_not_count_while_the_client_waits() {
+    let config = Config::default()
+        .max_bytes_per_second(1000)
+        .ping_interval(Some(SECOND))
+        .ping_timeout(SECOND)
+        .message_timeout(SECOND)
+        .idle_timeout(Some(3 * SECOND));
+    let message = frames(Version::Rfc6455, |sender| sender.binary(&[7; 60_000], None).unwrap());
+    let mut harness = open(config);
+    // The rest of the message waits in the socket for a minute.
+    harness.send(&message[..59_000]);
+    assert!(!harness.connection.wants_input());
+    harness.wait(57 * SECOND);
+    assert!(!harness.connection.wants_input());
+    harness.expect_calls(&[]);
+    harness.wait(2 * SECOND);
+    assert!(harness.connection.wants_input());
+    harness.send(&message[59_000..]);
+    harness.expect_calls(&["binary 60000"]);
+    // The clock restarts with reading.
+    harness.wait(10 * SECOND);
+    harness.expect_calls(&["disconnected 1006 \"\": did not answer a ping"]);
 }

@@ -8,8 +8,8 @@ use crate::drain::plan::Plan;
 /// The drain of one shard.
 pub(super) struct Draining {
     pub(super) plan: Plan,
-    /// The slots of clients that have not had their turn. A slot may have another connection
-    /// meanwhile, which is not open.
+    /// The slots of clients that have not had their turn. If a client has left, another connection
+    /// may have its slot. That connection never becomes open.
     pub(super) waiting: VecDeque<u32>,
     /// The time of the first turn of `waiting`, and the number of turns.
     pub(super) from: Instant,

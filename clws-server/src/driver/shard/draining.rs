@@ -28,6 +28,9 @@ impl Shard {
         }
         self.stop_at = Some(plan.until);
         if let Some(drain) = &mut self.drain {
+            if let Port::ClosesAt(at) = drain.port {
+                self.stop_at = self.stop_at.max(Some(at));
+            }
             (drain.from, drain.count) = (now, drain.waiting.len());
             drain.plan = Plan { is_over: drain.plan.is_over, ..plan };
             drain.next = now;

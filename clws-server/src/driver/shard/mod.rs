@@ -187,8 +187,8 @@ impl Shard {
         }
     }
 
-    /// Whether the server stops or has drained, and no connection is left. Connections that are left when the time
-    /// is over are dropped.
+    /// Whether the server stops or has drained, and no connection is left. Drops the connections
+    /// that are left when the time is over.
     pub(crate) fn has_ended(&mut self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         if self.now >= stop_at {

@@ -200,16 +200,31 @@ const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConn
 /// A shard with one client of `resource`, and the client's end of its socket.
 fn open(resource: impl crate::resource::Resource) -> (Shard, UnixStream) {
     let mut shard = shard(crate::config::Config::default());
+    let theirs = open_in(&mut shard, resource);
+    (shard, theirs)
+}
+
+/// Opens a client of `resource` in slot 0 of a new shard, and returns its end of the socket.
+fn open_in(shard: &mut Shard, resource: impl crate::resource::Resource) -> UnixStream {
     shard.state.resources.register("/", clws_handshake::Origins::any(), resource).unwrap();
     shard.shard_handle.register_current_thread();
-    let mut theirs = add_connection(&mut shard);
+    let mut theirs = add_connection(shard);
     assert!(shard.connections[0].connection.reads_little(), "before the handshake is accepted");
     std::io::Write::write_all(&mut theirs, REQUEST).unwrap();
     shard.connections[0].flags.set(Flags::READABLE, true);
     shard.serve(0);
     let mut answer = [0; 4096];
     assert!(std::io::Read::read(&mut theirs, &mut answer).unwrap() > 100);
-    (shard, theirs)
+    theirs
+}
+
+/// Answers each message with more than a socket takes.
+struct Talkative;
+
+impl crate::resource::Resource for Talkative {
+    fn binary(&self, client: &crate::client::Client, _: clws_proto::Payload<'_>) {
+        let _ = client.send(vec![7; 4 << 20]);
+    }
 }
 
 #[test]
@@ -432,6 +447,55 @@ fn a_sweep_finds_messages_that_do_not_advance() {
     assert!(silence.now < silence.shard.started + 100 * SECOND);
 }
 
+/// Two times begin in one turn: the client continues at the first, and must have read by the second.
+#[test]
+fn a_throttled_client_that_reads_nothing_is_dropped() {
+    let now = Instant::now();
+    virtual_clock::set(Some(now));
+    let config = crate::config::Config::default()
+        .ping_interval(None)
+        .write_timeout(30 * SECOND)
+        .min_rate(0)
+        .max_messages_per_second(1);
+    let mut shard = shard(config);
+    let mut theirs = open_in(&mut shard, Talkative);
+    let mut silence = Silence { shard, now };
+    std::io::Write::write_all(&mut theirs, &[0x82, 0x80, 0, 0, 0, 0].repeat(2)).unwrap();
+    silence.read();
+    assert!(silence.shard.connections[0].flags.has(Flags::BLOCKED));
+    silence.wait(29 * SECOND);
+    assert_eq!(silence.shard.connections.len(), 1);
+    silence.wait(2 * SECOND);
+    assert_eq!(silence.shard.connections.len(), 0);
+}
+
+/// Memory is short at the time of a check, and later it is not. No event comes from the client.
+#[test]
+fn the_clock_restarts_when_memory_is_free_again() {
+    let (mut silence, mut theirs) = silent();
+    // A message of 1 MiB begins.
+    let begin = [&[0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0][..], &[7; 100_000]].concat();
+    std::io::Write::write_all(&mut theirs, &begin).unwrap();
+    silence.read();
+    let state = Arc::clone(&silence.shard.state);
+    let budget = state.budget();
+    budget.charge_bytes(budget.limit());
+    silence.wait(50 * SECOND);
+    assert!(received(&theirs).is_empty());
+    budget.release_bytes(budget.limit());
+    budget.give_back();
+    silence.wait(25 * SECOND);
+    assert_eq!(received(&theirs).len(), 18, "a ping");
+    // The same between the ping and the pong.
+    budget.charge_bytes(budget.limit());
+    silence.shard.drive(0);
+    silence.wait(20 * SECOND);
+    budget.release_bytes(budget.limit());
+    budget.give_back();
+    silence.wait(50 * SECOND);
+    assert_eq!(silence.shard.connections.len(), 0);
+}
+
 /// Few clients are swept seldom, and many in small steps. Each is examined in time.
 #[test]
 fn a_sweep_examines_each_client_in_time() {
@@ -465,6 +529,32 @@ fn an_empty_shard_does_not_sweep() {
     assert_eq!(silence.shard.next_wake_up(), None);
 }
 
+/// A second drain has no time left, but the port is still being closed.
+#[test]
+fn a_shortened_drain_waits_for_its_port() {
+    let now = Instant::now();
+    virtual_clock::set(Some(now));
+    let state = DriverState::new(crate::config::Config::default().reuse_port(true));
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.set_nonblocking(true).unwrap();
+    let acceptor = Acceptor::Tcp { listener, is_foreign: false };
+    let poller = Poller::new().unwrap();
+    let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
+    let shard = Shard::new(state, shard_handle, poller, &[Arc::new(acceptor)]).unwrap();
+    let mut silence = Silence { shard, now };
+    silence.shard.state.begin_drain(crate::drain::options::Drain::new());
+    silence.shard.begin_drain();
+    silence.shard.continue_drain();
+    silence.shard.state.begin_drain(crate::drain::options::Drain::new().within(Duration::ZERO));
+    silence.shard.begin_drain();
+    silence.shard.continue_drain();
+    assert!(!silence.shard.has_ended());
+    assert!(silence.shard.next_wake_up().unwrap() > now, "the shard would not sleep");
+    silence.set(now + SECOND);
+    silence.shard.continue_drain();
+    assert!(silence.shard.has_ended());
+}
+
 /// The processor time of this thread, or the time of the clock where the system does not tell.
 fn thread_time() -> Duration {
     static START: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
@@ -473,12 +563,13 @@ fn thread_time() -> Duration {
     nanos.map_or_else(|| START.elapsed(), Duration::from_nanos)
 }
 
-/// Prints the cost of 100,000 idle clients that answer their pings, without system calls: `cargo test --release --lib cost_of_idle -- --ignored --nocapture`.
+/// Idle clients answer a ping in each interval. It prints the cost of their timers, and of all
+/// without system calls: `CLWS_IDLE_CLIENTS=100000 cargo test --release -p clws-server --lib
+/// cost_of_idle -- --nocapture`.
 #[test]
-#[ignore = "a measurement"]
 fn cost_of_idle_clients() {
-    const CLIENTS: u32 = 100_000;
     const TURNS: u32 = 1200;
+    let number = std::env::var("CLWS_IDLE_CLIENTS").map_or(1000, |number| number.parse().unwrap());
     let start = Instant::now();
     virtual_clock::set(Some(start));
     let shard = shard(crate::config::Config::default());
@@ -492,7 +583,7 @@ fn cost_of_idle_clients() {
         connection.transmit(&mut all.clone()).unwrap();
         connection
     };
-    let mut connections: Vec<_> = (0..CLIENTS).map(open).collect();
+    let mut connections: Vec<_> = (0..number).map(open).collect();
     let least = shard.state.context.shared.least_silence();
     let steps = usize::try_from(least / CHECKS).unwrap();
     let (mut spent, mut pings, mut idle) = (Duration::ZERO, 0, Duration::ZERO);
@@ -524,7 +615,10 @@ fn cost_of_idle_clients() {
         }
     }
     let share = |time: Duration, turns| 100.0 * time.as_secs_f64() / (TICK * turns).as_secs_f64();
-    println!("{CLIENTS} clients: {:.3} % of a core to look at them", share(idle, least));
+    println!("{number} clients: {:.3} % of a core to look at them", share(idle, least));
     println!("{pings} pings with their pongs: {:.3} % of a core in all", share(spent, TURNS));
+    // A ping comes after 20 s to 25 s of silence.
+    assert!((4 * number..=6 * number).contains(&pings), "{pings} pings");
+    assert!(connections.iter().all(|connection| connection.client().is_some()), "a client was dropped");
     virtual_clock::set(None);
 }
