@@ -51,7 +51,8 @@ fn lists_connected_clients(config: Config) {
         server.handle.list_clients().iter().map(|client| client.remote_port().unwrap()).collect();
     let port = |peer: &Wire| peer.socket.local_addr().unwrap().as_socket().unwrap().port();
     let mut expected: Vec<_> = peers.iter().map(port).collect();
-    (ports.sort_unstable(), expected.sort_unstable());
+    ports.sort_unstable();
+    expected.sort_unstable();
     assert_eq!(ports, expected);
     for left in (0..10).rev() {
         drop(peers.pop());
