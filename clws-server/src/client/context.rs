@@ -1,4 +1,4 @@
-//! What the clients of a resource share, and what the clients of a server share.
+//! The state that the clients of a resource share, and the state that all clients share.
 
 #[cfg(feature = "capture")]
 use std::sync::OnceLock;
@@ -43,7 +43,7 @@ pub(crate) struct ClientContext {
     pub(crate) shared: Arc<SharedContext>,
 }
 
-/// What all clients of a server share.
+/// The state that all clients of a server share.
 pub(crate) struct SharedContext {
     pub(crate) memberships: Memberships,
     /// Waits until all queued data of a client is written.
@@ -57,7 +57,7 @@ pub(crate) struct SharedContext {
     /// Records connections. It is set before the server runs, if ever.
     #[cfg(feature = "capture")]
     pub(crate) recorder: OnceLock<Arc<Recorder>>,
-    /// What threads other than those of the shards count.
+    /// The counters for all threads except those of the shards.
     pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
 }

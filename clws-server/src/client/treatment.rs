@@ -10,7 +10,7 @@ use clws_proto::buffer::{Fate, Receipt};
 use crate::client::Client;
 use crate::guard::discard;
 
-/// A receipt with the end of its message.
+/// A receipt, and what became of its message.
 pub(super) type Settled = (Box<dyn Receipt>, Fate);
 
 /// The options of a send that matter only for a client that reads slowly.

@@ -183,7 +183,7 @@ impl Connection {
             Stage::Closing(closing) => {
                 closing.linger = false;
                 if closing.is_flushed() {
-                    self.stage = Stage::Closed;
+                    self.close();
                 }
             }
             Stage::Closed => {}

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use crate::sync::{atomic::AtomicBool, atomic::AtomicU64, atomic::Ordering};
+use crate::sync::{atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering};
 
 /// How the clients of a server ended after [`drain`](crate::ServerHandle::drain) or
 /// [`stop`](crate::ServerHandle::stop) was called.
@@ -68,11 +68,11 @@ pub(crate) enum EndedBy {
 #[derive(Debug, Default)]
 pub(crate) struct Counts {
     counts: AtomicBool,
-    closed: AtomicU64,
-    cut: AtomicU64,
-    lost: AtomicU64,
-    undelivered: AtomicU64,
-    unwritten: AtomicU64,
+    closed: AtomicUsize,
+    cut: AtomicUsize,
+    lost: AtomicUsize,
+    undelivered: AtomicUsize,
+    unwritten: AtomicUsize,
 }
 
 impl Counts {
@@ -81,7 +81,7 @@ impl Counts {
     }
 
     #[inline]
-    fn add(&self, count: &AtomicU64, more: u64) {
+    fn add(&self, count: &AtomicUsize, more: usize) {
         if more > 0 && self.counts.load(Ordering::Relaxed) {
             count.fetch_add(more, Ordering::Relaxed);
         }
@@ -98,15 +98,15 @@ impl Counts {
     }
 
     pub(crate) fn note_undelivered(&self, messages: u64) {
-        self.add(&self.undelivered, messages);
+        self.add(&self.undelivered, usize::try_from(messages).unwrap_or(usize::MAX));
     }
 
     pub(crate) fn note_unwritten(&self, bytes: usize) {
-        self.add(&self.unwritten, bytes as u64);
+        self.add(&self.unwritten, bytes);
     }
 
     pub(crate) fn report(&self) -> Report {
-        let get = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let get = |count: &AtomicUsize| count.load(Ordering::Relaxed) as u64;
         Report {
             closed: get(&self.closed),
             cut: get(&self.cut),

@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::num::NonZeroUsize;
 use std::panic;
 use std::sync::Once;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use crate::sim::harness::{Report, run};
@@ -61,11 +61,11 @@ fn seeds() {
         assert!(violations.is_empty(), "seed {seed}:\n{}", violations.join("\n"));
         return;
     }
-    let (seeds, next) = (number("CLWS_SEEDS").unwrap_or(SEEDS), AtomicU64::new(0));
+    let (seeds, next) = (number("CLWS_SEEDS").unwrap_or(SEEDS), AtomicUsize::new(0));
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
             scope.spawn(|| {
-                let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed));
+                let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed) as u64);
                 numbers.take_while(|&seed| seed < seeds).for_each(check);
             });
         }

@@ -94,7 +94,7 @@ impl Pair {
                     Event::Ping(payload) => Item::Ping(number(&payload)),
                     Event::Pong(_) => Item::Pong,
                     Event::Close(_) => Item::Close,
-                    Event::Piece(_) => unreachable!("the client reads whole messages"),
+                    Event::Piece(_) => unreachable!("messages are not streamed"),
                 });
             }
         }

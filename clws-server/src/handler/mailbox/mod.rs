@@ -97,7 +97,7 @@ pub struct Mailbox<M> {
     ended: bool,
     undelivered: Undelivered,
     /// The data messages in `batch`.
-    messages: u64,
+    messages: usize,
     /// A client to close, because the application has handled its `Draining` event.
     draining: Option<Client>,
     budget: PollBudget,

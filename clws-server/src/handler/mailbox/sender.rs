@@ -187,7 +187,7 @@ impl<M> Shared<M> {
         }
         state.charge();
         state.is_idle = false;
-        state.messages += u64::from(event.ends_data());
+        state.messages += usize::from(event.ends_data());
         let was_empty = state.queue.is_empty();
         state.queue.push_back(event);
         drop(state);

@@ -15,7 +15,7 @@ use crate::lock::{Lock, LockGuard, rank};
 use crate::resource::decision::Decision;
 use crate::resource::pending::Ticket;
 use crate::sync::broken;
-use crate::sync::{atomic::AtomicU64, atomic::Ordering};
+use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
 
 /// The most clients that connect before the mailbox handles the first of them. Further clients wait
@@ -35,12 +35,12 @@ pub(super) struct Shared<M> {
 /// A count on a separate cache line, because only the reader of the mailbox changes it.
 #[derive(Default)]
 #[repr(align(128))]
-pub(super) struct Taken(pub(super) AtomicU64);
+pub(super) struct Taken(pub(super) AtomicUsize);
 
 pub(super) struct State<M> {
     pub(super) queue: VecDeque<Event<M>>,
     /// The data messages in the queue.
-    pub(super) messages: u64,
+    pub(super) messages: usize,
     /// Nothing is queued, and nothing is being handled.
     pub(super) is_idle: bool,
     /// The mailbox is among the handlers that a drain of the server waits for.
@@ -173,7 +173,7 @@ impl<M: Send> Work for Shared<M> {
 
     fn unhandled(&self) -> u64 {
         let state = self.state();
-        state.messages + self.taken.0.load(Ordering::Relaxed)
+        (state.messages + self.taken.0.load(Ordering::Relaxed)) as u64
     }
 }
 
