@@ -14,6 +14,7 @@ use crate::driver::state::DriverState;
 use crate::driver::stream;
 use crate::net::acceptor::Acceptor;
 use crate::net::shortage::{Shortage, refuse_stream};
+use crate::net::socket::peer_has_ended;
 use crate::net::tcp::set_accepted_options;
 use crate::runtime::{self, AsyncListener};
 use crate::stats::kinds::HandshakeOutcome;
@@ -38,7 +39,7 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
                 }
                 Ok(socket.map(|socket| (socket, Peer::Tcp(address))))
             };
-            accept_all(accept, &acceptor, &state).await
+            accept_all(accept, |socket| peer_has_ended(socket.get_ref()), &acceptor, &state).await
         }
         #[cfg(unix)]
         Acceptor::Unix(socket) => {
@@ -48,7 +49,7 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
                 let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
                 Ok(socket.map(|socket| (socket, Peer::Unix)))
             };
-            accept_all(accept, &acceptor, &state).await
+            accept_all(accept, |socket| peer_has_ended(socket.get_ref()), &acceptor, &state).await
         }
         #[cfg(all(test, unix))]
         Acceptor::Sim(_) => Ok(()),
@@ -58,6 +59,7 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
 /// Serves the connections that `accept` returns. It returns `None` for one that was refused.
 async fn accept_all<S, A>(
     accept: impl Fn() -> A,
+    has_peer_ended: fn(&S) -> bool,
     acceptor: &Acceptor,
     state: &Arc<DriverState>,
 ) -> io::Result<()>
@@ -73,7 +75,8 @@ where
                 state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
             }
             Either::Left((Ok(Some((socket, peer))), _)) => {
-                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit()));
+                let permit = state.admit();
+                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), permit, has_peer_ended));
                 accepted = accepted.wrapping_add(1);
                 if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
                     runtime::yield_now().await;

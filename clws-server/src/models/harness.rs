@@ -106,7 +106,8 @@ impl Harness {
                     output: Arc::default(),
                 };
                 let output = Arc::clone(&pipe.output);
-                let serves = stream::drive(pipe, Peer::Stream, Arc::clone(&shared), shared.admit_stream());
+                let serves =
+                    stream::drive(pipe, Peer::Stream, Arc::clone(&shared), shared.admit_stream(), |_| false);
                 (thread::spawn(move || block_on(serves)), TestPeer::Stream(output))
             }
         };

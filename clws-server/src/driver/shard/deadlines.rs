@@ -27,9 +27,8 @@ impl Shard {
             has_expired = true;
             if self.is_due(slot) {
                 self.drive(slot);
-                self.set_flags(slot, Flags::READABLE | Flags::ALLOWED, true);
-                self.serve(slot);
-                self.set_flags(slot, Flags::ALLOWED, false);
+                self.set_flags(slot, Flags::READABLE, true);
+                self.serve_allowed(slot);
             }
             let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
@@ -54,7 +53,7 @@ impl Shard {
         connection.is_some_and(|connection| connection.connection.is_due(&context))
     }
 
-    fn set_flags(&mut self, slot: u32, flags: u16, on: bool) {
+    pub(super) fn set_flags(&mut self, slot: u32, flags: u16, on: bool) {
         if let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.flags.set(flags, on);
         }

@@ -231,7 +231,9 @@ impl Shard {
         self.serve_queues(fresh, queued);
         self.drive_woken();
         self.relieve();
+        self.read_gone();
         self.reexamine();
+        self.favor_one();
         let ended = self.expire();
         self.shard_handle.counters.note_turn(ended.saturating_duration_since(self.now));
         if self.release_at.is_some_and(|at| at <= self.now) {
@@ -289,6 +291,7 @@ impl Shard {
     fn has_work(&self) -> bool {
         !self.queue.is_empty()
             || !self.fresh.is_empty()
+            || !self.relief.gone.is_empty()
             || wake::is_any_woken()
             || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
     }
