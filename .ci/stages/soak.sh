@@ -17,7 +17,7 @@ load() { # NAME ARGUMENT...: runs in the background; sets $!
 load idle idle --connections "$idle" --hold "$seconds" --stall 60 --pid "$server_pid"
 idle_pid=$!
 # The idle clients connect first: the memory of each is measured while nothing else happens.
-until kill -0 "$idle_pid" 2>/dev/null && (($(ls "/proc/$server_pid/fd" | wc -l) >= idle)); do
+until kill -0 "$idle_pid" 2>/dev/null && (($(find "/proc/$server_pid/fd" -mindepth 1 | wc -l) >= idle)); do
     kill -0 "$idle_pid" 2>/dev/null || break
     sleep 0.2
 done

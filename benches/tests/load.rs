@@ -76,7 +76,7 @@ impl Resource for Broadcast {
 struct Running {
     handle: ServerHandle,
     port: u16,
-    thread: Option<thread::JoinHandle<()>>,
+    thread: Option<thread::JoinHandle<clws_server::Report>>,
 }
 
 impl Running {
@@ -90,7 +90,9 @@ impl Running {
         server.resources().register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
         let Listen::Tcp(address) = server.local_addrs().unwrap().remove(0) else { panic!("no port") };
         let (port, handle) = (address.port(), server.handle());
-        let thread = thread::spawn(move || async_std::task::block_on(server.run()).unwrap());
+        let thread = thread::spawn(move || {
+            async_std::task::block_on(server.run()).unwrap();
+        });
         Self { handle, port, thread: Some(thread) }
     }
 

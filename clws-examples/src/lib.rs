@@ -4,7 +4,7 @@
 //! [`announce`].
 //!
 //! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
-//! ([`on_stop_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
+//! ([`drain_on_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
 //! With the feature `metrics`, `echo` and `chat` also serve metrics for Prometheus.
 //! Errors of `main` are printed by [`exit_code`].
 
@@ -22,7 +22,7 @@ use std::process::ExitCode;
 use clws_server::Listen;
 
 pub use settings::{read_config, seconds, seconds_above_zero};
-pub use signals::on_stop_signal;
+pub use signals::{drain_on_signal, on_stop_signal, say_report};
 
 /// Prints the addresses of a server, one `listening on ADDRESS` a line.
 pub fn announce(addresses: &[Listen]) {

@@ -1,6 +1,27 @@
-//! Stop signals for the examples: [`on_stop_signal`].
+//! Stop signals for the examples: [`on_stop_signal`], and [`drain_on_signal`] for servers.
 
 use std::io;
+use std::time::Duration;
+
+use clws_server::{Drain, Report, ServerHandle};
+
+/// Drains a server on `SIGTERM` or `SIGINT` (Ctrl-C): see [`on_stop_signal`].
+///
+/// The clients are closed within two seconds, and everything ends within ten. Service managers wait
+/// longer before they kill a process: systemd 90 seconds, Kubernetes 30.
+///
+/// # Errors
+///
+/// The system refused a signal handler or a thread.
+pub fn drain_on_signal(server: ServerHandle) -> io::Result<()> {
+    let drain = Drain::new().within(Duration::from_secs(10)).spread(Duration::from_secs(2));
+    on_stop_signal(move || server.drain(drain))
+}
+
+/// Prints the report of a server that has ended, as one line: `stopped: 3 clients closed, ..`.
+pub fn say_report(report: &Report) {
+    crate::say(&format!("stopped: {report}"));
+}
 
 /// Calls `stop` on `SIGTERM` or `SIGINT` (Ctrl-C). A second signal ends the process at once, with
 /// status 143 or 130.

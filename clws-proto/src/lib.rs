@@ -50,7 +50,8 @@
 //!
 //! [`Limits`] bound frames, messages and fragments. A declared length allocates nothing: buffers
 //! grow with the bytes that arrive. A [`Sender`] has no limit, so compare
-//! [`queued`](Sender::queued) with your own. Between messages a receiver holds no buffer. The
+//! [`queued`](Sender::queued) with your own. Between messages a receiver holds no buffer. With
+//! [`Receiver::stream_messages`], long messages are delivered in [`Piece`]s and are not held. The
 //! module [`buffer`] has pools for servers with many connections.
 //!
 //! # Versions

@@ -48,9 +48,23 @@ pub(crate) mod rank {
     pub(crate) const DESCRIPTORS: u8 = 14;
     /// The descriptor in reserve for a shortage.
     pub(crate) const SHORTAGE: u8 = 15;
+    /// The plan of a drain.
+    pub(crate) const DRAIN: u8 = 16;
+    /// The handlers that a drain waits for.
+    pub(crate) const WORKS: u8 = 17;
+    /// The client lists of all shards.
+    pub(crate) const CLIENT_LISTS: u8 = 18;
+    /// The clients of one shard.
+    pub(crate) const CLIENT_LIST: u8 = 19;
+    /// The connections of each IP address.
+    pub(crate) const ADDRESSES: u8 = 20;
+    /// The connections whose request has not arrived.
+    pub(crate) const HANDSHAKES: u8 = 21;
+    /// The rates at which a client sends.
+    pub(crate) const RATES: u8 = 22;
     /// The recordings that the application wants.
     #[cfg(feature = "capture")]
-    pub(crate) const RECORDER: u8 = 16;
+    pub(crate) const RECORDER: u8 = 23;
 }
 
 /// A mutex with a rank.

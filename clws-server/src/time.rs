@@ -2,6 +2,14 @@
 
 use std::time::{Duration, Instant, SystemTime};
 
+/// The unit of the times that connections keep of their clients.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+
+/// The whole ticks in a time, modulo 2^32.
+pub(crate) fn ticks(time: Duration) -> u32 {
+    u32::try_from((time.as_millis() / TICK.as_millis()) & u128::from(u32::MAX)).unwrap_or(0)
+}
+
 /// The date for headers. No deadline depends on it.
 pub(crate) fn system_time() -> SystemTime {
     SystemTime::now()

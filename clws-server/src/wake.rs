@@ -4,7 +4,7 @@ use std::cell::{Cell, RefCell};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
-use crate::admission::ConnectionPermit;
+use crate::admission::Admitted;
 use crate::buffer_pool;
 use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
@@ -78,12 +78,14 @@ pub(crate) enum ShardCommand {
     /// Many slots have output, or were closed or resumed.
     WakeAll(Vec<u32>),
     /// A new connection.
-    AddConnection(Socket, Peer, ConnectionPermit),
+    AddConnection(Socket, Peer, Admitted),
     /// Accept connections: another shard has accepted as many as it may in one turn.
     Accept,
     /// Drop the clients that hold most memory, or ask the next shard. The number of shards that may
     /// still be asked.
     Relieve(usize),
+    /// The server drains, or its drain was shortened.
+    Drain,
     /// Close all connections and end.
     Stop,
 }

@@ -124,9 +124,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     )?;
     server.resources().register("/clock", Origins::any(), async_handler(clock))?;
     server.resources().register("/jobs", Origins::any(), async_handler(jobs))?;
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     clws_examples::announce(&server.local_addrs()?);
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

@@ -17,7 +17,7 @@ use clws_proto::connection::{Connection, State};
 use clws_proto::{CloseCode, Event, Limits};
 
 /// The time for a client to answer a close frame and to end its side.
-const PATIENCE: Duration = Duration::from_secs(5);
+const PATIENCE: Duration = Duration::from_secs(2);
 
 /// An echo server on blocking sockets, for every draft
 #[derive(Parser)]
@@ -45,7 +45,8 @@ fn run() -> io::Result<()> {
     let clients = Arc::new(Clients::default());
     let all = Arc::clone(&clients);
     clws_examples::on_stop_signal(move || {
-        all.close();
+        let (closed, left) = all.close();
+        clws_examples::say(&format!("stopped: {closed} clients closed, {left} cut"));
         std::process::exit(0);
     })?;
     println!("listening on ws://{}/", listener.local_addr()?);
@@ -148,13 +149,15 @@ impl Clients {
         self.lock().connections.retain(|other| !Arc::ptr_eq(other, connection));
     }
 
-    /// Closes all connections and waits for the clients' answers.
-    fn close(&self) {
+    /// Closes all connections and waits for the clients' answers. Returns the number of clients that
+    /// have answered, and that of the others.
+    fn close(&self) -> (usize, usize) {
         let connections = {
             let mut open = self.lock();
             open.is_closing = true;
             open.connections.clone()
         };
+        let count = connections.len();
         for connection in connections {
             // Writing to a client that does not read blocks.
             thread::spawn(move || connection.close());
@@ -163,6 +166,8 @@ impl Clients {
         while !self.lock().connections.is_empty() && Instant::now() < end {
             thread::sleep(Duration::from_millis(10));
         }
+        let left = self.lock().connections.len();
+        (count.saturating_sub(left), left)
     }
 
     fn lock(&self) -> MutexGuard<'_, Open> {

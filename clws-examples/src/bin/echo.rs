@@ -198,8 +198,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     server.resources().register("/broadcast", admits, Broadcast::default())?;
     server.resources().http(page);
 
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     let addresses = server.local_addrs()?;
     clws_examples::announce(&addresses);
     #[cfg(feature = "metrics")]
@@ -210,6 +209,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if is_open && let Some(url) = addresses.iter().find_map(pages::url) {
         clws_examples::say(&format!("open {url} in a browser"));
     }
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

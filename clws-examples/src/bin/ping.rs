@@ -147,8 +147,7 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     let clients = Group::new();
     let server = Server::bind(Config::default().listen(flags.listen).protocol_76_00_support(true))?;
     server.resources().register("/", Origins::any(), Ping { clients: clients.clone() })?;
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     clws_examples::announce(&server.local_addrs()?);
     task::spawn(async move {
         loop {
@@ -158,6 +157,6 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
             }
         }
     });
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

@@ -144,9 +144,8 @@ async fn run() -> Result<(), Box<dyn std::error::Error>> {
     // client without an origin is not a browser.
     let origins = Origins::prefix(["http://localhost", "http://127.0.0.1"]).or_absent(true);
     server.resources().register_prefix(PREFIX, origins, Rooms::default())?;
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     clws_examples::announce(&server.local_addrs()?);
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

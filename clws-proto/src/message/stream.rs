@@ -14,12 +14,21 @@ pub(crate) struct StreamState {
     /// The decompressor has output although its input is consumed.
     pub(crate) has_output: bool,
     /// The decompressor can be returned, because all input of the message is kept.
+    #[cfg(feature = "deflate")]
     pub(crate) can_replay: bool,
 }
 
 impl StreamState {
     pub(crate) const fn new(above: usize) -> Self {
-        Self { above, is_active: false, has_begun: false, delivered: 0, has_output: false, can_replay: true }
+        Self {
+            above,
+            is_active: false,
+            has_begun: false,
+            delivered: 0,
+            has_output: false,
+            #[cfg(feature = "deflate")]
+            can_replay: true,
+        }
     }
 
     /// Prepares for the next message.

@@ -31,6 +31,8 @@ pub(super) struct Status {
     pub(super) role: Role,
     /// A close frame was received, or the peer violated the protocol. Further input is discarded.
     pub(super) finished: bool,
+    /// A number for the driver, in bytes so that it fits into the padding.
+    pub(super) mark: [u8; 4],
 }
 
 impl Framing {

@@ -83,7 +83,7 @@ impl Receiver {
             limits.max_frame_size = limits.max_frame_size.min(max_len);
             limits.max_message_size = limits.max_message_size.min(max_len);
         }
-        let status = Status { version, role, finished: false };
+        let status = Status { version, role, finished: false, mark: [0; 4] };
         let framing = match version {
             Version::Hixie75 | Version::Hybi00 => Framing::Hixie(status, Hixie::new(version)),
             Version::Hybi07 | Version::Hybi08 | Version::Rfc6455 => Framing::Hybi(status, Hybi::default()),
@@ -343,7 +343,7 @@ impl Events<'_> {
     pub fn next_within(&mut self, max_frames: u64) -> Result<Option<Event<'_>>, ProtocolError> {
         self.release_buffers();
         let receiver = &mut *self.receiver;
-        let Status { version, role, finished } = receiver.framing.status();
+        let Status { version, role, finished, .. } = receiver.framing.status();
         if finished {
             return Ok(None);
         }

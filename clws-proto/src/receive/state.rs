@@ -25,6 +25,18 @@ impl Receiver {
         &self.limits
     }
 
+    /// A number that the driver may store here, such as the time of the last read. It takes no extra
+    /// memory and is initially 0.
+    #[must_use]
+    pub const fn mark(&self) -> u32 {
+        u32::from_ne_bytes(self.framing.status().mark)
+    }
+
+    /// Sets the number that [`mark`](Self::mark) returns.
+    pub const fn set_mark(&mut self, mark: u32) {
+        self.framing.status_mut().mark = mark.to_ne_bytes();
+    }
+
     /// Whether no event will follow: a close frame was received or the peer violated the protocol.
     #[must_use]
     pub const fn is_finished(&self) -> bool {

@@ -17,7 +17,7 @@ use crate::version::Role;
 
 /// The framing of drafts 7, 8 and 13, with messages in pieces.
 ///
-/// It is a framing of its own, so that other receivers do not pay for it.
+/// It is a separate framing, so that other receivers do not pay for it.
 #[derive(Debug)]
 pub(super) struct Stream {
     pub(super) hybi: Hybi,

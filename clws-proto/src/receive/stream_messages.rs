@@ -6,6 +6,7 @@ use crate::message::piece::{Piece, PieceData};
 use crate::message::stream::StreamState;
 use crate::receive::decoded::PieceBytes;
 use crate::receive::framing::Framing;
+#[cfg(feature = "deflate")]
 use crate::receive::hybi::Hybi;
 use crate::receive::stream::Stream;
 use crate::receive::{Events, Receiver};

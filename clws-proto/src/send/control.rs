@@ -27,13 +27,18 @@ impl Sender {
     }
 
     fn queue_control(&mut self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
+        self.check_control(opcode, payload)?;
+        self.queue_frame(opcode, payload);
+        Ok(())
+    }
+
+    pub(super) fn check_control(&self, opcode: Opcode, payload: &[u8]) -> Result<(), SendError> {
         self.check(opcode)?;
         // RFC 6455 §5.5: "All control frames MUST have a payload length of 125 bytes or less and
         // MUST NOT be fragmented."
         if payload.len() > 125 {
             return Err(SendError::ControlTooLong);
         }
-        self.queue_frame(opcode, payload);
         Ok(())
     }
 

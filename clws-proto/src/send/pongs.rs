@@ -1,5 +1,6 @@
-//! Answers to pings.
+//! Control frames that overtake queued frames: answers to pings, and keepalive pings.
 
+use crate::error::SendError;
 use crate::frame::encode;
 use crate::frame::header::{MAX_HEADER, Opcode};
 use crate::send::Sender;
@@ -39,7 +40,39 @@ impl Sender {
         }
     }
 
+    /// Queues a ping that measures whether the peer is alive, with at most 125 bytes of payload.
+    ///
+    /// It overtakes queued frames as an [answer to a ping](Self::answer_ping) does. A
+    /// [`ping`](Self::ping) keeps its place instead, so that its pong shows what the peer has read.
+    /// Returns the number of queued bytes up to the end of the ping: it is written when that many
+    /// bytes are written.
+    ///
+    /// ```
+    /// use clws_proto::{Sender, Version};
+    ///
+    /// let mut sender = Sender::server(Version::Rfc6455);
+    /// for _ in 0..100 {
+    ///     sender.text(&"x".repeat(10_000), None)?;
+    /// }
+    /// assert!(sender.ping_early(b"?")? < sender.queued() / 2);
+    /// # Ok::<(), clws_proto::SendError>(())
+    /// ```
+    ///
+    /// # Errors
+    ///
+    /// Like [`ping`](Self::ping).
+    pub fn ping_early(&mut self, payload: &[u8]) -> Result<usize, SendError> {
+        self.check_control(Opcode::Ping, payload)?;
+        self.queue_early(Opcode::Ping, payload).ok_or(SendError::Closed)
+    }
+
     pub(super) fn queue_pong(&mut self, payload: &[u8]) {
+        self.queue_early(Opcode::Pong, payload);
+    }
+
+    /// Queues a control frame at the first known frame boundary. Returns the number of queued bytes
+    /// up to its end, or `None` if it is not queued because it would follow a close frame.
+    fn queue_early(&mut self, opcode: Opcode, payload: &[u8]) -> Option<usize> {
         let key = self.extras.as_mut().and_then(|extras| extras.key());
         // RFC 6455 §5.5.1: "The application MUST NOT send any more data frames after sending a
         // Close frame."
@@ -50,7 +83,7 @@ impl Sender {
         let before = buffer.outbox.queued();
         let position = buffer.outbox.insert(buffer.floor, may_be_last, |out| {
             out.reserve(MAX_HEADER + payload.len());
-            encode::frame(out, true, Opcode::Pong, payload, key);
+            encode::frame(out, true, opcode, payload, key);
         });
         if let Some(position) = position {
             let len = u32::try_from(buffer.outbox.queued() - before).unwrap_or(u32::MAX);
@@ -62,6 +95,7 @@ impl Sender {
                 backlog.receipts.note_inserted(position - inserted, inserted);
             }
         }
+        position
     }
 
     /// Keeps the next `count` bytes as they are: no pong is inserted before or between them.

@@ -29,6 +29,7 @@ mod framing_rules;
 mod garbage;
 mod held;
 mod hixie75;
+mod keepalive;
 mod limits;
 mod many_frames;
 mod memory;

@@ -11,7 +11,7 @@ fn an_idle_connection_is_small() {
         size_of::<Event<'_>>()
     );
     if size_of::<usize>() == 8 {
-        assert!(size_of::<Receiver>() <= 40, "{}", size_of::<Receiver>());
+        assert!(size_of::<Receiver>() <= 32, "{}", size_of::<Receiver>());
         assert!(size_of::<Sender>() <= 24, "{}", size_of::<Sender>());
     }
     for version in Version::ALL {

@@ -3,10 +3,12 @@
 //! Each connection takes a descriptor. A server without a free descriptor cannot even refuse a
 //! client: the system has completed the TCP handshake, and the client waits for an answer.
 
+pub(crate) mod addresses;
 mod limit;
 
 use std::num::NonZeroUsize;
 
+use crate::admission::addresses::AddressPermit;
 use crate::admission::limit::Needed;
 use crate::guard::log;
 
@@ -31,8 +33,19 @@ pub(crate) enum ConnectionPermit {
     Client,
     /// A stream that the application has given.
     Stream,
-    /// A connection that only gets 503.
+    /// A connection that only gets 503, because the server is full.
     Refused,
+    /// A connection that only gets 429, because its address has too many.
+    Crowded,
+}
+
+/// A connection that was counted. The permit is released by
+/// [`DriverState::release`](crate::driver::state::DriverState::release), the address by a drop.
+#[derive(Debug)]
+pub(crate) struct Admitted {
+    pub(crate) permit: ConnectionPermit,
+    /// `None` if the connection has no address, or addresses are not counted.
+    pub(crate) address: Option<AddressPermit>,
 }
 
 /// The number of connections that a server may have at once.

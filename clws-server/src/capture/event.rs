@@ -1,4 +1,4 @@
-//! What a recorder tells its writer.
+//! The events that a recorder sends to its writer.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -29,7 +29,7 @@
 //! **A file contains everything that the client and the server sent**: messages in clear, also those
 //! that came through TLS, and the headers of the request, with cookies and authorization. On Unix,
 //! only the user of the process can read the files. Record as little as possible, and delete the
-//! files when they have served.
+//! files when you no longer need them.
 //!
 //! # Cost
 //!

@@ -17,7 +17,7 @@ const COMMENT: u16 = 1;
 const USER_APPLICATION: u16 = 4;
 const TIME_RESOLUTION: u16 = 9;
 
-/// The bytes of a packet block beside its packet, without a comment.
+/// The bytes that a packet block adds to its packet, without a comment.
 pub(super) const PACKET_BLOCK: usize = 32;
 
 /// A packet of a file. The time is since 1970.
@@ -67,7 +67,7 @@ pub(super) fn write_packet(into: &mut Vec<u8>, at: Duration, packet: &[u8], comm
     });
 }
 
-/// Appends a block. Its body must begin at a multiple of 4 bytes, which all blocks keep up.
+/// Appends a block. It must begin at a multiple of 4 bytes. Its length is a multiple of 4 too.
 fn write_block(into: &mut Vec<u8>, kind: u32, body: impl FnOnce(&mut Vec<u8>)) {
     let start = into.len();
     into.extend_from_slice(&kind.to_le_bytes());

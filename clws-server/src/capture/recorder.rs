@@ -108,7 +108,7 @@ impl Recorder {
     /// Begins a recording, unless a limit is reached.
     fn begin(self: &Arc<Self>, peer: Peer, server: Option<SocketAddr>, note: &'static str) -> Option<Tap> {
         let left = self.max_file_size.checked_sub(FRAME_SIZE)?;
-        if self.queue.has_failed() {
+        if self.queue.has_failed() || !self.queue.has_total(FRAME_SIZE) {
             return None;
         }
         let next = |started| (started < self.max_recordings).then_some(started + 1);

@@ -8,7 +8,8 @@ use crate::config::address::Peer;
 /// A rule that chooses connections by their peers.
 pub(super) type Rule = Box<dyn Fn(&Peer) -> bool + Send + Sync>;
 
-/// What a server records, and where: for [`ServerBuilder::capture`](crate::ServerBuilder::capture).
+/// The connections that a server records, and the directory for the files: see
+/// [`ServerBuilder::capture`](crate::ServerBuilder::capture).
 ///
 /// Without a [rule](Self::peers), only the connections that the application chooses are recorded.
 pub struct Capture {

@@ -13,8 +13,8 @@ use crate::time::now;
 /// A gap is at most this long, so that its length is clear from the sequence numbers of TCP.
 const LONGEST_GAP: u32 = 1 << 30;
 
-/// Bytes of the file for a packet, beside its payload: its block, its headers, its padding and
-/// perhaps a comment about a gap.
+/// The bytes that a packet takes in the file in addition to its payload: its block, its headers,
+/// its padding, and a comment if bytes are missing.
 const PACKET_SIZE: usize = PACKET_BLOCK + MAX_HEADERS + 4 + 64;
 
 /// Copies the bytes of a connection into the queue of the recorder. It never waits.

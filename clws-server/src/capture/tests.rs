@@ -168,6 +168,7 @@ fn limits_bound_the_files() {
         }
     }
     assert!(recorder.begin_for(Peer::Unix, || None).is_none());
+    assert_eq!(recorder.stats().recordings, 2, "the third has not begun");
     flush(&recorder);
     let total: usize = directory.files().iter().map(Vec::len).sum();
     assert!((10_000..=20_000).contains(&total), "{total}");

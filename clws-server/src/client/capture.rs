@@ -40,7 +40,7 @@ impl Client {
         Ok(())
     }
 
-    /// Forgets the wish for a recording, because the connection has ended.
+    /// Forgets the request for a recording, because the connection has ended.
     pub(crate) fn forget_capture(&self) {
         if let Some(recorder) = self.0.context.shared.recorder.get()
             && recorder.has_requests()

@@ -142,6 +142,18 @@ impl Client {
         }
     }
 
+    /// Closes the client because the server drains, if a resource has put that off.
+    pub(crate) fn close_for_drain(&self) {
+        if let Some(plan) = self.0.context.shared.drain.plan() {
+            self.begin_close(plan.code, &plan.reason);
+        }
+    }
+
+    /// Counts messages that no handler gets, for the report of a server that ends.
+    pub(crate) fn note_undelivered(&self, messages: u64) {
+        self.0.context.shared.drain.counts.note_undelivered(messages);
+    }
+
     /// Queues the close frame, unless there is one. The caller wakes the driver.
     ///
     /// It always closes: a reason that is too long is truncated, and a code that must not be sent

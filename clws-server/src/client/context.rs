@@ -1,4 +1,4 @@
-//! What the clients of a resource share, and what the clients of a server share.
+//! The state that the clients of a resource share, and the state that all clients share.
 
 #[cfg(feature = "capture")]
 use std::sync::OnceLock;
@@ -14,9 +14,11 @@ use crate::capture::recorder::Recorder;
 use crate::client::members::Memberships;
 use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
+use crate::drain::DrainState;
 use crate::lock::rank;
 use crate::stats::counters::Counters;
-use crate::time::now;
+use crate::sync::{atomic::AtomicU32, atomic::Ordering};
+use crate::time::{TICK, now};
 use crate::wake::{Relief, WakeBatch, WakeTarget};
 
 /// Everything that a [`Client`](crate::client::Client) needs of its server and its resource.
@@ -41,7 +43,7 @@ pub(crate) struct ClientContext {
     pub(crate) shared: Arc<SharedContext>,
 }
 
-/// What all clients of a server share.
+/// The state that all clients of a server share.
 pub(crate) struct SharedContext {
     pub(crate) memberships: Memberships,
     /// Waits until all queued data of a client is written.
@@ -49,12 +51,29 @@ pub(crate) struct SharedContext {
     /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
+    /// The shortest silence of a client that has an effect, of all resources, in ticks.
+    least_silence: AtomicU32,
+    pub(crate) drain: DrainState,
     /// Records connections. It is set before the server runs, if ever.
     #[cfg(feature = "capture")]
     pub(crate) recorder: OnceLock<Arc<Recorder>>,
-    /// What threads other than those of the shards count.
+    /// The counters for all threads except those of the shards.
     pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
+}
+
+impl SharedContext {
+    /// The shortest silence of a client that has an effect, in [ticks](TICK). The clients of each
+    /// resource are examined often enough for it.
+    pub(crate) fn least_silence(&self) -> u32 {
+        self.least_silence.load(Ordering::Relaxed)
+    }
+
+    fn note_silence(&self, config: &Config) {
+        let time = config.ping_interval.unwrap_or(config.message_timeout).min(config.message_timeout);
+        let ticks = u32::try_from(time.as_nanos().div_ceil(TICK.as_nanos())).unwrap_or(u32::MAX);
+        self.least_silence.fetch_min(ticks.max(1), Ordering::Relaxed);
+    }
 }
 
 impl ClientContext {
@@ -65,6 +84,8 @@ impl ClientContext {
             watchers: Watchers::default(),
             hosts: Watchers::default(),
             started: now(),
+            least_silence: AtomicU32::new(u32::MAX),
+            drain: DrainState::default(),
             #[cfg(feature = "capture")]
             recorder: OnceLock::new(),
             counters: Counters::shared(),
@@ -79,6 +100,7 @@ impl ClientContext {
     }
 
     fn assemble(config: Config, budget: Arc<Budget>, shared: Arc<SharedContext>) -> Self {
+        shared.note_silence(&config);
         Self {
             limits: Arc::new(config.limits()),
             meter: Arc::clone(&budget) as _,

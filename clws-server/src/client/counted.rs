@@ -1,4 +1,4 @@
-//! What a client adds to the statistics of its server.
+//! The events of a client that are counted in the statistics of its server.
 
 use clws_handshake::Version;
 

@@ -8,7 +8,7 @@ use clws_proto::buffer::{BufferPool, Fate, Receipt};
 
 use crate::buffer_pool::SharedBuffers;
 use crate::client::Client;
-use crate::client::treatment::{Discarded, Many, drop_all};
+use crate::client::treatment::{Discarded, Many, Settled, drop_all};
 
 /// The pool for a locked outbox.
 ///
@@ -20,7 +20,7 @@ pub(crate) struct DeferredDrops<'a> {
     /// The last discarded bytes. Most writes discard none or one, which needs no allocation.
     first: Cell<Option<Bytes>>,
     more: RefCell<Vec<Bytes>>,
-    receipts: RefCell<Vec<(Box<dyn Receipt>, Fate)>>,
+    receipts: RefCell<Vec<Settled>>,
 }
 
 impl<'a> DeferredDrops<'a> {
@@ -40,7 +40,7 @@ impl<'a> DeferredDrops<'a> {
         many.discarded.borrow_mut().extend(Discarded::new(self.client, bytes, receipts));
     }
 
-    fn take(&mut self) -> (Vec<Bytes>, Vec<(Box<dyn Receipt>, Fate)>) {
+    fn take(&mut self) -> (Vec<Bytes>, Vec<Settled>) {
         let mut bytes = std::mem::take(self.more.get_mut());
         bytes.extend(self.first.take());
         (bytes, std::mem::take(self.receipts.get_mut()))

@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use clws_proto::{CloseCode, ProtocolError};
 
+use crate::drain::report::EndedBy;
+
 /// The end of a connection, as reported to [`disconnected`](crate::Resource::disconnected).
 #[derive(Clone, Debug)]
 #[non_exhaustive]
@@ -38,6 +40,18 @@ impl Disconnect {
     #[must_use]
     pub fn new(code: CloseCode, reason: impl Into<String>, cause: DisconnectCause) -> Self {
         Self { code, reason: reason.into(), cause, undelivered: 0 }
+    }
+
+    /// The end as a [`Report`](crate::Report) counts it.
+    pub(crate) const fn ended_by(&self) -> EndedBy {
+        match self.cause {
+            DisconnectCause::Closed => EndedBy::Handshake,
+            DisconnectCause::Stopped
+            | DisconnectCause::CloseTimeout
+            | DisconnectCause::WriteTimeout
+            | DisconnectCause::Budget => EndedBy::Server,
+            _ => EndedBy::Other,
+        }
     }
 
     pub(crate) const fn abnormal(cause: DisconnectCause) -> Self {
@@ -75,8 +89,21 @@ pub enum DisconnectCause {
     /// The client did not answer our close frame in time; in hixie-75, the end of our side of the
     /// connection.
     CloseTimeout,
-    /// The client read nothing of its queue for too long.
+    /// The client read nothing of its queue for
+    /// [`write_timeout`](crate::Config#structfield.write_timeout), or read it more slowly than
+    /// [`min_rate`](crate::Config#structfield.min_rate).
     WriteTimeout,
+    /// The client was silent, and sent nothing for
+    /// [`ping_timeout`](crate::Config#structfield.ping_timeout) after the server's ping. The server
+    /// sends it close code 1011.
+    KeepaliveTimeout,
+    /// The client sent no message for [`idle_timeout`](crate::Config#structfield.idle_timeout). The
+    /// server sends it close code 1001.
+    IdleTimeout,
+    /// The client began a message and sent no byte of it for
+    /// [`message_timeout`](crate::Config#structfield.message_timeout), or sent it more slowly than
+    /// [`min_rate`](crate::Config#structfield.min_rate). The server sends it close code 1008.
+    MessageTimeout,
     /// [`Client::abort`](crate::Client::abort) was called.
     Aborted,
     /// A handler panicked.
@@ -84,6 +111,9 @@ pub enum DisconnectCause {
     /// Too much memory was held for all clients, and most of it for this one: see
     /// [`max_buffered`](crate::Config#structfield.max_buffered).
     Budget,
+    /// The client sent faster than a limit allows, and the server closed it with 1008: see
+    /// [`excess`](crate::Config#structfield.excess).
+    Excess,
     /// The server stopped before the client had answered, or the future that served its stream was
     /// dropped.
     Stopped,
@@ -101,9 +131,13 @@ impl DisconnectCause {
             Self::Io(_) => "io",
             Self::CloseTimeout => "close_timeout",
             Self::WriteTimeout => "write_timeout",
+            Self::KeepaliveTimeout => "keepalive_timeout",
+            Self::IdleTimeout => "idle_timeout",
+            Self::MessageTimeout => "message_timeout",
             Self::Aborted => "aborted",
             Self::Panic => "panic",
             Self::Budget => "budget",
+            Self::Excess => "excess",
             Self::Stopped => "stopped",
         }
     }
@@ -118,10 +152,53 @@ impl fmt::Display for DisconnectCause {
             Self::Io(error) => write!(f, "failed: {error}"),
             Self::CloseTimeout => f.write_str("did not answer a close frame"),
             Self::WriteTimeout => f.write_str("did not read what was sent"),
+            Self::KeepaliveTimeout => f.write_str("did not answer a ping"),
+            Self::IdleTimeout => f.write_str("sent no message"),
+            Self::MessageTimeout => f.write_str("did not complete a message"),
             Self::Aborted => f.write_str("aborted"),
             Self::Panic => f.write_str("a handler panicked"),
             Self::Budget => f.write_str("held too much memory"),
+            Self::Excess => f.write_str("sent too fast"),
             Self::Stopped => f.write_str("the server stopped"),
         }
+    }
+}
+
+#[cfg(all(test, not(shuttle)))]
+mod tests {
+    use super::*;
+    use crate::stats::kinds::{CAUSES, cause_index};
+
+    /// Lists the causes. It does not compile until it has a line for each cause.
+    macro_rules! all_causes {
+        ($($pattern:pat => $cause:expr,)*) => {{
+            let _ = |cause: DisconnectCause| match cause { $($pattern => {})* };
+            [$($cause),*]
+        }};
+    }
+
+    #[test]
+    fn each_cause_has_a_counter() {
+        use DisconnectCause::*;
+        let causes = all_causes! {
+            Closed => Closed,
+            Vanished => Vanished,
+            Protocol(_) => Protocol(ProtocolError::InvalidUtf8),
+            Io(_) => Io(Arc::new(io::ErrorKind::Other.into())),
+            CloseTimeout => CloseTimeout,
+            WriteTimeout => WriteTimeout,
+            KeepaliveTimeout => KeepaliveTimeout,
+            IdleTimeout => IdleTimeout,
+            MessageTimeout => MessageTimeout,
+            Aborted => Aborted,
+            Panic => Panic,
+            Budget => Budget,
+            Excess => Excess,
+            Stopped => Stopped,
+        };
+        for cause in &causes {
+            assert_eq!(CAUSES.get(cause_index(cause.name())), Some(&cause.name()));
+        }
+        assert_eq!(causes.len() + 1, CAUSES.len(), "the last counter is for no cause");
     }
 }

@@ -30,6 +30,7 @@ impl Client {
     /// `resume` does not end the mailbox's.
     pub fn pause(&self) {
         self.0.state.pause_by_application();
+        self.note_held();
     }
 
     /// Reads from the client again after a [`pause`](Self::pause), from any thread. It has no
@@ -44,6 +45,7 @@ impl Client {
     /// client's events.
     pub(crate) fn pause_by_queue(&self) {
         self.0.state.pause_by_queue();
+        self.note_held();
     }
 
     pub(crate) fn resume_by_queue(&self) {
@@ -52,9 +54,24 @@ impl Client {
         }
     }
 
+    /// Records that the client's events wait, so that its next input does not look like a burst.
+    pub(crate) fn note_held(&self) {
+        if let Some(rates) = self.rates() {
+            rates.hold();
+        }
+    }
+
     fn wake_resumed(&self) {
         broken!(ResumesWithoutWake, return);
+        if let Some(rates) = self.rates() {
+            rates.resume();
+        }
         self.0.wake_target.wake();
+    }
+
+    /// Whether a queue or the application asks to wait with the next event.
+    pub(crate) fn is_paused(&self) -> bool {
+        self.0.state.is_paused()
     }
 
     /// Records that the client's messages go to a queue from now on. The queue may pause the

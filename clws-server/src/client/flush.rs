@@ -33,10 +33,21 @@ impl Client {
         if let WakeTarget::Stream(_) = self.0.wake_target {
             return self.flush_copied(write);
         }
+        self.flush_locked(write)
+    }
+
+    /// Writes the queue under the outbox's lock.
+    #[inline]
+    pub(crate) fn flush_locked(&self, write: Write<'_>) -> io::Result<bool> {
         let drops = DeferredDrops::new(self); // dropped after the lock
         let mut outbox = self.outbox();
         self.counters().note_sent(outbox.take_message_count());
         let flushed = flush(&mut outbox, &drops, write);
+        // Messages that waited have entered the outbox meanwhile.
+        self.counters().note_sent(outbox.take_message_count());
+        if outbox.queued() == 0 {
+            buffer_pool::take_back(&mut outbox);
+        }
         self.charge(&mut outbox);
         flushed
     }
@@ -114,7 +125,6 @@ fn flush(outbox: &mut Sender, drops: &DeferredDrops<'_>, write: Write<'_>) -> io
             Err(error) => return Err(error),
         }
     }
-    buffer_pool::take_back(outbox);
     Ok(true)
 }
 

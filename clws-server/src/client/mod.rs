@@ -1,5 +1,6 @@
 //! Handles to connected clients: to send to them, to close them, and to ask about them.
 
+mod bucket;
 #[cfg(feature = "capture")]
 mod capture;
 pub(crate) mod close;
@@ -18,7 +19,9 @@ mod memory;
 pub(crate) mod outcome;
 pub(crate) mod outgoing;
 mod queries;
+pub(crate) mod rates;
 pub(crate) mod receipt;
+mod rtt;
 mod send;
 mod short_peer;
 mod slow;
@@ -38,6 +41,8 @@ use tracing::{Span, debug_span};
 
 use crate::client::context::ClientContext;
 use crate::client::id::ClientId;
+use crate::client::rates::Rates;
+use crate::client::rtt::LastRtt;
 use crate::client::short_peer::ShortPeer;
 use crate::client::state::{ClientState, Lifecycle};
 #[cfg(feature = "deflate")]
@@ -70,8 +75,11 @@ struct Inner {
     context: Arc<ClientContext>,
     head: RequestHead,
     extras: Option<Box<ClientExtras>>,
-    /// The time of the opening handshake, in nanoseconds since the server's start.
-    connected: u64,
+    /// The time of the opening handshake, in microseconds since the server's start: the lower and
+    /// the upper bits. There are microseconds for almost 9 years.
+    connected: u32,
+    connected_upper: u16,
+    rtt: LastRtt,
     id: ClientId,
     peer: ShortPeer,
     version: Version,
@@ -90,6 +98,8 @@ struct ClientExtras {
     adapter_data: OnceLock<Box<dyn Any + Send + Sync>>,
     /// Bytes of messages that wait in the client's [`WebSocket`](crate::WebSocket).
     inbox: AtomicUsize,
+    /// The limits on the rates at which it sends.
+    rates: Option<Box<Rates>>,
 }
 
 impl ClientExtras {
@@ -99,7 +109,11 @@ impl ClientExtras {
         let negotiated = self.negotiated.is_some();
         #[cfg(not(feature = "deflate"))]
         let negotiated = false;
-        !negotiated && self.subprotocol.is_none() && self.data.is_none() && self.peer.is_none()
+        !negotiated
+            && self.subprotocol.is_none()
+            && self.data.is_none()
+            && self.peer.is_none()
+            && self.rates.is_none()
     }
 }
 
@@ -116,6 +130,7 @@ pub(crate) struct NewClient {
     pub(crate) negotiated: Option<Negotiated>,
     /// Whether the client needs a place for the data of a resource adapter.
     pub(crate) has_adapter_data: bool,
+    pub(crate) rates: Option<Box<Rates>>,
 }
 
 /// The server's own operations on a client.
@@ -123,7 +138,9 @@ impl Client {
     pub(crate) fn new(new: NewClient) -> Self {
         let NewClient { sender, context, wake_target, head, peer, .. } = new;
         let since = now().saturating_duration_since(context.shared.started);
-        let connected = u64::try_from(since.as_nanos()).unwrap_or(u64::MAX);
+        let micros = since.as_micros();
+        let connected = u32::try_from(micros & u128::from(u32::MAX)).unwrap_or(u32::MAX);
+        let connected_upper = u16::try_from(micros >> 32).unwrap_or(u16::MAX);
         let version = sender.version();
         let short = ShortPeer::new(peer);
         let extras = ClientExtras {
@@ -134,6 +151,7 @@ impl Client {
             negotiated: new.negotiated,
             adapter_data: OnceLock::new(),
             inbox: AtomicUsize::new(0),
+            rates: new.rates,
         };
         let extras = (new.has_adapter_data || !extras.is_empty()).then(|| Box::new(extras));
         Self(Arc::new(Inner {
@@ -143,6 +161,8 @@ impl Client {
             head,
             extras,
             connected,
+            connected_upper,
+            rtt: LastRtt::default(),
             id: ClientId::next(),
             peer: short,
             version,
@@ -163,6 +183,12 @@ impl Client {
     #[cfg(feature = "deflate")]
     pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         self.0.extras.as_ref()?.negotiated.as_ref()
+    }
+
+    /// The limits on the rates at which the client sends, if it has any.
+    #[inline]
+    pub(crate) fn rates(&self) -> Option<&Rates> {
+        self.0.extras.as_ref()?.rates.as_deref()
     }
 
     /// Keeps data for the adapter that serves the client, once. Returns false if

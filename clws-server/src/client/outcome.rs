@@ -11,9 +11,9 @@ pub enum Sent {
     /// [`write_high_water`](crate::Config#structfield.write_high_water) bytes wait. A good moment
     /// to send less.
     AboveHighWater,
-    /// It was dropped, as the [`SlowPolicy`](crate::SlowPolicy) of the message says. The client
-    /// reads slowly, and is told nothing. [`Resource::drained`](crate::Resource::drained) is called
-    /// when it has read so much that no message waits.
+    /// It was dropped by its [`SlowPolicy`](crate::SlowPolicy), because the client reads slowly. The
+    /// client does not learn of it. [`Resource::drained`](crate::Resource::drained) is called when
+    /// no message waits any more.
     Dropped,
 }
 

@@ -128,7 +128,8 @@ impl Client {
     /// The time at which the opening handshake was completed.
     #[must_use]
     pub fn connected_at(&self) -> Instant {
-        self.0.context.shared.started + Duration::from_nanos(self.0.connected)
+        let micros = u64::from(self.0.connected_upper) << 32 | u64::from(self.0.connected);
+        self.0.context.shared.started + Duration::from_micros(micros)
     }
 
     /// The chosen subprotocol.

@@ -338,7 +338,7 @@ impl Client {
             Broadcast::Pong(payload) => self.queue_and_wake(PongItem(payload), treatment, Some(batch)),
         };
         if sent == Err(SendError::Full) {
-            self.miss_one_of_many(treatment, batch);
+            self.miss_one_of_many(treatment.policy, batch);
         }
         sent
     }
@@ -428,6 +428,20 @@ impl Client {
             }
         }
         Ok(if is_above { Sent::AboveHighWater } else { Sent::Queued })
+    }
+
+    /// Queues a keepalive ping, which passes whole messages. Returns the number of queued bytes up
+    /// to its end, or `None` if the client is closed. The caller flushes.
+    pub(crate) fn ping_early(&self, payload: &[u8]) -> Option<usize> {
+        let mut outbox = self.outbox();
+        if outbox.queued() == 0 {
+            buffer_pool::lend(&mut outbox);
+        }
+        let position = outbox.ping_early(payload).ok();
+        if position.is_none() {
+            buffer_pool::take_back(&mut outbox);
+        }
+        position
     }
 
     /// Queues the answer that the protocol requires. Only a pong wakes the driver, because a driver

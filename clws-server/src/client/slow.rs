@@ -137,9 +137,11 @@ impl Client {
     /// A client without room for the message is closed with 1013: otherwise it would miss the
     /// message without knowing. If the server has no room, the client is dropped.
     #[cold]
-    pub(super) fn miss_one_of_many(&self, treatment: Treatment<'_>, batch: &mut WakeBatch) {
-        let closes = match treatment.policy.or_else(|| self.slow_policy()) {
+    pub(crate) fn miss_one_of_many(&self, policy: Option<SlowPolicy>, batch: &mut WakeBatch) {
+        let closes = match policy.or_else(|| self.slow_policy()) {
             Some(policy) => policy.closes(),
+            // The queue may have shrunk since, so it does not tell which limit was reached.
+            None if !self.0.context.budget.is_exhausted() => true,
             None if self.buffered_amount() > self.config().max_write_backlog => true,
             None => {
                 self.0.state.overdraw();

@@ -10,6 +10,9 @@ use clws_proto::buffer::{Fate, Receipt};
 use crate::client::Client;
 use crate::guard::discard;
 
+/// A receipt, and what became of its message.
+pub(super) type Settled = (Box<dyn Receipt>, Fate);
+
 /// The options of a send that matter only for a client that reads slowly.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Treatment<'a> {
@@ -46,16 +49,12 @@ pub(super) struct Many {
 pub(super) struct Discarded {
     client: Client,
     bytes: Vec<Bytes>,
-    receipts: Vec<(Box<dyn Receipt>, Fate)>,
+    receipts: Vec<Settled>,
 }
 
 impl Discarded {
     /// `None` if there is nothing to drop.
-    pub(super) fn new(
-        client: &Client,
-        bytes: Vec<Bytes>,
-        receipts: Vec<(Box<dyn Receipt>, Fate)>,
-    ) -> Option<Self> {
+    pub(super) fn new(client: &Client, bytes: Vec<Bytes>, receipts: Vec<Settled>) -> Option<Self> {
         let client = || client.clone();
         (!bytes.is_empty() || !receipts.is_empty()).then(|| Self { client: client(), bytes, receipts })
     }
@@ -70,7 +69,7 @@ impl Drop for Discarded {
 }
 
 /// Drops bytes and settles receipts. No lock may be held.
-pub(super) fn drop_all(client: &Client, bytes: Vec<Bytes>, receipts: Vec<(Box<dyn Receipt>, Fate)>) {
+pub(super) fn drop_all(client: &Client, bytes: Vec<Bytes>, receipts: Vec<Settled>) {
     let debug = client.config().debug_on();
     bytes.into_iter().for_each(|bytes| discard(debug, client, bytes));
     // A receipt guards the task that it wakes.

@@ -50,6 +50,7 @@ impl Config {
     /// | `max_handler_read_backlog` | any; with 0, one message of each client is queued at a time |
     /// | `max_buffered` | at least 1 MiB |
     /// | `backlog` | at least 1 |
+    /// | `reuse_port` | both values |
     /// | `handshake_timeout` | at least 1 ms; more than a year counts as a year |
     /// | `close_timeout` | at least 1 ms; more than a year counts as a year |
     /// | `write_timeout` | at least 1 ms; more than a year counts as a year |
@@ -98,6 +99,7 @@ impl Config {
             max_handler_read_backlog: _,
             max_buffered,
             backlog,
+            reuse_port: _,
             handshake_timeout,
             close_timeout,
             write_timeout,

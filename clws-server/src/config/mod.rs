@@ -46,24 +46,25 @@ mod setters;
 /// | `max_buffered` | a quarter of the machine's memory, at least 64 MiB | bytes of memory for the unread input and output of all clients | clients that hold much are not read from; at the limit, the client that holds most is dropped |
 /// | `max_handler_read_backlog` | 1 MiB | bytes of messages queued in a mailbox or a [`WebSocket`](crate::WebSocket), plus 64 for each | clients that send more are not read from until half is handled |
 /// | `backlog` | 1,024 | connections that the system holds before they are accepted | the system delays them |
+/// | `reuse_port` | off | | |
 /// | `handshake_timeout` | 10 s | from the connect to the end of the request, and to the decision on it | 408, or 503 if the resource did not decide |
 /// | `close_timeout` | 5 s | from our close frame to the client's | the connection is dropped |
-/// | `write_timeout` | 60 s | in which a client reads none of its queued data | the connection is dropped |
-/// | `ping_interval` | 20 s | of silence before the server pings a client | |
-/// | `ping_timeout` | 20 s | from the ping to the client's next byte | the connection is dropped |
-/// | `idle_timeout` | none | without a message | the connection is closed |
-/// | `message_timeout` | 60 s | in which a message in progress does not advance | the connection is dropped |
-/// | `min_rate` | 1 KiB | bytes per second of a client that sends or reads | the connection is dropped |
+/// | `write_timeout` | 60 s | in which a client reads none of its queued data, or less than `min_rate` | the connection is dropped |
+/// | `ping_interval` | 20 s | of silence | the server pings the client |
+/// | `ping_timeout` | 20 s | from the writing of the ping to the client's next byte | 1011 |
+/// | `idle_timeout` | none | without a message | 1001 |
+/// | `message_timeout` | 60 s | in which a message in progress does not advance, or by less than `min_rate` | 1008 |
+/// | `min_rate` | 1 KiB | bytes per second, in `message_timeout` and in `write_timeout` | 1008 if the client sends more slowly; it is dropped if it reads more slowly |
 /// | `tcp_keepalive` | 60 s | of silence before the system probes a TCP client | the connection fails after twice that time |
-/// | `max_clients_per_ip` | any | connections of one address | refused |
-/// | `ipv6_prefix` | 64 | bits of an IPv6 address that count | |
-/// | `max_handshakes` | 10,000 | connections in their opening handshake | |
-/// | `max_messages_per_second` | any | messages of a client | see `excess` |
-/// | `max_bytes_per_second` | any | bytes of a client | see `excess` |
+/// | `max_clients_per_ip` | any | connections of one address | 429, or 503 as for `max_clients` if 1,024 others are refused |
+/// | `ipv6_prefix` | 64 | first bits of an IPv6 address that count | |
+/// | `max_handshakes` | 10,000 | connections whose request has not arrived | the oldest of them gets 503 |
+/// | `max_messages_per_second` | any | messages of a client | they wait, or 1008: see `excess` |
+/// | `max_bytes_per_second` | any | bytes of a client, received or inflated | the same |
 /// | `excess` | wait | | |
-/// | `max_control_frames_per_second` | any | pings and pongs of a client | |
-/// | `send_buffer` | the system's | bytes that the system holds for a client | |
-/// | `max_unsent` | the system's | unsent bytes that the system takes for a client | |
+/// | `max_control_frames_per_second` | any | pings and pongs of a client | the same |
+/// | `send_buffer` | the system's | bytes that the system holds for a client | they are queued in the server |
+/// | `max_unsent` | the system's | unsent bytes that the system takes for a client | the same |
 /// | `nodelay` | on | | |
 /// | `keep_headers` | on | | headers are dropped after `accept` |
 /// | `max_kept_headers` | 4 KiB | bytes of headers kept for a client | headers that do not fit are dropped after `accept` |
@@ -177,30 +178,69 @@ pub struct Config {
     pub max_buffered: usize,
     /// The most connections that the system holds before they are accepted.
     pub backlog: i32,
+    /// Whether other sockets of the same user may listen on the TCP ports too (`SO_REUSEPORT`): so
+    /// the next process can listen before this one ends. It has no effect on Windows, on Unix
+    /// sockets, and on sockets of the [builder](crate::ServerBuilder::listener).
+    ///
+    /// The system then distributes clients over all these sockets, and a second server on the port
+    /// by mistake is no error. The chapter [closing](crate::guide::closing) has more.
+    pub reuse_port: bool,
     /// The time for a client's request. A resource that [decides later](crate::Accept::later) has
     /// the rest of this time.
     pub handshake_timeout: Duration,
     /// The time for a client to answer our close frame and to end its side of the connection. It
     /// restarts whenever the client reads data that was queued before.
     pub close_timeout: Duration,
-    /// The time in which a client must read some of its queued data. After that the client is
-    /// dropped, so that a client that never reads does not hold memory for ever.
+    /// The time in which a client must read some of its queued data, and at least
+    /// [`min_rate`](Self#structfield.min_rate) on average. After that the client is
+    /// [dropped](crate::DisconnectCause::WriteTimeout), so that a client that hardly reads does not
+    /// hold memory for ever. The default is 60 seconds.
     pub write_timeout: Duration,
-    /// The silence after which the server pings a client. `None` means never.
+    /// The silence after which the server pings a client. `None` means never. The default is 20
+    /// seconds.
     ///
-    /// Any byte of the client ends the silence. Draft 0 and hixie-75 have no ping: their clients
-    /// have only [`idle_timeout`](Self#structfield.idle_timeout).
+    /// Any byte of the client ends the silence, also in the middle of a large message. The server
+    /// pings late by at most a quarter of the time, and two tenths of a second. The ping passes
+    /// whole messages in the client's queue. Its pong is not delivered to the resource, and
+    /// [`Client::rtt`](crate::Client::rtt) has the time that it took.
+    ///
+    /// The clock stands still while the server does not read from the client, and restarts with
+    /// reading: while the client is [paused](crate::Client::pause) or its queue is full, while its
+    /// own queue is above [`write_high_water`](Self#structfield.write_high_water), while it waits
+    /// for a limit per second, and while memory is short. A vanished client is then found by
+    /// `write_timeout` or [`tcp_keepalive`](Self#structfield.tcp_keepalive).
+    ///
+    /// Draft 0 and hixie-75 have no ping: their clients have only
+    /// [`idle_timeout`](Self#structfield.idle_timeout).
     pub ping_interval: Option<Duration>,
-    /// The time for a client to send anything after the ping of the server was written. After that
-    /// the client is dropped.
+    /// The time for a client to send anything after the ping of the server was written. The default
+    /// is 20 seconds.
+    ///
+    /// After that the connection ends with
+    /// [`KeepaliveTimeout`](crate::DisconnectCause::KeepaliveTimeout), and the client gets close
+    /// code 1011. The time restarts while a client reads queued data, because its answer may wait
+    /// behind them. The clock stands still as that of `ping_interval`.
     pub ping_timeout: Duration,
-    /// The time in which a client must send a message. `None` means forever.
+    /// The time in which a client must send a message. `None`, the default, means forever.
+    ///
+    /// Pings, pongs and messages to the client do not count. A message in progress is not idle. After
+    /// that the connection ends with [`IdleTimeout`](crate::DisconnectCause::IdleTimeout), and the
+    /// client gets close code 1001. The clock stands still as that of `ping_interval`. A client with
+    /// this setting takes about 300 bytes more.
     pub idle_timeout: Option<Duration>,
-    /// The time in which a message that has begun must advance.
+    /// The time in which a message that has begun must advance by a byte, and by at least
+    /// [`min_rate`](Self#structfield.min_rate) on average. The default is 60 seconds.
+    ///
+    /// After that, and at most a quarter of the time later, the connection ends with
+    /// [`MessageTimeout`](crate::DisconnectCause::MessageTimeout), and the client gets close code
+    /// 1008. Only time in which the server reads from the client counts.
     pub message_timeout: Duration,
     /// The least speed of a client that sends a message or reads its queued data, in bytes per
-    /// second. It is averaged over [`message_timeout`](Self#structfield.message_timeout) or
-    /// [`write_timeout`](Self#structfield.write_timeout). 0 allows any speed.
+    /// second as they are on the wire. The default is 1 KiB. 0 allows any speed.
+    ///
+    /// It is averaged over [`message_timeout`](Self#structfield.message_timeout) or
+    /// [`write_timeout`](Self#structfield.write_timeout), and counts only for messages and queues
+    /// that take longer than that. A slow but steady client stays.
     pub min_rate: usize,
     /// The silence after which the system probes a TCP client (`SO_KEEPALIVE`). `None` means never.
     ///
@@ -220,28 +260,74 @@ pub struct Config {
     /// and [streams](crate::ServerHandle::serve_stream), whose socket options are the
     /// application's.
     pub tcp_keepalive: Option<Duration>,
-    /// The most connections from one address. 0 means any number.
+    /// The most connections from one IP address, in any state. 0 means any number.
+    ///
+    /// Further connections get 429, and do not count for
+    /// [`max_clients`](Self#structfield.max_clients). It is not 503, because load balancers take a
+    /// server out of service that answers with 503.
+    ///
+    /// An IPv4 address in the form of an IPv6 address counts as IPv4. Unix sockets do not count.
+    /// [Streams](crate::ServerHandle::serve_stream) count if they were given an address. Behind a
+    /// proxy, all connections come from the proxy's address.
     pub max_clients_per_ip: usize,
     /// The number of leading bits in which IPv6 addresses count as one address for
     /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
     pub ipv6_prefix: u8,
-    /// The most connections whose opening handshake is not complete.
+    /// The most connections whose request has not arrived completely.
+    ///
+    /// If there are more, the connection that has waited longest gets 503 and is dropped. What it
+    /// has sent until then counts. So connections that send nothing cannot keep out clients that
+    /// send their request at once. A request that waits for a
+    /// [decision](crate::Accept::later) does not count.
+    ///
+    /// At most half of [`max_clients`](Self#structfield.max_clients) are such connections, or 64 if
+    /// that is more.
     pub max_handshakes: usize,
     /// The most messages per second of a client. 0 means any number.
+    ///
+    /// A client may send the messages of one second at once. All fragments of a message count as
+    /// one. [`excess`](Self#structfield.excess) is the reaction to more.
     pub max_messages_per_second: u32,
     /// The most bytes per second of a client. 0 means any number.
+    ///
+    /// All received bytes count, the headers of frames too, when they arrive. A compressed message
+    /// counts with its inflated length, if that is longer. A client may send the bytes of one
+    /// second at once. [`excess`](Self#structfield.excess) is the reaction to more.
+    ///
+    /// A limit below 16 KiB needs care with [`Excess::Wait`](crate::Excess): a read of 64 KiB must
+    /// be paid for before the next one.
     pub max_bytes_per_second: usize,
     /// The reaction to a client that exceeds
-    /// [`max_messages_per_second`](Self#structfield.max_messages_per_second) or
-    /// [`max_bytes_per_second`](Self#structfield.max_bytes_per_second).
+    /// [`max_messages_per_second`](Self#structfield.max_messages_per_second),
+    /// [`max_bytes_per_second`](Self#structfield.max_bytes_per_second) or
+    /// [`max_control_frames_per_second`](Self#structfield.max_control_frames_per_second).
+    ///
+    /// While a client waits, nothing is read from it: neither its pings nor the end of its side.
+    /// The limits end when either side begins to close.
     pub excess: Excess,
     /// The most pings and pongs per second of a client. 0 means any number.
+    ///
+    /// A client may send the frames of one second at once. [`excess`](Self#structfield.excess) is
+    /// the reaction to more. Without a limit, pings cost other clients no more than messages do:
+    /// a client's share of its thread is limited.
     pub max_control_frames_per_second: u32,
     /// The bytes of the system's send buffer for each TCP client (`SO_SNDBUF`). `None` leaves the
     /// choice to the system.
+    ///
+    /// Linux takes up to 4 MiB for a client that does not read (`net.ipv4.tcp_wmem`), and the
+    /// server sees only what the system does not take. With a small buffer, `write_high_water` and
+    /// `write_timeout` notice a slow client early. A buffer that is smaller than bandwidth times
+    /// round-trip time slows clients down.
+    ///
+    /// Linux doubles the value for its own data, and reads back the double. It allows at most
+    /// `net.core.wmem_max`. If the system allows less than this value, `bind` logs a warning.
     pub send_buffer: Option<usize>,
     /// The most bytes that the system takes for a TCP client before it sends them
     /// (`TCP_NOTSENT_LOWAT`). `None` leaves the choice to the system.
+    ///
+    /// It hides less than the system's default, as [`send_buffer`](Self#structfield.send_buffer)
+    /// does, and it does not limit the speed: bytes in flight do not count. It has an effect on
+    /// Linux and Android only. Elsewhere `bind` logs a warning.
     pub max_unsent: Option<usize>,
     /// Whether small frames are sent without delay (`TCP_NODELAY`).
     pub nodelay: bool,
@@ -333,6 +419,7 @@ impl Default for Config {
             max_handler_read_backlog: 1 << 20,
             max_buffered: quarter_of_memory(),
             backlog: 1024,
+            reuse_port: false,
             handshake_timeout: Duration::from_secs(10),
             close_timeout: Duration::from_secs(5),
             write_timeout: Duration::from_secs(60),

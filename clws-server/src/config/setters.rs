@@ -100,6 +100,8 @@ impl Config {
         max_buffered: usize,
         /// Sets [`backlog`](Self#structfield.backlog).
         backlog: i32,
+        /// Sets [`reuse_port`](Self#structfield.reuse_port).
+        reuse_port: bool,
         /// Sets [`handshake_timeout`](Self#structfield.handshake_timeout).
         handshake_timeout: Duration,
         /// Sets [`close_timeout`](Self#structfield.close_timeout).

@@ -7,6 +7,7 @@ use std::io::{self, IoSlice};
 use crate::client::Client;
 use crate::connection::context::Context;
 use crate::connection::timer::{Deadline, Timer};
+use crate::connection::watch::ReadingRate;
 
 /// The head and the body of an HTTP answer.
 pub(super) type Reply = [Cow<'static, [u8]>; 2];
@@ -25,6 +26,7 @@ pub(super) struct Closing {
     pub(super) our_side_ended: bool,
     /// [`Timer::Write`] until everything is written, then [`Timer::Close`].
     pub(super) deadline: Deadline,
+    pub(super) rate: ReadingRate,
 }
 
 impl Closing {
@@ -41,7 +43,8 @@ impl Closing {
         context: &Context<'_>,
     ) -> Self {
         let deadline = Deadline::started(Timer::Write, context);
-        Self { reply: Reply::default(), written: 0, client, linger, our_side_ended, deadline }
+        let rate = ReadingRate::default();
+        Self { reply: Reply::default(), written: 0, client, linger, our_side_ended, deadline, rate }
     }
 
     /// Whether everything was written.
@@ -62,15 +65,30 @@ impl Closing {
         self.reply.iter().map(held).sum()
     }
 
+    /// Sets the deadlines that have started.
+    pub(super) fn rearm(&mut self, context: &Context<'_>) {
+        // A client has the settings of its resource.
+        let config = self.client.as_ref().map_or(context.config(), Client::config);
+        self.deadline.rearm(context, config);
+        self.rate.rearm(self.deadline.timer() == Timer::Write, config, &|| context.now());
+    }
+
+    /// Whether the peer reads the rest more slowly than it must.
+    pub(super) fn is_too_slow(&mut self, context: &Context<'_>) -> bool {
+        let config = self.client.as_ref().map_or(context.config(), Client::config);
+        self.rate.is_missed(context.now(), config)
+    }
+
     /// Writes the rest. Restarts the deadline on progress: `write_timeout` while data is queued,
     /// `close_timeout` once it is flushed.
     pub(super) fn transmit(
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let mut progress = false;
-        let all = self.write_all(&mut |slices| write(slices).inspect(|written| progress |= *written > 0));
-        self.deadline.note_progress(progress);
+        let mut bytes = 0;
+        let all = self.write_all(&mut |slices| write(slices).inspect(|written| bytes += written));
+        self.deadline.note_progress(bytes > 0);
+        self.rate.note_written(bytes);
         let all = all?;
         if all && !self.is_flushed() {
             self.deadline.start(Timer::Close);

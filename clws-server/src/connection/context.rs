@@ -13,14 +13,17 @@ use clws_proto::{CodecPool, DeflateConfig};
 use crate::capture::recorder::Recorder;
 use crate::client::context::ClientContext;
 use crate::config::Config;
+use crate::connection::handshakes::Handshakes;
 use crate::resource::registry::Resources;
 use crate::stats::counters::Counters;
+use crate::time::ticks;
 use crate::wake::WakeTargetRef;
 
 /// The context of one call.
 pub(crate) struct Context<'a> {
     pub(crate) clients: &'a Arc<ClientContext>,
     pub(crate) resources: &'a Resources,
+    pub(crate) handshakes: &'a Arc<Handshakes>,
     pub(crate) wake_target: WakeTargetRef<'a>,
     pub(crate) environment: &'a Environment,
 }
@@ -63,6 +66,11 @@ impl<'a> Context<'a> {
     #[inline]
     pub(super) fn now(&self) -> Instant {
         (self.environment.now)()
+    }
+
+    /// The ticks since the server's start.
+    pub(super) fn tick(&self) -> u32 {
+        ticks(self.now().saturating_duration_since(self.clients.shared.started))
     }
 
     #[inline]

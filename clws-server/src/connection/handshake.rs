@@ -13,12 +13,14 @@ use crate::capture::error::CaptureError;
 use crate::capture::recorder;
 use crate::client::Client;
 use crate::client::NewClient;
+use crate::client::rates::Rates;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
 use crate::config::address::Peer;
 use crate::connection::closing::Reply;
 use crate::connection::context::Context;
+use crate::connection::handshakes::HandshakePermit;
 use crate::connection::open::Open;
 use crate::connection::timer::{Deadline, Timer};
 use crate::date::{dated, dated_reject};
@@ -41,6 +43,8 @@ pub(super) struct Handshake {
     /// The bytes of the request so far.
     pub(super) received: Vec<u8>,
     pub(super) deadline: Deadline,
+    /// Taken until the request is complete.
+    permit: Option<HandshakePermit>,
     /// The request is complete, and the application decides on it later.
     asked: Option<Box<Asked>>,
     interim: Interim,
@@ -70,6 +74,8 @@ pub(super) enum Outcome {
     Open(Open, usize),
     /// An answer to a peer that does not become a client. It is counted already.
     Reply(Reply),
+    /// The server drains, and takes no more clients.
+    Draining,
 }
 
 impl Handshake {
@@ -80,6 +86,7 @@ impl Handshake {
             scanner: HeadScanner::new(),
             received: Vec::new(),
             deadline,
+            permit: Some(context.handshakes.enter(context.wake_target.to_wake_target())),
             asked: None,
             interim: Interim::default(),
         }
@@ -88,6 +95,11 @@ impl Handshake {
     /// Whether the application has not decided yet. Nothing more is read until then.
     pub(super) const fn is_undecided(&self) -> bool {
         self.asked.is_some()
+    }
+
+    /// Whether the request must come now, because there are too many connections without one.
+    pub(super) fn is_displaced(&self) -> bool {
+        self.permit.as_ref().is_some_and(HandshakePermit::is_displaced)
     }
 
     /// Whether no byte has arrived.
@@ -132,6 +144,10 @@ impl Handshake {
     /// The refusal of a request whose time is over.
     pub(super) fn timed_out(&self) -> (Reject, HandshakeOutcome) {
         match self.asked {
+            None if self.is_displaced() => (
+                Reject::custom(503, "too many clients have not sent their request"),
+                HandshakeOutcome::HandshakeLimit,
+            ),
             Some(_) => {
                 (Reject::custom(503, "the resource did not decide in time"), HandshakeOutcome::Undecided)
             }
@@ -160,6 +176,7 @@ impl Handshake {
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let http = HttpRequest::parse(head, &handshake_limits)?;
         match http.upgrade(body, &handshake_limits) {
+            Ok(Status::Complete(_)) if context.clients.shared.drain.is_draining() => Ok(Outcome::Draining),
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
                 // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has
@@ -213,6 +230,7 @@ impl Handshake {
 
     /// Finds the resource, and asks it for a decision.
     fn ask(&mut self, request: Request<'_>, context: &Context<'_>) -> Result<Outcome, Reject> {
+        self.permit = None;
         let config = context.config();
         let Some(entry) = context.resources.entry(request.path()) else { return Err(Reject::not_found()) };
         let place = Requested { path: request.path(), peer: self.peer };
@@ -341,6 +359,7 @@ fn open(
         #[cfg(feature = "deflate")]
         negotiated,
         has_adapter_data: accept.has_adapter_data,
+        rates: Rates::new(config),
     });
     #[cfg(feature = "capture")]
     if accept.capture {

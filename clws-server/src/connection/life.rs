@@ -10,11 +10,13 @@ use clws_proto::{CloseCode, Input};
 use crate::client::Client;
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::config::address::Peer;
+use crate::connection::activity::input_len;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Handshake;
 use crate::connection::open::{End, Open};
 use crate::connection::share::Share;
+use crate::connection::throttle::MAX_THROTTLED_READ;
 use crate::connection::{Action, Connection, RETRY_AFTER, Stage};
 use crate::date::dated_reject;
 use crate::guard::{Nowhere, discard};
@@ -38,6 +40,10 @@ impl Connection {
     pub(crate) fn handle_input(&mut self, input: Input<'_>, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
             Stage::Open(open) => {
+                let bytes = input_len(&input);
+                if bytes > 0 {
+                    open.note_input(bytes, context);
+                }
                 if let Some(end) = open.handle_input(input, share, context) {
                     self.end(end, context);
                 }
@@ -58,7 +64,12 @@ impl Connection {
     #[inline]
     pub(crate) fn spare_capacity(&mut self, context: &Context<'_>) -> Option<&mut [u8]> {
         match &mut self.stage {
-            Stage::Open(open) => open.receiver.spare_capacity(context.environment.buffers),
+            Stage::Open(open) => {
+                let most = if open.client.rates().is_some() { MAX_THROTTLED_READ } else { usize::MAX };
+                let room = open.receiver.spare_capacity(context.environment.buffers)?;
+                let most = most.min(room.len());
+                room.get_mut(..most)
+            }
             _ => None,
         }
     }
@@ -74,6 +85,13 @@ impl Connection {
             Stage::Handshake(handshake) => !handshake.is_undecided(),
             Stage::Open(open) => open.wants_input(),
             Stage::Closing(_) | Stage::Closed => true,
+        }
+    }
+
+    /// Records that the driver does not read from the client because memory is short.
+    pub(crate) fn note_held(&self) {
+        if let Stage::Open(open) = &self.stage {
+            open.client.note_held();
         }
     }
 
@@ -108,18 +126,20 @@ impl Connection {
     }
 
     /// Whether reads must be small, because input may have to be kept: while the application
-    /// decides on the handshake, while messages wait in a mailbox, and while only pings are
-    /// answered.
+    /// decides on the handshake, while messages wait in a mailbox, while only pings are answered,
+    /// and if a limit may stop the client.
     #[inline]
     pub(crate) fn reads_little(&self) -> bool {
         match &self.stage {
-            Stage::Open(open) => open.client.has_queue() || open.reads_pings(),
+            Stage::Open(open) => {
+                open.client.has_queue() || open.reads_pings() || open.client.rates().is_some()
+            }
             Stage::Handshake(_) | Stage::Closing(_) | Stage::Closed => true,
         }
     }
 
-    /// Handles events of other threads: a handler's panic, a decision on the handshake. Call it
-    /// when the wake target was woken.
+    /// Handles events of other threads: a handler's panic, a decision on the handshake, too many
+    /// other handshakes. Call it when the wake target was woken.
     #[inline]
     pub(crate) fn resume(&mut self, share: &mut Share, context: &Context<'_>) {
         match &mut self.stage {
@@ -134,6 +154,10 @@ impl Connection {
                 {
                     handshake.received = bytes;
                 }
+            }
+            // As with any deadline, the driver reads once before it takes effect.
+            Stage::Handshake(handshake) if handshake.is_displaced() => {
+                handshake.deadline.end_now(context);
             }
             _ => {}
         }
@@ -159,7 +183,7 @@ impl Connection {
             Stage::Closing(closing) => {
                 closing.linger = false;
                 if closing.is_flushed() {
-                    self.stage = Stage::Closed;
+                    self.close();
                 }
             }
             Stage::Closed => {}
@@ -272,7 +296,7 @@ impl Connection {
                 }
             }
             Stage::Closing(closing) => {
-                closing.deadline.rearm(context, context.config());
+                closing.rearm(context);
                 if closing.is_flushed() && !closing.linger {
                     self.close();
                 } else if closing.is_flushed() && !std::mem::replace(&mut closing.our_side_ended, true) {
@@ -342,6 +366,7 @@ impl Connection {
             Stage::Handshake(_) | Stage::Closed => None,
         };
         if let Some(client) = client {
+            client.context().shared.drain.counts.note_unwritten(client.buffered_amount());
             client.abandon();
             #[cfg(feature = "capture")]
             client.forget_capture();

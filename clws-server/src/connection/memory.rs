@@ -4,9 +4,27 @@ use crate::budget::{Budget, HOLD_BACK_ABOVE};
 use crate::client::Client;
 use crate::client::disconnect::DisconnectCause;
 use crate::connection::context::Context;
-use crate::connection::open::End;
+use crate::connection::open::{End, Open};
 use crate::connection::{Connection, Stage};
 use crate::guard::{enter, log};
+
+impl Open {
+    /// Whether the client is not read from because memory is short.
+    #[inline]
+    pub(super) fn is_held_back(&self, budget: &Budget) -> bool {
+        budget.is_pressed() && self.is_held_back_pressed(budget)
+    }
+
+    #[cold]
+    fn is_held_back_pressed(&self, budget: &Budget) -> bool {
+        // Reading less does not shrink a compression context. The input of a client that is closed
+        // is discarded, and its close frame must be read.
+        let held = self.held_input() + self.client.held();
+        let held = held.saturating_sub(self.client.compression_context());
+        let waits = self.client.has_queue() && budget.is_over();
+        (waits || held > HOLD_BACK_ABOVE) && !self.client.is_closing()
+    }
+}
 
 impl Connection {
     /// The bytes of memory for unhandled input and for HTTP answers. What the client holds is not
@@ -36,13 +54,7 @@ impl Connection {
     #[cold]
     fn is_held_back_pressed(&self, budget: &Budget) -> bool {
         match &self.stage {
-            // Reading less does not shrink a compression context. The input of a client that is
-            // closed is discarded, and its close frame must be read.
-            Stage::Open(open) => {
-                let held = self.held().saturating_sub(open.client.compression_context());
-                let waits = open.client.has_queue() && budget.is_over();
-                (waits || held > HOLD_BACK_ABOVE) && !open.client.is_closing()
-            }
+            Stage::Open(open) => open.is_held_back(budget),
             Stage::Handshake(_) => self.held() > HOLD_BACK_ABOVE,
             Stage::Closing(_) | Stage::Closed => false,
         }

@@ -3,18 +3,20 @@
 
 use std::io::{self, IoSlice};
 use std::sync::Arc;
+use std::time::Instant;
 
-use clws_proto::{CloseCode, Event, Input, Reaction, Receiver};
+use clws_proto::{CloseCode, Receiver};
 
 use crate::client::Client;
 use crate::client::close::Close;
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::state::Disposition;
 use crate::connection::context::Context;
-use crate::connection::share::{FRAMES_PER_CHECK, Share};
 use crate::connection::timer::{Deadline, Timer};
+use crate::connection::watch::{Missed, ReadingRate, Watch};
 use crate::guard::{ApplicationValue, discard, enter, guard, log};
 use crate::resource::registry::entry::Entry;
+use crate::time::now;
 
 pub(super) struct Open {
     pub(super) receiver: Receiver,
@@ -24,13 +26,15 @@ pub(super) struct Open {
     pub(super) waiting: Option<Box<Waiting>>,
 }
 
-/// The timer, and the state of a connection that closes.
+/// The deadlines of a connection, and the state of a connection that closes.
 pub(super) struct Waiting {
     pub(super) deadline: Deadline,
+    pub(super) watch: Watch,
+    pub(super) rate: ReadingRate,
     /// The error that broke the connection.
     error: Option<ApplicationValue<io::Error>>,
     /// Data messages that were read and discarded.
-    undelivered: u64,
+    pub(super) undelivered: u64,
     /// Whether our side of the connection was ended, because the version has no close frame.
     our_side_ended: bool,
 }
@@ -47,8 +51,34 @@ pub(super) enum End {
 }
 
 impl Waiting {
-    fn boxed(timer: Timer) -> Box<Self> {
-        Box::new(Self { deadline: Deadline::new(timer), error: None, undelivered: 0, our_side_ended: false })
+    pub(super) fn boxed(timer: Timer) -> Box<Self> {
+        Box::new(Self {
+            deadline: Deadline::new(timer),
+            watch: Watch::default(),
+            rate: ReadingRate::default(),
+            error: None,
+            undelivered: 0,
+            our_side_ended: false,
+        })
+    }
+
+    /// Whether the connection waits for nothing.
+    fn is_empty(&self) -> bool {
+        self.deadline.timer() == Timer::Nothing && self.watch.is_empty() && self.undelivered == 0
+    }
+
+    /// Records that the queue was written, all of it or `bytes` bytes.
+    fn note_written(&mut self, all: bool, bytes: usize) {
+        self.watch.note_written(bytes, self.deadline.timer() == Timer::Write);
+        self.rate.note_written(bytes);
+        match self.deadline.timer() {
+            Timer::Deliver => {}
+            // The count is still needed when the client closes.
+            Timer::Write if all && self.undelivered == 0 => self.deadline.start(Timer::Nothing),
+            Timer::Nothing if all => {}
+            Timer::Nothing => self.deadline.start(Timer::Write),
+            _ => self.deadline.note_progress(bytes > 0),
+        }
     }
 }
 
@@ -58,16 +88,13 @@ impl Open {
         &mut self,
         write: &mut dyn FnMut(&[IoSlice<'_>]) -> io::Result<usize>,
     ) -> io::Result<bool> {
-        let mut progress = false;
-        let all =
-            self.client.flush(&mut |slices| write(slices).inspect(|written| progress |= *written > 0))?;
+        let mut bytes = 0;
+        let all = self.client.flush(&mut |slices| write(slices).inspect(|written| bytes += written))?;
         match &mut self.waiting {
-            Some(waiting) => match waiting.deadline.timer() {
-                Timer::Deliver => {}
-                // The count is still needed when the client closes.
-                Timer::Write if all && waiting.undelivered == 0 => self.waiting = None,
-                _ => waiting.deadline.note_progress(progress),
-            },
+            Some(waiting) => {
+                waiting.note_written(all, bytes);
+                self.waiting.take_if(|waiting| waiting.is_empty());
+            }
             None if all => {}
             None => self.waiting = Some(Waiting::boxed(Timer::Write)),
         }
@@ -81,18 +108,57 @@ impl Open {
         Ok(all)
     }
 
-    /// Starts the timer of the closing handshake if the client was closed, and sets the deadline.
+    /// Starts the timer of the closing handshake if the client was closed, and sets the deadlines.
     #[inline]
     pub(super) fn rearm(&mut self, context: &Context<'_>) {
+        self.note_pause(context);
         if self.client.is_closing() {
             let waiting = self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Close));
-            if waiting.deadline.timer() == Timer::Write {
+            if matches!(waiting.deadline.timer(), Timer::Nothing | Timer::Write) {
                 waiting.deadline.start(Timer::Close);
             }
         }
-        if let Some(waiting) = &mut self.waiting {
-            waiting.deadline.rearm(context, self.client.config());
+        if self.waiting.is_some() {
+            self.rearm_waiting(context);
         }
+    }
+
+    fn rearm_waiting(&mut self, context: &Context<'_>) {
+        let is_reading = self.is_reading(context);
+        let Some(waiting) = &mut self.waiting else { return };
+        let (config, now) = (self.client.config(), || context.now());
+        waiting.deadline.rearm(context, config);
+        let timer = waiting.deadline.timer();
+        match timer {
+            // The deadline of the closing handshake is shorter.
+            Timer::Close | Timer::Deliver => waiting.watch.stop(),
+            _ => waiting.watch.rearm(is_reading, config, &now),
+        }
+        let is_blocked = match timer {
+            Timer::Write => true,
+            Timer::Close => self.client.buffered_amount() > 0,
+            _ => false,
+        };
+        waiting.rate.rearm(is_blocked, config, &now);
+        self.waiting.take_if(|waiting| waiting.is_empty());
+    }
+
+    /// The end of the connection, if the client has not met an expectation in time.
+    pub(super) fn missed(&mut self, context: &Context<'_>) -> Option<End> {
+        let is_in_message = !self.receiver.is_between_messages();
+        let (waiting, config, now) = (self.waiting.as_mut()?, self.client.config(), context.now());
+        if waiting.rate.is_missed(now, config) {
+            return Some(End::Lost(DisconnectCause::WriteTimeout));
+        }
+        let (code, reason, cause) = match waiting.watch.missed(now, is_in_message, config)? {
+            Missed::Pong => (CloseCode::INTERNAL, "no answer to a ping", DisconnectCause::KeepaliveTimeout),
+            Missed::Message => {
+                (CloseCode::POLICY, "the message is too slow", DisconnectCause::MessageTimeout)
+            }
+            Missed::Idle => (CloseCode::GOING_AWAY, "no message", DisconnectCause::IdleTimeout),
+        };
+        self.client.queue_close(code, reason);
+        Some(End::Failed(cause))
     }
 
     /// Whether our side of the connection must be ended now. Returns true once: the client is
@@ -165,6 +231,9 @@ impl Open {
         client.note_ended(&disconnect);
         entry.clients.disconnected(client.websocket_version());
         client.leave_groups();
+        let drain = &client.context().shared.drain;
+        drain.note_left();
+        drain.counts.note_end(disconnect.ended_by(), disconnect.undelivered);
         #[cfg(feature = "deflate")]
         if let Some(negotiated) = client.negotiated() {
             negotiated.note(0);
@@ -197,9 +266,10 @@ impl Open {
     #[inline]
     pub(super) fn can_continue(&self) -> bool {
         self.receiver.has_unread()
-            && (self.client.disposition() != Disposition::Wait
-                || self.receiver.is_close_next()
-                || (self.client.hears_pings() && self.receiver.is_ping_next()))
+            && ((!self.is_throttled()
+                && (self.client.disposition() != Disposition::Wait
+                    || (self.client.hears_pings() && self.receiver.is_ping_next())))
+                || self.receiver.is_close_next())
     }
 
     /// Whether more may be read: all events were handled, and the application takes more.
@@ -213,6 +283,7 @@ impl Open {
             && (self.client.disposition() != Disposition::Wait
                 || self.client.is_closing()
                 || self.reads_pings())
+            && !self.is_throttled()
     }
 
     /// Whether the client is read from only for its pings. Hixie versions have none.
@@ -224,144 +295,24 @@ impl Open {
             && !self.client.websocket_version().is_hixie()
     }
 
-    /// Handles input and delivers its events until the share is over.
+    /// Whether the client's input waits until a limit permits more.
+    ///
+    /// Nothing is read from the client meanwhile, so its [clocks](Self::is_reading) stand still.
     #[inline]
-    pub(super) fn handle_input(
-        &mut self,
-        input: Input<'_>,
-        share: &mut Share,
-        context: &Context<'_>,
-    ) -> Option<End> {
-        let client = &self.client;
-        let counters = context.counters();
-        let resource = &*self.entry.resource;
-        let started = counters.takes_sample().then(|| context.now());
-        let (mut handled, mut delivered, mut undelivered) = (false, 0, 0);
-        let mut events = self.receiver.receive_input(input, context.environment.buffers);
-        // One guard for all events: a panic ends the connection, so half-handled events are not
-        // seen again.
-        let end = guard(client.config().debug_on(), client, || {
-            // The receiver keeps events that are not pulled, and returns them first the next time.
-            while !share.is_over() {
-                let deliver = match client.disposition() {
-                    Disposition::Deliver => true,
-                    Disposition::Discard => false,
-                    Disposition::Wait if client.hears_pings() && events.is_ping_next() => false,
-                    Disposition::Wait => return None,
-                };
-                let bytes = match events.next_within(FRAMES_PER_CHECK) {
-                    Ok(None) => {
-                        if !events.has_input() {
-                            return None;
-                        }
-                        share.spend_frames();
-                        continue;
-                    }
-                    Ok(Some(Event::Text(text))) => {
-                        let bytes = text.len();
-                        if deliver {
-                            delivered += 1;
-                            resource.text(client, text);
-                        } else {
-                            undelivered += 1;
-                        }
-                        bytes
-                    }
-                    Ok(Some(Event::Binary(payload))) => {
-                        let bytes = payload.len();
-                        if deliver {
-                            delivered += 1;
-                            resource.binary(client, payload);
-                        } else {
-                            undelivered += 1;
-                        }
-                        bytes
-                    }
-                    Ok(Some(Event::Piece(piece))) => {
-                        let bytes = piece.bytes().len();
-                        // A message counts once, at its end.
-                        let messages = u64::from(piece.last);
-                        if deliver {
-                            delivered += messages;
-                            resource.piece(client, piece);
-                        } else {
-                            undelivered += messages;
-                        }
-                        bytes
-                    }
-                    Ok(Some(Event::Pong(payload))) => {
-                        let bytes = payload.len();
-                        if deliver {
-                            resource.pong(client, payload);
-                        }
-                        bytes
-                    }
-                    Ok(Some(event)) => match react(client, &event.reaction()) {
-                        Ok(bytes) => bytes,
-                        Err(end) => return Some(end),
-                    },
-                    Err(error) => return react(client, &error.into()).err(),
-                };
-                handled = true;
-                share.spend(bytes);
-            }
-            None
-        });
-        drop(events);
-        counters.note_received(delivered);
-        if let Some(started) = started {
-            counters.note_handlers(context.now().saturating_duration_since(started), delivered);
-        }
-        #[cfg(feature = "deflate")]
-        if let Some(negotiated) = client.negotiated() {
-            negotiated.note(self.receiver.context_size());
-        }
-        if undelivered > 0 {
-            self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Close)).undelivered += undelivered;
-        }
-        // Progress of the application, not of the peer.
-        if let Some(waiting) = &mut self.waiting {
-            waiting.deadline.note_progress(handled && waiting.deadline.timer() == Timer::Deliver);
-        }
-        match end {
-            None => {
-                self.client.queue_close(CloseCode::INTERNAL, "");
-                Some(End::Failed(DisconnectCause::Panic))
-            }
-            Some(None) => self.handle_close_after_pause(),
-            Some(end) => end,
-        }
+    pub(super) fn is_throttled(&self) -> bool {
+        self.client.rates().is_some() && self.throttled_until().is_some()
     }
 
-    /// Handles the client's close frame although the application takes no messages, if no message
-    /// comes before it.
-    #[inline]
-    fn handle_close_after_pause(&mut self) -> Option<End> {
-        if !self.receiver.is_close_next() {
-            return None;
-        }
-        match self.receiver.receive(&mut []).next() {
-            Ok(Some(event)) => react(&self.client, &event.reaction()).err(),
-            Ok(None) => None, // it is not complete
-            Err(error) => react(&self.client, &error.into()).err(),
-        }
+    /// The time at which a throttled client continues.
+    pub(super) fn throttled_until(&self) -> Option<Instant> {
+        let rates = self.client.rates()?;
+        if self.has_no_limits() { None } else { rates.waits_until(now()) }
     }
-}
 
-/// Delivers the event or sends the answer that the protocol requires. Returns the number of handled
-/// payload bytes, or the reason for which the connection ends.
-fn react(client: &Client, reaction: &Reaction<'_>) -> Result<usize, End> {
-    client.react(reaction);
-    match reaction {
-        Reaction::Pong(payload) => Ok(payload.len()),
-        Reaction::AnswerClose(frame) => {
-            let (code, reason) = frame.map_or((CloseCode::NO_STATUS, ""), |frame| (frame.code, frame.reason));
-            Err(End::Closed(Disconnect::new(code, reason, DisconnectCause::Closed)))
-        }
-        // RFC 6455 §7.1.7: "An endpoint MUST NOT continue to attempt to process data (including a
-        // responding Close frame) from the remote endpoint after being instructed to _Fail the
-        // WebSocket Connection."
-        Reaction::Fail(error) => Err(End::Failed(DisconnectCause::Protocol(*error))),
-        _ => Ok(0),
+    /// Whether the client's limits have no effect any more, because either side closes or the
+    /// connection is broken. What is left is bounded by a deadline.
+    pub(super) fn has_no_limits(&self) -> bool {
+        let is_broken = |waiting: &Waiting| waiting.deadline.timer() == Timer::Deliver;
+        self.client.is_closing() || self.waiting.as_deref().is_some_and(is_broken)
     }
 }

@@ -7,8 +7,9 @@ use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Outcome;
 use crate::connection::share::Share;
-use crate::connection::{Connection, Stage};
+use crate::connection::{Connection, RETRY_AFTER, Stage};
 use crate::guard::log;
+use crate::stats::kinds::HandshakeOutcome;
 
 impl Connection {
     pub(super) fn handle_request(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
@@ -46,6 +47,12 @@ impl Connection {
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
                 return false;
             }
+            Ok(Outcome::Draining) => {
+                context.counters().note_handshake(HandshakeOutcome::Stopping);
+                let reply = handshake.refusal(&Reject::unavailable(Some(RETRY_AFTER)), bytes, context);
+                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                return false;
+            }
             Err(reject) => {
                 context.counters().note_rejected(reject.status());
                 log(|| {
@@ -56,6 +63,7 @@ impl Connection {
                 return false;
             }
         };
+        context.clients.shared.drain.note_open();
         #[cfg(feature = "capture")]
         if let Some(recorder) = context.recorder()
             && recorder.has_requests()
@@ -64,6 +72,7 @@ impl Connection {
         }
         self.stage = Stage::Open(open);
         let Stage::Open(open) = &mut self.stage else { return false };
+        open.start_clock(context);
         open.connect();
         // Frames that the client sent without waiting for the answer.
         let early = bytes.get_mut(consumed..).unwrap_or_default();

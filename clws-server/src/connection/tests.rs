@@ -2,15 +2,20 @@
 
 mod closing;
 mod decisions;
+mod displaced;
+mod draining;
 mod end_of_input;
 mod expect_continue;
 mod failures;
 mod hixie_75;
+mod keepalive;
 mod many_frames;
 mod memory;
 mod opening;
 mod pausing;
 mod plain_http;
+mod rates;
+mod silence;
 mod slow_policies;
 mod stats;
 mod stopping;
@@ -34,10 +39,10 @@ use crate::connection::context::Context;
 use crate::connection::share::Share;
 use crate::driver::drive::{self, Io, Read, Settled};
 use crate::driver::state::DriverState;
-use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::resource::{CloseTime, Resource};
 use crate::stats::counters::Counters;
 use crate::stats::kinds::HandshakeOutcome;
 use crate::time::{now, virtual_clock};
@@ -153,6 +158,15 @@ impl Resource for Recorder {
         self.record("drained");
     }
 
+    fn draining(&self, client: &Client) -> CloseTime {
+        self.record("draining");
+        if client.query_string() == Some("panic-draining") {
+            panic!("in draining");
+        }
+        client.send_text("last words").unwrap();
+        CloseTime::Now
+    }
+
     fn disconnected(&self, client: &Client, end: &Disconnect) {
         assert!(!client.is_open());
         assert_eq!(client.send_text("too late"), Err(crate::client::outcome::SendError::Closed));
@@ -177,13 +191,13 @@ enum Received {
 
 impl Harness {
     fn new(config: Config) -> Self {
+        let now = Instant::now();
+        virtual_clock::set(Some(now));
         let shared = DriverState::new(config.protocol_76_00_support(true).protocol_75_support(true));
         let resource = Arc::new(Recorder::default());
         shared.resources.register_shared("/", Origins::any(), resource.clone()).unwrap();
         let panics = Origins::closure(|_| panic!("in the origin rule"));
         shared.resources.register_shared("/origin-panics", panics, resource.clone()).unwrap();
-        let now = Instant::now();
-        virtual_clock::set(Some(now));
         let connection = Connection::new(Peer::Stream, &context(&shared));
         let client = clws_proto::Receiver::new(Version::Rfc6455, Role::Client, Limits::default());
         let mut harness = Self {

@@ -10,6 +10,8 @@ use crate::time::deadline_after;
 /// The event that a connection waits for. It waits for one event at a time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Timer {
+    /// No event. The [`Watch`](super::watch::Watch) of the connection may have deadlines.
+    Nothing,
     /// The peer completes its request, and the application decides on it.
     Handshake,
     /// The peer reads queued data.
@@ -23,6 +25,7 @@ pub(super) enum Timer {
 impl Timer {
     const fn timeout(self, config: &Config) -> Duration {
         match self {
+            Self::Nothing => Duration::MAX,
             Self::Handshake => config.handshake_timeout,
             Self::Write => config.write_timeout,
             Self::Close | Self::Deliver => config.close_timeout,
@@ -36,15 +39,15 @@ pub(super) struct Deadline {
     timer: Timer,
     /// `None` until the first [`rearm`](Self::rearm).
     pub(super) at: Option<Instant>,
-    /// The driver was given this time, or an earlier one.
-    pub(super) armed: bool,
+    /// The time that the driver was given, except for a client with limits.
+    pub(super) armed: Option<Instant>,
     /// The timer starts again at the next [`rearm`](Self::rearm).
     restarts: bool,
 }
 
 impl Deadline {
     pub(super) const fn new(timer: Timer) -> Self {
-        Self { timer, at: None, armed: false, restarts: true }
+        Self { timer, at: None, armed: None, restarts: true }
     }
 
     /// A deadline whose time starts now.
@@ -76,10 +79,18 @@ impl Deadline {
     #[inline]
     pub(super) fn rearm(&mut self, context: &Context<'_>, config: &Config) {
         if mem::take(&mut self.restarts) {
-            let at = deadline_after(context.now(), self.timer.timeout(config));
-            // If the driver has an earlier time, it calls too early and is given the new time then.
-            self.armed &= self.at.is_some_and(|before| before <= at);
-            self.at = Some(at);
+            self.at = match self.timer {
+                Timer::Nothing => None,
+                timer => Some(deadline_after(context.now(), timer.timeout(config))),
+            };
+        }
+    }
+
+    /// Lets the timer expire now, unless it has expired.
+    pub(super) fn end_now(&mut self, context: &Context<'_>) {
+        let now = context.now();
+        if !self.is_due(now) {
+            (self.at, self.armed) = (Some(now), None);
         }
     }
 

@@ -3,13 +3,22 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use crate::admission::{Admission, ConnectionPermit};
+use crate::admission::addresses::Addresses;
+use crate::admission::{Admission, Admitted, ConnectionPermit};
 use crate::budget::Budget;
 use crate::buffer_pool::{self, SharedBuffers};
+use crate::client::Client;
 use crate::client::context::ClientContext;
 use crate::config::Config;
+use crate::config::address::Peer;
 use crate::connection::context::{Context, Environment};
+use crate::connection::handshakes::Handshakes;
+use crate::drain::DrainState;
+use crate::drain::options::Drain;
+use crate::driver::client_list::ClientList;
 use crate::driver::streams::Streams;
+use crate::guard::log;
+use crate::lock::{Lock, rank};
 use crate::net::shortage::Shortage;
 use crate::resource::registry::Resources;
 use crate::signal::{Signal, SignalWait};
@@ -37,15 +46,25 @@ pub(crate) struct DriverState {
     /// Refuses clients while the process has no descriptor left.
     pub(crate) shortage: Shortage,
     admission: Admission,
+    /// The connections whose request has not arrived.
+    handshakes: Arc<Handshakes>,
     /// Connections that are served, in any stage.
     clients: AtomicUsize,
     /// The part of `clients` that are streams of the application. They use no descriptor of the
     /// server.
     streamed: AtomicUsize,
-    /// Connections that get 503.
+    /// Connections that get 503 or 429.
     refused: AtomicUsize,
+    /// The connections of each address, if they are limited.
+    addresses: Option<Arc<Addresses>>,
     shards: OnceLock<Vec<Arc<ShardHandle>>>,
+    /// The clients of each shard.
+    lists: Lock<Vec<Arc<ClientList>>, { rank::CLIENT_LISTS }>,
     stop: Arc<Signal>,
+}
+
+fn addresses(config: &Config) -> Option<Arc<Addresses>> {
+    (config.max_clients_per_ip > 0).then(|| Addresses::new(config.max_clients_per_ip, config.ipv6_prefix))
 }
 
 /// Takes one of `most` places. Returns false if all are taken.
@@ -68,11 +87,14 @@ impl DriverState {
                 resources: Resources::new(Arc::clone(&context)),
                 streams: Streams::default(),
                 shortage: Shortage::new(),
+                handshakes: Handshakes::new(context.config.max_handshakes, admission.clients),
+                addresses: addresses(&context.config),
                 admission,
                 clients: AtomicUsize::new(0),
                 streamed: AtomicUsize::new(0),
                 refused: AtomicUsize::new(0),
                 shards: OnceLock::new(),
+                lists: Lock::default(),
                 stop: Arc::default(),
                 context,
             }
@@ -92,7 +114,13 @@ impl DriverState {
     /// The context of a connection with that wake target.
     #[inline]
     pub(crate) const fn connection_context<'a>(&'a self, wake_target: WakeTargetRef<'a>) -> Context<'a> {
-        Context { clients: &self.context, resources: &self.resources, wake_target, environment: &ENVIRONMENT }
+        Context {
+            clients: &self.context,
+            resources: &self.resources,
+            handshakes: &self.handshakes,
+            wake_target,
+            environment: &ENVIRONMENT,
+        }
     }
 
     /// The shards; empty before the server runs, and where each client has a task.
@@ -105,6 +133,23 @@ impl DriverState {
         drop(self.shards.set(shards));
     }
 
+    /// A list for the clients of a new shard.
+    pub(crate) fn new_client_list(&self) -> Arc<ClientList> {
+        let list = Arc::default();
+        self.lists.lock().push(Arc::clone(&list));
+        list
+    }
+
+    /// The clients that are connected, in no order.
+    pub(crate) fn list_clients(&self) -> Vec<Client> {
+        let lists = self.lists.lock().clone();
+        let mut clients = Vec::new();
+        lists.iter().for_each(|list| list.append_to(&mut clients));
+        clients.extend(self.streams.clients());
+        clients.retain(|client| client.is_connected() && !client.is_disconnected());
+        clients
+    }
+
     /// The number of connections, in any stage, without connections that get 503.
     pub(crate) fn clients(&self) -> usize {
         self.clients.load(Ordering::Relaxed)
@@ -115,31 +160,65 @@ impl DriverState {
         self.admission.clients
     }
 
-    /// The number of connections that get 503.
+    /// The number of connections that get 503 or 429.
     #[cfg(test)]
     pub(crate) fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
 
-    /// Counts a new connection. Returns `None` if there is no room even to refuse it.
-    pub(crate) fn admit(&self) -> Option<ConnectionPermit> {
+    /// The number of connections whose request has not arrived.
+    #[cfg(test)]
+    pub(crate) fn handshakes(&self) -> usize {
+        self.handshakes.len()
+    }
+
+    /// The number of addresses whose connections are counted.
+    #[cfg(test)]
+    pub(crate) fn addresses(&self) -> usize {
+        self.addresses.as_ref().map_or(0, |addresses| addresses.len())
+    }
+
+    /// Counts a new connection of `peer`. If it must be refused and there are too many refusals
+    /// already, the error is the kind of its refusal.
+    pub(crate) fn admit(&self, peer: Peer) -> Result<Admitted, ConnectionPermit> {
         let accepted = self.admission.clients.saturating_add(self.streamed.load(Ordering::Relaxed));
-        let is_taken = take(&self.clients, accepted.min(self.config().max_clients));
-        if is_taken { Some(ConnectionPermit::Client) } else { self.refuse() }
+        self.count(peer, accepted.min(self.config().max_clients), ConnectionPermit::Client)
     }
 
-    /// Counts a new stream of the application. Returns `None` if there is no room even to refuse
-    /// it.
-    pub(crate) fn admit_stream(&self) -> Option<ConnectionPermit> {
-        if !take(&self.clients, self.config().max_clients) {
-            return self.refuse();
+    /// Counts a new stream of the application. The error is that of [`admit`](Self::admit).
+    pub(crate) fn admit_stream(&self, peer: Peer) -> Result<Admitted, ConnectionPermit> {
+        let admitted = self.count(peer, self.config().max_clients, ConnectionPermit::Stream)?;
+        if admitted.permit == ConnectionPermit::Stream {
+            self.streamed.fetch_add(1, Ordering::Relaxed);
         }
-        self.streamed.fetch_add(1, Ordering::Relaxed);
-        Some(ConnectionPermit::Stream)
+        Ok(admitted)
     }
 
-    fn refuse(&self) -> Option<ConnectionPermit> {
-        take(&self.refused, self.admission.refusals).then_some(ConnectionPermit::Refused)
+    /// Takes one of `most` places for clients. The address comes first, so that an address with too
+    /// many connections never takes a place.
+    ///
+    /// `peer` is the client's own address. A layer that learns it from a proxy passes that address.
+    fn count(&self, peer: Peer, most: usize, permit: ConnectionPermit) -> Result<Admitted, ConnectionPermit> {
+        let address = match (&self.addresses, peer) {
+            (Some(addresses), Peer::Tcp(address)) => match addresses.take(address.ip()) {
+                None => {
+                    log(|| tracing::debug!(%peer, "refused: too many connections come from this address"));
+                    return self.refuse(ConnectionPermit::Crowded);
+                }
+                permit => permit,
+            },
+            _ => None,
+        };
+        if take(&self.clients, most) {
+            Ok(Admitted { permit, address })
+        } else {
+            self.refuse(ConnectionPermit::Refused)
+        }
+    }
+
+    fn refuse(&self, permit: ConnectionPermit) -> Result<Admitted, ConnectionPermit> {
+        let is_taken = take(&self.refused, self.admission.refusals);
+        if is_taken { Ok(Admitted { permit, address: None }) } else { Err(permit) }
     }
 
     /// Releases a permit of [`admit`](Self::admit) or [`admit_stream`](Self::admit_stream).
@@ -150,7 +229,7 @@ impl DriverState {
                 self.streamed.fetch_sub(1, Ordering::Relaxed);
                 &self.clients
             }
-            ConnectionPermit::Refused => &self.refused,
+            ConnectionPermit::Refused | ConnectionPermit::Crowded => &self.refused,
         };
         count.fetch_sub(1, Ordering::Relaxed);
     }
@@ -158,6 +237,7 @@ impl DriverState {
     /// Stops all drivers.
     pub(crate) fn stop(&self) {
         self.stop.give();
+        self.drain().note_stop();
         self.stop_shards();
     }
 
@@ -166,6 +246,29 @@ impl DriverState {
         for shard_handle in self.shards() {
             drop(shard_handle.send(ShardCommand::Stop));
         }
+    }
+
+    #[inline]
+    pub(crate) fn drain(&self) -> &DrainState {
+        &self.context.shared.drain
+    }
+
+    /// Begins a drain in all drivers, or shortens it.
+    pub(crate) fn begin_drain(&self, drain: Drain) {
+        self.drain().begin(drain, self.config().close_timeout);
+        self.drain_shards();
+    }
+
+    /// Tells the shards of the drain.
+    pub(crate) fn drain_shards(&self) {
+        for shard_handle in self.shards() {
+            drop(shard_handle.send(ShardCommand::Drain));
+        }
+    }
+
+    /// Whether the server ends, by a stop or a drain. The drivers may not have seen it yet.
+    pub(crate) fn is_ending(&self) -> bool {
+        self.is_stopping() || self.drain().is_draining()
     }
 
     /// Whether the server was stopped. The shards may not have seen their command yet.

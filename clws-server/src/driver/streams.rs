@@ -68,6 +68,11 @@ impl Streams {
         self.holders.lock()
     }
 
+    /// The clients of all streams.
+    pub(super) fn clients(&self) -> Vec<Client> {
+        self.holders().iter().filter_map(|(_, holder)| holder.client.get().cloned()).collect()
+    }
+
     /// Bytes held by streams that will be dropped and have not seen it.
     #[cfg(all(test, shuttle))]
     pub(crate) fn dropping(&self) -> usize {

@@ -6,6 +6,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::FutureExt;
 use futures::future::{Either, select};
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -13,6 +14,7 @@ use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
 use crate::net::acceptor::Acceptor;
+use crate::net::handover::SETTLE_TIME;
 use crate::net::shortage::{Shortage, refuse_stream};
 use crate::net::socket::peer_has_ended;
 use crate::net::tcp::set_accepted_options;
@@ -23,10 +25,16 @@ use crate::time::now;
 /// Connections that are accepted before other tasks have their turn.
 const ACCEPTS_PER_TURN: u32 = 64;
 
+/// The most connections that are accepted from the queue of a socket before it is closed.
+const LAST_ACCEPTS: usize = 65_536;
+
+/// The time between two looks at the clients of a server that drains.
+pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
+
 /// The pause after a failure to accept, when no client can be refused either.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the server stops.
+/// Accepts connections until the server stops, or until its drain closes the port.
 pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
     match &acceptor {
         Acceptor::Tcp { listener: tcp, .. } => {
@@ -67,23 +75,75 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
     A: Future<Output = io::Result<Option<(S, Peer)>>>,
 {
-    let mut stop = state.stopped();
+    let mut end = pin!(port_ends(acceptor, state));
+    let serve = |(socket, peer)| {
+        runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit(peer), has_peer_ended));
+    };
     let mut accepted = 0_u32;
     loop {
-        match select(pin!(accept()), &mut stop).await {
-            Either::Left((Ok(None), _)) => {
+        // The end comes first, because there may always be a client to accept.
+        match select(&mut end, pin!(accept())).await {
+            Either::Right((Ok(None), _)) => {
                 state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
             }
-            Either::Left((Ok(Some((socket, peer))), _)) => {
-                let permit = state.admit();
-                runtime::spawn(stream::drive(socket, peer, Arc::clone(state), permit, has_peer_ended));
+            Either::Right((Ok(Some(client)), _)) => {
+                serve(client);
                 accepted = accepted.wrapping_add(1);
                 if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
                     runtime::yield_now().await;
                 }
             }
-            Either::Left((Err(error), _)) => accept_failed(error, acceptor, state).await,
-            Either::Right(_) => return Ok(()),
+            Either::Right((Err(error), _)) => accept_failed(error, acceptor, state).await,
+            Either::Left(_) => break,
+        }
+    }
+    // The system resets the connections that wait in the queue of a closed socket.
+    if state.drain().is_draining() && !acceptor.is_foreign() {
+        for _ in 0..LAST_ACCEPTS {
+            match accept().now_or_never() {
+                Some(Ok(client)) => client.into_iter().for_each(serve),
+                Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Some(Err(_)) | None => break,
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Waits until no more connections may be accepted.
+async fn port_ends(acceptor: &Acceptor, state: &DriverState) {
+    let mut stop = state.stopped();
+    let plan = loop {
+        let (plan, changed) = state.drain().watch();
+        match plan {
+            Some(plan) => break plan,
+            None => {
+                if let Either::Left(_) = select(&mut stop, changed).await {
+                    return;
+                }
+            }
+        }
+    };
+    if plan.keeps_port {
+        drained_or_stopped(state).await;
+    }
+    if acceptor.hand_over(state.config()) {
+        select(&mut stop, runtime::timer(now() + SETTLE_TIME)).await;
+    }
+}
+
+/// Waits until the server stops, or until its drain has ended all clients or its time is over.
+pub(crate) async fn drained_or_stopped(state: &DriverState) {
+    let mut stop = state.stopped();
+    loop {
+        let (plan, changed) = state.drain().watch();
+        let next: runtime::Timer = match plan {
+            None => Box::pin(changed),
+            Some(plan) if state.drain().open() == 0 || plan.until <= now() => return,
+            Some(_) => runtime::timer(now() + POLL_INTERVAL),
+        };
+        if let Either::Left(_) = select(&mut stop, next).await {
+            return;
         }
     }
 }

@@ -2,16 +2,16 @@
 //!
 //! | chapter | answers |
 //! |---|---|
-//! | [handlers] | How do I write the code for a path? Which of the four forms fits? |
-//! | [sending] | How do I send, and what happens if a client reads slowly? |
+//! | [handlers] | How do I write the code for a path? Which of the four forms fits? Uploads in pieces |
+//! | [sending] | How do I send? What happens if a client reads slowly, and which messages may be dropped? |
 //! | [groups] | How do I send one message to many clients? |
 //! | [running] | Which settings are there, and how do I choose them? |
 //! | [limits] | What can a client cost me, and which setting bounds it? |
-//! | [closing] | How does a connection end? How do I stop the server? |
+//! | [closing] | How does a connection end? How do I drain, stop or restart the server? |
 //! | [authentication] | Who is this client? May this page connect? |
 //! | [compression] | When does permessage-deflate help, and what does it cost? |
-//! | [testing] | How do I test a handler without a network? |
-//! | [deployment] | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [testing] | How do I test a handler without a network? How do I record and replay a connection? |
+//! | [deployment] | Proxy, TLS, keepalive, systemd, health checks, metrics, logs, several processes |
 //! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics] | What does my server do? Statistics, metrics, logs |
 //! | [tokio] | How do I use the server in a program on tokio? |

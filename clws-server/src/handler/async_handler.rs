@@ -15,14 +15,15 @@ use crate::client::close::Close;
 use crate::client::disconnect::Disconnect;
 use crate::client::id::ClientId;
 use crate::client::watchers::{Host, gone_already};
+use crate::drain::work::Work;
 use crate::guard::{ApplicationValue, guard};
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::inbox::Inbox;
 use crate::handler::websocket::message::Message;
 use crate::lock::{Lock, rank};
-use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
+use crate::resource::{CloseTime, Resource};
 use crate::runtime;
 
 /// Creates a resource that serves each client with an async function, in a separate task of
@@ -137,6 +138,7 @@ where
             return Err(gone_already());
         }
         let inbox = Arc::new(Inbox::new(client));
+        let for_drain = Arc::clone(&inbox);
         let socket = WebSocket::new(client.clone(), Arc::clone(&inbox));
         let task = Box::pin((self.handler)(socket));
         let host: Arc<dyn Host> =
@@ -153,7 +155,9 @@ where
             };
         client.hand_to(&host);
         let task = ApplicationValue::new(task, client.config().debug_on());
-        runtime::spawn(Guarded { client: client.clone(), task });
+        let work: Arc<dyn Work> = Arc::clone(&for_drain) as _;
+        let work = client.context().shared.drain.works.add(Arc::downgrade(&work));
+        runtime::spawn(Guarded { client: client.clone(), task, work, _inbox: for_drain });
         Ok(())
     }
 
@@ -176,6 +180,13 @@ where
     fn drained(&self, client: &Client) {
         if let Some(inbox) = self.inbox(client) {
             inbox.drained();
+        }
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        match self.inbox(client) {
+            Some(inbox) if inbox.drain() => CloseTime::Later,
+            _ => CloseTime::Now,
         }
     }
 
@@ -218,12 +229,16 @@ impl<F> AsyncHandler<F> {
 struct Guarded<R> {
     client: Client,
     task: ApplicationValue<Pin<Box<R>>>,
+    /// The key of the inbox among the handlers that a drain waits for.
+    work: usize,
+    _inbox: Arc<Inbox>,
 }
 
 /// An executor that ends drops its tasks.
 impl<R> Drop for Guarded<R> {
     fn drop(&mut self) {
         self.task.discard(&self.client);
+        self.client.context().shared.drain.works.remove(self.work);
     }
 }
 

@@ -65,7 +65,7 @@ impl MetricsPublisher {
     /// count is not the number of turns or messages.
     pub fn publish(&mut self) {
         if !std::mem::replace(&mut self.is_described, true) {
-            names::describe(); // to the recorder of now, which may be younger than this publisher
+            names::describe(); // now, because the recorder may have been installed after `new`
         }
         let stats = self.handle.stats();
         #[expect(clippy::cast_precision_loss, reason = "metrics are floating-point numbers")]

@@ -24,9 +24,10 @@ fn a_permit_is_released() {
         thread::spawn(move || handle.stop())
     };
     let (socket, peer) = connection(&[], AfterTexts::End);
-    let permit = shared.admit().unwrap();
+    let admitted = shared.admit(Peer::Unix).unwrap();
+    let permit = admitted.permit;
     shard_handle.load.fetch_add(1, Ordering::Relaxed);
-    if shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, permit)).is_err() {
+    if shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, admitted)).is_err() {
         shard_handle.load.fetch_sub(1, Ordering::Relaxed);
         shared.release(permit); // as a shard that accepts for another shard does
     }

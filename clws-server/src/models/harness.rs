@@ -93,7 +93,7 @@ impl Harness {
             Driver::Shard => {
                 let (shard_handle, driver) = run_shard(&shared);
                 let (socket, peer) = connection(texts, after);
-                let permit = shared.admit().unwrap();
+                let permit = shared.admit(Peer::Unix).unwrap();
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
                 shard_handle.send(ShardCommand::AddConnection(socket, Peer::Unix, permit)).unwrap();
                 (driver, TestPeer::Socket(peer, shard_handle))
@@ -106,8 +106,13 @@ impl Harness {
                     output: Arc::default(),
                 };
                 let output = Arc::clone(&pipe.output);
-                let serves =
-                    stream::drive(pipe, Peer::Stream, Arc::clone(&shared), shared.admit_stream(), |_| false);
+                let serves = stream::drive(
+                    pipe,
+                    Peer::Stream,
+                    Arc::clone(&shared),
+                    shared.admit_stream(Peer::Stream),
+                    |_| false,
+                );
                 (thread::spawn(move || block_on(serves)), TestPeer::Stream(output))
             }
         };

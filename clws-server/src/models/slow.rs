@@ -7,6 +7,7 @@ use shuttle::thread;
 use crate::client::Client;
 use crate::client::outcome::Sent;
 use crate::client::outgoing::SendOptions;
+use crate::client::receipt::Written;
 use crate::config::Config;
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::mailbox;
@@ -40,15 +41,17 @@ fn reports_are_true(driver: Driver) {
             assert!(sent != Sent::Dropped || fate == Fate::Dropped);
             reported.push((format!("a{number}"), fate));
         }
-        let refused = other.join().unwrap();
+        let mut refused = Vec::new();
+        for (number, written) in (0..).zip(other.join().unwrap()) {
+            match written {
+                Some(written) => assert_eq!(written.await, Fate::Written),
+                None => refused.push(number),
+            }
+        }
         let dropped = reported.iter().filter(|(_, fate)| *fate == Fate::Dropped).count();
         assert_eq!(usize::try_from(client.dropped()), Ok(dropped));
-        client.close(clws_proto::CloseCode::NORMAL);
         let (_, last) = reported.last().unwrap();
         assert_ne!(*last, Fate::Lost);
-        while client.buffered_amount() > 0 {
-            let _ = events.next().await;
-        }
         client.abort();
         (reported, refused)
     });
@@ -66,9 +69,10 @@ fn reports_are_true(driver: Driver) {
     }
 }
 
-/// Returns the messages that were refused.
-fn send_plain(client: &Client) -> Vec<usize> {
-    (0..2).filter(|number| client.send_text(&format!("b{number}")).is_err()).collect()
+/// Returns the reports of the messages. A message that was refused has none.
+fn send_plain(client: &Client) -> Vec<Option<Written>> {
+    let send = |number| client.send_tracked(&format!("b{number}"), SendOptions::new());
+    (0..2).map(|number| send(number).ok().map(|(_, written)| written)).collect()
 }
 
 fn on_a_shard() {

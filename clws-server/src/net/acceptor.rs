@@ -9,10 +9,11 @@ use socket2::{SockRef, Type};
 
 use crate::config::Config;
 use crate::config::address::{Listen, Peer};
+use crate::net::handover;
 use crate::net::socket::Socket;
-use crate::net::tcp;
 #[cfg(unix)]
 use crate::net::unix::UnixSocket;
+use crate::net::{send_queue, tcp};
 
 /// A non-blocking listening socket.
 #[derive(Debug)]
@@ -53,6 +54,7 @@ impl Acceptor {
         check_listening(SockRef::from(&listener), is_tcp, "TCP")?;
         listener.set_nonblocking(true)?;
         tcp::set_options(SockRef::from(&listener), config)?;
+        send_queue::log_limited(&SockRef::from(&listener), config);
         Ok(Self::Tcp { listener, is_foreign: true })
     }
 
@@ -91,6 +93,29 @@ impl Acceptor {
             #[cfg(all(test, unix))]
             Self::Sim(listener) => return listener.refuse_all(),
         };
+    }
+
+    /// Whether the application has opened the socket, so that another process may listen on it too.
+    /// It must not be emptied or shut down.
+    pub(crate) const fn is_foreign(&self) -> bool {
+        match self {
+            Self::Tcp { is_foreign, .. } => *is_foreign,
+            #[cfg(unix)]
+            Self::Unix(socket) => socket.is_foreign(),
+            #[cfg(all(test, unix))]
+            Self::Sim(_) => false,
+        }
+    }
+
+    /// Prepares the end of a socket whose port another socket may take over. Returns whether
+    /// connections may still arrive for a while: see [`handover`].
+    pub(crate) fn hand_over(&self, config: &Config) -> bool {
+        match self {
+            Self::Tcp { listener, is_foreign: false } if config.reuse_port => {
+                handover::ignore_requests(listener)
+            }
+            _ => false,
+        }
     }
 
     /// Accepts the next connection.

@@ -10,6 +10,7 @@ use socket2::{SockRef, TcpKeepalive};
 
 use crate::config::Config;
 use crate::config::address::Peer;
+use crate::net::send_queue;
 use crate::net::socket::Socket;
 
 /// The number of unanswered probes after which the system ends a connection.
@@ -59,6 +60,7 @@ impl Liveness {
 /// Sets the options of a connection.
 pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()> {
     socket.set_tcp_nodelay(config.nodelay)?;
+    send_queue::set(&socket, config)?;
     let Some(keepalive) = config.tcp_keepalive else { return Ok(()) };
     let liveness = Liveness::new(keepalive, config.write_timeout);
     let keepalive = TcpKeepalive::new().with_time(liveness.idle);
@@ -99,8 +101,13 @@ pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListen
     // On Windows this option would let other processes take the same port.
     #[cfg(unix)]
     socket.set_reuse_address(true)?;
+    #[cfg(unix)]
+    if config.reuse_port {
+        socket.set_reuse_port(true)?;
+    }
     socket.set_nonblocking(true)?;
     set_options(SockRef::from(&socket), config)?;
+    send_queue::log_limited(&SockRef::from(&socket), config);
     socket.bind(&address.into())?;
     socket.listen(config.backlog)?;
     Ok(socket.into())

@@ -109,11 +109,34 @@ pub trait Resource: Send + Sync + 'static {
     /// moment to send more.
     fn drained(&self, client: &Client) {}
 
+    /// Handles the turn of this client in a [drain](crate::ServerHandle::drain) of the server: the
+    /// last chance to send to it. Then the server closes it, unless this returns
+    /// [`CloseTime::Later`].
+    ///
+    /// All messages that were read from the client are handled before. Further ones may follow until
+    /// its close frame comes. A resource that wraps another one should return the result of the
+    /// other's `draining`, because mailboxes and async handlers close their clients later.
+    fn draining(&self, client: &Client) -> CloseTime {
+        CloseTime::Now
+    }
+
     /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for
     /// each client that [`connected`](Self::connected) has taken, and is made once. Nothing can be
     /// sent to the client any more. The client has left all [`Group`](crate::Group)s, so this
     /// handler can notify the other members.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
+}
+
+/// The answer of a resource to a [drain](crate::ServerHandle::drain): when its client may be
+/// closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum CloseTime {
+    /// Now: the close frame follows what is queued for the client.
+    Now,
+    /// Later: the resource has work to do for the client, and closes it then. The server closes it
+    /// when the drain's time is nearly over.
+    Later,
 }
 
 /// Lets the caller keep a reference to a registered resource.
@@ -144,6 +167,10 @@ impl<R: Resource + ?Sized> Resource for Arc<R> {
 
     fn drained(&self, client: &Client) {
         (**self).drained(client);
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        (**self).draining(client)
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {

@@ -84,7 +84,8 @@ impl ResourceConfig {
     ///
     /// Raise both [`max_read_message_size`](Self::max_read_message_size) and
     /// [`max_read_frame_size`](Self::max_read_frame_size) to the longest message, because a client
-    /// may send it in one frame. A browser does.
+    /// may send it in one frame. A browser does. If clients send small fragments, raise
+    /// [`max_fragments`](Self::max_fragments) too: by default, a message has at most 131,072.
     ///
     /// ```
     /// use std::collections::HashMap;

@@ -82,7 +82,8 @@ impl ServerBuilder {
     ///
     /// [`bind`](Self::bind) makes it non-blocking and sets the TCP options of the config. The
     /// backlog stays as it is. When the server stops, it closes the socket and does not shut it
-    /// down: another process that has the same socket continues to listen.
+    /// down: another process that has the same socket continues to listen. A drain also leaves it
+    /// what waits in the socket's queue.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.listeners.push(Given::Tcp(listener));
         self

@@ -7,9 +7,13 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 #[cfg(feature = "capture")]
 use crate::capture::recorder::CaptureStats;
+use crate::client::Client;
+use crate::client::close::{Close, close_all};
 use crate::config::address::Peer;
+use crate::drain::options::Drain;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
+use crate::guard::guard_other;
 use crate::resource::registry::Resources;
 use crate::stats::snapshot::Stats;
 
@@ -31,6 +35,37 @@ impl ServerHandle {
         self.0.stop();
     }
 
+    /// Drains the server: it ends without an outage for its clients. Then
+    /// [`Server::run`](crate::Server::run) returns a [`Report`](crate::Report).
+    ///
+    /// 1. The server accepts no more connections, or answers them with 503: see
+    ///    [`keep_port`](Drain#structfield.keep_port). Handshakes without a decision get 503 with
+    ///    Retry-After at once, and later decisions have no effect.
+    /// 2. Clients are closed one after the other, over the time [`spread`](Drain#structfield.spread).
+    ///    Each one first gets the answers to the messages that were read from it:
+    ///    [`Resource::draining`](crate::Resource::draining) is called, and a mailbox, a listener or
+    ///    an async handler handles what is queued. Then the close frame goes out, after all queued
+    ///    data. Messages of the client are delivered until its own close frame.
+    /// 3. The server waits until async handlers have returned, and until listeners and mailboxes
+    ///    have handled all events, closures and messages.
+    /// 4. What is left after [`within`](Drain#structfield.within) is cut, and reported.
+    ///
+    /// A second drain can only shorten the first one: each of its times has an effect if it ends
+    /// earlier. Its code, its reason and `keep_port` have none. [`stop`](Self::stop) ends a drain
+    /// at once, as it ends a server that does not drain. After a stop, a drain has no effect.
+    ///
+    /// The chapter [closing](crate::guide::closing) has an example.
+    pub fn drain(&self, drain: Drain) {
+        self.0.begin_drain(drain);
+    }
+
+    /// Whether [`drain`](Self::drain) or [`stop`](Self::stop) was called. A health check should
+    /// fail from then on.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.0.is_ending()
+    }
+
     /// The resources of the server.
     #[must_use]
     pub fn resources(&self) -> &Resources {
@@ -41,6 +76,51 @@ impl ServerHandle {
     #[must_use]
     pub fn clients(&self) -> usize {
         self.0.clients()
+    }
+
+    /// The clients that are connected at the moment, in no order.
+    ///
+    /// It looks at all of them and takes no lock that a message needs. It can be called on any
+    /// thread, also in a handler.
+    ///
+    /// ```
+    /// use clws_server::ServerHandle;
+    ///
+    /// fn users_online(server: &ServerHandle) -> usize {
+    ///     server.list_clients().iter().filter(|client| client.resource_name() == "/chat").count()
+    /// }
+    /// ```
+    #[must_use]
+    pub fn list_clients(&self) -> Vec<Client> {
+        self.0.list_clients()
+    }
+
+    /// Closes the clients that `fits` chooses, as [`Client::close`] does. Returns their number.
+    ///
+    /// A client for which `fits` panics is not closed, and the panic is logged. `fits` may call
+    /// the server.
+    ///
+    /// ```
+    /// use std::net::IpAddr;
+    /// use clws_server::{CloseCode, ServerHandle};
+    ///
+    /// fn ban(server: &ServerHandle, address: IpAddr) -> usize {
+    ///     server.close_clients(|client| client.remote_ip() == Some(address), CloseCode::POLICY)
+    /// }
+    ///
+    /// fn move_away(server: &ServerHandle) -> usize {
+    ///     let close = (CloseCode::SERVICE_RESTART, "this chat moves to another server");
+    ///     server.close_clients(|client| client.resource_name() == "/chat", close)
+    /// }
+    /// ```
+    pub fn close_clients(&self, mut fits: impl FnMut(&Client) -> bool, close: impl Into<Close>) -> usize {
+        let debug = self.0.config().debug_on();
+        let mut clients = self.list_clients();
+        clients.retain(|client| {
+            guard_other(debug, "a choice of clients", client, || fits(client)).unwrap_or(false)
+        });
+        close_all(&clients, close);
+        clients.len()
     }
 
     /// The most connections that the server accepts.
@@ -133,6 +213,6 @@ impl ServerHandle {
     {
         // The permit is taken before the first poll, so that a server that stops waits for this
         // stream.
-        stream::drive(stream, peer, Arc::clone(&self.0), self.0.admit_stream(), |_| false)
+        stream::drive(stream, peer, Arc::clone(&self.0), self.0.admit_stream(peer), |_| false)
     }
 }

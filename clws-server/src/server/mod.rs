@@ -8,6 +8,7 @@ use std::io;
 use std::sync::Arc;
 
 use crate::config::address::Listen;
+use crate::drain::report::Report;
 use crate::driver::state::DriverState;
 use crate::net::acceptor::Acceptor;
 use crate::resource::registry::Resources;
@@ -63,15 +64,15 @@ impl Server {
         ServerHandle::new(Arc::clone(&self.state))
     }
 
-    /// Serves until [`ServerHandle::stop`] is called or the future is dropped. Dropping it stops
-    /// the server too.
+    /// Serves until [`ServerHandle::drain`] or [`ServerHandle::stop`] has ended the server, and
+    /// returns a report on its clients. Dropping the future stops the server too.
     ///
     /// The threads of the shards do the work. The future only waits for them, on any executor.
     ///
     /// # Errors
     ///
     /// The system refuses a thread, or a resource that a shard needs to poll its sockets.
-    pub async fn run(self) -> io::Result<()> {
+    pub async fn run(self) -> io::Result<Report> {
         run::start(self.state, self.listeners).await
     }
 }

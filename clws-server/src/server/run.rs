@@ -13,9 +13,10 @@ use futures::FutureExt;
 use futures::future::select;
 use futures::future::{BoxFuture, try_join_all};
 
+use crate::drain::report::Report;
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
-use crate::driver::tasks;
+use crate::driver::tasks::{self, POLL_INTERVAL};
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::Poller;
 use crate::runtime;
@@ -40,19 +41,23 @@ impl Drop for StopOnDrop {
     }
 }
 
-/// Serves until the server is stopped, or the future is dropped.
+/// Serves until the server has ended, or the future is dropped.
 ///
 /// An async function is compiled in each crate that polls it, with everything that it awaits. The
 /// box is created in a function without type parameters, so its content is compiled here, once.
-pub(super) fn start(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> BoxFuture<'static, io::Result<()>> {
+pub(super) fn start(
+    state: Arc<DriverState>,
+    listeners: Vec<Acceptor>,
+) -> BoxFuture<'static, io::Result<Report>> {
     let run = async move {
         let _stop = StopOnDrop(Arc::clone(&state));
-        run(state, listeners).await
+        run(Arc::clone(&state), listeners).await?;
+        Ok(finish(&state).await)
     };
     run.boxed()
 }
 
-/// Serves until the server is stopped.
+/// Serves until the server is stopped or drained.
 async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     let result = serve(Arc::clone(&state), listeners).await;
     #[cfg(feature = "capture")]
@@ -75,6 +80,24 @@ async fn serve(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<
     }
 }
 
+/// Waits for the handlers of a server that drains, and reports.
+async fn finish(state: &DriverState) -> Report {
+    let mut report = state.drain().counts.report();
+    let (mut unfinished, mut waiting) = (0, 0);
+    while let Some(plan) = state.drain().plan() {
+        (unfinished, waiting) = state.drain().works.unfinished();
+        // Handlers count what they discard, also while they finish.
+        report = state.drain().counts.report();
+        if unfinished == 0 || state.is_stopping() || plan.until <= now() {
+            break;
+        }
+        runtime::timer((now() + POLL_INTERVAL).min(plan.until)).await;
+    }
+    report.undelivered += waiting;
+    report.unfinished = unfinished;
+    report
+}
+
 async fn run_shards(
     state: Arc<DriverState>,
     listeners: Vec<Acceptor>,
@@ -89,8 +112,12 @@ async fn run_shards(
         ended.push(shard.spawn(format!("clws-shard-{index}"))?);
     }
     drop(listeners); // the last shard that drops them closes them
+    // An earlier drain or stop found no shards.
+    if state.drain().is_draining() {
+        state.drain_shards();
+    }
     if state.is_stopping() {
-        state.stop_shards(); // an earlier stop found no shards
+        state.stop_shards();
     }
     try_join_all(ended).await.map(drop)
 }
@@ -99,13 +126,21 @@ async fn run_shards(
 async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
     let accepting = listeners.into_iter().map(|listener| tasks::serve(listener, Arc::clone(&state)));
     try_join_all(accepting).await?;
-    state.stopped().await; // without listeners, the join ends at once
+    // Without listeners, the join ends at once.
+    tasks::drained_or_stopped(&state).await;
+    state.drain().finish();
     // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake,
-    // and once more to close its stream.
-    let deadline =
-        deadline_after(now(), state.config().close_timeout.saturating_mul(3).saturating_add(TASK_LATENCY));
-    while state.clients() > 0 && now() < deadline {
-        runtime::timer(now() + Duration::from_millis(10)).await;
+    // and once more to close its stream. A drain has its own deadline.
+    let stop_time = state.config().close_timeout.saturating_mul(3).saturating_add(TASK_LATENCY);
+    let mut stopped = None;
+    while state.clients() > 0 {
+        let drained = state.drain().plan().filter(|_| !state.is_stopping());
+        let stopped = || *stopped.get_or_insert_with(|| deadline_after(now(), stop_time));
+        let deadline = drained.map_or_else(stopped, |plan| deadline_after(plan.until, TASK_LATENCY));
+        if deadline <= now() {
+            break;
+        }
+        runtime::timer(now() + POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -4,6 +4,7 @@
 use crate::client::Client;
 use crate::sim::act::{abort, answer, close, publish, send_to_group};
 use crate::sim::app::{self, app};
+use crate::sim::drain::{drain_again, drain_instead_of_stop};
 use crate::sim::executor;
 use crate::sim::resources::accept_by;
 use crate::sim::script::Kind;
@@ -16,6 +17,7 @@ pub(super) fn run(action: Action) {
         Action::Serve(conn) => serve(conn),
         Action::Decide(conn) => decide(conn),
         Action::Stop => stop(),
+        Action::Drain => drain_again(),
         Action::Stall => with(State::stall),
         Action::Chaos => {
             let wild = with(|state| {
@@ -53,8 +55,11 @@ pub(super) fn stop() {
     with(|state| {
         state.trace(super::trace::NO_CONN, "stop", 0, 0);
         state.stopped_at.get_or_insert(state.now);
+        state.note_activity();
     });
-    server.stop();
+    if !drain_instead_of_stop(&server) {
+        server.stop();
+    }
 }
 
 /// A random connected client.

@@ -2,6 +2,7 @@
 
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::outcome::SendError;
+use crate::config::excess::Excess;
 use crate::sim::log::Check;
 use crate::sim::plan::Plan;
 use crate::sim::script::Kind;
@@ -65,6 +66,7 @@ impl State {
                 self.violation(Check::Deadlines, conn, text);
             }
             403 | 404 | 408 | 500 | 503 => {}
+            429 if self.plan.config.max_clients_per_ip > 0 => {}
             _ => self.violation(Check::Peer, conn, format!("status {status}")),
         }
     }
@@ -104,6 +106,7 @@ impl State {
         log.forget_dropped();
         let expected = log.sent.get(log.received).copied();
         log.received += 1;
+        self.note_activity();
         if number != expected {
             let text = format!("the client received message {number:?} instead of {expected:?}");
             self.violation(Check::Order, conn, text);
@@ -147,6 +150,8 @@ impl State {
     pub(super) fn opened(&mut self, conn: u32) {
         self.trace(conn, "connected", 0, 0);
         self.log(conn).opened += 1;
+        self.log(conn).opened_at = self.now;
+        self.note_activity();
         if self.log(conn).opened > 1 {
             self.violation(Check::Lifecycle, conn, "connected twice".to_owned());
         }
@@ -155,6 +160,8 @@ impl State {
     /// A resource gets a message.
     pub(super) fn handed(&mut self, conn: u32, number: u32) {
         self.trace(conn, "message", number.into(), 0);
+        self.note_activity();
+        self.log(conn).handed_at = self.now;
         let log = self.log(conn);
         let (expected, ended) = (log.handed, log.ended);
         log.handed = number + 1;
@@ -177,6 +184,8 @@ impl State {
         if log.ended > 1 || log.opened == 0 {
             self.violation(Check::Lifecycle, conn, "disconnected twice, or without connected".to_owned());
         }
+        self.note_activity();
+        self.check_silence(conn, &end.cause);
         self.check_cause(conn, end);
     }
 
@@ -254,10 +263,15 @@ impl State {
             DisconnectCause::Io(_) => has_reset,
             DisconnectCause::Protocol(_) => log.broke_protocol,
             DisconnectCause::CloseTimeout | DisconnectCause::WriteTimeout => true,
+            // `check_silence` has the conditions.
+            DisconnectCause::KeepaliveTimeout
+            | DisconnectCause::MessageTimeout
+            | DisconnectCause::IdleTimeout => true,
             DisconnectCause::Budget => self.plan.used > 0,
             // A killed listener aborts clients whose messages it has not taken.
             DisconnectCause::Aborted => log.aborted || (killed && log.kind == Some(Kind::Listener)),
             DisconnectCause::Panic => log.panicked,
+            DisconnectCause::Excess => self.plan.config.excess == Excess::Close,
             DisconnectCause::Stopped => stopped || log.cancelled,
         };
         let code = match (&end.cause, log.close_code) {

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use clws_handshake::Origins;
 
+use crate::client::Client;
+use crate::client::state::Disposition;
 use crate::driver::shard::Shard;
 use crate::driver::state::DriverState;
 use crate::handler::async_handler::async_handler;
@@ -28,8 +30,11 @@ use crate::sim::script::Kind;
 use crate::sim::socket::SimListener;
 use crate::sim::trace::NO_CONN;
 use crate::sim::{Action, MILLI, State, chaos, executor, with};
-use crate::time::virtual_clock;
+use crate::time::{now, virtual_clock};
 use crate::wake::{self, Aside, ShardHandle};
+
+/// Shards round a deadline up by less than this.
+const ROUNDING: Duration = Duration::from_millis(200);
 
 /// More steps than any run takes: beyond this number, the server loops without end.
 const STEPS: u64 = 3_000_000;
@@ -206,7 +211,9 @@ impl Harness {
                     let time = state.rng.time(state.plan.step_cost);
                     state.pass(time);
                 });
-            } else if let Some(at) = self.next() {
+            } else if let Some(at) = self.next()
+                && with(|state| at <= state.idle_at())
+            {
                 if with(|state| at > state.now + MILLI / 2) {
                     check_rest();
                 }
@@ -270,7 +277,10 @@ impl Harness {
                 executor::poll(index);
             }
             Step::Action(action) => {
-                with(|state| state.actions.pop());
+                with(|state| {
+                    state.actions.pop();
+                    state.note_activity();
+                });
                 chaos::run(action);
             }
         }
@@ -317,8 +327,16 @@ impl Harness {
     /// stop.
     fn check_idle(&self) {
         for conn in 0..u32::try_from(with(|state| state.logs.len())).unwrap_or(0) {
-            let buffered = app::client(conn).map_or(0, |client| client.buffered_amount());
-            with(|state| state.check_idle(conn, buffered));
+            let client = app::client(conn);
+            let buffered = client.as_ref().map_or(0, Client::buffered_amount);
+            let waits = client.as_ref().is_some_and(|client| client.disposition() == Disposition::Wait);
+            let is_throttled = client.is_some_and(|client| is_throttled(&client));
+            with(|state| {
+                if !is_throttled {
+                    state.check_idle(conn, buffered);
+                }
+                state.check_vanished(conn, waits);
+            });
         }
     }
 
@@ -330,6 +348,7 @@ impl Harness {
         let topics = app(|app| app.topics.names().len()).unwrap_or(0);
         let (clients, refused) =
             (ServerHandle::new(Arc::clone(&self.shared)).clients(), self.shared.refused());
+        let (addresses, handshakes) = (self.shared.addresses(), self.shared.handshakes());
         let load: usize = self
             .shards
             .iter()
@@ -350,6 +369,8 @@ impl Harness {
                 (topics, "topics"),
                 (clients, "admissions"),
                 (refused, "admissions of refused clients"),
+                (addresses, "addresses with connections"),
+                (handshakes, "places of connections without a request"),
                 (load, "connections counted in the load of shards"),
                 (memberships, "memberships"),
                 (present, "clients without a disconnect event"),
@@ -378,12 +399,17 @@ impl Harness {
     }
 }
 
+/// Whether a client waits for a limit, or its driver is about to notice that it does not.
+fn is_throttled(client: &Client) -> bool {
+    client.rates().is_some_and(|rates| rates.waits_until(now() - ROUNDING).is_some())
+}
+
 /// Checks, before time advances, that clients wait only for the network, for peers or for timers.
 fn check_rest() {
     for conn in app::present() {
         if let Some(client) = app::client(conn) {
-            let (buffered, paused) =
-                (client.buffered_amount(), client.disposition() == crate::client::state::Disposition::Wait);
+            let paused = client.disposition() == Disposition::Wait || is_throttled(&client);
+            let buffered = client.buffered_amount();
             with(|state| state.check_rest(conn, buffered, paused));
         }
     }

@@ -16,7 +16,8 @@ pub(super) enum Check {
     DeliveryInStop,
     /// While messages are unread, nothing more is read from the socket.
     Unread,
-    /// After the application closed a client, it receives no more messages from the client.
+    /// After the application closed a client, it receives no more messages from the client. A
+    /// client that is dropped for its silence was silent long enough.
     Silence,
     /// An inline handler's answers always fit in its client's outbox.
     Answers,
@@ -78,6 +79,8 @@ pub(super) struct Log {
     pub(super) close_arrived: Option<u64>,
     pub(super) close_code: Option<u16>,
     pub(super) ended_by_client: bool,
+    /// The client sends and reads nothing more, and has not ended its side.
+    pub(super) vanished: bool,
     pub(super) broke_protocol: bool,
     /// The status of the handshake's answer.
     pub(super) status: Option<u16>,
@@ -95,7 +98,9 @@ pub(super) struct Log {
     pub(super) sent_by_others: bool,
     /// Calls of the resource: `connected`, the next expected message, `disconnected`.
     pub(super) opened: u32,
+    pub(super) opened_at: u64,
     pub(super) handed: u32,
+    pub(super) handed_at: u64,
     pub(super) ended: u32,
     pub(super) end: Option<(Disconnect, u64)>,
     pub(super) ended_in_stop: bool,
@@ -103,6 +108,8 @@ pub(super) struct Log {
     pub(super) app_opened: u32,
     pub(super) handled: u32,
     pub(super) app_ended: u32,
+    /// A drain has told the resource of the client's close.
+    pub(super) draining: bool,
     /// Why the application may miss messages: it asked for that.
     pub(super) silenced: Option<&'static str>,
     /// The application closed or aborted the client through its handle.

@@ -28,10 +28,12 @@ mod act;
 mod app;
 mod chaos;
 mod check;
+mod drain;
 mod edges;
 pub(crate) mod executor;
 mod final_checks;
 mod harness;
+mod limits;
 mod log;
 mod net;
 mod peer;
@@ -43,6 +45,7 @@ mod recording;
 mod resources;
 mod rng;
 mod script;
+mod silence;
 mod slow;
 pub(crate) mod socket;
 mod tests;
@@ -86,7 +89,11 @@ struct State {
     scheduled: u64,
     trace: Trace,
     violations: Vec<Violation>,
+    /// The time of the stop, or of the drain before it.
     stopped_at: Option<u64>,
+    /// The last time at which something other than keepalive happened.
+    active_at: u64,
+    drained_at: Option<u64>,
     listener_killed: bool,
     /// Total time taken by handlers that were asked to be slow.
     slow: u64,
@@ -131,6 +138,8 @@ enum Action {
     Stall,
     /// The server is stopped.
     Stop,
+    /// A drain is shortened.
+    Drain,
 }
 
 thread_local! {
@@ -170,6 +179,8 @@ impl State {
             trace,
             violations: Vec::new(),
             stopped_at: None,
+            active_at: 0,
+            drained_at: None,
             listener_killed: false,
             slow: 0,
             #[cfg(feature = "deflate")]
@@ -194,6 +205,9 @@ impl State {
     }
 
     fn process(&mut self, event: Event) {
+        if !matches!(event, Event::CarryIn(_) | Event::CarryOut(_)) {
+            self.note_activity();
+        }
         match event {
             Event::Connect(conn) => self.connect(conn),
             Event::Script(conn) => self.run_script(conn),

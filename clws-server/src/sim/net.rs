@@ -23,6 +23,8 @@ pub(super) struct Conn {
     /// Total bytes that arrived, and total bytes that the server has read.
     pub(super) arrived: u64,
     pub(super) read: u64,
+    /// The time of the last read that returned bytes.
+    pub(super) read_at: u64,
     /// The client has ended its side: as the client sees it, and as the server sees it.
     fin_out: bool,
     pub(super) fin_in: bool,
@@ -166,8 +168,10 @@ impl Conn {
 // The client's side.
 impl State {
     pub(super) fn client_writes(&mut self, conn: u32, bytes: &[u8]) {
-        if !self.conn(conn).is_disconnected {
-            self.conn(conn).out.push(bytes);
+        let conn_ = self.conn(conn);
+        // A client that has ended its side cannot even answer pings.
+        if !conn_.is_disconnected && !conn_.fin_out {
+            conn_.out.push(bytes);
             self.move_in(conn);
         }
     }
@@ -232,6 +236,7 @@ impl State {
         conn_.fin_in |= ends;
         if count > 0 || ends {
             self.trace(conn, "net: in", count as u64, u64::from(ends));
+            self.note_transfer(count);
             self.note_arrival(conn);
             self.edge(conn);
             self.move_in(conn);
@@ -279,6 +284,7 @@ impl State {
         }
         if count > 0 {
             self.trace(conn, "net: out", count as u64, 0);
+            self.note_transfer(count);
             self.client_receives(conn, &mut bytes);
         }
         let conn_ = self.conn(conn);
@@ -309,6 +315,7 @@ impl State {
             let count = buffer.len().min(conn_.inbox.len());
             buffer[..count].copy_from_slice(conn_.inbox.pop(count));
             conn_.read += count as u64;
+            self.conn(conn).read_at = self.now;
             self.trace(conn, "read", count as u64, buffer.len() as u64);
             self.move_in(conn);
             return Ok(count);

@@ -139,6 +139,10 @@ impl State {
             self.client_writes(conn, &rest);
             return self.request_sent(conn);
         }
+        if self.logs[conn as usize].vanished {
+            return;
+        }
+        let peer = self.peer(conn);
         // A client that has sent a close frame sends nothing more.
         if peer.stage == Stage::Done || peer.sender.as_ref().is_none_or(Sender::close_sent) {
             return;
@@ -183,6 +187,10 @@ impl State {
                 self.log(conn).ended_by_client = true;
                 self.peer(conn).stage = Stage::Done;
                 self.client_resets(conn);
+            }
+            Op::Vanish => {
+                self.peer(conn).reading_paused = true;
+                self.vanish(conn);
             }
             Op::PauseReading(reading_paused) => {
                 self.peer(conn).reading_paused = reading_paused;
@@ -334,7 +342,11 @@ impl State {
     /// Answers the server's close frame, unless the client has sent one.
     pub(super) fn answer_close(&mut self, conn: u32) {
         let peer = self.peer(conn);
-        if !peer.is_open() || peer.sender.as_ref().is_none_or(Sender::close_sent) {
+        if !peer.is_open() || self.logs[conn as usize].vanished {
+            return;
+        }
+        let peer = self.peer(conn);
+        if peer.sender.as_ref().is_none_or(Sender::close_sent) {
             return;
         }
         let has_close_frame = peer.profile.version.has_close_frame();
@@ -381,7 +393,7 @@ impl State {
         let peer = self.peer(conn);
         let waits = peer.stage == Stage::Handshake;
         let closing = peer.is_open() && peer.sender.as_ref().is_some_and(Sender::close_sent);
-        if waits || closing {
+        if (waits || closing) && !self.log(conn).vanished {
             self.trace(conn, "client: gives up", 0, 0);
             self.log(conn).ended_by_client = true;
             self.client_ends(conn);

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::Config;
+use crate::sim::limits::limited;
 use crate::sim::log::Log;
 use crate::sim::net::Conn;
 use crate::sim::peer::Peer;
@@ -55,9 +56,12 @@ impl Plan {
         let active = rng.magnitude(50, 3000) as u64 * MILLI;
         let high_water = rng.magnitude(512, 128 * 1024);
         let stalls = rng.below(12).saturating_sub(8);
-        let used = used(&mut rng.clone()); // a clone, so that existing seeds keep their meaning
+        // Clones, so that existing seeds keep their meaning.
+        let (used, mut of_silence, mut of_limits) = (used(&mut rng.clone()), rng.clone(), rng.clone());
+        let config = super::silence::config(config(rng, high_water), &mut of_silence);
+        let config = limited(config, &mut of_limits);
         Self {
-            config: config(rng, high_water).max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
+            config: config.max_buffered(if used > 0 { LIMIT } else { usize::MAX }),
             shards: 1 + rng.below(3),
             ports: 1 + rng.below(2),
             batch: rng.pick(&[1, 2, 4, 16, 256]),

@@ -16,12 +16,13 @@ use crate::handler::mailbox::event::Event;
 use crate::handler::resource_listener::ResourceListener;
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::message::Message;
-use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::resource::{CloseTime, Resource};
 use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
+use crate::sim::drain::check_turn;
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
 use crate::sim::{Action, MILLI, State, app, pieces, with};
@@ -69,6 +70,11 @@ impl<R: Resource> Resource for Recorded<R> {
     fn drained(&self, client: &Client) {
         with(|state| state.trace(conn_of(client), "drained", 0, 0));
         self.0.drained(client);
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        check_turn(client);
+        self.0.draining(client)
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
@@ -145,6 +151,13 @@ impl Resource for Inline {
         }
     }
 
+    fn draining(&self, client: &Client) -> CloseTime {
+        panic_sometimes(client);
+        answer(client, 10, true);
+        take_time();
+        CloseTime::Now
+    }
+
     fn disconnected(&self, client: &Client, _: &Disconnect) {
         panic_sometimes(client);
     }
@@ -211,6 +224,7 @@ pub(super) async fn read_mailbox(mut mailbox: Mailbox<u32>, percent: usize, max:
             Event::Text(client, text) => handle_in_task(&client, text.as_bytes()),
             Event::Binary(client, payload) => handle_in_task(&client, &payload),
             Event::Disconnected(client, _) => with(|state| state.app_ended(conn_of(&client))),
+            Event::Draining(client) => answer(&client, 10, false),
             Event::Piece(..) | Event::Pong(..) | Event::Drained(_) | Event::Message(_) => {}
         }
         sometimes_sleep(percent, max).await;
@@ -299,6 +313,10 @@ impl ResourceListener for AppListener {
 
     fn binary(&mut self, client: &Client, payload: Bytes) {
         handle(client, &payload, false);
+    }
+
+    fn draining(&mut self, client: &Client) {
+        answer(client, 10, false);
     }
 
     fn disconnected(&mut self, client: &Client, _: &Disconnect) {

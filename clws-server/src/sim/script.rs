@@ -54,6 +54,8 @@ pub(super) enum Op {
     /// Ends the client's side.
     End,
     Reset,
+    /// Sends and reads nothing more, without an end.
+    Vanish,
     /// Stops or resumes reading.
     PauseReading(bool),
     /// Sends an invalid frame.
@@ -173,6 +175,7 @@ fn script(rng: &mut Rng, plan: &Plan) -> VecDeque<(u64, Op)> {
         8..13 => Some(Op::End),
         13 | 14 => Some(Op::Reset),
         15 => Some(Op::InvalidFrame),
+        16 => Some(Op::Vanish),
         _ => None,
     };
     // Often right after the messages, so that it arrives while they are handled.

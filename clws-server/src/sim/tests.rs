@@ -1,8 +1,11 @@
 //! The tests that run seeds.
 
 use std::cell::{Cell, RefCell};
+use std::num::NonZeroUsize;
 use std::panic;
 use std::sync::Once;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
 
 use crate::sim::harness::{Report, run};
 use crate::sim::log::Check;
@@ -58,19 +61,29 @@ fn seeds() {
         assert!(violations.is_empty(), "seed {seed}:\n{}", violations.join("\n"));
         return;
     }
-    for seed in 0..number("CLWS_SEEDS").unwrap_or(SEEDS) {
-        let report = simulate(seed, false);
-        if !report.violations.is_empty() {
-            let report = simulate(seed, true);
-            let violations: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
-            let last = report.trace.len().saturating_sub(40);
-            panic!(
-                "seed {seed}:\n{}\n{}\nRun with CLWS_SEED={seed} to repeat it with a longer trace",
-                violations.join("\n"),
-                report.trace[last..].join("\n")
-            );
+    let (seeds, next) = (number("CLWS_SEEDS").unwrap_or(SEEDS), AtomicUsize::new(0));
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, NonZeroUsize::get) {
+            scope.spawn(|| {
+                let numbers = std::iter::repeat_with(|| next.fetch_add(1, Ordering::Relaxed) as u64);
+                numbers.take_while(|&seed| seed < seeds).for_each(check);
+            });
         }
+    });
+}
+
+fn check(seed: u64) {
+    if simulate(seed, false).violations.is_empty() {
+        return;
     }
+    let report = simulate(seed, true);
+    let violations: Vec<_> = report.violations.iter().map(ToString::to_string).collect();
+    let last = report.trace.len().saturating_sub(40);
+    panic!(
+        "seed {seed}:\n{}\n{}\nRun with CLWS_SEED={seed} to repeat it with a longer trace",
+        violations.join("\n"),
+        report.trace[last..].join("\n")
+    );
 }
 
 /// Prints how often each check fails, and its first seed: `CLWS_CENSUS=1000`.

@@ -1,34 +1,25 @@
 //! One number of the statistics.
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering::Relaxed;
 
-#[cfg(target_has_atomic = "64")]
-type Number = std::sync::atomic::AtomicU64;
-/// Counts wrap around at 2^32 where there are no longer atomic numbers.
-#[cfg(not(target_has_atomic = "64"))]
-type Number = std::sync::atomic::AtomicUsize;
-
-/// A number that only grows.
+/// A number that only grows. It wraps around at 2^32 where pointers have 32 bits, because not every
+/// such processor has longer atomic numbers.
 #[derive(Debug)]
-pub(crate) struct Counter(Number);
+pub(crate) struct Counter(AtomicUsize);
 
 impl Counter {
     pub(super) const fn new() -> Self {
-        Self(Number::new(0))
+        Self(AtomicUsize::new(0))
     }
 
     pub(super) fn get(&self) -> u64 {
-        #[cfg(target_has_atomic = "64")]
-        let value = self.0.load(Relaxed);
-        #[cfg(not(target_has_atomic = "64"))]
-        let value = self.0.load(Relaxed) as u64;
-        value
+        self.0.load(Relaxed) as u64
     }
 
     /// Adds. If `is_shared` is false, only one thread may call it.
     #[inline]
     pub(super) fn add(&self, number: u64, is_shared: bool) {
-        #[cfg(not(target_has_atomic = "64"))]
         #[expect(clippy::cast_possible_truncation, reason = "the sum wraps around too")]
         let number = number as usize;
         if is_shared {

@@ -106,7 +106,7 @@ impl Counters {
         }
     }
 
-    /// Whether the time of the next messages is to be measured. Asked once for each read.
+    /// Whether to measure the time of the next messages. The driver asks once for each read.
     #[inline]
     pub(crate) fn takes_sample(&self) -> bool {
         let is_first = self.reads.get().is_multiple_of(READS_PER_SAMPLE);
@@ -142,7 +142,6 @@ impl Counters {
     }
 
     /// A client has answered a ping of the server after that time.
-    #[allow(dead_code, reason = "the keepalive calls it")]
     pub(crate) fn note_rtt(&self, time: Duration) {
         self.rtt.record(time, 1, self.is_shared);
     }

@@ -30,9 +30,9 @@ pub enum HandshakeOutcome {
     Full,
     /// The process had no file descriptor left: 503.
     NoDescriptor,
-    /// One address had as many clients as it may have.
+    /// The address had as many connections as it may have: 429.
     AddressLimit,
-    /// There were as many handshakes in progress as the server admits.
+    /// The request had not arrived when too many later connections waited for theirs: 503.
     HandshakeLimit,
     /// The server stopped or drained: 503, or no answer if the peer had sent nothing.
     Stopping,
@@ -142,7 +142,7 @@ impl fmt::Display for DropReason {
 
 /// The names of the causes of [`DisconnectCause`](crate::DisconnectCause), in the order of their
 /// counters. A cause that is not here counts as the last one.
-pub(crate) const CAUSES: [&str; 14] = [
+pub(crate) const CAUSES: [&str; 15] = [
     "closed",
     "vanished",
     "protocol",
@@ -156,6 +156,7 @@ pub(crate) const CAUSES: [&str; 14] = [
     "keepalive_timeout",
     "idle_timeout",
     "message_timeout",
+    "excess",
     "other",
 ];
 

@@ -208,8 +208,9 @@ pub(crate) fn sum(sets: &[&Counters], registered: Vec<Registered>) -> Stats {
 /// The sum of the changes. A read between a charge and a release on different threads may miss one
 /// of them, so the sum may be below 0 for a moment.
 fn queued_bytes(sets: &[&Counters]) -> u64 {
-    let sum = sets.iter().fold(0, |sum: u64, set| sum.wrapping_add(set.queued_bytes.get()));
-    if sum > u64::MAX / 2 { 0 } else { sum }
+    #[expect(clippy::cast_possible_truncation, reason = "counters wrap around as usize does")]
+    let sum = sets.iter().fold(0, |sum: usize, set| sum.wrapping_add(set.queued_bytes.get() as usize));
+    if sum > usize::MAX / 2 { 0 } else { sum as u64 }
 }
 
 fn sum_at<const N: usize>(sets: &[&Counters], index: usize, pick: fn(&Counters) -> &[Counter; N]) -> u64 {

@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use clws_handshake::client::ClientRequest;
-use clws_server::{Config, Listen, Origins, Resource, Server, ServerHandle, Version};
+use clws_server::{Config, Listen, Origins, Report, Resource, Server, ServerHandle, Version};
 
 use super::client::{Peer, tcp};
 use super::{TIMEOUT, eventually};
@@ -25,7 +25,7 @@ pub fn config() -> Config {
 pub struct Running {
     pub handle: ServerHandle,
     pub addresses: Vec<Listen>,
-    ended: mpsc::Receiver<io::Result<()>>,
+    ended: mpsc::Receiver<io::Result<Report>>,
 }
 
 impl Running {
@@ -69,13 +69,18 @@ impl Running {
     }
 
     /// Stops the server, and waits for its end.
-    pub fn stop(&self) -> io::Result<()> {
+    pub fn stop(&self) -> io::Result<Report> {
         self.handle.stop();
         self.wait()
     }
 
-    pub fn wait(&self) -> io::Result<()> {
+    pub fn wait(&self) -> io::Result<Report> {
         self.ended.recv_timeout(TIMEOUT).expect("the server does not end")
+    }
+
+    /// Whether the server has ended. The next [`wait`](Self::wait) fails then.
+    pub fn has_ended(&self) -> bool {
+        !matches!(self.ended.try_recv(), Err(mpsc::TryRecvError::Empty))
     }
 
     /// Waits until the server has `number` clients.

@@ -180,17 +180,25 @@ fn closes_with_any_code_and_reason(config: Config) {
         "mailbox",
     ];
     let server = Running::run(server);
-    for version in ALL_VERSIONS {
+    let address = server.address();
+    let check = |version: Version| {
         for path in paths {
             for (number, (code, reason, expected)) in cases().into_iter().enumerate() {
-                let mut peer = server.connect(version, &format!("/{path}?{number}"));
+                let url = format!("ws://{address}/{path}?{number}");
+                let request = ClientRequest::new(version, &url).origin("http://here.example");
+                let mut peer = Peer::open(common::tcp(address), version, request).unwrap();
                 peer.text(&number.to_string());
                 let expected = expected.filter(|_| !version.is_hixie());
                 assert_eq!(peer.next(), Received::Close(expected), "{code} {} at {path}", reason.len());
                 peer.finish();
             }
         }
-    }
+    };
+    thread::scope(|scope| {
+        for version in ALL_VERSIONS {
+            scope.spawn(move || check(version));
+        }
+    });
     server.wait_for_clients(0);
     drop(server);
     within(receiver);

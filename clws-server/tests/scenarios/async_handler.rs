@@ -271,19 +271,22 @@ fn a_waiting_send_ends_with_its_client(config: Config) {
             tx.send(()).unwrap();
         }
     });
-    for round in 0..20 {
-        let mut peer = server.connect(Version::Rfc6455, "/");
-        match round % 4 {
-            0 => drop(peer),            // resets
-            1 => peer.close(1000, ""),  // closes, and does not read again
-            2 => peer.raw(&[0xFF; 10]), // breaks the protocol, and is closed by the server
-            _ => {
-                rx.recv_timeout(TIMEOUT).unwrap(); // stays without reading until it is dropped
-                continue;
+    let peers: Vec<_> = (0..20)
+        .filter_map(|round| {
+            let mut peer = server.connect(Version::Rfc6455, "/");
+            match round % 4 {
+                0 => return None,           // resets
+                1 => peer.close(1000, ""),  // closes, and does not read again
+                2 => peer.raw(&[0xFF; 10]), // breaks the protocol, and is closed by the server
+                _ => {}                     // stays without reading until it is dropped
             }
-        }
+            Some(peer)
+        })
+        .collect();
+    for _ in 0..20 {
         rx.recv_timeout(TIMEOUT).unwrap();
     }
+    drop(peers);
     server.wait_for_clients(0);
 }
 

@@ -3,8 +3,9 @@
 use std::thread;
 
 use crate::common;
-use crate::common::{Callback, Peer, Probe, Received, Running, TIMEOUT, text};
-use clws_server::{Client, Config, Origins, Resource, SendError, Sent, Server, Text, Version};
+use crate::common::{Callback, Peer, Probe, Received, Running, Stream, TIMEOUT, text};
+use clws_handshake::client::ClientRequest;
+use clws_server::{Client, Config, Listen, Origins, Resource, SendError, Sent, Server, Text, Version};
 
 in_both_modes!(
     sends_report_a_full_outbox,
@@ -59,41 +60,65 @@ fn sends_report_a_full_outbox(config: Config) {
     assert_eq!(client.send_text("again"), Ok(Sent::Queued));
 }
 
-/// The largest size of one TCP socket buffer (`tcp_rmem` or `tcp_wmem`), in bytes.
-fn max_socket_buffer(setting: &str) -> usize {
-    let values = std::fs::read_to_string(format!("/proc/sys/net/ipv4/{setting}")).unwrap_or_default();
-    values.split_whitespace().nth(2).and_then(|max| max.parse().ok()).unwrap_or(8 << 20)
+/// Connects a client. Also returns a second handle of its stream.
+fn connect(server: &Running) -> (Peer, Box<dyn Stream>) {
+    let request = ClientRequest::new(Version::Rfc6455, "ws://localhost/");
+    match &server.addresses[0] {
+        #[cfg(unix)]
+        Listen::Unix(path) => {
+            let stream = common::unix(path);
+            let writing = stream.try_clone().unwrap();
+            (Peer::open(stream, Version::Rfc6455, request).unwrap(), Box::new(writing))
+        }
+        _ => {
+            let stream = server.tcp();
+            let writing = stream.try_clone().unwrap();
+            (Peer::open(stream, Version::Rfc6455, request).unwrap(), Box::new(writing))
+        }
+    }
+}
+
+/// The largest sum of the socket buffers of both directions. The buffers of a Unix socket do not
+/// grow, so they need few messages.
+fn max_socket_buffers() -> usize {
+    if !cfg!(unix) {
+        return 24 << 20;
+    }
+    let value = std::fs::read_to_string("/proc/sys/net/core/wmem_default").unwrap_or_default();
+    2 * value.trim().parse().unwrap_or(256 * 1024)
 }
 
 /// Writes megabytes before it reads the first byte. The server must pause reading, and resume
 /// later.
-fn check_pipelined_echoes(server: &Running, recorder: &common::Recorder, half_close: bool) {
+fn check_pipelined_echoes(config: Config, half_close: bool) {
     const SIZE: usize = 20_000;
 
-    // Exceeds the socket buffers of both directions, so a server that does not read stops the
-    // writer. The client's receive buffer does not grow before the client reads.
-    let held = max_socket_buffer("tcp_rmem") + 2 * max_socket_buffer("tcp_wmem");
-    let messages = (held + (4 << 20)) / SIZE;
-    let stream = server.tcp();
-    let mut writing = stream.try_clone().unwrap();
-    let url = format!("ws://{}/", server.address());
-    let request = clws_handshake::client::ClientRequest::new(Version::Rfc6455, &url);
-    let mut peer = Peer::open(stream, Version::Rfc6455, request).unwrap();
+    #[cfg(unix)]
+    let config = {
+        let mode = if config.task_per_client { "tasks" } else { "shards" };
+        let name = format!("clws-pipelined-{}-{mode}-{half_close}", std::process::id());
+        config.listen(Listen::Unix(std::env::temp_dir().join(name)))
+    };
+    let (server, recorder) = start(config.write_high_water(50_000));
+    // Exceeds the socket buffers, so a server that does not read stops the writer.
+    let messages = (max_socket_buffers() + (4 << 20)) / SIZE;
+    let (mut peer, mut writing) = connect(&server);
     let client = recorder.connected();
-    let mut other = server.connect(Version::Rfc6455, "/");
+    let (mut other, _) = connect(&server);
     let writer = thread::spawn(move || {
         let mut sender = clws_proto::Sender::client(Version::Rfc6455, || [9, 8, 7, 6]);
+        let padding = "0".repeat(SIZE);
         for i in 0..messages {
-            sender.text(&format!("{i:0SIZE$}"), None).unwrap();
+            sender.text(&format!("{i}{padding}"), None).unwrap();
             while sender.queued() > 0 {
                 let mut slices = [std::io::IoSlice::new(&[])];
                 sender.io_slices(&mut slices);
-                let written = std::io::Write::write(&mut writing, &slices[0]).unwrap();
+                let written = writing.write(&slices[0]).unwrap();
                 sender.consume(written);
             }
         }
         if half_close {
-            writing.shutdown(std::net::Shutdown::Write).unwrap();
+            writing.end();
         }
     });
     // The server pauses reading: the buffered amount stays constant, above the high-water mark.
@@ -107,8 +132,9 @@ fn check_pipelined_echoes(server: &Running, recorder: &common::Recorder, half_cl
     assert!(!writer.is_finished(), "the server did not pause reading");
     assert!(before < 1_000_000, "{before}");
     other.assert_echo("undisturbed");
+    let padding = "0".repeat(SIZE);
     for i in 0..messages {
-        assert!(peer.next() == Received::Text(format!("{i:0SIZE$}")), "{i}");
+        assert!(peer.next() == Received::Text(format!("{i}{padding}")), "{i}");
     }
     writer.join().unwrap();
     if half_close {
@@ -119,13 +145,11 @@ fn check_pipelined_echoes(server: &Running, recorder: &common::Recorder, half_cl
 }
 
 fn a_client_that_pauses_reading_gets_every_echo(config: Config) {
-    let (server, recorder) = start(config.write_high_water(50_000));
-    check_pipelined_echoes(&server, &recorder, false);
+    check_pipelined_echoes(config, false);
 }
 
 fn a_client_that_pauses_reading_and_half_closes_gets_every_echo(config: Config) {
-    let (server, recorder) = start(config.write_high_water(50_000));
-    check_pipelined_echoes(&server, &recorder, true);
+    check_pipelined_echoes(config, true);
 }
 
 /// Sends data that the client does not read, and keeps reading from the client.

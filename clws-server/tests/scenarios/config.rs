@@ -110,6 +110,7 @@ fn fields() -> Vec<Field> {
             vec![base().max_handler_read_backlog(0), base().max_handler_read_backlog(usize::MAX)],
         ),
         limit("max_buffered", |n| base().max_buffered(n), 1 << 20),
+        switch("reuse_port", |on| base().reuse_port(on)),
         field(
             "backlog",
             vec![

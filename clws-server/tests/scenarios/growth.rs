@@ -6,11 +6,11 @@
 
 use std::io::{ErrorKind, Write};
 use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::common::Running;
 use crate::common::gate::Gate;
-use crate::common::wire::{BINARY, Wire, frame};
+use crate::common::wire::{BINARY, SHORT_TIMEOUT, Wire, frame};
 use clws_server::{Client, Config, Event, Mailbox, Origins, Resource, Server, Text, mailbox};
 use futures::{FutureExt, StreamExt};
 
@@ -22,8 +22,8 @@ const LIMIT: usize = 1024;
 /// More than the sum of the system's buffers, one read and the mailbox.
 const BOUND: usize = 512 * 1024;
 
-/// The number of rounds. In each round the client sends [`PIECE`] bytes, and the test empties the
-/// mailbox.
+/// The smallest number of rounds. In each round the client sends [`PIECE`] bytes, and the test
+/// empties the mailbox.
 const TURNS: usize = 200;
 const PIECE: usize = 16_000;
 
@@ -65,8 +65,12 @@ fn the_number_of_unhandled_bytes_is_bounded(config: Config) {
     client.socket.set_nonblocking(true).unwrap();
 
     let bytes = frame(BINARY, &[7; 94]).repeat(PIECE / 100);
-    let (mut written, mut handled) = (0, 0);
-    for turn in 0..TURNS {
+    let (mut written, mut handled, mut turn) = (0, 0, 0);
+    let end = Instant::now() + SHORT_TIMEOUT;
+    // A busy machine delays the server, so it may take more rounds until many bytes are handled.
+    while turn < TURNS || handled <= TURNS * LIMIT / 4 {
+        assert!(Instant::now() < end, "only {handled} bytes are handled after {turn} turns");
+        turn += 1;
         let gate = Gate::default();
         *busy.0.lock().unwrap() = gate.clone();
         neighbour.text("turn");
@@ -84,5 +88,4 @@ fn the_number_of_unhandled_bytes_is_bounded(config: Config) {
             "{unhandled} bytes are unhandled after {turn} turns, {handled} are handled"
         );
     }
-    assert!(handled > TURNS * LIMIT / 4, "only {handled} bytes are handled");
 }

@@ -52,10 +52,12 @@ enum Seen {
     End(Disconnect),
 }
 
+type OnPiece = dyn Fn(&Client, Piece<'_>) + Send + Sync;
+
 /// Reports its calls. `with` is called for each piece after that.
 struct Uploads {
     seen: Sender<Seen>,
-    with: Box<dyn Fn(&Client, Piece<'_>) + Send + Sync>,
+    with: Box<OnPiece>,
 }
 
 impl Uploads {

@@ -100,8 +100,7 @@ async fn run() -> Result<(), Box<dyn Error>> {
     let server = Server::bind(config)?;
     server.resources().run_resource_listener("/", Origins::any(), Chat::default())?;
     server.resources().http(|request| pages::serve(&PAGE, request));
-    let handle = server.handle();
-    clws_examples::on_stop_signal(move || handle.stop())?;
+    clws_examples::drain_on_signal(server.handle())?;
     let addresses = server.local_addrs()?;
     clws_examples::announce(&addresses);
     #[cfg(feature = "metrics")]
@@ -111,6 +110,6 @@ async fn run() -> Result<(), Box<dyn Error>> {
     for url in addresses.iter().filter_map(pages::url) {
         clws_examples::say(&format!("open {url}"));
     }
-    server.run().await?;
+    clws_examples::say_report(&server.run().await?);
     Ok(())
 }

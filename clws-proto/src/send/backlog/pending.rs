@@ -122,8 +122,8 @@ impl Pending {
         self
     }
 
-    /// The bytes of the message in one uncompressed frame, with an allowance for the memory that a
-    /// waiting message takes besides. Otherwise many short messages would hold far more than the
+    /// The bytes of the message in one uncompressed frame, and an allowance for the other memory of
+    /// a waiting message. Without the allowance, many short messages would hold far more than the
     /// limits permit.
     pub(in crate::send) fn len(&self) -> usize {
         let payload = match &self.content {

@@ -6,7 +6,8 @@ const DROP_ABOVE: usize = 256 * 1024;
 /// What happens to a message for a peer that reads so slowly that much is queued for it.
 ///
 /// A policy takes effect when more than [`max_queued`](Self::max_queued) bytes are queued. Other
-/// messages count too, whatever their policy. Only whole messages are dropped, before they are
+/// messages count too, whatever their policy. A peer that reads fast is affected too if more is
+/// queued before the next write. Only whole messages are dropped, before they are
 /// compressed and before any of their bytes is written.
 ///
 /// | policy | beyond its limit | default limit |

@@ -1,4 +1,4 @@
-//! Messages in the outbox whose end is to be reported.
+//! Receipts of messages in the outbox.
 
 use std::collections::VecDeque;
 

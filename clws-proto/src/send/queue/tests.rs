@@ -94,6 +94,7 @@ impl Pair {
                     Event::Ping(payload) => Item::Ping(number(&payload)),
                     Event::Pong(_) => Item::Pong,
                     Event::Close(_) => Item::Close,
+                    Event::Piece(_) => unreachable!("messages are not streamed"),
                 });
             }
         }

@@ -151,6 +151,9 @@ impl Harness {
     pub(super) fn advance(&mut self, time: Duration) {
         let end = now() + time;
         for _ in 0..TURNS {
+            if self.check_silence(end) {
+                continue;
+            }
             match self.deadline {
                 Some(at) if at <= end && !self.over => {
                     if at > now() {
@@ -167,6 +170,21 @@ impl Harness {
             }
         }
         panic!("the deadline does not advance");
+    }
+
+    /// Advances the time to the next check for silence, unless a deadline is earlier. Returns false
+    /// if there is none before `end`.
+    fn check_silence(&mut self, end: Instant) -> bool {
+        let shared = Arc::clone(&self.shared);
+        let context = context(&shared);
+        let limit = self.deadline.map_or(end, |at| at.min(end));
+        let Some(at) = self.connection.next_check(&context).filter(|at| *at < limit && !self.over) else {
+            return false;
+        };
+        virtual_clock::set(Some(at.max(now())));
+        self.connection.check(&context);
+        self.drive();
+        true
     }
 
     fn expire(&mut self) {

@@ -52,7 +52,7 @@ fn waits_until_the_last_bytes_are_written() {
 /// A slow client: each read restarts the write deadline.
 #[test]
 fn waits_until_a_long_answer_is_read() {
-    let mut harness = Harness::new(Config::default().write_timeout(2 * SECOND));
+    let mut harness = Harness::new(Config::default().write_timeout(2 * SECOND).min_rate(0));
     harness.shared.resources.http(|_| clws_handshake::HttpResponse::text(200, "x".repeat(1000)));
     harness.space = 0;
     harness.send(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
@@ -66,7 +66,8 @@ fn waits_until_a_long_answer_is_read() {
     assert!(harness.dropped, "the client stopped reading");
 
     // The same for data queued before a close.
-    let mut harness = Harness::with(Config::default().write_timeout(2 * SECOND), Version::Rfc6455, "/");
+    let mut harness =
+        Harness::with(Config::default().write_timeout(2 * SECOND).min_rate(0), Version::Rfc6455, "/");
     harness.space = 0;
     harness.resource.client().send_text(&"x".repeat(500)).unwrap();
     harness.drive();

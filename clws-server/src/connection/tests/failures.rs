@@ -117,3 +117,28 @@ fn a_reset_above_the_high_water_mark_does_not_delay_received_messages() {
     harness.end_of_input();
     assert!(harness.dropped);
 }
+
+/// A request that stays would take the place of other recordings.
+#[cfg(feature = "capture")]
+#[test]
+fn forgets_the_recording_of_a_client_that_ends_before_it_begins() {
+    use crate::capture::Capture;
+    use crate::capture::recorder::Recorder;
+    use crate::guard::DebugOn;
+
+    let directory = std::env::temp_dir().join(format!("clws-forgets-{}", std::process::id()));
+    let recorder = Recorder::start(Capture::new(&directory), DebugOn::default()).unwrap();
+    let mut harness = Harness::open(Version::Rfc6455, "/");
+    let _ = harness.shared.context.shared.recorder.set(Arc::clone(&recorder));
+    harness.space = 0;
+    harness.send(&text("queued")); // a recording waits until everything is written
+    harness.resource.client().capture().unwrap();
+    assert!(recorder.has_requests());
+    harness.send(&[0xFF; 2]); // breaks the protocol
+    harness.space = usize::MAX;
+    harness.drive();
+    assert!(harness.shut && !harness.dropped);
+    harness.end_of_input();
+    assert!(harness.dropped && !recorder.has_requests());
+    let _ = std::fs::remove_dir_all(directory);
+}

@@ -15,6 +15,7 @@ use crate::client::outcome::{SendError, Sent};
 use crate::client::outgoing::SendOptions;
 use crate::client::topics::Topics;
 use crate::stats::kinds::DropReason;
+use crate::wake::WakeBatch;
 
 /// The length of a message. Seven of them fill the outbox, so that later ones wait.
 const LEN: usize = 10_000;
@@ -108,6 +109,24 @@ fn drops_the_newest_and_reports_when_no_message_waits() {
     harness.expect_calls(&["drained"]);
 }
 
+/// Messages that wait enter the outbox while it is written.
+#[test]
+fn messages_that_waited_count_as_sent() {
+    for is_shard in [false, true] {
+        let (mut harness, client) = stalled(Config::default());
+        client.set_slow_policy(Some(SlowPolicy::drop_oldest().max_queued(LIMIT)));
+        send_all(&client, 0..50);
+        if is_shard {
+            client.flush_locked(&mut |slices| Ok(slices.iter().map(|slice| slice.len()).sum())).unwrap();
+        } else {
+            read_all(&mut harness);
+        }
+        assert_eq!(client.buffered_amount(), 0);
+        let stats = harness.shared.stats();
+        assert_eq!((stats.sent.messages, client.dropped()), (10, 40));
+    }
+}
+
 #[test]
 fn closes_with_1013() {
     let (mut harness, client) = stalled(Config::default());
@@ -144,7 +163,7 @@ fn keeps_the_newest_of_each_key() {
     send_all(&client, 0..7);
     for number in 7..100 {
         let options = SendOptions::new().coalesce(u64::try_from(number % 3).unwrap());
-        assert_eq!(client.send_with(&message(number), options), Ok(Sent::Queued));
+        assert_eq!(client.send_with(message(number), options), Ok(Sent::Queued));
     }
     assert_eq!((client.dropped(), client.replaced()), (0, 90));
     // Each group has keys of its own.
@@ -202,6 +221,15 @@ fn a_group_has_a_policy_for_its_messages() {
     assert!(!client.is_open() && !client.is_overdrawn());
     let sent = (0..7).chain(17..20).chain(21..31).collect::<Vec<_>>();
     assert_eq!(read_all(&mut harness), (sent, Some(1013)));
+}
+
+/// The driver may write between the refusal and its consequence.
+#[test]
+fn a_client_that_begins_to_read_is_closed_and_not_dropped() {
+    let (mut harness, client) = stalled(Config::default());
+    client.miss_one_of_many(None, &mut WakeBatch::default());
+    assert!(!client.is_overdrawn());
+    assert_eq!(read_all(&mut harness), (vec![], Some(1013)));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! New connections. All shards accept, and each connection goes to the shard with the fewest.
 
+use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,10 +8,10 @@ use std::time::Duration;
 
 use clws_handshake::Reject;
 
-use crate::admission::ConnectionPermit;
+use crate::admission::{Admitted, ConnectionPermit};
 use crate::budget::Charged;
 use crate::config::address::Peer;
-use crate::connection::{Connection, RETRY_AFTER};
+use crate::connection::{Connection, RETRY_AFTER, refusal};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::listening::{Listening, listener_key};
@@ -53,7 +54,7 @@ impl Shard {
                     // The client disconnected before it was accepted.
                     Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                     // Another shard has refused all waiting clients.
-                    Err(_) if self.state.is_stopping() => listening.ready = false,
+                    Err(_) if self.state.is_ending() => listening.ready = false,
                     Err(error) => {
                         if Shortage::is_meant_by(&error) {
                             match self.state.shortage.refuse(&listening.listener, self.state.config()) {
@@ -97,9 +98,14 @@ impl Shard {
 
     /// Gives a new connection to the shard with the fewest.
     pub(super) fn place(&mut self, socket: Socket, peer: Peer) {
-        let Some(permit) = self.state.admit() else {
-            self.shard_handle.counters.note_handshake(HandshakeOutcome::Full);
-            return refuse_at_once(&socket);
+        let admitted = match self.state.admit(peer) {
+            Ok(admitted) => admitted,
+            Err(permit) => {
+                if let Some((_, outcome)) = refusal(permit) {
+                    self.shard_handle.counters.note_handshake(outcome);
+                }
+                return refuse_at_once(&socket);
+            }
         };
         let load = |shard_handle: &Arc<ShardHandle>| shard_handle.load.load(Ordering::Relaxed);
         let others = self.state.shards().len() > 1;
@@ -107,19 +113,25 @@ impl Shard {
         match fewest {
             Some(shard_handle) if load(shard_handle) < load(&self.shard_handle) => {
                 shard_handle.load.fetch_add(1, Ordering::Relaxed);
-                if shard_handle.send(ShardCommand::AddConnection(socket, peer, permit)).is_err() {
+                let added = shard_handle.send(ShardCommand::AddConnection(socket, peer, admitted));
+                if let Err(ShardCommand::AddConnection(socket, peer, admitted)) = added {
+                    // That shard has ended, because the server stops or drains.
                     shard_handle.load.fetch_sub(1, Ordering::Relaxed);
-                    self.state.release(permit); // that shard has ended, because the server stops
+                    self.add_here(socket, peer, admitted);
                 }
             }
-            _ => {
-                self.shard_handle.load.fetch_add(1, Ordering::Relaxed);
-                self.adopt(socket, peer, permit);
-            }
+            _ => self.add_here(socket, peer, admitted),
         }
     }
 
-    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer, permit: ConnectionPermit) {
+    fn add_here(&mut self, socket: Socket, peer: Peer, admitted: Admitted) {
+        self.shard_handle.load.fetch_add(1, Ordering::Relaxed);
+        self.adopt(socket, peer, admitted);
+    }
+
+    pub(super) fn adopt(&mut self, socket: Socket, peer: Peer, admitted: Admitted) {
+        let Admitted { permit, address } = admitted;
+        let refuses_all = self.refuses_all();
         let vacant = self.connections.vacant_entry();
         let key = vacant.key();
         let added = match u32::try_from(key) {
@@ -134,20 +146,21 @@ impl Shard {
         };
         let place = WakeTargetRef::Shard(&self.shard_handle, slot);
         let context = self.state.connection_context(place);
-        let connection = match permit {
+        let refusal = if refuses_all {
             // The connection was accepted before the stop.
-            _ if self.stop_at.is_some() => Connection::refused(
-                &Reject::unavailable(Some(RETRY_AFTER)),
-                HandshakeOutcome::Stopping,
-                &context,
-            ),
-            ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
-            ConnectionPermit::Refused => {
-                Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
-            }
+            Some((Reject::unavailable(Some(RETRY_AFTER)), HandshakeOutcome::Stopping))
+        } else {
+            refusal(permit)
+        };
+        let connection = match refusal {
+            Some((reject, outcome)) => Connection::refused(&reject, outcome, &context),
+            None => Connection::new(peer, &context),
         };
         let mut flags = Flags::default();
-        flags.set(Flags::REFUSED, permit == ConnectionPermit::Refused);
+        flags.set(Flags::REFUSED, matches!(permit, ConnectionPermit::Refused | ConnectionPermit::Crowded));
+        if let Some(address) = address {
+            self.addresses.insert(slot, address);
+        }
         #[cfg(feature = "capture")]
         if let Some(recorder) = context.recorder().filter(|_| permit == ConnectionPermit::Client) {
             let mut tap = self.taps.of(slot);
@@ -160,20 +173,37 @@ impl Shard {
             read_sizer: ReadSizer::default(),
             charged: Charged::default(),
         });
+        self.start_sweep();
         self.drive(slot);
+    }
+
+    /// Whether new connections are refused without a look at their requests.
+    fn refuses_all(&self) -> bool {
+        self.stop_at.is_some() && !self.drain.as_ref().is_some_and(|drain| drain.takes_requests())
     }
 
     pub(super) fn drop_connection(&mut self, slot: u32) {
         if let Some(mut connection) = self.connections.try_remove(slot as usize) {
             connection.charged.clear(self.state.budget());
+            if connection.flags.has(Flags::LISTED) {
+                self.list.remove(slot);
+            }
             self.taps.remove(slot, connection.flags);
             self.poller.closing(&connection.socket);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
             self.state.release(connection.permit());
+            self.release_address(slot);
             if self.connections.is_empty() {
                 self.state.budget().give_back();
                 self.release_at = Some(deadline_after(now(), KEEP_MEMORY_FOR));
             }
+        }
+    }
+
+    /// The client may connect again as soon as its socket is closed, so the address comes first.
+    fn release_address(&mut self, slot: u32) {
+        if self.addresses.remove(&slot).is_some() && self.addresses.is_empty() {
+            self.addresses = HashMap::new();
         }
     }
 

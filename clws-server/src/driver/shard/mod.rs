@@ -6,6 +6,8 @@
 mod accepting;
 mod commands;
 mod deadlines;
+mod drain_state;
+mod draining;
 mod flags;
 mod held_back;
 mod listening;
@@ -13,23 +15,29 @@ mod relief;
 mod serving;
 mod slot;
 mod socket_io;
+mod sweep;
+mod sweeping;
 mod taps;
 mod thread;
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use slab::Slab;
 
+use crate::admission::addresses::AddressPermit;
 use crate::buffer_pool;
+use crate::driver::client_list::ClientList;
 use crate::driver::read_buffers::ReadBuffers;
+use crate::driver::shard::drain_state::Draining;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::held_back::Relief;
 use crate::driver::shard::listening::{Listening, listener_key};
 use crate::driver::shard::slot::ConnectionSlot;
+use crate::driver::shard::sweep::Sweep;
 use crate::driver::shard::taps::Taps;
 use crate::driver::state::DriverState;
 use crate::guard::Watch;
@@ -79,7 +87,13 @@ pub(crate) struct Shard {
     release_at: Option<Instant>,
     /// The time at which a stop ends the connections that are left.
     stop_at: Option<Instant>,
+    /// The drain, if one has begun.
+    drain: Option<Box<Draining>>,
     relief: Relief,
+    sweep: Sweep,
+    list: Arc<ClientList>,
+    /// The permits of slots whose clients count for an address.
+    addresses: HashMap<u32, AddressPermit>,
     taps: Taps,
 }
 
@@ -123,6 +137,7 @@ impl Shard {
         listeners: &[Arc<Acceptor>],
     ) -> io::Result<Self> {
         let started = now();
+        let list = state.new_client_list();
         let shard = Self {
             connections: Slab::new(),
             listeners: listeners
@@ -144,7 +159,11 @@ impl Shard {
             accept_again: None,
             release_at: None,
             stop_at: None,
+            drain: None,
             relief: Relief::default(),
+            sweep: Sweep::default(),
+            list,
+            addresses: HashMap::new(),
             taps: Taps::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this
@@ -168,14 +187,14 @@ impl Shard {
         }
     }
 
-    /// Whether the server stops and no connection is left. Connections that are left when the time
-    /// is over are dropped.
+    /// Whether the server stops or has drained, and no connection is left. Drops the connections
+    /// that are left when the time is over.
     pub(crate) fn has_ended(&mut self) -> bool {
         let Some(stop_at) = self.stop_at else { return false };
         if self.now >= stop_at {
             self.kill_all();
         }
-        self.connections.is_empty()
+        self.connections.is_empty() && self.drain.as_ref().is_none_or(|drain| drain.may_end())
     }
 
     fn turn(&mut self, events: &mut Events) -> io::Result<()> {
@@ -234,7 +253,9 @@ impl Shard {
         self.read_gone();
         self.reexamine();
         self.favor_one();
+        self.sweep();
         let ended = self.expire();
+        self.continue_drain();
         self.shard_handle.counters.note_turn(ended.saturating_duration_since(self.now));
         if self.release_at.is_some_and(|at| at <= self.now) {
             self.release_memory();
@@ -248,6 +269,7 @@ impl Shard {
             self.connections = Slab::new();
             self.read_buffers = ReadBuffers::new();
             self.deadlines = BinaryHeap::new();
+            self.list.clear();
             (self.queue, self.fresh) = Default::default();
             (self.woken, self.woken_by_others, self.commands) = Default::default();
             wake::release_memory();
@@ -352,7 +374,15 @@ impl Shard {
 
     fn next_wake_up(&self) -> Option<Instant> {
         let deadline = self.deadlines.peek().map(|&Reverse((tick, _))| self.at(tick));
-        let others = [self.accept_again, self.stop_at, self.release_at, self.relief.next_wake_up()];
+        let drain = self.drain.as_ref().map(|drain| drain.next_wake_up());
+        let others = [
+            self.accept_again,
+            self.stop_at,
+            self.release_at,
+            self.relief.next_wake_up(),
+            self.sweep.next_wake_up(),
+            drain,
+        ];
         others.into_iter().chain([deadline]).flatten().min()
     }
 }

@@ -80,6 +80,7 @@ impl Shard {
         if !waits {
             return;
         }
+        connection.connection.note_held();
         // It is on one list. The entry of the other is outdated.
         connection.flags.set(Flags::GONE, is_gone);
         connection.flags.set(Flags::HELD_BACK, !is_gone);

@@ -45,6 +45,12 @@ impl Shard {
             return self.drop_connection(slot);
         };
         charged.update(connection.held_input(), self.state.budget());
+        if !flags.has(Flags::LISTED)
+            && let Some(client) = connection.client()
+        {
+            self.list.insert(slot, client);
+            flags.set(Flags::LISTED, true);
+        }
         if connection_slot.has_work(self.state.budget()) && !connection_slot.flags.has(Flags::QUEUED) {
             connection_slot.flags.set(Flags::QUEUED, true);
             self.queue.push_back(slot);

@@ -14,7 +14,7 @@ pub(super) struct Taps {
     taps: HashMap<u32, Tap>,
 }
 
-/// The recording of one slot, if it has one. The flag [`Flags::CAPTURED`] says so.
+/// The recording of one slot. There is one if the flag [`Flags::CAPTURED`] is set.
 #[cfg_attr(not(feature = "capture"), expect(dead_code, reason = "nothing is recorded"))]
 pub(super) struct SlotTap<'a> {
     taps: &'a mut Taps,

@@ -87,6 +87,7 @@ impl Memory {
         }
         let (streams, budget) = (&self.state.streams, self.state.budget());
         if !std::mem::replace(&mut self.waits, true) {
+            connection.note_held();
             streams.turns().join(self.key);
         }
         loop {

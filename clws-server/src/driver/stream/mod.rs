@@ -2,32 +2,34 @@
 //! HTTP server upgraded, a pipe in a test. Where sockets cannot be polled by edges, it serves them
 //! too.
 
+mod ending;
 mod guarded;
 mod memory;
 mod stream_io;
 
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{self, Poll};
+use std::time::Instant;
 
 use clws_handshake::Reject;
 use futures::io::{AsyncRead, AsyncWrite};
 
-use crate::admission::ConnectionPermit;
+use crate::admission::{Admitted, ConnectionPermit};
 use crate::config::Config;
 use crate::config::address::Peer;
-use crate::connection::Connection;
+use crate::connection::context::Context;
 use crate::connection::share::Share;
+use crate::connection::{Connection, refusal};
 use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
+use crate::driver::stream::ending::Ending;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
 use crate::guard::{Nowhere, Watch};
 use crate::runtime;
-use crate::stats::kinds::HandshakeOutcome;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
@@ -37,35 +39,40 @@ use crate::wake::WakeTargetRef;
 /// does not occupy its thread.
 const STEPS_PER_POLL: usize = 16;
 
-/// Serves one stream to its end. `permit` is the result of [`DriverState::admit`] or
+/// Serves one stream to its end. `admitted` is the result of [`DriverState::admit`] or
 /// [`DriverState::admit_stream`]. `has_peer_ended` tells without reading whether the peer sends
 /// nothing more; false if that is not known.
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,
     state: Arc<DriverState>,
-    permit: Option<ConnectionPermit>,
+    admitted: Result<Admitted, ConnectionPermit>,
     has_peer_ended: fn(&S) -> bool,
 ) -> impl Future<Output = ()> {
     let stream = GuardedStream::new(stream, state.config().debug_on(), has_peer_ended);
-    let permit = permit.map(|permit| PermitGuard(Arc::clone(&state), permit));
+    let permit = admitted.map(|admitted| PermitGuard(Arc::clone(&state), admitted));
     async move {
         #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]
         let mut stream = stream;
-        let Some(permit) = permit else {
-            state.context.shared.counters.note_handshake(HandshakeOutcome::Full);
-            return refuse_at_once(stream).await;
+        let permit = match permit {
+            Ok(permit) => permit,
+            Err(permit) => {
+                if let Some((_, outcome)) = refusal(permit) {
+                    state.context.shared.counters.note_handshake(outcome);
+                }
+                return refuse_at_once(stream).await;
+            }
         };
         let waker = Arc::new(TaskWaker::default());
         let context = state.connection_context(WakeTargetRef::Stream(&waker));
-        let connection = match permit.1 {
-            ConnectionPermit::Client | ConnectionPermit::Stream => Connection::new(peer, &context),
-            ConnectionPermit::Refused => {
-                Connection::refused(&Reject::unavailable(None), HandshakeOutcome::Full, &context)
-            }
+        // Before the connection exists, so that a drain which begins meanwhile refuses its handshake.
+        let ending = Ending::new(&state);
+        let connection = match refusal(permit.1.permit) {
+            Some((reject, outcome)) => Connection::refused(&reject, outcome, &context),
+            None => Connection::new(peer, &context),
         };
         #[cfg(feature = "capture")]
-        if let Some(recorder) = context.recorder().filter(|_| permit.1 != ConnectionPermit::Refused) {
+        if let Some(recorder) = context.recorder().filter(|_| refusal(permit.1.permit).is_none()) {
             stream.tap = recorder.begin_for(peer, || None).map(Box::new);
         }
         let mut driver = Driver {
@@ -78,8 +85,8 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             used_share: false,
             timer: None,
             due: false,
-            stop: Some(state.stopped()),
-            kill: None,
+            check: None,
+            ending,
             memory: Memory::new(&state, &waker),
         };
         poll_fn(|cx| {
@@ -108,15 +115,15 @@ async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedSt
     .await;
 }
 
-struct PermitGuard(Arc<DriverState>, ConnectionPermit);
+struct PermitGuard(Arc<DriverState>, Admitted);
 
 impl Drop for PermitGuard {
     fn drop(&mut self) {
-        self.0.release(self.1);
+        self.0.release(self.1.permit);
     }
 }
 
-struct Driver<S, Stop> {
+struct Driver<S> {
     stream: GuardedStream<S>,
     connection: Connection,
     /// The stream has not ended.
@@ -132,13 +139,13 @@ struct Driver<S, Stop> {
     timer: Option<runtime::Timer>,
     /// The timer has expired, and the deadline has not taken effect.
     due: bool,
-    stop: Option<Stop>,
-    /// The end of a stop.
-    kill: Option<runtime::Timer>,
+    /// The time at which the connection is checked for silence.
+    check: Option<(Instant, runtime::Timer)>,
+    ending: Ending,
     memory: Memory,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
+impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(
         &mut self,
         cx: &mut task::Context<'_>,
@@ -171,22 +178,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             if self.over {
                 return if self.close(cx) { Poll::Ready(()) } else { Poll::Pending };
             }
-            if let Some(stop) = &mut self.stop
-                && Pin::new(stop).poll(cx).is_ready()
-            {
-                self.stop = None;
-                self.connection.stop(&context);
-                let over = deadline_after(now(), config.close_timeout.saturating_mul(2));
-                self.kill = Some(runtime::timer(over));
-            }
-            if let Some(kill) = &mut self.kill
-                && kill.as_mut().poll(cx).is_ready()
-            {
-                self.kill = None;
-                self.connection.kill();
-            }
+            self.ending.poll(cx, &mut self.connection, state, &context);
             if self.memory.must_drop() {
                 self.connection.drop_for_memory(&context);
+            }
+            let must_check = self.check.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
+            if must_check {
+                self.check = None;
             }
             // A panic or a decision on another thread comes before further events.
             self.connection.resume(&mut share, &context);
@@ -195,6 +193,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
             let flags = (&mut self.readable, &mut self.shutting);
             let mut io = StreamIo::new(&mut self.stream, cx, &mut self.memory, flags, self.due);
             let has_read = drive::receive(&mut self.connection, &mut io, &mut share, &context);
+            if must_check {
+                self.connection.check(&context);
+            }
             let mut settled = drive::settle(&mut self.connection, &mut io, &context);
             progress |= has_read || io.was_cut;
             let wanted_input = io.wanted_input;
@@ -202,6 +203,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
                 self.memory.stop_waiting();
             }
             self.memory.note(&self.connection);
+            progress |= self.arm_check(&context);
             let has_more = has_read || self.connection.can_continue() || share.is_over();
             if self.due && settled != Settled::Drop && drive::expire(&mut self.connection, has_more, &context)
             {
@@ -242,6 +244,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin, Stop: Future + Unpin> Driver<S, Stop> {
         };
         self.timer = Some(runtime::timer(at));
         true
+    }
+
+    /// Sets the time of the next check, unless an earlier one is set. Returns whether its timer must
+    /// be polled.
+    fn arm_check(&mut self, context: &Context<'_>) -> bool {
+        let Some(at) = self.connection.next_check(context) else { return false };
+        let is_earlier = self.check.as_ref().is_none_or(|(armed, _)| at < *armed);
+        if is_earlier {
+            self.check = Some((at, runtime::timer(at)));
+        }
+        is_earlier
     }
 
     /// Closes our side of the stream, once. Returns whether that is done.

@@ -34,6 +34,9 @@ pub enum Event<M> {
     Pong(Client, Bytes),
     /// A slow client has read its queue: see [`Resource::drained`](crate::Resource::drained).
     Drained(Client),
+    /// The server [drains](crate::ServerHandle::drain), and this is the last chance to send to the
+    /// client. It is closed when the next event is taken from the mailbox.
+    Draining(Client),
     /// The connection of a client has ended. It is the last event of the client.
     Disconnected(Client, Disconnect),
     /// A message that the application sent to the mailbox.
@@ -67,7 +70,7 @@ impl<M> Event<M> {
             Self::Text(_, text) => text.len(),
             Self::Piece(_, piece) => piece.bytes().len(),
             Self::Binary(_, payload) | Self::Pong(_, payload) => payload.len(),
-            Self::Drained(_) => 0,
+            Self::Drained(_) | Self::Draining(_) => 0,
             Self::Message(_) | Self::Opening(..) | Self::Connected(_) | Self::Disconnected(..) => return 0,
         };
         payload.saturating_add(MESSAGE_OVERHEAD.max(size_of::<Self>()))
@@ -78,7 +81,10 @@ impl<M> Event<M> {
         match self {
             Self::Text(client, _) | Self::Binary(client, _) | Self::Pong(client, _) => Some(client),
             Self::Piece(client, _) => Some(client),
-            Self::Connected(client) | Self::Drained(client) | Self::Disconnected(client, _) => Some(client),
+            Self::Connected(client)
+            | Self::Drained(client)
+            | Self::Draining(client)
+            | Self::Disconnected(client, _) => Some(client),
             Self::Opening(..) | Self::Message(_) => None,
         }
     }
@@ -92,6 +98,9 @@ pub(super) fn discard_all<M>(events: VecDeque<Event<M>>, debug: DebugOn) {
             Event::Opening(_, decision) => decision.reject(resource_ended()),
             event => {
                 let client = event.client().cloned();
+                if let Some(client) = client.as_ref().filter(|_| event.ends_data()) {
+                    client.note_undelivered(1);
+                }
                 discard(debug, &client, event);
             }
         }

@@ -23,6 +23,7 @@ use crate::handler::mailbox::state::{Shared, close_going_away};
 use crate::handler::mailbox::undelivered::Undelivered;
 use crate::handler::poll_budget::PollBudget;
 use crate::resource::accept::Accept;
+use crate::sync::atomic::Ordering;
 
 /// The most bytes that are handled before the backlog is updated. The budget stays charged until
 /// then.
@@ -62,6 +63,8 @@ pub fn mailbox<M: Send + 'static>() -> (MailboxSender<M>, Mailbox<M>) {
             report_at: 0,
             ended: false,
             undelivered,
+            messages: 0,
+            draining: None,
             budget,
         },
     )
@@ -93,6 +96,10 @@ pub struct Mailbox<M> {
     report_at: usize,
     ended: bool,
     undelivered: Undelivered,
+    /// The data messages in `batch`.
+    messages: usize,
+    /// A client to close, because the application has handled its `Draining` event.
+    draining: Option<Client>,
     budget: PollBudget,
 }
 
@@ -101,6 +108,9 @@ impl<M> Stream for Mailbox<M> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Event<M>>> {
         let this = &mut *self;
+        if let Some(client) = this.draining.take() {
+            client.close_for_drain();
+        }
         if this.budget.poll(cx).is_pending() {
             return Poll::Pending;
         }
@@ -120,6 +130,13 @@ impl<M> Stream for Mailbox<M> {
                     event => event,
                 };
                 this.handled += event.cost();
+                if event.ends_data() {
+                    this.messages = this.messages.saturating_sub(1);
+                    this.shared.taken.0.store(this.messages, Ordering::Relaxed);
+                }
+                if let Event::Draining(client) = &event {
+                    this.draining = Some(client.clone());
+                }
                 if let Some(event) = this.undelivered.pass(event) {
                     return Poll::Ready(Some(event));
                 }
@@ -168,6 +185,9 @@ impl<M> Mailbox<M> {
             shrink(&mut self.batch);
             std::mem::swap(&mut self.batch, &mut state.queue);
             (state.openings, state.unhandled_connects) = (0, 0);
+            self.messages = std::mem::take(&mut state.messages);
+            self.shared.taken.0.store(self.messages, Ordering::Relaxed);
+            state.is_idle = self.batch.is_empty();
             (admitted, stale) = state.take_pending_admissions();
         }
         self.report_at = (state.limit / 4).min(MAX_REPORT_INTERVAL);

@@ -11,13 +11,14 @@ use crate::client::Client;
 use crate::client::close::Close;
 use crate::client::disconnect::Disconnect;
 use crate::client::watchers::{Host, gone_already};
+use crate::drain::work::{Work, Works};
 use crate::guard::discard;
 use crate::handler::mailbox::event::{Event, MailboxClosed, resource_ended};
 use crate::handler::mailbox::state::{AdmissionTicket, MAX_UNHANDLED_CONNECTS, MIN_SWEEP, Member, Shared};
-use crate::resource::Resource;
 use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
+use crate::resource::{CloseTime, Resource};
 use crate::sync::broken;
 
 /// The side of a mailbox that events are put into. Cheap to clone.
@@ -88,6 +89,7 @@ impl<M: Send + 'static> MailboxSender<M> {
             state.sweep_at = MIN_SWEEP.max(2 * state.openings);
         }
         state.openings += 1;
+        state.is_idle = false;
         let was_empty = state.queue.is_empty();
         state.queue.push_back(Event::Opening(opening.clone(), decision));
         drop(state);
@@ -96,6 +98,15 @@ impl<M: Send + 'static> MailboxSender<M> {
             shared.waker.wake();
         }
         Ok(())
+    }
+
+    /// Lets a drain of the server wait for this mailbox.
+    pub(crate) fn make_known(&self, works: &Works) {
+        let is_known = std::mem::replace(&mut self.shared.0.state().is_known, true);
+        if !is_known {
+            let work: Arc<dyn Work> = Arc::clone(&self.shared.0) as _;
+            works.add(Arc::downgrade(&work));
+        }
     }
 
     /// Accepts a client, at once or when enough earlier clients are handled.
@@ -144,6 +155,7 @@ impl<M> Shared<M> {
                 && let Some(member) = state.clients.get_mut(&client.id())
             {
                 member.undelivered += 1;
+                client.note_undelivered(1);
             }
             let debug = state.debug;
             drop(state);
@@ -174,6 +186,8 @@ impl<M> Shared<M> {
             }
         }
         state.charge();
+        state.is_idle = false;
+        state.messages += usize::from(event.ends_data());
         let was_empty = state.queue.is_empty();
         state.queue.push_back(event);
         drop(state);
@@ -210,6 +224,7 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
         }
         let host: Arc<dyn Host> = Arc::clone(&self.shared.0) as _;
         client.hand_to(&host);
+        self.make_known(&client.context().shared.drain.works);
         let taken = self.put(Event::Connected(client.clone()), Some(client));
         if taken { Ok(()) } else { Err(Close::new(CloseCode::GOING_AWAY, "")) }
     }
@@ -232,6 +247,12 @@ impl<M: Send + 'static> Resource for MailboxSender<M> {
 
     fn drained(&self, client: &Client) {
         self.put(Event::Drained(client.clone()), Some(client));
+    }
+
+    fn draining(&self, client: &Client) -> CloseTime {
+        // A closed mailbox closes its clients itself.
+        let is_taken = self.put(Event::Draining(client.clone()), Some(client));
+        if is_taken { CloseTime::Later } else { CloseTime::Now }
     }
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {

@@ -8,12 +8,14 @@ use clws_proto::CloseCode;
 use crate::budget::{Budget, Charged};
 use crate::client::Client;
 use crate::client::id::ClientId;
+use crate::drain::work::Work;
 use crate::guard::DebugOn;
 use crate::handler::mailbox::event::{Event, discard_all, resource_ended};
 use crate::lock::{Lock, LockGuard, rank};
 use crate::resource::decision::Decision;
 use crate::resource::pending::Ticket;
 use crate::sync::broken;
+use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
 use crate::task_waker::TaskWaker;
 
 /// The most clients that connect before the mailbox handles the first of them. Further clients wait
@@ -26,10 +28,23 @@ pub(super) const MIN_SWEEP: usize = 64;
 pub(super) struct Shared<M> {
     state: Lock<State<M>, { rank::MAILBOX }>,
     pub(super) waker: TaskWaker,
+    /// The data messages that the mailbox has taken and not delivered.
+    pub(super) taken: Box<Taken>,
 }
+
+/// A count on a separate cache line, because only the reader of the mailbox changes it.
+#[derive(Default)]
+#[repr(align(128))]
+pub(super) struct Taken(pub(super) AtomicUsize);
 
 pub(super) struct State<M> {
     pub(super) queue: VecDeque<Event<M>>,
+    /// The data messages in the queue.
+    pub(super) messages: usize,
+    /// Nothing is queued, and nothing is being handled.
+    pub(super) is_idle: bool,
+    /// The mailbox is among the handlers that a drain of the server waits for.
+    pub(super) is_known: bool,
     /// The cost of all events that were put in and are not reported as handled.
     pub(super) backlog: usize,
     /// The backlog above which clients are paused.
@@ -68,7 +83,7 @@ pub(super) struct Member {
 
 impl<M> Default for Shared<M> {
     fn default() -> Self {
-        Self { state: Lock::default(), waker: TaskWaker::default() }
+        Self { state: Lock::default(), waker: TaskWaker::default(), taken: Box::default() }
     }
 }
 
@@ -76,6 +91,9 @@ impl<M> Default for State<M> {
     fn default() -> Self {
         Self {
             queue: VecDeque::new(),
+            messages: 0,
+            is_idle: true,
+            is_known: false,
             backlog: 0,
             limit: usize::MAX,
             debug: DebugOn::default(),
@@ -148,6 +166,17 @@ impl<M> Drop for AdmissionTicket<M> {
     }
 }
 
+impl<M: Send> Work for Shared<M> {
+    fn is_idle(&self) -> bool {
+        self.state().is_idle
+    }
+
+    fn unhandled(&self) -> u64 {
+        let state = self.state();
+        (state.messages + self.taken.0.load(Ordering::Relaxed)) as u64
+    }
+}
+
 impl<M> Shared<M> {
     pub(super) fn state(&self) -> LockGuard<'_, State<M>> {
         self.state.lock()
@@ -166,7 +195,7 @@ impl<M> Shared<M> {
         let (queue, clients, pending_admissions, paused, debug) = {
             let mut state = self.state();
             state.closed = true;
-            state.backlog = 0;
+            (state.backlog, state.messages, state.is_idle) = (0, 0, true);
             state.charge();
             let (clients, paused) = (state.clients(), std::mem::take(&mut state.paused));
             state.clients.clear(); // `clients` keeps them alive

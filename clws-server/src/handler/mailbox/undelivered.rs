@@ -16,7 +16,7 @@ impl Undelivered {
         let (client, ends_data) = match &event {
             Event::Text(client, _) | Event::Binary(client, _) => (client, true),
             Event::Piece(client, piece) => (client, piece.last),
-            Event::Pong(client, _) | Event::Drained(client) => (client, false),
+            Event::Pong(client, _) | Event::Drained(client) | Event::Draining(client) => (client, false),
             Event::Disconnected(..) if self.0.is_empty() => return Some(event),
             Event::Disconnected(..) => return Some(self.add_count(event)),
             Event::Connected(_) | Event::Opening(..) | Event::Message(_) => return Some(event),
@@ -25,6 +25,7 @@ impl Undelivered {
             return Some(event);
         }
         if ends_data {
+            client.note_undelivered(1);
             *self.0.entry(client.id()).or_default() += 1;
         }
         None

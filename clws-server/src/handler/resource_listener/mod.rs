@@ -113,6 +113,11 @@ pub trait ResourceListener: Send + Sized + 'static {
     /// [`Resource::drained`](crate::Resource::drained).
     fn drained(&mut self, client: &Client) {}
 
+    /// Handles the turn of this client in a [drain](crate::ServerHandle::drain) of the server: the
+    /// last chance to send to it. The server closes the client afterwards. All messages that were
+    /// read from it before are handled. Further ones may follow until its close frame comes.
+    fn draining(&mut self, client: &Client) {}
+
     /// Handles the end of a connection: `resource-client-disconnected`. It is the last call for
     /// each client that was [`connected`](Self::connected). The client has left all
     /// [`Group`](crate::Group)s.

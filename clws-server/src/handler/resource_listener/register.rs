@@ -28,7 +28,7 @@ impl Resources {
         listener: L,
     ) -> Result<ResourceListenerHandle<L>, RegisterError> {
         let debug = self.debug_on();
-        let task = ResourceListenerTask::new(listener).debug_on(debug).at(path);
+        let task = ResourceListenerTask::new(listener).debug_on(debug).at(path).known_to(self.works());
         let resource = task.resource();
         // The handle and the task must not keep the server: the listener ends when the server is
         // dropped.

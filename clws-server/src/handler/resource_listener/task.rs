@@ -10,6 +10,7 @@ use clws_handshake::Reject;
 use futures::StreamExt;
 
 use crate::client::id::ClientId;
+use crate::drain::work::Works;
 use crate::guard::{DebugOn, discard, guard};
 use crate::handler::mailbox::event::Event;
 use crate::handler::mailbox::sender::MailboxSender;
@@ -103,6 +104,12 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
         self
     }
 
+    /// Lets a drain of the server wait for the listener.
+    pub(super) fn known_to(self, works: &Works) -> Self {
+        self.sender.make_known(works);
+        self
+    }
+
     /// Sets the path for the log.
     pub(super) fn at(mut self, path: &str) -> Self {
         self.path = Some(path.into());
@@ -146,7 +153,8 @@ fn handle<L: ResourceListener>(
             client.clone()
         }
         Event::Text(client, _) | Event::Binary(client, _) | Event::Pong(client, _) => client.clone(),
-        Event::Piece(client, _) | Event::Drained(client) | Event::Disconnected(client, _) => client.clone(),
+        Event::Drained(client) | Event::Draining(client) | Event::Disconnected(client, _) => client.clone(),
+        Event::Piece(client, _) => client.clone(),
         Event::Opening(opening, _) => {
             *debug = opening.debug;
             return handle_other(listener, event, *debug, path);
@@ -155,7 +163,9 @@ fn handle<L: ResourceListener>(
     };
     if let Some(known) = muted.get_mut(&client.id()) {
         let Event::Disconnected(_, end) = &mut event else {
-            known.undelivered += u64::from(event.ends_data());
+            let messages = u64::from(event.ends_data());
+            known.undelivered += messages;
+            client.note_undelivered(messages);
             return discard(*debug, &client, event);
         };
         end.undelivered += known.undelivered;
@@ -174,6 +184,7 @@ fn handle<L: ResourceListener>(
                 Event::Piece(client, piece) => listener.piece(&client, piece),
                 Event::Pong(client, payload) => listener.pong(&client, payload),
                 Event::Drained(client) => listener.drained(&client),
+                Event::Draining(client) => listener.draining(&client),
                 Event::Disconnected(client, end) => listener.disconnected(&client, &end),
                 Event::Connected(_) | Event::Opening(..) | Event::Message(_) => {}
             }

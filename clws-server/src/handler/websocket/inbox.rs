@@ -7,6 +7,7 @@ use crate::budget::{Budget, Charged};
 use crate::client::Client;
 use crate::client::disconnect::{Disconnect, DisconnectCause};
 use crate::client::watchers::{Host, Watcher};
+use crate::drain::work::Work;
 use crate::handler::websocket::message::Message;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::sync::broken;
@@ -31,6 +32,8 @@ pub(super) struct State {
     pub(super) paused: bool,
     /// The reader was dropped: arriving messages are dropped too.
     pub(super) closed: bool,
+    /// The server drains: the client is closed when the reader has taken all messages.
+    pub(super) is_draining: bool,
     pub(super) end: Option<Disconnect>,
     /// The data messages whose end was dropped unread.
     pub(super) undelivered: u64,
@@ -53,7 +56,9 @@ impl Inbox {
         broken!(WakesBeforeMessage, self.reader.wake());
         let mut state = self.state();
         if state.closed {
-            state.undelivered += u64::from(message.ends_data());
+            let messages = u64::from(message.ends_data());
+            state.undelivered += messages;
+            client.note_undelivered(messages);
             return;
         }
         state.backlog += message.cost();
@@ -78,7 +83,7 @@ impl Inbox {
             let mut state = self.state();
             // The queue may hold the memory for which the client was dropped.
             let queue = if matches!(end.cause, DisconnectCause::Budget) {
-                let queue = state.discard();
+                let queue = state.discard(client);
                 self.charge(&mut state, client);
                 queue
             } else {
@@ -96,12 +101,25 @@ impl Inbox {
         self.writer.wake();
     }
 
+    /// The server drains: the client is closed when the reader has taken all messages. Returns
+    /// false if there is no reader.
+    pub(crate) fn drain(&self) -> bool {
+        let mut state = self.state();
+        if state.closed {
+            return false;
+        }
+        state.is_draining = true;
+        drop(state);
+        self.reader.wake();
+        true
+    }
+
     /// Drops all messages, queued and arriving ones: the reader was dropped.
     pub(super) fn close(&self, client: &Client) {
         let dropped = {
             let mut state = self.state();
             state.closed = true;
-            let queue = state.discard();
+            let queue = state.discard(client);
             self.charge(&mut state, client);
             queue
         };
@@ -111,6 +129,17 @@ impl Inbox {
 
     pub(super) fn state(&self) -> LockGuard<'_, State> {
         self.state.lock()
+    }
+}
+
+/// A drain waits until the task of the handler has ended, which removes the inbox from the table.
+impl Work for Inbox {
+    fn is_idle(&self) -> bool {
+        false
+    }
+
+    fn unhandled(&self) -> u64 {
+        self.state().messages()
     }
 }
 
@@ -134,10 +163,16 @@ impl Drop for Inbox {
 
 impl State {
     /// Removes all messages. The caller drops them after it has released the lock.
-    pub(super) fn discard(&mut self) -> VecDeque<Message> {
+    pub(super) fn discard(&mut self, client: &Client) -> VecDeque<Message> {
         (self.paused, self.backlog) = (false, 0);
-        let queue = std::mem::take(&mut self.queue);
-        self.undelivered += queue.iter().filter(|message| message.ends_data()).count() as u64;
-        queue
+        let messages = self.messages();
+        self.undelivered += messages;
+        client.note_undelivered(messages);
+        std::mem::take(&mut self.queue)
+    }
+
+    /// The data messages in the queue.
+    fn messages(&self) -> u64 {
+        self.queue.iter().filter(|message| message.ends_data()).count() as u64
     }
 }

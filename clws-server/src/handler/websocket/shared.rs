@@ -25,7 +25,7 @@ impl CloseOnDrop {
         self.inbox.reader.register(cx.waker());
         let mut state = self.inbox.state();
         if self.client.is_silenced() {
-            let dropped = state.discard();
+            let dropped = state.discard(&self.client);
             self.inbox.charge(&mut state, &self.client);
             let ended = state.end.is_some() || state.closed;
             drop(state);
@@ -33,6 +33,12 @@ impl CloseOnDrop {
             return if ended { Poll::Ready(None) } else { Poll::Pending };
         }
         let Some(message) = state.queue.pop_front() else {
+            if state.is_draining && self.client.is_open() {
+                // The handler has answered all messages. The waker is registered.
+                drop(state);
+                self.client.close_for_drain();
+                return Poll::Pending;
+            }
             return if state.end.is_some() || state.closed { Poll::Ready(None) } else { Poll::Pending };
         };
         state.backlog -= message.cost();
@@ -99,8 +105,12 @@ impl CloseOnDrop {
 impl Drop for CloseOnDrop {
     fn drop(&mut self) {
         let code = if std::thread::panicking() { CloseCode::INTERNAL } else { CloseCode::NORMAL };
+        let is_draining = self.inbox.state().is_draining && code == CloseCode::NORMAL;
         self.inbox.close(&self.client);
-        self.client.close(code);
+        if is_draining {
+            self.client.close_for_drain();
+        }
+        self.client.close(code); // no effect on a close frame that is queued
         self.client.unwatch(&self.watcher());
     }
 }

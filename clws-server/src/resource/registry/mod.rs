@@ -13,6 +13,7 @@ use clws_handshake::{HttpRequest, HttpResponse};
 
 use crate::client::context::ClientContext;
 use crate::config::check::SHORTEST_HEAD;
+use crate::drain::work::Works;
 use crate::guard::DebugOn;
 use crate::lock::{RwLock, rank};
 use crate::resource::Resource;
@@ -57,6 +58,11 @@ struct Inner {
 }
 
 impl Resources {
+    /// The handlers that a drain of the server waits for.
+    pub(crate) fn works(&self) -> &Works {
+        &self.0.context.shared.drain.works
+    }
+
     pub(crate) fn new(context: Arc<ClientContext>) -> Self {
         Self(Arc::new(Inner { tables: RwLock::default(), context }))
     }

@@ -1,8 +1,6 @@
 //! The example `async_handler`, tested with the example `client`.
 
-use common::{connected, serve};
-
-mod common;
+use crate::common::{connected, serve};
 
 const ASYNC_HANDLER: &str = env!("CARGO_BIN_EXE_async_handler");
 

@@ -1,5 +1,4 @@
 //! `echo --capture` and `client replay`: a recorded connection is sent again.
-#![allow(clippy::unwrap_used, reason = "test code")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -7,10 +6,8 @@ use std::process::ExitStatus;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::common::{PATIENCE, Program, connected, once, serve};
 use clws_server::capture::Recording;
-use common::{PATIENCE, Program, connected, once, serve};
-
-mod common;
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 

@@ -1,8 +1,6 @@
 //! The example `ping`, tested with the example `client`, which answers pings.
 
-use common::{connected, once, serve};
-
-mod common;
+use crate::common::{connected, once, serve};
 
 const PING: &str = env!("CARGO_BIN_EXE_ping");
 

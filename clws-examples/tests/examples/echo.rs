@@ -5,10 +5,8 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 
+use crate::common::{PATIENCE, Program, connected, once, serve};
 use clws_server::Config;
-use common::{PATIENCE, Program, connected, once, serve};
-
-mod common;
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/clws.toml");
@@ -160,9 +158,9 @@ fn serves_its_page_beside_the_websocket_at_the_same_path() {
 #[test]
 fn agrees_on_its_subprotocol_with_clients_that_offer_it() {
     let (_server, url) = serve(ECHO, &[]);
-    let client = common::client(&url, &["--subprotocol", "superchat", "--subprotocol", "echo"]);
+    let client = crate::common::client(&url, &["--subprotocol", "superchat", "--subprotocol", "echo"]);
     assert_eq!(client.line(), "connected, version 13, subprotocol echo");
-    assert_eq!(common::client(&url, &["--subprotocol", "superchat"]).line(), "connected, version 13");
+    assert_eq!(crate::common::client(&url, &["--subprotocol", "superchat"]).line(), "connected, version 13");
 }
 
 #[test]

@@ -4,10 +4,8 @@ use std::io::{Read, Write};
 use std::net::{Shutdown, TcpListener};
 use std::thread;
 
+use crate::common::{client, connected, once, serve};
 use clws_handshake::{Acceptance, HandshakeLimits, Status, parse};
-use common::{client, connected, once, serve};
-
-mod common;
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 

@@ -1,8 +1,6 @@
 //! The example `rooms_auth`, tested with the example `client`.
 
-use common::{Program, connected, once, serve};
-
-mod common;
+use crate::common::{Program, connected, once, serve};
 
 const ROOMS_AUTH: &str = env!("CARGO_BIN_EXE_rooms_auth");
 
@@ -43,7 +41,7 @@ fn members_receive_only_the_messages_of_their_room() {
 #[test]
 fn selects_the_subprotocol() {
     let (_server, url) = serve(ROOMS_AUTH, &[]);
-    let client = common::client(
+    let client = crate::common::client(
         &format!("{url}/rooms/lobby"),
         &["--subprotocol", "other", "--subprotocol", "rooms.v1", "--header", "Authorization: Bearer ben-2"],
     );

@@ -1,17 +1,14 @@
 //! The example `chat` as a process, with clients of every version over real sockets.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
 use std::net::TcpStream;
 
+use crate::common::{PATIENCE, Program, serve};
 use clws_handshake::client::ClientRequest;
 use clws_handshake::{HandshakeLimits, Status, Version};
 use clws_proto::{CloseCode, Event, Limits, Receiver, Role, Sender};
-use common::{PATIENCE, Program, serve};
 use serde_json::{Value, json};
-
-mod common;
 
 /// The chat on a free loopback port. Dropping it stops the process.
 struct Chat {

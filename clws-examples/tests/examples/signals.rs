@@ -1,6 +1,5 @@
 //! Stop signals: servers and the client send close frames and exit with status 0.
 #![cfg(unix)]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
@@ -8,10 +7,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
 
-use common::{Program, connected, serve};
+use crate::common::{Program, connected, serve};
 use rustix::process::Signal;
-
-mod common;
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 
@@ -65,6 +62,8 @@ fn every_server_closes_its_clients() {
             }
             let (status, lines) = server.ended();
             assert_eq!(status.code(), Some(0), "{path} {signal:?} {lines:#?}");
+            let report = "stopped: 3 clients closed, 0 cut";
+            assert!(lines.iter().any(|line| line.starts_with(report)), "{path} {signal:?} {lines:#?}");
         });
     }
 }
@@ -127,7 +126,7 @@ fn config_file(name: &str, text: &str) -> PathBuf {
 /// The server exits after the close timeout, whatever its clients do.
 #[test]
 fn a_client_that_never_reads_does_not_prevent_the_stop() {
-    let file = config_file("stop", "close_timeout = 2");
+    let file = config_file("stop", "close_timeout = 1");
     let config = ["--config", file.to_str().unwrap()];
     let tasks = ["--config", file.to_str().unwrap(), "--task-per-client"];
     in_parallel(

@@ -1,8 +1,6 @@
 //! The example `custom_io`, tested with the example `client`.
 
-use common::{Program, connected, once};
-
-mod common;
+use crate::common::{Program, connected, once};
 
 #[test]
 fn echoes_in_every_version() {

@@ -1,16 +1,13 @@
 //! The memory of clients that have left returns to the system. With glibc, the examples
 //! restart themselves with `MALLOC_MMAP_THRESHOLD_`.
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use common::{PATIENCE, Program, serve};
-
-mod common;
+use crate::common::{PATIENCE, Program, serve};
 
 const CLIENTS: usize = 50;
 

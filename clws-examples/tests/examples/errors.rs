@@ -1,13 +1,10 @@
 //! Errors of the examples are sentences: what happened, where, and what to do.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "test code")]
 
 use std::fs;
 use std::net::TcpListener;
 use std::path::PathBuf;
 
-use common::Program;
-
-mod common;
+use crate::common::Program;
 
 const ECHO: &str = env!("CARGO_BIN_EXE_echo");
 const CHAT: &str = env!("CARGO_BIN_EXE_chat");

@@ -1,0 +1,18 @@
+//! The tests of the examples: each file tests one example or one aspect. They share one program, so
+//! that they link once and run in parallel. A new file needs a `mod` line here.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
+
+mod common;
+
+mod async_handler;
+mod chat;
+mod client;
+mod custom_io;
+mod drain;
+mod echo;
+mod errors;
+mod ping;
+mod replay;
+mod returned_memory;
+mod rooms_auth;
+mod signals;
