@@ -165,6 +165,11 @@ impl<T> ApplicationValue<T> {
     }
 
     /// The value, or `None` after [`discard`](Self::discard).
+    pub(crate) fn get(&self) -> Option<&T> {
+        self.value.as_ref()
+    }
+
+    /// As [`get`](Self::get).
     pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
         self.value.as_mut()
     }

@@ -31,7 +31,7 @@ pub(super) const ALL: &[(&str, Attack)] = &[
     ("compression bombs", compression_bombs),
     ("garbage", garbage),
     ("half-open closes", half_open_closes),
-    ("partial messages", |target| repeat(target, &frame(0x82, 8 << 20, &vec![0; 2 << 20]), false)),
+    ("partial messages", |target| repeat(target, &frame(0x82, 8 << 20, &vec![0; 4 << 20]), false)),
     ("slow sending", |target| send_slowly(target, crowd(target, open), &message(&[b'x'; 1000]))),
     ("slow reading", slow_reading),
     ("silent clients", |target| hold(target, &crowd(target, open))),

@@ -101,6 +101,12 @@ impl Budget {
         self.used() > self.limit - self.limit / 4
     }
 
+    /// Whether at most seven eighths of the limit are used. While memory is short, that is enough
+    /// for one client at a time to complete its message.
+    pub(crate) fn has_some_left(&self) -> bool {
+        self.used() <= self.limit - self.limit / 8
+    }
+
     /// Whether the limit is exceeded, so that a client must be dropped.
     #[inline]
     pub(crate) fn is_over(&self) -> bool {

@@ -36,6 +36,8 @@ pub(crate) struct Streams {
 #[derive(Debug, Default)]
 pub(super) struct Turns {
     waiting: VecDeque<usize>,
+    /// The stream that reads as usual, and the end of its time.
+    favored: Option<(usize, Option<Instant>)>,
     latest: Option<usize>,
     /// The start of the tick, and the number of turns left in it.
     begun: Option<Instant>,
@@ -152,8 +154,28 @@ impl Turns {
         }
     }
 
-    pub(super) fn leave(&mut self, key: usize) {
+    /// Stops waiting. Returns the next stream, which may be favored now.
+    pub(super) fn leave(&mut self, key: usize) -> Option<usize> {
         self.waiting.retain(|waiting| *waiting != key);
+        self.favored.take_if(|(favored, _)| *favored == key)?;
+        self.waiting.front().copied()
+    }
+
+    /// Lets one stream at a time read as usual. Its message is completed, or its end is found: the
+    /// system may have no room for the end of a peer that is gone, until the server has read. If
+    /// the peer `has_ended` its side, the stream reads to its end. Otherwise it reads for a tick, as
+    /// long as some memory is left.
+    pub(super) fn favor(&mut self, key: usize, has_ended: bool, budget: &Budget) -> bool {
+        let now = now();
+        let expired = self.favored.take_if(|(_, until)| until.is_some_and(|until| until <= now));
+        if expired.is_some_and(|(favored, _)| favored == key) {
+            return false; // others come first
+        }
+        let may_begin = has_ended || budget.has_some_left();
+        if may_begin && self.favored.is_none() {
+            self.favored = Some((key, Some(now + TICK).filter(|_| !has_ended)));
+        }
+        may_begin && self.favored.is_some_and(|(favored, _)| favored == key)
     }
 
     /// Takes a turn if the stream is the first. `each_tick` is the number of turns of a tick.

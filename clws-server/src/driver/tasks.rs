@@ -16,6 +16,7 @@ use crate::driver::stream;
 use crate::net::acceptor::Acceptor;
 use crate::net::handover::SETTLE_TIME;
 use crate::net::shortage::{Shortage, refuse_stream};
+use crate::net::socket::peer_has_ended;
 use crate::net::tcp::set_accepted_options;
 use crate::runtime::{self, AsyncListener};
 use crate::stats::kinds::HandshakeOutcome;
@@ -46,7 +47,7 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
                 }
                 Ok(socket.map(|socket| (socket, Peer::Tcp(address))))
             };
-            accept_all(accept, &acceptor, &state).await
+            accept_all(accept, |socket| peer_has_ended(socket.get_ref()), &acceptor, &state).await
         }
         #[cfg(unix)]
         Acceptor::Unix(socket) => {
@@ -56,7 +57,7 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
                 let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
                 Ok(socket.map(|socket| (socket, Peer::Unix)))
             };
-            accept_all(accept, &acceptor, &state).await
+            accept_all(accept, |socket| peer_has_ended(socket.get_ref()), &acceptor, &state).await
         }
         #[cfg(all(test, unix))]
         Acceptor::Sim(_) => Ok(()),
@@ -66,6 +67,7 @@ pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Re
 /// Serves the connections that `accept` returns. It returns `None` for one that was refused.
 async fn accept_all<S, A>(
     accept: impl Fn() -> A,
+    has_peer_ended: fn(&S) -> bool,
     acceptor: &Acceptor,
     state: &Arc<DriverState>,
 ) -> io::Result<()>
@@ -75,7 +77,7 @@ where
 {
     let mut end = pin!(port_ends(acceptor, state));
     let serve = |(socket, peer)| {
-        runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit(peer)));
+        runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit(peer), has_peer_ended));
     };
     let mut accepted = 0_u32;
     loop {

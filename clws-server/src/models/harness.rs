@@ -106,8 +106,13 @@ impl Harness {
                     output: Arc::default(),
                 };
                 let output = Arc::clone(&pipe.output);
-                let serves =
-                    stream::drive(pipe, Peer::Stream, Arc::clone(&shared), shared.admit_stream(Peer::Stream));
+                let serves = stream::drive(
+                    pipe,
+                    Peer::Stream,
+                    Arc::clone(&shared),
+                    shared.admit_stream(Peer::Stream),
+                    |_| false,
+                );
                 (thread::spawn(move || block_on(serves)), TestPeer::Stream(output))
             }
         };

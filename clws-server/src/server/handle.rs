@@ -213,6 +213,6 @@ impl ServerHandle {
     {
         // The permit is taken before the first poll, so that a server that stops waits for this
         // stream.
-        stream::drive(stream, peer, Arc::clone(&self.0), self.0.admit_stream(peer))
+        stream::drive(stream, peer, Arc::clone(&self.0), self.0.admit_stream(peer), |_| false)
     }
 }

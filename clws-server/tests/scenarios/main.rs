@@ -17,6 +17,7 @@ mod backpressure;
 mod bad_input;
 mod budget;
 mod budget_bombs;
+mod budget_gone;
 mod budget_partial;
 mod budget_queues;
 mod budget_readers;

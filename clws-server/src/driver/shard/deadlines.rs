@@ -27,9 +27,8 @@ impl Shard {
             has_expired = true;
             if self.is_due(slot) {
                 self.drive(slot);
-                self.set_flags(slot, Flags::READABLE | Flags::ALLOWED, true);
-                self.serve(slot);
-                self.set_flags(slot, Flags::ALLOWED, false);
+                self.set_flags(slot, Flags::READABLE, true);
+                self.serve_allowed(slot);
             }
             let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
             let Some(connection) = self.connections.get_mut(slot as usize) else { continue };

@@ -31,6 +31,8 @@ impl Flags {
     pub(super) const ALLOWED: u16 = 512;
     /// The connection was admitted only for its 503.
     pub(super) const REFUSED: u16 = 1024;
+    /// Like `HELD_BACK`, and the peer has ended its side. The slot is in `Relief::gone`.
+    pub(super) const GONE: u16 = 4096;
     /// The client is in the shard's list.
     pub(super) const LISTED: u16 = 1 << 15;
     /// The connection is recorded: `Taps` has its recording.

@@ -250,7 +250,9 @@ impl Shard {
         self.serve_queues(fresh, queued);
         self.drive_woken();
         self.relieve();
+        self.read_gone();
         self.reexamine();
+        self.favor_one();
         self.sweep();
         let ended = self.expire();
         self.continue_drain();
@@ -311,6 +313,7 @@ impl Shard {
     fn has_work(&self) -> bool {
         !self.queue.is_empty()
             || !self.fresh.is_empty()
+            || !self.relief.gone.is_empty()
             || wake::is_any_woken()
             || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
     }

@@ -63,25 +63,113 @@ impl Shard {
     /// Puts a client with input on the list if it holds too much to be read from.
     #[inline]
     pub(super) fn hold_back(&mut self, slot: u32) {
-        if self.state.budget().is_pressed() && self.must_wait(slot) {
-            self.relief.held_back.push_back(slot);
+        if self.state.budget().is_pressed() {
+            self.hold_back_pressed(slot);
         }
     }
 
-    /// Whether the client must wait. It has the flag then.
     #[cold]
-    fn must_wait(&mut self, slot: u32) -> bool {
-        let Some(connection) = self.connections.get_mut(slot as usize) else { return false };
+    fn hold_back_pressed(&mut self, slot: u32) {
+        let Some(connection) = self.connections.get_mut(slot as usize) else { return };
+        let is_gone = connection.is_gone();
         let waits = connection.flags.has(Flags::READABLE)
             && connection.connection.wants_input()
-            && !connection.flags.has(Flags::HELD_BACK)
+            && !connection.flags.has(Flags::ALLOWED)
+            && !connection.flags.has(if is_gone { Flags::GONE } else { Flags::HELD_BACK })
             && connection.is_held_back(self.state.budget());
-        if waits {
-            connection.flags.set(Flags::HELD_BACK, true);
-            connection.connection.note_held();
+        if !waits {
+            return;
+        }
+        connection.connection.note_held();
+        // It is on one list. The entry of the other is outdated.
+        connection.flags.set(Flags::GONE, is_gone);
+        connection.flags.set(Flags::HELD_BACK, !is_gone);
+        if is_gone {
+            self.relief.gone.push_back(slot);
+        } else {
+            self.relief.held_back.push_back(slot);
             self.relief.at.get_or_insert(self.now + TICK);
         }
-        waits
+    }
+
+    /// Lets one held-back client at a time be read as usual, as long as some memory is left. Its
+    /// message is completed, or its end is found: the system may have no room for the end of a
+    /// client that is gone, until the server has read. The next client follows then, or after a
+    /// tick.
+    #[inline]
+    pub(super) fn favor_one(&mut self) {
+        if self.relief.favored.is_some() || !self.relief.held_back.is_empty() {
+            self.favor_next();
+        }
+    }
+
+    #[cold]
+    fn favor_next(&mut self) {
+        let state = Arc::clone(&self.state);
+        let budget = state.budget();
+        if let Some((slot, until)) = self.relief.favored {
+            let connection = self.connections.get_mut(slot as usize);
+            // Without the flag, it is another connection.
+            if let Some(connection) = connection.filter(|connection| connection.flags.has(Flags::ALLOWED)) {
+                if self.now < until && budget.has_some_left() && connection.is_held_back(budget) {
+                    return;
+                }
+                connection.flags.set(Flags::ALLOWED, false);
+                self.hold_back(slot);
+            }
+            self.relief.favored = None;
+        }
+        while budget.has_some_left()
+            && let Some(slot) = self.relief.held_back.pop_front()
+        {
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            if !connection.flags.has(Flags::HELD_BACK) {
+                continue; // the entry is outdated
+            }
+            connection.flags.set(Flags::HELD_BACK, false);
+            connection.flags.set(Flags::ALLOWED, true);
+            self.relief.favored = Some((slot, self.now + TICK));
+            self.relief.at.get_or_insert(self.now + TICK);
+            self.serve(slot);
+            return;
+        }
+    }
+
+    /// Reads a little from the first held-back client whose peer has ended its side. Runs in each
+    /// turn, so this client is soon read to its end, and its memory is free. The others wait for
+    /// it: together they could hold more than there is.
+    #[inline]
+    pub(super) fn read_gone(&mut self) {
+        if !self.relief.gone.is_empty() {
+            self.read_first_gone();
+        }
+    }
+
+    #[cold]
+    fn read_first_gone(&mut self) {
+        while let Some(slot) = self.relief.gone.pop_front() {
+            let Some(connection) = self.connections.get_mut(slot as usize) else { continue };
+            if !connection.flags.has(Flags::GONE) {
+                continue; // the entry is outdated
+            }
+            connection.flags.set(Flags::GONE, false);
+            self.serve_allowed(slot);
+            if self.relief.gone.back() == Some(&slot) {
+                self.relief.gone.pop_back();
+                self.relief.gone.push_front(slot);
+            }
+            return;
+        }
+    }
+
+    /// Serves a client although it holds much. Afterwards it is held back again.
+    pub(super) fn serve_allowed(&mut self, slot: u32) {
+        self.set_flags(slot, Flags::ALLOWED, true);
+        self.serve(slot);
+        if self.relief.favored.is_none_or(|(favored, _)| favored != slot) {
+            self.set_flags(slot, Flags::ALLOWED, false);
+            self.hold_back(slot);
+        }
     }
 
     /// Runs every tick. Clients that may be read from continue, and a little is read from the first
@@ -105,11 +193,7 @@ impl Shard {
                 self.drive(slot);
             } else if reads > 0 && connection.connection.wants_input() {
                 reads -= 1;
-                connection.flags.set(Flags::ALLOWED, true);
-                self.serve(slot);
-                if let Some(connection) = self.connections.get_mut(slot as usize) {
-                    connection.flags.set(Flags::ALLOWED, false);
-                }
+                self.serve_allowed(slot);
                 // `serve` has put the slot at the end, but it stays the first as long as it has
                 // input.
                 if self.relief.held_back.back() == Some(&slot) {

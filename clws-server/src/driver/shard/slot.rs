@@ -1,7 +1,7 @@
 //! A connection of a shard, with its socket.
 
 use crate::admission::ConnectionPermit;
-use crate::budget::{Budget, Charged};
+use crate::budget::{Budget, Charged, HOLD_BACK_ABOVE};
 use crate::connection::Connection;
 use crate::connection::share::Share;
 use crate::driver::read_buffers::ReadSizer;
@@ -33,6 +33,12 @@ impl ConnectionSlot {
     #[inline]
     pub(super) fn is_held_back(&self, budget: &Budget) -> bool {
         self.flags.holds_back(&self.connection, budget)
+    }
+
+    /// Whether the peer sends nothing more, and reading the rest frees memory: it completes a
+    /// message in progress, or shows that the message never ends.
+    pub(super) fn is_gone(&self) -> bool {
+        self.flags.has(Flags::HANGUP) && self.connection.held_input() > HOLD_BACK_ABOVE
     }
 
     pub(super) fn permit(&self) -> ConnectionPermit {

@@ -18,22 +18,30 @@ use crate::guard::{ApplicationValue, DebugOn, Scope, guard_other};
 pub(super) struct GuardedStream<S> {
     stream: ApplicationValue<S>,
     debug: DebugOn,
+    has_peer_ended: fn(&S) -> bool,
     /// The recording of the connection, if there is one.
     #[cfg(feature = "capture")]
     pub(super) tap: Option<Box<Tap>>,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
-    pub(super) const fn new(stream: S, debug: DebugOn) -> Self {
+    /// `has_peer_ended` is a function of this crate, see [`drive`](super::drive).
+    pub(super) const fn new(stream: S, debug: DebugOn, has_peer_ended: fn(&S) -> bool) -> Self {
         // A stream is neither a handler nor a part of the server, so either setting shows its
         // panics.
         let debug = DebugOn { resource: debug.resource || debug.server, ..debug };
         Self {
             stream: ApplicationValue::new(stream, debug),
             debug,
+            has_peer_ended,
             #[cfg(feature = "capture")]
             tap: None,
         }
+    }
+
+    /// Whether the peer sends nothing more, as far as that can be known without reading.
+    pub(super) fn has_peer_ended(&self) -> bool {
+        self.stream.get().is_some_and(self.has_peer_ended)
     }
 
     pub(super) fn poll_read(

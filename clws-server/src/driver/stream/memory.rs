@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::task::Context;
 
-use crate::budget::Charged;
+use crate::budget::{Charged, HOLD_BACK_ABOVE};
 use crate::connection::Connection;
 use crate::driver::state::DriverState;
 use crate::driver::streams::{ENDED, Holder, TICK};
@@ -23,6 +23,8 @@ pub(super) struct Memory {
     has_seen_drop: bool,
     /// The stream is held back, and waits for a turn.
     waits: bool,
+    /// The stream is the favored one, or was it.
+    was_favored: bool,
     /// Expires when the stream tries again.
     recheck: Option<runtime::Timer>,
 }
@@ -39,6 +41,7 @@ impl Memory {
             charged,
             has_seen_drop: false,
             waits: false,
+            was_favored: false,
             recheck: None,
         }
     }
@@ -71,8 +74,13 @@ impl Memory {
     }
 
     /// Whether the connection may be read from. A connection that is held back tries again after a
-    /// tick, and may read a little in its turn.
-    pub(super) fn may_read(&mut self, connection: &Connection, cx: &mut Context<'_>) -> bool {
+    /// tick, and may read a little in its turn. One of them may read as usual.
+    pub(super) fn may_read(
+        &mut self,
+        connection: &Connection,
+        has_peer_ended: impl Fn() -> bool,
+        cx: &mut Context<'_>,
+    ) -> bool {
         if !connection.is_held_back(self.state.budget()) {
             self.stop_waiting();
             return true;
@@ -83,6 +91,12 @@ impl Memory {
             streams.turns().join(self.key);
         }
         loop {
+            // Reading the rest of a message frees memory.
+            let has_ended = connection.held_input() > HOLD_BACK_ABOVE && has_peer_ended();
+            if streams.turns().favor(self.key, has_ended, budget) {
+                (self.was_favored, self.recheck) = (true, None);
+                return true;
+            }
             if streams.turns().take(self.key, || budget.reads_per_tick(1)) {
                 (self.waits, self.recheck) = (false, None);
                 return true;
@@ -98,9 +112,14 @@ impl Memory {
 
     /// Stops waiting for a turn, because the connection may be read from, or does not want input.
     pub(super) fn stop_waiting(&mut self) {
-        if std::mem::take(&mut self.waits) {
+        if std::mem::take(&mut self.waits) | std::mem::take(&mut self.was_favored) {
             self.recheck = None;
-            self.state.streams.turns().leave(self.key);
+            let streams = &self.state.streams;
+            let next = streams.turns().leave(self.key);
+            let next = next.and_then(|next| streams.holders().get(next).map(Arc::clone));
+            if let Some(next) = next {
+                next.waker.wake();
+            }
         }
     }
 }
@@ -140,6 +159,7 @@ mod tests {
     use crate::connection::context::Context;
     use crate::connection::share::Share;
     use crate::resource::Resource;
+    use crate::time::virtual_clock;
     use crate::wake::WakeTargetRef;
     use clws_handshake::{Origins, Version};
 
@@ -170,6 +190,47 @@ mod tests {
         fn notice(&self) {
             self.0.streams.drop_biggest(&self.0.context);
         }
+    }
+
+    #[test]
+    fn one_stream_at_a_time_reads_on() {
+        let state = DriverState::new(Config::default().max_buffered(1 << 20));
+        state.resources.register("/", Origins::any(), Silent).unwrap();
+        let waker = Arc::default();
+        let [(first, mut memory_of_first), (second, mut memory_of_second)] =
+            [(); 2].map(|()| holding(&state, &waker, 100 << 10));
+        let (some, much) = (state.budget().limit() / 16 * 13, state.budget().limit() / 4);
+        state.budget().charge_bytes(some + much);
+        let cx = &mut Context::from_waker(futures::task::noop_waker_ref());
+        assert!(memory_of_first.may_read(&first, || false, cx), "its turn");
+        assert!(!memory_of_first.may_read(&first, || false, cx), "the tick has one turn");
+        for _ in 0..3 {
+            assert!(memory_of_first.may_read(&first, || true, cx));
+            assert!(!memory_of_second.may_read(&second, || true, cx), "the first one reads");
+        }
+        drop(memory_of_first);
+        assert!(memory_of_second.may_read(&second, || true, cx));
+        memory_of_second.stop_waiting();
+        assert!(!memory_of_second.may_read(&second, || false, cx), "it was favored no more");
+        state.budget().release_bytes(much);
+        state.budget().give_back();
+
+        // Without an end, a stream is favored for a tick.
+        assert!(state.budget().is_pressed() && state.budget().has_some_left());
+        let start = now();
+        virtual_clock::set(Some(start));
+        let [mut memory_of_first, mut memory_of_second] = [(); 2].map(|()| Memory::new(&state, &waker));
+        for tick in [0, 2] {
+            virtual_clock::set(Some(start + tick * TICK));
+            assert!(memory_of_first.may_read(&first, || false, cx), "tick {tick}");
+            assert!(memory_of_first.may_read(&first, || false, cx));
+            virtual_clock::set(Some(start + (tick + 1) * TICK));
+            memory_of_first.may_read(&first, || false, cx); // in its turn
+            assert!(memory_of_second.may_read(&second, || false, cx), "the next one");
+            assert!(memory_of_second.may_read(&second, || false, cx));
+        }
+        virtual_clock::set(None);
+        state.budget().release_bytes(some);
     }
 
     #[test]

@@ -41,14 +41,16 @@ use crate::wake::WakeTargetRef;
 const STEPS_PER_POLL: usize = 16;
 
 /// Serves one stream to its end. `admitted` is the result of [`DriverState::admit`] or
-/// [`DriverState::admit_stream`].
+/// [`DriverState::admit_stream`]. `has_peer_ended` tells without reading whether the peer sends
+/// nothing more; false if that is not known.
 pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     stream: S,
     peer: Peer,
     state: Arc<DriverState>,
     admitted: Result<Admitted, ConnectionPermit>,
+    has_peer_ended: fn(&S) -> bool,
 ) -> impl Future<Output = ()> {
-    let stream = GuardedStream::new(stream, state.config().debug_on());
+    let stream = GuardedStream::new(stream, state.config().debug_on(), has_peer_ended);
     let permit = admitted.map(|admitted| PermitGuard(Arc::clone(&state), admitted));
     async move {
         #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]

@@ -77,7 +77,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
             return false;
         }
         self.wanted_input = true;
-        *self.readable && (self.due || self.memory.may_read(connection, self.cx))
+        *self.readable
+            && (self.due || self.memory.may_read(connection, || self.stream.has_peer_ended(), self.cx))
     }
 
     fn read(&mut self, _: &mut Connection, _: &Context<'_>) -> Read<'_> {
