@@ -201,7 +201,7 @@ mod tests {
             [(); 2].map(|()| holding(&state, &waker, 100 << 10));
         let (some, much) = (state.budget().limit() / 16 * 13, state.budget().limit() / 4);
         state.budget().charge_bytes(some + much);
-        let cx = &mut Context::from_waker(futures::task::noop_waker_ref());
+        let cx = &mut std::task::Context::from_waker(futures::task::noop_waker_ref());
         assert!(memory_of_first.may_read(&first, || false, cx), "its turn");
         assert!(!memory_of_first.may_read(&first, || false, cx), "the tick has one turn");
         for _ in 0..3 {
