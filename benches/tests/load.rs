@@ -76,7 +76,7 @@ impl Resource for Broadcast {
 struct Running {
     handle: ServerHandle,
     port: u16,
-    thread: Option<thread::JoinHandle<clws_server::Report>>,
+    thread: Option<thread::JoinHandle<()>>,
 }
 
 impl Running {

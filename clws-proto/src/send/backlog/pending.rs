@@ -18,8 +18,8 @@ const OVERHEAD: usize = 128;
 /// it.
 pub type Key = (u64, u64);
 
-/// A message, or a ping or pong, for [`Sender::queue`]. It is encoded and compressed when it enters
-/// the outbox. Until then it can be dropped.
+/// A message, or a ping or pong, for [`Sender::queue`](crate::Sender::queue). It is encoded and
+/// compressed when it enters the outbox. Until then it can be dropped.
 #[derive(Debug)]
 pub struct Pending {
     pub(in crate::send) content: Content,
@@ -69,13 +69,13 @@ impl Pending {
         Self::new(Content::Shared(message.hold()))
     }
 
-    /// A ping, as [`Sender::ping`] sends it.
+    /// A ping, as [`Sender::ping`](crate::Sender::ping) sends it.
     #[must_use]
     pub fn ping(payload: &[u8]) -> Self {
         Self::new(Content::Copied(Opcode::Ping, payload.into()))
     }
 
-    /// A pong, as [`Sender::pong`] sends it.
+    /// A pong, as [`Sender::pong`](crate::Sender::pong) sends it.
     #[must_use]
     pub fn pong(payload: &[u8]) -> Self {
         Self::new(Content::Copied(Opcode::Pong, payload.into()))
@@ -108,7 +108,7 @@ impl Pending {
     }
 
     /// Sets the policy of this message, in place of the sender's own
-    /// [policy](Sender::set_policy).
+    /// [policy](crate::Sender::set_policy).
     #[must_use]
     pub const fn policy(mut self, policy: Option<SlowPolicy>) -> Self {
         self.policy = policy;
