@@ -36,23 +36,25 @@ pub fn say_report(report: &Report) {
 #[cfg(unix)]
 pub fn on_stop_signal(stop: impl FnOnce() + Send + 'static) -> io::Result<()> {
     use std::sync::Arc;
-    use std::sync::atomic::AtomicBool;
+    use std::sync::atomic::{AtomicBool, Ordering};
     use std::thread;
 
     use signal_hook::consts::{SIGINT, SIGTERM};
     use signal_hook::flag;
     use signal_hook::iterator::Signals;
 
-    // Registered before the flag, so that a signal in between still stops the server.
-    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     let stopping = Arc::new(AtomicBool::new(false));
     for signal in [SIGINT, SIGTERM] {
         // The order matters: the first signal must find the flag unset, and then sets it.
         flag::register_conditional_shutdown(signal, 128 + signal, Arc::clone(&stopping))?;
         flag::register(signal, Arc::clone(&stopping))?;
     }
+    // Registered last: when the thread wakes up, the flag is set. Otherwise a second signal could
+    // come before that, and would end the process with the status of the first.
+    let mut signals = Signals::new([SIGINT, SIGTERM])?;
     thread::Builder::new().name("signals".to_owned()).spawn(move || {
-        if signals.forever().next().is_some() {
+        // A signal that came before the registration has only set the flag.
+        if stopping.load(Ordering::SeqCst) || signals.forever().next().is_some() {
             stop();
         }
     })?;
