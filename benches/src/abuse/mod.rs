@@ -23,7 +23,7 @@ const CONFIG: &str = "listen = [\"127.0.0.1:0\"]\nmax_buffered = 134217728\nhand
 const MAX_GROWTH: u64 = (128 << 20) / 4 * 5 + KEPT;
 /// Memory that the server may keep: buffers for the next messages, and the heap.
 const KEPT: u64 = 64 << 20;
-/// The longest wait, for an echo and for the server to recover.
+/// The longest time to wait for an echo, and for the server to recover from an attack.
 const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Attacks an echo server, and prints how a client that behaves well fares meanwhile

@@ -32,7 +32,7 @@ enum State {
     Type,
     /// In a text frame.
     Text(Vec<u8>),
-    /// In a text frame that is delivered in pieces.
+    /// The next bytes belong to a text frame that is delivered in pieces.
     Pieces(TextPieces),
     /// In another frame that ends with 0xFF. Holds the number of discarded bytes.
     Discard(usize),

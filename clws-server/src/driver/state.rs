@@ -267,7 +267,7 @@ impl DriverState {
         }
     }
 
-    /// Whether the server ends, by a stop or a drain. The drivers may not have seen it yet.
+    /// Whether a stop or a drain has begun. The drivers may not have seen it yet.
     pub(crate) fn is_ending(&self) -> bool {
         self.is_stopping() || self.drain().is_draining()
     }
