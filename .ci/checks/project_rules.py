@@ -17,8 +17,8 @@ SOURCE_RULES = [
     ("IO or a clock in a sans-IO crate", PURE, r"\b(Instant|SystemTime|TcpStream|UdpSocket)"),
     ("IO or a clock in a sans-IO crate", PURE, rf"\b((std|core)::{MODULES}\b|(net|thread|fs|process)(?=::)){NO_ADDRESS}"),
     ("IO or a clock in a sans-IO crate", PURE, rf"\buse (std|core)::\{{[^;]*\b{MODULES}\b[^;]*;"),
-    # The library names its runtime in one file, so that only this file changes with the runtime.
-    ("async_std outside runtime.rs", rf"{LIBRARIES}(?!runtime\.rs)", r"\basync_std\b"),
+    # The library names the runtimes in one folder. Any other code works on each of them, and on none.
+    ("a runtime outside runtime/", rf"{LIBRARIES}(?!runtime/)", r"\b(async_std|async_io|smol|tokio)::|\buse (async_std|async_io|smol|tokio)\b"),
     # 32-bit MIPS, PowerPC and ARMv5/6 have no 64-bit atomics.
     ("a 64-bit atomic, which not every target has", LIBRARIES, r"\bAtomic[UI]64\b"),
 ]

@@ -107,7 +107,7 @@ mod metrics;
 mod models;
 mod net;
 mod resource;
-mod runtime;
+pub mod runtime;
 mod server;
 mod signal;
 #[cfg(test)]

@@ -65,6 +65,8 @@ pub(crate) mod rank {
     /// The recordings that the application wants.
     #[cfg(feature = "capture")]
     pub(crate) const RECORDER: u8 = 23;
+    /// The tasks that wait for a time.
+    pub(crate) const CLOCK: u8 = 24;
 }
 
 /// A mutex with a rank.

@@ -16,6 +16,7 @@ use crate::client::watchers::{Host, Watcher, Watchers};
 use crate::config::Config;
 use crate::drain::DrainState;
 use crate::lock::rank;
+use crate::runtime::handle::RuntimeHandle;
 use crate::stats::counters::Counters;
 use crate::sync::{atomic::AtomicU32, atomic::Ordering};
 use crate::time::{TICK, now};
@@ -51,6 +52,8 @@ pub(crate) struct SharedContext {
     /// The adapters of clients that their resource may still refuse.
     pub(crate) hosts: Watchers<dyn Host, { rank::HOSTS }>,
     pub(crate) started: Instant,
+    /// Runs the tasks of the server.
+    pub(crate) runtime: RuntimeHandle,
     /// The shortest silence of a client that has an effect, of all resources, in ticks.
     least_silence: AtomicU32,
     pub(crate) drain: DrainState,
@@ -77,13 +80,14 @@ impl SharedContext {
 }
 
 impl ClientContext {
-    pub(crate) fn new(config: Config, relief: Weak<dyn Relief>) -> Self {
+    pub(crate) fn new(config: Config, runtime: RuntimeHandle, relief: Weak<dyn Relief>) -> Self {
         let budget = Budget::new(config.max_buffered);
         let shared = SharedContext {
             memberships: Memberships::default(),
             watchers: Watchers::default(),
             hosts: Watchers::default(),
             started: now(),
+            runtime,
             least_silence: AtomicU32::new(u32::MAX),
             drain: DrainState::default(),
             #[cfg(feature = "capture")]

@@ -369,8 +369,8 @@ pub struct Config {
     /// The number of threads that serve connections. `None`, or 0 in [`Config::shards`], means one
     /// per processor.
     pub shards: Option<NonZeroUsize>,
-    /// Whether a task of async-std serves each connection, instead of the shards. Systems without
-    /// edge-triggered polling (Windows) always do it; elsewhere it is for tests.
+    /// Whether a task of the [runtime](crate::runtime) serves each connection, instead of the shards.
+    /// Systems without edge-triggered polling (Windows) always do it; elsewhere it is for tests.
     pub task_per_client: bool,
 }
 

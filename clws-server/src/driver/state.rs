@@ -21,6 +21,7 @@ use crate::guard::log;
 use crate::lock::{Lock, rank};
 use crate::net::shortage::Shortage;
 use crate::resource::registry::Resources;
+use crate::runtime::handle::RuntimeHandle;
 use crate::signal::{Signal, SignalWait};
 use crate::stats::snapshot::{self, Stats};
 use crate::sync::{atomic::AtomicUsize, atomic::Ordering};
@@ -67,6 +68,19 @@ fn addresses(config: &Config) -> Option<Arc<Addresses>> {
     (config.max_clients_per_ip > 0).then(|| Addresses::new(config.max_clients_per_ip, config.ipv6_prefix))
 }
 
+/// The runtime of a server in a test: the simulated one, that of a model, or the usual one.
+#[cfg(any(test, fuzzing))]
+fn test_runtime() -> RuntimeHandle {
+    #[cfg(all(test, unix))]
+    if let Some(runtime) = crate::sim::executor::runtime() {
+        return runtime;
+    }
+    #[cfg(all(test, shuttle))]
+    return crate::models::runtime();
+    #[cfg(not(all(test, shuttle)))]
+    RuntimeHandle::new(crate::runtime::current())
+}
+
 /// Takes one of `most` places. Returns false if all are taken.
 fn take(taken: &AtomicUsize, most: usize) -> bool {
     let more = |taken| (taken < most).then_some(taken + 1);
@@ -77,12 +91,12 @@ impl DriverState {
     #[cfg(any(test, fuzzing))]
     pub(crate) fn new(config: Config) -> Arc<Self> {
         let admission = Admission::unchecked(config.max_clients);
-        Self::with_admission(config, admission)
+        Self::with_admission(config, admission, test_runtime())
     }
 
-    pub(crate) fn with_admission(config: Config, admission: Admission) -> Arc<Self> {
+    pub(crate) fn with_admission(config: Config, admission: Admission, runtime: RuntimeHandle) -> Arc<Self> {
         Arc::new_cyclic(|state: &Weak<Self>| {
-            let context = Arc::new(ClientContext::new(config, Weak::clone(state) as _));
+            let context = Arc::new(ClientContext::new(config, runtime, Weak::clone(state) as _));
             Self {
                 resources: Resources::new(Arc::clone(&context)),
                 streams: Streams::default(),
@@ -109,6 +123,11 @@ impl DriverState {
     #[inline]
     pub(crate) fn budget(&self) -> &Budget {
         &self.context.budget
+    }
+
+    /// Runs the tasks of the server.
+    pub(crate) fn runtime(&self) -> &RuntimeHandle {
+        &self.context.shared.runtime
     }
 
     /// The context of a connection with that wake target.

@@ -1,28 +1,33 @@
-//! Accepts connections and serves each in a task of the executor, where shards cannot or must not.
+//! Accepts connections on a thread and serves each with a task of the runtime, where shards cannot
+//! or must not.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{self, Context, Poll, Wake};
+use std::thread;
 use std::time::Duration;
 
 use futures::FutureExt;
-use futures::future::{Either, select};
-use futures::io::{AsyncRead, AsyncWrite};
+use futures::channel::oneshot;
+use futures::future::{BoxFuture, Either, select};
 
 use crate::config::address::Peer;
 use crate::driver::state::DriverState;
 use crate::driver::stream;
+use crate::guard::{DebugOn, Nowhere, Watch, guard_other};
 use crate::net::acceptor::Acceptor;
 use crate::net::handover::SETTLE_TIME;
-use crate::net::shortage::{Shortage, refuse_stream};
-use crate::net::socket::peer_has_ended;
-use crate::net::tcp::set_accepted_options;
-use crate::runtime::{self, AsyncListener};
+use crate::net::poll::{Events, Poller, Waker};
+use crate::net::shortage::{Shortage, refuse_at_once};
+use crate::net::socket::Socket;
+use crate::runtime::clock::sleep_until;
+use crate::runtime::traits::BoxStream;
 use crate::stats::kinds::HandshakeOutcome;
 use crate::time::now;
 
-/// Connections that are accepted before other tasks have their turn.
+/// Connections that are accepted before other listening sockets have their turn.
 const ACCEPTS_PER_TURN: u32 = 64;
 
 /// The most connections that are accepted from the queue of a socket before it is closed.
@@ -34,63 +39,103 @@ pub(crate) const POLL_INTERVAL: Duration = Duration::from_millis(10);
 /// The pause after a failure to accept, when no client can be refused either.
 const ACCEPT_REST: Duration = Duration::from_millis(100);
 
-/// Accepts connections until the server stops, or until its drain closes the port.
-pub(crate) async fn serve(acceptor: Acceptor, state: Arc<DriverState>) -> io::Result<()> {
-    match &acceptor {
-        Acceptor::Tcp { listener: tcp, .. } => {
-            let listener = AsyncListener::tcp(tcp.try_clone()?);
-            let accept = async || {
-                let (socket, address) = listener.accept().await?;
-                let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
-                if let Some(socket) = &socket {
-                    set_accepted_options(socket.get_ref().into(), state.config());
-                }
-                Ok(socket.map(|socket| (socket, Peer::Tcp(address))))
-            };
-            accept_all(accept, |socket| peer_has_ended(socket.get_ref()), &acceptor, &state).await
-        }
-        #[cfg(unix)]
-        Acceptor::Unix(socket) => {
-            let listener = AsyncListener::unix(socket.listener.try_clone()?);
-            let accept = async || {
-                let socket = listener.accept().await?;
-                let socket = state.shortage.admit(socket, |socket| refuse_stream(&socket.get_ref().into()));
-                Ok(socket.map(|socket| (socket, Peer::Unix)))
-            };
-            accept_all(accept, |socket| peer_has_ended(socket.get_ref()), &acceptor, &state).await
-        }
-        #[cfg(all(test, unix))]
-        Acceptor::Sim(_) => Ok(()),
+/// A listening socket that a poller watches. Dropping it closes the port.
+struct Port<'a> {
+    acceptor: Acceptor,
+    poller: &'a Poller,
+}
+
+impl Drop for Port<'_> {
+    fn drop(&mut self) {
+        self.poller.remove_listener(&self.acceptor);
     }
 }
 
-/// Serves the connections that `accept` returns. It returns `None` for one that was refused.
-async fn accept_all<S, A>(
-    accept: impl Fn() -> A,
-    has_peer_ended: fn(&S) -> bool,
-    acceptor: &Acceptor,
-    state: &Arc<DriverState>,
-) -> io::Result<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-    A: Future<Output = io::Result<Option<(S, Peer)>>>,
-{
-    let mut end = pin!(port_ends(acceptor, state));
-    let serve = |(socket, peer)| {
-        runtime::spawn(stream::drive(socket, peer, Arc::clone(state), state.admit(peer), has_peer_ended));
+/// Ends the wait of the accepting thread.
+struct Ring(Waker);
+
+impl Wake for Ring {
+    fn wake(self: Arc<Self>) {
+        self.0.wake();
+    }
+}
+
+/// Accepts connections on a new thread, until the server stops or its drain closes the ports. The
+/// future ends with the thread.
+///
+/// # Errors
+///
+/// The system refuses a thread or a poller, or the server has no runtime for the clients.
+pub(crate) fn spawn(
+    listeners: Vec<Acceptor>,
+    state: Arc<DriverState>,
+) -> io::Result<impl Future<Output = io::Result<()>>> {
+    state.runtime().check().map_err(|error| io::Error::new(io::ErrorKind::Unsupported, error))?;
+    let poller = Poller::for_listeners()?;
+    let (done, ended) = oneshot::channel();
+    thread::Builder::new().name("clws-accept".to_owned()).spawn(move || {
+        let ended = run(listeners, &poller, &state);
+        // The send fails when `Server::run` was dropped. It may wake a task of the application.
+        guard_other(DebugOn::default(), "a waker", &Nowhere, || drop(done.send(ended)));
+    })?;
+    Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("the accepting thread panicked"))) })
+}
+
+/// Polls the loops of all listening sockets whenever one of them may have a connection.
+fn run(listeners: Vec<Acceptor>, poller: &Poller, state: &Arc<DriverState>) -> io::Result<()> {
+    let _watch = Watch::start(state.config().debug_on_server_errors);
+    let mut loops: Vec<BoxFuture<'_, io::Result<()>>> = Vec::new();
+    for (index, acceptor) in listeners.into_iter().enumerate() {
+        poller.add_listener(&acceptor, index)?;
+        loops.push(accept_all(Port { acceptor, poller }, state).boxed());
+    }
+    let waker = task::Waker::from(Arc::new(Ring(poller.waker())));
+    let mut cx = Context::from_waker(&waker);
+    let mut events = Events::new();
+    loop {
+        let mut result = Ok(());
+        loops.retain_mut(|accepting| match accepting.poll_unpin(&mut cx) {
+            Poll::Pending => true,
+            Poll::Ready(ended) => {
+                result = std::mem::replace(&mut result, Ok(())).and(ended);
+                false
+            }
+        });
+        result?;
+        if loops.is_empty() {
+            return Ok(());
+        }
+        poller.wait(&mut events, None)?;
+    }
+}
+
+/// Serves the connections of a listening socket.
+async fn accept_all(port: Port<'_>, state: &Arc<DriverState>) -> io::Result<()> {
+    let acceptor = &port.acceptor;
+    let accept = || -> io::Result<Option<(Socket, Peer)>> {
+        let (socket, peer) = acceptor.accept(state.config())?;
+        Ok(state.shortage.admit(socket, refuse_at_once).map(|socket| (socket, peer)))
     };
+    // The port reports an edge, so it is asked until no connection waits.
+    let next = || {
+        poll_fn(|_| match accept() {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Poll::Pending,
+            accepted => Poll::Ready(accepted),
+        })
+    };
+    let mut end = pin!(port_ends(acceptor, state));
     let mut accepted = 0_u32;
     loop {
         // The end comes first, because there may always be a client to accept.
-        match select(&mut end, pin!(accept())).await {
+        match select(&mut end, next()).await {
             Either::Right((Ok(None), _)) => {
                 state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
             }
-            Either::Right((Ok(Some(client)), _)) => {
-                serve(client);
+            Either::Right((Ok(Some((socket, peer))), _)) => {
+                serve(socket, peer, state)?;
                 accepted = accepted.wrapping_add(1);
                 if accepted.is_multiple_of(ACCEPTS_PER_TURN) {
-                    runtime::yield_now().await;
+                    yield_now().await;
                 }
             }
             Either::Right((Err(error), _)) => accept_failed(error, acceptor, state).await,
@@ -100,14 +145,61 @@ where
     // The system resets the connections that wait in the queue of a closed socket.
     if state.drain().is_draining() && !acceptor.is_foreign() {
         for _ in 0..LAST_ACCEPTS {
-            match accept().now_or_never() {
-                Some(Ok(client)) => client.into_iter().for_each(serve),
-                Some(Err(error)) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Some(Err(_)) | None => break,
+            match accept() {
+                Ok(client) => {
+                    if let Some((socket, peer)) = client {
+                        serve(socket, peer, state)?;
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(_) => break,
             }
         }
     }
     Ok(())
+}
+
+/// Serves a connection with a task.
+///
+/// # Errors
+///
+/// The runtime has no sockets.
+fn serve(socket: Socket, peer: Peer, state: &Arc<DriverState>) -> io::Result<()> {
+    let stream = state.runtime().socket(|runtime| match socket {
+        Socket::Tcp(socket) => runtime.tcp(socket),
+        #[cfg(unix)]
+        Socket::Unix(socket) => runtime.unix(socket),
+        #[cfg(all(test, unix))]
+        Socket::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+    });
+    let stream = match stream {
+        Ok(stream) => stream,
+        Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+            let fault = "the runtime of the server has no sockets, which serve clients with tasks";
+            return Err(io::Error::new(error.kind(), fault));
+        }
+        // The runtime has ended, or no memory or descriptor is left.
+        Err(error) => {
+            state.shortage.log_error(&error);
+            return Ok(());
+        }
+    };
+    let has_peer_ended = |stream: &BoxStream| stream.peer_has_ended();
+    let task = stream::drive(stream, peer, Arc::clone(state), state.admit(peer), has_peer_ended);
+    state.runtime().spawn(task).map_err(io::Error::other)
+}
+
+/// Returns to the other futures of the thread once.
+async fn yield_now() {
+    let mut has_yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut has_yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
 }
 
 /// Waits until no more connections may be accepted.
@@ -128,7 +220,7 @@ async fn port_ends(acceptor: &Acceptor, state: &DriverState) {
         drained_or_stopped(state).await;
     }
     if acceptor.hand_over(state.config()) {
-        select(&mut stop, runtime::timer(now() + SETTLE_TIME)).await;
+        select(&mut stop, sleep_until(now() + SETTLE_TIME)).await;
     }
 }
 
@@ -137,10 +229,10 @@ pub(crate) async fn drained_or_stopped(state: &DriverState) {
     let mut stop = state.stopped();
     loop {
         let (plan, changed) = state.drain().watch();
-        let next: runtime::Timer = match plan {
-            None => Box::pin(changed),
+        let next = match plan {
+            None => changed.left_future(),
             Some(plan) if state.drain().open() == 0 || plan.until <= now() => return,
-            Some(_) => runtime::timer(now() + POLL_INTERVAL),
+            Some(_) => sleep_until(now() + POLL_INTERVAL).right_future(),
         };
         if let Either::Left(_) = select(&mut stop, next).await {
             return;
@@ -150,14 +242,14 @@ pub(crate) async fn drained_or_stopped(state: &DriverState) {
 
 /// Without a descriptor, the client that waits is refused. After other errors, accepting pauses.
 async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverState) {
-    if error.kind() == io::ErrorKind::ConnectionAborted {
+    if matches!(error.kind(), io::ErrorKind::ConnectionAborted | io::ErrorKind::Interrupted) {
         return;
     }
     if Shortage::is_meant_by(&error) {
         match state.shortage.refuse(acceptor, state.config()) {
             Ok(()) => {
                 state.context.shared.counters.note_handshake(HandshakeOutcome::NoDescriptor);
-                return runtime::yield_now().await;
+                return yield_now().await;
             }
             // No client waits. The system reports that only when there is a free descriptor again.
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -166,6 +258,6 @@ async fn accept_failed(error: io::Error, acceptor: &Acceptor, state: &DriverStat
     } else {
         state.shortage.log_error(&error);
     }
-    runtime::timer(now() + ACCEPT_REST).await;
+    sleep_until(now() + ACCEPT_REST).await;
     state.shortage.prepare();
 }

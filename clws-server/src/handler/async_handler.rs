@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use clws_handshake::Reject;
-use clws_proto::{Payload, Piece, Text};
+use clws_proto::{CloseCode, Payload, Piece, Text};
 
 use crate::client::Client;
 use crate::client::close::Close;
@@ -16,7 +16,7 @@ use crate::client::disconnect::Disconnect;
 use crate::client::id::ClientId;
 use crate::client::watchers::{Host, gone_already};
 use crate::drain::work::Work;
-use crate::guard::{ApplicationValue, guard};
+use crate::guard::{ApplicationValue, guard, log};
 use crate::handler::websocket::WebSocket;
 use crate::handler::websocket::inbox::Inbox;
 use crate::handler::websocket::message::Message;
@@ -24,16 +24,15 @@ use crate::lock::{Lock, rank};
 use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
 use crate::resource::{CloseTime, Resource};
-use crate::runtime;
+use crate::runtime::handle::NoRuntime;
 
 /// Creates a resource that serves each client with an async function, in a separate task of
-/// async-std's executor.
+/// the server's [runtime](crate::runtime).
 ///
 /// The function reads and writes the client's [`WebSocket`]. The connection is closed with 1000
 /// when the function returns, and with 1011 when it panics. Each client costs a task, and each
 /// message moves to another thread, which costs some microseconds more than an inline
-/// [`Resource`](crate::Resource). Timers and sockets of tokio do not work in the function: the
-/// chapter [tokio](crate::guide::tokio) shows how to hand it over to tokio.
+/// [`Resource`](crate::Resource). If the runtime ends, the connection is closed with 1001.
 ///
 /// ```
 /// use clws_server::{Config, Origins, SendError, Server, WebSocket, async_handler};
@@ -134,6 +133,7 @@ where
     }
 
     fn connected(&self, client: &Client) -> Result<(), Close> {
+        client.context().shared.runtime.check().map_err(|error| no_task(&error))?;
         if client.is_disconnected() {
             return Err(gone_already());
         }
@@ -157,8 +157,8 @@ where
         let task = ApplicationValue::new(task, client.config().debug_on());
         let work: Arc<dyn Work> = Arc::clone(&for_drain) as _;
         let work = client.context().shared.drain.works.add(Arc::downgrade(&work));
-        runtime::spawn(Guarded { client: client.clone(), task, work, _inbox: for_drain });
-        Ok(())
+        let task = Guarded { client: client.clone(), task, work, _inbox: for_drain };
+        client.context().shared.runtime.spawn(task).map_err(|error| no_task(&error))
     }
 
     fn text(&self, client: &Client, text: Text<'_>) {
@@ -183,6 +183,10 @@ where
         }
     }
 
+    fn needs_runtime(&self) -> bool {
+        true
+    }
+
     fn draining(&self, client: &Client) -> CloseTime {
         match self.inbox(client) {
             Some(inbox) if inbox.drain() => CloseTime::Later,
@@ -199,6 +203,13 @@ where
             drop(pending); // after the lock is released
         }
     }
+}
+
+/// The error of a client in a server without a runtime. A resource that wraps the handler hid that
+/// it needs one.
+fn no_task(error: &NoRuntime) -> Close {
+    log(|| tracing::error!("an async handler cannot run: {error}"));
+    Close::new(CloseCode::INTERNAL, "")
 }
 
 impl<F> AsyncHandler<F> {
@@ -234,9 +245,12 @@ struct Guarded<R> {
     _inbox: Arc<Inbox>,
 }
 
-/// An executor that ends drops its tasks.
+/// A runtime that ends drops its tasks.
 impl<R> Drop for Guarded<R> {
     fn drop(&mut self) {
+        if self.task.get().is_some() {
+            self.client.close(CloseCode::GOING_AWAY);
+        }
         self.task.discard(&self.client);
         self.client.context().shared.drain.works.remove(self.work);
     }

@@ -42,6 +42,8 @@ use std::time::Instant;
 use shuttle::scheduler::{PctScheduler, RandomScheduler, Scheduler};
 use shuttle::{Config, FailurePersistence, Runner};
 
+use crate::runtime::handle::RuntimeHandle;
+use crate::runtime::traits::{BoxFuture, Runtime};
 use crate::time::virtual_clock;
 
 /// A line that is wrong on purpose.
@@ -94,6 +96,25 @@ pub(crate) enum Fault {
     WatchesTooLate,
     /// Queued messages are dropped without waking the task that waits for a flush.
     AbandonsInSilence,
+}
+
+/// The runtime of a server in a model.
+pub(crate) fn runtime() -> RuntimeHandle {
+    RuntimeHandle::new(Some(Arc::new(ModelRuntime)))
+}
+
+#[derive(Debug)]
+struct ModelRuntime;
+
+impl Runtime for ModelRuntime {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        drop(shuttle::future::spawn(task));
+    }
+
+    /// Time stands still.
+    fn sleep_until(&self, _: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(std::future::pending())
+    }
 }
 
 /// The PCT depth: the number of preemptions plus one.

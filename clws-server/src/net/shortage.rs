@@ -1,11 +1,10 @@
 //! Refusing clients when the process or the system has no file descriptor left.
 
-use std::io::{self, IoSlice, Read, Write};
-use std::net::Shutdown;
+use std::io::{self, IoSlice};
 use std::time::{Duration, Instant};
 
 use clws_handshake::Reject;
-use socket2::{Domain, SockRef, Socket as AnySocket, Type};
+use socket2::{Domain, Socket as AnySocket, Type};
 
 use crate::config::Config;
 use crate::guard::log;
@@ -164,29 +163,15 @@ fn reserve() -> Option<AnySocket> {
 /// Answers a new connection with 503 without waiting, so that it needs no permit. If the request
 /// has not arrived, the connection may be reset before the client reads the answer.
 pub(crate) fn refuse_at_once(socket: &Socket) {
-    refuse_by(|buffer| socket.read(buffer), |response| socket.write(&[IoSlice::new(response)]));
-    socket.shutdown_write();
-    let _ = socket.read(&mut [0; 4096]);
-}
-
-/// [`refuse_at_once`] for the sockets of an executor, which do not block either.
-pub(crate) fn refuse_stream(socket: &SockRef<'_>) {
-    refuse_by(|buffer| (&**socket).read(buffer), |response| (&**socket).write(response));
-    let _ = socket.shutdown(Shutdown::Write);
-    let _ = (&**socket).read(&mut [0; 4096]);
-}
-
-fn refuse_by(
-    mut read: impl FnMut(&mut [u8]) -> io::Result<usize>,
-    write: impl FnOnce(&[u8]) -> io::Result<usize>,
-) {
     let mut buffer = [0; 4096];
     let mut left = MAX_REQUEST;
-    while let Ok(count @ 1..) = read(&mut buffer) {
+    while let Ok(count @ 1..) = socket.read(&mut buffer) {
         left = left.saturating_sub(count);
         if left == 0 {
             break;
         }
     }
-    let _ = write(&Reject::unavailable(None).response());
+    let _ = socket.write(&[IoSlice::new(&Reject::unavailable(None).response())]);
+    socket.shutdown_write();
+    let _ = socket.read(&mut [0; 4096]);
 }

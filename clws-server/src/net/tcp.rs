@@ -82,15 +82,6 @@ pub(crate) fn set_options(socket: SockRef<'_>, config: &Config) -> io::Result<()
     Ok(())
 }
 
-/// Sets the options of an accepted connection. On Linux they are inherited from the listening
-/// socket, which needs no system calls.
-pub(crate) fn set_accepted_options(socket: SockRef<'_>, config: &Config) {
-    if cfg!(not(any(target_os = "linux", target_os = "android"))) {
-        // It fails if the client has disconnected already. The first read reports that.
-        let _ = set_options(socket, config);
-    }
-}
-
 pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListener> {
     let domain = socket2::Domain::for_address(address);
     let socket = socket2::Socket::new(domain, socket2::Type::STREAM, None)?;
@@ -127,7 +118,8 @@ pub(super) fn accept(listener: &TcpListener, _: &Config) -> io::Result<(Socket, 
 pub(super) fn accept(listener: &TcpListener, config: &Config) -> io::Result<(Socket, Peer)> {
     let (stream, address) = listener.accept()?;
     stream.set_nonblocking(true)?;
-    set_accepted_options(SockRef::from(&stream), config);
+    // It fails if the client has disconnected already. The first read reports that.
+    let _ = set_options(SockRef::from(&stream), config);
     Ok((Socket::Tcp(stream), Peer::Tcp(address)))
 }
 

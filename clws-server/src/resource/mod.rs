@@ -125,6 +125,12 @@ pub trait Resource: Send + Sync + 'static {
     /// sent to the client any more. The client has left all [`Group`](crate::Group)s, so this
     /// handler can notify the other members.
     fn disconnected(&self, client: &Client, end: &Disconnect) {}
+
+    /// Whether the resource spawns tasks, so that a server without a runtime cannot serve it.
+    #[doc(hidden)]
+    fn needs_runtime(&self) -> bool {
+        false
+    }
 }
 
 /// The answer of a resource to a [drain](crate::ServerHandle::drain): when its client may be
@@ -175,5 +181,9 @@ impl<R: Resource + ?Sized> Resource for Arc<R> {
 
     fn disconnected(&self, client: &Client, end: &Disconnect) {
         (**self).disconnected(client, end);
+    }
+
+    fn needs_runtime(&self) -> bool {
+        (**self).needs_runtime()
     }
 }

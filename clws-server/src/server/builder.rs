@@ -4,6 +4,7 @@ use std::io;
 use std::net::TcpListener;
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
+use std::sync::Arc;
 
 use crate::admission::Admission;
 #[cfg(feature = "capture")]
@@ -12,6 +13,9 @@ use crate::config::Config;
 use crate::config::address::Listen;
 use crate::driver::state::DriverState;
 use crate::net::acceptor::Acceptor;
+use crate::runtime;
+use crate::runtime::handle::RuntimeHandle;
+use crate::runtime::traits::Runtime;
 use crate::server::Server;
 
 /// The address of [`Server::bind`] for a config without addresses.
@@ -23,6 +27,7 @@ const DEFAULT_ADDRESS: &str = "127.0.0.1:12345";
 pub struct ServerBuilder {
     config: Config,
     listeners: Vec<Given>,
+    runtime: Option<Arc<dyn Runtime>>,
     #[cfg(feature = "capture")]
     capture: Option<Capture>,
 }
@@ -71,6 +76,7 @@ impl Server {
         ServerBuilder {
             config,
             listeners: Vec::new(),
+            runtime: None,
             #[cfg(feature = "capture")]
             capture: None,
         }
@@ -113,6 +119,15 @@ impl ServerBuilder {
         self
     }
 
+    /// Sets the [runtime](crate::runtime) of async handlers, resource listeners and other tasks.
+    ///
+    /// By default it is the tokio runtime that runs on the thread of [`bind`](Self::bind), else
+    /// async-std, else smol, each if its feature is enabled.
+    pub fn runtime(mut self, runtime: Arc<dyn Runtime>) -> Self {
+        self.runtime = Some(runtime);
+        self
+    }
+
     /// Records connections into files: see [`capture`](crate::capture). The files contain private
     /// data.
     #[cfg(feature = "capture")]
@@ -136,11 +151,19 @@ impl ServerBuilder {
     /// # Errors
     ///
     /// The errors of [`Server::bind`]. Also [`io::ErrorKind::InvalidInput`] if a socket does not
-    /// listen or is of another kind, which happens with descriptors from another process. With the
+    /// listen or is of another kind, which happens with descriptors from another process. Also if
+    /// [`task_per_client`](Config#structfield.task_per_client) is set without a runtime. With the
     /// feature `capture`, also if the directory of recordings cannot be created.
     pub fn bind(self) -> io::Result<Server> {
-        let Self { config, listeners: given, .. } = self;
+        let Self { config, listeners: given, runtime, .. } = self;
         config.check()?;
+        let runtime = RuntimeHandle::new(runtime.or_else(runtime::current));
+        if config.task_per_client {
+            let unusable = |error| {
+                io::Error::new(io::ErrorKind::InvalidInput, format!("`task_per_client` is true: {error}"))
+            };
+            runtime.check().map_err(unusable)?;
+        }
         #[cfg(feature = "capture")]
         let recorder = self.capture.map(|capture| Recorder::start(capture, config.debug_on())).transpose()?;
         let mut listeners = Vec::new();
@@ -157,7 +180,7 @@ impl ServerBuilder {
             listeners.push(acceptor.map_err(|error| with_subject(subject, &error))?);
         }
         let admission = Admission::provide(config.max_clients, config.shards, config.raise_descriptor_limit);
-        let state = DriverState::with_admission(config, admission);
+        let state = DriverState::with_admission(config, admission, runtime);
         #[cfg(feature = "capture")]
         if let Some(recorder) = recorder {
             drop(state.context.shared.recorder.set(recorder)); // it is the first

@@ -12,6 +12,8 @@ use crate::drain::report::Report;
 use crate::driver::state::DriverState;
 use crate::net::acceptor::Acceptor;
 use crate::resource::registry::Resources;
+#[cfg(feature = "testing")]
+use crate::runtime::handle::RuntimeHandle;
 use crate::server::handle::ServerHandle;
 
 /// A WebSocket server, bound to its addresses: `run-server`.
@@ -62,6 +64,12 @@ impl Server {
     #[must_use]
     pub fn handle(&self) -> ServerHandle {
         ServerHandle::new(Arc::clone(&self.state))
+    }
+
+    /// The runtime of the server.
+    #[cfg(feature = "testing")]
+    pub(crate) fn runtime(&self) -> &RuntimeHandle {
+        self.state.runtime()
     }
 
     /// Serves until [`ServerHandle::drain`] or [`ServerHandle::stop`] has ended the server, and

@@ -1,10 +1,13 @@
-//! Running a server: on the threads of its shards, or on tasks of the executor.
+//! Running a server: on the threads of its shards, or on tasks of the runtime.
+//!
+//! The future of a run depends on no runtime. It waits for threads, and for the clock of this crate.
 
 use std::io;
 use std::num::NonZeroUsize;
 #[cfg(feature = "capture")]
 use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
@@ -19,7 +22,7 @@ use crate::driver::state::DriverState;
 use crate::driver::tasks::{self, POLL_INTERVAL};
 use crate::net::acceptor::Acceptor;
 use crate::net::poll::Poller;
-use crate::runtime;
+use crate::runtime::clock::sleep_until;
 #[cfg(feature = "capture")]
 use crate::server::handle::ServerHandle;
 use crate::time::{deadline_after, now};
@@ -31,6 +34,8 @@ const TASK_LATENCY: Duration = Duration::from_secs(2);
 /// The time for writing recordings when the server ends.
 #[cfg(feature = "capture")]
 const FLUSH_TIME: Duration = Duration::from_secs(10);
+
+const RUNTIME_ENDED: &str = "the runtime of the server has ended, so the server has stopped: end the server first, or choose another runtime with `ServerBuilder::runtime`";
 
 /// Stops the server when it is dropped.
 struct StopOnDrop(Arc<DriverState>);
@@ -51,10 +56,36 @@ pub(super) fn start(
 ) -> BoxFuture<'static, io::Result<Report>> {
     let run = async move {
         let _stop = StopOnDrop(Arc::clone(&state));
+        let ended = stop_with_runtime(&state);
         run(Arc::clone(&state), listeners).await?;
-        Ok(finish(&state).await)
+        let report = finish(&state).await;
+        if ended.load(Ordering::Acquire) { Err(io::Error::other(RUNTIME_ENDED)) } else { Ok(report) }
     };
     run.boxed()
+}
+
+/// Stops the server when its runtime ends: its async handlers have ended, and new ones could not
+/// run. Returns whether that has happened.
+fn stop_with_runtime(state: &Arc<DriverState>) -> Arc<AtomicBool> {
+    struct Ended(Arc<AtomicBool>, Arc<DriverState>);
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            if !self.1.is_stopping() {
+                self.0.store(true, Ordering::Release);
+                self.1.stop();
+            }
+        }
+    }
+    let ended = Arc::new(AtomicBool::new(false));
+    // A runtime that ends drops its tasks.
+    let drops = Ended(Arc::clone(&ended), Arc::clone(state));
+    let stopped = state.stopped();
+    // Without a runtime there is nothing to watch.
+    let _ = state.runtime().spawn(async move {
+        stopped.await;
+        drop(drops);
+    });
+    ended
 }
 
 /// Serves until the server is stopped or drained.
@@ -63,7 +94,7 @@ async fn run(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()
     #[cfg(feature = "capture")]
     {
         let flushed = ServerHandle::new(state).flush_captures();
-        select(pin!(flushed), runtime::timer(now() + FLUSH_TIME)).await;
+        select(pin!(flushed), sleep_until(now() + FLUSH_TIME)).await;
     }
     result
 }
@@ -91,7 +122,7 @@ async fn finish(state: &DriverState) -> Report {
         if unfinished == 0 || state.is_stopping() || plan.until <= now() {
             break;
         }
-        runtime::timer((now() + POLL_INTERVAL).min(plan.until)).await;
+        sleep_until((now() + POLL_INTERVAL).min(plan.until)).await;
     }
     report.undelivered += waiting;
     report.unfinished = unfinished;
@@ -124,9 +155,10 @@ async fn run_shards(
 
 /// Serves each client with a separate task.
 async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Result<()> {
-    let accepting = listeners.into_iter().map(|listener| tasks::serve(listener, Arc::clone(&state)));
-    try_join_all(accepting).await?;
-    // Without listeners, the join ends at once.
+    if !listeners.is_empty() {
+        tasks::spawn(listeners, Arc::clone(&state))?.await?;
+    }
+    // Without listeners, nothing else waits for the end.
     tasks::drained_or_stopped(&state).await;
     state.drain().finish();
     // The tasks see the stop themselves. Each has twice `close_timeout` for its closing handshake,
@@ -140,7 +172,7 @@ async fn run_tasks(state: Arc<DriverState>, listeners: Vec<Acceptor>) -> io::Res
         if deadline <= now() {
             break;
         }
-        runtime::timer(now() + POLL_INTERVAL).await;
+        sleep_until(now() + POLL_INTERVAL).await;
     }
     Ok(())
 }

@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Instant;
 
-use crate::runtime::Timer;
+use crate::runtime::handle::RuntimeHandle;
+use crate::runtime::traits::{BoxFuture, Runtime};
 use crate::time::now;
 
 type Task = Pin<Box<dyn Future<Output = ()>>>;
@@ -45,8 +46,23 @@ pub(crate) fn is_here() -> bool {
     with(|_| ()).is_some()
 }
 
-pub(crate) fn spawn(task: impl Future<Output = ()> + 'static) {
-    start(Box::pin(task));
+/// The runtime of a server on this thread, if the thread has a simulated executor.
+pub(crate) fn runtime() -> Option<RuntimeHandle> {
+    with(|_| RuntimeHandle::new(Some(Arc::new(SimRuntime))))
+}
+
+/// The executor of the current thread, as the runtime of a server.
+#[derive(Debug)]
+struct SimRuntime;
+
+impl Runtime for SimRuntime {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        start(task);
+    }
+
+    fn sleep_until(&self, at: Instant) -> BoxFuture<'static, ()> {
+        Box::pin(sleep_until(at))
+    }
 }
 
 /// Spawns a task and returns the id for [`cancel`].
@@ -124,13 +140,13 @@ impl Wake for TaskIdWaker {
     }
 }
 
-/// A timer that elapses at `at`, if this thread has a simulated executor.
-pub(crate) fn timer(at: Instant) -> Option<Timer> {
+/// A timer of this thread's executor.
+pub(super) fn sleep_until(at: Instant) -> impl Future<Output = ()> + Send {
     let id = with(|executor| {
         executor.timers_created += 1;
         executor.timers_created
-    })?;
-    Some(Box::pin(SimTimer { at, id }))
+    });
+    SimTimer { at, id: id.unwrap_or_default() }
 }
 
 struct SimTimer {

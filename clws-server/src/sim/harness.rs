@@ -180,13 +180,13 @@ impl Harness {
         let (sender, events) = mailbox();
         let sender = if decides { sender.openings() } else { sender };
         register(Kind::Mailbox, Arc::new(Recorded(sender.clone())));
-        executor::spawn(read_mailbox(events, percent, max));
+        executor::start(Box::pin(read_mailbox(events, percent, max)));
         let task = ResourceListenerTask::new(AppListener);
         register(Kind::Listener, Arc::new(Recorded(task.resource())));
         let listener = task.handle();
-        executor::spawn(async move {
+        executor::start(Box::pin(async move {
             task.run().await;
-        });
+        }));
         app::install(Some(App::new(ServerHandle::new(Arc::clone(&self.shared)), sender, listener)));
     }
 

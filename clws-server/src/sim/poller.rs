@@ -62,6 +62,10 @@ impl Poller {
         system::Poller::new().map(Self::System)
     }
 
+    pub(crate) fn for_listeners() -> io::Result<Self> {
+        system::Poller::for_listeners().map(Self::System)
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         match self {
             Self::System(poller) => Waker::System(poller.waker()),

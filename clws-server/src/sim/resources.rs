@@ -20,12 +20,11 @@ use crate::resource::accept::Accept;
 use crate::resource::decision::Decision;
 use crate::resource::opening::Opening;
 use crate::resource::{CloseTime, Resource};
-use crate::runtime;
 use crate::sim::act::{Request, act, answer, panic_over, take_time, text};
 use crate::sim::drain::check_turn;
 use crate::sim::script::Kind;
 use crate::sim::socket::conn_of;
-use crate::sim::{Action, MILLI, State, app, pieces, with};
+use crate::sim::{Action, MILLI, State, app, executor, pieces, with};
 use crate::time::now;
 use bytes::Bytes;
 use clws_proto::CloseCode;
@@ -200,7 +199,7 @@ fn handle(client: &Client, payload: &[u8], inline: bool) {
 /// Sleeps for a random time up to `max`.
 async fn sleep(max: u64) {
     let time = with(|state| state.rng.time(max + 1));
-    runtime::timer(now() + Duration::from_nanos(time)).await;
+    executor::sleep_until(now() + Duration::from_nanos(time)).await;
 }
 
 /// Sometimes sleeps, so that the task's clients get paused.

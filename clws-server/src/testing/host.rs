@@ -43,6 +43,7 @@ impl Host {
         let gives = GivesOnDrop(Arc::clone(&served));
         let mut cut = self.cut.wait();
         let serving = self.server.handle().serve_stream(server_end, peer);
+        let runtime = self.server.runtime().clone();
         let serve = move || {
             let _gives = gives; // dropped after the future
             let mut serving = pin!(serving);
@@ -53,7 +54,7 @@ impl Host {
         };
         let thread = thread::Builder::new()
             .name("clws-test-client".to_owned())
-            .spawn(serve)
+            .spawn(move || runtime.enter(serve))
             .map_err(TestError::Thread)?;
         let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
         threads.retain(|(_, thread)| !thread.is_finished());

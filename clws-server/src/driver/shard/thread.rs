@@ -17,11 +17,13 @@ impl Shard {
     /// The system refuses a thread.
     pub(crate) fn spawn(self, name: String) -> io::Result<impl Future<Output = io::Result<()>>> {
         let (done, ended) = oneshot::channel();
-        thread::Builder::new().name(name).spawn(move || {
+        let runtime = self.state.runtime().clone();
+        let run = move || {
             let ended = self.run();
             // The send fails when `Server::run` was dropped. It may wake a task of the application.
             guard_other(DebugOn::default(), "a waker", &Nowhere, || drop(done.send(ended)));
-        })?;
+        };
+        thread::Builder::new().name(name).spawn(move || runtime.enter(run))?;
         Ok(async { ended.await.unwrap_or_else(|_| Err(io::Error::other("a shard panicked"))) })
     }
 }

@@ -5,12 +5,14 @@ use std::pin::Pin;
 use std::task;
 use std::time::{Duration, Instant};
 
+use futures::FutureExt;
+
 use crate::connection::Connection;
 use crate::connection::context::Context;
 use crate::connection::draining::{DrainStep, LINGER_TIME};
 use crate::drain::plan::Plan;
 use crate::driver::state::DriverState;
-use crate::runtime::{self, Timer};
+use crate::runtime::handle::Timer;
 use crate::signal::SignalWait;
 use crate::time::{deadline_after, now};
 
@@ -46,7 +48,7 @@ impl Ending {
     pub(super) fn new(state: &DriverState) -> Self {
         let (plan, change) = state.drain().watch();
         let plan = plan.filter(|plan| !plan.is_over);
-        let kill = plan.as_ref().map(|plan| runtime::timer(plan.until));
+        let kill = plan.as_ref().map(|plan| state.runtime().timer(plan.until));
         let drain = plan.map(|plan| Drain::new(plan, None));
         Self { change: Some(change), is_new: true, drain, kill }
     }
@@ -69,7 +71,7 @@ impl Ending {
             (self.change, self.drain) = (None, None);
             connection.stop(context);
             let time = state.config().close_timeout.saturating_mul(2);
-            self.kill = Some(runtime::timer(deadline_after(now(), time)));
+            self.kill = Some(state.runtime().timer(deadline_after(now(), time)));
         } else if has_changed && let Some(plan) = state.drain().plan() {
             self.note_plan(plan, connection, state, context);
         }
@@ -77,7 +79,7 @@ impl Ending {
             drain.poll(cx, connection, state, context);
         }
         if let Some(kill) = &mut self.kill
-            && kill.as_mut().poll(cx).is_ready()
+            && kill.poll_unpin(cx).is_ready()
         {
             self.kill = None;
             connection.kill();
@@ -92,7 +94,7 @@ impl Ending {
         state: &DriverState,
         context: &Context<'_>,
     ) {
-        self.kill = Some(runtime::timer(plan.until));
+        self.kill = Some(state.runtime().timer(plan.until));
         if self.drain.is_none() || plan.is_over {
             connection.drain(DrainStep::Begin, context);
         }
@@ -131,8 +133,8 @@ impl Drain {
         context: &Context<'_>,
     ) {
         while let Some(at) = self.at {
-            let timer = self.timer.get_or_insert_with(|| runtime::timer(at));
-            if at > now() && timer.as_mut().poll(cx).is_pending() {
+            let timer = self.timer.get_or_insert_with(|| state.runtime().timer(at));
+            if at > now() && timer.poll_unpin(cx).is_pending() {
                 return;
             }
             (self.timer, self.at) = (None, None);

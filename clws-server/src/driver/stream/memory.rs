@@ -3,12 +3,14 @@
 use std::sync::Arc;
 use std::task::Context;
 
+use futures::FutureExt;
+
 use crate::budget::{Charged, HOLD_BACK_ABOVE};
 use crate::connection::Connection;
 use crate::driver::state::DriverState;
 use crate::driver::streams::{ENDED, Holder, TICK};
 use crate::guard::Scope;
-use crate::runtime;
+use crate::runtime::handle::Timer;
 use crate::sync::atomic::Ordering;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
@@ -26,7 +28,7 @@ pub(super) struct Memory {
     /// The stream is the favored one, or was it.
     was_favored: bool,
     /// Expires when the stream tries again.
-    recheck: Option<runtime::Timer>,
+    recheck: Option<Timer>,
 }
 
 impl Memory {
@@ -101,8 +103,8 @@ impl Memory {
                 (self.waits, self.recheck) = (false, None);
                 return true;
             }
-            let recheck = self.recheck.get_or_insert_with(|| runtime::timer(now() + TICK));
-            if recheck.as_mut().poll(cx).is_pending() {
+            let recheck = self.recheck.get_or_insert_with(|| self.state.runtime().timer(now() + TICK));
+            if recheck.poll_unpin(cx).is_pending() {
                 return false;
             }
             self.recheck = None;

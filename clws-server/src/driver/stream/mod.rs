@@ -14,10 +14,10 @@ use std::task::{self, Poll};
 use std::time::Instant;
 
 use clws_handshake::Reject;
+use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::admission::{Admitted, ConnectionPermit};
-use crate::config::Config;
 use crate::config::address::Peer;
 use crate::connection::context::Context;
 use crate::connection::share::Share;
@@ -30,7 +30,7 @@ use crate::driver::stream::memory::Memory;
 use crate::driver::stream::stream_io::StreamIo;
 use crate::driver::streams::Holder;
 use crate::guard::{Nowhere, Watch};
-use crate::runtime;
+use crate::runtime::handle::Timer;
 use crate::sync::broken;
 use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
@@ -138,19 +138,18 @@ struct Driver<S> {
     over: bool,
     /// The client has used up its last share.
     used_share: bool,
-    timer: Option<runtime::Timer>,
+    timer: Option<Timer>,
     /// The timer has expired, and the deadline has not taken effect.
     due: bool,
     /// The time at which the connection is checked for silence.
-    check: Option<(Instant, runtime::Timer)>,
+    check: Option<(Instant, Timer)>,
     ending: Ending,
     memory: Memory,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     fn poll(&mut self, cx: &mut task::Context<'_>, state: &Arc<DriverState>, holder: &Holder) -> Poll<()> {
-        let config = state.config();
-        let _watch = config.debug_on_server_errors.then(|| Watch::start(true));
+        let _watch = state.config().debug_on_server_errors.then(|| Watch::start(true));
         let place = WakeTargetRef::Stream(&holder.waker);
         // Once the application has the client, it may send to it from any thread.
         let context = Context { new_client: Some(&holder.client), ..state.connection_context(place) };
@@ -166,7 +165,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
         for _ in 0..STEPS_PER_POLL {
             let mut progress = false;
 
-            if self.timer.as_mut().is_some_and(|timer| timer.as_mut().poll(cx).is_ready()) {
+            if self.timer.as_mut().is_some_and(|timer| timer.poll_unpin(cx).is_ready()) {
                 if self.over {
                     return Poll::Ready(());
                 }
@@ -181,7 +180,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
             if self.memory.must_drop() {
                 self.connection.drop_for_memory(&context);
             }
-            let must_check = self.check.as_mut().is_some_and(|(_, timer)| timer.as_mut().poll(cx).is_ready());
+            let must_check = self.check.as_mut().is_some_and(|(_, timer)| timer.poll_unpin(cx).is_ready());
             if must_check {
                 self.check = None;
             }
@@ -202,17 +201,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
                 self.memory.stop_waiting();
             }
             self.memory.note(&self.connection);
-            progress |= self.arm_check(&context);
+            progress |= self.arm_check(state, &context);
             let has_more = has_read || self.connection.can_continue() || share.is_over();
             if self.due && settled != Settled::Drop && drive::expire(&mut self.connection, has_more, &context)
             {
                 self.due = false;
-                progress |= self.apply(settled, config);
+                progress |= self.apply(settled, state);
                 let flags = (&mut self.readable, &mut self.shutting);
                 let mut io = StreamIo::new(&mut self.stream, cx, &mut self.memory, flags, false);
                 settled = drive::settle(&mut self.connection, &mut io, &context);
             }
-            progress |= self.apply(settled, config);
+            progress |= self.apply(settled, state);
             // The stream was not asked for input, so it will not wake the task for any.
             progress |= self.connection.can_continue() || (!wanted_input && self.connection.wants_input());
             if self.shutting {
@@ -231,27 +230,27 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
     }
 
     /// Sets the timer. Returns whether it must be polled.
-    fn apply(&mut self, settled: Settled, config: &Config) -> bool {
+    fn apply(&mut self, settled: Settled, state: &DriverState) -> bool {
         let at = match settled {
             Settled::Wait(None) => return false,
             Settled::Wait(Some(at)) => at,
             Settled::Drop => {
                 self.over = true;
                 self.memory.stop_waiting();
-                deadline_after(now(), config.close_timeout)
+                deadline_after(now(), state.config().close_timeout)
             }
         };
-        self.timer = Some(runtime::timer(at));
+        self.timer = Some(state.runtime().timer(at));
         true
     }
 
     /// Sets the time of the next check, unless an earlier one is set. Returns whether its timer must
     /// be polled.
-    fn arm_check(&mut self, context: &Context<'_>) -> bool {
+    fn arm_check(&mut self, state: &DriverState, context: &Context<'_>) -> bool {
         let Some(at) = self.connection.next_check(context) else { return false };
         let is_earlier = self.check.as_ref().is_none_or(|(armed, _)| at < *armed);
         if is_earlier {
-            self.check = Some((at, runtime::timer(at)));
+            self.check = Some((at, state.runtime().timer(at)));
         }
         is_earlier
     }

@@ -10,7 +10,6 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use futures::Stream;
 use futures::stream::FusedStream;
@@ -216,11 +215,11 @@ impl<M> Mailbox<M> {
 }
 
 impl<M> Mailbox<M> {
-    /// The time that closed clients have to answer; `None` if the mailbox waits for no such client.
-    pub(crate) fn leaving(&self) -> Option<Duration> {
+    /// A closed client that has not answered; `None` if the mailbox waits for no such client.
+    pub(crate) fn leaving(&self) -> Option<Client> {
         let state = self.shared.state();
         let member = state.clients.values().next().filter(|_| state.clients_closed)?;
-        Some(member.client.config().close_timeout)
+        Some(member.client.clone())
     }
 
     /// Aborts the clients that are left.

@@ -2,12 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::future::{pending, poll_fn};
+use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use clws_handshake::Reject;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 
 use crate::client::id::ClientId;
 use crate::drain::work::Works;
@@ -18,7 +18,7 @@ use crate::handler::mailbox::{Mailbox, mailbox};
 use crate::handler::resource_listener::ResourceListener;
 use crate::handler::resource_listener::handle::{InHandler, Mail, ResourceListenerHandle};
 use crate::resource::Resource;
-use crate::runtime;
+use crate::runtime::handle::Timer;
 use crate::signal::GivesOnDrop;
 use crate::time::{deadline_after, now};
 
@@ -117,24 +117,30 @@ impl<L: ResourceListener> ResourceListenerTask<L> {
     }
 }
 
+/// The time at which the clients of a killed listener are aborted; `Some(None)` when they were.
+type KillTimer = Option<Option<Timer>>;
+
 /// Polls for the next event. The clients of a killed listener have twice `close_timeout` to read
 /// their queues. Then they are aborted.
 fn poll_next<L: ResourceListener>(
     mailbox: &mut Mailbox<Mail<L>>,
-    kill_timer: &mut Option<runtime::Timer>,
+    kill_timer: &mut KillTimer,
     cx: &mut Context<'_>,
 ) -> Poll<Option<Event<Mail<L>>>> {
     loop {
         if let Poll::Ready(next) = mailbox.poll_next_unpin(cx) {
             return Poll::Ready(next);
         }
-        let Some(time) = mailbox.leaving() else { return Poll::Pending };
-        let over = deadline_after(now(), time.saturating_mul(2));
-        if kill_timer.get_or_insert_with(|| runtime::timer(over)).as_mut().poll(cx).is_pending() {
+        let Some(client) = mailbox.leaving() else { return Poll::Pending };
+        let timer = kill_timer.get_or_insert_with(|| {
+            let time = client.config().close_timeout.saturating_mul(2);
+            Some(client.context().shared.runtime.timer(deadline_after(now(), time)))
+        });
+        if timer.as_mut().is_none_or(|timer| timer.poll_unpin(cx).is_pending()) {
             return Poll::Pending;
         }
         mailbox.abort_clients(); // which puts their ends into the mailbox
-        *kill_timer = Some(Box::pin(pending()));
+        *kill_timer = Some(None);
     }
 }
 

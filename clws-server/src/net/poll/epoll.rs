@@ -45,6 +45,11 @@ impl Poller {
         Ok(Self { epoll, waker: Waker(waker) })
     }
 
+    /// A poller for listening sockets only.
+    pub(crate) fn for_listeners() -> io::Result<Self> {
+        Self::new()
+    }
+
     pub(crate) fn waker(&self) -> Waker {
         self.waker.clone()
     }

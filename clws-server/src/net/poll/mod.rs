@@ -86,7 +86,7 @@ mod tests {
                 fn reports_a_shared_listener_to_the_poller_that_waits() {
                     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
                     let address = listener.local_addr().unwrap();
-                    let pollers = [Poller::new().unwrap(), Poller::new().unwrap()];
+                    let pollers = [Poller::new().unwrap(), Poller::for_listeners().unwrap()];
                     for poller in &pollers {
                         poller.add_listener(&listener, 3).unwrap();
                     }

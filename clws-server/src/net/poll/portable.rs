@@ -17,6 +17,7 @@ const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 #[derive(Debug)]
 pub(crate) struct Poller {
     poller: Arc<polling::Poller>,
+    mode: PollMode,
 }
 
 /// The reports of one wait.
@@ -36,7 +37,15 @@ impl Poller {
         if !poller.supports_edge() {
             return Err(io::ErrorKind::Unsupported.into());
         }
-        Ok(Self { poller })
+        Ok(Self { poller, mode: PollMode::Edge })
+    }
+
+    /// A poller for listening sockets only. Where the system does not report edges, a wait ends as
+    /// long as connections wait.
+    pub(crate) fn for_listeners() -> io::Result<Self> {
+        let poller = Arc::new(polling::Poller::new()?);
+        let mode = if poller.supports_edge() { PollMode::Edge } else { PollMode::Level };
+        Ok(Self { poller, mode })
     }
 
     pub(crate) fn waker(&self) -> Waker {
@@ -47,11 +56,11 @@ impl Poller {
     where
         &'a S: AsRawSource,
     {
-        // SAFETY: a source must be deleted from the poller before it is dropped. Only a `Shard`
-        // adds sources, and it owns them and the poller. It calls `closing` when it takes a
-        // connection from its slab, when it drops its listeners, and for all remaining sources in
-        // its own `Drop`.
-        unsafe { self.poller.add_with_mode(socket, Event::all(key), PollMode::Edge) }
+        // SAFETY: a source must be deleted from the poller before it is dropped. A `Shard` owns the
+        // sources that it adds, and the poller. It calls `closing` when it takes a connection from
+        // its slab, when it drops its listeners, and for all remaining sources in its own `Drop`.
+        // The thread of `driver/tasks.rs` removes each listener in the `Drop` of its owner.
+        unsafe { self.poller.add_with_mode(socket, Event::all(key), self.mode) }
     }
 
     /// Reports waiting connections of a listening socket that several pollers share.

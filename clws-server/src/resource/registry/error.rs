@@ -45,6 +45,12 @@ pub enum RegisterError {
         /// The setting, its value, and the allowed values.
         error: ConfigError,
     },
+    /// The resource needs a task for its clients, and the server has no
+    /// [runtime](crate::runtime).
+    #[error(
+        "{0:?} needs a runtime: enable the feature `async-std`, `tokio` or `smol` of clws-server, or call `ServerBuilder::runtime`"
+    )]
+    NoRuntime(Box<str>),
     /// The path has another resource.
     #[error("{0:?} is registered already")]
     Taken(Box<str>),

@@ -21,6 +21,7 @@ use crate::resource::registry::entry::{Entry, Hook};
 use crate::resource::registry::error::RegisterError;
 use crate::resource::registry::table::Tables;
 use crate::resource::settings::ResourceConfig;
+use crate::runtime::handle::RuntimeHandle;
 use crate::stats::snapshot::Registered as RegisteredClients;
 
 /// The name of the fallback, in the place of a path.
@@ -216,6 +217,11 @@ impl Resources {
         self.read().clients()
     }
 
+    /// The runtime of the server.
+    pub(crate) fn runtime(&self) -> &RuntimeHandle {
+        &self.0.context.shared.runtime
+    }
+
     pub(crate) fn debug_on(&self) -> DebugOn {
         self.0.context.config.debug_on()
     }
@@ -245,6 +251,9 @@ impl Resources {
         settings: ResourceConfig,
         resource: Arc<dyn Resource>,
     ) -> Result<Arc<Entry>, RegisterError> {
+        if resource.needs_runtime() && self.runtime().check().is_err() {
+            return Err(RegisterError::NoRuntime(path.into()));
+        }
         let name = || if path == FALLBACK { path.into() } else { format!("{path:?}").into() };
         settings.origins.check().map_err(|error| RegisterError::InvalidOrigin { resource: name(), error })?;
         let context = match settings.config(&self.0.context.config) {
