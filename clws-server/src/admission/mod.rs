@@ -96,12 +96,16 @@ fn note_cap(max_clients: usize, clients: usize, descriptors: usize) {
 }
 
 /// The clients and refusals that fit into `left` descriptors, with a part left for the application.
+///
+/// Clients get nearly all of a scarce number. A refused connection holds its descriptor only for a
+/// moment.
 fn fit(max_clients: usize, left: usize) -> (usize, usize) {
     if left >= max_clients.saturating_add(MAX_REFUSALS + SPARE_DESCRIPTORS) {
         return (max_clients, MAX_REFUSALS);
     }
-    let refusals = (left / 16).clamp(1, MAX_REFUSALS);
-    let spare = (left / 8).min(SPARE_DESCRIPTORS);
+    let spare = (left / 8).min(SPARE_DESCRIPTORS / 2);
+    let rest = left.saturating_sub(spare).saturating_sub(max_clients);
+    let refusals = rest.max(left / 64).clamp(1, MAX_REFUSALS);
     (max_clients.min(left.saturating_sub(refusals + spare).max(1)), refusals)
 }
 
@@ -120,8 +124,8 @@ mod tests {
     fn clients_and_refusals_fit_into_the_free_descriptors() {
         assert_eq!(fit(100_000, 1_000_000), (100_000, 1024));
         assert_eq!(fit(100_000, 101_280), (100_000, 1024));
-        assert_eq!(fit(100_000, 20_000), (20_000 - 1024 - 256, 1024));
-        assert_eq!(fit(100, 1000), (100, 62));
+        assert_eq!(fit(100_000, 20_000), (20_000 - 312 - 128, 312));
+        assert_eq!(fit(100, 1000), (100, 775));
         for left in 0..10_000 {
             for max_clients in [1, 10, 1000, 100_000, usize::MAX] {
                 let (clients, refusals) = fit(max_clients, left);
