@@ -50,6 +50,7 @@
 //! | [compression](guide::compression) | When does permessage-deflate help, and what does it cost? |
 //! | [testing](guide::testing) | How do I test a handler without a network? |
 //! | [deployment](guide::deployment) | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [tls](guide::tls) | How does the server speak TLS itself? |
 //! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics](guide::metrics) | What does my server do? Statistics, metrics, logs |
 //! | [tokio](guide::tokio) | How do I use the server in a program on tokio? |
@@ -67,6 +68,8 @@
 //! | `serde` | [`Config`] from a file |
 //! | `metrics` | [`MetricsPublisher`]: the [statistics](Stats) for the facade crate `metrics` |
 //! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
+//! | `tls` | TLS in the shards, with rustls and aws-lc-rs: `ServerBuilder::tls` |
+//! | `tls-ring` | the same with ring instead of aws-lc-rs, if `tls` is off |
 //! | `testing` | the module `testing`: clients without a network, for tests of handlers; includes `capture` |
 //!
 //! # Versions
@@ -80,6 +83,7 @@
 //! A name such as `resource-received-text` or `*max-clients*` after a colon is the name of the same
 //! thing in [CLWS](https://github.com/3b/clws), the Common Lisp server that this server follows.
 #![cfg_attr(docsrs, feature(doc_cfg))]
+#![cfg_attr(docsrs, doc(auto_cfg(hide(feature = "__tls"))))]
 
 mod admission;
 mod budget;
@@ -95,7 +99,10 @@ mod date;
 mod drain;
 mod driver;
 mod guard;
-#[cfg(any(all(doc, not(doctest)), all(doctest, feature = "deflate", feature = "testing")))]
+#[cfg(any(
+    all(doc, not(doctest)),
+    all(doctest, feature = "deflate", feature = "testing", feature = "__tls")
+))]
 #[cfg_attr(docsrs, doc(auto_cfg = false))]
 pub mod guide;
 mod handler;
@@ -149,6 +156,14 @@ pub use crate::handler::websocket::message::Message;
 pub use crate::handler::websocket::{WebSocket, WebSocketReader, WebSocketWriter};
 #[cfg(feature = "metrics")]
 pub use crate::metrics::MetricsPublisher;
+#[cfg(feature = "__tls")]
+#[cfg_attr(docsrs, doc(cfg(any(feature = "tls", feature = "tls-ring"))))]
+pub use crate::net::tls::{
+    builder::TlsBuilder,
+    error::TlsError,
+    handle::Tls,
+    info::{TlsInfo, TlsVersion},
+};
 pub use crate::resource::accept::Accept;
 pub use crate::resource::decision::Decision;
 pub use crate::resource::opening::Opening;

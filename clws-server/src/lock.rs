@@ -62,6 +62,9 @@ pub(crate) mod rank {
     pub(crate) const HANDSHAKES: u8 = 21;
     /// The rates at which a client sends.
     pub(crate) const RATES: u8 = 22;
+    /// The certificates and settings of TLS.
+    #[cfg(feature = "__tls")]
+    pub(crate) const TLS: u8 = 24;
     /// The recordings that the application wants.
     #[cfg(feature = "capture")]
     pub(crate) const RECORDER: u8 = 23;

@@ -8,6 +8,8 @@ use clws_proto::Sender;
 use crate::buffer_pool;
 use crate::client::Client;
 use crate::client::deferred_drops::DeferredDrops;
+#[cfg(feature = "__tls")]
+use crate::net::transport::encrypted_bytes;
 use crate::wake::WakeTarget;
 
 /// The slices of one write, enough for most outboxes.
@@ -120,7 +122,12 @@ fn flush(outbox: &mut Sender, drops: &DeferredDrops<'_>, write: Write<'_>) -> io
                     return Ok(false);
                 }
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                // The bytes of a record that is not written yet must not change.
+                #[cfg(feature = "__tls")]
+                outbox.pin(encrypted_bytes(&error));
+                return Ok(false);
+            }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(error) => return Err(error),
         }

@@ -6,6 +6,9 @@ use std::path::PathBuf;
 
 /// An address to listen on: `host:port`, or `unix:` and a path.
 ///
+/// A server with [TLS](crate::ServerBuilder::tls) speaks it at every `host:port`. `ws://host:port`
+/// is an address without TLS, and `wss://host:port` is an address that needs it.
+///
 /// Port 0 takes a free port, which [`Server::local_addrs`](crate::Server::local_addrs) returns.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
@@ -25,21 +28,49 @@ pub enum Listen {
     /// gets the path. The umask determines the permissions of the socket. Abstract addresses of
     /// Linux are not supported.
     Unix(PathBuf),
+    /// `wss://` and a TCP address or a name: with [TLS](crate::ServerBuilder::tls). A server that
+    /// has no certificate cannot bind it. [`Server::local_addrs`](crate::Server::local_addrs)
+    /// returns this form for each socket with TLS.
+    Tls(Box<Self>),
+    /// `ws://` and a TCP address or a name: without TLS, even if the server has certificates.
+    Plain(Box<Self>),
 }
 
 impl Listen {
     /// The URL of the root resource for clients on the same machine, such as
-    /// `ws://127.0.0.1:12345/`. An unspecified address becomes `localhost`. A Unix socket has no
-    /// URL.
+    /// `ws://127.0.0.1:12345/`, or `wss://` for a socket with TLS. An unspecified address becomes
+    /// `localhost`. A Unix socket has no URL.
     #[must_use]
     pub fn url(&self) -> Option<String> {
-        match self {
+        let scheme = if let Self::Tls(_) = self { "wss" } else { "ws" };
+        match self.without_scheme() {
             Self::Tcp(address) if address.ip().is_unspecified() => {
-                Some(format!("ws://localhost:{}/", address.port()))
+                Some(format!("{scheme}://localhost:{}/", address.port()))
             }
-            Self::Tcp(address) => Some(format!("ws://{address}/")),
-            Self::Name(name) => Some(format!("ws://{name}/")),
-            Self::Unix(_) => None,
+            Self::Tcp(address) => Some(format!("{scheme}://{address}/")),
+            Self::Name(name) => Some(format!("{scheme}://{name}/")),
+            Self::Unix(_) | Self::Tls(_) | Self::Plain(_) => None,
+        }
+    }
+
+    /// The TCP address, with TLS or without. `None` for a name and for a Unix socket.
+    ///
+    /// ```
+    /// use clws_server::Listen;
+    ///
+    /// let address = Listen::from("wss://127.0.0.1:443").socket_addr().unwrap();
+    /// assert_eq!(address.port(), 443);
+    /// ```
+    #[must_use]
+    pub fn socket_addr(&self) -> Option<SocketAddr> {
+        if let Self::Tcp(address) = self.without_scheme() { Some(*address) } else { None }
+    }
+
+    /// The address without `ws://` or `wss://`.
+    pub(crate) fn without_scheme(&self) -> &Self {
+        match self {
+            Self::Tls(address) | Self::Plain(address) => address,
+            address => address,
         }
     }
 }
@@ -58,11 +89,25 @@ impl From<(IpAddr, u16)> for Listen {
 
 impl From<&str> for Listen {
     fn from(address: &str) -> Self {
+        if let Some(rest) = address.strip_prefix("wss://") {
+            return Self::Tls(Box::new(Self::host_and_port(rest)));
+        }
+        if let Some(rest) = address.strip_prefix("ws://") {
+            return Self::Plain(Box::new(Self::host_and_port(rest)));
+        }
         match (address.strip_prefix("unix:"), address.parse()) {
             (Some(path), _) => Self::Unix(path.into()),
             (None, Ok(address)) => Self::Tcp(address),
             (None, Err(_)) => Self::Name(address.to_owned()),
         }
+    }
+}
+
+impl Listen {
+    fn host_and_port(address: &str) -> Self {
+        // The slash at the end of a URL means nothing here.
+        let address = address.strip_suffix('/').unwrap_or(address);
+        address.parse().map_or_else(|_| Self::Name(address.to_owned()), Self::Tcp)
     }
 }
 
@@ -78,6 +123,8 @@ impl fmt::Display for Listen {
             Self::Tcp(address) => address.fmt(f),
             Self::Name(name) => f.write_str(name),
             Self::Unix(path) => write!(f, "unix:{}", path.display()),
+            Self::Tls(address) => write!(f, "wss://{address}"),
+            Self::Plain(address) => write!(f, "ws://{address}"),
         }
     }
 }

@@ -7,24 +7,27 @@ use std::path::Path;
 use crate::config::address::Listen;
 use crate::config::error::ConfigError;
 
-const ALLOWED: &str =
-    "`ADDRESS:PORT` as `0.0.0.0:80` or `[::1]:80`, `NAME:PORT` as `localhost:80`, or `unix:PATH`";
+const ALLOWED: &str = "`ADDRESS:PORT` as `0.0.0.0:80` or `[::1]:80`, `NAME:PORT` as `localhost:80`, both also after `ws://` or `wss://`, or `unix:PATH`";
 
 /// Checks that each address can be bound on some system, and that none is there twice.
 pub(super) fn check_addresses(listen: &[Listen]) -> Result<(), ConfigError> {
     let mut earlier = listen.iter();
     while let Some(address) = earlier.next_back() {
         let text = address.to_string();
-        let fault = match address {
+        let bare = address.without_scheme();
+        let fault = match bare {
             Listen::Tcp(address) => ip_fault(address.ip()).map(Cow::Borrowed),
             Listen::Name(name) => name_fault(name),
+            Listen::Unix(_) if bare != address => Some("a Unix socket has no TLS: write `unix:PATH`".into()),
             Listen::Unix(path) => path_fault(path),
+            Listen::Tls(_) | Listen::Plain(_) => Some("it has two schemes".into()),
         };
         if let Some(fault) = fault {
             return Err(ConfigError::new("listen", format!("{text:?}"), format!("{ALLOWED}; {fault}")));
         }
         // A server can take any number of free ports at an address.
-        if !takes_free_port(address) && earlier.as_slice().contains(address) {
+        let is_bare = |other: &Listen| other.without_scheme() == bare;
+        if !takes_free_port(bare) && earlier.as_slice().iter().any(is_bare) {
             return Err(ConfigError::new("listen", format!("{text:?} twice"), "each address once"));
         }
     }
@@ -35,7 +38,7 @@ fn takes_free_port(address: &Listen) -> bool {
     match address {
         Listen::Tcp(address) => address.port() == 0,
         Listen::Name(name) => name.rsplit_once(':').is_some_and(|(_, port)| port.parse() == Ok(0u16)),
-        Listen::Unix(_) => false,
+        Listen::Unix(_) | Listen::Tls(_) | Listen::Plain(_) => false,
     }
 }
 

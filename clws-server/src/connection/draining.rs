@@ -39,6 +39,10 @@ impl Connection {
         match &mut self.stage {
             Stage::Handshake(handshake) if step == DrainStep::Begin => {
                 context.counters().note_handshake(HandshakeOutcome::Stopping);
+                if handshake.is_securing() {
+                    self.stage = Stage::Closed;
+                    return true;
+                }
                 let reject = Reject::unavailable(Some(RETRY_AFTER));
                 let reply = handshake.refusal(&reject, &handshake.received, context);
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));

@@ -25,6 +25,8 @@ use crate::connection::open::Open;
 use crate::connection::timer::{Deadline, Timer};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, Scope, guard, guard_other, log};
+#[cfg(feature = "__tls")]
+use crate::net::tls::info::TlsCell;
 use crate::resource::accept::Accept;
 use crate::resource::opening::Opening;
 use crate::resource::pending::Pending;
@@ -48,6 +50,9 @@ pub(super) struct Handshake {
     /// The request is complete, and the application decides on it later.
     asked: Option<Box<Asked>>,
     interim: Interim,
+    /// What the TLS handshake agrees on, when it is complete. `None` without TLS.
+    #[cfg(feature = "__tls")]
+    pub(super) tls: Option<Arc<TlsCell>>,
 }
 
 /// The interim answer `100 Continue`, which a client may wait for before it sends the rest of its
@@ -89,7 +94,18 @@ impl Handshake {
             permit: Some(context.handshakes.enter(context.wake_target.to_wake_target())),
             asked: None,
             interim: Interim::default(),
+            #[cfg(feature = "__tls")]
+            tls: None,
         }
+    }
+
+    /// Whether the TLS handshake is not complete, so that nothing can be answered.
+    pub(super) fn is_securing(&self) -> bool {
+        #[cfg(feature = "__tls")]
+        let is_securing = self.tls.as_ref().is_some_and(|tls| tls.get().is_none());
+        #[cfg(not(feature = "__tls"))]
+        let is_securing = false;
+        is_securing
     }
 
     /// Whether the application has not decided yet. Nothing more is read until then.
@@ -244,6 +260,8 @@ impl Handshake {
             head: request.to_head(true),
             version: request.version(),
             peer: self.peer,
+            #[cfg(feature = "__tls")]
+            tls: self.tls.as_ref().and_then(|tls| tls.get().cloned()),
             debug: config.debug_on(),
         };
         let mut accept =
@@ -300,7 +318,7 @@ fn open(
     context: &Context<'_>,
 ) -> Result<Open, Reject> {
     let config = &entry.context.config;
-    let mut acceptance = Acceptance::new().secure(accept.secure);
+    let mut acceptance = Acceptance::new().secure(accept.secure || opening.is_secure());
     if let Some(name) = &accept.subprotocol {
         acceptance = acceptance.subprotocol(name);
     }

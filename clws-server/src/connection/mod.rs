@@ -18,6 +18,8 @@ mod life;
 mod memory;
 mod open;
 mod opening;
+#[cfg(feature = "__tls")]
+mod secured;
 pub(crate) mod share;
 mod throttle;
 mod timeouts;

@@ -148,6 +148,10 @@ impl Connection {
             log(|| {
                 tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
             });
+            if handshake.is_securing() {
+                self.stage = Stage::Closed;
+                return;
+            }
             let reply = handshake.refusal(&reject, &handshake.received, context);
             let mut closing = Closing::reply(reply, context);
             // A displaced connection makes room at once. What it has sent was read.

@@ -58,6 +58,10 @@ pub(crate) trait Io {
     #[cfg(feature = "capture")]
     fn attach(&mut self, _begin: &mut dyn FnMut(Option<SocketAddr>) -> Option<Tap>) {}
 
+    /// The connection is dropped now. Everything that can be written was written.
+    #[inline]
+    fn finish(&mut self) {}
+
     /// Whether both directions have ended, and no read would notice.
     fn is_broken(&mut self, connection: &Connection) -> bool;
 }
@@ -71,6 +75,18 @@ pub(crate) enum Read<'a> {
     Nothing,
     /// The read must be repeated.
     Interrupted,
+    /// Bytes came that are no input of the connection, such as a TLS handshake.
+    #[cfg(feature = "__tls")]
+    Consumed,
+    /// The peer's side of the socket has ended, but not its TLS session.
+    #[cfg(feature = "__tls")]
+    Truncated,
+    /// The TLS session has failed.
+    #[cfg(feature = "__tls")]
+    TlsFailed(io::Error),
+    /// The peer speaks plain HTTP instead of TLS.
+    #[cfg(feature = "__tls")]
+    PlainHttp,
     Failed(io::Error),
 }
 
@@ -104,6 +120,18 @@ pub(crate) fn receive(
             Read::Nothing if connection.has_failed_to_write() => connection.end_of_input(context),
             Read::Nothing => continue,
             Read::Interrupted => {}
+            #[cfg(feature = "__tls")]
+            Read::Consumed => share.spend_frames(),
+            #[cfg(feature = "__tls")]
+            Read::Truncated => connection.input_truncated(context),
+            #[cfg(feature = "__tls")]
+            Read::TlsFailed(error) => {
+                if !connection.tls_failed(&error, context) {
+                    connection.read_failed(error, context);
+                }
+            }
+            #[cfg(feature = "__tls")]
+            Read::PlainHttp => connection.refuse_plain_http(context),
             Read::Failed(error) => connection.read_failed(error, context),
         }
         attach(connection, io, context);
@@ -135,11 +163,15 @@ pub(crate) fn settle(connection: &mut Connection, io: &mut impl Io, context: &Co
     match connection.poll_action(context) {
         Action::Wait => {}
         Action::ShutdownWrite => io.shutdown_write(),
-        Action::Drop => return Settled::Drop,
+        Action::Drop => {
+            io.finish();
+            return Settled::Drop;
+        }
     }
     if io.is_broken(connection) {
         connection.broken(context);
         if connection.poll_action(context) == Action::Drop {
+            io.finish();
             return Settled::Drop;
         }
     }

@@ -20,6 +20,8 @@ use crate::driver::streams::Streams;
 use crate::guard::log;
 use crate::lock::{Lock, rank};
 use crate::net::shortage::Shortage;
+#[cfg(feature = "__tls")]
+use crate::net::tls::handle::Tls;
 use crate::resource::registry::Resources;
 use crate::runtime::handle::RuntimeHandle;
 use crate::signal::{Signal, SignalWait};
@@ -46,6 +48,9 @@ pub(crate) struct DriverState {
     pub(crate) streams: Streams,
     /// Refuses clients while the process has no descriptor left.
     pub(crate) shortage: Shortage,
+    /// The certificates for sockets with TLS.
+    #[cfg(feature = "__tls")]
+    tls: OnceLock<Tls>,
     admission: Admission,
     /// The connections whose request has not arrived.
     handshakes: Arc<Handshakes>,
@@ -101,6 +106,8 @@ impl DriverState {
                 resources: Resources::new(Arc::clone(&context)),
                 streams: Streams::default(),
                 shortage: Shortage::new(),
+                #[cfg(feature = "__tls")]
+                tls: OnceLock::new(),
                 handshakes: Handshakes::new(context.config.max_handshakes, admission.clients),
                 addresses: addresses(&context.config),
                 admission,
@@ -141,6 +148,23 @@ impl DriverState {
             environment: &ENVIRONMENT,
             new_client: None,
         }
+    }
+
+    /// Sets the certificates. Only the first call has an effect.
+    #[cfg(feature = "__tls")]
+    pub(crate) fn set_tls(&self, tls: Tls) {
+        drop(self.tls.set(tls));
+    }
+
+    /// The certificates for sockets with TLS.
+    #[cfg(feature = "__tls")]
+    pub(crate) fn tls(&self) -> Option<&Tls> {
+        self.tls.get()
+    }
+
+    #[cfg(not(feature = "__tls"))]
+    pub(crate) const fn tls(&self) -> Option<()> {
+        None
     }
 
     /// The shards; empty before the server runs, and where each client has a task.

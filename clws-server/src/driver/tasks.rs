@@ -167,6 +167,8 @@ async fn accept_all(port: Port<'_>, state: &Arc<DriverState>) -> io::Result<()> 
 fn serve(socket: Socket, peer: Peer, state: &Arc<DriverState>) -> io::Result<()> {
     let stream = state.runtime().socket(|runtime| match socket {
         Socket::Tcp(socket) => runtime.tcp(socket),
+        #[cfg(feature = "__tls")]
+        Socket::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
         #[cfg(unix)]
         Socket::Unix(socket) => runtime.unix(socket),
         #[cfg(all(test, unix))]

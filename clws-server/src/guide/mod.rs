@@ -12,6 +12,7 @@
 //! | [compression] | When does permessage-deflate help, and what does it cost? |
 //! | [testing] | How do I test a handler without a network? How do I record and replay a connection? |
 //! | [deployment] | Proxy, TLS, keepalive, systemd, health checks, metrics, logs, several processes |
+//! | [tls] | How does the server speak TLS itself? Certificates, reload, client certificates |
 //! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics] | What does my server do? Statistics, metrics, logs |
 //! | [tokio] | How do I use the server in a program on tokio? |
@@ -57,6 +58,13 @@ pub mod testing {}
 
 #[doc = include_str!("deployment.md")]
 pub mod deployment {}
+
+#[doc = include_str!("tls.md")]
+#[cfg_attr(
+    not(feature = "__tls"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
+pub mod tls {}
 
 #[doc = include_str!("capacity.md")]
 pub mod capacity {}

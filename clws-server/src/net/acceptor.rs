@@ -22,6 +22,8 @@ pub(crate) enum Acceptor {
         listener: TcpListener,
         /// The application has opened the socket, and others may use it.
         is_foreign: bool,
+        /// Its connections begin with a TLS handshake.
+        is_tls: bool,
     },
     #[cfg(unix)]
     Unix(UnixSocket),
@@ -30,10 +32,14 @@ pub(crate) enum Acceptor {
 }
 
 impl Acceptor {
-    /// Opens the sockets of an address. A name may have several.
-    pub(crate) fn bind(listen: &Listen, config: &Config) -> io::Result<Vec<Self>> {
-        let tcp = |address| Ok(Self::Tcp { listener: tcp::bind(address, config)?, is_foreign: false });
+    /// Opens the sockets of an address. A name may have several. With `is_tls`, TCP connections have
+    /// TLS, unless the address has a scheme.
+    pub(crate) fn bind(listen: &Listen, config: &Config, is_tls: bool) -> io::Result<Vec<Self>> {
+        let tcp =
+            |address| Ok(Self::Tcp { listener: tcp::bind(address, config)?, is_foreign: false, is_tls });
         match listen {
+            Listen::Tls(listen) => Self::bind(listen, config, true),
+            Listen::Plain(listen) => Self::bind(listen, config, false),
             Listen::Tcp(address) => Ok(vec![tcp(*address)?]),
             Listen::Name(name) => {
                 let resolved = name.to_socket_addrs().map_err(|error| {
@@ -49,13 +55,13 @@ impl Acceptor {
     }
 
     /// Takes a listening TCP socket of the application. Its backlog stays.
-    pub(crate) fn from_tcp(listener: TcpListener, config: &Config) -> io::Result<Self> {
+    pub(crate) fn from_tcp(listener: TcpListener, config: &Config, is_tls: bool) -> io::Result<Self> {
         let is_tcp = listener.local_addr().is_ok();
         check_listening(SockRef::from(&listener), is_tcp, "TCP")?;
         listener.set_nonblocking(true)?;
         tcp::set_options(SockRef::from(&listener), config)?;
         send_queue::log_limited(&SockRef::from(&listener), config);
-        Ok(Self::Tcp { listener, is_foreign: true })
+        Ok(Self::Tcp { listener, is_foreign: true, is_tls })
     }
 
     /// Takes a listening Unix socket of the application. Its backlog and its file stay.
@@ -70,7 +76,10 @@ impl Acceptor {
     /// The address of the socket, with the port that the system has chosen.
     pub(crate) fn local_addr(&self) -> io::Result<Listen> {
         match self {
-            Self::Tcp { listener, .. } => listener.local_addr().map(Listen::Tcp),
+            Self::Tcp { listener, is_tls, .. } => {
+                let address = Listen::Tcp(listener.local_addr()?);
+                Ok(if *is_tls { Listen::Tls(Box::new(address)) } else { address })
+            }
             #[cfg(unix)]
             Self::Unix(socket) => Ok(Listen::Unix(socket.path.clone())),
             #[cfg(all(test, unix))]
@@ -111,7 +120,7 @@ impl Acceptor {
     /// connections may still arrive for a while: see [`handover`].
     pub(crate) fn hand_over(&self, config: &Config) -> bool {
         match self {
-            Self::Tcp { listener, is_foreign: false } if config.reuse_port => {
+            Self::Tcp { listener, is_foreign: false, .. } if config.reuse_port => {
                 handover::ignore_requests(listener)
             }
             _ => false,
@@ -121,7 +130,10 @@ impl Acceptor {
     /// Accepts the next connection.
     pub(crate) fn accept(&self, config: &Config) -> io::Result<(Socket, Peer)> {
         match self {
-            Self::Tcp { listener, .. } => tcp::accept(listener, config),
+            Self::Tcp { listener, is_tls, .. } => {
+                let (stream, peer) = tcp::accept(listener, config)?;
+                Ok((Socket::tcp(stream, *is_tls), peer))
+            }
             #[cfg(unix)]
             Self::Unix(socket) => {
                 let (stream, _) = socket.listener.accept()?;

@@ -7,5 +7,9 @@ mod send_queue;
 pub(crate) mod shortage;
 pub(crate) mod socket;
 pub(crate) mod tcp;
+#[cfg(feature = "__tls")]
+pub(crate) mod tls;
+#[cfg(feature = "__tls")]
+pub(crate) mod transport;
 #[cfg(unix)]
 pub(crate) mod unix;

@@ -160,8 +160,9 @@ fn reserve() -> Option<AnySocket> {
     families.into_iter().find_map(|family| AnySocket::new(family, Type::DGRAM, None).ok())
 }
 
-/// Answers a new connection with 503 without waiting, so that it needs no permit. If the request
-/// has not arrived, the connection may be reset before the client reads the answer.
+/// Answers a new connection with 503, or with an alert of TLS, without waiting, so that it needs no
+/// permit. If the request has not arrived, the connection may be reset before the client reads the
+/// answer.
 pub(crate) fn refuse_at_once(socket: &Socket) {
     let mut buffer = [0; 4096];
     let mut left = MAX_REQUEST;
@@ -171,7 +172,15 @@ pub(crate) fn refuse_at_once(socket: &Socket) {
             break;
         }
     }
-    let _ = socket.write(&[IoSlice::new(&Reject::unavailable(None).response())]);
+    let _ = socket.write(&[IoSlice::new(&refusal(socket.is_tls()))]);
     socket.shutdown_write();
     let _ = socket.read(&mut [0; 4096]);
+}
+
+/// The answer to a refused client.
+fn refusal(is_tls: bool) -> Vec<u8> {
+    // A handshake would take too long. RFC 8446 §6.2: internal_error is "an internal error unrelated
+    // to the peer or the correctness of the protocol (such as a memory allocation failure)".
+    const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+    if is_tls { INTERNAL_ERROR.to_vec() } else { Reject::unavailable(None).response() }
 }

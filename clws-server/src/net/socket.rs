@@ -11,6 +11,9 @@ use std::os::unix::net::UnixStream;
 #[derive(Debug)]
 pub(crate) enum Socket {
     Tcp(TcpStream),
+    /// A TCP socket for TLS. It reads and writes ciphertext.
+    #[cfg(feature = "__tls")]
+    Tls(TcpStream),
     #[cfg(unix)]
     Unix(UnixStream),
     #[cfg(all(test, unix))]
@@ -18,10 +21,32 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// A TCP socket, with TLS or without.
+    pub(crate) const fn tcp(stream: TcpStream, is_tls: bool) -> Self {
+        #[cfg(feature = "__tls")]
+        if is_tls {
+            return Self::Tls(stream);
+        }
+        let _ = is_tls; // never true without the feature
+        Self::Tcp(stream)
+    }
+
+    /// Whether a TLS session belongs to the socket.
+    #[inline]
+    pub(crate) const fn is_tls(&self) -> bool {
+        #[cfg(feature = "__tls")]
+        let is_tls = matches!(self, Self::Tls(_));
+        #[cfg(not(feature = "__tls"))]
+        let is_tls = false;
+        is_tls
+    }
+
     #[inline]
     pub(crate) fn read(&self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Tcp(stream) => (&mut &*stream).read(buffer),
+            #[cfg(feature = "__tls")]
+            Self::Tls(stream) => (&mut &*stream).read(buffer),
             #[cfg(unix)]
             Self::Unix(stream) => (&mut &*stream).read(buffer),
             #[cfg(all(test, unix))]
@@ -35,6 +60,10 @@ impl Socket {
         match (self, slices) {
             (Self::Tcp(stream), [slice]) => (&mut &*stream).write(slice),
             (Self::Tcp(stream), slices) => (&mut &*stream).write_vectored(slices),
+            #[cfg(feature = "__tls")]
+            (Self::Tls(stream), [slice]) => (&mut &*stream).write(slice),
+            #[cfg(feature = "__tls")]
+            (Self::Tls(stream), slices) => (&mut &*stream).write_vectored(slices),
             #[cfg(unix)]
             (Self::Unix(stream), slices) => (&mut &*stream).write_vectored(slices),
             #[cfg(all(test, unix))]
@@ -47,6 +76,8 @@ impl Socket {
     pub(crate) fn local_addr(&self) -> Option<SocketAddr> {
         match self {
             Self::Tcp(stream) => stream.local_addr().ok(),
+            #[cfg(feature = "__tls")]
+            Self::Tls(stream) => stream.local_addr().ok(),
             #[cfg(unix)]
             _ => None,
         }
@@ -57,6 +88,8 @@ impl Socket {
         // It fails only if the connection has ended already.
         let _ = match self {
             Self::Tcp(stream) => stream.shutdown(Shutdown::Write),
+            #[cfg(feature = "__tls")]
+            Self::Tls(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(unix)]
             Self::Unix(stream) => stream.shutdown(Shutdown::Write),
             #[cfg(all(test, unix))]
@@ -73,6 +106,8 @@ impl std::os::fd::AsFd for Socket {
     fn as_fd(&self) -> std::os::fd::BorrowedFd<'_> {
         match self {
             Self::Tcp(stream) => stream.as_fd(),
+            #[cfg(feature = "__tls")]
+            Self::Tls(stream) => stream.as_fd(),
             Self::Unix(stream) => stream.as_fd(),
             #[cfg(test)]
             Self::Sim(_) => unreachable!("a simulated socket has no descriptor"),
@@ -95,15 +130,21 @@ mod windows {
 
     impl AsSocket for Socket {
         fn as_socket(&self) -> BorrowedSocket<'_> {
-            let Self::Tcp(stream) = self;
-            stream.as_socket()
+            match self {
+                Self::Tcp(stream) => stream.as_socket(),
+                #[cfg(feature = "__tls")]
+                Self::Tls(stream) => stream.as_socket(),
+            }
         }
     }
 
     impl AsRawSocket for Socket {
         fn as_raw_socket(&self) -> RawSocket {
-            let Self::Tcp(stream) = self;
-            stream.as_raw_socket()
+            match self {
+                Self::Tcp(stream) => stream.as_raw_socket(),
+                #[cfg(feature = "__tls")]
+                Self::Tls(stream) => stream.as_raw_socket(),
+            }
         }
     }
 }

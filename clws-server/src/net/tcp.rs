@@ -1,9 +1,7 @@
 //! TCP sockets: listening, accepting, and the options that detect a vanished peer.
 
 use std::io;
-#[cfg(any(target_os = "linux", target_os = "android"))]
-use std::net::TcpStream;
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -11,7 +9,6 @@ use socket2::{SockRef, TcpKeepalive};
 use crate::config::Config;
 use crate::config::address::Peer;
 use crate::net::send_queue;
-use crate::net::socket::Socket;
 
 /// The number of unanswered probes after which the system ends a connection.
 const MAX_PROBES: u32 = 4;
@@ -105,22 +102,22 @@ pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListen
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
-pub(super) fn accept(listener: &TcpListener, _: &Config) -> io::Result<(Socket, Peer)> {
+pub(super) fn accept(listener: &TcpListener, _: &Config) -> io::Result<(TcpStream, Peer)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
 
     // One system call, because it sets the flags and the options are inherited.
     let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
     let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
-    Ok((Socket::Tcp(TcpStream::from(socket)), peer))
+    Ok((TcpStream::from(socket), peer))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-pub(super) fn accept(listener: &TcpListener, config: &Config) -> io::Result<(Socket, Peer)> {
+pub(super) fn accept(listener: &TcpListener, config: &Config) -> io::Result<(TcpStream, Peer)> {
     let (stream, address) = listener.accept()?;
     stream.set_nonblocking(true)?;
     // It fails if the client has disconnected already. The first read reports that.
     let _ = set_options(SockRef::from(&stream), config);
-    Ok((Socket::Tcp(stream), Peer::Tcp(address)))
+    Ok((stream, Peer::Tcp(address)))
 }
 
 #[cfg(test)]

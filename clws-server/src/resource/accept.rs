@@ -102,7 +102,7 @@ impl Accept {
     }
 
     /// Draft 0 and hixie-75: states that the client came through TLS, so that the answered location
-    /// is a `wss://` URL.
+    /// is a `wss://` URL. For a connection with TLS of this server, it always is.
     #[must_use]
     pub fn hixie_secure(mut self, secure: bool) -> Self {
         self.secure = secure;

@@ -1,10 +1,15 @@
 //! A valid handshake, which a resource decides on.
 
+#[cfg(feature = "__tls")]
+use std::sync::Arc;
+
 use clws_handshake::{Headers, RequestHead, Version};
 use tracing::{Span, debug_span};
 
 use crate::config::address::Peer;
 use crate::guard::{DebugOn, Scope};
+#[cfg(feature = "__tls")]
+use crate::net::tls::info::TlsInfo;
 
 /// A valid handshake, to be [accepted](crate::Resource::accept) or refused.
 #[derive(Clone, Debug)]
@@ -12,6 +17,8 @@ pub struct Opening {
     pub(crate) head: RequestHead,
     pub(crate) version: Version,
     pub(crate) peer: Peer,
+    #[cfg(feature = "__tls")]
+    pub(crate) tls: Option<Arc<TlsInfo>>,
     /// The panics that end the process.
     pub(crate) debug: DebugOn,
 }
@@ -69,6 +76,40 @@ impl Opening {
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
+    }
+
+    /// What the TLS handshake has agreed on. `None` for a connection without
+    /// [TLS](crate::ServerBuilder::tls), also if a proxy has ended the client's TLS.
+    ///
+    /// The server does not keep it with the client. [`Accept::data`](crate::Accept::data) can:
+    ///
+    /// ```
+    /// use clws_server::{Accept, Client, Opening, Reject, Resource, TlsInfo};
+    ///
+    /// struct Devices;
+    ///
+    /// impl Resource for Devices {
+    ///     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+    ///         let certificate = opening.tls().and_then(|tls| tls.client_certificates().next());
+    ///         let certificate = certificate.ok_or_else(|| Reject::forbidden("no certificate"))?;
+    ///         Ok(Accept::new().data(certificate.to_vec()))
+    ///     }
+    /// }
+    /// ```
+    #[cfg(feature = "__tls")]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "tls", feature = "tls-ring"))))]
+    #[must_use]
+    pub fn tls(&self) -> Option<&TlsInfo> {
+        self.tls.as_deref()
+    }
+
+    /// Whether the connection has TLS.
+    pub(crate) const fn is_secure(&self) -> bool {
+        #[cfg(feature = "__tls")]
+        let is_secure = self.tls.is_some();
+        #[cfg(not(feature = "__tls"))]
+        let is_secure = false;
+        is_secure
     }
 }
 

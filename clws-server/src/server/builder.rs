@@ -13,6 +13,8 @@ use crate::config::Config;
 use crate::config::address::Listen;
 use crate::driver::state::DriverState;
 use crate::net::acceptor::Acceptor;
+#[cfg(feature = "__tls")]
+use crate::net::tls::handle::Tls;
 use crate::runtime;
 use crate::runtime::handle::RuntimeHandle;
 use crate::runtime::traits::Runtime;
@@ -30,12 +32,16 @@ pub struct ServerBuilder {
     runtime: Option<Arc<dyn Runtime>>,
     #[cfg(feature = "capture")]
     capture: Option<Capture>,
+    #[cfg(feature = "__tls")]
+    tls: Option<Tls>,
 }
 
 /// A listening socket of the application.
 #[derive(Debug)]
 enum Given {
     Tcp(TcpListener),
+    /// Without TLS, even if the server has certificates.
+    Plain(TcpListener),
     #[cfg(unix)]
     Unix(UnixListener),
 }
@@ -79,6 +85,8 @@ impl Server {
             runtime: None,
             #[cfg(feature = "capture")]
             capture: None,
+            #[cfg(feature = "__tls")]
+            tls: None,
         }
     }
 }
@@ -92,6 +100,29 @@ impl ServerBuilder {
     /// what waits in the socket's queue.
     pub fn listener(mut self, listener: TcpListener) -> Self {
         self.listeners.push(Given::Tcp(listener));
+        self
+    }
+
+    /// Adds a listening TCP socket without TLS, even if the server has certificates. The rest is as
+    /// for [`listener`](Self::listener).
+    pub fn plain_listener(mut self, listener: TcpListener) -> Self {
+        self.listeners.push(Given::Plain(listener));
+        self
+    }
+
+    /// Sets the certificates. The server then speaks TLS at each TCP address of the config and on
+    /// each [`listener`](Self::listener). Addresses that begin with `ws://` and each
+    /// [`plain_listener`](Self::plain_listener) stay without TLS, as do Unix sockets and
+    /// [streams](crate::ServerHandle::serve_stream).
+    ///
+    /// TLS 1.2 and 1.3 run in the threads of the shards, with rustls. The handshake counts toward
+    /// [`handshake_timeout`](Config#structfield.handshake_timeout) and
+    /// [`max_handshakes`](Config#structfield.max_handshakes). The chapter
+    /// [tls](crate::guide::tls) has examples.
+    #[cfg(feature = "__tls")]
+    #[cfg_attr(docsrs, doc(cfg(any(feature = "tls", feature = "tls-ring"))))]
+    pub fn tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
         self
     }
 
@@ -166,13 +197,26 @@ impl ServerBuilder {
         }
         #[cfg(feature = "capture")]
         let recorder = self.capture.map(|capture| Recorder::start(capture, config.debug_on())).transpose()?;
+        #[cfg(feature = "__tls")]
+        let is_tls = self.tls.is_some();
+        #[cfg(not(feature = "__tls"))]
+        let is_tls = false;
+        if is_tls && config.task_per_client {
+            const FAULT: &str = "TLS needs the shards: switch off `task_per_client`";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, FAULT));
+        }
         let mut listeners = Vec::new();
         for address in &config.listen {
-            listeners.extend(Acceptor::bind(address, &config).map_err(|error| bind_error(address, &error))?);
+            if !is_tls && matches!(address, Listen::Tls(_)) {
+                return Err(without_certificate(address));
+            }
+            let bound = Acceptor::bind(address, &config, is_tls);
+            listeners.extend(bound.map_err(|error| bind_error(address, &error))?);
         }
         for (index, listener) in given.into_iter().enumerate() {
             let acceptor = match listener {
-                Given::Tcp(listener) => Acceptor::from_tcp(listener, &config),
+                Given::Tcp(listener) => Acceptor::from_tcp(listener, &config, is_tls),
+                Given::Plain(listener) => Acceptor::from_tcp(listener, &config, false),
                 #[cfg(unix)]
                 Given::Unix(listener) => Acceptor::from_unix(listener),
             };
@@ -185,8 +229,22 @@ impl ServerBuilder {
         if let Some(recorder) = recorder {
             drop(state.context.shared.recorder.set(recorder)); // it is the first
         }
+        #[cfg(feature = "__tls")]
+        if let Some(tls) = self.tls {
+            state.set_tls(tls);
+        }
         Ok(Server { state, listeners })
     }
+}
+
+/// The error for a `wss://` address of a server that has no certificate.
+fn without_certificate(address: &Listen) -> io::Error {
+    let remedy = if cfg!(feature = "__tls") {
+        "the server has no certificate: call `ServerBuilder::tls`"
+    } else {
+        "this program was built without TLS: switch on the feature `tls` of clws-server"
+    };
+    io::Error::new(io::ErrorKind::InvalidInput, format!("cannot listen on {address}: {remedy}"))
 }
 
 /// The error for an address, with the usual remedy.

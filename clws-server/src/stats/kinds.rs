@@ -36,6 +36,8 @@ pub enum HandshakeOutcome {
     HandshakeLimit,
     /// The server stopped or drained: 503, or no answer if the peer had sent nothing.
     Stopping,
+    /// The TLS handshake failed, or the peer spoke no TLS.
+    Tls,
     /// The connection ended before the handshake was complete. A stream whose future is dropped
     /// then is not counted.
     Abandoned,
@@ -43,7 +45,7 @@ pub enum HandshakeOutcome {
 
 impl HandshakeOutcome {
     /// All outcomes, in the order of their counters.
-    pub(crate) const ALL: [Self; 11] = [
+    pub(crate) const ALL: [Self; 12] = [
         Self::Accepted,
         Self::Rejected,
         Self::Http,
@@ -54,6 +56,7 @@ impl HandshakeOutcome {
         Self::AddressLimit,
         Self::HandshakeLimit,
         Self::Stopping,
+        Self::Tls,
         Self::Abandoned,
     ];
 
@@ -71,6 +74,7 @@ impl HandshakeOutcome {
             Self::AddressLimit => "address_limit",
             Self::HandshakeLimit => "handshake_limit",
             Self::Stopping => "stopping",
+            Self::Tls => "tls",
             Self::Abandoned => "abandoned",
         }
     }
@@ -84,7 +88,7 @@ impl HandshakeOutcome {
                 Some(503)
             }
             Self::AddressLimit => Some(429),
-            Self::Rejected | Self::Http | Self::Abandoned => None,
+            Self::Rejected | Self::Http | Self::Tls | Self::Abandoned => None,
         }
     }
 }

@@ -22,6 +22,8 @@ pub mod own_process;
 pub mod probe;
 pub mod receivers;
 pub mod server;
+#[cfg(feature = "tls")]
+pub mod tls;
 pub mod wire;
 
 use std::future::Future;

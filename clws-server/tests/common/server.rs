@@ -47,10 +47,7 @@ impl Running {
     }
 
     pub fn address(&self) -> SocketAddr {
-        match self.addresses[0] {
-            Listen::Tcp(address) => address,
-            ref other => panic!("{other}"),
-        }
+        self.addresses[0].socket_addr().expect("a TCP address")
     }
 
     pub fn connect(&self, version: Version, target: &str) -> Peer {

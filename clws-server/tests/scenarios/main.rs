@@ -101,6 +101,8 @@ mod stopping;
 mod streamed;
 mod streamed_adapters;
 mod streams;
+#[cfg(feature = "tls")]
+mod tls;
 mod tls_destructor;
 mod topics;
 mod two_servers;

@@ -152,9 +152,21 @@ impl Shard {
         } else {
             refusal(permit)
         };
-        let connection = match refusal {
-            Some((reject, outcome)) => Connection::refused(&reject, outcome, &context),
-            None => Connection::new(peer, &context),
+        let tls = match self.secure.add(slot, &socket, self.state.tls()) {
+            Ok(tls) => tls,
+            Err(error) => {
+                log(|| tracing::error!(%peer, "not taken, because TLS cannot be used: {error}"));
+                self.state.release(permit);
+                self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
+                self.poller.closing(&socket);
+                return;
+            }
+        };
+        let connection = match (refusal, tls) {
+            (Some((reject, outcome)), _) => Connection::refused(&reject, outcome, &context),
+            #[cfg(feature = "__tls")]
+            (None, Some(info)) => Connection::with_tls(peer, info, &context),
+            (None, _) => Connection::new(peer, &context),
         };
         let mut flags = Flags::default();
         flags.set(Flags::REFUSED, matches!(permit, ConnectionPermit::Refused | ConnectionPermit::Crowded));
@@ -189,6 +201,7 @@ impl Shard {
                 self.list.remove(slot);
             }
             self.taps.remove(slot, connection.flags);
+            self.secure.remove(slot, self.state.config());
             self.poller.closing(&connection.socket);
             self.shard_handle.load.fetch_sub(1, Ordering::Relaxed);
             self.state.release(connection.permit());

@@ -12,6 +12,7 @@ mod flags;
 mod held_back;
 mod listening;
 mod relief;
+mod secure;
 mod serving;
 mod slot;
 mod socket_io;
@@ -19,6 +20,8 @@ mod sweep;
 mod sweeping;
 mod taps;
 mod thread;
+#[cfg(feature = "__tls")]
+mod tls_io;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
@@ -36,6 +39,7 @@ use crate::driver::shard::drain_state::Draining;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::held_back::Relief;
 use crate::driver::shard::listening::{Listening, listener_key};
+use crate::driver::shard::secure::Secure;
 use crate::driver::shard::slot::ConnectionSlot;
 use crate::driver::shard::sweep::Sweep;
 use crate::driver::shard::taps::Taps;
@@ -95,6 +99,7 @@ pub(crate) struct Shard {
     /// The permits of slots whose clients count for an address.
     addresses: HashMap<u32, AddressPermit>,
     taps: Taps,
+    secure: Secure,
 }
 
 /// Measures the time for which clients are served in a turn.
@@ -165,6 +170,7 @@ impl Shard {
             list,
             addresses: HashMap::new(),
             taps: Taps::default(),
+            secure: Secure::default(),
         };
         // The shard owns the listeners already, so its drop removes them from the poller if this
         // fails.
@@ -239,6 +245,7 @@ impl Shard {
             self.handle_command(command);
         }
         self.commands = commands;
+        self.secure.begin_turn();
         self.drive_woken_by_others();
         let mut time = TurnTime::new(self.now);
         for index in 0..events.len() {
@@ -248,6 +255,7 @@ impl Shard {
         }
         self.drive_woken();
         self.serve_queues(fresh, queued);
+        self.serve_tls_handshakes();
         self.drive_woken();
         self.relieve();
         self.read_gone();
@@ -268,6 +276,7 @@ impl Shard {
         if self.connections.is_empty() {
             self.connections = Slab::new();
             self.read_buffers = ReadBuffers::new();
+            self.secure = Secure::default();
             self.deadlines = BinaryHeap::new();
             self.list.clear();
             (self.queue, self.fresh) = Default::default();
@@ -303,6 +312,13 @@ impl Shard {
         }
     }
 
+    /// Continues TLS handshakes that had no time in an earlier turn.
+    fn serve_tls_handshakes(&mut self) {
+        while let Some(slot) = self.secure.next_waiting() {
+            self.serve_queued(slot);
+        }
+    }
+
     fn serve_queued(&mut self, slot: u32) -> bool {
         if let Some(connection) = self.connections.get_mut(slot as usize) {
             connection.flags.set(Flags::QUEUED, false);
@@ -314,6 +330,7 @@ impl Shard {
         !self.queue.is_empty()
             || !self.fresh.is_empty()
             || !self.relief.gone.is_empty()
+            || self.secure.has_waiting()
             || wake::is_any_woken()
             || (self.accept_again.is_none() && self.listeners.iter().any(|l| l.ready))
     }

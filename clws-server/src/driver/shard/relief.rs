@@ -31,7 +31,10 @@ impl Shard {
             return;
         }
         let fair = state.context.fair_share();
-        let held = self.connections.iter().map(|(key, connection)| (connection.connection.held(), key));
+        let held = self.connections.iter().map(|(key, connection)| {
+            let ciphertext = u32::try_from(key).map_or(0, |slot| self.secure.held(slot));
+            (connection.connection.held() + ciphertext, key)
+        });
         let mut most: Vec<_> = held.filter(|(held, _)| *held >= fair).collect();
         most.sort_unstable_by_key(|(held, _)| Reverse(*held));
         for (_, key) in most {

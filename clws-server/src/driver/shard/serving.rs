@@ -21,11 +21,19 @@ impl Shard {
             self.hold_back(slot);
             return false;
         }
+        if self.secure.must_wait(slot) {
+            if !connection_slot.flags.has(Flags::QUEUED) {
+                connection_slot.flags.set(Flags::QUEUED, true);
+                self.secure.wait(slot);
+            }
+            return false;
+        }
         let mut share = connection_slot.share();
         let ConnectionSlot { socket, connection, flags, read_sizer, .. } = connection_slot;
         let (read_buffers, tap) = (&mut self.read_buffers, self.taps.of(slot));
-        let mut io =
-            SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap).with_reads();
+        let secure = self.secure.of(slot, self.state.config());
+        let mut io = SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap, secure)
+            .with_reads();
         drive::receive(connection, &mut io, &mut share, &context);
         connection_slot.flags.set(Flags::USED_SHARE, share.is_over());
         wake::cancel_wake(slot);
@@ -40,11 +48,12 @@ impl Shard {
         let Some(connection_slot) = self.connections.get_mut(slot as usize) else { return };
         let ConnectionSlot { socket, connection, flags, read_sizer, charged } = connection_slot;
         let (read_buffers, tap) = (&mut self.read_buffers, self.taps.of(slot));
-        let mut io = SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap);
+        let secure = self.secure.of(slot, self.state.config());
+        let mut io = SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap, secure);
         let Settled::Wait(deadline) = drive::settle(connection, &mut io, &context) else {
             return self.drop_connection(slot);
         };
-        charged.update(connection.held_input(), self.state.budget());
+        charged.update(connection.held_input() + self.secure.held(slot), self.state.budget());
         if !flags.has(Flags::LISTED)
             && let Some(client) = connection.client()
         {

@@ -15,6 +15,7 @@ use crate::connection::share::WriteShare;
 use crate::driver::drive::{Io, Read};
 use crate::driver::read_buffers::{ReadBuffers, ReadSizer};
 use crate::driver::shard::flags::Flags;
+use crate::driver::shard::secure::SlotTls;
 use crate::driver::shard::taps::SlotTap;
 use crate::net::socket::Socket;
 use crate::stats::counters::Counters;
@@ -25,16 +26,19 @@ use crate::stats::counters::Counters;
 const READ_BUDGET: usize = 1 << 20;
 
 pub(super) struct SocketIo<'a> {
-    socket: &'a Socket,
-    flags: &'a mut Flags,
-    read_sizer: &'a mut ReadSizer,
-    read_buffers: &'a mut ReadBuffers,
+    pub(super) socket: &'a Socket,
+    pub(super) flags: &'a mut Flags,
+    pub(super) read_sizer: &'a mut ReadSizer,
+    pub(super) read_buffers: &'a mut ReadBuffers,
     memory: &'a Budget,
     /// Bytes that may still be read in this share.
     left: usize,
     /// The most bytes of one read.
     most: usize,
-    tap: SlotTap<'a>,
+    pub(super) tap: SlotTap<'a>,
+    /// The TLS session. Without one, the code below reads and writes the socket directly.
+    #[cfg_attr(not(feature = "__tls"), expect(dead_code, reason = "there is no session"))]
+    pub(super) secure: SlotTls<'a>,
 }
 
 impl<'a> SocketIo<'a> {
@@ -46,8 +50,9 @@ impl<'a> SocketIo<'a> {
         read_buffers: &'a mut ReadBuffers,
         memory: &'a Budget,
         tap: SlotTap<'a>,
+        secure: SlotTls<'a>,
     ) -> Self {
-        Self { socket, flags, read_sizer, read_buffers, memory, left: 0, most: 0, tap }
+        Self { socket, flags, read_sizer, read_buffers, memory, left: 0, most: 0, tap, secure }
     }
 
     /// Permits the reads of one share.
@@ -59,9 +64,15 @@ impl<'a> SocketIo<'a> {
         Self { left, most, ..self }
     }
 
+    /// Whether the next read should be small.
+    #[inline]
+    pub(super) fn reads_little(&self, connection: &Connection) -> bool {
+        connection.reads_little() || self.flags.has(Flags::LEFT_SOME) || self.most == HOLD_BACK_ABOVE
+    }
+
     /// Records a read of `count` bytes into space for `size` bytes.
     #[inline]
-    fn note_read(&mut self, count: usize, size: usize) {
+    pub(super) fn note_read(&mut self, count: usize, size: usize) {
         self.left = self.left.saturating_sub(count);
         // A short read has emptied the socket, and later input is another edge. Only the end of the
         // stream may have been reported already.
@@ -71,7 +82,7 @@ impl<'a> SocketIo<'a> {
     }
 
     #[cold]
-    fn failed(&mut self, error: io::Error) -> Read<'static> {
+    pub(super) fn failed(&mut self, error: io::Error) -> Read<'static> {
         match error.kind() {
             io::ErrorKind::Interrupted => Read::Interrupted,
             io::ErrorKind::WouldBlock => {
@@ -100,8 +111,11 @@ impl Io for SocketIo<'_> {
 
     #[inline]
     fn read(&mut self, connection: &mut Connection, context: &Context<'_>) -> Read<'_> {
-        let little =
-            connection.reads_little() || self.flags.has(Flags::LEFT_SOME) || self.most == HOLD_BACK_ABOVE;
+        #[cfg(feature = "__tls")]
+        if self.secure.transport.is_some() {
+            return self.read_tls(connection);
+        }
+        let little = self.reads_little(connection);
         if let Some(room) = connection.spare_capacity(context) {
             let size = room.len().min(self.most);
             return match self.socket.read(room.get_mut(..size).unwrap_or_default()) {
@@ -138,6 +152,10 @@ impl Io for SocketIo<'_> {
 
     #[inline]
     fn transmit(&mut self, connection: &mut Connection, counters: &Counters) -> io::Result<()> {
+        #[cfg(feature = "__tls")]
+        if self.secure.transport.is_some() {
+            return self.transmit_tls(connection, counters);
+        }
         let (mut share, mut written) = (WriteShare::new(), 0);
         let all = connection.transmit(&mut |slices| {
             share.write(|| self.socket.write(slices)).inspect(|&count| {
@@ -159,8 +177,20 @@ impl Io for SocketIo<'_> {
     }
 
     fn shutdown_write(&mut self) {
-        self.socket.shutdown_write();
         self.tap.end(*self.flags);
+        #[cfg(feature = "__tls")]
+        if self.secure.transport.is_some() {
+            return self.end_tls();
+        }
+        self.socket.shutdown_write();
+    }
+
+    #[cfg(feature = "__tls")]
+    #[inline]
+    fn finish(&mut self) {
+        if self.secure.transport.is_some() {
+            self.finish_tls();
+        }
     }
 
     #[cfg(feature = "capture")]

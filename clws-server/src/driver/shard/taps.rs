@@ -49,6 +49,14 @@ impl SlotTap<'_> {
         let _ = (flags, bytes);
     }
 
+    /// Records bytes that were read, if there are any.
+    #[cfg(feature = "__tls")]
+    pub(super) fn read_some(&mut self, flags: Flags, bytes: &[u8]) {
+        if !bytes.is_empty() {
+            self.read(flags, bytes);
+        }
+    }
+
     /// Records the first `count` bytes of slices, which were written.
     #[inline]
     pub(super) fn written(&mut self, flags: Flags, slices: &[IoSlice<'_>], count: usize) {

@@ -675,7 +675,7 @@ fn a_shortened_drain_waits_for_its_port() {
     let state = DriverState::new(crate::config::Config::default().reuse_port(true));
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     listener.set_nonblocking(true).unwrap();
-    let acceptor = Acceptor::Tcp { listener, is_foreign: false };
+    let acceptor = Acceptor::Tcp { listener, is_foreign: false, is_tls: false };
     let poller = Poller::new().unwrap();
     let shard_handle = Arc::new(ShardHandle::new(poller.waker()));
     let shard = Shard::new(state, shard_handle, poller, &[Arc::new(acceptor)]).unwrap();

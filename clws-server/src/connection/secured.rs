@@ -1,0 +1,63 @@
+//! A connection whose bytes are those of a TLS session.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+
+use clws_handshake::Reject;
+
+use crate::client::disconnect::DisconnectCause;
+use crate::config::address::Peer;
+use crate::connection::closing::{Closing, Reply};
+use crate::connection::context::Context;
+use crate::connection::handshake::Handshake;
+use crate::connection::open::End;
+use crate::connection::{Connection, Stage};
+use crate::date::dated_reject;
+use crate::guard::log;
+use crate::net::tls::info::TlsCell;
+use crate::stats::kinds::HandshakeOutcome;
+
+impl Connection {
+    /// A connection with TLS. `info` is set when the TLS handshake is complete.
+    pub(crate) fn with_tls(peer: Peer, info: Arc<TlsCell>, context: &Context<'_>) -> Self {
+        let mut handshake = Handshake::new(peer, context);
+        handshake.tls = Some(info);
+        Self { stage: Stage::Handshake(Box::new(handshake)) }
+    }
+
+    /// The TLS session has failed before the opening handshake was complete. Only an alert is
+    /// written. Returns false if the connection has passed that stage.
+    pub(crate) fn tls_failed(&mut self, reason: &dyn std::fmt::Display, context: &Context<'_>) -> bool {
+        self.end_tls_handshake(reason, Reply::default(), context)
+    }
+
+    /// A request came without TLS. The answer is written without TLS too.
+    pub(crate) fn refuse_plain_http(&mut self, context: &Context<'_>) {
+        const REASON: &str = "this port speaks TLS: use wss:// or https://";
+        let reject = dated_reject(&Reject::custom(400, REASON), context.date());
+        self.end_tls_handshake(&"a plain HTTP request", [reject.response().into(), Cow::default()], context);
+    }
+
+    /// The peer's side has ended without a `close_notify`: the end may be forged, so it is never a
+    /// clean end of the client.
+    pub(crate) fn input_truncated(&mut self, context: &Context<'_>) {
+        let Stage::Open(open) = &mut self.stage else { return self.end_of_input(context) };
+        log(|| tracing::debug!(peer = %open.client.peer(), "the TLS session ended without a close_notify"));
+        let error = open.take_error();
+        let cause = error.map_or(DisconnectCause::Vanished, |error| DisconnectCause::Io(Arc::new(error)));
+        self.end(End::Lost(cause), context);
+    }
+
+    fn end_tls_handshake(
+        &mut self,
+        reason: &dyn std::fmt::Display,
+        reply: Reply,
+        context: &Context<'_>,
+    ) -> bool {
+        let Stage::Handshake(handshake) = &self.stage else { return false };
+        context.counters().note_handshake(HandshakeOutcome::Tls);
+        log(|| tracing::debug!(peer = %handshake.peer, "the TLS handshake failed: {reason}"));
+        self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+        true
+    }
+}
