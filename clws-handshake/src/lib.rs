@@ -117,6 +117,11 @@
 //! The 15 bytes are intended: ws 0.4, which supports versions 7 and 8, uses `8-` and the time in
 //! milliseconds as its key.
 //!
+//! # After a proxy
+//!
+//! [`ForwardedHeader`] finds the client in the headers of trusted proxies, and [`ProxyHeader`] parses
+//! the PROXY protocol.
+//!
 //! # permessage-deflate
 //!
 //! The feature `deflate` negotiates permessage-deflate (RFC 7692) in version 13. Enable it with
@@ -136,15 +141,18 @@ pub mod client;
 #[cfg(feature = "deflate")]
 mod deflate;
 mod extensions;
+mod forwarded;
 mod http;
 mod limits;
 mod origins;
+mod proxy_protocol;
 mod server;
 mod token;
 mod url;
 mod version_rules;
 
 pub use crate::extensions::Extension;
+pub use crate::forwarded::{Forwarded, ForwardedClient, ForwardedHeader};
 pub use crate::http::expect::CONTINUE;
 pub use crate::http::headers::Headers;
 pub use crate::http::reject::Reject;
@@ -154,6 +162,7 @@ pub use crate::http::scan::HeadScanner;
 pub use crate::http::write::HeaderError;
 pub use crate::limits::{HandshakeLimits, Status};
 pub use crate::origins::{InvalidOrigin, Origins};
+pub use crate::proxy_protocol::{ProxyHeader, ProxyHeaderError};
 pub use crate::server::acceptance::{AcceptError, Acceptance, Accepted};
 pub use crate::server::request::Request;
 pub use crate::server::request_head::RequestHead;

@@ -4,10 +4,13 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::origins::entry::{Entry, Fault};
+use crate::origins::same_host::is_same_host;
 
 mod entry;
+mod same_host;
 
-/// The origins that may connect to a resource: any, exact, prefix or a closure, as in CLWS.
+/// The origins that may connect to a resource: any, exact, prefix or a closure, as in CLWS, or the
+/// host of the server itself.
 ///
 /// Only the `Origin` of a browser is reliable: it stops pages of other sites from using a visitor's
 /// cookies (RFC 6455 §10.2). Other clients can send any value. The comparison ignores case, because
@@ -25,7 +28,7 @@ mod entry;
 /// | validator | client without an origin |
 /// |---|---|
 /// | [`any`](Self::any) | admitted |
-/// | [`exact`](Self::exact), [`prefix`](Self::prefix) | refused |
+/// | [`exact`](Self::exact), [`prefix`](Self::prefix), [`same_host`](Self::same_host) | refused |
 /// | [`closure`](Self::closure) | is called with `None` |
 ///
 /// ```
@@ -51,6 +54,7 @@ enum Rule {
     Exact(Arc<[Entry]>),
     Prefix(Arc<[Entry]>),
     Closure(Arc<Closure>),
+    SameHost,
 }
 
 impl Origins {
@@ -94,6 +98,34 @@ impl Origins {
         Self { rule: Rule::Closure(Arc::new(admits)), absent: None }
     }
 
+    /// Admits the pages of the server itself: the host and the port of the origin are those of the
+    /// request's `Host` header. So pages and WebSockets have one address, and none is configured.
+    ///
+    /// Only `http` and `https` origins are admitted. The default ports of these schemes may be
+    /// written or left out, and an IPv6 address may have any form. If the client is known to use
+    /// TLS, a page that came without TLS is refused, because anybody on its way could change it. A
+    /// final dot makes another name, as in browsers.
+    ///
+    /// A proxy must pass on the `Host` header of the client, with its port (nginx:
+    /// `proxy_set_header Host $http_host`). `X-Forwarded-Host` and the `host` of `Forwarded` are
+    /// ignored.
+    ///
+    /// It is no protection for a server that trusts everybody who can reach it, such as one on
+    /// `localhost` without a login: with *DNS rebinding*, the name of an attacker's page leads to
+    /// the server's address, and both headers have that name. Use [`exact`](Self::exact) there.
+    ///
+    /// ```
+    /// use clws_handshake::Origins;
+    ///
+    /// let own = Origins::same_host();
+    /// assert!(own.allows_at(Some("https://chat.example"), "chat.example", false));
+    /// assert!(!own.allows_at(Some("https://evil.example"), "chat.example", false));
+    /// ```
+    #[must_use]
+    pub const fn same_host() -> Self {
+        Self { rule: Rule::SameHost, absent: None }
+    }
+
     /// Admits or refuses clients without an origin. A closure is then not called for them.
     #[must_use]
     pub const fn or_absent(mut self, admitted: bool) -> Self {
@@ -102,8 +134,19 @@ impl Origins {
     }
 
     /// Whether a client with this origin may connect. `None` is a client without an origin.
+    ///
+    /// [`same_host`](Self::same_host) admits no origin here, because it needs the host: use
+    /// [`allows_at`](Self::allows_at).
     #[must_use]
     pub fn allows(&self, origin: Option<&str>) -> bool {
+        self.allows_at(origin, "", false)
+    }
+
+    /// Whether a client with this origin may connect to this host. `host` is the requested one, as
+    /// [`Request::host`](crate::Request::host) returns it. `is_secure` is set if the client is known
+    /// to use TLS.
+    #[must_use]
+    pub fn allows_at(&self, origin: Option<&str>, host: &str, is_secure: bool) -> bool {
         if let (None, Some(admitted)) = (origin, self.absent) {
             return admitted;
         }
@@ -116,6 +159,7 @@ impl Origins {
                 origin.is_some_and(|origin| list.iter().any(|prefix| prefix.begins(origin)))
             }
             Rule::Closure(admits) => admits(origin),
+            Rule::SameHost => origin.is_some_and(|origin| is_same_host(origin, host, is_secure)),
         }
     }
 
@@ -139,7 +183,7 @@ impl Origins {
     /// [`or_absent(true)`](Self::or_absent) admits clients without an origin.
     pub fn check(&self) -> Result<(), InvalidOrigin> {
         let (list, allowed) = match &self.rule {
-            Rule::Any | Rule::Closure(_) => return Ok(()),
+            Rule::Any | Rule::Closure(_) | Rule::SameHost => return Ok(()),
             Rule::Exact(list) => (list, EXACT),
             Rule::Prefix(list) => (list, PREFIX),
         };
@@ -203,6 +247,7 @@ impl fmt::Debug for Origins {
             Rule::Exact(list) => debug.field("exact", &texts(list)),
             Rule::Prefix(list) => debug.field("prefix", &texts(list)),
             Rule::Closure(_) => debug.field("rule", &"closure"),
+            Rule::SameHost => debug.field("rule", &"same host"),
         };
         debug.field("absent", &self.absent).finish()
     }
