@@ -8,8 +8,9 @@ from pathlib import Path
 
 SANS_IO, PUBLISHED = ("clws-proto", "clws-handshake"), ("clws-proto", "clws-handshake", "clws-server")
 LIBRARIES, PURE = "clws-(proto|handshake|server)/src/", "clws-(proto|handshake)/src/"
-# Addresses are data, if they have no port to connect to. `std::io::IoSlice` is data too.
-NO_ADDRESS = r"(?!::(Ipv[46]Addr|\{Ipv4Addr, Ipv6Addr\});)"
+# Addresses are data: proxies report those of clients. `std::io::IoSlice` is data too.
+ADDRESS = "(Ip|Ipv4|Ipv6|Socket)Addr"
+NO_ADDRESS = rf"(?!::({ADDRESS}|\{{{ADDRESS}(, {ADDRESS})*\}});)"
 MODULES = "(net|thread|fs|process|os|env)"
 # The fault, the files in which it is one, and the code that has it.
 SOURCE_RULES = [

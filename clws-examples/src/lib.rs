@@ -5,7 +5,8 @@
 //!
 //! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
 //! ([`drain_on_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
-//! With the feature `metrics`, `echo` and `chat` also serve metrics for Prometheus.
+//! With the feature `metrics`, `echo` and `chat` also serve metrics for Prometheus. With the feature
+//! `systemd`, `echo` is a service of systemd.
 //! Errors of `main` are printed by [`exit_code`].
 
 #[cfg(feature = "metrics")]
@@ -14,6 +15,8 @@ pub mod pace;
 pub mod pages;
 mod settings;
 mod signals;
+#[cfg(all(feature = "systemd", unix))]
+pub mod systemd;
 
 use std::fmt::Display;
 use std::io::{self, Write};

@@ -15,7 +15,11 @@ use clws_server::{Drain, Report, ServerHandle};
 /// The system refused a signal handler or a thread.
 pub fn drain_on_signal(server: ServerHandle) -> io::Result<()> {
     let drain = Drain::new().within(Duration::from_secs(10)).spread(Duration::from_secs(2));
-    on_stop_signal(move || server.drain(drain))
+    on_stop_signal(move || {
+        #[cfg(all(feature = "systemd", unix))]
+        crate::systemd::report_stop();
+        server.drain(drain);
+    })
 }
 
 /// Prints the report of a server that has ended, as one line: `stopped: 3 clients closed, ..`.

@@ -162,7 +162,7 @@ pub use crate::http::scan::HeadScanner;
 pub use crate::http::write::HeaderError;
 pub use crate::limits::{HandshakeLimits, Status};
 pub use crate::origins::{InvalidOrigin, Origins};
-pub use crate::proxy_protocol::{ProxyHeader, ProxyHeaderError};
+pub use crate::proxy_protocol::header::{ProxyHeader, ProxyHeaderError};
 pub use crate::server::acceptance::{AcceptError, Acceptance, Accepted};
 pub use crate::server::request::Request;
 pub use crate::server::request_head::RequestHead;

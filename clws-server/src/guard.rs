@@ -35,8 +35,13 @@ pub(crate) trait Scope {
     /// The path of the resource.
     fn resource(&self) -> Option<String>;
 
-    /// The address of the client.
+    /// The other end of the connection.
     fn peer(&self) -> Option<String>;
+
+    /// The address of the client, if it came through a trusted proxy.
+    fn client(&self) -> Option<String> {
+        None
+    }
 
     /// The span of the client for the log. It is asked only if spans are wanted.
     fn span(&self) -> Span {
@@ -246,7 +251,8 @@ fn caught(subject: &str, scope: &impl Scope, panic: Box<dyn Any + Send>) {
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
     let (resource, peer) = (scope.resource().map(display), scope.peer().map(display));
-    log(|| tracing::error!(resource, peer, "{subject} panicked: {message}"));
+    let client = scope.client().map(display);
+    log(|| tracing::error!(resource, peer, client, "{subject} panicked: {message}"));
     discard_panic(panic);
 }
 

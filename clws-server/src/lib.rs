@@ -142,6 +142,7 @@ pub use crate::config::Config;
 pub use crate::config::address::{Listen, Peer};
 pub use crate::config::error::ConfigError;
 pub use crate::config::excess::Excess;
+pub use crate::config::proxies::TrustedProxy;
 pub use crate::drain::options::Drain;
 pub use crate::drain::report::Report;
 pub use crate::handler::async_handler::{AsyncHandler, async_handler};
@@ -180,7 +181,7 @@ pub use crate::stats::snapshot::{ClientCount, CloseCount, DropCount, HandshakeCo
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 pub use clws_handshake::{
-    HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
+    ForwardedHeader, HeaderError, Headers, HttpRequest, HttpResponse, InvalidOrigin, Origins, Reject, Version,
 };
 pub use clws_proto::buffer::Fate;
 pub use clws_proto::{CloseCode, Payload, Piece, PieceData, ProtocolError, SharedMessage, SlowPolicy, Text};

@@ -10,6 +10,7 @@ use crate::config::address::Peer;
 use crate::lock::{Lock, LockGuard, rank};
 use crate::net::poll::Waker;
 use crate::net::socket::Socket;
+use crate::signal::{GivesOnDrop, Signal, SignalWait};
 use crate::stats::counters::Counters;
 use crate::sync::{self, broken};
 use crate::sync::{atomic::AtomicBool, atomic::AtomicU32, atomic::AtomicUsize, atomic::Ordering};
@@ -81,6 +82,8 @@ pub(crate) enum ShardCommand {
     AddConnection(Socket, Peer, Admitted),
     /// Accept connections: another shard has accepted as many as it may in one turn.
     Accept,
+    /// Tell a waiting task that the shard handles its commands.
+    Respond(GivesOnDrop),
     /// Drop the clients that hold most memory, or ask the next shard. The number of shards that may
     /// still be asked.
     Relieve(usize),
@@ -244,6 +247,14 @@ impl ShardHandle {
             here
         });
         is_noted.unwrap_or(false)
+    }
+
+    /// Waits until the shard handles its commands, or has ended.
+    pub(crate) fn respond(&self) -> SignalWait {
+        let signal = Arc::new(Signal::default());
+        // A shard that has ended returns the command, whose drop gives the signal.
+        drop(self.send(ShardCommand::Respond(GivesOnDrop(Arc::clone(&signal)))));
+        signal.wait()
     }
 
     /// Queues a command, and wakes the shard if it sleeps. A shard that has ended returns the

@@ -184,13 +184,24 @@ async fn run() -> Result<(), Box<dyn Error>> {
         config.deflate = Some(deflate.threshold(flags.deflate_threshold.unwrap_or(deflate.threshold)));
     }
     config.task_per_client |= flags.task_per_client;
-    let server = match flags.capture {
-        Some(directory) => {
-            let config = if config.listen.is_empty() { config.listen("127.0.0.1:12345") } else { config };
-            Server::builder(config).capture(Capture::new(directory).peers(|_| true)).bind()?
-        }
-        None => Server::bind(config)?,
-    };
+    #[cfg(all(feature = "systemd", unix))]
+    let sockets = clws_examples::systemd::Sockets::from_env();
+    #[cfg(all(feature = "systemd", unix))]
+    let has_sockets = !sockets.is_empty();
+    #[cfg(not(all(feature = "systemd", unix)))]
+    let has_sockets = false;
+    if config.listen.is_empty() && !has_sockets {
+        config = config.listen("127.0.0.1:12345");
+    }
+    let mut server = Server::builder(config);
+    #[cfg(all(feature = "systemd", unix))]
+    {
+        server = sockets.give_to(server)?;
+    }
+    if let Some(directory) = flags.capture {
+        server = server.capture(Capture::new(directory).peers(|_| true));
+    }
+    let server = server.bind()?;
     let is_open = flags.origin.is_empty();
     let admits = if is_open { Origins::any() } else { Origins::prefix(flags.origin) };
     server.resources().register("/echo", admits.clone(), Echo)?;
@@ -209,6 +220,8 @@ async fn run() -> Result<(), Box<dyn Error>> {
     if is_open && let Some(url) = addresses.iter().find_map(pages::url) {
         clws_examples::say(&format!("open {url} in a browser"));
     }
+    #[cfg(all(feature = "systemd", unix))]
+    clws_examples::systemd::report(server.handle());
     clws_examples::say_report(&server.run().await?);
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! The elements of a `Forwarded` header line, RFC 7239 §4.
 
-use crate::forwarded::is_tls;
 use crate::forwarded::node::Node;
+use crate::forwarded::scheme::is_tls;
 use crate::token::is_tchar;
 
 /// The report of one proxy.

@@ -2,11 +2,13 @@
 
 mod elements;
 mod node;
+mod scheme;
 
 use std::net::IpAddr;
 
 use crate::forwarded::elements::{Element, elements};
 use crate::forwarded::node::Node;
+use crate::forwarded::scheme::is_tls;
 use crate::http::headers::Headers;
 use crate::http::reject::Reject;
 use crate::token;
@@ -140,11 +142,6 @@ fn is_secure(headers: &Headers<'_>) -> bool {
     let line = headers.all_bytes("X-Forwarded-Proto").last().unwrap_or_default();
     let last = str::from_utf8(line).unwrap_or_default().rsplit(',').next().unwrap_or_default();
     is_tls(token::trim(last))
-}
-
-/// Whether a scheme uses TLS. Some proxies write the scheme of the WebSocket URL.
-fn is_tls(scheme: &str) -> bool {
-    scheme.eq_ignore_ascii_case("https") || scheme.eq_ignore_ascii_case("wss")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use crate::limits::Status;
-use crate::proxy_protocol::{ProxyHeader, ProxyHeaderError, begins_with, canonical};
+use crate::proxy_protocol::header::{ProxyHeader, ProxyHeaderError, begins_with, canonical};
 
 const SIGNATURE: &[u8] = b"PROXY ";
 

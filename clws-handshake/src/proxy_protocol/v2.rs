@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 
 use crate::limits::Status;
-use crate::proxy_protocol::{ProxyHeader, ProxyHeaderError, begins_with, canonical};
+use crate::proxy_protocol::header::{ProxyHeader, ProxyHeaderError, begins_with, canonical};
 
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
 
@@ -72,6 +72,8 @@ fn source(family: u8, block: &[u8]) -> Option<SocketAddr> {
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv6Addr;
+
     use super::*;
     use crate::proxy_protocol::tests::parse;
 
@@ -83,7 +85,7 @@ mod tests {
     const V4: [u8; 12] = [203, 0, 113, 7, 192, 0, 2, 1, 0x12, 0x67, 0x01, 0xbb];
 
     fn v6(source: &str) -> Vec<u8> {
-        let source: std::net::Ipv6Addr = source.parse().unwrap();
+        let source: Ipv6Addr = source.parse().unwrap();
         [&source.octets()[..], &[1; 16], &[0x12, 0x67, 0, 1]].concat()
     }
 

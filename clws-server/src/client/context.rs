@@ -8,6 +8,7 @@ use std::time::Instant;
 use clws_proto::Limits;
 use clws_proto::buffer::Meter;
 
+use crate::admission::addresses::Addresses;
 use crate::budget::{Budget, HOLD_BACK_ABOVE};
 #[cfg(feature = "capture")]
 use crate::capture::recorder::Recorder;
@@ -57,12 +58,18 @@ pub(crate) struct SharedContext {
     /// The shortest silence of a client that has an effect, of all resources, in ticks.
     least_silence: AtomicU32,
     pub(crate) drain: DrainState,
+    /// The connections of each address, if they are limited.
+    pub(crate) addresses: Option<Arc<Addresses>>,
     /// Records connections. It is set before the server runs, if ever.
     #[cfg(feature = "capture")]
     pub(crate) recorder: OnceLock<Arc<Recorder>>,
     /// The counters for all threads except those of the shards.
     pub(crate) counters: Box<Counters>,
     relief: Weak<dyn Relief>,
+}
+
+fn addresses(config: &Config) -> Option<Arc<Addresses>> {
+    (config.max_clients_per_ip > 0).then(|| Addresses::new(config.max_clients_per_ip, config.ipv6_prefix))
 }
 
 impl SharedContext {
@@ -90,6 +97,7 @@ impl ClientContext {
             runtime,
             least_silence: AtomicU32::new(u32::MAX),
             drain: DrainState::default(),
+            addresses: addresses(&config),
             #[cfg(feature = "capture")]
             recorder: OnceLock::new(),
             counters: Counters::shared(),

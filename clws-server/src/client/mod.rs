@@ -37,6 +37,7 @@ use std::hash::{Hash, Hasher};
 use std::sync::{Arc, OnceLock};
 
 use clws_handshake::{RequestHead, Version};
+use tracing::field::display;
 use tracing::{Span, debug_span};
 
 use crate::client::context::ClientContext;
@@ -48,7 +49,7 @@ use crate::client::state::{ClientState, Lifecycle};
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
-use crate::config::address::Peer;
+use crate::config::address::{Peer, Remote};
 use crate::guard::{Scope, discard};
 use crate::lock::{Lock, LockGuard, assert_none_held, rank};
 use crate::sync::atomic::AtomicUsize;
@@ -92,6 +93,8 @@ struct ClientExtras {
     data: Option<Box<dyn Any + Send + Sync>>,
     /// The address, if it does not fit into a [`ShortPeer`].
     peer: Option<Peer>,
+    /// The client, if a trusted proxy reports it.
+    remote: Option<Remote>,
     #[cfg(feature = "deflate")]
     negotiated: Option<Negotiated>,
     /// The data of the server's own resource adapters.
@@ -113,6 +116,7 @@ impl ClientExtras {
             && self.subprotocol.is_none()
             && self.data.is_none()
             && self.peer.is_none()
+            && self.remote.is_none()
             && self.rates.is_none()
     }
 }
@@ -124,6 +128,7 @@ pub(crate) struct NewClient {
     pub(crate) wake_target: WakeTarget,
     pub(crate) head: RequestHead,
     pub(crate) peer: Peer,
+    pub(crate) remote: Option<Remote>,
     pub(crate) subprotocol: Option<Box<str>>,
     pub(crate) data: Option<Box<dyn Any + Send + Sync>>,
     #[cfg(feature = "deflate")]
@@ -147,6 +152,7 @@ impl Client {
             subprotocol: new.subprotocol,
             data: new.data, // from now on `Inner` guards its drop
             peer: short.long().is_none().then_some(peer),
+            remote: new.remote,
             #[cfg(feature = "deflate")]
             negotiated: new.negotiated,
             adapter_data: OnceLock::new(),
@@ -183,6 +189,11 @@ impl Client {
     #[cfg(feature = "deflate")]
     pub(crate) fn negotiated(&self) -> Option<&Negotiated> {
         self.0.extras.as_ref()?.negotiated.as_ref()
+    }
+
+    /// The client, if a trusted proxy reports it.
+    pub(crate) fn remote(&self) -> Option<Remote> {
+        self.0.remote()
     }
 
     /// The limits on the rates at which the client sends, if it has any.
@@ -251,6 +262,10 @@ impl Inner {
         let extras = || self.extras.as_ref().and_then(|extras| extras.peer);
         self.peer.long().or_else(extras).unwrap_or(Peer::Stream)
     }
+
+    fn remote(&self) -> Option<Remote> {
+        self.extras.as_ref()?.remote
+    }
 }
 
 /// The data of the application and of adapters is dropped under the guard.
@@ -279,10 +294,14 @@ impl Scope for Client {
         Scope::peer(&*self.0)
     }
 
+    fn client(&self) -> Option<String> {
+        Scope::client(&*self.0)
+    }
+
     fn span(&self) -> Span {
-        let (id, peer) = (self.id(), self.peer());
+        let (id, peer, client) = (self.id(), self.peer(), self.remote().map(display));
         let (resource, version) = (self.resource_name(), self.websocket_version().number());
-        debug_span!(target: "clws_server::client", "client", %id, %peer, resource, version)
+        debug_span!(target: "clws_server::client", "client", %id, %peer, client, resource, version)
     }
 }
 
@@ -293,6 +312,10 @@ impl Scope for Inner {
 
     fn peer(&self) -> Option<String> {
         Some(self.full_peer().to_string())
+    }
+
+    fn client(&self) -> Option<String> {
+        self.remote().map(|remote| remote.to_string())
     }
 }
 
@@ -314,6 +337,7 @@ impl fmt::Debug for Client {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Client")
             .field("peer", &self.peer())
+            .field("remote_ip", &self.remote_ip())
             .field("resource_name", &self.resource_name())
             .field("version", &self.0.version.number())
             .finish_non_exhaustive()

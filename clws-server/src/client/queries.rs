@@ -20,27 +20,32 @@ impl Client {
         self.0.id
     }
 
-    /// The address of the client.
+    /// The other end of the connection: the client, or the proxy through which it came.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.0.full_peer()
     }
 
-    /// The client's IP address: `client-host`. `None` if it did not come over TCP.
+    /// The client's IP address: `client-host`. `None` if it is unknown, or if the client did not
+    /// come over TCP.
+    ///
+    /// A [trusted proxy](crate::Config#structfield.trusted_proxies) reports it. For other
+    /// connections it is the address of the [`peer`](Self::peer).
     #[must_use]
     pub fn remote_ip(&self) -> Option<IpAddr> {
-        match self.peer() {
-            Peer::Tcp(address) => Some(address.ip()),
-            Peer::Unix | Peer::Stream => None,
+        match self.remote() {
+            Some(remote) => remote.ip,
+            None => self.peer().tcp().map(|address| address.ip()),
         }
     }
 
-    /// The client's port: `client-port`. `None` if it did not come over TCP.
+    /// The client's port: `client-port`. `None` if it is unknown, or if the client did not come over
+    /// TCP. Many proxies do not report it.
     #[must_use]
     pub fn remote_port(&self) -> Option<u16> {
-        match self.peer() {
-            Peer::Tcp(address) => Some(address.port()),
-            Peer::Unix | Peer::Stream => None,
+        match self.remote() {
+            Some(remote) => remote.port,
+            None => self.peer().tcp().map(|address| address.port()),
         }
     }
 

@@ -25,8 +25,8 @@ pub enum Listen {
     /// there, or the path is a file, a directory, a FIFO or a symbolic link.
     ///
     /// The directory is locked meanwhile (`flock`), so that only one of several starting servers
-    /// gets the path. The umask determines the permissions of the socket. Abstract addresses of
-    /// Linux are not supported.
+    /// gets the path. [`unix_mode`](crate::Config#structfield.unix_mode) sets the permissions of the
+    /// socket. Abstract addresses of Linux are not supported.
     Unix(PathBuf),
     /// `wss://` and a TCP address or a name: with [TLS](crate::ServerBuilder::tls). A server that
     /// has no certificate cannot bind it. [`Server::local_addrs`](crate::Server::local_addrs)
@@ -147,6 +147,36 @@ impl fmt::Display for Peer {
             Self::Tcp(address) => address.fmt(f),
             Self::Unix => f.write_str("unix"),
             Self::Stream => f.write_str("stream"),
+        }
+    }
+}
+
+impl Peer {
+    /// The IP address and the port, if there is one.
+    pub(crate) const fn tcp(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp(address) => Some(address),
+            Self::Unix | Self::Stream => None,
+        }
+    }
+}
+
+/// The client of a connection that came through a trusted proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Remote {
+    /// `None` if the proxy does not know it.
+    pub(crate) ip: Option<IpAddr>,
+    pub(crate) port: Option<u16>,
+    /// Whether the client uses TLS, as the proxy says.
+    pub(crate) is_secure: bool,
+}
+
+/// Shows the IP address, or `unknown`.
+impl fmt::Display for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.ip {
+            Some(ip) => ip.fmt(f),
+            None => f.write_str("unknown"),
         }
     }
 }

@@ -3,10 +3,13 @@
 use std::fmt;
 use std::time::Duration;
 
+use clws_handshake::ForwardedHeader;
+
 use crate::budget::MIN_LIMIT;
 use crate::config::Config;
 use crate::config::check_address::check_addresses;
 use crate::config::error::ConfigError;
+use crate::config::proxies::TrustedProxy;
 
 /// The length of the shortest opening handshake of RFC 6455: the path `/`, a host of one letter,
 /// and no optional spaces.
@@ -26,6 +29,9 @@ const MIN_DEADLINE: Duration = Duration::from_millis(1);
 
 /// The longest time that Linux accepts for `TCP_KEEPIDLE`, in seconds.
 const MAX_KEEPALIVE: u64 = 32_767;
+
+/// All permission bits.
+const MAX_MODE: u32 = 0o777;
 
 /// The largest socket option, whose type is `int`.
 const MAX_SOCKET_BUFFER: usize = i32::MAX as usize;
@@ -62,6 +68,10 @@ impl Config {
     /// | `tcp_keepalive` | `None`, or 1 s to 32,767 s, the longest that Linux accepts |
     /// | `max_clients_per_ip` | any; with 0, any number is allowed |
     /// | `ipv6_prefix` | 1 to 128 |
+    /// | `trusted_proxies` | `ADDRESS`, `ADDRESS/BITS` or `unix`; not all addresses |
+    /// | `forwarded` | all values; a header needs `trusted_proxies` |
+    /// | `proxy_protocol` | both values; true needs `trusted_proxies` |
+    /// | `unix_mode` | `None`, or `0o001` to `0o777` |
     /// | `max_handshakes` | at least 1 |
     /// | `max_messages_per_second` | any; with 0, any number is allowed |
     /// | `max_bytes_per_second` | any; with 0, any number is allowed |
@@ -111,6 +121,10 @@ impl Config {
             tcp_keepalive,
             max_clients_per_ip: _,
             ipv6_prefix,
+            trusted_proxies,
+            forwarded,
+            proxy_protocol,
+            unix_mode,
             max_handshakes,
             max_messages_per_second: _,
             max_bytes_per_second: _,
@@ -150,6 +164,13 @@ impl Config {
         at_least("max_handshakes", *max_handshakes, 1)?;
         if !(1..=128).contains(ipv6_prefix) {
             return Err(ConfigError::new("ipv6_prefix", ipv6_prefix.to_string(), "from 1 to 128"));
+        }
+        check_proxies(trusted_proxies, *forwarded, *proxy_protocol)?;
+        if let Some(mode) = unix_mode
+            && !(1..=MAX_MODE).contains(mode)
+        {
+            let allowed = format!("none, or from 0o001 to {MAX_MODE:#05o}");
+            return Err(ConfigError::new("unix_mode", format!("{mode:#05o}"), allowed));
         }
         for (field, bytes) in [("send_buffer", send_buffer), ("max_unsent", max_unsent)] {
             if let Some(bytes) = bytes
@@ -203,6 +224,33 @@ fn deadline(field: &'static str, time: Duration) -> Result<(), ConfigError> {
 
 fn seconds(time: Duration) -> String {
     format!("{} seconds", time.as_secs_f64())
+}
+
+fn check_proxies(
+    trusted: &[TrustedProxy],
+    forwarded: ForwardedHeader,
+    proxy_protocol: bool,
+) -> Result<(), ConfigError> {
+    const ALLOWED: &str =
+        "`ADDRESS` as `10.0.0.2`, `ADDRESS/BITS` as `10.0.0.0/8`, or `unix` for all Unix sockets";
+    for proxy in trusted {
+        if let Some(fault) = proxy.fault() {
+            let value = format!("{:?}", proxy.to_string());
+            return Err(ConfigError::new("trusted_proxies", value, format!("{ALLOWED}; {fault}")));
+        }
+    }
+    if !trusted.is_empty() {
+        return Ok(());
+    }
+    // Without this error, the setting would have no effect, and nobody would notice.
+    if forwarded != ForwardedHeader::None {
+        let allowed = "none, because `trusted_proxies` is empty";
+        return Err(ConfigError::new("forwarded", format!("{forwarded:?}"), allowed));
+    }
+    if proxy_protocol {
+        return Err(ConfigError::new("proxy_protocol", "true", "false, because `trusted_proxies` is empty"));
+    }
+    Ok(())
 }
 
 fn check_policy(policy: &str) -> Result<(), ConfigError> {

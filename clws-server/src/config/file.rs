@@ -10,7 +10,7 @@ use serde::de::{Deserialize, Deserializer, Error, IgnoredAny, MapAccess, Visitor
 
 use crate::config::Config;
 use crate::config::address::Listen;
-use crate::config::file_value::{Addresses, Key, Value};
+use crate::config::file_value::{Key, Value, Values};
 
 /// Reads the fields and checks their values, so that reading an invalid file fails.
 impl<'de> Deserialize<'de> for Config {
@@ -65,6 +65,10 @@ const KEYS: &[&str] = &[
     "tcp_keepalive",
     "max_clients_per_ip",
     "ipv6_prefix",
+    "trusted_proxies",
+    "forwarded",
+    "proxy_protocol",
+    "unix_mode",
     "max_handshakes",
     "max_messages_per_second",
     "max_bytes_per_second",
@@ -96,7 +100,7 @@ impl<'de> Visitor<'de> for Settings {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Config, A::Error> {
         let mut config = Config::default();
         read_table!(map, KEYS, config, {
-            listen: Addresses("listen"),
+            listen: Values::of("listen"),
             protocol_76_00_support: Value::of("protocol_76_00_support"),
             protocol_75_support: Value::of("protocol_75_support"),
             max_clients: Value::of("max_clients"),
@@ -122,6 +126,10 @@ impl<'de> Visitor<'de> for Settings {
             tcp_keepalive: Value::of("tcp_keepalive"),
             max_clients_per_ip: Value::of("max_clients_per_ip"),
             ipv6_prefix: Value::of("ipv6_prefix"),
+            trusted_proxies: Values::of("trusted_proxies"),
+            forwarded: Value::of("forwarded"),
+            proxy_protocol: Value::of("proxy_protocol"),
+            unix_mode: Value::of("unix_mode"),
             max_handshakes: Value::of("max_handshakes"),
             max_messages_per_second: Value::of("max_messages_per_second"),
             max_bytes_per_second: Value::of("max_bytes_per_second"),

@@ -5,10 +5,12 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use clws_handshake::ForwardedHeader;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
 use crate::config::address::Listen;
 use crate::config::excess::Excess;
+use crate::config::proxies::TrustedProxy;
 
 /// The reason why a setting refuses a value.
 pub(super) enum Fault {
@@ -268,30 +270,89 @@ impl Setting for Listen {
     }
 }
 
-/// Reads a list of addresses.
-pub(super) struct Addresses(pub(super) &'static str);
+impl Setting for TrustedProxy {
+    const ALLOWED: &'static str = "a list of texts, such as [\"127.0.0.1\", \"10.0.0.0/8\", \"unix\"]";
 
-impl<'de> DeserializeSeed<'de> for Addresses {
-    type Value = Vec<Listen>;
+    fn request<'de, D: Deserializer<'de>>(deserializer: D, value: Value<Self>) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(value)
+    }
 
-    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<Listen>, D::Error> {
+    fn from_text(value: &str) -> Result<Self, Fault> {
+        Ok(Self::from(value))
+    }
+}
+
+impl Setting for ForwardedHeader {
+    const ALLOWED: &'static str =
+        "\"none\", \"forwarded\", \"x-forwarded-for\" or \"x-forwarded-for-and-proto\"";
+
+    fn request<'de, D: Deserializer<'de>>(deserializer: D, value: Value<Self>) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(value)
+    }
+
+    fn from_text(value: &str) -> Result<Self, Fault> {
+        match value {
+            "none" => Ok(Self::None),
+            "forwarded" => Ok(Self::Forwarded),
+            "x-forwarded-for" => Ok(Self::XForwardedFor),
+            "x-forwarded-for-and-proto" => Ok(Self::XForwardedForAndProto),
+            _ => Err(Fault::Value),
+        }
+    }
+}
+
+/// Permission bits. TOML has octal numbers, and other formats have octal texts.
+impl Setting for Option<u32> {
+    const ALLOWED: &'static str = "permission bits, such as 0o660 or \"660\", or 0 for those of the umask";
+
+    fn request<'de, D: Deserializer<'de>>(deserializer: D, value: Value<Self>) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(value)
+    }
+
+    fn from_integer(value: i128) -> Result<Self, Fault> {
+        u32::from_integer(value).map(|mode| Some(mode).filter(|mode| *mode > 0))
+    }
+
+    fn from_text(value: &str) -> Result<Self, Fault> {
+        let is_octal = value.bytes().all(|byte| byte.is_ascii_digit()); // `from_str_radix` accepts a sign
+        let mode = u32::from_str_radix(value, 8).ok().filter(|_| is_octal);
+        mode.map(|mode| Some(mode).filter(|mode| *mode > 0)).ok_or(Fault::Value)
+    }
+}
+
+/// Reads a list of texts.
+pub(super) struct Values<T> {
+    key: &'static str,
+    of: PhantomData<T>,
+}
+
+impl<T: Setting> Values<T> {
+    pub(super) const fn of(key: &'static str) -> Self {
+        Self { key, of: PhantomData }
+    }
+}
+
+impl<'de, T: Setting> DeserializeSeed<'de> for Values<T> {
+    type Value = Vec<T>;
+
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<Vec<T>, D::Error> {
         deserializer.deserialize_seq(self)
     }
 }
 
-impl<'de> Visitor<'de> for Addresses {
-    type Value = Vec<Listen>;
+impl<'de, T: Setting> Visitor<'de> for Values<T> {
+    type Value = Vec<T>;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        Value::<Listen>::of(self.0).expecting(f)
+        Value::<T>::of(self.key).expecting(f)
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<Listen>, A::Error> {
-        let mut addresses = Vec::new();
-        while let Some(address) = list.next_element_seed(Value::of(self.0))? {
-            addresses.push(address);
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Vec<T>, A::Error> {
+        let mut values = Vec::new();
+        while let Some(value) = list.next_element_seed(Value::of(self.key))? {
+            values.push(value);
         }
-        Ok(addresses)
+        Ok(values)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
-use clws_handshake::HandshakeLimits;
+use clws_handshake::{ForwardedHeader, HandshakeLimits};
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
 use clws_proto::Limits;
@@ -12,6 +12,7 @@ use crate::admission::DEFAULT_MAX_CLIENTS;
 use crate::budget::machine::quarter_of_memory;
 use crate::config::address::Listen;
 use crate::config::excess::Excess;
+use crate::config::proxies::TrustedProxy;
 use crate::guard::DebugOn;
 
 pub(crate) mod address;
@@ -23,7 +24,9 @@ pub(crate) mod excess;
 mod file;
 #[cfg(feature = "serde")]
 mod file_value;
+pub(crate) mod proxies;
 mod setters;
+mod trust;
 
 /// The settings of a server. Names such as `*max-clients*` are those of the same settings in CLWS.
 ///
@@ -57,6 +60,10 @@ mod setters;
 /// | `min_rate` | 1 KiB | bytes per second, in `message_timeout` and in `write_timeout` | 1008 if the client sends more slowly; it is dropped if it reads more slowly |
 /// | `tcp_keepalive` | 60 s | of silence before the system probes a TCP client | the connection fails after twice that time |
 /// | `max_clients_per_ip` | any | connections of one address | 429, or 503 as for `max_clients` if 1,024 others are refused |
+/// | `trusted_proxies` | none | addresses and networks | the peer of a connection is the client |
+/// | `forwarded` | none | | headers about the client are ignored |
+/// | `proxy_protocol` | off | | 400 for a trusted proxy that sends no header |
+/// | `unix_mode` | the umask's | permission bits | |
 /// | `ipv6_prefix` | 64 | first bits of an IPv6 address that count | |
 /// | `max_handshakes` | 10,000 | connections whose request has not arrived | the oldest of them gets 503 |
 /// | `max_messages_per_second` | any | messages of a client | they wait, or 1008: see `excess` |
@@ -273,6 +280,43 @@ pub struct Config {
     /// The number of leading bits in which IPv6 addresses count as one address for
     /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
     pub ipv6_prefix: u8,
+    /// The proxies that may say who a client is: their addresses, their networks, or `unix` for all
+    /// Unix sockets of the server.
+    ///
+    /// Their word has an effect with [`forwarded`](Self#structfield.forwarded) or
+    /// [`proxy_protocol`](Self#structfield.proxy_protocol). Then
+    /// [`Client::remote_ip`](crate::Client::remote_ip) is the address of the client, and
+    /// [`Client::peer`](crate::Client::peer) that of the proxy. A proxy itself is never limited by
+    /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip); its clients are.
+    ///
+    /// Name only machines that you control. A client with a trusted address can claim any address.
+    pub trusted_proxies: Vec<TrustedProxy>,
+    /// The headers in which the trusted proxies report the client.
+    ///
+    /// Choose the headers that your proxy writes itself, and no others. A proxy passes on what it
+    /// does not know, so with a wrong choice each client could forge its address. Headers of peers
+    /// that are not [trusted](Self#structfield.trusted_proxies) are ignored.
+    ///
+    /// A list of addresses is read from its end. Trusted proxies are skipped, and the first other
+    /// address is the client. A malformed header gets 400. If the proxy does not know the client
+    /// (`unknown`), [`Client::remote_ip`](crate::Client::remote_ip) is `None`. Without a header, the
+    /// proxy counts as the client.
+    pub forwarded: ForwardedHeader,
+    /// Whether each connection of a [trusted proxy](Self#structfield.trusted_proxies) begins with a
+    /// header of the PROXY protocol, version 1 or 2.
+    ///
+    /// The header comes before everything else, also before a TLS handshake. It must arrive within
+    /// [`handshake_timeout`](Self#structfield.handshake_timeout) and have at most 4 KiB. A trusted
+    /// proxy that does not send it gets 400, and a warning is logged. Connections of other peers
+    /// have no header. If [`forwarded`](Self#structfield.forwarded) is set too, its headers are read
+    /// if the address in the PROXY header is that of a trusted proxy.
+    pub proxy_protocol: bool,
+    /// The permission bits of the Unix sockets that the server creates, such as `0o660`. With
+    /// `None`, the umask of the process determines them.
+    ///
+    /// On Linux, a process needs write permission to connect. The file never has more permissions
+    /// than these. It belongs to the user and the group of the process. The umask has no effect.
+    pub unix_mode: Option<u32>,
     /// The most connections whose request has not arrived completely.
     ///
     /// If there are more, the connection that has waited longest gets 503 and is dropped. What it
@@ -431,6 +475,10 @@ impl Default for Config {
             tcp_keepalive: Some(Duration::from_secs(60)),
             max_clients_per_ip: 0,
             ipv6_prefix: 64,
+            trusted_proxies: Vec::new(),
+            forwarded: ForwardedHeader::None,
+            proxy_protocol: false,
+            unix_mode: None,
             max_handshakes: 10_000,
             max_messages_per_second: 0,
             max_bytes_per_second: 0,

@@ -3,12 +3,14 @@
 use std::num::NonZeroUsize;
 use std::time::Duration;
 
+use clws_handshake::ForwardedHeader;
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
 
 use crate::config::Config;
 use crate::config::address::Listen;
 use crate::config::excess::Excess;
+use crate::config::proxies::TrustedProxy;
 
 /// Whether a text is a port, or a range of ports such as `1024-2048`.
 fn is_port_or_range(text: &str) -> bool {
@@ -38,6 +40,14 @@ impl Config {
     #[must_use]
     pub fn listen(mut self, address: impl Into<Listen>) -> Self {
         self.listen.push(address.into());
+        self
+    }
+
+    /// Sets [`trusted_proxies`](Self#structfield.trusted_proxies): `"10.0.0.2"`, `"10.0.0.0/8"`,
+    /// `"unix"`, or an `IpAddr`.
+    #[must_use]
+    pub fn trusted_proxies(mut self, proxies: impl IntoIterator<Item = impl Into<TrustedProxy>>) -> Self {
+        self.trusted_proxies = proxies.into_iter().map(Into::into).collect();
         self
     }
 
@@ -124,6 +134,12 @@ impl Config {
         max_clients_per_ip: usize,
         /// Sets [`ipv6_prefix`](Self#structfield.ipv6_prefix).
         ipv6_prefix: u8,
+        /// Sets [`forwarded`](Self#structfield.forwarded).
+        forwarded: ForwardedHeader,
+        /// Sets [`proxy_protocol`](Self#structfield.proxy_protocol).
+        proxy_protocol: bool,
+        /// Sets [`unix_mode`](Self#structfield.unix_mode).
+        unix_mode: Option<u32>,
         /// Sets [`max_handshakes`](Self#structfield.max_handshakes).
         max_handshakes: usize,
         /// Sets [`max_messages_per_second`](Self#structfield.max_messages_per_second).

@@ -9,6 +9,7 @@ use clws_proto::buffer::BufferPool;
 #[cfg(feature = "deflate")]
 use clws_proto::{CodecPool, DeflateConfig};
 
+use crate::admission::addresses::AddressPermit;
 #[cfg(feature = "capture")]
 use crate::capture::recorder::Recorder;
 use crate::client::Client;
@@ -17,6 +18,7 @@ use crate::config::Config;
 use crate::connection::handshakes::Handshakes;
 use crate::resource::registry::Resources;
 use crate::stats::counters::Counters;
+use crate::sync::Mutex;
 use crate::time::ticks;
 use crate::wake::WakeTargetRef;
 
@@ -29,6 +31,8 @@ pub(crate) struct Context<'a> {
     pub(crate) environment: &'a Environment,
     /// Where a new client is stored before the application gets it, so that other threads find it.
     pub(crate) new_client: Option<&'a OnceLock<Client>>,
+    /// Where the permit for an address is stored that a proxy has reported, if the driver takes one.
+    pub(crate) address: Option<&'a Mutex<Option<AddressPermit>>>,
 }
 
 /// Where a connection gets buffers, codecs and the time.

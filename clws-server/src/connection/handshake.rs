@@ -2,11 +2,13 @@
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
+use std::net::SocketAddr;
 use std::sync::Arc;
 
 use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Request, RequestHead, Status};
 use clws_proto::{Receiver, Role, Sender};
 
+use crate::admission::ConnectionPermit;
 #[cfg(feature = "capture")]
 use crate::capture::error::CaptureError;
 #[cfg(feature = "capture")]
@@ -17,11 +19,13 @@ use crate::client::rates::Rates;
 #[cfg(feature = "deflate")]
 use crate::codecs::Negotiated;
 use crate::config::Config;
-use crate::config::address::Peer;
+use crate::config::address::{Peer, Remote};
 use crate::connection::closing::Reply;
 use crate::connection::context::Context;
 use crate::connection::handshakes::HandshakePermit;
 use crate::connection::open::Open;
+use crate::connection::proxied::{ProxiedFault, remote};
+use crate::connection::refusal::refusal;
 use crate::connection::timer::{Deadline, Timer};
 use crate::date::{dated, dated_reject};
 use crate::guard::{ApplicationValue, Scope, guard, guard_other, log};
@@ -41,6 +45,10 @@ const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
 
 pub(super) struct Handshake {
     pub(super) peer: Peer,
+    /// The source in the header of the PROXY protocol.
+    pub(super) source: Option<SocketAddr>,
+    /// The client, if a trusted proxy reports it.
+    pub(super) remote: Option<Remote>,
     scanner: HeadScanner,
     /// The bytes of the request so far.
     pub(super) received: Vec<u8>,
@@ -88,6 +96,8 @@ impl Handshake {
         let deadline = Deadline::started(Timer::Handshake, context);
         Self {
             peer,
+            source: None,
+            remote: None,
             scanner: HeadScanner::new(),
             received: Vec::new(),
             deadline,
@@ -205,7 +215,7 @@ impl Handshake {
             Err(reject) => match context.resources.hook() {
                 Some(hook) => {
                     http.has_body()?; // refuses a body whose length can be read in two ways
-                    let place = Requested { path: http.path(), peer: self.peer };
+                    let place = Requested { path: http.path(), peer: self.peer, remote: self.remote };
                     let answer =
                         guard_other(config.debug_on(), "the HTTP hook", &place, || hook.answer(&http));
                     let answer = answer.ok_or_else(failed)?;
@@ -249,9 +259,26 @@ impl Handshake {
         self.permit = None;
         let config = context.config();
         let Some(entry) = context.resources.entry(request.path()) else { return Err(Reject::not_found()) };
-        let place = Requested { path: request.path(), peer: self.peer };
+        let remote = match remote(self.peer, self.source, &request.headers(), context) {
+            Ok(remote) => remote,
+            Err(ProxiedFault::Malformed(reject)) => return Err(reject),
+            Err(ProxiedFault::Crowded) => {
+                let Some((reject, outcome)) = refusal(ConnectionPermit::Crowded) else {
+                    return Err(failed());
+                };
+                context.counters().note_handshake(outcome);
+                return Ok(Outcome::Reply(self.refusal(&reject, &[], context)));
+            }
+        };
+        self.remote = remote;
+        let place = Requested { path: request.path(), peer: self.peer, remote };
+        #[cfg(feature = "__tls")]
+        let has_tls = self.tls.is_some();
+        #[cfg(not(feature = "__tls"))]
+        let has_tls = false;
+        let is_secure = has_tls || remote.is_some_and(|remote| remote.is_secure);
         let admits = guard_other(config.debug_on(), "a rule for origins", &place, || {
-            entry.origins.allows(request.origin())
+            entry.origins.allows_at(request.origin(), request.host(), is_secure)
         });
         if !admits.ok_or_else(failed)? {
             return Err(Reject::forbidden("this origin is not admitted"));
@@ -262,6 +289,7 @@ impl Handshake {
             peer: self.peer,
             #[cfg(feature = "__tls")]
             tls: self.tls.as_ref().and_then(|tls| tls.get().cloned()),
+            remote,
             debug: config.debug_on(),
         };
         let mut accept =
@@ -295,6 +323,8 @@ impl Handshake {
 struct Requested<'a> {
     path: &'a str,
     peer: Peer,
+    /// The client, if a trusted proxy reports it.
+    remote: Option<Remote>,
 }
 
 impl Scope for Requested<'_> {
@@ -304,6 +334,10 @@ impl Scope for Requested<'_> {
 
     fn peer(&self) -> Option<String> {
         Some(self.peer.to_string())
+    }
+
+    fn client(&self) -> Option<String> {
+        self.remote.map(|remote| remote.to_string())
     }
 }
 
@@ -372,6 +406,7 @@ fn open(
         wake_target: context.wake_target.to_wake_target(),
         head,
         peer: opening.peer,
+        remote: opening.remote,
         subprotocol: accept.subprotocol,
         data: accept.data.and_then(ApplicationValue::into_inner),
         #[cfg(feature = "deflate")]

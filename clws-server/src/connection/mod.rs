@@ -18,6 +18,9 @@ mod life;
 mod memory;
 mod open;
 mod opening;
+mod proxied;
+mod proxy_header;
+pub(crate) mod refusal;
 #[cfg(feature = "__tls")]
 mod secured;
 pub(crate) mod share;
@@ -26,13 +29,9 @@ mod timeouts;
 mod timer;
 mod watch;
 
-use clws_handshake::Reject;
-
-use crate::admission::ConnectionPermit;
 use crate::connection::closing::Closing;
 use crate::connection::handshake::Handshake;
 use crate::connection::open::Open;
-use crate::stats::kinds::HandshakeOutcome;
 
 /// One connection.
 pub(crate) struct Connection {
@@ -59,22 +58,6 @@ enum Stage {
 
 /// Seconds after which a client may try again when the server stops: about the time of a restart.
 pub(crate) const RETRY_AFTER: u32 = 5;
-
-/// The answer to a connection that is refused before its request has arrived.
-///
-/// A connection whose address has too many gets 429 and not 503, because the server is not at
-/// fault. A load balancer takes a server out of service that answers with 503, which would cost
-/// other clients their server.
-pub(crate) fn refusal(permit: ConnectionPermit) -> Option<(Reject, HandshakeOutcome)> {
-    match permit {
-        ConnectionPermit::Client | ConnectionPermit::Stream => None,
-        ConnectionPermit::Refused => Some((Reject::unavailable(None), HandshakeOutcome::Full)),
-        ConnectionPermit::Crowded => {
-            let reject = Reject::custom(429, "too many connections come from this address");
-            Some((reject, HandshakeOutcome::AddressLimit))
-        }
-    }
-}
 
 /// A driver may be dropped early, for instance a future that serves a stream. The resource must
 /// still hear of the client's end.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use clws_proto::{CloseCode, Receiver};
+use tracing::field::display;
 
 use crate::client::Client;
 use crate::client::close::Close;
@@ -240,7 +241,8 @@ impl Open {
         }
         let in_span = enter(client);
         log(|| {
-            tracing::debug!(peer = %client.peer(), code = disconnect.code.value(), "ended: {disconnect}");
+            let remote = client.remote().map(display);
+            tracing::debug!(peer = %client.peer(), client = remote, code = disconnect.code.value(), "ended: {disconnect}");
         });
         drop(in_span);
         if client.is_connected() {

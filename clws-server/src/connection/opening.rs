@@ -2,6 +2,7 @@
 
 use clws_handshake::Reject;
 use clws_proto::Input;
+use tracing::field::display;
 
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
@@ -56,7 +57,8 @@ impl Connection {
             Err(reject) => {
                 context.counters().note_rejected(reject.status());
                 log(|| {
-                    tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                    let client = handshake.remote.map(display);
+                    tracing::debug!(peer = %handshake.peer, client, status = reject.status(), "refused: {}", reject.body());
                 });
                 let reply = handshake.refusal(&reject, bytes, context);
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));

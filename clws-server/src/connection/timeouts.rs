@@ -3,6 +3,8 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use tracing::field::display;
+
 use crate::client::disconnect::DisconnectCause;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
@@ -146,7 +148,8 @@ impl Connection {
             let (reject, outcome) = handshake.timed_out();
             context.counters().note_handshake(outcome);
             log(|| {
-                tracing::debug!(peer = %handshake.peer, status = reject.status(), "refused: {}", reject.body());
+                let client = handshake.remote.map(display);
+                tracing::debug!(peer = %handshake.peer, client, status = reject.status(), "refused: {}", reject.body());
             });
             if handshake.is_securing() {
                 self.stage = Stage::Closed;

@@ -3,7 +3,6 @@
 use std::fmt;
 use std::sync::{Arc, OnceLock, Weak};
 
-use crate::admission::addresses::Addresses;
 use crate::admission::{Admission, Admitted, ConnectionPermit};
 use crate::budget::Budget;
 use crate::buffer_pool::{self, SharedBuffers};
@@ -61,16 +60,10 @@ pub(crate) struct DriverState {
     streamed: AtomicUsize,
     /// Connections that get 503 or 429.
     refused: AtomicUsize,
-    /// The connections of each address, if they are limited.
-    addresses: Option<Arc<Addresses>>,
     shards: OnceLock<Vec<Arc<ShardHandle>>>,
     /// The clients of each shard.
     lists: Lock<Vec<Arc<ClientList>>, { rank::CLIENT_LISTS }>,
     stop: Arc<Signal>,
-}
-
-fn addresses(config: &Config) -> Option<Arc<Addresses>> {
-    (config.max_clients_per_ip > 0).then(|| Addresses::new(config.max_clients_per_ip, config.ipv6_prefix))
 }
 
 /// The runtime of a server in a test: the simulated one, that of a model, or the usual one.
@@ -109,7 +102,6 @@ impl DriverState {
                 #[cfg(feature = "__tls")]
                 tls: OnceLock::new(),
                 handshakes: Handshakes::new(context.config.max_handshakes, admission.clients),
-                addresses: addresses(&context.config),
                 admission,
                 clients: AtomicUsize::new(0),
                 streamed: AtomicUsize::new(0),
@@ -147,6 +139,7 @@ impl DriverState {
             wake_target,
             environment: &ENVIRONMENT,
             new_client: None,
+            address: None,
         }
     }
 
@@ -219,7 +212,7 @@ impl DriverState {
     /// The number of addresses whose connections are counted.
     #[cfg(test)]
     pub(crate) fn addresses(&self) -> usize {
-        self.addresses.as_ref().map_or(0, |addresses| addresses.len())
+        self.context.shared.addresses.as_ref().map_or(0, |addresses| addresses.len())
     }
 
     /// Counts a new connection of `peer`. If it must be refused and there are too many refusals
@@ -241,10 +234,12 @@ impl DriverState {
     /// Takes one of `most` places for clients. The address comes first, so that an address with too
     /// many connections never takes a place.
     ///
-    /// `peer` is the client's own address. A layer that learns it from a proxy passes that address.
+    /// A trusted proxy is not limited. Its clients take a permit for their address when it is known.
     fn count(&self, peer: Peer, most: usize, permit: ConnectionPermit) -> Result<Admitted, ConnectionPermit> {
-        let address = match (&self.addresses, peer) {
-            (Some(addresses), Peer::Tcp(address)) => match addresses.take(address.ip()) {
+        let address = match (&self.context.shared.addresses, peer) {
+            (Some(addresses), Peer::Tcp(address)) if !self.config().trusts(peer) => match addresses
+                .take(address.ip())
+            {
                 None => {
                     log(|| tracing::debug!(%peer, "refused: too many connections come from this address"));
                     return self.refuse(ConnectionPermit::Crowded);

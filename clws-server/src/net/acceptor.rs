@@ -48,7 +48,9 @@ impl Acceptor {
                 resolved.map(tcp).collect()
             }
             #[cfg(unix)]
-            Listen::Unix(path) => Ok(vec![Self::Unix(UnixSocket::bind(path, config.backlog)?)]),
+            Listen::Unix(path) => {
+                Ok(vec![Self::Unix(UnixSocket::bind(path, config.backlog, config.unix_mode)?)])
+            }
             #[cfg(not(unix))]
             Listen::Unix(_) => Err(io::ErrorKind::Unsupported.into()),
         }

@@ -54,6 +54,22 @@ impl Socket {
         }
     }
 
+    /// Copies what has arrived, and leaves it there.
+    pub(crate) fn peek(&self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Tcp(stream) => stream.peek(buffer),
+            #[cfg(feature = "__tls")]
+            Self::Tls(stream) => stream.peek(buffer),
+            #[cfg(unix)]
+            Self::Unix(stream) => {
+                use rustix::net::{RecvFlags, recv};
+                Ok(recv(stream, buffer, RecvFlags::PEEK)?.0)
+            }
+            #[cfg(all(test, unix))]
+            Self::Sim(_) => Err(io::ErrorKind::Unsupported.into()),
+        }
+    }
+
     #[inline]
     pub(crate) fn write(&self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
         // The kernel has a shorter path for a single slice.

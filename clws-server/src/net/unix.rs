@@ -1,10 +1,11 @@
 //! Unix sockets that are bound to a path: replacing stale sockets, and removing ours at the end.
 
 use std::ffi::OsString;
-use std::fs::{self, File, FileType, TryLockError};
+use std::fs::{self, File, FileType, Permissions, TryLockError};
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStringExt;
-use std::os::unix::fs::{FileTypeExt, MetadataExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -51,21 +52,35 @@ impl FileId {
 }
 
 impl UnixSocket {
-    /// Creates a socket at a path. Replaces a socket that no server listens on.
-    pub(super) fn bind(path: &Path, backlog: i32) -> io::Result<Self> {
+    /// Creates a socket at a path, with these permission bits. Replaces a socket that no server
+    /// listens on.
+    pub(super) fn bind(path: &Path, backlog: i32, mode: Option<u32>) -> io::Result<Self> {
         let file = std::path::absolute(path)?;
         let _lock = lock_directory(&file);
-        let listener = UnixListener::bind(path).or_else(|error| {
+        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        let address = SockAddr::unix(path)?;
+        // The umask belongs to all threads of the process. Linux creates the file with the bits of
+        // the socket that the umask permits, so it never has more than `mode`. Other systems have no
+        // bits for a socket.
+        let socket = match mode {
+            Some(mode) => with_mode(socket, mode),
+            None => socket,
+        };
+        socket.bind(&address).or_else(|error| {
             if error.kind() != io::ErrorKind::AddrInUse {
                 return Err(error);
             }
             remove_stale(path)?;
-            UnixListener::bind(path)
+            socket.bind(&address)
         })?;
         let created = CreatedFile { id: FileId::of_socket(&file), path: file };
-        let socket = Self { listener, path: path.to_owned(), created: Some(created) };
-        socket.listener.set_nonblocking(true)?;
-        SockRef::from(&socket.listener).listen(backlog)?; // replaces the backlog of the standard library
+        let socket = Self { listener: socket.into(), path: path.to_owned(), created: Some(created) };
+        if let Some(mode) = mode {
+            // Nobody can connect before `listen`.
+            fs::set_permissions(path, Permissions::from_mode(mode))?;
+        }
+        SockRef::from(&socket.listener).listen(backlog)?;
         Ok(socket)
     }
 
@@ -79,6 +94,13 @@ impl UnixSocket {
     pub(super) const fn is_foreign(&self) -> bool {
         self.created.is_none()
     }
+}
+
+/// Sets the permission bits of a socket without a path, where the system has them.
+fn with_mode(socket: Socket, mode: u32) -> Socket {
+    let file = File::from(OwnedFd::from(socket));
+    let _ = file.set_permissions(Permissions::from_mode(mode));
+    OwnedFd::from(file).into()
 }
 
 /// The path of an address. An abstract address of Linux becomes a path with a leading NUL.

@@ -1,12 +1,14 @@
 //! A valid handshake, which a resource decides on.
 
+use std::net::IpAddr;
 #[cfg(feature = "__tls")]
 use std::sync::Arc;
 
 use clws_handshake::{Headers, RequestHead, Version};
+use tracing::field::display;
 use tracing::{Span, debug_span};
 
-use crate::config::address::Peer;
+use crate::config::address::{Peer, Remote};
 use crate::guard::{DebugOn, Scope};
 #[cfg(feature = "__tls")]
 use crate::net::tls::info::TlsInfo;
@@ -19,6 +21,8 @@ pub struct Opening {
     pub(crate) peer: Peer,
     #[cfg(feature = "__tls")]
     pub(crate) tls: Option<Arc<TlsInfo>>,
+    /// The client, if a trusted proxy reports it.
+    pub(crate) remote: Option<Remote>,
     /// The panics that end the process.
     pub(crate) debug: DebugOn,
 }
@@ -49,7 +53,7 @@ impl Opening {
     }
 
     /// The requested host, with its port if there was one. (The client's own address is its
-    /// [`peer`](Self::peer).)
+    /// [`remote_ip`](Self::remote_ip).)
     #[must_use]
     pub fn host(&self) -> &str {
         self.head.host()
@@ -72,7 +76,7 @@ impl Opening {
         self.version
     }
 
-    /// The client's address.
+    /// The other end of the connection: the client, or the proxy through which it came.
     #[must_use]
     pub fn peer(&self) -> Peer {
         self.peer
@@ -103,13 +107,27 @@ impl Opening {
         self.tls.as_deref()
     }
 
-    /// Whether the connection has TLS.
-    pub(crate) const fn is_secure(&self) -> bool {
+    /// The client's IP address. `None` if it is unknown, or if the client did not come over TCP.
+    ///
+    /// A [trusted proxy](crate::Config#structfield.trusted_proxies) reports it. For other
+    /// connections it is the address of the [`peer`](Self::peer).
+    #[must_use]
+    pub fn remote_ip(&self) -> Option<IpAddr> {
+        match self.remote {
+            Some(remote) => remote.ip,
+            None => self.peer.tcp().map(|address| address.ip()),
+        }
+    }
+
+    /// Whether the client uses TLS: to this server, or to a trusted proxy that
+    /// [says so](crate::Config#structfield.forwarded).
+    #[must_use]
+    pub fn is_secure(&self) -> bool {
         #[cfg(feature = "__tls")]
-        let is_secure = self.tls.is_some();
+        let has_tls = self.tls.is_some();
         #[cfg(not(feature = "__tls"))]
-        let is_secure = false;
-        is_secure
+        let has_tls = false;
+        has_tls || self.remote.is_some_and(|remote| remote.is_secure)
     }
 }
 
@@ -122,8 +140,13 @@ impl Scope for Opening {
         Some(self.peer.to_string())
     }
 
+    fn client(&self) -> Option<String> {
+        self.remote.map(|remote| remote.to_string())
+    }
+
     fn span(&self) -> Span {
         let (resource, version) = (self.resource_name(), self.version().number());
-        debug_span!(target: "clws_server::client", "client", peer = %self.peer, resource, version)
+        let (peer, client) = (display(self.peer), self.remote.map(display));
+        debug_span!(target: "clws_server::client", "client", peer, client, resource, version)
     }
 }

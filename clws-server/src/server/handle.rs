@@ -152,6 +152,35 @@ impl ServerHandle {
         self.0.stats()
     }
 
+    /// Waits until every thread that serves clients has begun another event loop turn.
+    ///
+    /// It ends within microseconds unless a handler blocks one of the threads. So it tells a
+    /// watchdog that the server works, where a timer alone would tell that a clock does. It can be
+    /// dropped at any time. It ends at once if the server does not run, or serves each client with a
+    /// task.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use clws_server::ServerHandle;
+    ///
+    /// /// Reports to a service manager, as long as no thread is blocked.
+    /// async fn watchdog(server: ServerHandle, beat: impl Fn()) {
+    ///     loop {
+    ///         server.responds().await;
+    ///         beat();
+    ///         async_std::task::sleep(Duration::from_secs(10)).await;
+    ///     }
+    /// }
+    /// ```
+    pub fn responds(&self) -> impl Future<Output = ()> + use<> {
+        let signals: Vec<_> = self.0.shards().iter().map(|shard| shard.respond()).collect();
+        async move {
+            for signal in signals {
+                signal.await;
+            }
+        }
+    }
+
     /// Counters for tests.
     #[cfg(all(test, feature = "metrics"))]
     pub(crate) fn shared_counters(&self) -> &crate::stats::counters::Counters {

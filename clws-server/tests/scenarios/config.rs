@@ -6,7 +6,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::common;
-use clws_server::{Config, ConfigError, Excess, Listen, Origins, Resource, Server};
+use clws_server::{Config, ConfigError, Excess, ForwardedHeader, Listen, Origins, Resource, Server};
 
 fn base() -> Config {
     Config::default().listen("127.0.0.1:0")
@@ -83,6 +83,7 @@ fn switch(name: &'static str, set: impl Fn(bool) -> Config) -> Field {
 
 fn fields() -> Vec<Field> {
     let keepalive = |seconds| base().tcp_keepalive(Some(Duration::from_secs(seconds)));
+    let behind = base().trusted_proxies(["10.0.0.1"]);
     let policy = |text: &str| base().policy_file(Some(text.to_owned()));
     vec![
         field(
@@ -142,6 +143,38 @@ fn fields() -> Vec<Field> {
             "ipv6_prefix",
             vec![(base().ipv6_prefix(0), "0"), (base().ipv6_prefix(129), "129")],
             vec![base().ipv6_prefix(1), base().ipv6_prefix(128)],
+        ),
+        field(
+            "trusted_proxies",
+            vec![
+                (base().trusted_proxies(["localhost"]), "\"localhost\""),
+                (base().trusted_proxies(["10.0.0.1/8"]), "\"10.0.0.1/8\""),
+                (base().trusted_proxies(["::1", "0.0.0.0/0"]), "\"0.0.0.0/0\""),
+            ],
+            vec![
+                base().trusted_proxies(["127.0.0.1", "10.0.0.0/8", "2001:db8::/32", "unix"]),
+                base().trusted_proxies([std::net::IpAddr::from([10, 0, 0, 1])]),
+            ],
+        ),
+        field(
+            "forwarded",
+            vec![(base().forwarded(ForwardedHeader::Forwarded), "Forwarded")],
+            vec![
+                base().forwarded(ForwardedHeader::None),
+                behind.clone().forwarded(ForwardedHeader::Forwarded),
+                behind.clone().forwarded(ForwardedHeader::XForwardedFor),
+                behind.clone().forwarded(ForwardedHeader::XForwardedForAndProto),
+            ],
+        ),
+        field(
+            "proxy_protocol",
+            vec![(base().proxy_protocol(true), "true")],
+            vec![base().proxy_protocol(false), behind.proxy_protocol(true)],
+        ),
+        field(
+            "unix_mode",
+            vec![(base().unix_mode(Some(0)), "0o000"), (base().unix_mode(Some(0o1777)), "0o1777")],
+            vec![base().unix_mode(None), base().unix_mode(Some(1)), base().unix_mode(Some(0o777))],
         ),
         limit("max_handshakes", |n| base().max_handshakes(n), 1),
         any_number("max_messages_per_second", |n| {

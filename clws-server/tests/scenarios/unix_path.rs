@@ -328,3 +328,43 @@ fn the_backlog_is_configurable() {
     assert_eq!(refused.kind(), ErrorKind::WouldBlock);
     assert_eq!(waiting.len(), 6); // Linux allows one more
 }
+
+/// The umask of the process has no effect, and belongs to all tests of this program.
+#[test]
+fn the_socket_has_the_permissions_of_the_config() {
+    let directory = TestDirectory::new("mode");
+    for mode in [0o600, 0o660, 0o666, 0o777, 0o220] {
+        let path = directory.at("socket");
+        let server = Server::bind(config_at(&path).unix_mode(Some(mode))).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o7777, mode, "{mode:o}");
+        drop(server);
+        assert!(!path.exists());
+    }
+}
+
+/// Another process could connect meanwhile.
+#[test]
+#[cfg(target_os = "linux")]
+fn the_socket_never_has_more_permissions() {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
+    let directory = TestDirectory::new("mode-race");
+    let path = directory.at("socket");
+    let ended = AtomicBool::new(false);
+    thread::scope(|scope| {
+        let watcher = scope.spawn(|| {
+            let mut seen = 0_u32;
+            while !ended.load(Ordering::Relaxed) {
+                if let Ok(metadata) = fs::symlink_metadata(&path) {
+                    seen |= metadata.permissions().mode() & 0o777;
+                }
+            }
+            seen
+        });
+        for _ in 0..300 {
+            drop(Server::bind(config_at(&path).unix_mode(Some(0o600))).unwrap());
+        }
+        ended.store(true, Ordering::Relaxed);
+        assert_eq!(watcher.join().unwrap() & !0o600, 0);
+    });
+}

@@ -11,7 +11,8 @@ use clws_handshake::Reject;
 use crate::admission::{Admitted, ConnectionPermit};
 use crate::budget::Charged;
 use crate::config::address::Peer;
-use crate::connection::{Connection, RETRY_AFTER, refusal};
+use crate::connection::refusal::refusal;
+use crate::connection::{Connection, RETRY_AFTER};
 use crate::driver::read_buffers::ReadSizer;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::listening::{Listening, listener_key};
@@ -169,6 +170,8 @@ impl Shard {
             (None, _) => Connection::new(peer, &context),
         };
         let mut flags = Flags::default();
+        let is_client = permit == ConnectionPermit::Client;
+        flags.set(Flags::AWAITS_PROXY, is_client && self.state.config().expects_proxy_header(peer));
         flags.set(Flags::REFUSED, matches!(permit, ConnectionPermit::Refused | ConnectionPermit::Crowded));
         if let Some(address) = address {
             self.addresses.insert(slot, address);

@@ -11,6 +11,7 @@ impl Shard {
             ShardCommand::WakeAll(mut slots) => self.woken_by_others.append(&mut slots),
             ShardCommand::Accept => self.listeners.iter_mut().for_each(|listening| listening.ready = true),
             ShardCommand::AddConnection(socket, peer, admitted) => self.adopt(socket, peer, admitted),
+            ShardCommand::Respond(gives) => drop(gives),
             ShardCommand::Relieve(others) => {
                 self.shard_handle.sees_relief();
                 self.drop_biggest(others);

@@ -33,6 +33,8 @@ impl Flags {
     pub(super) const REFUSED: u16 = 1024;
     /// Like `HELD_BACK`, and the peer has ended its side. The slot is in `Relief::gone`.
     pub(super) const GONE: u16 = 4096;
+    /// The connection begins with a header of the PROXY protocol, which has not arrived.
+    pub(super) const AWAITS_PROXY: u16 = 1 << 13;
     /// The client is in the shard's list.
     pub(super) const LISTED: u16 = 1 << 15;
     /// The connection is recorded: `Taps` has its recording.

@@ -11,6 +11,7 @@ mod draining;
 mod flags;
 mod held_back;
 mod listening;
+mod proxy_header;
 mod relief;
 mod secure;
 mod serving;

@@ -1,19 +1,25 @@
 //! Serving one client in an event loop turn: its input is handled, and its output is written.
 
 use std::cmp::Reverse;
+use std::sync::PoisonError;
 
+use crate::connection::context::Context;
 use crate::driver::drive::{self, Settled};
 use crate::driver::shard::Shard;
 use crate::driver::shard::deadlines::tick;
 use crate::driver::shard::flags::Flags;
+use crate::driver::shard::proxy_header::read_proxy_header;
 use crate::driver::shard::slot::ConnectionSlot;
 use crate::driver::shard::socket_io::SocketIo;
+use crate::sync::Mutex;
 use crate::wake::{self, WakeTargetRef};
 
 impl Shard {
     /// Gives a connection its share of the turn. Returns whether all of the share was used.
     pub(super) fn serve(&mut self, slot: u32) -> bool {
-        let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
+        let address = Mutex::new(None);
+        let target = WakeTargetRef::Shard(&self.shard_handle, slot);
+        let context = Context { address: Some(&address), ..self.state.connection_context(target) };
         let Some(connection_slot) = self.connections.get_mut(slot as usize) else { return false };
         // A connection without work is served again when the client has read, or the application
         // has handled messages.
@@ -28,6 +34,9 @@ impl Shard {
             }
             return false;
         }
+        if connection_slot.flags.has(Flags::AWAITS_PROXY) {
+            read_proxy_header(connection_slot, &context);
+        }
         let mut share = connection_slot.share();
         let ConnectionSlot { socket, connection, flags, read_sizer, .. } = connection_slot;
         let (read_buffers, tap) = (&mut self.read_buffers, self.taps.of(slot));
@@ -35,6 +44,9 @@ impl Shard {
         let mut io = SocketIo::new(socket, flags, read_sizer, read_buffers, self.state.budget(), tap, secure)
             .with_reads();
         drive::receive(connection, &mut io, &mut share, &context);
+        if let Some(permit) = address.into_inner().unwrap_or_else(PoisonError::into_inner) {
+            self.addresses.insert(slot, permit);
+        }
         connection_slot.flags.set(Flags::USED_SHARE, share.is_over());
         wake::cancel_wake(slot);
         self.drive(slot);

@@ -55,9 +55,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> GuardedStream<S> {
         if let Some(tap) = &mut self.tap {
             match &read {
                 Poll::Ready(Ok(0)) => tap.end(Side::Client),
-                Poll::Ready(Ok(count)) => tap.read(buffer.get(..*count).unwrap_or_default()),
                 Poll::Ready(Err(_)) => tap.reset(),
-                Poll::Pending => {}
+                // `StreamIo` records what comes after the header of a proxy.
+                Poll::Ready(Ok(_)) | Poll::Pending => {}
             }
         }
         read

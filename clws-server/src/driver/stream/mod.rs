@@ -17,11 +17,13 @@ use clws_handshake::Reject;
 use futures::FutureExt;
 use futures::io::{AsyncRead, AsyncWrite};
 
+use crate::admission::addresses::AddressPermit;
 use crate::admission::{Admitted, ConnectionPermit};
 use crate::config::address::Peer;
+use crate::connection::Connection;
 use crate::connection::context::Context;
+use crate::connection::refusal::refusal;
 use crate::connection::share::Share;
-use crate::connection::{Connection, refusal};
 use crate::driver::drive::{self, Settled};
 use crate::driver::state::DriverState;
 use crate::driver::stream::ending::Ending;
@@ -31,7 +33,7 @@ use crate::driver::stream::stream_io::StreamIo;
 use crate::driver::streams::Holder;
 use crate::guard::{Nowhere, Watch};
 use crate::runtime::handle::Timer;
-use crate::sync::broken;
+use crate::sync::{Mutex, broken};
 use crate::task_waker::TaskWaker;
 use crate::time::{deadline_after, now};
 use crate::wake::WakeTargetRef;
@@ -76,8 +78,10 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         if let Some(recorder) = context.recorder().filter(|_| refusal(permit.1.permit).is_none()) {
             stream.tap = recorder.begin_for(peer, || None).map(Box::new);
         }
+        let awaits_header = refusal(permit.1.permit).is_none() && state.config().expects_proxy_header(peer);
         let mut driver = Driver {
             stream,
+            header: awaits_header.then(Vec::new),
             connection,
             readable: true,
             shutting: false,
@@ -91,14 +95,16 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
             memory: Memory::new(&state, &waker),
         };
         let holder = Arc::clone(driver.memory.holder());
+        // Counts for the address that a proxy reports, as long as the connection lives.
+        let address = Mutex::new(None);
         poll_fn(|cx| {
             broken!(RegistersTooLate, {
-                let polled = driver.poll(cx, &state, &holder);
+                let polled = driver.poll(cx, &state, &holder, &address);
                 waker.register(cx.waker());
                 return polled;
             });
             waker.register(cx.waker());
-            driver.poll(cx, &state, &holder)
+            driver.poll(cx, &state, &holder, &address)
         })
         .await;
     }
@@ -127,6 +133,8 @@ impl Drop for PermitGuard {
 
 struct Driver<S> {
     stream: GuardedStream<S>,
+    /// The beginning of a header of the PROXY protocol, until it is complete.
+    header: Option<Vec<u8>>,
     connection: Connection,
     /// The stream has not ended.
     readable: bool,
@@ -148,11 +156,18 @@ struct Driver<S> {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
-    fn poll(&mut self, cx: &mut task::Context<'_>, state: &Arc<DriverState>, holder: &Holder) -> Poll<()> {
+    fn poll(
+        &mut self,
+        cx: &mut task::Context<'_>,
+        state: &Arc<DriverState>,
+        holder: &Holder,
+        address: &Mutex<Option<AddressPermit>>,
+    ) -> Poll<()> {
         let _watch = state.config().debug_on_server_errors.then(|| Watch::start(true));
         let place = WakeTargetRef::Stream(&holder.waker);
         // Once the application has the client, it may send to it from any thread.
-        let context = Context { new_client: Some(&holder.client), ..state.connection_context(place) };
+        let new_client = Some(&holder.client);
+        let context = Context { new_client, address: Some(address), ..state.connection_context(place) };
         // One share for the whole poll: other tasks of the executor wait for it, as other clients
         // of a shard do.
         let mut share = if self.used_share {
@@ -190,6 +205,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Driver<S> {
 
             let flags = (&mut self.readable, &mut self.shutting);
             let mut io = StreamIo::new(&mut self.stream, cx, &mut self.memory, flags, self.due);
+            io.header = Some(&mut self.header);
             let has_read = drive::receive(&mut self.connection, &mut io, &mut share, &context);
             if must_check {
                 self.connection.check(&context);

@@ -1,5 +1,6 @@
 //! The stream of a connection, during one poll of its driver.
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::io;
 use std::mem;
@@ -7,6 +8,7 @@ use std::mem;
 use std::net::SocketAddr;
 use std::task::{self, Poll};
 
+use clws_handshake::{ProxyHeader, Status};
 use clws_proto::Input;
 use futures::io::{AsyncRead, AsyncWrite};
 
@@ -37,6 +39,8 @@ pub(super) struct StreamIo<'a, 'b, S> {
     pub(super) shutting: &'a mut bool,
     /// A deadline has passed: the stream is read even if memory is short.
     pub(super) due: bool,
+    /// The beginning of a header of the PROXY protocol, until it is complete.
+    pub(super) header: Option<&'a mut Option<Vec<u8>>>,
     /// The connection wanted input.
     pub(super) wanted_input: bool,
     /// There is one read in each step.
@@ -63,10 +67,38 @@ impl<'a, 'b, S> StreamIo<'a, 'b, S> {
             readable,
             shutting,
             due,
+            header: None,
             wanted_input: false,
             has_read: false,
             was_cut: false,
             buffer: Vec::new(),
+        }
+    }
+}
+
+impl<S> StreamIo<'_, '_, S> {
+    /// Reads the header of the PROXY protocol, if the connection begins with one and it is not
+    /// complete. Returns the place in the buffer at which the client's own bytes begin.
+    fn skip_header(&mut self, count: usize, connection: &mut Connection, context: &Context<'_>) -> usize {
+        let Some(header) = &mut self.header else { return 0 };
+        let Some(before) = header.take() else { return 0 };
+        let received = self.buffer.get(..count).unwrap_or_default();
+        let earlier = before.len();
+        let whole =
+            if before.is_empty() { Cow::Borrowed(received) } else { [&before, received].concat().into() };
+        match ProxyHeader::parse(&whole) {
+            Ok(Status::Partial) => {
+                **header = Some(whole.into_owned()); // shorter than a header may be
+                count
+            }
+            Ok(Status::Complete(found)) => {
+                connection.proxied(found.source, context);
+                found.len.saturating_sub(earlier)
+            }
+            Err(error) => {
+                connection.refuse_proxy_header(error, context);
+                count
+            }
         }
     }
 }
@@ -81,13 +113,19 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
             && (self.due || self.memory.may_read(connection, || self.stream.has_peer_ended(), self.cx))
     }
 
-    fn read(&mut self, _: &mut Connection, _: &Context<'_>) -> Read<'_> {
+    fn read(&mut self, connection: &mut Connection, context: &Context<'_>) -> Read<'_> {
         // While a thread ends, its buffer may be dropped already. Then a new one is allocated.
         self.buffer = BUFFER.try_with(Cell::take).unwrap_or_default();
         self.buffer.resize(READ_BUFFER, 0);
         let read = match self.stream.poll_read(self.cx, &*self.memory, &mut self.buffer) {
             Poll::Ready(Ok(count)) if count > 0 => {
-                return Read::Input(Input::Lent(self.buffer.get_mut(..count).unwrap_or_default()));
+                let start = self.skip_header(count, connection, context);
+                let input = self.buffer.get_mut(start..count).unwrap_or_default();
+                #[cfg(feature = "capture")]
+                if let Some(tap) = &mut self.stream.tap {
+                    tap.read(input);
+                }
+                return Read::Input(Input::Lent(input));
             }
             Poll::Pending => Read::Nothing,
             Poll::Ready(Ok(_)) => Read::End,

@@ -1,0 +1,45 @@
+//! What the header of the PROXY protocol means for its connection.
+
+use std::net::SocketAddr;
+
+use clws_handshake::{ProxyHeaderError, Reject};
+
+use crate::admission::ConnectionPermit;
+use crate::connection::closing::Closing;
+use crate::connection::context::Context;
+use crate::connection::proxied::{by_address, take_address};
+use crate::connection::refusal::refusal;
+use crate::connection::{Connection, Stage};
+use crate::guard::log;
+
+impl Connection {
+    /// Records the source in the header of the PROXY protocol. `None` means that the peer itself is
+    /// the client. Refuses the client if its address has as many connections as it may have.
+    pub(crate) fn proxied(&mut self, source: Option<SocketAddr>, context: &Context<'_>) {
+        let (Stage::Handshake(handshake), Some(source)) = (&mut self.stage, source) else { return };
+        handshake.source = Some(source);
+        handshake.remote = Some(by_address(source));
+        if take_address(source.ip(), context) {
+            return;
+        }
+        log(|| {
+            tracing::debug!(peer = %handshake.peer, client = %source.ip(), "refused: too many connections come from this address");
+        });
+        if let Some((reject, outcome)) = refusal(ConnectionPermit::Crowded) {
+            context.counters().note_handshake(outcome);
+            let reply = handshake.refusal(&reject, &[], context);
+            self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+        }
+    }
+
+    /// Refuses a connection of a trusted proxy that does not begin with a header of the PROXY
+    /// protocol. The settings of the server and those of the proxy do not fit.
+    pub(crate) fn refuse_proxy_header(&mut self, error: ProxyHeaderError, context: &Context<'_>) {
+        let Stage::Handshake(handshake) = &self.stage else { return };
+        log(|| tracing::warn!(peer = %handshake.peer, "refused a trusted proxy: {error}"));
+        let reject = Reject::bad_request(error.to_string());
+        context.counters().note_rejected(reject.status());
+        let reply = handshake.refusal(&reject, &[], context);
+        self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+    }
+}

@@ -1,0 +1,22 @@
+//! The answer to a connection that is refused for its number.
+
+use clws_handshake::Reject;
+
+use crate::admission::ConnectionPermit;
+use crate::stats::kinds::HandshakeOutcome;
+
+/// The answer to a connection that is refused before its request has arrived.
+///
+/// A connection whose address has too many gets 429 and not 503, because the server is not at
+/// fault. A load balancer takes a server out of service that answers with 503, which would cost
+/// other clients their server.
+pub(crate) fn refusal(permit: ConnectionPermit) -> Option<(Reject, HandshakeOutcome)> {
+    match permit {
+        ConnectionPermit::Client | ConnectionPermit::Stream => None,
+        ConnectionPermit::Refused => Some((Reject::unavailable(None), HandshakeOutcome::Full)),
+        ConnectionPermit::Crowded => {
+            let reject = Reject::custom(429, "too many connections come from this address");
+            Some((reject, HandshakeOutcome::AddressLimit))
+        }
+    }
+}
