@@ -304,9 +304,17 @@ impl Handshake {
         request: Request<'_>,
         entry: Arc<Entry>,
         opening: Opening,
-        accept: Accept,
+        mut accept: Accept,
         context: &Context<'_>,
     ) -> Result<Outcome, Reject> {
+        if let Some(mut task) = accept.task.take() {
+            let path = request.path();
+            task.set_path(path);
+            if let Err(error) = context.clients.shared.runtime.spawn(task) {
+                log(|| tracing::error!(resource = path, "a decision in a future is not possible: {error}"));
+                return Err(failed());
+            }
+        }
         if let Some(pending) = accept.pending {
             pending.wake(context.wake_target.to_wake_target(), context.config().debug_on());
             self.asked =

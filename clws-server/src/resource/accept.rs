@@ -8,7 +8,7 @@ use clws_handshake::Reject;
 use clws_proto::DeflateConfig;
 
 use crate::guard::{ApplicationValue, DebugOn};
-use crate::resource::pending::{Answer, Pending};
+use crate::resource::pending::{Answer, DecisionFuture, Pending};
 
 /// The answer to a client that is accepted.
 ///
@@ -28,6 +28,8 @@ pub struct Accept {
     pub(crate) data: Option<ApplicationValue<Box<dyn Any + Send + Sync>>>,
     /// Set if the decision comes later.
     pub(crate) pending: Option<Arc<Pending<Result<Self, Reject>>>>,
+    /// Decides, once it is spawned.
+    pub(crate) task: Option<Box<dyn DecisionFuture>>,
     /// `None`: the server's configuration decides.
     #[cfg(feature = "deflate")]
     pub(crate) deflate: Option<Option<DeflateConfig>>,
@@ -130,6 +132,9 @@ impl Accept {
     pub(crate) fn set_debug(&mut self, debug: DebugOn) {
         if let Some(data) = &mut self.data {
             data.set_debug(debug);
+        }
+        if let Some(task) = &mut self.task {
+            task.set_debug(debug);
         }
     }
 }

@@ -23,6 +23,8 @@ impl Accept {
     /// Postpones the decision. Return the `Accept` from [`accept`](crate::Resource::accept), and
     /// pass the [`Decision`] to the code that decides, for instance a database look-up.
     ///
+    /// [`decided_by`](Self::decided_by) takes a future instead.
+    ///
     /// The settings of the answer are those that come with the decision. Settings of the returned
     /// `Accept` have no effect.
     ///

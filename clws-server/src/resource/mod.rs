@@ -2,6 +2,7 @@
 
 pub(crate) mod accept;
 pub(crate) mod decision;
+pub(crate) mod decision_task;
 pub(crate) mod opening;
 pub(crate) mod pending;
 pub(crate) mod registry;

@@ -1,6 +1,7 @@
 //! An answer that one thread waits for and another one gives.
 
 use std::fmt;
+use std::future::Future;
 
 use crate::guard::DebugOn;
 use crate::lock::{Lock, LockGuard, rank};
@@ -22,6 +23,15 @@ pub(crate) trait Ticket: Send + Sync {}
 pub(crate) trait Answer {
     /// Sets the panics that end the process.
     fn set_debug(&mut self, debug: DebugOn);
+}
+
+/// A future that gives an answer, before it is spawned.
+pub(crate) trait DecisionFuture: Future<Output = ()> + Send + Unpin + fmt::Debug {
+    /// Sets the panics that end the process.
+    fn set_debug(&mut self, debug: DebugOn);
+
+    /// Sets the path of the request, for the log.
+    fn set_path(&mut self, path: &str);
 }
 
 struct State<A> {
