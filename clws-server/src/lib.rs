@@ -53,7 +53,7 @@
 //! | [tls](guide::tls) | How does the server speak TLS itself? |
 //! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics](guide::metrics) | What does my server do? Statistics, metrics, logs |
-//! | [tokio](guide::tokio) | How do I use the server in a program on tokio? |
+//! | [tokio](guide::tokio) | How do I use the server in a program on tokio? What runs where? |
 //! | [from tokio-tungstenite](guide::from_tokio_tungstenite) | What is it called here? |
 //!
 //! [`Config`] has a table of all limits and settings.

@@ -131,7 +131,6 @@ impl Transcript {
             .max_frame_size(MAX_DECODED)
             .max_message_size(MAX_DECODED)
             .max_fragments(u32::MAX);
-        #[cfg_attr(not(feature = "deflate"), expect(unused_mut, reason = "permessage-deflate replaces it"))]
         let mut receiver = Receiver::new(version, Role::Client, limits);
         #[cfg(feature = "deflate")]
         if let Some(params) = self.deflate() {

@@ -15,7 +15,7 @@
 //! | [tls] | How does the server speak TLS itself? Certificates, reload, client certificates |
 //! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics] | What does my server do? Statistics, metrics, logs |
-//! | [tokio] | How do I use the server in a program on tokio? |
+//! | [tokio] | How do I use the server in a program on tokio? What runs where? |
 //! | [from_tokio_tungstenite] | I know tokio-tungstenite. What is it called here? |
 //!
 //! The module exists only in the documentation. Its examples are tests: each of them is compiled
@@ -77,6 +77,11 @@ pub mod capacity {}
 pub mod metrics {}
 
 #[doc = include_str!("tokio.md")]
+#[cfg(any(not(doctest), feature = "tokio"))]
+#[cfg_attr(
+    not(feature = "tokio"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
 pub mod tokio {}
 
 #[doc = include_str!("from_tokio_tungstenite.md")]

@@ -52,7 +52,7 @@ impl RuntimeHandle {
 
     /// Runs a detached task. A runtime that has ended drops it.
     pub(crate) fn spawn(&self, task: impl Future<Output = ()> + Send + 'static) -> Result<(), NoRuntime> {
-        let runtime = self.0.as_ref().ok_or(NoRuntime)?;
+        let Some(runtime) = &self.0 else { return Err(NoRuntime) };
         let task: BoxFuture<'static, ()> = Box::pin(task);
         guarded(|| runtime.spawn(task));
         Ok(())

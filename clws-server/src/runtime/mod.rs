@@ -43,6 +43,15 @@ pub use self::smol::smol;
 pub use self::tokio::{tokio, tokio_handle};
 pub use self::traits::{BoxFuture, BoxStream, Runtime, RuntimeSocket};
 
+/// The runtime for a test that blocks its thread, if the runtime of that thread has no other.
+#[cfg(feature = "testing")]
+pub(crate) fn for_blocking_test() -> Option<Arc<dyn Runtime>> {
+    #[cfg(feature = "tokio")]
+    return self::tokio::for_blocking_test();
+    #[cfg(not(feature = "tokio"))]
+    None
+}
+
 /// The runtime for a server that was given none.
 pub(crate) fn current() -> Option<Arc<dyn Runtime>> {
     #[cfg(feature = "tokio")]

@@ -7,12 +7,18 @@ use std::os::unix;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
+#[cfg(feature = "testing")]
+use std::thread;
 
 use ::tokio::io::ReadBuf;
 use ::tokio::net::TcpStream;
 #[cfg(unix)]
 use ::tokio::net::UnixStream;
 use ::tokio::runtime::Handle;
+#[cfg(feature = "testing")]
+use ::tokio::runtime::{Builder, RuntimeFlavor};
+#[cfg(feature = "testing")]
+use futures::channel::oneshot;
 use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::runtime::peer::peer_has_ended;
@@ -70,6 +76,40 @@ impl Runtime for Tokio {
     fn unix(&self, socket: unix::net::UnixStream) -> io::Result<BoxStream> {
         let _entered = self.0.enter();
         Ok(Box::new(FromTokio(UnixStream::from_std(socket)?)))
+    }
+}
+
+/// Another current-thread runtime, if that of this thread has only this thread.
+#[cfg(feature = "testing")]
+pub(super) fn for_blocking_test() -> Option<Arc<dyn Runtime>> {
+    let is_alone = |handle: &Handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread;
+    Handle::try_current().ok().filter(is_alone)?;
+    let runtime = Builder::new_current_thread().enable_all().build().ok()?;
+    let handle = runtime.handle().clone();
+    let (ends, ended) = oneshot::channel::<()>();
+    let run = move || {
+        let _ = runtime.block_on(ended); // until `ends` is dropped
+    };
+    thread::Builder::new().name("clws-test-tokio".to_owned()).spawn(run).ok()?;
+    Some(Arc::new(OwnThread { tokio: Tokio(handle), _ends: ends }))
+}
+
+/// A runtime that ends when this is dropped.
+#[cfg(feature = "testing")]
+#[derive(Debug)]
+struct OwnThread {
+    tokio: Tokio,
+    _ends: oneshot::Sender<()>,
+}
+
+#[cfg(feature = "testing")]
+impl Runtime for OwnThread {
+    fn spawn(&self, task: BoxFuture<'static, ()>) {
+        self.tokio.spawn(task);
+    }
+
+    fn enter(&self, work: &mut dyn FnMut()) {
+        self.tokio.enter(work);
     }
 }
 

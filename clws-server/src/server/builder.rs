@@ -173,6 +173,7 @@ impl ServerBuilder {
         self.config.listen.clear();
         self.config.raise_descriptor_limit = false;
         self.listeners.clear();
+        self.runtime = self.runtime.or_else(runtime::for_blocking_test);
         self
     }
 

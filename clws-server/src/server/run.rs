@@ -77,14 +77,17 @@ fn stop_with_runtime(state: &Arc<DriverState>) -> Arc<AtomicBool> {
         }
     }
     let ended = Arc::new(AtomicBool::new(false));
+    if state.runtime().check().is_err() {
+        return ended;
+    }
     // A runtime that ends drops its tasks.
     let drops = Ended(Arc::clone(&ended), Arc::clone(state));
     let stopped = state.stopped();
-    // Without a runtime there is nothing to watch.
-    let _ = state.runtime().spawn(async move {
+    let spawned = state.runtime().spawn(async move {
         stopped.await;
         drop(drops);
     });
+    debug_assert!(spawned.is_ok(), "the server has a runtime");
     ended
 }
 

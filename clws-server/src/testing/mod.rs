@@ -40,8 +40,9 @@
 //! ends with [`TestError::Hang`]. So a handler that never answers fails its test.
 //!
 //! In an async test, the methods block the thread of the test. The server has other threads and is
-//! not held up. A handler whose work runs on the executor of the test needs a second thread there,
-//! such as `#[tokio::test(flavor = "multi_thread")]`.
+//! not held up. A tokio runtime with one thread, as in `#[tokio::test]`, could run no handler
+//! meanwhile, so the server starts another one. `#[tokio::test(flavor = "multi_thread")]` lets the
+//! handlers run on the runtime of the test.
 
 mod client;
 mod error;
