@@ -91,7 +91,7 @@ def revision(folder: Path) -> str:
 def clws(levels: dict[str, Path | None]) -> list[Server]:
     """clws, once for each configuration file."""
     # Built alone, so that no feature of another package leaks into it.
-    echo = [str(cargo("-p", "clws-examples", "--bin", "echo")), "--listen", "127.0.0.1:{port}", "--shards", "{threads}"]
+    echo = [str(cargo("-p", "clws-examples", "--features", "simd", "--bin", "echo")), "--listen", "127.0.0.1:{port}", "--shards", "{threads}"]
     manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
     number = re.search(r'^version = "(.+?)"', manifest, re.M)
     version = f"{number[1] if number else ''} at {revision(ROOT)}"
