@@ -146,34 +146,46 @@ fn every_mode_works_in_every_draft() {
     assert!(report.ratio().is_none() && !report.table().contains("ratio"));
 }
 
+/// Faults of a server, with the flags that detect them and the errors.
+const FAULTS: [(&str, &str, &str); 8] = [
+    ("/altered", "--verify", "message 0: the content differs from the message sent"),
+    ("/binary", "--verify", "message 0: text came back as binary"),
+    ("/short", "", "message 0: 15 bytes came back, but 16 were sent"),
+    ("/twice", "--messages 9 --warmup 0", "the server sent more messages than it received"),
+    ("/silent", "--stall 0.5", "no message for 0.5 s: 2 messages did not come back"),
+    ("/pinging", "--stall 0.5", "no message for 0.5 s: 2 messages did not come back"),
+    ("/closing", "", "closed by the server with code 1009"),
+    ("/nothing", "", "opening handshake: the server answered 404"),
+];
+
+/// The checks run at once, because half of them wait for the end of a stall.
 #[test]
 fn detects_wrong_answers() {
-    let server = Running::start(None);
-    for (path, flags, expected) in [
-        ("/altered", "--verify", "message 0: the content differs from the message sent"),
-        ("/binary", "--verify", "message 0: text came back as binary"),
-        ("/short", "", "message 0: 15 bytes came back, but 16 were sent"),
-        ("/twice", "--messages 9 --warmup 0", "the server sent more messages than it received"),
-        ("/silent", "--stall 2", "no message for 2 s: 2 messages did not come back"),
-        ("/pinging", "--stall 2", "no message for 2 s: 2 messages did not come back"),
-        ("/closing", "", "closed by the server with code 1009"),
-        ("/nothing", "", "opening handshake: the server answered 404"),
-    ] {
-        let error = server.error(format!("echo -c 2 --text --path {path} {flags}").trim_end());
-        assert!(error.contains(expected), "{path}: {error}");
-    }
+    let server = &Running::start(None);
+    let pid = std::process::id();
+    thread::scope(|scope| {
+        for (path, flags, expected) in FAULTS {
+            scope.spawn(move || {
+                let error = server.error(format!("echo -c 2 --text --path {path} {flags}").trim_end());
+                assert!(error.contains(expected), "{path}: {error}");
+            });
+        }
+        scope.spawn(|| {
+            let error = server.error("broadcast -c 2 --text --path /silent --stall 0.5");
+            assert!(error.contains("2 deliveries of 1 messages are missing"), "{error}");
+        });
+        for mode in ["connect -c 2".to_owned(), format!("idle -c 2 --pid {pid}")] {
+            scope.spawn(move || {
+                let error = server.error(&format!("{mode} --draft 0 --path /altered"));
+                assert!(error.contains("content differs"), "{mode}: {error}");
+                let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 0.5"));
+                assert!(error.contains("no message for"), "{mode}: {error}");
+            });
+        }
+    });
     // Without --verify, only the size of messages without compression is compared.
     server.good("echo -c 2 --text --path /altered --messages 10 --warmup 0");
     server.good("echo -c 2 --text --path /binary --messages 10 --warmup 0");
-    let error = server.error("broadcast -c 2 --text --path /silent --stall 2");
-    assert!(error.contains("2 deliveries of 1 messages are missing"), "{error}");
-    let pid = std::process::id();
-    for mode in ["connect -c 2".to_owned(), format!("idle -c 2 --pid {pid}")] {
-        let error = server.error(&format!("{mode} --draft 0 --path /altered"));
-        assert!(error.contains("content differs"), "{mode}: {error}");
-        let error = server.error(&format!("{mode} --draft 0 --path /silent --stall 2"));
-        assert!(error.contains("no message for"), "{mode}: {error}");
-    }
     assert!(server.error("connect --messages 100001").contains("at most 100000"));
 }
 
