@@ -5,6 +5,10 @@
 //! separate program in the folder above. A new file needs a `mod` line here.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
+use std::alloc::System;
+
+use cap::Cap;
+
 #[macro_use]
 #[path = "../common/mod.rs"]
 mod common;
@@ -50,6 +54,10 @@ mod handed_in_too_late;
 mod handshake_flood;
 mod hixie75;
 mod hooked_streams;
+mod hostile_bytes;
+mod hostile_deflate;
+mod hostile_idle;
+mod hostile_memory;
 mod http;
 mod http_rules;
 mod isolation_bytes;
@@ -70,6 +78,7 @@ mod lost;
 mod lost_async;
 mod mailbox;
 mod max_clients;
+mod memory_is_returned;
 mod one_listener;
 mod one_write;
 mod opening;
@@ -113,3 +122,7 @@ mod undelivered;
 mod unix_path;
 mod unsent;
 mod wakers;
+
+/// Counts the allocated bytes, for tests that run in a process of their own.
+#[global_allocator]
+static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);

@@ -1,22 +1,13 @@
 //! After the last client disconnects, the server holds no more memory than before the first client.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-#[macro_use]
-mod common;
-
-use std::alloc::System;
 use std::io::Write;
 use std::net::{Shutdown, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-use cap::Cap;
+use crate::ALLOCATOR;
+use crate::common::{self, Probe, Received, Running};
 use clws_server::{Client, Config, Origins, Piece, Resource, ResourceConfig, Server, Version};
-use common::{Probe, Received, Running};
-
-/// Counts the allocated bytes.
-#[global_allocator]
-static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// Allowed for lazy tables and thread stacks of the runtime. It is less than the messages of the
 /// clients.

@@ -2,25 +2,16 @@
 //!
 //! The bounds are on allocated bytes, because resident memory depends on the allocator. Clients are
 //! bare sockets, so all of it is the server's. The bounds allow a sixth more than was measured.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-#[macro_use]
-mod common;
-
-use std::alloc::System;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use cap::Cap;
+use crate::ALLOCATOR;
+use crate::common::flood::{Echo, executor_threads};
+use crate::common::wire::{TEXT, Wire, dial, frame, request};
+use crate::common::{Running, eventually};
 use clws_server::Config;
-use common::flood::{Echo, executor_threads};
-use common::wire::{TEXT, Wire, dial, frame, request};
-use common::{Running, eventually};
-
-/// Counts the allocated bytes.
-#[global_allocator]
-static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 in_both_modes_in_own_process!(an_idle_connection_takes_little_memory);
 

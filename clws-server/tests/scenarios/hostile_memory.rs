@@ -1,24 +1,15 @@
 //! Clients that want the server to hold much memory. Its growth is bounded while they try.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-#[macro_use]
-mod common;
-
-use std::alloc::System;
 use std::io::{ErrorKind, Write};
 use std::net::Shutdown;
 use std::thread;
 use std::time::Duration;
 
-use cap::Cap;
+use crate::ALLOCATOR;
+use crate::common::hostile::while_memory_is_bounded;
+use crate::common::read_to_end;
+use crate::common::wire::{BINARY, PING, TEXT, Wire, frame, header, request};
 use clws_server::Config;
-use common::hostile::while_memory_is_bounded;
-use common::read_to_end;
-use common::wire::{BINARY, PING, TEXT, Wire, frame, header, request};
-
-/// Counts the allocated bytes.
-#[global_allocator]
-static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 in_both_modes_in_own_process!(
     request_heads_of_ten_mebibytes_are_refused,

@@ -2,27 +2,18 @@
 //! bombs, and connections that end within a message. Meanwhile other clients exchange compressed
 //! echoes. One test checks on the wire that the server compresses as it has negotiated.
 #![cfg(feature = "deflate")]
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-#[macro_use]
-mod common;
-
-use std::alloc::System;
 use std::io::Write;
 use std::sync::Arc;
 
-use cap::Cap;
+use crate::ALLOCATOR;
+use crate::common::Running;
+use crate::common::client::compress_all;
+use crate::common::flood::Echo;
+use crate::common::hostile::{assert_closed_with, while_memory_is_bounded};
+use crate::common::wire::{BINARY, PING, TEXT, Wire, dial, frame, raw_frame, request};
 use clws_proto::{CodecPool, DeflateParams, Sender};
 use clws_server::{Config, DeflateConfig, Version};
-use common::Running;
-use common::client::compress_all;
-use common::flood::Echo;
-use common::hostile::{assert_closed_with, while_memory_is_bounded};
-use common::wire::{BINARY, PING, TEXT, Wire, dial, frame, raw_frame, request};
-
-/// Counts the allocated bytes.
-#[global_allocator]
-static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 in_both_modes_in_own_process!(
     invalid_messages_get_their_close_code,

@@ -1,22 +1,13 @@
 //! Invalid requests and frames over real sockets. Each gets the right answer. The other tests check
 //! the rules one by one; these check that answers arrive, and that connections end.
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test code")]
 
-#[macro_use]
-mod common;
-
-use std::alloc::System;
 use std::io::Write;
 
-use cap::Cap;
+use crate::ALLOCATOR;
+use crate::common::hostile::{assert_closed_with, while_memory_is_bounded};
+use crate::common::read_to_end;
+use crate::common::wire::{BINARY, CLOSE, PING, TEXT, Wire, frame, raw_frame, request};
 use clws_server::Config;
-use common::hostile::{assert_closed_with, while_memory_is_bounded};
-use common::read_to_end;
-use common::wire::{BINARY, CLOSE, PING, TEXT, Wire, frame, raw_frame, request};
-
-/// Counts the allocated bytes.
-#[global_allocator]
-static ALLOCATOR: Cap<System> = Cap::new(System, usize::MAX);
 
 /// The memory for all clients of a test, which come one after another.
 const MEMORY: usize = 4 << 20;
