@@ -50,7 +50,7 @@ fn an_address_that_cannot_be_bound_is_named() {
         &["--listen", "unix:/no/such/folder/socket"],
         &["unix:/no/such/folder/socket: ", "create"],
     );
-    assert_fails(ECHO, &["--listen", "ws://127.0.0.1:80/"], &["it is a URL", "as `127.0.0.1:80`"]);
+    assert_fails(ECHO, &["--listen", "http://127.0.0.1:80/"], &["it is a URL", "as `127.0.0.1:80`"]);
 }
 
 #[test]

@@ -320,7 +320,7 @@ fn invalid_addresses_are_rejected() {
         ("fe80::1%:80", "`fe80::1%eth0:80`"),
         ("localhost%eth0:80", "`fe80::1%eth0:80`"),
         ("*:80", "write `0.0.0.0:80` and `[::]:80`"),
-        ("ws://localhost:80", "it is a URL: write only the address and port, as `localhost:80`"),
+        ("http://localhost:80", "it is a URL: write only the address and port, as `localhost:80`"),
         ("http://127.0.0.1:80/chat", "it is a URL: write only the address and port, as `127.0.0.1:80`"),
         ("http://[::1]:80/", "it is a URL: write only the address and port, as `[::1]:80`"),
         // No suggestion is refused in its turn.

@@ -102,7 +102,7 @@ fn warns_only_of_a_chosen_or_small_number() {
     assert_eq!(levels(), [Level::WARN]);
     max_clients(default().max_clients(50));
     assert!(levels().is_empty());
-    set_limit(1200, 1200);
+    set_limit(1100, 1100);
     max_clients(default());
     assert_eq!(levels(), [Level::WARN], "fewer than 1000 clients");
 }
