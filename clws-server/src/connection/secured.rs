@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::sync::Arc;
+use std::{fmt, io};
 
 use clws_handshake::Reject;
 
@@ -25,10 +26,20 @@ impl Connection {
         Self { stage: Stage::Handshake(Box::new(handshake)) }
     }
 
-    /// The TLS session has failed before the opening handshake was complete. Only an alert is
-    /// written. Returns false if the connection has passed that stage.
-    pub(crate) fn tls_failed(&mut self, reason: &dyn std::fmt::Display, context: &Context<'_>) -> bool {
-        self.end_tls_handshake(reason, Reply::default(), context)
+    /// The TLS session has failed: nothing more can be read, and only an alert is written.
+    pub(crate) fn tls_failed(&mut self, error: io::Error, context: &Context<'_>) {
+        match &mut self.stage {
+            Stage::Handshake(_) => self.end_tls_handshake(&error, Reply::default(), context),
+            Stage::Open(open) => {
+                let earlier = open.take_error();
+                let client = &open.client;
+                client.context().shared.drain.counts.note_unwritten(client.buffered_amount());
+                client.abandon();
+                let cause = DisconnectCause::Io(Arc::new(earlier.unwrap_or(error)));
+                self.end(End::Failed(cause), context);
+            }
+            Stage::Closing(_) | Stage::Closed => self.close(),
+        }
     }
 
     /// A request came without TLS. The answer is written without TLS too.
@@ -48,16 +59,10 @@ impl Connection {
         self.end(End::Lost(cause), context);
     }
 
-    fn end_tls_handshake(
-        &mut self,
-        reason: &dyn std::fmt::Display,
-        reply: Reply,
-        context: &Context<'_>,
-    ) -> bool {
-        let Stage::Handshake(handshake) = &self.stage else { return false };
+    fn end_tls_handshake(&mut self, reason: &dyn fmt::Display, reply: Reply, context: &Context<'_>) {
+        let Stage::Handshake(handshake) = &self.stage else { return };
         context.counters().note_handshake(HandshakeOutcome::Tls);
         log(|| tracing::debug!(peer = %handshake.peer, "the TLS handshake failed: {reason}"));
         self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
-        true
     }
 }

@@ -125,11 +125,7 @@ pub(crate) fn receive(
             #[cfg(feature = "__tls")]
             Read::Truncated => connection.input_truncated(context),
             #[cfg(feature = "__tls")]
-            Read::TlsFailed(error) => {
-                if !connection.tls_failed(&error, context) {
-                    connection.read_failed(error, context);
-                }
-            }
+            Read::TlsFailed(error) => connection.tls_failed(error, context),
             #[cfg(feature = "__tls")]
             Read::PlainHttp => connection.refuse_plain_http(context),
             Read::Failed(error) => connection.read_failed(error, context),

@@ -26,6 +26,14 @@ use crate::runtime::clock::sleep_until;
 use crate::runtime::traits::BoxStream;
 use crate::stats::kinds::HandshakeOutcome;
 use crate::time::now;
+#[cfg(feature = "__tls")]
+use crate::{
+    connection::Connection,
+    connection::context::Context as ConnectionContext,
+    guard::log,
+    net::tls::{info::TlsCell, stream::TlsStream},
+    net::transport::TlsTransport,
+};
 
 /// Connections that are accepted before other listening sockets have their turn.
 const ACCEPTS_PER_TURN: u32 = 64;
@@ -165,10 +173,11 @@ async fn accept_all(port: Port<'_>, state: &Arc<DriverState>) -> io::Result<()> 
 ///
 /// The runtime has no sockets.
 fn serve(socket: Socket, peer: Peer, state: &Arc<DriverState>) -> io::Result<()> {
+    let is_tls = socket.is_tls();
     let stream = state.runtime().socket(|runtime| match socket {
         Socket::Tcp(socket) => runtime.tcp(socket),
         #[cfg(feature = "__tls")]
-        Socket::Tls(_) => Err(io::ErrorKind::Unsupported.into()),
+        Socket::Tls(socket) => runtime.tcp(socket),
         #[cfg(unix)]
         Socket::Unix(socket) => runtime.unix(socket),
         #[cfg(all(test, unix))]
@@ -186,9 +195,39 @@ fn serve(socket: Socket, peer: Peer, state: &Arc<DriverState>) -> io::Result<()>
             return Ok(());
         }
     };
+    if is_tls {
+        return serve_tls(stream, peer, state);
+    }
     let has_peer_ended = |stream: &BoxStream| stream.peer_has_ended();
     let task = stream::drive(stream, peer, Arc::clone(state), state.admit(peer), has_peer_ended);
     state.runtime().spawn(task).map_err(io::Error::other)
+}
+
+/// Serves a connection with TLS with a task.
+#[cfg(feature = "__tls")]
+fn serve_tls(stream: BoxStream, peer: Peer, state: &Arc<DriverState>) -> io::Result<()> {
+    let info = Arc::new(TlsCell::new());
+    let transport = state.tls().map(|tls| TlsTransport::new(tls, Arc::clone(&info)));
+    let transport = match transport {
+        Some(Ok(transport)) => transport,
+        Some(Err(error)) => {
+            log(|| tracing::error!(%peer, "not taken, because TLS cannot be used: {error}"));
+            return Ok(());
+        }
+        None => return Err(io::ErrorKind::NotFound.into()), // `bind` requires certificates
+    };
+    let stream = TlsStream::new(stream, transport);
+    let has_peer_ended = |stream: &TlsStream<BoxStream>| stream.inner().peer_has_ended();
+    let new = |peer: Peer, context: &ConnectionContext<'_>| Connection::with_tls(peer, info, context);
+    let admitted = state.admit(peer);
+    let task = stream::drive_new(stream, peer, Arc::clone(state), admitted, has_peer_ended, new);
+    state.runtime().spawn(task).map_err(io::Error::other)
+}
+
+#[cfg(not(feature = "__tls"))]
+fn serve_tls(stream: BoxStream, _: Peer, _: &Arc<DriverState>) -> io::Result<()> {
+    drop(stream);
+    Err(io::ErrorKind::Unsupported.into()) // no socket has TLS
 }
 
 /// Returns to the other futures of the thread once.

@@ -198,3 +198,6 @@ fn write_once(bytes: &[u8], write: Write<'_>) -> io::Result<usize> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -202,10 +202,6 @@ impl ServerBuilder {
         let is_tls = self.tls.is_some();
         #[cfg(not(feature = "__tls"))]
         let is_tls = false;
-        if is_tls && config.task_per_client {
-            const FAULT: &str = "TLS needs the shards: switch off `task_per_client`";
-            return Err(io::Error::new(io::ErrorKind::Unsupported, FAULT));
-        }
         let mut listeners = Vec::new();
         for address in &config.listen {
             if !is_tls && matches!(address, Listen::Tls(_)) {

@@ -115,6 +115,8 @@ mod streamed_adapters;
 mod streams;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "tls")]
+mod tls_certificates;
 mod tls_destructor;
 mod topics;
 mod two_servers;

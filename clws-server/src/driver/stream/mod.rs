@@ -52,6 +52,18 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
     admitted: Result<Admitted, ConnectionPermit>,
     has_peer_ended: fn(&S) -> bool,
 ) -> impl Future<Output = ()> {
+    drive_new(stream, peer, state, admitted, has_peer_ended, Connection::new)
+}
+
+/// [`drive`], with the function that makes the connection.
+pub(crate) fn drive_new<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: S,
+    peer: Peer,
+    state: Arc<DriverState>,
+    admitted: Result<Admitted, ConnectionPermit>,
+    has_peer_ended: fn(&S) -> bool,
+    new: impl FnOnce(Peer, &Context<'_>) -> Connection,
+) -> impl Future<Output = ()> {
     let stream = GuardedStream::new(stream, state.config().debug_on(), has_peer_ended);
     let permit = admitted.map(|admitted| PermitGuard(Arc::clone(&state), admitted));
     async move {
@@ -72,7 +84,7 @@ pub(crate) fn drive<S: AsyncRead + AsyncWrite + Unpin>(
         let ending = Ending::new(&state);
         let connection = match refusal(permit.1.permit) {
             Some((reject, outcome)) => Connection::refused(&reject, outcome, &context),
-            None => Connection::new(peer, &context),
+            None => new(peer, &context),
         };
         #[cfg(feature = "capture")]
         if let Some(recorder) = context.recorder().filter(|_| refusal(permit.1.permit).is_none()) {

@@ -20,6 +20,8 @@ use crate::connection::share::WriteShare;
 use crate::driver::drive::{Io, Read};
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::memory::Memory;
+#[cfg(feature = "__tls")]
+use crate::net::tls::stream::{TlsEnd, tls_end};
 use crate::stats::counters::Counters;
 
 /// Bytes of the read buffer that the streams of one thread share.
@@ -50,6 +52,16 @@ pub(super) struct StreamIo<'a, 'b, S> {
     /// The thread's buffer, while the input of a read is handled. A handler may run another stream
     /// meanwhile, which then uses a new buffer.
     buffer: Vec<u8>,
+}
+
+/// The end that a TLS stream reports as an error.
+#[cfg(feature = "__tls")]
+fn read_of_tls(error: io::Error) -> Read<'static> {
+    match tls_end(&error) {
+        Some(TlsEnd::Truncated) => Read::Truncated,
+        Some(TlsEnd::PlainHttp) => Read::PlainHttp,
+        _ => Read::TlsFailed(error),
+    }
 }
 
 impl<'a, 'b, S> StreamIo<'a, 'b, S> {
@@ -130,9 +142,15 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Io for StreamIo<'_, '_, S> {
             Poll::Pending => Read::Nothing,
             Poll::Ready(Ok(_)) => Read::End,
             Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::Interrupted => Read::Interrupted,
+            #[cfg(feature = "__tls")]
+            Poll::Ready(Err(error)) if tls_end(&error).is_some() => read_of_tls(error),
             Poll::Ready(Err(error)) => Read::Failed(error),
         };
-        *self.readable = matches!(read, Read::Nothing | Read::Interrupted);
+        let may_continue = matches!(read, Read::Nothing | Read::Interrupted);
+        // The rest is discarded, so that our last bytes are not destroyed by a reset.
+        #[cfg(feature = "__tls")]
+        let may_continue = may_continue || matches!(read, Read::TlsFailed(_) | Read::PlainHttp);
+        *self.readable = may_continue;
         let _ = BUFFER.try_with(|buffer| buffer.set(mem::take(&mut self.buffer)));
         read
     }

@@ -18,6 +18,10 @@ pub(crate) struct TlsBuffers {
 }
 
 impl TlsBuffers {
+    pub(crate) const fn new() -> Self {
+        Self { incoming: Vec::new(), outgoing: Vec::new(), gathered: Vec::new() }
+    }
+
     /// A buffer for ciphertext that is discarded.
     pub(crate) fn space(&mut self, size: usize) -> &mut [u8] {
         self.incoming(&[], size)

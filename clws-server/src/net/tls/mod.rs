@@ -11,3 +11,4 @@ mod resolver;
 pub(crate) mod session;
 mod settings;
 mod sniff;
+pub(crate) mod stream;

@@ -4,7 +4,8 @@
 //!
 //! * Ciphertext that it has not consumed must lie unaltered at the front of the next input. So each
 //!   call passes what is `held`, even a call that only encrypts.
-//! * After an error it must be called until it fails again. The calls between return the alert.
+//! * After an error it must be called until the alert is out, and no more: it would read the faulty
+//!   bytes again, and queue a second alert.
 //! * The end of the peer's side is reported once.
 
 use std::io::{self, IoSlice};
@@ -26,6 +27,9 @@ use crate::net::tls::sniff::is_plain_http;
 /// with its header is then written at once, although it takes two records.
 const MAX_SECOND: usize = 1024;
 
+/// A fatal alert that is not encrypted: decode_error (RFC 8446 §6.2).
+const DECODE_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 50];
+
 /// The space for a record besides its plaintext, with some to spare.
 const OVERHEAD: usize = 128;
 
@@ -37,9 +41,11 @@ pub(crate) struct TlsSession {
     /// Records that wait to be written. The first `written` bytes are written.
     pub(crate) pending: Vec<u8>,
     pub(crate) written: usize,
+    /// A record was encoded: a part of the handshake, or an alert.
+    has_answered: bool,
     server_name: Option<Box<str>>,
-    /// What the handshake has agreed on is stored here.
-    info: Arc<TlsCell>,
+    /// What the handshake has agreed on is stored here. `None` afterwards.
+    info: Option<Arc<TlsCell>>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,8 +88,9 @@ impl TlsSession {
             held: Vec::new(),
             pending: Vec::new(),
             written: 0,
+            has_answered: false,
             server_name: None,
-            info,
+            info: Some(info),
         })
     }
 
@@ -139,7 +146,15 @@ impl TlsSession {
                 }
             }
             Some(InputEnd::Closed) => self.stage = Stage::PeerClosed,
-            Some(InputEnd::Failed(_) | InputEnd::PlainHttp) => self.stage = Stage::Failed,
+            Some(InputEnd::Failed(_)) => {
+                // rustls reports some faults without an alert. Before our first record, nothing is
+                // encrypted.
+                if !self.has_answered {
+                    self.pending.extend_from_slice(&DECODE_ERROR);
+                }
+                self.stage = Stage::Failed;
+            }
+            Some(InputEnd::PlainHttp) => self.stage = Stage::Failed,
         }
         received
     }
@@ -169,19 +184,20 @@ impl TlsSession {
                         filled = after;
                     }
                 }
-                Ok(ConnectionState::EncodeTlsData(mut data)) => encode(&mut data, &mut self.pending),
+                Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                    encode(&mut data, &mut self.pending);
+                    self.has_answered = true;
+                }
                 Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
                 // Input after it is ignored: RFC 8446 §6.1.
                 Ok(ConnectionState::PeerClosed) => end = Some(InputEnd::Closed),
                 Ok(ConnectionState::BlockedHandshake | ConnectionState::WriteTraffic(_)) => is_done = true,
                 // Early data is off.
                 Ok(_) => is_done = true,
-                Err(error) if !matches!(end, Some(InputEnd::Failed(_))) => {
-                    end = Some(InputEnd::Failed(error));
-                }
-                Err(_) => is_done = true,
+                Err(error) => end = Some(InputEnd::Failed(error)),
             }
             used += discard;
+            is_done |= matches!(end, Some(InputEnd::Failed(_))) && !self.connection.wants_write();
             if self.stage == Stage::Handshake {
                 self.note_handshake();
             }
@@ -199,7 +215,9 @@ impl TlsSession {
         if !self.connection.is_handshaking() {
             self.stage = Stage::Open;
             let info = TlsInfo::new(&self.connection, self.server_name.take());
-            drop(self.info.set(Arc::new(info))); // a session has one handshake
+            if let Some(cell) = self.info.take() {
+                drop(cell.set(Arc::new(info))); // a session has one handshake
+            }
         }
     }
 
