@@ -6,7 +6,7 @@
 //! The servers return memory to the system ([`return_freed_memory`]), stop gracefully
 //! ([`drain_on_signal`]), limit the rate of a client ([`pace`]) and serve web pages ([`pages`]).
 //! With the feature `metrics`, `echo` and `chat` also serve metrics for Prometheus. With the feature
-//! `systemd`, `echo` is a service of systemd.
+//! `tls`, `echo` serves with TLS, and with the feature `systemd` it is a service of systemd.
 //! Errors of `main` are printed by [`exit_code`].
 
 #[cfg(feature = "metrics")]
@@ -17,6 +17,8 @@ mod settings;
 mod signals;
 #[cfg(all(feature = "systemd", unix))]
 pub mod systemd;
+#[cfg(feature = "tls")]
+pub mod tls;
 
 use std::fmt::Display;
 use std::io::{self, Write};
@@ -30,9 +32,11 @@ pub use signals::{drain_on_signal, on_stop_signal, say_report};
 /// Prints the addresses of a server, one `listening on ADDRESS` a line.
 pub fn announce(addresses: &[Listen]) {
     for address in addresses {
-        match address {
-            Listen::Tcp(address) => say(&format!("listening on ws://{address}/")),
-            other => say(&format!("listening on {other}")),
+        // The URL says whether the address has TLS, but it names no unspecified address.
+        let url = address.url().unwrap_or_default();
+        match (url.split_once("://"), address.socket_addr()) {
+            (Some((scheme, _)), Some(socket)) => say(&format!("listening on {scheme}://{socket}/")),
+            _ => say(&format!("listening on {address}")),
         }
     }
 }

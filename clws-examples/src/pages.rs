@@ -71,7 +71,7 @@ pub fn serve(files: &[File], request: &HttpRequest<'_>) -> HttpResponse {
 /// neither has an IPv6 address with a zone.
 #[must_use]
 pub fn url(address: &Listen) -> Option<String> {
-    let url = address.url()?.replacen("ws://", "http://", 1);
+    let url = address.url()?.replacen("ws", "http", 1); // wss becomes https
     (!url.contains('%')).then_some(url)
 }
 

@@ -149,6 +149,9 @@ struct Flags {
     #[cfg(feature = "metrics")]
     #[arg(long, value_name = "ADDR:PORT")]
     metrics: Option<String>,
+    #[cfg(feature = "tls")]
+    #[command(flatten)]
+    tls: clws_examples::tls::TlsFlags,
 }
 
 fn main() -> std::process::ExitCode {
@@ -200,6 +203,10 @@ async fn run() -> Result<(), Box<dyn Error>> {
     }
     if let Some(directory) = flags.capture {
         server = server.capture(Capture::new(directory).peers(|_| true));
+    }
+    #[cfg(feature = "tls")]
+    if let Some(tls) = flags.tls.load()? {
+        server = server.tls(tls);
     }
     let server = server.bind()?;
     let is_open = flags.origin.is_empty();

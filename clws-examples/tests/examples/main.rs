@@ -16,3 +16,5 @@ mod replay;
 mod returned_memory;
 mod rooms_auth;
 mod signals;
+#[cfg(feature = "tls")]
+mod tls;

@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::error::Error;
 use std::io::{self, ErrorKind, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
@@ -11,6 +11,8 @@ use std::{fmt, thread};
 use clws_handshake::Version;
 use clws_proto::connection::State;
 use clws_proto::{CloseCode, CloseFrame, ConnectionError, Event, Limits, SendError, Sender};
+
+use crate::stream::Stream;
 
 const HELP: &str = "\
 any other line       a text message (//x sends /x)
@@ -95,7 +97,7 @@ impl fmt::Display for Frame<'_> {
 
 /// The connection, shared by the reading and the typing thread.
 pub(crate) struct Connection {
-    stream: TcpStream,
+    stream: Stream,
     ws: Mutex<clws_proto::Connection>,
     patience: Duration,
     version: Version,
@@ -103,7 +105,7 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
-    pub(crate) fn new(stream: TcpStream, version: Version, patience: Duration, quiet: bool) -> Self {
+    pub(crate) fn new(stream: Stream, version: Version, patience: Duration, quiet: bool) -> Self {
         let ws = Mutex::new(clws_proto::Connection::client(version, Limits::default(), || {
             let mut key = [0; 4];
             crate::random(&mut key);

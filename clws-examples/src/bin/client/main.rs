@@ -8,7 +8,6 @@
 
 use std::error::Error;
 use std::io::{self, ErrorKind, Read, Write};
-use std::net::{TcpStream, ToSocketAddrs};
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::thread;
@@ -20,9 +19,13 @@ use clws_handshake::{HandshakeLimits, Status, Version};
 use clws_proto::CloseCode;
 
 use crate::connection::{Connection, Frame, visible};
+use crate::stream::{Stream, Trust};
 
 mod connection;
 mod replay;
+mod stream;
+#[cfg(feature = "tls")]
+mod tls;
 
 /// A WebSocket client: lines of stdin are messages, /help lists the other commands
 #[derive(Parser)]
@@ -31,7 +34,7 @@ mod replay;
 struct Flags {
     #[command(subcommand)]
     command: Option<Command>,
-    /// The URL: `ws://HOST[:PORT][/PATH][?QUERY]`
+    /// The URL: `ws://HOST[:PORT][/PATH][?QUERY]`, or `wss://..` with the feature `tls`
     #[arg(required = true)]
     url: Option<String>,
     /// The version: 0 (hixie-76), 7, 8, 13 (RFC 6455), or 75 for hixie-75
@@ -59,6 +62,8 @@ struct Flags {
     /// Show the handshake; with --once, show frames too
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 #[derive(clap::Subcommand)]
@@ -92,7 +97,7 @@ fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     let url = flags.url.as_deref().unwrap_or_default(); // clap requires it
     let patience = Duration::from_secs(flags.timeout.max(1).into());
     let deadline = Instant::now() + patience;
-    let stream = connect(url, patience)?;
+    let stream = Stream::connect(url, patience, &flags.trust)?;
     let (greeting, early) = shake_hands(&stream, flags, url, deadline)?;
     let quiet = flags.once.is_some() && !flags.verbose;
     let connection = Arc::new(Connection::new(stream, flags.version, patience, quiet));
@@ -123,38 +128,9 @@ fn random(bytes: &mut [u8]) {
     }
 }
 
-fn connect(url: &str, patience: Duration) -> Result<TcpStream, Box<dyn Error>> {
-    let rest = url.strip_prefix("ws://").ok_or_else(|| {
-        format!("the URL `{url}` does not begin with ws://, as ws://127.0.0.1:12345/echo does; this client has no TLS (wss://)")
-    })?;
-    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
-    if authority.is_empty() || authority.starts_with(':') {
-        return Err(format!("the URL `{url}` has no host, as ws://127.0.0.1:12345/echo has").into());
-    }
-    let has_port = authority.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
-    let address = if has_port { authority.to_owned() } else { format!("{authority}:80") };
-    let mut result = Err(ErrorKind::NotFound.into());
-    for address in
-        address.to_socket_addrs().map_err(|error| format!("cannot find the address of {address}: {error}"))?
-    {
-        result = TcpStream::connect_timeout(&address, patience);
-        if result.is_ok() {
-            break;
-        }
-    }
-    let stream = result.map_err(|error| {
-        let is_refused = error.kind() == ErrorKind::ConnectionRefused;
-        let remedy = if is_refused { "; no server listens there: start it first" } else { "" };
-        format!("cannot connect to {address}: {error}{remedy}")
-    })?;
-    stream.set_nodelay(true)?;
-    stream.set_write_timeout(Some(patience))?;
-    Ok(stream)
-}
-
 /// Sends the request and checks the answer. Returns a summary and the input after the head.
 fn shake_hands(
-    mut stream: &TcpStream,
+    mut stream: &Stream,
     flags: &Flags,
     url: &str,
     deadline: Instant,
@@ -212,7 +188,7 @@ fn shake_hands(
 }
 
 /// Reads available input, at most until the deadline.
-fn read(mut stream: &TcpStream, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
+fn read(mut stream: &Stream, buffer: &mut [u8], deadline: Option<Instant>) -> io::Result<usize> {
     let late = || io::Error::new(ErrorKind::TimedOut, "the server did not answer in time");
     let left = deadline.map(|deadline| deadline.saturating_duration_since(Instant::now()));
     if left == Some(Duration::ZERO) {

@@ -2,13 +2,15 @@
 
 use std::error::Error;
 use std::io::{Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::net::Shutdown;
 use std::path::PathBuf;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use clws_server::capture::{Content, Recording, Side, Transcript};
+
+use crate::stream::{Stream, Trust};
 
 /// Replay a recording of a server (`echo --capture`, feature `capture` of clws-server), and compare
 /// the answers
@@ -27,6 +29,8 @@ pub(crate) struct Flags {
     /// Show the answers
     #[arg(short, long)]
     verbose: bool,
+    #[command(flatten)]
+    trust: Trust,
 }
 
 fn speed(text: &str) -> Result<f64, &'static str> {
@@ -52,7 +56,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
     recording.check_gaps().map_err(|error| format!("{name} cannot be replayed: {error}"))?;
     let patience = Duration::from_secs(flags.timeout.max(1).into());
     let url = flags.url.clone().unwrap_or_else(|| format!("ws://{}/", recording.server()));
-    let stream = crate::connect(&url, patience)?;
+    let stream = Stream::connect(&url, patience, &flags.trust)?;
     let output = Output::default();
     thread::scope(|scope| {
         scope.spawn(|| output.read(&stream));
@@ -85,7 +89,7 @@ pub(crate) fn run(flags: &Flags) -> Result<(), Box<dyn Error>> {
 
 /// Sends the bytes of the client. Without a speed, the recorded answers must come before the next
 /// bytes are sent.
-fn send(stream: &TcpStream, recording: &Recording, speed: f64, patience: Duration, output: &Output) {
+fn send(stream: &Stream, recording: &Recording, speed: f64, patience: Duration, output: &Output) {
     let started = Instant::now();
     let mut expected = 0;
     let mut is_in_step = true;
@@ -102,7 +106,7 @@ fn send(stream: &TcpStream, recording: &Recording, speed: f64, patience: Duratio
                 }
                 match content {
                     // A server that has ended the connection is a difference, if any.
-                    Content::Bytes(bytes) if (&*stream).write_all(bytes).is_err() => return,
+                    Content::Bytes(bytes) if (&mut &*stream).write_all(bytes).is_err() => return,
                     Content::End | Content::Reset => return,
                     _ => {}
                 }
@@ -118,7 +122,7 @@ impl Output {
         self.received.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn read(&self, mut stream: &TcpStream) {
+    fn read(&self, mut stream: &Stream) {
         let mut buffer = [0; 64 * 1024];
         loop {
             let count = stream.read(&mut buffer).unwrap_or(0);

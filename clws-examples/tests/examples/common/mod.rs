@@ -133,7 +133,7 @@ fn forward(from: impl Read + Send + 'static, mark: &'static str, to: mpsc::Sende
 #[track_caller]
 pub fn serve(path: &str, args: &[&str]) -> (Program, String) {
     let server = Program::start(path, &[&["--listen", "127.0.0.1:0"], args].concat());
-    let line = server.until("listening on ws://");
+    let line = server.until("listening on ws"); // ws:// or wss://
     let url = line.trim_start_matches("listening on ").trim_end_matches('/').to_owned();
     (server, url)
 }
