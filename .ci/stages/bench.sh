@@ -20,6 +20,11 @@ fi
 check "cargo build, echo" cargo build --locked -p clws-examples --bin echo
 check "abuse --quick" cargo run --locked -p clws-benches --bin abuse -- --quick
 
+# The same with TLS, and the load generator with TLS. The test stage has neither.
+check "cargo build, echo with TLS" cargo build --locked -p clws-examples --features tls --bin echo
+check "abuse --quick --tls" cargo run --locked -p clws-benches --features tls --bin abuse -- --quick --tls
+cargo_test --locked -p clws-benches --features tls --test load tls
+
 # The peers are a workspace of their own, so no other stage compiles them.
 check "cargo clippy, benches/peers" cargo clippy --locked --all-targets --manifest-path benches/peers/Cargo.toml \
     --target-dir "$target/peers" -- -D warnings

@@ -9,6 +9,7 @@ import os
 import resource
 import shlex
 import sys
+import tempfile
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ import charts
 import report
 import servers
 from measure import Measure, Outcome
-from rows import DEFLATE_ROWS, ROWS, SWEEPS, Row, Sweep
+from rows import DEFLATE_ROWS, ROWS, SWEEPS, TLS_ROWS, Row, Sweep
 from servers import Missing, Server
 
 
@@ -26,14 +27,19 @@ def arguments() -> argparse.Namespace:
     cores = sorted(os.sched_getaffinity(0))
     parser = argparse.ArgumentParser(prog="compare", description=__doc__)
     add = parser.add_argument
-    add("--deflate", action="store_true", help="measure permessage-deflate, compared with npm ws; writes deflate.md")
+    kinds = parser.add_mutually_exclusive_group()
+    kinds.add_argument("--deflate", action="store_true",
+                       help="measure permessage-deflate, compared with npm ws; writes deflate.md")
+    kinds.add_argument("--tls", choices=("ecdsa", "rsa"), nargs="?", const="ecdsa",
+                       help="measure TLS with a certificate of this kind (default: ecdsa); writes tls.md")
     add("--rounds", type=int, default=3, help="rounds; tables show the medians")
     add("--seconds", type=float, default=1.5, help="seconds to measure each row and server in each round")
     add("--retries", type=int, default=2, help="how often to repeat a measurement that other programs disturbed")
     add("--row", action="append", default=[], metavar="TEXT", help="only rows whose title begins with TEXT (repeatable)")
     add("--server", action="append", default=[], metavar="TEXT", help="only servers whose name begins with TEXT (repeatable)")
     add("--extra", action="append", default=[], metavar="'NAME|COMMAND {port}'",
-        help="an additional server that echoes on any path of 127.0.0.1 (repeatable)")
+        help="an additional server that echoes on any path of 127.0.0.1 (repeatable); with --tls, {cert} and {key} "
+             "are files in PEM")
     add("--server-core", type=int, default=cores[0], metavar="N", help="default: the first")
     add("--load-core", type=int, default=cores[-1], metavar="N", help="default: the last")
     add("--out", type=Path, default=servers.ROOT / "benches/results", metavar="FOLDER", help="the output folder")
@@ -48,19 +54,27 @@ def arguments() -> argparse.Namespace:
 def main() -> None:
     """Runs the comparison."""
     cli = arguments()
-    rows = [row for row in (DEFLATE_ROWS if cli.deflate else ROWS) if begins(row.title, cli.row)]
-    sweeps = [sweep for sweep in ([] if cli.deflate else SWEEPS) if begins(sweep.title, cli.row)]
+    with tempfile.TemporaryDirectory(prefix="clws-compare-") as folder:
+        compare(cli, servers.certificate(Path(folder), cli.tls) if cli.tls else None)
+
+
+def compare(cli: argparse.Namespace, pair: servers.Certificate | None) -> None:
+    """Measures, and writes the report."""
+    name = "tls" if cli.tls else "deflate" if cli.deflate else "compare"
+    all_rows = {"tls": TLS_ROWS, "deflate": DEFLATE_ROWS, "compare": ROWS}[name]
+    rows = [row for row in all_rows if begins(row.title, cli.row)]
+    sweeps = [sweep for sweep in SWEEPS if name == "compare" and begins(sweep.title, cli.row)]
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    measured, missing = list_servers(cli) if rows or sweeps else ([], [])
+    measured, missing = list_servers(cli, pair) if rows or sweeps else ([], [])
     if not measured:
         sys.exit("compare: no row or no server matches: check --row and --server")
 
     cores = os.sched_getaffinity(0)
-    measure = Measure(servers.load(), cli.rounds, cli.retries, cli.seconds, cli.server_core, cli.load_core, cores)
+    load = servers.load("tls") if cli.tls else servers.load()
+    measure = Measure(load, cli.rounds, cli.retries, cli.seconds, cli.server_core, cli.load_core, cores)
     command = shlex.join(["python3", "benches/compare", *sys.argv[1:]])
-    text = report.head(command, cli.rounds, cli.seconds, measured, missing, cli.deflate)
-    name = "deflate" if cli.deflate else "compare"
+    text = report.head(name, command, cli.rounds, cli.seconds, measured, missing)
     finished: list[Outcome] = []
 
     def write_rows(outcomes: list[Outcome]) -> None:
@@ -76,7 +90,7 @@ def main() -> None:
     outcomes = measure.run(rows, measured, write_rows) if rows else []
     text += "".join(report.table(row, measured, outcomes) for row in rows)
     finished += outcomes
-    if rows and not cli.deflate:
+    if rows and name == "compare":
         save(cli.out, "compare.svg", charts.bars([panel(row, measured, outcomes) for row in rows]))
 
     some = report.ours_and_the_best(rows, measured, outcomes)
@@ -88,24 +102,31 @@ def main() -> None:
     print(f"written to {cli.out / name}.md")
 
 
-def list_servers(cli: argparse.Namespace) -> tuple[list[Server], list[str]]:
+def list_servers(cli: argparse.Namespace, pair: servers.Certificate | None) -> tuple[list[Server], list[str]]:
     """The wanted servers, and a line for each one that is not installed."""
-    ours: dict[str, Path | None]
+    ours: dict[str, list[str]]
     optional: dict[str, Callable[[], Server]]
-    if cli.deflate:
-        ours = {"clws, level 4": None, "clws, level 6": servers.HERE / "level-6.toml"}
+    crates: list[Server] = []
+    features: list[str] = []
+    if pair:
+        ours = {"clws": pair.flags, "clws, no TLS": []}
+        optional = {"npm ws, https": partial(servers.npm_ws_tls, pair)}
+        crates = [servers.tokio_rustls(pair)]
+        features = ["tls"]
+    elif cli.deflate:
+        ours = {"clws, level 4": [], "clws, level 6": ["--config", str(servers.HERE / "level-6.toml")]}
         optional = {f"npm ws, level {level}": partial(servers.npm_ws, level) for level in (6, 4)}
-        crates = []
     else:
-        ours = {"clws": None}
+        ours = {"clws": []}
         optional = {
             "npm ws": servers.npm_ws,
             "picows": servers.picows,
             "websockets": servers.websockets,
         }
-        crates = [server for server in servers.crates() if begins(server.name, cli.server)]
-    ours = {name: file for name, file in ours.items() if begins(name, cli.server)}
-    found = (servers.clws(ours) if ours else []) + crates
+        crates = servers.crates()
+    crates = [server for server in crates if begins(server.name, cli.server)]
+    ours = {name: flags for name, flags in ours.items() if begins(name, cli.server)}
+    found = (servers.clws(ours, *features) if ours else []) + crates
     servers.build_crates(crates)
     missing: list[str] = []
     for name, make in optional.items():
@@ -114,7 +135,7 @@ def list_servers(cli: argparse.Namespace) -> tuple[list[Server], list[str]]:
                 found.append(make())
             except Missing as why:
                 missing.append(str(why))
-    extras = [servers.extra(text) for text in cli.extra]
+    extras = [servers.extra(text, pair) for text in cli.extra]
     found += [server for server in extras if begins(server.name, cli.server)]
     servers.need_distinct_names(found)
     return found, missing

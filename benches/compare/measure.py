@@ -170,6 +170,7 @@ class Measure:
     def measure(self, row: Row, server: Server, port: int, pid: int, free: bool) -> tuple[dict[str, Any], float]:
         """Runs the load generator. Returns its report and the share of a core that other programs used."""
         words = [str(self.load), *row.load.split(), *row.deflate.split(), f"127.0.0.1:{port}"]
+        words += ["--tls", *row.tls.split()] if server.has_tls else []
         words += ["--pid", str(pid), "--name", server.name, "--json"]
         if not row.is_memory:
             words += ["--seconds", str(self.seconds)]

@@ -28,6 +28,18 @@ default of clws is 4, of ws 6; both servers are shown with both. Each message is
 (bufferutil, utf-8-validate).
 """
 
+TLS = """
+
+*Plus* is the difference to clws without TLS, measured in the same rounds. TLS 1.3, AES-128-GCM, X25519, and one certificate for all \
+servers. The load generator does not verify it. Its messages have a TLS record each, as from clients that write each message \
+separately, or share records where the row says so. A message of 16 KiB needs two records. A handshake row covers all of a \
+connection: TCP, TLS, the WebSocket handshake, one echo, and the end. *Resumed* is the share of connections that resumed a session: a \
+session can be resumed once, and node sends no new ticket on a resumed connection.
+
+"""
+TITLES = {"compare": "clws and its peers", "deflate": "permessage-deflate", "tls": "TLS"}
+NOTES = {"compare": PLAIN, "deflate": DEFLATE, "tls": TLS}
+
 
 def digits(value: float) -> str:
     """Formats a value with about three digits."""
@@ -58,11 +70,11 @@ def machine() -> str:
     return f"{model[1] if model else 'unknown processor'}, {os.cpu_count()} cores, Linux {os.uname().release}"
 
 
-def head(command: str, rounds: int, seconds: float, servers: list[Server], missing: list[str], deflate: bool) -> str:
-    """The head of a report: machine, date, commit, command and versions."""
+def head(kind: str, command: str, rounds: int, seconds: float, servers: list[Server], missing: list[str]) -> str:
+    """The head of a report of this kind: machine, date, commit, command and versions."""
     date = datetime.now(timezone.utc).date().isoformat()
     lines = [
-        f"# {'permessage-deflate' if deflate else 'clws and its peers'}",
+        f"# {TITLES[kind]}",
         "",
         f"{date}, {machine()}, clws at {revision(ROOT)}. Medians of {rounds} interleaved rounds of {seconds} s "
         "(minimum–maximum). The server runs on one core and the load generator on another, unless a row says otherwise. "
@@ -72,7 +84,7 @@ def head(command: str, rounds: int, seconds: float, servers: list[Server], missi
         "",
         "*CPU* is the server's CPU time per message (delivery, handshake) and the value to compare. *Ratio* is relative to "
         "clws: above 1 clws needs less. *Load* is the load of the generator: near 1 it limits the rate, not the server."
-        + (DEFLATE if deflate else PLAIN),
+        + NOTES[kind],
         "| server | version | compiler or interpreter |",
         "|---|---|---|",
         *(f"| {server.name} | {server.version or '-'} | {server.compiler or '-'} |" for server in servers),
@@ -80,21 +92,29 @@ def head(command: str, rounds: int, seconds: float, servers: list[Server], missi
     ]
     if missing:
         lines += ["Not installed and not measured:", "", *(f"- {name}" for name in missing), ""]
-    if not deflate:
+    if kind == "compare":
         lines += ["![CPU time in each row](compare.svg)", ""]
     return "\n".join(lines)
 
 
+def plain_median(row: Row, outcomes: list[Outcome]) -> float | None:
+    """The compared value of clws without TLS in one row."""
+    plain = next((o.server for o in outcomes if o.server.is_ours and not o.server.has_tls), None)
+    return median(row, plain, outcomes) if plain else None
+
+
 def table(row: Row, servers: list[Server], outcomes: list[Outcome]) -> str:
     """The table of one row, with the best server first."""
-    columns = columns_of(row)
+    with_tls = any(server.has_tls for server in servers)
+    columns = columns_of(row, with_tls)
+    flags = f"[--tls {row.tls}".strip() + "]" if with_tls else ""
     lines = [
         f"\n## {row.title}\n",
-        f"`load {' '.join([row.load, row.deflate]).strip()}`\n",
+        f"`load {' '.join(filter(None, [row.load, row.deflate, flags]))}`\n",
         f"| server | {' | '.join(columns)} |",
         f"|---|{'---:|' * len(columns)}",
     ]
-    reference = our_median(row, outcomes)
+    reference, plain = our_median(row, outcomes), plain_median(row, outcomes)
     value_of = {server.name: median(row, server, outcomes) for server in servers}
     for server in sorted(servers, key=lambda server: value_of[server.name] or math.inf):
         of = [outcome for outcome in outcomes if outcome.row is row and outcome.server is server]
@@ -105,20 +125,24 @@ def table(row: Row, servers: list[Server], outcomes: list[Outcome]) -> str:
             continue
         name += f" (failed in some rounds: {errors[0]})" if errors else ""
         name += " (the machine was busy)" if any(outcome.is_busy for outcome in of) else ""
-        ratio = f"{value / reference:.2f}" if reference else "-"
-        cells = (ratio if column == "ratio" else cell(column, of) for column in columns)
+        compared = {
+            "ratio": f"{value / reference:.2f}" if reference else "-",
+            "plus": digits(value - plain) if plain and server.has_tls else "-",
+        }
+        cells = (compared.get(column) or cell(column, of) for column in columns)
         lines.append(f"| {name} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
 
-def columns_of(row: Row) -> list[str]:
+def columns_of(row: Row, with_tls: bool) -> list[str]:
     """The headings of a row's table."""
+    plus = ["plus"] if with_tls else []
     if row.is_memory and row.deflate:
         return ["PSS each, bytes", "PSS after one message", "ratio", "RSS each, bytes", "RSS after one message"]
     if row.is_memory:
-        return ["PSS each, bytes", "ratio", "RSS each, bytes"]
-    compression = ["compression"] if row.deflate else []
-    return ["CPU, µs", "ratio", *compression, "per second", "p50, µs", "p99, µs", "load"]
+        return ["PSS each, bytes", *plus, "ratio", "RSS each, bytes"]
+    more = ["compression"] if row.deflate else ["resumed"] if "--resume" in row.tls else []
+    return ["CPU, µs", *plus, "ratio", *more, "per second", "p50, µs", "p99, µs", "load"]
 
 
 def cell(column: str, outcomes: list[Outcome]) -> str:
@@ -136,6 +160,7 @@ def cell(column: str, outcomes: list[Outcome]) -> str:
     return {
         "CPU, µs": lambda: spread(values("server_us_per_message")),
         "compression": lambda: middle("ratio", 2),
+        "resumed": lambda: middle("resumed", 2),
         "per second": lambda: middle("rate", 0),
         "p50, µs": lambda: middle("p50_us", 1),
         "p99, µs": lambda: middle("p99_us", 1),

@@ -15,6 +15,7 @@ class Row:
     threads: int = 1  # the threads of the server; with more than one, nothing is pinned to a core
     deflate: str = ""  # the compression flags, which `load` and the servers share
     ours: str = ""  # additional flags for clws
+    tls: str = ""  # additional flags of `load` for servers with TLS
 
     @property
     def is_memory(self) -> bool:
@@ -95,4 +96,18 @@ DEFLATE_ROWS = [
     Row("10,000 idle connections, takeover 15", "idle -c 10000 --touch", deflate=TAKEOVER_15),
     Row("1,000 idle connections, takeover 12, full", FULL, deflate=TAKEOVER_12),
     Row("1,000 idle connections, takeover 15, full", FULL, deflate=TAKEOVER_15),
+]
+
+RECORDS = "echo 125 B text, 64 connections, 64 in flight"
+CONNECT = "connect -c 16 --size 16"
+
+# The rows of `compare --tls`. clws without TLS is measured in each of them.
+TLS_ROWS = [
+    Row("echo 16 B, 64 connections", "echo -c 64 --size 16"),
+    Row(f"{RECORDS}, each in a TLS record", PIPELINED),
+    Row(f"{RECORDS}, in shared TLS records", PIPELINED, tls="--shared-records"),
+    Row("echo 16 KiB, 64 connections", "echo -c 64 --size 16384", 16 << 10),
+    Row("full handshake, echo, close", CONNECT),
+    Row("resumed handshake, echo, close", CONNECT, tls="--resume"),
+    Row("10,000 idle connections, PSS each", "idle -c 10000", 4 << 10),
 ]

@@ -36,6 +36,7 @@ class Server:
     env: dict[str, str] = field(default_factory=dict)
     is_ours: bool = False
     takes_deflate: bool = True  # whether it understands the compression flags
+    has_tls: bool = False  # whether clients connect with TLS
 
     def words(self, row: Row, port: int) -> list[str]:
         """The command line for this row."""
@@ -61,6 +62,31 @@ def output(*command: str | Path, cwd: Path = ROOT) -> str:
     return done.stdout.strip() if done.returncode == 0 else ""
 
 
+@dataclass
+class Certificate:
+    """A self-signed certificate for localhost, and its key, as files in PEM."""
+
+    cert: Path
+    key: Path
+
+    @property
+    def flags(self) -> list[str]:
+        """The flags of a server that uses the certificate."""
+        return ["--tls-cert", str(self.cert), "--tls-key", str(self.key)]
+
+
+def certificate(folder: Path, algorithm: str) -> Certificate:
+    """Makes a certificate with a new key: ecdsa (P-256) or rsa (2048 bits)."""
+    made = Certificate(folder / "cert.pem", folder / "key.pem")
+    kind = {"ecdsa": ["ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"], "rsa": ["rsa:2048"]}[algorithm]
+    names = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"]
+    files = ["-keyout", str(made.key), "-out", str(made.cert)]
+    output("openssl", "req", "-x509", "-nodes", "-days", "30", "-newkey", *kind, *names, *files)
+    if not made.cert.exists():
+        sys.exit("compare: openssl cannot make a certificate: install OpenSSL 1.1.1 or later")
+    return made
+
+
 def cargo(*arguments: str, manifest: Path = ROOT / "Cargo.toml") -> Path:
     """Builds one binary with the profile `dist` and returns its path."""
     words = ["cargo", "build", "--locked", "--profile", "dist", "--manifest-path", str(manifest), *arguments]
@@ -73,9 +99,9 @@ def cargo(*arguments: str, manifest: Path = ROOT / "Cargo.toml") -> Path:
     return Path(built[-1])
 
 
-def load() -> Path:
+def load(*features: str) -> Path:
     """Builds the load generator, which drives every server."""
-    return cargo("-p", "clws-benches", "--bin", "load")
+    return cargo("-p", "clws-benches", "--bin", "load", *(["--features", ",".join(features)] if features else []))
 
 
 def revision(folder: Path) -> str:
@@ -88,16 +114,17 @@ def revision(folder: Path) -> str:
     return commit + ("-dirty" if changed else "")
 
 
-def clws(levels: dict[str, Path | None]) -> list[Server]:
-    """clws, once for each configuration file."""
+def clws(variants: dict[str, list[str]], *features: str) -> list[Server]:
+    """clws with these features, once for each list of flags."""
     # Built alone, so that no feature of another package leaks into it.
-    echo = [str(cargo("-p", "clws-examples", "--features", "simd", "--bin", "echo")), "--listen", "127.0.0.1:{port}", "--shards", "{threads}"]
+    echo = str(cargo("-p", "clws-examples", "--bin", "echo", "--features", ",".join(["simd", *features])))
+    command = [echo, "--listen", "127.0.0.1:{port}", "--shards", "{threads}"]
     manifest = (ROOT / "Cargo.toml").read_text(encoding="utf-8")
     number = re.search(r'^version = "(.+?)"', manifest, re.M)
     version = f"{number[1] if number else ''} at {revision(ROOT)}"
     return [
-        Server(name, version, output("rustc", "--version"), echo + (["--config", str(file)] if file else []), is_ours=True)
-        for name, file in levels.items()
+        Server(name, version, output("rustc", "--version"), command + flags, is_ours=True, has_tls="--tls-cert" in flags)
+        for name, flags in variants.items()
     ]
 
 
@@ -109,6 +136,17 @@ def crates() -> list[Server]:
     env = {"ASYNC_STD_THREAD_COUNT": "{threads}"}
     compiler = output("rustc", "--version")
     return [Server(name, versions[name], compiler, ["peers", name, *flags], env, takes_deflate=False) for name in CRATES]
+
+
+def tokio_rustls(pair: Certificate) -> Server:
+    """tokio-tungstenite with tokio-rustls."""
+    lock = (PEERS / "Cargo.lock").read_text(encoding="utf-8")
+    versions = dict(re.findall(r'^name = "(.+)"\nversion = "(.+)"', lock, re.M))
+    server = next(server for server in crates() if server.name == "tokio-tungstenite")
+    server.name, server.has_tls = "tokio-tungstenite, tokio-rustls", True
+    server.version += f", {versions['tokio-rustls']}, rustls {versions['rustls']}"
+    server.command += pair.flags
+    return server
 
 
 def build_crates(servers: list[Server]) -> None:
@@ -137,6 +175,15 @@ def npm_ws(level: int | None = None) -> Server:
     return server
 
 
+def npm_ws_tls(pair: Certificate) -> Server:
+    """npm `ws` on node's https."""
+    server = npm_ws()
+    server.name, server.has_tls = "npm ws, https", True
+    server.compiler += f", OpenSSL {output('node', '--print', 'process.versions.openssl')}"
+    server.command += pair.flags
+    return server
+
+
 def picows() -> Server:
     """Python's picows."""
     return script("picows", sys.executable, "python/picows_echo.py", "pip install picows uvloop")
@@ -147,12 +194,15 @@ def websockets() -> Server:
     return script("websockets", sys.executable, "python/websockets_echo.py", "pip install websockets uvloop")
 
 
-def extra(text: str) -> Server:
-    """Reads `NAME|COMMAND {port}`."""
+def extra(text: str, pair: Certificate | None = None) -> Server:
+    """Reads `NAME|COMMAND {port}`. With a certificate, a command with {cert} and {key} serves with TLS."""
     name, _, command = text.partition("|")
     if not name.strip() or not command.strip() or "{port}" not in command:
         sys.exit(f"compare: --extra must be 'NAME|COMMAND {{port}}', not {text!r}")
-    return Server(name.strip(), "", "", shlex.split(command), takes_deflate=False)
+    has_tls = pair is not None and "{cert}" in command
+    if pair is not None:
+        command = command.replace("{cert}", str(pair.cert)).replace("{key}", str(pair.key))
+    return Server(name.strip(), "", "", shlex.split(command), takes_deflate=False, has_tls=has_tls)
 
 
 def need_distinct_names(servers: list[Server]) -> None:

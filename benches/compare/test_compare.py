@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+import tempfile
 import time
 import unittest
 from pathlib import Path
@@ -13,7 +14,7 @@ import measure
 import report
 import servers
 from measure import Measure, Meter, Outcome, share
-from rows import DEFLATE_ROWS, ROWS, SWEEPS
+from rows import DEFLATE_ROWS, ROWS, SWEEPS, TLS_ROWS
 from servers import Server
 
 CLWS = Server("clws", "1", "rustc", ["echo", "{port}", "{threads}"], is_ours=True)
@@ -26,6 +27,26 @@ class Tests(unittest.TestCase):
         self.assertEqual(CLWS.words(headless, 7), ["echo", "7", "1", "--forget-headers"])
         self.assertEqual(CLWS.words(DEFLATE_ROWS[0], 7)[3:], ["--deflate", "--deflate-threshold", "64"])
         self.assertEqual(PEER.words(DEFLATE_ROWS[0], 7), ["peer", "7"])
+
+    def test_servers_with_tls_show_the_difference_to_plain(self) -> None:
+        row = next(row for row in TLS_ROWS if row.tls)
+        secure = Server("clws", "1", "rustc", ["echo", "{port}"], is_ours=True, has_tls=True)
+        plain = Server("clws, no TLS", "1", "rustc", ["echo", "{port}"], is_ours=True)
+        outcomes = [Outcome(row, of, {"server_us_per_message": us}) for of, us in ((secure, 5.5), (plain, 5.0))]
+        table = report.table(row, [secure, plain], outcomes)
+        self.assertIn(f"[--tls {row.tls}]`", table)
+        self.assertIn("| **clws** | 5.50 (5.50–5.50) | 0.500 | 1.00 | - |", table)
+        self.assertIn("| **clws, no TLS** | 5.00 (5.00–5.00) | - | 0.91 | - |", table)
+
+    def test_certificates_reach_the_servers(self) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            for algorithm in ("ecdsa", "rsa"):
+                pair = servers.certificate(Path(folder), algorithm)
+                self.assertIn("BEGIN CERTIFICATE", pair.cert.read_text())
+        self.assertIn(str(pair.key), servers.tokio_rustls(pair).command)
+        other = servers.extra("other|serve {port} {cert} {key}", pair)
+        self.assertEqual((other.has_tls, other.command[2]), (True, str(pair.cert)))
+        self.assertFalse(servers.extra("other|serve {port}", pair).has_tls)
 
     def test_extra_servers_need_a_name_and_a_port(self) -> None:
         self.assertEqual(servers.extra(" mine | node 'a b.js' {port}").command, ["node", "a b.js", "{port}"])

@@ -13,6 +13,8 @@
 pub mod abuse;
 pub mod random;
 pub mod text;
+#[cfg(feature = "tls")]
+mod tls;
 
 #[cfg(target_os = "linux")]
 pub mod load;

@@ -9,7 +9,7 @@ use clap::Parser;
 use clws_benches::load::{self, Cli, Error, Report};
 use clws_proto::{CloseCode, DeflateConfig};
 use clws_server::{
-    Client, Close, Config, Group, Listen, Origins, Outgoing, Payload, Resource, Server, ServerHandle,
+    Client, Close, Config, Group, Origins, Outgoing, Payload, Resource, Server, ServerBuilder, ServerHandle,
     SharedMessage, Text,
 };
 
@@ -81,15 +81,23 @@ struct Running {
 
 impl Running {
     fn start(deflate: Option<DeflateConfig>) -> Self {
+        Self::start_with(deflate, |builder| builder)
+    }
+
+    fn start_with(
+        deflate: Option<DeflateConfig>,
+        adjust: impl FnOnce(ServerBuilder) -> ServerBuilder,
+    ) -> Self {
         let config = Config::default().listen("127.0.0.1:0").shards(1).deflate(deflate);
         let config = config.protocol_76_00_support(true).protocol_75_support(true);
-        let server = Server::bind(config).unwrap();
+        let server = adjust(Server::builder(config)).bind().unwrap();
         for (path, answer) in ECHOES {
             server.resources().register(path, Origins::any(), Echo(answer)).unwrap();
         }
         server.resources().register("/broadcast", Origins::any(), Broadcast::default()).unwrap();
-        let Listen::Tcp(address) = server.local_addrs().unwrap().remove(0) else { panic!("no port") };
-        let (port, handle) = (address.port(), server.handle());
+        let url = server.local_addrs().unwrap()[0].url().unwrap();
+        let port = url.trim_end_matches('/').rsplit(':').next().unwrap().parse().unwrap();
+        let handle = server.handle();
         let thread = thread::spawn(move || {
             async_std::task::block_on(server.run()).unwrap();
         });
@@ -234,4 +242,69 @@ fn every_mode_works_with_takeover() {
 fn reports_a_server_without_compression() {
     let error = Running::start(None).error("echo --deflate --messages 1");
     assert!(error.contains("does not take permessage-deflate"), "{error}");
+}
+
+#[test]
+#[cfg(not(feature = "tls"))]
+fn tls_needs_its_feature() {
+    let error = Running::start(None).error("echo --tls --messages 1");
+    assert!(error.contains("--features tls"), "{error}");
+}
+
+#[cfg(feature = "tls")]
+mod tls {
+    use clws_server::Tls;
+
+    use super::*;
+
+    const CERTIFICATE: &str = include_str!("localhost.pem");
+    const KEY: &str = include_str!("localhost.key.pem");
+
+    fn start(resumption: bool) -> Running {
+        let tls = Tls::builder().certificate(CERTIFICATE, KEY).resumption(resumption).build().unwrap();
+        Running::start_with(None, |builder| builder.tls(tls))
+    }
+
+    #[test]
+    fn every_mode_works() {
+        let server = start(true);
+        let pid = std::process::id();
+        for words in [
+            "echo -c 3 --in-flight 5 --size 125 --messages 100 --warmup 0 --verify",
+            "echo -c 3 --in-flight 50 --size 125 --messages 500 --warmup 0 --verify --shared-records",
+            "echo -c 2 --size 300000 --messages 6 --warmup 0 --verify --text",
+            "echo -c 1 --size 600000 --fragments 3 --in-flight 32 --messages 40 --warmup 0 --verify",
+            "broadcast -c 5 --messages 20 --window 4 --warmup 0 --verify --text",
+            "connect -c 4 --messages 20 --warmup 0",
+            "echo -c 2 --messages 20 --warmup 0 --verify --text --draft 0",
+            "connect -c 4 --messages 20 --warmup 0 --draft 75",
+        ] {
+            for flags in ["", " --tls-version 1.2 --cipher aes-256-gcm", " --cipher chacha20-poly1305"] {
+                let report = server.good(&format!("{words} --tls{flags}"));
+                let suite = match flags {
+                    "" => "TLSv1_3 TLS13_AES_128_GCM_SHA256",
+                    flags if flags.contains("1.2") => "TLSv1_2 TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
+                    _ => "TLSv1_3 TLS13_CHACHA20_POLY1305_SHA256",
+                };
+                assert!(report.messages >= 6 && report.note.contains(suite), "{words}: {report:?}");
+            }
+        }
+        let report = server.good(&format!("idle -c 20 --touch --tls --pid {pid}"));
+        assert!(report.memory.is_some() && report.memory_touched.is_some());
+        assert!(server.error("echo --messages 1").contains("400"), "without --tls");
+        assert!(Running::start(None).error("echo --tls --messages 1").contains("InvalidMessage"));
+    }
+
+    #[test]
+    fn sessions_are_resumed_if_wanted() {
+        let (server, without) = (start(true), start(false));
+        for version in ["1.2", "1.3"] {
+            let words = format!("connect -c 4 --messages 40 --warmup 0 --tls --tls-version {version}");
+            assert_eq!(server.good(&words).resumed, Some(0.0));
+            let share = server.good(&format!("{words} --resume")).resumed;
+            assert!(share.is_some_and(|share| share > 0.8), "{version}: {share:?}");
+            let error = without.error(&format!("{words} --resume"));
+            assert!(error.contains("the server resumed only 0 of "), "{error}");
+        }
+    }
 }

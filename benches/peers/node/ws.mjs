@@ -2,6 +2,9 @@
 // goes to all clients.
 //
 // node ws.mjs PORT [--level N] [--deflate] [--deflate-takeover] [--deflate-window BITS] [--deflate-threshold BYTES]
+//     [--tls-cert FILE --tls-key FILE]   (https, with node's OpenSSL; without permessage-deflate)
+import { readFileSync } from 'node:fs';
+import { createServer } from 'node:https';
 import { createRequire } from 'node:module';
 import { parseArgs } from 'node:util';
 
@@ -13,10 +16,12 @@ const { values, positionals } = parseArgs({
   allowPositionals: true,
   options: {
     level: { type: 'string' },
-    deflate: { type: 'boolean' }, // ignored: compression is always on
+    deflate: { type: 'boolean' }, // ignored: compression is always on, except with TLS
     'deflate-takeover': { type: 'boolean', default: false },
     'deflate-window': { type: 'string' },
     'deflate-threshold': { type: 'string', default: '1024' },
+    'tls-cert': { type: 'string' },
+    'tls-key': { type: 'string' },
   },
 });
 if (positionals.length === 0) {
@@ -34,13 +39,14 @@ if (values['deflate-window']) {
   perMessageDeflate.serverMaxWindowBits = Number(values['deflate-window']);
   perMessageDeflate.clientMaxWindowBits = Number(values['deflate-window']);
 }
+const address = { host: '127.0.0.1', port: Number(positionals[0]), backlog: 4096 };
+const https = values['tls-cert'] && createServer({ cert: readFileSync(values['tls-cert']), key: readFileSync(values['tls-key']) });
 const server = new WebSocketServer({
-  host: '127.0.0.1',
-  port: Number(positionals[0]),
-  backlog: 4096,
+  ...(https ? { server: https } : address),
   maxPayload: 64 << 20,
-  perMessageDeflate,
+  perMessageDeflate: https ? false : perMessageDeflate,
 });
+https?.listen(address);
 const room = new Set();
 server.on('connection', (socket, request) => {
   socket.on('error', () => {});

@@ -9,11 +9,13 @@ mod fast;
 mod room;
 mod soketto;
 mod streams;
+mod tls;
 mod wtx;
 mod yawc;
 
 use std::error::Error;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use clap::{Parser, ValueEnum};
@@ -49,6 +51,12 @@ struct Cli {
     /// messages
     #[arg(long, value_name = "BYTES", value_parser = clap::value_parser!(u32).range(64..=1 << 24))]
     read_buffer: Option<u32>,
+    /// Serve with TLS, on tokio-rustls with aws-lc-rs: the certificates in PEM (tokio-tungstenite only)
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    tls_cert: Option<PathBuf>,
+    /// The private key in PEM
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    tls_key: Option<PathBuf>,
 }
 
 /// The largest message, for libraries with such a limit.
@@ -70,6 +78,11 @@ fn main() -> Result<(), Failure> {
     let threads = cli.threads.map_or_else(|| available_parallelism().map(Into::into), |n| Ok(n.into()))?;
     let read_buffer = cli.read_buffer.and_then(|bytes| usize::try_from(bytes).ok());
     let settings = Settings { threads, read_buffer };
+    let tls = cli.tls_cert.as_deref().zip(cli.tls_key.as_deref());
+    let tls = tls.map(|(cert, key)| tls::acceptor(cert, key)).transpose()?;
+    if tls.is_some() && !matches!(cli.peer, Peer::TokioTungstenite) {
+        return Err("only tokio-tungstenite takes --tls-cert and --tls-key".into());
+    }
 
     let listener = TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, cli.port)))?;
     listener.set_nonblocking(true)?;
@@ -90,7 +103,7 @@ fn main() -> Result<(), Failure> {
             Peer::Wtx => wtx::serve(listener).await,
             Peer::Soketto => soketto::serve(listener).await,
             Peer::TokioTungstenite | Peer::AsyncTungstenite => {
-                streams::tokio_tungstenite(listener, &settings).await
+                streams::tokio_tungstenite(listener, tls, &settings).await
             }
         }
     })

@@ -10,7 +10,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use futures_util::{Sink, Stream};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio_rustls::TlsAcceptor;
 use tokio_tungstenite::tungstenite::{
     Message as TungsteniteMessage,
     handshake::server::{ErrorResponse, Request, Response},
@@ -51,19 +53,35 @@ fn tungstenite_config(settings: &Settings) -> WebSocketConfig {
     config.read_buffer_size(read_buffer)
 }
 
-/// tokio-tungstenite on tokio.
+/// tokio-tungstenite on tokio, with TLS if there is an acceptor.
 pub(crate) async fn tokio_tungstenite(
     listener: tokio::net::TcpListener,
+    tls: Option<TlsAcceptor>,
     settings: &Settings,
 ) -> Result<(), Failure> {
     let config = tungstenite_config(settings);
-    let connection = |socket, room: Arc<Room<TungsteniteMessage>>| async move {
-        let mut path = String::new();
-        let note = note_path(&mut path);
-        let ws = tokio_tungstenite::accept_hdr_async_with_config(socket, note, Some(config)).await?;
-        run(ws, &path, &room).await
+    let connection = |socket, room: Arc<Room<TungsteniteMessage>>| {
+        let tls = tls.clone();
+        async move {
+            match tls {
+                None => tungstenite(socket, &room, config).await,
+                Some(tls) => tungstenite(tls.accept(socket).await?, &room, config).await,
+            }
+        }
     };
     accept(listener, connection).await
+}
+
+/// A connection of tokio-tungstenite.
+async fn tungstenite(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    room: &Room<TungsteniteMessage>,
+    config: WebSocketConfig,
+) -> Result<(), Failure> {
+    let mut path = String::new();
+    let note = note_path(&mut path);
+    let ws = tokio_tungstenite::accept_hdr_async_with_config(stream, note, Some(config)).await?;
+    run(ws, &path, room).await
 }
 
 /// tokio-websockets as in its own echo example, with the same write threshold as tungstenite.

@@ -10,14 +10,12 @@ use clws_handshake::{DeflateConfig, Version};
 use clws_proto::{CodecPool, DeflateParams, Sender};
 use socket2::SockRef;
 
-use super::Target;
+use super::{Attack, Target};
 use crate::random::SplitMix;
-
-pub(super) type Attack = fn(&Target);
 
 /// All attacks. A new one is a function and a line here.
 pub(super) const ALL: &[(&str, Attack)] = &[
-    ("none", |target| hold(target, &[])),
+    ("none", |target| hold::<TcpStream>(target, &[])),
     ("slow handshakes", |target| send_slowly(target, crowd(target, connect), &request(false))),
     ("connections that send nothing", |target| hold(target, &crowd(target, connect))),
     ("flood of connects", flood_of_connects),
@@ -38,12 +36,12 @@ pub(super) const ALL: &[(&str, Attack)] = &[
     ("flood of messages", |target| repeat(target, &message(b"x").repeat(5000), true)),
 ];
 
-fn pause() {
+pub(super) fn pause() {
     thread::sleep(Duration::from_millis(10));
 }
 
 /// A new connection. `None` if the server accepts none now.
-fn connect(target: &Target) -> Option<TcpStream> {
+pub(super) fn connect(target: &Target) -> Option<TcpStream> {
     let stream = TcpStream::connect_timeout(&target.address, Duration::from_secs(1)).ok()?;
     stream.set_nodelay(true).ok()?;
     stream.set_read_timeout(Some(Duration::from_secs(2))).ok()?;
@@ -59,7 +57,11 @@ fn request(deflate: bool) -> Vec<u8> {
 
 /// Opens a connection with a complete handshake.
 pub(super) fn open(target: &Target) -> Option<TcpStream> {
-    let mut stream = connect(target)?;
+    shake_hands(connect(target)?)
+}
+
+/// Performs the opening handshake.
+pub(super) fn shake_hands<S: Read + Write>(mut stream: S) -> Option<S> {
     stream.write_all(&request(false)).ok()?;
     let (mut head, mut byte) = (Vec::new(), [0]);
     while !head.ends_with(b"\r\n\r\n") {
@@ -87,11 +89,11 @@ pub(super) fn message(payload: &[u8]) -> Vec<u8> {
 }
 
 /// Opens connections, as many as there may be and the time allows.
-fn crowd(target: &Target, open: fn(&Target) -> Option<TcpStream>) -> Vec<TcpStream> {
+pub(super) fn crowd<S>(target: &Target, open: fn(&Target) -> Option<S>) -> Vec<S> {
     (0..target.connections).map_while(|_| if target.is_over() { None } else { open(target) }).collect()
 }
 
-fn hold(target: &Target, _streams: &[TcpStream]) {
+pub(super) fn hold<S>(target: &Target, _streams: &[S]) {
     while !target.is_over() {
         pause();
     }
@@ -124,7 +126,7 @@ fn repeat(target: &Target, bytes: &[u8], endlessly: bool) {
 }
 
 /// Sends bytes one at a time on all connections.
-fn send_slowly(target: &Target, mut streams: Vec<TcpStream>, bytes: &[u8]) {
+pub(super) fn send_slowly(target: &Target, mut streams: Vec<TcpStream>, bytes: &[u8]) {
     for byte in bytes.iter().cycle() {
         streams.retain_mut(|stream| stream.write_all(&[*byte]).is_ok());
         if target.is_over() {

@@ -1,15 +1,19 @@
 //! `abuse`: attacks on a server, one after the other, each beside a client that behaves well.
 //!
-//! Everything stays on loopback and ends by itself. The verdict of an attack is about loss, memory
-//! and descriptors, never about time: the machine may be busy.
+//! Everything stays on loopback and ends by itself. The verdict of an attack is about loss, panics,
+//! memory and descriptors, never about time: the machine may be busy. With `--tls` (feature `tls`), the
+//! server and the client that behaves well speak TLS, and the attacks are on TLS.
 
 mod attacks;
+#[cfg(feature = "tls")]
+mod tls;
 
 use std::io::{BufRead, BufReader, Error, Read, Result, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -36,9 +40,59 @@ pub struct Args {
     /// Run only attacks whose names contain this text
     #[arg(long, default_value = "")]
     only: String,
+    /// Attack TLS; the server then gets the flag `--tls-self-signed`, and prints
+    /// `listening on wss://ADDRESS/`
+    #[cfg(feature = "tls")]
+    #[arg(long)]
+    tls: bool,
     /// A short run for tests: 30 connections and a fifth of a second, not 300 and 5 seconds
     #[arg(long)]
     quick: bool,
+}
+
+impl Args {
+    #[cfg(feature = "tls")]
+    const fn tls(&self) -> bool {
+        self.tls
+    }
+
+    #[cfg(not(feature = "tls"))]
+    const fn tls(&self) -> bool {
+        false
+    }
+
+    /// The attacks.
+    fn attacks(&self) -> &'static [(&'static str, Attack)] {
+        #[cfg(feature = "tls")]
+        if self.tls {
+            return tls::ALL;
+        }
+        attacks::ALL
+    }
+
+    /// Opens the connection of the client that behaves well.
+    fn open(&self, target: &Target) -> Option<Box<dyn Stream>> {
+        #[cfg(feature = "tls")]
+        if self.tls {
+            return Some(Box::new(tls::open(target)?));
+        }
+        Some(Box::new(attacks::open(target)?))
+    }
+}
+
+/// An attack ends when the time of its target is over.
+type Attack = fn(&Target);
+
+/// The connection of the client that behaves well.
+trait Stream: Read + Write + Send {
+    /// Sets the longest wait of a read.
+    fn set_patience(&self, patience: Duration) -> Result<()>;
+}
+
+impl Stream for TcpStream {
+    fn set_patience(&self, patience: Duration) -> Result<()> {
+        self.set_read_timeout(Some(patience))
+    }
 }
 
 /// What an attack attacks, and for how long.
@@ -72,12 +126,16 @@ impl Usage {
 }
 
 /// A server process, which ends with this value.
-struct Server(Child);
+struct Server {
+    process: Child,
+    /// The panics on its standard error. Each of them is a fault, also if the server catches it.
+    panics: Arc<AtomicUsize>,
+}
 
 impl Drop for Server {
     fn drop(&mut self) {
-        let _ = self.0.kill(); // it may have ended
-        let _ = self.0.wait();
+        let _ = self.process.kill(); // it may have ended
+        let _ = self.process.wait();
     }
 }
 
@@ -89,10 +147,23 @@ impl Server {
         fs::write(&config, CONFIG)?;
         let mut command = Command::new(&program);
         command.arg("--config").arg(&config).args(["--deflate", "--log-level", "off"]).stdout(Stdio::piped());
+        let begin = if args.tls() { "listening on wss://" } else { "listening on ws://" };
+        if args.tls() {
+            command.arg("--tls-self-signed");
+        }
         let failed = |error| Error::other(format!("{}: {error}; build it first", program.display()));
-        let mut server = Self(command.spawn().map_err(failed)?);
-        let mut lines = server.0.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
-        let address = |line: &str| line.strip_prefix("listening on ws://")?.strip_suffix('/')?.parse().ok();
+        let process = command.stderr(Stdio::piped()).spawn().map_err(failed)?;
+        let mut server = Self { process, panics: Arc::default() };
+        let (errors, panics) = (server.process.stderr.take(), Arc::clone(&server.panics));
+        thread::spawn(move || {
+            for line in errors.map(BufReader::new).into_iter().flat_map(BufRead::lines).map_while(Result::ok)
+            {
+                panics.fetch_add(usize::from(line.contains("panicked at")), Ordering::Relaxed);
+                eprintln!("{line}");
+            }
+        });
+        let mut lines = server.process.stdout.take().map(BufReader::new).into_iter().flat_map(BufRead::lines);
+        let address = |line: &str| line.strip_prefix(begin)?.strip_suffix('/')?.parse().ok();
         let address = lines.find_map(|line| address(&line.ok()?));
         let _ = fs::remove_file(config);
         address.ok_or_else(|| failed(Error::other("it prints no address"))).map(|address| (server, address))
@@ -108,8 +179,8 @@ pub fn run(args: &Args) -> Result<bool> {
     let mut all_good = true;
     println!("| attack | p50 ms | p99 ms | max ms | RSS MiB before, peak, after | descriptors | verdict |");
     println!("|---|---|---|---|---|---|---|");
-    for (name, attack) in attacks::ALL.iter().filter(|(name, _)| name.contains(&*args.only)) {
-        let (row, is_good) = measure(&mut server.0, address, args, *attack)?;
+    for (name, attack) in args.attacks().iter().filter(|(name, _)| name.contains(&*args.only)) {
+        let (row, is_good) = measure(&mut server, address, args, *attack)?;
         println!("| {name} | {row} |");
         all_good &= is_good;
         if !is_good {
@@ -120,23 +191,19 @@ pub fn run(args: &Args) -> Result<bool> {
 }
 
 /// Runs one attack. Returns its row, and whether the verdict is good.
-fn measure(
-    server: &mut Child,
-    address: SocketAddr,
-    args: &Args,
-    attack: attacks::Attack,
-) -> Result<(String, bool)> {
+fn measure(server: &mut Server, address: SocketAddr, args: &Args, attack: Attack) -> Result<(String, bool)> {
     let (millis, connections) = if args.quick { (200, 30) } else { (5000, 300) };
-    let usage = || Usage::of(server.id());
+    let (id, panics) = (server.process.id(), Arc::clone(&server.panics));
+    let usage = || Usage::of(id);
     let mut target = Target { address, connections, until: Instant::now() };
     // The first client makes the server open what it needs without clients.
-    drop(attacks::open(&target));
+    drop(args.open(&target));
     let mut before = Usage::default();
     while before != usage() {
         before = usage();
         thread::sleep(Duration::from_millis(100));
     }
-    let stream = attacks::open(&target).ok_or_else(|| Error::other("no client can connect"))?;
+    let stream = args.open(&target).ok_or_else(|| Error::other("no client can connect"))?;
     target.until = Instant::now() + Duration::from_millis(millis);
     let mut peak = before;
     let over = AtomicBool::new(false);
@@ -161,7 +228,8 @@ fn measure(
     }
     let (has_returned_memory, has_returned_descriptors) = has_returned(after);
     let faults = [
-        (server.try_wait()?.is_some(), "the server has ended".to_owned()),
+        (server.process.try_wait()?.is_some(), "the server has ended".to_owned()),
+        (panics.swap(0, Ordering::Relaxed) > 0, "it panicked".to_owned()),
         (echoed.is_err(), format!("the good client failed: {:?}", echoed.as_ref().err())),
         (peak.rss > before.rss + MAX_GROWTH, "it took too much memory".to_owned()),
         (!has_returned_memory, "it keeps memory".to_owned()),
@@ -180,8 +248,8 @@ fn measure(
 
 /// The good client: sends a message, waits for its echo, and sends the next one, until the attack is
 /// over. Any other answer is an error. Returns the microseconds of the echoes.
-fn echo_until(mut stream: TcpStream, over: &AtomicBool) -> Result<Histogram<u64>> {
-    stream.set_read_timeout(Some(PATIENCE))?;
+fn echo_until(mut stream: Box<dyn Stream>, over: &AtomicBool) -> Result<Histogram<u64>> {
+    stream.set_patience(PATIENCE)?;
     let mut times = Histogram::new_with_max(10 * PATIENCE.as_secs() * 1_000_000, 3).map_err(Error::other)?;
     for number in 0_u64.. {
         let message = format!("message {number}");

@@ -7,6 +7,7 @@ use clap::{Args, Parser, Subcommand};
 use clws_proto::{DeflateConfig, Version};
 
 use super::error::Error;
+use super::tls_args::TlsArgs;
 
 /// The largest message.
 pub(super) const MAX_SIZE: u64 = 64 << 20;
@@ -63,6 +64,9 @@ pub struct Common {
     /// The server's process id: the report then includes its CPU time and memory
     #[arg(long, value_name = "PID")]
     pub pid: Option<u32>,
+    /// TLS
+    #[command(flatten)]
+    pub tls: TlsArgs,
     /// The only core to run on
     #[arg(long, value_name = "N")]
     pub core: Option<usize>,
@@ -90,7 +94,15 @@ impl Common {
     /// The URL of the requested resource, or of this default.
     #[must_use]
     pub fn url(&self, default: &str) -> String {
-        format!("ws://{}{}", self.target, self.path.as_deref().unwrap_or(default))
+        let scheme = if self.tls.tls { "wss" } else { "ws" };
+        format!("{scheme}://{}{}", self.target, self.path.as_deref().unwrap_or(default))
+    }
+
+    /// The origin of a page of this server.
+    #[must_use]
+    pub fn origin(&self) -> String {
+        let scheme = if self.tls.tls { "https" } else { "http" };
+        format!("{scheme}://{}", self.target)
     }
 }
 
@@ -265,6 +277,9 @@ pub struct ConnectArgs {
     /// The size of the message in bytes
     #[arg(long, default_value_t = 16, value_name = "BYTES", value_parser = number(0, 4000))]
     pub size: usize,
+    /// Resume TLS sessions; an error if the server resumes fewer than half of them
+    #[arg(long, requires = "tls")]
+    pub resume: bool,
     /// The end of the load (--messages counts connections, at most 100,000)
     #[command(flatten)]
     pub end: EndArgs,
@@ -348,7 +363,9 @@ mod tests {
                    echo --connections 60001, echo --in-flight 0, echo --in-flight 65537, \
                    echo --size 67108865, echo --fragments 0, echo --text --binary, echo --draft 9, \
                    echo --path chat, echo --deflate-window 8, broadcast --window 4097, \
-                   connect --connections 1025, connect --size 4001, connect --deflate, idle --hold 601";
+                   connect --connections 1025, connect --size 4001, connect --deflate, idle --hold 601, \
+                   echo --cipher aes-256-gcm, echo --tls --tls-version 1.1, connect --resume, \
+                   echo --tls --cipher rc4, echo --shared-records";
         for bad in bad.split(", ") {
             assert!(parse(bad).is_err(), "{bad}");
         }

@@ -1,15 +1,16 @@
-//! One connection: a socket, the two halves of clws-proto's client, and a position in the ring of
+//! One connection: a link to the server, the two halves of clws-proto's client, and a position in the ring of
 //! messages.
 
 use std::cell::RefCell;
-use std::io::{ErrorKind, IoSlice, Read, Write};
-use std::net::{Shutdown, TcpStream};
+use std::io::{ErrorKind, IoSlice};
+use std::net::TcpStream;
 
 use clws_proto::buffer::BufferPool;
 use clws_proto::{CloseCode, Event, Input, Receiver, Sender};
 
 use super::drive::{Io, Ready};
 use super::error::Error;
+use super::link::{Link, Received};
 use super::ring::Ring;
 
 /// The size of the read buffer that all connections share. A long message keeps it and moves once,
@@ -21,7 +22,7 @@ const POOLED: usize = 16;
 /// An open connection.
 #[derive(Debug)]
 pub(super) struct Client {
-    socket: TcpStream,
+    link: Link,
     /// The number of the connection, counted from 0.
     number: usize,
     receiver: Receiver,
@@ -50,15 +51,24 @@ pub(super) struct Step {
 }
 
 impl Client {
-    /// Takes over a socket after the handshake.
-    pub(super) fn new(socket: TcpStream, number: usize, receiver: Receiver, sender: Sender) -> Self {
-        let (received, queued, cursor, pending) = (0, 0, 0, 0);
-        Self { socket, number, receiver, sender, in_control_frame: false, received, queued, cursor, pending }
+    /// Takes over a link after the handshake.
+    pub(super) fn new(link: Link, number: usize, receiver: Receiver, sender: Sender) -> Self {
+        Self {
+            link,
+            number,
+            receiver,
+            sender,
+            in_control_frame: false,
+            received: 0,
+            queued: 0,
+            cursor: 0,
+            pending: 0,
+        }
     }
 
     /// The socket.
     pub(super) fn socket(&self) -> &TcpStream {
-        &self.socket
+        self.link.socket()
     }
 
     /// The number of received messages.
@@ -74,12 +84,14 @@ impl Client {
         self.flush(ring)
     }
 
-    /// Writes queued data until the socket would block. Returns the number of bytes written.
+    /// Writes queued data until the socket would block. Returns the number of bytes written, which
+    /// with TLS is the number of encrypted bytes.
     pub(super) fn flush(&mut self, ring: &Ring) -> Result<usize, Error> {
         let encoded = ring.encoded();
         let mut total = 0;
         loop {
             let mut slices = [IoSlice::new(&[]); 2];
+            let mut limit = usize::MAX;
             // Control frames are written when no message is incomplete, and then completely.
             let is_control = self.in_control_frame || self.pending == 0;
             if is_control {
@@ -91,8 +103,11 @@ impl Client {
                 let (head, tail) = encoded.split_at(self.cursor);
                 slices[0] = IoSlice::new(&tail[..tail.len().min(self.pending)]);
                 slices[1] = IoSlice::new(&head[..head.len().min(self.pending.saturating_sub(tail.len()))]);
+                if self.link.separates_messages() {
+                    limit = ring.rest_of_message(self.cursor);
+                }
             }
-            let written = match (&self.socket).write_vectored(&slices) {
+            let written = match self.link.write(&slices, limit) {
                 Ok(written) => written,
                 Err(error) if error.kind() == ErrorKind::WouldBlock => break,
                 Err(error) if error.kind() == ErrorKind::Interrupted => continue,
@@ -107,7 +122,12 @@ impl Client {
                 self.cursor = (self.cursor + written) % encoded.len();
             }
         }
-        Ok(total)
+        match self.link.flush() {
+            Err(error) if error.kind() != ErrorKind::WouldBlock => {
+                Err(Error::io(format!("connection {}: writing", self.number), error))
+            }
+            _ => Ok(total),
+        }
     }
 
     /// Reads everything that an event announced and counts it. Then writes queued data.
@@ -119,7 +139,7 @@ impl Client {
             all.messages += step.messages;
             (all.more, all.ended) = (step.more, step.ended);
         }
-        if self.pending > 0 || self.sender.queued() > 0 {
+        if self.pending > 0 || self.sender.queued() > 0 || self.link.wants_write() {
             io.meter.sent(self.flush(&io.ring)?);
         }
         Ok(all)
@@ -132,16 +152,17 @@ impl Client {
         let direct = self.receiver.spare_capacity(pool);
         let is_direct = direct.is_some();
         let space = direct.unwrap_or(read);
-        let size = space.len();
         let closing = self.sender.close_sent();
-        let bytes = match (&self.socket).read(space) {
-            Ok(0) if closing => return Ok(Step { ended: true, ..Step::default() }),
+        let (bytes, more) = match self.link.read(space) {
+            Ok(Received { ended: true, .. }) if closing => {
+                return Ok(Step { ended: true, ..Step::default() });
+            }
             // After the close frame, a reset is a valid end.
             Err(error) if closing && error.kind() == ErrorKind::ConnectionReset => {
                 return Ok(Step { ended: true, ..Step::default() });
             }
-            Ok(0) => return Err(Error::Closed(self.number, None)),
-            Ok(bytes) => bytes,
+            Ok(Received { ended: true, .. }) => return Err(Error::Closed(self.number, None)),
+            Ok(Received { bytes, more, .. }) => (bytes, more),
             Err(error) if error.kind() == ErrorKind::WouldBlock => return Ok(Step::default()),
             Err(error) if error.kind() == ErrorKind::Interrupted => {
                 return Ok(Step { more: true, ..Step::default() });
@@ -154,7 +175,7 @@ impl Client {
             *read = pool.acquire(READ, READ);
             read.resize(READ, 0);
         }
-        Ok(Step { bytes, messages, more: hangup || bytes == size, ended: false })
+        Ok(Step { bytes, messages, more: hangup || more, ended: false })
     }
 
     /// Decodes input and checks each message. Returns the number of messages.
@@ -185,7 +206,7 @@ impl Client {
         let _ = self.sender.close(CloseCode::NORMAL, ""); // fails only if it is closing already
         let written = self.flush(ring)?;
         if !self.sender.version().has_close_frame() {
-            let _ = self.socket.shutdown(Shutdown::Write); // fails only if the server has ended it
+            self.link.end();
         }
         Ok(written)
     }

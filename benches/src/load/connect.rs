@@ -4,8 +4,10 @@
 //! The client sends Close and waits until the server answers and ends the TCP connection. RFC 6455
 //! §7.1.1: the server should end it first. After a second without an end the client hangs up, and
 //! the report notes it.
+//!
+//! With TLS, each connection has a full TLS handshake, or with `--resume` a resumed one.
 
-use std::io::{ErrorKind, Read, Write};
+use std::io::ErrorKind;
 use std::net::TcpStream;
 
 use clws_handshake::client::Pending;
@@ -16,6 +18,7 @@ use super::client::{Buffers, Client, Pool};
 use super::drive::{Io, Load, Poll, Ready};
 use super::error::Error;
 use super::handshake::{self, Opener};
+use super::link::Link;
 use super::meter::Meter;
 use super::report::Report;
 use super::ring::Ring;
@@ -28,7 +31,10 @@ const LINGER: u64 = 1_000_000_000;
 
 /// One connection from connecting to its end.
 enum Session {
-    Connecting(Opening),
+    Connecting {
+        socket: TcpStream,
+        started: u64,
+    },
     ShakingHands(Opening),
     Echo(Client),
     Closing {
@@ -40,7 +46,7 @@ enum Session {
 }
 
 struct Opening {
-    socket: TcpStream,
+    link: Link,
     pending: Pending,
     input: Vec<u8>,
     started: u64,
@@ -52,6 +58,11 @@ struct Connect<'a> {
     sessions: Vec<Session>,
     begun: u64,
     unclosed: u64,
+    /// The number of connections with a handshake, the number of these that resumed a TLS session,
+    /// and the properties of TLS.
+    established: u64,
+    resumed: u64,
+    tls: String,
     /// The time of the last look at connections that the server should have ended.
     checked: u64,
 }
@@ -67,19 +78,41 @@ pub(super) fn run(args: &ConnectArgs) -> Result<Report, Error> {
     sys::need_sockets(args.connections)?;
     let (meter, buffers) = (Meter::start(common, &args.end, 1)?, Buffers::new(args.size));
     let mut io = Io { ring, meter, poll: Poll::new()?, buffers };
-    let opener = Opener::new(common, "/echo", None)?;
-    let mut load = Connect { common, opener, sessions: Vec::new(), begun: 0, unclosed: 0, checked: 0 };
+    let opener = Opener::resuming(common, "/echo", None, if args.resume { args.connections } else { 0 })?;
+    let mut load = Connect {
+        common,
+        opener,
+        sessions: Vec::new(),
+        begun: 0,
+        unclosed: 0,
+        established: 0,
+        resumed: 0,
+        tls: String::new(),
+        checked: 0,
+    };
     for slot in 0..args.connections {
         let session = load.begin(slot, &io)?;
         load.sessions.push(session);
     }
     io.drive(&mut load, common.stall)?;
     let report = io.meter.report("connect", common, &io.ring);
-    let note = match load.unclosed {
-        0 => String::new(),
-        n => format!("the server did not end {n} connections within a second of Close"),
-    };
-    Ok(Report { connections: args.connections, in_flight: 1, note, ..report })
+    let (all, resumed) = (load.established, load.resumed);
+    // The first connection of each slot has no session to resume. Some servers send no new ticket
+    // on a connection that was resumed with an earlier one.
+    if args.resume && resumed < all.saturating_sub(args.connections as u64) / 2 {
+        return Err(Error::Handshake(format!("the server resumed only {resumed} of {all} TLS sessions")));
+    }
+    let mut notes = Vec::new();
+    if common.tls.tls {
+        notes.push(format!("{}, {resumed} of {all} sessions resumed", load.tls));
+    }
+    if load.unclosed > 0 {
+        notes.push(format!("the server did not end {} connections within a second of Close", load.unclosed));
+    }
+    #[expect(clippy::cast_precision_loss, reason = "display only")]
+    let share = common.tls.tls.then(|| resumed as f64 / all.max(1) as f64);
+    let note = notes.join("; ");
+    Ok(Report { connections: args.connections, in_flight: 1, resumed: share, note, ..report })
 }
 
 impl Load for Connect<'_> {
@@ -115,7 +148,7 @@ impl Load for Connect<'_> {
 
     fn missing(&self) -> String {
         let stage = self.sessions.iter().find_map(|session| match session {
-            Session::Connecting(_) => Some("connect"),
+            Session::Connecting { .. } => Some("connect"),
             Session::ShakingHands(_) => Some("receive the handshake response"),
             Session::Echo(_) => Some("receive its message"),
             Session::Closing { .. } => Some("close"),
@@ -142,12 +175,7 @@ impl Connect<'_> {
         }
         let socket = TcpStream::from(socket);
         io.poll.add(&socket, slot)?;
-        Ok(Session::Connecting(Opening {
-            socket,
-            pending: self.opener.pending.clone(),
-            input: Vec::new(),
-            started,
-        }))
+        Ok(Session::Connecting { socket, started })
     }
 
     /// Counts a connection and starts the next one in its slot.
@@ -160,20 +188,18 @@ impl Connect<'_> {
     /// Drives a connection as far as its socket allows. Returns `None` at its end.
     fn advance(&mut self, session: Session, event: Ready, io: &mut Io) -> Result<Option<Session>, Error> {
         Ok(Some(match session {
-            Session::Connecting(opening) => {
+            Session::Connecting { socket, started } => {
                 let target = self.common.target;
-                if let Some(error) = opening.socket.take_error().map_err(|e| Error::io("SO_ERROR", e))? {
+                if let Some(error) = socket.take_error().map_err(|e| Error::io("SO_ERROR", e))? {
                     return Err(Error::io(format!("connecting to {target}"), error));
                 }
                 if !event.writable {
-                    return Ok(Some(Session::Connecting(opening)));
+                    return Ok(Some(Session::Connecting { socket, started }));
                 }
-                // An empty socket buffer accepts the request whole.
-                (&opening.socket)
-                    .write_all(&self.opener.request)
-                    .map_err(|e| Error::io("sending the opening handshake", e))?;
-                io.meter.sent(self.opener.request.len());
-                Session::ShakingHands(opening)
+                let (link, size) = self.opener.request(socket, event.key)?;
+                io.meter.sent(size);
+                let pending = self.opener.pending.clone();
+                Session::ShakingHands(Opening { link, pending, input: Vec::new(), started })
             }
             Session::ShakingHands(opening) => self.shake_hands(opening, event, io)?,
             Session::Echo(mut client) => {
@@ -195,14 +221,14 @@ impl Connect<'_> {
     }
 
     /// Reads the response, and then sends the message.
-    fn shake_hands(&self, mut opening: Opening, event: Ready, io: &mut Io) -> Result<Session, Error> {
+    fn shake_hands(&mut self, mut opening: Opening, event: Ready, io: &mut Io) -> Result<Session, Error> {
         let mut part = [0; 1024];
         loop {
-            match (&opening.socket).read(&mut part) {
-                Ok(0) => return Err(Error::Closed(event.key, None)),
-                Ok(n) => {
-                    opening.input.extend_from_slice(&part[..n]);
-                    io.meter.received(n, 0);
+            match opening.link.read(&mut part) {
+                Ok(read) if read.ended => return Err(Error::Closed(event.key, None)),
+                Ok(read) => {
+                    opening.input.extend_from_slice(&part[..read.bytes]);
+                    io.meter.received(read.bytes, 0);
                 }
                 Err(error) if error.kind() == ErrorKind::WouldBlock => {
                     return Ok(Session::ShakingHands(opening));
@@ -211,8 +237,13 @@ impl Connect<'_> {
             }
             if let Some(established) = handshake::check(&mut opening.pending, &opening.input)? {
                 io.meter.latency(io.meter.now() - opening.started, 1);
+                self.established += 1;
+                self.resumed += u64::from(opening.link.is_resumed());
+                if self.tls.is_empty() {
+                    self.tls = opening.link.tls();
+                }
                 let early = established.consumed;
-                let mut client = self.opener.client(opening.socket, event.key, &established);
+                let mut client = self.opener.client(opening.link, event.key, &established);
                 client.decode(Input::Lent(&mut opening.input[early..]), &io.ring, &Pool::default())?;
                 io.meter.sent(client.send(1, &io.ring)?);
                 return Ok(Session::Echo(client));

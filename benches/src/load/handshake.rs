@@ -1,6 +1,5 @@
 //! The opening handshake.
 
-use std::io::{Read, Write};
 use std::net::{IpAddr, SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,7 +12,9 @@ use socket2::{Domain, Protocol, Socket, Type};
 use super::args::{Common, MAX_SIZE};
 use super::client::{Client, Pool};
 use super::error::Error;
+use super::link::Link;
 use super::ring::Ring;
+use super::tls::Connector;
 use crate::random::SplitMix;
 
 /// Opens connections of one load. All of them send the same request.
@@ -22,8 +23,9 @@ pub(super) struct Opener<'a> {
     offer: Option<DeflateConfig>,
     limits: Arc<Limits>,
     codecs: CodecPool,
+    tls: Option<Connector>,
     /// The bytes of the request.
-    pub(super) request: Vec<u8>,
+    request: Vec<u8>,
     /// The response before its first byte.
     pub(super) pending: Pending,
 }
@@ -31,7 +33,17 @@ pub(super) struct Opener<'a> {
 impl<'a> Opener<'a> {
     /// Prepares the request for `--path`, or for this default.
     pub(super) fn new(common: &'a Common, path: &str, offer: Option<DeflateConfig>) -> Result<Self, Error> {
-        let (url, origin) = (common.url(path), format!("http://{}", common.target));
+        Self::resuming(common, path, offer, 0)
+    }
+
+    /// The same, for connections that resume the TLS sessions of this many slots; 0 resumes none.
+    pub(super) fn resuming(
+        common: &'a Common,
+        path: &str,
+        offer: Option<DeflateConfig>,
+        slots: usize,
+    ) -> Result<Self, Error> {
+        let (url, origin) = (common.url(path), common.origin());
         let mut request = ClientRequest::new(common.draft, &url).origin(&origin);
         if let Some(offer) = &offer {
             request = request.deflate(offer);
@@ -43,7 +55,8 @@ impl<'a> Opener<'a> {
         let max = usize::try_from(MAX_SIZE).unwrap_or(usize::MAX);
         let limits = Arc::new(Limits::default().max_message_size(max).max_frame_size(max));
         let codecs = CodecPool::new(&offer.unwrap_or_default());
-        Ok(Self { common, offer, limits, codecs, request, pending })
+        let tls = common.tls.tls.then(|| Connector::new(&common.tls, slots)).transpose()?;
+        Ok(Self { common, offer, limits, codecs, tls, request, pending })
     }
 
     /// Opens an unconnected socket, bound to this source address if there is one.
@@ -59,7 +72,17 @@ impl<'a> Opener<'a> {
         Ok(socket)
     }
 
-    /// Connects and shakes hands, blocking. Returns also the accepted extension parameters.
+    /// Sends the request on a connected socket. With TLS, the request follows the TLS handshake,
+    /// which the reads of the response drive. Returns also the size of the request in bytes.
+    pub(super) fn request(&self, socket: TcpStream, slot: usize) -> Result<(Link, usize), Error> {
+        let tls = self.tls.as_ref().map(|connector| connector.session(slot)).transpose()?;
+        let mut link = Link::new(socket, tls);
+        link.write_all(&self.request).map_err(|e| Error::io("sending the opening handshake", e))?;
+        Ok((link, self.request.len()))
+    }
+
+    /// Connects and shakes hands, blocking. Returns also the properties of TLS and the accepted
+    /// extension parameters.
     pub(super) fn open(
         &self,
         number: usize,
@@ -71,35 +94,38 @@ impl<'a> Opener<'a> {
         socket
             .connect_timeout(&target.into(), patience)
             .map_err(|e| Error::io(format!("connecting to {target}"), e))?;
-        let mut stream = TcpStream::from(socket);
+        let stream = TcpStream::from(socket);
         stream.set_read_timeout(Some(patience)).map_err(|e| Error::io("SO_RCVTIMEO", e))?;
         stream.set_write_timeout(Some(patience)).map_err(|e| Error::io("SO_SNDTIMEO", e))?;
-        stream.write_all(&self.request).map_err(|e| Error::io("sending the opening handshake", e))?;
+        let (mut link, _) = self.request(stream, number)?;
         let (mut input, mut part, mut pending) = (Vec::new(), [0; 1024], self.pending.clone());
         loop {
-            let n = stream.read(&mut part).map_err(|e| Error::io("waiting for the handshake response", e))?;
-            if n == 0 {
+            let read =
+                link.read(&mut part).map_err(|e| Error::io("waiting for the handshake response", e))?;
+            if read.ended {
                 return Err(Error::Handshake("the server closed the connection instead of answering".into()));
             }
-            input.extend_from_slice(&part[..n]);
+            input.extend_from_slice(&part[..read.bytes]);
             if let Some(established) = check(&mut pending, &input)? {
                 let agreed = self.agreed(&established)?;
+                let note = [link.tls(), agreed].into_iter().filter(|text| !text.is_empty());
+                let note = note.collect::<Vec<_>>().join("; ");
                 let early = established.consumed;
-                let mut client = self.client(stream, number, &established);
+                let mut client = self.client(link, number, &established);
                 client.decode(Input::Lent(&mut input[early..]), ring, &Pool::default())?;
-                return Ok((client, agreed));
+                return Ok((client, note));
             }
         }
     }
 
     /// The connection after its handshake.
-    pub(super) fn client(&self, socket: TcpStream, number: usize, established: &Established<'_>) -> Client {
+    pub(super) fn client(&self, link: Link, number: usize, established: &Established<'_>) -> Client {
         let mut receiver = Receiver::new(self.common.draft, Role::Client, Arc::clone(&self.limits));
         if let Some(params) = established.deflate {
             receiver = receiver.deflate(params, &self.codecs);
         }
         // The sender sends control frames only.
-        Client::new(socket, number, receiver, Sender::client(self.common.draft, || [0x11, 0x22, 0x33, 0x44]))
+        Client::new(link, number, receiver, Sender::client(self.common.draft, || [0x11, 0x22, 0x33, 0x44]))
     }
 
     /// The accepted extension parameters as the server sent them. They must be the offered ones.

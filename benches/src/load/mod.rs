@@ -8,8 +8,9 @@
 //!
 //! | module | contents |
 //! |---|---|
-//! | `args` | the command line and its checks |
+//! | `args`, `tls_args` | the command line and its checks |
 //! | `ring` | messages, encoded in advance, and the check of those that come back |
+//! | `link`, `tls` | a stream to the server; TLS on it (feature `tls`) |
 //! | `handshake`, `client` | opening a connection; a connection |
 //! | `drive` | epoll and the event loop |
 //! | `echo`, `broadcast`, `connect`, `idle` | the four loads |
@@ -25,10 +26,17 @@ mod echo;
 mod error;
 mod handshake;
 mod idle;
+mod link;
 mod meter;
 mod report;
 mod ring;
 mod sys;
+#[cfg(feature = "tls")]
+mod tls;
+#[cfg(not(feature = "tls"))]
+#[path = "no_tls.rs"]
+mod tls;
+mod tls_args;
 
 pub use args::{Cli, Mode};
 pub use error::Error;

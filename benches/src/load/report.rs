@@ -39,6 +39,8 @@ pub struct Report {
     pub server_cpu: Option<Duration>,
     /// The CPU time of the load generator.
     pub own_cpu: Duration,
+    /// `connect --tls`: the share of connections that resumed a TLS session.
+    pub resumed: Option<f64>,
     /// `idle`: the growth of the server's RSS and PSS in bytes per connection.
     pub memory: Option<[f64; 2]>,
     /// `idle --touch`: the same after one message on each connection.
@@ -176,6 +178,7 @@ impl Report {
             ("payload_in", self.payload_in.to_string()),
             ("ratio", number(self.ratio())),
             ("ratio_sent", number(self.sent_ratio)),
+            ("resumed", number(self.resumed)),
             ("note", quoted(&self.note)),
         ];
         format!("{{{}}}", fields.map(|(name, value)| format!("\"{name}\":{value}")).join(","))

@@ -105,6 +105,12 @@ impl Ring {
         &self.encoded
     }
 
+    /// The number of bytes from this position to the end of its message.
+    pub(super) fn rest_of_message(&self, position: usize) -> usize {
+        let next = self.starts.partition_point(|start| *start <= position);
+        self.starts.get(next).map_or(0, |end| end - position)
+    }
+
     /// The payload size of one message in bytes.
     pub(super) fn size(&self) -> usize {
         self.size
@@ -228,6 +234,14 @@ mod tests {
             let receive = |max| receive(&ring, Version::Rfc6455, offer, Limits::default().max_fragments(max));
             assert_eq!(receive(3), Ok(ring.slots as u64));
             assert_eq!(receive(2), Err(ProtocolError::TooManyFragments { limit: 2 }));
+        }
+    }
+
+    #[test]
+    fn positions_belong_to_the_message_that_they_are_in() {
+        let ring = ring(Version::Rfc6455, 10, 1, None); // 16 bytes each on the wire
+        for (position, rest) in [(0, 16), (1, 15), (15, 1), (16, 16), (ring.encoded.len() - 1, 1)] {
+            assert_eq!(ring.rest_of_message(position), rest, "{position}");
         }
     }
 
