@@ -81,6 +81,16 @@ run_counted() {
     tally "$log" "$status" "$1"
 }
 
+# node_tests FILE SECONDS ARGUMENT...: runs tests of node:test, and adds the closing line of the gate.
+# shellcheck disable=SC2317 # called through run_counted
+node_tests() {
+    timeout "$2" node --test-reporter=tap --test-force-exit "$1" "${@:3}" | awk '
+        { print }
+        /^# pass / { passed = $3 }
+        /^# (fail|cancelled) / { failed += $3 }
+        END { print passed + 0 " passed, " failed + 0 " failed" }'
+}
+
 # --- installing: each function does nothing if its work is already done ---
 
 retry() { # COMMAND...: registries fail occasionally
@@ -183,7 +193,7 @@ trap 'exit 143' TERM
 trap 'exit 130' INT
 
 # serve NAME FLAG...: starts an echo server on a free loopback port. Sets server_pid and
-# server_urls: one URL without the final slash for each `listening on ws://...` line, one line per
+# server_urls: one URL without the final slash for each `listening on ws://...` or `wss://...` line, one per
 # --listen flag, or one without any.
 serve() {
     local name=$1 log want=0 arg
@@ -198,7 +208,7 @@ serve() {
     server_pid=$!
     server_pids+=("$server_pid")
     for _ in {1..300}; do
-        mapfile -t server_urls < <(sed -nE 's|^listening on (ws://[^ /]+).*|\1|p' "$log")
+        mapfile -t server_urls < <(sed -nE 's|^listening on (wss?://[^ /]+).*|\1|p' "$log")
         ((${#server_urls[@]} < want)) || return 0
         kill -0 "$server_pid" 2>/dev/null || break
         sleep 0.1

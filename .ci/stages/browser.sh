@@ -11,21 +11,12 @@ pages=$root/clws-examples/tests/browser
 chat=${CI_CHAT:-$target/release/chat}
 [ -n "${CI_CHAT:-}" ] || cargo build --release --quiet -p clws-examples --bin chat
 
-# tests FILE SECONDS ARGUMENT...: runs tests of node:test, and adds the closing line of the gate.
-# shellcheck disable=SC2317 # called through run_counted
-tests() {
-    timeout "$2" node --test-reporter=tap --test-force-exit "$1" "${@:3}" | awk '
-        { print }
-        /^# pass / { passed = $3 }
-        /^# (fail|cancelled) / { failed += $3 }
-        END { print passed + 0 " passed, " failed + 0 " failed" }'
-}
-run_counted sockets-chromium tests "$ci/interop/browser/sockets.js" 300 "$echo_command" chromium
+run_counted sockets-chromium node_tests "$ci/interop/browser/sockets.js" 300 "$echo_command" chromium
 if need_apt firefox-esr; then
-    run_counted sockets-firefox tests "$ci/interop/browser/sockets.js" 300 "$echo_command" firefox
+    run_counted sockets-firefox node_tests "$ci/interop/browser/sockets.js" 300 "$echo_command" firefox
 else
     note "firefox-esr is not available: permessage-deflate ran with Chromium only"
 fi
-run_counted echo-page tests "$pages/echo_page.js" 200 "$echo_command" "$out"
-run_counted chat tests "$pages/chat.js" 600 "$chat" "$out"
+run_counted echo-page node_tests "$pages/echo_page.js" 200 "$echo_command" "$out"
+run_counted chat node_tests "$pages/chat.js" 600 "$chat" "$out"
 finish

@@ -5,7 +5,7 @@ set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
 install() { "$@" || fail "${*:2} cannot be installed"; }
-install need_apt git shellcheck libprotocol-websocket-perl ruby ruby-websocket chromium prometheus
+install need_apt git shellcheck openssl libprotocol-websocket-perl libio-socket-ssl-perl ruby ruby-websocket chromium prometheus
 need_apt firefox-esr || note "firefox-esr cannot be installed: the browser stage skips it"
 install need_python
 install need_node

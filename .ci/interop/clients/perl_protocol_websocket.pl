@@ -1,6 +1,7 @@
 #!/usr/bin/perl
-# perl_protocol_websocket.pl ws://HOST:PORT/PATH DRAFT
+# perl_protocol_websocket.pl ws[s]://HOST:PORT/PATH DRAFT
 # Debian's libprotocol-websocket-perl against an echo server, with hixie-75, hybi-00, hybi-08 or rfc6455.
+# With wss, SSL_CERT_FILE names the authorities.
 use strict;
 use warnings;
 use Digest::SHA 'sha1';
@@ -17,8 +18,11 @@ my $version = $versions{$draft} or die "unknown draft\n";
 my $old = $draft eq 'hixie-75' || $draft eq 'hybi-00';
 sub fail { die "@_\n" }
 
-my ($host, $port) = $url =~ m{^ws://([^:/]+):(\d+)} or fail('URL');
-my $socket = IO::Socket::INET->new(PeerAddr => $host, PeerPort => $port, Proto => 'tcp') or fail("connect: $!");
+my ($secure, $host, $port) = $url =~ m{^ws(s?)://([^:/]+):(\d+)} or fail('URL');
+require IO::Socket::SSL if $secure;
+my $class = $secure ? 'IO::Socket::SSL' : 'IO::Socket::INET';
+my $socket = $class->new(PeerAddr => $host, PeerPort => $port, Proto => 'tcp')
+    or fail('connect: ' . ($secure ? IO::Socket::SSL::errstr() : $!));
 binmode $socket;
 sub output {
     my $data = shift;
@@ -40,6 +44,8 @@ until ($handshake->is_done) {
     $raw .= $bytes;
     $handshake->parse($in) or fail('handshake: ' . $handshake->error); # removes the bytes that it has read
 }
+# The library does not check the location, which has the scheme of the connection.
+fail("the location is not $url") unless !$old || $raw =~ /\r\n(Sec-)?WebSocket-Location: *\Q$url\E\r\n/i;
 my $accept = encode_base64(sha1($key . '258EAFA5-E914-47DA-95CA-C5AB0DC85B11'), '');
 fail("Sec-WebSocket-Accept is not $accept") unless $old || $raw =~ /\r\nSec-WebSocket-Accept: *\Q$accept\E\r\n/i;
 

@@ -1,5 +1,7 @@
-# ruby_websocket.rb ws://HOST:PORT/PATH DRAFT
+# ruby_websocket.rb ws[s]://HOST:PORT/PATH DRAFT
 # Debian's ruby-websocket against an echo server, with hixie-75, hybi-00, hybi-07, hybi-08 or rfc6455.
+# With wss, SSL_CERT_FILE names the authorities.
+require 'openssl'
 require 'socket'
 require 'uri'
 require 'websocket'
@@ -11,6 +13,14 @@ WebSocket.max_frame_size = 1 << 21
 
 uri = URI.parse(url)
 socket = TCPSocket.new(uri.host, uri.port)
+if uri.scheme == 'wss'
+  context = OpenSSL::SSL::SSLContext.new
+  context.set_params # verifies the certificate
+  socket = OpenSSL::SSL::SSLSocket.new(socket, context)
+  socket.sync_close = true
+  socket.connect
+  socket.post_connection_check(uri.host)
+end
 handshake = WebSocket::Handshake::Client.new(url: url, origin: 'http://client.example', version: version)
 socket.write(handshake.to_s)
 # The library judges an answer of hybi-00 at the end of the head, so it gets the digest in the same piece.
@@ -20,6 +30,8 @@ until (head = got.index("\r\n\r\n")) && (got.bytesize >= head + 4 + digest || go
   got << socket.readpartial(65536)
 end
 handshake << got
+# The library does not check the location, which has the scheme of the connection.
+abort "the location is not #{url}" if old && got !~ /\r\n(Sec-)?WebSocket-Location: *#{Regexp.escape(url)}\r\n/i
 abort "handshake: #{handshake.error.inspect}: #{got.lines.first}" unless handshake.finished? && handshake.valid?
 
 # The leftovers of hybi-00 are the digest.

@@ -66,7 +66,7 @@ class Server {
         reject(new Error(`the server exited with ${code ?? signal}: ${this.log}`));
       });
       readline.createInterface({ input: child.stdout }).on('line', (line) => {
-        const port = /(?:ws|http):\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
+        const port = /(?:wss?|http):\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
         if (port) resolve(this.port = Number(port));
       });
     });
@@ -87,12 +87,12 @@ class Server {
 }
 
 // Each launch has a new profile. CHROMIUM names another binary.
-function openBrowser() {
+function openBrowser(...flags) {
   return chromium.launch({
     executablePath: process.env.CHROMIUM || '/usr/bin/chromium',
     timeout: 60000,
     args: ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update',
-      '--disable-dev-shm-usage'],
+      '--disable-dev-shm-usage', ...flags],
   });
 }
 
