@@ -214,8 +214,8 @@ pub struct Config {
     /// The clock stands still while the server does not read from the client, and restarts with
     /// reading: while the client is [paused](crate::Client::pause) or its queue is full, while its
     /// own queue is above [`write_high_water`](Self#structfield.write_high_water), while it waits
-    /// for a limit per second, and while memory is short. A vanished client is then found by
-    /// `write_timeout` or [`tcp_keepalive`](Self#structfield.tcp_keepalive).
+    /// for a limit per second, and while its input waits because memory is short. A vanished client
+    /// is then found by `write_timeout` or [`tcp_keepalive`](Self#structfield.tcp_keepalive).
     ///
     /// Draft 0 and hixie-75 have no ping: their clients have only
     /// [`idle_timeout`](Self#structfield.idle_timeout).

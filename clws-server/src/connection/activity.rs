@@ -27,8 +27,11 @@ const HEARD: u32 = 1 << 31;
 /// The bit that says: the client is not read from, and its clock stands still.
 const PAUSED: u32 = 1 << 30;
 
-/// The bits of the time. It wraps after three years.
-const TIME: u32 = PAUSED - 1;
+/// The bit that says: input of the client waits in its socket because memory is short.
+const WAITS: u32 = 1 << 29;
+
+/// The bits of the time. It wraps after 20 months.
+const TIME: u32 = WAITS - 1;
 
 /// The number of checks within the shortest deadline.
 pub(crate) const CHECKS: u32 = 8;
@@ -68,8 +71,16 @@ impl Connection {
         if mark & HEARD == 0 {
             return tick.wrapping_sub(mark) & TIME >= least;
         }
-        open.receiver.set_mark(tick & TIME);
+        open.receiver.set_mark((tick & TIME) | (mark & WAITS));
         !open.receiver.is_between_messages()
+    }
+
+    /// Records whether input waits in the socket while memory is short. Only a shard knows it.
+    pub(crate) fn note_waiting_input(&mut self, waits: bool) {
+        if let Stage::Open(open) = &mut self.stage {
+            let mark = open.receiver.mark();
+            open.receiver.set_mark(if waits { mark | WAITS } else { mark & !WAITS });
+        }
     }
 
     /// Queues a ping for a silent client, and sets the deadline of a message that does not advance.
@@ -113,11 +124,22 @@ impl Open {
 
     /// Whether the client is read from and its messages are delivered. Its silence means nothing
     /// otherwise.
+    ///
+    /// A client that is not read from because memory is short is still silent if nothing has come
+    /// from it. Otherwise clients that hold memory and send nothing would hold it for ever.
     pub(super) fn is_reading(&self, context: &Context<'_>) -> bool {
         !self.receiver.has_unread()
             && self.client.disposition() == Disposition::Deliver
             && !self.is_throttled()
-            && !self.is_held_back(&context.clients.budget)
+            && (!self.may_have_waiting_input(context) || !self.is_held_back(&context.clients.budget))
+    }
+
+    /// Whether input may wait while memory is short. It is not known for streams.
+    fn may_have_waiting_input(&self, context: &Context<'_>) -> bool {
+        match context.wake_target {
+            WakeTargetRef::Shard(..) => self.receiver.mark() & WAITS != 0,
+            WakeTargetRef::Stream(_) => true,
+        }
     }
 
     /// Stops the clock while messages wait, and restarts it when they are delivered again.
@@ -134,7 +156,7 @@ impl Open {
         if waits {
             self.receiver.set_mark(self.receiver.mark() | PAUSED);
         } else {
-            self.receiver.set_mark(context.tick() & TIME);
+            self.receiver.set_mark((context.tick() & TIME) | (self.receiver.mark() & WAITS));
         }
     }
 
@@ -166,9 +188,9 @@ impl Open {
         let is_reading = self.is_reading(context);
         if !is_reading {
             // Nothing reports that memory is free again, so only `note_pause` stops the checks.
-            self.receiver.set_mark(tick | (mark & PAUSED));
+            self.receiver.set_mark(tick | (mark & (PAUSED | WAITS)));
         } else if mark & (HEARD | PAUSED) != 0 {
-            self.receiver.set_mark(tick);
+            self.receiver.set_mark(tick | (mark & WAITS));
         }
         let silence = tick.wrapping_sub(self.receiver.mark()) & TIME;
         let is_in_message = !self.receiver.is_between_messages();

@@ -75,8 +75,7 @@ impl Shard {
     fn hold_back_pressed(&mut self, slot: u32) {
         let Some(connection) = self.connections.get_mut(slot as usize) else { return };
         let is_gone = connection.is_gone();
-        let waits = connection.flags.has(Flags::READABLE)
-            && connection.connection.wants_input()
+        let waits = connection.note_waiting_input()
             && !connection.flags.has(Flags::ALLOWED)
             && !connection.flags.has(if is_gone { Flags::GONE } else { Flags::HELD_BACK })
             && connection.is_held_back(self.state.budget());

@@ -29,6 +29,13 @@ impl ConnectionSlot {
                 && self.flags.admit_read(&self.connection, budget))
     }
 
+    /// Tells the connection whether input waits, while memory is short. Returns that too.
+    pub(super) fn note_waiting_input(&mut self) -> bool {
+        let waits = self.flags.has(Flags::READABLE) && self.connection.wants_input();
+        self.connection.note_waiting_input(waits);
+        waits
+    }
+
     /// Whether the connection is not read from because memory is short.
     #[inline]
     pub(super) fn is_held_back(&self, budget: &Budget) -> bool {

@@ -60,6 +60,9 @@ impl Shard {
         let Ok(slot) = u32::try_from(key) else { return };
         let context = self.state.connection_context(WakeTargetRef::Shard(&self.shard_handle, slot));
         let Some(connection) = self.connections.get_mut(key) else { return };
+        if self.state.budget().is_pressed() {
+            connection.note_waiting_input();
+        }
         if connection.connection.check(&context) {
             self.drive(slot);
         }

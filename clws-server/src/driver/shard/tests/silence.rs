@@ -116,31 +116,80 @@ fn a_throttled_client_that_reads_nothing_is_dropped() {
     assert_eq!(silence.shard.connections.len(), 0);
 }
 
-/// Memory is short at the time of a check, and later it is not. No event comes from the client.
-#[test]
-fn the_clock_restarts_when_memory_is_free_again() {
+/// A client in the middle of a message of 1 MiB, while memory is short.
+fn holds_much() -> (Silence, UnixStream) {
     let (mut silence, mut theirs) = silent();
-    // A message of 1 MiB begins.
     let begin = [&[0x82, 0xFF, 0, 0, 0, 0, 0, 0x10, 0, 0, 0, 0, 0, 0][..], &[7; 100_000]].concat();
     std::io::Write::write_all(&mut theirs, &begin).unwrap();
     silence.read();
-    let state = Arc::clone(&silence.shard.state);
-    let budget = state.budget();
-    budget.charge_bytes(budget.limit());
-    silence.wait(50 * SECOND);
-    assert!(received(&theirs).is_empty());
-    budget.release_bytes(budget.limit());
-    budget.give_back();
-    silence.wait(25 * SECOND);
+    silence.shard.state.budget().charge_bytes(silence.shard.state.budget().limit());
+    (silence, theirs)
+}
+
+/// Nothing has come from the client, so it does not matter that it would not be read.
+#[test]
+fn silence_counts_while_memory_is_short() {
+    let (mut silence, theirs) = holds_much();
+    silence.wait(26 * SECOND);
     assert_eq!(received(&theirs).len(), 18, "a ping");
-    // The same between the ping and the pong.
-    budget.charge_bytes(budget.limit());
-    silence.shard.drive(0);
-    silence.wait(20 * SECOND);
-    budget.release_bytes(budget.limit());
-    budget.give_back();
-    silence.wait(50 * SECOND);
+    silence.wait(22 * SECOND);
+    assert_eq!(received(&theirs)[..4], [0x88, 21, 0x03, 0xF3], "no answer");
+    silence.wait(6 * SECOND);
     assert_eq!(silence.shard.connections.len(), 0);
+}
+
+#[test]
+fn the_clock_stands_still_while_input_waits_for_memory() {
+    let (mut silence, mut theirs) = holds_much();
+    write_more(&mut theirs, 50_000);
+    silence.read();
+    assert_eq!(silence.shard.relief.held_back, [0]);
+    let start = silence.now;
+    for seconds in 1..100 {
+        silence.set(start + seconds * SECOND); // other clients have the turns of all these ticks
+        silence.shard.sweep();
+    }
+    assert!(received(&theirs).is_empty());
+    // It is read, and the clock restarts.
+    silence.wait(19 * SECOND);
+    assert!(silence.shard.relief.held_back.is_empty() && received(&theirs).is_empty());
+    silence.wait(7 * SECOND);
+    assert_eq!(received(&theirs).len(), 18, "a ping");
+}
+
+/// The input was read when memory was not short.
+#[test]
+fn silence_counts_when_memory_is_short_again() {
+    let (mut silence, mut theirs) = holds_much();
+    write_more(&mut theirs, 50_000);
+    silence.read();
+    let state = Arc::clone(&silence.shard.state);
+    state.budget().release_bytes(state.budget().limit());
+    state.budget().give_back();
+    silence.read();
+    assert!(!silence.shard.connections[0].flags.has(Flags::READABLE));
+    state.budget().charge_bytes(state.budget().limit());
+    silence.wait(26 * SECOND);
+    assert_eq!(received(&theirs).len(), 18, "a ping");
+}
+
+/// The same between the ping and the pong.
+#[test]
+fn the_time_for_a_pong_stands_still_while_input_waits_for_memory() {
+    let (mut silence, theirs) = holds_much();
+    silence.wait(26 * SECOND);
+    assert_eq!(received(&theirs).len(), 18, "a ping");
+    silence.shard.drive(0);
+    silence.shard.connections[0].flags.set(Flags::READABLE, true); // input may be there
+    silence.shard.hold_back(0);
+    silence.shard.drive(0);
+    silence.set(silence.now + 100 * SECOND);
+    silence.shard.sweep();
+    silence.shard.drive(0);
+    assert!(received(&theirs).is_empty());
+    // Nothing was there.
+    silence.wait(25 * SECOND);
+    assert_eq!(received(&theirs)[..4], [0x88, 21, 0x03, 0xF3], "no answer");
 }
 
 /// Few clients are swept seldom, and many in small steps. Each is examined in time.
