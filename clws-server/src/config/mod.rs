@@ -240,7 +240,8 @@ pub struct Config {
     ///
     /// After that, and at most a quarter of the time later, the connection ends with
     /// [`MessageTimeout`](crate::DisconnectCause::MessageTimeout), and the client gets close code
-    /// 1008. Only time in which the server reads from the client counts.
+    /// 1008. Only time in which the server reads from the client counts. Pings and pongs between the
+    /// fragments of the message are no progress.
     pub message_timeout: Duration,
     /// The least speed of a client that sends a message or reads its queued data, in bytes per
     /// second as they are on the wire. The default is 1 KiB. 0 allows any speed.

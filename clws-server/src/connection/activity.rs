@@ -196,17 +196,13 @@ impl Open {
         let is_in_message = !self.receiver.is_between_messages();
         // The driver settles the connection, which restarts the deadlines.
         let mut has_effect = is_reading && self.is_stopped();
-        if is_in_message || self.waiting.is_some() {
-            let (timeout, rate) = (self.client.config().message_timeout, self.client.config().min_rate);
-            let is_silent = is_reading && is_in_message && silence >= at_least(timeout);
-            if is_in_message && (is_silent || rate > 0) {
-                self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Nothing));
-            }
-            if let Some(waiting) = &mut self.waiting {
-                let now = context.now();
-                has_effect |=
-                    waiting.watch.check_message(now, is_in_message, is_reading, is_silent, timeout, rate);
-            }
+        if is_in_message {
+            self.waiting.get_or_insert_with(|| Waiting::boxed(Timer::Nothing));
+        }
+        if let Some(waiting) = &mut self.waiting {
+            let (now, config) = (context.now(), self.client.config());
+            let silence = TICK.saturating_mul(silence.saturating_sub(1));
+            has_effect |= waiting.watch.check_message(now, is_in_message, is_reading, silence, config);
         }
         if is_reading && self.ping_interval().is_some_and(|interval| silence >= at_least(interval)) {
             has_effect |= self.ping(context);

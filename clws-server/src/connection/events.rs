@@ -15,6 +15,9 @@ use crate::connection::throttle::Throttle;
 use crate::connection::timer::Timer;
 use crate::guard::guard;
 
+/// The length of a client's control frame without its payload.
+const CONTROL_HEADER: usize = 6;
+
 impl Open {
     /// Handles input and delivers its events until the share is over.
     #[inline]
@@ -29,7 +32,7 @@ impl Open {
         let counters = context.counters();
         let resource = &*self.entry.resource;
         let started = counters.takes_sample().then(|| context.now());
-        let (mut handled, mut delivered, mut undelivered) = (false, 0, 0);
+        let (mut handled, mut delivered, mut undelivered, mut control) = (false, 0, 0, 0);
         let mut pong = None;
         let mut events = self.receiver.receive_input(input, context.environment.buffers);
         // One guard for all events: a panic ends the connection, so half-handled events are not
@@ -105,10 +108,14 @@ impl Open {
                         } else if deliver {
                             resource.pong(client, payload);
                         }
+                        control += CONTROL_HEADER + bytes;
                         bytes
                     }
                     Ok(Some(event)) => match react(client, &event.reaction()) {
-                        Ok(bytes) => bytes,
+                        Ok(bytes) => {
+                            control += CONTROL_HEADER + bytes;
+                            bytes
+                        }
                         Err(end) => return Some(end),
                     },
                     Err(error) => return react(client, &error.into()).err(),
@@ -140,6 +147,7 @@ impl Open {
             if delivered + undelivered > 0 {
                 waiting.watch.note_message();
             }
+            waiting.watch.note_control_frames(control);
             waiting.deadline.note_progress(handled && waiting.deadline.timer() == Timer::Deliver);
         }
         match end {

@@ -79,30 +79,48 @@ struct Message {
     elapsed: Duration,
     sampled: Instant,
     is_reading: bool,
-    /// Bytes that have come in this window.
+    /// Bytes that have come in this window, without control frames.
     bytes: u64,
+    /// `bytes` at the last sample.
+    bytes_before: u64,
+    /// The time without progress up to `sampled`. It restarts with reading.
+    stalled: Duration,
     /// Set when the message has not advanced, or too slowly.
     at: Option<Instant>,
-    /// The reason of the deadline: nothing has come for too long, or else too little has come.
-    is_silent: bool,
 }
 
 impl Message {
-    const fn new(now: Instant, is_reading: bool) -> Self {
-        let (elapsed, bytes, at, is_silent) = (Duration::ZERO, 0, None, false);
-        Self { elapsed, sampled: now, is_reading, bytes, at, is_silent }
+    const fn new(now: Instant, is_reading: bool, stalled: Duration) -> Self {
+        let elapsed = Duration::ZERO;
+        Self { elapsed, sampled: now, is_reading, bytes: 0, bytes_before: 0, stalled, at: None }
     }
 
     /// Adds the time since the last sample, if the client was read from.
     fn sample(&mut self, now: Instant, is_reading: bool) {
         if self.is_reading {
-            self.elapsed += now.saturating_duration_since(self.sampled);
+            let time = now.saturating_duration_since(self.sampled);
+            self.elapsed += time;
+            self.stalled += time;
         }
-        (self.sampled, self.is_reading) = (now, is_reading);
+        if self.has_advanced() || !is_reading {
+            self.stalled = Duration::ZERO;
+        }
+        (self.sampled, self.is_reading, self.bytes_before) = (now, is_reading, self.bytes);
+    }
+
+    /// Whether bytes of the message have come since the last sample.
+    const fn has_advanced(&self) -> bool {
+        self.bytes > self.bytes_before
     }
 
     fn is_slow(&self, rate: usize) -> bool {
         is_slow(self.bytes, self.elapsed, rate)
+    }
+
+    /// Starts the next window.
+    fn restart(&mut self) {
+        let stalled = if self.has_advanced() { Duration::ZERO } else { self.stalled };
+        *self = Self::new(self.sampled, self.is_reading, stalled);
     }
 }
 
@@ -153,9 +171,14 @@ impl Watch {
         }
         if let Some(message) = &mut self.message {
             message.bytes = message.bytes.saturating_add(bytes as u64);
-            if message.is_silent {
-                message.at = None;
-            }
+        }
+    }
+
+    /// Records that `bytes` bytes of the input were control frames. They are life, but no progress
+    /// of a message between whose fragments they come.
+    pub(super) fn note_control_frames(&mut self, bytes: usize) {
+        if let Some(message) = &mut self.message {
+            message.bytes = message.bytes.saturating_sub(bytes as u64);
         }
     }
 
@@ -176,33 +199,27 @@ impl Watch {
         }
     }
 
-    /// Looks at the message in progress, if there is one. Returns whether it has a deadline now.
+    /// Looks at the message in progress, if there is one. `silence` is the time without any input.
+    /// Returns whether the message has a deadline now.
     pub(super) fn check_message(
         &mut self,
         now: Instant,
         is_in_message: bool,
         is_reading: bool,
-        is_silent: bool,
-        timeout: Duration,
-        rate: usize,
+        silence: Duration,
+        config: &Config,
     ) -> bool {
         if !is_in_message {
             self.message = None;
             return false;
         }
-        if !is_silent && rate == 0 {
-            return false;
-        }
-        let message = self.message.get_or_insert_with(|| Message::new(now, is_reading));
+        let message = self.message.get_or_insert_with(|| Message::new(now, is_reading, silence));
         message.sample(now, is_reading);
-        if is_silent {
-            (message.at, message.is_silent) = (Some(now), true);
-        } else if rate > 0 && message.elapsed >= timeout {
-            if message.is_slow(rate) {
-                (message.at, message.is_silent) = (Some(now), false);
-            } else {
-                *message = Message::new(now, is_reading);
-            }
+        let (timeout, rate) = (config.message_timeout, config.min_rate);
+        if message.stalled >= timeout || (message.elapsed >= timeout && message.is_slow(rate)) {
+            message.at = Some(now);
+        } else if message.elapsed >= timeout {
+            message.restart();
         }
         message.at.is_some()
     }
@@ -243,10 +260,11 @@ impl Watch {
             && is_due(message.at)
         {
             // Bytes that have come since the check count.
-            if message.is_silent || message.is_slow(config.min_rate) {
+            let is_stalled = message.stalled >= config.message_timeout && !message.has_advanced();
+            if is_stalled || message.is_slow(config.min_rate) {
                 return Some(Missed::Message);
             }
-            *message = Message::new(now, message.is_reading);
+            message.restart();
         }
         if let Some(idle) = &mut self.idle
             && is_due(idle.at)

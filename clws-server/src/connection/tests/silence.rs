@@ -107,6 +107,40 @@ fn one_byte_a_minute_is_too_slow() {
     assert!(harness.resource.client().is_open());
 }
 
+/// Control frames are life, but they do not complete a message.
+#[test]
+fn pings_do_not_advance_a_message() {
+    for (rate, payload) in [(0, ""), (1024, ""), (1024, "x".repeat(125).as_str())] {
+        let mut harness = open(config().min_rate(rate), Version::Rfc6455);
+        let pings = frames(Version::Rfc6455, |sender| {
+            (0..100).for_each(|_| sender.ping(payload.as_bytes()).unwrap());
+        });
+        harness.send(&[0x01, 0x80 | 3, 0, 0, 0, 0, b'x', b'x', b'x']);
+        for _ in 0..9 {
+            harness.send(&pings);
+            harness.out.clear();
+            harness.wait(9 * SECOND);
+        }
+        harness.expect_calls(&["disconnected 1006 \"\": did not complete a message"]);
+    }
+}
+
+/// The message has advanced since the last check, although its end is far.
+#[test]
+fn fragments_between_pings_advance_a_message() {
+    let mut harness = open(config().min_rate(0), Version::Rfc6455);
+    harness.send(&[0x01, 0x80, 0, 0, 0, 0]);
+    for _ in 0..20 {
+        harness.send(&frames(Version::Rfc6455, |sender| sender.ping(b"?").unwrap()));
+        harness.wait(25 * SECOND);
+        harness.send(&[0x00, 0x80 | 1, 0, 0, 0, 0, b'x']);
+        harness.wait(25 * SECOND);
+    }
+    assert!(harness.resource.client().is_open());
+    harness.send(&[0x80, 0x80, 0, 0, 0, 0]);
+    harness.expect_calls(&[&format!("text {}", "x".repeat(20))]);
+}
+
 #[test]
 fn a_slow_but_steady_upload_is_not_ended() {
     for version in [Version::Rfc6455, Version::Hybi00] {
