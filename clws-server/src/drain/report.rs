@@ -13,7 +13,8 @@ use crate::sync::{atomic::AtomicBool, atomic::AtomicUsize, atomic::Ordering};
 pub struct Report {
     /// Clients that ended with a complete closing handshake.
     pub closed: u64,
-    /// Clients that the server dropped because they did not answer or read in time.
+    /// Clients that the server dropped because they did not answer or read in time. Clients that
+    /// were left at the deadline of a drain are included.
     pub cut: u64,
     /// Clients that ended in another way: they vanished, broke the protocol, or were aborted.
     pub lost: u64,

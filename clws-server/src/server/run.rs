@@ -129,6 +129,10 @@ async fn finish(state: &DriverState) -> Report {
     }
     report.undelivered += waiting;
     report.unfinished = unfinished;
+    if state.drain().is_draining() {
+        // The driver of a stream may not have been polled since the deadline.
+        report.cut += state.drain().open() as u64;
+    }
     report
 }
 

@@ -40,6 +40,7 @@ mod defaults;
 mod deflate;
 mod descriptors;
 mod drain;
+mod drain_report;
 mod drop_deadlock;
 mod drop_panic;
 mod drop_panic_in_calls;
