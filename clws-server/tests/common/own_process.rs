@@ -11,6 +11,19 @@ const IN_OWN_PROCESS: &str = "CLWS_TEST_ALONE";
 /// The time limit of the other process.
 const LIMIT: Duration = Duration::from_secs(180);
 
+/// Gives the executor more threads than the machine has processors. Handlers of several tests block
+/// a thread at the same time, and would otherwise keep all tasks of other tests from running.
+///
+/// A test in its own process has the usual number of threads.
+pub fn provide_executor_threads() {
+    if std::env::var_os(IN_OWN_PROCESS).is_none() {
+        // Only the first call in a process has an effect.
+        async_global_executor::init_with_config(
+            async_global_executor::GlobalExecutorConfig::default().with_min_threads(16).with_max_threads(16),
+        );
+    }
+}
+
 /// The name of a test in its program: its path without the crate.
 pub fn test_name(path: &str) -> &str {
     path.split_once("::").map_or(path, |(_, name)| name)

@@ -14,6 +14,7 @@ use super::{TIMEOUT, eventually};
 
 /// A config whose timeouts are longer than any wait of a test.
 pub fn config() -> Config {
+    super::own_process::provide_executor_threads();
     let never = 10 * TIMEOUT;
     let config = Config::default().protocol_76_00_support(true).protocol_75_support(true).shards(2);
     // The descriptors of any machine suffice for this number. Otherwise the server logs a warning.

@@ -12,7 +12,7 @@ use clws_handshake::client::ClientRequest;
 use clws_proto::{CodecPool, DeflateConfig, DeflateParams, Sender};
 use clws_server::{Config, Version};
 
-in_both_modes!(messages_in_progress_are_bounded_together);
+in_both_modes_in_own_process!(messages_in_progress_are_bounded_together);
 
 const BOMB: usize = 15 << 20;
 const BOMBS: u64 = 100;

@@ -13,7 +13,7 @@ use clws_handshake::client::ClientRequest;
 use clws_proto::Sender;
 use clws_server::{Config, Version};
 
-in_both_modes!(clients_that_are_gone_do_not_wait_for_memory);
+in_both_modes_in_own_process!(clients_that_are_gone_do_not_wait_for_memory);
 
 const LIMIT: usize = 8 << 20;
 

@@ -12,7 +12,7 @@ use clws_handshake::client::ClientRequest;
 use clws_proto::Sender;
 use clws_server::{Config, Version};
 
-in_both_modes!(
+in_both_modes_in_own_process!(
     partial_messages_complete_in_turn,
     clients_with_unfinished_messages_are_dropped,
     unfinished_requests_count,

@@ -10,7 +10,7 @@ use crate::common::{Peer, Running};
 use clws_server::{Config, Event, Origins, Server, Version, WebSocket, async_handler, mailbox};
 use futures::StreamExt;
 
-in_both_modes!(
+in_both_modes_in_own_process!(
     mailbox_messages_count_until_they_are_handled,
     a_dropped_mailbox_holds_nothing,
     clients_of_handlers_that_do_not_read_are_dropped,

@@ -11,7 +11,7 @@ use clws_server::{
     Version,
 };
 
-in_both_modes!(
+in_both_modes_in_own_process!(
     a_message_to_sixty_members_is_held_once,
     separate_copies_are_bounded_together,
     drops_the_client_that_holds_the_most,

@@ -14,7 +14,7 @@ use crate::common::wire::{BINARY, SHORT_TIMEOUT, Wire, frame};
 use clws_server::{Client, Config, Event, Mailbox, Origins, Resource, Server, Text, mailbox};
 use futures::{FutureExt, StreamExt};
 
-in_both_modes!(the_number_of_unhandled_bytes_is_bounded);
+in_both_modes_in_own_process!(the_number_of_unhandled_bytes_is_bounded);
 
 /// The limit of the mailbox.
 const LIMIT: usize = 1024;
