@@ -11,7 +11,7 @@ use std::fmt;
 use std::panic::{self, AssertUnwindSafe, catch_unwind};
 use std::sync::Once;
 
-use tracing::field::display;
+use tracing::field::{DisplayValue, display};
 use tracing::span::EnteredSpan;
 use tracing::{Level, Span, level_enabled};
 
@@ -30,7 +30,7 @@ pub(crate) struct DebugOn {
     pub(crate) server: bool,
 }
 
-/// The place of a guarded call, for the log line of a panic. It is asked only after a panic.
+/// The place of a guarded call, for warnings and errors in the log. It is asked only for these.
 pub(crate) trait Scope {
     /// The path of the resource.
     fn resource(&self) -> Option<String>;
@@ -40,6 +40,16 @@ pub(crate) trait Scope {
 
     /// The address of the client, if it came through a trusted proxy.
     fn client(&self) -> Option<String> {
+        None
+    }
+
+    /// The number of the client.
+    fn id(&self) -> Option<String> {
+        None
+    }
+
+    /// The number of the client's version.
+    fn version(&self) -> Option<u8> {
         None
     }
 
@@ -83,8 +93,42 @@ impl<S: Scope> Scope for Option<S> {
         self.as_ref().and_then(Scope::peer)
     }
 
+    fn client(&self) -> Option<String> {
+        self.as_ref().and_then(Scope::client)
+    }
+
+    fn id(&self) -> Option<String> {
+        self.as_ref().and_then(Scope::id)
+    }
+
+    fn version(&self) -> Option<u8> {
+        self.as_ref().and_then(Scope::version)
+    }
+
     fn span(&self) -> Span {
         self.as_ref().map_or_else(Span::none, Scope::span)
+    }
+}
+
+/// The fields of a warning or an error: those of the [span](Scope::span), which most subscribers do
+/// not want.
+pub(crate) struct Fields {
+    pub(crate) id: Option<DisplayValue<String>>,
+    pub(crate) peer: Option<DisplayValue<String>>,
+    pub(crate) client: Option<DisplayValue<String>>,
+    pub(crate) resource: Option<DisplayValue<String>>,
+    pub(crate) version: Option<u8>,
+}
+
+impl Fields {
+    pub(crate) fn of(scope: &impl Scope) -> Self {
+        Self {
+            id: scope.id().map(display),
+            peer: scope.peer().map(display),
+            client: scope.client().map(display),
+            resource: scope.resource().map(display),
+            version: scope.version(),
+        }
     }
 }
 
@@ -250,9 +294,8 @@ fn caught(subject: &str, scope: &impl Scope, panic: Box<dyn Any + Send>) {
         .copied()
         .or_else(|| panic.downcast_ref::<String>().map(String::as_str))
         .unwrap_or("no message");
-    let (resource, peer) = (scope.resource().map(display), scope.peer().map(display));
-    let client = scope.client().map(display);
-    log(|| tracing::error!(resource, peer, client, "{subject} panicked: {message}"));
+    let Fields { id, peer, client, resource, version } = Fields::of(scope);
+    log(|| tracing::error!(id, peer, client, resource, version, "{subject} panicked: {message}"));
     discard_panic(panic);
 }
 

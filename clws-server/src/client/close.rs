@@ -5,7 +5,7 @@ use clws_proto::CloseCode;
 use crate::client::Client;
 use crate::client::deferred_drops::DeferredDrops;
 use crate::client::state::{Backlog, Ending};
-use crate::guard::log;
+use crate::guard::{Fields, Nowhere, Scope, log};
 use crate::sync::broken;
 use crate::wake::WakeBatch;
 
@@ -79,16 +79,24 @@ pub fn close_all<'a>(clients: impl IntoIterator<Item = &'a Client>, close: impl 
     }
     drop(batch);
     if without_code {
-        warn_of(close.code);
+        warn_of(close.code, &Nowhere);
     }
 }
 
 /// Logs a close code of the application that must not be sent. No lock may be held.
 #[cold]
-fn warn_of(code: CloseCode) {
+fn warn_of(code: CloseCode, scope: &impl Scope) {
+    let (Fields { id, peer, client, resource, version }, code) = (Fields::of(scope), code.value());
     log(|| {
-        let code = code.value();
-        tracing::warn!(code, "close code {code} must not be sent (RFC 6455 §7.4): the close frame has none");
+        tracing::warn!(
+            id,
+            peer,
+            client,
+            resource,
+            version,
+            code,
+            "close code {code} must not be sent (RFC 6455 §7.4): the close frame has none"
+        );
     });
 }
 
@@ -108,7 +116,7 @@ impl Client {
     pub fn close(&self, close: impl Into<Close>) {
         let close = close.into();
         if self.close_and_wake(&close, None) == CloseOutcome::WithoutCode {
-            warn_of(close.code);
+            warn_of(close.code, self);
         }
     }
 
@@ -177,7 +185,7 @@ impl Client {
     pub(crate) fn refuse(&self, close: &Close) {
         self.0.state.silence();
         if self.queue_close(close.code, &close.reason) == CloseOutcome::WithoutCode {
-            warn_of(close.code);
+            warn_of(close.code, self);
         }
     }
 

@@ -298,6 +298,14 @@ impl Scope for Client {
         Scope::client(&*self.0)
     }
 
+    fn id(&self) -> Option<String> {
+        Scope::id(&*self.0)
+    }
+
+    fn version(&self) -> Option<u8> {
+        Scope::version(&*self.0)
+    }
+
     fn span(&self) -> Span {
         let (id, peer, client) = (self.id(), self.peer(), self.remote().map(display));
         let (resource, version) = (self.resource_name(), self.websocket_version().number());
@@ -316,6 +324,14 @@ impl Scope for Inner {
 
     fn client(&self) -> Option<String> {
         self.remote().map(|remote| remote.to_string())
+    }
+
+    fn id(&self) -> Option<String> {
+        Some(self.id.to_string())
+    }
+
+    fn version(&self) -> Option<u8> {
+        Some(self.version.number())
     }
 }
 

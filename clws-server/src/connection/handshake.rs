@@ -28,7 +28,7 @@ use crate::connection::proxied::{ProxiedFault, remote};
 use crate::connection::refusal::refusal;
 use crate::connection::timer::{Deadline, Timer};
 use crate::date::{dated, dated_reject};
-use crate::guard::{ApplicationValue, Scope, guard, guard_other, log};
+use crate::guard::{ApplicationValue, Fields, Scope, guard, guard_other, log};
 #[cfg(feature = "__tls")]
 use crate::net::tls::info::TlsCell;
 use crate::resource::accept::Accept;
@@ -238,6 +238,18 @@ impl Handshake {
             self.asked = Some(asked);
             return Ok(Outcome::Wait);
         };
+        if asked.pending.is_abandoned() {
+            let Fields { peer, client, resource, version, .. } = Fields::of(&asked.opening);
+            log(|| {
+                tracing::error!(
+                    peer,
+                    client,
+                    resource,
+                    version,
+                    "a decision on a client was dropped without an answer"
+                );
+            });
+        }
         let handshake_limits = context.config().handshake_limits();
         // The request was complete before the application was asked.
         let Status::Complete(length) = HeadScanner::new().scan(bytes, &handshake_limits)? else {
@@ -386,7 +398,8 @@ fn open(
     }
     let accepted = request.accept(&acceptance).map_err(|error| {
         log(|| {
-            tracing::error!(resource = head.path(), "a resource gave an answer that cannot be sent: {error}");
+            let (peer, resource, version) = (opening.peer, head.path(), opening.version.number());
+            tracing::error!(%peer, resource, version, "a resource gave an answer that cannot be sent: {error}");
         });
         failed()
     })?;

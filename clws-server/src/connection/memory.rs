@@ -6,7 +6,7 @@ use crate::client::disconnect::DisconnectCause;
 use crate::connection::context::Context;
 use crate::connection::open::{End, Open};
 use crate::connection::{Connection, Stage};
-use crate::guard::{enter, log};
+use crate::guard::{Fields, enter, log};
 
 impl Open {
     /// Whether the client is not read from because memory is short.
@@ -66,9 +66,20 @@ impl Connection {
         if let Stage::Closed = self.stage {
             return;
         }
-        let (held, peer) = (self.held(), self.client().map(Client::peer));
+        let held = self.held();
         let in_span = self.client().and_then(enter);
-        log(|| tracing::warn!(?peer, held, "dropped a client, because too much memory is held"));
+        let Fields { id, peer, client, resource, version } = Fields::of(&self.client().cloned());
+        log(|| {
+            tracing::warn!(
+                id,
+                peer,
+                client,
+                resource,
+                version,
+                held,
+                "dropped a client, because too much memory is held"
+            );
+        });
         drop(in_span);
         context.clients.budget.note_dropped();
         self.abandon_handshake(context);

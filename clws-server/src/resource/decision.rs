@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use clws_handshake::Reject;
 
-use crate::guard::log;
 use crate::resource::accept::Accept;
 use crate::resource::pending::{Pending, Ticket};
 
@@ -87,10 +86,8 @@ impl Decision {
 
 impl Drop for Decision {
     fn drop(&mut self) {
-        let waiting = self.is_waiting();
-        if self.0.put(Err(Reject::custom(500, "the resource failed"))) && waiting {
-            log(|| tracing::error!("a decision on a client was dropped without an answer"));
-        }
+        // The handshake logs it.
+        self.0.abandon(Err(Reject::custom(500, "the resource failed")));
     }
 }
 

@@ -144,8 +144,12 @@ impl Scope for Opening {
         self.remote.map(|remote| remote.to_string())
     }
 
+    fn version(&self) -> Option<u8> {
+        Some(Self::version(self).number())
+    }
+
     fn span(&self) -> Span {
-        let (resource, version) = (self.resource_name(), self.version().number());
+        let (resource, version) = (self.resource_name(), self.version.number());
         let (peer, client) = (display(self.peer), self.remote.map(display));
         debug_span!(target: "clws_server::client", "client", peer, client, resource, version)
     }

@@ -37,6 +37,8 @@ pub(crate) trait DecisionFuture: Future<Output = ()> + Send + Unpin + fmt::Debug
 struct State<A> {
     /// Whether there was an answer.
     is_decided: bool,
+    /// The application gave none.
+    is_abandoned: bool,
     answer: Option<A>,
     /// The driver of a handshake that waits.
     wake_target: Option<WakeTarget>,
@@ -46,27 +48,35 @@ struct State<A> {
 impl<A: Answer> Pending<A> {
     pub(super) fn new(ticket: Option<Box<dyn Ticket>>) -> Self {
         let (answer, wake_target, debug) = (None, None, DebugOn::default());
-        let state = State { is_decided: false, answer, wake_target, debug };
+        let state = State { is_decided: false, is_abandoned: false, answer, wake_target, debug };
         Self { state: Lock::new(state), _ticket: ticket }
     }
 
-    /// Gives the answer, unless there was one. Returns whether it did.
-    pub(super) fn put(&self, mut answer: A) -> bool {
+    /// Gives the answer, unless there was one.
+    pub(super) fn put(&self, answer: A) {
+        self.put_as(answer, false);
+    }
+
+    /// Gives an answer in the place of the application, unless there was one.
+    pub(super) fn abandon(&self, answer: A) {
+        self.put_as(answer, true);
+    }
+
+    fn put_as(&self, mut answer: A, is_abandoned: bool) {
         let mut state = self.state();
         answer.set_debug(state.debug); // it may come too late, and is dropped here or there
         if state.is_decided {
             drop(state); // before the answer, which has data of the application
-            return false;
+            return;
         }
-        state.is_decided = true;
+        (state.is_decided, state.is_abandoned) = (true, is_abandoned);
         state.answer = Some(answer);
         let wake_target = state.wake_target.take();
         drop(state);
         if let Some(wake_target) = wake_target {
-            broken!(DecidesWithoutWake, return true);
+            broken!(DecidesWithoutWake, return);
             wake_target.wake();
         }
-        true
     }
 
     /// Wakes the driver when there is an answer, at once if there is one already.
@@ -85,6 +95,11 @@ impl<A: Answer> Pending<A> {
         }
         drop(state);
         wake_target.wake();
+    }
+
+    /// Whether the application dropped its end without an answer.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.state().is_abandoned
     }
 
     pub(crate) fn take(&self) -> Option<A> {

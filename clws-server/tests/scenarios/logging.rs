@@ -7,7 +7,7 @@ use std::sync::Arc;
 use crate::common;
 use crate::common::log::Log;
 use crate::common::{Received, Running};
-use clws_server::{Client, Close, CloseCode, Group, Resource, Text, Version};
+use clws_server::{Accept, Client, Close, CloseCode, Group, Opening, Reject, Resource, Text, Version};
 use tracing::Level;
 
 in_own_process!(logs_faults_of_clients_as_debug_and_of_the_application_as_errors);
@@ -17,6 +17,10 @@ in_own_process!(logs_faults_of_clients_as_debug_and_of_the_application_as_errors
 struct Fragile(Group);
 
 impl Resource for Fragile {
+    fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
+        Ok(if opening.query_string() == Some("later") { Accept::later().0 } else { Accept::new() })
+    }
+
     fn connected(&self, client: &Client) -> Result<(), Close> {
         self.0.join(client);
         if client.query_string().is_some() { Err(Close::new(2001.into(), "")) } else { Ok(()) }
@@ -47,13 +51,17 @@ fn logs_faults_of_clients_as_debug_and_of_the_application_as_errors() {
         "a client's fault is logged above DEBUG"
     );
     server.connect(Version::Rfc6455, "/").text("panic");
-    log.expect(Level::ERROR, "a handler panicked: assertion");
+    // The subscriber has no spans, so warnings and errors name the client themselves.
+    let of_client = ["id=", "peer=127.0.0.1:", "resource=/ ", "version=13 "];
+    log.expect_all(Level::ERROR, &[&["a handler panicked: assertion"], &of_client[..]].concat());
+    assert_eq!(server.try_connect(Version::Rfc6455, "/?later").err(), Some(500));
+    log.expect_all(Level::ERROR, &[&["dropped without an answer"], &of_client[1..]].concat());
 
     let warnings = || log.lines().iter().filter(|(level, _)| *level == Level::WARN).count();
     let mut peers = [(); 3].map(|()| server.connect(Version::Rfc6455, "/"));
     peers[0].text("close");
     assert_eq!(peers[0].next(), Received::Close(None));
-    log.expect(Level::WARN, "close code 1005 must not be sent");
+    log.expect_all(Level::WARN, &[&["close code 1005 must not be sent"], &of_client[..]].concat());
     peers[1].text("close all");
     assert_eq!([peers[1].next(), peers[2].next()], [Received::Close(None), Received::Close(None)]);
     log.expect(Level::WARN, "close code 1006 must not be sent");

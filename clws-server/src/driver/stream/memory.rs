@@ -135,6 +135,18 @@ impl Scope for Memory {
     fn peer(&self) -> Option<String> {
         self.holder.client.get().and_then(Scope::peer)
     }
+
+    fn client(&self) -> Option<String> {
+        self.holder.client.get().and_then(Scope::client)
+    }
+
+    fn id(&self) -> Option<String> {
+        self.holder.client.get().and_then(Scope::id)
+    }
+
+    fn version(&self) -> Option<u8> {
+        self.holder.client.get().and_then(Scope::version)
+    }
 }
 
 impl Drop for Memory {
