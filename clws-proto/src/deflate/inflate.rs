@@ -60,6 +60,22 @@ impl Inflation {
     }
 }
 
+/// Adds inflated data to a message of which `delivered` bytes were delivered before.
+pub(super) fn append(
+    output: &[u8],
+    delivered: usize,
+    data: &mut MessageAssembler,
+    limits: &Limits,
+    buffers: &dyn BufferPool,
+) -> Result<(), ProtocolError> {
+    let limit = limits.max_message_size;
+    let max = limit.saturating_sub(delivered + data.len());
+    // The part within the limit is checked as text first. The result is then the same for any
+    // division into reads.
+    data.append(output.get(..max).unwrap_or(output), limit, buffers)?;
+    if output.len() > max { Err(ProtocolError::MessageTooBig { limit }) } else { Ok(()) }
+}
+
 impl Extension for Inflation {
     const ALLOWED_RSV: u8 = RSV1;
 
@@ -83,16 +99,7 @@ impl Extension for Inflation {
             inflater.run(&first_bytes, |_| Ok(()))?; // their output is already in the message
         }
         if !bytes.is_empty() {
-            inflater.run(bytes, |piece| {
-                let max = limits.max_message_size.saturating_sub(data.len());
-                // The part within the limit is checked as text first. The result is then the same
-                // for any division into reads.
-                data.append(piece.get(..max).unwrap_or(piece), limits.max_message_size, buffers)?;
-                if piece.len() > max {
-                    return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
-                }
-                Ok(())
-            })?;
+            inflater.run(bytes, |output| append(output, 0, data, limits, buffers))?;
         }
         if is_short
             && !last

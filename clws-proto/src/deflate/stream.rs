@@ -2,7 +2,7 @@
 
 use crate::buffer::pool::BufferPool;
 use crate::deflate::extension::StreamInflation;
-use crate::deflate::inflate::{Inflation, MAX_KEPT_COMPRESSED};
+use crate::deflate::inflate::{Inflation, MAX_KEPT_COMPRESSED, append};
 use crate::deflate::inflater::{Inflater, OUTPUT_SIZE};
 use crate::error::ProtocolError;
 use crate::limits::Limits;
@@ -19,17 +19,9 @@ impl StreamInflation for Inflation {
         buffers: &dyn BufferPool,
     ) -> Result<usize, ProtocolError> {
         let inflater = self.resume()?;
-        let (read, has_output) = inflater.run_once(bytes, |output| {
-            let before = state.delivered() + data.len();
-            let max = limits.max_message_size.saturating_sub(before);
-            // The part within the limit is checked as text first. The result is then the same for
-            // any division into reads.
-            data.append(output.get(..max).unwrap_or(output), limits.max_message_size, buffers)?;
-            if output.len() > max {
-                return Err(ProtocolError::MessageTooBig { limit: limits.max_message_size });
-            }
-            Ok(())
-        })?;
+        let delivered = state.delivered();
+        let (read, has_output) =
+            inflater.run_once(bytes, |output| append(output, delivered, data, limits, buffers))?;
         state.has_output = has_output;
         let len = state.delivered() + data.len();
         // A decompressor that can be returned needs the window before the message, to which pieces
