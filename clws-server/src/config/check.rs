@@ -53,6 +53,7 @@ impl Config {
     /// | `max_fragments` | at least 1 |
     /// | `write_high_water` | at least 1; `max_write_backlog` is the limit if it is less |
     /// | `max_write_backlog` | at least 1 |
+    /// | `slow_policy` | `None`, or any policy |
     /// | `max_handler_read_backlog` | any; with 0, one message of each client is queued at a time |
     /// | `max_buffered` | at least 1 MiB |
     /// | `backlog` | at least 1 |
@@ -106,6 +107,7 @@ impl Config {
             max_fragments,
             write_high_water,
             max_write_backlog,
+            slow_policy: _,
             max_handler_read_backlog: _,
             max_buffered,
             backlog,

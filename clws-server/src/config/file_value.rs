@@ -8,6 +8,8 @@ use std::time::Duration;
 use clws_handshake::ForwardedHeader;
 use serde::de::{DeserializeSeed, Deserializer, Error, SeqAccess, Unexpected, Visitor};
 
+use clws_proto::SlowPolicy;
+
 use crate::config::address::Listen;
 use crate::config::excess::Excess;
 use crate::config::proxies::TrustedProxy;
@@ -237,6 +239,25 @@ impl Setting for Excess {
         match value {
             "wait" => Ok(Self::Wait),
             "close" => Ok(Self::Close),
+            _ => Err(Fault::Value),
+        }
+    }
+}
+
+impl Setting for Option<SlowPolicy> {
+    const ALLOWED: &'static str = "\"none\", \"refuse\", \"close\", \"drop_newest\" or \"drop_oldest\"";
+
+    fn request<'de, D: Deserializer<'de>>(deserializer: D, value: Value<Self>) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(value)
+    }
+
+    fn from_text(value: &str) -> Result<Self, Fault> {
+        match value {
+            "none" => Ok(None),
+            "refuse" => Ok(Some(SlowPolicy::refuse())),
+            "close" => Ok(Some(SlowPolicy::close())),
+            "drop_newest" => Ok(Some(SlowPolicy::drop_newest())),
+            "drop_oldest" => Ok(Some(SlowPolicy::drop_oldest())),
             _ => Err(Fault::Value),
         }
     }

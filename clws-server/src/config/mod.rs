@@ -6,7 +6,7 @@ use std::time::Duration;
 use clws_handshake::{ForwardedHeader, HandshakeLimits};
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
-use clws_proto::Limits;
+use clws_proto::{Limits, SlowPolicy};
 
 use crate::admission::DEFAULT_MAX_CLIENTS;
 use crate::budget::machine::quarter_of_memory;
@@ -46,6 +46,7 @@ mod trust;
 /// | `max_fragments` | 131,072 | frames of a message | 1008 |
 /// | `write_high_water` | 1 MiB | bytes queued for a client | its messages wait until it has read half of the queue |
 /// | `max_write_backlog` | 64 MiB | bytes queued for a client | [`SendError::Full`](crate::SendError::Full) |
+/// | `slow_policy` | none | | |
 /// | `max_buffered` | a quarter of the machine's memory, at least 64 MiB | bytes of memory for the unread input and output of all clients | clients that hold much are not read from; at the limit, the client that holds most is dropped |
 /// | `max_handler_read_backlog` | 1 MiB | bytes of messages queued in a mailbox or a [`WebSocket`](crate::WebSocket), plus 64 for each | clients that send more are not read from until half is handled |
 /// | `backlog` | 1,024 | connections that the system holds before they are accepted | the system delays them |
@@ -157,6 +158,16 @@ pub struct Config {
     /// Queued messages stay. So the queue holds at most this many bytes and one message; forwarded
     /// messages may be in buffers of twice their length.
     pub max_write_backlog: usize,
+    /// What happens to messages for a client that reads slowly. `None`, the default, means that a
+    /// send above [`max_write_backlog`](Self#structfield.max_write_backlog) fails, and that a message
+    /// to many then closes the client.
+    ///
+    /// It is the first policy of each client, and
+    /// [`Client::set_slow_policy`](crate::Client::set_slow_policy) changes it. A
+    /// [group](crate::Group::set_slow_policy), a topic or a single
+    /// [send](crate::SendOptions::slow_policy) may have another one. In a file it is the name of a
+    /// policy, such as `"drop_oldest"`, or `"none"`.
+    pub slow_policy: Option<SlowPolicy>,
     /// The most bytes of messages in the mailbox of a
     /// [`ResourceListener`](crate::ResourceListener), in a [`Mailbox`](crate::Mailbox), and in each
     /// [`WebSocket`](crate::WebSocket): `*max-handler-read-backlog*`.
@@ -461,6 +472,7 @@ impl Default for Config {
             max_fragments: 131_072,
             write_high_water: 1 << 20,
             max_write_backlog: 64 << 20,
+            slow_policy: None,
             max_handler_read_backlog: 1 << 20,
             max_buffered: quarter_of_memory(),
             backlog: 1024,

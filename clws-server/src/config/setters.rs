@@ -6,6 +6,7 @@ use std::time::Duration;
 use clws_handshake::ForwardedHeader;
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
+use clws_proto::SlowPolicy;
 
 use crate::config::Config;
 use crate::config::address::Listen;
@@ -104,6 +105,8 @@ impl Config {
         write_high_water: usize,
         /// Sets [`max_write_backlog`](Self#structfield.max_write_backlog).
         max_write_backlog: usize,
+        /// Sets [`slow_policy`](Self#structfield.slow_policy).
+        slow_policy: Option<SlowPolicy>,
         /// Sets [`max_handler_read_backlog`](Self#structfield.max_handler_read_backlog).
         max_handler_read_backlog: usize,
         /// Sets [`max_buffered`](Self#structfield.max_buffered).

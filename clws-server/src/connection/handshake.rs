@@ -406,6 +406,7 @@ fn open(
 
     let version = accepted.version;
     let mut sender = Sender::server(version);
+    sender.set_policy(config.slow_policy);
     (context.environment.lend_outbox)(&mut sender);
     sender.preface(accepted.response.get(interim..).unwrap_or_default());
     let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&entry.context.limits));

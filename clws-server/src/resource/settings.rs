@@ -2,6 +2,7 @@
 
 #[cfg(feature = "deflate")]
 use clws_proto::DeflateConfig;
+use clws_proto::SlowPolicy;
 use std::time::Duration;
 
 use clws_handshake::Origins;
@@ -160,6 +161,7 @@ settings! {
     max_fragments: u32,
     write_high_water: usize,
     max_write_backlog: usize,
+    slow_policy: Option<SlowPolicy>,
     max_handler_read_backlog: usize,
     write_timeout: Duration,
     ping_interval: Option<Duration>,

@@ -6,7 +6,9 @@ use std::io::{ErrorKind, Read, Write};
 use std::time::Duration;
 
 use crate::common;
-use clws_server::{Config, ConfigError, Excess, ForwardedHeader, Listen, Origins, Resource, Server};
+use clws_server::{
+    Config, ConfigError, Excess, ForwardedHeader, Listen, Origins, Resource, Server, SlowPolicy,
+};
 
 fn base() -> Config {
     Config::default().listen("127.0.0.1:0")
@@ -109,6 +111,15 @@ fn fields() -> Vec<Field> {
             "max_handler_read_backlog",
             Vec::new(),
             vec![base().max_handler_read_backlog(0), base().max_handler_read_backlog(usize::MAX)],
+        ),
+        field(
+            "slow_policy",
+            Vec::new(),
+            vec![
+                base().slow_policy(None),
+                base().slow_policy(Some(SlowPolicy::drop_newest().max_queued(0))),
+                base().slow_policy(Some(SlowPolicy::close())),
+            ],
         ),
         limit("max_buffered", |n| base().max_buffered(n), 1 << 20),
         switch("reuse_port", |on| base().reuse_port(on)),

@@ -73,6 +73,18 @@ fn drops_the_oldest_and_closes_after_the_rest() {
 }
 
 #[test]
+fn a_client_begins_with_the_policy_of_the_configuration() {
+    let policy = SlowPolicy::drop_newest().max_queued(LIMIT);
+    let (mut harness, client) = stalled(Config::default().slow_policy(Some(policy)));
+    assert_eq!(client.slow_policy(), Some(policy));
+    send_all(&client, 0..20);
+    assert_eq!(client.dropped(), 10);
+    client.set_slow_policy(None);
+    send_all(&client, 20..30);
+    assert_eq!(read_all(&mut harness), ((0..10).chain(20..30).collect(), None));
+}
+
+#[test]
 fn a_message_that_may_not_be_dropped_keeps_its_place() {
     let (mut harness, client) = stalled(Config::default());
     client.set_slow_policy(Some(SlowPolicy::drop_oldest().max_queued(LIMIT)));
