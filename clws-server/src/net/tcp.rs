@@ -1,7 +1,7 @@
 //! TCP sockets: listening, accepting, and the options that detect a vanished peer.
 
 use std::io;
-use std::net::{SocketAddr, TcpListener, TcpStream};
+use std::net::{IpAddr, SocketAddr, TcpListener, TcpStream};
 use std::time::Duration;
 
 use socket2::{SockRef, TcpKeepalive};
@@ -101,13 +101,22 @@ pub(super) fn bind(address: SocketAddr, config: &Config) -> io::Result<TcpListen
     Ok(socket.into())
 }
 
+/// The peer with that address. A socket of the application may listen for both families. The system
+/// then gives it IPv4 addresses in the form of IPv6 addresses.
+fn peer_at(address: SocketAddr) -> Peer {
+    match address.ip().to_canonical() {
+        IpAddr::V4(ip) => Peer::Tcp((ip, address.port()).into()),
+        IpAddr::V6(_) => Peer::Tcp(address),
+    }
+}
+
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(super) fn accept(listener: &TcpListener, _: &Config) -> io::Result<(TcpStream, Peer)> {
     use rustix::net::{SocketFlags, acceptfrom_with};
 
     // One system call, because it sets the flags and the options are inherited.
     let (socket, address) = acceptfrom_with(listener, SocketFlags::NONBLOCK | SocketFlags::CLOEXEC)?;
-    let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, Peer::Tcp);
+    let peer = address.and_then(|address| SocketAddr::try_from(address).ok()).map_or(Peer::Stream, peer_at);
     Ok((TcpStream::from(socket), peer))
 }
 
@@ -117,7 +126,7 @@ pub(super) fn accept(listener: &TcpListener, config: &Config) -> io::Result<(Tcp
     stream.set_nonblocking(true)?;
     // It fails if the client has disconnected already. The first read reports that.
     let _ = set_options(SockRef::from(&stream), config);
-    Ok((stream, Peer::Tcp(address)))
+    Ok((stream, peer_at(address)))
 }
 
 #[cfg(test)]

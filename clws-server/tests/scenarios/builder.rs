@@ -17,6 +17,7 @@ in_both_modes!(
     listens_on_an_existing_socket,
     listens_on_several_sockets_and_addresses,
     leaves_a_shared_socket_open,
+    a_socket_for_both_families_has_ipv4_clients,
     takes_no_wake_up_of_a_shared_socket_while_it_stops,
     ends_by_stop_without_any_address,
     ends_by_an_earlier_stop_without_any_address,
@@ -102,6 +103,19 @@ fn listens_on_several_sockets_and_addresses(config: Config) {
     assert_eq!(server.addresses.len(), 4);
     server.addresses.iter().for_each(assert_echo_at);
     server.stop().unwrap();
+}
+
+/// Addresses are compared, for instance with those that an application bans.
+fn a_socket_for_both_families_has_ipv4_clients(config: Config) {
+    let Ok(listener) = TcpListener::bind("[::]:0") else { return }; // a machine without IPv6
+    let address = SocketAddr::from(([127, 0, 0, 1], listener.local_addr().unwrap().port()));
+    let Ok(stream) = std::net::TcpStream::connect(address) else { return }; // one family for each socket
+    let server = Running::run(bind(Server::builder(config).listener(listener)));
+    let request = ClientRequest::new(Version::Rfc6455, "ws://server/");
+    let mut peer = Peer::open(stream, Version::Rfc6455, request).unwrap();
+    peer.assert_echo("hello");
+    let clients = server.handle.list_clients();
+    assert_eq!(clients.iter().map(Client::remote_ip).collect::<Vec<_>>(), [Some(address.ip())]);
 }
 
 fn leaves_a_shared_socket_open(config: Config) {
