@@ -3,7 +3,7 @@
 use base64::Engine as _;
 use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig};
-use sha1_smol::Sha1;
+use sha1::{Digest as _, Sha1};
 
 /// RFC 6455 §1.3.
 const GUID: &str = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
@@ -23,9 +23,9 @@ pub(crate) fn accept_key(key: &str) -> String {
     // "258EAFA5-E914-47DA-95CA-C5AB0DC85B11", taking the SHA-1 hash of this concatenated value to
     // obtain a 20-byte value and base64-encoding ... this 20-byte hash."
     let mut sha1 = Sha1::new();
-    sha1.update(key.as_bytes());
-    sha1.update(GUID.as_bytes());
-    base64::engine::general_purpose::STANDARD.encode(sha1.digest().bytes())
+    sha1.update(key);
+    sha1.update(GUID);
+    base64::engine::general_purpose::STANDARD.encode(sha1.finalize())
 }
 
 /// The `Sec-WebSocket-Key` for 16 random bytes.

@@ -1,6 +1,8 @@
 //! The challenge of draft 0 (hixie-76 §5.2, the same in hybi-00): two keys that each hide a number,
 //! and 8 bytes. The response is an MD5.
 
+use md5::{Digest as _, Md5};
+
 /// The bytes after the head of a draft 0 request.
 pub(crate) const BODY_LEN: usize = 8;
 
@@ -15,10 +17,10 @@ pub(crate) fn response(key1: &str, key2: &str, body: &[u8; BODY_LEN]) -> Result<
 
 /// The MD5 of both numbers, each "expressed as a big-endian 32 bit integer", and the body.
 pub(crate) fn digest(part1: u32, part2: u32, body: &[u8; BODY_LEN]) -> [u8; 16] {
-    let mut md5 = md5::Context::new();
-    md5.consume(part1.to_be_bytes());
-    md5.consume(part2.to_be_bytes());
-    md5.consume(body);
+    let mut md5 = Md5::new();
+    md5.update(part1.to_be_bytes());
+    md5.update(part2.to_be_bytes());
+    md5.update(body);
     md5.finalize().into()
 }
 
