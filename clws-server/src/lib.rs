@@ -71,7 +71,7 @@
 //! | `tls` | TLS in the shards, with rustls and aws-lc-rs: `ServerBuilder::tls` |
 //! | `tls-ring` | the same with ring instead of aws-lc-rs, if `tls` is off |
 //! | `testing` | the module `testing`: clients without a network, for tests of handlers; includes `capture` |
-//! | `simd` | unmasking with the processor's widest vectors: see [deployment](guide::deployment#the-build) |
+//! | `simd` (default) | unmasking with the processor's widest vectors: see [deployment](guide::deployment#the-build) |
 //!
 //! # Versions
 //!
