@@ -8,6 +8,7 @@ mod async_handler;
 mod chat;
 mod client;
 mod custom_io;
+mod deploy;
 mod drain;
 mod echo;
 mod errors;

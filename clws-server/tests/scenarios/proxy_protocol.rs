@@ -223,6 +223,28 @@ mod unix {
     }
 }
 
+#[cfg(feature = "tls")]
+#[test]
+fn the_header_precedes_the_tls_handshake() {
+    use crate::common::tls::{Identity, connect as connect_tls, start};
+
+    let identity = Identity::new("localhost");
+    let (probe, recorder) = Probe::new();
+    let server = start(behind(common::config()), &identity.tls(), probe);
+    for header in [V1, &v2()] {
+        let mut stream = connect_tls(&server, identity.client(), "localhost");
+        stream.sock.write_all(header).unwrap();
+        let request = ClientRequest::new(Version::Rfc6455, "wss://localhost/");
+        let mut peer = common::Peer::open(stream, Version::Rfc6455, request).unwrap();
+        peer.assert_echo("behind a proxy, with TLS");
+        assert_eq!(recorder.connected().remote_ip(), Some(source().ip()));
+    }
+    // A TLS handshake at once is not what the settings promise.
+    let stream = connect_tls(&server, identity.client(), "localhost");
+    let request = ClientRequest::new(Version::Rfc6455, "wss://localhost/");
+    assert_eq!(common::Peer::open(stream, Version::Rfc6455, request).err(), Some(400));
+}
+
 fn a_wrong_header_is_logged_as_a_warning() {
     let log = Log::start();
     let (probe, _) = Probe::new();
