@@ -38,7 +38,7 @@ pub(super) enum EventContent {
 pub(super) struct Start {
     pub(super) client: SocketAddr,
     pub(super) server: SocketAddr,
-    pub(super) note: &'static str,
+    pub(super) note: String,
 }
 
 impl EventContent {

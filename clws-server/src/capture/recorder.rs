@@ -14,7 +14,7 @@ use crate::capture::queue::{Queue, Writing};
 use crate::capture::settings::{Capture, Rule};
 use crate::capture::tap::Tap;
 use crate::capture::writer::Writer;
-use crate::config::address::Peer;
+use crate::config::address::{Peer, Remote};
 use crate::guard::{DebugOn, Nowhere, discard, guard_other};
 use crate::lock::{Lock, rank};
 use crate::signal::{Signal, SignalWait};
@@ -64,6 +64,9 @@ pub struct CaptureStats {
     pub has_failed: bool,
 }
 
+/// The port in the packets of a client whose proxy does not report it.
+const UNKNOWN_PORT: u16 = 50_000;
+
 impl Recorder {
     /// Creates the directory, and starts the thread that writes.
     pub(crate) fn start(capture: Capture, debug: DebugOn) -> io::Result<Arc<Self>> {
@@ -102,11 +105,11 @@ impl Recorder {
         if guard_other(self.debug, "the rule for recordings", &Nowhere, || rule(&peer)) != Some(true) {
             return None;
         }
-        self.begin(peer, server(), "")
+        self.begin(peer, server(), String::new())
     }
 
     /// Begins a recording, unless a limit is reached.
-    fn begin(self: &Arc<Self>, peer: Peer, server: Option<SocketAddr>, note: &'static str) -> Option<Tap> {
+    fn begin(self: &Arc<Self>, peer: Peer, server: Option<SocketAddr>, note: String) -> Option<Tap> {
         let left = self.max_file_size.checked_sub(FRAME_SIZE)?;
         if self.queue.has_failed() || !self.queue.has_total(FRAME_SIZE) {
             return None;
@@ -168,19 +171,26 @@ impl Recorder {
         request
     }
 
-    /// Begins a recording that the application wants.
+    /// Begins a recording that the application wants. `remote` is the client, if a trusted proxy
+    /// reports it.
     pub(crate) fn begin_request(
         self: &Arc<Self>,
         request: &Request,
         peer: Peer,
+        remote: Option<Remote>,
         server: Option<SocketAddr>,
     ) -> Option<Tap> {
-        let note = if request.is_late {
-            "The recording begins later than the connection: the server has rebuilt the handshake."
-        } else {
-            ""
-        };
-        let mut tap = self.begin(peer, server, note)?;
+        let mut note = String::new();
+        if request.is_late {
+            note += "The recording begins later than the connection: the server has rebuilt the handshake. ";
+        }
+        let mut client = peer;
+        if let Some(remote) = remote {
+            note += &format!("The client {remote} came through the proxy {peer}.");
+            let port = remote.port.or(peer.tcp().map(|address| address.port())).unwrap_or(UNKNOWN_PORT);
+            client = remote.ip.map_or(peer, |ip| Peer::Tcp(SocketAddr::new(ip, port)));
+        }
+        let mut tap = self.begin(client, server, note)?;
         tap.read(&request.received);
         tap.written(&[IoSlice::new(&request.sent)], request.sent.len());
         Some(tap)

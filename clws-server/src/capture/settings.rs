@@ -40,6 +40,9 @@ impl Capture {
     /// on the thread that serves it, so it must be quick. These recordings begin with the first
     /// byte.
     ///
+    /// Behind a proxy, the peer is the proxy, because the client is not known yet. Recordings that
+    /// the application chooses have the address of the client.
+    ///
     /// A panic of the rule is logged, and the connection is not recorded.
     #[must_use]
     pub fn peers(mut self, rule: impl Fn(&Peer) -> bool + Send + Sync + 'static) -> Self {

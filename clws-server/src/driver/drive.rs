@@ -187,7 +187,8 @@ fn attach(connection: &Connection, io: &mut impl Io, context: &Context<'_>) {
         if (!is_late || connection.is_between_frames())
             && let Some(request) = recorder.take_request(number)
         {
-            io.attach(&mut |server| recorder.begin_request(&request, client.peer(), server));
+            let (peer, remote) = (client.peer(), client.remote());
+            io.attach(&mut |server| recorder.begin_request(&request, peer, remote, server));
         }
     }
     if let Some(recorder) = context.recorder()

@@ -23,6 +23,7 @@ in_both_modes!(
     limits_are_reported,
     a_wish_is_forgotten_with_its_client,
     a_server_that_stops_completes_its_recordings,
+    a_client_after_a_proxy_is_recorded_without_the_header_of_the_proxy,
 );
 
 /// A directory that is removed with its files.
@@ -202,6 +203,33 @@ fn the_application_records_from_the_first_byte(config: Config) {
     }
     assert_eq!(recordings.last().unwrap().bytes(Side::Client), bytes);
     assert_eq!(answers(&recordings[5]), [Answer::Text("hi".into()), Answer::Close(1005, String::new())]);
+}
+
+fn a_client_after_a_proxy_is_recorded_without_the_header_of_the_proxy(config: Config) {
+    let behind = config.clone().trusted_proxies(["127.0.0.1"]).proxy_protocol(true);
+    for chosen_by_application in [true, false] {
+        let directory = Directory::new();
+        let capture = Capture::new(&directory.0);
+        let capture = if chosen_by_application { capture } else { capture.peers(|_| true) };
+        let server = serve(behind.clone(), capture);
+        let mut stream = server.tcp();
+        std::io::Write::write_all(&mut stream, b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n").unwrap();
+        let target = if chosen_by_application { "ws://server/?record" } else { "ws://server/" };
+        let proxy = stream.local_addr().unwrap();
+        let request = ClientRequest::new(Version::Rfc6455, target);
+        let mut peer = Peer::open(stream, Version::Rfc6455, request).unwrap();
+        peer.assert_echo("hello");
+        close(&mut peer, 1000);
+        drop(peer);
+        server.wait_for_clients(0);
+        server.stop().unwrap();
+        let recording = directory.recording();
+        assert!(recording.bytes(Side::Client).starts_with(b"GET /"));
+        // The rule chooses the connection before its client is known.
+        let client = if chosen_by_application { "203.0.113.7:4711".parse().unwrap() } else { proxy };
+        assert_eq!(recording.client(), client);
+        assert_replays(&recording, &config);
+    }
 }
 
 fn the_application_records_an_open_connection(config: Config) {
