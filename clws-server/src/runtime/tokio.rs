@@ -38,7 +38,7 @@ pub fn tokio() -> io::Result<Arc<dyn Runtime>> {
     Handle::try_current().map(tokio_handle).map_err(io::Error::other)
 }
 
-/// A tokio runtime, from any thread: see [`tokio`].
+/// A tokio runtime, from any thread: see [`tokio()`].
 ///
 /// ```
 /// use clws_server::{Config, Server, runtime};
