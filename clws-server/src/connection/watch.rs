@@ -261,10 +261,14 @@ impl Watch {
         {
             // Bytes that have come since the check count.
             let is_stalled = message.stalled >= config.message_timeout && !message.has_advanced();
-            if is_stalled || message.is_slow(config.min_rate) {
+            let is_window_over = message.elapsed >= config.message_timeout;
+            if is_stalled || (is_window_over && message.is_slow(config.min_rate)) {
                 return Some(Missed::Message);
             }
-            message.restart();
+            if is_window_over {
+                message.restart();
+            }
+            message.at = None;
         }
         if let Some(idle) = &mut self.idle
             && is_due(idle.at)

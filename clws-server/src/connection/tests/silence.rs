@@ -211,6 +211,30 @@ fn bytes_that_arrived_in_time_count() {
     assert!(harness.resource.client().is_open());
 }
 
+/// The message has stood still over the end of a window. The next window has just begun, so its
+/// speed says nothing yet.
+#[test]
+fn a_late_byte_does_not_make_a_message_slow() {
+    let big = message(Version::Rfc6455, 300_000);
+    let mut harness = open(config(), Version::Rfc6455);
+    let shared = Arc::clone(&harness.shared);
+    let start = harness.now;
+    let check_at = |harness: &mut Harness, seconds: u32| {
+        harness.now = start + seconds * SECOND;
+        virtual_clock::set(Some(harness.now));
+        harness.connection.check(&context(&shared));
+    };
+    harness.send(&big[..10]);
+    check_at(&mut harness, 7);
+    harness.send(&big[10..70_000]);
+    for seconds in [15, 67, 77] {
+        check_at(&mut harness, seconds);
+    }
+    harness.send(&big[70_000..=70_000]); // the driver reads before the deadline takes effect
+    harness.advance(Duration::ZERO);
+    assert!(harness.resource.client().is_open());
+}
+
 #[test]
 fn many_messages_are_many_messages() {
     let mut harness = open(config(), Version::Rfc6455);
