@@ -71,17 +71,20 @@ def output(*command: str, cwd: Path = ROOT) -> str:
 
 
 def features() -> list[str]:
-    """The public features of clws-server."""
+    """The runtimes, and the public features of clws-server that are not defaults."""
     metadata = json.loads(output("cargo", "metadata", "--no-deps", "--format-version", "1"))
     package = next(package for package in metadata["packages"] if package["name"] == "clws-server")
-    return sorted(name for name in package["features"] if name != "default" and not name.startswith("_"))
+    public = (name for name in package["features"] if name != "default" and not name.startswith("_"))
+    return sorted(name for name in public if name in RUNTIMES or name not in package["features"].get("default", []))
 
 
 def row(text: str) -> tuple[str, list[str], bool]:
     """The name of a row, its features, and whether it has the default features."""
-    wanted = text.removeprefix("-").strip(",").split(",")
-    names = ", ".join(f"`{name}`" for name in wanted)
-    return (f"{names} alone", wanted, False) if text.startswith("-") else (names, wanted, True)
+    wanted = [name for name in text.removeprefix("-").split(",") if name]
+    names = ", ".join(f"`{name}`" for name in wanted) or "none"
+    if not text.startswith("-"):
+        return names if wanted else "the defaults", wanted, True
+    return f"{names} alone" if wanted else "none", wanted, False
 
 
 def measure(name: str, wanted: list[str], default: bool) -> str:
@@ -111,7 +114,7 @@ def main() -> None:
     """Prints the table."""
     rows = [row(text) for text in sys.argv[1:]]
     if not rows:
-        rows = [("none", [], False), ("the defaults", [], True)]
+        rows = [row("-"), row("")]
         rows += [row(f"-,{name}" if name in RUNTIMES else name) for name in features()]
     print("| features | crates | build, CPU seconds | binary, bytes |")
     print("|---|---:|---:|---:|")
