@@ -154,6 +154,7 @@ mod version_rules;
 pub use crate::extensions::Extension;
 pub use crate::forwarded::{Forwarded, ForwardedClient, ForwardedHeader};
 pub use crate::http::expect::CONTINUE;
+pub use crate::http::head_writer::HeadWriter;
 pub use crate::http::headers::Headers;
 pub use crate::http::reject::Reject;
 pub use crate::http::request::HttpRequest;

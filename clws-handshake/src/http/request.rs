@@ -145,6 +145,18 @@ impl<'a> HttpRequest<'a> {
         self.expects_continue
     }
 
+    /// Whether the client expects that the connection stays open after the response (RFC 9112
+    /// §9.3).
+    #[must_use]
+    pub fn keeps_alive(&self) -> bool {
+        // RFC 9112 §9.3: "If the close connection option is present, the connection will not
+        // persist after the current response; else, If the received protocol is HTTP/1.1 (or
+        // later), the connection will persist after the current response; else, If the received
+        // protocol is HTTP/1.0, the keep-alive connection option is present, ..."
+        let has = |option| self.headers.list_has("Connection", option);
+        !has("close") && (self.minor > 0 || has("keep-alive"))
+    }
+
     /// Whether a body follows the head (RFC 9112 §6.3). A server that does not read the body must
     /// close the connection after its response.
     ///
@@ -165,7 +177,8 @@ impl<'a> HttpRequest<'a> {
 
 impl HttpResponse {
     /// The response to this request. It has no body for `HEAD` and for the statuses 204, 205 and
-    /// 304. Close the connection after sending it.
+    /// 304. Close the connection after sending it, unless it is to be [kept
+    /// alive](Self::keep_alive).
     #[must_use]
     pub fn to_bytes(&self, request: &HttpRequest<'_>) -> Vec<u8> {
         self.write(request.method() == "HEAD")

@@ -7,8 +7,8 @@ use crate::{token, version_rules};
 
 /// A complete response to a plain HTTP request: a page, a file or a status.
 ///
-/// The server closes the connection after it: [`to_bytes`](Self::to_bytes) writes
-/// `Connection: close` and `Content-Length`.
+/// [`to_bytes`](Self::to_bytes) writes `Content-Length`, and `Connection: close` unless
+/// [`keep_alive`](Self::keep_alive) was called.
 ///
 /// ```
 /// use clws_handshake::{HandshakeLimits, HttpRequest, HttpResponse};
@@ -29,6 +29,7 @@ pub struct HttpResponse {
     content_type: Cow<'static, str>,
     headers: Vec<(Cow<'static, str>, Cow<'static, str>)>,
     body: Cow<'static, [u8]>,
+    keeps_alive: bool,
 }
 
 const NOTHING: &[u8] = &[];
@@ -59,7 +60,7 @@ impl HttpResponse {
     pub const fn new(status: u16) -> Self {
         let status = if matches!(status, 200..=599) { status } else { 500 };
         let (content_type, body) = (Cow::Borrowed(""), Cow::Borrowed(NOTHING));
-        Self { status, content_type, headers: Vec::new(), body }
+        Self { status, content_type, headers: Vec::new(), body, keeps_alive: false }
     }
 
     /// Sets the body and its type, for example `image/png`. An invalid type becomes
@@ -122,6 +123,16 @@ impl HttpResponse {
         Self::text(404, "there is nothing at this path")
     }
 
+    /// Writes `Connection: keep-alive` instead of `Connection: close`: the caller reads another
+    /// request after this response. Call it only if [`HttpRequest::keeps_alive`] is true.
+    ///
+    /// [`HttpRequest::keeps_alive`]: crate::HttpRequest::keeps_alive
+    #[must_use]
+    pub const fn keep_alive(mut self) -> Self {
+        self.keeps_alive = true;
+        self
+    }
+
     /// The HTTP status code.
     #[must_use]
     pub const fn status(&self) -> u16 {
@@ -133,6 +144,40 @@ impl HttpResponse {
     #[must_use]
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(found, _)| found.eq_ignore_ascii_case(name)).map(|(_, value)| &**value)
+    }
+
+    /// The header lines for an HTTP implementation that writes the response itself: all lines of
+    /// [`to_bytes`](Self::to_bytes) except `Connection` and `Content-Length`.
+    ///
+    /// ```
+    /// let response = clws_handshake::Reject::method_not_allowed().to_http();
+    /// let headers = [("Content-Type", "text/plain; charset=utf-8"), ("Allow", "GET")];
+    /// assert!(response.headers().eq(headers.map(|(name, value)| (name, value.into()))));
+    /// assert_eq!(response.content(), b"a WebSocket handshake must use GET");
+    /// ```
+    pub fn headers(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        let content_type = (self.allowed() == Content::Any && !self.content_type.is_empty())
+            .then(|| ("Content-Type", Cow::Borrowed(&*self.content_type)));
+        let own = self.headers.iter().map(|(name, value)| (&**name, Cow::Borrowed(&**value)));
+        content_type.into_iter().chain(self.versions()).chain(own)
+    }
+
+    /// The body, as the response to a `GET` has it.
+    #[must_use]
+    pub fn content(&self) -> &[u8] {
+        if self.has_content(false) { &self.body } else { NOTHING }
+    }
+
+    /// The headers that a 426 response must have.
+    fn versions(&self) -> impl Iterator<Item = (&str, Cow<'_, str>)> {
+        // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to
+        // indicate the required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP
+        // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field
+        // indicating the version(s) the server is capable of understanding."
+        let headers = (self.status == 426).then(|| {
+            [("Upgrade", "websocket".into()), ("Sec-WebSocket-Version", version_rules::supported().into())]
+        });
+        headers.into_iter().flatten()
     }
 
     /// The bytes of the response. A response to `HEAD` has no body.
@@ -154,10 +199,11 @@ impl HttpResponse {
     fn has_content(&self, is_head: bool) -> bool {
         // RFC 9110 §9.3.2: "The HEAD method is identical to GET except that the server MUST NOT
         // send content in the response."
-        !is_head && self.content() == Content::Any
+        !is_head && self.allowed() == Content::Any
     }
 
-    const fn content(&self) -> Content {
+    /// The content that the status allows.
+    const fn allowed(&self) -> Content {
         match self.status {
             204 | 304 => Content::NoLength,
             205 => Content::Empty,
@@ -176,14 +222,15 @@ impl HttpResponse {
         // RFC 9110 §7.8: "A sender of Upgrade MUST also send an "Upgrade" connection option in the
         // Connection header"
         let upgrade = if self.status == 426 { "Upgrade, " } else { "" };
-        push_line(&mut out, "Connection", &[upgrade, "close"]);
+        let option = if self.keeps_alive { "keep-alive" } else { "close" };
+        push_line(&mut out, "Connection", &[upgrade, option]);
         // RFC 9110 §5.3: "it is good practice to send header fields that contain additional control
         // data first, such as Host on requests and Date on responses".
         let is_date = |name: &str| name.eq_ignore_ascii_case("Date");
         for (name, value) in self.headers.iter().filter(|(name, _)| is_date(name)) {
             push_line(&mut out, name, &[value]);
         }
-        match self.content() {
+        match self.allowed() {
             Content::Any => {
                 if !self.content_type.is_empty() {
                     push_line(&mut out, "Content-Type", &[&self.content_type]);
@@ -193,19 +240,29 @@ impl HttpResponse {
             Content::Empty => push_line(&mut out, "Content-Length", &["0"]),
             Content::NoLength => {}
         }
-        if self.status == 426 {
-            // RFC 9110 §15.5.22: "The server MUST send an Upgrade header field in a 426 response to
-            // indicate the required protocol(s)" RFC 6455 §4.2.2: "... send an appropriate HTTP
-            // error code (such as 426 Upgrade Required) and a |Sec-WebSocket-Version| header field
-            // indicating the version(s) the server is capable of understanding."
-            push_line(&mut out, "Upgrade", &["websocket"]);
-            push_line(&mut out, "Sec-WebSocket-Version", &[&version_rules::supported()]);
+        for (name, value) in self.versions() {
+            push_line(&mut out, name, &[&value]);
         }
         for (name, value) in self.headers.iter().filter(|(name, _)| !is_date(name)) {
             push_line(&mut out, name, &[value]);
         }
         out.extend_from_slice(b"\r\n");
         out
+    }
+
+    /// The 304 response in place of this one.
+    pub(super) fn into_not_modified(self) -> Self {
+        // RFC 9110 §15.4.5: a 304 has the header fields of the 200 "Content-Location, Date, ETag,
+        // and Vary" and "Cache-Control and Expires". Others describe content that the client has;
+        // headers such as `Content-Security-Policy` update its copy.
+        let describes = |name: &str| {
+            name.get(.."Content-".len()).is_some_and(|start| start.eq_ignore_ascii_case("Content-"))
+                && !["Content-Location", "Content-Security-Policy"]
+                    .iter()
+                    .any(|kept| name.eq_ignore_ascii_case(kept))
+        };
+        let headers = self.headers.into_iter().filter(|(name, _)| !describes(name)).collect();
+        Self { status: 304, headers, content_type: "".into(), body: NOTHING.into(), ..self }
     }
 
     /// Adds a header without checking it.

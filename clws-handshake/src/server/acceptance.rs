@@ -8,6 +8,7 @@ use thiserror::Error;
 #[cfg(feature = "deflate")]
 use crate::deflate;
 use crate::http::expect::CONTINUE;
+use crate::http::headers::Headers;
 use crate::http::write::{HeaderError, check_header, push_line};
 use crate::server::request::{ChallengeResponse, Request};
 use crate::url::Url;
@@ -148,7 +149,12 @@ impl Acceptance<'_> {
 pub struct Accepted {
     /// The bytes to send, including the 16 bytes of digest of draft 0. If the client expects it,
     /// they begin with [`CONTINUE`]. Skip it if you already sent it.
+    ///
+    /// For an [extended CONNECT](crate::HttpRequest::extended_connect), another HTTP implementation
+    /// sends [`status`](Self::status) and [`headers`](Self::headers).
     pub response: Vec<u8>,
+    /// The status of the response: 101, or 200 for an extended CONNECT.
+    pub status: u16,
     /// The protocol version of the connection.
     pub version: Version,
     /// The chosen subprotocol.
@@ -180,6 +186,33 @@ pub enum AcceptError {
     Header(#[from] HeaderError),
 }
 
+impl Accepted {
+    /// The header lines of the response, for an HTTP implementation that writes it itself.
+    ///
+    /// ```
+    /// use clws_handshake::{Acceptance, HandshakeLimits, Status, parse};
+    ///
+    /// let bytes = b"GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\n\
+    ///     Connection: Upgrade\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\
+    ///     Sec-WebSocket-Version: 13\r\n\r\n";
+    /// let Status::Complete(request) = parse(bytes, &HandshakeLimits::default())? else {
+    ///     panic!("incomplete")
+    /// };
+    /// let accepted = request.accept(&Acceptance::new())?;
+    /// assert_eq!(accepted.status, 101);
+    /// let accept = accepted.headers().get("Sec-WebSocket-Accept");
+    /// assert_eq!(accept, Some("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="));
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    #[must_use]
+    pub fn headers(&self) -> Headers<'_> {
+        let head = self.response.strip_prefix(CONTINUE).unwrap_or(&self.response);
+        let begin = memchr::memchr(b'\n', head).map_or(head.len(), |at| at + 1);
+        let end = memchr::memmem::find(head, b"\r\n\r\n").unwrap_or(head.len());
+        Headers::new(head.get(begin..end).unwrap_or_default())
+    }
+}
+
 impl Request<'_> {
     /// Writes the response that opens the connection.
     ///
@@ -202,7 +235,8 @@ impl Request<'_> {
             acceptance.check_hixie()?;
         }
         let mut response = Vec::with_capacity(256);
-        if self.http.expects_continue() {
+        let is_connect = matches!(self.challenge_response, ChallengeResponse::ExtendedConnect);
+        if self.http.expects_continue() && !is_connect {
             // RFC 9110 §7.8: "If a server receives both an Upgrade and an Expect header field with
             // the "100-continue" expectation (Section 10.1.1), the server MUST send a 100
             // (Continue) response before sending a 101 (Switching Protocols) response."
@@ -217,6 +251,8 @@ impl Request<'_> {
             }
             ChallengeResponse::Digest(_) => self.hixie_head(HIXIE_76, acceptance, &mut response)?,
             ChallengeResponse::None => self.hixie_head(HIXIE_75, acceptance, &mut response)?,
+            // RFC 8441 §5: "If the server supports the protocol, ... it responds with a 200".
+            ChallengeResponse::ExtendedConnect => response.extend_from_slice(b"HTTP/1.1 200 OK\r\n"),
         }
         if let Some(name) = acceptance.subprotocol {
             push_line(&mut response, version_rules::subprotocol_header(self.version), &[name]);
@@ -239,6 +275,7 @@ impl Request<'_> {
         }
         Ok(Accepted {
             response,
+            status: if is_connect { 200 } else { 101 },
             version: self.version,
             subprotocol: acceptance.subprotocol.map(Box::from),
             #[cfg(feature = "deflate")]

@@ -31,6 +31,9 @@ pub(super) enum ChallengeResponse<'a> {
     Digest([u8; 16]),
     /// hixie-75 has no challenge.
     None,
+    /// An extended CONNECT. RFC 8441 §5: the processing of `Sec-WebSocket-Key` and
+    /// `Sec-WebSocket-Accept` "has been superseded by the :protocol pseudo-header field".
+    ExtendedConnect,
 }
 
 impl<'a> Request<'a> {

@@ -108,6 +108,41 @@ impl<'a> HttpRequest<'a> {
     }
 }
 
+impl<'a> HttpRequest<'a> {
+    /// Reads the request as an opening handshake of WebSocket over HTTP/2 or HTTP/3 (RFC 8441,
+    /// RFC 9220).
+    ///
+    /// Such a request is an extended CONNECT. The caller has checked that its method is CONNECT and
+    /// its `:protocol` is `websocket`, and has written its other parts as a `GET` of HTTP/1.1: see
+    /// [`HeadWriter`](crate::HeadWriter). The response is 200 without `Sec-WebSocket-Accept`.
+    ///
+    /// # Errors
+    /// - 426: the version is not supported.
+    /// - 400: the handshake violates the rules of RFC 6455, or has a version before 13. Drafts do
+    ///   not exist over HTTP/2.
+    pub fn extended_connect(self) -> Result<Request<'a>, Reject> {
+        let headers = self.headers();
+        // RFC 8441 §5: "The Origin, Sec-WebSocket-Version, Sec-WebSocket-Protocol, and
+        // Sec-WebSocket-Extensions header fields are used in the CONNECT request and response header
+        // fields as they are defined in [RFC6455]."
+        let version = version(headers, &HandshakeLimits::default())?;
+        if version != Version::Rfc6455 {
+            return Err(Reject::bad_request("WebSocket over HTTP/2 requires version 13"));
+        }
+        let origin = origin(headers, version)?;
+        framing::require_no_body(headers)?;
+        check_subprotocols(headers)?;
+        check_extensions(headers)?;
+        Ok(Request {
+            http: self,
+            version,
+            challenge_response: ChallengeResponse::ExtendedConnect,
+            origin,
+            consumed: self.head_len(),
+        })
+    }
+}
+
 /// The version that the client asks for.
 ///
 /// Draft 0 has no version header and is recognised by its two keys. hixie-75 has neither.
