@@ -65,6 +65,7 @@
 //! | feature | adds |
 //! |---|---|
 //! | `deflate` | compression: permessage-deflate, RFC 7692 |
+//! | `http` | `ServerHandle::upgrade`: clients through another HTTP server, such as axum or hyper |
 //! | `serde` | [`Config`] from a file |
 //! | `metrics` | [`MetricsPublisher`]: the [statistics](Stats) for the facade crate `metrics` |
 //! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
@@ -176,6 +177,8 @@ pub use crate::resource::{CloseTime, Resource};
 pub use crate::server::Server;
 pub use crate::server::builder::ServerBuilder;
 pub use crate::server::handle::ServerHandle;
+#[cfg(feature = "http")]
+pub use crate::server::upgrade::{Upgrade, UpgradeRequest};
 pub use crate::stats::histogram::Histogram;
 pub use crate::stats::kinds::{DropReason, HandshakeOutcome};
 pub use crate::stats::snapshot::{ClientCount, CloseCount, DropCount, HandshakeCount, Stats, Traffic};

@@ -70,6 +70,9 @@ pub(crate) mod rank {
     pub(crate) const RECORDER: u8 = 23;
     /// The tasks that wait for a time.
     pub(crate) const CLOCK: u8 = 24;
+    /// An upgrade that waits for its stream.
+    #[cfg(feature = "http")]
+    pub(crate) const UPGRADE: u8 = 25;
 }
 
 /// A mutex with a rank.

@@ -140,9 +140,9 @@ impl Recorder {
     }
 
     /// Adds the bytes of the handshake to a request.
-    pub(crate) fn add_handshake(&self, client: u64, received: &[u8]) {
+    pub(crate) fn add_handshake(&self, client: u64, received: &[u8], sent: &[u8]) {
         if let Some(request) = self.requests.lock().get_mut(&client) {
-            request.received = received.to_vec();
+            (request.received, request.sent) = (received.to_vec(), sent.to_vec());
         }
     }
 

@@ -50,7 +50,7 @@ impl Client {
     }
 
     /// A request and a response that lead to this connection. The key is another one.
-    fn rebuilt_handshake(&self) -> (Vec<u8>, Vec<u8>) {
+    pub(crate) fn rebuilt_handshake(&self) -> (Vec<u8>, Vec<u8>) {
         let is_own = |name: &str| {
             let name = name.to_ascii_lowercase();
             name.starts_with("sec-")

@@ -5,7 +5,6 @@ use std::time::Duration;
 use clws_handshake::Reject;
 
 use crate::client::state::Disposition;
-use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::open::Open;
 use crate::connection::{Connection, RETRY_AFTER, Stage};
@@ -43,9 +42,8 @@ impl Connection {
                     self.stage = Stage::Closed;
                     return true;
                 }
-                let reject = Reject::unavailable(Some(RETRY_AFTER));
-                let reply = handshake.refusal(&reject, &handshake.received, context);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                let received = std::mem::take(&mut handshake.received);
+                self.refuse(Reject::unavailable(Some(RETRY_AFTER)), &received, context);
                 true
             }
             Stage::Closing(closing) if step == DrainStep::End && closing.client.is_none() => {

@@ -5,21 +5,11 @@ use std::io::{self, IoSlice};
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use clws_handshake::{Acceptance, CONTINUE, HeadScanner, HttpRequest, Reject, Request, RequestHead, Status};
-use clws_proto::{Receiver, Role, Sender};
+use clws_handshake::{CONTINUE, HandshakeLimits, HeadScanner, HttpRequest, Reject, Request, Status};
 
 use crate::admission::ConnectionPermit;
-#[cfg(feature = "capture")]
-use crate::capture::error::CaptureError;
-#[cfg(feature = "capture")]
-use crate::capture::recorder;
-use crate::client::Client;
-use crate::client::NewClient;
-use crate::client::rates::Rates;
-#[cfg(feature = "deflate")]
-use crate::codecs::Negotiated;
-use crate::config::Config;
 use crate::config::address::{Peer, Remote};
+use crate::connection::accepted::{failed, open};
 use crate::connection::closing::Reply;
 use crate::connection::context::Context;
 use crate::connection::handshakes::HandshakePermit;
@@ -27,8 +17,10 @@ use crate::connection::open::Open;
 use crate::connection::proxied::{ProxiedFault, remote};
 use crate::connection::refusal::refusal;
 use crate::connection::timer::{Deadline, Timer};
+#[cfg(feature = "http")]
+use crate::connection::upgrade::{Upgrade, UpgradeAnswer};
 use crate::date::{dated, dated_reject};
-use crate::guard::{ApplicationValue, Fields, Scope, guard, guard_other, log};
+use crate::guard::{Fields, Scope, guard, guard_other, log};
 #[cfg(feature = "__tls")]
 use crate::net::tls::info::TlsCell;
 use crate::resource::accept::Accept;
@@ -61,6 +53,9 @@ pub(super) struct Handshake {
     /// What the TLS handshake agrees on, when it is complete. `None` without TLS.
     #[cfg(feature = "__tls")]
     pub(super) tls: Option<Arc<TlsCell>>,
+    /// Another HTTP server has read the request, and sends the answer.
+    #[cfg(feature = "http")]
+    pub(super) upgrade: Option<Box<Upgrade>>,
 }
 
 /// The interim answer `100 Continue`, which a client may wait for before it sends the rest of its
@@ -85,6 +80,9 @@ pub(super) enum Outcome {
     Wait,
     /// A client, and the length of its request.
     Open(Open, usize),
+    /// An answer for the HTTP server that has read the request.
+    #[cfg(feature = "http")]
+    Upgrade(UpgradeAnswer),
     /// An answer to a peer that does not become a client. It is counted already.
     Reply(Reply),
     /// The server drains, and takes no more clients.
@@ -106,6 +104,8 @@ impl Handshake {
             interim: Interim::default(),
             #[cfg(feature = "__tls")]
             tls: None,
+            #[cfg(feature = "http")]
+            upgrade: None,
         }
     }
 
@@ -116,6 +116,15 @@ impl Handshake {
         #[cfg(not(feature = "__tls"))]
         let is_securing = false;
         is_securing
+    }
+
+    /// Whether another HTTP server has read the request, and answers all others itself.
+    const fn is_upgrade(&self) -> bool {
+        #[cfg(feature = "http")]
+        let is_upgrade = self.upgrade.is_some();
+        #[cfg(not(feature = "http"))]
+        let is_upgrade = false;
+        is_upgrade
     }
 
     /// Whether the application has not decided yet. Nothing more is read until then.
@@ -201,7 +210,7 @@ impl Handshake {
         };
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let http = HttpRequest::parse(head, &handshake_limits)?;
-        match http.upgrade(body, &handshake_limits) {
+        match self.read(http, body, &handshake_limits) {
             Ok(Status::Complete(_)) if context.clients.shared.drain.is_draining() => Ok(Outcome::Draining),
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
@@ -211,7 +220,9 @@ impl Handshake {
                 Ok(Outcome::Wait)
             }
             // RFC 9110 §9.3.6: CONNECT asks for a tunnel, not for a response with content.
-            Err(reject) if http.wants_upgrade() || http.method() == "CONNECT" => Err(reject),
+            Err(reject) if http.wants_upgrade() || http.method() == "CONNECT" || self.is_upgrade() => {
+                Err(reject)
+            }
             Err(reject) => match context.resources.hook() {
                 Some(hook) => {
                     http.has_body()?; // refuses a body whose length can be read in two ways
@@ -256,14 +267,27 @@ impl Handshake {
             return Err(failed());
         };
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
-        let Status::Complete(request) =
-            HttpRequest::parse(head, &handshake_limits)?.upgrade(body, &handshake_limits)?
-        else {
+        let http = HttpRequest::parse(head, &handshake_limits)?;
+        let Status::Complete(request) = self.read(http, body, &handshake_limits)? else {
             return Err(failed());
         };
         let mut accept = decision?;
         accept.has_adapter_data |= asked.has_adapter_data;
         self.answer(request, asked.entry, asked.opening, accept, context)
+    }
+
+    /// Reads a request as an opening handshake.
+    fn read<'a>(
+        &self,
+        http: HttpRequest<'a>,
+        body: &'a [u8],
+        handshake_limits: &HandshakeLimits,
+    ) -> Result<Status<Request<'a>>, Reject> {
+        #[cfg(feature = "http")]
+        if let Some(upgrade) = &self.upgrade {
+            return upgrade.read(http, handshake_limits).map(Status::Complete);
+        }
+        http.upgrade(body, handshake_limits)
     }
 
     /// Finds the resource, and asks it for a decision.
@@ -303,6 +327,8 @@ impl Handshake {
             tls: self.tls.as_ref().and_then(|tls| tls.get().cloned()),
             remote,
             debug: config.debug_on(),
+            #[cfg(feature = "http")]
+            extensions: self.upgrade.as_ref().map(|upgrade| Arc::clone(&upgrade.extensions)),
         };
         let mut accept =
             guard(config.debug_on(), &opening, || entry.resource.accept(&opening)).ok_or_else(failed)??;
@@ -333,8 +359,13 @@ impl Handshake {
                 Some(Box::new(Asked { pending, entry, opening, has_adapter_data: accept.has_adapter_data }));
             return Ok(Outcome::Wait);
         }
+        #[cfg(feature = "http")]
+        if self.is_upgrade() {
+            let (open, response) = open(request, entry, opening, accept, None, context)?;
+            return Ok(Outcome::Upgrade(UpgradeAnswer::accepted(open, response)));
+        }
         let consumed = request.consumed();
-        let open = open(request, entry, opening, accept, self.interim.written, context)?;
+        let (open, _) = open(request, entry, opening, accept, Some(self.interim.written), context)?;
         Ok(Outcome::Open(open, consumed))
     }
 }
@@ -359,110 +390,4 @@ impl Scope for Requested<'_> {
     fn client(&self) -> Option<String> {
         self.remote.map(|remote| remote.to_string())
     }
-}
-
-/// Makes a client of an accepted request, and queues the answer. The first `interim` bytes of the
-/// answer are the part of `100 Continue` that was written already.
-fn open(
-    request: Request<'_>,
-    entry: Arc<Entry>,
-    opening: Opening,
-    accept: Accept,
-    interim: usize,
-    context: &Context<'_>,
-) -> Result<Open, Reject> {
-    let config = &entry.context.config;
-    let mut acceptance = Acceptance::new().secure(accept.secure || opening.is_secure());
-    if let Some(name) = &accept.subprotocol {
-        acceptance = acceptance.subprotocol(name);
-    }
-    if let Some(origin) = &accept.origin {
-        acceptance = acceptance.origin(origin);
-    }
-    if let Some(location) = &accept.location {
-        acceptance = acceptance.location(location);
-    }
-    for (name, value) in &accept.headers {
-        acceptance = acceptance.header(name, value);
-    }
-    #[cfg(feature = "deflate")]
-    let deflate = accept.deflate.unwrap_or(config.deflate);
-    #[cfg(feature = "deflate")]
-    if let Some(deflate) = &deflate {
-        acceptance = acceptance.deflate(deflate);
-    }
-    let head = kept(opening.head, &request, config);
-    if config.keep_headers && head.is_truncated() {
-        let limit = config.max_kept_headers;
-        log(|| tracing::debug!(peer = %opening.peer, limit, "the request has more headers than are kept"));
-    }
-    let accepted = request.accept(&acceptance).map_err(|error| {
-        log(|| {
-            let (peer, resource, version) = (opening.peer, head.path(), opening.version.number());
-            tracing::error!(%peer, resource, version, "a resource gave an answer that cannot be sent: {error}");
-        });
-        failed()
-    })?;
-
-    let version = accepted.version;
-    let mut sender = Sender::server(version);
-    sender.set_policy(config.slow_policy);
-    (context.environment.lend_outbox)(&mut sender);
-    sender.preface(accepted.response.get(interim..).unwrap_or_default());
-    let mut receiver = Receiver::new(version, Role::Server, Arc::clone(&entry.context.limits));
-    if let Some(above) = entry.stream_above {
-        receiver = receiver.stream_messages(above);
-    }
-    #[cfg(feature = "deflate")]
-    let mut negotiated = None;
-    #[cfg(feature = "deflate")]
-    if let (Some(params), Some(config)) = (accepted.deflate, deflate) {
-        let codecs = (context.environment.codecs)(&config);
-        sender = sender.deflate(params, &codecs);
-        receiver = receiver.deflate(params, &codecs);
-        negotiated = Some(Negotiated::new(params, codecs));
-    }
-    let client = Client::new(NewClient {
-        sender,
-        context: Arc::clone(&entry.context),
-        wake_target: context.wake_target.to_wake_target(),
-        head,
-        peer: opening.peer,
-        remote: opening.remote,
-        subprotocol: accept.subprotocol,
-        data: accept.data.and_then(ApplicationValue::into_inner),
-        #[cfg(feature = "deflate")]
-        negotiated,
-        has_adapter_data: accept.has_adapter_data,
-        rates: Rates::new(config),
-    });
-    if let Some(stored) = context.new_client {
-        drop(stored.set(client.clone())); // a connection has one client
-    }
-    #[cfg(feature = "capture")]
-    if accept.capture {
-        record(&client, context);
-    }
-    Ok(Open { receiver, client, entry, waiting: None })
-}
-
-/// Asks for a recording of the connection. `Connection::conclude` adds the request.
-#[cfg(feature = "capture")]
-#[cold]
-fn record(client: &Client, context: &Context<'_>) {
-    let request = recorder::Request { received: Vec::new(), sent: Vec::new(), is_late: false };
-    let recorder = context.recorder().ok_or(CaptureError::Off);
-    if let Err(error) = recorder.and_then(|recorder| recorder.request(client.id().number(), request)) {
-        log(|| tracing::debug!(peer = %client.peer(), "a client is not recorded: {error}"));
-    }
-}
-
-/// The part of the request head that the client keeps.
-fn kept(whole: RequestHead, request: &Request<'_>, config: &Config) -> RequestHead {
-    let limit = if config.keep_headers { config.max_kept_headers } else { 0 };
-    if whole.memory() <= limit { whole } else { request.to_head_within(limit) }
-}
-
-fn failed() -> Reject {
-    Reject::custom(500, "the resource failed")
 }

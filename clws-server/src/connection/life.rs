@@ -250,9 +250,8 @@ impl Connection {
             }
             Stage::Handshake(handshake) => {
                 context.counters().note_handshake(HandshakeOutcome::Stopping);
-                let reject = Reject::unavailable(Some(RETRY_AFTER));
-                let reply = handshake.refusal(&reject, &handshake.received, context);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                let received = std::mem::take(&mut handshake.received);
+                self.refuse(Reject::unavailable(Some(RETRY_AFTER)), &received, context);
             }
             Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
             Stage::Closing(_) | Stage::Closed => {}

@@ -4,6 +4,7 @@
 //! methods in the order of [`driver::drive`](crate::driver::drive). The rules for closing and for
 //! deadlines are here and are tested without a socket.
 
+mod accepted;
 pub(crate) mod activity;
 mod closing;
 pub(crate) mod context;
@@ -27,6 +28,10 @@ pub(crate) mod share;
 mod throttle;
 mod timeouts;
 mod timer;
+#[cfg(feature = "http")]
+pub(crate) mod upgrade;
+#[cfg(feature = "http")]
+mod upgrading;
 mod watch;
 
 use crate::connection::closing::Closing;

@@ -7,7 +7,10 @@ use tracing::field::display;
 use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Outcome;
+use crate::connection::open::Open;
 use crate::connection::share::Share;
+#[cfg(feature = "http")]
+use crate::connection::upgrade::UpgradeAnswer;
 use crate::connection::{Connection, RETRY_AFTER, Stage};
 use crate::guard::log;
 use crate::stats::kinds::HandshakeOutcome;
@@ -48,10 +51,14 @@ impl Connection {
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
                 return false;
             }
+            #[cfg(feature = "http")]
+            Ok(Outcome::Upgrade(answer)) => {
+                self.answer_upgrade(answer, bytes, context);
+                return false;
+            }
             Ok(Outcome::Draining) => {
                 context.counters().note_handshake(HandshakeOutcome::Stopping);
-                let reply = handshake.refusal(&Reject::unavailable(Some(RETRY_AFTER)), bytes, context);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                self.refuse(Reject::unavailable(Some(RETRY_AFTER)), bytes, context);
                 return false;
             }
             Err(reject) => {
@@ -60,27 +67,43 @@ impl Connection {
                     let client = handshake.remote.map(display);
                     tracing::debug!(peer = %handshake.peer, client, status = reject.status(), "refused: {}", reject.body());
                 });
-                let reply = handshake.refusal(&reject, bytes, context);
-                self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
+                self.refuse(reject, bytes, context);
                 return false;
             }
         };
-        context.clients.shared.drain.note_open();
         #[cfg(feature = "capture")]
         if let Some(recorder) = context.recorder()
             && recorder.has_requests()
         {
-            recorder.add_handshake(open.client.id().number(), bytes);
+            recorder.add_handshake(open.client.id().number(), bytes, &[]);
         }
-        self.stage = Stage::Open(open);
-        let Stage::Open(open) = &mut self.stage else { return false };
-        open.start_clock(context);
-        open.connect();
         // Frames that the client sent without waiting for the answer.
         let early = bytes.get_mut(consumed..).unwrap_or_default();
+        self.open(open, early, share, context);
+        false
+    }
+
+    /// Enters the open stage. `early` is input after the handshake.
+    pub(super) fn open(&mut self, open: Open, early: &mut [u8], share: &mut Share, context: &Context<'_>) {
+        context.clients.shared.drain.note_open();
+        self.stage = Stage::Open(open);
+        let Stage::Open(open) = &mut self.stage else { return };
+        open.start_clock(context);
+        open.connect();
         if let Some(end) = open.handle_input(Input::Lent(early), share, context) {
             self.end(end, context);
         }
-        false
+    }
+
+    /// Refuses the handshake, of which `received` has arrived. The refusal is counted already.
+    pub(super) fn refuse(&mut self, reject: Reject, received: &[u8], context: &Context<'_>) {
+        let Stage::Handshake(handshake) = &mut self.stage else { return };
+        #[cfg(feature = "http")]
+        if let Some(upgrade) = &mut handshake.upgrade {
+            upgrade.answer = Some(UpgradeAnswer::Refused(reject));
+            return;
+        }
+        let reply = handshake.refusal(&reject, received, context);
+        self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
     }
 }

@@ -6,7 +6,6 @@ use std::time::Instant;
 use tracing::field::display;
 
 use crate::client::disconnect::DisconnectCause;
-use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::open::{End, Open};
 use crate::connection::timer::{Deadline, Timer};
@@ -144,7 +143,7 @@ impl Connection {
     }
 
     fn handshake_timed_out(&mut self, context: &Context<'_>) {
-        if let Stage::Handshake(handshake) = &self.stage {
+        if let Stage::Handshake(handshake) = &mut self.stage {
             let (reject, outcome) = handshake.timed_out();
             context.counters().note_handshake(outcome);
             log(|| {
@@ -155,11 +154,13 @@ impl Connection {
                 self.stage = Stage::Closed;
                 return;
             }
-            let reply = handshake.refusal(&reject, &handshake.received, context);
-            let mut closing = Closing::reply(reply, context);
-            // A displaced connection makes room at once. What it has sent was read.
-            closing.linger = !handshake.is_displaced();
-            self.stage = Stage::Closing(Box::new(closing));
+            let (received, is_displaced) =
+                (std::mem::take(&mut handshake.received), handshake.is_displaced());
+            self.refuse(reject, &received, context);
+            if let Stage::Closing(closing) = &mut self.stage {
+                // A displaced connection makes room at once. What it has sent was read.
+                closing.linger = !is_displaced;
+            }
         }
     }
 

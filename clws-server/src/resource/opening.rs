@@ -1,14 +1,18 @@
 //! A valid handshake, which a resource decides on.
 
 use std::net::IpAddr;
-#[cfg(feature = "__tls")]
+#[cfg(any(feature = "__tls", feature = "http"))]
 use std::sync::Arc;
+#[cfg(feature = "http")]
+use std::sync::LazyLock;
 
 use clws_handshake::{Headers, RequestHead, Version};
 use tracing::field::display;
 use tracing::{Span, debug_span};
 
 use crate::config::address::{Peer, Remote};
+#[cfg(feature = "http")]
+use crate::guard::ApplicationValue;
 use crate::guard::{DebugOn, Scope};
 #[cfg(feature = "__tls")]
 use crate::net::tls::info::TlsInfo;
@@ -25,6 +29,9 @@ pub struct Opening {
     pub(crate) remote: Option<Remote>,
     /// The panics that end the process.
     pub(crate) debug: DebugOn,
+    /// Data that came with the request of another HTTP server.
+    #[cfg(feature = "http")]
+    pub(crate) extensions: Option<Arc<ApplicationValue<http::Extensions>>>,
 }
 
 impl Opening {
@@ -128,6 +135,16 @@ impl Opening {
         #[cfg(not(feature = "__tls"))]
         let has_tls = false;
         has_tls || self.remote.is_some_and(|remote| remote.is_secure)
+    }
+
+    /// The extensions of the request that [`ServerHandle::upgrade`](crate::ServerHandle::upgrade)
+    /// was given: data of the router and its layers, for instance the user or the TLS identity.
+    /// Empty for a client of the server's own ports.
+    #[cfg(feature = "http")]
+    #[must_use]
+    pub fn extensions(&self) -> &http::Extensions {
+        static NONE: LazyLock<http::Extensions> = LazyLock::new(http::Extensions::new);
+        self.extensions.as_ref().and_then(|extensions| extensions.get()).unwrap_or(&NONE)
     }
 }
 

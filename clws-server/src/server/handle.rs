@@ -28,6 +28,11 @@ impl ServerHandle {
         Self(state)
     }
 
+    #[cfg(feature = "http")]
+    pub(super) const fn state(&self) -> &Arc<DriverState> {
+        &self.0
+    }
+
     /// Stops the server. It accepts no more connections and closes its clients with 1001. Clients
     /// that do not answer within [`close_timeout`](crate::Config#structfield.close_timeout) are
     /// dropped. Then [`Server::run`](crate::Server::run) returns.

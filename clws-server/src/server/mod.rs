@@ -3,6 +3,8 @@
 pub(crate) mod builder;
 pub(crate) mod handle;
 mod run;
+#[cfg(feature = "http")]
+pub(crate) mod upgrade;
 
 use std::io;
 use std::sync::Arc;

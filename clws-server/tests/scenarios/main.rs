@@ -124,6 +124,8 @@ mod two_servers;
 mod undelivered;
 mod unix_path;
 mod unsent;
+#[cfg(feature = "http")]
+mod upgrade;
 mod wakers;
 
 /// Counts the allocated bytes, for tests that run in a process of their own.

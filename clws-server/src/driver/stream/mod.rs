@@ -6,6 +6,8 @@ mod ending;
 mod guarded;
 mod memory;
 mod stream_io;
+#[cfg(feature = "http")]
+pub(crate) mod upgrade;
 
 use std::future::{Future, poll_fn};
 use std::io::IoSlice;
@@ -78,47 +80,78 @@ pub(crate) fn drive_new<S: AsyncRead + AsyncWrite + Unpin>(
                 return refuse_at_once(stream).await;
             }
         };
-        let waker = Arc::new(TaskWaker::default());
-        let context = state.connection_context(WakeTargetRef::Stream(&waker));
-        // Before the connection exists, so that a drain which begins meanwhile refuses its handshake.
-        let ending = Ending::new(&state);
-        let connection = match refusal(permit.1.permit) {
+        let refused = refusal(permit.1.permit);
+        let seat = Seat::new(&state, permit);
+        let context = state.connection_context(WakeTargetRef::Stream(&seat.waker));
+        #[cfg(feature = "capture")]
+        if let Some(recorder) = context.recorder().filter(|_| refused.is_none()) {
+            stream.tap = recorder.begin_for(peer, || None).map(Box::new);
+        }
+        let is_admitted = refused.is_none();
+        let connection = match refused {
             Some((reject, outcome)) => Connection::refused(&reject, outcome, &context),
             None => new(peer, &context),
         };
-        #[cfg(feature = "capture")]
-        if let Some(recorder) = context.recorder().filter(|_| refusal(permit.1.permit).is_none()) {
-            stream.tap = recorder.begin_for(peer, || None).map(Box::new);
-        }
-        let awaits_header = refusal(permit.1.permit).is_none() && state.config().expects_proxy_header(peer);
-        let mut driver = Driver {
-            stream,
-            header: awaits_header.then(Vec::new),
-            connection,
-            readable: true,
-            shutting: false,
-            closed: false,
-            over: false,
-            used_share: false,
-            timer: None,
-            due: false,
-            check: None,
-            ending,
-            memory: Memory::new(&state, &waker),
-        };
-        let holder = Arc::clone(driver.memory.holder());
-        // Counts for the address that a proxy reports, as long as the connection lives.
-        let address = Mutex::new(None);
-        poll_fn(|cx| {
-            broken!(RegistersTooLate, {
-                let polled = driver.poll(cx, &state, &holder, &address);
-                waker.register(cx.waker());
-                return polled;
-            });
+        let awaits_header = is_admitted && state.config().expects_proxy_header(peer);
+        run(stream, awaits_header.then(Vec::new), connection, seat, Mutex::new(None)).await;
+    }
+}
+
+/// Serves a connection over its stream, to the end of both. `header` is that of the PROXY protocol,
+/// if it has to come. `address` counts for the address that a proxy reports, as long as the
+/// connection lives.
+async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: GuardedStream<S>,
+    header: Option<Vec<u8>>,
+    connection: Connection,
+    seat: Seat,
+    address: Mutex<Option<AddressPermit>>,
+) {
+    let Seat { memory, ending, waker, permit: _permit, state } = seat;
+    let mut driver = Driver {
+        stream,
+        header,
+        connection,
+        readable: true,
+        shutting: false,
+        closed: false,
+        over: false,
+        used_share: false,
+        timer: None,
+        due: false,
+        check: None,
+        ending,
+        memory,
+    };
+    let holder = Arc::clone(driver.memory.holder());
+    poll_fn(|cx| {
+        broken!(RegistersTooLate, {
+            let polled = driver.poll(cx, &state, &holder, &address);
             waker.register(cx.waker());
-            driver.poll(cx, &state, &holder, &address)
-        })
-        .await;
+            return polled;
+        });
+        waker.register(cx.waker());
+        driver.poll(cx, &state, &holder, &address)
+    })
+    .await;
+}
+
+/// A stream's place in the server, from its admission to its end.
+struct Seat {
+    memory: Memory,
+    ending: Ending,
+    waker: Arc<TaskWaker>,
+    permit: PermitGuard,
+    state: Arc<DriverState>,
+}
+
+impl Seat {
+    /// Create it before the connection, so that a drain which begins meanwhile refuses its
+    /// handshake.
+    fn new(state: &Arc<DriverState>, permit: PermitGuard) -> Self {
+        let waker = Arc::new(TaskWaker::default());
+        let (ending, memory) = (Ending::new(state), Memory::new(state, &waker));
+        Self { memory, ending, waker, permit, state: Arc::clone(state) }
     }
 }
 
@@ -135,6 +168,7 @@ async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedSt
     .await;
 }
 
+/// Releases an admission when it is dropped.
 struct PermitGuard(Arc<DriverState>, Admitted);
 
 impl Drop for PermitGuard {
