@@ -1,16 +1,15 @@
 //! The last stage: the application knows that the connection has ended, and the last bytes are
-//! written.
+//! written. A connection that is kept alive after an HTTP response goes back to the first stage.
 
 use std::borrow::Cow;
 use std::io::{self, IoSlice};
 
 use crate::client::Client;
 use crate::connection::context::Context;
+use crate::connection::handshake::Handshake;
+use crate::connection::reply::Reply;
 use crate::connection::timer::{Deadline, Timer};
 use crate::connection::watch::ReadingRate;
-
-/// The head and the body of an HTTP answer.
-pub(super) type Reply = [Cow<'static, [u8]>; 2];
 
 pub(super) struct Closing {
     /// The answer to a refused handshake or to another HTTP request.
@@ -24,6 +23,8 @@ pub(super) struct Closing {
     pub(super) linger: bool,
     /// Our side of the connection was ended.
     pub(super) our_side_ended: bool,
+    /// After the response, the connection waits for another request.
+    pub(super) next: Option<Box<Handshake>>,
     /// [`Timer::Write`] until everything is written, then [`Timer::Close`].
     pub(super) deadline: Deadline,
     pub(super) rate: ReadingRate,
@@ -35,6 +36,16 @@ impl Closing {
         Self { reply, ..Self::new(None, true, false, context) }
     }
 
+    /// Answers a request, and then waits for the next one.
+    pub(super) fn page(reply: Reply, next: Box<Handshake>, context: &Context<'_>) -> Self {
+        Self { next: Some(next), ..Self::reply(reply, context) }
+    }
+
+    /// Ends a connection that is kept alive and has made no further request.
+    pub(super) fn idle(context: &Context<'_>) -> Self {
+        Self::reply(Reply::default(), context)
+    }
+
     /// Ends a connection that was open. `our_side_ended` means that our side was ended already.
     pub(super) fn new(
         client: Option<Client>,
@@ -44,7 +55,8 @@ impl Closing {
     ) -> Self {
         let deadline = Deadline::started(Timer::Write, context);
         let rate = ReadingRate::default();
-        Self { reply: Reply::default(), written: 0, client, linger, our_side_ended, deadline, rate }
+        let reply = Reply::default();
+        Self { reply, written: 0, client, linger, our_side_ended, next: None, deadline, rate }
     }
 
     /// Whether everything was written.
@@ -59,10 +71,11 @@ impl Closing {
             + self.client.as_ref().map_or(0, Client::buffered_amount)
     }
 
-    /// The bytes of memory that the HTTP answer takes.
+    /// The bytes of memory that the HTTP answer takes, and the beginning of the next request.
     pub(super) fn held_reply(&self) -> usize {
         let held = |part: &Cow<'_, [u8]>| if let Cow::Owned(bytes) = part { bytes.capacity() } else { 0 };
-        self.reply.iter().map(held).sum()
+        let next = self.next.as_ref().map_or(0, |next| next.received.capacity());
+        self.reply.iter().map(held).sum::<usize>() + next
     }
 
     /// Sets the deadlines that have started.

@@ -5,9 +5,11 @@ use std::time::Duration;
 use clws_handshake::Reject;
 
 use crate::client::state::Disposition;
+use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::open::Open;
-use crate::connection::{Connection, RETRY_AFTER, Stage};
+use crate::connection::refusal::RETRY_AFTER;
+use crate::connection::{Connection, Stage};
 use crate::drain::plan::Plan;
 use crate::guard::guard;
 use crate::resource::CloseTime;
@@ -36,6 +38,10 @@ impl Connection {
     /// the client are unread.
     pub(crate) fn drain(&mut self, step: DrainStep, context: &Context<'_>) -> bool {
         match &mut self.stage {
+            Stage::Handshake(handshake) if step == DrainStep::Begin && handshake.is_idle() => {
+                self.stage = Stage::Closing(Box::new(Closing::idle(context)));
+                true
+            }
             Stage::Handshake(handshake) if step == DrainStep::Begin => {
                 context.counters().note_handshake(HandshakeOutcome::Stopping);
                 if handshake.is_securing() {

@@ -10,12 +10,12 @@ use clws_handshake::{CONTINUE, HandshakeLimits, HeadScanner, HttpRequest, Reject
 use crate::admission::ConnectionPermit;
 use crate::config::address::{Peer, Remote};
 use crate::connection::accepted::{failed, open};
-use crate::connection::closing::Reply;
 use crate::connection::context::Context;
 use crate::connection::handshakes::HandshakePermit;
 use crate::connection::open::Open;
 use crate::connection::proxied::{ProxiedFault, remote};
-use crate::connection::refusal::refusal;
+use crate::connection::refusal::{RETRY_AFTER, refusal};
+use crate::connection::reply::Reply;
 use crate::connection::timer::{Deadline, Timer};
 #[cfg(feature = "http")]
 use crate::connection::upgrade::{Upgrade, UpgradeAnswer};
@@ -35,6 +35,9 @@ const POLICY_REQUEST: &[u8] = b"<policy-file-request/>\0";
 
 const NOTHING: Cow<'static, [u8]> = Cow::Borrowed(&[]);
 
+/// The most HTTP requests of one connection. It bounds what a client costs with small requests.
+const MAX_REQUESTS: u32 = 100;
+
 pub(super) struct Handshake {
     pub(super) peer: Peer,
     /// The source in the header of the PROXY protocol.
@@ -50,6 +53,10 @@ pub(super) struct Handshake {
     /// The request is complete, and the application decides on it later.
     asked: Option<Box<Asked>>,
     interim: Interim,
+    /// The HTTP requests that the application has answered.
+    answered: u32,
+    /// The client has sent bytes of another request before the last response was written.
+    is_pipelined: bool,
     /// What the TLS handshake agrees on, when it is complete. `None` without TLS.
     #[cfg(feature = "__tls")]
     pub(super) tls: Option<Arc<TlsCell>>,
@@ -85,8 +92,10 @@ pub(super) enum Outcome {
     Upgrade(UpgradeAnswer),
     /// An answer to a peer that does not become a client. It is counted already.
     Reply(Reply),
-    /// The server drains, and takes no more clients.
-    Draining,
+    /// An answer of the application to an HTTP request of that length. The connection is kept alive.
+    Page(Reply, usize),
+    /// A refusal for a reason that is counted separately.
+    Refused(Reject, HandshakeOutcome),
 }
 
 impl Handshake {
@@ -102,6 +111,8 @@ impl Handshake {
             permit: Some(context.handshakes.enter(context.wake_target.to_wake_target())),
             asked: None,
             interim: Interim::default(),
+            answered: 0,
+            is_pipelined: false,
             #[cfg(feature = "__tls")]
             tls: None,
             #[cfg(feature = "http")]
@@ -137,9 +148,58 @@ impl Handshake {
         self.permit.as_ref().is_some_and(HandshakePermit::is_displaced)
     }
 
-    /// Whether no byte has arrived.
+    /// Whether no byte of the request has arrived.
     pub(super) fn has_received_nothing(&self) -> bool {
         self.received.is_empty()
+    }
+
+    /// Whether the connection was kept alive after a response, and has made no further request. Its
+    /// end is then as it should be.
+    pub(super) fn is_idle(&self) -> bool {
+        self.answered > 0 && self.received.is_empty()
+    }
+
+    /// Whether input has arrived that was not looked at.
+    pub(super) const fn is_pipelined(&self) -> bool {
+        self.is_pipelined
+    }
+
+    /// The handshake after a response. `rest` is input that has arrived already.
+    pub(super) fn after_page(&mut self, rest: &[u8]) -> Box<Self> {
+        let deadline = Deadline::new(Timer::Nothing); // starts with `wait_for_next`
+        Box::new(Self {
+            peer: self.peer,
+            source: self.source,
+            remote: self.remote,
+            scanner: HeadScanner::new(),
+            received: rest.to_vec(),
+            deadline,
+            permit: None,
+            asked: None,
+            interim: Interim::default(),
+            answered: self.answered + 1,
+            is_pipelined: !rest.is_empty(),
+            #[cfg(feature = "__tls")]
+            tls: self.tls.take(),
+            #[cfg(feature = "http")]
+            upgrade: None,
+        })
+    }
+
+    /// Waits for another request, with a deadline like that of the first one.
+    pub(super) fn wait_for_next(&mut self, context: &Context<'_>) {
+        self.deadline = Deadline::started(Timer::Handshake, context);
+        self.permit = Some(context.handshakes.enter(context.wake_target.to_wake_target()));
+    }
+
+    /// Whether the connection is kept alive after the response to this request.
+    fn keeps_alive(&self, http: &HttpRequest<'_>, has_body: bool, context: &Context<'_>) -> bool {
+        // A body is not read, so its end would not be found. A page and its assets have none.
+        matches!(http.method(), "GET" | "HEAD")
+            && !has_body
+            && http.keeps_alive()
+            && self.answered + 1 < MAX_REQUESTS
+            && !context.clients.shared.drain.is_draining()
     }
 
     /// The answer to a refused request. `received` is its part that has arrived.
@@ -192,6 +252,7 @@ impl Handshake {
 
     /// Reads the request, of which `bytes` have arrived. When it is complete, asks the application.
     pub(super) fn step(&mut self, bytes: &[u8], context: &Context<'_>) -> Result<Outcome, Reject> {
+        self.is_pipelined = false;
         let config = context.config();
         if let Some(policy) = &config.policy_file
             && bytes.first() == POLICY_REQUEST.first()
@@ -211,7 +272,9 @@ impl Handshake {
         let (head, body) = bytes.split_at_checked(length).unwrap_or((bytes, &[]));
         let http = HttpRequest::parse(head, &handshake_limits)?;
         match self.read(http, body, &handshake_limits) {
-            Ok(Status::Complete(_)) if context.clients.shared.drain.is_draining() => Ok(Outcome::Draining),
+            Ok(Status::Complete(_)) if context.clients.shared.drain.is_draining() => {
+                Ok(Outcome::Refused(Reject::unavailable(Some(RETRY_AFTER)), HandshakeOutcome::Stopping))
+            }
             Ok(Status::Complete(request)) => self.ask(request, context),
             Ok(Status::Partial) => {
                 // RFC 9110 §10.1.1: a server "MAY omit sending a 100 (Continue) response if it has
@@ -225,14 +288,18 @@ impl Handshake {
             }
             Err(reject) => match context.resources.hook() {
                 Some(hook) => {
-                    http.has_body()?; // refuses a body whose length can be read in two ways
+                    let has_body = http.has_body()?; // refuses a length that can be read in two ways
                     let place = Requested { path: http.path(), peer: self.peer, remote: self.remote };
                     let answer =
                         guard_other(config.debug_on(), "the HTTP hook", &place, || hook.answer(&http));
                     let answer = answer.ok_or_else(failed)?;
-                    let (head, body) = dated(answer, context.date()).into_parts(&http);
+                    let keeps_alive = self.keeps_alive(&http, has_body, context);
+                    let answer = dated(answer, context.date()).conditional(&http);
+                    let answer = if keeps_alive { answer.keep_alive() } else { answer };
+                    let (head, body) = answer.into_parts(&http);
                     context.counters().note_handshake(HandshakeOutcome::Http);
-                    Ok(Outcome::Reply([head.into(), body]))
+                    let reply = [head.into(), body];
+                    Ok(if keeps_alive { Outcome::Page(reply, length) } else { Outcome::Reply(reply) })
                 }
                 None => {
                     context.counters().note_rejected(reject.status());
@@ -302,8 +369,7 @@ impl Handshake {
                 let Some((reject, outcome)) = refusal(ConnectionPermit::Crowded) else {
                     return Err(failed());
                 };
-                context.counters().note_handshake(outcome);
-                return Ok(Outcome::Reply(self.refusal(&reject, &[], context)));
+                return Ok(Outcome::Refused(reject, outcome));
             }
         };
         self.remote = remote;

@@ -15,9 +15,10 @@ use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Handshake;
 use crate::connection::open::{End, Open};
+use crate::connection::refusal::RETRY_AFTER;
 use crate::connection::share::Share;
 use crate::connection::throttle::MAX_THROTTLED_READ;
-use crate::connection::{Action, Connection, RETRY_AFTER, Stage};
+use crate::connection::{Action, Connection, Stage};
 use crate::date::dated_reject;
 use crate::guard::{Nowhere, discard};
 use crate::stats::kinds::HandshakeOutcome;
@@ -84,7 +85,10 @@ impl Connection {
         match &self.stage {
             Stage::Handshake(handshake) => !handshake.is_undecided(),
             Stage::Open(open) => open.wants_input(),
-            Stage::Closing(_) | Stage::Closed => true,
+            // Another request waits until the response is written, so a client cannot pipeline more
+            // than one read.
+            Stage::Closing(closing) => closing.next.is_none(),
+            Stage::Closed => true,
         }
     }
 
@@ -98,7 +102,11 @@ impl Connection {
     /// Whether unread events can be handled now, by [`continue_events`](Self::continue_events).
     #[inline]
     pub(crate) fn can_continue(&self) -> bool {
-        matches!(&self.stage, Stage::Open(open) if open.can_continue())
+        match &self.stage {
+            Stage::Open(open) => open.can_continue(),
+            Stage::Handshake(handshake) => handshake.is_pipelined(),
+            Stage::Closing(_) | Stage::Closed => false,
+        }
     }
 
     /// Whether events of the last read are unread.
@@ -181,7 +189,7 @@ impl Connection {
                 self.end(end, context);
             }
             Stage::Closing(closing) => {
-                closing.linger = false;
+                (closing.linger, closing.next) = (false, None);
                 if closing.is_flushed() {
                     self.close();
                 }
@@ -244,6 +252,9 @@ impl Connection {
     /// before the client's close frame are still delivered.
     pub(crate) fn stop(&mut self, context: &Context<'_>) {
         match &mut self.stage {
+            Stage::Handshake(handshake) if handshake.is_idle() => {
+                self.stage = Stage::Closing(Box::new(Closing::idle(context)));
+            }
             Stage::Handshake(handshake) if handshake.has_received_nothing() => {
                 context.counters().note_handshake(HandshakeOutcome::Stopping);
                 self.stage = Stage::Closed;
@@ -254,7 +265,8 @@ impl Connection {
                 self.refuse(Reject::unavailable(Some(RETRY_AFTER)), &received, context);
             }
             Stage::Open(open) => open.client.begin_close(CloseCode::GOING_AWAY, ""),
-            Stage::Closing(_) | Stage::Closed => {}
+            Stage::Closing(closing) => closing.next = None,
+            Stage::Closed => {}
         }
     }
 
@@ -296,6 +308,9 @@ impl Connection {
             }
             Stage::Closing(closing) => {
                 closing.rearm(context);
+                if closing.is_flushed() && closing.next.is_some() {
+                    return self.wait_for_next(context);
+                }
                 if closing.is_flushed() && !closing.linger {
                     self.close();
                 } else if closing.is_flushed() && !std::mem::replace(&mut closing.our_side_ended, true) {
@@ -349,10 +364,25 @@ impl Connection {
         self.stage = Stage::Closing(Box::new(Closing::new(Some(client), linger, our_side_ended, context)));
     }
 
+    /// Waits for another request of a connection that is kept alive, unless the server drains.
+    fn wait_for_next(&mut self, context: &Context<'_>) -> Action {
+        if let Stage::Closing(closing) = &mut self.stage
+            && let Some(mut next) = closing.next.take()
+            && !context.clients.shared.drain.is_draining()
+        {
+            next.wait_for_next(context);
+            self.stage = Stage::Handshake(next);
+            return Action::Wait;
+        }
+        self.poll_action(context)
+    }
+
     /// Ends a connection whose handshake is not complete.
     pub(super) fn abandon_handshake(&mut self, context: &Context<'_>) {
-        if let Stage::Handshake(_) = self.stage {
-            context.counters().note_handshake(HandshakeOutcome::Abandoned);
+        if let Stage::Handshake(handshake) = &self.stage {
+            if !handshake.is_idle() {
+                context.counters().note_handshake(HandshakeOutcome::Abandoned);
+            }
             self.stage = Stage::Closed;
         }
     }

@@ -22,6 +22,7 @@ mod opening;
 mod proxied;
 mod proxy_header;
 pub(crate) mod refusal;
+mod reply;
 #[cfg(feature = "__tls")]
 mod secured;
 pub(crate) mod share;
@@ -60,9 +61,6 @@ enum Stage {
     Closing(Box<Closing>),
     Closed,
 }
-
-/// Seconds after which a client may try again when the server stops: about the time of a restart.
-pub(crate) const RETRY_AFTER: u32 = 5;
 
 /// A driver may be dropped early, for instance a future that serves a stream. The resource must
 /// still hear of the client's end.

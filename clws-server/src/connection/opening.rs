@@ -11,9 +11,8 @@ use crate::connection::open::Open;
 use crate::connection::share::Share;
 #[cfg(feature = "http")]
 use crate::connection::upgrade::UpgradeAnswer;
-use crate::connection::{Connection, RETRY_AFTER, Stage};
+use crate::connection::{Connection, Stage};
 use crate::guard::log;
-use crate::stats::kinds::HandshakeOutcome;
 
 impl Connection {
     pub(super) fn handle_request(&mut self, input: &mut [u8], share: &mut Share, context: &Context<'_>) {
@@ -43,7 +42,7 @@ impl Connection {
         share: &mut Share,
         context: &Context<'_>,
     ) -> bool {
-        let Stage::Handshake(handshake) = &self.stage else { return false };
+        let Stage::Handshake(handshake) = &mut self.stage else { return false };
         let (open, consumed) = match outcome {
             Ok(Outcome::Wait) => return true,
             Ok(Outcome::Open(open, consumed)) => (open, consumed),
@@ -51,14 +50,19 @@ impl Connection {
                 self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
                 return false;
             }
+            Ok(Outcome::Page(reply, length)) => {
+                let next = handshake.after_page(bytes.get(length..).unwrap_or_default());
+                self.stage = Stage::Closing(Box::new(Closing::page(reply, next, context)));
+                return false;
+            }
             #[cfg(feature = "http")]
             Ok(Outcome::Upgrade(answer)) => {
                 self.answer_upgrade(answer, bytes, context);
                 return false;
             }
-            Ok(Outcome::Draining) => {
-                context.counters().note_handshake(HandshakeOutcome::Stopping);
-                self.refuse(Reject::unavailable(Some(RETRY_AFTER)), bytes, context);
+            Ok(Outcome::Refused(reject, outcome)) => {
+                context.counters().note_handshake(outcome);
+                self.refuse(reject, bytes, context);
                 return false;
             }
             Err(reject) => {

@@ -5,6 +5,9 @@ use clws_handshake::Reject;
 use crate::admission::ConnectionPermit;
 use crate::stats::kinds::HandshakeOutcome;
 
+/// Seconds after which a client may try again when the server stops: about the time of a restart.
+pub(crate) const RETRY_AFTER: u32 = 5;
+
 /// The answer to a connection that is refused before its request has arrived.
 ///
 /// A connection whose address has too many gets 429 and not 503, because the server is not at

@@ -8,10 +8,11 @@ use clws_handshake::Reject;
 
 use crate::client::disconnect::DisconnectCause;
 use crate::config::address::Peer;
-use crate::connection::closing::{Closing, Reply};
+use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Handshake;
 use crate::connection::open::End;
+use crate::connection::reply::Reply;
 use crate::connection::{Connection, Stage};
 use crate::date::dated_reject;
 use crate::guard::log;

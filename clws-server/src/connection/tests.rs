@@ -8,6 +8,7 @@ mod end_of_input;
 mod expect_continue;
 mod failures;
 mod hixie_75;
+mod keep_alive;
 mod keepalive;
 mod many_frames;
 mod memory;

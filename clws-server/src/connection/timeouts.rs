@@ -6,6 +6,7 @@ use std::time::Instant;
 use tracing::field::display;
 
 use crate::client::disconnect::DisconnectCause;
+use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::open::{End, Open};
 use crate::connection::timer::{Deadline, Timer};
@@ -144,6 +145,12 @@ impl Connection {
 
     fn handshake_timed_out(&mut self, context: &Context<'_>) {
         if let Stage::Handshake(handshake) = &mut self.stage {
+            if handshake.is_idle() {
+                let mut closing = Closing::idle(context);
+                closing.linger = !handshake.is_displaced();
+                self.stage = Stage::Closing(Box::new(closing));
+                return;
+            }
             let (reject, outcome) = handshake.timed_out();
             context.counters().note_handshake(outcome);
             log(|| {

@@ -9,7 +9,7 @@ use clws_handshake::Version;
 use clws_proto::CloseCode;
 
 /// How an opening handshake ended. Each connection has exactly one outcome, except while its
-/// handshake is in progress.
+/// handshake is in progress. A connection that is kept alive has an outcome for each HTTP request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum HandshakeOutcome {

@@ -204,7 +204,7 @@ impl<'a> TestRequest<'a> {
         for (name, value) in &self.headers {
             request.push_str(&format!("{name}: {value}\r\n"));
         }
-        request.push_str("\r\n");
+        request.push_str("Connection: close\r\n\r\n");
         let (mut stream, served) = self.server.open(self.peer)?;
         let limit = self.server.hang_limit;
         let mut exchange =

@@ -43,11 +43,13 @@ fn ask(server: &Running, request: &str) -> String {
 
 fn a_page_and_its_websocket_share_a_port(config: Config) {
     let server = start(config);
-    let page = ask(&server, "GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let page = ask(&server, "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(page.starts_with("HTTP/1.1 200 OK\r\n") && page.ends_with("<title>here</title>"), "{page}");
-    let head = ask(&server, "HEAD / HTTP/1.1\r\nHost: a\r\n\r\n");
+    let head = ask(&server, "HEAD / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     assert!(head.contains("\r\nContent-Length: 34\r\n") && head.ends_with("\r\n\r\n"), "{head}");
-    assert!(ask(&server, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("HTTP/1.1 404 "));
+    assert!(
+        ask(&server, "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").starts_with("HTTP/1.1 404 ")
+    );
     let post = ask(&server, &format!("POST / HTTP/1.1\r\nHost: a\r\n\r\n{}", "x".repeat(100_000)));
     assert!(post.starts_with("HTTP/1.1 405 "), "{post}");
     let long = format!("GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n", "x".repeat(20_000));
@@ -58,7 +60,7 @@ fn a_page_and_its_websocket_share_a_port(config: Config) {
 }
 
 fn a_large_response_arrives_whole(config: Config) {
-    let answer = ask(&start(config), "GET /big HTTP/1.1\r\nHost: a\r\n\r\n");
+    let answer = ask(&start(config), "GET /big HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n");
     let (head, body) = answer.split_once("\r\n\r\n").unwrap();
     assert!(head.contains("Content-Length: 5000000"));
     assert!(body.len() == 5_000_000 && body.bytes().all(|byte| byte == b'x'));
@@ -67,7 +69,7 @@ fn a_large_response_arrives_whole(config: Config) {
 fn the_hook_can_be_replaced(config: Config) {
     let server = start(config);
     server.handle.resources().http(|_| HttpResponse::text(200, "another"));
-    assert!(ask(&server, "GET /x HTTP/1.1\r\nHost: a\r\n\r\n").ends_with("another"));
+    assert!(ask(&server, "GET /x HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n").ends_with("another"));
 }
 
 fn serves_the_policy_file(config: Config) {

@@ -47,6 +47,13 @@ fn start(config: Config, has_pages: bool) -> Running {
 #[track_caller]
 fn ask(server: &Running, request: &str) -> (u16, String, String) {
     let mut stream = server.tcp();
+    let mut request = request.to_owned();
+    // Only these requests can be kept alive. They have no body, so the last empty line is their end.
+    if request.trim_start().starts_with(['G', 'H'])
+        && let Some(end) = request.rfind("\r\n\r\n")
+    {
+        request.insert_str(end, "\r\nConnection: close");
+    }
     stream.write_all(request.as_bytes()).unwrap();
     let (answer, ended_well) = read_to_end(&mut stream);
     assert!(ended_well, "the connection was reset");

@@ -3,7 +3,7 @@
 use super::*;
 use clws_handshake::HttpResponse;
 
-const GET: &[u8] = b"GET /page?a=b HTTP/1.1\r\nHost: server\r\n\r\n";
+const GET: &[u8] = b"GET /page?a=b HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n";
 const POLICY: &[u8] = b"<policy-file-request/>\0";
 
 fn answer(harness: &mut Harness) -> String {
@@ -31,7 +31,7 @@ fn passes_a_plain_request_to_the_hook() {
 fn passes_every_method_to_the_hook_and_sends_no_body_for_head() {
     let mut harness = Harness::new(Config::default());
     harness.shared.resources.http(|request| HttpResponse::text(200, request.method().to_owned()));
-    harness.send(b"HEAD / HTTP/1.1\r\nHost: server\r\n\r\n");
+    harness.send(b"HEAD / HTTP/1.1\r\nHost: server\r\nConnection: close\r\n\r\n");
     assert!(answer(&mut harness).ends_with("Content-Length: 4\r\n\r\n"));
 
     let mut harness = Harness::new(Config::default());
@@ -71,8 +71,8 @@ fn passes_no_other_request_to_the_hook() {
 fn answers_every_http_1_x_version() {
     for head in [
         "GET / HTTP/1.0\r\n\r\n",
-        "GET / HTTP/1.2\r\nHost: a\r\n\r\n",
-        "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+        "GET / HTTP/1.2\r\nHost: a\r\nConnection: close\r\n\r\n",
+        "\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n",
     ] {
         for cut in [0, 1, 2, 3, 10] {
             let mut harness = Harness::new(Config::default());

@@ -13,11 +13,11 @@ use futures::io::{AsyncRead, AsyncWrite};
 
 use crate::admission::addresses::AddressPermit;
 use crate::config::address::Peer;
+use crate::connection::Connection;
 use crate::connection::context::Context;
-use crate::connection::refusal::refusal;
+use crate::connection::refusal::{RETRY_AFTER, refusal};
 use crate::connection::share::Share;
 use crate::connection::upgrade::{Unserved, Upgrade, UpgradeAnswer};
-use crate::connection::{Connection, RETRY_AFTER};
 use crate::driver::state::DriverState;
 use crate::driver::stream::guarded::GuardedStream;
 use crate::driver::stream::{PermitGuard, Seat, run};

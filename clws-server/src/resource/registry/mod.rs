@@ -153,8 +153,17 @@ impl Resources {
     /// replaces an earlier hook. Without one, such requests get 426.
     ///
     /// The hook is called on the shard, as the handlers of a [`Resource`] are. It gets the head of
-    /// the request, within the handshake's limits. A body is not read. The connection is closed
-    /// after the answer.
+    /// the request, within the handshake's limits. A body is not read, and the connection is closed
+    /// after the answer to such a request.
+    ///
+    /// The connection is kept alive after a `GET` or `HEAD`, so that a page, its assets and its
+    /// WebSocket can use the same one. Each request has a deadline,
+    /// [`handshake_timeout`](crate::Config#structfield.handshake_timeout), from the answer to the
+    /// one before. A connection makes at most 100 requests. Until an answer is written, no further
+    /// request is read. Stop and drain close connections that wait for a request.
+    ///
+    /// A client that has the page already gets 304, if the answer has an `ETag` or `Last-Modified`
+    /// that matches the condition of the request: see [`HttpResponse::conditional`].
     ///
     /// Requests of HTTP/1.0 and of any later 1.x are answered. A `HEAD` may be answered as a `GET`
     /// is: the body is not sent. The hook sees every method but `CONNECT`, which is refused, and no
