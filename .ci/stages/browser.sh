@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Real browsers: the WebSocket of Chromium and Firefox against echo, and the pages of echo and chat
-# in headless Chromium.
+# Real browsers: the WebSocket of Chromium and Firefox against echo, the pages of echo and chat in
+# headless Chromium, and its WebSocket over HTTP/2 against the example with_hyper.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt chromium fonts-inter fonts-noto-color-emoji # the fonts for the screenshots
@@ -17,6 +17,9 @@ if need_apt firefox-esr; then
 else
     note "firefox-esr is not available: permessage-deflate ran with Chromium only"
 fi
+# The test stage has built this program.
+cargo test --quiet --workspace --features clws-examples/axum,clws-examples/hyper --no-run
+run_counted http2 node_tests "$ci/interop/browser/http2.js" 300 "$target/debug/with_hyper"
 run_counted echo-page node_tests "$pages/echo_page.js" 200 "$echo_command" "$out"
 run_counted chat node_tests "$pages/chat.js" 600 "$chat" "$out"
 finish

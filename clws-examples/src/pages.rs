@@ -1,5 +1,7 @@
 //! Web pages of the examples, built into the binary and served on the WebSocket port.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
+
 use clws_server::{HttpRequest, HttpResponse, Listen};
 
 /// A file of a page.
@@ -11,6 +13,13 @@ pub struct File {
 }
 
 impl File {
+    /// A tag of the content. A browser that has the file already gets 304 instead.
+    fn tag(&self) -> String {
+        let mut hasher = DefaultHasher::new();
+        self.content.hash(&mut hasher);
+        format!("\"{:x}\"", hasher.finish())
+    }
+
     /// An HTML page at a path.
     #[must_use]
     pub const fn html(path: &'static str, content: &'static str) -> Self {
@@ -57,6 +66,8 @@ pub fn serve(files: &[File], request: &HttpRequest<'_>) -> HttpResponse {
             let answer = HttpResponse::new(200).body(file.content_type, file.content.as_bytes());
             let answer = answer.append_header("Content-Security-Policy", POLICY);
             let answer = answer.and_then(|it| it.append_header("X-Content-Type-Options", "nosniff"));
+            let answer = answer.and_then(|it| it.append_header("ETag", file.tag()));
+            let answer = answer.and_then(|it| it.append_header("Cache-Control", "no-cache"));
             answer.unwrap_or_else(|_| HttpResponse::new(500))
         }
         // The default health check of haproxy.

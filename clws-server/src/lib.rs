@@ -54,6 +54,7 @@
 //! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics](guide::metrics) | What does my server do? Statistics, metrics, logs |
 //! | [tokio](guide::tokio) | How do I use the server in a program on tokio? What runs where? |
+//! | [axum and hyper](guide::axum_and_hyper) | How do I serve WebSockets behind a router? |
 //! | [from tokio-tungstenite](guide::from_tokio_tungstenite) | What is it called here? |
 //!
 //! [`Config`] has a table of all limits and settings.

@@ -66,7 +66,7 @@ class Server {
         reject(new Error(`the server exited with ${code ?? signal}: ${this.log}`));
       });
       readline.createInterface({ input: child.stdout }).on('line', (line) => {
-        const port = /(?:wss?|http):\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
+        const port = /(?:wss?|https?):\/\/127\.0\.0\.1:(\d+)\//.exec(line)?.[1];
         if (port) resolve(this.port = Number(port));
       });
     });

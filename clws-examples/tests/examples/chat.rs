@@ -40,7 +40,7 @@ impl Chat {
 
     fn get(&self, request: &str) -> String {
         let mut stream = self.tcp();
-        write!(stream, "{request}\r\nHost: {}\r\n\r\n", self.address).unwrap();
+        write!(stream, "{request}\r\nHost: {}\r\nConnection: close\r\n\r\n", self.address).unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

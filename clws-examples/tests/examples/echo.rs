@@ -126,7 +126,7 @@ fn serves_its_page_beside_the_websocket_at_the_same_path() {
     let get = |request: &str| {
         let mut stream = TcpStream::connect(address).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
-        write!(stream, "{request}\r\nHost: {address}\r\n\r\n").unwrap();
+        write!(stream, "{request}\r\nHost: {address}\r\nConnection: close\r\n\r\n").unwrap();
         let mut answer = String::new();
         stream.read_to_string(&mut answer).unwrap();
         answer

@@ -19,3 +19,7 @@ mod rooms_auth;
 mod signals;
 #[cfg(feature = "tls")]
 mod tls;
+#[cfg(feature = "axum")]
+mod with_axum;
+#[cfg(feature = "hyper")]
+mod with_hyper;

@@ -16,6 +16,7 @@
 //! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics] | What does my server do? Statistics, metrics, logs |
 //! | [tokio] | How do I use the server in a program on tokio? What runs where? |
+//! | [axum_and_hyper] | How do I serve WebSockets behind a router that owns the port? |
 //! | [from_tokio_tungstenite] | I know tokio-tungstenite. What is it called here? |
 //!
 //! The module exists only in the documentation. Its examples are tests: each of them is compiled
@@ -83,6 +84,14 @@ pub mod metrics {}
     allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
 )]
 pub mod tokio {}
+
+#[cfg(any(not(doctest), all(feature = "http", feature = "tokio")))]
+#[doc = include_str!("axum_and_hyper.md")]
+#[cfg_attr(
+    not(feature = "http"),
+    allow(rustdoc::broken_intra_doc_links, reason = "the items are documented with the feature")
+)]
+pub mod axum_and_hyper {}
 
 #[doc = include_str!("from_tokio_tungstenite.md")]
 pub mod from_tokio_tungstenite {}

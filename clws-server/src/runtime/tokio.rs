@@ -11,6 +11,8 @@ use std::task::{Context, Poll, ready};
 use std::thread;
 
 use ::tokio::io::ReadBuf;
+#[cfg(feature = "http")]
+pub(crate) use ::tokio::io::{AsyncRead as TokioRead, AsyncWrite as TokioWrite};
 use ::tokio::net::TcpStream;
 #[cfg(unix)]
 use ::tokio::net::UnixStream;

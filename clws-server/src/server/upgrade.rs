@@ -18,7 +18,7 @@ use crate::driver::stream::upgrade::{Waiting, decide, serve};
 use crate::guard::ApplicationValue;
 use crate::lock::{Lock, rank};
 #[cfg(feature = "tokio")]
-use crate::runtime::tokio::FromTokio;
+use crate::runtime::tokio as on_tokio;
 use crate::server::handle::ServerHandle;
 use crate::signal::Signal;
 use crate::time::{deadline_after, now};
@@ -87,7 +87,8 @@ impl ServerHandle {
     /// that protocol, which it does with the `enable_connect_protocol` of hyper.
     ///
     /// The future can be dropped at any time, which gives the client up. It runs on any executor and
-    /// does not need [`Server::run`](crate::Server::run).
+    /// does not need [`Server::run`](crate::Server::run). The chapter
+    /// [axum and hyper](crate::guide::axum_and_hyper) has complete programs.
     ///
     /// ```
     /// use clws_server::ServerHandle;
@@ -253,9 +254,9 @@ impl Upgrade {
     /// The stream of hyper has hyper's traits. `hyper_util::rt::TokioIo` gives it those of tokio.
     pub fn serve_tokio<S>(self, stream: S) -> impl Future<Output = ()> + use<S>
     where
-        S: ::tokio::io::AsyncRead + ::tokio::io::AsyncWrite + Unpin,
+        S: on_tokio::TokioRead + on_tokio::TokioWrite + Unpin,
     {
-        self.serve(FromTokio(stream))
+        self.serve(on_tokio::FromTokio(stream))
     }
 }
 

@@ -60,8 +60,8 @@ fn requests_come_in_any_parts() {
         let mut harness = harness();
         harness.send(&two.as_bytes()[..cut]);
         let answer = harness.ask(&two[cut..]);
-        assert_kept(&harness, "HTTP/1.1 200 OK\r\nConnection: keep-alive\r\n");
-        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), if cut >= GET.len() { 1 } else { 2 }, "{cut}");
+        assert_kept(&harness, &answer);
+        assert_eq!(answer.matches("HTTP/1.1 200 OK").count(), 2, "{cut}");
         assert!(answer.ends_with("/other"), "{answer}");
     }
 }
@@ -203,7 +203,8 @@ fn too_many_connections_without_a_request_displace_an_idle_one() {
     let mut harness = Harness::new(Config::default().max_handshakes(1));
     harness.shared.resources.http(|_| HttpResponse::new(204));
     harness.ask(GET);
-    let context = context(&harness.shared);
+    let shared = Arc::clone(&harness.shared);
+    let context = context(&shared);
     let _another = Connection::new(Peer::Stream, &context);
     harness.drive();
     harness.connection.handle_timeout(&context);

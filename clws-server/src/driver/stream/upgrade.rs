@@ -164,7 +164,18 @@ pub(crate) fn serve<S: AsyncRead + AsyncWrite + Unpin>(
                 stream.tap = Some(Box::new(tap));
             }
             let _watch = state.config().debug_on_server_errors.then(|| Watch::start(true));
-            Connection::upgraded(unserved, &mut Share::new(now), &context)
+            let connection = Connection::upgraded(unserved, &mut Share::new(now), &context);
+            // The handshake is over, so the recording begins before the first read.
+            #[cfg(feature = "capture")]
+            if let (None, Some(recorder), Some(client)) =
+                (&stream.tap, context.recorder(), connection.client())
+                && recorder.has_requests()
+                && recorder.is_late(client.id().number()) == Some(false)
+                && let Some(request) = recorder.take_request(client.id().number())
+            {
+                stream.tap = recorder.begin_request(&request, peer, client.remote(), None).map(Box::new);
+            }
+            connection
         };
         run(stream, None, connection, seat, address).await;
     }
