@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # TLS with real clients: the examples `echo` and `client`, clients of every version that verify the
-# certificate, and Chromium.
+# certificate, edge cases by openssl, and Chromium.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 need_apt openssl libprotocol-websocket-perl libio-socket-ssl-perl ruby ruby-websocket chromium
@@ -47,6 +47,7 @@ refuses "perl" perl perl_protocol_websocket.pl "$url" rfc6455
 refuses "ruby" ruby ruby_websocket.rb "$url" rfc6455
 refuses "ws" node node_ws.js "$url" none
 refuses "websockets" "$python" python_websockets.py "$url" none
+run_counted openssl python3 "$ci/interop/tls/openssl.py" "${server_urls[0]#wss://}" "$folder/ca.pem"
 still_serving clients
 cd "$root"
 

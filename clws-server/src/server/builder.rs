@@ -202,6 +202,11 @@ impl ServerBuilder {
         let is_tls = self.tls.is_some();
         #[cfg(not(feature = "__tls"))]
         let is_tls = false;
+        if is_tls && config.task_per_client && config.proxy_protocol {
+            const FAULT: &str =
+                "`proxy_protocol` and TLS together need the shards: set `task_per_client` to false";
+            return Err(io::Error::new(io::ErrorKind::Unsupported, FAULT));
+        }
         let mut listeners = Vec::new();
         for address in &config.listen {
             if !is_tls && matches!(address, Listen::Tls(_)) {

@@ -291,3 +291,24 @@ fn refused_clients_get_their_answer_through_tls() {
     stream.read_to_string(&mut answer).unwrap();
     assert!(answer.starts_with("HTTP/1.1 503 "), "{answer}");
 }
+
+/// The header comes before the TLS handshake, as haproxy and stunnel send it.
+#[test]
+fn a_proxy_tells_the_client_before_the_handshake() {
+    let (seen, sees) = std::sync::mpsc::channel();
+    let identity = Identity::new("localhost");
+    let config = crate::common::config().trusted_proxies(["127.0.0.1"]).proxy_protocol(true);
+    let server = start(config, &identity.tls(), std::sync::Arc::new(Sees(seen)));
+    let mut stream = connect(&server, identity.client(), "localhost");
+    stream.sock.write_all(b"PROXY TCP4 192.0.2.7 127.0.0.1 1000 443\r\n").unwrap();
+    let request = clws_handshake::client::ClientRequest::new(Version::Rfc6455, "wss://localhost/");
+    let _peer = crate::common::Peer::open(stream, Version::Rfc6455, request).unwrap();
+    assert!(sees.recv().unwrap().is_some());
+    eventually("a client", || !server.handle.list_clients().is_empty());
+    assert_eq!(server.handle.list_clients()[0].remote_ip(), Some([192, 0, 2, 7].into()));
+
+    let tasks = crate::common::config().trusted_proxies(["127.0.0.1"]).proxy_protocol(true);
+    let tasks = tasks.task_per_client(true).listen("127.0.0.1:0");
+    let error = Server::builder(tasks).tls(identity.tls()).bind().unwrap_err();
+    assert!(error.to_string().contains("`task_per_client`"), "{error}");
+}

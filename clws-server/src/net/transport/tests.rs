@@ -404,3 +404,11 @@ fn a_record_in_flight_is_never_followed_by_a_close_notify() {
     pair.server.close(&mut pair.buffers);
     assert_eq!(pair.server.held(), held);
 }
+
+/// A connection with TLS has one of these. The rest of its memory belongs to rustls.
+#[test]
+fn sizes() {
+    let of_rustls = size_of::<rustls::server::UnbufferedServerConnection>();
+    let ours = size_of::<TlsTransport>() - of_rustls;
+    assert!(ours <= 192, "{ours} bytes besides {of_rustls}");
+}
