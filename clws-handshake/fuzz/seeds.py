@@ -110,3 +110,29 @@ for version in range(5):
     for choice in (0x00, 0x07, 0x43, 0xC5):
         edits = bytes([90, 0, 9]) + b"\r\nX-Y: z\r" + bytes([200, 1, 1]) + b"X" + bytes([40, 2, 0])
         seed("client_handshake", f"changed-{version}-{choice}", bytes([0xD0 | version, 0x10, choice]) + edits + b"\x81\x00")
+
+ADDRESSES = bytes([203, 0, 113, 7, 192, 0, 2, 1, 0x12, 0x67, 0x01, 0xBB])
+V2 = b"\r\n\r\n\0\r\nQUIT\n"
+for name, header in {
+    "v1-tcp4": b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\nGET /",
+    "v1-tcp6": b"PROXY TCP6 2001:db8::7 2001:db8::1 4711 443\r\n",
+    "v1-unknown": b"PROXY UNKNOWN anything\r\n",
+    "v2-local": V2 + b"\x20\x00\0\0",
+    "v2-tcp4": V2 + b"\x21\x11\0\x0c" + ADDRESSES,
+    "v2-tcp6": V2 + b"\x21\x21\0\x24" + bytes(36),
+    "v2-extension": V2 + b"\x21\x11\0\x10" + ADDRESSES + b"\x04\0\x01a",
+    "v2-unix": V2 + b"\x21\x31\0\xd8" + bytes(216),
+    "v2-long": V2 + b"\x21\x11\xff\xff" + ADDRESSES,
+}.items():
+    seed("proxy_reports", name, b"\0" + header)
+for name, forged in {
+    "address": b"for=198.51.100.1",
+    "port": b'for="[2001:db8::9]:4711";by=_hidden;host=a;proto=http',
+    "unknown": b"for=unknown, For=_x",
+    "open-quote": b'for="198.51.100.1, for=1.2.3.4',
+    "escape": b'for="198.51.100.1\\"',
+    "empty": b", ,",
+}.items():
+    seed("proxy_reports", f"forwarded-{name}", b"\1" + forged)
+for name, forged in {"list": b"198.51.100.1, 127.0.0.1", "garbage": b"?, [::1", "trusted": b"127.0.0.1"}.items():
+    seed("proxy_reports", f"for-{name}", b"\2" + forged)
