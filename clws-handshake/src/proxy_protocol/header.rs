@@ -20,9 +20,9 @@ use crate::limits::Status;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ProxyHeader {
-    /// The client's address. `None` if the connection is the proxy's own (`LOCAL`), as for a check
-    /// of its health, or the proxy does not say (`UNKNOWN`): the specification then demands the
-    /// addresses of the connection itself.
+    /// The client's address. `None` if the connection is the proxy's own (`LOCAL`), for instance for
+    /// a health check, or if the proxy does not know the client (`UNKNOWN`). The client is then the
+    /// peer of the connection.
     pub source: Option<SocketAddr>,
     /// The length of the header in bytes. The client's first byte follows.
     pub len: usize,

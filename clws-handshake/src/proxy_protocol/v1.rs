@@ -16,7 +16,8 @@ pub(super) fn parse(received: &[u8]) -> Result<Status<ProxyHeader>, ProxyHeaderE
         return Ok(Status::Partial);
     }
     let line = received.get(..MAX_LEN).unwrap_or(received);
-    // "the receiver must be tolerant to receive only the first part"; control characters never come.
+    // "the receiver must be tolerant to receive only the first part". A control character is never a
+    // part of the line.
     let Some(end) = line.iter().position(|byte| !(b' '..=b'~').contains(byte)) else {
         return if line.len() < MAX_LEN { Ok(Status::Partial) } else { Err(ProxyHeaderError::Malformed) };
     };

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-/// A proxy whose word on the client's address is taken: see
+/// A proxy that the server believes when it reports the client's address: see
 /// [`Config::trusted_proxies`](crate::Config#structfield.trusted_proxies).
 ///
 /// | text | trusts |
@@ -28,7 +28,7 @@ pub struct TrustedProxy(Kind);
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Kind {
-    /// The addresses whose first bits are those of this one.
+    /// The addresses that begin with the same bits as this address.
     Network(IpAddr, u8),
     Unix,
     /// A text that names no proxy, and why. [`Config::check`] reports it.

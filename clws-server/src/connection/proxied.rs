@@ -8,7 +8,7 @@ use clws_handshake::{ForwardedClient, ForwardedHeader, Headers, Reject};
 use crate::config::address::{Peer, Remote};
 use crate::connection::context::Context;
 
-/// The reasons to refuse a request for what its proxy says.
+/// The reasons to refuse a request because of its proxy's report.
 pub(super) enum ProxiedFault {
     /// The client's address has as many connections as it may have.
     Crowded,
@@ -16,7 +16,7 @@ pub(super) enum ProxiedFault {
     Malformed(Reject),
 }
 
-/// The client that trusted proxies report for a request. `source` is that of the header of the PROXY
+/// The client that trusted proxies report for a request. `source` comes from the header of the PROXY
 /// protocol. The result is `None` if the peer is the client.
 pub(super) fn remote(
     peer: Peer,

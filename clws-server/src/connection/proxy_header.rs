@@ -33,7 +33,7 @@ impl Connection {
     }
 
     /// Refuses a connection of a trusted proxy that does not begin with a header of the PROXY
-    /// protocol. The settings of the server and those of the proxy do not fit.
+    /// protocol. The settings of the proxy contradict the settings of the server.
     pub(crate) fn refuse_proxy_header(&mut self, error: ProxyHeaderError, context: &Context<'_>) {
         let Stage::Handshake(handshake) = &self.stage else { return };
         log(|| tracing::warn!(peer = %handshake.peer, "refused a trusted proxy: {error}"));

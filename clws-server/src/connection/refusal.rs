@@ -1,4 +1,4 @@
-//! The answer to a connection that is refused for its number.
+//! The answer to a connection that exceeds a limit on the number of connections.
 
 use clws_handshake::Reject;
 
@@ -11,8 +11,8 @@ pub(crate) const RETRY_AFTER: u32 = 5;
 /// The answer to a connection that is refused before its request has arrived.
 ///
 /// A connection whose address has too many gets 429 and not 503, because the server is not at
-/// fault. A load balancer takes a server out of service that answers with 503, which would cost
-/// other clients their server.
+/// fault. A load balancer takes a server that answers with 503 out of service. Other clients would
+/// then lose their server.
 pub(crate) fn refusal(permit: ConnectionPermit) -> Option<(Reject, HandshakeOutcome)> {
     match permit {
         ConnectionPermit::Client | ConnectionPermit::Stream => None,

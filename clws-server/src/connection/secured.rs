@@ -1,4 +1,4 @@
-//! A connection whose bytes are those of a TLS session.
+//! A connection with a TLS session.
 
 use std::borrow::Cow;
 use std::sync::Arc;

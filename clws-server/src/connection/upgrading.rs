@@ -1,5 +1,5 @@
-//! The way of a connection from the request that another HTTP server has read to the answer, and
-//! from there to its stream.
+//! A connection whose request another HTTP server has read: from the request to the answer, and then
+//! to the stream.
 
 use crate::config::address::Peer;
 use crate::connection::context::Context;
@@ -28,7 +28,7 @@ impl Connection {
         connection
     }
 
-    /// The answer to the handshake. Once it is there, the connection is of no further use.
+    /// The answer to the handshake. The connection is useless after it was taken.
     pub(crate) fn take_upgrade_answer(&mut self) -> Option<UpgradeAnswer> {
         match &mut self.stage {
             Stage::Handshake(handshake) => handshake.upgrade.as_mut()?.answer.take(),

@@ -27,11 +27,11 @@ impl Accept {
     /// Postpones the decision to a future, which runs in a task of the server's
     /// [runtime](crate::runtime). Return the `Accept` from [`accept`](crate::Resource::accept).
     ///
-    /// The settings of the answer are those of the future's result, which may be postponed again.
+    /// The future's result has the settings of the answer, and may postpone the decision again.
     /// The client waits at most until its
     /// [`handshake_timeout`](crate::Config#structfield.handshake_timeout) is over. The future runs
-    /// to its end even if the client has left. A panic is logged, and the client gets 500. So does a
-    /// client of a server without a runtime.
+    /// to its end even if the client has left. A panic is logged, and the client gets 500. Without a
+    /// runtime, the client gets 500 too.
     ///
     /// ```
     /// use clws_server::{Accept, Opening, Reject, Resource};

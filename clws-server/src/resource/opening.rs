@@ -89,10 +89,11 @@ impl Opening {
         self.peer
     }
 
-    /// What the TLS handshake has agreed on. `None` for a connection without
-    /// [TLS](crate::ServerBuilder::tls), also if a proxy has ended the client's TLS.
+    /// The result of the TLS handshake. `None` for a connection without
+    /// [TLS](crate::ServerBuilder::tls), and for a connection whose TLS a proxy terminates.
     ///
-    /// The server does not keep it with the client. [`Accept::data`](crate::Accept::data) can:
+    /// A [`Client`](crate::Client) does not have it. Keep what you need with
+    /// [`Accept::data`](crate::Accept::data):
     ///
     /// ```
     /// use clws_server::{Accept, Client, Opening, Reject, Resource, TlsInfo};

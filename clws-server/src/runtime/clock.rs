@@ -56,7 +56,7 @@ impl Future for Sleep {
         waker.register(cx.waker());
         match register(at, &waker) {
             Some(number) => self.entry = Some((number, waker)),
-            // The system refuses a thread, so this one asks for the time.
+            // The system refuses another thread, so this task polls itself until the time has come.
             None => cx.waker().wake_by_ref(),
         }
         Poll::Pending

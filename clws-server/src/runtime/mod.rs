@@ -12,8 +12,8 @@
 //! | `smol` | smol's global executor | `smol` |
 //!
 //! The features can be combined. [`ServerBuilder::bind`](crate::ServerBuilder::bind) takes the
-//! tokio runtime that runs on its thread, else async-std, else smol, each if its feature is
-//! enabled. [`ServerBuilder::runtime`](crate::ServerBuilder::runtime) takes any other. Two servers
+//! first of these whose feature is enabled: the tokio runtime that runs on its thread, async-std,
+//! smol. [`ServerBuilder::runtime`](crate::ServerBuilder::runtime) sets another runtime. Two servers
 //! of one process can have different runtimes.
 //!
 //! Without a runtime, inline resources, mailboxes and streams work. A registration that needs a
@@ -43,7 +43,7 @@ pub use self::smol::smol;
 pub use self::tokio::{tokio, tokio_handle};
 pub use self::traits::{BoxFuture, BoxStream, Runtime, RuntimeSocket};
 
-/// The runtime for a test that blocks its thread, if the runtime of that thread has no other.
+/// The runtime for a test that blocks its thread, if the runtime of that thread has no other thread.
 #[cfg(feature = "testing")]
 pub(crate) fn for_blocking_test() -> Option<Arc<dyn Runtime>> {
     #[cfg(feature = "tokio")]

@@ -81,7 +81,7 @@ impl Runtime for Tokio {
     }
 }
 
-/// Another current-thread runtime, if that of this thread has only this thread.
+/// Another current-thread runtime, if the runtime of this thread has no other thread.
 #[cfg(feature = "testing")]
 pub(super) fn for_blocking_test() -> Option<Arc<dyn Runtime>> {
     let is_alone = |handle: &Handle| handle.runtime_flavor() == RuntimeFlavor::CurrentThread;

@@ -1,4 +1,4 @@
-//! What a server needs of a runtime.
+//! The trait of runtimes, and the trait of their sockets.
 
 use std::fmt;
 use std::future::Future;
@@ -21,8 +21,8 @@ pub type BoxStream = Box<dyn RuntimeSocket>;
 
 /// A runtime: it runs the tasks of a server.
 ///
-/// The module [`runtime`](crate::runtime) has implementations. Only [`spawn`](Self::spawn) is
-/// required of another one:
+/// The module [`runtime`](crate::runtime) has implementations. An implementation of your own needs
+/// only [`spawn`](Self::spawn):
 ///
 /// ```
 /// use clws_server::runtime::{BoxFuture, Runtime};

@@ -63,8 +63,9 @@ impl Server {
     }
 
     /// Builds a server that listens on the [addresses](Config::listen) of the config and on
-    /// existing sockets. Without any of them it listens nowhere, and serves only
-    /// [streams](crate::ServerHandle::serve_stream).
+    /// existing sockets. Without any of them it does not listen. It then serves only
+    /// [streams](crate::ServerHandle::serve_stream), and clients of
+    /// [another HTTP server](crate::guide::axum_and_hyper).
     ///
     /// ```
     /// use clws_server::{Config, Server};
@@ -112,8 +113,8 @@ impl ServerBuilder {
 
     /// Sets the certificates. The server then speaks TLS at each TCP address of the config and on
     /// each [`listener`](Self::listener). Addresses that begin with `ws://` and each
-    /// [`plain_listener`](Self::plain_listener) stay without TLS, as do Unix sockets and
-    /// [streams](crate::ServerHandle::serve_stream).
+    /// [`plain_listener`](Self::plain_listener) have no TLS. Unix sockets and
+    /// [streams](crate::ServerHandle::serve_stream) have none either.
     ///
     /// TLS 1.2 and 1.3 run in the threads of the shards, with rustls. The handshake counts toward
     /// [`handshake_timeout`](Config#structfield.handshake_timeout) and
@@ -182,10 +183,16 @@ impl ServerBuilder {
     ///
     /// # Errors
     ///
-    /// The errors of [`Server::bind`]. Also [`io::ErrorKind::InvalidInput`] if a socket does not
-    /// listen or is of another kind, which happens with descriptors from another process. Also if
-    /// [`task_per_client`](Config#structfield.task_per_client) is set without a runtime. With the
-    /// feature `capture`, also if the directory of recordings cannot be created.
+    /// The errors of [`Server::bind`], and errors for these reasons:
+    ///
+    /// - A socket does not listen or is of another kind, which happens with descriptors from another
+    ///   process: [`io::ErrorKind::InvalidInput`].
+    /// - [`task_per_client`](Config#structfield.task_per_client) is set without a runtime:
+    ///   [`io::ErrorKind::InvalidInput`].
+    /// - An address begins with `wss://`, and the server has no certificate.
+    /// - TLS is combined with both [`proxy_protocol`](Config#structfield.proxy_protocol) and
+    ///   [`task_per_client`](Config#structfield.task_per_client): [`io::ErrorKind::Unsupported`].
+    /// - With the feature `capture`: the directory of recordings cannot be created.
     pub fn bind(self) -> io::Result<Server> {
         let Self { config, listeners: given, runtime, .. } = self;
         config.check()?;

@@ -40,7 +40,7 @@ pub struct UpgradeRequest {
 /// sent the response and gives its stream away. The client counts toward
 /// [`max_clients`](crate::Config#structfield.max_clients) meanwhile. If the stream does not come
 /// within [`handshake_timeout`](crate::Config#structfield.handshake_timeout), or the `Upgrade` is
-/// dropped, the client is given up: its resource is not told of it. A server without a
+/// dropped, the client is given up, and its resource never hears of it. A server without a
 /// [runtime](crate::runtime) does not limit the time.
 #[must_use = "a client is served by `serve`"]
 pub struct Upgrade(Arc<Place>);
@@ -49,7 +49,7 @@ pub struct Upgrade(Arc<Place>);
 struct Place {
     state: Arc<DriverState>,
     waiting: Lock<Option<Waiting>, { rank::UPGRADE }>,
-    /// Given when nobody waits any more.
+    /// Given when the stream has come, or when the client is given up.
     is_over: Arc<Signal>,
 }
 
@@ -69,7 +69,7 @@ impl ServerHandle {
     /// | 426 | the request asks for no WebSocket, or for an unsupported version; `Sec-WebSocket-Version` lists the supported versions |
     /// | 429 | the address has [too many clients](crate::Config#structfield.max_clients_per_ip) |
     /// | 503 | the server is full, stops or drains; `Retry-After` tells when to try again |
-    /// | other | that of the resource's [`accept`](crate::Resource::accept); 500 if it panics |
+    /// | other | the status that the resource's [`accept`](crate::Resource::accept) returns; 500 if it panics |
     ///
     /// All rules of the server and of the resource apply, as on its own ports: origins,
     /// subprotocols, compression, limits, decisions that come [later](crate::Accept::later),
@@ -84,7 +84,7 @@ impl ServerHandle {
     /// RFC 6455 and the drafts 7 and 8 are supported over HTTP/1.1. Draft 0 and hixie-75 are refused
     /// with 426: they need bytes that an HTTP server does not pass on. A CONNECT of HTTP/2 or HTTP/3
     /// is an extended CONNECT (RFC 8441, RFC 9220): the response is 200. The HTTP server must enable
-    /// that protocol, which it does with the `enable_connect_protocol` of hyper.
+    /// that protocol, for instance with `enable_connect_protocol` of hyper.
     ///
     /// The future can be dropped at any time, which gives the client up. It runs on any executor and
     /// does not need [`Server::run`](crate::Server::run). The chapter
@@ -130,7 +130,7 @@ impl ServerHandle {
     }
 }
 
-/// Writes the head of the request, so that it is judged as received bytes are.
+/// Writes the head of the request, so that the same rules apply as to received bytes.
 fn head<B>(request: &Request<B>, is_connect: bool, state: &DriverState) -> Result<Vec<u8>, Reject> {
     let limits = state.config().handshake_limits();
     let uri = request.uri();
@@ -251,7 +251,7 @@ impl Upgrade {
 impl Upgrade {
     /// Serves the client over a stream with the traits of tokio: see [`serve`](Self::serve).
     ///
-    /// The stream of hyper has hyper's traits. `hyper_util::rt::TokioIo` gives it those of tokio.
+    /// The stream of hyper has hyper's traits. `hyper_util::rt::TokioIo` gives it the traits of tokio.
     pub fn serve_tokio<S>(self, stream: S) -> impl Future<Output = ()> + use<S>
     where
         S: on_tokio::TokioRead + on_tokio::TokioWrite + Unpin,

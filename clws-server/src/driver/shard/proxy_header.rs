@@ -9,10 +9,10 @@ use crate::driver::shard::flags::Flags;
 use crate::driver::shard::slot::ConnectionSlot;
 use crate::net::socket::Socket;
 
-/// Reads the header if it has arrived, and not a byte more: what follows may be a TLS handshake.
+/// Reads the header if it has arrived, and no byte after it: a TLS handshake may follow.
 ///
-/// The bytes are looked at in the socket's buffer, and taken from there when they are complete. A
-/// part of the header waits there. Further bytes are another edge.
+/// The function peeks at the bytes in the socket's buffer, and reads them when the header is
+/// complete. Until then they stay there. The poller reports further bytes as another edge.
 #[cold]
 pub(super) fn read_proxy_header(slot: &mut ConnectionSlot, context: &Context<'_>) {
     let ConnectionSlot { socket, connection, flags, .. } = slot;

@@ -18,8 +18,8 @@ use {
 use crate::config::Config;
 use crate::net::socket::Socket;
 
-/// The time of a turn for TLS handshakes, besides the last one. A full handshake takes 0.1 to 0.5 ms,
-/// so a burst of them would hold up the messages of other clients.
+/// The time of a turn for TLS handshakes. No handshake begins after it. A full handshake takes 0.1 to
+/// 0.5 ms, so a burst of them would hold up the messages of other clients.
 #[cfg(feature = "__tls")]
 const HANDSHAKE_TIME: Duration = Duration::from_millis(1);
 
@@ -57,7 +57,7 @@ pub(super) struct SlotTls<'a> {
 
 #[cfg(feature = "__tls")]
 impl Secure {
-    /// Adds a session if the socket is for TLS. Returns the place of what its handshake agrees on.
+    /// Adds a session if the socket is for TLS. Returns the cell for the result of its handshake.
     pub(super) fn add(
         &mut self,
         slot: u32,
@@ -85,7 +85,7 @@ impl Secure {
     #[inline]
     pub(super) fn remove(&mut self, slot: u32, config: &Config) {
         if let Some(transport) = self.transports.get_mut(slot as usize).and_then(Option::take) {
-            // The last session with a config of the application drops it.
+            // This may be the last session with a config of the application, whose code runs in the drop.
             discard(config.debug_on(), &Nowhere, transport);
             self.count -= 1;
             if self.count == 0 {

@@ -49,7 +49,7 @@ impl SocketIo<'_> {
             return if is_handshaking { Read::End } else { Read::Truncated };
         }
         let incoming = incoming.get_mut(..held + count).unwrap_or_default();
-        // A config of the application may have code.
+        // A config of the application may contain code.
         let decrypted =
             guard_other(config.debug_on(), "TLS", &Nowhere, || transport.receive(incoming, plain));
         let decrypted = decrypted.unwrap_or_else(|| {
@@ -63,7 +63,7 @@ impl SocketIo<'_> {
         }
         self.note_read(count, size);
         if has_end {
-            // The next read reports it, whether more comes or not.
+            // The next read reports it, even if no more bytes come.
             self.flags.set(Flags::READABLE, true);
         }
         self.read_sizer.note(count);
@@ -88,7 +88,7 @@ impl SocketIo<'_> {
         }
     }
 
-    /// Reads what is of no use, so that our last bytes are not destroyed by a reset.
+    /// Reads and discards input, so that no reset destroys our last bytes.
     fn discard_input(&mut self) -> Read<'static> {
         let SlotTls { buffers, .. } = &mut self.secure;
         let space = buffers.space(DISCARDED);

@@ -37,7 +37,7 @@ pub(crate) struct Waiting {
     address: Mutex<Option<AddressPermit>>,
 }
 
-/// Decides on a request, of which `head` is the head. The error is the answer to a refused request.
+/// Decides on a request with this head. The error is the answer to a refused request.
 pub(crate) async fn decide(
     state: Arc<DriverState>,
     head: Result<Vec<u8>, Reject>,
@@ -55,7 +55,7 @@ pub(crate) async fn decide(
     }
     let permit = match state.admit_stream(peer) {
         Ok(admitted) => PermitGuard(Arc::clone(&state), admitted),
-        // There are too many refused connections already, which costs an upgrade nothing.
+        // There are too many refused connections already. An upgrade holds no such connection.
         Err(permit) => return Err(refuse(&state, refusal(permit))),
     };
     if let refused @ Some(_) = refusal(permit.1.permit) {

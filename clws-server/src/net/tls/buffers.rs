@@ -27,7 +27,7 @@ impl TlsBuffers {
         self.incoming(&[], size)
     }
 
-    /// A buffer for `held`, and the space behind it for a read of at least one record. Together they
+    /// A buffer for `held`, and space after it for a read of at least one record. Together they
     /// have `size` bytes, or more if much is held.
     pub(super) fn incoming(&mut self, held: &[u8], size: usize) -> &mut [u8] {
         let size = size.max(held.len() + MAX_RECORD);

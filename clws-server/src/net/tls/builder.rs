@@ -84,10 +84,10 @@ impl TlsBuilder {
     }
 
     /// Asks clients for a certificate, which one of these authorities (PEM) must have signed. A
-    /// client without a certificate is still accepted:
-    /// [`TlsInfo::client_certificates`](crate::TlsInfo::client_certificates) tells a resource.
+    /// client without a certificate is still accepted. A resource sees the certificates with
+    /// [`TlsInfo::client_certificates`](crate::TlsInfo::client_certificates).
     ///
-    /// Revocation lists are not supported here, but by [`Tls::from_rustls`].
+    /// Revocation lists need a config of rustls: see [`Tls::from_rustls`].
     pub fn client_certificates(mut self, authorities: impl AsRef<[u8]>) -> Self {
         self.0.client_roots = Some(Source::Memory(authorities.as_ref().into()));
         self
@@ -100,8 +100,8 @@ impl TlsBuilder {
         self
     }
 
-    /// Refuses clients without a certificate. It needs
-    /// [`client_certificates`](Self::client_certificates).
+    /// Refuses clients without a certificate. Add the authorities with
+    /// [`client_certificates`](Self::client_certificates), otherwise [`build`](Self::build) fails.
     pub const fn require_client_certificates(mut self) -> Self {
         self.0.requires_client = true;
         self
@@ -129,9 +129,10 @@ impl TlsBuilder {
     ///
     /// # Errors
     ///
-    /// A file cannot be read, is not PEM, or has no certificate or no key; a key does not belong to
-    /// its certificate; there is no certificate; client certificates are required and no authority
-    /// is given.
+    /// - No certificate was added.
+    /// - A file cannot be read, is not PEM, or has no certificate or no key.
+    /// - A key does not belong to its certificate.
+    /// - Client certificates are required, and no authority was added.
     pub fn build(self) -> Result<Tls, TlsError> {
         let loaded = self.0.load(None)?;
         Ok(Tls::new(loaded, Some(self.0)))

@@ -47,8 +47,8 @@ impl Tls {
     ///
     /// # Errors
     ///
-    /// The errors of [`TlsBuilder::build`](crate::TlsBuilder::build). Also if there is no file to
-    /// read again. After an error, everything stays as it is.
+    /// The errors of [`TlsBuilder::build`](crate::TlsBuilder::build), and an error if there is no
+    /// file to read again. After an error, the earlier certificates stay in use.
     pub fn reload(&self) -> Result<(), TlsError> {
         let (earlier, settings) = {
             let state = self.0.read();
@@ -62,8 +62,8 @@ impl Tls {
         Ok(())
     }
 
-    /// Replaces the certificates and settings by those of another handle, as
-    /// [`reload`](Self::reload) does. `with` does not change.
+    /// Takes over the certificates and settings of another handle. New connections use them, as after
+    /// a [`reload`](Self::reload). `with` does not change.
     pub fn replace(&self, with: &Self) {
         let (mut loaded, settings) = {
             let state = with.0.read();

@@ -54,7 +54,7 @@ impl TlsInfo {
 
     /// The name of the server that the client asked for (SNI, RFC 6066 §3), in lower case.
     ///
-    /// The host of the request may be another one. A server with several virtual hosts should
+    /// The host of the request may be different. A server with several virtual hosts should
     /// compare the two.
     #[must_use]
     pub fn server_name(&self) -> Option<&str> {
@@ -75,8 +75,8 @@ impl TlsInfo {
         self.client_certificates.iter().map(|certificate| certificate.as_ref())
     }
 
-    /// Whether the client has resumed an earlier session. Then the client certificates are those of
-    /// the earlier session.
+    /// Whether the client has resumed an earlier session. The client certificates then come from the
+    /// earlier session.
     #[must_use]
     pub const fn resumed(&self) -> bool {
         self.resumed

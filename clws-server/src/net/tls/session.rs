@@ -4,8 +4,8 @@
 //!
 //! * Ciphertext that it has not consumed must lie unaltered at the front of the next input. So each
 //!   call passes what is `held`, even a call that only encrypts.
-//! * After an error it must be called until the alert is out, and no more: it would read the faulty
-//!   bytes again, and queue a second alert.
+//! * After an error, it must be called until the alert is encoded. A further call would read the
+//!   faulty bytes again, and queue a second alert.
 //! * The end of the peer's side is reported once.
 
 use std::io::{self, IoSlice};
@@ -65,7 +65,7 @@ enum Stage {
 pub(crate) enum InputEnd {
     /// The peer's `close_notify` came.
     Closed,
-    /// The peer broke the protocol, or speaks none that we do.
+    /// The peer broke the protocol, or supports no version or cipher suite of the server.
     Failed(Error),
     /// The peer speaks plain HTTP.
     PlainHttp,
@@ -125,7 +125,7 @@ impl TlsSession {
     }
 
     /// Decrypts `incoming`, which begins with what was held. The plaintext goes to the front of
-    /// `plain`, which must be as long as `incoming` without handshake messages.
+    /// `plain`, which must be at least as long as `incoming`.
     pub(crate) fn receive(&mut self, incoming: &mut [u8], plain: &mut [u8]) -> Received {
         if self.has_input_ended() {
             return Received { plain: 0, end: None };

@@ -1,4 +1,4 @@
-//! A stream with TLS, for connections that are served by a task each.
+//! A stream with TLS, for a connection that has its own task.
 
 use std::cell::Cell;
 use std::error::Error;
@@ -21,7 +21,7 @@ thread_local! {
     static BUFFERS: Cell<TlsBuffers> = const { Cell::new(TlsBuffers::new()) };
 }
 
-/// A stream whose bytes are those of a TLS session.
+/// A stream with a TLS session.
 ///
 /// Unlike a shard, it counts bytes as written when they are encrypted. At most one record waits
 /// here, and [`poll_flush`](AsyncWrite::poll_flush) writes it.
@@ -32,8 +32,7 @@ pub(crate) struct TlsStream<S> {
     ends: bool,
 }
 
-/// An end of the input that is no ordinary end and no error of the stream below. Reads return it in
-/// an error.
+/// A fault of the TLS session, or its end without a `close_notify`. Reads return it in an error.
 #[derive(Debug)]
 pub(crate) enum TlsEnd {
     /// The stream has ended without a `close_notify`.
