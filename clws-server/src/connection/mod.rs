@@ -8,6 +8,7 @@ mod accepted;
 pub(crate) mod activity;
 mod closing;
 pub(crate) mod context;
+mod decision;
 pub(crate) mod draining;
 mod events;
 #[cfg(any(test, fuzzing))]
