@@ -7,6 +7,7 @@ use clws_handshake::{ProxyHeader, Status};
 use crate::connection::context::Context;
 use crate::driver::shard::flags::Flags;
 use crate::driver::shard::slot::ConnectionSlot;
+use crate::net::poll::system::KNOWS_HANGUP;
 use crate::net::socket::Socket;
 
 /// Reads the header if it has arrived, and no byte after it: a TLS handshake may follow.
@@ -36,8 +37,8 @@ pub(super) fn read_proxy_header(slot: &mut ConnectionSlot, context: &Context<'_>
         }
     };
     match ProxyHeader::parse(buffer.get(..received).unwrap_or_default()) {
-        // After a hangup, no more bytes come.
-        Ok(Status::Partial) if flags.has(Flags::HANGUP) => {
+        // After a hangup, no more bytes come. Other pollers only guess: the deadline ends the connection.
+        Ok(Status::Partial) if KNOWS_HANGUP && flags.has(Flags::HANGUP) => {
             flags.set(Flags::READABLE, false);
             connection.end_of_input(context);
         }

@@ -15,6 +15,9 @@ use crate::net::poll::readiness::Readiness;
 /// The most sockets that one wait reports: enough to share the system call, few enough to be fair.
 const BATCH: usize = 256;
 
+/// Whether [`Readiness::hangup`] says that the peer has ended its side, and not only that it may have.
+pub(crate) const KNOWS_HANGUP: bool = true;
+
 /// The key of the waker.
 const WAKE: u64 = u64::MAX;
 

@@ -18,9 +18,9 @@ pub(crate) use crate::sim::poller::{Events, Poller, Waker};
 /// The poller of this system.
 pub(crate) mod system {
     #[cfg(any(target_os = "linux", target_os = "android"))]
-    pub(crate) use crate::net::poll::epoll::{Events, Poller, Waker};
+    pub(crate) use crate::net::poll::epoll::{Events, KNOWS_HANGUP, Poller, Waker};
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
-    pub(crate) use crate::net::poll::portable::{Events, Poller, Waker};
+    pub(crate) use crate::net::poll::portable::{Events, KNOWS_HANGUP, Poller, Waker};
 }
 
 #[cfg(all(test, unix))]

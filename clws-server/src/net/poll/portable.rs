@@ -13,6 +13,13 @@ use crate::net::poll::readiness::Readiness;
 /// end.
 const MAX_WAIT: Duration = Duration::from_secs(60 * 60);
 
+/// Whether [`Readiness::hangup`] says that the peer has ended its side, and not only that it may have.
+#[cfg_attr(
+    any(target_os = "linux", target_os = "android"),
+    expect(dead_code, reason = "tests use only the poller")
+)]
+pub(crate) const KNOWS_HANGUP: bool = false;
+
 /// A poller of the `polling` crate (kqueue and others).
 #[derive(Debug)]
 pub(crate) struct Poller {

@@ -7,7 +7,8 @@ pub(crate) struct Readiness {
     pub(crate) key: usize,
     pub(crate) readable: bool,
     pub(crate) writable: bool,
-    /// The peer has ended its side, or the socket failed: read it to its end.
+    /// The peer has ended its side, or the socket failed: read it to its end. Systems that do not
+    /// report it set it with each `readable`.
     pub(crate) hangup: bool,
     /// Both directions have ended, by a reset or a complete close. Not every system reports it.
     pub(crate) broken: bool,
