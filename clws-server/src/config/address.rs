@@ -158,10 +158,14 @@ impl fmt::Display for Peer {
 }
 
 impl Peer {
-    /// The IP address and the port, if there is one.
-    pub(crate) const fn tcp(self) -> Option<SocketAddr> {
+    /// The IP address and the port, if there is one. A listener of the application for both families
+    /// has IPv4 addresses in the form of IPv6 addresses. They become IPv4 here.
+    pub(crate) fn tcp(self) -> Option<SocketAddr> {
         match self {
-            Self::Tcp(address) => Some(address),
+            Self::Tcp(address) => match address.ip().to_canonical() {
+                IpAddr::V4(ip) => Some((ip, address.port()).into()),
+                IpAddr::V6(_) => Some(address),
+            },
             Self::Unix | Self::Stream => None,
         }
     }

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::common;
 use crate::common::log::Log;
 use crate::common::{Probe, Running, eventually, read_to_end};
+use clws_server::testing::TestServer;
 use clws_server::{
     Accept, Client, Close, Config, ForwardedHeader, HandshakeOutcome, Opening, Origins, Peer, Reject,
     Resource, Version,
@@ -191,6 +192,32 @@ fn draft_0_gets_a_secure_location(config: Config) {
         }
         let response = String::from_utf8(response).unwrap();
         assert!(response.contains(&format!("Sec-WebSocket-Location: {location}\r\n")), "{response}");
+    }
+}
+
+/// A listener for both families has IPv4 addresses in the form of IPv6 addresses. The application
+/// may pass such an address with a stream.
+#[test]
+fn an_ipv4_address_in_the_form_of_ipv6_is_ipv4() {
+    let config = Config::default().max_clients_per_ip(1);
+    let server = TestServer::new(behind(config, ForwardedHeader::XForwardedFor)).unwrap();
+    server.resources().register("/", Origins::any(), Silent).unwrap();
+    let from = |peer: &str| server.request("/").peer(Peer::Tcp(peer.parse().unwrap()));
+    let direct = from("[::ffff:203.0.113.7]:99").connect().unwrap();
+    let clients = server.handle().list_clients();
+    assert_eq!((clients[0].remote_ip(), clients[0].remote_port()), (ip("203.0.113.7"), Some(99)));
+    assert_eq!(from("203.0.113.7:98").connect().unwrap_err().status(), Some(429));
+    drop((clients, direct));
+    for (text, address) in [
+        ("203.0.113.8", "203.0.113.8"),
+        ("::ffff:203.0.113.9", "203.0.113.9"),
+        ("[::ffff:203.0.113.10]:7", "203.0.113.10"),
+    ] {
+        let behind = from("[::ffff:10.0.0.1]:99").header("X-Forwarded-For", text);
+        let _client = behind.connect().unwrap();
+        let clients = server.handle().list_clients();
+        assert!(clients.iter().any(|client| client.remote_ip() == ip(address)), "{text} {clients:?}");
+        assert_eq!(behind.connect().unwrap_err().status(), Some(429), "{text}");
     }
 }
 
