@@ -16,7 +16,7 @@ pub(super) fn check_addresses(listen: &[Listen]) -> Result<(), ConfigError> {
         let text = address.to_string();
         let bare = address.without_scheme();
         let fault = match bare {
-            Listen::Tcp(address) => ip_fault(address.ip()).map(Cow::Borrowed),
+            Listen::Tcp(address) => ip_fault(*address),
             Listen::Name(name) => name_fault(name),
             Listen::Unix(_) if bare != address => Some("a Unix socket has no TLS: write `unix:PATH`".into()),
             Listen::Unix(path) => path_fault(path),
@@ -42,9 +42,17 @@ fn takes_free_port(address: &Listen) -> bool {
     }
 }
 
-fn ip_fault(ip: IpAddr) -> Option<&'static str> {
+fn ip_fault(address: SocketAddr) -> Option<Cow<'static, str>> {
+    let ip = address.ip();
+    if ip.to_canonical() != ip {
+        // The socket would be one for IPv6 alone, which has no such addresses.
+        return Some(
+            format!("write it as IPv4, as in `{}`", SocketAddr::new(ip.to_canonical(), address.port()))
+                .into(),
+        );
+    }
     let is_broadcast = matches!(ip, IpAddr::V4(ip) if ip.is_broadcast());
-    (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast")
+    (ip.is_multicast() || is_broadcast).then_some("TCP has neither multicast nor broadcast".into())
 }
 
 const PORT: &str = "a port is a number from 1 to 65535, or 0 for a free port";
@@ -57,7 +65,8 @@ fn name_fault(name: &str) -> Option<Cow<'static, str>> {
     if let Some((_, rest)) = name.split_once("://") {
         let address = rest.split(['/', '?', '#']).next().unwrap_or_default();
         // The suggestion is an address that a second attempt accepts.
-        let is_accepted = address.parse::<SocketAddr>().is_ok() || name_fault(address).is_none();
+        let is_ip = address.parse().is_ok_and(|address| ip_fault(address).is_none());
+        let is_accepted = is_ip || name_fault(address).is_none();
         let address = if is_accepted { address } else { "127.0.0.1:12345" };
         return Some(format!("it is a URL: write only the address and port, as `{address}`").into());
     }

@@ -351,6 +351,7 @@ fn invalid_addresses_are_rejected() {
         (&format!("unix:/{}", "a".repeat(107)), "the system takes at most"),
         ("224.0.0.1:80", "multicast"),
         ("[ff02::1]:80", "multicast"),
+        ("[::ffff:127.0.0.1]:80", "write it as IPv4, as in `127.0.0.1:80`"),
         ("255.255.255.255:80", "broadcast"),
     ] {
         let error = bind(base().listen(address)).expect_err(address);
