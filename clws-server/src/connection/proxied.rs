@@ -7,6 +7,7 @@ use clws_handshake::{ForwardedClient, ForwardedHeader, Headers, Reject};
 
 use crate::config::address::{Peer, Remote};
 use crate::connection::context::Context;
+use crate::guard::log;
 
 /// The reasons to refuse a request because of its proxy's report.
 pub(super) enum ProxiedFault {
@@ -36,7 +37,7 @@ pub(super) fn remote(
     let is_secure = found.is_secure;
     match found.client {
         ForwardedClient::Address(ip, port) => {
-            if !take_address(ip, context) {
+            if !take_address(peer, ip, context) {
                 return Err(ProxiedFault::Crowded);
             }
             Ok(Some(Remote { ip: Some(ip), port, is_secure }))
@@ -56,7 +57,7 @@ pub(super) fn by_address(address: SocketAddr) -> Remote {
 
 /// Counts a connection for the address of its client, in place of an earlier one. Returns false if
 /// the address has as many as it may have. Trusted proxies are not limited.
-pub(super) fn take_address(client: IpAddr, context: &Context<'_>) -> bool {
+pub(super) fn take_address(peer: Peer, client: IpAddr, context: &Context<'_>) -> bool {
     let Some(addresses) = &context.clients.shared.addresses else { return true };
     if context.config().trusts_ip(client) {
         return true;
@@ -65,5 +66,8 @@ pub(super) fn take_address(client: IpAddr, context: &Context<'_>) -> bool {
     let mut place = place.lock().unwrap_or_else(PoisonError::into_inner);
     *place = None; // a proxy may send another request on a connection whose first was refused
     *place = addresses.take(client);
+    if place.is_none() {
+        log(|| tracing::debug!(%peer, %client, "refused: too many connections come from this address"));
+    }
     place.is_some()
 }

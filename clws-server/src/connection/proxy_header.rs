@@ -19,12 +19,9 @@ impl Connection {
         let (Stage::Handshake(handshake), Some(source)) = (&mut self.stage, source) else { return };
         handshake.source = Some(source);
         handshake.remote = Some(by_address(source));
-        if take_address(source.ip(), context) {
+        if take_address(handshake.peer, source.ip(), context) {
             return;
         }
-        log(|| {
-            tracing::debug!(peer = %handshake.peer, client = %source.ip(), "refused: too many connections come from this address");
-        });
         if let Some((reject, outcome)) = refusal(ConnectionPermit::Crowded) {
             context.counters().note_handshake(outcome);
             let reply = handshake.refusal(&reject, &[], context);

@@ -21,7 +21,7 @@ in_both_modes!(
     draft_0_gets_a_secure_location,
     only_pages_of_the_same_host_are_admitted,
 );
-in_own_process!(logs_show_the_client_and_the_proxy);
+in_own_process!(logs_show_the_client_and_the_proxy, logs_show_the_client_of_a_crowded_address);
 
 /// The loopback peers of these tests are the proxy.
 fn behind(config: Config, header: ForwardedHeader) -> Config {
@@ -250,6 +250,18 @@ fn only_pages_of_the_same_host_are_admitted(config: Config) {
     ] {
         assert_eq!(status(&mut send(&server, lines)), expected, "{lines}");
     }
+}
+
+fn logs_show_the_client_of_a_crowded_address() {
+    let log = Log::start();
+    let (probe, _) = Probe::new();
+    let config = behind(common::config().max_clients_per_ip(1), ForwardedHeader::XForwardedFor);
+    let server = Running::start(config, probe);
+    let mut held: Vec<_> = (0..2).map(|_| send(&server, "X-Forwarded-For: 203.0.113.7\r\n")).collect();
+    let mut statuses: Vec<_> = held.iter_mut().map(status).collect();
+    statuses.sort_unstable();
+    assert_eq!(statuses, [101, 429]);
+    log.expect_all(Level::DEBUG, &["too many connections come from this address", "client=203.0.113.7"]);
 }
 
 fn logs_show_the_client_and_the_proxy() {
