@@ -9,6 +9,7 @@ use crate::common::log::Log;
 use crate::common::{ALL_VERSIONS, Probe, Running, eventually, read_to_end};
 use clws_handshake::client::ClientRequest;
 use clws_server::{Config, ForwardedHeader, HandshakeOutcome, Peer, Version};
+use socket2::SockRef;
 use tracing::Level;
 
 in_both_modes!(
@@ -21,7 +22,7 @@ in_both_modes!(
     a_header_that_does_not_come_has_the_deadline_of_the_handshake,
     a_proxy_after_the_proxy_is_believed_if_it_is_trusted,
 );
-in_own_process!(a_wrong_header_is_logged_as_a_warning);
+in_own_process!(a_wrong_header_is_logged_as_a_warning, checks_of_the_health_are_not_logged_as_warnings);
 
 const V1: &[u8] = b"PROXY TCP4 203.0.113.7 192.0.2.1 4711 443\r\n";
 const SIGNATURE: &[u8] = b"\r\n\r\n\0\r\nQUIT\n";
@@ -239,6 +240,17 @@ fn the_header_precedes_the_tls_handshake() {
         peer.assert_echo("behind a proxy, with TLS");
         assert_eq!(recorder.connected().remote_ip(), Some(source().ip()));
     }
+    // The refusal of a client whose address has too many waits for the TLS handshake.
+    let limited = start(behind(common::config()).max_clients_per_ip(1), &identity.tls(), Probe::new().0);
+    let connect = || {
+        let mut stream = connect_tls(&limited, identity.client(), "localhost");
+        stream.sock.write_all(V1).unwrap();
+        common::Peer::open(stream, Version::Rfc6455, ClientRequest::new(Version::Rfc6455, "wss://localhost/"))
+    };
+    let first = connect().unwrap();
+    assert_eq!(connect().err(), Some(429));
+    drop(first);
+    eventually("a free place", || connect().is_ok());
     // A TLS handshake at once is not what the settings promise.
     let stream = connect_tls(&server, identity.client(), "localhost");
     let request = ClientRequest::new(Version::Rfc6455, "wss://localhost/");
@@ -251,4 +263,24 @@ fn a_wrong_header_is_logged_as_a_warning() {
     let server = Running::start(behind(common::config()), probe);
     assert_eq!(connect(&server, b"", Version::Rfc6455).err(), Some(400));
     log.expect_all(Level::WARN, &["refused a trusted proxy", "does not begin with a PROXY protocol header"]);
+}
+
+fn checks_of_the_health_are_not_logged_as_warnings() {
+    let log = Log::start();
+    let (probe, _) = Probe::new();
+    let server = Running::start(behind(common::config()), probe);
+    for bytes in [&b""[..], &V1[..9], V1, &local(), &local()[..13], b"PROXY UNKNOWN\r\n"] {
+        for resets in [false, true] {
+            let mut stream = server.tcp();
+            stream.write_all(bytes).unwrap();
+            if resets {
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        }
+    }
+    let abandoned = || server.handle.stats().handshakes_with(HandshakeOutcome::Abandoned);
+    eventually("the end of all checks", || abandoned() == 12);
+    let lines = log.lines();
+    let warnings: Vec<_> = lines.iter().filter(|(level, _)| *level <= Level::WARN).collect();
+    assert!(warnings.is_empty(), "{warnings:?}");
 }
