@@ -49,7 +49,8 @@ impl Sockets {
 /// again and again that the server works.
 ///
 /// Each beat waits until all threads that serve clients have answered, and is sent by a task of the
-/// executor. A blocked thread or a blocked executor makes systemd restart the service.
+/// executor. A thread or an executor that is blocked for two thirds of the limit makes systemd
+/// restart the service.
 pub fn report(server: ServerHandle) {
     tell(&[NotifyState::Ready]);
     let Some(limit) = watchdog_enabled() else { return };

@@ -285,8 +285,12 @@ pub struct Config {
     /// server out of service that answers with 503.
     ///
     /// An IPv4 address in the form of an IPv6 address counts as IPv4. Unix sockets do not count.
-    /// [Streams](crate::ServerHandle::serve_stream) count if they were given an address. Behind a
-    /// proxy, all connections come from the proxy's address.
+    /// [Streams](crate::ServerHandle::serve_stream) count if they were given an address.
+    ///
+    /// Connections of a [trusted proxy](Self#structfield.trusted_proxies) count for the client that
+    /// it reports: from the PROXY header on, or from the handshake that has the report in a header.
+    /// HTTP requests of such a connection do not count. Clients of any other proxy have one address
+    /// together.
     pub max_clients_per_ip: usize,
     /// The number of leading bits in which IPv6 addresses count as one address for
     /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
