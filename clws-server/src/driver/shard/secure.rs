@@ -26,11 +26,9 @@ const HANDSHAKE_TIME: Duration = Duration::from_millis(1);
 /// The sessions, by the slots of their connections.
 #[derive(Default)]
 pub(super) struct Secure {
-    /// Empty as long as no connection has TLS.
+    /// Empty as long as no connection has had TLS.
     #[cfg(feature = "__tls")]
     transports: Vec<Option<Box<TlsTransport>>>,
-    #[cfg(feature = "__tls")]
-    count: usize,
     #[cfg(feature = "__tls")]
     buffers: TlsBuffers,
     /// The time of this turn that handshakes have used.
@@ -39,6 +37,9 @@ pub(super) struct Secure {
     /// Slots with input of a handshake that wait for the next turn.
     #[cfg(feature = "__tls")]
     waiting: VecDeque<u32>,
+    /// A slot that has waited is being served.
+    #[cfg(feature = "__tls")]
+    serves_waiting: bool,
 }
 
 /// The session of one slot, if there is one, and what it needs.
@@ -76,7 +77,6 @@ impl Secure {
         }
         if let Some(space) = self.transports.get_mut(index) {
             *space = Some(Box::new(transport));
-            self.count += 1;
         }
         Ok(Some(info))
     }
@@ -87,10 +87,6 @@ impl Secure {
         if let Some(transport) = self.transports.get_mut(slot as usize).and_then(Option::take) {
             // This may be the last session with a config of the application, whose code runs in the drop.
             discard(config.debug_on(), &Nowhere, transport);
-            self.count -= 1;
-            if self.count == 0 {
-                self.transports = Vec::new();
-            }
         }
     }
 
@@ -110,10 +106,13 @@ impl Secure {
         self.used = Duration::ZERO;
     }
 
-    /// Whether the slot must wait, because handshakes have used their time of this turn.
+    /// Whether the slot must wait, because handshakes have used their time of this turn, or others
+    /// wait already. Otherwise new handshakes could use all of the time, turn after turn.
     #[inline]
     pub(super) fn must_wait(&self, slot: u32) -> bool {
-        self.used >= HANDSHAKE_TIME && self.transport(slot).is_some_and(TlsTransport::is_handshaking)
+        let is_behind = !self.waiting.is_empty() && !self.serves_waiting;
+        (is_behind || self.used >= HANDSHAKE_TIME)
+            && self.transport(slot).is_some_and(TlsTransport::is_handshaking)
     }
 
     pub(super) fn wait(&mut self, slot: u32) {
@@ -124,9 +123,12 @@ impl Secure {
         !self.waiting.is_empty()
     }
 
-    /// The next slot that waits, if there is time left for it.
+    /// The next slot that waits, if there is time left for it. The caller serves it, and calls again
+    /// until there is none.
     pub(super) fn next_waiting(&mut self) -> Option<u32> {
-        if self.used < HANDSHAKE_TIME { self.waiting.pop_front() } else { None }
+        let next = if self.used < HANDSHAKE_TIME { self.waiting.pop_front() } else { None };
+        self.serves_waiting = next.is_some();
+        next
     }
 
     #[inline]
@@ -178,5 +180,40 @@ impl Secure {
 
     pub(super) const fn next_waiting(&mut self) -> Option<u32> {
         None
+    }
+}
+
+#[cfg(all(test, feature = "__tls"))]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// New handshakes wait behind the earlier ones, although the new turn has time for them.
+    #[test]
+    fn handshakes_are_served_in_the_order_of_their_wait() {
+        let made = rcgen::generate_simple_self_signed(["localhost".to_owned()]).unwrap();
+        let tls = Tls::from_pem(made.cert.pem(), made.signing_key.serialize_pem()).unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut secure = Secure::default();
+        for slot in 0..2 {
+            let stream = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            secure.add(slot, &Socket::tcp(stream, true), Some(&tls)).unwrap().unwrap();
+        }
+        assert!(!secure.must_wait(0));
+        secure.used = HANDSHAKE_TIME;
+        assert!(secure.must_wait(0));
+        secure.wait(0);
+        assert_eq!(secure.next_waiting(), None);
+
+        secure.begin_turn();
+        assert!(secure.must_wait(1), "behind the first");
+        secure.wait(1);
+        for slot in 0..2 {
+            assert_eq!(secure.next_waiting(), Some(slot));
+            assert!(!secure.must_wait(slot));
+        }
+        assert_eq!(secure.next_waiting(), None);
+        assert!(!secure.must_wait(1));
     }
 }
