@@ -60,10 +60,19 @@ impl Connection {
         self.end(End::Lost(cause), context);
     }
 
+    /// Ends a connection that has no client yet. `reason` is a fault of its TLS session, and `reply`
+    /// is written before the end.
     fn end_tls_handshake(&mut self, reason: &dyn fmt::Display, reply: Reply, context: &Context<'_>) {
         let Stage::Handshake(handshake) = &self.stage else { return };
-        context.counters().note_handshake(HandshakeOutcome::Tls);
-        log(|| tracing::debug!(peer = %handshake.peer, "the TLS handshake failed: {reason}"));
+        if handshake.is_securing() {
+            context.counters().note_handshake(HandshakeOutcome::Tls);
+            log(|| tracing::debug!(peer = %handshake.peer, "the TLS handshake failed: {reason}"));
+        } else {
+            if !handshake.is_idle() {
+                context.counters().note_handshake(HandshakeOutcome::Abandoned);
+            }
+            log(|| tracing::debug!(peer = %handshake.peer, "the TLS session failed: {reason}"));
+        }
         self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
     }
 }

@@ -20,6 +20,8 @@ in_both_modes!(
     plain_http_gets_400_in_plain_text,
     garbage_gets_an_alert,
     a_damaged_record_costs_one_client,
+    a_damaged_record_before_the_request_is_no_failed_tls_handshake,
+    a_refused_client_that_leaves_early_frees_its_place,
     a_handshake_has_a_deadline,
     a_socket_beside_tls_is_plain,
 );
@@ -189,6 +191,31 @@ fn a_damaged_record_costs_one_client(config: Config) {
     let (code, _, cause) = recorder.disconnected();
     assert_eq!(code, 1006, "{cause}");
     other.assert_echo("others are served");
+}
+
+fn a_damaged_record_before_the_request_is_no_failed_tls_handshake(config: Config) {
+    let (server, identity) = serve(config);
+    let mut stream = connect(&server, identity.client(), "localhost");
+    stream.write_all(b"GET / HTTP/1.1\r\n").unwrap();
+    stream.sock.write_all(&[23, 3, 3, 0, 30, 1]).unwrap();
+    stream.sock.write_all(&[2; 29]).unwrap();
+    let error = stream.read_to_end(&mut Vec::new()).unwrap_err();
+    assert!(error.to_string().contains("BadRecordMac"), "{error}");
+    let count = |outcome| server.handle.stats().handshakes_with(outcome);
+    assert_eq!((count(HandshakeOutcome::Abandoned), count(HandshakeOutcome::Tls)), (1, 0));
+}
+
+/// Its 503 can never be written, because the TLS handshake cannot be completed.
+fn a_refused_client_that_leaves_early_frees_its_place(config: Config) {
+    let hour = std::time::Duration::from_secs(3600);
+    let (server, identity) = serve(config.max_clients(1).write_timeout(hour));
+    let _first = open(&server, identity.client(), Version::Rfc6455);
+    for hello in [&[][..], &[22, 3, 1]] {
+        let mut stream = server.tcp();
+        stream.write_all(hello).unwrap();
+        stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(read_to_end(&mut stream), (Vec::new(), true), "{hello:?}");
+    }
 }
 
 fn a_handshake_has_a_deadline(config: Config) {

@@ -46,7 +46,11 @@ impl SocketIo<'_> {
             let is_handshaking = transport.is_handshaking();
             self.note_read(0, size);
             self.tap.read(*self.flags, &[]);
-            return if is_handshaking { Read::End } else { Read::Truncated };
+            if is_handshaking {
+                // Nothing can be written either, such as the answer to a client that is refused.
+                return Read::Failed(io::ErrorKind::UnexpectedEof.into());
+            }
+            return Read::Truncated;
         }
         let incoming = incoming.get_mut(..held + count).unwrap_or_default();
         // A config of the application may contain code.

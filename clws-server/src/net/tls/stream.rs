@@ -89,8 +89,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> TlsStream<S> {
             let space = incoming.get_mut(held..).unwrap_or_default();
             let count = ready!(Pin::new(&mut self.stream).poll_read(cx, space))?;
             if count == 0 {
-                let is_expected = discards || self.transport.is_handshaking();
-                return if is_expected { Poll::Ready(Ok(0)) } else { end(TlsEnd::Truncated) };
+                return if discards {
+                    Poll::Ready(Ok(0))
+                } else if self.transport.is_handshaking() {
+                    // Nothing can be written either, such as the answer to a client that is refused.
+                    Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into()))
+                } else {
+                    end(TlsEnd::Truncated)
+                };
             }
             if discards {
                 continue;
