@@ -137,6 +137,10 @@ impl TlsSession {
             }
             self.stage = Stage::Handshake;
         }
+        if self.stage == Stage::Handshake {
+            // A resolver that panicked has left the name of another client.
+            take_server_name();
+        }
         let (used, received) = self.process(incoming, plain);
         self.held = Vec::new();
         match &received.end {

@@ -1,5 +1,7 @@
 //! A transport and a client of rustls, with virtual sockets between them.
 
+mod server_name;
+
 use std::io::{self, IoSlice, Read, Write};
 use std::sync::Arc;
 
@@ -40,15 +42,23 @@ fn pair(version: TlsVersion) -> Pair {
         TlsVersion::Tls12 => &[&rustls::version::TLS12],
         TlsVersion::Tls13 => &[&rustls::version::TLS13],
     };
+    pair_with(&tls, client(roots, versions))
+}
+
+fn client(roots: RootCertStore, versions: &[&'static rustls::SupportedProtocolVersion]) -> ClientConfig {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     let builder = ClientConfig::builder_with_provider(provider).with_protocol_versions(versions).unwrap();
     let mut config = builder.with_root_certificates(roots).with_no_client_auth();
     config.enable_secret_extraction = true;
+    config
+}
+
+fn pair_with(tls: &Tls, client: ClientConfig) -> Pair {
     let name = ServerName::try_from("localhost").unwrap();
     let info = Arc::new(TlsCell::new());
     Pair {
-        client: ClientConnection::new(Arc::new(config), name).unwrap(),
-        server: TlsTransport::new(&tls, Arc::clone(&info)).unwrap(),
+        client: ClientConnection::new(Arc::new(client), name).unwrap(),
+        server: TlsTransport::new(tls, Arc::clone(&info)).unwrap(),
         info,
         buffers: TlsBuffers::default(),
         received: Vec::new(),
