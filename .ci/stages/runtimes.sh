@@ -8,6 +8,8 @@ for features in "" async-std tokio smol; do
     check "cargo clippy, ${features:-no runtime}" \
         cargo clippy -p clws-server --no-default-features --features "$features" -- -D warnings
 done
+# Links to items of a feature break in the documentation without it.
+RUSTDOCFLAGS="-D warnings" check "cargo doc, no feature" cargo doc --no-deps -p clws-server --no-default-features
 for features in "" tokio smol; do
     cargo_test -p clws-server --no-default-features --features "testing,$features" --test runtimes
 done

@@ -44,12 +44,13 @@
 //! | [handlers](guide::handlers) | Which form fits? What may block? What does a panic do? |
 //! | [sending](guide::sending) | How do I send, and what happens if a client reads slowly? |
 //! | [groups](guide::groups) | How do I send one message to many clients? |
+//! | [running](guide::running) | Which settings are there, and how do I choose them? |
 //! | [limits](guide::limits) | What can a client cost me, and which setting bounds it? |
-//! | [closing](guide::closing) | How does a connection end? How do I stop the server? |
+//! | [closing](guide::closing) | How does a connection end? How do I drain, stop or restart the server? |
 //! | [authentication](guide::authentication) | Who is this client? May this page connect? |
 //! | [compression](guide::compression) | When does permessage-deflate help, and what does it cost? |
 //! | [testing](guide::testing) | How do I test a handler without a network? |
-//! | [deployment](guide::deployment) | Proxy, TLS, systemd, health checks, logs, several processes |
+//! | [deployment](guide::deployment) | Proxy, systemd, containers, health checks, logs, several processes |
 //! | [tls](guide::tls) | How does the server speak TLS itself? |
 //! | [capacity](guide::capacity) | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics](guide::metrics) | What does my server do? Statistics, metrics, logs |
@@ -61,14 +62,15 @@
 //!
 //! # Features
 //!
-//! No feature is on by default.
-//!
 //! | feature | adds |
 //! |---|---|
+//! | `async-std` (default) | async handlers and resource listeners on async-std: see [`runtime`] |
+//! | `tokio` | the same on tokio: see [tokio](guide::tokio) |
+//! | `smol` | the same on smol |
 //! | `deflate` | compression: permessage-deflate, RFC 7692 |
 //! | `http` | `ServerHandle::upgrade`: clients through another HTTP server, such as axum or hyper |
 //! | `serde` | [`Config`] from a file |
-//! | `metrics` | [`MetricsPublisher`]: the [statistics](Stats) for the facade crate `metrics` |
+//! | `metrics` | `MetricsPublisher`: the [statistics](Stats) for the facade crate `metrics` |
 //! | `capture` | the module `capture`: connections are recorded into files, which Wireshark opens |
 //! | `tls` | TLS in the shards, with rustls and aws-lc-rs: `ServerBuilder::tls` |
 //! | `tls-ring` | the same with ring instead of aws-lc-rs, if `tls` is off |

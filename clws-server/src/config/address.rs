@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 /// An address to listen on: `host:port`, or `unix:` and a path.
 ///
-/// A server with [TLS](crate::ServerBuilder::tls) speaks it at every `host:port`. `ws://host:port`
+/// A server with [TLS](crate::guide::tls) speaks it at every `host:port`. `ws://host:port`
 /// is an address without TLS, and `wss://host:port` is an address that needs it.
 ///
 /// Port 0 takes a free port, which [`Server::local_addrs`](crate::Server::local_addrs) returns.
@@ -28,7 +28,7 @@ pub enum Listen {
     /// gets the path. [`unix_mode`](crate::Config#structfield.unix_mode) sets the permissions of the
     /// socket. Abstract addresses of Linux are not supported.
     Unix(PathBuf),
-    /// `wss://` and a TCP address or a name: with [TLS](crate::ServerBuilder::tls). A server that
+    /// `wss://` and a TCP address or a name: with [TLS](crate::guide::tls). A server that
     /// has no certificate cannot bind it. [`Server::local_addrs`](crate::Server::local_addrs)
     /// returns this form for each socket with TLS.
     Tls(Box<Self>),

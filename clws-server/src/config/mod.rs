@@ -301,7 +301,7 @@ pub struct Config {
     /// Their word has an effect with [`forwarded`](Self#structfield.forwarded) or
     /// [`proxy_protocol`](Self#structfield.proxy_protocol). Then
     /// [`Client::remote_ip`](crate::Client::remote_ip) is the address of the client, and
-    /// [`Client::peer`](crate::Client::peer) that of the proxy. A proxy itself is never limited by
+    /// [`Client::peer`](crate::Client::peer) is the address of the proxy. A proxy itself is never limited by
     /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip); its clients are.
     ///
     /// Name only machines that you control. A client with a trusted address can claim any address.
@@ -324,7 +324,7 @@ pub struct Config {
     /// [`handshake_timeout`](Self#structfield.handshake_timeout) and have at most 4 KiB. A trusted
     /// proxy that does not send it gets 400, and a warning is logged. Connections of other peers
     /// have no header. If [`forwarded`](Self#structfield.forwarded) is set too, its headers are read
-    /// if the address in the PROXY header is that of a trusted proxy.
+    /// if the PROXY header names a trusted proxy.
     pub proxy_protocol: bool,
     /// The permission bits of the Unix sockets that the server creates, such as `0o660`. With
     /// `None`, the umask of the process determines them.

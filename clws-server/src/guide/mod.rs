@@ -11,7 +11,7 @@
 //! | [authentication] | Who is this client? May this page connect? |
 //! | [compression] | When does permessage-deflate help, and what does it cost? |
 //! | [testing] | How do I test a handler without a network? How do I record and replay a connection? |
-//! | [deployment] | Proxy, TLS, keepalive, systemd, health checks, metrics, logs, several processes |
+//! | [deployment] | Proxy, keepalive, systemd, containers, health checks, logs, several processes |
 //! | [tls] | How does the server speak TLS itself? Certificates, reload, client certificates |
 //! | [capacity] | How many clients fit? Descriptors, memory and the allocator |
 //! | [metrics] | What does my server do? Statistics, metrics, logs |
