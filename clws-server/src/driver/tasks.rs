@@ -186,7 +186,7 @@ fn serve(socket: Socket, peer: Peer, state: &Arc<DriverState>) -> io::Result<()>
     let stream = match stream {
         Ok(stream) => stream,
         Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-            let fault = "the runtime of the server has no sockets, which serve clients with tasks";
+            let fault = "the runtime of the server has no sockets, which `task_per_client` needs (tokio: call `enable_io`)";
             return Err(io::Error::new(error.kind(), fault));
         }
         // The runtime has ended, or no memory or descriptor is left.

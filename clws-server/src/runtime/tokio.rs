@@ -4,6 +4,7 @@ use std::io::{self, IoSlice};
 use std::net;
 #[cfg(unix)]
 use std::os::unix;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -71,14 +72,20 @@ impl Runtime for Tokio {
 
     fn tcp(&self, socket: net::TcpStream) -> io::Result<BoxStream> {
         let _entered = self.0.enter();
-        Ok(Box::new(FromTokio(TcpStream::from_std(socket)?)))
+        Ok(Box::new(FromTokio(polled(|| TcpStream::from_std(socket))?)))
     }
 
     #[cfg(unix)]
     fn unix(&self, socket: unix::net::UnixStream) -> io::Result<BoxStream> {
         let _entered = self.0.enter();
-        Ok(Box::new(FromTokio(UnixStream::from_std(socket)?)))
+        Ok(Box::new(FromTokio(polled(|| UnixStream::from_std(socket))?)))
     }
+}
+
+/// A socket that tokio polls. tokio panics if the runtime was built without `enable_io`. That is no
+/// fault of one socket: the server cannot serve any.
+fn polled<S>(make: impl FnOnce() -> io::Result<S>) -> io::Result<S> {
+    catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| Err(io::ErrorKind::Unsupported.into()))
 }
 
 /// Another current-thread runtime, if the runtime of this thread has no other thread.

@@ -11,8 +11,8 @@ use clws_server::{
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
-use crate::common::config;
 use crate::common::wire::{TEXT, Wire};
+use crate::common::{Running, config};
 
 /// Uses each part of tokio: a timer, a task, a socket.
 async fn ask(database: SocketAddr, question: String) -> String {
@@ -135,4 +135,17 @@ fn without_a_runtime_there_is_an_error() {
     let tokio = tokio::runtime::Builder::new_current_thread().build().unwrap();
     assert!(tokio.block_on(async { runtime::tokio() }).is_ok());
     let _ = config();
+}
+
+/// The first connection finds it out.
+#[test]
+fn a_runtime_without_enable_io_serves_no_clients_with_tasks() {
+    let tokio = tokio::runtime::Builder::new_multi_thread().worker_threads(1).build().unwrap();
+    let builder = Server::builder(config().listen("127.0.0.1:0").task_per_client(true));
+    let server = builder.runtime(runtime::tokio_handle(tokio.handle().clone())).bind().unwrap();
+    let server = Running::run(server);
+    drop(server.tcp());
+    let error = server.wait().unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::Unsupported);
+    assert!(error.to_string().contains("enable_io"), "{error}");
 }
