@@ -61,6 +61,7 @@ mod hostile_deflate;
 mod hostile_idle;
 mod hostile_memory;
 mod http;
+mod http_kept_alive;
 mod http_rules;
 mod isolation_bytes;
 mod isolation_drops;
