@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# clws-server with each runtime feature alone, and with none. `test` runs the same tests with async-std and tokio at once.
+# clws-server with each runtime feature alone, with none, and with none but `http`. `test` runs the same tests with async-std and tokio at once.
 set -euo pipefail
 . "$(dirname "$0")/../lib.sh"
 
-for features in "" async-std tokio smol; do
+for features in "" async-std tokio smol http; do
     # Without the development dependencies, whose features would be enabled too.
     check "cargo clippy, ${features:-no runtime}" \
         cargo clippy -p clws-server --no-default-features --features "$features" -- -D warnings
