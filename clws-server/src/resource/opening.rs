@@ -129,6 +129,9 @@ impl Opening {
 
     /// Whether the client uses TLS: to this server, or to a trusted proxy that
     /// [says so](crate::Config#structfield.forwarded).
+    ///
+    /// The TLS of another HTTP server or of a [stream](crate::ServerHandle::serve_stream) is not
+    /// known to this server and does not count.
     #[must_use]
     pub fn is_secure(&self) -> bool {
         #[cfg(feature = "__tls")]

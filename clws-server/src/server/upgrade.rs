@@ -8,7 +8,7 @@ use clws_handshake::{Accepted, HeadWriter, Reject};
 use futures::FutureExt;
 use futures::future::{BoxFuture, select};
 use futures::io::{AsyncRead, AsyncWrite};
-use http::header::{CONNECTION, HOST, HeaderName, HeaderValue};
+use http::header::{CONNECTION, COOKIE, HOST, HeaderName, HeaderValue};
 use http::{Extensions, HeaderMap, Method, Request, Response, StatusCode, Version};
 
 use crate::config::address::Peer;
@@ -84,7 +84,8 @@ impl ServerHandle {
     /// RFC 6455 and the drafts 7 and 8 are supported over HTTP/1.1. Draft 0 and hixie-75 are refused
     /// with 426: they need bytes that an HTTP server does not pass on. A CONNECT of HTTP/2 or HTTP/3
     /// is an extended CONNECT (RFC 8441, RFC 9220): the response is 200. The HTTP server must enable
-    /// that protocol, for instance with `enable_connect_protocol` of hyper.
+    /// that protocol, for instance with `enable_connect_protocol` of hyper. It passes on only a
+    /// CONNECT whose `:protocol` is `websocket`. A CONNECT for a tunnel is refused with 400.
     ///
     /// The future can be dropped at any time, which gives the client up. It runs on any executor and
     /// does not need [`Server::run`](crate::Server::run). The chapter
@@ -134,6 +135,12 @@ impl ServerHandle {
 fn head<B>(request: &Request<B>, is_connect: bool, state: &DriverState) -> Result<Vec<u8>, Reject> {
     let limits = state.config().handshake_limits();
     let uri = request.uri();
+    // RFC 8441 §4: "On requests that contain the :protocol pseudo-header field, the :scheme and
+    // :path pseudo-header fields of the target URI MUST also be included." Other CONNECTs have
+    // neither.
+    if is_connect && uri.scheme().is_none() {
+        return Err(Reject::bad_request("this CONNECT asks for a tunnel, not for a WebSocket"));
+    }
     // RFC 9113 §8.3.1: `:authority` takes the place of `Host`.
     let authority = uri.authority().filter(|_| request.version() >= Version::HTTP_2);
     let target = match authority {
@@ -148,8 +155,19 @@ fn head<B>(request: &Request<B>, is_connect: bool, state: &DriverState) -> Resul
     if let Some(authority) = authority {
         head.header("Host", authority.as_str().as_bytes())?;
     }
+    // RFC 9113 §8.2.3: a client may split its cookies into several lines, which "MUST be
+    // concatenated into a single octet string using the two-octet delimiter of 0x3b, 0x20 ("; ")"
+    // before they reach an application that does not know HTTP/2.
+    let joins_cookies = request.version() >= Version::HTTP_2;
+    if joins_cookies {
+        let cookies: Vec<_> = request.headers().get_all(COOKIE).iter().map(HeaderValue::as_bytes).collect();
+        if !cookies.is_empty() {
+            head.header("cookie", &cookies.join(&b"; "[..]))?;
+        }
+    }
     for (name, value) in request.headers() {
-        if authority.is_none() || name != HOST {
+        let is_written = (authority.is_some() && name == HOST) || (joins_cookies && name == COOKIE);
+        if !is_written {
             head.header(name.as_str(), value.as_bytes())?;
         }
     }

@@ -127,6 +127,10 @@ mod unix_path;
 mod unsent;
 #[cfg(feature = "http")]
 mod upgrade;
+#[cfg(feature = "http")]
+mod upgrade_http_2;
+#[cfg(feature = "http")]
+mod upgrade_recorded;
 mod wakers;
 
 /// Counts the allocated bytes, for tests that run in a process of their own.

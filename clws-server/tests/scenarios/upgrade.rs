@@ -86,7 +86,7 @@ fn write_response<B>(stream: &mut TcpStream, response: &Response<B>, body: &str)
 }
 
 /// A server that listens nowhere, with a resource at `/`.
-fn server(config: Config, resource: Arc<dyn Resource>) -> (Server, ServerHandle) {
+pub(super) fn server(config: Config, resource: Arc<dyn Resource>) -> (Server, ServerHandle) {
     let server = Server::builder(config).bind().unwrap();
     server.resources().register_shared("/", Origins::any(), resource).unwrap();
     let handle = server.handle();
@@ -94,7 +94,7 @@ fn server(config: Config, resource: Arc<dyn Resource>) -> (Server, ServerHandle)
 }
 
 /// A handshake of RFC 6455 in parts.
-fn request(target: &str) -> http::request::Builder {
+pub(super) fn request(target: &str) -> http::request::Builder {
     Request::builder()
         .uri(target)
         .header("Host", "server")
@@ -104,7 +104,7 @@ fn request(target: &str) -> http::request::Builder {
         .header("Sec-WebSocket-Key", "dGhlIHNhbXBsZSBub25jZQ==")
 }
 
-fn upgrade<B>(
+pub(super) fn upgrade<B>(
     handle: &ServerHandle,
     request: &Request<B>,
 ) -> Result<(Response<()>, Upgrade), Response<String>> {
@@ -113,7 +113,7 @@ fn upgrade<B>(
 
 /// The response to a refused request. Its text is not empty.
 #[track_caller]
-fn refusal<B>(handle: &ServerHandle, request: &Request<B>) -> Response<String> {
+pub(super) fn refusal<B>(handle: &ServerHandle, request: &Request<B>) -> Response<String> {
     let refusal = upgrade(handle, request).map(drop).expect_err("it was accepted");
     assert!(!refusal.body().is_empty());
     assert_eq!(refusal.headers()["content-type"], "text/plain; charset=utf-8");
@@ -121,7 +121,7 @@ fn refusal<B>(handle: &ServerHandle, request: &Request<B>) -> Response<String> {
 }
 
 /// Serves an accepted client over a socket. Returns the client's end.
-fn connect(upgrade: Upgrade) -> Peer {
+pub(super) fn connect(upgrade: Upgrade) -> Peer {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let stream = tcp(listener.local_addr().unwrap());
     let (accepted, _) = listener.accept().unwrap();
@@ -204,7 +204,7 @@ fn a_resource_sees_the_request_exactly() {
     assert_eq!(*curious.0.lock().unwrap(), ["server", &expected]);
 }
 
-struct Picky;
+pub(super) struct Picky;
 
 impl Resource for Picky {
     fn accept(&self, opening: &Opening) -> Result<Accept, Reject> {
@@ -392,41 +392,6 @@ fn a_stop_refuses_undecided_clients_and_closes_accepted_ones() {
     assert_eq!(refusal(&handle, &get).status(), 503);
 }
 
-#[test]
-fn a_connect_of_http_2_is_an_extended_connect() {
-    let (probe, recorder) = Probe::new();
-    let (server, handle) = server(config(), probe);
-    server.resources().register("/chat", Origins::exact(["http://here.example"]), Picky).unwrap();
-    let connect_to = |uri: &str| {
-        Request::builder()
-            .method("CONNECT")
-            .version(http::Version::HTTP_2)
-            .uri(uri)
-            .header("sec-websocket-version", "13")
-            .header("origin", "http://here.example")
-    };
-    let get = connect_to("https://server.example:8443/?a=b").body(()).unwrap();
-    let (response, accepted) = upgrade(&handle, &get).unwrap();
-    assert_eq!((response.status(), response.headers().len()), (StatusCode::OK, 0));
-    let mut peer = connect(accepted);
-    peer.assert_echo("hello");
-    let client = recorder.connected();
-    assert_eq!((client.host(), client.query_string()), ("server.example:8443", Some("a=b")));
-
-    assert!(upgrade(&handle, &connect_to("https://server/chat").body(()).unwrap()).is_ok());
-    assert_eq!(refusal(&handle, &connect_to("https://server/none").body(()).unwrap()).status(), 404);
-    let other = Request::builder().method("CONNECT").version(http::Version::HTTP_2).uri("https://server/");
-    assert_eq!(refusal(&handle, &other.body(()).unwrap()).status(), 400, "another protocol");
-    let mut old = connect_to("https://server/").body(()).unwrap();
-    old.headers_mut().insert("sec-websocket-version", "12".parse().unwrap());
-    let old = refusal(&handle, &old);
-    assert_eq!(old.status(), 426);
-    assert!(!old.headers().contains_key("upgrade") && !old.headers().contains_key("connection"));
-    // A plain request of HTTP/2 is no handshake.
-    let page = Request::builder().version(http::Version::HTTP_2).uri("https://server/").body(()).unwrap();
-    assert_eq!(refusal(&handle, &page).status(), 426);
-}
-
 /// Panics when it is dropped by the server, and not with the request.
 #[derive(Clone)]
 struct Bomb(Arc<()>);
@@ -447,56 +412,4 @@ fn a_panic_of_an_extension_costs_nothing() {
     assert_eq!(response.status(), StatusCode::SWITCHING_PROTOCOLS);
     let get = request("/none").extension(Bomb(Arc::default())).body(()).unwrap();
     assert_eq!(refusal(&handle, &get).status(), 404);
-}
-
-/// Echoes, and records its clients if it is asked to.
-#[cfg(feature = "testing")]
-struct Taped(bool);
-
-#[cfg(feature = "testing")]
-impl Resource for Taped {
-    fn accept(&self, _: &Opening) -> Result<Accept, Reject> {
-        Ok(if self.0 { Accept::new().capture() } else { Accept::new() })
-    }
-
-    fn text(&self, client: &Client, text: Text<'_>) {
-        let _ = client.send(text);
-    }
-}
-
-#[cfg(feature = "testing")]
-#[test]
-fn a_recording_has_a_handshake_of_http_1_1() {
-    use clws_server::capture::{Answer, Capture, Recording};
-    use clws_server::testing::TestServer;
-
-    let h2 = Request::builder().method("CONNECT").version(http::Version::HTTP_2).uri("https://server/");
-    let h2 = h2.header("sec-websocket-version", "13").body(()).unwrap();
-    let http_1 = request("/").body(()).unwrap();
-    for (index, (request, by_resource)) in
-        [(&http_1, false), (&http_1, true), (&h2, false), (&h2, true)].into_iter().enumerate()
-    {
-        let directory = std::env::temp_dir().join(format!("clws-upgrade-{}-{index}", std::process::id()));
-        let capture = Capture::new(&directory);
-        let capture = if by_resource { capture } else { capture.peers(|_| true) };
-        let server = Server::builder(config()).capture(capture).bind().unwrap();
-        server.resources().register("/", Origins::any(), Taped(by_resource)).unwrap();
-        let handle = server.handle();
-        let mut peer = connect(upgrade(&handle, request).unwrap().1);
-        peer.assert_echo("hello");
-        peer.close(1000, "");
-        while peer.next() != Received::End {}
-        eventually("the end", || handle.clients() == 0);
-        within(handle.flush_captures());
-
-        let file = std::fs::read_dir(&directory).unwrap().next().unwrap().unwrap().path();
-        let recording = Recording::open(file).unwrap();
-        let replayer = TestServer::new(config()).unwrap();
-        replayer.resources().register("/", Origins::any(), Taped(false)).unwrap();
-        let replayed = replayer.replay(&recording).unwrap();
-        assert_eq!(replayed.difference(), None);
-        let answers = [Answer::Text("hello".into()), Answer::Close(1000, String::new())];
-        assert_eq!(replayed.recorded.answers, answers);
-        std::fs::remove_dir_all(&directory).unwrap();
-    }
 }
