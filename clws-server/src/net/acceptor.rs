@@ -1,7 +1,7 @@
 //! Listening sockets, TCP and Unix, as one type.
 
 use std::io;
-use std::net::{Shutdown, TcpListener, ToSocketAddrs};
+use std::net::{Shutdown, SocketAddr, TcpListener, ToSocketAddrs};
 #[cfg(unix)]
 use std::os::unix::net::UnixListener;
 
@@ -45,7 +45,7 @@ impl Acceptor {
                 let resolved = name.to_socket_addrs().map_err(|error| {
                     io::Error::new(error.kind(), format!("the name cannot be resolved: {error}"))
                 })?;
-                resolved.map(tcp).collect()
+                distinct(resolved).into_iter().map(tcp).collect()
             }
             #[cfg(unix)]
             Listen::Unix(path) => {
@@ -150,6 +150,18 @@ impl Acceptor {
     }
 }
 
+/// The addresses without repetitions. The system reports an address twice if the file of its hosts has
+/// it twice, and nobody can bind it twice.
+fn distinct(resolved: impl Iterator<Item = SocketAddr>) -> Vec<SocketAddr> {
+    let mut addresses = Vec::new();
+    for address in resolved {
+        if !addresses.contains(&address) {
+            addresses.push(address);
+        }
+    }
+    addresses
+}
+
 /// Checks the socket of a descriptor, which may come from another process and be of any kind.
 fn check_listening(socket: SockRef<'_>, is_of_family: bool, family: &str) -> io::Result<()> {
     // Other systems cannot say whether a socket listens.
@@ -201,5 +213,16 @@ mod windows {
             let Self::Tcp { listener, .. } = self;
             listener.as_raw_socket()
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_address_that_a_name_has_twice_is_bound_once() {
+        let [one, two] = ["[::1]:80", "127.0.0.1:80"].map(|address| address.parse().unwrap());
+        assert_eq!(distinct([one, two, two, one].into_iter()), [one, two]);
     }
 }

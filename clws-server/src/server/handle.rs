@@ -227,6 +227,12 @@ impl ServerHandle {
     /// The future ends with the connection. It runs on any executor and does not need
     /// [`Server::run`](crate::Server::run).
     ///
+    /// The address in `peer` counts as that of a socket: it is limited by
+    /// [`max_clients_per_ip`](crate::Config#structfield.max_clients_per_ip), and a trusted proxy may
+    /// report its client. With [`proxy_protocol`](crate::Config#structfield.proxy_protocol), the stream
+    /// of a trusted proxy begins with its header. If you have read the header yourself, pass the
+    /// address in it.
+    ///
     /// ```
     /// use clws_server::{Client, Config, Origins, Peer, Resource, Server, Text};
     ///
