@@ -8,6 +8,7 @@ use crate::connection::closing::Closing;
 use crate::connection::context::Context;
 use crate::connection::handshake::Outcome;
 use crate::connection::open::Open;
+use crate::connection::proxy_header::explained;
 use crate::connection::share::Share;
 #[cfg(feature = "http")]
 use crate::connection::upgrade::UpgradeAnswer;
@@ -26,6 +27,7 @@ impl Connection {
         let bytes = if whole { input } else { &mut received[..] };
         let undecided = handshake.is_undecided();
         let outcome = if undecided { Ok(Outcome::Wait) } else { handshake.step(bytes, context) };
+        let outcome = outcome.map_err(|reject| explained(reject, bytes));
         if self.conclude(outcome, bytes, share, context)
             && let Stage::Handshake(handshake) = &mut self.stage
         {

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use clws_handshake::{ProxyHeaderError, Reject};
+use clws_handshake::{ProxyHeader, ProxyHeaderError, Reject};
 
 use crate::admission::ConnectionPermit;
 use crate::connection::closing::Closing;
@@ -39,4 +39,18 @@ impl Connection {
         let reply = handshake.refusal(&reject, &[], context);
         self.stage = Stage::Closing(Box::new(Closing::reply(reply, context)));
     }
+}
+
+/// Names the fault of a request that begins with a header of the PROXY protocol. Its sender is no
+/// trusted proxy, the server does not expect such headers, or it is the second one.
+pub(super) fn explained(reject: Reject, request: &[u8]) -> Reject {
+    /// Enough bytes of either version to tell it from an HTTP request.
+    const ENOUGH: usize = 5;
+    let is_other = request.len() < ENOUGH || ProxyHeader::parse(request) == Err(ProxyHeaderError::Missing);
+    if reject.status() != 400 || is_other {
+        return reject;
+    }
+    Reject::bad_request(
+        "only a trusted proxy may begin with a PROXY protocol header, and only if `proxy_protocol` is on",
+    )
 }

@@ -151,6 +151,20 @@ fn peers_that_are_not_trusted_send_no_header(config: Config) {
     connect(&server, b"", Version::Rfc6455).unwrap().assert_echo("direct");
     assert!(recorder.connected().remote_ip().unwrap().is_loopback());
     assert_eq!(connect(&server, V1, Version::Rfc6455).err(), Some(400), "a forged header");
+    for header in [V1, &v2(), &local()] {
+        let bytes = [header, common::wire::request("/").as_bytes()].concat();
+        for piece in [1, bytes.len()] {
+            let mut stream = server.tcp();
+            stream.set_nodelay(true).unwrap();
+            // The server may refuse it before its end.
+            let _ = bytes.chunks(piece).try_for_each(|piece| stream.write_all(piece));
+            let _ = stream.shutdown(Shutdown::Write);
+            let (answer, _) = read_to_end(&mut stream);
+            let answer = String::from_utf8(answer).unwrap();
+            assert!(answer.starts_with("HTTP/1.1 400 "), "{header:?}: {answer}");
+            assert!(answer.contains("only a trusted proxy may begin"), "{header:?}: {answer}");
+        }
+    }
 }
 
 fn the_limit_for_each_address_counts_the_clients(config: Config) {
