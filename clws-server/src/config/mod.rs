@@ -288,9 +288,9 @@ pub struct Config {
     /// [Streams](crate::ServerHandle::serve_stream) count if they were given an address.
     ///
     /// Connections of a [trusted proxy](Self#structfield.trusted_proxies) count for the client that
-    /// it reports: from the PROXY header on, or from the handshake that has the report in a header.
-    /// HTTP requests of such a connection do not count. Clients of any other proxy have one address
-    /// together.
+    /// it reports: from the PROXY header on, or from the opening handshake that has the report in
+    /// an HTTP header. In the second case, requests for pages do not count. The clients of any other
+    /// proxy count for the address of the proxy.
     pub max_clients_per_ip: usize,
     /// The number of leading bits in which IPv6 addresses count as one address for
     /// [`max_clients_per_ip`](Self#structfield.max_clients_per_ip).
