@@ -128,6 +128,8 @@ mod unsent;
 #[cfg(feature = "http")]
 mod upgrade;
 #[cfg(feature = "http")]
+mod upgrade_given_up;
+#[cfg(feature = "http")]
 mod upgrade_http_2;
 #[cfg(feature = "http")]
 mod upgrade_recorded;

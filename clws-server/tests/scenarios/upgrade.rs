@@ -268,29 +268,6 @@ fn refusals_have_the_status_of_our_own_port() {
 }
 
 #[test]
-fn a_full_server_refuses_and_a_dropped_upgrade_makes_room() {
-    let (probe, recorder) = Probe::new();
-    let (_server, handle) = server(config().max_clients(1), probe);
-    let get = request("/").body(()).unwrap();
-    let (_, first) = upgrade(&handle, &get).unwrap();
-    assert_eq!(handle.clients(), 1);
-    let full = refusal(&handle, &get);
-    assert_eq!(full.status(), 503);
-    assert_eq!(full.headers()["retry-after"], "5");
-    drop(first);
-    assert_eq!(handle.clients(), 0);
-    // A future that serves a stream, and is dropped before it is polled.
-    let (_, second) = upgrade(&handle, &get).unwrap();
-    drop(second.serve(futures::io::Cursor::new(Vec::new())));
-    assert_eq!(handle.clients(), 0);
-    let (_, third) = upgrade(&handle, &get).unwrap();
-    connect(third).assert_echo("hello");
-    recorder.connected();
-    assert_eq!(handle.stats().handshakes_with(HandshakeOutcome::Full), 1);
-    assert_eq!(handle.stats().handshakes_with(HandshakeOutcome::Abandoned), 2);
-}
-
-#[test]
 fn an_address_has_a_limit() {
     let (_server, handle) = server(config().max_clients_per_ip(1), Arc::new(Picky));
     let get = request("/").body(()).unwrap();
@@ -301,17 +278,6 @@ fn an_address_has_a_limit() {
     let _first = from("192.0.2.1:1").unwrap();
     assert_eq!(from("192.0.2.1:2").map(drop).unwrap_err().status(), 429);
     let _other = from("192.0.2.2:1").unwrap();
-}
-
-#[test]
-fn a_stream_that_never_comes_has_a_deadline() {
-    let (probe, recorder) = Probe::new();
-    let (_server, handle) = server(config().handshake_timeout(Duration::from_millis(20)), probe);
-    let (_, late) = upgrade(&handle, &request("/").body(()).unwrap()).unwrap();
-    eventually("the deadline", || handle.clients() == 0);
-    // Its stream ends without a frame, and the resource was not told of it.
-    assert_eq!(connect(late).next(), Received::End);
-    assert_eq!(recorder.count(|_| true), 0);
 }
 
 /// Hands its decisions to the test.
@@ -329,7 +295,7 @@ impl Resource for Undecided {
     }
 }
 
-fn undecided(config: Config) -> (Server, ServerHandle, mpsc::Receiver<Decision>) {
+pub(super) fn undecided(config: Config) -> (Server, ServerHandle, mpsc::Receiver<Decision>) {
     let (sender, decisions) = mpsc::channel();
     let (server, handle) = server(config, Arc::new(Undecided(Mutex::new(sender))));
     (server, handle, decisions)
