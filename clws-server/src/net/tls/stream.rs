@@ -143,12 +143,20 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for TlsStream<S> {
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for TlsStream<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        self.poll_write_vectored(cx, &[io::IoSlice::new(bytes)])
+    }
+
+    /// The slices share a record, as far as they fit.
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         ready!(this.poll_flush_records(cx))?;
         let mut buffers = BUFFERS.try_with(Cell::take).unwrap_or_default();
         let (stream, transport) = (&mut this.stream, &mut this.transport);
-        let slices = [io::IoSlice::new(bytes)];
-        let written = transport.write(&slices, false, &mut buffers, &mut |bytes| {
+        let written = transport.write(slices, false, &mut buffers, &mut |bytes| {
             poll_to_write(Pin::new(&mut *stream).poll_write(cx, bytes))
         });
         let _ = BUFFERS.try_with(|kept| kept.set(buffers));
