@@ -31,6 +31,7 @@ use crate::{
     connection::Connection,
     connection::context::Context as ConnectionContext,
     guard::log,
+    net::shortage::INTERNAL_ERROR,
     net::tls::{info::TlsCell, stream::TlsStream},
     net::transport::TlsTransport,
 };
@@ -208,7 +209,7 @@ fn serve(socket: Socket, peer: Peer, state: &Arc<DriverState>) -> io::Result<()>
 fn serve_tls(stream: BoxStream, peer: Peer, state: &Arc<DriverState>) -> io::Result<()> {
     let info = Arc::new(TlsCell::new());
     let transport = state.tls().map(|tls| TlsTransport::new(tls, Arc::clone(&info)));
-    let transport = match transport {
+    let mut transport = match transport {
         Some(Ok(transport)) => transport,
         Some(Err(error)) => {
             log(|| tracing::error!(%peer, "not taken, because TLS cannot be used: {error}"));
@@ -216,10 +217,13 @@ fn serve_tls(stream: BoxStream, peer: Peer, state: &Arc<DriverState>) -> io::Res
         }
         None => return Err(io::ErrorKind::NotFound.into()), // `bind` requires certificates
     };
+    let admitted = state.admit(peer);
+    if admitted.is_err() {
+        transport.refuse(&INTERNAL_ERROR);
+    }
     let stream = TlsStream::new(stream, transport);
     let has_peer_ended = |stream: &TlsStream<BoxStream>| stream.inner().peer_has_ended();
     let new = |peer: Peer, context: &ConnectionContext<'_>| Connection::with_tls(peer, info, context);
-    let admitted = state.admit(peer);
     let task = stream::drive_new(stream, peer, Arc::clone(state), admitted, has_peer_ended, new);
     state.runtime().spawn(task).map_err(io::Error::other)
 }

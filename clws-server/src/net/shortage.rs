@@ -21,6 +21,10 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// input resets the connection, and the client may not see the answer.
 const MAX_REQUEST: usize = 16 * 1024;
 
+/// A fatal alert of TLS. RFC 8446 §6.2: internal_error is "an internal error unrelated to the peer or
+/// the correctness of the protocol (such as a memory allocation failure)".
+pub(crate) const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
+
 /// A descriptor in reserve, with which clients are refused when no other is free. All shards of a
 /// server share it.
 #[derive(Debug)]
@@ -177,10 +181,7 @@ pub(crate) fn refuse_at_once(socket: &Socket) {
     let _ = socket.read(&mut [0; 4096]);
 }
 
-/// The answer to a refused client.
+/// The answer to a refused client. A handshake of TLS would take too long.
 fn refusal(is_tls: bool) -> Vec<u8> {
-    // A handshake would take too long. RFC 8446 §6.2: internal_error is "an internal error unrelated
-    // to the peer or the correctness of the protocol (such as a memory allocation failure)".
-    const INTERNAL_ERROR: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
     if is_tls { INTERNAL_ERROR.to_vec() } else { Reject::unavailable(None).response() }
 }

@@ -71,6 +71,11 @@ impl TlsTransport {
         self.session.is_handshaking()
     }
 
+    /// Answers a new connection with an alert, without a handshake. Its input is discarded.
+    pub(crate) fn refuse(&mut self, alert: &[u8]) {
+        self.session.refuse(alert);
+    }
+
     /// The bytes of memory for ciphertext in both directions.
     pub(crate) fn held(&self) -> usize {
         self.session.held_bytes()

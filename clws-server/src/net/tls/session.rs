@@ -114,6 +114,12 @@ impl TlsSession {
         self.stage = Stage::Failed;
     }
 
+    /// Ends a session that has not begun, with an alert that is not encrypted.
+    pub(crate) fn refuse(&mut self, alert: &[u8]) {
+        self.pending.extend_from_slice(alert);
+        self.stage = Stage::Failed;
+    }
+
     /// The bytes of memory for ciphertext in both directions.
     pub(crate) fn held_bytes(&self) -> usize {
         self.held.capacity() + self.pending.capacity()

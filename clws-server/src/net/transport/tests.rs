@@ -415,6 +415,18 @@ fn a_record_in_flight_is_never_followed_by_a_close_notify() {
     assert_eq!(pair.server.held(), held);
 }
 
+#[test]
+fn a_refused_client_gets_an_alert_without_a_handshake() {
+    let mut pair = pair(TlsVersion::Tls13);
+    let hello = pair.client_writes();
+    pair.server.refuse(&crate::net::shortage::INTERNAL_ERROR);
+    pair.server_reads(&hello);
+    let mut wire = Vec::new();
+    pair.flush(&mut wire);
+    let error = pair.client_reads(&wire).unwrap_err();
+    assert_eq!(error, rustls::Error::AlertReceived(rustls::AlertDescription::InternalError));
+}
+
 /// A connection with TLS has one of these. The rest of its memory belongs to rustls.
 #[test]
 fn sizes() {
