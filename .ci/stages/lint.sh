@@ -60,6 +60,6 @@ check "pasted blocks" python3 "$ci/checks/pasted.py" "$root"
 
 mapfile -t scripts < <(git ls-files '.ci/*.sh' .ci/run)
 check "shellcheck" shellcheck -x -P SCRIPTDIR "${scripts[@]}"
-mapfile -t checks < <(git ls-files '.ci/checks/*.py' '.ci/interop/clients/*.py' 'benches/compare/*.py' 'benches/*.py')
+mapfile -t checks < <(git ls-files '.ci/checks/*.py' '.ci/interop/clients/*.py' 'benches/compare/*.py' benches/features.py)
 check "mypy" "$python" -m mypy --strict --no-error-summary --cache-dir "$out/mypy" "${checks[@]}"
 finish
