@@ -68,16 +68,63 @@ pub(crate) fn drive_new<S: AsyncRead + AsyncWrite + Unpin>(
 ) -> impl Future<Output = ()> {
     let stream = GuardedStream::new(stream, state.config().debug_on(), has_peer_ended);
     let permit = admitted.map(|admitted| PermitGuard(Arc::clone(&state), admitted));
-    async move {
+    let mut stage = Stage::New(Start { stream, peer, state, permit, new });
+    // An async function would hold each value twice, before and after its move: 1 KiB for each task.
+    poll_fn(move |cx| {
+        if let Stage::New(_) = &stage
+            && let Stage::New(start) = std::mem::replace(&mut stage, Stage::Ended)
+        {
+            stage = start.begin();
+        }
+        let polled = match &mut stage {
+            Stage::Running(running) => running.poll(cx),
+            Stage::Refused(stream) => {
+                refuse_at_once(stream, cx);
+                Poll::Ready(())
+            }
+            Stage::New(_) | Stage::Ended => Poll::Ready(()),
+        };
+        if polled.is_ready() {
+            stage = Stage::Ended;
+        }
+        polled
+    })
+}
+
+/// The task of a stream.
+#[expect(clippy::large_enum_variant, reason = "nearly all of its time, a task is in the large stage")]
+enum Stage<S, N> {
+    New(Start<S, N>),
+    Running(Running<S>),
+    /// A stream that is not admitted.
+    Refused(GuardedStream<S>),
+    Ended,
+}
+
+/// A stream before the first poll of its task.
+struct Start<S, N> {
+    stream: GuardedStream<S>,
+    peer: Peer,
+    state: Arc<DriverState>,
+    permit: Result<PermitGuard, ConnectionPermit>,
+    new: N,
+}
+
+impl<S, N> Start<S, N>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    N: FnOnce(Peer, &Context<'_>) -> Connection,
+{
+    fn begin(self) -> Stage<S, N> {
         #[cfg_attr(not(feature = "capture"), expect(unused_mut, reason = "a recording changes it"))]
-        let mut stream = stream;
+        let Self { mut stream, peer, state, permit, new } = self;
         let permit = match permit {
             Ok(permit) => permit,
             Err(permit) => {
                 if let Some((_, outcome)) = refusal(permit) {
                     state.context.shared.counters.note_handshake(outcome);
                 }
-                return refuse_at_once(stream).await;
+                return Stage::Refused(stream);
             }
         };
         let refused = refusal(permit.1.permit);
@@ -93,47 +140,74 @@ pub(crate) fn drive_new<S: AsyncRead + AsyncWrite + Unpin>(
             None => new(peer, &context),
         };
         let awaits_header = is_admitted && state.config().expects_proxy_header(peer);
-        run(stream, awaits_header.then(Vec::new), connection, seat, Mutex::new(None)).await;
+        let header = awaits_header.then(Vec::new);
+        Stage::Running(Running::new(stream, header, connection, seat, Mutex::new(None)))
     }
 }
 
-/// Serves a connection over its stream, to the end of both. `header` is that of the PROXY protocol,
-/// if it has to come. `address` counts for the address that a proxy reports, as long as the
-/// connection lives.
-async fn run<S: AsyncRead + AsyncWrite + Unpin>(
+/// Serves a connection over its stream, to the end of both: see [`Running::new`].
+#[cfg(feature = "http")]
+fn run<S: AsyncRead + AsyncWrite + Unpin>(
     stream: GuardedStream<S>,
     header: Option<Vec<u8>>,
     connection: Connection,
     seat: Seat,
     address: Mutex<Option<AddressPermit>>,
-) {
-    let Seat { memory, ending, waker, permit: _permit, state } = seat;
-    let mut driver = Driver {
-        stream,
-        header,
-        connection,
-        readable: true,
-        shutting: false,
-        closed: false,
-        over: false,
-        used_share: false,
-        timer: None,
-        due: false,
-        check: None,
-        ending,
-        memory,
-    };
-    let holder = Arc::clone(driver.memory.holder());
-    poll_fn(|cx| {
+) -> impl Future<Output = ()> {
+    let mut running = Running::new(stream, header, connection, seat, address);
+    poll_fn(move |cx| running.poll(cx))
+}
+
+/// What a connection needs while it is served, in the order in which it is dropped.
+struct Running<S> {
+    holder: Arc<Holder>,
+    driver: Driver<S>,
+    state: Arc<DriverState>,
+    _permit: PermitGuard,
+    waker: Arc<TaskWaker>,
+    address: Mutex<Option<AddressPermit>>,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Running<S> {
+    /// `header` is that of the PROXY protocol, if it has to come. `address` counts for the address
+    /// that a proxy reports, as long as the connection lives.
+    fn new(
+        stream: GuardedStream<S>,
+        header: Option<Vec<u8>>,
+        connection: Connection,
+        seat: Seat,
+        address: Mutex<Option<AddressPermit>>,
+    ) -> Self {
+        let Seat { memory, ending, waker, permit, state } = seat;
+        let driver = Driver {
+            stream,
+            header,
+            connection,
+            readable: true,
+            shutting: false,
+            closed: false,
+            over: false,
+            used_share: false,
+            timer: None,
+            due: false,
+            check: None,
+            ending,
+            memory,
+        };
+        let holder = Arc::clone(driver.memory.holder());
+        Self { holder, driver, state, _permit: permit, waker, address }
+    }
+
+    fn poll(&mut self, cx: &mut task::Context<'_>) -> Poll<()> {
+        let Self { driver, state, holder, waker, address, .. } = self;
         broken!(RegistersTooLate, {
-            let polled = driver.poll(cx, &state, &holder, &address);
+            let polled = driver.poll(cx, state, holder, address);
             waker.register(cx.waker());
             return polled;
         });
         waker.register(cx.waker());
-        driver.poll(cx, &state, &holder, &address)
-    })
-    .await;
+        driver.poll(cx, state, holder, address)
+    }
 }
 
 /// A stream's place in the server, from its admission to its end.
@@ -156,16 +230,15 @@ impl Seat {
 }
 
 /// Answers a new connection with 503 without waiting for anything.
-async fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(mut stream: GuardedStream<S>) {
+fn refuse_at_once<S: AsyncRead + AsyncWrite + Unpin>(
+    stream: &mut GuardedStream<S>,
+    cx: &mut task::Context<'_>,
+) {
     let response = Reject::unavailable(None).response();
-    poll_fn(|cx| {
-        // Unread input resets the connection, which may destroy the answer.
-        let _ = stream.poll_read(cx, &Nowhere, &mut [0; 4096]);
-        let _ = stream.poll_write(cx, &Nowhere, &[IoSlice::new(&response)]);
-        let _ = stream.poll_close(cx, &Nowhere);
-        Poll::Ready(())
-    })
-    .await;
+    // Unread input resets the connection, which may destroy the answer.
+    let _ = stream.poll_read(cx, &Nowhere, &mut [0; 4096]);
+    let _ = stream.poll_write(cx, &Nowhere, &[IoSlice::new(&response)]);
+    let _ = stream.poll_close(cx, &Nowhere);
 }
 
 /// Releases an admission when it is dropped.
