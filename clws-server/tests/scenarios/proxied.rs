@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::common;
 use crate::common::log::Log;
 use crate::common::{Probe, Running, eventually, read_to_end};
+#[cfg(feature = "testing")]
 use clws_server::testing::TestServer;
 use clws_server::{
     Accept, Client, Close, Config, ForwardedHeader, HandshakeOutcome, Opening, Origins, Peer, Reject,
@@ -198,6 +199,7 @@ fn draft_0_gets_a_secure_location(config: Config) {
 /// A listener for both families has IPv4 addresses in the form of IPv6 addresses. The application
 /// may pass such an address with a stream.
 #[test]
+#[cfg(feature = "testing")]
 fn an_ipv4_address_in_the_form_of_ipv6_is_ipv4() {
     let config = Config::default().max_clients_per_ip(1);
     let server = TestServer::new(behind(config, ForwardedHeader::XForwardedFor)).unwrap();
