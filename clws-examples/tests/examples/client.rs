@@ -90,8 +90,6 @@ fn reports_a_rejection_with_status_and_body() {
     assert!(!good && said.contains("the server answered 426 Upgrade Required: "), "{said}");
     let (good, said) = once(&url, "x", &["--origin", "https://good.example", "--version", "75"]);
     assert!(!good && said.contains("the server answered 400 Bad Request: "), "{said}");
-    let (good, said) = once("wss://127.0.0.1/", "x", &[]);
-    assert!(!good && said.contains("no TLS"), "{said}");
 }
 
 #[test]
