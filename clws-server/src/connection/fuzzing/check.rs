@@ -1,6 +1,6 @@
 //! The invariants that hold whenever the connection is idle, and at its end.
 
-use clws_handshake::{Status, parse};
+use clws_handshake::{HeadScanner, Status, parse};
 use clws_proto::{Event, ProtocolError, Receiver, Role};
 
 use crate::connection::Stage;
@@ -58,10 +58,17 @@ impl Harness {
     /// Reads the input after the request with another receiver.
     fn read_input(&self) -> Given {
         let limits = self.shared.config().handshake_limits();
-        let Ok(Status::Complete(request)) = parse(&self.wire.given, &limits) else {
-            panic!("an accepted request does not parse")
+        let mut given = &self.wire.given[..];
+        let (version, consumed) = loop {
+            if let Ok(Status::Complete(request)) = parse(given, &limits) {
+                break (request.version(), request.consumed());
+            }
+            // A request for a page, after which the connection was kept alive.
+            let Ok(Status::Complete(page)) = HeadScanner::new().scan(given, &limits) else {
+                panic!("an accepted request does not parse")
+            };
+            given = &given[page..];
         };
-        let (version, consumed) = (request.version(), request.consumed());
         let receiver = Receiver::new(version, Role::Server, self.shared.config().limits());
         #[cfg(feature = "deflate")]
         let receiver = match self.app.client().and_then(|client| client.deflate()) {
@@ -69,7 +76,7 @@ impl Harness {
             None => receiver,
         };
         let mut receiver = receiver;
-        let mut bytes = self.wire.given[consumed..].to_vec();
+        let mut bytes = given[consumed..].to_vec();
         let mut events = receiver.receive(&mut bytes);
         let mut given = Given { messages: Vec::new(), error: None };
         loop {
