@@ -65,7 +65,8 @@ impl Link {
         }
     }
 
-    /// Writes bytes, or encrypts at most `limit` of them for the next [`flush`](Self::flush).
+    /// Writes bytes to the socket. With TLS, encrypts at most `limit` bytes, and the next
+    /// [`flush`](Self::flush) writes the records.
     pub(super) fn write(&mut self, slices: &[IoSlice<'_>], limit: usize) -> io::Result<usize> {
         match &mut self.tls {
             None => self.socket.write_vectored(slices),

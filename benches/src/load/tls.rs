@@ -159,7 +159,7 @@ impl Session {
         self.connection.wants_write()
     }
 
-    /// Whether each message needs records of its own.
+    /// Whether messages never share a record.
     pub(crate) fn separates_messages(&self) -> bool {
         self.separates_messages
     }

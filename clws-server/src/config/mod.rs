@@ -313,9 +313,9 @@ pub struct Config {
     /// that are not [trusted](Self#structfield.trusted_proxies) are ignored.
     ///
     /// A list of addresses is read from its end. Trusted proxies are skipped, and the first other
-    /// address is the client. A malformed header gets 400. If the proxy does not know the client
-    /// (`unknown`), [`Client::remote_ip`](crate::Client::remote_ip) is `None`. Without a header, the
-    /// proxy counts as the client.
+    /// address is the client. A request with a malformed header gets 400. If the proxy does not know
+    /// the client (`unknown`), [`Client::remote_ip`](crate::Client::remote_ip) is `None`. Without a
+    /// header, the proxy counts as the client.
     pub forwarded: ForwardedHeader,
     /// Whether each connection of a [trusted proxy](Self#structfield.trusted_proxies) begins with a
     /// header of the PROXY protocol, version 1 or 2.

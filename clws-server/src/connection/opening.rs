@@ -83,7 +83,7 @@ impl Connection {
         {
             recorder.add_handshake(open.client.id().number(), bytes, &[]);
         }
-        // Frames that the client sent without waiting for the answer.
+        // The client may have sent frames without waiting for the answer.
         let early = bytes.get_mut(consumed..).unwrap_or_default();
         self.open(open, early, share, context);
         false

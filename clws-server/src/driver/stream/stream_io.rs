@@ -89,8 +89,8 @@ impl<'a, 'b, S> StreamIo<'a, 'b, S> {
 }
 
 impl<S> StreamIo<'_, '_, S> {
-    /// Reads the header of the PROXY protocol, if the connection begins with one and it is not
-    /// complete. Returns the place in the buffer at which the client's own bytes begin.
+    /// Continues to read the header of the PROXY protocol, unless the connection has none or the
+    /// header is complete. Returns the index in the buffer of the first byte after the header.
     fn skip_header(&mut self, count: usize, connection: &mut Connection, context: &Context<'_>) -> usize {
         let Some(header) = &mut self.header else { return 0 };
         let Some(before) = header.take() else { return 0 };

@@ -100,8 +100,8 @@ impl TlsBuilder {
         self
     }
 
-    /// Refuses clients without a certificate. Add the authorities with
-    /// [`client_certificates`](Self::client_certificates), otherwise [`build`](Self::build) fails.
+    /// Refuses clients without a certificate. Without the authorities from
+    /// [`client_certificates`](Self::client_certificates), [`build`](Self::build) fails.
     pub const fn require_client_certificates(mut self) -> Self {
         self.0.requires_client = true;
         self

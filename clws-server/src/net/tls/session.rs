@@ -3,7 +3,7 @@
 //! rustls handles all records, handshakes and alerts. Three of its rules shape this file:
 //!
 //! * Ciphertext that it has not consumed must lie unaltered at the front of the next input. So each
-//!   call passes what is `held`, even a call that only encrypts.
+//!   call passes the ciphertext in `held`. This includes calls that only encrypt.
 //! * After an error, it must be called until the alert is encoded. A further call would read the
 //!   faulty bytes again, and queue a second alert.
 //! * The end of the peer's side is reported once.

@@ -210,7 +210,7 @@ fn a_sweep_examines_each_client_in_time() {
     assert!((6..20).contains(&steps), "{steps}");
 }
 
-/// The shard wakes up for nothing when it has no connection.
+/// A shard without connections does not wake up to look for silent clients.
 #[test]
 fn an_empty_shard_does_not_sweep() {
     let now = Instant::now();
